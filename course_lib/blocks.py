@@ -1,0 +1,182 @@
+"""The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from course_lib.attention import KVCache, MultiHeadAttention
+
+Activation = Literal["gelu", "gelu_tanh", "relu", "swiglu"]
+
+
+class LayerNorm(nn.Module):
+    """Give every vector mean 0 and variance 1, then a learned scale and shift; see `maths.layer_norm`."""
+
+    def __init__(self, d_model: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model))
+        self.bias = nn.Parameter(torch.zeros(d_model)) if bias else None
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(nn.Module):
+    """Divide every vector by its root mean square, then a learned scale; see `maths.rms_norm`."""
+
+    def __init__(self, d_model: int, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(d_model))
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class FeedForward(nn.Module):
+    """The MLP of a layer: widen, bend, narrow; the same for every token.
+
+        gelu, relu:  down(act(up(x)))                  (Vaswani et al. 2017, section 3.3)
+        swiglu:      down(silu(gate(x)) * up(x))       (Shazeer 2020, equation 6)
+
+    Args:
+        d_model: width in and out.
+        d_ff: width in between, usually 4 d_model.
+        activation: "gelu", "gelu_tanh" (its approximation, as in GPT-2), "relu" or "swiglu".
+    """
+
+    def __init__(
+        self, d_model: int, d_ff: int, *, activation: Activation = "gelu", bias: bool = True
+    ) -> None:
+        super().__init__()
+        if activation not in ("gelu", "gelu_tanh", "relu", "swiglu"):
+            raise ValueError(f"activation must be gelu, gelu_tanh, relu or swiglu; got {activation!r}")
+        self.activation = activation
+        if activation == "swiglu":
+            self.gate_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.up_proj = nn.Linear(d_model, d_ff, bias=bias)
+        self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
+        return self.down_proj(self._hidden(x))
+
+    def _hidden(self, x: Tensor) -> Tensor:
+        if self.activation == "swiglu":
+            return F.silu(self.gate_proj(x)) * self.up_proj(x)
+        if self.activation == "relu":
+            return F.relu(self.up_proj(x))
+        return F.gelu(self.up_proj(x), approximate="tanh" if self.activation == "gelu_tanh" else "none")
+
+
+class TransformerBlock(nn.Module):
+    """One layer: attention between the tokens, then an MLP on each; both add to the residual stream.
+
+    Args:
+        d_model, n_heads, n_kv_heads, causal, rotary: see `MultiHeadAttention`.
+        d_ff: width of the MLP; default 4 d_model.
+        norm: "pre" normalises what each part reads (GPT-2), "post" the sum that it leaves (the 2017 paper).
+        norm_type: "layer" or "rms".
+        activation: see `FeedForward`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_ff: int | None = None,
+        *,
+        n_kv_heads: int | None = None,
+        norm: Literal["pre", "post"] = "pre",
+        norm_type: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        activation: Activation = "gelu",
+        bias: bool = True,
+        causal: bool = False,
+        rotary: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        if norm not in ("pre", "post"):
+            raise ValueError(f"norm must be 'pre' or 'post'; got {norm!r}")
+        self.norm = norm
+        self.attention_norm = make_norm(norm_type, d_model, norm_eps)
+        self.attention = MultiHeadAttention(
+            d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias, causal=causal, rotary=rotary
+        )
+        self.feed_forward_norm = make_norm(norm_type, d_model, norm_eps)
+        self.feed_forward = FeedForward(
+            d_model, 4 * d_model if d_ff is None else d_ff, activation=activation, bias=bias
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, "..."] | None = None,
+        cache: KVCache | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Pass the stream on, with what attention and MLP add to it."""
+        if self.norm == "pre":
+            x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
+            return x + self.feed_forward(self.feed_forward_norm(x))
+        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))
+        return self.feed_forward_norm(x + self.feed_forward(x))
+
+
+class TransformerStack(nn.Module):
+    """Layers on top of each other: as many vectors come out as went in, of the same width.
+
+    Args:
+        d_model, n_heads: see `MultiHeadAttention`.
+        n_layers: how many blocks.
+        norm, norm_type, norm_eps, block_options: see `TransformerBlock`. With "pre" a last norm follows the stack.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_layers: int,
+        n_heads: int,
+        d_ff: int | None = None,
+        *,
+        norm: Literal["pre", "post"] = "pre",
+        norm_type: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5,
+        **block_options: object,
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                d_model, n_heads, d_ff, norm=norm, norm_type=norm_type, norm_eps=norm_eps, **block_options
+            )
+            for _ in range(n_layers)
+        )
+        self.norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
+
+    def forward(
+        self,
+        x: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, "..."] | None = None,
+        cache: Sequence[KVCache] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Run the layers.
+
+        Args:
+            mask: True = may attend; broadcasts to (B, H, T, S).
+            cache: one `KVCache` per layer.
+        """
+        for i, block in enumerate(self.blocks):
+            x = block(x, mask=mask, cache=None if cache is None else cache[i])
+        return self.norm(x)
+
+
+def make_norm(norm_type: Literal["layer", "rms"], d_model: int, eps: float = 1e-5) -> nn.Module:
+    """A `LayerNorm` or an `RMSNorm`, by name."""
+    if norm_type == "layer":
+        return LayerNorm(d_model, eps=eps)
+    if norm_type == "rms":
+        return RMSNorm(d_model, eps=eps)
+    raise ValueError(f"norm_type must be 'layer' or 'rms'; got {norm_type!r}")

@@ -1,0 +1,175 @@
+"""Decoders: one class; GPT-2 style and Llama style are configurations of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from course_lib.attention import AttentionFunction, KVCache
+from course_lib.blocks import Activation, TransformerStack
+from course_lib.positions import RotaryEmbedding
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """What a decoder looks like. `gpt2_style` and `llama_style` give the two families.
+
+    Args:
+        vocab_size, max_seq_len: tokens known, tokens that fit.
+        d_model, n_layers, n_heads, n_kv_heads, d_ff: sizes, see `TransformerBlock`.
+        positions: "learned" (a vector added to each embedding) or "rotary".
+        norm_type, norm_eps, activation, bias: see `TransformerBlock`.
+        rotary_base, rotary_interleaved: see `RotaryEmbedding`.
+        tied: the output layer is the embedding table itself.
+    """
+
+    vocab_size: int
+    max_seq_len: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int | None = None
+    d_ff: int | None = None
+    positions: Literal["learned", "rotary"] = "learned"
+    norm_type: Literal["layer", "rms"] = "layer"
+    norm_eps: float = 1e-5
+    activation: Activation = "gelu_tanh"
+    bias: bool = True
+    rotary_base: float = 10000.0
+    rotary_interleaved: bool = True
+    tied: bool = True
+
+    @classmethod
+    def gpt2_style(cls, **sizes: object) -> Self:
+        """Learned positions, LayerNorm, GELU, biases (Radford et al. 2019). Any field can be given."""
+        return cls(**sizes)
+
+    @classmethod
+    def llama_style(cls, **sizes: object) -> Self:
+        """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
+        family = {"positions": "rotary", "norm_type": "rms", "activation": "swiglu", "bias": False}
+        return cls(**(family | sizes))
+
+
+class GPT(nn.Module):
+    """Token ids in, a score for every possible next token out, at every position.
+
+    logits = norm(blocks(embed(ids))) W^T      (Radford et al. 2019; Touvron et al. 2023)
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        if config.positions not in ("learned", "rotary"):
+            raise ValueError(f"positions must be 'learned' or 'rotary'; got {config.positions!r}")
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position_embedding = None
+        self.rotary = None
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(config.max_seq_len, config.d_model)
+        else:
+            self.rotary = RotaryEmbedding(
+                config.d_model // config.n_heads,
+                config.max_seq_len,
+                base=config.rotary_base,
+                interleaved=config.rotary_interleaved,
+            )
+        self.stack = TransformerStack(
+            config.d_model,
+            config.n_layers,
+            config.n_heads,
+            config.d_ff,
+            n_kv_heads=config.n_kv_heads,
+            norm_type=config.norm_type,
+            norm_eps=config.norm_eps,
+            activation=config.activation,
+            bias=config.bias,
+            causal=True,
+            rotary=self.rotary,
+        )
+        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self._initialise()
+        self.tie()
+
+    def tie(self) -> None:
+        """Let the output layer share the embedding table, where the configuration says so."""
+        if self.config.tied:
+            self.lm_head.weight = self.token_embedding.weight
+
+    def forward(
+        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
+    ) -> Float[Tensor, "B T V"]:
+        """Score the next token at every position.
+
+        Args:
+            ids: token ids.
+            cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
+        Returns: logits; softmax over the last axis gives probabilities.
+        Raises: ValueError: more tokens than the context holds, or ids outside the vocabulary.
+        """
+        return self.lm_head(self.stack(self.embed(ids, cache), cache=cache))
+
+    def next_token_logits(
+        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
+    ) -> Float[Tensor, "B V"]:
+        """As `forward`, for the last position only: the vocabulary is large, and generation needs no other."""
+        return self.lm_head(self.stack(self.embed(ids, cache), cache=cache)[:, -1])
+
+    def embed(
+        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
+    ) -> Float[Tensor, "B T D"]:
+        """The vectors that enter the first layer."""
+        start = 0 if cache is None else cache[0].length
+        end = start + ids.shape[1]
+        if end > self.config.max_seq_len:
+            raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {end}")
+        _check_ids(ids, self.config.vocab_size)
+        x = self.token_embedding(ids)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start:end]
+        return x
+
+    def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
+        """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""
+        attention = self.stack.blocks[0].attention
+        return [
+            KVCache(
+                batch_size,
+                attention.n_kv_heads,
+                capacity or self.config.max_seq_len,
+                attention.d_head,
+                device=self.lm_head.weight.device,
+                dtype=self.lm_head.weight.dtype,
+            )
+            for _ in self.stack.blocks
+        ]
+
+    def use_attention(self, function: AttentionFunction | None) -> None:
+        """Let every layer mix with function(q, k, v, mask), your own for instance; None brings ours back.
+
+        It gets q, k, v of shape (B, H, T, K), (B, H, S, K), (B, H, S, K) and a boolean mask (T, S), True = may attend.
+        """
+        for block in self.stack.blocks:
+            block.attention.attend = function
+
+    def _initialise(self) -> None:
+        """Normal with standard deviation 0.02; what ends in the residual stream is smaller in deeper models."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out_proj.weight", "down_proj.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layers))
+            elif parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+
+def _check_ids(ids: Tensor, vocab_size: int) -> None:
+    # Looking at the values would make an accelerator wait for them; there, and under meta, torch checks itself.
+    if ids.device.type == "cpu" and ids.numel():
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= vocab_size:
+            raise ValueError(f"token ids run from 0 to {vocab_size - 1}; got {low if low < 0 else high}")

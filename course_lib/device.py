@@ -1,0 +1,43 @@
+"""The one place that knows about devices, and about seeds."""
+
+import os
+import random
+
+import numpy as np
+import torch
+
+_ACCELERATORS = {
+    "cuda": lambda: torch.cuda.is_available(),
+    "mps": lambda: torch.backends.mps.is_available(),
+    "xpu": lambda: torch.xpu.is_available(),
+}
+
+
+def best_device() -> torch.device:
+    """CUDA, else MPS (Apple), else XPU (Intel), else the CPU; `COURSE_DEVICE=cpu` (or another) overrides.
+
+    Raises: ValueError: the override names a device that this machine does not have.
+    """
+    available = [name for name, is_available in _ACCELERATORS.items() if is_available()] + ["cpu"]
+    wanted = os.environ.get("COURSE_DEVICE", "").strip().lower()
+    if not wanted:
+        return torch.device(available[0])
+    if wanted.split(":")[0] not in available:
+        raise ValueError(
+            f"COURSE_DEVICE={wanted!r} is not available here; choose from {', '.join(available)}"
+        )
+    return torch.device(wanted)
+
+
+def seed_everything(seed: int) -> torch.Generator:
+    """Seed Python, NumPy and torch; returns a CPU generator with the same seed for what takes one."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given: call this before reading a clock."""
+    if device.type in _ACCELERATORS:
+        getattr(torch, device.type).synchronize()

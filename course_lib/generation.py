@@ -1,0 +1,134 @@
+"""From scores to text: choosing the next token, one after the other."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from course_lib.decoder import GPT
+
+
+def next_token_probabilities(
+    logits: Float[Tensor, "... V"],
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, "... V"]:
+    """Turn scores into the probabilities to draw the next token from.
+
+    The temperature comes first, then top-k, then top-p; what is left is scaled to sum to 1.
+
+    Args:
+        temperature: scores are divided by it: below 1 the likely gets likelier, 0 takes the likeliest alone.
+        top_k: keep the k likeliest tokens.
+        top_p: keep the fewest likeliest tokens that together have at least this probability
+            (Holtzman et al. 2020, nucleus sampling).
+    Returns: probabilities that sum to 1.
+    Raises: ValueError: a setting out of range.
+    Example:
+        >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0).tolist()
+        [0.0, 0.0, 1.0]
+    """
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more; got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1; got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1; got {top_p}")
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+    # Subtracting the largest score first keeps tiny temperatures from overflowing.
+    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    if top_k is not None and top_k < logits.shape[-1]:
+        likeliest, places = probabilities.topk(top_k, dim=-1)
+        probabilities = torch.zeros_like(probabilities).scatter(-1, places, likeliest)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    if top_p is not None and top_p < 1:
+        likeliest, places = probabilities.sort(dim=-1, descending=True)
+        # A token stays as long as those before it have not reached top_p, so at least one stays.
+        stays = likeliest.cumsum(-1) - likeliest < top_p
+        probabilities = torch.zeros_like(probabilities).scatter(-1, places, likeliest * stays)
+        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+    return probabilities
+
+
+@torch.inference_mode()
+def stream(
+    model: GPT,
+    ids: Int[Tensor, "B T"],
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> Iterator[Int[Tensor, " B"]]:
+    """Write on: one new token for each row at a time.
+
+    Args:
+        ids: the prompts, all of one length, at least one token.
+        temperature, top_k, top_p: see `next_token_probabilities`; temperature 0 is greedy.
+        eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
+        generator: for repeatable draws.
+        use_cache: False computes everything anew for each token: slower, same tokens.
+    Raises: ValueError: an empty prompt, or prompt and new tokens together exceed the context.
+    """
+    if ids.shape[1] == 0:
+        raise ValueError("the prompt needs at least one token; got none")
+    total = ids.shape[1] + max_new_tokens
+    if total > model.config.max_seq_len:
+        raise ValueError(
+            f"the context holds {model.config.max_seq_len} tokens; "
+            f"a prompt of {ids.shape[1]} and {max_new_tokens} new ones need {total}"
+        )
+    cache = model.new_cache(ids.shape[0], total) if use_cache else None
+    finished = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+    new = ids
+    for _ in range(max_new_tokens):
+        logits = model.next_token_logits(new if use_cache else ids, cache)  # (B, V)
+        if temperature == 0:
+            token = logits.argmax(-1)
+        else:
+            probabilities = next_token_probabilities(
+                logits, temperature=temperature, top_k=top_k, top_p=top_p
+            )
+            token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+        if eos_id is not None:
+            token = token.masked_fill(finished, eos_id)
+            finished = finished | (token == eos_id)
+        yield token
+        if eos_id is not None and bool(finished.all()):
+            return
+        new = token[:, None]
+        ids = ids if use_cache else torch.cat([ids, new], dim=1)
+
+
+def generate(
+    model: GPT,
+    ids: Int[Tensor, "B T"],
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> Int[Tensor, "B more"]:
+    """The prompts with what the model writes after them; arguments as for `stream`."""
+    new = stream(
+        model,
+        ids,
+        max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        eos_id=eos_id,
+        generator=generator,
+        use_cache=use_cache,
+    )
+    return torch.cat([ids, *(token[:, None] for token in new)], dim=1)

@@ -1,0 +1,187 @@
+"""The obvious versions, in NumPy: loops first, matrices second. Everything else is checked against these.
+
+Shapes: T query positions, S key positions, K width of queries and keys, D width of a token's vector.
+A mask is boolean, True = may attend. A query that may attend to nothing gets zeros.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+
+def softmax(scores: ArrayLike, axis: int = -1) -> Array:
+    """Turn scores into weights that are positive and sum to 1.
+
+        softmax(s)_i = exp(s_i) / sum_j exp(s_j)
+
+    Args:
+        scores: any real numbers; -inf is allowed and gets weight 0.
+        axis: the axis that sums to 1.
+    Returns: weights of the same shape; all zeros where every score is -inf.
+    Example:
+        >>> softmax([0.0, math.log(3.0)]).round(6).tolist()
+        [0.25, 0.75]
+
+    Differs: a row of -inf gives zeros here and NaN in `torch.softmax`.
+    """
+    scores = np.asarray(scores)
+    scores = scores.astype(np.result_type(scores, np.float32), copy=False)
+    largest = scores.max(axis=axis, keepdims=True)
+    # Subtracting the largest score changes nothing in the ratio and keeps exp from overflowing.
+    powers = np.exp(scores - np.where(np.isneginf(largest), 0.0, largest).astype(scores.dtype))
+    total = powers.sum(axis=axis, keepdims=True)
+    return powers / np.where(total == 0, 1, total)
+
+
+def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None) -> Array:
+    """Attention as a person would do it: one query at a time, one key at a time, one number at a time.
+
+        y_t = sum_s softmax_s(q_t . k_s / sqrt(K)) v_s      (Vaswani et al. 2017, equation 1)
+
+    Args:
+        q, k, v: (T, K), (S, K) and (S, D).
+        mask: (T, S), True = may attend.
+    Returns: (T, D).
+    """
+    q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
+    _check_attention_shapes(q, k, v)
+    allowed = np.ones((len(q), len(k)), dtype=bool) if mask is None else np.asarray(mask)
+    output = np.zeros((len(q), v.shape[1]))
+    for t in range(len(q)):
+        powers = {}
+        for s in range(len(k)):
+            if allowed[t, s]:
+                score = 0.0
+                for i in range(q.shape[1]):
+                    score += float(q[t, i]) * float(k[s, i])
+                powers[s] = score / math.sqrt(q.shape[1])
+        largest = max(powers.values(), default=0.0)
+        powers = {s: math.exp(score - largest) for s, score in powers.items()}
+        for s, power in powers.items():
+            for j in range(v.shape[1]):
+                output[t, j] += power / sum(powers.values()) * float(v[s, j])
+    return output
+
+
+def attention_weights(
+    q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None, scale: float | None = None
+) -> Array:
+    """How much of each value every query takes.
+
+        A = softmax(scale q k^T), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
+
+    Args:
+        q, k: (..., T, K) and (..., S, K).
+        mask: (..., T, S), True = may attend.
+    Returns: (..., T, S); each row sums to 1, or to 0 where the mask forbids everything.
+    Raises: ValueError: the widths of q and k differ.
+    Example:
+        >>> attention_weights([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]).tolist()
+        [[0.5, 0.5]]
+    """
+    q, k = np.asarray(q), np.asarray(k)
+    _check_attention_shapes(q, k)
+    scores = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    return softmax(scores if mask is None else np.where(mask, scores, -np.inf))
+
+
+def attention(
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None, scale: float | None = None
+) -> Array:
+    """Attention as matrices: `attention_weights(q, k) @ v`.
+
+    Args: as for `attention_weights`; v: (..., S, D).
+    Returns: (..., T, D); each row lies in the convex hull of the values.
+    """
+    _check_attention_shapes(np.asarray(q), np.asarray(k), np.asarray(v))
+    return attention_weights(q, k, mask, scale) @ np.asarray(v)
+
+
+def layer_norm(
+    x: ArrayLike, weight: ArrayLike | float = 1.0, bias: ArrayLike | float = 0.0, eps: float = 1e-5
+) -> Array:
+    """Give every token's vector mean 0 and variance 1, then a learned scale and shift.
+
+        y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
+
+    Example:
+        >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
+        [-1.0, 1.0]
+    """
+    x = np.asarray(x)
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight + bias
+
+
+def rms_norm(x: ArrayLike, weight: ArrayLike | float = 1.0, eps: float = 1e-5) -> Array:
+    """Divide every token's vector by its root mean square, then a learned scale.
+
+        y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
+
+    Example:
+        >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
+        [1.0, 1.0]
+    """
+    x = np.asarray(x)
+    return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
+
+
+def gelu(x: ArrayLike) -> Array:
+    """Gaussian error linear unit: x times the probability that a standard normal lies below x.
+
+        gelu(x) = x (1 + erf(x / sqrt(2))) / 2      (Hendrycks and Gimpel 2016)
+
+    Example:
+        >>> gelu([0.0, 100.0]).tolist()
+        [0.0, 100.0]
+    """
+    x = np.asarray(x, dtype=float)
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def silu(x: ArrayLike) -> Array:
+    """Sigmoid linear unit: x times its sigmoid.
+
+        silu(x) = x / (1 + exp(-x))
+
+    Example:
+        >>> silu([0.0]).tolist()
+        [0.0]
+    """
+    x = np.asarray(x, dtype=float)
+    # sigmoid(x) = (1 + tanh(x / 2)) / 2 never overflows
+    return x * 0.5 * (1 + np.tanh(x / 2))
+
+
+def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
+    """Mean surprise, in nats, of the right answers.
+
+        -mean_n log softmax(logits_n)[target_n]
+
+    Args:
+        logits: (N, V).
+        targets: (N,), whole numbers from 0 to V - 1.
+    Example:
+        >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
+        0.693147
+    """
+    logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
+    shifted = logits - logits.max(-1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(-1))
+    return float((log_total - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) -> None:
+    if q.ndim < 2 or k.ndim < 2:
+        raise ValueError(
+            f"q and k need at least two axes (positions, width); got shapes {q.shape} and {k.shape}"
+        )
+    if q.shape[-1] != k.shape[-1]:
+        raise ValueError(
+            f"q and k must have the same width (last axis) to be multiplied: q has {q.shape[-1]}, k has {k.shape[-1]}"
+        )
+    if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
+        raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")

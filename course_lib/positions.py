@@ -1,0 +1,104 @@
+"""Positions: how a model learns which token stands where."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
+    """One fixed vector for each position, made of sines and cosines of slower and slower waves.
+
+        p[t, 2i] = sin(t / 10000^(2i/D)), p[t, 2i+1] = cos(t / 10000^(2i/D))   (Vaswani et al. 2017, section 3.5)
+
+    Raises: ValueError: an odd width.
+    Example:
+        >>> sinusoidal(3, 4)[0].tolist()
+        [0.0, 1.0, 0.0, 1.0]
+    """
+    cos, sin = rotary_table(d_model, max_seq_len)
+    return torch.stack([sin, cos], dim=-1).flatten(-2)
+
+
+def rotary_table(
+    d_head: int, max_seq_len: int, base: float = 10000.0, device: torch.device | None = None
+) -> tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]]:
+    """Cosine and sine of the angle by which each pair of coordinates is turned at each position.
+
+        angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
+
+    Raises: ValueError: an odd width has no pairs.
+    Example:
+        >>> cos, sin = rotary_table(4, 3)
+        >>> cos.shape, cos[0].tolist()
+        (torch.Size([3, 2]), [1.0, 1.0])
+    """
+    if d_head % 2:
+        raise ValueError(f"positions turn pairs of coordinates, so the width must be even; got {d_head}")
+    frequencies = 1.0 / base ** (torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head)
+    angles = torch.outer(torch.arange(max_seq_len, device=device, dtype=torch.float32), frequencies)
+    return angles.cos(), angles.sin()
+
+
+def apply_rotary(
+    x: Float[Tensor, "... T K"],
+    cos: Float[Tensor, "T half"],
+    sin: Float[Tensor, "T half"],
+    *,
+    interleaved: bool,
+) -> Float[Tensor, "... T K"]:
+    """Turn each pair of coordinates by its angle; lengths stay, and q . k then depends on the distance only.
+
+    Args:
+        x: queries or keys.
+        interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise (i, i + K/2),
+            as in Hugging Face's Llama.
+    Example:
+        >>> quarter = torch.tensor([[0.0]]), torch.tensor([[1.0]])  # cos and sin of 90 degrees
+        >>> apply_rotary(torch.tensor([[1.0, 0.0]]), *quarter, interleaved=True).tolist()
+        [[0.0, 1.0]]
+    """
+    if interleaved:
+        left, right = x[..., 0::2], x[..., 1::2]
+        turned = left * cos - right * sin, left * sin + right * cos
+        return torch.stack(turned, dim=-1).flatten(-2)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotary positions with the table computed once (Su et al. 2021).
+
+    Args:
+        d_head: width of a head, even.
+        max_seq_len: positions in the table.
+        base: how slow the slowest pair turns; longer contexts use larger bases.
+        interleaved: see `apply_rotary`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(
+        self, d_head: int, max_seq_len: int, *, base: float = 10000.0, interleaved: bool = True
+    ) -> None:
+        super().__init__()
+        self.d_head, self.max_seq_len, self.base, self.interleaved = d_head, max_seq_len, base, interleaved
+        self.reset()
+
+    def reset(self, device: torch.device | None = None) -> None:
+        """Compute the table (again), on the given device: needed after a model was made under `meta`."""
+        cos, sin = rotary_table(self.d_head, self.max_seq_len, self.base, device)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, x: Float[Tensor, "B H T K"], start: int = 0) -> Float[Tensor, "B H T K"]:
+        """Turn x, whose first token stands at position start.
+
+        Raises: ValueError: positions beyond the table.
+        """
+        end = start + x.shape[-2]
+        if end > self.max_seq_len:
+            raise ValueError(
+                f"positions go up to {self.max_seq_len}; {x.shape[-2]} tokens from {start} on need {end}"
+            )
+        return apply_rotary(x, self.cos[start:end], self.sin[start:end], interleaved=self.interleaved)
