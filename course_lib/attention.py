@@ -52,7 +52,7 @@ def attention_weights(
     scores = q @ k.transpose(-2, -1) * _scale(q, scale)  # (..., T, S)
     if allowed is None:
         return scores.softmax(-1)
-    # The lowest finite number, not -inf: a row of -inf would give NaN, and NaN gradients even when overwritten.
+    # The lowest finite number, not -inf: a row of -inf gives NaN, and NaN gradients even when overwritten.
     weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1)
     return weights.masked_fill(~allowed, 0.0)
 
@@ -127,7 +127,7 @@ class KVCache:
         capacity = self.keys.shape[-2]
         if end > capacity:
             raise ValueError(
-                f"the cache holds {capacity} tokens: {self.length} are in it and {k.shape[-2]} more do not fit"
+                f"the cache holds {capacity} tokens: {self.length} are in it, {k.shape[-2]} more do not fit"
             )
         self.keys[:, :, self.length : end] = k
         self.values[:, :, self.length : end] = v
@@ -149,9 +149,9 @@ class MultiHeadAttention(nn.Module):
         causal: forbid looking ahead.
         rotary: turns queries and keys by their position, see `positions.RotaryEmbedding`.
 
-    To see the weights of a forward pass, hook `pattern`; to replace the mixing, set `attend`:
+    To see the weights of a forward pass, hook `pattern` (B, H, T, S); to replace the mixing, set `attend`:
 
-        layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))  # (B, H, T, S)
+        layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
         layer.attend = my_attention  # called as my_attention(q, k, v, mask)
     """
 
@@ -227,7 +227,7 @@ def _allowed(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor 
     """The one mask that says it all, or None; checks the shapes on the way."""
     if q.shape[-1] != k.shape[-1]:
         raise ValueError(
-            f"q and k must have the same width (last axis) to be multiplied: q has {q.shape[-1]}, k has {k.shape[-1]}"
+            f"q and k must have the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}"
         )
     n_queries, n_keys = q.shape[-2], k.shape[-2]
     if mask is not None:

@@ -1,7 +1,7 @@
 """The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +132,8 @@ class TransformerStack(nn.Module):
     Args:
         d_model, n_heads: see `MultiHeadAttention`.
         n_layers: how many blocks.
-        norm, norm_type, norm_eps, block_options: see `TransformerBlock`. With "pre" a last norm follows the stack.
+        norm, norm_type, norm_eps, block_options: see `TransformerBlock`.
+            With norm="pre" one more norm follows the last layer.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class TransformerStack(nn.Module):
         norm: Literal["pre", "post"] = "pre",
         norm_type: Literal["layer", "rms"] = "layer",
         norm_eps: float = 1e-5,
-        **block_options: object,
+        **block_options: Any,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(

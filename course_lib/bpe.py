@@ -1,6 +1,7 @@
-"""Byte-pair encoding on bytes: text in, token ids out, and back (Sennrich et al. 2016; Radford et al. 2019)."""
+"""Byte-pair encoding: text in, token ids out, and back (Sennrich et al. 2016; Radford et al. 2019)."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import regex
 
@@ -147,7 +148,7 @@ class BPETokenizer:
     def _merge(self, symbols: list[str]) -> list[str]:
         while len(symbols) > 1:
             pair = min(
-                zip(symbols, symbols[1:], strict=False),
+                pairwise(symbols),
                 key=lambda pair: self._ranks.get(pair, len(self._ranks)),
             )
             if pair not in self._ranks:

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.attention import AttentionFunction, KVCache
+from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention
 from course_lib.blocks import Activation, TransformerStack
 from course_lib.positions import RotaryEmbedding
 
@@ -44,14 +43,19 @@ class GPTConfig:
     tied: bool = True
 
     @classmethod
-    def gpt2_style(cls, **sizes: object) -> Self:
+    def gpt2_style(cls, **sizes: Any) -> Self:
         """Learned positions, LayerNorm, GELU, biases (Radford et al. 2019). Any field can be given."""
         return cls(**sizes)
 
     @classmethod
-    def llama_style(cls, **sizes: object) -> Self:
+    def llama_style(cls, **sizes: Any) -> Self:
         """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
-        family = {"positions": "rotary", "norm_type": "rms", "activation": "swiglu", "bias": False}
+        family: dict[str, Any] = {
+            "positions": "rotary",
+            "norm_type": "rms",
+            "activation": "swiglu",
+            "bias": False,
+        }
         return cls(**(family | sizes))
 
 
@@ -116,7 +120,7 @@ class GPT(nn.Module):
     def next_token_logits(
         self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
     ) -> Float[Tensor, "B V"]:
-        """As `forward`, for the last position only: the vocabulary is large, and generation needs no other."""
+        """As `forward`, for the last position only: generation needs no other, and V is large."""
         return self.lm_head(self.stack(self.embed(ids, cache), cache=cache)[:, -1])
 
     def embed(
@@ -135,29 +139,30 @@ class GPT(nn.Module):
 
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
         """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""
-        attention = self.stack.blocks[0].attention
+        config = self.config
         return [
             KVCache(
                 batch_size,
-                attention.n_kv_heads,
-                capacity or self.config.max_seq_len,
-                attention.d_head,
+                config.n_heads if config.n_kv_heads is None else config.n_kv_heads,
+                config.max_seq_len if capacity is None else capacity,
+                config.d_model // config.n_heads,
                 device=self.lm_head.weight.device,
                 dtype=self.lm_head.weight.dtype,
             )
-            for _ in self.stack.blocks
+            for _ in range(config.n_layers)
         ]
 
     def use_attention(self, function: AttentionFunction | None) -> None:
         """Let every layer mix with function(q, k, v, mask), your own for instance; None brings ours back.
 
-        It gets q, k, v of shape (B, H, T, K), (B, H, S, K), (B, H, S, K) and a boolean mask (T, S), True = may attend.
+        It gets q (B, H, T, K), k and v (B, H, S, K) and a boolean mask (T, S), True = may attend.
         """
-        for block in self.stack.blocks:
-            block.attention.attend = function
+        for module in self.modules():
+            if isinstance(module, MultiHeadAttention):
+                module.attend = function
 
     def _initialise(self) -> None:
-        """Normal with standard deviation 0.02; what ends in the residual stream is smaller in deeper models."""
+        """Standard deviation 0.02; smaller, the deeper the model, for what adds to the residual stream."""
         for name, parameter in self.named_parameters():
             if name.endswith(("out_proj.weight", "down_proj.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layers))
@@ -168,7 +173,7 @@ class GPT(nn.Module):
 
 
 def _check_ids(ids: Tensor, vocab_size: int) -> None:
-    # Looking at the values would make an accelerator wait for them; there, and under meta, torch checks itself.
+    # Reading values makes an accelerator wait for them; there torch checks by itself.
     if ids.device.type == "cpu" and ids.numel():
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= vocab_size:

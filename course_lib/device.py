@@ -32,7 +32,7 @@ def best_device() -> torch.device:
 def seed_everything(seed: int) -> torch.Generator:
     """Seed Python, NumPy and torch; returns a CPU generator with the same seed for what takes one."""
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (libraries that still read the global state)
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(seed)
 

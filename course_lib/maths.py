@@ -181,7 +181,7 @@ def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) ->
         )
     if q.shape[-1] != k.shape[-1]:
         raise ValueError(
-            f"q and k must have the same width (last axis) to be multiplied: q has {q.shape[-1]}, k has {k.shape[-1]}"
+            f"q and k must have the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}"
         )
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")

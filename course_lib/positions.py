@@ -8,7 +8,8 @@ from torch import Tensor, nn
 def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
     """One fixed vector for each position, made of sines and cosines of slower and slower waves.
 
-        p[t, 2i] = sin(t / 10000^(2i/D)), p[t, 2i+1] = cos(t / 10000^(2i/D))   (Vaswani et al. 2017, section 3.5)
+        p[t, 2i] = sin(t / 10000^(2i/D)), p[t, 2i+1] = cos(t / 10000^(2i/D))
+        (Vaswani et al. 2017, section 3.5)
 
     Raises: ValueError: an odd width.
     Example:

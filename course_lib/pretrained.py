@@ -1,4 +1,4 @@
-"""Real weights in our own classes, from packages that are installed with the course: nothing is downloaded."""
+"""Real weights in our own classes, from packages installed with the course: nothing is downloaded."""
 
 import hashlib
 import importlib.util
@@ -89,8 +89,8 @@ def load_gguf(
         reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, OSError) as error:
         raise ValueError(
-            f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file: it was cut off or is damaged; "
-            f"install it again: {INSTALL_MODELS} --force-reinstall"
+            f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file: it was cut off "
+            f"or damaged; install it again: {INSTALL_MODELS} --force-reinstall"
         ) from error
     if sha256 is not None:
         _check_hash(path, sha256)
@@ -131,8 +131,8 @@ def _check_hash(path: Path, expected: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != expected:
         raise ValueError(
-            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is not the file that was "
-            f"published; install it again: {INSTALL_MODELS} --force-reinstall"
+            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: "
+            f"it is not the file that was published; install it again: {INSTALL_MODELS} --force-reinstall"
         )
 
 
