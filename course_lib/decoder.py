@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -43,12 +43,12 @@ class GPTConfig:
     tied: bool = True
 
     @classmethod
-    def gpt2_style(cls, **sizes: Any) -> Self:
+    def gpt2_style(cls, **sizes: Any) -> "GPTConfig":
         """Learned positions, LayerNorm, GELU, biases (Radford et al. 2019). Any field can be given."""
         return cls(**sizes)
 
     @classmethod
-    def llama_style(cls, **sizes: Any) -> Self:
+    def llama_style(cls, **sizes: Any) -> "GPTConfig":
         """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
         family: dict[str, Any] = {
             "positions": "rotary",

@@ -1,0 +1,58 @@
+# make lab    set up and open the course        make test   set up and run every check        make help   the rest
+
+# The Python to build .venv with; name another one like this: make lab PYTHON=python3.13
+PYTHON =
+# Anything for JupyterLab, for example: make lab LABFLAGS=--no-browser
+LABFLAGS =
+
+VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
+RUN = $(VENV_PYTHON)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test exercises claims bench format clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+lab: .venv/.ready-to-learn  ## set up what a learner needs, then open JupyterLab at the first notebook
+	@$(RUN) -m jupyter lab --notebook-dir=. $(LABFLAGS) notebooks/00_overview.ipynb
+
+test: .venv/.ready-to-test  ## set up what the checks need, then run every check
+	@$(RUN) tools/run_checks.py
+
+exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
+	@$(RUN) tools/exercises.py
+
+claims: .venv/.ready-to-test  ## run the notebooks and write the page of claims and verdicts
+	@$(RUN) tools/run_checks.py notebooks
+
+bench: .venv/.ready-to-test  ## run the scripts behind every speed figure
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) "$$script" || exit 1; done
+
+format: .venv/.ready-to-test  ## sort imports, format the code, strip outputs from notebooks
+	@$(RUN) -m ruff check --fix-only --quiet .
+	@$(RUN) -m ruff format .
+	@$(RUN) -m nbstripout $$(find notebooks solutions -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
+
+clean:  ## remove .venv and everything else that was built
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info gradebook.db
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+# The stamps: set up again only when the list of packages has changed.
+.venv/.ready-to-learn: pyproject.toml requirements-models.txt
+	@$(FIND_PYTHON); "$$python" tools/set_up.py && touch $@
+
+.venv/.ready-to-test: pyproject.toml requirements-models.txt
+	@$(FIND_PYTHON); "$$python" tools/set_up.py --tests && touch $@ .venv/.ready-to-learn
+
+# The user's own choice first, then the names that installers use. A name may be there and not work (a pyenv shim
+# without a version behind it), so each is asked for its version.
+define FIND_PYTHON
+python=; for name in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+  "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { python=$$name; break; }; done; \
+if [ -z "$$python" ]; then \
+  echo "Set-up stopped. No Python 3.11 or newer answers to: $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python)." \
+       "Install one (Debian, Ubuntu: sudo apt install python3 python3-venv; others: python.org) and try again." >&2; exit 1; fi; \
+echo "Using $$("$$python" --version) ($$(command -v "$$python"))"
+endef

@@ -1,0 +1,40 @@
+"""What all tests share.
+
+Shape annotations are enforced while testing (pyproject.toml: `--jaxtyping-packages`). A call with bad input
+is then stopped by the type checker before our own code can say what is wrong. A test of our own message
+switches it off:
+
+    def test_mask_dtype(own_errors):
+        with pytest.raises(TypeError, match="mask must be bool"):
+            attention_weights(q, k, mask=torch.ones(5, 7))
+
+or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture
+def own_errors() -> Iterator[None]:
+    """Run one test as a user does: without the type checker, so that our own errors are seen."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Every test starts from the same random numbers, alone or after others."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (libraries that still read the global state)
+    torch.manual_seed(0)

@@ -1,0 +1,174 @@
+"""Figures have a takeaway, a text in place of the picture, and colours that everyone can tell apart."""
+
+import base64
+import itertools
+import re
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from course_lib import plots
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    outputs: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data))
+    return outputs
+
+
+def drawn_texts(fig: Figure) -> list[str]:
+    return [text.get_text() for ax in fig.axes for text in ax.texts]
+
+
+def test_show_puts_the_alt_text_and_a_png_into_html(shown):
+    fig = plots.lines({"cost": ([1, 2], [3, 5])}, title="Cost grows", x="tokens", y="seconds")
+    plots.show(fig, alt='A line "rising" from 3 to 5 & on')
+    tag = shown[0]["text/html"]
+    assert 'alt="A line &quot;rising&quot; from 3 to 5 &amp; on"' in tag
+    image = base64.b64decode(re.search(r"base64,([^\"]+)", tag).group(1))
+    assert image.startswith(b"\x89PNG")
+    assert len(image) > 5_000  # an empty canvas of this size is smaller
+    assert shown[0]["text/plain"] == 'A line "rising" from 3 to 5 & on'
+
+
+@pytest.mark.parametrize("alt", ["", "  \n"])
+def test_show_refuses_a_figure_without_alt_text(shown, alt):
+    fig = plots.lines({"cost": ([1, 2], [3, 5])}, title="Cost grows", x="tokens", y="seconds")
+    with pytest.raises(ValueError, match="a text that says what there is to see; alt is"):
+        plots.show(fig, alt=alt)
+    assert shown == []
+
+
+def test_show_leaves_no_pyplot_figure_open(shown):
+    import matplotlib.pyplot as plt
+
+    fig = plt.figure()
+    plots.show(fig, alt="nothing yet")
+    assert not plt.fignum_exists(fig.number)
+
+
+def test_title_is_required():
+    with pytest.raises(ValueError, match="takeaway as title"):
+        plots.heatmap(np.eye(3), title=" ")
+
+
+def test_heatmap_writes_numbers_into_small_matrices_only():
+    small = np.arange(15).reshape(3, 5) / 20
+    assert drawn_texts(plots.heatmap(small, title="small")) == [f"{number:.2f}" for number in small.ravel()]
+    assert drawn_texts(plots.heatmap(np.eye(11), title="large")) == []
+
+
+def test_heatmap_names_rows_and_columns():
+    fig = plots.heatmap(np.zeros((2, 3)), ["a", "b"], ["c", "d", "e"], title="names", y="query", x="key")
+    (ax,) = fig.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["c", "d", "e"]
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("query", "key")
+
+
+def test_heatmap_numbers_contrast_with_their_cells():
+    fig = plots.heatmap(np.linspace(-1, 1, 35).reshape(5, 7), title="contrast")
+    (ax,) = fig.axes
+    image = ax.images[0]
+    for text in ax.texts:
+        column, row = text.get_position()
+        cell = relative_luminance(image.cmap(image.norm(image.get_array()[int(row), int(column)]))[:3])
+        ink = relative_luminance(to_rgb(text.get_color()))
+        light, dark = max(cell, ink), min(cell, ink)
+        assert (light + 0.05) / (dark + 0.05) >= 4.4  # WCAG AA asks for 4.5; grey in the middle allows 4.58
+
+
+def relative_luminance(colour) -> float:
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_heatmap_zero_is_white_when_there_are_negative_numbers():
+    (ax,) = plots.heatmap(np.array([[-1.0, 0.0, 3.0]]), title="signs").axes
+    image = ax.images[0]
+    assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rows", "message"),
+    [(np.zeros(5), None, r"two axes; got shape \(5,\)"), (np.zeros((2, 3)), ["a"], "2 rows, 1 names")],
+)
+def test_heatmap_refuses_what_does_not_fit(own_errors, matrix, rows, message):
+    with pytest.raises(ValueError, match=message):
+        plots.heatmap(matrix, rows, title="no")
+
+
+def test_lines_draw_the_mean_and_the_spread_of_runs():
+    runs = np.array([[1.0, 2.0, 3.0], [3.0, 6.0, 5.0]])
+    (ax,) = plots.lines({"runs": ([1, 2, 4], runs)}, title="spread", x="x", y="y", log_x=True).axes
+    assert ax.lines[0].get_ydata().tolist() == [2.0, 4.0, 4.0]
+    (band,) = ax.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == (1.0, 6.0)
+    assert ax.get_xscale() == "log"
+
+
+def test_curves_differ_by_more_than_colour():
+    series = {name: ([1, 2], [0, index]) for index, name in enumerate("abcd")}
+    (ax,) = plots.lines(series, title="four", x="x", y="y").axes
+    assert len({(line.get_linestyle(), line.get_marker()) for line in ax.lines}) == 4
+
+
+def test_dots_show_every_run():
+    groups = {"one": [0.5, 0.52, 0.48], "two": [1.0, 0.98]}
+    (ax,) = plots.dots(groups, title="runs", y="accuracy", level=("chance", 0.5)).axes
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [3, 2]
+    assert ax.lines[0].get_ydata() == [0.5, 0.5]
+
+
+def test_scatter_line_separates_where_the_sign_changes():
+    points = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 5.0]])
+    w, bias = torch.tensor([2.0, -1.0], requires_grad=True), -1.0
+    (ax,) = plots.scatter(points, ["no", "yes", "no"], title="line", line=(w, bias)).axes
+    (line,) = ax.lines
+    for x, y in (line.get_xy1(), line.get_xy2()):
+        assert 2 * x - y - 1 == pytest.approx(0)
+    assert line.get_xy1() != line.get_xy2()
+
+
+def test_scatter_refuses_points_and_labels_of_different_number(own_errors):
+    with pytest.raises(ValueError, match=r"\(3, 2\) and \(2,\)"):
+        plots.scatter(np.zeros((3, 2)), [0, 1], title="no")
+
+
+def test_panels_share_one_figure():
+    fig, axes = plots.panels(2, title="both")
+    assert plots.heatmap(np.eye(2), title="left", ax=axes[0]) is fig
+    assert [ax.get_title(loc="left") for ax in axes] == ["left", ""]
+    assert plots.panels(2, 3)[1].shape == (3, 2)
+
+
+def test_palette_is_told_apart_by_colour_blind_readers():
+    # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB
+    simulations = {
+        "protanopia": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deuteranopia": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+    }
+    for matrix in simulations.values():
+        seen = [
+            np.clip(matrix @ np.power(to_rgb(colour), 2.2), 0, 1) ** (1 / 2.2) for colour in plots.PALETTE
+        ]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.1
+    red_green = [
+        np.clip(matrix @ np.power(to_rgb(c), 2.2), 0, 1) ** (1 / 2.2) for c in ("#d62728", "#8c564b")
+    ]
+    assert (
+        np.linalg.norm(red_green[0] - red_green[1]) < 0.3
+    )  # the measure does notice what is hard to tell apart

