@@ -32,7 +32,7 @@ bench: .venv/.ready-to-test  ## run the scripts behind every speed figure
 format: .venv/.ready-to-test  ## sort imports, format the code, strip outputs from notebooks
 	@$(RUN) -m ruff check --fix-only --quiet .
 	@$(RUN) -m ruff format .
-	@$(RUN) -m nbstripout $$(find notebooks solutions -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
+	@$(RUN) -m nbstripout --keep-id $$(find notebooks solutions -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
 clean:  ## remove .venv and everything else that was built
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info gradebook.db

@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 import torch
 
+torch.set_num_threads(1)  # test tensors are tiny, and threads that wait for each other cost minutes on a busy machine
+
 
 @pytest.fixture
 def own_errors() -> Iterator[None]:

@@ -7,6 +7,7 @@ nbgrader works in a temporary copy of the course, so that no grade book is left 
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -24,9 +25,12 @@ def release(course: Path) -> Path:
     """
     shutil.copy(ROOT / "nbgrader_config.py", course)
     shutil.copytree(ROOT / "solutions", course / "solutions", ignore=IGNORED)
+    # nbgrader calls a program of this environment by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for assignment in sorted(path.name for path in (course / "solutions").iterdir() if path.is_dir()):
         command = [sys.executable, "-m", "nbgrader", "generate_assignment", assignment, "--force"]
-        run = subprocess.run(command, cwd=course, capture_output=True, text=True)
+        environment = {**os.environ, "PATH": path}
+        run = subprocess.run(command, cwd=course, env=environment, capture_output=True, text=True)
         if run.returncode != 0 or not (course / "exercises" / assignment).is_dir():
             raise RuntimeError(f"nbgrader did not release {assignment}:\n{run.stdout}{run.stderr}")
     return course / "exercises"

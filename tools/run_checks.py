@@ -100,7 +100,7 @@ def check_lint(report: Report) -> None:
         "ruff format": ("-m", "ruff", "format", "--check", "."),
         "mypy": ("-m", "mypy"),
         "import-linter": ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
-        "nbstripout": ("-m", "nbstripout", "--verify", *notebooks("notebooks", "solutions", "exercises")),
+        "nbstripout": ("-m", "nbstripout", "--verify", "--keep-id", *notebooks("notebooks", "solutions", "exercises")),
     }
     for name, arguments in commands.items():
         if python(*arguments) == 0:
@@ -232,6 +232,8 @@ def main() -> None:
     names = parser.parse_args().checks or list(CHECKS)
     if unknown := [name for name in names if name not in CHECKS]:
         parser.error(f"unknown check: {', '.join(unknown)}; there are: {', '.join(CHECKS)}")
+    # nbgrader calls a program of this environment by its name.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     BUILD.mkdir(exist_ok=True)
     report = Report()
     seconds = {}
