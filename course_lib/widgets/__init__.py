@@ -1,0 +1,53 @@
+"""Explorers: small live figures in a notebook, driven by mouse or keyboard.
+
+    AttentionStepper   scores, scale, mask, softmax, mix, on an example small enough to check by hand
+    NextWord           a language model's next token, before and after temperature, top-k and top-p
+    predict            a question's possible answers, to commit to one before running on
+
+How to write the next one (`attention_stepper` is the pattern):
+
+1. Python decides. Subclass `explorer.Explorer`; compute everything that is shown, numbers and sentences
+   alike, with floors 0 to 2, and put it into the one synced dictionary `state`. One dictionary means one
+   message, so the page never draws half of an update, and a page exported without a kernel has all it needs.
+2. Each thing a reader may ask for is a method `on_<kind>(self, **fields)`. It checks its input and raises
+   ValueError with one sentence; `Explorer` shows the sentence and keeps the last good state.
+3. JavaScript displays. Write `<name>.js` beside the Python file with
+   `export default { render({ model, el }) { ... } }`; the helpers of `explorer.js` are in scope, because
+   `explorer.assets("<name>")` puts that file in front. Build the DOM once, then change text and attributes
+   only. `frame()` gives the outer box, the message line and `ask(kind, fields)`, which says so when nobody
+   answers.
+4. Reachable by keyboard: native controls, or `grid()` for one tab stop and arrow keys. A label on every
+   control, a second carrier beside each colour, and `describe()` in Python for the same content as text.
+5. Tests: the state against the library in tests/test_widgets.py, both themes and the keyboard in
+   tests/browser.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipywidgets import RadioButtons
+
+    from course_lib.widgets.attention_stepper import AttentionStepper
+    from course_lib.widgets.next_word import NextWord
+
+__all__ = ["AttentionStepper", "NextWord", "predict"]
+
+_HOMES = {"AttentionStepper": "attention_stepper", "NextWord": "next_word"}
+
+
+def predict(*answers: str) -> "RadioButtons":
+    """The possible answers to the question above the cell, none chosen: commit yourself before you run on."""
+    from ipywidgets import RadioButtons
+
+    return RadioButtons(options=answers, value=None, layout={"width": "max-content"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"course_lib.widgets has no {name!r}; it has {', '.join(_HOMES)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,377 @@
+"""The attention stepper: from queries and keys to a mix of values, every number traceable to its inputs."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib import maths
+from course_lib.widgets.explorer import Explorer, assets, format_number
+
+STAGES = ("scores", "scale", "mask", "softmax", "mix")
+MASKS = ("off", "causal", "custom")
+_MASK_FORMULAS = {"off": "nothing forbidden", "causal": "no later tokens", "custom": "your choice"}
+# Every number has a sentence of its own that travels to the page; more are no longer checked by hand anyway.
+LARGEST = 8
+
+_ASSETS = assets("attention_stepper")
+_EXAMPLE: dict[str, Any] = {
+    "tokens": ["the", "cat", "it"],
+    "q": [[1, 0, 0], [0, 1, 1], [1, 0, 2]],
+    "k": [[1, 0, 0], [0.5, 2, 1], [0, 1, 0.5]],
+    "v": [[1, 0, 0.5], [0, 2, 1], [-1, 1, 0]],
+}
+
+
+class AttentionStepper(Explorer):
+    """Step through attention on an example small enough to check by hand.
+
+        scores = q k^T;  scale: / sqrt(K);  mask: forbidden = -inf;  softmax: weights;  mix: weights v
+
+    Args:
+        tokens: one name per query.
+        q, k, v: (T, K), (S, K) and (S, D); at most 8 rows and columns.
+        key_tokens: one name per key; left out, the queries' tokens: self-attention.
+        mask: "off", "causal" or "custom".
+        custom_mask: (T, S), True = may attend; left out, everything is allowed.
+        stage: the last stage drawn: "scores", "scale", "mask", "softmax" or "mix".
+    Raises: ValueError: names or numbers that do not fit together.
+    Example:
+        >>> stepper = AttentionStepper()
+        >>> stepper.trace("scores", 2, 1)
+        'score(it → cat) = 1·0.5 + 0·2 + 2·1 = 2.5'
+    """
+
+    _esm = _ASSETS["esm"]
+    _css = _ASSETS["css"]
+
+    stage = traitlets.Enum(STAGES, "scores").tag(sync=True)
+    mask = traitlets.Enum(MASKS, "off").tag(sync=True)
+
+    def __init__(
+        self,
+        tokens: Sequence[str] | None = None,
+        q: ArrayLike | None = None,
+        k: ArrayLike | None = None,
+        v: ArrayLike | None = None,
+        *,
+        key_tokens: Sequence[str] | None = None,
+        mask: str = "off",
+        custom_mask: ArrayLike | None = None,
+        stage: str = "scores",
+    ) -> None:
+        super().__init__()
+        self._check_choice("mask", mask, MASKS)
+        self._check_choice("stage", stage, STAGES)
+        given = {"tokens": tokens, "q": q, "k": k, "v": v}
+        if all(value is None for value in given.values()) and key_tokens is None:
+            given = {**_EXAMPLE}
+        elif missing := [name for name, value in given.items() if value is None]:
+            raise ValueError(f"Give tokens, q, k and v together, or none; missing: {', '.join(missing)}.")
+        self._parts: dict[str, Any] = {}
+        self.update(**given, key_tokens=key_tokens, custom_mask=custom_mask)
+        self._first = self._parts
+        self.mask, self.stage = mask, stage
+
+    def update(self, **changes: Any) -> None:
+        """Replace some of tokens, key_tokens, q, k, v and custom_mask at once, and recompute.
+
+        Raises: ValueError: the new whole does not fit together; nothing is changed then.
+        """
+        known = ("tokens", "key_tokens", "q", "k", "v", "custom_mask")
+        if unknown := [name for name in changes if name not in known]:
+            raise ValueError(f"AttentionStepper has no {unknown[0]!r}; it has {', '.join(known)}.")
+        self._parts = _checked({**self._parts, **changes})
+        parts = self._parts
+        self.show_state(
+            tokens=parts["tokens"],
+            key_tokens=parts["key_tokens"] or parts["tokens"],
+            self_attention=parts["key_tokens"] is None,
+            inputs={name: [[_input_text(x) for x in row] for row in parts[name].tolist()] for name in "qkv"},
+            stages={kind: self._stages(kind) for kind in MASKS},
+        )
+
+    @property
+    def q(self) -> NDArray[np.float64]:
+        """The queries, (T, K); a copy."""
+        return self._parts["q"].copy()
+
+    @property
+    def k(self) -> NDArray[np.float64]:
+        """The keys, (S, K); a copy."""
+        return self._parts["k"].copy()
+
+    @property
+    def v(self) -> NDArray[np.float64]:
+        """The values, (S, D); a copy."""
+        return self._parts["v"].copy()
+
+    def allowed(self, mask: str | None = None) -> NDArray[np.bool_]:
+        """The mask in use, or the one named: (T, S), True = may attend."""
+        shape = len(self._parts["q"]), len(self._parts["k"])
+        kind = self.mask if mask is None else mask
+        if kind == "causal":
+            # Lower right: the last query stands at the last key.
+            return np.tri(*shape, k=shape[1] - shape[0], dtype=bool)
+        if kind == "custom" and self._parts["custom_mask"] is not None:
+            return self._parts["custom_mask"].copy()
+        return np.ones(shape, dtype=bool)
+
+    def numbers(self, stage: str) -> NDArray[np.float64]:
+        """The numbers of one stage under the mask in use; forbidden pairs are -inf after "mask"."""
+        self._check_choice("stage", stage, STAGES)
+        return self._numbers(self.allowed())[stage]
+
+    def trace(self, stage: str, row: int, column: int) -> str:
+        """How one number comes about, as the page writes it."""
+        self._check_choice("stage", stage, STAGES)
+        return self.state["stages"][self.mask][STAGES.index(stage)]["traces"][row][column]
+
+    def describe(self) -> str:
+        """Every stage drawn so far, as text tables."""
+        drawn = self.state["stages"][self.mask][: STAGES.index(self.stage) + 1]
+        return "\n\n".join(stage["text"] for stage in drawn)
+
+    def on_edit(self, array: str, row: int, column: int, text: str) -> None:
+        """The page: one number of q, k or v was typed."""
+        self._check_choice("array", array, ("q", "k", "v"))
+        changed = self._parts[array].copy()
+        row, column = self._check_place(row, column, changed.shape)
+        changed[row, column] = _number(text)
+        self.update(**{array: changed})
+
+    def on_name(self, side: str, row: int, text: str) -> None:
+        """The page: one token was renamed."""
+        self._check_choice("side", side, ("tokens", "key_tokens"))
+        names = list(self._parts[side] or self._parts["tokens"])
+        row, _ = self._check_place(row, 0, (len(names), 1))
+        names[row] = text
+        self.update(**{side: names})
+
+    def on_toggle(self, row: int, column: int) -> None:
+        """The page: one pair of the custom mask was allowed or forbidden."""
+        allowed = self.allowed("custom")
+        row, column = self._check_place(row, column, allowed.shape)
+        allowed[row, column] = not allowed[row, column]
+        self.update(custom_mask=allowed)
+
+    def on_reset(self) -> None:
+        """The page: back to the numbers and names it began with."""
+        self.update(**self._first)
+
+    @staticmethod
+    def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+
+    @staticmethod
+    def _check_place(row: Any, column: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+        for name, value, size in (("row", row, shape[0]), ("column", column, shape[1])):
+            if type(value) is not int or not 0 <= value < size:
+                raise ValueError(f"{name} must be a whole number from 0 to {size - 1}; got {value!r}.")
+        return row, column
+
+    def _numbers(self, allowed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+        q, k, v = (self._parts[name] for name in "qkv")
+        scores = q @ k.T
+        scaled = scores / math.sqrt(q.shape[1])
+        return {
+            "scores": scores,
+            "scale": scaled,
+            "mask": np.where(allowed, scaled, -np.inf),
+            "softmax": maths.attention_weights(q, k, allowed),
+            "mix": maths.attention(q, k, v, allowed),
+        }
+
+    def _stages(self, kind: str) -> list[dict[str, Any]]:
+        """Everything the page shows of each stage, so that it never computes."""
+        allowed = self.allowed(kind)
+        numbers = self._numbers(allowed)
+        rows, keys = self._row_names()
+        q, k, v = (self._parts[name] for name in "qkv")
+        width = q.shape[1]
+        writers = {
+            "scores": lambda t, s: _trace_score(q[t], k[s]),
+            "scale": lambda t, s: _trace_scale(float(numbers["scores"][t, s]), width),
+            "mask": lambda t, s: _trace_mask(
+                float(numbers["scale"][t, s]), bool(allowed[t, s]), rows[t], keys[s]
+            ),
+            "softmax": lambda t, s: _trace_softmax(numbers["mask"][t], s),
+            "mix": lambda t, j: _trace_mix(numbers["softmax"][t], v[:, j]),
+        }
+        titles = {
+            "scores": ("Scores", "q · k", "score"),
+            "scale": ("Scale", f"scores / √{width}", "scaled"),
+            "mask": ("Mask", _MASK_FORMULAS[kind], "masked"),
+            "softmax": ("Softmax", "each row sums to 1", "weight"),
+            "mix": ("Mix", "weights · v", "output"),
+        }
+        stages = []
+        for name in STAGES:
+            title, formula, word = titles[name]
+            columns = [str(j + 1) for j in range(v.shape[1])] if name == "mix" else keys
+            values = numbers[name].tolist()
+            cells = [[_cell(x) for x in row] for row in values]
+            arrow = ", " if name == "mix" else " → "
+            stages.append(
+                {
+                    "name": name,
+                    "title": title,
+                    "formula": formula,
+                    "columns": columns,
+                    "cells": cells,
+                    # JSON has no infinity
+                    "values": [[x if math.isfinite(x) else None for x in row] for row in values],
+                    "traces": [
+                        [
+                            f"{word}({rows[t]}{arrow}{columns[i]}) {writers[name](t, i)}"
+                            for i in range(len(columns))
+                        ]
+                        for t in range(len(rows))
+                    ],
+                    "text": _table(f"{title} ({formula})", rows, columns, cells),
+                }
+            )
+        return stages
+
+    def _row_names(self) -> tuple[list[str], list[str]]:
+        """The names of the queries and of the keys."""
+        return self._parts["tokens"], self._parts["key_tokens"] or self._parts["tokens"]
+
+
+def _checked(parts: dict[str, Any]) -> dict[str, Any]:
+    tokens = _names("tokens", parts["tokens"])
+    key_tokens = None if parts["key_tokens"] is None else _names("key_tokens", parts["key_tokens"])
+    q, k, v = (_matrix(name, parts[name]) for name in "qkv")
+    if q.shape[1] != k.shape[1]:
+        raise ValueError(f"q and k must have the same width: q has {q.shape[1]}, k has {k.shape[1]}.")
+    if len(k) != len(v):
+        raise ValueError(f"k and v must have one row per key: k has {len(k)} rows, v has {len(v)}.")
+    keys, label = (tokens, "tokens") if key_tokens is None else (key_tokens, "key_tokens")
+    for name, rows, names, names_label in (("q", q, tokens, "tokens"), ("k", k, keys, label)):
+        if len(rows) != len(names):
+            raise ValueError(
+                f"{name} must have one row per token: {name} has {len(rows)} rows, "
+                f"{names_label} has {len(names)} names."
+            )
+    custom = parts["custom_mask"]
+    if custom is not None:
+        custom = np.array(custom)
+        if custom.dtype != bool or custom.shape != (len(q), len(k)):
+            raise ValueError(
+                f"custom_mask must be boolean of shape {(len(q), len(k))}, True = may attend; "
+                f"got {custom.dtype} of shape {custom.shape}."
+            )
+    return {"tokens": tokens, "key_tokens": key_tokens, "q": q, "k": k, "v": v, "custom_mask": custom}
+
+
+def _names(label: str, names: Any) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise ValueError(f"{label} must be a list of names; got {names!r}.")
+    if not 1 <= len(names) <= LARGEST:
+        raise ValueError(f"{label} must hold 1 to {LARGEST} names; got {len(names)}.")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"A token needs a name of at least one visible character; got {name!r}.")
+    return [name.strip() for name in names]
+
+
+def _matrix(label: str, numbers: Any) -> NDArray[np.float64]:
+    try:
+        matrix = np.array(numbers, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{label} must be rows of numbers, all of one length; got {numbers!r}.") from None
+    if matrix.ndim != 2 or not all(1 <= size <= LARGEST for size in matrix.shape):
+        raise ValueError(
+            f"{label} must be a table of 1 to {LARGEST} rows and columns; got shape {matrix.shape}."
+        )
+    if not np.isfinite(matrix).all() or np.abs(matrix).max() >= 1e6:
+        raise ValueError(f"{label} must hold numbers below a million; got {matrix.tolist()}.")
+    return matrix
+
+
+def _number(text: Any) -> float:
+    cleaned = str(text).strip().replace("−", "-").replace(",", ".")
+    if not cleaned:
+        raise ValueError("Type a number such as 0.5; the field is empty.")
+    try:
+        value = float(cleaned)
+    except ValueError:
+        raise ValueError(f"Type a number such as 0.5; got {text!r}.") from None
+    if not math.isfinite(value) or abs(value) >= 1e6:
+        raise ValueError(f"Type a number below a million; got {text!r}.")
+    return value
+
+
+def _input_text(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    text = repr(value)
+    return text.removesuffix(".0").replace("-", "−")
+
+
+def _cell(value: float) -> str:
+    return format_number(value) if math.isfinite(value) else "−∞"
+
+
+def _factor(value: float) -> str:
+    text = format_number(value)
+    return f"({text})" if text.startswith("−") else text
+
+
+def _equals(value: float) -> str:
+    """ "= 2.5" where the printed digits are exact, "≈ 0.333" where they are rounded."""
+    return f"{'=' if abs(value - round(value, 3)) < 1e-12 else '≈'} {format_number(value)}"
+
+
+def _products(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
+    pairs = zip(left.tolist(), right.tolist(), strict=True)
+    return " + ".join(f"{_factor(a)}·{_factor(b)}" for a, b in pairs)
+
+
+def _trace_score(query: NDArray[np.float64], key: NDArray[np.float64]) -> str:
+    return f"= {_products(query, key)} {_equals(float(query @ key))}"
+
+
+def _trace_scale(score: float, width: int) -> str:
+    return f"= {format_number(score)} / √{width} {_equals(score / math.sqrt(width))}"
+
+
+def _trace_mask(scaled: float, allowed: bool, query: str, key: str) -> str:
+    if allowed:
+        return f"{_equals(scaled)}, unchanged: “{query}” may attend to “{key}”"
+    return f"= −∞: “{query}” may not attend to “{key}”"
+
+
+def _trace_softmax(masked: NDArray[np.float64], column: int) -> str:
+    if not np.isfinite(masked).any():
+        return "= 0: every key is forbidden, so the whole row is 0"
+    # e^x of a large score has too many digits to read; the ratio is the same after subtracting the largest.
+    largest = float(masked.max()) if masked.max() > 10 else 0.0
+    shifted = masked - largest
+    powers = np.exp(shifted)
+    terms = ["0" if math.isinf(x) else f"e^{_factor(x)}" for x in shifted.tolist()]
+    note = f" (largest score, {format_number(largest)}, subtracted from all)" if largest else ""
+    return (
+        f"= {terms[column]} / ({' + '.join(terms)}) ≈ {format_number(float(powers[column]))} / "
+        f"{format_number(float(powers.sum()))} {_equals(float(powers[column] / powers.sum()))}{note}"
+    )
+
+
+def _trace_mix(weights: NDArray[np.float64], values: NDArray[np.float64]) -> str:
+    # The weights in the line are rounded, so the line as written is rounded too.
+    exact = all(abs(x - round(x, 3)) < 1e-12 for x in weights.tolist())
+    return f"{'=' if exact else '≈'} {_products(weights, values)} {_equals(float(weights @ values))}"
+
+
+def _table(title: str, rows: list[str], columns: list[str], cells: list[list[str]]) -> str:
+    head = max(len(name) for name in rows)
+    wide = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
+    lines = [" " * head + "".join(f"  {column:>{wide[i]}}" for i, column in enumerate(columns))]
+    lines += [
+        f"{name:<{head}}" + "".join(f"  {cell:>{wide[i]}}" for i, cell in enumerate(row))
+        for name, row in zip(rows, cells, strict=True)
+    ]
+    return "\n".join([title, *lines])

@@ -1,0 +1,174 @@
+// Helpers of every explorer. Python puts this file in front of the explorer's own, so everything here is in scope there.
+
+const PATIENCE_MS = 3000;
+const NOBODY =
+  "No answer from Python: this page has no running kernel, or the kernel is busy. What is shown still belongs to the old input.";
+
+/** A new element: h("button", { class: "cx-button", onclick: f }, "text", child). */
+function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Change text only where it differs, so that screen readers and selections are left alone. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Set an attribute, or remove it when the value is null or false. */
+function setAttribute(node, name, value) {
+  if (value === null || value === false) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
+let created = 0;
+
+/** An id that no other element of the page has. */
+function uniqueId(stem) {
+  created += 1;
+  return `cx-${stem}-${Date.now().toString(36)}-${created}`;
+}
+
+/**
+ * The outer box: a named region with a place for messages and a text alternative.
+ * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
+ */
+function frame({ model, el, title, textLabel }) {
+  const message = h("p", { class: "cx-message", role: "alert" });
+  const text = h("pre", { class: "cx-text", tabindex: "0", "aria-label": textLabel });
+  const details = h("details", { class: "cx-details" }, h("summary", {}, textLabel), text);
+  const body = h("div", { class: "cx-body" });
+  const root = h(
+    "section",
+    // JupyterLab looks for this attribute before it takes a key for one of its shortcuts.
+    { class: "cx", "aria-label": title, "data-lm-suppress-shortcuts": "true" },
+    body,
+    message,
+    details,
+  );
+  for (const type of ["keydown", "keypress", "keyup"]) root.addEventListener(type, (event) => event.stopPropagation());
+  // JupyterLab takes the focus back to the cell on a click that reaches it.
+  for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
+  el.append(root);
+
+  const waiting = new Map();
+  let silent = false;
+  const showMessage = () => setText(message, silent ? NOBODY : (model.get("state").error ?? ""));
+
+  const settle = () => {
+    const state = model.get("state");
+    const pending = waiting.get(state.answered);
+    if (pending) {
+      // Python answers in order: whatever was asked earlier is answered, too.
+      for (const [id, earlier] of waiting) {
+        clearTimeout(earlier.timer);
+        waiting.delete(id);
+        earlier.resolve(state);
+        if (id === state.answered) break;
+      }
+      silent = false;
+    }
+    setAttribute(root, "aria-busy", waiting.size > 0 ? "true" : null);
+    showMessage();
+  };
+
+  const ask = (kind, fields = {}) =>
+    new Promise((resolve) => {
+      const request = uniqueId("request");
+      const timer = setTimeout(() => {
+        silent = true;
+        showMessage();
+      }, PATIENCE_MS);
+      waiting.set(request, { resolve, timer });
+      setAttribute(root, "aria-busy", "true");
+      try {
+        model.send({ request, kind, ...fields });
+      } catch {
+        // A kernel that has died refuses at once; the timer says so to the reader.
+      }
+    });
+
+  const close = () => {
+    for (const { timer } of waiting.values()) clearTimeout(timer);
+    waiting.clear();
+  };
+  return { root, body, message, text, ask, settle, close, isSilent: () => silent };
+}
+
+/** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */
+function debounce(f, delay) {
+  let timer = null;
+  const now = () => {
+    if (timer === null) return;
+    clearTimeout(timer);
+    timer = null;
+    f();
+  };
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(now, delay);
+  };
+  const cancel = () => {
+    clearTimeout(timer);
+    timer = null;
+  };
+  return { later, now, cancel };
+}
+
+const MOVES = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+};
+
+/**
+ * One tab stop for a table of cells, arrow keys inside (roving tabindex).
+ * cells: rows of elements. In text fields the left and right arrows move the caret first.
+ */
+function grid(cells) {
+  let current = [0, 0];
+  const place = ([row, column], focus) => {
+    current = [row, column];
+    cells.forEach((line, r) => line.forEach((cell, c) => (cell.tabIndex = r === row && c === column ? 0 : -1)));
+    if (focus) cells[row][column].focus();
+  };
+  cells.forEach((line, row) =>
+    line.forEach((cell, column) => {
+      cell.addEventListener("focus", () => place([row, column], false));
+      cell.addEventListener("keydown", (event) => {
+        if (event.altKey || event.metaKey || event.shiftKey) return;
+        const last = [cells.length - 1, line.length - 1];
+        let target = null;
+        if (event.key in MOVES && !event.ctrlKey) {
+          const [down, right] = MOVES[event.key];
+          if (right !== 0 && cell.matches("input") && caretCanMove(cell, right)) return;
+          target = [Math.min(Math.max(row + down, 0), last[0]), Math.min(Math.max(column + right, 0), last[1])];
+        } else if (cell.matches("input")) {
+          return;
+        } else if (event.key === "Home") {
+          target = event.ctrlKey ? [0, 0] : [row, 0];
+        } else if (event.key === "End") {
+          target = event.ctrlKey ? last : [row, last[1]];
+        }
+        if (target === null) return;
+        event.preventDefault();
+        place(target, true);
+      });
+    }),
+  );
+  place(current, false);
+  return { focus: (row, column) => place([row, column], true) };
+}
+
+/** Whether an arrow key still has text to cross; a field whose whole text is selected is left at once. */
+function caretCanMove(input, direction) {
+  const { selectionStart: start, selectionEnd: end, value } = input;
+  if (start === 0 && end === value.length) return false;
+  return direction < 0 ? end > 0 : start < value.length;
+}

@@ -1,0 +1,91 @@
+"""What every explorer shares: the one synced state, the questions of the page and their answers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+_FOLDER = Path(__file__).parent
+
+
+def assets(name: str) -> dict[str, str]:
+    """The JavaScript module and the style sheet of one explorer: the shared file, then its own.
+
+    A widget's module reaches the page as one text that cannot import its neighbours; joining two files is all
+    the building there is.
+    """
+    return {
+        "esm": "\n".join((_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("explorer", name)),
+        "css": (_FOLDER / "explorer.css").read_text(encoding="utf-8"),
+    }
+
+
+class Explorer(anywidget.AnyWidget):
+    """A widget whose page only displays `state` and asks Python for changes.
+
+    The page sends `{"request": id, "kind": "edit", ...}`; `on_edit` is called with the other fields. The
+    new state carries `answered: id`, by which the page knows that somebody is there, and `error`: one
+    sentence or "".
+    """
+
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_msg(self._receive)
+
+    def describe(self) -> str:
+        """The content as text: what the page draws, for those who cannot see it."""
+        raise NotImplementedError(f"{type(self).__name__} must implement describe()")
+
+    def show_state(self, **changes: Any) -> None:
+        """Put changes into `state` in one message to the page."""
+        self.state = {**self.state, **changes}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        # Where no widget can be drawn (a terminal, a page without JavaScript), the text stands in.
+        if isinstance(bundle, tuple):
+            bundle[0]["text/plain"] = self.describe()
+        return bundle
+
+    def _receive(self, _: Any, content: Any, buffers: Any = None) -> None:
+        if not isinstance(content, Mapping) or not isinstance(content.get("request"), str):
+            return
+        fields = {name: value for name, value in content.items() if name not in ("request", "kind")}
+        kind = content.get("kind")
+        # The page must not reach any other method of the widget.
+        handler = getattr(self, f"on_{kind}", None) if isinstance(kind, str) and kind.isalpha() else None
+        answer: dict[str, Any] = {"answered": content["request"], "error": ""}
+        with self.hold_sync():
+            try:
+                if handler is None or kind == "msg":
+                    raise ValueError(f"{type(self).__name__} cannot answer {kind!r}.")
+                handler(**fields)
+            except ValueError as error:
+                answer["error"] = str(error)
+            except Exception as error:
+                # The page would wait for ever; the traceback still goes to the log.
+                answer["error"] = f"Python stopped with {type(error).__name__}: {error}"
+                raise
+            finally:
+                self.show_state(**answer)
+
+
+def format_number(value: float) -> str:
+    """At most three decimals, no trailing zeros, a true minus sign; powers of ten where that says too little.
+
+    Example:
+        >>> format_number(-0.5), format_number(1 / 3), format_number(2e-7)
+        ('−0.5', '0.333', '2.00e−07')
+    """
+    if abs(value) < 1e-12:
+        # What rounding leaves of a difference of equal numbers, and a negative zero.
+        return "0"
+    if not 5e-4 <= abs(value) < 1e6:
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:.3f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")

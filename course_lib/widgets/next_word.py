@@ -1,0 +1,271 @@
+"""The next-word explorer: what a language model would write next, and what the settings make of it."""
+
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+from course_lib.widgets.explorer import Explorer, assets
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from course_lib.bpe import BPETokenizer
+    from course_lib.decoder import GPT
+
+SHOWN = 10
+
+_ASSETS = assets("next_word")
+
+
+class NextWord(Explorer):
+    """Type a beginning, see the likeliest next tokens before and after the settings, choose one or write on.
+
+    Args:
+        model: a `GPT`.
+        tokenizer: its tokenizer.
+        text: the beginning.
+        temperature: from 0 (always the likeliest token) to 2.
+        top_k: keep the k likeliest tokens; None: all.
+        top_p: keep the fewest likeliest tokens that together have this probability; None: all.
+        seed: of the draws; `reset` starts them again.
+    Raises: ValueError: an empty text, one beyond the model's context, or a setting out of range.
+    """
+
+    _esm = _ASSETS["esm"]
+    _css = _ASSETS["css"]
+
+    def __init__(
+        self,
+        model: "GPT",
+        tokenizer: "BPETokenizer",
+        text: str = "The capital of France is",
+        *,
+        temperature: float | int = 1.0,
+        top_k: int | None = None,
+        top_p: float | int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self._model, self._tokenizer, self._seed = model, tokenizer, seed
+        self._first_text = text
+        self._generator: Any = None
+        self._cache: Any = None
+        self._cached: list[int] = []
+        self._ids: list[int] = []
+        self._settings = _checked_settings(temperature, top_k, top_p)
+        self._read(self._encoded(text))
+        self._show()
+
+    @property
+    def text(self) -> str:
+        """The text so far; assign to replace it."""
+        return self._tokenizer.decode(self._ids)
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._read(self._encoded(text))
+        self._show()
+
+    def settings(self, temperature: float | int, top_k: int | None, top_p: float | int | None) -> None:
+        """Change temperature, top-k and top-p; arguments as in the constructor."""
+        self._settings = _checked_settings(temperature, top_k, top_p)
+        self._show()
+
+    def choose(self, token: int) -> None:
+        """Append one token to the text; a special token, such as the end of a text, is only told."""
+        if type(token) is not int or not 0 <= token < self._model.config.vocab_size:
+            raise ValueError(
+                f"A token is a whole number from 0 to {self._model.config.vocab_size - 1}; got {token!r}."
+            )
+        piece = self._piece(token)
+        if token in self._tokenizer.special_tokens.values():
+            self._show(
+                note=f"The model's choice {piece} is no text: it marks a beginning or an end.", ended=True
+            )
+            return
+        limit = self._model.config.max_seq_len
+        if len(self._ids) >= limit:
+            raise ValueError(f"The text fills the model's context of {limit:,} tokens: shorten it or reset.")
+        self._read([*self._ids, token])
+        self._show(note=f"Appended {piece}.")
+
+    def step(self) -> None:
+        """Draw one token from the probabilities after the settings and append it."""
+        self.choose(self._draw())
+
+    def write_on(self, tokens: int) -> None:
+        """Step several times; ends early with the text."""
+        for _ in range(tokens):
+            self.step()
+            if self.state["ended"]:
+                break
+
+    def reset(self) -> None:
+        """Back to the first text and the first draws; the settings stay."""
+        self._generator = None
+        self.text = self._first_text
+
+    def describe(self) -> str:
+        """The text, the settings and the table of next tokens."""
+        state = self.state
+        rows = [("next token", "before", "after")]
+        rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
+        rows.append((state["rest"]["label"], state["rest"]["before_text"], state["rest"]["after_text"]))
+        wide = [max(len(row[i]) for row in rows) for i in range(3)]
+        table = [
+            f"{name:<{wide[0]}}  {before:>{wide[1]}}  {after:>{wide[2]}}" for name, before, after in rows
+        ]
+        return "\n".join([f"Text: {state['text']}", f"Settings: {_settings_text(state['settings'])}", *table])
+
+    def on_text(self, text: str) -> None:
+        """The page: another text was typed."""
+        self.text = text
+
+    def on_settings(self, temperature: float | int, top_k: int, top_p: float | int) -> None:
+        """The page: a slider was moved; top_k 0 and top_p 1 keep all tokens."""
+        self.settings(temperature, top_k or None, None if top_p == 1 else top_p)
+
+    def on_choose(self, token: int) -> None:
+        """The page: a bar was chosen."""
+        self.choose(token)
+
+    def on_step(self) -> None:
+        """The page: one more token. Writing on is many of these, so that the kernel is free in between."""
+        self.step()
+
+    def on_reset(self) -> None:
+        """The page: back to the beginning."""
+        self.reset()
+
+    def _encoded(self, text: str) -> list[int]:
+        if not isinstance(text, str):
+            raise ValueError(f"The text must be a string; got {type(text).__name__}.")
+        if not text:
+            raise ValueError("The text is empty: type at least one character for the model to continue.")
+        ids = self._tokenizer.encode(text)
+        if not ids:
+            raise ValueError("The text has no character that the model knows: type another one.")
+        limit = self._model.config.max_seq_len
+        if len(ids) > limit:
+            raise ValueError(
+                f"The text has {len(ids):,} tokens, the model's context holds {limit:,}: shorten it."
+            )
+        return ids
+
+    def _read(self, ids: list[int]) -> None:
+        """Let the model read ids, only what the cache has not seen; keep the scores of the next token."""
+        import torch
+
+        with torch.inference_mode():
+            if self._cache is None:
+                self._cache = self._model.new_cache(1)
+            # At least the last token must go through the model: its output is what we are after.
+            known = min(_shared(self._cached, ids), len(ids) - 1)
+            for layer in self._cache:
+                layer.length = known
+            device = self._model.lm_head.weight.device
+            new = torch.tensor([ids[known:]], device=device)
+            self._cached = ids[:known]
+            self._logits: Tensor = self._model.next_token_logits(new, self._cache)[0]
+        self._cached = self._ids = ids
+
+    def _probabilities(self) -> "tuple[Tensor, Tensor]":
+        from course_lib.generation import next_token_probabilities
+
+        settings = {name: self._settings[name] for name in ("temperature", "top_k", "top_p")}
+        return next_token_probabilities(self._logits), next_token_probabilities(self._logits, **settings)
+
+    def _draw(self) -> int:
+        import torch
+
+        _, after = self._probabilities()
+        if self._generator is None:
+            self._generator = torch.Generator(device=after.device)
+            self._generator.manual_seed(self._seed)
+        return int(torch.multinomial(after, 1, generator=self._generator))
+
+    def _show(self, note: str = "", ended: bool = False) -> None:
+        before, after = self._probabilities()
+        likeliest = before.topk(min(SHOWN, len(before))).indices.tolist()
+        rows = [
+            {
+                "id": token,
+                "piece": self._piece(token),
+                "before": before[token].item(),
+                "after": after[token].item(),
+                "before_text": _percent(before[token].item()),
+                "after_text": _percent(after[token].item()),
+            }
+            for token in likeliest
+        ]
+        rest = [max(0.0, 1.0 - sum(row[name] for row in rows)) for name in ("before", "after")]
+        # Rounding leaves a trace of about 1e-7 where every other token has exactly nothing.
+        kept = int((after > 0).sum()) - sum(row["after"] > 0 for row in rows)
+        rest[1] = rest[1] if kept else 0.0
+        self.show_state(
+            text=self.text,
+            pieces=[self._piece(token) for token in self._ids[-60:]],
+            n_tokens=len(self._ids),
+            context=self._model.config.max_seq_len,
+            settings={"temperature": self._settings["temperature"], **_for_page(self._settings)},
+            rows=rows,
+            rest={
+                "label": f"{len(before) - len(rows):,} other tokens",
+                "before": rest[0],
+                "after": rest[1],
+                "before_text": _percent(rest[0]),
+                "after_text": _percent(rest[1]),
+            },
+            note=note,
+            ended=ended,
+            error="",
+        )
+        self.show_state(description=self.describe())
+
+    def _piece(self, token: int) -> str:
+        text = self._tokenizer.decode([token])
+        if not text or "�" in text:
+            # Bytes that are a letter only together with their neighbours.
+            return f"(part of a character, token {token})"
+        return text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥").replace("\r", "␍")
+
+
+def _shared(left: list[int], right: list[int]) -> int:
+    """How many tokens two texts have in common at the beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+
+
+def _checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
+    if not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
+        raise ValueError(f"temperature must be a number from 0 to 2; got {temperature!r}.")
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise ValueError(
+            f"top_k must be a whole number of at least 1, or None for all tokens; got {top_k!r}."
+        )
+    if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
+        raise ValueError(
+            f"top_p must be a number above 0 and at most 1, or None for all tokens; got {top_p!r}."
+        )
+    return {
+        "temperature": float(temperature),
+        "top_k": top_k,
+        "top_p": None if top_p is None else float(top_p),
+    }
+
+
+def _for_page(settings: dict[str, Any]) -> dict[str, Any]:
+    """Sliders have no place for None: 0 tokens and probability 1 mean "all"."""
+    return {"top_k": settings["top_k"] or 0, "top_p": 1.0 if settings["top_p"] is None else settings["top_p"]}
+
+
+def _settings_text(settings: dict[str, Any]) -> str:
+    top_k = f"top-k {settings['top_k']}" if settings["top_k"] else "top-k off"
+    top_p = f"top-p {settings['top_p']:g}" if settings["top_p"] < 1 else "top-p off"
+    return f"temperature {settings['temperature']:g}, {top_k}, {top_p}"
+
+
+def _percent(probability: float) -> str:
+    if probability == 0:
+        return "0 %"
+    if probability < 5e-4:
+        return "< 0.1 %"
+    return f"{100 * probability:.1f} %"

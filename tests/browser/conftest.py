@@ -1,0 +1,330 @@
+"""A JupyterLab of its own, a Chromium that may not leave the machine, and what both have to say afterwards.
+
+The notebooks are copies in a temporary folder. Screenshots go to build/screenshots (ignored by git).
+"""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import axe_playwright_python
+import nbformat
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+# axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+LOCAL = {"127.0.0.1", "localhost"}
+CHROMIUM_FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    # A request that were to get past our route would find no address.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+    "@jupyterlab/extensionmanager-extension:plugin": {"enabled": False, "disclaimed": False},
+    # Cells that are scrolled out of sight stay in the page, so that a test finds them where it left them.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+
+expect.set_options(timeout=30_000)
+
+
+def chromium() -> str | None:
+    """The Chromium or Chrome of this machine, if playwright brought none of its own."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    found = [os.environ.get("COURSE_CHROMIUM"), *(shutil.which(name) for name in names)]
+    return next((path for path in found if path), None)
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab."""
+
+    url: str
+    token: str
+    folder: Path
+
+    def shut_kernels_down(self) -> None:
+        """Each holds a few hundred megabytes."""
+        for session in json.loads(self._ask("GET", "/api/sessions")):
+            self._ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def _ask(self, method: str, path: str) -> bytes:
+        request = urllib.request.Request(
+            self.url + path, method=method, headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+
+@dataclass
+class Watch:
+    """What a page did that it must not do."""
+
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    # First lines that a test brings about on purpose. No test may write an error without saying so.
+    expected: set[str] = field(default_factory=set)
+
+    def request(self, request: Request) -> None:
+        if not _is_local(request.url):
+            self.outside.append(request.url)
+
+    def console(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and message.text.partition("\n")[0] not in self.expected:
+            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def check(self) -> None:
+        assert self.outside == []
+        assert self.errors == []
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    home = tmp_path_factory.mktemp("lab")
+    folder = home / "notebooks"
+    folder.mkdir()
+    for name, settings in SETTINGS.items():
+        package, plugin = name.rsplit(":", 1)
+        path = home / "settings" / package / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    environment = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
+    log = (home / "lab.log").open("w")
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+            *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+            *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"),
+            "--LabApp.expose_app_in_browser=True",  # as window.jupyterapp
+            "--LabApp.news_url=",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.extension_manager=readonly",
+            "--ServerApp.terminals_enabled=False",
+        ],
+        cwd=home,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/api/status?token={token}", server, home / "lab.log")
+        yield Lab(url, token, folder)
+    finally:
+        # Asks the server to shut its kernels down first.
+        server.terminate()
+        try:
+            server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start; its log ends with:\n{log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def page(browser: Browser, watch: Watch) -> Iterator[Page]:
+    """A fresh page; the test fails if it asked for an outside address or wrote an error."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    context.on("request", watch.request)
+    context.on("console", watch.console)
+    context.on("weberror", lambda error: watch.errors.append(f"uncaught: {error.error}"))
+    context.route(lambda url: not _is_local(url), lambda route: route.abort())
+    yield context.new_page()
+    context.close()
+    watch.check()
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
+
+
+@dataclass
+class Desk:
+    """A page of JupyterLab and what a person does there."""
+
+    page: Page
+    lab: Lab
+    watch: Watch
+
+    def write(self, name: str, *cells: str) -> None:
+        """A notebook of code cells in the lab's folder."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, self.lab.folder / name)
+
+    def copy(self, notebook: Path) -> None:
+        """A copy of one of the course's notebooks in the lab's folder."""
+        shutil.copy(notebook, self.lab.folder)
+
+    def open(self, name: str) -> None:
+        """Open a notebook of the lab's folder alone and wait until its kernel is ready."""
+        self.page.goto(f"{self.lab.url}/lab/tree/{name}?reset&token={self.lab.token}")
+        self.page.wait_for_function(
+            """name => {
+                const panel = window.jupyterapp?.shell?.currentWidget;
+                return panel?.context?.path === name && panel.context.isReady
+                    && panel.sessionContext.session?.kernel?.status === "idle";
+            }""",
+            arg=name,
+            timeout=60_000,
+        )
+
+    def run_all(self, timeout_s: float = 60) -> None:
+        """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""
+        # The command resolves when the last cell is done; do not wait for it inside one call.
+        self.page.evaluate(
+            """() => {
+                window.ran = false;
+                const run = window.jupyterapp.commands.execute("notebook:run-all-cells");
+                run.then(() => { window.ran = true; });
+            }"""
+        )
+        self.page.wait_for_function(
+            """() => window.ran
+                && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
+            """,
+            timeout=timeout_s * 1000,
+        )
+        raised = self.page.evaluate(
+            """() => window.jupyterapp.shell.currentWidget.content.widgets
+                .filter(cell => cell.model.type === "code")
+                .flatMap(cell => cell.model.outputs.toJSON())
+                .filter(output => output.output_type === "error")
+                .map(output => `${output.ename}: ${output.evalue}`)"""
+        )
+        assert raised == []
+
+    def run(self, code: str, timeout_s: float = 60) -> str:
+        """Run code in the notebook's kernel, outside the notebook, and return what it printed."""
+        return self.page.evaluate(
+            """async code => {
+                const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+                const future = kernel.requestExecute({ code, store_history: false });
+                let printed = "";
+                future.onIOPub = ({ header, content }) => {
+                    if (header.msg_type === "stream") printed += content.text;
+                    if (header.msg_type === "error") printed += `${content.ename}: ${content.evalue}`;
+                };
+                await future.done;
+                return printed;
+            }""",
+            code,
+        )
+
+    def explorer(self, title: str) -> Locator:
+        return self.page.locator(f'section.cx[aria-label="{title}"]')
+
+    def set_theme(self, dark: bool) -> None:
+        name = "JupyterLab Dark" if dark else "JupyterLab Light"
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
+        )
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-light='{'false' if dark else 'true'}']", state="attached"
+        )
+        # A curtain hides the change and lingers.
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+    def screenshots(self, explorer: Locator, name: str) -> None:
+        """The explorer in both themes, for people to look at."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.set_viewport_size({"width": 1280, "height": 1800})
+        for dark in (True, False):
+            self.set_theme(dark)
+            explorer.screenshot(path=SCREENSHOTS / f"{name}-{'dark' if dark else 'light'}.png")
+
+    def accessibility_problems(self, selector: str = "section.cx") -> list[str]:
+        """What axe-core finds within `selector`, in both themes."""
+        problems = []
+        for dark in (True, False):
+            self.set_theme(dark)
+            # JupyterLab's module loader must not take the script for a module of its own.
+            self.page.evaluate(
+                f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
+            )
+            found: dict[str, Any] = self.page.evaluate("selector => axe.run(selector)", selector)
+            assert found["passes"], f"axe-core found nothing to look at in {selector}"
+            problems += [
+                f"{'dark' if dark else 'light'}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+                for rule in found["violations"]
+                for node in rule["nodes"]
+            ]
+        return problems
+
+
+@pytest.fixture
+def desk(page: Page, lab: Lab, watch: Watch) -> Iterator[Desk]:
+    yield Desk(page, lab, watch)
+    # Leave the page first, or it would complain about the kernel that goes away.
+    page.goto("about:blank")
+    lab.shut_kernels_down()

@@ -1,0 +1,133 @@
+"""A notebook exported with its widgets' state: no kernel, and the explorers still explain every number."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from course_lib.widgets import AttentionStepper
+
+HOST = Path(__file__).parent / "static_host.html"
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = [
+    """
+import torch
+from course_lib.bpe import BPETokenizer
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.widgets import AttentionStepper, NextWord
+torch.manual_seed(0)
+AttentionStepper()
+""",
+    """
+model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
+NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
+""",
+]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """The test's output is no place for a list of requests."""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page; what it shows comes out of nbconvert's HTML."""
+    folder = tmp_path_factory.mktemp("exported")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS]),
+        folder / "explorers.ipynb",
+    )
+    subprocess.run(
+        [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "explorers.ipynb"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    page = (folder / "explorers.html").read_text(encoding="utf-8")
+    state = json.loads(_scripts(page, "widget-state")[0])["state"]
+    views = [json.loads(view)["model_id"] for view in _scripts(page, "widget-view")]
+    assert len(views) == 2
+    (folder / "exported.json").write_text(json.dumps({"state": state, "views": views}))
+    shutil.copy(HOST, folder / "index.html")
+    shutil.copy(_inside("widgetsnbextension", "static/extension.js"), folder / "extension.js")
+    shutil.copy(_inside("anywidget", "nbextension/index.js"), folder / "anywidget.js")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/index.html"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _scripts(page: str, kind: str) -> list[str]:
+    return re.findall(
+        rf'<script type="application/vnd.jupyter.{kind}\+json">(.*?)</script>', page, flags=re.DOTALL
+    )
+
+
+def _inside(package: str, path: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / path
+
+
+def test_steps_and_traces_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    stepper = page.locator('section.cx[aria-label="Attention, step by step"]')
+    expect(stepper.locator('[data-table="scale"]')).to_be_hidden()
+    stepper.get_by_role("button", name="5 Mix").click()
+    stepper.get_by_label("Mask", exact=True).select_option("causal")
+    reference = AttentionStepper(mask="causal")
+    for stage in ("scores", "scale", "mask", "softmax", "mix"):
+        for row in range(3):
+            for column in range(3):
+                cell = stepper.locator(f'[data-table="{stage}"] tbody tr').nth(row).locator("td").nth(column)
+                shown = float((cell.text_content() or "").replace("−", "-").replace("∞", "inf"))
+                np.testing.assert_allclose(shown, reference.numbers(stage)[row, column], atol=5e-4)
+                cell.focus()
+                expect(stepper.get_by_role("status")).to_have_text(reference.trace(stage, row, column))
+
+
+def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    for title, label, text in (
+        ("Attention, step by step", "q of the, dimension 1", "5"),
+        ("Next word", "Your text", "b"),
+    ):
+        explorer = page.locator(f'section.cx[aria-label="{title}"]')
+        expect(explorer.get_by_role("alert")).to_be_empty()
+        explorer.get_by_label(label).fill(text)
+        explorer.get_by_label(label).blur()
+        expect(explorer.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_follows_the_readers_system(page: Page, exported: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    colours = page.locator("section.cx").first.evaluate(
+        "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+    )
+    back, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (back > text) == (scheme == "light")

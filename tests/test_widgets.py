@@ -1,0 +1,550 @@
+"""The explorers without a browser: every number is the library's, every question is answered."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from course_lib import maths
+from course_lib.bpe import BPETokenizer
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.generation import next_token_probabilities
+from course_lib.widgets import AttentionStepper, NextWord
+from course_lib.widgets import explorer as explorer_module
+from course_lib.widgets.attention_stepper import MASKS, STAGES
+from course_lib.widgets.explorer import Explorer, format_number
+
+FOLDER = Path(explorer_module.__file__).parent
+T, S, K, D = 3, 5, 7, 2  # queries, keys, their width, the values' width
+
+
+def ask(explorer: Explorer, kind: str, **fields: object) -> str:
+    """A question of the page; returns the error, "" if there is none."""
+    explorer._receive(explorer, {"request": f"request for {kind}", "kind": kind, **fields})
+    assert explorer.state["answered"] == f"request for {kind}"
+    return explorer.state["error"]
+
+
+# --------------------------------------------------------------------------------------- attention stepper
+
+
+@pytest.fixture
+def cross() -> AttentionStepper:
+    """Another sequence's keys, all sizes different, numbers with long fractions."""
+    numbers = np.random.default_rng(0)
+    return AttentionStepper(
+        [f"q{t}" for t in range(T)],
+        numbers.normal(size=(T, K)),
+        numbers.normal(size=(S, K)),
+        numbers.normal(size=(S, D)),
+        key_tokens=[f"k{s}" for s in range(S)],
+        custom_mask=numbers.random((T, S)) < 0.5,
+    )
+
+
+def expected(stepper: AttentionStepper, allowed: np.ndarray) -> dict[str, np.ndarray]:
+    scaled = np.array([[sum(a * b for a, b in zip(q, k, strict=True)) for k in stepper.k] for q in stepper.q])
+    return {
+        "scores": scaled,
+        "scale": scaled / math.sqrt(stepper.q.shape[1]),
+        "mask": np.where(allowed, scaled / math.sqrt(stepper.q.shape[1]), -np.inf),
+        "softmax": maths.attention_weights(stepper.q, stepper.k, allowed),
+        "mix": maths.attention_loops(stepper.q, stepper.k, stepper.v, allowed),
+    }
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_every_number_is_the_librarys(cross: AttentionStepper, mask: str) -> None:
+    cross.mask = mask
+    allowed = cross.allowed()
+    for stage, numbers in expected(cross, allowed).items():
+        np.testing.assert_allclose(cross.numbers(stage), numbers, atol=1e-12)
+        shown = cross.state["stages"][mask][STAGES.index(stage)]
+        values = np.array([[-np.inf if x is None else x for x in row] for row in shown["values"]])
+        np.testing.assert_allclose(values, numbers, atol=1e-12)
+        texts = [
+            [float(text.replace("−", "-").replace("∞", "inf")) for text in row] for row in shown["cells"]
+        ]
+        np.testing.assert_allclose(texts, numbers, atol=5e-4)
+
+
+def test_masks() -> None:
+    tokens, rows = ["a", "b"], [[1.0], [2.0]]
+    keys = [[1.0], [2.0], [3.0]]
+    stepper = AttentionStepper(tokens, rows, keys, keys, key_tokens=["x", "y", "z"], mask="causal")
+    # Lower right, as with a cache: the last query sees every key.
+    assert stepper.allowed().tolist() == [[True, True, False], [True, True, True]]
+    assert stepper.allowed("off").all()
+    assert stepper.allowed("custom").all()
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_traces_compute_what_they_say(cross: AttentionStepper, mask: str) -> None:
+    """The arithmetic in each sentence, evaluated, gives the number at its end."""
+    cross.mask = mask
+    for stage in ("scores", "scale", "softmax", "mix"):
+        numbers = cross.numbers(stage)
+        for (row, column), value in np.ndenumerate(numbers):
+            sentence = cross.trace(stage, row, column)
+            if "forbidden" in sentence:
+                assert value == 0
+                continue
+            _, first, *_, last = re.split(r" [=≈] ", sentence)
+            python = (
+                first.replace("−", "-").replace("·", "*").replace("^", "**").replace(f"√{K}", f"{K}**0.5")
+            )
+            computed = eval(python, {"e": math.e})
+            assert computed == pytest.approx(value, abs=0.01)
+            assert float(last.replace("−", "-")) == pytest.approx(value, abs=5e-4)
+
+
+def test_the_example_by_hand() -> None:
+    stepper = AttentionStepper(mask="causal")
+    assert stepper.trace("scores", 2, 1) == "score(it → cat) = 1·0.5 + 0·2 + 2·1 = 2.5"
+    assert stepper.trace("scale", 2, 1) == "scaled(it → cat) = 2.5 / √3 ≈ 1.443"
+    assert stepper.trace("mask", 2, 1) == "masked(it → cat) ≈ 1.443, unchanged: “it” may attend to “cat”"
+    assert stepper.trace("mask", 0, 1) == "masked(the → cat) = −∞: “the” may not attend to “cat”"
+    assert stepper.trace("softmax", 2, 1) == (
+        "weight(it → cat) = e^1.443 / (e^0.577 + e^1.443 + e^0.577) ≈ 4.235 / 7.798 ≈ 0.543"
+    )
+    assert stepper.trace("softmax", 0, 1) == "weight(the → cat) = 0 / (e^0.577 + 0 + 0) ≈ 0 / 1.781 = 0"
+    assert stepper.trace("mix", 0, 2) == "output(the, 3) = 1·0.5 + 0·1 + 0·0 = 0.5"
+
+
+def test_large_scores_are_shown_as_softmax_computes_them() -> None:
+    stepper = AttentionStepper(["a", "b"], [[30.0], [40.0]], [[20.0], [30.0]], [[1.0], [0.0]])
+    assert stepper.trace("softmax", 1, 1) == (
+        "weight(b → b) = e^0 / (e^(−400) + e^0) ≈ 1 / 1 = 1 (largest score, 1200, subtracted from all)"
+    )
+
+
+def test_a_row_without_keys_is_zero() -> None:
+    stepper = AttentionStepper(mask="custom", stage="mix")
+    for column in range(3):
+        assert ask(stepper, "toggle", row=1, column=column) == ""
+    assert stepper.numbers("softmax")[1].tolist() == [0, 0, 0]
+    assert stepper.numbers("mix")[1].tolist() == [0, 0, 0]
+    assert "the whole row is 0" in stepper.trace("softmax", 1, 2)
+    assert ask(stepper, "toggle", row=1, column=2) == ""
+    assert stepper.numbers("softmax")[1].tolist() == [0, 0, 1]
+
+
+def test_edits_recompute() -> None:
+    stepper = AttentionStepper()
+    assert ask(stepper, "edit", array="k", row=1, column=2, text=" −1,5 ") == ""
+    k = np.array([[1, 0, 0], [0.5, 2, -1.5], [0, 1, 0.5]])
+    np.testing.assert_array_equal(stepper.k, k)
+    np.testing.assert_allclose(stepper.numbers("mix"), maths.attention(stepper.q, k, stepper.v))
+    assert stepper.state["inputs"]["k"][1] == ["0.5", "2", "−1.5"]
+    assert ask(stepper, "name", side="tokens", row=0, text="a") == ""
+    assert stepper.trace("scores", 0, 0).startswith("score(a → a)")
+    assert ask(stepper, "reset") == ""
+    assert stepper.state == {**AttentionStepper().state, "answered": "request for reset", "error": ""}
+
+
+def test_reset_brings_back_what_was_given(cross: AttentionStepper) -> None:
+    before = cross.state
+    ask(cross, "edit", array="v", row=4, column=1, text="3")
+    ask(cross, "name", side="key_tokens", row=4, text="end")
+    ask(cross, "toggle", row=0, column=0)
+    assert cross.state["stages"] != before["stages"]
+    ask(cross, "reset")
+    assert cross.state["stages"] == before["stages"]
+    assert cross.state["key_tokens"] == ["k0", "k1", "k2", "k3", "k4"]
+
+
+def test_copies_do_not_reach_in() -> None:
+    stepper = AttentionStepper()
+    stepper.q[0, 0] = 99
+    assert stepper.q[0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Type a number such as 0.5; the field is empty."),
+        ("two", "Type a number such as 0.5; got 'two'."),
+        ("nan", "Type a number below a million; got 'nan'."),
+        ("1e6", "Type a number below a million; got '1e6'."),
+    ],
+)
+def test_a_bad_edit_changes_nothing(text: str, message: str) -> None:
+    stepper = AttentionStepper()
+    before = stepper.state
+    assert ask(stepper, "edit", array="q", row=0, column=0, text=text) == message
+    assert stepper.state == {**before, "answered": "request for edit", "error": message}
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        (
+            "edit",
+            {"array": "custom_mask", "row": 0, "column": 0, "text": "1"},
+            "array must be one of q, k, v",
+        ),
+        (
+            "edit",
+            {"array": "q", "row": 3, "column": 0, "text": "1"},
+            "row must be a whole number from 0 to 2; got 3",
+        ),
+        ("edit", {"array": "q", "row": 0, "column": "0", "text": "1"}, "column must be a whole number"),
+        ("name", {"side": "tokens", "row": 0, "text": " "}, "A token needs a name"),
+        ("toggle", {"row": 0, "column": -1}, "column must be a whole number from 0 to 2; got -1"),
+        ("describe", {}, "AttentionStepper cannot answer 'describe'"),
+        ("msg", {}, "AttentionStepper cannot answer 'msg'"),
+        (None, {}, "AttentionStepper cannot answer None"),
+    ],
+)
+def test_a_bad_question_is_refused(kind: str, fields: dict, message: str) -> None:
+    stepper = AttentionStepper()
+    stages = stepper.state["stages"]
+    assert message in ask(stepper, kind, **fields)
+    assert stepper.state["stages"] == stages
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_a_failure_of_ours_is_told_too() -> None:
+    stepper = AttentionStepper()
+    with pytest.raises(TypeError, match="on_toggle"):
+        ask(stepper, "toggle")
+    assert stepper.state["answered"] == "request for toggle"
+    assert stepper.state["error"].startswith("Python stopped with TypeError")
+
+
+ROW = [[1.0, 2.0]]
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"k": [[1.0, 2.0, 3.0]]}, "q and k must have the same width: q has 2, k has 3."),
+        ({"v": [[1.0], [2.0]]}, "k and v must have one row per key: k has 1 rows, v has 2."),
+        ({"tokens": ["a", "b"]}, "q must have one row per token: q has 1 rows, tokens has 2 names."),
+        ({"key_tokens": ["a", "b"]}, "k must have one row per token: k has 1 rows, key_tokens has 2 names."),
+        ({"q": [["one", 2.0]]}, "q must be rows of numbers, all of one length; got [['one', 2.0]]."),
+        ({"q": [[1.0], [1.0, 2.0]]}, "q must be rows of numbers"),
+        ({"q": [1.0, 2.0]}, "q must be a table of 1 to 8 rows and columns; got shape (2,)."),
+        ({"q": [[]]}, "got shape (1, 0)."),
+        ({"q": [[math.nan, 2.0]]}, "q must hold numbers below a million; got [[nan, 2.0]]."),
+        ({"tokens": "a"}, "tokens must be a list of names; got 'a'."),
+        ({"tokens": []}, "tokens must hold 1 to 8 names; got 0."),
+        ({"tokens": [3]}, "A token needs a name of at least one visible character; got 3."),
+        (
+            {"custom_mask": [[1]]},
+            "custom_mask must be boolean of shape (1, 1), True = may attend; got int64 of shape (1, 1).",
+        ),
+        ({"custom_mask": [[True, False]]}, "got bool of shape (1, 2)."),
+        ({"mask": "on"}, "mask must be one of off, causal, custom; got 'on'."),
+        ({"stage": "end"}, "stage must be one of scores, scale, mask, softmax, mix; got 'end'."),
+        ({"v": None}, "Give tokens, q, k and v together, or none; missing: v."),
+    ],
+)
+def test_bad_input(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        AttentionStepper(**{"tokens": ["a"], "q": ROW, "k": ROW, "v": ROW, **arguments})
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_a_refused_update_changes_nothing() -> None:
+    stepper = AttentionStepper()
+    before = stepper.state
+    with pytest.raises(ValueError, match="q has 1, k has 3"):
+        stepper.update(q=[[1.0], [2.0], [3.0]])
+    with pytest.raises(ValueError, match="AttentionStepper has no 'queries'; it has tokens"):
+        stepper.update(queries=ROW)
+    with pytest.raises(ValueError, match="stage must be one of"):
+        stepper.trace("end", 0, 0)
+    assert stepper.state == before
+
+
+def test_stepper_describes_what_is_drawn() -> None:
+    stepper = AttentionStepper(mask="causal")
+    assert (
+        stepper.describe()
+        == "Scores (q · k)\n     the  cat   it\nthe    1  0.5    0\ncat    0    3  1.5\nit     1  2.5    1"
+    )
+    stepper.stage = "mix"
+    assert [part.split(" (")[0] for part in stepper.describe().split("\n\n")] == [
+        "Scores",
+        "Scale",
+        "Mask",
+        "Softmax",
+        "Mix",
+    ]
+    assert "the  0.577     −∞     −∞" in stepper.describe()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.0, "2"),
+        (-0.5, "−0.5"),
+        (1 / 3, "0.333"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (4e-5, "4.00e−05"),
+        (2.5e7, "2.50e+07"),
+    ],
+)
+def test_numbers_are_short(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+# ----------------------------------------------------------------------------------------------- next word
+
+END = 27
+
+
+@pytest.fixture
+def parts() -> tuple[GPT, BPETokenizer]:
+    """A model of letters that is decided without training, and its tokenizer."""
+    torch.manual_seed(0)
+    tokenizer = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ", "<end>"], [], {"<end>": END})
+    model = GPT(GPTConfig.llama_style(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
+    with torch.no_grad():
+        model.token_embedding.weight.mul_(25)
+    return model, tokenizer
+
+
+SETTINGS = [(1.0, None, None), (0.5, 7, None), (1.7, None, 0.6), (0.8, 5, 0.9), (0.0, None, None)]
+
+
+def check_numbers(explorer: NextWord, model: GPT, text: str, settings: tuple) -> None:
+    with torch.no_grad():
+        logits = model(torch.tensor([explorer._tokenizer.encode(text)]))[0, -1]
+    temperature, top_k, top_p = settings
+    before = next_token_probabilities(logits)
+    after = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    rows = explorer.state["rows"]
+    shown = [row["id"] for row in rows]
+    assert shown == before.argsort(descending=True)[:10].tolist()
+    others = [i for i in range(len(before)) if i not in shown]
+    for name, probabilities in (("before", before), ("after", after)):
+        np.testing.assert_allclose([row[name] for row in rows], probabilities[shown], atol=1e-6)
+        np.testing.assert_allclose(explorer.state["rest"][name], probabilities[others].sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_probabilities_are_the_librarys(parts, settings: tuple) -> None:
+    model, tokenizer = parts
+    explorer = NextWord(model, tokenizer, "a cat")
+    check_numbers(explorer, model, "a cat", (1.0, None, None))
+    temperature, top_k, top_p = settings
+    error = ask(explorer, "settings", temperature=temperature, top_k=top_k or 0, top_p=top_p or 1)
+    assert error == ""
+    check_numbers(explorer, model, "a cat", settings)
+
+
+def test_texts_that_share_a_beginning_share_the_cache(parts) -> None:
+    """Longer, shorter, different, the same: the cache may not change a number."""
+    model, tokenizer = parts
+    explorer = NextWord(model, tokenizer, "a cat")
+    seen = []
+    model.token_embedding.register_forward_hook(lambda module, args, output: seen.append(args[0].shape[1]))
+    for text in ("a cat sat", "a cab", "dog", "dog", "d", "dog and cat"):
+        assert ask(explorer, "text", text=text) == ""
+        assert explorer.text == text
+        read = seen[-1]
+        check_numbers(explorer, model, text, (1.0, None, None))
+        seen.append(read)
+    assert seen[::3] == [4, 1, 3, 1, 1, 10]
+
+
+def test_choose_step_and_reset(parts) -> None:
+    model, tokenizer = parts
+    explorer = NextWord(model, tokenizer, "a cat", top_k=5)
+    assert ask(explorer, "choose", token=18) == ""
+    assert explorer.text == explorer.state["text"] == "a cats"
+    check_numbers(explorer, model, "a cats", (1.0, 5, None))
+    assert ask(explorer, "reset") == ""
+    explorer.write_on(13)
+    first = explorer.text
+    assert len(first) == len("a cat") + 13
+    assert ask(explorer, "reset") == ""
+    for _ in range(13):
+        assert ask(explorer, "step") == ""
+    assert explorer.text == first
+    other = NextWord(model, tokenizer, "a cat", top_k=5, seed=1)
+    other.write_on(13)
+    assert other.text != first
+
+
+def test_draws_follow_the_probabilities_after_the_settings(parts) -> None:
+    model, tokenizer = parts
+    explorer = NextWord(model, tokenizer, "a cat", temperature=0.7, top_k=3)
+    wanted = {row["id"]: row["after"] for row in explorer.state["rows"] if row["after"] > 0}
+    assert len(wanted) == 3
+    draws = 2003
+    drawn = [explorer._draw() for _ in range(draws)]
+    assert set(drawn) == set(wanted)
+    for token, probability in wanted.items():
+        # Four standard deviations of a count.
+        assert abs(drawn.count(token) / draws - probability) < 4 * math.sqrt(
+            probability * (1 - probability) / draws
+        )
+
+
+def test_the_end_of_a_text_is_told_and_not_appended(parts) -> None:
+    model, tokenizer = parts
+    explorer = NextWord(model, tokenizer, "a cat", temperature=0)
+    with torch.no_grad():
+        # The final state as the end's own embedding: nothing scores higher.
+        end = model.stack(model.embed(torch.tensor([tokenizer.encode("a cat")])))[0, -1]
+        model.lm_head.weight[END] = 100 * end
+    explorer.text = "a ca"
+    explorer.text = "a cat"
+    explorer.write_on(7)
+    assert explorer.text == "a cat"
+    assert explorer.state["ended"]
+    assert explorer.state["note"] == "The model's choice <end> is no text: it marks a beginning or an end."
+
+
+def test_tokens_are_readable(parts) -> None:
+    model, _ = parts
+    tokens = ["Ġa", "Ċ", "ĉ", *"bcdefghijklmnopqrstuvwxy", "Ã"]
+    explorer = NextWord(model, BPETokenizer(tokens, []), "bc")
+    assert [explorer._piece(i) for i in (0, 1, 2, 27)] == ["␣a", "↵", "⇥", "(part of a character, token 27)"]
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "The text is empty: type at least one character for the model to continue."),
+        ("a" * 62, "The text has 62 tokens, the model's context holds 61: shorten it."),
+        ("ÄÖ", "The text has no character that the model knows: type another one."),
+        (3, "The text must be a string; got int."),
+    ],
+)
+def test_bad_text(parts, text: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        NextWord(*parts, text)
+    explorer = NextWord(*parts, "a cat")
+    before = explorer.state
+    assert ask(explorer, "text", text=text) == message
+    assert explorer.state == {**before, "answered": "request for text", "error": message}
+    assert ask(explorer, "text", text="a dog") == ""
+
+
+def test_a_full_context_stops_writing(parts) -> None:
+    explorer = NextWord(*parts, "a" * 60, top_k=5)
+    explorer.step()
+    with pytest.raises(ValueError, match="The text fills the model's context of 61 tokens: shorten it or"):
+        explorer.step()
+    assert len(explorer.text) == 61
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -0.1}, "temperature must be a number from 0 to 2; got -0.1."),
+        ({"temperature": 2.1}, "temperature must be a number from 0 to 2; got 2.1."),
+        ({"temperature": math.nan}, "temperature must be a number from 0 to 2; got nan."),
+        ({"temperature": "hot"}, "temperature must be a number from 0 to 2; got 'hot'."),
+        ({"top_k": 0}, "top_k must be a whole number of at least 1, or None for all tokens; got 0."),
+        ({"top_k": 2.5}, "got 2.5."),
+        ({"top_p": 0.0}, "top_p must be a number above 0 and at most 1, or None for all tokens; got 0.0."),
+        ({"top_p": 1.1}, "got 1.1."),
+    ],
+)
+def test_bad_settings(parts, settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        NextWord(*parts, "a cat", **settings)
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize("token", [-1, 28, "a", True])
+def test_bad_token(parts, token: object) -> None:
+    explorer = NextWord(*parts, "a cat")
+    assert ask(explorer, "choose", token=token) == f"A token is a whole number from 0 to 27; got {token!r}."
+    assert explorer.text == "a cat"
+
+
+def test_next_word_describes_what_is_drawn(parts) -> None:
+    explorer = NextWord(*parts, "a cat", temperature=0.5, top_k=7, top_p=0.9)
+    lines = explorer.describe().splitlines()
+    assert lines[:2] == ["Text: a cat", "Settings: temperature 0.5, top-k 7, top-p 0.9"]
+    assert [re.split(" {2,}", line) for line in lines[3:13]] == [
+        [row["piece"], row["before_text"], row["after_text"]] for row in explorer.state["rows"]
+    ]
+    assert lines[13].startswith("18 other tokens")
+    assert explorer.state["description"] == explorer.describe()
+    printed = sum(
+        float(row["before_text"].removesuffix(" %"))
+        for row in [*explorer.state["rows"], explorer.state["rest"]]
+    )
+    assert printed == pytest.approx(100, abs=0.6)
+
+
+# ---------------------------------------------------------------------------------------------------- both
+
+
+@pytest.fixture(params=["AttentionStepper", "NextWord"])
+def explorer(request: pytest.FixtureRequest, parts) -> Explorer:
+    return AttentionStepper() if request.param == "AttentionStepper" else NextWord(*parts, "a cat")
+
+
+def test_state_is_json(explorer: Explorer) -> None:
+    """An exported page is JSON, which knows neither infinity nor NaN."""
+    assert json.loads(json.dumps(explorer.state, allow_nan=False)) == explorer.state
+    assert json.loads(json.dumps(explorer.get_state(), allow_nan=False))["state"] == explorer.state
+
+
+def test_text_stands_in_where_no_widget_can_be_drawn(explorer: Explorer) -> None:
+    data = explorer._repr_mimebundle_()[0]
+    assert data["text/plain"] == explorer.describe()
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_what_is_no_question_is_ignored(explorer: Explorer) -> None:
+    before = explorer.state
+    for content in (None, "text", {}, {"kind": "reset"}, {"request": 3, "kind": "reset"}):
+        explorer._receive(explorer, content)
+    assert explorer.state == before
+
+
+def test_an_explorer_must_describe_itself() -> None:
+    with pytest.raises(NotImplementedError, match="Explorer must implement describe"):
+        Explorer().describe()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.glob("*.js")) + sorted(FOLDER.glob("*.css")), ids=lambda path: path.name
+)
+def test_pages_name_no_outside_address(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"https?:|(?<!:)//[a-z0-9-]+\.[a-z]|@import|\bimport\b|url\(", text)
+
+
+def test_the_module_that_reaches_the_page_is_whole(explorer: Explorer) -> None:
+    names = (
+        "explorer",
+        {"AttentionStepper": "attention_stepper", "NextWord": "next_word"}[type(explorer).__name__],
+    )
+    assert explorer._esm == "\n".join((FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    assert explorer._esm.count("export default { render };") == 1
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, course_lib.widgets as w; dir(w); print({'torch', 'anywidget', 'numpy'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_wrong_name_is_told() -> None:
+    import course_lib.widgets
+
+    with pytest.raises(AttributeError, match=r"widgets has no 'Stepper'; it has AttentionStepper, NextWord"):
+        _ = course_lib.widgets.Stepper
