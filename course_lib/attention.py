@@ -121,8 +121,10 @@ class KVCache:
     ) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
         """Store the newest keys and values; return all of them, oldest first.
 
-        Raises: ValueError: the cache is full.
+        Raises: ValueError: the cache is full, or was made for another batch size.
         """
+        if len(k) != len(self.keys):
+            raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {len(k)}")
         end = self.length + k.shape[-2]
         capacity = self.keys.shape[-2]
         if end > capacity:
@@ -167,9 +169,9 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
-        if d_model % n_heads:
+        if n_heads < 1 or d_model % n_heads:
             raise ValueError(f"n_heads must divide d_model: got n_heads={n_heads}, d_model={d_model}")
-        if n_heads % n_kv_heads:
+        if n_kv_heads < 1 or n_heads % n_kv_heads:
             raise ValueError(
                 f"n_kv_heads must divide n_heads: got n_kv_heads={n_kv_heads}, n_heads={n_heads}"
             )
@@ -240,6 +242,8 @@ def _allowed(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor 
             fits = False
         if not fits:
             raise ValueError(f"mask must broadcast to {shape} (..., queries, keys); got {tuple(mask.shape)}")
+        # torch's kernel wants both axes
+        mask = mask.expand(torch.broadcast_shapes(mask.shape, (n_queries, n_keys)))
     if not causal:
         return mask
     ahead = causal_mask(n_queries, n_keys, q.device)

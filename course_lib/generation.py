@@ -28,7 +28,7 @@ def next_token_probabilities(
     Returns: probabilities that sum to 1.
     Raises: ValueError: a setting out of range.
     Example:
-        >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0).tolist()
+        >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0.0).tolist()
         [0.0, 0.0, 1.0]
     """
     if not temperature >= 0:
@@ -75,10 +75,12 @@ def stream(
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens.
-    Raises: ValueError: an empty prompt, or prompt and new tokens together exceed the context.
+    Raises: ValueError: an empty prompt, a setting out of range, or more tokens than the context holds.
     """
     if ids.shape[1] == 0:
         raise ValueError("the prompt needs at least one token; got none")
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
     total = ids.shape[1] + max_new_tokens
     if total > model.config.max_seq_len:
         raise ValueError(

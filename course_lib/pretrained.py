@@ -95,10 +95,11 @@ def load_gguf(
     if sha256 is not None:
         _check_hash(path, sha256)
     metadata = {name: field.contents() for name, field in reader.fields.items()}
-    if metadata["general.architecture"] != "llama" or metadata["tokenizer.ggml.model"] != "gpt2":
+    kind = metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model")
+    if kind != ("llama", "gpt2"):
         raise ValueError(
-            f"{path.name} holds a {metadata['general.architecture']!r} model with a "
-            f"{metadata['tokenizer.ggml.model']!r} tokenizer; expected 'llama' with 'gpt2'"
+            f"{path.name} holds a {kind[0]!r} model with a {kind[1]!r} tokenizer; "
+            "expected 'llama' with 'gpt2'"
         )
     weights = {}
     for tensor in reader.tensors:

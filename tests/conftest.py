@@ -22,7 +22,8 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(1)  # test tensors are tiny, and threads that wait for each other cost minutes on a busy machine
+# Test tensors are tiny, and threads that wait for each other cost minutes on a busy machine.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -1,0 +1,117 @@
+"""Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`.
+
+    check("03_qkv/softmax", my_softmax)
+
+A check shows that all is well and returns None, or shows what is wrong and raises `CheckFailed`: the input,
+what was expected, what came, and the name of the mistake where it is a known one. Never its own stack.
+"""
+
+import difflib
+import html
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from course_lib.checks.engine import Case, Misconception, Property, Result, Task, WrongForm, examine
+from course_lib.checks.show import CheckFailed, NotWrittenYet, as_html, as_text, in_notebook, show
+
+__all__ = [
+    "Case", "CheckFailed", "Misconception", "NotWrittenYet", "Property", "Result", "Task", "WrongForm",
+    "as_html", "as_text", "check", "examine", "find_task", "hint", "solution", "task_names",
+]  # fmt: skip
+
+ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
+
+# Concept -> the modules with its tasks, imported when one of them is first asked for.
+_CONCEPTS = {"03_qkv": ("qkv_by_hand", "qkv_in_torch")}
+
+
+def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+    """Try your function on many inputs; show what was found.
+
+    Args:
+        task: such as "03_qkv/softmax".
+        learner: your function (or class, where the task says so), without parentheses behind it.
+        seed: of the random inputs.
+        seconds: time limit of each call, instead of the task's own.
+    Raises:
+        CheckFailed: something is wrong; the message says what.
+        ValueError: there is no such task.
+    """
+    result = examine(find_task(task), learner, seed=seed, seconds=seconds)
+    if result.passed:
+        show(as_text(result), as_html(result))
+        return
+    error = (NotWrittenYet if result.not_written else CheckFailed)(result)
+    if in_notebook():
+        show(as_text(result), as_html(result))
+    raise error
+
+
+def hint(task: str, number: int = 1) -> None:
+    """Show one hint; the higher the number, the more it gives away.
+
+    Raises: ValueError: no such task, or no such hint.
+    """
+    found = find_task(task)
+    if number not in range(1, len(found.hints) + 1):
+        raise ValueError(f"{task} has hints 1 to {len(found.hints)}; got {number!r}")
+    more = (
+        f"hint({task!r}, {number + 1}) says more."
+        if number < len(found.hints)
+        else f"Next: solution({task!r})."
+    )
+    text = found.hints[number - 1]
+    show(f"{text}\n{more}", f"<p>{html.escape(text)}</p><p><small>{html.escape(more)}</small></p>")
+
+
+def solution(task: str) -> None:
+    """Show our solution, folded away. It is read from `solutions/`, which copies for a graded course lack."""
+    find_task(task)
+    code = solution_source(task)
+    if code is None:
+        sentence = f"This copy of the course has no solutions (there is no folder 'solutions' with {task})."
+        show(sentence, f"<p>{html.escape(sentence)}</p>")
+        return
+    show(
+        code,
+        f"<details><summary>Solution of "
+        f"{html.escape(task)}</summary><pre>{html.escape(code)}</pre></details>",
+    )
+
+
+def solution_source(task: str) -> str | None:
+    """The code of a task's solution, or None in a copy without solutions."""
+    concept, cell_id = task.split("/")
+    for path in sorted((ROOT / "solutions" / concept).glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            marks = cell["metadata"].get("nbgrader", {})
+            if marks.get("solution") and marks.get("grade_id") == cell_id:
+                lines = "".join(cell["source"]).split("\n")
+                return "\n".join(line for line in lines if " SOLUTION" not in line)
+    return None
+
+
+def task_names() -> list[str]:
+    """All tasks there are, in the order of the course."""
+    return [task.name for concept in _CONCEPTS for task in _tasks(concept)]
+
+
+def find_task(name: str) -> Task:
+    """The task of that name.
+
+    Raises: ValueError: there is none; the message lists the nearest.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"a task is named by a text such as '03_qkv/softmax'; got {name!r}")
+    names = task_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names
+        raise ValueError(f"there is no task {name!r}; did you mean {', '.join(near)}?")
+    return next(task for task in _tasks(name.split("/")[0]) if task.name == name)
+
+
+def _tasks(concept: str) -> tuple[Task, ...]:
+    modules = (importlib.import_module(f"course_lib.checks.{name}") for name in _CONCEPTS[concept])
+    return tuple(task for module in modules for task in module.TASKS)

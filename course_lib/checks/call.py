@@ -1,0 +1,142 @@
+"""Call a learner's function: with a time limit, its prints kept apart, its errors traced to its own line.
+
+The function runs in a thread, because that works in Jupyter and on Windows alike (signals do not). A function
+that is late gets an exception raised inside it, which stops any Python loop. One that sits in compiled code
+cannot be stopped from outside: its thread is left behind, and the report says so.
+"""
+
+import contextlib
+import ctypes
+import io
+import os
+import sys
+import sysconfig
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PRINTED_LIMIT = 1000  # characters kept of what a learner's function prints
+
+# Frames below these folders are not the learner's own lines.
+_NOT_THE_LEARNERS = [
+    os.path.normcase(path) + os.sep
+    for path in (
+        str(Path(__file__).resolve().parents[1]),  # course_lib
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    )
+]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What became of one call: a value, or an error, or neither in time."""
+
+    value: Any = None
+    error: BaseException | None = None
+    printed: str = ""
+    late: bool = False
+    stuck: bool = False  # late, and could not be stopped
+
+
+class OutOfTime(BaseException):
+    """Raised inside the learner's thread. Not an Exception: `except Exception` must not swallow it."""
+
+
+class Printed(io.TextIOBase):
+    """Stands in for stdout and stderr: keeps the first characters, drops the rest, cannot be closed."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += str(text)[: PRINTED_LIMIT - len(self.text)]
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def call(function: Callable[[], Any], seconds: float) -> Call:
+    """Run `function` for at most `seconds`; always returns, whatever the function does.
+
+    Example:
+        >>> call(lambda: 1 + 1, seconds=1).value
+        2
+        >>> call(lambda: 1 / 0, seconds=1).error
+        ZeroDivisionError('division by zero')
+    """
+    outcome: dict[str, Any] = {}
+
+    def work() -> None:
+        try:
+            try:
+                outcome["value"] = function()
+            except OutOfTime:
+                raise
+            except BaseException as error:  # SystemExit too: `exit()` must not end the check
+                outcome["error"] = error
+        except OutOfTime:
+            pass
+
+    thread = threading.Thread(target=work, daemon=True)
+    printed = Printed()
+    with (
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
+        warnings.catch_warnings(action="ignore"),
+    ):
+        thread.start()
+        try:
+            thread.join(seconds)
+        finally:  # also when the learner presses "interrupt"
+            late = thread.is_alive()
+            _stop(thread)
+    if late:
+        return Call(printed=printed.text, late=True, stuck=thread.is_alive())
+    return Call(outcome.get("value"), outcome.get("error"), printed.text)
+
+
+def _stop(thread: threading.Thread) -> None:
+    for _ in range(25):  # again and again, for `while True: try: ... except BaseException: pass`
+        if not thread.is_alive():
+            return
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(OutOfTime)
+        )
+        thread.join(0.02)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch on one thread: on small tensors several mostly wait for each other."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def own_line(error: BaseException) -> str:
+    """Where in the learner's own code the error arose: 'line 3: return q @ k', or '' if it arose before it.
+
+    Example:
+        >>> own_line(call(lambda: 1 / 0, seconds=1).error)[:5]
+        'line '
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = os.path.normcase(os.path.abspath(frame.filename))
+        if not frame.filename.startswith("<frozen") and not path.startswith(tuple(_NOT_THE_LEARNERS)):
+            return f"line {frame.lineno}: {frame.line}" if frame.line else f"line {frame.lineno}"
+    return ""

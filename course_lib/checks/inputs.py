@@ -1,0 +1,93 @@
+"""What tasks are made of: random inputs small enough to read, and properties that results must have.
+
+Sizes are distinct primes, so that no transposition hides. Each task has one square case on purpose: only
+there do two orders of the same product both run, so only there can the wrong one be named.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib.checks.engine import Case, Property
+
+Rng = np.random.Generator
+
+
+def draw(rng: Rng, *shape: int, size: float = 1.0) -> np.ndarray:
+    """Normal numbers in float32; small arrays get one decimal, so that a learner can follow them by hand."""
+    numbers = size * rng.standard_normal(shape)
+    return (numbers.round(1) + 0.0 if numbers.size <= 30 else numbers).astype(np.float32)
+
+
+def draw_mask(rng: Rng, n_queries: int, n_keys: int) -> np.ndarray:
+    """A random mask in which every query may see at least one key, and at least one may not see all."""
+    mask = rng.random((n_queries, n_keys)) < 0.6
+    mask[np.arange(n_queries), rng.integers(n_keys, size=n_queries)] = True
+    mask[0] = np.arange(n_keys) == rng.integers(n_keys)
+    return mask
+
+
+def primes(rng: Rng, *choices: int) -> list[int]:
+    """The given sizes in random order."""
+    return [int(size) for size in rng.permutation(choices)]
+
+
+def backwards(array: np.ndarray) -> np.ndarray:
+    """The same numbers, stored column by column: not contiguous."""
+    return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
+
+
+def as_double(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: x.astype(np.float64) if x.dtype == np.float32 else x for name, x in inputs.items()}
+
+
+def in_torch(cases: list[Case]) -> list[Case]:
+    """The same cases as tensors. Strides are kept."""
+    return [
+        Case(
+            case.name,
+            {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in case.inputs.items()},
+            case.gradients,
+        )
+        for case in cases
+    ]
+
+
+def rows_sum_to_one(result: np.ndarray, inputs: Mapping[str, Any]) -> str:
+    mask = inputs.get("mask")
+    seen = np.ones(result.shape, bool) if mask is None else np.broadcast_to(np.asarray(mask), result.shape)
+    wanted = seen.any(-1).astype(float)
+    sums = result.sum(-1, dtype=float)
+    wrong = np.argwhere(np.abs(sums - wanted) > 100 * np.finfo(result.dtype).eps)
+    if not len(wrong):
+        return ""
+    where = tuple(int(i) for i in wrong[0])
+    row = f"row {list(where)}" if where else "the row"
+    rule = "1" if wanted[where] else "0, since its mask forbids everything"
+    return f"The weights of {row} sum to {sums[where]:.12g}; they should sum to {rule}."
+
+
+def not_negative(result: np.ndarray, inputs: Mapping[str, Any]) -> str:
+    return f"A weight is {result.min():.6g}; weights are never negative." if result.min() < 0 else ""
+
+
+def masked_get_nothing(result: np.ndarray, inputs: Mapping[str, Any]) -> str:
+    masked = result[~np.broadcast_to(np.asarray(inputs["mask"]), result.shape)]
+    return f"A key that the mask forbids gets weight {masked.max():.6g}, expected 0." if masked.any() else ""
+
+
+def inside_the_values(result: np.ndarray, inputs: Mapping[str, Any]) -> str:
+    v = np.asarray(inputs["v"].detach() if hasattr(inputs["v"], "detach") else inputs["v"])
+    low, high = v.min(-2, keepdims=True), v.max(-2, keepdims=True)
+    room = 1e-4 * (1 + np.abs(v).max())
+    outside = (result > np.maximum(high, 0) + room) | (result < np.minimum(low, 0) - room)
+    return (
+        "A mixed vector lies outside the values it was mixed from: do the weights sum to 1?"
+        if outside.any()
+        else ""
+    )
+
+
+WEIGHTS = (Property("not negative", not_negative), Property("rows sum to 1", rows_sum_to_one))

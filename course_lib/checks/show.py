@@ -1,0 +1,98 @@
+"""How a check's finding looks: as text, as HTML, and as the error that costs the points."""
+
+import html
+import sys
+from typing import Any
+
+import numpy as np
+
+from course_lib.checks.engine import Result
+
+SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
+
+
+class CheckFailed(AssertionError):
+    """Raised by `check`. In a notebook it shows one line: the full report stands above it already."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(as_text(result))
+        self.result = result
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for this instead of printing our stack
+        name = f" ({self.result.misconception})" if self.result.misconception else ""
+        return [f"{self.result.task.name}: not solved yet{name}."]
+
+
+class NotWrittenYet(CheckFailed, NotImplementedError):
+    """The learner's function is still the stub."""
+
+
+def as_text(result: Result) -> str:
+    """The report as plain text."""
+    return "\n".join([_headline(result), *_lines(result)])
+
+
+def as_html(result: Result) -> str:
+    """The report as HTML. Colours come from JupyterLab's theme; words carry the meaning without them."""
+    colour = "var(--jp-success-color1, #2e7d32)" if result.passed else "var(--jp-warn-color1, #b25000)"
+    lines = html.escape("\n".join(_lines(result)))
+    style = "margin: 0.5em 0 0; white-space: pre-wrap; font-family: var(--jp-code-font-family, monospace)"
+    body = f'<pre style="{style}">{lines}</pre>' if lines else ""
+    return (
+        f'<div role="status" style="border-left: 4px solid {colour}; padding: 0.3em 0.8em">'
+        f"<strong>{html.escape(_headline(result))}</strong>{body}</div>"
+    )
+
+
+def show(text: str, markup: str) -> None:
+    """Display HTML in a notebook, print text elsewhere."""
+    if in_notebook():
+        from IPython.display import display
+
+        display({"text/html": markup, "text/plain": text}, raw=True)
+    else:
+        print(text)  # noqa: T201 (a terminal has no other display)
+
+
+def in_notebook() -> bool:
+    """Whether IPython runs us: it then shows what is displayed, and asks errors how they want to look."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _headline(result: Result) -> str:
+    if result.passed:
+        return f"✓ {result.task.title}: right on all {result.n_cases} kinds of input."
+    return f"✗ {result.task.title}: {result.problem}"
+
+
+def _lines(result: Result) -> list[str]:
+    lines = [result.detail] if result.detail else []
+    if result.passed or result.not_written:
+        return lines
+    if result.case is not None:
+        lines += ["", f"Input: {result.case.name}", *_listed(result.case.inputs)]
+    if result.expected is not None and result.got is not None:
+        names = [name for name in result.expected if "gradient" not in name or "gradient" in result.problem]
+        if any(result.expected[name].size <= SMALL for name in names):
+            lines += ["", "Expected:", *_listed({n: result.expected[n] for n in names})]
+            lines += ["", "Got:", *_listed({n: result.got[n] for n in names if n in result.got})]
+    if result.printed:
+        lines += ["", "Your code printed:", result.printed]
+    return lines
+
+
+def _listed(values: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if not hasattr(value, "shape"):
+            lines.append(f"  {name} = {getattr(value, '__name__', repr(value))}")
+            continue
+        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        head = f"  {name} {array.shape}"
+        if array.size > SMALL:
+            lines.append(f"{head}, {array.dtype}: too large to show")
+        else:
+            numbers = np.array2string(array, precision=4, suppress_small=True, prefix=" " * (len(head) + 3))
+            lines.append(f"{head} = {numbers}")
+    return lines

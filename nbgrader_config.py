@@ -1,0 +1,25 @@
+"""nbgrader's settings: its source folder is `solutions`, its release folder is `exercises`.
+
+nbgrader reads this file when it is started in the course folder, for example:
+
+    nbgrader generate_assignment 03_qkv        (or `make exercises`, which leaves no grade book behind)
+    nbgrader validate exercises/03_qkv/attention_by_hand.ipynb
+"""
+
+c = get_config()  # nbgrader defines this name before it reads the file
+
+c.CourseDirectory.course_id = "transformer-course"
+c.CourseDirectory.source_directory = "solutions"
+c.CourseDirectory.release_directory = "exercises"
+
+# A stub says nothing but that it is not written yet: the check turns it into a sentence.
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
+
+# The last task loads a real model and lets it write: 30 seconds a cell are too few on a busy machine.
+c.ExecutePreprocessor.timeout = 180
+
+# A learner who deletes a test cell gets it back before grading.
+c.OverwriteCells.add_missing_cells = True
+
+# What learners write ends up in a teacher's browser.
+c.HTMLExporter.sanitize_html = True

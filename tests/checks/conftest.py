@@ -1,0 +1,60 @@
+"""Count the answers that the checks of the exercises judged, and say so at the end of the run."""
+
+from collections import Counter
+
+import pytest
+
+from course_lib.checks import examine, find_task
+
+SEEDS = (0, 31, 57)  # the visible check's, and the hidden tests'
+
+
+@pytest.fixture
+def accepts(record_property):
+    """Assert that a correct answer is accepted, whatever the inputs."""
+
+    def judge(task, answer):
+        for seed in SEEDS[:1] if find_task(task).finale else SEEDS:  # the real model has one question only
+            result = examine(find_task(task), answer, seed=seed)
+            assert result.passed, f"seed {seed}, {result.case}: {result.problem} {result.detail}"
+        record_property("task", task)
+        record_property("answer", "right")
+
+    return judge
+
+
+@pytest.fixture
+def refuses(record_property):
+    """Assert that a wrong answer is refused by its name (None: it has none), whatever the inputs."""
+
+    def judge(task, answer, name):
+        for seed in SEEDS:
+            result = examine(find_task(task), answer, seed=seed)
+            assert not result.passed
+            assert result.misconception == (name or ""), f"seed {seed}, {result.case}: {result.problem}"
+            assert result.problem
+        record_property("task", task)
+        record_property("answer", "named" if name else "refused")
+
+    return judge
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    judged = Counter(
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "answer" and report.when == "call"
+    )
+    tasks = {
+        value
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == "task"
+    }
+    if judged:
+        wrong = judged["named"] + judged["refused"]
+        terminalreporter.write_line(
+            f"exercises: {len(tasks)} tasks, {wrong} wrong answers refused ({judged['named']} by name), "
+            f"{judged['right']} correct ones accepted"
+        )

@@ -1,0 +1,377 @@
+"""The check engine on one small task: whatever a learner's function does, a sentence comes back, and soon."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import course_lib.checks as checks
+from course_lib.checks import (
+    Case,
+    CheckFailed,
+    Misconception,
+    NotWrittenYet,
+    Property,
+    Task,
+    as_html,
+    as_text,
+    check,
+    examine,
+    find_task,
+    hint,
+    solution,
+)
+
+TOTALS = Task(
+    name="00_toy/totals",
+    title="Totals",
+    level=1,
+    minutes=1,
+    section="Sums",
+    call="totals(x)",
+    reference=lambda x: x.sum(-1),
+    cases=lambda rng: [
+        Case("two rows", {"x": rng.standard_normal((2, 3)).astype(np.float32)}),
+        Case("square", {"x": rng.standard_normal((3, 3)).astype(np.float32)}),
+        Case("float64", {"x": rng.standard_normal((5, 7))}),
+    ],
+    misconceptions=(
+        Misconception("over the rows", "This is the total of each column.", lambda x: x.sum(0)),
+        Misconception("means", "This is the mean.", lambda x: x.mean(-1)),
+        Misconception("broken", "Never named: it always raises.", lambda x: x.no_such_method()),
+    ),
+    properties=(
+        Property("below 100", lambda result, inputs: "A total is too large." if result.max() > 100 else ""),
+    ),
+    hints=("Add.", "x.sum(-1)"),
+)
+
+
+def problem(learner, **options) -> str:
+    return examine(TOTALS, learner, **options).problem
+
+
+def test_a_right_answer_passes():
+    result = examine(TOTALS, lambda x: x.sum(axis=1))
+    assert result.passed
+    assert as_text(result) == "✓ Totals: right on all 3 kinds of input."
+
+
+# ------------------------------------------------------------------------------------------------- time limit
+
+
+def loops(x):
+    while True:
+        pass
+
+
+def loops_and_swallows_everything(x):
+    while True:
+        with contextlib.suppress(BaseException):
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("learner", [loops, lambda x: time.sleep(60)])
+def test_an_endless_function_is_stopped_and_its_inputs_are_named(learner):
+    start = time.perf_counter()
+    said = problem(learner, seconds=0.2)
+    assert time.perf_counter() - start < 5
+    assert said.startswith("It took longer than 0.2 s on inputs of shape x (2, 3).")
+
+
+def test_an_endless_loop_leaves_no_thread_behind():
+    before = threading.active_count()
+    problem(loops, seconds=0.2)
+    assert threading.active_count() == before
+
+
+def test_a_function_that_cannot_be_stopped_is_left_behind_and_reported():
+    """In an interpreter of its own, because its thread stays."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests/checks')\n"
+        "from test_engine import problem, loops_and_swallows_everything\n"
+        "print(problem(loops_and_swallows_everything, seconds=0.2))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert "restart the kernel" in done.stdout, done.stderr
+
+
+def test_only_the_first_case_is_waited_for():
+    calls = []
+
+    def slow(x):
+        calls.append(x.shape)
+        time.sleep(30)
+
+    problem(slow, seconds=0.2)
+    assert calls == [(2, 3)]
+
+
+# ------------------------------------------------------------------------------------------ errors and prints
+
+
+def fails(x):
+    rows = len(x)
+    return x @ np.ones(rows + 1)
+
+
+def test_an_error_is_reported_at_the_learners_own_line():
+    result = examine(TOTALS, fails)
+    assert result.problem.startswith("It stops with ValueError: matmul")
+    assert result.detail == f"line {fails.__code__.co_firstlineno + 2}: return x @ np.ones(rows + 1)"
+    assert "engine.py" not in as_text(result)
+
+
+def test_an_error_inside_the_library_is_reported_at_the_line_that_called_it():
+    from course_lib import maths
+
+    def misuses(x):
+        return maths.attention_weights(x, x[:, 1:])
+
+    result = examine(TOTALS, misuses)
+    assert "same width" in result.problem
+    assert "maths.attention_weights(x, x[:, 1:])" in result.detail
+
+
+def test_a_function_with_the_wrong_parameters_is_told_how_it_is_called():
+    result = examine(TOTALS, lambda: 0)
+    assert "TypeError" in result.problem
+    assert result.detail == "The check calls it as totals(x)."
+
+
+@pytest.mark.parametrize("leave", [sys.exit, lambda: exec("raise KeyboardInterrupt")])
+def test_leaving_python_does_not_end_the_check(leave):
+    assert problem(lambda x: leave()).startswith("It stops with ")
+
+
+def test_recursion_without_an_end_is_reported():
+    def deeper(x):
+        return deeper(x)
+
+    assert "RecursionError" in problem(deeper)
+
+
+def test_a_stub_is_one_sentence():
+    def stub(x):
+        raise NotImplementedError
+
+    result = examine(TOTALS, stub)
+    assert result.not_written
+    assert as_text(result) == "✗ Totals: Not written yet: the function still raises NotImplementedError."
+
+
+def test_a_missing_kernel_of_torch_is_not_taken_for_a_stub():
+    def unsupported(x):
+        raise NotImplementedError("not implemented for 'Half'")
+
+    assert "not implemented for 'Half'" in problem(unsupported)
+
+
+def test_prints_are_shown_shortened_and_harmless(capsys):
+    def talks(x):
+        print("shape", x.shape)
+        sys.stdout.close()
+        sys.stderr.write("careful\n")
+        for _ in range(10_000):
+            print("noise" * 100)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        return x.sum(-1) + 1
+
+    result = examine(TOTALS, talks)
+    assert "shape (2, 3)\ncareful\nnoise" in as_text(result)
+    assert len(result.printed) == 1000
+    assert capsys.readouterr() == ("", "")
+
+
+def test_stdout_is_ours_again_afterwards():
+    before = sys.stdout
+
+    def replaces(x):
+        sys.stdout = io.StringIO()
+        return x.sum(-1)
+
+    assert examine(TOTALS, replaces).passed
+    assert sys.stdout is before
+
+
+# -------------------------------------------------------------------------------------------- wrong results
+
+
+@pytest.mark.parametrize(
+    ("learner", "said"),
+    [
+        (lambda x: None, "It returns None: is the `return` missing?"),
+        (lambda x: "six", "It must return numbers, but got 'six' (str)."),
+        (lambda x: [[1, 2], [3]], "It must return numbers, but got [[1, 2], [3]] (list)."),
+        (
+            lambda x: x.sum(-1).astype(complex),
+            "It must return numbers, but got an array of shape (2,) (ndarray).",
+        ),
+        (lambda x: x.sum(-1, keepdims=True), "The result has shape (2, 1), expected (2,)."),
+        (lambda x: x.sum(-1) > 0, "The result has dtype bool, expected float64."),
+        (
+            lambda x: x.sum(-1).astype(np.float16),
+            "The result has dtype float16 although the inputs are float32",
+        ),
+        (lambda x: x.sum(-1) * np.nan, "The result contains nan where a number is expected."),
+        (lambda x: x.sum(-1) / 0, "inf where a number is expected."),
+        (lambda x: x.sum(-1) + 1000, "A total is too large."),
+        (lambda x: x.sum(-1) + 0.001, "The result has the right shape but wrong values."),
+    ],
+)
+def test_the_first_broken_property_is_named(learner, said):
+    assert said in problem(learner)
+
+
+def test_the_values_that_show_it_are_shown():
+    text = as_text(examine(TOTALS, lambda x: x.sum(-1) + np.array([0, 1, 0, 0, 0])[: len(x)]))
+    assert "First difference at [1]: expected " in text
+    for part in (
+        "Input: two rows",
+        "x (2, 3) = [[",
+        "Expected:\n  result (2,) = [",
+        "Got:\n  result (2,) = [",
+    ):
+        assert part in text
+
+
+def test_a_changed_input_is_named_even_if_the_result_is_right():
+    def sorts(x):
+        x.sort()
+        return x.sum(-1)
+
+    assert problem(sorts) == "It changes its input 'x': work on a copy, the caller still needs the original."
+
+
+def test_a_float32_result_of_float64_inputs_is_refused_and_the_other_way_round_accepted():
+    assert examine(TOTALS, lambda x: x.astype(np.float64).sum(-1)).passed
+    result = examine(TOTALS, lambda x: x.sum(-1).astype(np.float32))
+    assert result.case.name == "float64"
+    assert "digits are lost" in result.problem
+
+
+# -------------------------------------------------------------------------------------------- misconceptions
+
+
+def test_a_known_mistake_is_named_with_its_hint():
+    result = examine(TOTALS, lambda x: np.ones(len(x)) @ x)
+    assert (result.misconception, result.problem) == ("over the rows", "This is the total of each column.")
+
+
+def test_a_mistake_that_is_right_elsewhere_is_not_named():
+    """The first case agrees with no wrong function, so the later agreement proves nothing."""
+    assert examine(TOTALS, lambda x: x.sum(0) if len(x) == 5 else x.sum(-1) + 1).misconception == ""
+
+
+def test_two_mistakes_that_give_the_same_are_told_apart_by_the_other_cases():
+    wide, square = Case("square", {"x": np.ones((3, 3))}), Case("wide", {"x": np.ones((2, 3))})
+    task = Task(
+        **{
+            **TOTALS.__dict__,
+            "cases": lambda rng: [wide, square],
+            "misconceptions": (
+                Misconception("three", "Three times.", lambda x: 3 * x.sum(-1)),
+                Misconception("rows", "Times the rows.", lambda x: len(x) * x.sum(-1)),
+            ),
+        }
+    )
+    assert examine(task, lambda x: x.sum(-1) * 3).misconception == "three"
+    assert examine(task, lambda x: x.sum(-1) * x.shape[0]).misconception == "rows"
+    # On this one input both would give the same: then neither is named.
+    alone = Task(**{**task.__dict__, "cases": lambda rng: [wide]})
+    assert examine(alone, lambda x: x.sum(-1) * 3).misconception == ""
+
+
+@pytest.mark.parametrize("name", checks.task_names())
+def test_every_misconception_is_told_from_the_reference_and_from_all_others(name):
+    task = find_task(name)
+    direct = Task(**{**task.__dict__, "takes": "function", "adapt": lambda learner: learner, "finale": None})
+    for seed in range(2):
+        assert examine(direct, task.reference, seed=seed).passed
+        for misconception in task.misconceptions:
+            assert examine(direct, misconception.wrong, seed=seed).misconception == misconception.name
+
+
+# ------------------------------------------------------------------------------------ what a learner types
+
+
+@pytest.mark.parametrize(
+    ("learner", "came"),
+    [(3, "3 (int)"), (np.zeros((2, 3)), "an array of shape (2, 3) (ndarray)"), (None, "None")],
+)
+def test_something_that_is_no_function_is_named(learner, came):
+    assert problem(learner).startswith(f"The check needs the function itself, but got {came}")
+
+
+def test_an_instance_instead_of_a_class_is_named():
+    said = examine(find_task("03_qkv/self_attention"), np.linalg.norm).problem
+    assert said.startswith("The check needs the class itself, but got <function norm")
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_an_unknown_task_lists_the_nearest():
+    with pytest.raises(ValueError, match=r"no task '03_qkv/sofmax'; did you mean 03_qkv/softmax"):
+        check("03_qkv/sofmax", len)
+    with pytest.raises(ValueError, match="named by a text such as '03_qkv/softmax'; got 3"):
+        check(3, len)
+
+
+def test_check_returns_nothing_or_raises(capsys):
+    assert check("03_qkv/mix", lambda weights, v: weights @ v) is None
+    assert capsys.readouterr().out == "✓ Mixing the values: right on all 7 kinds of input.\n"
+    with pytest.raises(CheckFailed, match="plain mean of the values"):
+        check("03_qkv/mix", lambda weights, v: weights * 0 @ v + v.mean(-2, keepdims=True))
+    with pytest.raises(NotWrittenYet, match="Not written yet") as failed:
+        check("03_qkv/mix", stub)
+    assert isinstance(failed.value, NotImplementedError)
+
+
+def stub(weights, v):
+    raise NotImplementedError
+
+
+def test_the_error_shows_one_line_in_a_notebook():
+    result = examine(TOTALS, lambda x: x.sum(0))
+    assert CheckFailed(result)._render_traceback_() == ["00_toy/totals: not solved yet (over the rows)."]
+
+
+def test_html_is_escaped():
+    markup = as_html(examine(TOTALS, lambda x: "<script>"))
+    assert "<script>" not in markup
+    assert "&lt;script&gt;" in markup
+
+
+def test_hints_come_one_by_one(capsys):
+    hint("03_qkv/mix")
+    assert capsys.readouterr().out.endswith("hint('03_qkv/mix', 2) says more.\n")
+    hint("03_qkv/mix", 2)
+    assert capsys.readouterr().out.endswith("Next: solution('03_qkv/mix').\n")
+    with pytest.raises(ValueError, match="03_qkv/mix has hints 1 to 2; got 3"):
+        hint("03_qkv/mix", 3)
+
+
+def test_a_solution_is_read_from_the_solutions(capsys, monkeypatch, tmp_path):
+    solution("03_qkv/mix")
+    assert "return weights @ v" in capsys.readouterr().out
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    solution("03_qkv/mix")
+    assert capsys.readouterr().out.startswith("This copy of the course has no solutions")
+
+
+def test_no_library_module_below_imports_the_checks():
+    code = (
+        "import sys; from course_lib import maths, bpe, attention, positions, blocks, decoder, "
+        "generation, pretrained\n"
+        "sys.exit(any(name.startswith('course_lib.checks') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -1,0 +1,493 @@
+"""Wrong and correct answers to the torch tasks of 03_qkv, written as learners write them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_lib.checks import find_task
+
+# -------------------------------------------------------------------------------------------------- attention
+
+
+def attention_by_loops(q, k, v, mask=None):
+    """One query at a time; leading axes are taken one by one."""
+    if q.ndim > 2:
+        return torch.stack([attention_by_loops(a, b, c, mask) for a, b, c in zip(q, k, v, strict=True)])
+    rows = []
+    for t in range(len(q)):
+        seen = range(len(k)) if mask is None else mask[t].nonzero().flatten().tolist()
+        mix = torch.zeros(v.shape[1], dtype=q.dtype)
+        if len(seen):
+            scores = torch.stack([(q[t] * k[s]).sum() / math.sqrt(q.shape[1]) for s in seen])
+            powers = torch.exp(scores - scores.max())
+            for power, s in zip(powers / powers.sum(), seen, strict=True):
+                mix = mix + power * v[s]
+        rows.append(mix)
+    return torch.stack(rows)
+
+
+def attention_fused(q, k, v, mask=None):
+    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return mix if mask is None else torch.where(mask.any(-1)[..., None], mix, torch.zeros((), dtype=q.dtype))
+
+
+def attention_with_einsum(q, k, v, mask=None, scale=None, dim=-1, fill=-math.inf):
+    scores = torch.einsum("...tk,...sk->...ts", q, k) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = torch.where(mask, scores, torch.tensor(fill, dtype=q.dtype))
+    return torch.einsum("...ts,...sd->...td", scores.softmax(dim), v)
+
+
+def attention_flat(q, k, v, mask=None):
+    """Batch and heads in one axis, then torch.bmm."""
+    flat = [x.reshape(-1, *x.shape[-2:]) for x in (q, k, v)]
+    scores = torch.bmm(flat[0], flat[1].transpose(1, 2)) / math.sqrt(q.shape[-1])
+    allowed = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand_as(scores)
+    powers = (
+        (scores - scores.masked_fill(~allowed, -1e30).amax(-1, keepdim=True))
+        .masked_fill(~allowed, -1e30)
+        .exp()
+    )
+    powers = powers * allowed
+    weights = powers / powers.sum(-1, keepdim=True).clamp_min(torch.finfo(q.dtype).tiny)
+    return torch.bmm(weights, flat[2]).reshape(*q.shape[:-1], v.shape[-1])
+
+
+def attention_zero_rows(q, k, v, mask=None, **changes):
+    return attention_with_einsum(q, k, v, mask, **changes).nan_to_num(0.0)
+
+
+def attention_in_numpy(q, k, v, mask=None):
+    return torch.tensor(attention_by_loops(q.detach(), k.detach(), v.detach(), mask).numpy())
+
+
+def attention_late_mask(q, k, v, mask=None):
+    weights = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
+    if mask is not None:
+        weights = weights.masked_fill(mask.logical_not(), 0.0)
+    return weights @ v
+
+
+def attention_float32(q, k, v, mask=None):
+    out = torch.zeros(*q.shape[:-1], v.shape[-1])
+    out[...] = attention_by_loops(q, k, v, mask)
+    return out
+
+
+def attention_in_place(q, k, v, mask=None):
+    if not q.requires_grad:
+        q /= math.sqrt(q.shape[-1])
+        return attention_by_loops(q * math.sqrt(q.shape[-1]), k, v, mask)
+    return attention_by_loops(q, k, v, mask)
+
+
+ATTENTION_RIGHT = [
+    attention_by_loops,
+    attention_fused,
+    attention_flat,
+    lambda q, k, v, mask=None: attention_by_loops(q * 1.0, k, v, mask).contiguous(),
+    lambda q, k, v, mask=None: attention_fused(q, k, v, None if mask is None else mask.clone()),
+    lambda queries, keys, values, allowed=None: attention_flat(queries, keys, values, allowed),
+]
+ATTENTION_WRONG = [
+    ("no scaling", lambda q, k, v, mask=None: attention_zero_rows(q, k, v, mask, scale=1.0)),
+    ("divided by K", lambda q, k, v, mask=None: attention_zero_rows(q, k, v, mask, scale=1 / k.shape[-1])),
+    (
+        "scaled by the number of keys",
+        lambda q, k, v, mask=None: attention_by_loops(q * (q.shape[-1] / k.shape[-2]) ** 0.5, k, v, mask),
+    ),
+    ("softmax over the queries", lambda q, k, v, mask=None: attention_zero_rows(q, k, v, mask, dim=-2)),
+    (
+        "mask upside down",
+        lambda q, k, v, mask=None: attention_by_loops(
+            q, k, v, None if mask is None else torch.logical_not(mask)
+        ),
+    ),
+    ("mask ignored", lambda q, k, v, mask=None: F.scaled_dot_product_attention(q, k, v)),
+    ("masked after the softmax", attention_late_mask),
+    ("NaN where nothing may be seen", attention_with_einsum),
+    (
+        "a uniform row where nothing may be seen",
+        lambda q, k, v, mask=None: attention_with_einsum(q, k, v, mask, fill=-1e20),
+    ),
+    (
+        "forbidden scores set to zero",
+        lambda q, k, v, mask=None: attention_with_einsum(q, k, v, mask, fill=0.0),
+    ),
+    ("mixes the keys", lambda q, k, v, mask=None: attention_by_loops(q, k, k, mask)),
+    (None, attention_in_numpy),
+    (None, attention_float32),
+    (None, attention_in_place),
+    (None, lambda q, k, v, mask=None: attention_by_loops(q, k, v, mask).numpy(force=True)),
+    (None, lambda q, k, v: attention_by_loops(q, k, v)),
+    (None, lambda q, k, v, mask=None: (attention_by_loops(q, k, v, mask), None)),
+    (None, lambda q, k, v, mask=None: attention_by_loops(q, k, v, mask).mT),
+]
+
+# -------------------------------------------------------------------------------------------- cross-attention
+
+
+def cross_at_once(x, context, w_q, w_k, w_v):
+    k, v = (context @ torch.cat([w_k, w_v], dim=1)).split(w_k.shape[1], dim=-1)
+    return attention_fused(x @ w_q, k, v)
+
+
+def cross_absorbed(x, context, w_q, w_k, w_v):
+    """w_q w_k^T in one matrix, and the values projected after the mix: the same numbers."""
+    weights = (x @ (w_q @ w_k.mT) @ context.mT / w_q.shape[1] ** 0.5).softmax(-1)
+    return (weights @ context) @ w_v
+
+
+CROSS_RIGHT = [
+    cross_at_once,
+    cross_absorbed,
+    lambda x, c, q, k, v: attention_by_loops(x @ q, c @ k, c @ v),
+    lambda x, c, q, k, v: attention_with_einsum(*(F.linear(y, w.t()) for y, w in ((x, q), (c, k), (c, v)))),
+]
+CROSS_WRONG = [
+    ("the context asks", lambda x, c, q, k, v: attention_fused(c @ q, x @ k, x @ v)),
+    ("self-attention", lambda x, c, q, k, v: cross_at_once(x, x, q, k, v)),
+    ("the context reads itself", lambda x, c, q, k, v: cross_at_once(c, c, q, k, v)),
+    ("values from x", lambda x, c, q, k, v: attention_by_loops(x @ q, c @ k, x @ v)),
+    ("keys from x", lambda x, c, q, k, v: attention_fused(x @ q, x @ k, c @ v)),
+    ("key and value weights exchanged", lambda x, c, q, k, v: attention_fused(x @ q, c @ v, c @ k)),
+    (
+        "W on the wrong side",
+        lambda x, c, q, k, v: attention_fused(F.linear(x, q), F.linear(c, k), F.linear(c, v)),
+    ),
+    ("no scaling", lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, scale=1.0)),
+    (
+        "scaled by the width of a token",
+        lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, scale=len(q) ** -0.5),
+    ),
+    (None, lambda x, c, q, k, v: cross_at_once(x, torch.cat([x, c], -2), q, k, v)),
+    (None, lambda x, c, q, k, v: x + attention_fused(x @ q, c @ k, c @ v).sum()),
+    (None, lambda x, c, q, k, v: cross_at_once(x, c.detach(), q, k, v)),
+    (None, lambda x, c, q, k, v: attention_fused(x @ q, c @ k, c)),
+    (None, lambda x, c, q, k, v: cross_at_once(x, c, q, k, v).half()),
+]
+
+# -------------------------------------------------------------------------------------------------- the layer
+
+
+class Layer(nn.Module):
+    """What the correct and the wrong layers below have in common."""
+
+    bias = False
+
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__()
+        self.q_proj = nn.Linear(d_model, d_head, bias=self.bias)
+        self.k_proj = nn.Linear(d_model, d_head, bias=self.bias)
+        self.v_proj = nn.Linear(d_model, d_head, bias=self.bias)
+        self.causal = causal
+
+    def allowed(self, x, mask):
+        length = x.shape[-2]
+        seen = torch.ones(length, length, dtype=torch.bool).tril() if self.causal else None
+        return mask if seen is None else seen if mask is None else seen & mask
+
+    def forward(self, x, mask=None):
+        return attention_fused(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask))
+
+
+class WithLoops(Layer):
+    def forward(self, x, mask=None):
+        return attention_by_loops(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask))
+
+
+class WithParameters(nn.Module):
+    """Own weights under the same names, no nn.Linear around the product."""
+
+    def __init__(self, width, head, causal=False):
+        super().__init__()
+        for name in ("q_proj", "k_proj", "v_proj"):
+            part = nn.Module()
+            part.weight = nn.Parameter(torch.randn(head, width))
+            self.add_module(name, part)
+        self.is_causal = causal
+
+    def forward(self, x, mask=None):
+        q, k, v = (x @ part.weight.t() for part in (self.q_proj, self.k_proj, self.v_proj))
+        scores = q @ k.transpose(-2, -1) / math.sqrt(k.shape[-1])
+        lowest = torch.finfo(x.dtype).min
+        forbidden = torch.zeros(x.shape[-2], x.shape[-2], dtype=torch.bool) if mask is None else ~mask
+        if self.is_causal:
+            forbidden = forbidden | torch.ones_like(forbidden).triu(1)
+        weights = scores.masked_fill(forbidden, lowest).softmax(-1) * ~forbidden
+        return weights @ v
+
+
+class WithBuffer(Layer):
+    """A causal mask in a buffer that is not saved."""
+
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head, causal)
+        self.register_buffer("seen", torch.ones(64, 64).tril().bool(), persistent=False)
+
+    def forward(self, x, mask=None):
+        n = x.shape[-2]
+        seen = self.seen[:n, :n] if self.causal else torch.ones(n, n, dtype=torch.bool)
+        return attention_flat(
+            self.q_proj(x), self.k_proj(x), self.v_proj(x), seen if mask is None else seen & mask
+        )
+
+
+class NoScaling(Layer):
+    def forward(self, x, mask=None):
+        return attention_zero_rows(
+            self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask), scale=1.0
+        )
+
+
+class ScaledByModel(Layer):
+    def forward(self, x, mask=None):
+        scale = self.q_proj.in_features**-0.5
+        return attention_zero_rows(
+            self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask), scale=scale
+        )
+
+
+class OverQueries(Layer):
+    def forward(self, x, mask=None):
+        return attention_zero_rows(
+            self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask), dim=-2
+        )
+
+
+class QueriesForKeys(Layer):
+    def forward(self, x, mask=None):
+        q = self.q_proj(x)
+        return attention_by_loops(q, q, self.v_proj(x), self.allowed(x, mask))
+
+
+class Exchanged(Layer):
+    def forward(self, x, mask=None):
+        return attention_by_loops(self.k_proj(x), self.q_proj(x), self.v_proj(x), self.allowed(x, mask))
+
+
+class MixesKeys(Layer):
+    def forward(self, x, mask=None):
+        return attention_by_loops(self.q_proj(x), self.k_proj(x), self.k_proj(x), self.allowed(x, mask))
+
+
+class NotCausal(Layer):
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head)
+
+
+class AlwaysCausal(Layer):
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head, causal=True)
+
+
+class NoMask(Layer):
+    def forward(self, x, mask=None):
+        return super().forward(x)
+
+
+class OneOfTheMasks(Layer):
+    def allowed(self, x, mask):
+        return super().allowed(x, None) if mask is None else mask
+
+
+class WithNaN(Layer):
+    def forward(self, x, mask=None):
+        return attention_with_einsum(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.allowed(x, mask))
+
+
+class LooksAhead(Layer):
+    def allowed(self, x, mask):
+        length = x.shape[-2]
+        seen = torch.ones(length, length, dtype=torch.bool)
+        seen = seen.triu() if self.causal else seen
+        return seen if mask is None else seen & mask
+
+
+class WithBias(Layer):
+    bias = True
+
+
+class Unregistered:
+    def __init__(self, d_model, d_head, causal=False):
+        self.q_proj = nn.Linear(d_model, d_head)
+
+    def __call__(self, x, mask=None):
+        return self.q_proj(x)
+
+
+class InAList(nn.Module):
+    """Weights that no optimiser finds."""
+
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__()
+        self.maps = [nn.Linear(d_model, d_head, bias=False) for _ in range(3)]
+
+    def forward(self, x, mask=None):
+        return attention_fused(*(part(x) for part in self.maps), mask)
+
+
+class NoSuper(Layer):
+    def __init__(self, d_model, d_head, causal=False):
+        self.q_proj = nn.Linear(d_model, d_head)
+
+
+class Cut(Layer):
+    def forward(self, x, mask=None):
+        return super().forward(x, mask).detach()
+
+
+LAYER_RIGHT = [Layer, WithLoops, WithParameters, WithBuffer]
+LAYER_WRONG = [
+    ("no scaling", NoScaling),
+    ("scaled by d_model", ScaledByModel),
+    ("softmax over the queries", OverQueries),
+    ("one projection for queries and keys", QueriesForKeys),
+    ("queries from k_proj", Exchanged),
+    ("values from k_proj", MixesKeys),
+    ("causal ignored", NotCausal),
+    ("always causal", AlwaysCausal),
+    ("mask ignored", NoMask),
+    ("causal or mask, not both", OneOfTheMasks),
+    ("NaN where nothing may be seen", WithNaN),
+    ("looks ahead", LooksAhead),
+    (None, WithBias),
+    (None, Unregistered),
+    (None, InAList),
+    (None, NoSuper),
+    (None, Cut),
+    (None, Layer(3, 5)),
+]
+
+# ---------------------------------------------------------------------------------------- does it look ahead?
+
+
+def sees_later_by_gradient(attend, x):
+    jacobian = torch.autograd.functional.jacobian(attend, x)  # (T, D, T, D)
+    strength = jacobian.abs().sum((1, 3))
+    return bool((strength.triu(1) > 1e-6).any())
+
+
+def sees_later_by_cutting(attend, x):
+    y = attend(x)
+    return any(not torch.allclose(attend(x[:t]), y[:t], atol=1e-5) for t in range(1, len(x)))
+
+
+def sees_later_pair_by_pair(attend, x):
+    for later in range(len(x)):
+        other = torch.cat([x[:later], torch.randn(1, x.shape[1], dtype=x.dtype), x[later + 1 :]])
+        moved = (attend(other) - attend(x)).abs().amax(-1)
+        if (moved[:later] > 1e-5).any():
+            return True
+    return False
+
+
+def sees_later_in_place(attend, x):
+    for t in range(1, len(x)):
+        y = attend(x)[:t]
+        x[t:] += 1
+        if not torch.allclose(attend(x)[:t], y, atol=1e-5):
+            return True
+    return False
+
+
+def sees_later_last(attend, x, change=-1, look=slice(0, -1)):
+    other = x.clone()
+    other[change] = other[change] * 2 + 3
+    return not torch.allclose(attend(x)[look], attend(other)[look], rtol=0, atol=1e-4)
+
+
+SEES_RIGHT = [
+    sees_later_by_gradient,
+    sees_later_by_cutting,
+    sees_later_pair_by_pair,
+    lambda attend, x: np.bool_(sees_later_by_cutting(attend, x)),
+    lambda attend, x: torch.tensor(sees_later_by_gradient(attend, x)),
+]
+SEES_WRONG = [
+    ("counts any change", lambda attend, x: sees_later_last(attend, x, look=slice(None))),
+    ("counts any change", lambda attend, x: True),
+    ("changes the first token", lambda attend, x: sees_later_last(attend, x, change=0, look=slice(1, None))),
+    ("only the last token is changed", sees_later_last),
+    (
+        "only the first output is compared",
+        lambda attend, x: sees_later_last(attend, x, change=slice(1, None), look=slice(0, 1)),
+    ),
+    ("the opposite answer", lambda attend, x: sees_later_by_cutting(attend, x) is False),
+    ("nothing is changed", lambda attend, x: not torch.equal(attend(x), attend(x.clone()))),
+    (None, sees_later_in_place),
+    (None, lambda attend, x: print("yes" if sees_later_by_gradient(attend, x) else "no")),
+    (None, lambda attend, x: (attend(x) - attend(x.flip(0)).flip(0)).abs()),
+    (None, lambda attend, x: attend),
+]
+
+# -------------------------------------------------------------------------------------------- in a real model
+
+
+def attention_alone(q, k, v, mask=None):
+    """Right for one sequence and one head only."""
+    return attention_by_loops(q[0, 0], k[0, 0], v[0, 0], mask)[None, None]
+
+
+REAL_RIGHT = [
+    attention_with_einsum,
+    attention_fused,
+    attention_flat,
+    lambda q, k, v, mask=None: attention_with_einsum(q.double(), k.double(), v.double(), mask).float(),
+]
+REAL_WRONG = [
+    *(
+        (name, answer)
+        for name, answer in ATTENTION_WRONG
+        if name not in (None, "NaN where nothing may be seen", "a uniform row where nothing may be seen")
+    ),
+    (
+        "a causal mask of its own",
+        lambda q, k, v, mask=None: attention_by_loops(
+            q, k, v, torch.ones(q.shape[-2], k.shape[-2]).tril().bool()
+        ),
+    ),
+    (None, attention_alone),
+    (None, lambda q, k, v, mask=None: attention_with_einsum(q, k.T, v, mask)),
+    (None, lambda q, k, v, mask: attention_with_einsum(q, k, v, mask)),
+]
+
+RIGHT = {
+    "03_qkv/attention": ATTENTION_RIGHT,
+    "03_qkv/cross_attention": CROSS_RIGHT,
+    "03_qkv/self_attention": LAYER_RIGHT,
+    "03_qkv/sees_later": SEES_RIGHT,
+    "03_qkv/real_model": REAL_RIGHT,
+}
+WRONG = {
+    "03_qkv/attention": ATTENTION_WRONG,
+    "03_qkv/cross_attention": CROSS_WRONG,
+    "03_qkv/self_attention": LAYER_WRONG,
+    "03_qkv/sees_later": SEES_WRONG,
+    "03_qkv/real_model": REAL_WRONG,
+}
+
+
+@pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in RIGHT for answer in RIGHT[task]])
+def test_a_correct_answer_is_accepted(task, answer, accepts):
+    accepts(task, answer)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "answer"), [(task, name, answer) for task in WRONG for name, answer in WRONG[task]]
+)
+def test_a_wrong_answer_is_refused(task, name, answer, refuses):
+    refuses(task, answer, name)
+
+
+@pytest.mark.parametrize("task", WRONG)
+def test_there_are_enough_answers(task):
+    named = {name for name, _ in WRONG[task]} - {None}
+    assert len(WRONG[task]) >= 10
+    assert named == {misconception.name for misconception in find_task(task).misconceptions}
+    assert len(named) >= 6
+    assert len(RIGHT[task]) >= 4

@@ -1,0 +1,395 @@
+"""Attention: our two ways against each other, against NumPy and against torch's own modules."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from course_lib import maths
+from course_lib.attention import (
+    KVCache,
+    MultiHeadAttention,
+    attention_weights,
+    causal_mask,
+    scaled_dot_product_attention,
+)
+from course_lib.positions import RotaryEmbedding
+
+B, H, T, S, K, V = 2, 3, 5, 7, 11, 13
+WIDTH = 6 * 2  # six heads of two
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
+both_ways = pytest.mark.parametrize("fused", [False, True], ids=["explicit", "fused"])
+
+
+def numbers(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def qkv(dtype=torch.float64, t=T, s=S):
+    return (
+        numbers(B, H, t, K, dtype=dtype),
+        numbers(B, H, s, K, dtype=dtype),
+        numbers(B, H, s, V, dtype=dtype),
+    )
+
+
+def random_mask(*shape, empty_row=None):
+    mask = torch.rand(*shape, generator=torch.Generator().manual_seed(1)) < 0.6
+    mask[..., 0] = True
+    if empty_row is not None:
+        mask[..., empty_row, :] = False
+    return mask
+
+
+def assert_close(ours, theirs, atol=1e-12):
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, torch.as_tensor(theirs), rtol=0, atol=atol, check_dtype=False)
+
+
+def randomise(module, std=0.5):
+    """Every parameter counts, biases too."""
+    for n, parameter in enumerate(module.parameters()):
+        parameter.data = std * numbers(*parameter.shape, dtype=parameter.dtype, seed=n)
+    return module
+
+
+# ------------------------------------------------------------------------------------------ two functions
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("t", "s"), [(T, S), (T, T), (1, S), (S, T)])
+def test_fused_equals_explicit_equals_numpy(dtype, causal, masked, t, s):
+    q, k, v = qkv(dtype, t, s)
+    mask = random_mask(B, 1, t, s, empty_row=t // 2) if masked else None
+    allowed = torch.ones(B, H, t, s, dtype=torch.bool)
+    if masked:
+        allowed = allowed & mask
+    if causal:
+        allowed = allowed & (torch.arange(s) <= torch.arange(t)[:, None] + s - t)
+    numpy = torch.from_numpy(maths.attention(q.numpy(), k.numpy(), v.numpy(), allowed.numpy()))
+    for fused in (False, True):
+        ours = scaled_dot_product_attention(q, k, v, mask, causal=causal, fused=fused)
+        assert ours.dtype == dtype
+        assert_close(ours, numpy, TOLERANCE[dtype])
+
+
+def test_one_head_equals_the_loops():
+    q, k, v = numbers(T, K), numbers(S, K), numbers(S, V)
+    mask = random_mask(T, S, empty_row=2)
+    for fused in (False, True):
+        assert_close(
+            scaled_dot_product_attention(q, k, v, mask, fused=fused), maths.attention_loops(q, k, v, mask)
+        )
+
+
+@both_ways
+@pytest.mark.parametrize("scale", [None, 0.3, 1.0])
+def test_equals_torch(fused, scale):
+    q, k, v = qkv()
+    mask = random_mask(B, H, T, S)
+    assert_close(
+        scaled_dot_product_attention(q, k, v, mask, scale=scale, fused=fused),
+        F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale),
+    )
+    q = numbers(B, H, S, K, seed=1)
+    assert_close(
+        scaled_dot_product_attention(q, k, v, causal=True, scale=scale, fused=fused),
+        F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale),
+    )
+
+
+def test_causal_mask_aligns_the_last_query_with_the_last_key():
+    for t, s in [(3, 5), (5, 3), (5, 5), (1, 7)]:
+        expected = [[key - (s - 1) <= query - (t - 1) for key in range(s)] for query in range(t)]
+        assert causal_mask(t, s).tolist() == expected
+
+
+@both_ways
+def test_more_queries_than_keys_leaves_the_first_with_nothing(fused):
+    q, k, v = qkv(t=S, s=T)
+    mix = scaled_dot_product_attention(q, k, v, causal=True, fused=fused)
+    assert (mix[:, :, : S - T] == 0).all()
+    assert_close(mix[:, :, S - T :], F.scaled_dot_product_attention(q[:, :, S - T :], k, v, is_causal=True))
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "shape", [(S,), (1, S), (T, 1), (T, S), (B, 1, 1, S), (H, T, 1), (B, H, T, S)], ids=str
+)
+def test_every_mask_that_broadcasts(fused, shape):
+    q, k, v = qkv()
+    mask = torch.rand(*shape, generator=torch.Generator().manual_seed(4)) < 0.6
+    whole = mask.expand(B, H, T, S)
+    numpy = maths.attention(q.numpy(), k.numpy(), v.numpy(), whole.numpy())
+    assert_close(scaled_dot_product_attention(q, k, v, mask, fused=fused), numpy)
+
+
+@both_ways
+def test_leading_axes_broadcast(fused):
+    q, k, v = numbers(B, H, T, K), numbers(1, H, S, K), numbers(1, H, S, V)
+    assert_close(
+        scaled_dot_product_attention(q, k, v, fused=fused),
+        maths.attention(q.numpy(), k.numpy(), v.numpy()),
+    )
+
+
+@both_ways
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+def test_forbidden_rows_give_zeros_and_finite_gradients(fused, dtype):
+    q, k, v = (x.requires_grad_() for x in qkv(dtype))
+    mask = random_mask(T, S, empty_row=3)
+    mix = scaled_dot_product_attention(q, k, v, mask, fused=fused)
+    assert (mix[:, :, 3] == 0).all()
+    assert (mix[:, :, [0, 1, 2, 4]] != 0).all()
+    mix.square().sum().backward()
+    for x in (q, k, v):
+        assert x.grad.isfinite().all()
+        assert x.grad.any()
+    assert (q.grad[:, :, 3] == 0).all()
+
+
+@both_ways
+def test_gradients(fused):
+    q, k, v = (x[:1, :1, :3].clone().requires_grad_() for x in qkv())
+    mask = random_mask(3, 3, empty_row=1)
+
+    def mix(q, k, v):
+        return scaled_dot_product_attention(q, k, v, mask, fused=fused)
+
+    assert torch.autograd.gradcheck(mix, (q, k, v))
+
+
+@both_ways
+def test_large_scores_do_not_overflow(fused):
+    q, k, v = (100 * x for x in qkv(torch.float32))
+    mix = scaled_dot_product_attention(q, k, v, random_mask(T, S), fused=fused)
+    assert mix.isfinite().all()
+
+
+@both_ways
+def test_inputs_stay_as_they_are(fused):
+    inputs = [*qkv(), random_mask(T, S, empty_row=1)]
+    before = [x.clone() for x in inputs]
+    scaled_dot_product_attention(*inputs, causal=True, fused=fused)
+    assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 7), st.integers(1, 11), st.booleans(), st.integers(0, 10**6))
+def test_rows_of_weights_sum_to_1_or_to_0_where_nothing_is_allowed(t, s, causal, seed):
+    generator = torch.Generator().manual_seed(seed)
+    q, k = (50 * torch.randn(n, K, generator=generator, dtype=torch.float64) for n in (t, s))
+    mask = torch.rand(t, s, generator=generator) < 0.5
+    weights = attention_weights(q, k, mask, causal=causal)
+    allowed = mask & causal_mask(t, s) if causal else mask
+    assert (weights >= 0).all()
+    assert (weights[~allowed] == 0).all()
+    assert_close(weights.sum(-1), allowed.any(-1).double())
+
+
+# ------------------------------------------------------------------------------------------------ many heads
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=str)
+def test_equals_torchs_multihead_attention(bias, cross, dtype, atol):
+    theirs = randomise(nn.MultiheadAttention(WIDTH, 6, bias=bias, batch_first=True, dtype=dtype))
+    ours = MultiHeadAttention(WIDTH, 6, bias=bias).to(dtype)
+    state = {"out_proj.weight": theirs.out_proj.weight}
+    for name, weight in zip("qkv", theirs.in_proj_weight.chunk(3), strict=True):
+        state[f"{name}_proj.weight"] = weight
+    if bias:
+        state["out_proj.bias"] = theirs.out_proj.bias
+        state |= dict(
+            zip(["q_proj.bias", "k_proj.bias", "v_proj.bias"], theirs.in_proj_bias.chunk(3), strict=True)
+        )
+    ours.load_state_dict(state)
+    x, context = numbers(B, T, WIDTH, dtype=dtype), numbers(B, S, WIDTH, dtype=dtype)
+    source = context if cross else x
+    n_keys = source.shape[1]
+    mask, padding = random_mask(T, n_keys), random_mask(B, n_keys)
+    # nn.MultiheadAttention says True = may NOT attend
+    expected, _ = theirs(x, source, source, attn_mask=~mask, key_padding_mask=~padding, need_weights=False)
+    found = ours(x, context=context if cross else None, mask=mask & padding[:, None, None, :])
+    assert_close(found, expected, atol)
+    assert (found - ours(x, context=context if cross else None, mask=~mask)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 3])
+def test_grouped_heads_equal_repeated_ones(n_kv_heads):
+    grouped = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=n_kv_heads).double())
+    full = MultiHeadAttention(WIDTH, 6).double()
+    state = grouped.state_dict()
+    for name in ("k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias"):
+        heads = state[name].chunk(n_kv_heads)
+        state[name] = torch.cat([head for head in heads for _ in range(6 // n_kv_heads)])
+    full.load_state_dict(state)
+    x = numbers(B, T, WIDTH)
+    assert_close(grouped(x), full(x))
+
+
+def test_without_positions_the_order_of_tokens_does_not_matter():
+    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
+    x, order = numbers(B, T, WIDTH), torch.tensor([3, 0, 4, 1, 2])
+    assert_close(layer(x[:, order]), layer(x)[:, order])
+    causal = randomise(MultiHeadAttention(WIDTH, 6, causal=True).double())
+    assert (causal(x[:, order]) - causal(x)[:, order]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["fused", "hooked"])
+def test_the_past_does_not_see_the_future(seen):
+    layer = randomise(MultiHeadAttention(WIDTH, 6, causal=True))
+    if seen:
+        layer.pattern.register_forward_hook(lambda module, args, weights: None)
+    x = numbers(B, T, WIDTH, dtype=torch.float32)
+    changed = x.clone()
+    changed[:, 3] += 10
+    before, after = layer(x), layer(changed)
+    assert torch.equal(before[:, :3], after[:, :3])
+    assert (before[:, 3:] != after[:, 3:]).any(-1).all()
+
+
+@pytest.mark.parametrize("chunks", [[1] * S, [3, 1, 1, 2], [S]], ids=str)
+@pytest.mark.parametrize("rotary", [False, True])
+def test_with_a_cache_the_steps_equal_one_pass(chunks, rotary):
+    positions = RotaryEmbedding(2, S) if rotary else None
+    layer = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=3, causal=True, rotary=positions).double())
+    x = numbers(B, S, WIDTH)
+    cache = KVCache(B, 3, S, 2, dtype=torch.float64)
+    steps = [layer(part, cache=cache) for part in x.split(chunks, dim=1)]
+    assert cache.length == S
+    assert_close(torch.cat(steps, dim=1), layer(x))
+
+
+def test_a_cache_for_another_batch():
+    cache = KVCache(3, 2, 5, 7)
+    with pytest.raises(ValueError, match="the cache was made for a batch of 3; got 1"):
+        cache.append(torch.zeros(1, 2, 1, 7), torch.zeros(1, 2, 1, 7))
+
+
+def test_a_full_cache():
+    cache = KVCache(B, H, 5, K)
+    cache.append(torch.ones(B, H, 3, K), torch.ones(B, H, 3, K))
+    with pytest.raises(ValueError, match="the cache holds 5 tokens: 3 are in it, 7 more do not fit"):
+        cache.append(torch.ones(B, H, 7, K), torch.ones(B, H, 7, K))
+    assert cache.length == 3
+
+
+def test_the_pattern_is_that_of_this_forward_pass():
+    layer = randomise(MultiHeadAttention(WIDTH, 6, causal=True).double())
+    x, mask = numbers(B, T, WIDTH), random_mask(T, T)
+    unseen, seen = layer(x, mask=mask), []
+    handle = layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
+    assert_close(layer(x, mask=mask), unseen)
+    handle.remove()
+    layer(x)
+    (weights,) = seen  # once, and not after the hook is gone
+    assert_close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
+    for head in range(6):
+        rows = slice(2 * head, 2 * head + 2)
+        q = x @ layer.q_proj.weight[rows].T + layer.q_proj.bias[rows]
+        k = x @ layer.k_proj.weight[rows].T + layer.k_proj.bias[rows]
+        allowed = (mask & torch.ones(T, T).tril().bool()).numpy()
+        expected = maths.attention_weights(q.detach().numpy(), k.detach().numpy(), allowed)
+        assert_close(weights[:, head].detach(), expected)
+
+
+def test_changing_the_pattern_changes_the_output():
+    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
+    layer.pattern.register_forward_hook(lambda module, args, weights: torch.zeros_like(weights))
+    x = numbers(B, T, WIDTH)
+    assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+
+
+def test_only_the_projections_are_in_the_state():
+    layer = MultiHeadAttention(WIDTH, 6, rotary=RotaryEmbedding(2, S))
+    layer.pattern.register_forward_hook(lambda module, args, weights: None)
+    names = ("q_proj", "k_proj", "v_proj", "out_proj")
+    assert set(layer.state_dict()) == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attend_takes_the_place_of_the_mixing(causal):
+    layer = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=2, causal=causal).double())
+    x, calls = numbers(B, T, WIDTH), []
+    ours = layer(x)
+
+    def attend(q, k, v, mask):
+        calls.append([q.shape, k.shape, v.shape, mask])
+        return torch.from_numpy(
+            maths.attention(*(a.detach().numpy() for a in (q, k, v)), None if mask is None else mask.numpy())
+        )
+
+    layer.attend = attend
+    assert_close(layer(x), ours)
+    ((*shapes, mask),) = calls
+    assert shapes == [(B, 6, T, 2)] * 3
+    assert mask is None if not causal else torch.equal(mask, torch.ones(T, T).tril().bool())
+    layer.attend = lambda q, k, v, mask: torch.zeros_like(q)
+    assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+    layer.attend = None
+    assert_close(layer(x), ours)
+
+
+# ---------------------------------------------------------------------------------------------- bad input
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": (B, H, S, K + 2)}, r"q and k must have the same width \(last axis\): q has 11, k has 13"),
+        ({"v": (B, H, S - 2, V)}, r"one row per key \(axis -2\): k has 7 rows, v has 5"),
+        ({"mask": (S, T)}, r"mask must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(7, 5\)"),
+        ({"mask": (3, B, H, T, S)}, r"mask must broadcast to \(2, 3, 5, 7\) .*; got \(3, 2, 3, 5, 7\)"),
+        (
+            {"mask": (T, S), "dtype": torch.float32},
+            r"mask must be boolean \(True = may attend\); got torch.float32",
+        ),
+        (
+            {"mask": (T, S), "dtype": torch.int64},
+            r"mask must be boolean \(True = may attend\); got torch.int64",
+        ),
+    ],
+    ids=["width", "rows", "mask transposed", "mask too large", "mask float", "mask int"],
+)
+@pytest.mark.parametrize("causal", [False, True])
+def test_bad_input(own_errors, fused, changes, message, causal):
+    shapes = {"q": (B, H, T, K), "k": (B, H, S, K), "v": (B, H, S, V)} | changes
+    dtype = shapes.pop("dtype", torch.bool)
+    inputs = {
+        name: torch.ones(shape, dtype=dtype if name == "mask" else torch.float32)
+        for name, shape in shapes.items()
+    }
+    with pytest.raises(ValueError, match=message):
+        scaled_dot_product_attention(**inputs, causal=causal, fused=fused)
+
+
+def test_bad_mask_for_a_layer(own_errors):
+    layer = MultiHeadAttention(WIDTH, 6)
+    with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 6, 5, 5\) .*; got \(5, 7\)"):
+        layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, S, dtype=torch.bool))
+    layer.attend = lambda q, k, v, mask: q
+    with pytest.raises(ValueError, match=r"mask must be boolean \(True = may attend\); got torch.float32"):
+        layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, T))
+
+
+def test_heads_that_do_not_divide():
+    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=0, d_model=12"):
+        MultiHeadAttention(12, 0)
+    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=5, d_model=12"):
+        MultiHeadAttention(WIDTH, 5)
+    with pytest.raises(ValueError, match="n_kv_heads must divide n_heads: got n_kv_heads=4, n_heads=6"):
+        MultiHeadAttention(WIDTH, 6, n_kv_heads=4)
+
+
+def test_numpy_and_torch_agree_on_the_default_scale():
+    q, k = numbers(T, K), numbers(S, K)
+    by_hand = np.exp(q.numpy() @ k.numpy().T / np.sqrt(K))
+    assert_close(attention_weights(q, k), by_hand / by_hand.sum(1, keepdims=True))

@@ -1,0 +1,218 @@
+"""The layer and its parts against NumPy and against torch's own layer."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from course_lib import maths
+from course_lib.blocks import FeedForward, LayerNorm, RMSNorm, TransformerBlock, TransformerStack, make_norm
+
+B, T, D, H, D_FF = 2, 5, 21, 3, 13
+
+
+def numbers(*shape, dtype=torch.float64, seed=0):
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def randomise(module, std=0.5):
+    """Every parameter counts: biases, and scales that are not 1."""
+    for n, parameter in enumerate(module.parameters()):
+        parameter.data = std * numbers(*parameter.shape, dtype=parameter.dtype, seed=n)
+    return module
+
+
+def assert_close(ours, theirs, atol=1e-10):
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, torch.as_tensor(theirs), rtol=0, atol=atol)
+
+
+def arrays(*tensors):
+    return [x.detach().numpy() for x in tensors]
+
+
+@pytest.mark.parametrize("eps", [1e-5, 0.37])  # the large one shows whether it arrives, and where
+def test_norms_equal_numpy_and_torch(eps):
+    x = 2 + numbers(B, T, D)
+    layer, rms = randomise(LayerNorm(D, eps=eps).double()), randomise(RMSNorm(D, eps=eps).double())
+    assert_close(layer(x), maths.layer_norm(*arrays(x, layer.weight, layer.bias), eps))
+    assert_close(rms(x), maths.rms_norm(*arrays(x, rms.weight), eps))
+    for ours, theirs in [(layer, nn.LayerNorm(D, eps=eps).double()), (rms, nn.RMSNorm(D, eps=eps).double())]:
+        theirs.load_state_dict(ours.state_dict())
+        assert_close(ours(x), theirs(x))
+
+
+def test_norms_start_as_pure_normalisation():
+    x = 5 + 3 * numbers(B, T, D)
+    layer, rms = LayerNorm(D).double()(x), RMSNorm(D).double()(x)
+    assert_close(layer.mean(-1), torch.zeros(B, T, dtype=torch.float64))
+    assert_close(layer.var(-1, correction=0), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
+    assert_close(rms.square().mean(-1), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
+
+
+def test_layer_norm_without_bias():
+    assert set(LayerNorm(D, bias=False).state_dict()) == {"weight"}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu", "swiglu"])
+def test_feed_forward_equals_numpy(activation, bias):
+    mlp = randomise(FeedForward(D, D_FF, activation=activation, bias=bias).double())
+    x = numbers(B, T, D)
+
+    def linear(layer, x):
+        weight, *rest = arrays(*layer.parameters())
+        assert len(rest) == bias
+        return x @ weight.T + (rest[0] if rest else 0)
+
+    up = linear(mlp.up_proj, x.numpy())
+    hidden = {
+        "gelu": lambda: maths.gelu(up),
+        # Hendrycks and Gimpel 2016, section 2
+        "gelu_tanh": lambda: (
+            up * maths.softmax([0 * up, 2 * (2 / 3.141592653589793) ** 0.5 * (up + 0.044715 * up**3)], 0)[1]
+        ),
+        "relu": lambda: up.clip(0),
+        "swiglu": lambda: maths.silu(linear(mlp.gate_proj, x.numpy())) * up,
+    }[activation]()
+    assert_close(mlp(x), linear(mlp.down_proj, hidden))
+    assert mlp.up_proj.out_features == D_FF
+
+
+def torch_layer(norm, dtype):
+    layer = nn.TransformerEncoderLayer(
+        D, H, D_FF, dropout=0.0, activation="gelu", batch_first=True, norm_first=norm == "pre", dtype=dtype
+    )
+    return randomise(layer)
+
+
+def copy_weights(ours, theirs):
+    """torch's layer into ours."""
+    names = {
+        "norm1": "attention_norm",
+        "norm2": "feed_forward_norm",
+        "linear1": "feed_forward.up_proj",
+        "linear2": "feed_forward.down_proj",
+        "self_attn.out_proj": "attention.out_proj",
+    }
+    state = {}
+    for name, value in theirs.state_dict().items():
+        if name.startswith("self_attn.in_proj_"):
+            for part, chunk in zip("qkv", value.chunk(3), strict=True):
+                state[f"attention.{part}_proj.{name.removeprefix('self_attn.in_proj_')}"] = chunk
+        else:
+            module, _, kind = name.rpartition(".")
+            state[f"{names[module]}.{kind}"] = value
+    ours.load_state_dict(state)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
+def test_equals_torchs_encoder_layer(norm, masked, dtype, atol):
+    theirs = torch_layer(norm, dtype)
+    ours = TransformerBlock(D, H, D_FF, norm=norm).to(dtype)
+    copy_weights(ours, theirs)
+    x = numbers(B, T, D, dtype=dtype)
+    mask = torch.ones(T, T).tril().bool() if masked else None
+    assert_close(ours(x, mask=mask), theirs(x, src_mask=~mask if masked else None), atol)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_stack_equals_torchs_encoder(norm):
+    layer = torch_layer(norm, torch.float64)
+    last = nn.LayerNorm(D, dtype=torch.float64) if norm == "pre" else None
+    theirs = randomise(nn.TransformerEncoder(layer, 3, norm=last, enable_nested_tensor=False), std=0.3)
+    ours = TransformerStack(D, 3, H, D_FF, norm=norm).double()
+    for block, layer in zip(ours.blocks, theirs.layers, strict=True):
+        copy_weights(block, layer)
+    if norm == "pre":
+        ours.norm.load_state_dict(theirs.norm.state_dict())
+    x = numbers(B, T, D)
+    assert_close(ours(x), theirs(x))
+    assert (ours.blocks[0](x) - ours(x)).abs().max() > 0.1
+
+
+def test_a_block_that_adds_nothing_is_the_identity():
+    block = randomise(TransformerBlock(D, H, D_FF).double())
+    for linear in (block.attention.out_proj, block.feed_forward.down_proj):
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+    x = numbers(B, T, D)
+    assert torch.equal(block(x), x)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 11),
+    st.sampled_from([(1, 1), (2, 1), (3, 3), (6, 2)]),
+    st.sampled_from([2, 5]),
+    st.sampled_from(["pre", "post"]),
+    st.sampled_from(["layer", "rms"]),
+    st.sampled_from(["gelu", "relu", "swiglu"]),
+    st.booleans(),
+)
+def test_as_many_vectors_come_out_as_went_in(b, t, heads, d_head, norm, norm_type, activation, causal):
+    n_heads, n_kv_heads = heads
+    stack = TransformerStack(
+        n_heads * d_head, 2, n_heads, 7, n_kv_heads=n_kv_heads, norm=norm, norm_type=norm_type,
+        activation=activation, causal=causal,
+    )  # fmt: skip
+    x = numbers(b, t, n_heads * d_head, dtype=torch.float32)
+    y = stack(x)
+    assert y.shape == x.shape
+    assert y.isfinite().all()
+    alone = stack(x[:1, :1] if causal else x[:1])
+    torch.testing.assert_close(y[:1, :1] if causal else y[:1], alone, rtol=0, atol=1e-5)
+
+
+def test_options_reach_every_block():
+    stack = TransformerStack(D, 2, H, norm_type="rms", norm_eps=0.37, bias=False, causal=True)
+    assert len(stack.blocks) == 2
+    assert not [name for name in stack.state_dict() if name.endswith("bias")]
+    assert [m.eps for m in stack.modules() if isinstance(m, RMSNorm)] == [0.37] * 5
+    assert stack.blocks[1].feed_forward.up_proj.out_features == 4 * D
+    x = numbers(B, T, D, dtype=torch.float32)
+    changed = x.clone()
+    changed[:, -1] += 1
+    assert torch.equal(stack(x)[:, :-1], stack(changed)[:, :-1])
+
+
+def test_a_mask_reaches_every_block():
+    stack = randomise(TransformerStack(D, 2, H).double(), std=0.3)
+    x, mask = numbers(B, T, D), torch.eye(T, dtype=torch.bool)
+    alone = torch.cat([stack(x[:, t : t + 1]) for t in range(T)], dim=1)
+    assert_close(stack(x, mask=mask), alone)
+    assert (stack(x) - alone).abs().max() > 0.01
+
+
+def test_all_parameters_learn():
+    stack = TransformerStack(D, 2, H, activation="swiglu")
+    stack(numbers(B, T, D, dtype=torch.float32)).square().mean().backward()
+    # A constant added to all keys of a query changes no weight, so the key's bias alone has no gradient.
+    without = {name for name, p in stack.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-8}
+    assert without <= {f"blocks.{n}.attention.k_proj.bias" for n in range(2)}
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: TransformerBlock(D, H, norm="middle"), "norm must be 'pre' or 'post'; got 'middle'"),
+        (lambda: TransformerStack(D, 1, H, norm="middle"), "norm must be 'pre' or 'post'; got 'middle'"),
+        (lambda: make_norm("batch", D), "norm_type must be 'layer' or 'rms'; got 'batch'"),
+        (
+            lambda: TransformerBlock(D, H, norm_type="batch"),
+            "norm_type must be 'layer' or 'rms'; got 'batch'",
+        ),
+        (
+            lambda: FeedForward(D, D_FF, activation="tanh"),
+            "activation must be gelu, gelu_tanh, relu or swiglu; got 'tanh'",
+        ),
+        (lambda: TransformerBlock(D, 5), "n_heads must divide d_model: got n_heads=5, d_model=21"),
+    ],
+)
+def test_bad_settings(own_errors, build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,0 +1,334 @@
+"""One class, two families: against Hugging Face's GPT-2 and Llama, and for what every decoder must do."""
+
+import pytest
+import torch
+import transformers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from course_lib import maths
+from course_lib.attention import MultiHeadAttention
+from course_lib.blocks import TransformerStack
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.generation import generate
+from course_lib.positions import sinusoidal
+
+B, T, V, CONTEXT, LAYERS, D_FF = 2, 11, 101, 23, 3, 37
+SIZES = {"vocab_size": V, "max_seq_len": CONTEXT, "n_layers": LAYERS, "d_ff": D_FF}
+CONFIGS = {
+    "gpt2": GPTConfig.gpt2_style(**SIZES, d_model=21, n_heads=3),
+    "llama": GPTConfig.llama_style(**SIZES, d_model=42, n_heads=3, n_kv_heads=1, tied=False),
+    "llama, groups": GPTConfig.llama_style(
+        **SIZES, d_model=60, n_heads=6, n_kv_heads=2, rotary_interleaved=False
+    ),
+}
+every_style = pytest.mark.parametrize("style", list(CONFIGS))
+
+
+def randomise(module, std=0.3):
+    """Every parameter counts: biases, and norm scales that are not 1."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        parameter.data = std * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    return module.eval()
+
+
+def random_gpt(style):
+    return randomise(GPT(CONFIGS[style]))
+
+
+def random_ids(b=B, t=T, seed=0):
+    return torch.randint(V, (b, t), generator=torch.Generator().manual_seed(seed))
+
+
+def rename(state, names):
+    for theirs, ours in names.items():
+        state = {name.replace(theirs, ours): value for name, value in state.items()}
+    return state
+
+
+# --------------------------------------------------------------------------------------- against Hugging Face
+
+
+@pytest.mark.parametrize("norm_eps", [1e-5, 0.1])
+def test_equals_gpt2(norm_eps):
+    theirs = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=V, n_positions=CONTEXT, n_embd=21, n_layer=LAYERS, n_head=3, n_inner=D_FF,
+            layer_norm_epsilon=norm_eps, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            bos_token_id=0, eos_token_id=0,
+        )
+    )  # fmt: skip
+    randomise(theirs)
+    state = {}
+    for name, value in theirs.state_dict().items():
+        # GPT-2's layers store their weights transposed, and q, k, v as one
+        if ".c_" in name and name.endswith("weight"):
+            value = value.T
+        if ".c_attn." in name:
+            for part, chunk in zip("qkv", value.chunk(3), strict=True):
+                state[name.replace("c_attn", f"{part}_proj")] = chunk
+        else:
+            state[name] = value
+    names = {
+        "transformer.wte": "token_embedding", "transformer.wpe": "position_embedding",
+        "transformer.h.": "stack.blocks.",
+        "transformer.ln_f": "stack.norm", ".attn.c_proj": ".attention.out_proj", ".attn.": ".attention.",
+        ".ln_1": ".attention_norm", ".ln_2": ".feed_forward_norm",
+        ".mlp.c_fc": ".feed_forward.up_proj", ".mlp.c_proj": ".feed_forward.down_proj",
+    }  # fmt: skip
+    ours = GPT(GPTConfig.gpt2_style(**SIZES, d_model=21, n_heads=3, norm_eps=norm_eps))
+    ours.load_state_dict(rename(state, names))
+    ids = random_ids()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-5)
+
+
+LLAMA_NAMES = {
+    "model.embed_tokens": "token_embedding", "model.layers": "stack.blocks", "model.norm": "stack.norm",
+    ".self_attn.o_proj": ".attention.out_proj", ".self_attn.": ".attention.",
+    ".input_layernorm": ".attention_norm", ".post_attention_layernorm": ".feed_forward_norm",
+    ".mlp.": ".feed_forward.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize(
+    ("n_heads", "n_kv_heads", "base", "eps"), [(6, 2, 10000.0, 1e-5), (3, 3, 523.0, 0.1), (3, 1, 37.0, 1e-6)]
+)
+def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
+    d_head = 10
+    theirs = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=V, hidden_size=n_heads * d_head, intermediate_size=D_FF, num_hidden_layers=LAYERS,
+            num_attention_heads=n_heads, num_key_value_heads=n_kv_heads, max_position_embeddings=CONTEXT,
+            rms_norm_eps=eps, rope_parameters={"rope_type": "default", "rope_theta": base},
+            tie_word_embeddings=tied,
+        )
+    )  # fmt: skip
+    randomise(theirs)
+    state = rename(theirs.state_dict(), LLAMA_NAMES)
+    if interleaved:  # rotary pairs become neighbours: rows i and i + K/2 of each head
+        order = torch.arange(d_head).view(2, -1).T.flatten()
+        for name, value in state.items():
+            if "q_proj" in name or "k_proj" in name:
+                state[name] = value.view(-1, d_head, value.shape[1])[:, order].flatten(0, 1)
+    ours = GPT(
+        GPTConfig.llama_style(
+            **SIZES, d_model=n_heads * d_head, n_heads=n_heads, n_kv_heads=n_kv_heads, norm_eps=eps,
+            rotary_base=base, rotary_interleaved=interleaved, tied=tied,
+        )
+    )  # fmt: skip
+    ours.load_state_dict(state)
+    ids = random_ids()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------- what every decoder must do
+
+
+@every_style
+def test_the_past_does_not_see_the_future(style):
+    model, ids = random_gpt(style), random_ids()
+    changed = ids.clone()
+    changed[:, 7] = (ids[:, 7] + 1) % V
+    before, after = model(ids), model(changed)
+    assert torch.equal(before[:, :7], after[:, :7])
+    assert (before[:, 7:] != after[:, 7:]).any(-1).all()
+
+
+@every_style
+@pytest.mark.parametrize("chunks", [[1] * T, [5, 1, 3, 1, 1], [T]], ids=str)
+def test_with_a_cache_the_steps_equal_one_pass(style, chunks):
+    model, ids = random_gpt(style).double(), random_ids()
+    cache = model.new_cache(B, T)
+    steps = torch.cat([model(part, cache) for part in ids.split(chunks, dim=1)], dim=1)
+    torch.testing.assert_close(steps, model(ids), rtol=0, atol=1e-10)
+    assert [layer.length for layer in cache] == [T] * LAYERS
+
+
+@every_style
+def test_next_token_logits_are_the_last_ones(style):
+    model, ids = random_gpt(style), random_ids()
+    torch.testing.assert_close(model.next_token_logits(ids), model(ids)[:, -1], rtol=0, atol=1e-5)
+
+
+@every_style
+def test_positions_count(style):
+    model, ids = random_gpt(style), torch.full((1, 5), 7)
+    ids[0, 0] = 3  # with one and the same token everywhere, attention would mix equal values
+    logits = model(ids)[0]
+    assert (logits[1:, None] - logits[None, 1:]).abs().amax(-1).fill_diagonal_(1).min() > 1e-3
+
+
+@every_style
+def test_a_token_beyond_the_context(style):
+    model = random_gpt(style)
+    model(random_ids(t=CONTEXT))
+    with pytest.raises(ValueError, match="the context holds 23 tokens; got 24"):
+        model(random_ids(t=CONTEXT + 1))
+    cache = model.new_cache(B)
+    model(random_ids(t=CONTEXT), cache)
+    with pytest.raises(ValueError, match="the context holds 23 tokens; got 24"):
+        model(random_ids(t=1), cache)
+    small = model.new_cache(B, capacity=5)
+    with pytest.raises(ValueError, match="the cache holds 5 tokens: 0 are in it, 7 more do not fit"):
+        model(random_ids(t=7), small)
+
+
+@pytest.mark.parametrize("bad", [-1, V, 10**6])
+def test_ids_outside_the_vocabulary(bad):
+    ids = random_ids()
+    ids[1, 3] = bad
+    for call in (GPT(CONFIGS["gpt2"]), GPT(CONFIGS["gpt2"]).next_token_logits):
+        with pytest.raises(ValueError, match=f"token ids run from 0 to 100; got {bad}$"):
+            call(ids)
+
+
+def test_unknown_positions(own_errors):
+    with pytest.raises(ValueError, match="positions must be 'learned' or 'rotary'; got 'alibi'"):
+        GPT(GPTConfig(**SIZES, d_model=21, n_heads=3, positions="alibi"))
+
+
+def test_tied_weights_are_one():
+    model = GPT(CONFIGS["gpt2"])
+    assert model.lm_head.weight is model.token_embedding.weight
+    untied = GPT(CONFIGS["llama"])
+    assert untied.lm_head.weight is not untied.token_embedding.weight
+    # embeddings 101 x 21 and 23 x 21, three layers, the last norm
+    layer = 4 * (21 * 21 + 21) + 21 * 37 + 37 + 37 * 21 + 21 + 2 * 2 * 21
+    assert sum(p.numel() for p in model.parameters()) == 101 * 21 + 23 * 21 + 3 * layer + 2 * 21
+
+
+def test_configurations_do_not_change():
+    with pytest.raises(AttributeError, match="cannot assign to field"):
+        CONFIGS["gpt2"].d_model = 5
+    assert GPTConfig.llama_style(**SIZES, d_model=42, n_heads=3, bias=True).bias  # any field can be given
+
+
+def test_initialisation_keeps_the_first_loss_near_chance():
+    model = GPT(GPTConfig.gpt2_style(vocab_size=V, max_seq_len=CONTEXT, d_model=96, n_layers=4, n_heads=3))
+    ids = random_ids(7, CONTEXT)
+    loss = maths.cross_entropy(
+        model(ids).detach().flatten(0, 1).numpy(), random_ids(7, CONTEXT, seed=1).flatten()
+    )
+    assert loss == pytest.approx(torch.tensor(V).log().item(), abs=0.1)
+    for name, std in [("up_proj", 0.02), ("down_proj", 0.02 / 8**0.5)]:  # 8 parts add to the stream
+        weights = [getattr(block.feed_forward, name).weight for block in model.stack.blocks]
+        assert torch.stack(weights).std().item() == pytest.approx(std, rel=0.05)
+
+
+@every_style
+def test_every_layer_takes_your_attention(style):
+    model, ids, calls = random_gpt(style), random_ids(), []
+    ours = model(ids)
+
+    def attention(q, k, v, mask):
+        calls.append((q.shape, k.shape, v.shape, mask))
+        return torch.from_numpy(maths.attention(*(x.detach().numpy() for x in (q, k, v, mask))))
+
+    model.use_attention(attention)
+    torch.testing.assert_close(model(ids), ours, rtol=0, atol=1e-4)
+    assert len(calls) == LAYERS
+    n_heads = CONFIGS[style].n_heads
+    shape = (B, n_heads, T, CONFIGS[style].d_model // n_heads)
+    for *shapes, mask in calls:
+        assert shapes == [shape] * 3
+        assert torch.equal(mask, torch.ones(T, T).tril().bool())
+    model.use_attention(None)
+    assert torch.equal(model(ids), ours)
+    assert len(calls) == LAYERS
+
+
+# -------------------------------------------------------------------------------------- devices and precision
+
+
+class Watch(TorchDispatchMode):
+    """Look at every tensor that any operation gives."""
+
+    def __init__(self, complaint):
+        super().__init__()
+        self.complaint = complaint
+        self.n_seen = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        results = operation(*args, **(kwargs or {}))
+        for tensor in tree_leaves(results):
+            if isinstance(tensor, torch.Tensor):
+                self.n_seen += 1
+                problem = self.complaint(tensor)
+                assert not problem, f"{operation} gave a tensor {problem}"
+        return results
+
+
+def no_float64():
+    return Watch(lambda tensor: "of float64, which MPS lacks" if tensor.dtype == torch.float64 else None)
+
+
+def meta_only():
+    return Watch(lambda tensor: None if tensor.is_meta else f"on {tensor.device}, away from the model")
+
+
+def use_everything(model, ids):
+    """Forward, cached steps, the visible pattern, somebody's own attention, and back-propagation."""
+    model(ids)
+    cache = model.new_cache(len(ids))
+    for part in (ids[:, :5], ids[:, 5:6], ids[:, 6:]):
+        model.next_token_logits(part, cache)
+    handles = [
+        module.pattern.register_forward_hook(lambda module, args, weights: None)
+        for module in model.modules()
+        if isinstance(module, MultiHeadAttention)
+    ]
+    model(ids).sum().backward()
+    for handle in handles:
+        handle.remove()
+    model.use_attention(lambda q, k, v, mask: (q @ k.mT).masked_fill(~mask, -1e9).softmax(-1) @ v)
+    model(ids)
+    model.use_attention(None)
+
+
+@every_style
+def test_nothing_is_made_on_the_wrong_device(style):
+    """The meta device stands for an accelerator: a tensor made without saying where lands on the CPU."""
+    with torch.device("meta"):
+        model = GPT(CONFIGS[style])
+    assert all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
+    ids = torch.zeros(B, T, dtype=torch.long, device="meta")
+    with meta_only() as watch:
+        use_everything(model, ids)
+    assert watch.n_seen > 100
+    assert all(parameter.grad.is_meta for parameter in model.parameters())
+
+
+def test_no_vector_layer_makes_tensors_on_the_wrong_device():
+    with torch.device("meta"):
+        stack = TransformerStack(21, 2, 3, norm="post", activation="swiglu")
+        cross = MultiHeadAttention(21, 3, causal=True)
+    x, context = torch.empty(B, T, 21, device="meta"), torch.empty(B, 7, 21, device="meta")
+    with meta_only() as watch:
+        stack(x, mask=torch.empty(T, T, dtype=torch.bool, device="meta"))
+        cross(x, context=context)
+    assert watch.n_seen > 20
+
+
+@every_style
+def test_no_float64_anywhere(style):
+    with no_float64() as watch:
+        model = GPT(CONFIGS[style])
+        use_everything(model, random_ids())
+        generate(model, random_ids(), 3)
+        generate(model, random_ids(), 3, temperature=0.7, top_k=13, top_p=0.9, eos_id=5, use_cache=False)
+        sinusoidal(CONTEXT, 12)
+    assert watch.n_seen > 100
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert tensor.dtype == torch.float32, name
+
+
+def test_the_guards_see_what_they_guard_against():
+    with pytest.raises(AssertionError, match="gave a tensor of float64, which MPS lacks"), no_float64():
+        torch.ones(3).double()
+    with pytest.raises(AssertionError, match="gave a tensor on cpu, away from the model"), meta_only():
+        torch.ones(3, device="meta") + torch.ones(3)

@@ -1,0 +1,270 @@
+"""Choosing tokens: against Hugging Face's generate and logits warpers, and by frequencies."""
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
+
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.generation import generate, next_token_probabilities, stream
+
+B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
+
+
+def randomise(module, std=0.3):
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        parameter.data = std * torch.randn(parameter.shape, generator=generator)
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = GPTConfig.llama_style(
+        vocab_size=V, max_seq_len=CONTEXT, d_model=30, n_layers=2, n_heads=3, n_kv_heads=1, d_ff=37,
+        rotary_interleaved=False,
+    )  # fmt: skip
+    return randomise(GPT(config))
+
+
+def prompts(b=B, t=T, seed=0):
+    return torch.randint(V, (b, t), generator=torch.Generator().manual_seed(seed))
+
+
+def random_logits(*shape):
+    return 3 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+# ---------------------------------------------------------------------------------------------- probabilities
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 17, V, V + 1])
+def test_top_k_equals_hugging_face(top_k):
+    logits = random_logits(B, V)
+    theirs = TopKLogitsWarper(top_k)(None, logits / 0.7).softmax(-1)
+    ours = next_token_probabilities(logits, temperature=0.7, top_k=top_k)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert ((ours > 0).sum(-1) == min(top_k, V)).all()
+
+
+@pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.9, 0.999])
+def test_top_p_equals_hugging_face(top_p):
+    logits = random_logits(7, V)
+    theirs = TopPLogitsWarper(top_p)(None, logits / 1.3).softmax(-1)
+    ours = next_token_probabilities(logits, temperature=1.3, top_p=top_p)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    assert ((ours > 0).sum(-1) >= 1).all()
+
+
+def test_top_k_comes_before_top_p():
+    logits = random_logits(B, V)
+    theirs = TopPLogitsWarper(0.6)(None, TopKLogitsWarper(7)(None, logits)).softmax(-1)
+    torch.testing.assert_close(
+        next_token_probabilities(logits, top_k=7, top_p=0.6), theirs, rtol=0, atol=1e-6
+    )
+
+
+def test_top_p_takes_the_fewest_that_reach_it():
+    logits = torch.tensor([0.5, 0.3, 0.2]).log()
+    assert next_token_probabilities(logits, top_p=0.45).tolist() == [1, 0, 0]
+    torch.testing.assert_close(next_token_probabilities(logits, top_p=0.7), torch.tensor([0.625, 0.375, 0]))
+    torch.testing.assert_close(next_token_probabilities(logits, top_p=1.0), torch.tensor([0.5, 0.3, 0.2]))
+
+
+def test_limits_of_the_temperature():
+    logits = random_logits(B, V)
+    torch.testing.assert_close(next_token_probabilities(logits), logits.softmax(-1))
+    greedy = torch.nn.functional.one_hot(logits.argmax(-1), V).float()
+    assert torch.equal(next_token_probabilities(logits, temperature=0.0), greedy)
+    torch.testing.assert_close(next_token_probabilities(logits, temperature=1e-6), greedy)
+    torch.testing.assert_close(next_token_probabilities(logits * 1e30, temperature=1e-30), greedy)
+    flat = next_token_probabilities(logits, temperature=1e6)
+    torch.testing.assert_close(flat, torch.full_like(logits, 1 / V), rtol=0, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.integers(-50, 50), min_size=2, max_size=23, unique=True),
+    st.floats(0.01, 100),
+    st.none() | st.integers(1, 29),
+    st.none() | st.floats(0.01, 1),
+)
+def test_probabilities_sum_to_1_and_keep_the_order(logits, temperature, top_k, top_p):
+    logits = torch.tensor(logits, dtype=torch.float32)
+    p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+    assert (p >= 0).all()
+    torch.testing.assert_close(p.sum(), torch.tensor(1.0), rtol=0, atol=1e-5)
+    assert p[logits.argmax()] == p.max()
+    assert (p[logits.argsort()].diff() >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"temperature": -0.1}, "temperature must be 0 or more; got -0.1"),
+        ({"temperature": float("nan")}, "temperature must be 0 or more; got nan"),
+        ({"top_k": 0}, "top_k must be at least 1; got 0"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1; got 0.0"),
+        ({"top_p": 1.1}, "top_p must be above 0 and at most 1; got 1.1"),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range(model, bad, message):
+    with pytest.raises(ValueError, match=message):
+        next_token_probabilities(random_logits(V), **bad)
+    with pytest.raises(ValueError, match=message):
+        generate(model, prompts(), 2, **({"temperature": 1.0} | bad))
+
+
+# ------------------------------------------------------------------------------------------------ generation
+
+
+def test_greedy_equals_hugging_face(model):
+    theirs = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=V, hidden_size=30, intermediate_size=37, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, max_position_embeddings=CONTEXT, rms_norm_eps=1e-5,
+            tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+            bos_token_id=None, eos_token_id=None, pad_token_id=None,
+        )
+    ).eval()  # fmt: skip
+    names = {
+        "model.embed_tokens": "token_embedding", "model.layers": "stack.blocks", "model.norm": "stack.norm",
+        ".self_attn.o_proj": ".attention.out_proj", ".self_attn.": ".attention.",
+        ".input_layernorm": ".attention_norm", ".post_attention_layernorm": ".feed_forward_norm",
+        ".mlp.": ".feed_forward.",
+    }  # fmt: skip
+    ours = model.state_dict()
+    state = {}
+    for name in theirs.state_dict():
+        renamed = name
+        for old, new in names.items():
+            renamed = renamed.replace(old, new)
+        state[name] = ours[renamed]
+    theirs.load_state_dict(state)
+    ids = prompts()
+    expected = theirs.generate(ids, max_new_tokens=NEW, do_sample=False, attention_mask=torch.ones_like(ids))
+    assert torch.equal(generate(model, ids, NEW), expected)
+    assert len(expected[:, T:].unique()) > 3  # a model that always says the same would prove little
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_with_and_without_cache_the_same_tokens(model, temperature):
+    texts = [
+        generate(
+            model, prompts(), NEW, temperature=temperature, top_k=17, use_cache=use_cache,
+            generator=torch.Generator().manual_seed(1),
+        )
+        for use_cache in (True, False)
+    ]  # fmt: skip
+    assert torch.equal(*texts)
+
+
+def test_each_row_is_written_by_itself(model):
+    together = generate(model, prompts(), NEW)
+    alone = torch.cat([generate(model, row[None], NEW) for row in prompts()])
+    assert torch.equal(together, alone)
+
+
+def test_stream_gives_the_tokens_one_by_one(model):
+    ids = prompts()
+    steps = list(stream(model, ids, NEW))
+    assert [step.shape for step in steps] == [(B,)] * NEW
+    assert torch.equal(torch.stack(steps, dim=1), generate(model, ids, NEW)[:, T:])
+    assert torch.equal(generate(model, ids, 0), ids)
+
+
+def test_seeds_repeat(model):
+    def draw(seed):
+        return generate(model, prompts(), NEW, temperature=1.0, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 1.7}, {"temperature": 0.6}, {"temperature": 1.0, "top_k": 3}], ids=str
+)
+def test_tokens_are_drawn_with_their_probabilities(model, settings):
+    ids = prompts(1).expand(20_011, T)
+    with torch.no_grad():
+        p = next_token_probabilities(0.1 * model(ids[:1])[0, -1], **settings)
+
+    class Flatter(GPT):  # so that more than one token is probable
+        def next_token_logits(self, ids, cache=None):
+            return 0.1 * super().next_token_logits(ids[:1]).expand(len(ids), -1)
+
+    flatter = Flatter(model.config)
+    flatter.load_state_dict(model.state_dict())
+    generator = torch.Generator().manual_seed(0)
+    drawn = generate(flatter, ids, 1, generator=generator, use_cache=False, **settings)[:, -1]
+    frequency = drawn.bincount(minlength=V) / len(ids)
+    assert (p > 0.005).sum() >= 3
+    assert (frequency[p == 0] == 0).all()
+    assert ((frequency - p).abs() <= 5 * (p * (1 - p) / len(ids)).sqrt() + 1e-4).all()
+
+
+class Scripted(GPT):
+    """Writes what it was told: row by row, step by step."""
+
+    def __init__(self, rows):
+        super().__init__(GPTConfig(vocab_size=V, max_seq_len=CONTEXT, d_model=2, n_layers=1, n_heads=1))
+        self.steps = iter(torch.tensor(rows).T)
+        self.lengths = []
+
+    def next_token_logits(self, ids, cache=None):
+        self.lengths.append(ids.shape[1])
+        return 9.0 * torch.nn.functional.one_hot(next(self.steps), V)
+
+
+EOS = 7
+
+
+def test_a_finished_row_writes_only_the_end_token():
+    rows = [[1, 2, 3, 4, EOS, 1, 1], [1, EOS, 5, 6, 5, 1, 1], [EOS, 8, 9, 8, 9, 1, 1]]
+    new = generate(Scripted(rows), prompts(), 7, eos_id=EOS)[:, T:]
+    assert new.tolist() == [[1, 2, 3, 4, EOS], [1, EOS, EOS, EOS, EOS], [EOS] * 5]
+    assert generate(Scripted(rows), prompts(), 3, eos_id=EOS).shape == (B, T + 3)
+    assert generate(Scripted(rows), prompts(), 7)[:, T:].tolist() == rows  # without eos_id nothing ends
+
+
+def test_with_a_cache_only_the_new_token_is_computed():
+    cached, whole = (Scripted([[1, 2, 3, 4]] * B) for _ in range(2))
+    generate(cached, prompts(), 4)
+    generate(whole, prompts(), 4, use_cache=False)
+    assert cached.lengths == [T, 1, 1, 1]
+    assert whole.lengths == [T, T + 1, T + 2, T + 3]
+
+
+def test_generation_keeps_no_gradients(model):
+    assert not next(stream(model, prompts(), 1)).requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_beyond_the_context(model, use_cache):
+    assert generate(model, prompts(), CONTEXT - T, use_cache=use_cache).shape == (B, CONTEXT)
+    message = "the context holds 29 tokens; a prompt of 5 and 25 new ones need 30"
+    with pytest.raises(ValueError, match=message):
+        generate(model, prompts(), CONTEXT - T + 1, use_cache=use_cache)
+    with pytest.raises(
+        ValueError, match="the context holds 29 tokens; a prompt of 31 and 1 new ones need 32"
+    ):
+        generate(model, prompts(t=31), 1, use_cache=use_cache)
+
+
+def test_an_empty_prompt(model):
+    with pytest.raises(ValueError, match="the prompt needs at least one token; got none"):
+        generate(model, prompts(t=0), 2)
+
+
+def test_fewer_than_no_new_tokens(model):
+    with pytest.raises(ValueError, match="max_new_tokens must be 0 or more; got -1"):
+        generate(model, prompts(), -1)
+
+
+def test_an_id_outside_the_vocabulary(model):
+    with pytest.raises(ValueError, match="token ids run from 0 to 100; got 101"):
+        generate(model, prompts() * 0 + V, 2)

@@ -1,0 +1,129 @@
+"""The NumPy versions against torch in float64, and the loops against the matrices."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from course_lib import maths
+
+B, T, S, K, D, V = 2, 5, 7, 3, 11, 13
+CLOSE = {"rtol": 0, "atol": 1e-10}
+score = st.floats(-1e3, 1e3)
+
+
+def numbers(*shape):
+    return np.random.default_rng(sum(shape)).normal(size=shape)
+
+
+def mask_with_an_empty_row(*shape):
+    mask = np.random.default_rng(1).random(shape) < 0.6
+    mask[..., 2, :] = False
+    return mask
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_softmax_equals_torch(axis):
+    x = 10 * numbers(B, T, S)
+    np.testing.assert_allclose(maths.softmax(x, axis), torch.from_numpy(x).softmax(axis).numpy(), **CLOSE)
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.float64, (T, S), elements=score), st.floats(-1e3, 1e3))
+def test_softmax_rows_sum_to_1_and_a_shift_changes_nothing(x, shift):
+    weights = maths.softmax(x)
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1, **CLOSE)
+    np.testing.assert_allclose(maths.softmax(x + shift), weights, **CLOSE)
+
+
+def test_softmax_of_extreme_scores():
+    with np.errstate(all="raise", under="ignore"):
+        assert maths.softmax([1e5, 0.0, -1e5]).tolist() == [1.0, 0.0, 0.0]
+        assert maths.softmax([-np.inf, 3.0]).tolist() == [0.0, 1.0]
+        assert maths.softmax([[-np.inf, -np.inf], [0.0, 0.0]]).tolist() == [[0.0, 0.0], [0.5, 0.5]]
+
+
+def test_softmax_keeps_float32_and_takes_whole_numbers():
+    assert maths.softmax(np.ones(3, dtype=np.float32)).dtype == np.float32
+    np.testing.assert_allclose(maths.softmax([0, 0, 0, 0]), 0.25)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_loops_equal_matrices(masked):
+    q, k, v = numbers(T, K), numbers(S, K), numbers(S, D)
+    mask = mask_with_an_empty_row(T, S) if masked else None
+    np.testing.assert_allclose(maths.attention_loops(q, k, v, mask), maths.attention(q, k, v, mask), **CLOSE)
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_equals_torch(masked, scale):
+    q, k, v = 3 * numbers(B, T, K), numbers(B, S, K), numbers(B, S, D)
+    mask = np.random.default_rng(1).random((B, T, S)) < 0.6
+    mask[..., 0] = True  # torch gives NaN where nothing is allowed
+    ours = maths.attention(q, k, v, mask if masked else None, scale)
+    theirs = F.scaled_dot_product_attention(
+        *map(torch.from_numpy, (q, k, v)), attn_mask=torch.from_numpy(mask) if masked else None, scale=scale
+    )
+    np.testing.assert_allclose(ours, theirs.numpy(), **CLOSE)
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(np.float64, (T, K), elements=score), arrays(bool, (T, S)))
+def test_rows_of_weights_sum_to_1_or_to_0_where_nothing_is_allowed(q, mask):
+    weights = maths.attention_weights(q, numbers(S, K), mask)
+    np.testing.assert_allclose(weights.sum(-1), mask.any(-1).astype(float), **CLOSE)
+    assert (weights[~mask] == 0).all()
+
+
+def test_attention_gives_zeros_where_nothing_is_allowed():
+    mask = mask_with_an_empty_row(T, S)
+    for function in (maths.attention, maths.attention_loops):
+        output = function(numbers(T, K), numbers(S, K), numbers(S, D), mask)
+        assert (output[2] == 0).all()
+        assert (output[mask.any(-1)] != 0).all()
+
+
+@pytest.mark.parametrize("eps", [1e-5, 0.37])  # the large one shows whether it stands inside the root
+def test_norms_equal_torch(eps):
+    x, weight, bias = 2 + numbers(B, T, D), numbers(D), numbers(1, D)[0]
+    tensors = [torch.from_numpy(a) for a in (x, weight, bias)]
+    np.testing.assert_allclose(
+        maths.layer_norm(x, weight, bias, eps), F.layer_norm(tensors[0], (D,), *tensors[1:], eps), **CLOSE
+    )
+    np.testing.assert_allclose(
+        maths.rms_norm(x, weight, eps), F.rms_norm(tensors[0], (D,), tensors[1], eps), **CLOSE
+    )
+
+
+def test_activations_equal_torch():
+    x = np.concatenate([10 * numbers(B, T), [[-800.0, -1.0, 0.0, 1.0, 800.0]]])
+    tensor = torch.from_numpy(x)
+    with np.errstate(over="raise"):
+        np.testing.assert_allclose(maths.gelu(x), F.gelu(tensor), **CLOSE)
+        np.testing.assert_allclose(maths.silu(x), F.silu(tensor), **CLOSE)
+
+
+def test_cross_entropy_equals_torch():
+    logits, targets = 50 * numbers(T, V), np.array([0, 12, 5, 5, 1])
+    theirs = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
+    assert maths.cross_entropy(logits, targets) == pytest.approx(theirs.item(), rel=1e-12)
+    assert maths.cross_entropy([[1e4, 0.0]], [1]) == pytest.approx(1e4)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((T, K), (S, K + 1), (S, D)), r"same width \(last axis\): q has 3, k has 4"),
+        (((T, K), (S, K), (S + 1, D)), r"one row per key: k has shape \(7, 3\), v has shape \(8, 11\)"),
+        (((K,), (S, K), (S, D)), r"at least two axes \(positions, width\); got shapes \(3,\) and \(7, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
+def test_shapes_that_do_not_fit(function, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        function(*(np.ones(shape) for shape in shapes))

