@@ -288,8 +288,22 @@ def test_three_projections():
     by_loops = maths.attention_loops(x @ to_q, x @ to_k, x @ to_v)
     q, k, v = (torch.from_numpy(x @ W) for W in (to_q, to_k, to_v))
     fused, one_map = (F.scaled_dot_product_attention(q, key, v).numpy() for key in (k, q))
-    judge("three-projections", largest_difference=np.abs(fused - by_loops).max())
-    assert refused("three-projections", largest_difference=np.abs(one_map - by_loops).max())
+    layer = MultiHeadAttention(11, 1, bias=False).double().requires_grad_(False)
+    for name, W in {"q_proj": to_q, "k_proj": to_k, "v_proj": to_v, "out_proj": np.eye(11)}.items():
+        getattr(layer, name).weight.copy_(torch.from_numpy(W.T))
+    from_x = layer(torch.from_numpy(x)[None])[0].numpy()
+    layer.k_proj.weight.copy_(layer.q_proj.weight)
+    from_one_map = layer(torch.from_numpy(x)[None])[0].numpy()
+    evidence = {
+        "largest_difference": np.abs(fused - by_loops).max(),
+        "layer_difference": np.abs(from_x - by_loops).max(),
+    }
+    judge("three-projections", **evidence)
+    assert refused(
+        "three-projections", **{**evidence, "largest_difference": np.abs(one_map - by_loops).max()}
+    )
+    wrong = np.abs(from_one_map - by_loops).max()
+    assert refused("three-projections", **{**evidence, "layer_difference": wrong})
 
 
 # ---------------------------------------------------------------------- self and cross
@@ -368,12 +382,14 @@ def test_shared_and_learned(askers):
     evidence = {
         "smallest_gradient": min(gradients),
         "extra_parameters": sizes[1] - sizes[0],
+        "growth_side_by_side": sum(p.numel() for p in nn.Linear(503 * 32, 32).parameters()) / sizes[0],
         "right_item_before": right_item(fresh),
         "right_item_after": right_item(askers["cross"][0]),
     }
     judge("shared-and-learned", **evidence)
     assert refused("shared-and-learned", **{**evidence, "right_item_after": right_item(fresh)})
     assert refused("shared-and-learned", **{**evidence, "smallest_gradient": 0.0})
+    assert refused("shared-and-learned", **{**evidence, "extra_parameters": 503 * 32})
 
 
 def test_every_claim_of_the_notebook_is_tested_here():

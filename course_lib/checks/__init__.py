@@ -56,7 +56,7 @@ def hint(task: str, number: int = 1) -> None:
     """
     found = find_task(task)
     if number not in range(1, len(found.hints) + 1):
-        raise ValueError(f"{task} has hints 1 to {len(found.hints)}; got {number!r}")
+        raise ValueError(f"{task} has hints 1 to {len(found.hints)}, then solution({task!r}); got {number!r}")
     more = (
         f"hint({task!r}, {number + 1}) says more."
         if number < len(found.hints)

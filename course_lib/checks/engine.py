@@ -269,19 +269,20 @@ def _compare(task: Task, trial: _Trial) -> tuple[str, str]:
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             return f"{label} contains {value[where]} where a number is expected.", _first_difference(
-                where, expected, value
+                name, where, expected, value
             )
         if not agree(value, expected, trial.slack[name]):
             properties = task.properties if name in task.results else ()
             broken = next(filter(None, (p.broken(value, trial.case.inputs) for p in properties)), "")
             where = tuple(int(i) for i in np.argwhere(~close(value, expected, trial.slack[name]))[0])
             problem = broken or f"{label} has the right shape but wrong values."
-            return problem, _first_difference(where, expected, value)
+            return problem, _first_difference(name, where, expected, value)
     return "", ""
 
 
-def _first_difference(where: tuple[int, ...], expected: np.ndarray, got: np.ndarray) -> str:
-    place = f"at {list(where)}: " if where else ""
+def _first_difference(name: str, where: tuple[int, ...], expected: np.ndarray, got: np.ndarray) -> str:
+    place = ("" if name == "result" else f"in {name} ") + (f"at {list(where)}" if where else "")
+    place = f"{place.strip()}: " if place else ""
     digits = 6 if f"{expected[where]:.6g}" != f"{got[where]:.6g}" else 12
     return f"First difference {place}expected {expected[where]:.{digits}g}, got {got[where]:.{digits}g}."
 

@@ -73,6 +73,12 @@ PROJECT = Task(
             lambda x, w_q, w_k, w_v: (x @ w_q.T, x @ w_k.T, x @ w_v.T),
         ),
         M(
+            "W x instead of x W",
+            "This is w @ x: it fails unless the sizes happen to fit. A token is a row of x, and a row times "
+            "a matrix is x @ w.",
+            lambda x, w_q, w_k, w_v: (w_q @ x, w_k @ x, w_v @ x),
+        ),
+        M(
             "one matrix for all three",
             "All three are made with w_q: each of q, k and v has a matrix of its own.",
             lambda x, w_q, w_k, w_v: (x @ w_q, x @ w_q, x @ w_q),
@@ -198,8 +204,8 @@ SCORES = Task(
         ),
     ),
     hints=(
-        "One number for each pair of a query and a key: their dot product, over the square root of the "
-        "width K.",
+        "Take two queries and three keys: which product of a (2, K) and a (K, 3) matrix gives all six dot "
+        "products?",
         "All dot products at once are a matrix product. Exchange the last two axes of k: `k.swapaxes(-1, "
         "-2)`.",
         "The width is `q.shape[-1]`: the last axis, not the number of tokens.",
@@ -332,6 +338,7 @@ SOFTMAX = Task(
         ),
     ),
     hints=(
+        "What happens to the weights of a row when you subtract the same number from all its scores?",
         "Three steps for each row: subtract its largest score, take exp, divide by the sum.",
         "`scores.max(axis=-1, keepdims=True)` keeps the axis, so that it lines up with the rows again.",
     ),
@@ -466,7 +473,7 @@ MASKED = Task(
     title="Weights with a mask",
     level=3,
     minutes=15,
-    section="Softmax",
+    section="In a real model",
     call="masked_weights(scores, mask)",
     reference=_masked,
     cases=_masked_cases,

@@ -356,7 +356,9 @@ def test_hints_come_one_by_one(capsys):
     assert capsys.readouterr().out.endswith("hint('03_qkv/mix', 2) says more.\n")
     hint("03_qkv/mix", 2)
     assert capsys.readouterr().out.endswith("Next: solution('03_qkv/mix').\n")
-    with pytest.raises(ValueError, match="03_qkv/mix has hints 1 to 2; got 3"):
+    with pytest.raises(
+        ValueError, match=r"03_qkv/mix has hints 1 to 2, then solution\('03_qkv/mix'\); got 3"
+    ):
         hint("03_qkv/mix", 3)
 
 

@@ -41,6 +41,8 @@ PROJECT_RIGHT = [
 ]
 PROJECT_WRONG = [
     ("W on the wrong side", lambda x, q, k, v: [np.einsum("...td,kd->...tk", x, w) for w in (q, k, v)]),
+    ("W x instead of x W", lambda x, q, k, v: [np.matmul(w, x) for w in (q, k, v)]),
+    (None, lambda x, q, k, v: [np.matmul(w.transpose(), x.transpose()).T for w in (q, k, v)]),
     ("one matrix for all three", lambda x, q, k, v: [np.dot(x, q)] * 3),
     ("keys and values swapped", lambda x, q, k, v: project_by_loops(x, q, v, k)),
     ("queries and keys swapped", lambda x, q, k, v: project_at_once(x, k, q, v)),
