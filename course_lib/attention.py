@@ -71,7 +71,8 @@ def scaled_dot_product_attention(
 
     Args:
         q, k, v, mask, causal, scale: as for `attention_weights`; v has one row per key.
-        fused: take torch's kernel, which never stores the T x S weights. Both ways give equal results.
+        fused: take torch's kernel, which for inputs (batch, heads, T, K) never stores the T x S weights.
+            Both ways give equal results.
     Returns: one mixed value per query; zeros where a query may attend to nothing.
     Raises: ValueError: shapes that do not fit; a mask that is not boolean.
     Differs: the mask is boolean only, and `causal` aligns the last query with the last key.
