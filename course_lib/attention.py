@@ -1,6 +1,5 @@
 """Attention: weights, then mix, then many heads at once (Vaswani et al. 2017, section 3.2)."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -33,15 +32,17 @@ def attention_weights(
     *,
     causal: bool = False,
     scale: float | None = None,
+    bias: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "... T S"]:
     """How much of each value every query takes.
 
-        A = softmax(scale q k^T), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
+        A = softmax(scale q k^T + bias), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
 
     Args:
         q, k: queries and keys; leading axes (batch, heads) broadcast.
         mask: True = may attend; any shape that broadcasts to (..., T, S).
         causal: forbid keys later than the query, see `causal_mask`.
+        bias: added to the scores, as some positions do; any shape that broadcasts to (..., T, S).
     Returns: weights; each row sums to 1, or to 0 where everything is forbidden.
     Raises: ValueError: widths of q and k differ; a mask that is not boolean or does not fit.
     Example:
@@ -49,7 +50,9 @@ def attention_weights(
         [[0.5, 0.5]]
     """
     allowed = _allowed(q, k, mask, causal)
-    scores = q @ k.transpose(-2, -1) * _scale(q, scale)  # (..., T, S)
+    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)  # (..., T, S)
+    if bias is not None:
+        scores = scores + bias
     if allowed is None:
         return scores.softmax(-1)
     # The lowest finite number, not -inf: a row of -inf gives NaN, and NaN gradients even when overwritten.
@@ -65,12 +68,13 @@ def scaled_dot_product_attention(
     *,
     causal: bool = False,
     scale: float | None = None,
+    bias: Float[Tensor, "..."] | None = None,
     fused: bool = True,
 ) -> Float[Tensor, "... T D"]:
     """Mix the values by the attention weights: `attention_weights(q, k) @ v`.
 
     Args:
-        q, k, v, mask, causal, scale: as for `attention_weights`; v has one row per key.
+        q, k, v, mask, causal, scale, bias: as for `attention_weights`; v has one row per key.
         fused: take torch's kernel, which for inputs (batch, heads, T, K) never stores the T x S weights.
             Both ways give equal results.
     Returns: one mixed value per query; zeros where a query may attend to nothing.
@@ -82,14 +86,17 @@ def scaled_dot_product_attention(
             f"k and v must have one row per key (axis -2): k has {k.shape[-2]} rows, v has {v.shape[-2]}"
         )
     if not fused:
-        return attention_weights(q, k, mask, causal=causal, scale=scale) @ v
+        return attention_weights(q, k, mask, causal=causal, scale=scale, bias=bias) @ v
     n_queries, n_keys = q.shape[-2], k.shape[-2]
-    if causal and mask is None and n_queries in (1, n_keys):
+    if causal and mask is None and bias is None and n_queries in (1, n_keys):
         # A single newest query sees everything; a square mask is the same in both alignments.
         _allowed(q, k, None, causal=False)  # checks the shapes
         return F.scaled_dot_product_attention(q, k, v, is_causal=n_queries > 1, scale=scale)
     allowed = _allowed(q, k, mask, causal)
-    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale)
+    added = allowed
+    if bias is not None:  # the kernel takes one of the two: the lowest number stands for "may not"
+        added = bias if allowed is None else bias.where(allowed, torch.finfo(bias.dtype).min)
+    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
     # Kernels disagree about rows that may attend to nothing (NaN, zeros, a mean): zeros here, always.
     return mix if allowed is None else mix.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
 
@@ -151,6 +158,7 @@ class MultiHeadAttention(nn.Module):
         bias: whether the four projections add one.
         causal: forbid looking ahead.
         rotary: turns queries and keys by their position, see `positions.RotaryEmbedding`.
+        score_bias: called as score_bias(q, n_keys), gives what is added to the scores, see `positions.ALiBi`.
 
     To see the weights of a forward pass, hook `pattern` (B, H, T, S); to replace the mixing, set `attend`:
 
@@ -167,6 +175,7 @@ class MultiHeadAttention(nn.Module):
         bias: bool = True,
         causal: bool = False,
         rotary: nn.Module | None = None,
+        score_bias: nn.Module | None = None,
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
@@ -176,7 +185,8 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(
                 f"n_kv_heads must divide n_heads: got n_kv_heads={n_kv_heads}, n_heads={n_heads}"
             )
-        self.n_heads, self.n_kv_heads, self.causal, self.rotary = n_heads, n_kv_heads, causal, rotary
+        self.n_heads, self.n_kv_heads, self.causal = n_heads, n_kv_heads, causal
+        self.rotary, self.score_bias = rotary, score_bias
         self.d_head = d_model // n_heads
         self.q_proj = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
         self.k_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
@@ -217,13 +227,10 @@ class MultiHeadAttention(nn.Module):
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if self.attend is not None:
             return self.attend(q, k, v, _allowed(q, k, mask, self.causal))
+        bias = None if self.score_bias is None else self.score_bias(q, k.shape[-2])
         if self.pattern._forward_hooks:  # somebody looks at the weights, so they have to exist
-            return self.pattern(attention_weights(q, k, mask, causal=self.causal)) @ v
-        return scaled_dot_product_attention(q, k, v, mask, causal=self.causal)
-
-
-def _scale(q: Tensor, scale: float | None) -> float:
-    return 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+            return self.pattern(attention_weights(q, k, mask, causal=self.causal, bias=bias)) @ v
+        return scaled_dot_product_attention(q, k, v, mask, causal=self.causal, bias=bias)
 
 
 def _allowed(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:

@@ -1,6 +1,6 @@
 """The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -82,6 +82,9 @@ class TransformerBlock(nn.Module):
         norm: "pre" normalises what each part reads (GPT-2), "post" the sum that it leaves (the 2017 paper).
         norm_type: "layer" or "rms".
         activation: see `FeedForward`.
+        score_bias: makes the module that adds to the scores, see `MultiHeadAttention`.
+        mixer: makes the module that takes the place of self-attention, see `mixers`.
+        cross_attention: a second attention, over `context`, follows the first (the 2017 paper's decoder).
     """
 
     def __init__(
@@ -98,15 +101,31 @@ class TransformerBlock(nn.Module):
         bias: bool = True,
         causal: bool = False,
         rotary: nn.Module | None = None,
+        score_bias: Callable[[], nn.Module] | None = None,
+        mixer: Callable[[], nn.Module] | None = None,
+        cross_attention: bool = False,
     ) -> None:
         super().__init__()
         if norm not in ("pre", "post"):
             raise ValueError(f"norm must be 'pre' or 'post'; got {norm!r}")
         self.norm = norm
         self.attention_norm = make_norm(norm_type, d_model, norm_eps)
-        self.attention = MultiHeadAttention(
-            d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias, causal=causal, rotary=rotary
+        self.attention = (
+            MultiHeadAttention(
+                d_model,
+                n_heads,
+                n_kv_heads=n_kv_heads,
+                bias=bias,
+                causal=causal,
+                rotary=rotary,
+                score_bias=None if score_bias is None else score_bias(),
+            )
+            if mixer is None
+            else mixer()
         )
+        if cross_attention:
+            self.cross_attention_norm = make_norm(norm_type, d_model, norm_eps)
+            self.cross_attention = MultiHeadAttention(d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias)
         self.feed_forward_norm = make_norm(norm_type, d_model, norm_eps)
         self.feed_forward = FeedForward(
             d_model, 4 * d_model if d_ff is None else d_ff, activation=activation, bias=bias
@@ -117,12 +136,28 @@ class TransformerBlock(nn.Module):
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
         cache: KVCache | None = None,
+        context: Float[Tensor, "B S D"] | None = None,
+        context_mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Pass the stream on, with what attention and MLP add to it."""
+        """Pass the stream on, with what attention and MLP add to it.
+
+        Args: context, context_mask: what cross-attention looks at, and which of it.
+        Raises: ValueError: a context for a block without cross-attention, or none for a block with it.
+        """
+        if hasattr(self, "cross_attention") != (context is not None):
+            raise ValueError(
+                "a block with cross-attention needs a context; got none"
+                if context is None
+                else "a block without cross-attention takes no context; make it with cross_attention=True"
+            )
         if self.norm == "pre":
             x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
+            if context is not None:
+                x = x + self.cross_attention(self.cross_attention_norm(x), context, mask=context_mask)
             return x + self.feed_forward(self.feed_forward_norm(x))
         x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))
+        if context is not None:
+            x = self.cross_attention_norm(x + self.cross_attention(x, context, mask=context_mask))
         return self.feed_forward_norm(x + self.feed_forward(x))
 
 
@@ -162,15 +197,18 @@ class TransformerStack(nn.Module):
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
         cache: Sequence[KVCache] | None = None,
+        context: Float[Tensor, "B S D"] | None = None,
+        context_mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Run the layers.
 
         Args:
             mask: True = may attend; broadcasts to (B, H, T, S).
             cache: one `KVCache` per layer.
+            context, context_mask: see `TransformerBlock.forward`.
         """
         for i, block in enumerate(self.blocks):
-            x = block(x, mask=mask, cache=None if cache is None else cache[i])
+            x = block(x, mask, None if cache is None else cache[i], context, context_mask)
         return self.norm(x)
 
 

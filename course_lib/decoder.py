@@ -1,16 +1,19 @@
 """Decoders: one class; GPT-2 style and Llama style are configurations of it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention
 from course_lib.blocks import Activation, TransformerStack
-from course_lib.positions import RotaryEmbedding
+from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
+
+Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class GPTConfig:
     Args:
         vocab_size, max_seq_len: tokens known, tokens that fit.
         d_model, n_layers, n_heads, n_kv_heads, d_ff: sizes, see `TransformerBlock`.
-        positions: "learned" (a vector added to each embedding) or "rotary".
+        positions: "learned" or "sinusoidal" vectors added to the embeddings, "rotary" queries and keys,
+            "alibi" or "relative" (by up to 16 tokens) terms in the scores, or "none".
         norm_type, norm_eps, activation, bias: see `TransformerBlock`.
         rotary_base, rotary_interleaved: see `RotaryEmbedding`.
         tied: the output layer is the embedding table itself.
@@ -33,7 +37,7 @@ class GPTConfig:
     n_heads: int
     n_kv_heads: int | None = None
     d_ff: int | None = None
-    positions: Literal["learned", "rotary"] = "learned"
+    positions: Positions = "learned"
     norm_type: Literal["layer", "rms"] = "layer"
     norm_eps: float = 1e-5
     activation: Activation = "gelu_tanh"
@@ -67,21 +71,25 @@ class GPT(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        if config.positions not in ("learned", "rotary"):
-            raise ValueError(f"positions must be 'learned' or 'rotary'; got {config.positions!r}")
+        if config.positions not in get_args(Positions):
+            raise ValueError(f"positions must be one of {get_args(Positions)}; got {config.positions!r}")
         self.config = config
+        d_head = config.d_model // config.n_heads
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.position_embedding = None
-        self.rotary = None
-        if config.positions == "learned":
-            self.position_embedding = nn.Embedding(config.max_seq_len, config.d_model)
-        else:
-            self.rotary = RotaryEmbedding(
-                config.d_model // config.n_heads,
-                config.max_seq_len,
-                base=config.rotary_base,
-                interleaved=config.rotary_interleaved,
+        self.position_embedding, self.rotary = None, None
+        score_bias: Callable[[], nn.Module] | None = None
+        if config.positions in ("learned", "sinusoidal"):
+            self.position_embedding = PositionEmbedding(
+                config.max_seq_len, config.d_model, learned=config.positions == "learned"
             )
+        elif config.positions == "rotary":
+            self.rotary = RotaryEmbedding(
+                d_head, config.max_seq_len, base=config.rotary_base, interleaved=config.rotary_interleaved
+            )
+        elif config.positions == "alibi":
+            score_bias = partial(ALiBi, config.n_heads)
+        elif config.positions == "relative":
+            score_bias = partial(RelativePositions, d_head, 16)
         self.stack = TransformerStack(
             config.d_model,
             config.n_layers,
@@ -94,6 +102,7 @@ class GPT(nn.Module):
             bias=config.bias,
             causal=True,
             rotary=self.rotary,
+            score_bias=score_bias,
         )
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self._initialise()
@@ -133,9 +142,7 @@ class GPT(nn.Module):
             raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {end}")
         _check_ids(ids, self.config.vocab_size)
         x = self.token_embedding(ids)
-        if self.position_embedding is not None:
-            x = x + self.position_embedding.weight[start:end]
-        return x
+        return x if self.position_embedding is None else self.position_embedding(x, start)
 
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
         """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""

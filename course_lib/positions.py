@@ -1,4 +1,10 @@
-"""Positions: how a model learns which token stands where."""
+"""Positions: how a model learns which token stands where.
+
+Three places to put them: added to the vectors (`PositionEmbedding`), turned into queries and keys
+(`RotaryEmbedding`), or added to the scores (`ALiBi`, `RelativePositions`).
+"""
+
+import math
 
 import torch
 from jaxtyping import Float
@@ -18,6 +24,30 @@ def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
     """
     cos, sin = rotary_table(d_model, max_seq_len)
     return torch.stack([sin, cos], dim=-1).flatten(-2)
+
+
+class PositionEmbedding(nn.Module):
+    """Add to each vector the one of its position: learned (Radford et al. 2018), or `sinusoidal`.
+
+    Args:
+        max_seq_len: how many positions there are.
+        learned: False takes the fixed sines and cosines.
+    """
+
+    def __init__(self, max_seq_len: int, d_model: int, *, learned: bool = True) -> None:
+        super().__init__()
+        if learned:
+            self.weight = nn.Parameter(torch.empty(max_seq_len, d_model).normal_(std=0.02))
+        else:
+            self.register_buffer("weight", sinusoidal(max_seq_len, d_model), persistent=False)
+
+    def forward(self, x: Float[Tensor, "B T D"], start: int = 0) -> Float[Tensor, "B T D"]:
+        """Add the positions from start on.
+
+        Raises: ValueError: positions beyond the table.
+        """
+        _check_range(x, start, len(self.weight))
+        return x + self.weight[start : start + x.shape[-2]]
 
 
 def rotary_table(
@@ -97,9 +127,66 @@ class RotaryEmbedding(nn.Module):
 
         Raises: ValueError: positions beyond the table.
         """
+        _check_range(x, start, self.max_seq_len)
         end = start + x.shape[-2]
-        if end > self.max_seq_len:
-            raise ValueError(
-                f"positions go up to {self.max_seq_len}; {x.shape[-2]} tokens from {start} on need {end}"
-            )
         return apply_rotary(x, self.cos[start:end], self.sin[start:end], interleaved=self.interleaved)
+
+
+class ALiBi(nn.Module):
+    """Lower the scores of distant keys, each head at its own rate (Press et al. 2022, section 3).
+
+        bias[h, t, s] = -slope_h |t - s|, slope_h = 2^(-8h/H) for h = 1 ... H
+
+    Args: n_heads: how many slopes; a number between powers of two takes some from the next power.
+    Differs: the paper is causal; here keys on both sides of a query count by their distance.
+    """
+
+    slopes: Tensor
+
+    def __init__(self, n_heads: int) -> None:
+        super().__init__()
+        power = 2 ** math.floor(math.log2(n_heads))
+        slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
+        slopes += [2 ** (-4 * h / power) for h in range(1, 2 * (n_heads - power), 2)]
+        self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
+
+    def forward(self, q: Float[Tensor, "B H T K"], n_keys: int) -> Float[Tensor, "H T S"]:
+        """What is added to the scores; the last query stands where the last key does."""
+        distance = _offsets(q, n_keys).abs()
+        return -self.slopes.to(q.dtype)[:, None, None] * distance
+
+
+class RelativePositions(nn.Module):
+    """A learned vector for each distance, which a query compares with as it does with keys.
+
+        bias[t, s] = q_t . r_(s - t) / sqrt(K)      (Shaw et al. 2018, equation 4)
+
+    Args:
+        d_head: width of a head; all heads share the vectors.
+        max_distance: farther keys count as if they were this far.
+    Differs: the paper's second table, added to the values (equation 3), is left out; it found no use for it.
+    """
+
+    def __init__(self, d_head: int, max_distance: int) -> None:
+        super().__init__()
+        self.max_distance = max_distance
+        self.weight = nn.Parameter(torch.empty(2 * max_distance + 1, d_head).normal_(std=0.02))
+
+    def forward(self, q: Float[Tensor, "B H T K"], n_keys: int) -> Float[Tensor, "B H T S"]:
+        """What is added to the scores; the last query stands where the last key does."""
+        places = _offsets(q, n_keys).clamp(-self.max_distance, self.max_distance) + self.max_distance
+        scores = q @ self.weight.T / math.sqrt(q.shape[-1])  # one for each distance, not for each key
+        return scores.gather(-1, places.expand(*scores.shape[:-1], n_keys))
+
+
+def _offsets(q: Tensor, n_keys: int) -> Tensor:
+    """s - t for every query and key, (T, S)."""
+    n_queries = q.shape[-2]
+    keys = torch.arange(n_keys, device=q.device)
+    return keys - keys[n_keys - n_queries :, None]
+
+
+def _check_range(x: Tensor, start: int, max_seq_len: int) -> None:
+    end = start + x.shape[-2]
+    if end > max_seq_len:
+        raise ValueError(f"positions go up to {max_seq_len}; {x.shape[-2]} tokens from {start} on need {end}")

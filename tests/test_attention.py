@@ -88,6 +88,31 @@ def test_one_head_equals_the_loops():
 
 
 @both_ways
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("shape", [(T, S), (H, T, S), (B, 1, T, S), (B, H, T, S), (1, S)], ids=str)
+def test_a_bias_is_added_to_the_scores(fused, causal, shape):
+    q, k, v = qkv()
+    bias = 3 * numbers(*shape)
+    for mask in (None, random_mask(B, 1, T, S, empty_row=2)):
+        ours = scaled_dot_product_attention(q, k, v, mask, causal=causal, bias=bias, fused=fused)
+        allowed = torch.ones(B, 1, T, S, dtype=torch.bool) if mask is None else mask
+        allowed = allowed & causal_mask(T, S) if causal else allowed
+        scores = (q @ k.mT / K**0.5 + bias).masked_fill(~allowed, -torch.inf)
+        assert_close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
+
+
+@both_ways
+def test_gradients_with_a_bias(fused):
+    q, k, v = (x[:1, :1, :3].requires_grad_() for x in qkv())
+    bias = numbers(3, 3).requires_grad_()
+
+    def mix(q, k, v, bias):
+        return scaled_dot_product_attention(q, k, v, causal=True, bias=bias, fused=fused)
+
+    assert torch.autograd.gradcheck(mix, (q, k, v, bias))
+
+
+@both_ways
 @pytest.mark.parametrize("scale", [None, 0.3, 1.0])
 def test_equals_torch(fused, scale):
     q, k, v = qkv()

@@ -8,6 +8,7 @@ from torch import nn
 
 from course_lib import maths
 from course_lib.blocks import FeedForward, LayerNorm, RMSNorm, TransformerBlock, TransformerStack, make_norm
+from course_lib.positions import RelativePositions
 
 B, T, D, H, D_FF = 2, 5, 21, 3, 13
 
@@ -216,3 +217,96 @@ def test_all_parameters_learn():
 def test_bad_settings(own_errors, build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+# --------------------------------------------------------------------------------- cross-attention and mixers
+
+
+def copy_decoder_weights(ours, theirs):
+    """torch's decoder layer into ours."""
+    names = {
+        "norm1": "attention_norm",
+        "norm2": "cross_attention_norm",
+        "norm3": "feed_forward_norm",
+        "linear1": "feed_forward.up_proj",
+        "linear2": "feed_forward.down_proj",
+        "self_attn.out_proj": "attention.out_proj",
+        "multihead_attn.out_proj": "cross_attention.out_proj",
+    }
+    state = {}
+    for name, value in theirs.state_dict().items():
+        module, _, kind = name.rpartition(".")
+        if kind.startswith("in_proj_"):
+            part_of = "attention" if module == "self_attn" else "cross_attention"
+            for part, chunk in zip("qkv", value.chunk(3), strict=True):
+                state[f"{part_of}.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
+        else:
+            state[f"{names[module]}.{kind}"] = value
+    ours.load_state_dict(state)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_equals_torchs_decoder_layer(norm, masked):
+    theirs = nn.TransformerDecoderLayer(
+        D, H, D_FF, dropout=0.0, activation="relu", batch_first=True, norm_first=norm == "pre"
+    )
+    randomise(theirs.double())
+    ours = TransformerBlock(
+        D, H, D_FF, norm=norm, activation="relu", causal=True, cross_attention=True
+    ).double()
+    copy_decoder_weights(ours, theirs)
+    x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
+    keep = torch.tensor([[True] * 5 + [False] * 2, [True] * 7]) if masked else None
+    expected = theirs(
+        x,
+        context,
+        tgt_mask=torch.ones(T, T).triu(1).bool(),
+        memory_key_padding_mask=None if keep is None else ~keep,
+    )
+    assert_close(
+        ours(x, context=context, context_mask=None if keep is None else keep[:, None, None]), expected
+    )
+
+
+def test_a_stack_hands_the_context_to_every_layer():
+    stack = randomise(TransformerStack(D, 3, H, cross_attention=True).double(), std=0.3)
+    x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
+    mask = torch.tensor([True] * 6 + [False])
+    expected = x
+    for block in stack.blocks:
+        expected = block(expected, context=context, context_mask=mask)
+    assert_close(stack(x, context=context, context_mask=mask), stack.norm(expected))
+    changed = context.clone()
+    changed[:, 6] += 1
+    assert torch.equal(
+        stack(x, context=changed, context_mask=mask), stack(x, context=context, context_mask=mask)
+    )
+
+
+def test_a_context_where_none_belongs_and_none_where_one_does():
+    x = numbers(B, T, D)
+    with pytest.raises(ValueError, match="without cross-attention takes no context; make it with cross_att"):
+        TransformerBlock(D, H).double()(x, context=x)
+    with pytest.raises(ValueError, match="a block with cross-attention needs a context; got none"):
+        TransformerBlock(D, H, cross_attention=True).double()(x)
+
+
+def test_each_layer_gets_a_mixer_and_positions_of_its_own():
+    class Double(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((1,), 2.0))
+
+        def forward(self, x, mask=None, cache=None):
+            return self.weight * x
+
+    stack = TransformerStack(D, 2, H, mixer=Double).double()
+    assert stack.blocks[0].attention is not stack.blocks[1].attention
+    x = numbers(B, T, D)
+    block = randomise(stack.blocks[0])
+    middle = x + block.attention.weight * block.attention_norm(x)
+    assert_close(block(x), middle + block.feed_forward(block.feed_forward_norm(middle)))
+    relative = TransformerStack(D, 2, H, score_bias=lambda: RelativePositions(D // H, 2))
+    first, second = (block.attention.score_bias for block in relative.blocks)
+    assert first.weight is not second.weight

@@ -1,5 +1,7 @@
 """One class, two families: against Hugging Face's GPT-2 and Llama, and for what every decoder must do."""
 
+from functools import partial
+
 import pytest
 import torch
 import transformers
@@ -7,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from course_lib import maths
-from course_lib.attention import MultiHeadAttention
+from course_lib.attention import MultiHeadAttention, scaled_dot_product_attention
 from course_lib.blocks import TransformerStack
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.generation import generate
@@ -188,8 +190,34 @@ def test_ids_outside_the_vocabulary(bad):
 
 
 def test_unknown_positions(own_errors):
-    with pytest.raises(ValueError, match="positions must be 'learned' or 'rotary'; got 'alibi'"):
-        GPT(GPTConfig(**SIZES, d_model=21, n_heads=3, positions="alibi"))
+    with pytest.raises(ValueError, match=r"positions must be one of \('learned', 'sinusoidal',.*; got 'odd'"):
+        GPT(GPTConfig(**SIZES, d_model=21, n_heads=3, positions="odd"))
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "alibi", "relative"])
+def test_every_kind_of_positions(positions):
+    """Order counts, the past does not see the future, and with a cache the steps equal one pass."""
+    torch.manual_seed(1)
+    model = GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions)).double()
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter) / 2
+    ids = random_ids(t=11)
+    logits = model(ids)
+    changed = ids.clone()
+    changed[:, 7] = (ids[:, 7] + 1) % V
+    assert torch.equal(model(changed)[:, :7], logits[:, :7])
+    cache = model.new_cache(B)
+    steps = torch.cat([model(part, cache) for part in ids.split([4, 1, 3, 3], dim=1)], dim=1)
+    torch.testing.assert_close(steps, logits, rtol=0, atol=1e-10)
+    swapped = ids[:, [1, 0, *range(2, 11)]]
+    assert (model(swapped)[:, -1] - logits[:, -1]).abs().max() > 1e-3
+
+
+def test_without_positions_the_order_of_earlier_tokens_is_invisible():
+    model = GPT(GPTConfig(**SIZES | {"n_layers": 1}, d_model=12, n_heads=3, positions="none")).double()
+    ids = random_ids(t=7)
+    swapped = ids[:, [1, 0, *range(2, 7)]]
+    torch.testing.assert_close(model(swapped)[:, -1], model(ids)[:, -1], rtol=0, atol=1e-12)
 
 
 def test_tied_weights_are_one():
@@ -332,3 +360,16 @@ def test_the_guards_see_what_they_guard_against():
         torch.ones(3).double()
     with pytest.raises(AssertionError, match="gave a tensor on cpu, away from the model"), meta_only():
         torch.ones(3, device="meta") + torch.ones(3)
+
+
+@every_style
+def test_the_readable_form_equals_the_fast_one(style):
+    """What the notebooks show, the weights and then the mix, gives the fused kernel's logits and gradients."""
+    fast, readable, ids = random_gpt(style).double(), random_gpt(style).double(), random_ids()
+    readable.load_state_dict(fast.state_dict())
+    readable.use_attention(partial(scaled_dot_product_attention, fused=False))
+    for model in (fast, readable):
+        model(ids).square().sum().backward()
+    torch.testing.assert_close(readable(ids), fast(ids), rtol=0, atol=1e-10)
+    for ours, theirs in zip(readable.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-10, atol=1e-10)

@@ -1,13 +1,26 @@
-"""Positions against loops written for the test, and against Hugging Face's Llama."""
+"""Positions against loops written for the test, torch's own modules, and Hugging Face's Llama and BLOOM."""
 
 import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 from transformers import LlamaConfig
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from course_lib.positions import RotaryEmbedding, apply_rotary, rotary_table, sinusoidal
+from course_lib.attention import MultiHeadAttention
+from course_lib.positions import (
+    ALiBi,
+    PositionEmbedding,
+    RelativePositions,
+    RotaryEmbedding,
+    apply_rotary,
+    rotary_table,
+    sinusoidal,
+)
 
 B, H, T, K, LONGEST = 2, 3, 7, 10, 101
 
@@ -112,3 +125,98 @@ def test_reset_brings_the_table_after_meta():
     assert torch.equal(rotary.cos, expected.cos)
     assert torch.equal(rotary.sin, expected.sin)
     assert rotary.state_dict() == {}  # the table is computed, never saved
+
+
+# -------------------------------------------------------------------------------------- added to the vectors
+
+
+def test_learned_positions_equal_torchs_embedding():
+    ours, theirs = PositionEmbedding(LONGEST, K).double(), nn.Embedding(LONGEST, K).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = numbers(B, T, K)
+    for start in (0, 1, LONGEST - T):
+        expected = x + theirs(torch.arange(start, start + T))
+        torch.testing.assert_close(ours(x, start), expected, rtol=0, atol=1e-12)
+    assert ours.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert ours.weight.requires_grad
+
+
+def test_fixed_positions_are_the_sinusoids_and_are_never_saved():
+    fixed, x = PositionEmbedding(LONGEST, K, learned=False), numbers(B, T, K).float()
+    torch.testing.assert_close(fixed(x, 3) - x, sinusoidal(LONGEST, K)[3 : 3 + T].expand(B, T, K))
+    assert list(fixed.parameters()) == []
+    assert fixed.state_dict() == {}
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_added_positions_beyond_the_table(learned):
+    positions = PositionEmbedding(13, K, learned=learned)
+    positions(torch.ones(B, T, K), start=6)  # the last that fit
+    with pytest.raises(ValueError, match="positions go up to 13; 7 tokens from 7 on need 14"):
+        positions(torch.ones(B, T, K), start=7)
+
+
+# --------------------------------------------------------------------------------------- added to the scores
+
+
+@pytest.mark.parametrize("n_heads", [1, 2, 3, 5, 8, 11, 12])
+def test_alibi_equals_blooms_slopes(n_heads):
+    # BLOOM adds slope * s; within a row that is -slope * (t - s) and a constant, which softmax ignores
+    theirs = build_alibi_tensor(torch.ones(1, T), n_heads, torch.float64).view(n_heads, 1, T)
+    bias = ALiBi(n_heads)(numbers(B, n_heads, T, K), T)
+    assert bias.shape == (n_heads, T, T)
+    allowed = torch.ones(T, T).tril().bool()
+    ours = bias.masked_fill(~allowed, -torch.inf).softmax(-1)
+    expected = theirs.expand_as(bias).masked_fill(~allowed, -torch.inf).softmax(-1)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
+
+
+def test_alibi_is_the_distance_times_the_slope():
+    bias = ALiBi(4)(numbers(B, 4, 3, K), 5)  # the three queries stand at 2, 3 and 4
+    for h in range(4):
+        for t in range(3):
+            for s in range(5):
+                assert bias[h, t, s].item() == -(2.0 ** (-2 * (h + 1))) * abs(t + 2 - s)
+    assert ALiBi(4).state_dict() == {}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 7), st.integers(0, 5), st.integers(1, 6), st.integers(0, 10**6))
+def test_relative_positions_equal_the_loops(n_queries, n_earlier, max_distance, seed):
+    relative = RelativePositions(K, max_distance).double()
+    q = numbers(B, H, n_queries, K, seed=seed)
+    bias = relative(q, n_queries + n_earlier)
+    assert bias.shape == (B, H, n_queries, n_queries + n_earlier)
+    for t in range(n_queries):
+        for s in range(n_queries + n_earlier):
+            distance = max(-max_distance, min(max_distance, s - (t + n_earlier)))
+            expected = (q[:, :, t] * relative.weight[distance + max_distance]).sum(-1) / math.sqrt(K)
+            torch.testing.assert_close(bias[:, :, t, s], expected, rtol=0, atol=1e-12)
+
+
+def test_relative_positions_start_small_and_learn():
+    relative = RelativePositions(K, 50)
+    assert relative.weight.shape == (101, K)
+    assert relative.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    q = numbers(1, 2, 3, K).requires_grad_()
+    assert torch.autograd.gradcheck(lambda q: relative.double()(q, 4), (q,))
+
+
+@pytest.mark.parametrize("make", [lambda: ALiBi(H), lambda: RelativePositions(K, 3)], ids=["alibi", "shaw"])
+def test_positions_in_the_scores_reach_the_weights(make):
+    """Moving all tokens by one place changes nothing; swapping two does. Without positions neither would."""
+    layer = MultiHeadAttention(H * K, H, score_bias=make()).double()
+    for n, parameter in enumerate(layer.parameters()):
+        parameter.data = numbers(*parameter.shape, seed=n) / 3
+    x, seen = numbers(B, T, H * K, seed=77), []
+    layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
+    hooked = layer(x)
+    bias = layer.score_bias(layer._split(layer.q_proj(x)), T)
+    scores = layer._split(layer.q_proj(x)) @ layer._split(layer.k_proj(x)).mT / math.sqrt(K) + bias
+    torch.testing.assert_close(seen[0], scores.softmax(-1), rtol=0, atol=1e-12)
+    layer.pattern._forward_hooks.clear()
+    torch.testing.assert_close(layer(x), hooked, rtol=0, atol=1e-12)  # the fused kernel gets them too
+    backwards = layer(x.flip(1)).flip(1)
+    assert (backwards - hooked).abs().max() > 1e-3 or isinstance(layer.score_bias, ALiBi)
+    swapped = x[:, [1, 0, *range(2, T)]]
+    assert (layer(swapped)[:, 2:] - hooked[:, 2:]).abs().max() > 1e-3

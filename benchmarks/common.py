@@ -1,0 +1,79 @@
+"""What the benchmarks share: alternating rounds, ratios within a round, and one table.
+
+A figure of one machine means little elsewhere, so a row is a ratio of two things measured in turn: in every
+round each runs once, who goes first alternates, and the median of the rounds' ratios is what counts.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        what: what was measured.
+        ours, theirs: the figure of each round, in one unit. Without theirs the figure itself faces the bar.
+        bar: what has to be reached; None: shown, not judged.
+        at_least: whether the bar is a floor or a ceiling.
+    """
+
+    what: str
+    ours: Sequence[float]
+    theirs: Sequence[float] | None = None
+    bar: float | None = None
+    at_least: bool = True
+
+    @property
+    def figures(self) -> list[float]:
+        """Each round's ratio, or our figure where there is nothing to compare with."""
+        if self.theirs is None:
+            return list(self.ours)
+        return [a / b for a, b in zip(self.ours, self.theirs, strict=True)]
+
+    @property
+    def met(self) -> bool:
+        """Whether the median meets the bar."""
+        middle = statistics.median(self.figures)
+        return self.bar is None or (middle >= self.bar if self.at_least else middle <= self.bar)
+
+    def __str__(self) -> str:
+        theirs = f"{statistics.median(self.theirs):.3g}" if self.theirs else ""
+        middle, low, high = statistics.median(self.figures), min(self.figures), max(self.figures)
+        figure = f"{middle:.3g} ({low:.3g} to {high:.3g})"
+        bar = "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g}"
+        verdict = "" if self.bar is None else "met" if self.met else "MISSED"
+        return (
+            f"{self.what:<52}{statistics.median(self.ours):>9.3g}{theirs:>9}{figure:>26}{bar:>9}  {verdict}"
+        ).rstrip()
+
+
+def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
+    """Seconds of each function, round by round, all in turn; the order is reversed in every other round."""
+    seconds: list[list[float]] = [[] for _ in functions]
+    for n in range(-warm_up, rounds):
+        order = range(len(functions))
+        for i in order if n % 2 == 0 else reversed(order):
+            start = time.perf_counter()
+            functions[i]()
+            if n >= 0:
+                seconds[i].append(time.perf_counter() - start)
+    return seconds
+
+
+def show(title: str, rows: Sequence[Row]) -> int:
+    """Print the table. Returns the exit code: 1 where a bar is missed."""
+    print(f"{title} ({torch.get_num_threads()} thread(s), torch {torch.__version__})")
+    print(f"{'':<52}{'ours':>9}{'theirs':>9}{'ratio or figure (spread)':>26}{'bar':>9}")
+    for row in rows:
+        print(row, flush=True)
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load > 1.5 * cores:
+        print(f"Other programs were busy (load {load:.1f} on {cores} cores): run this alone.")
+    return 0 if all(row.met for row in rows) else 1

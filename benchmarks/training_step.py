@@ -1,0 +1,149 @@
+"""One training step (forward, backward, AdamW) on one thread, against torch's encoder and Hugging Face's GPT-2.
+
+All have the same size, read the same tokens, compute in float32 without dropout and are stepped by the same
+fused AdamW. Each peer meets ours with the peer's own activation: the exact GELU of torch's encoder, the
+approximate one of GPT-2. The share is that of a large matrix product's speed: the operations of all matrix
+products in a step, by torch's own counter, per second. The readable form is the same model with attention as
+the notebooks show it: the weights first, then the mix.
+"""
+
+import argparse
+import copy
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from common import Row, alternate, show
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from course_lib.attention import scaled_dot_product_attention
+from course_lib.decoder import GPT, GPTConfig
+
+# layers, heads, width, tokens, batch, vocabulary
+SHAPES = {"a": (4, 4, 128, 64, 12, 65), "b": (6, 6, 192, 128, 16, 512), "c": (6, 6, 384, 256, 8, 512)}
+# times torch's encoder, times Hugging Face, share of the matrix-multiplication speed: at least
+BARS = {"a": (1.03, 1.2, 0.68), "b": (1.03, 1.2, 0.80), "c": (1.00, 1.12, 0.87)}
+
+
+class TorchGPT(nn.Module):
+    """A decoder as a user of torch would write it, on `nn.TransformerEncoder`."""
+
+    def __init__(self, n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(vocab_size, d_model), nn.Embedding(length, d_model)
+        layer = nn.TransformerEncoderLayer(
+            d_model, n_heads, 4 * d_model, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(
+            layer, n_layers, norm=nn.LayerNorm(d_model), enable_nested_tensor=False
+        )
+        self.head = nn.Linear(d_model, vocab_size, bias=False)
+        self.head.weight = self.tokens.weight
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(length), persistent=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.tokens(ids) + self.places.weight
+        return self.head(self.encoder(x, mask=self.mask, is_causal=True))
+
+
+def hugging_face(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> nn.Module:
+    """The same size in `transformers`, on torch's fused attention."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=length,
+        n_embd=d_model,
+        n_layer=n_layers,
+        n_head=n_heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="sdpa",
+    )
+    return GPT2LMHeadModel(config)
+
+
+def stepper(
+    model: nn.Module, logits: Callable[[torch.Tensor], torch.Tensor], ids: torch.Tensor
+) -> Callable[[], None]:
+    """One training step of a model, as a function without arguments."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step() -> None:
+        loss = F.cross_entropy(logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(name: str, rounds: int) -> list[Row]:
+    """The rows of one shape."""
+    n_layers, n_heads, d_model, length, batch, vocab_size = SHAPES[name]
+    ids = torch.randint(0, vocab_size, (batch, length + 1))
+    options = {
+        "vocab_size": vocab_size,
+        "max_seq_len": length,
+        "d_model": d_model,
+        "n_layers": n_layers,
+        "n_heads": n_heads,
+    }
+    exact = GPT(GPTConfig.gpt2_style(**options, activation="gelu"))
+    approximate = GPT(GPTConfig.gpt2_style(**options, activation="gelu_tanh"))
+    readable = copy.deepcopy(exact)
+    readable.use_attention(partial(scaled_dot_product_attention, fused=False))
+    sizes = (n_layers, n_heads, d_model, length, vocab_size)
+    torchs, theirs = TorchGPT(*sizes), hugging_face(*sizes)
+    steps = [
+        stepper(exact, exact, ids),
+        stepper(torchs, torchs, ids),
+        stepper(approximate, approximate, ids),
+        stepper(theirs, lambda x: theirs(x).logits, ids),
+        stepper(readable, readable, ids),
+    ]
+    with FlopCounterMode(display=False) as counter:
+        steps[0]()
+    operations = counter.get_total_flops()
+    repeats = max(1, round(4e10 / operations))
+    factors = torch.randn(2, 1024, 1024)
+    products = max(1, round(repeats * operations / (2 * 1024**3) / 3))
+    seconds = alternate(
+        [
+            *(lambda step=step: [step() for _ in range(repeats)] for step in steps),
+            lambda: [torch.mm(*factors) for _ in range(products)],
+        ],
+        rounds,
+    )
+    ours, torch_encoder, ours_tanh, hugging, slow = (
+        [repeats * operations / s / 1e9 for s in of_one] for of_one in seconds[:5]
+    )
+    peaks = [products * 2 * 1024**3 / s / 1e9 for s in seconds[5]]
+    bars = BARS[name]
+    return [
+        Row(f"{name}: step, times torch.nn.TransformerEncoder", ours, torch_encoder, bars[0]),
+        Row(f"{name}: step, times Hugging Face GPT-2 (sdpa)", ours_tanh, hugging, bars[1]),
+        Row(f"{name}: share of the matrix-multiplication speed", ours, peaks, bars[2]),
+        Row(f"{name}: fast form, times the readable form", ours, slow, 1.35, at_least=False),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shapes", nargs="*", default=list(SHAPES), help="some of a, b, c")
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for name in arguments.shapes for row in measure(name, arguments.rounds)]
+    return show("Training step, speeds in billions of operations a second", rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
