@@ -26,8 +26,8 @@ exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 claims: .venv/.ready-to-test  ## run the notebooks and write the page of claims and verdicts
 	@$(RUN) tools/run_checks.py notebooks
 
-bench: .venv/.ready-to-test  ## run the scripts behind every speed figure
-	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) "$$script" || exit 1; done
+bench: .venv/.ready-to-test  ## run the scripts behind every speed figure; nothing else should run meanwhile
+	@$(RUN) benchmarks
 
 format: .venv/.ready-to-test  ## sort imports, format the code, strip outputs from notebooks
 	@$(RUN) -m ruff check --fix-only --quiet .

@@ -1,22 +1,18 @@
 """SmolLM2-135M in our classes against `transformers`: tokens per second, and how soon it can answer.
 
 Both read the same file, compute in float32 with a cache and write the same tokens greedily. Rounds
-alternate, and each round gives one ratio; the medians are printed with their spread. Exits with 1 where a
-bar is missed.
+alternate, and each round gives one ratio. Exits with 1 where a bar is missed.
 """
 
 import argparse
 import contextlib
 import io
-import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
 import warnings
 
 import torch
+from common import Row, alternate, show
 
 SPEED_BAR = 1.0  # our tokens per second, as a multiple of theirs: at least
 LOAD_BAR = 1.5  # our loading time, as a multiple of theirs: at most
@@ -51,7 +47,7 @@ def load_seconds(script: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def compare_speed(rounds: int, n_new: int) -> tuple[list[float], list[float]]:
+def compare_speed(rounds: int, n_new: int) -> list[list[float]]:
     """Tokens per second, ours and theirs, round by round."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -87,36 +83,21 @@ def compare_speed(rounds: int, n_new: int) -> tuple[list[float], list[float]]:
         write_ours()[:, : ids.shape[1] + 8], write_theirs()[:, : ids.shape[1] + 8]
     ):  # warms both up
         raise SystemExit("The two models do not write the same tokens, so their speeds cannot be compared.")
-    speeds: tuple[list[float], list[float]] = ([], [])
-    for n in range(rounds):
-        # Who goes first alternates too, so that a busy moment does not always hit the same one.
-        for side in (0, 1) if n % 2 == 0 else (1, 0):
-            start = time.perf_counter()
-            (write_ours, write_theirs)[side]()
-            speeds[side].append(n_new / (time.perf_counter() - start))
-    return speeds
+    return [
+        [n_new / seconds for seconds in of_one]
+        for of_one in alternate([write_ours, write_theirs], rounds, warm_up=0)
+    ]
 
 
-def compare_loading(rounds: int) -> tuple[list[float], list[float]]:
+def compare_loading(rounds: int) -> list[list[float]]:
     """Seconds until ready, ours and theirs, round by round."""
     seconds: tuple[list[float], list[float]] = ([], [])
-    for n in range(rounds):
-        for side in (0, 1) if n % 2 == 0 else (1, 0):
-            seconds[side].append(load_seconds((LOAD_OURS, LOAD_THEIRS)[side]))
-    return seconds
-
-
-def report(name: str, ours: list[float], theirs: list[float], bar: float, *, at_least: bool) -> bool:
-    """Print one row; say whether the median of the ratios meets its bar."""
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    ratio = statistics.median(ratios)
-    met = ratio >= bar if at_least else ratio <= bar
-    spread = f"{ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    print(
-        f"{name:<24}{statistics.median(ours):>8.2f}{statistics.median(theirs):>14.2f}{spread:>24}"
-        f"{'>=' if at_least else '<=':>6} {bar:<5}{'met' if met else 'MISSED'}"
-    )
-    return met
+    scripts = [
+        lambda: seconds[0].append(load_seconds(LOAD_OURS)),
+        lambda: seconds[1].append(load_seconds(LOAD_THEIRS)),
+    ]
+    alternate(scripts, rounds, warm_up=0)  # each script times itself: starting Python does not count
+    return list(seconds)
 
 
 def main() -> int:
@@ -131,17 +112,20 @@ def main() -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")  # transformers', about its own settings
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32")
-    print(f"{'':<24}{'ours':>8}{'transformers':>14}{'ratio (spread)':>24}{'bar':>9}")
-    speed = compare_speed(arguments.rounds, arguments.new_tokens)
-    met = [report("tokens per second", *speed, SPEED_BAR, at_least=True)]
-    met.append(
-        report("seconds until ready", *compare_loading(arguments.load_rounds), LOAD_BAR, at_least=False)
-    )
-    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
-    if load > 1.5 * cores:
-        print(f"Other programs were busy (load {load:.1f} on {cores} cores): --threads 1 suffers less.")
-    return 0 if all(met) else 1
+    rows = [
+        Row(
+            "SmolLM2: tokens per second, times transformers",
+            *compare_speed(arguments.rounds, arguments.new_tokens),
+            SPEED_BAR,
+        ),
+        Row(
+            "SmolLM2: seconds until ready, times transformers",
+            *compare_loading(arguments.load_rounds),
+            LOAD_BAR,
+            at_least=False,
+        ),
+    ]
+    return show("A real chat model", rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One training step (forward, backward, AdamW) on one thread, against torch's encoder and Hugging Face's GPT-2.
+"""One training step (forward, backward, AdamW) on one thread, against torch's encoder and HF's GPT-2.
 
 All have the same size, read the same tokens, compute in float32 without dropout and are stepped by the same
 fused AdamW. Each peer meets ours with the peer's own activation: the exact GELU of torch's encoder, the

@@ -364,7 +364,7 @@ def test_the_guards_see_what_they_guard_against():
 
 @every_style
 def test_the_readable_form_equals_the_fast_one(style):
-    """What the notebooks show, the weights and then the mix, gives the fused kernel's logits and gradients."""
+    """What the notebooks show, weights and then mix, gives the fused kernel's logits and gradients."""
     fast, readable, ids = random_gpt(style).double(), random_gpt(style).double(), random_ids()
     readable.load_state_dict(fast.state_dict())
     readable.use_attention(partial(scaled_dot_product_attention, fused=False))
