@@ -1,6 +1,7 @@
 """Attention: weights, then mix, then many heads at once (Vaswani et al. 2017, section 3.2)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -107,21 +108,12 @@ class KVCache:
     Args:
         batch_size, n_kv_heads, d_head: what the layer's keys look like, (B, H, S, K).
         capacity: how many tokens fit.
+        options: device and dtype, as for `torch.empty`.
     """
 
-    def __init__(
-        self,
-        batch_size: int,
-        n_kv_heads: int,
-        capacity: int,
-        d_head: int,
-        *,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        shape = (batch_size, n_kv_heads, capacity, d_head)
-        self.keys = torch.empty(shape, device=device, dtype=dtype)
-        self.values = torch.empty(shape, device=device, dtype=dtype)
+    def __init__(self, batch_size: int, n_kv_heads: int, capacity: int, d_head: int, **options: Any) -> None:
+        self.keys = torch.empty(batch_size, n_kv_heads, capacity, d_head, **options)
+        self.values = torch.empty_like(self.keys)
         self.length = 0
 
     def append(
@@ -133,14 +125,12 @@ class KVCache:
         """
         if len(k) != len(self.keys):
             raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {len(k)}")
-        end = self.length + k.shape[-2]
-        capacity = self.keys.shape[-2]
+        start, end, capacity = self.length, self.length + k.shape[-2], self.keys.shape[-2]
         if end > capacity:
             raise ValueError(
-                f"the cache holds {capacity} tokens: {self.length} are in it, {k.shape[-2]} more do not fit"
+                f"the cache holds {capacity} tokens: {start} are in it, {end - start} more do not fit"
             )
-        self.keys[:, :, self.length : end] = k
-        self.values[:, :, self.length : end] = v
+        self.keys[:, :, start:end], self.values[:, :, start:end] = k, v
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 

@@ -219,3 +219,23 @@ def make_norm(norm_type: Literal["layer", "rms"], d_model: int, eps: float = 1e-
     if norm_type == "rms":
         return RMSNorm(d_model, eps=eps)
     raise ValueError(f"norm_type must be 'layer' or 'rms'; got {norm_type!r}")
+
+
+def initialise(module: nn.Module, std: float = 0.02) -> None:
+    """Tables and matrices from a normal distribution, biases 0, norms as they are (Devlin et al. 2019)."""
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=std)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+
+
+def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None, what: str = "token ids") -> None:
+    """Stop at sequences that are empty or too long, and at ids from outside the table."""
+    if max_seq_len is not None and not 1 <= ids.shape[1] <= max_seq_len:
+        raise ValueError(f"a sequence must have 1 to {max_seq_len} tokens; got {ids.shape[1]}")
+    # Reading values makes an accelerator wait for them; there torch checks by itself.
+    if ids.device.type == "cpu" and ids.numel():
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= n_ids:
+            raise ValueError(f"{what} run from 0 to {n_ids - 1}; got {low if low < 0 else high}")

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention
-from course_lib.blocks import Activation, TransformerStack
+from course_lib.blocks import Activation, TransformerStack, check_ids, initialise
 from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
 
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
@@ -54,13 +54,8 @@ class GPTConfig:
     @classmethod
     def llama_style(cls, **sizes: Any) -> "GPTConfig":
         """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
-        family: dict[str, Any] = {
-            "positions": "rotary",
-            "norm_type": "rms",
-            "activation": "swiglu",
-            "bias": False,
-        }
-        return cls(**(family | sizes))
+        sizes = {"positions": "rotary", "norm_type": "rms", "activation": "swiglu", "bias": False, **sizes}
+        return cls(**sizes)
 
 
 class GPT(nn.Module):
@@ -105,7 +100,11 @@ class GPT(nn.Module):
             score_bias=score_bias,
         )
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self._initialise()
+        initialise(self)
+        for name, parameter in self.named_parameters():
+            # What adds to the residual stream starts smaller, the deeper the model.
+            if name.endswith(("out_proj.weight", "down_proj.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layers))
         self.tie()
 
     def tie(self) -> None:
@@ -137,10 +136,9 @@ class GPT(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer."""
         start = 0 if cache is None else cache[0].length
-        end = start + ids.shape[1]
-        if end > self.config.max_seq_len:
+        if (end := start + ids.shape[1]) > self.config.max_seq_len:
             raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {end}")
-        _check_ids(ids, self.config.vocab_size)
+        check_ids(ids, self.config.vocab_size)
         x = self.token_embedding(ids)
         return x if self.position_embedding is None else self.position_embedding(x, start)
 
@@ -167,21 +165,3 @@ class GPT(nn.Module):
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
                 module.attend = function
-
-    def _initialise(self) -> None:
-        """Standard deviation 0.02; smaller, the deeper the model, for what adds to the residual stream."""
-        for name, parameter in self.named_parameters():
-            if name.endswith(("out_proj.weight", "down_proj.weight")):
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layers))
-            elif parameter.ndim > 1:
-                nn.init.normal_(parameter, std=0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(parameter)
-
-
-def _check_ids(ids: Tensor, vocab_size: int) -> None:
-    # Reading values makes an accelerator wait for them; there torch checks by itself.
-    if ids.device.type == "cpu" and ids.numel():
-        low, high = int(ids.min()), int(ids.max())
-        if low < 0 or high >= vocab_size:
-            raise ValueError(f"token ids run from 0 to {vocab_size - 1}; got {low if low < 0 else high}")

@@ -41,3 +41,14 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given: call this before reading a clock."""
     if device.type in _ACCELERATORS:
         getattr(torch, device.type).synchronize()
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies matrices in bfloat16 by itself: only then is mixed precision quicker."""
+    if device.type == "cpu":
+        # Older versions of torch cannot say; float32 is always right.
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16"))
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type in ("mps", "xpu")

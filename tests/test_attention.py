@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from course_lib import maths
 from course_lib.attention import (
@@ -418,3 +420,43 @@ def test_numpy_and_torch_agree_on_the_default_scale():
     q, k = numbers(T, K), numbers(S, K)
     by_hand = np.exp(q.numpy() @ k.numpy().T / np.sqrt(K))
     assert_close(attention_weights(q, k), by_hand / by_hand.sum(1, keepdims=True))
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that an operation makes."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = [t.numel() for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+        self.elements = max([self.elements, *sizes])
+        return out
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_only_the_explicit_way_stores_the_weights(causal):
+    q, k, v = (numbers(1, 2, 101, 3) for _ in range(3))
+    with Largest() as explicit:
+        scaled_dot_product_attention(q, k, v, causal=causal, fused=False)
+    with Largest() as default:
+        scaled_dot_product_attention(q, k, v, causal=causal)
+    assert explicit.elements == 2 * 101 * 101
+    assert default.elements < 2 * 101 * 101
+
+
+def test_two_queries_of_two_do_not_see_the_future():
+    q, k, v = qkv(t=2, s=2)
+    for fused in (False, True):
+        mix = scaled_dot_product_attention(q, k, v, causal=True, fused=fused)
+        assert_close(mix[:, :, 0], v[:, :, 0])
+
+
+def test_masks_and_caches_are_made_on_the_device_that_is_asked_for():
+    meta = torch.device("meta")
+    assert causal_mask(T, S, meta).is_meta
+    cache = KVCache(B, H, S, K, device=meta, dtype=torch.float16)
+    for stored in (cache.keys, cache.values):
+        assert stored.is_meta
+        assert stored.dtype == torch.float16
+        assert stored.shape == (B, H, S, K)

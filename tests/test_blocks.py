@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_lib import maths
+from course_lib.attention import KVCache
 from course_lib.blocks import FeedForward, LayerNorm, RMSNorm, TransformerBlock, TransformerStack, make_norm
-from course_lib.positions import RelativePositions
+from course_lib.positions import RelativePositions, RotaryEmbedding
 
 B, T, D, H, D_FF = 2, 5, 21, 3, 13
 
@@ -286,9 +287,10 @@ def test_a_stack_hands_the_context_to_every_layer():
 
 def test_a_context_where_none_belongs_and_none_where_one_does():
     x = numbers(B, T, D)
-    with pytest.raises(ValueError, match="without cross-attention takes no context; make it with cross_att"):
+    message = "a block without cross-attention takes no context; make it with cross_attention=True"
+    with pytest.raises(ValueError, match=f"^{message}$"):
         TransformerBlock(D, H).double()(x, context=x)
-    with pytest.raises(ValueError, match="a block with cross-attention needs a context; got none"):
+    with pytest.raises(ValueError, match=r"^a block with cross-attention needs a context; got none$"):
         TransformerBlock(D, H, cross_attention=True).double()(x)
 
 
@@ -310,3 +312,39 @@ def test_each_layer_gets_a_mixer_and_positions_of_its_own():
     relative = TransformerStack(D, 2, H, score_bias=lambda: RelativePositions(D // H, 2))
     first, second = (block.attention.score_bias for block in relative.blocks)
     assert first.weight is not second.weight
+
+
+def test_what_a_layer_is_made_of_reaches_its_parts():
+    rotary = RotaryEmbedding(D // H - 1, T)
+    block = TransformerBlock(
+        18, 3, n_kv_heads=1, rotary=rotary, bias=False, norm_eps=0.37, causal=True, cross_attention=True
+    )
+    for attention in (block.attention, block.cross_attention):
+        assert attention.n_kv_heads == 1
+        assert attention.k_proj.weight.shape == (6, 18)
+        assert attention.q_proj.bias is None
+    assert block.attention.rotary is rotary
+    assert block.cross_attention.rotary is None  # what is looked at has no place in the sequence that looks
+    assert block.attention.causal
+    assert not block.cross_attention.causal
+    assert [block.attention_norm.eps, block.cross_attention_norm.eps, block.feed_forward_norm.eps] == [
+        0.37
+    ] * 3
+    assert block.feed_forward.up_proj.bias is None
+    assert block.feed_forward.up_proj.weight.shape == (4 * 18, 18)
+    assert TransformerBlock(18, 3, cross_attention=True).cross_attention.q_proj.bias is not None
+    plain = FeedForward(D, D_FF)
+    assert plain.activation == "gelu"
+    assert plain.up_proj.bias is not None
+    assert plain.down_proj.bias is not None
+    assert {make_norm(kind, D).eps for kind in ("layer", "rms")} == {1e-5}
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_with_a_cache_the_steps_of_a_stack_equal_one_pass(norm):
+    stack = randomise(TransformerStack(D, 2, H, norm=norm, causal=True).double(), std=0.3)
+    x = numbers(B, T, D)
+    cache = [KVCache(B, H, T, D // H, dtype=torch.float64) for _ in range(2)]
+    steps = torch.cat([stack(part, cache=cache) for part in x.split([2, 1, 2], dim=1)], dim=1)
+    assert_close(steps, stack(x))
+    assert [one.length for one in cache] == [T, T]

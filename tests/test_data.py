@@ -1,22 +1,61 @@
-"""Real text: the same in every run, honest about what is held out, and clear about what is missing."""
+"""The data: the same in every run, honest about what is held out, with right answers and clear errors."""
 
+import itertools
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.datasets import load_digits, load_sample_image
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
 
-from course_lib import data
+from course_lib import data, objectives
 from course_lib.data import (
+    CONTOURS,
+    IGNORE,
+    SPECIAL,
+    Examples,
     MissingTextError,
+    Pair,
+    Review,
     Sentence,
     Vocabulary,
+    batches,
+    characters,
+    copy,
+    digits,
     docstrings,
+    order,
+    photographs,
     python_sentences,
     python_topics,
+    recall,
+    reverse,
+    reviews,
     sentences,
+    sounds,
     split_by_document,
+    translations,
+    two_relations,
+    windows,
 )
+
+TASKS = [copy, reverse, recall, order, two_relations]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +150,501 @@ def test_vocabulary_numbers_by_frequency_then_alphabet() -> None:
     assert len(vocabulary) == 4
 
 
-def test_data_needs_no_torch() -> None:
-    code = "import sys, course_lib.data; sys.exit('torch' in sys.modules)"
+def test_import_does_not_wait_for_scikit_learn() -> None:
+    code = "import sys, course_lib.data; sys.exit('sklearn' in sys.modules)"
     subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(Path(data.__file__).parents[1])}, check=True
     )
+
+
+# --------------------------------------------------------------------------- characters, windows, batches
+
+
+def test_characters_are_all_topics_by_default() -> None:
+    table, train, held_out = characters()
+    text = "\n".join(text for _, text in sorted(python_topics().items()))
+    assert "".join(table[i] for i in torch.cat([train, held_out]).tolist()) == text
+    assert len(held_out) == round(len(text) / 10)
+    assert table == "".join(sorted(set(text)))
+    assert train.dtype == torch.int64
+
+
+@given(st.text(min_size=2), st.floats(0.01, 0.99))
+def test_characters_come_back(text: str, share: float) -> None:
+    n = round(len(text) * share)
+    if 0 < n < len(text):
+        table, train, held_out = characters(text, share)
+        assert "".join(table[i] for i in train) == text[:-n]
+        assert "".join(table[i] for i in held_out) == text[-n:]
+
+
+def test_windows_are_pieces_of_the_text() -> None:
+    ids = torch.arange(100, 113)
+    stream = windows(ids, length=4, batch_size=7, generator=seeded())
+    seen = list(itertools.islice(stream, 50))
+    assert all(batch.shape == (7, 5) for batch in seen)
+    # In the text 100, 101 ... a piece shows where it comes from: from every start, the last one included.
+    pieces = {tuple(row) for batch in seen for row in batch.tolist()}
+    assert pieces == {tuple(range(start, start + 5)) for start in range(100, 109)}
+
+
+def test_a_window_may_be_the_whole_text() -> None:
+    assert next(windows(torch.tensor([5, 3, 7]), length=2, batch_size=2)).tolist() == [[5, 3, 7]] * 2
+
+
+def test_windows_repeat_with_the_seed_only() -> None:
+    def first(seed: int) -> list[torch.Tensor]:
+        return list(itertools.islice(windows(torch.arange(997), 3, 5, seeded(seed)), 2))
+
+    assert torch.equal(torch.stack(first(0)), torch.stack(first(0)))
+    assert not torch.equal(torch.stack(first(0)), torch.stack(first(1)))
+    assert not torch.equal(*first(0))
+
+
+def test_batches_are_one_epoch_of_matching_rows() -> None:
+    x = torch.arange(17)
+    seen = list(batches(x, 10 * x[:, None], batch_size=5, generator=seeded()))
+    assert [len(a) for a, _ in seen] == [5, 5, 5, 2]
+    a, b = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert torch.equal(b[:, 0], 10 * a)
+    assert sorted(a.tolist()) == x.tolist()
+    assert a.tolist() != x.tolist()
+
+
+def test_batches_repeat_with_the_seed_only() -> None:
+    def rows(seed: int) -> list[int]:
+        return [
+            i for (part,) in batches(torch.arange(23), batch_size=7, generator=seeded(seed)) for i in part
+        ]
+
+    assert rows(1) == rows(1) != rows(2)
+
+
+# ------------------------------------------------------------------------------------------- made tasks
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_copy_and_reverse(backwards: bool) -> None:
+    inputs, targets = (reverse if backwards else copy)(31, 5, 7, seeded())
+    assert inputs.shape == targets.shape == (31, 10)
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        assert x[5:] == [0] * 5
+        assert y == [IGNORE] * 5 + (x[:5][::-1] if backwards else x[:5])
+    assert set(inputs[:, :5].flatten().tolist()) == {1, 2, 3, 4, 5, 6}
+
+
+@pytest.mark.parametrize("vocab_size", [11, 12, 23])
+def test_recall(vocab_size: int) -> None:
+    inputs, targets = recall(301, 5, vocab_size, seeded())
+    n_keys = (vocab_size - 1) // 2
+    asked = Counter()
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        keys, values = x[0:10:2], x[1:10:2]
+        assert len(set(keys)) == 5
+        value_of = {}
+        for key, value in zip(keys, values, strict=True):
+            value_of[key] = value
+        assert y == [IGNORE] * 10 + [value_of[x[10]]]
+        asked[keys.index(x[10])] += 1
+    assert set(inputs[:, 0:10:2].flatten().tolist()) == set(range(1, n_keys + 1))
+    assert set(inputs[:, 1:10:2].flatten().tolist()) == set(range(n_keys + 1, vocab_size))
+    assert min(asked[place] for place in range(5)) > 301 / 5 / 2  # every place is asked for
+
+
+@pytest.mark.parametrize("batch_size", [1, 17, 64])
+def test_order(batch_size: int) -> None:
+    inputs, targets = order(batch_size, 7, 11, seeded())
+    assert inputs.shape == targets.shape == (batch_size, 8)
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        assert x[7] == 0
+        assert x.count(1) == x.count(2) == 1
+        assert all(3 <= token < 11 for token in x[:7] if token > 2)
+        assert y == [IGNORE] * 7 + [1 if x.index(1) < x.index(2) else 2]
+    half = (batch_size + 1) // 2
+    twins = zip(inputs[:half].tolist(), inputs[half:].tolist(), strict=False)
+    for i, (a, b) in enumerate(twins):
+        assert sorted(a) == sorted(b)
+        assert targets[i, -1] != targets[half + i, -1]
+
+
+def test_order_puts_the_marks_everywhere() -> None:
+    inputs, targets = order(2000, 5, 6, seeded())
+    for mark in (1, 2):
+        share = (inputs[:, :5] == mark).float().mean(0)
+        assert (share - 0.2).abs().max() < 0.04
+    assert (targets[:, -1] == 1).float().mean() == 0.5
+    assert set(inputs[:, :5].flatten().tolist()) == {1, 2, 3, 4, 5}
+
+
+def test_two_relations() -> None:
+    inputs, targets = two_relations(211, 13, 7, seeded())
+    assert inputs.shape == targets.shape == (211, 13)
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        assert x[0] in (1, 2)
+        assert x[-1] in (1, 2)
+        assert y[0] == y[-1] == IGNORE
+        for place in range(1, 12):
+            before = next(token for token in reversed(x[:place]) if token in (1, 2))
+            after = next(token for token in x[place + 1 :] if token in (1, 2))
+            assert y[place] == {(1, 1): 0, (1, 2): 1, (2, 1): 2, (2, 2): 3}[before, after]
+    assert set(inputs.flatten().tolist()) == {1, 2, 3, 4, 5, 6}
+    assert 0.37 < (inputs[:, 1:-1] <= 2).float().mean() < 0.43
+    shares = torch.stack([(targets[:, 1:-1] == answer).float().mean() for answer in range(4)])
+    assert (shares - 0.25).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_repeat_with_the_seed_only(task: Callable[..., Examples]) -> None:
+    state = torch.get_rng_state()
+    first, again, other = (task(29, 5, 13, seeded(seed)) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)  # everything came from the generator
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first.inputs, other.inputs)
+    assert not torch.equal(task(29, 5, 13).inputs, task(29, 5, 13).inputs)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_tasks_ask_is_what_the_loss_counts(task: Callable[..., Examples]) -> None:
+    inputs, targets = task(3, 5, 13, seeded())
+    assert inputs.dtype == targets.dtype == torch.int64
+    assert 0 <= inputs.min() <= inputs.max() < 13
+    asked = targets != IGNORE
+    assert asked.any(1).all()
+    assert IGNORE == objectives.IGNORE
+    logits = torch.randn(3, targets.shape[1], 13)
+    counted = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    assert counted.allclose(F.cross_entropy(logits[asked], targets[asked]))
+
+
+# ----------------------------------------------------------------------------------------------- images
+
+
+def test_digits_are_scikit_learns() -> None:
+    train, held_out = digits()
+    assert (len(train.inputs), len(held_out.inputs)) == (1437, 360)
+    pixels, labels = load_digits(return_X_y=True)
+    theirs = sorted((*map(float, image), int(label)) for image, label in zip(pixels, labels, strict=True))
+    images, classes = (torch.cat(parts) for parts in zip(train, held_out, strict=True))
+    assert images.shape == (1797, 1, 8, 8)
+    assert images.dtype == torch.float32
+    assert classes.dtype == torch.int64
+    ours = torch.cat([16 * images.flatten(1), classes[:, None]], 1)  # sixteenths are exact in float32
+    assert sorted(map(tuple, ours.tolist())) == theirs
+    assert (images.min(), images.max()) == (0, 1)
+
+
+def test_no_digit_is_on_both_sides() -> None:
+    train, held_out = ({tuple(x) for x in part.inputs.flatten(1).tolist()} for part in digits())
+    assert len(train) + len(held_out) == 1797  # no image twice on one side either
+    assert train.isdisjoint(held_out)
+
+
+def test_every_digit_has_its_share_held_out() -> None:
+    train, held_out = (part.targets.bincount(minlength=10) for part in digits(0.3))
+    assert ((train + held_out) * 0.3 - held_out).abs().max() <= 1
+
+
+def test_the_seed_chooses_the_digits() -> None:
+    assert torch.equal(digits(seed=3)[1].inputs, digits(seed=3)[1].inputs)
+    assert not torch.equal(digits(seed=3)[1].inputs, digits(seed=4)[1].inputs)
+
+
+def test_photographs_are_scikit_learns() -> None:
+    found = photographs()
+    assert list(found) == ["China", "Flower"]
+    for name, image in found.items():
+        theirs = load_sample_image(f"{name.lower()}.jpg")  # height, width, colour
+        assert image.dtype == torch.float32
+        assert np.array_equal((255 * image).round().byte().numpy(), np.moveaxis(theirs, 2, 0))
+        assert 0 <= image.min() < image.max() <= 1
+
+
+# ----------------------------------------------------------------------------------------- translations
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[list[Pair], list[Pair]]:
+    return translations(4000, seeded())
+
+
+def test_no_pair_leaks(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    train, held_out = pairs
+    assert len(train) + len(held_out) > 3990
+    assert 0.08 < len(held_out) / 4000 < 0.12
+    english = [" ".join(pair[0]) for pair in train + held_out]
+    german = [" ".join(pair[1]) for pair in train + held_out]
+    assert len(set(english)) == len(set(german)) == len(english)
+    # Another draw of many more sentences meets some of these again: each on its own side.
+    more_train, more_held_out = (
+        {" ".join(pair[0]) for pair in side} for side in translations(20_000, seeded(1))
+    )
+    assert more_train.isdisjoint(" ".join(pair[0]) for pair in held_out)
+    assert more_held_out.isdisjoint(" ".join(pair[0]) for pair in train)
+
+
+def test_a_sentence_keeps_its_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So few sentences that every draw has all of them.
+    small = (
+        "frames: [['subject {past} object', 'subject {past} object']]\n"
+        "verbs: [[{past: saw}, {past: sah}]]\n"
+        "determiners: [{en: the, subject: {m: 'der {}e'}, object: {m: 'den {}en'}}]\n"
+        "qualities: [[kind, nett], [tall, groß], [rich, reich], [wise, weis], [tired, müd]]\n"
+        "looks: [[red, rot], [blue, blau], [new, neu], [big, groß], [cheap, billig]]\n"
+        "persons: [[man, Mann, m], [uncle, Onkel, m]]\nthings: [[hat, Hut, m]]\n"
+    )
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: small)
+    draws = [translations(1000, seeded(seed)) for seed in (0, 1)]
+    sides = [tuple({tuple(pair[0]) for pair in side} for side in draw) for draw in draws]
+    assert sides[0] == sides[1]
+    assert [len(side) for side in draws[0]] == [len(side) for side in sides[0]]  # none twice
+    assert sum(map(len, sides[0])) == 50
+    assert len(sides[0][1]) > 0
+    assert "the kind man saw the blue hat" in [" ".join(pair[0]) for side in draws[0] for pair in side]
+    assert "der nette Mann sah den blauen Hut" in [" ".join(pair[1]) for side in draws[0] for pair in side]
+
+
+def test_pairs_come_in_random_order(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    starts = [pair[0][0] for pair in pairs[0]]
+    changes = sum(a != b for a, b in itertools.pairwise(starts))
+    assert changes > len(starts) / 2  # sorted pairs would change twenty times
+
+
+# The declension of der, dieser, ein and mein with an adjective, from a grammar book: nominative, accusative.
+WEAK = {"m": (("er", "e"), ("en", "en")), "f": (("e", "e"), ("e", "e")), "n": (("es", "e"), ("es", "e"))}
+MIXED = {"m": (("", "er"), ("en", "en")), "f": (("e", "e"), ("e", "e")), "n": (("", "es"), ("", "es"))}
+DEFINITE = {"m": ("der", "den"), "f": ("die", "die"), "n": ("das", "das")}
+NOUNS = {
+    "m": "Mann Vater Bruder Onkel Lehrer Bäcker Maler Hut Mantel Tisch Stuhl Schlüssel Ring Brief",
+    "f": "Frau Mutter Schwester Tante Königin Lampe Tasche Karte Uhr Tasse Blume Gitarre",
+    "n": "Kind Mädchen Buch Bild Fahrrad Messer Glas Boot",
+}
+GENDERS = {noun: gender for gender, nouns in NOUNS.items() for noun in nouns.split()}
+
+
+def phrase(article: str, adjective: str, noun: str, case: int) -> tuple[str, str]:
+    """Article and adjective as the grammar book has them."""
+    gender = GENDERS[noun]
+    if article == "der":
+        return DEFINITE[gender][case], adjective + WEAK[gender][case][1]
+    endings = (WEAK if article == "dies" else MIXED)[gender][case]
+    return article + endings[0], adjective + endings[1]
+
+
+def test_german_articles_and_adjectives_agree(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    articles = {"the": "der", "this": "dies", "a": "ein", "my": "mein"}
+    seen = set()
+    for english, german in itertools.chain(*pairs):
+        places = [place for place, word in enumerate(german) if word in GENDERS]
+        determiners = [word for word in english if word in articles]
+        assert len(places) == len(determiners) == 2
+        for case, (place, determiner) in enumerate(zip(places, determiners, strict=True)):
+            article, adjective, noun = german[place - 2 : place + 1]
+            stem = re.sub("(e|er|en|es)$", "", adjective)
+            assert (article, adjective) == phrase(articles[determiner], stem, noun, case), german
+            seen.add((determiner, GENDERS[noun], case))
+    assert len(seen) == 4 * 3 * 2
+
+
+def test_german_verbs_stand_where_they_must(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    helpers = {"hat", "wird", "will", "muss", "kann"}
+    forms = Counter()
+    for english, german in itertools.chain(*pairs):
+        subject, thing = (place for place, word in enumerate(german) if word in GENDERS)
+        finite = [place for place, word in enumerate(german) if word in helpers]
+        if (
+            "dass" in german or "ob" in german
+        ):  # the finite verb is last, after the object and its own other part
+            forms["last"] += 1
+            assert german[german.index("dass" if "dass" in german else "ob") - 1] == ","
+            assert thing < len(german) - 1
+            assert finite in ([], [len(german) - 1])
+            assert len(german) - thing - 1 == 1 + len(finite)
+        elif german[-1] == "?":  # the finite verb is first
+            forms["first"] += 1
+            assert english[-1] == "?"
+            assert finite == [0]
+            assert thing == len(german) - 3
+        else:  # the finite verb is second: after the subject, or before it if something else is first
+            forms["second"] += 1
+            second = [place for place in range(len(german)) if place == subject + 1 or place == subject - 3]
+            verb = finite[0] if finite else next(p for p in second if german[p] not in ("gestern", "endlich"))
+            assert verb in second
+            assert len(german) - thing - 1 == len(finite)  # its other part is last
+        assert subject < thing
+    assert min(forms["last"], forms["first"], forms["second"]) > 400
+
+
+def test_german_says_what_the_english_says(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    # A bicycle is always a Fahrrad, and nothing else is one: 20 words by hand.
+    known = (
+        "woman Frau child Kind teacher Lehrer queen Königin bicycle Fahrrad key Schlüssel flower Blume "
+        "tomorrow morgen yesterday gestern soon bald perhaps vielleicht must muss can kann nobody niemand "
+        "knife Messer whether ob"
+    )
+    words = known.split()
+    for english, german in itertools.chain(*pairs):
+        for word, translation in zip(words[::2], words[1::2], strict=True):
+            assert (word in english) == (translation in german), (english, german)
+        if "sold" in english or "sell" in english:
+            assert {"verkaufte", "verkauft", "verkaufen"} & set(german)
+        for past, translation in (
+            ("stole", "stahl"),
+            ("saw", "sah"),
+            ("hid", "versteckte"),
+            ("lost", "verlor"),
+        ):
+            assert (past in english and "has" not in english) == (translation in german), (english, german)
+        stolen = "stolen" in english or {"did", "steal"} <= set(english)
+        assert stolen == ("gestohlen" in german), (english, german)
+
+
+def test_english_needs_no_an(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    after_a = {b for english, _ in pairs[0] for a, b in itertools.pairwise(english) if a == "a"}
+    assert len(after_a) > 20
+    assert not [word for word in after_a if word[0] in "aeiou"]
+
+
+def test_training_pairs_teach_every_word(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    train, held_out = pairs
+    for language in (0, 1):
+        vocabulary = Vocabulary([pair[language] for pair in train], size=300, special=SPECIAL)
+        assert len(vocabulary) < 300
+        ids = vocabulary.encode(["<bos>", *held_out[0][language], "<eos>"])
+        assert (ids[0], ids[-1], vocabulary.encode(["<pad>"])) == (1, 2, [0])
+        assert all(3 not in vocabulary.encode(pair[language]) for pair in held_out)  # no <unknown>
+
+
+def test_translations_repeat_with_the_seed_only(pairs: tuple[list[Pair], list[Pair]]) -> None:
+    assert translations(4000, seeded()) == pairs
+    assert translations(50, seeded(1)) != translations(50, seeded(2))
+
+
+# ----------------------------------------------------------------------------------------------- sounds
+
+
+def spectra(waves: torch.Tensor) -> torch.Tensor:
+    """Loudness by frequency of the three notes, (N, 3, 401): bins of 10 Hz."""
+    return torch.fft.rfft(waves.view(-1, 3, 800)).abs()
+
+
+def test_sounds_have_the_contour_of_their_class() -> None:
+    waves, classes = sounds(400, noise=0.0, generator=seeded())
+    assert waves.shape == (400, 2400)
+    assert waves.dtype == torch.float32
+    assert set(classes.tolist()) == {0, 1, 2, 3}
+    # Pitch by autocorrelation: the shortest delay, from 1 / 800 to 1 / 182 s, at which a note repeats itself.
+    notes = waves.view(400, 3, 800)
+    delays = torch.arange(10, 45)
+    alike = torch.stack([(notes[..., d:] * notes[..., :-d]).mean(-1) for d in delays.tolist()], -1)
+    best = alike.amax(-1, keepdim=True)
+    pitch = 8000 / delays[(alike > 0.9 * best).int().argmax(-1)]
+    orders = torch.tensor(list(CONTOURS.values()))[classes]
+    right = (pitch.argsort(1).argsort(1) == orders).all(1)
+    assert right.float().mean() > 0.95
+
+
+def test_the_notes_alone_do_not_tell_the_contour() -> None:
+    waves, classes = sounds(1000, generator=seeded())
+    notes = (1 + spectra(waves)).log()[..., 18:80]
+    model = LogisticRegression(C=0.01, max_iter=2000)
+
+    def score(features: torch.Tensor) -> float:
+        return model.fit(features[:700], classes[:700]).score(features[700:], classes[700:])
+
+    assert score(notes.mean(1)) < 0.35  # what a bag of frames keeps; chance is 0.25
+    assert score(notes.flatten(1)) > 0.7
+
+
+def test_pitches_and_steps_are_in_their_ranges() -> None:
+    waves, classes = sounds(300, noise=0.0, generator=seeded())
+    rising = waves[classes == 0].view(-1, 3, 800)
+    spectrum = torch.fft.rfft(rising * torch.hann_window(800), n=8000).abs()[..., : 400 * 2]  # bins of 1 Hz
+    fundamental = torch.stack([spectrum[..., 190:760].argmax(-1)], -1)[..., 0] + 190.0
+    clear = ((fundamental[:, 0] < 410) & (fundamental.diff(dim=1) > 0).all(1)).nonzero()[:, 0]
+    steps = 12 * (fundamental[:, 1:] / fundamental[:, :-1]).log2()[clear]
+    inside = ((steps > 2.8) & (steps < 5.2)).float().mean()
+    assert len(clear) > 20
+    assert inside > 0.8
+
+
+def test_sounds_stay_in_range_and_differ_in_loudness() -> None:
+    waves, _ = sounds(200, noise=1.0, generator=seeded())
+    assert waves.abs().max() == 1  # cut off
+    quiet, _ = sounds(200, noise=0.0, generator=seeded())
+    loudness = quiet.abs().amax(1)
+    assert 0.19 < loudness.min() < 0.3
+    assert 0.7 < loudness.max() < 0.81
+
+
+def test_noise_is_beside_the_melody() -> None:
+    (clean, classes), (noisy, same) = (sounds(50, noise, seeded()) for noise in (0.0, 0.1))
+    assert torch.equal(classes, same)
+    scale = clean.abs().amax(1, keepdim=True)
+    assert ((noisy - clean) / scale).std().item() == pytest.approx(0.1, rel=0.03)
+
+
+def test_sounds_repeat_with_the_seed_only() -> None:
+    state = torch.get_rng_state()
+    assert all(map(torch.equal, sounds(5, generator=seeded()), sounds(5, generator=seeded())))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(sounds(5, generator=seeded(1))[0], sounds(5, generator=seeded(2))[0])
+
+
+# ---------------------------------------------------------------------------------------------- reviews
+
+
+def words_of(review: Review) -> list[str]:
+    return re.findall(r"[a-z0-9'-]+", review.text.lower())
+
+
+def test_reviews_are_balanced_on_both_sides() -> None:
+    train, held_out = reviews()
+    assert (len(train), len(held_out)) == (364, 84)
+    for side in (train, held_out):
+        counts = Counter((review.topic, review.positive) for review in side)
+        assert len(counts) == 28  # 14 topics, two verdicts
+        assert len(set(counts.values())) == 1
+
+
+def test_reviews_are_sentences_of_8_to_30_words() -> None:
+    for review in itertools.chain(*reviews()):
+        assert 8 <= len(words_of(review)) <= 30, review.text
+        assert review.text[0].isupper(), review.text
+        assert review.text[-1] == ".", review.text
+        assert review.text.isascii(), review.text
+
+
+def test_no_review_resembles_another() -> None:
+    sets = [set(words_of(review)) for review in itertools.chain(*reviews())]
+    likeness = [len(a & b) / len(a | b) for a, b in itertools.combinations(sets, 2)]
+    assert max(likeness) < 0.5
+    runs = Counter(
+        run for side in reviews() for r in side for run in {tuple(words_of(r)[i : i + 6]) for i in range(25)}
+    )
+    assert [run for run, count in runs.items() if len(run) == 6 and count > 1] == []
+
+
+def test_verdicts_are_where_the_words_say_so() -> None:
+    verdict = {review.text: review.positive for review in itertools.chain(*reviews())}
+    assert verdict["Not bad at all for a film that was shot in eleven days with borrowed cameras."]
+    assert not verdict["The alarm clock is wonderful as long as you do not need to wake up."]
+
+
+def test_words_alone_tell_much_but_not_all() -> None:
+    rows = [*itertools.chain(*reviews())]
+    model = make_pipeline(CountVectorizer(), LogisticRegression(max_iter=1000))
+    folds = StratifiedKFold(7, shuffle=True, random_state=0)
+    scores = cross_val_score(model, [r.text for r in rows], [r.positive for r in rows], cv=folds)
+    assert 0.65 < scores.mean() < 0.9
+    train, held_out = reviews()
+    model.fit([r.text for r in train], [r.positive for r in train])
+    assert 0.6 < model.score([r.text for r in held_out], [r.positive for r in held_out]) < 0.95
+
+
+@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml"])
+def test_what_we_wrote_says_its_licence(name: str) -> None:
+    text = (Path(data.__file__).parent / name).read_text(encoding="utf-8")
+    assert "# Licence: CC BY 4.0" in text
 
 
 # --------------------------------------------------------------------------------------- bad input
@@ -151,3 +680,89 @@ def test_encode_wants_a_list(own_errors: None) -> None:
 def test_decode_outside_the_vocabulary() -> None:
     with pytest.raises(ValueError, match="numbers 0 to 2; got 3, -1"):
         Vocabulary([["two"]], size=3).decode([2, 3, -1])
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_a_text_too_short_to_split(length: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"cannot hold out 0\.1 of a text of {length} characters: a side is empty"
+    ):
+        characters("a" * length)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5])
+def test_a_share_of_characters_out_of_range(share: float) -> None:
+    with pytest.raises(
+        ValueError, match=rf"cannot hold out {re.escape(str(share))} of a text of 9 characters"
+    ):
+        characters("some text", share)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5])
+def test_a_share_of_digits_out_of_range(share: float) -> None:
+    with pytest.raises(ValueError, match=rf"share above 0 and below 1; got {re.escape(str(share))}"):
+        digits(share)
+
+
+# Errors come with the call, not with the first batch.
+def test_windows_need_a_length() -> None:
+    with pytest.raises(ValueError, match="length must be at least 1; got 0"):
+        windows(torch.arange(7), length=0, batch_size=2)
+
+
+def test_windows_need_a_batch() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
+        windows(torch.arange(7), length=2, batch_size=0)
+
+
+@pytest.mark.parametrize("n", [0, 3, 5])
+def test_a_window_longer_than_the_text(n: int) -> None:
+    with pytest.raises(ValueError, match=rf"a window of 5 \+ 1 tokens does not fit into a text of {n}"):
+        windows(torch.arange(n), length=5, batch_size=2)
+
+
+def test_batches_of_nothing() -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
+        batches(torch.arange(7), batch_size=0)
+
+
+def test_batches_of_unequal_tensors() -> None:
+    with pytest.raises(ValueError, match=r"equally many rows; got \[5, 7\]"):
+        batches(torch.arange(7), torch.arange(5), batch_size=2)
+
+
+def test_batches_without_tensors() -> None:
+    with pytest.raises(ValueError, match=r"equally many rows; got \[\]"):
+        batches(batch_size=2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_tasks_need_a_batch(task: Callable[..., Examples]) -> None:
+    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
+        task(0, 5, 13)
+
+
+SHORTEST = [(copy, 1), (reverse, 1), (recall, 1), (order, 2), (two_relations, 3)]
+
+
+@pytest.mark.parametrize(("task", "length"), SHORTEST)
+def test_tasks_need_a_length(task: Callable[..., Examples], length: int) -> None:
+    assert len(task(2, length, 13).inputs) == 2
+    with pytest.raises(ValueError, match=f"length must be at least {length}; got {length - 1}"):
+        task(2, length - 1, 13)
+
+
+FEWEST = [(copy, 3), (reverse, 3), (recall, 11), (order, 4), (two_relations, 4)]
+
+
+@pytest.mark.parametrize(("task", "vocab_size"), FEWEST)
+def test_tasks_need_a_vocabulary(task: Callable[..., Examples], vocab_size: int) -> None:
+    assert task(19, 5, vocab_size).inputs.max() < vocab_size
+    with pytest.raises(ValueError, match=f"vocab_size must be at least {vocab_size}; got {vocab_size - 1}"):
+        task(2, 5, vocab_size - 1)
+
+
+@pytest.mark.parametrize("make", [translations, sounds])
+def test_at_least_one_is_drawn(make: Callable[[int], object]) -> None:
+    with pytest.raises(ValueError, match="n must be at least 1; got 0"):
+        make(0)

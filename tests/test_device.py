@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.device import best_device, seed_everything, synchronize
+from course_lib.device import best_device, has_bfloat16, seed_everything, synchronize
 
 ACCELERATORS = {"cuda": torch.cuda, "mps": torch.backends.mps, "xpu": torch.xpu}
 ROOT = Path(__file__).parents[1]
@@ -94,3 +94,37 @@ def test_no_other_file_names_an_accelerator():
     assert len(files) > 10
     pattern = re.compile(r"""["'.](cuda|mps|xpu)\b""")
     assert [path.name for path in files if pattern.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has"),
+    [
+        ({"avx2": True, "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": True}, True),
+        ({"neon": True, "bf16": True}, True),  # Arm
+        ({"neon": True, "bf16": False, "sve_bf16": False}, False),
+        ({"avx2": True, "avx512_f": True}, False),
+    ],
+)
+def test_bfloat16_on_a_processor_that_says_what_it_can(monkeypatch, capabilities, has):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert has_bfloat16(torch.device("cpu")) is has
+
+
+def test_bfloat16_on_an_older_torch_that_cannot_say(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert has_bfloat16(torch.device("cpu")) is False
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_bfloat16_on_accelerators(monkeypatch, supported):
+    asked = []
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation: (asked.append(including_emulation), supported)[1],
+    )
+    assert has_bfloat16(torch.device("cuda")) is supported
+    assert asked == [False]  # emulated would be slower than float32
+    assert has_bfloat16(torch.device("mps"))
+    assert not has_bfloat16(torch.device("meta"))

@@ -9,6 +9,7 @@ from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsW
 
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.generation import generate, next_token_probabilities, stream
+from course_lib.pretrained import gpt2_from_hf, llama_from_hf
 
 B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
 
@@ -66,6 +67,20 @@ def test_top_k_comes_before_top_p():
     )
 
 
+@pytest.mark.parametrize("top_k", [1, 2, 3, 7, 19])
+@pytest.mark.parametrize("top_p", [None, 0.2, 0.5, 0.9])
+def test_ties_are_broken_as_by_hugging_face(top_k, top_p):
+    """Scores from five values only: what ties with the last that stays after top-k stays too."""
+    logits = torch.randint(5, (7, 23), generator=torch.Generator().manual_seed(0)).float()
+    theirs = TopKLogitsWarper(top_k)(None, logits / 0.5)
+    if top_p is not None:
+        theirs = TopPLogitsWarper(top_p)(None, theirs)
+    ours = next_token_probabilities(logits, temperature=0.5, top_k=top_k, top_p=top_p)
+    torch.testing.assert_close(ours, theirs.softmax(-1), rtol=0, atol=1e-6)
+    if top_p is None:
+        assert ((ours > 0).sum(-1) > top_k).any()
+
+
 def test_top_p_takes_the_fewest_that_reach_it():
     logits = torch.tensor([0.5, 0.3, 0.2]).log()
     assert next_token_probabilities(logits, top_p=0.45).tolist() == [1, 0, 0]
@@ -80,6 +95,7 @@ def test_limits_of_the_temperature():
     assert torch.equal(next_token_probabilities(logits, temperature=0.0), greedy)
     torch.testing.assert_close(next_token_probabilities(logits, temperature=1e-6), greedy)
     torch.testing.assert_close(next_token_probabilities(logits * 1e30, temperature=1e-30), greedy)
+    torch.testing.assert_close(next_token_probabilities(logits, temperature=1e-60), greedy)
     flat = next_token_probabilities(logits, temperature=1e6)
     torch.testing.assert_close(flat, torch.full_like(logits, 1 / V), rtol=0, atol=1e-6)
 
@@ -116,37 +132,70 @@ def test_settings_out_of_range(model, bad, message):
         next_token_probabilities(random_logits(V), **bad)
     with pytest.raises(ValueError, match=message):
         generate(model, prompts(), 2, **({"temperature": 1.0} | bad))
+    with pytest.raises(ValueError, match=message):  # also where nothing is drawn
+        generate(model, prompts(), 2, **bad)
+    with pytest.raises(ValueError, match=message):
+        next_token_probabilities(random_logits(V), **({"temperature": 0.0} | bad))
+
+
+def test_a_setting_that_does_not_exist(model):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'temprature'"):
+        generate(model, prompts(), 2, temprature=1.0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("bad", ["nan", "inf", "all -inf"])
+def test_scores_that_are_no_numbers(model, temperature, bad):
+    logits = random_logits(B, V)
+    if bad == "all -inf":
+        logits[1] = -torch.inf
+    else:
+        logits[1, 17] = float(bad)
+    message = rf"the model's best scores must be finite; got \[\d.*, {'-inf' if '-' in bad else bad}, \d"
+    with pytest.raises(ValueError, match=message):
+        next_token_probabilities(logits, temperature=temperature)
+
+    class Broken(GPT):
+        def next_token_logits(self, ids, cache=None):
+            return logits
+
+    broken = Broken(model.config)
+    with pytest.raises(ValueError, match=message):
+        generate(broken, prompts(), 2, temperature=temperature)
+
+
+def test_tokens_that_are_forbidden_are_never_drawn():
+    logits = random_logits(B, V)
+    logits[:, 7:] = -torch.inf
+    assert (next_token_probabilities(logits)[:, 7:] == 0).all()
+    assert next_token_probabilities(logits, top_k=11, top_p=0.999)[:, :7].sum() == pytest.approx(B)
 
 
 # ------------------------------------------------------------------------------------------------ generation
 
 
-def test_greedy_equals_hugging_face(model):
-    theirs = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=V, hidden_size=30, intermediate_size=37, num_hidden_layers=2, num_attention_heads=3,
-            num_key_value_heads=1, max_position_embeddings=CONTEXT, rms_norm_eps=1e-5,
-            tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-            bos_token_id=None, eos_token_id=None, pad_token_id=None,
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_greedy_equals_hugging_face(family):
+    no_ids = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if family == "gpt2":
+        config = transformers.GPT2Config(
+            vocab_size=V, n_positions=CONTEXT, n_embd=21, n_layer=3, n_head=3, n_inner=37, **no_ids
         )
-    ).eval()  # fmt: skip
-    names = {
-        "model.embed_tokens": "token_embedding", "model.layers": "stack.blocks", "model.norm": "stack.norm",
-        ".self_attn.o_proj": ".attention.out_proj", ".self_attn.": ".attention.",
-        ".input_layernorm": ".attention_norm", ".post_attention_layernorm": ".feed_forward_norm",
-        ".mlp.": ".feed_forward.",
-    }  # fmt: skip
-    ours = model.state_dict()
-    state = {}
-    for name in theirs.state_dict():
-        renamed = name
-        for old, new in names.items():
-            renamed = renamed.replace(old, new)
-        state[name] = ours[renamed]
-    theirs.load_state_dict(state)
-    ids = prompts()
+        theirs, load = transformers.GPT2LMHeadModel(config), gpt2_from_hf
+    else:
+        config = transformers.LlamaConfig(
+            vocab_size=V, hidden_size=30, intermediate_size=37, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, max_position_embeddings=CONTEXT, tie_word_embeddings=True, **no_ids,
+        )  # fmt: skip
+        theirs, load = transformers.LlamaForCausalLM(config), llama_from_hf
+    randomise(theirs)
+    if family == "gpt2":
+        theirs.transformer.wpe.weight.data *= 5  # or each token, whose row is also its output, repeats itself
+        theirs.transformer.ln_f.weight.data += 3
+    ours = load(theirs.state_dict(), config.to_dict())
+    ids = prompts(5)
     expected = theirs.generate(ids, max_new_tokens=NEW, do_sample=False, attention_mask=torch.ones_like(ids))
-    assert torch.equal(generate(model, ids, NEW), expected)
+    assert torch.equal(generate(ours, ids, NEW), expected)
     assert len(expected[:, T:].unique()) > 3  # a model that always says the same would prove little
 
 

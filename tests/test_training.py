@@ -1,0 +1,692 @@
+"""One training loop: against torch's own parts, resumed to the bit, stopped in time, on two processes."""
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from course_lib import training
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.training import Muon, TrainingConfig, make_optimizers, newton_schulz, schedule, train
+
+B, T, V = 5, 7, 11
+STEPS = 13
+CONFIG = TrainingConfig(STEPS, warmup_steps=3, learning_rate=0.01, muon_learning_rate=0.02, clip=0.5)
+
+
+def small_gpt(seed=0, **changes):
+    torch.manual_seed(seed)
+    sizes = {"vocab_size": V, "max_seq_len": T, "d_model": 6, "n_layers": 2, "n_heads": 3, "d_ff": 10}
+    return GPT(GPTConfig.gpt2_style(**(sizes | changes)))
+
+
+class Network(nn.Module):
+    """Not one of ours, and with random numbers of its own."""
+
+    def __init__(self, width=3, p=0.0):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, 7), nn.Dropout(p), nn.Tanh(), nn.Linear(7, 1))
+
+    def forward(self, x):
+        return self.layers(x)[:, 0]
+
+
+def network(width=3, p=0.0, seed=0):
+    torch.manual_seed(seed)
+    return Network(width, p)
+
+
+def text(step):
+    return torch.randint(V, (B, T), generator=torch.Generator().manual_seed(step))
+
+
+def points(step, rows=B):
+    generator = torch.Generator().manual_seed(step)
+    return torch.randn(rows, 3, generator=generator), torch.randn(rows, generator=generator)
+
+
+def next_token(model, ids):
+    return F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+
+
+def squares(model, batch):
+    return F.mse_loss(model(batch[0]), batch[1])
+
+
+def weights(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def assert_same(model, other):
+    ours, theirs = weights(model), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+# ----------------------------------------------------------------------------------------------- the schedule
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "shares"),
+    [
+        (4, 0, [1, 3 / 4, 2 / 4, 1 / 4]),
+        (6, 2, [1 / 2, 1, 1, 3 / 4, 2 / 4, 1 / 4]),
+        (5, 1, [1, 1, 3 / 4, 2 / 4, 1 / 4]),
+        (3, 3, [1 / 3, 2 / 3, 1]),
+        (1, 0, [1]),
+    ],
+)
+def test_schedule(steps, warmup, shares):
+    assert [schedule(step, steps, warmup) for step in range(steps)] == pytest.approx(shares, abs=1e-15)
+
+
+def test_schedule_between_the_steps_and_at_its_end():
+    assert schedule(0.5, 10, 4) == pytest.approx(1.5 / 4)
+    assert schedule(3.9, 10, 4) == 1.0  # never above the peak
+    assert schedule(8.5, 10, 4) == pytest.approx(1.5 / 6)
+    assert schedule(10, 10, 4) == 0.0
+
+
+# -------------------------------------------------------------------------------------- against torch by hand
+
+
+@pytest.mark.parametrize("clip", [None, 0.1, 1e9])
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_equals_a_loop_with_torchs_adamw(clip, warmup):
+    config = TrainingConfig(STEPS, warmup, 0.03, weight_decay=0.7, clip=clip)
+    model, other = network().double(), network().double()
+
+    def batch(step):
+        return tuple(x.double() for x in points(step))
+
+    history = train(model, batch, squares, config)
+    matrices, vectors = ([p for p in other.parameters() if p.ndim == n] for n in (2, 1))
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.7}, {"params": vectors, "weight_decay": 0.0}],
+        betas=(0.9, 0.95),
+    )
+    losses, rates = [], []
+    for step in range(STEPS):
+        rate = 0.03 * ((step + 1) / 3 if step < warmup else (STEPS - step) / (STEPS - warmup))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = squares(other, batch(step))
+        optimizer.zero_grad()
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(other.parameters(), clip)
+        optimizer.step()
+        losses.append(loss.item())
+        rates.append(rate)
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert history.losses == pytest.approx(losses, abs=1e-12)
+    assert history.learning_rates == pytest.approx(rates, abs=1e-15)
+
+
+def test_one_loss_for_each_thing_gives_their_mean():
+    model, other = network(), network()
+    config = TrainingConfig(STEPS)
+    ours = train(model, points, lambda m, b: (m(b[0]) - b[1]) ** 2, config)
+    theirs = train(other, points, squares, config)
+    assert ours.losses == pytest.approx(theirs.losses, abs=1e-6)
+
+
+def test_the_loss_falls():
+    history = train(small_gpt(), lambda step: text(0), next_token, TrainingConfig(60, learning_rate=0.03))
+    assert history.losses[0] == pytest.approx(math.log(V), abs=0.2)
+    assert history.losses[-1] < 0.5
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(monkeypatch, able):
+    model, seen = network(), []
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: able)
+    model.layers[0].register_forward_hook(lambda module, args, out: seen.append(out.dtype))
+    train(model, points, squares, TrainingConfig(1))
+    assert seen == [torch.float32]
+    train(model, points, squares, TrainingConfig(1, mixed_precision=True))
+    assert seen == [torch.float32, torch.bfloat16 if able else torch.float32]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    dtypes = []
+
+    def spy(matrices):
+        dtypes.append(newton_schulz(matrices).dtype)
+        return newton_schulz(matrices)
+
+    monkeypatch.setattr(training, "newton_schulz", spy)
+    train(model, points, squares, TrainingConfig(1, muon_learning_rate=0.02))
+    train(model, points, squares, TrainingConfig(1, muon_learning_rate=0.02, mixed_precision=True))
+    assert dtypes == [torch.float32] * 2 + [torch.bfloat16 if able else torch.float32] * 2
+
+
+# ------------------------------------------------------------------------------------------------------- Muon
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5)])
+def test_newton_schulz_applies_its_polynomial_to_the_singular_values(shape):
+    matrices = torch.randn(3, *shape, dtype=torch.float64)
+    u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
+    s = s / s.norm(dim=-1, keepdim=True)
+    for _ in range(5):
+        s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+    torch.testing.assert_close(newton_schulz(matrices), u @ torch.diag_embed(s) @ vh, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("shape", [(13, 29), (29, 13)])
+def test_newton_schulz_brings_singular_values_near_1(shape, mixed):
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        result = newton_schulz(torch.randn(5, *shape))
+    assert result.dtype == (torch.bfloat16 if mixed else torch.float32)
+    values = torch.linalg.svdvals(result.float())
+    assert values.min() > 0.65
+    assert values.max() < 1.25
+    assert torch.equal(newton_schulz(torch.zeros(1, 3, 5)), torch.zeros(1, 3, 5))
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
+def test_muon_equals_torchs():
+    shapes = [(3, 7), (7, 3), (5, 5), (7, 3)]
+    ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    settings = {"lr": 0.05, "momentum": 0.85, "weight_decay": 0.3}
+    a, b = Muon(ours, settings), torch.optim.Muon(theirs, **settings)
+    for _ in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape)
+            q.grad = p.grad.clone()
+        with torch.autocast("cpu", torch.bfloat16):
+            a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0.01)  # five steps of bfloat16, each 0.05 long
+
+
+def test_muon_step_by_step():
+    matrix = nn.Parameter(torch.randn(7, 3, dtype=torch.float64))
+    left_alone = nn.Parameter(torch.ones(2, 2, dtype=torch.float64))
+    expected, average = matrix.detach().clone(), torch.zeros(7, 3, dtype=torch.float64)
+    settings = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.3}
+    muon = Muon([matrix, left_alone], settings)
+    for _ in range(3):
+        matrix.grad = torch.randn(7, 3, dtype=torch.float64)
+        average = 0.9 * average + 0.1 * matrix.grad
+        direction = newton_schulz((0.9 * average + 0.1 * matrix.grad)[None])[0]
+        expected = (1 - 0.05 * 0.3) * expected - 0.05 * math.sqrt(7 / 3) * direction
+        muon.step()
+    torch.testing.assert_close(matrix.detach(), expected, rtol=0, atol=1e-12)
+    assert torch.equal(left_alone, torch.ones(2, 2, dtype=torch.float64))  # it has no gradient
+
+
+def test_who_learns_by_what():
+    model = small_gpt(tied=False)
+    model.stack.blocks[0].attention.q_proj.weight.requires_grad_(False)
+    names = {p: name for name, p in model.named_parameters()}
+    adamw, muon = make_optimizers(model, dataclasses.replace(CONFIG, weight_decay=0.7))
+    matrices, vectors = adamw.param_groups
+    hidden = {names[p] for p in muon.param_groups[0]["params"]}
+    parts = ["attention.k_proj", "attention.v_proj", "attention.out_proj"]
+    parts += ["feed_forward.up_proj", "feed_forward.down_proj"]
+    expected = {f"stack.blocks.{n}.{part}.weight" for n in (0, 1) for part in parts}
+    assert hidden == expected | {"stack.blocks.1.attention.q_proj.weight"}
+    tables = {"token_embedding.weight", "position_embedding.weight", "lm_head.weight"}
+    assert {names[p] for p in matrices["params"]} == tables
+    assert all(p.ndim == 1 for p in vectors["params"])
+    total = sum(len(group["params"]) for group in (matrices, vectors, muon.param_groups[0]))
+    assert total == len(names) - 1
+    assert [group["weight_decay"] for group in (matrices, vectors, muon.param_groups[0])] == [0.7, 0.0, 0.7]
+    assert {matrices["lr"], vectors["lr"]} == {0.01}
+    assert (muon.param_groups[0]["lr"], muon.param_groups[0]["momentum"]) == (0.02, 0.95)
+
+
+def test_without_muon_all_matrices_are_adamws():
+    (adamw,) = make_optimizers(small_gpt(), TrainingConfig(1))
+    assert sum(len(group["params"]) for group in adamw.param_groups) == len(weights(small_gpt()))
+    assert len(make_optimizers(small_gpt(), CONFIG)) == 2
+
+
+def test_muons_learning_rate_follows_the_schedule():
+    model = small_gpt()
+    before, after = weights(model), []
+    config = dataclasses.replace(CONFIG, weight_decay=0.0)
+    train(model, text, next_token, config, after_step=lambda step: after.append(weights(model)))
+    name = "stack.blocks.0.attention.q_proj.weight"
+    steps = [(b[name] - a[name]).norm() for a, b in zip([before, *after], after, strict=False)]
+    # an orthogonal 6 x 6 matrix has norm sqrt(6)
+    for step, length in enumerate(steps):
+        assert length / 6**0.5 == pytest.approx(0.02 * schedule(step, STEPS, 3), rel=0.35)
+
+
+# ------------------------------------------------------------------------------------------ batches and clock
+
+
+def test_batches_from_an_iterable_and_from_a_function_are_the_same():
+    model, other = network(), network()
+    a = train(model, points, squares, TrainingConfig(STEPS))
+    b = train(other, (points(step) for step in range(STEPS)), squares, TrainingConfig(STEPS))
+    assert a == b
+    assert_same(model, other)
+
+
+def test_a_batch_may_be_a_dict():
+    model, other = network(), network()
+    data = [{"x": x, "y": [y]} for x, y in map(points, range(STEPS))]
+    a = train(model, data, lambda m, b: F.mse_loss(m(b["x"]), b["y"][0]), TrainingConfig(STEPS))
+    assert a == train(other, points, squares, TrainingConfig(STEPS))
+
+
+def test_a_clock_ends_training_and_sets_the_learning_rate():
+    calls = []
+
+    def clock(step):
+        calls.append(step)
+        return 2.5 * step
+
+    history = train(network(), points, squares, TrainingConfig(10, 2, learning_rate=1.0), clock=clock)
+    assert history.learning_rates == pytest.approx([0.5, 1 - 0.5 / 8, 5 / 8, 2.5 / 8])
+    assert calls == [0, 1, 2, 3, 4]
+
+
+def test_after_each_step_and_in_training_mode():
+    model, calls = network().eval(), []
+    train(model, points, squares, TrainingConfig(3), after_step=lambda s: calls.append((s, model.training)))
+    assert calls == [(1, True), (2, True), (3, True)]
+
+
+def test_progress_bar(capsys):
+    train(network(), points, squares, TrainingConfig(3), progress=True)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "loss=" in shown
+    train(network(), points, squares, TrainingConfig(3), progress=False)
+    train(network(), points, squares, TrainingConfig(3))  # standard error is no terminal here
+    assert capsys.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------------------------------ checkpoints
+
+
+@pytest.mark.parametrize("stop", [2, 5, 12])  # while warming up, on the way down, before the last step
+@pytest.mark.parametrize("tied", [True, False])
+def test_resumed_to_the_bit(tmp_path, stop, tied):
+    whole = small_gpt(tied=tied)
+    expected = train(whole, text, next_token, CONFIG)
+    file = tmp_path / "run.safetensors"
+    interrupt(small_gpt(tied=tied), text, next_token, CONFIG, file, stop)
+    resumed = small_gpt(seed=1, tied=tied)
+    batches = [text(step) for step in range(STEPS)] if tied else text
+    history = train(resumed, batches, next_token, CONFIG, checkpoint=file, checkpoint_every=2)
+    assert_same(resumed, whole)
+    assert history == expected
+    if tied:
+        assert resumed.lm_head.weight is resumed.token_embedding.weight
+
+
+def interrupt(model, batches, loss, config, file, stop, every=1):
+    """Train, and die in the middle of step `stop`."""
+    calls = iter(range(10**6))
+
+    def dies(model, batch):
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+        return loss(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, batches, dies, config, checkpoint=file, checkpoint_every=every)
+
+
+def test_resumed_to_the_bit_with_random_numbers(tmp_path):
+    """Dropout, and batches that are drawn from torch's generator."""
+
+    def drawn(step):
+        return torch.randn(B, 3), torch.randn(B)
+
+    config, file = TrainingConfig(STEPS), tmp_path / "run.safetensors"
+    whole = network(p=0.5)
+    train(whole, drawn, squares, config)
+    first = network(p=0.5)
+    interrupt(first, drawn, squares, config, file, stop=6)
+    torch.manual_seed(99)
+    resumed = Network(p=0.5)
+    train(resumed, drawn, squares, config, checkpoint=file)
+    assert_same(resumed, whole)
+
+
+def test_skipping_an_iterable_does_not_disturb_the_random_numbers(tmp_path):
+    """What it draws while its batches are skipped is forgotten."""
+
+    def stream():
+        for step in range(STEPS):
+            torch.rand(1)
+            yield points(step)
+
+    config, file = TrainingConfig(STEPS), tmp_path / "run.safetensors"
+    whole = network(p=0.5)
+    train(whole, stream(), squares, config)
+    interrupt(network(p=0.5), stream(), squares, config, file, stop=6)
+    resumed = network(p=0.5)
+    train(resumed, stream(), squares, config, checkpoint=file)
+    assert_same(resumed, whole)
+
+
+def test_two_runs_from_one_seed_are_equal_to_the_bit():
+    one, two = small_gpt(), small_gpt()
+    assert train(one, text, next_token, CONFIG) == train(two, text, next_token, CONFIG)
+    assert_same(one, two)
+    other = small_gpt(seed=1)
+    train(other, text, next_token, CONFIG)
+    assert not torch.equal(one.token_embedding.weight, other.token_embedding.weight)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    file = tmp_path / "run.safetensors"
+    model = network()
+    history = train(model, points, squares, TrainingConfig(3), checkpoint=str(file))
+    again = network(seed=1)
+    assert train(again, [], squares, TrainingConfig(3), checkpoint=file) == history
+    assert_same(again, model)
+    assert os.listdir(tmp_path) == ["run.safetensors"]
+
+
+def test_what_is_in_a_checkpoint(tmp_path):
+    file = tmp_path / "run.safetensors"
+    model = small_gpt()
+    train(model, text, next_token, CONFIG, checkpoint=file)
+    tensors = load_file(file)
+    assert torch.equal(tensors["token_embedding.weight"], model.token_embedding.weight)
+    assert "lm_head.weight" not in tensors  # tied
+    assert sum(name.endswith("/momentum_buffer") for name in tensors) == 12
+    assert sum(name.endswith("/exp_avg_sq") for name in tensors) == len(weights(model)) - 12
+
+
+def test_unused_parameters_are_no_obstacle(tmp_path):
+    class Two(Network):
+        def __init__(self):
+            super().__init__()
+            self.unused = nn.Linear(3, 5)
+
+    file = tmp_path / "run.safetensors"
+    torch.manual_seed(0)
+    whole, first, resumed = Two(), Two(), Two()
+    first.load_state_dict(whole.state_dict())
+    train(whole, points, squares, TrainingConfig(5))
+    interrupt(first, points, squares, TrainingConfig(5), file, stop=3)
+    train(resumed, points, squares, TrainingConfig(5), checkpoint=file)
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("where", ["save", "os.replace", "os.fsync"])
+def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch, where):
+    file = tmp_path / "run.safetensors"
+    interrupt(network(), points, squares, TrainingConfig(STEPS), file, stop=4)
+    before = file.read_bytes()
+
+    def crash(*args, **more):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.os if where.startswith("os") else training, where.split(".")[-1], crash)
+        # reading computes the checksum through `save`: begin anew there, beside the old file
+        target = file
+        with pytest.raises((OSError, ValueError), match="no space left"):
+            train(
+                network(seed=1), points, squares, TrainingConfig(STEPS), checkpoint=target, checkpoint_every=1
+            )
+    assert file.read_bytes() == before
+    whole, resumed = network(), network(seed=1)
+    train(whole, points, squares, TrainingConfig(STEPS))
+    train(resumed, points, squares, TrainingConfig(STEPS), checkpoint=file)
+    assert_same(resumed, whole)
+
+
+# ----------------------------------------------------------------------------------------- what is not finite
+
+
+def turns(bad, at):
+    """A loss that goes bad in one step."""
+    calls = iter(range(10**6))
+
+    def loss(model, batch):
+        return squares(model, batch) * (bad if next(calls) == at else 1.0)
+
+    return loss
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_training(tmp_path, bad):
+    file, config = tmp_path / "run.safetensors", TrainingConfig(STEPS)
+    with pytest.raises(
+        FloatingPointError, match=rf"loss {bad}, .* in step 7; .*safetensors keeps the state after 6 steps"
+    ):
+        train(network(), points, turns(bad, at=7), config, checkpoint=file, checkpoint_every=3)
+    whole, resumed = network(), network(seed=1)
+    train(whole, points, squares, config)
+    train(resumed, points, squares, config, checkpoint=file)  # it goes on from the good one
+    assert_same(resumed, whole)
+    with pytest.raises(FloatingPointError, match=rf"loss {bad}.* in step 2; no checkpoint was kept"):
+        train(network(), points, turns(bad, at=2), config)
+
+
+def test_a_checkpoint_is_written_only_when_its_weights_have_given_a_finite_loss(tmp_path):
+    file = tmp_path / "run.safetensors"
+    with pytest.raises(FloatingPointError, match=r"in step 6; .*keeps the state after 3 steps"):
+        train(
+            network(),
+            points,
+            turns(math.nan, at=6),
+            TrainingConfig(STEPS),
+            checkpoint=file,
+            checkpoint_every=3,
+        )
+
+
+def test_a_gradient_that_is_not_finite_stops_training():
+    model = network()
+
+    def loss(model, batch):
+        return (
+            sum(p.abs().sum() for p in model.parameters()) * 0
+            + model.layers[0].bias.sub(model.layers[0].bias.detach()).abs().sqrt().sum()
+        )
+
+    before = weights(model)
+    with pytest.raises(
+        FloatingPointError, match=r"loss 0\.0, gradient norm nan in step 0; no checkpoint was kept"
+    ):
+        train(model, points, loss, TrainingConfig(STEPS))
+    assert all(torch.equal(before[name], after) for name, after in weights(model).items())
+
+
+# -------------------------------------------------------------------------------------------------- bad input
+
+
+STEPS_RULE = "steps must be at least 1, warmup_steps from 0 to steps"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"steps": 0}, f"{STEPS_RULE}; got steps=0, warmup_steps=0"),
+        ({"steps": 5, "warmup_steps": 7}, f"{STEPS_RULE}; got steps=5, warmup_steps=7"),
+        ({"steps": 5, "warmup_steps": -1}, f"{STEPS_RULE}; got steps=5, warmup_steps=-1"),
+        ({"learning_rate": -0.1}, "learning_rate must be 0 or more, and finite; got -0.1"),
+        ({"learning_rate": math.nan}, "learning_rate must be 0 or more, and finite; got nan"),
+        ({"muon_learning_rate": math.inf}, "muon_learning_rate must be 0 or more, and finite; got inf"),
+        ({"muon_momentum": -0.5}, "muon_momentum must be 0 or more, and finite; got -0.5"),
+        ({"weight_decay": -0.5}, "weight_decay must be 0 or more, and finite; got -0.5"),
+        ({"clip": -1.0}, "clip must be 0 or more, and finite; got -1.0"),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range(settings, text):
+    with pytest.raises(ValueError, match=f"^{text}$"):
+        TrainingConfig(**({"steps": 5} | settings))
+
+
+def test_batches_that_run_out(own_errors):
+    with pytest.raises(ValueError, match="batches ran out after 0 of 5 steps"):
+        train(network(), [], squares, TrainingConfig(5))
+    with pytest.raises(ValueError, match="batches ran out after 3 of 5 steps"):
+        train(network(), map(points, range(3)), squares, TrainingConfig(5))
+    with pytest.raises(ValueError, match=r"a batch of 0 rows is too small for 1 process\(es\)"):
+        train(network(), lambda step: points(step, rows=0), squares, TrainingConfig(5))
+
+
+def refused(tmp_path, model, config, text):
+    file = tmp_path / "run.safetensors"
+    if not file.exists():
+        train(small_gpt(), text_batches, next_token, CONFIG, checkpoint=file)
+    before = weights(model)
+    with pytest.raises(ValueError, match=text):
+        train(model, text_batches, next_token, config, checkpoint=file)
+    assert all(torch.equal(before[name], after) for name, after in weights(model).items())
+
+
+text_batches = text
+
+
+def test_a_checkpoint_of_another_set_up(tmp_path):
+    other = dataclasses.replace(CONFIG, steps=17, learning_rate=0.5)
+    differ = "another set-up: steps: 13 there, 17 here; learning_rate: 0.01 there, 0.5 here$"
+    refused(tmp_path, small_gpt(), other, differ)
+    refused(tmp_path, small_gpt(n_heads=2), CONFIG, "another set-up: n_heads: 3 there, 2 here$")
+    shapes = (
+        r"d_ff: 10 there, 13 here; stack.blocks.0.feed_forward.up_proj.weight: \(10, 6\) .* there, \(13, 6\)"
+    )
+    refused(tmp_path, small_gpt(d_ff=13), CONFIG, shapes)
+    refused(
+        tmp_path,
+        network(),
+        CONFIG,
+        r"model: GPT there, Network here; .*layers.0.weight: None there, \(7, 3\)",
+    )
+    refused(
+        tmp_path, small_gpt().double(), CONFIG, r"\(11, 6\) torch.float32 there, \(11, 6\) torch.float64 here"
+    )
+
+
+def test_a_damaged_or_foreign_file(tmp_path):
+    file = tmp_path / "run.safetensors"
+    train(network(), points, squares, TrainingConfig(3), checkpoint=file)
+    good = file.read_bytes()
+    flipped = bytearray(good)
+    flipped[-5] ^= 1
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(3)}, foreign)
+    for content in (
+        b"",
+        good[:-3],
+        good[: len(good) // 2],
+        b"hello" * 100,
+        bytes(flipped),
+        foreign.read_bytes(),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"run\.safetensors is damaged, or no checkpoint of `train`: "):
+            train(network(), points, squares, TrainingConfig(3), checkpoint=file)
+        assert file.read_bytes() == content
+
+
+def test_no_pickle(tmp_path):
+    file = tmp_path / "run.safetensors"
+    train(network(), points, squares, TrainingConfig(3), checkpoint=file)
+    with safe_open(file, "pt") as opened:
+        set_up, history = json.loads(opened.metadata()["about"])
+    assert set_up["steps"] == "3"
+    assert len(history["losses"]) == 3
+
+
+# -------------------------------------------------------------------------------------------------- processes
+
+ROWS = (5, 4, 2)  # that two processes share unevenly, evenly, one each
+SETTINGS = dataclasses.replace(CONFIG, steps=6)
+
+
+def shared_text(step):
+    return text(step)[: ROWS[step % 3]].clone()
+
+
+def counted(model, ids):
+    """One loss for each target that counts, of which every row has another number."""
+    losses = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return losses[ids[:, 1:].flatten() < 4]
+
+
+def runs(folder, seed, rank=""):
+    """What one process or two train: with the mean of rows, and with what counts."""
+    for name, loss in (("rows", next_token), ("counted", counted)):
+        model = small_gpt(seed).double()
+        file = folder / f"{name}.safetensors"
+        history = train(
+            model, shared_text, loss, SETTINGS, checkpoint=file, checkpoint_every=4, progress=True
+        )
+        save_file(weights(model), folder / f"weights-{name}{rank}.safetensors")
+        (folder / f"history-{name}{rank}.json").write_text(json.dumps(vars(history)))
+
+
+# What torchrun starts. Rank 1 has other weights at first: it has to take over those of rank 0.
+WORKER = """
+import os, pathlib, sys
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, sys.argv[2])
+import test_training as tests
+rank = os.environ["RANK"]
+folder = pathlib.Path(sys.argv[1])
+tests.runs(folder, seed=int(rank), rank=rank)
+try:
+    tests.train(tests.small_gpt(), lambda step: tests.text(step)[:1], tests.next_token, tests.SETTINGS)
+except ValueError as error:
+    (folder / f"error{rank}").write_text(str(error))
+"""
+
+
+def test_two_processes_equal_one(tmp_path):
+    one, two, script = tmp_path / "one", tmp_path / "two", tmp_path / "worker.py"
+    one.mkdir()
+    two.mkdir()
+    runs(one, seed=0)
+    script.write_text(WORKER)
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    command += [str(script), str(two), os.path.dirname(__file__)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("0/6 [") == 2  # one bar for each run, not for each process
+    for name in ("rows", "counted"):
+        expected = json.loads((one / f"history-{name}.json").read_text())
+        for rank in "01":
+            history = json.loads((two / f"history-{name}{rank}.json").read_text())
+            assert history["losses"] == pytest.approx(expected["losses"], abs=1e-10)
+            ours = load_file(two / f"weights-{name}{rank}.safetensors")
+            for key, theirs in load_file(one / f"weights-{name}.safetensors").items():
+                torch.testing.assert_close(ours[key], theirs, rtol=0, atol=1e-8)
+        a, b = (load_file(folder / f"{name}.safetensors") for folder in (one, two))
+        assert a.keys() == b.keys()
+    for rank in "01":
+        assert (two / f"error{rank}").read_text() == "a batch of 1 rows is too small for 2 process(es)"
