@@ -82,13 +82,11 @@ def scaled_dot_product_attention(
     Raises: ValueError: shapes that do not fit; a mask that is not boolean.
     Differs: the mask is boolean only, and `causal` aligns the last query with the last key.
     """
-    if v.shape[-2] != k.shape[-2]:
-        raise ValueError(
-            f"k and v must have one row per key (axis -2): k has {k.shape[-2]} rows, v has {v.shape[-2]}"
-        )
+    n_queries, n_keys, n_values = q.shape[-2], k.shape[-2], v.shape[-2]
+    if n_values != n_keys:
+        raise ValueError(f"k and v must have one row per key (axis -2): {n_keys} in k, {n_values} in v")
     if not fused:
         return attention_weights(q, k, mask, causal=causal, scale=scale, bias=bias) @ v
-    n_queries, n_keys = q.shape[-2], k.shape[-2]
     if causal and mask is None and bias is None and n_queries in (1, n_keys):
         # A single newest query sees everything; a square mask is the same in both alignments.
         _allowed(q, k, None, causal=False)  # checks the shapes
@@ -105,10 +103,7 @@ def scaled_dot_product_attention(
 class KVCache:
     """The keys and values of one layer for all tokens so far, so that a new token need not recompute them.
 
-    Args:
-        batch_size, n_kv_heads, d_head: what the layer's keys look like, (B, H, S, K).
-        capacity: how many tokens fit.
-        options: device and dtype, as for `torch.empty`.
+    Args: capacity: how many tokens fit. options: device and dtype, as for `torch.empty`.
     """
 
     def __init__(self, batch_size: int, n_kv_heads: int, capacity: int, d_head: int, **options: Any) -> None:
@@ -119,10 +114,7 @@ class KVCache:
     def append(
         self, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]
     ) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
-        """Store the newest keys and values; return all of them, oldest first.
-
-        Raises: ValueError: the cache is full, or was made for another batch size.
-        """
+        """Store the newest, return all, oldest first. Raises: ValueError: full, or another batch size."""
         if len(k) != len(self.keys):
             raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {len(k)}")
         start, end, capacity = self.length, self.length + k.shape[-2], self.keys.shape[-2]
@@ -157,24 +149,15 @@ class MultiHeadAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        *,
-        n_kv_heads: int | None = None,
-        bias: bool = True,
-        causal: bool = False,
-        rotary: nn.Module | None = None,
-        score_bias: nn.Module | None = None,
-    ) -> None:
+        self, d_model: int, n_heads: int, *, n_kv_heads: int | None = None, bias: bool = True,
+        causal: bool = False, rotary: nn.Module | None = None, score_bias: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
         if n_heads < 1 or d_model % n_heads:
             raise ValueError(f"n_heads must divide d_model: got n_heads={n_heads}, d_model={d_model}")
         if n_kv_heads < 1 or n_heads % n_kv_heads:
-            raise ValueError(
-                f"n_kv_heads must divide n_heads: got n_kv_heads={n_kv_heads}, n_heads={n_heads}"
-            )
+            raise ValueError(f"n_kv_heads must divide n_heads: got {n_kv_heads=}, {n_heads=}")
         self.n_heads, self.n_kv_heads, self.causal = n_heads, n_kv_heads, causal
         self.rotary, self.score_bias = rotary, score_bias
         self.d_head = d_model // n_heads
@@ -225,11 +208,9 @@ class MultiHeadAttention(nn.Module):
 
 def _allowed(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
     """The one mask that says it all, or None; checks the shapes on the way."""
-    if q.shape[-1] != k.shape[-1]:
-        raise ValueError(
-            f"q and k must have the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}"
-        )
-    n_queries, n_keys = q.shape[-2], k.shape[-2]
+    (n_queries, width), (n_keys, k_width) = q.shape[-2:], k.shape[-2:]
+    if width != k_width:
+        raise ValueError(f"q and k must have the same width (last axis): q has {width}, k has {k_width}")
     if mask is not None:
         if mask.dtype != torch.bool:
             raise ValueError(f"mask must be boolean (True = may attend); got {mask.dtype}")

@@ -9,7 +9,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from course_lib.attention import KVCache, MultiHeadAttention
+from course_lib.mixers import RunningSums
 
+Cache = KVCache | RunningSums
 Activation = Literal["gelu", "gelu_tanh", "relu", "swiglu"]
 
 
@@ -88,54 +90,41 @@ class TransformerBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        d_ff: int | None = None,
-        *,
-        n_kv_heads: int | None = None,
-        norm: Literal["pre", "post"] = "pre",
-        norm_type: Literal["layer", "rms"] = "layer",
-        norm_eps: float = 1e-5,
-        activation: Activation = "gelu",
-        bias: bool = True,
-        causal: bool = False,
-        rotary: nn.Module | None = None,
-        score_bias: Callable[[], nn.Module] | None = None,
-        mixer: Callable[[], nn.Module] | None = None,
-        cross_attention: bool = False,
-    ) -> None:
+        self, d_model: int, n_heads: int, d_ff: int | None = None, *, n_kv_heads: int | None = None,
+        norm: Literal["pre", "post"] = "pre", norm_type: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5, activation: Activation = "gelu", bias: bool = True, causal: bool = False,
+        rotary: nn.Module | None = None, score_bias: Callable[[], nn.Module] | None = None,
+        mixer: Callable[[], nn.Module] | None = None, cross_attention: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if norm not in ("pre", "post"):
             raise ValueError(f"norm must be 'pre' or 'post'; got {norm!r}")
         self.norm = norm
         self.attention_norm = make_norm(norm_type, d_model, norm_eps)
-        self.attention = (
-            MultiHeadAttention(
+        if mixer is None:
+            added = None if score_bias is None else score_bias()
+            self.attention: nn.Module = MultiHeadAttention(
                 d_model,
                 n_heads,
                 n_kv_heads=n_kv_heads,
                 bias=bias,
                 causal=causal,
                 rotary=rotary,
-                score_bias=None if score_bias is None else score_bias(),
+                score_bias=added,
             )
-            if mixer is None
-            else mixer()
-        )
+        else:
+            self.attention = mixer()
         if cross_attention:
             self.cross_attention_norm = make_norm(norm_type, d_model, norm_eps)
             self.cross_attention = MultiHeadAttention(d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias)
         self.feed_forward_norm = make_norm(norm_type, d_model, norm_eps)
-        self.feed_forward = FeedForward(
-            d_model, 4 * d_model if d_ff is None else d_ff, activation=activation, bias=bias
-        )
+        self.feed_forward = FeedForward(d_model, d_ff or 4 * d_model, activation=activation, bias=bias)
 
     def forward(
         self,
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         context: Float[Tensor, "B S D"] | None = None,
         context_mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -144,11 +133,11 @@ class TransformerBlock(nn.Module):
         Args: context, context_mask: what cross-attention looks at, and which of it.
         Raises: ValueError: a context for a block without cross-attention, or none for a block with it.
         """
-        if hasattr(self, "cross_attention") != (context is not None):
+        if context is None and hasattr(self, "cross_attention"):
+            raise ValueError("a block with cross-attention needs a context; got none")
+        if context is not None and not hasattr(self, "cross_attention"):
             raise ValueError(
-                "a block with cross-attention needs a context; got none"
-                if context is None
-                else "a block without cross-attention takes no context; make it with cross_attention=True"
+                "a block without cross-attention takes no context; make it with cross_attention=True"
             )
         if self.norm == "pre":
             x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
@@ -172,31 +161,21 @@ class TransformerStack(nn.Module):
     """
 
     def __init__(
-        self,
-        d_model: int,
-        n_layers: int,
-        n_heads: int,
-        d_ff: int | None = None,
-        *,
-        norm: Literal["pre", "post"] = "pre",
-        norm_type: Literal["layer", "rms"] = "layer",
-        norm_eps: float = 1e-5,
-        **block_options: Any,
-    ) -> None:
+        self, d_model: int, n_layers: int, n_heads: int, d_ff: int | None = None, *,
+        norm: Literal["pre", "post"] = "pre", norm_type: Literal["layer", "rms"] = "layer",
+        norm_eps: float = 1e-5, **block_options: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                d_model, n_heads, d_ff, norm=norm, norm_type=norm_type, norm_eps=norm_eps, **block_options
-            )
-            for _ in range(n_layers)
-        )
+        block_options |= {"norm": norm, "norm_type": norm_type, "norm_eps": norm_eps}
+        blocks = (TransformerBlock(d_model, n_heads, d_ff, **block_options) for _ in range(n_layers))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
 
     def forward(
         self,
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
-        cache: Sequence[KVCache] | None = None,
+        cache: Sequence[Cache] | None = None,
         context: Float[Tensor, "B S D"] | None = None,
         context_mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T D"]:
@@ -204,7 +183,7 @@ class TransformerStack(nn.Module):
 
         Args:
             mask: True = may attend; broadcasts to (B, H, T, S).
-            cache: one `KVCache` per layer.
+            cache: one per layer.
             context, context_mask: see `TransformerBlock.forward`.
         """
         for i, block in enumerate(self.blocks):
@@ -214,11 +193,9 @@ class TransformerStack(nn.Module):
 
 def make_norm(norm_type: Literal["layer", "rms"], d_model: int, eps: float = 1e-5) -> nn.Module:
     """A `LayerNorm` or an `RMSNorm`, by name."""
-    if norm_type == "layer":
-        return LayerNorm(d_model, eps=eps)
-    if norm_type == "rms":
-        return RMSNorm(d_model, eps=eps)
-    raise ValueError(f"norm_type must be 'layer' or 'rms'; got {norm_type!r}")
+    if norm_type not in ("layer", "rms"):
+        raise ValueError(f"norm_type must be 'layer' or 'rms'; got {norm_type!r}")
+    return (LayerNorm if norm_type == "layer" else RMSNorm)(d_model, eps=eps)
 
 
 def initialise(module: nn.Module, std: float = 0.02) -> None:

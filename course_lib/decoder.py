@@ -86,19 +86,10 @@ class GPT(nn.Module):
         elif config.positions == "relative":
             score_bias = partial(RelativePositions, d_head, 16)
         self.stack = TransformerStack(
-            config.d_model,
-            config.n_layers,
-            config.n_heads,
-            config.d_ff,
-            n_kv_heads=config.n_kv_heads,
-            norm_type=config.norm_type,
-            norm_eps=config.norm_eps,
-            activation=config.activation,
-            bias=config.bias,
-            causal=True,
-            rotary=self.rotary,
-            score_bias=score_bias,
-        )
+            config.d_model, config.n_layers, config.n_heads, config.d_ff, n_kv_heads=config.n_kv_heads,
+            norm_type=config.norm_type, norm_eps=config.norm_eps, activation=config.activation,
+            bias=config.bias, causal=True, rotary=self.rotary, score_bias=score_bias,
+        )  # fmt: skip
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         initialise(self)
         for name, parameter in self.named_parameters():
@@ -144,18 +135,10 @@ class GPT(nn.Module):
 
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
         """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""
-        config = self.config
-        return [
-            KVCache(
-                batch_size,
-                config.n_heads if config.n_kv_heads is None else config.n_kv_heads,
-                config.max_seq_len if capacity is None else capacity,
-                config.d_model // config.n_heads,
-                device=self.lm_head.weight.device,
-                dtype=self.lm_head.weight.dtype,
-            )
-            for _ in range(config.n_layers)
-        ]
+        config, weight = self.config, self.lm_head.weight
+        n_kv_heads, d_head = config.n_kv_heads or config.n_heads, config.d_model // config.n_heads
+        shape = batch_size, n_kv_heads, config.max_seq_len if capacity is None else capacity, d_head
+        return [KVCache(*shape, device=weight.device, dtype=weight.dtype) for _ in range(config.n_layers)]
 
     def use_attention(self, function: AttentionFunction | None) -> None:
         """Let every layer mix with function(q, k, v, mask), your own for instance; None brings ours back.

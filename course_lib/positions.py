@@ -27,12 +27,7 @@ def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
 
 
 class PositionEmbedding(nn.Module):
-    """Add to each vector the one of its position: learned (Radford et al. 2018), or `sinusoidal`.
-
-    Args:
-        max_seq_len: how many positions there are.
-        learned: False takes the fixed sines and cosines.
-    """
+    """Add to each vector that of its position: learned (Radford et al. 2018), or else `sinusoidal`."""
 
     def __init__(self, max_seq_len: int, d_model: int, *, learned: bool = True) -> None:
         super().__init__()
@@ -42,10 +37,7 @@ class PositionEmbedding(nn.Module):
             self.register_buffer("weight", sinusoidal(max_seq_len, d_model), persistent=False)
 
     def forward(self, x: Float[Tensor, "B T D"], start: int = 0) -> Float[Tensor, "B T D"]:
-        """Add the positions from start on.
-
-        Raises: ValueError: positions beyond the table.
-        """
+        """Add the positions from start on. Raises: ValueError: positions beyond the table."""
         _check_range(x, start, len(self.weight))
         return x + self.weight[start : start + x.shape[-2]]
 
@@ -71,18 +63,13 @@ def rotary_table(
 
 
 def apply_rotary(
-    x: Float[Tensor, "... T K"],
-    cos: Float[Tensor, "T half"],
-    sin: Float[Tensor, "T half"],
-    *,
+    x: Float[Tensor, "... T K"], cos: Float[Tensor, "T half"], sin: Float[Tensor, "T half"], *,
     interleaved: bool,
-) -> Float[Tensor, "... T K"]:
+) -> Float[Tensor, "... T K"]:  # fmt: skip
     """Turn each pair of coordinates by its angle; lengths stay, and q . k then depends on the distance only.
 
-    Args:
-        x: queries or keys.
-        interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise (i, i + K/2),
-            as in Hugging Face's Llama.
+    Args: interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise
+        (i, i + K/2), as in Hugging Face's Llama.
     Example:
         >>> quarter = torch.tensor([[0.0]]), torch.tensor([[1.0]])  # cos and sin of 90 degrees
         >>> apply_rotary(torch.tensor([[1.0, 0.0]]), *quarter, interleaved=True).tolist()
@@ -99,11 +86,7 @@ def apply_rotary(
 class RotaryEmbedding(nn.Module):
     """Rotary positions with the table computed once (Su et al. 2021).
 
-    Args:
-        d_head: width of a head, even.
-        max_seq_len: positions in the table.
-        base: how slow the slowest pair turns; longer contexts use larger bases.
-        interleaved: see `apply_rotary`.
+    Args: base: how slow the slowest pair turns; long contexts use large ones. interleaved: `apply_rotary`.
     """
 
     cos: Tensor
@@ -123,10 +106,7 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x: Float[Tensor, "B H T K"], start: int = 0) -> Float[Tensor, "B H T K"]:
-        """Turn x, whose first token stands at position start.
-
-        Raises: ValueError: positions beyond the table.
-        """
+        """Turn x, whose first token stands at position start; ValueError: positions beyond the table."""
         _check_range(x, start, self.max_seq_len)
         end = start + x.shape[-2]
         return apply_rotary(x, self.cos[start:end], self.sin[start:end], interleaved=self.interleaved)
@@ -161,9 +141,7 @@ class RelativePositions(nn.Module):
 
         bias[t, s] = q_t . r_(s - t) / sqrt(K)      (Shaw et al. 2018, equation 4)
 
-    Args:
-        d_head: width of a head; all heads share the vectors.
-        max_distance: farther keys count as if they were this far.
+    Args: max_distance: farther keys count as if they were this far. All heads share the vectors.
     Differs: the paper's second table, added to the values (equation 3), is left out; it found no use for it.
     """
 

@@ -372,7 +372,7 @@ def test_attend_takes_the_place_of_the_mixing(causal):
     ("changes", "message"),
     [
         ({"k": (B, H, S, K + 2)}, r"q and k must have the same width \(last axis\): q has 11, k has 13"),
-        ({"v": (B, H, S - 2, V)}, r"one row per key \(axis -2\): k has 7 rows, v has 5"),
+        ({"v": (B, H, S - 2, V)}, r"one row per key \(axis -2\): 7 in k, 5 in v"),
         ({"mask": (S, T)}, r"mask must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(7, 5\)"),
         ({"mask": (3, B, H, T, S)}, r"mask must broadcast to \(2, 3, 5, 7\) .*; got \(3, 2, 3, 5, 7\)"),
         (

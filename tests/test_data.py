@@ -82,7 +82,8 @@ def test_docstrings_are_found_at_every_level(tmp_path: Path) -> None:
 
 
 def test_sentences_are_prose() -> None:
-    text = "A line\nthat goes on. Another one!\n\n>>> print('not prose')\n\nx | y | z | is no prose either."
+    text = "A line\nthat goes on. Another one!\n\n>>> print('not prose')\n\nx | y | z | is no prose."
+    text += "\n\nA rule ::= it."
     assert [sentence.text for sentence in sentences({"a": text}, n_words=2)] == [
         "A line that goes on.",
         "Another one!",
@@ -118,6 +119,7 @@ def test_a_copied_held_out_sentence_is_dropped() -> None:
     train, held_out = split_by_document(copies, n_words=8)
     assert len(train) > 25
     assert held_out == []
+    assert split_by_document(copies, n_words=7)[1] == []  # the last six words count too
     assert split_by_document(copies, n_words=6)[1] != []  # five shared words only: no copy
 
 

@@ -146,6 +146,18 @@ def test_the_map_in_the_readme_is_complete_and_true():
     assert listed == folders | modules
 
 
+def test_the_library_can_be_read_in_an_evening():
+    """Floors 0 to 2 have at most 3,000 lines, comments and docstrings included."""
+    layers = next(c for c in PYPROJECT["tool"]["importlinter"]["contracts"] if c["type"] == "layers")[
+        "layers"
+    ]
+    modules = [name.strip() for layer in layers for name in re.split("[:|]", layer)]
+    readable = modules[modules.index("claims") + 1 :]
+    lines = {name: len((ROOT / f"course_lib/{name}.py").read_text().splitlines()) for name in readable}
+    assert {"maths", "attention", "device", "pretrained"} <= set(lines)
+    assert sum(lines.values()) <= 3000, lines
+
+
 def test_the_top_level_is_as_designed():
     tops = {path.relative_to(ROOT).parts[0] for path in project_files()}
     files = "README.md LICENSE CONTRIBUTING.md CHANGELOG.md pyproject.toml environment.yml Makefile"

@@ -134,6 +134,13 @@ def test_equals_a_loop_with_torchs_adamw(clip, warmup):
     assert history.learning_rates == pytest.approx(rates, abs=1e-15)
 
 
+def test_clip_0_clips_nothing_and_a_config_that_is_no_dataclass_does_not_matter():
+    model, other = network(), network()
+    model.config = {"width": 3}
+    ours = train(model, points, squares, TrainingConfig(STEPS, clip=0.0))
+    assert ours == train(other, points, squares, TrainingConfig(STEPS, clip=None))
+
+
 def test_one_loss_for_each_thing_gives_their_mean():
     model, other = network(), network()
     config = TrainingConfig(STEPS)
