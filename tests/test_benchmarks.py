@@ -1,0 +1,54 @@
+"""The arithmetic behind the benchmarks' tables; the benchmarks themselves are never tests."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+spec = importlib.util.spec_from_file_location("benchmarks_common", FOLDER / "common.py")
+common = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = common  # dataclasses look their module up
+spec.loader.exec_module(common)
+
+
+@pytest.mark.parametrize(
+    ("bar", "at_least", "met"), [(2, True, True), (2.1, True, False), (2.1, False, True)]
+)
+def test_a_row_compares_the_median_of_the_rounds_ratios_with_its_bar(bar, at_least, met):
+    row = common.Row("what", [2, 9, 4], [1, 1, 4], bar, at_least)  # the ratios are 2, 9 and 1
+    assert row.figures == [2, 9, 1]
+    assert row.met is met
+    assert ("MISSED" in str(row)) is not met
+    assert "2 (1 to 9)" in str(row)
+
+
+def test_without_a_peer_the_figure_itself_faces_the_bar():
+    assert common.Row("what", [1.0, 3.0, 2.0], bar=2.0, at_least=False).met
+    assert not common.Row("what", [1.0, 3.0, 2.0], bar=2.5).met
+    assert common.Row("what", [1.0]).met  # without a bar there is nothing to miss
+
+
+def test_the_rounds_alternate_and_the_warm_up_does_not_count():
+    calls = []
+    seconds = common.alternate([lambda: calls.append("a"), lambda: calls.append("b")], rounds=3)
+    assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
+    assert [len(of_one) for of_one in seconds] == [3, 3]
+    assert all(second > 0 for of_one in seconds for second in of_one)
+
+
+@pytest.mark.parametrize(("bar", "code"), [(1, 0), (3, 1)])
+def test_a_missed_bar_is_the_exit_code(capsys, bar, code):
+    assert (
+        common.show("Title", [common.Row("first", [2.0], bar=1), common.Row("second", [2.0], bar=bar)])
+        == code
+    )
+    assert capsys.readouterr().out.count("MISSED") == code
+
+
+def test_an_unknown_benchmark_is_named():
+    run = subprocess.run([sys.executable, FOLDER, "speed"], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "There is no benchmark speed; there are attention, bpe, generation, language_model" in run.stderr
