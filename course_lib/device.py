@@ -16,12 +16,14 @@ _ACCELERATORS = {
 def best_device() -> torch.device:
     """CUDA, else MPS (Apple), else XPU (Intel), else the CPU; `COURSE_DEVICE=cpu` (or another) overrides.
 
+    Of several CUDA devices torchrun's processes get one each.
     Raises: ValueError: the override names a device that this machine does not have.
     """
     available = [name for name, is_available in _ACCELERATORS.items() if is_available()] + ["cpu"]
     wanted = os.environ.get("COURSE_DEVICE", "").strip().lower()
     if not wanted:
-        return torch.device(available[0])
+        several = available[0] == "cuda" and "LOCAL_RANK" in os.environ
+        return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if several else available[0])
     if wanted.split(":")[0] not in available:
         raise ValueError(
             f"COURSE_DEVICE={wanted!r} is not available here; choose from {', '.join(available)}"

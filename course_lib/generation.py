@@ -1,5 +1,6 @@
 """From scores to text: choosing the next token, one after the other."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,6 +124,6 @@ def _check_settings(temperature: float, top_k: int | None, top_p: float | None) 
 def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The best score of each row and where it stands; NaN and infinity, wherever they are, show in it."""
     highest, places = logits.max(-1, keepdim=True)
-    if not highest.isfinite().all():
-        raise ValueError(f"the model's best scores must be finite; got {highest.flatten().tolist()[:5]}")
+    if not all(map(math.isfinite, scores := highest.flatten().tolist())):
+        raise ValueError(f"the model's best scores must be finite; got {scores[:5]}")
     return highest, places

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 def machine(monkeypatch):
     """A machine that has the named accelerators."""
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
 
     def pretend(*names, override=None):
         for name, module in ACCELERATORS.items():
@@ -42,6 +43,13 @@ def machine(monkeypatch):
 )
 def test_the_best_that_is_there(machine, names, best):
     machine(*names)
+    assert best_device() == torch.device(best)
+
+
+@pytest.mark.parametrize(("names", "best"), [(("cuda",), "cuda:3"), (("mps",), "mps"), ((), "cpu")])
+def test_each_process_of_torchrun_gets_a_cuda_device_of_its_own(machine, monkeypatch, names, best):
+    machine(*names)
+    monkeypatch.setenv("LOCAL_RANK", "3")
     assert best_device() == torch.device(best)
 
 

@@ -50,7 +50,7 @@ def test_top_k_equals_hugging_face(top_k):
     assert ((ours > 0).sum(-1) == min(top_k, V)).all()
 
 
-@pytest.mark.parametrize("top_p", [1e-6, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("top_p", [1e-9, 1e-6, 0.1, 0.5, 0.9, 0.999])
 def test_top_p_equals_hugging_face(top_p):
     logits = random_logits(7, V)
     theirs = TopPLogitsWarper(top_p)(None, logits / 1.3).softmax(-1)

@@ -482,7 +482,8 @@ def test_a_loss_that_is_not_finite_stops_training(tmp_path, bad):
     train(resumed, points, squares, config, checkpoint=file)  # it goes on from the good one
     assert_same(resumed, whole)
     with pytest.raises(FloatingPointError, match=rf"loss {bad}.* in step 2; no checkpoint was kept"):
-        train(network(), points, turns(bad, at=2), config)
+        train(network(), points, turns(bad, at=2), config, checkpoint=tmp_path / "other", checkpoint_every=3)
+    assert os.listdir(tmp_path) == ["run.safetensors"]
 
 
 def test_a_checkpoint_is_written_only_when_its_weights_have_given_a_finite_loss(tmp_path):
