@@ -122,9 +122,11 @@ class KVCache:
             raise ValueError(
                 f"the cache holds {capacity} tokens: {start} are in it, {end - start} more do not fit"
             )
-        self.keys[:, :, start:end], self.values[:, :, start:end] = k, v
+        # As keys[:, :, start:end] = k, but `narrow` is quicker, and each new token comes by here.
+        self.keys.narrow(2, start, end - start).copy_(k)
+        self.values.narrow(2, start, end - start).copy_(v)
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys.narrow(2, 0, end), self.values.narrow(2, 0, end)
 
 
 class MultiHeadAttention(nn.Module):
@@ -158,9 +160,8 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"n_heads must divide d_model: got n_heads={n_heads}, d_model={d_model}")
         if n_kv_heads < 1 or n_heads % n_kv_heads:
             raise ValueError(f"n_kv_heads must divide n_heads: got {n_kv_heads=}, {n_heads=}")
-        self.n_heads, self.n_kv_heads, self.causal = n_heads, n_kv_heads, causal
-        self.rotary, self.score_bias = rotary, score_bias
-        self.d_head = d_model // n_heads
+        self.n_heads, self.n_kv_heads, self.d_head = n_heads, n_kv_heads, d_model // n_heads
+        self.causal, self.rotary, self.score_bias = causal, rotary, score_bias
         self.q_proj = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
         self.k_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.v_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
@@ -177,9 +178,7 @@ class MultiHeadAttention(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Let every vector of x gather from x itself (self), or from context (cross).
 
-        Args:
-            mask: True = may attend; broadcasts to (B, H, T, S).
-            cache: keys and values of earlier tokens; the new ones are added to it.
+        Args: mask: True = may attend; broadcasts to (B, H, T, S). cache: what came before; x is added to it.
         """
         source = x if context is None else context
         q = self._split(self.q_proj(x))  # (B, H, T, K)
@@ -195,7 +194,7 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(self._mix(q, k, v, mask).transpose(1, 2).flatten(2))  # (B, T, H K)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (-1, self.d_head)).transpose(1, 2)
+        return x.view(*x.shape[:2], -1, self.d_head).transpose(1, 2)
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if self.attend is not None:

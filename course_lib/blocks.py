@@ -1,6 +1,7 @@
 """The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,8 @@ from course_lib.mixers import RunningSums
 
 Cache = KVCache | RunningSums
 Activation = Literal["gelu", "gelu_tanh", "relu", "swiglu"]
+_gelu_tanh = partial(F.gelu, approximate="tanh")
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"gelu": F.gelu, "gelu_tanh": _gelu_tanh, "relu": F.relu}
 
 
 class LayerNorm(nn.Module):
@@ -47,8 +50,7 @@ class FeedForward(nn.Module):
         swiglu:      down(silu(gate(x)) * up(x))       (Shazeer 2020, equation 6)
 
     Args:
-        d_model: width in and out.
-        d_ff: width in between, usually 4 d_model.
+        d_model, d_ff: width in and out; width in between, usually 4 d_model.
         activation: "gelu", "gelu_tanh" (its approximation, as in GPT-2), "relu" or "swiglu".
     """
 
@@ -56,7 +58,7 @@ class FeedForward(nn.Module):
         self, d_model: int, d_ff: int, *, activation: Activation = "gelu", bias: bool = True
     ) -> None:
         super().__init__()
-        if activation not in ("gelu", "gelu_tanh", "relu", "swiglu"):
+        if activation not in (*ACTIVATIONS, "swiglu"):
             raise ValueError(f"activation must be gelu, gelu_tanh, relu or swiglu; got {activation!r}")
         self.activation = activation
         if activation == "swiglu":
@@ -65,14 +67,9 @@ class FeedForward(nn.Module):
         self.down_proj = nn.Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
-        return self.down_proj(self._hidden(x))
-
-    def _hidden(self, x: Tensor) -> Tensor:
         if self.activation == "swiglu":
-            return F.silu(self.gate_proj(x)) * self.up_proj(x)
-        if self.activation == "relu":
-            return F.relu(self.up_proj(x))
-        return F.gelu(self.up_proj(x), approximate="tanh" if self.activation == "gelu_tanh" else "none")
+            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(ACTIVATIONS[self.activation](self.up_proj(x)))
 
 
 class TransformerBlock(nn.Module):
@@ -82,8 +79,7 @@ class TransformerBlock(nn.Module):
         d_model, n_heads, n_kv_heads, causal, rotary: see `MultiHeadAttention`.
         d_ff: width of the MLP; default 4 d_model.
         norm: "pre" normalises what each part reads (GPT-2), "post" the sum that it leaves (the 2017 paper).
-        norm_type: "layer" or "rms".
-        activation: see `FeedForward`.
+        norm_type: "layer" or "rms". activation: see `FeedForward`.
         score_bias: makes the module that adds to the scores, see `MultiHeadAttention`.
         mixer: makes the module that takes the place of self-attention, see `mixers`.
         cross_attention: a second attention, over `context`, follows the first (the 2017 paper's decoder).
@@ -101,22 +97,16 @@ class TransformerBlock(nn.Module):
             raise ValueError(f"norm must be 'pre' or 'post'; got {norm!r}")
         self.norm = norm
         self.attention_norm = make_norm(norm_type, d_model, norm_eps)
+        attention = partial(MultiHeadAttention, d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias)
         if mixer is None:
             added = None if score_bias is None else score_bias()
-            self.attention: nn.Module = MultiHeadAttention(
-                d_model,
-                n_heads,
-                n_kv_heads=n_kv_heads,
-                bias=bias,
-                causal=causal,
-                rotary=rotary,
-                score_bias=added,
-            )
+            self.attention: nn.Module = attention(causal=causal, rotary=rotary, score_bias=added)
         else:
             self.attention = mixer()
+        self.cross_attention: nn.Module | None = None
         if cross_attention:
             self.cross_attention_norm = make_norm(norm_type, d_model, norm_eps)
-            self.cross_attention = MultiHeadAttention(d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias)
+            self.cross_attention = attention()
         self.feed_forward_norm = make_norm(norm_type, d_model, norm_eps)
         self.feed_forward = FeedForward(d_model, d_ff or 4 * d_model, activation=activation, bias=bias)
 
@@ -133,19 +123,17 @@ class TransformerBlock(nn.Module):
         Args: context, context_mask: what cross-attention looks at, and which of it.
         Raises: ValueError: a context for a block without cross-attention, or none for a block with it.
         """
-        if context is None and hasattr(self, "cross_attention"):
+        if context is None and self.cross_attention is not None:
             raise ValueError("a block with cross-attention needs a context; got none")
-        if context is not None and not hasattr(self, "cross_attention"):
-            raise ValueError(
-                "a block without cross-attention takes no context; make it with cross_attention=True"
-            )
+        if context is not None and self.cross_attention is None:
+            raise ValueError("a block without cross-attention takes no context; set cross_attention=True")
         if self.norm == "pre":
             x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-            if context is not None:
+            if self.cross_attention is not None:
                 x = x + self.cross_attention(self.cross_attention_norm(x), context, mask=context_mask)
             return x + self.feed_forward(self.feed_forward_norm(x))
         x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))
-        if context is not None:
+        if self.cross_attention is not None:
             x = self.cross_attention_norm(x + self.cross_attention(x, context, mask=context_mask))
         return self.feed_forward_norm(x + self.feed_forward(x))
 
@@ -154,8 +142,7 @@ class TransformerStack(nn.Module):
     """Layers on top of each other: as many vectors come out as went in, of the same width.
 
     Args:
-        d_model, n_heads: see `MultiHeadAttention`.
-        n_layers: how many blocks.
+        d_model, n_heads: see `MultiHeadAttention`. n_layers: how many blocks.
         norm, norm_type, norm_eps, block_options: see `TransformerBlock`.
             With norm="pre" one more norm follows the last layer.
     """
@@ -182,8 +169,7 @@ class TransformerStack(nn.Module):
         """Run the layers.
 
         Args:
-            mask: True = may attend; broadcasts to (B, H, T, S).
-            cache: one per layer.
+            mask: True = may attend; broadcasts to (B, H, T, S). cache: one per layer.
             context, context_mask: see `TransformerBlock.forward`.
         """
         for i, block in enumerate(self.blocks):

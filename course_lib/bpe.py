@@ -24,7 +24,6 @@ _BERT_WORDS = regex.compile(rf"[{_ALONE}]|[^\s{_ALONE}]+")
 
 def byte_characters() -> dict[int, str]:
     """The printable character that stands for each of the 256 bytes in a vocabulary file.
-
     Bytes that print keep their own; the others get one from code point 256 on (GPT-2's `encoder.py`).
     So "a" is written "a", a space "Ġ" and a line end "Ċ".
     """
@@ -73,9 +72,7 @@ class _Tokenizer:
         return [*chain.from_iterable(map(self._cache.__getitem__, words))]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Join tokens to text; bytes that are not valid UTF-8 become U+FFFD.
-        Raises: ValueError: an id outside the vocabulary.
-        """
+        """Join tokens; invalid UTF-8 becomes U+FFFD. Raises: ValueError: an id outside the vocabulary."""
         ids, last = list(ids), self.vocab_size - 1
         if wrong := [i for i in ids if not 0 <= i <= last]:
             raise ValueError(f"token id {wrong[0]} is outside the vocabulary; ids run from 0 to {last}")
@@ -88,12 +85,10 @@ class _Tokenizer:
 
 class BPETokenizer(_Tokenizer):
     """A byte-level BPE tokenizer (Sennrich et al. 2016; Radford et al. 2019).
-
     Text is cut into words; each word starts as its UTF-8 bytes; then the pair of neighbours that was
     learned first is merged, again and again, until no learned pair is left.
     Args:
-        tokens: the vocabulary. Bytes are written as `byte_characters` says.
-        merges: the learned pairs, first learned first.
+        tokens, merges: the vocabulary, written as `byte_characters` says; the pairs in the order of learning.
         special_tokens: text -> id of tokens that are never cut, such as "<|im_start|>".
         split_digits: every digit becomes a word of its own (SmolLM2 does this, GPT-2 does not).
         pattern: regular expression whose matches are the words, as is what stands between matches.
@@ -107,14 +102,10 @@ class BPETokenizer(_Tokenizer):
     """
 
     def __init__(
-        self,
-        tokens: Sequence[str],
-        merges: Iterable[tuple[str, str]],
-        special_tokens: Mapping[str, int] | None = None,
-        *,
-        split_digits: bool = False,
+        self, tokens: Sequence[str], merges: Iterable[tuple[str, str]],
+        special_tokens: Mapping[str, int] | None = None, *, split_digits: bool = False,
         pattern: str = GPT2_PATTERN,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(tokens, special_tokens or {})
         self.merges = list(dict.fromkeys(merges))
         self.split_digits, self.pattern = split_digits, pattern
@@ -133,12 +124,9 @@ class BPETokenizer(_Tokenizer):
         cls, texts: str | Iterable[str], vocab_size: int, special_tokens: Sequence[str] = (), **options: Any
     ) -> "BPETokenizer":
         """Learn a vocabulary: special tokens, the 256 bytes, then again and again the most frequent pair.
-
         Of equals the pair with the smallest ids. A merge visits only the distinct words that hold its pair.
-        Args:
-            texts: the corpus; nothing is learned from special tokens in it.
-            vocab_size: tokens in all; fewer where no pair is left.
-            options: `split_digits` and `pattern` of the class.
+        Args: texts: the corpus; nothing is learned from special tokens in it.
+            vocab_size: tokens in all; fewer where no pair is left. options: `split_digits` and `pattern`.
         Raises: ValueError: no words, no room for the bytes, a special token that is empty or given twice.
         Differs: from `tokenizers` where a merged pair comes up again: they count its old places too.
         Example:
@@ -230,9 +218,7 @@ class BPETokenizer(_Tokenizer):
 
 class WordPiece(_Tokenizer):
     """BERT's tokenizer: each word is cut, from the left, into the longest tokens (Devlin et al. 2019).
-
-    Args:
-        tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
+    Args: tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
         lower_case: for models that know neither capitals nor accents.
     Raises: ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
     Differs: from Hugging Face's in characters younger than Unicode 8, whose tables they use.

@@ -11,7 +11,6 @@ import sysconfig
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, SupportsInt
@@ -28,11 +27,8 @@ Pair = tuple[list[str], list[str]]  # the words of a sentence in English and in 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")  # for the vocabulary of a translator
 CONTOURS = {"rise": (0, 1, 2), "fall": (2, 1, 0), "peak": (0, 2, 1), "dip": (2, 0, 1)}  # of three pitches
 Rng = Generator | None  # where random numbers come from; None: torch's own source
-# Packages that every platform's CPython carries; modules at the top level are all read.
-_PACKAGES = (
-    "asyncio collections concurrent email html http importlib json logging multiprocessing re unittest "
-    "urllib wsgiref xml xmlrpc"
-)
+_PACKAGES = """asyncio collections concurrent email html http importlib json logging multiprocessing re
+    unittest urllib wsgiref xml xmlrpc"""  # on every platform; modules at the top level are all read
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _FOLDER = Path(__file__).parent
 _INSTALL = "install the full standard library, or Python from python.org or conda"
@@ -47,8 +43,7 @@ class MissingTextError(RuntimeError):
     """This Python installation lacks the text that the course reads."""
 
 
-@dataclass(frozen=True)
-class Sentence:
+class Sentence(NamedTuple):
     """A sentence as written, its words in lower case, and the document that it stands in."""
 
     text: str
@@ -56,8 +51,7 @@ class Sentence:
     document: str
 
 
-@dataclass(frozen=True)
-class Review:
+class Review(NamedTuple):
     """A short review, whether it is positive, and what kind of thing it is about."""
 
     text: str
@@ -88,24 +82,18 @@ def docstrings(folder: str | Path | None = None) -> Mapping[str, str]:
     root = Path(folder or sysconfig.get_path("stdlib"))
     files = [*root.glob("*.py"), *(f for name in _PACKAGES.split() for f in (root / name).rglob("*.py"))]
     found = {}
-    for file in sorted(files):
-        # Some versions keep a package's tests inside it; what they document is no prose.
+    for file in sorted(files):  # without tests, which some versions keep in a package: they are no prose
         if "test" not in file.relative_to(root).parts:
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
             texts = (ast.get_docstring(node) for node in nodes if isinstance(node, _DOCUMENTED))
             found[file.relative_to(root).as_posix()] = "\n\n".join(filter(None, texts))
     if not any(found.values()):
-        raise MissingTextError(
-            f"no docstring found in {root}: Python without the source of its library; {_INSTALL}"
-        )
+        raise MissingTextError(f"no docstring found in {root}: a library without the source; {_INSTALL}")
     return {name: text for name, text in found.items() if text}
 
 
 def sentences(documents: Mapping[str, str], n_words: int) -> list[Sentence]:
-    """The prose of some documents, sentence by sentence, without code and without repetitions.
-
-    Args: n_words: shorter sentences are left out; of those with the same first n_words words one is kept.
-    """
+    """Prose of n_words or more, by sentence, without code; of those with equal first n_words one is kept."""
     if n_words < 1:
         raise ValueError(f"a sentence has at least one word; n_words is {n_words}")
     kept: dict[tuple[str, ...], Sentence] = {}
@@ -120,17 +108,14 @@ def sentences(documents: Mapping[str, str], n_words: int) -> list[Sentence]:
 
 def split_by_document(found: Iterable[Sentence], n_words: int) -> tuple[list[Sentence], list[Sentence]]:
     """Training and held-out sentences: a fifth of the documents is held out, the same in every run.
-
     A held-out sentence whose first n_words share six in a row with a training sentence's is a copy: dropped.
     """
 
     def runs(sentence: Sentence) -> set[tuple[str, ...]]:
-        words = sentence.words[:n_words]
-        return {words[start : start + _COPIED_RUN] for start in range(len(words) - _COPIED_RUN + 1)}
+        return set(zip(*(sentence.words[start:n_words] for start in range(_COPIED_RUN)), strict=False))
 
     train, held_out = list[Sentence](), list[Sentence]()
-    for sentence in found:
-        # A checksum rather than hash(), which differs from run to run.
+    for sentence in found:  # by a checksum rather than hash(), which differs from run to run
         (train if zlib.crc32(sentence.document.encode()) % 5 else held_out).append(sentence)
     seen = set[tuple[str, ...]]().union(*map(runs, train))
     return train, [sentence for sentence in held_out if seen.isdisjoint(runs(sentence))]
@@ -143,7 +128,6 @@ def python_sentences(n_words: int = 12) -> tuple[list[Sentence], list[Sentence]]
 
 class Vocabulary:
     """A number for each of the most frequent words, and one for all others.
-
     Args: texts: sentences as words. size: how many numbers there are. special: no words; they come first.
     Example:
         >>> Vocabulary([["to", "be", "or", "not", "to", "be"]], size=4).encode(["to", "see"])
@@ -153,8 +137,7 @@ class Vocabulary:
     def __init__(self, texts: Iterable[Words], size: int, special: Words = ("<cls>", "<unknown>")) -> None:
         if size <= (n := len(special)):
             raise ValueError(f"a vocabulary with {n} special tokens needs a size above that; got {size}")
-        counts = Counter(word for words in texts for word in words)
-        # Equal counts by alphabet: the numbers must not depend on the order of reading.
+        counts = Counter(w for words in texts for w in words)  # ties go by alphabet, not by order of reading
         self.tokens = [*special, *sorted(counts, key=lambda word: (-counts[word], word))[: size - n]]
         self._ids = {token: number for number, token in enumerate(self.tokens)}
 
@@ -177,7 +160,6 @@ class Vocabulary:
 
 def characters(text: str | None = None, held_out: float = 0.1) -> tuple[str, Tensor, Tensor]:
     """A text (default: all topics) by character: table, training ids, ids of the share at the end, held out.
-
     Example:
         >>> characters("abracadabra", held_out=0.3)
         ('abcdr', tensor([0, 1, 4, 0, 2, 0, 3, 0]), tensor([1, 4, 0]))
@@ -224,7 +206,6 @@ def reverse(batch_size: int, length: int, vocab_size: int, generator: Rng = None
 
 def recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
     """`length` pairs of key and value, then a key: say its value (associative recall, Ba et al. 2016).
-
     With n = (vocab_size - 1) // 2, keys are 1 to n, none twice; values are n + 1 to vocab_size - 1.
     """
     _at_least(batch_size=(1, batch_size), length=(1, length), vocab_size=(2 * length + 1, vocab_size))
@@ -238,7 +219,6 @@ def recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None)
 
 def order(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
     """Once each 1 and 2 among `length` symbols, then a 0: say there which of the two came first.
-
     The second half of the batch is the first with 1 and 2 exchanged: a bag of words is right half the time.
     """
     _at_least(batch_size=(1, batch_size), length=(2, length), vocab_size=(4, vocab_size))
@@ -251,34 +231,30 @@ def order(batch_size: int, length: int, vocab_size: int, generator: Rng = None) 
 
 def two_relations(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
     """Each token but the ends asks: which mark, 1 or 2, came last before me, and which comes next after me?
-
     The answer is 2 (before - 1) + after - 1. The ends and two in five of the others are marks, so distances
     vary: one softmax has to share out its weight between two marks, two heads can look one way each.
     """
     _at_least(batch_size=(1, batch_size), length=(3, length), vocab_size=(4, vocab_size))
     marked = F.pad(torch.rand(batch_size, length - 2, generator=generator) < 0.4, (1, 1), value=True)
-    inputs = torch.randint(3, vocab_size, marked.shape, generator=generator)
-    inputs[marked] = torch.randint(1, 3, marked.shape, generator=generator)[marked]
-    place = torch.arange(length)
-    before = torch.where(marked, place, 0)[:, :-2].cummax(1).values
-    after = torch.where(marked, place, length)[:, 2:].flip(1).cummin(1).values.flip(1)
+    other = torch.randint(3, vocab_size, marked.shape, generator=generator)
+    inputs = torch.where(marked, torch.randint(1, 3, marked.shape, generator=generator), other)
+    before = torch.where(marked, torch.arange(length), 0)[:, :-2].cummax(1).values
+    after = torch.where(marked, torch.arange(length), length)[:, 2:].flip(1).cummin(1).values.flip(1)
     answers = 2 * (inputs.gather(1, before) - 1) + inputs.gather(1, after) - 1
     return Examples(inputs, F.pad(answers, (1, 1), value=IGNORE))
 
 
 def digits(held_out: float = 0.2, seed: int = 0) -> tuple[Examples, Examples]:
     """1,797 handwritten digits (N, 1, 8, 8) in [0, 1] (Alpaydin, Kaynak 1998, UCI, CC BY 4.0; scikit-learn).
-
     Returns: training, held-out: a share of every digit, drawn by the seed. The same 13 people wrote both.
     """
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    from sklearn import datasets, model_selection
 
     if not 0 < held_out < 1:
         raise ValueError(f"held_out must be a share above 0 and below 1; got {held_out}")
-    pixels, labels = load_digits(return_X_y=True)
-    images = (pixels / 16).astype("float32").reshape(-1, 1, 8, 8)
-    parts = train_test_split(images, labels, test_size=held_out, random_state=seed, stratify=labels)
+    pixels, y = datasets.load_digits(return_X_y=True)
+    x = (pixels / 16).astype("float32").reshape(-1, 1, 8, 8)
+    parts = model_selection.train_test_split(x, y, test_size=held_out, random_state=seed, stratify=y)
     train, test, train_labels, test_labels = map(torch.tensor, parts)
     return Examples(train, train_labels), Examples(test, test_labels)
 
@@ -293,7 +269,6 @@ def photographs() -> dict[str, Float[Tensor, "3 427 640"]]:
 
 def translations(n: int, generator: Rng = None) -> tuple[list[Pair], list[Pair]]:
     """English sentences in German, n draws of 237 million, none twice (english_german.yml, ours, CC BY 4.0).
-
     Returns: training, held-out: a tenth, chosen by a checksum, so that a sentence has one side in all draws.
     """
     _at_least(n=(1, n))
@@ -313,7 +288,6 @@ def translations(n: int, generator: Rng = None) -> tuple[list[Pair], list[Pair]]
 
 def sounds(n: int, noise: float = 0.05, generator: Rng = None) -> Examples:
     """Melodies of three notes, 0.1 s each at 8,000 samples a second: waves (N, 2400), classes in CONTOURS.
-
     Random: lowest pitch (200 to 400 Hz), steps up (3 to 5 semitones), overtones, phase, loudness, noise.
     """
     _at_least(n=(1, n))

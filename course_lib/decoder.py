@@ -13,6 +13,7 @@ from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention
 from course_lib.blocks import Activation, TransformerStack, check_ids, initialise
 from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
 
+Caches = Sequence[KVCache] | None  # one per layer
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
 
 
@@ -74,13 +75,11 @@ class GPT(nn.Module):
         self.position_embedding, self.rotary = None, None
         score_bias: Callable[[], nn.Module] | None = None
         if config.positions in ("learned", "sinusoidal"):
-            self.position_embedding = PositionEmbedding(
-                config.max_seq_len, config.d_model, learned=config.positions == "learned"
-            )
+            learned = config.positions == "learned"
+            self.position_embedding = PositionEmbedding(config.max_seq_len, config.d_model, learned=learned)
         elif config.positions == "rotary":
-            self.rotary = RotaryEmbedding(
-                d_head, config.max_seq_len, base=config.rotary_base, interleaved=config.rotary_interleaved
-            )
+            base, interleaved = config.rotary_base, config.rotary_interleaved
+            self.rotary = RotaryEmbedding(d_head, config.max_seq_len, base=base, interleaved=interleaved)
         elif config.positions == "alibi":
             score_bias = partial(ALiBi, config.n_heads)
         elif config.positions == "relative":
@@ -103,28 +102,20 @@ class GPT(nn.Module):
         if self.config.tied:
             self.lm_head.weight = self.token_embedding.weight
 
-    def forward(
-        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
-    ) -> Float[Tensor, "B T V"]:
+    def forward(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T V"]:
         """Score the next token at every position.
 
-        Args:
-            ids: token ids.
-            cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
+        Args: cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
         Returns: logits; softmax over the last axis gives probabilities.
         Raises: ValueError: more tokens than the context holds, or ids outside the vocabulary.
         """
         return self.lm_head(self.stack(self.embed(ids, cache), cache=cache))
 
-    def next_token_logits(
-        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
-    ) -> Float[Tensor, "B V"]:
+    def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
         """As `forward`, for the last position only: generation needs no other, and V is large."""
         return self.lm_head(self.stack(self.embed(ids, cache), cache=cache)[:, -1])
 
-    def embed(
-        self, ids: Int[Tensor, "B T"], cache: Sequence[KVCache] | None = None
-    ) -> Float[Tensor, "B T D"]:
+    def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer."""
         start = 0 if cache is None else cache[0].length
         if (end := start + ids.shape[1]) > self.config.max_seq_len:

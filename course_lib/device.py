@@ -25,9 +25,8 @@ def best_device() -> torch.device:
         several = available[0] == "cuda" and "LOCAL_RANK" in os.environ
         return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if several else available[0])
     if wanted.split(":")[0] not in available:
-        raise ValueError(
-            f"COURSE_DEVICE={wanted!r} is not available here; choose from {', '.join(available)}"
-        )
+        names = ", ".join(available)
+        raise ValueError(f"COURSE_DEVICE={wanted!r} is not available here; choose from {names}")
     return torch.device(wanted)
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.blocks import Activation, LayerNorm, TransformerStack, check_ids, initialise
+from course_lib.blocks import ACTIVATIONS, Activation, LayerNorm, TransformerStack, check_ids, initialise
 from course_lib.patches import PatchEmbedding, patchify
 from course_lib.positions import PositionEmbedding
 
@@ -18,9 +18,8 @@ class BERTConfig:
     """What a BERT looks like; the defaults that are given are those of the paper.
 
     Args:
-        vocab_size, max_seq_len: tokens known, tokens that fit.
+        vocab_size, max_seq_len, n_segments: tokens known, tokens that fit, texts that fit side by side.
         d_model, n_layers, n_heads, d_ff, norm_eps: see `TransformerBlock`.
-        n_segments: how many texts can stand side by side, told apart by their segment number.
         activation: of the feed-forward layers and of the masked-token head.
     """
 
@@ -73,8 +72,7 @@ class BERT(nn.Module):
         """Read the tokens, all of them at once.
 
         Args:
-            ids: token ids.
-            segments: which text each token belongs to, from 0 on; default all 0.
+            ids, segments: tokens, and which text each belongs to, from 0 on; default all 0.
             mask: True = real token, False = padding, which nobody attends to.
         Returns: one vector for each token, also for padding, where it means nothing.
         Raises: ValueError: no token, too many tokens, ids or segments out of range, shapes that differ.
@@ -82,9 +80,7 @@ class BERT(nn.Module):
         segments = torch.zeros_like(ids) if segments is None else segments
         for name, other in (("segments", segments), ("mask", mask)):
             if other is not None and other.shape != ids.shape:
-                raise ValueError(
-                    f"{name} must have the shape of ids, {tuple(ids.shape)}; got {tuple(other.shape)}"
-                )
+                raise ValueError(f"{name} must have ids' shape {tuple(ids.shape)}; got {tuple(other.shape)}")
         check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
         check_ids(segments, self.config.n_segments, what="segments")
         x = self.position_embedding(self.token_embedding(ids) + self.segment_embedding(segments))
@@ -95,11 +91,7 @@ class BERT(nn.Module):
 
         logits = norm(gelu(hidden W + b)) E_token^T + b'      (Devlin et al. 2019, section 3.1, task 1)
         """
-        dense = self.mlm_dense(hidden)
-        if self.config.activation == "relu":
-            active = F.relu(dense)
-        else:
-            active = F.gelu(dense, approximate="tanh" if self.config.activation == "gelu_tanh" else "none")
+        active = ACTIVATIONS[self.config.activation](self.mlm_dense(hidden))
         return F.linear(self.mlm_norm(active), self.token_embedding.weight, self.mlm_bias)
 
     def next_sentence_logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B 2"]:
@@ -115,8 +107,7 @@ class ViTConfig:
     """What a Vision Transformer looks like.
 
     Args:
-        image_size: height and width, pixels; the patches must divide both.
-        patch_size: side of a square patch, pixels.
+        image_size, patch_size: (height, width), side of a square patch, which must divide both; in pixels.
         n_channels, n_classes: colours of a pixel, kinds of image.
         d_model, n_layers, n_heads, d_ff, norm_eps, activation: see `TransformerBlock`.
     """
@@ -159,16 +150,10 @@ class ViT(nn.Module):
         initialise(self)
 
     def encode(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B tokens D"]:
-        """One vector for the whole image, then one for each patch, row by row.
-
-        Raises: ValueError: another size or number of channels than configured.
-        """
-        expected = (self.config.n_channels, *self.config.image_size)
-        if images.shape[1:] != expected:
-            raise ValueError(
-                f"images must be (batch, channels, height, width) = (B, {', '.join(map(str, expected))}); "
-                f"got {tuple(images.shape)}"
-            )
+        """The image's vector, then the patches', row by row. Raises: ValueError: not the configured shape."""
+        came, (c, h, w) = tuple(images.shape), (self.config.n_channels, *self.config.image_size)
+        if came[1:] != (c, h, w):
+            raise ValueError(f"images must be (batch, {c} channels, height {h}, width {w}); got {came}")
         patches = self.patch_embedding(images)
         x = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
         return self.stack(x + self.position_embedding)

@@ -12,12 +12,9 @@ from course_lib.decoder import GPT
 
 
 def next_token_probabilities(
-    logits: Float[Tensor, "... V"],
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-) -> Float[Tensor, "... V"]:
+    logits: Float[Tensor, "... V"], *,
+    temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
+) -> Float[Tensor, "... V"]:  # fmt: skip
     """Turn scores into the probabilities to draw the next token from.
 
     The temperature comes first, then top-k, then top-p; what is left is scaled to sum to 1.
@@ -52,17 +49,10 @@ def next_token_probabilities(
 
 @torch.inference_mode()
 def stream(
-    model: GPT,
-    ids: Int[Tensor, "B T"],
-    max_new_tokens: int,
-    *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    eos_id: int | None = None,
-    generator: torch.Generator | None = None,
-    use_cache: bool = True,
-) -> Iterator[Int[Tensor, " B"]]:
+    model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, *,
+    temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
+    eos_id: int | None = None, generator: torch.Generator | None = None, use_cache: bool = True,
+) -> Iterator[Int[Tensor, " B"]]:  # fmt: skip
     """Write on: one new token for each row at a time.
 
     Args:
@@ -71,8 +61,7 @@ def stream(
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens.
-    Raises: ValueError: an empty prompt, a setting out of range, more tokens than the context holds, or
-        scores that are NaN or infinite.
+    Raises: ValueError: an empty prompt, a setting out of range, too many tokens, NaN or infinite scores.
     """
     _check_settings(temperature, top_k, top_p)
     if ids.shape[1] == 0:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.floating]
+Mask = ArrayLike | None  # None: every query may attend to every key
 
 
 def softmax(scores: ArrayLike, axis: int = -1) -> Array:
@@ -17,9 +18,7 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
 
         softmax(s)_i = exp(s_i) / sum_j exp(s_j)
 
-    Args:
-        scores: any real numbers; -inf is allowed and gets weight 0.
-        axis: the axis that sums to 1.
+    Args: scores: any real numbers; -inf is allowed and gets weight 0. axis: the axis that sums to 1.
     Returns: weights of the same shape; all zeros where every score is -inf.
     Example:
         >>> softmax([0.0, math.log(3.0)]).round(6).tolist()
@@ -36,14 +35,12 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     return powers / np.where(total == 0, 1, total)
 
 
-def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None) -> Array:
+def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None) -> Array:
     """Attention as a person would do it: one query at a time, one key at a time, one number at a time.
 
         y_t = sum_s softmax_s(q_t . k_s / sqrt(K)) v_s      (Vaswani et al. 2017, equation 1)
 
-    Args:
-        q, k, v: (T, K), (S, K) and (S, D).
-        mask: (T, S), True = may attend.
+    Args: q, k, v: (T, K), (S, K) and (S, D). mask: (T, S), True = may attend.
     Returns: (T, D).
     """
     q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
@@ -66,16 +63,12 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: ArrayLike | 
     return output
 
 
-def attention_weights(
-    q: ArrayLike, k: ArrayLike, mask: ArrayLike | None = None, scale: float | None = None
-) -> Array:
+def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: float | None = None) -> Array:
     """How much of each value every query takes.
 
         A = softmax(scale q k^T), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
 
-    Args:
-        q, k: (..., T, K) and (..., S, K).
-        mask: (..., T, S), True = may attend.
+    Args: q, k: (..., T, K) and (..., S, K). mask: (..., T, S), True = may attend.
     Returns: (..., T, S); each row sums to 1, or to 0 where the mask forbids everything.
     Raises: ValueError: the widths of q and k differ.
     Example:
@@ -89,7 +82,7 @@ def attention_weights(
 
 
 def attention(
-    q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: ArrayLike | None = None, scale: float | None = None
+    q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None, scale: float | None = None
 ) -> Array:
     """Attention as matrices: `attention_weights(q, k) @ v`.
 
@@ -100,9 +93,7 @@ def attention(
     return attention_weights(q, k, mask, scale) @ np.asarray(v)
 
 
-def layer_norm(
-    x: ArrayLike, weight: ArrayLike | float = 1.0, bias: ArrayLike | float = 0.0, eps: float = 1e-5
-) -> Array:
+def layer_norm(x: ArrayLike, weight: ArrayLike = 1.0, bias: ArrayLike = 0.0, eps: float = 1e-5) -> Array:
     """Give every token's vector mean 0 and variance 1, then a learned scale and shift.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
@@ -116,7 +107,7 @@ def layer_norm(
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight + bias
 
 
-def rms_norm(x: ArrayLike, weight: ArrayLike | float = 1.0, eps: float = 1e-5) -> Array:
+def rms_norm(x: ArrayLike, weight: ArrayLike = 1.0, eps: float = 1e-5) -> Array:
     """Divide every token's vector by its root mean square, then a learned scale.
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
@@ -152,8 +143,7 @@ def silu(x: ArrayLike) -> Array:
         [0.0]
     """
     x = np.asarray(x, dtype=float)
-    # sigmoid(x) = (1 + tanh(x / 2)) / 2 never overflows
-    return x * 0.5 * (1 + np.tanh(x / 2))
+    return x * 0.5 * (1 + np.tanh(x / 2))  # sigmoid(x) = (1 + tanh(x / 2)) / 2 never overflows
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
@@ -161,9 +151,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
 
         -mean_n log softmax(logits_n)[target_n]
 
-    Args:
-        logits: (N, V).
-        targets: (N,), whole numbers from 0 to V - 1.
+    Args: logits: (N, V). targets: (N,), whole numbers from 0 to V - 1.
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
@@ -176,12 +164,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
 
 def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) -> None:
     if q.ndim < 2 or k.ndim < 2:
-        raise ValueError(
-            f"q and k need at least two axes (positions, width); got shapes {q.shape} and {k.shape}"
-        )
+        raise ValueError(f"q and k need at least two axes (positions, width); got {q.shape} and {k.shape}")
     if q.shape[-1] != k.shape[-1]:
-        raise ValueError(
-            f"q and k must have the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}"
-        )
+        raise ValueError(f"q and k need the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}")
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")

@@ -159,9 +159,8 @@ class RelativePositions(nn.Module):
 
 def _offsets(q: Tensor, n_keys: int) -> Tensor:
     """s - t for every query and key, (T, S)."""
-    n_queries = q.shape[-2]
     keys = torch.arange(n_keys, device=q.device)
-    return keys - keys[n_keys - n_queries :, None]
+    return keys - keys[n_keys - q.shape[-2] :, None]
 
 
 def _check_range(x: Tensor, start: int, max_seq_len: int) -> None:

@@ -86,9 +86,7 @@ def load_smollm2(
 ) -> tuple[GPT, BPETokenizer]:
     """SmolLM2-135M-Instruct (Allal et al. 2025) as a `GPT`, ready to answer, and its tokenizer.
 
-    Args:
-        path: the GGUF file; default: where the installed package keeps it.
-        device: default: `best_device()`.
+    Args: path: the GGUF file; default: the installed one. device: default: `best_device()`.
     Returns: the model in float32 and evaluation mode, and the tokenizer.
     Raises: MissingModelError: no such file. ValueError: it is cut off, or not the one that was published.
     """

@@ -29,8 +29,7 @@ class Recurrent(nn.Module):
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """In each layer, token after token: sums = W x_t + U h + b, of which `step` makes the next h.
 
-        Args:
-            state: where an earlier call ended, to go on from there; default: zeros.
+        Args: state: where an earlier call ended, to go on from there; default: zeros.
         Returns: an output for each token, and the state after the last.
         Raises: ValueError: no tokens, another width, or a state that does not fit.
         """
@@ -77,8 +76,7 @@ class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]
 class RecurrentLM(nn.Module):
     """Token ids in, a score for every possible next token out, at every position, as `GPT`.
 
-    Args:
-        d_model, n_layers, cell, fused: see `Recurrent`; cell is "rnn" or "lstm".
+    Args: d_model, n_layers, fused: see `Recurrent`. cell: "rnn" or "lstm".
         tied: one table embeds the tokens and scores them.
     """
 

@@ -125,17 +125,11 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
 
 
 def train(
-    model: nn.Module,
-    batches: Iterable[Any] | Callable[[int], Any],
-    loss: Callable[[Any, Any], Tensor],
-    config: TrainingConfig,
-    *,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 100,
-    after_step: Callable[[int], object] = lambda step: None,
-    clock: Callable[[int], float] = float,
+    model: nn.Module, batches: Iterable[Any] | Callable[[int], Any], loss: Callable[[Any, Any], Tensor],
+    config: TrainingConfig, *, checkpoint: str | Path | None = None, checkpoint_every: int = 100,
+    after_step: Callable[[int], object] = lambda step: None, clock: Callable[[int], float] = float,
     progress: bool | None = None,
-) -> History:
+) -> History:  # fmt: skip
     """Lower the loss, batch by batch; on a CPU equal weights, batches and random state give equal bits.
 
     Args:

@@ -287,7 +287,7 @@ def test_a_stack_hands_the_context_to_every_layer():
 
 def test_a_context_where_none_belongs_and_none_where_one_does():
     x = numbers(B, T, D)
-    message = "a block without cross-attention takes no context; make it with cross_attention=True"
+    message = "a block without cross-attention takes no context; set cross_attention=True"
     with pytest.raises(ValueError, match=f"^{message}$"):
         TransformerBlock(D, H).double()(x, context=x)
     with pytest.raises(ValueError, match=r"^a block with cross-attention needs a context; got none$"):

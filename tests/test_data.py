@@ -660,7 +660,7 @@ def test_missing_topics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_sources(tmp_path: Path) -> None:
-    with pytest.raises(MissingTextError, match=r"no docstring found in .*without the source"):
+    with pytest.raises(MissingTextError, match=r"no docstring found in .*a library without the source"):
         docstrings(tmp_path)
 
 

@@ -120,7 +120,7 @@ def test_cross_entropy_equals_torch():
     [
         (((T, K), (S, K + 1), (S, D)), r"same width \(last axis\): q has 3, k has 4"),
         (((T, K), (S, K), (S + 1, D)), r"one row per key: k has shape \(7, 3\), v has shape \(8, 11\)"),
-        (((K,), (S, K), (S, D)), r"at least two axes \(positions, width\); got shapes \(3,\) and \(7, 3\)"),
+        (((K,), (S, K), (S, D)), r"at least two axes \(positions, width\); got \(3,\) and \(7, 3\)"),
     ],
 )
 @pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
