@@ -199,6 +199,6 @@ def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None, what: str
         raise ValueError(f"a sequence must have 1 to {max_seq_len} tokens; got {ids.shape[1]}")
     # Reading values makes an accelerator wait for them; there torch checks by itself.
     if ids.device.type == "cpu" and ids.numel():
-        low, high = int(ids.min()), int(ids.max())
+        low, high = map(int, ids.aminmax())
         if low < 0 or high >= n_ids:
             raise ValueError(f"{what} run from 0 to {n_ids - 1}; got {low if low < 0 else high}")

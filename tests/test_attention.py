@@ -91,14 +91,17 @@ def test_one_head_equals_the_loops():
 
 @both_ways
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [(T, S), (H, T, S), (B, 1, T, S), (B, H, T, S), (1, S)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(T, S), (H, T, S), (B, 1, T, S), (B, H, T, S), (1, S), (T, T), (H, 1, S)], ids=str
+)
 def test_a_bias_is_added_to_the_scores(fused, causal, shape):
-    q, k, v = qkv()
+    t, s = (shape[-2] if shape == (H, 1, S) else T), shape[-1]
+    q, k, v = qkv(t=t, s=s)
     bias = 3 * numbers(*shape)
-    for mask in (None, random_mask(B, 1, T, S, empty_row=2)):
+    for mask in (None, random_mask(B, 1, t, s, empty_row=0)):
         ours = scaled_dot_product_attention(q, k, v, mask, causal=causal, bias=bias, fused=fused)
-        allowed = torch.ones(B, 1, T, S, dtype=torch.bool) if mask is None else mask
-        allowed = allowed & causal_mask(T, S) if causal else allowed
+        allowed = torch.ones(B, 1, t, s, dtype=torch.bool) if mask is None else mask
+        allowed = allowed & causal_mask(t, s) if causal else allowed
         scores = (q @ k.mT / K**0.5 + bias).masked_fill(~allowed, -torch.inf)
         assert_close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
 
@@ -460,3 +463,19 @@ def test_masks_and_caches_are_made_on_the_device_that_is_asked_for():
         assert stored.is_meta
         assert stored.dtype == torch.float16
         assert stored.shape == (B, H, S, K)
+
+
+@both_ways
+def test_a_mask_fits_the_leading_axes_of_queries_and_keys_together(fused):
+    """Queries that differ by head, keys that differ by batch: a mask may differ by both."""
+    q, k, v = numbers(1, H, T, K), numbers(B, 1, S, K), numbers(B, 1, S, V)
+    mask = random_mask(B, H, T, S)
+    ours = scaled_dot_product_attention(q, k, v, mask, fused=fused)
+    whole = [x.expand(B, H, -1, -1) for x in (q, k, v)]
+    assert_close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
+
+
+def test_the_causal_mask_is_made_where_the_queries_are():
+    q, k, v = (torch.empty(shape, device="meta") for shape in ((B, H, T, K), (B, H, S, K), (B, H, S, V)))
+    assert attention_weights(q, k, causal=True).is_meta
+    assert scaled_dot_product_attention(q, k, v, causal=True).is_meta

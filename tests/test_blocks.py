@@ -8,7 +8,16 @@ from torch import nn
 
 from course_lib import maths
 from course_lib.attention import KVCache
-from course_lib.blocks import FeedForward, LayerNorm, RMSNorm, TransformerBlock, TransformerStack, make_norm
+from course_lib.blocks import (
+    FeedForward,
+    LayerNorm,
+    RMSNorm,
+    TransformerBlock,
+    TransformerStack,
+    check_ids,
+    initialise,
+    make_norm,
+)
 from course_lib.positions import RelativePositions, RotaryEmbedding
 
 B, T, D, H, D_FF = 2, 5, 21, 3, 13
@@ -348,3 +357,41 @@ def test_with_a_cache_the_steps_of_a_stack_equal_one_pass(norm):
     steps = torch.cat([stack(part, cache=cache) for part in x.split([2, 1, 2], dim=1)], dim=1)
     assert_close(steps, stack(x))
     assert [one.length for one in cache] == [T, T]
+
+
+def test_initialise_draws_matrices_and_tables_and_leaves_norms_alone():
+    module = nn.ModuleDict(
+        {"linear": nn.Linear(101, 97), "table": nn.Embedding(89, 103), "norm": LayerNorm(83)}
+    )
+    module["linear"].bias.data.fill_(7.0)
+    module["norm"].weight.data.fill_(3.0)
+    for std, call in ((0.02, lambda: initialise(module)), (0.5, lambda: initialise(module, std=0.5))):
+        call()
+        for drawn in (module["linear"].weight, module["table"].weight):
+            assert drawn.std().item() == pytest.approx(std, rel=0.05)
+            assert abs(drawn.mean().item()) < std / 20
+    assert not module["linear"].bias.any()
+    assert (module["norm"].weight == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("ids", "arguments", "message"),
+    [
+        ([[0, 7]], {"n_ids": 7}, "^token ids run from 0 to 6; got 7$"),
+        ([[0, -1]], {"n_ids": 7}, "^token ids run from 0 to 6; got -1$"),
+        ([[9, -2]], {"n_ids": 7}, "^token ids run from 0 to 6; got -2$"),
+        ([[3]], {"n_ids": 2, "what": "segments"}, "^segments run from 0 to 1; got 3$"),
+        ([[0, 0, 0]], {"n_ids": 2, "max_seq_len": 2}, "^a sequence must have 1 to 2 tokens; got 3$"),
+        ([[], []], {"n_ids": 2, "max_seq_len": 2}, "^a sequence must have 1 to 2 tokens; got 0$"),
+    ],
+)
+def test_ids_and_lengths_out_of_range(ids, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_ids(torch.tensor(ids).long(), **arguments)
+
+
+def test_ids_and_lengths_just_in_range():
+    check_ids(torch.tensor([[0, 6]]), 7, max_seq_len=2)
+    check_ids(torch.tensor([[6]]), 7, max_seq_len=1)
+    check_ids(torch.empty(2, 0).long(), 7)  # without a limit nothing is asked of the length
+    check_ids(torch.full((1, 1), 9, device="meta"), 7)  # reading values would make an accelerator wait
