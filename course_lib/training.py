@@ -1,6 +1,5 @@
 """One training loop for every model: AdamW or Muon, warm-up and decay, checkpoints, several processes."""
 
-import atexit
 import json
 import math
 import os
@@ -134,8 +133,8 @@ def train(
 
     Args:
         batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is
-            a tensor with one row per example, or a tuple, list or dict of such. Under torchrun give every
-            process the same: each works on its share of the rows.
+            a tensor with one row per example, or a tuple, list or dict of such. In a process group (torchrun)
+            give every process the same: each works on its share of the rows.
         loss: (model, batch) -> mean over the rows, or the loss of each thing that counts, averaged here.
         checkpoint: file for the state, with torch's CPU generator; if it exists, training goes on from it.
         after_step: called with the number of steps done, to evaluate for instance.
@@ -146,8 +145,7 @@ def train(
         FloatingPointError: loss or gradient is not finite: the last good checkpoint is kept.
     """
     if dist.is_torchelastic_launched() and not dist.is_initialized():
-        dist.init_process_group()
-        atexit.register(dist.destroy_process_group)
+        raise RuntimeError("under torchrun call torch.distributed.init_process_group() before train")
     rank, n_processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     settings = getattr(getattr(model, "config", None), "__dict__", {}) | vars(config)
     shapes = {name: f"{tuple(t.shape)} {t.dtype}" for name, t in _state(model).items()}
