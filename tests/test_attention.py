@@ -475,6 +475,16 @@ def test_a_mask_fits_the_leading_axes_of_queries_and_keys_together(fused):
     assert_close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
 
 
+@both_ways
+def test_a_mask_for_one_and_for_three_leading_axes(fused):
+    q, k, v = qkv()
+    mask = random_mask(H, T, S)
+    expected = scaled_dot_product_attention(q, k, v, mask, fused=fused)
+    assert_close(scaled_dot_product_attention(q[0], k[0], v[0], mask, fused=fused), expected[0])
+    deep = scaled_dot_product_attention(q[None], k[None], v[None], mask.expand(1, B, H, T, S), fused=fused)
+    assert_close(deep, expected[None])
+
+
 def test_the_causal_mask_is_made_where_the_queries_are():
     q, k, v = (torch.empty(shape, device="meta") for shape in ((B, H, T, K), (B, H, S, K), (B, H, S, V)))
     assert attention_weights(q, k, causal=True).is_meta

@@ -165,6 +165,7 @@ def test_learned_positions_equal_torchs_embedding():
     for start in (0, 1, LONGEST - T):
         expected = x + theirs(torch.arange(start, start + T))
         torch.testing.assert_close(ours(x, start), expected, rtol=0, atol=1e-12)
+    assert torch.equal(ours(x), ours(x, 0))  # the first token stands at 0 unless said otherwise
     assert ours.weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert ours.weight.requires_grad
 
