@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,27 @@ def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: i
             if n >= 0:
                 seconds[i].append(time.perf_counter() - start)
     return seconds
+
+
+def gpt2(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> nn.Module:
+    """A GPT-2 of this size in `transformers`, on torch's fused attention, without dropout, weights random."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=vocab_size,
+        n_positions=length,
+        n_embd=d_model,
+        n_layer=n_layers,
+        n_head=n_heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        attn_implementation="sdpa",
+    )
+    return GPT2LMHeadModel(config)
 
 
 def show(title: str, rows: Sequence[Row]) -> int:

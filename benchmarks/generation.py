@@ -9,7 +9,7 @@ import sys
 import warnings
 
 import torch
-from common import Row, alternate, show
+from common import Row, alternate, gpt2, show
 
 from course_lib.generation import generate
 from course_lib.pretrained import gpt2_from_hf
@@ -22,27 +22,13 @@ BARS = {"a": (10, 3), "c": (8, 1.1)}
 
 def measure(name: str, rounds: int) -> list[Row]:
     """The rows of one shape."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    n_layers, n_heads, d_model, context, vocab_size = SHAPES[name]
-    config = GPT2Config(
-        vocab_size=vocab_size,
-        n_positions=context,
-        n_embd=d_model,
-        n_layer=n_layers,
-        n_head=n_heads,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=None,
-        attn_implementation="sdpa",
-    )
-    theirs = GPT2LMHeadModel(config).eval()
+    n_new = SHAPES[name][3] - 1
+    theirs = gpt2(*SHAPES[name]).eval()
     for parameter in theirs.parameters():
         if parameter.ndim > 1:  # larger than before training, so that the text is not one token over and over
             torch.nn.init.normal_(parameter, std=0.2)
-    ours = gpt2_from_hf(theirs.state_dict(), config.to_dict())
+    ours = gpt2_from_hf(theirs.state_dict(), theirs.config.to_dict())
     ids = torch.tensor([[1]])
-    n_new = context - 1
     settings = {"max_new_tokens": n_new, "min_new_tokens": n_new, "do_sample": False, "use_cache": True}
     writers = [
         lambda: generate(ours, ids, n_new),

@@ -15,7 +15,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from common import Row, alternate, show
+from common import Row, alternate, gpt2, show
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -49,27 +49,6 @@ class TorchGPT(nn.Module):
         return self.head(self.encoder(x, mask=self.mask, is_causal=True))
 
 
-def hugging_face(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> nn.Module:
-    """The same size in `transformers`, on torch's fused attention."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=vocab_size,
-        n_positions=length,
-        n_embd=d_model,
-        n_layer=n_layers,
-        n_head=n_heads,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="sdpa",
-    )
-    return GPT2LMHeadModel(config)
-
-
 def stepper(
     model: nn.Module, logits: Callable[[torch.Tensor], torch.Tensor], ids: torch.Tensor
 ) -> Callable[[], None]:
@@ -101,12 +80,12 @@ def measure(name: str, rounds: int) -> list[Row]:
     readable = copy.deepcopy(exact)
     readable.use_attention(partial(scaled_dot_product_attention, fused=False))
     sizes = (n_layers, n_heads, d_model, length, vocab_size)
-    torchs, theirs = TorchGPT(*sizes), hugging_face(*sizes)
+    torchs, theirs = TorchGPT(*sizes), gpt2(*sizes)
     steps = [
         stepper(exact, exact, ids),
         stepper(torchs, torchs, ids),
         stepper(approximate, approximate, ids),
-        stepper(theirs, lambda x: theirs(x).logits, ids),
+        stepper(theirs, lambda x: theirs(x, use_cache=False).logits, ids),
         stepper(readable, readable, ids),
     ]
     with FlopCounterMode(display=False) as counter:

@@ -21,7 +21,8 @@ import yaml
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-IGNORE = -100  # the target of a token that is asked nothing: torch's cross_entropy leaves it out
+from course_lib.objectives import IGNORE
+
 Words = Sequence[str]
 Pair = tuple[list[str], list[str]]  # the words of a sentence in English and in German
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")  # for the vocabulary of a translator

@@ -99,21 +99,27 @@ def torch_layer(norm, dtype):
 
 
 def copy_weights(ours, theirs):
-    """torch's layer into ours."""
+    """torch's encoder or decoder layer into ours."""
     names = {
         "norm1": "attention_norm",
-        "norm2": "feed_forward_norm",
+        **(
+            {"norm2": "cross_attention_norm", "norm3": "feed_forward_norm"}
+            if hasattr(theirs, "norm3")
+            else {"norm2": "feed_forward_norm"}
+        ),
         "linear1": "feed_forward.up_proj",
         "linear2": "feed_forward.down_proj",
         "self_attn.out_proj": "attention.out_proj",
+        "multihead_attn.out_proj": "cross_attention.out_proj",
     }
     state = {}
     for name, value in theirs.state_dict().items():
-        if name.startswith("self_attn.in_proj_"):
+        module, _, kind = name.rpartition(".")
+        if kind.startswith("in_proj_"):
+            part_of = "attention" if module == "self_attn" else "cross_attention"
             for part, chunk in zip("qkv", value.chunk(3), strict=True):
-                state[f"attention.{part}_proj.{name.removeprefix('self_attn.in_proj_')}"] = chunk
+                state[f"{part_of}.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
         else:
-            module, _, kind = name.rpartition(".")
             state[f"{names[module]}.{kind}"] = value
     ours.load_state_dict(state)
 
@@ -232,29 +238,6 @@ def test_bad_settings(own_errors, build, message):
 # --------------------------------------------------------------------------------- cross-attention and mixers
 
 
-def copy_decoder_weights(ours, theirs):
-    """torch's decoder layer into ours."""
-    names = {
-        "norm1": "attention_norm",
-        "norm2": "cross_attention_norm",
-        "norm3": "feed_forward_norm",
-        "linear1": "feed_forward.up_proj",
-        "linear2": "feed_forward.down_proj",
-        "self_attn.out_proj": "attention.out_proj",
-        "multihead_attn.out_proj": "cross_attention.out_proj",
-    }
-    state = {}
-    for name, value in theirs.state_dict().items():
-        module, _, kind = name.rpartition(".")
-        if kind.startswith("in_proj_"):
-            part_of = "attention" if module == "self_attn" else "cross_attention"
-            for part, chunk in zip("qkv", value.chunk(3), strict=True):
-                state[f"{part_of}.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
-        else:
-            state[f"{names[module]}.{kind}"] = value
-    ours.load_state_dict(state)
-
-
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_equals_torchs_decoder_layer(norm, masked):
@@ -265,7 +248,7 @@ def test_equals_torchs_decoder_layer(norm, masked):
     ours = TransformerBlock(
         D, H, D_FF, norm=norm, activation="relu", causal=True, cross_attention=True
     ).double()
-    copy_decoder_weights(ours, theirs)
+    copy_weights(ours, theirs)
     x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
     keep = torch.tensor([[True] * 5 + [False] * 2, [True] * 7]) if masked else None
     expected = theirs(
