@@ -4,11 +4,13 @@ A figure of one machine means little elsewhere, so a row is a ratio of two thing
 round each runs once, who goes first alternates, and the median of the rounds' ratios is what counts.
 """
 
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
 from torch import nn
@@ -66,6 +68,36 @@ def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: i
             if n >= 0:
                 seconds[i].append(time.perf_counter() - start)
     return seconds
+
+
+class Apart:
+    """A function in a process of its own: one thread, and nobody else's memory to work in.
+
+    Args: make, args: called there as make(*args), gives the function; what it returns comes back.
+    """
+
+    def __init__(self, make: Callable[..., Callable[[], object]], *args: object) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, there = context.Pipe()
+        context.Process(target=_serve, args=(there, make, *args), daemon=True).start()
+        there.close()  # so that a process that dies is noticed
+        self.pipe.recv()  # it is ready
+
+    def __call__(self) -> object:
+        self.pipe.send("go")
+        return self.pipe.recv()
+
+
+def _serve(pipe: Connection, make: Callable[..., Callable[[], object]], *args: object) -> None:
+    torch.set_num_threads(1)
+    function = make(*args)
+    pipe.send("ready")
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:  # the other side has finished
+            return
+        pipe.send(function())
 
 
 def gpt2(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> nn.Module:

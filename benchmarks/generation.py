@@ -10,6 +10,7 @@ import warnings
 
 import torch
 from common import Row, alternate, gpt2, show
+from threadpoolctl import threadpool_limits
 
 from course_lib.generation import generate
 from course_lib.pretrained import gpt2_from_hf
@@ -52,6 +53,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # NumPy's products
     torch.manual_seed(0)
     warnings.simplefilter("ignore")  # transformers', about its own settings
     rows = [row for name in arguments.shapes for row in measure(name, arguments.rounds)]

@@ -4,23 +4,24 @@ All have the same size, read the same tokens, compute in float32 without dropout
 fused AdamW. Each peer meets ours with the peer's own activation: the exact GELU of torch's encoder, the
 approximate one of GPT-2. The share is that of a large matrix product's speed: the operations of all matrix
 products in a step, by torch's own counter, per second. The readable form is the same model with attention as
-the notebooks show it: the weights first, then the mix.
+the notebooks show it: the weights first, then the mix. Each runs in a process of its own as its user runs it:
+ours keeps its memory, as `training.train` lets it; the peers have the C library's defaults.
 """
 
 import argparse
-import copy
 import sys
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
-from common import Row, alternate, gpt2, show
+from common import Apart, Row, alternate, gpt2, show
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.decoder import GPT, GPTConfig
+from course_lib.device import keep_memory
 
 # layers, heads, width, tokens, batch, vocabulary
 SHAPES = {"a": (4, 4, 128, 64, 12, 65), "b": (6, 6, 192, 128, 16, 512), "c": (6, 6, 384, 256, 8, 512)}
@@ -64,43 +65,49 @@ def stepper(
     return step
 
 
+def contender(name: str, kind: str) -> Callable[[], None]:
+    """A training step of one shape: "ours" (exact GELU), "ours tanh", "readable", "torch" or "hf"."""
+    n_layers, n_heads, d_model, length, batch, vocab_size = SHAPES[name]
+    torch.manual_seed(0)
+    ids, sizes = torch.randint(0, vocab_size, (batch, length + 1)), (n_layers, n_heads, d_model, length)
+    if kind == "torch":
+        torchs = TorchGPT(*sizes, vocab_size)
+        return stepper(torchs, torchs, ids)
+    if kind == "hf":
+        theirs = gpt2(*sizes, vocab_size)
+        return stepper(theirs, lambda x: theirs(x, use_cache=False).logits, ids)
+    keep_memory()  # as `training.train` does
+    options = dict(zip(("n_layers", "n_heads", "d_model", "max_seq_len"), sizes, strict=True))
+    activation = "gelu_tanh" if kind == "ours tanh" else "gelu"
+    ours = GPT(GPTConfig.gpt2_style(**options, vocab_size=vocab_size, activation=activation))
+    if kind == "readable":
+        ours.use_attention(partial(scaled_dot_product_attention, fused=False))
+    return stepper(ours, ours, ids)
+
+
+def repeated(name: str, kind: str, times: int) -> Callable[[], None]:
+    """A contender's step, so many times over."""
+    step = contender(name, kind)
+
+    def steps() -> None:
+        for _ in range(times):
+            step()
+
+    return steps
+
+
 def measure(name: str, rounds: int) -> list[Row]:
     """The rows of one shape."""
-    n_layers, n_heads, d_model, length, batch, vocab_size = SHAPES[name]
-    ids = torch.randint(0, vocab_size, (batch, length + 1))
-    options = {
-        "vocab_size": vocab_size,
-        "max_seq_len": length,
-        "d_model": d_model,
-        "n_layers": n_layers,
-        "n_heads": n_heads,
-    }
-    exact = GPT(GPTConfig.gpt2_style(**options, activation="gelu"))
-    approximate = GPT(GPTConfig.gpt2_style(**options, activation="gelu_tanh"))
-    readable = copy.deepcopy(exact)
-    readable.use_attention(partial(scaled_dot_product_attention, fused=False))
-    sizes = (n_layers, n_heads, d_model, length, vocab_size)
-    torchs, theirs = TorchGPT(*sizes), gpt2(*sizes)
-    steps = [
-        stepper(exact, exact, ids),
-        stepper(torchs, torchs, ids),
-        stepper(approximate, approximate, ids),
-        stepper(theirs, lambda x: theirs(x, use_cache=False).logits, ids),
-        stepper(readable, readable, ids),
-    ]
+    step = contender(name, "ours")
     with FlopCounterMode(display=False) as counter:
-        steps[0]()
+        step()
     operations = counter.get_total_flops()
-    repeats = max(1, round(4e10 / operations))
+    repeats = max(1, round(2e10 / operations))
     factors = torch.randn(2, 1024, 1024)
     products = max(1, round(repeats * operations / (2 * 1024**3) / 3))
-    seconds = alternate(
-        [
-            *(lambda step=step: [step() for _ in range(repeats)] for step in steps),
-            lambda: [torch.mm(*factors) for _ in range(products)],
-        ],
-        rounds,
-    )
+    kinds = ("ours", "torch", "ours tanh", "hf", "readable")
+    steps = [Apart(repeated, name, kind, repeats) for kind in kinds]
+    seconds = alternate([*steps, lambda: [torch.mm(*factors) for _ in range(products)]], rounds)
     ours, torch_encoder, ours_tanh, hugging, slow = (
         [repeats * operations / s / 1e9 for s in of_one] for of_one in seconds[:5]
     )

@@ -23,6 +23,7 @@ _SUBMODULES = (
     "encoder",
     "decoder",
     "encoder_decoder",
+    "numpy_decoder",
     "recurrent",
     "device",
     "data",

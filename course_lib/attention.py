@@ -16,7 +16,6 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
     """Which keys each query may see when nobody looks ahead: True = may attend.
 
     The last query is aligned with the last key, because with a cache the queries are the newest tokens.
-
     Example:
         >>> causal_mask(2, 3).tolist()
         [[True, True, False], [True, True, True]]
@@ -27,18 +26,12 @@ def causal_mask(n_queries: int, n_keys: int, device: torch.device | None = None)
 
 
 def attention_weights(
-    q: Float[Tensor, "... T K"],
-    k: Float[Tensor, "... S K"],
-    mask: Bool[Tensor, "..."] | None = None,
-    *,
-    causal: bool = False,
-    scale: float | None = None,
-    bias: Float[Tensor, "..."] | None = None,
-) -> Float[Tensor, "... T S"]:
+    q: Float[Tensor, "... T K"], k: Float[Tensor, "... S K"], mask: Bool[Tensor, "..."] | None = None, *,
+    causal: bool = False, scale: float | None = None, bias: Float[Tensor, "..."] | None = None,
+) -> Float[Tensor, "... T S"]:  # fmt: skip
     """How much of each value every query takes.
 
         A = softmax(scale q k^T + bias), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
-
     Args:
         q, k: queries and keys; leading axes (batch, heads) broadcast.
         mask: True = may attend; any shape that broadcasts to (..., T, S).
@@ -62,18 +55,11 @@ def attention_weights(
 
 
 def scaled_dot_product_attention(
-    q: Float[Tensor, "... T K"],
-    k: Float[Tensor, "... S K"],
-    v: Float[Tensor, "... S D"],
-    mask: Bool[Tensor, "..."] | None = None,
-    *,
-    causal: bool = False,
-    scale: float | None = None,
-    bias: Float[Tensor, "..."] | None = None,
-    fused: bool = True,
-) -> Float[Tensor, "... T D"]:
+    q: Float[Tensor, "... T K"], k: Float[Tensor, "... S K"], v: Float[Tensor, "... S D"],
+    mask: Bool[Tensor, "..."] | None = None, *, causal: bool = False, scale: float | None = None,
+    bias: Float[Tensor, "..."] | None = None, fused: bool = True,
+) -> Float[Tensor, "... T D"]:  # fmt: skip
     """Mix the values by the attention weights: `attention_weights(q, k) @ v`.
-
     Args:
         q, k, v, mask, causal, scale, bias: as for `attention_weights`; v has one row per key.
         fused: take torch's kernel, which for inputs (batch, heads, T, K) never stores the T x S weights.
@@ -102,7 +88,6 @@ def scaled_dot_product_attention(
 
 class KVCache:
     """The keys and values of one layer for all tokens so far, so that a new token need not recompute them.
-
     Args: capacity: how many tokens fit. options: device and dtype, as for `torch.empty`.
     """
 
@@ -111,17 +96,21 @@ class KVCache:
         self.values = torch.empty_like(self.keys)
         self.length = 0
 
+    def room(self, batch_size: int, n_tokens: int) -> tuple[int, int]:
+        """Where the next n tokens begin and end. Raises: ValueError: full, or another batch size."""
+        if batch_size != len(self.keys):
+            raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {batch_size}")
+        start, end, capacity = self.length, self.length + n_tokens, self.keys.shape[-2]
+        if end > capacity:
+            free = f"{start} are in it, {n_tokens} more do not fit"
+            raise ValueError(f"the cache holds {capacity} tokens: {free}")
+        return start, end
+
     def append(
         self, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]
     ) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
-        """Store the newest, return all, oldest first. Raises: ValueError: full, or another batch size."""
-        if len(k) != len(self.keys):
-            raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {len(k)}")
-        start, end, capacity = self.length, self.length + k.shape[-2], self.keys.shape[-2]
-        if end > capacity:
-            raise ValueError(
-                f"the cache holds {capacity} tokens: {start} are in it, {end - start} more do not fit"
-            )
+        """Store the newest, return all, oldest first. Raises: as `room`."""
+        start, end = self.room(len(k), k.shape[-2])
         # As keys[:, :, start:end] = k, but `narrow` is quicker, and each new token comes by here.
         self.keys.narrow(2, start, end - start).copy_(k)
         self.values.narrow(2, start, end - start).copy_(v)
@@ -134,7 +123,6 @@ class MultiHeadAttention(nn.Module):
 
         head_h = attention(x Wq_h, y Wk_h, y Wv_h);  output = [head_1 ... head_H] Wo
         (Vaswani et al. 2017, section 3.2.2; fewer key heads: Ainslie et al. 2023)
-
     Args:
         d_model: width of the vectors; n_heads must divide it.
         n_heads: query heads.
@@ -170,14 +158,10 @@ class MultiHeadAttention(nn.Module):
         self.attend: AttentionFunction | None = None
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        context: Float[Tensor, "B S D"] | None = None,
-        mask: Bool[Tensor, "..."] | None = None,
-        cache: KVCache | None = None,
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Float[Tensor, "B T D"], context: Float[Tensor, "B S D"] | None = None,
+        mask: Bool[Tensor, "..."] | None = None, cache: KVCache | None = None,
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Let every vector of x gather from x itself (self), or from context (cross).
-
         Args: mask: True = may attend; broadcasts to (B, H, T, S). cache: what came before; x is added to it.
         """
         source = x if context is None else context

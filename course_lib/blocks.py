@@ -48,10 +48,8 @@ class FeedForward(nn.Module):
 
         gelu, relu:  down(act(up(x)))                  (Vaswani et al. 2017, section 3.3)
         swiglu:      down(silu(gate(x)) * up(x))       (Shazeer 2020, equation 6)
-
-    Args:
-        d_model, d_ff: width in and out; width in between, usually 4 d_model.
-        activation: "gelu", "gelu_tanh" (its approximation, as in GPT-2), "relu" or "swiglu".
+    Args: d_model, d_ff: width in and out; width in between, usually 4 d_model. activation: "gelu",
+        "gelu_tanh" (its approximation, as in GPT-2), "relu" or "swiglu".
     """
 
     def __init__(
@@ -74,7 +72,6 @@ class FeedForward(nn.Module):
 
 class TransformerBlock(nn.Module):
     """One layer: attention between the tokens, then an MLP on each; both add to the residual stream.
-
     Args:
         d_model, n_heads, n_kv_heads, causal, rotary: see `MultiHeadAttention`.
         d_ff: width of the MLP; default 4 d_model.
@@ -111,15 +108,10 @@ class TransformerBlock(nn.Module):
         self.feed_forward = FeedForward(d_model, d_ff or 4 * d_model, activation=activation, bias=bias)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        mask: Bool[Tensor, "..."] | None = None,
-        cache: Cache | None = None,
-        context: Float[Tensor, "B S D"] | None = None,
-        context_mask: Bool[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "..."] | None = None, cache: Cache | None = None,
+        context: Float[Tensor, "B S D"] | None = None, context_mask: Bool[Tensor, "..."] | None = None,
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Pass the stream on, with what attention and MLP add to it.
-
         Args: context, context_mask: what cross-attention looks at, and which of it.
         Raises: ValueError: a context for a block without cross-attention, or none for a block with it.
         """
@@ -140,11 +132,8 @@ class TransformerBlock(nn.Module):
 
 class TransformerStack(nn.Module):
     """Layers on top of each other: as many vectors come out as went in, of the same width.
-
-    Args:
-        d_model, n_heads: see `MultiHeadAttention`. n_layers: how many blocks.
-        norm, norm_type, norm_eps, block_options: see `TransformerBlock`.
-            With norm="pre" one more norm follows the last layer.
+    Args: d_model, n_heads: see `MultiHeadAttention`. n_layers: how many blocks. norm, norm_type, norm_eps,
+        block_options: see `TransformerBlock`. With norm="pre" one more norm follows the last layer.
     """
 
     def __init__(
@@ -159,18 +148,13 @@ class TransformerStack(nn.Module):
         self.norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        mask: Bool[Tensor, "..."] | None = None,
-        cache: Sequence[Cache] | None = None,
-        context: Float[Tensor, "B S D"] | None = None,
+        self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "..."] | None = None,
+        cache: Sequence[Cache] | None = None, context: Float[Tensor, "B S D"] | None = None,
         context_mask: Bool[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Run the layers.
-
-        Args:
-            mask: True = may attend; broadcasts to (B, H, T, S). cache: one per layer.
-            context, context_mask: see `TransformerBlock.forward`.
+        Args: mask: True = may attend; broadcasts to (B, H, T, S). cache: one per layer. context,
+            context_mask: see `TransformerBlock.forward`.
         """
         for i, block in enumerate(self.blocks):
             x = block(x, mask, None if cache is None else cache[i], context, context_mask)

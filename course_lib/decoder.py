@@ -20,7 +20,6 @@ Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "non
 @dataclass(frozen=True)
 class GPTConfig:
     """What a decoder looks like. `gpt2_style` and `llama_style` give the two families.
-
     Args:
         vocab_size, max_seq_len: tokens known, tokens that fit.
         d_model, n_layers, n_heads, n_kv_heads, d_ff: sizes, see `TransformerBlock`.
@@ -104,7 +103,6 @@ class GPT(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T V"]:
         """Score the next token at every position.
-
         Args: cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
         Returns: logits; softmax over the last axis gives probabilities.
         Raises: ValueError: more tokens than the context holds, or ids outside the vocabulary.

@@ -10,10 +10,11 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 
+from course_lib.blocks import check_ids
+
 
 def window_pairs(sentences: Sequence[Sequence[int]], window: int = 5) -> Int[np.ndarray, "pairs 2"]:
     """Every word with every neighbour at most `window` places away, as (centre, context), both ways round.
-
     Raises: ValueError: a window below 1; a corpus in which no two words stand side by side.
     Example:
         >>> window_pairs([[7, 8], [9]]).tolist()
@@ -34,14 +35,13 @@ def window_pairs(sentences: Sequence[Sequence[int]], window: int = 5) -> Int[np.
 
 def cooccurrence(sentences: Sequence[Sequence[int]], vocab_size: int, window: int = 5) -> sparse.csr_array:
     """Count how often each word meets each other: one row and one column per word, see `window_pairs`.
-
     Raises: ValueError: a word outside the vocabulary; what `window_pairs` raises.
     Example:
         >>> cooccurrence([[0, 1, 0]], vocab_size=2).toarray().tolist()
         [[2, 2], [2, 0]]
     """
     pairs = window_pairs(sentences, window)
-    _check_ids(vocab_size, pairs)
+    check_ids(torch.from_numpy(pairs), vocab_size, what="words")
     return sparse.csr_array((np.ones(len(pairs), dtype=np.int64), pairs.T), shape=(vocab_size, vocab_size))
 
 
@@ -49,7 +49,6 @@ def ppmi(counts: sparse.csr_array, *, smoothing: float = 1.0) -> sparse.csr_arra
     """How much more often than by chance words meet, on a log scale; 0 where it is less (positive PMI).
 
         max(0, log(P(w, c) / (P(w) P_a(c)))), P_a(c) = n_c^a / sum n^a   (Levy et al. 2015, 2.1 and 3.2)
-
     Args: smoothing: the power a; 0.75 makes rare contexts count for less.
     Raises: ValueError: counts that are negative or not square; a power outside (0, 1].
     """
@@ -67,7 +66,6 @@ def svd_embeddings(matrix: sparse.csr_array, d_model: int, *, power: float = 0.5
     """A vector per row from the strongest directions of a matrix, strongest first; always the same ones.
 
         U S^power, where U S V^T is the nearest matrix of rank d_model (Levy et al. 2015, 3.3)
-
     Raises: ValueError: a matrix that is not square or all zero; d_model not below its size.
     """
     if matrix.shape[0] != matrix.shape[1] or not matrix.count_nonzero():
@@ -81,7 +79,7 @@ def svd_embeddings(matrix: sparse.csr_array, d_model: int, *, power: float = 0.5
 
 def nearest(vectors: Float[np.ndarray, "V D"], word: int, k: int = 5) -> list[tuple[int, float]]:
     """The k other words with the highest cosine to this one, as (word, cosine), best first."""
-    _check_ids(len(vectors), np.array([word]))
+    check_ids(torch.tensor([word]), len(vectors), what="words")
     lengths = np.linalg.norm(vectors, axis=1)
     cosines = vectors @ vectors[word] / np.maximum(lengths * lengths[word], np.finfo(vectors.dtype).tiny)
     return [(int(i), float(cosines[i])) for i in (-cosines).argsort(kind="stable") if i != word][:k]
@@ -101,7 +99,7 @@ class SkipGram(nn.Module):
 
     def loss(self, pairs: Int[Tensor, "B 2"], negatives: Int[Tensor, "B k"]) -> Float[Tensor, ""]:
         """Mean over (centre, context) pairs of `window_pairs`, each with k words from `sample_negatives`."""
-        _check_ids(len(self.centre), pairs, negatives)
+        check_ids(torch.cat([pairs, negatives], dim=1), len(self.centre), what="words")
         candidates = F.embedding(torch.cat([pairs[:, 1:], negatives], dim=1), self.context)  # (B, 1 + k, D)
         scores = (candidates @ F.embedding(pairs[:, 0], self.centre)[:, :, None])[:, :, 0]
         return -(F.logsigmoid(scores[:, 0]) + F.logsigmoid(-scores[:, 1:]).sum(dim=1)).mean()
@@ -112,9 +110,3 @@ def sample_negatives(
 ) -> Int[Tensor, "B k"]:
     """Draw k words per pair, each with a chance proportional to count^0.75 (Mikolov et al. 2013b, 2.2)."""
     return torch.multinomial(counts.double() ** 0.75, batch_size * k, True, generator=generator).view(-1, k)
-
-
-def _check_ids(vocab_size: int, *ids: Int[np.ndarray, "..."] | Int[Tensor, "..."]) -> None:
-    low, high = min(int(part.min()) for part in ids), max(int(part.max()) for part in ids)
-    if low < 0 or high >= vocab_size:
-        raise ValueError(f"words run from 0 to {vocab_size - 1}; got {low if low < 0 else high}")

@@ -16,7 +16,6 @@ from course_lib.positions import PositionEmbedding
 @dataclass(frozen=True)
 class BERTConfig:
     """What a BERT looks like; the defaults that are given are those of the paper.
-
     Args:
         vocab_size, max_seq_len, n_segments: tokens known, tokens that fit, texts that fit side by side.
         d_model, n_layers, n_heads, d_ff, norm_eps: see `TransformerBlock`.
@@ -64,16 +63,12 @@ class BERT(nn.Module):
         initialise(self)
 
     def forward(
-        self,
-        ids: Int[Tensor, "B T"],
-        segments: Int[Tensor, "B T"] | None = None,
+        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None,
         mask: Bool[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """Read the tokens, all of them at once.
-
-        Args:
-            ids, segments: tokens, and which text each belongs to, from 0 on; default all 0.
-            mask: True = real token, False = padding, which nobody attends to.
+        Args: ids, segments: tokens, and which text each belongs to, from 0 on; default all 0. mask: True =
+            real token, False = padding, which nobody attends to.
         Returns: one vector for each token, also for padding, where it means nothing.
         Raises: ValueError: no token, too many tokens, ids or segments out of range, shapes that differ.
         """
@@ -105,7 +100,6 @@ class BERT(nn.Module):
 @dataclass(frozen=True)
 class ViTConfig:
     """What a Vision Transformer looks like.
-
     Args:
         image_size, patch_size: (height, width), side of a square patch, which must divide both; in pixels.
         n_channels, n_classes: colours of a pixel, kinds of image.

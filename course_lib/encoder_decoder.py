@@ -18,7 +18,6 @@ from course_lib.positions import PositionEmbedding
 @dataclass(frozen=True)
 class EncoderDecoderConfig:
     """What an encoder-decoder looks like; the defaults are the paper's.
-
     Args:
         source_vocab_size, target_vocab_size: tokens known on each side; target None: one vocabulary for both.
         max_seq_len: tokens that fit, on each side.
@@ -43,7 +42,6 @@ class EncoderDecoder(nn.Module):
 
         memory = encoder(embed(source));  logits = decoder(embed(target), memory) E_target^T
         embed(ids) = sqrt(D) E[ids] + positions      (Vaswani et al. 2017, figure 1 and section 3.4)
-
     Args: config: with one vocabulary, source and target share their table, which is the output layer too.
     Example:
         >>> model, source = EncoderDecoder(EncoderDecoderConfig(7, 5, 4, 1, 2)), torch.tensor([[1, 2, 3]])
@@ -74,7 +72,6 @@ class EncoderDecoder(nn.Module):
         source_mask: Bool[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B T V"]:  # fmt: skip
         """Score the token after each target token, which sees the whole source and the target so far.
-
         Args: source_mask: True = real token, False = padding. Padding at the target's end needs none.
         Raises: ValueError: an empty side, too many tokens, or ids outside their vocabulary.
         """
@@ -103,7 +100,6 @@ class EncoderDecoder(nn.Module):
         source_mask: Bool[Tensor, "B S"] | None = None,
     ) -> Int[Tensor, "B new"]:  # fmt: skip
         """Write the likeliest next token again and again, beginning after bos_id, until every row has eos_id.
-
         Returns: the new tokens; a row that has ended is filled up with eos_id.
         Raises: ValueError: as `forward`; more new tokens than fit.
         """

@@ -1,7 +1,7 @@
 """From scores to text: choosing the next token, one after the other."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_lib.decoder import GPT
+from course_lib.numpy_decoder import numpy_decoder
 
 
 def next_token_probabilities(
@@ -18,7 +19,6 @@ def next_token_probabilities(
     """Turn scores into the probabilities to draw the next token from.
 
     The temperature comes first, then top-k, then top-p; what is left is scaled to sum to 1.
-
     Args:
         temperature: scores are divided by it: below 1 the likely gets likelier, 0 takes the likeliest alone.
         top_k: keep the k likeliest tokens, and those that tie with the last of them.
@@ -53,8 +53,7 @@ def stream(
     temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
     eos_id: int | None = None, generator: torch.Generator | None = None, use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " B"]]:  # fmt: skip
-    """Write on: one new token for each row at a time.
-
+    """Write on: one new token for each row at a time; on a CPU `numpy_decoder` does it, if it can.
     Args:
         ids: the prompts, all of one length, at least one token.
         temperature, top_k, top_p: see `next_token_probabilities`; temperature 0 is greedy.
@@ -69,18 +68,18 @@ def stream(
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
     total = ids.shape[1] + max_new_tokens
-    if total > model.config.max_seq_len:
-        raise ValueError(
-            f"the context holds {model.config.max_seq_len} tokens; "
-            f"a prompt of {ids.shape[1]} and {max_new_tokens} new ones need {total}"
-        )
+    if total > (limit := model.config.max_seq_len):
+        need = f"a prompt of {ids.shape[1]} and {max_new_tokens} new ones need {total}"
+        raise ValueError(f"the context holds {limit} tokens; {need}")
     cache = model.new_cache(ids.shape[0], total) if use_cache else None
     finished = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
     new = ids
+    score: Callable[..., Tensor] = model.next_token_logits
+    next_score = (numpy_decoder(model) if use_cache else None) or score
     for _ in range(max_new_tokens):
-        logits = model.next_token_logits(new if use_cache else ids, cache)  # (B, V)
+        logits = score(new if use_cache else ids, cache)  # (B, V)
         if temperature == 0:
-            token = _likeliest(logits)[1][:, 0]
+            token = _likeliest(logits)[1].squeeze(1)
         else:
             p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
             token = torch.multinomial(p, 1, generator=generator)[:, 0]
@@ -90,7 +89,7 @@ def stream(
         yield token
         if eos_id is not None and bool(finished.all()):
             return
-        new = token[:, None]
+        new, score = token.unsqueeze(1), next_score
         ids = ids if use_cache else torch.cat([ids, new], dim=1)
 
 
@@ -98,7 +97,8 @@ def generate(
     model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, **settings: Any
 ) -> Int[Tensor, "B more"]:
     """The prompts with what the model writes after them; settings (temperature ...) are those of `stream`."""
-    return torch.cat([ids, *(token[:, None] for token in stream(model, ids, max_new_tokens, **settings))], 1)
+    new = (token.unsqueeze(1) for token in stream(model, ids, max_new_tokens, **settings))
+    return torch.cat([ids, *new], dim=1)
 
 
 def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:

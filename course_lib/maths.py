@@ -17,7 +17,6 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     """Turn scores into weights that are positive and sum to 1.
 
         softmax(s)_i = exp(s_i) / sum_j exp(s_j)
-
     Args: scores: any real numbers; -inf is allowed and gets weight 0. axis: the axis that sums to 1.
     Returns: weights of the same shape; all zeros where every score is -inf.
     Example:
@@ -39,7 +38,6 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None)
     """Attention as a person would do it: one query at a time, one key at a time, one number at a time.
 
         y_t = sum_s softmax_s(q_t . k_s / sqrt(K)) v_s      (Vaswani et al. 2017, equation 1)
-
     Args: q, k, v: (T, K), (S, K) and (S, D). mask: (T, S), True = may attend.
     Returns: (T, D).
     """
@@ -67,7 +65,6 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: floa
     """How much of each value every query takes.
 
         A = softmax(scale q k^T), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
-
     Args: q, k: (..., T, K) and (..., S, K). mask: (..., T, S), True = may attend.
     Returns: (..., T, S); each row sums to 1, or to 0 where the mask forbids everything.
     Raises: ValueError: the widths of q and k differ.
@@ -85,7 +82,6 @@ def attention(
     q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None, scale: float | None = None
 ) -> Array:
     """Attention as matrices: `attention_weights(q, k) @ v`.
-
     Args: as for `attention_weights`; v: (..., S, D).
     Returns: (..., T, D); each row lies in the convex hull of the values.
     """
@@ -97,7 +93,6 @@ def layer_norm(x: ArrayLike, weight: ArrayLike = 1.0, bias: ArrayLike = 0.0, eps
     """Give every token's vector mean 0 and variance 1, then a learned scale and shift.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
-
     Example:
         >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
         [-1.0, 1.0]
@@ -111,7 +106,6 @@ def rms_norm(x: ArrayLike, weight: ArrayLike = 1.0, eps: float = 1e-5) -> Array:
     """Divide every token's vector by its root mean square, then a learned scale.
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
-
     Example:
         >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
         [1.0, 1.0]
@@ -124,7 +118,6 @@ def gelu(x: ArrayLike) -> Array:
     """Gaussian error linear unit: x times the probability that a standard normal lies below x.
 
         gelu(x) = x (1 + erf(x / sqrt(2))) / 2      (Hendrycks and Gimpel 2016)
-
     Example:
         >>> gelu([0.0, 100.0]).tolist()
         [0.0, 100.0]
@@ -137,7 +130,6 @@ def silu(x: ArrayLike) -> Array:
     """Sigmoid linear unit: x times its sigmoid.
 
         silu(x) = x / (1 + exp(-x))
-
     Example:
         >>> silu([0.0]).tolist()
         [0.0]
@@ -150,7 +142,6 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     """Mean surprise, in nats, of the right answers.
 
         -mean_n log softmax(logits_n)[target_n]
-
     Args: logits: (N, V). targets: (N,), whole numbers from 0 to V - 1.
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2

@@ -13,22 +13,15 @@ class RunningSums:
 
 
 def linear_attention(
-    q: Float[Tensor, "*lead T K"],
-    k: Float[Tensor, "*lead S K"],
-    v: Float[Tensor, "*lead S V"],
-    *,
-    mask: Bool[Tensor, "..."] | None = None,
-    causal: bool = False,
-    cache: RunningSums | None = None,
-) -> Float[Tensor, "*lead T V"]:
+    q: Float[Tensor, "*lead T K"], k: Float[Tensor, "*lead S K"], v: Float[Tensor, "*lead S V"], *,
+    mask: Bool[Tensor, "..."] | None = None, causal: bool = False, cache: RunningSums | None = None,
+) -> Float[Tensor, "*lead T V"]:  # fmt: skip
     """Attention without a softmax, so that keys are summed before any query comes: time linear in T and S.
 
         out_t = phi(q_t) (sum_s phi(k_s)^T v_s) / (phi(q_t) sum_s phi(k_s)^T), phi(x) = elu(x) + 1
         (Katharopoulos et al. 2020, equations 5 and 7; causal, with sums over s <= t: equations 9 to 12)
-
-    Args:
-        mask: True = use this key, for all queries alike; broadcasts to (..., S).
-        cache: the sums over earlier keys; the new keys are added to it.
+    Args: mask: True = use this key, for all queries alike; broadcasts to (..., S). cache: the sums over
+        earlier keys; the new keys are added to it.
     Returns: a weighted mean of the values for each query; zeros where no key is used.
     Raises: ValueError: causal with unequal numbers of queries and keys; a mask that is not boolean.
     """
@@ -65,12 +58,9 @@ class LinearAttention(nn.Module):
         self.v_proj, self.out_proj = nn.Linear(d_model, d_model, bias), nn.Linear(d_model, d_model, bias)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        context: Float[Tensor, "B S D"] | None = None,
-        mask: Bool[Tensor, "..."] | None = None,
-        cache: RunningSums | None = None,
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Float[Tensor, "B T D"], context: Float[Tensor, "B S D"] | None = None,
+        mask: Bool[Tensor, "..."] | None = None, cache: RunningSums | None = None,
+    ) -> Float[Tensor, "B T D"]:  # fmt: skip
         """As attention does, but a mask can only leave out keys, those of this call: (B, H or 1, 1, S)."""
         source = x if context is None else context
         inputs = (self.q_proj(x), self.k_proj(source), self.v_proj(source))

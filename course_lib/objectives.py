@@ -10,16 +10,10 @@ IGNORE = -100  # the target where nothing is asked, as in torch
 
 
 def mask_tokens(
-    ids: Int[Tensor, "*shape"],
-    mask_id: int,
-    vocab_size: int,
-    *,
-    special_ids: Iterable[int],
-    fraction: float = 0.15,
-    generator: Generator | None = None,
-) -> tuple[Int[Tensor, "*shape"], Int[Tensor, "*shape"]]:
+    ids: Int[Tensor, "*shape"], mask_id: int, vocab_size: int, *, special_ids: Iterable[int],
+    fraction: float = 0.15, generator: Generator | None = None,
+) -> tuple[Int[Tensor, "*shape"], Int[Tensor, "*shape"]]:  # fmt: skip
     """Choose tokens by chance: 80 % become the mask, 10 % any token, 10 % stay (Devlin et al. 2019, task 1).
-
     Args: special_ids: padding and the like, which are never chosen; neither is a mask that is there already.
     Returns: inputs; targets: the token where one was chosen, else `IGNORE`.
     Raises: ValueError: a fraction outside (0, 1), a mask outside the vocabulary.
@@ -35,7 +29,6 @@ def mask_tokens(
 
 def sentence_pairs(documents: Sequence[Sequence], *, generator: Generator | None = None) -> list[tuple]:
     """Each sentence with the next or, half of the time, any of another document (Devlin et al. 2019, task 2).
-
     Returns: (first, second, is next); `BERT.next_sentence_logits` has class 0 for next, 1 for not.
     Raises: ValueError: fewer than two documents, or than two sentences in one of them.
     """
@@ -54,7 +47,6 @@ def pack_pair(
     first: Sequence[int], second: Sequence[int], max_seq_len: int, *, cls_id: int, sep_id: int, pad_id: int
 ) -> tuple[Int[Tensor, " T"], Int[Tensor, " T"], Bool[Tensor, " T"]]:
     """Write [CLS] first [SEP] second [SEP] and padding; if too long, the longer sentence loses its end.
-
     Returns: ids; segments: 1 for second and its [SEP], else 0; mask: True = real token.
     Raises: ValueError: no room for one token of each.
     """

@@ -9,7 +9,6 @@ def patchify(images: Shaped[Tensor, "B C height width"], patch_size: int) -> Sha
 
         row y (W / p) + x = images[:, :, y p : (y + 1) p, x p : (x + 1) p], flattened
         (Dosovitskiy et al. 2021, section 3.1)
-
     Raises: ValueError: squares of this size do not fill the image.
     Example:
         >>> patchify(Tensor([[[[0, 1, 2, 3], [4, 5, 6, 7]]]]), 2).tolist()
@@ -27,9 +26,7 @@ def unpatchify(
     patches: Shaped[Tensor, "B N CPP"], patch_size: int, image_size: tuple[int, int]
 ) -> Shaped[Tensor, "B C height width"]:
     """Put the squares of `patchify` back together: its exact inverse.
-
-    Args:
-        image_size: height and width in pixels, because 6 squares may be 2 x 3 or 3 x 2.
+    Args: image_size: height and width in pixels, because 6 squares may be 2 x 3 or 3 x 2.
     Raises: ValueError: squares of this size do not fill the image; another number or width of patches.
     """
     rows, columns = _grid(*image_size, patch_size)
@@ -63,7 +60,6 @@ def frames(
     sound: Shaped[Tensor, "*lead samples"], frame_length: int, hop: int
 ) -> Shaped[Tensor, "*lead N L"]:
     """Pieces of a sound, one every `hop` samples: frame n = sound[n hop : n hop + frame_length].
-
     Returns: a view, one row per frame; samples at the end that fill no whole frame are left out.
     Raises: ValueError: a frame longer than the sound; a length or hop below 1.
     """

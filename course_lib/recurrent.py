@@ -12,11 +12,8 @@ State = tuple[Float[Tensor, "n_layers B D"], ...]  # (h,) of an RNN, (h, c) of a
 
 class Recurrent(nn.Module):
     """What `RNN` and `LSTM` share: torch's parameters under torch's names, and the loop written out.
-
-    Args:
-        d_model: width of inputs, states and outputs alike.
-        n_layers: each layer reads what the one below writes.
-        fused: torch's kernel does the work, not the loop; both give equal results.
+    Args: d_model: width of inputs, states and outputs alike. n_layers: each layer reads what the one below
+        writes. fused: torch's kernel does the work, not the loop; both give equal results.
     """
 
     def __init__(self, d_model: int, n_layers: int = 1, *, fused: bool = False) -> None:
@@ -28,7 +25,6 @@ class Recurrent(nn.Module):
         self, x: Float[Tensor, "B T D"], state: State | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """In each layer, token after token: sums = W x_t + U h + b, of which `step` makes the next h.
-
         Args: state: where an earlier call ended, to go on from there; default: zeros.
         Returns: an output for each token, and the state after the last.
         Raises: ValueError: no tokens, another width, or a state that does not fit.
@@ -75,7 +71,6 @@ class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]
 
 class RecurrentLM(nn.Module):
     """Token ids in, a score for every possible next token out, at every position, as `GPT`.
-
     Args: d_model, n_layers, fused: see `Recurrent`. cell: "rnn" or "lstm".
         tied: one table embeds the tokens and scores them.
     """

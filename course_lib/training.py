@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 from tqdm.auto import tqdm
 
-from course_lib.device import has_bfloat16
+from course_lib.device import has_bfloat16, keep_memory
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train.
-
     Args:
         steps, warmup_steps: see `schedule`. weight_decay: of matrices and tables, not of norms and biases.
         clip: longest gradient, all parameters taken as one vector; None or 0: any length.
@@ -61,7 +60,6 @@ class History:
 
 def schedule(step: int | float, steps: int, warmup_steps: int = 0) -> float:
     """Share of the peak learning rate: up in a line, then down in a line, to 0 when all steps are done.
-
     Example:
         >>> [schedule(step, steps=6, warmup_steps=2) for step in range(6)]
         [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
@@ -88,7 +86,6 @@ class Muon(torch.optim.Optimizer):
 
         m <- mu m + (1 - mu) g
         W <- (1 - lr decay) W - lr sqrt(max(1, M / N)) newton_schulz(mu m + (1 - mu) g)   (Jordan et al. 2024)
-
     Args: defaults: lr, momentum (mu), weight_decay (decay). Under autocast it multiplies in bfloat16.
     """
 
@@ -130,7 +127,6 @@ def train(
     progress: bool | None = None,
 ) -> History:  # fmt: skip
     """Lower the loss, batch by batch; on a CPU equal weights, batches and random state give equal bits.
-
     Args:
         batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is
             a tensor with one row per example, or a tuple, list or dict of such. In a process group (torchrun)
@@ -150,6 +146,7 @@ def train(
     settings = getattr(getattr(model, "config", None), "__dict__", {}) | vars(config)
     shapes = {name: f"{tuple(t.shape)} {t.dtype}" for name, t in _state(model).items()}
     set_up = {k: str(v) for k, v in ({"model": type(model).__name__} | settings | shapes).items()}
+    keep_memory()
     device = next(model.parameters()).device
     mixed = torch.autocast(device.type, torch.bfloat16, config.mixed_precision and has_bfloat16(device))
     optimizers = make_optimizers(model, config)

@@ -345,7 +345,8 @@ def test_called_as_a_block_calls_it(mixer):
     mixed = module(x, mask=None, cache=None)
     close(mixed, module(x))
     assert (mixed[0, 0] != module(torch.cat([x[:, :1] + 1, x[:, 1:]], dim=1))[0, 0]).any()
-    assert torch.equal(mixed[:1], module(x[:1]))  # texts of a batch never meet
+    others = torch.cat([x[:1], x[1:] + 1])  # as many, because other sizes may be rounded in another way
+    assert torch.equal(mixed[:1], module(others)[:1])  # texts of a batch never meet
 
 
 @every_mixer

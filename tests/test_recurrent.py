@@ -195,6 +195,8 @@ def test_float32(cell):
 @both_ways
 def test_mixed_precision(cell, fused):
     """Under autocast, from zeros and from a state, near the exact result."""
+    if fused and cell == "lstm" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("torch's LSTM kernel computes in bfloat16 only where the processor has AVX-512")
     ours = pair(cell, fused=fused)[0].float()
     x = numbers(B, T, D).float()
     exact, _ = ours(x)
