@@ -52,3 +52,19 @@ def test_an_unknown_benchmark_is_named():
     run = subprocess.run([sys.executable, FOLDER, "speed"], capture_output=True, text=True)
     assert run.returncode == 1
     assert "There is no benchmark speed; there are attention, bpe, generation, language_model" in run.stderr
+
+
+APART = """
+import os
+from functools import partial
+import torch
+from common import Apart
+process, threads = Apart(partial, os.getpid), Apart(partial, torch.get_num_threads)
+print(process() == process() != os.getpid(), threads())
+"""
+
+
+def test_a_contender_runs_in_a_process_of_its_own_on_one_thread():
+    done = subprocess.run([sys.executable, "-c", APART], cwd=FOLDER, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "1"], done.stderr
+    assert done.stderr == ""  # it ends in peace
