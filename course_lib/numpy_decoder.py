@@ -35,8 +35,8 @@ _ACTIVATIONS: dict[str, Function] = {
 
 def numpy_decoder(model: nn.Module) -> Decoder | None:
     """`GPT.next_token_logits` for one new token in each row, with the model's weights and caches.
-    Returns: a function of ids (B, 1) and caches, whose scores equal the model's to rounding. None where some
-        part is not ours, has been changed or is watched by a hook, and off the CPU or float32.
+    Returns: a function of ids (B, 1) and caches, whose scores equal the model's to rounding; None off the CPU
+        or float32, and where a part is not ours, was changed or has a hook (later hooks go unnoticed).
     """
     kinds, named = {(p.device.type, p.dtype) for p in model.parameters()}, model.named_modules()
     if not isinstance(model, GPT) or kinds != {("cpu", torch.float32)} or not all(
