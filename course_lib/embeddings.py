@@ -13,8 +13,15 @@ from torch import Tensor, nn
 from course_lib.blocks import check_ids
 
 
-def window_pairs(sentences: Sequence[Sequence[int]], window: int = 5) -> Int[np.ndarray, "pairs 2"]:
-    """Every word with every neighbour at most `window` places away, as (centre, context), both ways round.
+def window_pairs(
+    sentences: Sequence[Sequence[int]],
+    window: int = 5,
+) -> Int[np.ndarray, "pairs 2"]:
+    """Every word with every neighbour in its window, as (centre, context), both ways round.
+
+    Args:
+        sentences: the numbers of their words.
+        window: how many places away a neighbour may be.
     Raises: ValueError: a window below 1; a corpus in which no two words stand side by side.
     Example:
         >>> window_pairs([[7, 8], [9]]).tolist()
@@ -22,19 +29,30 @@ def window_pairs(sentences: Sequence[Sequence[int]], window: int = 5) -> Int[np.
     """
     if window < 1:
         raise ValueError(f"window must be at least 1; got {window}")
+    lengths = [len(sentence) for sentence in sentences]
     words = np.array([word for sentence in sentences for word in sentence], dtype=np.int64)
-    sentence = np.repeat(np.arange(len(sentences)), [len(s) for s in sentences])
-    pairs = np.empty((0, 2), dtype=np.int64)
-    for d in range(1, min(window + 1, len(words))):
-        near = np.stack([words[:-d], words[d:]], axis=1)[sentence[:-d] == sentence[d:]]
-        pairs = np.concatenate([pairs, near, near[:, ::-1]])
-    if not len(pairs):
+    sentence_of = np.repeat(np.arange(len(sentences)), lengths)
+    farthest = min(window, max(lengths, default=0) - 1)
+    parts = []
+    for distance in range(1, farthest + 1):
+        left = words[:-distance]
+        right = words[distance:]
+        together = sentence_of[:-distance] == sentence_of[distance:]
+        near = np.stack([left, right], axis=1)[together]
+        parts += [near, near[:, ::-1]]
+    if not parts:
         raise ValueError(f"no two words stand side by side: {len(sentences)} sentences, {len(words)} words")
-    return pairs
+    return np.concatenate(parts)
 
 
-def cooccurrence(sentences: Sequence[Sequence[int]], vocab_size: int, window: int = 5) -> sparse.csr_array:
-    """Count how often each word meets each other: one row and one column per word, see `window_pairs`.
+def cooccurrence(
+    sentences: Sequence[Sequence[int]],
+    vocab_size: int,
+    window: int = 5,
+) -> sparse.csr_array:
+    """Count how often each word meets each other one, see `window_pairs`.
+
+    Returns: one row and one column per word.
     Raises: ValueError: a word outside the vocabulary; what `window_pairs` raises.
     Example:
         >>> cooccurrence([[0, 1, 0]], vocab_size=2).toarray().tolist()
@@ -42,47 +60,85 @@ def cooccurrence(sentences: Sequence[Sequence[int]], vocab_size: int, window: in
     """
     pairs = window_pairs(sentences, window)
     check_ids(torch.from_numpy(pairs), vocab_size, what="words")
-    return sparse.csr_array((np.ones(len(pairs), dtype=np.int64), pairs.T), shape=(vocab_size, vocab_size))
+    ones = np.ones(len(pairs), dtype=np.int64)
+    centre, context = pairs.T
+    # Entries that name the same place are added up.
+    return sparse.csr_array((ones, (centre, context)), shape=(vocab_size, vocab_size))
 
 
 def ppmi(counts: sparse.csr_array, *, smoothing: float = 1.0) -> sparse.csr_array:
     """How much more often than by chance words meet, on a log scale; 0 where it is less (positive PMI).
 
         max(0, log(P(w, c) / (P(w) P_a(c)))), P_a(c) = n_c^a / sum n^a   (Levy et al. 2015, 2.1 and 3.2)
-    Args: smoothing: the power a; 0.75 makes rare contexts count for less.
+
+    Args:
+        counts: how often word (row) and context (column) meet.
+        smoothing: the power a; 0.75 makes rare contexts count for less.
     Raises: ValueError: counts that are negative or not square; a power outside (0, 1].
     """
     row, column, n = sparse.find(counts)
-    if counts.shape[0] != counts.shape[1] or (n < 0).any():
+    n_words, n_contexts = counts.shape
+    if n_words != n_contexts or (n < 0).any():
         raise ValueError(f"counts must be square and 0 or more; got {counts.shape}, least {counts.min()}")
     if not 0 < smoothing <= 1:
         raise ValueError(f"smoothing must be above 0 and at most 1; got {smoothing}")
-    word, context = counts.sum(axis=1), counts.sum(axis=0) ** smoothing
-    pmi = np.log(n * context.sum() / (word[row] * context[column]))
+    of_word = counts.sum(axis=1)
+    of_context = counts.sum(axis=0) ** smoothing
+    # P(w, c) / (P(w) P_a(c)), with sums in place of shares: the number of all pairs cancels.
+    by_chance = of_word[row] * of_context[column]
+    pmi = np.log(n * of_context.sum() / by_chance)
     return sparse.csr_array((pmi, (row, column)), shape=counts.shape).maximum(0)
 
 
-def svd_embeddings(matrix: sparse.csr_array, d_model: int, *, power: float = 0.5) -> Float[np.ndarray, "V D"]:
+def svd_embeddings(
+    matrix: sparse.csr_array,
+    d_model: int,
+    *,
+    power: float = 0.5,
+) -> Float[np.ndarray, "V D"]:
     """A vector per row from the strongest directions of a matrix, strongest first; always the same ones.
 
         U S^power, where U S V^T is the nearest matrix of rank d_model (Levy et al. 2015, 3.3)
+
+    Args:
+        matrix: one row and one column per word, such as `ppmi` gives.
+        d_model: how many directions.
+        power: how much more the strong directions count.
     Raises: ValueError: a matrix that is not square or all zero; d_model not below its size.
     """
-    if matrix.shape[0] != matrix.shape[1] or not matrix.count_nonzero():
+    vocab_size, n_columns = matrix.shape
+    if vocab_size != n_columns or not matrix.count_nonzero():
         raise ValueError(f"the matrix must be square and not all zero; got {matrix.shape}")
-    if not 1 <= d_model < matrix.shape[0]:
-        raise ValueError(f"d_model must be from 1 to {matrix.shape[0] - 1}, below vocab_size; got {d_model}")
+    if not 1 <= d_model < vocab_size:
+        raise ValueError(f"d_model must be from 1 to {vocab_size - 1}, below vocab_size; got {d_model}")
     u, s, _ = svds(matrix.astype(float), k=d_model, rng=0)  # where it starts changes the last digits
-    u, s = u[:, s.argsort()[::-1]], np.sort(s)[::-1]
-    return u * np.sign(u[abs(u).argmax(axis=0), np.arange(d_model)]) * s**power  # -u serves as well
+    strongest_first = s.argsort()[::-1]
+    u, s = u[:, strongest_first], s[strongest_first]
+    # -u serves as well as u: the largest number of each direction is made positive.
+    largest = u[abs(u).argmax(axis=0), np.arange(d_model)]
+    return u * np.sign(largest) * s**power
 
 
-def nearest(vectors: Float[np.ndarray, "V D"], word: int, k: int = 5) -> list[tuple[int, float]]:
-    """The k other words with the highest cosine to this one, as (word, cosine), best first."""
+def nearest(
+    vectors: Float[np.ndarray, "V D"],
+    word: int,
+    k: int = 5,
+) -> list[tuple[int, float]]:
+    """The k other words with the highest cosine to this one.
+
+    Returns: (word, cosine), best first.
+    Raises: ValueError: a word outside the vocabulary.
+    Example:
+        >>> nearest(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), word=0, k=2)
+        [(2, 1.0), (1, 0.0)]
+    """
     check_ids(torch.tensor([word]), len(vectors), what="words")
     lengths = np.linalg.norm(vectors, axis=1)
-    cosines = vectors @ vectors[word] / np.maximum(lengths * lengths[word], np.finfo(vectors.dtype).tiny)
-    return [(int(i), float(cosines[i])) for i in (-cosines).argsort(kind="stable") if i != word][:k]
+    at_least = np.finfo(vectors.dtype).tiny  # a vector of zeros is near to nothing
+    cosines = vectors @ vectors[word] / np.maximum(lengths * lengths[word], at_least)
+    best_first = (-cosines).argsort(kind="stable")
+    others = best_first[best_first != word]
+    return [(int(other), float(cosines[other])) for other in others[:k]]
 
 
 class SkipGram(nn.Module):
@@ -94,19 +150,45 @@ class SkipGram(nn.Module):
 
     def __init__(self, vocab_size: int, d_model: int) -> None:
         super().__init__()
-        self.centre = nn.Parameter((torch.rand(vocab_size, d_model) - 0.5) / d_model)
+        start = (torch.rand(vocab_size, d_model) - 0.5) / d_model
+        self.centre = nn.Parameter(start)
         self.context = nn.Parameter(torch.zeros(vocab_size, d_model))
 
-    def loss(self, pairs: Int[Tensor, "B 2"], negatives: Int[Tensor, "B k"]) -> Float[Tensor, ""]:
-        """Mean over (centre, context) pairs of `window_pairs`, each with k words from `sample_negatives`."""
-        check_ids(torch.cat([pairs, negatives], dim=1), len(self.centre), what="words")
-        candidates = F.embedding(torch.cat([pairs[:, 1:], negatives], dim=1), self.context)  # (B, 1 + k, D)
-        scores = (candidates @ F.embedding(pairs[:, 0], self.centre)[:, :, None])[:, :, 0]
-        return -(F.logsigmoid(scores[:, 0]) + F.logsigmoid(-scores[:, 1:]).sum(dim=1)).mean()
+    def loss(
+        self,
+        pairs: Int[Tensor, "B 2"],
+        negatives: Int[Tensor, "B k"],
+    ) -> Float[Tensor, ""]:
+        """Mean over the pairs.
+
+        Args:
+            pairs: (centre, context), from `window_pairs`.
+            negatives: k words for each pair, from `sample_negatives`.
+        Raises: ValueError: a word outside the vocabulary.
+        """
+        words = torch.cat([pairs, negatives], dim=1)
+        check_ids(words, len(self.centre), what="words")
+        centres = F.embedding(words[:, 0], self.centre)
+        contexts = F.embedding(words[:, 1:], self.context)  # (B, 1 + k, D): the right one, then the wrong
+        scores = (contexts @ centres[:, :, None])[:, :, 0]
+        right = F.logsigmoid(scores[:, 0])
+        wrong = F.logsigmoid(-scores[:, 1:])
+        return -(right + wrong.sum(dim=1)).mean()
 
 
 def sample_negatives(
-    counts: Shaped[Tensor, " V"], batch_size: int, k: int = 5, *, generator: torch.Generator | None = None
+    counts: Shaped[Tensor, " V"],
+    batch_size: int,
+    k: int = 5,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Int[Tensor, "B k"]:
-    """Draw k words per pair, each with a chance proportional to count^0.75 (Mikolov et al. 2013b, 2.2)."""
-    return torch.multinomial(counts.double() ** 0.75, batch_size * k, True, generator=generator).view(-1, k)
+    """Draw k words per pair, each with a chance proportional to count^0.75 (Mikolov et al. 2013b, 2.2).
+
+    Args:
+        counts: how often each word occurs.
+        generator: where random numbers come from; None: torch's own source.
+    """
+    chances = counts.double() ** 0.75
+    words = torch.multinomial(chances, batch_size * k, replacement=True, generator=generator)
+    return words.view(batch_size, k)

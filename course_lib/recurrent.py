@@ -1,4 +1,10 @@
-"""Recurrent networks: one state, handed on from token to token."""
+"""Recurrent networks: one state, handed on from token to token.
+
+`RNN` and `LSTM` have torch's parameters, under torch's names and with torch's start values; `unroll` is the
+loop over the tokens, written out.
+"""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -10,79 +16,166 @@ from course_lib.blocks import check_ids
 State = tuple[Float[Tensor, "n_layers B D"], ...]  # (h,) of an RNN, (h, c) of an LSTM
 
 
-class Recurrent(nn.Module):
-    """What `RNN` and `LSTM` share: torch's parameters under torch's names, and the loop written out.
-    Args: d_model: width of inputs, states and outputs alike. n_layers: each layer reads what the one below
-        writes. fused: torch's kernel does the work, not the loop; both give equal results.
+class RNN(nn.RNNBase):
+    """Elman's network: what it has read is in h, which is also its output.
+
+        h = tanh(sums), sums = W x_t + b + U h + b_u   (Elman 1990)
+
+    Args:
+        d_model: width of inputs, states and outputs alike.
+        n_layers: each layer reads what the one below writes.
+        fused: torch's kernel does the work, not the loop; both give equal results.
     """
 
     def __init__(self, d_model: int, n_layers: int = 1, *, fused: bool = False) -> None:
-        super().__init__(d_model, d_model, n_layers, batch_first=True)
-        self.d_model, self.n_layers, self.fused = d_model, n_layers, fused
-        self.n_parts = 2 if self.mode == "LSTM" else 1  # tensors in a state
+        super().__init__("RNN_TANH", d_model, d_model, n_layers, batch_first=True)
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.fused = fused
 
     def forward(
         self, x: Float[Tensor, "B T D"], state: State | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """In each layer, token after token: sums = W x_t + U h + b, of which `step` makes the next h.
-        Args: state: where an earlier call ended, to go on from there; default: zeros.
+        """Read tokens, one after the other.
+
+        Args:
+            state: (h,), where an earlier call ended, to go on from there; default: zeros.
         Returns: an output for each token, and the state after the last.
         Raises: ValueError: no tokens, another width, or a state that does not fit.
         """
-        if x.shape[1] == 0 or x.shape[2] != self.d_model:
-            raise ValueError(f"x must be (batch, 1 or more tokens, {self.d_model}); got {tuple(x.shape)}")
-        expected = [(self.n_layers, len(x), self.d_model)] * self.n_parts
-        state = tuple(x.new_zeros(shape) for shape in expected) if state is None else state
-        if (shapes := [tuple(part.shape) for part in state]) != expected:
-            raise ValueError(f"state must have shapes {expected} (layers, batch, width); got {shapes}")
+        state = checked_state(x, state, self.n_layers, self.d_model, n_parts=1)
         if self.fused:
-            x, last = super().forward(x, state if self.n_parts > 1 else state[0])
-            return x, last if self.n_parts > 1 else (last,)
-        ends = []
-        for (w, u, b, b_u), *now in zip(self.all_weights, *state, strict=True):  # type: ignore[arg-type]
-            outputs = []
-            for from_x in F.linear(x, w, b).unbind(1):  # W x needs no state: all tokens at once
-                now = self.step(from_x + F.linear(now[0], u, b_u), *now)  # type: ignore[operator]
-                outputs.append(now[0])
-            x = torch.stack(outputs, dim=1)
-            ends.append(now)
-        return x, tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+            outputs, h = torch.rnn_tanh(
+                x,
+                state[0],
+                [weight for layer in self.all_weights for weight in layer],
+                has_biases=True,
+                num_layers=self.n_layers,
+                dropout=0.0,
+                train=self.training,
+                bidirectional=False,
+                batch_first=True,
+            )
+            return outputs, (h,)
+        return unroll(self.step, x, state, self.all_weights)
 
-
-class RNN(Recurrent, nn.RNN):  # type: ignore[misc]
-    """h = tanh(sums)      (Elman 1990; layers on top of each other as in torch.nn.RNN); see `Recurrent`."""
-
-    def step(self, sums: Tensor, h: Tensor) -> tuple[Tensor, ...]:
+    def step(self, sums: Tensor, h: Tensor) -> tuple[Tensor]:
         return (sums.tanh(),)
 
 
-class LSTM(Recurrent, nn.LSTM):  # type: ignore[misc]
-    """Beside h a memory cell c; gates decide what it forgets, takes in and shows; see `Recurrent`.
+class LSTM(nn.RNNBase):
+    """Beside h a memory cell c; gates decide what it forgets, takes in and shows.
 
-    i, f, g, o = sums;  c = sigmoid(f) c + sigmoid(i) tanh(g);  h = sigmoid(o) tanh(c)
-    (Hochreiter and Schmidhuber 1997; the forget gate f: Gers et al. 2000)
+        i, f, g, o = sums = W x_t + b + U h + b_u
+        c = sigmoid(f) c + sigmoid(i) tanh(g)
+        h = sigmoid(o) tanh(c)
+        (Hochreiter and Schmidhuber 1997; the forget gate f: Gers et al. 2000)
+
+    Args:
+        d_model, n_layers, fused: as for `RNN`.
     """
 
-    def step(self, sums: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    def __init__(self, d_model: int, n_layers: int = 1, *, fused: bool = False) -> None:
+        super().__init__("LSTM", d_model, d_model, n_layers, batch_first=True)
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.fused = fused
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], state: State | None = None
+    ) -> tuple[Float[Tensor, "B T D"], State]:
+        """As `RNN.forward`; its state is (h, c)."""
+        state = checked_state(x, state, self.n_layers, self.d_model, n_parts=2)
+        if self.fused:
+            outputs, h, c = torch.lstm(
+                x,
+                state,
+                [weight for layer in self.all_weights for weight in layer],
+                has_biases=True,
+                num_layers=self.n_layers,
+                dropout=0.0,
+                train=self.training,
+                bidirectional=False,
+                batch_first=True,
+            )
+            return outputs, (h, c)
+        return unroll(self.step, x, state, self.all_weights)
+
+    def step(self, sums: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         i, f, g, o = sums.chunk(4, dim=-1)  # (B, D) each
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
+        h = o.sigmoid() * c.tanh()
+        return h, c
+
+
+def unroll(
+    step: Callable[..., tuple[Tensor, ...]],
+    x: Float[Tensor, "B T D"],
+    state: State,
+    weights: list[list[nn.Parameter]],
+) -> tuple[Float[Tensor, "B T D"], State]:
+    """In each layer, token after token: of sums = W x_t + b + U h + b_u, `step` makes the next state.
+
+    Args:
+        step: sums and the parts of a state in, the parts of the next state out; the first is h.
+        weights: W, U, b and b_u of each layer.
+    Returns: an output for each token, and the state after the last.
+    """
+    ends = []
+    for layer, (w, u, b, b_u) in enumerate(weights):
+        now = tuple(part[layer] for part in state)
+        outputs = []
+        for from_x in F.linear(x, w, b).unbind(1):  # W x needs no state: all tokens at once
+            sums = from_x + F.linear(now[0], u, b_u)
+            now = step(sums, *now)
+            outputs.append(now[0])
+        x = torch.stack(outputs, dim=1)
+        ends.append(now)
+    last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+    return x, last
+
+
+def checked_state(x: Tensor, state: State | None, n_layers: int, d_model: int, n_parts: int) -> State:
+    """The state to begin with: the one given, or zeros.
+
+    Raises: ValueError: inputs without tokens or of another width, or a state that does not fit.
+    """
+    if x.shape[1] == 0 or x.shape[2] != d_model:
+        raise ValueError(f"x must be (batch, 1 or more tokens, {d_model}); got {tuple(x.shape)}")
+    expected = [(n_layers, len(x), d_model)] * n_parts
+    if state is None:
+        return tuple(x.new_zeros(shape) for shape in expected)
+    shapes = [tuple(part.shape) for part in state]
+    if shapes != expected:
+        raise ValueError(f"state must have shapes {expected} (layers, batch, width); got {shapes}")
+    return state
 
 
 class RecurrentLM(nn.Module):
     """Token ids in, a score for every possible next token out, at every position, as `GPT`.
-    Args: d_model, n_layers, fused: see `Recurrent`. cell: "rnn" or "lstm".
+
+    Args:
+        d_model, n_layers, fused: as for `RNN`.
+        cell: "rnn" or "lstm".
         tied: one table embeds the tokens and scores them.
+    Raises: ValueError: another cell.
     """
 
     def __init__(
-        self, vocab_size: int, d_model: int, n_layers: int, cell: str, fused: bool = True, tied: bool = False
+        self,
+        vocab_size: int,
+        d_model: int,
+        n_layers: int,
+        cell: str,
+        fused: bool = True,
+        tied: bool = False,
     ) -> None:
         super().__init__()
         if cell not in ("rnn", "lstm"):
             raise ValueError(f"cell must be 'rnn' or 'lstm'; got {cell!r}")
+        kind = RNN if cell == "rnn" else LSTM
         self.token_embedding = nn.Embedding(vocab_size, d_model)
-        self.cell = (RNN if cell == "rnn" else LSTM)(d_model, n_layers, fused=fused)
+        self.cell = kind(d_model, n_layers, fused=fused)
         self.lm_head = nn.Linear(d_model, vocab_size, bias=False)
         if tied:
             nn.init.normal_(self.token_embedding.weight, std=d_model**-0.5)  # scores near 0 at first
