@@ -4,29 +4,42 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 
-def patchify(images: Shaped[Tensor, "B C height width"], patch_size: int) -> Shaped[Tensor, "B N CPP"]:
+def patchify(
+    images: Shaped[Tensor, "B C height width"],
+    patch_size: int,
+) -> Shaped[Tensor, "B N CPP"]:
     """Cut images into squares of p = patch_size pixels, in reading order.
 
         row y (W / p) + x = images[:, :, y p : (y + 1) p, x p : (x + 1) p], flattened
         (Dosovitskiy et al. 2021, section 3.1)
+
+    Args:
+        images: any kind of number.
+        patch_size: their height and width in pixels.
+    Returns: one row per patch.
     Raises: ValueError: squares of this size do not fill the image.
     Example:
         >>> patchify(Tensor([[[[0, 1, 2, 3], [4, 5, 6, 7]]]]), 2).tolist()
         [[[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]]
-
     Differs: the paper leaves the order within a patch open; ours is a Conv2d weight's: C, row, column.
     """
-    rows, columns = _grid(images.shape[2], images.shape[3], patch_size)
-    squares = images.unflatten(3, (columns, patch_size)).unflatten(2, (rows, patch_size))
+    height, width = images.shape[2:]
+    rows, columns = _grid(height, width, patch_size)
+    squares = images.unflatten(3, (columns, patch_size))
+    squares = squares.unflatten(2, (rows, patch_size))  # (B, C, rows, p, columns, p)
     squares = squares.permute(0, 2, 4, 1, 3, 5)  # (B, rows, columns, C, p, p)
     return squares.flatten(3).flatten(1, 2)
 
 
 def unpatchify(
-    patches: Shaped[Tensor, "B N CPP"], patch_size: int, image_size: tuple[int, int]
+    patches: Shaped[Tensor, "B N CPP"],
+    patch_size: int,
+    image_size: tuple[int, int],
 ) -> Shaped[Tensor, "B C height width"]:
     """Put the squares of `patchify` back together: its exact inverse.
-    Args: image_size: height and width in pixels, because 6 squares may be 2 x 3 or 3 x 2.
+
+    Args:
+        image_size: height and width in pixels, because 6 squares may be 2 x 3 or 3 x 2.
     Raises: ValueError: squares of this size do not fill the image; another number or width of patches.
     """
     rows, columns = _grid(*image_size, patch_size)
@@ -35,19 +48,26 @@ def unpatchify(
     if n_patches != rows * columns or rest:
         expected = f"{rows * columns} patches of C x {patch_size} x {patch_size} numbers"
         raise ValueError(f"an image of this size has {expected}; got {n_patches} of {width}")
-    squares = patches.unflatten(2, (n_channels, patch_size, patch_size)).unflatten(1, (rows, columns))
-    return squares.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)  # (B, C, rows p, columns p)
+    squares = patches.unflatten(2, (n_channels, patch_size, patch_size))
+    squares = squares.unflatten(1, (rows, columns))  # (B, rows, columns, C, p, p)
+    squares = squares.permute(0, 3, 1, 4, 2, 5)  # (B, C, rows, p, columns, p)
+    return squares.flatten(4).flatten(2, 3)
 
 
 class PatchEmbedding(nn.Module):
     """Each patch times one learned matrix, as a Conv2d with kernel = stride = patch_size does.
 
     `projection.weight` is `conv.weight.flatten(1)`. For sound, `nn.Linear` on `frames` is all it takes.
+
+    Args:
+        patch_size: height and width of a patch in pixels.
+        n_channels: 1 for grey images, 3 for coloured ones.
     """
 
     def __init__(self, patch_size: int, n_channels: int, d_model: int) -> None:
         super().__init__()
-        self.patch_size, self.n_channels = patch_size, n_channels
+        self.patch_size = patch_size
+        self.n_channels = n_channels
         self.projection = nn.Linear(n_channels * patch_size**2, d_model)
 
     def forward(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B N D"]:
@@ -57,9 +77,16 @@ class PatchEmbedding(nn.Module):
 
 
 def frames(
-    sound: Shaped[Tensor, "*lead samples"], frame_length: int, hop: int
+    sound: Shaped[Tensor, "*lead samples"],
+    frame_length: int,
+    hop: int,
 ) -> Shaped[Tensor, "*lead N L"]:
-    """Pieces of a sound, one every `hop` samples: frame n = sound[n hop : n hop + frame_length].
+    """Pieces of a sound, one every `hop` samples.
+
+        frame n = sound[n hop : n hop + frame_length]
+
+    Args:
+        frame_length, hop: in samples.
     Returns: a view, one row per frame; samples at the end that fill no whole frame are left out.
     Raises: ValueError: a frame longer than the sound; a length or hop below 1.
     """

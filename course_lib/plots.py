@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 # Figure rather than pyplot: quicker to import, and nothing is shown twice or left open.
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -33,6 +35,7 @@ BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, BLACK, YELLOW = PALETTE = (
 # Never by colour alone.
 _MARKERS = "os^Dv*PX"
 _STYLES = ("-", "--", "-.", ":")
+_GREY = "#D9D9D9"  # of cells whose number is not finite
 _DPI = 144
 _MOST_CELLS_WITH_NUMBERS = 100
 
@@ -48,10 +51,11 @@ def panels(
         size: inches of one panel, width and height.
     Returns: the figure and an array of axes: (columns,), or (rows, columns) if there are several rows.
     """
-    fig = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    width = size[0] * columns
+    fig = Figure(figsize=(width, size[1] * rows), layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False)
     if title:
-        fig.suptitle(_wrapped(title, size[0] * columns), x=0.01, ha="left", fontsize=12, fontweight="bold")
+        fig.suptitle(_wrapped(title, width), x=0.01, ha="left", fontsize=12, fontweight="bold")
     return fig, axes if rows > 1 else axes[0]
 
 
@@ -76,8 +80,21 @@ def show(fig: Figure, *, alt: str) -> None:
         f'style="width:{width}px;max-width:100%;height:auto">'
     )
     display({"text/html": tag, "text/plain": alt}, raw=True)
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot:
         pyplot.close(fig)
+
+
+def literal(text: Any) -> str:
+    """Text that matplotlib shows as it stands: what is between two dollar signs would be read as a formula.
+
+    The functions here do it themselves; what you give to matplotlib directly needs it, tokens for instance.
+
+    Example:
+        >>> print(literal("from $5 to $7"))
+        from \\$5 to \\$7
+    """
+    return str(text).replace("$", r"\$")
 
 
 def heatmap(
@@ -94,6 +111,8 @@ def heatmap(
 ) -> Figure:
     """A matrix as coloured cells: blue from 0 up, brown and purple where there are negative numbers.
 
+    Infinity, such as a masked score, has no place on the scale: its cell is grey.
+
     Args:
         matrix: two axes.
         rows, columns: the names of rows and columns, if they have any.
@@ -101,27 +120,31 @@ def heatmap(
         y, x: what a row and what a column is.
         limits: the numbers at the ends of the colour scale; from the data by default.
         numbers: write each number into its cell; by default where there are at most 100.
-    Raises: ValueError: the matrix has not two axes, or not as many rows or columns as names.
+    Raises: ValueError: the matrix has not two axes or no cells, or not as many rows or columns as names.
     """
     matrix = _array(matrix)
     _check_names(matrix, rows, columns)
     height, width = matrix.shape
-    size = (min(max(3.2, 0.62 * width + 1.6), 8.5), min(max(2.6, 0.5 * height + 1.4), 7.5))
+    size = (_between(3.2, 0.62 * width + 1.6, 8.5), _between(2.6, 0.5 * height + 1.4, 7.5))
     fig, ax = _figure(ax, size, title)
-    negative = (matrix.min() if limits is None else limits[0]) < 0
-    low, high = limits or ((-abs(matrix).max(), abs(matrix).max()) if negative else (0.0, matrix.max()))
-    image = ax.imshow(matrix, cmap="PuOr" if negative else "Blues", vmin=low, vmax=high, aspect="auto")
-    ax.set(xlabel=x, ylabel=y)
-    for axis, names, count in ((ax.xaxis, columns, width), (ax.yaxis, rows, height)):
-        axis.set_ticks(range(count) if names is not None else [], [str(name) for name in names or ()])
+    low, high = limits or _ends(matrix)
+    cells = np.ma.array(matrix, mask=~np.isfinite(matrix))
+    colours = colormaps["PuOr" if low < 0 else "Blues"].with_extremes(bad=_GREY)
+    image = ax.imshow(cells, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    ax.set(xlabel=literal(x), ylabel=literal(y))
+    _name_ticks(ax.xaxis, columns, width)
+    _name_ticks(ax.yaxis, rows, height)
     if columns is not None and max(len(str(name)) for name in columns) * width > 60:
         ax.tick_params(axis="x", rotation=60)
-    if numbers if numbers is not None else matrix.size <= _MOST_CELLS_WITH_NUMBERS:
-        for (row, column), number in np.ndenumerate(matrix):
-            ink = _ink(image.cmap(image.norm(number)))
-            ax.text(column, row, f"{number:.2f}", ha="center", va="center", color=ink, fontsize=9)
+    if numbers is None:
+        numbers = matrix.size <= _MOST_CELLS_WITH_NUMBERS
+    if numbers:
+        _write_numbers(ax, matrix, image.to_rgba(cells))
     else:
-        fig.colorbar(image, ax=ax, shrink=0.9)
+        bar = fig.colorbar(image, ax=ax, shrink=0.9)
+        outside = {_number(float(number)) for number in matrix[cells.mask]}
+        if outside:
+            bar.set_label(f"grey: {', '.join(sorted(outside))}")
     return fig
 
 
@@ -144,16 +167,22 @@ def lines(
         x, y: what the axes measure, with unit.
         log_x, log_y: logarithmic axes.
         level: a name and a height for a horizontal line, such as chance.
+    Raises: ValueError: no series, or one without numbers.
     """
+    _check_some("lines", "series", series)
     fig, ax = _figure(ax, (5.6, 3.6), title)
     for index, (name, (xs, ys)) in enumerate(series.items()):
-        xs, ys = _array(xs), np.atleast_2d(_array(ys))
-        colour, few = PALETTE[index % len(PALETTE)], len(xs) <= 25
+        xs = _some_numbers(name, xs)
+        runs = np.atleast_2d(_some_numbers(name, ys))
+        colour, marker = _look(index)
+        if len(xs) > 25:
+            marker = ""  # they would cover each other
         style = _STYLES[index % len(_STYLES)]
-        ax.plot(xs, ys.mean(0), style, color=colour, label=name, marker=_MARKERS[index % 8] if few else None)
-        if len(ys) > 1:
-            ax.fill_between(xs, ys.min(0), ys.max(0), color=colour, alpha=0.2, linewidth=0)
-    ax.set(xlabel=x, ylabel=y, xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
+        ax.plot(xs, runs.mean(0), style, color=colour, label=literal(name), marker=marker)
+        if len(runs) > 1:
+            ax.fill_between(xs, runs.min(0), runs.max(0), color=colour, alpha=0.2, linewidth=0)
+    ax.set(xlabel=literal(x), ylabel=literal(y))
+    ax.set(xscale="log" if log_x else "linear", yscale="log" if log_y else "linear")
     _level(ax, level)
     if len(series) > 1 or level:
         ax.legend(frameon=False)
@@ -177,14 +206,18 @@ def dots(
         y: what is measured.
         level: a name and a height for a horizontal line, such as chance.
         limits: the ends of the y axis.
+    Raises: ValueError: no group, or one without numbers.
     """
+    _check_some("dots", "group", groups)
     fig, ax = _figure(ax, (max(4.0, 1.7 * len(groups) + 1), 3.4), title)
-    for index, values in enumerate(groups.values()):
-        values = _array(values).ravel()
-        places = index + np.linspace(-0.25, 0.25, len(values)) * (len(values) > 1)
-        ax.scatter(places, values, color=PALETTE[index % 8], marker=_MARKERS[index % 8], s=40, zorder=3)
-    ax.set(xlim=(-0.6, len(groups) - 0.4), ylabel=y)
-    ax.set_xticks(range(len(groups)), list(groups))
+    for index, (name, values) in enumerate(groups.items()):
+        values = _some_numbers(name, values).ravel()
+        spread = 0.25 if len(values) > 1 else 0.0
+        places = index + np.linspace(-spread, spread, len(values))
+        colour, marker = _look(index)
+        ax.scatter(places, values, color=colour, marker=marker, s=40, zorder=3)
+    ax.set(xlim=(-0.6, len(groups) - 0.4), ylabel=literal(y))
+    _name_ticks(ax.xaxis, list(groups), len(groups))
     if limits:
         ax.set_ylim(limits)
     _level(ax, level)
@@ -211,17 +244,20 @@ def scatter(
         title: the takeaway.
         x, y: what the axes are.
         line: (w, b) draws the points p with w . p + b = 0.
-    Raises: ValueError: the points are not (N, 2), or there are not as many labels.
+    Raises: ValueError: the points are not (N, 2), there are none, or not as many labels.
     """
-    points, labels = _array(points), _array(labels)
-    if points.ndim != 2 or points.shape[1] != 2 or len(labels) != len(points):
-        raise ValueError(f"scatter needs points (N, 2) and N labels; got {points.shape} and {labels.shape}")
+    points = _array(points)
+    labels = _array(labels)
+    is_list_of_points = points.ndim == 2 and points.shape[1] == 2 and len(points)
+    if not is_list_of_points or len(labels) != len(points):
+        raise ValueError(
+            f"scatter needs points (N, 2) and N labels, N at least 1; got {points.shape} and {labels.shape}"
+        )
     fig, ax = _figure(ax, (4.6, 3.8), title)
     for index, label in enumerate(np.unique(labels)):
-        chosen = points[labels == label]
-        colour, marker = PALETTE[index % 8], _MARKERS[index % 8]
-        xs, ys = chosen.T
-        ax.scatter(xs, ys, s=22, alpha=0.8, color=colour, marker=marker, label=str(label))
+        xs, ys = points[labels == label].T
+        colour, marker = _look(index)
+        ax.scatter(xs, ys, s=22, alpha=0.8, color=colour, marker=marker, label=literal(label))
     if line is not None:
         (w_x, w_y), bias = _array(line[0]), float(line[1])
         # The point of the line nearest to the origin, and the direction along the line.
@@ -229,7 +265,8 @@ def scatter(
         start = (near * w_x, near * w_y)
         ax.axline(start, (start[0] - w_y, start[1] + w_x), color=BLACK, label="separating line")
     # axline would otherwise stretch the view to its two anchor points.
-    ax.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]), xlabel=x, ylabel=y)
+    ax.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
+    ax.set(xlabel=literal(x), ylabel=literal(y))
     ax.legend(frameon=False)
     return fig
 
@@ -252,6 +289,45 @@ def _bare(ax: Axes) -> Axes:
     return ax
 
 
+def _look(index: int) -> tuple[str, str]:
+    """Colour and marker of one series among others."""
+    return PALETTE[index % len(PALETTE)], _MARKERS[index % len(_MARKERS)]
+
+
+def _between(lowest: float, value: float, highest: float) -> float:
+    return min(max(lowest, value), highest)
+
+
+def _ends(matrix: NDArray) -> tuple[float, float]:
+    """The ends of the colour scale: from 0 up, or as far below 0 as above it."""
+    finite = matrix[np.isfinite(matrix)]
+    if not finite.size:
+        return 0.0, 1.0
+    if finite.min() < 0:
+        farthest = float(abs(finite).max())
+        return -farthest, farthest
+    return 0.0, float(finite.max())
+
+
+def _name_ticks(axis: Axis, names: Sequence[Any] | None, count: int) -> None:
+    if names is None:
+        axis.set_ticks([])
+    else:
+        axis.set_ticks(range(count), [literal(name) for name in names])
+
+
+def _write_numbers(ax: Axes, matrix: NDArray, colours: NDArray) -> None:
+    for (row, column), number in np.ndenumerate(matrix):
+        ink = _ink(colours[row, column])
+        ax.text(column, row, _number(float(number)), ha="center", va="center", color=ink, fontsize=9)
+
+
+def _number(value: float) -> str:
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.2f}"
+
+
 def _ink(background: Any) -> str:
     # At this luminance black and white contrast equally (WCAG 2.2, 1.4.3).
     luminance = np.dot((0.2126, 0.7152, 0.0722), np.power(background[:3], 2.2))
@@ -259,12 +335,13 @@ def _ink(background: Any) -> str:
 
 
 def _wrapped(title: str, inches: float) -> str:
-    return textwrap.fill(title, max(16, int(inches * 10.5)))
+    return literal(textwrap.fill(title, max(16, int(inches * 10.5))))
 
 
 def _level(ax: Axes, level: tuple[str, float] | None) -> None:
     if level:
-        ax.axhline(level[1], color=BLACK, linestyle=":", linewidth=1.2, label=level[0])
+        name, height = level
+        ax.axhline(height, color=BLACK, linestyle=":", linewidth=1.2, label=literal(name))
 
 
 def _padded(values: NDArray) -> tuple[float, float]:
@@ -275,11 +352,28 @@ def _padded(values: NDArray) -> tuple[float, float]:
 def _check_names(matrix: NDArray, rows: Sequence[Any] | None, columns: Sequence[Any] | None) -> None:
     if matrix.ndim != 2:
         raise ValueError(f"heatmap needs a matrix with two axes; got shape {matrix.shape}")
+    if not matrix.size:
+        raise ValueError(f"heatmap needs at least one row and column; got shape {matrix.shape}")
     for what, names, count in (("row", rows, matrix.shape[0]), ("column", columns, matrix.shape[1])):
         if names is not None and len(names) != count:
             raise ValueError(f"heatmap needs a name for each {what}: {count} {what}s, {len(names)} names")
 
 
+def _check_some(function: str, what: str, things: Mapping[str, Any]) -> None:
+    if not things:
+        raise ValueError(f"{function} needs at least one {what}; got none")
+
+
+def _some_numbers(name: str, values: Any) -> NDArray:
+    numbers = _array(values)
+    if not numbers.size:
+        raise ValueError(f"{name!r} has no numbers to draw")
+    return numbers
+
+
 def _array(values: Any) -> NDArray:
-    # A tensor that requires gradients, or lives elsewhere, does not convert by itself.
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    if hasattr(values, "detach"):
+        # A tensor that requires gradients or lives elsewhere does not convert by itself, bfloat16 never does.
+        values = values.detach().cpu()
+        return np.asarray(values.double() if values.is_floating_point() else values)
+    return np.asarray(values)

@@ -1,14 +1,17 @@
 """Figures have a takeaway, a text in place of the picture, and colours that everyone can tell apart."""
 
 import base64
+import io
 import itertools
 import re
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from course_lib import plots
 
@@ -93,6 +96,113 @@ def test_heatmap_zero_is_white_when_there_are_negative_numbers():
     assert min(image.cmap(image.norm(0.0))[:3]) > 0.95
 
 
+def colours_of(fig: Figure) -> np.ndarray:
+    """What is drawn in each cell, (rows, columns, 3)."""
+    image = fig.axes[0].images[0]
+    return image.to_rgba(image.get_array())[..., :3]
+
+
+@pytest.mark.parametrize("outside", [-np.inf, np.inf, np.nan])
+def test_heatmap_keeps_its_colours_where_a_number_is_not_finite(outside):
+    """Masked scores: what is forbidden is -inf."""
+    scores = np.array([[0.5, outside, outside], [1.5, 2.5, outside]])
+    colours = colours_of(plots.heatmap(scores, title="masked"))
+    finite = colours_of(plots.heatmap(np.array([[0.5, 1.5, 2.5]]), title="not masked"))[0]
+    np.testing.assert_array_equal([colours[0, 0], colours[1, 0], colours[1, 1]], finite)
+    grey = colours[~np.isfinite(scores)]
+    assert len(np.unique(grey, axis=0)) == 1
+    assert grey[0].max() - grey[0].min() < 1e-6
+    assert min(np.abs(grey[0] - colour).max() for colour in finite) > 0.05
+
+
+def test_heatmap_writes_infinity_so_that_it_can_be_read():
+    fig = plots.heatmap(np.array([[-np.inf, np.inf, np.nan, -0.5]]), title="all kinds")
+    assert drawn_texts(fig) == ["−∞", "∞", "nan", "-0.50"]
+    for text, colour in zip(fig.axes[0].texts, colours_of(fig)[0], strict=True):
+        ink, cell = relative_luminance(to_rgb(text.get_color())), relative_luminance(colour)
+        assert (max(ink, cell) + 0.05) / (min(ink, cell) + 0.05) >= 4.4
+
+
+def test_heatmap_without_numbers_says_what_grey_means():
+    causal = np.where(np.tri(11, dtype=bool), 1.0, -np.inf)
+    assert plots.heatmap(causal, title="masked").axes[1].get_ylabel() == "grey: −∞"
+    causal[0, 0] = np.nan
+    assert plots.heatmap(causal, title="masked").axes[1].get_ylabel() == "grey: nan, −∞"
+    assert plots.heatmap(np.eye(11), title="finite").axes[1].get_ylabel() == ""
+
+
+@pytest.mark.parametrize("number", [-np.inf, np.inf, np.nan])
+def test_a_matrix_without_a_finite_number_can_be_drawn(number):
+    fig = plots.heatmap(np.full((2, 3), number), title="all forbidden")
+    fig.savefig(io.BytesIO())
+    assert len(np.unique(colours_of(fig).reshape(-1, 3), axis=0)) == 1
+
+
+def test_heatmap_draws_tensors_of_every_kind_of_number():
+    numbers = torch.tensor([[0.5, -2.0, 3.0]])
+    expected = colours_of(plots.heatmap(numbers, title="float32"))
+    for dtype in (torch.bfloat16, torch.float16, torch.float64):
+        kind = numbers.to(dtype).requires_grad_()
+        np.testing.assert_array_equal(colours_of(plots.heatmap(kind, title="other")), expected)
+    for whole in (torch.tensor([[1, 0]]), torch.tensor([[True, False]])):
+        assert drawn_texts(plots.heatmap(whole, title="whole")) == ["1.00", "0.00"]
+
+
+# -------------------------------------------------------------------------------------- dollar signs
+
+
+DOLLARS = ["$$", "$x$", r"$\frac{$", "from $5 to $7", r"\$", r"\$ and $$"]
+
+
+def draw_heatmap(text: str) -> Figure:
+    return plots.heatmap(np.eye(2), [text, "b"], ["a", text], title=text, x=text, y=text)
+
+
+def draw_lines(text: str) -> Figure:
+    series = {text: ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}
+    return plots.lines(series, title=text, x=text, y=text, level=(text, 4.0))
+
+
+def draw_dots(text: str) -> Figure:
+    return plots.dots({text: [1, 2], "b": [3]}, title=text, y=text, level=(text, 2.0))
+
+
+def draw_scatter(text: str) -> Figure:
+    return plots.scatter(np.eye(2), [text, "b"], title=text, x=text, y=text)
+
+
+def draw_panels(text: str) -> Figure:
+    fig, (left, right) = plots.panels(2, title=text)
+    plots.heatmap(np.eye(2), title=text, ax=left)
+    right.barh([plots.literal(text)], [1.0])  # as a notebook does that draws by itself
+    return fig
+
+
+@pytest.mark.parametrize("text", DOLLARS)
+@pytest.mark.parametrize(
+    ("draw", "times"),
+    [(draw_heatmap, 5), (draw_lines, 5), (draw_dots, 4), (draw_scatter, 4), (draw_panels, 3)],
+)
+def test_dollar_signs_are_shown_as_they_are(draw, times, text):
+    """`$$` is a token of the chat model; matplotlib reads what stands between two of them as a formula."""
+    fig = draw(text)
+    fig.savefig(io.BytesIO())
+    written = [found.get_text() for found in fig.findobj(Text) if found.get_visible()]
+    shown = [words.replace(r"\$", "$") for words in written if not is_math_text(words)]  # as matplotlib does
+    assert shown.count(text) == times
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_numbers_on_the_axes_may_be_formulas(log):
+    """matplotlib writes 10² with dollar signs of its own."""
+    fig = plots.lines({"a": ([1, 1000], [1, 1000])}, title="t", x="x", y="y", log_x=log, log_y=log)
+    fig.savefig(io.BytesIO())
+    assert any(is_math_text(found.get_text()) for found in fig.findobj(Text)) == log
+
+
+# ---------------------------------------------------------------------------------- nothing to draw
+
+
 @pytest.mark.parametrize(
     ("matrix", "rows", "message"),
     [(np.zeros(5), None, r"two axes; got shape \(5,\)"), (np.zeros((2, 3)), ["a"], "2 rows, 1 names")],
@@ -100,6 +210,29 @@ def test_heatmap_zero_is_white_when_there_are_negative_numbers():
 def test_heatmap_refuses_what_does_not_fit(own_errors, matrix, rows, message):
     with pytest.raises(ValueError, match=message):
         plots.heatmap(matrix, rows, title="no")
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_heatmap_refuses_an_empty_matrix(own_errors, shape):
+    with pytest.raises(
+        ValueError, match=rf"heatmap needs at least one row and column; got shape \({shape[0]}, {shape[1]}\)"
+    ):
+        plots.heatmap(np.zeros(shape), title="nothing")
+
+
+def test_nothing_to_draw_is_told(own_errors):
+    with pytest.raises(ValueError, match="lines needs at least one series; got none"):
+        plots.lines({}, title="nothing", x="x", y="y")
+    with pytest.raises(ValueError, match="dots needs at least one group; got none"):
+        plots.dots({}, title="nothing", y="y")
+    with pytest.raises(ValueError, match=r"scatter needs points \(N, 2\) .* got \(0, 2\) and \(0,\)"):
+        plots.scatter(np.zeros((0, 2)), [], title="nothing")
+    for draw in (
+        lambda: plots.lines({"a": ([1], [2]), "b": ([], [])}, title="nothing", x="x", y="y"),
+        lambda: plots.dots({"a": [1], "b": []}, title="nothing", y="y"),
+    ):
+        with pytest.raises(ValueError, match="'b' has no numbers to draw"):
+            draw()
 
 
 def test_lines_draw_the_mean_and_the_spread_of_runs():
