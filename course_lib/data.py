@@ -322,7 +322,8 @@ def batches(
     if len(n_rows) != 1:
         raise ValueError(f"batches needs tensors with equally many rows; got {sorted(n_rows)}")
     shuffled = torch.randperm(*n_rows, generator=generator)
-    return (tuple(tensor[rows] for tensor in tensors) for rows in shuffled.split(batch_size))
+    parts = shuffled.split(batch_size) if len(shuffled) else ()
+    return (tuple(tensor[rows] for tensor in tensors) for rows in parts)
 
 
 def copy(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:

@@ -164,8 +164,10 @@ class SkipGram(nn.Module):
         Args:
             pairs: (centre, context), from `window_pairs`.
             negatives: k words for each pair, from `sample_negatives`.
-        Raises: ValueError: a word outside the vocabulary.
+        Raises: ValueError: no pairs; a word outside the vocabulary.
         """
+        if not len(pairs):
+            raise ValueError("the loss needs at least one pair; got none")
         words = torch.cat([pairs, negatives], dim=1)
         check_ids(words, len(self.centre), what="words")
         centres = F.embedding(words[:, 0], self.centre)
@@ -188,7 +190,14 @@ def sample_negatives(
     Args:
         counts: how often each word occurs.
         generator: where random numbers come from; None: torch's own source.
+    Raises: ValueError: counts below 0, or all of them 0.
     """
+    if (counts < 0).any():
+        raise ValueError(f"counts must be 0 or more; got {counts.min().item()}")
+    if not counts.any():
+        raise ValueError(f"there is no word to draw: the {len(counts)} counts are all 0")
+    if batch_size * k == 0:
+        return torch.empty(batch_size, k, dtype=torch.int64, device=counts.device)
     chances = counts.double() ** 0.75
     words = torch.multinomial(chances, batch_size * k, replacement=True, generator=generator)
     return words.view(batch_size, k)

@@ -21,6 +21,7 @@ def patchify(
     Example:
         >>> patchify(Tensor([[[[0, 1, 2, 3], [4, 5, 6, 7]]]]), 2).tolist()
         [[[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]]
+
     Differs: the paper leaves the order within a patch open; ours is a Conv2d weight's: C, row, column.
     """
     height, width = images.shape[2:]

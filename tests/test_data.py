@@ -1,5 +1,8 @@
 """The data: the same in every run, honest about what is held out, with right answers and clear errors."""
 
+import ast
+import contextlib
+import gc
 import itertools
 import re
 import subprocess
@@ -58,7 +61,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def split() -> tuple[list[Sentence], list[Sentence]]:
     return python_sentences(n_words=11)
 
@@ -79,6 +82,77 @@ def test_docstrings_are_found_at_every_level(tmp_path: Path) -> None:
         "json/decoder.py": "Decoder.",
         "one.py": "Module.\n\nClass.\n\nMethod.",
     }
+
+
+EVERY_BLOCK = """
+def one():
+    'one'
+    if one:
+        def two(): 'two'
+    elif two:
+        class Three:
+            'Three'
+            async def four(self): 'four'
+    else:
+        def five(): 'five'
+    for _ in one:
+        def six(): 'six'
+    else:
+        def seven(): 'seven'
+    while one:
+        def eight(): 'eight'
+    with one as two:
+        def nine(): 'nine'
+    try:
+        def ten(): 'ten'
+    except ValueError:
+        def eleven(): 'eleven'
+    else:
+        def twelve(): 'twelve'
+    finally:
+        def thirteen(): 'thirteen'
+    try:
+        pass
+    except* ValueError:
+        def fourteen(): 'fourteen'
+    match one:
+        case 1:
+            def fifteen(): 'fifteen'
+        case _:
+            def sixteen():
+                'sixteen'
+                return lambda: (lambda: 'no docstring') if one else 'none'
+def seventeen():
+    ''
+def eighteen(): 'eighteen'
+"""
+
+
+def test_docstrings_come_in_the_order_of_the_tree(tmp_path: Path) -> None:
+    """As `ast.walk` finds them, wherever a definition may stand: top level first, then what is inside."""
+    (tmp_path / "all.py").write_text(EVERY_BLOCK, encoding="utf-8")
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(EVERY_BLOCK)) if isinstance(node, kinds)]
+    assert len(nodes) == 18
+    found = docstrings(tmp_path)["all.py"].split("\n\n")
+    assert found == [node.name for node in nodes if node.name != "seventeen"]
+    assert found[:2] == ["one", "eighteen"]
+
+
+@pytest.mark.parametrize("source", ["'Good.'", "def 3"])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_docstrings_leaves_the_garbage_collector_as_it_was(
+    tmp_path: Path, source: str, enabled: bool
+) -> None:
+    (tmp_path / "one.py").write_text(source, encoding="utf-8")
+    was_enabled = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with contextlib.suppress(SyntaxError):
+            docstrings(tmp_path)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_sentences_are_prose() -> None:
@@ -211,6 +285,10 @@ def test_batches_are_one_epoch_of_matching_rows() -> None:
     assert torch.equal(b[:, 0], 10 * a)
     assert sorted(a.tolist()) == x.tolist()
     assert a.tolist() != x.tolist()
+
+
+def test_no_rows_are_no_batches() -> None:
+    assert list(batches(torch.empty(0, 3), torch.empty(0), batch_size=5)) == []
 
 
 def test_batches_repeat_with_the_seed_only() -> None:

@@ -286,6 +286,13 @@ def test_negatives_repeat_from_a_seed():
     assert sample_negatives(counts, B).shape == (B, 5)
 
 
+@pytest.mark.parametrize(("batch_size", "k"), [(0, K), (B, 0), (0, 0)])
+def test_no_negatives_are_an_empty_draw(batch_size, k):
+    drawn = sample_negatives(torch.arange(1, V + 1), batch_size, k)
+    assert drawn.shape == (batch_size, k)
+    assert drawn.dtype == torch.int64
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_words_of_a_planted_group_find_each_other(seed):
     """Three kinds of words, which keep to their own kind; counted and learned vectors both see it."""
@@ -402,6 +409,25 @@ def test_width_not_below_the_vocabulary(own_errors, d_model):
         ValueError, match=f"d_model must be from 1 to {V - 1}, below vocab_size; got {d_model}"
     ):
         svd_embeddings(sparse.csr_array(np.eye(V)), d_model)
+
+
+def test_a_loss_over_no_pairs(own_errors):
+    nothing = torch.empty(0, 2, dtype=torch.int64), torch.empty(0, K, dtype=torch.int64)
+    with pytest.raises(ValueError, match="the loss needs at least one pair; got none"):
+        SkipGram(V, D).loss(*nothing)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ([2, -3, 5], "counts must be 0 or more; got -3"),
+        ([0, 0, 0], "no word to draw: the 3 counts are all 0"),
+        ([], "no word to draw: the 0 counts are all 0"),
+    ],
+)
+def test_counts_from_which_no_word_can_be_drawn(own_errors, counts, message):
+    with pytest.raises(ValueError, match=message):
+        sample_negatives(torch.tensor(counts, dtype=torch.int64), B, K)
 
 
 def test_a_matrix_without_information(own_errors):
