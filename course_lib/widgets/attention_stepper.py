@@ -1,7 +1,7 @@
 """The attention stepper: from queries and keys to a mix of values, every number traceable to its inputs."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib import maths
 from course_lib.widgets.explorer import Explorer, assets, format_number
 
-STAGES = ("scores", "scale", "mask", "softmax", "mix")
-MASKS = ("off", "causal", "custom")
-_MASK_FORMULAS = {"off": "nothing forbidden", "causal": "no later tokens", "custom": "your choice"}
+# Title, formula, and what one number is called.
+_STAGES = {
+    "scores": ("Scores", "q · k", "score"),
+    "scale": ("Scale", "scores / √{width}", "scaled"),
+    "mask": ("Mask", "{mask}", "masked"),
+    "softmax": ("Softmax", "each row sums to 1", "weight"),
+    "mix": ("Mix", "weights · v", "output"),
+}
+_MASKS = {"off": "nothing forbidden", "causal": "no later tokens", "custom": "your choice"}
+STAGES = tuple(_STAGES)
+MASKS = tuple(_MASKS)
 # Every number has a sentence of its own that travels to the page; more are no longer checked by hand anyway.
 LARGEST = 8
 
@@ -67,9 +75,10 @@ class AttentionStepper(Explorer):
         self._check_choice("mask", mask, MASKS)
         self._check_choice("stage", stage, STAGES)
         given = {"tokens": tokens, "q": q, "k": k, "v": v}
-        if all(value is None for value in given.values()) and key_tokens is None:
+        missing = [name for name, value in given.items() if value is None]
+        if len(missing) == len(given) and key_tokens is None:
             given = {**_EXAMPLE}
-        elif missing := [name for name, value in given.items() if value is None]:
+        elif missing:
             raise ValueError(f"Give tokens, q, k and v together, or none; missing: {', '.join(missing)}.")
         self._parts: dict[str, Any] = {}
         self.update(**given, key_tokens=key_tokens, custom_mask=custom_mask)
@@ -82,15 +91,16 @@ class AttentionStepper(Explorer):
         Raises: ValueError: the new whole does not fit together; nothing is changed then.
         """
         known = ("tokens", "key_tokens", "q", "k", "v", "custom_mask")
-        if unknown := [name for name in changes if name not in known]:
+        unknown = [name for name in changes if name not in known]
+        if unknown:
             raise ValueError(f"AttentionStepper has no {unknown[0]!r}; it has {', '.join(known)}.")
         self._parts = _checked({**self._parts, **changes})
-        parts = self._parts
+        tokens, key_tokens = self._row_names()
         self.show_state(
-            tokens=parts["tokens"],
-            key_tokens=parts["key_tokens"] or parts["tokens"],
-            self_attention=parts["key_tokens"] is None,
-            inputs={name: [[_input_text(x) for x in row] for row in parts[name].tolist()] for name in "qkv"},
+            tokens=tokens,
+            key_tokens=key_tokens,
+            self_attention=self._parts["key_tokens"] is None,
+            inputs={name: _input_texts(self._parts[name]) for name in "qkv"},
             stages={kind: self._stages(kind) for kind in MASKS},
         )
 
@@ -111,14 +121,14 @@ class AttentionStepper(Explorer):
 
     def allowed(self, mask: str | None = None) -> NDArray[np.bool_]:
         """The mask in use, or the one named: (T, S), True = may attend."""
-        shape = len(self._parts["q"]), len(self._parts["k"])
+        n_queries, n_keys = len(self._parts["q"]), len(self._parts["k"])
         kind = self.mask if mask is None else mask
         if kind == "causal":
-            # Lower right: the last query stands at the last key.
-            return np.tri(*shape, k=shape[1] - shape[0], dtype=bool)
+            # As `causal_mask` in `attention`, which would need torch: the last query stands at the last key.
+            return np.tri(n_queries, n_keys, k=n_keys - n_queries, dtype=bool)
         if kind == "custom" and self._parts["custom_mask"] is not None:
             return self._parts["custom_mask"].copy()
-        return np.ones(shape, dtype=bool)
+        return np.ones((n_queries, n_keys), dtype=bool)
 
     def numbers(self, stage: str) -> NDArray[np.float64]:
         """The numbers of one stage under the mask in use; forbidden pairs are -inf after "mask"."""
@@ -190,59 +200,71 @@ class AttentionStepper(Explorer):
         """Everything the page shows of each stage, so that it never computes."""
         allowed = self.allowed(kind)
         numbers = self._numbers(allowed)
-        rows, keys = self._row_names()
+        return [self._stage(name, kind, numbers, allowed) for name in STAGES]
+
+    def _stage(
+        self,
+        name: str,
+        kind: str,
+        numbers: Mapping[str, NDArray[np.float64]],
+        allowed: NDArray[np.bool_],
+    ) -> dict[str, Any]:
+        title, template, word = _STAGES[name]
+        formula = template.format(width=self._parts["q"].shape[1], mask=_MASKS[kind])
+        rows, columns = self._row_names()
+        arrow = " → "
+        if name == "mix":
+            columns = [str(j + 1) for j in range(self._parts["v"].shape[1])]
+            arrow = ", "
+        values = numbers[name].tolist()
+        cells = [[_cell(x) for x in row] for row in values]
+        traces = []
+        for t, row in enumerate(rows):
+            sentences = []
+            for i, column in enumerate(columns):
+                sentences.append(f"{word}({row}{arrow}{column}) {self._trace(name, t, i, numbers, allowed)}")
+            traces.append(sentences)
+        return {
+            "name": name,
+            "title": title,
+            "formula": formula,
+            "columns": columns,
+            "cells": cells,
+            # JSON has no infinity
+            "values": [[x if math.isfinite(x) else None for x in row] for row in values],
+            "traces": traces,
+            "text": _table(f"{title} ({formula})", rows, columns, cells),
+        }
+
+    def _trace(
+        self,
+        stage: str,
+        row: int,
+        column: int,
+        numbers: Mapping[str, NDArray[np.float64]],
+        allowed: NDArray[np.bool_],
+    ) -> str:
+        """How one number comes about, without its name."""
         q, k, v = (self._parts[name] for name in "qkv")
-        width = q.shape[1]
-        writers = {
-            "scores": lambda t, s: _trace_score(q[t], k[s]),
-            "scale": lambda t, s: _trace_scale(float(numbers["scores"][t, s]), width),
-            "mask": lambda t, s: _trace_mask(
-                float(numbers["scale"][t, s]), bool(allowed[t, s]), rows[t], keys[s]
-            ),
-            "softmax": lambda t, s: _trace_softmax(numbers["mask"][t], s),
-            "mix": lambda t, j: _trace_mix(numbers["softmax"][t], v[:, j]),
-        }
-        titles = {
-            "scores": ("Scores", "q · k", "score"),
-            "scale": ("Scale", f"scores / √{width}", "scaled"),
-            "mask": ("Mask", _MASK_FORMULAS[kind], "masked"),
-            "softmax": ("Softmax", "each row sums to 1", "weight"),
-            "mix": ("Mix", "weights · v", "output"),
-        }
-        stages = []
-        for name in STAGES:
-            title, formula, word = titles[name]
-            columns = [str(j + 1) for j in range(v.shape[1])] if name == "mix" else keys
-            values = numbers[name].tolist()
-            cells = [[_cell(x) for x in row] for row in values]
-            arrow = ", " if name == "mix" else " → "
-            stages.append(
-                {
-                    "name": name,
-                    "title": title,
-                    "formula": formula,
-                    "columns": columns,
-                    "cells": cells,
-                    # JSON has no infinity
-                    "values": [[x if math.isfinite(x) else None for x in row] for row in values],
-                    "traces": [
-                        [
-                            f"{word}({rows[t]}{arrow}{columns[i]}) {writers[name](t, i)}"
-                            for i in range(len(columns))
-                        ]
-                        for t in range(len(rows))
-                    ],
-                    "text": _table(f"{title} ({formula})", rows, columns, cells),
-                }
-            )
-        return stages
+        if stage == "scores":
+            return _trace_score(q[row], k[column])
+        if stage == "scale":
+            return _trace_scale(float(numbers["scores"][row, column]), q.shape[1])
+        if stage == "mask":
+            queries, keys = self._row_names()
+            scaled = float(numbers["scale"][row, column])
+            return _trace_mask(scaled, bool(allowed[row, column]), queries[row], keys[column])
+        if stage == "softmax":
+            return _trace_softmax(numbers["mask"][row], column)
+        return _trace_mix(numbers["softmax"][row], v[:, column])
 
     def _row_names(self) -> tuple[list[str], list[str]]:
         """The names of the queries and of the keys."""
         return self._parts["tokens"], self._parts["key_tokens"] or self._parts["tokens"]
 
 
-def _checked(parts: dict[str, Any]) -> dict[str, Any]:
+def _checked(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts in the form in which they are kept, if they fit together."""
     tokens = _names("tokens", parts["tokens"])
     key_tokens = None if parts["key_tokens"] is None else _names("key_tokens", parts["key_tokens"])
     q, k, v = (_matrix(name, parts[name]) for name in "qkv")
@@ -250,22 +272,33 @@ def _checked(parts: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"q and k must have the same width: q has {q.shape[1]}, k has {k.shape[1]}.")
     if len(k) != len(v):
         raise ValueError(f"k and v must have one row per key: k has {len(k)} rows, v has {len(v)}.")
-    keys, label = (tokens, "tokens") if key_tokens is None else (key_tokens, "key_tokens")
-    for name, rows, names, names_label in (("q", q, tokens, "tokens"), ("k", k, keys, label)):
-        if len(rows) != len(names):
-            raise ValueError(
-                f"{name} must have one row per token: {name} has {len(rows)} rows, "
-                f"{names_label} has {len(names)} names."
-            )
-    custom = parts["custom_mask"]
-    if custom is not None:
-        custom = np.array(custom)
-        if custom.dtype != bool or custom.shape != (len(q), len(k)):
-            raise ValueError(
-                f"custom_mask must be boolean of shape {(len(q), len(k))}, True = may attend; "
-                f"got {custom.dtype} of shape {custom.shape}."
-            )
+    _check_one_name_per_row("q", q, "tokens", tokens)
+    if key_tokens is None:
+        _check_one_name_per_row("k", k, "tokens", tokens)
+    else:
+        _check_one_name_per_row("k", k, "key_tokens", key_tokens)
+    custom = _mask(parts["custom_mask"], (len(q), len(k)))
     return {"tokens": tokens, "key_tokens": key_tokens, "q": q, "k": k, "v": v, "custom_mask": custom}
+
+
+def _check_one_name_per_row(name: str, rows: NDArray[np.float64], label: str, names: list[str]) -> None:
+    if len(rows) != len(names):
+        raise ValueError(
+            f"{name} must have one row per token: {name} has {len(rows)} rows, "
+            f"{label} has {len(names)} names."
+        )
+
+
+def _mask(mask: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    mask = np.array(mask)
+    if mask.dtype != bool or mask.shape != shape:
+        raise ValueError(
+            f"custom_mask must be boolean of shape {shape}, True = may attend; "
+            f"got {mask.dtype} of shape {mask.shape}."
+        )
+    return mask
 
 
 def _names(label: str, names: Any) -> list[str]:
@@ -306,6 +339,10 @@ def _number(text: Any) -> float:
     return value
 
 
+def _input_texts(matrix: NDArray[np.float64]) -> list[list[str]]:
+    return [[_input_text(x) for x in row] for row in matrix.tolist()]
+
+
 def _input_text(value: float) -> str:
     """The shortest text that reads back as the same number."""
     text = repr(value)
@@ -323,7 +360,11 @@ def _factor(value: float) -> str:
 
 def _equals(value: float) -> str:
     """ "= 2.5" where the printed digits are exact, "≈ 0.333" where they are rounded."""
-    return f"{'=' if abs(value - round(value, 3)) < 1e-12 else '≈'} {format_number(value)}"
+    return f"{'=' if _has_three_digits(value) else '≈'} {format_number(value)}"
+
+
+def _has_three_digits(value: float) -> bool:
+    return abs(value - round(value, 3)) < 1e-12
 
 
 def _products(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
@@ -348,30 +389,33 @@ def _trace_mask(scaled: float, allowed: bool, query: str, key: str) -> str:
 def _trace_softmax(masked: NDArray[np.float64], column: int) -> str:
     if not np.isfinite(masked).any():
         return "= 0: every key is forbidden, so the whole row is 0"
-    # e^x of a large score has too many digits to read; the ratio is the same after subtracting the largest.
-    largest = float(masked.max()) if masked.max() > 10 else 0.0
-    shifted = masked - largest
-    powers = np.exp(shifted)
+    shifted, note = masked, ""
+    largest = float(masked.max())
+    if largest > 10:
+        # e^x has too many digits to read then; the ratio is the same after subtracting.
+        shifted = masked - largest
+        note = f" (largest score, {format_number(largest)}, subtracted from all)"
     terms = ["0" if math.isinf(x) else f"e^{_factor(x)}" for x in shifted.tolist()]
-    note = f" (largest score, {format_number(largest)}, subtracted from all)" if largest else ""
+    powers = np.exp(shifted)
+    above = float(powers[column])
+    below = float(powers.sum())
     return (
-        f"= {terms[column]} / ({' + '.join(terms)}) ≈ {format_number(float(powers[column]))} / "
-        f"{format_number(float(powers.sum()))} {_equals(float(powers[column] / powers.sum()))}{note}"
+        f"= {terms[column]} / ({' + '.join(terms)}) "
+        f"≈ {format_number(above)} / {format_number(below)} {_equals(above / below)}{note}"
     )
 
 
 def _trace_mix(weights: NDArray[np.float64], values: NDArray[np.float64]) -> str:
     # The weights in the line are rounded, so the line as written is rounded too.
-    exact = all(abs(x - round(x, 3)) < 1e-12 for x in weights.tolist())
+    exact = all(_has_three_digits(x) for x in weights.tolist())
     return f"{'=' if exact else '≈'} {_products(weights, values)} {_equals(float(weights @ values))}"
 
 
 def _table(title: str, rows: list[str], columns: list[str], cells: list[list[str]]) -> str:
+    lines = [title]
     head = max(len(name) for name in rows)
-    wide = [max(len(column), *(len(row[i]) for row in cells)) for i, column in enumerate(columns)]
-    lines = [" " * head + "".join(f"  {column:>{wide[i]}}" for i, column in enumerate(columns))]
-    lines += [
-        f"{name:<{head}}" + "".join(f"  {cell:>{wide[i]}}" for i, cell in enumerate(row))
-        for name, row in zip(rows, cells, strict=True)
-    ]
-    return "\n".join([title, *lines])
+    widths = [max(len(text) for text in texts) for texts in zip(columns, *cells, strict=True)]
+    for name, texts in zip(["", *rows], [columns, *cells], strict=True):
+        aligned = [f"  {text:>{width}}" for text, width in zip(texts, widths, strict=True)]
+        lines.append(f"{name:<{head}}{''.join(aligned)}")
+    return "\n".join(lines)

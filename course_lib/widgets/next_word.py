@@ -1,6 +1,5 @@
 """The next-word explorer: what a language model would write next, and what the settings make of it."""
 
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from course_lib.widgets.explorer import Explorer, assets
@@ -72,10 +71,9 @@ class NextWord(Explorer):
 
     def choose(self, token: int) -> None:
         """Append one token to the text; a special token, such as the end of a text, is only told."""
-        if type(token) is not int or not 0 <= token < self._model.config.vocab_size:
-            raise ValueError(
-                f"A token is a whole number from 0 to {self._model.config.vocab_size - 1}; got {token!r}."
-            )
+        vocab_size = self._model.config.vocab_size
+        if type(token) is not int or not 0 <= token < vocab_size:
+            raise ValueError(f"A token is a whole number from 0 to {vocab_size - 1}; got {token!r}.")
         piece = self._piece(token)
         if token in self._tokenizer.special_tokens.values():
             self._show(
@@ -107,14 +105,15 @@ class NextWord(Explorer):
     def describe(self) -> str:
         """The text, the settings and the table of next tokens."""
         state = self.state
+        rest = state["rest"]
         rows = [("next token", "before", "after")]
         rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
-        rows.append((state["rest"]["label"], state["rest"]["before_text"], state["rest"]["after_text"]))
-        wide = [max(len(row[i]) for row in rows) for i in range(3)]
-        table = [
-            f"{name:<{wide[0]}}  {before:>{wide[1]}}  {after:>{wide[2]}}" for name, before, after in rows
-        ]
-        return "\n".join([f"Text: {state['text']}", f"Settings: {_settings_text(state['settings'])}", *table])
+        rows.append((rest["label"], rest["before_text"], rest["after_text"]))
+        width, before_width, after_width = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"Text: {state['text']}", f"Settings: {_settings_text(state['settings'])}"]
+        for name, before, after in rows:
+            lines.append(f"{name:<{width}}  {before:>{before_width}}  {after:>{after_width}}")
+        return "\n".join(lines)
 
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""
@@ -186,21 +185,15 @@ class NextWord(Explorer):
     def _show(self, note: str = "", ended: bool = False) -> None:
         before, after = self._probabilities()
         likeliest = before.topk(min(SHOWN, len(before))).indices.tolist()
-        rows = [
-            {
-                "id": token,
-                "piece": self._piece(token),
-                "before": before[token].item(),
-                "after": after[token].item(),
-                "before_text": _percent(before[token].item()),
-                "after_text": _percent(after[token].item()),
-            }
-            for token in likeliest
-        ]
-        rest = [max(0.0, 1.0 - sum(row[name] for row in rows)) for name in ("before", "after")]
-        # Rounding leaves a trace of about 1e-7 where every other token has exactly nothing.
-        kept = int((after > 0).sum()) - sum(row["after"] > 0 for row in rows)
-        rest[1] = rest[1] if kept else 0.0
+        rows = []
+        for token in likeliest:
+            row = _row(before[token].item(), after[token].item())
+            rows.append({"id": token, "piece": self._piece(token), **row})
+        rest_before = max(0.0, 1.0 - sum(row["before"] for row in rows))
+        rest_after = max(0.0, 1.0 - sum(row["after"] for row in rows))
+        n_kept = int((after > 0).sum())
+        if n_kept == sum(row["after"] > 0 for row in rows):
+            rest_after = 0.0  # rounding leaves a trace of about 1e-7
         self.show_state(
             text=self.text,
             pieces=[self._piece(token) for token in self._ids[-60:]],
@@ -208,13 +201,7 @@ class NextWord(Explorer):
             context=self._model.config.max_seq_len,
             settings={"temperature": self._settings["temperature"], **_for_page(self._settings)},
             rows=rows,
-            rest={
-                "label": f"{len(before) - len(rows):,} other tokens",
-                "before": rest[0],
-                "after": rest[1],
-                "before_text": _percent(rest[0]),
-                "after_text": _percent(rest[1]),
-            },
+            rest={"label": f"{len(before) - len(rows):,} other tokens", **_row(rest_before, rest_after)},
             note=note,
             ended=ended,
             error="",
@@ -229,9 +216,24 @@ class NextWord(Explorer):
         return text.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥").replace("\r", "␍")
 
 
+def _row(before: float, after: float) -> dict[str, Any]:
+    """The probability of one token, or of all others, before and after the settings."""
+    return {
+        "before": before,
+        "after": after,
+        "before_text": _percent(before),
+        "after_text": _percent(after),
+    }
+
+
 def _shared(left: list[int], right: list[int]) -> int:
     """How many tokens two texts have in common at the beginning."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False)))
+    count = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
 
 
 def _checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
