@@ -11,7 +11,7 @@ import html
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from typing import Any
 import yaml
 
 VERDICTS = {"holds": "holds", "caveat": "holds, with a caveat", "corrected": "corrected"}
-_COLOURS = {"holds": "#009E73", "caveat": "#E69F00", "corrected": "#D55E00"}
 
 
 class ClaimError(ValueError):
@@ -52,11 +51,13 @@ class Claim:
                 f"the evidence that came is {_names(evidence)}"
             )
         numbers = {name: _number(self.id, name, value) for name, value in evidence.items()}
-        # not (low <= x <= high) also refuses NaN
-        missed = [name for name, (low, high) in self.criterion.items() if not low <= numbers[name] <= high]
+        missed = []
+        for name, (low, high) in self.criterion.items():
+            number = numbers[name]
+            if not low <= number <= high:  # so that NaN is refused too
+                missed.append(f"{name} came as {_show(number)}, needed {self.needed(name)}")
         if missed:
-            said = [f"{name} came as {_show(numbers[name])}, needed {self.needed(name)}" for name in missed]
-            raise ClaimError(f"claim {self.id!r} is not supported: {'; '.join(said)}")
+            raise ClaimError(f"claim {self.id!r} is not supported: {'; '.join(missed)}")
         return numbers
 
     def needed(self, name: str) -> str:
@@ -71,7 +72,9 @@ class Claim:
             return _show(low)
         if math.isinf(high):
             return f"at least {_show(low)}"
-        return f"at most {_show(high)}" if math.isinf(low) else f"{_show(low)} to {_show(high)}"
+        if math.isinf(low):
+            return f"at most {_show(high)}"
+        return f"{_show(low)} to {_show(high)}"
 
 
 class _Judgement:
@@ -89,10 +92,16 @@ class _Judgement:
     def __repr__(self) -> str:
         claim = self.claim
         lines = [f"Claim ({claim.at}): {claim.says}", f"Verdict: {VERDICTS[claim.verdict]}", *self._lines()]
-        return "\n".join(lines + ([f"Caveat: {claim.caveat}"] if claim.caveat else []))
+        if claim.caveat:
+            lines.append(f"Caveat: {claim.caveat}")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        claim, mark = self.claim, _COLOURS[self.claim.verdict]
+        # Imported here: whoever reads the ledger without a page needs no matplotlib.
+        from course_lib import plots
+
+        claim = self.claim
+        mark = {"holds": plots.GREEN, "caveat": plots.ORANGE, "corrected": plots.VERMILION}[claim.verdict]
         numbers = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
         caveat = f"<p style='margin:.3em 0 0'>Caveat: {html.escape(claim.caveat)}</p>" if claim.caveat else ""
         return (
@@ -115,7 +124,8 @@ def verdict(claim_id: str, /, **evidence: Any) -> None:
 
     claim = _find(claim_id)
     numbers = claim.judge(evidence)
-    if ledger := os.environ.get("COURSE_LEDGER"):
+    ledger = os.environ.get("COURSE_LEDGER")
+    if ledger:
         record = {
             "claim": claim.id,
             "notebook": claim.notebook,
@@ -171,14 +181,17 @@ def write_ledger(record: str | Path, page: str | Path, notebooks: str | Path = "
 
 def _row(claim: Claim, entry: Mapping[str, Any] | None, page: Path, notebooks: Path) -> str:
     notebook = notebooks / f"{claim.notebook}.ipynb"
-    if entry is None:
-        said, numbers = "not judged yet", ""
-    else:
-        said = VERDICTS[entry["verdict"]] + (f": {claim.caveat}" if claim.caveat else "")
+    said = "not judged yet"
+    numbers = ""
+    if entry is not None:
+        said = VERDICTS[entry["verdict"]]
+        if claim.caveat:
+            said += f": {claim.caveat}"
         numbers = ", ".join(f"{_words(name)} {_show(value)}" for name, value in entry["evidence"].items())
     link = claim.notebook
     if notebook.exists():
-        anchor = {found: f"#cell-id={cell}" for found, cell in _judging_cells(notebook)}.get(claim.id, "")
+        cell_of = dict(_judging_cells(notebook))
+        anchor = f"#cell-id={cell_of[claim.id]}" if claim.id in cell_of else ""
         target = Path(os.path.relpath(notebook, page.parent)).as_posix()
         link = f"[{claim.notebook}]({target}{anchor})"
     cells = (claim.at, claim.says, said, numbers, link)
@@ -223,24 +236,39 @@ def _ranges(entry: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 
 def _judging_cells(notebook: Path) -> list[tuple[str, str]]:
+    """Each verdict in a notebook: the claim, and the cell it stands in."""
     found = []
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] != "code":
             continue
-        lines = "".join(cell["source"]).splitlines()
-        # Lines for IPython (%, !) are not Python.
-        tree = ast.parse("\n".join("" if line.startswith(("%", "!")) else line for line in lines))
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        for call in calls:
-            if getattr(call.func, "id", getattr(call.func, "attr", "")) != "verdict":
-                continue
-            name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        for call in _verdicts("".join(cell["source"])):
+            name = _first_argument(call)
             if not isinstance(name, str):
                 raise ClaimError(
                     f"{notebook.name}: a verdict names its claim as a string, not {ast.unparse(call)}"
                 )
             found.append((name, cell.get("id", "")))
     return found
+
+
+def _verdicts(source: str) -> Iterator[ast.Call]:
+    """The calls of `verdict` in one cell."""
+    # Lines for IPython (%, !) are not Python.
+    lines = ["" if line.startswith(("%", "!")) else line for line in source.splitlines()]
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if name == "verdict":
+            yield node
+
+
+def _first_argument(call: ast.Call) -> Any:
+    """What stands there, if it is spelt out."""
+    if call.args and isinstance(call.args[0], ast.Constant):
+        return call.args[0].value
+    return None
 
 
 def _number(claim_id: str, name: str, value: Any) -> float:
