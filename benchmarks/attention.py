@@ -47,7 +47,24 @@ def peak_megabytes(length: int, fused: bool) -> float:
 def exponent(amounts: dict[int, float]) -> float:
     """The power of the length with which amounts grow."""
     lengths = [length for length in amounts if length >= FITTED_FROM]
-    return float(np.polyfit(np.log(lengths), np.log([amounts[length] for length in lengths]), 1)[0])
+    fitted = [amounts[length] for length in lengths]
+    slope, _ = np.polyfit(np.log(lengths), np.log(fitted), 1)
+    return float(slope)
+
+
+def attend(qkv: torch.Tensor, repeats: int, fused: bool) -> None:
+    """Several calls: one short one could not be timed."""
+    for _ in range(repeats):
+        scaled_dot_product_attention(*qkv, fused=fused)
+
+
+def times(length: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of one call in each round, by way."""
+    qkv = inputs(length)
+    repeats = max(1, 2048 // length)
+    functions = [partial(attend, qkv, repeats, fused) for fused in WAYS.values()]
+    seconds = alternate(functions, rounds)
+    return {way: [x / repeats for x in of_way] for way, of_way in zip(WAYS, seconds, strict=True)}
 
 
 def main() -> int:
@@ -55,35 +72,26 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    seconds: dict[str, list[dict[int, float]]] = {way: [{} for _ in range(arguments.rounds)] for way in WAYS}
+    print("".join(f"{name:>20}" for name in ("tokens", *WAYS)))
+    seconds: dict[str, dict[int, list[float]]] = {way: {} for way in WAYS}
     memory: dict[str, dict[int, float]] = {way: {} for way in WAYS}
     for length in LENGTHS:
-        qkv, repeats = inputs(length), max(1, 2048 // length)
-
-        def many(fused: bool, qkv: torch.Tensor = qkv, repeats: int = repeats) -> None:
-            for _ in range(repeats):
-                scaled_dot_product_attention(*qkv, fused=fused)
-
-        times = alternate([partial(many, fused) for fused in WAYS.values()], arguments.rounds)
-        for (way, fused), of_way in zip(WAYS.items(), times, strict=True):
-            memory[way][length] = peak_megabytes(length, fused)
-            for of_round, time in zip(seconds[way], of_way, strict=True):
-                of_round[length] = time / repeats
-    print(f"{'tokens':>8}{'explicit':>20}{'fused':>20}")
-    for length in LENGTHS:
-        cells = [
-            f"{statistics.median(r[length] for r in seconds[way]) * 1e3:8.2f} ms{memory[way][length]:8.1f} MB"
-            for way in WAYS
-        ]
-        print(f"{length:>8}{cells[0]:>20}{cells[1]:>20}")
-    rows = [Row(f"exponent of time, {way}", [exponent(r) for r in seconds[way]]) for way in WAYS]
-    rows += [Row(f"exponent of memory, {way}", [exponent(memory[way])]) for way in WAYS]
-    rows.append(
-        Row(
-            f"seconds at {LENGTHS[-1]} tokens, explicit over fused",
-            *([r[LENGTHS[-1]] for r in seconds[way]] for way in WAYS),
-        )
-    )
+        line = f"{length:>20}"
+        for way, of_way in times(length, arguments.rounds).items():
+            seconds[way][length] = of_way
+            memory[way][length] = peak_megabytes(length, WAYS[way])
+            line += f"{statistics.median(of_way) * 1e3:8.2f} ms{memory[way][length]:6.1f} MB"
+        print(line, flush=True)
+    rows = []
+    for way in WAYS:
+        rounds = zip(*seconds[way].values(), strict=True)
+        by_round = [dict(zip(LENGTHS, of_round, strict=True)) for of_round in rounds]
+        rows.append(Row(f"exponent of time, {way}", [exponent(amounts) for amounts in by_round]))
+    for way in WAYS:
+        rows.append(Row(f"exponent of memory, {way}", [exponent(memory[way])]))
+    longest = LENGTHS[-1]
+    explicit, fused = (seconds[way][longest] for way in WAYS)
+    rows.append(Row(f"seconds at {longest} tokens, explicit over fused", explicit, fused))
     return show("Explicit and fused attention", rows)
 
 

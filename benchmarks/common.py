@@ -44,25 +44,32 @@ class Row:
     def met(self) -> bool:
         """Whether the median meets the bar."""
         middle = statistics.median(self.figures)
-        return self.bar is None or (middle >= self.bar if self.at_least else middle <= self.bar)
+        if self.bar is None:
+            return True
+        if self.at_least:
+            return middle >= self.bar
+        return middle <= self.bar
 
     def __str__(self) -> str:
+        ours = f"{statistics.median(self.ours):.3g}"
         theirs = f"{statistics.median(self.theirs):.3g}" if self.theirs else ""
-        middle, low, high = statistics.median(self.figures), min(self.figures), max(self.figures)
-        figure = f"{middle:.3g} ({low:.3g} to {high:.3g})"
-        bar = "" if self.bar is None else f"{'>=' if self.at_least else '<='} {self.bar:g}"
-        verdict = "" if self.bar is None else "met" if self.met else "MISSED"
-        return (
-            f"{self.what:<52}{statistics.median(self.ours):>9.3g}{theirs:>9}{figure:>26}{bar:>9}  {verdict}"
-        ).rstrip()
+        figures = self.figures
+        figure = f"{statistics.median(figures):.3g} ({min(figures):.3g} to {max(figures):.3g})"
+        bar = verdict = ""
+        if self.bar is not None:
+            bar = f"{'>=' if self.at_least else '<='} {self.bar:g}"
+            verdict = "met" if self.met else "MISSED"
+        return f"{self.what:<52}{ours:>9}{theirs:>9}{figure:>26}{bar:>9}  {verdict}".rstrip()
 
 
 def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
     """Seconds of each function, round by round, all in turn; the order is reversed in every other round."""
     seconds: list[list[float]] = [[] for _ in functions]
     for n in range(-warm_up, rounds):
-        order = range(len(functions))
-        for i in order if n % 2 == 0 else reversed(order):
+        order = list(range(len(functions)))
+        if n % 2:
+            order.reverse()
+        for i in order:
             start = time.perf_counter()
             functions[i]()
             if n >= 0:
@@ -73,13 +80,15 @@ def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: i
 class Apart:
     """A function in a process of its own: one thread, and nobody else's memory to work in.
 
-    Args: make, args: called there as make(*args), gives the function; what it returns comes back.
+    Args:
+        make, args: make(*args), called there, gives the function; what it returns comes back.
     """
 
     def __init__(self, make: Callable[..., Callable[[], object]], *args: object) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, there = context.Pipe()
-        context.Process(target=_serve, args=(there, make, *args), daemon=True).start()
+        process = context.Process(target=_serve, args=(there, make, *args), daemon=True)
+        process.start()
         there.close()  # so that a process that dies is noticed
         self.pipe.recv()  # it is ready
 
@@ -122,12 +131,16 @@ def gpt2(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int
 
 
 def show(title: str, rows: Sequence[Row]) -> int:
-    """Print the table. Returns the exit code: 1 where a bar is missed."""
+    """Print the table.
+
+    Returns: the exit code: 1 where a bar is missed.
+    """
     print(f"{title} ({torch.get_num_threads()} thread(s), torch {torch.__version__})")
     print(f"{'':<52}{'ours':>9}{'theirs':>9}{'ratio or figure (spread)':>26}{'bar':>9}")
     for row in rows:
         print(row, flush=True)
-    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    cores = os.cpu_count() or 1
     if load > 1.5 * cores:
         print(f"Other programs were busy (load {load:.1f} on {cores} cores): run this alone.")
     return 0 if all(row.met for row in rows) else 1

@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -21,7 +21,7 @@ from common import Row, show
 from torch import Tensor, nn
 
 from course_lib.attention import scaled_dot_product_attention
-from course_lib.data import python_topics
+from course_lib.data import characters
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.device import has_bfloat16
 from course_lib.objectives import token_loss
@@ -31,7 +31,11 @@ BAR = 1.75  # bits per character: at most
 T, BATCH = 128, 8
 # The steps are places on the schedule only: the clock says how many there are.
 MUON = TrainingConfig(
-    steps=1000, warmup_steps=50, learning_rate=4e-3, muon_learning_rate=0.02, mixed_precision=True
+    steps=1000,
+    warmup_steps=50,
+    learning_rate=4e-3,
+    muon_learning_rate=0.02,
+    mixed_precision=True,
 )
 ADAMW = replace(MUON, muon_learning_rate=None)
 LSTM = replace(ADAMW, mixed_precision=False)
@@ -43,13 +47,21 @@ def transformer(vocab_size: int) -> nn.Module:
     0.8 million parameters where the CPU multiplies in bfloat16, 0.24 million where it does not.
     """
     quick = has_bfloat16(torch.device("cpu"))
-    sizes = {"d_model": 128, "n_layers": 4} if quick else {"d_model": 80, "n_layers": 3, "activation": "gelu"}
-    model = GPT(
-        GPTConfig.gpt2_style(vocab_size=vocab_size, max_seq_len=T, n_heads=2, positions="rotary", **sizes)
+    sizes = {"d_model": 80, "n_layers": 3, "activation": "gelu"}
+    if quick:
+        sizes = {"d_model": 128, "n_layers": 4}
+    config = GPTConfig.gpt2_style(
+        vocab_size=vocab_size, max_seq_len=T, n_heads=2, positions="rotary", **sizes
     )
-    if quick:  # at this length and in bfloat16 plain products are quicker than torch's fused attention
-        model.use_attention(lambda q, k, v, mask: scaled_dot_product_attention(q, k, v, mask, fused=False))
+    model = GPT(config)
+    if quick:
+        model.use_attention(explicit_attention)
     return model
+
+
+def explicit_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """At this length and in bfloat16 plain products are quicker than torch's fused attention."""
+    return scaled_dot_product_attention(q, k, v, mask, fused=False)
 
 
 def recurrent(vocab_size: int) -> nn.Module:
@@ -64,30 +76,44 @@ def bits_per_character(model: nn.Module, text: Tensor, start: int) -> float:
     model.eval()
     nats = 0.0
     with torch.inference_mode():
-        for inputs, targets in zip(
-            text[start - 1 : -1].split(64 * T), text[start:].split(64 * T), strict=True
-        ):
-            whole = len(inputs) // T * T  # the last window of all may be shorter
-            for part in (slice(0, whole), slice(whole, None)):
-                if len(inputs[part]):
-                    rows = (x[part].view(-1, min(T, len(x[part]))) for x in (inputs, targets))
-                    x, y = rows
-                    nats += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
+        for inputs, targets in judged_windows(text, start):
+            logits = model(inputs)
+            nats += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").item()
     return nats / (len(text) - start) / math.log(2)
 
 
+def judged_windows(text: Tensor, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets, 64 windows at a time; the last window may be shorter than T."""
+    inputs = text[start - 1 : -1]
+    targets = text[start:]
+    whole = len(targets) // T * T
+    yield from zip(
+        inputs[:whole].view(-1, T).split(64),
+        targets[:whole].view(-1, T).split(64),
+        strict=True,
+    )
+    if whole < len(targets):
+        yield inputs[None, whole:], targets[None, whole:]
+
+
 def run(
-    make: Callable[[int], nn.Module], config: TrainingConfig, seed: int, seconds: float, *, validate: bool
+    make: Callable[[int], nn.Module],
+    config: TrainingConfig,
+    seed: int,
+    seconds: float,
+    *,
+    validate: bool,
 ) -> float:
     """Train a model and judge it."""
-    text = "\n".join(python_topics().values())
-    characters = sorted(set(text))
-    ids = torch.tensor([characters.index(c) for c in text])
-    end = len(ids) * 9 // 10
+    table, training, held_out = characters()
     if validate:
-        ids, end = ids[:end], end * 9 // 10
+        end = len(training) * 9 // 10
+        training, held_out = training[:end], training[end:]
+    ids = torch.cat([training, held_out])
+    end = len(training)
     torch.manual_seed(seed)
-    model, places = make(len(characters)), torch.arange(T + 1)
+    model = make(len(table))
+    places = torch.arange(T + 1)
 
     def batch(step: int) -> Tensor:
         return ids[torch.randint(end - T, (BATCH, 1)) + places]
@@ -122,12 +148,16 @@ def main() -> int:
         ("GPT: Muon for the matrices", transformer, MUON, BAR),
         ("GPT: AdamW alone", transformer, ADAMW, None),
         ("torch's fused LSTM: AdamW", recurrent, LSTM, None),
-    ][: 1 if arguments.ours_only else None]
+    ]
+    if arguments.ours_only:
+        kinds = kinds[:1]
     bits: list[list[float]] = [[] for _ in kinds]
     for seed in range(arguments.rounds):
         for figures, (_, make, config, _) in zip(bits, kinds, strict=True):
             figures.append(run(make, config, seed, arguments.seconds, validate=arguments.validate))
-    rows = [Row(kind[0], b, bar=kind[3], at_least=False) for kind, b in zip(kinds, bits, strict=True)]
+    rows = []
+    for figures, (what, _, _, bar) in zip(bits, kinds, strict=True):
+        rows.append(Row(what, figures, bar=bar, at_least=False))
     return show(f"Bits per character after {arguments.seconds:g} CPU-seconds of training", rows)
 
 

@@ -19,21 +19,35 @@ from course_lib.training import TrainingConfig, train
 
 BAR, AIM, REPORTED_SVM = 95.0, 97.0, 97.8
 MODEL = ViTConfig(
-    image_size=(8, 8), patch_size=2, n_channels=1, n_classes=10, d_model=96, n_layers=2, n_heads=4, d_ff=320
+    image_size=(8, 8),
+    patch_size=2,
+    n_channels=1,
+    n_classes=10,
+    d_model=96,
+    n_layers=2,
+    n_heads=4,
+    d_ff=320,
 )
 BATCH = 64
 # Steps are thousandths of the time budget here.
 RECIPE = TrainingConfig(
-    steps=1000, warmup_steps=100, learning_rate=2e-3, weight_decay=0.05, muon_learning_rate=0.02
+    steps=1000,
+    warmup_steps=100,
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    muon_learning_rate=0.02,
 )
 
 
 def shifted(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Move each image by up to one pixel each way; what comes in at the border is empty."""
-    padded, n = F.pad(images, (1, 1, 1, 1)), len(images)
+    n = len(images)
+    padded = F.pad(images, (1, 1, 1, 1))[:, 0]
     top, left = torch.randint(3, (2, n, 1), generator=generator)
-    rows, columns = top + torch.arange(8), left + torch.arange(8)
-    return padded[torch.arange(n)[:, None, None], 0, rows[:, :, None], columns[:, None]][:, None]
+    rows = top + torch.arange(8)
+    columns = left + torch.arange(8)
+    moved = padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved[:, None]
 
 
 def accuracy(train_set: Examples, test_set: Examples, seed: int, seconds: float) -> float:
@@ -46,7 +60,8 @@ def accuracy(train_set: Examples, test_set: Examples, seed: int, seconds: float)
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         if not order:
-            order.extend(torch.randperm(len(train_set.targets), generator=generator).split(BATCH))
+            shuffled = torch.randperm(len(train_set.targets), generator=generator)
+            order.extend(shuffled.split(BATCH))
         rows = order.pop()
         return 2 * shifted(train_set.inputs[rows], generator) - 1, train_set.targets[rows]
 
@@ -67,16 +82,20 @@ def svm_accuracy(train_set: Examples, test_set: Examples) -> float:
     """Per cent that scikit-learn's support-vector machine names rightly, with its default settings."""
     from sklearn.svm import SVC
 
-    machine = SVC().fit(train_set.inputs.flatten(1).numpy(), train_set.targets.numpy())
+    machine = SVC()
+    machine.fit(train_set.inputs.flatten(1).numpy(), train_set.targets.numpy())
     return 100 * machine.score(test_set.inputs.flatten(1).numpy(), test_set.targets.numpy())
 
 
 def fifth(examples: Examples, seed: int) -> tuple[Examples, Examples]:
     """A random fifth of the examples apart."""
-    order = torch.randperm(len(examples.targets), generator=torch.Generator().manual_seed(seed))
-    parts = order[len(order) // 5 :], order[: len(order) // 5]
-    rest, apart = (Examples(examples.inputs[rows], examples.targets[rows]) for rows in parts)
-    return rest, apart
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(examples.targets), generator=generator)
+    apart, rest = order.split([len(order) // 5, len(order) - len(order) // 5])
+    return (
+        Examples(examples.inputs[rest], examples.targets[rest]),
+        Examples(examples.inputs[apart], examples.targets[apart]),
+    )
 
 
 def main() -> int:

@@ -163,10 +163,14 @@ def write_ledger(record: str | Path, page: str | Path, notebooks: str | Path = "
         page: the file to write.
         notebooks: their folder, to link each verdict to its cell.
     """
-    entries = (json.loads(line) for line in Path(record).read_text(encoding="utf-8").splitlines())
-    judged = {entry["claim"]: entry for entry in entries}
+    judged = {}
+    for line in Path(record).read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        judged[entry["claim"]] = entry
     claims = load()
-    rows = [_row(claim, judged.get(claim.id), Path(page), Path(notebooks)) for claim in claims.values()]
+    rows = []
+    for claim in claims.values():
+        rows.append(_row(claim, judged.get(claim.id), Path(page), Path(notebooks)))
     lines = [
         "# The lecture's claims, judged",
         "",

@@ -26,7 +26,12 @@ from course_lib.objectives import IGNORE
 Words = Sequence[str]
 Pair = tuple[list[str], list[str]]  # the words of a sentence in English and in German
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")  # for the vocabulary of a translator
-CONTOURS = {"rise": (0, 1, 2), "fall": (2, 1, 0), "peak": (0, 2, 1), "dip": (2, 0, 1)}  # of three pitches
+CONTOURS = {  # how high three pitches are
+    "rise": (0, 1, 2),
+    "fall": (2, 1, 0),
+    "peak": (0, 2, 1),
+    "dip": (2, 0, 1),
+}
 Rng = Generator | None  # where random numbers come from; None: torch's own source
 
 # The packages that are read, which are there on every platform; modules at the top level are all read.
@@ -389,7 +394,8 @@ def order(batch_size: int, length: int, vocab_size: int, generator: Rng = None) 
     inputs = torch.cat([one_then_two, exchanged])[:batch_size]
     first_place = (inputs < 3).int().argmax(1, keepdim=True)
     first_mark = inputs.gather(1, first_place)
-    return Examples(F.pad(inputs, (0, 1)), F.pad(first_mark, (length, 0), value=IGNORE))
+    targets = F.pad(first_mark, (length, 0), value=IGNORE)
+    return Examples(F.pad(inputs, (0, 1)), targets)
 
 
 def two_relations(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
@@ -412,7 +418,8 @@ def two_relations(batch_size: int, length: int, vocab_size: int, generator: Rng 
     places = torch.arange(length)
     # The place of the last mark up to each token, and of the next mark from each token on.
     last = torch.where(is_mark, places, 0).cummax(1).values
-    following = torch.where(is_mark, places, length).flip(1).cummin(1).values.flip(1)
+    following = torch.where(is_mark, places, length)
+    following = following.flip(1).cummin(1).values.flip(1)
     before = inputs.gather(1, last[:, :-2])
     after = inputs.gather(1, following[:, 2:])
     answers = 2 * (before - 1) + after - 1
@@ -463,7 +470,10 @@ def translations(n: int, generator: Rng = None) -> tuple[list[Pair], list[Pair]]
     grammar = yaml.safe_load((_FOLDER / "english_german.yml").read_text(encoding="utf-8"))
     # A sentence says who does what: of whom and of which thing there is a determiner, an adjective, a noun.
     slots = ("frames", "verbs", "determiners", "qualities", "persons", "determiners", "looks", "things")
-    draws = [torch.randint(len(grammar[slot]), (n,), generator=generator).tolist() for slot in slots]
+    draws = []
+    for slot in slots:
+        numbers = torch.randint(len(grammar[slot]), (n,), generator=generator)
+        draws.append(numbers.tolist())
     different = dict.fromkeys(zip(*draws, strict=True))  # in the order of the draw
     train = list[Pair]()
     held_out = list[Pair]()
@@ -478,12 +488,22 @@ def translations(n: int, generator: Rng = None) -> tuple[list[Pair], list[Pair]]
 def _in_both_languages(frame: list[str], verb: list[dict[str, str]], *nouns: Any) -> Pair:
     """Fill a frame with a verb and two nouns, each with its determiner and adjective."""
     english, german = frame
-    for role, (determiner, adjective, noun) in (("subject", nouns[:3]), ("object", nouns[3:])):
-        gender = noun[2]
-        declined = determiner[role][gender].format(adjective[1])  # article and adjective
-        english = english.replace(role, f"{determiner['en']} {adjective[0]} {noun[0]}")
-        german = german.replace(role, f"{declined} {noun[1]}")
-    return english.format(**verb[0]).split(), german.format(**verb[1]).split()
+    english_verb, german_verb = verb
+    for role, parts in (("subject", nouns[:3]), ("object", nouns[3:])):
+        english_noun, german_noun = _noun_phrase(role, *parts)
+        english = english.replace(role, english_noun)
+        german = german.replace(role, german_noun)
+    english = english.format(**english_verb)
+    german = german.format(**german_verb)
+    return english.split(), german.split()
+
+
+def _noun_phrase(role: str, determiner: Any, adjective: list[str], noun: list[str]) -> tuple[str, str]:
+    """In English and in German, where gender and role decide about the ends of article and adjective."""
+    english_adjective, german_adjective = adjective
+    english_noun, german_noun, gender = noun
+    declined = determiner[role][gender].format(german_adjective)
+    return f"{determiner['en']} {english_adjective} {english_noun}", f"{declined} {german_noun}"
 
 
 def sounds(n: int, noise: float = 0.05, generator: Rng = None) -> Examples:

@@ -262,8 +262,8 @@ def scatter(
         (w_x, w_y), bias = _array(line[0]), float(line[1])
         # The point of the line nearest to the origin, and the direction along the line.
         near = -bias / (w_x**2 + w_y**2)
-        start = (near * w_x, near * w_y)
-        ax.axline(start, (start[0] - w_y, start[1] + w_x), color=BLACK, label="separating line")
+        x_0, y_0 = near * w_x, near * w_y
+        ax.axline((x_0, y_0), (x_0 - w_y, y_0 + w_x), color=BLACK, label="separating line")
     # axline would otherwise stretch the view to its two anchor points.
     ax.set(xlim=_padded(points[:, 0]), ylim=_padded(points[:, 1]))
     ax.set(xlabel=literal(x), ylabel=literal(y))
@@ -280,7 +280,8 @@ def _figure(ax: Axes | None, size: tuple[float, float], title: str) -> tuple[Fig
     whole = ax.get_figure(root=True)
     if whole is None:
         raise ValueError("these axes were removed from their figure")
-    ax.set_title(_wrapped(title, ax.get_position().width * whole.get_figwidth()), loc="left", fontsize=11)
+    width = ax.get_position().width * whole.get_figwidth()
+    ax.set_title(_wrapped(title, width), loc="left", fontsize=11)
     return whole, _bare(ax)
 
 
@@ -354,7 +355,8 @@ def _check_names(matrix: NDArray, rows: Sequence[Any] | None, columns: Sequence[
         raise ValueError(f"heatmap needs a matrix with two axes; got shape {matrix.shape}")
     if not matrix.size:
         raise ValueError(f"heatmap needs at least one row and column; got shape {matrix.shape}")
-    for what, names, count in (("row", rows, matrix.shape[0]), ("column", columns, matrix.shape[1])):
+    height, width = matrix.shape
+    for what, names, count in (("row", rows, height), ("column", columns, width)):
         if names is not None and len(names) != count:
             raise ValueError(f"heatmap needs a name for each {what}: {count} {what}s, {len(names)} names")
 
