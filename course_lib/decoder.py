@@ -9,24 +9,29 @@ from typing import Any, Literal, get_args
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention
-from course_lib.blocks import Activation, TransformerStack, check_ids, initialise
+from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention, check_heads
+from course_lib.blocks import Activation, NormType, TransformerStack, cached_length, check_ids, initialise
 from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
 
 Caches = Sequence[KVCache] | None  # one per layer
 Positions = Literal["learned", "sinusoidal", "rotary", "alibi", "relative", "none"]
+MAX_DISTANCE = 16  # of "relative" positions: farther tokens count as if they were this far
 
 
 @dataclass(frozen=True)
 class GPTConfig:
     """What a decoder looks like. `gpt2_style` and `llama_style` give the two families.
+
     Args:
-        vocab_size, max_seq_len: tokens known, tokens that fit.
-        d_model, n_layers, n_heads, n_kv_heads, d_ff: sizes, see `TransformerBlock`.
+        vocab_size: tokens known.
+        max_seq_len: tokens that fit.
+        d_model: see `TransformerStack`, and so are n_layers, n_heads and d_ff.
+        n_kv_heads: see `MultiHeadAttention`.
         positions: "learned" or "sinusoidal" vectors added to the embeddings, "rotary" queries and keys,
-            "alibi" or "relative" (by up to 16 tokens) terms in the scores, or "none".
-        norm_type, norm_eps, activation, bias: see `TransformerBlock`.
-        rotary_base, rotary_interleaved: see `RotaryEmbedding`.
+            "alibi" or "relative" (by up to `MAX_DISTANCE` tokens) terms in the scores, or "none".
+        norm_type: see `make_block`, and so are norm_eps, activation and bias.
+        rotary_base: see `RotaryEmbedding`.
+        rotary_interleaved: see `apply_rotary`.
         tied: the output layer is the embedding table itself.
     """
 
@@ -38,7 +43,7 @@ class GPTConfig:
     n_kv_heads: int | None = None
     d_ff: int | None = None
     positions: Positions = "learned"
-    norm_type: Literal["layer", "rms"] = "layer"
+    norm_type: NormType = "layer"
     norm_eps: float = 1e-5
     activation: Activation = "gelu_tanh"
     bias: bool = True
@@ -54,8 +59,13 @@ class GPTConfig:
     @classmethod
     def llama_style(cls, **sizes: Any) -> "GPTConfig":
         """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
-        sizes = {"positions": "rotary", "norm_type": "rms", "activation": "swiglu", "bias": False, **sizes}
-        return cls(**sizes)
+        llama: dict[str, Any] = {
+            "positions": "rotary",
+            "norm_type": "rms",
+            "activation": "swiglu",
+            "bias": False,
+        }
+        return cls(**(llama | sizes))
 
 
 class GPT(nn.Module):
@@ -68,26 +78,25 @@ class GPT(nn.Module):
         super().__init__()
         if config.positions not in get_args(Positions):
             raise ValueError(f"positions must be one of {get_args(Positions)}; got {config.positions!r}")
+        check_heads(config.d_model, config.n_heads)
         self.config = config
-        d_head = config.d_model // config.n_heads
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.position_embedding, self.rotary = None, None
-        score_bias: Callable[[], nn.Module] | None = None
-        if config.positions in ("learned", "sinusoidal"):
-            learned = config.positions == "learned"
-            self.position_embedding = PositionEmbedding(config.max_seq_len, config.d_model, learned=learned)
-        elif config.positions == "rotary":
-            base, interleaved = config.rotary_base, config.rotary_interleaved
-            self.rotary = RotaryEmbedding(d_head, config.max_seq_len, base=base, interleaved=interleaved)
-        elif config.positions == "alibi":
-            score_bias = partial(ALiBi, config.n_heads)
-        elif config.positions == "relative":
-            score_bias = partial(RelativePositions, d_head, 16)
+        self.position_embedding = _added_positions(config)
+        self.rotary = _rotary(config)
         self.stack = TransformerStack(
-            config.d_model, config.n_layers, config.n_heads, config.d_ff, n_kv_heads=config.n_kv_heads,
-            norm_type=config.norm_type, norm_eps=config.norm_eps, activation=config.activation,
-            bias=config.bias, causal=True, rotary=self.rotary, score_bias=score_bias,
-        )  # fmt: skip
+            config.d_model,
+            config.n_layers,
+            config.n_heads,
+            config.d_ff,
+            n_kv_heads=config.n_kv_heads,
+            norm_type=config.norm_type,
+            norm_eps=config.norm_eps,
+            activation=config.activation,
+            bias=config.bias,
+            causal=True,
+            rotary=self.rotary,
+            score_bias=_score_bias(config),
+        )
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         initialise(self)
         for name, parameter in self.named_parameters():
@@ -103,37 +112,82 @@ class GPT(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T V"]:
         """Score the next token at every position.
-        Args: cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
+
+        Args:
+            ids: tokens.
+            cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
         Returns: logits; softmax over the last axis gives probabilities.
-        Raises: ValueError: more tokens than the context holds, or ids outside the vocabulary.
+        Raises: ValueError: more tokens than the context holds, ids outside the vocabulary, a cache that is
+            full or that an interrupted call has left unusable.
         """
-        return self.lm_head(self.stack(self.embed(ids, cache), cache=cache))
+        hidden = self.stack(self.embed(ids, cache), cache=cache)
+        return self.lm_head(hidden)
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
         """As `forward`, for the last position only: generation needs no other, and V is large."""
-        return self.lm_head(self.stack(self.embed(ids, cache), cache=cache)[:, -1])
+        if ids.shape[1] == 0:
+            raise ValueError("the last token's vector is needed; got no tokens")
+        hidden = self.stack(self.embed(ids, cache), cache=cache)
+        return self.lm_head(hidden[:, -1])
 
     def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer."""
-        start = 0 if cache is None else cache[0].length
-        if (end := start + ids.shape[1]) > self.config.max_seq_len:
+        start = cached_length(cache)
+        end = start + ids.shape[1]
+        if end > self.config.max_seq_len:
             raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {end}")
         check_ids(ids, self.config.vocab_size)
         x = self.token_embedding(ids)
-        return x if self.position_embedding is None else self.position_embedding(x, start)
+        if self.position_embedding is not None:
+            x = self.position_embedding(x, start)
+        return x
 
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
         """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""
-        config, weight = self.config, self.lm_head.weight
-        n_kv_heads, d_head = config.n_kv_heads or config.n_heads, config.d_model // config.n_heads
-        shape = batch_size, n_kv_heads, config.max_seq_len if capacity is None else capacity, d_head
-        return [KVCache(*shape, device=weight.device, dtype=weight.dtype) for _ in range(config.n_layers)]
+        config = self.config
+        if capacity is None:
+            capacity = config.max_seq_len
+        n_kv_heads = config.n_kv_heads or config.n_heads
+        d_head = config.d_model // config.n_heads
+        weight = self.lm_head.weight
+        return [
+            KVCache(batch_size, n_kv_heads, capacity, d_head, device=weight.device, dtype=weight.dtype)
+            for _ in self.stack.blocks
+        ]
 
     def use_attention(self, function: AttentionFunction | None) -> None:
         """Let every layer mix with function(q, k, v, mask), your own for instance; None brings ours back.
 
-        It gets q (B, H, T, K), k and v (B, H, S, K) and a boolean mask (T, S), True = may attend.
+        It gets q (B, H, T, K), k and v (B, H, S, K) and a boolean mask (T, S), True = may attend, and gives
+        (B, H, T, K). With positions "alibi" or "relative" it also gets bias=..., which must be added to the
+        scores.
         """
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
                 module.attend = function
+
+
+def _added_positions(config: GPTConfig) -> PositionEmbedding | None:
+    if config.positions not in ("learned", "sinusoidal"):
+        return None
+    return PositionEmbedding(config.max_seq_len, config.d_model, learned=config.positions == "learned")
+
+
+def _rotary(config: GPTConfig) -> RotaryEmbedding | None:
+    if config.positions != "rotary":
+        return None
+    return RotaryEmbedding(
+        config.d_model // config.n_heads,
+        config.max_seq_len,
+        base=config.rotary_base,
+        interleaved=config.rotary_interleaved,
+    )
+
+
+def _score_bias(config: GPTConfig) -> Callable[[], nn.Module] | None:
+    """What makes each layer's module that adds to the scores."""
+    if config.positions == "alibi":
+        return partial(ALiBi, config.n_heads)
+    if config.positions == "relative":
+        return partial(RelativePositions, config.d_model // config.n_heads, MAX_DISTANCE)
+    return None

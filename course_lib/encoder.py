@@ -1,14 +1,23 @@
 """Encoders: BERT for text and ViT for images, both the same stack without a causal mask."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_lib.blocks import ACTIVATIONS, Activation, LayerNorm, TransformerStack, check_ids, initialise
+from course_lib.blocks import (
+    ACTIVATIONS,
+    Activation,
+    LayerNorm,
+    PlainActivation,
+    TransformerStack,
+    check_activation,
+    check_ids,
+    initialise,
+)
 from course_lib.patches import PatchEmbedding, patchify
 from course_lib.positions import PositionEmbedding
 
@@ -16,9 +25,13 @@ from course_lib.positions import PositionEmbedding
 @dataclass(frozen=True)
 class BERTConfig:
     """What a BERT looks like; the defaults that are given are those of the paper.
+
     Args:
-        vocab_size, max_seq_len, n_segments: tokens known, tokens that fit, texts that fit side by side.
-        d_model, n_layers, n_heads, d_ff, norm_eps: see `TransformerBlock`.
+        vocab_size: tokens known.
+        max_seq_len: tokens that fit.
+        d_model: see `TransformerStack`, and so are n_layers, n_heads and d_ff.
+        n_segments: texts that fit side by side.
+        norm_eps: see `make_block`.
         activation: of the feed-forward layers and of the masked-token head.
     """
 
@@ -30,7 +43,7 @@ class BERTConfig:
     d_ff: int | None = None
     n_segments: int = 2
     norm_eps: float = 1e-12
-    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
+    activation: PlainActivation = "gelu"
 
 
 class BERT(nn.Module):
@@ -40,6 +53,8 @@ class BERT(nn.Module):
         (Devlin et al. 2019, section 3 and figure 2)
 
     Two heads read the vectors: `mlm_logits` (which token is it?) and `next_sentence_logits`.
+
+    Raises: ValueError: an activation that is not plain.
     Example:
         >>> BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))(torch.tensor([[1, 2, 3]])).shape
         torch.Size([1, 3, 4])
@@ -47,14 +62,22 @@ class BERT(nn.Module):
 
     def __init__(self, config: BERTConfig) -> None:
         super().__init__()
+        check_activation(config.activation, get_args(PlainActivation))
         self.config = config
         d_model, eps = config.d_model, config.norm_eps
         self.token_embedding = nn.Embedding(config.vocab_size, d_model)
         self.position_embedding = PositionEmbedding(config.max_seq_len, d_model)
         self.segment_embedding = nn.Embedding(config.n_segments, d_model)
         self.embedding_norm = LayerNorm(d_model, eps=eps)
-        sizes = d_model, config.n_layers, config.n_heads, config.d_ff
-        self.stack = TransformerStack(*sizes, norm="post", norm_eps=eps, activation=config.activation)
+        self.stack = TransformerStack(
+            d_model,
+            config.n_layers,
+            config.n_heads,
+            config.d_ff,
+            norm="post",
+            norm_eps=eps,
+            activation=config.activation,
+        )
         self.pooler = nn.Linear(d_model, d_model)
         self.next_sentence_head = nn.Linear(d_model, 2)
         self.mlm_dense = nn.Linear(d_model, d_model)
@@ -63,47 +86,66 @@ class BERT(nn.Module):
         initialise(self)
 
     def forward(
-        self, ids: Int[Tensor, "B T"], segments: Int[Tensor, "B T"] | None = None,
+        self,
+        ids: Int[Tensor, "B T"],
+        segments: Int[Tensor, "B T"] | None = None,
         mask: Bool[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:  # fmt: skip
+    ) -> Float[Tensor, "B T D"]:
         """Read the tokens, all of them at once.
-        Args: ids, segments: tokens, and which text each belongs to, from 0 on; default all 0. mask: True =
-            real token, False = padding, which nobody attends to.
+
+        Args:
+            ids: tokens.
+            segments: which text each token belongs to, from 0 on; default: all 0.
+            mask: True = real token, False = padding, which nobody attends to.
         Returns: one vector for each token, also for padding, where it means nothing.
         Raises: ValueError: no token, too many tokens, ids or segments out of range, shapes that differ.
         """
-        segments = torch.zeros_like(ids) if segments is None else segments
+        if segments is None:
+            segments = torch.zeros_like(ids)
         for name, other in (("segments", segments), ("mask", mask)):
             if other is not None and other.shape != ids.shape:
                 raise ValueError(f"{name} must have ids' shape {tuple(ids.shape)}; got {tuple(other.shape)}")
         check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
         check_ids(segments, self.config.n_segments, what="segments")
-        x = self.position_embedding(self.token_embedding(ids) + self.segment_embedding(segments))
-        return self.stack(self.embedding_norm(x), mask=None if mask is None else mask[:, None, None])
+        x = self.token_embedding(ids) + self.segment_embedding(segments)
+        x = self.embedding_norm(self.position_embedding(x))
+        keys = None if mask is None else mask[:, None, None]  # (B, 1, 1, T)
+        return self.stack(x, mask=keys)
 
     def mlm_logits(self, hidden: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
         """Score every token of the vocabulary for every place, or for some: what stands, or stood, here?
 
         logits = norm(gelu(hidden W + b)) E_token^T + b'      (Devlin et al. 2019, section 3.1, task 1)
         """
-        active = ACTIVATIONS[self.config.activation](self.mlm_dense(hidden))
-        return F.linear(self.mlm_norm(active), self.token_embedding.weight, self.mlm_bias)
+        activation = ACTIVATIONS[self.config.activation]
+        x = self.mlm_norm(activation(self.mlm_dense(hidden)))
+        return F.linear(x, self.token_embedding.weight, self.mlm_bias)
 
     def next_sentence_logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B 2"]:
         """Score whether the second text follows the first (index 0) or comes from elsewhere (index 1).
 
-        logits = tanh(hidden[first token] W + b) W' + b'      (Devlin et al. 2019, section 3.1, task 2)
+            logits = tanh(hidden[first token] W + b) W' + b'      (Devlin et al. 2019, section 3.1, task 2)
+
+        Raises: ValueError: no token.
         """
-        return self.next_sentence_head(self.pooler(hidden[:, 0]).tanh())
+        if hidden.shape[1] == 0:
+            raise ValueError("the first token's vector is needed; got no tokens")
+        first = self.pooler(hidden[:, 0]).tanh()
+        return self.next_sentence_head(first)
 
 
 @dataclass(frozen=True)
 class ViTConfig:
     """What a Vision Transformer looks like.
+
     Args:
-        image_size, patch_size: (height, width), side of a square patch, which must divide both; in pixels.
-        n_channels, n_classes: colours of a pixel, kinds of image.
-        d_model, n_layers, n_heads, d_ff, norm_eps, activation: see `TransformerBlock`.
+        image_size: height and width in pixels.
+        patch_size: side of a square patch in pixels; must divide height and width.
+        n_channels: colours of a pixel.
+        n_classes: kinds of image.
+        d_model: see `TransformerStack`, and so are n_layers, n_heads and d_ff.
+        norm_eps: see `make_block`.
+        activation: see `FeedForward`.
     """
 
     image_size: tuple[int, int]
@@ -132,26 +174,38 @@ class ViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        # cutting an empty image tells how many patches there are, or that they do not fill it
-        n_patches = patchify(torch.empty(1, 0, *config.image_size), config.patch_size).shape[1]
-        self.config, d_model = config, config.d_model
+        # Cutting an empty image tells how many patches there are, or that they do not fill it.
+        empty = torch.empty(1, 0, *config.image_size)
+        n_patches = patchify(empty, config.patch_size).shape[1]
+        self.config = config
+        d_model = config.d_model
         self.patch_embedding = PatchEmbedding(config.patch_size, config.n_channels, d_model)
         self.class_token = nn.Parameter(torch.empty(1, 1, d_model))
         self.position_embedding = nn.Parameter(torch.empty(1, n_patches + 1, d_model))
-        sizes = d_model, config.n_layers, config.n_heads, config.d_ff
-        self.stack = TransformerStack(*sizes, norm_eps=config.norm_eps, activation=config.activation)
+        self.stack = TransformerStack(
+            d_model,
+            config.n_layers,
+            config.n_heads,
+            config.d_ff,
+            norm_eps=config.norm_eps,
+            activation=config.activation,
+        )
         self.head = nn.Linear(d_model, config.n_classes)
         initialise(self)
 
     def encode(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B tokens D"]:
         """The image's vector, then the patches', row by row. Raises: ValueError: not the configured shape."""
-        came, (c, h, w) = tuple(images.shape), (self.config.n_channels, *self.config.image_size)
-        if came[1:] != (c, h, w):
-            raise ValueError(f"images must be (batch, {c} channels, height {h}, width {w}); got {came}")
+        n_channels, (height, width) = self.config.n_channels, self.config.image_size
+        came = tuple(images.shape)
+        if came[1:] != (n_channels, height, width):
+            expected = f"(batch, {n_channels} channels, height {height}, width {width})"
+            raise ValueError(f"images must be {expected}; got {came}")
         patches = self.patch_embedding(images)
-        x = torch.cat([self.class_token.expand(len(images), -1, -1), patches], dim=1)
+        class_tokens = self.class_token.expand(len(images), -1, -1)
+        x = torch.cat([class_tokens, patches], dim=1)
         return self.stack(x + self.position_embedding)
 
     def forward(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B n_classes"]:
         """Score the classes; see `encode` for what is raised."""
-        return self.head(self.encode(images)[:, 0])
+        class_vector = self.encode(images)[:, 0]
+        return self.head(class_vector)

@@ -7,8 +7,21 @@ Three places to put them: added to the vectors (`PositionEmbedding`), turned int
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+def query_positions(n_queries: int, n_keys: int, device: torch.device | None = None) -> Int[Tensor, " T"]:
+    """Where each query stands among the keys: the last query where the last key does.
+
+    With a cache the queries are the newest tokens, and the keys all tokens so far. Causal masks and distances
+    are made from this, so that they cannot disagree.
+
+    Example:
+        >>> query_positions(2, 5).tolist()
+        [3, 4]
+    """
+    return torch.arange(n_queries, device=device) + (n_keys - n_queries)
 
 
 def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
@@ -16,6 +29,10 @@ def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
 
         p[t, 2i] = sin(t / 10000^(2i/D)), p[t, 2i+1] = cos(t / 10000^(2i/D))
         (Vaswani et al. 2017, section 3.5)
+
+    Args:
+        max_seq_len: how many positions.
+        d_model: width of a vector; even.
     Raises: ValueError: an odd width.
     Example:
         >>> sinusoidal(3, 4)[0].tolist()
@@ -26,7 +43,13 @@ def sinusoidal(max_seq_len: int, d_model: int) -> Float[Tensor, "T D"]:
 
 
 class PositionEmbedding(nn.Module):
-    """Add to each vector that of its position: learned (Radford et al. 2018), or else `sinusoidal`."""
+    """Add to each vector that of its position: learned (Radford et al. 2018), or else `sinusoidal`.
+
+    Args:
+        max_seq_len: how many positions.
+        d_model: width of the vectors.
+        learned: whether the vectors of the positions are parameters.
+    """
 
     def __init__(self, max_seq_len: int, d_model: int, *, learned: bool = True) -> None:
         super().__init__()
@@ -38,7 +61,8 @@ class PositionEmbedding(nn.Module):
     def forward(self, x: Float[Tensor, "B T D"], start: int = 0) -> Float[Tensor, "B T D"]:
         """Add the positions from start on. Raises: ValueError: positions beyond the table."""
         _check_range(x, start, len(self.weight))
-        return x + self.weight[start : start + x.shape[-2]]
+        end = start + x.shape[-2]
+        return x + self.weight[start:end]
 
 
 def rotary_table(
@@ -47,6 +71,13 @@ def rotary_table(
     """Cosine and sine of the angle by which each pair of coordinates is turned at each position.
 
         angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
+
+    Args:
+        d_head: width of the vectors that will be turned; even.
+        max_seq_len: how many positions.
+        base: how slow the slowest pair turns; long contexts use large ones.
+        device: where the table is made.
+    Returns: cosines and sines.
     Raises: ValueError: an odd width has no pairs.
     Example:
         >>> cos, sin = rotary_table(4, 3)
@@ -55,18 +86,30 @@ def rotary_table(
     """
     if d_head % 2:
         raise ValueError(f"positions turn pairs of coordinates, so the width must be even; got {d_head}")
-    frequencies = 1.0 / base ** (torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head)
-    angles = torch.outer(torch.arange(max_seq_len, device=device, dtype=torch.float32), frequencies)
+    exponents = torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head
+    frequencies = 1.0 / base**exponents
+    positions = torch.arange(max_seq_len, device=device, dtype=torch.float32)
+    angles = torch.outer(positions, frequencies)
     return angles.cos(), angles.sin()
 
 
 def apply_rotary(
-    x: Float[Tensor, "... T K"], cos: Float[Tensor, "T half"], sin: Float[Tensor, "T half"], *,
+    x: Float[Tensor, "... T K"],
+    cos: Float[Tensor, "T half"],
+    sin: Float[Tensor, "T half"],
+    *,
     interleaved: bool,
-) -> Float[Tensor, "... T K"]:  # fmt: skip
+) -> Float[Tensor, "... T K"]:
     """Turn each pair of coordinates by its angle; lengths stay, and q . k then depends on the distance only.
-    Args: interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise
-        (i, i + K/2), as in Hugging Face's Llama.
+
+        (left, right) -> (left cos - right sin, left sin + right cos)
+        (Su et al. 2021, section 3.4.2)
+
+    Args:
+        x: queries or keys.
+        cos: of the angles, and sin, see `rotary_table`; one row for each token of x.
+        interleaved: pairs are (0, 1), (2, 3), ... as in the paper and in GGUF files; otherwise
+            (i, i + K/2), as in Hugging Face's Llama.
     Example:
         >>> quarter = torch.tensor([[0.0]]), torch.tensor([[1.0]])  # cos and sin of 90 degrees
         >>> apply_rotary(torch.tensor([[1.0, 0.0]]), *quarter, interleaved=True).tolist()
@@ -74,15 +117,22 @@ def apply_rotary(
     """
     if interleaved:
         left, right = x[..., 0::2], x[..., 1::2]
-        turned = left * cos - right * sin, left * sin + right * cos
+    else:
+        left, right = x.chunk(2, dim=-1)
+    turned = [left * cos - right * sin, left * sin + right * cos]
+    if interleaved:
         return torch.stack(turned, dim=-1).flatten(-2)
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat([left * cos - right * sin, left * sin + right * cos], dim=-1)
+    return torch.cat(turned, dim=-1)
 
 
 class RotaryEmbedding(nn.Module):
     """Rotary positions with the table computed once (Su et al. 2021).
-    Args: base: how slow the slowest pair turns; long contexts use large ones. interleaved: `apply_rotary`.
+
+    Args:
+        d_head: width of the vectors to turn; even.
+        max_seq_len: how many positions the table has.
+        base: how slow the slowest pair turns, see `rotary_table`.
+        interleaved: which coordinates are a pair, see `apply_rotary`.
     """
 
     cos: Tensor
@@ -92,7 +142,10 @@ class RotaryEmbedding(nn.Module):
         self, d_head: int, max_seq_len: int, *, base: float = 10000.0, interleaved: bool = True
     ) -> None:
         super().__init__()
-        self.d_head, self.max_seq_len, self.base, self.interleaved = d_head, max_seq_len, base, interleaved
+        self.d_head = d_head
+        self.max_seq_len = max_seq_len
+        self.base = base
+        self.interleaved = interleaved
         self.reset()
 
     def reset(self, device: torch.device | None = None) -> None:
@@ -102,7 +155,7 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x: Float[Tensor, "B H T K"], start: int = 0) -> Float[Tensor, "B H T K"]:
-        """Turn x, whose first token stands at position start; ValueError: positions beyond the table."""
+        """Turn x, whose first token stands at position start. Raises: ValueError: beyond the table."""
         _check_range(x, start, self.max_seq_len)
         end = start + x.shape[-2]
         return apply_rotary(x, self.cos[start:end], self.sin[start:end], interleaved=self.interleaved)
@@ -112,7 +165,10 @@ class ALiBi(nn.Module):
     """Lower the scores of distant keys, each head at its own rate (Press et al. 2022, section 3).
 
         bias[h, t, s] = -slope_h |t - s|, slope_h = 2^(-8h/H) for h = 1 ... H
-    Args: n_heads: how many slopes; a number between powers of two takes some from the next power.
+
+    Args:
+        n_heads: how many slopes; a number between powers of two takes some from the next power.
+    Raises: ValueError: no heads.
     Differs: the paper is causal; here keys on both sides of a query count by their distance.
     """
 
@@ -120,6 +176,8 @@ class ALiBi(nn.Module):
 
     def __init__(self, n_heads: int) -> None:
         super().__init__()
+        if n_heads < 1:
+            raise ValueError(f"n_heads must be at least 1; got {n_heads}")
         power = 2 ** math.floor(math.log2(n_heads))
         slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
         slopes += [2 ** (-4 * h / power) for h in range(1, 2 * (n_heads - power), 2)]
@@ -127,15 +185,19 @@ class ALiBi(nn.Module):
 
     def forward(self, q: Float[Tensor, "B H T K"], n_keys: int) -> Float[Tensor, "H T S"]:
         """What is added to the scores; the last query stands where the last key does."""
-        distance = _offsets(q, n_keys).abs()
-        return -self.slopes.to(q.dtype)[:, None, None] * distance
+        distances = _offsets(q, n_keys).abs()
+        slopes = self.slopes.to(q.dtype)
+        return -slopes[:, None, None] * distances
 
 
 class RelativePositions(nn.Module):
     """A learned vector for each distance, which a query compares with as it does with keys.
 
         bias[t, s] = q_t . r_(s - t) / sqrt(K)      (Shaw et al. 2018, equation 4)
-    Args: max_distance: farther keys count as if they were this far. All heads share the vectors.
+
+    Args:
+        d_head: width of a head; all heads share the vectors.
+        max_distance: farther keys count as if they were this far.
     Differs: the paper's second table, added to the values (equation 3), is left out; it found no use for it.
     """
 
@@ -146,15 +208,17 @@ class RelativePositions(nn.Module):
 
     def forward(self, q: Float[Tensor, "B H T K"], n_keys: int) -> Float[Tensor, "B H T S"]:
         """What is added to the scores; the last query stands where the last key does."""
-        places = _offsets(q, n_keys).clamp(-self.max_distance, self.max_distance) + self.max_distance
+        offsets = _offsets(q, n_keys).clamp(-self.max_distance, self.max_distance)
+        rows = offsets + self.max_distance  # of the table, whose first row is for -max_distance
         scores = q @ self.weight.T / math.sqrt(q.shape[-1])  # one for each distance, not for each key
-        return scores.gather(-1, places.expand(*scores.shape[:-1], n_keys))
+        return scores.gather(-1, rows.expand(*scores.shape[:-1], n_keys))
 
 
 def _offsets(q: Tensor, n_keys: int) -> Tensor:
-    """s - t for every query and key, (T, S)."""
+    """How far each key stands behind each query, s - t: (T, S)."""
     keys = torch.arange(n_keys, device=q.device)
-    return keys - keys[n_keys - q.shape[-2] :, None]
+    queries = query_positions(q.shape[-2], n_keys, q.device)
+    return keys - queries[:, None]
 
 
 def _check_range(x: Tensor, start: int, max_seq_len: int) -> None:

@@ -12,10 +12,10 @@ from course_lib.blocks import (
     FeedForward,
     LayerNorm,
     RMSNorm,
-    TransformerBlock,
     TransformerStack,
     check_ids,
     initialise,
+    make_block,
     make_norm,
 )
 from course_lib.positions import RelativePositions, RotaryEmbedding
@@ -129,7 +129,7 @@ def copy_weights(ours, theirs):
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
 def test_equals_torchs_encoder_layer(norm, masked, dtype, atol):
     theirs = torch_layer(norm, dtype)
-    ours = TransformerBlock(D, H, D_FF, norm=norm).to(dtype)
+    ours = make_block(D, H, D_FF, norm=norm).to(dtype)
     copy_weights(ours, theirs)
     x = numbers(B, T, D, dtype=dtype)
     mask = torch.ones(T, T).tril().bool() if masked else None
@@ -152,7 +152,7 @@ def test_a_stack_equals_torchs_encoder(norm):
 
 
 def test_a_block_that_adds_nothing_is_the_identity():
-    block = randomise(TransformerBlock(D, H, D_FF).double())
+    block = randomise(make_block(D, H, D_FF).double())
     for linear in (block.attention.out_proj, block.feed_forward.down_proj):
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
@@ -216,18 +216,18 @@ def test_all_parameters_learn():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: TransformerBlock(D, H, norm="middle"), "norm must be 'pre' or 'post'; got 'middle'"),
+        (lambda: make_block(D, H, norm="middle"), "norm must be 'pre' or 'post'; got 'middle'"),
         (lambda: TransformerStack(D, 1, H, norm="middle"), "norm must be 'pre' or 'post'; got 'middle'"),
         (lambda: make_norm("batch", D), "norm_type must be 'layer' or 'rms'; got 'batch'"),
         (
-            lambda: TransformerBlock(D, H, norm_type="batch"),
+            lambda: make_block(D, H, norm_type="batch"),
             "norm_type must be 'layer' or 'rms'; got 'batch'",
         ),
         (
             lambda: FeedForward(D, D_FF, activation="tanh"),
             "activation must be gelu, gelu_tanh, relu or swiglu; got 'tanh'",
         ),
-        (lambda: TransformerBlock(D, 5), "n_heads must divide d_model: got n_heads=5, d_model=21"),
+        (lambda: make_block(D, 5), "n_heads must divide d_model: got n_heads=5, d_model=21"),
     ],
 )
 def test_bad_settings(own_errors, build, message):
@@ -245,9 +245,7 @@ def test_equals_torchs_decoder_layer(norm, masked):
         D, H, D_FF, dropout=0.0, activation="relu", batch_first=True, norm_first=norm == "pre"
     )
     randomise(theirs.double())
-    ours = TransformerBlock(
-        D, H, D_FF, norm=norm, activation="relu", causal=True, cross_attention=True
-    ).double()
+    ours = make_block(D, H, D_FF, norm=norm, activation="relu", causal=True, cross_attention=True).double()
     copy_weights(ours, theirs)
     x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
     keep = torch.tensor([[True] * 5 + [False] * 2, [True] * 7]) if masked else None
@@ -281,9 +279,9 @@ def test_a_context_where_none_belongs_and_none_where_one_does():
     x = numbers(B, T, D)
     message = "a block without cross-attention takes no context; set cross_attention=True"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        TransformerBlock(D, H).double()(x, context=x)
+        TransformerStack(D, 1, H).double()(x, context=x)
     with pytest.raises(ValueError, match=r"^a block with cross-attention needs a context; got none$"):
-        TransformerBlock(D, H, cross_attention=True).double()(x)
+        TransformerStack(D, 1, H, cross_attention=True).double()(x)
 
 
 def test_each_layer_gets_a_mixer_and_positions_of_its_own():
@@ -308,7 +306,7 @@ def test_each_layer_gets_a_mixer_and_positions_of_its_own():
 
 def test_what_a_layer_is_made_of_reaches_its_parts():
     rotary = RotaryEmbedding(D // H - 1, T)
-    block = TransformerBlock(
+    block = make_block(
         18, 3, n_kv_heads=1, rotary=rotary, bias=False, norm_eps=0.37, causal=True, cross_attention=True
     )
     for attention in (block.attention, block.cross_attention):
@@ -324,7 +322,7 @@ def test_what_a_layer_is_made_of_reaches_its_parts():
     ] * 3
     assert block.feed_forward.up_proj.bias is None
     assert block.feed_forward.up_proj.weight.shape == (4 * 18, 18)
-    assert TransformerBlock(18, 3, cross_attention=True).cross_attention.q_proj.bias is not None
+    assert make_block(18, 3, cross_attention=True).cross_attention.q_proj.bias is not None
     plain = FeedForward(D, D_FF)
     assert plain.activation == "gelu"
     assert plain.up_proj.bias is not None

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from transformers.models.fnet.modeling_fnet import FNetBasicFourierTransform
 
 from course_lib.attention import MultiHeadAttention
-from course_lib.blocks import TransformerBlock, TransformerStack
+from course_lib.blocks import TransformerStack, make_block
 from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, RunningSums, linear_attention
 
 B, H, T, S, K, V = 2, 3, 5, 7, 11, 13
@@ -351,7 +351,7 @@ def test_called_as_a_block_calls_it(mixer):
 
 @every_mixer
 def test_in_the_place_of_attention_in_a_block(mixer):
-    block = TransformerBlock(D, H, mixer=EVERY_MIXER[mixer]).double()
+    block = make_block(D, H, mixer=EVERY_MIXER[mixer]).double()
     x = numbers(B, T, D)
     between = x + block.attention(block.attention_norm(x))
     close(block(x), between + block.feed_forward(block.feed_forward_norm(between)))
