@@ -203,7 +203,7 @@ def test_digits_are_split_only_where_asked():
 
 
 def test_white_space_leaves_one_space_to_the_word(trained):
-    words = trained[0]._words.findall("a  b\n\n c'll 12!?")
+    words = trained[0]._word_pattern.findall("a  b\n\n c'll 12!?")
     assert words == ["a", " ", " b", "\n\n", " c", "'ll", " 12", "!?"]
     assert "".join(words) == "a  b\n\n c'll 12!?"
 
@@ -222,9 +222,11 @@ def toy():
     return BPETokenizer(["a", "b"], [])
 
 
-def test_empty_text(toy):
-    with pytest.raises(ValueError, match="encodes at least one character; got an empty string"):
-        toy.encode("")
+def test_an_empty_text_has_no_tokens(toy, trained, smollm2):
+    assert toy.encode("") == toy.pieces("") == []
+    assert toy.decode([]) == ""
+    for ours, theirs in (trained, smollm2):
+        assert ours.encode("") == theirs.encode("").ids == []
 
 
 @pytest.mark.parametrize(
@@ -425,6 +427,28 @@ def test_text_between_the_matches_of_a_pattern_is_kept():
     assert ours.words("ab--\ncax?") == ["ab", "--\n", "ca", "x", "?"]
     theirs = pre_tokenizers.Split(tokenizers.Regex("[a-c]+|x"), "isolated")
     assert ours.words("ab--\ncax?") == [word for word, _ in theirs.pre_tokenize_str("ab--\ncax?")]
+
+
+@pytest.mark.parametrize("pattern", [r"(\p{L}+)|.", r"(?P<word>\p{L}+)|.", "(a)(b)", "()"])
+@pytest.mark.parametrize("make", [
+    lambda pattern: BPETokenizer(["a", "b"], [], pattern=pattern),
+    lambda pattern: BPETokenizer.train("ab", 300, pattern=pattern),
+], ids=["class", "train"])  # fmt: skip
+def test_a_pattern_with_a_group_is_refused(make, pattern):
+    expected = f"the pattern must have no groups: write (?:...) instead of (...); got {pattern!r}"
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        make(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(r"\p{L}*", "ab--c"), (r"\p{L}*|.", "ab, c"), ("(?=b)|a", "aab"), ("", "ab")]
+)
+def test_a_pattern_that_loses_text_is_refused(pattern, text):
+    expected = f"the pattern {pattern!r} matches an empty string in {text!r}: text would be lost"
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        BPETokenizer.train(text, 300, pattern=pattern)
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        BPETokenizer([*byte_characters().values()], [], pattern=pattern).encode(text)
 
 
 def test_words_keep_special_tokens_whole():
@@ -701,7 +725,13 @@ def test_wordpiece_frames_a_pair(bert):
         theirs.encode("Where?", "Here, naïvely.").type_ids,
     )
     assert ours.frame("Where?")[1] == theirs.encode("Where?").type_ids == [0] * 4
-    assert ours.frame(" ") == ([101, 102], [0, 0])
+    for empty in ("", " "):
+        assert ours.frame(empty) == ([101, 102], [0, 0])
+        assert ours.frame(empty)[0] == theirs.encode(empty).ids
+        assert ours.frame("Where?", empty) == (
+            theirs.encode("Where?", empty).ids,
+            theirs.encode("Where?", empty).type_ids,
+        )
 
 
 def test_wordpiece_decodes_as_tokenizers(bert):
@@ -798,10 +828,5 @@ def test_wordpiece_bad_input(own_errors):
         toy.frame("play", 7)
     with pytest.raises(ValueError, match="got a lone surrogate"):
         toy.encode("\udc00")
-    for text, pair in (("", None), ("play", "")):
-        with pytest.raises(
-            ValueError, match=r"^the tokenizer encodes at least one character; got an empty string$"
-        ):
-            toy.frame(text, pair)
     with pytest.raises(ValueError, match=r"^token id 14 is outside the vocabulary; ids run from 0 to 13$"):
         toy.decode([13, 14])
