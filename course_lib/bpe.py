@@ -252,8 +252,8 @@ class BPETokenizer(_Tokenizer):
         Differs: from `encode` for a pattern of your own that looks back before a word, or more than
             LOOK_AHEAD characters beyond it.
         """
-        # What comes later may change the words at the end, and complete a special token there.
-        margin = max([LOOK_AHEAD, *map(len, self.special_tokens)])
+        # What comes later may complete a special token, and change the words at the end and before that token.
+        margin = LOOK_AHEAD + max(map(len, self.special_tokens), default=0)
         rest = ""
         for text in texts:
             _check_text(text)
