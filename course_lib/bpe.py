@@ -252,7 +252,7 @@ class BPETokenizer(_Tokenizer):
         Differs: from `encode` for a pattern of your own that looks back before a word, or more than
             LOOK_AHEAD characters beyond it.
         """
-        # What comes later may complete a special token, and change the words at the end and before that token.
+        # What comes later may complete a special token, and change the words at the end or before that token.
         margin = LOOK_AHEAD + max(map(len, self.special_tokens), default=0)
         rest = ""
         for text in texts:
