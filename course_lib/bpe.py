@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import chain
 from operator import add
@@ -20,16 +20,27 @@ _ALONE = (
     r"\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\U0002f800-\U0002fa1f"
 )
 _BERT_WORDS = regex.compile(rf"[{_ALONE}]|[^\s{_ALONE}]+")
+# What BERT drops: control, format and private characters, and the sign for a character that was lost.
+_BERT_DROPS = regex.compile(r"[^\P{C}\p{Cn}\t\n\r]|\ufffd")
+
+CACHED_CHARACTERS = 500_000  # of words whose tokens are remembered: about 25 MB
+LOOK_AHEAD = 16  # characters that may decide where the word before them ends; GPT-2's pattern needs two
 
 
 def byte_characters() -> dict[int, str]:
     """The printable character that stands for each of the 256 bytes in a vocabulary file.
+
     Bytes that print keep their own; the others get one from code point 256 on (GPT-2's `encoder.py`).
-    So "a" is written "a", a space "Ġ" and a line end "Ċ".
+
+    Example:
+        >>> names = byte_characters()
+        >>> names[ord("a")], names[ord(" ")], names[ord("\\n")]
+        ('a', 'Ġ', 'Ċ')
     """
     printable = [byte for byte in range(256) if "!" <= chr(byte) <= "~" or "¡" <= chr(byte) != "\xad"]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + n) for n, byte in enumerate(others)}
+    names = {byte: chr(byte) for byte in printable}
+    others = [byte for byte in range(256) if byte not in names]
+    return names | {byte: chr(256 + n) for n, byte in enumerate(others)}
 
 
 class _Tokenizer:
@@ -40,7 +51,8 @@ class _Tokenizer:
     _join: Callable[[list[str]], str]  # tokens -> text
 
     def __init__(self, tokens: Iterable[str], special_tokens: Mapping[str, int]) -> None:
-        self.tokens, self.special_tokens = list(tokens), dict(special_tokens)
+        self.tokens = list(tokens)
+        self.special_tokens = dict(special_tokens)
         self.vocab_size = len(self.tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) < self.vocab_size:
@@ -49,147 +61,227 @@ class _Tokenizer:
             if not token or self._ids.get(token) != i:
                 raise ValueError(f"special token {token!r} with id {i} is not in the vocabulary")
         self._specials = regex.compile(r"(\L<special>)", special=list(self.special_tokens))
-        self._cache = {token: [i] for token, i in self.special_tokens.items()}
+        self._forget()
 
     def words(self, text: str) -> list[str]:
-        """The words of a text; special tokens stay whole."""
-        if not isinstance(text, str):
-            raise TypeError(f"the tokenizer encodes a string; got {type(text).__name__}: {text!r:.60}")
-        if surrogate := regex.search(r"[\ud800-\udfff]", text):
-            raise ValueError(f"the tokenizer encodes valid Unicode; got a lone surrogate: {surrogate[0]!r}")
-        parts = self._specials.split(text) if self.special_tokens else [text]
-        return [*chain.from_iterable([p] if p in self.special_tokens else self._split(p) for p in parts)]
+        """The words of a text; special tokens stay whole.
+
+        Raises:
+            TypeError: not a string.
+            ValueError: a lone surrogate, which no UTF-8 can write.
+        """
+        _check_text(text)
+        if not self.special_tokens:
+            return self._split(text)
+        words: list[str] = []
+        for part in self._specials.split(text):
+            words += [part] if part in self.special_tokens else self._split(part)
+        return words
 
     def encode(self, text: str) -> list[int]:
-        """Cut text (any Unicode, at least one character) into tokens. Special tokens in it are recognised.
-        Raises: TypeError: not a string. ValueError: an empty string, or a lone surrogate.
+        """Cut text (any Unicode) into tokens. Special tokens in it are recognised.
+
+        Returns:
+            ids; none for an empty string.
+
+        Raises:
+            TypeError, ValueError: as for `words`.
         """
-        words = self.words(text)
-        if not text:
-            raise ValueError("the tokenizer encodes at least one character; got an empty string")
-        for word in set(words).difference(self._cache):
-            self._cache[word] = self._cut(word)
-        return [*chain.from_iterable(map(self._cache.__getitem__, words))]
+        return self._encode_words(self.words(text))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Join tokens; invalid UTF-8 becomes U+FFFD. Raises: ValueError: an id outside the vocabulary."""
-        ids, last = list(ids), self.vocab_size - 1
-        if wrong := [i for i in ids if not 0 <= i <= last]:
-            raise ValueError(f"token id {wrong[0]} is outside the vocabulary; ids run from 0 to {last}")
+        """Join tokens; invalid UTF-8 becomes U+FFFD.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        ids = list(ids)
+        last = self.vocab_size - 1
+        for i in ids:
+            if not 0 <= i <= last:
+                raise ValueError(f"token id {i} is outside the vocabulary; ids run from 0 to {last}")
         return self._join([self.tokens[i] for i in ids])
 
     def pieces(self, text: str) -> list[str]:
         """The text of each token, to read: `encode`, then `decode` one by one."""
         return [self.decode([i]) for i in self.encode(text)]
 
+    def _encode_words(self, words: list[str]) -> list[int]:
+        # Words come again and again: each is cut once, and its ids are looked up from then on.
+        cache = self._cache
+        new = set(words).difference(cache)
+        for word in new:
+            cache[word] = self._cut(word)
+        self._n_cached += sum(map(len, new))
+        if self._n_cached > CACHED_CHARACTERS:
+            self._forget()  # all of it: the frequent words are back soon
+        return list(chain.from_iterable(map(cache.__getitem__, words)))
+
+    def _forget(self) -> None:
+        self._cache = {token: [i] for token, i in self.special_tokens.items()}
+        self._n_cached = 0  # characters
+
 
 class BPETokenizer(_Tokenizer):
     """A byte-level BPE tokenizer (Sennrich et al. 2016; Radford et al. 2019).
+
     Text is cut into words; each word starts as its UTF-8 bytes; then the pair of neighbours that was
     learned first is merged, again and again, until no learned pair is left.
+
     Args:
-        tokens, merges: the vocabulary, written as `byte_characters` says; the pairs in the order of learning.
+        tokens: the vocabulary, written as `byte_characters` says; a token's place is its id.
+        merges: the pairs of tokens, in the order of learning.
         special_tokens: text -> id of tokens that are never cut, such as "<|im_start|>".
         split_digits: every digit becomes a word of its own (SmolLM2 does this, GPT-2 does not).
         pattern: regular expression whose matches are the words, as is what stands between matches.
-    Raises: ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary.
-    Differs: a byte that the vocabulary lacks is dropped, as by Hugging Face's `tokenizers`
-        (SmolLM2 lacks 21 bytes: a few control characters and bytes that never or hardly occur in UTF-8).
+
+    Raises:
+        ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary;
+            a pattern with a group.
+
     Example:
         >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
         >>> toy.encode("hughu"), toy.decode([4, 3]), toy.pieces("hugu")
         ([4, 3], 'hughu', ['hug', 'u'])
+
+    Differs: a byte that the vocabulary lacks is dropped, as by Hugging Face's `tokenizers`
+        (SmolLM2 lacks 21 bytes: a few control characters and bytes that never or hardly occur in UTF-8).
     """
 
     def __init__(
-        self, tokens: Sequence[str], merges: Iterable[tuple[str, str]],
-        special_tokens: Mapping[str, int] | None = None, *, split_digits: bool = False,
+        self,
+        tokens: Sequence[str],
+        merges: Iterable[tuple[str, str]],
+        special_tokens: Mapping[str, int] | None = None,
+        *,
+        split_digits: bool = False,
         pattern: str = GPT2_PATTERN,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(tokens, special_tokens or {})
         self.merges = list(dict.fromkeys(merges))
-        self.split_digits, self.pattern = split_digits, pattern
+        self.split_digits = split_digits
+        self.pattern = pattern
+        if regex.compile(pattern).groups:
+            raise ValueError(
+                f"the pattern must have no groups: write (?:...) instead of (...); got {pattern!r}"
+            )
+        self._word_pattern = regex.compile(f"{pattern}|(?s:(?:(?!{pattern}).)+)")
+        self._byte_of = {character: byte for byte, character in byte_characters().items()}
         # Inside, a token is the character whose code point is its id: `str.replace` then merges a pair.
-        self._ranks: dict[str, tuple[int, str]] = {}
+        self._symbols = {byte: self._ids.get(character) for character, byte in self._byte_of.items()}
+        self._ranks: dict[str, int] = {}
+        self._merged: dict[str, str] = {}
         for rank, (left, right) in enumerate(self.merges):
-            if lacking := [token for token in (left, right, left + right) if token not in self._ids]:
-                raise ValueError(f"merge {rank} needs {lacking[0]!r}, which is not in the vocabulary")
-            self._ranks[chr(self._ids[left]) + chr(self._ids[right])] = rank, chr(self._ids[left + right])
-        self._bytes = {character: byte for byte, character in byte_characters().items()}
-        self._symbols = {byte: self._ids.get(character) for character, byte in self._bytes.items()}
-        self._words = regex.compile(f"{pattern}|(?s:(?:(?!{pattern}).)+)")
+            for token in (left, right, left + right):
+                if token not in self._ids:
+                    raise ValueError(f"merge {rank} needs {token!r}, which is not in the vocabulary")
+            pair = chr(self._ids[left]) + chr(self._ids[right])
+            self._ranks[pair] = rank
+            self._merged[pair] = chr(self._ids[left + right])
 
     @classmethod
     def train(
         cls, texts: str | Iterable[str], vocab_size: int, special_tokens: Sequence[str] = (), **options: Any
     ) -> "BPETokenizer":
         """Learn a vocabulary: special tokens, the 256 bytes, then again and again the most frequent pair.
-        Of equals the pair with the smallest ids. A merge visits only the distinct words that hold its pair.
-        Args: texts: the corpus; nothing is learned from special tokens in it.
-            vocab_size: tokens in all; fewer where no pair is left. options: `split_digits` and `pattern`.
-        Raises: ValueError: no words, no room for the bytes, a special token that is empty or given twice.
-        Differs: from `tokenizers` where a merged pair comes up again: they count its old places too.
+
+        Of equals the pair with the smallest ids. The slow, obvious version is `maths.learn_merges`.
+
+        Args:
+            texts: the corpus; nothing is learned from special tokens in it.
+            vocab_size: tokens in all; fewer where no pair is left.
+            special_tokens: the first tokens of the vocabulary.
+            options: `split_digits` and `pattern`.
+
+        Raises:
+            ValueError: no words, no room for the bytes, a special token that is empty or given twice.
+
         Example:
             >>> BPETokenizer.train("hug pug hugs", 258).merges
             [('u', 'g'), ('h', 'ug')]
+
+        Differs: from `tokenizers` where a merged pair comes up again: they count its old places too.
         """
+        # A tokenizer that knows no merges finds the words and writes them as bytes.
         tokens = [*special_tokens, *byte_characters().values()]
         bare = cls(tokens, [], {token: i for i, token in enumerate(special_tokens)}, **options)
         if vocab_size < len(tokens):
             raise ValueError(f"bytes and special tokens need a vocab_size of {len(tokens)}; got {vocab_size}")
-        found = Counter(chain.from_iterable(map(bare.words, [texts] if isinstance(texts, str) else texts)))
-        if not found:
+
+        # Each distinct word is worked on once, and counts as often as it occurs.
+        texts = [texts] if isinstance(texts, str) else texts
+        times = Counter(chain.from_iterable(map(bare.words, texts)))
+        if not times:
             raise ValueError("the tokenizer learns from at least one word; the corpus is empty")
-        words = ["".join(map(chr, bare._cache.get(word) or bare._cut(word))) for word in found]
-        times = list(found.values())
-        counts, places = Counter[str](), defaultdict[str, set[int]](set)  # places: in which words a pair is
-        for i, word in enumerate(words):
-            for pair in map(add, word, word[1:]):
-                counts[pair] += times[i]
-                places[pair].add(i)
-        heap, merges = sorted((-count, pair) for pair, count in counts.items()), []
-        while heap and len(tokens) < vocab_size:
-            count, pair = heappop(heap)
-            if -count != counts[pair]:
-                continue  # changed since: the heap has its new count too
-            left, right = [*pair]
-            merges.append((tokens[ord(left)], tokens[ord(right)]))
-            merged = chr(bare._ids.setdefault("".join(merges[-1]), len(tokens)))
-            tokens += ["".join(merges[-1])] * (ord(merged) == len(tokens))
-            changed: set[str] = set()
-            for i in places.pop(pair):
-                parts = words[i].split(pair)
-                words[i] = merged.join(parts)
-                moves = [(part[-1] + left, part[-1] + merged) for part in parts[:-1] if part]
-                moves += [(right + part[0], merged + part[0]) for part in parts[1:] if part]
-                moves += [(right + left, merged + merged) for part in parts[1:-1] if not part]
-                for old, new in moves:
-                    counts[old] -= times[i]
-                    counts[new] += times[i]
-                    places[new].add(i)
-                changed.update(*moves)
-            del counts[pair]
-            for pair in filter(counts.__getitem__, changed):
-                heappush(heap, (-counts[pair], pair))
+        for token in special_tokens:
+            del times[token]  # one token already
+        table = _PairTable({_as_symbols(bare._cut(word)): n for word, n in times.items()})
+
+        merges: list[tuple[str, str]] = []
+        ids = {token: i for i, token in enumerate(tokens)}
+        while len(tokens) < vocab_size:
+            pair = table.most_frequent()
+            if pair is None:
+                break  # every word is one token
+            left, right = tokens[ord(pair[0])], tokens[ord(pair[1])]
+            merges.append((left, right))
+            # Two merges may make the same token, as "a" + "bc" and "ab" + "c" do: it has one id.
+            if left + right not in ids:
+                ids[left + right] = len(tokens)
+                tokens.append(left + right)
+            table.merge(pair, chr(ids[left + right]))
         return cls(tokens, merges, bare.special_tokens, **options)
+
+    def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
+        """The ids of one long text that comes in pieces, such as the lines of an open file.
+
+        They are those of `encode("".join(texts))`, also where a word begins in one piece and ends in the
+        next; but no more than one piece, and the word that it interrupts, is in memory.
+
+        Args:
+            texts: the pieces; cut anywhere.
+
+        Raises:
+            TypeError, ValueError: as for `words`.
+
+        Example:
+            >>> toy = BPETokenizer.train("hug pug hugs", 258)
+            >>> list(toy.encode_iterable(["a h", "u", "gs"])) == toy.encode("a hugs")
+            True
+
+        Differs: from `encode` for a pattern of your own that looks back before a word, or more than
+            LOOK_AHEAD characters beyond it.
+        """
+        # What comes later may complete a special token, and change the words at the end or before that token.
+        margin = LOOK_AHEAD + max(map(len, self.special_tokens), default=0)
+        rest = ""
+        for text in texts:
+            _check_text(text)
+            words = self.words(rest + text)
+            n_final = len(words)
+            length = 0
+            while n_final > 0 and length < margin:
+                n_final -= 1
+                length += len(words[n_final])
+            yield from self._encode_words(words[:n_final])
+            rest = "".join(words[n_final:])
+        yield from self.encode(rest)
 
     @classmethod
     def load(cls, path: Path | str, merges: Path | str | None = None) -> "BPETokenizer":
         """Read what `save` wrote, or GPT-2's `vocab.json` (token -> id) and `merges.txt` (a pair a line).
+
         Of GPT-2's tokens those that no merge makes are special, as "<|endoftext|>" is.
-        Raises: ValueError: a damaged file, or one of another kind.
+
+        Raises:
+            ValueError: a damaged file, or one of another kind.
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
             if merges is None:
-                return cls(**data | {"merges": [(left, right) for left, right in data["merges"]]})
-            pairs = regex.findall(r"(?m)^(?!#version)(\S+) ?(.*)$", Path(merges).read_text("utf-8"))
-            alphabet = set(byte_characters().values())
-            made = alphabet | set(map("".join, pairs))
-            if sorted(data.values()) != list(range(len(data))) or not alphabet.issuperset("".join(made)):
-                raise ValueError("ids that are not 0, 1, 2 and so on, or merges of what are no bytes")
-            special = {token: i for token, i in data.items() if token not in made}
-            return cls(sorted(data, key=data.get), pairs, special)
+                data["merges"] = [(left, right) for left, right in data["merges"]]
+                return cls(**data)
+            return cls(*_read_gpt2(data, Path(merges).read_text("utf-8")))
         except (AttributeError, KeyError, TypeError, ValueError, regex.error) as error:
             raise ValueError(f"{path} holds no tokenizer that we can read: {error!r}") from error
 
@@ -201,38 +293,115 @@ class BPETokenizer(_Tokenizer):
         temporary.replace(path)
 
     def _split(self, text: str) -> list[str]:
-        parts = regex.findall(r"\p{N}|\P{N}+", text) if self.split_digits else [text]
-        return [*chain.from_iterable(map(self._words.findall, parts))]
+        if self.split_digits:
+            parts = regex.findall(r"\p{N}|\P{N}+", text)
+            words = list(chain.from_iterable(map(self._word_pattern.findall, parts)))
+        else:
+            words = self._word_pattern.findall(text)
+        # The search steps over a character after an empty match, and that character is in no word.
+        if not all(words):
+            raise ValueError(
+                f"the pattern {self.pattern!r} matches an empty string in {text!r:.60}: text would be lost"
+            )
+        return words
 
     def _cut(self, word: str) -> list[int]:
-        symbols = word.encode().decode("latin-1").translate(self._symbols)
-        while known := self._ranks.keys() & set(map(add, symbols, symbols[1:])):
+        symbols = word.encode().decode("latin-1").translate(self._symbols)  # one character for each byte
+        while True:
+            known = self._ranks.keys() & set(map(add, symbols, symbols[1:]))
+            if not known:
+                return list(map(ord, symbols))
             pair = min(known, key=self._ranks.__getitem__)
-            symbols = symbols.replace(pair, self._ranks[pair][1])
-        return [*map(ord, symbols)]
+            symbols = symbols.replace(pair, self._merged[pair])
 
     def _join(self, tokens: list[str]) -> str:
-        parts = (t.encode() if t in self.special_tokens else bytes(self._bytes[c] for c in t) for t in tokens)
-        return b"".join(parts).decode("utf-8", errors="replace")
+        return b"".join(map(self._as_bytes, tokens)).decode("utf-8", errors="replace")
+
+    def _as_bytes(self, token: str) -> bytes:
+        if token in self.special_tokens:
+            return token.encode()
+        return bytes(self._byte_of[character] for character in token)
+
+
+class _PairTable:
+    """How often each pair of neighbours occurs in the words of a corpus, kept up to date by each merge.
+
+    A token is one character here, so a word is a string of tokens and a pair a string of two. A merge
+    visits only the words that hold its pair: to count anew is what makes the obvious version slow.
+
+    Args:
+        times: how often each word occurs.
+    """
+
+    def __init__(self, times: Mapping[str, int]) -> None:
+        self._words = list(times)
+        self._times = list(times.values())
+        counts = Counter[str]()
+        places = defaultdict[str, set[int]](set)  # the numbers of the words that a pair is in, or was
+        for number, word in enumerate(self._words):
+            for pair in map(add, word, word[1:]):
+                counts[pair] += self._times[number]
+                places[pair].add(number)
+        self._counts = counts
+        self._places = places
+        # The smallest comes first: the highest count, then the smallest ids. A sorted list is a heap.
+        self._heap = sorted((-count, pair) for pair, count in counts.items())
+
+    def most_frequent(self) -> str | None:
+        """The most frequent pair, of equals the one with the smallest ids; None where no pair is left."""
+        while self._heap:
+            count, pair = heappop(self._heap)
+            # A pair whose count has changed since was pushed again; its old entry is passed over.
+            if -count == self._counts[pair]:
+                return pair
+        return None
+
+    def merge(self, pair: str, merged: str) -> None:
+        """Put one token in the place of a pair, wherever it stands."""
+        counts, places = self._counts, self._places
+        changed = set[str]()
+        for number in places.pop(pair):
+            parts = self._words[number].split(pair)
+            self._words[number] = merged.join(parts)
+            times = self._times[number]
+            moves = _neighbours(parts, pair, merged)
+            for old, new in moves:
+                counts[old] -= times
+                counts[new] += times
+                places[new].add(number)
+            changed.update(*moves)
+        del counts[pair]
+        for neighbour in changed:
+            if counts[neighbour]:
+                heappush(self._heap, (-counts[neighbour], neighbour))
 
 
 class WordPiece(_Tokenizer):
     """BERT's tokenizer: each word is cut, from the left, into the longest tokens (Devlin et al. 2019).
-    Args: tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
+
+    Args:
+        tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
         lower_case: for models that know neither capitals nor accents.
-    Raises: ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
-    Differs: from Hugging Face's in characters younger than Unicode 8, whose tables they use.
+
+    Raises:
+        ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
+
     Example:
         >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
         >>> toy.frame("Playing"), toy.decode([3, 4])
         (([1, 3, 4, 2], [0, 0, 0, 0]), 'playing')
+
+    Differs: from Hugging Face's in characters younger than Unicode 8, whose tables they use.
     """
 
     def __init__(self, tokens: Sequence[str] | Path, *, lower_case: bool = True) -> None:
-        lines = tokens.read_text("utf-8").rstrip("\n").split("\n") if isinstance(tokens, Path) else tokens
+        if isinstance(tokens, Path):
+            tokens = tokens.read_text("utf-8").rstrip("\n").split("\n")
         special = dict.fromkeys(("[UNK]", "[CLS]", "[SEP]"), -1)
-        special |= {token: i for i, token in enumerate(lines) if token in (*special, "[PAD]", "[MASK]")}
-        super().__init__(lines, special)
+        for i, token in enumerate(tokens):
+            if token in ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"):
+                special[token] = i
+        super().__init__(tokens, special)
         self.lower_case = lower_case
 
     def frame(self, text: str, pair: str | None = None) -> tuple[list[int], list[int]]:
@@ -242,20 +411,71 @@ class WordPiece(_Tokenizer):
         return first + second, [0] * len(first) + [1] * len(second)
 
     def _split(self, text: str) -> list[str]:
-        text = regex.sub(r"[^\P{C}\p{Cn}\t\n\r]|\ufffd", "", text)  # control, format and private characters
+        text = _BERT_DROPS.sub("", text)
         if self.lower_case:
-            text = "".join(map(str.lower, regex.sub(r"\p{Mn}", "", unicodedata.normalize("NFD", text))))
+            text = regex.sub(r"\p{Mn}", "", unicodedata.normalize("NFD", text))
+            # One by one: `str.lower` of a whole text writes a sigma at the end of a word in another way.
+            text = "".join(map(str.lower, text))
         return [word if len(word) <= 100 else "[UNK]" for word in _BERT_WORDS.findall(text)]
 
     def _cut(self, word: str) -> list[int]:
-        ids, prefix = [], ""
+        ids: list[int] = []
         while word:
-            end = next((n for n in range(len(word), 0, -1) if prefix + word[:n] in self._ids), 0)
-            if not end:
+            prefix = "##" if ids else ""
+            length = self._longest(word, prefix)
+            if length == 0:
                 return [self._ids["[UNK]"]]
-            ids.append(self._ids[prefix + word[:end]])
-            word, prefix = word[end:], "##"
+            ids.append(self._ids[prefix + word[:length]])
+            word = word[length:]
         return ids
+
+    def _longest(self, word: str, prefix: str) -> int:
+        for length in range(len(word), 0, -1):
+            if prefix + word[:length] in self._ids:
+                return length
+        return 0
 
     def _join(self, tokens: list[str]) -> str:
         return " ".join(tokens).replace(" ##", "")
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"the tokenizer encodes a string; got {type(text).__name__}: {text!r:.60}")
+    surrogate = regex.search(r"[\ud800-\udfff]", text)
+    if surrogate is not None:
+        raise ValueError(f"the tokenizer encodes valid Unicode; got a lone surrogate: {surrogate[0]!r}")
+
+
+def _as_symbols(ids: list[int]) -> str:
+    """Ids as a string: one character each, whose code point is the id."""
+    return "".join(map(chr, ids))
+
+
+def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str]]:
+    """The pairs beside each place of `pair` in a word, before and after the merge.
+
+    Args:
+        parts: what the word is without the pair.
+
+    Example:
+        >>> _neighbours("xababy".split("ab"), "ab", "M")  # xababy becomes xMMy
+        [('xa', 'xM'), ('by', 'My'), ('ba', 'MM')]
+    """
+    left, right = pair[0], pair[1]
+    moves = [(part[-1] + left, part[-1] + merged) for part in parts[:-1] if part]
+    moves += [(right + part[0], merged + part[0]) for part in parts[1:] if part]
+    if len(parts) > 2:
+        moves += [(right + left, merged + merged) for part in parts[1:-1] if not part]
+    return moves
+
+
+def _read_gpt2(ids: dict[str, int], merges: str) -> tuple[list[str], list[tuple[str, str]], dict[str, int]]:
+    """Tokens, merges and special tokens of GPT-2's two files; the first line may name a version."""
+    pairs = regex.findall(r"(?m)^(?!#version)(\S+) ?(.*)$", merges)
+    alphabet = set(byte_characters().values())
+    made = {left + right for left, right in pairs}
+    if sorted(ids.values()) != list(range(len(ids))) or not alphabet.issuperset("".join(made)):
+        raise ValueError("ids that are not 0, 1, 2 and so on, or merges of what are no bytes")
+    special = {token: i for token, i in ids.items() if token not in alphabet | made}
+    return sorted(ids, key=ids.__getitem__), pairs, special

