@@ -9,32 +9,48 @@ from functools import cache
 import numpy as np
 import torch
 
-_ACCELERATORS = {
-    "cuda": lambda: torch.cuda.is_available(),
-    "mps": lambda: torch.backends.mps.is_available(),
-    "xpu": lambda: torch.xpu.is_available(),
-}
-
 
 def best_device() -> torch.device:
-    """CUDA, else MPS (Apple), else XPU (Intel), else the CPU; `COURSE_DEVICE=cpu` (or another) overrides.
+    """The accelerator that torch finds (CUDA, Apple's MPS, Intel's XPU ...), else the CPU.
 
-    Of several CUDA devices torchrun's processes get one each.
-    Raises: ValueError: the override names a device that this machine does not have.
+    `COURSE_DEVICE=cpu` (or another) overrides. Of several accelerators torchrun's processes get one each,
+    unless the override has a number.
+
+    Raises:
+        ValueError: the override names a device that this machine does not have, or torchrun started more
+            processes than there are accelerators.
     """
-    available = [name for name, is_available in _ACCELERATORS.items() if is_available()] + ["cpu"]
-    wanted = os.environ.get("COURSE_DEVICE", "").strip().lower()
-    if not wanted:
-        several = available[0] == "cuda" and "LOCAL_RANK" in os.environ
-        return torch.device(f"cuda:{os.environ['LOCAL_RANK']}" if several else available[0])
-    if wanted.split(":")[0] not in available:
-        names = ", ".join(available)
-        raise ValueError(f"COURSE_DEVICE={wanted!r} is not available here; choose from {names}")
-    return torch.device(wanted)
+    accelerators = _accelerators()
+    kinds = [device.type for device in accelerators[:1]]
+    names = [*kinds, *map(str, accelerators), "cpu"]
+    name = os.environ.get("COURSE_DEVICE", "").strip().lower() or names[0]
+    if name not in names:
+        raise ValueError(f"COURSE_DEVICE={name!r} is not available here; choose from {', '.join(names)}")
+    if name in kinds and len(accelerators) > 1 and "LOCAL_RANK" in os.environ:
+        return _own(accelerators, int(os.environ["LOCAL_RANK"]))
+    return torch.device(name)
+
+
+def _accelerators() -> list[torch.device]:
+    n_devices = torch.accelerator.device_count()
+    accelerator = torch.accelerator.current_accelerator() if n_devices else None  # torch 2.6 raises at 0
+    if accelerator is None:
+        return []
+    return [torch.device(accelerator.type, n) for n in range(n_devices)]
+
+
+def _own(accelerators: list[torch.device], rank: int) -> torch.device:
+    if rank >= len(accelerators):
+        raise ValueError(f"LOCAL_RANK={rank}, but this machine has only {', '.join(map(str, accelerators))}")
+    return accelerators[rank]
 
 
 def seed_everything(seed: int) -> torch.Generator:
-    """Seed Python, NumPy and torch; returns a CPU generator with the same seed for what takes one."""
+    """Seed Python, NumPy and torch.
+
+    Returns:
+        a CPU generator with the same seed, for what takes one
+    """
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (libraries that still read the global state)
     torch.manual_seed(seed)
@@ -43,8 +59,8 @@ def seed_everything(seed: int) -> torch.Generator:
 
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given: call this before reading a clock."""
-    if device.type in _ACCELERATORS:
-        getattr(torch, device.type).synchronize()
+    if any(device.type == accelerator.type for accelerator in _accelerators()):
+        torch.accelerator.synchronize(device)
 
 
 @cache

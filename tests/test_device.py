@@ -10,63 +10,84 @@ import torch
 
 from course_lib.device import best_device, has_bfloat16, seed_everything, synchronize
 
-ACCELERATORS = {"cuda": torch.cuda, "mps": torch.backends.mps, "xpu": torch.xpu}
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine that has the named accelerators."""
+    """A machine with so many accelerators of a kind, as torch sees them."""
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
 
-    def pretend(*names, override=None):
-        for name, module in ACCELERATORS.items():
-            monkeypatch.setattr(module, "is_available", lambda name=name: name in names)
+    def pretend(kind, n_devices, override=None, rank=None):
+        def current(check_available=False):
+            if not n_devices:  # as in torch 2.6; newer versions return None, or a device that is not there
+                raise RuntimeError("Cannot access accelerator device when none is available.")
+            return torch.device(kind)
+
+        monkeypatch.setattr(torch.accelerator, "device_count", lambda: n_devices)
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", current)
         if override is not None:
             monkeypatch.setenv("COURSE_DEVICE", override)
+        if rank is not None:
+            monkeypatch.setenv("LOCAL_RANK", str(rank))
 
     return pretend
 
 
 @pytest.mark.parametrize(
-    ("names", "best"),
-    [
-        ((), "cpu"),
-        (("cuda",), "cuda"),
-        (("mps",), "mps"),
-        (("xpu",), "xpu"),
-        (("mps", "xpu"), "mps"),
-        (("cuda", "xpu"), "cuda"),
-        (("cuda", "mps", "xpu"), "cuda"),
-    ],
+    ("kind", "n_devices", "best"),
+    [("cuda", 0, "cpu"), ("cuda", 1, "cuda"), ("cuda", 3, "cuda"), ("mps", 1, "mps"), ("xpu", 2, "xpu")],
 )
-def test_the_best_that_is_there(machine, names, best):
-    machine(*names)
-    assert best_device() == torch.device(best)
-
-
-@pytest.mark.parametrize(("names", "best"), [(("cuda",), "cuda:3"), (("mps",), "mps"), ((), "cpu")])
-def test_each_process_of_torchrun_gets_a_cuda_device_of_its_own(machine, monkeypatch, names, best):
-    machine(*names)
-    monkeypatch.setenv("LOCAL_RANK", "3")
+def test_the_best_that_is_there(machine, kind, n_devices, best):
+    machine(kind, n_devices)
     assert best_device() == torch.device(best)
 
 
 @pytest.mark.parametrize(
+    ("kind", "n_devices", "override", "best"),
+    [
+        ("cuda", 5, None, "cuda:3"),
+        ("xpu", 5, None, "xpu:3"),
+        ("cuda", 1, None, "cuda"),  # each process sees its own only
+        ("mps", 1, None, "mps"),
+        ("cuda", 0, None, "cpu"),
+        ("cuda", 5, "cuda", "cuda:3"),
+        ("cuda", 5, "cuda:1", "cuda:1"),
+        ("cuda", 5, "cpu", "cpu"),
+    ],
+)
+def test_each_process_of_torchrun_gets_an_accelerator_of_its_own(machine, kind, n_devices, override, best):
+    machine(kind, n_devices, override, rank=3)
+    assert best_device() == torch.device(best)
+
+
+def test_more_processes_than_accelerators(machine):
+    machine("cuda", 2, rank=2)
+    with pytest.raises(ValueError, match=r"^LOCAL_RANK=2, but this machine has only cuda:0, cuda:1$"):
+        best_device()
+
+
+@pytest.mark.parametrize(
     ("override", "chosen"),
-    [("cpu", "cpu"), (" CPU ", "cpu"), ("xpu", "xpu"), ("cuda:1", "cuda:1"), ("", "cuda"), ("  ", "cuda")],
+    [("cpu", "cpu"), (" CPU ", "cpu"), ("xpu", "xpu"), ("xpu:1", "xpu:1"), ("", "xpu"), ("  ", "xpu")],
 )
 def test_the_override(machine, override, chosen):
-    machine("cuda", "xpu", override=override)
+    machine("xpu", 2, override)
     assert best_device() == torch.device(chosen)
 
 
-@pytest.mark.parametrize("override", ["mps", "mps:0", "gpu", "0"])
+@pytest.mark.parametrize("override", ["mps", "mps:0", "gpu", "0", "cuda:2", "cuda:7", "cuda:-1"])
 def test_an_override_that_is_not_there(machine, override):
-    machine("cuda", "xpu", override=override)
-    message = f"COURSE_DEVICE='{override}' is not available here; choose from cuda, xpu, cpu"
+    machine("cuda", 2, override)
+    message = f"^COURSE_DEVICE='{override}' is not available here; choose from cuda, cuda:0, cuda:1, cpu$"
     with pytest.raises(ValueError, match=message):
+        best_device()
+
+
+def test_an_override_where_there_is_no_accelerator(machine):
+    machine("cuda", 0, "cuda")
+    with pytest.raises(ValueError, match=r"^COURSE_DEVICE='cuda' is not available here; choose from cpu$"):
         best_device()
 
 
@@ -85,15 +106,19 @@ def test_the_same_seed_gives_the_same_numbers():
     assert all(x != y for x, y in zip(first, other, strict=True))
 
 
-@pytest.mark.parametrize("name", ["cuda", "mps", "xpu"])
-def test_synchronize_waits_for_that_device_only(monkeypatch, name):
-    calls = []
-    for each in ACCELERATORS:
-        monkeypatch.setattr(getattr(torch, each), "synchronize", lambda each=each: calls.append(each))
-    synchronize(torch.device("cpu"))
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "xpu:2"])
+def test_synchronize_waits_for_that_device_only(machine, monkeypatch, name):
+    calls, device = [], torch.device(name)
+    monkeypatch.setattr(torch.accelerator, "synchronize", calls.append)
+    machine(device.type, 3)
+    for other in ("cpu", "meta"):
+        synchronize(torch.device(other))
     assert calls == []
-    synchronize(torch.device(name))
-    assert calls == [name]
+    synchronize(device)
+    assert calls == [device]
+    machine(device.type, 0)
+    synchronize(torch.device("cpu"))
+    assert calls == [device]
 
 
 def test_no_other_file_names_an_accelerator():
