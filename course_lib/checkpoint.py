@@ -84,7 +84,7 @@ class Checkpoint:
         if self.writes and not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _replacement(self.path):
-                pass
+                pass  # it can be made
 
     @property
     def kept(self) -> str:
