@@ -84,7 +84,7 @@ class Checkpoint:
         if self.writes and not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _replacement(self.path):
-                pass
+                pass  # it can be made
 
     @property
     def kept(self) -> str:
@@ -94,9 +94,8 @@ class Checkpoint:
         return "no checkpoint was kept"
 
     def save_when_due(self, random_state: Tensor) -> None:
-        """Write the file after `every` steps, once."""
-        step = len(self.history.losses)
-        if step > self.saved and step % self.every == 0:
+        """Write the file if a multiple of `every` steps is done."""
+        if len(self.history.losses) % self.every == 0:
             self.save(random_state)
 
     def save(self, random_state: Tensor) -> None:

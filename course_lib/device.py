@@ -32,6 +32,7 @@ def best_device() -> torch.device:
 
 
 def _accelerators() -> list[torch.device]:
+    """Every accelerator of this machine, of the one kind that this build of torch knows."""
     n_devices = torch.accelerator.device_count()
     accelerator = torch.accelerator.current_accelerator() if n_devices else None  # torch 2.6 raises at 0
     if accelerator is None:
@@ -40,6 +41,7 @@ def _accelerators() -> list[torch.device]:
 
 
 def _own(accelerators: list[torch.device], rank: int) -> torch.device:
+    """The accelerator of this one of torchrun's processes."""
     if rank >= len(accelerators):
         raise ValueError(f"LOCAL_RANK={rank}, but this machine has only {', '.join(map(str, accelerators))}")
     return accelerators[rank]

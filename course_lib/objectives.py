@@ -119,7 +119,7 @@ def shift(ids: Int[Tensor, "B T"]) -> tuple[Int[Tensor, "B T-1"], Int[Tensor, "B
 def token_losses(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, " n"]:
     """The surprise, in nats, at each target that is not `IGNORE`; see `maths.cross_entropy`."""
     targets = targets.flatten()
-    rows = logits.flatten(0, -2)
+    rows = logits.reshape(-1, logits.shape[-1])
     losses = nn.functional.cross_entropy(rows, targets, reduction="none", ignore_index=IGNORE)
     return losses[targets != IGNORE]
 

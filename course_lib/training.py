@@ -107,8 +107,8 @@ def train(
     optimizers = make_optimizers(model, config)
     first = processes.rank == 0
     path = Path(checkpoint) if checkpoint else None
-    saved = Checkpoint(path, checkpoint_every, model, optimizers, config, history, writes=first)
-    random_state = saved.restore()
+    keeper = Checkpoint(path, checkpoint_every, model, optimizers, config, history, writes=first)
+    random_state = keeper.restore()
     processes.take_over(model_tensors(model).values())
     step = len(history.losses)
     stream = _from_step(batches, step)
@@ -122,14 +122,14 @@ def train(
             if batch is None:
                 raise ValueError(f"batches ran out after {step} of {config.steps} steps")
             with autocast:
-                part = processes.loss(loss, model, batch)
+                part = processes.loss(loss, model, batch)  # the whole, where this process is alone
             model.zero_grad()
             part.backward()
             value = processes.add_up(part, model.parameters())
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
             if not math.isfinite(value + norm):
-                raise FloatingPointError(f"loss {value}, gradient norm {norm} in step {step}; {saved.kept}")
-            saved.save_when_due(random_state)  # only now: these weights have just given a finite loss
+                raise FloatingPointError(f"loss {value}, gradient norm {norm} in step {step}; {keeper.kept}")
+            keeper.save_when_due(random_state)  # only now: these weights have just given a finite loss
             share = schedule(place, config.steps, config.warmup_steps)
             with autocast:
                 update(optimizers, share)
@@ -140,7 +140,7 @@ def train(
             bar.update(int(min(place + 1, config.steps)) - bar.n)
             if after_step is not None:
                 after_step(step)
-        saved.save(torch.get_rng_state())
+        keeper.save(torch.get_rng_state())
     return history
 
 
@@ -162,7 +162,7 @@ def _emptied(history: History | None) -> History:
 
 
 def _from_step(batches: Iterable[Any] | Callable[[int], Any], step: int) -> Iterator[Any]:
-    """The batches of this step and those after it."""
+    """The batches of this step and those after it; those before, in an iterable, are drawn and forgotten."""
     if callable(batches):
         return map(batches, count(step))
     stream = iter(batches)

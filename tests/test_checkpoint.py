@@ -3,6 +3,7 @@
 What a training makes of it is in test_training.py.
 """
 
+import json
 import os
 
 import pytest
@@ -44,6 +45,11 @@ def test_safetensors_reads_what_was_written(tmp_path_factory, kinds, about):
     with safe_open(file, "pt") as opened:
         assert opened.metadata()["about"] == about
     assert read_about(file) == about
+    content = file.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    for name, tensor in tensors.items():  # each number lies at a multiple of its size
+        assert (start + header[name]["data_offsets"][0]) % tensor.element_size() == 0
     assert os.listdir(file.parent) == [file.name]
 
 

@@ -321,6 +321,13 @@ def test_nothing_asked_costs_nothing():
     assert F.cross_entropy(logits.flatten(0, 1), targets.flatten()).isnan()  # torch's mean of nothing
 
 
+def test_one_token_and_no_token():
+    logits = numbers(V)
+    expected = -logits.log_softmax(-1)[3]
+    torch.testing.assert_close(token_loss(logits, torch.tensor(3)), expected, rtol=0, atol=1e-12)
+    assert token_loss(numbers(0, T, V), torch.zeros(0, T, dtype=torch.long)).item() == 0
+
+
 def test_losses_equal_those_of_hugging_face_models():
     """GPT-2 shifts inside, BERT adds both of its losses: class 0 says that the second sentence follows."""
     sizes = {"hidden_size": 14, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 17}
