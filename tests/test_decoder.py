@@ -270,6 +270,86 @@ def test_every_layer_takes_your_attention(style):
     assert len(calls) == LAYERS
 
 
+@pytest.mark.parametrize("positions", ["alibi", "relative"])
+def test_your_attention_gets_what_is_added_to_the_scores(positions):
+    """Plugged in or watched, the model answers as before; what takes no bias is refused, not left without."""
+    model = randomise(GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions))).double()
+    ids = random_ids()
+    ours = model(ids)
+    for fused in (True, False):
+        model.use_attention(partial(scaled_dot_product_attention, fused=fused))
+        torch.testing.assert_close(model(ids), ours, rtol=0, atol=1e-10)
+        cache = model.new_cache(B)
+        steps = torch.cat([model(part, cache) for part in ids.split([4, 1, 6], dim=1)], dim=1)
+        torch.testing.assert_close(steps, ours, rtol=0, atol=1e-10)
+    model.use_attention(lambda q, k, v, mask: scaled_dot_product_attention(q, k, v, mask))
+    with pytest.raises(
+        ValueError, match=r"adds to the scores, so attend must take \(q, k, v, mask, bias=...\)"
+    ):
+        model(ids)
+    model.use_attention(None)
+    seen = []
+    for block in model.stack.blocks:
+        block.attention.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
+    torch.testing.assert_close(model(ids), ours, rtol=0, atol=1e-10)
+    assert len(seen) == LAYERS
+
+
+@every_style
+def test_an_interrupted_call_leaves_a_cache_that_is_refused(style):
+    model, ids = random_gpt(style), random_ids()
+    cache = model.new_cache(B)
+    model(ids[:, :5], cache)
+
+    def interrupt(module, args):
+        raise KeyboardInterrupt
+
+    hook = model.stack.blocks[1].attention.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model(ids[:, 5:6], cache)
+    hook.remove()
+    for call in (model, model.next_token_logits, model.embed):
+        with pytest.raises(
+            ValueError, match="hold 5 to 6 tokens, because a call was interrupted: begin again"
+        ):
+            call(ids[:, 5:6], cache)
+    cache = model.new_cache(B)
+    model(ids[:, :5], cache)
+    torch.testing.assert_close(model(ids[:, 5:6], cache)[:, 0], model(ids[:, :6])[:, -1], rtol=0, atol=1e-4)
+
+
+@every_style
+def test_caches_for_the_layers_that_are_there(style):
+    """An experiment may take layers away."""
+    model, ids = random_gpt(style), random_ids()
+    del model.stack.blocks[1]
+    cache = model.new_cache(B)
+    assert len(cache) == LAYERS - 1
+    steps = torch.cat([model(part, cache) for part in ids.split([4, 7], dim=1)], dim=1)
+    torch.testing.assert_close(steps, model(ids), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "alibi", "relative", "none"])
+def test_no_rows_and_no_tokens(positions):
+    model = GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions))
+    assert model(random_ids()[:0]).shape == (0, T, V)
+    assert model.next_token_logits(random_ids()[:0]).shape == (0, V)
+    assert model(random_ids()[:, :0]).shape == (B, 0, V)
+    cache = model.new_cache(B)
+    assert model(random_ids()[:, :0], cache).shape == (B, 0, V)
+    model(random_ids()[:, :3], cache)
+    assert model(random_ids()[:, :0], cache).shape == (B, 0, V)
+    with pytest.raises(ValueError, match=r"^the last token's vector is needed; got no tokens$"):
+        model.next_token_logits(random_ids()[:, :0])
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary", "relative"])
+@pytest.mark.parametrize("n_heads", [0, 5])
+def test_heads_that_do_not_divide_the_width(positions, n_heads):
+    with pytest.raises(ValueError, match=f"n_heads must divide d_model: got n_heads={n_heads}, d_model=12"):
+        GPT(GPTConfig(**SIZES, d_model=12, n_heads=n_heads, positions=positions))
+
+
 # -------------------------------------------------------------------------------------- devices and precision
 
 

@@ -329,3 +329,24 @@ def test_an_image_without_a_batch(own_errors):
 def test_heads_that_do_not_divide_the_width(make):
     with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=5, d_model=21"):
         make(n_heads=5)
+
+
+@pytest.mark.parametrize("activation", ["swiglu", "tanh"])
+def test_a_head_cannot_be_gated(own_errors, activation):
+    with pytest.raises(ValueError, match=f"^activation must be gelu, gelu_tanh or relu; got '{activation}'$"):
+        random_bert(activation=activation)
+
+
+def test_an_empty_batch():
+    bert, vit = random_bert(), random_vit()
+    ids, segments, mask = (part[:0] for part in random_text())
+    hidden = bert(ids, segments, mask)
+    assert hidden.shape == (0, T, D)
+    assert bert.mlm_logits(hidden).shape == (0, T, V)
+    assert bert.next_sentence_logits(hidden).shape == (0, 2)
+    assert vit(torch.zeros(0, CHANNELS, HEIGHT, WIDTH)).shape == (0, CLASSES)
+
+
+def test_no_tokens_have_no_first_one():
+    with pytest.raises(ValueError, match=r"^the first token's vector is needed; got no tokens$"):
+        random_bert().next_sentence_logits(torch.zeros(B, 0, D))
