@@ -56,11 +56,20 @@ def rename(state, names):
 def test_equals_gpt2(norm_eps):
     theirs = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=V, n_positions=CONTEXT, n_embd=21, n_layer=LAYERS, n_head=3, n_inner=D_FF,
-            layer_norm_epsilon=norm_eps, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=0, eos_token_id=0,
+            vocab_size=V,
+            n_positions=CONTEXT,
+            n_embd=21,
+            n_layer=LAYERS,
+            n_head=3,
+            n_inner=D_FF,
+            layer_norm_epsilon=norm_eps,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
     randomise(theirs)
     state = {}
     for name, value in theirs.state_dict().items():
@@ -73,12 +82,17 @@ def test_equals_gpt2(norm_eps):
         else:
             state[name] = value
     names = {
-        "transformer.wte": "token_embedding", "transformer.wpe": "position_embedding",
+        "transformer.wte": "token_embedding",
+        "transformer.wpe": "position_embedding",
         "transformer.h.": "stack.blocks.",
-        "transformer.ln_f": "stack.norm", ".attn.c_proj": ".attention.out_proj", ".attn.": ".attention.",
-        ".ln_1": ".attention_norm", ".ln_2": ".feed_forward_norm",
-        ".mlp.c_fc": ".feed_forward.up_proj", ".mlp.c_proj": ".feed_forward.down_proj",
-    }  # fmt: skip
+        "transformer.ln_f": "stack.norm",
+        ".attn.c_proj": ".attention.out_proj",
+        ".attn.": ".attention.",
+        ".ln_1": ".attention_norm",
+        ".ln_2": ".feed_forward_norm",
+        ".mlp.c_fc": ".feed_forward.up_proj",
+        ".mlp.c_proj": ".feed_forward.down_proj",
+    }
     ours = GPT(GPTConfig.gpt2_style(**SIZES, d_model=21, n_heads=3, norm_eps=norm_eps))
     ours.load_state_dict(rename(state, names))
     ids = random_ids()
@@ -87,11 +101,15 @@ def test_equals_gpt2(norm_eps):
 
 
 LLAMA_NAMES = {
-    "model.embed_tokens": "token_embedding", "model.layers": "stack.blocks", "model.norm": "stack.norm",
-    ".self_attn.o_proj": ".attention.out_proj", ".self_attn.": ".attention.",
-    ".input_layernorm": ".attention_norm", ".post_attention_layernorm": ".feed_forward_norm",
+    "model.embed_tokens": "token_embedding",
+    "model.layers": "stack.blocks",
+    "model.norm": "stack.norm",
+    ".self_attn.o_proj": ".attention.out_proj",
+    ".self_attn.": ".attention.",
+    ".input_layernorm": ".attention_norm",
+    ".post_attention_layernorm": ".feed_forward_norm",
     ".mlp.": ".feed_forward.",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -103,12 +121,18 @@ def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
     d_head = 10
     theirs = transformers.LlamaForCausalLM(
         transformers.LlamaConfig(
-            vocab_size=V, hidden_size=n_heads * d_head, intermediate_size=D_FF, num_hidden_layers=LAYERS,
-            num_attention_heads=n_heads, num_key_value_heads=n_kv_heads, max_position_embeddings=CONTEXT,
-            rms_norm_eps=eps, rope_parameters={"rope_type": "default", "rope_theta": base},
+            vocab_size=V,
+            hidden_size=n_heads * d_head,
+            intermediate_size=D_FF,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=n_heads,
+            num_key_value_heads=n_kv_heads,
+            max_position_embeddings=CONTEXT,
+            rms_norm_eps=eps,
+            rope_parameters={"rope_type": "default", "rope_theta": base},
             tie_word_embeddings=tied,
         )
-    )  # fmt: skip
+    )
     randomise(theirs)
     state = rename(theirs.state_dict(), LLAMA_NAMES)
     if interleaved:  # rotary pairs become neighbours: rows i and i + K/2 of each head
@@ -118,10 +142,16 @@ def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
                 state[name] = value.view(-1, d_head, value.shape[1])[:, order].flatten(0, 1)
     ours = GPT(
         GPTConfig.llama_style(
-            **SIZES, d_model=n_heads * d_head, n_heads=n_heads, n_kv_heads=n_kv_heads, norm_eps=eps,
-            rotary_base=base, rotary_interleaved=interleaved, tied=tied,
+            **SIZES,
+            d_model=n_heads * d_head,
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            norm_eps=eps,
+            rotary_base=base,
+            rotary_interleaved=interleaved,
+            tied=tied,
         )
-    )  # fmt: skip
+    )
     ours.load_state_dict(state)
     ids = random_ids()
     with torch.no_grad():
