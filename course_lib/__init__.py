@@ -8,37 +8,13 @@ Submodules are imported when first used, so `import course_lib` costs nothing:
 """
 
 import importlib
+import pkgutil
 from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBMODULES = (
-    "maths",
-    "bpe",
-    "attention",
-    "mixers",
-    "positions",
-    "patches",
-    "blocks",
-    "encoder",
-    "decoder",
-    "encoder_decoder",
-    "numpy_decoder",
-    "recurrent",
-    "device",
-    "processes",
-    "data",
-    "embeddings",
-    "objectives",
-    "checkpoint",
-    "training",
-    "generation",
-    "pretrained",
-    "plots",
-    "claims",
-    "checks",
-    "widgets",
-)
+# The files of this folder: what lies here is offered, and no list can be out of date.
+_SUBMODULES = tuple(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -257,7 +257,8 @@ def _make_mixer(mixer: Callable[[], nn.Module], causal: bool, **for_attention: o
     module = mixer()
     if causal and not getattr(module, "causal", False):
         example = "mixer=lambda: LinearAttention(d_model, n_heads, causal=True)"
-        raise ValueError(f"causal=True needs a mixer that is causal, as {example}; got {module}")
+        name = type(module).__name__
+        raise ValueError(f"causal=True needs a mixer that is causal, as {example}; got {name}")
     return module
 
 

@@ -18,7 +18,7 @@ from course_lib.attention import (
     causal_mask,
     scaled_dot_product_attention,
 )
-from course_lib.positions import RotaryEmbedding
+from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding
 
 B, H, T, S, K, V = 2, 3, 5, 7, 11, 13
 WIDTH = 6 * 2  # six heads of two
@@ -489,3 +489,226 @@ def test_the_causal_mask_is_made_where_the_queries_are():
     q, k, v = (torch.empty(shape, device="meta") for shape in ((B, H, T, K), (B, H, S, K), (B, H, S, V)))
     assert attention_weights(q, k, causal=True).is_meta
     assert scaled_dot_product_attention(q, k, v, causal=True).is_meta
+
+
+# ------------------------------------------------------------------------------- one way for whoever mixes
+
+
+def biased(kind, **options):
+    """A layer of six heads that adds to its scores; its queries and keys differ in number."""
+    score_bias = ALiBi(6) if kind == "alibi" else RelativePositions(2, 3)
+    return randomise(MultiHeadAttention(WIDTH, 6, score_bias=score_bias, **options).double())
+
+
+def everything_given(layer, x, context, mask):
+    """What the layer must give, from its weights and loops over rows: scores, bias, mask, softmax, mix."""
+    source = x if context is None else context
+    q, k, v = (
+        project(y).unflatten(-1, (6, 2)).transpose(1, 2)
+        for project, y in ((layer.q_proj, x), (layer.k_proj, source), (layer.v_proj, source))
+    )
+    t, s = q.shape[2], k.shape[2]
+    scores = q @ k.mT / 2**0.5
+    for i in range(t):
+        for j in range(s):
+            distance = j - (i + s - t)  # the last query stands where the last key does
+            if isinstance(layer.score_bias, ALiBi):
+                scores[:, :, i, j] -= layer.score_bias.slopes * abs(distance)
+            else:
+                vector = layer.score_bias.weight[max(-3, min(3, distance)) + 3]
+                scores[:, :, i, j] += q[:, :, i] @ vector / 2**0.5
+            if layer.causal and distance > 0:
+                scores[:, :, i, j] = -torch.inf
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    mix = scores.softmax(-1).nan_to_num(0.0) @ v
+    return layer.out_proj(mix.transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("kind", ["alibi", "relative"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("n_context", [None, S, 3, 1], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_all_ways_get_the_bias(kind, causal, n_context, masked):
+    """Fused, watched and plugged in: the same answers, for a longer and for a shorter context too."""
+    layer, x = biased(kind, causal=causal), numbers(B, T, WIDTH)
+    context = None if n_context is None else numbers(B, n_context, WIDTH, seed=3)
+    mask = random_mask(B, 1, T, n_context or T) if masked else None
+    expected = everything_given(layer, x, context, mask)
+    assert_close(layer(x, context, mask), expected)
+    seen = []
+    hook = layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
+    assert_close(layer(x, context, mask), expected)
+    assert len(seen) == 1
+    hook.remove()
+    layer.attend = scaled_dot_product_attention
+    assert_close(layer(x, context, mask), expected)
+    layer.attend = lambda q, k, v, mask, **more: scaled_dot_product_attention(
+        q, k, v, mask, fused=False, **more
+    )
+    assert_close(layer(x, context, mask), expected)
+    layer.score_bias = None
+    layer.attend = None
+    assert n_context == 1 or (layer(x, context, mask) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("function", [lambda q, k, v, mask: q, F.scaled_dot_product_attention])
+def test_a_function_that_takes_no_bias_is_refused_where_there_is_one(function):
+    layer = biased("alibi")
+    layer.attend = function
+    message = r"^ALiBi adds to the scores, so attend must take \(q, k, v, mask, bias=...\); it takes no bias$"
+    with pytest.raises(ValueError, match=message):
+        layer(numbers(B, T, WIDTH))
+
+
+@pytest.mark.parametrize(
+    "watch",
+    [
+        lambda layer: layer.pattern.register_forward_hook(lambda module, args, weights: None),
+        lambda layer: layer.pattern.register_forward_pre_hook(lambda module, args: None),
+        lambda layer: setattr(layer, "pattern", nn.Dropout(0.5)),
+    ],
+    ids=["hook", "hook before", "another module"],
+)
+def test_weights_cannot_be_watched_where_another_function_mixes(watch):
+    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
+    watch(layer)
+    layer.attend = lambda q, k, v, mask: torch.zeros_like(q)
+    with pytest.raises(ValueError, match="pattern has a hook, but attend shows no weights: remove one"):
+        layer(numbers(B, T, WIDTH))
+
+
+def test_every_kind_of_hook_on_the_pattern_is_heard():
+    layer, x = randomise(MultiHeadAttention(WIDTH, 6).double()), numbers(B, T, WIDTH)
+    gone = layer.out_proj.bias.expand(B, T, WIDTH)
+    hook = layer.pattern.register_forward_pre_hook(lambda module, args: (torch.zeros_like(args[0]),))
+    assert_close(layer(x), gone)
+    hook.remove()
+    seen = []
+    hook = layer.pattern.register_full_backward_hook(lambda module, grads, more: seen.append(more[0].shape))
+    layer(x).sum().backward()
+    assert seen == [(B, 6, T, T)]
+    hook.remove()
+    assert (layer(x) - gone).abs().max() > 0.01
+    layer.pattern = nn.Threshold(2.0, 0.0)  # any module: this one lets no weight through
+    assert_close(layer(x), gone)
+
+
+def test_switching_heads_off():
+    """What experiments do: a hook's answer takes the place of the weights, and the rest is the real pass."""
+    layer = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=2, causal=True).double())
+    x = numbers(B, T, WIDTH)
+
+    def without_head_4(module, args, weights):
+        weights = weights.clone()
+        weights[:, 4] = 0.0
+        return weights
+
+    layer.pattern.register_forward_hook(without_head_4)
+    other = MultiHeadAttention(WIDTH, 6, n_kv_heads=2, causal=True).double()
+    other.load_state_dict(layer.state_dict())
+    other.out_proj.weight.data[:, 8:10] = 0.0
+    assert_close(layer(x), other(x))
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [
+        (lambda q, k, v: q[:, :, :1], r"\(2, 6, 1, 2\)"),
+        (lambda q, k, v: q.transpose(1, 2), r"\(2, 5, 6, 2\)"),
+        (lambda q, k, v: q[0], r"\(6, 5, 2\)"),
+        (lambda q, k, v: (q, None), "tuple"),
+        (lambda q, k, v: None, "NoneType"),
+        (lambda q, k, v: q.numpy(force=True), "ndarray"),
+    ],
+)
+def test_what_attend_returns_is_looked_at(answer, came):
+    layer = MultiHeadAttention(WIDTH, 6).double()
+    layer.attend = lambda q, k, v, mask: answer(q, k, v)
+    message = rf"^attend must return a tensor \(2, 6, 5, 2\), one mix per query; got {came}$"
+    with pytest.raises(ValueError, match=message):
+        layer(numbers(B, T, WIDTH))
+
+
+def test_torchs_kernel_is_never_given_what_it_does_not_check(monkeypatch, own_errors):
+    """It reads beyond its memory where k and v differ in length, so nothing of the kind may reach it."""
+
+    def kernel(*args, **options):
+        raise AssertionError("the kernel was called")
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", kernel)
+    q, k, v = numbers(B, 1, T, K), numbers(B, 1, T, K), numbers(B, 1, 11, K)
+    for options in ({}, {"causal": True}, {"mask": random_mask(T, T)}, {"bias": numbers(T, T)}):
+        for lengths in ((k, v), (v, k)):
+            with pytest.raises(ValueError, match=r"one row per key \(axis -2\)"):
+                scaled_dot_product_attention(q, *lengths, **options)
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"v": (B, 2, S, V)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(2, 3\), \(2, 2\)\]"),
+        ({"k": (5, H, S, K)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(5, 3\), \(2, 3\)\]"),
+        ({"bias": (T, S - 2)}, r"bias must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(5, 5\)"),
+        ({"bias": (5, B, H, T, S)}, r"bias must broadcast to \(2, 3, 5, 7\) .*; got \(5, 2, 3, 5, 7\)"),
+        ({"q": (K,)}, r"must be \(..., rows, width\); got \[\(11,\), \(2, 3, 7, 11\), \(2, 3, 7, 13\)\]"),
+        ({"v": (V,)}, r"must be \(..., rows, width\); got .*, \(13,\)\]"),
+        ({"q": (B, H, T, 0), "k": (B, H, S, 0)}, r"must have a width \(last axis\) of at least 1; got 0"),
+    ],
+)
+def test_shapes_that_torch_would_explain_in_its_own_words(own_errors, fused, changes, message):
+    shapes = {"q": (B, H, T, K), "k": (B, H, S, K), "v": (B, H, S, V)} | changes
+    inputs = {name: torch.ones(shape) for name, shape in shapes.items()}
+    with pytest.raises(ValueError, match=message):
+        scaled_dot_product_attention(**inputs, fused=fused)
+
+
+@both_ways
+@pytest.mark.parametrize(("b", "t", "s"), [(0, T, S), (B, 0, S), (B, T, 0), (B, 0, 0), (0, 0, 0)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_empty_inputs(fused, b, t, s, causal):
+    q, k, v = numbers(b, H, t, K), numbers(b, H, s, K), numbers(b, H, s, V)
+    for mask in (None, torch.ones(t, s, dtype=torch.bool)):
+        mix = scaled_dot_product_attention(q, k, v, mask, causal=causal, fused=fused)
+        assert mix.shape == (b, H, t, V)
+        assert s > 0 or (mix == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["plain", "alibi", "relative", "rotary", "watched", "plugged in"])
+@pytest.mark.parametrize(("b", "t", "s"), [(0, T, None), (B, 0, None), (B, T, 0), (B, 0, S), (0, 0, 0)])
+def test_a_layer_with_nothing_to_read(kind, b, t, s):
+    layer = biased(kind) if kind in ("alibi", "relative") else MultiHeadAttention(WIDTH, 6).double()
+    randomise(layer)
+    if kind == "rotary":
+        layer.rotary = RotaryEmbedding(2, S).double()
+    if kind == "watched":
+        layer.pattern.register_forward_hook(lambda module, args, weights: None)
+    if kind == "plugged in":
+        layer.attend = scaled_dot_product_attention
+    found = layer(numbers(b, t, WIDTH), None if s is None else numbers(b, s, WIDTH))
+    assert found.shape == (b, t, WIDTH)
+    if s == 0:  # nothing to gather: zeros go into the last projection
+        assert_close(found, layer.out_proj.bias.expand(b, t, WIDTH))
+
+
+def test_a_width_of_nothing():
+    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=1, d_model=0"):
+        MultiHeadAttention(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("k", "v", "came"),
+    [
+        ((B, 1, 1, K), (B, 1, 1, K), r"k \(2, 1, 1, 11\), v \(2, 1, 1, 11\)"),
+        ((B, H, 1, 1), (B, H, 1, 1), r"k \(2, 3, 1, 1\), v \(2, 3, 1, 1\)"),
+        ((B, H, 5, K), (B, H, 1, K), r"k \(2, 3, 5, 11\), v \(2, 3, 1, 11\)"),
+    ],
+    ids=["heads", "width", "fewer values"],
+)
+def test_a_cache_for_other_heads(own_errors, k, v, came):
+    """torch would copy one head into three, without a word."""
+    cache = KVCache(B, H, S, K)
+    with pytest.raises(ValueError, match=f"^the cache holds 3 heads of width 11; got {came}$"):
+        cache.append(torch.ones(k), torch.ones(v))
+    assert cache.length == 0

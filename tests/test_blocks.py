@@ -1,5 +1,7 @@
 """The layer and its parts against NumPy and against torch's own layer."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,18 +9,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_lib import maths
-from course_lib.attention import KVCache
+from course_lib.attention import KVCache, MultiHeadAttention
 from course_lib.blocks import (
+    ACTIVATIONS,
+    CrossAttentionBlock,
     FeedForward,
     LayerNorm,
+    PlainActivation,
     RMSNorm,
+    TransformerBlock,
     TransformerStack,
+    cached_length,
     check_ids,
     initialise,
     make_block,
     make_norm,
 )
-from course_lib.positions import RelativePositions, RotaryEmbedding
+from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, RunningSums
+from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding
 
 B, T, D, H, D_FF = 2, 5, 21, 3, 13
 
@@ -174,9 +182,16 @@ def test_a_block_that_adds_nothing_is_the_identity():
 def test_as_many_vectors_come_out_as_went_in(b, t, heads, d_head, norm, norm_type, activation, causal):
     n_heads, n_kv_heads = heads
     stack = TransformerStack(
-        n_heads * d_head, 2, n_heads, 7, n_kv_heads=n_kv_heads, norm=norm, norm_type=norm_type,
-        activation=activation, causal=causal,
-    )  # fmt: skip
+        n_heads * d_head,
+        2,
+        n_heads,
+        7,
+        n_kv_heads=n_kv_heads,
+        norm=norm,
+        norm_type=norm_type,
+        activation=activation,
+        causal=causal,
+    )
     x = numbers(b, t, n_heads * d_head, dtype=torch.float32)
     y = stack(x)
     assert y.shape == x.shape
@@ -376,3 +391,201 @@ def test_ids_and_lengths_just_in_range():
     check_ids(torch.tensor([[6]]), 7, max_seq_len=1)
     check_ids(torch.empty(2, 0).long(), 7)  # without a limit nothing is asked of the length
     check_ids(torch.full((1, 1), 9, device="meta"), 7)  # reading values would make an accelerator wait
+
+
+class OnAnAcceleratorThatDoesNotLook(torch.Tensor):
+    """A tensor that says it lives on a device where torch reads a table beyond its end without a word."""
+
+    @property
+    def device(self):
+        return torch.device("mps")
+
+
+def test_ids_are_looked_at_wherever_torch_does_not():
+    ids = torch.tensor([[0, 7]]).as_subclass(OnAnAcceleratorThatDoesNotLook)
+    assert ids.device.type == "mps"
+    with pytest.raises(ValueError, match=r"^token ids run from 0 to 6; got 7$"):
+        check_ids(ids, 7)
+
+
+# -------------------------------------------------------------------------------- parts, hooks, and exchanges
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_block_is_made_of_the_parts_that_it_is_given(norm):
+    """Its lines, written once more; the parts may be anybody's."""
+    x, mask, context = numbers(B, T, D), torch.ones(T, T).tril().bool(), numbers(B, 7, D, seed=5)
+    attention, cross = MultiHeadAttention(D, H).double(), MultiHeadAttention(D, H).double()
+    mlp = nn.Sequential(nn.Linear(D, D_FF), nn.Tanh(), nn.Linear(D_FF, D)).double()
+    first, second, third = (randomise(nn.LayerNorm(D).double()) for _ in range(3))
+    second.weight.data += 1
+    third.bias.data -= 1
+    block = TransformerBlock(attention, mlp, first, third, norm=norm)
+    crossing = CrossAttentionBlock(attention, cross, mlp, first, second, third, norm=norm)
+    keys = torch.tensor([True] * 6 + [False])
+    if norm == "pre":
+        middle = x + attention(first(x), mask=mask)
+        looked = middle + cross(second(middle), context, mask=keys)
+        expected, expected_crossing = (y + mlp(third(y)) for y in (middle, looked))
+    else:
+        middle = first(x + attention(x, mask=mask))
+        looked = second(middle + cross(middle, context, mask=keys))
+        expected, expected_crossing = (third(y + mlp(y)) for y in (middle, looked))
+    assert_close(block(x, mask), expected)
+    assert_close(crossing(x, context, mask, context_mask=keys), expected_crossing)
+
+
+@pytest.mark.parametrize("make", [TransformerBlock, CrossAttentionBlock])
+def test_parts_and_a_norm_that_does_not_exist(own_errors, make):
+    parts = [nn.Identity() for _ in range(4 if make is TransformerBlock else 6)]
+    with pytest.raises(ValueError, match=r"^norm must be 'pre' or 'post'; got 'none'$"):
+        make(*parts, norm="none")
+
+
+def test_norm_can_be_changed_later():
+    block = randomise(make_block(D, H).double())
+    other = make_block(D, H, norm="post").double()
+    other.load_state_dict(block.state_dict())
+    x = numbers(B, T, D)
+    assert (block(x) - other(x)).abs().max() > 0.1
+    block.norm = "post"
+    assert torch.equal(block(x), other(x))
+
+
+def test_the_names_of_the_parameters():
+    """Weights that were saved load for ever."""
+    attention = [f"{part}_proj.{kind}" for part in ("q", "k", "v", "out") for kind in ("weight", "bias")]
+    mlp = [f"{part}_proj.{kind}" for part in ("up", "down") for kind in ("weight", "bias")]
+    norm = ["weight", "bias"]
+    parts = {
+        "attention_norm": norm,
+        "attention": attention,
+        "cross_attention_norm": norm,
+        "cross_attention": attention,
+        "feed_forward_norm": norm,
+        "feed_forward": mlp,
+    }
+    stack = TransformerStack(D, 1, H, cross_attention=True)
+    names = [f"blocks.0.{part}.{name}" for part in parts for name in parts[part]]
+    assert list(stack.state_dict()) == [*names, "norm.weight", "norm.bias"]
+
+
+def test_ordinary_hooks_record_skip_and_exchange():
+    """What experiments need, always through the real forward pass."""
+    stack = randomise(TransformerStack(D, 3, H).double(), std=0.3)
+    x = numbers(B, T, D)
+    whole, seen = stack(x), {}
+
+    def keep(name):
+        return lambda module, args, output: seen.__setitem__(name, output)
+
+    hooks = [stack.blocks[1].register_forward_hook(keep("stream"))]
+    hooks += [stack.blocks[1].attention.register_forward_hook(keep("attention"))]
+    hooks += [stack.blocks[1].feed_forward.register_forward_hook(keep("mlp"))]
+    stack(x)
+    before = stack.blocks[0](x)
+    assert_close(before + seen["attention"] + seen["mlp"], seen["stream"])
+    for hook in hooks:
+        hook.remove()
+    skip = stack.blocks[1].register_forward_hook(lambda module, args, output: args[0])
+    first, _, last = stack.blocks
+    assert torch.equal(stack(x), stack.norm(last(first(x))))
+    skip.remove()
+    stack.blocks[0], stack.blocks[2] = last, first
+    assert torch.equal(stack(x), stack.norm(first(stack.blocks[1](last(x)))))
+    stack.blocks[0], stack.blocks[2] = first, last
+    assert torch.equal(stack(x), whole)
+
+
+def test_every_activation_has_its_function():
+    assert set(ACTIVATIONS) == set(get_args(PlainActivation))
+
+
+# ------------------------------------------------------------------------ what a mixer cannot do for a stack
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"rotary": RotaryEmbedding(D // H - 1, T)}, "rotary"),
+        ({"score_bias": lambda: ALiBi(H)}, "score_bias"),
+        ({"n_kv_heads": 1}, "n_kv_heads"),
+    ],
+)
+def test_what_a_mixer_would_ignore_is_refused(options, what):
+    with pytest.raises(ValueError, match=f"^a mixer takes attention's place: it can be given no {what}$"):
+        TransformerStack(D, 2, H, mixer=FourierMixing, **options)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "name"),
+    [
+        (FourierMixing, "FourierMixing"),
+        (lambda: MLPMixing(T, 7), "MLPMixing"),
+        (lambda: LinearAttention(D, H), "LinearAttention"),
+    ],
+)
+def test_a_causal_stack_needs_a_causal_mixer(mixer, name):
+    with pytest.raises(ValueError, match=rf"^causal=True needs a mixer that is causal, as .*; got {name}$"):
+        TransformerStack(D, 2, H, causal=True, mixer=mixer)
+
+
+def test_a_causal_mixer_in_a_causal_stack():
+    stack = TransformerStack(D, 2, H, causal=True, mixer=lambda: LinearAttention(D, H, causal=True)).double()
+    x = numbers(B, T, D)
+    changed = x.clone()
+    changed[:, 3] += 1
+    assert torch.equal(stack(x)[:, :3], stack(changed)[:, :3])
+    assert (stack(x)[:, 3:] != stack(changed)[:, 3:]).any(-1).all()
+
+
+def test_fewer_key_heads_for_the_cross_attention_beside_a_mixer():
+    block = make_block(D, H, n_kv_heads=1, mixer=FourierMixing, cross_attention=True)
+    assert block.cross_attention.n_kv_heads == 1
+
+
+# ------------------------------------------------------------------------------ caches, and calls cut short
+
+
+def caches_for(kind, n=3):
+    if kind == "sums":
+        return [RunningSums() for _ in range(n)]
+    return [KVCache(B, H, T, D // H, dtype=torch.float64) for _ in range(n)]
+
+
+@pytest.mark.parametrize("kind", ["keys and values", "sums"])
+def test_an_interrupted_call_leaves_a_cache_that_is_refused(own_errors, kind):
+    """Layers that hold unequal numbers of tokens would answer, and wrongly."""
+    mixer = (lambda: LinearAttention(D, H, causal=True)) if kind == "sums" else None
+    stack = TransformerStack(D, 3, H, causal=True, mixer=mixer).double()
+    x, caches = numbers(B, T, D), caches_for(kind)
+    stack(x[:, :2], cache=caches)
+    assert cached_length(caches) == 2
+
+    def interrupt(module, args):
+        raise KeyboardInterrupt
+
+    hook = stack.blocks[1].feed_forward.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stack(x[:, 2:3], cache=caches)
+    hook.remove()
+    assert [one.length for one in caches] == [3, 3, 2]
+    message = "^the layers' caches hold 2 to 3 tokens, because a call was interrupted: begin again with a new"
+    with pytest.raises(ValueError, match=message):
+        stack(x[:, 2:3], cache=caches)
+
+
+@pytest.mark.parametrize("n", [0, 2, 5])
+def test_as_many_caches_as_layers(n):
+    stack = TransformerStack(D, 3, H).double()
+    with pytest.raises(ValueError, match=rf"^cache must have one entry per layer \(3\); got {n}$"):
+        stack(numbers(B, T, D), cache=caches_for("keys and values", n))
+
+
+@pytest.mark.parametrize(("b", "t"), [(0, T), (B, 0), (0, 0)])
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_nothing_in_nothing_out(b, t, norm):
+    x, context = numbers(b, t, D), numbers(b, 7, D)
+    assert TransformerStack(D, 2, H, norm=norm, activation="swiglu").double()(x).shape == (b, t, D)
+    crossing = TransformerStack(D, 2, H, norm=norm, causal=True, cross_attention=True).double()
+    assert crossing(x, context=context).shape == (b, t, D)

@@ -56,11 +56,20 @@ def rename(state, names):
 def test_equals_gpt2(norm_eps):
     theirs = transformers.GPT2LMHeadModel(
         transformers.GPT2Config(
-            vocab_size=V, n_positions=CONTEXT, n_embd=21, n_layer=LAYERS, n_head=3, n_inner=D_FF,
-            layer_norm_epsilon=norm_eps, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-            bos_token_id=0, eos_token_id=0,
+            vocab_size=V,
+            n_positions=CONTEXT,
+            n_embd=21,
+            n_layer=LAYERS,
+            n_head=3,
+            n_inner=D_FF,
+            layer_norm_epsilon=norm_eps,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
         )
-    )  # fmt: skip
+    )
     randomise(theirs)
     state = {}
     for name, value in theirs.state_dict().items():
@@ -73,12 +82,17 @@ def test_equals_gpt2(norm_eps):
         else:
             state[name] = value
     names = {
-        "transformer.wte": "token_embedding", "transformer.wpe": "position_embedding",
+        "transformer.wte": "token_embedding",
+        "transformer.wpe": "position_embedding",
         "transformer.h.": "stack.blocks.",
-        "transformer.ln_f": "stack.norm", ".attn.c_proj": ".attention.out_proj", ".attn.": ".attention.",
-        ".ln_1": ".attention_norm", ".ln_2": ".feed_forward_norm",
-        ".mlp.c_fc": ".feed_forward.up_proj", ".mlp.c_proj": ".feed_forward.down_proj",
-    }  # fmt: skip
+        "transformer.ln_f": "stack.norm",
+        ".attn.c_proj": ".attention.out_proj",
+        ".attn.": ".attention.",
+        ".ln_1": ".attention_norm",
+        ".ln_2": ".feed_forward_norm",
+        ".mlp.c_fc": ".feed_forward.up_proj",
+        ".mlp.c_proj": ".feed_forward.down_proj",
+    }
     ours = GPT(GPTConfig.gpt2_style(**SIZES, d_model=21, n_heads=3, norm_eps=norm_eps))
     ours.load_state_dict(rename(state, names))
     ids = random_ids()
@@ -87,11 +101,15 @@ def test_equals_gpt2(norm_eps):
 
 
 LLAMA_NAMES = {
-    "model.embed_tokens": "token_embedding", "model.layers": "stack.blocks", "model.norm": "stack.norm",
-    ".self_attn.o_proj": ".attention.out_proj", ".self_attn.": ".attention.",
-    ".input_layernorm": ".attention_norm", ".post_attention_layernorm": ".feed_forward_norm",
+    "model.embed_tokens": "token_embedding",
+    "model.layers": "stack.blocks",
+    "model.norm": "stack.norm",
+    ".self_attn.o_proj": ".attention.out_proj",
+    ".self_attn.": ".attention.",
+    ".input_layernorm": ".attention_norm",
+    ".post_attention_layernorm": ".feed_forward_norm",
     ".mlp.": ".feed_forward.",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -103,12 +121,18 @@ def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
     d_head = 10
     theirs = transformers.LlamaForCausalLM(
         transformers.LlamaConfig(
-            vocab_size=V, hidden_size=n_heads * d_head, intermediate_size=D_FF, num_hidden_layers=LAYERS,
-            num_attention_heads=n_heads, num_key_value_heads=n_kv_heads, max_position_embeddings=CONTEXT,
-            rms_norm_eps=eps, rope_parameters={"rope_type": "default", "rope_theta": base},
+            vocab_size=V,
+            hidden_size=n_heads * d_head,
+            intermediate_size=D_FF,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=n_heads,
+            num_key_value_heads=n_kv_heads,
+            max_position_embeddings=CONTEXT,
+            rms_norm_eps=eps,
+            rope_parameters={"rope_type": "default", "rope_theta": base},
             tie_word_embeddings=tied,
         )
-    )  # fmt: skip
+    )
     randomise(theirs)
     state = rename(theirs.state_dict(), LLAMA_NAMES)
     if interleaved:  # rotary pairs become neighbours: rows i and i + K/2 of each head
@@ -118,10 +142,16 @@ def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
                 state[name] = value.view(-1, d_head, value.shape[1])[:, order].flatten(0, 1)
     ours = GPT(
         GPTConfig.llama_style(
-            **SIZES, d_model=n_heads * d_head, n_heads=n_heads, n_kv_heads=n_kv_heads, norm_eps=eps,
-            rotary_base=base, rotary_interleaved=interleaved, tied=tied,
+            **SIZES,
+            d_model=n_heads * d_head,
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            norm_eps=eps,
+            rotary_base=base,
+            rotary_interleaved=interleaved,
+            tied=tied,
         )
-    )  # fmt: skip
+    )
     ours.load_state_dict(state)
     ids = random_ids()
     with torch.no_grad():
@@ -268,6 +298,86 @@ def test_every_layer_takes_your_attention(style):
     model.use_attention(None)
     assert torch.equal(model(ids), ours)
     assert len(calls) == LAYERS
+
+
+@pytest.mark.parametrize("positions", ["alibi", "relative"])
+def test_your_attention_gets_what_is_added_to_the_scores(positions):
+    """Plugged in or watched, the model answers as before; what takes no bias is refused, not left without."""
+    model = randomise(GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions))).double()
+    ids = random_ids()
+    ours = model(ids)
+    for fused in (True, False):
+        model.use_attention(partial(scaled_dot_product_attention, fused=fused))
+        torch.testing.assert_close(model(ids), ours, rtol=0, atol=1e-10)
+        cache = model.new_cache(B)
+        steps = torch.cat([model(part, cache) for part in ids.split([4, 1, 6], dim=1)], dim=1)
+        torch.testing.assert_close(steps, ours, rtol=0, atol=1e-10)
+    model.use_attention(lambda q, k, v, mask: scaled_dot_product_attention(q, k, v, mask))
+    with pytest.raises(
+        ValueError, match=r"adds to the scores, so attend must take \(q, k, v, mask, bias=...\)"
+    ):
+        model(ids)
+    model.use_attention(None)
+    seen = []
+    for block in model.stack.blocks:
+        block.attention.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
+    torch.testing.assert_close(model(ids), ours, rtol=0, atol=1e-10)
+    assert len(seen) == LAYERS
+
+
+@every_style
+def test_an_interrupted_call_leaves_a_cache_that_is_refused(style):
+    model, ids = random_gpt(style), random_ids()
+    cache = model.new_cache(B)
+    model(ids[:, :5], cache)
+
+    def interrupt(module, args):
+        raise KeyboardInterrupt
+
+    hook = model.stack.blocks[1].attention.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model(ids[:, 5:6], cache)
+    hook.remove()
+    for call in (model, model.next_token_logits, model.embed):
+        with pytest.raises(
+            ValueError, match="hold 5 to 6 tokens, because a call was interrupted: begin again"
+        ):
+            call(ids[:, 5:6], cache)
+    cache = model.new_cache(B)
+    model(ids[:, :5], cache)
+    torch.testing.assert_close(model(ids[:, 5:6], cache)[:, 0], model(ids[:, :6])[:, -1], rtol=0, atol=1e-4)
+
+
+@every_style
+def test_caches_for_the_layers_that_are_there(style):
+    """An experiment may take layers away."""
+    model, ids = random_gpt(style), random_ids()
+    del model.stack.blocks[1]
+    cache = model.new_cache(B)
+    assert len(cache) == LAYERS - 1
+    steps = torch.cat([model(part, cache) for part in ids.split([4, 7], dim=1)], dim=1)
+    torch.testing.assert_close(steps, model(ids), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "alibi", "relative", "none"])
+def test_no_rows_and_no_tokens(positions):
+    model = GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions))
+    assert model(random_ids()[:0]).shape == (0, T, V)
+    assert model.next_token_logits(random_ids()[:0]).shape == (0, V)
+    assert model(random_ids()[:, :0]).shape == (B, 0, V)
+    cache = model.new_cache(B)
+    assert model(random_ids()[:, :0], cache).shape == (B, 0, V)
+    model(random_ids()[:, :3], cache)
+    assert model(random_ids()[:, :0], cache).shape == (B, 0, V)
+    with pytest.raises(ValueError, match=r"^the last token's vector is needed; got no tokens$"):
+        model.next_token_logits(random_ids()[:, :0])
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary", "relative"])
+@pytest.mark.parametrize("n_heads", [0, 5])
+def test_heads_that_do_not_divide_the_width(positions, n_heads):
+    with pytest.raises(ValueError, match=f"n_heads must divide d_model: got n_heads={n_heads}, d_model=12"):
+        GPT(GPTConfig(**SIZES, d_model=12, n_heads=n_heads, positions=positions))
 
 
 # -------------------------------------------------------------------------------------- devices and precision

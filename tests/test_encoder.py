@@ -21,25 +21,43 @@ every_precision = pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 every_kernel = pytest.mark.parametrize("kernel", ["eager", "sdpa"])
 
 LAYER_NAMES = {
-    ".attention.self.query": ".attention.q_proj", ".attention.self.key": ".attention.k_proj",
-    ".attention.self.value": ".attention.v_proj", ".attention.output.dense": ".attention.out_proj",
-    ".attention.output.LayerNorm": ".attention_norm", ".intermediate.dense": ".feed_forward.up_proj",
-    ".output.dense": ".feed_forward.down_proj", ".output.LayerNorm": ".feed_forward_norm",
-}  # fmt: skip
+    ".attention.self.query": ".attention.q_proj",
+    ".attention.self.key": ".attention.k_proj",
+    ".attention.self.value": ".attention.v_proj",
+    ".attention.output.dense": ".attention.out_proj",
+    ".attention.output.LayerNorm": ".attention_norm",
+    ".intermediate.dense": ".feed_forward.up_proj",
+    ".output.dense": ".feed_forward.down_proj",
+    ".output.LayerNorm": ".feed_forward_norm",
+}
 BERT_NAMES = {
-    "cls.predictions.transform.dense": "mlm_dense", "cls.predictions.transform.LayerNorm": "mlm_norm",
-    "cls.predictions.bias": "mlm_bias", "cls.seq_relationship": "next_sentence_head", "bert.": "",
-    "embeddings.word_embeddings": "token_embedding", "embeddings.position_embeddings": "position_embedding",
-    "embeddings.token_type_embeddings": "segment_embedding", "embeddings.LayerNorm": "embedding_norm",
-    "pooler.dense": "pooler", "encoder.layer.": "stack.blocks.", **LAYER_NAMES,
-}  # fmt: skip
+    "cls.predictions.transform.dense": "mlm_dense",
+    "cls.predictions.transform.LayerNorm": "mlm_norm",
+    "cls.predictions.bias": "mlm_bias",
+    "cls.seq_relationship": "next_sentence_head",
+    "bert.": "",
+    "embeddings.word_embeddings": "token_embedding",
+    "embeddings.position_embeddings": "position_embedding",
+    "embeddings.token_type_embeddings": "segment_embedding",
+    "embeddings.LayerNorm": "embedding_norm",
+    "pooler.dense": "pooler",
+    "encoder.layer.": "stack.blocks.",
+    **LAYER_NAMES,
+}
 VIT_NAMES = {
-    "vit.": "", "embeddings.cls_token": "class_token", "embeddings.position_embeddings": "position_embedding",
-    "embeddings.patch_embeddings": "patch_embedding", "classifier": "head",
-    "layers.": "stack.blocks.", "layernorm_before": "attention_norm", "layernorm_after": "feed_forward_norm",
-    "layernorm": "stack.norm", ".attention.o_proj": ".attention.out_proj",
-    ".mlp.fc1": ".feed_forward.up_proj", ".mlp.fc2": ".feed_forward.down_proj",
-}  # fmt: skip
+    "vit.": "",
+    "embeddings.cls_token": "class_token",
+    "embeddings.position_embeddings": "position_embedding",
+    "embeddings.patch_embeddings": "patch_embedding",
+    "classifier": "head",
+    "layers.": "stack.blocks.",
+    "layernorm_before": "attention_norm",
+    "layernorm_after": "feed_forward_norm",
+    "layernorm": "stack.norm",
+    ".attention.o_proj": ".attention.out_proj",
+    ".mlp.fc1": ".feed_forward.up_proj",
+    ".mlp.fc2": ".feed_forward.down_proj",
+}
 
 
 def randomise(module, std=0.3):
@@ -86,11 +104,19 @@ def random_text(t=T, seed=0):
 
 def their_bert(kernel, dtype, eps, activation):
     config = transformers.BertConfig(
-        vocab_size=V, hidden_size=D, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-        intermediate_size=D_FF, hidden_act=activation, max_position_embeddings=CONTEXT,
-        type_vocab_size=SEGMENTS, layer_norm_eps=eps, attn_implementation=kernel,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=V,
+        hidden_size=D,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=D_FF,
+        hidden_act=activation,
+        max_position_embeddings=CONTEXT,
+        type_vocab_size=SEGMENTS,
+        layer_norm_eps=eps,
+        attn_implementation=kernel,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return randomise(transformers.BertForPreTraining(config).to(dtype))
 
 
@@ -132,11 +158,20 @@ def test_the_defaults_are_those_of_bert():
 @pytest.mark.parametrize(("eps", "activation"), [(1e-12, "gelu"), (0.1, "relu")])
 def test_equals_vit(kernel, dtype, eps, activation):
     config = transformers.ViTConfig(
-        image_size=(HEIGHT, WIDTH), patch_size=PATCH, num_channels=CHANNELS, num_labels=CLASSES,
-        hidden_size=D, num_hidden_layers=LAYERS, num_attention_heads=HEADS, intermediate_size=D_FF,
-        hidden_act=activation, layer_norm_eps=eps, attn_implementation=kernel,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        image_size=(HEIGHT, WIDTH),
+        patch_size=PATCH,
+        num_channels=CHANNELS,
+        num_labels=CLASSES,
+        hidden_size=D,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=D_FF,
+        hidden_act=activation,
+        layer_norm_eps=eps,
+        attn_implementation=kernel,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     theirs = randomise(transformers.ViTForImageClassification(config).to(dtype))
     ours = load(random_vit(norm_eps=eps, activation=activation), theirs, VIT_NAMES)
     images = torch.randn(B, CHANNELS, HEIGHT, WIDTH, dtype=dtype)
@@ -329,3 +364,24 @@ def test_an_image_without_a_batch(own_errors):
 def test_heads_that_do_not_divide_the_width(make):
     with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=5, d_model=21"):
         make(n_heads=5)
+
+
+@pytest.mark.parametrize("activation", ["swiglu", "tanh"])
+def test_a_head_cannot_be_gated(own_errors, activation):
+    with pytest.raises(ValueError, match=f"^activation must be gelu, gelu_tanh or relu; got '{activation}'$"):
+        random_bert(activation=activation)
+
+
+def test_an_empty_batch():
+    bert, vit = random_bert(), random_vit()
+    ids, segments, mask = (part[:0] for part in random_text())
+    hidden = bert(ids, segments, mask)
+    assert hidden.shape == (0, T, D)
+    assert bert.mlm_logits(hidden).shape == (0, T, V)
+    assert bert.next_sentence_logits(hidden).shape == (0, 2)
+    assert vit(torch.zeros(0, CHANNELS, HEIGHT, WIDTH)).shape == (0, CLASSES)
+
+
+def test_no_tokens_have_no_first_one():
+    with pytest.raises(ValueError, match=r"^the first token's vector is needed; got no tokens$"):
+        random_bert().next_sentence_logits(torch.zeros(B, 0, D))

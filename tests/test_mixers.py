@@ -422,3 +422,50 @@ def test_what_fourier_and_mlp_cannot_honour(own_errors, mixer):
 def test_mlp_needs_exactly_its_length(length):
     with pytest.raises(ValueError, match=f"MLPMixing needs exactly 5 tokens; got {length}"):
         MLPMixing(T, K)(torch.zeros(B, length, D))
+
+
+@pytest.mark.parametrize("changes", [{"k": (B, H, S, K + 2)}, {"v": (B, H, S - 2, V)}], ids=["width", "rows"])
+def test_keys_and_values_that_do_not_fit(own_errors, changes):
+    shapes = {"q": (B, H, T, K), "k": (B, H, S, K), "v": (B, H, S, V)} | changes
+    message = r"q and k must have the same width|k and v must have one row per key"
+    with pytest.raises(ValueError, match=message):
+        linear_attention(*(torch.zeros(shape) for shape in shapes.values()))
+
+
+# ----------------------------------------------------------------------------------------------- empty inputs
+
+
+@pytest.mark.parametrize(("lead", "t", "s"), [((0, H), T, S), ((B, H), 0, S), ((B, H), T, 0), ((B, H), 0, 0)])
+def test_linear_attention_over_nothing_is_zeros(lead, t, s):
+    q, k, v = qkv(t, s, lead)
+    mix = linear_attention(q, k, v, mask=torch.ones(s, dtype=torch.bool))
+    close(mix, quadratic(q, k, v) if s else torch.zeros(*lead, t, V, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("lead", "t"), [((0, H), T), ((B, H), 0)])
+def test_causal_linear_attention_over_nothing(lead, t):
+    cache = RunningSums()
+    assert linear_attention(*qkv(t, t, lead), causal=True, cache=cache).shape == (*lead, t, V)
+    assert cache.length == t
+
+
+def test_a_call_without_tokens_leaves_the_cache_as_it_was():
+    q, k, v = qkv(T, T)
+    cache = RunningSums()
+    first = linear_attention(q[..., :3, :], k[..., :3, :], v[..., :3, :], causal=True, cache=cache)
+    linear_attention(*qkv(0, 0), causal=True, cache=cache)
+    last = linear_attention(q[..., 3:, :], k[..., 3:, :], v[..., 3:, :], causal=True, cache=cache)
+    close(torch.cat([first, last], dim=-2), quadratic(q, k, v, causal=True))
+    assert cache.length == T
+
+
+@pytest.mark.parametrize("mixer", ["linear", "linear, causal", "fourier"])
+@pytest.mark.parametrize(("b", "t"), [(0, T), (B, 0)])
+def test_no_rows_or_no_tokens(mixer, b, t):
+    assert EVERY_MIXER[mixer]().double()(numbers(b, t, D)).shape == (b, t, D)
+
+
+def test_mlp_without_rows_or_tokens():
+    assert MLPMixing(T, K).double()(numbers(0, T, D)).shape == (0, T, D)
+    with pytest.raises(ValueError, match="MLPMixing needs exactly 5 tokens; got 0"):
+        MLPMixing(T, K).double()(numbers(B, 0, D))

@@ -18,6 +18,7 @@ from course_lib.positions import (
     RelativePositions,
     RotaryEmbedding,
     apply_rotary,
+    query_positions,
     rotary_table,
     sinusoidal,
 )
@@ -65,9 +66,12 @@ def test_both_orders_of_pairs_are_equal_up_to_the_permutation():
 
 def test_half_split_rotation_equals_hugging_face():
     config = LlamaConfig(
-        hidden_size=H * K, num_attention_heads=H, head_dim=K, max_position_embeddings=LONGEST,
+        hidden_size=H * K,
+        num_attention_heads=H,
+        head_dim=K,
+        max_position_embeddings=LONGEST,
         rope_parameters={"rope_type": "default", "rope_theta": 523.0},
-    )  # fmt: skip
+    )
     start = 11
     q, k = numbers(B, H, T, K).float(), numbers(B, H, T, K, seed=1).float()
     cos, sin = LlamaRotaryEmbedding(config)(q, torch.arange(start, start + T)[None])
@@ -249,3 +253,33 @@ def test_positions_in_the_scores_reach_the_weights(make):
     assert (backwards - hooked).abs().max() > 1e-3 or isinstance(layer.score_bias, ALiBi)
     swapped = x[:, [1, 0, *range(2, T)]]
     assert (layer(swapped)[:, 2:] - hooked[:, 2:]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("t", "s"), [(3, 7), (5, 5), (1, 7), (7, 3), (5, 1), (0, 3), (3, 0)])
+def test_the_last_query_stands_where_the_last_key_does(t, s):
+    """Also where there are more queries than keys, as there may be over a context."""
+    places = [query + s - t for query in range(t)]
+    assert query_positions(t, s).tolist() == places
+    q = numbers(B, 3, t, K)
+    slopes = [2.0**-4, 2.0**-8, 2.0**-2]  # three heads: those of two, and the first of four
+    rows = [[[-slope * abs(place - key) for key in range(s)] for place in places] for slope in slopes]
+    expected = torch.tensor(rows, dtype=torch.float64).reshape(3, t, s)
+    torch.testing.assert_close(ALiBi(3)(q, s), expected, rtol=0, atol=1e-12)
+    relative = RelativePositions(K, 2).double()
+    bias = relative(q, s)
+    assert bias.shape == (B, 3, t, s)
+    for i, place in enumerate(places):
+        for key in range(s):
+            vector = relative.weight[max(-2, min(2, key - place)) + 2]
+            torch.testing.assert_close(bias[:, :, i, key], q[:, :, i] @ vector / math.sqrt(K))
+
+
+def test_alibi_for_no_heads():
+    with pytest.raises(ValueError, match=r"^n_heads must be at least 1; got 0$"):
+        ALiBi(0)
+
+
+@pytest.mark.parametrize(("b", "t"), [(0, T), (B, 0)])
+def test_positions_of_no_rows_and_of_no_tokens(b, t):
+    assert PositionEmbedding(13, K).double()(numbers(b, t, K), 3).shape == (b, t, K)
+    assert RotaryEmbedding(K, 13).double()(numbers(b, H, t, K), 3).shape == (b, H, t, K)
