@@ -31,6 +31,7 @@ _SUBMODULES = (
     "objectives",
     "training",
     "generation",
+    "gguf_file",
     "pretrained",
     "plots",
     "claims",
