@@ -236,7 +236,10 @@ class Vocabulary:
     def __init__(self, texts: Iterable[Words], size: int, special: Words = ("<cls>", "<unknown>")) -> None:
         if size <= (n := len(special)):
             raise ValueError(f"a vocabulary with {n} special tokens needs a size above that; got {size}")
-        counts = Counter(w for words in texts for w in words)  # ties go by alphabet, not by order of reading
+        counts = Counter(word for words in texts for word in words)
+        for token in special:
+            del counts[token]  # in the text it means the same as in front
+        # Ties go by alphabet, not by order of reading.
         self.tokens = [*special, *sorted(counts, key=lambda word: (-counts[word], word))[: size - n]]
         self._ids = {token: number for number, token in enumerate(self.tokens)}
 

@@ -75,9 +75,10 @@ def read_gguf(path: Path) -> GGUFFile:
         table = [cursor.table_entry() for _ in range(n_tensors)]
     except KeyError as error:
         raise ValueError(f"a value of unknown kind {error}") from error
-    # The tensors begin at the next multiple of this.
     alignment = metadata.get("general.alignment", 32)
-    start = math.ceil(cursor.position / alignment) * alignment
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"the tensors begin at a multiple of general.alignment; it is {alignment!r}")
+    start = cursor.position + -cursor.position % alignment
     tensors: dict[str, PackedTensor] = {}
     for name, shape, packing, offset in table:
         block_size, block_bytes = gguf.GGML_QUANT_SIZES[packing]

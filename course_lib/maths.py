@@ -20,8 +20,14 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     """Turn scores into weights that are positive and sum to 1.
 
         softmax(s)_i = exp(s_i) / sum_j exp(s_j)
-    Args: scores: any real numbers; -inf is allowed and gets weight 0. axis: the axis that sums to 1.
-    Returns: weights of the same shape; all zeros where every score is -inf.
+
+    Args:
+        scores: any real numbers; -inf is allowed and gets weight 0.
+        axis: the axis that sums to 1.
+
+    Returns:
+        weights of the same shape; all zeros where every score is -inf.
+
     Example:
         >>> softmax([0.0, math.log(3.0)]).round(6).tolist()
         [0.25, 0.75]
@@ -30,7 +36,7 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     """
     scores = np.asarray(scores)
     scores = scores.astype(np.result_type(scores, np.float32), copy=False)
-    largest = scores.max(axis=axis, keepdims=True)
+    largest = scores.max(axis=axis, keepdims=True, initial=-np.inf)  # also of no scores at all
     # Subtracting the largest score changes nothing in the ratio and keeps exp from overflowing.
     powers = np.exp(scores - np.where(np.isneginf(largest), 0.0, largest).astype(scores.dtype))
     total = powers.sum(axis=axis, keepdims=True)
@@ -41,8 +47,15 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None)
     """Attention as a person would do it: one query at a time, one key at a time, one number at a time.
 
         y_t = sum_s softmax_s(q_t . k_s / sqrt(K)) v_s      (Vaswani et al. 2017, equation 1)
-    Args: q, k, v: (T, K), (S, K) and (S, D). mask: (T, S), True = may attend.
-    Returns: (T, D).
+
+    Args:
+        q: (T, K)
+        k: (S, K)
+        v: (S, D)
+        mask: (T, S), True = may attend.
+
+    Returns:
+        (T, D)
     """
     q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
     _check_attention_shapes(q, k, v)
@@ -68,9 +81,19 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: floa
     """How much of each value every query takes.
 
         A = softmax(scale q k^T), scale = 1 / sqrt(K) by default      (Vaswani et al. 2017, equation 1)
-    Args: q, k: (..., T, K) and (..., S, K). mask: (..., T, S), True = may attend.
-    Returns: (..., T, S); each row sums to 1, or to 0 where the mask forbids everything.
-    Raises: ValueError: the widths of q and k differ.
+
+    Args:
+        q: (..., T, K)
+        k: (..., S, K)
+        mask: (..., T, S), True = may attend.
+        scale: what the scores are multiplied with.
+
+    Returns:
+        (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
+
+    Raises:
+        ValueError: the widths of q and k differ, or are 0.
+
     Example:
         >>> attention_weights([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]).tolist()
         [[0.5, 0.5]]
@@ -85,8 +108,13 @@ def attention(
     q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None, scale: float | None = None
 ) -> Array:
     """Attention as matrices: `attention_weights(q, k) @ v`.
-    Args: as for `attention_weights`; v: (..., S, D).
-    Returns: (..., T, D); each row lies in the convex hull of the values.
+
+    Args:
+        q, k, mask, scale: as for `attention_weights`.
+        v: (..., S, D)
+
+    Returns:
+        (..., T, D); each row lies in the convex hull of the values.
     """
     _check_attention_shapes(np.asarray(q), np.asarray(k), np.asarray(v))
     return attention_weights(q, k, mask, scale) @ np.asarray(v)
@@ -96,6 +124,7 @@ def layer_norm(x: ArrayLike, weight: ArrayLike = 1.0, bias: ArrayLike = 0.0, eps
     """Give every token's vector mean 0 and variance 1, then a learned scale and shift.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
+
     Example:
         >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
         [-1.0, 1.0]
@@ -109,6 +138,7 @@ def rms_norm(x: ArrayLike, weight: ArrayLike = 1.0, eps: float = 1e-5) -> Array:
     """Divide every token's vector by its root mean square, then a learned scale.
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
+
     Example:
         >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
         [1.0, 1.0]
@@ -121,6 +151,7 @@ def gelu(x: ArrayLike) -> Array:
     """Gaussian error linear unit: x times the probability that a standard normal lies below x.
 
         gelu(x) = x (1 + erf(x / sqrt(2))) / 2      (Hendrycks and Gimpel 2016)
+
     Example:
         >>> gelu([0.0, 100.0]).tolist()
         [0.0, 100.0]
@@ -133,6 +164,7 @@ def silu(x: ArrayLike) -> Array:
     """Sigmoid linear unit: x times its sigmoid.
 
         silu(x) = x / (1 + exp(-x))
+
     Example:
         >>> silu([0.0]).tolist()
         [0.0]
@@ -145,12 +177,21 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     """Mean surprise, in nats, of the right answers.
 
         -mean_n log softmax(logits_n)[target_n]
-    Args: logits: (N, V). targets: (N,), whole numbers from 0 to V - 1.
+
+    Args:
+        logits: (N, V)
+        targets: (N,), whole numbers from 0 to V - 1.
+
+    Raises:
+        ValueError: no answers, which have no mean.
+
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
     """
     logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
+    if len(targets) == 0:
+        raise ValueError("cross_entropy is the mean of at least one answer; got none")
     shifted = logits - logits.max(-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(-1))
     return float((log_total - shifted[np.arange(len(targets)), targets]).mean())
@@ -232,5 +273,7 @@ def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) ->
         raise ValueError(f"q and k need at least two axes (positions, width); got {q.shape} and {k.shape}")
     if q.shape[-1] != k.shape[-1]:
         raise ValueError(f"q and k need the same width (last axis): q has {q.shape[-1]}, k has {k.shape[-1]}")
+    if q.shape[-1] == 0:
+        raise ValueError("q and k need a width of at least 1 to be compared; got 0")
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")

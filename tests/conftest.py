@@ -41,3 +41,32 @@ def same_random_numbers() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 (libraries that still read the global state)
     torch.manual_seed(0)
+
+
+# The real models, loaded once however many tests use them.
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """SmolLM2 in our classes, and its tokenizer."""
+    from course_lib.pretrained import load_smollm2
+
+    return load_smollm2(device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """MiniLM in our classes, and its tokenizer."""
+    from course_lib.pretrained import load_minilm
+
+    return load_minilm(device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_reader():
+    """SmolLM2's file, read by the package `gguf`, which takes two seconds."""
+    import gguf
+
+    from course_lib.pretrained import smollm2_path
+
+    return gguf.GGUFReader(smollm2_path())

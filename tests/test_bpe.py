@@ -19,7 +19,6 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from course_lib import bpe, maths
 from course_lib.bpe import GPT2_PATTERN, BPETokenizer, WordPiece, byte_characters
-from course_lib.pretrained import smollm2_path
 
 SPACES = [
     " ",
@@ -88,9 +87,9 @@ def assert_same_ids(encode, reference, parts):
 
 
 @pytest.fixture(scope="module")
-def smollm2():
+def smollm2(smollm2_reader):
     """SmolLM2's vocabulary in our tokenizer and in Hugging Face's."""
-    fields = gguf.GGUFReader(smollm2_path()).fields
+    fields = smollm2_reader.fields
     tokens, merges, kinds = (
         fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges", "token_type")
     )

@@ -218,6 +218,16 @@ def test_the_split_does_not_depend_on_the_run() -> None:
     assert "<unknown>" in runs[0]
 
 
+def test_a_special_token_in_the_text_has_one_number() -> None:
+    texts = [["<cls>", "b", "<cls>", "a", "<unknown>", "b"], ["<cls>"]]
+    vocabulary = Vocabulary(texts, size=5)
+    assert vocabulary.tokens == ["<cls>", "<unknown>", "b", "a"]
+    assert vocabulary.decode(vocabulary.encode(["<cls>", "a", "<unknown>", "z"])) == [
+        *["<cls>", "a", "<unknown>", "<unknown>"]
+    ]
+    assert Vocabulary(texts, size=3).tokens == ["<cls>", "<unknown>", "b"]  # no place is lost to it
+
+
 def test_vocabulary_numbers_by_frequency_then_alphabet() -> None:
     vocabulary = Vocabulary([["c", "b", "a"], ["b"]], size=4)
     assert vocabulary.tokens == ["<cls>", "<unknown>", "b", "a"]

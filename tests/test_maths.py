@@ -88,6 +88,78 @@ def test_attention_gives_zeros_where_nothing_is_allowed():
         assert (output[mask.any(-1)] != 0).all()
 
 
+@pytest.mark.parametrize(
+    ("q", "k", "v", "out"),
+    [
+        ((T, K), (0, K), (0, D), (T, D)),
+        ((0, K), (S, K), (S, D), (0, D)),
+        ((0, K), (0, K), (0, D), (0, D)),
+        ((T, K), (S, K), (S, 0), (T, 0)),
+        ((B, T, K), (B, 0, K), (B, 0, D), (B, T, D)),
+        ((0, T, K), (0, S, K), (0, S, D), (0, T, D)),
+    ],
+)
+def test_attention_over_nothing_is_zeros(q, k, v, out):
+    arrays = np.ones(q), np.ones(k), np.ones(v)
+    mask = np.ones((*q[:-1], k[-2]), bool)
+    for output in (maths.attention(*arrays), maths.attention(*arrays, mask)):
+        np.testing.assert_array_equal(output, np.zeros(out))
+    if 0 in (*q, *k):
+        np.testing.assert_array_equal(maths.attention_weights(*arrays[:2]), np.zeros((*q[:-1], k[-2])))
+    if len(q) == 2:
+        np.testing.assert_array_equal(maths.attention_loops(*arrays), np.zeros(out))
+        np.testing.assert_array_equal(maths.attention_loops(*arrays, mask), np.zeros(out))
+
+
+def test_softmax_of_nothing():
+    assert maths.softmax([]).tolist() == []
+    assert maths.softmax(np.ones((T, 0), np.float32)).shape == (T, 0)
+    assert maths.softmax(np.ones((T, 0)), axis=0).shape == (T, 0)
+    assert maths.softmax(np.ones((T, 0), np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
+def test_vectors_without_a_width(function):
+    with pytest.raises(ValueError, match=r"^q and k need a width of at least 1 to be compared; got 0$"):
+        function(np.ones((T, 0)), np.ones((S, 0)), np.ones((S, D)))
+
+
+def test_cross_entropy_of_nothing():
+    with pytest.raises(ValueError, match=r"^cross_entropy is the mean of at least one answer; got none$"):
+        maths.cross_entropy(np.ones((0, V)), [])
+
+
+# ----------------------------------------------------------------------------------------- byte-pair encoding
+
+
+def test_pairs_are_counted_within_words():
+    assert maths.count_pairs(["abab", "ab", "", "c"]) == {("a", "b"): 3, ("b", "a"): 1}
+    assert maths.count_pairs([["ab", "ab", "ab"]]) == {("ab", "ab"): 2}
+
+
+@pytest.mark.parametrize(
+    ("word", "merged"),
+    [("aaaaa", ["aa", "aa", "a"]), ("baab", ["b", "aa", "b"]), ("a", ["a"]), ("", []), ("bab", [*"bab"])],
+)
+def test_a_pair_is_merged_from_the_left(word, merged):
+    assert maths.merge_pair(word, ("a", "a")) == merged
+
+
+def test_merges_are_learned_by_frequency_then_by_age():
+    # ab stands 3 times; then "ab" + "c" and "c" + "d" stand twice each: "c" is older than "ab"
+    assert maths.learn_merges(["abcd", "abcd", "ab"], 3) == [("a", "b"), ("c", "d"), ("ab", "cd")]
+    assert maths.learn_merges(["yz", "xy", "yz", "xy"], 1) == [("x", "y")]  # equal: by alphabet
+    assert maths.learn_merges(iter(["aaaa"]), 5) == [("a", "a"), ("aa", "aa")]
+    assert maths.learn_merges([], 5) == maths.learn_merges(["ab"], 0) == []
+
+
+def test_one_token_of_two_pairs_is_learned_once():
+    """At the end both "abc" are one token, so they make one pair with "d"."""
+    words = ["abc"] * 5 + ["ab"] * 3 + ["bc"] * 17 + ["abx"] * 19
+    merges = maths.learn_merges(words, 4)
+    assert len({left + right for left, right in merges}) == 4
+
+
 @pytest.mark.parametrize("eps", [1e-5, 0.37])  # the large one shows whether it stands inside the root
 def test_norms_equal_torch(eps):
     x, weight, bias = 2 + numbers(B, T, D), numbers(D), numbers(1, D)[0]
