@@ -397,12 +397,14 @@ def _(q, k, v, mask=None):
     return s.softmax(-1).nan_to_num(0.0) @ v
 
 
-@wrong(ATTENTIONS, "torch's ready-made routine")
+@either("real_model", "torch's ready-made routine")
+@wrong("attention", "torch's ready-made routine")
 def _(q, k, v, mask=None):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-@wrong(ATTENTIONS, "the course's ready-made routine")
+@either("real_model", "the course's ready-made routine")
+@wrong("attention", "the course's ready-made routine")
 def _(q, k, v, mask=None):
     return scaled_dot_product_attention(q, k, v, mask)
 
