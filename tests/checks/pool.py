@@ -1,7 +1,7 @@
 """How the pool of answers is written down: answers by people who had not seen the checks.
 
-The answers stand in `pool_by_hand` and `pool_in_torch`, written from the texts of the exercises alone. Each says in
-the words of its author how it is written, or what its author misunderstood.
+The answers stand in `pool_by_hand` and `pool_in_torch`, written from the texts of the exercises alone. Each says
+in the words of its author how it is written, or what its author misunderstood.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ class Answer:
         task: the task's name without its concept.
         words: how it is written (a right answer), what is misunderstood (a wrong one).
         given: what the learner hands in.
-        verdict: "right", "wrong", or "either" where the task's text leaves it open: a check may take it or refuse
-            it, it may only not give it a wrong name.
+        verdict: "right", "wrong", or "either" where the task's text leaves it open: a check may take it or
+            refuse it, it may only not give it a wrong name.
         harm: "" for an answer that is safe to run; "ends" when it may end its process, "hangs" when it never
             returns.
     """
