@@ -1,7 +1,7 @@
 """How the pool of answers is written down: answers by people who had not seen the checks.
 
-The answers stand in `pool_by_hand` and `pool_in_torch`, written from the texts of the exercises alone. Each says
-in the words of its author how it is written, or what its author misunderstood.
+The answers stand in `pool_by_hand` and `pool_in_torch`, written from the texts of the exercises alone. Each
+says how it is written, or what its author misunderstood.
 """
 
 from collections.abc import Callable

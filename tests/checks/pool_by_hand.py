@@ -242,7 +242,7 @@ def _(x, w_q, w_k, w_v):
     return tuple(scipy.special.softmax(x @ w, axis=-1) for w in (w_q, w_k, w_v))
 
 
-@wrong("project", "torch tensors in a NumPy task")
+@either("project", "torch tensors in a NumPy task")
 def _(x, w_q, w_k, w_v):
     x = torch.tensor(x)
     return x @ torch.tensor(w_q), x @ torch.tensor(w_k), x @ torch.tensor(w_v)
@@ -276,7 +276,7 @@ def _(x, w_q, w_k, w_v):
     return x[..., :5] @ w_q[:5], x[..., :5] @ w_k[:5], x[..., :5] @ w_v[:5]
 
 
-@wrong("project", "plain lists")
+@either("project", "plain lists")
 def _(x, w_q, w_k, w_v):
     return (x @ w_q).tolist(), (x @ w_k).tolist(), (x @ w_v).tolist()
 
@@ -856,7 +856,7 @@ def _(scores):
     return scipy.special.softmax(np.where(np.isinf(scores), 0, scores), axis=-1)
 
 
-@wrong("softmax", "nan_to_num on the scores: minus infinity and large ones become numbers, still no maximum")
+@wrong("softmax", "minus infinity becomes -100: beside scores of -1000 it wins")
 def _(scores):
     s = np.nan_to_num(scores, neginf=-100)
     e = np.exp(s - s.max(axis=-1, keepdims=True))
@@ -912,7 +912,7 @@ def _(scores):
     return np.where(w < 0.01, 0, w)
 
 
-@wrong("softmax", "a list of lists")
+@either("softmax", "a list of lists")
 def _(scores):
     return scipy.special.softmax(scores, axis=-1).tolist()
 
@@ -1126,7 +1126,7 @@ def _(weights, v):
     return (row @ v for row in weights)
 
 
-@wrong("mix", "a list of rows")
+@either("mix", "a list of rows")
 def _(weights, v):
     return list(weights @ v)
 
@@ -1269,7 +1269,7 @@ def _(scores, mask):
 
 @wrong("masked_weights", "True and False exchanged")
 def _(scores, mask):
-    s = np.where(~mask, scores, -1e300)
+    s = np.where(~mask, scores, -1e30)
     return _softmax(s) * ~mask
 
 
@@ -1369,7 +1369,7 @@ def _(scores, mask):
 @wrong("masked_weights", "the mask transposed where it is square")
 def _(scores, mask):
     mask = mask.T if mask.shape[0] == mask.shape[1] else mask
-    s = np.where(mask, scores, -1e300)
+    s = np.where(mask, scores, -1e30)
     return _softmax(s) * mask
 
 
@@ -1385,12 +1385,12 @@ def _(scores, mask):
 @wrong("masked_weights", "the mask is turned round in place")
 def _(scores, mask):
     np.logical_not(mask, out=mask)
-    return _softmax(np.where(mask, -1e300, scores)) * ~mask
+    return _softmax(np.where(mask, -1e30, scores)) * ~mask
 
 
 @wrong("masked_weights", "softmax over the queries")
 def _(scores, mask):
-    s = np.where(mask, scores, -1e300)
+    s = np.where(mask, scores, -1e30)
     e = np.exp(s - s.max(axis=-2, keepdims=True)) * mask
     total = e.sum(axis=-2, keepdims=True)
     return e / np.where(total == 0, 1, total)
@@ -1406,18 +1406,18 @@ def _(scores, mask):
 @wrong("masked_weights", "forbidden keys are removed: the table gets narrower")
 def _(scores, mask):
     keep = mask.any(axis=0)
-    return _softmax(np.where(mask, scores, -1e300)[..., keep])
+    return _softmax(np.where(mask, scores, -1e30)[..., keep])
 
 
 @wrong("masked_weights", "float32 whatever came")
 def _(scores, mask):
-    return (_softmax(np.where(mask, scores, -1e300)) * mask).astype(np.float32)
+    return (_softmax(np.where(mask, scores, -1e30)) * mask).astype(np.float32)
 
 
 @wrong("masked_weights", "a causal mask in place of the one given")
 def _(scores, mask):
     causal = np.tri(*mask.shape, dtype=bool)
-    return _softmax(np.where(causal, scores, -1e300)) * causal
+    return _softmax(np.where(causal, scores, -1e30)) * causal
 
 
 _first_mask = {}
@@ -1426,7 +1426,7 @@ _first_mask = {}
 @wrong("masked_weights", "keeps the mask of its first call")
 def _(scores, mask):
     mask = _first_mask.setdefault(mask.shape, mask.copy())
-    return _softmax(np.where(mask, scores, -1e300)) * mask
+    return _softmax(np.where(mask, scores, -1e30)) * mask
 
 
 @wrong("masked_weights", "the maximum over forbidden scores too: allowed ones underflow")
@@ -1446,7 +1446,7 @@ def _(scores, mask):
 
 @wrong("masked_weights", "one row's mask for all rows")
 def _(scores, mask):
-    s = np.where(mask[:1], scores, -1e300)
+    s = np.where(mask[:1], scores, -1e30)
     return _softmax(s) * mask[:1]
 
 
@@ -1617,7 +1617,7 @@ def _(n_queries, n_keys):
     return np.tri(n_keys, dtype=bool)[:n_queries]
 
 
-@wrong("causal_mask", "a list of lists")
+@either("causal_mask", "a list of lists")
 def _(n_queries, n_keys):
     return np.tri(n_queries, n_keys, n_keys - n_queries, dtype=bool).tolist()
 
@@ -1627,7 +1627,7 @@ def _(n_queries, n_keys):
     return np.tri(n_queries, n_keys, n_keys - n_queries, dtype=bool).astype(object)
 
 
-@wrong("causal_mask", "a torch tensor")
+@either("causal_mask", "a torch tensor")
 def _(n_queries, n_keys):
     return torch.ones(n_queries, n_keys).tril(n_keys - n_queries).bool()
 

@@ -1462,13 +1462,12 @@ class NoSuper(nn.Module):
         self.v_proj = nn.Linear(d_model, d_head, bias=False)
 
 
-@wrong("self_attention", "an object in place of the class")
-class _Object(Base):
+class Finished(Base):
     def forward(self, x, mask=None):
         return _attend(self, x, self.allowed(x, mask))
 
 
-wrong("self_attention", "one finished layer in place of the class")(_Object(5, 3))
+wrong("self_attention", "one finished layer in place of the class")(Finished(5, 3))
 
 
 @wrong("self_attention", "B, T, _ = x.shape: a batch is required")
