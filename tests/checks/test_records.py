@@ -93,9 +93,7 @@ def test_two_kernels_at_once_lose_nothing(place):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     kernels = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, name], stdin=subprocess.PIPE, env=environment, text=True
-        )
+        subprocess.Popen([*command, name], stdin=subprocess.PIPE, env=environment, text=True)
         for name in ("a", "b", "c")
     ]
     for kernel in kernels:
@@ -184,7 +182,7 @@ def test_a_notebook_gets_a_table_with_headings(place):
     place.mkdir(parents=True)
     markup = records._table_as_html({QKV[0]: "2025-01-31"}, "<b>", place)
     assert markup.count("<tr>") == N + 1
-    assert '<th scope="rowgroup" colspan="4f">03_qkv: 1 of {N} passed, 135 minutes left</th>' in markup
+    assert f'<th scope="rowgroup" colspan="4">03_qkv: 1 of {N} passed, ' in markup
     assert "<td>exercises/03_qkv/attention_by_hand.ipynb</td><td>passed on 2025-01-31</td>" in markup
     assert html.escape("<b>") in markup
     assert "<b>" not in markup
