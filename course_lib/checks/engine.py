@@ -199,7 +199,7 @@ def said_by(error: BaseException) -> str:
 
 
 def _judged(task: Task, trials: list[_Trial]) -> Result:
-    """The one thing to tell the learner: a changed input first, then a known mistake, then a forbidden call."""
+    """The one thing to say: a changed input first, then a known mistake, then a forbidden call."""
     changed = next((trial for trial in trials if trial.changed), None)
     if changed is not None:
         return _changed_input(task, changed, len(trials))
