@@ -1,4 +1,4 @@
-"""Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`.
+"""Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`, see your `progress`.
 
     check("03_qkv/softmax", my_softmax)
 
@@ -9,12 +9,14 @@ what was expected, what came, and the name of the mistake where it is a known on
 import difflib
 import html
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from course_lib.checks import tasks
+from course_lib.checks import records, tasks
 from course_lib.checks.engine import examine
 from course_lib.checks.kinds import Case, Code, Misconception, Property, Result, Task
+from course_lib.checks.records import progress
 from course_lib.checks.show import CheckFailed, NotWrittenYet, as_html, as_text, in_notebook, listener, show
 from course_lib.checks.values import WrongForm
 
@@ -34,6 +36,7 @@ __all__ = [
     "examine",
     "find_task",
     "hint",
+    "progress",
     "solution",
     "task_names",
 ]
@@ -55,6 +58,8 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
     """
     result = examine(find_task(task), learner, seed=seed, seconds=seconds, hear=listener())
     if result.passed:
+        lines = [line for line in (result.detail, records.passed(task)) if line]
+        result = replace(result, detail="\n".join(lines))
         show(as_text(result), as_html(result))
         return
     error = (NotWrittenYet if result.not_written else CheckFailed)(result)

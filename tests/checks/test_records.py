@@ -13,7 +13,7 @@ import pytest
 from nbgrader.preprocessors import Execute
 from traitlets.config.loader import PyFileConfigLoader
 
-from course_lib.checks import records, tasks
+from course_lib.checks import CheckFailed, check, records, tasks
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = tasks.words("03_qkv")
@@ -156,6 +156,32 @@ def test_a_place_where_nothing_can_be_kept_costs_no_pass(tmp_path, monkeypatch, 
     assert records.passed(QKV[0]).startswith("This could not be added to your progress: ")
     records.progress("03_qkv")
     assert "The file of your progress cannot be read: " in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------ with a check
+
+
+def mix(weights, v):
+    return weights @ v
+
+
+def test_a_passed_check_is_kept_and_one_line_says_what_is_next(place, capsys):
+    check("03_qkv/mix", mix)
+    green, line = capsys.readouterr().out.splitlines()
+    assert green.startswith("✓ Mixing the values: right on all ")
+    assert line == f"03_qkv: 1 of {N} tasks passed. Next: Queries, keys and values."
+    assert list(kept(place)) == ["03_qkv/mix"]
+
+
+def test_a_failed_check_is_not_kept(place):
+    with pytest.raises(CheckFailed):
+        check("03_qkv/mix", lambda weights, v: v)
+    assert not place.exists()
+
+
+def test_where_nothing_is_kept_a_passed_check_shows_its_green_line_only(capsys):
+    check("03_qkv/mix", mix)
+    assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 # --------------------------------------------------------------------------------------------- showing
