@@ -85,9 +85,7 @@ def test_other_words_and_points_are_written_over(tool, cells, words):
 
 
 def test_a_change_of_the_task_file_reaches_the_notebook(tool, cells, words):
-    new = dataclasses.replace(
-        words[1], title="Dots", level=4, minutes=83, text="Say *it*.", hints=("Only one.",)
-    )
+    new = dataclasses.replace(words[1], title="Dots", level=4, minutes=83, text="Say *it*.", hints=("One.",))
     tool.write_tasks(cells, [words[0], new, *words[2:]])
     text = "".join(next(cell for cell in cells if cell["id"] == "scores")["source"])
     assert text == (
