@@ -371,7 +371,7 @@ def _(q, k, v, mask=None):
     return s.softmax(-1) @ v
 
 
-@wrong("attention", "-inf and nan_to_num: the result is right, the gradients of a fully masked row are NaN")
+@right("attention", "-inf and nan_to_num: masked_fill stops the NaN on its way back, gradients are finite")
 def _(q, k, v, mask=None):
     s = q @ k.mT / math.sqrt(q.shape[-1])
     if mask is not None:
@@ -1551,13 +1551,23 @@ class NoArgument(nn.Module):
         return _attend(self, x, mask)
 
 
-@wrong("self_attention", "-inf, softmax, nan_to_num: NaN gradients where nothing is allowed")
-class NaNGradients(Base):
+@right("self_attention", "-inf, softmax, nan_to_num: masked_fill stops the NaN on its way back")
+class NaNToNum(Base):
     def forward(self, x, mask=None):
         s = self.q_proj(x) @ self.k_proj(x).mT / math.sqrt(self.d_head)
         allowed = self.allowed(x, mask)
         if allowed is not None:
             s = s.masked_fill(~allowed, -torch.inf)
+        return s.softmax(-1).nan_to_num() @ self.v_proj(x)
+
+
+@wrong("self_attention", "a bias of -inf, softmax, nan_to_num: NaN gradients where nothing is allowed")
+class NaNGradients(Base):
+    def forward(self, x, mask=None):
+        s = self.q_proj(x) @ self.k_proj(x).mT / math.sqrt(self.d_head)
+        allowed = self.allowed(x, mask)
+        if allowed is not None:
+            s = s + torch.zeros_like(s).masked_fill(~allowed, -torch.inf)
         return s.softmax(-1).nan_to_num() @ self.v_proj(x)
 
 
