@@ -51,21 +51,19 @@ def attend(
 ) -> Tensor:
     """Attention in its four steps: scores, mask, softmax, mix; zeros where nothing may be seen."""
     scores = q @ k.mT / divisor(q, k)
-    to_weights = functools.partial(torch.softmax, dim=axis) if shifted else _without_shift
+    if not shifted:
+        powers = scores.exp() if mask is None else scores.masked_fill(~mask, -math.inf).exp()
+        total = powers.sum(-1, keepdim=True)
+        return powers / total.masked_fill(total == 0, 1.0) @ v
     if mask is None:
-        return to_weights(scores) @ v
+        return scores.softmax(axis) @ v
     if late:
-        return to_weights(scores) * mask @ v
-    if fill is not None or not shifted:
-        return to_weights(scores.masked_fill(~mask, -math.inf if fill is None else fill)) @ v
+        return scores.softmax(axis) * mask @ v
+    if fill is not None:
+        return scores.masked_fill(~mask, fill).softmax(axis) @ v
     # The lowest finite number, not -inf: a row of -inf gives NaN, and NaN gradients even when overwritten.
-    weights = to_weights(scores.masked_fill(~mask, torch.finfo(scores.dtype).min))
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(axis)
     return weights.masked_fill(~mask, 0.0) @ v
-
-
-def _without_shift(scores: Tensor) -> Tensor:
-    powers = scores.exp()
-    return powers / powers.sum(-1, keepdim=True)
 
 
 def attention_cases(rng: Rng) -> list[Case]:
@@ -94,6 +92,7 @@ def attention_cases(rng: Rng) -> list[Case]:
             Case("two queries, three keys, no mask", unmasked((), 2, 3, 5, 2)),
             Case("everything square, no mask", unmasked((), 3, 3, 3, 3)),
             Case("a mask", inputs((), 2, 3, 2, 5), gradients=True),
+            Case("a square mask", inputs((), 3, 3, 2, 5)),
             Case("a query that may see nothing", alone, gradients=True),
             Case("two sequences, three heads, one mask", inputs((2, 3), *primes(rng, 5, 7, 11, 13)), True),
             Case("large scores", loud),
@@ -136,9 +135,9 @@ def cross_attention_cases(rng: Rng) -> list[Case]:
 # -------------------------------------------------------------------------------------------------- the layer
 
 
-def earlier(x: Tensor) -> Tensor:
+def earlier(x: Tensor, shift: int = 0) -> Tensor:
     """Which tokens each token may see when nobody looks ahead."""
-    return torch.ones(x.shape[-2], x.shape[-2], dtype=torch.bool).tril()
+    return torch.ones(x.shape[-2], x.shape[-2], dtype=torch.bool).tril(shift)
 
 
 def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
@@ -185,7 +184,7 @@ def as_function(learner: Any) -> Callable[..., Tensor]:
         wanted = {name: tuple(value.shape) for name, value in weights.items()}
         if found != wanted:
             raise WrongForm(f"The layer should hold the weights {wanted}, but it holds {found or 'none'}.")
-        module = module.to(x.dtype).eval()
+        module = module.to(x.dtype)
         if before is not None:
             torch.func.functional_call(module, weights, (before,))
         return torch.func.functional_call(module, weights, (x,) if mask is None else (x, mask))
@@ -312,20 +311,20 @@ def layers(rng: Rng, d: int) -> list[Layer]:
         return layer
 
     causal = masked(lambda n: np.tri(n, dtype=bool))
+    strictly = masked(lambda n: np.tri(n, k=-1, dtype=bool))
     every = masked(lambda n: np.ones((n, n), bool))
     return [
         Layer("causal attention", False, causal),
         Layer("attention without a mask", True, every),
         Layer("attention that sees one token ahead", True, masked(lambda n: np.tri(n, k=1, dtype=bool))),
-        Layer(
-            "attention that sees earlier tokens only", False, masked(lambda n: np.tri(n, k=-1, dtype=bool))
-        ),
+        Layer("earlier tokens are added to each", False, lambda x: x + strictly(x)),
         Layer("causal, but the first token sees the last", True, masked(opened(0, -1))),
         Layer("causal, but the second token sees the third", True, masked(opened(1, 2))),
         Layer("causal, but the first token sees the second", True, masked(opened(0, 1))),
         Layer("an MLP, token by token", False, lambda x: torch.tanh(x @ w_v.to(x.dtype))),
         Layer("causal, minus the mean of all tokens", True, lambda x: causal(x) - x.mean(0)),
         Layer("each token sees itself and later ones", True, masked(lambda n: np.tri(n, dtype=bool).T)),
+        Layer("causal, and a little of all tokens", True, lambda x: causal(x) + 0.03 * every(x)),
         Layer("no mask, tokens brought to length 1", True, lambda x: every(scaled(x))),
         Layer("no mask, tokens normalised", True, lambda x: every(scaled(centred(x)))),
     ]

@@ -37,7 +37,7 @@ def first_difference(task: Task, case: Case, wanted: Wanted, got: Parts) -> Find
             )
         value, label = got[name], _label(name)
         found = (
-            _wrong_form(label, case, expected, value)
+            _wrong_form(label, task.tensor, case, expected, value)
             or _not_finite(name, label, expected, value)
             or _wrong_values(task, case, name, label, expected, value, wanted.slack[name])
         )
@@ -52,7 +52,9 @@ def _label(name: str) -> str:
     return f"The {name}" if "gradient" in name else name
 
 
-def _wrong_form(label: str, case: Case, expected: np.ndarray, value: np.ndarray) -> Finding | None:
+def _wrong_form(
+    label: str, tensor: bool, case: Case, expected: np.ndarray, value: np.ndarray
+) -> Finding | None:
     if value.shape != expected.shape:
         return Finding(f"{label} has shape {value.shape}, expected {expected.shape}.")
     if (expected.dtype == bool) != (value.dtype == bool):
@@ -63,6 +65,8 @@ def _wrong_form(label: str, case: Case, expected: np.ndarray, value: np.ndarray)
             f"{label} has dtype {value.dtype} although the inputs are {wanted}: digits are lost on the way. "
             "Create new arrays with the dtype of the input."
         )
+    if tensor and value.dtype.kind == "f" and value.dtype != wanted:
+        return Finding(f"{label} has dtype {value.dtype}, expected {wanted}, as the inputs have.")
     return None
 
 
@@ -74,6 +78,12 @@ def _not_finite(name: str, label: str, expected: np.ndarray, value: np.ndarray) 
         return None
     where = _first(bad)
     problem = f"{label} contains {value[where]} where a number is expected."
+    if "gradient" in name:
+        problem = (
+            f"The results are right, but the {name} contains {value[where]}. nan_to_num and where mend what "
+            "comes out, not what flows back: let no NaN or infinity arise. Fill with the lowest finite "
+            "number, not with -inf."
+        )
     return Finding(problem, _values_at(name, where, expected, value))
 
 
@@ -86,6 +96,11 @@ def _wrong_values(
     detail = _values_at(name, where, expected, value)
     if expected.dtype == bool:
         return _wrong_truth(label, where, expected, value, detail)
+    if "gradient" in name:
+        return Finding(
+            f"The results are right, but the {name} is not: is something detached or rounded on the way?",
+            detail,
+        )
     properties = task.properties if name in task.results else ()
     broken = next(filter(None, (p.broken(value, case.inputs) for p in properties)), "")
     return Finding(broken or f"{label} has the right shape but wrong values.", detail)

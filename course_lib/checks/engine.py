@@ -35,6 +35,7 @@ from course_lib.checks.values import (
 )
 
 FINALE_SECONDS = 120.0  # a real model on a slow laptop
+N_AGAIN = 2  # cases that come a second time
 
 
 # -------------------------------------------------------------------------------------------------- preparing
@@ -43,8 +44,9 @@ FINALE_SECONDS = 120.0  # a real model on a slow laptop
 class Prepared:
     """A case with all that does not depend on the learner; computed once for all learners."""
 
-    def __init__(self, task: Task, case: Case) -> None:
+    def __init__(self, task: Task, case: Case, again: bool = False) -> None:
         self.case = case
+        self.again = again  # a case of before with other numbers, for a function that keeps something
         wide = {name: to_double(value) for name, value in case.inputs.items()}
         self.right = _wanted(task, task.reference, case, wide)
         self._wrong: dict[tuple[str, bool], Wanted | None] = {}
@@ -74,7 +76,9 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
 def prepare(task: Task, seed: int) -> tuple[Prepared, ...]:
     """The cases of a task for one seed."""
     with _clean_state():
-        return tuple(Prepared(task, case) for case in task.cases(np.random.default_rng(seed)))
+        first = [Prepared(task, case) for case in task.cases(np.random.default_rng(seed))]
+        others = task.cases(np.random.default_rng((seed, 1)))[:N_AGAIN]
+        return (*first, *(Prepared(task, case, again=True) for case in others))
 
 
 @contextlib.contextmanager
@@ -149,7 +153,7 @@ def examine(
             trials.append(_try(task, learner, prepared, seconds))
             if trials[-1].call.late or _not_written(trials[-1].call.error):
                 break  # the other cases would only take the learner's time
-        result = _judged(task, trials)
+        result = _judged(task, learner, trials, seconds)
     return _finish(result, learner, hear) if result.passed and task.finale else result
 
 
@@ -198,7 +202,7 @@ def said_by(error: BaseException) -> str:
         return "(an error without words)"
 
 
-def _judged(task: Task, trials: list[_Trial]) -> Result:
+def _judged(task: Task, learner: Any, trials: list[_Trial], seconds: float) -> Result:
     """The one thing to say: a changed input first, then a known mistake, then a forbidden call."""
     changed = next((trial for trial in trials if trial.changed), None)
     if changed is not None:
@@ -210,10 +214,10 @@ def _judged(task: Task, trials: list[_Trial]) -> Result:
         problem = f"It calls {forbidden}, which does the task for you: write the steps yourself."
         return Result(task, problem=problem, n_cases=len(trials))
     if first is None or first.finding is None:
-        return Result(task, n_cases=len(trials))
+        return Result(task, n_cases=sum(not trial.prepared.again for trial in trials))
     return Result(
         task,
-        problem=known.hint if known else first.finding.problem,
+        problem=known.hint if known else _unsteady(task, learner, first, seconds) or first.finding.problem,
         misconception=known.name if known else "",
         detail=first.finding.detail,
         case=first.case,
@@ -222,6 +226,24 @@ def _judged(task: Task, trials: list[_Trial]) -> Result:
         printed=first.call.printed,
         n_cases=len(trials),
         not_written=_not_written(first.call.error),
+    )
+
+
+def _unsteady(task: Task, learner: Any, trial: _Trial, seconds: float) -> str:
+    """A sentence where the function gives now this, now that; else nothing."""
+    if trial.got is None:
+        return ""
+    if trial.prepared.again:
+        return (
+            "It is right the first time, but not when it is called again with other numbers of the same "
+            "shape: does it keep something from one call to the next?"
+        )
+    second = _try(task, learner, trial.prepared, seconds)
+    if second.got is not None and all_agree(second.got, trial.got, trial.prepared.right.slack):
+        return ""
+    return (
+        "Called twice on the same input, it gives two results: is something random in it, such as dropout, "
+        "or does it keep something from one call to the next?"
     )
 
 

@@ -103,9 +103,11 @@ def same(a: Any, b: Any) -> bool:
 
 def shapes_of(inputs: Mapping[str, Any]) -> str:
     """The shapes of some inputs, in words."""
-    return ", ".join(
-        f"{name} {tuple(v.shape)}" if hasattr(v, "shape") else f"{name} {v!r}" for name, v in inputs.items()
-    )
+
+    def words(value: Any) -> str:
+        return str(tuple(value.shape)) if hasattr(value, "shape") else getattr(value, "__name__", repr(value))
+
+    return ", ".join(f"{name} {words(value)}" for name, value in inputs.items())
 
 
 def describe(value: Any) -> str:
