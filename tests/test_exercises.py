@@ -1,8 +1,12 @@
 """The exercises: what nbgrader makes of solutions/, safe to hand out, honest when nothing is written yet."""
 
+import copy
+import dataclasses
 import importlib.util
+import json
 import os
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +16,7 @@ from nbclient import NotebookClient
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import is_grade, is_solution
 
-from course_lib.checks import find_task, solution_source, task_names
+from course_lib.checks import find_task, solution_source, task_names, tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = sorted((ROOT / "solutions").glob("*/*.ipynb"))
@@ -40,6 +44,111 @@ def test_two_releases_are_the_committed_one_byte_for_byte(tmp_path):
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         assert tool.contents(tool.release(tmp_path / name)) == committed
+
+
+# ---------------------------------------------------------------------------- words come from the task files
+
+
+@pytest.fixture
+def tool() -> ModuleType:
+    return load(ROOT / "tools" / "exercises.py")
+
+
+@pytest.fixture
+def cells() -> list[dict]:
+    """The cells of a notebook with solutions, to be changed by a test."""
+    return json.loads((ROOT / "solutions/03_qkv/attention_by_hand.ipynb").read_text(encoding="utf-8"))[
+        "cells"
+    ]
+
+
+@pytest.fixture
+def words() -> list[tasks.Words]:
+    return [task for task in tasks.words("03_qkv").values() if task.notebook == "attention_by_hand"]
+
+
+def test_the_words_of_the_solutions_are_those_of_the_task_files(tool, tmp_path):
+    shutil.copytree(ROOT / "solutions", tmp_path / "solutions", ignore=tool.IGNORED)
+    tool.write_words(tmp_path / "solutions")
+    assert tool.different(tmp_path / "solutions", ROOT / "solutions") == []
+
+
+def test_other_words_and_points_are_written_over(tool, cells, words):
+    committed = copy.deepcopy(cells)
+    for cell in cells:
+        if cell["id"] == "softmax":
+            cell["source"] = ["something else"]
+        if cell["id"] == "softmax-test":
+            cell["metadata"]["nbgrader"]["points"] = 97
+    tool.write_tasks(cells, words)
+    assert cells == committed
+
+
+def test_a_change_of_the_task_file_reaches_the_notebook(tool, cells, words):
+    new = dataclasses.replace(words[1], title="Dots", level=4, minutes=83, text="Say *it*.", hints=("One.",))
+    tool.write_tasks(cells, [words[0], new, *words[2:]])
+    text = "".join(next(cell for cell in cells if cell["id"] == "scores")["source"])
+    assert text == (
+        "## 2. Dots\n\nLevel 4 of 4 (build it), 83 minutes. In the notebook: "
+        "[Scores](../../notebooks/03_qkv.ipynb#Scores).\n\nSay *it*.\n\n<details><summary>Hint</summary>\n\n"
+        'One.\n\nOur answer: `solution("03_qkv/scores")`.\n\n</details>'
+    )
+    test = next(cell for cell in cells if cell["id"] == "scores-test")
+    assert test["metadata"]["nbgrader"]["points"] == 4
+
+
+@pytest.mark.parametrize("number", [0, 2, 5])
+def test_a_task_without_cells_gets_them(tool, cells, words, number):
+    committed = copy.deepcopy(cells)
+    short = words[number].name.split("/")[1]
+    place = next(i for i, cell in enumerate(cells) if cell["id"] == short.replace("_", "-"))
+    del cells[place : place + 3]
+    tool.write_tasks(cells, words)
+    assert [cell["id"] for cell in cells] == [cell["id"] for cell in committed]
+    assert cells[place] == committed[place]
+    assert cells[place + 1]["metadata"] == committed[place + 1]["metadata"]
+    assert cells[place + 2] == committed[place + 2]
+    stub = f"def {words[number].call}:"
+    assert cells[place + 1]["source"][0] == f"{stub}\n"
+    assert "".join(committed[place + 1]["source"]).startswith(stub)
+
+
+def test_cells_in_another_order_are_refused(tool, cells, words):
+    expected = (
+        "after the cell 'project-test' the cells scores, scores-answer and scores-test should follow, as in "
+        "the task file; got scores, scores-test, softmax at 5"
+    )
+    del cells[6]  # the answer of `scores`
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        tool.write_tasks(cells, words)
+
+
+def test_tasks_in_another_order_are_refused(tool, cells, words):
+    with pytest.raises(ValueError, match="after the cell 'scores-test' the cells project, project-answer"):
+        tool.write_tasks(cells, [words[1], words[0], *words[2:]])
+
+
+def test_a_task_file_that_names_a_missing_notebook_is_refused(tool, tmp_path):
+    with pytest.raises(ValueError, match=re.escape("no solutions/03_qkv/attention_by_hand.ipynb")):
+        tool.write_words(tmp_path)
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_the_title_counts_tasks_and_minutes(path):
+    here = [task for task in tasks.words(path.parent.name).values() if task.notebook == path.stem]
+    title = nbformat.read(path, as_version=4).cells[0].source
+    number = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][len(here)]
+    assert re.search(rf"^{number} tasks\b", title, flags=re.MULTILINE)
+    assert f"about {sum(task.minutes for task in here)} minutes" in title
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_a_notebook_shows_the_progress_in_its_first_code_cell(path):
+    first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    assert first.source.endswith(f'\n\nprogress("{path.parent.name}")')
+
+
+# ------------------------------------------------------------------------------------------------ the release
 
 
 @pytest.mark.parametrize("path", EXERCISES, ids=NAMES)

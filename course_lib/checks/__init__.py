@@ -1,4 +1,4 @@
-"""Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`.
+"""Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`, see your `progress`.
 
     check("03_qkv/softmax", my_softmax)
 
@@ -8,23 +8,40 @@ what was expected, what came, and the name of the mistake where it is a known on
 
 import difflib
 import html
-import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from course_lib.checks.engine import Case, Misconception, Property, Result, Task, WrongForm, examine
-from course_lib.checks.show import CheckFailed, NotWrittenYet, as_html, as_text, in_notebook, show
+from course_lib.checks import records, tasks
+from course_lib.checks.engine import examine
+from course_lib.checks.kinds import Case, Code, Misconception, Property, Result, Task
+from course_lib.checks.records import progress
+from course_lib.checks.show import CheckFailed, NotWrittenYet, as_html, as_text, in_notebook, listener, show
+from course_lib.checks.values import WrongForm
 
 __all__ = [
-    "Case", "CheckFailed", "Misconception", "NotWrittenYet", "Property", "Result", "Task", "WrongForm",
-    "as_html", "as_text", "check", "examine", "find_task", "hint", "solution", "task_names",
-]  # fmt: skip
+    "Case",
+    "CheckFailed",
+    "Code",
+    "Misconception",
+    "NotWrittenYet",
+    "Property",
+    "Result",
+    "Task",
+    "WrongForm",
+    "as_html",
+    "as_text",
+    "check",
+    "examine",
+    "find_task",
+    "hint",
+    "progress",
+    "solution",
+    "task_names",
+]
 
 ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
-
-# Concept -> the modules with its tasks, imported when one of them is first asked for.
-_CONCEPTS = {"03_qkv": ("qkv_by_hand", "qkv_in_torch")}
 
 
 def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
@@ -39,8 +56,10 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
         CheckFailed: something is wrong; the message says what.
         ValueError: there is no such task.
     """
-    result = examine(find_task(task), learner, seed=seed, seconds=seconds)
+    result = examine(find_task(task), learner, seed=seed, seconds=seconds, hear=listener())
     if result.passed:
+        lines = [line for line in (result.detail, records.passed(task)) if line]
+        result = replace(result, detail="\n".join(lines))
         show(as_text(result), as_html(result))
         return
     error = (NotWrittenYet if result.not_written else CheckFailed)(result)
@@ -95,7 +114,7 @@ def solution_source(task: str) -> str | None:
 
 def task_names() -> list[str]:
     """All tasks there are, in the order of the course."""
-    return [task.name for concept in _CONCEPTS for task in _tasks(concept)]
+    return [name for concept in tasks.concepts() for name in tasks.words(concept)]
 
 
 def find_task(name: str) -> Task:
@@ -109,9 +128,4 @@ def find_task(name: str) -> Task:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names
         raise ValueError(f"there is no task {name!r}; did you mean {', '.join(near)}?")
-    return next(task for task in _tasks(name.split("/")[0]) if task.name == name)
-
-
-def _tasks(concept: str) -> tuple[Task, ...]:
-    modules = (importlib.import_module(f"course_lib.checks.{name}") for name in _CONCEPTS[concept])
-    return tuple(task for module in modules for task in module.TASKS)
+    return tasks.task(name)

@@ -9,12 +9,13 @@ import contextlib
 import ctypes
 import io
 import os
-import sys
+import queue
 import sysconfig
 import threading
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,20 +73,22 @@ def call(function: Callable[[], Any], seconds: float) -> Call:
         >>> call(lambda: 1 / 0, seconds=1).error
         ZeroDivisionError('division by zero')
     """
+    return call_and_listen(lambda say: function(), seconds, None)
+
+
+def call_and_listen(
+    function: Callable[[Callable[[str], None]], Any], seconds: float, hear: Callable[[str], None] | None
+) -> Call:
+    """As `call`, and pass on what the function says meanwhile.
+
+    Args:
+        function: takes `say`, which it may call with a text.
+        seconds: its time limit.
+        hear: called with each text, in the caller's thread, so that a notebook shows it under the right cell.
+    """
     outcome: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            try:
-                outcome["value"] = function()
-            except OutOfTime:
-                raise
-            except BaseException as error:  # SystemExit too: `exit()` must not end the check
-                outcome["error"] = error
-        except OutOfTime:
-            pass
-
-    thread = threading.Thread(target=work, daemon=True)
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    thread = threading.Thread(target=_work, args=(lambda: function(said.put), outcome), daemon=True)
     printed = Printed()
     with (
         contextlib.redirect_stdout(printed),
@@ -94,13 +97,47 @@ def call(function: Callable[[], Any], seconds: float) -> Call:
     ):
         thread.start()
         try:
-            thread.join(seconds)
+            _wait(thread, seconds, said, hear)
         finally:  # also when the learner presses "interrupt"
             late = thread.is_alive()
             _stop(thread)
     if late:
         return Call(printed=printed.text, late=True, stuck=thread.is_alive())
     return Call(outcome.get("value"), outcome.get("error"), printed.text)
+
+
+def _work(function: Callable[[], Any], outcome: dict[str, Any]) -> None:
+    try:
+        try:
+            outcome["value"] = function()
+        except OutOfTime:
+            raise
+        except BaseException as error:  # SystemExit too: `exit()` must not end the check
+            outcome["error"] = error
+    except OutOfTime:
+        pass
+
+
+def _wait(
+    thread: threading.Thread,
+    seconds: float,
+    said: "queue.SimpleQueue[str]",
+    hear: Callable[[str], None] | None,
+) -> None:
+    """Until the thread ends, or its time is over."""
+    if hear is None:
+        thread.join(seconds)
+        return
+    end = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < end:
+        thread.join(0.05)
+        _pass_on(said, hear)
+    _pass_on(said, hear)
+
+
+def _pass_on(said: "queue.SimpleQueue[str]", hear: Callable[[str], None]) -> None:
+    while not said.empty():
+        hear(said.get())
 
 
 def _stop(thread: threading.Thread) -> None:
@@ -111,21 +148,6 @@ def _stop(thread: threading.Thread) -> None:
             ctypes.c_ulong(thread.ident or 0), ctypes.py_object(OutOfTime)
         )
         thread.join(0.02)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch on one thread: on small tensors several mostly wait for each other."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def own_line(error: BaseException) -> str:

@@ -1,28 +1,32 @@
 """The check engine: run a learner's function on many inputs, compare, and say what went wrong.
 
 A task is data: inputs, a reference, properties, misconceptions. A misconception is a name, a hint and a wrong
-function. Where the learner's results equal those of a wrong function on every input, the check can name the
-mistake instead of saying that numbers differ.
+function. Where the learner's results are those of a wrong function, the check can name the mistake instead of
+saying that numbers differ.
 """
 
+import contextlib
 import copy
+import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from course_lib.checks.call import Call, call, one_thread, own_line
+from course_lib.checks.call import Call, call, call_and_listen, own_line
+from course_lib.checks.compare import Finding, all_agree, first_difference
+from course_lib.checks.kinds import Case, Misconception, Result, Task, Wanted
+from course_lib.checks.rounding import slack_of
 from course_lib.checks.values import (
     Parts,
     WrongForm,
-    agree,
-    close,
     describe,
     is_float,
     largest,
-    nudge,
     numbers_of,
     precision,
     same,
@@ -31,91 +35,105 @@ from course_lib.checks.values import (
 )
 
 FINALE_SECONDS = 120.0  # a real model on a slow laptop
+N_AGAIN = 2  # cases that come a second time
 
 
-@dataclass(frozen=True)
-class Case:
-    """One set of inputs; `name` says what is special about it. Arguments are passed in order."""
-
-    name: str
-    inputs: dict[str, Any]
-    gradients: bool = False  # compare the gradients of all float inputs too
+# -------------------------------------------------------------------------------------------------- preparing
 
 
-@dataclass(frozen=True)
-class Misconception:
-    """A name, a hint, and the function that a learner with this misconception would write."""
+class Prepared:
+    """A case with all that does not depend on the learner; computed once for all learners."""
 
-    name: str
-    hint: str
-    wrong: Callable[..., Any]
+    def __init__(self, task: Task, case: Case, again: bool = False) -> None:
+        self.case = case
+        self.again = again  # a case of before with other numbers, for a function that keeps something
+        wide = {name: to_double(value) for name, value in case.inputs.items()}
+        self.right = _wanted(task, task.reference, case, wide)
+        self._wrong: dict[tuple[str, bool], Wanted | None] = {}
 
-
-@dataclass(frozen=True)
-class Property:
-    """Something true of every right result: `broken(result, inputs)` says how it is not, or returns ''."""
-
-    name: str
-    broken: Callable[[np.ndarray, Mapping[str, Any]], str]
-
-
-@dataclass(frozen=True)
-class Task:
-    """An exercise. Its inputs come from a generator, so that hidden tests can use others than the visible."""
-
-    name: str
-    title: str
-    level: int  # 1 fill one line, 2 a few lines, 3 a function with traps, 4 build the layer
-    minutes: int
-    section: str  # of the concept's notebook
-    call: str  # how the check calls it, for messages
-    reference: Callable[..., Any]
-    cases: Callable[[np.random.Generator], list[Case]]
-    misconceptions: tuple[Misconception, ...]
-    hints: tuple[str, ...]
-    properties: tuple[Property, ...] = ()
-    results: tuple[str, ...] = ("result",)  # more than one name: the function returns that many arrays
-    tensor: bool = False  # the result must be a torch tensor, so that gradients can flow
-    takes: str = "function"  # or "class"
-    adapt: Callable[[Any], Callable[..., Any]] = field(default=lambda learner: learner)
-    finale: Callable[[Any], str] | None = None  # runs when all cases passed; returns what to show
-    seconds: float = 5.0  # for each call
+    def wrong(self, task: Task, misconception: Misconception, gradients: bool) -> Wanted | None:
+        """What a misconception gives for this case; None where it fails."""
+        key = (misconception.name, gradients)
+        if key not in self._wrong:
+            case = replace(self.case, gradients=gradients)
+            try:
+                with _guard(()):
+                    self._wrong[key] = _wanted(task, misconception.wrong, case, case.inputs)
+            except Exception:  # a wrong function may fail in any way
+                self._wrong[key] = None
+        return self._wrong[key]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a check found. `problem` is empty when all is well."""
+def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mapping[str, Any]) -> Wanted:
+    def run(moved: Mapping[str, Any]) -> Parts:
+        return parts_of(task, function, case, moved)
 
-    task: Task
-    problem: str = ""
-    misconception: str = ""
-    detail: str = ""
-    case: Case | None = None
-    expected: Parts | None = None
-    got: Parts | None = None
-    printed: str = ""
-    n_cases: int = 0
-    not_written: bool = False
+    parts = run(copy.deepcopy(dict(inputs)))
+    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
 
-    @property
-    def passed(self) -> bool:
-        return not self.problem
+
+@functools.lru_cache(maxsize=4)
+def prepare(task: Task, seed: int) -> tuple[Prepared, ...]:
+    """The cases of a task for one seed."""
+    with _clean_state():
+        first = [Prepared(task, case) for case in task.cases(np.random.default_rng(seed))]
+        others = task.cases(np.random.default_rng((seed, 1)))[:N_AGAIN]
+        return (*first, *(Prepared(task, case, again=True) for case in others))
+
+
+@contextlib.contextmanager
+def _clean_state() -> Iterator[None]:
+    """The switches of NumPy and torch as the check needs them, whatever the notebook has done to them."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(np.errstate(all="ignore"))
+        if "torch" in sys.modules:
+            from course_lib.checks.guard import clean_state  # here, because a NumPy task does not need torch
+
+            stack.enter_context(clean_state())
+        yield
+
+
+def _guard(forbidden: tuple[str, ...]) -> AbstractContextManager[Any]:
+    """What keeps an eye on torch, where torch is there."""
+    if "torch" not in sys.modules:
+        return contextlib.nullcontext()
+    from course_lib.checks.guard import Guard
+
+    return Guard(forbidden)
+
+
+# ----------------------------------------------------------------------------------------------------- trying
 
 
 @dataclass
 class _Trial:
-    """One case, tried: what should come, what came, and what is wrong with it."""
+    """One case, tried: what came, and what is wrong with it."""
 
-    case: Case
-    expected: Parts
-    slack: dict[str, float]
+    prepared: Prepared
     call: Call
     got: Parts | None = None
-    problem: str = ""
-    detail: str = ""
+    finding: Finding | None = None
+    changed: str = ""  # the input that is no longer what it was
+    after: Any = None  # what it is now
+    forbidden: str = ""  # the forbidden routine that was called
+
+    @property
+    def case(self) -> Case:
+        return self.prepared.case
+
+    @property
+    def right(self) -> bool:
+        return self.finding is None
 
 
-def examine(task: Task, learner: Any, *, seed: int = 0, seconds: float | None = None) -> Result:
+def examine(
+    task: Task,
+    learner: Any,
+    *,
+    seed: int = 0,
+    seconds: float | None = None,
+    hear: Callable[[str], None] | None = None,
+) -> Result:
     """Try a learner's function on every case; whatever it does, a result comes back.
 
     Args:
@@ -123,33 +141,87 @@ def examine(task: Task, learner: Any, *, seed: int = 0, seconds: float | None = 
         learner: the learner's function or class.
         seed: of the random inputs; a hidden test uses another one than the visible check.
         seconds: time limit of each call, instead of the task's own.
+        hear: is called with what the finale has to say, as it comes.
     """
-    right = inspect.isclass(learner) if task.takes == "class" else callable(learner)
-    if not right:
+    fits = inspect.isclass(learner) if task.takes == "class" else callable(learner)
+    if not fits:
         return Result(task, problem=f"The check needs the {task.takes} itself, but got {describe(learner)}.")
     seconds = task.seconds if seconds is None else seconds
-    with one_thread():
-        result = _examine(task, learner, task.cases(np.random.default_rng(seed)), seconds)
-    return _finish(result, learner) if result.passed and task.finale else result
-
-
-def _examine(task: Task, learner: Any, cases: list[Case], seconds: float) -> Result:
     trials: list[_Trial] = []
-    for case in cases:
-        trials.append(_try(task, learner, case, seconds))
-        if trials[-1].call.late or _not_written(trials[-1].call.error):
-            break  # the other cases would only take the learner's time
-    first = next((trial for trial in trials if trial.problem), None)
-    if first is None:
-        return Result(task, n_cases=len(trials))
-    known = None if first.call.late else _diagnose(task, trials, first)
+    with _clean_state():
+        for prepared in prepare(task, seed):
+            trials.append(_try(task, learner, prepared, seconds))
+            if trials[-1].call.late or _not_written(trials[-1].call.error):
+                break  # the other cases would only take the learner's time
+        result = _judged(task, learner, trials, seconds)
+    return _finish(result, learner, hear) if result.passed and task.finale else result
+
+
+def _try(task: Task, learner: Any, prepared: Prepared, seconds: float) -> _Trial:
+    case = prepared.case
+    given = copy.deepcopy(case.inputs)
+    guard = _guard(task.forbidden)
+
+    def run() -> Parts:
+        with guard:
+            return parts_of(task, task.adapt(learner), case, given)
+
+    outcome = call(run, seconds)
+    trial = _Trial(prepared, outcome, forbidden=getattr(guard, "called", ""))
+    if outcome.late or outcome.error is not None:
+        trial.finding = _failed(task, outcome, case, seconds)
+        return trial
+    trial.got = outcome.value
+    trial.finding = first_difference(task, case, prepared.right, outcome.value)
+    trial.changed = next((name for name in given if not same(given[name], case.inputs[name])), "")
+    trial.after = given.get(trial.changed)
+    return trial
+
+
+def _failed(task: Task, outcome: Call, case: Case, seconds: float) -> Finding:
+    """What to say of a call from which nothing came back."""
+    if outcome.late:
+        problem = f"It took longer than {seconds:g} s on inputs of shape {shapes_of(case.inputs)}."
+        if outcome.stuck:
+            problem += " It could not be stopped: restart the kernel before you go on."
+        return Finding(problem)
+    if _not_written(outcome.error):
+        return Finding("Not written yet: the function still raises NotImplementedError.")
+    if isinstance(outcome.error, WrongForm):
+        return Finding(str(outcome.error))
+    assert outcome.error is not None
+    problem = f"It stops with {type(outcome.error).__name__}: {said_by(outcome.error)}"
+    return Finding(problem, own_line(outcome.error) or f"The check calls it as {task.call}.")
+
+
+def said_by(error: BaseException) -> str:
+    """The text of an error; a learner's own error may fail to give one."""
+    try:
+        return str(error)
+    except Exception:
+        return "(an error without words)"
+
+
+def _judged(task: Task, learner: Any, trials: list[_Trial], seconds: float) -> Result:
+    """The one thing to say: a changed input first, then a known mistake, then a forbidden call."""
+    changed = next((trial for trial in trials if trial.changed), None)
+    if changed is not None:
+        return _changed_input(task, changed, len(trials))
+    first = next((trial for trial in trials if not trial.right), None)
+    known = None if first is None or first.call.late else diagnose(task, trials, first)
+    forbidden = next((trial.forbidden for trial in trials if trial.forbidden), "")
+    if forbidden and known is None:
+        problem = f"It calls {forbidden}, which does the task for you: write the steps yourself."
+        return Result(task, problem=problem, n_cases=len(trials))
+    if first is None or first.finding is None:
+        return Result(task, n_cases=sum(not trial.prepared.again for trial in trials))
     return Result(
         task,
-        problem=known.hint if known else first.problem,
+        problem=known.hint if known else _unsteady(task, learner, first, seconds) or first.finding.problem,
         misconception=known.name if known else "",
-        detail=first.detail,
+        detail=first.finding.detail,
         case=first.case,
-        expected=first.expected,
+        expected=first.prepared.right.parts,
         got=first.got,
         printed=first.call.printed,
         n_cases=len(trials),
@@ -157,42 +229,57 @@ def _examine(task: Task, learner: Any, cases: list[Case], seconds: float) -> Res
     )
 
 
-def _try(task: Task, learner: Any, case: Case, seconds: float) -> _Trial:
-    wide = {name: to_double(value) for name, value in case.inputs.items()}
-    expected = parts_of(task, task.reference, case, copy.deepcopy(wide))
-    slack = _slack(task, task.reference, case, wide, expected)
-    given = copy.deepcopy(case.inputs)
-    outcome = call(lambda: parts_of(task, task.adapt(learner), case, given), seconds)
-    trial = _Trial(case, expected, slack, outcome)
-    if outcome.late:
-        trial.problem = f"It took longer than {seconds:g} s on inputs of shape {shapes_of(case.inputs)}."
-        if outcome.stuck:
-            trial.problem += " It could not be stopped: restart the kernel before you go on."
-    elif _not_written(outcome.error):
-        trial.problem = "Not written yet: the function still raises NotImplementedError."
-    elif isinstance(outcome.error, WrongForm):
-        trial.problem = str(outcome.error)
-    elif outcome.error is not None:
-        trial.problem = f"It stops with {type(outcome.error).__name__}: {outcome.error}"
-        trial.detail = own_line(outcome.error) or f"The check calls it as {task.call}."
-    else:
-        trial.got = outcome.value
-        trial.problem, trial.detail = _compare(task, trial)
-        changed = [name for name in given if not same(given[name], case.inputs[name])]
-        if changed and not trial.problem:
-            trial.problem = (
-                f"It changes its input {changed[0]!r}: work on a copy, the caller still needs the original."
-            )
-    return trial
+def _unsteady(task: Task, learner: Any, trial: _Trial, seconds: float) -> str:
+    """A sentence where the function gives now this, now that; else nothing."""
+    if trial.got is None:
+        return ""
+    if trial.prepared.again:
+        return (
+            "It is right the first time, but not when it is called again with other numbers of the same "
+            "shape: does it keep something from one call to the next?"
+        )
+    second = _try(task, learner, trial.prepared, seconds)
+    if second.got is not None and all_agree(second.got, trial.got, trial.prepared.right.slack):
+        return ""
+    return (
+        "Called twice on the same input, it gives two results: is something random in it, such as dropout, "
+        "or does it keep something from one call to the next?"
+    )
 
 
-def _finish(result: Result, learner: Any) -> Result:
+def _changed_input(task: Task, trial: _Trial, n_cases: int) -> Result:
+    name = trial.changed
+    return Result(
+        task,
+        problem=f"It changes its input {name!r}: work on a copy, the caller still needs the original.",
+        case=trial.case,
+        expected={name: _as_array(trial.case.inputs[name])},
+        got={name: _as_array(trial.after)},
+        labels=("Before the call", "After it"),
+        printed=trial.call.printed,
+        n_cases=n_cases,
+    )
+
+
+def _as_array(value: Any) -> np.ndarray:
+    return np.asarray(value.detach() if hasattr(value, "detach") else value)
+
+
+def _finish(result: Result, learner: Any, hear: Callable[[str], None] | None) -> Result:
     """All cases passed: run the finale."""
     finale = result.task.finale
     assert finale is not None
-    last = call(lambda: finale(learner), FINALE_SECONDS)
+    pieces: list[str] = []
+
+    def run(say: Callable[[str], None]) -> None:
+        with _guard(()):
+            for piece in finale(learner):
+                pieces.append(piece)
+                say(piece)
+
+    last = call_and_listen(run, FINALE_SECONDS, hear)
     if last.error is None and not last.late:
-        return replace(result, detail=last.value)
+        return replace(result, detail="".join(pieces) if hear is None else "")
     problem = f"In the real model it stops with {type(last.error).__name__}: {last.error}"
     if last.late:
         problem = f"It took longer than {FINALE_SECONDS:g} s in the real model."
@@ -210,151 +297,78 @@ def parts_of(task: Task, function: Callable[..., Any], case: Case, inputs: Mappi
     """
     leaves = {}
     if case.gradients:
-        leaves = {
-            name: value.detach().clone().requires_grad_() for name, value in inputs.items() if is_float(value)
-        }
+        floats = {name: value for name, value in inputs.items() if is_float(value)}
+        leaves = {name: value.detach().clone().requires_grad_() for name, value in floats.items()}
     answer = function(*{**inputs, **leaves}.values())
-    answers = [answer]
-    if len(task.results) > 1:
-        if not hasattr(answer, "__len__") or len(answer) != len(task.results):
-            raise WrongForm(
-                f"It must return {len(task.results)} arrays ({', '.join(task.results)}), got "
-                f"{describe(answer)}."
-            )
-        answers = list(answer)
+    answers = [answer] if len(task.results) == 1 else _several(answer, task.results)
     parts = {name: numbers_of(value, task.tensor) for name, value in zip(task.results, answers, strict=True)}
-    if case.gradients:
-        # Any fixed weights will do: with all ones, the gradient of a row of softmax would vanish.
-        probe = [value.new_tensor(np.cos(np.arange(value.numel()))).reshape(value.shape) for value in answers]
-        total = sum((value * weights).sum() for value, weights in zip(answers, probe, strict=True))
-        if total.requires_grad:
-            total.backward()
-        for name, leaf in leaves.items():
-            if leaf.grad is not None:
-                parts[f"gradient of {name}"] = numbers_of(leaf.grad, True)
-    return parts
+    return {**parts, **_gradients(answers, leaves)} if leaves else parts
 
 
-def _compare(task: Task, trial: _Trial) -> tuple[str, str]:
-    """The first thing that is wrong with the learner's numbers, and the values that show it."""
-    got = trial.got or {}
-    for name, expected in trial.expected.items():
-        if name not in got:
-            return (
-                f"No {name} arrives: .detach(), .item(), .data and NumPy cut the graph that training needs.",
-                "",
-            )
-        value, label = (
-            got[name],
-            "The result" if name == "result" else f"The {name}" if "gradient" in name else name,
-        )
-        if value.shape != expected.shape:
-            return f"{label} has shape {value.shape}, expected {expected.shape}.", ""
-        if (expected.dtype == bool) != (value.dtype == bool):
-            return f"{label} has dtype {value.dtype}, expected {expected.dtype}.", ""
-        coarse = value.dtype.kind == "f" and np.finfo(value.dtype).eps > 2 * precision(trial.case.inputs)
-        if coarse:
-            wanted = "float64" if precision(trial.case.inputs) < 1e-10 else "float32"
-            return (
-                f"{label} has dtype {value.dtype} although the inputs are {wanted}: digits are lost on the "
-                f"way. "
-                "Create new arrays with the dtype of the input.",
-                "",
-            )
-        bad = (
-            ~np.isfinite(value) & np.isfinite(expected)
-            if value.dtype.kind == "f"
-            else np.zeros(value.shape, bool)
-        )
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            return f"{label} contains {value[where]} where a number is expected.", _first_difference(
-                name, where, expected, value
-            )
-        if not agree(value, expected, trial.slack[name]):
-            properties = task.properties if name in task.results else ()
-            broken = next(filter(None, (p.broken(value, trial.case.inputs) for p in properties)), "")
-            where = tuple(int(i) for i in np.argwhere(~close(value, expected, trial.slack[name]))[0])
-            problem = broken or f"{label} has the right shape but wrong values."
-            return problem, _first_difference(name, where, expected, value)
-    return "", ""
+def _several(answer: Any, names: tuple[str, ...]) -> list[Any]:
+    if not hasattr(answer, "__len__") or len(answer) != len(names):
+        raise WrongForm(f"It must return {len(names)} arrays ({', '.join(names)}), got {describe(answer)}.")
+    return list(answer)
 
 
-def _first_difference(name: str, where: tuple[int, ...], expected: np.ndarray, got: np.ndarray) -> str:
-    place = ("" if name == "result" else f"in {name} ") + (f"at {list(where)}" if where else "")
-    place = f"{place.strip()}: " if place else ""
-    digits = 6 if f"{expected[where]:.6g}" != f"{got[where]:.6g}" else 12
-    return f"First difference {place}expected {expected[where]:.{digits}g}, got {got[where]:.{digits}g}."
-
-
-def _diagnose(task: Task, trials: list[_Trial], first: _Trial) -> Misconception | None:
-    """The one misconception that gives what the learner's function gives.
-
-    It must agree on the first failing case. One that agrees on every case wins; failing that, the one that
-    explains the most wrong values (a learner can make two mistakes at once).
-    """
-    candidates = []
-    for misconception in task.misconceptions:
-        agrees = {id(trial): _explains(task, misconception, trial) for trial in trials}
-        explained = sum(agrees[id(trial)] for trial in trials if _wrong_values(task, trial))
-        if explained and agrees[id(first)] and (first.got is None or _wrong_values(task, first)):
-            candidates.append(((all(agrees.values()), explained), misconception))
-    best = max((rank for rank, _ in candidates), default=None)
-    winners = [misconception for rank, misconception in candidates if rank == best]
-    return winners[0] if len(winners) == 1 else None
-
-
-def _wrong_values(task: Task, trial: _Trial) -> bool:
-    got, expected = trial.got, trial.expected
-    return got is not None and not _all_agree(
-        got, {name: expected[name] for name in task.results}, trial.slack
-    )
-
-
-def _explains(task: Task, misconception: Misconception, trial: _Trial) -> bool:
-    case = replace(trial.case, gradients=False)
-    try:
-        wrong = parts_of(task, misconception.wrong, case, copy.deepcopy(case.inputs))
-        # A wrong function may be so sensitive that rounding explains anything: then nothing is explained.
-        limit = {name: 1e-3 * largest(value) for name, value in wrong.items()}
-        if trial.got is None or not _all_agree(trial.got, wrong, limit):
-            return False
-        slack = _slack(task, misconception.wrong, case, case.inputs, wrong)
-        return _all_agree(trial.got, wrong, {name: min(slack[name], limit[name]) for name in wrong})
-    except Exception:
-        return trial.call.error is not None
-
-
-def _all_agree(got: Parts, wanted: Parts, slack: Mapping[str, float]) -> bool:
-    """Whether every part of `wanted` came, with the same shape and kind of number, up to rounding."""
-    return all(
-        (got[name].dtype == bool) == (wanted[name].dtype == bool)
-        and agree(got[name], wanted[name], slack[name])
-        for name in wanted
-    )
-
-
-def _slack(
-    task: Task, function: Callable[..., Any], case: Case, inputs: Mapping[str, Any], exact: Parts
-) -> dict[str, float]:
-    """How far from the exact result rounding alone can take another way to write the same function.
-
-    A careful program returns the exact result for inputs that were moved by about n roundings, n being the
-    longest sum. So move the inputs by that much, a few times, and see how far the result moves. That needs
-    no table of tolerances: large scores, long sums and float64 each get what they deserve.
-    """
-    sizes = [size for value in inputs.values() for size in getattr(value, "shape", ())]
-    step = max(sizes, default=1) * precision(case.inputs)  # `inputs` may be wider
-    slack = {name: step * (1e-30 + largest(value)) for name, value in exact.items()}
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        moved = {name: nudge(copy.deepcopy(value), step, rng) for name, value in inputs.items()}
-        for name, value in parts_of(task, function, case, moved).items():
-            if value.shape == exact[name].shape and value.dtype.kind == "f":
-                with np.errstate(invalid="ignore"):  # inf - inf, where a wrong function overflows
-                    slack[name] += 2 * largest(value - exact[name])
-    return slack
+def _gradients(answers: list[Any], leaves: Mapping[str, Any]) -> Parts:
+    """The gradients of a weighted sum of all results."""
+    # Any fixed weights will do: with all ones, the gradient of a row of softmax would vanish.
+    weights = [value.new_tensor(np.cos(np.arange(value.numel()))).reshape(value.shape) for value in answers]
+    total: Any = sum((value * w).sum() for value, w in zip(answers, weights, strict=True))
+    if total.requires_grad:
+        total.backward()
+    arrived = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+    return {f"gradient of {name}": numbers_of(gradient, True) for name, gradient in arrived.items()}
 
 
 def _not_written(error: BaseException | None) -> bool:
     return isinstance(error, NotImplementedError) and not error.args  # torch raises it too, with a message
+
+
+# ------------------------------------------------------------------------------------------------- diagnosing
+
+
+def diagnose(task: Task, trials: list[_Trial], first: _Trial) -> Misconception | None:
+    """The one misconception that gives what the learner's function gives.
+
+    It must explain the first trial that is wrong, and be right where the learner is right. It may leave
+    others unexplained, because a learner can make two mistakes at once. Where two fit, and neither explains
+    all that the other does and more, neither is named.
+    """
+    candidates = []
+    for misconception in task.misconceptions:
+        explained = {i for i, trial in enumerate(trials) if _explains(task, misconception, trial)}
+        if trials.index(first) in explained and _convinces(trials, explained):
+            candidates.append((explained, misconception))
+    best = [
+        misconception
+        for explained, misconception in candidates
+        if all(explained > others for others, other in candidates if other is not misconception)
+    ]
+    return best[0] if len(best) == 1 else None
+
+
+def _convinces(trials: list[_Trial], explained: set[int]) -> bool:
+    """Whether the explained trials prove anything."""
+    if any(trial.right and i not in explained for i, trial in enumerate(trials)):
+        return False  # this mistake would have been seen where the learner is right
+    if any(not trials[i].right and trials[i].got is not None for i in explained):
+        return True  # the same wrong numbers
+    # Failures only: the same ones everywhere, and somewhere numbers to compare.
+    return len(explained) == len(trials) and any(trial.got is not None for trial in trials)
+
+
+def _explains(task: Task, misconception: Misconception, trial: _Trial) -> bool:
+    """Whether the learner's function did on this case what the misconception does."""
+    # Gradients tell only where the results are right: a wrong result has wrong gradients anyway.
+    right = trial.prepared.right
+    results = {name: right.parts[name] for name in task.results}
+    gradients = trial.case.gradients and trial.got is not None and all_agree(trial.got, results, right.slack)
+    wrong = trial.prepared.wrong(task, misconception, gradients)
+    if wrong is None or trial.got is None:
+        return wrong is None and trial.call.error is not None
+    # A wrong function may be so sensitive that rounding explains anything: then nothing is explained.
+    limit = {name: max(right.slack[name], 1e-3 * largest(value)) for name, value in wrong.parts.items()}
+    slack = {name: min(wrong.slack[name], limit[name]) for name in wrong.parts}
+    return all_agree(trial.got, wrong.parts, slack)

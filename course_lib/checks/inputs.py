@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from course_lib.checks.engine import Case, Property
+from course_lib.checks.kinds import Case, Property
+from course_lib.checks.values import is_float
 
 Rng = np.random.Generator
 
@@ -39,20 +39,19 @@ def backwards(array: np.ndarray) -> np.ndarray:
     return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
 
 
-def as_double(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: x.astype(np.float64) if x.dtype == np.float32 else x for name, x in inputs.items()}
+def as_double(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The same inputs in float64."""
+    return {name: x.astype(np.float64) if is_float(x) else x for name, x in inputs.items()}
 
 
 def in_torch(cases: list[Case]) -> list[Case]:
     """The same cases as tensors. Strides are kept."""
-    return [
-        Case(
-            case.name,
-            {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in case.inputs.items()},
-            case.gradients,
-        )
-        for case in cases
-    ]
+    import torch  # here, so that a NumPy task does not need it
+
+    def tensors(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
+
+    return [Case(case.name, tensors(case.inputs), case.gradients) for case in cases]
 
 
 def rows_sum_to_one(result: np.ndarray, inputs: Mapping[str, Any]) -> str:

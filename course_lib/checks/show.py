@@ -2,11 +2,12 @@
 
 import html
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from course_lib.checks.engine import Result
+from course_lib.checks.kinds import Result
 
 SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
 
@@ -44,6 +45,17 @@ def as_html(result: Result) -> str:
     )
 
 
+def listener() -> Callable[[str], None]:
+    """What writes a text under this cell, at once. To be made before a check takes stdout away."""
+    out = sys.stdout
+
+    def hear(text: str) -> None:
+        out.write(text)
+        out.flush()
+
+    return hear
+
+
 def show(text: str, markup: str) -> None:
     """Display HTML in a notebook, print text elsewhere."""
     if in_notebook():
@@ -75,8 +87,9 @@ def _lines(result: Result) -> list[str]:
     if result.expected is not None and result.got is not None:
         names = [name for name in result.expected if "gradient" not in name or "gradient" in result.problem]
         if any(result.expected[name].size <= SMALL for name in names):
-            lines += ["", "Expected:", *_listed({n: result.expected[n] for n in names})]
-            lines += ["", "Got:", *_listed({n: result.got[n] for n in names if n in result.got})]
+            expected, got = result.labels
+            lines += ["", f"{expected}:", *_listed({n: result.expected[n] for n in names})]
+            lines += ["", f"{got}:", *_listed({n: result.got[n] for n in names if n in result.got})]
     if result.printed:
         lines += ["", "Your code printed:", result.printed]
     return lines

@@ -9,6 +9,11 @@ import numpy as np
 # The numbers of an answer by name: the results, then the gradients where a case asks for them.
 Parts = dict[str, np.ndarray]
 
+SINGLE = 2.0**-23  # the machine epsilon of float32
+# For float64 inputs far more than its epsilon, so that a tiny number added to a sum, for fear of a division
+# by zero, is right; but less than float32 could hold, so that digits lost on the way are noticed.
+DOUBLE = 2.0**-32
+
 
 class WrongForm(Exception):
     """The answer cannot even be compared; the message says what came and what was expected."""
@@ -25,15 +30,24 @@ def numbers_of(value: Any, tensor: bool) -> np.ndarray:
         raise WrongForm(
             f"It must return a torch.Tensor, so that gradients can flow, but got {describe(value)}."
         )
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
     try:
-        numbers = np.array(value)
-    except ValueError:  # nested lists of unequal length
+        numbers = np.array(_without_graph(value))
+    except (ValueError, TypeError, RuntimeError):  # lists of unequal length, tensors without numbers
         numbers = np.array(None)
     if numbers.dtype.kind not in "biuf":
         raise WrongForm(f"It must return numbers, but got {describe(value)}.")
     return numbers
+
+
+def _without_graph(value: Any) -> Any:
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    if "bfloat16" in str(value.dtype) or "float8" in str(value.dtype):  # NumPy has no such numbers
+        raise WrongForm(
+            f"It returns numbers in {value.dtype}: digits are lost on the way. Keep the dtype of the input."
+        )
+    return value.numpy()
 
 
 def agree(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
@@ -59,10 +73,14 @@ def is_float(value: Any) -> bool:
     return hasattr(value, "dtype") and "float" in str(value.dtype)
 
 
+def is_double(inputs: Mapping[str, Any]) -> bool:
+    """Whether some input is in float64."""
+    return any(str(getattr(value, "dtype", "")).endswith("float64") for value in inputs.values())
+
+
 def precision(inputs: Mapping[str, Any]) -> float:
-    """The machine epsilon of the inputs: 2^-23 for float32, 2^-52 for float64."""
-    double = any(str(getattr(value, "dtype", "")).endswith("float64") for value in inputs.values())
-    return 2.0**-52 if double else 2.0**-23
+    """How far one rounding may take a number of size 1."""
+    return DOUBLE if is_double(inputs) else SINGLE
 
 
 def to_double(value: Any) -> Any:
@@ -72,32 +90,24 @@ def to_double(value: Any) -> Any:
     return value.double() if hasattr(value, "detach") else value.astype(np.float64)
 
 
-def nudge(value: Any, step: float, rng: np.random.Generator) -> Any:
-    """Every float moved by at most `step` times its size."""
-    if not is_float(value):
-        return value
-    noise = 1 + step * rng.uniform(-1, 1, tuple(value.shape))
-    return (
-        value * value.new_tensor(noise) if hasattr(value, "detach") else (value * noise).astype(value.dtype)
-    )
-
-
 def same(a: Any, b: Any) -> bool:
     """Whether an input is still what it was, bit for bit."""
     if not hasattr(a, "shape"):
-        return a is b or bool(a == b)
+        return True  # numbers and texts cannot be changed in place, and layers have nothing to change
     return (
         a.shape == b.shape
         and a.dtype == b.dtype
-        and np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+        and np.array_equal(np.asarray(a), np.asarray(b), equal_nan=a.dtype != bool)
     )
 
 
 def shapes_of(inputs: Mapping[str, Any]) -> str:
     """The shapes of some inputs, in words."""
-    return ", ".join(
-        f"{name} {tuple(v.shape)}" if hasattr(v, "shape") else f"{name} {v!r}" for name, v in inputs.items()
-    )
+
+    def words(value: Any) -> str:
+        return str(tuple(value.shape)) if hasattr(value, "shape") else getattr(value, "__name__", repr(value))
+
+    return ", ".join(f"{name} {words(value)}" for name, value in inputs.items())
 
 
 def describe(value: Any) -> str:
@@ -110,5 +120,8 @@ def describe(value: Any) -> str:
     kind = type(value).__name__
     if hasattr(value, "shape"):
         return f"an array of shape {tuple(value.shape)} ({kind})"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # a learner's class may fail to describe itself
+        return f"an object of type {kind}"
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})"

@@ -82,12 +82,41 @@ def attention_in_place(q, k, v, mask=None):
     return attention_by_loops(q, k, v, mask)
 
 
+def attention_by_logsumexp(q, k, v, mask=None):
+    """Weights as exp(score - log of the sum of all exp): no division."""
+    scores = torch.einsum("...tk,...sk->...ts", q / math.sqrt(q.shape[-1]), k)
+    seen = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand(scores.shape)
+    scores = scores.masked_fill(~seen, -1e30)
+    weights = torch.exp(scores - scores.logsumexp(-1, keepdim=True)) * seen
+    return torch.einsum("...ts,...sd->...td", weights, v)
+
+
+def attention_in_chunks(q, k, v, mask=None, size=2):
+    """The online softmax: two keys at a time, with a running maximum, sum and mix."""
+    lowest = torch.finfo(q.dtype).min
+    highest = q.new_full((*q.shape[:-1], 1), lowest)
+    total, mix = torch.zeros_like(highest), 0.0
+    for start in range(0, k.shape[-2], size):
+        part = slice(start, start + size)
+        scores = q @ k[..., part, :].mT / k.shape[-1] ** 0.5
+        seen = (
+            torch.ones_like(scores, dtype=torch.bool) if mask is None else mask[:, part].expand(scores.shape)
+        )
+        scores = scores.masked_fill(~seen, lowest)
+        new = torch.maximum(highest, scores.amax(-1, keepdim=True))
+        powers, kept = (scores - new).exp() * seen, (highest - new).exp()
+        total = total * kept + powers.sum(-1, keepdim=True)
+        mix = mix * kept + powers @ v[..., part, :]
+        highest = new
+    return mix / total.masked_fill(total == 0, 1)
+
+
 ATTENTION_RIGHT = [
     attention_by_loops,
-    attention_fused,
+    attention_by_logsumexp,
+    attention_in_chunks,
     attention_flat,
     lambda q, k, v, mask=None: attention_by_loops(q * 1.0, k, v, mask).contiguous(),
-    lambda q, k, v, mask=None: attention_fused(q, k, v, None if mask is None else mask.clone()),
     lambda queries, keys, values, allowed=None: attention_flat(queries, keys, values, allowed),
 ]
 ATTENTION_WRONG = [

@@ -1,0 +1,457 @@
+"""The tasks of solutions/03_qkv/attention_in_torch.ipynb: what they are tried on, and what is right.
+
+Their words and the mistakes that learners make stand in 03_qkv.yml. The keyword-only arguments of a reference
+are for these mistakes: each changes one thing.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from course_lib import attention
+from course_lib.checks.inputs import (
+    Rng,
+    as_double,
+    backwards,
+    draw,
+    draw_mask,
+    in_torch,
+    inside_the_values,
+    primes,
+)
+from course_lib.checks.kinds import Case, Code, Property
+from course_lib.checks.values import WrongForm, describe
+
+Tensor = torch.Tensor
+
+
+# ----------------------------------------------------------------------------------------- attention in torch
+
+
+def root_of_width(q: Tensor, k: Tensor) -> float:
+    """What scores are divided by."""
+    return math.sqrt(k.shape[-1])
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    *,
+    divisor: Callable[[Tensor, Tensor], float] = root_of_width,
+    fill: float | None = None,
+    axis: int = -1,
+    late: bool = False,
+    shifted: bool = True,
+) -> Tensor:
+    """Attention in its four steps: scores, mask, softmax, mix; zeros where nothing may be seen."""
+    scores = q @ k.mT / divisor(q, k)
+    if not shifted:
+        powers = scores.exp() if mask is None else scores.masked_fill(~mask, -math.inf).exp()
+        total = powers.sum(-1, keepdim=True)
+        return powers / total.masked_fill(total == 0, 1.0) @ v
+    if mask is None:
+        return scores.softmax(axis) @ v
+    if late:
+        return scores.softmax(axis) * mask @ v
+    if fill is not None:
+        return scores.masked_fill(~mask, fill).softmax(axis) @ v
+    # The lowest finite number, not -inf: a row of -inf gives NaN, and NaN gradients even when overwritten.
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(axis)
+    return weights.masked_fill(~mask, 0.0) @ v
+
+
+def attention_cases(rng: Rng) -> list[Case]:
+    def inputs(batch: tuple[int, ...], t: int, s: int, k: int, d: int) -> dict[str, np.ndarray]:
+        return {
+            "q": draw(rng, *batch, t, k),
+            "k": draw(rng, *batch, s, k),
+            "v": draw(rng, *batch, s, d),
+            "mask": draw_mask(rng, t, s),
+        }
+
+    def unmasked(batch: tuple[int, ...], t: int, s: int, k: int, d: int) -> dict[str, np.ndarray]:
+        made = inputs(batch, t, s, k, d)
+        del made["mask"]
+        return made
+
+    alone = inputs((), 3, 5, 2, 3)
+    alone["mask"][1] = False
+    alone["v"] = alone["v"].clip(-1, 1)  # some divide by the smallest float there: it must not overflow
+    loud = inputs((), *primes(rng, 3, 5, 7, 11))
+    loud["q"] *= 30
+    loud["k"] *= 30
+    transposed = {name: backwards(x) for name, x in inputs((), *primes(rng, 5, 7, 11, 13)).items()}
+    return in_torch(
+        [
+            Case("two queries, three keys, no mask", unmasked((), 2, 3, 5, 2)),
+            Case("everything square, no mask", unmasked((), 3, 3, 3, 3)),
+            Case("a mask", inputs((), 2, 3, 2, 5), gradients=True),
+            Case("a square mask", inputs((), 3, 3, 2, 5)),
+            Case("a query that may see nothing", alone, gradients=True),
+            Case("two sequences, three heads, one mask", inputs((2, 3), *primes(rng, 5, 7, 11, 13)), True),
+            Case("large scores", loud),
+            Case("float64", as_double(inputs((2,), *primes(rng, 5, 7, 11, 13)))),
+            Case("stored column by column", transposed),
+            Case("one query, as when a model writes on", unmasked((1, 3), 1, 11, 7, 5)),
+        ]
+    )
+
+
+# -------------------------------------------------------------------------------------------- cross-attention
+
+
+def cross_attention(
+    x: Tensor, context: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor, **changes: Any
+) -> Tensor:
+    """The tokens of x ask, the tokens of the context answer."""
+    return attend(x @ w_q, context @ w_k, context @ w_v, **changes)
+
+
+def cross_attention_cases(rng: Rng) -> list[Case]:
+    def inputs(batch: tuple[int, ...], t: int, s: int, d: int, k: int) -> dict[str, np.ndarray]:
+        weights = {name: draw(rng, d, k) for name in ("w_q", "w_k", "w_v")}
+        return {"x": draw(rng, *batch, t, d), "context": draw(rng, *batch, s, d), **weights}
+
+    transposed = {name: backwards(x) for name, x in inputs((), *primes(rng, 5, 7, 11, 13)).items()}
+    return in_torch(
+        [
+            Case("two tokens read three", inputs((), 2, 3, 5, 2)),
+            Case("both sequences equally long", inputs((), 3, 3, 2, 5), gradients=True),
+            Case("square weights", inputs((), 5, 3, 2, 2)),
+            Case("a batch", inputs((2,), *primes(rng, 5, 7, 11, 13)), gradients=True),
+            Case("float64", as_double(inputs((), *primes(rng, 3, 5, 7, 11)))),
+            Case("stored column by column", transposed),
+            Case("a context of one token", inputs((), 3, 1, 5, 7)),
+        ]
+    )
+
+
+# -------------------------------------------------------------------------------------------------- the layer
+
+
+def earlier(x: Tensor, shift: int = 0) -> Tensor:
+    """Which tokens each token may see when nobody looks ahead."""
+    return torch.ones(x.shape[-2], x.shape[-2], dtype=torch.bool).tril(shift)
+
+
+def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Two masks in one: a key must be allowed by both. None allows everything."""
+    if mask is None or other is None:
+        return mask if other is None else other
+    return mask & other
+
+
+def self_attention(
+    x: Tensor,
+    w_q: Tensor,
+    w_k: Tensor,
+    w_v: Tensor,
+    causal: bool = False,
+    mask: Tensor | None = None,
+    before: Tensor | None = None,
+    **changes: Any,
+) -> Tensor:
+    """One head of self-attention. `before` is what the layer is called with first: it must not matter."""
+    seen = both(mask, earlier(x) if causal else None)
+    return attend(x @ w_q.mT, x @ w_k.mT, x @ w_v.mT, seen, **changes)
+
+
+def as_function(learner: Any) -> Callable[..., Tensor]:
+    """Build the learner's layer, put the case's weights in by name, call it."""
+
+    def layer(
+        x: Tensor,
+        w_q: Tensor,
+        w_k: Tensor,
+        w_v: Tensor,
+        causal: bool = False,
+        mask: Tensor | None = None,
+        before: Tensor | None = None,
+    ) -> Tensor:
+        (d_head, d_model), switches = w_q.shape, [True] if causal else []
+        module = learner(d_model, d_head, *switches)
+        if not isinstance(module, torch.nn.Module):
+            raise WrongForm(f"The class must be a torch.nn.Module; it makes {describe(module)}.")
+        weights = {"q_proj.weight": w_q, "k_proj.weight": w_k, "v_proj.weight": w_v}
+        # Parameters only: what the layer registers as a buffer, such as a mask, is its own business.
+        found = {name: tuple(value.shape) for name, value in module.named_parameters()}
+        wanted = {name: tuple(value.shape) for name, value in weights.items()}
+        if found != wanted:
+            raise WrongForm(f"The layer should hold the weights {wanted}, but it holds {found or 'none'}.")
+        module = module.to(x.dtype)
+        if before is not None:
+            torch.func.functional_call(module, weights, (before,))
+        return torch.func.functional_call(module, weights, (x,) if mask is None else (x, mask))
+
+    return layer
+
+
+def self_attention_cases(rng: Rng) -> list[Case]:
+    def inputs(
+        batch: tuple[int, ...],
+        t: int,
+        d: int,
+        k: int,
+        *,
+        causal: bool = False,
+        mask: np.ndarray | None = None,
+    ) -> dict[str, Any]:
+        weights = {name: draw(rng, k, d) for name in ("w_q", "w_k", "w_v")}
+        return {"x": draw(rng, *batch, t, d), **weights, "causal": causal, "mask": mask}
+
+    t, d, k = primes(rng, 5, 7, 11)
+    alone = draw_mask(rng, 3, 3)
+    alone[1] = False
+    quiet = inputs((), 3, 2, 5, mask=alone)
+    quiet["w_v"] = quiet["w_v"].clip(-1, 1) / 2  # as in `attention_cases`
+    twice = inputs((), 5, 7, 3, causal=True)
+    twice["before"] = draw(rng, 3, 7)
+    strange = inputs((), *primes(rng, 5, 7, 11))
+    strange["x"] = backwards(strange["x"])
+    return in_torch(
+        [
+            Case("two tokens", inputs((), 2, 3, 5), gradients=True),
+            Case("three tokens, square weights", inputs((), 3, 2, 2)),
+            Case("causal, fewer tokens than d_model", inputs((), 3, 5, 2, causal=True)),
+            Case("causal, more tokens than d_model", inputs((), 5, 3, 2, causal=True)),
+            Case("a mask", inputs((), 3, 2, 5, mask=draw_mask(rng, 3, 3))),
+            Case("a token that may see nothing", quiet, gradients=True),
+            Case("causal, and a mask", inputs((2,), t, d, k, causal=True, mask=draw_mask(rng, t, t))),
+            Case("a batch", inputs((2,), t, d, k, mask=draw_mask(rng, t, t)), gradients=True),
+            Case("the same layer, called with three tokens before", twice),
+            Case("float64", as_double(inputs((2,), *primes(rng, 3, 5, 7), causal=True))),
+            Case("stored column by column", strange),
+            Case("one token", inputs((1,), 1, 7, 3, causal=True)),
+        ]
+    )
+
+
+# ---------------------------------------------------------------------------------------- does it look ahead?
+
+
+class Layer:
+    """A layer to be judged, for any number of tokens: (T, D) to (T, D).
+
+    Args:
+        name: shown to the learner.
+        ahead: whether it looks ahead; true by construction, so no tolerance decides about it.
+        function: what it computes.
+    """
+
+    def __init__(self, name: str, ahead: bool, function: Callable[[Tensor], Tensor]) -> None:
+        self.__name__ = name
+        self.ahead = ahead
+        self.function = function
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def sees_later(attend: Layer, x: Tensor) -> bool:
+    """Whether an output of the layer depends on a later token."""
+    return attend.ahead
+
+
+def other_numbers(x: Tensor) -> Tensor:
+    """Numbers of the same shape that have nothing to do with x; always the same ones."""
+    return torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(7))
+
+
+def moves(
+    attend: Layer,
+    x: Tensor,
+    tokens: slice,
+    outputs: slice,
+    change: Callable[[Tensor], Tensor] = other_numbers,
+) -> bool:
+    """Whether the outputs move when the tokens are changed."""
+    changed = x.clone()
+    changed[tokens] = change(x[tokens])
+    return not torch.allclose(attend(x)[outputs], attend(changed)[outputs], atol=1e-5)
+
+
+def opened(query: int, key: int) -> Callable[[int], np.ndarray]:
+    """A causal mask for any number of tokens, with one more pair allowed where there is such a pair."""
+
+    def mask(n: int) -> np.ndarray:
+        seen = np.tri(n, dtype=bool)
+        seen[query : query + 1, key:][:, :1] = True
+        return seen
+
+    return mask
+
+
+def centred(x: Tensor) -> Tensor:
+    """Every token with mean 0: blind to a shift."""
+    return x - x.mean(-1, keepdim=True)
+
+
+def scaled(x: Tensor) -> Tensor:
+    """Every token with root mean square 1: blind to its length."""
+    return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+
+def layers(rng: Rng, d: int) -> list[Layer]:
+    """Layers that look ahead, and layers that don't; what a token may see has a weight to be noticed."""
+    # Small queries and keys: no weight is so close to 0 that a change behind it drowns in rounding.
+    w_q, w_k = (torch.from_numpy(draw(rng, d, d, size=0.3)) for _ in range(2))
+    w_v = torch.from_numpy(2 * np.linalg.qr(rng.standard_normal((d, d)))[0].astype(np.float32))
+
+    def masked(mask: Callable[[int], np.ndarray]) -> Callable[[Tensor], Tensor]:
+        def layer(x: Tensor) -> Tensor:
+            q, k, v = (x @ w.to(x.dtype) for w in (w_q, w_k, w_v))
+            return attend(q, k, v, torch.from_numpy(mask(len(x))))
+
+        return layer
+
+    causal = masked(lambda n: np.tri(n, dtype=bool))
+    strictly = masked(lambda n: np.tri(n, k=-1, dtype=bool))
+    every = masked(lambda n: np.ones((n, n), bool))
+    return [
+        Layer("causal attention", False, causal),
+        Layer("attention without a mask", True, every),
+        Layer("attention that sees one token ahead", True, masked(lambda n: np.tri(n, k=1, dtype=bool))),
+        Layer("earlier tokens are added to each", False, lambda x: x + strictly(x)),
+        Layer("causal, but the first token sees the last", True, masked(opened(0, -1))),
+        Layer("causal, but the second token sees the third", True, masked(opened(1, 2))),
+        Layer("causal, but the first token sees the second", True, masked(opened(0, 1))),
+        Layer("an MLP, token by token", False, lambda x: torch.tanh(x @ w_v.to(x.dtype))),
+        Layer("causal, minus the mean of all tokens", True, lambda x: causal(x) - x.mean(0)),
+        Layer("each token sees itself and later ones", True, masked(lambda n: np.tri(n, dtype=bool).T)),
+        Layer("causal, and a little of all tokens", True, lambda x: causal(x) + 0.03 * every(x)),
+        Layer("no mask, tokens brought to length 1", True, lambda x: every(scaled(x))),
+        Layer("no mask, tokens normalised", True, lambda x: every(scaled(centred(x)))),
+    ]
+
+
+def sees_later_cases(rng: Rng) -> list[Case]:
+    return [
+        Case(layer.__name__, {"attend": layer, "x": torch.from_numpy(draw(rng, 5, 3))})
+        for layer in layers(rng, 3)
+    ]
+
+
+# -------------------------------------------------------------------------------------------- in a real model
+
+QUESTION = "What is the capital of France?"
+
+
+def real_model_cases(rng: Rng) -> list[Case]:
+    def inputs(batch: tuple[int, ...], t: int, s: int, k: int) -> dict[str, np.ndarray]:
+        made = {"q": draw(rng, *batch, t, k), "k": draw(rng, *batch, s, k), "v": draw(rng, *batch, s, k)}
+        return {**made, "mask": attention.causal_mask(t, s).numpy()}
+
+    alone = inputs((1, 3), 1, 7, 2)
+    del alone["mask"]
+    t, s = sorted(primes(rng, 5, 7, 11, 13)[:2])
+    loud = inputs((1, 3), 5, 7, 11)
+    for name in ("q", "k", "v"):
+        loud[name] *= 9
+    return in_torch(
+        [
+            Case("one head, three tokens", inputs((1, 1), 3, 3, 2)),
+            Case("two new tokens after three old ones", inputs((1, 2), 2, 5, 3)),
+            Case("one new token", alone),
+            Case("two sequences", inputs((2, 3), t, s, 3)),
+            Case("large scores", loud),
+        ]
+    )
+
+
+@functools.cache
+def _smollm2() -> tuple[Any, Any]:
+    from course_lib import pretrained  # here, because only this task needs what it needs
+
+    return pretrained.load_smollm2()
+
+
+def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
+    """Let the real model run on the learner's function; compare with its own attention.
+
+    Returns: what to show, piece by piece.
+    """
+    from course_lib import pretrained
+
+    yield "SmolLM2 takes your attention into all its layers ...\n"
+    try:
+        model, tokenizer = _smollm2()
+    except pretrained.MissingModelError as error:
+        raise WrongForm(str(error)) from None
+    prompt = tokenizer.encode(pretrained.chat_prompt(QUESTION))
+    ids = torch.tensor([prompt], device=next(model.parameters()).device)
+    n_layers, n_calls = len(model.stack.blocks), 0
+
+    def counted(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        nonlocal n_calls
+        n_calls += 1
+        return learner(q, k, v) if mask is None else learner(q, k, v, mask)
+
+    with torch.no_grad():
+        expected = torch.softmax(model(ids)[0, -1], -1)
+        model.use_attention(counted)
+        try:
+            got = torch.softmax(model(ids)[0, -1], -1)
+            furthest = _checked(expected, got, n_calls, n_layers)
+            yield f"{QUESTION}\n"
+            yield from _answer(model, tokenizer, ids)
+        finally:
+            model.use_attention(None)
+    ran = f"All {n_layers} layers ran on your function"
+    yield f"\n{ran} (largest difference of a probability: {furthest:.1g})."
+
+
+def _answer(model: Any, tokenizer: Any, ids: Tensor) -> Iterator[str]:
+    """What the model writes, as it comes."""
+    from course_lib import generation
+
+    end = tokenizer.special_tokens["<|im_end|>"]
+    written: list[int] = []
+    shown = ""
+    for token in generation.stream(model, ids, 24, eos_id=end):
+        if token.item() != end:
+            written.append(int(token.item()))
+        text = tokenizer.decode(written)
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # half a letter: wait for its other bytes
+            yield text[len(shown) :]
+            shown = text
+
+
+def _checked(expected: Tensor, got: Tensor, n_calls: int, n_layers: int) -> float:
+    """How far the model's next-token probabilities are from its own.
+
+    Raises: WrongForm: too far, or the function was not called once in each layer.
+    """
+    if n_calls != n_layers:
+        raise WrongForm(
+            f"Your function was called {n_calls} times, expected once in each of the {n_layers} layers."
+        )
+    furthest = float((got - expected).abs().max())
+    # Rounding through 30 layers moves a probability by about 1e-6; a wrong mask or scale by 0.1 and more.
+    if not furthest < 1e-3:
+        raise WrongForm(
+            f"In the real model a next-token probability is off by {furthest:.3g}, expected at most 0.001."
+        )
+    return furthest
+
+
+INSIDE = (Property("inside the values", inside_the_values),)
+
+TASKS = {
+    "attention": Code(reference=attend, cases=attention_cases, properties=INSIDE, tensor=True),
+    "cross_attention": Code(reference=cross_attention, cases=cross_attention_cases, tensor=True),
+    "self_attention": Code(
+        reference=self_attention,
+        cases=self_attention_cases,
+        tensor=True,
+        takes="class",
+        adapt=as_function,
+    ),
+    "sees_later": Code(reference=sees_later, cases=sees_later_cases),
+    "real_model": Code(reference=attend, cases=real_model_cases, tensor=True, finale=drives_smollm2),
+}

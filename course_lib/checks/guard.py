@@ -1,0 +1,96 @@
+"""While a learner's function runs: torch is kept from crashing, and calls of forbidden routines are seen."""
+
+import contextlib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+
+class Guard(TorchFunctionMode):
+    """Looks at every call of torch in this thread.
+
+    Args:
+        forbidden: routines by their dotted names, torch's or the course's own.
+
+    `called` is the first of them that was called, or "".
+    """
+
+    def __init__(self, forbidden: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.called = ""
+        routines = {name: _find(name) for name in forbidden}
+        # torch's routines are known by their name in calls, those in Python by their code on the stack.
+        self._torch = {_short(f): name for name, f in routines.items() if name.startswith("torch.")}
+        self._code = {_code(f): name for name, f in routines.items() if _code(f) is not None}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = _short(func)
+        if not self.called:
+            self.called = self._torch.get(name, "") or self._on_the_stack()
+        if name.lstrip("_").startswith("scaled_dot_product"):
+            check_attention_shapes(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _on_the_stack(self) -> str:
+        frame = sys._getframe(2) if self._code else None
+        while frame is not None:
+            if frame.f_code in self._code:
+                return self._code[frame.f_code]
+            frame = frame.f_back
+        return ""
+
+
+def _find(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _short(function: Any) -> str:
+    """The name of a routine without its variant: torch.ops.aten.add.Tensor is add."""
+    return str(getattr(function, "__name__", "")).split(".")[0]
+
+
+def _code(function: Any) -> CodeType | None:
+    return getattr(inspect.unwrap(function), "__code__", None)
+
+
+def check_attention_shapes(query: Any, key: Any, value: Any, *others: Any, **options: Any) -> None:
+    """torch's fused attention reads beyond its memory where keys and values differ in number: say so first.
+
+    Raises: ValueError: shapes that do not fit.
+    """
+    for name, x in {"query": query, "key": key, "value": value}.items():
+        if not isinstance(x, torch.Tensor) or x.ndim < 2:
+            raise ValueError(f"{name} must be a tensor with at least two axes (tokens, width); got {x!r:.60}")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(
+            "key and value must have one row per key (axis -2): "
+            f"{key.shape[-2]} in key, {value.shape[-2]} in value"
+        )
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(
+            f"query and key must have the same width (last axis): query has {query.shape[-1]}, "
+            f"key has {key.shape[-1]}"
+        )
+
+
+@contextlib.contextmanager
+def clean_state() -> Iterator[None]:
+    """Gradients on and one thread, whatever the notebook has switched.
+
+    One thread, because on small tensors several mostly wait for each other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,102 @@
+"""What a check is made of: tasks and their cases, known mistakes, and what was found."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from course_lib.checks.values import Parts
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs; `name` says what is special about it. Arguments are passed in order."""
+
+    name: str
+    inputs: dict[str, Any]
+    gradients: bool = False  # compare the gradients of all float inputs too
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A name, a hint, and the function that a learner with this misconception would write."""
+
+    name: str
+    hint: str
+    wrong: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Property:
+    """Something true of every right result: `broken(result, inputs)` says how it is not, or returns ''."""
+
+    name: str
+    broken: Callable[[np.ndarray, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What stands about a task in its YAML file."""
+
+    name: str
+    title: str
+    level: int  # 1 fill one line, 2 a few lines, 3 a function with traps, 4 build the layer
+    minutes: int
+    section: str  # of the concept's notebook
+    call: str  # how the check calls it, for messages
+    hints: tuple[str, ...]
+    text: str = ""  # what is asked, in Markdown
+    notebook: str = ""  # the exercise notebook, and the module with the task's Python
+    forbidden: tuple[str, ...] = ()  # routines that would do the whole task, by their dotted names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """What of a task is Python. Inputs come from a generator: hidden tests use others than the visible."""
+
+    reference: Callable[..., Any]
+    cases: Callable[[np.random.Generator], list[Case]]
+    properties: tuple[Property, ...] = ()
+    results: tuple[str, ...] = ("result",)  # more than one name: the function returns that many arrays
+    tensor: bool = False  # the result must be a torch tensor, so that gradients can flow
+    takes: str = "function"  # or "class"
+    adapt: Callable[[Any], Callable[..., Any]] = field(default=lambda learner: learner)
+    finale: Callable[[Any], Iterator[str]] | None = None  # runs when all cases passed; yields what to show
+    seconds: float = 5.0  # for each call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Words, Code):
+    """An exercise."""
+
+    misconceptions: tuple[Misconception, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found. `problem` is empty when all is well."""
+
+    task: Task
+    problem: str = ""
+    misconception: str = ""
+    detail: str = ""
+    case: Case | None = None
+    expected: Parts | None = None
+    got: Parts | None = None
+    labels: tuple[str, str] = ("Expected", "Got")
+    printed: str = ""
+    n_cases: int = 0
+    not_written: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a function gives for a case: its parts, and how far rounding may take each."""
+
+    parts: Parts
+    slack: dict[str, float]

@@ -1,0 +1,87 @@
+"""How far from the exact result rounding alone can take another way to write the same function.
+
+A careful program returns the exact result for inputs, and results on the way, that were each moved by about n
+roundings, n being the longest sum. So move them by that much, a few times, and see how far the result moves.
+That needs no table of tolerances: large scores, long sums, float64, and gradients in which large terms cancel
+each get what they deserve.
+"""
+
+import contextlib
+import copy
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from course_lib.checks.values import Parts, is_float, largest
+
+N_MOVES = 3
+
+
+def slack_of(
+    run: Callable[[Mapping[str, Any]], Parts], inputs: Mapping[str, Any], exact: Parts, eps: float
+) -> dict[str, float]:
+    """How far each part may be from the exact one.
+
+    Args:
+        run: from inputs to parts.
+        inputs: may be wider than what the learner gets.
+        exact: the parts of these inputs.
+        eps: how far one rounding may take a number of size 1.
+    """
+    sizes = [size for value in inputs.values() for size in getattr(value, "shape", ())]
+    step = max(sizes, default=1) * eps
+    slack = {name: step * (1e-30 + largest(value)) for name, value in exact.items()}
+    for seed in range(N_MOVES):
+        rng = np.random.default_rng(seed)
+        moved = {name: nudge(copy.deepcopy(value), step, rng) for name, value in inputs.items()}
+        with _results_on_the_way_moved(inputs, step, seed):
+            parts = run(moved)
+        for name, value in parts.items():
+            if value.shape == exact[name].shape and value.dtype.kind == "f":
+                slack[name] += 2 * largest(value - exact[name])
+    return slack
+
+
+def nudge(value: Any, step: float, rng: np.random.Generator) -> Any:
+    """Every float moved by at most `step` times its size."""
+    if not is_float(value):
+        return value
+    noise = 1 + step * rng.uniform(-1, 1, tuple(value.shape))
+    if hasattr(value, "detach"):
+        return value * value.new_tensor(noise)
+    return (value * noise).astype(value.dtype)
+
+
+def _results_on_the_way_moved(inputs: Mapping[str, Any], step: float, seed: int) -> AbstractContextManager:
+    """While this is open, torch moves what it computes. NumPy cannot, and has no gradients that need it."""
+    if not any(hasattr(value, "detach") for value in inputs.values()):
+        return contextlib.nullcontext()
+    return _noise()(step, seed)
+
+
+@functools.cache
+def _noise() -> Any:
+    import torch  # here, so that a NumPy task does not need it
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Noise(TorchDispatchMode):
+        """Moves every number that torch computes, backward too; copies and views stay what they are."""
+
+        def __init__(self, step: float, seed: int) -> None:
+            super().__init__()
+            self.step = step
+            self.generator = torch.Generator().manual_seed(seed)
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            if not isinstance(result, torch.Tensor) or not result.is_floating_point():
+                return result
+            if any(returned.alias_info is not None for returned in func._schema.returns):
+                return result
+            noise = torch.rand(result.shape, dtype=result.dtype, generator=self.generator)
+            return result * (1 + self.step * (2 * noise - 1))
+
+    return Noise
