@@ -1,7 +1,7 @@
 """From scores to text: choosing the next token, one after the other."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,23 +9,29 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_lib.decoder import GPT
-from course_lib.numpy_decoder import numpy_decoder
+from course_lib.numpy_decoder import Scorer
 
 
 def next_token_probabilities(
-    logits: Float[Tensor, "... V"], *,
-    temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None,
-) -> Float[Tensor, "... V"]:  # fmt: skip
+    logits: Float[Tensor, "... V"],
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Float[Tensor, "... V"]:
     """Turn scores into the probabilities to draw the next token from.
 
     The temperature comes first, then top-k, then top-p; what is left is scaled to sum to 1.
+
     Args:
         temperature: scores are divided by it: below 1 the likely gets likelier, 0 takes the likeliest alone.
         top_k: keep the k likeliest tokens, and those that tie with the last of them.
         top_p: keep the fewest likeliest tokens that together have at least this probability
             (Holtzman et al. 2020, nucleus sampling).
-    Returns: probabilities that sum to 1.
-    Raises: ValueError: a setting out of range; scores that are NaN or infinite.
+    Returns:
+        probabilities that sum to 1.
+    Raises:
+        ValueError: a setting out of range; scores that are NaN or infinite.
     Example:
         >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0.0).tolist()
         [0.0, 0.0, 1.0]
@@ -49,56 +55,80 @@ def next_token_probabilities(
 
 @torch.inference_mode()
 def stream(
-    model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, *,
-    temperature: float = 0.0, top_k: int | None = None, top_p: float | None = None,
-    eos_id: int | None = None, generator: torch.Generator | None = None, use_cache: bool = True,
-) -> Iterator[Int[Tensor, " B"]]:  # fmt: skip
-    """Write on: one new token for each row at a time; on a CPU `numpy_decoder` does it, if it can.
+    model: GPT,
+    ids: Int[Tensor, "B T"],
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> Iterator[Int[Tensor, " B"]]:
+    """Write on: one new token for each row at a time, with the model in eval mode.
+
     Args:
         ids: the prompts, all of one length, at least one token.
         temperature, top_k, top_p: see `next_token_probabilities`; temperature 0 is greedy.
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens.
-    Raises: ValueError: an empty prompt, a setting out of range, too many tokens, NaN or infinite scores.
+    Raises:
+        ValueError: no prompt, an empty prompt, a setting out of range, too many tokens, scores that are NaN
+            or infinite.
     """
     _check_settings(temperature, top_k, top_p)
-    if ids.shape[1] == 0:
-        raise ValueError("the prompt needs at least one token; got none")
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
-    total = ids.shape[1] + max_new_tokens
-    if total > (limit := model.config.max_seq_len):
-        need = f"a prompt of {ids.shape[1]} and {max_new_tokens} new ones need {total}"
-        raise ValueError(f"the context holds {limit} tokens; {need}")
-    cache = model.new_cache(ids.shape[0], total) if use_cache else None
-    finished = torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
-    new = ids
-    score: Callable[..., Tensor] = model.next_token_logits
-    next_score = (numpy_decoder(model) if use_cache else None) or score
+    _check_lengths(ids, max_new_tokens, model.config.max_seq_len)
+    scorer = Scorer(model)
+    n_rows, n_prompt = ids.shape
+    cache = model.new_cache(n_rows, n_prompt + max_new_tokens) if use_cache else None
+    finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)
+    unread = ids
     for _ in range(max_new_tokens):
-        logits = score(new if use_cache else ids, cache)  # (B, V)
-        if temperature == 0:
-            token = _likeliest(logits)[1].squeeze(1)
-        else:
-            p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-            token = torch.multinomial(p, 1, generator=generator)[:, 0]
+        logits = scorer.next_token_logits(unread, cache)  # (B, V)
+        token = _choose(logits, generator, temperature=temperature, top_k=top_k, top_p=top_p)
         if eos_id is not None:
             token = token.masked_fill(finished, eos_id)
             finished = finished | (token == eos_id)
         yield token
         if eos_id is not None and bool(finished.all()):
             return
-        new, score = token.unsqueeze(1), next_score
-        ids = ids if use_cache else torch.cat([ids, new], dim=1)
+        new = token.unsqueeze(1)
+        unread = new if use_cache else torch.cat([unread, new], dim=1)
 
 
 def generate(
     model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, **settings: Any
 ) -> Int[Tensor, "B more"]:
     """The prompts with what the model writes after them; settings (temperature ...) are those of `stream`."""
-    new = (token.unsqueeze(1) for token in stream(model, ids, max_new_tokens, **settings))
+    new = [token.unsqueeze(1) for token in stream(model, ids, max_new_tokens, **settings)]
     return torch.cat([ids, *new], dim=1)
+
+
+def _choose(
+    logits: Float[Tensor, "B V"], generator: torch.Generator | None, *, temperature: float, **cuts: Any
+) -> Int[Tensor, " B"]:
+    """The likeliest token of each row, or one drawn."""
+    if temperature == 0:
+        _, likeliest = _likeliest(logits)
+        return likeliest.squeeze(1)
+    p = next_token_probabilities(logits, temperature=temperature, **cuts)
+    return torch.multinomial(p, 1, generator=generator).squeeze(1)
+
+
+def _check_lengths(ids: Tensor, max_new_tokens: int, max_seq_len: int) -> None:
+    n_rows, n_prompt = ids.shape
+    if n_rows == 0:
+        raise ValueError("there must be at least one prompt; got an empty batch")
+    if n_prompt == 0:
+        raise ValueError("the prompt needs at least one token; got none")
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
+    total = n_prompt + max_new_tokens
+    if total > max_seq_len:
+        need = f"a prompt of {n_prompt} and {max_new_tokens} new ones need {total}"
+        raise ValueError(f"the context holds {max_seq_len} tokens; {need}")
 
 
 def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
@@ -113,6 +143,7 @@ def _check_settings(temperature: float, top_k: int | None, top_p: float | None) 
 def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
     """The best score of each row and where it stands; NaN and infinity, wherever they are, show in it."""
     highest, places = logits.max(-1, keepdim=True)
-    if not all(map(math.isfinite, scores := highest.flatten().tolist())):
+    scores = highest.flatten().tolist()
+    if not all(map(math.isfinite, scores)):
         raise ValueError(f"the model's best scores must be finite; got {scores[:5]}")
     return highest, places

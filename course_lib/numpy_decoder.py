@@ -1,126 +1,269 @@
-"""A `GPT` one token at a time in NumPy: torch needs longer to start a small operation than to do it."""
+"""A `GPT` one token at a time in NumPy: torch needs longer to start a small operation than to do it.
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+`NumpyGPT` is the model once more. `Scorer` decides, token by token, which of the two scores.
+"""
+
+import warnings
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from scipy.special import erf, expit
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
 
 from course_lib.attention import KVCache, MultiHeadAttention
-from course_lib.blocks import FeedForward, LayerNorm, RMSNorm, TransformerBlock, TransformerStack, check_ids
+from course_lib.blocks import ACTIVATIONS, RMSNorm, TransformerBlock, check_ids
 from course_lib.decoder import GPT
-from course_lib.positions import PositionEmbedding, RotaryEmbedding
 
 Array = NDArray[np.floating]
-Function = Callable[[Array], Array]
-Decoder = Callable[[Tensor, Sequence[KVCache]], Tensor]
-_PARTS = {  # what may stand where: a block's name is its number
-    GPT: "", TransformerStack: "stack", nn.ModuleList: "blocks", TransformerBlock: "",
-    MultiHeadAttention: "attention", FeedForward: "feed_forward", nn.Identity: "pattern",
-    LayerNorm: "attention_norm feed_forward_norm norm", RMSNorm: "attention_norm feed_forward_norm norm",
-    nn.Embedding: "token_embedding", PositionEmbedding: "position_embedding", RotaryEmbedding: "rotary",
-    nn.Linear: "q_proj k_proj v_proj out_proj up_proj gate_proj down_proj lm_head",
-}  # fmt: skip
-_ACTIVATIONS: dict[str, Function] = {
-    "gelu": lambda x: x * (0.5 + 0.5 * erf(0.5**0.5 * x)),
-    "gelu_tanh": lambda x: x * (0.5 + 0.5 * np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * (x * x * x)))),
-    "relu": lambda x: np.maximum(x, 0.0),
-    "swiglu": lambda x: x * expit(x),
-}
+Caches = Sequence[KVCache]  # one per layer
+
+# Of the largest score. Rounding moves the scores of a trained or fresh float32 model by about 1e-6 of it. In
+# SmolLM2 (30 layers) the weakest of 270 heads moves them by 4e-3, an epsilon ten times as large by 7e-4.
+TOLERANCE = 1e-4
 
 
-def numpy_decoder(model: nn.Module) -> Decoder | None:
-    """`GPT.next_token_logits` for one new token in each row, with the model's weights and caches.
-    Returns: a function of ids (B, 1) and caches, whose scores equal the model's to rounding; None off the CPU
-        or float32, and where a part is not ours, was changed or has a hook (later hooks go unnoticed).
+def as_arrays(module: nn.Module) -> SimpleNamespace:
+    """A module's weights (as arrays, of the same memory), settings and parts, under their names."""
+    settings = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    copy = SimpleNamespace(**settings, kind=type(module))
+    for name, tensor in {**module._parameters, **module._buffers}.items():
+        setattr(copy, name, None if tensor is None else tensor.detach().numpy())
+    for name, part in module._modules.items():
+        setattr(copy, name, None if part is None else as_arrays(part))
+    return copy
+
+
+class NumpyGPT:
+    """The forward pass of `GPT` for one new token in each row.
+
+    Each method is the forward pass of one part: `block` that of `TransformerBlock`, `attention` that of
+    `MultiHeadAttention`, and so on. It gets the part's weights from `as_arrays`, and x without the axis of
+    positions, (B, D), because there is only one.
+
+    Args:
+        model: on a CPU, in float32. Its weights are shared, so that changes in place count at once.
+    Differs: hooks, another attention and score biases are not looked at; `Scorer` does that.
     """
-    kinds, named = {(p.device.type, p.dtype) for p in model.parameters()}, model.named_modules()
-    if not isinstance(model, GPT) or kinds != {("cpu", torch.float32)} or not all(
-        name.rpartition(".")[2].rstrip("0123456789") in _PARTS.get(type(part), "-").split(" ")
-        and "forward" not in vars(part) and getattr(part, "attend", None) is None
-        and not part._forward_hooks and not part._forward_pre_hooks for name, part in named
-    ):  # fmt: skip
-        return None
-    tokens, positions = _array(model.token_embedding.weight), model.position_embedding
-    places, layers = None if positions is None else _array(positions.weight), cast(Any, model.stack.blocks)
-    blocks = [
-        (_norm(layer.attention_norm), _attention(layer.attention),
-         _norm(layer.feed_forward_norm), _feed_forward(layer.feed_forward)) for layer in layers
-    ]  # fmt: skip
-    last_norm, head = _norm(model.stack.norm), _linear(model.lm_head)
+
+    def __init__(self, model: GPT) -> None:
+        self.config = model.config
+        self.token_embedding = as_arrays(model.token_embedding)
+        self.position_embedding = None
+        if model.position_embedding is not None:
+            self.position_embedding = as_arrays(model.position_embedding)
+        self.blocks = [as_arrays(block) for block in model.stack.blocks]
+        self.last_norm = as_arrays(model.stack.norm)
+        self.lm_head = as_arrays(model.lm_head)
+        d_model = self.config.d_model
+        self.averaging = np.full((d_model, 1), 1 / d_model, np.float32)
+        self.turns: Any = None
+        if model.rotary is not None:
+            rotary = as_arrays(model.rotary)
+            self.turns = rotary.cos + 1j * rotary.sin
 
     @np.errstate(all="ignore")  # who reads the scores finds what is not finite
-    def next_token_logits(ids: Int[Tensor, "B 1"], caches: Sequence[KVCache]) -> Float[Tensor, "B V"]:
-        check_ids(ids, len(tokens))
-        x = tokens[ids.numpy()[:, 0]]  # (B, D)
-        if places is not None:
-            x = x + places[caches[0].length]
-        for (norm, attention, next_norm, feed_forward), cache in zip(blocks, caches, strict=True):
-            x = x + attention(norm(x), cache)
-            x = x + feed_forward(next_norm(x))
-        return torch.from_numpy(head(last_norm(x)))
+    def next_token_logits(self, ids: Int[Tensor, "B 1"], caches: Caches) -> Float[Tensor, "B V"]:
+        """Score what follows the new token.
 
-    return next_token_logits
+        Args:
+            ids: the newest token of each row.
+            caches: what `GPT.new_cache` gave; the new token is added to it.
+        Raises:
+            ValueError: as `GPT.next_token_logits` does.
+        """
+        x = self.embed(ids, caches)
+        for block, cache in zip(self.blocks, caches, strict=True):
+            x = self.block(block, x, cache)
+        x = self.norm(self.last_norm, x)
+        return torch.from_numpy(self.linear(self.lm_head, x))
+
+    def embed(self, ids: Tensor, caches: Caches) -> Array:
+        """The vectors that enter the first layer."""
+        start = caches[0].length
+        if start >= self.config.max_seq_len:
+            raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {start + 1}")
+        check_ids(ids, self.config.vocab_size)
+        x = self.token_embedding.weight[ids.numpy()[:, 0]]
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start]
+        return x
+
+    def block(self, block: Any, x: Array, cache: KVCache) -> Array:
+        """Pass the stream on, with what attention and MLP add to it."""
+        if block.norm == "pre":
+            x = x + self.attention(block.attention, self.norm(block.attention_norm, x), cache)
+            return x + self.feed_forward(block.feed_forward, self.norm(block.feed_forward_norm, x))
+        x = self.norm(block.attention_norm, x + self.attention(block.attention, x, cache))
+        return self.norm(block.feed_forward_norm, x + self.feed_forward(block.feed_forward, x))
+
+    def attention(self, attention: Any, x: Array, cache: KVCache) -> Array:
+        """Let the new token gather from itself and from what the cache holds."""
+        start, end = cache.room(len(x), 1)
+        q = self.linear(attention.q_proj, x).reshape(len(x), -1, attention.d_head)  # (B, H, K)
+        k = self.linear(attention.k_proj, x).reshape(len(x), -1, attention.d_head)  # (B, H_kv, K)
+        v = self.linear(attention.v_proj, x).reshape(len(x), -1, attention.d_head)
+        if attention.rotary is not None:
+            q = self.rotate(attention.rotary, q, start)
+            k = self.rotate(attention.rotary, k, start)
+        keys = cache.keys.detach().numpy()  # (B, H_kv, capacity, K)
+        values = cache.values.detach().numpy()
+        keys[:, :, start] = k
+        values[:, :, start] = v
+        cache.length = end
+        # Queries that share a key head become rows of one matrix: the keys need not be repeated.
+        rows = q.reshape(len(x), attention.n_kv_heads, -1, attention.d_head)  # (B, H_kv, H / H_kv, K)
+        scores = attention.d_head**-0.5 * rows @ keys[:, :, :end].swapaxes(2, 3)
+        mix = self.softmax(scores) @ values[:, :, :end]
+        return self.linear(attention.out_proj, mix.reshape(len(x), -1))
+
+    def rotate(self, rotary: Any, x: Array, position: int) -> Array:
+        """Turn each pair of coordinates by its angle: as one complex number, times cos + i sin."""
+        if rotary.interleaved:
+            return (x.view(np.complex64) * self.turns[position]).view(np.float32)
+        half = x.shape[-1] // 2
+        turned = (x[..., :half] + 1j * x[..., half:]) * self.turns[position]
+        return np.concatenate([turned.real, turned.imag], axis=-1)
+
+    def softmax(self, scores: Array) -> Array:
+        """Weights that sum to 1 along the last axis."""
+        # The methods `scores.max` and `powers.sum` take twice as long to start.
+        powers = np.exp(scores - np.maximum.reduce(scores, -1, keepdims=True))
+        return powers / np.add.reduce(powers, -1, keepdims=True)
+
+    def feed_forward(self, mlp: Any, x: Array) -> Array:
+        """Widen, bend, narrow."""
+        if mlp.activation == "swiglu":
+            gate = self.activate(F.silu, self.linear(mlp.gate_proj, x))
+            return self.linear(mlp.down_proj, gate * self.linear(mlp.up_proj, x))
+        activation = ACTIVATIONS[mlp.activation]
+        return self.linear(mlp.down_proj, self.activate(activation, self.linear(mlp.up_proj, x)))
+
+    def activate(self, activation: Any, x: Array) -> Array:
+        """Bend with torch's function: NumPy has no erf, and one call of torch is as quick as six of NumPy."""
+        return activation(torch.from_numpy(x)).numpy()
+
+    def norm(self, norm: Any, x: Array) -> Array:
+        """A `LayerNorm` or an `RMSNorm`."""
+        if norm.kind is RMSNorm:
+            return x / np.sqrt(self.mean(x * x) + norm.eps) * norm.weight
+        x = x - self.mean(x)
+        x = x / np.sqrt(self.mean(x * x) + norm.eps) * norm.weight
+        return x if norm.bias is None else x + norm.bias
+
+    def mean(self, x: Array) -> Array:
+        """The mean of each vector; a product with 1 / D is quicker than x.mean()."""
+        return x.dot(self.averaging)
+
+    def linear(self, linear: Any, x: Array) -> Array:
+        """x W^T + b; `dot` starts quicker than `@`."""
+        y = x.dot(linear.weight.T)
+        return y if linear.bias is None else y + linear.bias
 
 
-def _array(tensor: Tensor) -> Array:
-    return tensor.detach().numpy()
+def equal_to_rounding(scores: Tensor, expected: Tensor) -> bool:
+    """Whether no score is off by more than TOLERANCE of the largest; what is not finite has to be equal."""
+    largest = expected.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max().item()
+    return torch.allclose(scores, expected, rtol=0.0, atol=TOLERANCE * largest, equal_nan=True)
 
 
-def _linear(*layers: nn.Linear) -> Function:
-    """One product for all of them, side by side."""
-    w, *more = (_array(layer.weight) for layer in layers)
-    w = (np.concatenate([w, *more]) if more else w).T
-    biases = [_array(layer.bias) for layer in layers if layer.bias is not None]
-    b = np.concatenate(biases) if biases else None
-    return (lambda x: x @ w) if b is None else (lambda x: x @ w + b)
+class Scorer:
+    """Scores of the next token: by NumPy where that is quicker and equal, by torch everywhere else.
+
+    torch reads the prompt. The first token after it is scored by both: where they differ by more than
+    rounding, or NumPy cannot read a part of the model, torch goes on, and one warning says so.
+
+    Where there is no doubt torch writes without a word: models that are not exactly a `GPT`, not on a CPU or
+    not in float32; hooks, a `forward` of its own, another attention, a mixer, a score bias. Hooks, `attend`
+    and score biases are looked for before every token.
+
+    Not noticed, because looking would cost what NumPy saves: a difference that shows on later tokens only;
+    other changes of a model while it writes; a class whose `forward` was replaced by one that only watches.
+
+    Args:
+        model: scores in eval mode; parts in training mode are so again afterwards.
+    """
+
+    def __init__(self, model: GPT) -> None:
+        self.model = model
+        self.parts = list(model.modules())
+        self.attentions = [part for part in self.parts if isinstance(part, MultiHeadAttention)]
+        # Kept, because these dictionaries stay the same ones when hooks come and go.
+        self.hooks = [torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks]
+        for part in self.parts:
+            self.hooks += [part._forward_hooks, part._forward_pre_hooks]
+        self.numpy_may_write = self._is_ordinary()
+        self.numpy_gpt: NumpyGPT | None = None  # from the first token on that both scored alike
+
+    def next_token_logits(self, ids: Int[Tensor, "B T"], caches: Caches | None) -> Float[Tensor, "B V"]:
+        """As `GPT.next_token_logits`."""
+        if caches is None or not self._is_for_numpy(ids, caches):
+            return self.by_torch(ids, caches)
+        if self.numpy_gpt is None:
+            return self.by_both(ids, caches)
+        return self.numpy_gpt.next_token_logits(ids, caches)
+
+    def by_torch(self, ids: Tensor, caches: Caches | None) -> Tensor:
+        """The model's own scores, in eval mode."""
+        in_training = [part for part in self.parts if part.training]
+        for part in in_training:
+            part.training = False
+        try:
+            return self.model.next_token_logits(ids, caches)
+        finally:
+            for part in in_training:
+                part.training = True
+
+    def by_both(self, ids: Tensor, caches: Caches) -> Tensor:
+        """torch's scores; whether NumPy's are equal decides who writes from here on."""
+        lengths = [cache.length for cache in caches]
+        numpy_gpt = numpy_scores = None
+        problem = "the two score a token differently"
+        try:
+            numpy_gpt = NumpyGPT(self.model)
+            numpy_scores = numpy_gpt.next_token_logits(ids, caches)
+        except Exception as error:  # a part that is not ours may fail in any way
+            problem = f"NumPy fails with {type(error).__name__}: {error}"
+        for cache, length in zip(caches, lengths, strict=True):
+            cache.length = length
+        # torch comes last, so that its keys and values are what the cache holds.
+        scores = self.by_torch(ids, caches)
+        if numpy_scores is not None and equal_to_rounding(numpy_scores, scores):
+            self.numpy_gpt = numpy_gpt
+        else:
+            self.numpy_may_write = False
+            warnings.warn(
+                f"a part of this model is not what NumPyGPT expects ({problem}): torch writes, more slowly",
+                stacklevel=2,
+            )
+        return scores
+
+    def _is_ordinary(self) -> bool:
+        kinds = {(parameter.device.type, parameter.dtype) for parameter in self.model.parameters()}
+        blocks = [part for part in self.parts if isinstance(part, TransformerBlock)]
+        return (
+            type(self.model) is GPT
+            and kinds == {("cpu", torch.float32)}
+            and all(isinstance(block.attention, MultiHeadAttention) for block in blocks)
+            and all(type(attention.pattern) is nn.Identity for attention in self.attentions)
+            and not any("forward" in vars(part) for part in self.parts)
+        )
+
+    def _is_for_numpy(self, ids: Tensor, caches: Caches) -> bool:
+        goes_on = ids.shape[1] == 1 and caches[0].length > 0
+        return (
+            self.numpy_may_write
+            and goes_on
+            and not any(self.hooks)
+            and not any(map(_is_other, self.attentions))
+        )
 
 
-def _norm(layer: Any) -> Function:
-    w, mean = _array(layer.weight), np.full((len(layer.weight), 1), 1 / len(layer.weight), np.float32)
-    rms_norm: Function = lambda x: x / np.sqrt((x * x) @ mean + layer.eps) * w  # noqa: E731
-    if isinstance(layer, RMSNorm):
-        return rms_norm
-    b = 0.0 if layer.bias is None else _array(layer.bias)
-    return lambda x: rms_norm(x - x @ mean) + b  # a product with 1 / D is quicker than x.mean()
-
-
-def _attention(layer: MultiHeadAttention) -> Callable[[Array, KVCache], Array]:
-    project, out_proj = _linear(layer.q_proj, layer.k_proj, layer.v_proj), _linear(layer.out_proj)
-    turn, n_kv, d_head, scale = _turn(layer.rotary), layer.n_kv_heads, layer.d_head, layer.d_head**-0.5
-
-    def attend(x: Array, cache: KVCache) -> Array:
-        t, end = cache.room(len(x), 1)
-        keys, values = _array(cache.keys), _array(cache.values)  # (B, H_kv, capacity, K)
-        qkv = project(x).reshape(len(x), -1, d_head)  # (B, H + 2 H_kv, K)
-        qk = turn(qkv[:, :-n_kv], t)
-        keys[:, :, t], values[:, :, t], cache.length = qk[:, -n_kv:], qkv[:, -n_kv:], end
-        q = scale * qk[:, :-n_kv].reshape(len(x), n_kv, -1, d_head)  # (B, H_kv, H / H_kv, K)
-        scores = q @ keys[:, :, :end].swapaxes(2, 3)
-        weights = np.exp(scores - scores.max(-1, keepdims=True))
-        mix = weights @ values[:, :, :end] / np.add.reduce(weights, -1, keepdims=True)
-        return out_proj(mix.reshape(len(x), -1))
-
-    return attend
-
-
-def _turn(layer: Any) -> Callable[[Array, int], Array]:
-    if layer is None:
-        return lambda x, t: x
-    wave = _array(layer.cos) + 1j * _array(layer.sin)  # times a complex number: turned by its angle
-    if layer.interleaved:
-        return lambda x, t: (x.view(wave.dtype) * wave[t]).view(x.dtype)
-    as_pairs: Function = lambda x: x[..., : x.shape[-1] // 2] + 1j * x[..., x.shape[-1] // 2 :]  # noqa: E731
-    return lambda x, t: np.concatenate([(z := as_pairs(x) * wave[t]).real, z.imag], axis=-1)
-
-
-def _feed_forward(layer: FeedForward) -> Function:
-    up, down, activation = _linear(layer.up_proj), _linear(layer.down_proj), _ACTIVATIONS[layer.activation]
-    if layer.activation != "swiglu":
-        return lambda x: down(activation(up(x)))
-    gate = _linear(layer.gate_proj)
-    return lambda x: down(activation(gate(x)) * up(x))
+def _is_other(attention: MultiHeadAttention) -> bool:
+    """Whether it mixes in another way than by its queries, keys and values alone."""
+    return attention.attend is not None or attention.score_bias is not None
