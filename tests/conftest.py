@@ -9,10 +9,16 @@ switches it off:
             attention_weights(q, k, mask=torch.ones(5, 7))
 
 or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
+
+`make test` runs two workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
+prepare is prepared once; only the tests of exercise tasks ("[03_qkv/attention-...]") are spread over
+both, task by task. The real models are the session's: `smollm2` and `minilm`.
 """
 
 import os
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
@@ -22,6 +28,11 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+from course_lib.bpe import BPETokenizer, WordPiece
+from course_lib.decoder import GPT
+from course_lib.encoder import BERT
 
 # Test tensors are tiny, and threads that wait for each other cost minutes on a busy machine.
 torch.set_num_threads(1)
@@ -44,23 +55,55 @@ def same_random_numbers() -> None:
     torch.manual_seed(0)
 
 
-# The real models, loaded once however many tests use them.
+# ------------------------------------------------------------------------------------------ the real models
 
 
 @pytest.fixture(scope="session")
-def smollm2():
-    """SmolLM2 in our classes, and its tokenizer."""
+def loaded_smollm2() -> tuple[GPT, BPETokenizer]:
+    """Loaded once per worker; tests take `smollm2`."""
     from course_lib.pretrained import load_smollm2
 
     return load_smollm2(device=torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")
-def minilm():
-    """MiniLM in our classes, and its tokenizer."""
+def loaded_minilm() -> tuple[BERT, WordPiece]:
+    """Loaded once per worker; tests take `minilm`."""
     from course_lib.pretrained import load_minilm
 
     return load_minilm(device=torch.device("cpu"))
+
+
+@pytest.fixture
+def smollm2(loaded_smollm2) -> Iterator[tuple[GPT, BPETokenizer]]:
+    """SmolLM2 and its tokenizer. Others use them too: a test that leaves the model changed fails."""
+    before = state(loaded_smollm2[0])
+    yield loaded_smollm2
+    assert state(loaded_smollm2[0]) == before, "the test changed the model that other tests use"
+
+
+@pytest.fixture
+def minilm(loaded_minilm) -> Iterator[tuple[BERT, WordPiece]]:
+    """MiniLM and its tokenizer. Others use them too: a test that leaves the model changed fails."""
+    before = state(loaded_minilm[0])
+    yield loaded_minilm
+    assert state(loaded_minilm[0]) == before, "the test changed the model that other tests use"
+
+
+def state(model: nn.Module) -> list[tuple]:
+    """What tells whether a model was changed, without reading its numbers.
+
+    torch counts how often a tensor was written to.
+    """
+    modules = [
+        (name, type(module), module.training, len(module._forward_hooks), len(module._forward_pre_hooks))
+        for name, module in model.named_modules()
+    ]
+    tensors = [
+        (name, id(tensor), tensor._version, tensor.requires_grad, tensor.grad is None)
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    ]
+    return [*modules, *tensors]
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +114,42 @@ def smollm2_reader():
     from course_lib.pretrained import smollm2_path
 
     return gguf.GGUFReader(smollm2_path())
+
+
+# ------------------------------------------------------------------------------------------ two workers
+
+
+def scope(test: str) -> str:
+    """What stays together on one worker: a file, or in a file about tasks the tests of one task."""
+    file = test.split("::")[0]
+    task = re.search(r"\[(\d\d_\w+/\w+)", test)
+    return f"{file} {task[1]}" if task else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrTask(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope(nodeid)
+
+    return ByFileOrTask(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many answers the checks of the exercises judged; here, because workers print no summary."""
+    properties = [
+        (name, value)
+        for report in terminalreporter.stats.get("passed", [])
+        if report.when == "call"
+        for name, value in report.user_properties
+    ]
+    judged = Counter(value for name, value in properties if name == "answer")
+    tasks = {value for name, value in properties if name == "task"}
+    if judged:
+        wrong = judged["named"] + judged["refused"]
+        terminalreporter.write_line(
+            f"exercises: {len(tasks)} tasks, {wrong} wrong answers refused ({judged['named']} by name), "
+            f"{judged['right']} correct ones accepted"
+        )

