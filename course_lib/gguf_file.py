@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import gguf
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Bytes = NDArray[np.uint8]
-Weights = NDArray[np.float32]
 
 # What follows the number that stands before each value: these for `struct`, a string, or an array.
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -29,24 +30,20 @@ class PackedTensor(NamedTuple):
     packing: gguf.GGMLQuantizationType
     data: Bytes
 
-    def unpack(self) -> Weights:
-        """The weights, in memory of their own.
+    def unpack(self) -> Tensor:
+        """The weights in float32, in memory of their own.
 
         Raises:
             ValueError: a packing that nobody here can read.
         """
         if self.packing.name == "Q4_1":
-            weights = unpack_q4_1(self.data.reshape(-1, 20))
-        elif self.packing.name == "Q8_0":
-            weights = unpack_q8_0(self.data.reshape(-1, 34))
-        else:
-            try:
-                weights = gguf.dequantize(self.data, self.packing)
-            except NotImplementedError:
-                raise ValueError(f"the weights are packed as {self.packing.name}: no reader here") from None
-        if weights.base is not None:
-            weights = weights.copy()  # it was a view of the file
-        return weights.reshape(self.shape)
+            return unpack_q4_1(self.data.reshape(-1, 20)).reshape(self.shape)
+        if self.packing.name == "Q8_0":
+            return unpack_q8_0(self.data.reshape(-1, 34)).reshape(self.shape)
+        try:
+            return torch.tensor(gguf.dequantize(self.data, self.packing)).reshape(self.shape)
+        except NotImplementedError:
+            raise ValueError(f"the weights are packed as {self.packing.name}: no reader here") from None
 
 
 class GGUFFile(NamedTuple):
@@ -88,7 +85,7 @@ def read_gguf(path: Path) -> GGUFFile:
     return GGUFFile(metadata, tensors)
 
 
-def unpack_q4_1(blocks: Bytes) -> Weights:
+def unpack_q4_1(blocks: Bytes) -> Tensor:
     """Weights from blocks of 32 that share a scale and an offset; each has 4 bits, two share a byte.
 
         weight = scale * number + offset, number = 0 ... 15
@@ -108,14 +105,15 @@ def unpack_q4_1(blocks: Bytes) -> Weights:
     scale_and_offset = blocks[:, :4].copy().view(np.float16).astype(np.float32)
     scale, offset = scale_and_offset[:, :1], scale_and_offset[:, 1:]
     halves = blocks[:, 4:]
-    weights = np.empty((len(blocks), 32), np.float32)
-    np.multiply(halves & 15, scale, out=weights[:, :16])
-    np.multiply(halves >> 4, scale, out=weights[:, 16:])
-    weights += offset
+    weights = torch.empty(len(blocks), 32)
+    numbers = weights.numpy()  # the same memory
+    np.multiply(halves & 15, scale, out=numbers[:, :16])
+    np.multiply(halves >> 4, scale, out=numbers[:, 16:])
+    numbers += offset
     return weights
 
 
-def unpack_q8_0(blocks: Bytes) -> Weights:
+def unpack_q8_0(blocks: Bytes) -> Tensor:
     """Weights from blocks of 32 that share a scale; each has a byte with a sign.
 
         weight = scale * number, number = -128 ... 127
@@ -132,7 +130,9 @@ def unpack_q8_0(blocks: Bytes) -> Weights:
         -0.5
     """
     scale = blocks[:, :2].copy().view(np.float16).astype(np.float32)
-    return blocks[:, 2:].view(np.int8) * scale
+    weights = torch.empty(len(blocks), 32)
+    np.multiply(blocks[:, 2:].view(np.int8), scale, out=weights.numpy())
+    return weights
 
 
 class _Cursor:

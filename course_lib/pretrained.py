@@ -155,7 +155,7 @@ def load_gguf(
     )
     # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours.
     config = GPTConfig.llama_style(**fields, rotary_interleaved=True)
-    tensors = ((name, torch.from_numpy(tensor.unpack())) for name, tensor in packed.items())
+    tensors = ((name, tensor.unpack()) for name, tensor in packed.items())
     model = _build(GPT, config, tensors, copy=False)
     return model.to(best_device() if device is None else device), tokenizer
 

@@ -5,6 +5,7 @@ import struct
 import gguf
 import numpy as np
 import pytest
+import torch
 
 from course_lib.gguf_file import read_gguf
 from course_lib.pretrained import smollm2_path
@@ -78,9 +79,9 @@ def test_tensors_of_every_packing_that_gguf_writes(tmp_path, alignment):
     assert list(tensors) == PACKINGS
     for i, (name, packed, packing) in enumerate(written):
         weights = tensors[name].unpack()
-        assert (weights.shape, weights.dtype) == ((3 + i, 5, 96), np.float32), name
+        assert (weights.shape, weights.dtype) == ((3 + i, 5, 96), torch.float32), name
         assert np.array_equal(weights, gguf.dequantize(packed, packing)), name
-        weights[...] = 0  # they are ours, not the file's
+        weights.zero_()  # they are ours, not the file's
         assert np.array_equal(tensors[name].unpack(), gguf.dequantize(packed, packing)), name
     assert path.read_bytes() == write(tmp_path / "again.gguf", written, alignment=alignment).read_bytes()
 
@@ -131,7 +132,7 @@ def small(tmp_path):
 def test_a_file_that_was_cut_off_anywhere(small):
     content, read = small
     whole = read(content)
-    n_needed = content.rindex(whole.tensors["b"].unpack().tobytes()) + 8  # zeros may follow
+    n_needed = content.rindex(whole.tensors["b"].unpack().numpy().tobytes()) + 8  # zeros may follow
     assert read(content[:n_needed]).metadata == whole.metadata
     for length in [*range(0, n_needed, 7), n_needed - 1]:
         with pytest.raises(ValueError, match=r"it should have [\d,]+ bytes or more|empty file"):
