@@ -192,9 +192,10 @@ def sample_negatives(
         generator: where random numbers come from; None: torch's own source.
     Raises: ValueError: counts below 0, or all of them 0.
     """
-    if (counts < 0).any():
-        raise ValueError(f"counts must be 0 or more; got {counts.min().item()}")
-    if not counts.any():
+    least, most = counts.aminmax() if len(counts) else (0, 0)
+    if least < 0:
+        raise ValueError(f"counts must be 0 or more; got {int(least)}")
+    if most == 0:
         raise ValueError(f"there is no word to draw: the {len(counts)} counts are all 0")
     if batch_size * k == 0:
         return torch.empty(batch_size, k, dtype=torch.int64, device=counts.device)

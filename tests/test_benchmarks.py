@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,12 +32,22 @@ def test_without_a_peer_the_figure_itself_faces_the_bar():
     assert common.Row("what", [1.0]).met  # without a bar there is nothing to miss
 
 
-def test_the_rounds_alternate_and_the_warm_up_does_not_count():
-    calls = []
-    seconds = common.alternate([lambda: calls.append("a"), lambda: calls.append("b")], rounds=3)
+def test_the_rounds_alternate_and_the_warm_up_does_not_count(monkeypatch):
+    """On a clock of our own: a look at it takes 1 s, a call of a 2 s, one of b 5 s."""
+    calls, now = [], [0.0]
+
+    def clock():
+        now[0] += 1
+        return now[0]
+
+    def call(name, seconds):
+        calls.append(name)
+        now[0] += seconds
+
+    monkeypatch.setattr(common, "time", SimpleNamespace(perf_counter=clock))
+    seconds = common.alternate([lambda: call("a", 2), lambda: call("b", 5)], rounds=3)
     assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
-    assert [len(of_one) for of_one in seconds] == [3, 3]
-    assert all(second > 0 for of_one in seconds for second in of_one)
+    assert seconds == [[3, 3, 3], [6, 6, 6]]
 
 
 @pytest.mark.parametrize(("bar", "code"), [(1, 0), (3, 1)])
@@ -67,4 +78,6 @@ print(process() == process() != os.getpid(), threads())
 def test_a_contender_runs_in_a_process_of_its_own_on_one_thread():
     done = subprocess.run([sys.executable, "-c", APART], cwd=FOLDER, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "1"], done.stderr
-    assert done.stderr == ""  # it ends in peace
+    # It ends in peace; on some processors torch itself has something to say there.
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
