@@ -118,8 +118,8 @@ class BERT(nn.Module):
         logits = norm(gelu(hidden W + b)) E_token^T + b'      (Devlin et al. 2019, section 3.1, task 1)
         """
         activation = ACTIVATIONS[self.config.activation]
-        x = self.mlm_norm(activation(self.mlm_dense(hidden)))
-        return F.linear(x, self.token_embedding.weight, self.mlm_bias)
+        x = activation(self.mlm_dense(hidden))
+        return F.linear(self.mlm_norm(x), self.token_embedding.weight, self.mlm_bias)
 
     def next_sentence_logits(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B 2"]:
         """Score whether the second text follows the first (index 0) or comes from elsewhere (index 1).
