@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -165,7 +164,7 @@ class KVCache:
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each on its own slice of the width.
+    """Several attentions side by side, each with its own, narrower projections of the vectors.
 
         head_h = attention(x Wq_h, y Wk_h, y Wv_h);  output = [head_1 ... head_H] Wo
         (Vaswani et al. 2017, section 3.2.2; fewer key heads: Ainslie et al. 2023)
@@ -213,7 +212,7 @@ class MultiHeadAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.v_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.out_proj = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
-        self.pattern = nn.Identity()
+        self.pattern = nn.Identity()  # does nothing: a place to hook the weights
         self.attend: AttentionFunction | None = None
 
     def forward(
@@ -229,45 +228,40 @@ class MultiHeadAttention(nn.Module):
             x: the vectors that ask.
             context: the vectors that are asked; default: x.
             mask: True = may attend; broadcasts to (B, H, T, S).
-            cache: what came before; x is added to it.
+            cache: keys and values of what came before; those of x are added. Not together with context.
         Raises: ValueError: shapes that do not fit; a full cache; an `attend` that cannot do what is asked.
         """
+        if cache is not None and context is not None:
+            raise ValueError("a cache keeps the tokens of x, so it cannot be given together with a context")
         source = x if context is None else context
         q = self._split(self.q_proj(x))  # (B, H, T, K)
         k = self._split(self.k_proj(source))  # (B, H_kv, S, K)
         v = self._split(self.v_proj(source))
-        if self.rotary is not None:
+        if self.rotary is not None:  # before they are kept: the position of a key never changes
             start = 0 if cache is None else cache.length
             q = self.rotary(q, start)
             k = self.rotary(k, start)
         if cache is not None:
             k, v = cache.append(k, v)
-        if self.n_kv_heads < self.n_heads:
+        if self.n_kv_heads < self.n_heads:  # each key head serves neighbouring query heads
             k = k.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)  # (B, H, S, K)
             v = v.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)
         mix = self._mix(q, k, v, mask)
-        return self.out_proj(mix.transpose(1, 2).flatten(2))  # (B, T, H K)
+        return self.out_proj(mix.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, H K) -> (B, T, D)
 
     def _split(self, x: Tensor) -> Tensor:
         n_rows, n_tokens, width = x.shape
         return x.view(n_rows, n_tokens, width // self.d_head, self.d_head).transpose(1, 2)
 
     def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """Who mixes? Whoever it is gets the same: q, k, v, the mask, whether to look ahead, the bias."""
+        """By `attend` if it is set; by weights that exist if `pattern` has a hook; else by the kernel."""
         bias = None if self.score_bias is None else self.score_bias(q, k.shape[-2])
-        mixing: AttentionFunction = scaled_dot_product_attention
         if self.attend is not None:
-            mixing = partial(self._mix_by, self.attend)
-        elif _is_watched(self.pattern):
-            mixing = self._mix_in_sight
-        return mixing(q, k, v, mask, causal=self.causal, bias=bias)
-
-    def _mix_in_sight(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool, bias: Tensor | None
-    ) -> Tensor:
-        """Somebody looks at the weights, so they have to exist."""
-        weights = attention_weights(q, k, mask, causal=causal, bias=bias)  # (B, H, T, S)
-        return self.pattern(weights) @ v
+            return self._mix_by(self.attend, q, k, v, mask, bias)
+        if _is_watched(self.pattern):
+            weights = attention_weights(q, k, mask, causal=self.causal, bias=bias)  # (B, H, T, S)
+            return self.pattern(weights) @ v
+        return scaled_dot_product_attention(q, k, v, mask, causal=self.causal, bias=bias)
 
     def _mix_by(
         self,
@@ -276,8 +270,6 @@ class MultiHeadAttention(nn.Module):
         k: Tensor,
         v: Tensor,
         mask: Tensor | None,
-        *,
-        causal: bool,
         bias: Tensor | None,
     ) -> Tensor:
         """Hand everything to somebody else's function, and look at what comes back."""
@@ -290,7 +282,7 @@ class MultiHeadAttention(nn.Module):
                 what = f"{type(self.score_bias).__name__} adds to the scores"
                 raise ValueError(f"{what}, so attend must take (q, k, v, mask, bias=...); it takes no bias")
             options["bias"] = bias
-        mix = attend(q, k, v, _allowed(q, k, mask, causal), **options)
+        mix = attend(q, k, v, _allowed(q, k, mask, self.causal), **options)
         expected = (*_broadcast(q.shape[:-2], v.shape[:-2]), q.shape[-2], v.shape[-1])
         if not isinstance(mix, Tensor) or mix.shape != expected:
             came = tuple(mix.shape) if isinstance(mix, Tensor) else type(mix).__name__

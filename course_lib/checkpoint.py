@@ -84,10 +84,10 @@ class Checkpoint:
         if self.writes and not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _replacement(self.path):
-                pass  # it can be made
+                pass  # only to see that the folder can be written
 
     @property
-    def kept(self) -> str:
+    def what_is_kept(self) -> str:
         """What is left when training fails, in words."""
         if self.saved:
             return f"{self.path} keeps the state after {self.saved} steps"
@@ -124,7 +124,7 @@ class Checkpoint:
         """
         if self.path is None or not self.path.exists():
             return torch.get_rng_state()
-        set_up, history = json.loads(read_about(self.path))
+        set_up, history = json.loads(verified_text(self.path))
         self._refuse_another(set_up)
         with safe_open(self.path, "pt") as file, torch.no_grad():
             for name, tensor in model_tensors(self.model).items():
@@ -146,7 +146,10 @@ class Checkpoint:
 
 
 def describe(model: nn.Module, config: object) -> dict[str, str]:
-    """What two trainings have to share: kind, settings and shapes of the model, settings of the training."""
+    """What two trainings have to share: kind, settings and shapes of the model, settings of the training.
+
+    The number of steps too: it shapes the learning rate.
+    """
     settings: dict[str, Any] = {"model": type(model).__name__}
     settings |= getattr(getattr(model, "config", None), "__dict__", {})
     settings |= vars(config)
@@ -156,7 +159,10 @@ def describe(model: nn.Module, config: object) -> dict[str, str]:
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name; tied ones once."""
+    """Parameters and buffers by name, in the model's own memory; tied ones once.
+
+    Unlike `state_dict` with the buffers that it leaves out: a training may change them too.
+    """
     named = chain(model.named_parameters(), model.named_buffers())
     return {name: tensor.detach() for name, tensor in named}
 
@@ -224,8 +230,8 @@ def _replacement(path: Path) -> Iterator[Path]:
         new.unlink(missing_ok=True)
 
 
-def read_about(path: Path) -> str:
-    """The text that `write` was given.
+def verified_text(path: Path) -> str:
+    """The text that `write` was given, once all of the file has been found to be what was written.
 
     Raises:
         ValueError: the file is not what `write` wrote.

@@ -20,7 +20,8 @@ def mean(losses: Tensor) -> Tensor:
 
         sum of the losses here / (number of losses everywhere * share of the rows here)
 
-    of which `Processes.loss` takes the share. So each process has to call this equally often.
+    `Processes.part_of_loss` multiplies by that share again, so that the parts of all processes add up to the
+    mean. Each process has to call this equally often.
 
     Example:
         >>> mean(torch.tensor([3.0, 5.0])).item(), mean(torch.tensor([])).item()
@@ -53,13 +54,13 @@ class Processes:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.count = dist.get_world_size() if dist.is_initialized() else 1
 
-    def take_over(self, tensors: Iterable[Tensor]) -> None:
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
         """Write the numbers of process 0 into these tensors."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def loss(self, loss: Callable[[Any, Any], Tensor], model: nn.Module, batch: Any) -> Tensor:
+    def part_of_loss(self, loss: Callable[[Any, Any], Tensor], model: nn.Module, batch: Any) -> Tensor:
         """This process's part of the loss of a batch: all parts together are the loss on one process.
 
         Args:
@@ -69,18 +70,18 @@ class Processes:
             ValueError: fewer rows than processes, or tensors that do not have the same number of rows.
         """
         n_rows = self._count_rows(batch)
-        rows = tree_map_only(Tensor, self._take_rows, batch)
+        rows = tree_map_only(Tensor, self._own_rows_on_device, batch)
         if self.count == 1:
             losses = loss(model, rows)
             return mean(losses) if losses.ndim else losses
-        n_here = n_rows // self.count + (self.rank < n_rows % self.count)
+        n_here = n_rows // self.count + (self.rank < n_rows % self.count)  # as `tensor_split` cuts
         share = n_here / n_rows
-        before = _share.set(share)
+        token = _share.set(share)
         try:
             losses = loss(model, rows)
             value = mean(losses) if losses.ndim else losses
         finally:
-            _share.reset(before)
+            _share.reset(token)
         return value * share
 
     def add_up(self, part: Tensor, parameters: Iterable[nn.Parameter]) -> float:
@@ -89,7 +90,7 @@ class Processes:
         Returns:
             the loss of the whole batch
         """
-        total = part.detach()
+        total = part.detach().clone()
         if self.count > 1:
             dist.all_reduce(total)
             for parameter in parameters:
@@ -100,14 +101,14 @@ class Processes:
     def _count_rows(self, batch: Any) -> int:
         tensors = [x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.ndim > 0]
         lengths = [len(x) for x in tensors]
-        n_rows = min(lengths, default=self.count)
+        n_rows = min(lengths, default=self.count)  # without tensors each computes everything
         if n_rows < self.count:
             raise ValueError(f"a batch of {n_rows} rows is too small for {self.count} process(es)")
         if self.count > 1 and max(lengths, default=n_rows) > n_rows:
             raise ValueError(f"several processes need tensors with one row per example; got {lengths} rows")
         return n_rows
 
-    def _take_rows(self, tensor: Tensor) -> Tensor:
+    def _own_rows_on_device(self, tensor: Tensor) -> Tensor:
         """The rows that are this process's; the first processes have one more where they do not divide."""
         if self.count > 1 and tensor.ndim > 0:
             tensor = tensor.tensor_split(self.count)[self.rank]

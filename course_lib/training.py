@@ -78,19 +78,24 @@ def train(
     progress: bool | None = None,
     history: History | None = None,
 ) -> History:
-    """Lower the loss, batch by batch; on a CPU equal weights, batches and random state give equal bits.
+    """Train the model, in place, batch by batch.
+
+    On a CPU equal weights, batches and random state give the same result to the bit.
 
     Args:
         batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is
             a tensor with one row per example, or a tuple, list or dict of such. In a process group (torchrun)
-            give every process the same: each works on its share of the rows.
-        loss: (model, batch) -> mean over the rows, or the loss of each thing that counts, averaged here.
-            `objectives.token_loss` and `processes.mean` are right on several processes too.
+            give every process the same: each works on its share of the rows. An iterable that shuffles needs
+            the same seed before each call of `train`.
+        loss: (model, batch) -> a scalar, the mean over the rows; or a tensor of single losses, which are
+            averaged here. Where rows have unequal numbers of losses, return the tensor or `processes.mean`
+            of it (as `objectives.token_loss` does): both are right on several processes too.
         checkpoint: file for the state, with torch's CPU generator; if it exists, training goes on from it.
             Its folder is made.
         checkpoint_every: write the file after so many steps, and at the end.
         after_step: called with the number of steps done, to evaluate for instance.
-        clock: step -> place on the schedule; a time budget is `lambda step: config.steps * used / budget`.
+        clock: step -> place on the schedule, in steps; default: the step itself. Training ends at place
+            config.steps. A budget of seconds: `lambda step: config.steps * (time.time() - start) / seconds`.
         progress: show a bar; None: if standard error is a terminal.
         history: is emptied, then filled step by step: you have it also when training is interrupted.
     Returns:
@@ -98,40 +103,44 @@ def train(
     Raises:
         ValueError: batches or rows run out, or a checkpoint is damaged or of another set-up;
         FloatingPointError: loss or gradient is not finite: the last good checkpoint is kept.
-        What ends the training, KeyboardInterrupt too, carries the history as its attribute `history`.
+        Any exception that ends the training, KeyboardInterrupt too, has the history as `error.history`.
     """
-    keep_memory()
+    keep_memory()  # quicker: what is freed stays with the process
     history = _emptied(history)
     device = next(model.parameters()).device
     processes = Processes(device)
     optimizers = make_optimizers(model, config)
     first = processes.rank == 0
     path = Path(checkpoint) if checkpoint else None
-    keeper = Checkpoint(path, checkpoint_every, model, optimizers, config, history, writes=first)
-    random_state = keeper.restore()
-    processes.take_over(model_tensors(model).values())
+    saver = Checkpoint(path, checkpoint_every, model, optimizers, config, history, writes=first)
+    random_state = saver.restore()  # fills the model, the optimizers and the history as well
+    processes.copy_from_first(model_tensors(model).values())  # each has read the optimizers' averages itself
     step = len(history.losses)
     stream = _from_step(batches, step)
-    torch.set_rng_state(random_state)
+    if step:
+        torch.set_rng_state(random_state)  # after the skipping, which may draw numbers as a DataLoader does
     autocast = torch.autocast(device.type, torch.bfloat16, config.mixed_precision and has_bfloat16(device))
-    model.train()
     with history.carried_by_errors(), _bar(config.steps, progress, first) as bar:
         while (place := clock(step)) < config.steps:
-            random_state = torch.get_rng_state()  # a run that goes on from here draws this batch again
+            # A checkpoint is the state at this point: weights before the step, random state before its batch.
+            # It is written below, when the weights have given a finite loss.
+            random_state = torch.get_rng_state()
             batch = next(stream, None)
             if batch is None:
                 raise ValueError(f"batches ran out after {step} of {config.steps} steps")
+            model.train()  # `after_step` may have called eval()
             with autocast:
-                part = processes.loss(loss, model, batch)  # the whole, where this process is alone
+                part = processes.part_of_loss(loss, model, batch)
             model.zero_grad()
             part.backward()
             value = processes.add_up(part, model.parameters())
             norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
             if not math.isfinite(value + norm):
-                raise FloatingPointError(f"loss {value}, gradient norm {norm} in step {step}; {keeper.kept}")
-            keeper.save_when_due(random_state)  # only now: these weights have just given a finite loss
+                left = saver.what_is_kept
+                raise FloatingPointError(f"loss {value}, gradient norm {norm} in step {step}; {left}")
+            saver.save_when_due(random_state)
             share = schedule(place, config.steps, config.warmup_steps)
-            with autocast:
+            with autocast:  # Muon multiplies matrices too
                 update(optimizers, share)
             history.losses.append(value)
             history.learning_rates.append(config.learning_rate * share)
@@ -140,7 +149,7 @@ def train(
             bar.update(int(min(place + 1, config.steps)) - bar.n)
             if after_step is not None:
                 after_step(step)
-        keeper.save(torch.get_rng_state())
+        saver.save(torch.get_rng_state())  # the last weights: no loss has tested them
     return history
 
 
@@ -148,7 +157,7 @@ def update(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
     """Change the weights, at this share of each peak learning rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            peak = group.setdefault("peak", group["lr"])
+            peak = group.setdefault("peak", group["lr"])  # the first call finds it there
             group["lr"] = peak * share
         optimizer.step()
 

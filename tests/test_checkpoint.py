@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from course_lib import checkpoint
-from course_lib.checkpoint import checksum, raw, read_about, write
+from course_lib.checkpoint import checksum, raw, verified_text, write
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 WHOLES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -44,7 +44,7 @@ def test_safetensors_reads_what_was_written(tmp_path_factory, kinds, about):
         assert torch.equal(theirs[name], tensor)
     with safe_open(file, "pt") as opened:
         assert opened.metadata()["about"] == about
-    assert read_about(file) == about
+    assert verified_text(file) == about
     content = file.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
@@ -104,4 +104,4 @@ def test_damage_is_found(tmp_path, damage):
         content = content.replace(b'"about": "about"', b'"about": "abort"')
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.safetensors is damaged, or no checkpoint of `train`: "):
-        read_about(file)
+        verified_text(file)

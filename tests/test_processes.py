@@ -31,7 +31,7 @@ def test_alone_the_loss_is_that_of_the_whole_batch():
         seen.append(batch)
         return batch["x"]
 
-    assert processes.loss(loss, torch.nn.Identity(), batch).item() == 2.0
+    assert processes.part_of_loss(loss, torch.nn.Identity(), batch).item() == 2.0
     assert torch.equal(seen[0]["x"], batch["x"])
     assert torch.equal(seen[0]["y"][0], batch["y"][0])
     assert seen[0]["name"] == "a"
@@ -48,7 +48,9 @@ def test_batches_that_two_processes_cannot_share(own_errors, lengths, text):
     processes = Processes(torch.device("cpu"))
     processes.count = 2
     with pytest.raises(ValueError, match=text):
-        processes.loss(lambda model, batch: batch[0], torch.nn.Identity(), [torch.ones(n) for n in lengths])
+        processes.part_of_loss(
+            lambda model, batch: batch[0], torch.nn.Identity(), [torch.ones(n) for n in lengths]
+        )
 
 
 def test_rows_are_shared_in_order_and_what_has_none_is_given_to_all():
@@ -56,7 +58,7 @@ def test_rows_are_shared_in_order_and_what_has_none_is_given_to_all():
     processes.count = 2
     parts = []
     for processes.rank in (0, 1):
-        loss = processes.loss(
+        loss = processes.part_of_loss(
             lambda model, batch: (parts.append(batch), batch[0].mean())[1],
             torch.nn.Identity(),
             [torch.arange(5.0), torch.tensor(7.0)],
