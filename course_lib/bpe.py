@@ -422,18 +422,13 @@ class WordPiece(_Tokenizer):
         ids: list[int] = []
         while word:
             prefix = "##" if ids else ""
-            length = self._longest(word, prefix)
-            if length == 0:
+            lengths = range(len(word), 0, -1)
+            length = next((n for n in lengths if prefix + word[:n] in self._ids), None)
+            if length is None:
                 return [self._ids["[UNK]"]]
             ids.append(self._ids[prefix + word[:length]])
             word = word[length:]
         return ids
-
-    def _longest(self, word: str, prefix: str) -> int:
-        for length in range(len(word), 0, -1):
-            if prefix + word[:length] in self._ids:
-                return length
-        return 0
 
     def _join(self, tokens: list[str]) -> str:
         return " ".join(tokens).replace(" ##", "")
