@@ -177,7 +177,7 @@ def masked_weights_cases(rng: Rng) -> list[Case]:
     alone = inputs((), 3, 5)
     alone["mask"][1] = False
     loud = inputs((), *primes(rng, 5, 7))
-    loud["scores"] += np.where(loud["mask"], -2000, 2000).astype(np.float32)
+    loud["scores"] += np.where(loud["mask"], -1e5, 1e5).astype(np.float32)
     transposed = {name: backwards(x) for name, x in inputs((), *primes(rng, 7, 11)).items()}
     return [
         Case("two queries, three keys", inputs((), 2, 3)),
@@ -207,6 +207,7 @@ def causal_mask_cases(rng: Rng) -> list[Case]:
         Case("one new token: it sees all", {"n_queries": 1, "n_keys": 7}),
         Case("more tokens", {"n_queries": t, "n_keys": 11}),
         Case("nearly all tokens are new", {"n_queries": 6, "n_keys": 7}),
+        Case("many tokens", {"n_queries": 17, "n_keys": 23}),
         Case("a single token", {"n_queries": 1, "n_keys": 1}),
     ]
 

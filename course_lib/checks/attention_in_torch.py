@@ -84,8 +84,9 @@ def attention_cases(rng: Rng) -> list[Case]:
     alone["mask"][1] = False
     alone["v"] = alone["v"].clip(-1, 1)  # some divide by the smallest float there: it must not overflow
     loud = inputs((), *primes(rng, 3, 5, 7, 11))
-    loud["q"] *= 30
-    loud["k"] *= 30
+    loud["q"] *= 30  # scores in the hundreds and thousands, those of the first query all negative
+    loud["k"] = 30 * np.abs(loud["k"])
+    loud["q"][0] = -np.abs(loud["q"][0])
     transposed = {name: backwards(x) for name, x in inputs((), *primes(rng, 5, 7, 11, 13)).items()}
     return in_torch(
         [
@@ -95,6 +96,7 @@ def attention_cases(rng: Rng) -> list[Case]:
             Case("a square mask", inputs((), 3, 3, 2, 5)),
             Case("a query that may see nothing", alone, gradients=True),
             Case("two sequences, three heads, one mask", inputs((2, 3), *primes(rng, 5, 7, 11, 13)), True),
+            Case("large scores, no mask", {name: loud[name] for name in ("q", "k", "v")}),
             Case("large scores", loud),
             Case("float64", as_double(inputs((2,), *primes(rng, 5, 7, 11, 13)))),
             Case("stored column by column", transposed),
@@ -185,8 +187,11 @@ def as_function(learner: Any) -> Callable[..., Tensor]:
         if found != wanted:
             raise WrongForm(f"The layer should hold the weights {wanted}, but it holds {found or 'none'}.")
         module = module.to(x.dtype)
+        # A first call with other tokens, or another mask of the same shape: nothing of it may be left.
         if before is not None:
             torch.func.functional_call(module, weights, (before,))
+        elif mask is not None:
+            torch.func.functional_call(module, weights, (x, mask.roll(1, 0)))
         return torch.func.functional_call(module, weights, (x,) if mask is None else (x, mask))
 
     return layer
@@ -220,6 +225,7 @@ def self_attention_cases(rng: Rng) -> list[Case]:
             Case("three tokens, square weights", inputs((), 3, 2, 2)),
             Case("causal, fewer tokens than d_model", inputs((), 3, 5, 2, causal=True)),
             Case("causal, more tokens than d_model", inputs((), 5, 3, 2, causal=True)),
+            Case("causal, many tokens", inputs((), 17, 5, 3, causal=True)),
             Case("a mask", inputs((), 3, 2, 5, mask=draw_mask(rng, 3, 3))),
             Case("a token that may see nothing", quiet, gradients=True),
             Case("causal, and a mask", inputs((2,), t, d, k, causal=True, mask=draw_mask(rng, t, t))),
@@ -325,6 +331,7 @@ def layers(rng: Rng, d: int) -> list[Layer]:
         Layer("causal, minus the mean of all tokens", True, lambda x: causal(x) - x.mean(0)),
         Layer("each token sees itself and later ones", True, masked(lambda n: np.tri(n, dtype=bool).T)),
         Layer("causal, and a little of all tokens", True, lambda x: causal(x) + 0.03 * every(x)),
+        Layer("no mask, signs taken off", True, lambda x: every(x.abs())),
         Layer("no mask, tokens brought to length 1", True, lambda x: every(scaled(x))),
         Layer("no mask, tokens normalised", True, lambda x: every(scaled(centred(x)))),
     ]

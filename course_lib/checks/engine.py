@@ -353,8 +353,9 @@ def _convinces(trials: list[_Trial], explained: set[int]) -> bool:
     """Whether the explained trials prove anything."""
     if any(trial.right and i not in explained for i, trial in enumerate(trials)):
         return False  # this mistake would have been seen where the learner is right
-    if any(not trials[i].right and trials[i].got is not None for i in explained):
-        return True  # the same wrong numbers
+    wrong = {i for i, trial in enumerate(trials) if not trial.right}
+    if any(trials[i].got is not None for i in explained & wrong):
+        return 2 * len(explained & wrong) >= len(wrong)  # the same wrong numbers, and not by accident
     # Failures only: the same ones everywhere, and somewhere numbers to compare.
     return len(explained) == len(trials) and any(trial.got is not None for trial in trials)
 
