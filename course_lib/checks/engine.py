@@ -69,7 +69,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
         return parts_of(task, function, case, moved)
 
     parts = run(copy.deepcopy(dict(inputs)))
-    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
+    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs), case.gradients))
 
 
 @functools.lru_cache(maxsize=4)
@@ -163,7 +163,7 @@ def _try(task: Task, learner: Any, prepared: Prepared, seconds: float) -> _Trial
     guard = _guard(task.forbidden)
 
     def run() -> Parts:
-        with guard:
+        with _clean_state(), guard:  # switches are for one thread only, and this is another
             return parts_of(task, task.adapt(learner), case, given)
 
     outcome = call(run, seconds)

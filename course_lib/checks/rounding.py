@@ -1,16 +1,15 @@
 """How far from the exact result rounding alone can take another way to write the same function.
 
-A careful program returns the exact result for inputs, and results on the way, that were each moved by about n
-roundings, n being the longest sum. So move them by that much, a few times, and see how far the result moves.
-That needs no table of tolerances: large scores, long sums, float64, and gradients in which large terms cancel
-each get what they deserve.
+A careful program returns the exact result for inputs (for gradients: and results on the way) that were each
+moved by about n roundings, n being the longest sum. So move them by that much, a few times, and see how far
+the result moves. That needs no table of tolerances: large scores, long sums, float64, and gradients in which
+large terms cancel each get what they deserve.
 """
 
 import contextlib
 import copy
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,11 @@ N_MOVES = 3
 
 
 def slack_of(
-    run: Callable[[Mapping[str, Any]], Parts], inputs: Mapping[str, Any], exact: Parts, eps: float
+    run: Callable[[Mapping[str, Any]], Parts],
+    inputs: Mapping[str, Any],
+    exact: Parts,
+    eps: float,
+    gradients: bool,
 ) -> dict[str, float]:
     """How far each part may be from the exact one.
 
@@ -30,6 +33,8 @@ def slack_of(
         inputs: may be wider than what the learner gets.
         exact: the parts of these inputs.
         eps: how far one rounding may take a number of size 1.
+        gradients: whether they are among the parts. In them terms cancel that do not come from the inputs,
+            so results on the way are moved too. Else the inputs are enough, and much quicker.
     """
     sizes = [size for value in inputs.values() for size in getattr(value, "shape", ())]
     step = max(sizes, default=1) * eps
@@ -37,7 +42,7 @@ def slack_of(
     for seed in range(N_MOVES):
         rng = np.random.default_rng(seed)
         moved = {name: nudge(copy.deepcopy(value), step, rng) for name, value in inputs.items()}
-        with _results_on_the_way_moved(inputs, step, seed):
+        with _noise()(step, seed) if gradients else contextlib.nullcontext():
             parts = run(moved)
         for name, value in parts.items():
             if value.shape == exact[name].shape and value.dtype.kind == "f":
@@ -53,13 +58,6 @@ def nudge(value: Any, step: float, rng: np.random.Generator) -> Any:
     if hasattr(value, "detach"):
         return value * value.new_tensor(noise)
     return (value * noise).astype(value.dtype)
-
-
-def _results_on_the_way_moved(inputs: Mapping[str, Any], step: float, seed: int) -> AbstractContextManager:
-    """While this is open, torch moves what it computes. NumPy cannot, and has no gradients that need it."""
-    if not any(hasattr(value, "detach") for value in inputs.values()):
-        return contextlib.nullcontext()
-    return _noise()(step, seed)
 
 
 @functools.cache
