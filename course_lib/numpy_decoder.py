@@ -168,6 +168,8 @@ class NumpyGPT:
 
 def equal_to_rounding(scores: Tensor, expected: Tensor) -> bool:
     """Whether no score is off by more than TOLERANCE of the largest; what is not finite has to be equal."""
+    if scores.shape != expected.shape or scores.dtype != expected.dtype:
+        return False
     largest = expected.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max().item()
     return torch.allclose(scores, expected, rtol=0.0, atol=TOLERANCE * largest, equal_nan=True)
 
@@ -238,7 +240,7 @@ class Scorer:
         else:
             self.numpy_may_write = False
             warnings.warn(
-                f"a part of this model is not what NumPyGPT expects ({problem}): torch writes, more slowly",
+                f"a part of this model is not what NumpyGPT expects ({problem}): torch writes, more slowly",
                 stacklevel=2,
             )
         return scores

@@ -81,3 +81,37 @@ def test_a_contender_runs_in_a_process_of_its_own_on_one_thread():
     # It ends in peace; on some processors torch itself has something to say there.
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+RECIPE = """
+import torch
+from training_step import HandmadeGPT
+from course_lib.decoder import GPT, GPTConfig
+L, H, D, T, V = 2, 3, 12, 7, 11
+theirs = HandmadeGPT(L, H, D, T, V)
+ours = GPT(GPTConfig.gpt2_style(
+    n_layers=L, n_heads=H, d_model=D, max_seq_len=T, vocab_size=V, activation="gelu"
+))
+weights = {
+    "token_embedding": theirs.tokens, "position_embedding": theirs.places, "stack.norm": theirs.norm
+}
+for n, block in enumerate(theirs.blocks):
+    parts = dict(attention_norm=block.first_norm, feed_forward_norm=block.second_norm)
+    parts |= {"attention.out_proj": block.out}
+    parts |= {"feed_forward.up_proj": block.mlp[0], "feed_forward.down_proj": block.mlp[2]}
+    weights |= {f"stack.blocks.{n}.{name}": part for name, part in parts.items()}
+state = {f"{k}.{name}": p for k, part in weights.items() for name, p in part.state_dict().items()}
+for n, block in enumerate(theirs.blocks):
+    for name, p in block.qkv.state_dict().items():
+        for kind, rows in zip("qkv", p.chunk(3), strict=True):
+            state[f"stack.blocks.{n}.attention.{kind}_proj.{name}"] = rows
+state["lm_head.weight"] = theirs.head.weight
+ours.load_state_dict(state)
+ids = torch.randint(V, (5, T), generator=torch.Generator().manual_seed(0))
+print(float((ours(ids) - theirs(ids)).abs().max() / theirs(ids).abs().max()) < 1e-5)
+"""
+
+
+def test_the_handmade_rival_is_the_same_model():
+    done = subprocess.run([sys.executable, "-c", RECIPE], cwd=FOLDER, capture_output=True, text=True)
+    assert done.stdout.split() == ["True"], done.stderr

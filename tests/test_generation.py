@@ -1,5 +1,7 @@
 """Choosing tokens: against Hugging Face's generate and logits warpers, and by frequencies."""
 
+import copy
+
 import pytest
 import torch
 import transformers
@@ -307,6 +309,33 @@ def test_beyond_the_context(model, use_cache):
 def test_an_empty_prompt(model):
     with pytest.raises(ValueError, match="the prompt needs at least one token; got none"):
         generate(model, prompts(t=0), 2)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_an_empty_batch(model, use_cache):
+    with pytest.raises(ValueError, match="there must be at least one prompt; got an empty batch"):
+        generate(model, prompts(b=0), 2, use_cache=use_cache)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_writing_is_in_eval_mode(model, use_cache):
+    """A part that drops numbers in training drops none while writing; afterwards each part is as it was."""
+    model = copy.deepcopy(model)
+    first, second = (block.feed_forward for block in model.stack.blocks)
+    first.down_proj = torch.nn.Sequential(first.down_proj, torch.nn.Dropout(0.5))
+    expected = generate(model.eval(), prompts(), NEW, use_cache=False)
+    model.train()
+    second.eval()
+    model.stack.blocks[0].register_forward_hook(lambda *_: None)  # NumPy would warn that it cannot write
+    for _ in range(2):
+        assert torch.equal(generate(model, prompts(), NEW, use_cache=use_cache), expected)
+        assert {part for part in model.modules() if not part.training} == set(second.modules())
+
+
+def test_between_two_tokens_the_mode_is_the_callers(model):
+    model = copy.deepcopy(model).train()
+    for _ in stream(model, prompts(), 3):
+        assert all(part.training for part in model.modules())
 
 
 def test_fewer_than_no_new_tokens(model):
