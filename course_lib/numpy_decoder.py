@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from course_lib.attention import KVCache, MultiHeadAttention
-from course_lib.blocks import ACTIVATIONS, RMSNorm, TransformerBlock, check_ids
+from course_lib.blocks import ACTIVATIONS, RMSNorm, TransformerBlock, cached_length, check_ids
 from course_lib.decoder import GPT
 
 Array = NDArray[np.floating]
@@ -85,7 +85,7 @@ class NumpyGPT:
 
     def embed(self, ids: Tensor, caches: Caches) -> Array:
         """The vectors that enter the first layer."""
-        start = caches[0].length
+        start = cached_length(caches)
         if start >= self.config.max_seq_len:
             raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {start + 1}")
         check_ids(ids, self.config.vocab_size)

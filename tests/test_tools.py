@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
+import changed
 import lock
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +44,7 @@ def checks(monkeypatch, tmp_path) -> ModuleType:
     module = load("run_checks")
     monkeypatch.setattr(module, "BUILD", tmp_path)
     monkeypatch.setattr(module, "LEDGER", tmp_path / "claims.jsonl")
+    monkeypatch.setattr(module, "SECONDS", tmp_path / "seconds.json")
     return module
 
 
@@ -314,3 +318,229 @@ def test_each_claim_is_judged_once(checks, monkeypatch, times, failed):
     report = checks.Report()
     checks.check_claims(report)
     assert report.total() == [1 - failed, failed, 0]
+
+
+# ---------------------------------------------------------------------------------------- jobs, two at a time
+
+
+def python_job(checks, name: str, code: str, **settings) -> object:
+    return checks.Job(name, [sys.executable, "-c", code], **settings)
+
+
+# Waits until the other job has left its mark: only two that run at the same time both end.
+MEET = """
+import pathlib, sys, time
+mine, other = map(pathlib.Path, sys.argv[1:])
+mine.write_text("here")
+while not other.exists():
+    time.sleep(0.02)
+print(mine.name)
+"""
+
+
+def test_two_jobs_run_at_the_same_time(checks, tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    jobs = [
+        checks.Job("a", [sys.executable, "-c", MEET, a, b]),
+        checks.Job("b", [sys.executable, "-c", MEET, b, a]),
+        python_job(checks, "c", "import sys; print('c'); sys.exit(3)"),
+    ]
+    done = {job.job.name: (job.status, job.output) for job in checks.in_parallel(jobs)}
+    assert done == {"a": (0, "a\n"), "b": (0, "b\n"), "c": (3, "c\n")}
+
+
+def test_what_does_not_fit_is_given_back_and_what_takes_too_long_is_stopped_with_its_children(checks):
+    # The child has the output open: as long as it lives, so does the job.
+    child = "import time; time.sleep(120)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    jobs = [
+        python_job(checks, "long", parent, expected_s=1),
+        python_job(checks, "does not fit", "print(1)", expected_s=100),
+        python_job(checks, "short", "print(1)", expected_s=1),
+    ]
+    start = time.perf_counter()
+    results = list(checks.in_parallel(jobs, deadline=start + 5))
+    assert time.perf_counter() - start < 90
+    left_out = [job.name for job in results if isinstance(job, checks.Job)]
+    ended = {job.job.name: job.status for job in results if isinstance(job, checks.Done)}
+    assert left_out == ["does not fit"]
+    assert ended["long"] is None
+    assert "short" in ended
+
+
+REACHES_OUT = """
+import os, socket
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=5)
+except TimeoutError:
+    raise
+except OSError:
+    answer = "refused"
+assert answer == "refused"
+"""
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
+
+
+def run_notebook(checks, path: Path, folder: Path) -> object:
+    (done,) = checks.in_parallel([checks.notebook_job(path, folder, folder / "claims.jsonl")])
+    report = checks.Report()
+    checks.judge_notebook(report, done)
+    return report
+
+
+def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_its_claims_recorded(checks, tmp_path):
+    count = f"open({str(tmp_path / 'runs')!r}, 'a').write('x')"
+    ledger = "open(os.environ['COURSE_LEDGER'], 'a').write('judged')"
+    thread = "assert os.environ['OMP_NUM_THREADS'] == '1'"
+    path = write_notebook(tmp_path / "some.ipynb", REACHES_OUT, count, ledger, thread)
+    report = run_notebook(checks, path, tmp_path)
+    assert report.total() == [1, 0, 0], report.problems
+    assert (tmp_path / "runs").read_text() == "x"
+    assert (tmp_path / "claims.jsonl").read_text() == "judged"
+    assert checks.timed()[path.as_posix()] > 0
+
+
+def test_a_notebook_fails_as_a_whole_and_the_cell_is_named(checks, tmp_path, capsys):
+    report = run_notebook(checks, write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", "2 + 2"), tmp_path)
+    assert report.total() == [0, 1, 0]
+    assert [problem.endswith("Cell 1") for problem in report.problems] == [True]
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds", "problem"),
+    [(None, 900.0, "stopped after 900 s"), (0, 91.0, "took 91 s, limit 90 s"), (0, 61.0, None)],
+)
+def test_a_notebook_has_a_budget_and_a_limit(checks, status, seconds, problem):
+    report = checks.Report()
+    checks.judge_notebook(report, checks.Done(checks.Job("long.ipynb", []), status, seconds, ""))
+    assert report.problems == ([f"long.ipynb: {problem}"] if problem else [])
+    assert "over the budget of 60 s" in report.notes[-1]
+
+
+def test_the_slowest_come_first_and_are_ten(checks):
+    report = checks.Report(seconds={f"test {i}": float(i) for i in (7, 31, 2, *range(40, 53))})
+    assert [took for _, took in report.slowest()] == [52.0 - i for i in range(10)]
+
+
+# ----------------------------------------------------------------------------------------------- what changed
+
+
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A project with a commit on main and work on a branch: committed, uncommitted, new, removed, ignored."""
+
+    def git(*arguments: str) -> None:
+        who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init", "--initial-branch=main")
+    for name in ("kept", "committed", "uncommitted", "removed"):
+        (tmp_path / name).write_text("before")
+    (tmp_path / ".gitignore").write_text("ignored\n")
+    git("add", ".")
+    git("commit", "-m", "start")
+    git("switch", "-c", "work")
+    (tmp_path / "committed").write_text("after")
+    git("commit", "-a", "-m", "work")
+    (tmp_path / "uncommitted").write_text("after")
+    (tmp_path / "removed").unlink()
+    for name in ("new", "ignored"):
+        (tmp_path / name).write_text("after")
+    return tmp_path
+
+
+def test_what_changed_is_told_from_the_main_branch_on(repository):
+    found = changed.changed_files(repository, changed.base(repository))
+    assert found == ["committed", "new", "removed", "uncommitted"]
+
+
+def test_a_project_without_a_main_branch_is_told(tmp_path):
+    with pytest.raises(RuntimeError, match="none of the branches origin/main, main here"):
+        changed.base(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "near", "further", "not_at_all"),
+    [
+        ("course_lib/maths.py", "test_maths.py", "test_attention.py", "test_device.py"),
+        ("course_lib/device.py", "test_device.py", "test_training.py", "test_maths.py"),
+        ("course_lib/claims.yml", "test_claims.py", "test_claims_03_qkv.py", "test_attention.py"),
+        ("course_lib/widgets/next_word.js", "browser/test_next_word.py", "test_widgets.py", "test_bpe.py"),
+        ("notebooks/03_qkv.ipynb", "test_claims_03_qkv.py", "test_claims.py", "test_bpe.py"),
+        ("tools/exercises.py", "test_exercises.py", "test_project.py", "test_bpe.py"),
+        ("tools/offline.py", "test_offline.py", "test_project.py", "test_bpe.py"),
+        ("tests/test_bpe.py", "test_bpe.py", "test_project.py", "test_claims.py"),
+        ("tests/browser/conftest.py", "browser/test_next_word.py", "test_project.py", "test_bpe.py"),
+        ("constraints.txt", "test_project.py", "test_tools.py", "test_bpe.py"),
+    ],
+)
+def test_a_change_reaches_the_tests_that_can_notice_it(file, near, further, not_at_all):
+    distance = changed.reach(ROOT, [file]).tests
+    assert distance[f"tests/{near}"] <= distance[f"tests/{further}"]
+    assert f"tests/{not_at_all}" not in distance
+
+
+def test_a_change_reaches_through_every_module_between(monkeypatch):
+    graph = changed.grimp.ImportGraph()
+    for importer, imported in [("lib.b", "lib.a"), ("lib.c", "lib.b"), ("lib.other", "lib.c")]:
+        graph.add_import(importer=importer, imported=imported)
+    graph.add_module("lib.alone")
+    assert changed.distances(graph, ["lib.b"]) == {"lib.b": 0, "lib": 1, "lib.c": 1, "lib.other": 2}
+
+
+def test_notebooks_exercises_and_modules_that_changed_are_found_removed_ones_not():
+    files = [
+        "notebooks/03_qkv.ipynb",
+        "notebooks/gone.ipynb",
+        "exercises/03_qkv/x.ipynb",
+        "course_lib/bpe.py",
+    ]
+    found = changed.reach(ROOT, files)
+    assert (found.notebooks, found.exercises) == (["notebooks/03_qkv.ipynb"], True)
+    assert found.modules == ["course_lib/bpe.py"]
+    assert changed.reach(ROOT, []) == changed.Reach()
+
+
+@pytest.fixture
+def small_check(checks, monkeypatch):
+    """`make check` on a change that reaches two files of tests, one for a browser; one lint command."""
+    found = changed.Reach(tests={"tests/test_maths.py": 1, "tests/browser/test_next_word.py": 2})
+    monkeypatch.setattr(changed, "reach", lambda root, files: found)
+    monkeypatch.setattr(changed, "base", lambda root: "0123456789")
+    monkeypatch.setattr(checks, "lint_commands", lambda: {"style": [sys.executable, "-c", ""]})
+    monkeypatch.setattr(checks, "find_browser", lambda: None)
+    monkeypatch.setattr(checks, "STARTED", time.perf_counter())
+    monkeypatch.setattr(checks, "CHECK_S", 600)  # the machine may be busy
+    return checks
+
+
+def test_make_check_runs_what_the_change_reaches_and_says_what_it_left_out(small_check):
+    report = small_check.Report()
+    small_check.check_changed(report)
+    assert report.problems == []
+    assert report.counts["lint"] == [1, 0, 0]
+    assert report.counts["tests"][0] > 10
+    assert report.left_out == ["tests/browser/test_next_word.py (no browser)"]
+
+
+def test_make_check_ends_when_its_time_is_over(small_check, monkeypatch, capsys):
+    monkeypatch.setattr(small_check, "CHECK_S", 8)  # enough for the style, too little for the tests
+    monkeypatch.setattr(small_check, "UNKNOWN_S", 100)
+    report = small_check.Report()
+    small_check.check_changed(report)
+    assert report.counts.keys() <= {"lint"}
+    assert report.left_out[-1] == "tests/test_maths.py (about 103 s)"
+    small_check.show(report, {})
+    assert "  tests/test_maths.py (about 103 s)" in capsys.readouterr().out.splitlines()
+
+
+def test_make_check_fails_where_a_job_fails(small_check, monkeypatch):
+    monkeypatch.setattr(small_check, "lint_commands", lambda: {"style": [sys.executable, "-c", "1 / 0"]})
+    report = small_check.Report()
+    small_check.check_changed(report)
+    assert report.problems == ["lint: style"]

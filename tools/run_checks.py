@@ -299,11 +299,11 @@ def notebook_job(path: Path, folder: Path, ledger: Path | None = None) -> Job:
 def judge_notebook(report: Report, done: Done) -> None:
     """Count one notebook: it passed if all of its cells did, in time."""
     found = Report()
+    if done.job.result is not None and done.status is not None:
+        count(found, done.job.name, done.job.result, done.status)
     if done.status is None:
         found.fail(done.job.name, f"stopped after {done.seconds:.0f} s")
-    elif done.job.result is not None:
-        count(found, done.job.name, done.job.result, done.status)
-    if done.seconds > LIMIT_S:
+    elif done.seconds > LIMIT_S:
         found.fail(done.job.name, f"took {done.seconds:.0f} s, limit {LIMIT_S} s")
     passed = not found.problems
     print(f"{'passed' if passed else 'FAILED'}  {done.seconds:6.1f} s  {done.job.name}", flush=True)

@@ -241,13 +241,44 @@ class Desk:
 
     def run_all(self, timeout_s: float = 60) -> None:
         """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""
+        self._run_command("notebook:run-all-cells", timeout_s)
+
+    def run_cells(self, *texts: str, timeout_s: float = 60) -> None:
+        """Run the code cells that contain any of these texts, in the notebook's order.
+
+        Each text must be found; a cell that raises fails the test.
+        """
+        missing = self.page.evaluate(
+            """texts => {
+                const notebook = window.jupyterapp.shell.currentWidget.content;
+                notebook.deselectAll();
+                const missing = new Set(texts);
+                const chosen = [];
+                notebook.widgets.forEach((cell, index) => {
+                    const source = cell.model.type === "code" ? cell.model.sharedModel.getSource() : "";
+                    const found = texts.filter(text => source.includes(text));
+                    found.forEach(text => missing.delete(text));
+                    if (found.length) chosen.push(index);
+                });
+                // The active cell is always one of those that run.
+                notebook.activeCellIndex = chosen[0] ?? 0;
+                chosen.forEach(index => notebook.select(notebook.widgets[index]));
+                return [...missing];
+            }""",
+            list(texts),
+        )
+        assert missing == [], f"no cell contains {missing}"
+        self._run_command("notebook:run-cell", timeout_s)
+
+    def _run_command(self, command: str, timeout_s: float) -> None:
         # The command resolves when the last cell is done; do not wait for it inside one call.
         self.page.evaluate(
-            """() => {
+            """command => {
                 window.ran = false;
-                const run = window.jupyterapp.commands.execute("notebook:run-all-cells");
+                const run = window.jupyterapp.commands.execute(command);
                 run.then(() => { window.ran = true; });
-            }"""
+            }""",
+            command,
         )
         self.page.wait_for_function(
             """() => window.ran
