@@ -30,10 +30,6 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.bpe import BPETokenizer, WordPiece
-from course_lib.decoder import GPT
-from course_lib.encoder import BERT
-
 # Test tensors are tiny, and threads that wait for each other cost minutes on a busy machine.
 torch.set_num_threads(1)
 
@@ -59,7 +55,7 @@ def same_random_numbers() -> None:
 
 
 @pytest.fixture(scope="session")
-def loaded_smollm2() -> tuple[GPT, BPETokenizer]:
+def loaded_smollm2() -> tuple:
     """Loaded once per worker; tests take `smollm2`."""
     from course_lib.pretrained import load_smollm2
 
@@ -67,7 +63,7 @@ def loaded_smollm2() -> tuple[GPT, BPETokenizer]:
 
 
 @pytest.fixture(scope="session")
-def loaded_minilm() -> tuple[BERT, WordPiece]:
+def loaded_minilm() -> tuple:
     """Loaded once per worker; tests take `minilm`."""
     from course_lib.pretrained import load_minilm
 
@@ -75,7 +71,7 @@ def loaded_minilm() -> tuple[BERT, WordPiece]:
 
 
 @pytest.fixture
-def smollm2(loaded_smollm2) -> Iterator[tuple[GPT, BPETokenizer]]:
+def smollm2(loaded_smollm2) -> Iterator[tuple]:
     """SmolLM2 and its tokenizer. Others use them too: a test that leaves the model changed fails."""
     before = state(loaded_smollm2[0])
     yield loaded_smollm2
@@ -83,7 +79,7 @@ def smollm2(loaded_smollm2) -> Iterator[tuple[GPT, BPETokenizer]]:
 
 
 @pytest.fixture
-def minilm(loaded_minilm) -> Iterator[tuple[BERT, WordPiece]]:
+def minilm(loaded_minilm) -> Iterator[tuple]:
     """MiniLM and its tokenizer. Others use them too: a test that leaves the model changed fails."""
     before = state(loaded_minilm[0])
     yield loaded_minilm

@@ -164,9 +164,15 @@ def reach(root: Path, changed: list[str]) -> Reach:
 
 
 def imports_of(test: Path, sources: Mapping[Path, str]) -> set[str]:
-    """What a test file imports, itself, through its helper modules or through the conftest files above it."""
+    """What a test file imports, itself, through its helper modules or through the conftest of its own folder.
+
+    Not through tests/conftest.py, which offers every module's models to all.
+    """
     names = imported_names(sources[test])
     for path, source in sources.items():
-        if path.stem in names or (path.name == "conftest.py" and path.parent in test.parents):
+        beside = (
+            path.name == "conftest.py" and path.parent == test.parent and path != Path("tests/conftest.py")
+        )
+        if path.stem in names or beside:
             names |= imported_names(source)
     return names

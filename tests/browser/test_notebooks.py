@@ -16,7 +16,7 @@ from course_lib import maths
 from course_lib.generation import next_token_probabilities
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-SECONDS = 300  # a notebook has 60 on two free cores; a test machine may be busy
+SECONDS = 600  # a notebook has 60 on two free cores; a test machine may be busy
 
 
 def open_and_run(desk, name: str, title: str, *cells: str) -> Locator:
