@@ -366,6 +366,7 @@ def real_model_cases(rng: Rng) -> list[Case]:
             Case("two new tokens after three old ones", inputs((1, 2), 2, 5, 3)),
             Case("one new token", alone),
             Case("two sequences", inputs((2, 3), t, s, 3)),
+            Case("large scores, no mask", {name: loud[name] for name in ("q", "k", "v")}),
             Case("large scores", loud),
         ]
     )

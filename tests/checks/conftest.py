@@ -1,6 +1,4 @@
-"""Count the answers that the checks of the exercises judged, and say so at the end of the run."""
-
-from collections import Counter
+"""Judge answers to the exercises, and record what was judged: the end of the run says how many."""
 
 import pytest
 
@@ -37,24 +35,3 @@ def refuses(record_property):
         record_property("answer", "named" if name else "refused")
 
     return judge
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    judged = Counter(
-        value
-        for report in terminalreporter.stats.get("passed", [])
-        for name, value in report.user_properties
-        if name == "answer" and report.when == "call"
-    )
-    tasks = {
-        value
-        for report in terminalreporter.stats.get("passed", [])
-        for name, value in report.user_properties
-        if name == "task"
-    }
-    if judged:
-        wrong = judged["named"] + judged["refused"]
-        terminalreporter.write_line(
-            f"exercises: {len(tasks)} tasks, {wrong} wrong answers refused ({judged['named']} by name), "
-            f"{judged['right']} correct ones accepted"
-        )
