@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from course_lib.checks import records, tasks
+from course_lib.checks import last_words, records, tasks
 from course_lib.checks.engine import examine
 from course_lib.checks.kinds import Case, Code, Misconception, Property, Result, Task
 from course_lib.checks.records import progress
@@ -56,7 +56,12 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
         CheckFailed: something is wrong; the message says what.
         ValueError: there is no such task.
     """
-    result = examine(find_task(task), learner, seed=seed, seconds=seconds, hear=listener())
+    found = find_task(task)
+    died = last_words.unfinished()
+    if died:
+        show(died, f"<p>{html.escape(died)}</p>")
+    with last_words.noted(task):
+        result = examine(found, learner, seed=seed, seconds=seconds, hear=listener())
     if result.passed:
         lines = [line for line in (result.detail, records.passed(task)) if line]
         result = replace(result, detail="\n".join(lines))

@@ -69,7 +69,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
         return parts_of(task, function, case, moved)
 
     parts = run(copy.deepcopy(dict(inputs)))
-    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs), case.gradients))
+    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,9 +1,9 @@
 """How far from the exact result rounding alone can take another way to write the same function.
 
-A careful program returns the exact result for inputs (for gradients: and results on the way) that were each
-moved by about n roundings, n being the longest sum. So move them by that much, a few times, and see how far
-the result moves. That needs no table of tolerances: large scores, long sums, float64, and gradients in which
-large terms cancel each get what they deserve.
+A careful program returns the exact result for inputs, and results on the way, that were each moved by about n
+roundings, n being the longest sum. So move them by that much, a few times, and see how far the result moves.
+That needs no table of tolerances: large scores, long sums, float64, and gradients in which large terms cancel
+each get what they deserve.
 """
 
 import contextlib
@@ -24,7 +24,6 @@ def slack_of(
     inputs: Mapping[str, Any],
     exact: Parts,
     eps: float,
-    gradients: bool,
 ) -> dict[str, float]:
     """How far each part may be from the exact one.
 
@@ -33,16 +32,17 @@ def slack_of(
         inputs: may be wider than what the learner gets.
         exact: the parts of these inputs.
         eps: how far one rounding may take a number of size 1.
-        gradients: whether they are among the parts. In them terms cancel that do not come from the inputs,
-            so results on the way are moved too. Else the inputs are enough, and much quicker.
     """
+    in_torch = any(
+        hasattr(value, "detach") for value in inputs.values()
+    )  # NumPy cannot move what it computes
     sizes = [size for value in inputs.values() for size in getattr(value, "shape", ())]
     step = max(sizes, default=1) * eps
     slack = {name: step * (1e-30 + largest(value)) for name, value in exact.items()}
     for seed in range(N_MOVES):
         rng = np.random.default_rng(seed)
         moved = {name: nudge(copy.deepcopy(value), step, rng) for name, value in inputs.items()}
-        with _noise()(step, seed) if gradients else contextlib.nullcontext():
+        with _noise()(step, seed) if in_torch else contextlib.nullcontext():
             parts = run(moved)
         for name, value in parts.items():
             if value.shape == exact[name].shape and value.dtype.kind == "f":

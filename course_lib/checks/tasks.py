@@ -222,11 +222,12 @@ def _check_fields(
         raise TaskError(f"{at}: {what} needs the fields {', '.join(required)}; got {block!r:.60}")
     known = {**required, **optional}
     for field, value in block.items():
+        here = block.at(field) if isinstance(block, Block) else at
         if field not in known:
-            raise TaskError(f"{at}: {what} has an unknown field {field!r}; known are {', '.join(known)}")
+            raise TaskError(f"{here}: {what} has an unknown field {field!r}; known are {', '.join(known)}")
         if not isinstance(value, known[field]) or not value:
             kind = {str: "text", int: "number", list: "list"}[known[field]]
-            raise TaskError(f"{at}: {field!r} of {what} must be a {kind}; got {value!r:.60}")
+            raise TaskError(f"{here}: {field!r} of {what} must be a {kind}; got {str(value)!r:.60}")
     missing = [field for field in required if field not in block]
     if missing:
         raise TaskError(f"{at}: {what} lacks {', '.join(missing)}")

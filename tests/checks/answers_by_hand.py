@@ -92,6 +92,8 @@ SCORES_WRONG = [
     ("no scaling", lambda q, k: np.einsum("...tk,...sk->...ts", q, k)),
     ("divided by K", lambda q, k: (q[..., :, None, :] * k[..., None, :, :]).mean(-1)),
     ("multiplied instead of divided", lambda q, k: scores_by_loops(q, k) * q.shape[-1]),
+    ("divided by half of K", lambda q, k: np.einsum("...tk,...sk->...ts", q, k) / (q.shape[-1] ** 1 / 2)),
+    ("divided by twice K", lambda q, k: np.einsum("...tk,...sk->...ts", q, k) / q.shape[-1] ** 1 / 2),
     ("scaled by the number of keys", lambda q, k: np.einsum("...tk,...sk->...ts", q, k) / k.shape[-2] ** 0.5),
     (
         "scaled by the number of queries",
@@ -261,6 +263,8 @@ MASKED_WRONG = [
     ("mask added to the scores", lambda s, m: softmax_by_loops(s + m.astype(s.dtype))),
     ("mask ignored", lambda s, m: softmax_by_loops(s)),
     ("softmax over the queries", lambda s, m: masked_by_torch(s, m, dim=-2).nan_to_num(0)),
+    ("mask transposed", lambda s, m: masked_by_renormalising(s, np.moveaxis(m, 0, 1))),
+    ("allowed scores vanish", lambda s, m: np.nan_to_num(np.exp(s) * m / (np.exp(s) * m).sum(-1)[..., None])),
     (None, masked_in_place),
     ("a uniform row where nothing may be seen", lambda s, m: masked_by_torch(s, m, -100.0)),
     ("NaN where nothing may be seen", lambda s, m: np.exp(s) * m / (np.exp(s) * m).sum(-1, keepdims=True)),

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_lib.attention import scaled_dot_product_attention
+from course_lib.checks import find_task
+
 # -------------------------------------------------------------------------------------------------- attention
 
 
@@ -56,6 +59,24 @@ def attention_flat(q, k, v, mask=None):
 
 def attention_zero_rows(q, k, v, mask=None, **changes):
     return attention_with_einsum(q, k, v, mask, **changes).nan_to_num(0.0)
+
+
+def attention_scaled_by(scale):
+    return lambda q, k, v, mask=None: attention_zero_rows(q, k, v, mask, scale=scale(q, k, v))
+
+
+def attention_without_shift(q, k, v, mask=None):
+    powers = torch.exp(q @ k.mT / math.sqrt(q.shape[-1]))
+    powers = powers if mask is None else powers * mask
+    return powers @ v / powers.sum(-1, keepdim=True).clamp_min(1e-30)
+
+
+def attention_biased(q, k, v, mask=None):
+    """A bias of minus infinity: NaN flows back from a row in which everything is forbidden."""
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, -math.inf)
+    return scores.softmax(-1) @ v
 
 
 def attention_in_numpy(q, k, v, mask=None):
@@ -145,6 +166,29 @@ ATTENTION_WRONG = [
         lambda q, k, v, mask=None: attention_with_einsum(q, k, v, mask, fill=0.0),
     ),
     ("mixes the keys", lambda q, k, v, mask=None: attention_by_loops(q, k, k, mask)),
+    ("divided by half of K", attention_scaled_by(lambda q, k, v: 2 / q.shape[-1])),
+    ("divided by twice K", attention_scaled_by(lambda q, k, v: 0.5 / q.shape[-1])),
+    ("multiplied instead of divided", attention_scaled_by(lambda q, k, v: k.shape[-1] ** 0.5)),
+    ("scaled by the number of queries", attention_scaled_by(lambda q, k, v: q.shape[-2] ** -0.5)),
+    ("scaled by the width of a value", attention_scaled_by(lambda q, k, v: v.shape[-1] ** -0.5)),
+    ("uniform weights", attention_scaled_by(lambda q, k, v: 0.0)),
+    ("overflow", attention_without_shift),
+    (
+        "mask transposed",
+        lambda q, k, v, mask=None: attention_zero_rows(q, k, v, mask if mask is None else mask.T),
+    ),
+    ("keys ask the queries", lambda q, k, v, mask=None: attention_zero_rows(k, q, v, mask)),
+    (None, lambda q, k, v, mask=None: attention_biased(q, k, v, mask).nan_to_num(0.0)),
+    (
+        None,
+        lambda q, k, v, mask=None: torch.where(
+            attention_biased(q, k, v, mask).isnan(), 0.0, attention_biased(q, k, v, mask)
+        ),
+    ),
+    (None, attention_fused),
+    (None, scaled_dot_product_attention),
+    (None, lambda q, k, v, mask=None: attention_by_loops(q, k, v, mask).bfloat16()),
+    (None, lambda q, k, v, mask=None: attention_by_loops(q, k, v, mask).double()),
     (None, attention_in_numpy),
     (None, attention_float32),
     (None, attention_in_place),
@@ -190,6 +234,10 @@ CROSS_WRONG = [
         "scaled by the width of a token",
         lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, scale=len(q) ** -0.5),
     ),
+    ("query and key weights exchanged", lambda x, c, q, k, v: attention_fused(x @ k, c @ q, c @ v)),
+    ("divided by K", lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, scale=1 / q.shape[1])),
+    ("uniform weights", lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, scale=0.0)),
+    ("softmax over the queries", lambda x, c, q, k, v: attention_with_einsum(x @ q, c @ k, c @ v, dim=-2)),
     (None, lambda x, c, q, k, v: cross_at_once(x, torch.cat([x, c], -2), q, k, v)),
     (None, lambda x, c, q, k, v: x + attention_fused(x @ q, c @ k, c @ v).sum()),
     (None, lambda x, c, q, k, v: cross_at_once(x, c.detach(), q, k, v)),
@@ -367,7 +415,137 @@ class Cut(Layer):
         return super().forward(x, mask).detach()
 
 
-LAYER_RIGHT = [Layer, WithLoops, WithParameters, WithBuffer]
+class WithSavedBuffer(WithBuffer):
+    """The causal mask as most courses write it: a buffer that is saved with the weights."""
+
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head, causal)
+        self.register_buffer("tril", torch.tril(torch.ones(64, 64)))
+
+    def forward(self, x, mask=None):
+        n = x.shape[-2]
+        seen = self.tril[:n, :n] > 0 if self.causal else torch.ones(n, n, dtype=torch.bool)
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        return attention_by_logsumexp(q, k, v, seen if mask is None else seen & mask)
+
+
+def explicit(name, **changes):
+    """A layer whose attention is written out, with something changed."""
+
+    def forward(self, x, mask=None):
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        return attention_with_einsum(q, k, v, self.allowed(x, mask), **changes)
+
+    return type(name, (Layer,), {"forward": forward})
+
+
+def masked_by(name, allowed):
+    """A layer that combines its masks in another way."""
+    return type(name, (Layer,), {"allowed": lambda self, x, mask: allowed(self, x, mask)})
+
+
+def tril(x, shift=0):
+    return torch.ones(x.shape[-2], x.shape[-2], dtype=torch.bool).tril(shift)
+
+
+def with_causal(shift):
+    """The causal mask shifted."""
+
+    def allowed(layer, x, mask):
+        seen = tril(x, shift) if layer.causal else None
+        return mask if seen is None else seen if mask is None else seen & mask
+
+    return allowed
+
+
+def one_of_the_two(layer, x, mask):
+    if mask is None or not layer.causal:
+        return Layer.allowed(layer, x, mask)
+    return tril(x) | mask
+
+
+def transposed(layer, x, mask):
+    return Layer.allowed(layer, x, None if mask is None else mask.T)
+
+
+def upside_down(layer, x, mask):
+    return Layer.allowed(layer, x, None if mask is None else ~mask)
+
+
+def causal_only(layer, x, mask):
+    return Layer.allowed(layer, x, None if layer.causal else mask)
+
+
+class DividedByWidth(Layer):
+    def forward(self, x, mask=None):
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        return attention_zero_rows(q, k, v, self.allowed(x, mask), scale=1 / q.shape[-1])
+
+
+class KeysForQueries(Layer):
+    def forward(self, x, mask=None):
+        k = self.k_proj(x)
+        return attention_by_loops(k, k, self.v_proj(x), self.allowed(x, mask))
+
+
+class ValuesForKeys(Layer):
+    def forward(self, x, mask=None):
+        return attention_by_loops(self.q_proj(x), self.v_proj(x), self.k_proj(x), self.allowed(x, mask))
+
+
+class OneMap(Layer):
+    def forward(self, x, mask=None):
+        q = self.q_proj(x)
+        return attention_by_loops(q, q, q, self.allowed(x, mask))
+
+
+class LateMask(Layer):
+    def forward(self, x, mask=None):
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        return attention_late_mask(q, k, v, self.allowed(x, mask))
+
+
+class FirstMask(Layer):
+    seen = None
+
+    def allowed(self, x, mask):
+        if self.causal and self.seen is None:
+            self.seen = tril(x)
+        return mask if not self.causal else self.seen if mask is None else self.seen & mask
+
+
+class MaskOfWidth(Layer):
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head, causal)
+        self.seen = torch.ones(d_model, d_model, dtype=torch.bool).tril()
+
+    def allowed(self, x, mask):
+        seen = self.seen[: x.shape[-2], : x.shape[-2]]
+        return mask if not self.causal else seen if mask is None else seen & mask
+
+
+class KeptMask(Layer):
+    """Keeps the first mask of each size."""
+
+    def allowed(self, x, mask):
+        if mask is not None:
+            kept = self.__dict__.setdefault("kept", {})
+            mask = kept.setdefault(mask.shape, mask)
+        return super().allowed(x, mask)
+
+
+class WithDropout(Layer):
+    def forward(self, x, mask=None):
+        return F.dropout(super().forward(x, mask), 0.1, self.training)
+
+
+class BiasedMask(Layer):
+    def forward(self, x, mask=None):
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        return attention_biased(q, k, v, self.allowed(x, mask)).nan_to_num(0.0)
+
+
+LAYER_RIGHT = [Layer, WithLoops, WithParameters, WithBuffer, WithSavedBuffer]
 LAYER_WRONG = [
     ("no scaling", NoScaling),
     ("scaled by d_model", ScaledByModel),
@@ -381,6 +559,25 @@ LAYER_WRONG = [
     ("causal or mask, not both", OneOfTheMasks),
     ("NaN where nothing may be seen", WithNaN),
     ("looks ahead", LooksAhead),
+    ("divided by K", DividedByWidth),
+    ("uniform weights", explicit("Uniform", scale=0.0, fill=-1e30)),
+    ("k_proj for queries and keys", KeysForQueries),
+    ("keys and values exchanged", ValuesForKeys),
+    ("one projection for all three", OneMap),
+    ("blind to itself", masked_by("Blind", with_causal(-1))),
+    ("one step ahead", masked_by("Ahead", with_causal(1))),
+    ("mask upside down", masked_by("UpsideDown", upside_down)),
+    ("mask transposed", masked_by("Transposed", transposed)),
+    ("causal instead of the mask", masked_by("CausalOnly", causal_only)),
+    ("allowed by one of the two", masked_by("OneOfTheTwo", one_of_the_two)),
+    ("masked after the softmax", LateMask),
+    ("a uniform row where nothing may be seen", explicit("Large", fill=-1e20)),
+    ("forbidden scores set to zero", explicit("Zero", fill=0.0)),
+    ("keeps the mask of its first call", FirstMask),
+    ("a mask of d_model tokens", MaskOfWidth),
+    (None, KeptMask),
+    (None, WithDropout),
+    (None, BiasedMask),
     (None, WithBias),
     (None, Unregistered),
     (None, InAList),
@@ -427,7 +624,26 @@ def sees_later_last(attend, x, change=-1, look=slice(0, -1)):
     return not torch.allclose(attend(x)[look], attend(other)[look], rtol=0, atol=1e-4)
 
 
+def sees_later_with(change, stop=None):
+    """Change what comes later, in all places or (stop=1) in the next one only."""
+
+    def sees_later(attend, x):
+        y = attend(x)
+        for t in range(1, len(x)):
+            other = x.clone()
+            part = slice(t, None if stop is None else t + stop)
+            other[part] = change(x[part])
+            before = slice(0, t) if stop is None else slice(t - 1, t)
+            if not torch.allclose(attend(other)[before], y[before], atol=1e-5):
+                return True
+        return False
+
+    return sees_later
+
+
 SEES_RIGHT = [
+    sees_later_with(torch.randn_like),
+    sees_later_with(torch.zeros_like),
     sees_later_by_gradient,
     sees_later_by_cutting,
     sees_later_pair_by_pair,
@@ -445,6 +661,12 @@ SEES_WRONG = [
     ),
     ("the opposite answer", lambda attend, x: sees_later_by_cutting(attend, x) is False),
     ("nothing is changed", lambda attend, x: not torch.equal(attend(x), attend(x.clone()))),
+    ("only the next token is changed", sees_later_with(torch.randn_like, stop=1)),
+    ("only shifts the tokens", sees_later_with(lambda x: x + 1)),
+    ("only scales the tokens", sees_later_with(lambda x: 2 * x)),
+    ("NaN spreads", sees_later_with(lambda x: torch.full_like(x, math.nan))),
+    ("nothing is changed", sees_later_with(lambda x: x + 1e-6)),
+    (None, lambda attend, x: not torch.allclose(attend(x)[:-1], attend(x.flip(0)).flip(0)[:-1], atol=1e-5)),
     (None, sees_later_in_place),
     (None, lambda attend, x: print("yes" if sees_later_by_gradient(attend, x) else "no")),
     (None, lambda attend, x: (attend(x) - attend(x.flip(0)).flip(0)).abs()),
@@ -469,7 +691,7 @@ REAL_WRONG = [
     *(
         (name, answer)
         for name, answer in ATTENTION_WRONG
-        if name not in (None, "NaN where nothing may be seen", "a uniform row where nothing may be seen")
+        if name in {known.name for known in find_task("03_qkv/real_model").misconceptions}
     ),
     (
         "a causal mask of its own",
