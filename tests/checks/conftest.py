@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""How answers are judged; tests/conftest.py counts them and says so at the end of the run."""
-=======
 """Judge answers to the exercises, and record what was judged: the end of the run says how many."""
->>>>>>> E1
 
 import pytest
 
