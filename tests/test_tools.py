@@ -387,6 +387,16 @@ def test_what_does_not_fit_is_given_back_and_what_takes_too_long_is_stopped_with
     server.close()
 
 
+def test_an_interrupt_stops_what_runs(checks):
+    jobs = [python_job(checks, "quick", ""), python_job(checks, "slow", "import time; time.sleep(300)")]
+    start = time.perf_counter()
+    results = checks.in_parallel(jobs)
+    assert next(results).job.name == "quick"
+    with pytest.raises(KeyboardInterrupt):
+        results.throw(KeyboardInterrupt)
+    assert time.perf_counter() - start < 200
+
+
 REACHES_OUT = """
 import os, socket
 try:

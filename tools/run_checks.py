@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
@@ -118,8 +119,8 @@ def python(*arguments: str | Path, **environment: str) -> int:
     return run(sys.executable, *arguments, **environment)
 
 
-def run_job(job: Job, limit_s: float) -> Done:
-    """Run one job to its end, or for as long as it may take."""
+def run_job(job: Job, limit_s: float, enough: threading.Event) -> Done:
+    """Run one job to its end, for as long as it may take, or until somebody says that it is enough."""
     start = time.perf_counter()
     words = [str(part) for part in job.command]
     with tempfile.TemporaryFile() as file:
@@ -131,14 +132,16 @@ def run_job(job: Job, limit_s: float) -> Done:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that it is stopped with the programs that it started
         )
-        status, busy_s = wait_for(process, limit_s)
+        status, busy_s = wait_for(process, limit_s, enough)
         file.seek(0)
         output = file.read().decode("utf-8", errors="replace")
     return Done(job, status, time.perf_counter() - start, busy_s, output)
 
 
-def wait_for(process: subprocess.Popen[bytes], limit_s: float) -> tuple[int | None, float]:
-    """Wait for a process, or stop it when its time is over.
+def wait_for(
+    process: subprocess.Popen[bytes], limit_s: float, enough: threading.Event
+) -> tuple[int | None, float]:
+    """Wait for a process, or stop it when its time is over or somebody says that it is enough.
 
     Returns:
         Its exit status (None: it was stopped), and for how many seconds it kept a core busy.
@@ -148,7 +151,7 @@ def wait_for(process: subprocess.Popen[bytes], limit_s: float) -> tuple[int | No
     ended = 0
     while not ended:
         time.sleep(0.05)
-        if not stopped and time.perf_counter() - start > limit_s:
+        if not stopped and (enough.is_set() or time.perf_counter() - start > limit_s):
             stop(process)
             stopped = True
         if hasattr(os, "wait4"):
@@ -180,18 +183,22 @@ def in_parallel(jobs: Iterable[Job], deadline: float | None = None) -> Iterator[
     """
     waiting = list(jobs)
     running: set[Future[Done]] = set()
+    enough = threading.Event()
     with ThreadPoolExecutor(WORKERS) as pool:
-        while waiting or running:
-            while waiting and len(running) < WORKERS:
-                job = waiting.pop(0)
-                left = HANGS_S if deadline is None else deadline - time.perf_counter()
-                if deadline is not None and job.expected_s > left:
-                    yield job
-                    continue
-                running.add(pool.submit(run_job, job, left))
-            if running:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in ended)
+        try:
+            while waiting or running:
+                while waiting and len(running) < WORKERS:
+                    job = waiting.pop(0)
+                    left = HANGS_S if deadline is None else deadline - time.perf_counter()
+                    if deadline is not None and job.expected_s > left:
+                        yield job
+                        continue
+                    running.add(pool.submit(run_job, job, left, enough))
+                if running:
+                    ended, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in ended)
+        finally:
+            enough.set()  # after an interrupt nothing may go on behind our back
 
 
 def notebooks(*folders: str) -> list[Path]:
