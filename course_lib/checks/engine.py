@@ -6,7 +6,6 @@ saying that numbers differ.
 """
 
 import contextlib
-import copy
 import functools
 import inspect
 import sys
@@ -24,6 +23,7 @@ from course_lib.checks.rounding import slack_of
 from course_lib.checks.values import (
     Parts,
     WrongForm,
+    copied,
     describe,
     is_float,
     largest,
@@ -68,7 +68,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
     def run(moved: Mapping[str, Any]) -> Parts:
         return parts_of(task, function, case, moved)
 
-    parts = run(copy.deepcopy(dict(inputs)))
+    parts = run({name: copied(value) for name, value in inputs.items()})
     return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
 
 
@@ -159,7 +159,7 @@ def examine(
 
 def _try(task: Task, learner: Any, prepared: Prepared, seconds: float) -> _Trial:
     case = prepared.case
-    given = copy.deepcopy(case.inputs)
+    given = {name: copied(value) for name, value in case.inputs.items()}
     guard = _guard(task.forbidden)
 
     def run() -> Parts:

@@ -1,6 +1,5 @@
 """Numbers, whoever made them: NumPy, torch or plain lists; equal up to rounding or not."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,10 +82,17 @@ def precision(inputs: Mapping[str, Any]) -> float:
     return DOUBLE if is_double(inputs) else SINGLE
 
 
+def copied(value: Any) -> Any:
+    """A copy of an input, stored in the same order; what is no array cannot be changed, and is not copied."""
+    if hasattr(value, "detach"):
+        return value.detach().clone()
+    return value.copy(order="K") if isinstance(value, np.ndarray) else value
+
+
 def to_double(value: Any) -> Any:
     """A copy in float64, where it holds floats."""
     if not is_float(value):
-        return copy.deepcopy(value)
+        return copied(value)
     return value.double() if hasattr(value, "detach") else value.astype(np.float64)
 
 

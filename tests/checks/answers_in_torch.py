@@ -216,6 +216,7 @@ CROSS_RIGHT = [
     cross_at_once,
     cross_absorbed,
     lambda x, c, q, k, v: attention_by_loops(x @ q, c @ k, c @ v),
+    lambda x, c, q, k, v: attention_in_chunks(x @ q, c @ k, c @ v),
     lambda x, c, q, k, v: attention_with_einsum(*(F.linear(y, w.t()) for y, w in ((x, q), (c, k), (c, v)))),
 ]
 CROSS_WRONG = [
