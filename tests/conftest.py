@@ -133,7 +133,7 @@ def pytest_xdist_make_scheduler(config, log):
     return ByFileOrTask(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter) -> None:
     """How many answers the checks of the exercises judged; here, because workers print no summary."""
     properties = [
         (name, value)
