@@ -417,7 +417,7 @@ def _(q, k, v, mask=None):
     return torch.tensor(maths.attention(*arrays, None if mask is None else mask.numpy()), dtype=q.dtype)
 
 
-@wrong("attention", "the ready-made routine in a thread")
+@either("attention", "the ready-made routine in a thread")
 def _(q, k, v, mask=None):
     found = []
     thread = threading.Thread(target=lambda: found.append(ready_made(q, k, v, attn_mask=mask)))
@@ -703,7 +703,7 @@ def _(attend, x):
     return worst > 1e-5
 
 
-@wrong("sees_later", "the changed tail is the mean of all tokens: a mean does not notice")
+@either("sees_later", "the changed tail is the mean of all tokens")
 def _(attend, x):
     y = attend(x)
     for t in range(1, len(x)):
