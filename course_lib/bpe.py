@@ -200,7 +200,8 @@ class BPETokenizer(_Tokenizer):
             >>> BPETokenizer.train("hug pug hugs", 258).merges
             [('u', 'g'), ('h', 'ug')]
 
-        Differs: from `tokenizers` where a merged pair comes up again: they count its old places too.
+        Differs: from `tokenizers` where a merged pair returns, because another merge has made one of its
+            tokens: they count the places where it was before, too.
         """
         # A tokenizer that knows no merges finds the words and writes them as bytes.
         tokens = [*special_tokens, *byte_characters().values()]
@@ -210,12 +211,13 @@ class BPETokenizer(_Tokenizer):
 
         # Each distinct word is worked on once, and counts as often as it occurs.
         texts = [texts] if isinstance(texts, str) else texts
-        times = Counter(chain.from_iterable(map(bare.words, texts)))
-        if not times:
+        word_counts = Counter(chain.from_iterable(map(bare.words, texts)))
+        if not word_counts:
             raise ValueError("the tokenizer learns from at least one word; the corpus is empty")
         for token in special_tokens:
-            del times[token]  # one token already
-        table = _PairTable({_as_symbols(bare._cut(word)): n for word, n in times.items()})
+            del word_counts[token]  # never cut, so it teaches nothing; a Counter allows it to be absent
+        # From here on a token is the character chr(id), a word a string of them, a pair a string of two.
+        table = _PairTable({_as_symbols(bare._cut(word)): n for word, n in word_counts.items()})
 
         merges: list[tuple[str, str]] = []
         ids = {token: i for i, token in enumerate(tokens)}
@@ -223,7 +225,7 @@ class BPETokenizer(_Tokenizer):
             pair = table.most_frequent()
             if pair is None:
                 break  # every word is one token
-            left, right = tokens[ord(pair[0])], tokens[ord(pair[1])]
+            left, right = (tokens[ord(symbol)] for symbol in pair)
             merges.append((left, right))
             # Two merges may make the same token, as "a" + "bc" and "ab" + "c" do: it has one id.
             if left + right not in ids:
@@ -306,7 +308,8 @@ class BPETokenizer(_Tokenizer):
         return words
 
     def _cut(self, word: str) -> list[int]:
-        symbols = word.encode().decode("latin-1").translate(self._symbols)  # one character for each byte
+        # bytes -> characters 0 to 255 -> chr(id)
+        symbols = word.encode().decode("latin-1").translate(self._symbols)
         while True:
             known = self._ranks.keys() & set(map(add, symbols, symbols[1:]))
             if not known:
@@ -361,7 +364,7 @@ class _PairTable:
         counts, places = self._counts, self._places
         changed = set[str]()
         for number in places.pop(pair):
-            parts = self._words[number].split(pair)
+            parts = self._words[number].split(pair)  # [word] where the pair is gone: no moves
             self._words[number] = merged.join(parts)
             times = self._times[number]
             moves = _neighbours(parts, pair, merged)
@@ -370,7 +373,7 @@ class _PairTable:
                 counts[new] += times
                 places[new].add(number)
             changed.update(*moves)
-        del counts[pair]
+        del counts[pair]  # after the loop, which changes it where places overlap, as in "aaa"
         for neighbour in changed:
             if counts[neighbour]:
                 heappush(self._heap, (-counts[neighbour], neighbour))
