@@ -73,7 +73,7 @@ def stream(
         temperature, top_k, top_p: see `next_token_probabilities`; temperature 0 is greedy.
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
-        use_cache: False computes everything anew for each token: slower, same tokens.
+        use_cache: False computes everything anew for each token: slower, same tokens where no two scores tie.
     Raises:
         ValueError: no prompt, an empty prompt, a setting out of range, too many tokens, scores that are NaN
             or infinite.
@@ -81,6 +81,7 @@ def stream(
     _check_settings(temperature, top_k, top_p)
     _check_lengths(ids, max_new_tokens, model.config.max_seq_len)
     scorer = Scorer(model)
+    use_cache = use_cache and model.config.n_layers > 0  # without layers nothing counts the tokens read
     n_rows, n_prompt = ids.shape
     cache = model.new_cache(n_rows, n_prompt + max_new_tokens) if use_cache else None
     finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)

@@ -1,6 +1,6 @@
 """A `GPT` one token at a time in NumPy: torch needs longer to start a small operation than to do it.
 
-`NumpyGPT` is the model once more. `Scorer` decides, token by token, which of the two scores.
+`NumpyGPT` is the model once more. `Scorer` chooses which of the two scores a token.
 """
 
 import warnings
@@ -23,8 +23,9 @@ from course_lib.decoder import GPT
 Array = NDArray[np.floating]
 Caches = Sequence[KVCache]  # one per layer
 
-# Of the largest score. Rounding moves the scores of a trained or fresh float32 model by about 1e-6 of it. In
-# SmolLM2 (30 layers) the weakest of 270 heads moves them by 4e-3, an epsilon ten times as large by 7e-4.
+# As a share of the largest score. Rounding alone changes the scores of a float32 model by about 1e-6 of it.
+# In SmolLM2 leaving out the least important of 270 heads changes them by 4e-3, a norm_eps ten times as large
+# by 7e-4.
 TOLERANCE = 1e-4
 
 
@@ -65,9 +66,9 @@ class NumpyGPT:
         self.turns: Any = None
         if model.rotary is not None:
             rotary = as_arrays(model.rotary)
-            self.turns = rotary.cos + 1j * rotary.sin
+            self.turns = rotary.cos + 1j * rotary.sin  # (T, K / 2), for all layers
 
-    @np.errstate(all="ignore")  # who reads the scores finds what is not finite
+    @np.errstate(all="ignore")  # no warnings: who reads the scores stops at what is not finite
     def next_token_logits(self, ids: Int[Tensor, "B 1"], caches: Caches) -> Float[Tensor, "B V"]:
         """Score what follows the new token.
 
@@ -111,14 +112,15 @@ class NumpyGPT:
         if attention.rotary is not None:
             q = self.rotate(attention.rotary, q, start)
             k = self.rotate(attention.rotary, k, start)
+        # `detach`, because a prompt that was read with gradients leaves them on the cache.
         keys = cache.keys.detach().numpy()  # (B, H_kv, capacity, K)
         values = cache.values.detach().numpy()
         keys[:, :, start] = k
         values[:, :, start] = v
         cache.length = end
         # Queries that share a key head become rows of one matrix: the keys need not be repeated.
-        rows = q.reshape(len(x), attention.n_kv_heads, -1, attention.d_head)  # (B, H_kv, H / H_kv, K)
-        scores = attention.d_head**-0.5 * rows @ keys[:, :, :end].swapaxes(2, 3)
+        grouped = q.reshape(len(x), attention.n_kv_heads, -1, attention.d_head)  # (B, H_kv, H / H_kv, K)
+        scores = (attention.d_head**-0.5 * grouped) @ keys[:, :, :end].swapaxes(2, 3)
         mix = self.softmax(scores) @ values[:, :, :end]
         return self.linear(attention.out_proj, mix.reshape(len(x), -1))
 
@@ -175,20 +177,20 @@ def equal_to_rounding(scores: Tensor, expected: Tensor) -> bool:
 
 
 class Scorer:
-    """Scores of the next token: by NumPy where that is quicker and equal, by torch everywhere else.
+    """Scores of the next token: by NumPy once it has scored one token as torch does, else by torch.
 
     torch reads the prompt. The first token after it is scored by both: where they differ by more than
     rounding, or NumPy cannot read a part of the model, torch goes on, and one warning says so.
 
-    Where there is no doubt torch writes without a word: models that are not exactly a `GPT`, not on a CPU or
-    not in float32; hooks, a `forward` of its own, another attention, a mixer, a score bias. Hooks, `attend`
-    and score biases are looked for before every token.
+    Known beforehand to be for torch, so without a warning: models that are not exactly a `GPT`, not on a CPU
+    or not in float32; a part with a hook, or with a `forward` set on it; another attention, a mixer, a score
+    bias. Hooks, `attend` and score biases are looked for before every token.
 
     Not noticed, because looking would cost what NumPy saves: a difference that shows on later tokens only;
     other changes of a model while it writes; a class whose `forward` was replaced by one that only watches.
 
     Args:
-        model: scores in eval mode; parts in training mode are so again afterwards.
+        model: torch scores with it in eval mode; parts in training mode are so again afterwards.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -200,7 +202,7 @@ class Scorer:
         for part in self.parts:
             self.hooks += [part._forward_hooks, part._forward_pre_hooks]
         self.numpy_may_write = self._is_ordinary()
-        self.numpy_gpt: NumpyGPT | None = None  # from the first token on that both scored alike
+        self.numpy_gpt: NumpyGPT | None = None  # set once both have scored a token alike
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], caches: Caches | None) -> Float[Tensor, "B V"]:
         """As `GPT.next_token_logits`."""
@@ -251,12 +253,14 @@ class Scorer:
         return (
             type(self.model) is GPT
             and kinds == {("cpu", torch.float32)}
-            and all(isinstance(block.attention, MultiHeadAttention) for block in blocks)
+            and all(type(block.attention) is MultiHeadAttention for block in blocks)
+            and not any(vars(self.model).keys() & {"embed", "next_token_logits"})
             and all(type(attention.pattern) is nn.Identity for attention in self.attentions)
             and not any("forward" in vars(part) for part in self.parts)
         )
 
     def _is_for_numpy(self, ids: Tensor, caches: Caches) -> bool:
+        # A first token attends to itself alone, unrotated: to compare there would prove nothing.
         goes_on = ids.shape[1] == 1 and caches[0].length > 0
         return (
             self.numpy_may_write

@@ -258,6 +258,31 @@ def test_what_inherits_is_left_to_torch(counted):
     assert not counted
 
 
+class NearSighted(MultiHeadAttention):
+    """Sees the newest six tokens: the first token that both score says nothing about it."""
+
+    def forward(self, x, context=None, mask=None, cache=None):
+        n_before = 0 if cache is None else cache.length
+        places = torch.arange(n_before + x.shape[1])
+        near = places[n_before:, None] - places < 6
+        return super().forward(x, context, near, cache)
+
+
+def test_an_attention_that_inherits_is_left_to_torch(counted):
+    model = random_gpt()
+    for block in model.stack.blocks:
+        block.attention.__class__ = NearSighted
+    prompt = random_ids(t=3)
+    text = generate(model, prompt, CONTEXT - 3)
+    assert torch.equal(text, generate(model, prompt, CONTEXT - 3, use_cache=False))
+    assert not counted
+
+
+def test_a_model_without_layers_writes_alike_with_and_without_a_cache():
+    model, prompt = random_gpt(n_layers=0), random_ids()
+    assert torch.equal(generate(model, prompt, NEW), generate(model, prompt, NEW, use_cache=False))
+
+
 @pytest.mark.parametrize("positions", ["alibi", "relative"])
 def test_positions_in_the_scores_are_left_to_torch(positions, counted):
     model, prompt = random_gpt(positions=positions), random_ids()
