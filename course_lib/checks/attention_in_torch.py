@@ -69,6 +69,20 @@ def attend(
     return (scores - total).exp() @ v
 
 
+def clearly_loud(draw_inputs: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Inputs of which no row's largest score is just at the edge of what exp can hold.
+
+    There (60 to 120) it is left to rounding whether an exponential is 0, finite or infinite.
+    """
+    while True:
+        made = draw_inputs()
+        scores = made["q"] @ made["k"].swapaxes(-1, -2) / math.sqrt(made["q"].shape[-1])
+        allowed = np.where(made["mask"], scores, -np.inf)
+        highest = np.abs(np.stack([scores.max(-1), allowed.max(-1)]))
+        if not ((highest > 60) & (highest < 120)).any():
+            return made
+
+
 def attention_cases(rng: Rng) -> list[Case]:
     def inputs(batch: tuple[int, ...], t: int, s: int, k: int, d: int) -> dict[str, np.ndarray]:
         return {
@@ -86,10 +100,16 @@ def attention_cases(rng: Rng) -> list[Case]:
     alone = inputs((), 3, 5, 2, 3)
     alone["mask"][1] = False
     alone["v"] = alone["v"].clip(-1, 1)  # some divide by the smallest float there: it must not overflow
-    loud = inputs((), *primes(rng, 3, 5, 7, 11))
-    loud["q"] *= 30  # scores in the hundreds and thousands, those of the first query all negative
-    loud["k"] = 30 * np.abs(loud["k"])
-    loud["q"][0] = -np.abs(loud["q"][0])
+    sizes = primes(rng, 3, 5, 7, 11)
+
+    def loud_inputs() -> dict[str, np.ndarray]:
+        made = inputs((), *sizes)
+        made["q"] *= 30  # scores in the hundreds and thousands, those of the first query all negative
+        made["k"] = 30 * np.abs(made["k"])
+        made["q"][0] = -np.abs(made["q"][0])
+        return made
+
+    loud = clearly_loud(loud_inputs)
     transposed = {name: backwards(x) for name, x in inputs((), *primes(rng, 5, 7, 11, 13)).items()}
     return in_torch(
         [
@@ -340,10 +360,17 @@ def layers(rng: Rng, d: int) -> list[Layer]:
     ]
 
 
+def noticeable_tokens(rng: Rng, n_tokens: int, d: int) -> Tensor:
+    """Tokens of which none is nearly 0, or nearly the same number d times: what is put in its place shows."""
+    while True:
+        x = draw(rng, n_tokens, d)
+        if (x.std(-1) > 0.2).all():
+            return torch.from_numpy(x)
+
+
 def sees_later_cases(rng: Rng) -> list[Case]:
     return [
-        Case(layer.__name__, {"attend": layer, "x": torch.from_numpy(draw(rng, 5, 3))})
-        for layer in layers(rng, 3)
+        Case(layer.__name__, {"attend": layer, "x": noticeable_tokens(rng, 5, 3)}) for layer in layers(rng, 3)
     ]
 
 
@@ -360,9 +387,12 @@ def real_model_cases(rng: Rng) -> list[Case]:
     alone = inputs((1, 3), 1, 7, 2)
     del alone["mask"]
     t, s = sorted(primes(rng, 5, 7, 11, 13)[:2])
-    loud = inputs((1, 3), 5, 7, 11)
-    for name in ("q", "k", "v"):
-        loud[name] *= 9
+
+    def loud_inputs() -> dict[str, np.ndarray]:
+        made = inputs((1, 3), 5, 7, 11)
+        return {name: array if name == "mask" else 25 * array for name, array in made.items()}
+
+    loud = clearly_loud(loud_inputs)
     return in_torch(
         [
             Case("one head, three tokens", inputs((1, 1), 3, 3, 2)),
