@@ -353,7 +353,7 @@ def layers(rng: Rng, d: int) -> list[Layer]:
         Layer("an MLP, token by token", False, lambda x: torch.tanh(x @ w_v.to(x.dtype))),
         Layer("causal, minus the mean of all tokens", True, lambda x: causal(x) - x.mean(0)),
         Layer("each token sees itself and later ones", True, masked(lambda n: np.tri(n, dtype=bool).T)),
-        Layer("causal, and a little of all tokens", True, lambda x: causal(x) + 0.03 * every(x)),
+        Layer("causal, and a little of all tokens", True, lambda x: causal(x) + 0.02 * every(x)),
         Layer("no mask, signs taken off", True, lambda x: every(x.abs())),
         Layer("no mask, tokens brought to length 1", True, lambda x: every(scaled(x))),
         Layer("no mask, tokens normalised", True, lambda x: every(scaled(centred(x)))),
