@@ -1,5 +1,6 @@
 """One training loop: against torch's own parts, resumed to the bit, stopped in time, on two processes."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -948,3 +949,44 @@ def test_steps_do_not_pay_for_new_pages():
         done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
         faults[how] = int(done.stdout)
     assert faults["keep"] < 4000 < faults["as it comes"], faults
+
+
+def test_each_step_is_in_training_mode_whatever_after_step_does():
+    model = torch.nn.Linear(3, 2)
+    seen = []
+
+    def loss(model, batch):
+        seen.append(model.training)
+        return model(batch).square().mean()
+
+    train(
+        model, lambda step: torch.ones(5, 3), loss, TrainingConfig(steps=3), after_step=lambda _: model.eval()
+    )
+    assert seen == [True, True, True]
+
+
+def test_a_resumed_run_sees_the_rest_of_a_shuffled_loader(tmp_path):
+    numbers = torch.arange(7.0)[:, None]
+
+    def run(steps, path):
+        torch.manual_seed(11)
+        model, seen = torch.nn.Linear(1, 1), []
+
+        def loss(model, batch):
+            seen.append(batch.item())
+            if len(seen) > steps:
+                raise KeyboardInterrupt
+            return model(batch).square().mean()
+
+        loader = torch.utils.data.DataLoader(numbers, batch_size=1, shuffle=True)
+        config = TrainingConfig(steps=7)
+        with contextlib.suppress(KeyboardInterrupt):
+            train(model, loader, loss, config, checkpoint=path, checkpoint_every=1)
+        return seen
+
+    whole = run(7, tmp_path / "whole.st")
+    assert sorted(whole) == numbers[:, 0].tolist()
+    run(3, tmp_path / "parts.st")
+    rest = run(7, tmp_path / "parts.st")
+    assert rest == whole[-len(rest) :]
+    assert len(rest) < 7
