@@ -172,15 +172,17 @@ def equal_to_rounding(scores: Tensor, expected: Tensor) -> bool:
     """Whether no score is off by more than TOLERANCE of the largest; what is not finite has to be equal."""
     if scores.shape != expected.shape or scores.dtype != expected.dtype:
         return False
-    largest = expected.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs().max().item()
-    return torch.allclose(scores, expected, rtol=0.0, atol=TOLERANCE * largest, equal_nan=True)
+    # In NumPy, because torch's threads would still be waiting for work when NumPy scores the next token.
+    found, wanted = scores.detach().numpy(), expected.detach().numpy()
+    largest = np.abs(wanted).max(where=np.isfinite(wanted), initial=0.0)
+    return np.allclose(found, wanted, rtol=0.0, atol=TOLERANCE * largest, equal_nan=True)
 
 
 class Scorer:
     """Scores of the next token: by NumPy once it has scored one token as torch does, else by torch.
 
-    torch reads the prompt. The first token after it is scored by both: where they differ by more than
-    rounding, or NumPy cannot read a part of the model, torch goes on, and one warning says so.
+    torch reads the prompt. Its last token is scored by NumPy too: where the two differ by more than rounding,
+    or NumPy cannot read a part of the model, torch goes on, and one warning says so.
 
     Known beforehand to be for torch, so without a warning: models that are not exactly a `GPT`, not on a CPU
     or not in float32; a part with a hook, or with a `forward` set on it; another attention, a mixer, a score
@@ -206,11 +208,14 @@ class Scorer:
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], caches: Caches | None) -> Float[Tensor, "B V"]:
         """As `GPT.next_token_logits`."""
-        if caches is None or not self._is_for_numpy(ids, caches):
+        if caches is None or not self._is_for_numpy():
             return self.by_torch(ids, caches)
-        if self.numpy_gpt is None:
-            return self.by_both(ids, caches)
-        return self.numpy_gpt.next_token_logits(ids, caches)
+        if self.numpy_gpt is not None and ids.shape[1] == 1:
+            return self.numpy_gpt.next_token_logits(ids, caches)
+        if cached_length(caches) + ids.shape[1] == 1:
+            # A first token attends to itself alone, unrotated: to compare here would prove nothing.
+            return self.by_torch(ids, caches)
+        return self.by_both(ids, caches)
 
     def by_torch(self, ids: Tensor, caches: Caches | None) -> Tensor:
         """The model's own scores, in eval mode."""
@@ -225,18 +230,24 @@ class Scorer:
 
     def by_both(self, ids: Tensor, caches: Caches) -> Tensor:
         """torch's scores; whether NumPy's are equal decides who writes from here on."""
-        lengths = [cache.length for cache in caches]
+        scores = self.by_torch(ids, caches)
+        newest = cached_length(caches) - 1
+        entries = [entry.detach()[:, :, newest] for cache in caches for entry in (cache.keys, cache.values)]
+        of_torch = [entry.clone() for entry in entries]
         numpy_gpt = numpy_scores = None
         problem = "the two score a token differently"
         try:
+            for cache in caches:
+                cache.length = newest
             numpy_gpt = NumpyGPT(self.model)
-            numpy_scores = numpy_gpt.next_token_logits(ids, caches)
+            numpy_scores = numpy_gpt.next_token_logits(ids[:, -1:], caches)
         except Exception as error:  # a part that is not ours may fail in any way
             problem = f"NumPy fails with {type(error).__name__}: {error}"
-        for cache, length in zip(caches, lengths, strict=True):
-            cache.length = length
-        # torch comes last, so that its keys and values are what the cache holds.
-        scores = self.by_torch(ids, caches)
+        finally:  # what the cache holds is torch's
+            for entry, kept in zip(entries, of_torch, strict=True):
+                entry.copy_(kept)
+            for cache in caches:
+                cache.length = newest + 1
         if numpy_scores is not None and equal_to_rounding(numpy_scores, scores):
             self.numpy_gpt = numpy_gpt
         else:
@@ -259,15 +270,8 @@ class Scorer:
             and not any("forward" in vars(part) for part in self.parts)
         )
 
-    def _is_for_numpy(self, ids: Tensor, caches: Caches) -> bool:
-        # A first token attends to itself alone, unrotated: to compare there would prove nothing.
-        goes_on = ids.shape[1] == 1 and caches[0].length > 0
-        return (
-            self.numpy_may_write
-            and goes_on
-            and not any(self.hooks)
-            and not any(map(_is_other, self.attentions))
-        )
+    def _is_for_numpy(self) -> bool:
+        return self.numpy_may_write and not any(self.hooks) and not any(map(_is_other, self.attentions))
 
 
 def _is_other(attention: MultiHeadAttention) -> bool:
