@@ -106,7 +106,7 @@ def spaced(text: str) -> str:
 class Claim:
     """One statement of the lecture, and what decides about it.
 
-    Raises: ClaimError: an unknown kind or verdict, or a judged claim lacks the caveat or the rival that it needs.
+    Raises: ClaimError: an unknown kind or verdict; a judged claim without the caveat or the rival it needs.
     """
 
     id: str
@@ -309,7 +309,7 @@ def _load(path: Path) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         try:
-            evidence = {name: Evidence(**item) for name, item in entry.get("evidence", {}).items()}
+            evidence = {name: _evidence(item) for name, item in entry.get("evidence", {}).items()}
             claim = Claim(**{**entry, "evidence": evidence})
         except (TypeError, AttributeError) as error:
             raise ClaimError(f"{path.name}: the entry {entry!r} is not a claim: {error}") from None
@@ -319,6 +319,11 @@ def _load(path: Path) -> dict[str, Claim]:
             raise ClaimError(f"{path.name} lists the claim {claim.id!r} twice")
         claims[claim.id] = claim
     return claims
+
+
+def _evidence(item: Mapping[str, Any]) -> Evidence:
+    ends = {end: float(item[end]) for end in ("low", "high") if end in item}
+    return Evidence(**{**item, **ends})
 
 
 def _judging_cells(notebook: Path) -> list[tuple[str, str]]:

@@ -3,8 +3,8 @@
     check("03_qkv/softmax", my_softmax)
 
 A check shows that all is well and returns None, or shows what is wrong and raises `CheckFailed`: the input,
-what was expected, what came, and the name of the mistake where it is a known one. Never its own stack. `try_it`
-shows the same and never raises.
+what was expected, what came, and the name of the mistake where it is a known one. Never its own stack.
+`try_it` shows the same and never raises.
 """
 
 import difflib
