@@ -4,7 +4,6 @@ Their words and the mistakes that learners make stand in 03_qkv.yml. The keyword
 are for these mistakes: each changes one thing.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any

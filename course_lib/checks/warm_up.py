@@ -197,7 +197,9 @@ def drives_smollm2(learner: Callable[..., Any]) -> Iterator[str]:
         yield from real_model.as_text(tokenizer, _drawn(learner, model, prompt, temperature, k))
 
 
-def _drawn(learner: Callable[..., Any], model: Any, prompt: list[int], temperature: float, k: int) -> Iterator[int]:
+def _drawn(
+    learner: Callable[..., Any], model: Any, prompt: list[int], temperature: float, k: int
+) -> Iterator[int]:
     """The tokens that the model and the learner's chances give; the same ones every time.
 
     Raises: WrongForm: the chances are not those of the k likeliest.
@@ -216,7 +218,9 @@ def _drawn(learner: Callable[..., Any], model: Any, prompt: list[int], temperatu
         expected = sampler(logits.astype(float), temperature, k)
         # Two tokens that tie for place k move a chance by less: at most 0.001 among 1,000 at temperature 2.
         if chances.shape != expected.shape or not np.abs(chances - expected).max() < 0.01:
-            raise WrongForm(f"Of the model's {len(logits):,} logits your function makes other chances than ours.")
+            raise WrongForm(
+                f"Of the model's {len(logits):,} logits your function makes other chances than ours."
+            )
         token = int(rng.choice(len(chances), p=chances / chances.sum()))
         yield token
         new = [token]
