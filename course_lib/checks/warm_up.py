@@ -18,7 +18,7 @@ from course_lib.checks.values import WrongForm, numbers_of
 Array = np.ndarray
 
 
-# --------------------------------------------------------------------------------------------- vectors in, out
+# -------------------------------------------------------------------------------------------- vectors in, out
 
 
 def vectors_in_out(token_ids: Array, table: Array) -> Array:
