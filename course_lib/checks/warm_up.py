@@ -4,7 +4,7 @@ Their words and the mistakes that learners make stand in 00_overview.yml. The ke
 reference are for these mistakes: each changes one thing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -144,7 +144,7 @@ def top_k_cases(rng: Rng) -> list[Case]:
     ]
 
 
-def keeps_k(result: Array, inputs: dict[str, Any]) -> str:
+def keeps_k(result: Array, inputs: Mapping[str, Any]) -> str:
     """How many logits of a row are left, where it is not k of them."""
     kept = np.isfinite(result).sum(-1)
     wrong = np.argwhere(kept != inputs["k"])
