@@ -105,6 +105,8 @@ def temperature_softmax_cases(rng: Rng) -> list[Case]:
         Case("a temperature of 1", {"logits": draw(rng, 2, 5), "temperature": 1.0}),
         Case("nearly always the likeliest", {"logits": draw(rng, 2, 3, size=9.0), "temperature": 0.01}),
         Case("nearly all alike", {"logits": draw(rng, 2, 3), "temperature": 50.0}),
+        # Here exp overflows unless something is subtracted, be it divided or not.
+        Case("logits of 150", {"logits": draw(rng, 2, 3) + np.float32(150), "temperature": 0.9}),
         Case("large logits", {"logits": far, "temperature": 2.0}),
         Case("large logits, a low temperature", {"logits": far, "temperature": 0.5}),
         Case("minus infinity in each row", {"logits": dropped, "temperature": 0.7}),

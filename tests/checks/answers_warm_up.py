@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 RIGHT, WRONG = {}, {}
 
-# --------------------------------------------------------------------------------------------- vectors in, out
+# -------------------------------------------------------------------------------------------- vectors in, out
 
 RIGHT["00_overview/vectors_in_out"] = [
     lambda ids, table: np.take(table, ids, axis=0),
@@ -81,7 +81,8 @@ WRONG["00_overview/linear_head"] = [
     (None, lambda x, w, b: (x.astype(np.float32) @ w.T.astype(np.float32) + b).astype(np.float32)),
     (None, lambda x, w, b: x @ w.T + sum(b)),
     (None, head_in_place),
-    (None, lambda x, w, b: (w @ x.T).T),
+    ("bias forgotten", lambda x, w, b: (w @ x.T).T),
+    (None, lambda x, w, b: (w @ x.T + b[:, None]).T),
 ]
 
 # --------------------------------------------------------------------------------------- temperature softmax
