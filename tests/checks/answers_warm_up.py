@@ -93,7 +93,7 @@ def chances_by_loops(logits, temperature, of=float):
     out = np.zeros(logits.shape)
     for place in np.ndindex(*logits.shape[:-1]):
         row = [of(x) / temperature for x in logits[place]]
-        powers = [math.exp(x - max(row)) for x in row]
+        powers = [math.exp(x - max(row)) for x in row]  # the largest anew for each: slow, and right
         out[place] = [power / sum(powers) for power in powers]
     return out
 
@@ -246,7 +246,7 @@ def sampler_one_row(logits, temperature, k):
 RIGHT["00_overview/sampler"] = [
     sampler_cut_late,
     sampler_one_row,
-    lambda x, t, k: chances_by_torch(top_k_by_scatter(x, k), t),
+    lambda x, t, k: torch.softmax(top_k_by_scatter(x, k) / t, -1),
     lambda x, t, k: bare(top_k_by_argpartition(x / t, k) - (x / t).max(-1, keepdims=True)),
 ]
 WRONG["00_overview/sampler"] = [
