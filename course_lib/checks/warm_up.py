@@ -91,7 +91,11 @@ def temperature_softmax(
 
 
 def temperature_softmax_cases(rng: Rng) -> list[Case]:
-    far = draw(rng, 3, 5)
+    def alike(*shape: int, spread: float) -> Array:
+        # Where one logit won everything, log-sum-exp would be off by more than other correct ways.
+        return (spread * rng.uniform(-1, 1, shape)).round(3).astype(np.float32)
+
+    far = alike(3, 5, spread=0.5)
     far += np.array([[1000], [0], [-1000]], np.float32)  # each row has a level of its own
     dropped = draw(rng, 3, 7)
     dropped[np.arange(3), rng.integers(7, size=3)] = -np.inf
@@ -103,10 +107,10 @@ def temperature_softmax_cases(rng: Rng) -> list[Case]:
         Case("three rows of three", {"logits": draw(rng, 3, 3), "temperature": 2.0}),
         Case("a batch", {"logits": batch, "temperature": 0.7}),
         Case("a temperature of 1", {"logits": draw(rng, 2, 5), "temperature": 1.0}),
-        Case("nearly always the likeliest", {"logits": draw(rng, 2, 3, size=9.0), "temperature": 0.01}),
+        Case("a temperature near 0", {"logits": 5 + alike(2, 3, spread=0.02), "temperature": 0.01}),
         Case("nearly all alike", {"logits": draw(rng, 2, 3), "temperature": 50.0}),
         # Here exp overflows unless something is subtracted, be it divided or not.
-        Case("logits of 150", {"logits": draw(rng, 2, 3) + np.float32(150), "temperature": 0.9}),
+        Case("logits of 150", {"logits": 150 + alike(2, 3, spread=1), "temperature": 0.9}),
         Case("large logits", {"logits": far, "temperature": 2.0}),
         Case("large logits, a low temperature", {"logits": far, "temperature": 0.5}),
         Case("minus infinity in each row", {"logits": dropped, "temperature": 0.7}),

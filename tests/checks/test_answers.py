@@ -45,8 +45,8 @@ def test_there_are_enough_answers(task):
 # So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
 N_SEEDS = int(os.environ.get("COURSE_SEEDS", "60"))
 
-# Four correct answers for each task, as different as they come and quick, run at all these seeds: these, or the
-# first four.
+# Four correct answers for each task, as different as they come and quick, run at all these seeds.
+# Where none are named, these are the first four.
 DIFFERENT = {
     "03_qkv/project": (1, 2, 3, 4),
     "03_qkv/scores": (0, 2, 3, 5),
