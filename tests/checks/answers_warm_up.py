@@ -123,6 +123,7 @@ RIGHT["00_overview/temperature_softmax"] = [
 WRONG["00_overview/temperature_softmax"] = [
     ("multiplied by the temperature", lambda x, t: torch.softmax(torch.tensor(x) * t, -1)),
     ("temperature without effect", lambda x, t: chances_by_loops(x - t, 1)),
+    ("temperature behind exp, one sum for all", lambda x, t: np.exp(x) / t / (np.exp(x) / t).sum()),
     ("temperature without effect", lambda x, t: torch.softmax(torch.tensor(x), -1)),
     ("divided after the softmax", lambda x, t: torch.softmax(torch.tensor(x), -1) / t),
     ("a power that is not normalised", lambda x, t: torch.softmax(torch.tensor(x), -1) ** (1 / t)),
@@ -137,6 +138,7 @@ WRONG["00_overview/temperature_softmax"] = [
         "keepdims forgotten",
         lambda x, t: (lambda e: e / np.sum(e, axis=-1))(np.exp((x - x.max(-1)[..., None]) / t)),
     ),
+    ("keepdims forgotten, nothing subtracted", lambda x, t: np.exp(x / t) / np.sum(np.exp(x / t), axis=-1)),
     ("divided by the root of the temperature", lambda x, t: chances_by_torch(x, math.sqrt(t))),
     (None, chances_in_place),
     (None, lambda x, t: np.nan_to_num(bare(x / t))),
