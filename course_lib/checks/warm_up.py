@@ -27,18 +27,16 @@ def vectors_in_out(token_ids: Array, table: Array) -> Array:
 
 
 def vectors_in_out_cases(rng: Rng) -> list[Case]:
-    first_and_last = np.array([6, 0, 1])
-    again = rng.permutation([2, 2, 3, 4, 5])
-    batch = rng.integers(7, size=(2, 5))
-    tables = [draw(rng, 7, 3), draw(rng, 7, 2), draw(rng, 11, 11), draw(rng, 7, 3)]
+    table, texts = draw(rng, 7, 3), rng.integers(7, size=(2, 5))
     return [
-        Case("the last token, then the first", {"token_ids": first_and_last, "table": tables[0]}),
-        Case("a token that comes twice", {"token_ids": again, "table": tables[1]}),
-        Case("as many tokens as numbers", {"token_ids": rng.permutation(11), "table": tables[2]}),
-        Case("two texts", {"token_ids": batch, "table": tables[3]}),
-        Case("stored column by column", {"token_ids": backwards(batch), "table": backwards(tables[3])}),
-        Case("float64", {"token_ids": batch[1], "table": tables[3].astype(np.float64)}),
-        Case("a text of one token", {"token_ids": np.array([4]), "table": tables[0]}),
+        Case("the last token, then the first", {"token_ids": np.array([6, 0, 1]), "table": table}),
+        Case("a token that comes twice", {"token_ids": rng.permutation([2, 2, 3, 4, 5]), "table": table}),
+        Case("as many tokens as numbers", {"token_ids": rng.permutation(11), "table": draw(rng, 11, 11)}),
+        Case("two texts, in float64", {"token_ids": texts, "table": table.astype(np.float64)}),
+        Case(
+            "two texts, stored column by column", {"token_ids": backwards(texts), "table": backwards(table)}
+        ),
+        Case("a text of one token", {"token_ids": texts[0, :1], "table": table}),
     ]
 
 

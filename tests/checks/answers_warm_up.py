@@ -29,9 +29,6 @@ WRONG["00_overview/vectors_in_out"] = [
     (None, lambda ids, table: np.eye(len(table))[ids]),
     (None, lambda ids, table: table[ids].astype(np.float16)),
     (None, lambda ids, table: table[tuple(ids)]),
-    (None, lambda ids, table: table[ids].ravel()),
-    (None, lambda ids, table: np.add(table, 0, out=table)[ids] * math.sqrt(table.shape[1])),
-    (None, lambda ids, table: print(table[ids])),
 ]
 
 # ------------------------------------------------------------------------------------------------ linear head
