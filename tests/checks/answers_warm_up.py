@@ -14,9 +14,7 @@ RIGHT["00_overview/vectors_in_out"] = [
     lambda ids, table: np.take(table, ids, axis=0),
     lambda ids, table: np.eye(len(table))[ids] @ table,
     lambda ids, table: F.embedding(torch.tensor(ids), torch.tensor(table)),
-    lambda ids, table: (
-        [[table[i] for i in text] for text in ids] if ids.ndim > 1 else [table[i] for i in ids]
-    ),
+    lambda ids, table: np.array([table[i] for i in ids.ravel()]).reshape(*ids.shape, -1),
 ]
 WRONG["00_overview/vectors_in_out"] = [
     ("counted from 1", lambda ids, table: np.stack([table[i - 1] for i in ids])),
