@@ -162,7 +162,7 @@ def keeps_k(result: Array, inputs: Mapping[str, Any]) -> str:
 
 QUESTION = "Begin a story about a cat who learns to read."
 SETTINGS = ((0.3, 5), (2.0, 5), (2.0, 1000))  # temperature, k
-N_TOKENS = 12
+N_TOKENS = 16
 N_LIKELIEST = (
     2000  # so many logits go to the learner, whose function may be a slow loop, or compare all with all
 )
@@ -201,6 +201,7 @@ def drives_smollm2(learner: Callable[..., Any]) -> Iterator[str]:
     for temperature, k in SETTINGS:
         yield f"\nTemperature {temperature:g}, {k} tokens to choose from: "
         yield from real_model.as_text(tokenizer, _drawn(learner, model, prompt, temperature, k))
+    yield "\n"
 
 
 def _drawn(
