@@ -46,7 +46,7 @@ def test_whatever_is_kept_of_a_tie_is_right(kept):
         assert found("top_k", answer, seed=seed).passed
 
 
-# The notebook shows the first and asks to mend it: on the way to the right one, each has a sentence of its own.
+# The notebook shows the first and asks to mend it; each step on the way has a sentence of its own.
 @pytest.mark.parametrize(
     ("answer", "name"),
     [
@@ -125,8 +125,8 @@ def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_m
     result = found("sampler", sampler)
     assert result.passed
     assert result.detail == (
-        "Here SmolLM2 would draw its tokens from your chances, but it is missing: SmolLM2 is not installed; from "
-        "the course folder run: this"
+        "Here SmolLM2 would draw its tokens from your chances, but it is missing: SmolLM2 is not installed; "
+        "from the course folder run: this"
     )
 
 
