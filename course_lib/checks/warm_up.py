@@ -94,6 +94,8 @@ def temperature_softmax_cases(rng: Rng) -> list[Case]:
 
     far = alike(3, 5, spread=0.5)
     far += np.array([[1000], [0], [-1000]], np.float32)  # each row has a level of its own
+    # No two rows have the same largest: sums on the wrong axis would not show whether it was subtracted.
+    square = alike(3, 3, spread=1) + np.array([[-3], [0], [3]], np.float32)
     dropped = draw(rng, 3, 7)
     dropped[np.arange(3), rng.integers(7, size=3)] = -np.inf
     batch = draw(rng, *primes(rng, 2, 3, 5))
@@ -101,7 +103,7 @@ def temperature_softmax_cases(rng: Rng) -> list[Case]:
     return [
         Case("one row", {"logits": draw(rng, 5), "temperature": 2.0}),
         Case("two rows of three", {"logits": alike(2, 3, spread=1), "temperature": 0.5}),
-        Case("three rows of three", {"logits": draw(rng, 3, 3), "temperature": 2.0}),
+        Case("three rows of three", {"logits": square, "temperature": 2.0}),
         Case("a batch", {"logits": batch, "temperature": 0.7}),
         Case("a temperature of 1", {"logits": draw(rng, 2, 5), "temperature": 1.0}),
         Case("a temperature near 0", {"logits": 5 + alike(2, 3, spread=0.02), "temperature": 0.01}),
