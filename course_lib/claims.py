@@ -1,7 +1,7 @@
 """The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which asks for its numbers.
 
-`claims.yml` lists every claim. A claim that has been judged carries a criterion: for each named number of
-evidence the lowest and the highest value that still supports the verdict.
+`claims.yml` lists every claim. A claim that has been judged carries its evidence: for each number a sentence,
+and the lowest and the highest value that still supports the verdict.
 """
 
 import ast
@@ -11,6 +11,8 @@ import html
 import json
 import math
 import os
+import re
+import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,10 @@ from typing import Any
 import yaml
 
 VERDICTS = {"holds": "holds", "caveat": "holds, with a caveat", "corrected": "corrected"}
+KINDS = {
+    "measured": "an experiment that could have come out the other way",
+    "construction": "a theorem or a definition, which the notebook checks",
+}
 
 
 class ClaimError(ValueError):
@@ -26,75 +32,152 @@ class ClaimError(ValueError):
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """One number that decides about a claim.
+
+    Args:
+        says: a sentence with one place for the number, such as "time grows to the power {:.2f}".
+        low, high: the lowest and the highest value that supports the verdict.
+    Raises: ClaimError: no such place or several, or a range that is empty or accepts any number.
+    """
+
+    says: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise ClaimError(f"the lowest value has to be below the highest; got {self.low} and {self.high}")
+        if math.isinf(self.low) and math.isinf(self.high):
+            raise ClaimError(f"{self.says!r} accepts any number: it needs a lowest or a highest value")
+        try:
+            places = [name for _, name, _, _ in string.Formatter().parse(self.says) if name is not None]
+            self.says.format(self.low)
+        except (ValueError, IndexError, KeyError) as error:
+            raise ClaimError(f"{self.says!r} cannot be filled with a number: {error}") from None
+        if places != [""]:
+            raise ClaimError(f"a sentence has one place for its number, such as {{:.2f}}; got {self.says!r}")
+
+    def sentence(self, number: float) -> str:
+        """What was measured, and what would have done.
+
+        Example:
+            >>> Evidence("time grows to the power {:.2f}", 1.8, 2.2).sentence(1.968)
+            'time grows to the power 1.97; 1.80 to 2.20 would do'
+        """
+        return f"{spaced(self.says.format(number))}; {self.needed()} would do"
+
+    def needed(self) -> str:
+        """The range in words, its ends written as the number is.
+
+        Example:
+            >>> Evidence("{:.0%} right", low=0.75).needed()
+            'at least 75 %'
+        """
+        low, high = self._written(self.low), self._written(self.high)
+        if self.low == self.high:
+            return f"only {low}"
+        if math.isinf(self.high):
+            return f"at least {low}"
+        if math.isinf(self.low):
+            return f"at most {high}"
+        return f"{low} to {high}"
+
+    def _written(self, number: float) -> str:
+        ((form, conversion),) = (
+            (form, conversion)
+            for _, name, form, conversion in string.Formatter().parse(self.says)
+            if name is not None
+        )
+        return spaced(f"{{{'!' + conversion if conversion else ''}:{form}}}".format(number))
+
+
+def spaced(text: str) -> str:
+    """A space between number and per cent.
+
+    Example:
+        >>> spaced("75% of 8%")
+        '75 % of 8 %'
+    """
+    return re.sub(r"(?<=\d)%", " %", text)
+
+
+@dataclass(frozen=True)
 class Claim:
-    """One statement of the lecture, and what decides about it."""
+    """One statement of the lecture, and what decides about it.
+
+    Raises: ClaimError: an unknown kind or verdict; a judged claim without the caveat or the rival it needs.
+    """
 
     id: str
     at: str
-    says: str
     notebook: str
+    kind: str
+    says: str
     show: str
+    rival: str = ""
     caveat: str = ""
     verdict: str = ""
-    criterion: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ClaimError(f"claim {self.id!r}: its kind must be one of {_names(KINDS)}; got {self.kind!r}")
+        if not self.evidence:
+            return
+        if self.verdict not in VERDICTS:
+            raise ClaimError(
+                f"claim {self.id!r} has evidence, so its verdict must be one of {_names(VERDICTS)}; "
+                f"it is {self.verdict!r}"
+            )
+        if self.verdict != "holds" and not self.caveat:
+            raise ClaimError(f"claim {self.id!r} is {self.verdict!r}: its entry needs a caveat that says why")
+        if self.kind == "measured" and not self.rival:
+            raise ClaimError(f"claim {self.id!r} is measured: its entry needs the rival it was held against")
 
     def judge(self, evidence: Mapping[str, Any]) -> dict[str, float]:
-        """Return the evidence as numbers if it meets the criterion.
+        """Return the evidence as numbers if it supports the verdict.
 
         Raises: ClaimError: a number is missing, unknown or outside its range.
         """
-        if not self.criterion:
-            raise ClaimError(f"claim {self.id!r} has no criterion in claims.yml, so it cannot be judged")
-        if set(evidence) != set(self.criterion):
+        if not self.evidence:
+            raise ClaimError(f"claim {self.id!r} has no evidence in claims.yml, so it cannot be judged")
+        if set(evidence) != set(self.evidence):
             raise ClaimError(
-                f"claim {self.id!r} is judged by {_names(self.criterion)}; "
+                f"claim {self.id!r} is judged by {_names(self.evidence)}; "
                 f"the evidence that came is {_names(evidence)}"
             )
-        numbers = {name: _number(self.id, name, value) for name, value in evidence.items()}
+        numbers = {name: _number(self.id, name, evidence[name]) for name in self.evidence}
         missed = []
-        for name, (low, high) in self.criterion.items():
+        for name, wanted in self.evidence.items():
             number = numbers[name]
-            if not low <= number <= high:  # so that NaN is refused too
-                missed.append(f"{name} came as {_show(number)}, needed {self.needed(name)}")
+            if not wanted.low <= number <= wanted.high:  # so that NaN is refused too
+                missed.append(f"{name} came as {_show(number)}, needed {wanted.needed()}")
         if missed:
             raise ClaimError(f"claim {self.id!r} is not supported: {'; '.join(missed)}")
         return numbers
 
-    def needed(self, name: str) -> str:
-        """The criterion of one number in words.
-
-        Example:
-            >>> Claim("a", "0:00", "", "", "", criterion={"ratio": (3.0, math.inf)}).needed("ratio")
-            'at least 3'
-        """
-        low, high = self.criterion[name]
-        if low == high:
-            return _show(low)
-        if math.isinf(high):
-            return f"at least {_show(low)}"
-        if math.isinf(low):
-            return f"at most {_show(high)}"
-        return f"{_show(low)} to {_show(high)}"
+    def sentences(self, numbers: Mapping[str, float]) -> list[str]:
+        """What was measured, in words."""
+        return [self.evidence[name].sentence(number) for name, number in numbers.items()]
 
 
 class _Judgement:
-    """What the learner sees: coloured in a notebook, plain elsewhere."""
+    """What the learner sees: a check in one line, or an experiment with its verdict last."""
 
     def __init__(self, claim: Claim, numbers: Mapping[str, float]) -> None:
-        self.claim, self.numbers = claim, numbers
-
-    def _lines(self) -> list[str]:
-        return [
-            f"{_words(name)}: {_show(number)} (needed: {self.claim.needed(name)})"
-            for name, number in self.numbers.items()
-        ]
+        self.claim, self.sentences = claim, claim.sentences(numbers)
 
     def __repr__(self) -> str:
         claim = self.claim
-        lines = [f"Claim ({claim.at}): {claim.says}", f"Verdict: {VERDICTS[claim.verdict]}", *self._lines()]
+        if claim.kind == "construction":
+            caveat = f" {claim.caveat}" if claim.caveat else ""
+            return f"✓ {self._statement()} By construction: {'; '.join(self.sentences)}.{caveat}"
+        lines = [self._statement(), *(f"- {sentence}" for sentence in self.sentences)]
+        lines.append(f"Rival: {claim.rival}")
         if claim.caveat:
             lines.append(f"Caveat: {claim.caveat}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"Verdict: {VERDICTS[claim.verdict]}"])
 
     def _repr_html_(self) -> str:
         # Imported here: whoever reads the ledger without a page needs no matplotlib.
@@ -102,14 +185,24 @@ class _Judgement:
 
         claim = self.claim
         mark = {"holds": plots.GREEN, "caveat": plots.ORANGE, "corrected": plots.VERMILION}[claim.verdict]
-        numbers = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
-        caveat = f"<p style='margin:.3em 0 0'>Caveat: {html.escape(claim.caveat)}</p>" if claim.caveat else ""
-        return (
-            f"<div style='border-left:.4em solid {mark};padding:.3em 1em;margin:.3em 0'>"
-            f"<p style='margin:0'>Claim, lecture {html.escape(claim.at)}: {html.escape(claim.says)}</p>"
-            f"<p style='margin:.3em 0'><strong>Verdict: {VERDICTS[claim.verdict]}</strong></p>"
-            f"<ul style='margin:0'>{numbers}</ul>{caveat}</div>"
+        box = f"border-left:.4em solid {mark};padding:.3em 1em;margin:.3em 0"
+        if claim.kind == "construction":
+            return f"<div style='{box}'>{html.escape(repr(self))}</div>"
+        sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences)
+        rest = {"Rival": claim.rival, "Caveat": claim.caveat}
+        paragraphs = "".join(
+            f"<p style='margin:.3em 0 0'>{name}: {html.escape(text)}</p>"
+            for name, text in rest.items()
+            if text
         )
+        return (
+            f"<div style='{box}'><p style='margin:0'>{html.escape(self._statement())}</p>"
+            f"<ul style='margin:.3em 0 0'>{sentences}</ul>{paragraphs}"
+            f"<p style='margin:.3em 0 0'><strong>Verdict: {VERDICTS[claim.verdict]}</strong></p></div>"
+        )
+
+    def _statement(self) -> str:
+        return f"Claim (lecture, {self.claim.at}): {self.claim.says}"
 
 
 def verdict(claim_id: str, /, **evidence: Any) -> None:
@@ -117,7 +210,7 @@ def verdict(claim_id: str, /, **evidence: Any) -> None:
 
     Args:
         claim_id: an id from claims.yml.
-        evidence: the numbers that the claim's criterion names; True counts as 1.
+        evidence: the numbers that the claim's entry names; True counts as 1.
     Raises: ClaimError: there is no such claim, or the evidence does not support the verdict.
     """
     from IPython.display import display
@@ -176,8 +269,8 @@ def write_ledger(record: str | Path, page: str | Path, notebooks: str | Path = "
         "",
         f"{len(judged.keys() & claims.keys())} of {len(claims)} claims judged, each in a notebook cell.",
         "",
-        "| Lecture | Claim | Verdict | Numbers | Experiment |",
-        "|---|---|---|---|---|",
+        "| Lecture | Claim | Kind | Verdict | Numbers | Experiment |",
+        "|---|---|---|---|---|---|",
         *rows,
     ]
     Path(page).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -191,14 +284,14 @@ def _row(claim: Claim, entry: Mapping[str, Any] | None, page: Path, notebooks: P
         said = VERDICTS[entry["verdict"]]
         if claim.caveat:
             said += f": {claim.caveat}"
-        numbers = ", ".join(f"{_words(name)} {_show(value)}" for name, value in entry["evidence"].items())
+        numbers = "; ".join(claim.sentences(entry["evidence"]))
     link = claim.notebook
     if notebook.exists():
         cell_of = dict(_judging_cells(notebook))
         anchor = f"#cell-id={cell_of[claim.id]}" if claim.id in cell_of else ""
         target = Path(os.path.relpath(notebook, page.parent)).as_posix()
         link = f"[{claim.notebook}]({target}{anchor})"
-    cells = (claim.at, claim.says, said, numbers, link)
+    cells = (claim.at, claim.says, claim.kind, said, numbers, link)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -216,27 +309,21 @@ def _load(path: Path) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
         try:
-            claim = Claim(**{**entry, "criterion": _ranges(entry)})
-        except TypeError as error:
+            evidence = {name: _evidence(item) for name, item in entry.get("evidence", {}).items()}
+            claim = Claim(**{**entry, "evidence": evidence})
+        except (TypeError, AttributeError) as error:
             raise ClaimError(f"{path.name}: the entry {entry!r} is not a claim: {error}") from None
+        except ClaimError as error:
+            raise ClaimError(f"{path.name}, {entry.get('id')}: {error}") from None
         if claim.id in claims:
             raise ClaimError(f"{path.name} lists the claim {claim.id!r} twice")
-        if claim.criterion and claim.verdict not in VERDICTS:
-            raise ClaimError(
-                f"claim {claim.id!r} has a criterion, so its verdict must be one of {_names(VERDICTS)}; "
-                f"it is {claim.verdict!r}"
-            )
         claims[claim.id] = claim
     return claims
 
 
-def _ranges(entry: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    ranges = {}
-    for name, limits in entry.get("criterion", {}).items():
-        if not (isinstance(limits, list) and len(limits) == 2 and limits[0] <= limits[1]):
-            raise ClaimError(f"claim {entry['id']!r}: {name} needs [lowest, highest]; it has {limits!r}")
-        ranges[name] = (float(limits[0]), float(limits[1]))
-    return ranges
+def _evidence(item: Mapping[str, Any]) -> Evidence:
+    ends = {end: float(item[end]) for end in ("low", "high") if end in item}
+    return Evidence(**{**item, **ends})
 
 
 def _judging_cells(notebook: Path) -> list[tuple[str, str]]:
@@ -284,10 +371,6 @@ def _number(claim_id: str, name: str, value: Any) -> float:
 
 def _names(names: Any) -> str:
     return ", ".join(names) or "empty"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _show(number: float) -> str:

@@ -32,6 +32,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, BLACK, YELLOW = PALETTE = (
     "#000000",
     "#F0E442",
 )
+# What a colour means in diagrams, figures and explorers alike.
+QUERY, KEY, VALUE, ATTENTION, MLP, STREAM = BLUE, ORANGE, GREEN, VERMILION, PINK, "#4D4D4D"
 # Never by colour alone.
 _MARKERS = "os^Dv*PX"
 _STYLES = ("-", "--", "-.", ":")

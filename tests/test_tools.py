@@ -309,10 +309,10 @@ def test_a_check_that_breaks_has_failed_and_the_others_still_run(checks, monkeyp
 def test_each_claim_is_judged_once(checks, monkeypatch, times, failed):
     from course_lib import claims
 
-    judged = next(claim for claim in claims.load().values() if claim.criterion)
+    judged = next(claim for claim in claims.load().values() if claim.evidence)
     monkeypatch.setattr(checks, "notebooks", lambda *_: [Path(judged.notebook)])
     monkeypatch.setattr(claims, "load", lambda: {judged.id: judged})
-    evidence = {name: low for name, (low, _) in judged.criterion.items()}
+    evidence = {name: number.low for name, number in judged.evidence.items()}
     line = json.dumps(
         {"claim": judged.id, "notebook": judged.notebook, "verdict": "holds", "evidence": evidence}
     )

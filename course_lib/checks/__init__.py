@@ -4,6 +4,7 @@
 
 A check shows that all is well and returns None, or shows what is wrong and raises `CheckFailed`: the input,
 what was expected, what came, and the name of the mistake where it is a known one. Never its own stack.
+`try_it` shows the same and never raises.
 """
 
 import difflib
@@ -39,6 +40,7 @@ __all__ = [
     "progress",
     "solution",
     "task_names",
+    "try_it",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
@@ -56,12 +58,7 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
         CheckFailed: something is wrong; the message says what.
         ValueError: there is no such task.
     """
-    found = find_task(task)
-    died = last_words.unfinished()
-    if died:
-        show(died, f"<p>{html.escape(died)}</p>")
-    with last_words.noted(task):
-        result = examine(found, learner, seed=seed, seconds=seconds, hear=listener())
+    result = _examined(task, learner, seed, seconds)
     if result.passed:
         lines = [line for line in (result.detail, records.passed(task)) if line]
         result = replace(result, detail="\n".join(lines))
@@ -71,6 +68,26 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
     if in_notebook():
         show(as_text(result), as_html(result))
     raise error
+
+
+def try_it(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+    """As `check`, for a function in a notebook that is still to be mended: shows what is wrong, never raises.
+
+    What passes here is not counted among the tasks that you have solved.
+
+    Raises: ValueError: there is no such task.
+    """
+    result = _examined(task, learner, seed, seconds)
+    show(as_text(result), as_html(result))
+
+
+def _examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
+    found = find_task(task)
+    died = last_words.unfinished()
+    if died:
+        show(died, f"<p>{html.escape(died)}</p>")
+    with last_words.noted(task):
+        return examine(found, learner, seed=seed, seconds=seconds, hear=listener())
 
 
 def hint(task: str, number: int = 1) -> None:

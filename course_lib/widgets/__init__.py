@@ -2,7 +2,7 @@
 
     AttentionStepper   scores, scale, mask, softmax, mix, on an example small enough to check by hand
     NextWord           a language model's next token, before and after temperature, top-k and top-p
-    predict            a question's possible answers, to commit to one before running on
+    predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
 
 How to write the next one (`attention_stepper` is the pattern):
 
@@ -26,21 +26,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipywidgets import RadioButtons
-
     from course_lib.widgets.attention_stepper import AttentionStepper
     from course_lib.widgets.next_word import NextWord
+    from course_lib.widgets.prediction import outcome, predict, predictions
 
-__all__ = ["AttentionStepper", "NextWord", "predict"]
+__all__ = ["AttentionStepper", "NextWord", "outcome", "predict", "predictions"]
 
-_HOMES = {"AttentionStepper": "attention_stepper", "NextWord": "next_word"}
-
-
-def predict(*answers: str) -> "RadioButtons":
-    """The possible answers to the question above the cell, none chosen: commit yourself before you run on."""
-    from ipywidgets import RadioButtons
-
-    return RadioButtons(options=answers, value=None, layout={"width": "max-content"})
+_HOMES = {
+    "AttentionStepper": "attention_stepper",
+    "NextWord": "next_word",
+    "outcome": "prediction",
+    "predict": "prediction",
+    "predictions": "prediction",
+}
 
 
 def __getattr__(name: str) -> Any:
