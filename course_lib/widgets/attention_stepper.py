@@ -98,9 +98,13 @@ class AttentionStepper(Explorer):
     ) -> None:
         super().__init__()
         given = _given(
-            {"tokens": tokens, "q": q, "k": k, "v": v}, {"x": x, "w_q": w_q, "w_k": w_k, "w_v": w_v}, key_tokens
+            {"tokens": tokens, "q": q, "k": k, "v": v},
+            {"x": x, "w_q": w_q, "w_k": w_k, "w_v": w_v},
+            key_tokens,
         )
-        self._parts: dict[str, Any] = _checked({**given, "key_tokens": key_tokens, "custom_mask": custom_mask})
+        self._parts: dict[str, Any] = _checked(
+            {**given, "key_tokens": key_tokens, "custom_mask": custom_mask}
+        )
         self._first = self._parts
         stages = self._stage_names()
         self._check_choice("mask", mask, MASKS)
@@ -149,7 +153,7 @@ class AttentionStepper(Explorer):
         return np.ones((n_queries, n_keys), dtype=bool)
 
     def numbers(self, stage: str) -> NDArray[np.float64]:
-        """The numbers of one stage after "project" under the mask in use; forbidden pairs are -inf after "mask"."""
+        """The numbers of one of `STAGES` under the mask in use; forbidden pairs are -inf after "mask"."""
         self._check_choice("stage", stage, STAGES)
         return self._numbers(self.allowed())[stage]
 
