@@ -218,7 +218,8 @@ class NextWord(Explorer):
         written = " Underlined: the model's own." if self._n_written else ""
         return (
             "A token is a piece of text that the model reads and writes as one: a word, a part of a word, "
-            f"a mark. It knows {self._model.config.vocab_size:,}. ␣ stands for a space, ↵ for a new line.{written}"
+            f"a mark. It knows {self._model.config.vocab_size:,}. "
+            f"␣ stands for a space, ↵ for a new line.{written}"
         )
 
     def _piece(self, token: int) -> str:
