@@ -15,6 +15,7 @@ from jaxtyping import TypeCheckError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from course_lib import claims
 from course_lib.attention import attention_weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,6 +189,15 @@ def test_the_map_in_the_readme_is_complete_and_true():
     table = README.partition("## The map")[2].partition("\n## ")[0]
     listed = set(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE))
     assert listed == folders | modules
+
+
+def test_the_readme_says_how_far_the_course_is():
+    ledger = claims.load().values()
+    judged = sum(bool(claim.evidence) for claim in ledger)
+    written = len(list((ROOT / "notebooks").glob("*.ipynb")))
+    concepts = len({claim.notebook for claim in ledger})
+    assert f"{written} of {concepts} notebooks are there" in README
+    assert f"{judged} of the lecture's {len(ledger)} statements are judged" in README
 
 
 def test_the_top_level_is_as_designed():

@@ -27,6 +27,7 @@ from course_lib.checks import (
     find_task,
     hint,
     solution,
+    try_it,
 )
 
 TOTALS = Task(
@@ -338,6 +339,17 @@ def test_check_returns_nothing_or_raises(capsys):
 
 def stub(weights, v):
     raise NotImplementedError
+
+
+def test_try_it_shows_what_check_shows_and_never_raises(capsys):
+    assert try_it("03_qkv/mix", lambda weights, v: weights @ v) is None
+    assert capsys.readouterr().out == "✓ Mixing the values: right on all 7 kinds of input.\n"
+    try_it("03_qkv/mix", lambda weights, v: weights * 0 @ v + v.mean(-2, keepdims=True))
+    assert "plain mean of the values" in capsys.readouterr().out
+    try_it("03_qkv/mix", stub)
+    assert "Not written yet" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="did you mean 03_qkv/mix"):
+        try_it("03_qkv/mixx", stub)
 
 
 def test_the_error_shows_one_line_in_a_notebook():
