@@ -177,7 +177,7 @@ def test_a_mechanism_is_drawn_before_it_is_coded(notebook):
 
 
 def test_a_workshop_has_the_minutes_that_are_stated():
-    """Each notebook, and each exercise of which the plan has all tasks, gets its minutes and at most five more."""
+    """Each notebook, and each exercise that the plan has whole, gets its minutes and at most five more."""
     plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", README, re.MULTILINE)
     assert [concept for *_, kind, concept in plan if kind == "notebooks"] == [path.stem for path in NOTEBOOKS]
     for start, end, kind, concept in plan:
