@@ -74,11 +74,11 @@ def test_the_end_says_how_many_held(shown):
     predict("no result yet", {"half": 0.5, "all": 1.0}).value = "all"
     predictions()
     assert repr(shown[-1]).split("\n") == [
-        "1 of your 2 predictions held.",
+        "You made 2 predictions; 1 held.",
         "✓ places: you said about 65 %; the result was 66 %",
         "✗ share: you said all; the result was 0.4",
     ]
-    assert "1 of your 2 predictions held." in shown[-1]._repr_html_()
+    assert "You made 2 predictions; 1 held." in shown[-1]._repr_html_()
 
 
 def test_a_change_of_mind_after_the_result_does_not_count(shown):
@@ -87,7 +87,7 @@ def test_a_change_of_mind_after_the_result_does_not_count(shown):
     outcome("places", 0.85)
     buttons.value = "above 80 %"
     predictions()
-    assert repr(shown[-1]).startswith("0 of your 1 predictions held.")
+    assert repr(shown[-1]).startswith("You made 1 prediction; 0 held.")
 
 
 def test_who_predicts_nothing_is_not_held_up(shown):

@@ -131,7 +131,8 @@ class _Summary:
         if not self.made:
             return "You made no predictions in this run. A guess, right or wrong, makes the result stick."
         held = sum(question.held for question in self.made.values())
-        lines = [f"{held} of your {len(self.made)} predictions held."]
+        made = f"{len(self.made)} prediction" + "s" * (len(self.made) > 1)
+        lines = [f"You made {made}; {held} held."]
         for name, question in self.made.items():
             mark = "✓" if question.held else "✗"
             lines.append(f"{mark} {name}: you said {question.said}; the result was {question.result}")

@@ -37,11 +37,11 @@ def wait_for_choice(desk, answer: str) -> None:
 @pytest.mark.parametrize(
     ("place", "answer", "said", "held"),
     [
-        (0, "50 %: a coin", "✓ You said: 50 %: a coin.", "1 of"),
-        (2, "above 80 %", "✗ You said: above 80 %.", "0 of"),
+        (0, "50 %: a coin", "✓ You said: 50 %: a coin.", 1),
+        (2, "above 80 %", "✗ You said: above 80 %.", 0),
     ],
 )
-def test_by_mouse(desk, question: Locator, place: int, answer: str, said: str, held: str) -> None:
+def test_by_mouse(desk, question: Locator, place: int, answer: str, said: str, held: int) -> None:
     for button in question.all():
         expect(button).not_to_be_checked()
     question.nth(place).click()
@@ -49,7 +49,7 @@ def test_by_mouse(desk, question: Locator, place: int, answer: str, said: str, h
     desk.run_cells(TELL, END)
     expect(boxes(desk)).to_have_count(2)
     expect(boxes(desk).first).to_have_text(f"{said} The result: 51 %.")
-    expect(boxes(desk).last).to_contain_text(f"{held} your 1 predictions held.")
+    expect(boxes(desk).last).to_contain_text(f"You made 1 prediction; {held} held.")
 
 
 def test_by_keyboard(desk, question: Locator) -> None:
