@@ -1,6 +1,6 @@
 """Explorers: small live figures in a notebook, driven by mouse or keyboard.
 
-    AttentionStepper   scores, scale, mask, softmax, mix, from q, k and v or from x on, small enough to check by hand
+    AttentionStepper   attention from q, k and v, or from x on: an example small enough to check by hand
     NextWord           a language model's next token, before and after temperature, top-k and top-p
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
 
