@@ -23,7 +23,9 @@ def temperatures(tokens: Sequence[str], probabilities: Mapping[float, ArrayLike]
     rows = {temperature: _array(shares) for temperature, shares in probabilities.items()}
     first = [float(shares[0]) for shares in rows.values()]
     falling = all(low > high for low, high in zip(first, first[1:], strict=False))
-    said = ", ".join(f"{share:.0%} at {temperature:g}" for temperature, share in zip(rows, first, strict=True))
+    said = ", ".join(
+        f"{share:.0%} at {temperature:g}" for temperature, share in zip(rows, first, strict=True)
+    )
     supported(falling and list(rows) == sorted(rows), f"the first token has {said}")
     title = "The higher the temperature, the less the likeliest token gets"
     fig, axes = plots.panels(len(rows), title=title, size=(2.7, 2.7))
@@ -67,18 +69,19 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
     plots.show(fig, alt=f"Curves over the layers: {said}.")
 
 
-def cuts(pictures: Mapping[str, ArrayLike], labels: ArrayLike) -> None:
-    """Points seen along the surface that separates two classes: it is a vertical line.
+def cuts(heads: Mapping[str, tuple[ArrayLike, ArrayLike, float]], labels: ArrayLike) -> None:
+    """Vectors seen along the surface on which a head is undecided, so that it is a vertical line.
 
     Args:
-        pictures: for a name (N, 2): distance from the surface, place along it. The first is the worse one.
-        labels: what the points are; those that come later in the alphabet belong to the right of the line.
+        heads: for a name the vectors (N, D) and the head, w (D,) and b: the surface is where v . w + b = 0.
+            The first is the one that does worse.
+        labels: what the N are; those that come later in the alphabet belong to the right of the line.
     """
     names = np.asarray(labels)
     left, right = np.unique(names)
+    pictures = {name: _along(*head) for name, head in heads.items()}
     shares = {
-        name: float(((_array(points)[:, 0] > 0) == (names == right)).mean())
-        for name, points in pictures.items()
+        name: float(((points[:, 0] > 0) == (names == right)).mean()) for name, points in pictures.items()
     }
     said = ", ".join(f"{name}: {share:.0%} on their side" for name, share in shares.items())
     worse, better = shares.values()
@@ -105,7 +108,10 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
     said = ", ".join(f"{name} {_array(runs).mean():.1%}" for name, runs in groups.items())
     supported(head > nothing - 0.04 and body < nothing - 0.06 and below < 0.56 and late > body + 0.06, said)
     fig = plots.dots(
-        {name.replace(" and ", "\nand ").replace(", ", ",\n"): 100 * _array(runs) for name, runs in groups.items()},
+        {
+            name.replace(" and ", "\nand ").replace(", ", ",\n"): 100 * _array(runs)
+            for name, runs in groups.items()
+        },
         title="A random head costs nothing, a random body costs time",
         y="held-out accuracy, %",
         level=GUESSING,
@@ -133,6 +139,20 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
         y = "held-out accuracy, %"
         plots.dots(groups, title=title, y=y, level=GUESSING, limits=(40, 90), ax=ax)
     plots.show(fig, alt=f"Dots, one a model, by body and place: {said}.")
+
+
+def _along(vectors: ArrayLike, w: ArrayLike, b: float) -> NDArray:
+    """For each vector its distance from the surface v . w + b = 0, and where it lies along it.
+
+    Along the surface the direction is the one in which the vectors spread most.
+    """
+    points, normal = _array(vectors), _array(w)
+    length = np.linalg.norm(normal)
+    distance = (points @ normal + float(b)) / length
+    rest = points - np.outer(distance, normal / length)
+    rest -= rest.mean(0)
+    _, _, directions = np.linalg.svd(rest, full_matrices=False)
+    return np.column_stack([distance, rest @ directions[0]])
 
 
 def _one_legend(fig: Figure, axes: Sequence[Any]) -> None:
