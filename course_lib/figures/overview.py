@@ -1,6 +1,7 @@
-"""The figures of notebook 00: what a language model expects, where an answer takes shape, what training does."""
+"""The figures of notebook 00: what a model expects, where an answer takes shape, what training does."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib import plots
 from course_lib.figures import supported
 
+Head = tuple[ArrayLike, ArrayLike, float]
 GUESSING = ("guessing", 50.0)  # two answers, equally often right
 
 
@@ -22,7 +24,7 @@ def temperatures(tokens: Sequence[str], probabilities: Mapping[float, ArrayLike]
     """
     rows = {temperature: _array(shares) for temperature, shares in probabilities.items()}
     first = [float(shares[0]) for shares in rows.values()]
-    falling = all(low > high for low, high in zip(first, first[1:], strict=False))
+    falling = all(low > high for low, high in pairwise(first))
     said = ", ".join(
         f"{share:.0%} at {temperature:g}" for temperature, share in zip(rows, first, strict=True)
     )
@@ -69,14 +71,15 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
     plots.show(fig, alt=f"Curves over the layers: {said}.")
 
 
-def cuts(heads: Mapping[str, tuple[ArrayLike, ArrayLike, float]], labels: ArrayLike) -> None:
+def cuts(labels: ArrayLike, *, words: Head, layer_15: Head) -> None:
     """Vectors seen along the surface on which a head is undecided, so that it is a vertical line.
 
     Args:
-        heads: for a name the vectors (N, D) and the head, w (D,) and b: the surface is where v . w + b = 0.
-            The first is the one that does worse.
-        labels: what the N are; those that come later in the alphabet belong to the right of the line.
+        labels: what the N points are; those that come later in the alphabet belong to the right of the line.
+        words: vectors (N, D) and head, w (D,) and b, before the first layer; undecided where v . w + b = 0.
+        layer_15: the same behind layer 15.
     """
+    heads = {"mean, before the first layer": words, "last token, after layer 15": layer_15}
     names = np.asarray(labels)
     left, right = np.unique(names)
     pictures = {name: _along(*head) for name, head in heads.items()}
@@ -107,11 +110,9 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
     nothing, head, body, below, late = (float(_array(runs).mean()) for runs in groups.values())
     said = ", ".join(f"{name} {_array(runs).mean():.1%}" for name, runs in groups.items())
     supported(head > nothing - 0.04 and body < nothing - 0.06 and below < 0.56 and late > body + 0.06, said)
+    in_lines = {name.replace(" and ", "\nand ").replace(", ", ",\n"): runs for name, runs in groups.items()}
     fig = plots.dots(
-        {
-            name.replace(" and ", "\nand ").replace(", ", ",\n"): 100 * _array(runs)
-            for name, runs in groups.items()
-        },
+        {name: 100 * _array(runs) for name, runs in in_lines.items()},
         title="A random head costs nothing, a random body costs time",
         y="held-out accuracy, %",
         level=GUESSING,
