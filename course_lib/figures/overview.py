@@ -49,10 +49,10 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
         shares: for each way to read the vectors, (repetitions, depths); the first decides about the title.
         counting: what the count of words reaches.
     """
-    means = {name: _array(runs).mean(0) for name, runs in shares.items()}
+    means = {name: _array(runs).mean(0).tolist() for name, runs in shares.items()}
     said = "; ".join(
-        f"{name} {mean[0]:.0%} after {passed[0]} layers, at most {mean.max():.0%} (after "
-        f"{passed[int(mean.argmax())]}), {mean[-1]:.0%} after {passed[-1]}"
+        f"{name} {mean[0]:.0%} after {passed[0]} layers, at most {max(mean):.0%} (after "
+        f"{passed[mean.index(max(mean))]}), {mean[-1]:.0%} after {passed[-1]}"
         for name, mean in means.items()
     )
     said += f"; counting words {counting:.0%}"
