@@ -90,10 +90,10 @@ def cuts(labels: ArrayLike, *, words: Head, layer_15: Head) -> None:
     worse, better = shares.values()
     supported(better > worse + 0.03 and better > 0.8, said)
     title = "The middle layers move the points until one straight cut nearly does"
+    across, vertical = "distance from the head's surface", (np.array([1.0, 0.0]), 0.0)
     fig, axes = plots.panels(len(pictures), title=title, size=(4.0, 3.3))
     for ax, (name, points) in zip(axes, pictures.items(), strict=True):
-        across = "distance from the head's surface"
-        plots.scatter(points, names, title=name, x=across, y="place along it", line=((1.0, 0.0), 0.0), ax=ax)
+        plots.scatter(points, names, title=name, x=across, y="place along it", line=vertical, ax=ax)
     _one_legend(fig, axes)
     plots.show(fig, alt=f"Points called {left} and {right} beside a vertical line; {said}.")
 
@@ -116,7 +116,7 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
         title="A random head costs nothing, a random body costs time",
         y="held-out accuracy, %",
         level=GUESSING,
-        limits=(45, 90),
+        limits=(45.0, 90.0),
     )
     fig.axes[0].set_xlabel("what stays random")
     plots.show(fig, alt=f"Dots, one a model, by what stays random: {said}.")
@@ -138,7 +138,7 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
     for ax, causal, title in zip(axes, (False, True), ("every token sees all", "causal mask"), strict=True):
         groups = {place: 100 * _array(runs) for (mask, place), runs in shares.items() if mask == causal}
         y = "held-out accuracy, %"
-        plots.dots(groups, title=title, y=y, level=GUESSING, limits=(40, 90), ax=ax)
+        plots.dots(groups, title=title, y=y, level=GUESSING, limits=(40.0, 90.0), ax=ax)
     plots.show(fig, alt=f"Dots, one a model, by body and place: {said}.")
 
 
@@ -156,7 +156,7 @@ def _along(vectors: ArrayLike, w: ArrayLike, b: float) -> NDArray:
     return np.column_stack([distance, rest @ directions[0]])
 
 
-def _one_legend(fig: Figure, axes: Sequence[Any]) -> None:
+def _one_legend(fig: Figure, axes: NDArray) -> None:
     """One for all panels, below them."""
     handles, names = axes[0].get_legend_handles_labels()
     for ax in axes:
