@@ -172,7 +172,7 @@ def test_untrained_layers_are_refused(with_reviews: dict) -> None:
 
 @pytest.mark.parametrize("fifth", [1, 2])
 def test_linear_head(with_reviews: dict, fifth: int) -> None:
-    with_reviews["held"] = np.arange(len(with_reviews["texts"])) % 5 == fifth
+    run_cell("cut-define", with_reviews, held=("% 5 == 0", f"% 5 == {fifth}"))
     run_cell("cut-verdict", with_reviews)
     run_cell("cut-figure", with_reviews)
     assert with_reviews["wrong_side"] == 0
@@ -275,6 +275,7 @@ def test_it_writes_about_a_king_that_there_never_was(
     assert len(written.split()) > 20
 
 
+@pytest.mark.usefixtures("own_errors")
 def test_the_naive_softmax_is_refused_and_a_mended_one_accepted(notebook: dict) -> None:
     def mended(logits: np.ndarray, temperature: float) -> np.ndarray:
         divided = logits / temperature
@@ -288,6 +289,7 @@ def test_the_naive_softmax_is_refused_and_a_mended_one_accepted(notebook: dict) 
     np.testing.assert_allclose(notebook["temperature_softmax"](four, 1.0), mended(four, 1.0))
 
 
+@pytest.mark.usefixtures("own_errors")
 def test_it_goes_on_without_the_language_model(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
