@@ -129,7 +129,7 @@ def test_tasks_in_another_order_are_refused(tool, cells, words):
 
 
 def test_a_task_file_that_names_a_missing_notebook_is_refused(tool, tmp_path):
-    with pytest.raises(ValueError, match=re.escape("no solutions/03_qkv/attention_by_hand.ipynb")):
+    with pytest.raises(ValueError, match=re.escape("no solutions/00_overview/warm_up.ipynb")):
         tool.write_words(tmp_path)
 
 

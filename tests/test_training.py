@@ -550,6 +550,7 @@ peaks = []
 model = torch.nn.Sequential(*(torch.nn.Linear(1024, 1024) for _ in range(8)))
 state = 3 * sum(p.nbytes for p in model.parameters())
 batch = torch.randn(1, 1024)
+torch.optim.AdamW([torch.zeros(1)])  # the first optimizer imports what takes memory of its own
 start = peak()
 train(
     model, lambda step: batch, lambda model, x: model(x).square().mean(), TrainingConfig(4),
@@ -567,7 +568,7 @@ def test_a_checkpoint_does_not_need_a_copy_of_everything(tmp_path):
         float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(2)
     )
     assert saving < 0.5
-    assert reading < 2.5  # the file as it is mapped, and the optimizer's two thirds
+    assert reading < 2.0  # the file as it is mapped, and the optimizer's two thirds
 
 
 def test_a_shuffle_that_the_seed_decides_is_the_same_in_a_resumed_run(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib import maths
+from course_lib import maths, plots
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.generation import next_token_probabilities
@@ -259,11 +259,134 @@ def test_a_refused_update_changes_nothing() -> None:
     before = stepper.state
     with pytest.raises(ValueError, match="q has 1, k has 3"):
         stepper.update(q=[[1.0], [2.0], [3.0]])
-    with pytest.raises(ValueError, match="AttentionStepper has no 'queries'; it has tokens"):
+    with pytest.raises(ValueError, match="AttentionStepper has no 'queries' to set; it has tokens"):
         stepper.update(queries=ROW)
     with pytest.raises(ValueError, match="stage must be one of"):
         stepper.trace("end", 0, 0)
     assert stepper.state == before
+
+
+C = 4  # numbers in a token
+
+
+@pytest.fixture
+def from_x() -> AttentionStepper:
+    """Tokens and three matrices, all sizes different."""
+    numbers = np.random.default_rng(1)
+    x, w_q, w_k, w_v = (numbers.normal(size=size) for size in ((T, C), (C, K), (C, K), (C, D)))
+    return AttentionStepper([f"t{t}" for t in range(T)], x=x, w_q=w_q, w_k=w_k, w_v=w_v)
+
+
+def typed(stepper: AttentionStepper) -> dict[str, np.ndarray]:
+    """The input tables as the page shows them."""
+    return {
+        name: np.array([[float(text.replace("−", "-")) for text in row] for row in rows])
+        for name, rows in stepper.state["inputs"].items()
+    }
+
+
+def test_from_x_on_the_first_step_makes_q_k_and_v(from_x: AttentionStepper) -> None:
+    assert from_x.stage == "project"
+    projections = {made["name"]: made for made in from_x.state["projections"]}
+    assert list(projections) == ["q", "k", "v"]
+    assert list(from_x.state["inputs"]) == ["x", "w_q", "w_k", "w_v"]
+    inputs = typed(from_x)
+    assert inputs["x"].shape == (T, C)
+    for name, made in projections.items():
+        kept = getattr(from_x, name)
+        np.testing.assert_allclose(kept, inputs["x"] @ inputs[f"w_{name}"])
+        shown = [[float(text.replace("−", "-")) for text in row] for row in made["cells"]]
+        np.testing.assert_allclose(shown, kept, atol=5e-4)
+        for (row, column), value in np.ndenumerate(kept):
+            sentence = from_x.trace(name, row, column)
+            assert sentence.startswith(f"{name}(t{row}, {column + 1}) ")
+            _, products, last = re.split(r" [=≈] ", sentence)
+            computed = eval(products.replace("−", "-").replace("·", "*"))
+            assert float(last.replace("−", "-")) == pytest.approx(value, abs=5e-4)
+            assert computed == pytest.approx(value, abs=0.01)
+    for stage, numbers in expected(from_x, np.ones((T, T), bool)).items():
+        np.testing.assert_allclose(from_x.numbers(stage), numbers, atol=1e-12)
+
+
+def test_from_x_by_hand() -> None:
+    stepper = AttentionStepper(
+        ["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2, 0, 1], [1, 1, 0]]
+    )
+    np.testing.assert_array_equal(stepper.q, [[2], [3]])
+    np.testing.assert_array_equal(stepper.k, [[2], [0]])
+    np.testing.assert_array_equal(stepper.v, [[4, 2, 1], [6, 0, 3]])
+    assert stepper.trace("v", 1, 2) == "v(b, 3) = 3·1 + 0·0 = 3"
+    queries, keys, _ = stepper.describe().split("\n\n")
+    assert queries == "Queries q (x W_Q: what each token looks for)\n   1\na  2\nb  3"
+    assert keys.startswith("Keys k (x W_K: what each token is found by)\n")
+    stepper.stage = "mix"
+    assert [part.split(" (")[0] for part in stepper.describe().split("\n\n")] == [
+        *("Queries q", "Keys k", "Values v", "Scores", "Scale", "Mask", "Softmax", "Mix")
+    ]
+
+
+def test_edits_of_x_and_its_matrices_recompute(from_x: AttentionStepper) -> None:
+    first, before = from_x.state, typed(from_x)
+    assert ask(from_x, "edit", array="w_k", row=3, column=6, text="1.5") == ""
+    assert ask(from_x, "edit", array="x", row=0, column=1, text="−2") == ""
+    before["w_k"][3, 6], before["x"][0, 1] = 1.5, -2
+    for name in "qkv":
+        np.testing.assert_allclose(getattr(from_x, name), before["x"] @ before[f"w_{name}"])
+    refused = "array must be one of x, w_q, w_k, w_v; got 'q'."
+    assert ask(from_x, "edit", array="q", row=0, column=0, text="1") == refused
+    assert ask(from_x, "reset") == ""
+    assert from_x.state == {**first, "answered": "request for reset", "error": ""}
+
+
+PAIR = [[1.0, 2.0], [3.0, 4.0]]
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"q": PAIR}, "q comes from x here: give q, k and v, or x, w_q, w_k and w_v."),
+        ({"w_k": None}, "Give tokens, x, w_q, w_k and w_v together, or none; missing: w_k."),
+        ({"key_tokens": ["a", "b"]}, "x makes queries, keys and values of the same tokens: leave out key_"),
+        ({"x": [[1.0, 2.0]]}, "x must have one row per token: x has 1 rows, tokens has 2 names."),
+        (
+            {"w_v": [[1.0, 2.0]]},
+            "w_v must have one row per column of x: x has 2 columns, w_v has 1 rows. (A Linear's weight is",
+        ),
+        (
+            {"w_q": [[1.0], [2.0]]},
+            "w_q and w_k must have the same number of columns: w_q has 1, w_k has 2.",
+        ),
+        ({"w_q": [["one", 2.0]]}, "w_q must be rows of numbers, all of one length"),
+        ({"stage": "end"}, "stage must be one of project, scores, scale, mask, softmax, mix; got 'end'."),
+    ],
+)
+def test_bad_input_from_x(arguments: dict, message: str) -> None:
+    given = {"tokens": ["a", "b"], "x": PAIR, "w_q": PAIR, "w_k": PAIR, "w_v": PAIR, **arguments}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        AttentionStepper(**given)
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_what_comes_from_x_is_changed_there(from_x: AttentionStepper) -> None:
+    before = from_x.state
+    with pytest.raises(ValueError, match="has no 'q' to set; it has tokens, key_tokens, x, w_q, w_k, w_v"):
+        from_x.update(q=PAIR)
+    with pytest.raises(ValueError, match="has no 'x' to set; it has tokens, key_tokens, q, k, v"):
+        AttentionStepper().update(x=PAIR)
+    with pytest.raises(ValueError, match="stage must be one of scores"):
+        AttentionStepper(stage="project")
+    assert from_x.state == before
+
+
+def test_stepper_uses_the_words_of_the_course() -> None:
+    roles = AttentionStepper().state["roles"]
+    meanings = {name: roles[name]["meaning"] for name in "qkv"}
+    assert meanings == {
+        "q": "what each token looks for",
+        "k": "what each token is found by",
+        "v": "what each token hands over",
+    }
 
 
 def test_stepper_describes_what_is_drawn() -> None:
@@ -415,6 +538,24 @@ def test_tokens_are_readable(parts) -> None:
     assert [explorer._piece(i) for i in (0, 1, 2, 27)] == ["␣a", "↵", "⇥", "(part of a character, token 27)"]
 
 
+def test_says_what_a_token_is_and_which_are_the_models(parts) -> None:
+    explorer = NextWord(*parts, "a cat", top_k=5)
+    assert explorer.state["n_written"] == 0
+    assert explorer.state["about"].startswith("A token is a piece of text")
+    assert "It knows 28. ␣ stands for a space" in explorer.state["about"]
+    assert "Underlined" not in explorer.state["about"]
+    explorer.write_on(3)
+    ask(explorer, "choose", token=2)
+    assert explorer.state["n_written"] == 4
+    assert explorer.state["about"].endswith("Underlined: the model's own.")
+    # Whoever edits the text takes it over.
+    ask(explorer, "text", text=explorer.text + "b")
+    assert explorer.state["n_written"] == 0
+    explorer.step()
+    ask(explorer, "reset")
+    assert explorer.state["n_written"] == 0
+
+
 @pytest.mark.usefixtures("own_errors")
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -473,11 +614,13 @@ def test_bad_token(parts, token: object) -> None:
 def test_next_word_describes_what_is_drawn(parts) -> None:
     explorer = NextWord(*parts, "a cat", temperature=0.5, top_k=7, top_p=0.9)
     lines = explorer.describe().splitlines()
-    assert lines[:2] == ["Text: a cat", "Settings: temperature 0.5, top-k 7, top-p 0.9"]
-    assert [re.split(" {2,}", line) for line in lines[3:13]] == [
+    assert lines[0] == "Text: a cat"
+    assert lines[1] == explorer.state["about"]
+    assert lines[2] == "Settings: temperature 0.5, top-k 7, top-p 0.9"
+    assert [re.split(" {2,}", line) for line in lines[4:14]] == [
         [row["piece"], row["before_text"], row["after_text"]] for row in explorer.state["rows"]
     ]
-    assert lines[13].startswith("18 other tokens")
+    assert lines[14].startswith("18 other tokens")
     assert explorer.state["description"] == explorer.describe()
     printed = sum(
         float(row["before_text"].removesuffix(" %"))
@@ -489,8 +632,10 @@ def test_next_word_describes_what_is_drawn(parts) -> None:
 # ---------------------------------------------------------------------------------------------------- both
 
 
-@pytest.fixture(params=["AttentionStepper", "NextWord"])
-def explorer(request: pytest.FixtureRequest, parts) -> Explorer:
+@pytest.fixture(params=["AttentionStepper", "AttentionStepper from x", "NextWord"])
+def explorer(request: pytest.FixtureRequest, parts, from_x) -> Explorer:
+    if request.param == "AttentionStepper from x":
+        return from_x
     return AttentionStepper() if request.param == "AttentionStepper" else NextWord(*parts, "a cat")
 
 
@@ -524,6 +669,22 @@ def test_an_explorer_must_describe_itself() -> None:
 def test_pages_name_no_outside_address(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|(?<!:)//[a-z0-9-]+\.[a-z]|@import|\bimport\b|url\(", text)
+
+
+@pytest.mark.parametrize(
+    ("variable", "colour"),
+    [
+        ("query", plots.QUERY),
+        ("key", plots.KEY),
+        ("value", plots.VALUE),
+        ("attention", plots.ATTENTION),
+        ("token", plots.SKY),
+    ],
+)
+def test_pages_take_the_courses_colours(variable: str, colour: str) -> None:
+    style = (FOLDER / "explorer.css").read_text(encoding="utf-8")
+    assert re.findall(rf"--cx-{variable}: ([^;]+);", style) == [colour.lower()]
+    assert f"var(--cx-{variable})" in style
 
 
 def test_the_module_that_reaches_the_page_is_whole(explorer: Explorer) -> None:

@@ -4,7 +4,6 @@ Their words and the mistakes that learners make stand in 03_qkv.yml. The keyword
 are for these mistakes: each changes one thing.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from course_lib import attention
+from course_lib.checks import real_model
 from course_lib.checks.inputs import (
     Rng,
     as_double,
@@ -405,13 +405,6 @@ def real_model_cases(rng: Rng) -> list[Case]:
     )
 
 
-@functools.cache
-def _smollm2() -> tuple[Any, Any]:
-    from course_lib import pretrained  # here, because only this task needs what it needs
-
-    return pretrained.load_smollm2()
-
-
 def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
     """Let the real model run on the learner's function; compare with its own attention.
 
@@ -421,7 +414,7 @@ def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
 
     yield "SmolLM2 takes your attention into all its layers ...\n"
     try:
-        model, tokenizer = _smollm2()
+        model, tokenizer = real_model.smollm2()
     except pretrained.MissingModelError as error:
         raise WrongForm(str(error)) from None
     prompt = tokenizer.encode(pretrained.chat_prompt(QUESTION))
@@ -452,15 +445,8 @@ def _answer(model: Any, tokenizer: Any, ids: Tensor) -> Iterator[str]:
     from course_lib import generation
 
     end = tokenizer.special_tokens["<|im_end|>"]
-    written: list[int] = []
-    shown = ""
-    for token in generation.stream(model, ids, 24, eos_id=end):
-        if token.item() != end:
-            written.append(int(token.item()))
-        text = tokenizer.decode(written)
-        if not text.endswith("\N{REPLACEMENT CHARACTER}"):  # half a letter: wait for its other bytes
-            yield text[len(shown) :]
-            shown = text
+    tokens = generation.stream(model, ids, 24, eos_id=end)
+    return real_model.as_text(tokenizer, (int(token.item()) for token in tokens))
 
 
 def _checked(expected: Tensor, got: Tensor, n_calls: int, n_layers: int) -> float:

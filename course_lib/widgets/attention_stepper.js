@@ -2,11 +2,8 @@
 
 const STAGES = ["scores", "scale", "mask", "softmax", "mix"];
 const HINT = "Point at a number, or move to it with Tab and the arrow keys, to see where it comes from.";
-const ROLES = {
-  q: ["Queries q", "what each token looks for"],
-  k: ["Keys k", "what each token offers"],
-  v: ["Values v", "what each token hands over"],
-};
+const PROJECT = "project";
+const QKV = ["q", "k", "v"];
 
 /** The cells that a number of a stage is computed from: [table, row, column], null for a whole row or column. */
 function inputsOf(stage, row, column) {
@@ -16,6 +13,9 @@ function inputsOf(stage, row, column) {
     mask: [["scale", row, column]],
     softmax: [["mask", row, null]],
     mix: [["softmax", row, null], ["v", null, column]],
+    q: [["x", row, null], ["w_q", null, column]],
+    k: [["x", row, null], ["w_k", null, column]],
+    v: [["x", row, null], ["w_v", null, column]],
   }[stage];
 }
 
@@ -26,7 +26,11 @@ function render({ model, el }) {
 
   const back = h("button", { type: "button", class: "cx-button", onclick: () => go(-1) }, "◀ Back");
   const next = h("button", { type: "button", class: "cx-button cx-primary", onclick: () => go(1) }, "Next ▶");
-  const steps = STAGES.map((name, i) =>
+  // What a reader may change is q, k and v, or x and the matrices that make them: then that is the first step.
+  const inputNames = Object.keys(model.get("state").inputs);
+  const made = inputNames.includes("x") ? QKV : [];
+  const stageNames = made.length ? [PROJECT, ...STAGES] : STAGES;
+  const steps = stageNames.map((name, i) =>
     h("button", { type: "button", class: "cx-step", "data-stage": name, onclick: () => setStage(name) }, `${i + 1} ${name[0].toUpperCase()}${name.slice(1)}`),
   );
   const maskId = uniqueId("mask");
@@ -39,6 +43,7 @@ function render({ model, el }) {
   );
   const reset = h("button", { type: "button", class: "cx-button", onclick: restart }, "Reset numbers");
   const inputs = h("div", { class: "cx-row cx-inputs" });
+  const projections = h("div", { class: "cx-row cx-inputs", hidden: !made.length });
   const outputs = h("div", { class: "cx-row" });
   body.append(
     h(
@@ -49,6 +54,7 @@ function render({ model, el }) {
       reset,
     ),
     inputs,
+    projections,
     outputs,
     trace,
   );
@@ -62,11 +68,15 @@ function render({ model, el }) {
     model.save_changes();
   };
   const setStage = (name) => set("stage", name);
-  const go = (by) => setStage(STAGES[Math.min(Math.max(STAGES.indexOf(model.get("stage")) + by, 0), STAGES.length - 1)]);
+  const go = (by) => setStage(stageNames[Math.min(Math.max(stageNames.indexOf(model.get("stage")) + by, 0), stageNames.length - 1)]);
   const stages = () => model.get("state").stages[model.get("mask")];
+  /** The computed tables, each with its sentences: q, k and v where they are made from x, then the stages. */
+  const computed = () => [...model.get("state").projections, ...stages()];
+  const computedNames = [...made, ...STAGES];
+  const drawnNames = () => computedNames.slice(0, stageNames.indexOf(model.get("stage")) + (made.length || 1));
 
   function restart() {
-    for (const name of ["q", "k", "v"]) {
+    for (const name of inputNames) {
       for (const field of [...tables[name].names, ...tables[name].cells].flat()) revert(field);
     }
     ask("reset");
@@ -75,7 +85,7 @@ function render({ model, el }) {
   /** An input table: numbers (and token names) in text fields. */
   function inputTable(name, rows, columns) {
     const state = model.get("state");
-    const side = name === "q" ? "tokens" : name === "k" && !state.self_attention ? "key_tokens" : null;
+    const side = name === "q" || name === "x" ? "tokens" : name === "k" && !state.self_attention ? "key_tokens" : null;
     const names = [];
     const heads = rows.map((_, row) => {
       const head = h("th", { scope: "row" });
@@ -101,7 +111,7 @@ function render({ model, el }) {
     const node = h(
       "table",
       { class: "cx-table", "data-table": name },
-      h("caption", {}, h("strong", {}, ROLES[name][0]), h("span", { class: "cx-formula" }, ROLES[name][1])),
+      h("caption", {}, h("strong", {}, state.roles[name].title), h("span", { class: "cx-formula" }, state.roles[name].meaning)),
       h("thead", {}, h("tr", {}, h("td", {}), ...columns.map((column) => h("th", { scope: "col" }, column)))),
       h("tbody", {}, ...rows.map((_, row) => h("tr", {}, heads[row], ...holders[row]))),
     );
@@ -178,7 +188,7 @@ function render({ model, el }) {
   function focused() {
     const place = document.activeElement?.closest?.(".cx-cell");
     if (!place || !box.root.contains(place)) return null;
-    for (const name of STAGES) {
+    for (const name of computedNames) {
       for (const [row, line] of (tables[name]?.cells ?? []).entries()) {
         const column = line.indexOf(place);
         if (column >= 0) return [name, row, column];
@@ -197,7 +207,7 @@ function render({ model, el }) {
     let sentence = HINT;
     if (selected !== null) {
       const [name, row, column] = selected;
-      const stage = stages()[STAGES.indexOf(name)];
+      const stage = computed()[computedNames.indexOf(name)];
       sentence = stage.traces[row][column];
       if (name === "mask" && model.get("mask") === "custom") sentence += ". Click, Space or Enter changes it.";
       for (const [table, r, c] of inputsOf(name, row, column)) {
@@ -221,55 +231,29 @@ function render({ model, el }) {
     const state = model.get("state");
     const columns = (rows) => rows[0].map((_, i) => String(i + 1));
     tables = {};
-    for (const name of ["q", "k", "v"]) tables[name] = inputTable(name, state.inputs[name], columns(state.inputs[name]));
+    for (const name of inputNames) tables[name] = inputTable(name, state.inputs[name], columns(state.inputs[name]));
+    for (const projection of state.projections) tables[projection.name] = stageTable(projection.name, state.tokens, projection.columns);
     for (const [i, name] of STAGES.entries()) tables[name] = stageTable(name, state.tokens, state.stages.off[i].columns);
-    inputs.replaceChildren(...["q", "k", "v"].map((name) => tables[name].node));
+    inputs.replaceChildren(...inputNames.map((name) => tables[name].node));
+    projections.replaceChildren(...made.map((name) => tables[name].node));
     outputs.replaceChildren(...STAGES.map((name) => tables[name].node));
     selected = null;
   }
 
   function draw() {
     const state = model.get("state");
-    const now = JSON.stringify([state.tokens.length, state.key_tokens.length, state.inputs.q[0].length, state.inputs.v[0].length, state.self_attention]);
+    const widths = Object.values(state.inputs).map((rows) => [rows.length, rows[0].length]);
+    const now = JSON.stringify([state.tokens.length, state.self_attention, widths]);
     if (now !== shape) {
       shape = now;
       build();
     }
-    const last = STAGES.indexOf(model.get("stage"));
-    for (const name of ["q", "k", "v"]) {
-      const names = name === "q" ? state.tokens : state.key_tokens;
-      tables[name].heads.forEach((head, row) => {
-        const field = tables[name].names[row]?.[0];
-        if (field) fill(field, names[row]);
-        else setText(head, names[row]);
-      });
-      tables[name].cells.forEach((line, row) =>
-        line.forEach((field, column) => {
-          fill(field, state.inputs[name][row][column]);
-          setAttribute(field, "aria-label", `${name} of ${names[row]}, dimension ${column + 1}`);
-        }),
-      );
-    }
-    for (const [i, name] of STAGES.entries()) {
-      const stage = stages()[i];
-      const table = tables[name];
-      table.node.hidden = i > last;
-      setAttribute(table.node, "data-current", i === last);
-      setAttribute(table.node, "aria-label", `${stage.title}, ${stage.formula}`);
-      setText(table.title, stage.title);
-      setText(table.formula, stage.formula);
-      table.heads.forEach((head, row) => setText(head, state.tokens[row]));
-      table.columnHeads.forEach((head, column) => setText(head, stage.columns[column]));
-      table.cells.forEach((line, row) =>
-        line.forEach((cell, column) => {
-          const value = stage.values[row][column];
-          setText(cell.firstChild, stage.cells[row][column]);
-          setAttribute(cell, "data-masked", value === null);
-          if (name === "softmax") cell.style.setProperty("--cx-share", `${100 * value}%`);
-          if (name === "mask" && model.get("mask") === "custom") setAttribute(cell, "data-toggle", true);
-          else setAttribute(cell, "data-toggle", null);
-        }),
-      );
+    const last = stageNames.indexOf(model.get("stage"));
+    const drawn = drawnNames();
+    for (const name of inputNames) drawInputs(name);
+    for (const [i, name] of computedNames.entries()) {
+      const isCurrent = stageNames[last] === (made.includes(name) ? PROJECT : name);
+      drawStage(name, computed()[i], drawn.includes(name), isCurrent);
     }
     steps.forEach((step, i) => {
       setAttribute(step, "aria-current", i === last ? "step" : null);
@@ -277,12 +261,51 @@ function render({ model, el }) {
     });
     // aria-disabled instead of disabled: a button that vanishes from under the focus leaves the keyboard nowhere.
     setAttribute(back, "aria-disabled", last === 0 ? "true" : null);
-    setAttribute(next, "aria-disabled", last === STAGES.length - 1 ? "true" : null);
+    setAttribute(next, "aria-disabled", last === stageNames.length - 1 ? "true" : null);
     mask.value = model.get("mask");
-    setText(box.text, stages().slice(0, last + 1).map((stage) => stage.text).join("\n\n"));
-    if (selected !== null && STAGES.indexOf(selected[0]) > last) selected = null;
+    setText(box.text, computed().slice(0, drawn.length).map((stage) => stage.text).join("\n\n"));
+    if (selected !== null && !drawn.includes(selected[0])) selected = null;
     drawSelection();
     box.settle();
+  }
+
+  function drawInputs(name) {
+    const state = model.get("state");
+    const table = tables[name];
+    const isMatrix = name.startsWith("w_");
+    const names = name === "q" || name === "x" ? state.tokens : state.key_tokens;
+    table.heads.forEach((head, row) => {
+      const field = table.names[row]?.[0];
+      if (field) fill(field, names[row]);
+      else setText(head, isMatrix ? String(row + 1) : names[row]);
+    });
+    table.cells.forEach((line, row) =>
+      line.forEach((field, column) => {
+        fill(field, state.inputs[name][row][column]);
+        const place = isMatrix ? `${state.roles[name].title}, row ${row + 1}, column ${column + 1}` : `${name} of ${names[row]}, dimension ${column + 1}`;
+        setAttribute(field, "aria-label", place);
+      }),
+    );
+  }
+
+  function drawStage(name, stage, isDrawn, isCurrent) {
+    const table = tables[name];
+    table.node.hidden = !isDrawn;
+    setAttribute(table.node, "data-current", isCurrent);
+    setAttribute(table.node, "aria-label", `${stage.title}, ${stage.formula}`);
+    setText(table.title, stage.title);
+    setText(table.formula, stage.formula);
+    table.heads.forEach((head, row) => setText(head, model.get("state").tokens[row]));
+    table.columnHeads.forEach((head, column) => setText(head, stage.columns[column]));
+    table.cells.forEach((line, row) =>
+      line.forEach((cell, column) => {
+        const value = stage.values?.[row][column];
+        setText(cell.firstChild, stage.cells[row][column]);
+        setAttribute(cell, "data-masked", value === null);
+        if (name === "softmax") cell.style.setProperty("--cx-share", `${100 * value}%`);
+        setAttribute(cell, "data-toggle", name === "mask" && model.get("mask") === "custom");
+      }),
+    );
   }
 
   /** Show the model's text in a field, unless the reader is in the middle of typing another one. */

@@ -1,4 +1,4 @@
-"""The attention stepper: from queries and keys to a mix of values, every number traceable to its inputs."""
+"""The attention stepper: from tokens or queries to a mix of values, every number traceable to its inputs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,24 @@ _STAGES = {
 }
 _MASKS = {"off": "nothing forbidden", "causal": "no later tokens", "custom": "your choice"}
 STAGES = tuple(_STAGES)
+# Comes before the others where queries, keys and values are made from x.
+PROJECT = "project"
 MASKS = tuple(_MASKS)
 # Every number has a sentence of its own that travels to the page; more are no longer checked by hand anyway.
 LARGEST = 8
+
+# Title, and what it is for: the words of the course.
+_ROLES = {
+    "x": ("Tokens x", "one vector for each token"),
+    "w_q": ("W_Q", "makes the queries"),
+    "w_k": ("W_K", "makes the keys"),
+    "w_v": ("W_V", "makes the values"),
+    "q": ("Queries q", "what each token looks for"),
+    "k": ("Keys k", "what each token is found by"),
+    "v": ("Values v", "what each token hands over"),
+}
+_MATRICES = {"q": "w_q", "k": "w_k", "v": "w_v"}
+_FROM_X = ("x", *_MATRICES.values())
 
 _ASSETS = assets("attention_stepper")
 _EXAMPLE: dict[str, Any] = {
@@ -37,15 +52,21 @@ _EXAMPLE: dict[str, Any] = {
 class AttentionStepper(Explorer):
     """Step through attention on an example small enough to check by hand.
 
+    A query says what a token looks for, a key what it is found by, a value what it hands over.
+
+        project: q = x w_q, k = x w_k, v = x w_v, if x is given
         scores = q k^T;  scale: / sqrt(K);  mask: forbidden = -inf;  softmax: weights;  mix: weights v
 
     Args:
         tokens: one name per query.
         q, k, v: (T, K), (S, K) and (S, D); at most 8 rows and columns.
+        x, w_q, w_k, w_v: in place of q, k and v: (T, C), (C, K), (C, K) and (C, D). The first step then shows
+            how they make q, k and v.
         key_tokens: one name per key; left out, the queries' tokens: self-attention.
         mask: "off", "causal" or "custom".
         custom_mask: (T, S), True = may attend; left out, everything is allowed.
-        stage: the last stage drawn: "scores", "scale", "mask", "softmax" or "mix".
+        stage: the last stage drawn: "scores", "scale", "mask", "softmax" or "mix", or "project" if x is
+            given; left out, the first.
     Raises: ValueError: names or numbers that do not fit together.
     Example:
         >>> stepper = AttentionStepper()
@@ -56,7 +77,7 @@ class AttentionStepper(Explorer):
     _esm = _ASSETS["esm"]
     _css = _ASSETS["css"]
 
-    stage = traitlets.Enum(STAGES, "scores").tag(sync=True)
+    stage = traitlets.Enum((PROJECT, *STAGES), "scores").tag(sync=True)
     mask = traitlets.Enum(MASKS, "off").tag(sync=True)
 
     def __init__(
@@ -66,43 +87,44 @@ class AttentionStepper(Explorer):
         k: ArrayLike | None = None,
         v: ArrayLike | None = None,
         *,
+        x: ArrayLike | None = None,
+        w_q: ArrayLike | None = None,
+        w_k: ArrayLike | None = None,
+        w_v: ArrayLike | None = None,
         key_tokens: Sequence[str] | None = None,
         mask: str = "off",
         custom_mask: ArrayLike | None = None,
-        stage: str = "scores",
+        stage: str | None = None,
     ) -> None:
         super().__init__()
-        self._check_choice("mask", mask, MASKS)
-        self._check_choice("stage", stage, STAGES)
-        given = {"tokens": tokens, "q": q, "k": k, "v": v}
-        missing = [name for name, value in given.items() if value is None]
-        if len(missing) == len(given) and key_tokens is None:
-            given = {**_EXAMPLE}
-        elif missing:
-            raise ValueError(f"Give tokens, q, k and v together, or none; missing: {', '.join(missing)}.")
-        self._parts: dict[str, Any] = {}
-        self.update(**given, key_tokens=key_tokens, custom_mask=custom_mask)
+        given = _given(
+            {"tokens": tokens, "q": q, "k": k, "v": v},
+            {"x": x, "w_q": w_q, "w_k": w_k, "w_v": w_v},
+            key_tokens,
+        )
+        self._parts: dict[str, Any] = _checked(
+            {**given, "key_tokens": key_tokens, "custom_mask": custom_mask}
+        )
         self._first = self._parts
-        self.mask, self.stage = mask, stage
+        stages = self._stage_names()
+        self._check_choice("mask", mask, MASKS)
+        self._check_choice("stage", stages[0] if stage is None else stage, stages)
+        self._show()
+        self.mask, self.stage = mask, stages[0] if stage is None else stage
 
     def update(self, **changes: Any) -> None:
         """Replace some of tokens, key_tokens, q, k, v and custom_mask at once, and recompute.
 
+        Where q, k and v are made from x, replace x, w_q, w_k and w_v instead.
+
         Raises: ValueError: the new whole does not fit together; nothing is changed then.
         """
-        known = ("tokens", "key_tokens", "q", "k", "v", "custom_mask")
+        known = ("tokens", "key_tokens", *self._inputs(), "custom_mask")
         unknown = [name for name in changes if name not in known]
         if unknown:
-            raise ValueError(f"AttentionStepper has no {unknown[0]!r}; it has {', '.join(known)}.")
+            raise ValueError(f"AttentionStepper has no {unknown[0]!r} to set; it has {', '.join(known)}.")
         self._parts = _checked({**self._parts, **changes})
-        tokens, key_tokens = self._row_names()
-        self.show_state(
-            tokens=tokens,
-            key_tokens=key_tokens,
-            self_attention=self._parts["key_tokens"] is None,
-            inputs={name: _input_texts(self._parts[name]) for name in "qkv"},
-            stages={kind: self._stages(kind) for kind in MASKS},
-        )
+        self._show()
 
     @property
     def q(self) -> NDArray[np.float64]:
@@ -131,23 +153,29 @@ class AttentionStepper(Explorer):
         return np.ones((n_queries, n_keys), dtype=bool)
 
     def numbers(self, stage: str) -> NDArray[np.float64]:
-        """The numbers of one stage under the mask in use; forbidden pairs are -inf after "mask"."""
+        """The numbers of one of `STAGES` under the mask in use; forbidden pairs are -inf after "mask"."""
         self._check_choice("stage", stage, STAGES)
         return self._numbers(self.allowed())[stage]
 
     def trace(self, stage: str, row: int, column: int) -> str:
-        """How one number comes about, as the page writes it."""
+        """How one number comes about, as the page writes it; stage "q", "k" or "v" where they come from x."""
+        projections = {made["name"]: made for made in self.state["projections"]}
+        if stage in projections:
+            return projections[stage]["traces"][row][column]
         self._check_choice("stage", stage, STAGES)
         return self.state["stages"][self.mask][STAGES.index(stage)]["traces"][row][column]
 
     def describe(self) -> str:
         """Every stage drawn so far, as text tables."""
-        drawn = self.state["stages"][self.mask][: STAGES.index(self.stage) + 1]
+        last = self._stage_names().index(self.stage)
+        stages = self.state["stages"][self.mask]
+        made = self.state["projections"]
+        drawn = [*made, *stages[:last]] if made else stages[: last + 1]
         return "\n\n".join(stage["text"] for stage in drawn)
 
     def on_edit(self, array: str, row: int, column: int, text: str) -> None:
-        """The page: one number of q, k or v was typed."""
-        self._check_choice("array", array, ("q", "k", "v"))
+        """The page: one number of an input table was typed."""
+        self._check_choice("array", array, self._inputs())
         changed = self._parts[array].copy()
         row, column = self._check_place(row, column, changed.shape)
         changed[row, column] = _number(text)
@@ -170,7 +198,27 @@ class AttentionStepper(Explorer):
 
     def on_reset(self) -> None:
         """The page: back to the numbers and names it began with."""
-        self.update(**self._first)
+        self._parts = self._first
+        self._show()
+
+    def _inputs(self) -> tuple[str, ...]:
+        """The tables that a reader may change: all others follow from them."""
+        return ("q", "k", "v") if self._parts["x"] is None else _FROM_X
+
+    def _stage_names(self) -> tuple[str, ...]:
+        return STAGES if self._parts["x"] is None else (PROJECT, *STAGES)
+
+    def _show(self) -> None:
+        tokens, key_tokens = self._row_names()
+        self.show_state(
+            tokens=tokens,
+            key_tokens=key_tokens,
+            self_attention=self._parts["key_tokens"] is None,
+            inputs={name: _input_texts(self._parts[name]) for name in self._inputs()},
+            roles={name: {"title": title, "meaning": meaning} for name, (title, meaning) in _ROLES.items()},
+            projections=[] if self._parts["x"] is None else [self._projection(name) for name in _MATRICES],
+            stages={kind: self._stages(kind) for kind in MASKS},
+        )
 
     @staticmethod
     def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -194,6 +242,31 @@ class AttentionStepper(Explorer):
             "mask": np.where(allowed, scaled, -np.inf),
             "softmax": maths.attention_weights(q, k, allowed),
             "mix": maths.attention(q, k, v, allowed),
+        }
+
+    def _projection(self, name: str) -> dict[str, Any]:
+        """Queries, keys or values as the page shows them where they are made from x."""
+        title, meaning = _ROLES[name]
+        x, weights, made = (self._parts[part] for part in ("x", _MATRICES[name], name))
+        formula = f"x {_ROLES[_MATRICES[name]][0]}: {meaning}"
+        rows = self._parts["tokens"]
+        columns = [str(j + 1) for j in range(made.shape[1])]
+        cells = [[_cell(number) for number in row] for row in made.tolist()]
+        traces = [
+            [
+                f"{name}({row}, {column}) {_trace_product(x[t], weights[:, j])}"
+                for j, column in enumerate(columns)
+            ]
+            for t, row in enumerate(rows)
+        ]
+        return {
+            "name": name,
+            "title": title,
+            "formula": formula,
+            "columns": columns,
+            "cells": cells,
+            "traces": traces,
+            "text": _table(f"{title} ({formula})", rows, columns, cells),
         }
 
     def _stages(self, kind: str) -> list[dict[str, Any]]:
@@ -247,7 +320,7 @@ class AttentionStepper(Explorer):
         """How one number comes about, without its name."""
         q, k, v = (self._parts[name] for name in "qkv")
         if stage == "scores":
-            return _trace_score(q[row], k[column])
+            return _trace_product(q[row], k[column])
         if stage == "scale":
             return _trace_scale(float(numbers["scores"][row, column]), q.shape[1])
         if stage == "mask":
@@ -263,11 +336,35 @@ class AttentionStepper(Explorer):
         return self._parts["tokens"], self._parts["key_tokens"] or self._parts["tokens"]
 
 
+def _given(direct: dict[str, Any], from_x: dict[str, Any], key_tokens: Any) -> dict[str, Any]:
+    """The inputs of a new stepper: those given, with None for those that are not needed, or the example."""
+    if any(value is not None for value in from_x.values()):
+        both = [name for name in ("q", "k", "v") if direct[name] is not None]
+        if both:
+            raise ValueError(f"{both[0]} comes from x here: give q, k and v, or x, w_q, w_k and w_v.")
+        wanted = {"tokens": direct["tokens"], **from_x}
+    elif key_tokens is None and all(value is None for value in direct.values()):
+        return {**_EXAMPLE, **from_x}
+    else:
+        wanted = direct
+    missing = [name for name, value in wanted.items() if value is None]
+    if missing:
+        *names, last = wanted
+        raise ValueError(
+            f"Give {', '.join(names)} and {last} together, or none; missing: {', '.join(missing)}."
+        )
+    return {**direct, **from_x}
+
+
 def _checked(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The parts in the form in which they are kept, if they fit together."""
     tokens = _names("tokens", parts["tokens"])
     key_tokens = None if parts["key_tokens"] is None else _names("key_tokens", parts["key_tokens"])
-    q, k, v = (_matrix(name, parts[name]) for name in "qkv")
+    if parts["x"] is None:
+        made = {name: _matrix(name, parts[name]) for name in "qkv"}
+    else:
+        made = _projected(parts, tokens, key_tokens)
+    q, k, v = (made[name] for name in "qkv")
     if q.shape[1] != k.shape[1]:
         raise ValueError(f"q and k must have the same width: q has {q.shape[1]}, k has {k.shape[1]}.")
     if len(k) != len(v):
@@ -278,7 +375,29 @@ def _checked(parts: Mapping[str, Any]) -> dict[str, Any]:
     else:
         _check_one_name_per_row("k", k, "key_tokens", key_tokens)
     custom = _mask(parts["custom_mask"], (len(q), len(k)))
-    return {"tokens": tokens, "key_tokens": key_tokens, "q": q, "k": k, "v": v, "custom_mask": custom}
+    return {**parts, **made, "tokens": tokens, "key_tokens": key_tokens, "custom_mask": custom}
+
+
+def _projected(
+    parts: Mapping[str, Any], tokens: list[str], key_tokens: list[str] | None
+) -> dict[str, NDArray[np.float64]]:
+    """x and its matrices in the form in which they are kept, and the q, k and v that they make."""
+    if key_tokens is not None:
+        raise ValueError("x makes queries, keys and values of the same tokens: leave out key_tokens.")
+    made = {name: _matrix(name, parts[name]) for name in _FROM_X}
+    x = made["x"]
+    _check_one_name_per_row("x", x, "tokens", tokens)
+    for name, matrix in _MATRICES.items():
+        if len(made[matrix]) != x.shape[1]:
+            raise ValueError(
+                f"{matrix} must have one row per column of x: x has {x.shape[1]} columns, {matrix} has "
+                f"{len(made[matrix])} rows. (A Linear's weight is stored the other way: give its transpose.)"
+            )
+        made[name] = x @ made[matrix]
+    if made["w_q"].shape[1] != made["w_k"].shape[1]:
+        widths = f"w_q has {made['w_q'].shape[1]}, w_k has {made['w_k'].shape[1]}"
+        raise ValueError(f"w_q and w_k must have the same number of columns: {widths}.")
+    return made
 
 
 def _check_one_name_per_row(name: str, rows: NDArray[np.float64], label: str, names: list[str]) -> None:
@@ -372,8 +491,10 @@ def _products(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
     return " + ".join(f"{_factor(a)}·{_factor(b)}" for a, b in pairs)
 
 
-def _trace_score(query: NDArray[np.float64], key: NDArray[np.float64]) -> str:
-    return f"= {_products(query, key)} {_equals(float(query @ key))}"
+def _trace_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
+    # The numbers in the line may be rounded; then the line as written is rounded too.
+    exact = all(_has_three_digits(number) for number in (*left.tolist(), *right.tolist()))
+    return f"{'=' if exact else '≈'} {_products(left, right)} {_equals(float(left @ right))}"
 
 
 def _trace_scale(score: float, width: int) -> str:

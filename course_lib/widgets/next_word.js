@@ -8,13 +8,17 @@ function render({ model, el }) {
   const { body, ask } = box;
 
   const textId = uniqueId("text");
-  const field = h("textarea", { id: textId, class: "cx-prompt", rows: 3, spellcheck: "false" });
+  const hint = h("p", { id: uniqueId("hint"), class: "cx-about" }, "Type a beginning of your own. Ctrl+Enter lets the model write on, and stops it.");
+  const field = h("textarea", { id: textId, class: "cx-prompt", rows: 3, spellcheck: "false", "aria-describedby": hint.id });
   const pieces = h("p", { class: "cx-pieces" });
+  const about = h("p", { class: "cx-about" });
   const status = h("p", { class: "cx-status", role: "status" });
   const count = h("input", { id: uniqueId("count"), class: "cx-count", type: "number", min: 1, max: 200, value: 20 });
   const step = h("button", { type: "button", class: "cx-button cx-primary" }, "Step: draw one token");
   const write = h("button", { type: "button", class: "cx-button" }, "Write on");
   const reset = h("button", { type: "button", class: "cx-button" }, "Reset text");
+  // For the eye only: a screen reader would read out every count.
+  const progress = h("span", { class: "cx-progress", "aria-hidden": "true" });
 
   const sliders = {
     temperature: slider("Temperature", { min: 0, max: 2, step: 0.1 }, (x) => (x === 0 ? "0: always the likeliest" : x.toFixed(1))),
@@ -65,7 +69,9 @@ function render({ model, el }) {
   body.append(
     h("label", { for: textId, class: "cx-label" }, "Your text"),
     field,
+    hint,
     pieces,
+    about,
     h("div", { class: "cx-settings", role: "group", "aria-label": "Settings" }, ...Object.values(sliders).map(({ node }) => node)),
     h(
       "div",
@@ -81,6 +87,7 @@ function render({ model, el }) {
       step,
       h("span", { class: "cx-field" }, write, count, h("label", { for: count.id }, "tokens")),
       reset,
+      progress,
     ),
     status,
   );
@@ -106,6 +113,12 @@ function render({ model, el }) {
     return !(await sendText()).error;
   }
 
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    if (!event.repeat) writeOn();
+  });
+
   field.addEventListener("input", () => {
     running = false;
     typing.later();
@@ -124,7 +137,9 @@ function render({ model, el }) {
     if (await flush()) await ask("step");
   });
 
-  write.addEventListener("click", async () => {
+  write.addEventListener("click", writeOn);
+
+  async function writeOn() {
     if (running) {
       running = false;
       return;
@@ -137,21 +152,23 @@ function render({ model, el }) {
     }
     setAttribute(count, "aria-invalid", null);
     running = true;
-    drawRunning();
+    drawRunning(0, wanted);
     let written = 0;
     if (await flush()) {
-      // One question for each token: between two of them Python is free, so that Stop and the sliders work.
+      // One question for each token: the page shows each as it comes, and Python is free in between, so that
+      // Stop and the sliders work.
       while (running && written < wanted) {
         const state = await ask("step");
         if (state.error || state.ended) break;
         written += 1;
+        drawRunning(written, wanted);
       }
     }
     running = false;
     drawRunning();
     const { note, ended } = model.get("state");
     setText(status, `Wrote ${written} ${written === 1 ? "token" : "tokens"}.${ended ? ` ${note}` : ""}`);
-  });
+  }
 
   reset.addEventListener("click", () => {
     running = false;
@@ -162,8 +179,9 @@ function render({ model, el }) {
     ask("reset");
   });
 
-  function drawRunning() {
+  function drawRunning(written = 0, wanted = 0) {
     setText(write, running ? "Stop" : "Write on");
+    setText(progress, running ? `writing: ${written} of ${wanted}` : "");
     setAttribute(box.root, "data-running", running);
   }
 
@@ -176,6 +194,20 @@ function render({ model, el }) {
     setAttribute(row.button, "data-out", after === 0);
   }
 
+  /** The tokens of the text; what the model wrote is marked. */
+  function drawPieces({ pieces: shownPieces, n_tokens: count, n_written: written }) {
+    const line = h("p");
+    const skipped = count - shownPieces.length;
+    line.append(`${count} ${count === 1 ? "token" : "tokens"}: ${skipped > 0 ? "… | " : ""}`);
+    shownPieces.forEach((piece, i) => {
+      const isWritten = skipped + i >= count - written;
+      line.append(i > 0 ? " | " : "", isWritten ? h("span", { class: "cx-written" }, piece) : piece);
+    });
+    if (line.innerHTML === pieces.innerHTML) return;
+    pieces.replaceChildren(...line.childNodes);
+    pieces.scrollTop = pieces.scrollHeight;
+  }
+
   function draw() {
     const state = model.get("state");
     if (field.value === (field.dataset.value ?? "") || field.value === state.text) {
@@ -185,8 +217,8 @@ function render({ model, el }) {
       }
     }
     field.dataset.value = state.text;
-    const skipped = state.n_tokens - state.pieces.length;
-    setText(pieces, `${state.n_tokens} ${state.n_tokens === 1 ? "token" : "tokens"}: ${skipped > 0 ? "… | " : ""}${state.pieces.join(" | ")}`);
+    drawPieces(state);
+    setText(about, state.about);
     for (const [name, { input, show }] of Object.entries(sliders)) {
       // Python may have set more than the slider reaches.
       if (name === "top_k") setAttribute(input, "max", Math.max(50, state.settings.top_k));

@@ -50,6 +50,7 @@ class NextWord(Explorer):
         self._cache: Any = None
         self._cached: list[int] = []
         self._ids: list[int] = []
+        self._n_written = 0  # how many of them, at the end, come from the model
         self._settings = _checked_settings(temperature, top_k, top_p)
         self._read(self._encoded(text))
         self._show()
@@ -62,6 +63,7 @@ class NextWord(Explorer):
     @text.setter
     def text(self, text: str) -> None:
         self._read(self._encoded(text))
+        self._n_written = 0
         self._show()
 
     def settings(self, temperature: float | int, top_k: int | None, top_p: float | int | None) -> None:
@@ -84,6 +86,7 @@ class NextWord(Explorer):
         if len(self._ids) >= limit:
             raise ValueError(f"The text fills the model's context of {limit:,} tokens: shorten it or reset.")
         self._read([*self._ids, token])
+        self._n_written += 1
         self._show(note=f"Appended {piece}.")
 
     def step(self) -> None:
@@ -110,7 +113,7 @@ class NextWord(Explorer):
         rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
         rows.append((rest["label"], rest["before_text"], rest["after_text"]))
         width, before_width, after_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"Text: {state['text']}", f"Settings: {_settings_text(state['settings'])}"]
+        lines = [f"Text: {state['text']}", state["about"], f"Settings: {_settings_text(state['settings'])}"]
         for name, before, after in rows:
             lines.append(f"{name:<{width}}  {before:>{before_width}}  {after:>{after_width}}")
         return "\n".join(lines)
@@ -198,6 +201,8 @@ class NextWord(Explorer):
             text=self.text,
             pieces=[self._piece(token) for token in self._ids[-60:]],
             n_tokens=len(self._ids),
+            n_written=self._n_written,
+            about=self._about(),
             context=self._model.config.max_seq_len,
             settings={"temperature": self._settings["temperature"], **_for_page(self._settings)},
             rows=rows,
@@ -207,6 +212,15 @@ class NextWord(Explorer):
             error="",
         )
         self.show_state(description=self.describe())
+
+    def _about(self) -> str:
+        """What a token is, and how the pieces are written."""
+        written = " Underlined: the model's own." if self._n_written else ""
+        return (
+            "A token is a piece of text that the model reads and writes as one: a word, a part of a word, "
+            f"a mark. It knows {self._model.config.vocab_size:,}. "
+            f"␣ stands for a space, ↵ for a new line.{written}"
+        )
 
     def _piece(self, token: int) -> str:
         text = self._tokenizer.decode([token])

@@ -14,12 +14,27 @@ stepper = AttentionStepper()
 stepper
 """
 STAGES = ("scores", "scale", "mask", "softmax", "mix")
+FROM_X = """
+AttentionStepper(
+    ["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2, 0, 1], [1, 1, 0]]
+)
+"""
 
 
 @pytest.fixture
 def stepper(desk) -> Locator:
     desk.write("stepper.ipynb", CELL, "")
     desk.open("stepper.ipynb")
+    desk.run_all()
+    explorer = desk.explorer(TITLE)
+    expect(explorer).to_have_count(1)
+    return explorer
+
+
+@pytest.fixture
+def from_x(desk) -> Locator:
+    desk.write("from_x.ipynb", "from course_lib.widgets import AttentionStepper", FROM_X, "")
+    desk.open("from_x.ipynb")
     desk.run_all()
     explorer = desk.explorer(TITLE)
     expect(explorer).to_have_count(1)
@@ -156,6 +171,64 @@ def test_reset(stepper: Locator) -> None:
     expect(stepper.get_by_label("q of the, dimension 1")).to_have_value("1")
     expect(stepper.get_by_label("q of the, dimension 2")).to_have_value("0")
     expect(stepper.get_by_role("alert")).to_be_empty()
+
+
+def test_from_x_by_mouse(from_x: Locator) -> None:
+    reference = eval(FROM_X.strip(), {"AttentionStepper": AttentionStepper})
+    for name in "qkv":
+        np.testing.assert_allclose(numbers(from_x, name), getattr(reference, name), atol=5e-4)
+    expect(from_x.locator('[data-table="scores"]')).to_be_hidden()
+    cell(from_x, "v", 1, 2).hover()
+    expect(from_x.locator(".cx-trace")).to_have_text("v(b, 3) = 3·1 + 0·0 = 3")
+    assert marked(from_x) == [["x", "3"], ["x", "0"], ["w_v", "1"], ["w_v", "0"]]
+    for stage in STAGES:
+        from_x.get_by_role("button", name="Next").click()
+        expect(from_x.locator(f'[data-table="{stage}"]')).to_be_visible()
+        np.testing.assert_allclose(numbers(from_x, stage), reference.numbers(stage), atol=5e-4)
+    expect(from_x.get_by_role("button", name="Next")).to_have_attribute("aria-disabled", "true")
+    # A number of a matrix goes all the way.
+    from_x.get_by_label("W_K, row 1, column 1").fill("−1")
+    from_x.get_by_label("W_K, row 2, column 1").click()
+    expect(cell(from_x, "k", 1, 0)).to_have_text("−3")
+    reference.update(w_k=[[-1], [1]])
+    expect(cell(from_x, "scores", 0, 1)).to_have_text("−6")
+    np.testing.assert_allclose(numbers(from_x, "mix"), reference.numbers("mix"), atol=5e-4)
+    from_x.get_by_role("button", name="Reset numbers").click()
+    expect(cell(from_x, "k", 1, 0)).to_have_text("0")
+    expect(from_x.get_by_label("W_K, row 1, column 1")).to_have_value("0")
+
+
+def test_from_x_by_keyboard(desk, from_x: Locator) -> None:
+    keyboard = desk.page.keyboard
+    # Back, six steps, Next, mask, reset, names: eleven stops from the first to the numbers of x.
+    from_x.get_by_role("button", name="Back").focus()
+    for _ in range(11):
+        keyboard.press("Tab")
+    expect(from_x.get_by_label("x of a, dimension 1")).to_be_focused()
+    for name in ("Q", "K", "V"):
+        keyboard.press("Tab")
+        expect(from_x.get_by_label(f"W_{name}, row 1, column 1")).to_be_focused()
+    keyboard.press("ArrowDown")
+    keyboard.type("4")
+    keyboard.press("Enter")
+    expect(cell(from_x, "v", 0, 0)).to_have_text("10")
+    for _ in range(3):
+        keyboard.press("Tab")
+    expect(cell(from_x, "v", 0, 0)).to_be_focused()
+    expect(from_x.locator(".cx-trace")).to_have_text("v(a, 1) = 1·2 + 2·4 = 10")
+    keyboard.press("ArrowDown")
+    expect(from_x.locator(".cx-trace")).to_have_text("v(b, 1) = 3·2 + 0·4 = 6")
+
+
+def test_from_x_accessible_in_both_themes(desk, from_x: Locator) -> None:
+    from_x.get_by_role("button", name="6 Mix").click()
+    from_x.locator("summary").click()
+    cell(from_x, "q", 1, 0).focus()
+    text = from_x.locator(".cx-text")
+    expect(text).to_contain_text("Keys k (x W_K: what each token is found by)")
+    expect(text).to_contain_text("Mix (weights · v)")
+    desk.screenshots(from_x, "attention-stepper-from-x")
+    assert desk.accessibility_problems() == []
 
 
 def test_python_changes_the_page(desk, stepper: Locator) -> None:

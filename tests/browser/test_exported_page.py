@@ -35,6 +35,7 @@ AttentionStepper()
 model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
 NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
 """,
+    'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
 
 
@@ -62,7 +63,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     page = (folder / "explorers.html").read_text(encoding="utf-8")
     state = json.loads(_scripts(page, "widget-state")[0])["state"]
     views = [json.loads(view)["model_id"] for view in _scripts(page, "widget-view")]
-    assert len(views) == 2
+    assert len(views) == len(CELLS)
     (folder / "exported.json").write_text(json.dumps({"state": state, "views": views}))
     shutil.copy(HOST, folder / "index.html")
     shutil.copy(_inside("widgetsnbextension", "static/extension.js"), folder / "extension.js")
@@ -92,7 +93,7 @@ def _inside(package: str, path: str) -> Path:
 def test_steps_and_traces_without_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
-    stepper = page.locator('section.cx[aria-label="Attention, step by step"]')
+    stepper = page.locator('section.cx[aria-label="Attention, step by step"]').first
     expect(stepper.locator('[data-table="scale"]')).to_be_hidden()
     stepper.get_by_role("button", name="5 Mix").click()
     stepper.get_by_label("Mask", exact=True).select_option("causal")
@@ -107,6 +108,19 @@ def test_steps_and_traces_without_a_kernel(page: Page, exported: str) -> None:
                 expect(stepper.get_by_role("status")).to_have_text(reference.trace(stage, row, column))
 
 
+def test_how_q_k_and_v_are_made_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    stepper = page.locator('section.cx[aria-label="Attention, step by step"]').last
+    stepper.locator('[data-table="v"] td.cx-cell').last.focus()
+    expect(stepper.get_by_role("status")).to_have_text("v(b, 1) = 3·2 + 0·1 = 6")
+    expect(stepper.locator('[data-table="scores"]')).to_be_hidden()
+    stepper.get_by_role("button", name="Next").click()
+    expect(stepper.locator('[data-table="scores"] td.cx-cell').last).to_have_text("0")
+    stepper.locator('[data-table="scores"] td.cx-cell').first.focus()
+    expect(stepper.get_by_role("status")).to_have_text("score(a → a) = 2·2 = 4")
+
+
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -114,7 +128,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Attention, step by step", "q of the, dimension 1", "5"),
         ("Next word", "Your text", "b"),
     ):
-        explorer = page.locator(f'section.cx[aria-label="{title}"]')
+        explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
         explorer.get_by_label(label).fill(text)
         explorer.get_by_label(label).blur()

@@ -147,6 +147,53 @@ def test_writes_on_and_stops(desk, explorer: Locator) -> None:
     expect(explorer.get_by_role("button", name="Write on")).to_be_visible()
 
 
+def test_a_text_of_ones_own_and_writing_from_the_keyboard(desk, explorer: Locator) -> None:
+    keyboard = desk.page.keyboard
+    field = explorer.get_by_label("Your text")
+    desk.run("explorer.settings(1.0, 5, None)")
+    expect(explorer.locator(".cx-text")).to_contain_text("top-k 5")
+    explorer.get_by_label("tokens", exact=True).fill("4")
+    field.focus()
+    keyboard.press("Control+A")
+    keyboard.type("my own text")
+    expect(explorer.locator(".cx-pieces")).to_contain_text("11 tokens: m | y | ␣ | o | w | n")
+    expect(explorer.locator(".cx-written")).to_have_count(0)
+    keyboard.press("Control+Enter")
+    expect(explorer.get_by_role("status")).to_have_text("Wrote 4 tokens.")
+    expect(explorer.locator(".cx-written")).to_have_count(4)
+    written = "".join(explorer.locator(".cx-written").all_text_contents()).replace("␣", " ")
+    expect(field).to_have_value("my own text" + written)
+    expect(field).to_be_focused()
+    expect(explorer.locator(".cx-about").last).to_contain_text("Underlined: the model's own.")
+
+
+def test_writing_streams(desk, explorer: Locator) -> None:
+    """The text grows token by token, and does not come all at once at the end."""
+    desk.run("explorer.settings(1.0, 5, None)")
+    expect(explorer.locator(".cx-text")).to_contain_text("top-k 5")
+    field = explorer.get_by_label("Your text")
+    field.evaluate(
+        """field => {
+            window.lengths = [];
+            const seen = new MutationObserver(() => window.lengths.push(field.value.length));
+            seen.observe(field.closest("section"), { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    explorer.get_by_label("tokens", exact=True).fill("9")
+    explorer.get_by_role("button", name="Write on").click()
+    expect(explorer.get_by_role("status")).to_have_text("Wrote 9 tokens.")
+    lengths = desk.page.evaluate("[...new Set(window.lengths)]")
+    assert lengths == [length for length in range(5, 15) if length in lengths]
+    assert len(lengths) >= 9
+
+
+def test_explains_what_a_token_is(explorer: Locator) -> None:
+    about = explorer.locator(".cx-about").last
+    expect(about).to_contain_text("A token is a piece of text")
+    expect(about).to_contain_text("␣ stands for a space")
+    expect(explorer.get_by_label("Your text")).to_have_accessible_description(re.compile("^Type a beginning"))
+
+
 def test_bad_text_is_told(desk, explorer: Locator) -> None:
     field = explorer.get_by_label("Your text")
     before = rows(explorer)

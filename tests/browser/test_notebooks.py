@@ -1,12 +1,15 @@
 """The explorers of the course's notebooks in JupyterLab, by mouse and by keyboard.
 
-nbval runs every notebook from top to bottom; here only the cells run that the explorer needs, found by what
-they contain. The first notebook runs whole, so that one has been seen to work where learners work.
+nbval runs every notebook from top to bottom; here only the cells run that the explorer needs: its own, found
+by what it contains, and those that define what it uses. The first notebook runs whole, so that one has been
+seen to work where learners work.
 """
 
 import re
+import symtable
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -19,12 +22,67 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SECONDS = 600  # a notebook has 60 on two free cores; a test machine may be busy
 
 
-def open_and_run(desk, name: str, title: str, *cells: str) -> Locator:
-    """Open a notebook, run the cells that contain these texts (none given: all), and go to its explorer."""
+def names(source: str) -> tuple[set[str], set[str]]:
+    """The global names that a cell defines and those that it uses."""
+    top = symtable.symtable(source, "cell", "exec")
+    defined = {
+        symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()
+    }
+    used = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    inner = [*top.get_children()]
+    while inner:
+        table = inner.pop()
+        used |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+        inner += table.get_children()
+    return defined, used
+
+
+def needed(cells: list[str], text: str) -> list[str]:
+    """The first cell that contains a text, after those that define what it uses, and what they use."""
+    last = next((i for i, source in enumerate(cells) if text in source), None)
+    assert last is not None, f"no cell contains {text!r}"
+    parts = [names(source) for source in cells[: last + 1]]
+    chosen: set[int] = set()
+    waiting = [last]
+    while waiting:
+        place = waiting.pop()
+        chosen.add(place)
+        for name in parts[place][1]:
+            homes = [i for i in range(last) if name in parts[i][0] and i != place]
+            # What a function uses may be defined after it.
+            home = max([i for i in homes if i < place] or homes, default=place)
+            if home not in chosen:
+                waiting.append(home)
+    return [cells[i] for i in sorted(chosen)]
+
+
+def test_the_cells_that_a_cell_needs() -> None:
+    cells = [
+        "import math",
+        "a = 1  # replaced below",
+        "a = 2\nx = 3",
+        "def half(a):\n    return a / two",
+        "two = 2",
+        "b = [a for a in range(3)]",
+        "x = x + 1",
+        "print(half(x))",
+        "x = 0  # too late",
+    ]
+    assert needed(cells, "print(") == [cells[2], cells[3], cells[4], cells[6], cells[7]]
+    with pytest.raises(AssertionError, match="no cell contains 'show'"):
+        needed(cells, "show")
+
+
+def open_and_run(desk, name: str, title: str, cell: str = "") -> Locator:
+    """Open a notebook, run the cell that contains a text and what it needs (none given: all cells), and go to
+    its explorer.
+    """
     desk.copy(NOTEBOOKS / name)
     desk.open(name)
-    if cells:
-        desk.run_cells(*cells, timeout_s=SECONDS)
+    if cell:
+        notebook = nbformat.read(NOTEBOOKS / name, 4)
+        code = [part.source for part in notebook.cells if part.cell_type == "code"]
+        desk.run_cells(*needed(code, cell), timeout_s=SECONDS)
     else:
         desk.run_all(SECONDS)
     explorer = desk.explorer(title).first
@@ -51,49 +109,60 @@ def numbers(table: Locator) -> np.ndarray:
 
 
 def check_stepper(explorer: Locator) -> None:
+    """Every table follows from the numbers that a reader may type: x and its matrices, or q, k and v."""
     tables = {
-        name: explorer.locator(f'[data-table="{name}"]') for name in (*"qkv", "scores", "softmax", "mix")
+        table.get_attribute("data-table"): numbers(table)
+        for table in explorer.locator("table[data-table]:not([data-table='mask'])").all()
     }
-    q, k, v = (numbers(tables[name]) for name in "qkv")
-    np.testing.assert_allclose(numbers(tables["scores"]), q @ k.T, atol=5e-4)
-    np.testing.assert_allclose(numbers(tables["softmax"]), maths.attention_weights(q, k), atol=5e-4)
-    np.testing.assert_allclose(numbers(tables["mix"]), maths.attention_loops(q, k, v), atol=5e-4)
+    if "x" in tables:
+        for name in "qkv":
+            made = tables["x"] @ tables[f"w_{name}"]
+            np.testing.assert_allclose(tables[name], made, atol=5e-4)
+            tables[name] = made
+    q, k, v = (tables[name] for name in "qkv")
+    causal = explorer.get_by_label("Mask", exact=True).input_value() == "causal"
+    allowed = np.tri(len(q), len(k), dtype=bool) if causal else np.ones((len(q), len(k)), bool)
+    np.testing.assert_allclose(tables["scores"], q @ k.T, atol=5e-4)
+    np.testing.assert_allclose(tables["softmax"], maths.attention_weights(q, k, allowed), atol=5e-4)
+    np.testing.assert_allclose(tables["mix"], maths.attention_loops(q, k, v, allowed), atol=5e-4)
 
 
 def test_03_qkv(desk) -> None:
-    cells = ("import AttentionStepper", "W_q = ", "q, k, v = x @ W_q", "AttentionStepper(tokens")
-    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step", *cells)
+    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step", "AttentionStepper(tokens")
     before = desk.page.locator(".jp-Cell").count()
     # Mouse: step to the end, point at a number, change another.
-    for _ in range(4):
+    mix = explorer.locator('[data-table="mix"]')
+    steps = explorer.locator(".cx-step").count()
+    for _ in range(steps - 1):
         explorer.get_by_role("button", name="Next").click()
-    expect(explorer.locator('[data-table="mix"]')).to_be_visible()
+    expect(mix).to_be_visible()
     check_stepper(explorer)
     scores = explorer.locator('[data-table="scores"] td.cx-cell')
     scores.nth(1).hover()
-    expect(explorer.locator(".cx-trace")).to_have_text(re.compile(r"^score\(.+ → .+\) = .+·.+ [=≈] "))
+    trace = explorer.locator(".cx-trace")
+    expect(trace).to_have_text(re.compile(r"^score\(.+ → .+\) [=≈] .+·.+ [=≈] "))
     expect(explorer.locator('[data-mark="input"]').first).to_be_visible()
-    field = explorer.locator('[data-table="q"] input.cx-number').first
+    field = explorer.locator("input.cx-number").first
     old = scores.first.text_content()
     field.fill("4.5")
-    explorer.locator(".cx-trace").click()
+    trace.click()
     expect(scores.first).not_to_have_text(old)
     check_stepper(explorer)
-    # Keyboard: the same field, then the scores, cell by cell.
+    # Keyboard: the field to its right, then the first table that follows from it, cell by cell.
     keyboard = desk.page.keyboard
     field.focus()
     keyboard.press("ArrowRight")
     keyboard.type("-2")
     keyboard.press("Enter")
-    expect(explorer.locator('[data-table="q"] input.cx-number').nth(1)).to_have_value("−2")
-    for _ in range(3):
+    expect(explorer.locator("input.cx-number").nth(1)).to_have_value("−2")
+    first = explorer.locator("td.cx-cell").first
+    for _ in range(explorer.locator("table:has(input.cx-number)").count()):
         keyboard.press("Tab")
-    expect(scores.first).to_be_focused()
-    first = explorer.locator(".cx-trace").text_content()
-    assert "·(−2)" in first or "(−2)·" in first
-    keyboard.press("ArrowRight")
+    expect(first).to_be_focused()
+    expect(trace).to_contain_text("(−2)")
+    sentence = trace.text_content()
     keyboard.press("ArrowDown")
-    expect(explorer.locator(".cx-trace")).not_to_have_text(first)
+    expect(trace).not_to_have_text(sentence)
     check_stepper(explorer)
     assert desk.page.locator(".jp-Cell").count() == before
     desk.screenshots(explorer, "03_qkv")
