@@ -205,7 +205,7 @@ def test_self_versus_cross(notebook, other, monkeypatch):
         return letters, colours.roll(1, dims=0), asked, answers
 
     model = notebook.trained(notebook.Asker, SEEDS[0])
-    monkeypatch.setitem(notebook.accuracy.__globals__, "lookup", another_list)
+    monkeypatch.setitem(notebook.trained.__globals__, "lookup", another_list)
     misled = notebook.accuracy(model)
     assert refused("self-versus-cross", "cross", **other("self-versus-cross", cross=misled))
 
