@@ -33,7 +33,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_looks(shown):
     qkv.looks(LOOKS)
-    assert shown == ["Bars, one for each word, in 1 sentence: tree gets 30%."]
+    assert shown == ["Bars, one for each word of a sentence: tree gets 30%."]
 
 
 def test_looks_wants_more_than_an_equal_share(shown):
@@ -98,7 +98,7 @@ def test_scores_grow(shown):
 def test_scores_grow_wants_growth_with_the_width_and_none_when_divided(shown):
     with pytest.raises(Unsupported, match="raw variance grew 1 times, keys 16 times"):
         qkv.scores_grow(WIDTHS, DIVIDED, DIVIDED)
-    with pytest.raises(Unsupported, match="scaled variance goes from 0.25 to 1.02"):
+    with pytest.raises(Unsupported, match=r"scaled variance goes from 0.25 to 1.02"):
         qkv.scores_grow(WIDTHS, RAW, np.array([[1.02, 0.25]]))
     assert shown == []
 

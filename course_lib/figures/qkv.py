@@ -41,7 +41,7 @@ def looks(sentences: Mapping[str, tuple[Sequence[str], ArrayLike]], who: str = "
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, loc="lower right")
         told.append(f"{deciding} gets {share:.0%}")
-    plots.show(fig, alt=f"Bars, one for each word, in {len(told)} sentences: {', '.join(told)}.")
+    plots.show(fig, alt=f"Bars, one for each word of a sentence: {', '.join(told)}.")
 
 
 def mixers(right: Mapping[str, ArrayLike]) -> None:
@@ -137,9 +137,8 @@ def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> Non
         bool(0.5 * ratio < growth < 2 * ratio),
         f"raw variance grew {growth:.0f} times, keys {ratio:.0f} times",
     )
-    supported(
-        bool(scaled.min() > 0.8 and scaled.max() < 1.25), f"scaled variance goes up to {scaled.max():.2f}"
-    )
+    low, high = scaled.min(), scaled.max()
+    supported(bool(low > 0.8 and high < 1.25), f"scaled variance goes from {low:.2f} to {high:.2f}")
     fig = plots.lines(
         {"raw": (widths, raw), "divided by the square root": (widths, scaled)},
         title="Raw scores spread as keys get longer; divided ones keep their size",
@@ -244,9 +243,9 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
     given = _numbers(weights)
     ahead = given[np.triu_indices(len(pieces), 1)]
     supported(not ahead.any(), f"some look ahead, with up to {ahead.max(initial=0):.2f}")
-    others = given[2:].copy()
-    share = others[:, 0].mean()
-    supported(bool((others.argmax(1) == 0).all()), "not every token gives its largest share to the first one")
+    others = given[1:]
+    first_gets_most = bool((others.argmax(1) == 0).all())
+    supported(first_gets_most, "not every token gives its largest share to the first")
     fig = plots.heatmap(
         given,
         pieces,
@@ -257,10 +256,8 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
         limits=(0.0, 1.0),
         numbers=False,
     )
-    plots.show(
-        fig,
-        alt=f"A map of {len(pieces)} tokens, empty above the diagonal; its first column has {share:.0%}.",
-    )
+    share = f"the first token gets {others[:, 0].mean():.0%} on average"
+    plots.show(fig, alt=f"A map of {len(pieces)} tokens, empty above the diagonal; {share}.")
 
 
 def _numbers(values: ArrayLike) -> NDArray:
