@@ -87,7 +87,8 @@ def ppmi(counts: sparse.csr_array, *, smoothing: float = 1.0) -> sparse.csr_arra
     # P(w, c) / (P(w) P_a(c)), with sums in place of shares: the number of all pairs cancels.
     by_chance = of_word[row] * of_context[column]
     pmi = np.log(n * of_context.sum() / by_chance)
-    return sparse.csr_array((pmi, (row, column)), shape=counts.shape).maximum(0)
+    kept = pmi > 0
+    return sparse.csr_array((pmi[kept], (row[kept], column[kept])), shape=counts.shape)
 
 
 def svd_embeddings(

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import nbformat
 import pytest
 
+from course_lib.checks import tasks
+
 ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_A_TURN = 100, 8, 3
 YOUR_TURN, STOP = "**Your turn", "**A place to stop.**"
@@ -171,6 +174,18 @@ def test_a_mechanism_is_drawn_before_it_is_coded(notebook):
     pictures = re.findall(r"!\[([^\]]*)\]\((images/[\w-]+\.svg)\)", "\n".join(notebook.prose))
     assert pictures
     assert all(len(alt.split()) >= 5 for alt, _ in pictures), "a picture needs a text that says what it shows"
+
+
+def test_a_workshop_has_the_minutes_that_are_stated():
+    """Each notebook, and each exercise that the plan has whole, gets its minutes and at most five more."""
+    plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", README, re.MULTILINE)
+    assert [concept for *_, kind, concept in plan if kind == "notebooks"] == [path.stem for path in NOTEBOOKS]
+    for start, end, kind, concept in plan:
+        if kind == "notebooks":
+            stated = Notebook(ROOT / kind / f"{concept}.ipynb").stated_minutes
+        else:
+            stated = sum(words.minutes for words in tasks.words(concept).values())
+        assert stated <= int(end) - int(start) <= stated + 5, f"{kind}/{concept} takes {stated} minutes"
 
 
 def test_words_are_counted_as_they_are_read():

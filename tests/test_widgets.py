@@ -491,9 +491,10 @@ def test_choose_step_and_reset(parts) -> None:
     assert ask(explorer, "reset") == ""
     explorer.write_on(13)
     first = explorer.text
-    assert len(first) == len("a cat") + 13
+    written = len(first) - len("a cat")  # fewer than 13 where it drew the end of the text
+    assert written > 0
     assert ask(explorer, "reset") == ""
-    for _ in range(13):
+    for _ in range(written):
         assert ask(explorer, "step") == ""
     assert explorer.text == first
     other = NextWord(model, tokenizer, "a cat", top_k=5, seed=1)

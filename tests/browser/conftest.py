@@ -223,8 +223,9 @@ class Desk:
         nbformat.write(notebook, self.lab.folder / name)
 
     def copy(self, notebook: Path) -> None:
-        """A copy of one of the course's notebooks in the lab's folder."""
+        """A copy of one of the course's notebooks in the lab's folder, with the images that it shows."""
         shutil.copy(notebook, self.lab.folder)
+        shutil.copytree(notebook.parent / "images", self.lab.folder / "images", dirs_exist_ok=True)
 
     def open(self, name: str) -> None:
         """Open a notebook of the lab's folder alone and wait until its kernel is ready."""
