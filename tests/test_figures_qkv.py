@@ -1,0 +1,162 @@
+"""The figures of notebook 03 are drawn where the numbers support their titles, and only there."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from course_lib.figures import Unsupported, qkv
+
+PIECES = ["[CLS]", "the", "tree", "bark", "[SEP]"]
+LOOKS = {"tree": (PIECES, torch.tensor([0.5, 0.05, 0.3, 0.1, 0.05]))}
+MIXED = {"MLPs alone": [0.24, 0.26], "an average": [0.42, 0.45], "attention": [1.0, 0.99]}
+MOVED = {"MLP": torch.eye(3), "attention": torch.full((3, 3), 0.1)}
+COLOURS = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+WEIGHTS = np.array([0.05, 0.15, 0.8])
+WIDTHS = [4, 64]
+RAW, DIVIDED = np.array([[4.1, 63.0], [3.9, 66.0]]), np.array([[1.02, 0.99], [0.98, 1.03]])
+NARROW_AND_WIDE = {32: [1.0, 0.99], 128: [0.4, 0.3]}, {32: [1.0, 1.0], 128: [0.98, 1.0]}, [0.97, 1.0]
+WAYS = {"questions": [0.25, 0.24], "averaged": [0.44, 0.43], "self": [1.0, 0.98], "cross": [1.0, 1.0]}
+INPUTS = torch.tensor([[0, 7, 25]]), torch.tensor([[0, 1, 1]]), torch.tensor([[25, 0]])
+BEFORE, AFTER = torch.full((1, 2, 3), 1 / 3), torch.tensor([[[0.0, 0.1, 0.9], [0.8, 0.1, 0.1]]])
+GLANCES = torch.tensor([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.5, 0.2, 0.3]])
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The alt text of every figure that was shown."""
+    outputs: list[str] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data["text/plain"]))
+    return outputs
+
+
+def test_looks(shown):
+    qkv.looks(LOOKS)
+    assert shown == ["Bars, one for each word of a sentence: tree gets 30%."]
+
+
+def test_looks_wants_more_than_an_equal_share(shown):
+    with pytest.raises(Unsupported, match=r"'tree' gets 0.200; an equal share is 0.200"):
+        qkv.looks({"tree": (PIECES, [0.5, 0.1, 0.2, 0.1, 0.1])})
+    assert shown == []
+
+
+def test_mixers(shown):
+    qkv.mixers(MIXED)
+    assert "MLPs alone 25%, an average 44%, attention 100%" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "said"),
+    [
+        ("MLPs alone", [0.25, 0.4], "MLPs alone get up to 40% right"),
+        ("an average", [0.42, 0.26], "an average gets 26% right"),
+        ("attention", [1.0, 0.5], "attention gets 50% right"),
+    ],
+)
+def test_mixers_wants_guesses_a_little_and_nearly_all(shown, name, runs, said):
+    with pytest.raises(Unsupported, match=said):
+        qkv.mixers({**MIXED, name: runs})
+    assert shown == []
+
+
+def test_links(shown):
+    qkv.links(MOVED)
+    assert "MLP: only the diagonal is filled. Attention: all" in shown[0]
+
+
+def test_links_wants_none_for_the_mlp_and_all_for_attention(shown):
+    with pytest.raises(Unsupported, match="an output of the MLP moved"):
+        qkv.links({**MOVED, "MLP": torch.full((3, 3), 0.1)})
+    with pytest.raises(Unsupported, match="an output of attention did not move"):
+        qkv.links({**MOVED, "attention": torch.full((3, 3), 0.1).tril()})
+    assert shown == []
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS[::-1]])  # a dark mix, and a light one
+def test_mix(shown, weights):
+    qkv.mix(["a: red", "b: yellow", "c: blue"], COLOURS, weights, weights @ COLOURS)
+    assert f"c: blue {weights[2]:.2f}" in shown[0]
+
+
+def test_mix_wants_the_weighted_sum_by_weights(shown):
+    names = ["a: red", "b: yellow", "c: blue"]
+    with pytest.raises(Unsupported, match=r"the mix is 0.8 away"):
+        qkv.mix(names, COLOURS, WEIGHTS, WEIGHTS @ COLOURS - [0, 0, 0.8])
+    for weights in (np.array([-0.25, 0.5, 0.75]), np.array([0.5, 0.5, 0.5])):
+        with pytest.raises(Unsupported, match=re.escape(f"the weights are {weights.tolist()}")):
+            qkv.mix(names, COLOURS, weights, weights @ COLOURS)
+    assert shown == []
+
+
+def test_scores_grow(shown):
+    qkv.scores_grow(WIDTHS, RAW, DIVIDED)
+    assert "Raw variance rises 16 times" in shown[0]
+
+
+def test_scores_grow_wants_growth_with_the_width_and_none_when_divided(shown):
+    with pytest.raises(Unsupported, match="raw variance grew 1 times, keys 16 times"):
+        qkv.scores_grow(WIDTHS, DIVIDED, DIVIDED)
+    with pytest.raises(Unsupported, match=r"scaled variance goes from 0.25 to 1.02"):
+        qkv.scores_grow(WIDTHS, RAW, np.array([[1.02, 0.25]]))
+    assert shown == []
+
+
+def test_scaling(shown):
+    qkv.scaling(*NARROW_AND_WIDE)
+    assert "128, undivided 35%; 128, divided 99%; 128, undivided, smaller steps 98%" in shown[0]
+
+
+def test_scaling_wants_no_gain_when_narrow_and_one_when_wide(shown):
+    undivided, divided, gentle = NARROW_AND_WIDE
+    with pytest.raises(Unsupported, match=r"at width 32 the two differ by 0.60"):
+        qkv.scaling({**undivided, 32: [0.4, 0.4]}, divided, gentle)
+    with pytest.raises(Unsupported, match=r"at width 128 the division gains 0.00"):
+        qkv.scaling({**undivided, 128: divided[128]}, divided, gentle)
+    assert shown == []
+
+
+def test_cross(shown):
+    qkv.cross(WAYS)
+    assert "questions 24%, averaged 44%, self 99%, cross 100%" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "said"),
+    [
+        ("questions", [0.25, 0.5], "without the list 50% are right"),
+        ("averaged", [0.44, 0.9], "averaged up to 90% are right"),
+        ("self", [1.0, 0.5], "read 50% or more"),
+    ],
+)
+def test_cross_wants_readers_that_answer_and_others_that_do_not(shown, name, runs, said):
+    with pytest.raises(Unsupported, match=said):
+        qkv.cross({**WAYS, name: runs})
+    assert shown == []
+
+
+def test_learned(shown):
+    qkv.learned(INPUTS, BEFORE, AFTER, ["red", "blue"])
+    assert "At the own letter: 33% at most, then 80% or more" in shown[0]
+
+
+def test_learned_wants_a_change(shown):
+    with pytest.raises(Unsupported, match="after training a question gives 33% to its letter"):
+        qkv.learned(INPUTS, BEFORE, BEFORE, ["red", "blue"])
+    with pytest.raises(Unsupported, match="before training a question already gives 90% to its letter"):
+        qkv.learned(INPUTS, AFTER, AFTER, ["red", "blue"])
+    assert shown == []
+
+
+def test_glances(shown):
+    qkv.glances(["The", "cat", "sat"], GLANCES)
+    assert "the first token gets 60% on average" in shown[0]
+
+
+def test_glances_wants_the_first_token_and_nothing_ahead(shown):
+    with pytest.raises(Unsupported, match=r"some look ahead, with up to 0.33"):
+        qkv.glances(["The", "cat", "sat"], torch.full((3, 3), 1 / 3))
+    with pytest.raises(Unsupported, match="not every token gives its largest share to the first"):
+        qkv.glances(["The", "cat", "sat"], torch.tensor([[1, 0, 0], [0.3, 0.7, 0], [0.5, 0.2, 0.3]]))
+    assert shown == []
