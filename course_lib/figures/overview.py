@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib import plots
 from course_lib.figures import supported
 
-Head = tuple[ArrayLike, ArrayLike, float]
+Head = tuple[ArrayLike, ArrayLike, float | np.floating]
 GUESSING = ("guessing", 50.0)  # two answers, equally often right
 
 
