@@ -163,7 +163,7 @@ def test_untrained_layers_are_refused(with_reviews: dict) -> None:
     names["language_model"] = GPT(GPTConfig.llama_style(**sizes))
     for cell_id in ("layers-define", "layers-read", "layers-probe"):
         run_cell(cell_id, names)
-    for missed in ("middle", "best", "gain"):
+    for missed in ("middle", "peak", "gain"):
         assert refused_by_cell("layers-verdict", probed(names), missed)
 
 
@@ -183,7 +183,7 @@ def test_a_head_with_bends_is_refused(with_reviews: dict) -> None:
     run_cell("cut-verdict", with_reviews)
     called = KNeighborsClassifier(3).fit(vectors[~held], positive[~held]).predict(vectors[held])
     wrong_side = ((with_reviews["scaled"] @ with_reviews["w"] + with_reviews["b"] > 0) != called).sum()
-    assert refused("linear-head", "wrong_side", points=len(called), wrong_side=wrong_side, right=0.8)
+    assert refused("linear-head", "wrong_side", asked=len(called), wrong_side=wrong_side, right=0.8)
 
 
 # ------------------------------------------------------------------------------------ many-tasks

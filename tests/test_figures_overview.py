@@ -53,7 +53,7 @@ def curves(*last: float) -> dict:
 
 def test_layers(drawn):
     found = curves(0.5, 0.7, 0.76, 0.88, 0.88, 0.88, 0.87)
-    assert draws(drawn, overview.layers, DEPTHS, found, 0.72, says="at most 88% (after 15)")
+    assert draws(drawn, overview.layers, DEPTHS, found, np.float64(0.72), says="at most 88% (after 15)")
     (ax,) = drawn[0][0].axes
     assert [line.get_label() for line in ax.lines] == ["last token", "mean", "counting words"]
 

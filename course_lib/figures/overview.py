@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib import plots
 from course_lib.figures import supported
 
-Head = tuple[ArrayLike, ArrayLike, float]
+Head = tuple[ArrayLike, ArrayLike, float | np.floating]
 GUESSING = ("guessing", 50.0)  # two answers, equally often right
 
 
@@ -58,9 +58,10 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
     said += f"; counting words {counting:.0%}"
     first, *_ = means.values()
     middle = len(first) // 2
+    above_counting = first[middle] > float(counting) + 0.05
     jumps = first[middle] - first[middle - 1] > 0.04  # from below the middle to the middle
     levels_off = abs(first[-1] - first[middle]) < 0.04
-    supported(jumps and levels_off and first[middle] > counting + 0.05, said)
+    supported(jumps and levels_off and above_counting, said)
     fig = plots.lines(
         {name: (passed, 100 * _array(runs)) for name, runs in shares.items()},
         title="The answer takes shape in the middle, and then no further",
