@@ -222,10 +222,10 @@ def test_shared_and_learned(notebook, other):
     assert refused("shared-and-learned", "own_after", **other("shared-and-learned", own_after=untrained))
     neither = min(notebook.learns["neither"])
     assert refused(
-        "shared-and-learned", "matrices_learn", **other("shared-and-learned", matrices_learn=neither)
+        "shared-and-learned", "only_matrices", **other("shared-and-learned", only_matrices=neither)
     )
     assert refused(
-        "shared-and-learned", "vectors_learn", **other("shared-and-learned", vectors_learn=neither)
+        "shared-and-learned", "only_vectors", **other("shared-and-learned", only_vectors=neither)
     )
 
 
