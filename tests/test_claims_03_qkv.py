@@ -224,9 +224,7 @@ def test_shared_and_learned(notebook, other):
     assert refused(
         "shared-and-learned", "only_matrices", **other("shared-and-learned", only_matrices=neither)
     )
-    assert refused(
-        "shared-and-learned", "only_vectors", **other("shared-and-learned", only_vectors=neither)
-    )
+    assert refused("shared-and-learned", "only_vectors", **other("shared-and-learned", only_vectors=neither))
 
 
 def test_shared_and_learned_holds_what_it_says_it_holds(notebook):
