@@ -78,7 +78,11 @@ def heads() -> dict:
     apart = np.where(labels == "positive", 1.0, -1.0)[:, None] * np.ones(5)
     noise = random.normal(size=(62, 5))
     w = np.array([1.0, 1.0, 1.0, 1.0, 1.0])
-    return {"labels": labels, "far": (apart + noise, w, 0.1), "near": (0.1 * apart + noise, w, 0.1)}
+    return {
+        "labels": labels,
+        "far": (apart + noise, w, 0.1),
+        "near": (0.1 * apart + noise, w, np.float32(0.1)),
+    }
 
 
 def test_cuts(drawn, heads):

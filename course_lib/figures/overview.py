@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from course_lib import plots
 from course_lib.figures import supported
 
-Head = tuple[ArrayLike, ArrayLike, float | np.floating]
+Number = float | np.floating[Any]
+Head = tuple[ArrayLike, ArrayLike, Number]  # vectors, w, b
 GUESSING = ("guessing", 50.0)  # two answers, equally often right
 
 
@@ -143,7 +144,7 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
     plots.show(fig, alt=f"Dots, one a model, by body and place: {said}.")
 
 
-def _along(vectors: ArrayLike, w: ArrayLike, b: float) -> NDArray:
+def _along(vectors: ArrayLike, w: ArrayLike, b: Number) -> NDArray:
     """For each vector its distance from the surface v . w + b = 0, and where it lies along it.
 
     Along the surface the direction is the one in which the vectors spread most.
