@@ -59,13 +59,13 @@ class Evidence:
             raise ClaimError(f"a sentence has one place for its number, such as {{:.2f}}; got {self.says!r}")
 
     def sentence(self, number: float) -> str:
-        """What was measured, and what would have done.
+        """What was found.
 
         Example:
             >>> Evidence("time grows to the power {:.2f}", 1.8, 2.2).sentence(1.968)
-            'time grows to the power 1.97; 1.80 to 2.20 would do'
+            'time grows to the power 1.97'
         """
-        return f"{spaced(self.says.format(number))}; {self.needed()} would do"
+        return spaced(self.says.format(number))
 
     def needed(self) -> str:
         """The range in words, its ends written as the number is.
@@ -158,8 +158,11 @@ class Claim:
         return numbers
 
     def sentences(self, numbers: Mapping[str, float]) -> list[str]:
-        """What was measured, in words."""
-        return [self.evidence[name].sentence(number) for name, number in numbers.items()]
+        """What was found, in words; where it was measured, with what would have done."""
+        found = {name: self.evidence[name].sentence(number) for name, number in numbers.items()}
+        if self.kind == "construction":
+            return list(found.values())
+        return [f"{said}; {self.evidence[name].needed()} would do" for name, said in found.items()]
 
 
 class _Judgement:

@@ -114,7 +114,7 @@ def test_a_measured_claim_is_shown_in_words_with_its_verdict_last(ledger, shown)
 def test_what_holds_by_construction_is_shown_in_one_line(ledger, shown):
     verdict("sum", error=1e-7)
     (judgement,) = shown
-    line = "✓ Claim (lecture, 8:35): It sums to 1. By construction: largest error 1e-07; 0 to 1e-06 would do."
+    line = "✓ Claim (lecture, 8:35): It sums to 1. By construction: largest error 1e-07."
     assert repr(judgement) == line
     assert line in judgement._repr_html_()
     assert "Verdict" not in judgement._repr_html_()
