@@ -214,7 +214,7 @@ def dots(
     fig, ax = _figure(ax, (max(4.0, 1.7 * len(groups) + 1), 3.4), title)
     for index, (name, values) in enumerate(groups.items()):
         values = _some_numbers(name, values).ravel()
-        spread = 0.25 if len(values) > 1 else 0.0
+        spread = 0.12 if len(values) > 1 else 0.0
         places = index + np.linspace(-spread, spread, len(values))
         colour, marker = _look(index)
         ax.scatter(places, values, color=colour, marker=marker, s=40, zorder=3)
