@@ -105,19 +105,14 @@ def test_mlp_blind_would_notice_questions_that_the_letter_alone_answers(notebook
 
 
 def test_mlp_parallel():
-    """The notebook reads the clock; here a call is a tick, the same on every machine, busy or not."""
+    """All at once or one by one; for attention it is not the same."""
     mlp, tokens = FeedForward(64, 256).requires_grad_(False), torch.randn(512, 64)
-    ticks: list[int] = []
-    mlp.register_forward_hook(lambda module, args, output: ticks.append(1))
-    one_by_one = torch.cat([mlp(token) for token in tokens.split(1)])
-    slow = len(ticks)
     at_once = mlp(tokens)
-    fast = len(ticks) - slow
-    difference = (one_by_one - at_once).abs().max()
-    judge("mlp-parallel", difference=difference, speed_up=slow / fast)
-    assert refused("mlp-parallel", "speed_up", difference=difference, speed_up=slow / slow)
-    mixed = (MultiHeadAttention(64, 1).requires_grad_(False)(tokens[None])[0] - at_once).abs().max()
-    assert refused("mlp-parallel", "difference", difference=mixed, speed_up=slow / fast)
+    one_by_one = torch.cat([mlp(token) for token in tokens.split(1)])
+    judge("mlp-parallel", difference=(one_by_one - at_once).abs().max())
+    attention = MultiHeadAttention(64, 1).requires_grad_(False)
+    alone = torch.cat([attention(token[None])[0] for token in tokens.split(1)])
+    assert refused("mlp-parallel", "difference", difference=(attention(tokens[None])[0] - alone).abs().max())
 
 
 def test_information_flow(notebook):

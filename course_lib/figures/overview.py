@@ -91,7 +91,7 @@ def cuts(labels: ArrayLike, *, words: Head, layer_15: Head) -> None:
     said = ", ".join(f"{name}: {share:.0%} on their side" for name, share in shares.items())
     worse, better = shares.values()
     supported(better > worse + 0.03 and better > 0.8, said)
-    title = "The middle layers move the points until one straight cut nearly does"
+    title = "After the middle layers one straight cut nearly does"
     across, vertical = "distance from the head's surface", (np.array([1.0, 0.0]), 0.0)
     fig, axes = plots.panels(len(pictures), title=title, size=(4.0, 3.3))
     for ax, (name, points) in zip(axes, pictures.items(), strict=True):

@@ -56,7 +56,7 @@ def mixers(right: Mapping[str, ArrayLike]) -> None:
     supported(bool(attention.min() > average.max() + 0.2), f"attention gets {attention.min():.0%} right")
     fig = plots.dots(
         right,
-        title="MLPs alone guess, an average knows a little, attention chooses",
+        title="MLPs alone guess, an average counts, attention chooses",
         y="share of right answers",
         level=CHANCE,
         limits=(0.0, 1.05),
@@ -75,7 +75,7 @@ def links(moved: Mapping[str, ArrayLike]) -> None:
     others = ~np.eye(len(mlp), dtype=bool)
     supported(not mlp[others].any(), "an output of the MLP moved with another token")
     supported(bool(attention.min() > 0), "an output of attention did not move")
-    fig, axes = plots.panels(2, title="Only attention links one token to another", size=(4.0, 3.4))
+    fig, axes = plots.panels(2, title="The MLP links no token to another, attention all", size=(4.0, 3.4))
     for ax, (name, matrix) in zip(axes, moved.items(), strict=True):
         names = range(len(mlp))
         plots.heatmap(
