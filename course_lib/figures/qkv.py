@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
@@ -54,15 +55,10 @@ def mixers(right: Mapping[str, ArrayLike]) -> None:
     supported(bool(alone.max() < 0.3), f"MLPs alone get up to {alone.max():.0%} right")
     supported(bool(average.min() > alone.max() + 0.05), f"an average gets {average.min():.0%} right")
     supported(bool(attention.min() > average.max() + 0.2), f"attention gets {attention.min():.0%} right")
-    fig = plots.dots(
-        right,
-        title="MLPs alone guess, an average counts, attention chooses",
-        y="share of right answers",
-        level=CHANCE,
-        limits=(0.0, 1.05),
+    plots.show(
+        _shares(right, "MLPs alone guess, an average counts, attention chooses"),
+        alt=f"Dots, one for each run; mean share of right answers: {_means(right)}.",
     )
-    means = [f"{name} {_numbers(runs).mean():.0%}" for name, runs in right.items()]
-    plots.show(fig, alt=f"Dots, one for each run; mean share of right answers: {', '.join(means)}.")
 
 
 def links(moved: Mapping[str, ArrayLike]) -> None:
@@ -168,16 +164,11 @@ def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike]
     for width in (narrow, wide):
         groups[f"{width},\nundivided"], groups[f"{width},\ndivided"] = runs[width]
     groups[f"{wide}, undivided,\nsmaller steps"] = _numbers(gentle)
-    fig = plots.dots(
-        groups,
-        title="The division makes no difference to narrow keys, and a large one to wide keys",
-        y="share of right answers",
-        level=CHANCE,
-        limits=(0.0, 1.05),
-    )
+    fig = _shares(groups, "The division makes no difference to narrow keys, and a large one to wide keys")
     fig.axes[0].set_xlabel("numbers in a key, and whether scores are divided")
-    means = [f"{name} {numbers.mean():.0%}".replace("\n", " ") for name, numbers in groups.items()]
-    plots.show(fig, alt=f"Dots, one for each run; mean share of right answers at width {'; '.join(means)}.")
+    plots.show(
+        fig, alt=f"Dots, one for each run; mean share of right answers at width {_means(groups, '; ')}."
+    )
 
 
 def cross(right: Mapping[str, ArrayLike]) -> None:
@@ -194,15 +185,10 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
         bool(averaged.max() + 0.2 < least),
         f"averaged up to {averaged.max():.0%} are right, read {least:.0%} or more",
     )
-    fig = plots.dots(
-        right,
-        title="Who reads the list can answer, in one sequence or in two",
-        y="share of right answers",
-        level=CHANCE,
-        limits=(0.0, 1.05),
+    plots.show(
+        _shares(right, "Who reads the list can answer, in one sequence or in two"),
+        alt=f"Dots, one for each run; mean share of right answers: {_means(right)}.",
     )
-    means = [f"{name} {_numbers(runs).mean():.0%}".replace("\n", " ") for name, runs in right.items()]
-    plots.show(fig, alt=f"Dots, one for each run; mean share of right answers: {', '.join(means)}.")
 
 
 def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, colours: Sequence[str]) -> None:
@@ -264,3 +250,15 @@ def _numbers(values: ArrayLike) -> NDArray:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     return np.asarray(values, dtype=float)
+
+
+def _shares(groups: Mapping[str, ArrayLike], title: str) -> Figure:
+    """One dot for each run, beside what guessing gets."""
+    y = "share of right answers"
+    return plots.dots(groups, title=title, y=y, level=CHANCE, limits=(0.0, 1.05))
+
+
+def _means(groups: Mapping[str, ArrayLike], between: str = ", ") -> str:
+    """The mean of each group, for readers who do not see the dots."""
+    means = [f"{name} {_numbers(runs).mean():.0%}".replace("\n", " ") for name, runs in groups.items()]
+    return between.join(means)

@@ -259,15 +259,7 @@ class AttentionStepper(Explorer):
             ]
             for t, row in enumerate(rows)
         ]
-        return {
-            "name": name,
-            "title": title,
-            "formula": formula,
-            "columns": columns,
-            "cells": cells,
-            "traces": traces,
-            "text": _table(f"{title} ({formula})", rows, columns, cells),
-        }
+        return _step(name, title, formula, rows, columns, cells, traces)
 
     def _stages(self, kind: str) -> list[dict[str, Any]]:
         """Everything the page shows of each stage, so that it never computes."""
@@ -297,17 +289,9 @@ class AttentionStepper(Explorer):
             for i, column in enumerate(columns):
                 sentences.append(f"{word}({row}{arrow}{column}) {self._trace(name, t, i, numbers, allowed)}")
             traces.append(sentences)
-        return {
-            "name": name,
-            "title": title,
-            "formula": formula,
-            "columns": columns,
-            "cells": cells,
-            # JSON has no infinity
-            "values": [[x if math.isfinite(x) else None for x in row] for row in values],
-            "traces": traces,
-            "text": _table(f"{title} ({formula})", rows, columns, cells),
-        }
+        # JSON has no infinity.
+        finite = [[x if math.isfinite(x) else None for x in row] for row in values]
+        return {**_step(name, title, formula, rows, columns, cells, traces), "values": finite}
 
     def _trace(
         self,
@@ -334,6 +318,27 @@ class AttentionStepper(Explorer):
     def _row_names(self) -> tuple[list[str], list[str]]:
         """The names of the queries and of the keys."""
         return self._parts["tokens"], self._parts["key_tokens"] or self._parts["tokens"]
+
+
+def _step(
+    name: str,
+    title: str,
+    formula: str,
+    rows: list[str],
+    columns: list[str],
+    cells: list[list[str]],
+    traces: list[list[str]],
+) -> dict[str, Any]:
+    """One table as the page shows it."""
+    return {
+        "name": name,
+        "title": title,
+        "formula": formula,
+        "columns": columns,
+        "cells": cells,
+        "traces": traces,
+        "text": _table(f"{title} ({formula})", rows, columns, cells),
+    }
 
 
 def _given(direct: dict[str, Any], from_x: dict[str, Any], key_tokens: Any) -> dict[str, Any]:
