@@ -104,6 +104,15 @@ def test_mlp_blind_would_notice_questions_that_the_letter_alone_answers(notebook
     assert refused("mlp-blind", "mlps_alone", **other("mlp-blind", mlps_alone=seen))
 
 
+def test_a_wide_average_gets_there_in_the_end(notebook):
+    """As the notebook says: 98 to 99 % at width 128 after 3,000 steps (seeds 0, 1 and 11)."""
+
+    def make():
+        return notebook.Reader(notebook.Average(128), 128)
+
+    assert notebook.accuracy(notebook.trained(make, SEEDS[0], steps=3000, rate=0.003)) > 0.95
+
+
 def test_mlp_parallel():
     """All at once or one by one; for attention it is not the same."""
     mlp, tokens = FeedForward(64, 256).requires_grad_(False), torch.randn(512, 64)
