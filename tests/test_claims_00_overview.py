@@ -197,6 +197,15 @@ def test_many_tasks(with_reviews: dict, seed: int) -> None:
     assert names["topic"] > 3 / 14
 
 
+def test_each_label_is_read_best_at_another_depth(with_reviews: dict) -> None:
+    """The topic after the last layer (48 %; after layer 15 22 %), sentiment half way up already."""
+    names = probed(with_reviews)
+    topics = np.array([review.topic for review in names["found"]])
+    half_way, at_the_end = (names["held_out"](names["head"], names["last"][:, d], topics, 0) for d in (3, 6))
+    assert at_the_end > half_way + 0.1
+    assert names["by_depth"][3] > names["by_depth"][6] - 0.03
+
+
 def test_vectors_that_have_read_nothing_are_refused(with_reviews: dict) -> None:
     with_reviews["last"] = np.repeat(with_reviews["last"][:, :1], 7, axis=1)
     names = probed(with_reviews)
