@@ -7,6 +7,7 @@ import itertools
 import re
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,7 @@ from course_lib.data import (
     copy,
     digits,
     docstrings,
+    languages,
     order,
     photographs,
     python_sentences,
@@ -731,10 +733,23 @@ def test_words_alone_tell_much_but_not_all() -> None:
     assert 0.6 < model.score([r.text for r in held_out], [r.positive for r in held_out]) < 0.95
 
 
-@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml"])
+@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml", "languages.yml"])
 def test_what_we_wrote_says_its_licence(name: str) -> None:
     text = (Path(data.__file__).parent / name).read_text(encoding="utf-8")
     assert "# Licence: CC BY 4.0" in text
+
+
+# -------------------------------------------------------------------------------------------- languages
+
+
+def test_languages_are_many_and_in_many_scripts() -> None:
+    found = languages()
+    assert next(iter(found)) == "English"
+    assert len(found) == len(set(found.values())) == 20
+    letters = [unicodedata.name(letter) for text in found.values() for letter in text if letter.isalpha()]
+    scripts = {name.split()[0] for name in letters}
+    assert len(scripts) >= 10
+    assert all(unicodedata.normalize("NFC", text) == text for text in found.values())
 
 
 # --------------------------------------------------------------------------------------- bad input

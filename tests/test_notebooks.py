@@ -176,10 +176,17 @@ def test_a_mechanism_is_drawn_before_it_is_coded(notebook):
     assert all(len(alt.split()) >= 5 for alt, _ in pictures), "a picture needs a text that says what it shows"
 
 
+def test_the_readme_says_how_long_each_takes():
+    table = re.findall(r"^\| `(\w+)` \| .* \| (\d+) \|$", README, re.MULTILINE)
+    assert {name: int(minutes) for name, minutes in table} == {
+        path.stem: Notebook(path).stated_minutes for path in NOTEBOOKS
+    }
+
+
 def test_a_workshop_has_the_minutes_that_are_stated():
     """Each notebook, and each exercise that the plan has whole, gets its minutes and at most five more."""
     plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", README, re.MULTILINE)
-    assert [concept for *_, kind, concept in plan if kind == "notebooks"] == [path.stem for path in NOTEBOOKS]
+    assert {"notebooks", "exercises"} == {kind for *_, kind, _ in plan}
     for start, end, kind, concept in plan:
         if kind == "notebooks":
             stated = Notebook(ROOT / kind / f"{concept}.ipynb").stated_minutes
