@@ -95,16 +95,17 @@ class _Tokenizer:
         Raises:
             ValueError: an id outside the vocabulary.
         """
-        ids = list(ids)
-        last = self.vocab_size - 1
-        for i in ids:
-            if not 0 <= i <= last:
-                raise ValueError(f"token id {i} is outside the vocabulary; ids run from 0 to {last}")
-        return self._join([self.tokens[i] for i in ids])
+        return self._join([self._token(i) for i in ids])
 
     def pieces(self, text: str) -> list[str]:
         """The text of each token, to read: `encode`, then `decode` one by one."""
         return [self.decode([i]) for i in self.encode(text)]
+
+    def _token(self, i: int) -> str:
+        last = self.vocab_size - 1
+        if not 0 <= i <= last:
+            raise ValueError(f"token id {i} is outside the vocabulary; ids run from 0 to {last}")
+        return self.tokens[i]
 
     def _encode_words(self, words: list[str]) -> list[int]:
         # Words come again and again: each is cut once, and its ids are looked up from then on.
@@ -234,6 +235,42 @@ class BPETokenizer(_Tokenizer):
             table.merge(pair, chr(ids[left + right]))
         return cls(tokens, merges, bare.special_tokens, **options)
 
+    def merge_steps(self, word: str) -> list[tuple[int | None, list[int]]]:
+        """How one word becomes its tokens: as bytes, then after each merge.
+
+        Args:
+            word: one of `words(text)`.
+
+        Returns:
+            the rank of the merge, its place in `merges` (None for the bytes, before any merge), and the ids
+            after it. The last ids are those of `encode`.
+
+        Raises:
+            TypeError, ValueError: as for `words`.
+
+        Example:
+            >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
+            >>> toy.merge_steps("hug")
+            [(None, [0, 1, 2]), (0, [3, 2]), (1, [4])]
+        """
+        _check_text(word)
+        if word in self.special_tokens:
+            return [(None, [self.special_tokens[word]])]
+        return [(rank, list(map(ord, symbols))) for rank, symbols in self._merge(word)]
+
+    def token_bytes(self, i: int) -> bytes:
+        """The bytes that token i stands for; they need not be whole characters.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+
+        Example:
+            >>> tokenizer = BPETokenizer.train("hug", 256)
+            >>> b"".join(map(tokenizer.token_bytes, tokenizer.encode("é")))
+            b'\\xc3\\xa9'
+        """
+        return self._as_bytes(self._token(i))
+
     def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
         """The ids of one long text that comes in pieces, such as the lines of an open file.
 
@@ -308,13 +345,21 @@ class BPETokenizer(_Tokenizer):
         return words
 
     def _cut(self, word: str) -> list[int]:
+        *_, (_, symbols) = self._merge(word)
+        return list(map(ord, symbols))
+
+    def _merge(self, word: str) -> Iterator[tuple[int | None, str]]:
+        """A word as its bytes, then after each merge: the rank of the merge, and the tokens as symbols."""
         # bytes -> characters 0 to 255 -> chr(id)
         symbols = word.encode().decode("latin-1").translate(self._symbols)
+        rank: int | None = None
         while True:
+            yield rank, symbols
             known = self._ranks.keys() & set(map(add, symbols, symbols[1:]))
             if not known:
-                return list(map(ord, symbols))
+                return
             pair = min(known, key=self._ranks.__getitem__)
+            rank = self._ranks[pair]
             symbols = symbols.replace(pair, self._merged[pair])
 
     def _join(self, tokens: list[str]) -> str:
@@ -413,6 +458,40 @@ class WordPiece(_Tokenizer):
         second = [] if pair is None else [*self.encode(pair), self._ids["[SEP]"]]
         return first + second, [0] * len(first) + [1] * len(second)
 
+    def match_steps(self, word: str) -> list[tuple[list[int], str]]:
+        """How one word becomes its tokens: the ids so far, and what is left of the word, after each token.
+
+        Where no token begins what is left, the whole word becomes [UNK].
+
+        Args:
+            word: one of `words(text)`.
+
+        Raises:
+            TypeError, ValueError: as for `words`.
+
+        Example:
+            >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
+            >>> toy.match_steps("playing")
+            [([], 'playing'), ([3], 'ing'), ([3, 4], '')]
+            >>> toy.match_steps("played")
+            [([], 'played'), ([3], 'ed'), ([0], '')]
+        """
+        _check_text(word)
+        if word in self.special_tokens:
+            return [([self.special_tokens[word]], "")]
+        ids: list[int] = []
+        steps = [(ids, word)]
+        while word:
+            prefix = "##" if ids else ""
+            lengths = range(len(word), 0, -1)
+            length = next((n for n in lengths if prefix + word[:n] in self._ids), None)
+            if length is None:
+                return [*steps, ([self._ids["[UNK]"]], "")]
+            ids = [*ids, self._ids[prefix + word[:length]]]
+            word = word[length:]
+            steps.append((ids, word))
+        return steps
+
     def _split(self, text: str) -> list[str]:
         text = _BERT_DROPS.sub("", text)
         if self.lower_case:
@@ -422,16 +501,7 @@ class WordPiece(_Tokenizer):
         return [word if len(word) <= 100 else "[UNK]" for word in _BERT_WORDS.findall(text)]
 
     def _cut(self, word: str) -> list[int]:
-        ids: list[int] = []
-        while word:
-            prefix = "##" if ids else ""
-            lengths = range(len(word), 0, -1)
-            length = next((n for n in lengths if prefix + word[:n] in self._ids), None)
-            if length is None:
-                return [self._ids["[UNK]"]]
-            ids.append(self._ids[prefix + word[:length]])
-            word = word[length:]
-        return ids
+        return self.match_steps(word)[-1][0]
 
     def _join(self, tokens: list[str]) -> str:
         return " ".join(tokens).replace(" ##", "")

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -518,6 +519,40 @@ def test_two_merges_may_make_the_same_token():
     assert len(BPETokenizer(["a", "aa"], [("a", "a"), ("a", "a")]).merges) == 1  # the first rank counts
 
 
+def merged_by_hand(word, merges):
+    """The slow, obvious replay: of the pairs that are there, the one that was learned first."""
+    tokens = [byte_characters()[byte] for byte in word.encode()]
+    steps = [(None, tokens)]
+    while known := [pair for pair in merges if pair in pairwise(tokens)]:
+        tokens = maths.merge_pair(tokens, known[0])
+        steps.append((merges.index(known[0]), tokens))
+    return steps
+
+
+@pytest.mark.parametrize("word", ["sequences", " banana", "Straße", "日本", "", "eeeee", "\n\n"])
+def test_merge_steps_are_the_replay_by_hand(trained, word):
+    ours = trained[0]
+    steps = ours.merge_steps(word)
+    assert [(rank, [ours.tokens[i] for i in ids]) for rank, ids in steps] == merged_by_hand(word, ours.merges)
+    assert steps[-1][1] == ours.encode(word)
+
+
+def test_merge_steps_of_a_special_token(own_errors):
+    ours = BPETokenizer.train("<end>ab", 258, ["<end>"])
+    assert ours.merge_steps("<end>") == [(None, [0])]
+    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
+        ours.merge_steps(7)
+
+
+def test_token_bytes():
+    ours = BPETokenizer.train("<é>é", 258, ["<é>"])
+    assert [ours.token_bytes(i) for i in (0, 103, 257)] == ["<é>".encode(), b"\xa9", "é".encode()]
+    with pytest.raises(ValueError, match=r"^token id 258 is outside the vocabulary; ids run from 0 to 257$"):
+        ours.token_bytes(258)
+    with pytest.raises(ValueError, match="token id -1 is outside"):
+        ours.token_bytes(-1)
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.text(min_size=1, max_size=40), st.integers(256, 300))
 def test_any_text_round_trips_through_its_own_vocabulary(text, vocab_size):
@@ -916,6 +951,16 @@ def test_wordpiece_takes_the_longest_token_from_the_left():
     assert toy.pieces("ing plays") == ["ing", "play", "##s"]
     assert toy.encode("playing playx xplay [MASK]e") == [5, 6, 1, 1, 4, 10]
     assert toy.decode([2, 5, 6, 10, 3]) == "[CLS] playing e [SEP]"
+
+
+def test_wordpiece_match_steps(own_errors):
+    toy = WordPiece(BERT)
+    assert toy.match_steps("playins") == [([], "playins"), ([5], "ins"), ([5, 7], "s"), ([5, 7, 11], "")]
+    assert toy.match_steps("playx") == [([], "playx"), ([5], "x"), ([1], "")]
+    assert toy.match_steps("[MASK]") == [([4], "")]
+    assert toy.match_steps("") == [([], "")]
+    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
+        toy.match_steps(7)
 
 
 def test_wordpiece_frames():

@@ -1,6 +1,7 @@
 """Explorers: small live figures in a notebook, driven by mouse or keyboard.
 
     AttentionStepper   attention from q, k and v, or from x on: an example small enough to check by hand
+    TokenExplorer      how tokenizers cut a text, each word replayed merge by merge, 20 languages counted
     NextWord           a language model's next token, before and after temperature, top-k and top-p
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
 
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
     from course_lib.widgets.next_word import NextWord
     from course_lib.widgets.prediction import outcome, predict, predictions
+    from course_lib.widgets.token_explorer import TokenExplorer
 
-__all__ = ["AttentionStepper", "NextWord", "outcome", "predict", "predictions"]
+__all__ = ["AttentionStepper", "NextWord", "TokenExplorer", "outcome", "predict", "predictions"]
 
 _HOMES = {
     "AttentionStepper": "attention_stepper",
     "NextWord": "next_word",
+    "TokenExplorer": "token_explorer",
     "outcome": "prediction",
     "predict": "prediction",
     "predictions": "prediction",
