@@ -162,7 +162,7 @@ def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
     supported(bool(gaps[-1].min() > 2), said)
     supported(bool(gaps[1].mean() < gaps[-1].mean() / 2), said)
     fig = plots.lines(
-        {name: (amounts, each) for name, each in runs.items()},
+        {name: (np.asarray(amounts), each) for name, each in runs.items()},
         title="A table learned from much text helps; one counted from little text hardly does",
         x="labelled reviews",
         y="right on held-out reviews, %",
