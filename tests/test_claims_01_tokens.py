@@ -87,8 +87,8 @@ def test_it_cannot_count_or_spell(names: dict, capsys: pytest.CaptureFixture) ->
     assert "['st', 'raw', 'berry']" in capsys.readouterr().out
     # With the word spelled out for it, it does no better.
     for word, letter in list(names["WORDS"].items())[:5]:
-        names["WORDS"] = {"-".join(word): letter}
-        (answer,) = names["ask"]("How many times does the letter {1} occur in {0}?", 16)
+        question = f"How many times does the letter {letter} occur in {'-'.join(word)}?"
+        (answer,) = names["say"]([pretrained.chat_prompt(question)], 16)
         assert "3 times" not in answer
         assert "three" not in answer
 
@@ -270,10 +270,10 @@ def test_a_table_whose_words_are_mixed_up_is_refused(names: dict) -> None:
         return {**tables, "MiniLM's": tables["MiniLM's"][rows]}
 
     names["start_tables"] = mixed_up
-    run_cell("start-run", names, seeds=("range(100, 106)", "range(11, 15)"))
+    run_cell("start-run", names, seeds=("range(100, 106)", "range(11, 16)"))
     names["figures"] = type("NoFigures", (), {"curves": staticmethod(lambda *_: None)})
     run_cell("start-rivals", names)
-    assert refused_by_cell("start-verdict", names, "some")
+    assert refused_by_cell("start-verdict", names, "many")
 
 
 # ---------------------------------------------------------------------------- what else it says

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
 from course_lib.figures import supported
@@ -139,8 +140,7 @@ def word_map(vectors: ArrayLike, groups: Mapping[str, str]) -> None:
         y="and second most",
     )
     fig.set_size_inches(6.4, 4.6)
-    for word, (x, y) in zip(words, points, strict=True):
-        fig.axes[0].annotate(word, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=9)
+    _label(fig, words, points)
     kept = {kind: ", ".join(word for word in words if groups[word] == kind) for kind in groups.values()}
     said = "; ".join(f"{kind}: {of_kind}" for kind, of_kind in kept.items())
     alt = f"{len(words)} words as points; for {same:.0%} the nearest is of their kind. {said}."
@@ -178,3 +178,23 @@ def _name_sizes(ax: Axes, sizes: Sequence[int]) -> None:
     """Each size in full, instead of powers of ten."""
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.minorticks_off()
+
+
+def _label(fig: Figure, words: Sequence[str], points: NDArray) -> None:
+    """A word beside each point, on a side where no other word stands already."""
+    taken: list[tuple[float, float, float]] = []  # left end, height on the page and width, in points
+    fig.draw_without_rendering()  # from here on it is known where the points lie
+    (ax,) = fig.axes
+    for word, point in zip(words, points, strict=True):
+        x, y = ax.transData.transform(point) * 72 / fig.dpi
+        width = 5.5 * len(word)
+        sides = [(4.0, 3.0), (4.0, -10.0), (-4.0 - width, 3.0), (-4.0 - width, -10.0)]
+        free = [side for side in sides if not any(_meet(x + side[0], y + side[1], width, *t) for t in taken)]
+        across, up = (free or sides)[0]
+        taken.append((x + across, y + up, width))
+        ax.annotate(word, point, xytext=(across, up), textcoords="offset points", fontsize=9)
+
+
+def _meet(x: float, y: float, width: float, other_x: float, other_y: float, other_width: float) -> bool:
+    """Whether two words in small print overlap."""
+    return x < other_x + other_width and other_x < x + width and abs(y - other_y) < 10
