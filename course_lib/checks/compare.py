@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.kinds import Case, Task, Wanted
-from course_lib.checks.values import Parts, agree, close, is_double
+from course_lib.checks.values import Parts, agree, close, describe, is_double, named
+
+# What is not an array: how it is called, and what it is made of.
+_FORMS: dict[type, tuple[str, str]] = {
+    list: ("a list", "elements"),
+    dict: ("a dictionary", "keys"),
+    str: ("a text (str)", "characters"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ def first_difference(task: Task, case: Case, wanted: Wanted, got: Parts) -> Find
                 f"No {name} arrives: .detach(), .item(), .data and NumPy cut the graph that training needs."
             )
         value, label = got[name], _label(name)
-        found = (
+        found = _wrong_contents(label, expected, value) or (
             _wrong_form(label, task.tensor, case, expected, value)
             or _not_finite(name, label, expected, value)
             or _wrong_values(task, case, name, label, expected, value, wanted.slack[name])
@@ -68,6 +75,29 @@ def _wrong_form(
     if tensor and value.dtype.kind == "f" and value.dtype != wanted:
         return Finding(f"{label} has dtype {value.dtype}, expected {wanted}, as the inputs have.")
     return None
+
+
+def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Finding | None:
+    """What is wrong with a list, a dictionary or a text."""
+    if expected.dtype != object or agree(value, expected, 0):
+        return None
+    wanted, came = expected.item(), value.item()
+    form, unit = _FORMS[type(wanted)]
+    if type(wanted) is not type(came):
+        return Finding(f"It must return {form}, but got {describe(came)}.")
+    if len(wanted) != len(came):
+        problem = f"{label} has {len(came)} {unit}, expected {len(wanted)}."
+    else:
+        problem = f"{label} has the right length but is not what was expected."
+    if not isinstance(wanted, dict):
+        wanted, came = dict(enumerate(wanted)), dict(enumerate(came))
+    where = next(place for place in [*wanted, *came] if _entry(wanted, place) != _entry(came, place))
+    detail = f"First difference at {where!r}: expected {_entry(wanted, where)}, got {_entry(came, where)}."
+    return Finding(problem, detail)
+
+
+def _entry(contents: Mapping[Any, Any], place: Any) -> str:
+    return named(contents[place]) if place in contents else "nothing"
 
 
 def _not_finite(name: str, label: str, expected: np.ndarray, value: np.ndarray) -> Finding | None:
