@@ -186,7 +186,7 @@ def _label(fig: Figure, words: Sequence[str], points: NDArray) -> None:
     fig.draw_without_rendering()  # from here on it is known where the points lie
     (ax,) = fig.axes
     for word, point in zip(words, points, strict=True):
-        x, y = ax.transData.transform(point) * 72 / fig.dpi
+        x, y = (ax.transData.transform(point) * 72 / fig.dpi).tolist()
         width = 5.5 * len(word)
         sides = [(4.0, 3.0), (4.0, -10.0), (-4.0 - width, 3.0), (-4.0 - width, -10.0)]
         free = [side for side in sides if not any(_meet(x + side[0], y + side[1], width, *t) for t in taken)]
