@@ -316,7 +316,7 @@ def encode_cases(rng: Rng) -> list[Case]:
     half = {single("gr"): 0, (b"gr", b"\xc3"): 1, (b"\xbc", b"n"): 2, single("\N{CAT FACE}")[:2]: 3}
     return [
         Case("one word", {"text": str(rng.choice(["hugs", "pughu", "hughug"])), "ranks": hug}),
-        Case("a short text", encodable(rng, [a, b], 11, 13)),
+        Case("a short text", encodable(rng, [a, b], 13, 17)),
         Case("a run of one letter", {"text": 5 * a + b + 3 * a, "ranks": run}),
         Case("letters of several bytes", {"text": "grün \N{CAT FACE}", "ranks": half}),
         Case("nothing to merge", {"text": c + b + a, "ranks": {single(b + c): 0}}),
