@@ -445,6 +445,10 @@ WRONG["01_tokens/encode"] = [
         lambda t, r: encode_by(t, r, lambda known: max(known, key=lambda p: len(p[0]) + len(p[1]))),
     ),
     ("the leftmost pair first", lambda t, r: encode_by(t, r, lambda known: next(iter(known)))),
+    (
+        "the commonest pair first",
+        lambda t, r: encode_by(t, r, lambda known: Counter(known).most_common(1)[0][0]),
+    ),
     ("the pair learned last", lambda t, r: encode_by(t, r, lambda known: max(known, key=r.get))),
     ("the longest token from the left", encode_longest_from_the_left),
     ("one pass from the left", encode_in_one_pass),
