@@ -28,7 +28,7 @@ ORDER = list(CELLS)
 SEEDS = (11, 12)
 # These train or write for seconds, or need what those leave behind.
 LATER = {"open-count", "open-spell", "ghosts-run", "learned-run", "end-predictions"}
-LATER |= {"start-run", "start-rivals", "start-verdict"}
+LATER |= {"start-run", "start-rivals", "start-verdict", "merges-naive", "ppmi-naive"}
 
 
 def run_cell(cell_id: str, names: dict, **changed: str) -> None:
@@ -124,6 +124,7 @@ def test_a_pair_of_berry_comes_first(names: dict) -> None:
 
 @pytest.mark.usefixtures("own_errors")
 def test_the_naive_merge_is_refused_and_a_mended_one_accepted(names: dict) -> None:
+    run_cell("merges-naive", names)
     task = find_task("01_tokens/merge_pair")
     assert not examine(task, names["merge_pair"]).passed
     assert examine(task, names["maths"].merge_pair).passed
@@ -240,6 +241,8 @@ def test_the_naive_ppmi_is_refused_and_a_mended_one_accepted(names: dict) -> Non
         result[met] = np.maximum(0, np.log(joint[met] / by_chance[met]))
         return result
 
+    run_cell("merges-naive", names)
+    run_cell("ppmi-naive", names)
     task = find_task("01_tokens/ppmi")
     assert not examine(task, names["ppmi"]).passed
     assert examine(task, mended).passed
@@ -263,7 +266,11 @@ def test_random_or_pretrained(names: dict, seeds: range) -> None:
     run_cell("start-rivals", names)
     run_cell("start-verdict", names)
     assert len(names["own_rows"]) < len(names["used"]) / 2
-    assert names["curves"]["MiniLM's"][:, 0].mean() < 0.68  # with 16 reviews hardly anybody knows much
+    # What the notebook says beside it: with 16 reviews nobody knows much, and counting words lies in between.
+    by_table = {name: runs.mean(0) for name, runs in names["curves"].items()}
+    assert all(shares[0] < 0.68 for shares in by_table.values())
+    words = names["words_alone"][1:].mean()
+    assert by_table["random"][1:].mean() < words < by_table["MiniLM's"][1:].mean()
 
 
 def test_a_table_whose_words_are_mixed_up_is_refused(names: dict) -> None:
