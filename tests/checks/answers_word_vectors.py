@@ -173,7 +173,7 @@ WRONG["01_tokens/neighbours"] = [
     (None, lambda x, w, k: [(i + 1, c) for i, c in near_by_loops(x, w, k)]),
     (None, lambda x, w, k: [(i, 1 - c) for i, c in near_by_loops(x, w, k)]),
     (None, lambda x, w, k: [(i, round(c, 2)) for i, c in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: np.float32(near_by_loops(x, w, k))),
+    (None, lambda x, w, k: np.float16(near_by_loops(x, w, k))),
 ]
 
 # ------------------------------------------------------------------------------------ negative sampling loss
