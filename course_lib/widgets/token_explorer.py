@@ -24,8 +24,8 @@ NOT_REPLAYED = (
     "Type the word, or a part of it, alone."
 )
 ABOUT = (
-    "The small numbers are ids. ␣ is a space, ↵ a line break; ⟨E2 98⟩ are bytes that make no whole "
-    "character; ## continues a word; [UNK] stands for a word that is lost."
+    "Choose a word to see how it became its tokens. The small numbers are ids. ␣ is a space, ↵ a line break; "
+    "⟨E2 98⟩ are bytes that make no whole character; ## continues a word; [UNK] stands for a lost word."
 )
 _MARKS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from course_lib.bpe import BPETokenizer
+from course_lib.data import languages
 from course_lib.widgets import AttentionStepper
 
 HOST = Path(__file__).parent / "static_host.html"
@@ -34,6 +36,10 @@ AttentionStepper()
     """
 model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
 NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
+""",
+    """
+from course_lib.widgets import TokenExplorer
+TokenExplorer({"ours": BPETokenizer.train("straw raw", 259), "bytes": BPETokenizer.train("-", 256)}, "straw")
 """,
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
@@ -121,12 +127,32 @@ def test_how_q_k_and_v_are_made_without_a_kernel(page: Page, exported: str) -> N
     expect(stepper.get_by_role("status")).to_have_text("score(a → a) = 2·2 = 4")
 
 
+def test_tokens_languages_and_replays_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    tokens = page.locator('section.cx[aria-label="Tokens"]')
+    left, right = (tokens.get_by_role("group", name=f"Tokenizer {number}") for number in (1, 2))
+    ours = BPETokenizer.train("straw raw", 259)
+    last = len(ours.merge_steps("straw")) - 1
+    expect(left.locator("ol bdi")).to_have_text([ours.decode([i]) for i in ours.encode("straw")])
+    for step in range(1, last + 1):
+        left.get_by_role("button", name="Next").click()
+        expect(left.get_by_role("status").last).to_contain_text(f"Merge {step} of {last}: ")
+    right.get_by_label("Tokenizer").select_option("ours")
+    expect(right.get_by_role("status").first).to_contain_text(f"{len(ours.encode('straw'))} tokens")
+    tokens.get_by_label("or one sentence in").select_option("Greek")
+    expect(tokens.get_by_label("Your text")).to_have_value(languages()["Greek"])
+    expect(left.get_by_role("status").first).to_contain_text("times as many")
+    expect(tokens.get_by_role("alert")).to_be_empty()
+
+
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
     for title, label, text in (
         ("Attention, step by step", "q of the, dimension 1", "5"),
         ("Next word", "Your text", "b"),
+        ("Tokens", "Your text", "raw"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
