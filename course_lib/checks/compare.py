@@ -9,12 +9,8 @@ import numpy as np
 from course_lib.checks.kinds import Case, Task, Wanted
 from course_lib.checks.values import Parts, agree, close, describe, is_double, named
 
-# What is not an array: how it is called, and what it is made of.
-_FORMS: dict[type, tuple[str, str]] = {
-    list: ("a list", "elements"),
-    dict: ("a dictionary", "keys"),
-    str: ("a text (str)", "characters"),
-}
+FORMS: dict[type, str] = {list: "a list", dict: "a dictionary", str: "a text (str)"}
+NOTHING = object()  # equal to no entry of an answer
 
 
 @dataclass(frozen=True)
@@ -82,22 +78,20 @@ def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Find
     if expected.dtype != object or agree(value, expected, 0):
         return None
     wanted, came = expected.item(), value.item()
-    form, unit = _FORMS[type(wanted)]
     if type(wanted) is not type(came):
-        return Finding(f"It must return {form}, but got {describe(came)}.")
+        return Finding(f"It must return {FORMS[type(wanted)]}, but got {describe(came)}.")
+    problem = f"{label} has the right length but is not what was expected."
     if len(wanted) != len(came):
-        problem = f"{label} has {len(came)} {unit}, expected {len(wanted)}."
-    else:
-        problem = f"{label} has the right length but is not what was expected."
+        problem = f"{label} has length {len(came)}, expected {len(wanted)}."
     if not isinstance(wanted, dict):
         wanted, came = dict(enumerate(wanted)), dict(enumerate(came))
-    where = next(place for place in [*wanted, *came] if _entry(wanted, place) != _entry(came, place))
-    detail = f"First difference at {where!r}: expected {_entry(wanted, where)}, got {_entry(came, where)}."
-    return Finding(problem, detail)
+    pairs = ((place, wanted.get(place, NOTHING), came.get(place, NOTHING)) for place in [*wanted, *came])
+    where, one, other = next((place, one, other) for place, one, other in pairs if one != other)
+    return Finding(problem, f"First difference at {where!r}: expected {_entry(one)}, got {_entry(other)}.")
 
 
-def _entry(contents: Mapping[Any, Any], place: Any) -> str:
-    return named(contents[place]) if place in contents else "nothing"
+def _entry(value: Any) -> str:
+    return "nothing" if value is NOTHING else named(value)
 
 
 def _not_finite(name: str, label: str, expected: np.ndarray, value: np.ndarray) -> Finding | None:

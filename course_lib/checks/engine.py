@@ -38,6 +38,8 @@ from course_lib.checks.values import (
 
 FINALE_SECONDS = 120.0  # a real model on a slow laptop
 N_AGAIN = 2  # cases that come a second time
+
+
 # -------------------------------------------------------------------------------------------------- preparing
 
 

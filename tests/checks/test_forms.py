@@ -78,14 +78,16 @@ def test_the_same_written_in_another_way_is_right(where, answer):
         (LIST, None, "It returns None: is the `return` missing?"),
         (LIST, b"abc", "It must return a list, but got b'abc' (bytes)."),
         (LIST, {b"a", b"bc"}, "It must return a list, but got"),
-        (LIST, [b"a"], "The result has 1 elements, expected 2."),
+        (LIST, [b"a"], "The result has length 1, expected 2."),
         (LIST, [b"a", "bc"], "First difference at 1: expected b'bc', got 'bc'."),
         (LIST, [b"a", b"bc", b"d"], "First difference at 2: expected nothing, got b'd'."),
         (PAIRS, [b"ab", b"cd"], "First difference at 0: expected (b'a', b'b'), got b'ab'."),
         (IDS, [3, 2, 1], "The result has the right length but is not what was expected."),
+        (IDS, [3.0, 1, 5], "First difference at 2: expected 2, got 5."),
+        (LIST, [b"a", b"bc" * 50], "First difference at 1: expected b'bc', got b'bcbcbc"),
         (TEXT, ["grün"], "It must return a text (str), but got ['grün'] (list)."),
         (TEXT, "grun", "First difference at 2: expected 'ü', got 'u'."),
-        (COUNTS, {("a", "b"): 2}, "The result has 1 keys, expected 2."),
+        (COUNTS, {("a", "b"): 2}, "The result has length 1, expected 2."),
         (COUNTS, {("a", "b"): 2, "bc": 1}, "First difference at ('b', 'c'): expected 1, got nothing."),
         (COUNTS, 3, "It must return a dictionary, but got 3 (int)."),
         (NEAREST, [4, 0], "It must return a list of pairs (word, cosine), but got [4, 0] (list)."),
@@ -99,7 +101,7 @@ def test_what_is_wrong_is_said_in_words(where, answer, said):
 
 
 def test_an_answer_without_end_is_read_up_to_a_limit():
-    assert examine(IDS, lambda n: count()).problem == f"The result has {forms.MANY} elements, expected 3."
+    assert examine(IDS, lambda n: count()).problem == f"The result has length {forms.MANY}, expected 3."
 
 
 @pytest.mark.parametrize("given", [["a", "b"], {"a": ["b"]}, {"a", "b"}])
