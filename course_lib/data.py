@@ -563,6 +563,17 @@ def languages() -> dict[str, str]:
     return yaml.safe_load((_FOLDER / "languages.yml").read_text(encoding="utf-8"))
 
 
+def compounds() -> dict[str, int]:
+    """English compounds: each with the number of letters before its seam (compounds.yml, ours, CC BY 4.0).
+
+    Example:
+        >>> compounds()["strawberry"]
+        5
+    """
+    lines = yaml.safe_load((_FOLDER / "compounds.yml").read_text(encoding="utf-8"))
+    return {word.replace("|", ""): word.index("|") for line in lines for word in line.split()}
+
+
 def _check_sizes(
     batch_size: int,
     length: int,

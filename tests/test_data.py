@@ -37,6 +37,7 @@ from course_lib.data import (
     Vocabulary,
     batches,
     characters,
+    compounds,
     copy,
     digits,
     docstrings,
@@ -733,7 +734,7 @@ def test_words_alone_tell_much_but_not_all() -> None:
     assert 0.6 < model.score([r.text for r in held_out], [r.positive for r in held_out]) < 0.95
 
 
-@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml", "languages.yml"])
+@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml", "languages.yml", "compounds.yml"])
 def test_what_we_wrote_says_its_licence(name: str) -> None:
     text = (Path(data.__file__).parent / name).read_text(encoding="utf-8")
     assert "# Licence: CC BY 4.0" in text
@@ -750,6 +751,22 @@ def test_languages_are_many_and_in_many_scripts() -> None:
     scripts = {name.split()[0] for name in letters}
     assert len(scripts) >= 10
     assert all(unicodedata.normalize("NFC", text) == text for text in found.values())
+
+
+# -------------------------------------------------------------------------------------------- compounds
+
+
+def test_compounds_are_two_words_each() -> None:
+    found = compounds()
+    assert 80 <= len(found) <= 100
+    assert all(word.isalpha() and word.islower() and word.isascii() for word in found)
+    assert all(2 < seam < len(word) - 2 for word, seam in found.items())
+    assert (found["strawberry"], found["butterfly"]) == (5, 6)
+
+
+def test_no_compound_is_listed_twice() -> None:
+    text = (Path(data.__file__).parent / "compounds.yml").read_text(encoding="utf-8")
+    assert len(re.findall(r"[a-z]+\|[a-z]+", text)) == len(compounds())
 
 
 # --------------------------------------------------------------------------------------- bad input

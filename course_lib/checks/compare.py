@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.kinds import Case, Task, Wanted
-from course_lib.checks.values import Parts, agree, close, is_double
+from course_lib.checks.values import Parts, agree, close, describe, is_double, named
+
+FORMS: dict[type, str] = {list: "a list", dict: "a dictionary", str: "a text (str)"}
+NOTHING = object()  # equal to no entry of an answer
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def first_difference(task: Task, case: Case, wanted: Wanted, got: Parts) -> Find
                 f"No {name} arrives: .detach(), .item(), .data and NumPy cut the graph that training needs."
             )
         value, label = got[name], _label(name)
-        found = (
+        found = _wrong_contents(label, expected, value) or (
             _wrong_form(label, task.tensor, case, expected, value)
             or _not_finite(name, label, expected, value)
             or _wrong_values(task, case, name, label, expected, value, wanted.slack[name])
@@ -68,6 +71,27 @@ def _wrong_form(
     if tensor and value.dtype.kind == "f" and value.dtype != wanted:
         return Finding(f"{label} has dtype {value.dtype}, expected {wanted}, as the inputs have.")
     return None
+
+
+def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Finding | None:
+    """What is wrong with a list, a dictionary or a text."""
+    if expected.dtype != object or agree(value, expected, 0):
+        return None
+    wanted, came = expected.item(), value.item()
+    if type(wanted) is not type(came):
+        return Finding(f"It must return {FORMS[type(wanted)]}, but got {describe(came)}.")
+    problem = f"{label} has the right length but is not what was expected."
+    if len(wanted) != len(came):
+        problem = f"{label} has length {len(came)}, expected {len(wanted)}."
+    if not isinstance(wanted, dict):
+        wanted, came = dict(enumerate(wanted)), dict(enumerate(came))
+    pairs = ((place, wanted.get(place, NOTHING), came.get(place, NOTHING)) for place in [*wanted, *came])
+    where, one, other = next((place, one, other) for place, one, other in pairs if one != other)
+    return Finding(problem, f"First difference at {where!r}: expected {_entry(one)}, got {_entry(other)}.")
+
+
+def _entry(value: Any) -> str:
+    return "nothing" if value is NOTHING else named(value)
 
 
 def _not_finite(name: str, label: str, expected: np.ndarray, value: np.ndarray) -> Finding | None:

@@ -21,8 +21,10 @@ from course_lib.checks.compare import Finding, all_agree, first_difference
 from course_lib.checks.kinds import Case, Misconception, Result, Task, Wanted
 from course_lib.checks.rounding import slack_of
 from course_lib.checks.values import (
+    CONTAINERS,
     Parts,
     WrongForm,
+    boxed,
     copied,
     describe,
     is_float,
@@ -262,6 +264,8 @@ def _changed_input(task: Task, trial: _Trial, n_cases: int) -> Result:
 
 
 def _as_array(value: Any) -> np.ndarray:
+    if isinstance(value, CONTAINERS):
+        return boxed(value)
     return np.asarray(value.detach() if hasattr(value, "detach") else value)
 
 
@@ -300,6 +304,8 @@ def parts_of(task: Task, function: Callable[..., Any], case: Case, inputs: Mappi
         floats = {name: value for name, value in inputs.items() if is_float(value)}
         leaves = {name: value.detach().clone().requires_grad_() for name, value in floats.items()}
     answer = function(*{**inputs, **leaves}.values())
+    if task.read is not None:
+        return task.read(answer)
     answers = [answer] if len(task.results) == 1 else _several(answer, task.results)
     parts = {name: numbers_of(value, task.tensor) for name, value in zip(task.results, answers, strict=True)}
     return {**parts, **_gradients(answers, leaves)} if leaves else parts

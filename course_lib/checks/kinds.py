@@ -59,6 +59,7 @@ class Code:
     cases: Callable[[np.random.Generator], list[Case]]
     properties: tuple[Property, ...] = ()
     results: tuple[str, ...] = ("result",)  # more than one name: the function returns that many arrays
+    read: Callable[[Any], Parts] | None = None  # for answers that are no arrays, see `forms`
     tensor: bool = False  # the result must be a torch tensor, so that gradients can flow
     takes: str = "function"  # or "class"
     adapt: Callable[[Any], Callable[..., Any]] = field(default=lambda learner: learner)

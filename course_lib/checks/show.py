@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.kinds import Result
+from course_lib.checks.values import named
 
+LONG = 600  # characters of a list or a text that a person reads; above it the beginning is shown
 SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
 
 
@@ -99,9 +101,12 @@ def _listed(values: dict[str, Any]) -> list[str]:
     lines = []
     for name, value in values.items():
         if not hasattr(value, "shape"):
-            lines.append(f"  {name} = {getattr(value, '__name__', repr(value))}")
+            lines.append(f"  {name} = {named(value, LONG)}")
             continue
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        if array.dtype == object:
+            lines.append(f"  {name} = {named(array.item(), LONG)}")
+            continue
         head = f"  {name} {array.shape}"
         if array.size > SMALL:
             lines.append(f"{head}, {array.dtype}: too large to show")

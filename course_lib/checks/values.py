@@ -1,17 +1,20 @@
 """Numbers, whoever made them: NumPy, torch or plain lists; equal up to rounding or not."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 # The numbers of an answer by name: the results, then the gradients where a case asks for them.
+# What is no number, such as a list of tokens, stands in a box (see `boxed`).
 Parts = dict[str, np.ndarray]
 
 SINGLE = 2.0**-23  # the machine epsilon of float32
 # For float64 inputs far more than its epsilon, so that a tiny number added to a sum, for fear of a division
 # by zero, is right; but less than float32 could hold, so that digits lost on the way are noticed.
 DOUBLE = 2.0**-32
+CONTAINERS = (list, dict, set)  # inputs beside arrays that a function could change
 
 
 class WrongForm(Exception):
@@ -49,6 +52,18 @@ def _without_graph(value: Any) -> Any:
     return value.numpy()
 
 
+def boxed(value: Any) -> np.ndarray:
+    """Anything as an array without axes; `.item()` opens it. Two boxes are equal where their contents are.
+
+    Example:
+        >>> boxed(["a", "b"]).shape, boxed(["a", "b"]).item()
+        ((), ['a', 'b'])
+    """
+    box = np.empty((), dtype=object)
+    box[()] = value
+    return box
+
+
 def agree(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
     """Whether two arrays are equal up to rounding; NaN equals NaN."""
     return a.shape == b.shape and bool(close(a, b, slack).all())
@@ -83,9 +98,11 @@ def precision(inputs: Mapping[str, Any]) -> float:
 
 
 def copied(value: Any) -> Any:
-    """A copy of an input, stored in the same order; what is no array cannot be changed, and is not copied."""
+    """A copy of an input, arrays in the same order; what cannot be changed is not copied."""
     if hasattr(value, "detach"):
         return value.detach().clone()
+    if isinstance(value, CONTAINERS):
+        return copy.deepcopy(value)
     return value.copy(order="K") if isinstance(value, np.ndarray) else value
 
 
@@ -98,6 +115,8 @@ def to_double(value: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Whether an input is still what it was, bit for bit."""
+    if isinstance(a, CONTAINERS):
+        return bool(a == b)
     if not hasattr(a, "shape"):
         return True  # numbers and texts cannot be changed in place, and layers have nothing to change
     return (
@@ -111,9 +130,15 @@ def shapes_of(inputs: Mapping[str, Any]) -> str:
     """The shapes of some inputs, in words."""
 
     def words(value: Any) -> str:
-        return str(tuple(value.shape)) if hasattr(value, "shape") else getattr(value, "__name__", repr(value))
+        return str(tuple(value.shape)) if hasattr(value, "shape") else named(value)
 
     return ", ".join(f"{name} {words(value)}" for name, value in inputs.items())
+
+
+def named(value: Any, limit: int = 60) -> str:
+    """What a value is called, or how it is written; the beginning where that is long."""
+    text = getattr(value, "__name__", None) or repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def describe(value: Any) -> str:

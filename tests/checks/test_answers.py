@@ -3,20 +3,25 @@
 import math
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 import answers_by_hand
+import answers_byte_pairs
 import answers_in_torch
 import answers_warm_up
+import answers_word_vectors
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks import engine, examine, find_task, solution_source, task_names
 from course_lib.checks.call import Call
 
-RIGHT = answers_by_hand.RIGHT | answers_in_torch.RIGHT | answers_warm_up.RIGHT
-WRONG = answers_by_hand.WRONG | answers_in_torch.WRONG | answers_warm_up.WRONG
+ANSWERS = (answers_warm_up, answers_byte_pairs, answers_word_vectors, answers_by_hand, answers_in_torch)
+RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
+WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
 
 
 @pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in RIGHT for answer in RIGHT[task]])
@@ -66,12 +71,15 @@ FIRST_FOUR = (0, 1, 2, 3)
 BUILT_ON = {
     "03_qkv/real_model": ("attention",),
     "00_overview/sampler": ("temperature_softmax", "top_k"),
+    "01_tokens/train_merges": ("count_pairs", "merge_pair"),
+    "01_tokens/encode": ("merge_pair",),
+    "01_tokens/tokenizer_at_work": ("encode",),
 }
 
 
 def our_solution(task):
     """The course's own answer, from the solution notebook."""
-    names = {"math": math, "np": np, "torch": torch, "nn": torch.nn}
+    names = {"math": math, "np": np, "torch": torch, "nn": torch.nn, "F": F, "pairwise": pairwise}
     names["scaled_dot_product_attention"] = scaled_dot_product_attention
     for other in BUILT_ON.get(task, ()):
         names[other] = our_solution(f"{task.split('/')[0]}/{other}")
