@@ -25,7 +25,7 @@ def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
         supported(falls, f"each doubling adds bytes per token of {name}: {said}")
     fig = plots.lines(
         {name: (sizes, held) for name, held in per_token.items()},
-        title="More tokens make texts shorter, but each doubling gains less",
+        title="More tokens make texts shorter, but later doublings gain less",
         x="tokens in the vocabulary",
         y="bytes per token",
         log_x=True,
@@ -135,7 +135,7 @@ def word_map(vectors: ArrayLike, groups: Mapping[str, str]) -> None:
     fig = plots.scatter(
         points,
         kinds,
-        title="Words of one kind lie together",
+        title="Words of one kind mostly lie together",
         x="direction in which they spread most",
         y="and second most",
     )
@@ -163,7 +163,7 @@ def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
     supported(bool(gaps[1].mean() < gaps[-1].mean() / 2), said)
     fig = plots.lines(
         {name: (np.asarray(amounts), each) for name, each in runs.items()},
-        title="A table learned from much text helps; one counted from little text hardly does",
+        title="MiniLM's table helps; one counted in Python's documentation hardly does",
         x="labelled reviews",
         y="right on held-out reviews, %",
         log_x=True,
