@@ -50,6 +50,10 @@ def pmi_of_shares(counts, empty=0.0):
     return np.where(counts > 0, np.log(ratio), empty)
 
 
+def smoothed_chance(rows, columns):
+    return np.outer(rows, columns**0.75 / (columns**0.75).sum())
+
+
 RIGHT["01_tokens/ppmi"] = [
     ppmi_by_loops,
     ppmi_by_logs,
@@ -76,6 +80,10 @@ WRONG["01_tokens/ppmi"] = [
         lambda n: np.nan_to_num(ppmi_of_shares(n, both=lambda rows, columns: rows * columns)),
     ),
     ("sizes instead of the positive part", lambda n: abs(ppmi_by_loops(n, least=-math.inf))),
+    (
+        "rare contexts smoothed",
+        lambda n: np.nan_to_num(ppmi_of_shares(n, both=smoothed_chance)),
+    ),
     ("weighted by its share", lambda n: ppmi_by_loops(n, value=lambda pmi, share: share * pmi)),
     ("against the row alone", lambda n: np.fmax(np.log(n * n.shape[1] / n.sum(1, keepdims=True)), 0)),
     (None, lambda n: np.nan_to_num(pmi_of_shares(n, empty=np.nan), nan=-1)),
