@@ -27,7 +27,7 @@ def cut(picture: Tensor, lists: Mapping[str, Tensor], patch_size: int) -> None:
     right = [name for name, vectors in lists.items() if torch.equal(vectors, patches)]
     supported(len(right) == 1, f"patches of the picture are in {' and '.join(right) or 'no list'}")
     wrong = ", ".join(name for name in lists if name not in right)
-    fig, axes = plots.panels(1 + len(lists), title="Only one list holds squares of it", size=(4, 2.7))
+    fig, axes = plots.panels(1 + len(lists), title="Only one list holds squares of it", size=(4.0, 2.7))
     _picture(axes[0], picture.permute(1, 2, 0), "the picture")
     columns = picture.shape[2] // patch_size
     for ax, (name, vectors) in zip(axes[1:], lists.items(), strict=True):
@@ -61,7 +61,9 @@ def exchanged(before: Tensor, after: Tensor) -> None:
     """
     same = torch.equal(before.flip(0), after)
     supported(same, "the second picture is not the first with red and blue exchanged")
-    fig, axes = plots.panels(2, title="Red and blue exchanged: the same light, other colours", size=(4, 2.7))
+    fig, axes = plots.panels(
+        2, title="Red and blue exchanged: the same light, other colours", size=(4.0, 2.7)
+    )
     _picture(axes[0], before.permute(1, 2, 0), "as it was")
     _picture(axes[1], after.permute(1, 2, 0), "exchanged")
     plots.show(fig, alt="A photograph twice; what is orange in the first is blue in the second.")
@@ -74,7 +76,7 @@ def photograph(picture: Tensor, name: str) -> None:
         picture: (3, height, width) in [0, 1].
         name: written above it.
     """
-    fig, (ax,) = plots.panels(size=(4, 2.7))
+    fig, (ax,) = plots.panels(size=(4.0, 2.7))
     _picture(ax, picture.permute(1, 2, 0), name)
     plots.show(fig, alt=f"A picture: {name}.")
 
@@ -93,9 +95,9 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     supported(all(each[-1] / each[-3] > 8 for each in times.values()), f"times as long: {said}")
     fig, axes = plots.panels(2, title="Time grows with the square, with or without a table", size=(4.6, 3.4))
     for ax, of_each, what in zip(axes, (times, stored), ("time", "bytes kept for training"), strict=True):
-        series = {name: (tokens, each / each[0]) for name, each in of_each.items()}
+        series = {name: (list(tokens), each / each[0]) for name, each in of_each.items()}
         expected = (np.asarray(tokens) / tokens[0]) ** 2
-        series["number of vectors, squared"] = (tokens, expected)
+        series["number of vectors, squared"] = (list(tokens), expected)
         label = f"times as much as for {tokens[0]}"
         plots.lines(series, title=what, x="vectors", y=label, log_x=True, log_y=True, ax=ax)
         ax.set_xticks(tokens, [f"{n:,}" for n in tokens])
@@ -121,7 +123,7 @@ def cuts(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
         title="Small digits are read as well from any pieces as from squares",
         y="right on held-out digits, %",
         level=(rival[0], 100 * rival[1]),
-        limits=(80, 100.5),
+        limits=(80.0, 100.5),
     )
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; {rival[0]} {rival[1]:.0%}.")
 
@@ -145,7 +147,7 @@ def scrambled(right: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         title="Scrambled patches are noise to a reader with positions, and all the same to one without",
         y="right on held-out digits, %",
         level=("guessing", 10.0),
-        limits=(0, 102),
+        limits=(0.0, 102.0),
     )
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}.")
 
@@ -166,8 +168,8 @@ def covered(images: Tensor, falls: Tensor, patch_size: int) -> None:
     fig, axes = plots.panels(len(images), 2, title=title, size=(2.2, 2.3))
     for (above, below), image, fall in zip(axes.T, images, falls.reshape(-1, side, side), strict=True):
         _picture(above, 1 - image[0], "")
-        limits = (0.0, 1.0)
-        plots.heatmap(fall.clamp(min=0), title="fall of the right answer", limits=limits, ax=below)
+        fall = fall.clamp(min=0)
+        plots.heatmap(fall, title="fall of the right answer", limits=(0.0, 1.0), ax=below)
     plots.show(fig, alt=f"{len(images)} digits and a map of each; the patch that matters most costs {said}.")
 
 
@@ -182,7 +184,7 @@ def filters(before: Tensor, after: Tensor) -> None:
     said = f"they moved by {moved:.0%} of their length, and the correlation of before and after is {like:.2f}"
     supported(moved > 0.2 and like > 0.3, said)
     title = "Training moves the filters, but their random start still shows"
-    fig, axes = plots.panels(1, 2, title=title, size=(7, 1.6))
+    fig, axes = plots.panels(1, 2, title=title, size=(7.0, 1.6))
     side = round(before.shape[1] ** 0.5)
     most = float(torch.cat([before, after]).abs().max())
     for ax, weights, name in zip(axes.flat, (before, after), ("before", "after"), strict=True):
@@ -217,7 +219,9 @@ def melodies(spectra: Tensor, names: Sequence[str], notes: int, hertz: float, se
     shown = min(spectra.shape[2], round(2000 / hertz))
     for ax, spectrum, name in zip(axes, spectra, names, strict=True):
         extent = (0, n_frames * seconds, 0, shown * hertz)
-        ax.imshow(spectrum[:, :shown].T, origin="lower", aspect="auto", cmap="Blues", extent=extent)
+        ax.imshow(
+            np.asarray(spectrum[:, :shown].T), origin="lower", aspect="auto", cmap="Blues", extent=extent
+        )
         ax.set(xlabel="seconds", ylabel="pitch, Hz")
         ax.set_title(name, loc="left", fontsize=11)
     kinds = ", ".join(names)
@@ -240,7 +244,7 @@ def heard(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
         title="The same encoder hears a melody better in spectra than in raw samples",
         y="right on held-out melodies, %",
         level=(rival[0], 100 * rival[1]),
-        limits=(0, 102),
+        limits=(0.0, 102.0),
     )
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; {rival[0]} {rival[1]:.0%}.")
 
@@ -261,7 +265,7 @@ def backwards(shares: ArrayLike, names: Sequence[str]) -> None:
     fig, axes = plots.panels(len(tables), title=title, size=(3.3, 3.0))
     for number, (ax, table) in enumerate(zip(axes, tables, strict=True), start=1):
         plots.heatmap(
-            table, names, names, title=f"reader {number}", x="heard", y="played", limits=(0, 1), ax=ax
+            table, names, names, title=f"reader {number}", x="heard", y="played", limits=(0.0, 1.0), ax=ax
         )
     stay = ", ".join(f"{share:.0%}" for share in tables[:, 2, 2])
     plots.show(fig, alt=f"A table for each reader: {said}. A peak is heard as a peak in {stay}.")
