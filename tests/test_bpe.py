@@ -6,12 +6,14 @@ import json
 import random
 import sys
 import unicodedata
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import gguf
 import jaxtyping
+import numpy as np
 import pytest
 import regex
 import tiktoken
@@ -411,6 +413,47 @@ def test_training_equals_brute_force_on_real_text():
     text = topics["assignment"][:3_000] + "Grüße, 你好, Привет, 👩‍👩‍👧‍👦 "
     ours = BPETokenizer.train(text, 256 + 61)
     assert (ours.tokens, ours.merges) == brute_force([text], 256 + 61)
+
+
+END_OF_WORD = -1
+
+
+def counted_anew(text, vocab_size):
+    """What is learned if all pairs of the whole text are counted anew before each merge."""
+    tokens = list(byte_characters().values())
+    bytes_only = BPETokenizer(tokens, [])
+    words = Counter(bytes_only.words(text))
+    ids = np.concatenate([[*bytes_only.encode(word), END_OF_WORD] for word in words])
+    times = np.repeat(list(words.values()), [len(bytes_only.encode(word)) + 1 for word in words])
+    merges = []
+    while len(tokens) < vocab_size:
+        inside = (ids[:-1] != END_OF_WORD) & (ids[1:] != END_OF_WORD)
+        pairs = ids[:-1] * vocab_size + ids[1:]
+        known, place = np.unique(pairs[inside], return_inverse=True)  # sorted: the first of equals is ours
+        most_frequent = known[np.bincount(place, times[:-1][inside]).argmax()]
+        left, right = (tokens[i] for i in divmod(most_frequent, vocab_size))
+        merges.append((left, right))
+        if left + right not in tokens:
+            tokens.append(left + right)
+        merged = without_overlap(np.flatnonzero(inside & (pairs == most_frequent)))
+        ids[merged] = tokens.index(left + right)
+        ids, times = (np.delete(array, np.add(merged, 1)) for array in (ids, times))
+    return tokens, list(dict.fromkeys(merges))
+
+
+def without_overlap(starts):
+    """Of the places of a pair of equals those that are merged, from the left: of "aaa" the first."""
+    merged = [-2]
+    for start in starts:
+        if start > merged[-1] + 1:
+            merged.append(start)
+    return merged[1:]
+
+
+def test_training_on_the_whole_text_equals_brute_force():
+    corpus = "\n".join(topics.values())
+    ours = BPETokenizer.train(corpus, 8192)
+    assert (ours.tokens, ours.merges) == counted_anew(corpus, 8192)
 
 
 def test_a_pair_that_comes_up_again_is_merged_again():
