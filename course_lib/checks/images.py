@@ -436,7 +436,11 @@ def train_reader(reader: nn.Module, seed: int = 0) -> float:
         return F.cross_entropy(model(pair[0]), pair[1])
 
     config = TrainingConfig(
-        steps=N_STEPS, warmup_steps=30, learning_rate=3e-3, weight_decay=0.05, muon_learning_rate=0.02
+        steps=N_STEPS,
+        warmup_steps=N_STEPS // 10,
+        learning_rate=3e-3,
+        weight_decay=0.05,
+        muon_learning_rate=0.02,
     )
     train(reader, batch, loss, config, progress=False)
     reader.eval()
