@@ -42,6 +42,7 @@ function render({ model, el }) {
   const numbered = h("input", { id: uniqueId("numbered"), type: "checkbox", onchange: () => set("numbered", numbered.checked) });
   const shuffle = h("button", { type: "button", class: "cx-button", onclick: () => set("shuffled", !model.get("shuffled")) });
   const about = h("p", { id: uniqueId("about"), class: "cx-about" });
+  const origin = h("p", { class: "cx-note" });
   const counts = h("p", { class: "cx-counts", role: "status" });
   const cost = h("p", {});
   const note = h("p", { class: "cx-note" });
@@ -53,7 +54,7 @@ function render({ model, el }) {
   );
   const title = h("p", { class: "cx-title" });
   const close = h("canvas", { class: "cx-token", "aria-hidden": "true" });
-  const channels = h("div", { class: "cx-row" });
+  const channels = h("div", { class: "cx-row cx-values" });
   const row = h("p", { class: "cx-numbers" });
   const vector = h("p", { class: "cx-numbers" });
   const excerpt = h("p", { class: "cx-note" });
@@ -72,8 +73,8 @@ function render({ model, el }) {
     h(
       "div",
       { class: "cx-sides" },
-      h("div", { class: "cx-side" }, picture, note, counts, cost),
-      h("div", { class: "cx-side" }, title, h("div", { class: "cx-row" }, h("div", { class: "cx-close" }, close), channels), row, vector, excerpt),
+      h("div", { class: "cx-side" }, picture, note, origin, counts, cost),
+      h("div", { class: "cx-side" }, title, h("div", { class: "cx-row cx-values" }, h("div", { class: "cx-close" }, close), channels), row, vector, excerpt),
     ),
   );
 
@@ -351,6 +352,7 @@ function render({ model, el }) {
     }
     setText(about, model.get("state").about);
     setText(note, "The tokens are too small here for their numbers.");
+    setText(origin, view().text);
     setText(counts, cut().text);
     setText(cost, cut().cost);
     sheet.draw();
