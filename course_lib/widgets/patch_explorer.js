@@ -45,7 +45,7 @@ function render({ model, el }) {
   const origin = h("p", { class: "cx-note" });
   const counts = h("p", { class: "cx-counts", role: "status" });
   const cost = h("p", {});
-  const note = h("p", { class: "cx-note" });
+  const note = h("p", { class: "cx-note" }, "The tokens are too small here for their numbers.");
   const canvas = h("canvas", {});
   const picture = h(
     "div",
@@ -351,7 +351,6 @@ function render({ model, el }) {
       small = painted(view().shape[1], view().shape[2], whole());
     }
     setText(about, model.get("state").about);
-    setText(note, "The tokens are too small here for their numbers.");
     setText(origin, view().text);
     setText(counts, cut().text);
     setText(cost, cut().cost);

@@ -58,9 +58,7 @@ class PatchExplorer(Explorer):
     _css = _ASSETS["css"]
     # Choices of the page, which an exported page can make without Python.
     source = traitlets.Unicode().tag(sync=True)  # a name of `images`, DRAW, or OWN once there is one
-    cut = traitlets.Unicode().tag(
-        sync=True
-    )  # a patch size, or ROWS; where it does not fit, the view's default
+    cut = traitlets.Unicode().tag(sync=True)  # a patch size, or ROWS; if it does not fit, the view's default
     numbered = traitlets.Bool(True).tag(sync=True)
     shuffled = traitlets.Bool(False).tag(sync=True)
     opened = traitlets.Int(0, min=0).tag(sync=True)  # row of `patchify`
@@ -162,7 +160,7 @@ class PatchExplorer(Explorer):
         image = self._images[source]
         n_channels, height, width = image.shape
         full = _full(image)
-        is_ink = n_channels == 1 and full == FULL
+        is_ink = full == FULL
         sizes = _sizes(height, width, self._patch_size)
         cuts = {str(size): self._cut(image, size) for size in sizes} | {ROWS: self._cut(image, ROWS)}
         channels = " × 3 channels, red, green and blue" if n_channels == 3 else ""
@@ -243,9 +241,10 @@ def _lines(image: Tensor) -> Tensor:
 
 
 def _full(image: Tensor) -> int:
-    """How many steps from 0 to 1: 16 if the picture has no others, as handwritten digits, else 255."""
+    """How many steps from 0 to 1: 16 if the picture is grey and needs no more, as digits in ink, else 255."""
     sixteenths = image * FULL
-    return FULL if torch.equal(sixteenths, sixteenths.round()) else 255
+    is_ink = len(image) == 1 and torch.equal(sixteenths, sixteenths.round())
+    return FULL if is_ink else 255
 
 
 def _sizes(height: int, width: int, wanted: int) -> list[int]:
