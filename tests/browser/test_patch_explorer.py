@@ -41,9 +41,16 @@ def answered(explorer: Locator) -> None:
 
 
 def same_as_described(desk, explorer: Locator) -> None:
-    """What the page says as text is what Python says."""
+    """What the page says as text is what Python says, as soon as it has heard of the last choice.
+
+    The page holds a choice back while the message about an earlier one is under way.
+    """
     answered(explorer)
-    described = desk.run("print(explorer.describe(), end='')")
+    for _ in range(100):
+        described = desk.run("print(explorer.describe(), end='')")
+        if explorer.locator(".cx-text").text_content() == described:
+            return
+        desk.page.wait_for_timeout(100)
     assert explorer.locator(".cx-text").text_content() == described
 
 
