@@ -1078,7 +1078,7 @@ def test_what_is_drawn_is_like_the_digits() -> None:
     assert torch.equal(drawn[0, :, 3], drawn[0, :, 5])
     assert 0 < drawn[0, 3, 3] < 0.5
     assert not drawn[0, :, [0, 1, 2, 6, 7]].any()
-    view = explorer.state["made"][DRAW]
+    view = explorer.state["sheet"]
     np.testing.assert_array_equal(packed(view["pixels"], "u1").reshape(1, 8, 8) / 16, drawn)
     before = drawn.clone()
     assert ask(explorer, "stroke", points=[[4.5, 6.5]], erase=True) == ""
@@ -1158,7 +1158,8 @@ def test_a_picture_from_a_file(pictures) -> None:
         "your own picture: cat.png, the middle square of 448 × 896 pixels, "
         "scaled to 224 × 224 pixels × 3 channels"
     )
-    assert list(explorer.pictures) == ["colours", "greys"]
+    explorer.source = "greys"
+    assert torch.equal(explorer.image, pictures["greys"])
 
 
 def test_files_of_many_kinds(pictures) -> None:
@@ -1201,7 +1202,7 @@ def test_a_file_that_is_no_picture_is_told(pictures, data: bytes, message: str) 
     explorer = PatchExplorer(pictures)
     assert message in send(explorer, data)
     assert explorer.source == "colours"
-    assert list(explorer.state["made"]) == [DRAW]
+    assert OWN not in explorer.pictures
 
 
 def test_a_file_that_is_too_large_is_not_sent(pictures) -> None:

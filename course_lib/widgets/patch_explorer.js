@@ -1,5 +1,6 @@
 // The patch explorer's page: draws the picture from the bytes and places that Python sent, and asks for what is drawn.
 
+const DRAW = "draw";
 const LARGEST_PICTURE = 480; // CSS pixels
 const LARGEST_TOKEN = 140;
 const LEAST_FOR_NUMBERS = [22, 16]; // width and height of a token, in CSS pixels
@@ -20,8 +21,8 @@ function render({ model, el }) {
     model.set(name, value);
     model.save_changes();
   };
-  const made = () => model.get("state").made;
-  const view = () => made()[model.get("source")] ?? model.get("pictures")[model.get("source")];
+  const sheetView = () => model.get("state").sheet;
+  const view = () => (model.get("source") === DRAW ? sheetView() : model.get("pictures")[model.get("source")]);
   const cut = () => view().cuts[model.get("cut")] ?? view().cuts[view().default];
 
   // Unpacked once for each picture and cut.
@@ -41,18 +42,19 @@ function render({ model, el }) {
   const numbered = h("input", { id: uniqueId("numbered"), type: "checkbox", onchange: () => set("numbered", numbered.checked) });
   const shuffle = h("button", { type: "button", class: "cx-button", onclick: () => set("shuffled", !model.get("shuffled")) });
   const about = h("p", { id: uniqueId("about"), class: "cx-about" });
+  const origin = h("p", { class: "cx-note" });
   const counts = h("p", { class: "cx-counts", role: "status" });
   const cost = h("p", {});
-  const note = h("p", { class: "cx-note" });
+  const note = h("p", { class: "cx-note" }, "The tokens are too small here for their numbers.");
   const canvas = h("canvas", {});
   const picture = h(
     "div",
     { class: "cx-picture", role: "slider", tabindex: "0", "aria-label": "Opened token", "aria-valuemin": "1", "aria-describedby": about.id },
     canvas,
   );
-  const title = h("h4", { class: "cx-title", role: "status" });
+  const title = h("p", { class: "cx-title" });
   const close = h("canvas", { class: "cx-token", "aria-hidden": "true" });
-  const channels = h("div", { class: "cx-row" });
+  const channels = h("div", { class: "cx-row cx-values" });
   const row = h("p", { class: "cx-numbers" });
   const vector = h("p", { class: "cx-numbers" });
   const excerpt = h("p", { class: "cx-note" });
@@ -71,8 +73,8 @@ function render({ model, el }) {
     h(
       "div",
       { class: "cx-sides" },
-      h("div", { class: "cx-side" }, picture, note, counts, cost),
-      h("div", { class: "cx-side" }, title, h("div", { class: "cx-row" }, h("div", { class: "cx-close" }, close), channels), row, vector, excerpt),
+      h("div", { class: "cx-side" }, picture, note, origin, counts, cost),
+      h("div", { class: "cx-side" }, title, h("div", { class: "cx-row cx-values" }, h("div", { class: "cx-close" }, close), channels), row, vector, excerpt),
     ),
   );
 
@@ -82,7 +84,7 @@ function render({ model, el }) {
     if (chosen.size <= model.get("state").largest_file) {
       const address = await new Promise((resolve) => {
         const reader = new FileReader();
-        reader.onload = () => resolve(reader.result);
+        reader.onloadend = () => resolve(reader.result ?? "");
         reader.readAsDataURL(chosen);
       });
       data = address.slice(address.indexOf(",") + 1);
@@ -160,7 +162,8 @@ function render({ model, el }) {
     return { pen, side };
   }
 
-  let small = null; // the picture as it is shuffled or not, pixel by pixel
+  let small = null; // the picture pixel by pixel, in order or not
+  let isSmallShuffled = false;
 
   function drawPicture() {
     const [rows, columns] = cut().grid;
@@ -242,13 +245,13 @@ function render({ model, el }) {
 
   /** The empty sheet: drawn on with the pen, or cell by cell from the keyboard. */
   function drawingSheet() {
-    const [, height, width] = made()[DRAW].shape;
+    const [, height, width] = sheetView().shape;
     const cells = Array.from({ length: height }, (_, r) =>
       Array.from({ length: width }, (_, c) => {
         const cell = h("td", { role: "gridcell", class: "cx-ink" });
         cell.addEventListener("keydown", (event) => {
           if (event.altKey || event.metaKey || event.ctrlKey) return;
-          const full = made()[DRAW].full;
+          const full = sheetView().full;
           const change = { d: 1, l: -1, " ": cell.dataset.grey === String(full) ? -full : full }[event.key.toLowerCase()];
           if (change === undefined) return;
           event.preventDefault();
@@ -308,7 +311,7 @@ function render({ model, el }) {
     for (const type of ["pointerup", "pointercancel"]) table.addEventListener(type, () => (last = null));
 
     const draw = () => {
-      const { pixels: packed, full } = made()[DRAW];
+      const { pixels: packed, full } = sheetView();
       const greys = unpacked(packed, Uint8Array);
       cells.flat().forEach((cell, i) => {
         setAttribute(cell, "data-grey", String(greys[i]));
@@ -325,8 +328,7 @@ function render({ model, el }) {
       select.dataset.names = JSON.stringify(names);
       select.replaceChildren(...names.map(([value, text]) => h("option", { value }, text)));
     };
-    const names = new Set([...Object.keys(model.get("pictures")), ...Object.keys(made())]);
-    options(source, [...names].map((name) => [name, name === DRAW ? "draw one" : name]));
+    options(source, [...Object.keys(model.get("pictures")).map((name) => [name, name]), [DRAW, "draw one"]]);
     // An object's keys that are numbers come first, in their order.
     options(size, Object.entries(view().cuts).map(([key, { label }]) => [key, label]));
     source.value = model.get("source");
@@ -344,12 +346,12 @@ function render({ model, el }) {
       pixels = unpacked(view().pixels, Uint8Array);
       [starts, offsets, order, vectors] = ["starts", "offsets", "order", "vectors"].map((name) => unpacked(cut()[name], Int32Array));
     }
-    if (isNew || small?.shuffled !== model.get("shuffled")) {
+    if (isNew || isSmallShuffled !== model.get("shuffled")) {
+      isSmallShuffled = model.get("shuffled");
       small = painted(view().shape[1], view().shape[2], whole());
-      small.shuffled = model.get("shuffled");
     }
     setText(about, model.get("state").about);
-    setText(note, "The tokens are too small here for their numbers.");
+    setText(origin, view().text);
     setText(counts, cut().text);
     setText(cost, cut().cost);
     sheet.draw();
@@ -382,7 +384,5 @@ function render({ model, el }) {
     box.close();
   };
 }
-
-const DRAW = "draw";
 
 export default { render };

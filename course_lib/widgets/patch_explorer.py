@@ -58,13 +58,11 @@ class PatchExplorer(Explorer):
     _css = _ASSETS["css"]
     # Choices of the page, which an exported page can make without Python.
     source = traitlets.Unicode().tag(sync=True)  # a name of `images`, DRAW, or OWN once there is one
-    cut = traitlets.Unicode().tag(
-        sync=True
-    )  # a patch size, or ROWS; where it does not fit, the view's default
+    cut = traitlets.Unicode().tag(sync=True)  # a patch size, or ROWS; if it does not fit, the view's default
     numbered = traitlets.Bool(True).tag(sync=True)
     shuffled = traitlets.Bool(False).tag(sync=True)
     opened = traitlets.Int(0, min=0).tag(sync=True)  # row of `patchify`
-    # Sent once: the same as `state["made"]` for the pictures given.
+    # The same as `state["sheet"]` for all other pictures, so that they are not sent again with every stroke.
     pictures = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -82,7 +80,7 @@ class PatchExplorer(Explorer):
         self.pictures = {name: self._view(name) for name in images}
         self._images[DRAW] = torch.zeros(1, SHEET_SIZE, SHEET_SIZE)
         first, *_ = self._images
-        self.show_state(about=ABOUT, largest_file=LARGEST_FILE, made={DRAW: self._view(DRAW)}, error="")
+        self.show_state(about=ABOUT, largest_file=LARGEST_FILE, sheet=self._view(DRAW), error="")
         self.source, self.cut = first, str(self._patch_size)
         rows, columns = self._shown_cut()["grid"]
         self.opened = rows // 2 * columns + columns // 2  # a corner is often empty
@@ -113,14 +111,14 @@ class PatchExplorer(Explorer):
                 f"{name} has {size / 1e6:.1f} MB, the explorer takes {LARGEST_FILE / 1e6:.0f}: scale it down."
             )
         self._images[OWN], self._own_text = _read_picture(name, base64.b64decode(data))
-        self._show_made(OWN)
+        self.pictures = {**self.pictures, OWN: self._view(OWN)}
+        self.source = OWN
 
     def on_stroke(self, points: Sequence[Sequence[float]], erase: bool) -> None:
         """The page: the pen went from point to point of the sheet, x and y in cells from the top left."""
         ink = torch.tensor(_ink(_checked_way(points)))
         sheet = self._images[DRAW]
-        self._images[DRAW] = torch.minimum(sheet, 1 - ink) if erase else torch.maximum(sheet, ink)
-        self._show_made(DRAW)
+        self._show_sheet(torch.minimum(sheet, 1 - ink) if erase else torch.maximum(sheet, ink))
 
     def on_grey(self, row: int, column: int, change: int) -> None:
         """The page: one cell of the sheet was made darker, or lighter, by so many greys."""
@@ -133,13 +131,11 @@ class PatchExplorer(Explorer):
                 raise ValueError(f"{name} must be a whole number from {least} to {most}; got {value!r}.")
         sheet = self._images[DRAW].clone()
         sheet[0, row, column] = (sheet[0, row, column] + change / FULL).clamp(0, 1)
-        self._images[DRAW] = sheet
-        self._show_made(DRAW)
+        self._show_sheet(sheet)
 
     def on_clear(self) -> None:
         """The page: the sheet is to be empty again."""
-        self._images[DRAW] = torch.zeros(1, SHEET_SIZE, SHEET_SIZE)
-        self._show_made(DRAW)
+        self._show_sheet(torch.zeros(1, SHEET_SIZE, SHEET_SIZE))
 
     @traitlets.validate("source")
     def _check_source(self, proposal: Any) -> str:
@@ -147,12 +143,13 @@ class PatchExplorer(Explorer):
             raise ValueError(f"source must be one of {[*self._images]}; got {proposal['value']!r}.")
         return proposal["value"]
 
-    def _show_made(self, source: str) -> None:
-        self.show_state(made={**self.state["made"], source: self._view(source)})
-        self.source = source
+    def _show_sheet(self, sheet: Tensor) -> None:
+        self._images[DRAW] = sheet
+        self.show_state(sheet=self._view(DRAW))
+        self.source = DRAW
 
     def _shown_view(self) -> dict[str, Any]:
-        return {**self.pictures, **self.state["made"]}[self.source]
+        return self.state["sheet"] if self.source == DRAW else self.pictures[self.source]
 
     def _shown_cut(self) -> dict[str, Any]:
         view = self._shown_view()
@@ -163,7 +160,7 @@ class PatchExplorer(Explorer):
         image = self._images[source]
         n_channels, height, width = image.shape
         full = _full(image)
-        is_ink = n_channels == 1 and full == FULL
+        is_ink = full == FULL
         sizes = _sizes(height, width, self._patch_size)
         cuts = {str(size): self._cut(image, size) for size in sizes} | {ROWS: self._cut(image, ROWS)}
         channels = " × 3 channels, red, green and blue" if n_channels == 3 else ""
@@ -244,9 +241,10 @@ def _lines(image: Tensor) -> Tensor:
 
 
 def _full(image: Tensor) -> int:
-    """How many steps from 0 to 1: 16 if the picture has no others, as handwritten digits, else 255."""
+    """How many steps from 0 to 1: 16 if the picture is grey and needs no more, as digits in ink, else 255."""
     sixteenths = image * FULL
-    return FULL if torch.equal(sixteenths, sixteenths.round()) else 255
+    is_ink = len(image) == 1 and torch.equal(sixteenths, sixteenths.round())
+    return FULL if is_ink else 255
 
 
 def _sizes(height: int, width: int, wanted: int) -> list[int]:
