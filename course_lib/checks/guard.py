@@ -1,8 +1,8 @@
 """While a learner's function runs: torch is kept from crashing, and calls of forbidden routines are seen."""
 
 import contextlib
-import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from types import CodeType
@@ -48,8 +48,7 @@ class Guard(TorchFunctionMode):
 
 
 def _find(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
+    return pkgutil.resolve_name(name)
 
 
 def _short(function: Any) -> str:

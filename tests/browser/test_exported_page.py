@@ -16,11 +16,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Page, expect
 
 from course_lib.bpe import BPETokenizer
 from course_lib.data import languages
-from course_lib.widgets import AttentionStepper
+from course_lib.widgets import AttentionStepper, PatchExplorer
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,11 @@ NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
     """
 from course_lib.widgets import TokenExplorer
 TokenExplorer({"ours": BPETokenizer.train("straw raw", 259), "bytes": BPETokenizer.train("-", 256)}, "straw")
+""",
+    """
+from course_lib.widgets import PatchExplorer
+numbers = torch.Generator().manual_seed(0)
+PatchExplorer({"grey": torch.randint(17, (1, 4, 6), generator=numbers) / 16, "blue": torch.ones(3, 8, 8)}, 2)
 """,
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
@@ -144,6 +150,36 @@ def test_tokens_languages_and_replays_without_a_kernel(page: Page, exported: str
     expect(tokens.get_by_label("Your text")).to_have_value(languages()["Greek"])
     expect(left.get_by_role("status").first).to_contain_text("times as many")
     expect(tokens.get_by_role("alert")).to_be_empty()
+
+
+def test_patches_are_cut_shuffled_and_opened_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    patches = page.locator('section.cx[aria-label="Patches"]')
+    numbers = torch.Generator().manual_seed(0)
+    image = torch.randint(17, (1, 4, 6), generator=numbers) / 16
+    reference = PatchExplorer({"grey": image, "blue": torch.ones(3, 8, 8)}, 2)
+    text = patches.locator(".cx-text")
+    for source, cut, shuffled in (("grey", "2", False), ("grey", "rows", True), ("blue", "4", True)):
+        patches.get_by_label("Picture").select_option(source)
+        patches.get_by_label("One token is").select_option(cut)
+        if shuffled != reference.shuffled:
+            patches.get_by_role("button", name="Shuffle").click()
+        patches.get_by_role("slider").press("Control+Home")
+        reference.source, reference.cut, reference.shuffled = source, cut, shuffled
+        first = patches.locator(".cx-title").text_content() or ""
+        reference.opened = int(re.findall(r"\d+", first)[0]) - 1
+        expect(text).to_have_text(reference.describe())
+    expect(patches.get_by_role("alert")).to_be_empty()
+
+
+def test_drawing_needs_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    patches = page.locator('section.cx[aria-label="Patches"]')
+    patches.get_by_label("Picture").select_option("draw")
+    patches.get_by_role("gridcell").first.press("Space")
+    expect(patches.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import answers_by_hand
 import answers_byte_pairs
+import answers_images
 import answers_in_torch
+import answers_sound
 import answers_warm_up
 import answers_word_vectors
 import numpy as np
@@ -16,10 +18,19 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.attention import scaled_dot_product_attention
+from course_lib.blocks import TransformerStack
 from course_lib.checks import engine, examine, find_task, solution_source, task_names
 from course_lib.checks.call import Call
 
-ANSWERS = (answers_warm_up, answers_byte_pairs, answers_word_vectors, answers_by_hand, answers_in_torch)
+ANSWERS = (
+    answers_warm_up,
+    answers_byte_pairs,
+    answers_word_vectors,
+    answers_images,
+    answers_sound,
+    answers_by_hand,
+    answers_in_torch,
+)
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
 
@@ -74,12 +85,14 @@ BUILT_ON = {
     "01_tokens/train_merges": ("count_pairs", "merge_pair"),
     "01_tokens/encode": ("merge_pair",),
     "01_tokens/tokenizer_at_work": ("encode",),
+    "02_patches/digit_reader": ("patchify", "class_token_and_positions"),
 }
 
 
 def our_solution(task):
     """The course's own answer, from the solution notebook."""
     names = {"math": math, "np": np, "torch": torch, "nn": torch.nn, "F": F, "pairwise": pairwise}
+    names["TransformerStack"] = TransformerStack
     names["scaled_dot_product_attention"] = scaled_dot_product_attention
     for other in BUILT_ON.get(task, ()):
         names[other] = our_solution(f"{task.split('/')[0]}/{other}")
