@@ -477,7 +477,7 @@ def reads_digits(learner: Callable[[], nn.Module]) -> Iterator[str]:
             f"After training it reads {right:.1%} of the other digits, expected at least {LEAST:.0%}: do "
             "gradients reach all its weights?"
         )
-    yield f"It reads {right:.1%} of 360 others.\n"
+    yield f"It reads {right:.1%} of 360 others rightly.\n"
     other = train_reader(loaded(Reshaped(), start(0)))
     yield (
         f"The same model on a bare reshape, half rows of pixels instead of patches: {other:.1%}. So the "
