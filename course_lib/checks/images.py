@@ -4,6 +4,7 @@ Their words and the mistakes that learners make stand in 02_patches.yml. The key
 reference are for these mistakes: each changes one thing.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -339,10 +340,17 @@ class DigitReader(nn.Module):
         return self.head(read(layers(self.stack, x)))
 
 
+@functools.cache
+def our_reader() -> DigitReader:
+    """Built once: a check needs it a hundred times, each time with other weights."""
+    return DigitReader()
+
+
+@functools.lru_cache(maxsize=16)
 def weights_of(seed: int) -> dict[str, Tensor]:
     """Random weights of a reader, all of a size to be noticed."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = {name: value.shape for name, value in DigitReader().named_parameters()}
+    shapes = {name: value.shape for name, value in our_reader().named_parameters()}
     sizes = {name: 1.0 if len(shape) < 2 or "position" in name else 0.3 for name, shape in shapes.items()}
     return {name: sizes[name] * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
@@ -369,8 +377,8 @@ def loaded(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 
 def digit_reader(images: Tensor, seed: int, **changes: Any) -> Tensor:
     """Scores of the ten digits; `seed` draws the weights."""
-    reader = loaded(DigitReader(), weights_of(seed)).to(images.dtype)
-    return reader(images, **changes)
+    weights = {name: value.to(images.dtype) for name, value in weights_of(seed).items()}
+    return torch.func.functional_call(our_reader(), weights, (images,), changes)
 
 
 def token_at_the_end(patches: Tensor, class_token: Tensor, positions: Tensor) -> Tensor:
@@ -401,15 +409,13 @@ def digit_reader_cases(rng: Rng) -> list[Case]:
         images = rng.integers(0, 17, (b, 1, 8, 8)).astype(np.float32) / 16
         return {"images": images, "seed": int(rng.integers(1000))}
 
-    stored = inputs(5)
-    stored["images"] = backwards(stored["images"])
+    stored = inputs(3)
+    stored["images"] = backwards(stored["images"].astype(np.float64))
     return in_torch(
         [
             Case("one image", inputs(1)),
             Case("two images", inputs(2), gradients=True),
-            Case("as many images as tokens", inputs(N_PATCHES + 1)),
-            Case("float64", as_double(inputs(3))),
-            Case("stored column by column", stored),
+            Case("float64, stored column by column", stored),
         ]
     )
 
@@ -471,7 +477,7 @@ def reads_digits(learner: Callable[[], nn.Module]) -> Iterator[str]:
             f"After training it reads {right:.1%} of the other digits, expected at least {LEAST:.0%}: do "
             "gradients reach all its weights?"
         )
-    yield f"It reads {right:.1%} of 360 others.\n"
+    yield f"It reads {right:.1%} of 360 others rightly.\n"
     other = train_reader(loaded(Reshaped(), start(0)))
     yield (
         f"The same model on a bare reshape, half rows of pixels instead of patches: {other:.1%}. So the "

@@ -376,10 +376,10 @@ def grid(height, width, p):
 
 RIGHT["02_patches/attention_cost"] = [
     cost_by_counting,
-    cost_by_shapes,
     cost(lambda h, w, p: h * w / p**2 + 1, lambda n, heads: n * n * heads),
     lambda h, w, p, heads: np.array([grid(h, w, p), heads * grid(h, w, p) ** 2]),
     lambda h, w, p, heads: torch.tensor([grid(h, w, p), heads * grid(h, w, p) ** 2]),
+    cost_by_shapes,
 ]
 WRONG["02_patches/attention_cost"] = [
     ("no class token", cost(lambda h, w, p: h * w // p**2, lambda n, heads: heads * n * n)),
@@ -655,7 +655,6 @@ RIGHT["02_patches/digit_reader"] = [
     ByConvolution,
     ReadsFirst,
     WithBuffer,
-    reader("ByLoops", cut=lambda self, x: patchify_by_loops(x, 2)),
 ]
 WRONG["02_patches/digit_reader"] = [
     ("pixels from 0 to 1", reader("Plain", pixels=lambda self, x: x)),
