@@ -62,7 +62,7 @@ def exchanged(before: Tensor, after: Tensor) -> None:
     same = torch.equal(before.flip(0), after)
     supported(same, "the second picture is not the first with red and blue exchanged")
     fig, axes = plots.panels(
-        2, title="Red and blue exchanged: the same light, other colours", size=(4.0, 2.7)
+        2, title="Red and blue exchanged: the same numbers, other colours", size=(4.0, 2.7)
     )
     _picture(axes[0], before.permute(1, 2, 0), "as it was")
     _picture(axes[1], after.permute(1, 2, 0), "exchanged")
@@ -93,7 +93,8 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     stored = {name: np.asarray(each, dtype=float) for name, each in kept.items()}
     said = ", ".join(f"{name} {each[-1] / each[-3]:.0f}" for name, each in times.items())
     supported(all(each[-1] / each[-3] > 6 for each in times.values()), f"times as long: {said}")
-    fig, axes = plots.panels(2, title="Time grows with the square, with or without a table", size=(4.6, 3.4))
+    title = "Time grows nearly with the square, with or without a table"
+    fig, axes = plots.panels(2, title=title, size=(4.6, 3.4))
     for ax, of_each, what in zip(axes, (times, stored), ("time", "bytes kept for training"), strict=True):
         series = {name: (list(tokens), each / each[0]) for name, each in of_each.items()}
         expected = (np.asarray(tokens) / tokens[0]) ** 2
@@ -120,7 +121,7 @@ def cuts(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
     supported(all(each.mean() > squares - 0.04 for each in shares.values()), said)
     fig = plots.dots(
         {name: 100 * each for name, each in shares.items()},
-        title="Small digits are read as well from any pieces as from squares",
+        title="Small digits are read no worse from any other pieces than from squares",
         y="right on held-out digits, %",
         level=(rival[0], 100 * rival[1]),
         limits=(80.0, 100.5),
@@ -169,7 +170,7 @@ def covered(images: Tensor, falls: Tensor, patch_size: int) -> None:
     for (above, below), image, fall in zip(axes.T, images, falls.reshape(-1, side, side), strict=True):
         _picture(above, 1 - image[0], "")
         fall = fall.clamp(min=0)
-        plots.heatmap(fall, title="fall of the right answer", limits=(0.0, 1.0), ax=below)
+        plots.heatmap(fall, title="fall in probability", limits=(0.0, 1.0), ax=below)
     plots.show(fig, alt=f"{len(images)} digits and a map of each; the patch that matters most costs {said}.")
 
 
@@ -243,7 +244,7 @@ def heard(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
     supported(all(first.mean() > each.mean() + 0.05 for each in others), said)
     fig = plots.dots(
         {name: 100 * each for name, each in shares.items()},
-        title="The same encoder hears a melody better in spectra than in raw samples",
+        title="With as many steps it hears more in spectra than in raw samples",
         y="right on held-out melodies, %",
         level=(rival[0], 100 * rival[1]),
         limits=(0.0, 102.0),
