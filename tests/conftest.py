@@ -51,6 +51,14 @@ def same_random_numbers() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """What figures show, instead of showing it: each figure and its text."""
+    shown: list[tuple] = []
+    monkeypatch.setattr("course_lib.plots.show", lambda fig, *, alt: shown.append((fig, alt)))
+    return shown
+
+
 # ------------------------------------------------------------------------------------------ the real models
 
 

@@ -4,13 +4,12 @@ The tests run the notebook's cells, so that the two cannot drift apart. A counte
 claim's evidence says no.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import NotebookCells
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -22,12 +21,8 @@ from course_lib.checks import examine, find_task
 from course_lib.claims import ClaimError, load
 from course_lib.decoder import GPT, GPTConfig
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "00_overview.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"])
-    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    if cell["cell_type"] == "code"
-}
+CELLS = NotebookCells("00_overview")
+run_cell, refused_by_cell = CELLS.run, CELLS.refuses
 DEFINITIONS = (
     "open-load explorer softmax-naive sure-figure shape-define reviews-load count-predict count-define "
     "count-run layers-define layers-probe cut-define data-load pairs-predict pairs-run model-examples "
@@ -36,24 +31,9 @@ DEFINITIONS = (
 SEEDS = (11, 12)
 
 
-def run_cell(cell_id: str, names: dict, **changed: str) -> None:
-    """Run one cell of the notebook; changed: what stands there, and what the test puts in its place."""
-    source = CELLS[cell_id]
-    for old, new in changed.values():
-        assert old in source, f"{cell_id} has no {old!r}"
-        source = source.replace(old, new)
-    exec(compile(source, cell_id, "exec"), names)
-
-
 def refused(claim: str, missed: str, **evidence: object) -> bool:
     with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
         load()[claim].judge(evidence)
-    return True
-
-
-def refused_by_cell(cell_id: str, names: dict, missed: str) -> bool:
-    with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
-        run_cell(cell_id, names)
     return True
 
 

@@ -4,52 +4,24 @@ The tests run the notebook's cells, so that the two cannot drift apart. A counte
 claim's evidence says no.
 """
 
-import json
 import random
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import NotebookCells
 
 from course_lib import pretrained
 from course_lib.bpe import BPETokenizer
 from course_lib.checks import examine, find_task
-from course_lib.claims import ClaimError
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "01_tokens.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"])
-    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    if cell["cell_type"] == "code"
-}
-ORDER = list(CELLS)
+CELLS = NotebookCells("01_tokens")
+run_cell, refused_by_cell = CELLS.run, CELLS.refuses
 SEEDS = (11, 12)
 # These train or write for seconds, or need what those leave behind.
 LATER = {"open-count", "open-spell", "ghosts-run", "learned-run", "end-predictions"}
 LATER |= {"start-run", "start-rivals", "start-verdict", "merges-naive", "ppmi-naive"}
-
-
-def run_cell(cell_id: str, names: dict, **changed: str) -> None:
-    """Run one cell of the notebook; changed: what stands there, and what the test puts in its place."""
-    source = CELLS[cell_id]
-    for old, new in changed.values():
-        assert old in source, f"{cell_id} has no {old!r}"
-        source = source.replace(old, new)
-    exec(compile(source, cell_id, "exec"), names)
-
-
-def run_cells(first: str, last: str, names: dict) -> None:
-    """Run the cells from one to another."""
-    for cell_id in ORDER[ORDER.index(first) : ORDER.index(last) + 1]:
-        run_cell(cell_id, names)
-
-
-def refused_by_cell(cell_id: str, names: dict, missed: str) -> bool:
-    with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
-        run_cell(cell_id, names)
-    return True
 
 
 def no_model(**_: object) -> None:
@@ -64,7 +36,7 @@ def base(loaded_smollm2: tuple, loaded_minilm: tuple) -> dict:
         patch.setenv("COURSE_DEVICE", "cpu")
         patch.setattr(pretrained, "load_smollm2", lambda **_: loaded_smollm2)
         patch.setattr(pretrained, "load_minilm", lambda **_: loaded_minilm)
-        for cell_id in ORDER:
+        for cell_id in CELLS:
             if cell_id not in LATER:
                 run_cell(cell_id, found)
     return found
@@ -80,7 +52,7 @@ def names(base: dict) -> dict:
 
 
 def test_it_cannot_count_or_spell(names: dict, capsys: pytest.CaptureFixture) -> None:
-    run_cells("open-count", "open-spell", names)
+    CELLS.run_range("open-count", "open-spell", names)
     assert names["tokenizer"].pieces("strawberry") == ["st", "raw", "berry"]
     assert all(word.count(letter) == 3 for word, letter in names["WORDS"].items())
     assert names["right"] <= 2
@@ -154,6 +126,7 @@ def test_compounds_on_half_of_the_text(names: dict, seed: int) -> None:
     names["blind"] = BPETokenizer.train("\n".join(half), 8192)
     run_cell("compounds-run", names)
     run_cell("compounds-real", names)
+    assert names["at_seam"]["byte pairs"][-1] > names["at_seam"]["random"][-1] + 0.2
 
 
 # ------------------------------------------------------------------------- languages, real tokenizers
@@ -225,7 +198,9 @@ def test_counting(names: dict, seed: int) -> None:
     """On nine tenths of the sentences."""
     texts = names["texts"]
     names["texts"] = random.Random(seed).sample(texts, len(texts) * 9 // 10)
-    run_cells("counted-run", "agree-run", names)
+    CELLS.run_range("counted-run", "agree-run", names)
+    assert names["related"] > names["related_raw"]
+    assert names["same"] > 5 * names["chance"]
 
 
 def test_counts_of_shuffled_words_are_refused(names: dict) -> None:
@@ -233,7 +208,7 @@ def test_counts_of_shuffled_words_are_refused(names: dict) -> None:
     random.Random(SEEDS[0]).shuffle(flat)
     rest = iter(flat)
     names["texts"] = [[next(rest) for _ in words] for words in names["texts"]]
-    run_cells("counted-run", "related-run", names)
+    CELLS.run_range("counted-run", "related-run", names)
     for missed in ("related", "shared"):
         assert refused_by_cell("agree-run", names, missed)
 
@@ -309,7 +284,7 @@ def test_it_goes_on_without_the_models(
 ) -> None:
     monkeypatch.setattr(pretrained, "load_smollm2", no_model)
     found: dict = {"__name__": "__main__"}
-    for cell_id in ORDER:
+    for cell_id in CELLS:
         run_cell(cell_id, found)
     assert found["language_model"] is None
     told = capsys.readouterr().out

@@ -4,40 +4,18 @@ The tests run the notebook's cells, so that the two cannot drift apart. A counte
 claim's evidence says no.
 """
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from notebook_cells import NotebookCells
 
 from course_lib.checks import examine, find_task
-from course_lib.claims import ClaimError
 from course_lib.patches import patchify
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_patches.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"])
-    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    if cell["cell_type"] == "code"
-}
+CELLS = NotebookCells("02_patches")
+run_cell, refused_by_cell = CELLS.run, CELLS.refuses
 SEEDS = ("range(11, 14)", "range(21, 24)")
 NAIVE = {"ways-naive", "frames-naive"}
-
-
-def run_cell(cell_id: str, names: dict, **changed: tuple[str, str]) -> None:
-    """Run one cell of the notebook; changed: what stands there, and what the test puts in its place."""
-    source = CELLS[cell_id]
-    for old, new in changed.values():
-        assert old in source, f"{cell_id} has no {old!r}"
-        source = source.replace(old, new)
-    exec(compile(source, cell_id, "exec"), names)
-
-
-def refused_by_cell(cell_id: str, names: dict, missed: str) -> bool:
-    with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
-        run_cell(cell_id, names)
-    return True
 
 
 @pytest.fixture(scope="module", params=SEEDS)

@@ -4,15 +4,14 @@ The tests run the notebook's cells, so that the two cannot drift apart; a counte
 would have been refused. What reads the clock is counted instead.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from notebook_cells import NotebookCells
 from torch import Tensor, nn
 
 from course_lib import maths, probing
@@ -20,12 +19,7 @@ from course_lib.attention import MultiHeadAttention, scaled_dot_product_attentio
 from course_lib.blocks import FeedForward
 from course_lib.claims import ClaimError, load
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "03_qkv.ipynb"
-CELLS = {
-    cell["id"]: "".join(cell["source"])
-    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]
-    if cell["cell_type"] == "code"
-}
+CELLS = NotebookCells("03_qkv")
 REAL_MODELS = ("minilm", "bark", "hidden", "real", "broken")
 NOT_HERE = ("parallel-run", "stepper", "end")  # the clock, and what is only shown
 SEEDS = (11, 12)

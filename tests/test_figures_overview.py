@@ -1,36 +1,19 @@
 """The figures of notebook 00: drawn where the numbers support the title, refused where they do not."""
 
-from collections.abc import Callable
+from functools import partial
 
+import drawing
 import numpy as np
 import pytest
+from drawing import refuses
 
-from course_lib.figures import Unsupported, overview
+from course_lib.figures import overview
 
 DEPTHS = range(0, 31, 5)
 PLACES = ("start", "end", "mean")
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """What was shown: figures and their texts."""
-    shown: list[tuple] = []
-    monkeypatch.setattr("course_lib.plots.show", lambda fig, *, alt: shown.append((fig, alt)))
-    return shown
-
-
-def draws(drawn: list[tuple], function: Callable, *args: object, says: str, **kwargs: object) -> bool:
-    function(*args, **kwargs)
-    ((fig, alt),) = drawn
-    title = fig.get_suptitle()
-    named = all(ax.get_xlabel() for ax in fig.axes) or all(ax.get_ylabel() for ax in fig.axes)
-    return bool(title) and named and says in alt
-
-
-def refuses(drawn: list[tuple], function: Callable, *args: object, **kwargs: object) -> bool:
-    with pytest.raises(Unsupported):
-        function(*args, **kwargs)
-    return not drawn
+draws = partial(drawing.draws, labels=("x", "y"))
 
 
 def test_temperatures(drawn):

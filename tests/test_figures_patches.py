@@ -1,34 +1,12 @@
 """The figures of notebook 02: drawn where the numbers support the title, refused where they do not."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
+from drawing import draws, refuses
 
-from course_lib.figures import Unsupported, patches
+from course_lib.figures import patches
 from course_lib.patches import patchify
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """What was shown: figures and their texts."""
-    shown: list[tuple] = []
-    monkeypatch.setattr("course_lib.plots.show", lambda fig, *, alt: shown.append((fig, alt)))
-    return shown
-
-
-def draws(drawn: list[tuple], function: Callable, *args: object, says: str) -> bool:
-    function(*args)
-    ((fig, alt),) = drawn
-    fig.draw_without_rendering()
-    return bool(fig.get_suptitle()) and says in alt
-
-
-def refuses(drawn: list[tuple], function: Callable, *args: object) -> bool:
-    with pytest.raises(Unsupported):
-        function(*args)
-    return not drawn
 
 
 @pytest.fixture

@@ -1,33 +1,18 @@
 """The figures of notebook 01: drawn where the numbers support the title, refused where they do not."""
 
-from collections.abc import Callable
+from functools import partial
 
+import drawing
 import numpy as np
 import pytest
+from drawing import refuses
 
-from course_lib.figures import Unsupported, tokens
+from course_lib.figures import tokens
 
 SIZES = [256, 512, 1024, 2048]
 
 
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """What was shown: figures and their texts."""
-    shown: list[tuple] = []
-    monkeypatch.setattr("course_lib.plots.show", lambda fig, *, alt: shown.append((fig, alt)))
-    return shown
-
-
-def draws(drawn: list[tuple], function: Callable, *args: object, says: str) -> bool:
-    function(*args)
-    ((fig, alt),) = drawn
-    return bool(fig.get_suptitle()) and all(ax.get_xlabel() for ax in fig.axes) and says in alt
-
-
-def refuses(drawn: list[tuple], function: Callable, *args: object) -> bool:
-    with pytest.raises(Unsupported):
-        function(*args)
-    return not drawn
+draws = partial(drawing.draws, labels=("x",))
 
 
 def test_lengths(drawn):
