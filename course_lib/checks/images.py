@@ -113,6 +113,19 @@ def only_square(images: Tensor, patch_size: int) -> Tensor:
     return images.reshape(*images.shape[:2], rows, patch_size, rows, patch_size)
 
 
+def grids(rng: Rng) -> dict[str, tuple[int, ...]]:
+    """Images, channels, rows and columns of patches, patch size: small first, then distinct primes."""
+    return {
+        "one grey image of 4 x 4 pixels": (1, 1, 2, 2, 2),
+        "a coloured image": (1, 3, 2, 3, 2),
+        "two images": (2, 3, 3, 2, 3),
+        "as many rows as columns": (3, 3, 3, 3, 2),
+        "five channels": (2, 5, *primes(rng, 2, 7), 3),
+        "one patch fills the image": (2, 3, 1, 1, 5),
+        "each pixel is a patch": (2, 3, *primes(rng, 3, 5), 1),
+    }
+
+
 def patchify_cases(rng: Rng) -> list[Case]:
     def images(*sizes: int) -> dict[str, Any]:
         b, c, rows, columns, p = sizes
@@ -125,13 +138,7 @@ def patchify_cases(rng: Rng) -> list[Case]:
     across["images"], last["images"] = backwards(across["images"]), stored_last(last["images"])
     return in_torch(
         [
-            Case("one grey image of 4 x 4 pixels", images(1, 1, 2, 2, 2)),
-            Case("a coloured image", images(1, 3, 2, 3, 2)),
-            Case("two images", images(2, 3, 3, 2, 3)),
-            Case("as many rows as columns", images(3, 3, 3, 3, 2)),
-            Case("five channels", images(2, 5, *primes(rng, 2, 7), 3)),
-            Case("one patch fills the image", images(2, 3, 1, 1, 5)),
-            Case("each pixel is a patch", images(2, 3, *primes(rng, 3, 5), 1)),
+            *(Case(name, images(*sizes)) for name, sizes in grids(rng).items()),
             Case("whole numbers from 0 to 255", whole),
             Case("float64", as_double(images(2, 1, 3, 5, 2))),
             Case("stored column by column", across),
@@ -177,13 +184,7 @@ def unpatchify_cases(rng: Rng) -> list[Case]:
     stored["patches"] = backwards(stored["patches"])
     return in_torch(
         [
-            Case("one grey image of 4 x 4 pixels", patches(1, 1, 2, 2, 2)),
-            Case("a coloured image", patches(1, 3, 2, 3, 2)),
-            Case("two images", patches(2, 3, 3, 2, 3)),
-            Case("as many rows as columns", patches(3, 3, 3, 3, 2)),
-            Case("five channels", patches(2, 5, *primes(rng, 2, 7), 3)),
-            Case("one patch fills the image", patches(2, 3, 1, 1, 5)),
-            Case("each pixel is a patch", patches(2, 3, *primes(rng, 3, 5), 1)),
+            *(Case(name, patches(*sizes)) for name, sizes in grids(rng).items()),
             Case("whole numbers from 0 to 255", whole),
             Case("float64", as_double(patches(2, 1, 3, 5, 2))),
             Case("stored column by column", stored),

@@ -24,10 +24,15 @@ Array = np.ndarray
 # ------------------------------------------------------------------------------------------------------- ppmi
 
 
+def products_of_sums(counts: Array) -> Array:
+    """For each pair the sum of its row times that of its column."""
+    return counts.sum(1, keepdims=True) * counts.sum(0, keepdims=True)
+
+
 def ppmi(
     counts: Array,
     *,
-    by_chance: Callable[[Array], Array] = lambda n: n.sum(1, keepdims=True) * n.sum(0, keepdims=True),
+    by_chance: Callable[[Array], Array] = products_of_sums,
     log: Callable[[Array], Array] = np.log,
     empty: float = 0.0,
 ) -> Array:
@@ -38,7 +43,7 @@ def ppmi(
 def pmi(
     counts: Array,
     *,
-    by_chance: Callable[[Array], Array] = lambda n: n.sum(1, keepdims=True) * n.sum(0, keepdims=True),
+    by_chance: Callable[[Array], Array] = products_of_sums,
     log: Callable[[Array], Array] = np.log,
     empty: float = 0.0,
 ) -> Array:
