@@ -120,7 +120,9 @@ def attention(
     return attention_weights(q, k, mask, scale) @ np.asarray(v)
 
 
-def layer_norm(x: ArrayLike, weight: ArrayLike = 1.0, bias: ArrayLike = 0.0, eps: float = 1e-5) -> Array:
+def layer_norm(
+    x: ArrayLike, weight: Array | float = 1.0, bias: Array | float = 0.0, eps: float = 1e-5
+) -> Array:
     """Give every token's vector mean 0 and variance 1, then a learned scale and shift.
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
@@ -134,7 +136,7 @@ def layer_norm(x: ArrayLike, weight: ArrayLike = 1.0, bias: ArrayLike = 0.0, eps
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight + bias
 
 
-def rms_norm(x: ArrayLike, weight: ArrayLike = 1.0, eps: float = 1e-5) -> Array:
+def rms_norm(x: ArrayLike, weight: Array | float = 1.0, eps: float = 1e-5) -> Array:
     """Divide every token's vector by its root mean square, then a learned scale.
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)

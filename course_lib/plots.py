@@ -307,7 +307,7 @@ def _ends(matrix: NDArray) -> tuple[float, float]:
     if not finite.size:
         return 0.0, 1.0
     if finite.min() < 0:
-        farthest = float(abs(finite).max())
+        farthest = float(np.abs(finite).max())
         return -farthest, farthest
     return 0.0, float(finite.max())
 

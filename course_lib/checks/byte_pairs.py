@@ -212,7 +212,7 @@ def no_token_twice(merges: Sequence[Pair]) -> bool:
 
 def train_merges_cases(rng: Rng) -> list[Case]:
     a, b, c, d = letters(rng, 4)
-    few, many = (int(n) for n in rng.choice([[3, 5], [4, 7], [5, 8]]))
+    few, many = rng.choice([[3, 5], [4, 7], [5, 8]]).tolist()
     hug = {single("hug"): 10, single("pug"): int(rng.integers(4, 6)), single("hugs"): int(rng.integers(2, 4))}
     run = {single(3 * a): few, single(b + c): many}
     german = {single("grün"): few, single("für"): many, single("über"): 2}

@@ -79,7 +79,7 @@ def close(a: np.ndarray, b: np.ndarray, slack: float) -> np.ndarray:
 def largest(value: np.ndarray) -> float:
     """The largest finite size in an array; 0 if there is none."""
     finite = np.abs(value[np.isfinite(value)]) if value.dtype.kind == "f" else np.zeros(0)
-    return float(finite.max(initial=0.0))
+    return float(np.max(finite, initial=0.0))
 
 
 def is_float(value: Any) -> bool:

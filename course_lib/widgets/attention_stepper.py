@@ -516,7 +516,7 @@ def _trace_softmax(masked: NDArray[np.float64], column: int) -> str:
     if not np.isfinite(masked).any():
         return "= 0: every key is forbidden, so the whole row is 0"
     shifted, note = masked, ""
-    largest = float(masked.max())
+    largest = float(np.max(masked))
     if largest > 10:
         # e^x has too many digits to read then; the ratio is the same after subtracting.
         shifted = masked - largest
