@@ -17,10 +17,11 @@ os.environ.update(
 
 import tokenizers
 import torch
-from common import Row, alternate, show
+from common import Row, show
 from tokenizers import models, pre_tokenizers, trainers
 
 from course_lib.bpe import BPETokenizer
+from course_lib.costs import alternate
 
 TEXT, VOCAB_SIZE = "".join(topics.values()), 1_024
 

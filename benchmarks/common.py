@@ -7,7 +7,6 @@ round each runs once, who goes first alternates, and the median of the rounds' r
 import multiprocessing
 import os
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -60,21 +59,6 @@ class Row:
             bar = f"{'>=' if self.at_least else '<='} {self.bar:g}"
             verdict = "met" if self.met else "MISSED"
         return f"{self.what:<52}{ours:>9}{theirs:>9}{figure:>26}{bar:>9}  {verdict}".rstrip()
-
-
-def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
-    """Seconds of each function, round by round, all in turn; the order is reversed in every other round."""
-    seconds: list[list[float]] = [[] for _ in functions]
-    for n in range(-warm_up, rounds):
-        order = list(range(len(functions)))
-        if n % 2:
-            order.reverse()
-        for i in order:
-            start = time.perf_counter()
-            functions[i]()
-            if n >= 0:
-                seconds[i].append(time.perf_counter() - start)
-    return seconds
 
 
 class Apart:

@@ -9,9 +9,10 @@ import sys
 import warnings
 
 import torch
-from common import Row, alternate, gpt2, show
+from common import Row, gpt2, show
 from threadpoolctl import threadpool_limits
 
+from course_lib.costs import alternate
 from course_lib.generation import generate
 from course_lib.pretrained import gpt2_from_hf
 

@@ -17,7 +17,9 @@ import sys
 import warnings
 
 import torch
-from common import Row, alternate, show
+from common import Row, show
+
+from course_lib.costs import alternate
 
 SPEED_BAR = 1.0  # our tokens per second, as a multiple of theirs: at least
 LOAD_BAR = 0.5  # our loading time, as a multiple of theirs: at most

@@ -18,11 +18,12 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from common import Apart, Row, alternate, gpt2, show
+from common import Apart, Row, gpt2, show
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.attention import scaled_dot_product_attention
+from course_lib.costs import alternate
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.device import keep_memory
 

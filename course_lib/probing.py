@@ -1,11 +1,13 @@
-"""Experiments on a model: read the attention weights of a real forward pass, or disturb the scores a while.
+"""Experiments on a model: read what a real forward pass computes, or disturb it a while.
 
 Everything goes through the model's own forward, by hooks that are always taken away again, also after an
 error. The models of this library and any other that is built with `MultiHeadAttention` can be probed.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
+from course_lib.blocks import TransformerBlock
 
 
 @contextmanager
@@ -27,11 +30,7 @@ def weights_recorded(model: nn.Module) -> Iterator[list[Float[Tensor, "B H T S"]
     Raises: ValueError: it has none.
     """
     seen: list[Tensor] = []
-
-    def keep(module: nn.Module, args: Any, weights: Tensor) -> None:
-        seen.append(weights.detach())
-
-    with _hooked([layer.pattern for layer in _attentions(model)], keep):
+    with _hooked([layer.pattern for layer in _attentions(model)], _keeper(seen)):
         yield seen
 
 
@@ -75,11 +74,133 @@ def scores_scaled(model: nn.Module, factor: float) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Record:
+    """What each layer of a model computed, one entry per layer and call, in the order of the calls.
+
+    Args:
+        weights: the attention weights (B, H, T, S).
+        streams: the residual stream (B, T, D) as each layer leaves it.
+        attention: what each attention gives, which is added to the stream (B, T, D).
+        feed_forward: the same for each MLP.
+    """
+
+    weights: list[Tensor]
+    streams: list[Tensor] = field(default_factory=list)
+    attention: list[Tensor] = field(default_factory=list)
+    feed_forward: list[Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def recorded(model: nn.Module) -> Iterator[Record]:
+    """Inside, every call of a layer puts what it computes into the record.
+
+        with recorded(model) as seen:
+            model(ids)
+        seen.streams[-1]  # what leaves the last layer
+
+    Args:
+        model: with at least one `TransformerBlock`.
+    Raises: ValueError: it has none, or its blocks have something else in attention's place.
+    """
+    blocks = _blocks(model)
+    with weights_recorded(model) as weights, ExitStack() as hooks:
+        record = Record(weights)
+        hooks.enter_context(_hooked(blocks, _keeper(record.streams)))
+        hooks.enter_context(_hooked([block.attention for block in blocks], _keeper(record.attention)))
+        hooks.enter_context(_hooked([block.feed_forward for block in blocks], _keeper(record.feed_forward)))
+        yield record
+
+
+@contextmanager
+def heads_off(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[None]:
+    """Inside, these heads give nothing: zeros take the place of what they mix.
+
+        with heads_off(model, [(18, 6), (17, 3)]):
+            model(ids)
+
+    Args:
+        model: with at least one `MultiHeadAttention`.
+        heads: pairs of layer and head, counted from 0; query heads, where key heads are shared.
+    Raises: ValueError: no attention in the model; a layer or a head that it does not have.
+    """
+    layers = _attentions(model)
+    off = defaultdict(list)
+    for layer, head in heads:
+        _check_index("layer", layer, len(layers))
+        _check_index(f"head of layer {layer}", head, layers[layer].n_heads)
+        off[layer].append(head)
+
+    with ExitStack() as hooks:
+        for layer, own in off.items():
+            hooks.enter_context(_without(layers[layer], own))
+        yield
+
+
+@contextmanager
+def layers_skipped(model: nn.Module, layers: Iterable[int]) -> Iterator[None]:
+    """Inside, these layers pass the residual stream on as it came.
+
+    Args:
+        model: with at least one `TransformerBlock`.
+        layers: counted from 0.
+    Raises: ValueError: no block in the model; a layer that it does not have.
+    """
+    blocks = _blocks(model)
+    chosen = list(layers)
+    for layer in chosen:
+        _check_index("layer", layer, len(blocks))
+
+    def pass_on(block: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return args[0]
+
+    with _hooked([blocks[layer] for layer in chosen], pass_on):
+        yield
+
+
 def _attentions(model: nn.Module) -> list[MultiHeadAttention]:
     layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
     if not layers:
         raise ValueError(f"{type(model).__name__} has no MultiHeadAttention to look into")
     return layers
+
+
+def _blocks(model: nn.Module) -> list[TransformerBlock]:
+    blocks = [module for module in model.modules() if isinstance(module, TransformerBlock)]
+    if not blocks:
+        raise ValueError(f"{type(model).__name__} has no TransformerBlock to look into")
+    return blocks
+
+
+def _check_index(what: str, index: int, count: int) -> None:
+    if not 0 <= index < count:
+        raise ValueError(f"there is no {what} {index}: they run from 0 to {count - 1}")
+
+
+def _keeper(kept: list[Tensor]) -> Callable[..., None]:
+    """A hook that keeps what a module gives."""
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        kept.append(output.detach())
+
+    return keep
+
+
+@contextmanager
+def _without(layer: MultiHeadAttention, heads: Sequence[int]) -> Iterator[None]:
+    # Before the last projection: the same as weights of zero, and the fused kernel or a learner's own
+    # attention stays in its place.
+    keep = torch.ones(layer.n_heads, layer.d_head)
+    keep[list(heads)] = 0.0
+
+    def silence(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        return (args[0] * keep.flatten().to(args[0]),)
+
+    handle = layer.out_proj.register_forward_pre_hook(silence)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -30,24 +29,6 @@ def test_without_a_peer_the_figure_itself_faces_the_bar():
     assert common.Row("what", [1.0, 3.0, 2.0], bar=2.0, at_least=False).met
     assert not common.Row("what", [1.0, 3.0, 2.0], bar=2.5).met
     assert common.Row("what", [1.0]).met  # without a bar there is nothing to miss
-
-
-def test_the_rounds_alternate_and_the_warm_up_does_not_count(monkeypatch):
-    """On a clock of our own: a look at it takes 1 s, a call of a 2 s, one of b 5 s."""
-    calls, now = [], [0.0]
-
-    def clock():
-        now[0] += 1
-        return now[0]
-
-    def call(name, seconds):
-        calls.append(name)
-        now[0] += seconds
-
-    monkeypatch.setattr(common, "time", SimpleNamespace(perf_counter=clock))
-    seconds = common.alternate([lambda: call("a", 2), lambda: call("b", 5)], rounds=3)
-    assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
-    assert seconds == [[3, 3, 3], [6, 6, 6]]
 
 
 @pytest.mark.parametrize(("bar", "code"), [(1, 0), (3, 1)])

@@ -8,7 +8,14 @@ from course_lib import attention
 from course_lib.attention import MultiHeadAttention
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.encoder import BERT, BERTConfig
-from course_lib.probing import attention_weights, scores_scaled, weights_recorded
+from course_lib.probing import (
+    attention_weights,
+    heads_off,
+    layers_skipped,
+    recorded,
+    scores_scaled,
+    weights_recorded,
+)
 
 IDS = [3, 1, 4, 1, 5]
 
@@ -25,7 +32,7 @@ def gpt(**options: object) -> GPT:
 
 
 def hooks(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) for module in model.modules())
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
 @torch.no_grad()
@@ -117,11 +124,119 @@ def test_factors_multiply():
             torch.testing.assert_close(logits(model), before)
 
 
+def test_a_head_that_is_off_gives_nothing():
+    """The same as a head whose part of the last projection is zero."""
+    model, d_head = gpt(), 4
+    projection = model.stack.blocks[1].attention.out_proj
+    with heads_off(model, [(1, 0), (1, 2)]):
+        off = logits(model)
+    assert not torch.allclose(off, logits(model))
+    with torch.no_grad():
+        projection.weight[:, :d_head] = 0
+        projection.weight[:, 2 * d_head :] = 0
+    torch.testing.assert_close(off, logits(model))
+
+
+def test_with_all_heads_off_attention_adds_nothing():
+    model = gpt()
+    with (
+        heads_off(model, [(layer, head) for layer in range(2) for head in range(3)]),
+        recorded(model) as seen,
+    ):
+        logits(model)
+    assert all(not output.any() for output in seen.attention)  # Llama's projections have no bias
+    assert all(output.any() for output in seen.feed_forward)
+
+
+def test_a_head_is_off_for_the_fused_kernel_for_the_weights_and_for_anothers_function():
+    model = gpt()
+    off = [(0, 1), (1, 1)]
+    with heads_off(model, off):
+        fused = logits(model)
+        with weights_recorded(model):
+            torch.testing.assert_close(logits(model), fused)
+        for block in model.stack.blocks:
+            block.attention.attend = lambda q, k, v, mask: attention.attention_weights(q, k, mask) @ v
+        torch.testing.assert_close(logits(model), fused)
+
+
+def test_heads_are_off_with_a_cache():
+    model = gpt()
+    with torch.no_grad(), heads_off(model, [(1, 1)]):
+        whole = model(torch.tensor([IDS]))
+        cache = model.new_cache()
+        parts = [model(torch.tensor([[token]]), cache=cache) for token in IDS]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+
+
+def test_no_head_off_changes_nothing():
+    model = gpt()
+    before = logits(model)
+    with heads_off(model, []):
+        assert torch.equal(logits(model), before)
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ([(2, 0)], "there is no layer 2: they run from 0 to 1"),
+        ([(0, 1), (-1, 0)], "there is no layer -1"),
+        ([(1, 3)], "there is no head of layer 1 3: they run from 0 to 2"),
+    ],
+)
+def test_a_head_that_does_not_exist_is_named(heads, message):
+    model = gpt()
+    with pytest.raises(ValueError, match=message), heads_off(model, heads):
+        pass
+    assert hooks(model) == 0
+
+
+def test_a_skipped_layer_passes_the_stream_on():
+    model = gpt()
+    with layers_skipped(model, [0]), recorded(model) as seen:
+        skipped = logits(model)
+    torch.testing.assert_close(seen.streams[0], model.token_embedding(torch.tensor([IDS])).detach())
+    del model.stack.blocks[0]
+    torch.testing.assert_close(skipped, logits(model))
+
+
+def test_layers_are_skipped_in_an_encoder_too():
+    model = BERT(BERTConfig(11, 17, d_model=12, n_layers=3, n_heads=2)).eval()
+    with layers_skipped(model, [0, 1, 2]), recorded(model) as seen:
+        model(torch.tensor([IDS]))
+    assert torch.equal(seen.streams[0], seen.streams[2])
+
+
+def test_a_layer_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match="no layer 7: they run from 0 to 1"), layers_skipped(gpt(), [0, 7]):
+        pass
+
+
+def test_the_stream_is_what_went_in_and_what_the_branches_add():
+    model = gpt()
+    with recorded(model) as seen:
+        logits(model)
+    assert len(seen.weights) == len(seen.streams) == len(seen.attention) == len(seen.feed_forward) == 2
+    before = seen.streams[0]
+    torch.testing.assert_close(seen.streams[1], before + seen.attention[1] + seen.feed_forward[1])
+    torch.testing.assert_close(torch.stack(seen.weights)[:, 0], attention_weights(model, IDS))
+
+
+def test_what_is_recorded_needs_no_gradient():
+    model = gpt()
+    with recorded(model) as seen:
+        model(torch.tensor([IDS]))
+    assert not any(tensor.requires_grad for tensor in (*seen.streams, *seen.attention, *seen.feed_forward))
+
+
 def test_everything_is_undone():
     model = gpt()
     before = logits(model)
     with scores_scaled(model, 3.0), weights_recorded(model):
         assert hooks(model) == 4
+        logits(model)
+    with heads_off(model, [(0, 1), (1, 2)]), layers_skipped(model, [1]), recorded(model):
+        assert hooks(model) == 2 + 1 + 4 * 2
         logits(model)
     attention_weights(model, IDS)
     assert hooks(model) == 0
@@ -132,14 +247,27 @@ def test_everything_is_undone_after_an_error():
     model = gpt()
     with pytest.raises(RuntimeError, match="stop"), scores_scaled(model, 3.0), weights_recorded(model):
         raise RuntimeError("stop")
+    with pytest.raises(RuntimeError, match="stop"), heads_off(model, [(0, 1)]), layers_skipped(model, [0]):
+        raise RuntimeError("stop")
+    with pytest.raises(RuntimeError, match="stop"), recorded(model):
+        raise RuntimeError("stop")
     with pytest.raises(ValueError, match="token ids run from 0 to 10"):
         attention_weights(model, [999])
     assert hooks(model) == 0
 
 
-@pytest.mark.parametrize("probe", [weights_recorded, lambda model: scores_scaled(model, 2.0)])
+@pytest.mark.parametrize(
+    "probe", [weights_recorded, lambda model: scores_scaled(model, 2.0), lambda model: heads_off(model, [])]
+)
 def test_a_model_without_attention_is_refused(probe):
     with pytest.raises(ValueError, match="Linear has no MultiHeadAttention"), probe(nn.Linear(3, 3)):
+        pass
+
+
+@pytest.mark.parametrize("probe", [recorded, lambda model: layers_skipped(model, [0])])
+def test_a_model_without_blocks_is_refused(probe):
+    message = "MultiHeadAttention has no TransformerBlock"
+    with pytest.raises(ValueError, match=message), probe(MultiHeadAttention(6, 2)):
         pass
 
 

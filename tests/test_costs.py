@@ -1,0 +1,72 @@
+"""Rounds alternate, bytes are counted exactly, exponents are slopes."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from course_lib import costs
+from course_lib.attention import scaled_dot_product_attention
+
+
+def test_the_rounds_alternate_and_the_warm_up_does_not_count(monkeypatch):
+    """On a clock of our own: a look at it takes 1 s, a call of a 2 s, one of b 5 s."""
+    calls, now = [], [0.0]
+
+    def clock():
+        now[0] += 1
+        return now[0]
+
+    def call(name, seconds):
+        calls.append(name)
+        now[0] += seconds
+
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=clock))
+    seconds = costs.alternate([lambda: call("a", 2), lambda: call("b", 5)], rounds=3)
+    assert calls == ["b", "a", "a", "b", "b", "a", "a", "b"]
+    assert seconds == [[3, 3, 3], [6, 6, 6]]
+
+
+def attention_keeps(n_tokens: int, fused: bool) -> int:
+    q, k, v = torch.randn(3, 1, 1, n_tokens, 8, requires_grad=True)
+    return costs.bytes_kept(lambda: scaled_dot_product_attention(q, k, v, fused=fused))
+
+
+def test_the_explicit_form_keeps_its_table_and_the_fused_one_does_not():
+    """One storage holds queries, keys and values: 3 x T x 8 numbers."""
+    short, long = 32, 64
+    for n_tokens in (short, long):
+        assert attention_keeps(n_tokens, fused=False) >= 4 * (3 * n_tokens * 8 + n_tokens**2)
+    assert attention_keeps(long, fused=True) == 2 * attention_keeps(short, fused=True)
+    assert attention_keeps(long, fused=True) < attention_keeps(long, fused=False)
+
+
+def test_what_is_kept_twice_counts_once():
+    x = torch.ones(5, requires_grad=True)
+    assert costs.bytes_kept(lambda: x * x) == 20
+    assert costs.bytes_kept(lambda: x * x.detach().clone()) == 20  # only the factor that needs no gradient
+    assert costs.bytes_kept(lambda: x.exp() + x.sin()) == 40
+
+
+def test_without_gradients_nothing_is_kept():
+    assert costs.bytes_kept(lambda: torch.ones(5).exp()) == 0
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_exponent_is_the_power(power):
+    sizes = [3, 7, 11, 40]
+    assert costs.exponent(sizes, [5 * n**power for n in sizes]) == pytest.approx(power)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "amounts", "message"),
+    [
+        ([1, 2], [1], "got .1.0, 2.0. and .1.0."),
+        ([2, 2], [1, 3], "two sizes"),
+        ([1, 2], [0, 1], "above 0; the smallest is 0"),
+        ([-1, 2], [1, 1], "the smallest is -1"),
+    ],
+)
+def test_numbers_without_an_exponent_are_refused(sizes, amounts, message):
+    with pytest.raises(ValueError, match=message):
+        costs.exponent(sizes, amounts)
