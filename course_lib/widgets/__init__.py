@@ -2,6 +2,7 @@
 
     AttentionStepper   attention from q, k and v, or from x on: an example small enough to check by hand
     TokenExplorer      how tokenizers cut a text, each word replayed merge by merge, 20 languages counted
+    HeadsExplorer      all heads of a model on one sheet, one enlarged, any of them switched off
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
     NextWord           a language model's next token, before and after temperature, top-k and top-p
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
+    from course_lib.widgets.heads_explorer import HeadsExplorer
     from course_lib.widgets.next_word import NextWord
     from course_lib.widgets.patch_explorer import PatchExplorer
     from course_lib.widgets.prediction import outcome, predict, predictions
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttentionStepper",
+    "HeadsExplorer",
     "NextWord",
     "PatchExplorer",
     "TokenExplorer",
@@ -46,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "AttentionStepper": "attention_stepper",
+    "HeadsExplorer": "heads_explorer",
     "NextWord": "next_word",
     "PatchExplorer": "patch_explorer",
     "TokenExplorer": "token_explorer",

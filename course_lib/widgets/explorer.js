@@ -1,6 +1,7 @@
 // Helpers of every explorer. Python puts this file in front of the explorer's own, so everything here is in scope there.
 
 const PATIENCE_MS = 3000;
+const TYPING_MS = 400;
 const NOBODY =
   "No answer from Python: this page has no running kernel, or the kernel is busy. What is shown still belongs to the old input.";
 
@@ -118,6 +119,73 @@ function debounce(f, delay) {
     timer = null;
   };
   return { later, now, cancel };
+}
+
+/**
+ * A text field that Python reads: send(text) is asked when typing pauses and resolves with the state that answers.
+ * show(text) puts in what Python has, unless the reader is ahead of it; giveUp() forgets what is not yet sent.
+ */
+function typedText(field, send) {
+  const typing = debounce(async () => {
+    const text = field.value;
+    const state = await send(text);
+    if (field.value === text) setAttribute(field, "aria-invalid", state.error ? "true" : null);
+  }, TYPING_MS);
+  field.addEventListener("input", typing.later);
+  const show = (text) => {
+    if (field.value === (field.dataset.value ?? "")) field.value = text;
+    field.dataset.value = text;
+  };
+  const giveUp = () => {
+    typing.cancel();
+    field.value = field.dataset.value;
+    setAttribute(field, "aria-invalid", null);
+  };
+  return { show, giveUp, cancel: typing.cancel };
+}
+
+/** Give a select these options, [value, text] each, if it has others. */
+function setOptions(select, options) {
+  if (JSON.stringify(options) === select.dataset.options) return;
+  select.dataset.options = JSON.stringify(options);
+  select.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
+}
+
+/** A label in front of its control. */
+function labelled(text, control) {
+  return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
+}
+
+/** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */
+function unpacked(text, Kind) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Kind(bytes.buffer);
+}
+
+/** Give a canvas a size in CSS pixels, with all the pixels that the screen has; returns a pen that counts CSS pixels. */
+function sized(canvas, width, height) {
+  const density = window.devicePixelRatio || 1;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  canvas.width = Math.max(Math.round(width * density), 1);
+  canvas.height = Math.max(Math.round(height * density), 1);
+  const pen = canvas.getContext("2d");
+  pen.setTransform(canvas.width / width, 0, 0, canvas.height / height, 0, 0);
+  return pen;
+}
+
+/** Call draw whenever the node has got another width, which is known once it stands in the page; returns the watch. */
+function onWidth(node, draw) {
+  let width = 0;
+  const watch = new ResizeObserver(() =>
+    requestAnimationFrame(() => {
+      if (node.clientWidth === width) return;
+      width = node.clientWidth;
+      draw();
+    }),
+  );
+  watch.observe(node);
+  return watch;
 }
 
 const MOVES = {

@@ -1,6 +1,5 @@
 // The next-word explorer's page: shows the probabilities that Python computed and asks for text, settings and steps.
 
-const TYPING_MS = 400;
 const SLIDING_MS = 60;
 
 function render({ model, el }) {

@@ -7,12 +7,6 @@ const LEAST_FOR_NUMBERS = [22, 16]; // width and height of a token, in CSS pixel
 const LEAST_FOR_LINES = 4;
 const LINE = "#56b4e9"; // as --cx-token: on a picture, in both themes
 
-/** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */
-function unpacked(text, Kind) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  return new Kind(bytes.buffer);
-}
-
 function render({ model, el }) {
   const box = frame({ model, el, title: "Patches", textLabel: "The tokens as text" });
   const { body, ask } = box;
@@ -35,7 +29,6 @@ function render({ model, el }) {
   let unpackedCut = null;
   const opened = () => Math.min(model.get("opened"), starts.length - 1);
 
-  const field = (text, control) => h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
   const source = h("select", { id: uniqueId("source"), class: "cx-select", onchange: () => set("source", source.value) });
   const file = h("input", { id: uniqueId("file"), type: "file", accept: "image/*", class: "cx-file", onchange: () => send(file.files[0]) });
   const size = h("select", { id: uniqueId("cut"), class: "cx-select", onchange: () => set("cut", size.value) });
@@ -60,11 +53,11 @@ function render({ model, el }) {
   const excerpt = h("p", { class: "cx-note" });
   const sheet = drawingSheet();
   body.append(
-    h("div", { class: "cx-bar" }, field("Picture", source), field("or one from a file", file)),
+    h("div", { class: "cx-bar" }, labelled("Picture", source), labelled("or one from a file", file)),
     h(
       "div",
       { class: "cx-bar cx-cut" },
-      field("One token is", size),
+      labelled("One token is", size),
       h("span", { class: "cx-field" }, numbered, h("label", { for: numbered.id }, "order numbers")),
       shuffle,
     ),
@@ -149,16 +142,9 @@ function render({ model, el }) {
   function enlarge(target, small, height, width, largest) {
     const room = Math.min(largest, target.parentElement.clientWidth || largest);
     const side = Math.min(room / width, largest / height);
-    const density = window.devicePixelRatio || 1;
-    const shown = [width * side, height * side];
-    target.style.width = `${shown[0]}px`;
-    target.style.height = `${shown[1]}px`;
-    target.width = Math.round(shown[0] * density);
-    target.height = Math.max(Math.round(shown[1] * density), 1);
-    const pen = target.getContext("2d");
+    const pen = sized(target, width * side, height * side);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(small, 0, 0, width, height, 0, 0, target.width, target.height);
-    pen.setTransform(target.width / shown[0], 0, 0, target.height / shown[1], 0, 0);
+    pen.drawImage(small, 0, 0, width, height, 0, 0, width * side, height * side);
     return { pen, side };
   }
 
@@ -323,14 +309,9 @@ function render({ model, el }) {
   }
 
   function drawChoices() {
-    const options = (select, names) => {
-      if (JSON.stringify(names) === select.dataset.names) return;
-      select.dataset.names = JSON.stringify(names);
-      select.replaceChildren(...names.map(([value, text]) => h("option", { value }, text)));
-    };
-    options(source, [...Object.keys(model.get("pictures")).map((name) => [name, name]), [DRAW, "draw one"]]);
+    setOptions(source, [...Object.keys(model.get("pictures")).map((name) => [name, name]), [DRAW, "draw one"]]);
     // An object's keys that are numbers come first, in their order.
-    options(size, Object.entries(view().cuts).map(([key, { label }]) => [key, label]));
+    setOptions(size, Object.entries(view().cuts).map(([key, { label }]) => [key, label]));
     source.value = model.get("source");
     size.value = model.get("cut") in view().cuts ? model.get("cut") : view().default;
     numbered.checked = model.get("numbered");
@@ -368,16 +349,7 @@ function render({ model, el }) {
   const names = ["state", "source", "cut", "numbered", "shuffled", "opened"];
   for (const name of names) model.on(`change:${name}`, draw);
   draw();
-  // The canvases are as wide as there is room, which is known once they stand in the page.
-  let room = 0;
-  const watch = new ResizeObserver(() =>
-    requestAnimationFrame(() => {
-      if (picture.clientWidth === room) return;
-      room = picture.clientWidth;
-      draw();
-    }),
-  );
-  watch.observe(picture);
+  const watch = onWidth(picture, draw);
   return () => {
     watch.disconnect();
     for (const name of names) model.off(`change:${name}`, draw);

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from course_lib.patches import PatchEmbedding, patchify
-from course_lib.widgets.explorer import Explorer, assets
+from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
 
 OWN = "your own picture"
 DRAW = "draw"
@@ -167,7 +167,7 @@ class PatchExplorer(Explorer):
         ends = f"0 is white paper and {full} full ink" if is_ink else f"0 is dark and {full} bright"
         done = f"{self._own_text} " if source == OWN else ""
         return {
-            "pixels": _packed((image * full).round(), np.uint8),
+            "pixels": packed((image * full).round(), np.uint8),
             "shape": list(image.shape),
             "channels": _CHANNELS[n_channels],
             "full": full,
@@ -201,11 +201,11 @@ class PatchExplorer(Explorer):
             "label": "a row of pixels" if size == ROWS else f"a patch of {size} × {size} pixels",
             "grid": list(grid),
             "tile": list(tile),
-            "starts": _packed(rows[:, 0], np.int32),
-            "offsets": _packed(rows[0] - rows[0, 0], np.int32),
-            "order": _packed(order, np.int32),
+            "starts": packed(rows[:, 0], np.int32),
+            "offsets": packed(rows[0] - rows[0, 0], np.int32),
+            "order": packed(order, np.int32),
             # In thousandths, so that the page and `describe` write the same.
-            "vectors": _packed((1000 * vectors).round(), np.int32),
+            "vectors": packed((1000 * vectors).round(), np.int32),
             "vector_text": origin,
             "text": _counts(n_channels, grid, tile, lost),
             "cost": _cost(n_tokens, image.shape[1] * image.shape[2]),
@@ -251,15 +251,6 @@ def _sizes(height: int, width: int, wanted: int) -> list[int]:
     """The patch sizes offered for a picture, `wanted` among them if it can be shown."""
     fitting = [size for size in {*SIZES, wanted} if size <= min(height, width)]
     return sorted(size for size in fitting if (height // size) * (width // size) <= MOST_TOKENS)
-
-
-def _packed(numbers: Tensor, kind: type[np.number]) -> str:
-    """Numbers as bytes in base64: shorter than a list, and JSON for a page that is exported."""
-    return base64.b64encode(numbers.numpy().astype(np.dtype(kind).newbyteorder("<")).tobytes()).decode()
-
-
-def _unpacked(text: str, kind: type[np.number]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), np.dtype(kind).newbyteorder("<"))
 
 
 def _ink(way: np.ndarray) -> np.ndarray:
@@ -341,11 +332,11 @@ def _excerpt(shown: Sequence[int], tile: Sequence[int], n_numbers: int) -> str:
 
 def _opened(view: Mapping[str, Any], cut: Mapping[str, Any], token: int) -> list[str]:
     """The numbers and the vector of one token, in lines, as the page shows them."""
-    starts = _unpacked(cut["starts"], np.int32)
+    starts = unpacked(cut["starts"], np.int32)
     token = min(token, len(starts) - 1)
-    where = starts[token] + _unpacked(cut["offsets"], np.int32)
-    numbers = _unpacked(view["pixels"], np.uint8)[where]
-    vector = _unpacked(cut["vectors"], np.int32).reshape(len(starts), -1)[token]
+    where = starts[token] + unpacked(cut["offsets"], np.int32)
+    numbers = unpacked(view["pixels"], np.uint8)[where]
+    vector = unpacked(cut["vectors"], np.int32).reshape(len(starts), -1)[token]
     lines = [_title(cut, token, len(starts))]
     height, width = cut["shown"]
     for channel, square in zip(view["channels"], numbers.reshape(-1, *cut["tile"]), strict=True):

@@ -1,7 +1,5 @@
 // The token explorer's page: shows the tokens and replays that Python computed, and asks for another text.
 
-const TYPING_MS = 400;
-
 function render({ model, el }) {
   const box = frame({ model, el, title: "Tokens", textLabel: "The tokens as text" });
   const { body, ask } = box;
@@ -33,18 +31,11 @@ function render({ model, el }) {
   };
   const view = () => model.get("sentences")[model.get("language")] ?? model.get("state").view;
 
-  const typing = debounce(async () => {
-    const text = field.value;
-    const state = await ask("text", { text });
-    if (field.value === text) setAttribute(field, "aria-invalid", state.error ? "true" : null);
-  }, TYPING_MS);
-  field.addEventListener("input", typing.later);
+  const typing = typedText(field, (text) => ask("text", { text }));
 
   function choose(name) {
     // Whatever was typed and not yet answered is given up.
-    typing.cancel();
-    field.value = field.dataset.value;
-    setAttribute(field, "aria-invalid", null);
+    typing.giveUp();
     set("language", name);
   }
 
@@ -145,9 +136,7 @@ function render({ model, el }) {
 
   function draw() {
     const { text, size: sizeText } = view();
-    // A text that is being typed is ahead of what Python has answered.
-    if (field.value === (field.dataset.value ?? "")) field.value = text;
-    field.dataset.value = text;
+    typing.show(text);
     language.value = model.get("language");
     setText(size, sizeText);
     setText(about, model.get("state").about);

@@ -61,7 +61,7 @@ class TokenExplorer(Explorer):
         }
         self.shown = list(self._tokenizers)[:2]
         self.show_state(
-            about=ABOUT, names=list(self._tokenizers), view=self._view(_checked_text(text)), error=""
+            about=ABOUT, names=list(self._tokenizers), view=self._view(checked_text(text)), error=""
         )
 
     @property
@@ -71,7 +71,7 @@ class TokenExplorer(Explorer):
 
     @text.setter
     def text(self, text: str) -> None:
-        self.show_state(view=self._view(_checked_text(text)))
+        self.show_state(view=self._view(checked_text(text)))
         self.language = ""
 
     def describe(self) -> str:
@@ -151,7 +151,7 @@ def _cut(name: str, tokenizer: Tokenizer, text: str, english: int | None) -> dic
         lost = _lost(tokenizer, word, replay[-1]["ids"])
         cuts.append({"lost": lost, "steps": replay})
         note = f" (lost: {lost})" if lost else ""
-        pieces += [f"{_text(tokenizer, i)} {i}{note}" for i in replay[-1]["ids"]]
+        pieces += [f"{token_text(tokenizer, i)} {i}{note}" for i in replay[-1]["ids"]]
     ids = [i for cut in cuts for i in cut["steps"][-1]["ids"]]
     tokens = {str(i): _token(tokenizer, i) for cut in cuts for step in cut["steps"] for i in step["ids"]}
     summary = _summary(len(ids), text, english)
@@ -178,7 +178,7 @@ def _merge_replay(tokenizer: BPETokenizer, word: str) -> list[dict[str, Any]]:
     replay = [_step(_merge_start(tokenizer, word, steps[0][1], n_merges), steps[0][1])]
     for n, ((_, before), (rank, after)) in enumerate(pairwise(steps), start=1):
         new = _merged_places(before, after)
-        left, right, merged = (_text(tokenizer, i) for i in (*before[new[0] :][:2], after[new[0]]))
+        left, right, merged = (token_text(tokenizer, i) for i in (*before[new[0] :][:2], after[new[0]]))
         places = f" in {len(new)} places" if len(new) > 1 else ""
         text = (
             f"Merge {n} of {n_merges}: {left} + {right} → {merged}{places}, rank {rank:,} of "
@@ -227,7 +227,7 @@ def _match_replay(tokenizer: WordPiece, word: str) -> list[dict[str, Any]]:
             text = f"No token fits at the start of {before}: the whole word is lost, [UNK]."
         else:
             left = f"Left: {rest}." if rest else "Nothing is left."
-            token = _text(tokenizer, ids[-1])
+            token = token_text(tokenizer, ids[-1])
             text = f"Match {n}: {token} is the longest token that fits at the start of {before}. {left}"
         replay.append(_step(text, ids, rest, [len(ids) - 1]))
     return replay
@@ -268,7 +268,7 @@ def _note(tokenizer: Tokenizer, text: str, ids: Sequence[int], cuts: Sequence[Ma
 
 
 def _token(tokenizer: Tokenizer, i: int) -> dict[str, str]:
-    text = _text(tokenizer, i)
+    text = token_text(tokenizer, i)
     if tokenizer.tokens[i] == "[UNK]":
         kind = "lost"
     else:
@@ -276,7 +276,8 @@ def _token(tokenizer: Tokenizer, i: int) -> dict[str, str]:
     return {"text": text, "kind": kind}
 
 
-def _text(tokenizer: Tokenizer, i: int) -> str:
+def token_text(tokenizer: Tokenizer, i: int) -> str:
+    """One token to read, see `readable`."""
     data = tokenizer.token_bytes(i) if isinstance(tokenizer, BPETokenizer) else tokenizer.tokens[i].encode()
     text = readable(data)
     # First strong isolate ... pop: in a row of pieces each keeps its place, whatever its direction.
@@ -284,7 +285,7 @@ def _text(tokenizer: Tokenizer, i: int) -> str:
 
 
 def _joined(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    return " | ".join(_text(tokenizer, i) for i in ids)
+    return " | ".join(token_text(tokenizer, i) for i in ids)
 
 
 def _count(n: int, thing: str) -> str:
@@ -309,7 +310,8 @@ def _checked_tokenizers(tokenizers: Any) -> dict[str, Tokenizer]:
     return dict(tokenizers)
 
 
-def _checked_text(text: Any) -> str:
+def checked_text(text: Any) -> str:
+    """The text. Raises: ValueError: no string, an empty one, or one that is too long for an explorer."""
     if not isinstance(text, str):
         raise ValueError(f"The text must be a string; got {type(text).__name__}.")
     if not text:

@@ -316,6 +316,33 @@ class Desk:
     def explorer(self, title: str) -> Locator:
         return self.page.locator(f'section.cx[aria-label="{title}"]')
 
+    def answered(self, explorer: Locator) -> None:
+        """Wait until Python has answered everything that was asked."""
+        expect(explorer).not_to_have_attribute("aria-busy", "true")
+
+    def same_as_described(self, explorer: Locator) -> None:
+        """What the page says as text is what Python says, as soon as it has heard of the last choice.
+
+        The page holds a choice back while the message about an earlier one is under way.
+        """
+        self.answered(explorer)
+        for _ in range(100):
+            described = self.run("print(explorer.describe(), end='')")
+            if explorer.locator(".cx-text").text_content() == described:
+                return
+            self.page.wait_for_timeout(100)
+        assert explorer.locator(".cx-text").text_content() == described
+
+    def pixel(self, canvas: Locator, row: float, column: float) -> list[int]:
+        """Red, green and blue of one point of a canvas, at shares of its height and width."""
+        return canvas.evaluate(
+            """(canvas, [row, column]) => {
+                const [x, y] = [column * canvas.width, row * canvas.height].map(Math.floor);
+                return [...canvas.getContext("2d").getImageData(x, y, 1, 1).data.slice(0, 3)];
+            }""",
+            [row, column],
+        )
+
     def set_theme(self, dark: bool) -> None:
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.page.evaluate(

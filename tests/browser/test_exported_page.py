@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,13 @@ TokenExplorer({"ours": BPETokenizer.train("straw raw", 259), "bytes": BPETokeniz
 from course_lib.widgets import PatchExplorer
 numbers = torch.Generator().manual_seed(0)
 PatchExplorer({"grey": torch.randint(17, (1, 4, 6), generator=numbers) / 16, "blue": torch.ones(3, 8, 8)}, 2)
+""",
+    """
+from course_lib.widgets import HeadsExplorer
+letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
+sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
+HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
+               "large": (GPT(GPTConfig.llama_style(**sizes)), letters)}, "ab ba" * 8)
 """,
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
@@ -182,6 +190,46 @@ def test_drawing_needs_a_kernel(page: Page, exported: str) -> None:
     expect(patches.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
+def test_heads_are_opened_and_followed_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    heads = page.locator('section.cx[aria-label="Heads"]')
+    heads.get_by_label("Model").select_option("large")
+    sheet = heads.get_by_role("slider", name="Opened head")
+    for keys, title in (
+        (["Control+End"], "Layer 29, head 11"),
+        (["ArrowUp", "ArrowLeft", "ArrowLeft"], "Layer 27, head 10"),
+        (["Control+Home"], "Layer 0, head 0"),
+    ):
+        for key in keys:
+            sheet.press(key)
+        expect(heads.locator(".cx-title")).to_have_text(title)
+        expect(heads.locator(".cx-text")).to_contain_text(f"{title}. Each token, and the one")
+    # The first token has none before it to look at.
+    heads.locator(".cx-from").first.click()
+    expect(heads.locator(".cx-trace")).to_have_text("Layer 0, head 0: from a to a 100.0 %.")
+    expect(heads.locator(".cx-share").first).to_have_text("100.0 %")
+    sheet.press("l")
+    expect(heads.locator(".cx-names bdi")).to_have_count(32)
+    expect(heads.get_by_role("alert")).to_be_empty()
+
+
+def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
+    with urllib.request.urlopen(exported.replace("index.html", "exported.json")) as answer:
+        models = json.load(answer)["state"].values()
+    sizes = [len(json.dumps(model)) for model in models if "views" in model["state"]]
+    assert len(sizes) == 1
+    assert sizes[0] < 3_000_000
+
+
+def test_switching_heads_needs_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    heads = page.locator('section.cx[aria-label="Heads"]')
+    heads.get_by_role("button", name="Switch 0.0 off").click()
+    expect(heads.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -189,6 +237,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Attention, step by step", "q of the, dimension 1", "5"),
         ("Next word", "Your text", "b"),
         ("Tokens", "Your text", "raw"),
+        ("Heads", "Your text", "ab"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()

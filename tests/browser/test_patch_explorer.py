@@ -35,25 +35,6 @@ def explorer(desk) -> Locator:
     return found
 
 
-def answered(explorer: Locator) -> None:
-    """Wait until Python has answered everything that was asked."""
-    expect(explorer).not_to_have_attribute("aria-busy", "true")
-
-
-def same_as_described(desk, explorer: Locator) -> None:
-    """What the page says as text is what Python says, as soon as it has heard of the last choice.
-
-    The page holds a choice back while the message about an earlier one is under way.
-    """
-    answered(explorer)
-    for _ in range(100):
-        described = desk.run("print(explorer.describe(), end='')")
-        if explorer.locator(".cx-text").text_content() == described:
-            return
-        desk.page.wait_for_timeout(100)
-    assert explorer.locator(".cx-text").text_content() == described
-
-
 def title(explorer: Locator) -> Locator:
     return explorer.locator(".cx-title")
 
@@ -67,15 +48,6 @@ def click_place(explorer: Locator, row: float, column: float) -> None:
     box = picture(explorer).locator("canvas").bounding_box()
     assert box is not None
     picture(explorer).click(position={"x": box["width"] * column, "y": box["height"] * row})
-
-
-def canvas_pixel(canvas: Locator, row: float, column: float) -> list[int]:
-    """Red, green and blue of one point of a canvas, at shares of its height and width."""
-    return canvas.evaluate(
-        """(canvas, [row, column]) => [...canvas.getContext("2d").getImageData(
-            Math.floor(column * canvas.width), Math.floor(row * canvas.height), 1, 1).data.slice(0, 3)]""",
-        [row, column],
-    )
 
 
 def numbers(explorer: Locator, channel: str) -> list[list[int]]:
@@ -112,14 +84,14 @@ def test_a_patch_is_opened_by_mouse(desk, explorer: Locator) -> None:
         # Ink is dark, on the picture and in the enlarged token.
         for number, (y, x) in zip(expected, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
             grey = 255 * (1 - number / 16)
-            shown = canvas_pixel(
+            shown = desk.pixel(
                 picture(explorer).locator("canvas"), (row + 0.55 + y / 4) / 4, (column + 0.55 + x / 4) / 4
             )
-            close = canvas_pixel(explorer.locator(".cx-token"), 0.25 + y / 2, 0.25 + x / 2)
+            close = desk.pixel(explorer.locator(".cx-token"), 0.25 + y / 2, 0.25 + x / 2)
             if (y, x) == (1, 1):
                 np.testing.assert_allclose(shown, grey, atol=1)
             np.testing.assert_allclose(close, grey, atol=1)
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
 
 
 def test_photographs_patches_and_rows(desk, explorer: Locator) -> None:
@@ -140,20 +112,18 @@ def test_photographs_patches_and_rows(desk, explorer: Locator) -> None:
         expected = desk.run(f"print(({crop}[{i}, :4, :4] * 255).round().int().tolist())")
         assert numbers(explorer, channel) == json.loads(expected)
     pixel = json.loads(desk.run(f"print(({crop}[:, 32, 32] * 255).round().int().tolist())"))
-    np.testing.assert_allclose(
-        canvas_pixel(explorer.locator(".cx-token"), 32.5 / 64, 32.5 / 64), pixel, atol=1
-    )
+    np.testing.assert_allclose(desk.pixel(explorer.locator(".cx-token"), 32.5 / 64, 32.5 / 64), pixel, atol=1)
     expect(explorer).to_contain_text("Shown are the top left 4 × 4 of 64 × 64 numbers of each channel")
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     size.select_option("16")
     expect(explorer).to_contain_text("The tokens are too small here for their numbers.")
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     size.select_option("rows")
     expect(explorer).to_contain_text("427 tokens of 3 × 1 × 640 = 1,920 numbers.")
     picture(explorer).focus()
     desk.page.keyboard.press("Control+End")
     expect(title(explorer)).to_have_text("Row 427 of 427")
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
 
 
 def test_shuffled_and_back_in_order(desk, explorer: Locator) -> None:
@@ -168,16 +138,16 @@ def test_shuffled_and_back_in_order(desk, explorer: Locator) -> None:
             row, column = divmod(place, 4)
             # The lower right pixel of the patch that stands here.
             number = desk.run(f"print(patchify(pictures['three'][None], 2)[0, {token}, 3].item())")
-            shown = canvas_pixel(canvas, (row + 0.75) / 4, (column + 0.75) / 4)
+            shown = desk.pixel(canvas, (row + 0.75) / 4, (column + 0.75) / 4)
             np.testing.assert_allclose(shown, 255 * (1 - float(number)), atol=1)
         click_place(explorer, 0.9, 0.9)
         expect(title(explorer)).to_contain_text(f"Patch {order[15] + 1} of 16")
-        same_as_described(desk, explorer)
+        desk.same_as_described(explorer)
         assert desk.run("print(torch.equal(explorer.image, pictures['three']))").strip() == "True"
         explorer.get_by_role("button", name="Back in order").click()
         click_place(explorer, 0.9, 0.9)
         expect(title(explorer)).to_contain_text("Patch 16 of 16")
-        same_as_described(desk, explorer)
+        desk.same_as_described(explorer)
 
 
 def test_order_numbers(explorer: Locator) -> None:
@@ -249,22 +219,22 @@ def test_draw_by_keyboard(desk, explorer: Locator) -> None:
     keyboard.press("End")
     keyboard.press("Space")
     keyboard.press("l")
-    answered(explorer)
+    desk.answered(explorer)
     expected = np.zeros((8, 8))
     expected[0, 0], expected[1, 1], expected[1, 7] = 2, 16, 15
     np.testing.assert_array_equal(sheet(desk), expected)
     expect(explorer.get_by_role("gridcell", name="row 2, column 8: grey 15 of 16")).to_be_focused()
     keyboard.press("d")
-    answered(explorer)
+    desk.answered(explorer)
     keyboard.press("Space")
-    answered(explorer)
+    desk.answered(explorer)
     expected[1, 7] = 0
     np.testing.assert_array_equal(sheet(desk), expected)
     click_place(explorer, 0.1, 0.1)
     assert numbers(explorer, "grey") == [[2, 0], [0, 16]]
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     explorer.get_by_role("button", name="Clear").click()
-    answered(explorer)
+    desk.answered(explorer)
     assert not sheet(desk).any()
     assert desk.page.locator(".jp-Cell").count() == cells_before
 
@@ -285,7 +255,7 @@ def test_draw_by_mouse(desk, explorer: Locator) -> None:
     to(4.5, 6.5)
     mouse.up()
     to(1.5, 6.5)  # the pen is up
-    answered(explorer)
+    desk.answered(explorer)
     drawn = sheet(desk)
     assert (drawn[1:7, 4] == 16).all()
     assert (drawn[1:7, 3] > 0).all()
@@ -294,12 +264,12 @@ def test_draw_by_mouse(desk, explorer: Locator) -> None:
         "cells => cells.map(cell => Number(cell.dataset.grey))"
     )
     np.testing.assert_array_equal(np.array(shown).reshape(8, 8), drawn)
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     explorer.get_by_label("rub out").check()
     to(4.5, 3.5)
     mouse.down()
     mouse.up()
-    answered(explorer)
+    desk.answered(explorer)
     assert sheet(desk)[3, 4] == 0
     assert desk.run("print(explorer.source, tuple(explorer.image.shape))").strip() == "draw (1, 8, 8)"
 
@@ -315,9 +285,9 @@ def test_a_picture_from_a_file(desk, explorer: Locator, tmp_path: Path) -> None:
     expect(explorer).to_contain_text("14 × 14 = 196 tokens of 3 × 16 × 16 = 768 numbers.")
     assert numbers(explorer, "red") == [[255] * 4] * 4
     assert numbers(explorer, "blue") == [[51] * 4] * 4
-    assert canvas_pixel(explorer.locator(".cx-token"), 0.5, 0.5) == [255, 0, 51]
+    assert desk.pixel(explorer.locator(".cx-token"), 0.5, 0.5) == [255, 0, 51]
     expect(explorer.locator(".cx-text")).to_contain_text("wall.png, the middle square of 200 × 300 pixels")
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     alert = explorer.get_by_role("alert")
     file.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
     expect(alert).to_have_text("notes.txt holds no picture that can be read: try a PNG or JPEG file.")
@@ -348,11 +318,11 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
     expect(explorer.get_by_label("One token is")).to_have_value("32")
     expect(title(explorer)).to_have_text("Patch 260 of 260: row 13, column 20")
     expect(explorer.get_by_role("button", name="Back in order")).to_be_visible()
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
     # Fewer tokens: the last is opened.
     explorer.get_by_label("One token is").select_option("64")
     expect(title(explorer)).to_have_text("Patch 60 of 60: row 6, column 10")
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
 
 
 def test_the_sheet_without_pictures(desk) -> None:
@@ -364,7 +334,7 @@ def test_the_sheet_without_pictures(desk) -> None:
     explorer = desk.explorer(TITLE)
     expect(explorer.get_by_role("grid")).to_be_visible()
     expect(explorer.get_by_label("Picture").locator("option")).to_have_text(["draw one"])
-    same_as_described(desk, explorer)
+    desk.same_as_described(explorer)
 
 
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
@@ -380,7 +350,7 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     explorer.get_by_label("Picture").select_option("draw")
     explorer.get_by_role("gridcell").nth(20).focus()
     desk.page.keyboard.press("Space")
-    answered(explorer)
+    desk.answered(explorer)
     desk.screenshots(explorer, "patches-draw")
     assert desk.accessibility_problems() == []
     explorer.get_by_label("or one from a file").set_input_files(

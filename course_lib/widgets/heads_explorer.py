@@ -1,0 +1,431 @@
+"""The heads explorer: all heads of a model on one sheet, one of them enlarged, any of them switched off."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import traitlets
+from torch import Tensor, nn
+
+from course_lib.attention import MultiHeadAttention
+from course_lib.bpe import BPETokenizer, WordPiece
+from course_lib.decoder import GPT
+from course_lib.encoder import BERT
+from course_lib.encoder_decoder import EncoderDecoder
+from course_lib.probing import heads_off, weights_recorded
+from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
+from course_lib.widgets.token_explorer import checked_text, readable, token_text
+
+MOST_TOKENS = 32  # of a text that are read and drawn
+SHOWN_NEXT = 5
+DRAWINGS = ("lines", "matrix")
+ABOUT = (
+    "Each small picture is a head: a row for each token that looks, a column for each that is looked at, "
+    "the stronger the colour the larger the weight. Layers run from left to right and heads downwards, both "
+    "counted from 0. Keys: arrows move, O switches the head off or on, L changes between lines and matrix, "
+    "Enter goes on to the head's tokens. A head that is off adds nothing; the pictures show the weights as "
+    "they then are. Without a running kernel you can still look at every head; another text and switching "
+    "heads need Python."
+)
+
+Token = tuple[int, str]  # the id, and the text to read
+
+_ASSETS = assets("heads_explorer")
+
+
+@runtime_checkable
+class TextTokenizer(Protocol):
+    """What is asked of a tokenizer. With `decode`, too, the next tokens have names instead of numbers."""
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+
+    def pieces(self, text: str) -> list[str]:
+        """The text of each of its tokens."""
+
+
+class HeadsExplorer(Explorer):
+    """See who looks at whom in every head of a model, follow a token, and switch heads off.
+
+    Args:
+        models: by name, each with its tokenizer: a `GPT`, a `BERT`, an `EncoderDecoder`, or another model
+            built with `MultiHeadAttention` that is called with ids.
+        text: what is read at first, up to `token_explorer.LONGEST_TEXT` characters; of its tokens the first
+            MOST_TOKENS.
+        model: the name of the one that is shown at first; left out, the first.
+        other_text: a second text: the other half of a pair for a BERT, the translation so far for an
+            encoder-decoder, nothing for others.
+    Raises: ValueError: no model, a name that is not there, layers with different numbers of heads, a text
+        that is empty, too long or without a token.
+    """
+
+    _esm = _ASSETS["esm"]
+    _css = _ASSETS["css"]
+    # Choices of the page, which an exported page can make without Python.
+    model = traitlets.Unicode().tag(sync=True)  # a name of `models`
+    attention = traitlets.Unicode().tag(sync=True)  # a name of the view's sheets; any other: the first
+    opened = traitlets.List([0, 0]).tag(sync=True)  # layer and head
+    token = traitlets.Int(0, min=0).tag(sync=True)  # the one that is followed
+    drawn_as = traitlets.Enum(DRAWINGS, DRAWINGS[0]).tag(sync=True)
+    # All that is shown of each model, by name.
+    views = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        models: Mapping[str, tuple[nn.Module, TextTokenizer]],
+        text: str,
+        *,
+        model: str | None = None,
+        other_text: str = "",
+    ) -> None:
+        super().__init__()
+        self._readers = _checked_models(models)
+        self._off: dict[str, set[tuple[str, int, int]]] = {name: set() for name in models}
+        self._readings: dict[str, _Reading] = {}
+        self._read(text, other_text)
+        self.model = next(iter(models)) if model is None else model
+        self.token = MOST_TOKENS  # the last one: it has most to look at
+
+    @property
+    def text(self) -> str:
+        """The text that is read; assign to replace it."""
+        return self.state["text"]
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._read(text, self.other_text)
+
+    @property
+    def other_text(self) -> str:
+        """The second text, for models that read two; assign to replace it."""
+        return self.state["other_text"]
+
+    @other_text.setter
+    def other_text(self, other_text: str) -> None:
+        self._read(self.text, other_text)
+
+    def describe(self) -> str:
+        """The opened head: what each token looks at most, all weights of one token, and what comes of it."""
+        sheet = self._shown_sheet()
+        n_layers, n_heads, n_queries, _ = sheet["shape"]
+        layer, head = (min(at, n - 1) for at, n in zip(self.opened, (n_layers, n_heads), strict=True))
+        token = min(self.token, n_queries - 1)
+        weights = unpacked(sheet["weights"], np.uint16).reshape(sheet["shape"])[layer, head].tolist()
+        keys = sheet["key_tokens"]
+        most = [
+            f"{query} → {keys[row.index(max(row))]} {_percent(max(row))}"
+            for query, row in zip(sheet["query_tokens"], weights, strict=True)
+        ]
+        followed = ", ".join(f"{key} {_percent(n)}" for key, n in zip(keys, weights[token], strict=True) if n)
+        return "\n".join(
+            [
+                sheet["text"],
+                "",
+                f"Layer {layer}, head {head}{', off' if [layer, head] in sheet['off'] else ''}. "
+                "Each token, and the one that it looks at most:",
+                *most,
+                f"All that {sheet['query_tokens'][token]} looks at: {followed}.",
+                "",
+                self.views[self.model]["effect"]["description"],
+            ]
+        )
+
+    def on_text(self, text: str) -> None:
+        """The page: another text was typed."""
+        self.text = text
+
+    def on_other(self, text: str) -> None:
+        """The page: another second text was typed."""
+        self.other_text = text
+
+    def on_switch(self, model: str, attention: str, layer: int, head: int) -> None:
+        """The page: a head is to be off, or on again."""
+        reader = self._reader(model)
+        if attention not in reader.sheets:
+            raise ValueError(f"{model} has the attention {[*reader.sheets]}; got {attention!r}.")
+        for what, index, n in zip(("layer", "head"), (layer, head), reader.size(attention), strict=True):
+            if type(index) is not int or not 0 <= index < n:
+                raise ValueError(f"{what} must be a whole number from 0 to {n - 1}; got {index!r}.")
+        self._show(model, self._off[model] ^ {(attention, layer, head)})
+
+    def on_restore(self, model: str) -> None:
+        """The page: all heads are to be on again."""
+        self._reader(model)
+        self._show(model, set())
+
+    @traitlets.validate("model")
+    def _check_model(self, proposal: Any) -> str:
+        self._reader(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.validate("opened")
+    def _check_opened(self, proposal: Any) -> list[int]:
+        opened = list(proposal["value"])
+        if len(opened) != 2 or not all(type(at) is int and at >= 0 for at in opened):
+            raise ValueError(f"opened must be a layer and a head, counted from 0; got {opened}.")
+        return opened
+
+    def _reader(self, model: Any) -> "_Reader":
+        if model not in self._readers:
+            raise ValueError(f"model must be one of {[*self._readers]}; got {model!r}.")
+        return self._readers[model]
+
+    def _shown_sheet(self) -> dict[str, Any]:
+        sheets = self.views[self.model]["sheets"]
+        return sheets.get(self.attention) or next(iter(sheets.values()))
+
+    def _read(self, text: str, other_text: str) -> None:
+        """Let all models read these texts; nothing changes where one of them cannot."""
+        checked_text(text)
+        if other_text != "":
+            checked_text(other_text)
+        readings = {name: reader.read(text, other_text) for name, reader in self._readers.items()}
+        views = {name: self._readers[name].view(readings[name], self._off[name]) for name in readings}
+        self._readings, self.views = readings, views
+        self.show_state(about=ABOUT, text=text, other_text=other_text, error="")
+
+    def _show(self, model: str, off: set[tuple[str, int, int]]) -> None:
+        self._off[model] = off
+        view = self._readers[model].view(self._readings[model], off)
+        self.views = {**self.views, model: view}
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Texts as one model reads them, and what comes of them with all heads on.
+
+    Args:
+        inputs: what the model is called with.
+        sides: the tokens to read, of one text or of two that look at each other.
+        note: what is left out.
+        weights: of each attention, (H, T, S).
+        output: scores of the next token (V,), or a vector for each token (T, D).
+    """
+
+    inputs: list[Tensor]
+    sides: list[list[str]]
+    note: str
+    weights: list[Tensor]
+    output: Tensor
+
+
+class _Reader:
+    """A model with its tokenizer."""
+
+    def __init__(self, name: str, model: nn.Module, tokenizer: TextTokenizer) -> None:
+        self.name, self.model, self.tokenizer = name, model, tokenizer
+        self.heads = [layer.n_heads for layer in model.modules() if isinstance(layer, MultiHeadAttention)]
+        if not self.heads:
+            raise ValueError(f"{name} has no MultiHeadAttention to look into: {type(model).__name__}.")
+        self.sheets = _sheets(model, len(self.heads))
+        for layers in self.sheets.values():
+            found = sorted({self.heads[layer] for layer in layers})
+            if len(found) != 1:
+                raise ValueError(f"{name} must have layers with the same number of heads; got {found}.")
+
+    def size(self, attention: str) -> tuple[int, int]:
+        """How many layers and heads one sheet has."""
+        layers = self.sheets[attention]
+        return len(layers), self.heads[layers[0]]
+
+    @property
+    def second(self) -> str:
+        """What the second text is to this model, "" where it reads only one."""
+        if isinstance(self.model, EncoderDecoder):
+            return "Its translation so far"
+        is_pair_read = isinstance(self.model, BERT) and self.model.config.n_segments > 1
+        return "Second text, if there is one" if is_pair_read else ""
+
+    def read(self, text: str, other_text: str) -> _Reading:
+        first = self._tokens(text)
+        second = self._tokens(other_text) if other_text and self.second else []
+        room = min(MOST_TOKENS, getattr(getattr(self.model, "config", None), "max_seq_len", MOST_TOKENS))
+        device = next(self.model.parameters()).device
+        if isinstance(self.model, EncoderDecoder):
+            if not second:
+                raise ValueError(f"{self.name} needs a second text: the translation so far.")
+            rows = [first[:room], second[:room]]
+            inputs = _as_inputs(rows, device)
+            note = " ".join(filter(None, map(_left_out, (first, second), rows)))
+        else:
+            row, segments, note = self._framed(first, second, room)
+            rows = [row]
+            inputs = _as_inputs(rows, device)
+            if isinstance(self.model, BERT):
+                inputs.append(torch.tensor([segments], device=device))
+        weights, output = self._run(inputs, [])
+        return _Reading(inputs, [[piece for _, piece in row] for row in rows], note, weights, output)
+
+    def view(self, reading: _Reading, off: set[tuple[str, int, int]]) -> dict[str, Any]:
+        """All that is shown of one model, with these heads off: attention, layer, head."""
+        weights, output = reading.weights, reading.output
+        if off:
+            silent = [(self.sheets[attention][layer], head) for attention, layer, head in off]
+            weights, output = self._run(reading.inputs, silent)
+        effect = self._effect(reading.output, output, bool(off), reading.sides[0])
+        return {
+            "second": self.second,
+            "note": reading.note,
+            "off_text": self._off_text(off),
+            "sheets": {name: self._sheet(name, reading, weights, off) for name in self.sheets},
+            "effect": effect,
+        }
+
+    def _sheet(
+        self, attention: str, reading: _Reading, weights: list[Tensor], off: set[tuple[str, int, int]]
+    ) -> dict[str, Any]:
+        """One attention of all layers; queries and keys may be tokens of two texts."""
+        queries = reading.sides[0 if attention == "encoder" else -1]
+        keys = reading.sides[-1 if attention == "decoder" else 0]
+        stacked = torch.stack([weights[layer] for layer in self.sheets[attention]])  # (L, H, T, S)
+        n_layers, n_heads = stacked.shape[:2]
+        tokens = [f"{len(queries)} tokens: {' | '.join(queries)}"]
+        if attention == "cross-attention":
+            tokens = [f"From {tokens[0]}", f"To {len(keys)} tokens: {' | '.join(keys)}"]
+        count = f"{n_layers} layers of {n_heads} heads"
+        lines = [f"{self.name}, {attention}: {count}.", *tokens, reading.note, self._off_text(off)]
+        return {
+            "shape": list(stacked.shape),
+            "query_tokens": queries,
+            "key_tokens": keys,
+            # In thousandths, so that the page and `describe` write the same.
+            "weights": packed((1000 * stacked).round(), np.uint16),
+            "off": sorted([layer, head] for name, layer, head in off if name == attention),
+            "text": "\n".join(filter(None, lines)),
+        }
+
+    def _effect(self, before: Tensor, after: Tensor, is_off: bool, tokens: list[str]) -> dict[str, Any]:
+        """What the model makes of the text, with all heads on and as they are now."""
+        if not isinstance(self.model, GPT | EncoderDecoder):
+            text = f"{self.name} has no next token: it gives a vector for each token."
+            text += f" {_turned(before, after, tokens)}" if is_off else " Switch heads off to see it turn."
+            return {"before": [], "after": [], "text": text, "description": text}
+        likely = [self._likeliest(scores) for scores in (before, after)]
+        lines = [
+            f"{when}: {', '.join(map(' '.join, rows))}."
+            for when, rows in zip(("Next token, all heads on", "As it is now"), likely, strict=True)
+        ]
+        text = "Switch heads off to see what becomes of the next token."
+        if is_off:
+            best = before.argmax()
+            was, now = (f"{scores.softmax(-1)[best]:.1%}".replace("%", " %") for scores in (before, after))
+            text = f"{likely[0][0][0]} had {was} with all heads on, now it has {now}."
+        description = "\n".join([*lines[: 1 + is_off], text])
+        return {
+            "before": likely[0],
+            "after": likely[1] if is_off else [],
+            "text": text,
+            "description": description,
+        }
+
+    def _likeliest(self, scores: Tensor) -> list[list[str]]:
+        found = scores.softmax(-1).topk(min(SHOWN_NEXT, len(scores)))
+        return [
+            [self._text(i), f"{100 * share:.1f} %"]
+            for i, share in zip(found.indices.tolist(), found.values.tolist(), strict=True)
+        ]
+
+    def _text(self, i: int) -> str:
+        if isinstance(self.tokenizer, BPETokenizer | WordPiece):
+            return token_text(self.tokenizer, i)
+        decode = getattr(self.tokenizer, "decode", None)
+        return readable(decode([i]).encode()) if decode else f"token {i}"
+
+    def _tokens(self, text: str) -> list[Token]:
+        ids = list(self.tokenizer.encode(text))
+        if isinstance(self.tokenizer, BPETokenizer | WordPiece):
+            return [(i, self._text(i)) for i in ids]
+        pieces = [readable(piece.encode()) for piece in self.tokenizer.pieces(text)]
+        if len(pieces) != len(ids):
+            raise ValueError(f"{self.name}'s tokenizer gives {len(ids)} ids and {len(pieces)} pieces.")
+        return list(zip(ids, pieces, strict=True))
+
+    def _framed(
+        self, first: list[Token], second: list[Token], room: int
+    ) -> tuple[list[Token], list[int], str]:
+        """One row of tokens with a BERT's marks, which text each belongs to, and what is left out."""
+        begin: list[Token] = []
+        end: list[Token] = []
+        if isinstance(self.model, BERT) and isinstance(self.tokenizer, WordPiece):
+            begin, end = ([(self.tokenizer.special_tokens[mark], mark)] for mark in ("[CLS]", "[SEP]"))
+        room -= len(begin + end) + len(end if second else [])
+        n_second = min(len(second), max(room // 2, room - len(first)))
+        kept = [first[: room - n_second], second[:n_second]]
+        parts = [[*begin, *kept[0], *end], [*kept[1], *end] if second else []]
+        row = [*parts[0], *parts[1]]
+        if not row:
+            raise ValueError(f"The text has no token of {self.name}: type another one.")
+        segments = [n for n, part in enumerate(parts) for _ in part]
+        return row, segments, _left_out([*first, *second], [*kept[0], *kept[1]])
+
+    def _off_text(self, off: set[tuple[str, int, int]]) -> str:
+        if not off:
+            return "All heads are on."
+        is_one = len(self.sheets) == 1
+        names = [
+            f"{layer}.{head}" if is_one else f"{layer}.{head} ({name})" for name, layer, head in sorted(off)
+        ]
+        return f"Off: {', '.join(names)}."
+
+    @torch.no_grad()
+    def _run(self, inputs: list[Tensor], off: Iterable[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
+        """The weights of each attention and the output, of one real pass."""
+        with heads_off(self.model, off), weights_recorded(self.model) as seen:
+            if isinstance(self.model, GPT):
+                output = self.model.next_token_logits(inputs[0])
+            elif isinstance(self.model, EncoderDecoder):
+                output = self.model(*inputs)[:, -1]
+            else:
+                output = self.model(*inputs)
+        return [weights[0].cpu() for weights in seen], output[0].cpu()
+
+
+def _sheets(model: nn.Module, n_attentions: int) -> dict[str, Sequence[int]]:
+    """The attentions that are drawn together, as `probing` counts them; each is a layer of its sheet."""
+    if isinstance(model, EncoderDecoder):
+        n = model.config.n_layers
+        decoder = range(n, 3 * n)  # each layer first looks at itself, then across
+        return {"encoder": range(n), "decoder": decoder[::2], "cross-attention": decoder[1::2]}
+    return {"self-attention": range(n_attentions)}
+
+
+def _as_inputs(rows: list[list[Token]], device: torch.device) -> list[Tensor]:
+    return [torch.tensor([[i for i, _ in row]], device=device) for row in rows]
+
+
+def _left_out(wanted: Sequence[Token], kept: Sequence[Token]) -> str:
+    if len(kept) == len(wanted):
+        return ""
+    return f"Too long for one picture: {len(kept)} of {len(wanted)} tokens are read."
+
+
+def _turned(before: Tensor, after: Tensor, tokens: list[str]) -> str:
+    """How far the vectors have moved."""
+    alike = F.cosine_similarity(before, after, dim=-1)
+    least = int(alike.argmin())
+    return (
+        f"Its cosine with the one from all heads is {alike.mean():.3f} on average, and least for "
+        f"{tokens[least]}: {alike[least]:.3f}."
+    )
+
+
+def _percent(thousandths: int) -> str:
+    return f"{thousandths / 10:.1f} %"
+
+
+def _checked_models(models: Any) -> dict[str, _Reader]:
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(f"models must map at least one name to (model, tokenizer); got {models!r:.60}.")
+    readers = {}
+    for name, pair in models.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a model's name must be a text; got {name!r}.")
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], nn.Module):
+            raise ValueError(f"{name!r} must be a pair (model, tokenizer); got {type(pair).__name__}.")
+        if not isinstance(pair[1], TextTokenizer):
+            raise ValueError(f"{name}'s tokenizer must have encode and pieces; got {type(pair[1]).__name__}.")
+        readers[name] = _Reader(name, *pair)
+    return readers
