@@ -11,7 +11,7 @@ const LEAST_CELL = 10; // width of a weight in the matrix
 const LEAST_DRAWN = 10; // thousandths: a line for a smaller weight would not be seen
 const SHOWN_OF_TOKEN = 5; // weights in the sentence
 const SHOWN_NEXT = 5; // as in Python
-const INK = [0xd5, 0x5e, 0x00]; // as --cx-attention
+const INK = 0x005ed5; // blue, green, red, as --cx-attention
 const GROUND = "#80808026"; // behind each head, in both themes
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -215,13 +215,14 @@ function render({ model, el }) {
     const [nLayers, nHeads, nQueries, nKeys] = sheet().shape;
     const [width, height] = [nLayers * nKeys, nHeads * nQueries];
     const image = new ImageData(width, height);
+    // The square root shows small weights, too. One number for each point: alpha, blue, green, red.
+    const ink = Uint32Array.from({ length: 1001 }, (_, n) => (Math.round(255 * Math.sqrt(n / 1000)) << 24) | INK);
+    const points = new Uint32Array(image.data.buffer);
     let at = 0;
     for (let layer = 0; layer < nLayers; layer += 1) {
       for (let y = 0; y < height; y += 1) {
         for (let x = layer * nKeys; x < (layer + 1) * nKeys; x += 1) {
-          const place = 4 * (y * width + x);
-          [image.data[place], image.data[place + 1], image.data[place + 2]] = INK;
-          image.data[place + 3] = 0.255 * weights[at];
+          points[y * width + x] = ink[weights[at]];
           at += 1;
         }
       }
@@ -295,7 +296,7 @@ function render({ model, el }) {
           const n = all[t * nKeys + s];
           const share = n / 1000;
           setAttribute(edge, "visibility", n < LEAST_DRAWN ? "hidden" : null);
-          setAttribute(edge, "stroke-opacity", t === token ? Math.max(share, 0.35) : 0.4 * share);
+          setAttribute(edge, "stroke-opacity", t === token ? Math.max(share, 0.35) : 0.45 * Math.sqrt(share));
           setAttribute(edge, "stroke-width", t === token ? 1 + 4 * share : 1.5);
         }),
       );

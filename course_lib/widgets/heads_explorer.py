@@ -23,12 +23,12 @@ MOST_TOKENS = 32  # of a text that are read and drawn
 SHOWN_NEXT = 5
 DRAWINGS = ("lines", "matrix")
 ABOUT = (
-    "Each small picture is a head: a row for each token that looks, a column for each that is looked at, "
-    "the stronger the colour the larger the weight. Layers run from left to right and heads downwards, both "
-    "counted from 0. Keys: arrows move, O switches the head off or on, L changes between lines and matrix, "
-    "Enter goes on to the head's tokens. A head that is off adds nothing; the pictures show the weights as "
-    "they then are. Without a running kernel you can still look at every head; another text and switching "
-    "heads need Python."
+    "Each small picture is a head: a row for each token that looks, a column for each that is looked at; the "
+    "stronger the colour, the larger the weight (by its square root, so that small ones show). Layers run to "
+    "the right and heads down, both counted from 0. Keys: arrows move, O switches the head off or on, L "
+    "changes between lines and matrix, Enter goes to its tokens. A head that is off adds nothing, and the "
+    "pictures show what the others then do. Looking works without a kernel; another text and switching heads "
+    "need Python."
 )
 
 Token = tuple[int, str]  # the id, and the text to read

@@ -142,7 +142,7 @@ def test_a_token_is_followed_along_its_lines(desk, explorer: Locator) -> None:
 
 
 def test_colours_are_weights(desk, explorer: Locator) -> None:
-    """On the sheet and in the matrix: how much of the ink shows is the weight."""
+    """On the sheet and in the matrix: how much of the ink shows is the weight's square root."""
     expected = weights(desk)
     explorer.get_by_label("Drawn as").select_option("matrix")
     expect(explorer.locator(".cx-as-lines")).to_be_hidden()
@@ -156,14 +156,14 @@ def test_colours_are_weights(desk, explorer: Locator) -> None:
         expect(title(explorer)).to_have_text(f"Layer {layer}, head {head}")
         for query in range(n):
             for key in range(n):
-                share = expected[layer][head][query][key] / 100
+                share = (expected[layer][head][query][key] / 100) ** 0.5
                 shown = explorer.locator(".cx-as-matrix canvas").evaluate(
                     ink, [(query + 0.5) / n, (key + 0.5) / n]
                 )
                 assert shown == pytest.approx(255 * share + (1 - share) * ground, abs=3)
         # The pictures stand 40 apart and are 37 wide.
         x, y = 40 * layer + 37 * (n - 0.5) / n, 40 * head + 37 * (n - 0.5) / n
-        share = expected[layer][head][-1][-1] / 100
+        share = (expected[layer][head][-1][-1] / 100) ** 0.5
         shown = sheet(explorer).locator("canvas").evaluate(ink, [y / (40 * N_HEADS), x / (40 * N_LAYERS)])
         assert shown == pytest.approx(255 * share + (1 - share) * ground, abs=3)
 
