@@ -1404,7 +1404,7 @@ def test_a_head_that_is_off_adds_nothing(
     if name == "reads":
         alike = F.cosine_similarity(was, now, dim=-1)
         assert f"is {alike.mean():.3f} on average" in effect["text"]
-        assert f"{heads.views[name]['sheets'][attention]['query_tokens'][alike.argmin()]}: " in effect["text"]
+        assert f"{heads.views[name]['sheets'][attention]['query_names'][alike.argmin()]}: " in effect["text"]
     else:
         for shown, scores in ((effect["before"], was[-1]), (effect["after"], now[-1])):
             likely = scores.softmax(-1).topk(5)
@@ -1472,16 +1472,16 @@ def test_a_head_is_described(readers) -> None:
     favourite = tokenizer.tokens[best].replace("Ġ", "␣")
     assert explorer.describe().splitlines() == [
         "writes, self-attention: 5 layers of 3 heads.",
-        "5 tokens: a | ␣ | c | a | t",
+        "5 tokens: a (1) | ␣ | c | a (4) | t",
         "Off: 4.1.",
         "",
         "Layer 4, head 1, off. Each token, and the one that it looks at most:",
-        "a → a 100.0 %",
-        "␣ → a 50.0 %",
-        "c → a 33.3 %",
-        "a → a 25.0 %",
-        "t → a 20.0 %",
-        "All that a looks at: a 25.0 %, ␣ 25.0 %, c 25.0 %, a 25.0 %.",
+        "a (1) → a (1) 100.0 %",
+        "␣ → a (1) 50.0 %",
+        "c → a (1) 33.3 %",
+        "a (4) → a (1) 25.0 %",
+        "t → a (1) 20.0 %",
+        "All that a (4) looks at: a (1) 25.0 %, ␣ 25.0 %, c 25.0 %, a (4) 25.0 %.",
         "",
         f"Next token, all heads on: {before}.",
         f"As it is now: {after}.",

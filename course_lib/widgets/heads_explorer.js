@@ -319,7 +319,7 @@ function render({ model, el }) {
   }
 
   function drawWords(rows) {
-    const { query_tokens: queries, key_tokens: keys } = sheet();
+    const { query_names: queries, key_names: keys } = sheet();
     const [layer, head] = opened();
     const [, nHeads] = sheet().shape;
     const token = followed();

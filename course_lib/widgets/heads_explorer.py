@@ -1,5 +1,6 @@
 """The heads explorer: all heads of a model on one sheet, one of them enlarged, any of them switched off."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -114,10 +115,10 @@ class HeadsExplorer(Explorer):
         layer, head = (min(at, n - 1) for at, n in zip(self.opened, (n_layers, n_heads), strict=True))
         token = min(self.token, n_queries - 1)
         weights = unpacked(sheet["weights"], np.uint16).reshape(sheet["shape"])[layer, head].tolist()
-        keys = sheet["key_tokens"]
+        queries, keys = sheet["query_names"], sheet["key_names"]
         most = [
             f"{query} → {keys[row.index(max(row))]} {_percent(max(row))}"
-            for query, row in zip(sheet["query_tokens"], weights, strict=True)
+            for query, row in zip(queries, weights, strict=True)
         ]
         followed = ", ".join(f"{key} {_percent(n)}" for key, n in zip(keys, weights[token], strict=True) if n)
         return "\n".join(
@@ -127,7 +128,7 @@ class HeadsExplorer(Explorer):
                 f"Layer {layer}, head {head}{', off' if [layer, head] in sheet['off'] else ''}. "
                 "Each token, and the one that it looks at most:",
                 *most,
-                f"All that {sheet['query_tokens'][token]} looks at: {followed}.",
+                f"All that {queries[token]} looks at: {followed}.",
                 "",
                 self.views[self.model]["effect"]["description"],
             ]
@@ -282,15 +283,19 @@ class _Reader:
         keys = reading.sides[-1 if attention == "decoder" else 0]
         stacked = torch.stack([weights[layer] for layer in self.sheets[attention]])  # (L, H, T, S)
         n_layers, n_heads = stacked.shape[:2]
-        tokens = [f"{len(queries)} tokens: {' | '.join(queries)}"]
+        query_names, key_names = _names(queries), _names(keys)
+        tokens = [f"{len(queries)} tokens: {' | '.join(query_names)}"]
         if attention == "cross-attention":
-            tokens = [f"From {tokens[0]}", f"To {len(keys)} tokens: {' | '.join(keys)}"]
+            tokens = [f"From {tokens[0]}", f"To {len(keys)} tokens: {' | '.join(key_names)}"]
         count = f"{n_layers} layers of {n_heads} heads"
         lines = [f"{self.name}, {attention}: {count}.", *tokens, reading.note, self._off_text(off)]
         return {
             "shape": list(stacked.shape),
             "query_tokens": queries,
             "key_tokens": keys,
+            # The same for sentences.
+            "query_names": query_names,
+            "key_names": key_names,
             # In thousandths, so that the page and `describe` write the same.
             "weights": packed((1000 * stacked).round(), np.uint16),
             "off": sorted([layer, head] for name, layer, head in off if name == attention),
@@ -396,6 +401,17 @@ def _as_inputs(rows: list[list[Token]], device: torch.device) -> list[Tensor]:
     return [torch.tensor([[i for i, _ in row]], device=device) for row in rows]
 
 
+def _names(tokens: list[str]) -> list[str]:
+    """The tokens to read; those that stand more than once with their places.
+
+    Example:
+        >>> _names(["a", "rose", "is", "a"])
+        ['a (1)', 'rose', 'is', 'a (4)']
+    """
+    times = Counter(tokens)
+    return [token if times[token] == 1 else f"{token} ({n})" for n, token in enumerate(tokens, start=1)]
+
+
 def _left_out(wanted: Sequence[Token], kept: Sequence[Token]) -> str:
     if len(kept) == len(wanted):
         return ""
@@ -408,7 +424,7 @@ def _turned(before: Tensor, after: Tensor, tokens: list[str]) -> str:
     least = int(alike.argmin())
     return (
         f"Its cosine with the one from all heads is {alike.mean():.3f} on average, and least for "
-        f"{tokens[least]}: {alike[least]:.3f}."
+        f"{_names(tokens)[least]}: {alike[least]:.3f}."
     )
 
 

@@ -207,7 +207,7 @@ def test_heads_are_opened_and_followed_without_a_kernel(page: Page, exported: st
         expect(heads.locator(".cx-text")).to_contain_text(f"{title}. Each token, and the one")
     # The first token has none before it to look at.
     heads.locator(".cx-from").first.click()
-    expect(heads.locator(".cx-trace")).to_have_text("Layer 0, head 0: from a to a 100.0 %.")
+    expect(heads.locator(".cx-trace")).to_have_text("Layer 0, head 0: from a (1) to a (1) 100.0 %.")
     expect(heads.locator(".cx-share").first).to_have_text("100.0 %")
     sheet.press("l")
     expect(heads.locator(".cx-names bdi")).to_have_count(32)

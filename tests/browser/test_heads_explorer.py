@@ -118,7 +118,7 @@ def test_every_head_is_opened_by_mouse(desk, explorer: Locator) -> None:
             # The last token is followed at first.
             assert shares(explorer) == pytest.approx(expected[layer][head][-1], abs=0.06)
     expect(explorer.locator(".cx-trace")).to_contain_text(
-        re.compile(r"^Layer 4, head 2: from t to \w \d+\.\d %, ")
+        re.compile(r"^Layer 4, head 2: from t to \w( \(\d\))? \d+\.\d %, ")
     )
     desk.same_as_described(explorer)
 
@@ -206,7 +206,7 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     keyboard.press("ArrowUp")
     expect(explorer.locator(".cx-from").nth(2)).to_have_attribute("aria-current", "true")
     keyboard.press("Control+Home")
-    expect(explorer.locator(".cx-trace")).to_have_text("Layer 0, head 1, off: from a to a 100.0 %.")
+    expect(explorer.locator(".cx-trace")).to_have_text("Layer 0, head 1, off: from a (1) to a (1) 100.0 %.")
     keyboard.press("Shift+Tab")
     expect(explorer.get_by_role("button", name="All heads on")).to_be_focused()
     keyboard.press("Enter")
