@@ -158,7 +158,10 @@ function labelled(text, control) {
 
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */
 function unpacked(text, Kind) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  // A million of them: `Uint8Array.from` takes ten times as long.
+  for (let i = 0; i < letters.length; i += 1) bytes[i] = letters.charCodeAt(i);
   return new Kind(bytes.buffer);
 }
 

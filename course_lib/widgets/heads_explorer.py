@@ -189,8 +189,8 @@ class HeadsExplorer(Explorer):
         self.show_state(about=ABOUT, text=text, other_text=other_text, error="")
 
     def _show(self, model: str, off: set[tuple[str, int, int]]) -> None:
-        self._off[model] = off
         view = self._readers[model].view(self._readings[model], off)
+        self._off[model] = off
         self.views = {**self.views, model: view}
 
 
