@@ -1369,7 +1369,7 @@ def test_queries_and_keys_of_two_texts(readers) -> None:
         )
         assert (sheets[name]["query_tokens"], sheets[name]["key_tokens"]) == ([*queries], [*keys])
     explorer.attention = "cross-attention"
-    assert "From 3 tokens: c | a | t\nTo 5 tokens: k | a | t | z | e" in explorer.describe()
+    assert "From (3): c | a | t\nTo (5): k | a | t | z | e" in explorer.describe()
 
 
 @pytest.mark.parametrize(
@@ -1403,12 +1403,14 @@ def test_a_head_that_is_off_adds_nothing(
     effect = heads.views[name]["effect"]
     if name == "reads":
         alike = F.cosine_similarity(was, now, dim=-1)
-        assert f"is {alike.mean():.3f} on average" in effect["text"]
+        shown = [float(number) for number in re.findall(r"-?\d\.\d{3}", effect["text"])]
+        assert shown == pytest.approx([alike.mean().item(), alike.min().item()], abs=2e-3)
         assert f"{heads.views[name]['sheets'][attention]['query_names'][alike.argmin()]}: " in effect["text"]
     else:
         for shown, scores in ((effect["before"], was[-1]), (effect["after"], now[-1])):
             likely = scores.softmax(-1).topk(5)
-            assert [share for _, share in shown] == [f"{100 * p:.1f} %" for p in likely.values]
+            shares = [float(share.removesuffix(" %")) for _, share in shown]
+            assert shares == pytest.approx((100 * likely.values).tolist(), abs=0.06)
         assert effect["before"] == before[name]["effect"]["before"]
     # The weights of later layers are those of the changed model.
     with probing.weights_recorded(changed) as seen, torch.no_grad():
@@ -1466,13 +1468,15 @@ def test_a_head_is_described(readers) -> None:
     explorer.opened, explorer.token = [9, 1], 3
     effect = explorer.views["writes"]["effect"]
     before, after = (", ".join(" ".join(row) for row in effect[when]) for when in ("before", "after"))
-    scores = [m(torch.tensor([tokenizer.encode("a cat")]))[0, -1] for m in (model, without(model, [(4, 1)]))]
-    best = scores[0].argmax()
-    was, now = (f"{100 * x.softmax(-1)[best]:.1f} %" for x in scores)
-    favourite = tokenizer.tokens[best].replace("Ġ", "␣")
-    assert explorer.describe().splitlines() == [
-        "writes, self-attention: 5 layers of 3 heads.",
-        "5 tokens: a (1) | ␣ | c | a (4) | t",
+    best = model(torch.tensor([tokenizer.encode("a cat")]))[0, -1].argmax()
+    now = without(model, [(4, 1)])(torch.tensor([tokenizer.encode("a cat")]))[0, -1].softmax(-1)[best]
+    *lines, verdict = explorer.describe().splitlines()
+    favourite = f"{tokenizer.tokens[best].replace('Ġ', '␣')} had {effect['before'][0][1]} with all heads on"
+    assert verdict.startswith(f"{favourite}, now it has ")
+    assert float(verdict.split()[-2]) == pytest.approx(100 * now.item(), abs=0.06)
+    assert lines == [
+        "writes, self-attention. Layers: 5. Heads in each: 3.",
+        "Tokens (5): a (1) | ␣ | c | a (4) | t",
         "Off: 4.1.",
         "",
         "Layer 4, head 1, off. Each token, and the one that it looks at most:",
@@ -1485,7 +1489,6 @@ def test_a_head_is_described(readers) -> None:
         "",
         f"Next token, all heads on: {before}.",
         f"As it is now: {after}.",
-        f"{favourite} had {was} with all heads on, now it has {now}.",
     ]
 
 

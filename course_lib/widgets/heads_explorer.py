@@ -262,17 +262,16 @@ class _Reader:
 
     def view(self, reading: _Reading, off: set[tuple[str, int, int]]) -> dict[str, Any]:
         """All that is shown of one model, with these heads off: attention, layer, head."""
-        weights, output = reading.weights, reading.output
+        weights, after = reading.weights, None
         if off:
             silent = [(self.sheets[attention][layer], head) for attention, layer, head in off]
-            weights, output = self._run(reading.inputs, silent)
-        effect = self._effect(reading.output, output, bool(off), reading.sides[0])
+            weights, after = self._run(reading.inputs, silent)
         return {
             "second": self.second,
             "note": reading.note,
             "off_text": self._off_text(off),
             "sheets": {name: self._sheet(name, reading, weights, off) for name in self.sheets},
-            "effect": effect,
+            "effect": self._effect(reading.output, after, reading.sides[0]),
         }
 
     def _sheet(
@@ -284,11 +283,15 @@ class _Reader:
         stacked = torch.stack([weights[layer] for layer in self.sheets[attention]])  # (L, H, T, S)
         n_layers, n_heads = stacked.shape[:2]
         query_names, key_names = _names(queries), _names(keys)
-        tokens = [f"{len(queries)} tokens: {' | '.join(query_names)}"]
+        sides = {"Tokens": query_names}
         if attention == "cross-attention":
-            tokens = [f"From {tokens[0]}", f"To {len(keys)} tokens: {' | '.join(key_names)}"]
-        count = f"{n_layers} layers of {n_heads} heads"
-        lines = [f"{self.name}, {attention}: {count}.", *tokens, reading.note, self._off_text(off)]
+            sides = {"From": query_names, "To": key_names}
+        lines = [
+            f"{self.name}, {attention}. Layers: {n_layers}. Heads in each: {n_heads}.",
+            *(f"{what} ({len(names)}): {' | '.join(names)}" for what, names in sides.items()),
+            reading.note,
+            self._off_text(off),
+        ]
         return {
             "shape": list(stacked.shape),
             "query_tokens": queries,
@@ -302,29 +305,21 @@ class _Reader:
             "text": "\n".join(filter(None, lines)),
         }
 
-    def _effect(self, before: Tensor, after: Tensor, is_off: bool, tokens: list[str]) -> dict[str, Any]:
-        """What the model makes of the text, with all heads on and as they are now."""
+    def _effect(self, before: Tensor, after: Tensor | None, tokens: list[str]) -> dict[str, Any]:
+        """What the model makes of the text with all heads on, and as they are now, if some are off."""
         if not isinstance(self.model, GPT | EncoderDecoder):
-            text = f"{self.name} has no next token: it gives a vector for each token."
-            text += f" {_turned(before, after, tokens)}" if is_off else " Switch heads off to see it turn."
+            turned = "Switch heads off to see it turn." if after is None else _turned(before, after, tokens)
+            text = f"{self.name} has no next token: it gives a vector for each token. {turned}"
             return {"before": [], "after": [], "text": text, "description": text}
-        likely = [self._likeliest(scores) for scores in (before, after)]
-        lines = [
-            f"{when}: {', '.join(map(' '.join, rows))}."
-            for when, rows in zip(("Next token, all heads on", "As it is now"), likely, strict=True)
-        ]
+        was, now = self._likeliest(before), []
+        lines = [f"Next token, all heads on: {_listed(was)}."]
         text = "Switch heads off to see what becomes of the next token."
-        if is_off:
-            best = before.argmax()
-            was, now = (f"{scores.softmax(-1)[best]:.1%}".replace("%", " %") for scores in (before, after))
-            text = f"{likely[0][0][0]} had {was} with all heads on, now it has {now}."
-        description = "\n".join([*lines[: 1 + is_off], text])
-        return {
-            "before": likely[0],
-            "after": likely[1] if is_off else [],
-            "text": text,
-            "description": description,
-        }
+        if after is not None:
+            now = self._likeliest(after)
+            lines.append(f"As it is now: {_listed(now)}.")
+            share = after.softmax(-1)[before.argmax()]
+            text = f"{was[0][0]} had {was[0][1]} with all heads on, now it has {100 * share:.1f} %."
+        return {"before": was, "after": now, "text": text, "description": "\n".join([*lines, text])}
 
     def _likeliest(self, scores: Tensor) -> list[list[str]]:
         found = scores.softmax(-1).topk(min(SHOWN_NEXT, len(scores)))
@@ -423,9 +418,13 @@ def _turned(before: Tensor, after: Tensor, tokens: list[str]) -> str:
     alike = F.cosine_similarity(before, after, dim=-1)
     least = int(alike.argmin())
     return (
-        f"Its cosine with the one from all heads is {alike.mean():.3f} on average, and least for "
+        f"The cosine with what it was with all heads on is {alike.mean():.3f} on average, and least for "
         f"{_names(tokens)[least]}: {alike[least]:.3f}."
     )
+
+
+def _listed(rows: list[list[str]]) -> str:
+    return ", ".join(" ".join(row) for row in rows)
 
 
 def _percent(thousandths: int) -> str:

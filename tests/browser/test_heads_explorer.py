@@ -258,7 +258,7 @@ def test_pairs_and_translations(desk, explorer: Locator) -> None:
     click_head(explorer, 1, 6, 2, 7)
     explorer.get_by_role("button", name="Switch 1.6 off").click()
     expect(explorer).to_contain_text("reads has no next token")
-    expect(explorer).to_contain_text("Its cosine with the one from all heads is")
+    expect(explorer).to_contain_text("The cosine with what it was with all heads on is")
     desk.same_as_described(explorer)
     explorer.get_by_label("Second text").fill("b")
     expect(explorer.locator(".cx-from")).to_have_text(
