@@ -1391,6 +1391,8 @@ def test_a_head_that_is_off_adds_nothing(
     for where, head in off:
         assert ask(heads, "switch", model=name, attention=attention, layer=where, head=head) == ""
     assert heads.views[name]["sheets"][attention]["off"] == [list(place) for place in off]
+    sheets = heads.views[name]["sheets"]
+    assert all(sheets[other]["off"] == [] for other in sheets if other != attention)
     changed = without(model, [(module, head) for _, head in off])
     with torch.no_grad():
         if name == "writes":
@@ -1412,6 +1414,8 @@ def test_a_head_that_is_off_adds_nothing(
             shares = [float(share.removesuffix(" %")) for _, share in shown]
             assert shares == pytest.approx((100 * likely.values).tolist(), abs=0.06)
         assert effect["before"] == before[name]["effect"]["before"]
+        favourite = now[-1].softmax(-1)[was[-1].argmax()].item()
+        assert float(effect["text"].split()[-2]) == pytest.approx(100 * favourite, abs=0.06)
     # The weights of later layers are those of the changed model.
     with probing.weights_recorded(changed) as seen, torch.no_grad():
         changed(*inputs)
