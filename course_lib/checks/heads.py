@@ -445,18 +445,19 @@ def finds_smollm2s(learner: Callable[..., Any]) -> Iterator[str]:
     weights = probing.attention_weights(model, ids[0])
     found = forms.contents(learner(weights.clone(), N_TOKENS, N_OFF))["result"].item()
     chosen = [(int(layer), int(head)) for layer, head in found]
-    yield f"Your heads, written layer.head: {', '.join(f'{layer}.{head}' for layer, head in chosen)}.\n"
+    yield f"Your heads, written layer.head: {', '.join(f'{layer}.{head}' for layer, head in chosen)}\n"
 
     def loss(off: Pairs) -> float:
         with probing.heads_off(model, off):
             return loss_of_second_copy(model, ids)
 
-    intact, without = loss([]), loss(chosen)
-    yield f"Loss of the second copy: {intact:.1f} with all heads, {without:.1f} without yours"
+    yield f"Loss of the second copy with all heads: {loss([]):.1f}\n"
+    without = loss(chosen)
+    yield f"without yours: {without:.1f}\n"
     others = [loss(draw) for draw in other_heads(chosen, weights.shape[1])]
     yield (
-        f", {min(others):.1f} to {max(others):.1f} without {N_OFF} others of the same layers "
-        f"({N_DRAWS} draws).\n"
+        f"without {N_OFF} others of the same layers: {min(others):.1f} to {max(others):.1f} "
+        f"({N_DRAWS} draws)\n"
     )
     if not without > max(others) + LEAST:
         raise WrongForm(

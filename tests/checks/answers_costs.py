@@ -174,6 +174,7 @@ RIGHT["04_multi_head/linear_attention"] = [
     linear_in_blocks,
     linear_by_loops,
     lambda q, k, v: linear_in_two_steps(q, k, v, lambda x: F.elu(x) + 1),
+    lambda q, k, v: phi(q) @ (phi(k).mT @ v) / (phi(q) @ phi(k).sum(-2)[..., None] + 1e-6),
     lambda q, k, v: (
         torch.einsum("...tk,...kv->...tv", phi(q), phi(k).mT @ v)
         / (phi(q) * phi(k).sum(-2, keepdim=True)).sum(-1, keepdim=True)
@@ -314,6 +315,9 @@ RIGHT["04_multi_head/causal_linear_attention"] = [
     causal_by_loop,
     causal_growing,
     lambda q, k, v: causal_by_sums(q, k, v, lambda x: 1 + F.elu(x)),
+    lambda q, k, v: causal_by_sums(
+        q, k, v, total=lambda q: (q * phi(k).cumsum(-2)).sum(-1, keepdim=True) + 1e-6
+    ),
 ]
 WRONG["04_multi_head/causal_linear_attention"] = [
     ("sees everything", lambda q, k, v: linear_in_two_steps(q, k, v)),

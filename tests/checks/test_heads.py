@@ -151,7 +151,7 @@ def test_the_heads_that_are_found_are_those_that_copy(finale):
     result = finale(copying_by_loops)
     assert result.problem == ""
     assert "Your heads, written layer.head: " in result.detail
-    assert "without 5 others of the same layers (3 draws)" in result.detail
+    assert "without 5 others of the same layers: " in result.detail
 
 
 def test_heads_that_are_wrong_in_the_model_alone_are_refused(finale):
