@@ -18,6 +18,7 @@ from course_lib.checks.work import LONG, in_linear_time
 
 Tensor = torch.Tensor
 Array = np.ndarray
+OfTensor = Callable[[Tensor], Tensor]
 
 
 # -------------------------------------------------------------------------------------------------- counting
@@ -94,8 +95,8 @@ def linear_attention(
     k: Tensor,
     v: Tensor,
     *,
-    of_queries: Callable[[Tensor], Tensor] = elu_plus_one,
-    of_keys: Callable[[Tensor], Tensor] = elu_plus_one,
+    of_queries: OfTensor = elu_plus_one,
+    of_keys: OfTensor = elu_plus_one,
     total: Callable[[Tensor, Tensor], Tensor | float] = lambda q, k: q @ k.sum(-2, keepdim=True).mT,
 ) -> Tensor:
     """Attention whose weights are products of features, so that keys are summed before any query comes."""
@@ -115,8 +116,7 @@ def over_queries(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 # Features of queries and of keys that mistakes use, and with which a total may come out near 0.
-Features = Callable[[Tensor], Tensor]
-SIGNED: list[tuple[Features, Features]] = [
+SIGNED: list[tuple[OfTensor, OfTensor]] = [
     (as_it_is, as_it_is),
     (as_it_is, elu_plus_one),
     (elu_plus_one, as_it_is),
@@ -125,7 +125,7 @@ SIGNED: list[tuple[Features, Features]] = [
 ]
 
 
-def clear_of_zero(q: Array, k: Array, sums: Callable[[Tensor], Tensor]) -> bool:
+def clear_of_zero(q: Array, k: Array, sums: OfTensor) -> bool:
     """Whether no total is nearly 0 with the features of a mistake: there a result would be rounding alone.
 
     Args:
@@ -214,10 +214,10 @@ def causal_linear_attention(
     k: Tensor,
     v: Tensor,
     *,
-    of_queries: Callable[[Tensor], Tensor] = elu_plus_one,
-    of_keys: Callable[[Tensor], Tensor] = elu_plus_one,
-    of_values: Callable[[Tensor], Tensor] = running,
-    of_totals: Callable[[Tensor], Tensor] = running,
+    of_queries: OfTensor = elu_plus_one,
+    of_keys: OfTensor = elu_plus_one,
+    of_values: OfTensor = running,
+    of_totals: OfTensor = running,
     total: Callable[[Tensor], Tensor | float] = lambda total: total,
 ) -> Tensor:
     """Linear attention in which a query asks the keys up to its own place."""

@@ -301,7 +301,7 @@ def heads_off(
 
 def heads_off_cases(rng: Rng) -> list[Case]:
     def inputs(*shape: int, n_off: int) -> dict[str, Any]:
-        # The first head is rarely one of them, so that what is done to it shows.
+        # Not the first head, so that what is done to it by mistake shows.
         off = 1 + rng.permutation(shape[1] - 1)[:n_off] if n_off < shape[1] else np.arange(n_off)
         return {"mix": all_different(rng, *shape), "heads": off.tolist()}
 

@@ -256,6 +256,13 @@ class WithBias(Layer):
         self.out_proj = nn.Linear(d_model, d_model)
 
 
+class Inherited(library.MultiHeadAttention):
+    """The library's layer under another name."""
+
+    def __init__(self, d_model, n_heads, causal=False):
+        super().__init__(d_model, n_heads, bias=False, causal=causal)
+
+
 class OwnHeads(nn.Module):
     """Three maps for each head."""
 
@@ -373,6 +380,7 @@ WRONG["04_multi_head/multi_head"] = [
     (None, layer("Residual", forward=lambda self, x: x + Layer.forward(self, x))),
     (None, layer("Cut", forward=lambda self, x: Layer.forward(self, x).detach())),
     (None, WithBias),
+    (None, Inherited),
     (None, OwnHeads),
     (None, NotAModule),
     (None, lambda d_model, n_heads, causal=False: Layer(d_model, n_heads, causal)),
