@@ -365,7 +365,8 @@ DECOYS: dict[str, Callable[[int, int], int]] = {
 def weights_of_heads(rng: Rng, n_layers: int, n_heads: int, n: int, n_copying: int) -> Array:
     """Causal weights of a text of n tokens, repeated: some heads copy, each to another degree.
 
-    One head copies a single token, with a weight of 1; the others look at something else.
+    One head copies a single token, with a weight of 1, and one a good half of them; the others look at
+    something else.
     """
     weights = random_weights(rng, n_layers, n_heads, 2 * n, causal=True).astype(float)
     strengths = [0.7] if n_copying == 1 else np.linspace(0.4, 0.85, n_copying)
@@ -378,8 +379,10 @@ def weights_of_heads(rng: Rng, n_layers: int, n_heads: int, n: int, n_copying: i
                 share = strengths[i]
             elif i == n_copying:
                 share = float(query == n + 1)
+            elif i == n_copying + 1:
+                share = 0.75 * (query >= 2 * n - n // 2 - 1)
             elif query >= n:
-                key, share = decoys[(i - n_copying - 1) % len(decoys)](query, n), 0.9
+                key, share = decoys[(i - n_copying - 2) % len(decoys)](query, n), 0.9
             weights[layer, head, query] *= 1 - share
             weights[layer, head, query, key] += share
     return weights.astype(np.float32)
@@ -402,8 +405,8 @@ def copying_heads_cases(rng: Rng) -> list[Case]:
     stored["weights"] = backwards(stored["weights"])
     return in_torch(
         [
-            Case("the one of four heads", inputs(2, 2, 3, 1, n_copying=1)),
-            Case("two of six heads", inputs(2, 3, 5, 2, n_copying=3)),
+            Case("the one of six heads", inputs(2, 3, 3, 1, n_copying=1)),
+            Case("two of ten heads", inputs(2, 5, 3, 2, n_copying=3)),
             Case("as many layers as heads", inputs(5, 5, 7, 3, n_copying=5)),
             Case("more layers than heads", inputs(7, 3, 5, 4, n_copying=5)),
             Case("more heads than layers", inputs(3, 11, 7, 5, n_copying=7)),

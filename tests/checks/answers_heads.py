@@ -709,6 +709,10 @@ WRONG["04_multi_head/copying_heads"] = [
     ("two tokens after", lambda weights, n, k: copying_by_loops(weights, n, k, 2)),
     ("the previous token", lambda weights, n, k: copying_by_diagonal(weights, n, k, lambda n: -1)),
     ("the first token", lambda weights, n, k: ranked(weights[..., n:, 0].mean(-1), k)),
+    (
+        "anything in the first copy",
+        lambda weights, n, k: ranked(weights[..., n:, :].cumsum(-1)[..., n - 1].mean(-1), k),
+    ),
     ("the largest weight", lambda weights, n, k: ranked(copied(weights, n).amax(-1), k)),
     ("the weakest heads", lambda weights, n, k: ranked(-copied(weights, n).mean(-1), k)),
     ("the weakest first", lambda weights, n, k: copying_by_loops(weights, n, k)[::-1]),
@@ -739,7 +743,8 @@ WRONG["04_multi_head/copying_heads"] = [
     (None, lambda weights, n, k: copying_by_loops(weights, n, k + 1)),
     (None, lambda weights, n, k: copied(weights, n).mean(-1)),
     (None, lambda weights, n, k: set(copying_by_loops(weights, n, k))),
-    (None, lambda weights, n, k: ranked(weights[..., n:, :n].sum(-1).mean(-1), k)),
     (None, lambda weights, n, k: ranked(copied(weights.tril_(-1), n).mean(-1), k)),
     (None, lambda weights, n, k: copying_by_loops(weights.mT, n, k)),
+    (None, lambda weights, n, k: ranked(weights.diagonal(-n - 2, -2, -1).mean(-1), k)),
+    (None, lambda weights, n, k: ranked(copied(weights, n).median(-1).values, k)),
 ]
