@@ -24,7 +24,8 @@ from course_lib.checks.inputs import (
     primes,
 )
 from course_lib.checks.kinds import Case, Code, Property
-from course_lib.checks.values import WrongForm, describe
+from course_lib.checks.modules import check_weights
+from course_lib.checks.values import WrongForm
 
 Tensor = torch.Tensor
 
@@ -206,14 +207,8 @@ def as_function(learner: Any) -> Callable[..., Tensor]:
     ) -> Tensor:
         (d_head, d_model), switches = w_q.shape, [True] if causal else []
         module = learner(d_model, d_head, *switches)
-        if not isinstance(module, torch.nn.Module):
-            raise WrongForm(f"The class must be a torch.nn.Module; it makes {describe(module)}.")
         weights = {"q_proj.weight": w_q, "k_proj.weight": w_k, "v_proj.weight": w_v}
-        # Parameters only: what the layer registers as a buffer, such as a mask, is its own business.
-        found = {name: tuple(value.shape) for name, value in module.named_parameters()}
-        wanted = {name: tuple(value.shape) for name, value in weights.items()}
-        if found != wanted:
-            raise WrongForm(f"The layer should hold the weights {wanted}, but it holds {found or 'none'}.")
+        check_weights(module, weights, "layer")
         module = module.to(x.dtype)
         # A first call with other tokens, or another mask of the same shape: nothing of it may be left.
         if before is not None:

@@ -15,17 +15,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.blocks import TransformerStack, initialise
-from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes
+from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code
-from course_lib.checks.values import WrongForm, describe
+from course_lib.checks.modules import check_weights
+from course_lib.checks.values import WrongForm
 
 Tensor = torch.Tensor
 Array = np.ndarray
-
-
-def pixels(rng: Rng, *shape: int) -> Array:
-    """Images in which no two numbers are the same, so that every wrong place shows."""
-    return rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float32) + 1
 
 
 def stored_last(images: Array) -> Array:
@@ -52,7 +48,7 @@ def split_channels(
 
 def split_channels_cases(rng: Rng) -> list[Case]:
     def image(height: int, width: int) -> dict[str, Array]:
-        return {"image": pixels(rng, 3, height, width)}
+        return {"image": all_different(rng, 3, height, width)}
 
     whole = rng.integers(2, 256, (3, *primes(rng, 5, 7))).astype(np.uint8)
     return in_torch(
@@ -129,7 +125,7 @@ def grids(rng: Rng) -> dict[str, tuple[int, ...]]:
 def patchify_cases(rng: Rng) -> list[Case]:
     def images(*sizes: int) -> dict[str, Any]:
         b, c, rows, columns, p = sizes
-        return {"images": pixels(rng, b, c, rows * p, columns * p), "patch_size": p}
+        return {"images": all_different(rng, b, c, rows * p, columns * p), "patch_size": p}
 
     rows, columns = primes(rng, 2, 5)
     whole = images(2, 3, rows, columns, 2)
@@ -175,7 +171,7 @@ def unpatchify(
 def unpatchify_cases(rng: Rng) -> list[Case]:
     def patches(*sizes: int) -> dict[str, Any]:
         b, c, rows, columns, p = sizes
-        cut_up = pixels(rng, b, rows * columns, p * p * c)
+        cut_up = all_different(rng, b, rows * columns, p * p * c)
         return {"patches": cut_up, "patch_size": p, "height": rows * p, "width": columns * p}
 
     rows, columns = primes(rng, 2, 5)
@@ -247,7 +243,7 @@ def linear_to_convolution(
 def linear_to_convolution_cases(rng: Rng) -> list[Case]:
     def weight(*sizes: int) -> dict[str, Any]:
         d, c, p = sizes
-        return {"weight": pixels(rng, d, p * p * c), "patch_size": p}
+        return {"weight": all_different(rng, d, p * p * c), "patch_size": p}
 
     stored = weight(5, 3, 2)
     stored["weight"] = backwards(stored["weight"])
@@ -361,17 +357,7 @@ def loaded(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 
     Raises: WrongForm: it is no module, or holds other weights.
     """
-    if not isinstance(module, nn.Module):
-        raise WrongForm(f"The class must be a torch.nn.Module; it makes {describe(module)}.")
-    found = {name: tuple(value.shape) for name, value in module.named_parameters()}
-    wanted = {name: tuple(value.shape) for name, value in weights.items()}
-    wrong = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    if wrong:
-        name, nothing = wrong[0], "none of that name"
-        raise WrongForm(
-            f"The weights differ at {name!r}: the reader should hold {wanted.get(name, nothing)}, but holds "
-            f"{found.get(name, nothing)}."
-        )
+    check_weights(module, weights, "reader")
     module.load_state_dict(dict(weights), strict=False)
     return module
 

@@ -21,6 +21,11 @@ def draw(rng: Rng, *shape: int, size: float = 1.0) -> np.ndarray:
     return (numbers.round(1) + 0.0 if numbers.size <= 30 else numbers).astype(np.float32)
 
 
+def all_different(rng: Rng, *shape: int) -> np.ndarray:
+    """Whole numbers in float32 of which no two are the same, so that every wrong place shows."""
+    return rng.permutation(int(np.prod(shape))).reshape(shape).astype(np.float32) + 1
+
+
 def draw_mask(rng: Rng, n_queries: int, n_keys: int) -> np.ndarray:
     """A random mask in which every query may see at least one key, and at least one may not see all."""
     mask = rng.random((n_queries, n_keys)) < 0.6

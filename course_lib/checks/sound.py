@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks.images import pixels
-from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes
+from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code
 
 Tensor = torch.Tensor
@@ -49,7 +48,7 @@ def centred_frames(sound: Tensor, frame_length: int, hop: int) -> Tensor:
 
 def frames_cases(rng: Rng) -> list[Case]:
     def sound(*shape: int, length: int, hop: int) -> dict[str, Any]:
-        return {"sound": pixels(rng, *shape), "frame_length": length, "hop": hop}
+        return {"sound": all_different(rng, *shape), "frame_length": length, "hop": hop}
 
     whole = sound(7, 29, length=5, hop=3)
     whole["sound"] = rng.integers(-(2**15), 2**15, whole["sound"].shape).astype(np.int16)

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import answers_by_hand
 import answers_byte_pairs
+import answers_costs
+import answers_heads
 import answers_images
 import answers_in_torch
 import answers_sound
@@ -30,6 +32,8 @@ ANSWERS = (
     answers_sound,
     answers_by_hand,
     answers_in_torch,
+    answers_heads,
+    answers_costs,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
@@ -86,6 +90,7 @@ BUILT_ON = {
     "01_tokens/encode": ("merge_pair",),
     "01_tokens/tokenizer_at_work": ("encode",),
     "02_patches/digit_reader": ("patchify", "class_token_and_positions"),
+    "04_multi_head/multi_head": ("split_heads", "join_heads"),
 }
 
 

@@ -1,0 +1,188 @@
+"""The tasks of 04_multi_head: what their references promise, what counts as work, and the reward's end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from answers_costs import causal_growing, causal_in_blocks, linear_by_loops, table, table_row_by_row
+from answers_heads import copying_by_loops
+
+from course_lib import attention, mixers, pretrained
+from course_lib.attention import MultiHeadAttention
+from course_lib.checks import WrongForm, costs, examine, find_task, heads, real_model
+from course_lib.checks.work import LONG, in_linear_time
+
+
+def cases(task, n_seeds=5):
+    for seed in range(n_seeds):
+        yield from find_task(f"04_multi_head/{task}").cases(np.random.default_rng(seed))
+
+
+# ------------------------------------------------------------------------------------ references and inputs
+
+
+def test_joining_is_the_way_back_from_splitting():
+    for case in cases("split_heads"):
+        x, n_heads = case.inputs.values()
+        assert torch.equal(heads.join_heads(heads.split_heads(x, n_heads)), x)
+        assert torch.equal(heads.joined_interleaved(heads.interleaved(x, n_heads)), x)
+
+
+def test_multi_head_is_the_librarys():
+    for case in cases("multi_head"):
+        given = {name: x.double() if hasattr(x, "double") else x for name, x in case.inputs.items()}
+        given.pop("before", None)
+        x, *matrices, n_heads, causal = given.values()
+        layer = MultiHeadAttention(x.shape[-1], n_heads, bias=False, causal=causal).double()
+        names = ("q_proj", "k_proj", "v_proj", "out_proj")
+        layer.load_state_dict({f"{name}.weight": w for name, w in zip(names, matrices, strict=True)})
+        torch.testing.assert_close(heads.multi_head(**given), layer(x))
+
+
+def test_shared_keys_are_the_librarys():
+    """The layer's projections are set so that they hand on the queries, keys and values of a case."""
+    for case in cases("grouped_queries"):
+        q, k, v = (x.double() for x in case.inputs.values())
+        if q.shape[2] != k.shape[2]:
+            continue
+        layer = MultiHeadAttention(q.shape[1] * q.shape[3], q.shape[1], n_kv_heads=k.shape[1], bias=False)
+        for name, x in {"q_proj": q, "k_proj": k, "v_proj": v}.items():
+            setattr(layer, name, Given(heads.join_heads(x)))
+        layer.out_proj = torch.nn.Identity()
+        expected = layer(heads.join_heads(q))
+        torch.testing.assert_close(heads.join_heads(heads.grouped_queries(q, k, v)), expected)
+
+
+class Given(torch.nn.Module):
+    """Gives always the same."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def forward(self, x):
+        return self.x
+
+
+def test_linear_attention_is_the_librarys():
+    for case in cases("linear_attention"):
+        q, k, v = (x.double() for x in case.inputs.values())
+        torch.testing.assert_close(costs.linear_attention(q, k, v), mixers.linear_attention(q, k, v))
+    for case in cases("causal_linear_attention"):
+        q, k, v = (x.double() for x in case.inputs.values())
+        expected = mixers.linear_attention(q, k, v, causal=True)
+        torch.testing.assert_close(costs.causal_linear_attention(q, k, v), expected)
+
+
+def test_the_cache_is_as_large_as_the_librarys():
+    for case in cases("attention_bytes"):
+        t, d, h, g, b = case.inputs.values()
+        kind = {1: torch.int8, 2: torch.float16, 4: torch.float32}[b]
+        cache = attention.KVCache(1, g, t, d // h, dtype=kind)
+        weights = torch.empty(h, t, t, dtype=kind, device="meta")
+        assert costs.attention_bytes(t, d, h, g, b)[:2] == (
+            weights.nbytes,
+            cache.keys.nbytes + cache.values.nbytes,
+        )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_two_copies_it_makes_no_difference_whether_their_ends_count(seed):
+    for case in find_task("04_multi_head/copying_heads").cases(np.random.default_rng(seed)):
+        weights, n, k = case.inputs.values()
+        right = heads.copying_heads(weights, n, k)
+        for rows in (slice(n - 1, 2 * n), slice(n, 2 * n - 1)):
+            queries = torch.arange(2 * n)[rows]
+            scores = weights[..., queries, queries - n + 1].mean(-1)
+            assert [divmod(i, weights.shape[1]) for i in scores.flatten().topk(k).indices.tolist()] == right
+        sums = weights.double().sum(-1)
+        torch.testing.assert_close(sums, torch.ones_like(sums))
+        assert (weights.triu(1) == 0).all()
+
+
+# ------------------------------------------------------------------------------------------------- the work
+
+
+def long_inputs():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(LONG, width, generator=generator) for width in (3, 3, 2)]
+
+
+@pytest.mark.parametrize("size", [16, 64, 100, 256])
+def test_blocks_of_any_fixed_size_are_linear(size):
+    q, k, v = long_inputs()
+    result = in_linear_time(lambda q, k, v: causal_in_blocks(q, k, v, size))(q, k, v)
+    torch.testing.assert_close(result, table(q, k, v, causal=True))
+
+
+@pytest.mark.parametrize("function", [linear_by_loops, causal_growing, mixers.linear_attention])
+def test_linear_work_is_let_through_whole(function):
+    q, k, v = long_inputs()
+    assert torch.equal(in_linear_time(function)(q, k, v), function(q, k, v))
+
+
+@pytest.mark.parametrize("function", [table, table_row_by_row])
+@pytest.mark.parametrize("causal", [False, True])
+def test_work_that_grows_with_the_square_is_said_with_its_numbers(function, causal):
+    with pytest.raises(WrongForm, match=r"It does too much: it reads and writes [\d,]+ .* power (1.9|2) of"):
+        in_linear_time(lambda q, k, v: function(q, k, v, causal=causal))(*long_inputs())
+
+
+def test_quadratic_work_is_the_only_thing_that_is_said_of_a_right_table():
+    result = examine(find_task("04_multi_head/linear_attention"), table)
+    assert result.problem.startswith("It does too much")
+    assert result.case.name == "many tokens"
+
+
+# ----------------------------------------------------------------------------------------------- the reward
+
+COPYING = "04_multi_head/copying_heads"
+
+
+@pytest.fixture
+def finale(smollm2, monkeypatch):
+    """The report of a check that ends in the model which other tests use too."""
+    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
+    return lambda learner: examine(find_task(COPYING), learner)
+
+
+def test_the_heads_that_are_found_are_those_that_copy(finale):
+    result = finale(copying_by_loops)
+    assert result.problem == ""
+    assert "Your heads, written layer.head: " in result.detail
+    assert "without 5 others of the same layers: " in result.detail
+
+
+def test_heads_that_are_wrong_in_the_model_alone_are_refused(finale):
+    def answer(weights, n, k):
+        found = copying_by_loops(weights, n, k)
+        return found if len(weights) < 30 else [(layer, (head + 1) % 9) for layer, head in found]
+
+    assert finale(answer).problem.startswith("In the real model your heads raise the loss to ")
+
+
+def test_other_heads_are_of_the_same_layers_and_none_of_the_chosen():
+    chosen = [(18, 6), (17, 3), (17, 4)]
+    for draw in heads.other_heads(chosen, n_heads=9):
+        assert len(set(draw)) == len(chosen)
+        assert not {*draw} & {*chosen}
+        assert {layer for layer, _ in draw} <= {17, 18}
+
+
+def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(monkeypatch):
+    def missing():
+        raise pretrained.MissingModelError("SmolLM2 is not installed; from the course folder run: this")
+
+    monkeypatch.setattr(real_model, "smollm2", missing)
+    result = examine(find_task(COPYING), copying_by_loops)
+    assert result.passed
+    assert result.detail == (
+        "Here SmolLM2 would lose the heads that you find, but it is missing: SmolLM2 is not installed; "
+        "from the course folder run: this"
+    )
+
+
+def test_the_small_inputs_alone_need_no_model(monkeypatch):
+    monkeypatch.setattr(real_model, "smollm2", lambda: pytest.fail("the model was loaded"))
+    assert examine(replace(find_task(COPYING), finale=None), copying_by_loops).passed
