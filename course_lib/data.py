@@ -377,6 +377,27 @@ def recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None)
     return Examples(inputs, targets)
 
 
+def pair_recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
+    """Tokens that hold a key and a value, then each key without one: say its value there.
+
+    Every token is two numbers, whose embeddings are added; 0 stands for the value that is missing.
+
+    Args:
+        batch_size: how many sequences.
+        length: how many pairs. Their keys are 1 to length in a random order; they are asked in another.
+        vocab_size: values are length + 1 to vocab_size - 1.
+    Returns: inputs (batch_size, 2 length, 2), targets (batch_size, 2 length).
+    """
+    _check_sizes(batch_size, length, vocab_size, least_length=1, least_vocab_size=length + 3)
+    keys = 1 + torch.rand(batch_size, length, generator=generator).argsort(1)
+    values = torch.randint(length + 1, vocab_size, (batch_size, length), generator=generator)
+    asked = torch.rand(batch_size, length, generator=generator).argsort(1)
+    pairs = torch.stack([keys, values], 2)
+    questions = F.pad(keys.gather(1, asked)[..., None], (0, 1))
+    targets = F.pad(values.gather(1, asked), (length, 0), value=IGNORE)
+    return Examples(torch.cat([pairs, questions], 1), targets)
+
+
 def order(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
     """Once each 1 and 2 among other symbols, then a 0: say there which of the two came first.
 

@@ -43,6 +43,7 @@ from course_lib.data import (
     docstrings,
     languages,
     order,
+    pair_recall,
     photographs,
     python_sentences,
     python_topics,
@@ -57,7 +58,7 @@ from course_lib.data import (
     windows,
 )
 
-TASKS = [copy, reverse, recall, order, two_relations]
+TASKS = [copy, reverse, recall, pair_recall, order, two_relations]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -367,6 +368,20 @@ def test_order_puts_the_marks_everywhere() -> None:
         assert (share - 0.2).abs().max() < 0.04
     assert (targets[:, -1] == 1).float().mean() == 0.5
     assert set(inputs[:, :5].flatten().tolist()) == {1, 2, 3, 4, 5}
+
+
+def test_pair_recall() -> None:
+    inputs, targets = pair_recall(211, 7, 13, seeded())
+    assert inputs.shape == (211, 14, 2)
+    assert targets.shape == (211, 14)
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        value_of = dict(x[:7])
+        assert sorted(value_of) == sorted(key for key, _ in x[7:]) == [1, 2, 3, 4, 5, 6, 7]
+        assert y == [IGNORE] * 7 + [value_of[key] for key, _ in x[7:]]
+        assert all(value == 0 for _, value in x[7:])
+    assert set(targets[:, 7:].flatten().tolist()) == {8, 9, 10, 11, 12}
+    places = (inputs[:, :7, 0, None] == inputs[:, None, 7:, 0]).float().mean(0)
+    assert (places - 1 / 7).abs().max() < 0.12  # a key is asked anywhere, wherever its pair stood
 
 
 def test_two_relations() -> None:
@@ -864,7 +879,7 @@ def test_tasks_need_a_batch(task: Callable[..., Examples]) -> None:
         task(0, 5, 13)
 
 
-SHORTEST = [(copy, 1), (reverse, 1), (recall, 1), (order, 2), (two_relations, 3)]
+SHORTEST = [(copy, 1), (reverse, 1), (recall, 1), (pair_recall, 1), (order, 2), (two_relations, 3)]
 
 
 @pytest.mark.parametrize(("task", "length"), SHORTEST)
@@ -874,7 +889,7 @@ def test_tasks_need_a_length(task: Callable[..., Examples], length: int) -> None
         task(2, length - 1, 13)
 
 
-FEWEST = [(copy, 3), (reverse, 3), (recall, 11), (order, 4), (two_relations, 4)]
+FEWEST = [(copy, 3), (reverse, 3), (recall, 11), (pair_recall, 8), (order, 4), (two_relations, 4)]
 
 
 @pytest.mark.parametrize(("task", "vocab_size"), FEWEST)

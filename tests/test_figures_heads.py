@@ -1,0 +1,198 @@
+"""The figures of notebook 04: drawn where the numbers support the title, refused where they do not."""
+
+import numpy as np
+import pytest
+import torch
+from drawing import draws, refuses
+
+from course_lib.figures import heads
+
+PIECES = [" Ba", "no", "lu"]
+NAME = {"first time": [9.0, 6.0, 8.0], "second time": [8.0, 0.5, 0.3]}
+RIGHT = {
+    "one head": [0.75, 0.79],
+    "two heads": [0.96, 0.98],
+    "one head, wide": [0.8, 0.81],
+    "one head, longer": [0.84],
+    "two layers": [1.0, 0.99],
+}
+
+
+def test_name(drawn):
+    says = "after its first piece, a piece costs 7.0, then 0.4"
+    assert draws(drawn, heads.name, PIECES, NAME, says=says, labels=("x", "y"))
+    assert [text.get_text() for text in drawn[0][0].axes[0].get_xticklabels()] == ["Ba", "no", "lu"]
+
+
+def test_name_refused(drawn):
+    assert refuses(drawn, heads.name, PIECES, {**NAME, "second time": [8.0, 0.5, 6.0]})
+
+
+def test_relations(drawn):
+    says = "one head 77%, two heads 97%, one head, wide 80%, one head, longer 84%, two layers 100%"
+    assert draws(drawn, heads.relations, RIGHT, says=says)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"two heads": [0.8, 0.81], "one head, wide": [0.7], "one head, longer": [0.7]},
+        {"two heads": [0.83, 0.84]},
+        {"two layers": [0.68, 0.98]},
+        {"one head, longer": [0.98]},
+    ],
+)
+def test_relations_refused(drawn, change):
+    assert refuses(drawn, heads.relations, RIGHT | change)
+
+
+def four_heads() -> torch.Tensor:
+    """Two layers of two heads on five tokens, each of which looks one token farther back than the other."""
+    apart = torch.arange(5)[:, None] - torch.arange(5)
+    tiles = [(apart == offset).float() for offset in (0, 1, 2, 3)]
+    for offset, tile in enumerate(tiles):
+        tile[:offset, 0] = 1.0
+    return torch.stack(tiles).view(2, 2, 5, 5)
+
+
+def test_sheet(drawn):
+    weights = four_heads()
+    assert draws(
+        drawn,
+        heads.sheet,
+        weights,
+        says="two heads differ in 67% of their weight on average, 0.0% in less than a tenth",
+    )
+    page = drawn[0][0].axes[0].images[0].get_array()
+    assert np.array_equal(page[:5, :5], weights[0, 0])
+    assert np.array_equal(page[:5, 7:], weights[1, 0])  # two tokens of gap; a column is a layer
+    assert np.array_equal(page[7:, :5], weights[0, 1])
+
+
+def test_sheet_refused(drawn):
+    weights = four_heads()
+    weights[1, 1] = weights[0, 1]
+    assert refuses(drawn, heads.sheet, weights)
+
+
+TOKENS = ["The", "cat", "saw", "the", "cat"]
+
+
+def test_graphs(drawn):
+    itself, before, *_ = four_heads().flatten(0, 1)
+    named = {"itself": itself, "the one before": before}
+    assert draws(
+        drawn, heads.graphs, TOKENS, named, says="any two of them differ in 80% of their weight or more"
+    )
+    ends = [line.get_ydata().tolist() for line in drawn[0][0].axes[1].lines]
+    assert ends == [[4, 4], [3, 4], [2, 3], [1, 2], [0, 1]]  # from the token to the one above
+
+
+def test_graphs_refused(drawn):
+    head = four_heads()[0, 0]
+    assert refuses(drawn, heads.graphs, TOKENS, {"one": head, "two": head})
+
+
+AFTER = {"the token before": [[0.1, 0.9], [0.2, 0.05]], "the first token": [[0.1, 0.6], [0.7, 0.1]]}
+AT_START = {"the token before": [[0.1, 0.1], [0.12, 0.1]], "the first token": [[0.1, 0.1], [0.1, 0.11]]}
+
+
+def test_specialists(drawn):
+    says = "the token before up to 90% (before training 12%), the first token up to 70% (before training 11%)"
+    assert draws(drawn, heads.specialists, AFTER, AT_START, says=says)
+    assert drawn[0][0].axes[0].lines[0].get_ydata().tolist() == [0.9, 0.2, 0.1, 0.05]
+
+
+def test_specialists_refused(drawn):
+    assert refuses(drawn, heads.specialists, AFTER, AT_START | {"the first token": [[0.5, 0.1]]})
+
+
+def test_silenced(drawn):
+    losses = {"most": [3.1], "lot": [3.0, 3.9], "least": [4.0]}
+    says = "intact 3.00, most 3.10, lot 3.45, least 4.00"
+    assert draws(drawn, heads.silenced, losses, 3.0, says=says)
+    assert refuses([], heads.silenced, losses | {"most": [3.5]}, 3.0)  # half as much as the others
+    assert refuses([], heads.silenced, losses | {"lot": [3.05, 3.1]}, 3.0)
+
+
+COPYING = ([0, 3, 10], [2.5, 7.0, 12.0], [3.0, 3.4])
+
+
+def test_copying(drawn):
+    says = "without 10 copying heads 12.0, without 10 others 3.2, without the one head 8.0, intact 2.5"
+    assert draws(drawn, heads.copying, *COPYING, 8.0, 14.0, says=says, labels=("x", "y"))
+
+
+def test_copying_refused(drawn):
+    counts, strongest, others = COPYING
+    assert refuses(drawn, heads.copying, counts, strongest, [3.0, 7.0], 8.0, 14.0)
+    assert refuses(drawn, heads.copying, counts, strongest, others, 3.2, 14.0)
+
+
+def test_name_without(drawn):
+    costs = {"all": [9.0, 0.4, 0.4], "copying off": [9.0, 6.0, 7.0], "others off": [9.0, 0.9, 0.7]}
+    says = "all 0.4, copying off 6.5, others off 0.8"
+    assert draws(drawn, heads.name_without, PIECES, costs, says=says)
+    assert refuses([], heads.name_without, PIECES, {**costs, "others off": [9.0, 5.0, 6.5]})
+
+
+SWEEP = {1: [0.75, 0.8], 2: [0.95, 0.97], 4: [0.98, 0.98], 8: [0.97, 0.99]}
+
+
+def test_head_counts(drawn):
+    says = "1 heads 78%, 2 heads 96%, 4 heads 98%, 8 heads 98%"
+    assert draws(drawn, heads.head_counts, SWEEP, says=says, labels=("x", "y"))
+
+
+def test_head_counts_refused(drawn):
+    assert refuses(drawn, heads.head_counts, SWEEP | {2: [0.79, 0.8]})
+    assert refuses(drawn, heads.head_counts, SWEEP | {2: [0.84, 0.86]})
+
+
+def test_pruning(drawn):
+    says = "without 30 +1%, without 90 +4%, without 150 +19%; drawn by lot without 30 +13%, without 90 +60%"
+    least, lot = {30: 0.01, 90: 0.04, 150: 0.19}, {30: [0.05, 0.21], 90: [0.4, 0.8]}
+    assert draws(drawn, heads.pruning, least, lot, says=says, labels=("x", "y"))
+    assert refuses([], heads.pruning, least | {150: 0.04}, lot)  # none is needed
+    assert refuses([], heads.pruning, least | {30: 0.06}, lot)  # all are needed
+    assert refuses([], heads.pruning, least, lot | {90: [0.03, 0.04]})  # no better than by lot
+
+
+SIZES = [512, 1024, 2048]
+SECONDS = {"explicit": [1.0, 4.1, 17.0], "fused": [0.8, 3.1, 12.5], "linear": [0.5, 0.9, 1.7]}
+KEPT = {"explicit": [2.0, 7.7, 30.0], "fused": [0.5, 1.0, 2.0], "linear": [0.5, 1.0, 2.0]}
+
+
+def test_costs(drawn):
+    says = "times as long, explicit 17, fused 16, linear 3; times as many bytes, explicit 15, fused 4, linear"
+    assert draws(drawn, heads.costs, SIZES, SECONDS, KEPT, says=says, labels=("x", "y"))
+
+
+def test_costs_refused(drawn):
+    quick, square = [0.5, 0.9, 1.7], [0.5, 2.0, 8.0]
+    assert refuses(drawn, heads.costs, SIZES, SECONDS | {"fused": quick}, KEPT)
+    assert refuses(drawn, heads.costs, SIZES, SECONDS | {"linear": square}, KEPT)
+    assert refuses(drawn, heads.costs, SIZES, SECONDS, KEPT | {"fused": square})
+    assert refuses(drawn, heads.costs, SIZES, SECONDS, KEPT | {"explicit": quick})
+
+
+TWO_TASKS = {
+    "which came first": {"attention": [1.0, 1.0], "linear": [0.98], "Fourier": [0.96, 1.0]},
+    "looking up": {"attention": [1.0, 0.98], "linear": [0.4, 0.5], "Fourier": [0.13]},
+}
+CHANCE = {"which came first": 0.5, "looking up": 0.125}
+
+
+def test_mixers(drawn):
+    says = "which came first: attention 100%, linear 98%, Fourier 98%; looking up: attention 99%, linear 45%"
+    assert draws(drawn, heads.mixers, TWO_TASKS, CHANCE, says=says)
+    levels = [ax.lines[0].get_ydata()[0] for ax in drawn[0][0].axes]
+    assert levels == [50.0, 12.5]
+
+
+@pytest.mark.parametrize(
+    ("task", "change"),
+    [("which came first", {"linear": [0.6]}), ("looking up", {"linear": [0.9]})],
+)
+def test_mixers_refused(drawn, task, change):
+    assert refuses(drawn, heads.mixers, TWO_TASKS | {task: TWO_TASKS[task] | change}, CHANCE)
