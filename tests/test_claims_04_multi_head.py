@@ -237,7 +237,7 @@ def test_head_count_free(real_names: dict) -> None:
     assert refused_by_cell("count-verdict", real_names, "unneeded")
     real_names["rise"] = rise | {150: 0.02}
     assert refused_by_cell("count-verdict", real_names, "half")
-    real_names["rise"], real_names["drawn"] = rise, drawn | {90: [0.05, 0.05]}
+    real_names["rise"], real_names["drawn"] = rise, [0.05, 0.05]
     assert refused_by_cell("count-verdict", real_names, "chance")
     real_names["drawn"], real_names["grown"] = drawn, {False: 1.0, True: 1.0}
     assert refused_by_cell("count-verdict", real_names, "with_table")

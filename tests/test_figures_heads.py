@@ -150,12 +150,13 @@ def test_head_counts_refused(drawn):
 
 
 def test_pruning(drawn):
-    says = "without 30 +1%, without 90 +4%, without 150 +19%; drawn by lot without 30 +13%, without 90 +60%"
-    least, lot = {30: 0.01, 90: 0.04, 150: 0.19}, {30: [0.05, 0.21], 90: [0.4, 0.8]}
-    assert draws(drawn, heads.pruning, least, lot, says=says, labels=("x", "y"))
-    assert refuses([], heads.pruning, least | {150: 0.04}, lot)  # none is needed
-    assert refuses([], heads.pruning, least | {30: 0.06}, lot)  # all are needed
-    assert refuses([], heads.pruning, least, lot | {90: [0.03, 0.04]})  # no better than by lot
+    says = "without 30 +1%, without 90 +4%, without 150 +19%; without 90 drawn by lot +60%"
+    least, lot = {30: 0.01, 90: 0.04, 150: 0.19}, [0.4, 0.8]
+    assert draws(drawn, heads.pruning, least, lot, 90, says=says, labels=("x", "y"))
+    assert drawn[0][0].axes[0].lines[1].get_xydata().tolist() == [[90, 40], [90, 80]]
+    assert refuses([], heads.pruning, least | {150: 0.04}, lot, 90)  # none is needed
+    assert refuses([], heads.pruning, least | {30: 0.06}, lot, 90)  # all are needed
+    assert refuses([], heads.pruning, least, [0.03, 0.1], 90)  # hardly better than by lot
 
 
 SIZES = [512, 1024, 2048]
