@@ -160,8 +160,11 @@ def mixing_inputs(
 
 
 def in_float64(inputs: dict[str, Array]) -> dict[str, Array]:
-    """The same in float64, with features so large that 1e-6 more is nothing, even there."""
-    return {name: x if name == "v" else 100 * x for name, x in as_double(inputs).items()}
+    """The same in float64, with features so large that 1e-6 more is nothing, even there.
+
+    None is negative: of a large negative number the feature is 0, or nearly, depending on how it is written.
+    """
+    return {name: x if name == "v" else 100 * abs(x) for name, x in as_double(inputs).items()}
 
 
 def linear_attention_cases(rng: Rng) -> list[Case]:

@@ -454,7 +454,8 @@ def finds_smollm2s(learner: Callable[..., Any]) -> Iterator[str]:
         with probing.heads_off(model, off):
             return loss_of_second_copy(model, ids)
 
-    yield f"Loss of the second copy with all heads: {loss([]):.1f}\n"
+    blind = math.log(model.config.vocab_size)
+    yield f"Loss of the second copy with all heads: {loss([]):.1f} (blind guessing: {blind:.1f})\n"
     without = loss(chosen)
     yield f"without yours: {without:.1f}\n"
     others = [loss(draw) for draw in other_heads(chosen, weights.shape[1])]
