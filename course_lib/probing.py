@@ -138,6 +138,29 @@ def heads_off(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[No
 
 
 @contextmanager
+def key_hidden(model: nn.Module, key: int, begin: int = 0) -> Iterator[None]:
+    """Inside, queries give nothing to one key, as if it were masked; the rest of each row still sums to 1.
+
+    Args:
+        model: with at least one `MultiHeadAttention`.
+        key: its place, counted from 0.
+        begin: the first query of a call that it is hidden from.
+    Raises: ValueError: no attention in the model; a place below 0.
+    """
+    if key < 0 or begin < 0:
+        raise ValueError(f"key and begin are places, counted from 0; got {key} and {begin}")
+
+    def hide(module: nn.Module, args: Any, weights: Tensor) -> Tensor:
+        weights = weights.clone()
+        weights[..., begin:, key] = 0.0
+        totals = weights.sum(-1, keepdim=True)
+        return weights / totals.masked_fill(totals == 0, 1.0)  # a query that saw nothing else gets zeros
+
+    with _hooked([layer.pattern for layer in _attentions(model)], hide):
+        yield
+
+
+@contextmanager
 def layers_skipped(model: nn.Module, layers: Iterable[int]) -> Iterator[None]:
     """Inside, these layers pass the residual stream on as it came.
 

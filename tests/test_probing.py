@@ -11,6 +11,7 @@ from course_lib.encoder import BERT, BERTConfig
 from course_lib.probing import (
     attention_weights,
     heads_off,
+    key_hidden,
     layers_skipped,
     recorded,
     scores_scaled,
@@ -189,6 +190,33 @@ def test_a_head_that_does_not_exist_is_named(heads, message):
     with pytest.raises(ValueError, match=message), heads_off(model, heads):
         pass
     assert hooks(model) == 0
+
+
+def test_a_hidden_key_is_as_good_as_masked():
+    model = BERT(BERTConfig(11, 17, d_model=12, n_layers=1, n_heads=2)).eval()
+    layer, x = model.stack.blocks[0].attention, torch.randn(2, 5, 12)
+    mask = torch.ones(5, 5, dtype=torch.bool)
+    mask[2:, 1] = False
+    with key_hidden(layer, 1, begin=2):
+        hidden = layer(x)
+    torch.testing.assert_close(hidden, layer(x, mask=mask))
+    assert not torch.allclose(hidden, layer(x))
+
+
+def test_a_query_that_saw_nothing_but_the_hidden_key_gets_zeros():
+    model = gpt()
+    with key_hidden(model, 0):
+        weights = attention_weights(model, IDS)
+    assert not weights[..., 0].any()
+    assert not weights[:, :, 0].any()
+    torch.testing.assert_close(weights[:, :, 1:].sum(-1), torch.ones(2, 3, 4))
+    assert hooks(model) == 0
+
+
+@pytest.mark.parametrize("place", [{"key": -1}, {"key": 0, "begin": -2}])
+def test_a_place_below_zero_is_refused(place):
+    with pytest.raises(ValueError, match="places, counted from 0; got"), key_hidden(gpt(), **place):
+        pass
 
 
 def test_a_skipped_layer_passes_the_stream_on():
