@@ -532,7 +532,7 @@ WRONG["04_multi_head/previous_token_score"] = [
     ("the second token does not count", lambda weights: previous_weights(weights)[..., 1:].mean(-1)),
     ("all that came before", lambda weights: weights.tril(-1)[..., 1:, :].sum(-1).mean(-1)),
     ("heads before layers", lambda weights: previous_weights(weights).mean(-1).T),
-    (None, lambda weights: weights.diagonal(-1).mean(-1)),
+    ("layers and heads instead of queries and keys", lambda weights: torch.diagonal(weights, -1).mean(-1)),
     (None, lambda weights: previous_weights(weights).median(-1).values),
     (None, lambda weights: weights.mean((-2, -1))),
     (None, lambda weights: previous_weights(weights).mean()),
