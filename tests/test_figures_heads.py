@@ -13,7 +13,7 @@ RIGHT = {
     "one head": [0.75, 0.79],
     "two heads": [0.96, 0.98],
     "one head, wide": [0.8, 0.81],
-    "one head, longer": [0.84],
+    "one head, longer": [0.97],
     "two layers": [1.0, 0.99],
 }
 
@@ -29,17 +29,17 @@ def test_name_refused(drawn):
 
 
 def test_relations(drawn):
-    says = "one head 77%, two heads 97%, one head, wide 80%, one head, longer 84%, two layers 100%"
+    says = "one head 77%, two heads 97%, one head, wide 80%, one head, longer 97%, two layers 100%"
     assert draws(drawn, heads.relations, RIGHT, says=says)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"two heads": [0.8, 0.81], "one head, wide": [0.7], "one head, longer": [0.7]},
-        {"two heads": [0.83, 0.84]},
-        {"two layers": [0.68, 0.98]},
-        {"one head, longer": [0.98]},
+        {"two heads": [0.8, 0.81], "one head, wide": [0.7]},
+        {"one head, wide": [0.95]},
+        {"two layers": [0.68, 0.9]},
+        {"one head, longer": [0.78]},
     ],
 )
 def test_relations_refused(drawn, change):
@@ -57,12 +57,7 @@ def four_heads() -> torch.Tensor:
 
 def test_sheet(drawn):
     weights = four_heads()
-    assert draws(
-        drawn,
-        heads.sheet,
-        weights,
-        says="two heads differ in 67% of their weight on average, 0.0% in less than a tenth",
-    )
+    assert draws(drawn, heads.sheet, weights, says="0 of 4 heads have a twin")
     page = drawn[0][0].axes[0].images[0].get_array()
     assert np.array_equal(page[:5, :5], weights[0, 0])
     assert np.array_equal(page[:5, 7:], weights[1, 0])  # two tokens of gap; a column is a layer
@@ -108,25 +103,32 @@ def test_specialists_refused(drawn):
 
 
 def test_silenced(drawn):
-    losses = {"most": [3.1], "lot": [3.0, 3.9], "least": [4.0]}
-    says = "intact 3.00, most 3.10, lot 3.45, least 4.00"
+    losses = {"heads": [3.1], "lot": [3.0, 3.2], "token": [5.0], "others": [3.0, 3.05]}
+    says = "intact 3.00, heads that look at it most, off 3.10, as many heads by lot, off 3.10, first"
     assert draws(drawn, heads.silenced, losses, 3.0, says=says)
-    assert refuses([], heads.silenced, losses | {"most": [3.5]}, 3.0)  # half as much as the others
-    assert refuses([], heads.silenced, losses | {"lot": [3.05, 3.1]}, 3.0)
+    assert refuses([], heads.silenced, losses | {"token": [3.5]}, 3.0)  # hardly needed
+    assert refuses([], heads.silenced, losses | {"others": [4.0]}, 3.0)  # any token is needed
+    assert refuses([], heads.silenced, losses | {"heads": [3.3]}, 3.0)  # more than drawn by lot
 
 
-COPYING = ([0, 3, 10], [2.5, 7.0, 12.0], [3.0, 3.4])
+COPYING = {
+    "counts": [0, 3, 10],
+    "strongest": [2.5, 7.0, 12.0],
+    "others": [3.0, 3.4],
+    "previous": 8.0,
+    "beside": [2.4, 2.7],
+    "first_copy": 14.0,
+}
 
 
 def test_copying(drawn):
-    says = "without 10 copying heads 12.0, without 10 others 3.2, without the one head 8.0, intact 2.5"
-    assert draws(drawn, heads.copying, *COPYING, 8.0, 14.0, says=says, labels=("x", "y"))
+    says = "without 10 copying heads 12.0, without 10 others 3.2, without one head for the token before 8.0"
+    assert draws(drawn, heads.copying, *COPYING.values(), says=says, labels=("x", "y"))
 
 
-def test_copying_refused(drawn):
-    counts, strongest, others = COPYING
-    assert refuses(drawn, heads.copying, counts, strongest, [3.0, 7.0], 8.0, 14.0)
-    assert refuses(drawn, heads.copying, counts, strongest, others, 3.2, 14.0)
+@pytest.mark.parametrize("change", [{"others": [3.0, 7.0]}, {"previous": 3.2}, {"beside": [2.5, 7.0]}])
+def test_copying_refused(drawn, change):
+    assert refuses(drawn, heads.copying, *(COPYING | change).values())
 
 
 def test_name_without(drawn):
@@ -178,14 +180,14 @@ def test_costs_refused(drawn):
 
 
 TWO_TASKS = {
-    "which came first": {"attention": [1.0, 1.0], "linear": [0.98], "Fourier": [0.96, 1.0]},
-    "looking up": {"attention": [1.0, 0.98], "linear": [0.4, 0.5], "Fourier": [0.13]},
+    "which came first": {"attention": [1.0, 1.0], "linear": [0.98], "Fourier": [0.96, 1.0], "mean": [0.9]},
+    "looking up": {"attention": [1.0, 0.98], "linear": [0.4, 0.5], "Fourier": [0.13], "mean": [0.13]},
 }
 CHANCE = {"which came first": 0.5, "looking up": 0.125}
 
 
 def test_mixers(drawn):
-    says = "which came first: attention 100%, linear 98%, Fourier 98%; looking up: attention 99%, linear 45%"
+    says = "which came first: attention 100%, linear 98%, Fourier 98%, mean 90%; looking up: attention 99%"
     assert draws(drawn, heads.mixers, TWO_TASKS, CHANCE, says=says)
     levels = [ax.lines[0].get_ydata()[0] for ax in drawn[0][0].axes]
     assert levels == [50.0, 12.5]
@@ -193,7 +195,11 @@ def test_mixers(drawn):
 
 @pytest.mark.parametrize(
     ("task", "change"),
-    [("which came first", {"linear": [0.6]}), ("looking up", {"linear": [0.9]})],
+    [
+        ("which came first", {"linear": [0.6]}),
+        ("which came first", {"mean": [0.5]}),
+        ("looking up", {"linear": [0.9]}),
+    ],
 )
 def test_mixers_refused(drawn, task, change):
     assert refuses(drawn, heads.mixers, TWO_TASKS | {task: TWO_TASKS[task] | change}, CHANCE)
