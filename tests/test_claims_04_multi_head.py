@@ -207,14 +207,14 @@ def test_heads_specialise(real_names: dict) -> None:
 def test_the_first_token(real_names: dict, smollm2: tuple) -> None:
     """Large weights, heads that are missed no more than others, and a token that is needed."""
     heads, lot, token, others = real_names["losses"].values()
-    intact = real_names["loss_without"]([], real_names["unread"], 17)
+    intact = real_names["loss_without"]([], real_names["two"], 17)
     assert (real_names["scores"]["trained"]["the first token"] > 0.5).sum() > 135
     assert heads[0] < max(lot)
     assert token[0] - intact > 1
     assert max(others) - intact < 0.2
     # Hidden from all it is hardly missed: the second token becomes the sink.
     with probing.key_hidden(smollm2[0], 0):
-        assert real_names["loss_without"]([], real_names["unread"], 17) - intact < (token[0] - intact) / 2
+        assert real_names["loss_without"]([], real_names["two"], 17) - intact < (token[0] - intact) / 2
 
 
 # ---------------------------------------------------------------------- who copies?
