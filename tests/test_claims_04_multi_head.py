@@ -359,9 +359,9 @@ def test_other_mixers(names: dict) -> None:
     run_cell("mixers-verdict", names)
     run_cell("mixers-verdict-others", names)
     looked, first = names["looked"], names["first"]
-    names["looked"] = [*looked[:3], looked[0], looked[4]]  # Fourier mixing looks up as attention does
+    names["looked"] = [*looked[:3], looked[0]]  # Fourier mixing looks up as attention does
     assert refused_by_cell("mixers-verdict-others", names, "waves_looked")
-    names["looked"] = [looked[0], looked[1], looked[0], *looked[3:]]
+    names["looked"] = [looked[0], looked[1], looked[0], looked[3]]
     assert refused_by_cell("mixers-verdict-others", names, "learned_looked")
     names["looked"], names["first"] = looked, [*first[:3], 0.5, first[4]]
     assert refused_by_cell("mixers-verdict-others", names, "waves")
