@@ -93,7 +93,7 @@ AT_START = {"the token before": [[0.1, 0.1], [0.12, 0.1]], "the first token": [[
 
 
 def test_specialists(drawn):
-    says = "the token before up to 90% (before training 12%), the first token up to 70% (before training 11%)"
+    says = "the token before up to 90% (random weights 12%), the first token up to 70% (random weights 11%)"
     assert draws(drawn, heads.specialists, AFTER, AT_START, says=says)
     assert drawn[0][0].axes[0].lines[0].get_ydata().tolist() == [0.9, 0.2, 0.1, 0.05]
 
