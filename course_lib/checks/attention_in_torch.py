@@ -24,7 +24,7 @@ from course_lib.checks.inputs import (
     primes,
 )
 from course_lib.checks.kinds import Case, Code, Property
-from course_lib.checks.modules import check_weights
+from course_lib.checks.modules import answer_of
 from course_lib.checks.values import WrongForm
 
 Tensor = torch.Tensor
@@ -208,14 +208,11 @@ def as_function(learner: Any) -> Callable[..., Tensor]:
         (d_head, d_model), switches = w_q.shape, [True] if causal else []
         module = learner(d_model, d_head, *switches)
         weights = {"q_proj.weight": w_q, "k_proj.weight": w_k, "v_proj.weight": w_v}
-        check_weights(module, weights, "layer")
-        module = module.to(x.dtype)
-        # A first call with other tokens, or another mask of the same shape: nothing of it may be left.
-        if before is not None:
-            torch.func.functional_call(module, weights, (before,))
-        elif mask is not None:
-            torch.func.functional_call(module, weights, (x, mask.roll(1, 0)))
-        return torch.func.functional_call(module, weights, (x,) if mask is None else (x, mask))
+        if mask is not None and before is None:
+            # Another mask of the same shape first.
+            return answer_of(module, weights, (x, mask), (x, mask.roll(1, 0)))
+        inputs = (x,) if mask is None else (x, mask)
+        return answer_of(module, weights, inputs, () if before is None else (before,))
 
     return layer
 

@@ -16,7 +16,7 @@ from course_lib.checks import forms, real_model
 from course_lib.checks.attention_in_torch import attend, earlier
 from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code
-from course_lib.checks.modules import check_weights
+from course_lib.checks.modules import answer_of
 from course_lib.checks.values import WrongForm
 
 Tensor = torch.Tensor
@@ -130,11 +130,7 @@ def as_function(learner: Any) -> Callable[..., Tensor]:
         module = learner(x.shape[-1], n_heads, *([True] if causal else []))
         matrices = {"q_proj": w_q, "k_proj": w_k, "v_proj": w_v, "out_proj": w_o}
         weights = {f"{name}.weight": matrix for name, matrix in matrices.items()}
-        check_weights(module, weights, "layer")
-        module = module.to(x.dtype)
-        if before is not None:
-            torch.func.functional_call(module, weights, (before,))
-        return torch.func.functional_call(module, weights, (x,))
+        return answer_of(module, weights, (x,), () if before is None else (before,))
 
     return layer
 

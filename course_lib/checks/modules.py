@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from course_lib.checks.values import WrongForm, describe
 
@@ -28,3 +29,22 @@ def check_weights(module: Any, weights: Mapping[str, Tensor], what: str) -> None
             f"The weights differ at {name!r}: the {what} should hold {wanted.get(name, nothing)}, but holds "
             f"{found.get(name, nothing)}."
         )
+
+
+def answer_of(
+    module: Any, weights: Mapping[str, Tensor], inputs: tuple[Tensor, ...], before: tuple[Tensor, ...] = ()
+) -> Any:
+    """What a learner's layer gives with these weights, whatever that is.
+
+    Args:
+        module: what the learner's class made.
+        weights: put into it by name.
+        inputs: what it is called with.
+        before: what it is called with first, if anything: nothing of that may be left.
+    Raises: WrongForm: as `check_weights`.
+    """
+    check_weights(module, weights, "layer")
+    module = module.to(inputs[0].dtype)
+    if before:
+        functional_call(module, dict(weights), before)
+    return functional_call(module, dict(weights), inputs)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
@@ -22,13 +22,7 @@ def name(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
     first, second = (_numbers(each)[1:] for each in losses.values())  # nobody can know that it begins
     said = f"after its first piece, a piece costs {first.mean():.1f}, then {second.mean():.1f}"
     supported(bool(second.max() < first.mean() / 2), said)
-    fig = plots.lines(
-        {each: (range(len(pieces)), _numbers(costs)) for each, costs in losses.items()},
-        title="The second time, the name is hardly a surprise after its first piece",
-        x="piece of the name",
-        y="loss, nats",
-    )
-    _name_pieces(fig.axes[0], pieces)
+    fig = _over_pieces(pieces, losses, "The second time, the name is hardly a surprise after its first piece")
     plots.show(fig, alt=f"Two curves over the pieces {', '.join(pieces)}: {said}.")
 
 
@@ -230,13 +224,7 @@ def name_without(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None
     whole, without, others = (each[1:].mean() for each in list(costs.values())[:3])
     said = ", ".join(f"{each} {numbers[1:].mean():.1f}" for each, numbers in costs.items())
     supported(bool(without > others + 2 * abs(others - whole) + 0.5), said)
-    fig = plots.lines(
-        {each: (range(len(pieces)), numbers) for each, numbers in costs.items()},
-        title="Without copying heads the name costs much more",
-        x="piece of the name",
-        y="loss, nats",
-    )
-    _name_pieces(fig.axes[0], pieces)
+    fig = _over_pieces(pieces, costs, "Without copying heads the name costs much more")
     plots.show(fig, alt=f"Curves over the pieces of the name; mean after the first piece: {said}.")
 
 
@@ -342,9 +330,14 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     plots.show(fig, alt=f"Dots, one for each training run. Means, {said}.")
 
 
-def _name_pieces(ax: Axes, pieces: Sequence[str]) -> None:
+def _over_pieces(pieces: Sequence[str], losses: Mapping[str, ArrayLike], title: str) -> Figure:
+    """Curves of what each piece of a name costs."""
+    series = {each: (range(len(pieces)), _numbers(costs)) for each, costs in losses.items()}
+    fig = plots.lines(series, title=title, x="piece of the name", y="loss, nats")
+    ax = fig.axes[0]
     ax.set_xticks(range(len(pieces)), [plots.literal(piece.strip()) for piece in pieces])
     ax.set_ylim(bottom=0)
+    return fig
 
 
 def _moved(heads: NDArray) -> NDArray:
