@@ -68,28 +68,36 @@ class PositionEmbedding(nn.Module):
 def rotary_table(
     d_head: int, max_seq_len: int, base: float = 10000.0, device: torch.device | None = None
 ) -> tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]]:
-    """Cosine and sine of the angle by which each pair of coordinates is turned at each position.
-
-        angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
+    """Cosine and sine of the angle by which each pair of coordinates is turned at positions 0, 1, 2, ...
 
     Args:
         d_head: width of the vectors that will be turned; even.
         max_seq_len: how many positions.
         base: how slow the slowest pair turns; long contexts use large ones.
         device: where the table is made.
-    Returns: cosines and sines.
+    Returns: cosines and sines, see `rotary_at`.
     Raises: ValueError: an odd width has no pairs.
     Example:
         >>> cos, sin = rotary_table(4, 3)
         >>> cos.shape, cos[0].tolist()
         (torch.Size([3, 2]), [1.0, 1.0])
     """
+    return rotary_at(torch.arange(max_seq_len, device=device, dtype=torch.float32), d_head, base)
+
+
+def rotary_at(
+    positions: Float[Tensor, " T"], d_head: int, base: float = 10000.0
+) -> tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]]:
+    """As `rotary_table`, for any positions, also between two tokens or below 0.
+
+        angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
+
+    Raises: ValueError: an odd width has no pairs.
+    """
     if d_head % 2:
         raise ValueError(f"positions turn pairs of coordinates, so the width must be even; got {d_head}")
-    exponents = torch.arange(0, d_head, 2, device=device, dtype=torch.float32) / d_head
-    frequencies = 1.0 / base**exponents
-    positions = torch.arange(max_seq_len, device=device, dtype=torch.float32)
-    angles = torch.outer(positions, frequencies)
+    exponents = torch.arange(0, d_head, 2, device=positions.device, dtype=torch.float32) / d_head
+    angles = torch.outer(positions, 1.0 / base**exponents)
     return angles.cos(), angles.sin()
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import TransformerBlock
+from course_lib.positions import PositionEmbedding, RotaryEmbedding, rotary_at
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 @contextmanager
@@ -181,18 +184,96 @@ def layers_skipped(model: nn.Module, layers: Iterable[int]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def resumed(model: nn.Module, layer: int, stream: Float[Tensor, "B T D"]) -> Iterator[None]:
+    """Inside, layers below this one do not run: it gets the stream that they left in an earlier pass.
+
+        with recorded(model) as seen:
+            model(ids)
+        with heads_off(model, [(18, 6)]), resumed(model, 18, seen.streams[17]):
+            model(ids)  # as without `resumed`, and sooner
+
+    Args:
+        model: with at least one `TransformerBlock`.
+        layer: the first that runs, counted from 0.
+        stream: what enters it, see `Record.streams`; not looked at where layer is 0.
+    Raises: ValueError: no block in the model; a layer that it does not have.
+    """
+    blocks = _blocks(model)
+    _check_index("layer", layer, len(blocks))
+
+    def recall(*args: Any, **kwargs: Any) -> Tensor:
+        return stream
+
+    try:
+        for block in blocks[:layer]:
+            vars(block)["forward"] = recall  # comes before the method of its class
+        yield
+    finally:
+        for block in blocks[:layer]:
+            vars(block).pop("forward", None)
+
+
+@contextmanager
+def positions_changed(
+    model: nn.Module, change: Callable[[Float[Tensor, " T"]], Float[Tensor, " T"]]
+) -> Iterator[None]:
+    """Inside, queries and keys are turned as if their tokens stood elsewhere.
+
+        with positions_changed(model, lambda t: t + 1000):  # shifted
+        with positions_changed(model, lambda t: t / 2):  # squeezed to half the distances
+        with positions_changed(model, lambda t: 0 * t):  # everything in one place: not turned at all
+
+    Args:
+        model: with at least one `RotaryEmbedding`.
+        change: gets the positions 0, 1, 2, ... of the whole context, gives as many others, which need not be
+            whole numbers.
+    Raises: ValueError: nothing is turned in this model; not one position for each.
+    """
+    rotaries = _all_of(model, RotaryEmbedding)
+    kept = [(rotary, rotary.cos, rotary.sin) for rotary in rotaries]
+    try:
+        for rotary in rotaries:
+            count = rotary.max_seq_len
+            changed = change(torch.arange(count, dtype=torch.float32, device=rotary.cos.device))
+            if changed.shape != (count,):
+                raise ValueError(f"change must give {count} positions; got shape {tuple(changed.shape)}")
+            rotary.cos, rotary.sin = rotary_at(changed, rotary.d_head, rotary.base)
+        yield
+    finally:
+        for rotary, cos, sin in kept:
+            rotary.cos, rotary.sin = cos, sin
+
+
+@contextmanager
+def positions_averaged(model: nn.Module) -> Iterator[None]:
+    """Inside, every token gets the same position vector, the mean of all: nothing says where it stands.
+
+    Args:
+        model: with at least one `PositionEmbedding`.
+    Raises: ValueError: no position vectors are added in this model.
+    """
+
+    def add_mean(module: PositionEmbedding, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return args[0] + module.weight.mean(0)
+
+    with _hooked(_all_of(model, PositionEmbedding), add_mean):
+        yield
+
+
 def _attentions(model: nn.Module) -> list[MultiHeadAttention]:
-    layers = [module for module in model.modules() if isinstance(module, MultiHeadAttention)]
-    if not layers:
-        raise ValueError(f"{type(model).__name__} has no MultiHeadAttention to look into")
-    return layers
+    return _all_of(model, MultiHeadAttention)
 
 
 def _blocks(model: nn.Module) -> list[TransformerBlock]:
-    blocks = [module for module in model.modules() if isinstance(module, TransformerBlock)]
-    if not blocks:
-        raise ValueError(f"{type(model).__name__} has no TransformerBlock to look into")
-    return blocks
+    return _all_of(model, TransformerBlock)
+
+
+def _all_of(model: nn.Module, kind: type[Part]) -> list[Part]:
+    found = [module for module in model.modules() if isinstance(module, kind)]
+    if not found:
+        raise ValueError(f"{type(model).__name__} has no {kind.__name__} to look into")
+    return found
 
 
 def _check_index(what: str, index: int, count: int) -> None:

@@ -13,7 +13,10 @@ from course_lib.probing import (
     heads_off,
     key_hidden,
     layers_skipped,
+    positions_averaged,
+    positions_changed,
     recorded,
+    resumed,
     scores_scaled,
     weights_recorded,
 )
@@ -22,10 +25,8 @@ IDS = [3, 1, 4, 1, 5]
 
 
 def gpt(**options: object) -> GPT:
-    config = GPTConfig.llama_style(
-        vocab_size=11, max_seq_len=17, d_model=12, n_layers=2, n_heads=3, **options
-    )
-    model = GPT(config).eval()
+    sizes = {"vocab_size": 11, "max_seq_len": 17, "d_model": 12, "n_layers": 2, "n_heads": 3}
+    model = GPT(GPTConfig.llama_style(**(sizes | options))).eval()
     for parameter in model.parameters():  # large enough that attention is not nearly uniform
         if parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.7)
@@ -304,3 +305,103 @@ def test_a_single_layer_can_be_probed():
     with weights_recorded(layer) as seen:
         layer(x, torch.randn(2, 7, 6))
     assert seen[0].shape == (2, 2, 5, 7)
+
+
+def squeezed(t: Tensor) -> Tensor:
+    return t / 2
+
+
+def all_streams(model: GPT) -> list[Tensor]:
+    with recorded(model) as seen:
+        logits(model)
+    return seen.streams
+
+
+def test_a_resumed_pass_is_the_whole_pass():
+    model = gpt()
+    stream = all_streams(model)[0]
+    with heads_off(model, [(1, 2)]):
+        expected = logits(model)
+        with weights_recorded(model) as seen, resumed(model, 1, stream):
+            torch.testing.assert_close(logits(model), expected)
+    assert len(seen) == 1  # the first layer did not run
+    with resumed(model, 1, 2 * stream):
+        assert (logits(model) - expected).abs().max() > 0.1
+    assert len(all_streams(model)) == 2  # and runs again
+
+
+def test_a_pass_can_be_resumed_at_its_begin():
+    model = gpt()
+    expected = logits(model)
+    with resumed(model, 0, torch.empty(0)):
+        torch.testing.assert_close(logits(model), expected)
+
+
+def test_a_model_that_is_resumed_in_vain_runs_again():
+    model = gpt()
+    expected = logits(model)
+    with pytest.raises(KeyError, match="stop"), resumed(model, 1, all_streams(model)[0]):
+        raise KeyError("stop")
+    torch.testing.assert_close(logits(model), expected)
+    with pytest.raises(ValueError, match="no layer 2: they run from 0 to 1"), resumed(model, 2, expected):
+        pass
+
+
+def test_shifted_positions_change_nothing_and_squeezed_ones_do():
+    model = gpt()
+    expected = logits(model)
+    with positions_changed(model, lambda t: t + 7):
+        torch.testing.assert_close(logits(model), expected, atol=1e-4, rtol=1e-4)
+    with positions_changed(model, squeezed):
+        assert (logits(model) - expected).abs().max() > 0.1
+    torch.testing.assert_close(logits(model), expected, atol=0, rtol=0)
+
+
+def test_squeezed_positions_are_halfway():
+    model, x = gpt(), torch.randn(1, 3, 5, 4)
+    expected = model.rotary(x[:, :, :3])
+    with positions_changed(model, squeezed):
+        # Half of places 0, 2, 4.
+        torch.testing.assert_close(model.rotary(x[:, :, [0, 0, 1, 1, 2]])[:, :, ::2], expected)
+
+
+def test_without_a_turn_only_what_stands_before_counts():
+    model = gpt(n_layers=1)
+    ids = torch.tensor([[3, 1, 4, 5], [1, 4, 3, 5]])
+    with torch.no_grad():
+        assert (model(ids)[0, -1] - model(ids)[1, -1]).abs().max() > 0.01
+        with positions_changed(model, lambda t: 0 * t):
+            torch.testing.assert_close(*model(ids)[:, -1])
+
+
+def test_positions_are_put_back_after_an_error():
+    model = gpt()
+    expected = logits(model)
+    too_few = positions_changed(model, lambda t: t[:3])
+    with pytest.raises(ValueError, match=r"must give 17 positions; got shape \(3,\)"), too_few:
+        pass
+    with pytest.raises(KeyError, match="stop"), positions_changed(model, squeezed):
+        raise KeyError("stop")
+    torch.testing.assert_close(logits(model), expected, atol=0, rtol=0)
+
+
+@torch.no_grad()
+def test_with_averaged_positions_an_encoder_reads_a_set():
+    model = BERT(BERTConfig(11, 17, d_model=12, n_layers=2, n_heads=3)).eval()
+    nn.init.normal_(model.position_embedding.weight)
+    ids, order = torch.tensor([IDS]), [4, 2, 0, 1, 3]
+    before = model(ids)
+    assert (model(ids[:, order]) - before[:, order]).abs().max() > 0.01
+    with positions_averaged(model):
+        torch.testing.assert_close(model(ids[:, order]), model(ids)[:, order])
+        assert (model(ids) - before).abs().max() > 0.01
+    assert not hooks(model)
+    torch.testing.assert_close(model(ids), before, atol=0, rtol=0)
+
+
+def test_a_model_without_the_part_is_named():
+    with pytest.raises(ValueError, match="GPT has no PositionEmbedding"), positions_averaged(gpt()):
+        pass
+    no_turn = positions_changed(gpt(positions="none"), squeezed)
+    with pytest.raises(ValueError, match="GPT has no RotaryEmbedding"), no_turn:
+        pass
