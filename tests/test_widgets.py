@@ -1431,6 +1431,16 @@ def test_a_head_that_is_off_adds_nothing(
     assert heads.views == before
 
 
+def test_layers_below_a_head_that_is_off_are_not_run_again(heads: HeadsExplorer, readers) -> None:
+    ran: list[int] = []
+    for layer, block in enumerate(readers["writes"][0].stack.blocks):
+        block.attention.register_forward_hook(lambda *_, layer=layer: ran.append(layer))
+    ask(heads, "switch", model="writes", attention="self-attention", layer=3, head=1)
+    assert ran == [3, 4]
+    ask(heads, "switch", model="writes", attention="self-attention", layer=1, head=0)
+    assert ran[2:] == [1, 2, 3, 4]
+
+
 def test_heads_stay_off_with_another_text(heads: HeadsExplorer, readers) -> None:
     ask(heads, "switch", model="writes", attention="self-attention", layer=0, head=2)
     heads.text = "dog"

@@ -1,7 +1,8 @@
 """The heads explorer: all heads of a model on one sheet, one of them enlarged, any of them switched off."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.encoder_decoder import EncoderDecoder
-from course_lib.probing import heads_off, weights_recorded
+from course_lib.probing import heads_off, recorded, resumed, weights_recorded
 from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
 from course_lib.widgets.token_explorer import checked_text, readable, token_text
 
@@ -203,6 +204,7 @@ class _Reading:
         sides: the tokens to read, of one text or of two that look at each other.
         note: what is left out.
         weights: of each attention, (H, T, S).
+        streams: as each layer leaves it, (1, T, D), where a pass can be resumed.
         output: scores of the next token (V,), or a vector for each token (T, D).
     """
 
@@ -210,6 +212,7 @@ class _Reading:
     sides: list[list[str]]
     note: str
     weights: list[Tensor]
+    streams: list[Tensor]
     output: Tensor
 
 
@@ -257,15 +260,15 @@ class _Reader:
             inputs = _as_inputs(rows, device)
             if isinstance(self.model, BERT):
                 inputs.append(torch.tensor([segments], device=device))
-        weights, output = self._run(inputs, [])
-        return _Reading(inputs, [[piece for _, piece in row] for row in rows], note, weights, output)
+        pieces = [[piece for _, piece in row] for row in rows]
+        return _Reading(inputs, pieces, note, *self._run(inputs))
 
     def view(self, reading: _Reading, off: set[tuple[str, int, int]]) -> dict[str, Any]:
         """All that is shown of one model, with these heads off: attention, layer, head."""
         weights, after = reading.weights, None
         if off:
             silent = [(self.sheets[attention][layer], head) for attention, layer, head in off]
-            weights, after = self._run(reading.inputs, silent)
+            weights, after = self._run_without(silent, reading)
         return {
             "second": self.second,
             "note": reading.note,
@@ -370,17 +373,32 @@ class _Reader:
         ]
         return f"Off: {', '.join(names)}."
 
+    def _run_without(self, heads: list[tuple[int, int]], reading: _Reading) -> tuple[list[Tensor], Tensor]:
+        """The weights of each attention and the output, with some heads off."""
+        first = 0
+        with ExitStack() as changes:
+            changes.enter_context(heads_off(self.model, heads))
+            if reading.streams:  # what lies below all these heads would come out as before
+                first = min(layer for layer, _ in heads)
+                changes.enter_context(resumed(self.model, first, reading.streams[first - 1]))
+            weights, _, output = self._run(reading.inputs)
+        return reading.weights[:first] + weights, output
+
     @torch.no_grad()
-    def _run(self, inputs: list[Tensor], off: Iterable[tuple[int, int]]) -> tuple[list[Tensor], Tensor]:
-        """The weights of each attention and the output, of one real pass."""
-        with heads_off(self.model, off), weights_recorded(self.model) as seen:
+    def _run(self, inputs: list[Tensor]) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """What a `_Reading` keeps of one real pass."""
+        is_stack = isinstance(self.model, GPT | BERT)
+        with ExitStack() as probes:
+            record = probes.enter_context(recorded(self.model)) if is_stack else None
+            seen = record.weights if record else probes.enter_context(weights_recorded(self.model))
             if isinstance(self.model, GPT):
                 output = self.model.next_token_logits(inputs[0])
             elif isinstance(self.model, EncoderDecoder):
                 output = self.model(*inputs)[:, -1]
             else:
                 output = self.model(*inputs)
-        return [weights[0].cpu() for weights in seen], output[0].cpu()
+        streams = record.streams if record else []
+        return [weights[0].cpu() for weights in seen], streams, output[0].cpu()
 
 
 def _sheets(model: nn.Module, n_attentions: int) -> dict[str, Sequence[int]]:
