@@ -1,6 +1,6 @@
 """What all tests share.
 
-Shape annotations are enforced while testing (pyproject.toml: `--jaxtyping-packages`). A call with bad input
+Every shape annotation of course_lib is enforced while testing and costs nothing in use. A call with bad input
 is then stopped by the type checker before our own code can say what is wrong. A test of our own message
 switches it off:
 
@@ -16,10 +16,12 @@ both, task by task. The real models are the session's: `smollm2` and `minilm`.
 """
 
 import os
+import pkgutil
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
 os.environ["COURSE_PROGRESS"] = "off"  # no test, nor what it starts, writes into a learner's file
@@ -29,6 +31,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+
+# Not in the checks of exercises: they name no shapes, and each of a million calls would prepare the functions
+# within its function anew, which takes longer than all else.
+LIBRARY = Path(__file__).parents[1] / "course_lib"
+SHAPED = [f"course_lib.{part.name}" for part in pkgutil.iter_modules([LIBRARY]) if part.name != "checks"]
+jaxtyping.install_import_hook(SHAPED, "beartype.beartype")
 
 # Test tensors are tiny, and threads that wait for each other cost minutes on a busy machine.
 torch.set_num_threads(1)

@@ -39,8 +39,8 @@ CHECK_S = 110  # `make check` has two minutes, set-up and this file's own start 
 UNKNOWN_S = 10.0  # a test file that was never timed here
 SLOWEST = 10
 STARTED = time.perf_counter()
-# Examples in docstrings need a call of their own: the hook that enforces shape annotations hides them.
-EXAMPLES = ("-o", "addopts=", "--doctest-modules")
+# Examples in docstrings need a call of their own: what enforces shape annotations in the tests hides them.
+EXAMPLES = ("--doctest-modules",)
 
 # One thread for each worker: threads that wait for each other's core cost minutes.
 ONE_THREAD = dict.fromkeys(
