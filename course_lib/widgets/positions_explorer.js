@@ -24,8 +24,8 @@ function render({ model, el }) {
   let products = null;
   let table = null;
   /** The product of a query's place with a key's. */
-  const product = (query, key, of = head()) =>
-    view().is_offset_only ? products[of * (2 * n - 1) + key - query + n - 1] : products[(of * n + query) * n + key];
+  const product = (query, key) =>
+    products[view().is_offset_only ? head() * (2 * n - 1) + key - query + n - 1 : (head() * n + query) * n + key];
 
   // ------------------------------------------------------------------------------------------------ the choices
   const select = (name, choose) => h("select", { id: uniqueId(name), class: "cx-select", onchange: (event) => choose(event.target.value) });
@@ -110,38 +110,26 @@ function render({ model, el }) {
   function paint() {
     const columns = view().columns || n;
     const image = new ImageData(columns, n);
-    const value = view().columns ? (row, column) => table[row * columns + column] : product;
-    let largest = ALL_INK;
-    if (view().columns === 0) {
-      largest = 1;
-      for (let row = 0; row < n; row += 1) for (let column = 0; column < n; column += 1) largest = Math.max(largest, Math.abs(product(row, column)));
-    }
-    for (let row = 0; row < n; row += 1) {
-      for (let column = 0; column < columns; column += 1) {
-        const share = value(row, column) / largest;
-        const ink = share < 0 ? BELOW : ABOVE;
-        const at = 4 * (row * columns + column);
-        for (let c = 0; c < 3; c += 1) image.data[at + c] = PAPER[c] + Math.abs(share) * (ink[c] - PAPER[c]);
-        image.data[at + 3] = 255;
-      }
-    }
+    const values = view().columns ? table : Int32Array.from({ length: n * n }, (_, i) => product(Math.floor(i / n), i % n));
+    const largest = view().columns ? ALL_INK : values.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
+    values.forEach((value, i) => {
+      const ink = value < 0 ? BELOW : ABOVE;
+      const share = Math.abs(value) / largest;
+      image.data.set([...PAPER.map((paper, c) => paper + share * (ink[c] - paper)), 255], 4 * i);
+    });
     canvas.width = columns;
     canvas.height = n;
     canvas.getContext("2d").putImageData(image, 0, 0);
     const most = number(view().columns ? view().strongest : largest);
     const hatched = trained < n ? ` Hatched: places from ${trained} on, beyond training.` : "";
     setText(patternTitle, view().pattern);
-    setText(legend, `Brown is below 0 and violet above, the strongest ${most}.${hatched}`);
+    setText(legend, `Brown is below 0 and violet above, strongest from ${most} on.${hatched}`);
   }
 
   // ------------------------------------------------------------------------------------------------ the curve
   const curveTitle = h("p", { class: "cx-title" });
   const { width, height, left, right, top, bottom } = CURVE;
   const across = (offset) => left + ((offset + n - 1) / Math.max(2 * n - 2, 1)) * (right - left);
-  const scale = () => {
-    const [least, most] = view().ends;
-    return (units) => bottom - ((units - least) / Math.max(most - least, 1)) * (bottom - top);
-  };
   const label = (x, y, text, anchor = "middle") => svg("text", { x, y, "text-anchor": anchor }, text);
   const curves = { query: svg("path", { class: "cx-query-curve" }), key: svg("path", { class: "cx-key-curve" }) };
   const dot = svg("circle", { class: "cx-dot", r: 5 });
@@ -176,16 +164,19 @@ function render({ model, el }) {
   const dependence = h("p", {});
 
   function drawCurve() {
-    const up = scale();
+    const [query, key] = [model.get("query"), model.get("key")];
+    const seenFrom = (place) => Array.from({ length: n }, (_, other) => product(place, other));
+    const drawn = { query: seenFrom(query), key: seenFrom(key) };
+    // Where each place has products of its own, some are far larger than those that are drawn.
+    const all = view().is_offset_only ? view().ends : [...drawn.query, ...drawn.key];
+    const [low, high] = [Math.min(...all), Math.max(...all)];
+    const up = (units) => bottom - ((units - low) / Math.max(high - low, 1)) * (bottom - top);
     for (const [name, path] of Object.entries(curves)) {
-      const from = model.get(name);
-      const points = Array.from({ length: n }, (_, key) => `${across(key - from).toFixed(1)} ${up(product(from, key)).toFixed(1)}`);
+      const points = drawn[name].map((units, other) => `${across(other - model.get(name)).toFixed(1)} ${up(units).toFixed(1)}`);
       setAttribute(path, "d", `M${points.join("L")}`);
     }
-    const [query, key] = [model.get("query"), model.get("key")];
     setAttribute(dot, "cx", across(key - query));
     setAttribute(dot, "cy", up(product(query, key)));
-    const [low, high] = view().ends;
     setText(least, number(low));
     setText(most, number(high));
     setText(curveTitle, `${productName()} over distance`);

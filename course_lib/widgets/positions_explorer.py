@@ -35,11 +35,13 @@ SEED = 0  # of what no training has changed
 SAME = 1e-4  # products that are no farther apart, as a share of the largest, differ by rounding only
 UNITS = 10_000  # products travel in ten-thousandths, so that the page and `describe` write the same
 INK = 30_000  # the strongest colour of a table
+MOST_TOLD_APART = 0.99  # share of a table's numbers below the strongest colour
 ABOUT = (
     "A query stands at one place and a key at another; the contents of both are the same, so that only the "
-    "places make a difference. Click on a row of the pattern for another query, with Shift for another key; "
-    "click on the curve for a key at that distance. Keys, on Query or Key: arrows go to the next place, with "
-    "Shift both go together. All of it works without a kernel."
+    "places make a difference. Click on the pattern for another query, with Shift for another key; where "
+    "keys stand to the right, one click chooses both. Click on the curve for a key at that distance. "
+    "Keyboard, on Query or Key: arrows go to the next place, with Shift both go together. No kernel is "
+    "needed."
 )
 
 _ASSETS = assets("positions_explorer")
@@ -297,7 +299,9 @@ def _view(
     is_symmetric = bool((means - means.flip(1)).abs().max() <= SAME * largest)
     sent = (UNITS * (means if is_offset_only else products)).round()
     n_columns = 0 if table is None else table.shape[1]
-    strongest = 1.0 if table is None else table.abs().max().item()
+    # Not the largest: one number of MiniLM's table is ten times as large as nearly all others.
+    strongest = 1.0 if table is None else max(table.abs().quantile(MOST_TOLD_APART).item(), 1e-4)
+    shares = torch.zeros(0) if table is None else (table / strongest).clamp(-1, 1)
     return {
         "label": label,
         "text": text,
@@ -317,7 +321,7 @@ def _view(
         "ends": [int(sent.min()), int(sent.max())],
         "columns": n_columns,
         "per_pair": n_columns // len(steps) if steps else 0,
-        "table": "" if table is None else packed((INK * table / max(strongest, 1e-12)).round(), np.int16),
+        "table": packed((INK * shares).round(), np.int16),
         "strongest": round(UNITS * strongest),
     }
 
