@@ -94,6 +94,7 @@ function render({ model, el }) {
     } else set(event.shiftKey ? "key" : "query", row);
     places.query.input.focus({ preventScroll: true });
   }
+  /** Act on a press and on every move until it ends. */
   const whilePressed = (node, act) => {
     node.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
