@@ -4,6 +4,7 @@
     TokenExplorer      how tokenizers cut a text, each word replayed merge by merge, 20 languages counted
     HeadsExplorer      all heads of a model on one sheet, one enlarged, any of them switched off
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
+    PositionsExplorer  how places reach a model, in five schemes: patterns, scores over distance, hands
     NextWord           a language model's next token, before and after temperature, top-k and top-p
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from course_lib.widgets.heads_explorer import HeadsExplorer
     from course_lib.widgets.next_word import NextWord
     from course_lib.widgets.patch_explorer import PatchExplorer
+    from course_lib.widgets.positions_explorer import PositionsExplorer
     from course_lib.widgets.prediction import outcome, predict, predictions
     from course_lib.widgets.token_explorer import TokenExplorer
 
@@ -41,6 +43,7 @@ __all__ = [
     "HeadsExplorer",
     "NextWord",
     "PatchExplorer",
+    "PositionsExplorer",
     "TokenExplorer",
     "outcome",
     "predict",
@@ -52,6 +55,7 @@ _HOMES = {
     "HeadsExplorer": "heads_explorer",
     "NextWord": "next_word",
     "PatchExplorer": "patch_explorer",
+    "PositionsExplorer": "positions_explorer",
     "TokenExplorer": "token_explorer",
     "outcome": "prediction",
     "predict": "prediction",

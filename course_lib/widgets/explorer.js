@@ -16,6 +16,16 @@ function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A new element of a drawing: svg("line", { x1: 0, y1: 0 }). */
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
 /** Change text only where it differs, so that screen readers and selections are left alone. */
 function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
@@ -38,6 +48,7 @@ function uniqueId(stem) {
 /**
  * The outer box: a named region with a place for messages and a text alternative.
  * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
+ * set(name, value) tells Python a choice that the page can make by itself.
  */
 function frame({ model, el, title, textLabel }) {
   const message = h("p", { class: "cx-message", role: "alert" });
@@ -94,11 +105,16 @@ function frame({ model, el, title, textLabel }) {
       }
     });
 
+  const set = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
+  };
+
   const close = () => {
     for (const { timer } of waiting.values()) clearTimeout(timer);
     waiting.clear();
   };
-  return { root, body, message, text, ask, settle, close, isSilent: () => silent };
+  return { root, body, message, text, ask, set, settle, close, isSilent: () => silent };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */

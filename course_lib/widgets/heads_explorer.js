@@ -13,18 +13,13 @@ const SHOWN_OF_TOKEN = 5; // weights in the sentence
 const SHOWN_NEXT = 5; // as in Python
 const INK = 0x005ed5; // blue, green, red, as --cx-attention
 const GROUND = "#80808026"; // behind each head, in both themes
-const SVG = "http://www.w3.org/2000/svg";
 
 const percent = (thousandths) => `${(thousandths / 10).toFixed(1)} %`;
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Heads", textLabel: "The head as text" });
-  const { body, ask } = box;
+  const { body, ask, set } = box;
 
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
   const view = () => model.get("views")[model.get("model")];
   const attention = () => (model.get("attention") in view().sheets ? model.get("attention") : Object.keys(view().sheets)[0]);
   const sheet = () => view().sheets[attention()];
@@ -80,10 +75,7 @@ function render({ model, el }) {
   const title = h("p", { class: "cx-title" });
   const from = h("ol", { class: "cx-from-all", "aria-label": "Tokens that look: choose one to follow it" });
   const to = h("ol", { class: "cx-to-all", "aria-label": "How much the followed token looks at each" });
-  const lines = document.createElementNS(SVG, "svg");
-  lines.setAttribute("class", "cx-lines");
-  lines.setAttribute("aria-hidden", "true");
-  lines.setAttribute("preserveAspectRatio", "none");
+  const lines = svg("svg", { class: "cx-lines", "aria-hidden": "true", preserveAspectRatio: "none" });
   const matrix = h("canvas", { "aria-hidden": "true" });
   const names = h("div", { class: "cx-names", "aria-hidden": "true" });
   const row = h("div", { class: "cx-followed-row" });
@@ -192,12 +184,9 @@ function render({ model, el }) {
     to.replaceChildren(...keys.map((token, s) => h("li", {}, h("bdi", {}, token), shares[s])));
     names.replaceChildren(...keys.map((token) => h("bdi", {}, token)));
     edges = queries.map((_, t) =>
-      keys.map((_, s) => {
-        const line = document.createElementNS(SVG, "line");
-        const places = { x1: 0, y1: (t + 0.5) * ROW, x2: 100, y2: (s + 0.5) * ROW, "vector-effect": "non-scaling-stroke" };
-        for (const [attribute, value] of Object.entries(places)) line.setAttribute(attribute, value);
-        return line;
-      }),
+      keys.map((_, s) =>
+        svg("line", { x1: 0, y1: (t + 0.5) * ROW, x2: 100, y2: (s + 0.5) * ROW, "vector-effect": "non-scaling-stroke" }),
+      ),
     );
     lines.replaceChildren(...edges.flat());
     const height = Math.max(queries.length, keys.length) * ROW;

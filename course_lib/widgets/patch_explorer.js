@@ -9,12 +9,8 @@ const LINE = "#56b4e9"; // as --cx-token: on a picture, in both themes
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Patches", textLabel: "The tokens as text" });
-  const { body, ask } = box;
+  const { body, ask, set } = box;
 
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
   const sheetView = () => model.get("state").sheet;
   const view = () => (model.get("source") === DRAW ? sheetView() : model.get("pictures")[model.get("source")]);
   const cut = () => view().cuts[model.get("cut")] ?? view().cuts[view().default];

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, expect
 
 from course_lib.bpe import BPETokenizer
 from course_lib.data import languages
-from course_lib.widgets import AttentionStepper, PatchExplorer
+from course_lib.widgets import AttentionStepper, PatchExplorer, PositionsExplorer
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +55,7 @@ sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
 HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
                "large": (GPT(GPTConfig.llama_style(**sizes)), letters)}, "ab ba" * 8)
 """,
+    "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
 
@@ -217,7 +218,7 @@ def test_heads_are_opened_and_followed_without_a_kernel(page: Page, exported: st
 def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
     with urllib.request.urlopen(exported.replace("index.html", "exported.json")) as answer:
         models = json.load(answer)["state"].values()
-    sizes = [len(json.dumps(model)) for model in models if "views" in model["state"]]
+    sizes = [len(json.dumps(model)) for model in models if "drawn_as" in model["state"]]
     assert len(sizes) == 1
     assert sizes[0] < 3_000_000
 
@@ -228,6 +229,23 @@ def test_switching_heads_needs_a_kernel(page: Page, exported: str) -> None:
     heads = page.locator('section.cx[aria-label="Heads"]')
     heads.get_by_role("button", name="Switch 0.0 off").click()
     expect(heads.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
+def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    positions = page.locator('section.cx[aria-label="Positions"]')
+    reference = PositionsExplorer(23, 6, 7)
+    query = positions.get_by_role("slider", name="Query")
+    for scheme in reference.views:
+        positions.get_by_label("Scheme").select_option(scheme)
+        query.press("ArrowDown")
+        query.press("Shift+ArrowRight")
+        reference.scheme = scheme
+        reference.query, reference.key = reference.query + 2, reference.key + 1
+        expect(positions.locator(".cx-text")).to_have_text(reference.describe())
+    expect(positions.locator(".cx-untrained").first).to_be_visible()
+    expect(positions.get_by_role("alert")).to_be_empty()
 
 
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
