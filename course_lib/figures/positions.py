@@ -215,8 +215,8 @@ def beyond(
         ax.axvline(trained, color=plots.BLACK, linestyle=":", linewidth=1)
         ax.set_xticks(ends[:spans], ends[:spans])
         ax.minorticks_off()
-        ax.legend(frameon=False, fontsize=8)
-    axes[1].get_legend().remove()
+        ax.get_legend().remove()
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     plots.show(
         fig,
         alt=f"Curves over the places, of which {trained} were trained. At {said}; lower is better for text.",
