@@ -202,7 +202,7 @@ def beyond(
     best_text = min(bits, key=lambda scheme: bits[scheme][:, -1].mean())
     said = f"three places ago, farthest span: {_last(shares, '{:.0%}')}; text: {_last(bits, '{:.2f}')} bits"
     supported(best_back == "relative" and best_text == "alibi", said)
-    title = "Beyond the trained places the relative table wins one task, ALiBi the other"
+    title = "Far beyond the trained places the relative table wins one task, ALiBi the other"
     fig, axes = plots.panels(2, title=title, size=(4.9, 3.8))
     panels = (
         ("three places ago", shares, 100, "right answers, %"),
