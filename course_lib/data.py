@@ -450,6 +450,23 @@ def two_relations(batch_size: int, length: int, vocab_size: int, generator: Rng 
     return Examples(inputs, F.pad(answers, (1, 1), value=IGNORE))
 
 
+def three_back(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
+    """Which symbol stood three places ago? Only distance tells: what the symbols are does not help.
+
+    Args:
+        batch_size: how many sequences.
+        length: how many symbols; the first three are not asked.
+        vocab_size: symbols are 1 to vocab_size - 1.
+    Example:
+        >>> inputs, targets = three_back(1, 5, 9)
+        >>> torch.equal(targets[:, 3:], inputs[:, :2])
+        True
+    """
+    _check_sizes(batch_size, length, vocab_size, least_length=4, least_vocab_size=3)
+    inputs = torch.randint(1, vocab_size, (batch_size, length), generator=generator)
+    return Examples(inputs, F.pad(inputs[:, :-3], (3, 0), value=IGNORE))
+
+
 def digits(held_out: float = 0.2, seed: int = 0) -> tuple[Examples, Examples]:
     """1,797 handwritten digits (Alpaydin, Kaynak 1998, UCI, CC BY 4.0; scikit-learn).
 

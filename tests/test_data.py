@@ -53,12 +53,13 @@ from course_lib.data import (
     sentences,
     sounds,
     split_by_document,
+    three_back,
     translations,
     two_relations,
     windows,
 )
 
-TASKS = [copy, reverse, recall, pair_recall, order, two_relations]
+TASKS = [copy, reverse, recall, pair_recall, order, two_relations, three_back]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -399,6 +400,16 @@ def test_two_relations() -> None:
     assert 0.37 < (inputs[:, 1:-1] <= 2).float().mean() < 0.43
     shares = torch.stack([(targets[:, 1:-1] == answer).float().mean() for answer in range(4)])
     assert (shares - 0.25).abs().max() < 0.03
+
+
+def test_three_back() -> None:
+    inputs, targets = three_back(211, 13, 7, seeded())
+    assert inputs.shape == targets.shape == (211, 13)
+    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
+        assert y == [IGNORE, IGNORE, IGNORE, *x[:10]]
+    shares = torch.stack([(inputs == symbol).float().mean() for symbol in range(1, 7)])
+    assert shares.sum() == pytest.approx(1)
+    assert (shares - 1 / 6).abs().max() < 0.03
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -879,7 +890,15 @@ def test_tasks_need_a_batch(task: Callable[..., Examples]) -> None:
         task(0, 5, 13)
 
 
-SHORTEST = [(copy, 1), (reverse, 1), (recall, 1), (pair_recall, 1), (order, 2), (two_relations, 3)]
+SHORTEST = [
+    (copy, 1),
+    (reverse, 1),
+    (recall, 1),
+    (pair_recall, 1),
+    (order, 2),
+    (two_relations, 3),
+    (three_back, 4),
+]
 
 
 @pytest.mark.parametrize(("task", "length"), SHORTEST)
@@ -889,7 +908,15 @@ def test_tasks_need_a_length(task: Callable[..., Examples], length: int) -> None
         task(2, length - 1, 13)
 
 
-FEWEST = [(copy, 3), (reverse, 3), (recall, 11), (pair_recall, 8), (order, 4), (two_relations, 4)]
+FEWEST = [
+    (copy, 3),
+    (reverse, 3),
+    (recall, 11),
+    (pair_recall, 8),
+    (order, 4),
+    (two_relations, 4),
+    (three_back, 3),
+]
 
 
 @pytest.mark.parametrize(("task", "vocab_size"), FEWEST)

@@ -1,0 +1,276 @@
+"""The claims of notebook 05: its own cells, with other seeds, against the evidence that judges them.
+
+The tests run the notebook's cells, so that the two cannot drift apart. A counter-test shows where each
+claim's evidence says no: something takes the mechanism away, or a number says the opposite.
+"""
+
+import pytest
+import torch
+from notebook_cells import NotebookCells
+
+from course_lib import pretrained, probing
+from course_lib.blocks import make_block
+from course_lib.positions import PositionEmbedding
+
+CELLS = NotebookCells("05_positions")
+run_cell, refused_by_cell = CELLS.run, CELLS.refuses
+NOT_HERE = {"explore"}  # the explorer has tests of its own, as the checks have
+CHECK = 'try_it("05_positions/which_is_equivariant", which_is_equivariant)'
+
+
+def no_model(**_: object) -> None:
+    raise pretrained.MissingModelError("run: pip install")
+
+
+def left_behind(patch: pytest.MonkeyPatch, seed: int, minilm: object, smollm2: object) -> dict:
+    """What the notebook's cells leave behind, all verdicts included, where models start from this seed."""
+    changes = {
+        "set-naive": {"check": (CHECK, "")},
+        "set-run": {"seed": ("manual_seed(0)", f"manual_seed({seed})")},
+        "order-draw": {"seed": ("manual_seed(0)", f"manual_seed({seed})")},
+        "order-right": {"seeds": ("SEEDS = range(2)", f"SEEDS = [{seed}]")},
+        "clock-scores": {"seed": ("manual_seed(1)", f"manual_seed({seed})")},
+        "which-patient": {"seed": ("seed=0", f"seed={seed}")},
+    }
+    patch.setenv("COURSE_DEVICE", "cpu")
+    patch.setattr(pretrained, "load_minilm", minilm)
+    patch.setattr(pretrained, "load_smollm2", smollm2)
+    found: dict = {"__name__": "__main__"}
+    for cell_id in CELLS:
+        if cell_id not in NOT_HERE:
+            run_cell(cell_id, found, **changes.get(cell_id, {}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
+    """With the real models."""
+    with pytest.MonkeyPatch.context() as patch:
+        return left_behind(patch, 11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
+
+
+@pytest.fixture(scope="module")
+def without_models() -> dict:
+    """As where the real models are not installed, and from other seeds again."""
+    with pytest.MonkeyPatch.context() as patch:
+        return left_behind(patch, 21, no_model, no_model)
+
+
+@pytest.fixture(params=["real", "without_models"])
+def names(request: pytest.FixtureRequest) -> dict:
+    """A copy that a test may change; a function that should see the change is defined anew."""
+    return {**request.getfixturevalue(request.param)}
+
+
+@pytest.fixture
+def real_names(real: dict) -> dict:
+    return {**real}
+
+
+# ---------------------------------------------------------------------- the same to all digits
+
+
+def test_the_sentences_are_one_and_the_same(real_names: dict) -> None:
+    as_it_is, without = real_names["as_it_is"], real_names["without"]
+    assert 0.9 < as_it_is[0] < 0.995
+    assert abs(without[0] - 1) < 1e-5
+    assert abs(without[1] - without[2]) < 1e-5  # and so are the two with "was bitten by"
+    assert as_it_is[2] > as_it_is[1]  # the one that says the same is not the nearer one
+
+
+# ---------------------------------------------------------------------- a set
+
+
+def test_a_set(names: dict) -> None:
+    off = names["off"]
+    for layer, evidence in (("attention", "mixed"), ("MLP", "mlp"), ("a whole layer", "layer")):
+        names["off"] = off | {layer: off["convolution"]}
+        assert refused_by_cell("set-verdict", names, evidence)
+    names["off"] = off | {"MLP over places": 0.0}
+    assert refused_by_cell("set-verdict", names, "over_places")
+
+
+def test_a_classifier_with_positions_is_refused(names: dict) -> None:
+    class WithPlaces(names["Reader"]):
+        def __init__(self, *sizes: int, positions: bool) -> None:
+            super().__init__(*sizes, positions=True)
+
+    names["Reader"] = WithPlaces
+    assert refused_by_cell("set-verdict", names, "answer")
+
+
+def test_without_its_mask_the_layer_is_refused_as_one_that_breaks_the_symmetry(names: dict) -> None:
+    names["make_block"] = lambda width, heads, causal: make_block(width, heads)
+    assert refused_by_cell("set-verdict", names, "masked")
+
+
+def test_the_naive_check_is_fooled_and_the_mended_one_is_not(names: dict) -> None:
+    """A layer that looks to the left and to the right alike passes when all is reversed."""
+    moves, x = names["moves"], names["x"]
+
+    def both_sides(x: torch.Tensor) -> torch.Tensor:
+        return x + x.roll(1, dims=1) + x.roll(-1, dims=1)
+
+    assert names["which_is_equivariant"]([both_sides], x) == [True]
+    assert any(moves(both_sides, x, torch.randperm(7)) > 1e-4 for _ in range(30))
+
+
+# ---------------------------------------------------------------------- does it matter?
+
+
+def test_order_matters(names: dict) -> None:
+    assert len(names["by_kind"]["text"]["with"]) == 1  # the other seeds are used
+    mean = names["mean"]
+    for kind, (without, have), evidence in (
+        ("text", (0.55, 1.0), "text"),  # a bag tells which came first
+        ("text", (0.5, 0.7), "text_with"),
+        ("sound", (0.6, 0.99), "sound"),
+        ("sound", (0.25, 0.5), "sound_with"),
+        ("image", (0.9, 0.92), "image"),  # a bag of patches is as good
+        ("image", (0.65, 0.7), "image_gain"),
+    ):
+        names["mean"] = mean | {kind: [without, have]}
+        assert refused_by_cell("order-verdict", names, evidence)
+    names["mean"], names["patient"] = mean, [mean["image"][1]]
+    assert refused_by_cell("order-verdict", names, "image_patient")
+
+
+def test_the_melodies_are_the_same_bag(without_models: dict) -> None:
+    """Their spectra in another order, drawn anew for each: then positions do not help either."""
+    (known, labels), (new, answers) = without_models["DATA"]["sound"]
+
+    def scrambled(x: torch.Tensor) -> torch.Tensor:
+        places = torch.rand(x.shape[:2]).argsort(1)
+        return x.gather(1, places[..., None].expand_as(x))
+
+    names = {**without_models, "DATA": {"sound": ((scrambled(known), labels), (scrambled(new), answers))}}
+    run_cell("order-right", names)
+    assert names["right"]("sound", seeds=[31])[0] < 0.4
+
+
+# ---------------------------------------------------------------------- what a mask gives away
+
+
+def test_a_mask_tells_what_came_first(names: dict) -> None:
+    assert min(names["masked"]["text"]) > 0.9
+    assert min(names["masked"]["sound"]) > 0.8
+    assert max(names["by_kind"]["text"]["without\npositions"]) == 0.5
+
+
+def test_equal_tokens_learn_nothing_from_a_mask(names: dict) -> None:
+    def spread(tokens: torch.Tensor, causal: bool) -> float:
+        return float(names["first_weights"](tokens, causal=causal).rsplit(" ", 1)[1])
+
+    assert spread(names["equal"], True) < 1e-12
+    assert spread(names["fronted"], True) > 0.01
+    assert spread(names["fronted"], False) < 1e-12
+
+
+# ---------------------------------------------------------------------- house numbers
+
+
+def test_house_numbers(names: dict) -> None:
+    tables = names["TABLES"]
+    names["TABLES"] = tables | {"waves": tables["waves"][torch.arange(64) // 2]}  # two to a house
+    assert refused_by_cell("house-verdict", names, "nearest")
+    names["TABLES"] = tables | {"waves": tables["waves"] * torch.arange(64)[:, None]}  # louder and louder
+    assert refused_by_cell("house-verdict", names, "waves")
+    names["TABLES"] = tables | {"binary digits": tables["waves"]}
+    assert refused_by_cell("house-verdict", names, "digits")
+    names["TABLES"] = tables
+    names["shift_error"] = (names["waves"](64, 32)[:-5] - names["waves"](64, 32)[5:]).abs().max()
+    assert refused_by_cell("house-verdict", names, "shift")
+
+
+def test_a_step_is_one_matrix_forth_and_back(names: dict) -> None:
+    there, back = names["further"](7, 12), names["further"](-7, 12)
+    torch.testing.assert_close(there @ back, torch.eye(12))
+    table = names["waves"](40, 12)
+    torch.testing.assert_close(table[:-7] @ there, table[7:], atol=1e-4, rtol=0)
+    torch.testing.assert_close(table[7:] @ back, table[:-7], atol=1e-4, rtol=0)
+
+
+def test_a_learned_table_starts_where_the_cache_ends(names: dict) -> None:
+    ours, library = names["Places"](13, 6), PositionEmbedding(13, 6)
+    library.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 5, 6)
+    torch.testing.assert_close(ours(x, start=3), library(x, start=3))
+    assert not torch.equal(ours(x, start=3), ours(x))
+
+
+# ---------------------------------------------------------------------- a clock hand
+
+
+def test_the_score_depends_on_the_distance_only(names: dict) -> None:
+    turn = names["turn"]
+    query, key = torch.randn(2, 1, 12)
+    at = {t: (turn(query, start=t), turn(key, start=t + 4)) for t in (0, 3, 17)}
+    products = [(left * right).sum().item() for left, right in at.values()]
+    assert max(products) - min(products) < 1e-4
+    other = (at[0][0] * at[3][1]).sum().item()
+    assert abs(other - products[0]) > 1e-3
+
+
+def test_pairs_mixed_up_write_another_text(real_names: dict) -> None:
+    model, writes = real_names["smollm2"], real_names["writes"]
+    assert model.rotary.interleaved  # put back
+    right = writes(8)
+    model.rotary.interleaved = False
+    try:
+        wrong, worse = writes(8), real_names["text_losses"]().mean()
+    finally:
+        model.rotary.interleaved = True
+    assert wrong != right
+    assert worse > real_names["losses"]["intact"].mean() + 0.3
+
+
+# ---------------------------------------------------------------------- which way?
+
+
+def test_rule_or_learned(names: dict) -> None:
+    back, text, rivals = (names[name] for name in ("back", "text", "rivals"))
+    names["back"] = back | {"learned": [[0.5, 0.13, 0.13]]}  # not even learned
+    assert refused_by_cell("which-verdict", names, "trained")
+    names["back"] = back | {"learned": back["relative"]}  # a table that goes on
+    assert refused_by_cell("which-verdict", names, "untrained")
+    names["back"] = back | {"relative": [rivals["alibi, patient"]]}
+    assert refused_by_cell("which-verdict", names, "back_gap")
+    names["back"], names["rivals"] = back, rivals | {"learned, random starts": back["learned"][0]}
+    assert refused_by_cell("which-verdict", names, "everywhere")
+    names["rivals"], names["text"] = rivals, text | {"relative": text["alibi"]}
+    assert refused_by_cell("which-verdict", names, "text_gap")
+    names["text"], windowed = text, names["windowed"]
+    names["windowed"] = text["rotary"][0][-1]  # the window does not help
+    assert refused_by_cell("which-verdict", names, "unmet")
+    names["windowed"] = windowed + 0.5
+    assert refused_by_cell("which-verdict", names, "window")
+
+
+def test_models_that_have_learned_nothing_find_nothing(without_models: dict) -> None:
+    start = without_models["decoder"]("relative", 9, seed=31)
+    assert max(without_models["back_right"](start)) < 0.3
+
+
+def test_within_the_window_no_distance_is_new(without_models: dict) -> None:
+    rivals = without_models["rivals"]
+    assert min(rivals["rotary, window"]) > 0.9
+    seen = without_models["BAND"].tril()[40].nonzero().flatten()  # the causal mask cuts off what comes later
+    assert seen.tolist() == list(range(9, 41))
+
+
+# ---------------------------------------------------------------------- in a real model
+
+
+def test_only_distances_count(real_names: dict) -> None:
+    losses = {name: each.mean() for name, each in real_names["losses"].items()}
+    intact = losses.pop("intact")
+    assert abs(losses.pop("1,000\nfurther") - intact) < 0.01
+    assert min(losses.values()) > intact + 0.05
+    assert losses["four times"] > intact + 1
+
+
+def test_the_models_are_left_as_they_were(real: dict, smollm2: tuple, minilm: tuple) -> None:
+    for model, _ in (smollm2, minilm):
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    with probing.positions_changed(smollm2[0], lambda t: t):
+        torch.testing.assert_close(real["text_losses"](), real["losses"]["intact"])
