@@ -46,10 +46,10 @@ def counted(x: Tensor, axis: int) -> Tensor:
     return torch.arange(x.shape[axis], dtype=x.dtype).reshape(shape)
 
 
-def added_to(x: Tensor, number: float, *, sequence: Any = slice(None), token: Any = slice(None)) -> Tensor:
-    """A copy of x in which some tokens are larger."""
+def raised(x: Tensor, token: int) -> Tensor:
+    """A copy of x in which the numbers of one token are larger."""
     result = x.clone()
-    result[sequence, token] += number
+    result[:, token] += 3
     return result
 
 
@@ -65,34 +65,34 @@ def sum_of_sizes(x: Tensor) -> Tensor:
 
 # On whole numbers these are exact, so that only the layers of ROUNDING tell who asks for equal digits.
 EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
-    "each token by itself": lambda x: x * (1 + counted(x, 2)),
-    "the mean of all tokens": lambda x: x.mean(1, keepdim=True).expand_as(x),
-    "the distance from the mean": lambda x: x - x.mean(1, keepdim=True),
-    "the largest of all tokens, added": lambda x: x + x.amax(1, keepdim=True),
-    "how many tokens are smaller": lambda x: (x[:, :, None] > x[:, None]).sum(2).to(x.dtype),
-    "another number for each sequence": lambda x: x + counted(x, 0),
+    "scales each token alone": lambda x: x * (1 + counted(x, 2)),
+    "mean of all tokens": lambda x: x.mean(1, keepdim=True).expand_as(x),
+    "distance from the mean": lambda x: x - x.mean(1, keepdim=True),
+    "adds the largest of all": lambda x: x + x.amax(1, keepdim=True),
+    "counts smaller tokens": lambda x: (x[:, :, None] > x[:, None]).sum(2).to(x.dtype),
+    "adds a number to each sequence": lambda x: x + counted(x, 0),
 }
 ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
     "attention": attention,
-    "the sum of all sizes": sum_of_sizes,
+    "sum of all sizes": sum_of_sizes,
 }
 # Some of these go with a few orders: a ring with rolling, a mirror with reversal. Of three tokens both
 # neighbours are all others, so a ring needs more.
 NOT_EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
-    "its place, added to each token": lambda x: x + counted(x, 1),
-    "the sum of all tokens so far": lambda x: x.cumsum(1),
-    "the token before, in a ring": lambda x: x + x.roll(1, 1),
-    "both neighbours, in a ring": lambda x: x.roll(1, 1) + x.roll(-1, 1),
-    "a mirror": lambda x: x + 2 * x.flip(1),
-    "sorted": lambda x: x.sort(1).values,
-    "the first token is larger": lambda x: added_to(x, 3, token=0),
-    "the last token is larger": lambda x: added_to(x, 3, token=-1),
-    "the first token, added to all": lambda x: x + x[:, :1],
-    "places in all sequences but the first": lambda x: torch.cat([x[:1], x[1:] + counted(x, 1)]),
+    "adds places": lambda x: x + counted(x, 1),
+    "sum so far": lambda x: x.cumsum(1),
+    "adds the token before in a ring": lambda x: x + x.roll(1, 1),
+    "sum of both neighbours in a ring": lambda x: x.roll(1, 1) + x.roll(-1, 1),
+    "adds the mirror image": lambda x: x + 2 * x.flip(1),
+    "sorts": lambda x: x.sort(1).values,
+    "raises the first token": lambda x: raised(x, 0),
+    "raises the last token": lambda x: raised(x, -1),
+    "adds the first token to all": lambda x: x + x[:, :1],
+    "adds places to all sequences but the first": lambda x: torch.cat([x[:1], x[1:] + counted(x, 1)]),
 }
 LAYERS = {**EQUIVARIANT, **ROUNDING, **NOT_EQUIVARIANT}
 
-N_ORDERS = 30  # a third of the orders of four tokens go with some layers: so many random ones find the others
+N_ORDERS = 20  # a fifth of all orders leave the first token in its place: so many random ones find the others
 
 
 def random_orders(n: int) -> Iterable[Tensor]:
@@ -148,13 +148,10 @@ def which_is_equivariant_cases(rng: Rng) -> list[Case]:
     alike[:, 1] = alike[:, 0]
     palindrome = all_different(rng, 2, 5, 3)
     palindrome[:, 3:] = palindrome[:, 1::-1]
-    before, both, so_far = (
-        "the token before, in a ring",
-        "both neighbours, in a ring",
-        "the sum of all tokens so far",
-    )
-    alone, place, mirror = "each token by itself", "its place, added to each token", "a mirror"
-    apart = ("the first token is larger", "the last token is larger", "the first token, added to all")
+    before, both = "adds the token before in a ring", "sum of both neighbours in a ring"
+    alone, place, so_far = "scales each token alone", "adds places", "sum so far"
+    mirror = "adds the mirror image"
+    apart = ("raises the first token", "raises the last token", "adds the first token to all")
     return in_torch(
         [
             Case("two layers, four tokens", inputs(all_different(rng, 1, 4, 2), alone, place)),
@@ -165,20 +162,15 @@ def which_is_equivariant_cases(rng: Rng) -> list[Case]:
             Case("a token apart", inputs(all_different(rng, b, 5, 3), *apart, alone)),
             Case(
                 "what is left of all tokens",
-                inputs(
-                    all_different(rng, 3, 4, 5),
-                    "sorted",
-                    "the mean of all tokens",
-                    "the distance from the mean",
-                ),
+                inputs(all_different(rng, 3, 4, 5), "sorts", "mean of all tokens", "distance from the mean"),
             ),
             Case(
                 "sequences apart",
                 inputs(
                     all_different(rng, b, 5, 7),
-                    "another number for each sequence",
-                    "places in all sequences but the first",
-                    "the largest of all tokens, added",
+                    "adds a number to each sequence",
+                    "adds places to all sequences but the first",
+                    "adds the largest of all",
                 ),
             ),
             Case("all of them equivariant", inputs(all_different(rng, 2, 5, 7), *EQUIVARIANT)),

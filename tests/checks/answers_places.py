@@ -134,7 +134,7 @@ WRONG["05_positions/which_is_equivariant"] = [
     ),
     ("equal to the last digit", lambda layers, x: tried(layers, x, equal=torch.equal)),
     (
-        "put back by the same order",
+        "orders that do not fit",
         lambda layers, x: [
             all(alike(f(x[:, order])[:, order], f(x)) for order in shuffles(x.shape[1])) for f in layers
         ],
@@ -249,7 +249,7 @@ WRONG["05_positions/sinusoids"] = [
     ("all sines, then all cosines", halves),
     ("i / d as exponent", lambda n, d: waves(n, d, exponent=lambda i, d: i / d)),
     ("a wave of its own for each number", lambda n, d: of_columns(n, d, lambda columns: columns / d)),
-    ("columns counted twice", lambda n, d: of_columns(n, d, lambda columns: 2 * columns / d)),
+    ("4i / d as exponent", lambda n, d: waves(n, d, exponent=lambda i, d: 4 * i / d)),
     (
         "the last pair as slow as it can be",
         lambda n, d: waves(n, d, exponent=lambda i, d: i / (d / 2 - 1) if d > 2 else 0),
@@ -266,6 +266,7 @@ WRONG["05_positions/sinusoids"] = [
     ("sines only", lambda n, d: waves(n, d)[:, 0::2].repeat_interleave(2, 1)),
     ("places in columns", lambda n, d: waves_by_exp(n, d).T),
     (None, sinusoidal),
+    (None, lambda n, d: of_columns(n, d, lambda columns: 2 * columns / d)),
     (None, lambda n, d: waves_in_numpy(n, d, axis=0)),
     (None, lambda n, d: waves_by_exp(n, d).half()),
     (None, lambda n, d: waves(n, d)[:, 0::2]),
