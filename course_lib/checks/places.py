@@ -101,11 +101,6 @@ def random_orders(n: int) -> Iterable[Tensor]:
     return (torch.randperm(n, generator=generator) for _ in range(N_ORDERS))
 
 
-def first_two_exchanged(n: int) -> Iterable[Tensor]:
-    """The one order that exchanges the first two tokens."""
-    return [torch.tensor([1, 0, *range(2, n)])]
-
-
 def close(a: Tensor, b: Tensor) -> bool:
     """Whether no number differs by more than 1e-4."""
     return bool(((a - b).abs() <= 1e-4).all())
@@ -323,11 +318,6 @@ def sizes_of_tables(rng: Rng) -> dict[str, tuple[int, int]]:
 # ----------------------------------------------------------------------------------------------- ALiBi's bias
 
 
-def heads_from(first: int, n_heads: int) -> Tensor:
-    """The numbers of the heads, counted from `first`."""
-    return torch.arange(first, first + n_heads, dtype=torch.float64)
-
-
 def alibi_bias(
     n_heads: int,
     n_queries: int,
@@ -339,7 +329,8 @@ def alibi_bias(
     distance: Callable[[Tensor], Tensor] = torch.abs,
 ) -> Tensor:
     """Minus slope times distance, each head with its own slope (Press et al. 2022, section 3)."""
-    slopes = 2.0 ** -exponent(heads_from(first, n_heads))
+    heads = torch.arange(first, first + n_heads).double()
+    slopes = 2.0 ** -exponent(heads)
     return -slopes[:, None, None] * distance(offsets(n_queries, n_keys, start))
 
 
