@@ -11,6 +11,7 @@ import answers_costs
 import answers_heads
 import answers_images
 import answers_in_torch
+import answers_rotation
 import answers_sound
 import answers_warm_up
 import answers_word_vectors
@@ -34,6 +35,7 @@ ANSWERS = (
     answers_in_torch,
     answers_heads,
     answers_costs,
+    answers_rotation,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
