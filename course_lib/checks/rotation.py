@@ -88,6 +88,22 @@ def each_by_its_own(x: Tensor, start: int, base: float) -> Tensor:
     return x * cos + as_neighbours(-right, left) * sin
 
 
+def with_other_angles(x: Tensor, start: int, base: float) -> Tensor:
+    """Neighbours are mixed, by angles of which numbers j and j + K/2 have the same one."""
+    angles = angles_of(x, start, base)
+    left, right = neighbours(x)
+    wide = as_halves(angles, angles)
+    return x * wide.cos() + as_neighbours(-right, left) * wide.sin()
+
+
+def with_other_partners(x: Tensor, start: int, base: float) -> Tensor:
+    """Numbers j and j + K/2 are mixed, by angles of which neighbours have the same one."""
+    angles = angles_of(x, start, base)
+    left, right = halves(x)
+    wide = as_neighbours(angles, angles)
+    return x * wide.cos() + as_halves(-right, left) * wide.sin()
+
+
 def over_heads(x: Tensor, start: int, base: float) -> Tensor:
     """The place of a token is the number of its head."""
     return rotate_pairs(x.transpose(1, 2), start, base).transpose(1, 2)

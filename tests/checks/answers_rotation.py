@@ -91,6 +91,19 @@ def by_halves(x, start, base):
     return x * cos + torch.cat([-right, left], -1) * sin
 
 
+def with_wide_angles(doubled, partner):
+    def answer(x, start, base):
+        angles = doubled(table(x, start, base))
+        return x * angles.cos() + partner(x) * angles.sin()
+
+    return answer
+
+
+def quarter_of_halves(x):
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat([-right, left], -1)
+
+
 def pair_by_pair(formula, written=lambda a, b: torch.stack([a, b], -1).flatten(-2)):
     """Formula: from a, b, cos, sin to the turned pair."""
 
@@ -154,6 +167,13 @@ MISTAKES = {
     "pairs of halves": by_halves,
     "turned pairs written as halves": pair_by_pair(
         lambda a, b, cos, sin: (a * cos - b * sin, a * sin + b * cos), lambda a, b: torch.cat([a, b], -1)
+    ),
+    "neighbours with the angles of halves": with_wide_angles(
+        lambda angles: angles.repeat(1, 2),
+        lambda x: torch.stack([-x[..., 1::2], x[..., ::2]], -1).flatten(-2),
+    ),
+    "halves with the angles of neighbours": with_wide_angles(
+        lambda angles: angles.repeat_interleave(2, -1), quarter_of_halves
     ),
     "turned the other way": pair_by_pair(lambda a, b, cos, sin: (a * cos + b * sin, b * cos - a * sin)),
     "both sines with a plus": pair_by_pair(lambda a, b, cos, sin: (a * cos + b * sin, a * sin + b * cos)),

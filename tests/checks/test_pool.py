@@ -6,6 +6,7 @@ import pool_by_hand
 import pool_heads
 import pool_in_torch
 import pool_patches
+import pool_rotation
 import pool_second
 import pool_tokens
 import pytest
@@ -17,9 +18,16 @@ POOLS = {
     "02_patches": pool_patches.POOL,
     "03_qkv": [*pool_by_hand.POOL, *pool_in_torch.POOL, *pool_second.POOL],
     "04_multi_head": pool_heads.POOL,
+    "05_positions": pool_rotation.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
-ENOUGH = {"01_tokens": (4, 5), "02_patches": (4, 5), "03_qkv": (6, 12), "04_multi_head": (4, 5)}
+ENOUGH = {
+    "01_tokens": (4, 5),
+    "02_patches": (4, 5),
+    "03_qkv": (6, 12),
+    "04_multi_head": (4, 5),
+    "05_positions": (4, 5),
+}
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
 
