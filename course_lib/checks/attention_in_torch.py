@@ -430,20 +430,11 @@ def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
             got = torch.softmax(model(ids)[0, -1], -1)
             furthest = _checked(expected, got, n_calls, n_layers)
             yield f"{QUESTION}\n"
-            yield from _answer(model, tokenizer, ids)
+            yield from real_model.answer(model, tokenizer, ids)
         finally:
             model.use_attention(None)
     ran = f"All {n_layers} layers ran on your function"
     yield f"\n{ran} (largest difference of a probability: {furthest:.1g})."
-
-
-def _answer(model: Any, tokenizer: Any, ids: Tensor) -> Iterator[str]:
-    """What the model writes, as it comes."""
-    from course_lib import generation
-
-    end = tokenizer.special_tokens["<|im_end|>"]
-    tokens = generation.stream(model, ids, 24, eos_id=end)
-    return real_model.as_text(tokenizer, (int(token.item()) for token in tokens))
 
 
 def _checked(expected: Tensor, got: Tensor, n_calls: int, n_layers: int) -> float:

@@ -16,6 +16,14 @@ def smollm2() -> tuple[Any, Any]:
     return pretrained.load_smollm2()
 
 
+def answer(model: Any, tokenizer: Any, ids: Any) -> Iterator[str]:
+    """What the model writes after a prompt, at most 24 tokens, as they come."""
+    from course_lib import generation
+
+    tokens = generation.stream(model, ids, 24, eos_id=tokenizer.special_tokens["<|im_end|>"])
+    return as_text(tokenizer, (int(token.item()) for token in tokens))
+
+
 def as_text(tokenizer: Any, tokens: Iterable[int]) -> Iterator[str]:
     """The text of some tokens, piece by piece, up to the end of an answer."""
     end = tokenizer.special_tokens["<|im_end|>"]

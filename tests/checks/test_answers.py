@@ -12,6 +12,7 @@ import answers_heads
 import answers_images
 import answers_in_torch
 import answers_places
+import answers_rotation
 import answers_sound
 import answers_warm_up
 import answers_word_vectors
@@ -36,6 +37,7 @@ ANSWERS = (
     answers_heads,
     answers_costs,
     answers_places,
+    answers_rotation,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}

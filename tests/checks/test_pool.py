@@ -7,6 +7,7 @@ import pool_heads
 import pool_in_torch
 import pool_patches
 import pool_places
+import pool_rotation
 import pool_second
 import pool_tokens
 import pytest
@@ -18,7 +19,7 @@ POOLS = {
     "02_patches": pool_patches.POOL,
     "03_qkv": [*pool_by_hand.POOL, *pool_in_torch.POOL, *pool_second.POOL],
     "04_multi_head": pool_heads.POOL,
-    "05_positions": pool_places.POOL,
+    "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
