@@ -2,7 +2,7 @@
 
 const UNITS = 10000; // as in Python
 const ALL_INK = 30000;
-const PAPER = [247, 247, 247]; // of the pattern, in both themes; below 0 the one ink, above it the other
+const PAPER = [247, 247, 247]; // of the pattern, in both themes; below 0 brown and above it violet, as in `plots`
 const BELOW = [179, 88, 6];
 const ABOVE = [84, 39, 136];
 const CURVE = { width: 390, height: 250, left: 6, right: 384, top: 24, bottom: 206 };
