@@ -60,20 +60,22 @@ def test_places_refused(drawn):
     assert refuses(drawn, positions.places, twice)
 
 
-TABLES = {"waves": sinusoidal(40, 16).double(), "one number": torch.arange(40.0)[:, None]}
+WAVES = sinusoidal(40, 16).double()
+COUNT = torch.arange(40.0)[:, None]
+PRODUCTS = {"waves": WAVES @ WAVES.T, "one-hot": torch.eye(40), "one number": COUNT @ COUNT.T}
 
 
 def test_products(drawn):
-    says = "waves 0%, one number 81%"
-    assert draws(drawn, positions.products, TABLES, (3, 11), 17, says=says, labels=("x", "y"))
-    waves, number = drawn[0][0].axes
+    says = "waves 0%, one-hot 0%, one number 81%"
+    assert draws(drawn, positions.products, PRODUCTS, (3, 11), 17, says=says, labels=("x", "y"))
+    waves, _, number = drawn[0][0].axes
     assert waves.lines[0].get_ydata()[0] == pytest.approx(8)  # eight pairs, each of length 1
     assert number.lines[1].get_ydata().tolist() == [11 * (11 + distance) for distance in range(18)]
 
 
 def test_products_refused(drawn):
-    assert refuses(drawn, positions.products, dict(reversed(TABLES.items())), (3, 11), 17)
-    assert refuses(drawn, positions.products, TABLES | {"more waves": TABLES["waves"]}, (3, 11), 17)
+    assert refuses(drawn, positions.products, dict(reversed(PRODUCTS.items())), (3, 11), 17)
+    assert refuses(drawn, positions.products, PRODUCTS | {"more waves": PRODUCTS["waves"]}, (3, 11), 17)
 
 
 def both_scores() -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,41 +115,57 @@ def test_biases_refused(drawn):
 
 
 BACK = {"rotary": [[1.0, 0.7, 0.3], [1.0, 0.6, 0.2]], "alibi": [[0.3] * 3] * 2, "relative": [[1.0] * 3] * 2}
-TEXT = {
-    "rotary": [[2.4, 3.1, 3.7, 3.8]] * 2,
-    "alibi": [[2.5, 2.7, 2.7, 2.6]] * 2,
-    "relative": [[2.4, 2.7, 2.9, 3.0]] * 2,
-}
+EARLY = {"rotary": [2.4, 3.1, 3.7, 3.8], "alibi": [2.5, 2.7, 2.7, 2.6], "relative": [2.4, 2.7, 2.9, 3.0]}
+LATE = {"rotary": [1.9, 3.5, 4.9, 4.8], "alibi": [2.0, 2.3, 2.3, 2.2], "relative": [1.9, 2.0, 2.0, 2.1]}
+TEXT = {100: EARLY, 500: LATE}
 ENDS = {"ends": [32, 64, 128, 256], "trained": 32}
 
 
 def test_beyond(drawn):
-    says = "rotary 25%, alibi 30%, relative 100%; text: rotary 3.80, alibi 2.60, relative 3.00 bits"
-    assert draws(drawn, positions.beyond, BACK, TEXT, **ENDS, says=says, labels=("x", "y"))
-    first, second = drawn[0][0].axes
+    says = (
+        "rotary 25%, alibi 30%, relative 100%, learned 10%, text after 100 steps: rotary 3.80, alibi 2.60, "
+        "relative 3.00 bits, text after 500 steps: rotary 4.80, alibi 2.20, relative 2.10 bits"
+    )
+    more = BACK | {"learned": [[1.0, 0.1, 0.1]]}
+    assert draws(drawn, positions.beyond, more, TEXT, **ENDS, says=says, labels=("x", "y"))
+    first, early, late = drawn[0][0].axes
     assert first.lines[0].get_xydata().tolist() == [[32, 100], [64, 65], [128, 25]]
-    assert len(second.lines[0].get_xdata()) == 4
+    assert late.lines[1].get_ydata().tolist() == LATE["alibi"]
+    assert first.lines[1].get_color() == early.lines[1].get_color()
+    names = [text.get_text() for text in drawn[0][0].legends[0].get_texts()]
+    assert names == list(more)
 
 
 def test_beyond_refused(drawn):
     longer = {"rotary": [[1.0, 1.0, 1.1]]}
     assert refuses(drawn, positions.beyond, BACK | longer, TEXT, **ENDS)
-    assert refuses(drawn, positions.beyond, BACK, TEXT | {"relative": [[2.4, 2.5, 2.5, 2.5]]}, **ENDS)
+    assert refuses(drawn, positions.beyond, BACK, TEXT | {100: LATE}, **ENDS)
+    assert refuses(drawn, positions.beyond, BACK, TEXT | {500: EARLY}, **ENDS)
 
 
 LOSSES = {
     "intact": [4.4, 4.6],
     "1,000\nfurther": [4.4, 4.6],
-    "half the\ndistances": [4.6, 4.8],
+    "a little": [4.3, 4.7],
+    "half": [4.6, 4.8],
+    "four times": [6.4, 6.5],
     "all in\none place": [5.4, 5.5],
 }
 
 
 def test_moved(drawn):
-    says = "intact 4.50, 1,000 further 4.50, half the distances 4.70, all in one place 5.45"
+    says = "intact 4.50, 1,000 further 4.50, a little 4.50, half 4.70, four times 6.45, all in one place 5.45"
     assert draws(drawn, positions.moved, LOSSES, says=says, labels=("y",))
 
 
-@pytest.mark.parametrize("change", [{"1,000\nfurther": [4.4, 4.7]}, {"half the\ndistances": [4.5, 4.5]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"1,000\nfurther": [4.4, 4.7]},
+        {"a little": [4.6, 4.9]},
+        {"half": [4.5, 4.5]},
+        {"four times": [5.0, 5.0]},
+    ],
+)
 def test_moved_refused(drawn, change):
     assert refuses(drawn, positions.moved, LOSSES | change)
