@@ -115,32 +115,27 @@ def test_biases_refused(drawn):
 
 
 BACK = {"rotary": [[1.0, 0.7, 0.3], [1.0, 0.6, 0.2]], "alibi": [[0.3] * 3] * 2, "relative": [[1.0] * 3] * 2}
-EARLY = {"rotary": [2.4, 3.1, 3.7, 3.8], "alibi": [2.5, 2.7, 2.7, 2.6], "relative": [2.4, 2.7, 2.9, 3.0]}
-LATE = {"rotary": [1.9, 3.5, 4.9, 4.8], "alibi": [2.0, 2.3, 2.3, 2.2], "relative": [1.9, 2.0, 2.0, 2.1]}
-TEXT = {100: EARLY, 500: LATE}
+TEXT = {"none": [2.4, 2.8, 2.9, 2.9], "rotary": [2.2, 2.4, 2.5, 3.6], "relative": [1.9, 2.2, 2.2, 2.1]}
 ENDS = {"ends": [32, 64, 128, 256], "trained": 32}
 
 
 def test_beyond(drawn):
-    says = (
-        "rotary 25%, alibi 30%, relative 100%, learned 10%, text after 100 steps: rotary 3.80, alibi 2.60, "
-        "relative 3.00 bits, text after 500 steps: rotary 4.80, alibi 2.20, relative 2.10 bits"
-    )
-    more = BACK | {"learned": [[1.0, 0.1, 0.1]]}
-    assert draws(drawn, positions.beyond, more, TEXT, **ENDS, says=says, labels=("x", "y"))
-    first, early, late = drawn[0][0].axes
+    says = "rotary 25%, none 20%, relative 100%; text: none 2.90, rotary 3.60, relative 2.10 bits"
+    back = {"rotary": BACK["rotary"], "none": [[0.3, 0.2, 0.2]], "relative": BACK["relative"]}
+    assert draws(drawn, positions.beyond, back, TEXT, **ENDS, says=says, labels=("x", "y"))
+    first, second = drawn[0][0].axes
     assert first.lines[0].get_xydata().tolist() == [[32, 100], [64, 65], [128, 25]]
-    assert late.lines[1].get_ydata().tolist() == LATE["alibi"]
-    assert first.lines[1].get_color() == early.lines[1].get_color()
+    assert second.lines[0].get_ydata().tolist() == TEXT["rotary"]
+    assert [line.get_color() for line in first.lines[:3]] == [line.get_color() for line in second.lines[:3]]
     names = [text.get_text() for text in drawn[0][0].legends[0].get_texts()]
-    assert names == list(more)
+    assert names == list(back)
 
 
 def test_beyond_refused(drawn):
     longer = {"rotary": [[1.0, 1.0, 1.1]]}
     assert refuses(drawn, positions.beyond, BACK | longer, TEXT, **ENDS)
-    assert refuses(drawn, positions.beyond, BACK, TEXT | {100: LATE}, **ENDS)
-    assert refuses(drawn, positions.beyond, BACK, TEXT | {500: EARLY}, **ENDS)
+    assert refuses(drawn, positions.beyond, BACK, TEXT | {"rotary": [2.2, 2.4, 2.5, 2.6]}, **ENDS)
+    assert refuses(drawn, positions.beyond, BACK, TEXT | {"relative": [1.9, 2.2, 2.9, 3.0]}, **ENDS)
 
 
 LOSSES = {

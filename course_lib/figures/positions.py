@@ -189,44 +189,32 @@ def biases(alibi: ArrayLike, index: ArrayLike) -> None:
 
 
 def beyond(
-    back: Mapping[str, ArrayLike],
-    text: Mapping[int, Mapping[str, ArrayLike]],
-    ends: Sequence[int],
-    trained: int,
+    back: Mapping[str, ArrayLike], text: Mapping[str, ArrayLike], ends: Sequence[int], trained: int
 ) -> None:
     """How models do at places that they were trained on, and beyond.
 
     Args:
         back: by scheme the shares of right answers (runs, spans) in "three places ago".
-        text: by steps of training, few and many, and by scheme the bits for a character (spans) of real text.
+        text: by scheme, some of them, the bits for a character (spans) of real text.
         ends: where the spans end, in places; `back` may have fewer.
         trained: the length of training.
     """
     shares = {scheme: np.atleast_2d(_numbers(runs)) for scheme, runs in back.items()}
-    bits = {
-        steps: {scheme: np.atleast_2d(_numbers(spans)) for scheme, spans in of.items()}
-        for steps, of in text.items()
-    }
-    (few, early), (many, late) = bits.items()
-    far = [{scheme: spans[:, -1].mean() for scheme, spans in each.items()} for each in (shares, early, late)]
-    said = ", ".join(
-        [
-            f"three places ago, farthest span: {_last(shares, '{:.0%}')}",
-            *(f"text after {steps} steps: {_last(of, '{:.2f}')} bits" for steps, of in bits.items()),
-        ]
-    )
-    best = (max(far[0], key=far[0].__getitem__), *(min(each, key=each.__getitem__) for each in far[1:]))
-    supported(best == ("relative", "alibi", "relative"), said)
-    title = "ALiBi is ahead far out only on text and only early; else the relative table is"
-    fig, axes = plots.panels(3, title=title, size=(3.7, 3.8))
+    bits = {scheme: np.atleast_2d(_numbers(spans)) for scheme, spans in text.items()}
+    found = {scheme: runs[:, -1].mean() for scheme, runs in shares.items()}
+    cost = {scheme: spans[:, -1].mean() for scheme, spans in bits.items()}
+    said = f"three places ago, farthest span: {_last(shares, '{:.0%}')}; text: {_last(bits, '{:.2f}')} bits"
+    supported(max(found, key=found.__getitem__) == "relative", said)
+    supported(bool(cost["relative"] < cost["none"] < cost["rotary"]), said)
+    title = "Far out the relative table holds in both tasks; rotary does worse on text than no positions"
+    fig, axes = plots.panels(2, title=title, size=(4.9, 3.8))
     panels = (
         ("three places ago", shares, 100, "right answers, %"),
-        (f"English text, {few} steps", early, 1, "bits a character"),
-        (f"English text, {many} steps", late, 1, "bits a character"),
+        ("English text", bits, 1, "bits a character (fewer is better)"),
     )
     for ax, (name, of_each, unit, label) in zip(axes, panels, strict=True):
         spans = len(next(iter(of_each.values()))[0])
-        # The same look for a scheme in all panels: those that are missing are drawn as nothing.
+        # The same look for a scheme in both panels: those that are missing are drawn as nothing.
         series = {
             scheme: (ends[:spans], unit * of_each.get(scheme, np.full((1, spans), np.nan)))
             for scheme in shares
