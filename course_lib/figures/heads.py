@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.figures import supported
+from course_lib.figures import as_numbers, means, supported
 
 _GAP = 2  # between the tiles of a sheet, in tokens
 
@@ -19,7 +19,7 @@ def name(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
         pieces: of the name.
         losses: for the first time and the second time, one number a piece, in nats.
     """
-    first, second = (_numbers(each)[1:] for each in losses.values())  # nobody can know that it begins
+    first, second = (as_numbers(each)[1:] for each in losses.values())  # nobody can know that it begins
     said = f"after its first piece, a piece costs {first.mean():.1f}, then {second.mean():.1f}"
     supported(bool(second.max() < first.mean() / 2), said)
     fig = _over_pieces(pieces, losses, "The second time, the name is hardly a surprise after its first piece")
@@ -33,8 +33,8 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
         right: shares of right answers, one a run: one head, two heads, and one head that is wider, trained
             longer, or in each of two layers.
     """
-    shares = {each: _numbers(runs) for each, runs in right.items()}
-    said = _means(shares)
+    shares = {each: as_numbers(runs) for each, runs in right.items()}
+    said = means(shares)
     one, two, wide, patient, deep = (runs.mean() for runs in shares.values())
     supported(
         bool(two > one + 0.05 and wide - one < (two - one) / 2 and min(patient, deep) > max(one, wide)), said
@@ -56,7 +56,7 @@ def sheet(weights: ArrayLike) -> None:
     Args:
         weights: (layers, heads, queries, keys).
     """
-    tiles = _numbers(weights)
+    tiles = as_numbers(weights)
     n_layers, n_heads, size, _ = tiles.shape
     flat = tiles.reshape(n_layers * n_heads, size, size)
     moved = _moved(flat)
@@ -91,7 +91,7 @@ def graphs(pieces: Sequence[str], heads: Mapping[str, ArrayLike]) -> None:
         pieces: the tokens.
         heads: by name the weights (queries, keys).
     """
-    tables = {each: _numbers(weights) for each, weights in heads.items()}
+    tables = {each: as_numbers(weights) for each, weights in heads.items()}
     moved = _moved(np.stack(list(tables.values())))
     least = moved[~np.eye(len(tables), dtype=bool)].min()
     said = f"any two of them differ in {least:.0%} of their weight or more"
@@ -120,8 +120,8 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     Args:
         trained, start: by relation the scores of trained heads and of random ones, from 0 to 1.
     """
-    after = {each: np.sort(_numbers(scores), axis=None)[::-1] for each, scores in trained.items()}
-    before = {each: float(_numbers(scores).max()) for each, scores in start.items()}
+    after = {each: np.sort(as_numbers(scores), axis=None)[::-1] for each, scores in trained.items()}
+    before = {each: float(as_numbers(scores).max()) for each, scores in start.items()}
     said = ", ".join(
         f"{each} up to {after[each][0]:.0%} (random weights {before[each]:.0%})" for each in after
     )
@@ -146,7 +146,7 @@ def silenced(losses: Mapping[str, ArrayLike], intact: float) -> None:
             hidden; with another token hidden, one a token.
         intact: the loss of the whole model.
     """
-    most, drawn, token, others = (_numbers(each) for each in losses.values())
+    most, drawn, token, others = (as_numbers(each) for each in losses.values())
     labels = (
         "heads that look\nat it most, off",
         "as many heads\nby lot, off",
@@ -187,7 +187,7 @@ def copying(
         beside: the same without others of its layer, each alone.
         first_copy: the loss when nothing is repeated yet.
     """
-    without, drawn, mates = (_numbers(each) for each in (strongest, others, beside))
+    without, drawn, mates = (as_numbers(each) for each in (strongest, others, beside))
     said = (
         f"without {counts[-1]} copying heads {without[-1]:.1f}, without {counts[-1]} others "
         f"{drawn.mean():.1f}, without one head for the token before {previous:.1f}, without another of its "
@@ -220,7 +220,7 @@ def name_without(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None
         pieces: of the name.
         losses: first of the whole model, then without copying heads, then without as many others.
     """
-    costs = {each: _numbers(numbers) for each, numbers in losses.items()}
+    costs = {each: as_numbers(numbers) for each, numbers in losses.items()}
     whole, without, others = (each[1:].mean() for each in list(costs.values())[:3])
     said = ", ".join(f"{each} {numbers[1:].mean():.1f}" for each, numbers in costs.items())
     supported(bool(without > others + 2 * abs(others - whole) + 0.5), said)
@@ -234,9 +234,9 @@ def head_counts(right: Mapping[int, ArrayLike]) -> None:
     Args:
         right: for each number of heads the shares of right answers, one a run.
     """
-    shares = {n: _numbers(runs) for n, runs in right.items()}
+    shares = {n: as_numbers(runs) for n, runs in right.items()}
     one, two, *more = (runs.mean() for runs in shares.values())
-    said = _means({f"{n} heads": runs for n, runs in shares.items()})
+    said = means({f"{n} heads": runs for n, runs in shares.items()})
     gained = max(more) - two
     supported(bool(two - one > 0.05 and gained < (two - one) / 2), said)
     fig = plots.dots(
@@ -257,13 +257,13 @@ def pruning(least: Mapping[int, float], drawn: ArrayLike, n_drawn: int) -> None:
         drawn: the same without heads drawn by lot, one a draw.
         n_drawn: how many were drawn, a number for which `least` is known.
     """
-    by_lot = _numbers(drawn)
+    by_lot = as_numbers(drawn)
     said = ", ".join(f"without {n} {rise:+.0%}" for n, rise in least.items())
     said += f"; without {n_drawn} drawn by lot {by_lot.mean():+.0%}"
     supported(least[min(least)] < 0.05 < least[max(least)], said)
     supported(bool(2 * least[n_drawn] < by_lot.mean()), said)
     fig = plots.lines(
-        {"the least important": (list(least), 100 * _numbers(list(least.values())))},
+        {"the least important": (list(least), 100 * as_numbers(list(least.values())))},
         title="A third of the heads costs little, if one knows which",
         x="heads switched off",
         y="rise of the loss, %",
@@ -283,8 +283,8 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
         kept: the same for the bytes that are kept for training.
     """
     longer = tokens[-1] / tokens[0]
-    grown = {each: _numbers(amounts)[-1] / _numbers(amounts)[0] for each, amounts in kept.items()}
-    slower = {each: _numbers(amounts)[-1] / _numbers(amounts)[0] for each, amounts in seconds.items()}
+    grown = {each: as_numbers(amounts)[-1] / as_numbers(amounts)[0] for each, amounts in kept.items()}
+    slower = {each: as_numbers(amounts)[-1] / as_numbers(amounts)[0] for each, amounts in seconds.items()}
     times = ", ".join(f"{each} {number:.0f}" for each, number in slower.items())
     stored = ", ".join(f"{each} {number:.0f}" for each, number in grown.items())
     said = f"{longer:.0f} times as many tokens: times as long, {times}; times as many bytes, {stored}"
@@ -294,7 +294,7 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     fig, axes = plots.panels(2, title=title, size=(4.6, 3.4))
     panels = ((seconds, 1e3, "time", "milliseconds"), (kept, 2**-20, "kept for training", "MiB"))
     for ax, (of_each, unit, what, label) in zip(axes, panels, strict=True):
-        series = {each: (tokens, unit * _numbers(amounts)) for each, amounts in of_each.items()}
+        series = {each: (tokens, unit * as_numbers(amounts)) for each, amounts in of_each.items()}
         plots.lines(series, title=what, x="tokens", y=label, log_x=True, log_y=True, ax=ax)
         ax.set_xticks(tokens, [f"{n:,}" for n in tokens])
         ax.minorticks_off()
@@ -309,9 +309,11 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
             plain mean last.
         chance: for each task what guessing gets.
     """
-    tables = {task: {each: _numbers(runs) for each, runs in groups.items()} for task, groups in right.items()}
+    tables = {
+        task: {each: as_numbers(runs) for each, runs in groups.items()} for task, groups in right.items()
+    }
     easy, hard = tables.values()
-    said = "; ".join(f"{task}: {_means(groups)}" for task, groups in tables.items())
+    said = "; ".join(f"{task}: {means(groups)}" for task, groups in tables.items())
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
     supported(bool(min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15), said)
@@ -332,7 +334,7 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
 
 def _over_pieces(pieces: Sequence[str], losses: Mapping[str, ArrayLike], title: str) -> Figure:
     """Curves of what each piece of a name costs."""
-    series = {each: (range(len(pieces)), _numbers(costs)) for each, costs in losses.items()}
+    series = {each: (range(len(pieces)), as_numbers(costs)) for each, costs in losses.items()}
     fig = plots.lines(series, title=title, x="piece of the name", y="loss, nats")
     ax = fig.axes[0]
     ax.set_xticks(range(len(pieces)), [plots.literal(piece.strip()) for piece in pieces])
@@ -343,14 +345,3 @@ def _over_pieces(pieces: Sequence[str], losses: Mapping[str, ArrayLike], title: 
 def _moved(heads: NDArray) -> NDArray:
     """What share of the weight would have to move to make one head another: (N, N) for (N, queries, keys)."""
     return np.stack([np.abs(heads - head).sum(-1).mean(-1) / 2 for head in heads])
-
-
-def _numbers(values: ArrayLike) -> NDArray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-    return np.asarray(values, dtype=float)
-
-
-def _means(groups: Mapping[str, ArrayLike]) -> str:
-    means = [f"{each} {_numbers(runs).mean():.0%}".replace("\n", " ") for each, runs in groups.items()]
-    return ", ".join(means)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.figures import supported
+from course_lib.figures import as_numbers, means, supported
 
 
 def sentences(texts: Sequence[str], as_it_is: ArrayLike, without: ArrayLike) -> None:
@@ -17,7 +17,7 @@ def sentences(texts: Sequence[str], as_it_is: ArrayLike, without: ArrayLike) -> 
         as_it_is: the cosine with each of the others.
         without: the same when nothing says where a word stands.
     """
-    before, after = _numbers(as_it_is), _numbers(without)
+    before, after = as_numbers(as_it_is), as_numbers(without)
     said = f"with positions {before[0]:.3f}, without {after[0]:.6f}"
     supported(bool(before[0] < 0.999 and abs(after[0] - 1) < 1e-5), said)
     fig, (ax,) = plots.panels(
@@ -46,17 +46,17 @@ def needs_order(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[st
             was tried, without them after more training.
         chance: for each kind what guessing gets.
     """
-    means = {kind: [_numbers(runs).mean() for runs in groups.values()] for kind, groups in right.items()}
-    said = "; ".join(f"{kind}: {_means(groups)}" for kind, groups in right.items())
-    supported(all(have > max([without, *more]) + 0.1 for without, have, *more in means.values()), said)
+    average = {kind: [as_numbers(runs).mean() for runs in groups.values()] for kind, groups in right.items()}
+    said = "; ".join(f"{kind}: {means(groups)}" for kind, groups in right.items())
+    supported(all(have > max([without, *more]) + 0.1 for without, have, *more in average.values()), said)
     title = "Without positions a picture keeps much, a sequence of symbols or notes nothing"
-    bag = {kind: max([without, *more]) - chance[kind] for kind, (without, _, *more) in means.items()}
+    bag = {kind: max([without, *more]) - chance[kind] for kind, (without, _, *more) in average.items()}
     others = [share for kind, share in bag.items() if kind != "image"]
     supported(bool(bag["image"] > 0.3 and max(others) < 0.1), said)
     fig, axes = plots.panels(len(right), title=title, size=(3.6, 3.4))
     for ax, (kind, groups) in zip(axes, right.items(), strict=True):
         plots.dots(
-            {each: 100 * _numbers(runs) for each, runs in groups.items()},
+            {each: 100 * as_numbers(runs) for each, runs in groups.items()},
             title=kind,
             y="right answers, %",
             level=("guessing", 100 * chance[kind]),
@@ -74,7 +74,7 @@ def places(table: ArrayLike) -> None:
     Args:
         table: (places, width).
     """
-    rows = _numbers(table)
+    rows = as_numbers(table)
     nearest = _nearest(rows)
     said = f"of {len(rows)} places the two most alike are {nearest:.2f} apart"
     supported(nearest > 0.1, said)
@@ -100,7 +100,7 @@ def products(tables: Mapping[str, ArrayLike], starts: Sequence[int], farthest: i
     """
     curves = {
         name: np.stack([rows[start, start : start + farthest + 1] for start in starts])
-        for name, rows in ((name, _numbers(table)) for name, table in tables.items())
+        for name, rows in ((name, as_numbers(table)) for name, table in tables.items())
     }
     apart = {name: np.ptp(each, axis=0).max() / np.abs(each).max() for name, each in curves.items()}
     said = ", ".join(f"{name} {share:.0%}" for name, share in apart.items())
@@ -131,7 +131,7 @@ def scores(turned: ArrayLike, added: ArrayLike) -> None:
         turned: (queries, keys), where queries and keys are turned by their place.
         added: the same where the vector of the place is added to both.
     """
-    of = {"turned": _numbers(turned), "added": _numbers(added)}
+    of = {"turned": as_numbers(turned), "added": as_numbers(added)}
     uneven = {way: _along_diagonals(each) / np.ptp(each) for way, each in of.items()}
     said = ", ".join(f"{way} {share:.0%}" for way, share in uneven.items())
     supported(bool(uneven["turned"] < 1e-4 and uneven["added"] > 0.1), said)
@@ -162,7 +162,7 @@ def biases(alibi: ArrayLike, index: ArrayLike) -> None:
         alibi: (heads, queries, keys), minus a slope times the distance.
         index: (queries, keys), the row of a table.
     """
-    heads, rows = _numbers(alibi), _numbers(index)
+    heads, rows = as_numbers(alibi), as_numbers(index)
     uneven = max(_along_diagonals(each) for each in (*heads, rows))
     steep = [-head.min() for head in heads[:2]]
     said = f"the farthest key loses {steep[0]:.2g} in the first head and {steep[1]:.2g} in the second"
@@ -199,8 +199,8 @@ def beyond(
         ends: where the spans end, in places; `back` may have fewer.
         trained: the length of training.
     """
-    shares = {scheme: np.atleast_2d(_numbers(runs)) for scheme, runs in back.items()}
-    bits = {scheme: np.atleast_2d(_numbers(spans)) for scheme, spans in text.items()}
+    shares = {scheme: np.atleast_2d(as_numbers(runs)) for scheme, runs in back.items()}
+    bits = {scheme: np.atleast_2d(as_numbers(spans)) for scheme, spans in text.items()}
     found = {scheme: runs[:, -1].mean() for scheme, runs in shares.items()}
     cost = {scheme: spans[:, -1].mean() for scheme, spans in bits.items()}
     said = f"three places ago, farthest span: {_last(shares, '{:.0%}')}; text: {_last(bits, '{:.2f}')} bits"
@@ -238,7 +238,7 @@ def moved(losses: Mapping[str, ArrayLike]) -> None:
         losses: in nats, one a text: intact, shifted, stretched a little; then what does harm, four times the
             distances among it.
     """
-    of = {change: _numbers(each) for change, each in losses.items()}
+    of = {change: as_numbers(each) for change, each in losses.items()}
     intact, shifted, little, *_ = of.values()
     said = ", ".join(f"{change} {each.mean():.2f}" for change, each in of.items()).replace("\n", " ")
     supported(bool(np.abs(shifted - intact).max() < 0.01 and abs((little - intact).mean()) < 0.1), said)
@@ -264,14 +264,3 @@ def _nearest(rows: NDArray) -> float:
 
 def _last(runs: Mapping[str, NDArray], form: str) -> str:
     return ", ".join(f"{scheme} {form.format(each[:, -1].mean())}" for scheme, each in runs.items())
-
-
-def _numbers(values: ArrayLike) -> NDArray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-    return np.asarray(values, dtype=float)
-
-
-def _means(groups: Mapping[str, ArrayLike]) -> str:
-    means = [f"{each} {_numbers(runs).mean():.0%}".replace("\n", " ") for each, runs in groups.items()]
-    return ", ".join(means)

@@ -6,10 +6,10 @@ from string import ascii_lowercase
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from course_lib import plots
-from course_lib.figures import supported
+from course_lib.figures import as_numbers, means, supported
 
 CHANCE = ("guessing", 0.25)  # four colours
 
@@ -28,7 +28,7 @@ def looks(sentences: Mapping[str, tuple[Sequence[str], ArrayLike]], who: str = "
     )
     told = []
     for ax, (deciding, (pieces, given)) in zip(axes, sentences.items(), strict=True):
-        shares = _numbers(given)
+        shares = as_numbers(given)
         share, equal = shares[pieces.index(deciding)], 1 / len(pieces)
         supported(bool(share > equal), f"{deciding!r} gets {share:.3f}; an equal share is {equal:.3f}")
         colours = [plots.ATTENTION if piece == deciding else plots.STREAM for piece in pieces]
@@ -51,13 +51,15 @@ def mixers(right: Mapping[str, ArrayLike]) -> None:
     Args:
         right: the share of right answers of each run, for "MLPs alone", "an average" and "attention".
     """
-    alone, average, attention = (_numbers(right[name]) for name in ("MLPs alone", "an average", "attention"))
+    alone, average, attention = (
+        as_numbers(right[name]) for name in ("MLPs alone", "an average", "attention")
+    )
     supported(bool(alone.max() < 0.3), f"MLPs alone get up to {alone.max():.0%} right")
     supported(bool(average.min() > alone.max() + 0.05), f"an average gets {average.min():.0%} right")
     supported(bool(attention.min() > average.max() + 0.2), f"attention gets {attention.min():.0%} right")
     plots.show(
         _shares(right, "MLPs alone guess, an average counts, attention chooses"),
-        alt=f"Dots, one for each run; mean share of right answers: {_means(right)}.",
+        alt=f"Dots, one for each run; mean share of right answers: {means(right)}.",
     )
 
 
@@ -67,7 +69,7 @@ def links(moved: Mapping[str, ArrayLike]) -> None:
     Args:
         moved: for "MLP" and "attention" how far each output (row) moved when each token (column) was changed.
     """
-    mlp, attention = (_numbers(moved[name]) for name in ("MLP", "attention"))
+    mlp, attention = (as_numbers(moved[name]) for name in ("MLP", "attention"))
     others = ~np.eye(len(mlp), dtype=bool)
     supported(not mlp[others].any(), "an output of the MLP moved with another token")
     supported(bool(attention.min() > 0), "an output of attention did not move")
@@ -91,7 +93,7 @@ def mix(names: Sequence[str], values: ArrayLike, weights: ArrayLike, mixed: Arra
         weights: how much of each.
         mixed: the mix.
     """
-    colours, shares, result = _numbers(values), _numbers(weights), _numbers(mixed)
+    colours, shares, result = as_numbers(values), as_numbers(weights), as_numbers(mixed)
     away = np.abs(shares @ colours - result).max()
     supported(bool(away < 1e-6), f"the mix is {away:.2g} away from the weighted sum")
     supported(
@@ -127,7 +129,7 @@ def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> Non
         widths: numbers in a key.
         raw, scaled: (runs, widths).
     """
-    raw, scaled = _numbers(raw), _numbers(scaled)
+    raw, scaled = as_numbers(raw), as_numbers(scaled)
     growth, ratio = raw[:, -1].mean() / raw[:, 0].mean(), widths[-1] / widths[0]
     supported(
         bool(0.5 * ratio < growth < 2 * ratio),
@@ -155,7 +157,7 @@ def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike]
         gentle: the widest undivided one again, with smaller steps.
     """
     narrow, wide = min(divided), max(divided)
-    runs = {width: (_numbers(undivided[width]), _numbers(divided[width])) for width in (narrow, wide)}
+    runs = {width: (as_numbers(undivided[width]), as_numbers(divided[width])) for width in (narrow, wide)}
     closest = abs(runs[narrow][0].mean() - runs[narrow][1].mean())
     supported(bool(closest < 0.05), f"at width {narrow} the two differ by {closest:.2f}")
     gap = runs[wide][1].mean() - runs[wide][0].mean()
@@ -163,11 +165,11 @@ def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike]
     groups = {}
     for width in (narrow, wide):
         groups[f"{width},\nundivided"], groups[f"{width},\ndivided"] = runs[width]
-    groups[f"{wide}, undivided,\nsmaller steps"] = _numbers(gentle)
+    groups[f"{wide}, undivided,\nsmaller steps"] = as_numbers(gentle)
     fig = _shares(groups, "The division makes no difference to narrow keys, and a large one to wide keys")
     fig.axes[0].set_xlabel("numbers in a key, and whether scores are divided")
     plots.show(
-        fig, alt=f"Dots, one for each run; mean share of right answers at width {_means(groups, '; ')}."
+        fig, alt=f"Dots, one for each run; mean share of right answers at width {means(groups, '; ')}."
     )
 
 
@@ -178,7 +180,7 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
         right: the share of right answers of each run: first without the list, then the list averaged, then
             read by attention, in one or more ways.
     """
-    blind, averaged, *readers = (_numbers(runs) for runs in right.values())
+    blind, averaged, *readers = (as_numbers(runs) for runs in right.values())
     least = min(float(runs.min()) for runs in readers)
     supported(bool(blind.max() < 0.3), f"without the list {blind.max():.0%} are right")
     supported(
@@ -187,7 +189,7 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
     )
     plots.show(
         _shares(right, "Who reads the list can answer, in one sequence or in two"),
-        alt=f"Dots, one for each run; mean share of right answers: {_means(right)}.",
+        alt=f"Dots, one for each run; mean share of right answers: {means(right)}.",
     )
 
 
@@ -199,9 +201,9 @@ def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, co
         before, after: (N, questions, entries).
         colours: their names.
     """
-    letters, kinds, asked = (_numbers(part)[0].astype(int) for part in inputs)
+    letters, kinds, asked = (as_numbers(part)[0].astype(int) for part in inputs)
     own = asked[:, None] == letters
-    maps = {"before training": _numbers(before)[0], "after training": _numbers(after)[0]}
+    maps = {"before training": as_numbers(before)[0], "after training": as_numbers(after)[0]}
     most = maps["before training"][own].max()
     supported(bool(most < 0.5), f"before training a question already gives {most:.0%} to its letter")
     least = maps["after training"][own].min()
@@ -226,7 +228,7 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
         pieces: the text's tokens.
         weights: (queries, keys).
     """
-    given = _numbers(weights)
+    given = as_numbers(weights)
     ahead = given[np.triu_indices(len(pieces), 1)]
     supported(not ahead.any(), f"some look ahead, with up to {ahead.max(initial=0):.2f}")
     others = given[1:]
@@ -246,19 +248,7 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
     plots.show(fig, alt=f"A map of {len(pieces)} tokens, empty above the diagonal; {share}.")
 
 
-def _numbers(values: ArrayLike) -> NDArray:
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-    return np.asarray(values, dtype=float)
-
-
 def _shares(groups: Mapping[str, ArrayLike], title: str) -> Figure:
     """One dot for each run, beside what guessing gets."""
     y = "share of right answers"
     return plots.dots(groups, title=title, y=y, level=CHANCE, limits=(0.0, 1.05))
-
-
-def _means(groups: Mapping[str, ArrayLike], between: str = ", ") -> str:
-    """The mean of each group, for readers who do not see the dots."""
-    means = [f"{name} {_numbers(runs).mean():.0%}".replace("\n", " ") for name, runs in groups.items()]
-    return between.join(means)
