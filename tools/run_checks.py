@@ -251,7 +251,7 @@ def timed() -> dict[str, float]:
     return json.loads(SECONDS.read_text(encoding="utf-8")) if SECONDS.exists() else {}
 
 
-def lint_commands() -> dict[str, list[str | Path]]:
+def lint_jobs() -> list[Job]:
     """Style, types, the floors of the library, and notebooks without outputs."""
     every_notebook = notebooks("notebooks", "solutions", "exercises")
     commands: dict[str, tuple[str | Path, ...]] = {
@@ -262,16 +262,17 @@ def lint_commands() -> dict[str, list[str | Path]]:
         # Cell ids are names that we give: the page of claims links to cells by them.
         "nbstripout": ("-m", "nbstripout", "--verify", "--keep-id", *every_notebook),
     }
-    return {name: [sys.executable, *arguments] for name, arguments in commands.items()}
+    return [Job(name, [sys.executable, *arguments], expected_s=5) for name, arguments in commands.items()]
 
 
 def check_lint(report: Report) -> None:
     """Style, types, the floors of the library, and notebooks without outputs."""
-    for name, command in lint_commands().items():
-        if run(*command) == 0:
-            report.add("lint", passed=1)
+    for done in in_parallel(lint_jobs()):
+        assert isinstance(done, Done)  # without a deadline none is left out
+        if done.status is None:
+            report.fail("lint", f"{done.job.name} was stopped after {done.seconds:.0f} s")
         else:
-            report.fail("lint", name)
+            judge_job(report, done)
 
 
 def check_exercises(report: Report) -> None:
@@ -390,7 +391,8 @@ def check_browser(report: Report) -> None:
         )
         return
     print(f"\nBrowser: {browser}")
-    workers = (f"--numprocesses={WORKERS}", "--dist=loadfile")
+    # Test by test, because few files take long: the last would leave one of the two idle for half a minute.
+    workers = (f"--numprocesses={WORKERS}", "--dist=worksteal")
     cases = pytest(report, "browser", "tests/browser", *workers, COURSE_CHROMIUM=browser, **ONE_THREAD)
     remember(seconds_of_files(cases))
 
@@ -438,7 +440,7 @@ def check_changed(report: Report) -> None:
     )
     found = changed.reach(ROOT, files)
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [Job(name, command, expected_s=5) for name, command in lint_commands().items()]
+        jobs = lint_jobs()
         jobs += [notebook_job(Path(path), Path(folder)) for path in found.notebooks]
         if found.exercises:
             jobs.append(Job("exercises", [sys.executable, "tools/exercises.py", "--check"]))
@@ -476,7 +478,7 @@ def example_job(path: str) -> Job:
 
 
 def judge_job(report: Report, done: Done | Job) -> None:
-    """Count one job of `make check`, and show what it printed if it failed."""
+    """Count one job, and show what it printed if it failed."""
     if isinstance(done, Job):
         report.left_out.append(f"{done.name} (about {done.expected_s:.0f} s)")
         return

@@ -290,7 +290,7 @@ def placings(rng: Rng, n: int) -> list[Placing]:
     return [
         Placing("neighbours turned, as in the paper", True, right),
         Placing("a wave added, nothing turned", False, zeros + ones, waves),
-        Placing("the halves turned, as in Llama", True, right[:, order][:, :, order]),
+        Placing("the halves turned, as by Hugging Face", True, right[:, order][:, :, order]),
         Placing("turned, and longer from place to place", False, right * (1 + t / 10)[:, None, None]),
         Placing("turned by the square of the place", False, angles(t * t / 4)),
         Placing("left as it is", True, zeros + ones),

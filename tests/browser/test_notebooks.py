@@ -1,8 +1,8 @@
 """The explorers of the course's notebooks in JupyterLab, by mouse and by keyboard.
 
 nbval runs every notebook from top to bottom; here only the cells run that the explorer needs: its own, found
-by what it contains, and those that define what it uses. The first notebook runs whole, so that one has been
-seen to work where learners work.
+by what it contains, and those that define what it uses. One notebook, a quick one, runs whole, so that one has
+been seen to work where learners work.
 """
 
 import re
@@ -128,7 +128,7 @@ def check_stepper(explorer: Locator) -> None:
 
 
 def test_03_qkv(desk) -> None:
-    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step", "AttentionStepper(tokens")
+    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step")
     before = desk.page.locator(".jp-Cell").count()
     # Mouse: step to the end, point at a number, change another.
     mix = explorer.locator('[data-table="mix"]')
@@ -188,7 +188,7 @@ def check_next_word(explorer: Locator, smollm2, text: str, settings: dict) -> No
 
 
 def test_00_overview(desk, smollm2) -> None:
-    explorer = open_and_run(desk, "00_overview.ipynb", "Next word")
+    explorer = open_and_run(desk, "00_overview.ipynb", "Next word", "NextWord(")
     count = desk.page.locator(".jp-Cell").count()
     field = explorer.get_by_label("Your text")
     check_next_word(explorer, smollm2, field.input_value(), {})
