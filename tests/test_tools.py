@@ -541,7 +541,7 @@ def small_check(checks, monkeypatch):
     found = changed.Reach(tests={"tests/test_maths.py": 1, "tests/browser/test_next_word.py": 2})
     monkeypatch.setattr(changed, "reach", lambda root, files: found)
     monkeypatch.setattr(changed, "base", lambda root: "0123456789")
-    monkeypatch.setattr(checks, "lint_commands", lambda: {"style": [sys.executable, "-c", ""]})
+    monkeypatch.setattr(checks, "lint_jobs", lambda: [checks.Job("style", [sys.executable, "-c", ""])])
     monkeypatch.setattr(checks, "find_browser", lambda: None)
     monkeypatch.setattr(checks, "STARTED", time.perf_counter())
     monkeypatch.setattr(checks, "CHECK_S", 600)  # the machine may be busy
@@ -569,7 +569,21 @@ def test_make_check_ends_when_its_time_is_over(small_check, monkeypatch, capsys)
 
 
 def test_make_check_fails_where_a_job_fails(small_check, monkeypatch):
-    monkeypatch.setattr(small_check, "lint_commands", lambda: {"style": [sys.executable, "-c", "1 / 0"]})
+    monkeypatch.setattr(
+        small_check, "lint_jobs", lambda: [small_check.Job("style", [sys.executable, "-c", "1 / 0"])]
+    )
     report = small_check.Report()
     small_check.check_changed(report)
     assert report.problems == ["lint: style"]
+
+
+def test_lint_fails_where_a_job_fails_or_hangs(small_check, monkeypatch):
+    commands = {"style": "1 / 0", "types": "import time; time.sleep(600)", "floors": ""}
+    jobs = [small_check.Job(name, [sys.executable, "-c", code]) for name, code in commands.items()]
+    monkeypatch.setattr(small_check, "lint_jobs", lambda: jobs)
+    monkeypatch.setattr(small_check, "HANGS_S", 3)
+    report = small_check.Report()
+    small_check.check_lint(report)
+    assert report.counts["lint"] == [1, 2, 0]
+    assert sorted(report.problems)[0] == "lint: style"
+    assert "lint: types was stopped after" in sorted(report.problems)[1]

@@ -1,8 +1,8 @@
 """The explorers of the course's notebooks in JupyterLab, by mouse and by keyboard.
 
 nbval runs every notebook from top to bottom; here only the cells run that the explorer needs: its own, found
-by what it contains, and those that define what it uses. One notebook, a quick one, runs whole, so that one has
-been seen to work where learners work.
+by what it contains, and those that define what it uses. A quick notebook runs whole, so that one was seen to
+work where learners work.
 """
 
 import re
