@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
-from course_lib.blocks import TransformerBlock
+from course_lib.blocks import TransformerBlock, TransformerStack
+from course_lib.decoder import GPT
 from course_lib.positions import PositionEmbedding, RotaryEmbedding, rotary_at
 
 Part = TypeVar("Part", bound=nn.Module)
@@ -185,6 +186,60 @@ def layers_skipped(model: nn.Module, layers: Iterable[int]) -> Iterator[None]:
 
 
 @contextmanager
+def layers_reordered(model: nn.Module, order: Sequence[int]) -> Iterator[None]:
+    """Inside, the layers run in this order: what stood at place order[i] runs as number i.
+
+        with layers_reordered(model, [1, 0, *range(2, 30)]):  # the first two exchanged
+            model(ids)
+
+    Args:
+        model: with one `TransformerStack`.
+        order: layers, counted from 0, each at most once; those that are not named do not run.
+    Raises: ValueError: no stack or more than one; a layer that it does not have, or one named twice.
+    """
+    stack = _stack(model)
+    blocks = stack.blocks
+    for layer in order:
+        _check_index("layer", layer, len(blocks))
+    if len(set(order)) < len(order):
+        raise ValueError(f"each layer can run once; got {list(order)}")
+    stack.blocks = nn.ModuleList(blocks[layer] for layer in order)
+    try:
+        yield
+    finally:
+        stack.blocks = blocks
+
+
+@contextmanager
+def additions_off(model: nn.Module) -> Iterator[None]:
+    """Inside, what attention and MLP give replaces the residual stream instead of being added to it.
+
+    Args:
+        model: with at least one `TransformerBlock` of the kind norm="pre".
+    Raises: ValueError: it has none, or normalises the sums.
+    """
+    blocks = _blocks(model)
+    if any(block.norm != "pre" for block in blocks):
+        raise ValueError('the sums are normalised (norm="post"), so they cannot be left out')
+    with ExitStack() as hooks:
+        for block in blocks:
+            hooks.enter_context(_without_additions(block))
+        yield
+
+
+@torch.no_grad()
+def logit_lens(model: GPT, stream: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+    """What the model would say if this residual stream were its last (nostalgebraist 2020, the logit lens).
+
+    Args:
+        model: whose norm and head read the stream.
+        stream: as a layer leaves it, see `Record.streams`.
+    Returns: logits; of the last layer's stream those of the model itself.
+    """
+    return model.lm_head(model.stack.norm(stream))
+
+
+@contextmanager
 def resumed(model: nn.Module, layer: int, stream: Float[Tensor, "B T D"]) -> Iterator[None]:
     """Inside, layers below this one do not run: it gets the stream that they left in an earlier pass.
 
@@ -269,6 +324,13 @@ def _blocks(model: nn.Module) -> list[TransformerBlock]:
     return _all_of(model, TransformerBlock)
 
 
+def _stack(model: nn.Module) -> TransformerStack:
+    stacks = _all_of(model, TransformerStack)
+    if len(stacks) > 1:
+        raise ValueError(f"{type(model).__name__} has {len(stacks)} stacks of layers: which one is meant?")
+    return stacks[0]
+
+
 def _all_of(model: nn.Module, kind: type[Part]) -> list[Part]:
     found = [module for module in model.modules() if isinstance(module, kind)]
     if not found:
@@ -305,6 +367,30 @@ def _without(layer: MultiHeadAttention, heads: Sequence[int]) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def _without_additions(block: TransformerBlock) -> Iterator[None]:
+    # What the block is going to add a branch to is taken off the branch before.
+    stream: list[Tensor] = []
+
+    def enter(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        stream[:] = [args[0]]
+
+    def replace(module: nn.Module, args: Any, branch: Tensor) -> Tensor:
+        before, stream[:] = stream[0], [branch]
+        return branch - before
+
+    handles = [
+        block.register_forward_pre_hook(enter),
+        block.attention.register_forward_hook(replace),
+        block.feed_forward.register_forward_hook(replace),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

@@ -9,10 +9,13 @@ from course_lib.attention import MultiHeadAttention
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.probing import (
+    additions_off,
     attention_weights,
     heads_off,
     key_hidden,
+    layers_reordered,
     layers_skipped,
+    logit_lens,
     positions_averaged,
     positions_changed,
     recorded,
@@ -405,3 +408,65 @@ def test_a_model_without_the_part_is_named():
     no_turn = positions_changed(gpt(positions="none"), squeezed)
     with pytest.raises(ValueError, match="GPT has no RotaryEmbedding"), no_turn:
         pass
+
+
+def test_layers_run_in_another_order():
+    model = gpt(n_layers=3)
+    expected = logits(model)
+    first, second, third = model.stack.blocks
+    with torch.no_grad():
+        x = model.embed(torch.tensor([IDS]))
+        exchanged = model.lm_head(model.stack.norm(third(first(second(x)))))
+    with layers_reordered(model, [1, 0, 2]):
+        torch.testing.assert_close(logits(model), exchanged)
+    with layers_reordered(model, [0, 2]):
+        fewer = logits(model)
+    with layers_skipped(model, [1]):
+        torch.testing.assert_close(logits(model), fewer)
+    torch.testing.assert_close(logits(model), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("order", "message"), [([0, 2], "no layer 2: they run from 0 to 1"), ([1, 1], r"run once; got \[1, 1\]")]
+)
+def test_an_order_that_is_none(order, message):
+    model = gpt()
+    with pytest.raises(ValueError, match=message), layers_reordered(model, order):
+        pass
+    assert len(model.stack.blocks) == 2
+
+
+def test_two_stacks_have_no_order():
+    either = layers_reordered(nn.ModuleList([gpt(), gpt()]), [0, 1])
+    with pytest.raises(ValueError, match="ModuleList has 2 stacks"), either:
+        pass
+
+
+def test_without_additions_each_part_stands_alone():
+    model = gpt()
+    expected = logits(model)
+    with torch.no_grad():
+        x = model.embed(torch.tensor([IDS]))
+        for block in model.stack.blocks:
+            x = block.attention(block.attention_norm(x))
+            x = block.feed_forward(block.feed_forward_norm(x))
+        alone = model.lm_head(model.stack.norm(x))
+    with additions_off(model):
+        torch.testing.assert_close(logits(model), alone, atol=1e-3, rtol=1e-3)
+    assert not hooks(model)
+    torch.testing.assert_close(logits(model), expected, atol=0, rtol=0)
+    assert (alone - expected).abs().max() > 0.1
+
+
+def test_normalised_sums_cannot_be_left_out():
+    model = BERT(BERTConfig(11, 17, d_model=12, n_layers=2, n_heads=3))
+    with pytest.raises(ValueError, match="sums are normalised"), additions_off(model):
+        pass
+    assert not hooks(model)
+
+
+def test_the_lens_reads_the_last_stream_as_the_model_does():
+    model = gpt()
+    first, last = all_streams(model)
+    torch.testing.assert_close(logit_lens(model, last), logits(model))
+    assert (logit_lens(model, first) - logits(model)).abs().max() > 0.1
