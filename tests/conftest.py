@@ -67,6 +67,23 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     return shown
 
 
+# ------------------------------------------------------------------------------------------ the claims
+
+# For files whose own fixtures `real` and `without_models` give what a notebook's cells leave behind.
+
+
+@pytest.fixture(params=["real", "without_models"])
+def names(request: pytest.FixtureRequest) -> dict:
+    """A copy that a test may change; a function that should see the change is defined anew."""
+    return {**request.getfixturevalue(request.param)}
+
+
+@pytest.fixture
+def real_names(real: dict) -> dict:
+    """The same where a test needs the real models."""
+    return {**real}
+
+
 # ------------------------------------------------------------------------------------------ the real models
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.claims import ClaimError
+from course_lib.pretrained import MissingModelError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
@@ -36,3 +37,8 @@ class NotebookCells(dict[str, str]):
         with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
             self.run(cell_id, names)
         return True
+
+
+def no_model(**_: object) -> None:
+    """In the place of what loads a real model, where none is installed."""
+    raise MissingModelError("run: pip install")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from notebook_cells import NotebookCells
+from notebook_cells import NotebookCells, no_model
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -35,10 +35,6 @@ def refused(claim: str, missed: str, **evidence: object) -> bool:
     with pytest.raises(ClaimError, match=rf"is not supported: .*{missed} came as"):
         load()[claim].judge(evidence)
     return True
-
-
-def no_model() -> None:
-    raise pretrained.MissingModelError("run: pip install")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from notebook_cells import NotebookCells
+from notebook_cells import NotebookCells, no_model
 
 from course_lib import pretrained
 from course_lib.bpe import BPETokenizer
@@ -22,10 +22,6 @@ SEEDS = (11, 12)
 # These train or write for seconds, or need what those leave behind.
 LATER = {"open-count", "open-spell", "ghosts-run", "learned-run", "end-predictions"}
 LATER |= {"start-run", "start-rivals", "start-verdict", "merges-naive", "ppmi-naive"}
-
-
-def no_model(**_: object) -> None:
-    raise pretrained.MissingModelError("run: pip install")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from notebook_cells import NotebookCells
+from notebook_cells import NotebookCells, no_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import costs, pretrained, probing
@@ -33,10 +33,6 @@ def counted(calls: Sequence[Callable[[], object]], rounds: int) -> list[list[flo
             call()
         amounts.append(counter.get_total_flops())
     return [[amount or amounts[0]] for amount in amounts]
-
-
-def no_model(**_: object) -> None:
-    raise pretrained.MissingModelError("run: pip install")
 
 
 def left_behind(patch: pytest.MonkeyPatch, seeds: str, smollm2: object, minilm: object) -> dict:
@@ -65,17 +61,6 @@ def without_models() -> dict:
     """As where the real models are not installed, and from other seeds again."""
     with pytest.MonkeyPatch.context() as patch:
         return left_behind(patch, "range(21, 23)", no_model, no_model)
-
-
-@pytest.fixture(params=["real", "without_models"])
-def names(request: pytest.FixtureRequest) -> dict:
-    """A copy that a test may change; a function that should see the change is defined anew."""
-    return {**request.getfixturevalue(request.param)}
-
-
-@pytest.fixture
-def real_names(real: dict) -> dict:
-    return {**real}
 
 
 def mean(shares: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ claim's evidence says no: something takes the mechanism away, or a number says t
 
 import pytest
 import torch
-from notebook_cells import NotebookCells
+from notebook_cells import NotebookCells, no_model
 
 from course_lib import pretrained, probing
 from course_lib.blocks import make_block
@@ -16,10 +16,6 @@ CELLS = NotebookCells("05_positions")
 run_cell, refused_by_cell = CELLS.run, CELLS.refuses
 NOT_HERE = {"explore"}  # the explorer has tests of its own, as the checks have
 CHECK = 'try_it("05_positions/which_is_equivariant", which_is_equivariant)'
-
-
-def no_model(**_: object) -> None:
-    raise pretrained.MissingModelError("run: pip install")
 
 
 def left_behind(patch: pytest.MonkeyPatch, seed: int, minilm: object, smollm2: object) -> dict:
@@ -55,17 +51,6 @@ def without_models() -> dict:
     """As where the real models are not installed, and from other seeds again."""
     with pytest.MonkeyPatch.context() as patch:
         return left_behind(patch, 21, no_model, no_model)
-
-
-@pytest.fixture(params=["real", "without_models"])
-def names(request: pytest.FixtureRequest) -> dict:
-    """A copy that a test may change; a function that should see the change is defined anew."""
-    return {**request.getfixturevalue(request.param)}
-
-
-@pytest.fixture
-def real_names(real: dict) -> dict:
-    return {**real}
 
 
 # ---------------------------------------------------------------------- who bit whom

@@ -132,12 +132,16 @@ def all_digits(result: Array, inputs: Mapping[str, Any]) -> str:
     return "The result is right in its first digits only: x is float64, but the angles were made in float32."
 
 
+def as_split(known: dict[str, Any]) -> dict[str, Any]:
+    """The same inputs, x in memory as heads are split: tokens before heads."""
+    return {**known, "x": known["x"].swapaxes(1, 2)}
+
+
 def rotate_pairs_cases(rng: Rng) -> list[Case]:
     def inputs(*shape: int, start: int = 0, base: float = 10.0) -> dict[str, Any]:
         return {"x": draw(rng, *shape), "start": start, "base": base}
 
-    stored = inputs(2, 5, 3, 6, start=2)
-    stored["x"] = stored["x"].swapaxes(1, 2)
+    stored = as_split(inputs(2, 5, 3, 6, start=2))
     b, h, t = primes(rng, 2, 3, 5)
     return in_torch(
         [
@@ -390,8 +394,7 @@ def rotation_cases(rng: Rng) -> list[Case]:
         first = torch.from_numpy(draw(rng, *shape[:2], n_tokens, shape[3]))
         return {**inputs(*shape, start=start), "before": (first, begin)}
 
-    stored = inputs(2, 5, 3, 6, start=2)
-    stored["x"] = stored["x"].swapaxes(1, 2)
+    stored = as_split(inputs(2, 5, 3, 6, start=2))
     b, h, t = primes(rng, 2, 3, 5)
     return in_torch(
         [

@@ -2,7 +2,8 @@
 
 import pytest
 
-from course_lib.checks import examine, find_task
+from course_lib.checks import examine, find_task, real_model
+from course_lib.pretrained import MissingModelError
 
 SEEDS = (0, 31, 57)  # the visible check's, and the hidden tests'
 
@@ -40,3 +41,13 @@ def refuses(record_property):
         record_property("answer", "named" if name else "refused")
 
     return judge
+
+
+@pytest.fixture
+def smollm2_missing(monkeypatch):
+    """As where SmolLM2 is not installed."""
+
+    def missing():
+        raise MissingModelError("SmolLM2 is not installed; from the course folder run: this")
+
+    monkeypatch.setattr(real_model, "smollm2", missing)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from answers_byte_pairs import ids_by_comprehension, ids_with_memory
 
-from course_lib import maths, pretrained
+from course_lib import maths
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
 from course_lib.checks import examine, find_task, real_model
 from course_lib.checks.byte_pairs import (
@@ -147,11 +147,7 @@ def test_a_function_that_is_wrong_in_the_model_alone_is_refused(finale, in_the_m
     assert problem.startswith((f"With SmolLM2's merges {TEXTS[0]!r} should be [", "It returns None"))
 
 
-def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(monkeypatch):
-    def missing():
-        raise pretrained.MissingModelError("SmolLM2 is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "smollm2", missing)
+def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
     result = examine(find_task("01_tokens/tokenizer_at_work"), tokenizer_at_work)
     assert result.passed
     assert result.detail == (

@@ -8,7 +8,7 @@ import torch
 from answers_costs import causal_growing, causal_in_blocks, linear_by_loops, table, table_row_by_row
 from answers_heads import copying_by_loops
 
-from course_lib import attention, mixers, pretrained
+from course_lib import attention, mixers
 from course_lib.attention import MultiHeadAttention
 from course_lib.checks import WrongForm, costs, examine, find_task, heads, real_model
 from course_lib.checks.work import LONG, in_linear_time
@@ -170,11 +170,7 @@ def test_other_heads_are_of_the_same_layers_and_none_of_the_chosen():
         assert {layer for layer, _ in draw} <= {17, 18}
 
 
-def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(monkeypatch):
-    def missing():
-        raise pretrained.MissingModelError("SmolLM2 is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "smollm2", missing)
+def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
     result = examine(find_task(COPYING), copying_by_loops)
     assert result.passed
     assert result.detail == (

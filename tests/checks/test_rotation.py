@@ -174,11 +174,7 @@ def test_the_second_half_of_a_text_is_read_after_the_first(smollm2):
         torch.testing.assert_close(scores, model(ids), atol=1e-2, rtol=0)
 
 
-def test_without_the_model_the_layer_is_right_and_one_sentence_says_what_is_missing(monkeypatch):
-    def missing():
-        raise pretrained.MissingModelError("SmolLM2 is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "smollm2", missing)
+def test_without_the_model_the_layer_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
     result = examine(find_task(WORK), Tables)
     assert result.passed
     assert result.detail == (

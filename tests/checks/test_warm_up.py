@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from answers_warm_up import bare, chances_by_loops, sampler_one_row
 
-from course_lib import pretrained
 from course_lib.checks import examine, find_task, real_model, tasks
 from course_lib.checks.warm_up import N_LIKELIEST, SETTINGS, sampler
 
@@ -117,11 +116,7 @@ def test_a_function_that_is_wrong_in_the_model_alone_is_refused(finale, in_the_m
     assert result.problem == "From the real model's logits your function makes other chances than ours."
 
 
-def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(monkeypatch):
-    def missing():
-        raise pretrained.MissingModelError("SmolLM2 is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "smollm2", missing)
+def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
     result = found("sampler", sampler)
     assert result.passed
     assert result.detail == (
