@@ -1,10 +1,9 @@
 """The heads explorer: all heads of a model on one sheet, one of them enlarged, any of them switched off."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +12,26 @@ import traitlets
 from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
-from course_lib.bpe import BPETokenizer, WordPiece
+from course_lib.bpe import WordPiece
 from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.encoder_decoder import EncoderDecoder
 from course_lib.probing import heads_off, recorded, resumed, weights_recorded
 from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
-from course_lib.widgets.token_explorer import checked_text, readable, token_text
+from course_lib.widgets.reading import (
+    TextTokenizer,
+    Token,
+    checked_models,
+    left_out,
+    likeliest,
+    listed,
+    named,
+    percent,
+    tokens_of,
+)
+from course_lib.widgets.token_explorer import checked_text
 
 MOST_TOKENS = 32  # of a text that are read and drawn
-SHOWN_NEXT = 5
 DRAWINGS = ("lines", "matrix")
 ABOUT = (
     "Each small picture is a head: a row for each token that looks, a column for each that is looked at; the "
@@ -33,20 +42,7 @@ ABOUT = (
     "need Python."
 )
 
-Token = tuple[int, str]  # the id, and the text to read
-
 _ASSETS = assets("heads_explorer")
-
-
-@runtime_checkable
-class TextTokenizer(Protocol):
-    """What is asked of a tokenizer. With `decode`, too, the next tokens have names instead of numbers."""
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of a text."""
-
-    def pieces(self, text: str) -> list[str]:
-        """The text of each of its tokens."""
 
 
 class HeadsExplorer(Explorer):
@@ -84,7 +80,7 @@ class HeadsExplorer(Explorer):
         other_text: str = "",
     ) -> None:
         super().__init__()
-        self._readers = _checked_models(models)
+        self._readers = {name: _Reader(name, *pair) for name, pair in checked_models(models).items()}
         self._off: dict[str, set[tuple[str, int, int]]] = {name: set() for name in models}
         self._readings: dict[str, _Reading] = {}
         self._read(text, other_text)
@@ -244,8 +240,8 @@ class _Reader:
         return "Second text, if there is one" if is_pair_read else ""
 
     def read(self, text: str, other_text: str) -> _Reading:
-        first = self._tokens(text)
-        second = self._tokens(other_text) if other_text and self.second else []
+        first = tokens_of(self.name, self.tokenizer, text)
+        second = tokens_of(self.name, self.tokenizer, other_text) if other_text and self.second else []
         room = min(MOST_TOKENS, getattr(getattr(self.model, "config", None), "max_seq_len", MOST_TOKENS))
         device = next(self.model.parameters()).device
         if isinstance(self.model, EncoderDecoder):
@@ -253,7 +249,7 @@ class _Reader:
                 raise ValueError(f"{self.name} needs a second text: the translation so far.")
             rows = [first[:room], second[:room]]
             inputs = _as_inputs(rows, device)
-            note = " ".join(filter(None, map(_left_out, (first, second), rows)))
+            note = " ".join(filter(None, map(left_out, (first, second), rows)))
         else:
             row, segments, note = self._framed(first, second, room)
             rows = [row]
@@ -285,7 +281,7 @@ class _Reader:
         keys = reading.sides[-1 if attention == "decoder" else 0]
         stacked = torch.stack([weights[layer] for layer in self.sheets[attention]])  # (L, H, T, S)
         n_layers, n_heads = stacked.shape[:2]
-        query_names, key_names = _names(queries), _names(keys)
+        query_names, key_names = named(queries), named(keys)
         sides = {"Tokens": query_names}
         if attention == "cross-attention":
             sides = {"From": query_names, "To": key_names}
@@ -314,37 +310,15 @@ class _Reader:
             turned = "Switch heads off to see it turn." if after is None else _turned(before, after, tokens)
             text = f"{self.name} has no next token: it gives a vector for each token. {turned}"
             return {"before": [], "after": [], "text": text, "description": text}
-        was, now = self._likeliest(before), []
-        lines = [f"Next token, all heads on: {_listed(was)}."]
+        was, now = likeliest(self.tokenizer, before[None])[0], []
+        lines = [f"Next token, all heads on: {listed(was)}."]
         text = "Switch heads off to see what becomes of the next token."
         if after is not None:
-            now = self._likeliest(after)
-            lines.append(f"As it is now: {_listed(now)}.")
+            now = likeliest(self.tokenizer, after[None])[0]
+            lines.append(f"As it is now: {listed(now)}.")
             share = after.softmax(-1)[before.argmax()]
-            text = f"{was[0][0]} had {was[0][1]} with all heads on, now it has {100 * share:.1f} %."
+            text = f"{was[0][0]} had {was[0][1]} with all heads on, now it has {percent(float(share))}."
         return {"before": was, "after": now, "text": text, "description": "\n".join([*lines, text])}
-
-    def _likeliest(self, scores: Tensor) -> list[list[str]]:
-        found = scores.softmax(-1).topk(min(SHOWN_NEXT, len(scores)))
-        return [
-            [self._text(i), f"{100 * share:.1f} %"]
-            for i, share in zip(found.indices.tolist(), found.values.tolist(), strict=True)
-        ]
-
-    def _text(self, i: int) -> str:
-        if isinstance(self.tokenizer, BPETokenizer | WordPiece):
-            return token_text(self.tokenizer, i)
-        decode = getattr(self.tokenizer, "decode", None)
-        return readable(decode([i]).encode()) if decode else f"token {i}"
-
-    def _tokens(self, text: str) -> list[Token]:
-        ids = list(self.tokenizer.encode(text))
-        if isinstance(self.tokenizer, BPETokenizer | WordPiece):
-            return [(i, self._text(i)) for i in ids]
-        pieces = [readable(piece.encode()) for piece in self.tokenizer.pieces(text)]
-        if len(pieces) != len(ids):
-            raise ValueError(f"{self.name}'s tokenizer gives {len(ids)} ids and {len(pieces)} pieces.")
-        return list(zip(ids, pieces, strict=True))
 
     def _framed(
         self, first: list[Token], second: list[Token], room: int
@@ -362,7 +336,7 @@ class _Reader:
         if not row:
             raise ValueError(f"The text has no token of {self.name}: type another one.")
         segments = [n for n, part in enumerate(parts) for _ in part]
-        return row, segments, _left_out([*first, *second], [*kept[0], *kept[1]])
+        return row, segments, left_out([*first, *second], [*kept[0], *kept[1]])
 
     def _off_text(self, off: set[tuple[str, int, int]]) -> str:
         if not off:
@@ -414,51 +388,15 @@ def _as_inputs(rows: list[list[Token]], device: torch.device) -> list[Tensor]:
     return [torch.tensor([[i for i, _ in row]], device=device) for row in rows]
 
 
-def _names(tokens: list[str]) -> list[str]:
-    """The tokens to read; those that stand more than once with their places.
-
-    Example:
-        >>> _names(["a", "rose", "is", "a"])
-        ['a (1)', 'rose', 'is', 'a (4)']
-    """
-    times = Counter(tokens)
-    return [token if times[token] == 1 else f"{token} ({n})" for n, token in enumerate(tokens, start=1)]
-
-
-def _left_out(wanted: Sequence[Token], kept: Sequence[Token]) -> str:
-    if len(kept) == len(wanted):
-        return ""
-    return f"Too long for one picture: {len(kept)} of {len(wanted)} tokens are read."
-
-
 def _turned(before: Tensor, after: Tensor, tokens: list[str]) -> str:
     """How far the vectors have moved."""
     alike = F.cosine_similarity(before, after, dim=-1)
     least = int(alike.argmin())
     return (
         f"The cosine with what it was with all heads on is {alike.mean():.3f} on average, and least for "
-        f"{_names(tokens)[least]}: {alike[least]:.3f}."
+        f"{named(tokens)[least]}: {alike[least]:.3f}."
     )
-
-
-def _listed(rows: list[list[str]]) -> str:
-    return ", ".join(" ".join(row) for row in rows)
 
 
 def _percent(thousandths: int) -> str:
     return f"{thousandths / 10:.1f} %"
-
-
-def _checked_models(models: Any) -> dict[str, _Reader]:
-    if not isinstance(models, Mapping) or not models:
-        raise ValueError(f"models must map at least one name to (model, tokenizer); got {models!r:.60}.")
-    readers = {}
-    for name, pair in models.items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"a model's name must be a text; got {name!r}.")
-        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], nn.Module):
-            raise ValueError(f"{name!r} must be a pair (model, tokenizer); got {type(pair).__name__}.")
-        if not isinstance(pair[1], TextTokenizer):
-            raise ValueError(f"{name}'s tokenizer must have encode and pieces; got {type(pair[1]).__name__}.")
-        readers[name] = _Reader(name, *pair)
-    return readers

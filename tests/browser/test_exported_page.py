@@ -22,7 +22,8 @@ from playwright.sync_api import Page, expect
 
 from course_lib.bpe import BPETokenizer
 from course_lib.data import languages
-from course_lib.widgets import AttentionStepper, PatchExplorer, PositionsExplorer
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.widgets import AttentionStepper, DepthExplorer, PatchExplorer, PositionsExplorer
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,12 @@ letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
 sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
 HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
                "large": (GPT(GPTConfig.llama_style(**sizes)), letters)}, "ab ba" * 8)
+""",
+    """
+from course_lib.widgets import DepthExplorer
+torch.manual_seed(1)
+deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+DepthExplorer({"deep": (deep, letters)}, "acat")
 """,
     "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
@@ -231,6 +238,36 @@ def test_switching_heads_needs_a_kernel(page: Page, exported: str) -> None:
     expect(heads.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
+def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    depth = page.locator('section.cx[aria-label="Depth"]')
+    torch.manual_seed(1)
+    deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+    letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
+    reference = DepthExplorer({"deep": (deep, letters)}, "acat")
+    text = depth.locator(".cx-text")
+    expect(text).to_have_text(reference.describe())
+    layers = depth.get_by_role("slider", name="Layer")
+    layers.press("ArrowLeft")
+    reference.token = 2
+    for layer in range(4):
+        reference.layer, reference.skipped, reference.exchanged = layer, [layer], []
+        layers.press("s")
+        expect(text).to_have_text(reference.describe())
+        layers.press("s")
+        reference.skipped, reference.exchanged = [], [layer]
+        layers.press("x")
+        expect(text).to_have_text(reference.describe())
+        layers.press("x")
+        layers.press("ArrowDown")
+    expect(depth.get_by_role("alert")).to_be_empty()
+    layers.press("s")
+    layers.press("ArrowUp")
+    layers.press("s")
+    expect(depth.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
 def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -256,6 +293,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Next word", "Your text", "b"),
         ("Tokens", "Your text", "raw"),
         ("Heads", "Your text", "ab"),
+        ("Depth", "Your text", "ab"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
