@@ -32,9 +32,10 @@ LENSES = ("plain", "fitted")
 ALONG = 0.3  # cosine from which an addition goes along with the stream; against it from minus that on
 ABOUT = (
     "A row is a layer, counted from 0. Its point is the norm (the length) of the followed token's stream as "
-    "it leaves the layer; thin lines are the other tokens. Beside it stands what the lens reads there as the "
-    f"next token. Attention and MLP add along the stream (cosine from {ALONG}), against (from −{ALONG}) or "
-    "across. Keys: up and down walk through the layers, left and right through the tokens, S skips the "
+    "it leaves the layer; thin lines are the other tokens. Beside it stands the likeliest next token by the "
+    "lens, which lets the model's last norm and head read this stream (fitted: after a map towards the last "
+    f"layer's stream). Attention and MLP add along the stream (cosine from {ALONG}), against (from −{ALONG}) "
+    "or across. Keys: up and down walk through the layers, left and right through the tokens, S skips the "
     "layer, X exchanges it with the next one; the same key puts it back. All this is the model with its "
     "layers in order; what changes do to it stands at the end. A page without a kernel can walk and make one "
     "change at a time to the first text; another text and several changes need Python."
@@ -261,6 +262,7 @@ class _Reader:
             logits[0],
         )
 
+    @torch.no_grad()
     def view(self, reading: _Reading) -> dict[str, Any]:
         """All that is shown of the model with its layers in order."""
         names = named(reading.tokens)
@@ -335,7 +337,6 @@ class _Reader:
             changes.enter_context(resumed(self.model, first, reading.streams[first]))
             return self.model(reading.ids)[0]
 
-    @torch.no_grad()
     def _lens(self, stream: Float[Tensor, "1 T D"]) -> list[list[list[str]]]:
         return likeliest(self.tokenizer, logit_lens(self.model, stream)[0])
 
