@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import TransformerBlock, TransformerStack
@@ -237,6 +238,41 @@ def logit_lens(model: GPT, stream: Float[Tensor, "... D"]) -> Float[Tensor, "...
     Returns: logits; of the last layer's stream those of the model itself.
     """
     return model.lm_head(model.stack.norm(stream))
+
+
+@torch.no_grad()
+def fit_lens(streams: Sequence[Float[Tensor, "N D"]], ridge: float = 1e-3) -> list[nn.Linear]:
+    """For each layer the map that brings its stream nearest to the last layer's, over the same tokens.
+
+        W = argmin |(X - mean) W^T - (Y - mean)|^2 + ridge s |W|^2, s the mean of |column of X - mean|^2
+
+    Read with `logit_lens(model, maps[layer](stream))`. The tuned lens (Belrose et al. 2023) trains such maps
+    on what the model then says.
+
+    Args:
+        streams: of at least two tokens, see `Record.streams`; leave out the first token of each text, whose
+            entries outweigh all others in some models.
+        ridge: above 0.
+    Raises: ValueError: shapes that differ, fewer than two tokens, a ridge that is not above 0.
+    """
+    shapes = {tuple(stream.shape) for stream in streams}
+    if len(shapes) != 1 or streams[0].shape[0] < 2 or not ridge > 0:
+        got = f"got shapes {sorted(shapes)}, ridge {ridge}"
+        raise ValueError(f"need streams of one shape, at least two tokens, ridge above 0; {got}")
+    target = streams[-1].double()
+    centred_target = target - target.mean(0)
+    maps = []
+    for stream in streams:
+        x = stream.double()
+        centred = x - x.mean(0)
+        gram = centred.mT @ centred
+        gram.diagonal().add_(ridge * gram.diagonal().mean())
+        weight = torch.linalg.solve(gram, centred.mT @ centred_target).mT
+        lens = skip_init(nn.Linear, x.shape[1], x.shape[1], device=stream.device, dtype=stream.dtype)
+        lens.weight.copy_(weight)
+        lens.bias.copy_(target.mean(0) - weight @ x.mean(0))
+        maps.append(lens.requires_grad_(False))
+    return maps
 
 
 @contextmanager

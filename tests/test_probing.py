@@ -11,6 +11,7 @@ from course_lib.encoder import BERT, BERTConfig
 from course_lib.probing import (
     additions_off,
     attention_weights,
+    fit_lens,
     heads_off,
     key_hidden,
     layers_reordered,
@@ -470,3 +471,42 @@ def test_the_lens_reads_the_last_stream_as_the_model_does():
     first, last = all_streams(model)
     torch.testing.assert_close(logit_lens(model, last), logits(model))
     assert (logit_lens(model, first) - logits(model)).abs().max() > 0.1
+
+
+def test_a_fitted_lens_finds_the_map_to_the_last_stream():
+    torch.manual_seed(0)
+    last, turn, move = torch.randn(23, 5), torch.linalg.qr(torch.randn(5, 5))[0], torch.randn(5)
+    earlier = last @ turn + move
+    state = torch.get_rng_state()
+    first, same = fit_lens([earlier, last], ridge=1e-9)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(first.weight, turn)  # the inverse of a rotation is its transpose
+    torch.testing.assert_close(first(earlier), last)
+    torch.testing.assert_close(same.weight, torch.eye(5))
+    assert not first.weight.requires_grad
+
+
+def test_a_strong_ridge_leaves_the_mean_of_the_last_stream():
+    torch.manual_seed(0)
+    earlier, last = torch.randn(23, 5), torch.randn(23, 5)
+    lens, _ = fit_lens([earlier, last], ridge=1e9)
+    torch.testing.assert_close(lens(earlier), last.mean(0).expand(23, 5), rtol=0, atol=1e-4)
+
+
+def test_a_fitted_lens_helps_with_tokens_that_it_has_not_seen():
+    torch.manual_seed(0)
+    turn = torch.randn(5, 5)
+    streams = torch.randn(64, 5)
+    noisy = streams @ turn + 0.1 * torch.randn(64, 5)
+    lens, _ = fit_lens([streams[:40], noisy[:40]])
+    left = (lens(streams[40:]) - noisy[40:]).norm()
+    assert left < 0.2 * noisy[40:].norm()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "ridge"),
+    [([(4, 3), (5, 3)], 0.1), ([(1, 3), (1, 3)], 0.1), ([(4, 3), (4, 3)], 0.0), ([], 0.1)],
+)
+def test_a_lens_needs_streams_of_one_shape(shapes: list, ridge: float):
+    with pytest.raises(ValueError, match="need streams of one shape"):
+        fit_lens([torch.ones(shape) for shape in shapes], ridge=ridge)
