@@ -190,7 +190,10 @@ WRONG["06_residuals/layer_norm"] = [
     (None, lambda x, w, b, eps: by_var(x, w, b, eps).detach()),
     (None, lambda x, w, b, eps: by_var(x.float(), w.float(), b.float(), eps)),
     ("eps squared", lambda x, w, b, eps: by_var(x, w, b, eps**2)),
-    (None, lambda x, w, b, eps: (x - x.mean(-1)) / (x.var(-1, unbiased=False) + eps).sqrt() * w + b),
+    (
+        "axis not kept",
+        lambda x, w, b, eps: (x - x.mean(-1)) / (x.var(-1, unbiased=False) + eps).sqrt() * w + b,
+    ),
     (None, lambda x, w, b, eps: x.softmax(-1) * w + b),
     (None, lambda x, w, b, eps: by_var(x, w, b, eps).clamp(0, 1)),
     (None, lambda x, w, b, eps: x),
@@ -297,7 +300,7 @@ WRONG["06_residuals/rms_norm"] = [
     (None, lambda x, w, eps: rms(x, w, eps).detach()),
     (None, lambda x, w, eps: rms(x.half(), w, eps).to(x.dtype)),
     (None, lambda x, w, eps: rms(x.float(), w.float(), eps)),
-    (None, lambda x, w, eps: x * torch.rsqrt(x.pow(2).mean(-1) + eps) * w),
+    ("axis not kept", lambda x, w, eps: x * torch.rsqrt(x.pow(2).mean(-1) + eps) * w),
     (None, lambda x, w, eps: x / math.sqrt(x.shape[-1]) * w),
     (None, lambda x, w, eps: x / x.abs().amax(-1, keepdim=True) * w),
 ]
