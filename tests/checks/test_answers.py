@@ -11,6 +11,7 @@ import answers_costs
 import answers_heads
 import answers_images
 import answers_in_torch
+import answers_parts
 import answers_places
 import answers_rotation
 import answers_sound
@@ -38,6 +39,7 @@ ANSWERS = (
     answers_costs,
     answers_places,
     answers_rotation,
+    answers_parts,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
