@@ -4,6 +4,7 @@ Their words and the mistakes that learners make stand in 06_residuals.yml. The k
 reference are for these mistakes: each changes one thing.
 """
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, repr=False)
 class Stack:
-    """A stack to be built: each answer, and each known mistake, gets its own, with the same weights."""
+    """A stack of layers to be built, always with the same weights."""
 
     n_layers: int
     d_model: int
@@ -65,6 +66,15 @@ class Stack:
     def __repr__(self) -> str:
         biases = "with biases" if self.bias else "no biases"
         return f"{self.n_layers} layers of width {self.d_model}, {self.activation}, {biases}"
+
+
+# Built once for each case, which the references and known mistakes read; who changes it gets a copy.
+built = functools.lru_cache(maxsize=16)(lambda plan: plan())
+
+
+def fresh(plan: Any) -> Any:
+    """A `Stack` or a `Model`, built for somebody who may change it."""
+    return copy.deepcopy(built(plan))
 
 
 ADD = ("out_proj", "down_proj")  # the last matrix of each branch: what it gives is added to the stream
@@ -136,9 +146,9 @@ STARTS: dict[str, Callable[[TransformerStack], None]] = {
 @functools.lru_cache(maxsize=256)
 def identity_start(stack: Stack, *, start: Callable[[TransformerStack], None] = zeros) -> tuple[Array, Array]:
     """What each branch adds to the stream, and whether it can learn."""
-    built = stack()
-    start(built)
-    return added_and_learning(built, stack)
+    changed = fresh(stack)
+    start(changed)
+    return added_and_learning(changed, stack)
 
 
 def check_stack(stack: TransformerStack, plan: Stack) -> None:
@@ -146,7 +156,7 @@ def check_stack(stack: TransformerStack, plan: Stack) -> None:
 
     Raises: WrongForm: other weights, in other numbers, or weights that cannot learn.
     """
-    check_weights(stack, dict(plan().named_parameters()), "stack")
+    check_weights(stack, dict(built(plan).named_parameters()), "stack")
     for name, value in stack.named_parameters():
         if not value.requires_grad:
             raise WrongForm(f"The weight {name!r} is frozen (requires_grad is False): it could not learn.")
@@ -193,9 +203,9 @@ def change_stack(learner: Callable[[TransformerStack], Any]) -> Callable[[Stack]
     """Let the learner's function change a stack, and look at what it does then."""
 
     def changed(stack: Stack) -> tuple[Array, Array]:
-        built = stack()
-        learner(built)
-        return added_and_learning(built, stack)
+        given = fresh(stack)
+        learner(given)
+        return added_and_learning(given, stack)
 
     return changed
 
@@ -314,7 +324,7 @@ def measured(stack: TransformerStack, plan: Stack, std: float) -> list[Array]:
     A standard deviation that is close to one that somebody may have meant counts as that one, so that results
     can be compared.
     """
-    start = plan()
+    start = built(plan)
     check_stack(stack, plan)
     stds, flags = [], []
     last_norm_stays = all(map(torch.equal, values_of([stack.norm]), values_of([start.norm])))
@@ -351,11 +361,11 @@ def measure_stack(learner: Callable[[TransformerStack, float], Any]) -> Callable
     """Let the learner's function change a stack, and measure what it did."""
 
     def changed(stack: Stack, std: float) -> list[Array]:
-        built = stack()
+        given = fresh(stack)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stack.seed)
-            learner(built, std)
-        return measured(built, stack, std)
+            learner(given, std)
+        return measured(given, stack, std)
 
     return changed
 
@@ -436,10 +446,6 @@ def rows_of(ids: Tensor) -> Rows:
     return tuple(map(tuple, ids.tolist()))
 
 
-# For references, which change no model.
-built = functools.lru_cache(maxsize=64)(lambda model: model())
-
-
 @functools.lru_cache(maxsize=64)
 def record_of(model: Model, rows: Rows) -> probing.Record:
     """What its layers compute."""
@@ -511,7 +517,7 @@ def traces(model: GPT, plan: Model) -> str:
             return f"the forward of {name!r} is still another one"
         if part.training:
             return f"{name!r} is in training mode"
-    weights = dict(plan().named_parameters())
+    weights = dict(built(plan).named_parameters())
     if weights.keys() != dict(model.named_parameters()).keys():
         return f"{len(model.stack.blocks)} of its {plan.n_layers} layers are left"
     changed = [name for name, value in model.named_parameters() if not torch.equal(value, weights[name])]
@@ -522,7 +528,7 @@ def read_model(learner: Callable[[GPT, Tensor], Any]) -> Callable[[Model, Tensor
     """Give the learner's function the model itself, and look at what it leaves behind."""
 
     def answer(model: Model, ids: Tensor) -> Any:
-        gpt = model()
+        gpt = fresh(model)
         result = learner(gpt, ids)
         left = traces(gpt, model)
         if left:
@@ -659,7 +665,7 @@ def skip_each(learner: Callable[[GPT, Tensor, int], Any]) -> Callable[[Model, Te
     """Let the learner's function skip each layer of one model, one after the other."""
 
     def answer(model: Model, ids: Tensor) -> list[Tensor]:
-        gpt = model()
+        gpt = fresh(model)
         costs, untouched = [], []
         for layer in range(model.n_layers):
             costs.append(as_number(learner(gpt, ids, layer)))

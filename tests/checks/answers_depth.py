@@ -541,7 +541,7 @@ def by_probabilities(model, ids, layer):
 
     def mean_loss(logits):
         chosen = logits.log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None])
-        return float(-chosen.mean())
+        return -chosen.mean().item()
 
     with_all = mean_loss(model(ids))
     others = [n for n in range(len(model.stack.blocks)) if n != layer]

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pool_by_hand
+import pool_depth
 import pool_heads
 import pool_in_torch
 import pool_patches
@@ -20,6 +21,7 @@ POOLS = {
     "03_qkv": [*pool_by_hand.POOL, *pool_in_torch.POOL, *pool_second.POOL],
     "04_multi_head": pool_heads.POOL,
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
+    "06_residuals": pool_depth.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
@@ -28,6 +30,7 @@ ENOUGH = {
     "03_qkv": (6, 12),
     "04_multi_head": (4, 5),
     "05_positions": (4, 5),
+    "06_residuals": (4, 5),
 }
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
