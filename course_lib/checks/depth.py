@@ -36,6 +36,14 @@ Array = np.ndarray
 # -------------------------------------------------------------------------------------------- identity start
 
 
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Inside, torch draws the same random numbers each time; outside, nothing is noticed of that."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 @dataclass(frozen=True, repr=False)
 class Stack:
     """A stack of layers to be built, always with the same weights."""
@@ -51,8 +59,7 @@ class Stack:
 
     def __call__(self) -> TransformerStack:
         """Build it."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with repeatable(self.seed):
             return TransformerStack(
                 self.d_model,
                 self.n_layers,
@@ -204,7 +211,8 @@ def change_stack(learner: Callable[[TransformerStack], Any]) -> Callable[[Stack]
 
     def changed(stack: Stack) -> tuple[Array, Array]:
         given = fresh(stack)
-        learner(given)
+        with repeatable(stack.seed):
+            learner(given)
         return added_and_learning(given, stack)
 
     return changed
@@ -276,9 +284,9 @@ NORMAL, UNIFORM, OTHER = 1, 0, -1  # distributions, all with mean 0 but the last
 
 # What is asked of a layer beside the standard deviations, in this order: 1 where it is so.
 ASKED = (
-    "the numbers of its matrices do not come from a normal distribution with mean 0",
-    "its biases are not 0",
-    "its norms were changed, which should stay as they are",
+    "the numbers of the matrices do not come from a normal distribution with mean 0",
+    "the biases are not 0",
+    "the norms were changed, which should stay as they are",
 )
 
 
@@ -362,8 +370,7 @@ def measure_stack(learner: Callable[[TransformerStack, float], Any]) -> Callable
 
     def changed(stack: Stack, std: float) -> list[Array]:
         given = fresh(stack)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stack.seed)
+        with repeatable(stack.seed):
             learner(given, std)
         return measured(given, stack, std)
 
@@ -388,7 +395,7 @@ def right_rest(result: Array, inputs: Mapping[str, Any]) -> str:
     if result.dtype.kind != "i":
         return ""
     layer, which = (int(i) for i in np.argwhere(result != 1)[0])
-    return f"The standard deviations are right, but of layer {layer} (counted from 0) {ASKED[which]}."
+    return f"The standard deviations are right, but in layer {layer} (counted from 0) {ASKED[which]}."
 
 
 def depth_scaled_start_cases(rng: Rng) -> list[Case]:
@@ -510,18 +517,18 @@ def logit_lens(
 
 def traces(model: GPT, plan: Model) -> str:
     """Where a model is no longer what it was built as, or nothing."""
+    if len(model.stack.blocks) != plan.n_layers:
+        return f"{len(model.stack.blocks)} of its {plan.n_layers} layers are left"
     for name, part in model.named_modules():
         if part._forward_hooks or part._forward_pre_hooks:
-            return f"a hook is left on {name!r}"
+            return f"a hook is left on {name or 'it'}"
         if "forward" in vars(part):
-            return f"the forward of {name!r} is still another one"
+            return f"the forward of {name or 'the model'} is another one"
         if part.training:
-            return f"{name!r} is in training mode"
-    weights = dict(built(plan).named_parameters())
-    if weights.keys() != dict(model.named_parameters()).keys():
-        return f"{len(model.stack.blocks)} of its {plan.n_layers} layers are left"
-    changed = [name for name, value in model.named_parameters() if not torch.equal(value, weights[name])]
-    return f"{changed[0]!r} has other numbers" if changed else ""
+            return f"{name or 'it'} is in training mode"
+    before = built(plan).state_dict()
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    return f"{changed[0]} has other numbers" if changed else ""
 
 
 def read_model(learner: Callable[[GPT, Tensor], Any]) -> Callable[[Model, Tensor], Any]:
@@ -542,6 +549,14 @@ def draw_ids(rng: Rng, n_rows: int, n_tokens: int) -> Array:
     """Random tokens of a `Model`; no token follows itself."""
     steps = rng.integers(1, 17, (n_rows, n_tokens))
     return steps.cumsum(1) % 17
+
+
+def ends_as_the_model(result: Array, inputs: Mapping[str, Any]) -> str:
+    """The last of the scores are the model's own."""
+    own = scores_of(inputs["model"], rows_of(inputs["ids"]), None, 0).numpy()
+    if np.allclose(result[-1], own, rtol=0, atol=1e-3):
+        return ""
+    return "The last of the L should be the scores of the model itself, which they are not."
 
 
 def logit_lens_cases(rng: Rng) -> list[Case]:
@@ -670,7 +685,7 @@ def skip_each(learner: Callable[[GPT, Tensor, int], Any]) -> Callable[[Model, Te
         for layer in range(model.n_layers):
             costs.append(as_number(learner(gpt, ids, layer)))
             left = traces(gpt, model)
-            if left.endswith("left"):  # a layer is gone, so the next number would mean another one
+            if len(gpt.stack.blocks) != model.n_layers:  # the next number would mean another layer
                 raise WrongForm(f"The model is not as it was before the call: {left}.")
             untouched.append(left == "")
         return [torch.stack(costs), torch.tensor(untouched).int()]
@@ -689,10 +704,15 @@ def as_number(cost: Any) -> Tensor:
     return torch.from_numpy(number.reshape(()).astype(float))
 
 
-def put_back(result: Array, inputs: Mapping[str, Any]) -> str:
-    """Where a model was left changed."""
-    if result.dtype.kind != "i":
-        return ""
+def right_increase(result: Array, inputs: Mapping[str, Any]) -> str:
+    """For which layer the number is wrong, or the model was left changed."""
+    if result.dtype.kind == "f":
+        expected = skip_layer(inputs["model"], inputs["ids"])[0].numpy()
+        layer = int(np.abs(result - expected).argmax())
+        return (
+            f"Without layer {layer} (counted from 0) the loss grows by {expected[layer]:.4g}, but your "
+            f"function says {result[layer]:.4g}."
+        )
     return (
         f"The increase is right, but after layer {np.argmin(result)} (counted from 0) was skipped the model "
         "is not what it was: take hooks away again, and put back what was exchanged."
@@ -944,8 +964,6 @@ def builds_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
     )
 
 
-SPREAD = (Property("right spread", right_spread), Property("right rest", right_rest))
-
 TASKS = {
     "identity_start": Code(
         reference=identity_start,
@@ -957,15 +975,20 @@ TASKS = {
     "depth_scaled_start": Code(
         reference=depth_scaled_start,
         cases=depth_scaled_start_cases,
-        properties=SPREAD,
+        properties=(Property("right spread", right_spread), Property("right rest", right_rest)),
         results=("standard deviations", "what else counts"),
         adapt=measure_stack,
     ),
-    "logit_lens": Code(reference=logit_lens, cases=logit_lens_cases, adapt=read_model),
+    "logit_lens": Code(
+        reference=logit_lens,
+        cases=logit_lens_cases,
+        properties=(Property("ends as the model", ends_as_the_model),),
+        adapt=read_model,
+    ),
     "skip_layer": Code(
         reference=skip_layer,
         cases=skip_layer_cases,
-        properties=(Property("put back", put_back),),
+        properties=(Property("right increase", right_increase),),
         results=("increase of the loss", "whether the model is as it was"),
         adapt=skip_each,
     ),
