@@ -8,6 +8,7 @@ from itertools import pairwise
 import answers_by_hand
 import answers_byte_pairs
 import answers_costs
+import answers_depth
 import answers_heads
 import answers_images
 import answers_in_torch
@@ -22,6 +23,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from course_lib import probing
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.blocks import TransformerStack
 from course_lib.checks import engine, examine, find_task, solution_source, task_names
@@ -40,6 +42,7 @@ ANSWERS = (
     answers_places,
     answers_rotation,
     answers_parts,
+    answers_depth,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
@@ -105,6 +108,7 @@ def our_solution(task):
     names = {"math": math, "np": np, "torch": torch, "nn": torch.nn, "F": F, "pairwise": pairwise}
     names["TransformerStack"] = TransformerStack
     names["scaled_dot_product_attention"] = scaled_dot_product_attention
+    names["probing"] = probing
     for other in BUILT_ON.get(task, ()):
         names[other] = our_solution(f"{task.split('/')[0]}/{other}")
     known = set(names)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pool_by_hand
+import pool_depth
 import pool_heads
 import pool_in_torch
 import pool_parts
@@ -21,7 +22,7 @@ POOLS = {
     "03_qkv": [*pool_by_hand.POOL, *pool_in_torch.POOL, *pool_second.POOL],
     "04_multi_head": pool_heads.POOL,
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
-    "06_residuals": pool_parts.POOL,
+    "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {

@@ -1,0 +1,329 @@
+"""The tasks of 06_residuals on depth: what their references promise, what is said, and the reward's end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from answers_depth import (
+    as_asked,
+    by_blocks,
+    by_running,
+    by_skipped,
+    comparing,
+    deleted,
+    in_training_mode,
+    mistaken,
+    narrow_only,
+    plainly,
+    useless_hook_left,
+    zeroing,
+)
+from torch import nn
+
+from course_lib import pretrained, probing
+from course_lib.blocks import FeedForward, RMSNorm, TransformerBlock
+from course_lib.checks import WrongForm, depth, examine, find_task, real_model
+from course_lib.decoder import GPT, GPTConfig
+
+WORK = "06_residuals/block_at_work"
+
+
+def cases(task, n_seeds=3):
+    for seed in range(n_seeds):
+        yield from find_task(f"06_residuals/{task}").cases(np.random.default_rng(seed))
+
+
+# ------------------------------------------------------------------------------------ references and inputs
+
+
+def test_a_stack_that_starts_as_nothing_is_its_last_norm():
+    """The whole stack, not branch by branch; and as it comes it is not."""
+    for case in cases("identity_start"):
+        stack = depth.fresh(case.inputs["stack"])
+        x = torch.randn(2, 3, case.inputs["stack"].d_model)
+        assert not torch.allclose(stack(x), stack.norm(x))
+        depth.zeros(stack)
+        assert torch.equal(stack(x), stack.norm(x))
+
+
+def test_what_can_learn_learns_and_what_is_dead_stays_dead():
+    """A hundred steps of training tell the same as the check's one."""
+    plan = depth.Stack(2, 6, 2, 5, "swiglu", bias=False)
+    for start, learns in ((depth.zeros, True), (depth.STARTS["all matrices"], False)):
+        stack = depth.fresh(plan)
+        start(stack)
+        optimiser = torch.optim.SGD(stack.parameters(), lr=0.1)
+        x, goal = torch.randn(2, 4, 5, 6)
+        for _ in range(100):
+            optimiser.zero_grad()
+            (stack(x) - goal).square().mean().backward()
+            optimiser.step()
+        assert [bool(weight.any()) for weight in depth.values_of(depth.last_matrices(stack))] == [learns] * 4
+
+
+def test_the_librarys_gpt_starts_as_the_task_asks():
+    config = GPTConfig.gpt2_style(
+        vocab_size=7, max_seq_len=5, d_model=depth.WIDTH, n_heads=4, d_ff=depth.WIDTH, n_layers=3
+    )
+    plan = depth.Stack(3, depth.WIDTH, 4, depth.WIDTH, "gelu_tanh", bias=True)
+    for got, expected in zip(
+        depth.measured(GPT(config).stack, plan, 0.02), depth.depth_scaled_start(plan, 0.02), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_distributions_are_told_apart(seed):
+    generator = torch.Generator().manual_seed(seed)
+    normal = torch.randn(depth.WIDTH, depth.WIDTH, generator=generator)
+    uniform = torch.rand(depth.WIDTH, depth.WIDTH, generator=generator)
+    assert depth.distribution(3 * normal) == depth.NORMAL
+    assert depth.distribution(uniform - 0.5) == depth.UNIFORM
+    assert depth.distribution(uniform) == depth.OTHER
+    assert depth.distribution(normal.sign()) == depth.OTHER
+    assert depth.distribution(normal + 1) == depth.OTHER
+
+
+def test_standard_deviations_that_mistakes_give_lie_apart():
+    """Each known mistake differs from what is right by more than chance, in a stack where it can show."""
+    for case in cases("depth_scaled_start", n_seeds=1):
+        stack = case.inputs["stack"]
+        right = depth.root_of_branches(stack.n_layers, 0)
+        for name, divisor in depth.DIVISORS.items():
+            ratio = divisor(stack.n_layers, 0) / right
+            assert abs(ratio - 1) < 1e-9 or abs(np.log(ratio)) > 2 * depth.SAME, (case.name, name)
+
+
+@pytest.mark.parametrize("task", ["logit_lens", "skip_layer"])
+def test_a_model_is_read_as_by_the_library(task):
+    for case in cases(task):
+        plan, ids = case.inputs["model"], case.inputs["ids"]
+        model = depth.fresh(plan)
+        with torch.no_grad(), probing.recorded(model) as seen:
+            own = model(ids)
+        if task == "logit_lens":
+            rows = depth.logit_lens(plan, ids)
+            torch.testing.assert_close(rows[-1], own)
+            torch.testing.assert_close(rows[0], probing.logit_lens(model, seen.streams[0]))
+        else:
+            expected = [by_skipped(model, ids, layer) for layer in range(plan.n_layers)]
+            torch.testing.assert_close(depth.skip_layer(plan, ids)[0], torch.stack(expected))
+
+
+def test_models_are_the_same_each_time_and_nobody_changes_them_for_others():
+    plan = depth.Model(2, "Llama", seed=3)
+    one, other = depth.fresh(plan), depth.fresh(plan)
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+    nn.init.zeros_(one.lm_head.weight)
+    assert bool(other.lm_head.weight.any())
+    assert bool(depth.fresh(plan).lm_head.weight.any())
+
+
+def test_a_block_is_that_of_the_library():
+    class Attention(depth.Mixer, nn.Module):
+        def forward(self, x, mask=None, cache=None):
+            return depth.Mixer.__call__(self, x)
+
+        __call__ = nn.Module.__call__
+
+    for case in cases("block_at_work"):
+        x, _, attention_scale, mlp_scale, gate, up, down, eps = case.inputs.values()
+        f, d = gate.shape
+        norms = RMSNorm(d, eps=eps), RMSNorm(d, eps=eps)
+        layer = TransformerBlock(Attention(), FeedForward(d, f, activation="swiglu", bias=False), *norms)
+        weights = {
+            "attention_norm.weight": attention_scale,
+            "feed_forward_norm.weight": mlp_scale,
+            "feed_forward.gate_proj.weight": gate,
+            "feed_forward.up_proj.weight": up,
+            "feed_forward.down_proj.weight": down,
+        }
+        expected = torch.func.functional_call(layer.to(x.dtype), weights, x)
+        torch.testing.assert_close(depth.block(*case.inputs.values()), expected, rtol=1e-4, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------- what is said
+
+
+def problem(task, answer):
+    return examine(replace(find_task(f"06_residuals/{task}"), finale=None), answer).problem
+
+
+def test_what_is_small_but_not_0_is_said():
+    def answer(stack):
+        by_blocks(stack)
+        nn.init.normal_(stack.blocks[1].feed_forward.down_proj.weight, std=1e-3)
+
+    said = problem("identity_start", answer)
+    assert said.startswith("In layer 1 (counted from 0) the MLP adds up to 0.00")
+    assert said.endswith("a layer that gives back what it gets adds exactly 0.")
+
+
+def test_a_dead_branch_is_said():
+    def answer(stack):
+        by_blocks(stack)
+        zeroing("v_proj.weight", "v_proj.bias")(stack.blocks[-1])
+
+    assert problem("identity_start", answer) == (
+        "Each layer gives back what it gets, but in layer 1 (counted from 0) attention is dead: after a step "
+        "of gradient descent it still gives all tokens the same."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda stack: stack.norm.weight.requires_grad_(False), "'norm.weight' is frozen"),
+        (lambda stack: stack.double(), "'blocks.0.attention_norm.weight' is in torch.float64 now"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("task", "answer"), [("identity_start", by_blocks), ("depth_scaled_start", as_asked)]
+)
+def test_a_stack_that_is_no_longer_the_same_kind_is_said(task, answer, change, said):
+    def changed(stack, *given):
+        answer(stack, *given)
+        change(stack)
+
+    assert problem(task, answer) == ""
+    assert said in problem(task, changed)
+
+
+def test_another_standard_deviation_is_said():
+    said = problem("depth_scaled_start", mistaken(size=lambda depth, layer, std: 0.7 * std))
+    assert said == (
+        "In layer 0 (counted from 0) the numbers of out_proj have a standard deviation of about 0.014, "
+        "expected 0.01."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda stack: nn.init.ones_(stack.blocks[1].attention.q_proj.bias), "the biases are not 0"),
+        (
+            lambda stack: nn.init.ones_(stack.blocks[1].attention_norm.bias),
+            "the norms were changed, which should stay as they",
+        ),
+        (
+            lambda stack: nn.init.constant_(stack.blocks[1].attention.q_proj.weight, 0.02),
+            "the numbers of the matrices do not come from a normal distribution with mean 0",
+        ),
+    ],
+)
+def test_what_else_is_wrong_with_a_start_is_said(change, said):
+    def answer(stack, std):
+        as_asked(stack, std)
+        change(stack)
+
+    task = find_task("06_residuals/depth_scaled_start")
+    first = replace(task, cases=lambda rng: task.cases(rng)[:1])
+    assert f"in layer 1 (counted from 0) {said}" in examine(first, answer).problem
+
+
+def test_scores_that_do_not_end_as_the_model_are_said():
+    last = "The last of the L should be the scores of the model itself, which they are not."
+    assert problem("logit_lens", lambda model, ids: 1.1 * by_running(model, ids)) == last
+
+    def only_the_last(model, ids):
+        return by_running(model, ids) * torch.arange(1 - model.config.n_layers, 1)[:, None, None, None].exp()
+
+    assert problem("logit_lens", only_the_last) == "The result has the right shape but wrong values."
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (in_training_mode, "it is in training mode"),
+        (
+            lambda model, ids: (zeroing("lm_head.weight")(model), by_running(model, ids))[1],
+            "lm_head.weight has",
+        ),
+        (
+            lambda model, ids: (model.register_forward_hook(print), by_running(model, ids))[1],
+            "a hook is left on it",
+        ),
+    ],
+)
+def test_what_a_reader_leaves_behind_is_said(answer, said):
+    assert problem("logit_lens", answer).startswith(f"The model is not as it was before the call: {said}")
+
+
+def test_a_wrong_increase_is_said_and_what_is_left_behind():
+    said = problem("skip_layer", comparing(lambda before, after: 2 * (after - before)))
+    assert said.startswith("Without layer ")
+    assert "(counted from 0) the loss grows by " in said
+    left = problem("skip_layer", useless_hook_left)
+    assert left.startswith(
+        "The increase is right, but after layer 0 (counted from 0) was skipped the model is"
+    )
+    gone = problem("skip_layer", deleted)
+    assert gone == "The model is not as it was before the call: 1 of its 2 layers are left."
+
+
+# ------------------------------------------------------------------------------------------------ the reward
+
+
+@pytest.fixture
+def finale(smollm2, monkeypatch):
+    """The report of a check that ends in the model which other tests use too."""
+    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
+    return lambda learner: examine(find_task(WORK), learner)
+
+
+def own_forwards(model):
+    return [name for name, part in model.named_modules() if "forward" in vars(part)]
+
+
+def test_smollm2_answers_as_before_with_the_learners_layers(finale, smollm2):
+    result = finale(plainly)
+    assert result.problem == ""
+    question, before, after, told = result.detail.split("\n")
+    assert question == "What is the capital of France?"
+    assert before == "SmolLM2: The capital of France is Paris."
+    assert after == "with your layer: The capital of France is Paris."
+    n_tokens = len(smollm2[1].encode("The capital of France is Paris.<|im_end|>"))
+    assert f"Your layer took the place of all 30 and was called {30 * n_tokens} times." in told
+    assert own_forwards(smollm2[0]) == []
+
+
+def test_the_answer_is_written_by_the_learners_layers(smollm2):
+    """Were the new tokens left to NumPy, which looks at no forward, the model would answer as ever."""
+    model, tokenizer = smollm2
+    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(depth.QUESTION))])
+
+    def right_for_the_prompt(x, *given):
+        return plainly(x, *given) if x.shape[1] > 1 else x
+
+    with depth.layers_by(model, right_for_the_prompt) as calls:
+        written = "".join(real_model.answer(model, tokenizer, ids))
+    assert calls[:31] == [ids.shape[1]] * 30 + [1]
+    assert "Paris" not in written
+    assert "Paris" in "".join(real_model.answer(model, tokenizer, ids))
+
+
+def test_a_layer_that_is_wrong_in_the_model_alone_is_refused_and_taken_out(finale, smollm2):
+    said = finale(narrow_only).problem
+    assert said.startswith("In the real model a score is off by ")
+    assert said.endswith("Its stream has 576 numbers for each token.")
+    assert own_forwards(smollm2[0]) == []
+
+
+def test_a_layer_that_fails_in_the_model_is_taken_out(finale, smollm2):
+    def wide_fails(x, *given):
+        if x.shape[-1] > 100:
+            raise WrongForm("too wide")
+        return plainly(x, *given)
+
+    assert finale(wide_fails).problem == "too wide"
+    assert own_forwards(smollm2[0]) == []
+
+
+def test_without_the_model_the_layer_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
+    result = examine(find_task(WORK), plainly)
+    assert result.passed
+    assert result.detail == (
+        "Here SmolLM2 would answer with your layer, but it is missing: SmolLM2 is not installed; "
+        "from the course folder run: this"
+    )
