@@ -373,8 +373,6 @@ def sees_later_cases(rng: Rng) -> list[Case]:
 
 # -------------------------------------------------------------------------------------------- in a real model
 
-QUESTION = "What is the capital of France?"
-
 
 def real_model_cases(rng: Rng) -> list[Case]:
     def inputs(batch: tuple[int, ...], t: int, s: int, k: int) -> dict[str, np.ndarray]:
@@ -414,7 +412,7 @@ def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
         model, tokenizer = real_model.smollm2()
     except pretrained.MissingModelError as error:
         raise WrongForm(str(error)) from None
-    prompt = tokenizer.encode(pretrained.chat_prompt(QUESTION))
+    prompt = tokenizer.encode(pretrained.chat_prompt(real_model.QUESTION))
     ids = torch.tensor([prompt], device=next(model.parameters()).device)
     n_layers, n_calls = len(model.stack.blocks), 0
 
@@ -429,7 +427,7 @@ def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
         try:
             got = torch.softmax(model(ids)[0, -1], -1)
             furthest = _checked(expected, got, n_calls, n_layers)
-            yield f"{QUESTION}\n"
+            yield f"{real_model.QUESTION}\n"
             yield from real_model.answer(model, tokenizer, ids)
         finally:
             model.use_attention(None)

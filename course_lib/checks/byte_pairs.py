@@ -531,15 +531,11 @@ def tokenizer_at_work_cases(rng: Rng) -> list[Case]:
     ]
 
 
-def drives_smollm2(learner: Callable[..., Any]) -> Iterator[str]:
+@real_model.with_smollm2("read your tokens")
+def drives_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any) -> Iterator[str]:
     """Compare with the real model's tokenizer, then let the model answer a question cut by the learner."""
     from course_lib import pretrained  # here, because these tasks do not need torch
 
-    try:
-        model, tokenizer = real_model.smollm2()
-    except pretrained.MissingModelError as error:  # the learner's function is right all the same
-        yield f"Here SmolLM2 would read your tokens, but it is missing: {error}"
-        return
     ids_of = with_tables(learner, tokenizer)
     n_merges = len(tokenizer.merges)
     yield f"Your function with SmolLM2's {n_merges:,} merges, beside the model's own tokenizer:\n"

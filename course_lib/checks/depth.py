@@ -21,11 +21,10 @@ from torch import nn
 from course_lib import probing
 from course_lib.blocks import Activation, LayerNorm, NormType, RMSNorm, TransformerBlock, TransformerStack
 from course_lib.checks import real_model
-from course_lib.checks.attention_in_torch import QUESTION
 from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code, Property
 from course_lib.checks.modules import check_weights
-from course_lib.checks.rotation import FURTHEST, in_two_parts
+from course_lib.checks.parts import gated_mlp, rms_norm
 from course_lib.checks.values import WrongForm, describe, numbers_of
 from course_lib.decoder import GPT, GPTConfig
 
@@ -559,11 +558,16 @@ def ends_as_the_model(result: Array, inputs: Mapping[str, Any]) -> str:
     return "The last of the L should be the scores of the model itself, which they are not."
 
 
-def logit_lens_cases(rng: Rng) -> list[Case]:
-    def inputs(n_layers: int, style: str, b: int, t: int, **options: Any) -> dict[str, Any]:
-        model = Model(n_layers, style, seed=int(rng.integers(1000)), **options)
-        return {"model": model, "ids": draw_ids(rng, b, t)}
+def text_inputs(rng: Rng, n_layers: int, style: str, b: int, t: int, *, tied: bool = False) -> dict[str, Any]:
+    """A model and tokens for it."""
+    return {
+        "model": Model(n_layers, style, tied=tied, seed=int(rng.integers(1000))),
+        "ids": draw_ids(rng, b, t),
+    }
 
+
+def logit_lens_cases(rng: Rng) -> list[Case]:
+    inputs = partial(text_inputs, rng)
     b, t = primes(rng, 3, 5)
     return in_torch(
         [
@@ -720,10 +724,7 @@ def right_increase(result: Array, inputs: Mapping[str, Any]) -> str:
 
 
 def skip_layer_cases(rng: Rng) -> list[Case]:
-    def inputs(n_layers: int, style: str, b: int, t: int, **options: Any) -> dict[str, Any]:
-        model = Model(n_layers, style, seed=int(rng.integers(1000)), **options)
-        return {"model": model, "ids": draw_ids(rng, b, t)}
-
+    inputs = partial(text_inputs, rng)
     b, t = primes(rng, 3, 5)
     return in_torch(
         [
@@ -750,38 +751,6 @@ class Mixer:
         """Each token gets the mean of what those up to it have, bent."""
         n_tokens = x.shape[1]
         return torch.tanh(2 * x).cumsum(1) / torch.arange(1, n_tokens + 1, dtype=x.dtype)[:, None]
-
-
-def rms_norm(
-    x: Tensor,
-    scale: Tensor,
-    eps: float,
-    *,
-    centred: bool = False,
-    mean: Callable[[Tensor], Tensor] = lambda squares: squares.mean(-1, keepdim=True),
-    root: Callable[[Tensor, float], Tensor] = lambda square, eps: (square + eps).sqrt(),
-) -> Tensor:
-    """Each token divided by its root mean square, then scaled."""
-    if centred:
-        x = x - x.mean(-1, keepdim=True)
-    return x / root(mean(x.square()), eps) * scale
-
-
-def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x)."""
-    return x * x.sigmoid()
-
-
-def gated_mlp(
-    x: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
-    *,
-    hidden: Callable[[Tensor, Tensor], Tensor] = lambda gated, plain: silu(gated) * plain,
-) -> Tensor:
-    """Widen twice, bend one, multiply, narrow."""
-    return hidden(x @ gate.mT, x @ up.mT) @ down.mT
 
 
 Branch = Callable[[Tensor], Tensor]
@@ -931,36 +900,18 @@ def layers_by(model: Any, layer: Callable[..., Tensor]) -> Iterator[list[int]]:
             vars(block).pop("forward", None)
 
 
-def builds_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
+@real_model.with_smollm2("answer with your layer")
+def builds_smollm2(learner: Callable[..., Tensor], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let SmolLM2 answer with the learner's layer in place of each of its own; compare with its own."""
-    from course_lib import pretrained  # here, because only the finale needs the model
-
-    try:
-        model, tokenizer = real_model.smollm2()
-    except pretrained.MissingModelError as error:  # the learner's layer is right all the same
-        yield f"Here SmolLM2 would answer with your layer, but it is missing: {error}"
-        return
-    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
-    ids = ids.to(next(model.parameters()).device)
-    yield f"{QUESTION}\nSmolLM2: "
-    yield from real_model.answer(model, tokenizer, ids)
-    with torch.no_grad():
-        expected = model(ids)
-        with layers_by(model, learner):
-            got = in_two_parts(model, ids)
-    off, largest = float((got - expected).abs().max()), float(expected.abs().max())
-    if not off < FURTHEST * largest:
-        raise WrongForm(
-            f"In the real model a score is off by {off:.3g}, expected at most {FURTHEST * largest:.2g}. Its "
-            f"stream has {model.config.d_model} numbers for each token."
-        )
-    yield "\nwith your layer: "
-    with layers_by(model, learner) as calls:
-        yield from real_model.answer(model, tokenizer, ids)
-    n_layers = len(model.stack.blocks)
-    yield (
-        f"\nYour layer took the place of all {n_layers} and was called {len(calls)} times. The largest "
-        f"difference of a score is {off:.1g}, of scores up to {largest:.0f}."
+    return real_model.answers_alike(
+        model,
+        tokenizer,
+        "your layer",
+        lambda: layers_by(model, learner),
+        f"Its stream has {model.config.d_model} numbers for each token.",
+        lambda calls: (
+            f"Your layer took the place of all {len(model.stack.blocks)} and was called {len(calls)} times."
+        ),
     )
 
 

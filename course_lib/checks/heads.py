@@ -430,15 +430,11 @@ def loss_of_second_copy(model: Any, ids: Tensor) -> float:
     return float(F.cross_entropy(model(ids)[:, n:-1].flatten(0, 1), ids[:, n + 1 :].flatten()))
 
 
-def finds_smollm2s(learner: Callable[..., Any]) -> Iterator[str]:
+@real_model.with_smollm2("lose the heads that you find")
+def finds_smollm2s(learner: Callable[..., Any], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let the learner's function find the copying heads of SmolLM2, and switch them off."""
-    from course_lib import pretrained, probing  # here, because only the finale needs the model
+    from course_lib import probing  # here, because only the finale needs the model
 
-    try:
-        model, _ = real_model.smollm2()
-    except pretrained.MissingModelError as error:  # the learner's function is right all the same
-        yield f"Here SmolLM2 would lose the heads that you find, but it is missing: {error}"
-        return
     yield f"SmolLM2 reads {N_TOKENS} random tokens, twice ...\n"
     ids = twice(2, model.config.vocab_size).to(next(model.parameters()).device)
     weights = probing.attention_weights(model, ids[0])

@@ -1,8 +1,15 @@
-"""SmolLM2 at the end of a task: loaded once in a kernel, and its text as it comes."""
+"""SmolLM2 at the end of a task: loaded once, with a part of the learner's, its text as it comes."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
+
+from course_lib.checks.values import WrongForm
+
+QUESTION = "What is the capital of France?"
+FURTHEST = 1e-3  # of the largest score; rounding moves a score by about 1e-6 of it
+Learner = Callable[..., Any]
 
 
 @functools.cache
@@ -14,6 +21,79 @@ def smollm2() -> tuple[Any, Any]:
     from course_lib import pretrained  # here, because only a finale needs what it needs
 
     return pretrained.load_smollm2()
+
+
+def with_smollm2(would: str) -> Callable[[Callable[[Learner, Any, Any], Iterator[str]]], Any]:
+    """Make a finale of a function that gets what the learner wrote, the model and its tokenizer.
+
+    Without the model the finale says what SmolLM2 would do, and that it is missing: what the learner wrote is
+    right all the same.
+    """
+
+    def decorate(finale: Callable[[Learner, Any, Any], Iterator[str]]) -> Callable[[Learner], Iterator[str]]:
+        @functools.wraps(finale)
+        def shown(learner: Learner) -> Iterator[str]:
+            from course_lib import pretrained
+
+            try:
+                model, tokenizer = smollm2()
+            except pretrained.MissingModelError as error:
+                yield f"Here SmolLM2 would {would}, but it is missing: {error}"
+                return
+            yield from finale(learner, model, tokenizer)
+
+        return shown
+
+    return decorate
+
+
+def answers_alike(
+    model: Any,
+    tokenizer: Any,
+    part: str,
+    replaced: Callable[[], AbstractContextManager[list[Any]]],
+    sizes: str,
+    told: Callable[[list[Any]], str],
+) -> Iterator[str]:
+    """Let the model answer `QUESTION`, then once more with a part of the learner's; compare its scores.
+
+    Args:
+        part: whose part it is, such as "your layer".
+        replaced: makes a context inside which the part is used; it gives a list that grows with each call.
+        sizes: a sentence on what is larger than in the cases, for those whose part fails here alone.
+        told: from that list to a sentence on what the part did.
+    Raises: WrongForm: the scores are too far from the model's own.
+    """
+    import torch
+
+    from course_lib import pretrained
+
+    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
+    ids = ids.to(next(model.parameters()).device)
+    yield f"{QUESTION}\nSmolLM2: "
+    yield from answer(model, tokenizer, ids)
+    with torch.no_grad():
+        expected = model(ids)
+        with replaced():
+            got = in_two_parts(model, ids)
+    off, largest = float((got - expected).abs().max()), float(expected.abs().max())
+    if not off < FURTHEST * largest:
+        limit = FURTHEST * largest
+        raise WrongForm(
+            f"In the real model a score is off by {off:.3g}, expected at most {limit:.2g}. {sizes}"
+        )
+    yield f"\nwith {part}: "
+    with replaced() as calls:
+        yield from answer(model, tokenizer, ids)
+    yield f"\n{told(calls)} The largest difference of a score is {off:.1g}, of scores up to {largest:.0f}."
+
+
+def in_two_parts(model: Any, ids: Any) -> Any:
+    """A model's scores, the second half read after the first, as when it writes."""
+    import torch
+
+    cache, half = model.new_cache(capacity=ids.shape[1]), ids.shape[1] // 2
+    return torch.cat([model(ids[:, :half], cache), model(ids[:, half:], cache)], dim=1)
 
 
 def answer(model: Any, tokenizer: Any, ids: Any) -> Iterator[str]:

@@ -12,11 +12,9 @@ import numpy as np
 import torch
 
 from course_lib.checks import real_model
-from course_lib.checks.attention_in_torch import QUESTION
 from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code, Property
 from course_lib.checks.modules import check_weights
-from course_lib.checks.values import WrongForm
 
 Tensor = torch.Tensor
 Array = np.ndarray
@@ -413,9 +411,6 @@ def rotation_cases(rng: Rng) -> list[Case]:
     )
 
 
-FURTHEST = 1e-3  # of the largest score; rounding moves a score by about 1e-6 of it
-
-
 @contextmanager
 def turned_by(model: Any, rotate: Callable[[Tensor, int], Tensor]) -> Iterator[list[int]]:
     """Inside, every layer of a `GPT` turns its queries and keys with rotate(x, start).
@@ -435,45 +430,22 @@ def turned_by(model: Any, rotate: Callable[[Tensor, int], Tensor]) -> Iterator[l
         hook.remove()
 
 
-def turns_smollm2(learner: Callable[..., Any]) -> Iterator[str]:
+@real_model.with_smollm2("answer with your rotation")
+def turns_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let SmolLM2 answer with the learner's rotation; compare with its own."""
-    from course_lib import pretrained  # here, because only the finale needs the model
-
-    try:
-        model, tokenizer = real_model.smollm2()
-    except pretrained.MissingModelError as error:  # the learner's layer is right all the same
-        yield f"Here SmolLM2 would answer with your rotation, but it is missing: {error}"
-        return
-    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
-    ids = ids.to(next(model.parameters()).device)
-    rotary = model.rotary
-    yield f"{QUESTION}\nSmolLM2: "
-    yield from real_model.answer(model, tokenizer, ids)
-    layer = learner(rotary.d_head, rotary.max_seq_len, rotary.base).to(ids.device)
-    with torch.no_grad():
-        expected = model(ids)
-        with turned_by(model, layer):
-            got = in_two_parts(model, ids)
-    off, largest = float((got - expected).abs().max()), float(expected.abs().max())
-    if not off < FURTHEST * largest:
-        raise WrongForm(
-            f"In the real model a score is off by {off:.3g}, expected at most {FURTHEST * largest:.2g}. Its "
-            f"heads have {rotary.d_head} numbers, and there are {rotary.max_seq_len:,} places."
-        )
-    yield "\nwith your rotation: "
-    with turned_by(model, layer) as starts:
-        yield from real_model.answer(model, tokenizer, ids)
-    n_layers = len(model.stack.blocks)
-    yield (
-        f"\nIn {n_layers} layers your rotation was called {len(starts)} times, for places up to "
-        f"{max(starts)}. The largest difference of a score is {off:.1g}, of scores up to {largest:.0f}."
+    rotary, n_layers = model.rotary, len(model.stack.blocks)
+    layer = learner(rotary.d_head, rotary.max_seq_len, rotary.base).to(rotary.cos.device)
+    return real_model.answers_alike(
+        model,
+        tokenizer,
+        "your rotation",
+        lambda: turned_by(model, layer),
+        f"Its heads have {rotary.d_head} numbers, and there are {rotary.max_seq_len:,} places.",
+        lambda starts: (
+            f"In {n_layers} layers your rotation was called {len(starts)} times, for places up to "
+            f"{max(starts)}."
+        ),
     )
-
-
-def in_two_parts(model: Any, ids: Tensor) -> Tensor:
-    """A model's scores, the second half read after the first, as when it writes: start is not always 0."""
-    cache, half = model.new_cache(capacity=ids.shape[1]), ids.shape[1] // 2
-    return torch.cat([model(ids[:, :half], cache), model(ids[:, half:], cache)], dim=1)
 
 
 TASKS = {

@@ -189,15 +189,11 @@ def sampler_cases(rng: Rng) -> list[Case]:
     ]
 
 
-def drives_smollm2(learner: Callable[..., Any]) -> Iterator[str]:
+@real_model.with_smollm2("draw its tokens from your chances")
+def drives_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let the real model draw its tokens from the learner's chances; yield what it writes, as it comes."""
     from course_lib import pretrained  # here, because a NumPy task does not need torch
 
-    try:
-        model, tokenizer = real_model.smollm2()
-    except pretrained.MissingModelError as error:  # the learner's function is right all the same
-        yield f"Here SmolLM2 would draw its tokens from your chances, but it is missing: {error}"
-        return
     prompt = tokenizer.encode(pretrained.chat_prompt(QUESTION))
     yield f"SmolLM2 draws every token from your chances (of its {N_LIKELIEST:,} likeliest). {QUESTION}\n"
     for temperature, k in SETTINGS:

@@ -291,7 +291,7 @@ def test_smollm2_answers_as_before_with_the_learners_layers(finale, smollm2):
 def test_the_answer_is_written_by_the_learners_layers(smollm2):
     """Were the new tokens left to NumPy, which looks at no forward, the model would answer as ever."""
     model, tokenizer = smollm2
-    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(depth.QUESTION))])
+    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(real_model.QUESTION))])
 
     def right_for_the_prompt(x, *given):
         return plainly(x, *given) if x.shape[1] > 1 else x

@@ -137,7 +137,7 @@ def test_smollm2_answers_as_before_with_the_learners_rotation(finale, smollm2):
 def test_the_answer_is_written_by_the_learners_rotation(smollm2):
     """Were the new tokens left to NumPy, which looks at no hooks, the model would answer as ever."""
     model, tokenizer = smollm2
-    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(rotation.QUESTION))])
+    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(real_model.QUESTION))])
     layer = Tables(64, 8192, model.rotary.base)
     with rotation.turned_by(model, lambda x, start: layer(x, 0)):  # the prompt is turned rightly
         written = "".join(real_model.answer(model, tokenizer, ids))
@@ -168,7 +168,7 @@ def test_the_second_half_of_a_text_is_read_after_the_first(smollm2):
     ids = torch.tensor([tokenizer.encode("One text that is read in two parts.")])
     layer = Tables(64, 8192, model.rotary.base)
     with torch.no_grad(), rotation.turned_by(model, layer) as starts:
-        scores = rotation.in_two_parts(model, ids)
+        scores = real_model.in_two_parts(model, ids)
     assert starts == [0] * 60 + [ids.shape[1] // 2] * 60
     with torch.no_grad():
         torch.testing.assert_close(scores, model(ids), atol=1e-2, rtol=0)
