@@ -1,4 +1,4 @@
-"""The figures of notebook 06: what each layer adds, what keeps a deep stack together, what its stream says."""
+"""The figures of notebook 06: what layers add, what keeps a deep stack together, what its stream says."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,8 +24,8 @@ def layers_out(rises: ArrayLike) -> None:
         f"{', '.join(str(layer) for layer in np.flatnonzero(costly))}"
     )
     supported(bool(cheap.mean() > 0.6 and costly[0] and costly[-1] and costly[5:-5].any()), said)
-    title = "Most layers can go, one at a time; the first, the last and one in the middle cannot"
-    fig, (ax,) = plots.panels(title=title, size=(8.0, 3.4))
+    title = "Most layers can go, one at a time; the first, the last and a middle one cannot"
+    fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
     ax.bar(np.arange(len(costs)), costs[:, 0], color=plots.STREAM, label="a review")
     ax.plot(costs[:, 1], "o", color=plots.ORANGE, markersize=5, label="Python's manual")
     ax.set(xlabel="the layer left out", ylabel=NATS)
@@ -48,7 +48,7 @@ def before_and_after(before: ArrayLike, after: ArrayLike, learned: ArrayLike) ->
     said = ", ".join(f"{name} {share:.0%} outside of 0 to 1" for name, share in outside.items())
     normal = of["normalised"]
     supported(bool(np.abs(normal.mean(-1)).max() < 1e-4 and np.abs(normal.var(-1) - 1).max() < 0.01), said)
-    supported(outside["normalised"] > 0.5 and outside["with learned scale and shift"] > 0.4, said)
+    supported(bool(outside["normalised"] > 0.5 and outside["with learned scale and shift"] > 0.4), said)
     title = "Normalised: mean 0, variance 1, and most numbers outside of 0 to 1 (grey)"
     fig, axes = plots.panels(3, title=title, size=(3.5, 2.9))
     for ax, (name, each) in zip(axes, of.items(), strict=True):
@@ -71,8 +71,8 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
     ends = {name: float(np.exp(np.log(runs[:, -1]).mean())) for name, runs in of.items()}
     said = ", ".join(f"{name} {end:,.3g}" for name, end in ends.items())
     none, pre, post, small = ends.values()
-    supported(none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre, said)
-    title = "Without norms the stream explodes, unless layers start small; pre-norm lets it grow slowly"
+    supported(bool(none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre), said)
+    title = "Without norms the stream explodes, unless layers start small"
     depth = np.arange(1, next(iter(of.values())).shape[1] + 1)
     fig = plots.lines(
         {name: (depth, runs) for name, runs in of.items()},
@@ -101,8 +101,8 @@ def at_start(found: Mapping[str, Sequence[tuple[float, Sequence[float]]]], depth
     last = {name: (gradients[name][-1], cosines[name][-1]) for name in found}
     said = "; ".join(f"{name}: gradient {g:.1g}, cosine {c:.2f}" for name, (g, c) in last.items())
     both, additions, norm, neither = last.values()
-    supported(neither[0] < 1e-6 and min(both[0], additions[0], norm[0]) > 0.01, said)
-    supported(min(norm[1], neither[1]) > 0.95 and max(both[1], additions[1]) < 0.8, said)
+    supported(bool(neither[0] < 1e-6 and min(both[0], additions[0], norm[0]) > 0.01), said)
+    supported(bool(min(norm[1], neither[1]) > 0.95 and max(both[1], additions[1]) < 0.8), said)
     title = "Without additions a norm saves the gradient, but all tokens come to point the same way"
     fig, axes = plots.panels(2, title=title, size=(4.6, 3.5))
     plots.lines(
@@ -121,14 +121,16 @@ def at_start(found: Mapping[str, Sequence[tuple[float, Sequence[float]]]], depth
         ax=axes[1],
     )
     axes[1].get_legend().remove()
-    plots.show(fig, alt=f"Curves over the number of layers, and over the layers. At {depths[-1]} layers, {said}.")
+    plots.show(
+        fig, alt=f"Curves over the number of layers, and over the layers. At {depths[-1]} layers, {said}."
+    )
 
 
 def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> None:
     """The loss after training, for stacks with and without additions and norms.
 
     Args:
-        trained: by number of layers, the few first, and by kind: losses, one a run. The kinds as in `at_start`.
+        trained: by number of layers, the few first, and by kind as in `at_start`: losses, one a run.
         guessing: the loss of guessing.
     """
     of = {n: {name: as_numbers(runs) for name, runs in kinds.items()} for n, kinds in trained.items()}
@@ -137,7 +139,7 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
         for n, kinds in of.items()
     )
     both, additions, norm, neither = list(of.values())[-1].values()
-    supported(max(both.max(), additions.max()) < 0.2 < 1.5 < min(norm.min(), neither.min()), said)
+    supported(bool(max(both.max(), additions.max()) < 0.2 < 1.5 < min(norm.min(), neither.min())), said)
     title = f"{list(of)[-1]} layers learn with additions, norm or no norm, and not without"
     fig, axes = plots.panels(len(of), title=title, size=(5.0, 3.4))
     for ax, (n, kinds) in zip(axes, of.items(), strict=True):
@@ -153,7 +155,7 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
     plots.show(fig, alt=f"Dots, one for each training run. Mean loss, {said}; guessing {guessing:.2f}.")
 
 
-def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, float]) -> None:
+def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, int]) -> None:
     """How well models of several depths do, and what they keep.
 
     Args:
@@ -167,10 +169,10 @@ def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, f
         f"{', '.join(f'{n} layers {cost:.2f}' for n, cost in same_steps.items())} bits, the first with more "
         f"steps {longer:.2f}; memory {', '.join(f'{each:.1f}' for each in kept)} MiB"
     )
-    supported(longer < bits[-1] - 0.05 < bits[0] - 0.1, said)
+    supported(bool(longer < bits[-1] - 0.05 < bits[0] - 0.1), said)
     supported(bool(np.corrcoef(list(memory), kept)[0, 1] > 0.99), said)
-    title = "More layers help, but here more steps help more, for less work; memory grows with the layers"
-    fig, axes = plots.panels(2, title=title, size=(4.4, 3.4))
+    title = "More layers help, more steps for less work help more; memory grows with the layers"
+    fig, axes = plots.panels(2, title=title, size=(4.8, 3.4))
     series = {"same number of steps": (layers, bits), "four times the steps": (layers[:1], [longer])}
     plots.lines(series, title="loss", x="layers", y="bits a character", ax=axes[0])
     plots.lines({"kept": (list(memory), kept)}, title="memory", x="layers", y="MiB kept", ax=axes[1])
@@ -209,10 +211,14 @@ def lengths(norms: ArrayLike) -> None:
     """
     of = as_numbers(norms)
     first, others = of[:, :, 0].mean(1), of[:, :, 1:].reshape(len(of), -1)
-    ratio = first / np.median(others, 1)
-    said = f"at most the first token's vector is {ratio.max():.0f} times as long as the median of the others"
-    supported(ratio.max() > 30, said)
-    fig, (ax,) = plots.panels(title="The first token's vector outgrows all others", size=(6.6, 3.3))
+    ratio = first / others.max(1)
+    grown = int(np.argmax(ratio > 10))
+    said = (
+        f"from layer {grown} on the first token's vector is {ratio[grown:-3].min():.0f} times as long as any"
+    )
+    supported(bool(ratio.max() > 10 and ratio[grown:-3].min() > 10), said)
+    title = f"Behind layer {grown} the first token's vector has outgrown all others"
+    fig, (ax,) = plots.panels(title=title, size=(6.8, 3.3))
     layers = np.arange(len(of))
     ax.plot(layers, first, "-o", color=plots.ORANGE, label="the first token")
     ax.plot(layers, np.median(others, 1), "--", color=plots.STREAM, label="others: median, lowest to highest")
@@ -220,7 +226,7 @@ def lengths(norms: ArrayLike) -> None:
     ax.set(xlabel="behind layer", ylabel="length", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
-    plots.show(fig, alt=f"Two curves over the layers: {said}, behind layer {ratio.argmax()}.")
+    plots.show(fig, alt=f"Two curves over the layers: {said} other, the last three layers apart.")
 
 
 def lens(right: Mapping[str, ArrayLike]) -> None:
@@ -235,7 +241,7 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
     said = ", ".join(f"{name} {_first_above(each)}" for name, each in of.items())
     early = fitted[:-1] > 0.5
     supported(bool(early.sum() >= 3 and max(plain[:-3].max(), shuffled[:-1].max()) < 0.2), said)
-    title = "Read with a fitted map the stream holds the answer several layers before the end"
+    title = "A fitted map reads the answer several layers before the end"
     fig = plots.lines(
         {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
         title=title,
