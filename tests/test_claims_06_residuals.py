@@ -130,9 +130,9 @@ def test_mlp_shape(real_names: dict) -> None:
         return True
 
     for minilm, smollm2, evidence in (
-        ((2.0, weights, share), (gated, all_weights, rest), "times"),  # twice as wide, as was said
+        ((2.0, weights, share), (gated, all_weights, rest), "widened"),  # twice as wide, as was said
         ((times, weights, share), (4.0, all_weights, rest), "gated"),
-        ((times, weights, share), (gated, 1.5, rest), "weights"),
+        ((times, weights, share), (gated, 1.5, rest), "counted"),
         ((times, weights, 0.3), (gated, all_weights, rest), "part"),
     ):
         names["shape"] = {"MiniLM": minilm, "SmolLM2": smollm2}
@@ -264,7 +264,7 @@ def test_more_layers(names: dict) -> None:
     names["longer"], names["memory"] = same_steps[8] - 0.3, memory | {8: 4 * memory[4]}
     assert refused_by_cell("more-verdict", names, "bytes")
     names["memory"], names["seconds"] = memory, seconds | {8: seconds[1]}
-    assert refused_by_cell("more-verdict", names, "time")
+    assert refused_by_cell("more-verdict", names, "slower")
 
 
 # ---------------------------------------------------------------------- the stream of a real model

@@ -18,7 +18,7 @@ def layers_out(rises: ArrayLike) -> None:
         rises: (layers, texts), in nats; two texts.
     """
     costs = as_numbers(rises)
-    cheap, costly = (costs < 0.5).all(1), (costs > 0.8).all(1)
+    cheap, costly = np.all(costs < 0.5, axis=1), np.all(costs > 0.8, axis=1)
     said = (
         f"{cheap.sum()} of {len(costs)} layers cost less than 0.5 on both texts; more than 0.8 cost layers "
         f"{', '.join(str(layer) for layer in np.flatnonzero(costly))}"
@@ -72,7 +72,7 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
     said = ", ".join(f"{name} {end:,.3g}" for name, end in ends.items())
     none, pre, post, small = ends.values()
     supported(bool(none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre), said)
-    title = "Without norms the stream explodes, unless layers start small"
+    title = "Without norms or a small start the stream explodes"
     depth = np.arange(1, next(iter(of.values())).shape[1] + 1)
     fig = plots.lines(
         {name: (depth, runs) for name, runs in of.items()},
@@ -82,7 +82,8 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
         log_x=True,
         log_y=True,
     )
-    fig.axes[0].set_xticks([1, 2, 4, 8, 16, 32], [1, 2, 4, 8, 16, 32])
+    marks = [1, 2, 4, 8, 16, 32]
+    fig.axes[0].set_xticks(marks, [str(mark) for mark in marks])
     fig.axes[0].minorticks_off()
     plots.show(fig, alt=f"Curves over the layers. Size of the stream behind the last layer: {said}.")
 
@@ -192,7 +193,7 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     first = float(max(each[0] for each in of.values()))
     small = np.concatenate([each[1:] for each in of.values()]) < 0.5
     supported(bool(small.mean() > 0.9 and first > 2), said)
-    title = "Layer 0 writes a new vector; after it nearly every part adds less than half of what is there"
+    title = "Layer 0 writes a new vector; later parts add little to what is there"
     fig, (ax,) = plots.panels(title=title, size=(7.4, 3.3))
     for (name, each), colour, marker in zip(of.items(), (plots.ATTENTION, plots.MLP), "os", strict=True):
         ax.plot(each, marker=marker, color=colour, label=name)
@@ -241,7 +242,7 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
     said = ", ".join(f"{name} {_first_above(each)}" for name, each in of.items())
     early = fitted[:-1] > 0.5
     supported(bool(early.sum() >= 3 and max(plain[:-3].max(), shuffled[:-1].max()) < 0.2), said)
-    title = "A fitted map reads the answer several layers before the end"
+    title = "A fitted map reads the answer layers before the end"
     fig = plots.lines(
         {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
         title=title,
