@@ -1,0 +1,162 @@
+"""The figures of notebook 06: drawn where the numbers support the title, refused where they do not."""
+
+import numpy as np
+import pytest
+import torch
+from drawing import draws, refuses
+
+from course_lib.blocks import LayerNorm
+from course_lib.figures import residuals
+
+
+def test_layers_out(drawn):
+    rises = np.full((13, 2), 0.1)
+    rises[[0, 6, 12]] = 2.0
+    says = "10 of 13 layers cost less than 0.5 on both texts; more than 0.8 cost layers 0, 6, 12"
+    assert draws(drawn, residuals.layers_out, rises, says=says, labels=("x", "y"))
+    assert len(drawn[0][0].axes[0].patches) == 13
+
+
+@pytest.mark.parametrize("costly", [[0, 12], [0, 6], [6, 12], range(13)])
+def test_layers_out_refused(drawn, costly):
+    rises = np.full((13, 2), 0.1)
+    rises[list(costly)] = 2.0
+    assert refuses(drawn, residuals.layers_out, rises)
+
+
+def test_layers_out_refused_where_the_second_text_says_otherwise(drawn):
+    rises = np.full((13, 2), 0.1)
+    rises[[0, 6, 12]] = 2.0
+    rises[6, 1] = 0.1
+    assert refuses(drawn, residuals.layers_out, rises)
+
+
+def test_before_and_after(drawn):
+    before = 3 + torch.randn(7, 101)
+    after = LayerNorm(101)(before)
+    assert draws(
+        drawn, residuals.before_and_after, before, after, 0.7 * after, says="normalised 6", labels=("x",)
+    )
+    drawn.clear()
+    assert refuses(drawn, residuals.before_and_after, before, before, before)  # not normalised
+    assert refuses(drawn, residuals.before_and_after, before, after, after.sigmoid())  # all within 0 to 1
+
+
+DEPTH = np.arange(1, 33)
+GROWN = {
+    "no norm": np.stack([1.5**DEPTH, 1.6**DEPTH]),
+    "pre-norm": np.stack([DEPTH**0.5, DEPTH**0.6]),
+    "post-norm": np.ones((2, 32)),
+    "no norm, smaller start": np.ones((2, 32)) * 1.3,
+}
+
+
+def test_growth(drawn):
+    assert draws(drawn, residuals.growth, GROWN, says="post-norm 1,", labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("no norm", "pre-norm"),
+        ("pre-norm", "post-norm"),
+        ("post-norm", "pre-norm"),
+        ("no norm, smaller start", "no norm"),
+    ],
+)
+def test_growth_refused(drawn, kind, other):
+    assert refuses(drawn, residuals.growth, GROWN | {kind: GROWN[other]})
+
+
+STARTS = {
+    "additions and norm": [(1.0, [0.1, 0.2]), (0.9, [0.1, 0.2, 0.3])],
+    "additions": [(1.0, [0.1, 0.2]), (1.1, [0.1, 0.2, 0.5])],
+    "norm": [(0.5, [0.9, 1.0]), (0.1, [0.9, 1.0, 1.0])],
+    "neither": [(1e-3, [0.9, 1.0]), (1e-9, [0.9, 1.0, 1.0])],
+}
+
+
+def test_at_start(drawn):
+    says = "At 3 layers, additions and norm: gradient 0.9, cosine 0.30"
+    assert draws(drawn, residuals.at_start, STARTS, [2, 3], says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("neither", "norm"), ("norm", "neither"), ("norm", "additions"), ("additions", "norm")],
+)
+def test_at_start_refused(drawn, kind, other):
+    assert refuses(drawn, residuals.at_start, STARTS | {kind: STARTS[other]}, [2, 3])
+
+
+FEW = {"additions and norm": [0.0, 0.0], "additions": [0.0, 0.0], "norm": [1.2, 1.3], "neither": [1.5, 1.6]}
+MANY = FEW | {"norm": [2.0, 2.1], "neither": [2.0, 2.1]}
+
+
+def test_deep(drawn):
+    says = "6 layers: additions and norm 0.00, additions 0.00, norm 2.05"
+    assert draws(drawn, residuals.deep, {2: FEW, 6: MANY}, 2.08, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize("change", [{"norm": [0.1, 2.0]}, {"neither": [2.0, 0.1]}, {"additions": [0.0, 1.0]}])
+def test_deep_refused(drawn, change):
+    """One run that says otherwise is enough."""
+    assert refuses(drawn, residuals.deep, {2: FEW, 6: MANY | change}, 2.08)
+
+
+def test_depth(drawn):
+    steps, memory = {1: 3.0, 2: 2.9, 8: 2.8}, {1: 2**20, 2: 2**21, 4: 2**22, 8: 2**23}
+    says = "1 layers 3.00, 2 layers 2.90, 8 layers 2.80 bits, the first with more steps 2.50; memory 1.0, 2.0"
+    assert draws(drawn, residuals.depth, steps, 2.5, memory, says=says, labels=("x", "y"))
+    drawn.clear()
+    assert refuses(drawn, residuals.depth, steps, 2.9, memory)  # more steps do not help more
+    assert refuses(drawn, residuals.depth, steps | {8: 3.0}, 2.5, memory)  # more layers do not help
+    assert refuses(drawn, residuals.depth, steps, 2.5, memory | {8: 2**30})  # memory explodes
+
+
+def test_branches(drawn):
+    attention, mlp = np.full(17, 0.15), np.full(17, 0.25)
+    attention[0], mlp[0] = 1.0, 12.0
+    says = "attention 0.15 in the median layer, MLP 0.25 in the median layer; at layer 0 the larger is 12"
+    assert draws(drawn, residuals.branches, attention, mlp, says=says, labels=("x", "y"))
+    drawn.clear()
+    assert refuses(drawn, residuals.branches, attention + 1, mlp)
+    assert refuses(drawn, residuals.branches, attention, np.full(17, 0.25))  # layer 0 like all others
+
+
+def test_lengths(drawn):
+    norms = np.full((13, 2, 7), 100.0)
+    norms[5:, :, 0] = 20_000.0
+    says = "from layer 5 on the first token's vector is 200 times as long as any"
+    assert draws(drawn, residuals.lengths, norms, says=says, labels=("x", "y"))
+    drawn.clear()
+    norms[5:, :, 3] = 20_000.0  # another token as long
+    assert refuses(drawn, residuals.lengths, norms)
+
+
+LENS = {
+    "as it is": [0.0] * 9 + [0.9],
+    "with a fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9, 0.9],
+    "fitted to shuffled pairs": [0.0] * 9 + [0.9],
+}
+
+
+def test_lens(drawn):
+    says = "as it is from layer 9 on, with a fitted map from layer 5 on"
+    assert draws(drawn, residuals.lens, LENS, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("way", "other"),
+    [
+        ("as it is", "with a fitted map"),
+        ("with a fitted map", "as it is"),
+        ("fitted to shuffled pairs", "with a fitted map"),
+    ],
+)
+def test_lens_refused(drawn, way, other):
+    assert refuses(drawn, residuals.lens, LENS | {way: LENS[other]})
+
+
+def test_lens_says_where_nothing_leads(drawn):
+    assert draws(drawn, residuals.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
