@@ -122,6 +122,7 @@ def test_the_mended_norm_is_the_librarys(names: dict) -> None:
 
 def test_mlp_shape(real_names: dict) -> None:
     names, shape, seeds = real_names, real_names["shape"], ("SEEDS = range(2)", "SEEDS = [11]")
+    names["learn"] = lambda *args, **kwargs: 0.0  # so that the number at hand alone decides
     (times, weights, share), (gated, all_weights, rest) = shape.values()
 
     def refused(evidence: str) -> bool:
