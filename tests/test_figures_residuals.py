@@ -8,27 +8,32 @@ from drawing import draws, refuses
 from course_lib.blocks import LayerNorm
 from course_lib.figures import residuals
 
+COSTLY = [0, 1, 6, 11, 12]
+
+
+def rises(costly):
+    found = np.full((13, 2), 0.1)
+    found[costly] = 2.0
+    return found
+
 
 def test_layers_out(drawn):
-    rises = np.full((13, 2), 0.1)
-    rises[[0, 6, 12]] = 2.0
-    says = "10 of 13 layers cost less than 0.5 on both texts; more than 0.8 cost layers 0, 6, 12"
-    assert draws(drawn, residuals.layers_out, rises, says=says, labels=("x", "y"))
+    says = "8 of 13 layers cost less than 0.5 on both texts; more than 0.8 cost layers 0, 1, 6, 11, 12"
+    assert draws(drawn, residuals.layers_out, rises(COSTLY), says=says, labels=("x", "y"))
     assert len(drawn[0][0].axes[0].patches) == 13
 
 
-@pytest.mark.parametrize("costly", [[0, 12], [0, 6], [6, 12], range(13)])
+@pytest.mark.parametrize(
+    "costly", [[0, 6, 11, 12], [0, 1, 11, 12], [0, 1, 6, 11], [0, 1, 5, 6, 11, 12], range(13)]
+)
 def test_layers_out_refused(drawn, costly):
-    rises = np.full((13, 2), 0.1)
-    rises[list(costly)] = 2.0
-    assert refuses(drawn, residuals.layers_out, rises)
+    assert refuses(drawn, residuals.layers_out, rises(list(costly)))
 
 
 def test_layers_out_refused_where_the_second_text_says_otherwise(drawn):
-    rises = np.full((13, 2), 0.1)
-    rises[[0, 6, 12]] = 2.0
-    rises[6, 1] = 0.1
-    assert refuses(drawn, residuals.layers_out, rises)
+    found = rises(COSTLY)
+    found[6, 1] = 0.1
+    assert refuses(drawn, residuals.layers_out, found)
 
 
 def test_before_and_after(drawn):
@@ -68,25 +73,40 @@ def test_growth_refused(drawn, kind, other):
     assert refuses(drawn, residuals.growth, GROWN | {kind: GROWN[other]})
 
 
-STARTS = {
-    "additions and norm": [(1.0, [0.1, 0.2]), (0.9, [0.1, 0.2, 0.3])],
-    "additions": [(1.0, [0.1, 0.2]), (1.1, [0.1, 0.2, 0.5])],
-    "norm": [(0.5, [0.9, 1.0]), (0.1, [0.9, 1.0, 1.0])],
-    "neither": [(1e-3, [0.9, 1.0]), (1e-9, [0.9, 1.0, 1.0])],
+GRADIENTS = {
+    "additions and norm": [1.0, 0.9],
+    "additions": [1.0, 1.1],
+    "norm": [0.5, 0.05],
+    "neither": [1e-3, 1e-9],
 }
 
 
-def test_at_start(drawn):
-    says = "At 3 layers, additions and norm: gradient 0.9, cosine 0.30"
-    assert draws(drawn, residuals.at_start, STARTS, [2, 3], says=says, labels=("x", "y"))
+def test_gradients(drawn):
+    says = "at 3 layers, additions and norm 0.9, additions 1, norm 0.05, neither 1e-09"
+    assert draws(drawn, residuals.gradients, GRADIENTS, [2, 3], says=says, labels=("x", "y"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "other"),
-    [("neither", "norm"), ("norm", "neither"), ("norm", "additions"), ("additions", "norm")],
-)
-def test_at_start_refused(drawn, kind, other):
-    assert refuses(drawn, residuals.at_start, STARTS | {kind: STARTS[other]}, [2, 3])
+@pytest.mark.parametrize(("kind", "other"), [("neither", "norm"), ("norm", "neither"), ("additions", "norm")])
+def test_gradients_refused(drawn, kind, other):
+    assert refuses(drawn, residuals.gradients, GRADIENTS | {kind: GRADIENTS[other]}, [2, 3])
+
+
+COSINES = {
+    "additions and norm": [0.1, 0.2, 0.3],
+    "additions": [0.1, 0.2, 0.5],
+    "norm": [0.9, 1.0, 1.0],
+    "neither": [0.9, 1.0, 1.0],
+}
+
+
+def test_alike(drawn):
+    says = "At the end additions and norm 0.30, additions 0.50, norm 1.00, neither 1.00"
+    assert draws(drawn, residuals.alike, COSINES, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(("kind", "other"), [("norm", "additions"), ("additions", "norm")])
+def test_alike_refused(drawn, kind, other):
+    assert refuses(drawn, residuals.alike, COSINES | {kind: COSINES[other]})
 
 
 FEW = {"additions and norm": [0.0, 0.0], "additions": [0.0, 0.0], "norm": [1.2, 1.3], "neither": [1.5, 1.6]}
@@ -136,13 +156,13 @@ def test_lengths(drawn):
 
 LENS = {
     "as it is": [0.0] * 9 + [0.9],
-    "with a fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9, 0.9],
-    "fitted to shuffled pairs": [0.0] * 9 + [0.9],
+    "with a fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
+    "with shift and scale": [0.0] * 8 + [0.1],
 }
 
 
 def test_lens(drawn):
-    says = "as it is from layer 9 on, with a fitted map from layer 5 on"
+    says = "as it is from layer 9 on, with a fitted map from layer 5 on, with shift and scale nowhere"
     assert draws(drawn, residuals.lens, LENS, says=says, labels=("x", "y"))
 
 
@@ -151,7 +171,7 @@ def test_lens(drawn):
     [
         ("as it is", "with a fitted map"),
         ("with a fitted map", "as it is"),
-        ("fitted to shuffled pairs", "with a fitted map"),
+        ("with shift and scale", "with a fitted map"),
     ],
 )
 def test_lens_refused(drawn, way, other):
@@ -160,3 +180,20 @@ def test_lens_refused(drawn, way, other):
 
 def test_lens_says_where_nothing_leads(drawn):
     assert draws(drawn, residuals.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
+
+
+KNOWS, RISES = np.full(9, 0.8), np.full(9, 0.1)
+KNOWS[[0, 3]] = 0.0
+RISES[[0, 7]] = 2.0
+
+
+def test_capitals(drawn):
+    says = "With all layers 80% are named; without layer 3 a text loses nearly nothing"
+    assert draws(drawn, residuals.capitals, KNOWS, 0.8, RISES, says=says, labels=("x", "y"))
+    assert [text.get_text() for text in drawn[0][0].axes[0].texts] == ["0", "3", "7"]
+
+
+@pytest.mark.parametrize("change", [(np.full(9, 0.8), RISES), (KNOWS, np.full(9, 0.1)), (KNOWS, RISES + 1)])
+def test_capitals_refused(drawn, change):
+    knows, costs = change
+    assert refuses(drawn, residuals.capitals, knows, 0.8, costs)
