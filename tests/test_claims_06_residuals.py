@@ -310,7 +310,7 @@ def test_it_is_a_constant_in_this_number_of_this_token(real_names: dict) -> None
     gone, other_text, second, other_token, unwritten = real_names["cuts"].values()
     assert gone > 4
     assert max(abs(other_text), second, other_token) < 0.5
-    assert unwritten == pytest.approx(real_names["alone"][11], abs=0.4)
+    assert unwritten == pytest.approx(real_names["alone"][11].item(), abs=0.4)
 
 
 def test_layer_11_writes_it(real_names: dict) -> None:
