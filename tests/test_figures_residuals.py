@@ -78,6 +78,7 @@ GRADIENTS = {
     "additions": [1.0, 1.1],
     "norm": [0.5, 0.05],
     "neither": [1e-3, 1e-9],
+    "neither, a larger start": [1e-2, 1e-4],
 }
 
 
@@ -86,7 +87,15 @@ def test_gradients(drawn):
     assert draws(drawn, residuals.gradients, GRADIENTS, [2, 3], says=says, labels=("x", "y"))
 
 
-@pytest.mark.parametrize(("kind", "other"), [("neither", "norm"), ("norm", "neither"), ("additions", "norm")])
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("neither", "norm"),
+        ("norm", "neither"),
+        ("additions", "norm"),
+        ("neither, a larger start", "neither"),
+    ],
+)
 def test_gradients_refused(drawn, kind, other):
     assert refuses(drawn, residuals.gradients, GRADIENTS | {kind: GRADIENTS[other]}, [2, 3])
 
@@ -156,22 +165,22 @@ def test_lengths(drawn):
 
 LENS = {
     "as it is": [0.0] * 9 + [0.9],
-    "with a fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
-    "with shift and scale": [0.0] * 8 + [0.1],
+    "fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
+    "shifted, scaled": [0.0] * 8 + [0.1],
 }
 
 
 def test_lens(drawn):
-    says = "as it is from layer 9 on, with a fitted map from layer 5 on, with shift and scale nowhere"
+    says = "as it is from layer 9 on, fitted map from layer 5 on, shifted, scaled nowhere"
     assert draws(drawn, residuals.lens, LENS, says=says, labels=("x", "y"))
 
 
 @pytest.mark.parametrize(
     ("way", "other"),
     [
-        ("as it is", "with a fitted map"),
-        ("with a fitted map", "as it is"),
-        ("with shift and scale", "with a fitted map"),
+        ("as it is", "fitted map"),
+        ("fitted map", "as it is"),
+        ("shifted, scaled", "fitted map"),
     ],
 )
 def test_lens_refused(drawn, way, other):
@@ -182,18 +191,23 @@ def test_lens_says_where_nothing_leads(drawn):
     assert draws(drawn, residuals.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
 
 
-KNOWS, RISES = np.full(9, 0.8), np.full(9, 0.1)
-KNOWS[[0, 3]] = 0.0
-RISES[[0, 7]] = 2.0
+RISES, LEADS, AMONG = np.full(9, 0.1), np.full(9, 0.8), np.full(9, 0.9)
+RISES[[0, 7]], LEADS[[0, 3, 5]], AMONG[[0, 3]] = 2.0, 0.0, 0.1
 
 
 def test_capitals(drawn):
-    says = "With all layers 80% are named; without layer 3 a text loses nearly nothing"
-    assert draws(drawn, residuals.capitals, KNOWS, 0.8, RISES, says=says, labels=("x", "y"))
-    assert [text.get_text() for text in drawn[0][0].axes[0].texts] == ["0", "3", "7"]
+    says = "without layer 3 a text loses nearly nothing"
+    assert draws(drawn, residuals.capitals, RISES, LEADS, AMONG, says=says, labels=("y",))
 
 
-@pytest.mark.parametrize("change", [(np.full(9, 0.8), RISES), (KNOWS, np.full(9, 0.1)), (KNOWS, RISES + 1)])
-def test_capitals_refused(drawn, change):
-    knows, costs = change
-    assert refuses(drawn, residuals.capitals, knows, 0.8, costs)
+@pytest.mark.parametrize(
+    ("rises", "leads", "among"),
+    [
+        (RISES, LEADS, np.full(9, 0.9)),  # every capital is known
+        (RISES + 1, LEADS, AMONG),  # a text needs every layer
+        (RISES.clip(max=0.5), LEADS, AMONG),  # a text needs none
+        (RISES, LEADS.clip(max=0.5), AMONG),
+    ],
+)
+def test_capitals_refused(drawn, rises, leads, among):
+    assert refuses(drawn, residuals.capitals, rises, leads, among)

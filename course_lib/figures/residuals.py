@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
@@ -91,14 +92,15 @@ def gradients(found: Mapping[str, ArrayLike], depths: Sequence[int]) -> None:
 
     Args:
         found: by kind of stack, for each depth the gradient of the first layer over that of the last. The
-            kinds: additions and norm, additions, norm, neither.
+            kinds: additions and norm, additions, norm, neither; neither, from a larger start.
         depths: how many layers.
     """
     of = {name: as_numbers(ratios) for name, ratios in found.items()}
     last = {name: float(ratios[-1]) for name, ratios in of.items()}
     said = f"at {depths[-1]} layers, " + ", ".join(f"{name} {ratio:.1g}" for name, ratio in last.items())
-    both, additions, norm, neither = last.values()
+    both, additions, norm, neither, larger = last.values()
     supported(bool(neither < 1e-6 and norm > 0.01 and min(both, additions) > 0.1), said)
+    supported(bool(larger > 1e3 * neither), said)
     fig = plots.lines(
         {name: (depths, ratios) for name, ratios in of.items()},
         title="Without additions and norms the gradient is lost on its way down",
@@ -106,6 +108,7 @@ def gradients(found: Mapping[str, ArrayLike], depths: Sequence[int]) -> None:
         y="gradient, first layer over last",
         log_y=True,
     )
+    _make_room(fig, 0)
     plots.show(fig, alt=f"Curves over the number of layers: {said}.")
 
 
@@ -113,7 +116,7 @@ def alike(cosines: Mapping[str, ArrayLike]) -> None:
     """What is left of the difference between tokens, layer by layer, before training.
 
     Args:
-        cosines: by kind as in `gradients`, the mean cosine between tokens behind each layer.
+        cosines: by kind, the first four as in `gradients`, the mean cosine between tokens behind each layer.
     """
     of = {name: as_numbers(means) for name, means in cosines.items()}
     said = ", ".join(f"{name} {means[-1]:.2f}" for name, means in of.items())
@@ -125,9 +128,15 @@ def alike(cosines: Mapping[str, ArrayLike]) -> None:
         x="behind layer",
         y="mean cosine between tokens",
     )
+    _make_room(fig, 2)
     plots.show(
         fig, alt=f"Curves over the layers; without additions two lie on each other. At the end {said}."
     )
+
+
+def _make_room(fig: Figure, index: int) -> None:
+    """Let a curve be seen that lies under another one."""
+    fig.axes[0].lines[index].set(markersize=11, markerfacecolor="none")
 
 
 def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> None:
@@ -177,7 +186,7 @@ def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, i
     supported(bool(np.corrcoef(list(memory), kept)[0, 1] > 0.99), said)
     title = "More layers help, more steps for less work help more; memory grows with the layers"
     fig, axes = plots.panels(2, title=title, size=(4.8, 3.4))
-    series = {"same number of steps": (layers, bits), "four times the steps": (layers[:1], [longer])}
+    series = {"same number of steps": (layers, bits), "three times the steps": (layers[:1], [longer])}
     plots.lines(series, title="loss", x="layers", y="bits a character", ax=axes[0])
     plots.lines({"kept": (list(memory), kept)}, title="memory", x="layers", y="MiB kept", ax=axes[1])
     axes[1].set_ylim(bottom=0)
@@ -194,9 +203,9 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     of = {"attention": as_numbers(attention), "MLP": as_numbers(mlp)}
     said = ", ".join(f"{name} {np.median(each):.2f} in the median layer" for name, each in of.items())
     first = float(max(each[0] for each in of.values()))
-    small = np.concatenate([each[1:] for each in of.values()]) < 0.5
-    supported(bool(small.mean() > 0.9 and first > 2), said)
-    title = "Layer 0 writes a new vector; later parts add little to what is there"
+    small = np.concatenate([each[1:] for each in of.values()]) < 0.35
+    supported(bool(small.mean() > 0.85 and first > 2), said)
+    title = "Layer 0 writes a new vector; most later parts add a third of the stream or less"
     fig, (ax,) = plots.panels(title=title, size=(7.4, 3.3))
     for (name, each), colour, marker in zip(of.items(), (plots.ATTENTION, plots.MLP), "os", strict=True):
         ax.plot(each, marker=marker, color=colour, label=name)
@@ -237,8 +246,8 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
     """How often the answer leads when the stream of a layer is read as if it were the last.
 
     Args:
-        right: by way of reading (layers): as it is, with a fitted map, with a shift and a scale for each
-            number; the last two without the last layer, which needs neither.
+        right: by way of reading (layers): as it is, with a fitted map, shifted and scaled number by number;
+            the last two without the last layer, which needs neither.
     """
     of = {name: as_numbers(shares) for name, shares in right.items()}
     plain, fitted, scaled = of.values()
@@ -259,32 +268,34 @@ def _first_above(shares: NDArray) -> str:
     return f"from layer {layers[0]} on" if len(layers) else "nowhere"
 
 
-def capitals(knows: ArrayLike, intact: float, rises: ArrayLike) -> None:
-    """What each layer is worth for two things: a dot for each, placed by what its loss costs.
+def capitals(rises: ArrayLike, leads: ArrayLike, among: ArrayLike) -> None:
+    """What each layer is worth for two things, each layer left out in turn.
 
     Args:
-        knows: (layers), the share of capitals that is named without each layer.
-        intact: the share with all layers.
-        rises: (layers), by how much the loss on texts rises without each.
+        rises: (layers), by how much the loss on texts rises.
+        leads: (layers), how often the capital asked for leads among all tokens.
+        among: the same among the capitals alone.
     """
-    share, cost = as_numbers(knows), as_numbers(rises)
-    for_capitals = np.flatnonzero((cost < 0.2) & (share < 0.25 * intact))
-    for_text = np.flatnonzero((cost > 1) & (share > 0.8 * intact))
+    cost, first, best = as_numbers(rises), as_numbers(leads), as_numbers(among)
+    unknown = np.flatnonzero((cost < 0.2) & (best < 0.4))
+    spared = np.flatnonzero((cost > 1) & (first > 0.6))
     said = (
-        f"without layer {_listed(for_capitals)} a text loses nearly nothing and few capitals are named; "
-        f"without layer {_listed(for_text)} a text loses more than 1 nat and capitals are named as before"
+        f"without layer {_listed(unknown)} a text loses nearly nothing, and the right capital is seldom "
+        f"ahead even of the others; without layer {_listed(spared)} a text loses more than 1 nat and most "
+        "capitals are named"
     )
-    supported(len(for_capitals) > 0 and len(for_text) > 0, said)
-    title = f"Layer {_listed(for_capitals)} can go for a text, layer {_listed(for_text)} for capitals"
-    fig, (ax,) = plots.panels(title=title, size=(6.8, 3.8))
-    ax.axhline(100 * intact, color=plots.BLACK, linestyle=":", linewidth=1.2, label="all layers")
-    ax.plot(cost, 100 * share, "o", color=plots.BLUE)
-    for layer in np.flatnonzero((share < 0.6 * intact) | (cost > 0.5)):
-        ax.annotate(str(layer), (cost[layer], 100 * share[layer]), (5, 5), textcoords="offset points")
-    ax.set(xlabel="loss on a text rises without it, nats", ylabel="capitals named without it, %")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="center right")
-    plots.show(fig, alt=f"A dot for each layer. With all layers {intact:.0%} are named; {said}.")
+    supported(len(unknown) > 0 and len(spared) > 0, said)
+    title = f"A text can do without layer {_listed(unknown)}, capitals without layer {_listed(spared)}"
+    fig, axes = plots.panels(1, 3, title=title, size=(8.4, 1.8))
+    rows = {"rise, nats": cost, "answer leads, %": 100 * first, "of the cities, %": 100 * best}
+    for (ax,), (name, bars) in zip(axes, rows.items(), strict=True):
+        painted = ax.bar(np.arange(len(bars)), bars, color=plots.STREAM)
+        for layer in (*unknown, *spared):
+            painted[layer].set_color(plots.ORANGE)
+        ax.set_ylabel(name)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1, 0].set(xlabel="the layer left out")
+    plots.show(fig, alt=f"Bars for each layer, in three rows: {said}.")
 
 
 def _listed(layers: NDArray) -> str:
