@@ -1,0 +1,108 @@
+"""The two readers: what each sees, and that the stored ones are what the recipe gives."""
+
+import math
+
+import pytest
+import torch
+from torch import Generator
+
+from course_lib import readers
+
+
+@pytest.fixture(scope="module")
+def gaps() -> torch.Tensor:
+    _, held_out = readers.texts()
+    return readers.pieces(held_out, 512, Generator().manual_seed(1))
+
+
+def test_a_text_survives_but_for_what_is_not_in_the_alphabet() -> None:
+    text = "Zeile 1:\n\tx = {~}"
+    assert readers.decode(readers.encode(text)) == text.replace("\t", "")
+
+
+def test_a_hidden_character_is_shown_as_a_gap() -> None:
+    ids = readers.encode("abc")
+    ids[1] = readers.MASK_ID
+    assert readers.decode(ids) == "a_c"
+
+
+def test_the_last_tenth_is_held_out() -> None:
+    learned, held_out = readers.texts()
+    assert len(held_out) == pytest.approx(len(learned) / 9, abs=1)
+    assert learned.max() < readers.MASK_ID
+
+
+def test_both_kinds_start_from_the_same_weights() -> None:
+    before, both = (readers.make_reader(causal=causal, seed=3).state_dict() for causal in (True, False))
+    assert all(torch.equal(before[name], both[name]) for name in before)
+    other = readers.make_reader(causal=True, seed=4).state_dict()
+    assert not torch.equal(before["token_embedding.weight"], other["token_embedding.weight"])
+
+
+@pytest.mark.parametrize(
+    ("causal", "changed", "matters"),
+    [
+        (True, readers.GAP - 1, True),
+        (True, readers.GAP + 1, False),
+        (True, 0, True),
+        (False, readers.GAP - 1, True),
+        (False, readers.GAP + 1, True),
+        (False, readers.GAP - 17, False),
+        (False, readers.GAP + 16, False),
+    ],
+)
+def test_each_kind_sees_its_side(gaps: torch.Tensor, causal: bool, changed: int, matters: bool) -> None:
+    model = readers.make_reader(causal=causal, seed=0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    other = gaps.clone()
+    other[:, changed] = (other[:, changed] + 1) % readers.MASK_ID
+    moved = (readers.gap_losses(model, gaps) - readers.gap_losses(model, other)).abs().max().item()
+    assert (moved > 1e-3) is matters
+
+
+def test_the_answer_itself_is_hidden(gaps: torch.Tensor) -> None:
+    model = readers.make_reader(causal=False, seed=0)
+    seen = []
+    model.token_embedding.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    readers.gap_losses(model, gaps)
+    assert seen[0].shape == (512, readers.CONTEXT)
+    assert (seen[0] == readers.MASK_ID).sum(0).tolist() == [512 * (place == 16) for place in range(32)]
+
+
+def test_fifteen_percent_are_asked_of_one_and_all_of_the_other() -> None:
+    model = readers.make_reader(causal=True, seed=0)
+    ids = readers.texts()[0][: 33 * 64].reshape(64, 33)
+    asked: list[int] = []
+    model.lm_head.register_forward_hook(lambda module, args, logits: asked.append(logits[..., 0].numel()))
+    readers.next_character_loss(model, ids)
+    assert asked == [64 * 32]
+    loss = readers.hidden_character_loss(model, ids[:, :32], Generator().manual_seed(0))
+    assert loss.item() == pytest.approx(math.log(readers.MASK_ID + 1), rel=0.1)  # nothing is known yet
+
+
+def test_the_stored_readers_are_those_of_the_curves(gaps: torch.Tensor) -> None:
+    before, both, made = readers.load_readers()
+    assert readers.is_causal(before)
+    assert not readers.is_causal(both)
+    for model, name in ((before, "before"), (both, "both")):
+        bits = readers.gap_losses(model, gaps).mean().item() / math.log(2)
+        assert bits == pytest.approx(made["bits"][name][0][-1], abs=0.3)  # other gaps
+        assert len(made["bits"][name]) == len(made["seeds"])
+        assert all(len(curve) == len(made["steps"]) for curve in made["bits"][name])
+    assert made["steps"][-1] == readers.STEPS
+
+
+@pytest.mark.parametrize("name", readers.KINDS)
+def test_a_short_training_follows_the_stored_curves(name: str) -> None:
+    _, _, made = readers.load_readers()
+    steps = 100
+    learned, held_out = readers.texts()
+    some = readers.pieces(held_out, 2048, Generator().manual_seed(0))
+    model = readers.make_reader(causal=readers.KINDS[name], seed=7)
+    history = readers.train_reader(model, learned, seed=7, steps=steps)
+    bits = readers.gap_losses(model, some).mean().item() / math.log(2)
+    place = made["steps"].index(steps)
+    stored = [curve[place] for curve in made["bits"][name]]
+    assert len(history.losses) == steps
+    assert bits == pytest.approx(sum(stored) / len(stored), abs=0.35)
