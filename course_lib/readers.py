@@ -152,11 +152,11 @@ def load_readers() -> tuple[GPT, GPT, dict[str, Any]]:
         two models in evaluation mode; the date, the seeds and, for each kind ("before", "both"), a curve for
         each seed: bits for the gap after the steps that stand beside. The models are those of the first seed.
     """
-    from safetensors.torch import load_file  # here, so that importing this module stays quick
+    from safetensors.torch import load_model  # here, so that importing this module stays quick
 
     models = []
     for name, causal in KINDS.items():
         model = make_reader(causal=causal, seed=0)
-        model.load_state_dict(load_file(_FOLDER / f"reader_{name}.safetensors"))
+        load_model(model, _FOLDER / f"reader_{name}.safetensors")
         models.append(model.eval().requires_grad_(False))
     return models[0], models[1], yaml.safe_load((_FOLDER / "readers.yml").read_text("utf-8"))

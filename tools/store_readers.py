@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch import Generator
 
 from course_lib import readers
@@ -37,10 +37,7 @@ def curve(name: str, seed: int, folder: Path) -> list[float]:
 
     readers.train_reader(model, learned, seed=seed, after_step=measure)
     if seed == SEEDS[0]:
-        save_file(
-            {key: value.contiguous() for key, value in model.state_dict().items()},
-            folder / f"reader_{name}.safetensors",
-        )
+        save_model(model, str(folder / f"reader_{name}.safetensors"))
     return bits
 
 
