@@ -5,7 +5,6 @@ Characters of Python's language reference, two layers. One is asked at every pla
 stand in files beside this module, which `tools/store_readers.py` made.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,6 @@ def train_reader(
     *,
     seed: int,
     steps: int = STEPS,
-    after_step: Callable[[int], object] | None = None,
     **options: Any,
 ) -> History:
     """Train a reader in place, on as many characters a step for either kind.
@@ -105,15 +103,18 @@ def train_reader(
         ids: the text.
         seed: of the pieces that are drawn and of what is hidden.
         steps: fewer than `STEPS` stop early: the learning rates are those of a whole training.
-        after_step, options: see `training.train`.
+        options: of `training.train`, such as after_step.
     """
     generator = Generator().manual_seed(seed)
     config = TrainingConfig(STEPS, warmup_steps=20, learning_rate=3e-3, muon_learning_rate=0.02)
     causal = is_causal(model)
     loss = next_character_loss if causal else partial(hidden_character_loss, generator=generator)
     batches = windows(ids, CONTEXT if causal else CONTEXT - 1, 64, generator)
-    clock = lambda step: step if step < steps else STEPS  # noqa: E731
-    return train(model, batches, loss, config, clock=clock, after_step=after_step, **options)
+
+    def clock(step: int) -> float:
+        return step if step < steps else STEPS
+
+    return train(model, batches, loss, config, clock=clock, **options)
 
 
 def next_character_loss(model: GPT, ids: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
