@@ -112,7 +112,7 @@ def train_reader(
     batches = windows(ids, CONTEXT if causal else CONTEXT - 1, 64, generator)
 
     def clock(step: int) -> float:
-        return step if step < steps else STEPS
+        return float(step if step < steps else STEPS)
 
     return train(model, batches, loss, config, clock=clock, **options)
 
