@@ -72,7 +72,7 @@ def test_there_are_enough_answers(task):
 # ----------------------------------------------------------------------------------------------- at any seed
 
 # So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
-N_SEEDS = int(os.environ.get("COURSE_SEEDS", "60"))
+N_SEEDS = int(os.environ.get("COURSE_SEEDS", "30"))
 
 # Four correct answers for each task, as different as they come and quick, run at all these seeds.
 # Where none are named, these are the first four.
