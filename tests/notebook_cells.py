@@ -1,10 +1,12 @@
 """The code cells of a notebook, run one by one by the tests of its claims: the two cannot drift apart."""
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
+from course_lib import pretrained
 from course_lib.claims import ClaimError
 from course_lib.pretrained import MissingModelError
 
@@ -31,6 +33,31 @@ class NotebookCells(dict[str, str]):
         order = list(self)
         for cell_id in order[order.index(first) : order.index(last) + 1]:
             self.run(cell_id, names)
+
+    def run_all(
+        self,
+        changes: Mapping[str, Mapping[str, tuple[str, str]]],
+        left_out: Iterable[str],
+        *,
+        minilm: Callable[..., object],
+        smollm2: Callable[..., object],
+    ) -> dict:
+        """What all cells leave behind, verdicts included, on the CPU.
+
+        Args:
+            changes: by cell what `run` is to change.
+            left_out: cells that are not run.
+            minilm, smollm2: load the real models.
+        """
+        found: dict = {"__name__": "__main__"}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COURSE_DEVICE", "cpu")
+            patch.setattr(pretrained, "load_minilm", minilm)
+            patch.setattr(pretrained, "load_smollm2", smollm2)
+            for cell_id in self:
+                if cell_id not in left_out:
+                    self.run(cell_id, found, **changes.get(cell_id, {}))
+        return found
 
     def refuses(self, cell_id: str, names: dict, missed: str) -> bool:
         """Whether the cell's verdict says that this number of its evidence is out of range."""

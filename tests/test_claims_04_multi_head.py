@@ -11,7 +11,7 @@ import torch
 from notebook_cells import NotebookCells, no_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib import costs, pretrained, probing
+from course_lib import costs, probing
 from course_lib.checks import examine, find_task
 from course_lib.data import order, pair_recall, two_relations
 
@@ -35,32 +35,24 @@ def counted(calls: Sequence[Callable[[], object]], rounds: int) -> list[list[flo
     return [[amount or amounts[0]] for amount in amounts]
 
 
-def left_behind(patch: pytest.MonkeyPatch, seeds: str, smollm2: object, minilm: object) -> dict:
+def left_behind(seeds: str, minilm: Callable, smollm2: Callable) -> dict:
     """What the notebook's cells leave behind, all verdicts included, where models start from other seeds."""
-    patch.setenv("COURSE_DEVICE", "cpu")
-    patch.setattr(pretrained, "load_smollm2", smollm2)
-    patch.setattr(pretrained, "load_minilm", minilm)
-    patch.setattr(costs, "alternate", counted)
-    found: dict = {"__name__": "__main__"}
-    for cell_id in CELLS:
-        if cell_id not in NOT_HERE:
-            changes = CHANGES | {"few-accuracy": {"seeds": ("SEEDS = range(3)", f"SEEDS = {seeds}")}}
-            run_cell(cell_id, found, **changes.get(cell_id, {}))
-    return found
+    changes = CHANGES | {"few-accuracy": {"seeds": ("SEEDS = range(3)", f"SEEDS = {seeds}")}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "alternate", counted)
+        return CELLS.run_all(changes, NOT_HERE, minilm=minilm, smollm2=smollm2)
 
 
 @pytest.fixture(scope="module")
-def real(loaded_smollm2: tuple, loaded_minilm: tuple) -> dict:
+def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
     """With the real models."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, "range(11, 13)", lambda **_: loaded_smollm2, lambda **_: loaded_minilm)
+    return left_behind("range(11, 13)", lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
 
 
 @pytest.fixture(scope="module")
 def without_models() -> dict:
     """As where the real models are not installed, and from other seeds again."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, "range(21, 23)", no_model, no_model)
+    return left_behind("range(21, 23)", no_model, no_model)
 
 
 def mean(shares: Sequence[float]) -> float:

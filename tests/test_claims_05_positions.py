@@ -4,11 +4,13 @@ The tests run the notebook's cells, so that the two cannot drift apart. A counte
 claim's evidence says no: something takes the mechanism away, or a number says the opposite.
 """
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from notebook_cells import NotebookCells, no_model
 
-from course_lib import pretrained, probing
+from course_lib import probing
 from course_lib.blocks import make_block
 from course_lib.positions import PositionEmbedding
 
@@ -18,7 +20,7 @@ NOT_HERE = {"explore"}  # the explorer has tests of its own, as the checks have
 CHECK = 'try_it("05_positions/which_is_equivariant", which_is_equivariant)'
 
 
-def left_behind(patch: pytest.MonkeyPatch, seed: int, minilm: object, smollm2: object) -> dict:
+def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
     """What the notebook's cells leave behind, all verdicts included, where models start from this seed."""
     changes = {
         "set-naive": {"check": (CHECK, "")},
@@ -29,28 +31,19 @@ def left_behind(patch: pytest.MonkeyPatch, seed: int, minilm: object, smollm2: o
         "clock-scores": {"seed": ("manual_seed(1)", f"manual_seed({seed})")},
         "which-patient": {"seed": ("seed=0", f"seed={seed}")},
     }
-    patch.setenv("COURSE_DEVICE", "cpu")
-    patch.setattr(pretrained, "load_minilm", minilm)
-    patch.setattr(pretrained, "load_smollm2", smollm2)
-    found: dict = {"__name__": "__main__"}
-    for cell_id in CELLS:
-        if cell_id not in NOT_HERE:
-            run_cell(cell_id, found, **changes.get(cell_id, {}))
-    return found
+    return CELLS.run_all(changes, NOT_HERE, minilm=minilm, smollm2=smollm2)
 
 
 @pytest.fixture(scope="module")
 def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
     """With the real models."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, 11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
+    return left_behind(11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
 
 
 @pytest.fixture(scope="module")
 def without_models() -> dict:
     """As where the real models are not installed, and from other seeds again."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, 21, no_model, no_model)
+    return left_behind(21, no_model, no_model)
 
 
 # ---------------------------------------------------------------------- who bit whom

@@ -5,13 +5,14 @@ claim's evidence says no: something takes the mechanism away, or a number says t
 """
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from notebook_cells import NotebookCells, no_model
 from torch import nn
 
-from course_lib import pretrained, probing
+from course_lib import probing
 
 CELLS = NotebookCells("06_residuals")
 run_cell, refused_by_cell = CELLS.run, CELLS.refuses
@@ -19,35 +20,26 @@ NOT_HERE = {"explore"}  # the explorer has tests of its own, as the checks have
 CHECK = 'try_it("06_residuals/layer_norm", layer_norm)'
 
 
-def left_behind(patch: pytest.MonkeyPatch, seed: int, minilm: object, smollm2: object) -> dict:
+def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
     """What the notebook's cells leave behind, all verdicts included, where models start from this seed."""
     changes = {
         "parts-naive": {"check": (CHECK, "")},
         "parts-norm-equal": {"seed": ("manual_seed(0)", f"manual_seed({seed})")},
         "shape-verdict": {"seeds": ("SEEDS = range(2)", f"SEEDS = [{seed}]")},
     }
-    patch.setenv("COURSE_DEVICE", "cpu")
-    patch.setattr(pretrained, "load_minilm", minilm)
-    patch.setattr(pretrained, "load_smollm2", smollm2)
-    found: dict = {"__name__": "__main__"}
-    for cell_id in CELLS:
-        if cell_id not in NOT_HERE:
-            run_cell(cell_id, found, **changes.get(cell_id, {}))
-    return found
+    return CELLS.run_all(changes, NOT_HERE, minilm=minilm, smollm2=smollm2)
 
 
 @pytest.fixture(scope="module")
 def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
     """With the real models."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, 11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
+    return left_behind(11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
 
 
 @pytest.fixture(scope="module")
 def without_models() -> dict:
     """As where the real models are not installed, and from other seeds again."""
-    with pytest.MonkeyPatch.context() as patch:
-        return left_behind(patch, 21, no_model, no_model)
+    return left_behind(21, no_model, no_model)
 
 
 # ---------------------------------------------------------------------- which layers can go

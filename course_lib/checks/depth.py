@@ -775,40 +775,17 @@ def block(
     mlp: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = gated_mlp,
     first: Callable[[Tensor, Branch, Branch], Tensor] = pre_norm,
     second: Callable[[Tensor, Branch, Branch], Tensor] = pre_norm,
+    order: Callable[[Tensor, Branch, Branch], Tensor] = lambda x, mix, think: think(mix(x)),
 ) -> Tensor:
     """A layer as SmolLM2 has it."""
-    x = first(x, attention, lambda x: norm(x, attention_scale, eps))
-    return second(x, lambda x: mlp(x, gate, up, down), lambda x: norm(x, mlp_scale, eps))
 
+    def mix(x: Tensor) -> Tensor:
+        return first(x, attention, lambda x: norm(x, attention_scale, eps))
 
-def in_parallel(
-    x: Tensor,
-    attention: Branch,
-    attention_scale: Tensor,
-    mlp_scale: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
-    eps: float,
-) -> Tensor:
-    """The MLP reads what attention reads, not what attention leaves."""
-    mixed = attention(rms_norm(x, attention_scale, eps))
-    return x + mixed + gated_mlp(rms_norm(x, mlp_scale, eps), gate, up, down)
+    def think(x: Tensor) -> Tensor:
+        return second(x, lambda x: mlp(x, gate, up, down), lambda x: norm(x, mlp_scale, eps))
 
-
-def the_mlp_first(
-    x: Tensor,
-    attention: Branch,
-    attention_scale: Tensor,
-    mlp_scale: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
-    eps: float,
-) -> Tensor:
-    """Attention reads what the MLP leaves."""
-    x = x + gated_mlp(rms_norm(x, mlp_scale, eps), gate, up, down)
-    return x + attention(rms_norm(x, attention_scale, eps))
+    return order(x, mix, think)
 
 
 def post_norm(x: Tensor, branch: Branch, norm: Branch) -> Tensor:

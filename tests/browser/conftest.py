@@ -316,6 +316,15 @@ class Desk:
     def explorer(self, title: str) -> Locator:
         return self.page.locator(f'section.cx[aria-label="{title}"]')
 
+    def shown(self, title: str, *cells: str) -> Locator:
+        """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
+        self.write("shown.ipynb", *cells)
+        self.open("shown.ipynb")
+        self.run_all()
+        found = self.explorer(title)
+        expect(found).to_have_count(1)
+        return found
+
     def answered(self, explorer: Locator) -> None:
         """Wait until Python has answered everything that was asked."""
         expect(explorer).not_to_have_attribute("aria-busy", "true")

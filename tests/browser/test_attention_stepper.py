@@ -23,22 +23,12 @@ AttentionStepper(
 
 @pytest.fixture
 def stepper(desk) -> Locator:
-    desk.write("stepper.ipynb", CELL, "")
-    desk.open("stepper.ipynb")
-    desk.run_all()
-    explorer = desk.explorer(TITLE)
-    expect(explorer).to_have_count(1)
-    return explorer
+    return desk.shown(TITLE, CELL, "")
 
 
 @pytest.fixture
 def from_x(desk) -> Locator:
-    desk.write("from_x.ipynb", "from course_lib.widgets import AttentionStepper", FROM_X, "")
-    desk.open("from_x.ipynb")
-    desk.run_all()
-    explorer = desk.explorer(TITLE)
-    expect(explorer).to_have_count(1)
-    return explorer
+    return desk.shown(TITLE, "from course_lib.widgets import AttentionStepper", FROM_X, "")
 
 
 def cell(explorer: Locator, table: str, row: int, column: int) -> Locator:

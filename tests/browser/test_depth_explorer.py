@@ -47,16 +47,7 @@ explorer
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    return opened(desk, MODELS)
-
-
-def opened(desk, cell: str) -> Locator:
-    desk.write("depth.ipynb", cell)
-    desk.open("depth.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, MODELS)
 
 
 def layers(explorer: Locator) -> Locator:
@@ -242,7 +233,7 @@ def test_models_lenses_and_texts(desk, explorer: Locator) -> None:
 
 
 def test_accessible_in_both_themes(desk) -> None:
-    explorer = opened(desk, LARGE)
+    explorer = desk.shown(TITLE, LARGE)
     expect(explorer.get_by_label("Model")).to_be_hidden()
     layers(explorer).press("End")
     layers(explorer).press("s")

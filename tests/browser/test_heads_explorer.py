@@ -43,16 +43,7 @@ explorer
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    return opened(desk, SHOW)
-
-
-def opened(desk, show: str) -> Locator:
-    desk.write("heads.ipynb", MODELS, show)
-    desk.open("heads.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, MODELS, SHOW)
 
 
 def sheet(explorer: Locator) -> Locator:
@@ -318,7 +309,7 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
 
 
 def test_a_large_sheet(desk) -> None:
-    explorer = opened(desk, LARGE)
+    explorer = desk.shown(TITLE, MODELS, LARGE)
     expect(explorer.locator(".cx-from")).to_have_count(32)
     click_head(explorer, 29, 11, 30, 12)
     expect(title(explorer)).to_have_text("Layer 29, head 11")

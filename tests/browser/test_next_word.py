@@ -27,12 +27,7 @@ explorer
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    desk.write("next_word.ipynb", MODEL, SHOW)
-    desk.open("next_word.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, MODEL, SHOW)
 
 
 def rows(explorer: Locator) -> list[tuple[str, str, str]]:

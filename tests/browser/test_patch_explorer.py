@@ -27,12 +27,7 @@ explorer
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    desk.write("patches.ipynb", PICTURES, SHOW)
-    desk.open("patches.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, PICTURES, SHOW)
 
 
 def title(explorer: Locator) -> Locator:

@@ -31,16 +31,7 @@ BROWN, VIOLET, PAPER = (179, 88, 6), (84, 39, 136), (247, 247, 247)
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    return opened(desk, SHOW)
-
-
-def opened(desk, show: str) -> Locator:
-    desk.write("positions.ipynb", show)
-    desk.open("positions.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, SHOW)
 
 
 def place(explorer: Locator, name: str) -> Locator:
@@ -316,7 +307,7 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
 
 
 def test_a_large_table(desk) -> None:
-    explorer = opened(desk, LARGE)
+    explorer = desk.shown(TITLE, LARGE)
     for scheme in SCHEMES:
         choose(explorer, scheme)
         click(explorer.locator(".cx-pattern canvas"), 400.5 / 512, 0.5)

@@ -28,12 +28,7 @@ TEXT_OF_RUNS = "runs => runs.map(run => ['bdi', 'small'].map(tag => run.querySel
 
 @pytest.fixture
 def explorer(desk) -> Locator:
-    desk.write("tokens.ipynb", TOKENIZERS, SHOW)
-    desk.open("tokens.ipynb")
-    desk.run_all()
-    found = desk.explorer(TITLE)
-    expect(found).to_have_count(1)
-    return found
+    return desk.shown(TITLE, TOKENIZERS, SHOW)
 
 
 def side(explorer: Locator, number: int) -> Locator:

@@ -44,6 +44,12 @@ def refuses(record_property):
 
 
 @pytest.fixture
+def smollm2_at_hand(smollm2, monkeypatch):
+    """A check that ends in SmolLM2 gets the one that other tests use too."""
+    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
+
+
+@pytest.fixture
 def smollm2_missing(monkeypatch):
     """As where SmolLM2 is not installed."""
 

@@ -8,7 +8,7 @@ from answers_byte_pairs import ids_by_comprehension, ids_with_memory
 
 from course_lib import maths
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
-from course_lib.checks import examine, find_task, real_model
+from course_lib.checks import examine, find_task
 from course_lib.checks.byte_pairs import (
     QUESTION,
     TEXTS,
@@ -96,9 +96,8 @@ def test_of_every_kind_of_tie_there_is_one():
 
 
 @pytest.fixture
-def finale(smollm2, monkeypatch):
+def finale(smollm2_at_hand):
     """What a learner's function makes the model write, or why it does not."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     return lambda learner, **options: examine(find_task("01_tokens/tokenizer_at_work"), learner, **options)
 
 

@@ -266,9 +266,8 @@ def test_a_wrong_increase_is_said_and_what_is_left_behind():
 
 
 @pytest.fixture
-def finale(smollm2, monkeypatch):
+def finale(smollm2_at_hand):
     """The report of a check that ends in the model which other tests use too."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     return lambda learner: examine(find_task(WORK), learner)
 
 

@@ -141,9 +141,8 @@ COPYING = "04_multi_head/copying_heads"
 
 
 @pytest.fixture
-def finale(smollm2, monkeypatch):
+def finale(smollm2_at_hand):
     """The report of a check that ends in the model which other tests use too."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     return lambda learner: examine(find_task(COPYING), learner)
 
 

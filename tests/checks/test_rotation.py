@@ -116,9 +116,8 @@ def test_the_librarys_rotation_is_no_answer(task):
 
 
 @pytest.fixture
-def finale(smollm2, monkeypatch):
+def finale(smollm2_at_hand):
     """The report of a check that ends in the model which other tests use too."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     return lambda learner: examine(find_task(WORK), learner)
 
 

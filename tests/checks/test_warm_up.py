@@ -66,9 +66,8 @@ def test_the_way_from_the_naive_softmax_to_the_right_one(answer, name):
 
 
 @pytest.fixture
-def finale(smollm2, monkeypatch):
+def finale(smollm2_at_hand):
     """What a learner's function makes the model write, or why it does not."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     return lambda learner: found("sampler", learner)
 
 
