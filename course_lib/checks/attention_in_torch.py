@@ -400,7 +400,8 @@ def real_model_cases(rng: Rng) -> list[Case]:
     )
 
 
-def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
+@real_model.with_smollm2("run on your attention")
+def drives_smollm2(learner: Callable[..., Tensor], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let the real model run on the learner's function; compare with its own attention.
 
     Returns: what to show, piece by piece.
@@ -408,10 +409,6 @@ def drives_smollm2(learner: Callable[..., Tensor]) -> Iterator[str]:
     from course_lib import pretrained
 
     yield "SmolLM2 takes your attention into all its layers ...\n"
-    try:
-        model, tokenizer = real_model.smollm2()
-    except pretrained.MissingModelError as error:
-        raise WrongForm(str(error)) from None
     prompt = tokenizer.encode(pretrained.chat_prompt(real_model.QUESTION))
     ids = torch.tensor([prompt], device=next(model.parameters()).device)
     n_layers, n_calls = len(model.stack.blocks), 0

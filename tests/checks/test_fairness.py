@@ -124,6 +124,15 @@ def test_what_one_task_forbids_another_allows():
     assert examine(replace(find_task("03_qkv/real_model"), finale=None), ready_made).passed
 
 
+def test_without_the_real_model_attention_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
+    result = examine(find_task("03_qkv/real_model"), ready_made)
+    assert result.passed
+    assert result.detail == (
+        "Here SmolLM2 would run on your attention, but it is missing: SmolLM2 is not installed; "
+        "from the course folder run: this"
+    )
+
+
 # -------------------------------------------------------------------------------- switches of the notebook
 
 
