@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from itertools import pairwise
 
+import answers_asking
 import answers_by_hand
 import answers_byte_pairs
 import answers_costs
@@ -43,6 +44,7 @@ ANSWERS = (
     answers_rotation,
     answers_parts,
     answers_depth,
+    answers_asking,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
