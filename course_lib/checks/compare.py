@@ -83,6 +83,9 @@ def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Find
     problem = f"{label} has the right length but is not what was expected."
     if len(wanted) != len(came):
         problem = f"{label} has length {len(came)}, expected {len(wanted)}."
+    if isinstance(wanted, dict) and wanted.keys() == came.keys():
+        n_wrong = sum(wanted[place] != came[place] for place in wanted)
+        problem = f"{label} is not what was expected in {n_wrong} of {len(wanted)} entries."
     if not isinstance(wanted, dict):
         wanted, came = dict(enumerate(wanted)), dict(enumerate(came))
     pairs = ((place, wanted.get(place, NOTHING), came.get(place, NOTHING)) for place in [*wanted, *came])

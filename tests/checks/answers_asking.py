@@ -245,7 +245,10 @@ WRONG["07_mlm_vs_next_token/mask_tokens"] = [
     (None, lambda *given: hiding()(*given)[::-1]),
     (None, lambda *given: [x.float() for x in hiding()(*given)]),
     (None, lambda ids, *given: [x.reshape(-1) for x in hiding()(ids, *given)]),
-    (None, hiding(token=lambda ids, v, generator: torch.randint(4, ids.shape, generator=generator))),
+    (
+        "special tokens put in",
+        hiding(token=lambda ids, v, generator: torch.randint(3, ids.shape, generator=generator)),
+    ),
     (None, hiding(token=lambda ids, v, generator: v + ids)),
     (None, hiding(asks=lambda ids, inputs, chosen, mask_id: torch.where(chosen, ids, -1))),
 ]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pool_asking
 import pool_by_hand
 import pool_depth
 import pool_heads
@@ -23,6 +24,7 @@ POOLS = {
     "04_multi_head": pool_heads.POOL,
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
+    "07_mlm_vs_next_token": pool_asking.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
@@ -32,6 +34,7 @@ ENOUGH = {
     "04_multi_head": (4, 5),
     "05_positions": (4, 5),
     "06_residuals": (4, 5),
+    "07_mlm_vs_next_token": (4, 5),
 }
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
