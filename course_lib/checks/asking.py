@@ -17,19 +17,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks import forms
 from course_lib.checks.depth import repeatable
 from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code
-from course_lib.checks.values import WrongForm, describe
+from course_lib.checks.values import Parts, WrongForm, boxed, describe
 from course_lib.objectives import IGNORE
 
 Tensor = torch.Tensor
 Array = np.ndarray
-Report = dict[str, str]
+Report = dict[str, str]  # what was looked at -> what was found
 
 SKIPPED = "not looked at"
 FIXED = "always the same, whatever the seed"
+
+
+class Lines(Report):
+    """A report that is shown one line for each entry."""
+
+    def __repr__(self) -> str:
+        return "".join(f"\n    {what}: {found}" for what, found in self.items())
+
+
+def as_lines(report: Report) -> Parts:
+    """A report as the result of an answer."""
+    return {"result": boxed(Lines(report))}
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +80,7 @@ def percent(share: float) -> str:
 # ------------------------------------------------------------------------------------------------ mask tokens
 
 MANY = 20_000  # of so many tokens and more, shares are measured
-KINDS = ("asked: the mask", "asked: another token", "asked: as it was")
+KINDS = ("asked, now the mask", "asked, now another token", "asked, still as it was")
 # What is measured -> the right share, six standard deviations of what chance does to it in 30,000 tokens, and
 # the shares that known mistakes have.
 SHARES: dict[str, tuple[float, float, tuple[float, ...]]] = {
@@ -782,7 +793,7 @@ TASKS = {
     "mask_tokens": Code(
         reference=mask_tokens,
         cases=mask_tokens_cases,
-        read=forms.contents,
+        read=as_lines,
         adapt=report_of_masking,
         seconds=20,
     ),
@@ -793,7 +804,7 @@ TASKS = {
     "sentence_pairs": Code(
         reference=sentence_pairs,
         cases=sentence_pairs_cases,
-        read=forms.contents,
+        read=as_lines,
         adapt=report_of_pairs,
         seconds=20,
     ),
