@@ -12,6 +12,7 @@ import pool_places
 import pool_rotation
 import pool_second
 import pool_tokens
+import pool_writing
 import pytest
 
 from course_lib.checks import examine, find_task, task_names
@@ -23,6 +24,7 @@ POOLS = {
     "04_multi_head": pool_heads.POOL,
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
+    "07_mlm_vs_next_token": pool_writing.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
@@ -32,6 +34,7 @@ ENOUGH = {
     "04_multi_head": (4, 5),
     "05_positions": (4, 5),
     "06_residuals": (4, 5),
+    "07_mlm_vs_next_token": (4, 5),
 }
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
