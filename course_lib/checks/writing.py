@@ -495,14 +495,16 @@ class Reader:
 class Draw:
     """What a learner's function calls as `draw`; the same numbers for the same seed.
 
-    `seen` has the probabilities that it got, `drawn` what it gave, `n_read` how many tokens were read since
-    the draw before, and `nearest` says how near a number came to the border between two tokens.
+    `seen` has the probabilities that it got, `scores` what was read last, `drawn` what it gave, `n_read`
+    how many tokens were read since the draw before, and `nearest` says how near a number came to the border
+    between two tokens.
     """
 
     def __init__(self, reader: Reader, seed: int) -> None:
         self.reader = reader
         self.rng = np.random.default_rng(seed)
         self.seen: list[Array] = []
+        self.scores: list[Tensor] = []
         self.drawn: list[int] = []
         self.n_read: list[int] = []
         self.nearest = math.inf
@@ -522,6 +524,7 @@ class Draw:
                 f"got {describe(probabilities)}."
             )
         self.seen.append(chances)
+        self.scores.append(self.reader.scores[-1])
         self.n_read.append(sum(self.reader.n_read) - sum(self.n_read))
         sums = np.nan_to_num(chances).cumsum()
         if not sums[-1] > 0:
@@ -666,11 +669,11 @@ def writes_with_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any)
     own = generation.stream(model, torch.tensor([ids], device=device), N_TOKENS, eos_id=end)
     tokens = [int(token) for token in own]
     yield f"{real_model.QUESTION}\nSmolLM2: {''.join(real_model.as_text(tokenizer, tokens))}"
-    reader, drawn = _written(learner, model, ids, len(tokens), 0.0, 1.0)
-    yield f"\nwith your cache, t = 0: {''.join(real_model.as_text(tokenizer, drawn))}"
-    if drawn != tokens:
+    reader, draw = _written(learner, model, ids, len(tokens), 0.0, 1.0)
+    yield f"\nwith your cache, t = 0: {''.join(real_model.as_text(tokenizer, draw.drawn))}"
+    if draw.drawn != tokens:
         raise WrongForm("In the real model your function writes another text at t = 0 than the model itself.")
-    off, largest = _off(model, ids, reader, drawn)
+    off, largest = _off(model, ids, draw)
     n_layers = len(model.stack.blocks)
     few, many = sum(reader.n_read), reading_without_cache(len(ids), len(tokens))
     yield (
@@ -681,8 +684,8 @@ def writes_with_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any)
     ids = tokenizer.encode(pretrained.chat_prompt(QUESTION))
     yield f"\n{QUESTION} (from the {N_LIKELIEST:,} likeliest tokens each time)"
     for t, p in SETTINGS:
-        reader, drawn = _written(learner, model, ids, N_TOKENS, t, p)
-        yield f"\nt = {t:g}, p = {p:g}: {''.join(real_model.as_text(tokenizer, drawn))}"
+        reader, draw = _written(learner, model, ids, N_TOKENS, t, p)
+        yield f"\nt = {t:g}, p = {p:g}: {''.join(real_model.as_text(tokenizer, draw.drawn))}"
     few, many = sum(reader.n_read), reading_without_cache(len(ids), N_TOKENS)
     yield (
         f"\nFor each text {few} tokens passed through the model; without a cache {many} would have, "
@@ -692,7 +695,7 @@ def writes_with_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any)
 
 def _written(
     learner: Callable[..., Any], model: GPT, ids: list[int], n_new: int, t: float, p: float
-) -> tuple[Reader, list[int]]:
+) -> tuple[Reader, Draw]:
     """What the learner's function writes with the real model.
 
     Raises: WrongForm: it draws from other probabilities than ours, or not as many tokens.
@@ -702,24 +705,24 @@ def _written(
     learner(reader, draw, list(ids), n_new, t, p)
     if len(draw.drawn) != n_new:
         raise WrongForm(f"In the real model it draws {len(draw.drawn)} tokens, expected {n_new}.")
-    for scores, chances in zip(reader.scores, draw.seen, strict=False):
+    for scores, chances in zip(draw.scores, draw.seen, strict=True):
         best = scores.topk(N_LIKELIEST).indices.sort().values
         expected = cut_and_scaled(scores[best].double(), t, p).cpu().numpy()
         # A token that ties for the last place moves a chance by less.
         if not np.abs(chances - expected).max() < 0.01:
             raise WrongForm("From the real model's scores your function makes other probabilities than ours.")
-    return reader, draw.drawn
+    return reader, draw
 
 
-def _off(model: GPT, ids: list[int], reader: Reader, written: list[int]) -> tuple[float, float]:
+def _off(model: GPT, ids: list[int], draw: Draw) -> tuple[float, float]:
     """How far the scores are from those of the model that reads all at once, and how large these are.
 
     Raises: WrongForm: too far.
     """
-    text = torch.tensor([[*ids, *written[:-1]]], device=model.lm_head.weight.device)
+    text = torch.tensor([[*ids, *draw.drawn[:-1]]], device=model.lm_head.weight.device)
     with torch.no_grad():
         expected = model(text)[0, len(ids) - 1 :]
-    off = float((torch.stack(reader.scores[: len(written)]) - expected).abs().max())
+    off = float((torch.stack(draw.scores) - expected).abs().max())
     largest = float(expected.abs().max())
     limit = real_model.FURTHEST * largest
     if not off < limit:

@@ -86,7 +86,6 @@ RIGHT["07_mlm_vs_next_token/temperature"] = [
     by_numpy,
     never_quite_zero,
     by_logarithms,
-    by_library,
 ]
 WRONG["07_mlm_vs_next_token/temperature"] = [
     ("divided first", above_zero(lambda logits, t: F.softmax(logits / t, dim=-1))),
@@ -126,6 +125,7 @@ WRONG["07_mlm_vs_next_token/temperature"] = [
     (None, lambda logits, t: shifted(logits.half(), t)),
     (None, zero_is(lambda logits: hot(logits.abs(), -1))),
     (None, in_place),
+    (None, by_library),
     (None, lambda logits, t: shifted(logits, t).tolist() and None),
 ]
 
@@ -284,7 +284,6 @@ RIGHT["07_mlm_vs_next_token/top_p"] = [
     by_lowest,
     by_search,
     shifted_mask,
-    through_scores,
 ]
 WRONG["07_mlm_vs_next_token/top_p"] = [
     ("without the one that crosses", cutting(at_least_one(lambda ordered, p: ordered.cumsum(-1) <= p))),
@@ -327,6 +326,7 @@ WRONG["07_mlm_vs_next_token/top_p"] = [
     ),
     (None, lambda probabilities, p: sorted_and_scattered(probabilities.mT, p).mT),
     (None, with_zeros_changed),
+    (None, through_scores),
 ]
 
 # ----------------------------------------------------------------------------------------------- cached step

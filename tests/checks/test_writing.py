@@ -8,6 +8,7 @@ import pytest
 import torch
 from answers_writing import (
     attending,
+    by_library,
     cutting,
     drawn_by_itself,
     lower_right,
@@ -15,6 +16,7 @@ from answers_writing import (
     probabilities,
     shifted,
     stored_then_attended,
+    through_scores,
     writing,
 )
 
@@ -104,6 +106,11 @@ def test_a_likeliest_token_that_is_not_alone_at_zero_is_said():
     assert said.startswith("At t = 0 the likeliest token gets 1, but here it gets 0.")
 
 
+@pytest.mark.parametrize(("task", "answer"), [("temperature", by_library), ("top_p", through_scores)])
+def test_the_librarys_own_sampler_is_forbidden(task, answer):
+    assert problem(task, answer).startswith("It calls course_lib.generation.next_token_probabilities")
+
+
 def test_rows_that_do_not_sum_to_1_are_said():
     said = problem("temperature", lambda logits, t: 0.9 * shifted(logits, t))
     assert said == "The probabilities of the row sum to 0.9, expected 1."
@@ -188,9 +195,9 @@ def test_smollm2_writes_as_before_with_the_learners_cache_and_sampler(finale, sm
 def test_what_is_drawn_is_the_same_each_time_and_stays_below_the_cut(smollm2):
     model, tokenizer = smollm2
     ids = tokenizer.encode(pretrained.chat_prompt(task_of.QUESTION))
-    reader, drawn = task_of._written(plainly, model, ids, 4, 1.5, 0.5)
-    assert drawn == task_of._written(task_of.write, model, ids, 4, 1.5, 0.5)[1]
-    for scores, token in zip(reader.scores, drawn, strict=True):
+    _, draw = task_of._written(plainly, model, ids, 4, 1.5, 0.5)
+    assert draw.drawn == task_of._written(task_of.write, model, ids, 4, 1.5, 0.5)[1].drawn
+    for scores, token in zip(draw.scores, draw.drawn, strict=True):
         likeliest = scores.topk(task_of.N_LIKELIEST).values
         likelier = ((likeliest - likeliest[0]) / 1.5).softmax(-1)[likeliest > scores[token]]
         assert likelier.sum() < 0.5
@@ -213,12 +220,14 @@ def test_scores_that_are_off_are_said(smollm2):
     model, tokenizer = smollm2
     ids = tokenizer.encode(real_model.QUESTION)
     reader = task_of.Reader(partial(task_of.reads_on, model))
-    reader(ids, None, task_of.cached_step)
-    off, largest = task_of._off(model, ids, reader, [0])
+    scores, _ = reader(ids, None, task_of.cached_step)
+    draw = task_of.Draw(reader, seed=0)
+    draw(scores.softmax(-1))
+    off, largest = task_of._off(model, ids, draw)
     assert off < 1e-4 * largest
-    reader.scores[0] = reader.scores[0] + 0.01 * largest
+    draw.scores[0] = draw.scores[0] + 0.01 * largest
     with pytest.raises(WrongForm, match="In the real model a score is off by"):
-        task_of._off(model, ids, reader, [0])
+        task_of._off(model, ids, draw)
 
 
 def test_a_sampler_that_is_wrong_in_the_model_alone_is_refused(finale):
