@@ -648,9 +648,8 @@ def sampler_at_work_cases(rng: Rng) -> list[Case]:
 QUESTION = "Begin a story about a cat who learns to read."
 N_TOKENS = 20
 SETTINGS = ((1.5, 0.9), (1.5, 1.0))  # t and p: the same heat, with and without the cut
-N_LIKELIEST = (
-    2000  # so many scores go to the learner, whose function may be a slow loop, or compare all with all
-)
+# So many scores go to the learner, whose function may be a slow loop, or compare all with all.
+N_LIKELIEST = 2000
 
 
 def reading_without_cache(n_ids: int, n_new: int) -> int:
