@@ -19,6 +19,7 @@ import answers_rotation
 import answers_sound
 import answers_warm_up
 import answers_word_vectors
+import answers_writing
 import numpy as np
 import pytest
 import torch
@@ -45,6 +46,7 @@ ANSWERS = (
     answers_parts,
     answers_depth,
     answers_asking,
+    answers_writing,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
@@ -101,6 +103,7 @@ BUILT_ON = {
     "01_tokens/encode": ("merge_pair",),
     "01_tokens/tokenizer_at_work": ("encode",),
     "02_patches/digit_reader": ("patchify", "class_token_and_positions"),
+    "07_mlm_vs_next_token/sampler_at_work": ("temperature", "top_p", "cached_step"),
     "04_multi_head/multi_head": ("split_heads", "join_heads"),
 }
 

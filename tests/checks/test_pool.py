@@ -13,6 +13,7 @@ import pool_places
 import pool_rotation
 import pool_second
 import pool_tokens
+import pool_writing
 import pytest
 
 from course_lib.checks import examine, find_task, task_names
@@ -24,7 +25,7 @@ POOLS = {
     "04_multi_head": pool_heads.POOL,
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
-    "07_mlm_vs_next_token": pool_asking.POOL,
+    "07_mlm_vs_next_token": [*pool_asking.POOL, *pool_writing.POOL],
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
