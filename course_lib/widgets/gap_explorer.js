@@ -63,7 +63,7 @@ function render({ model, el }) {
   /** Choose at once what is answered, else ask Python. */
   function choose(changes) {
     const next = { ...choice(), ...changes };
-    next.hidden = fitting(next.model, next.hidden);
+    if (changes.model) next.hidden = fitting(next.model, next.hidden);
     next.token = Math.min(next.token, view(next.model).tokens.length - 1);
     if (!isAnswered(next)) {
       busy(ask("choose", next));
@@ -151,8 +151,8 @@ function render({ model, el }) {
     const name = view().names[token];
     const bits = answered(shown, chosen).bits[token];
     const surprise = bits === null ? "nothing stands before it to go by" : `a surprise of ${bits.toFixed(1)} bits by ${shown}`;
-    const said = found.map(({ title, rows, own }) => `${title}: ${rows.length ? `${rows[0].join(" ")} is first. ` : ""}${own}`);
-    setText(trace, isHidden ? said.join(" ") : `${name}: ${surprise}. Space hides it.`);
+    const first = found.map(({ title, rows }) => `${title}: ${rows[0]?.join(" ") ?? "no answer"}`);
+    setText(trace, isHidden ? `${name} is hidden. Likeliest by ${first.join("; by ")}.` : `${name}: ${surprise}. Space hides it.`);
     const listed = (rows) => rows.map((row) => row.join(" ")).join(", ") || "no answer";
     const lines = isHidden ? found.map(({ title, rows, own }) => `${title}: ${listed(rows)}. ${own}`) : [`${name} is not hidden.`];
     setText(box.text, [view().text, "", answered(shown, chosen).text, "", ...lines].join("\n"));

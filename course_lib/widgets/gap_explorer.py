@@ -167,10 +167,12 @@ class GapExplorer(Explorer):
             raise ValueError(
                 f"hidden and token must be places from 0 to {most - 1}; got {hidden!r}, {token!r}."
             )
-        if len({*hidden}) > min(MOST_HIDDEN, most - 1):
+        n_tokens = len(self._readers[model].pieces)
+        n_hidden = sum(place < n_tokens for place in {*hidden})
+        if n_hidden > min(MOST_HIDDEN, n_tokens - 1):
             raise ValueError(
-                f"At most {MOST_HIDDEN} tokens can be hidden, and one must stay; got {len({*hidden})} "
-                f"of {most}: show one before you hide another."
+                f"At most {MOST_HIDDEN} tokens can be hidden, and one must stay; got {n_hidden} of "
+                f"{n_tokens}: show one before you hide another."
             )
         self._find(self._group(model), hidden, token)
 
