@@ -2177,6 +2177,15 @@ def test_a_bad_question_about_gaps_changes_nothing(
     assert gap.describe() == before
 
 
+def test_a_question_does_not_overtake_choices(gap: GapExplorer) -> None:
+    """What the page sends at once: a choice that had to wait, and what was asked after it."""
+    question = {"request": "r", "kind": "choose", "model": "left", "hidden": [2, 4], "token": 4}
+    gap.set_state({"hidden": [2], "token": 6, "asked": question})
+    assert (gap.hidden, gap.token) == ([2, 4], 4)
+    assert "2,4;4" in gap.tried["left"]
+    assert gap.state["answered"] == "r"
+
+
 def test_too_many_gaps_are_refused(gap_models) -> None:
     explorer = GapExplorer({"left": gap_models["left"]}, "ab" * 8, hidden=[*range(1, 9)])
     with pytest.raises(ValueError, match=r"At most 8 tokens can be hidden.*got 9 of 16"):

@@ -49,6 +49,7 @@ function uniqueId(stem) {
 /**
  * The outer box: a named region with a place for messages and a text alternative.
  * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
+ * send is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
  */
 function frame({ model, el, title, textLabel }) {
@@ -90,7 +91,7 @@ function frame({ model, el, title, textLabel }) {
     showMessage();
   };
 
-  const ask = (kind, fields = {}) =>
+  const ask = (kind, fields = {}, send = (question) => model.send(question)) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
       const timer = setTimeout(() => {
@@ -100,7 +101,7 @@ function frame({ model, el, title, textLabel }) {
       waiting.set(request, { resolve, timer });
       setAttribute(root, "aria-busy", "true");
       try {
-        model.send({ request, kind, ...fields });
+        send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
       }
