@@ -2573,6 +2573,6 @@ def test_a_wrong_name_is_told() -> None:
     import course_lib.widgets
 
     with pytest.raises(
-        AttributeError, match=r"widgets has no 'Stepper'; it has AttentionStepper, DepthExplorer"
+        AttributeError, match=r"widgets has no 'Stepper'; it has AttentionStepper, Characters, DepthExplorer"
     ):
         _ = course_lib.widgets.Stepper
