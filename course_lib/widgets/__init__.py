@@ -3,6 +3,7 @@
     AttentionStepper   attention from q, k and v, or from x on: an example small enough to check by hand
     TokenExplorer      how tokenizers cut a text, each word replayed merge by merge, 20 languages counted
     HeadsExplorer      all heads of a model on one sheet, one enlarged, any of them switched off
+    GapExplorer        a token is hidden: what models put there, from one side, from both, by trying
     DepthExplorer      down the layers of a decoder: what each adds, what a lens reads, what goes without it
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
     PositionsExplorer  how places reach a model, in five schemes: patterns, scores over distance, hands
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
     from course_lib.widgets.depth_explorer import DepthExplorer
+    from course_lib.widgets.gap_explorer import Characters, GapExplorer
     from course_lib.widgets.heads_explorer import HeadsExplorer
     from course_lib.widgets.next_word import NextWord
     from course_lib.widgets.patch_explorer import PatchExplorer
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttentionStepper",
+    "Characters",
     "DepthExplorer",
+    "GapExplorer",
     "HeadsExplorer",
     "NextWord",
     "PatchExplorer",
@@ -55,7 +59,9 @@ __all__ = [
 
 _HOMES = {
     "AttentionStepper": "attention_stepper",
+    "Characters": "gap_explorer",
     "DepthExplorer": "depth_explorer",
+    "GapExplorer": "gap_explorer",
     "HeadsExplorer": "heads_explorer",
     "NextWord": "next_word",
     "PatchExplorer": "patch_explorer",

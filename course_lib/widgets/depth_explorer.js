@@ -3,7 +3,6 @@
 
 const ROW = 20; // CSS pixels of a layer's line, as .cx-layer
 const NORMS = { width: 180, left: 10, right: 166 }; // the drawing of the norms, as .cx-layer
-const SHOWN_NEXT = 5; // as in Python
 const LEAST_NORM = 1e-3; // 0 has no logarithm
 const PANEL = { width: 210, height: 110, margin: 14 }; // one addition
 const TIP = 8; // length of an arrow's head
@@ -80,33 +79,8 @@ function render({ model, el }) {
     "the stream before; dashed: after. Lengths and angles are true within a picture.",
   );
 
-  const nextTable = (caption, ...heads) => {
-    const cells = Array.from({ length: SHOWN_NEXT }, () => heads.flatMap(() => [h("td", {}), h("td", { class: "cx-share" })]));
-    const titles = heads.map((head) => h("th", { scope: "col", colspan: "2" }, head));
-    const words = h("caption", {}, caption);
-    const node = h(
-      "table",
-      { class: "cx-next-tokens" },
-      words,
-      ...(heads.length > 1 ? [h("thead", {}, h("tr", {}, ...titles))] : []),
-      h("tbody", {}, ...cells.map((line) => h("tr", {}, ...line))),
-    );
-    /** Fill the columns of one head. */
-    const fill = (column, found) =>
-      cells.forEach((line, i) => {
-        const [piece, share] = found[i] ?? ["", ""];
-        const [left, right] = line.slice(2 * column);
-        setText(left, piece);
-        setText(right, share);
-        right.style.setProperty("--cx-share", share.replace(" ", ""));
-      });
-    const hide = (column, isHidden) => {
-      for (const part of [titles[column], ...cells.flatMap((line) => line.slice(2 * column, 2 * column + 2))]) part.hidden = isHidden;
-    };
-    return { node, words, titles, fill, hide };
-  };
-  const read = nextTable("", "");
-  const final = nextTable("", "all layers, in order", "now");
+  const read = nextTokens("", "");
+  const final = nextTokens("", "all layers, in order", "now");
   const button = (press, words = "") => h("button", { type: "button", class: "cx-button", onclick: press }, words);
   const skip = button(() => change("skipped", layer()));
   const exchange = button(() => change("exchanged", layer()));

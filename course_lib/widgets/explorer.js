@@ -2,6 +2,7 @@
 
 const PATIENCE_MS = 3000;
 const TYPING_MS = 400;
+const SHOWN_NEXT = 5; // as in Python
 const NOBODY =
   "No answer from Python: this page has no running kernel, or the kernel is busy. What is shown still belongs to the old input.";
 
@@ -48,6 +49,7 @@ function uniqueId(stem) {
 /**
  * The outer box: a named region with a place for messages and a text alternative.
  * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
+ * send is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
  */
 function frame({ model, el, title, textLabel }) {
@@ -89,7 +91,7 @@ function frame({ model, el, title, textLabel }) {
     showMessage();
   };
 
-  const ask = (kind, fields = {}) =>
+  const ask = (kind, fields = {}, send = (question) => model.send(question)) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
       const timer = setTimeout(() => {
@@ -99,7 +101,7 @@ function frame({ model, el, title, textLabel }) {
       waiting.set(request, { resolve, timer });
       setAttribute(root, "aria-busy", "true");
       try {
-        model.send({ request, kind, ...fields });
+        send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
       }
@@ -170,6 +172,33 @@ function setOptions(select, options) {
 /** A label in front of its control. */
 function labelled(text, control) {
   return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
+}
+
+/** A table of the likeliest next tokens as Python lists them, a pair of columns for each head; one head has no title. */
+function nextTokens(caption, ...heads) {
+  const cells = Array.from({ length: SHOWN_NEXT }, () => heads.flatMap(() => [h("td", {}), h("td", { class: "cx-share" })]));
+  const titles = heads.map((head) => h("th", { scope: "col", colspan: "2" }, head));
+  const words = h("caption", {}, caption);
+  const node = h(
+    "table",
+    { class: "cx-next-tokens" },
+    words,
+    ...(heads.length > 1 ? [h("thead", {}, h("tr", {}, ...titles))] : []),
+    h("tbody", {}, ...cells.map((line) => h("tr", {}, ...line))),
+  );
+  /** Fill the columns of one head. */
+  const fill = (column, found) =>
+    cells.forEach((line, i) => {
+      const [piece, share] = found[i] ?? ["", ""];
+      const [left, right] = line.slice(2 * column);
+      setText(left, piece);
+      setText(right, share);
+      right.style.setProperty("--cx-share", share.replace(" ", ""));
+    });
+  const hide = (column, isHidden) => {
+    for (const part of [titles[column], ...cells.flatMap((line) => line.slice(2 * column, 2 * column + 2))]) part.hidden = isHidden;
+  };
+  return { node, words, titles, fill, hide };
 }
 
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */

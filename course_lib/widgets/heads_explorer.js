@@ -10,7 +10,6 @@ const ROW = 20; // CSS pixels of a token's line, as .cx-from
 const LEAST_CELL = 10; // width of a weight in the matrix
 const LEAST_DRAWN = 10; // thousandths: a line for a smaller weight would not be seen
 const SHOWN_OF_TOKEN = 5; // weights in the sentence
-const SHOWN_NEXT = 5; // as in Python
 const INK = 0x005ed5; // blue, green, red, as --cx-attention
 const GROUND = "#80808026"; // behind each head, in both themes
 

@@ -20,10 +20,18 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
+from course_lib import readers
 from course_lib.bpe import BPETokenizer
 from course_lib.data import languages
 from course_lib.decoder import GPT, GPTConfig
-from course_lib.widgets import AttentionStepper, DepthExplorer, PatchExplorer, PositionsExplorer
+from course_lib.widgets import (
+    AttentionStepper,
+    Characters,
+    DepthExplorer,
+    GapExplorer,
+    PatchExplorer,
+    PositionsExplorer,
+)
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +69,13 @@ from course_lib.widgets import DepthExplorer
 torch.manual_seed(1)
 deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
 DepthExplorer({"deep": (deep, letters)}, "acat")
+""",
+    """
+from course_lib import readers
+from course_lib.widgets import Characters, GapExplorer
+both_ways = {name: (readers.make_reader(causal=causal, seed=0), Characters())
+             for name, causal in (("left", True), ("both", False))}
+GapExplorer(both_ways, "a gap")
 """,
     "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
@@ -268,6 +283,32 @@ def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(page: Page, e
     expect(depth.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
+def test_single_gaps_are_filled_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    gap = page.locator('section.cx[aria-label="Gap"]')
+    models = {
+        name: (readers.make_reader(causal=causal, seed=0), Characters())
+        for name, causal in (("left", True), ("both", False))
+    }
+    reference = GapExplorer(models, "a gap")
+    text, tokens = gap.locator(".cx-text"), gap.locator("button.cx-word")
+    expect(text).to_have_text(reference.describe())
+    tokens.nth(2).press("h")
+    for place in range(5):
+        tokens.nth(place).press("Space")
+        reference.hidden, reference.token = [place], place
+        expect(text).to_have_text(reference.describe())
+        tokens.nth(place).press("Space")
+    gap.get_by_label("Model").select_option("both")
+    reference.hidden, reference.model = [], "both"
+    expect(text).to_have_text(reference.describe())
+    expect(gap.get_by_role("alert")).to_be_empty()
+    tokens.nth(1).press("Space")
+    tokens.nth(3).press("Space")
+    expect(gap.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
 def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -294,6 +335,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Tokens", "Your text", "raw"),
         ("Heads", "Your text", "ab"),
         ("Depth", "Your text", "ab"),
+        ("Gap", "Your text", "ab"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
