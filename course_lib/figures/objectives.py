@@ -1,0 +1,246 @@
+"""The figures of notebook 07: one gap read from one side and from both, two readers, pairs, settings."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from course_lib import plots
+from course_lib.figures import as_numbers, supported
+
+BITS = "surprise at the gap, bits"
+
+
+def gap(
+    tokens: Sequence[str],
+    surprise: ArrayLike,
+    place: int,
+    tried: Sequence[str],
+    before: ArrayLike,
+    after: ArrayLike,
+) -> None:
+    """A sentence with the surprise at each token, and what is expected in the gap.
+
+    Args:
+        tokens: of the sentence, the gap filled.
+        surprise: at each token but the first, in bits, read from the left.
+        place: of the gap among the tokens.
+        tried: what was tried in the gap.
+        before: the share of each, by what stands before the gap.
+        after: the share of each among those tried, by the whole sentence.
+    """
+    bits, left, both = as_numbers(surprise), as_numbers(before), as_numbers(after)
+    answer = list(tried).index(tokens[place])
+    best = np.argsort(-(left / left.max() + both))[:5]
+    said = (
+        f"{tokens[place].strip()} surprises by {bits[place - 1]:.1f} bits from the left; its share is "
+        f"{left[answer]:.1%} there, and {both[answer]:.0%} of those tried with both sides read"
+    )
+    supported(bool(left[answer] < 0.05 and both[answer] > 0.8), said)
+    title = f"From the left{tokens[place]} is a surprise, with both sides read a matter of course"
+    fig, (tiles, bars) = plots.panels(1, 2, title=title, size=(8.4, 2.0))
+    tiles, bars = tiles[0], bars[0]
+    image = tiles.imshow(bits[None], cmap="Blues", aspect="auto", vmin=0, vmax=max(bits.max(), 1))
+    for column, number in enumerate(bits):
+        dark = image.norm(number) > 0.6
+        tiles.text(column, 0, f"{number:.1f}", ha="center", va="center", color="white" if dark else "black")
+    tiles.set_xticks(range(len(bits)), [plots.literal(token.strip()) for token in tokens[1:]])
+    tiles.get_xticklabels()[place - 1].set_fontweight("bold")
+    tiles.set(yticks=[], title="surprise at each token, bits, read from the left")
+    width, rows = 0.4, np.arange(len(best))
+    bars.bar(rows - width / 2, 100 * left[best], width, color=plots.SKY, label="left side only", hatch="//")
+    bars.bar(rows + width / 2, 100 * both[best], width, color=plots.BLUE, label="both sides")
+    bars.set_xticks(rows, [plots.literal(tried[number].strip()) for number in best])
+    bars.set(ylabel="share in the gap, %", ylim=(0, 105))
+    bars.spines[["top", "right"]].set_visible(False)
+    bars.legend(frameon=False)
+    plots.show(fig, alt=f"A row of tokens with numbers, and bars for five fillings: {said}.")
+
+
+def curves(
+    steps: Sequence[int],
+    stored: Mapping[str, ArrayLike],
+    live_steps: Sequence[int],
+    live: Mapping[str, ArrayLike],
+) -> None:
+    """Two readers learn: one starts faster, the other ends better.
+
+    Args:
+        steps: after which the stored readers were measured.
+        stored: by kind, before and both, (runs, steps): bits for the gap.
+        live_steps: after which the readers of this run were measured.
+        live: by kind, the same for one run.
+    """
+    before, both = (as_numbers(runs) for runs in stored.values())
+    new_before, new_both = (as_numbers(run) for run in live.values())
+    crossing = int(np.argmax(both.max(0) < before.min(0)))
+    said = (
+        f"stored runs: after {steps[0]} steps {before[:, 0].mean():.2f} and {both[:, 0].mean():.2f} bits, "
+        f"after {steps[-1]} {before[:, -1].mean():.2f} and {both[:, -1].mean():.2f}; this run after "
+        f"{live_steps[-1]} {new_before[-1]:.2f} and {new_both[-1]:.2f}"
+    )
+    supported(bool(before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1]), said)
+    supported(bool(crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all()), said)
+    title = f"One side is learned faster; from {steps[crossing]} steps on, both are better"
+    fig = plots.lines(
+        {"before (stored)": (steps, before), "both sides (stored)": (steps, both)},
+        title=title,
+        x="steps",
+        y=BITS,
+        log_x=True,
+    )
+    (ax,) = fig.axes
+    for (name, run), colour, marker in zip(live.items(), plots.PALETTE, "os", strict=False):
+        ax.plot(
+            live_steps,
+            as_numbers(run),
+            marker,
+            color=colour,
+            markersize=10,
+            markerfacecolor="none",
+            label=f"{name} (this run)",
+        )
+    ax.legend(frameon=False)
+    plots.show(fig, alt=f"Two curves that cross, three stored runs each, and the points of this run: {said}.")
+
+
+def fillers(bits: Mapping[str, float]) -> None:
+    """Who fills the gap how well.
+
+    Args:
+        bits: by way, in this order: counts of the left, counts of both sides, the reader of what came before,
+            the reader of both sides, the first trying every character.
+    """
+    names, heights = list(bits), [float(value) for value in bits.values()]
+    said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
+    count_left, count_both, before, both, tried = heights
+    supported(tried < both < before < count_left and both < count_both < count_left, said)
+    title = "Two sides beat one, and trying every character beats both readers"
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.2))
+    painted = ax.barh(names, heights, color=[plots.STREAM] * 2 + [plots.SKY, plots.BLUE, plots.ORANGE])
+    ax.bar_label(painted, fmt=" %.2f")
+    ax.invert_yaxis()
+    ax.set(xlabel=BITS)
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars, {BITS}: {said}.")
+
+
+def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
+    """What two trainings know of a place where nothing is hidden.
+
+    Args:
+        found: by training, only masks and then 80, 10 and 10 %: bits at the hidden gap, bits where the right
+            character stands.
+    """
+    (gap_masks, seen_masks), (gap_mixed, seen_mixed) = found.values()
+    said = ", ".join(
+        f"{name}: hidden {each[0]:.2f}, not hidden {each[1]:.2f}" for name, each in found.items()
+    )
+    supported(seen_masks > 2 and seen_mixed < gap_mixed - 1 and abs(gap_masks - gap_mixed) < 0.5, said)
+    title = "Trained with masks only, it does not know what stands in plain sight"
+    fig, (ax,) = plots.panels(title=title, size=(6.6, 3.2))
+    rows, width = np.arange(2), 0.38
+    looks = ((plots.SKY, "//"), (plots.BLUE, None))
+    for shift, (name, each), (colour, hatch) in zip((-0.5, 0.5), found.items(), looks, strict=True):
+        painted = ax.bar(rows + shift * width, list(each), width, color=colour, hatch=hatch, label=name)
+        ax.bar_label(painted, fmt="%.2f")
+    ax.set_xticks(rows, ["hidden", "not hidden, right there"])
+    ax.set(ylabel="surprise, bits", ylim=(0, 1.35 * seen_masks))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    plots.show(fig, alt=f"Bars, surprise in bits: {said}.")
+
+
+def pairs(right: Mapping[str, Mapping[str, float]]) -> None:
+    """How often the next sentence is told from another one.
+
+    Args:
+        right: by way of telling, the trained head first, then shared words; for each the share of right
+            answers where the other sentence is of another document, of the same, and the two exchanged.
+    """
+    said = "; ".join(
+        f"{way}: " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
+        for way, shares in right.items()
+    )
+    head, words, *_ = (list(shares.values()) for shares in right.values())
+    supported(bool(head[0] > head[1] + 0.03 and words[0] > 0.6 and abs(head[2] - 0.5) < 0.2), said)
+    title = "The next sentence is told from another document's; order is not told"
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.4))
+    kinds = list(next(iter(right.values())))
+    width = 0.8 / len(right)
+    for number, (way, shares) in enumerate(right.items()):
+        places = np.arange(len(kinds)) + (number - (len(right) - 1) / 2) * width
+        hatch = (None, "//", "..", "xx")[number % 4]
+        heights = [100 * share for share in shares.values()]
+        painted = ax.bar(places, heights, width, color=plots.PALETTE[number], hatch=hatch, label=way)
+        ax.bar_label(painted, fmt="%.0f", fontsize=9)
+    ax.axhline(50, color=plots.BLACK, linestyle=":", linewidth=1.2, label="guessing")
+    ax.set_xticks(range(len(kinds)), kinds)
+    ax.set(ylabel="right, %", ylim=(0, 105))
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(frameon=False, ncols=2, loc="outside lower center")
+    plots.show(fig, alt=f"Bars by kind of other sentence: {said}.")
+
+
+def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
+    """What the settings make of the probabilities of the next token.
+
+    Args:
+        shares: by setting, first as they are, then colder, then top-p: for each token shown its share.
+        names: of the tokens shown, the likeliest first.
+    """
+    of = {name: as_numbers(each) for name, each in shares.items()}
+    as_is, colder, cut = of.values()
+    kept = int((cut > 0).sum())
+    said = ", ".join(f"{name}: first {each[0]:.0%}, last shown {each[-1]:.1%}" for name, each in of.items())
+    supported(bool(colder[0] > as_is[0] and colder[-1] > 0 and cut[kept:].max(initial=0) == 0), said)
+    supported(bool(0 < kept < len(cut) and cut[0] > as_is[0]), said)
+    title = "A lower temperature lifts the likeliest and keeps all; top-p cuts the tail off"
+    fig, axes = plots.panels(len(of), title=title, size=(3.0, 2.8))
+    for ax, (name, each) in zip(axes, of.items(), strict=True):
+        ax.bar(range(len(each)), 100 * each, color=plots.BLUE)
+        ax.set_xticks(np.arange(len(names)), [plots.literal(token) for token in names])
+        ax.set(ylabel="share, %", title=name, ylim=(0, 100 * max(float(e.max()) for e in of.values()) + 5))
+        ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars of the likeliest tokens: {said}; top-p keeps {kept} of those shown.")
+
+
+def writing(real: Mapping[str, float]) -> None:
+    """How many of the words that each wrote are real ones.
+
+    Args:
+        real: by writer, in this order: the text itself, the reader of what came before, the reader of both
+            sides, the same after going over its text again, counts of two characters.
+    """
+    said = ", ".join(f"{name} {share:.0%}" for name, share in real.items()).replace("\n", " ")
+    text, before, both, again, counted = real.values()
+    supported(text > 0.9 and before > 0.75 > 0.7 > max(both, again) and both > 0.3 and counted < before, said)
+    title = "The reader of what came before writes words, the other one about half of them"
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.0))
+    colours = [plots.STREAM, plots.SKY, plots.BLUE, plots.BLUE, plots.STREAM]
+    painted = ax.barh(list(real), [100 * share for share in real.values()], color=colours)
+    ax.bar_label(painted, fmt=" %.0f")
+    ax.invert_yaxis()
+    ax.set(xlabel="real words, %", xlim=(0, 108))
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars, real words: {said}.")
+
+
+def classifiers(right: Mapping[str, ArrayLike]) -> None:
+    """How many reviews a linear probe tells, by whose vectors it reads.
+
+    Args:
+        right: by whose, the decoder first, then the encoder, then words counted: a share for each draw.
+    """
+    of = {name: as_numbers(runs) for name, runs in right.items()}
+    said = ", ".join(f"{name} {runs.mean():.0%}" for name, runs in of.items()).replace("\n", " ")
+    decoder, encoder, words = of.values()
+    supported(bool(decoder.min() > encoder.max() and encoder.mean() > words.mean()), said)
+    fig = plots.dots(
+        {name: 100 * runs for name, runs in of.items()},
+        title="A decoder's vectors classify, here better than the smaller encoder's",
+        y="reviews right, %",
+        level=("guessing", 50.0),
+        limits=(40.0, 102.0),
+    )
+    plots.show(fig, alt=f"Dots, reviews right: {said}; guessing 50%.")

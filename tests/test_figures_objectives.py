@@ -1,0 +1,144 @@
+"""The figures of notebook 07: drawn where the numbers support the title, refused where they do not."""
+
+import numpy as np
+import pytest
+from drawing import draws, refuses
+
+from course_lib.figures import objectives
+
+TOKENS = ["He", " ate", " the", " cake", "."]
+TRIED = [" bread", " cake", " dog", " rest", " soup", " wall"]
+BEFORE, AFTER = [0.3, 0.01, 0.2, 0.1, 0.2, 0.05], [0.02, 0.95, 0.0, 0.01, 0.02, 0.0]
+GAP = (TOKENS, [3.0, 1.0, 6.6, 0.5], 3, TRIED)
+
+
+def test_gap(drawn):
+    says = "cake surprises by 6.6 bits from the left; its share is 1.0% there, and 95% of those tried"
+    assert draws(drawn, objectives.gap, *GAP, BEFORE, AFTER, says=says)
+
+
+def test_gap_refused_where_the_left_side_knows_or_both_do_not(drawn):
+    assert refuses(drawn, objectives.gap, *GAP, AFTER, AFTER)
+    assert refuses(drawn, objectives.gap, *GAP, BEFORE, BEFORE)
+
+
+STEPS, LIVE_STEPS = [50, 100, 1000], [50, 100]
+STORED = {
+    "before": np.array([[3.0, 2.5, 1.8], [3.1, 2.5, 1.7]]),
+    "both sides": np.array([[4.0, 3.0, 0.9], [3.9, 3.1, 1.0]]),
+}
+LIVE = {"before": [3.0, 2.4], "both sides": [3.9, 3.0]}
+
+
+def test_curves(drawn):
+    says = "after 50 steps 3.05 and 3.95 bits, after 1000 1.75 and 0.95; this run after 100 2.40 and 3.00"
+    assert draws(drawn, objectives.curves, STEPS, STORED, LIVE_STEPS, LIVE, says=says, labels=("x", "y"))
+    assert "from 1000 steps on" in drawn[0][0].get_suptitle()
+
+
+@pytest.mark.parametrize("change", [0, 1, 2])
+def test_curves_refused(drawn, change):
+    """The first is not ahead at the start, the two do not cross, or this run says otherwise."""
+    stored, live = {name: runs.copy() for name, runs in STORED.items()}, dict(LIVE)
+    if change == 0:
+        stored["before"][:, 0] = 4.5
+    elif change == 1:
+        stored["both sides"][1, 2] = 2.0
+    else:
+        live["before"] = [3.0, 3.5]
+    assert refuses(drawn, objectives.curves, STEPS, stored, LIVE_STEPS, live)
+
+
+FILLERS = {"counts left": 2.3, "counts, both": 1.4, "before": 1.6, "both": 0.8, "before, trying": 0.4}
+
+
+def test_fillers(drawn):
+    assert draws(drawn, objectives.fillers, FILLERS, says="both 0.80, before, trying 0.40", labels=("x",))
+
+
+@pytest.mark.parametrize(
+    ("way", "bits"), [("before, trying", 0.9), ("both", 1.5), ("before", 2.4), ("counts, both", 2.5)]
+)
+def test_fillers_refused(drawn, way, bits):
+    assert refuses(drawn, objectives.fillers, FILLERS | {way: bits})
+
+
+HIDDEN = {"masks only": (2.9, 3.6), "mixed": (2.8, 1.0)}
+
+
+def test_nothing_hidden(drawn):
+    says = "masks only: hidden 2.90, not hidden 3.60, mixed: hidden 2.80, not hidden 1.00"
+    assert draws(drawn, objectives.nothing_hidden, HIDDEN, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    ("name", "pair"), [("masks only", (2.9, 0.5)), ("mixed", (2.8, 2.7)), ("mixed", (3.9, 1.0))]
+)
+def test_nothing_hidden_refused(drawn, name, pair):
+    assert refuses(drawn, objectives.nothing_hidden, HIDDEN | {name: pair})
+
+
+KINDS = ("another document", "the same document", "exchanged")
+PAIRS = {
+    "head": dict(zip(KINDS, (0.9, 0.7, 0.5), strict=True)),
+    "words": dict(zip(KINDS, (0.8, 0.6, 0.5), strict=True)),
+}
+
+
+def test_pairs(drawn):
+    says = "head: another document 90%, the same document 70%, exchanged 50%; words:"
+    assert draws(drawn, objectives.pairs, PAIRS, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    ("way", "shares"), [("head", (0.7, 0.7, 0.5)), ("head", (0.9, 0.7, 0.9)), ("words", (0.5, 0.5, 0.5))]
+)
+def test_pairs_refused(drawn, way, shares):
+    assert refuses(drawn, objectives.pairs, PAIRS | {way: dict(zip(KINDS, shares, strict=True))})
+
+
+SHARES = {"as it is": [0.4, 0.3, 0.1], "colder": [0.6, 0.3, 0.02], "top-p": [0.6, 0.4, 0.0]}
+
+
+def test_settings(drawn):
+    says = "first 60%, last shown 2.0%, top-p: first 60%, last shown 0.0%; top-p keeps 2 of those shown"
+    assert draws(drawn, objectives.settings, SHARES, ["a", "$", "c"], says=says.split("; ")[1])
+
+
+@pytest.mark.parametrize(
+    ("way", "shares"),
+    [
+        ("colder", [0.3, 0.3, 0.2]),
+        ("colder", [0.6, 0.4, 0.0]),
+        ("top-p", [0.5, 0.3, 0.2]),
+        ("top-p", [0.6, 0.0, 0.4]),
+    ],
+)
+def test_settings_refused(drawn, way, shares):
+    assert refuses(drawn, objectives.settings, SHARES | {way: shares}, "abc")
+
+
+REAL = {"text": 0.95, "before": 0.9, "both": 0.5, "both again": 0.55, "counts": 0.35}
+
+
+def test_writing(drawn):
+    assert draws(drawn, objectives.writing, REAL, says="before 90%, both 50%", labels=("x",))
+
+
+@pytest.mark.parametrize(
+    ("who", "share"), [("before", 0.6), ("both again", 0.9), ("counts", 0.95), ("text", 0.5), ("both", 0.1)]
+)
+def test_writing_refused(drawn, who, share):
+    assert refuses(drawn, objectives.writing, REAL | {who: share})
+
+
+PROBES = {"SmolLM2": [0.9, 0.95], "MiniLM": [0.7, 0.8], "words": [0.6, 0.7]}
+
+
+def test_classifiers(drawn):
+    assert draws(drawn, objectives.classifiers, PROBES, says="MiniLM 75%, words 65%", labels=("y",))
+
+
+@pytest.mark.parametrize(("who", "shares"), [("SmolLM2", [0.9, 0.7]), ("MiniLM", [0.5, 0.6])])
+def test_classifiers_refused(drawn, who, shares):
+    assert refuses(drawn, objectives.classifiers, PROBES | {who: shares})
