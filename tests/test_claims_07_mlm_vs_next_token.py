@@ -69,8 +69,8 @@ def test_another_end_makes_another_word(real_names: dict) -> None:
 
 def test_mask_15(names: dict) -> None:
     for instead, evidence in (
-        ("special_ids=[PAD], fraction=0.8", "chosen"),
-        ("special_ids=[]", "special"),
+        ("special_ids=[PAD], fraction=0.8", "rate"),
+        ("special_ids=[]", "spared"),
     ):
         run_cell("mask-run", names, change=("special_ids=[PAD]", instead))
         run_cell("mask-rates", names, shown=('outcome("masked", ', "print("), form=(', "{:.1%}")', ")"))
@@ -78,7 +78,7 @@ def test_mask_15(names: dict) -> None:
     run_cell("mask-run", names)
     run_cell("mask-rates", names)
     known = names["known_there"]
-    for masks, mixed, evidence in (((2.8, 1.0), (2.8, 1.0), "unasked"), ((2.8, 3.5), (3.5, 1.0), "cost")):
+    for masks, mixed, evidence in (((2.8, 1.0), (2.8, 1.0), "unasked"), ((2.8, 3.5), (3.5, 1.0), "toll")):
         names["known_there"] = {"masks only": masks, "80, 10, 10 %": mixed}
         assert refused_by_cell("why-verdict", names, evidence)
     names["known_there"] = known
@@ -94,7 +94,7 @@ def test_masks_only_is_not_the_recipe(names: dict) -> None:
     names["hidden"], names["parts"] = chosen, {"exchanged": chosen & ~chosen, "left": chosen & ~chosen}
     names["chosen"] = chosen
     names["ordinary"] = torch.ones_like(chosen)
-    assert refused_by_cell("why-verdict", names, "hidden")
+    assert refused_by_cell("why-verdict", names, "masks")
 
 
 def test_the_recipe_is_back_in_its_place(names: dict) -> None:
@@ -122,12 +122,12 @@ def test_both_begin_from_the_same_weights() -> None:
 
 def test_mlm_head(names: dict) -> None:
     bends, right = names["bends"], names["right"]
-    for name, value, evidence in (("reader", 0.3, "linear"), ("BERT", 0.0, "bent")):
+    for name, value, evidence in (("reader", 0.3, "off"), ("BERT", 0.0, "bent")):
         names["bends"] = bends | {name: value}
         assert refused_by_cell("head-verdict", names, evidence)
     names["bends"] = bends
     for name, share, evidence in (
-        ("both sides", right["bigram"], "right"),
+        ("both sides", right["bigram"], "accuracy"),
         ("counts, both", right["both sides"], "over"),
         ("unigram", 0.6, "unigram"),
         ("bigram", 0.6, "bigram"),
@@ -163,11 +163,11 @@ def test_trying_is_scoring_the_whole_window(names: dict) -> None:
 def test_sentence_pairs(real_names: dict) -> None:
     names = real_names
     for name, value, evidence in (
-        ("by_token", 0.1, "token"),
+        ("by_token", 0.1, "blind"),
         ("trained", [0.5, 0.3, 0.5], "told"),
-        ("by_words", [0.5, 0.5, 0.5], "words"),
+        ("by_words", [0.5, 0.5, 0.5], "overlap"),
         ("trained", [0.9, 0.9, 0.5], "same"),
-        ("trained", [0.9, 0.6, 0.9], "exchanged"),
+        ("trained", [0.9, 0.6, 0.9], "reversed"),
         ("ordered", [0.5, 0.5, 0.9], "ordered"),
     ):
         kept, names[name] = names[name], value
@@ -200,9 +200,9 @@ def test_a_head_on_shuffled_answers_tells_nothing(real_names: dict) -> None:
 def test_causal(names: dict) -> None:
     ends = names["ends"]
     for name, value, evidence in (
-        ("ends", {"before": 0.01, "both sides": 1.0}, "earlier"),
+        ("ends", {"before": 0.01, "both sides": 1.0}, "moved"),
         ("ends", {"before": 0.0, "both sides": 0.0}, "control"),
-        ("others", 1, "tokens"),
+        ("others", 1, "differing"),
         ("saved", 1.0, "saved"),
     ):
         kept, names[name] = names[name], value

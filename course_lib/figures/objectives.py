@@ -81,7 +81,7 @@ def curves(
     )
     supported(bool(before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1]), said)
     supported(bool(crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all()), said)
-    title = f"One side is learned faster; from {steps[crossing]} steps on, both are better"
+    title = f"One side is learned faster; both win from {steps[crossing]} steps on"
     fig = plots.lines(
         {"before (stored)": (steps, before), "both sides (stored)": (steps, both)},
         title=title,
@@ -137,7 +137,7 @@ def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
         f"{name}: hidden {each[0]:.2f}, not hidden {each[1]:.2f}" for name, each in found.items()
     )
     supported(seen_masks > 2 and seen_mixed < gap_mixed - 1 and abs(gap_masks - gap_mixed) < 0.5, said)
-    title = "Trained with masks only, it does not know what stands in plain sight"
+    title = "Trained with masks only, it hardly knows what stands in plain sight"
     fig, (ax,) = plots.panels(title=title, size=(6.6, 3.2))
     rows, width = np.arange(2), 0.38
     looks = ((plots.SKY, "//"), (plots.BLUE, None))
@@ -238,7 +238,7 @@ def classifiers(right: Mapping[str, ArrayLike]) -> None:
     supported(bool(decoder.min() > encoder.max() and encoder.mean() > words.mean()), said)
     fig = plots.dots(
         {name: 100 * runs for name, runs in of.items()},
-        title="A decoder's vectors classify, here better than the smaller encoder's",
+        title="A decoder's vectors classify, here better than MiniLM's",
         y="reviews right, %",
         level=("guessing", 50.0),
         limits=(40.0, 102.0),
