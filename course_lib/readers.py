@@ -5,6 +5,7 @@ Characters of Python's language reference, two layers. One is asked at every pla
 stand in files beside this module, which `tools/store_readers.py` made.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def train_reader(
     *,
     seed: int,
     steps: int = STEPS,
+    loss: Callable[[GPT, Tensor], Tensor] | None = None,
     **options: Any,
 ) -> History:
     """Train a reader in place, on as many characters a step for either kind.
@@ -103,12 +105,14 @@ def train_reader(
         ids: the text.
         seed: of the pieces that are drawn and of what is hidden.
         steps: fewer than `STEPS` stop early: the learning rates are those of a whole training.
+        loss: what it is asked, from the model and ids (B, T); left out, what its kind is asked.
         options: of `training.train`, such as after_step.
     """
     generator = Generator().manual_seed(seed)
     config = TrainingConfig(STEPS, warmup_steps=20, learning_rate=3e-3, muon_learning_rate=0.02)
     causal = is_causal(model)
-    loss = next_character_loss if causal else partial(hidden_character_loss, generator=generator)
+    if loss is None:
+        loss = next_character_loss if causal else partial(hidden_character_loss, generator=generator)
     batches = windows(ids, CONTEXT if causal else CONTEXT - 1, 64, generator)
 
     def clock(step: int) -> float:

@@ -27,29 +27,31 @@ STORED = {
     "before": np.array([[3.0, 2.5, 1.8], [3.1, 2.5, 1.7]]),
     "both sides": np.array([[4.0, 3.0, 0.9], [3.9, 3.1, 1.0]]),
 }
-LIVE = {"before": [3.0, 2.4], "both sides": [3.9, 3.0]}
+LIVE = {"before": [3.0, 2.4], "both sides": [3.9, 3.0], "seldom": [3.6, 2.9]}
 
 
 def test_curves(drawn):
-    says = "after 50 steps 3.05 and 3.95 bits, after 1000 1.75 and 0.95; this run after 100 2.40 and 3.00"
+    says = "after 1000 1.75 and 0.95; this run after 100 2.40 and 3.00, asked as seldom 2.90"
     assert draws(drawn, objectives.curves, STEPS, STORED, LIVE_STEPS, LIVE, says=says, labels=("x", "y"))
-    assert "from 1000 steps on" in drawn[0][0].get_suptitle()
+    assert "wins from 1000 steps on" in drawn[0][0].get_suptitle()
 
 
-@pytest.mark.parametrize("change", [0, 1, 2])
+@pytest.mark.parametrize("change", [0, 1, 2, 3])
 def test_curves_refused(drawn, change):
-    """The first is not ahead at the start, the two do not cross, or this run says otherwise."""
+    """Not ahead at the start, no crossing, this run says otherwise, or the answers make no difference."""
     stored, live = {name: runs.copy() for name, runs in STORED.items()}, dict(LIVE)
     if change == 0:
         stored["before"][:, 0] = 4.5
     elif change == 1:
         stored["both sides"][1, 2] = 2.0
-    else:
+    elif change == 2:
         live["before"] = [3.0, 3.5]
+    else:
+        live["seldom"] = [3.0, 2.4]
     assert refuses(drawn, objectives.curves, STEPS, stored, LIVE_STEPS, live)
 
 
-FILLERS = {"counts left": 2.3, "counts, both": 1.4, "before": 1.6, "both": 0.8, "before, trying": 0.4}
+FILLERS = {"counts left": 2.3, "counts, both": 0.9, "before": 1.6, "both": 0.8, "before, trying": 0.4}
 
 
 def test_fillers(drawn):
@@ -57,51 +59,73 @@ def test_fillers(drawn):
 
 
 @pytest.mark.parametrize(
-    ("way", "bits"), [("before, trying", 0.9), ("both", 1.5), ("before", 2.4), ("counts, both", 2.5)]
+    ("way", "bits"), [("before, trying", 0.9), ("both", 1.7), ("before", 0.7), ("counts, both", 2.5)]
 )
 def test_fillers_refused(drawn, way, bits):
     assert refuses(drawn, objectives.fillers, FILLERS | {way: bits})
 
 
-HIDDEN = {"masks only": (2.9, 3.6), "mixed": (2.8, 1.0)}
+HIDDEN = {"masks only": (2.9, 3.6, 4.0), "left": (2.8, 0.5, 8.0), "mixed": (2.8, 1.0, 4.0)}
 
 
 def test_nothing_hidden(drawn):
-    says = "masks only: hidden 2.90, not hidden 3.60, mixed: hidden 2.80, not hidden 1.00"
+    says = "masks only: hidden 2.90, right 3.60, wrong 4.00; left: hidden 2.80, right 0.50, wrong 8.00; mixed"
     assert draws(drawn, objectives.nothing_hidden, HIDDEN, says=says, labels=("y",))
 
 
 @pytest.mark.parametrize(
-    ("name", "pair"), [("masks only", (2.9, 0.5)), ("mixed", (2.8, 2.7)), ("mixed", (3.9, 1.0))]
+    ("name", "bits"),
+    [
+        ("masks only", (2.9, 0.5, 4.0)),
+        ("left", (2.8, 0.5, 4.1)),
+        ("left", (2.8, 2.6, 8.0)),
+        ("mixed", (3.9, 1.0, 4.0)),
+        ("mixed", (2.8, 3.5, 4.0)),
+    ],
 )
-def test_nothing_hidden_refused(drawn, name, pair):
-    assert refuses(drawn, objectives.nothing_hidden, HIDDEN | {name: pair})
+def test_nothing_hidden_refused(drawn, name, bits):
+    assert refuses(drawn, objectives.nothing_hidden, HIDDEN | {name: bits})
 
 
 KINDS = ("another document", "the same document", "exchanged")
 PAIRS = {
     "head": dict(zip(KINDS, (0.9, 0.7, 0.5), strict=True)),
+    "same": dict(zip(KINDS, (0.8, 0.7, 0.5), strict=True)),
+    "order": dict(zip(KINDS, (0.5, 0.5, 0.55), strict=True)),
+    "cosine": dict(zip(KINDS, (0.9, 0.7, 0.5), strict=True)),
     "words": dict(zip(KINDS, (0.8, 0.6, 0.5), strict=True)),
 }
 
 
 def test_pairs(drawn):
-    says = "head: another document 90%, the same document 70%, exchanged 50%; words:"
+    says = "head: another document 90%, the same document 70%, exchanged 50%; same:"
     assert draws(drawn, objectives.pairs, PAIRS, says=says, labels=("y",))
 
 
 @pytest.mark.parametrize(
-    ("way", "shares"), [("head", (0.7, 0.7, 0.5)), ("head", (0.9, 0.7, 0.9)), ("words", (0.5, 0.5, 0.5))]
+    ("way", "shares"),
+    [
+        ("head", (0.7, 0.7, 0.5)),
+        ("head", (0.9, 0.7, 0.9)),
+        ("same", (0.9, 0.9, 0.5)),
+        ("order", (0.5, 0.5, 0.8)),
+        ("words", (0.5, 0.5, 0.5)),
+    ],
 )
 def test_pairs_refused(drawn, way, shares):
     assert refuses(drawn, objectives.pairs, PAIRS | {way: dict(zip(KINDS, shares, strict=True))})
 
 
-SHARES = {"as it is": [0.4, 0.3, 0.1], "colder": [0.6, 0.3, 0.02], "top-p": [0.6, 0.4, 0.0]}
+SHARES = {
+    "as it is": [0.4, 0.3, 0.1],
+    "colder": [0.6, 0.3, 0.02],
+    "top-k": [0.6, 0.4, 0.0],
+    "top-p": [0.6, 0.4, 0.0],
+}
 
 
 def test_settings(drawn):
-    says = "first 60%, last shown 2.0%, top-p: first 60%, last shown 0.0%; top-p keeps 2 of those shown"
+    says = "first 60%, last shown 2.0%, top-k: first 60%, last shown 0.0%; top-p keeps 2 of those shown"
     assert draws(drawn, objectives.settings, SHARES, ["a", "$", "c"], says=says.split("; ")[1])
 
 
@@ -110,6 +134,7 @@ def test_settings(drawn):
     [
         ("colder", [0.3, 0.3, 0.2]),
         ("colder", [0.6, 0.4, 0.0]),
+        ("top-k", [0.5, 0.3, 0.2]),
         ("top-p", [0.5, 0.3, 0.2]),
         ("top-p", [0.6, 0.0, 0.4]),
     ],
@@ -118,15 +143,16 @@ def test_settings_refused(drawn, way, shares):
     assert refuses(drawn, objectives.settings, SHARES | {way: shares}, "abc")
 
 
-REAL = {"text": 0.95, "before": 0.9, "both": 0.5, "both again": 0.55, "counts": 0.35}
+REAL = {"text": 0.95, "before": 0.85, "both": 0.15, "both again": 0.25, "three": 0.45, "five": 0.95}
 
 
 def test_writing(drawn):
-    assert draws(drawn, objectives.writing, REAL, says="before 90%, both 50%", labels=("x",))
+    assert draws(drawn, objectives.writing, REAL, says="before 85%, both 15%", labels=("x",))
 
 
 @pytest.mark.parametrize(
-    ("who", "share"), [("before", 0.6), ("both again", 0.9), ("counts", 0.95), ("text", 0.5), ("both", 0.1)]
+    ("who", "share"),
+    [("before", 0.6), ("both", 0.5), ("both again", 0.9), ("three", 0.2), ("five", 0.5), ("text", 0.5)],
 )
 def test_writing_refused(drawn, who, share):
     assert refuses(drawn, objectives.writing, REAL | {who: share})
@@ -139,6 +165,6 @@ def test_classifiers(drawn):
     assert draws(drawn, objectives.classifiers, PROBES, says="MiniLM 75%, words 65%", labels=("y",))
 
 
-@pytest.mark.parametrize(("who", "shares"), [("SmolLM2", [0.9, 0.7]), ("MiniLM", [0.5, 0.6])])
+@pytest.mark.parametrize(("who", "shares"), [("SmolLM2", [0.9, 0.7]), ("words", [0.5, 0.92])])
 def test_classifiers_refused(drawn, who, shares):
     assert refuses(drawn, objectives.classifiers, PROBES | {who: shares})

@@ -600,6 +600,11 @@ def top_p_first(scores: Tensor, t: float, p: float) -> Tensor:
     return temperature(scores.masked_fill(~kept, -torch.inf), t)
 
 
+def differ(chances: Tensor, others: Tensor) -> bool:
+    """Whether some token is left in one of two choices and not in the other."""
+    return bool(((chances > 0) != (others > 0)).any())
+
+
 def reads_each_once(result: Array, inputs: Mapping[str, Any]) -> str:
     """Where too much or too little was read."""
     if result.dtype.kind != "u":
@@ -613,7 +618,10 @@ def reads_each_once(result: Array, inputs: Mapping[str, Any]) -> str:
 
 def sampler_at_work_cases(rng: Rng) -> list[Case]:
     def inputs(n_layers: int, n_ids: int, n_new: int, t: float, p: float) -> dict[str, Any]:
-        """A text in which no number of `draw`, and no sum of the likeliest, comes near to a border."""
+        """A text in which no number of `draw`, and no sum of the likeliest, comes near to a border.
+
+        Where both temperature and top-p are at work, their order shows.
+        """
         while True:
             known: dict[str, Any] = {
                 "model": Small(n_layers, int(rng.integers(1000))),
@@ -630,7 +638,9 @@ def sampler_at_work_cases(rng: Rng) -> list[Case]:
                 temperature(scores, t).sort(descending=True).values.cumsum(-1) for scores in reader.scores
             ]
             near = min(float((row - p).abs().min()) for row in sums) if t and p < 1 else 1.0
-            if min(draw.nearest, near) > NEAR and len(set(tokens)) == n_new:
+            rows = torch.stack(reader.scores)
+            order_tells = t in (0, 1) or p == 1 or differ(top_p_first(rows, t, p), cut_and_scaled(rows, t, p))
+            if min(draw.nearest, near) > NEAR and len(set(tokens)) == n_new and order_tells:
                 return known
 
     return [
