@@ -33,7 +33,7 @@ LIVE = {"before": [3.0, 2.4], "both sides": [3.9, 3.0], "seldom": [3.6, 2.9]}
 def test_curves(drawn):
     says = "after 1000 1.75 and 0.95; this run after 100 2.40 and 3.00, asked as seldom 2.90"
     assert draws(drawn, objectives.curves, STEPS, STORED, LIVE_STEPS, LIVE, says=says, labels=("x", "y"))
-    assert "wins from 1000 steps on" in drawn[0][0].get_suptitle()
+    assert "from 1000 steps on, two" in drawn[0][0].get_suptitle()
 
 
 @pytest.mark.parametrize("change", [0, 1, 2, 3])

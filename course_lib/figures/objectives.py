@@ -82,7 +82,7 @@ def curves(
     supported(bool(before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1]), said)
     supported(bool(new_seldom[-1] > new_before[-1] + 0.1), said)
     supported(bool(crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all()), said)
-    title = f"One side is learned faster; reading both sides wins from {steps[crossing]} steps on"
+    title = f"One side is learned faster; from {steps[crossing]} steps on, two are better"
     fig = plots.lines(
         {"before (stored)": (steps, before), "both sides (stored)": (steps, both)},
         title=title,
