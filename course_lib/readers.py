@@ -44,13 +44,13 @@ def encode(text: str) -> Int[Tensor, " N"]:
 
 
 def decode(ids: Int[Tensor, " N"]) -> str:
-    """The text of these numbers, with `_` where a character is hidden.
+    """The text of these numbers, with `▢` where a character is hidden.
 
     Example:
         >>> decode(torch.tensor([66, MASK_ID, 67]))
-        'a_b'
+        'a▢b'
     """
-    return "".join((ALPHABET + "_")[number] for number in ids.tolist())
+    return "".join((ALPHABET + "▢")[number] for number in ids.tolist())
 
 
 def texts() -> tuple[Int[Tensor, " N"], Int[Tensor, " M"]]:

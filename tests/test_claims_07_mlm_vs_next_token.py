@@ -60,7 +60,7 @@ def names(request: pytest.FixtureRequest) -> dict:
 def test_another_end_makes_another_word(real_names: dict) -> None:
     cake, other = real_names["cake"], real_names["other"]
     assert real_names["before"][cake] < 0.01
-    assert real_names["both"][cake] > 0.9
+    assert real_names["both"][cake] == real_names["both"].max() > 0.3
     assert other[cake] < 0.1
 
 
@@ -80,7 +80,7 @@ def test_mask_15(names: dict) -> None:
     known = names["known_there"]
     for name, values, evidence in (
         ("masks only", (3.4, 1.0, 4.0), "unasked"),
-        ("80, 20 left", (3.4, 0.5, 4.5), "trust"),
+        ("none exchanged", (3.4, 0.5, 4.5), "trust"),
         ("80, 10, 10", (4.4, 1.4, 4.3), "toll"),
     ):
         names["known_there"] = known | {name: values}
@@ -88,8 +88,8 @@ def test_mask_15(names: dict) -> None:
     names["known_there"] = known
 
 
-@pytest.mark.parametrize("hide", [1.0, 0.8])
-def test_a_recipe_hides_so_many_of_those_it_asks(names: dict, hide: float) -> None:
+@pytest.mark.parametrize(("choose", "hide"), [(0.15, 1.0), (0.4, 0.5)])
+def test_a_recipe_hides_so_many_of_those_it_asks(names: dict, choose: float, hide: float) -> None:
     """A model that writes down what it reads, and is sure of what stood there before."""
     read, rows = [], names["rows"][:700, 1:]
 
@@ -97,10 +97,10 @@ def test_a_recipe_hides_so_many_of_those_it_asks(names: dict, hide: float) -> No
         read.append(ids)
         return 100 * torch.nn.functional.one_hot(rows, 98).float()
 
-    assert names["recipe"](hide)(model, rows).item() == pytest.approx(0, abs=1e-6)
+    assert names["recipe"](choose, hide)(model, rows).item() == pytest.approx(0, abs=1e-6)
     hidden = read[0] == readers.MASK_ID
     assert torch.equal(read[0][~hidden], rows[~hidden])
-    assert hidden.float().mean() == pytest.approx(0.15 * hide, abs=0.01)
+    assert hidden.float().mean() == pytest.approx(choose * hide, abs=0.01)
 
 
 def test_seldom_asks_of_15_percent(names: dict) -> None:
@@ -166,9 +166,9 @@ def test_what_is_counted(names: dict) -> None:
 
 
 def test_no_middle_of_a_piece_is_in_the_training_text(names: dict) -> None:
-    assert len(names["pieces"]) == 256
+    assert len(names["pieces"]) == 200
     assert not [p for p in names["pieces"] if readers.decode(p[15:47]) in names["text"]]
-    assert len(names["candidates"]) == 400
+    assert len(names["candidates"]) == 300
 
 
 def test_trying_is_scoring_the_whole_window(names: dict) -> None:
@@ -179,7 +179,7 @@ def test_trying_is_scoring_the_whole_window(names: dict) -> None:
         with torch.no_grad():
             scores.append(-31 * token_loss(model(window[:, :-1]), window[:, 1:]))
     expected = -torch.stack(scores).log_softmax(0)[piece[0, readers.GAP]]
-    torch.testing.assert_close(names["by_trying"](model, piece)[0], expected, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(names["by_trying"](model, piece, [15])[0][0], expected, atol=1e-3, rtol=1e-3)
 
 
 # ---------------------------------------------------------------------- do two sentences belong together?
@@ -192,7 +192,7 @@ def test_sentence_pairs(real_names: dict) -> None:
         ("apart", [0.5, 0.3, 0.5], "told"),
         ("by_words", [0.5, 0.5, 0.5], "overlap"),
         ("apart", [0.9, 0.9, 0.5], "same"),
-        ("within", [0.9, 0.95, 0.5], "own"),
+        ("within", [0.9, 0.9, 0.5], "own"),
         ("apart", [0.9, 0.7, 0.9], "reversed"),
         ("ordered", [0.5, 0.5, 0.9], "ordered"),
     ):
@@ -204,7 +204,7 @@ def test_sentence_pairs(real_names: dict) -> None:
 def test_what_is_drawn(names: dict) -> None:
     learned, tested = ({each[0].document for each in names[part]} for part in ("learned", "tested"))
     assert not learned & tested
-    assert len(names["test"]) == 140
+    assert len(names["test"]) == 130
     for first, following, elsewhere, same in names["test"]:
         assert first.document == following.document == same.document != elsewhere.document
         assert same not in (first, following)
@@ -302,7 +302,7 @@ def test_encoder_or_decoder(real_names: dict) -> None:
         ("live", live | {"both sides": [loss + 0.1 for loss in before]}, "early"),
         ("live", live | {names["SELDOM"]: before}, "answers"),
         ("late", -names["late"], "late"),
-        ("rivals", rivals | {"before, 96 passes": rivals["both sides, one pass"]}, "tried"),
+        ("rivals", rivals | {"before, trying, 15 later": rivals["both sides, one pass"]}, "tried"),
         ("wrote", wrote | {"before": 0.6}, "decoder_writes"),
         ("wrote", rounds, "behind"),
         ("wrote", wrote | {"counts of three": 0.05}, "scraps"),

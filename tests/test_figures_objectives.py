@@ -51,11 +51,24 @@ def test_curves_refused(drawn, change):
     assert refuses(drawn, objectives.curves, STEPS, stored, LIVE_STEPS, live)
 
 
-FILLERS = {"counts left": 2.3, "counts, both": 0.9, "before": 1.6, "both": 0.8, "before, trying": 0.4}
+FILLERS = {
+    "counts left": 2.3,
+    "counts, both": 0.9,
+    "before": 1.6,
+    "both": 0.8,
+    "trying, 1": 0.7,
+    "before, trying": 0.4,
+}
 
 
 def test_fillers(drawn):
-    assert draws(drawn, objectives.fillers, FILLERS, says="both 0.80, before, trying 0.40", labels=("x",))
+    assert draws(
+        drawn,
+        objectives.fillers,
+        FILLERS,
+        says="both 0.80, trying, 1 0.70, before, trying 0.40",
+        labels=("x",),
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_a_text_survives_but_for_what_is_not_in_the_alphabet() -> None:
 def test_a_hidden_character_is_shown_as_a_gap() -> None:
     ids = readers.encode("abc")
     ids[1] = readers.MASK_ID
-    assert readers.decode(ids) == "a_c"
+    assert readers.decode(ids) == "a▢c"
 
 
 def test_the_last_tenth_is_held_out() -> None:

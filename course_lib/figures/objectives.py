@@ -36,8 +36,8 @@ def gap(
         f"{tokens[place].strip()} surprises by {bits[place - 1]:.1f} bits from the left; its share is "
         f"{left[answer]:.1%} there, and {both[answer]:.0%} of those tried with both sides read"
     )
-    supported(bool(left[answer] < 0.05 and both[answer] > 0.8), said)
-    title = f"From the left{tokens[place]} is a surprise, with both sides read a matter of course"
+    supported(bool(left[answer] < 0.05 and both[answer] == both.max() > 0.3), said)
+    title = f"From the left{tokens[place]} is a surprise; with both sides, the likeliest tried"
     fig, (tiles, bars) = plots.panels(1, 2, title=title, size=(8.4, 2.0))
     tiles, bars = tiles[0], bars[0]
     image = tiles.imshow(bits[None], cmap="Blues", aspect="auto", vmin=0, vmax=max(bits.max(), 1))
@@ -110,15 +110,17 @@ def fillers(bits: Mapping[str, float]) -> None:
 
     Args:
         bits: by way, in this order: counts of the left, counts of both sides, the reader of what came before,
-            the reader of both sides, the first trying every character.
+            the reader of both sides; then the first trying every character, by the more and more characters
+            behind the gap that count.
     """
     names, heights = list(bits), [float(value) for value in bits.values()]
     said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
-    count_left, count_both, before, both, tried = heights
+    count_left, count_both, before, both, *_, tried = heights
     supported(tried < min(both, count_both) - 0.1 and max(both, count_both) < min(before, count_left), said)
     title = "Two sides beat one, and trying every character beats all"
-    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.2))
-    painted = ax.barh(names, heights, color=[plots.STREAM] * 2 + [plots.SKY, plots.BLUE, plots.ORANGE])
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.6))
+    colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(names) - 4)
+    painted = ax.barh(names, heights, color=colours)
     ax.bar_label(painted, fmt=" %.2f")
     ax.invert_yaxis()
     ax.set(xlabel=BITS)
@@ -130,7 +132,7 @@ def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
     """What three trainings know of a place where nothing is hidden.
 
     Args:
-        found: by training, masks only, then 80 % masks and 20 % left, then 80, 10 and 10 %: bits at the
+        found: by training, masks only, then masks and some left, then some exchanged as well: bits at the
             hidden gap, where the right character stands, and where a wrong one stands.
     """
     (gap_masks, right_masks, _), (gap_left, right_left, wrong_left), (gap, right, wrong) = found.values()
@@ -140,7 +142,7 @@ def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
     )
     supported(right_masks > 2.5 > right_left and wrong_left > wrong + 1 > right + 2, said)
     supported(max(gap_masks, gap_left, gap) - min(gap_masks, gap_left, gap) < 0.6, said)
-    title = "Masks only: blind to what stands there; 20 % left: it trusts that blindly"
+    title = "Masks only: blind to what stands there; none exchanged: blind trust in it"
     fig, (ax,) = plots.panels(title=title, size=(7.2, 3.4))
     rows, width = np.arange(3), 0.27
     looks = ((plots.SKY, "//"), (plots.ORANGE, ".."), (plots.BLUE, None))
