@@ -1937,6 +1937,15 @@ def test_a_bad_question_about_depth_changes_nothing(decoders, kind: str, fields:
     assert explorer.describe() == before
 
 
+def test_a_question_about_depth_does_not_overtake_choices(decoders) -> None:
+    """What the page sends at once: a change that had to wait, and the one that was asked for after it."""
+    explorer = DepthExplorer({"deep": decoders["deep"]}, "acat")
+    question = {"request": "r", "kind": "change", "name": "skipped", "layers": [0, 1]}
+    explorer.set_state({"skipped": [0], "asked": question})
+    assert explorer.skipped == [0, 1]
+    assert explorer.state["answered"] == "r"
+
+
 @pytest.mark.usefixtures("own_errors")
 @pytest.mark.parametrize(
     ("change", "options", "message"),

@@ -19,7 +19,7 @@ function arrow([x0, y0], [x1, y1]) {
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Depth", textLabel: "The layer as text" });
-  const { body, ask, set } = box;
+  const { body, ask, askAfter, set } = box;
 
   const view = () => model.get("views")[model.get("model")];
   const layer = () => Math.min(model.get("layer"), view().n_layers - 1);
@@ -122,7 +122,7 @@ function render({ model, el }) {
     const next = { skipped: skipped(), exchanged: exchanged() };
     next[what] = toggled(next[what], l);
     if (key(next.skipped, next.exchanged) in effects()) set(what, next[what]);
-    else ask("change", { name: what, layers: next[what] });
+    else askAfter("change", { name: what, layers: next[what] });
   }
   function putBack() {
     model.set("skipped", []);

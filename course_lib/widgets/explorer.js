@@ -49,7 +49,7 @@ function uniqueId(stem) {
 /**
  * The outer box: a named region with a place for messages and a text alternative.
  * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
- * send is for a question that must not overtake choices which are still on their way.
+ * askAfter(kind, fields) is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
  */
 function frame({ model, el, title, textLabel }) {
@@ -91,7 +91,7 @@ function frame({ model, el, title, textLabel }) {
     showMessage();
   };
 
-  const ask = (kind, fields = {}, send = (question) => model.send(question)) =>
+  const question = (kind, fields, send) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
       const timer = setTimeout(() => {
@@ -111,12 +111,14 @@ function frame({ model, el, title, textLabel }) {
     model.set(name, value);
     model.save_changes();
   };
+  const ask = (kind, fields = {}) => question(kind, fields, (content) => model.send(content));
+  const askAfter = (kind, fields = {}) => question(kind, fields, (content) => set("asked", content));
 
   const close = () => {
     for (const { timer } of waiting.values()) clearTimeout(timer);
     waiting.clear();
   };
-  return { root, body, message, text, ask, set, settle, close, isSilent: () => silent };
+  return { root, body, message, text, ask, askAfter, set, settle, close, isSilent: () => silent };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */

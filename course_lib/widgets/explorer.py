@@ -34,6 +34,8 @@ class Explorer(anywidget.AnyWidget):
     """
 
     state = traitlets.Dict().tag(sync=True)
+    # A question that must not overtake choices which the page still holds back: a message would.
+    asked = traitlets.Dict().tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,6 +55,10 @@ class Explorer(anywidget.AnyWidget):
         if isinstance(bundle, tuple):
             bundle[0]["text/plain"] = self.describe()
         return bundle
+
+    @traitlets.observe("asked")
+    def _receive_asked(self, change: Any) -> None:
+        self._receive(self, change["new"])
 
     def _receive(self, _: Any, content: Any, buffers: Any = None) -> None:
         if not isinstance(content, Mapping) or not isinstance(content.get("request"), str):

@@ -6,7 +6,7 @@ const HIDDEN = "___";
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Gap", textLabel: "The gap as text" });
-  const { body, ask, set } = box;
+  const { body, ask, askAfter } = box;
 
   const view = (name = model.get("model")) => model.get("views")[name];
   /** Of these places those that a model's text has; one token stays. */
@@ -66,7 +66,7 @@ function render({ model, el }) {
     if (changes.model) next.hidden = fitting(next.model, next.hidden);
     next.token = Math.min(next.token, view(next.model).tokens.length - 1);
     if (!isAnswered(next)) {
-      busy(ask("choose", next, (question) => set("asked", question)));
+      busy(askAfter("choose", next));
       return;
     }
     for (const [trait, value] of Object.entries(next)) model.set(trait, value);

@@ -83,8 +83,6 @@ class GapExplorer(Explorer):
     model = traitlets.Unicode().tag(sync=True)  # a name of `models`
     hidden: Any = traitlets.List().tag(sync=True)  # places, in order
     token: Any = traitlets.Int(0).tag(sync=True)  # the place that is followed
-    # A question of the page. As a trait, since a message would overtake choices that wait to be sent.
-    asked = traitlets.Dict().tag(sync=True)
     # The tokens of each model, by name.
     views = traitlets.Dict().tag(sync=True)
     # What was answered so far, by the model's name and the hidden places ("3,7"): see `_Reader.answer`.
@@ -143,10 +141,6 @@ class GapExplorer(Explorer):
         self._prepare(model, hidden, token)
         with self.hold_trait_notifications():  # the three are checked together
             self.model, self.hidden, self.token = model, hidden, token
-
-    @traitlets.observe("asked")
-    def _answer_asked(self, change: Any) -> None:
-        self._receive(self, change["new"])
 
     @traitlets.validate("model")
     def _check_model(self, proposal: Any) -> str:
