@@ -22,7 +22,16 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import nbformat
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -52,6 +61,8 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
+SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
+
 expect.set_options(timeout=30_000)
 
 
@@ -70,10 +81,15 @@ class Lab:
     token: str
     folder: Path
 
-    def shut_kernels_down(self) -> None:
-        """Each holds a few hundred megabytes."""
+    def shut_kernels_down(self, but_of: str | None = None) -> None:
+        """Each holds a few hundred megabytes.
+
+        Args:
+            but_of: a notebook whose kernel may live on.
+        """
         for session in json.loads(self._ask("GET", "/api/sessions")):
-            self._ask("DELETE", f"/api/sessions/{session['id']}")
+            if session["path"] != but_of:
+                self._ask("DELETE", f"/api/sessions/{session['id']}")
 
     def _ask(self, method: str, path: str) -> bytes:
         request = urllib.request.Request(
@@ -186,16 +202,30 @@ def watch() -> Watch:
     return Watch()
 
 
-@pytest.fixture
-def page(browser: Browser, watch: Watch) -> Iterator[Page]:
-    """A fresh page; the test fails if it asked for an outside address or wrote an error."""
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all pages, so that the scripts of JupyterLab are read once."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
-    context.on("request", watch.request)
-    context.on("console", watch.console)
-    context.on("weberror", lambda error: watch.errors.append(f"uncaught: {error.error}"))
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
-    yield context.new_page()
+    yield context
     context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
+    """A fresh page; the test fails if it asked for an outside address or wrote an error."""
+    heard = {
+        "request": watch.request,
+        "console": watch.console,
+        "weberror": lambda error: watch.errors.append(f"uncaught: {error.error}"),
+    }
+    for event, hear in heard.items():
+        context.on(event, hear)
+    page = context.new_page()
+    yield page
+    page.close()
+    for event, hear in heard.items():
+        context.remove_listener(event, hear)
     watch.check()
 
 
@@ -318,12 +348,19 @@ class Desk:
 
     def shown(self, title: str, *cells: str) -> Locator:
         """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
-        self.write("shown.ipynb", *cells)
-        self.open("shown.ipynb")
+        self.write(SHOWN, *cells)
+        self.open(SHOWN)
         self.run_all()
         found = self.explorer(title)
         expect(found).to_have_count(1)
         return found
+
+    def tidy(self) -> bool:
+        """Let the kernel forget what a test made; False where it is gone or busy."""
+        is_idle = self.page.evaluate(
+            "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        return is_idle and self.run("import ipywidgets\nipywidgets.Widget.close_all()\n%reset -f") == ""
 
     def answered(self, explorer: Locator) -> None:
         """Wait until Python has answered everything that was asked."""
@@ -392,7 +429,9 @@ class Desk:
 
 @pytest.fixture
 def desk(page: Page, lab: Lab, watch: Watch) -> Iterator[Desk]:
-    yield Desk(page, lab, watch)
+    desk = Desk(page, lab, watch)
+    yield desk
+    is_tidy = desk.tidy()
     # Leave the page first, or it would complain about the kernel that goes away.
     page.goto("about:blank")
-    lab.shut_kernels_down()
+    lab.shut_kernels_down(but_of=SHOWN if is_tidy else None)
