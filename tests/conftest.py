@@ -69,7 +69,22 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 # ------------------------------------------------------------------------------------------ the claims
 
-# For files whose own fixtures `real` and `without_models` give what a notebook's cells leave behind.
+# For files whose own function `left_behind(seed, minilm, smollm2)` gives what a notebook's cells leave
+# behind, all verdicts included, from this seed on.
+
+
+@pytest.fixture(scope="module")
+def real(request: pytest.FixtureRequest, loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
+    """With the real models."""
+    return request.module.left_behind(11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
+
+
+@pytest.fixture(scope="module")
+def without_models(request: pytest.FixtureRequest) -> dict:
+    """As where the real models are not installed, and from another seed."""
+    from notebook_cells import no_model
+
+    return request.module.left_behind(21, no_model, no_model)
 
 
 @pytest.fixture(params=["real", "without_models"])

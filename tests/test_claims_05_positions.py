@@ -6,9 +6,8 @@ claim's evidence says no: something takes the mechanism away, or a number says t
 
 from collections.abc import Callable
 
-import pytest
 import torch
-from notebook_cells import NotebookCells, no_model
+from notebook_cells import NotebookCells
 
 from course_lib import probing
 from course_lib.blocks import make_block
@@ -32,18 +31,6 @@ def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
         "which-patient": {"seed": ("seed=0", f"seed={seed}")},
     }
     return CELLS.run_all(changes, NOT_HERE, minilm=minilm, smollm2=smollm2)
-
-
-@pytest.fixture(scope="module")
-def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
-    """With the real models."""
-    return left_behind(11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
-
-
-@pytest.fixture(scope="module")
-def without_models() -> dict:
-    """As where the real models are not installed, and from other seeds again."""
-    return left_behind(21, no_model, no_model)
 
 
 # ---------------------------------------------------------------------- who bit whom

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from notebook_cells import NotebookCells, no_model
+from notebook_cells import NotebookCells
 from torch import nn
 
 from course_lib import probing
@@ -28,18 +28,6 @@ def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
         "shape-verdict": {"seeds": ("SEEDS = range(2)", f"SEEDS = [{seed}]")},
     }
     return CELLS.run_all(changes, NOT_HERE, minilm=minilm, smollm2=smollm2)
-
-
-@pytest.fixture(scope="module")
-def real(loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
-    """With the real models."""
-    return left_behind(11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
-
-
-@pytest.fixture(scope="module")
-def without_models() -> dict:
-    """As where the real models are not installed, and from other seeds again."""
-    return left_behind(21, no_model, no_model)
 
 
 # ---------------------------------------------------------------------- which layers can go

@@ -17,8 +17,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks.depth import repeatable
-from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
+from course_lib.checks.inputs import (
+    Rng,
+    all_different,
+    as_double,
+    backwards,
+    draw,
+    in_torch,
+    primes,
+    repeatable,
+)
 from course_lib.checks.kinds import Case, Code
 from course_lib.checks.values import Parts, WrongForm, boxed, describe
 from course_lib.objectives import IGNORE

@@ -21,7 +21,7 @@ from torch import nn
 from course_lib import probing
 from course_lib.blocks import Activation, LayerNorm, NormType, RMSNorm, TransformerBlock, TransformerStack
 from course_lib.checks import real_model
-from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes
+from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes, repeatable
 from course_lib.checks.kinds import Case, Code, Property
 from course_lib.checks.modules import check_weights
 from course_lib.checks.parts import gated_mlp, rms_norm
@@ -33,14 +33,6 @@ Array = np.ndarray
 
 
 # -------------------------------------------------------------------------------------------- identity start
-
-
-@contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """Inside, torch draws the same random numbers each time; outside, nothing is noticed of that."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @dataclass(frozen=True, repr=False)

@@ -4,7 +4,8 @@ Sizes are distinct primes, so that no transposition hides. Each task has one squ
 there do two orders of the same product both run, so only there can the wrong one be named.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,16 @@ def draw(rng: Rng, *shape: int, size: float = 1.0) -> np.ndarray:
     """Normal numbers in float32; small arrays get one decimal, so that a learner can follow them by hand."""
     numbers = size * rng.standard_normal(shape)
     return (numbers.round(1) + 0.0 if numbers.size <= 30 else numbers).astype(np.float32)
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """Inside, torch draws the same random numbers each time; outside, nothing is noticed of that."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def all_different(rng: Rng, *shape: int) -> np.ndarray:

@@ -312,12 +312,9 @@ function render({ model, el }) {
     box.settle();
   }
 
-  const watched = ["state", "views", "effects", "model", "lens", "layer", "token", "skipped", "exchanged"];
-  for (const trait of watched) model.on(`change:${trait}`, draw);
-  draw();
+  box.watch(draw, "state", "views", "effects", "model", "lens", "layer", "token", "skipped", "exchanged");
   return () => {
     typing.cancel();
-    for (const trait of watched) model.off(`change:${trait}`, draw);
     box.close();
   };
 }

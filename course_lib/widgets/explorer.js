@@ -114,11 +114,22 @@ function frame({ model, el, title, textLabel }) {
   const ask = (kind, fields = {}) => question(kind, fields, (content) => model.send(content));
   const askAfter = (kind, fields = {}) => question(kind, fields, (content) => set("asked", content));
 
+  const watched = [];
+  /** Draw now, and again whenever one of these traits changes. */
+  const watch = (draw, ...traits) => {
+    for (const trait of traits) {
+      model.on(`change:${trait}`, draw);
+      watched.push([trait, draw]);
+    }
+    draw();
+  };
+
   const close = () => {
+    for (const [trait, draw] of watched) model.off(`change:${trait}`, draw);
     for (const { timer } of waiting.values()) clearTimeout(timer);
     waiting.clear();
   };
-  return { root, body, message, text, ask, askAfter, set, settle, close, isSilent: () => silent };
+  return { root, body, message, text, ask, askAfter, set, settle, watch, close, isSilent: () => silent };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */

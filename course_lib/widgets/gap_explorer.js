@@ -178,12 +178,9 @@ function render({ model, el }) {
     box.settle();
   }
 
-  const watched = ["state", "views", "answers", "tried", "model", "hidden", "token"];
-  for (const trait of watched) model.on(`change:${trait}`, draw);
-  draw();
+  box.watch(draw, "state", "views", "answers", "tried", "model", "hidden", "token");
   return () => {
     typing.cancel();
-    for (const trait of watched) model.off(`change:${trait}`, draw);
     box.close();
   };
 }

@@ -380,9 +380,7 @@ function render({ model, el }) {
     box.settle();
   }
 
-  const watched = ["state", "views", "model", "attention", "opened", "token", "drawn_as"];
-  for (const trait of watched) model.on(`change:${trait}`, draw);
-  draw();
+  box.watch(draw, "state", "views", "model", "attention", "opened", "token", "drawn_as");
   const watch = onWidth(heads, () => {
     drawSheet();
     draw();
@@ -391,7 +389,6 @@ function render({ model, el }) {
     watch.disconnect();
     typing.cancel();
     typingOther.cancel();
-    for (const trait of watched) model.off(`change:${trait}`, draw);
     box.close();
   };
 }

@@ -345,13 +345,8 @@ function render({ model, el }) {
     box.settle();
   }
 
-  const watched = ["state", "views", "scheme", "query", "key", "pair", "head"];
-  for (const trait of watched) model.on(`change:${trait}`, draw);
-  draw();
-  return () => {
-    for (const trait of watched) model.off(`change:${trait}`, draw);
-    box.close();
-  };
+  box.watch(draw, "state", "views", "scheme", "query", "key", "pair", "head");
+  return box.close;
 }
 
 export default { render };

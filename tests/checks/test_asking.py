@@ -3,9 +3,9 @@
 import math
 import random
 
-import numpy as np
 import pytest
 import torch
+from task_cases import cases_of
 
 from course_lib import objectives
 from course_lib.checks import asking, examine, find_task
@@ -13,9 +13,8 @@ from course_lib.checks import asking, examine, find_task
 
 def cases(task, n_seeds=5):
     """The inputs of every case."""
-    for seed in range(n_seeds):
-        for case in find_task(f"07_mlm_vs_next_token/{task}").cases(np.random.default_rng(seed)):
-            yield case.inputs
+    for case in cases_of("07_mlm_vs_next_token", n_seeds)(task):
+        yield case.inputs
 
 
 def found(task, answer, seed=0):

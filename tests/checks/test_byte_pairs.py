@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from answers_byte_pairs import ids_by_comprehension, ids_with_memory
+from task_cases import cases_of
 
 from course_lib import maths
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
@@ -20,10 +21,7 @@ from course_lib.checks.byte_pairs import (
     train_merges,
 )
 
-
-def cases(task, n_seeds=10):
-    for seed in range(n_seeds):
-        yield from find_task(f"01_tokens/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("01_tokens", 10)
 
 
 def made_twice(merges):

@@ -19,6 +19,7 @@ from answers_depth import (
     useless_hook_left,
     zeroing,
 )
+from task_cases import cases_of
 from torch import nn
 
 from course_lib import pretrained, probing
@@ -29,9 +30,7 @@ from course_lib.decoder import GPT, GPTConfig
 WORK = "06_residuals/block_at_work"
 
 
-def cases(task, n_seeds=3):
-    for seed in range(n_seeds):
-        yield from find_task(f"06_residuals/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("06_residuals", 3)
 
 
 # ------------------------------------------------------------------------------------ references and inputs

@@ -7,16 +7,14 @@ import pytest
 import torch
 from answers_costs import causal_growing, causal_in_blocks, linear_by_loops, table, table_row_by_row
 from answers_heads import copying_by_loops
+from task_cases import cases_of
 
 from course_lib import attention, mixers
 from course_lib.attention import MultiHeadAttention
 from course_lib.checks import WrongForm, costs, examine, find_task, heads, real_model
 from course_lib.checks.work import LONG, in_linear_time
 
-
-def cases(task, n_seeds=5):
-    for seed in range(n_seeds):
-        yield from find_task(f"04_multi_head/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("04_multi_head")
 
 
 # ------------------------------------------------------------------------------------ references and inputs

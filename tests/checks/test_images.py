@@ -1,19 +1,16 @@
 """The tasks of 02_patches: what their references promise, and the training at the end of `digit_reader`."""
 
-import numpy as np
 import pytest
 import torch
 from answers_images import Reader, reader
+from task_cases import cases_of
 from torch import nn
 
 from course_lib import patches as library
 from course_lib.checks import examine, find_task, images, sound
 from course_lib.encoder import ViT, ViTConfig
 
-
-def cases(task, n_seeds=5):
-    for seed in range(n_seeds):
-        yield from find_task(f"02_patches/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("02_patches")
 
 
 def channels_first(rows, n_channels):

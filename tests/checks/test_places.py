@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from task_cases import cases_of
 
 from course_lib import positions as library
 from course_lib.checks import examine, find_task, places
 
-
-def cases(task, n_seeds=5):
-    for seed in range(n_seeds):
-        yield from find_task(f"05_positions/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("05_positions")
 
 
 # ------------------------------------------------------------------------------------------------- the layers

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from answers_rotation import OnlyNarrow, Tables
+from task_cases import cases_of
 
 from course_lib import pretrained
 from course_lib.attention import MultiHeadAttention
@@ -15,9 +16,7 @@ from course_lib.positions import RotaryEmbedding, apply_rotary, rotary_at
 WORK = "05_positions/rotation_at_work"
 
 
-def cases(task, n_seeds=5):
-    for seed in range(n_seeds):
-        yield from find_task(f"05_positions/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("05_positions")
 
 
 # ------------------------------------------------------------------------------------ references and inputs

@@ -19,6 +19,7 @@ from answers_writing import (
     through_scores,
     writing,
 )
+from task_cases import cases_of
 
 from course_lib import pretrained
 from course_lib.attention import MultiHeadAttention
@@ -29,9 +30,7 @@ from course_lib.generation import next_token_probabilities
 WORK = "07_mlm_vs_next_token/sampler_at_work"
 
 
-def cases(task, n_seeds=3):
-    for seed in range(n_seeds):
-        yield from find_task(f"07_mlm_vs_next_token/{task}").cases(np.random.default_rng(seed))
+cases = cases_of("07_mlm_vs_next_token", 3)
 
 
 # ------------------------------------------------------------------------------------ references and inputs

@@ -1,0 +1,18 @@
+"""The cases of tasks, for the tests of their references."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from course_lib.checks import find_task
+from course_lib.checks.kinds import Case
+
+
+def cases_of(concept: str, n_seeds: int = 5) -> Callable[..., Iterator[Case]]:
+    """From the name of a concept's task to its cases, at so many seeds if nothing else is said."""
+
+    def cases(task: str, n_seeds: int = n_seeds) -> Iterator[Case]:
+        for seed in range(n_seeds):
+            yield from find_task(f"{concept}/{task}").cases(np.random.default_rng(seed))
+
+    return cases
