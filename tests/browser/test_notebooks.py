@@ -1,8 +1,7 @@
 """The explorers of the course's notebooks in JupyterLab, by mouse and by keyboard.
 
 nbval runs every notebook from top to bottom; here only the cells run that the explorer needs: its own, found
-by what it contains, and those that define what it uses. A quick notebook runs whole, so that one was seen to
-work where learners work.
+by what it contains, and those that define what it uses.
 """
 
 import re
@@ -73,18 +72,13 @@ def test_the_cells_that_a_cell_needs() -> None:
         needed(cells, "show")
 
 
-def open_and_run(desk, name: str, title: str, cell: str = "") -> Locator:
-    """Open a notebook, run the cell that contains a text and what it needs (none given: all cells), and go to
-    its explorer.
-    """
+def open_and_run(desk, name: str, title: str, cell: str) -> Locator:
+    """Open a notebook, run the cell that contains a text and what it needs, and go to its explorer."""
     desk.copy(NOTEBOOKS / name)
     desk.open(name)
-    if cell:
-        notebook = nbformat.read(NOTEBOOKS / name, 4)
-        code = [part.source for part in notebook.cells if part.cell_type == "code"]
-        desk.run_cells(*needed(code, cell), timeout_s=SECONDS)
-    else:
-        desk.run_all(SECONDS)
+    notebook = nbformat.read(NOTEBOOKS / name, 4)
+    code = [part.source for part in notebook.cells if part.cell_type == "code"]
+    desk.run_cells(*needed(code, cell), timeout_s=SECONDS)
     explorer = desk.explorer(title).first
     explorer.scroll_into_view_if_needed()
     return explorer
@@ -128,7 +122,7 @@ def check_stepper(explorer: Locator) -> None:
 
 
 def test_03_qkv(desk) -> None:
-    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step")
+    explorer = open_and_run(desk, "03_qkv.ipynb", "Attention, step by step", "AttentionStepper(")
     before = desk.page.locator(".jp-Cell").count()
     # Mouse: step to the end, point at a number, change another.
     mix = explorer.locator('[data-table="mix"]')

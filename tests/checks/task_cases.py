@@ -1,4 +1,4 @@
-"""The cases of tasks, for the tests of their references."""
+"""The cases of tasks, for the tests of their references, and the seeds at which learners meet them."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,6 +6,9 @@ import numpy as np
 
 from course_lib.checks import find_task
 from course_lib.checks.kinds import Case
+
+VISIBLE = 0  # the check that a learner sees
+HIDDEN = (31, 57)  # the hidden tests
 
 
 def cases_of(concept: str, n_seeds: int = 5) -> Callable[..., Iterator[Case]]:
