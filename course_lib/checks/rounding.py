@@ -79,9 +79,14 @@ def _noise() -> Any:
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
-            if not isinstance(result, torch.Tensor) or not result.is_floating_point():
-                return result
             if any(returned.alias_info is not None for returned in func._schema.returns):
+                return result
+            if isinstance(result, tuple):  # a norm also gives the mean that its backward needs
+                return tuple(self.moved(part) for part in result)
+            return self.moved(result)
+
+        def moved(self, result: Any) -> Any:
+            if not isinstance(result, torch.Tensor) or not result.is_floating_point():
                 return result
             noise = torch.empty_like(result).uniform_(1 - self.step, 1 + self.step, generator=self.generator)
             return result * noise
