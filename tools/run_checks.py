@@ -275,23 +275,8 @@ def check_lint(report: Report) -> None:
             judge_job(report, done)
 
 
-def check_exercises(report: Report) -> None:
-    """exercises/ is what nbgrader makes of solutions/."""
-    if python("tools/exercises.py", "--check") == 0:
-        tasks = sum(count_tasks(path) for path in notebooks("exercises"))
-        report.add("exercises", passed=tasks)
-    else:
-        report.fail("exercises", "exercises/ differs from what solutions/ gives")
-
-
-def count_tasks(notebook: Path) -> int:
-    """The tasks of an exercise notebook: the cells that a learner writes."""
-    cells = json.loads((ROOT / notebook).read_text(encoding="utf-8"))["cells"]
-    return sum(bool(cell["metadata"].get("nbgrader", {}).get("solution")) for cell in cells)
-
-
 def check_tests(report: Report) -> None:
-    """The library's tests on two workers, then the examples in its docstrings."""
+    """The tests on two workers (exercises/ among them, as nbgrader makes it), then examples in docstrings."""
     workers = (f"--numprocesses={WORKERS}", "--dist=loadfile")
     cases = pytest(report, "tests", "tests", "--ignore=tests/browser", *workers, **ONE_THREAD)
     remember(seconds_of_files(cases))
@@ -502,7 +487,6 @@ def judge_job(report: Report, done: Done | Job) -> None:
 
 CHECKS: dict[str, Callable[[Report], None]] = {
     "lint": check_lint,
-    "exercises": check_exercises,
     "tests": check_tests,
     "notebooks": check_notebooks,
     "browser": check_browser,
