@@ -1,22 +1,20 @@
 // The clock explorer's page: moves the clock over schedules that Python has made, and asks for texts and times.
 
-const WAYS = { recurrent: "Recurrent network", transformer: "Transformer" }; // as in Python
-const LAYER_COUNTS = [2, 3, 4]; // as in Python
-const PROCESSOR_COUNTS = [1, 2, 3, 4, 6, 8, 12]; // as in Python
-const MODES = { reading: "reading: all words are there", writing: "writing: word after word" };
 const STANDINGS = { work: "at work", done: "done", ready: "ready", wait: "waiting" };
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Clock", textLabel: "The clock as text" });
   const { body, ask, askAfter } = box;
 
+  const { ways, options } = model.get("state");
+  const titles = Object.values(ways);
   const names = () => model.get("state").names;
   const layers = () => model.get("layers");
   const processors = () => model.get("processors");
   const plan = () => model.get("plans")[`${layers()},${model.get("mode")}`];
   const ticks = (way) => plan()[way].ticks[processors()];
   const endOf = (numbers) => Math.max(...numbers);
-  const end = () => Math.max(...Object.keys(WAYS).map((way) => endOf(ticks(way))));
+  const end = () => Math.max(...Object.keys(ways).map((way) => endOf(ticks(way))));
   const tick = () => Math.min(model.get("tick"), end());
   const layer = () => Math.min(model.get("layer"), layers() - 1);
   const token = () => Math.min(model.get("token"), names().length - 1);
@@ -27,9 +25,9 @@ function render({ model, el }) {
   const layerCount = select("layers", (value) => choose({ layers: Number(value) }));
   const processorCount = select("processors", (value) => choose({ processors: Number(value) }));
   const mode = select("mode", (value) => choose({ mode: value }));
-  setOptions(layerCount, LAYER_COUNTS.map((count) => [count, count]));
-  setOptions(processorCount, PROCESSOR_COUNTS.map((count) => [count, count]));
-  setOptions(mode, Object.entries(MODES));
+  setOptions(layerCount, options.layers);
+  setOptions(processorCount, options.processors);
+  setOptions(mode, options.modes);
   const text = h("textarea", { id: uniqueId("text"), class: "cx-prompt", rows: 1, spellcheck: "false", dir: "auto" });
   const typing = typedText(text, (value) => ask("text", { text: value }));
   const note = h("p", { class: "cx-note", role: "status" });
@@ -45,7 +43,7 @@ function render({ model, el }) {
   const last = button("To the end", () => turnTo(end()));
   next.classList.add("cx-primary");
 
-  const works = Object.entries(WAYS).map(([way, title]) => {
+  const works = Object.entries(ways).map(([way, title]) => {
     const status = h("p", { class: "cx-summary", role: "status" });
     const heads = h("tr", {});
     const rows = h("tbody", {});
@@ -70,7 +68,7 @@ function render({ model, el }) {
     "table",
     { class: "cx-sums cx-ended" },
     h("caption", {}, "Ticks, seen to the end"),
-    h("thead", {}, h("tr", {}, ...["mode", "layers", "processors", ...Object.values(WAYS)].map((head) => h("th", { scope: "col" }, head)))),
+    h("thead", {}, h("tr", {}, ...["mode", "layers", "processors", ...titles].map((head) => h("th", { scope: "col" }, head)))),
     endedRows,
   );
   const measure = button("Measure on this machine", () => {
@@ -201,7 +199,7 @@ function render({ model, el }) {
   function drawEnded() {
     const ended = model.get("ended").map((key) => {
       const [n, how, p] = key.split(",");
-      const found = Object.keys(WAYS).map((way) => endOf(model.get("plans")[`${n},${how}`][way].ticks[p]));
+      const found = Object.keys(ways).map((way) => endOf(model.get("plans")[`${n},${how}`][way].ticks[p]));
       return [how, n, p, ...found];
     });
     while (endedRows.children.length < ended.length) endedRows.append(h("tr", {}, ...Array.from({ length: 5 }, () => h("td", {}))));
@@ -210,7 +208,6 @@ function render({ model, el }) {
       if (!row.hidden) ended[i].forEach((value, column) => setText(row.children[column], String(value)));
     });
     endedTable.hidden = ended.length === 0;
-    const titles = Object.values(WAYS);
     return ended.map(([how, n, p, ...found]) => `Ticks for ${how}, layers ${n}, processors ${p}: ${titles.map((title, i) => `${title} ${found[i]}`).join(", ")}.`);
   }
 
@@ -247,13 +244,13 @@ function render({ model, el }) {
     const needed = endOf(ticks("transformer"));
     const isTold = said > 0 && tick() >= needed;
     setText(guessed, isTold ? `You said ${said} for the Transformer; it took ${needed}.` : "");
-    const about_ = `Layers: ${layers()}. Processors: ${processors()}. Mode: ${model.get("mode")}. Tick ${tick()}.`;
+    const settings = `Layers: ${layers()}. Processors: ${processors()}. Mode: ${model.get("mode")}. Tick ${tick()}.`;
     setText(
       box.text,
       [
         `Words (${names().length}): ${names().join(" | ")}`,
         ...(leftOut ? [leftOut] : []),
-        about_,
+        settings,
         ...drawn.flatMap(({ lines }) => lines),
         "",
         followed,

@@ -18,19 +18,20 @@ from course_lib.widgets.token_explorer import checked_text
 MOST_WORDS = 12
 LAYERS = (2, 3, 4)
 PROCESSORS = (1, 2, 3, 4, 6, 8, 12)  # the last: one for each word
-MODES = ("reading", "writing")
+MODES = {"reading": "reading: all words are there", "writing": "writing: word after word"}
 WAYS = {"recurrent": "Recurrent network", "transformer": "Transformer"}
 LONGER = 16  # times as many words in the second measurement
 ROUNDS = (15, 5)  # of the first and the second measurement; the fastest counts
 VOCABULARY = 97  # of the models that are measured
 SIZES = "Each has 33,000 parameters in a layer and reads one text at a time."
 ABOUT = (
-    "A cell is one layer at one word; layers are counted from 0. It takes one tick of one processor, in both "
-    "networks. A number is the tick at which a cell worked; ○ is ready and works once a processor takes it; "
-    "· waits for other cells. When reading (and in training) all words are there from the start; when "
-    "writing, the last layer's cell at a word says what the next word is. Keys: at the clock, left and right "
-    "are a tick back and on, End lets both finish; at the cells, arrows walk, Space is a tick on, Shift and "
-    "Space one back. A page without a kernel can do all but another text and new times."
+    "A cell is one layer at one word; layers are counted from 0. In both networks it takes one tick of one "
+    "processor, although attention reads more at later words. A number is the tick at which a cell worked; "
+    "○ is ready and works once a processor takes it; · waits for other cells. When reading (and in training) "
+    "all words are there from the start; when writing, the last layer's cell at a word says what the next "
+    "word is. Keys: at the clock, left and right are a tick back and on, End lets both finish; at the cells, "
+    "arrows walk, Space is a tick on, Shift and Space one back. A page without a kernel can do all but "
+    "another text and new times."
 )
 
 _ASSETS = assets("clock_explorer")
@@ -55,7 +56,7 @@ class ClockExplorer(Explorer):
     # Choices of the page, which an exported page can make without Python.
     layers = traitlets.Enum(LAYERS, LAYERS[0]).tag(sync=True)
     processors = traitlets.Enum(PROCESSORS, PROCESSORS[0]).tag(sync=True)
-    mode = traitlets.Enum(MODES, MODES[0]).tag(sync=True)
+    mode = traitlets.Enum([*MODES], next(iter(MODES))).tag(sync=True)
     tick = traitlets.Int(0, min=0).tag(sync=True)  # past the end nothing changes
     layer = traitlets.Int(0, min=0).tag(sync=True)  # of the followed cell
     token = traitlets.Int(0, min=0).tag(sync=True)
@@ -97,6 +98,12 @@ class ClockExplorer(Explorer):
             self.tick, self.guess, self.ended = 0, 0, []
             self.show_state(
                 about=ABOUT,
+                ways=WAYS,
+                options={
+                    "layers": [[n, n] for n in LAYERS],
+                    "processors": [[p, p] for p in PROCESSORS],
+                    "modes": [[*each] for each in MODES.items()],
+                },
                 text=text,
                 words=kept,
                 names=names,
@@ -254,19 +261,11 @@ def _guess_text(guess: int, ticks: int) -> str:
 def _measured(n_words: int, layers: int) -> dict[str, Any]:
     """The milliseconds of forward and backward pass, in rows to show, and what they say."""
     lengths = (n_words, LONGER * n_words)
-    models: dict[str, nn.Module] = {
-        "RNN, written as a loop": RecurrentLM(VOCABULARY, 128, layers, "rnn", fused=False),
-        "LSTM, fused": RecurrentLM(VOCABULARY, 64, layers, "lstm"),
-        "GPT": GPT(
-            GPTConfig.gpt2_style(
-                vocab_size=VOCABULARY, max_seq_len=lengths[-1], d_model=52, n_layers=layers, n_heads=4
-            )
-        ),
-    }
+    models = _models(layers, lengths[-1])
     columns = []
     for length, rounds in zip(lengths, ROUNDS, strict=True):
         ids = torch.arange(length)[None] % VOCABULARY
-        taken = alternate([_pass(model, ids) for model in models.values()], rounds)
+        taken = alternate([_forward_and_backward(model, ids) for model in models.values()], rounds)
         columns.append([1000 * min(seconds) for seconds in taken])
     rows = [[name, *(f"{ms:.1f}" for ms in times)] for name, *times in zip(models, *columns, strict=True)]
     ratios = [
@@ -281,7 +280,19 @@ def _measured(n_words: int, layers: int) -> dict[str, Any]:
     return {"heads": heads, "rows": rows, "ratio": ratio, "text": text}
 
 
-def _pass(model: nn.Module, ids: torch.Tensor) -> Callable[[], None]:
+def _models(layers: int, most_tokens: int) -> dict[str, nn.Module]:
+    """Three language models, of as many parameters in a layer."""
+    config = GPTConfig.gpt2_style(
+        vocab_size=VOCABULARY, max_seq_len=most_tokens, d_model=52, n_layers=layers, n_heads=4
+    )
+    return {
+        "RNN, written as a loop": RecurrentLM(VOCABULARY, 128, layers, "rnn", fused=False),
+        "LSTM, fused": RecurrentLM(VOCABULARY, 64, layers, "lstm"),
+        "GPT": GPT(config),
+    }
+
+
+def _forward_and_backward(model: nn.Module, ids: torch.Tensor) -> Callable[[], None]:
     """One step's work of a training: scores, loss, gradients."""
 
     def run() -> None:
