@@ -4,12 +4,16 @@ Times are for comparing on one machine, in one run: take ratios and exponents fr
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+
+Operation = TypeVar("Operation", bound=Hashable)
+Cell = tuple[int, int]  # a layer and a token, both from 0
 
 
 def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: int = 1) -> list[list[float]]:
@@ -77,3 +81,91 @@ def exponent(sizes: ArrayLike, amounts: ArrayLike) -> float:
         raise ValueError(f"sizes and amounts must be above 0; the smallest is {smallest:g}")
     slope, _ = np.polyfit(np.log(x), np.log(y), 1)
     return float(slope)
+
+
+def schedule(
+    waits_for: Mapping[Operation, Collection[Operation]], processors: int | None = None
+) -> dict[Operation, int]:
+    """The tick at which each operation runs, if each takes one tick of one processor.
+
+    At every tick the processors take, in the order given, operations whose inputs were ready before it
+    (list scheduling, Graham 1966). Another order may need fewer ticks.
+
+    Args:
+        waits_for: for each operation those whose results it needs.
+        processors: how many operations run at once; left out, as many as are ready.
+    Returns: for each operation its tick, from 1, in the order given.
+    Raises: ValueError: no processor, an operation that waits for an unknown one, or a circle.
+    Example:
+        >>> schedule({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]}, processors=1)
+        {'a': 1, 'b': 2, 'c': 3, 'd': 4}
+        >>> schedule({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]})
+        {'a': 1, 'b': 1, 'c': 2, 'd': 3}
+    """
+    if processors is not None and processors < 1:
+        raise ValueError(f"at least one processor must work; got {processors}")
+    for operation, inputs in waits_for.items():
+        for needed in inputs:
+            if needed not in waits_for:
+                raise ValueError(f"{operation!r} waits for {needed!r}, which is no operation")
+    ticks: dict[Operation, int] = {}
+    tick = 0
+    while len(ticks) < len(waits_for):
+        tick += 1
+        waiting = [operation for operation in waits_for if operation not in ticks]
+        ready = [
+            operation for operation in waiting if all(needed in ticks for needed in waits_for[operation])
+        ]
+        if not ready:
+            raise ValueError(f"these wait for each other in a circle: {waiting}")
+        ticks |= dict.fromkeys(ready[:processors], tick)
+    return {operation: ticks[operation] for operation in waits_for}
+
+
+def recurrent_cells(n_tokens: int, n_layers: int, *, writing: bool = False) -> dict[Cell, list[Cell]]:
+    """What each cell of a recurrent network waits for: the state of the token before, and the layer below.
+
+    Args:
+        writing: the network makes its text itself, so a token is there only when the last layer has read the
+            one before.
+    Returns: for each cell (layer, token) those it needs, in an order in which `schedule` loses no time: first
+        the cells that can work first.
+    Example:
+        >>> recurrent_cells(2, 2)
+        {(0, 0): [], (0, 1): [(0, 0)], (1, 0): [(0, 0)], (1, 1): [(1, 0), (0, 1)]}
+    """
+    cells = sorted(_cells(n_tokens, n_layers), key=sum)
+    return {
+        (layer, token): [
+            *([(layer, token - 1)] if token else []),
+            *([(layer - 1, token)] if layer else _word_before(token, n_layers, writing and n_layers > 1)),
+        ]
+        for layer, token in cells
+    }
+
+
+def attention_cells(n_tokens: int, n_layers: int, *, writing: bool = False) -> dict[Cell, list[Cell]]:
+    """What each cell of a causal Transformer waits for: the layer below, at its own token and those before.
+
+    Args:
+        writing: as for `recurrent_cells`; the cells of earlier tokens are kept in a cache.
+    Returns: for each cell (layer, token) those it needs, layer by layer.
+    Example:
+        >>> attention_cells(2, 2)
+        {(0, 0): [], (0, 1): [], (1, 0): [(0, 0)], (1, 1): [(0, 0), (0, 1)]}
+    """
+    return {
+        (layer, token): [(layer - 1, other) for other in range(token + 1)]
+        if layer
+        else _word_before(token, n_layers, writing)
+        for layer, token in _cells(n_tokens, n_layers)
+    }
+
+
+def _cells(n_tokens: int, n_layers: int) -> list[Cell]:
+    return [(layer, token) for layer in range(n_layers) for token in range(n_tokens)]
+
+
+def _word_before(token: int, n_layers: int, writing: bool) -> list[Cell]:
+    """What the first layer waits for: nothing, or the word that the last layer writes."""
+    return [(n_layers - 1, token - 1)] if writing and token else []

@@ -70,3 +70,97 @@ def test_the_exponent_is_the_power(power):
 def test_numbers_without_an_exponent_are_refused(sizes, amounts, message):
     with pytest.raises(ValueError, match=message):
         costs.exponent(sizes, amounts)
+
+
+# ------------------------------------------------------------------------------------------------ schedule
+
+WAYS = {"recurrent": costs.recurrent_cells, "attention": costs.attention_cells}
+ways = pytest.mark.parametrize("way", list(WAYS))
+
+
+def check_schedule(waits_for, ticks, processors):
+    """Nothing runs before its inputs, never more at once than there are, no one idles beside ready work."""
+    assert list(ticks) == list(waits_for)
+    for operation, inputs in waits_for.items():
+        assert all(ticks[needed] < ticks[operation] for needed in inputs)
+    for tick in range(1, max(ticks.values()) + 1):
+        busy = sum(at == tick for at in ticks.values())
+        ready = [
+            operation
+            for operation, inputs in waits_for.items()
+            if ticks[operation] >= tick and all(ticks[needed] < tick for needed in inputs)
+        ]
+        assert busy == min(processors, len(ready))
+
+
+@ways
+@pytest.mark.parametrize("writing", [False, True])
+@pytest.mark.parametrize("processors", [1, 2, 3, 5, 28])
+def test_nobody_runs_early_and_nobody_idles(way, writing, processors):
+    waits_for = WAYS[way](7, 3, writing=writing)
+    assert {*waits_for} == {(layer, token) for layer in range(3) for token in range(7)}
+    check_schedule(waits_for, costs.schedule(waits_for, processors), processors)
+
+
+@pytest.mark.parametrize(("n_tokens", "n_layers"), [(1, 1), (1, 3), (5, 1), (7, 3), (12, 4)])
+def test_reading_takes_a_state_after_the_other_or_a_layer_after_the_other(n_tokens, n_layers):
+    ends = {
+        name: [
+            max(costs.schedule(cells(n_tokens, n_layers, writing=writing), p).values())
+            for writing in (False, True)
+            for p in (1, None)
+        ]
+        for name, cells in WAYS.items()
+    }
+    all_in_turn = n_tokens * n_layers
+    assert ends["recurrent"] == [all_in_turn, n_tokens + n_layers - 1, all_in_turn, all_in_turn]
+    assert ends["attention"] == [all_in_turn, n_layers, all_in_turn, all_in_turn]
+
+
+@pytest.mark.parametrize("n_tokens", [2, 5, 7, 11])
+@pytest.mark.parametrize("n_layers", [2, 3, 4])
+@pytest.mark.parametrize("processors", [1, 2, 3, 4, 6, 8])
+def test_the_orders_lose_no_time(n_tokens, n_layers, processors):
+    """No schedule is shorter: there are the chain, the work, and few cells in the first and last ticks."""
+    chain, n_cells = n_tokens + n_layers - 1, n_tokens * n_layers
+    widths = [sum(0 <= step - layer < n_tokens for layer in range(n_layers)) for step in range(chain)]
+    narrow = [width for width in widths if width < processors]
+    least = max(chain, len(narrow) + -(-(n_cells - sum(narrow)) // processors))
+    assert max(costs.schedule(costs.recurrent_cells(n_tokens, n_layers), processors).values()) == least
+    least = max(n_layers, -(-n_cells // processors))
+    assert max(costs.schedule(costs.attention_cells(n_tokens, n_layers), processors).values()) == least
+
+
+@ways
+def test_what_a_cell_waits_for(way):
+    cell = {
+        "recurrent": {False: ([(1, 2), (0, 3)], [(0, 2)]), True: ([(1, 2), (0, 3)], [(0, 2), (2, 2)])},
+        "attention": {
+            False: ([(0, 0), (0, 1), (0, 2), (0, 3)], []),
+            True: ([(0, n) for n in range(4)], [(2, 2)]),
+        },
+    }[way]
+    for writing, (above, below) in cell.items():
+        waits_for = WAYS[way](5, 3, writing=writing)
+        assert waits_for[1, 3] == above
+        assert waits_for[0, 3] == below
+        assert waits_for[0, 0] == []
+
+
+def test_the_first_in_the_order_run_first():
+    waits_for = {"late": ["first"], "first": [], "second": [], "third": []}
+    assert costs.schedule(waits_for, 2) == {"late": 2, "first": 1, "second": 1, "third": 2}
+    assert costs.schedule({}, 1) == {}
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "processors", "message"),
+    [
+        ({"a": []}, 0, "at least one processor must work; got 0"),
+        ({"a": ["b"]}, None, "'a' waits for 'b', which is no operation"),
+        ({"c": [], "a": ["b"], "b": ["a"]}, 2, r"in a circle: \['a', 'b'\]"),
+    ],
+)
+def test_work_that_cannot_be_done_is_refused(waits_for, processors, message):
+    with pytest.raises(ValueError, match=message):
+        costs.schedule(waits_for, processors)

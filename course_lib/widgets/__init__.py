@@ -4,6 +4,7 @@
     TokenExplorer      how tokenizers cut a text, each word replayed merge by merge, 20 languages counted
     HeadsExplorer      all heads of a model on one sheet, one enlarged, any of them switched off
     GapExplorer        a token is hidden: what models put there, from one side, from both, by trying
+    ClockExplorer      a recurrent network and a Transformer tick by tick: who waits for whom, and how long
     DepthExplorer      down the layers of a decoder: what each adds, what a lens reads, what goes without it
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
     PositionsExplorer  how places reach a model, in five schemes: patterns, scores over distance, hands
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
+    from course_lib.widgets.clock_explorer import ClockExplorer
     from course_lib.widgets.depth_explorer import DepthExplorer
     from course_lib.widgets.gap_explorer import Characters, GapExplorer
     from course_lib.widgets.heads_explorer import HeadsExplorer
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttentionStepper",
     "Characters",
+    "ClockExplorer",
     "DepthExplorer",
     "GapExplorer",
     "HeadsExplorer",
@@ -60,6 +63,7 @@ __all__ = [
 _HOMES = {
     "AttentionStepper": "attention_stepper",
     "Characters": "gap_explorer",
+    "ClockExplorer": "clock_explorer",
     "DepthExplorer": "depth_explorer",
     "GapExplorer": "gap_explorer",
     "HeadsExplorer": "heads_explorer",

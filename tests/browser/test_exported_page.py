@@ -27,6 +27,7 @@ from course_lib.decoder import GPT, GPTConfig
 from course_lib.widgets import (
     AttentionStepper,
     Characters,
+    ClockExplorer,
     DepthExplorer,
     GapExplorer,
     PatchExplorer,
@@ -76,6 +77,12 @@ from course_lib.widgets import Characters, GapExplorer
 both_ways = {name: (readers.make_reader(causal=causal, seed=0), Characters())
              for name, causal in (("left", True), ("both", False))}
 GapExplorer(both_ways, "a gap")
+""",
+    """
+from course_lib.widgets import ClockExplorer
+clock = ClockExplorer("a rose is a rose", layers=2)
+clock.measure()
+clock
 """,
     "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
@@ -309,6 +316,40 @@ def test_single_gaps_are_filled_without_a_kernel(page: Page, exported: str) -> N
     expect(gap.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
+def test_the_clock_runs_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    clock = page.locator('section.cx[aria-label="Clock"]')
+    reference = ClockExplorer("a rose is a rose", layers=2)
+    text, turn = clock.locator(".cx-text"), clock.get_by_label("Clock", exact=True)
+    # What was measured on the way to the page is still there.
+    times = clock.locator(".cx-times tbody tr").first.locator("td").all_text_contents()
+    assert all(float(time) > 0 for time in times)
+    said = text.text_content() or ""
+    reference.measured = {"5,2": {"text": said[said.index("Milliseconds") :]}}
+    clock.get_by_label("Your guess").fill("7")
+    for mode, processors in (("reading", 2), ("writing", 12)):
+        clock.get_by_label("Mode").select_option(mode)
+        clock.get_by_label("Processors of each").select_option(str(processors))
+        reference.mode, reference.processors, reference.tick = mode, processors, 0
+        expect(text).to_have_text(reference.describe())
+        clock.get_by_role("gridcell").nth(7).focus()
+        clock.get_by_role("gridcell").nth(7).press("Space")
+        reference.layer, reference.token, reference.tick = 1, 2, 1
+        expect(text).to_have_text(reference.describe())
+        turn.press("End")
+        reference.tick, reference.ended = 99, [*reference.ended, f"2,{mode},{processors}"]
+        expect(text).to_have_text(reference.describe())
+    expect(clock.locator(".cx-ended tbody tr")).to_have_count(2)
+    clock.get_by_label("Layers").select_option("4")
+    reference.layers, reference.tick = 4, 0
+    reference.measured = {}
+    expect(text).to_have_text(reference.describe())
+    expect(clock.get_by_role("alert")).to_be_empty()
+    clock.get_by_role("button", name="Measure on this machine").click()
+    expect(clock.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
 def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -336,6 +377,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Heads", "Your text", "ab"),
         ("Depth", "Your text", "ab"),
         ("Gap", "Your text", "ab"),
+        ("Clock", "Your text", "ab"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
