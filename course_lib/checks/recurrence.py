@@ -1,7 +1,7 @@
 """The tasks of solutions/08_rnn_comparison/recurrence.ipynb: what they are tried on, and what is right.
 
-Their words and the mistakes that learners make stand in 08_rnn_comparison.yml. The keyword-only arguments of a
-reference are for these mistakes: each changes one thing.
+Their words and the mistakes that learners make stand in 08_rnn_comparison.yml. The keyword-only arguments
+of a reference are for these mistakes: each changes one thing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -281,8 +281,8 @@ def at_most_one_more(result: Array, inputs: Mapping[str, Any]) -> str:
         return ""
     where = tuple(int(i) for i in beyond[0])
     return (
-        f"The number at {list(where)} is {result[where]:.4g}. Gates let through a part, and tanh gives at most 1, "
-        f"so it can be no larger than |c| + 1 = {limit[where]:.4g}."
+        f"The number at {list(where)} is {result[where]:.4g}. Gates let through a part, and tanh gives at "
+        f"most 1, so it can be no larger than |c| + 1 = {limit[where]:.4g}."
     )
 
 
