@@ -100,6 +100,7 @@ WRONG["08_rnn_comparison/rnn_step"] = [
     ("negative numbers cut", stepping(lambda sums: sums.clamp(min=0))),
     ("overflow", stepping(tanh_of_the_book)),
     ("overflow", stepping(lambda sums: torch.sinh(sums) / torch.cosh(sums))),
+    ("overflow on one side", stepping(tanh_by_exp)),
     ("the state not read", lambda x, h, w, u, b: F.linear(x, w, b).tanh() + 0 * h @ u),
     ("the state not read", lambda x, h, w, u, b: torch.tanh(x @ w.T + b) + 0 * (h.sum() + u.sum())),
     ("the token not read", lambda x, h, w, u, b: torch.tanh(h @ u.T + b) + 0 * (x.sum() + w.sum())),
@@ -111,7 +112,6 @@ WRONG["08_rnn_comparison/rnn_step"] = [
     ("b outside of tanh", lambda x, h, w, u, b: torch.tanh(x @ w.T + h @ u.T) + b),
     ("each part its own tanh", lambda x, h, w, u, b: torch.tanh(x @ w.T) + torch.tanh(h @ u.T + b)),
     ("added to the state", lambda x, h, w, u, b: h + torch.tanh(x @ w.T + h @ u.T + b)),
-    (None, stepping(tanh_by_exp)),
     (None, step_in_place),
     (None, step_by_cell),
     (None, step_by_module),
@@ -523,6 +523,15 @@ def norms_by_autograd(x_part, u):
     return squares.sqrt().flip(0)
 
 
+def norms_of_an_input_that_asks_for_gradients(x_part, u):
+    """x_part_t moves h_t with its slope, which is taken out again."""
+    x_part.requires_grad_()
+    states = read_all(x_part, u)
+    rows = [torch.autograd.grad(number, x_part, retain_graph=True)[0] for number in states[-1]]
+    matrices = torch.stack(rows) / (1 - torch.stack(states) ** 2)  # (D, T, D)
+    return list(torch.linalg.vector_norm(matrices, dim=(0, 2))[:-1].flip(0))
+
+
 def norms_by_jacobian(x_part, u):
     """torch's Jacobian of what follows a state."""
     states = read_all(x_part, u)
@@ -636,6 +645,7 @@ RIGHT["08_rnn_comparison/gradient_over_distance"] = [
     norms_by_numpy,
     norms_by_autograd,
     norms_by_jacobian,
+    norms_of_an_input_that_asks_for_gradients,
 ]
 WRONG["08_rnn_comparison/gradient_over_distance"] = [
     ("no slope", fading(slope=torch.ones_like)),
