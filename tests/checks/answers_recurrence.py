@@ -288,6 +288,12 @@ def zeroed_input(x, lengths, w, u, b):
     return padded_row_by_row(x, lengths, w, u, b)
 
 
+def stacked_in_front(x, lengths, w, u, b):
+    """torch.stack puts the new axis in front, unless it is told otherwise."""
+    outputs, last = padding()(x, lengths, w, u, b)
+    return torch.stack(outputs.unbind(1)), last
+
+
 everything_read = padding(reads=lambda x, lengths, t: lengths > -1)
 
 RIGHT["08_rnn_comparison/rnn_with_padding"] = [
@@ -325,6 +331,7 @@ WRONG["08_rnn_comparison/rnn_with_padding"] = [
         padding(step=lambda x, h, w, u, b: torch.tanh(x @ w.T + b) + 0 * h @ u),
     ),
     ("h U instead of U h", padding(step=stepping(u_side=lambda u: u))),
+    ("columns before rows", stacked_in_front),
     ("results exchanged", lambda *given: padding()(*given)[::-1]),
     (None, packed),
     (None, overwritten_state),
