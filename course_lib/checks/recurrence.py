@@ -81,7 +81,7 @@ def rnn_step_cases(rng: Rng) -> list[Case]:
     start["h"] = np.zeros_like(start["h"])
     return in_torch(
         [
-            Case("one text", inputs(1, 2, 3), gradients=True),
+            Case("one text", inputs(1, 2, 3)),
             Case("two texts", inputs(2, 3, 2)),
             Case("the first step: h is zeros", start),
             Case("everything square", inputs(3, 3, 3)),
@@ -220,7 +220,7 @@ def rnn_with_padding_cases(rng: Rng) -> list[Case]:
         [
             Case("one text, no padding", inputs([3], 3, 2, 2)),
             Case("one text, one column of padding", inputs([2], 3, 2, 2)),
-            Case("two texts", inputs([3, 1], 3, 2, 3), gradients=True),
+            Case("two texts", inputs([3, 1], 3, 2, 3)),
             Case("an empty text", inputs([0, 3], 3, 2, 2)),
             Case("lengths from 0 to 5", inputs([0, 1, 5], 5, 3, 2)),
             Case("padding in every row", inputs([2, 3], 5, 3, 2)),
@@ -318,7 +318,7 @@ def lstm_step_cases(rng: Rng) -> list[Case]:
     return in_torch(
         [
             Case("one text, one unit", inputs(1, 2, 1)),
-            Case("one text, two units", inputs(1, 3, 2), gradients=True),
+            Case("one text, two units", inputs(1, 3, 2)),
             Case("two texts", inputs(2, 2, 3)),
             Case("the first step: h and c are zeros", start),
             Case("a full cell", full),
