@@ -15,6 +15,7 @@ import answers_images
 import answers_in_torch
 import answers_parts
 import answers_places
+import answers_recurrence
 import answers_rotation
 import answers_sound
 import answers_warm_up
@@ -48,6 +49,7 @@ ANSWERS = (
     answers_depth,
     answers_asking,
     answers_writing,
+    answers_recurrence,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
