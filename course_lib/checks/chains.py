@@ -164,7 +164,7 @@ def longest_chain_cases(rng: Rng) -> list[Case]:
         Case("13 by chance", {"waits_for": shuffled(rng, by_chance(13, 2, 4))}),
         Case("31 by chance", {"waits_for": shuffled(rng, by_chance(31, 3, 7))}),
         Case("many paths", {"waits_for": shuffled(rng, ladder(41))}),
-        Case("3,000 in a row", {"waits_for": shuffled(rng, a_row(named(3000)))}),
+        Case("2,000 in a row", {"waits_for": shuffled(rng, a_row(named(2000)))}),
     ]
     return cases
 
@@ -230,15 +230,15 @@ def k_back_from_each(x: Tensor, targets: Tensor, w: Tensor, u: Tensor, k: int) -
 
 
 def truncated_cases(rng: Rng) -> list[Case]:
-    def inputs(b: int, t: int, d: int, h: int, k: int, *, size: float = 1.0) -> dict[str, Any]:
+    def inputs(b: int, t: int, d: int, h: int, k: int) -> dict[str, Any]:
         weights = {
             "w": draw(rng, d, h, size=0.6 * d**-0.5).round(2),
             # Near a turn, so that what an early token does is still seen at the end.
             "u": (0.8 * np.linalg.qr(rng.standard_normal((h, h)))[0]).round(3).astype(np.float32),
         }
-        return {"x": draw(rng, b, t, d, size=size), "targets": draw(rng, b, t, h), **weights, "k": k}
+        return {"x": draw(rng, b, t, d), "targets": draw(rng, b, t, h), **weights, "k": k}
 
-    stored = inputs(2, 7, 3, 5, 3)
+    stored = inputs(2, 5, 3, 2, 3)
     stored = {name: backwards(x) if getattr(x, "ndim", 0) > 1 else x for name, x in stored.items()}
     b, d, h = primes(rng, 2, 3, 5)
     return in_torch(
@@ -249,11 +249,9 @@ def truncated_cases(rng: Rng) -> list[Case]:
             Case("three pieces, the last of one token", inputs(2, 7, 3, 5, 3), gradients=True),
             Case("pieces of one token", inputs(2, 3, 2, 3, 1), gradients=True),
             Case("one piece, as long as the text", inputs(2, 5, 3, 2, 5), gradients=True),
-            Case("one piece, longer than the text", inputs(2, 5, 3, 2, 7), gradients=True),
-            Case("everything square", inputs(3, 9, 3, 3, 3), gradients=True),
-            Case("a batch", inputs(b, 13, d, h, 5), gradients=True),
-            Case("large inputs", inputs(2, 7, 3, 5, 3, size=30.0)),
-            Case("float64", as_double(inputs(3, 11, 2, 5, 4)), gradients=True),
+            Case("one piece, longer than the text", inputs(2, 3, 3, 2, 7), gradients=True),
+            Case("a batch", inputs(b, 8, d, h, 3), gradients=True),
+            Case("float64", as_double(inputs(3, 5, 2, 3, 2)), gradients=True),
             Case("stored the other way round", stored, gradients=True),
         ]
     )

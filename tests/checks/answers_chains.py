@@ -51,6 +51,26 @@ def with_a_stack(waits_for):
     return max(length.values())
 
 
+def in_waves(waits_for):
+    """As if there were a core for each operation: how often does one have to wait?"""
+    missing = {name: set(others) for name, others in waits_for.items()}
+    after = {name: set() for name in waits_for}
+    for name, others in missing.items():
+        for other in others:
+            after[other].add(name)
+    wave, n_waves = [name for name in missing if not missing[name]], 0
+    while wave:
+        n_waves += 1
+        coming = set()
+        for name in wave:
+            for later in after[name]:
+                missing[later].discard(name)
+                if not missing[later]:
+                    coming.add(later)
+        wave = list(coming)
+    return n_waves
+
+
 def layer_by_layer(waits_for):
     """All that can be done at the same time are done, then the next."""
     left, rounds, done = dict(waits_for), 0, set()
@@ -114,29 +134,24 @@ def all_before(waits_for):
     return max(len(names) for names in before.values())
 
 
-def takes_apart(waits_for):
-    """Right, and the caller's dictionary is empty afterwards."""
-    rounds = 0
-    while waits_for:
-        ready = [name for name, others in waits_for.items() if not others]
-        for name in ready:
-            del waits_for[name]
-        for name in waits_for:
-            waits_for[name] = [other for other in waits_for[name] if other in waits_for]
-        rounds += 1
-    return rounds
+def sorts_the_lists(waits_for):
+    """Right, and the caller's lists are in another order afterwards."""
+    for others in waits_for.values():
+        others.sort()
+    return in_waves(waits_for)
 
 
 RIGHT["08_rnn_comparison/longest_chain"] = [
     by_counting,
     with_a_stack,
     from_the_standard_library,
+    in_waves,
     layer_by_layer,
     until_nothing_changes,
 ]
 WRONG["08_rnn_comparison/longest_chain"] = [
     ("the shortest chain", lambda waits_for: max(lengths(waits_for, min).values())),
-    ("links counted", lambda waits_for: layer_by_layer(waits_for) - 1),
+    ("links counted", lambda waits_for: in_waves(waits_for) - 1),
     ("all operations", lambda waits_for: len(set(waits_for))),
     ("all that come before", all_before),
     ("added up", lambda waits_for: max(lengths(waits_for, sum).values())),
@@ -150,12 +165,12 @@ WRONG["08_rnn_comparison/longest_chain"] = [
     ),
     ("the number of inputs", lambda waits_for: list(waits_for.values()).count([])),
     ("too deep for Python", calls_itself),
-    (None, takes_apart),
-    (None, lambda waits_for: layer_by_layer(waits_for) + 1),
+    (None, sorts_the_lists),
+    (None, lambda waits_for: in_waves(waits_for) + 1),
     (None, lambda waits_for: None),
     (None, lambda waits_for: list(lengths(waits_for).values())),
     (None, lambda waits_for: min(lengths(waits_for).values())),
-    (None, lambda waits_for: 2 * layer_by_layer(waits_for)),
+    (None, lambda waits_for: 2 * in_waves(waits_for)),
 ]
 
 # -------------------------------------------------------------------------------------------------- truncated
@@ -511,7 +526,7 @@ def small_gpt(vocab_size):
 
 
 class Encoder(nn.Module):
-    """torch's own layer; its weights of 0 in both branches are none at the start."""
+    """torch's own layer, with learned places."""
 
     def __init__(self, vocab_size, masked=True, batch_first=True):
         super().__init__()
@@ -552,6 +567,12 @@ class Softmaxed(OneLayer):
         return super().forward(ids).softmax(-1)
 
 
+class Centred(OneLayer):
+    def forward(self, ids):
+        scores = super().forward(ids)
+        return scores - scores.mean(0)
+
+
 class LastOnly(OneLayer):
     def forward(self, ids):
         return super().forward(ids)[:, -1]
@@ -586,7 +607,11 @@ WRONG["08_rnn_comparison/recall_race"] = [
     ("too short a window", lambda vocab_size: OneLayer(vocab_size, windowed(16))),
     ("each token alone", token_alone),
     ("looks ahead", lambda vocab_size: Encoder(vocab_size, masked=False)),
-    ("looks at other texts", lambda vocab_size: Encoder(vocab_size, masked=False, batch_first=False)),
+    ("looks at other texts", lambda vocab_size: Centred(vocab_size, causal)),
+    (
+        "the batch taken for the tokens",
+        lambda vocab_size: Encoder(vocab_size, masked=False, batch_first=False),
+    ),
     ("too many parameters", lambda vocab_size: OneLayer(vocab_size, causal, 64)),
     ("probabilities", lambda vocab_size: Softmaxed(vocab_size, causal)),
     ("always the same model", only_once),
