@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pool_asking
 import pool_by_hand
+import pool_chains
 import pool_depth
 import pool_heads
 import pool_in_torch
@@ -26,6 +27,7 @@ POOLS = {
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
     "07_mlm_vs_next_token": [*pool_asking.POOL, *pool_writing.POOL],
+    "08_rnn_comparison": pool_chains.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
@@ -36,6 +38,7 @@ ENOUGH = {
     "05_positions": (4, 5),
     "06_residuals": (4, 5),
     "07_mlm_vs_next_token": (4, 5),
+    "08_rnn_comparison": (4, 5),
 }
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
