@@ -180,7 +180,7 @@ def test_both_are_shown_side_by_side(make):
     lines = result.detail.splitlines()
     assert lines[0] == "250 steps of 32 texts each; chance is 12.5%."
     assert lines[1].split() == ["tokens", "back", "LSTM", "yours"]
-    assert [line.split()[0] for line in lines[2:]] == ["4", "16", "64"]
+    assert [line.split()[0] for line in lines[2:]] == ["8", "16", "64"]
     assert lines[-1].split()[1] == "20%"
 
 
@@ -194,7 +194,7 @@ def test_who_answers_too_few_is_refused(shares, passes, monkeypatch):
     assert result.passed == passes
     if not passes:
         assert result.problem.startswith("Asked for what was said 64 tokens ago, your model is right in")
-        assert result.problem.endswith("4 tokens back it is right in 100%.")
+        assert result.problem.endswith("8 tokens back it is right in 100%.")
 
 
 def test_the_given_lstm_is_what_the_text_says_and_far_from_the_target():
