@@ -8,6 +8,7 @@ from itertools import pairwise
 import answers_asking
 import answers_by_hand
 import answers_byte_pairs
+import answers_chains
 import answers_costs
 import answers_depth
 import answers_heads
@@ -32,6 +33,7 @@ from course_lib.attention import scaled_dot_product_attention
 from course_lib.blocks import TransformerStack
 from course_lib.checks import engine, examine, find_task, solution_source, task_names
 from course_lib.checks.call import Call
+from course_lib.decoder import GPT, GPTConfig
 
 ANSWERS = (
     answers_warm_up,
@@ -50,6 +52,7 @@ ANSWERS = (
     answers_asking,
     answers_writing,
     answers_recurrence,
+    answers_chains,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
@@ -86,6 +89,7 @@ SLOW = {
     "06_residuals/skip_layer",
     "06_residuals/identity_start",
     "06_residuals/depth_scaled_start",
+    "08_rnn_comparison/recall_race",
 }
 
 # Four correct answers for each task, as different as they come and quick, run at all these seeds.
@@ -124,6 +128,7 @@ def our_solution(task):
     names["TransformerStack"] = TransformerStack
     names["scaled_dot_product_attention"] = scaled_dot_product_attention
     names["probing"] = probing
+    names |= {"GPT": GPT, "GPTConfig": GPTConfig}
     for other in BUILT_ON.get(task, ()):
         names[other] = our_solution(f"{task.split('/')[0]}/{other}")
     known = set(names)

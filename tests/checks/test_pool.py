@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pool_asking
 import pool_by_hand
+import pool_chains
 import pool_depth
 import pool_heads
 import pool_in_torch
@@ -27,7 +28,7 @@ POOLS = {
     "05_positions": [*pool_places.POOL, *pool_rotation.POOL],
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
     "07_mlm_vs_next_token": [*pool_asking.POOL, *pool_writing.POOL],
-    "08_rnn_comparison": pool_recurrence.POOL,
+    "08_rnn_comparison": [*pool_recurrence.POOL, *pool_chains.POOL],
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
