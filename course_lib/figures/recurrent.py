@@ -27,7 +27,7 @@ def name_kept(shares: Mapping[str, float]) -> None:
     fig, (ax,) = plots.panels(title=title, size=(7.6, 2.9))
     colours = [plots.ATTENTION, plots.STREAM] * 2
     painted = ax.barh(list(shares), [100 * share for share in shares.values()], color=colours)
-    ax.bar_label(painted, fmt=" %.1f")
+    ax.bar_label(painted, fmt=" %.2g")
     ax.invert_yaxis()
     ax.set(xlabel="probability of the name, %", xlim=(0, 100))
     ax.spines[["top", "right"]].set_visible(False)
@@ -49,7 +49,7 @@ def reach(gradients: Mapping[str, ArrayLike]) -> None:
     rnn, lstm, opened, transformer = middle.values()
     supported(bool(rnn[-1] < lstm[-1] < 1e-6 and opened.min() > 0.02), said)
     supported(bool(transformer.min() > 0.2 and transformer.max() < 5), said)
-    title = "A plain RNN loses the error on the way; an open forget gate keeps it, and so does attention"
+    title = "RNN and LSTM lose the error on the way; an open forget gate keeps it, and so does attention"
     places = np.arange(1, farthest + 1)
     series = {name: (places, np.maximum(runs, LOWEST / 10)) for name, runs in of.items()}
     fig = plots.lines(
@@ -57,7 +57,8 @@ def reach(gradients: Mapping[str, ArrayLike]) -> None:
     )
     (ax,) = fig.axes
     ax.set_ylim(LOWEST, 30)
-    ax.legend(frameon=False, loc="lower right", fontsize=9)
+    fig.set_size_inches(7.4, 3.6)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
     plots.show(fig, alt=f"Curves on a logarithmic axis, gradient over distance; {said}.")
 
 
