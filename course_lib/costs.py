@@ -1,18 +1,18 @@
-"""What a computation costs: seconds, bytes kept for training, and how both grow.
+"""What a computation costs: seconds, bytes kept for training, operations that wait for each other.
 
 Times are for comparing on one machine, in one run: take ratios and exponents from them, nothing else.
 """
 
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
+from torch.autograd.graph import Node, saved_tensors_hooks
 
-Operation = TypeVar("Operation", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
 Cell = tuple[int, int]  # a layer and a token, both from 0
 
 
@@ -83,9 +83,68 @@ def exponent(sizes: ArrayLike, amounts: ArrayLike) -> float:
     return float(slope)
 
 
-def schedule(
-    waits_for: Mapping[Operation, Collection[Operation]], processors: int | None = None
-) -> dict[Operation, int]:
+class Operation(NamedTuple):
+    """One operation of a computation, as autograd recorded it.
+
+    Args:
+        name: autograd's.
+        depth: how many operations stand on the longest way from the start to this one, itself counted.
+        waits_for: whose results it needs, by their numbers in the list.
+    """
+
+    name: str
+    depth: int
+    waits_for: tuple[int, ...]
+
+
+def operations(tensor: Tensor) -> list[Operation]:
+    """What made a tensor, in an order in which it can be computed; the last made the tensor itself.
+
+    Args:
+        tensor: computed from tensors that require gradients. Parameters and inputs are no operations, and a
+            fused kernel is one, whatever it does inside.
+    Raises: ValueError: autograd has recorded nothing.
+    Example:
+        >>> import torch
+        >>> x = torch.ones(3, requires_grad=True)
+        >>> [operation.depth for operation in operations(x.exp() + x)]
+        [1, 2]
+    """
+    if tensor.grad_fn is None:
+        raise ValueError("autograd has recorded no operation: was the tensor computed, and with gradients?")
+    number_of: dict[Node, int] = {}
+    found: list[Operation] = []
+    waiting = [tensor.grad_fn]
+    while waiting:  # no recursion, which would end at a few hundred tokens
+        node = waiting[-1]
+        before = [other for other, _ in node.next_functions if other is not None and other.next_functions]
+        missing = [other for other in before if other not in number_of]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        if node not in number_of:
+            numbers = tuple(number_of[other] for other in before)
+            depth = 1 + max((found[number].depth for number in numbers), default=0)
+            number_of[node] = len(found)
+            found.append(Operation(node.name(), depth, numbers))
+    return found
+
+
+def longest_chain(tensor: Tensor) -> int:
+    """How many operations had to wait for each other, one after the other: those on the longest way.
+
+    Args:
+        tensor: see `operations`.
+    Example:
+        >>> import torch
+        >>> longest_chain((torch.ones(3, requires_grad=True).exp() + 1).sum())
+        3
+    """
+    return operations(tensor)[-1].depth
+
+
+def schedule(waits_for: Mapping[Name, Collection[Name]], processors: int | None = None) -> dict[Name, int]:
     """The tick at which each operation runs, if each takes one tick of one processor.
 
     At every tick the processors take, in the order given, operations whose inputs were ready before it
@@ -108,7 +167,7 @@ def schedule(
         for needed in inputs:
             if needed not in waits_for:
                 raise ValueError(f"{operation!r} waits for {needed!r}, which is no operation")
-    ticks: dict[Operation, int] = {}
+    ticks: dict[Name, int] = {}
     tick = 0
     while len(ticks) < len(waits_for):
         tick += 1

@@ -1,7 +1,7 @@
 """Recurrent networks: one state, handed on from token to token.
 
 `RNN` and `LSTM` have torch's parameters, under torch's names and with torch's start values; `unroll` is the
-loop over the tokens, written out.
+loop over the tokens, written out. A recurrence without a bend needs no loop: `linear_scan`.
 """
 
 from collections.abc import Callable
@@ -189,3 +189,47 @@ class RecurrentLM(nn.Module):
         check_ids(ids, self.token_embedding.num_embeddings)
         outputs, state = self.cell(self.token_embedding(ids), state)
         return self.lm_head(outputs), state
+
+
+def linear_recurrence(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) -> Float[Tensor, "*B T D"]:
+    """A recurrence without a bend: token after token.
+
+        h_t = a_t h_(t-1) + b_t, from zero
+
+    Args:
+        a: how much of each number stays.
+        b: what is added.
+    Raises: ValueError: no tokens.
+    Example:
+        >>> linear_recurrence(torch.tensor([[0.5], [0.5]]), torch.tensor([[4.0], [1.0]])).tolist()
+        [[4.0], [3.0]]
+    """
+    _check_tokens(a)
+    h, outputs = torch.zeros_like(b[..., 0, :]), []
+    for a_t, b_t in zip(a.unbind(-2), b.unbind(-2), strict=True):
+        h = a_t * h + b_t
+        outputs.append(h)
+    return torch.stack(outputs, dim=-2)
+
+
+def linear_scan(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) -> Float[Tensor, "*B T D"]:
+    """As `linear_recurrence`, in about log2 T rounds, each over all tokens at once.
+
+        (a, b) and then (a', b') are one step: (a' a, a' b + b')  (Hillis and Steele 1986; Blelloch 1990)
+
+    After a round each pair stands for twice as many steps, up to its own; at the end for all of them.
+    """
+    _check_tokens(a)
+    reach = 1
+    while reach < a.shape[-2]:
+        # The pairs of the first tokens reach to the start already.
+        later = b[..., reach:, :] + a[..., reach:, :] * b[..., :-reach, :]
+        b = torch.cat([b[..., :reach, :], later], dim=-2)
+        a = torch.cat([a[..., :reach, :], a[..., reach:, :] * a[..., :-reach, :]], dim=-2)
+        reach *= 2
+    return b
+
+
+def _check_tokens(a: Tensor) -> None:
+    if a.shape[-2] == 0:
+        raise ValueError(f"a recurrence needs at least one token; a has shape {tuple(a.shape)}")

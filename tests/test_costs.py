@@ -7,6 +7,7 @@ import torch
 
 from course_lib import costs
 from course_lib.attention import scaled_dot_product_attention
+from course_lib.recurrent import LSTM
 
 
 def test_the_rounds_alternate_and_the_warm_up_does_not_count(monkeypatch):
@@ -70,6 +71,50 @@ def test_the_exponent_is_the_power(power):
 def test_numbers_without_an_exponent_are_refused(sizes, amounts, message):
     with pytest.raises(ValueError, match=message):
         costs.exponent(sizes, amounts)
+
+
+# ------------------------------------------------------------------------------- what waits for what
+
+
+def test_operations_in_an_order_in_which_they_can_be_computed():
+    x = torch.ones(3, requires_grad=True)
+    exp = x.exp()
+    found = costs.operations((exp.sin() * exp + x).sum())
+    assert [operation.depth for operation in found] == [1, 2, 3, 4, 5]
+    assert [operation.waits_for for operation in found] == [(), (0,), (1, 0), (2,), (3,)]
+    assert [operation.name[:3] for operation in found] == ["Exp", "Sin", "Mul", "Add", "Sum"]
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["deep", "many ways"])
+def test_the_longest_chain_of_a_deep_graph_and_of_one_with_many_ways(twice):
+    """A function that calls itself would stop at a depth of 1,000; one that follows each way, never end."""
+    x = y = torch.ones(1, requires_grad=True)
+    for _ in range(3001):
+        y = y + y if twice else y + x
+    assert costs.longest_chain(y) == 3001
+
+
+@pytest.mark.parametrize("last", [0, 1], ids=["short branch first", "short branch last"])
+def test_the_longest_way_counts_not_the_first(last):
+    x = torch.ones(3, requires_grad=True)
+    long = x.exp().exp().exp()
+    assert costs.longest_chain(x + long if last else long + x) == 4
+
+
+def test_a_recurrent_network_is_as_long_as_its_text_unless_a_kernel_hides_it():
+    chain = {}
+    for fused in (False, True):
+        for n_tokens in (5, 12):
+            outputs, _ = LSTM(7, fused=fused)(torch.randn(2, n_tokens, 7))
+            chain[fused, n_tokens] = costs.longest_chain(outputs.sum())
+    assert chain[False, 12] - chain[False, 5] == 7 * 8
+    assert chain[True, 12] == chain[True, 5]
+
+
+def test_parameters_are_no_operations():
+    with pytest.raises(ValueError, match=r"recorded no operation: was the tensor computed"):
+        costs.longest_chain(torch.ones(3, requires_grad=True))
+    assert costs.longest_chain(torch.ones(3, requires_grad=True).exp()) == 1
 
 
 # ------------------------------------------------------------------------------------------------ schedule

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from course_lib.recurrent import LSTM, RNN, RecurrentLM
+from course_lib import costs
+from course_lib.recurrent import LSTM, RNN, RecurrentLM, linear_recurrence, linear_scan
 
 B, T, D, LAYERS, V = 2, 7, 5, 3, 23
 both_cells = pytest.mark.parametrize("cell", ["rnn", "lstm"])
@@ -321,3 +322,53 @@ def test_ids_outside_the_vocabulary(cell, bad):
     for call in (model, model.read):
         with pytest.raises(ValueError, match=f"token ids run from 0 to 22; got {bad}$"):
             call(ids)
+
+
+# ------------------------------------------------------------------------------------- without a bend
+
+
+def gates(n_tokens, seed=0):
+    """Numbers of both signs, some zero: what divides by a product of them fails here."""
+    a = numbers(B, n_tokens, D, seed=seed)
+    return torch.where(a.abs() < 0.3, 0.0, a), numbers(B, n_tokens, D, seed=seed + 1)
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 3, 7, 8, 9, 131])
+def test_the_scan_is_the_loop(n_tokens):
+    a, b = gates(n_tokens)
+    close(linear_scan(a, b), linear_recurrence(a, b))
+
+
+def test_the_loop_by_hand():
+    a = torch.tensor([[9.0], [0.5], [0.0], [-1.0]])
+    b = torch.tensor([[4.0], [1.0], [5.0], [2.0]])
+    assert linear_recurrence(a, b).tolist() == [[4.0], [3.0], [5.0], [-3.0]]
+
+
+@pytest.mark.parametrize("function", [linear_recurrence, linear_scan])
+def test_a_recurrence_without_a_bend_forgets_by_its_factor(function):
+    a, b = torch.full((9, 1), 0.5), torch.zeros(9, 1)
+    b[0] = 1.0
+    assert function(a, b)[:, 0].tolist() == [0.5**n for n in range(9)]
+
+
+def test_the_gradients_agree():
+    found = []
+    for function in (linear_recurrence, linear_scan):
+        a, b = (part.requires_grad_() for part in gates(13))
+        function(a, b)[..., -1, :].sum().backward()
+        found.append((a.grad, b.grad))
+    for one, other in zip(*found, strict=True):
+        close(one, other)
+
+
+def test_the_scan_has_a_short_chain():
+    a, b = (part.requires_grad_() for part in gates(256))
+    assert costs.longest_chain(linear_scan(a, b).sum()) < 8 * 5 + 5
+    assert costs.longest_chain(linear_recurrence(a, b).sum()) > 2 * 255
+
+
+@pytest.mark.parametrize("function", [linear_recurrence, linear_scan])
+def test_a_recurrence_needs_tokens(function):
+    with pytest.raises(ValueError, match=r"at least one token; a has shape \(2, 0, 5\)"):
+        function(torch.ones(2, 0, 5), torch.ones(2, 0, 5))

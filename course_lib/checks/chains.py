@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_lib import costs
 from course_lib.checks import forms
 from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes, repeatable
 from course_lib.checks.kinds import Case, Code, Property
@@ -268,18 +269,6 @@ LONG = 1009  # tokens of the case whose chain is counted
 MOST_IN_A_ROW = 300  # operations: a loop has at least two for each token
 
 
-def operations_in_a_row(result: Tensor) -> int:
-    """The number of operations on the longest chain that leads to a tensor, as autograd has recorded them."""
-    graph: dict[Any, list[Any]] = {}
-    new = [result.grad_fn]
-    while new:
-        node = new.pop()
-        if node is not None and node not in graph:
-            graph[node] = [before for before, _ in node.next_functions if before is not None]
-            new += graph[node]
-    return longest_chain(graph) if graph else 0
-
-
 Combine = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -343,7 +332,7 @@ def with_chain(learner: Callable[[Tensor, Tensor], Any]) -> Callable[[Tensor, Te
                 "The chain cannot be counted, because torch has not recorded how the states were made: use "
                 "torch's operations alone, and neither detach() nor no_grad()."
             )
-        return states.detach(), torch.tensor(int(operations_in_a_row(states) > MOST_IN_A_ROW))
+        return states.detach(), torch.tensor(int(costs.longest_chain(states) > MOST_IN_A_ROW))
 
     return scanned
 
