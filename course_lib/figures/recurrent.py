@@ -10,7 +10,7 @@ from course_lib import plots
 from course_lib.costs import Operation, exponent
 from course_lib.figures import as_numbers, supported
 
-LOWEST = 1e-22  # where the axis of the gradients ends
+LOWEST = 1e-45  # where the axis of the gradients ends
 
 
 def name_kept(shares: Mapping[str, float]) -> None:
