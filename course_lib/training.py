@@ -247,15 +247,16 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     """AdamW (Loshchilov and Hutter 2019) and, if config says so, `Muon` for the hidden matrices.
 
-    These are the weights of linear layers that have neither "embedding" nor "head" in their names.
+    These are the weights of linear and recurrent layers with neither "embedding" nor "head" in their names.
     """
-    linear = {layer.weight for layer in model.modules() if isinstance(layer, nn.Linear)}
+    inner = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.RNNBase)]
+    weights = {weight for layer in inner for weight in layer.parameters(recurse=False) if weight.ndim > 1}
     hidden, matrices, vectors = [], [], []
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         outer = "embedding" in name or "head" in name
-        if config.muon_learning_rate is not None and parameter in linear and not outer:
+        if config.muon_learning_rate is not None and parameter in weights and not outer:
             hidden.append(parameter)
         elif parameter.ndim > 1:
             matrices.append(parameter)

@@ -23,17 +23,13 @@ LSTM_STEP = 'try_it("08_rnn_comparison/lstm_step", lstm_step)'
 def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
     """What the notebook's cells leave behind, all verdicts included, from this seed on.
 
-    One start, not three, where characters are learned; each step is timed once; and where the outcome is
-    clear early, recall is learned for fewer steps.
+    One start, not three, where characters are learned; each step is timed once; and what does not learn to
+    repeat is given fewer steps.
     """
     changes = {
         "reach-rnn": {"seed": ("SEED = 0", f"SEED = {seed}")},
         "reach-naive": {"check": (LSTM_STEP, "")},
-        "recall-plan": {
-            "rnn": ("[400, 300, 180]", "[300, 100, 30]"),
-            "lstm": ("[400, 450, 350]", "[150, 300, 350]"),
-            "transformer": ("[200, 200, 280]", "[100, 200, 280]"),
-        },
+        "recall-plan": {"rnn": ("(MANY, 800", "(MANY, 300"), "lstm": ("(MANY, 900", "(MANY, 500")},
         "speed-define": {"rounds": ("ROUNDS = 3", "ROUNDS = 1")},
         "learn-run": {"starts": ("for seed in SEEDS]", "for seed in SEEDS[:1]]")},
     }
@@ -51,7 +47,7 @@ def test_the_name_is_found_and_the_cut_takes_only_the_far_one(real_names: dict) 
     assert min(near, near_cut) > 0.3
     assert far > 0.3
     assert far_cut < 0.01
-    assert real_names["asked"](0, 300, 400) == pytest.approx(far, abs=1e-3)  # nothing is that far away
+    assert real_names["asked"](100, 300, 500) == pytest.approx(far, abs=1e-3)  # nothing is that far away
 
 
 def test_the_cut_leaves_the_model_as_it_was(real_names: dict) -> None:
@@ -77,7 +73,7 @@ def test_the_mended_step_is_the_librarys(names: dict) -> None:
     outputs, (_, c) = cell(x, tuple(part[None] for part in state))
     naive = names["lstm_step"](x[:, 0], *state, w, u, b + b_u)
     assert (naive[0] - outputs[:, 0]).abs().max() > 0.01
-    order = torch.cat([torch.arange(5) + 5 * part for part in (0, 2, 1, 3)])  # to where it looks for them
+    order = torch.cat([torch.arange(5) + 5 * part for part in (0, 1, 3, 2)])  # to where it looks for them
     mended = names["lstm_step"](x[:, 0], *state, w[order], u[order], (b + b_u)[order])
     torch.testing.assert_close(mended[0], outputs[:, 0])
     torch.testing.assert_close(mended[1], c[0])
@@ -104,14 +100,16 @@ def test_models_have_equally_many_parameters(names: dict) -> None:
 def test_far_memory(names: dict) -> None:
     gradients, right = names["gradients"], names["right"]
     shrinking = gradients["Transformer"] * torch.linspace(1, 0.1, 128)
+    unlearned = [1.0, 0.13, 1.0, 1.0]
     for name, value, evidence in (
         ("gradients", gradients | {"RNN": gradients["Transformer"]}, "vanishes"),
         ("gradients", gradients | {"LSTM": gradients["LSTM, forget bias 5"]}, "gated"),
-        ("gradients", gradients | {"LSTM, forget bias 5": gradients["LSTM"]}, "opened"),
+        ("gradients", gradients | {"RNN, identity": gradients["RNN"]}, "started"),
+        ("gradients", gradients | {"LSTM, forget bias 5": gradients["LSTM"]}, "started"),
         ("gradients", gradients | {"Transformer": shrinking}, "direct"),
-        ("right", right | {"RNN": right["LSTM"]}, "rnn"),
-        ("right", right | {"LSTM": right["RNN"]}, "lstm_near"),
-        ("right", right | {"LSTM": right["Transformer"]}, "lstm_far"),
+        *(("right", right | {model: unlearned}, "far") for model in right),
+        ("right", right | {"RNN": right["Transformer"]}, "rnn"),
+        ("right", right | {"LSTM": right["Transformer"]}, "lstm"),
         ("right", right | {"Transformer": right["LSTM"]}, "transformer"),
     ):
         kept, names[name] = names[name], value
@@ -119,18 +117,42 @@ def test_far_memory(names: dict) -> None:
         names[name] = kept
 
 
-def test_only_the_first_symbol_tells_the_answer(names: dict) -> None:
-    ids, answers = names["first_of"](700, 5, torch.Generator().manual_seed(1))
-    assert torch.equal(ids[:, 0], answers)
-    assert set(answers.tolist()) == set(range(1, 9))
+def test_the_rnn_as_pytorch_starts_it_does_not_learn_what_the_other_start_does(without_models: dict) -> None:
+    """So it is the start, not the network."""
+    learned, share = without_models["learned"], without_models["share"]
+    _, plan, _ = without_models["PLANS"]["RNN"]
+    model = learned(without_models["rnn"], without_models["one"], *plan)
+    assert share(model, without_models["one"], 128) < 0.4
+    assert without_models["right"]["RNN"][1] > 0.8
+
+
+def test_models_that_start_otherwise_are_the_same_models(names: dict) -> None:
+    plain, started = names["rnn"](), names["rnn"](identity=True)
+    assert {k: v.shape for k, v in plain.state_dict().items()} == {
+        k: v.shape for k, v in started.state_dict().items()
+    }
+    assert torch.equal(started.cell.weight_hh_l0, torch.eye(80))
+    assert not started.cell.bias_ih_l0.any()
+    assert not started.cell.bias_hh_l0.any()
+
+
+def test_one_symbol_tells_the_answer(names: dict) -> None:
+    ids, answers = names["one"](700, 5, torch.Generator().manual_seed(1))
+    assert torch.equal(ids[:, :1], answers)
+    assert set(answers.flatten().tolist()) == set(range(1, 9))
     assert set(ids[:, 1:5].flatten().tolist()) == set(range(9, 17))
     assert ids.shape == (700, 6)
     assert not ids[:, 5].any()
 
 
-def test_without_the_open_gate_the_lstm_learns_nothing_at_32(without_models: dict) -> None:
-    """As the notebook's answer says."""
-    assert without_models["recalls"](without_models["lstm"], 32, 450, 32)[0] < 0.4
+def test_all_symbols_are_said_again_each_after_the_one_before(names: dict) -> None:
+    ids, answers = names["again"](700, 5, torch.Generator().manual_seed(1))
+    assert torch.equal(ids[:, :5], answers)
+    assert not ids[:, 5].any()
+    assert torch.equal(ids[:, 6:], answers[:, :-1])
+    assert set(answers.flatten().tolist()) == set(range(1, 9))
+    scores = torch.randn(700, 10, 17)
+    assert torch.equal(names["answered"](lambda ids: scores, (ids, answers)), scores[:, 5:])
 
 
 # ---------------------------------------------------------------------- step after step
@@ -153,8 +175,9 @@ def test_rnn_chain(names: dict) -> None:
 def test_attention_token_by_token_is_attention(names: dict) -> None:
     wx, k, v = names["wx"], names["k"], names["v"]
     mask = torch.ones(4, 4, dtype=torch.bool).tril()
+    wx, k, v = (each[:, 0] for each in (wx, k, v))
     whole = (wx @ k.mT).masked_fill(~mask, -torch.inf).softmax(-1) @ v
-    torch.testing.assert_close(torch.stack(names["mixes"]), whole)
+    torch.testing.assert_close(torch.cat(names["mixes"]), whole)
 
 
 # ---------------------------------------------------------------------- what trains faster
@@ -174,13 +197,12 @@ def test_rnn_slower(names: dict) -> None:
         run_cell("speed-wait", names)  # its function reads the seconds of these names
         assert refused_by_cell("learn-verdict", names, evidence)
         names[name] = kept
-    large = "Transformer, 89,000"
+    runs = names["runs"]
     for changed, evidence in (
-        ({"LSTM, 84,000": names["runs"][large]}, "lead"),
-        ({"the same with Muon": names["runs"][large]}, "muon"),
+        ({"LSTM": runs["Transformer"]}, "lead"),
+        ({"LSTM, Muon": runs["Transformer"]}, "muon"),
     ):
-        others = names | {"runs": names["runs"] | changed}
-        assert refused_by_cell("learn-verdict", others, evidence)
+        assert refused_by_cell("learn-verdict", names | {"runs": runs | changed}, evidence)
     assert ends.keys() == names["runs"].keys()
 
 
@@ -193,7 +215,6 @@ def test_internet_scale(names: dict) -> None:
         ({"WAIT": 1e-7}, "lengthy"),
         ({"RATE": 1e20}, "alone"),
         ({"WAIT": 1e-2}, "batch"),
-        ({"lead": -0.3}, "lead"),
     ):
         others = names | changed
         run_cell("days-define", others)
@@ -206,7 +227,7 @@ def test_the_days_are_those_of_the_work_where_nobody_waits(names: dict) -> None:
     """6 x 10^9 operations a token, 10^12 tokens, 10^14 a second: 6 x 10^7 seconds."""
     assert names["days"]("RNN", 1, 2048, 2**20) == pytest.approx(6e7 / 86_400)
     assert names["days"]("RNN", 1e9, 2048, 2**20) == pytest.approx(
-        1e12 / 2**20 * 6 * (2048 + 24) * 5e-6 / 86_400
+        1e12 / 2**20 * 4 * (2048 + 24) * 5e-6 / 86_400
     )
 
 
@@ -214,9 +235,16 @@ def test_the_days_are_those_of_the_work_where_nobody_waits(names: dict) -> None:
 
 
 def test_a_bend_stops_the_scan(names: dict) -> None:
-    """As the notebook's answer says."""
-    with pytest.raises(AssertionError):
-        run_cell("scan-define", names, bend=("* b[:-reach]", "* b[:-reach].tanh()"))
+    """As the notebook's answer says: with a bend in both, the last states differ."""
+    bent = {**names}
+    bend = ("torch.cat([b[:reach], later])", "torch.cat([b[:reach], later.tanh()])")
+    with pytest.raises(AssertionError):  # the cell compares with a loop without one
+        run_cell("scan-define", bent, bend=bend)
+    a, b, h = names["a"], names["b"], torch.zeros(5, dtype=torch.float64)
+    for t in range(len(a)):
+        h = (a[t] * h + b[t]).tanh()
+    assert (bent["scan"](a, b)[-1] - h).abs().max() > 0.01
+    assert torch.equal(names["scan"](a, b)[0], b[0])
 
 
 def test_the_figure_refuses_a_loop_for_a_scan(names: dict) -> None:

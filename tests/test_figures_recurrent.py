@@ -28,6 +28,7 @@ def falling(factor, n_starts=3):
 
 GRADIENTS = {
     "RNN": falling(0.4),
+    "RNN, other": falling(0.95),
     "LSTM": falling(0.7),
     "LSTM, open": falling(0.99),
     "Transformer": falling(1.0),
@@ -35,40 +36,46 @@ GRADIENTS = {
 
 
 def test_reach(drawn):
-    assert draws(
-        drawn, recurrent.reach, GRADIENTS, says="RNN 3e-24, LSTM 7e-10, LSTM, open 6e-01", labels=("x", "y")
-    )
+    says = "RNN 3e-24, RNN, other 5e-02, LSTM 7e-10, LSTM, open 6e-01"
+    assert draws(drawn, recurrent.reach, GRADIENTS, says=says, labels=("x", "y"))
 
 
 @pytest.mark.parametrize(
     ("model", "factor"),
-    [("RNN", 0.8), ("LSTM", 0.9), ("LSTM, open", 0.8), ("Transformer", 0.95), ("Transformer", 1.1)],
+    [
+        ("RNN", 0.8),
+        ("LSTM", 0.9),
+        ("RNN, other", 0.8),
+        ("LSTM, open", 0.8),
+        ("Transformer", 0.95),
+        ("Transformer", 1.1),
+    ],
 )
 def test_reach_refused(drawn, model, factor):
     assert refuses(drawn, recurrent.reach, GRADIENTS | {model: falling(factor)})
 
 
-RIGHT = {"RNN": [1.0, 0.12, 0.12], "LSTM": [1.0, 1.0, 0.12], "Transformer": [1.0, 1.0, 0.9]}
-PLACES = {"distances": [4, 32, 128], "chance": 0.125}
+RIGHT = {"RNN": [1.0, 1.0, 0.9, 0.3], "LSTM": [1.0, 1.0, 1.0, 0.6], "Transformer": [1.0, 1.0, 1.0, 0.99]}
 
 
 def test_recalled(drawn):
-    says = "LSTM: 100% after 4, 100% after 32, 12% after 128; Transformer"
-    assert draws(drawn, recurrent.recalled, RIGHT, **PLACES, says=says, labels=("y",))
+    says = "100% one symbol, 128 back, 100% 4 symbols again, 60% 16 symbols again; Transformer"
+    assert draws(drawn, recurrent.recalled, RIGHT, chance=0.125, says=says, labels=("y",))
 
 
 @pytest.mark.parametrize(
     ("model", "shares"),
     [
-        ("RNN", [0.5, 0.12, 0.12]),
-        ("RNN", [1.0, 0.9, 0.12]),
-        ("LSTM", [1.0, 0.5, 0.12]),
-        ("LSTM", [1.0, 1.0, 0.9]),
-        ("Transformer", [1.0, 1.0, 0.2]),
+        ("RNN", [1.0, 0.13, 0.9, 0.3]),
+        ("RNN", [1.0, 1.0, 1.0, 0.9]),
+        ("LSTM", [0.5, 1.0, 1.0, 0.6]),
+        ("LSTM", [1.0, 1.0, 1.0, 0.95]),
+        ("Transformer", [1.0, 0.2, 1.0, 0.99]),
+        ("Transformer", [1.0, 1.0, 1.0, 0.6]),
     ],
 )
 def test_recalled_refused(drawn, model, shares):
-    assert refuses(drawn, recurrent.recalled, RIGHT | {model: shares}, **PLACES)
+    assert refuses(drawn, recurrent.recalled, RIGHT | {model: shares}, chance=0.125)
 
 
 def recorded():
@@ -146,29 +153,35 @@ def test_throughput_refused_where_the_transformer_is_as_fast(drawn):
     assert refuses(drawn, recurrent.throughput, RATES | {16: even}, [64, 1024])
 
 
-def curve(end):
-    return [1000, 2000], [0.1, 0.2], [[5.0, end], [5.0, end + 0.02]]
+def curve(end, seconds):
+    return [100, 200], [seconds / 2, seconds], [[4.0, end], [4.1, end + 0.02]]
 
 
 CURVES = {
-    "LSTM, small": curve(3.8),
-    "LSTM": curve(3.4),
-    "GPT, small": curve(4.4),
-    "GPT": curve(4.0),
-    "Muon": curve(3.2),
+    "LSTM": curve(3.4, 2),
+    "LSTM, Muon": curve(3.2, 3),
+    "GPT": curve(3.9, 6),
+    "GPT, Muon": curve(3.3, 7),
 }
 
 
 def test_learning(drawn):
-    says = "LSTM, small 3.80 to 3.82, LSTM 3.40 to 3.42"
+    says = "2 starts; at the end: LSTM 3.40 to 3.42, LSTM, Muon 3.20 to 3.22"
     assert draws(drawn, recurrent.learning, CURVES, says=says, labels=("x", "y"))
 
 
 @pytest.mark.parametrize(
-    ("model", "end"), [("LSTM, small", 3.3), ("LSTM", 4.1), ("GPT, small", 3.3), ("GPT", 3.3), ("Muon", 3.6)]
+    ("model", "end", "seconds"),
+    [
+        ("LSTM", 4.0, 2),
+        ("LSTM, Muon", 3.35, 3),
+        ("GPT", 3.3, 6),
+        ("GPT, Muon", 3.1, 7),
+        ("LSTM, Muon", 3.2, 8),
+    ],
 )
-def test_learning_refused(drawn, model, end):
-    assert refuses(drawn, recurrent.learning, CURVES | {model: curve(end)})
+def test_learning_refused(drawn, model, end, seconds):
+    assert refuses(drawn, recurrent.learning, CURVES | {model: curve(end, seconds)})
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from torch import nn
 from course_lib import checkpoint, training
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.objectives import IGNORE, token_loss
+from course_lib.recurrent import RecurrentLM
 from course_lib.training import History, Muon, TrainingConfig, make_optimizers, newton_schulz, schedule, train
 
 B, T, V = 5, 7, 11
@@ -263,6 +264,14 @@ def test_who_learns_by_what():
     assert [group["weight_decay"] for group in (matrices, vectors, muon.param_groups[0])] == [0.7, 0.0, 0.7]
     assert {matrices["lr"], vectors["lr"]} == {0.01}
     assert (muon.param_groups[0]["lr"], muon.param_groups[0]["momentum"]) == (0.02, 0.95)
+
+
+def test_the_matrices_of_a_recurrent_layer_are_muons():
+    model = RecurrentLM(11, 5, 2, "lstm")
+    names = {p: name for name, p in model.named_parameters()}
+    _, muon = make_optimizers(model, CONFIG)
+    hidden = {names[p] for p in muon.param_groups[0]["params"]}
+    assert hidden == {f"cell.weight_{kind}_l{layer}" for kind in ("ih", "hh") for layer in (0, 1)}
 
 
 def test_without_muon_all_matrices_are_adamws():
