@@ -79,7 +79,7 @@ def recalled(right: Mapping[str, Sequence[float]], chance: float) -> None:
     rnn, lstm, transformer = (as_numbers(each) for each in right.values())
     supported(bool(min(rnn[:2].min(), lstm[:2].min(), transformer[:2].min()) > 0.8), said)
     supported(bool(max(rnn[3], lstm[3]) < 0.8 and transformer[2:].min() > 0.9), said)
-    title = "One symbol comes through in all three; sixteen come through in the Transformer alone"
+    title = "One symbol comes through in all three; sixteen, after as much training, in the Transformer alone"
     fig, (ax,) = plots.panels(title=title, size=(7.6, 3.4))
     width = 0.8 / len(right)
     for number, (name, shares) in enumerate(right.items()):
@@ -222,7 +222,7 @@ def learning(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayLike]]) -
     lstm, lstm_muon, transformer, transformer_muon = ends.values()
     supported(bool(lstm.max() < transformer.min() and lstm_muon.max() < transformer_muon.min()), said)
     supported(bool(max(seconds[:2]) < min(seconds[2:])), f"{said}; seconds {seconds}")
-    title = "With either optimiser the LSTM is ahead, after as many characters and as many seconds"
+    title = "In the end the LSTM is ahead with either optimiser, by characters and by seconds"
     fig, axes = plots.panels(2, title=title, size=(4.6, 3.7))
     for ax, place, x in zip(axes, (0, 1), ("characters read", "seconds"), strict=True):
         plots.lines(
