@@ -37,6 +37,7 @@ QUERY, KEY, VALUE, ATTENTION, MLP, STREAM = BLUE, ORANGE, GREEN, VERMILION, PINK
 # Never by colour alone.
 _MARKERS = "os^Dv*PX"
 _STYLES = ("-", "--", "-.", ":")
+_HATCHES = (None, "//", "..", "xx", "\\\\")
 _GREY = "#D9D9D9"  # of cells whose number is not finite
 _DPI = 144
 _MOST_CELLS_WITH_NUMBERS = 100
@@ -225,6 +226,82 @@ def dots(
     _level(ax, level)
     if level:
         ax.legend(frameon=False)
+    return fig
+
+
+def bars(
+    numbers: Mapping[str, float],
+    colours: Sequence[str],
+    *,
+    title: str,
+    x: str,
+    fmt: str = "%.0f",
+    end: float | None = None,
+    size: tuple[float, float] = (7.6, 3.4),
+) -> Figure:
+    """A bar for each number, one below the other, with the number behind it.
+
+    Args:
+        numbers: by name, from top to bottom.
+        colours: of each bar.
+        title: the takeaway.
+        x: what is measured.
+        fmt: how a number is written.
+        end: of the x axis, which begins at 0.
+        size: in inches.
+    Raises: ValueError: no bar.
+    """
+    _check_some("bars", "bar", numbers)
+    fig, ax = _figure(None, size, title)
+    painted = ax.barh([literal(name) for name in numbers], list(numbers.values()), color=list(colours))
+    ax.bar_label(painted, fmt=f" {fmt}")
+    ax.invert_yaxis()
+    ax.set(xlabel=literal(x), xlim=(0, end))
+    return fig
+
+
+def grouped_bars(
+    series: Mapping[str, Sequence[float]],
+    groups: Sequence[str],
+    *,
+    title: str,
+    y: str,
+    level: tuple[str, float] | None = None,
+    top: float | None = None,
+    n_columns: int = 4,
+    size: tuple[float, float] = (7.6, 3.4),
+) -> Figure:
+    """Bars of several series beside each other, group by group, with whole numbers above them.
+
+    Args:
+        series: by name, a number for each group.
+        groups: their names.
+        title: the takeaway.
+        y: what is measured.
+        level: a name and a height for a horizontal line, such as chance.
+        top: of the y axis, which begins at 0.
+        n_columns: of the legend below.
+        size: in inches.
+    Raises: ValueError: no series.
+    """
+    _check_some("grouped_bars", "series", series)
+    fig, ax = _figure(None, size, title)
+    width = 0.8 / len(series)
+    for number, (name, heights) in enumerate(series.items()):
+        places = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
+        painted = ax.bar(
+            places,
+            list(heights),
+            width,
+            color=_look(number)[0],
+            hatch=_HATCHES[number % len(_HATCHES)],
+            label=literal(name),
+        )
+        ax.bar_label(painted, fmt="%.0f", fontsize=9)
+    _level(ax, level)
+    _name_ticks(ax.xaxis, groups, len(groups))
+    ax.set(ylabel=literal(y), ylim=(0, top))
+    fig.legend(frameon=False, ncols=n_columns, loc="outside lower center")
     return fig
 
 

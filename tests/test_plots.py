@@ -258,6 +258,32 @@ def test_dots_show_every_run():
     assert ax.lines[0].get_ydata() == [0.5, 0.5]
 
 
+def test_bars_stand_in_their_order_with_their_numbers():
+    (ax,) = plots.bars({"one": 3.0, "two": 1.5}, ["k", "b"], title="t", x="bits", fmt="%.1f", end=4.0).axes
+    assert [bar.get_width() for bar in ax.patches] == [3.0, 1.5]
+    assert [text.get_text() for text in ax.texts] == [" 3.0", " 1.5"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two"]
+    assert ax.yaxis_inverted()  # the first on top
+    assert ax.get_xlim() == (0, 4)
+    with pytest.raises(ValueError, match="bars"):
+        plots.bars({}, [], title="t", x="bits")
+
+
+def test_grouped_bars_stand_beside_each_other():
+    series = {"one": [10.0, 20.0], "two": [30.0, 40.4]}
+    fig = plots.grouped_bars(series, ["near", "far"], title="t", y="%", level=("chance", 25.0), top=50.0)
+    (ax,) = fig.axes
+    assert [bar.get_height() for bar in ax.patches] == [10, 20, 30, 40.4]
+    near = [ax.patches[0], ax.patches[2]]
+    assert near[0].get_x() + near[0].get_width() == pytest.approx(near[1].get_x())
+    assert [text.get_text() for text in ax.texts] == ["10", "20", "30", "40"]
+    assert len({bar.get_hatch() for bar in ax.patches}) == 2  # never by colour alone
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["chance", "one", "two"]
+    assert ax.get_ylim() == (0, 50)
+    with pytest.raises(ValueError, match="grouped_bars"):
+        plots.grouped_bars({}, ["near"], title="t", y="%")
+
+
 def test_scatter_line_separates_where_the_sign_changes():
     points = torch.tensor([[0.0, 0.0], [3.0, 1.0], [1.0, 5.0]])
     w, bias = torch.tensor([2.0, -1.0], requires_grad=True), -1.0

@@ -113,18 +113,12 @@ def fillers(bits: Mapping[str, float]) -> None:
             the reader of both sides; then the first trying every character, by the more and more characters
             behind the gap that count.
     """
-    names, heights = list(bits), [float(value) for value in bits.values()]
     said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
-    count_left, count_both, before, both, *_, tried = heights
+    count_left, count_both, before, both, *_, tried = bits.values()
     supported(tried < min(both, count_both) - 0.1 and max(both, count_both) < min(before, count_left), said)
     title = "Two sides beat one, and trying every character beats all"
-    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.6))
-    colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(names) - 4)
-    painted = ax.barh(names, heights, color=colours)
-    ax.bar_label(painted, fmt=" %.2f")
-    ax.invert_yaxis()
-    ax.set(xlabel=BITS)
-    ax.spines[["top", "right"]].set_visible(False)
+    colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(bits) - 4)
+    fig = plots.bars(bits, colours, title=title, x=BITS, fmt="%.2f", size=(7.6, 3.6))
     plots.show(fig, alt=f"Bars, {BITS}: {said}.")
 
 
@@ -172,20 +166,16 @@ def pairs(right: Mapping[str, Mapping[str, float]]) -> None:
     supported(bool(apart[0] > max(apart[1], within[1]) + 0.03 and words[0] > 0.6), said)
     supported(max(abs(apart[2] - 0.5), abs(ordered[2] - 0.5)) < 0.15, said)
     title = "The next sentence is told from another document's; order is not told"
-    fig, (ax,) = plots.panels(title=title, size=(8.6, 3.6))
-    kinds = list(next(iter(right.values())))
-    width = 0.8 / len(right)
-    for number, (way, shares) in enumerate(right.items()):
-        places = np.arange(len(kinds)) + (number - (len(right) - 1) / 2) * width
-        hatch = (None, "//", "..", "xx", "\\\\")[number % 5]
-        heights = [100 * share for share in shares.values()]
-        painted = ax.bar(places, heights, width, color=plots.PALETTE[number], hatch=hatch, label=way)
-        ax.bar_label(painted, fmt="%.0f", fontsize=9)
-    ax.axhline(50, color=plots.BLACK, linestyle=":", linewidth=1.2, label="guessing")
-    ax.set_xticks(range(len(kinds)), kinds)
-    ax.set(ylabel="right, %", ylim=(0, 105))
-    ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(frameon=False, ncols=2, loc="outside lower center")
+    fig = plots.grouped_bars(
+        {way: [100 * share for share in shares.values()] for way, shares in right.items()},
+        list(next(iter(right.values()))),
+        title=title,
+        y="right, %",
+        level=("guessing", 50.0),
+        top=105.0,
+        n_columns=2,
+        size=(8.6, 3.6),
+    )
     plots.show(fig, alt=f"Bars by kind of other sentence: {said}.")
 
 
@@ -225,13 +215,15 @@ def writing(real: Mapping[str, float]) -> None:
     text, before, both, again, three, five = real.values()
     supported(max(both, again) < three < before < min(five, text) + 0.1 and before > 0.65, said)
     title = "The causal reader writes words, the other fewer than counts of three"
-    fig, (ax,) = plots.panels(title=title, size=(8.2, 3.2))
     colours = [plots.STREAM, plots.SKY, plots.BLUE, plots.BLUE, plots.STREAM, plots.STREAM]
-    painted = ax.barh(list(real), [100 * share for share in real.values()], color=colours)
-    ax.bar_label(painted, fmt=" %.0f")
-    ax.invert_yaxis()
-    ax.set(xlabel="real words, % of those with four letters or more", xlim=(0, 108))
-    ax.spines[["top", "right"]].set_visible(False)
+    fig = plots.bars(
+        {name: 100 * share for name, share in real.items()},
+        colours,
+        title=title,
+        x="real words, % of those with four letters or more",
+        end=108.0,
+        size=(8.2, 3.2),
+    )
     plots.show(fig, alt=f"Bars, real words: {said}.")
 
 

@@ -24,13 +24,15 @@ def name_kept(shares: Mapping[str, float]) -> None:
     near, near_cut, far, far_cut = shares.values()
     supported(min(near, near_cut) > 0.1 and far > 0.2 and far_cut < 0.02, said)
     title = "The name is found far back, unless attention is kept from looking there"
-    fig, (ax,) = plots.panels(title=title, size=(7.6, 2.9))
-    colours = [plots.ATTENTION, plots.STREAM] * 2
-    painted = ax.barh(list(shares), [100 * share for share in shares.values()], color=colours)
-    ax.bar_label(painted, fmt=" %.2g")
-    ax.invert_yaxis()
-    ax.set(xlabel="probability of the name, %", xlim=(0, 100))
-    ax.spines[["top", "right"]].set_visible(False)
+    fig = plots.bars(
+        {name: 100 * share for name, share in shares.items()},
+        [plots.ATTENTION, plots.STREAM] * 2,
+        title=title,
+        x="probability of the name, %",
+        fmt="%.2g",
+        end=100.0,
+        size=(7.6, 2.9),
+    )
     plots.show(fig, alt=f"Bars, probability of the name: {said}.")
 
 
@@ -80,19 +82,14 @@ def recalled(right: Mapping[str, Sequence[float]], chance: float) -> None:
     supported(bool(min(rnn[:2].min(), lstm[:2].min(), transformer[:2].min()) > 0.8), said)
     supported(bool(max(rnn[3], lstm[3]) < 0.8 and transformer[2:].min() > 0.9), said)
     title = "One symbol comes through in all three; sixteen, after as much training, in the Transformer alone"
-    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.4))
-    width = 0.8 / len(right)
-    for number, (name, shares) in enumerate(right.items()):
-        places = np.arange(len(ASKED)) + (number - (len(right) - 1) / 2) * width
-        hatch = ("//", "..", None)[number % 3]
-        heights = [100 * share for share in shares]
-        painted = ax.bar(places, heights, width, color=plots.PALETTE[number], hatch=hatch, label=name)
-        ax.bar_label(painted, fmt="%.0f", fontsize=9)
-    ax.axhline(100 * chance, color=plots.BLACK, linestyle=":", linewidth=1.2, label="guessing")
-    ax.set_xticks(range(len(ASKED)), ASKED)
-    ax.set(ylabel="right, %", ylim=(0, 110))
-    ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(frameon=False, ncols=4, loc="outside lower center")
+    fig = plots.grouped_bars(
+        {name: [100 * share for share in each] for name, each in right.items()},
+        ASKED,
+        title=title,
+        y="right, %",
+        level=("guessing", 100 * chance),
+        top=110.0,
+    )
     plots.show(fig, alt=f"Bars, right answers: {said}; guessing {chance:.1%}.")
 
 
