@@ -433,11 +433,15 @@ def first_wrong_distance(result: Array, inputs: Mapping[str, Any]) -> str:
 
 def gradient_over_distance_cases(rng: Rng) -> list[Case]:
     def inputs(n_steps: int, d: int, *, size: float = 0.7, weight: float = 1.0) -> dict[str, Any]:
-        u = weight * rng.standard_normal((d, d)) / d**0.5
-        x_part = size * rng.standard_normal((n_steps, d))
-        small = x_part.size <= 30
-        known = {"x_part": x_part.round(1) + 0.0 if small else x_part, "u": u.round(1) if small else u}
-        return {name: value.astype(np.float32) for name, value in known.items()}
+        """No state is so near to 1 that a float32 loses the slope there, in whichever way it is written."""
+        while True:
+            u = weight * rng.standard_normal((d, d)) / d**0.5
+            x_part = size * rng.standard_normal((n_steps, d))
+            if x_part.size <= 30:
+                u, x_part = u.round(1), x_part.round(1) + 0.0
+            known = {"x_part": x_part.astype(np.float32), "u": u.astype(np.float32)}
+            if all_states(*map(torch.from_numpy, known.values())).abs().max() < 0.98:
+                return known
 
     one = inputs(4, 1)
     one["u"] = rng.choice(np.array([[[0.7]], [[-0.6]], [[1.3]]], dtype=np.float32))
@@ -454,7 +458,7 @@ def gradient_over_distance_cases(rng: Rng) -> list[Case]:
             Case("as many steps as units", inputs(5, 5)),
             Case("more units than steps", inputs(3, 7)),
             Case("a gradient that grows", growing),
-            Case("states near 1", inputs(5, 3, size=1.5)),
+            Case("larger sums", inputs(5, 3, size=1.0)),
             Case("far back, float64", as_double(inputs(59, 3, weight=0.8))),
             Case("float64", as_double(inputs(n_steps, d))),
             Case("stored column by column", stored_backwards(inputs(5, 7), "x_part", "u")),
