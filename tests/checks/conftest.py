@@ -18,7 +18,7 @@ def accepts(record_property):
 
     def judge(task, answer):
         # The real model has one question only.
-        for seed in (VISIBLE,) if find_task(task).finale else (VISIBLE, *HIDDEN):
+        for seed in (VISIBLE,) if find_task(task).finale else (VISIBLE, HIDDEN[0]):
             result = examine(find_task(task), answer, seed=seed)
             assert result.passed, f"seed {seed}, {result.case}: {result.problem} {result.detail}"
         record_property("task", task)
