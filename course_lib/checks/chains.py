@@ -158,7 +158,7 @@ def longest_chain_cases(rng: Rng) -> list[Case]:
         "twice": ["sum", "sum"],
         "end": ["twice"],
     }
-    cases = [
+    return [
         Case("one operation", {"waits_for": {"x": []}}),
         Case("three in a row", {"waits_for": shuffled(rng, a_row(["x", "y", "z"]))}),
         Case("a short cut", {"waits_for": shuffled(rng, short_cut)}),
@@ -172,7 +172,6 @@ def longest_chain_cases(rng: Rng) -> list[Case]:
         Case("many paths", {"waits_for": shuffled(rng, ladder(41))}),
         Case("2,000 in a row", {"waits_for": shuffled(rng, a_row(named(2000)))}),
     ]
-    return cases
 
 
 # -------------------------------------------------------------------------------------------------- truncated
@@ -299,15 +298,6 @@ def scan(
     for shift in shifts(a.shape[1]):
         a, b = combine(earlier(a, shift, 1.0), earlier(b, shift, 0.0), a, b)
     return b
-
-
-def in_a_loop(a: Tensor, b: Tensor) -> Tensor:
-    """The same, token after token."""
-    h, states = torch.zeros_like(b[:, 0]), []
-    for t in range(a.shape[1]):
-        h = a[:, t] * h + b[:, t]
-        states.append(h)
-    return torch.stack(states, 1)
 
 
 Scanned = tuple[Any, Tensor]  # the states, and whether they come step after step
