@@ -11,8 +11,9 @@ switches it off:
 or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
 
 `make test` runs two workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
-prepare is prepared once; only the tests of exercise tasks ("[03_qkv/attention-...]") are spread over
-both, task by task. The real models are the session's: `smollm2` and `minilm`.
+prepare is prepared once; the tests of exercise tasks ("[03_qkv/attention-...]"), in whatever files, are
+spread over both, task by task: what their answers are compared with is prepared once too. The real models are
+the session's: `smollm2` and `minilm`.
 """
 
 import os
@@ -164,10 +165,9 @@ def smollm2_reader():
 
 
 def scope(test: str) -> str:
-    """What stays together on one worker: a file, or in a file about tasks the tests of one task."""
-    file = test.split("::")[0]
+    """What stays together on one worker: the tests of one task, or of one file."""
     task = re.search(r"\[(\d\d_\w+/\w+)", test)
-    return f"{file} {task[1]}" if task else file
+    return task[1] if task else test.split("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)

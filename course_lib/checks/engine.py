@@ -74,7 +74,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
     return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def prepare(task: Task, seed: int) -> tuple[Prepared, ...]:
     """The cases of a task for one seed."""
     with _clean_state():

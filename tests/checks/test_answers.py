@@ -2,7 +2,6 @@
 
 import math
 import os
-from dataclasses import replace
 from itertools import pairwise
 
 import answers_asking
@@ -26,7 +25,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from task_cases import HIDDEN
+from task_cases import VISIBLE, without_finale
 
 from course_lib import probing
 from course_lib.attention import scaled_dot_product_attention
@@ -57,17 +56,24 @@ ANSWERS = (
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
 
+# So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
+N_SEEDS = int(os.environ.get("COURSE_SEEDS", "9"))
+# Wrong answers are tried at the check that a learner sees; where more seeds are asked for, at others too.
+SEEDS_OF_WRONG = (VISIBLE, *range(100, 100 + N_SEEDS // 30))
+
 
 @pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in RIGHT for answer in RIGHT[task]])
 def test_a_correct_answer_is_accepted(task, answer, accepts):
-    accepts(task, answer)
+    # The real model is slow: the first and the last answer meet it, and ours does where its notebook runs.
+    accepts(task, answer, finale=answer in (RIGHT[task][0], RIGHT[task][-1]))
 
 
 @pytest.mark.parametrize(
     ("task", "name", "answer"), [(task, name, answer) for task in WRONG for name, answer in WRONG[task]]
 )
 def test_a_wrong_answer_is_refused(task, name, answer, refuses):
-    refuses(task, answer, name)
+    for seed in SEEDS_OF_WRONG:
+        refuses(task, answer, name, seed)
 
 
 @pytest.mark.parametrize("task", task_names())
@@ -81,8 +87,6 @@ def test_there_are_enough_answers(task):
 
 # ----------------------------------------------------------------------------------------------- at any seed
 
-# So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
-N_SEEDS = int(os.environ.get("COURSE_SEEDS", "9"))
 # Whole models answer these, which is slow: a third of the seeds.
 SLOW = {
     "06_residuals/logit_lens",
@@ -145,18 +149,7 @@ def at_once(function, seconds):
 def test_no_correct_answer_is_refused_at_any_seed(task, monkeypatch):
     monkeypatch.setattr(engine, "call", at_once)
     answers = [our_solution(task), *(RIGHT[task][i] for i in DIFFERENT.get(task, FIRST_FOUR))]
-    without_model = replace(find_task(task), finale=None)
     for seed in range(N_SEEDS // 3 if task in SLOW else N_SEEDS):
         for answer in answers:
-            result = examine(without_model, answer, seed=seed)
+            result = examine(without_finale(task), answer, seed=seed)
             assert result.passed, f"seed {seed}, {answer}, {result.case}: {result.problem} {result.detail}"
-
-
-@pytest.mark.parametrize("task", task_names())
-def test_wrong_answers_are_refused_by_the_same_name_at_any_seed(task):
-    """At a hidden test's; where more seeds are asked for, at a sample of others too."""
-    for seed in (HIDDEN[1], *range(100, 100 + N_SEEDS // 30)):
-        for name, answer in WRONG[task]:
-            result = examine(find_task(task), answer, seed=seed)
-            assert not result.passed
-            assert result.misconception == (name or ""), f"seed {seed}, {result.case}: {result.problem}"

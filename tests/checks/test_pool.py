@@ -1,7 +1,5 @@
 """Answers by people who had not seen the checks: right ones are accepted, wrong ones refused."""
 
-from dataclasses import replace
-
 import pool_asking
 import pool_by_hand
 import pool_chains
@@ -17,8 +15,9 @@ import pool_second
 import pool_tokens
 import pool_writing
 import pytest
+from task_cases import VISIBLE, without_finale
 
-from course_lib.checks import examine, find_task, task_names
+from course_lib.checks import examine, task_names
 
 POOLS = {
     "01_tokens": pool_tokens.POOL,
@@ -50,8 +49,7 @@ def judged(name, verdict):
     concept, short = name.split("/")
     answers = [one for one in POOLS[concept] if (one.task, one.verdict, one.harm) == (short, verdict, "")]
     assert len(answers) >= ENOUGH[concept][verdict == "wrong"]
-    task = replace(find_task(name), finale=None)
-    return {one.words: examine(task, one.given, seed=7) for one in answers}
+    return {one.words: examine(without_finale(name), one.given, seed=VISIBLE) for one in answers}
 
 
 @pytest.mark.parametrize("name", TASKS)
