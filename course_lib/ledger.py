@@ -20,7 +20,6 @@ from course_lib.claims import VERDICTS, Claim, ClaimError
 
 MARKS = {"holds": "✓", "caveat": "◐", "corrected": "✎"}
 NOT_JUDGED = "– not judged yet"
-COUNTED = {"holds": "hold", "caveat": "hold with a caveat", "corrected": "are corrected"}
 
 
 @dataclass(frozen=True)
@@ -156,12 +155,18 @@ def write_pages(folder: str | Path, own: Record, others: Record, notebooks: str 
         others: what the tests found, which run the notebooks' cells from other seeds.
         notebooks: the notebooks' folder, to link each verdict to its cell.
     Returns: the files: claims.md, claims.html, lecture.md, lecture.html.
+    Raises: ClaimError: the notebooks' record is from another ledger.
     """
     folder = Path(folder)
     entries = []
     for claim in sorted(claims.load().values(), key=lambda claim: seconds(claim.at)):
         runs = own.found.get(claim.id, [])[-1:]
         if runs:
+            if set(runs[0].numbers) != set(claim.evidence):
+                raise ClaimError(
+                    f"the record of claim {claim.id!r} has the numbers {', '.join(runs[0].numbers)}, "
+                    f"the ledger asks for {', '.join(claim.evidence)}; run `make claims` again"
+                )
             runs += {run.seeds: run for run in others.found.get(claim.id, [])}.values()
         entries.append(Entry(claim, runs, _experiment(claim, folder, Path(notebooks))))
     written = []
@@ -199,8 +204,8 @@ def _summary(entries: Sequence[Entry]) -> str:
     """How many statements are judged, and how."""
     judged = [entry.claim for entry in entries if entry.runs]
     by_verdict = Counter(claim.verdict for claim in judged)
-    each = ", ".join(f"{by_verdict[verdict]} {words}" for verdict, words in COUNTED.items())
-    return f"{len(judged)} of the lecture's {len(entries)} statements are judged: {each}."
+    each = " ".join(f"{mark} {VERDICTS[verdict]}: {by_verdict[verdict]}." for verdict, mark in MARKS.items())
+    return f"{len(judged)} of the lecture's {len(entries)} statements are judged. {each}"
 
 
 def _origin(own: Record, others: Record) -> str:
@@ -226,11 +231,12 @@ def _claims_page(entries: Sequence[Entry], own: Record, others: Record) -> Itera
     yield ""
     yield (
         "What was found is the number of the notebook's own run. In brackets: how far it and the runs from "
-        "other seeds lie apart, and which numbers would have borne the verdict out."
+        "other seeds lie apart (where nothing is drawn at random they agree), and which numbers would have "
+        "borne the verdict out."
     )
     yield ""
     for at, about, of_chapter in _by_chapter(entries):
-        marks = ", ".join(f"{entry.verdict[0]} [{entry.claim.id}](#{entry.claim.id})" for entry in of_chapter)
+        marks = ", ".join(f"[{entry.verdict[0]} {entry.claim.id}](#{entry.claim.id})" for entry in of_chapter)
         yield f"- {at} {about}: {marks}"
     for at, about, of_chapter in _by_chapter(entries):
         yield from ("", f"## {lecture().link(at)} {escaped(about)}")
@@ -242,22 +248,23 @@ def _section(entry: Entry) -> Iterator[str]:
     claim = entry.claim
     yield from ("", f'<a id="{claim.id}"></a>', "", f"### {escaped(claim.says)}", "")
     kind = "measured" if claim.kind == "measured" else "by construction"
-    yield f"**{entry.verdict}** | {kind} | {lecture().link(claim.at)} | {entry.experiment} | `{claim.id}`"
+    facts = (f"**{entry.verdict}**", kind, lecture().link(claim.at), entry.experiment, f"`{claim.id}`")
+    yield " · ".join(facts)
     yield ""
     if entry.runs:
         yield from (f"- {escaped(entry.sentence(name))}" for name in claim.evidence)
         yield ""
-        yield f"Runs: {'; '.join(['the notebook', *(in_words(run.seeds) for run in entry.runs[1:])])}.  "
+        yield f"**Runs:** {'; '.join(['the notebook', *(in_words(run.seeds) for run in entry.runs[1:])])}.  "
     if claim.rival:
-        yield f"Rival: {escaped(claim.rival)}  "
+        yield f"**Rival:** {escaped(claim.rival)}  "
     if claim.caveat:
-        yield f"Caveat: {escaped(claim.caveat)}  "
-    yield f"Experiment: {escaped(claim.show)}"
+        yield f"**Caveat:** {escaped(claim.caveat)}  "
+    yield f"**Experiment:** {escaped(claim.show)}"
 
 
 def _lecture_page(entries: Sequence[Entry], own: Record) -> Iterator[str]:
     of = lecture()
-    yield f"[{of.title.replace('|', chr(92) + '|')}]({of.video}) by {of.by}. A time opens the video there."
+    yield f"[{escaped(of.title)}]({of.video}) by {of.by}. A time opens the video there."
     yield ""
     yield f"{_summary(entries)} A verdict leads to all its numbers. {own.when} ({own.state})."
     for at, about, of_chapter in _by_chapter(entries):
