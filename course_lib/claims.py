@@ -65,7 +65,7 @@ class Evidence:
             >>> Evidence("time grows to the power {:.2f}", 1.8, 2.2).sentence(1.968)
             'time grows to the power 1.97'
         """
-        return spaced(self.says.format(number))
+        return spaced(self.says.format(self._unsigned_zero(number)))
 
     def spread(self, numbers: Sequence[float]) -> str:
         """How far several numbers lie apart, in words.
@@ -94,12 +94,21 @@ class Evidence:
         return f"{low} to {high}"
 
     def _written(self, number: float) -> str:
+        return spaced(self._form().format(self._unsigned_zero(number)))
+
+    def _unsigned_zero(self, number: float) -> float:
+        """The number; 0 where it is written as one, so that no minus stands before it."""
+        is_zero = math.isfinite(number) and not re.search("[1-9]", self._form().format(number))
+        return 0.0 if is_zero else number
+
+    def _form(self) -> str:
+        """The place for the number alone."""
         ((form, conversion),) = (
             (form, conversion)
             for _, name, form, conversion in string.Formatter().parse(self.says)
             if name is not None
         )
-        return spaced(f"{{{'!' + conversion if conversion else ''}:{form}}}".format(number))
+        return f"{{{'!' + conversion if conversion else ''}:{form}}}"
 
 
 def spaced(text: str) -> str:

@@ -231,8 +231,9 @@ def _claims_page(entries: Sequence[Entry], own: Record, others: Record) -> Itera
     yield ""
     yield (
         "What was found is the number of the notebook's own run. In brackets: how far it and the runs from "
-        "other seeds lie apart (where nothing is drawn at random they agree), and which numbers would have "
-        "borne the verdict out."
+        "other seeds lie apart, and which numbers would have borne the verdict out. A run has one seed or, "
+        "where it says so, several, and then gives their mean, their best or their worst; where nothing is "
+        "drawn at random all runs agree."
     )
     yield ""
     for at, about, of_chapter in _by_chapter(entries):

@@ -161,6 +161,19 @@ def test_ranges_are_said_in_words(says, low, high, words):
 
 
 @pytest.mark.parametrize(
+    ("says", "number", "sentence"),
+    [
+        ("to the power {:.2f}", -0.004, "to the power 0.00"),
+        ("by {:+.0%} in 10 runs", -0.001, "by +0 % in 10 runs"),
+        ("by {:+.1f} points", -0.06, "by -0.1 points"),
+        ("by {:.0e} of it", -2e-9, "by -2e-09 of it"),
+    ],
+)
+def test_no_minus_stands_before_a_zero(says, number, sentence):
+    assert Evidence(says, low=-1.0).sentence(number) == sentence
+
+
+@pytest.mark.parametrize(
     ("numbers", "words"),
     [([0.5], "50 %"), ([0.52, 0.5, 0.611], "50 % to 61 %"), ([0.501, 0.499], "50 %")],
 )
