@@ -13,7 +13,7 @@ import math
 import os
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,17 @@ class Evidence:
             >>> Evidence("time grows to the power {:.2f}", 1.8, 2.2).sentence(1.968)
             'time grows to the power 1.97'
         """
-        return spaced(self.says.format(number))
+        return spaced(self.says.format(self._unsigned_zero(number)))
+
+    def spread(self, numbers: Sequence[float]) -> str:
+        """How far several numbers lie apart, in words.
+
+        Example:
+            >>> Evidence("{:.0%} right", low=0.75).spread([0.81, 0.78, 0.8])
+            '78 % to 81 %'
+        """
+        lowest, highest = self._written(min(numbers)), self._written(max(numbers))
+        return lowest if lowest == highest else f"{lowest} to {highest}"
 
     def needed(self) -> str:
         """The range in words, its ends written as the number is.
@@ -84,12 +94,21 @@ class Evidence:
         return f"{low} to {high}"
 
     def _written(self, number: float) -> str:
+        return spaced(self._form().format(self._unsigned_zero(number)))
+
+    def _unsigned_zero(self, number: float) -> float:
+        """The number; 0 where it is written as one, so that no minus stands before it."""
+        is_zero = math.isfinite(number) and not re.search("[1-9]", self._form().format(number))
+        return 0.0 if is_zero else number
+
+    def _form(self) -> str:
+        """The place for the number alone."""
         ((form, conversion),) = (
             (form, conversion)
             for _, name, form, conversion in string.Formatter().parse(self.says)
             if name is not None
         )
-        return spaced(f"{{{'!' + conversion if conversion else ''}:{form}}}".format(number))
+        return f"{{{'!' + conversion if conversion else ''}:{form}}}"
 
 
 def spaced(text: str) -> str:
@@ -106,6 +125,8 @@ def spaced(text: str) -> str:
 class Claim:
     """One statement of the lecture, and what decides about it.
 
+    Args:
+        decides: the number that is shown where there is room for one; the first, if it is empty.
     Raises: ClaimError: an unknown kind or verdict; a judged claim without the caveat or the rival it needs.
     """
 
@@ -119,12 +140,18 @@ class Claim:
     caveat: str = ""
     verdict: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    decides: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ClaimError(f"claim {self.id!r}: its kind must be one of {_names(KINDS)}; got {self.kind!r}")
         if not self.evidence:
             return
+        if self.decides and self.decides not in self.evidence:
+            raise ClaimError(
+                f"claim {self.id!r}: what decides must be one of {_names(self.evidence)}; "
+                f"got {self.decides!r}"
+            )
         if self.verdict not in VERDICTS:
             raise ClaimError(
                 f"claim {self.id!r} has evidence, so its verdict must be one of {_names(VERDICTS)}; "
@@ -248,54 +275,27 @@ def judged_in(notebook: str | Path) -> list[str]:
 
     Raises: ClaimError: a verdict does not name its claim as a plain string.
     """
-    return [claim_id for claim_id, _ in _judging_cells(Path(notebook))]
+    return [claim_id for claim_id, _ in judging_cells(notebook)]
 
 
-def write_ledger(record: str | Path, page: str | Path, notebooks: str | Path = "notebooks") -> None:
-    """Write the ledger page (Markdown) from what notebooks recorded through the variable COURSE_LEDGER.
+def judging_cells(notebook: str | Path) -> list[tuple[str, str]]:
+    """Each verdict in a notebook: the claim, and the id of the cell that it stands in.
 
-    Args:
-        record: the JSON lines; of several verdicts on a claim the last counts.
-        page: the file to write.
-        notebooks: their folder, to link each verdict to its cell.
+    Raises: ClaimError: a verdict does not name its claim as a plain string.
     """
-    judged = {}
-    for line in Path(record).read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        judged[entry["claim"]] = entry
-    claims = load()
-    rows = []
-    for claim in claims.values():
-        rows.append(_row(claim, judged.get(claim.id), Path(page), Path(notebooks)))
-    lines = [
-        "# The lecture's claims, judged",
-        "",
-        f"{len(judged.keys() & claims.keys())} of {len(claims)} claims judged, each in a notebook cell.",
-        "",
-        "| Lecture | Claim | Kind | Verdict | Numbers | Experiment |",
-        "|---|---|---|---|---|---|",
-        *rows,
-    ]
-    Path(page).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _row(claim: Claim, entry: Mapping[str, Any] | None, page: Path, notebooks: Path) -> str:
-    notebook = notebooks / f"{claim.notebook}.ipynb"
-    said = "not judged yet"
-    numbers = ""
-    if entry is not None:
-        said = VERDICTS[entry["verdict"]]
-        if claim.caveat:
-            said += f": {claim.caveat}"
-        numbers = "; ".join(claim.sentences(entry["evidence"]))
-    link = claim.notebook
-    if notebook.exists():
-        cell_of = dict(_judging_cells(notebook))
-        anchor = f"#cell-id={cell_of[claim.id]}" if claim.id in cell_of else ""
-        target = Path(os.path.relpath(notebook, page.parent)).as_posix()
-        link = f"[{claim.notebook}]({target}{anchor})"
-    cells = (claim.at, claim.says, claim.kind, said, numbers, link)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    notebook = Path(notebook)
+    found = []
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        for call in _verdicts("".join(cell["source"])):
+            name = _first_argument(call)
+            if not isinstance(name, str):
+                raise ClaimError(
+                    f"{notebook.name}: a verdict names its claim as a string, not {ast.unparse(call)}"
+                )
+            found.append((name, cell.get("id", "")))
+    return found
 
 
 def _find(claim_id: str) -> Claim:
@@ -327,22 +327,6 @@ def _load(path: Path) -> dict[str, Claim]:
 def _evidence(item: Mapping[str, Any]) -> Evidence:
     ends = {end: float(item[end]) for end in ("low", "high") if end in item}
     return Evidence(**{**item, **ends})
-
-
-def _judging_cells(notebook: Path) -> list[tuple[str, str]]:
-    """Each verdict in a notebook: the claim, and the cell it stands in."""
-    found = []
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        for call in _verdicts("".join(cell["source"])):
-            name = _first_argument(call)
-            if not isinstance(name, str):
-                raise ClaimError(
-                    f"{notebook.name}: a verdict names its claim as a string, not {ast.unparse(call)}"
-                )
-            found.append((name, cell.get("id", "")))
-    return found
 
 
 def _verdicts(source: str) -> Iterator[ast.Call]:

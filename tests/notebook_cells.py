@@ -1,7 +1,10 @@
 """The code cells of a notebook, run one by one by the tests of its claims: the two cannot drift apart."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,3 +72,30 @@ class NotebookCells(dict[str, str]):
 def no_model(**_: object) -> None:
     """In the place of what loads a real model, where none is installed."""
     raise MissingModelError("run: pip install")
+
+
+@contextmanager
+def recorded(*seeds: int, but: Mapping[str, Collection[str]] | None = None) -> Iterator[None]:
+    """The verdicts within are measurements from these seeds, for the ledger's pages.
+
+    Whatever else a test lets a verdict judge, changed on purpose for instance, is not recorded.
+
+    Args:
+        seeds: those in place of the notebook's.
+        but: by claim the numbers that the test finds in another way, such as operations in place of seconds.
+    """
+    ledger = os.environ.get("COURSE_LEDGER_OF_TESTS")
+    if not ledger:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        found = Path(folder) / "found.jsonl"
+        patch.setenv("COURSE_LEDGER", str(found))
+        yield
+        lines = found.read_text(encoding="utf-8").splitlines() if found.exists() else []
+    with open(ledger, "a", encoding="utf-8") as file:
+        for line in lines:
+            entry = json.loads(line)
+            for name in (but or {}).get(entry["claim"], ()):
+                del entry["evidence"][name]
+            file.write(json.dumps({**entry, "seeds": seeds}) + "\n")

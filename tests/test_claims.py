@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from course_lib import claims
-from course_lib.claims import Claim, ClaimError, Evidence, judged_in, load, verdict, write_ledger
+from course_lib.claims import Claim, ClaimError, Evidence, judged_in, load, verdict
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MEASURED = """
@@ -161,6 +161,27 @@ def test_ranges_are_said_in_words(says, low, high, words):
 
 
 @pytest.mark.parametrize(
+    ("says", "number", "sentence"),
+    [
+        ("to the power {:.2f}", -0.004, "to the power 0.00"),
+        ("by {:+.0%} in 10 runs", -0.001, "by +0 % in 10 runs"),
+        ("by {:+.1f} points", -0.06, "by -0.1 points"),
+        ("by {:.0e} of it", -2e-9, "by -2e-09 of it"),
+    ],
+)
+def test_no_minus_stands_before_a_zero(says, number, sentence):
+    assert Evidence(says, low=-1.0).sentence(number) == sentence
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [([0.5], "50 %"), ([0.52, 0.5, 0.611], "50 % to 61 %"), ([0.501, 0.499], "50 %")],
+)
+def test_how_far_numbers_lie_apart_is_said_in_words(numbers, words):
+    assert Evidence("{:.0%} right", low=0.4).spread(numbers) == words
+
+
+@pytest.mark.parametrize(
     ("says", "limits", "message"),
     [
         ("{:.2f} of {:.2f}", {"low": 0.0}, "cannot be filled"),
@@ -198,6 +219,10 @@ JUDGED = "evidence: {x: {says: '{:.1f} of it all', low: 0}}"
         (f"- {{{FIELDS}, kind: measured, show: s, {JUDGED}}}", "its verdict must be one of holds"),
         (f"- {{{FIELDS}, kind: measured, show: s, verdict: holds, {JUDGED}}}", "needs the rival"),
         (f"- {{{FIELDS}, kind: construction, show: s, verdict: corrected, {JUDGED}}}", "needs a caveat"),
+        (
+            f"- {{{FIELDS}, kind: construction, show: s, verdict: holds, decides: y, {JUDGED}}}",
+            "what decides must be one of x; got 'y'",
+        ),
         (f"- {{{FIELDS}, kind: measured, show: s, evidence: {{x: [0, 1]}}}}", "is not a claim"),
         (f"- {{{FIELDS}, kind: measured, show: s, evidence: {{x: {{says: 's', low: 0}}}}}}", "one place"),
     ],
@@ -224,25 +249,6 @@ def test_judged_in_refuses_a_claim_that_is_not_spelt_out(tmp_path):
     book = notebook(tmp_path / "a.ipynb", "verdict(name, x=1)")
     with pytest.raises(ClaimError, match=r"a.ipynb: .* not verdict\(name, x=1\)"):
         judged_in(book)
-
-
-def test_the_ledger_page_links_each_verdict_to_its_cell(ledger, shown, tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_LEDGER", str(tmp_path / "ledger.jsonl"))
-    verdict("quick", worst=0.96, wait=0.45)
-    verdict("quick", **GOOD)
-    (tmp_path / "notebooks").mkdir()
-    notebook(tmp_path / "notebooks" / "03_qkv.ipynb", "1 + 1", "verdict('quick')")
-    write_ledger(tmp_path / "ledger.jsonl", tmp_path / "page.md", tmp_path / "notebooks")
-    lines = (tmp_path / "page.md").read_text().splitlines()
-    assert "1 of 2 claims judged" in lines[2]
-    (row,) = [line for line in lines if "It is quick" in line]
-    assert row == (
-        "| 6:08 | It is quick. | measured | holds, with a caveat: On two cores. "
-        "| the slowest run is right in 97 % of cases; at least 95 % would do; "
-        "it takes 0.50 seconds; 0.40 to 0.60 would do | [03_qkv](notebooks/03_qkv.ipynb#cell-id=cell-1) |"
-    )
-    (other,) = [line for line in lines if "It sums to 1" in line]
-    assert "| construction | not judged yet |  | [03_qkv](notebooks/03_qkv.ipynb) |" in other
 
 
 def test_each_verdict_is_one_line_of_the_record(ledger, shown, tmp_path, monkeypatch):

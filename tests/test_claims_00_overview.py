@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from notebook_cells import NotebookCells, no_model
+from notebook_cells import NotebookCells, no_model, recorded
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -117,7 +117,8 @@ def probed(names: dict) -> dict:
 
 
 def test_better_and_better(with_reviews: dict) -> None:
-    run_cell("layers-verdict", probed(with_reviews))
+    with recorded(*SEEDS):
+        run_cell("layers-verdict", probed(with_reviews))
     names = probed(with_reviews)
     run_cell("layers-predict", names)
     run_cell("layers-figure", names)
@@ -169,7 +170,8 @@ def test_a_head_with_bends_is_refused(with_reviews: dict) -> None:
 def test_many_tasks(with_reviews: dict, seed: int) -> None:
     names = probed(with_reviews)
     run_cell("tasks-topic", names, seed=("topics, 0)", f"topics, {seed})"))
-    run_cell("tasks-verdict", names)
+    with recorded(seed):
+        run_cell("tasks-verdict", names)
     assert names["topic"] > 3 / 14
 
 
@@ -197,7 +199,8 @@ def test_training_updates_both(notebook: dict) -> None:
     run_cell("parts-predict", notebook)
     run_cell("parts-run", notebook, seeds=("(0, 1)", str(SEEDS)))
     run_cell("parts-figure", notebook)
-    run_cell("parts-verdict", notebook)
+    with recorded(*SEEDS):
+        run_cell("parts-verdict", notebook)
     # A random body that is not trained around for longer is no match.
     notebook["longer"] = notebook["parts"]["the body"]
     assert refused_by_cell("parts-verdict", notebook, "late")
@@ -241,7 +244,8 @@ def test_cls_token(notebook: dict) -> None:
     run_cell("cls-predict", notebook)
     run_cell("cls-run", notebook, seeds=("(0, 1)", str(SEEDS)))
     run_cell("cls-figure", notebook)
-    run_cell("cls-verdict", notebook)
+    with recorded(*SEEDS):
+        run_cell("cls-verdict", notebook)
     # Without a mask where the notebook has one, the start reads all.
     notebook["average"] = {(c, place): notebook["average"][False, place] for c, place in notebook["average"]}
     assert refused_by_cell("cls-verdict", notebook, "causal_start")

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from notebook_cells import NotebookCells, no_model
+from notebook_cells import NotebookCells, no_model, recorded
 
 from course_lib import pretrained
 from course_lib.bpe import BPETokenizer
@@ -67,7 +67,8 @@ def test_it_cannot_count_or_spell(names: dict, capsys: pytest.CaptureFixture) ->
 def test_subwords(names: dict) -> None:
     for seed in SEEDS:
         run_cell("unseen-run", names, seed=("Random(0)", f"Random({seed})"))
-        run_cell("unseen-verdict", names)
+        with recorded(seed):
+            run_cell("unseen-verdict", names)
     # Each doubling gains most on texts like those that it was trained on.
     assert names["per_token"]["Python's modules"][-1] > names["per_token"]["reviews"][-1]
     # A tokenizer that drops what it does not know loses text.
@@ -105,7 +106,8 @@ def test_compounds(names: dict) -> None:
     for seed in SEEDS:
         run_cell("compounds-predict", names, seed=("seed=0", f"seed={seed}"))
         run_cell("compounds-run", names)
-        run_cell("compounds-real", names)
+        with recorded(seed):
+            run_cell("compounds-real", names)
     # Random cuts are no match, nor is a tokenizer whose tokens go beyond a word.
     real = names["at_seam"]
     names["at_seam"] = dict.fromkeys(real, real["random"])
@@ -161,7 +163,8 @@ def test_the_model_repeats_names_and_no_ghosts(names: dict) -> None:
 
 def test_lookup(names: dict) -> None:
     for seed in SEEDS:
-        run_cell("lookup-run", names, seed=("manual_seed(0)", f"manual_seed({seed})"))
+        with recorded(seed):
+            run_cell("lookup-run", names, seed=("manual_seed(0)", f"manual_seed({seed})"))
     names["table"] = torch.randn(100, 7)  # no two rows are equal
     assert refused_by_cell("lookup-run", names, "copies")
 
@@ -171,9 +174,10 @@ def test_lookup(names: dict) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_company_and_learning(names: dict, seed: int) -> None:
-    run_cell("twins-run", names, seed=("seed=0", f"seed={seed}"))
-    run_cell("twins-shuffle", names, seed=("Random(0)", f"Random({seed})"))
-    run_cell("learned-run", names, seed=("seed=0", f"seed={seed}"))
+    with recorded(seed):
+        run_cell("twins-run", names, seed=("seed=0", f"seed={seed}"))
+        run_cell("twins-shuffle", names, seed=("Random(0)", f"Random({seed})"))
+        run_cell("learned-run", names, seed=("seed=0", f"seed={seed}"))
     # Of words used 40 to 80 times neither nearly all nor hardly any; learned vectors are no better.
     assert 0.2 < names["by_counting"][2] < 0.9
     assert np.mean(names["by_learning"]) < np.mean(names["by_counting"])
@@ -194,7 +198,8 @@ def test_counting(names: dict, seed: int) -> None:
     """On nine tenths of the sentences."""
     texts = names["texts"]
     names["texts"] = random.Random(seed).sample(texts, len(texts) * 9 // 10)
-    CELLS.run_range("counted-run", "agree-run", names)
+    with recorded(seed):
+        CELLS.run_range("counted-run", "agree-run", names)
     assert names["related"] > names["related_raw"]
     assert names["same"] > 5 * names["chance"]
 
@@ -245,7 +250,8 @@ def test_random_or_pretrained(names: dict, seeds: range) -> None:
     run_cell("start-tables", names)
     run_cell("start-run", names, seeds=("range(100, 106)", repr(seeds)))
     run_cell("start-rivals", names)
-    run_cell("start-verdict", names)
+    with recorded(*seeds):
+        run_cell("start-verdict", names)
     assert len(names["own_rows"]) < len(names["used"]) / 2
     # What the notebook says beside it: with 16 reviews all know little, and counting words lies in between.
     by_table = {name: runs.mean(0) for name, runs in names["curves"].items()}

@@ -18,6 +18,8 @@ from course_lib.data import order, pair_recall, two_relations
 CELLS = NotebookCells("04_multi_head")
 run_cell, refused_by_cell = CELLS.run, CELLS.refuses
 NOT_HERE = {"explore"}  # the explorer has tests of its own, as the checks have
+# Operations in place of seconds.
+NOT_RECORDED = {"quadratic": ("explicit_time", "fused_time", "whole_layer"), "linear-attention": ("time",)}
 CHANGES = {
     "heads-try": {"check": ('try_it("04_multi_head/join_heads", join)', "")},
     "score-run": {"seed": ("manual_seed(0)", "manual_seed(11)")},

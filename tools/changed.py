@@ -130,7 +130,8 @@ def near(test: Path, source: str, changed: Path) -> int | None:
     if changed.suffix == ".py" and changed.parts[0] != LIBRARY:
         imports = imported_names(source)
         return 1 if changed.stem in imports or f'"{changed.stem}"' in source else None
-    return 1 if changed.name in source and changed.parts[0] != LIBRARY else None
+    says = changed.name in source or (changed.suffix == ".ipynb" and '"*.ipynb"' in source)
+    return 1 if says and changed.parts[0] != LIBRARY else None
 
 
 def reach(root: Path, changed: list[str]) -> Reach:

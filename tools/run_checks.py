@@ -3,11 +3,13 @@
     python tools/run_checks.py                     # all of them: `make test`
     python tools/run_checks.py lint notebooks      # some of them
     python tools/run_checks.py changed             # lint, types, what the change reaches: `make check`
+    python tools/run_checks.py claims              # the claims and their pages alone: `make claims`
 
 A check that cannot run has failed: nothing is skipped in silence. Counts come from pytest's own reports.
 """
 
 import argparse
+import importlib.metadata
 import json
 import os
 import shutil
@@ -21,6 +23,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import changed
@@ -28,7 +31,8 @@ import offline
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-LEDGER = BUILD / "claims.jsonl"
+LEDGER = BUILD / "claims.jsonl"  # what the notebooks' verdicts found
+TESTS_LEDGER = BUILD / "claims_tests.jsonl"  # the same from other seeds, by the tests of the claims
 SECONDS = BUILD / "seconds.json"  # what each file of tests and each notebook took last time
 WORKERS = 2
 # A notebook has 60 s on two cores of its own. Here two run at a time, on one thread each, and what counts
@@ -277,10 +281,42 @@ def check_lint(report: Report) -> None:
 
 def check_tests(report: Report) -> None:
     """The tests on two workers (exercises/ among them, as nbgrader makes it), then examples in docstrings."""
-    workers = (f"--numprocesses={WORKERS}", "--dist=loadfile")
-    cases = pytest(report, "tests", "tests", "--ignore=tests/browser", *workers, **ONE_THREAD)
-    remember(seconds_of_files(cases))
+    recorded_tests(report, "tests", "--ignore=tests/browser")
     pytest(report, "docstring examples", *EXAMPLES, "course_lib")
+
+
+def recorded_tests(report: Report, *arguments: str | Path) -> None:
+    """Tests on two workers; what those of the claims measure from other seeds is recorded."""
+    begin(TESTS_LEDGER)
+    workers = (f"--numprocesses={WORKERS}", "--dist=loadfile")
+    environment = {"COURSE_LEDGER_OF_TESTS": str(TESTS_LEDGER), **ONE_THREAD}
+    cases = pytest(report, "tests", *arguments, *workers, **environment)
+    remember(seconds_of_files(cases))
+
+
+def begin(ledger: Path) -> None:
+    """Begin a record of verdicts anew, with the time and the state of the course."""
+    from course_lib.ledger import start
+
+    now = datetime.now()
+    start(ledger, f"{now.day} {now:%B %Y, %H:%M}", state())
+
+
+def state() -> str:
+    """The commit, and whether something was changed since."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        changed_since = commit and git("status", "--porcelain", "--untracked-files=no")
+    except FileNotFoundError:  # no git
+        commit = ""
+    if not commit:
+        return f"version {importlib.metadata.version('transformer-course')}"
+    return f"commit {commit}{' and changes that are not committed' if changed_since else ''}"
 
 
 def seconds_of_files(cases: list[ET.Element]) -> dict[str, float]:
@@ -335,34 +371,49 @@ def check_notebooks(report: Report) -> None:
 
     Two run at a time, the longest first. Every claim that they judge is recorded.
     """
-    LEDGER.unlink(missing_ok=True)
+    run_notebooks(report, notebooks("notebooks", "solutions"))
+
+
+def run_notebooks(report: Report, paths: Iterable[Path]) -> None:
+    """Run notebooks, and write the ledger's pages from what their verdicts found."""
+    begin(LEDGER)
     print(f"\nNotebooks, {WORKERS} at a time. The network is cut: {offline.how()}.", flush=True)
     report.notes.append(f"notebooks ran with the network cut: {offline.how()}")
     with tempfile.TemporaryDirectory() as folder:
-        jobs = [notebook_job(path, Path(folder), LEDGER) for path in notebooks("notebooks", "solutions")]
+        jobs = [notebook_job(path, Path(folder), LEDGER) for path in paths]
         jobs.sort(key=lambda job: -job.expected_s)
         for done in in_parallel(jobs):
             assert isinstance(done, Done)  # without a deadline none is left out
             judge_notebook(report, done)
-    check_claims(report)
+    judge_claims(report)
 
 
-def check_claims(report: Report) -> None:
-    """Each claim that the ledger gives to a notebook was judged, once; then write the ledger page."""
-    from course_lib import claims
+def judge_claims(report: Report) -> None:
+    """Each claim that the ledger gives to a notebook was judged, once; then write the ledger's pages."""
+    from course_lib import claims, ledger
 
-    LEDGER.touch()
-    recorded = [json.loads(line)["claim"] for line in LEDGER.read_text(encoding="utf-8").splitlines()]
+    own = ledger.read(LEDGER)
     here = {path.stem for path in notebooks("notebooks")}
     wanted = {claim.id for claim in claims.load().values() if claim.notebook in here}
-    for claim in sorted(wanted | set(recorded)):
-        times = recorded.count(claim)
+    for claim in sorted(wanted | set(own.found)):
+        times = len(own.found.get(claim, ()))
         if claim in wanted and times == 1:
             report.add("claims", passed=1)
         else:
             report.fail("claims", f"{claim} was judged {times} times, expected {int(claim in wanted)}")
-    claims.write_ledger(LEDGER, BUILD / "claims.md", ROOT / "notebooks")
-    print(f"\nClaims and verdicts: {BUILD / 'claims.md'}")
+    pages = ledger.write_pages(BUILD, own, ledger.read(TESTS_LEDGER), ROOT / "notebooks")
+    print("\nClaims and verdicts:", *pages, sep="\n  ")
+
+
+def check_claims(report: Report) -> None:
+    """The claims alone, once more from other seeds and once in their notebooks: `make claims`."""
+    tests = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").glob("test_claims_[0-9]*.py"))
+    paths = notebooks("notebooks")
+    before = timed()
+    expected = sum(before.get(path.as_posix(), BUDGET_S) for path in [*tests, *paths]) / WORKERS / 60
+    print(f"The tests of the claims, then the notebooks: about {expected:.0f} minutes.", flush=True)
+    recorded_tests(report, *tests)
+    run_notebooks(report, paths)
 
 
 def check_browser(report: Report) -> None:
@@ -491,7 +542,7 @@ CHECKS: dict[str, Callable[[Report], None]] = {
     "notebooks": check_notebooks,
     "browser": check_browser,
 }
-ON_REQUEST: dict[str, Callable[[Report], None]] = {"changed": check_changed}
+ON_REQUEST: dict[str, Callable[[Report], None]] = {"changed": check_changed, "claims": check_claims}
 
 
 def chosen() -> list[str]:
