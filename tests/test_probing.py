@@ -375,9 +375,9 @@ def test_replaced_parts_come_back_after_an_error():
 
 
 def test_what_is_not_there_cannot_be_replaced():
-    with pytest.raises(ValueError, match="GPT has no PositionEmbedding to look into"):
-        with replaced(gpt(), PositionEmbedding, lambda part, x: x):
-            pass
+    nothing = replaced(gpt(), PositionEmbedding, lambda part, x: x)
+    with pytest.raises(ValueError, match="GPT has no PositionEmbedding to look into"), nothing:
+        pass
 
 
 def test_shifted_positions_change_nothing_and_squeezed_ones_do():
