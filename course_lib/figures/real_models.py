@@ -1,4 +1,4 @@
-"""The figures of notebook 09: what a search finds, what a map hides, one body for all, what a part is worth."""
+"""The figures of notebook 09: what a search finds and a map hides, one body for all, what parts are worth."""
 
 from collections.abc import Mapping, Sequence
 
