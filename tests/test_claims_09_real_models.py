@@ -139,12 +139,12 @@ def test_any_data(real_names: dict) -> None:
 
     clear = shares["pictures"] | {"best rival": 0.5}
     for name, value, evidence in (
-        ("together", real_names["own"], "stacks"),
-        ("shares", with_share("reviews", 0.55), "reviews"),
-        ("shares", with_share("pictures", 0.4), "pictures"),
-        ("shares", with_share("sounds", 0.3), "sounds"),
+        ("together", real_names["own"], "shared"),
+        ("shares", with_share("reviews", 0.55), "text"),
+        ("shares", with_share("pictures", 0.4), "image"),
+        ("shares", with_share("sounds", 0.3), "audio"),
         ("price", 0.2, "price"),
-        ("shares", shares | {"pictures": clear}, "ahead"),
+        ("shares", shares | {"pictures": clear}, "lead"),
     ):
         assert refused_by_cell("kinds-verdict", real_names | {name: value}, evidence)
 

@@ -10,7 +10,7 @@ from course_lib.figures import as_numbers, supported
 FIRST = (1, 5, 10)  # how many of the best are looked at
 
 
-def found(places: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
     """How often the right sentence is among the first.
 
     Args:
