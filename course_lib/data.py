@@ -87,6 +87,14 @@ class Review(NamedTuple):
     topic: str
 
 
+class Question(NamedTuple):
+    """A question, the numbers of the sentences that answer it, and whether it shares a word with them."""
+
+    asks: str
+    right: tuple[int, ...]
+    same_words: bool
+
+
 class Examples(NamedTuple):
     """Inputs and targets: a class for each row, or a token for each token, `IGNORE` where none is asked."""
 
@@ -594,6 +602,27 @@ def reviews() -> tuple[list[Review], list[Review]]:
                 side = held_out if number % 5 == 0 else train
                 side.append(Review(text, verdict == "positive", topic))
     return train, held_out
+
+
+def questions() -> tuple[list[str], list[Question]]:
+    """Sentences of the language reference, and questions to them (questions.yml, ours, CC BY 4.0).
+
+    The questions were written from the text alone, before any search was tried on them.
+
+    Returns: about 430 sentences, about 25 questions: one whose answer another version of Python words
+        otherwise is left out.
+    """
+    written = yaml.safe_load((_FOLDER / "questions.yml").read_text(encoding="utf-8"))
+    reference = python_topics()
+    documents = {name: reference[name] for name in written.pop("topics").split() if name in reference}
+    texts = [sentence.text for sentence in sentences(documents, n_words=10)]
+    found = list[Question]()
+    for words, pairs in written.items():
+        for asks, piece in pairs.items():
+            right = tuple(number for number, text in enumerate(texts) if piece in text)
+            if right:
+                found.append(Question(asks, right, words == "same words"))
+    return texts, found
 
 
 def languages() -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -303,6 +304,32 @@ def resumed(model: nn.Module, layer: int, stream: Float[Tensor, "B T D"]) -> Ite
     finally:
         for block in blocks[:layer]:
             vars(block).pop("forward", None)
+
+
+@contextmanager
+def replaced(model: nn.Module, kind: type[Part], forward: Callable[..., Tensor]) -> Iterator[None]:
+    """Inside, every part of a kind computes something else.
+
+        def unscaled(norm, x):
+            return x * norm.weight
+
+        with replaced(model, RMSNorm, unscaled):
+            model(ids)
+
+    Args:
+        model: with at least one such part.
+        kind: the class of the parts.
+        forward: called as forward(part, ...) with what the part is called with.
+    Raises: ValueError: it has none.
+    """
+    parts = _all_of(model, kind)
+    try:
+        for part in parts:
+            vars(part)["forward"] = partial(forward, part)  # comes before the method of its class
+        yield
+    finally:
+        for part in parts:
+            vars(part).pop("forward", None)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ from course_lib.data import (
     photographs,
     python_sentences,
     python_topics,
+    questions,
     recall,
     reverse,
     reviews,
@@ -760,7 +761,9 @@ def test_words_alone_tell_much_but_not_all() -> None:
     assert 0.6 < model.score([r.text for r in held_out], [r.positive for r in held_out]) < 0.95
 
 
-@pytest.mark.parametrize("name", ["reviews.yml", "english_german.yml", "languages.yml", "compounds.yml"])
+@pytest.mark.parametrize(
+    "name", ["reviews.yml", "english_german.yml", "languages.yml", "compounds.yml", "questions.yml"]
+)
 def test_what_we_wrote_says_its_licence(name: str) -> None:
     text = (Path(data.__file__).parent / name).read_text(encoding="utf-8")
     assert "# Licence: CC BY 4.0" in text
@@ -777,6 +780,30 @@ def test_languages_are_many_and_in_many_scripts() -> None:
     scripts = {name.split()[0] for name in letters}
     assert len(scripts) >= 10
     assert all(unicodedata.normalize("NFC", text) == text for text in found.values())
+
+
+# -------------------------------------------------------------------------------------------- questions
+
+SMALL = {"and", "are", "can", "for", "from", "how", "that", "the", "what", "when", "which", "will", "with"}
+
+
+def stems(text: str) -> set[str]:
+    return {word[:5] for word in re.findall("[a-z]{3,}", text.lower()) if word not in SMALL}
+
+
+def test_questions_share_a_word_with_their_answers_or_do_not() -> None:
+    texts, found = questions()
+    for question in found:
+        shared = [bool(stems(question.asks) & stems(texts[number])) for number in question.right]
+        assert shared == [question.same_words] * len(question.right), question.asks
+
+
+def test_questions_are_many_enough_in_this_version_of_python() -> None:
+    texts, found = questions()
+    assert 300 < len(texts) < 600
+    assert sum(question.same_words for question in found) >= 8
+    assert sum(not question.same_words for question in found) >= 12
+    assert all(1 <= len(question.right) <= 2 for question in found)
 
 
 # -------------------------------------------------------------------------------------------- compounds

@@ -6,8 +6,10 @@ from torch import Tensor, nn
 
 from course_lib import attention
 from course_lib.attention import MultiHeadAttention
+from course_lib.blocks import RMSNorm
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.encoder import BERT, BERTConfig
+from course_lib.positions import PositionEmbedding
 from course_lib.probing import (
     additions_off,
     attention_weights,
@@ -20,6 +22,7 @@ from course_lib.probing import (
     positions_averaged,
     positions_changed,
     recorded,
+    replaced,
     resumed,
     scores_scaled,
     weights_recorded,
@@ -348,6 +351,32 @@ def test_a_model_that_is_resumed_in_vain_runs_again():
         raise KeyError("stop")
     torch.testing.assert_close(logits(model), expected)
     with pytest.raises(ValueError, match="no layer 2: they run from 0 to 1"), resumed(model, 2, expected):
+        pass
+
+
+def test_replaced_parts_compute_something_else_for_a_while():
+    model = gpt()
+    expected = logits(model)
+    for norm in model.stack.modules():
+        if isinstance(norm, RMSNorm):
+            nn.init.constant_(norm.weight, 2.0)
+    doubled = logits(model)
+    with replaced(model, RMSNorm, lambda norm, x: 0.5 * type(norm).forward(norm, x)):
+        torch.testing.assert_close(logits(model), expected)
+    torch.testing.assert_close(logits(model), doubled)
+    assert (doubled - expected).abs().max() > 0.1
+
+
+def test_replaced_parts_come_back_after_an_error():
+    model = gpt()
+    with pytest.raises(KeyError, match="stop"), replaced(model, RMSNorm, lambda norm, x: x):
+        raise KeyError("stop")
+    assert not any("forward" in vars(part) for part in model.modules())
+
+
+def test_what_is_not_there_cannot_be_replaced():
+    nothing = replaced(gpt(), PositionEmbedding, lambda part, x: x)
+    with pytest.raises(ValueError, match="GPT has no PositionEmbedding to look into"), nothing:
         pass
 
 
