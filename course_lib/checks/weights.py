@@ -316,7 +316,7 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
             Case("a passage of zeros", inputs(7, 3, 7, emptied(1))),
             Case("two passages of zeros", inputs(7, 3, 7, emptied(2))),
             Case("a question of zeros", nothing),
-            Case("passages that tie", inputs(11, 3, 7, tied)),
+            Case("passages that tie", inputs(11, 3, 11, tied)),
             Case("everything square", inputs(5, 5, 3)),
             Case("many passages, many numbers", many),
             Case("float64", as_double(inputs(7, 5, 3))),
@@ -353,6 +353,13 @@ def words_shared(question: str, passages: Sequence[str]) -> list[float]:
     return [sum(np.log(len(bags) / often[word]) for word in bag & asked) / len(bag) ** 0.5 for bag in bags]
 
 
+@functools.lru_cache(maxsize=4)
+def embedded(model: Any, tokenizer: Any, texts: tuple[str, ...]) -> Tensor:
+    """A vector for each text; kept, because a check may run again and again."""
+    batches = [texts[i : i + BATCH] for i in range(0, len(texts), BATCH)]
+    return torch.cat([pretrained.sentence_embedding(model, tokenizer, batch) for batch in batches]).cpu()
+
+
 @real_model.with_minilm("find what Python's documentation says")
 def searches_with_minilm(learner: Callable[..., Any], model: Any, tokenizer: Any) -> Iterator[str]:
     """Let the learner's function search in descriptions by MiniLM, beside a search by words.
@@ -360,12 +367,10 @@ def searches_with_minilm(learner: Callable[..., Any], model: Any, tokenizer: Any
     Raises: WrongForm: there are better places than those that it names.
     """
     names, passages = list(descriptions()), list(descriptions().values())
-    batches = [passages[i : i + BATCH] for i in range(0, len(passages), BATCH)]
     yield f"MiniLM reads {len(passages)} descriptions of Python's functions.\n"
-    embed = functools.partial(pretrained.sentence_embedding, model, tokenizer)
-    table = torch.cat([embed(batch) for batch in batches]).cpu()
+    table = embedded(model, tokenizer, tuple(passages))
     for question in QUESTIONS:
-        query = embed([question])[0].cpu()
+        query = embedded(model, tokenizer, (question,))[0]
         places = [int(place) for place in numbers_of(learner(query.clone(), table.clone(), BEST), False)]
         scores = cosines(query.double(), table.double())
         found, best = scores[places].tolist(), scores.topk(BEST).values.tolist()
@@ -536,6 +541,9 @@ OUR_NAMES = {
 class Checkpoint(dict[str, Any]):
     """Tensors by name; shown by their shapes."""
 
+    def __deepcopy__(self, memo: Any) -> "Checkpoint":
+        return Checkpoint({name: tensor.clone() for name, tensor in self.items()})
+
     def __repr__(self) -> str:
         return f"{{{', '.join(f'{name!r}: {tuple(tensor.shape)}' for name, tensor in self.items())}}}"
 
@@ -639,8 +647,10 @@ def as_tensors(answer: Any) -> Parts:
         except WrongForm:
             raise WrongForm(f"{name!r} should hold a tensor, but holds {describe(answer[name])}.") from None
     shapes = {name: array.shape for name, array in arrays.items()}
-    numbers = [array.ravel() for array in arrays.values()]
-    return {SHAPES: boxed(shapes), NUMBERS: np.concatenate([np.zeros(0, np.float32), *numbers])}
+    numbers = np.concatenate([np.zeros(0), *(array.ravel() for array in arrays.values())])
+    # All numbers of a checkpoint here are whole, and nothing is computed with them: no room for rounding.
+    whole = np.isfinite(numbers).all() and (numbers == numbers.round()).all()
+    return {SHAPES: boxed(shapes), NUMBERS: numbers.astype(int) if whole else numbers}
 
 
 def first_wrong_tensor(result: Array, inputs: Mapping[str, Any]) -> str:
@@ -708,8 +718,8 @@ def rename_weights_cases(rng: Rng) -> list[Case]:
         Case("two layers", inputs(2, *primes(rng, 3, 5, 7, 11))),
         Case("no buffers", inputs(1, 5, 7, 3, 2, buffers=False)),
         Case("everything square", inputs(1, 3, 3, 3, 3)),
-        Case("eleven layers", inputs(11, 2, 3, 5, 7)),
-        Case("twelve layers, the names in no order", inputs(12, 2, 3, 5, 7, shuffled=True)),
+        Case("eleven layers", inputs(11, 2, 3, 5, 7, buffers=False)),
+        Case("the names in no order", inputs(3, 5, 3, 2, 7, shuffled=True)),
         Case("no layers", inputs(0, 5, 7, 3, 2)),
         Case("float64", wide),
         Case("stored column by column", inputs(2, *primes(rng, 3, 5, 7), 2, stored=backwards)),

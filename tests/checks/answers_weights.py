@@ -134,9 +134,8 @@ def by_cosine_similarity(query, passages, k):
 
 
 def directions_first(query, passages, k):
-    return (F.normalize(passages, dim=-1) @ F.normalize(query, dim=0)).sort(
-        dim=0, descending=True, stable=True
-    )[1][: min(k, len(passages))]
+    scores = F.normalize(passages, dim=-1) @ F.normalize(query, dim=0)
+    return scores.sort(dim=0, descending=True, stable=True)[1][: min(k, len(passages))]
 
 
 def python_sorts(query, passages, k):
@@ -251,7 +250,7 @@ def turn(role, text):
 
 def one_loop(turns, system=None):
     out = []
-    for role, text in [("system", SMOLLM2_SYSTEM if system is None else system)] + list(turns):
+    for role, text in [("system", SMOLLM2_SYSTEM if system is None else system), *turns]:
         refuse(text)
         out.append(turn(role, text))
     return "".join([*out, "<|im_start|>assistant\n"])
@@ -288,7 +287,8 @@ def with_own_error(turns, system=None):
     for text in (told, *[text for _, text in turns]):
         if text.count("<|im_end|>") + text.count("<|im_start|>") > 0:
             raise SignError(text)
-    whole = "{}".format("".join(map("<|im_start|>{}\n{}<|im_end|>\n".format, *zip(("system", told), *turns))))
+    form = "<|im_start|>%s\n%s<|im_end|>\n"
+    whole = form * (len(turns) + 1) % tuple(sum(map(tuple, turns), ("system", told)))
     return whole + "<|im_start|>assistant\n"
 
 
@@ -361,7 +361,7 @@ WRONG["09_real_models/chat_template"] = [
     ("none without a system prompt", without_none),
     ("None written out", templated(default=lambda system: f"{system}")),
     ("an empty prompt replaced", templated(default=lambda system: system if system else SMOLLM2_SYSTEM)),
-    ("system prompt last", templated(arrange=lambda system, turns: turns + [("system", system)])),
+    ("system prompt last", templated(arrange=lambda system, turns: [*turns, ("system", system)])),
     ("system prompt each time", templated(arrange=in_front_of_questions)),
     ("roles exchanged", templated(lambda role, text: turn(SWAPPED[role], text))),
     ("always the user", templated(lambda role, text: turn("system" if role == "system" else "user", text))),
