@@ -270,7 +270,8 @@ def question_and_passages(
         query = draw(rng, d)
         sizes = rng.choice([0.2, 0.5, 1.0, 3.0, 7.0], (n, 1))
         passages = (sizes * rng.standard_normal((n, d))).round(2).astype(np.float32) + np.float32(0)
-        if (query != 0).all() and passages.any(-1).all():
+        # Were all numbers of the query alike, passages in one quadrant would tie by the sum of their sizes.
+        if (query != 0).all() and np.ptp(np.abs(query)) > 0 and passages.any(-1).all():
             change(query, passages)
             if apart(query, passages):
                 return {"query": query, "passages": passages, "k": k}
