@@ -15,6 +15,9 @@ c.CourseDirectory.release_directory = "exercises"
 # A stub says nothing but that it is not written yet: the check turns it into a sentence.
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 
+# In an answer in words, what is left of each part of ours.
+c.ClearSolutions.text_stub = "*Write here.*"
+
 # The last task loads a real model and lets it write: 30 seconds a cell are too few on a busy machine.
 c.ExecutePreprocessor.timeout = 180
 

@@ -154,10 +154,46 @@ def test_a_release_gives_nothing_away(path):
     for marker in ("BEGIN SOLUTION", "END SOLUTION", "HIDDEN TESTS", "seed="):
         assert marker not in text
     for cell in nbformat.reads(text, as_version=4).cells:
-        if is_solution(cell):
+        if is_solution(cell) and not is_grade(cell):
             code = re.sub(r'"""(.|\n)*?"""', "", cell.source)
             assert "raise NotImplementedError" in code
             assert len(code.split("\n")) <= 12, "a stub is a signature, a docstring and one line"
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_no_line_of_a_solution_is_in_its_released_cell(path):
+    released = ROOT / "exercises" / path.relative_to(ROOT / "solutions")
+    cells = {cell.id: cell.source for cell in nbformat.read(released, as_version=4).cells}
+    n_lines = 0
+    for cell in filter(is_solution, nbformat.read(path, as_version=4).cells):
+        ours = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", cell.source, flags=re.DOTALL)
+        lines = {line.strip() for part in ours for line in part.splitlines()} - {""}
+        assert lines, cell.id
+        assert lines.isdisjoint(line.strip() for line in cells[cell.id].splitlines())
+        n_lines += len(lines)
+    assert n_lines
+
+
+def graded_by_hand(path: Path) -> list:
+    """The cells of a notebook that a learner fills and a person grades."""
+    return [cell for cell in nbformat.read(path, as_version=4).cells if is_solution(cell) and is_grade(cell)]
+
+
+def test_what_a_person_grades_is_handed_out_empty_with_its_points():
+    found = {path.stem: graded_by_hand(path) for path in EXERCISES if graded_by_hand(path)}
+    assert list(found) == ["weights"]
+    words, code = found["weights"]
+    assert [cell.cell_type for cell in (words, code)] == ["markdown", "code"]
+    assert words.source.count("*Write here.*") == len(re.findall(r"^\*\*.*:\*\*$", words.source, re.M)) == 5
+    assert code.source == "raise NotImplementedError"
+    cells = nbformat.read(ROOT / "exercises/09_real_models/weights.ipynb", as_version=4).cells
+    rubric = next(cell.source for cell in cells if cell.id == "open")
+    criteria = [row for row in rubric.splitlines() if row.startswith("| ")][1:]
+    assert len(criteria) == 5
+    assert words.metadata.nbgrader.points + code.metadata.nbgrader.points == 2 * len(criteria)
+    for cell in (words, code):
+        marks = cell.metadata.nbgrader
+        assert (marks.grade, marks.solution, marks.locked, marks.task) == (True, True, False, False)
 
 
 @pytest.mark.parametrize("path", [*SOLUTIONS, *EXERCISES], ids=lambda path: "/".join(path.parts[-3:]))
@@ -218,7 +254,7 @@ def test_a_release_run_as_it_is_fails_only_because_nothing_is_written(path, monk
     for cell in notebook.cells:
         errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
         assert {error.ename for error in errors} <= {"NotImplementedError", "NotWrittenYet"}
-        if is_grade(cell):
+        if is_grade(cell) and not is_solution(cell):
             n_checks += 1
             assert [error.ename for error in errors] == ["NotWrittenYet"]
             name = re.search('check."(.*?)"', cell.source)[1]

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.kinds import Case, Task, Wanted
-from course_lib.checks.values import Parts, agree, close, describe, is_double, named
+from course_lib.checks.values import Parts, Refused, agree, close, describe, is_double, named
 
-FORMS: dict[type, str] = {list: "a list", dict: "a dictionary", str: "a text (str)"}
+FORMS: dict[type, str] = {
+    list: "return a list",
+    dict: "return a dictionary",
+    str: "return a text (str)",
+    Refused: "raise a ValueError",
+}
 NOTHING = object()  # equal to no entry of an answer
 
 
@@ -79,7 +84,7 @@ def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Find
         return None
     wanted, came = expected.item(), value.item()
     if type(wanted) is not type(came):
-        return Finding(f"It must return {FORMS[type(wanted)]}, but got {describe(came)}.")
+        return Finding(f"It must {FORMS[type(wanted)]}, but got {describe(came)}.")
     problem = f"{label} has the right length but is not what was expected."
     if len(wanted) != len(came):
         problem = f"{label} has length {len(came)}, expected {len(wanted)}."

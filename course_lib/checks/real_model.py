@@ -1,4 +1,4 @@
-"""SmolLM2 at the end of a task: loaded once, with a part of the learner's, its text as it comes."""
+"""SmolLM2 or MiniLM at the end of a task: loaded once, with a part of the learner's, text as it comes."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -23,22 +23,44 @@ def smollm2() -> tuple[Any, Any]:
     return pretrained.load_smollm2()
 
 
-def with_smollm2(would: str) -> Callable[[Callable[[Learner, Any, Any], Iterator[str]]], Any]:
+@functools.cache
+def minilm() -> tuple[Any, Any]:
+    """The model of sentences and its tokenizer.
+
+    Raises: MissingModelError: it is not installed; the message says how to install it.
+    """
+    from course_lib import pretrained  # as above
+
+    return pretrained.load_minilm()
+
+
+Finale = Callable[[Learner, Any, Any], Iterator[str]]
+
+
+def with_smollm2(would: str) -> Callable[[Finale], Any]:
     """Make a finale of a function that gets what the learner wrote, the model and its tokenizer.
 
     Without the model the finale says what SmolLM2 would do, and that it is missing: what the learner wrote is
     right all the same.
     """
+    return _with("SmolLM2", lambda: smollm2(), would)
 
-    def decorate(finale: Callable[[Learner, Any, Any], Iterator[str]]) -> Callable[[Learner], Iterator[str]]:
+
+def with_minilm(would: str) -> Callable[[Finale], Any]:
+    """The same with MiniLM."""
+    return _with("MiniLM", lambda: minilm(), would)
+
+
+def _with(name: str, load: Callable[[], tuple[Any, Any]], would: str) -> Callable[[Finale], Any]:
+    def decorate(finale: Finale) -> Callable[[Learner], Iterator[str]]:
         @functools.wraps(finale)
         def shown(learner: Learner) -> Iterator[str]:
             from course_lib import pretrained
 
             try:
-                model, tokenizer = smollm2()
+                model, tokenizer = load()
             except pretrained.MissingModelError as error:
-                yield f"Here SmolLM2 would {would}, but it is missing: {error}"
+                yield f"Here {name} would {would}, but it is missing: {error}"
                 return
             yield from finale(learner, model, tokenizer)
 

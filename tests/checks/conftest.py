@@ -60,3 +60,19 @@ def smollm2_missing(monkeypatch):
         raise MissingModelError("SmolLM2 is not installed; from the course folder run: this")
 
     monkeypatch.setattr(real_model, "smollm2", missing)
+
+
+@pytest.fixture
+def minilm_at_hand(minilm, monkeypatch):
+    """As `smollm2_at_hand`."""
+    monkeypatch.setattr(real_model, "minilm", lambda: minilm)
+
+
+@pytest.fixture
+def minilm_missing(monkeypatch):
+    """As where MiniLM is not installed."""
+
+    def missing():
+        raise MissingModelError("MiniLM is not installed; from the course folder run: this")
+
+    monkeypatch.setattr(real_model, "minilm", missing)

@@ -19,6 +19,7 @@ import answers_recurrence
 import answers_rotation
 import answers_sound
 import answers_warm_up
+import answers_weights
 import answers_word_vectors
 import answers_writing
 import numpy as np
@@ -33,6 +34,7 @@ from course_lib.blocks import TransformerStack
 from course_lib.checks import engine, examine, find_task, solution_source, task_names
 from course_lib.checks.call import Call
 from course_lib.decoder import GPT, GPTConfig
+from course_lib.pretrained import SMOLLM2_SYSTEM
 
 ANSWERS = (
     answers_warm_up,
@@ -52,6 +54,7 @@ ANSWERS = (
     answers_writing,
     answers_recurrence,
     answers_chains,
+    answers_weights,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
@@ -132,7 +135,7 @@ def our_solution(task):
     names["TransformerStack"] = TransformerStack
     names["scaled_dot_product_attention"] = scaled_dot_product_attention
     names["probing"] = probing
-    names |= {"GPT": GPT, "GPTConfig": GPTConfig}
+    names |= {"GPT": GPT, "GPTConfig": GPTConfig, "SMOLLM2_SYSTEM": SMOLLM2_SYSTEM}
     for other in BUILT_ON.get(task, ()):
         names[other] = our_solution(f"{task.split('/')[0]}/{other}")
     known = set(names)
