@@ -507,19 +507,13 @@ def _keeper(kept: list[Tensor]) -> Callable[..., None]:
 def _calls_kept(module: nn.Module) -> Iterator[dict[str, tuple[tuple[Any, ...], Tensor]]]:
     """Inside, what the module and every part of it was called with last, and what it gave, by name."""
     calls: dict[str, tuple[tuple[Any, ...], Tensor]] = {}
+    names = {part: name for name, part in module.named_modules()}
 
-    def keeper(name: str) -> Callable[..., None]:
-        def keep(part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            calls[name] = (inputs, output)
+    def keep(part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        calls[names[part]] = (inputs, output)
 
-        return keep
-
-    handles = [part.register_forward_hook(keeper(name)) for name, part in module.named_modules()]
-    try:
+    with _hooked([*names], keep):
         yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

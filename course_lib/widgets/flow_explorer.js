@@ -1,12 +1,12 @@
 // The flow explorer's page: draws a whole model from the numbers of one pass, opens blocks and parts, and asks Python
 // for another text, a block that is not yet there, other settings and one more token.
 
-const FLOW = { row: 24, head: 22, cell: 4, high: 10, rail: 19, top: 4 }; // CSS pixels of a token's row and of its strips
-const LEAST_WEIGHT = 0.005; // of a ribbon
+const FLOW = { head: 22, cell: 4, squares: 5, top: 4, rows: 260, least: 24, most: 38 }; // CSS pixels: symbols, squares, rows of tokens
+const LEAST_WEIGHT = { followed: 0.005, other: 0.08 }; // of a ribbon
 const SLIDING_MS = 60;
-const STAGE_NAMES = { products: "q · k", scores: "scores, masked", weights: "softmax" };
+const STAGE_NAMES = { products: "q · k", scores: "scores", weights: "softmax" };
 const ZOOM_NAMES = { model: "Whole model", block: "One block" };
-// What is drawn of an open block, left to right: numbers, symbol, colour, heads, part.
+// What is drawn of an open block, left to right: numbers, symbol, colour, heads, part, how much wider than others.
 const COLUMNS = [
   ["stream", "x", "stream", "", "stream"],
   ["turned_q", "q", "query", "q", "qkv"],
@@ -15,7 +15,7 @@ const COLUMNS = [
   ["mix", "mix", "value", "q", "mix"],
   ["attention", "out", "attention", "", "attention"],
   ["middle", "+", "stream", "", "middle"],
-  ["hidden", "MLP", "mlp", "", "mlp"],
+  ["hidden", "MLP", "mlp", "", "mlp", 1.7],
   ["feed_forward", "down", "mlp", "", "mlp"],
   ["output", "+", "stream", "", "output"],
 ];
@@ -58,7 +58,7 @@ function render({ model, el }) {
   // ------------------------------------------------------------------------------------------------ the parts
   const button = (words, press) => h("button", { type: "button", class: "cx-button", onclick: press }, words);
   const select = (name, choose) => h("select", { id: uniqueId(name), class: "cx-select", onchange: (event) => choose(event.target.value) });
-  const text = h("textarea", { id: uniqueId("text"), class: "cx-prompt", rows: 1, spellcheck: "false", dir: "auto" });
+  const text = h("textarea", { id: uniqueId("text"), class: "cx-prompt", rows: 2, spellcheck: "false", dir: "auto" });
   const typing = typedText(text, (value) => ask("text", { text: value }));
   const examples = select("examples", (value) => {
     if (value !== "") ask("text", { text: model.get("state").examples[Number(value)] });
@@ -91,7 +91,9 @@ function render({ model, el }) {
     return { ...cells, line };
   });
   const nextTitle = h("p", { class: "cx-flow-title" });
+  const flow = h("div", { class: "cx-flow" }, tokens, stage, h("div", {}, nextTitle, next));
   const hint = h("p", { class: "cx-flow-hint", "aria-hidden": "true" });
+  const where = h("p", { class: "cx-trace cx-lines-kept", role: "status" });
   const legend = h(
     "p",
     { class: "cx-note", "aria-hidden": "true" },
@@ -102,8 +104,8 @@ function render({ model, el }) {
       ["value", "values"],
       ["attention", "attention"],
       ["mlp", "MLP"],
-    ].flatMap(([kind, words]) => [h("span", { class: `cx-swatch cx-flow-${kind}` }), `${words}   `]),
-    "Closed blocks: how long what attention and MLP add is, beside the stream.",
+    ].flatMap(([kind, words]) => [h("span", { class: `cx-swatch cx-of-${kind}` }), `${words} `]),
+    "· Bars in a closed block: the length of what attention and MLP add, as a share of the stream’s.",
   );
 
   const write = button("Write one more: draw it", () => ask("write", { likeliest: false }));
@@ -184,8 +186,9 @@ function render({ model, el }) {
       labelled("Head", heads),
     ),
     parts,
-    h("div", { class: "cx-flow" }, tokens, stage, h("div", {}, nextTitle, next)),
+    flow,
     hint,
+    where,
     legend,
     actions,
     h("div", { class: "cx-flow-part", role: "region", "aria-label": "The chosen part" }, title, words, formula, shapes, said, numbers, weights, samples, endWords),
@@ -193,7 +196,8 @@ function render({ model, el }) {
   );
 
   // ------------------------------------------------------------------------------------------------ what is asked
-  function openBlock(layer) {
+  function openBlock(layer, isZoomed = false) {
+    if (isZoomed) set("zoom", "block");
     if (layer === model.get("layer")) return;
     if (String(layer) in model.get("blocks")) set("layer", layer);
     else askAfter("open", { layer });
@@ -204,7 +208,8 @@ function render({ model, el }) {
     model.save_changes();
   }
   const choose = (id) => {
-    if (id !== part().id) set("part", id);
+    if (view().parts.find((each) => each.id === id).zone === "block") model.set("zoom", "block");
+    set("part", id);
   };
 
   // ------------------------------------------------------------------------------------------------ the picture
@@ -213,15 +218,18 @@ function render({ model, el }) {
   let cells = [];
   let layout = null;
   let drawnFor = null;
+  let wide = 0; // of the picture's place in the page
+
+  const squares = () => Math.min(view().shown, FLOW.squares);
 
   /** Where everything stands: blocks [left, right], columns of the open one, the strips outside. */
   function layOut(width) {
-    const { n_layers: nLayers, shown } = view();
-    const strip = shown * FLOW.cell;
+    const { n_layers: nLayers } = view();
+    const strip = squares() * FLOW.cell;
     const [from, to] = [strip + 20, width - (view().is_decoder ? strip + 22 : 16)];
     const open = model.get("zoom") === "block" ? model.get("layer") : -1;
     const all = to - from;
-    const closed = open < 0 ? all / nLayers : Math.min(18, (0.3 * all) / Math.max(nLayers - 1, 1));
+    const closed = open < 0 ? all / nLayers : Math.min(18, (0.22 * all) / Math.max(nLayers - 1, 1));
     const opened = all - closed * (nLayers - 1);
     const blocks = [];
     let x = from;
@@ -232,36 +240,40 @@ function render({ model, el }) {
     }
     const columns = [];
     if (open >= 0) {
-      const ribbons = Math.max(0.24 * opened, 40);
-      const gap = (opened - 12 - COLUMNS.length * strip - ribbons) / COLUMNS.length;
+      const ribbons = Math.max(0.17 * opened, 40);
+      const strips = COLUMNS.reduce((sum, [, , , , , wider = 1]) => sum + wider * strip, 0);
+      const gap = (opened - 16 - strips - ribbons) / (COLUMNS.length - 1);
       let at = blocks[open][0] + 8;
-      for (const [name, symbol, kind, ofHeads, id] of COLUMNS) {
+      for (const [name, symbol, kind, ofHeads, id, wider = 1] of COLUMNS) {
         if (name === "mix") at += ribbons;
-        columns.push({ name, symbol, kind, heads: ofHeads, id, left: at, right: at + strip });
-        at += strip + gap;
+        columns.push({ name, symbol, kind, heads: ofHeads, id, left: at, right: at + wider * strip });
+        at += wider * strip + gap;
       }
     }
     const outside = [{ name: "entered", symbol: "x", kind: "token", heads: "", id: "embedding", left: 8, right: 8 + strip }];
     if (view().is_decoder) outside.push({ name: "norm", symbol: "norm", kind: "stream", heads: "", id: "norm", left: width - strip - 8, right: width - 8 });
-    return { width, height: FLOW.head + view().names.length * FLOW.row + 4, blocks, columns, outside, open, strip };
+    const tall = Math.min(Math.max(Math.floor(FLOW.rows / view().names.length), FLOW.least), FLOW.most);
+    return { width, height: FLOW.head + view().names.length * tall + 4, blocks, columns, outside, open, tall, high: tall - 14, rail: tall - 5 };
   }
-  const top = (t) => FLOW.head + t * FLOW.row;
+  const top = (t) => FLOW.head + t * layout.tall;
 
   const band = svg("rect", { class: "cx-flow-band" });
   const pulse = svg("path", { class: "cx-flow-pulse" });
   let strips = []; // { column, t, cells }
   let ribbons = []; // { t, s, path }
+  let frames = [];
   let rails = [];
   let branches = [];
 
   /** Lines, strips and ribbons anew, for another text, block, zoom or width. */
-  function rebuildPicture() {
+  function rebuildPicture(width) {
     const n = view().names.length;
-    layout = layOut(Math.max(stage.clientWidth, 380));
-    const { width, height, blocks, columns, outside, open } = layout;
-    setAttribute(picture, "width", width);
+    layout = layOut(Math.max(width, 400));
+    const { height, blocks, columns, outside, open } = layout;
+    flow.style.setProperty("--cx-row", `${layout.tall}px`);
+    setAttribute(picture, "width", layout.width);
     setAttribute(picture, "height", height);
-    const frames = blocks.map(([left, right], l) =>
+    frames = blocks.map(([left, right], l) =>
       svg("rect", { class: l === open ? "cx-flow-open" : "cx-flow-closed", x: left + 1, y: FLOW.head - 4, width: Math.max(right - left - 2, 1), height: height - FLOW.head + 2, rx: 3 }),
     );
     const shares = floats(view().shares);
@@ -272,17 +284,17 @@ function render({ model, el }) {
             const wide = Math.min((right - left) * 0.36, 14);
             const x = (left + right) / 2 + (i - 1) * wide;
             const paths = Array.from({ length: n }, (_, t) => {
-              const tall = Math.max(Math.min(shares[(2 * l + i) * n + t], 1.2) * 12, 0.5).toFixed(1);
-              return `M${x.toFixed(1)} ${top(t) + FLOW.rail - 2}v-${tall}h${(wide * 0.9).toFixed(1)}v${tall}z`;
+              const tall = Math.max(Math.min(shares[(2 * l + i) * n + t], 1.2) * (layout.rail - 6) / 1.2, 0.5).toFixed(1);
+              return `M${x.toFixed(1)} ${top(t) + layout.rail - 2}v-${tall}h${(wide * 0.9).toFixed(1)}v${tall}z`;
             });
-            return svg("path", { class: `cx-flow-${kind}`, d: paths.join("") });
+            return svg("path", { class: `cx-of-${kind}`, d: paths.join("") });
           }),
     );
-    rails = Array.from({ length: n }, (_, t) => svg("line", { x1: 4, x2: width - 4, y1: top(t) + FLOW.rail, y2: top(t) + FLOW.rail }));
+    rails = Array.from({ length: n }, (_, t) => svg("line", { x1: 4, x2: layout.width - 4, y1: top(t) + layout.rail, y2: top(t) + layout.rail }));
     const at = (name) => columns.find((column) => column.name === name);
-    const middle = FLOW.top + FLOW.high / 2;
+    const middle = FLOW.top + layout.high / 2;
     const branch = (t, from, to, kind) => {
-      const [y, rail] = [top(t) + middle, top(t) + FLOW.rail];
+      const [y, rail] = [top(t) + middle, top(t) + layout.rail];
       return svg("path", { "data-kind": kind, d: `M${from.right} ${rail}L${from.right + 5} ${y}H${to.left - 5}L${to.left} ${rail}` });
     };
     branches = open < 0 ? [] : Array.from({ length: n }, (_, t) => [branch(t, at("stream"), at("middle"), "attention"), branch(t, at("middle"), at("output"), "mlp")]);
@@ -298,11 +310,12 @@ function render({ model, el }) {
         }
       }
     }
+    const cell = (column) => (column.right - column.left) / squares();
     strips = [...outside, ...columns].flatMap((column) =>
       Array.from({ length: n }, (_, t) => {
-        const squares = Array.from({ length: view().shown }, (__, i) => svg("rect", { x: column.left + i * FLOW.cell + 0.25, y: top(t) + FLOW.top, width: FLOW.cell - 0.5, height: FLOW.high }));
-        const node = svg("g", { class: `cx-flow-strip cx-flow-${column.kind}` }, svg("rect", { class: "cx-flow-paper", x: column.left, y: top(t) + FLOW.top, width: layout.strip, height: FLOW.high }), ...squares);
-        return { column, t, squares, node };
+        const bars = Array.from({ length: squares() }, (__, i) => svg("rect", { x: column.left + i * cell(column) + 0.25, width: cell(column) - 0.5 }));
+        const node = svg("g", { class: `cx-flow-strip cx-of-${column.kind}` }, svg("rect", { class: "cx-flow-paper", x: column.left, y: top(t) + FLOW.top, width: column.right - column.left, height: layout.high }), ...bars);
+        return { column, t, bars, node };
       }),
     );
     const symbols = [...outside, ...columns].map(({ symbol, left, right }) => svg("text", { x: (left + right) / 2, y: 13, "text-anchor": "middle" }, symbol));
@@ -330,14 +343,15 @@ function render({ model, el }) {
     const most = new Map();
     for (const { column, t: at } of strips) {
       const [, values] = row(column.name, column.heads, at);
-      most.set(column, Math.max(most.get(column) ?? 1e-9, ...values.map(Math.abs)));
+      most.set(column, Math.max(most.get(column) ?? 1e-9, ...values.slice(0, squares()).map(Math.abs)));
     }
-    for (const { column, t: at, squares, node } of strips) {
+    for (const { column, t: at, bars, node } of strips) {
       const [, values] = row(column.name, column.heads, at);
-      squares.forEach((square, i) => {
-        const share = Math.abs(values[i]) / most.get(column);
-        setAttribute(square, "class", values[i] < 0 ? "cx-flow-below" : "cx-flow-above");
-        square.style.setProperty("--cx-strength", Math.sqrt(share).toFixed(2));
+      const zero = top(at) + FLOW.top + layout.high / 2;
+      bars.forEach((bar, i) => {
+        const tall = (Math.abs(values[i]) / most.get(column)) * (layout.high / 2);
+        setAttribute(bar, "y", (values[i] < 0 ? zero : zero - tall).toFixed(1));
+        setAttribute(bar, "height", tall.toFixed(1));
       });
       setAttribute(node, "data-followed", at === t ? "" : null);
     }
@@ -345,9 +359,9 @@ function render({ model, el }) {
     branches.forEach((pair, at) => pair.forEach((path) => setAttribute(path, "class", `cx-flow-branch${at === t ? " cx-flow-followed" : ""}`)));
     for (const { t: at, s, path } of ribbons) {
       const weight = cellOf("weights", at, s);
-      const isSeen = weight >= LEAST_WEIGHT;
+      const isSeen = weight >= LEAST_WEIGHT[at === t ? "followed" : "other"];
       setAttribute(path, "class", at === t ? "cx-flow-ribbon cx-flow-followed" : "cx-flow-ribbon");
-      setAttribute(path, "stroke-width", isSeen ? (0.8 + 7 * weight).toFixed(2) : 0);
+      setAttribute(path, "stroke-width", isSeen ? (0.4 + 7 * weight).toFixed(2) : 0);
     }
     const found = [...layout.columns, ...layout.outside].filter(({ id }) => id === part().id);
     let [left, right] = found.length ? [Math.min(...found.map((column) => column.left)), Math.max(...found.map((column) => column.right))] : [0, 0];
@@ -358,8 +372,9 @@ function render({ model, el }) {
     setAttribute(band, "y", 1);
     setAttribute(band, "width", right > left ? right - left + 6 : 0);
     setAttribute(band, "height", layout.height - 2);
-    const rail = top(t) + FLOW.rail;
-    const own = ribbons.filter((ribbon) => ribbon.t === t && cellOf("weights", t, ribbon.s) >= LEAST_WEIGHT).map(({ path }) => path.getAttribute("d"));
+    const rail = top(t) + layout.rail;
+    const own = ribbons.filter((ribbon) => ribbon.t === t && cellOf("weights", t, ribbon.s) >= LEAST_WEIGHT.followed).map(({ path }) => path.getAttribute("d"));
+    frames.forEach((each, l) => setAttribute(each, "data-current", l === model.get("layer") ? "" : null));
     setAttribute(pulse, "d", [`M4 ${rail}H${layout.width - 4}`, ...(branches[t] ?? []).map((path) => path.getAttribute("d")), ...own].join(""));
   }
 
@@ -375,7 +390,7 @@ function render({ model, el }) {
   function under(event) {
     const { left, top: above } = picture.getBoundingClientRect();
     const [x, y] = [event.clientX - left, event.clientY - above];
-    const t = Math.min(Math.max(Math.floor((y - FLOW.head) / FLOW.row), 0), last());
+    const t = Math.min(Math.max(Math.floor((y - FLOW.head) / layout.tall), 0), last());
     const l = layout.blocks.findIndex(([from, to]) => x >= from && x < to);
     if (l >= 0 && l !== layout.open) return { t, l };
     const all = [...layout.outside, ...layout.columns];
@@ -387,7 +402,7 @@ function render({ model, el }) {
   }
   picture.addEventListener("click", (event) => {
     const { t, l, id } = under(event);
-    if (l !== undefined) openBlock(l);
+    if (l !== undefined) openBlock(l, true);
     else if (id) choose(id);
     follow(t);
   });
@@ -458,7 +473,10 @@ function render({ model, el }) {
         cell.tabIndex = t === token() && s === key() ? 0 : -1;
       }),
     );
-    stages.forEach(({ name: each, node }) => setAttribute(node, "aria-current", each === name ? "true" : null));
+    stages.forEach(({ name: each, node }) => {
+      setAttribute(node, "aria-current", each === name ? "true" : null);
+      if (each === "scores") setText(node, view().causal ? "scores, masked" : "scores");
+    });
   }
 
   function cellText() {
@@ -565,9 +583,9 @@ function render({ model, el }) {
       kept.clear();
       rebuildLists();
     }
-    const now = { view: view(), block: block(), zoom: model.get("zoom"), width: stage.clientWidth };
+    const now = { view: view(), block: block(), zoom: model.get("zoom"), width: wide };
     const isOther = isNew || Object.keys(now).some((each) => drawnFor[each] !== now[each]);
-    if (isOther) rebuildPicture();
+    if (isOther) rebuildPicture(now.width);
     const followed = `${model.get("layer")},${head()},${token()}`;
     const isMoved = isOther || drawnFor.followed !== followed;
     drawnFor = { ...now, followed };
@@ -589,6 +607,12 @@ function render({ model, el }) {
     heads.value = head();
     drawEnd();
     const guessed = drawGuess();
+    const place = [
+      `Block ${model.get("layer")} of ${view().n_layers}, head ${head()}, token ${view().names[token()]}.`,
+      block().said[token()],
+      ...view().lens.slice(model.get("layer"), model.get("layer") + 1),
+    ];
+    setText(where, place.join(" "));
     const opened = drawPart();
     setText(
       box.text,
@@ -596,8 +620,7 @@ function render({ model, el }) {
         view().text,
         ...guessed,
         "",
-        `Block ${model.get("layer")} of ${view().n_layers}, head ${head()}, token ${view().names[token()]}.`,
-        block().said[token()],
+        ...place,
         "",
         ...opened,
         "",
@@ -608,7 +631,15 @@ function render({ model, el }) {
   }
 
   box.watch(draw, "state", "view", "blocks", "layer", "head", "token", "key", "part", "stage", "zoom", "guess");
-  const watch = onWidth(stage, draw);
+  // The width as reported: read later, it may be that of a page which is hidden for a moment.
+  const watch = new ResizeObserver(([{ contentRect }]) =>
+    requestAnimationFrame(() => {
+      if (contentRect.width === 0 || contentRect.width === wide) return;
+      wide = contentRect.width;
+      draw();
+    }),
+  );
+  watch.observe(stage);
   return () => {
     watch.disconnect();
     typing.cancel();

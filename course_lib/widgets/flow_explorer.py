@@ -14,11 +14,11 @@ from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.generation import next_token_probabilities
-from course_lib.probing import Parts, parts_of, recorded, resumed
+from course_lib.probing import Parts, logit_lens, parts_of, recorded, resumed
 from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
 from course_lib.widgets.flow_parts import parts_list
 from course_lib.widgets.next_word import checked_settings, for_page, settings_text
-from course_lib.widgets.reading import TextTokenizer, Token, left_out, named, percent, tokens_of
+from course_lib.widgets.reading import TextTokenizer, Token, left_out, likeliest, named, percent, tokens_of
 from course_lib.widgets.token_explorer import checked_text, readable, token_text
 
 MOST_TOKENS = 24  # of a text that are read
@@ -31,8 +31,8 @@ TEXTS = {True: "The capital of France is", False: "A cat sat on the warm mat."} 
 ABOUT = (
     "Left to right: each token's row is its residual stream, on its way through the model. One block is "
     "open, the others are narrow. The followed token's row is drawn strongly; orange ribbons show what it "
-    "gathers from other tokens in the chosen head. Small squares are the first coordinates of a vector, "
-    "filled where they are above 0 and framed where they are below. Choose a part for its formula and "
+    "gathers from other tokens in the chosen head. Small bars are the first coordinates of a vector, up "
+    "where they are above 0 and down where they are below. Choose a part for its formula and "
     "numbers. Keys: arrows move among tokens, parts and cells. A page without a kernel shows the blocks that "
     "were opened; another text, another block and another word need Python."
 )
@@ -97,8 +97,8 @@ class FlowExplorer(Explorer):
         self._first_text = TEXTS[self._is_decoder] if text is None else text
         self._examples = [self._first_text, *(each for each in examples if each != self._first_text)]
         with self.hold_sync():  # one message instead of one for each change
-            self.text = self._first_text
             self.layer = layer
+            self.text = self._first_text
             self.token = MOST_TOKENS
 
     @property
@@ -159,6 +159,7 @@ class FlowExplorer(Explorer):
             f"Block {layer} of {view['n_layers']}, head {head}, token {names[token]}.",
             block["said"][token],
         ]
+        lines += view["lens"][layer : layer + 1]
         lines += ["", f"{part['title']}. {part['words']}", part["formula"], part["shapes"]]
         if said := {**view["said"], **block["part_said"]}.get(part["id"]):
             lines.append(said[token])
@@ -299,10 +300,21 @@ class FlowExplorer(Explorer):
             "parts": parts_list(model, n),
             "numbers": numbers,
             "said": said,
+            "lens": self._lens(record.streams),
             # (L, 2, T): what attention adds, then the MLP, as a share of the stream's length
             "shares": packed(torch.tensor(shares).numpy().round(3), np.float32),
             "parameters": _parameters(model),
         }
+
+    def _lens(self, streams: list[Tensor]) -> list[str]:
+        """What the model would say next if each block were its last; nothing of an encoder."""
+        if not self._is_decoder:
+            return []
+        rows = likeliest(self._tokenizer, logit_lens(self._model, torch.cat([s[:, -1] for s in streams])))
+        return [
+            f"If block {layer} were the last one, the likeliest next token would be “{piece}” ({share})."
+            for layer, ((piece, share), *_) in enumerate(rows)
+        ]
 
     def _embedding(self) -> tuple[dict[str, str], dict[str, list[str]]]:
         """The numbers that become what enters the first block, and a sentence for each token."""
@@ -324,7 +336,7 @@ class FlowExplorer(Explorer):
     @torch.no_grad()
     def _open(self, layer: int) -> None:
         """Put the insides of a block into `blocks`, from a real pass."""
-        if str(layer) in self.blocks:
+        if not self.view or str(layer) in self.blocks:
             return
         # What lies below runs as it ran before.
         below = self._streams[layer - 1] if layer else self._entered[None]
@@ -378,7 +390,8 @@ class FlowExplorer(Explorer):
 
     def _cell_text(self, block: dict[str, Any], head: int, token: int, key: int) -> str:
         n = len(self.view["names"])
-        found = [unpacked(block[stage], np.float32).reshape(-1, n, n)[head, token, key] for stage in STAGES]
+        at = (head * n + token) * n + key
+        found = [float(unpacked(block[stage], np.float32)[at]) for stage in STAGES]
         query, other = self.view["names"][token], self.view["names"][key]
         if self.view["causal"] and key > token:
             return (
@@ -491,9 +504,9 @@ def _parameters(model: nn.Module) -> list[tuple[str, int]]:
         elif "embedding" in name:
             kind = "Embedding tables"
         else:
-            kind = "Output"
+            kind = "Output layer" if isinstance(model, GPT) else "Pooler and heads"
         counts[kind] += parameter.numel()
-    order = ("Embedding tables", "Attention", "MLPs", "Norms", "Output")
+    order = ("Embedding tables", "Attention", "MLPs", "Norms", "Output layer", "Pooler and heads")
     return [(kind, counts[kind]) for kind in order if counts[kind]]
 
 

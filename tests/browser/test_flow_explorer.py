@@ -77,7 +77,7 @@ def test_the_matrix_has_three_stages_and_its_triangle(desk, explorer: Locator) -
         "print(json.dumps([getattr(parts_of(model, Characters().encode('a cat'), 0), s)[0, 3, 1].item()"
         " for s in ('products', 'scores', 'weights')]))",
     )
-    trace = explorer.locator(".cx-trace").last
+    trace = part(explorer).locator(".cx-trace").last
     told = f"a (4) → ␣: q · k = {product:.3f}; score {score:.3f}; after softmax {weight:.3f} of the row."
     expect(trace).to_have_text(told.replace("-", "−"))
     expect(explorer.locator(".cx-flow-token[aria-current]")).to_have_text(re.compile("^a"))
@@ -118,7 +118,7 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     expect(explorer.locator(".cx-flow-token").nth(3)).to_have_attribute("aria-current", "true")
     explorer.locator(".cx-flow-matrix td[tabindex='0']").focus()
     keyboard.press("ArrowRight")
-    expect(explorer.locator(".cx-trace").last).to_contain_text("a (4) → ␣: ")
+    expect(part(explorer).locator(".cx-trace").last).to_contain_text("a (4) → ␣: ")
     for key in ("a", "b", "d", "d"):
         keyboard.press(key)
     assert desk.page.locator(".jp-Cell").count() == cells_before
@@ -170,8 +170,17 @@ def test_blocks_open_in_the_picture(desk, explorer: Locator) -> None:
     middle = place["x"] + place["width"] / 2 - outer["x"]
     picture.click(position={"x": middle, "y": 30})
     expect(explorer).to_contain_text("4 of 5")
-    explorer.get_by_role("button", name="One block").click()
     expect(explorer.locator(".cx-flow-open")).to_have_count(1)
+    explorer.get_by_role("button", name="Whole model").click()
+    expect(explorer.locator(".cx-flow-open")).to_have_count(0)
+    parts(explorer).filter(has_text="Mix").click()
+    expect(explorer.locator(".cx-flow-open")).to_have_count(1)
+    assert picture.evaluate("e => getComputedStyle(e.lastChild).animationName") == "none"
+    desk.page.emulate_media(reduced_motion="no-preference")
+    explorer.locator(".cx-flow-token").first.click()
+    expect(picture).to_have_attribute("data-moving", "")
+    expect(picture).not_to_have_attribute("data-moving", "")
+    desk.page.emulate_media(reduced_motion="reduce")
     desk.same_as_described(explorer)
 
 
