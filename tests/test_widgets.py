@@ -2800,6 +2800,20 @@ def test_the_last_norm_of_the_flow_and_the_lens_agree_with_the_end(flow: FlowExp
     assert len(flow.view["lens"]) == 3
 
 
+def test_a_chat_models_flow(smollm2) -> None:
+    explorer = FlowExplorer(*smollm2, layer=20)
+    assert {*explorer.blocks} == {"20"}  # the others when they are asked for
+    assert len(explorer.view["lens"]) == 30
+    assert explorer.state["end"]["rows"][0][0] == "␣Paris"
+    explorer.text = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+    assert explorer.view["tokens"][:3] == ["<|im_start|>", "user", "↵"]
+    explorer.write(likeliest=True)
+    assert explorer.text.startswith("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n")
+    counts = dict(explorer.view["parameters"])
+    assert max(counts, key=counts.get) == "MLPs"
+    assert sum(counts.values()) == sum(each.numel() for each in smollm2[0].parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "ids", "formula"),
     [

@@ -108,9 +108,9 @@ function render({ model, el }) {
     "· Bars in a closed block: the length of what attention and MLP add, as a share of the stream’s.",
   );
 
-  const write = button("Write one more: draw it", () => ask("write", { likeliest: false }));
+  const write = button("Write one more: draw it", () => askForToken("write", { likeliest: false }));
   write.classList.add("cx-primary");
-  const writeLikeliest = button("Take the likeliest", () => ask("write", { likeliest: true }));
+  const writeLikeliest = button("Take the likeliest", () => askForToken("write", { likeliest: true }));
   const back = button("Take one back", () => ask("back"));
   const drawn = h("span", { role: "status" });
   const actions = h("div", { class: "cx-bar cx-actions" }, write, writeLikeliest, back, drawn);
@@ -196,11 +196,25 @@ function render({ model, el }) {
   );
 
   // ------------------------------------------------------------------------------------------------ what is asked
+  let wanted = 0;
+  // A handle that is pulled passes over blocks that nobody wants to see.
+  const opening = debounce(() => askAfter("open", { layer: wanted }), SLIDING_MS);
   function openBlock(layer, isZoomed = false) {
     if (isZoomed) set("zoom", "block");
+    opening.cancel();
     if (layer === model.get("layer")) return;
+    wanted = layer;
     if (String(layer) in model.get("blocks")) set("layer", layer);
-    else askAfter("open", { layer });
+    else opening.later();
+  }
+  /** Another token, after the text that was typed last. */
+  async function askForToken(kind, fields = {}) {
+    if (text.value !== text.dataset.value) {
+      typing.cancel();
+      const { error } = await ask("text", { text: text.value });
+      if (error) return;
+    }
+    ask(kind, fields);
   }
   function follow(t, s = null) {
     if (t !== token()) model.set("token", t);
@@ -366,7 +380,7 @@ function render({ model, el }) {
     const found = [...layout.columns, ...layout.outside].filter(({ id }) => id === part().id);
     let [left, right] = found.length ? [Math.min(...found.map((column) => column.left)), Math.max(...found.map((column) => column.right))] : [0, 0];
     const at = (name) => layout.columns.find((column) => column.name === name);
-    if (layout.open >= 0 && part().id === "weights") [left, right] = [at("v").right + 4, at("mix").left - 4];
+    if (layout.open >= 0 && part().id === "weights") [left, right] = [at("v").right + 8, at("mix").left - 8];
     if (layout.open >= 0 && part().id === "rotation") [left, right] = [at("turned_q").left, at("turned_k").right];
     setAttribute(band, "x", left - 3);
     setAttribute(band, "y", 1);
@@ -601,7 +615,7 @@ function render({ model, el }) {
       each.tabIndex = isOpen ? 0 : -1;
     });
     zooms.forEach(({ zoom, node }) => setAttribute(node, "aria-current", zoom === model.get("zoom") ? "true" : null));
-    if (document.activeElement !== slide || String(model.get("layer")) in model.get("blocks")) slide.value = model.get("layer");
+    if (document.activeElement !== slide) slide.value = model.get("layer");
     setText(slideNow, `${model.get("layer")} of ${view().n_layers}`);
     setAttribute(slide, "aria-valuetext", `Block ${model.get("layer")}`);
     heads.value = head();
@@ -644,6 +658,7 @@ function render({ model, el }) {
     watch.disconnect();
     typing.cancel();
     settings.cancel();
+    opening.cancel();
     box.close();
   };
 }

@@ -155,6 +155,11 @@ def test_the_model_writes_and_settings_cut(desk, explorer: Locator) -> None:
     expect(explorer).to_contain_text("Too long for one picture: 24 of 26 tokens are read.")
     explorer.get_by_role("button", name="Take the likeliest").click()
     expect(explorer.get_by_role("alert")).to_contain_text("The picture has room for 24 tokens")
+    # What was typed last is read before a token is written after it.
+    field.fill("cab")
+    explorer.get_by_role("button", name="Take the likeliest").click()
+    expect(explorer.locator(".cx-flow-token")).to_have_count(4)
+    expect(field).to_have_value(re.compile("^cab."))
     desk.same_as_described(explorer)
 
 
