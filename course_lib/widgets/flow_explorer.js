@@ -354,16 +354,13 @@ function render({ model, el }) {
   /** What changes with head, token and part: attributes only. */
   function drawPicture() {
     const t = token();
-    const most = new Map();
-    for (const { column, t: at } of strips) {
-      const [, values] = row(column.name, column.heads, at);
-      most.set(column, Math.max(most.get(column) ?? 1e-9, ...values.slice(0, squares()).map(Math.abs)));
-    }
     for (const { column, t: at, bars, node } of strips) {
       const [, values] = row(column.name, column.heads, at);
+      // By its own largest: some models have a first token that would flatten all others.
+      const most = Math.max(1e-9, ...values.slice(0, squares()).map(Math.abs));
       const zero = top(at) + FLOW.top + layout.high / 2;
       bars.forEach((bar, i) => {
-        const tall = (Math.abs(values[i]) / most.get(column)) * (layout.high / 2);
+        const tall = (Math.abs(values[i]) / most) * (layout.high / 2);
         setAttribute(bar, "y", (values[i] < 0 ? zero : zero - tall).toFixed(1));
         setAttribute(bar, "height", tall.toFixed(1));
       });
