@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from course_lib.attention import MultiHeadAttention
-from course_lib.blocks import TransformerBlock, TransformerStack
+from course_lib.blocks import FeedForward, TransformerBlock, TransformerStack
 from course_lib.decoder import GPT
 from course_lib.positions import PositionEmbedding, RotaryEmbedding, rotary_at
 
@@ -116,6 +117,120 @@ def recorded(model: nn.Module) -> Iterator[Record]:
         hooks.enter_context(_hooked([block.attention for block in blocks], _keeper(record.attention)))
         hooks.enter_context(_hooked([block.feed_forward for block in blocks], _keeper(record.feed_forward)))
         yield record
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Every step of one layer on one text, as the model's own forward pass computed it.
+
+    With norm="pre": middle = stream + attention, output = middle + feed_forward. With norm="post" both sums
+    are normalised.
+
+    Args:
+        stream: what enters the layer (T, D).
+        attention_input: what attention reads (T, D): the stream, normalised with norm="pre".
+        q: queries (H, T, K), not yet turned by their positions.
+        k: keys (H_kv, T, K), not yet turned either.
+        v: values (H_kv, T, K).
+        turned_q: queries as they meet the keys (H, T, K); the same as q where nothing is turned.
+        turned_k: keys as they meet the queries (H_kv, T, K).
+        products: q k^T of each query with each key (H, T, T).
+        scores: what the softmax reads (H, T, T), before any mask: products / sqrt(K), and what positions add.
+        weights: the attention weights (H, T, T).
+        mix: weights v, for each head (H, T, K).
+        attention: what attention adds (T, D).
+        middle: the stream between attention and MLP (T, D).
+        mlp_input: what the MLP reads (T, D).
+        gate: what the gate lets through (T, F); None in an MLP without one.
+        up: the widened vector, before activation or gate (T, F).
+        hidden: what is narrowed again (T, F).
+        feed_forward: what the MLP adds (T, D).
+        output: the stream that leaves the layer (T, D).
+    """
+
+    stream: Tensor
+    attention_input: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    turned_q: Tensor
+    turned_k: Tensor
+    products: Tensor
+    scores: Tensor
+    weights: Tensor
+    mix: Tensor
+    attention: Tensor
+    middle: Tensor
+    mlp_input: Tensor
+    gate: Tensor | None
+    up: Tensor
+    hidden: Tensor
+    feed_forward: Tensor
+    output: Tensor
+
+
+@torch.no_grad()
+def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts:
+    """What one layer computes on one text, step by step, from one forward pass.
+
+    Args:
+        model: called with token ids, a `GPT` or a `BERT` for instance, of the blocks of this library.
+        ids: one text's tokens, without a batch axis.
+        layer: counted from 0.
+    Raises: ValueError: ids with more than one axis; a layer that the model does not have, or one with another
+        mixer or MLP than `MultiHeadAttention` and `FeedForward`.
+    """
+    row = torch.as_tensor(ids)
+    if row.ndim != 1:
+        raise ValueError(f"ids must be the tokens of one text, one axis; got shape {tuple(row.shape)}")
+    blocks = _blocks(model)
+    _check_index("layer", layer, len(blocks))
+    block = blocks[layer]
+    attention, mlp = block.attention, block.feed_forward
+    if not isinstance(attention, MultiHeadAttention) or not isinstance(mlp, FeedForward):
+        found = f"{type(attention).__name__} and {type(mlp).__name__}"
+        raise ValueError(f"layer {layer} must have MultiHeadAttention and FeedForward; it has {found}")
+
+    def cut(x: Tensor) -> Tensor:
+        return x[0].unflatten(-1, (-1, attention.d_head)).transpose(0, 1)  # (T, H K) -> (H, T, K)
+
+    # All layers by the way that makes weights, so that the numbers are those of `recorded` to the last digit.
+    with weights_recorded(model), _calls_kept(block) as calls:
+        model(row[None].to(next(model.parameters()).device))
+    took = {part: inputs[0] for part, (inputs, _) in calls.items()}
+    gave = {part: output for part, (_, output) in calls.items()}
+    q, k, v = (cut(gave[f"attention.{part}_proj"]) for part in "qkv")
+    turned_q, turned_k = q, k
+    if attention.rotary is not None:
+        turned_q, turned_k = attention.rotary(q[None])[0], attention.rotary(k[None])[0]
+    keys = turned_k.repeat_interleave(attention.n_heads // attention.n_kv_heads, dim=0)
+    products = turned_q @ keys.mT
+    scores = products * attention.d_head**-0.5
+    if attention.score_bias is not None:
+        scores = (scores[None] + attention.score_bias(turned_q[None], len(row)))[0]
+    is_gated = "feed_forward.gate_proj" in gave
+    is_pre = block.norm == "pre"
+    return Parts(
+        stream=took[""][0],
+        attention_input=took["attention"][0],
+        q=q,
+        k=k,
+        v=v,
+        turned_q=turned_q,
+        turned_k=turned_k,
+        products=products,
+        scores=scores,
+        weights=gave["attention.pattern"][0],
+        mix=cut(took["attention.out_proj"]),
+        attention=gave["attention"][0],
+        middle=(took if is_pre else gave)["feed_forward_norm" if is_pre else "attention_norm"][0],
+        mlp_input=took["feed_forward"][0],
+        gate=F.silu(gave["feed_forward.gate_proj"][0]) if is_gated else None,
+        up=gave["feed_forward.up_proj"][0],
+        hidden=took["feed_forward.down_proj"][0],
+        feed_forward=gave["feed_forward"][0],
+        output=gave[""][0],
+    )
 
 
 @contextmanager
@@ -413,6 +528,19 @@ def _keeper(kept: list[Tensor]) -> Callable[..., None]:
         kept.append(output.detach())
 
     return keep
+
+
+@contextmanager
+def _calls_kept(module: nn.Module) -> Iterator[dict[str, tuple[tuple[Any, ...], Tensor]]]:
+    """Inside, what the module and every part of it was called with last, and what it gave, by name."""
+    calls: dict[str, tuple[tuple[Any, ...], Tensor]] = {}
+    names = {part: name for name, part in module.named_modules()}
+
+    def keep(part: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        calls[names[part]] = (inputs, output)
+
+    with _hooked([*names], keep):
+        yield calls
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from course_lib.probing import (
     layers_reordered,
     layers_skipped,
     logit_lens,
+    parts_of,
     positions_averaged,
     positions_changed,
     recorded,
@@ -198,6 +199,69 @@ def test_a_head_that_does_not_exist_is_named(heads, message):
     with pytest.raises(ValueError, match=message), heads_off(model, heads):
         pass
     assert hooks(model) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"n_kv_heads": 1, "positions": "alibi", "activation": "gelu"},
+        {"positions": "relative", "n_layers": 3},
+    ],
+)
+def test_the_parts_of_a_layer_put_together_are_the_layer(options):
+    model = gpt(**options).double()
+    layer = model.config.n_layers - 1
+    with torch.no_grad(), recorded(model) as seen:
+        model(torch.tensor([IDS]))
+    parts = parts_of(model, IDS, layer)
+    block = model.stack.blocks[layer]
+    own = block.attention
+    torch.testing.assert_close(parts.stream, seen.streams[layer - 1][0])
+    torch.testing.assert_close(parts.weights, seen.weights[layer][0])
+    torch.testing.assert_close(parts.attention_input, block.attention_norm(parts.stream))
+    # Each step from the one before.
+    visible = torch.ones(5, 5, dtype=torch.bool).tril()
+    torch.testing.assert_close(parts.scores.masked_fill(~visible, -torch.inf).softmax(-1), parts.weights)
+    group = own.n_heads // own.n_kv_heads
+    torch.testing.assert_close(parts.products, parts.turned_q @ parts.turned_k.repeat_interleave(group, 0).mT)
+    torch.testing.assert_close(parts.mix, parts.weights @ parts.v.repeat_interleave(group, 0))
+    torch.testing.assert_close(parts.attention, own.out_proj(parts.mix.transpose(0, 1).flatten(1)))
+    torch.testing.assert_close(parts.middle, parts.stream + parts.attention)
+    torch.testing.assert_close(parts.mlp_input, block.feed_forward_norm(parts.middle))
+    bent = attention.F.gelu(parts.up) if parts.gate is None else parts.gate * parts.up
+    torch.testing.assert_close(parts.hidden, bent)
+    torch.testing.assert_close(parts.feed_forward, block.feed_forward.down_proj(parts.hidden))
+    torch.testing.assert_close(parts.output, parts.middle + parts.feed_forward)
+    torch.testing.assert_close(parts.output, seen.streams[layer][0])
+    assert torch.equal(parts.turned_q, parts.q) == (own.rotary is None)
+    assert torch.equal(parts.turned_k[:, 0], parts.k[:, 0])  # place 0 is not turned
+    assert hooks(model) == 0
+
+
+def test_the_parts_of_an_encoders_layer():
+    model = BERT(BERTConfig(11, 17, d_model=12, n_layers=2, n_heads=3)).eval()
+    with torch.no_grad(), recorded(model) as seen:
+        model(torch.tensor([IDS]))
+    parts, block = parts_of(model, torch.tensor(IDS), 1), model.stack.blocks[1]
+    torch.testing.assert_close(parts.attention_input, seen.streams[0][0])
+    torch.testing.assert_close(parts.scores.softmax(-1), parts.weights)
+    torch.testing.assert_close(parts.middle, block.attention_norm(parts.stream + parts.attention))
+    torch.testing.assert_close(parts.output, block.feed_forward_norm(parts.middle + parts.feed_forward))
+    torch.testing.assert_close(parts.output, seen.streams[1][0])
+
+
+def test_parts_that_are_not_there_are_named(own_errors):
+    with pytest.raises(ValueError, match="there is no layer 2: they run from 0 to 1"):
+        parts_of(gpt(), IDS, 2)
+    with pytest.raises(ValueError, match=r"one axis; got shape \(1, 5\)"):
+        parts_of(gpt(), torch.tensor([IDS]), 0)
+    model = gpt()
+    model.stack.blocks[1].feed_forward = nn.Identity()
+    with pytest.raises(
+        ValueError, match="layer 1 must have MultiHeadAttention and FeedForward; it has Multi"
+    ):
+        parts_of(model, IDS, 1)
 
 
 def test_a_hidden_key_is_as_good_as_masked():

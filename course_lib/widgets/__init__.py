@@ -5,6 +5,7 @@
     HeadsExplorer      all heads of a model on one sheet, one enlarged, any of them switched off
     GapExplorer        a token is hidden: what models put there, from one side, from both, by trying
     ClockExplorer      a recurrent network and a Transformer tick by tick: who waits for whom, and how long
+    FlowExplorer       a whole model with a text running through it, down to the numbers of each part
     DepthExplorer      down the layers of a decoder: what each adds, what a lens reads, what goes without it
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
     PositionsExplorer  how places reach a model, in five schemes: patterns, scores over distance, hands
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
     from course_lib.widgets.clock_explorer import ClockExplorer
     from course_lib.widgets.depth_explorer import DepthExplorer
+    from course_lib.widgets.flow_explorer import FlowExplorer
     from course_lib.widgets.gap_explorer import Characters, GapExplorer
     from course_lib.widgets.heads_explorer import HeadsExplorer
     from course_lib.widgets.next_word import NextWord
@@ -49,6 +51,7 @@ __all__ = [
     "Characters",
     "ClockExplorer",
     "DepthExplorer",
+    "FlowExplorer",
     "GapExplorer",
     "HeadsExplorer",
     "NextWord",
@@ -65,6 +68,7 @@ _HOMES = {
     "Characters": "gap_explorer",
     "ClockExplorer": "clock_explorer",
     "DepthExplorer": "depth_explorer",
+    "FlowExplorer": "flow_explorer",
     "GapExplorer": "gap_explorer",
     "HeadsExplorer": "heads_explorer",
     "NextWord": "next_word",

@@ -51,7 +51,7 @@ class NextWord(Explorer):
         self._cached: list[int] = []
         self._ids: list[int] = []
         self._n_written = 0  # how many of them, at the end, come from the model
-        self._settings = _checked_settings(temperature, top_k, top_p)
+        self._settings = checked_settings(temperature, top_k, top_p)
         self._read(self._encoded(text))
         self._show()
 
@@ -68,7 +68,7 @@ class NextWord(Explorer):
 
     def settings(self, temperature: float | int, top_k: int | None, top_p: float | int | None) -> None:
         """Change temperature, top-k and top-p; arguments as in the constructor."""
-        self._settings = _checked_settings(temperature, top_k, top_p)
+        self._settings = checked_settings(temperature, top_k, top_p)
         self._show()
 
     def choose(self, token: int) -> None:
@@ -113,7 +113,7 @@ class NextWord(Explorer):
         rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
         rows.append((rest["label"], rest["before_text"], rest["after_text"]))
         width, before_width, after_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"Text: {state['text']}", state["about"], f"Settings: {_settings_text(state['settings'])}"]
+        lines = [f"Text: {state['text']}", state["about"], f"Settings: {settings_text(state['settings'])}"]
         for name, before, after in rows:
             lines.append(f"{name:<{width}}  {before:>{before_width}}  {after:>{after_width}}")
         return "\n".join(lines)
@@ -204,7 +204,7 @@ class NextWord(Explorer):
             n_written=self._n_written,
             about=self._about(),
             context=self._model.config.max_seq_len,
-            settings={"temperature": self._settings["temperature"], **_for_page(self._settings)},
+            settings={"temperature": self._settings["temperature"], **for_page(self._settings)},
             rows=rows,
             rest={"label": f"{len(before) - len(rows):,} other tokens", **_row(rest_before, rest_after)},
             note=note,
@@ -250,7 +250,8 @@ def _shared(left: list[int], right: list[int]) -> int:
     return count
 
 
-def _checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
+def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
+    """The settings by name. Raises: ValueError: one that is out of range."""
     if not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
         raise ValueError(f"temperature must be a number from 0 to 2; got {temperature!r}.")
     if top_k is not None and (type(top_k) is not int or top_k < 1):
@@ -268,12 +269,13 @@ def _checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any
     }
 
 
-def _for_page(settings: dict[str, Any]) -> dict[str, Any]:
+def for_page(settings: dict[str, Any]) -> dict[str, Any]:
     """Sliders have no place for None: 0 tokens and probability 1 mean "all"."""
     return {"top_k": settings["top_k"] or 0, "top_p": 1.0 if settings["top_p"] is None else settings["top_p"]}
 
 
-def _settings_text(settings: dict[str, Any]) -> str:
+def settings_text(settings: dict[str, Any]) -> str:
+    """The settings of the sliders to read, see `for_page`."""
     top_k = f"top-k {settings['top_k']}" if settings["top_k"] else "top-k off"
     top_p = f"top-p {settings['top_p']:g}" if settings["top_p"] < 1 else "top-p off"
     return f"temperature {settings['temperature']:g}, {top_k}, {top_p}"

@@ -29,6 +29,7 @@ from course_lib.widgets import (
     Characters,
     ClockExplorer,
     DepthExplorer,
+    FlowExplorer,
     GapExplorer,
     PatchExplorer,
     PositionsExplorer,
@@ -83,6 +84,12 @@ from course_lib.widgets import ClockExplorer
 clock = ClockExplorer("a rose is a rose", layers=2)
 clock.measure()
 clock
+""",
+    """
+from course_lib.widgets import FlowExplorer
+flow = FlowExplorer(deep, letters, "acat", top_k=3)
+flow.write()
+flow
 """,
     "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
@@ -350,6 +357,34 @@ def test_the_clock_runs_without_a_kernel(page: Page, exported: str) -> None:
     expect(clock.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
+def test_a_model_is_opened_without_a_kernel(page: Page, exported: str) -> None:
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    flow = page.locator('section.cx[aria-label="Flow"]')
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 27, "max_seq_len": 61, "d_model": 12, "n_layers": 5, "n_heads": 3}
+    letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
+    reference = FlowExplorer(GPT(GPTConfig.llama_style(**sizes)), letters, "acat", top_k=3)
+    reference.write()
+    text = flow.locator(".cx-text")
+    expect(text).to_have_text(reference.describe())
+    for layer, part in enumerate(("qkv", "mlp", "weights", "probabilities", "mix")):
+        flow.get_by_label("Block", exact=True).fill(str(layer))
+        reference.layer, reference.head, reference.token = layer, layer % 3, layer
+        flow.get_by_label("Head").select_option(str(layer % 3))
+        flow.locator(".cx-flow-token").nth(layer).click()
+        names = [each["id"] for each in reference.view["parts"]]
+        reference.part = part
+        flow.locator(".cx-flow-parts button").nth(names.index(reference.part)).click()
+        expect(text).to_have_text(reference.describe())
+    flow.get_by_role("radio", name="Attention").check()
+    reference.guess = "Attention"
+    expect(text).to_have_text(reference.describe())
+    expect(flow.get_by_role("alert")).to_be_empty()
+    flow.get_by_role("button", name="Take the likeliest").click()
+    expect(flow.get_by_role("alert")).to_contain_text("this page has no running kernel")
+
+
 def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
@@ -378,6 +413,7 @@ def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
         ("Depth", "Your text", "ab"),
         ("Gap", "Your text", "ab"),
         ("Clock", "Your text", "ab"),
+        ("Flow", "Your text", "ab"),
     ):
         explorer = page.locator(f'section.cx[aria-label="{title}"]').first
         expect(explorer.get_by_role("alert")).to_be_empty()
