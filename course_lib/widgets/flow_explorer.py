@@ -32,9 +32,10 @@ ABOUT = (
     "Left to right: each token's row is its residual stream, on its way through the model. One block is "
     "open, the others are narrow; blocks and heads are counted from 0. The followed token's row is drawn "
     "strongly; orange ribbons show what it gathers from other tokens in the chosen head. Small bars are the "
-    "first coordinates of a vector, up where they are above 0 and down where they are below, the largest as "
-    "tall as there is room. Choose a part for its formula and numbers. Keys: arrows move among tokens, parts and cells. A page without a kernel "
-    "shows the blocks that were opened; another text, another block and another word need Python."
+    "first coordinates of a vector, up where they are above 0 and down where they are below; the largest "
+    "fills its frame. Choose a part for its formula and numbers. Keys: arrows move among tokens, parts and "
+    "cells. A page without a kernel shows the blocks that were opened; another text, another block and "
+    "another word need Python."
 )
 
 _ASSETS = assets("flow_explorer")
