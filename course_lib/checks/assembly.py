@@ -356,10 +356,6 @@ class Judgement:
 
     def __str__(self) -> str:
         name = f"{self.part} ({PARTS[self.part].function})"
-        if not self.given:
-            return f"· {name}: the library's"
-        if not self.written:
-            return f"· {name}: not written yet, so the library's is used"
         if self.yours:
             return f"✓ {name}: yours, in {self.n_uses} uses{self.how_far()}"
         place = f"In {self.where}: " if self.where.startswith("layer") else f"{self.where}: "
@@ -638,6 +634,12 @@ def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) 
     return Comparison(text, expected, len(logits), off, largest)
 
 
+@functools.lru_cache(maxsize=2)
+def _of_library(model: GPT, tokenizer: BPETokenizer) -> Comparison:
+    """The library's parts together: the same for everybody."""
+    return compared(model, tokenizer, library_parts(tokenizer), 600.0)
+
+
 # ----------------------------------------------------------------------------------------------- for learners
 
 
@@ -775,8 +777,15 @@ class MyModel:
                 self.model(torch.tensor([[token]]), cache)
 
     def __str__(self) -> str:
-        n = len(self.yours)
-        lines = [f"{n} of {len(PARTS)} parts are yours.", *map(str, self.judgements.values())]
+        judged = self.judgements.values()
+        lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours."]
+        lines += [str(one) for one in judged if one.given and one.written]
+        stubs = [one.part for one in judged if one.given and not one.written]
+        others = [one.part for one in judged if not one.given]
+        if stubs:
+            lines.append(f"· not written yet, so the library's: {', '.join(stubs)}")
+        if others:
+            lines.append(f"· the library's: {', '.join(others)}")
         found = self.together
         if found.same:
             lines.append(
@@ -869,13 +878,12 @@ def assembled(
     def in_use() -> dict[str, Any]:
         return {part: given[part] if judgements[part].yours else ours[part] for part in PARTS}
 
-    together = compared(model, tokenizer, in_use(), limit)
-    if not together.same:  # each is right by itself: which one is not in the whole?
-        alone = {
-            part: compared(model, tokenizer, ours | {part: given[part]}, limit)
-            for part in given
-            if judgements[part].yours
-        }
+    def yours() -> list[str]:
+        return [part for part, judged in judgements.items() if judged.yours]
+
+    together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
+    if yours() and not together.same:  # each is right by itself: which one is not in the whole?
+        alone = {part: compared(model, tokenizer, ours | {part: given[part]}, limit) for part in yours()}
         for part, found in alone.items():
             if not found.same or all(one.same for one in alone.values()):
                 said = found.problem or "does it keep something from one call to the next?"
