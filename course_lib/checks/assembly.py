@@ -143,7 +143,7 @@ class Assembled:
         norm = model.stack.norm
         if stored is None:
             stored = self.nothing()
-        x = torch.as_tensor(self.use("embedding", "the tokens", np.array([ids]), table))
+        x = _numbers(self.use("embedding", "the tokens", np.array([ids]), table))
         grown: Stored = []
         for number, keys_and_values in enumerate(stored):
             x, now = self.layer(number, x, *keys_and_values)
@@ -453,7 +453,7 @@ def difference(part: str, use: Use, got: Any) -> tuple[float, str]:
     if part == "cache" and len(gots) != 2:
         raise WrongForm(f"it must return two tensors, the keys and the values, but got {describe(got)}.")
     for name, right, came in zip(names, rights, gots, strict=True):
-        right, came = torch.as_tensor(right), as_tensor(part, name, right, came)
+        right, came = _numbers(right), as_tensor(part, name, right, came)
         scale = right.abs().amax(-1, keepdim=True).clamp(min=1e-3 * float(right.abs().max()), max=None)
         share = (came.double() - right).abs() / scale.clamp(min=1e-30)
         largest = max(largest, float(share.max()) if share.numel() else 0.0)
@@ -478,7 +478,7 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
     if came is None:
         raise WrongForm("it returns None: is the `return` missing?")
     if part == "embedding" and isinstance(came, np.ndarray):  # as in the first notebook's exercise
-        came = torch.from_numpy(np.ascontiguousarray(came)) if came.dtype.kind == "f" else came
+        came = _numbers(came) if came.dtype.kind == "f" else came
     if not isinstance(came, Tensor):
         raise WrongForm(f"{what} must be a torch.Tensor, but is {describe(came)}.")
     if came.shape != right.shape:
@@ -497,6 +497,11 @@ def _lent(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not value.flags.writeable:
         return value
     return dict(value) if isinstance(value, dict) else copied(value)
+
+
+def _numbers(value: Any) -> Tensor:
+    """A result as a tensor; a copy of an array, which may be a view of one that nobody may write into."""
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else torch.as_tensor(value)
 
 
 def _several(result: Any) -> tuple[Any, ...]:
@@ -537,10 +542,10 @@ def _overwritten(part: str, kept: list[Any]) -> Judgement | None:
 def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds: float) -> Any:
     """The one known mistake that gives what the learner's part gives; None where none or several do.
 
-    It must be right where the part is right, before the first difference, and wrong as it is there and on a
-    few uses after.
+    It must be right where the part is right, before the first difference, and wrong as it is there, on a few
+    uses after, and on some far from it: two mistakes may be the same until a cache is in use.
     """
-    near = uses[max(0, first - 3) : first + 3]
+    near = [*uses[max(0, first - 3) : first + 3], *uses[first + 3 :: 1 + len(uses) // 5]]
     tried = [(use, _result(learner, use, seconds)) for use in near]
     found = [
         known
@@ -569,7 +574,7 @@ def _agrees(use: Use, wrong: Any, came: Any) -> bool:
     if len(_several(wrong)) != len(_several(came)):
         return False
     both = zip(_several(wrong), _several(came), strict=True)
-    pairs = [(torch.as_tensor(a), torch.as_tensor(b)) for a, b in both]
+    pairs = [(_numbers(a), _numbers(b)) for a, b in both]
     if any(a.shape != b.shape for a, b in pairs):
         return False
     return all(
