@@ -309,6 +309,7 @@ def recorded(model: GPT, tokenizer: BPETokenizer) -> dict[str, list[Use]]:
             Use("rotation", f"at place {FAR} and after", (q, FAR, base), rotate(q, FAR, base), far)
         )
         uses["sampler"] = sampler_uses(logits[-1], recorder.parts["sampler"])
+        recorder.reading = ""  # a layer that is used again calls the recorder's parts
     return uses
 
 

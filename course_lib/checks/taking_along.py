@@ -301,9 +301,8 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
         value, int | float | str | bytes | tuple | list | dict | set | types.NoneType
     ) and _is_literal(value):
         return f"{name} = {value!r}", set()
-    raise ValueError(
-        f"{name!r} cannot be saved, because it is {type(value).__name__}: make it in the function"
-    )
+    kind = type(value).__name__
+    raise ValueError(f"{name!r} cannot be saved, because it is a {kind}: make it within the function")
 
 
 def _is_literal(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A real chat model from parts of the learner's: what is right is used, what is wrong is named where it is."""
+"""A real chat model from the learner's parts: what is right is used, what is wrong is named where it is."""
 
 import json
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from course_lib import pretrained
 from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
-from course_lib.checks.assembly import Assembled, assembled, compared, judge, library_parts, recorded
+from course_lib.checks.assembly import Assembled, assembled, judge, library_parts, recorded
 from course_lib.checks.taking_along import PARTS, save, source_of
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -38,7 +38,7 @@ def nine():
     return take_along(SOLUTION)
 
 
-# ------------------------------------------------------------------------------------------------- nine right parts
+# ------------------------------------------------------------------------------------------- nine right parts
 
 
 def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, capsys):
@@ -54,8 +54,6 @@ def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, caps
         "9 of 9 parts are yours.\n✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens"
     )
     assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
-    with pytest.raises(StopIteration):  # nothing of this changes the model that it reads
-        next(iter(parameter for parameter in smollm2[0].parameters() if parameter.requires_grad))
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
     assert second.where == "layer 0, reading one token more"
@@ -87,7 +85,7 @@ def test_each_part_alone_is_used(small, nine, part):
     assert mine.together.same
 
 
-# ------------------------------------------------------------------------------------------- written differently
+# ---------------------------------------------------------------------------------------- written differently
 
 
 def rms_by_loop(x, weight, eps):
@@ -185,23 +183,33 @@ def block_in_one_line(x, attention, mlp, norm_1, norm_2):
 RIGHT = [
     ("tokenizer", cut_pair_by_pair),
     ("embedding", lambda token_ids, table: np.take(table, token_ids, axis=0)),
-    ("embedding", lambda token_ids, table: np.stack([np.stack([table[i] for i in row]) for row in token_ids])),
+    (
+        "embedding",
+        lambda token_ids, table: np.stack([np.stack([table[i] for i in row]) for row in token_ids]),
+    ),
     ("rms_norm", rms_by_loop),
     ("rms_norm", rms_in_place),
-    ("rms_norm", lambda x, weight, eps: (x.double() * (x.double().square().mean(-1, True) + eps).rsqrt()
-                                         * weight).float()),
+    (
+        "rms_norm",
+        lambda x, weight, eps: (
+            x.double() * (x.double().square().mean(-1, True) + eps).rsqrt() * weight
+        ).float(),
+    ),
     ("rotation", rotate_as_complex),
     ("rotation", rotate_by_matrix),
     ("attention", attend_head_by_head),
     ("attention", attend_by_einsum),
     ("cache", room_beforehand),
-    ("cache", lambda k_cache, v_cache, k, v: (torch.hstack([k_cache.mT.mT, k]) if False else torch.cat(
-        (k_cache, k), -2), torch.cat((v_cache, v), -2))),
-    ("mlp", lambda x, gate, up, down: torch.einsum(
-        "btf,df->btd", (x @ gate.T).sigmoid() * (x @ gate.T) * (x @ up.T), down)),
+    ("cache", lambda a, b, k, v: (torch.cat([a.mT, k.mT], -1).mT, torch.cat((b, v), -2))),
+    (
+        "mlp",
+        lambda x, gate, up, down: torch.einsum(
+            "btf,df->btd", (x @ gate.T).sigmoid() * (x @ gate.T) * (x @ up.T), down
+        ),
+    ),
     ("block", block_in_one_line),
     ("sampler", sample_by_list),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("part", "answer"), RIGHT)
@@ -217,7 +225,7 @@ def test_they_drive_the_model_together(small):
     assert mine.together.same
 
 
-# ---------------------------------------------------------------------------------------------------- wrong parts
+# ------------------------------------------------------------------------------------------------ wrong parts
 
 
 def only_when_empty(k_cache, v_cache, k, v):
@@ -319,52 +327,150 @@ PROMPT = "layer 0, reading the prompt"
 ONE_MORE = "layer 0, reading one token more"
 KEYS = "layer 0, the keys, "
 QUERIES = "layer 0, the queries, reading the prompt"
-# Part, the answer, where it is first wrong, its name among the task's misconceptions ("": none), what is said.
+# Part, answer, where it is first wrong, its name among the known mistakes ("": none; None: any), what is said.
 WRONG = [
     ("tokenizer", special_words_cut, "'<|im_start|>", "", "First at token 0 of 37: expected 0, got "),
-    ("tokenizer", lambda words, ranks, ids, special: cut(words, ranks, ids, special, lambda w: w[::-1].encode()),
-     "'<|im_start|>", None, "First at token "),
-    ("tokenizer", lambda words, ranks, ids, special: cut(words, ranks, ids, special, lambda w: w.encode("ascii",
-     "ignore")), "'Grüße", None, "First at token "),
+    (
+        "tokenizer",
+        lambda words, ranks, ids, special: cut(words, ranks, ids, special, lambda w: w[::-1].encode()),
+        "'<|im_start|>",
+        None,
+        "First at token ",
+    ),
+    (
+        "tokenizer",
+        lambda words, ranks, ids, special: cut(
+            words, ranks, ids, special, lambda w: w.encode("ascii", "ignore")
+        ),
+        "'Grüße",
+        None,
+        "First at token ",
+    ),
     ("tokenizer", no_text_without_words, "''", None, "First at token 0 of 0: expected nothing, got 0."),
     ("tokenizer", lambda words, *tables: words, "'<|im_start|>", None, "First at token 0"),
-    ("embedding", lambda token_ids, table: table[token_ids - 1], "the tokens, reading the prompt",
-     "counted from 1", None),
-    ("embedding", lambda token_ids, table: table[token_ids[0]], "the tokens, reading the prompt", None,
-     "the result has shape (37, 60), expected (1, 37, 60)"),
-    ("embedding", lambda token_ids, table: table[token_ids].astype(np.float64), "the tokens, reading the prompt",
-     None, "in torch.float64, expected torch.float32"),
-    ("rms_norm", lambda x, w, eps: (x - x.mean(-1, True)) * (x.var(-1, correction=0, keepdim=True) + eps).rsqrt() * w,
-     "layer 0, before attention, reading the prompt", "the mean taken away", None),
-    ("rms_norm", lambda x, w, eps: x / ((x * x).mean((-2, -1), True) + eps).sqrt() * w,
-     "layer 0, before attention, reading the prompt", None, "First at token 0, number 0: expected "),
-    ("rms_norm", lambda x, w, eps: x / ((x * x).mean(-1, True).sqrt() + eps) * w,
-     "layer 0, before attention, reading the prompt", None, None),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids - 1],
+        "the tokens, reading the prompt",
+        "counted from 1",
+        None,
+    ),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids[0]],
+        "the tokens, reading the prompt",
+        None,
+        "the result has shape (37, 60), expected (1, 37, 60)",
+    ),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids].astype(np.float64),
+        "the tokens, reading the prompt",
+        None,
+        "in torch.float64, expected torch.float32",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: (x - x.mean(-1, True)) * (x.var(-1, correction=0, keepdim=True) + eps).rsqrt() * w,
+        "layer 0, before attention, reading the prompt",
+        "the mean taken away",
+        None,
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: x / ((x * x).mean((-2, -1), True) + eps).sqrt() * w,
+        "layer 0, before attention, reading the prompt",
+        None,
+        "First at token 0, number 0: expected ",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: x / ((x * x).mean(-1, True).sqrt() + eps) * w,
+        "layer 0, before attention, reading the prompt",
+        None,
+        None,
+    ),
     ("rms_norm", changes_x, "layer 0, before attention, reading the prompt", "", "it changes its input 'x'"),
-    ("rms_norm", in_shared_memory(), "layer 0, before attention, reading the prompt", "",
-     "a later call changes what this one returned"),
-    ("rms_norm", lambda x, w, eps: F.rms_norm(x, w.shape, w, eps), "layer 0, before attention, reading the prompt",
-     "", "it calls torch.nn.functional.rms_norm, which does the work"),
-    ("rotation", lambda x, start, base: turned(x, -angles_of(x, start, base)), QUERIES, "turned the other way", None),
-    ("rotation", lambda x, start, base: turned(x, angles_of(x, 0, base)),
-     "layer 0, the queries, reading one token more", None, "First at head 0, token 0, number 0: expected "),
+    (
+        "rms_norm",
+        in_shared_memory(),
+        "layer 0, before attention, reading the prompt",
+        "",
+        "a later call changes what this one returned",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: F.rms_norm(x, w.shape, w, eps),
+        "layer 0, before attention, reading the prompt",
+        "",
+        "it calls torch.nn.functional.rms_norm, which does the work",
+    ),
+    (
+        "rotation",
+        lambda x, start, base: turned(x, -angles_of(x, start, base)),
+        QUERIES,
+        "turned the other way",
+        None,
+    ),
+    (
+        "rotation",
+        lambda x, start, base: turned(x, angles_of(x, 0, base)),
+        "layer 0, the queries, reading one token more",
+        None,
+        "First at head 0, token 0, number 0: expected ",
+    ),
     ("rotation", with_a_table_of(128), "at place 1000 and after", None, None),
-    ("rotation", lambda x, start, base: torch.cat(turned(x, angles_of(x, start, base)).unflatten(-1, (-1, 2))
-     .unbind(-1), -1), QUERIES, None, None),
+    (
+        "rotation",
+        lambda x, start, base: torch.cat(
+            turned(x, angles_of(x, start, base)).unflatten(-1, (-1, 2)).unbind(-1), -1
+        ),
+        QUERIES,
+        None,
+        None,
+    ),
     ("rotation", lambda x, start, base: x, QUERIES, None, None),
     ("cache", only_when_empty, ONE_MORE, "", "the keys has shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
-    ("cache", lambda a, b, k, v: (torch.cat([k, a], 2), torch.cat([v, b], 2)), ONE_MORE, "the new ones in front", None),
+    (
+        "cache",
+        lambda a, b, k, v: (torch.cat([k, a], 2), torch.cat([v, b], 2)),
+        ONE_MORE,
+        "the new ones in front",
+        None,
+    ),
     ("cache", lambda a, b, k, v: (torch.cat([a, k], 2), torch.cat([a, k], 2)), PROMPT, "keys in both", None),
     ("cache", lambda a, b, k, v: torch.cat([a, k], 2), PROMPT, "", "it must return two tensors"),
     ("attention", first_key_on, ONE_MORE, "a mask from the first key on", None),
     ("attention", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)), PROMPT, "mask ignored", None),
-    ("attention", lambda q, k, v, mask: attend(q, k, v, mask, lambda x, n: x.repeat(1, n, 1, 1)), PROMPT,
-     "key heads in turn", None),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask, lambda x, n: x.repeat(1, n, 1, 1)),
+        PROMPT,
+        "key heads in turn",
+        None,
+    ),
     ("attention", lambda q, k, v, mask: attend(q, k, v, mask, scale=1.0), PROMPT, "no scaling", None),
-    ("attention", lambda q, k, v, mask: attend(q, k, v, mask).squeeze(2), ONE_MORE, "", "has shape (1, 6, 10)"),
-    ("attention", lambda q, k, v, mask: attend(q, k, v, ~mask), PROMPT, "", "the result holds nan at head 0, token "),
-    ("attention", lambda q, k, v, mask: attend(q, k, v, mask if len(mask) > 1 else
-     mask[:, :-1]), ONE_MORE, "", "it stops with RuntimeError"),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask).squeeze(2),
+        ONE_MORE,
+        "",
+        "has shape (1, 6, 10)",
+    ),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, ~mask),
+        PROMPT,
+        "",
+        "the result holds nan at head 0, token ",
+    ),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask if len(mask) > 1 else mask[:, :-1]),
+        ONE_MORE,
+        "",
+        "it stops with RuntimeError",
+    ),
     ("mlp", with_gate(F.gelu), PROMPT, None, None),
     ("mlp", with_gate(torch.sigmoid), PROMPT, None, None),
     ("mlp", lambda x, gate, up, down: (F.silu(x @ up.T) * (x @ gate.T)) @ down.T, PROMPT, None, None),
@@ -375,10 +481,16 @@ WRONG = [
     ("block", lambda x, a, m, n1, n2: None, PROMPT, "", "it returns None: is the `return` missing?"),
     ("sampler", softmax_of, "t = 1, p = 0.", "nothing cut", None),
     ("sampler", lambda logits, t, p: (logits / t).softmax(-1), "t = 0, p = 1", None, None),
-    ("sampler", lambda logits, t, p: F.one_hot(logits.argmax(), len(logits)).float(), "t = 1, p = 1", None, None),
+    (
+        "sampler",
+        lambda logits, t, p: F.one_hot(logits.argmax(), len(logits)).float(),
+        "t = 1, p = 1",
+        None,
+        None,
+    ),
     ("sampler", lambda logits, t, p: logits.argmax(), "t = 0, p = 1", "the token itself", None),
     ("sampler", until_the_end, "t = 0, p = 1", "", "it took longer than 0.5 s."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("part", "answer", "where", "name", "said"), WRONG)
@@ -396,3 +508,254 @@ def test_every_part_can_be_wrong_in_two_ways_at_least():
     for part in PARTS:
         assert sum(one[0] == part for one in WRONG) >= 2
     assert len(WRONG) >= 25
+
+
+def test_the_other_parts_stay_in_use_when_one_is_wrong(small, nine):
+    wrong = {"rotation": with_a_table_of(128), "mlp": unwritten}
+    mine = assembled(*small, {**nine, **wrong}, "small", seconds=5.0)
+    assert mine.yours == [part for part in PARTS if part not in wrong]
+    assert mine.together.same
+    said = str(mine)
+    assert said.startswith("7 of 9 parts are yours.")
+    assert "✗ rotation (rotate_pairs): at place 1000 and after: another result than the library's.\n" in said
+    assert "    First at head 0, token 0, number 0: expected " in said
+    assert said.count("✓") == 7
+    assert "· not written yet, so the library's: mlp" in said
+
+
+def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small, nine):
+    seen = []
+
+    def counts(x, weight, eps):
+        """Right as often as it is tried, then no more."""
+        seen.append(x)
+        return nine["rms_norm"](x, weight, eps) * (1 + (len(seen) > 28))
+
+    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0)
+    assert mine.yours == ["mlp"]
+    assert mine.together.same
+    assert "rms_norm (rms_norm): right on each use, but not in the whole" in str(mine)
+
+
+def test_what_is_no_function_is_said(uses):
+    said = str(judge("mlp", 3.0, uses["mlp"], 1.0))
+    assert "it must be a function, given without parentheses, but is 3.0 (float)." in said
+    printed = judge("rms_norm", lambda x, weight, eps: [1, 2], uses["rms_norm"], 1.0)
+    assert "the result must be a torch.Tensor, but is " in str(printed)
+
+
+def test_parts_that_there_are_not(small):
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
+        assemble({"norm": len})
+
+
+# ------------------------------------------------------------------------------------------ without the model
+
+
+@pytest.mark.usefixtures("smollm2_missing")
+def test_without_smollm2_a_small_model_takes_its_place(nine, capsys):
+    mine = assemble(nine, mlp=with_gate(torch.tanh))
+    assert len(mine.yours) == 8
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "This is a small random model of SmolLM2's family, which writes no sense, because SmolLM2 is "
+        "missing: SmolLM2 is not installed; from the course folder run: this\n8 of 9 parts are yours."
+    )
+    text = mine.certificate()
+    assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 9 parts")
+    assert "from the course folder run: this" in text
+
+
+# --------------------------------------------------------------------------------- chat, certificate, seconds
+
+
+@pytest.fixture
+def mine(small, nine):
+    return assembled(*small, {part: nine[part] for part in list(PARTS)[:8]}, "small", seconds=5.0)
+
+
+def test_the_certificate_says_what_was_measured(mine, monkeypatch, capsys):
+    monkeypatch.setattr(assembly.MyModel, "speed", lambda self: 0.876)
+    text = mine.certificate(seed=3)
+    assert text == mine.certificate(seed=3)
+    assert text in capsys.readouterr().out
+    lines = text.split("\n")
+    assert lines[0] == "MY TRANSFORMER: small, 3 layers, 9 parts"
+    assert lines[2] == "  tokenizer  mine           7 uses, all tokens the same"
+    assert re.fullmatch(
+        r"  rms_norm   mine           28 uses, the largest difference \S+ of the largest number", lines[4]
+    )
+    assert lines[10] == "  sampler    the library's"
+    assert lines[12] == "8 of 9 parts are mine."
+    assert re.fullmatch(r"Together: the logits of 60 tokens are within \S+ of the library's, .*", lines[13])
+    assert lines[14] == f"At temperature 0 the same text as the library's: {mine.together.text.strip()!r}"
+    assert lines[15].startswith("Drawn with seed 3 (temperature 0.7, top-p 0.9): ")
+    assert lines[16] == "Speed: 0.88 times that of the library's torch path, with a cache."
+
+
+def test_a_chat_streams_remembers_and_draws_repeatably(mine, capsys):
+    def ask(question, **options):
+        generator = torch.Generator().manual_seed(7)
+        return mine.chat(question, max_new_tokens=5, generator=generator, **options)
+
+    first = ask("Why?")
+    assert capsys.readouterr().out == f"{first}\n"
+    assert mine.turns.endswith(f"Why?<|im_end|>\n<|im_start|>assistant\n{first}<|im_end|>\n")
+    ask("And how?")
+    assert mine.turns.count("<|im_start|>user") == 2
+    assert mine.turns.count("<|im_start|>system") == 1
+    assert ask("Why?", again=True) == first
+    assert mine.turns.count("<|im_start|>user") == 1
+    with pytest.raises(
+        ValueError, match=r"the conversation has \d+ tokens, so 500 new ones do not fit into 512"
+    ):
+        mine.chat("Why?", max_new_tokens=500)
+
+
+def test_the_parts_are_not_much_slower_than_the_librarys_path(mine):
+    assert mine.speed(n_new=8, rounds=5) > 1 / 4  # benchmarks/my_transformer.py measures it: 1/2 is asked
+
+
+# ----------------------------------------------------------------------------------------------- taking along
+
+
+def notebook(path, *cells):
+    cells = [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    return path
+
+
+def test_parts_come_from_the_earlier_notebooks_solutions(uses, capsys):
+    names = ["01_tokens/byte_pairs", "00_overview/warm_up", "06_residuals/parts", "05_positions/rotation"]
+    taken = take_along(*(ROOT / "solutions" / f"{name}.ipynb" for name in names))
+    assert list(taken) == ["tokenizer", "embedding", "rms_norm", "mlp", "block", "rotation"]
+    assert taken.origins["tokenizer"] == "01_tokens/byte_pairs.ipynb"
+    assert all(judge(part, taken[part], uses[part], 5.0).yours for part in taken)
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "6 of 9 parts found.\n  tokenizer: tokenizer_at_work of 01_tokens/byte_pairs.ipynb\n"
+    )
+    assert "  cache: no extend_cache yet" in said
+    assert "def merge_pair(" in taken.source("tokenizer")
+    assert "def count_pairs(" not in taken.source("tokenizer")
+
+
+def test_stubs_are_not_taken_and_nothing_else_of_a_notebook_runs(tmp_path):
+    path = notebook(
+        tmp_path / "mine.ipynb",
+        "%matplotlib inline\nimport torch\nTINY = 0.0",
+        "raise SystemExit\nopen('never').read()",
+        "def root(x, eps):\n    return (x + eps + TINY).sqrt()",
+        "def rms_norm(x, weight, eps):\n    return x / root(x.pow(2).mean(-1, keepdim=True), eps) * weight",
+        'def gated_mlp(x, gate, up, down):\n    """..."""\n    raise NotImplementedError',
+        "def pre_norm_block(x):\n    return x  # of another task: it takes other arguments",
+        "def extend_cache(a, b, c, d):\n    return never_defined[a]\nfor",
+        "def rotate_pairs(x, start, base=undefined):\n    return x",
+    )
+    later = tmp_path / "later.py"
+    later.write_text("def rms_norm(x, weight, eps):\n    raise NotImplementedError()\n", encoding="utf-8")
+    taken = take_along(path, later)
+    assert list(taken) == ["rms_norm"]  # the stub of the later file does not take the place of a function
+    assert taken.source("rms_norm").split("\n")[0] == "TINY = 0.0"
+    assert len(taken.problems) == 2
+    assert "mine.ipynb, cell 7 is left out: invalid syntax, line 3" in taken.problems[0]
+    assert "rotate_pairs of " in taken.problems[1]
+    assert "NameError: name 'undefined' is not defined" in taken.problems[1]
+    with pytest.raises(ValueError, match="'mlp' was not found; found were rms_norm"):
+        taken.source("mlp")
+
+
+def test_a_path_that_cannot_be_read(tmp_path):
+    for path in (tmp_path / "missing.py", tmp_path):
+        with pytest.raises(ValueError, match="parts are taken from notebooks"):
+            take_along(path)
+
+
+def test_all_notebooks_are_looked_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(taking_along, "ROOT", tmp_path)
+    for name in ("06_residuals/parts", "09_real_models/my_transformer"):
+        (tmp_path / "exercises" / name).parent.mkdir(parents=True)
+        notebook(tmp_path / f"exercises/{name}.ipynb", f"def rms_norm(x, weight, eps):\n    return {name!r}")
+    taken = take_along()
+    assert taken["rms_norm"](0, 0, 0) == "09_real_models/my_transformer"
+
+
+def test_saved_parts_are_the_same_parts(small, mine, tmp_path):
+    path = mine.save(tmp_path / "my_parts.py")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(
+        '"""My parts of a Transformer: assemble(take_along("my_parts.py")) uses them."""\n\n'
+    )
+    again = take_along(path)
+    assert list(again) == mine.yours
+    other = assembled(*small, again, "small", seconds=5.0)
+    assert other.yours == mine.yours
+    assert source_of(again) in text
+
+
+HALF = 0.5
+CUTS = [1, 2]
+SINK = torch.zeros(3)
+
+
+def helper(x):
+    return x if HALF else other_helper(x)
+
+
+def other_helper(x):
+    return helper(x) * len(CUTS)
+
+
+def my_norm(x, weight, eps):
+    return F.rms_norm(helper(x), weight.shape, weight, eps)
+
+
+def test_what_a_part_needs_is_saved_with_it(tmp_path):
+    path = save(tmp_path / "parts.py", {"rms_norm": my_norm})
+    text = path.read_text(encoding="utf-8")
+    assert "import torch.nn.functional as F\n" in text
+    for line in ("HALF = 0.5", "CUTS = [1, 2]", "def other_helper(x):", "rms_norm = my_norm"):
+        assert f"\n{line}" in text
+    scope = {}
+    exec(text, scope)
+    x = torch.arange(6.0).reshape(2, 3)
+    torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
+
+
+def test_what_cannot_be_saved_is_said(tmp_path):
+    def within(x, weight, eps):
+        return x
+
+    def saved(part):
+        return save(tmp_path / "parts.py", part)
+
+    with pytest.raises(ValueError, match="rms_norm cannot be saved: it must be a function of a notebook"):
+        saved({"rms_norm": torch.nn.RMSNorm(3)})
+    with pytest.raises(ValueError, match="'within' cannot be saved: it is not defined at the top"):
+        saved({"rms_norm": within})
+    scope = {"__name__": "__main__", "sink": SINK, "helper": helper}
+    exec("def rms_norm(x, weight, eps):\n    return sink", scope)
+    with pytest.raises(ValueError, match="'rms_norm' cannot be saved: it is not defined at the top"):
+        saved({"rms_norm": scope["rms_norm"]})
+    one, two = (
+        notebook(tmp_path / f"{name}.ipynb", code)
+        for name, code in {
+            "one": "def helper(x):\n    return x\ndef rms_norm(x, weight, eps):\n    return helper(x)",
+            "two": "def helper(x):\n    return 2 * x\ndef gated_mlp(x, a, b, c):\n    return helper(x)",
+        }.items()
+    )
+    with pytest.raises(ValueError, match="two parts use 'helper' for two different things"):
+        saved(dict(take_along(one, two)))
+    (tmp_path / "three.py").write_text(
+        "import torch\nsink = torch.zeros(3)\ndef rms_norm(x, weight, eps):\n    return sink\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match="'sink' cannot be saved, because it is a Tensor: make it within"):
+        saved(dict(take_along(tmp_path / "three.py")))
+
+
+def test_the_tasks_are_those_of_the_parts(nine):
+    for part, its in PARTS.items():
+        assert its.call.startswith(f"{its.function}({its.arguments[0]}")
+        assert f"def {its.function}(" in solution_source(its.task)
+        assert nine[part].__name__ == its.function

@@ -8,6 +8,7 @@ import pool_chains
 import pool_depth
 import pool_heads
 import pool_in_torch
+import pool_my_transformer
 import pool_parts
 import pool_patches
 import pool_places
@@ -29,6 +30,7 @@ POOLS = {
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
     "07_mlm_vs_next_token": [*pool_asking.POOL, *pool_writing.POOL],
     "08_rnn_comparison": [*pool_recurrence.POOL, *pool_chains.POOL],
+    "09_real_models": pool_my_transformer.POOL,
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {
@@ -40,6 +42,7 @@ ENOUGH = {
     "06_residuals": (4, 5),
     "07_mlm_vs_next_token": (4, 5),
     "08_rnn_comparison": (4, 5),
+    "09_real_models": (4, 5),
 }
 # The real model is slow, and the answers of 03 are those of `attention`.
 TASKS = [name for name in task_names() if name.split("/")[0] in POOLS and name != "03_qkv/real_model"]
