@@ -327,7 +327,7 @@ PROMPT = "layer 0, reading the prompt"
 ONE_MORE = "layer 0, reading one token more"
 KEYS = "layer 0, the keys, "
 QUERIES = "layer 0, the queries, reading the prompt"
-# Part, answer, where it is first wrong, its name among the known mistakes ("": none; None: any), what is said.
+# Part, answer, where it is first wrong, its name as a known mistake ("": none; None: any), what is said.
 WRONG = [
     ("tokenizer", special_words_cut, "'<|im_start|>", "", "First at token 0 of 37: expected 0, got "),
     (
