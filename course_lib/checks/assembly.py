@@ -739,7 +739,7 @@ class MyModel:
         show(text, f"<pre>{html.escape(text)}</pre>")
         return text
 
-    def speed(self, n_new: int = 8, rounds: int = 3) -> float:
+    def speed(self, n_new: int = 5, rounds: int = 3) -> float:
         """Tokens a second as a multiple of the library's own torch path with a cache."""
         ids = self.tokenizer.encode(pretrained.chat_prompt(QUESTION))
         ways = (self._write, self._write_by_library)
