@@ -110,6 +110,24 @@ def test_a_task_without_cells_gets_them(tool, cells, words, number):
     assert "".join(committed[place + 1]["source"]).startswith(stub)
 
 
+def test_a_task_of_another_notebook_is_a_guest_with_its_own_words_and_points(tool, cells, words):
+    guest = copy.deepcopy(cells[cells.index(next(cell for cell in cells if cell["id"] == "scores")) :][:3])
+    for cell, end in zip(guest, ("", "-answer", "-test"), strict=True):
+        cell["id"] = f"rms-norm{end}"
+    guest[0]["metadata"] = {"task": "06_residuals/rms_norm"}
+    place = next(i for i, cell in enumerate(cells) if cell["id"] == "scores")
+    cells[place:place] = guest
+    tool.write_tasks(cells, words)
+    said = "".join(cells[place]["source"])
+    number = next(i for i, task in enumerate(words) if task.name == "03_qkv/scores") + 1
+    assert said.startswith(
+        f"## {number}. RMS norm\n\nLevel 1 of 4 (fill one line), 6 minutes. In the notebook: "
+    )
+    assert "(../../notebooks/06_residuals.ipynb#What-normalisation-does)" in said
+    assert cells[place + 2]["metadata"]["nbgrader"]["points"] == 1
+    assert "".join(cells[place + 3]["source"]).startswith(f"## {number + 1}. ")
+
+
 def test_cells_in_another_order_are_refused(tool, cells, words):
     expected = (
         "after the cell 'project-test' the cells scores, scores-answer and scores-test should follow, as in "
@@ -260,4 +278,6 @@ def test_a_release_run_as_it_is_fails_only_because_nothing_is_written(path, monk
             name = re.search('check."(.*?)"', cell.source)[1]
             assert errors[0].traceback == [f"{name}: not solved yet."]
             assert "Not written yet" in cell.outputs[0].data["text/html"]
-    assert n_checks == sum(task.notebook == path.stem for task in tasks.words(path.parent.name).values())
+    n_guests = sum("task" in cell.metadata for cell in notebook.cells)  # tasks of other notebooks
+    own = sum(task.notebook == path.stem for task in tasks.words(path.parent.name).values())
+    assert n_checks == own + n_guests

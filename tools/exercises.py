@@ -6,6 +6,9 @@
 What a learner reads about a task stands in course_lib/checks/NN_name.yml and is written from there into the
 Markdown cell above the task's answer, with the points of its check. A task that has no cells yet gets them:
 only its solution is left to write. nbgrader works in a temporary copy of the course: no grade book is left.
+
+A Markdown cell with the metadata {"task": "06_residuals/rms_norm"} belongs to a guest, a task of another
+notebook that comes here once more: it gets that task's words, and the check below it that task's points.
 """
 
 import argparse
@@ -74,7 +77,8 @@ def write_tasks(cells: list[Cell], words: list[Words]) -> None:
     Raises: ValueError: as `write_words`.
     """
     start = _index(cells, "setup") + 1
-    for number, task in enumerate(words, start=1):
+    known = {cell["id"]: _guest(cell) for cell in cells if "task" in cell["metadata"]}
+    for task in words:
         cell_id = _id(task)
         if _index(cells, cell_id) < 0:
             cells[start:start] = new_cells(task)
@@ -85,10 +89,20 @@ def write_tasks(cells: list[Cell], words: list[Words]) -> None:
                 f"after the cell {cells[start - 1]['id']!r} the cells {cell_id}, {cell_id}-answer and "
                 f"{cell_id}-test should follow, as in the task file; got {', '.join(ids)} at {place}"
             )
+        known[cell_id] = task
+        start = place + 3
+    places = [place for place, cell in enumerate(cells) if cell["id"] in known]
+    for number, place in enumerate(places, start=1):
         words_cell, _, test = cells[place : place + 3]
+        task = known[words_cell["id"]]
         words_cell["source"] = markdown(number, task).splitlines(keepends=True)
         test["metadata"]["nbgrader"]["points"] = task.level
-        start = place + 3
+
+
+def _guest(cell: Cell) -> Words:
+    """The task of another notebook whose words belong into a cell."""
+    name = cell["metadata"]["task"]
+    return tasks.words(name.split("/")[0])[name]
 
 
 def markdown(number: int, task: Words) -> str:

@@ -13,6 +13,7 @@ import answers_depth
 import answers_heads
 import answers_images
 import answers_in_torch
+import answers_my_transformer
 import answers_parts
 import answers_places
 import answers_recurrence
@@ -55,6 +56,7 @@ ANSWERS = (
     answers_recurrence,
     answers_chains,
     answers_weights,
+    answers_my_transformer,
 )
 RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.items()}
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}

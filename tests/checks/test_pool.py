@@ -6,6 +6,7 @@ import pool_chains
 import pool_depth
 import pool_heads
 import pool_in_torch
+import pool_my_transformer
 import pool_parts
 import pool_patches
 import pool_places
@@ -29,7 +30,7 @@ POOLS = {
     "06_residuals": [*pool_parts.POOL, *pool_depth.POOL],
     "07_mlm_vs_next_token": [*pool_asking.POOL, *pool_writing.POOL],
     "08_rnn_comparison": [*pool_recurrence.POOL, *pool_chains.POOL],
-    "09_real_models": pool_weights.POOL,
+    "09_real_models": [*pool_weights.POOL, *pool_my_transformer.POOL],
 }
 # Concept -> right and wrong answers to each task, at least.
 ENOUGH = {

@@ -1,0 +1,332 @@
+"""The learner's own functions from their notebooks or from a file, and back into one file.
+
+    mine = take_along()                      from all notebooks of exercises/
+    mine = take_along("my_parts.py")         from a file
+    assemble(mine, rms_norm=rms_norm)
+
+Of a file only those imports, definitions and constants run that the parts need.
+"""
+
+import ast
+import builtins
+import html
+import inspect
+import json
+import linecache
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from course_lib.checks import tasks
+from course_lib.checks.show import show
+
+ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
+CAPSTONE = "09_real_models/my_transformer.ipynb"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the model, and the task that asks for it."""
+
+    task: str
+
+    @property
+    def call(self) -> str:
+        """How the task calls it, such as `rms_norm(x, weight, eps)`."""
+        return tasks.words(self.task.split("/")[0])[self.task].call
+
+    @property
+    def function(self) -> str:
+        """What the function is called."""
+        return self.call.split("(")[0]
+
+    @property
+    def arguments(self) -> list[str]:
+        """What it takes, in order."""
+        return self.call.split("(")[1].rstrip(")").split(", ")
+
+
+# In the order in which a text passes through them.
+PARTS = {
+    "tokenizer": Part("01_tokens/tokenizer_at_work"),
+    "embedding": Part("00_overview/vectors_in_out"),
+    "rms_norm": Part("06_residuals/rms_norm"),
+    "rotation": Part("05_positions/rotate_pairs"),
+    "cache": Part("09_real_models/extend_cache"),
+    "attention": Part("09_real_models/grouped_attention"),
+    "mlp": Part("06_residuals/gated_mlp"),
+    "block": Part("06_residuals/pre_norm_block"),
+    "sampler": Part("09_real_models/next_probabilities"),
+}
+
+
+# ----------------------------------------------------------------------------------------------- taking along
+
+
+class Taken(Mapping[str, Callable[..., Any]]):
+    """Parts by name, with the file that each comes from."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Callable[..., Any]] = {}
+        self.origins: dict[str, str] = {}
+        self.problems: list[str] = []
+
+    def add(self, part: str, function: Callable[..., Any], origin: str) -> None:
+        """Keep a part; a later one takes the place of an earlier one."""
+        self._found[part], self.origins[part] = function, origin
+
+    def __getitem__(self, part: str) -> Callable[..., Any]:
+        return self._found[part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def source(self, part: str) -> str:
+        """The code of a part and of all that it needs, to be pasted into a cell.
+
+        Raises: ValueError: it was not found.
+        """
+        if part not in self:
+            raise ValueError(f"{part!r} was not found; found were {', '.join(self) or 'no parts'}")
+        return source_of({part: self[part]})
+
+    def __str__(self) -> str:
+        lines = [f"{len(self)} of {len(PARTS)} parts found."]
+        for part, its in PARTS.items():
+            origin = f"{its.function} of {self.origins[part]}" if part in self else f"no {its.function} yet"
+            lines.append(f"  {part}: {origin}")
+        return "\n".join([*lines, *self.problems])
+
+
+def take_along(*paths: str | Path) -> Taken:
+    """Find the parts in notebooks or Python files by the names of their functions; show what was found.
+
+    Args:
+        paths: .ipynb or .py files, the later ones first in rank; default: all notebooks of exercises/.
+    Raises: ValueError: a path that does not exist, or of another kind.
+    """
+    taken = Taken()
+    for path in map(Path, paths) if paths else _notebooks():
+        if path.suffix not in (".ipynb", ".py") or not path.is_file():
+            raise ValueError(f"parts are taken from notebooks (.ipynb) and Python files; got {str(path)!r}")
+        _take(path, taken)
+    show(str(taken), f"<pre>{html.escape(str(taken))}</pre>")
+    return taken
+
+
+def _notebooks() -> list[Path]:
+    """The learner's notebooks, the capstone last."""
+    folder = ROOT / "exercises"
+    paths = sorted(folder.glob("[0-9][0-9]_*/*.ipynb"))
+    return sorted(paths, key=lambda path: path == folder / CAPSTONE)
+
+
+def _take(path: Path, taken: Taken) -> None:
+    """Add the parts of one file."""
+    origin = "/".join(path.resolve().parts[-2:])
+    statements = _statements(path, origin, taken)
+    defined = {name: number for number, statement in enumerate(statements) for name in statement.defines}
+    for part, its in PARTS.items():
+        number = defined.get(its.function)
+        if number is None or not isinstance(statements[number].tree, ast.FunctionDef):
+            continue
+        if _is_stub(statements[number].tree) or not _fits(statements[number].tree, its):
+            continue
+        scope: dict[str, Any] = {"__name__": f"taken from {origin}"}
+        try:
+            for needed in _needed(statements, defined, number):
+                exec(compile(ast.Module([needed.tree], []), needed.file, "exec"), scope)
+        except Exception as error:
+            problem = f"{its.function} of {origin} cannot be used: {type(error).__name__}: {error}"
+            taken.problems.append(problem)
+            continue
+        taken.add(part, scope[its.function], origin)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """An import, a definition or an assignment of a file."""
+
+    tree: Any
+    file: str  # under which its lines stand in `linecache`
+    defines: frozenset[str]
+    needs: frozenset[str]
+
+
+def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
+    """What a file defines, in its order; the rest is left out."""
+    found = []
+    for number, code in enumerate(_cells(path), start=1):
+        file = f"<{origin}, cell {number}>" if path.suffix == ".ipynb" else f"<{origin}>"
+        try:
+            body = ast.parse(code, file).body
+        except SyntaxError as error:
+            taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
+            continue
+        # So that errors and `save` find the lines.
+        linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+        found += [
+            Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
+            for tree in body
+            if _defines(tree)
+        ]
+    return found
+
+
+def _cells(path: Path) -> list[str]:
+    """The code of a file, of a notebook cell by cell, without the lines that only IPython knows."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return [text]
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    codes = ["".join(cell["source"]) for cell in cells]
+    return [
+        "\n".join("" if line.startswith(("%", "!")) else line for line in code.split("\n")) for code in codes
+    ]
+
+
+def _defines(tree: ast.stmt) -> set[str]:
+    """The names that a statement makes; none where it does more than to define."""
+    if isinstance(tree, ast.FunctionDef | ast.ClassDef):
+        return {tree.name}
+    if isinstance(tree, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in tree.names}
+    if isinstance(tree, ast.Assign | ast.AnnAssign):
+        targets = tree.targets if isinstance(tree, ast.Assign) else [tree.target]
+        names = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        return {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    return set()
+
+
+def _needs(tree: ast.AST) -> set[str]:
+    """The names that some code reads."""
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
+
+
+def _needed(statements: list[Statement], defined: Mapping[str, int], number: int) -> list[Statement]:
+    """A statement and all that it needs, in the order of the file."""
+    chosen, open_ends = set(), [number]
+    while open_ends:
+        number = open_ends.pop()
+        if number not in chosen:
+            chosen.add(number)
+            open_ends += [defined[name] for name in statements[number].needs if name in defined]
+    return [statements[number] for number in sorted(chosen)]
+
+
+def _is_stub(tree: ast.FunctionDef) -> bool:
+    """Whether a function only says that it is not written."""
+    last = tree.body[-1]
+    what = last.exc if isinstance(last, ast.Raise) else None
+    name = what.func if isinstance(what, ast.Call) else what
+    is_raise = isinstance(name, ast.Name) and name.id == "NotImplementedError"
+    return is_raise and all(isinstance(line, ast.Expr) for line in tree.body[:-1])
+
+
+def _fits(tree: ast.FunctionDef, part: Part) -> bool:
+    """Whether it takes as many arguments as the part: another task may ask for the same name."""
+    arguments = tree.args
+    least = len(arguments.posonlyargs + arguments.args) - len(arguments.defaults)
+    most = len(arguments.posonlyargs + arguments.args)
+    return bool(arguments.vararg) or least <= len(part.arguments) <= most
+
+
+# ----------------------------------------------------------------------------------------------------- saving
+
+
+def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
+    """Write parts into one Python file.
+
+    Raises: ValueError: see `MyModel.save`.
+    """
+    path = Path(path)
+    head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
+    path.write_text(head + source_of(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def source_of(parts: Mapping[str, Any]) -> str:
+    """The code of some parts and of all that they need: imports first, then constants and definitions.
+
+    Raises: ValueError: see `MyModel.save`.
+    """
+    pieces: dict[str, str] = {}  # name -> code, in the order in which it can run
+    for part, learner in parts.items():
+        if not isinstance(learner, types.FunctionType):
+            raise ValueError(f"{part} cannot be saved: it must be a function of a notebook or a file")
+        _collect(PARTS[part].function, learner, learner.__globals__, pieces)
+    imports = [code for code in pieces.values() if code.startswith(("import ", "from "))]
+    others = [code for code in pieces.values() if code not in imports]
+    return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
+
+
+def _collect(name: str, value: Any, scope: Mapping[str, Any], pieces: dict[str, str]) -> None:
+    """Add the code that makes `name`, and before it all that this code needs."""
+    code, needs = _code_of(name, value, scope)
+    if name in pieces:
+        if pieces[name] != code:
+            raise ValueError(
+                f"two parts use {name!r} for two different things: give one of them another name"
+            )
+        return
+    pieces[name] = code  # here already: functions may call each other
+    for needed in sorted(needs):
+        if needed in scope and not (hasattr(builtins, needed) and scope[needed] is getattr(builtins, needed)):
+            _collect(needed, scope[needed], scope, pieces)
+    del pieces[name]  # and now at its place, behind what it needs
+    pieces[name] = code
+
+
+def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """The code that makes a name, and the names that it reads."""
+    if isinstance(value, types.ModuleType):
+        return (f"import {name}" if value.__name__ == name else f"import {value.__name__} as {name}"), set()
+    home = getattr(value, "__module__", None)
+    if isinstance(value, types.FunctionType | type) and home == scope.get("__name__"):
+        tree, code = _definition(value)
+        named = tree.name
+        if named != name:  # rms_norm = my_norm
+            code = f"{code}\n\n\n{name} = {named}"
+        return code, _needs(tree) - {named}
+    if isinstance(home, str) and getattr(value, "__name__", None) is not None:
+        own = value.__name__
+        return f"from {home} import {own}" + ("" if own == name else f" as {name}"), set()
+    if isinstance(
+        value, int | float | str | bytes | tuple | list | dict | set | types.NoneType
+    ) and _is_literal(value):
+        return f"{name} = {value!r}", set()
+    kind = type(value).__name__
+    raise ValueError(f"{name!r} cannot be saved, because it is a {kind}: make it within the function")
+
+
+def _is_literal(value: Any) -> bool:
+    try:
+        return bool(ast.literal_eval(repr(value)) == value)
+    except (ValueError, TypeError, SyntaxError, RuntimeError):
+        return False
+
+
+def _definition(value: Any) -> tuple[Any, str]:
+    """The definition of a function or a class, as it stands in its cell or file."""
+    functions = [value] if isinstance(value, types.FunctionType) else list(vars(value).values())
+    function = next((inspect.unwrap(f) for f in functions if isinstance(f, types.FunctionType)), None)
+    lines = (
+        [] if function is None else linecache.getlines(function.__code__.co_filename, function.__globals__)
+    )
+    first = 0 if function is None else function.__code__.co_firstlineno
+    try:
+        body = ast.parse("".join(lines)).body
+    except SyntaxError:
+        body = []
+    for tree in body:
+        if isinstance(tree, ast.FunctionDef | ast.ClassDef) and value.__name__ == tree.name:
+            start = min([tree.lineno, *(decorator.lineno for decorator in tree.decorator_list)])
+            if start <= first <= (tree.end_lineno or 0):
+                return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
+    raise ValueError(f"{value.__name__!r} cannot be saved: it is not defined at the top of a cell or a file")

@@ -1,0 +1,761 @@
+"""A real chat model from the learner's parts: what is right is used, what is wrong is named where it is."""
+
+import json
+import math
+import re
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from course_lib import pretrained
+from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
+from course_lib.checks.assembly import Assembled, assembled, judge, library_parts, recorded
+from course_lib.checks.taking_along import PARTS, save, source_of
+
+pytestmark = pytest.mark.usefixtures("own_errors")
+ROOT = Path(__file__).resolve().parents[2]
+SOLUTION = ROOT / "solutions/09_real_models/my_transformer.ipynb"
+
+
+@pytest.fixture(scope="module")
+def small():
+    return assembly.small_model()
+
+
+@pytest.fixture(scope="module")
+def uses(small):
+    return recorded(*small)
+
+
+@pytest.fixture(scope="module")
+def nine():
+    """The parts of the solution, from its notebook."""
+    return take_along(SOLUTION)
+
+
+# ------------------------------------------------------------------------------------------- nine right parts
+
+
+def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, capsys):
+    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
+    mine = assemble(nine)
+    assert mine.yours == list(PARTS)
+    assert mine.together.same
+    assert mine.together.text == mine.together.text_of_library == "The capital of France is Paris."
+    assert mine.together.off < 1e-5 * mine.together.largest
+    assert mine.together.n_logits > 30
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "9 of 9 parts are yours.\n✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens"
+    )
+    assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
+    # A fault is found in the layer in which it is first, in the real model too.
+    second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
+    assert second.where == "layer 0, reading one token more"
+    assert "keys, key head 0, token 0, number 0" not in second.problem
+    beyond = judge("rotation", with_a_table_of(256), recorded(*smollm2)["rotation"], 5.0)
+    assert beyond.where == "at place 1000 and after"
+    gate = judge("mlp", with_gate(torch.sigmoid), recorded(*smollm2)["mlp"], 5.0)
+    assert gate.where == "layer 0, reading the prompt"
+    assert gate.misconception
+
+
+def test_the_assembled_model_of_the_library_is_the_librarys(small):
+    model, tokenizer = small
+    ours = Assembled(model, tokenizer, library_parts(tokenizer))
+    ids = ours.encode(pretrained.chat_prompt("Why?"))
+    assert ids == tokenizer.encode(pretrained.chat_prompt("Why?"))
+    with torch.no_grad():
+        logits, stored = ours.read(ids)
+        more, _ = ours.read([3, 5, 7], stored)
+        expected = model(torch.tensor([[*ids, 3, 5, 7]]))[0]
+    torch.testing.assert_close(torch.cat([logits, more]), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_alone_is_used(small, nine, part):
+    mine = assembled(*small, {part: nine[part]}, "small", seconds=5.0)
+    assert mine.yours == [part]
+    assert mine.parts[part] is nine[part]
+    assert mine.together.same
+
+
+# ---------------------------------------------------------------------------------------- written differently
+
+
+def rms_by_loop(x, weight, eps):
+    out = torch.empty_like(x)
+    for place in np.ndindex(*x.shape[:-1]):
+        out[place] = x[place] / math.sqrt(float((x[place] ** 2).sum()) / x.shape[-1] + eps) * weight
+    return out
+
+
+def rms_in_place(x, weight, eps):
+    x = x.clone()
+    x /= ((x * x).mean(-1, keepdim=True) + eps).sqrt_()
+    return x.mul_(weight)
+
+
+def rotate_as_complex(x, start, base):
+    pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous())
+    rates = base ** (-torch.arange(pairs.shape[-1], dtype=torch.float64) * 2 / x.shape[-1])
+    angles = torch.arange(start, start + x.shape[-2], dtype=torch.float64)[:, None] * rates
+    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2).to(x.dtype)
+
+
+def rotate_by_matrix(x, start, base):
+    width = x.shape[-1]
+    rows = []
+    for i in range(x.shape[-2]):
+        turn = torch.zeros(width, width)
+        for j in range(0, width, 2):
+            angle = (start + i) / base ** (j / width)
+            turn[j : j + 2, j : j + 2] = torch.tensor(
+                [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+            )
+        rows.append(x[..., i, :] @ turn.T)
+    return torch.stack(rows, -2)
+
+
+def attend_head_by_head(q, k, v, mask):
+    out = torch.zeros_like(q)
+    for h in range(q.shape[1]):
+        g = h * k.shape[1] // q.shape[1]
+        for t in range(q.shape[2]):
+            seen = mask[t].nonzero()[:, 0]
+            scores = k[0, g, seen] @ q[0, h, t] / math.sqrt(q.shape[-1])
+            out[0, h, t] = scores.softmax(0) @ v[0, g, seen]
+    return out
+
+
+def attend_by_einsum(q, k, v, mask):
+    q = q.unflatten(1, (k.shape[1], -1)).double() * q.shape[-1] ** -0.5
+    scores = torch.einsum("bgntk,bgsk->bgnts", q, k.double())
+    powers = (scores - scores.amax(-1, keepdim=True)).exp() * mask
+    mix = torch.einsum("bgnts,bgsk->bgntk", powers / powers.sum(-1, keepdim=True), v.double())
+    return mix.flatten(1, 2).float()
+
+
+def room_beforehand(k_cache, v_cache, k, v):
+    n = k_cache.shape[2]
+    keys, values = (x.new_empty(*x.shape[:2], n + x.shape[2], x.shape[3]) for x in (k, v))
+    keys[:, :, :n], keys[:, :, n:] = k_cache, k
+    values[:, :, :n], values[:, :, n:] = v_cache, v
+    return [keys, values]
+
+
+def sample_by_list(logits, t, p):
+    row = logits.double().tolist()
+    best = max(row)
+    powers = [float(x == best) if t == 0 else math.exp((x - best) / t) for x in row]
+    total, kept, so_far = sum(powers), [0.0] * len(row), 0.0
+    for i in sorted(range(len(row)), key=lambda i: -powers[i]):
+        kept[i] = powers[i]
+        so_far += powers[i] / total
+        if so_far >= p:
+            break
+    return torch.tensor([x / sum(kept) for x in kept])
+
+
+def cut_pair_by_pair(words, ranks, ids, special):
+    found = []
+    for word in words:
+        tokens = [bytes([byte]) for byte in word.encode()]
+        while word not in special and len(tokens) > 1:
+            rank, i = min((ranks.get(pair, math.inf), i) for i, pair in enumerate(pairwise(tokens)))
+            if rank == math.inf:
+                break
+            tokens[i : i + 2] = [tokens[i] + tokens[i + 1]]
+        found.extend([special[word]] if word in special else map(ids.__getitem__, tokens))
+    return tuple(found)
+
+
+def block_in_one_line(x, attention, mlp, norm_1, norm_2):
+    middle = torch.add(attention(norm_1(x.clone())), x)
+    return middle.clone().add_(mlp(norm_2(middle)))
+
+
+RIGHT = [
+    ("tokenizer", cut_pair_by_pair),
+    ("embedding", lambda token_ids, table: np.take(table, token_ids, axis=0)),
+    (
+        "embedding",
+        lambda token_ids, table: np.stack([np.stack([table[i] for i in row]) for row in token_ids]),
+    ),
+    ("rms_norm", rms_by_loop),
+    ("rms_norm", rms_in_place),
+    (
+        "rms_norm",
+        lambda x, weight, eps: (
+            x.double() * (x.double().square().mean(-1, True) + eps).rsqrt() * weight
+        ).float(),
+    ),
+    ("rotation", rotate_as_complex),
+    ("rotation", rotate_by_matrix),
+    ("attention", attend_head_by_head),
+    ("attention", attend_by_einsum),
+    ("cache", room_beforehand),
+    ("cache", lambda a, b, k, v: (torch.cat([a.mT, k.mT], -1).mT, torch.cat((b, v), -2))),
+    (
+        "mlp",
+        lambda x, gate, up, down: torch.einsum(
+            "btf,df->btd", (x @ gate.T).sigmoid() * (x @ gate.T) * (x @ up.T), down
+        ),
+    ),
+    ("block", block_in_one_line),
+    ("sampler", sample_by_list),
+]
+
+
+@pytest.mark.parametrize(("part", "answer"), RIGHT)
+def test_a_right_part_written_in_another_way_is_used(uses, part, answer):
+    judged = judge(part, answer, uses[part], 5.0)
+    assert judged.yours, judged
+    assert judged.off < 1e-5 or part == "rotation"
+
+
+def test_they_drive_the_model_together(small):
+    mine = assembled(*small, dict(RIGHT), "small", seconds=5.0)
+    assert mine.yours == list(PARTS)
+    assert mine.together.same
+
+
+# ------------------------------------------------------------------------------------------------ wrong parts
+
+
+def only_when_empty(k_cache, v_cache, k, v):
+    """Right for a prompt, which is all that one tries at first."""
+    return (k, v) if k_cache.shape[2] == 0 else (k_cache, v_cache)
+
+
+def with_gate(bend):
+    return lambda x, gate, up, down: (bend(x @ gate.T) * (x @ up.T)) @ down.T
+
+
+def turned(x, angles):
+    left, right = x[..., 0::2], x[..., 1::2]
+    both = [left * angles.cos() - right * angles.sin(), left * angles.sin() + right * angles.cos()]
+    return torch.stack(both, -1).flatten(-2)
+
+
+def angles_of(x, start, base):
+    places = torch.arange(start, start + x.shape[-2])
+    return places[:, None] / base ** (torch.arange(0, x.shape[-1], 2) / x.shape[-1])
+
+
+def with_a_table_of(n):
+    """Places beyond the table get its last row."""
+
+    def rotate(x, start, base):
+        places = torch.arange(start, start + x.shape[-2]).clamp(max=n - 1)
+        return turned(x, places[:, None] / base ** (torch.arange(0, x.shape[-1], 2) / x.shape[-1]))
+
+    return rotate
+
+
+def attend(q, k, v, mask, share=lambda x, n: x.repeat_interleave(n, 1), scale=None):
+    n = q.shape[1] // k.shape[1]
+    scores = q @ share(k, n).mT * (q.shape[-1] ** -0.5 if scale is None else scale)
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ share(v, n)
+
+
+def first_key_on(q, k, v, mask):
+    return attend(q, k, v, torch.ones_like(mask).tril())
+
+
+def cut(words, ranks, ids, special, encode=lambda word: word.encode()):
+    found = []
+    for word in words:
+        if word in special:
+            found.append(special[word])
+            continue
+        tokens = [bytes([byte]) for byte in encode(word)]
+        while known := [pair for pair in pairwise(tokens) if pair in ranks]:
+            pair, merged = min(known, key=ranks.get), []
+            for token in tokens:
+                if merged and (merged[-1], token) == pair:
+                    merged[-1] += token
+                else:
+                    merged.append(token)
+            tokens = merged
+        found += [ids[token] for token in tokens if token in ids]
+    return found
+
+
+def special_words_cut(words, ranks, ids, special):
+    return cut(words, ranks, ids, {})
+
+
+def no_text_without_words(words, ranks, ids, special):
+    return cut(words, ranks, ids, special) if words else [0]
+
+
+def in_shared_memory():
+    kept = {}
+
+    def norm(x, weight, eps):
+        out = kept.setdefault(x.shape, torch.empty_like(x))
+        return torch.mul(x * (x.square().mean(-1, True) + eps).rsqrt(), weight, out=out)
+
+    return norm
+
+
+def changes_x(x, weight, eps):
+    x /= (x.square().mean(-1, keepdim=True) + eps).sqrt()
+    return x * weight
+
+
+def until_the_end(logits, t, p):
+    while True:
+        time.sleep(0.01)
+
+
+def softmax_of(logits, t, p):
+    return (logits / max(t, 1e-3)).softmax(-1)
+
+
+def unwritten(*given):
+    raise NotImplementedError
+
+
+PROMPT = "layer 0, reading the prompt"
+ONE_MORE = "layer 0, reading one token more"
+KEYS = "layer 0, the keys, "
+QUERIES = "layer 0, the queries, reading the prompt"
+# Part, answer, where it is first wrong, its name as a known mistake ("": none; None: any), what is said.
+WRONG = [
+    ("tokenizer", special_words_cut, "'<|im_start|>", "", "First at token 0 of 37: expected 0, got "),
+    (
+        "tokenizer",
+        lambda words, ranks, ids, special: cut(words, ranks, ids, special, lambda w: w[::-1].encode()),
+        "'<|im_start|>",
+        None,
+        "First at token ",
+    ),
+    (
+        "tokenizer",
+        lambda words, ranks, ids, special: cut(
+            words, ranks, ids, special, lambda w: w.encode("ascii", "ignore")
+        ),
+        "'Grüße",
+        None,
+        "First at token ",
+    ),
+    ("tokenizer", no_text_without_words, "''", None, "First at token 0 of 0: expected nothing, got 0."),
+    ("tokenizer", lambda words, *tables: words, "'<|im_start|>", None, "First at token 0"),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids - 1],
+        "the tokens, reading the prompt",
+        "counted from 1",
+        None,
+    ),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids[0]],
+        "the tokens, reading the prompt",
+        None,
+        "the result has shape (37, 60), expected (1, 37, 60)",
+    ),
+    (
+        "embedding",
+        lambda token_ids, table: table[token_ids].astype(np.float64),
+        "the tokens, reading the prompt",
+        None,
+        "in torch.float64, expected torch.float32",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: (x - x.mean(-1, True)) * (x.var(-1, correction=0, keepdim=True) + eps).rsqrt() * w,
+        "layer 0, before attention, reading the prompt",
+        "the mean taken away",
+        None,
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: x / ((x * x).mean((-2, -1), True) + eps).sqrt() * w,
+        "layer 0, before attention, reading the prompt",
+        None,
+        "First at token 0, number 0: expected ",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: x / ((x * x).mean(-1, True).sqrt() + eps) * w,
+        "layer 0, before attention, reading the prompt",
+        None,
+        None,
+    ),
+    ("rms_norm", changes_x, "layer 0, before attention, reading the prompt", "", "it changes its input 'x'"),
+    (
+        "rms_norm",
+        in_shared_memory(),
+        "layer 0, before attention, reading the prompt",
+        "",
+        "a later call changes what this one returned",
+    ),
+    (
+        "rms_norm",
+        lambda x, w, eps: F.rms_norm(x, w.shape, w, eps),
+        "layer 0, before attention, reading the prompt",
+        "",
+        "it calls torch.nn.functional.rms_norm, which does the work",
+    ),
+    (
+        "rotation",
+        lambda x, start, base: turned(x, -angles_of(x, start, base)),
+        QUERIES,
+        "turned the other way",
+        None,
+    ),
+    (
+        "rotation",
+        lambda x, start, base: turned(x, angles_of(x, 0, base)),
+        "layer 0, the queries, reading one token more",
+        None,
+        "First at head 0, token 0, number 0: expected ",
+    ),
+    ("rotation", with_a_table_of(128), "at place 1000 and after", None, None),
+    (
+        "rotation",
+        lambda x, start, base: torch.cat(
+            turned(x, angles_of(x, start, base)).unflatten(-1, (-1, 2)).unbind(-1), -1
+        ),
+        QUERIES,
+        None,
+        None,
+    ),
+    ("rotation", lambda x, start, base: x, QUERIES, None, None),
+    ("cache", only_when_empty, ONE_MORE, "", "the keys has shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
+    (
+        "cache",
+        lambda a, b, k, v: (torch.cat([k, a], 2), torch.cat([v, b], 2)),
+        ONE_MORE,
+        "the new ones in front",
+        None,
+    ),
+    ("cache", lambda a, b, k, v: (torch.cat([a, k], 2), torch.cat([a, k], 2)), PROMPT, "keys in both", None),
+    ("cache", lambda a, b, k, v: torch.cat([a, k], 2), PROMPT, "", "it must return two tensors"),
+    ("attention", first_key_on, ONE_MORE, "a mask from the first key on", None),
+    ("attention", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)), PROMPT, "mask ignored", None),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask, lambda x, n: x.repeat(1, n, 1, 1)),
+        PROMPT,
+        "key heads in turn",
+        None,
+    ),
+    ("attention", lambda q, k, v, mask: attend(q, k, v, mask, scale=1.0), PROMPT, "no scaling", None),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask).squeeze(2),
+        ONE_MORE,
+        "",
+        "has shape (1, 6, 10)",
+    ),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, ~mask),
+        PROMPT,
+        "",
+        "the result holds nan at head 0, token ",
+    ),
+    (
+        "attention",
+        lambda q, k, v, mask: attend(q, k, v, mask if len(mask) > 1 else mask[:, :-1]),
+        ONE_MORE,
+        "",
+        "it stops with RuntimeError",
+    ),
+    ("mlp", with_gate(F.gelu), PROMPT, None, None),
+    ("mlp", with_gate(torch.sigmoid), PROMPT, None, None),
+    ("mlp", lambda x, gate, up, down: (F.silu(x @ up.T) * (x @ gate.T)) @ down.T, PROMPT, None, None),
+    ("mlp", lambda x, gate, up, down: x + (F.silu(x @ gate.T) * (x @ up.T)) @ down.T, PROMPT, None, None),
+    ("block", lambda x, a, m, n1, n2: n2(n1(x + a(x)) + m(n1(x + a(x)))), PROMPT, "post-norm", None),
+    ("block", lambda x, a, m, n1, n2: x + a(n1(x)) + m(n2(x)), PROMPT, None, None),
+    ("block", lambda x, a, m, n1, n2: a(n1(x)) + m(n2(a(n1(x)))), PROMPT, None, None),
+    ("block", lambda x, a, m, n1, n2: None, PROMPT, "", "it returns None: is the `return` missing?"),
+    ("sampler", softmax_of, "t = 1, p = 0.", "nothing cut", None),
+    ("sampler", lambda logits, t, p: (logits / t).softmax(-1), "t = 0, p = 1", None, None),
+    (
+        "sampler",
+        lambda logits, t, p: F.one_hot(logits.argmax(), len(logits)).float(),
+        "t = 1, p = 1",
+        None,
+        None,
+    ),
+    ("sampler", lambda logits, t, p: logits.argmax(), "t = 0, p = 1", "the token itself", None),
+    ("sampler", until_the_end, "t = 0, p = 1", "", "it took longer than 0.5 s."),
+]
+
+
+@pytest.mark.parametrize(("part", "answer", "where", "name", "said"), WRONG)
+def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said):
+    judged = judge(part, answer, uses[part], 0.5 if answer is until_the_end else 5.0)
+    assert not judged.yours
+    assert judged.part == part
+    assert judged.where.startswith(where), judged
+    assert name is None or judged.misconception == name, judged
+    assert said is None or said in str(judged), judged
+    assert str(judged).startswith(f"✗ {part} ({PARTS[part].function}): ")
+
+
+def test_every_part_can_be_wrong_in_two_ways_at_least():
+    for part in PARTS:
+        assert sum(one[0] == part for one in WRONG) >= 2
+    assert len(WRONG) >= 25
+
+
+def test_the_other_parts_stay_in_use_when_one_is_wrong(small, nine):
+    wrong = {"rotation": with_a_table_of(128), "mlp": unwritten}
+    mine = assembled(*small, {**nine, **wrong}, "small", seconds=5.0)
+    assert mine.yours == [part for part in PARTS if part not in wrong]
+    assert mine.together.same
+    said = str(mine)
+    assert said.startswith("7 of 9 parts are yours.")
+    assert "✗ rotation (rotate_pairs): at place 1000 and after: another result than the library's.\n" in said
+    assert "    First at head 0, token 0, number 0: expected " in said
+    assert said.count("✓") == 7
+    assert "· not written yet, so the library's: mlp" in said
+
+
+def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small, nine):
+    seen = []
+
+    def counts(x, weight, eps):
+        """Right as often as it is tried, then no more."""
+        seen.append(x)
+        return nine["rms_norm"](x, weight, eps) * (1 + (len(seen) > 28))
+
+    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0)
+    assert mine.yours == ["mlp"]
+    assert mine.together.same
+    assert "rms_norm (rms_norm): right on each use, but not in the whole" in str(mine)
+
+
+def test_what_is_no_function_is_said(uses):
+    said = str(judge("mlp", 3.0, uses["mlp"], 1.0))
+    assert "it must be a function, given without parentheses, but is 3.0 (float)." in said
+    printed = judge("rms_norm", lambda x, weight, eps: [1, 2], uses["rms_norm"], 1.0)
+    assert "the result must be a torch.Tensor, but is " in str(printed)
+
+
+def test_parts_that_there_are_not(small):
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
+        assemble({"norm": len})
+
+
+# ------------------------------------------------------------------------------------------ without the model
+
+
+@pytest.mark.usefixtures("smollm2_missing")
+def test_without_smollm2_a_small_model_takes_its_place(nine, capsys):
+    mine = assemble(nine, mlp=with_gate(torch.tanh))
+    assert len(mine.yours) == 8
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "This is a small random model of SmolLM2's family, which writes no sense, because SmolLM2 is "
+        "missing: SmolLM2 is not installed; from the course folder run: this\n8 of 9 parts are yours."
+    )
+    text = mine.certificate()
+    assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 9 parts")
+    assert "from the course folder run: this" in text
+
+
+# --------------------------------------------------------------------------------- chat, certificate, seconds
+
+
+@pytest.fixture
+def mine(small, nine):
+    return assembled(*small, {part: nine[part] for part in list(PARTS)[:8]}, "small", seconds=5.0)
+
+
+def test_the_certificate_says_what_was_measured(mine, monkeypatch, capsys):
+    monkeypatch.setattr(assembly.MyModel, "speed", lambda self: 0.876)
+    text = mine.certificate(seed=3)
+    assert text == mine.certificate(seed=3)
+    assert text in capsys.readouterr().out
+    lines = text.split("\n")
+    assert lines[0] == "MY TRANSFORMER: small, 3 layers, 9 parts"
+    assert lines[2] == "  tokenizer  mine           7 uses, all tokens the same"
+    assert re.fullmatch(
+        r"  rms_norm   mine           28 uses, the largest difference \S+ of the largest number", lines[4]
+    )
+    assert lines[10] == "  sampler    the library's"
+    assert lines[12] == "8 of 9 parts are mine."
+    assert re.fullmatch(r"Together: the logits of 60 tokens are within \S+ of the library's, .*", lines[13])
+    assert lines[14] == f"At temperature 0 the same text as the library's: {mine.together.text.strip()!r}"
+    assert lines[15].startswith("Drawn with seed 3 (temperature 0.7, top-p 0.9): ")
+    assert lines[16] == "Speed: 0.88 times that of the library's torch path, with a cache."
+
+
+def test_a_chat_streams_remembers_and_draws_repeatably(mine, capsys):
+    def ask(question, **options):
+        generator = torch.Generator().manual_seed(7)
+        return mine.chat(question, max_new_tokens=5, generator=generator, **options)
+
+    first = ask("Why?")
+    assert capsys.readouterr().out == f"{first}\n"
+    assert mine.turns.endswith(f"Why?<|im_end|>\n<|im_start|>assistant\n{first}<|im_end|>\n")
+    ask("And how?")
+    assert mine.turns.count("<|im_start|>user") == 2
+    assert mine.turns.count("<|im_start|>system") == 1
+    assert ask("Why?", again=True) == first
+    assert mine.turns.count("<|im_start|>user") == 1
+    with pytest.raises(
+        ValueError, match=r"the conversation has \d+ tokens, so 500 new ones do not fit into 512"
+    ):
+        mine.chat("Why?", max_new_tokens=500)
+
+
+def test_the_parts_are_not_much_slower_than_the_librarys_path(mine):
+    assert mine.speed(n_new=8, rounds=5) > 1 / 4  # benchmarks/my_transformer.py measures it: 1/2 is asked
+
+
+# ----------------------------------------------------------------------------------------------- taking along
+
+
+def notebook(path, *cells):
+    cells = [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]
+    path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    return path
+
+
+def test_parts_come_from_the_earlier_notebooks_solutions(uses, capsys):
+    names = ["01_tokens/byte_pairs", "00_overview/warm_up", "06_residuals/parts", "05_positions/rotation"]
+    taken = take_along(*(ROOT / "solutions" / f"{name}.ipynb" for name in names))
+    assert list(taken) == ["tokenizer", "embedding", "rms_norm", "mlp", "block", "rotation"]
+    assert taken.origins["tokenizer"] == "01_tokens/byte_pairs.ipynb"
+    assert all(judge(part, taken[part], uses[part], 5.0).yours for part in taken)
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "6 of 9 parts found.\n  tokenizer: tokenizer_at_work of 01_tokens/byte_pairs.ipynb\n"
+    )
+    assert "  cache: no extend_cache yet" in said
+    assert "def merge_pair(" in taken.source("tokenizer")
+    assert "def count_pairs(" not in taken.source("tokenizer")
+
+
+def test_stubs_are_not_taken_and_nothing_else_of_a_notebook_runs(tmp_path):
+    path = notebook(
+        tmp_path / "mine.ipynb",
+        "%matplotlib inline\nimport torch\nTINY = 0.0",
+        "raise SystemExit\nopen('never').read()",
+        "def root(x, eps):\n    return (x + eps + TINY).sqrt()",
+        "def rms_norm(x, weight, eps):\n    return x / root(x.pow(2).mean(-1, keepdim=True), eps) * weight",
+        'def gated_mlp(x, gate, up, down):\n    """..."""\n    raise NotImplementedError',
+        "def pre_norm_block(x):\n    return x  # of another task: it takes other arguments",
+        "def extend_cache(a, b, c, d):\n    return never_defined[a]\nfor",
+        "def rotate_pairs(x, start, base=undefined):\n    return x",
+    )
+    later = tmp_path / "later.py"
+    later.write_text("def rms_norm(x, weight, eps):\n    raise NotImplementedError()\n", encoding="utf-8")
+    taken = take_along(path, later)
+    assert list(taken) == ["rms_norm"]  # the stub of the later file does not take the place of a function
+    assert taken.source("rms_norm").split("\n")[0] == "TINY = 0.0"
+    assert len(taken.problems) == 2
+    assert "mine.ipynb, cell 7 is left out: invalid syntax, line 3" in taken.problems[0]
+    assert "rotate_pairs of " in taken.problems[1]
+    assert "NameError: name 'undefined' is not defined" in taken.problems[1]
+    with pytest.raises(ValueError, match="'mlp' was not found; found were rms_norm"):
+        taken.source("mlp")
+
+
+def test_a_path_that_cannot_be_read(tmp_path):
+    for path in (tmp_path / "missing.py", tmp_path):
+        with pytest.raises(ValueError, match="parts are taken from notebooks"):
+            take_along(path)
+
+
+def test_all_notebooks_are_looked_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(taking_along, "ROOT", tmp_path)
+    for name in ("06_residuals/parts", "09_real_models/my_transformer"):
+        (tmp_path / "exercises" / name).parent.mkdir(parents=True)
+        notebook(tmp_path / f"exercises/{name}.ipynb", f"def rms_norm(x, weight, eps):\n    return {name!r}")
+    taken = take_along()
+    assert taken["rms_norm"](0, 0, 0) == "09_real_models/my_transformer"
+
+
+def test_saved_parts_are_the_same_parts(small, mine, tmp_path):
+    path = mine.save(tmp_path / "my_parts.py")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(
+        '"""My parts of a Transformer: assemble(take_along("my_parts.py")) uses them."""\n\n'
+    )
+    again = take_along(path)
+    assert list(again) == mine.yours
+    other = assembled(*small, again, "small", seconds=5.0)
+    assert other.yours == mine.yours
+    assert source_of(again) in text
+
+
+HALF = 0.5
+CUTS = [1, 2]
+SINK = torch.zeros(3)
+
+
+def helper(x):
+    return x if HALF else other_helper(x)
+
+
+def other_helper(x):
+    return helper(x) * len(CUTS)
+
+
+def my_norm(x, weight, eps):
+    return F.rms_norm(helper(x), weight.shape, weight, eps)
+
+
+def test_what_a_part_needs_is_saved_with_it(tmp_path):
+    path = save(tmp_path / "parts.py", {"rms_norm": my_norm})
+    text = path.read_text(encoding="utf-8")
+    assert "import torch.nn.functional as F\n" in text
+    for line in ("HALF = 0.5", "CUTS = [1, 2]", "def other_helper(x):", "rms_norm = my_norm"):
+        assert f"\n{line}" in text
+    scope = {}
+    exec(text, scope)
+    x = torch.arange(6.0).reshape(2, 3)
+    torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
+
+
+def test_what_cannot_be_saved_is_said(tmp_path):
+    def within(x, weight, eps):
+        return x
+
+    def saved(part):
+        return save(tmp_path / "parts.py", part)
+
+    with pytest.raises(ValueError, match="rms_norm cannot be saved: it must be a function of a notebook"):
+        saved({"rms_norm": torch.nn.RMSNorm(3)})
+    with pytest.raises(ValueError, match="'within' cannot be saved: it is not defined at the top"):
+        saved({"rms_norm": within})
+    scope = {"__name__": "__main__", "sink": SINK, "helper": helper}
+    exec("def rms_norm(x, weight, eps):\n    return sink", scope)
+    with pytest.raises(ValueError, match="'rms_norm' cannot be saved: it is not defined at the top"):
+        saved({"rms_norm": scope["rms_norm"]})
+    one, two = (
+        notebook(tmp_path / f"{name}.ipynb", code)
+        for name, code in {
+            "one": "def helper(x):\n    return x\ndef rms_norm(x, weight, eps):\n    return helper(x)",
+            "two": "def helper(x):\n    return 2 * x\ndef gated_mlp(x, a, b, c):\n    return helper(x)",
+        }.items()
+    )
+    with pytest.raises(ValueError, match="two parts use 'helper' for two different things"):
+        saved(dict(take_along(one, two)))
+    (tmp_path / "three.py").write_text(
+        "import torch\nsink = torch.zeros(3)\ndef rms_norm(x, weight, eps):\n    return sink\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ValueError, match="'sink' cannot be saved, because it is a Tensor: make it within"):
+        saved(dict(take_along(tmp_path / "three.py")))
+
+
+def test_the_tasks_are_those_of_the_parts(nine):
+    for part, its in PARTS.items():
+        assert its.call.startswith(f"{its.function}({its.arguments[0]}")
+        assert f"def {its.function}(" in solution_source(its.task)
+        assert nine[part].__name__ == its.function
