@@ -55,8 +55,9 @@ def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, sh
     title = f"The reviews on two axes, which hold {share:.0%} of the variance"
     fig = plots.scatter(points, labels, title=title, x="first axis", y="second axis")
     (ax,) = fig.axes
-    ax.plot(*as_numbers(asked), "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
-    ax.annotate("the question", as_numbers(asked), (12, -4), textcoords="offset points", weight="bold")
+    across, up = as_numbers(asked).tolist()
+    ax.plot(across, up, "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
+    ax.annotate("the question", (across, up), (12, -4), textcoords="offset points", weight="bold")
     fig.set_size_inches(7.0, 4.4)
     plots.show(fig, alt=f"{len(positive)} points, positive and negative reviews mixed, and one question.")
 

@@ -10,6 +10,7 @@
     PatchExplorer      a picture, a file's or one that is drawn, cut into tokens down to its numbers
     PositionsExplorer  how places reach a model, in five schemes: patterns, scores over distance, hands
     NextWord           a language model's next token, before and after temperature, top-k and top-p
+    control            run a function again with each change of a slider or a text
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
 
 How to write the next one (`attention_stepper` is the pattern):
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from course_lib.widgets.attention_stepper import AttentionStepper
     from course_lib.widgets.clock_explorer import ClockExplorer
+    from course_lib.widgets.controls import control
     from course_lib.widgets.depth_explorer import DepthExplorer
     from course_lib.widgets.flow_explorer import FlowExplorer
     from course_lib.widgets.gap_explorer import Characters, GapExplorer
@@ -58,6 +60,7 @@ __all__ = [
     "PatchExplorer",
     "PositionsExplorer",
     "TokenExplorer",
+    "control",
     "outcome",
     "predict",
     "predictions",
@@ -75,6 +78,7 @@ _HOMES = {
     "PatchExplorer": "patch_explorer",
     "PositionsExplorer": "positions_explorer",
     "TokenExplorer": "token_explorer",
+    "control": "controls",
     "outcome": "prediction",
     "predict": "prediction",
     "predictions": "prediction",
