@@ -28,7 +28,7 @@ def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
     minilm, *rivals = among.values()
     supported(minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals), said)
     supported(min(each[5] for each in among.values()) > 0.7, said)
-    title = "In the same words all find the answer; in other words MiniLM finds more, seldom first"
+    title = "In the same words counting is enough; in other words MiniLM finds more, seldom first"
     supported(minilm[0] < 0.35, said)
     fig = plots.grouped_bars(
         {name: [100 * share for share in each] for name, each in among.items()},
@@ -59,7 +59,8 @@ def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, sh
     ax.plot(across, up, "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
     ax.annotate("the question", (across, up), (12, -4), textcoords="offset points", weight="bold")
     fig.set_size_inches(7.0, 4.4)
-    plots.show(fig, alt=f"{len(positive)} points, positive and negative reviews mixed, and one question.")
+    alt = f"{len(positive)} points, positive and negative reviews overlapping, and one question among them."
+    plots.show(fig, alt=alt)
 
 
 def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
@@ -93,17 +94,18 @@ def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
     """What single changes do to a small model's loss.
 
     Args:
-        effects: by change, rotation second and the gate third: bits more than without it, one for each start.
+        effects: by change, rotation second and its rival, no places at all, last: bits more than without it,
+            one for each start.
         costs: by change, what it saves or costs otherwise, in words.
     """
     of = {name: as_numbers(each) for name, each in effects.items()}
     said = "; ".join(
         f"{name} {each.min():+.2f} to {each.max():+.2f} bits, {costs[name]}" for name, each in of.items()
     ).replace("\n", " ")
-    first, rotation, *others = of.values()
-    supported(bool(rotation.max() < -0.04), said)
+    first, rotation, *others, no_places = of.values()
+    supported(bool(max(rotation.max(), no_places.max()) < -0.03), said)
     supported(bool(min(each.mean() for each in (first, *others)) > -0.05), said)
-    title = "After this short training, the rotation alone saves bits"
+    title = "After this short training, only those without a learned table of places save bits"
     fig = plots.dots(
         {f"{name}\n{costs[name]}": each for name, each in of.items()},
         title=title,
