@@ -29,6 +29,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Request,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -61,6 +62,7 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
+VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
@@ -117,8 +119,12 @@ class Watch:
             self.errors.append(f"{message.text} ({message.location.get('url', '')})")
 
     def check(self) -> None:
-        assert self.outside == []
-        assert self.errors == []
+        """Fail on what was seen since the last check, and forget it."""
+        outside, self.outside = self.outside, []
+        errors, self.errors = self.errors, []
+        self.expected = set()
+        assert outside == []
+        assert errors == []
 
 
 @pytest.fixture(scope="session")
@@ -197,36 +203,39 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def watch() -> Watch:
-    return Watch()
-
-
 @pytest.fixture(scope="session")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """One for all pages, so that the scripts of JupyterLab are read once."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+def watched(browser: Browser) -> Iterator[tuple[BrowserContext, Watch]]:
+    """One context for all pages, and what they do from the first to the last."""
+    watch = Watch()
+    context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
-    yield context
+    context.on("request", watch.request)
+    context.on("console", watch.console)
+    context.on("weberror", lambda error: watch.errors.append(f"uncaught: {error.error}"))
+    yield context, watch
     context.close()
+    # What came after the last test's own check.
+    watch.check()
+
+
+@pytest.fixture
+def context(watched: tuple[BrowserContext, Watch]) -> BrowserContext:
+    return watched[0]
+
+
+@pytest.fixture
+def watch(watched: tuple[BrowserContext, Watch]) -> Iterator[Watch]:
+    """The test fails if a page asked for an outside address or wrote an error."""
+    yield watched[1]
+    watched[1].check()
 
 
 @pytest.fixture
 def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
-    """A fresh page; the test fails if it asked for an outside address or wrote an error."""
-    heard = {
-        "request": watch.request,
-        "console": watch.console,
-        "weberror": lambda error: watch.errors.append(f"uncaught: {error.error}"),
-    }
-    for event, hear in heard.items():
-        context.on(event, hear)
+    """A fresh page, watched."""
     page = context.new_page()
     yield page
     page.close()
-    for event, hear in heard.items():
-        context.remove_listener(event, hear)
-    watch.check()
 
 
 def _is_local(url: str) -> bool:
@@ -259,15 +268,27 @@ class Desk:
 
     def open(self, name: str) -> None:
         """Open a notebook of the lab's folder alone and wait until its kernel is ready."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{name}?reset&token={self.lab.token}")
+        self.close()
+        self.page.evaluate(
+            """path => {
+                window.jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
+            }""",
+            name,
+        )
         self.page.wait_for_function(
             """name => {
-                const panel = window.jupyterapp?.shell?.currentWidget;
+                const panel = window.jupyterapp.shell.currentWidget;
                 return panel?.context?.path === name && panel.context.isReady
                     && panel.sessionContext.session?.kernel?.status === "idle";
             }""",
             arg=name,
             timeout=60_000,
+        )
+
+    def close(self) -> None:
+        """Close what is open, unsaved."""
+        self.page.evaluate(
+            "[...window.jupyterapp.shell.widgets('main')].forEach(panel => { panel.dispose(); })"
         )
 
     def run_all(self, timeout_s: float = 60) -> None:
@@ -389,7 +410,12 @@ class Desk:
             [row, column],
         )
 
+    def is_dark(self) -> bool:
+        return self.page.locator("body").get_attribute("data-jp-theme-light") == "false"
+
     def set_theme(self, dark: bool) -> None:
+        if self.is_dark() == dark:
+            return
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.page.evaluate(
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
@@ -400,38 +426,96 @@ class Desk:
         # A curtain hides the change and lingers.
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
+    def both_themes(self) -> Iterator[str]:
+        """Both themes one after the other; the one that is there comes first, since a change takes a while."""
+        is_dark = self.is_dark()
+        for dark in (is_dark, not is_dark):
+            self.set_theme(dark)
+            yield "dark" if dark else "light"
+
     def screenshots(self, explorer: Locator, name: str) -> None:
         """The explorer in both themes, for people to look at."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 1800})
-        for dark in (True, False):
-            self.set_theme(dark)
-            explorer.screenshot(path=SCREENSHOTS / f"{name}-{'dark' if dark else 'light'}.png")
+        for theme in self.both_themes():
+            explorer.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
 
     def accessibility_problems(self, selector: str = "section.cx") -> list[str]:
         """What axe-core finds within `selector`, in both themes."""
-        problems = []
-        for dark in (True, False):
-            self.set_theme(dark)
+        if not self.page.evaluate("'axe' in window"):
             # JupyterLab's module loader must not take the script for a module of its own.
             self.page.evaluate(
                 f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
             )
-            found: dict[str, Any] = self.page.evaluate("selector => axe.run(selector)", selector)
+        problems = []
+        for theme in self.both_themes():
+            found: dict[str, Any] = self.page.evaluate(
+                """async selector => {
+                    const { passes, violations } = await axe.run(selector, { resultTypes: ["violations"] });
+                    return { passes: passes.length, violations };
+                }""",
+                selector,
+            )
             assert found["passes"], f"axe-core found nothing to look at in {selector}"
             problems += [
-                f"{'dark' if dark else 'light'}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+                f"{theme}: {rule['help']}: {node['html']}: {node['failureSummary']}"
                 for rule in found["violations"]
                 for node in rule["nodes"]
             ]
         return problems
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@dataclass
+class Room:
+    """Where the page of JupyterLab stays from test to test, since it takes seconds to start."""
+
+    page: Page | None = None
+
+    def enter(self, context: BrowserContext, lab: Lab) -> Page:
+        if self.page is None:
+            self.page = context.new_page()
+            self.page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+            self.page.wait_for_function("window.jupyterapp?.shell?.currentWidget", timeout=60_000)
+        return self.page
+
+    def leave(self) -> None:
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+
+
+@pytest.fixture(scope="session")
+def room() -> Room:
+    return Room()
+
+
 @pytest.fixture
-def desk(page: Page, lab: Lab, watch: Watch) -> Iterator[Desk]:
-    desk = Desk(page, lab, watch)
+def desk(
+    request: pytest.FixtureRequest, context: BrowserContext, watch: Watch, lab: Lab, room: Room
+) -> Iterator[Desk]:
+    """The page as if it were fresh: nothing open, in the light theme, of the usual size."""
+    desk = Desk(room.enter(context, lab), lab, watch)
     yield desk
+    if request.node.stash.get(FAILED, False):
+        # Nobody knows what it left behind.
+        room.leave()
+        lab.shut_kernels_down()
+        return
     is_tidy = desk.tidy()
-    # Leave the page first, or it would complain about the kernel that goes away.
-    page.goto("about:blank")
+    # Before its kernel goes away, or the page would complain.
+    desk.close()
     lab.shut_kernels_down(but_of=SHOWN if is_tidy else None)
+    desk.set_theme(dark=False)
+    desk.page.set_viewport_size(VIEWPORT)
+    desk.page.mouse.move(0, 0)
