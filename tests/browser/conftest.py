@@ -204,30 +204,30 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def watched(browser: Browser) -> Iterator[tuple[BrowserContext, Watch]]:
-    """One context for all pages, and what they do from the first to the last."""
-    watch = Watch()
+def seen() -> Watch:
+    """All pages from the first test to the last; tests take `watch`."""
+    return Watch()
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
+    """One for all pages, so that the scripts of JupyterLab are read once."""
     context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
-    context.on("request", watch.request)
-    context.on("console", watch.console)
-    context.on("weberror", lambda error: watch.errors.append(f"uncaught: {error.error}"))
-    yield context, watch
+    context.on("request", seen.request)
+    context.on("console", seen.console)
+    context.on("weberror", lambda error: seen.errors.append(f"uncaught: {error.error}"))
+    yield context
     context.close()
     # What came after the last test's own check.
-    watch.check()
+    seen.check()
 
 
 @pytest.fixture
-def context(watched: tuple[BrowserContext, Watch]) -> BrowserContext:
-    return watched[0]
-
-
-@pytest.fixture
-def watch(watched: tuple[BrowserContext, Watch]) -> Iterator[Watch]:
+def watch(seen: Watch) -> Iterator[Watch]:
     """The test fails if a page asked for an outside address or wrote an error."""
-    yield watched[1]
-    watched[1].check()
+    yield seen
+    seen.check()
 
 
 @pytest.fixture
@@ -367,10 +367,14 @@ class Desk:
     def explorer(self, title: str) -> Locator:
         return self.page.locator(f'section.cx[aria-label="{title}"]')
 
-    def shown(self, title: str, *cells: str) -> Locator:
-        """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
+    def begin(self, *cells: str) -> None:
+        """Open a notebook of these cells, none of which has run, with the kernel that lives on."""
         self.write(SHOWN, *cells)
         self.open(SHOWN)
+
+    def shown(self, title: str, *cells: str) -> Locator:
+        """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
+        self.begin(*cells)
         self.run_all()
         found = self.explorer(title)
         expect(found).to_have_count(1)
@@ -427,7 +431,7 @@ class Desk:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
     def both_themes(self) -> Iterator[str]:
-        """Both themes one after the other; the one that is there comes first, since a change takes a while."""
+        """Both themes, first the one that is there, since a change takes a while."""
         is_dark = self.is_dark()
         for dark in (is_dark, not is_dark):
             self.set_theme(dark)
