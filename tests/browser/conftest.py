@@ -494,11 +494,6 @@ class Room:
     page: Page | None = None
 
 
-@pytest.fixture(scope="session")
-def room() -> Room:
-    return Room()
-
-
 def _start(context: BrowserContext, lab: Lab) -> Page:
     page = context.new_page()
     page.goto(f"{lab.url}/lab?reset&token={lab.token}")
@@ -506,6 +501,15 @@ def _start(context: BrowserContext, lab: Lab) -> Page:
     page.evaluate("window.jupyterapp.restored.then(() => {})")
     page.wait_for_selector("body[data-jp-theme-light]", state="attached")
     return page
+
+
+@pytest.fixture(scope="session")
+def room(context: BrowserContext, lab: Lab) -> Iterator[Room]:
+    room = Room()
+    yield room
+    # Before the server stops, or the page would complain.
+    if room.page is not None:
+        room.page.close()
 
 
 @pytest.fixture
