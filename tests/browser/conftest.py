@@ -29,6 +29,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Request,
+    ViewportSize,
     expect,
     sync_playwright,
 )
@@ -61,6 +62,11 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
+VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
+# What JupyterLab's debugger writes if we close a notebook while it asks the kernel something.
+CLOSED = (
+    "Could not restore the debugger state: Canceled future for debug_request message before replies were done"
+)
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
@@ -113,12 +119,17 @@ class Watch:
             self.outside.append(request.url)
 
     def console(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and message.text.partition("\n")[0] not in self.expected:
+        first_line = message.text.partition("\n")[0]
+        if message.type == "error" and first_line not in {CLOSED, *self.expected}:
             self.errors.append(f"{message.text} ({message.location.get('url', '')})")
 
     def check(self) -> None:
-        assert self.outside == []
-        assert self.errors == []
+        """Fail on what was seen since the last check, and forget it."""
+        outside, self.outside = self.outside, []
+        errors, self.errors = self.errors, []
+        self.expected = set()
+        assert outside == []
+        assert errors == []
 
 
 @pytest.fixture(scope="session")
@@ -197,36 +208,39 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def watch() -> Watch:
+@pytest.fixture(scope="session")
+def seen() -> Watch:
+    """All pages from the first test to the last; tests take `watch`."""
     return Watch()
 
 
 @pytest.fixture(scope="session")
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     """One for all pages, so that the scripts of JupyterLab are read once."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
+    context.on("request", seen.request)
+    context.on("console", seen.console)
+    context.on("weberror", lambda error: seen.errors.append(f"uncaught: {error.error}"))
     yield context
     context.close()
+    # What came after the last test's own check.
+    seen.check()
+
+
+@pytest.fixture
+def watch(seen: Watch) -> Iterator[Watch]:
+    """The test fails if a page asked for an outside address or wrote an error."""
+    yield seen
+    seen.check()
 
 
 @pytest.fixture
 def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
-    """A fresh page; the test fails if it asked for an outside address or wrote an error."""
-    heard = {
-        "request": watch.request,
-        "console": watch.console,
-        "weberror": lambda error: watch.errors.append(f"uncaught: {error.error}"),
-    }
-    for event, hear in heard.items():
-        context.on(event, hear)
+    """A fresh page, watched."""
     page = context.new_page()
     yield page
     page.close()
-    for event, hear in heard.items():
-        context.remove_listener(event, hear)
-    watch.check()
 
 
 def _is_local(url: str) -> bool:
@@ -259,15 +273,29 @@ class Desk:
 
     def open(self, name: str) -> None:
         """Open a notebook of the lab's folder alone and wait until its kernel is ready."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{name}?reset&token={self.lab.token}")
+        self.close()
+        self.page.evaluate(
+            """path => {
+                window.jupyterapp.commands.execute("docmanager:open", { path, factory: "Notebook" });
+            }""",
+            name,
+        )
         self.page.wait_for_function(
             """name => {
-                const panel = window.jupyterapp?.shell?.currentWidget;
+                const panel = window.jupyterapp.shell.currentWidget;
                 return panel?.context?.path === name && panel.context.isReady
                     && panel.sessionContext.session?.kernel?.status === "idle";
             }""",
             arg=name,
             timeout=60_000,
+        )
+
+    def close(self) -> None:
+        """Close the notebooks that are open, unsaved."""
+        self.page.evaluate(
+            """() => [...window.jupyterapp.shell.widgets("main")]
+                .filter(panel => panel.context)
+                .forEach(panel => panel.dispose())"""
         )
 
     def run_all(self, timeout_s: float = 60) -> None:
@@ -346,10 +374,14 @@ class Desk:
     def explorer(self, title: str) -> Locator:
         return self.page.locator(f'section.cx[aria-label="{title}"]')
 
-    def shown(self, title: str, *cells: str) -> Locator:
-        """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
+    def begin(self, *cells: str) -> None:
+        """Open a notebook of these cells, none of which has run, with the kernel that lives on."""
         self.write(SHOWN, *cells)
         self.open(SHOWN)
+
+    def shown(self, title: str, *cells: str) -> Locator:
+        """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
+        self.begin(*cells)
         self.run_all()
         found = self.explorer(title)
         expect(found).to_have_count(1)
@@ -389,7 +421,12 @@ class Desk:
             [row, column],
         )
 
+    def is_dark(self) -> bool:
+        return self.page.locator("body").get_attribute("data-jp-theme-light") == "false"
+
     def set_theme(self, dark: bool) -> None:
+        if self.is_dark() == dark:
+            return
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.page.evaluate(
             "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
@@ -400,38 +437,99 @@ class Desk:
         # A curtain hides the change and lingers.
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
+    def both_themes(self) -> Iterator[str]:
+        """Both themes, first the one that is there, since a change takes a while."""
+        is_dark = self.is_dark()
+        for dark in (is_dark, not is_dark):
+            self.set_theme(dark)
+            yield "dark" if dark else "light"
+
     def screenshots(self, explorer: Locator, name: str) -> None:
         """The explorer in both themes, for people to look at."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 1800})
-        for dark in (True, False):
-            self.set_theme(dark)
-            explorer.screenshot(path=SCREENSHOTS / f"{name}-{'dark' if dark else 'light'}.png")
+        for theme in self.both_themes():
+            explorer.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
 
     def accessibility_problems(self, selector: str = "section.cx") -> list[str]:
         """What axe-core finds within `selector`, in both themes."""
-        problems = []
-        for dark in (True, False):
-            self.set_theme(dark)
+        if not self.page.evaluate("'axe' in window"):
             # JupyterLab's module loader must not take the script for a module of its own.
             self.page.evaluate(
                 f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
             )
-            found: dict[str, Any] = self.page.evaluate("selector => axe.run(selector)", selector)
+        problems = []
+        for theme in self.both_themes():
+            found: dict[str, Any] = self.page.evaluate(
+                """async selector => {
+                    const { passes, violations } = await axe.run(selector, { resultTypes: ["violations"] });
+                    return { passes: passes.length, violations };
+                }""",
+                selector,
+            )
             assert found["passes"], f"axe-core found nothing to look at in {selector}"
             problems += [
-                f"{'dark' if dark else 'light'}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+                f"{theme}: {rule['help']}: {node['html']}: {node['failureSummary']}"
                 for rule in found["violations"]
                 for node in rule["nodes"]
             ]
         return problems
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+@dataclass
+class Room:
+    """Where the page of JupyterLab waits for the next test, since it takes seconds to start."""
+
+    page: Page | None = None
+
+
+def _start(context: BrowserContext, lab: Lab) -> Page:
+    page = context.new_page()
+    page.goto(f"{lab.url}/lab?reset&token={lab.token}")
+    page.wait_for_function("window.jupyterapp", timeout=60_000)
+    page.evaluate("window.jupyterapp.restored.then(() => {})")
+    page.wait_for_selector("body[data-jp-theme-light]", state="attached")
+    return page
+
+
+@pytest.fixture(scope="session")
+def room(context: BrowserContext, lab: Lab) -> Iterator[Room]:
+    room = Room()
+    yield room
+    # Before the server stops, or the page would complain.
+    if room.page is not None:
+        room.page.close()
+
+
 @pytest.fixture
-def desk(page: Page, lab: Lab, watch: Watch) -> Iterator[Desk]:
+def desk(
+    request: pytest.FixtureRequest, context: BrowserContext, watch: Watch, lab: Lab, room: Room
+) -> Iterator[Desk]:
+    """As on a fresh page: no notebook is open, the theme is light, the window has its usual size."""
+    # It comes back only if all went well.
+    page, room.page = room.page or _start(context, lab), None
     desk = Desk(page, lab, watch)
+    desk.set_theme(dark=False)
+    page.set_viewport_size(VIEWPORT)
+    page.mouse.move(0, 0)
     yield desk
+    if request.node.stash.get(FAILED, False):
+        page.close()
+        lab.shut_kernels_down()
+        return
     is_tidy = desk.tidy()
-    # Leave the page first, or it would complain about the kernel that goes away.
-    page.goto("about:blank")
+    # Before its kernel goes away, or the page would complain.
+    desk.close()
     lab.shut_kernels_down(but_of=SHOWN if is_tidy else None)
+    room.page = page

@@ -242,9 +242,6 @@ def test_accessible_in_both_themes(desk, stepper: Locator) -> None:
 
 def test_says_so_when_the_kernel_is_gone(desk, stepper: Locator) -> None:
     desk.watch.expected = {
-        # JupyterLab's debugger asked the kernel something when we shut it down.
-        "Could not restore the debugger state: Canceled future for debug_request message before replies were "
-        "done",
         # The widget manager cannot tell the kernel about the stage and the mask.
         "Could not send widget sync message Error: Cannot send",
     }

@@ -18,7 +18,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
@@ -134,6 +134,21 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.fixture(scope="module")
+def loaded(context: BrowserContext, exported: str) -> Iterator[Page]:
+    page = context.new_page()
+    page.goto(exported)
+    page.wait_for_selector("body[data-ready]")
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def saved(loaded: Page, watch) -> Page:
+    """The page, loaded once: an explorer is as it was saved for the one test that uses it here."""
+    return loaded
+
+
 def _scripts(page: str, kind: str) -> list[str]:
     return re.findall(
         rf'<script type="application/vnd.jupyter.{kind}\+json">(.*?)</script>', page, flags=re.DOTALL
@@ -147,10 +162,8 @@ def _inside(package: str, path: str) -> Path:
     return Path(spec.origin).parent / path
 
 
-def test_steps_and_traces_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    stepper = page.locator('section.cx[aria-label="Attention, step by step"]').first
+def test_steps_and_traces_without_a_kernel(saved: Page) -> None:
+    stepper = saved.locator('section.cx[aria-label="Attention, step by step"]').first
     expect(stepper.locator('[data-table="scale"]')).to_be_hidden()
     stepper.get_by_role("button", name="5 Mix").click()
     stepper.get_by_label("Mask", exact=True).select_option("causal")
@@ -165,10 +178,8 @@ def test_steps_and_traces_without_a_kernel(page: Page, exported: str) -> None:
                 expect(stepper.get_by_role("status")).to_have_text(reference.trace(stage, row, column))
 
 
-def test_how_q_k_and_v_are_made_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    stepper = page.locator('section.cx[aria-label="Attention, step by step"]').last
+def test_how_q_k_and_v_are_made_without_a_kernel(saved: Page) -> None:
+    stepper = saved.locator('section.cx[aria-label="Attention, step by step"]').last
     stepper.locator('[data-table="v"] td.cx-cell').last.focus()
     expect(stepper.get_by_role("status")).to_have_text("v(b, 1) = 3·2 + 0·1 = 6")
     expect(stepper.locator('[data-table="scores"]')).to_be_hidden()
@@ -178,10 +189,8 @@ def test_how_q_k_and_v_are_made_without_a_kernel(page: Page, exported: str) -> N
     expect(stepper.get_by_role("status")).to_have_text("score(a → a) = 2·2 = 4")
 
 
-def test_tokens_languages_and_replays_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    tokens = page.locator('section.cx[aria-label="Tokens"]')
+def test_tokens_languages_and_replays_without_a_kernel(saved: Page) -> None:
+    tokens = saved.locator('section.cx[aria-label="Tokens"]')
     left, right = (tokens.get_by_role("group", name=f"Tokenizer {number}") for number in (1, 2))
     ours = BPETokenizer.train("straw raw", 259)
     last = len(ours.merge_steps("straw")) - 1
@@ -197,10 +206,8 @@ def test_tokens_languages_and_replays_without_a_kernel(page: Page, exported: str
     expect(tokens.get_by_role("alert")).to_be_empty()
 
 
-def test_patches_are_cut_shuffled_and_opened_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    patches = page.locator('section.cx[aria-label="Patches"]')
+def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> None:
+    patches = saved.locator('section.cx[aria-label="Patches"]')
     numbers = torch.Generator().manual_seed(0)
     image = torch.randint(17, (1, 4, 6), generator=numbers) / 16
     reference = PatchExplorer({"grey": image, "blue": torch.ones(3, 8, 8)}, 2)
@@ -216,21 +223,14 @@ def test_patches_are_cut_shuffled_and_opened_without_a_kernel(page: Page, export
         reference.opened = int(re.findall(r"\d+", first)[0]) - 1
         expect(text).to_have_text(reference.describe())
     expect(patches.get_by_role("alert")).to_be_empty()
-
-
-def test_drawing_needs_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    patches = page.locator('section.cx[aria-label="Patches"]')
+    # Drawing needs a kernel.
     patches.get_by_label("Picture").select_option("draw")
     patches.get_by_role("gridcell").first.press("Space")
     expect(patches.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
-def test_heads_are_opened_and_followed_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    heads = page.locator('section.cx[aria-label="Heads"]')
+def test_heads_are_opened_and_followed_without_a_kernel(saved: Page) -> None:
+    heads = saved.locator('section.cx[aria-label="Heads"]')
     heads.get_by_label("Model").select_option("large")
     sheet = heads.get_by_role("slider", name="Opened head")
     for keys, title in (
@@ -249,6 +249,9 @@ def test_heads_are_opened_and_followed_without_a_kernel(page: Page, exported: st
     sheet.press("l")
     expect(heads.locator(".cx-names bdi")).to_have_count(32)
     expect(heads.get_by_role("alert")).to_be_empty()
+    # Switching needs a kernel.
+    heads.get_by_role("button", name="Switch 0.0 off").click()
+    expect(heads.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
 def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
@@ -259,18 +262,8 @@ def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
     assert sizes[0] < 3_000_000
 
 
-def test_switching_heads_needs_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    heads = page.locator('section.cx[aria-label="Heads"]')
-    heads.get_by_role("button", name="Switch 0.0 off").click()
-    expect(heads.get_by_role("alert")).to_contain_text("this page has no running kernel")
-
-
-def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    depth = page.locator('section.cx[aria-label="Depth"]')
+def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) -> None:
+    depth = saved.locator('section.cx[aria-label="Depth"]')
     torch.manual_seed(1)
     deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
     letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
@@ -297,10 +290,8 @@ def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(page: Page, e
     expect(depth.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
-def test_single_gaps_are_filled_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    gap = page.locator('section.cx[aria-label="Gap"]')
+def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
+    gap = saved.locator('section.cx[aria-label="Gap"]')
     models = {
         name: (readers.make_reader(causal=causal, seed=0), Characters())
         for name, causal in (("left", True), ("both", False))
@@ -323,10 +314,8 @@ def test_single_gaps_are_filled_without_a_kernel(page: Page, exported: str) -> N
     expect(gap.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
-def test_the_clock_runs_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    clock = page.locator('section.cx[aria-label="Clock"]')
+def test_the_clock_runs_without_a_kernel(saved: Page) -> None:
+    clock = saved.locator('section.cx[aria-label="Clock"]')
     reference = ClockExplorer("a rose is a rose", layers=2)
     text, turn = clock.locator(".cx-text"), clock.get_by_label("Clock", exact=True)
     # What was measured on the way to the page is still there.
@@ -357,10 +346,8 @@ def test_the_clock_runs_without_a_kernel(page: Page, exported: str) -> None:
     expect(clock.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
-def test_a_model_is_opened_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    flow = page.locator('section.cx[aria-label="Flow"]')
+def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
+    flow = saved.locator('section.cx[aria-label="Flow"]')
     torch.manual_seed(1)
     sizes = {"vocab_size": 27, "max_seq_len": 61, "d_model": 12, "n_layers": 5, "n_heads": 3}
     letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
@@ -385,10 +372,8 @@ def test_a_model_is_opened_without_a_kernel(page: Page, exported: str) -> None:
     expect(flow.get_by_role("alert")).to_contain_text("this page has no running kernel")
 
 
-def test_places_are_compared_without_a_kernel(page: Page, exported: str) -> None:
-    page.goto(exported)
-    page.wait_for_selector("body[data-ready]")
-    positions = page.locator('section.cx[aria-label="Positions"]')
+def test_places_are_compared_without_a_kernel(saved: Page) -> None:
+    positions = saved.locator('section.cx[aria-label="Positions"]')
     reference = PositionsExplorer(23, 6, 7)
     query = positions.get_by_role("slider", name="Query")
     for scheme in reference.views:

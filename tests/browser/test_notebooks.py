@@ -85,8 +85,7 @@ def open_and_run(desk, name: str, title: str, cell: str) -> Locator:
 
 
 def test_only_the_cells_that_are_named_run(desk) -> None:
-    desk.write("some_cells.ipynb", "a = 2", "b = 3", "a = 5  # not this one", "print(a * b)")
-    desk.open("some_cells.ipynb")
+    desk.begin("a = 2", "b = 3", "a = 5  # not this one", "print(a * b)")
     desk.run_cells("a = 2", "b = 3", "print(")
     assert desk.run("print(a, b)") == "2 3\n"
     with pytest.raises(AssertionError, match=r"no cell contains \[.c = 7.\]"):

@@ -321,12 +321,9 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
 
 
 def test_the_sheet_without_pictures(desk) -> None:
-    desk.write(
-        "sheet.ipynb", "from course_lib.widgets import PatchExplorer\nexplorer = PatchExplorer({})\nexplorer"
+    explorer = desk.shown(
+        TITLE, "from course_lib.widgets import PatchExplorer\nexplorer = PatchExplorer({})\nexplorer"
     )
-    desk.open("sheet.ipynb")
-    desk.run_all()
-    explorer = desk.explorer(TITLE)
     expect(explorer.get_by_role("grid")).to_be_visible()
     expect(explorer.get_by_label("Picture").locator("option")).to_have_text(["draw one"])
     desk.same_as_described(explorer)

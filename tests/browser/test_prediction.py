@@ -14,8 +14,7 @@ END = "predictions()"
 @pytest.fixture
 def question(desk) -> Locator:
     """The radio buttons of one prediction."""
-    desk.write("prediction.ipynb", IMPORT, ASK, TELL, END)
-    desk.open("prediction.ipynb")
+    desk.begin(IMPORT, ASK, TELL, END)
     desk.run_cells(IMPORT, ASK)
     buttons = desk.page.get_by_role("radio")
     expect(buttons).to_have_count(3)
