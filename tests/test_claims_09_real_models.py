@@ -141,10 +141,11 @@ def test_any_data(real_names: dict) -> None:
     for name, value, evidence in (
         ("together", real_names["own"], "shared"),
         ("shares", with_share("reviews", 0.55), "text"),
-        ("shares", with_share("pictures", 0.4), "image"),
-        ("shares", with_share("sounds", 0.3), "audio"),
-        ("price", 0.2, "price"),
+        ("shares", with_share("pictures", 0.8), "image"),
+        ("shares", with_share("sounds", 0.8), "audio"),
+        ("price", 0.06, "price"),
         ("shares", shares | {"pictures": clear}, "lead"),
+        ("shares", shares | {"sounds": shares["sounds"] | {"each vector alone": 1.0}}, "attention"),
     ):
         assert refused_by_cell("kinds-verdict", real_names | {name: value}, evidence)
 
@@ -214,7 +215,16 @@ def test_without_the_form_it_ends(real_names: dict) -> None:
 def test_the_rotation_saves_bits_and_the_others_do_not(without_models: dict) -> None:
     effects = {name: each.mean().item() for name, each in without_models["effects"].items()}
     assert effects.pop("rotation") < -0.05
+    assert effects.pop("rival: no places") < -0.02
     assert min(effects.values()) > -0.05
+
+
+def test_the_starts_are_the_same_where_a_matrix_has_the_same_shape(names: dict) -> None:
+    """So a dot compares like with like."""
+    plain, gated = (names["started"](change, 5).state_dict() for change in ({}, {"d_ff": 128}))
+    same = [name for name in plain if plain[name].shape == gated[name].shape]
+    assert len(same) > 15
+    assert all(torch.equal(plain[name], gated[name]) for name in same)
 
 
 def test_what_a_change_costs(names: dict) -> None:

@@ -47,15 +47,17 @@ def test_review_map_refused_where_two_axes_hold_much(drawn):
 
 
 def shares(shared, own, other, rival, guess):
-    names = ("one for all", "its own", "other order", "best rival", "guessing")
-    return dict(zip(names, (shared, own, other, rival, guess), strict=True))
+    names = ("one for all", "its own", "other order", "alone", "best rival", "guessing")
+    return dict(zip(names, (shared, own, other, 0.7, rival, guess), strict=True))
 
 
 KINDS = {"pictures": shares(0.95, 0.96, 0.3, 0.99, 0.1), "reviews": shares(0.77, 0.76, 0.75, 0.74, 0.5)}
 
 
 def test_kinds(drawn):
-    says = "pictures: one for all 95%, its own 96%, other order 30%, best rival 99%, guessing 10%; reviews"
+    says = (
+        "pictures: one for all 95%, its own 96%, other order 30%, alone 70%, best rival 99%, guessing 10%; "
+    )
     assert draws(drawn, real_models.kinds, KINDS, says=says, labels=("y",))
 
 
@@ -77,6 +79,7 @@ EFFECTS = {
     "gate": [0.05, 0.02],
     "heads": [0.0, 0.03],
     "biases": [0.0, -0.02],
+    "no places": [-0.05, -0.08],
 }
 COSTS = dict.fromkeys(EFFECTS, "-320\nparameters")
 
@@ -88,7 +91,13 @@ def test_changes(drawn):
 
 @pytest.mark.parametrize(
     ("change", "effect"),
-    [("rotation", [-0.1, 0.0]), ("norm", [-0.1, -0.1]), ("gate", [-0.1, -0.1]), ("biases", [-0.2, 0.0])],
+    [
+        ("rotation", [-0.1, 0.0]),
+        ("norm", [-0.1, -0.1]),
+        ("gate", [-0.1, -0.1]),
+        ("biases", [-0.2, 0.0]),
+        ("no places", [-0.1, 0.0]),
+    ],
 )
 def test_changes_refused(drawn, change, effect):
     assert refuses(drawn, real_models.changes, EFFECTS | {change: effect}, COSTS)
