@@ -28,7 +28,7 @@ def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
     minilm, *rivals = among.values()
     supported(minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals), said)
     supported(min(each[5] for each in among.values()) > 0.7, said)
-    title = "In the same words counting is enough; in other words MiniLM finds more, seldom first"
+    title = "In the same words counting is enough, in others MiniLM finds more"
     supported(minilm[0] < 0.35, said)
     fig = plots.grouped_bars(
         {name: [100 * share for share in each] for name, each in among.items()},
@@ -78,7 +78,7 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
     )
     for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values())):
         supported(min(shared, own) > guess + 0.1 and rival > shared - 0.06, said)
-    title = "One stack serves all kinds of input, far above guessing; the best rivals keep up"
+    title = "One stack serves all kinds of input; the best rivals keep up"
     fig = plots.grouped_bars(
         {name: [100 * of[name] for of in right.values()] for name in names},
         list(right),
