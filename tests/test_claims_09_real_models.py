@@ -145,9 +145,11 @@ def test_any_data(real_names: dict) -> None:
         ("shares", with_share("sounds", 0.8), "audio"),
         ("price", 0.06, "price"),
         ("shares", shares | {"pictures": clear}, "lead"),
-        ("shares", shares | {"sounds": shares["sounds"] | {"each vector alone": 1.0}}, "attention"),
+        ("shares", shares | {"sounds": shares["sounds"] | {"each vector alone": 1.0}}, "mixing"),
     ):
-        assert refused_by_cell("kinds-verdict", real_names | {name: value}, evidence)
+        changed = real_names | {name: value}
+        changed["of"] = {kind: each["one stack for all"] for kind, each in changed["shares"].items()}
+        assert refused_by_cell("kinds-verdict", changed, evidence)
 
 
 def test_what_has_not_learned_names_nothing(names: dict) -> None:
