@@ -177,7 +177,7 @@ class Nothing(torch.nn.Module):
 
 def test_the_order_counts_for_pictures_and_sounds_not_for_reviews(names: dict) -> None:
     for kind, share in names["shares"].items():
-        lost = share["one stack for all"] - share["one stack, other order"]
+        lost = share["one stack for all"] - share["one stack, other orders"]
         assert (lost < 0.15) if kind == "reviews" else (lost > 0.25), kind
 
 
@@ -217,7 +217,7 @@ def test_without_the_form_it_ends(real_names: dict) -> None:
 def test_the_rotation_saves_bits_and_the_others_do_not(without_models: dict) -> None:
     effects = {name: each.mean().item() for name, each in without_models["effects"].items()}
     assert effects.pop("rotation") < -0.05
-    assert effects.pop("rival: no places") < -0.02
+    assert effects.pop("rival: no places") < -0.05
     assert min(effects.values()) > -0.05
 
 
