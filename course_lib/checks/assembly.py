@@ -11,6 +11,7 @@ inputs: a fault shows where it is, not further down.
 
 import functools
 import html
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from course_lib.checks.guard import Guard, clean_state
 from course_lib.checks.inputs import repeatable
 from course_lib.checks.show import listener, show
 from course_lib.checks.taking_along import PARTS
-from course_lib.checks.values import WrongForm, copied, describe, same
+from course_lib.checks.values import WrongForm, copied, describe, numbers_of, same
 from course_lib.decoder import GPT, GPTConfig
 
 Tensor = torch.Tensor
@@ -143,7 +144,7 @@ class Assembled:
         norm = model.stack.norm
         if stored is None:
             stored = self.nothing()
-        x = _numbers(self.use("embedding", "the tokens", np.array([ids]), table))
+        x = as_vectors(self.use("embedding", "the tokens", np.array([ids]), table))
         grown: Stored = []
         for number, keys_and_values in enumerate(stored):
             x, now = self.layer(number, x, *keys_and_values)
@@ -336,6 +337,10 @@ def between(logits: Tensor, t: float, p: float) -> float:
 # -------------------------------------------------------------------------------------------------- comparing
 
 
+class WrongKind(WrongForm):
+    """The result is no tensor in float32."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What was found about one part. `problem` is empty when all is well."""
@@ -392,7 +397,7 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
                     detail=judged.detail,
                 )
         if judged is None and number < 8:
-            kept.append((use, result, [copied(value) for value in _several(result)]))
+            kept.append((use, result, [copied(value) for value in _several(part, result)]))
         if judged is None:
             judged = _overwritten(part, kept)
         if judged is not None:
@@ -410,7 +415,7 @@ def _tried(
 
     def run() -> Any:
         with clean_state(), torch.no_grad(), guard:  # switches are for one thread only, and this is another
-            return learner(*given)
+            return _read(part, learner(*given))
 
     def wrong(problem: str, detail: str = "") -> Judgement:
         return Judgement(part, problem=problem, where=use.where, detail=detail)
@@ -435,8 +440,8 @@ def _tried(
         return wrong(f"it calls {guard.called}, which does the work: write the steps yourself."), None, 0.0
     try:
         off, detail = difference(part, use, outcome.value)
-    except WrongForm as error:
-        return wrong(str(error)), outcome.value, 0.0
+    except WrongForm as error:  # of a wrong kind no known mistake is the reason
+        return wrong(str(error)), None if isinstance(error, WrongKind) else outcome.value, 0.0
     if detail:
         return wrong("another result than the library's.", detail), outcome.value, off
     return None, outcome.value, off
@@ -450,9 +455,9 @@ def difference(part: str, use: Use, got: Any) -> tuple[float, str]:
     if part == "tokenizer":
         return 0.0, _other_tokens(use.right, forms.contents(got)["result"].item())
     names, largest = ("keys", "values") if part == "cache" else ("",), 0.0
-    rights, gots = _several(use.right), _several(got)
-    if part == "cache" and len(gots) != 2:
-        raise WrongForm(f"it must return two tensors, the keys and the values, but got {describe(got)}.")
+    rights, gots = _several(part, use.right), _several(part, got)
+    if len(gots) != len(names):
+        raise WrongForm(f"it must return two tensors, the keys and the values, but got {_what(got)}.")
     for name, right, came in zip(names, rights, gots, strict=True):
         right, came = _numbers(right), as_tensor(part, name, right, came)
         scale = right.abs().amax(-1, keepdim=True).clamp(min=1e-3 * float(right.abs().max()), max=None)
@@ -476,16 +481,16 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
     Raises: WrongForm: it is of another.
     """
     what = f"the {name}" if name else "the result"
-    if came is None:
-        raise WrongForm("it returns None: is the `return` missing?")
-    if part == "embedding" and isinstance(came, np.ndarray):  # as in the first notebook's exercise
-        came = _numbers(came) if came.dtype.kind == "f" else came
+    if came is None and not name:
+        raise WrongKind("it returns None: is the `return` missing?")
+    if part == "embedding":
+        came = as_vectors(came)
     if not isinstance(came, Tensor):
-        raise WrongForm(f"{what} must be a torch.Tensor, but is {describe(came)}.")
+        raise WrongKind(f"{what} must be a torch.Tensor, but is {_what(came)}.")
     if came.shape != right.shape:
         raise WrongForm(f"{what} has shape {tuple(came.shape)}, expected {tuple(right.shape)}.")
     if came.dtype != torch.float32:
-        raise WrongForm(f"{what} is in {came.dtype}, expected torch.float32, as the inputs are.")
+        raise WrongKind(f"{what} is in {came.dtype}, expected torch.float32, as the inputs are.")
     bad = (~came.isfinite()).nonzero()
     if len(bad):
         where = tuple(int(i) for i in bad[0])
@@ -505,8 +510,34 @@ def _numbers(value: Any) -> Tensor:
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else torch.as_tensor(value)
 
 
-def _several(result: Any) -> tuple[Any, ...]:
-    return tuple(result) if isinstance(result, tuple | list) else (result,)
+def as_vectors(value: Any) -> Tensor:
+    """What an embedding gave, in float32. Its exercise is NumPy's, so float64, lists and tensors will do.
+
+    Raises: WrongForm: it is not made of numbers.
+    """
+    return torch.from_numpy(numbers_of(value, tensor=False).astype(np.float32))
+
+
+def _several(part: str, result: Any) -> tuple[Any, ...]:
+    """The results of a part: a cache gives two, in a pair or in one tensor; all others give one."""
+    is_pair = isinstance(result, Tensor) and result.ndim == 5 and len(result) == 2
+    return tuple(result) if part == "cache" and (is_pair or isinstance(result, tuple | list)) else (result,)
+
+
+def _read(part: str, result: Any) -> Any:
+    """A result whose numbers are there: to be called where an error or a loop of the learner's is caught."""
+    if part == "tokenizer" and isinstance(result, Iterator):
+        return list(itertools.islice(result, forms.MANY))
+    if part == "embedding" and isinstance(result, tuple | list):
+        return np.array(result)
+    return result
+
+
+def _what(value: Any) -> str:
+    """As `describe`, but of lists and tuples only how long they are."""
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of length {len(value)}"
+    return describe(value)
 
 
 def _place(part: str, where: tuple[int, ...]) -> str:
@@ -531,7 +562,7 @@ def _other_tokens(right: list[int], got: Any) -> str:
 def _overwritten(part: str, kept: list[Any]) -> Judgement | None:
     """Whether a later call has changed what an earlier one gave."""
     for use, result, before in kept:
-        if not all(map(same, _several(result), before)):
+        if not all(map(same, _several(use.part, result), before)):
             problem = (
                 "a later call changes what this one returned: does it write into something that it keeps? "
                 "Return new tensors."
@@ -561,7 +592,7 @@ def _result(function: Callable[..., Any], use: Use, seconds: float) -> Any:
 
     def run() -> Any:
         with clean_state(), torch.no_grad():
-            return function(*given)
+            return _read(use.part, function(*given))
 
     return call(run, seconds).value
 
@@ -572,23 +603,21 @@ def _agrees(use: Use, wrong: Any, came: Any) -> bool:
         return False
     if use.part == "tokenizer":
         return bool(forms.contents(wrong)["result"].item() == forms.contents(came)["result"].item())
-    if len(_several(wrong)) != len(_several(came)):
-        return False
-    both = zip(_several(wrong), _several(came), strict=True)
-    pairs = [(_numbers(a), _numbers(b)) for a, b in both]
-    if any(a.shape != b.shape for a, b in pairs):
-        return False
-    return all(
-        torch.allclose(
-            a.double(),
-            b.double(),
-            rtol=0.0,
-            atol=use.furthest * float(a.nan_to_num().abs().max()),
-            equal_nan=True,
+    several, others = _several(use.part, wrong), _several(use.part, came)
+    try:
+        return len(several) == len(others) and all(
+            _close(_numbers(a), _numbers(b), use.furthest) for a, b in zip(several, others, strict=True)
         )
-        for a, b in pairs
-        if a.numel()
-    )
+    except (TypeError, ValueError, RuntimeError):  # not even numbers
+        return False
+
+
+def _close(a: Tensor, b: Tensor, furthest: float) -> bool:
+    """Whether two tensors are the same, up to a share of the largest number."""
+    if a.shape != b.shape or not a.numel():
+        return a.shape == b.shape
+    slack = furthest * float(a.nan_to_num().abs().max())
+    return torch.allclose(a.double(), b.double(), rtol=0.0, atol=slack, equal_nan=True)
 
 
 # -------------------------------------------------------------------------------------------- the whole model

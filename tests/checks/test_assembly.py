@@ -187,6 +187,9 @@ RIGHT = [
         "embedding",
         lambda token_ids, table: np.stack([np.stack([table[i] for i in row]) for row in token_ids]),
     ),
+    ("embedding", lambda token_ids, table: table[token_ids].astype(np.float64)),
+    ("embedding", lambda token_ids, table: [[table[i] for i in row] for row in token_ids]),
+    ("tokenizer", lambda *given: iter(cut_pair_by_pair(*given))),
     ("rms_norm", rms_by_loop),
     ("rms_norm", rms_in_place),
     (
@@ -200,6 +203,7 @@ RIGHT = [
     ("attention", attend_head_by_head),
     ("attention", attend_by_einsum),
     ("cache", room_beforehand),
+    ("cache", lambda a, b, k, v: torch.stack([torch.cat([a, k], 2), torch.cat([b, v], 2)])),
     ("cache", lambda a, b, k, v: (torch.cat([a.mT, k.mT], -1).mT, torch.cat((b, v), -2))),
     (
         "mlp",
@@ -213,10 +217,12 @@ RIGHT = [
 
 
 @pytest.mark.parametrize(("part", "answer"), RIGHT)
-def test_a_right_part_written_in_another_way_is_used(uses, part, answer):
+def test_a_right_part_written_in_another_way_is_used(small, uses, part, answer):
     judged = judge(part, answer, uses[part], 5.0)
     assert judged.yours, judged
     assert judged.off < 1e-5 or part == "rotation"
+    parts = library_parts(small[1]) | {part: answer}
+    assert assembly.compared(*small, parts, 60.0).same
 
 
 def test_they_drive_the_model_together(small):
@@ -291,6 +297,22 @@ def special_words_cut(words, ranks, ids, special):
     return cut(words, ranks, ids, {})
 
 
+def raises_when_read(words, ranks, ids, special):
+    yield ids["never"]
+
+
+def never_ends(words, ranks, ids, special):
+    while True:
+        yield 0
+
+
+class Layer:
+    """Given in place of what it makes."""
+
+    def __init__(self, *given):
+        self.given = given
+
+
 def no_text_without_words(words, ranks, ids, special):
     return cut(words, ranks, ids, special) if words else [0]
 
@@ -362,13 +384,17 @@ WRONG = [
         None,
         "the result has shape (37, 60), expected (1, 37, 60)",
     ),
+    ("tokenizer", raises_when_read, "'<|im_start|>", "", "it stops with KeyError: 'never'"),
+    ("tokenizer", never_ends, "'<|im_start|>", "", "First at token "),
     (
         "embedding",
-        lambda token_ids, table: table[token_ids].astype(np.float64),
+        lambda token_ids, table: table[token_ids].astype(object),
         "the tokens, reading the prompt",
-        None,
-        "in torch.float64, expected torch.float32",
+        "",
+        "It must return numbers, but got an array of shape (1, 37, 60) (ndarray)",
     ),
+    ("embedding", lambda token_ids, table: (table[i] for i in token_ids), "", "", "It must return numbers"),
+    ("embedding", lambda token_ids, table: [[1.0], []], "", "", "it stops with ValueError"),
     (
         "rms_norm",
         lambda x, w, eps: (x - x.mean(-1, True)) * (x.var(-1, correction=0, keepdim=True) + eps).rsqrt() * w,
@@ -390,6 +416,8 @@ WRONG = [
         None,
         None,
     ),
+    ("rms_norm", lambda x, w, eps: [], "layer 0, before", "", "a torch.Tensor, but is a list of length 0."),
+    ("rms_norm", Layer, "layer 0, before", "", "the result must be a torch.Tensor, but is <"),
     ("rms_norm", changes_x, "layer 0, before attention, reading the prompt", "", "it changes its input 'x'"),
     (
         "rms_norm",
@@ -440,6 +468,9 @@ WRONG = [
     ),
     ("cache", lambda a, b, k, v: (torch.cat([a, k], 2), torch.cat([a, k], 2)), PROMPT, "keys in both", None),
     ("cache", lambda a, b, k, v: torch.cat([a, k], 2), PROMPT, "", "it must return two tensors"),
+    ("cache", lambda a, b, k, v: (a, k, v), PROMPT, "", "the values, but got a tuple of length 3."),
+    ("cache", lambda a, b, k, v: (None, None), PROMPT, "", "the keys must be a torch.Tensor, but is None"),
+    ("attention", lambda *given: (attend(*given), given[3]), PROMPT, "", "but is a tuple of length 2."),
     ("attention", first_key_on, ONE_MORE, "a mask from the first key on", None),
     ("attention", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)), PROMPT, "mask ignored", None),
     (
@@ -475,6 +506,7 @@ WRONG = [
     ("mlp", with_gate(torch.sigmoid), PROMPT, None, None),
     ("mlp", lambda x, gate, up, down: (F.silu(x @ up.T) * (x @ gate.T)) @ down.T, PROMPT, None, None),
     ("mlp", lambda x, gate, up, down: x + (F.silu(x @ gate.T) * (x @ up.T)) @ down.T, PROMPT, None, None),
+    ("mlp", lambda *given: [with_gate(F.silu)(*given)], PROMPT, "", "but is a list of length 1."),
     ("block", lambda x, a, m, n1, n2: n2(n1(x + a(x)) + m(n1(x + a(x)))), PROMPT, "post-norm", None),
     ("block", lambda x, a, m, n1, n2: x + a(n1(x)) + m(n2(x)), PROMPT, None, None),
     ("block", lambda x, a, m, n1, n2: a(n1(x)) + m(n2(a(n1(x)))), PROMPT, None, None),
@@ -489,6 +521,7 @@ WRONG = [
         None,
     ),
     ("sampler", lambda logits, t, p: logits.argmax(), "t = 0, p = 1", "the token itself", None),
+    ("sampler", lambda logits, t, p: [0.0] * len(logits), "t = 0, p = 1", "", "but is a list of length "),
     ("sampler", until_the_end, "t = 0, p = 1", "", "it took longer than 0.5 s."),
 ]
 
