@@ -579,11 +579,12 @@ def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds:
     """
     near = [*uses[max(0, first - 3) : first + 3], *uses[first + 3 :: 1 + len(uses) // 5]]
     tried = [(use, _result(learner, use, seconds)) for use in near]
-    found = [
-        known
-        for known in task.misconceptions
-        if all(_agrees(use, _result(known.wrong, use, seconds), came) for use, came in tried)
-    ]
+    found = []
+    for known in task.misconceptions:
+        wrong = [(use, _result(known.wrong, use, seconds), came) for use, came in tried]
+        is_right = all(_agrees(use, result, use.right) for use, result, _ in wrong)  # in this model
+        if not is_right and all(_agrees(*one) for one in wrong):
+            found.append(known)
     return found[0] if len(found) == 1 else None
 
 
@@ -961,6 +962,7 @@ def small_model() -> tuple[GPT, BPETokenizer]:
         n_kv_heads=2,
         d_ff=53,
         norm_eps=1e-3,
+        rotary_base=700.0,
     )
     with repeatable(5):
         model = GPT(config)

@@ -458,6 +458,8 @@ WRONG = [
         None,
     ),
     ("rotation", lambda x, start, base: x, QUERIES, None, None),
+    ("rotation", lambda x, *given: turned(x, angles_of(x, *given)).double(), QUERIES, "", "float64"),
+    ("rotation", lambda x, n, base: turned(x, angles_of(x, n, 1e4)), QUERIES, "always 10,000", None),
     ("cache", only_when_empty, ONE_MORE, "", "the keys has shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
     (
         "cache",
@@ -535,6 +537,25 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
     assert name is None or judged.misconception == name, judged
     assert said is None or said in str(judged), judged
     assert str(judged).startswith(f"✗ {part} ({PARTS[part].function}): ")
+
+
+def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
+    of_10_000 = []
+    for use in uses["rotation"]:
+        x, start, _ = use.given
+        right = assembly.rotate(x, start, 10_000.0)
+        of_10_000.append(assembly.Use("rotation", use.where, (x, start, 10_000.0), right, use.furthest))
+
+    def nearly(x, start, base):
+        """Off in the shortest vector, by less than anybody sees beside the others."""
+        result = assembly.rotate(x, start, base)
+        sizes = result.abs().amax(-1)
+        result[sizes == sizes.min()] *= 1 + 1.2e-4
+        return result
+
+    judged = judge("rotation", nearly, of_10_000, 5.0)
+    assert not judged.yours
+    assert judged.misconception == ""
 
 
 def test_every_part_can_be_wrong_in_two_ways_at_least():
