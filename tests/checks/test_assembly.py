@@ -6,6 +6,7 @@ import re
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -540,12 +541,6 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
 
 
 def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
-    of_10_000 = []
-    for use in uses["rotation"]:
-        x, start, _ = use.given
-        right = assembly.rotate(x, start, 10_000.0)
-        of_10_000.append(assembly.Use("rotation", use.where, (x, start, 10_000.0), right, use.furthest))
-
     def nearly(x, start, base):
         """Off in the shortest vector, by less than anybody sees beside the others."""
         result = assembly.rotate(x, start, base)
@@ -553,9 +548,10 @@ def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
         result[sizes == sizes.min()] *= 1 + 1.2e-4
         return result
 
-    judged = judge("rotation", nearly, of_10_000, 5.0)
-    assert not judged.yours
-    assert judged.misconception == ""
+    harmless = SimpleNamespace(name="right here", wrong=assembly.rotate)
+    assert not judge("rotation", nearly, uses["rotation"], 5.0).yours
+    task = SimpleNamespace(misconceptions=[harmless])
+    assert assembly.diagnosed(task, nearly, uses["rotation"], 0, 5.0) is None
 
 
 def test_every_part_can_be_wrong_in_two_ways_at_least():
