@@ -545,7 +545,7 @@ def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
         """Off in the shortest vector, by less than anybody sees beside the others."""
         result = assembly.rotate(x, start, base)
         sizes = result.abs().amax(-1)
-        result[sizes == sizes.min()] *= 1 + 1.2e-4
+        result[sizes == sizes.min()] *= 1 + 1.02e-4
         return result
 
     harmless = SimpleNamespace(name="right here", wrong=assembly.rotate)
