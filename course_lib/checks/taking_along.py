@@ -9,10 +9,12 @@ Of a file only those imports, definitions and constants run that the parts need.
 
 import ast
 import builtins
+import dis
 import html
 import inspect
 import json
 import linecache
+import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -164,17 +166,16 @@ def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
     for number, code in enumerate(_cells(path), start=1):
         file = f"<{origin}, cell {number}>" if path.suffix == ".ipynb" else f"<{origin}>"
         try:
-            body = ast.parse(code, file).body
+            found += [
+                Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
+                for tree in ast.parse(code, file).body
+                if _defines(tree)
+            ]
         except SyntaxError as error:
             taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
             continue
         # So that errors and `save` find the lines.
         linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
-        found += [
-            Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
-            for tree in body
-            if _defines(tree)
-        ]
     return found
 
 
@@ -203,10 +204,18 @@ def _defines(tree: ast.stmt) -> set[str]:
     return set()
 
 
-def _needs(tree: ast.AST) -> set[str]:
-    """The names that some code reads."""
-    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
+def _needs(tree: ast.stmt) -> set[str]:
+    """The names of its file that a statement reads. The compiler knows which are local.
+
+    Raises: SyntaxError: it can be parsed, but not run.
+    """
+    return _globals_of(compile(ast.Module([tree], []), "<needs>", "exec")) - {"__name__"}  # a class reads it
+
+
+def _globals_of(code: types.CodeType) -> set[str]:
+    reading = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+    names = {one.argval for one in dis.get_instructions(code) if one.opname in reading}
+    return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
 
 
 def _needed(statements: list[Statement], defined: Mapping[str, int], number: int) -> list[Statement]:

@@ -772,6 +772,22 @@ def test_what_a_part_needs_is_saved_with_it(tmp_path):
     torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
 
 
+def test_local_names_are_not_taken_for_those_of_the_file(tmp_path):
+    path = notebook(
+        tmp_path / "mine.ipynb",
+        "import torch\nx = torch.ones(3)\nweight = x\ni = missing\nEPS = 1e-5\nSIZE = 2",
+        "def same(f):\n    return f",
+        "class Scale:\n    by = 1\n    def __call__(self, x):\n        return x * self.by * SIZE",
+        "@same\ndef rms_norm(x, weight, eps=EPS):\n    y = [i for i in x]\n    return Scale()(x)",
+    )
+    taken = take_along(path)
+    assert not taken.problems
+    text = taken.source("rms_norm")
+    assert "weight =" not in text
+    assert [text.count(f"\n{line}") for line in ("EPS =", "SIZE =", "def same", "class Scale:")] == [1] * 4
+    assert "__name__" not in text
+
+
 def test_what_cannot_be_saved_is_said(tmp_path):
     def within(x, weight, eps):
         return x
