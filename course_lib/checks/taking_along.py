@@ -15,6 +15,7 @@ import inspect
 import json
 import linecache
 import math
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -256,7 +257,12 @@ def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
     """
     path = Path(path)
     head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
-    path.write_text(head + source_of(parts) + "\n", encoding="utf-8")
+    text = head + source_of(parts) + "\n"
+    made = set().union(*map(_defines, ast.parse(text).body))
+    for part in parts:
+        if PARTS[part].function not in made:
+            raise ValueError(f"{part} cannot be saved: its {PARTS[part].function} was not found as code")
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -267,9 +273,10 @@ def source_of(parts: Mapping[str, Any]) -> str:
     """
     pieces: dict[str, str] = {}  # name -> code, in the order in which it can run
     for part, learner in parts.items():
-        if not isinstance(learner, types.FunctionType):
+        original = _undecorated(learner)
+        if not isinstance(original, types.FunctionType):
             raise ValueError(f"{part} cannot be saved: it must be a function of a notebook or a file")
-        _collect(PARTS[part].function, learner, learner.__globals__, pieces)
+        _collect(PARTS[part].function, learner, original.__globals__, pieces)
     imports = [code for code in pieces.values() if code.startswith(("import ", "from "))]
     others = [code for code in pieces.values() if code not in imports]
     return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
@@ -296,22 +303,30 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
     """The code that makes a name, and the names that it reads."""
     if isinstance(value, types.ModuleType):
         return (f"import {name}" if value.__name__ == name else f"import {value.__name__} as {name}"), set()
-    home = getattr(value, "__module__", None)
-    if isinstance(value, types.FunctionType | type) and home == scope.get("__name__"):
-        tree, code = _definition(value)
-        named = tree.name
-        if named != name:  # rms_norm = my_norm
-            code = f"{code}\n\n\n{name} = {named}"
-        return code, _needs(tree) - {named}
-    if isinstance(home, str) and getattr(value, "__name__", None) is not None:
-        own = value.__name__
+    original = _undecorated(value)
+    home = getattr(original, "__module__", None)
+    if isinstance(original, types.FunctionType | type) and home == scope.get("__name__"):
+        tree, code = _definition(original)
+        named = _defines(tree)
+        if name not in named:  # rms_norm = my_norm
+            code = f"{code}\n\n\n{name} = {min(named)}"
+        return code, _needs(tree) - named
+    own = getattr(value, "__name__", "")
+    if getattr(sys.modules.get(str(home)), own, None) is value and home != "__main__":
         return f"from {home} import {own}" + ("" if own == name else f" as {name}"), set()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} = float({str(value)!r})", set()
     if isinstance(
         value, int | float | str | bytes | tuple | list | dict | set | types.NoneType
     ) and _is_literal(value):
         return f"{name} = {value!r}", set()
     kind = type(value).__name__
     raise ValueError(f"{name!r} cannot be saved, because it is a {kind}: make it within the function")
+
+
+def _undecorated(value: Any) -> Any:
+    """The function below its decorators, of `@torch.no_grad()` for instance."""
+    return inspect.unwrap(value) if callable(value) else value
 
 
 def _is_literal(value: Any) -> bool:
@@ -334,8 +349,16 @@ def _definition(value: Any) -> tuple[Any, str]:
     except SyntaxError:
         body = []
     for tree in body:
-        if isinstance(tree, ast.FunctionDef | ast.ClassDef) and value.__name__ == tree.name:
-            start = min([tree.lineno, *(decorator.lineno for decorator in tree.decorator_list)])
+        if _makes(tree, value.__name__):
+            start = min([tree.lineno, *(one.lineno for one in getattr(tree, "decorator_list", []))])
             if start <= first <= (tree.end_lineno or 0):
                 return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
     raise ValueError(f"{value.__name__!r} cannot be saved: it is not defined at the top of a cell or a file")
+
+
+def _makes(tree: ast.stmt, name: str) -> bool:
+    """Whether a statement defines what goes by this name; what a lambda makes has none of its own."""
+    if isinstance(tree, ast.Assign):
+        names = all(isinstance(target, ast.Name) for target in tree.targets)
+        return names and isinstance(tree.value, ast.Lambda) and name == "<lambda>"
+    return isinstance(tree, ast.FunctionDef | ast.ClassDef) and name == tree.name

@@ -1,10 +1,14 @@
 """A real chat model from the learner's parts: what is right is used, what is wrong is named where it is."""
 
+import functools
 import json
+import linecache
 import math
 import re
+import sys
 import time
 from itertools import pairwise
+from math import inf, nan, sqrt
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import softmax
 
 from course_lib import pretrained
 from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
@@ -745,11 +750,26 @@ def test_saved_parts_are_the_same_parts(small, mine, tmp_path):
 
 HALF = 0.5
 CUTS = [1, 2]
+NEG = float("-inf")
 SINK = torch.zeros(3)
 
 
+@torch.no_grad()
 def helper(x):
     return x if HALF else other_helper(x)
+
+
+@functools.lru_cache
+def root_of(n):
+    return sqrt(n) + min(NEG, -inf)
+
+
+@torch.no_grad()
+def decorated(x, weight, eps):
+    return twice(helper(x)) + root_of(2) + softmax(x)
+
+
+twice = lambda x: 2 * x * nan  # noqa: E731
 
 
 def other_helper(x):
@@ -772,6 +792,42 @@ def test_what_a_part_needs_is_saved_with_it(tmp_path):
     torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
 
 
+def test_decorated_functions_and_infinite_constants_are_saved(tmp_path):
+    text = save(tmp_path / "parts.py", {"rms_norm": decorated}).read_text(encoding="utf-8")
+    lines = text.split("\n")
+    for line in (
+        "NEG = float('-inf')",
+        "inf = float('inf')",
+        "nan = float('nan')",
+        "@functools.lru_cache",
+        "from math import sqrt",
+        "from torch import softmax",
+        "twice = lambda x: 2 * x * nan  # noqa: E731",
+        "rms_norm = decorated",
+    ):
+        assert lines.count(line) == 1, line
+    assert lines.count("@torch.no_grad()") == 2
+    exec(text, {})
+
+
+def test_what_stands_only_in_the_notebooks_own_module_is_not_imported(tmp_path, monkeypatch):
+    main = sys.modules["__main__"]
+    home = {"__name__": "__main__", "torch": torch}
+    file = "<a cell>"
+    code = "@torch.no_grad()\ndef rms_norm(x, weight, eps):\n    return made(x)\n"
+    monkeypatch.setitem(linecache.cache, file, (len(code), None, code.splitlines(keepends=True), file))
+    exec(compile(code, file, "exec"), home)
+    home["made"] = functools.partial(int)
+    home["made"].__module__, home["made"].__name__ = "__main__", "made"
+    monkeypatch.setattr(main, "made", home["made"], raising=False)
+    path = tmp_path / "parts.py"
+    with pytest.raises(ValueError, match="'made' cannot be saved, because it is a partial"):
+        save(path, {"rms_norm": home["rms_norm"]})
+    assert not path.exists()
+    home["made"] = 1
+    assert "def rms_norm(x" in save(path, {"rms_norm": home["rms_norm"]}).read_text(encoding="utf-8")
+
+
 def test_local_names_are_not_taken_for_those_of_the_file(tmp_path):
     path = notebook(
         tmp_path / "mine.ipynb",
@@ -782,7 +838,7 @@ def test_local_names_are_not_taken_for_those_of_the_file(tmp_path):
     )
     taken = take_along(path)
     assert not taken.problems
-    text = taken.source("rms_norm")
+    text = "\n" + taken.source("rms_norm")
     assert "weight =" not in text
     assert [text.count(f"\n{line}") for line in ("EPS =", "SIZE =", "def same", "class Scale:")] == [1] * 4
     assert "__name__" not in text
