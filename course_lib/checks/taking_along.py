@@ -75,6 +75,7 @@ class Taken(Mapping[str, Callable[..., Any]]):
         self._found: dict[str, Callable[..., Any]] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
+        self.passed_over: dict[str, str] = {}  # part -> why a candidate was not taken
 
     def add(self, part: str, function: Callable[..., Any], origin: str) -> None:
         """Keep a part; a later one takes the place of an earlier one."""
@@ -101,7 +102,9 @@ class Taken(Mapping[str, Callable[..., Any]]):
     def __str__(self) -> str:
         lines = [f"{len(self)} of {len(PARTS)} parts found."]
         for part, its in PARTS.items():
-            origin = f"{its.function} of {self.origins[part]}" if part in self else f"no {its.function} yet"
+            why = f" ({self.passed_over[part]})" if part in self.passed_over else ""
+            none = f"no {its.function} yet{why}"
+            origin = f"{its.function} of {self.origins[part]}" if part in self else none
             lines.append(f"  {part}: {origin}")
         return "\n".join([*lines, *self.problems])
 
@@ -133,12 +136,16 @@ def _take(path: Path, taken: Taken) -> None:
     """Add the parts of one file."""
     origin = "/".join(path.resolve().parts[-2:])
     statements = _statements(path, origin, taken)
-    defined = {name: number for number, statement in enumerate(statements) for name in statement.defines}
+    # A stub takes no function's place, wherever it stands.
+    ranked = sorted(enumerate(statements), key=lambda one: not _is_stub(one[1].tree))
+    defined = {name: number for number, statement in ranked for name in statement.defines}
     for part, its in PARTS.items():
         number = defined.get(its.function)
-        if number is None or not isinstance(statements[number].tree, ast.FunctionDef):
+        if number is None or _is_stub(statements[number].tree):
             continue
-        if _is_stub(statements[number].tree) or not _fits(statements[number].tree, its):
+        why = _unfit(statements, defined, its)
+        if why:
+            taken.passed_over[part] = f"that of {origin} {why}"
             continue
         scope: dict[str, Any] = {"__name__": f"taken from {origin}"}
         try:
@@ -164,9 +171,16 @@ class Statement:
 def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
     """What a file defines, in its order; the rest is left out."""
     found = []
-    for number, code in enumerate(_cells(path), start=1):
+    try:
+        cells = _cells(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, or no UTF-8
+        taken.problems.append(f"{origin} cannot be read: {type(error).__name__}: {error}")
+        return []
+    for number, code in enumerate(cells, start=1):
         file = f"<{origin}, cell {number}>" if path.suffix == ".ipynb" else f"<{origin}>"
         try:
+            if path.suffix == ".ipynb":
+                code = _without_magics(code)
             found += [
                 Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
                 for tree in ast.parse(code, file).body
@@ -175,21 +189,30 @@ def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
         except SyntaxError as error:
             taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
             continue
+        except ValueError as error:
+            taken.problems.append(f"{file[1:-1]} is left out: {error}")
+            continue
         # So that errors and `save` find the lines.
         linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     return found
 
 
 def _cells(path: Path) -> list[str]:
-    """The code of a file, of a notebook cell by cell, without the lines that only IPython knows."""
+    """The code of a file, of a notebook cell by cell."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         return [text]
-    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    codes = ["".join(cell["source"]) for cell in cells]
-    return [
-        "\n".join("" if line.startswith(("%", "!")) else line for line in code.split("\n")) for code in codes
-    ]
+    return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+def _without_magics(code: str) -> str:
+    """A cell as Python: `y = !ls` becomes a call of IPython, and the cells of other languages nothing."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    if code.lstrip().startswith("%%"):
+        head, _, rest = code.lstrip().partition("\n")
+        code = f"\n{rest}" if head.split()[0] in ("%%time", "%%timeit", "%%capture") else ""
+    return TransformerManager().transform_cell(code)
 
 
 def _defines(tree: ast.stmt) -> set[str]:
@@ -230,8 +253,10 @@ def _needed(statements: list[Statement], defined: Mapping[str, int], number: int
     return [statements[number] for number in sorted(chosen)]
 
 
-def _is_stub(tree: ast.FunctionDef) -> bool:
-    """Whether a function only says that it is not written."""
+def _is_stub(tree: ast.stmt) -> bool:
+    """Whether it is a function that only says that it is not written."""
+    if not isinstance(tree, ast.FunctionDef):
+        return False
     last = tree.body[-1]
     what = last.exc if isinstance(last, ast.Raise) else None
     name = what.func if isinstance(what, ast.Call) else what
@@ -239,12 +264,27 @@ def _is_stub(tree: ast.FunctionDef) -> bool:
     return is_raise and all(isinstance(line, ast.Expr) for line in tree.body[:-1])
 
 
-def _fits(tree: ast.FunctionDef, part: Part) -> bool:
+def _unfit(statements: list[Statement], defined: Mapping[str, int], part: Part) -> str:
+    """Why what goes by the name of a part cannot be it; nothing where it can."""
+    name, seen = part.function, set()
+    while name in defined and name not in seen:  # rms_norm = my_norm
+        seen.add(name)
+        tree = statements[defined[name]].tree
+        made = tree.value if isinstance(tree, ast.Assign) else tree
+        if isinstance(made, ast.FunctionDef | ast.Lambda):
+            fits = _fits(made.args, part)
+            return "" if fits else f"takes ({ast.unparse(made.args)}), asked for is {part.call}"
+        name = made.id if isinstance(made, ast.Name) else ""
+    return "is not made by `def`, by `lambda`, or as another name of such a function"
+
+
+def _fits(arguments: ast.arguments, part: Part) -> bool:
     """Whether it takes as many arguments as the part: another task may ask for the same name."""
-    arguments = tree.args
-    least = len(arguments.posonlyargs + arguments.args) - len(arguments.defaults)
     most = len(arguments.posonlyargs + arguments.args)
-    return bool(arguments.vararg) or least <= len(part.arguments) <= most
+    least = most - len(arguments.defaults)
+    n = len(part.arguments)
+    named_only = None in arguments.kw_defaults  # and without a default
+    return least <= n and (n <= most or bool(arguments.vararg)) and not named_only
 
 
 # ----------------------------------------------------------------------------------------------------- saving

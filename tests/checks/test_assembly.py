@@ -720,6 +720,67 @@ def test_stubs_are_not_taken_and_nothing_else_of_a_notebook_runs(tmp_path):
         taken.source("mlp")
 
 
+NORM = "def rms_norm(x, weight, eps):\n    return x"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["rms_norm = lambda x, weight, eps: x"],
+        ["def my_norm(x, w, e):\n    return x", "rms_norm = my_norm"],
+        [NORM, "def rms_norm(x, weight, eps):\n    raise NotImplementedError"],
+        [f"if True:\n    %matplotlib inline\nfiles = !ls\n{NORM}"],
+        [f"%%time\n{NORM}"],
+        [NORM, "%%bash\nrms_norm() { echo; }"],
+        ["def rms_norm(x, *others):\n    return x"],
+    ],
+)
+def test_a_part_is_found_however_its_cell_is_written(tmp_path, cells):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells))
+    assert not taken.problems
+    assert taken["rms_norm"](3, 0, 0) == 3
+    again = take_along(save(tmp_path / "parts.py", {"rms_norm": taken["rms_norm"]}))
+    assert again["rms_norm"](3, 0, 0) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "def rms_norm(x, weight, eps, axis):\n    return x",
+            "takes (x, weight, eps, axis), asked for is rms_norm(x, weight, eps)",
+        ),
+        ("def rms_norm(x, weight, eps, *, axis):\n    return x", "takes (x, weight, eps, *, axis), asked"),
+        ("from torch.nn import RMSNorm as rms_norm", "is not made by `def`, by `lambda`, or as another name"),
+        ("a = rms_norm = a", "is not made by `def`"),
+    ],
+)
+def test_why_a_part_was_passed_over(tmp_path, code, why, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", code))
+    assert not taken
+    line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("  rms_norm:"))
+    assert line.startswith("  rms_norm: no rms_norm yet (that of ")
+    assert f"/mine.ipynb {why}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.ipynb", b""),
+        ("broken.ipynb", b'{"cells": ['),
+        ("list.ipynb", b"[]"),
+        ("latin.py", b"# Gr\xfc\xdfe"),
+        ("zero.py", b"x = 1\0"),
+    ],
+)
+def test_a_broken_file_is_named_and_the_others_are_read(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    taken = take_along(tmp_path / name, notebook(tmp_path / "mine.ipynb", NORM))
+    assert list(taken) == ["rms_norm"]
+    assert len(taken.problems) == 1
+    assert name in taken.problems[0]
+
+
 def test_a_path_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "missing.py", tmp_path):
         with pytest.raises(ValueError, match="parts are taken from notebooks"):
