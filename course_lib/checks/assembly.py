@@ -33,7 +33,7 @@ from course_lib.checks.guard import Guard, clean_state
 from course_lib.checks.inputs import repeatable
 from course_lib.checks.show import listener, show
 from course_lib.checks.taking_along import PARTS
-from course_lib.checks.values import WrongForm, copied, describe, numbers_of, same
+from course_lib.checks.values import WrongForm, copied, describe, named, numbers_of, same
 from course_lib.decoder import GPT, GPTConfig
 
 Tensor = torch.Tensor
@@ -131,7 +131,7 @@ class Assembled:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
-        ids = self.use("tokenizer", repr(text), self.tokenizer.words(text), *self.tables)
+        ids = self.use("tokenizer", named(text, 40), self.tokenizer.words(text), *self.tables)
         return list(forms.contents(ids)["result"].item())
 
     def read(self, ids: Sequence[int], stored: Stored | None = None) -> tuple[Tensor, Stored]:
@@ -542,8 +542,8 @@ def _what(value: Any) -> str:
 
 def _place(part: str, where: tuple[int, ...]) -> str:
     """Such as 'head 3, token 7, number 0'; all are counted from 0."""
-    named = zip(AXES[part], reversed(where), strict=False)
-    return ", ".join(f"{name} {i}" for name, i in reversed(list(named)))
+    axes = zip(AXES[part], reversed(where), strict=False)
+    return ", ".join(f"{name} {i}" for name, i in reversed(list(axes)))
 
 
 def _other_tokens(right: list[int], got: Any) -> str:
@@ -813,6 +813,10 @@ class MyModel:
                 self.model(torch.tensor([[token]]), cache)
 
     def __str__(self) -> str:
+        return self.report()
+
+    def report(self, said: Sequence[str] = ()) -> str:
+        """What was found, without the lines that were said before."""
         judged = self.judgements.values()
         lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours."]
         lines += [str(one) for one in judged if one.given and one.written]
@@ -828,7 +832,7 @@ class MyModel:
                 f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
                 f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
             )
-        return "\n".join([*([self.missing] if self.missing else []), *lines])
+        return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
 
 
 def assemble(
@@ -845,6 +849,7 @@ def assemble(
     cache: Any = None,
     sampler: Any = None,
     seconds: float = 10.0,
+    **others: Any,
 ) -> MyModel:
     """Build SmolLM2 from your parts, and show which of them agree with the library's inside it.
 
@@ -863,9 +868,10 @@ def assemble(
         cache: your `extend_cache`.
         sampler: your `next_probabilities`.
         seconds: time limit of each use of a part.
-    Raises: ValueError: `taken` names a part that there is not.
+        others: there are no other parts.
+    Raises: ValueError: a part that there is not, or one that is not named.
     """
-    named = {
+    by_name = {
         "tokenizer": tokenizer,
         "embedding": embedding,
         "rms_norm": rms_norm,
@@ -876,10 +882,12 @@ def assemble(
         "cache": cache,
         "sampler": sampler,
     }
-    given = dict(taken or {}) | {part: learner for part, learner in named.items() if learner is not None}
-    unknown = [part for part in given if part not in PARTS]
-    if unknown:
-        raise ValueError(f"the parts are {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}")
+    if not isinstance(taken, Mapping | None):
+        raise ValueError(_not_a_part(getattr(taken, "__name__", describe(taken))))
+    given = dict(taken or {}) | others | {part: it for part, it in by_name.items() if it is not None}
+    for name in given:
+        if name not in PARTS:
+            raise ValueError(_not_a_part(name))
     missing = ""
     try:
         model, words = _real()
@@ -888,9 +896,26 @@ def assemble(
         model, words = small_model()
         name = "a small random model of SmolLM2's family"
         missing = f"This is {name}, which writes no sense, because SmolLM2 is missing: {error}"
-    built = assembled(model, words, given, name, seconds=seconds, missing=missing)
-    show(str(built), f'<pre style="white-space: pre-wrap">{html.escape(str(built))}</pre>')
+    hear, said = listener(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        hear(f"{line}\n")
+
+    if missing:
+        say(missing)
+    built = assembled(model, words, given, name, seconds=seconds, missing=missing, say=say)
+    report = built.report(said)
+    show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
     return built
+
+
+def _not_a_part(name: str) -> str:
+    """What to do with a name that is no part's, such as that of a part's function."""
+    part = next((part for part, its in PARTS.items() if its.function == name), None)
+    if part is None:
+        return f"the parts are {', '.join(PARTS)}, each given by its name; got {name!r}"
+    return f"`{name}` is the part {part}: assemble({part}={name})"
 
 
 def assembled(
@@ -901,13 +926,16 @@ def assembled(
     *,
     seconds: float,
     missing: str = "",
+    say: Callable[[str], Any] = lambda line: None,
 ) -> MyModel:
-    """As `assemble`, for a given model, and nothing is shown."""
+    """As `assemble`, for a given model. Nothing is shown, but `say` gets each finding when it is there."""
     uses = recorded(model, tokenizer)
-    judgements = {
-        part: judge(part, given[part], uses[part], seconds) if part in given else Judgement(part, given=False)
-        for part in PARTS
-    }
+    judgements = {part: Judgement(part, given=False) for part in PARTS}
+    for part in PARTS:
+        if part in given:
+            judgements[part] = judge(part, given[part], uses[part], seconds)
+            if judgements[part].written:
+                say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
 
@@ -917,6 +945,8 @@ def assembled(
     def yours() -> list[str]:
         return [part for part, judged in judgements.items() if judged.yours]
 
+    if yours():
+        say("Now together ...")
     together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
     if yours() and not together.same:  # each is right by itself: which one is not in the whole?
         alone = {part: compared(model, tokenizer, ours | {part: given[part]}, limit) for part in yours()}

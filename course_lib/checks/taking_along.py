@@ -295,6 +295,8 @@ def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
 
     Raises: ValueError: see `MyModel.save`.
     """
+    if not parts:
+        raise ValueError("there is nothing to save: none of the parts is yours yet")
     path = Path(path)
     head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
     text = head + source_of(parts) + "\n"

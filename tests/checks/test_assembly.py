@@ -56,9 +56,8 @@ def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, caps
     assert mine.together.off < 1e-5 * mine.together.largest
     assert mine.together.n_logits > 30
     said = capsys.readouterr().out
-    assert said.startswith(
-        "9 of 9 parts are yours.\n✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens"
-    )
+    assert said.startswith("✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens the same\n✓ embedd")
+    assert "Now together ...\n9 of 9 parts are yours.\nTogether they write 'The capital of France is" in said
     assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
@@ -599,9 +598,46 @@ def test_what_is_no_function_is_said(uses):
     assert "the result must be a torch.Tensor, but is " in str(printed)
 
 
-def test_parts_that_there_are_not(small):
+def test_parts_that_there_are_not():
     with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
         assemble({"norm": len})
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
+        assemble(norm=len)
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got '3 \(int\)'"):
+        assemble(3)
+
+    def rotate_pairs(x, start, base):
+        return x
+
+    for call in (lambda: assemble(rotate_pairs), lambda: assemble(rotate_pairs=rotate_pairs)):
+        with pytest.raises(ValueError, match=r"^`rotate_pairs` is the part rotation: assemble\(rot"):
+            call()
+
+
+def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, nine):
+    said, n_calls = [], []
+
+    def counts(x, weight, eps):
+        n_calls.append(len(said))
+        return nine["rms_norm"](x, weight, eps) * (1 + (len(n_calls) > 28))
+
+    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0, say=said.append)
+    assert [line[:12] for line in said] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
+    assert n_calls[:28] == [0] * 28
+    report = mine.report(said)
+    assert "✗ rms_norm (rms_norm): right on each use, but not in the whole" in report
+    assert "✓ mlp" not in report
+
+
+def test_a_long_text_is_named_by_its_beginning(uses):
+    places = [use.where for use in uses["tokenizer"]]
+    assert max(map(len, places)) == 40
+    assert places[-1] == "''"
+
+
+def test_nothing_is_saved_where_no_part_is_right(small, tmp_path):
+    with pytest.raises(ValueError, match="there is nothing to save: none of the parts is yours yet"):
+        assembled(*small, {}, "small", seconds=5.0).save(tmp_path / "parts.py")
 
 
 # ------------------------------------------------------------------------------------------ without the model
@@ -614,8 +650,12 @@ def test_without_smollm2_a_small_model_takes_its_place(nine, capsys):
     said = capsys.readouterr().out
     assert said.startswith(
         "This is a small random model of SmolLM2's family, which writes no sense, because SmolLM2 is "
-        "missing: SmolLM2 is not installed; from the course folder run: this\n8 of 9 parts are yours."
+        "missing: SmolLM2 is not installed; from the course folder run: this\n✓ tokenizer (tokenizer_at_"
     )
+    lines = said.split("\n")
+    n_lines = [sum(f"{mark} {part} (" in line for line in lines for mark in "✓✗") for part in PARTS]
+    assert n_lines == [1] * len(PARTS)  # each is said once, before the whole
+    assert lines.index("Now together ...") + 1 == lines.index("8 of 9 parts are yours.")
     text = mine.certificate()
     assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 9 parts")
     assert "from the course folder run: this" in text
