@@ -11,7 +11,6 @@ inputs: a fault shows where it is, not further down.
 
 import functools
 import html
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -487,6 +486,8 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
         came = as_vectors(came)
     if not isinstance(came, Tensor):
         raise WrongKind(f"{what} must be a torch.Tensor, but is {_what(came)}.")
+    if came.device.type != "cpu" or came.layout != torch.strided:
+        raise WrongKind(f"{what} must be a plain tensor on the CPU, but is {came.layout} on {came.device}.")
     if came.shape != right.shape:
         raise WrongForm(f"{what} has shape {tuple(came.shape)}, expected {tuple(right.shape)}.")
     if came.dtype != torch.float32:
@@ -513,9 +514,12 @@ def _numbers(value: Any) -> Tensor:
 def as_vectors(value: Any) -> Tensor:
     """What an embedding gave, in float32. Its exercise is NumPy's, so float64, lists and tensors will do.
 
-    Raises: WrongForm: it is not made of numbers.
+    Raises: WrongKind: it is not made of numbers.
     """
-    return torch.from_numpy(numbers_of(value, tensor=False).astype(np.float32))
+    try:
+        return torch.from_numpy(numbers_of(value, tensor=False).astype(np.float32))
+    except WrongForm as error:
+        raise WrongKind(str(error)) from None
 
 
 def _several(part: str, result: Any) -> tuple[Any, ...]:
@@ -526,8 +530,8 @@ def _several(part: str, result: Any) -> tuple[Any, ...]:
 
 def _read(part: str, result: Any) -> Any:
     """A result whose numbers are there: to be called where an error or a loop of the learner's is caught."""
-    if part == "tokenizer" and isinstance(result, Iterator):
-        return list(itertools.islice(result, forms.MANY))
+    if part == "tokenizer" and not isinstance(result, list | None):  # of a list a later call may change
+        return forms.contents(result)["result"].item()
     if part == "embedding" and isinstance(result, tuple | list):
         return np.array(result)
     return result

@@ -306,6 +306,11 @@ def raises_when_read(words, ranks, ids, special):
     yield ids["never"]
 
 
+class Unreadable:
+    def __iter__(self):
+        raise KeyError("never")
+
+
 def never_ends(words, ranks, ids, special):
     while True:
         yield 0
@@ -390,6 +395,7 @@ WRONG = [
         "the result has shape (37, 60), expected (1, 37, 60)",
     ),
     ("tokenizer", raises_when_read, "'<|im_start|>", "", "it stops with KeyError: 'never'"),
+    ("tokenizer", lambda *given: Unreadable(), "'<|im_start|>", "", "it stops with KeyError: 'never'"),
     ("tokenizer", never_ends, "'<|im_start|>", "", "First at token "),
     (
         "embedding",
@@ -422,6 +428,8 @@ WRONG = [
         None,
     ),
     ("rms_norm", lambda x, w, eps: [], "layer 0, before", "", "a torch.Tensor, but is a list of length 0."),
+    ("rms_norm", lambda x, w, eps: x.to("meta"), "layer 0, before", "", "CPU, but is torch.strided on"),
+    ("rms_norm", lambda x, w, eps: x.to_sparse(), "layer 0, before", "", "CPU, but is torch.sparse_coo on"),
     ("rms_norm", Layer, "layer 0, before", "", "the result must be a torch.Tensor, but is <"),
     ("rms_norm", changes_x, "layer 0, before attention, reading the prompt", "", "it changes its input 'x'"),
     (
