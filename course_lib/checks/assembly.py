@@ -32,7 +32,7 @@ from course_lib.checks.guard import Guard, clean_state
 from course_lib.checks.inputs import repeatable
 from course_lib.checks.show import listener, show
 from course_lib.checks.taking_along import PARTS
-from course_lib.checks.values import WrongForm, copied, describe, same
+from course_lib.checks.values import WrongForm, copied, describe, named, numbers_of, same
 from course_lib.decoder import GPT, GPTConfig
 
 Tensor = torch.Tensor
@@ -130,7 +130,7 @@ class Assembled:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
-        ids = self.use("tokenizer", repr(text), self.tokenizer.words(text), *self.tables)
+        ids = self.use("tokenizer", named(text, 40), self.tokenizer.words(text), *self.tables)
         return list(forms.contents(ids)["result"].item())
 
     def read(self, ids: Sequence[int], stored: Stored | None = None) -> tuple[Tensor, Stored]:
@@ -143,7 +143,7 @@ class Assembled:
         norm = model.stack.norm
         if stored is None:
             stored = self.nothing()
-        x = _numbers(self.use("embedding", "the tokens", np.array([ids]), table))
+        x = as_vectors(self.use("embedding", "the tokens", np.array([ids]), table))
         grown: Stored = []
         for number, keys_and_values in enumerate(stored):
             x, now = self.layer(number, x, *keys_and_values)
@@ -336,6 +336,10 @@ def between(logits: Tensor, t: float, p: float) -> float:
 # -------------------------------------------------------------------------------------------------- comparing
 
 
+class WrongKind(WrongForm):
+    """The result is no tensor in float32."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What was found about one part. `problem` is empty when all is well."""
@@ -392,7 +396,7 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
                     detail=judged.detail,
                 )
         if judged is None and number < 8:
-            kept.append((use, result, [copied(value) for value in _several(result)]))
+            kept.append((use, result, [copied(value) for value in _several(part, result)]))
         if judged is None:
             judged = _overwritten(part, kept)
         if judged is not None:
@@ -410,7 +414,7 @@ def _tried(
 
     def run() -> Any:
         with clean_state(), torch.no_grad(), guard:  # switches are for one thread only, and this is another
-            return learner(*given)
+            return _read(part, learner(*given))
 
     def wrong(problem: str, detail: str = "") -> Judgement:
         return Judgement(part, problem=problem, where=use.where, detail=detail)
@@ -435,8 +439,8 @@ def _tried(
         return wrong(f"it calls {guard.called}, which does the work: write the steps yourself."), None, 0.0
     try:
         off, detail = difference(part, use, outcome.value)
-    except WrongForm as error:
-        return wrong(str(error)), outcome.value, 0.0
+    except WrongForm as error:  # of a wrong kind no known mistake is the reason
+        return wrong(str(error)), None if isinstance(error, WrongKind) else outcome.value, 0.0
     if detail:
         return wrong("another result than the library's.", detail), outcome.value, off
     return None, outcome.value, off
@@ -450,9 +454,9 @@ def difference(part: str, use: Use, got: Any) -> tuple[float, str]:
     if part == "tokenizer":
         return 0.0, _other_tokens(use.right, forms.contents(got)["result"].item())
     names, largest = ("keys", "values") if part == "cache" else ("",), 0.0
-    rights, gots = _several(use.right), _several(got)
-    if part == "cache" and len(gots) != 2:
-        raise WrongForm(f"it must return two tensors, the keys and the values, but got {describe(got)}.")
+    rights, gots = _several(part, use.right), _several(part, got)
+    if len(gots) != len(names):
+        raise WrongForm(f"it must return two tensors, the keys and the values, but got {_what(got)}.")
     for name, right, came in zip(names, rights, gots, strict=True):
         right, came = _numbers(right), as_tensor(part, name, right, came)
         scale = right.abs().amax(-1, keepdim=True).clamp(min=1e-3 * float(right.abs().max()), max=None)
@@ -476,16 +480,18 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
     Raises: WrongForm: it is of another.
     """
     what = f"the {name}" if name else "the result"
-    if came is None:
-        raise WrongForm("it returns None: is the `return` missing?")
-    if part == "embedding" and isinstance(came, np.ndarray):  # as in the first notebook's exercise
-        came = _numbers(came) if came.dtype.kind == "f" else came
+    if came is None and not name:
+        raise WrongKind("it returns None: is the `return` missing?")
+    if part == "embedding":
+        came = as_vectors(came)
     if not isinstance(came, Tensor):
-        raise WrongForm(f"{what} must be a torch.Tensor, but is {describe(came)}.")
+        raise WrongKind(f"{what} must be a torch.Tensor, but is {_what(came)}.")
+    if came.device.type != "cpu" or came.layout != torch.strided:
+        raise WrongKind(f"{what} must be a plain tensor on the CPU, but is {came.layout} on {came.device}.")
     if came.shape != right.shape:
         raise WrongForm(f"{what} has shape {tuple(came.shape)}, expected {tuple(right.shape)}.")
     if came.dtype != torch.float32:
-        raise WrongForm(f"{what} is in {came.dtype}, expected torch.float32, as the inputs are.")
+        raise WrongKind(f"{what} is in {came.dtype}, expected torch.float32, as the inputs are.")
     bad = (~came.isfinite()).nonzero()
     if len(bad):
         where = tuple(int(i) for i in bad[0])
@@ -505,14 +511,43 @@ def _numbers(value: Any) -> Tensor:
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else torch.as_tensor(value)
 
 
-def _several(result: Any) -> tuple[Any, ...]:
-    return tuple(result) if isinstance(result, tuple | list) else (result,)
+def as_vectors(value: Any) -> Tensor:
+    """What an embedding gave, in float32. Its exercise is NumPy's, so float64, lists and tensors will do.
+
+    Raises: WrongKind: it is not made of numbers.
+    """
+    try:
+        return torch.from_numpy(numbers_of(value, tensor=False).astype(np.float32))
+    except WrongForm as error:
+        raise WrongKind(str(error)) from None
+
+
+def _several(part: str, result: Any) -> tuple[Any, ...]:
+    """The results of a part: a cache gives two, in a pair or in one tensor; all others give one."""
+    is_pair = isinstance(result, Tensor) and result.ndim == 5 and len(result) == 2
+    return tuple(result) if part == "cache" and (is_pair or isinstance(result, tuple | list)) else (result,)
+
+
+def _read(part: str, result: Any) -> Any:
+    """A result whose numbers are there: to be called where an error or a loop of the learner's is caught."""
+    if part == "tokenizer" and not isinstance(result, list | None):  # of a list a later call may change
+        return forms.contents(result)["result"].item()
+    if part == "embedding" and isinstance(result, tuple | list):
+        return np.array(result)
+    return result
+
+
+def _what(value: Any) -> str:
+    """As `describe`, but of lists and tuples only how long they are."""
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of length {len(value)}"
+    return describe(value)
 
 
 def _place(part: str, where: tuple[int, ...]) -> str:
     """Such as 'head 3, token 7, number 0'; all are counted from 0."""
-    named = zip(AXES[part], reversed(where), strict=False)
-    return ", ".join(f"{name} {i}" for name, i in reversed(list(named)))
+    axes = zip(AXES[part], reversed(where), strict=False)
+    return ", ".join(f"{name} {i}" for name, i in reversed(list(axes)))
 
 
 def _other_tokens(right: list[int], got: Any) -> str:
@@ -531,7 +566,7 @@ def _other_tokens(right: list[int], got: Any) -> str:
 def _overwritten(part: str, kept: list[Any]) -> Judgement | None:
     """Whether a later call has changed what an earlier one gave."""
     for use, result, before in kept:
-        if not all(map(same, _several(result), before)):
+        if not all(map(same, _several(use.part, result), before)):
             problem = (
                 "a later call changes what this one returned: does it write into something that it keeps? "
                 "Return new tensors."
@@ -548,11 +583,12 @@ def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds:
     """
     near = [*uses[max(0, first - 3) : first + 3], *uses[first + 3 :: 1 + len(uses) // 5]]
     tried = [(use, _result(learner, use, seconds)) for use in near]
-    found = [
-        known
-        for known in task.misconceptions
-        if all(_agrees(use, _result(known.wrong, use, seconds), came) for use, came in tried)
-    ]
+    found = []
+    for known in task.misconceptions:
+        wrong = [(use, _result(known.wrong, use, seconds), came) for use, came in tried]
+        is_right = all(_agrees(use, result, use.right) for use, result, _ in wrong)  # in this model
+        if not is_right and all(_agrees(*one) for one in wrong):
+            found.append(known)
     return found[0] if len(found) == 1 else None
 
 
@@ -561,7 +597,7 @@ def _result(function: Callable[..., Any], use: Use, seconds: float) -> Any:
 
     def run() -> Any:
         with clean_state(), torch.no_grad():
-            return function(*given)
+            return _read(use.part, function(*given))
 
     return call(run, seconds).value
 
@@ -572,23 +608,21 @@ def _agrees(use: Use, wrong: Any, came: Any) -> bool:
         return False
     if use.part == "tokenizer":
         return bool(forms.contents(wrong)["result"].item() == forms.contents(came)["result"].item())
-    if len(_several(wrong)) != len(_several(came)):
-        return False
-    both = zip(_several(wrong), _several(came), strict=True)
-    pairs = [(_numbers(a), _numbers(b)) for a, b in both]
-    if any(a.shape != b.shape for a, b in pairs):
-        return False
-    return all(
-        torch.allclose(
-            a.double(),
-            b.double(),
-            rtol=0.0,
-            atol=use.furthest * float(a.nan_to_num().abs().max()),
-            equal_nan=True,
+    several, others = _several(use.part, wrong), _several(use.part, came)
+    try:
+        return len(several) == len(others) and all(
+            _close(_numbers(a), _numbers(b), use.furthest) for a, b in zip(several, others, strict=True)
         )
-        for a, b in pairs
-        if a.numel()
-    )
+    except (TypeError, ValueError, RuntimeError):  # not even numbers
+        return False
+
+
+def _close(a: Tensor, b: Tensor, furthest: float) -> bool:
+    """Whether two tensors are the same, up to a share of the largest number."""
+    if a.shape != b.shape or not a.numel():
+        return a.shape == b.shape
+    slack = furthest * float(a.nan_to_num().abs().max())
+    return torch.allclose(a.double(), b.double(), rtol=0.0, atol=slack, equal_nan=True)
 
 
 # -------------------------------------------------------------------------------------------- the whole model
@@ -783,6 +817,10 @@ class MyModel:
                 self.model(torch.tensor([[token]]), cache)
 
     def __str__(self) -> str:
+        return self.report()
+
+    def report(self, said: Sequence[str] = ()) -> str:
+        """What was found, without the lines that were said before."""
         judged = self.judgements.values()
         lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours."]
         lines += [str(one) for one in judged if one.given and one.written]
@@ -798,7 +836,7 @@ class MyModel:
                 f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
                 f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
             )
-        return "\n".join([*([self.missing] if self.missing else []), *lines])
+        return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
 
 
 def assemble(
@@ -815,6 +853,7 @@ def assemble(
     cache: Any = None,
     sampler: Any = None,
     seconds: float = 10.0,
+    **others: Any,
 ) -> MyModel:
     """Build SmolLM2 from your parts, and show which of them agree with the library's inside it.
 
@@ -833,9 +872,10 @@ def assemble(
         cache: your `extend_cache`.
         sampler: your `next_probabilities`.
         seconds: time limit of each use of a part.
-    Raises: ValueError: `taken` names a part that there is not.
+        others: there are no other parts.
+    Raises: ValueError: a part that there is not, or one that is not named.
     """
-    named = {
+    by_name = {
         "tokenizer": tokenizer,
         "embedding": embedding,
         "rms_norm": rms_norm,
@@ -846,10 +886,12 @@ def assemble(
         "cache": cache,
         "sampler": sampler,
     }
-    given = dict(taken or {}) | {part: learner for part, learner in named.items() if learner is not None}
-    unknown = [part for part in given if part not in PARTS]
-    if unknown:
-        raise ValueError(f"the parts are {', '.join(PARTS)}; got {', '.join(map(repr, unknown))}")
+    if not isinstance(taken, Mapping | None):
+        raise ValueError(_not_a_part(getattr(taken, "__name__", describe(taken))))
+    given = dict(taken or {}) | others | {part: it for part, it in by_name.items() if it is not None}
+    for name in given:
+        if name not in PARTS:
+            raise ValueError(_not_a_part(name))
     missing = ""
     try:
         model, words = _real()
@@ -858,9 +900,26 @@ def assemble(
         model, words = small_model()
         name = "a small random model of SmolLM2's family"
         missing = f"This is {name}, which writes no sense, because SmolLM2 is missing: {error}"
-    built = assembled(model, words, given, name, seconds=seconds, missing=missing)
-    show(str(built), f'<pre style="white-space: pre-wrap">{html.escape(str(built))}</pre>')
+    hear, said = listener(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        hear(f"{line}\n")
+
+    if missing:
+        say(missing)
+    built = assembled(model, words, given, name, seconds=seconds, missing=missing, say=say)
+    report = built.report(said)
+    show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
     return built
+
+
+def _not_a_part(name: str) -> str:
+    """What to do with a name that is no part's, such as that of a part's function."""
+    part = next((part for part, its in PARTS.items() if its.function == name), None)
+    if part is None:
+        return f"the parts are {', '.join(PARTS)}, each given by its name; got {name!r}"
+    return f"`{name}` is the part {part}: assemble({part}={name})"
 
 
 def assembled(
@@ -871,13 +930,16 @@ def assembled(
     *,
     seconds: float,
     missing: str = "",
+    say: Callable[[str], Any] = lambda line: None,
 ) -> MyModel:
-    """As `assemble`, for a given model, and nothing is shown."""
+    """As `assemble`, for a given model. Nothing is shown, but `say` gets each finding when it is there."""
     uses = recorded(model, tokenizer)
-    judgements = {
-        part: judge(part, given[part], uses[part], seconds) if part in given else Judgement(part, given=False)
-        for part in PARTS
-    }
+    judgements = {part: Judgement(part, given=False) for part in PARTS}
+    for part in PARTS:
+        if part in given:
+            judgements[part] = judge(part, given[part], uses[part], seconds)
+            if judgements[part].written:
+                say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
 
@@ -887,6 +949,8 @@ def assembled(
     def yours() -> list[str]:
         return [part for part, judged in judgements.items() if judged.yours]
 
+    if yours():
+        say("Now together ...")
     together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
     if yours() and not together.same:  # each is right by itself: which one is not in the whole?
         alone = {part: compared(model, tokenizer, ours | {part: given[part]}, limit) for part in yours()}
@@ -932,6 +996,7 @@ def small_model() -> tuple[GPT, BPETokenizer]:
         n_kv_heads=2,
         d_ff=53,
         norm_eps=1e-3,
+        rotary_base=700.0,
     )
     with repeatable(5):
         model = GPT(config)

@@ -9,10 +9,13 @@ Of a file only those imports, definitions and constants run that the parts need.
 
 import ast
 import builtins
+import dis
 import html
 import inspect
 import json
 import linecache
+import math
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -72,6 +75,7 @@ class Taken(Mapping[str, Callable[..., Any]]):
         self._found: dict[str, Callable[..., Any]] = {}
         self.origins: dict[str, str] = {}
         self.problems: list[str] = []
+        self.passed_over: dict[str, str] = {}  # part -> why a candidate was not taken
 
     def add(self, part: str, function: Callable[..., Any], origin: str) -> None:
         """Keep a part; a later one takes the place of an earlier one."""
@@ -98,7 +102,9 @@ class Taken(Mapping[str, Callable[..., Any]]):
     def __str__(self) -> str:
         lines = [f"{len(self)} of {len(PARTS)} parts found."]
         for part, its in PARTS.items():
-            origin = f"{its.function} of {self.origins[part]}" if part in self else f"no {its.function} yet"
+            why = f" ({self.passed_over[part]})" if part in self.passed_over else ""
+            none = f"no {its.function} yet{why}"
+            origin = f"{its.function} of {self.origins[part]}" if part in self else none
             lines.append(f"  {part}: {origin}")
         return "\n".join([*lines, *self.problems])
 
@@ -130,12 +136,16 @@ def _take(path: Path, taken: Taken) -> None:
     """Add the parts of one file."""
     origin = "/".join(path.resolve().parts[-2:])
     statements = _statements(path, origin, taken)
-    defined = {name: number for number, statement in enumerate(statements) for name in statement.defines}
+    # A stub takes no function's place, wherever it stands.
+    ranked = sorted(enumerate(statements), key=lambda one: not _is_stub(one[1].tree))
+    defined = {name: number for number, statement in ranked for name in statement.defines}
     for part, its in PARTS.items():
         number = defined.get(its.function)
-        if number is None or not isinstance(statements[number].tree, ast.FunctionDef):
+        if number is None or _is_stub(statements[number].tree):
             continue
-        if _is_stub(statements[number].tree) or not _fits(statements[number].tree, its):
+        why = _unfit(statements, defined, its)
+        if why:
+            taken.passed_over[part] = f"that of {origin} {why}"
             continue
         scope: dict[str, Any] = {"__name__": f"taken from {origin}"}
         try:
@@ -161,33 +171,48 @@ class Statement:
 def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
     """What a file defines, in its order; the rest is left out."""
     found = []
-    for number, code in enumerate(_cells(path), start=1):
+    try:
+        cells = _cells(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, or no UTF-8
+        taken.problems.append(f"{origin} cannot be read: {type(error).__name__}: {error}")
+        return []
+    for number, code in enumerate(cells, start=1):
         file = f"<{origin}, cell {number}>" if path.suffix == ".ipynb" else f"<{origin}>"
         try:
-            body = ast.parse(code, file).body
+            if path.suffix == ".ipynb":
+                code = _without_magics(code)
+            found += [
+                Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
+                for tree in ast.parse(code, file).body
+                if _defines(tree)
+            ]
         except SyntaxError as error:
             taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
             continue
+        except ValueError as error:
+            taken.problems.append(f"{file[1:-1]} is left out: {error}")
+            continue
         # So that errors and `save` find the lines.
         linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
-        found += [
-            Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
-            for tree in body
-            if _defines(tree)
-        ]
     return found
 
 
 def _cells(path: Path) -> list[str]:
-    """The code of a file, of a notebook cell by cell, without the lines that only IPython knows."""
+    """The code of a file, of a notebook cell by cell."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         return [text]
-    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-    codes = ["".join(cell["source"]) for cell in cells]
-    return [
-        "\n".join("" if line.startswith(("%", "!")) else line for line in code.split("\n")) for code in codes
-    ]
+    return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+def _without_magics(code: str) -> str:
+    """A cell as Python: `y = !ls` becomes a call of IPython, and the cells of other languages nothing."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    if code.lstrip().startswith("%%"):
+        head, _, rest = code.lstrip().partition("\n")
+        code = f"\n{rest}" if head.split()[0] in ("%%time", "%%timeit", "%%capture") else ""
+    return TransformerManager().transform_cell(code)
 
 
 def _defines(tree: ast.stmt) -> set[str]:
@@ -203,10 +228,18 @@ def _defines(tree: ast.stmt) -> set[str]:
     return set()
 
 
-def _needs(tree: ast.AST) -> set[str]:
-    """The names that some code reads."""
-    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return {node.id for node in nodes if isinstance(node.ctx, ast.Load)}
+def _needs(tree: ast.stmt) -> set[str]:
+    """The names of its file that a statement reads. The compiler knows which are local.
+
+    Raises: SyntaxError: it can be parsed, but not run.
+    """
+    return _globals_of(compile(ast.Module([tree], []), "<needs>", "exec")) - {"__name__"}  # a class reads it
+
+
+def _globals_of(code: types.CodeType) -> set[str]:
+    reading = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+    names = {one.argval for one in dis.get_instructions(code) if one.opname in reading}
+    return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
 
 
 def _needed(statements: list[Statement], defined: Mapping[str, int], number: int) -> list[Statement]:
@@ -220,8 +253,10 @@ def _needed(statements: list[Statement], defined: Mapping[str, int], number: int
     return [statements[number] for number in sorted(chosen)]
 
 
-def _is_stub(tree: ast.FunctionDef) -> bool:
-    """Whether a function only says that it is not written."""
+def _is_stub(tree: ast.stmt) -> bool:
+    """Whether it is a function that only says that it is not written."""
+    if not isinstance(tree, ast.FunctionDef):
+        return False
     last = tree.body[-1]
     what = last.exc if isinstance(last, ast.Raise) else None
     name = what.func if isinstance(what, ast.Call) else what
@@ -229,12 +264,27 @@ def _is_stub(tree: ast.FunctionDef) -> bool:
     return is_raise and all(isinstance(line, ast.Expr) for line in tree.body[:-1])
 
 
-def _fits(tree: ast.FunctionDef, part: Part) -> bool:
+def _unfit(statements: list[Statement], defined: Mapping[str, int], part: Part) -> str:
+    """Why what goes by the name of a part cannot be it; nothing where it can."""
+    name, seen = part.function, set()
+    while name in defined and name not in seen:  # rms_norm = my_norm
+        seen.add(name)
+        tree = statements[defined[name]].tree
+        made = tree.value if isinstance(tree, ast.Assign) else tree
+        if isinstance(made, ast.FunctionDef | ast.Lambda):
+            fits = _fits(made.args, part)
+            return "" if fits else f"takes ({ast.unparse(made.args)}), asked for is {part.call}"
+        name = made.id if isinstance(made, ast.Name) else ""
+    return "is not made by `def`, by `lambda`, or as another name of such a function"
+
+
+def _fits(arguments: ast.arguments, part: Part) -> bool:
     """Whether it takes as many arguments as the part: another task may ask for the same name."""
-    arguments = tree.args
-    least = len(arguments.posonlyargs + arguments.args) - len(arguments.defaults)
     most = len(arguments.posonlyargs + arguments.args)
-    return bool(arguments.vararg) or least <= len(part.arguments) <= most
+    least = most - len(arguments.defaults)
+    n = len(part.arguments)
+    named_only = None in arguments.kw_defaults  # and without a default
+    return least <= n and (n <= most or bool(arguments.vararg)) and not named_only
 
 
 # ----------------------------------------------------------------------------------------------------- saving
@@ -245,9 +295,16 @@ def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
 
     Raises: ValueError: see `MyModel.save`.
     """
+    if not parts:
+        raise ValueError("there is nothing to save: none of the parts is yours yet")
     path = Path(path)
     head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
-    path.write_text(head + source_of(parts) + "\n", encoding="utf-8")
+    text = head + source_of(parts) + "\n"
+    made = set().union(*map(_defines, ast.parse(text).body))
+    for part in parts:
+        if PARTS[part].function not in made:
+            raise ValueError(f"{part} cannot be saved: its {PARTS[part].function} was not found as code")
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -258,9 +315,10 @@ def source_of(parts: Mapping[str, Any]) -> str:
     """
     pieces: dict[str, str] = {}  # name -> code, in the order in which it can run
     for part, learner in parts.items():
-        if not isinstance(learner, types.FunctionType):
+        original = _undecorated(learner)
+        if not isinstance(original, types.FunctionType):
             raise ValueError(f"{part} cannot be saved: it must be a function of a notebook or a file")
-        _collect(PARTS[part].function, learner, learner.__globals__, pieces)
+        _collect(PARTS[part].function, learner, original.__globals__, pieces)
     imports = [code for code in pieces.values() if code.startswith(("import ", "from "))]
     others = [code for code in pieces.values() if code not in imports]
     return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
@@ -287,22 +345,30 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
     """The code that makes a name, and the names that it reads."""
     if isinstance(value, types.ModuleType):
         return (f"import {name}" if value.__name__ == name else f"import {value.__name__} as {name}"), set()
-    home = getattr(value, "__module__", None)
-    if isinstance(value, types.FunctionType | type) and home == scope.get("__name__"):
-        tree, code = _definition(value)
-        named = tree.name
-        if named != name:  # rms_norm = my_norm
-            code = f"{code}\n\n\n{name} = {named}"
-        return code, _needs(tree) - {named}
-    if isinstance(home, str) and getattr(value, "__name__", None) is not None:
-        own = value.__name__
+    original = _undecorated(value)
+    home = getattr(original, "__module__", None)
+    if isinstance(original, types.FunctionType | type) and home == scope.get("__name__"):
+        tree, code = _definition(original)
+        named = _defines(tree)
+        if name not in named:  # rms_norm = my_norm
+            code = f"{code}\n\n\n{name} = {min(named)}"
+        return code, _needs(tree) - named
+    own = getattr(value, "__name__", "")
+    if getattr(sys.modules.get(str(home)), own, None) is value and home != "__main__":
         return f"from {home} import {own}" + ("" if own == name else f" as {name}"), set()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} = float({str(value)!r})", set()
     if isinstance(
         value, int | float | str | bytes | tuple | list | dict | set | types.NoneType
     ) and _is_literal(value):
         return f"{name} = {value!r}", set()
     kind = type(value).__name__
     raise ValueError(f"{name!r} cannot be saved, because it is a {kind}: make it within the function")
+
+
+def _undecorated(value: Any) -> Any:
+    """The function below its decorators, of `@torch.no_grad()` for instance."""
+    return inspect.unwrap(value) if callable(value) else value
 
 
 def _is_literal(value: Any) -> bool:
@@ -325,8 +391,16 @@ def _definition(value: Any) -> tuple[Any, str]:
     except SyntaxError:
         body = []
     for tree in body:
-        if isinstance(tree, ast.FunctionDef | ast.ClassDef) and value.__name__ == tree.name:
-            start = min([tree.lineno, *(decorator.lineno for decorator in tree.decorator_list)])
+        if _makes(tree, value.__name__):
+            start = min([tree.lineno, *(one.lineno for one in getattr(tree, "decorator_list", []))])
             if start <= first <= (tree.end_lineno or 0):
                 return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
     raise ValueError(f"{value.__name__!r} cannot be saved: it is not defined at the top of a cell or a file")
+
+
+def _makes(tree: ast.stmt, name: str) -> bool:
+    """Whether a statement defines what goes by this name; what a lambda makes has none of its own."""
+    if isinstance(tree, ast.Assign):
+        names = all(isinstance(target, ast.Name) for target in tree.targets)
+        return names and isinstance(tree.value, ast.Lambda) and name == "<lambda>"
+    return isinstance(tree, ast.FunctionDef | ast.ClassDef) and name == tree.name

@@ -1,16 +1,22 @@
 """A real chat model from the learner's parts: what is right is used, what is wrong is named where it is."""
 
+import functools
 import json
+import linecache
 import math
 import re
+import sys
 import time
 from itertools import pairwise
+from math import inf, nan, sqrt
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import softmax
 
 from course_lib import pretrained
 from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
@@ -50,9 +56,8 @@ def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, caps
     assert mine.together.off < 1e-5 * mine.together.largest
     assert mine.together.n_logits > 30
     said = capsys.readouterr().out
-    assert said.startswith(
-        "9 of 9 parts are yours.\n✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens"
-    )
+    assert said.startswith("✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens the same\n✓ embedd")
+    assert "Now together ...\n9 of 9 parts are yours.\nTogether they write 'The capital of France is" in said
     assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
@@ -187,6 +192,9 @@ RIGHT = [
         "embedding",
         lambda token_ids, table: np.stack([np.stack([table[i] for i in row]) for row in token_ids]),
     ),
+    ("embedding", lambda token_ids, table: table[token_ids].astype(np.float64)),
+    ("embedding", lambda token_ids, table: [[table[i] for i in row] for row in token_ids]),
+    ("tokenizer", lambda *given: iter(cut_pair_by_pair(*given))),
     ("rms_norm", rms_by_loop),
     ("rms_norm", rms_in_place),
     (
@@ -200,6 +208,7 @@ RIGHT = [
     ("attention", attend_head_by_head),
     ("attention", attend_by_einsum),
     ("cache", room_beforehand),
+    ("cache", lambda a, b, k, v: torch.stack([torch.cat([a, k], 2), torch.cat([b, v], 2)])),
     ("cache", lambda a, b, k, v: (torch.cat([a.mT, k.mT], -1).mT, torch.cat((b, v), -2))),
     (
         "mlp",
@@ -213,10 +222,12 @@ RIGHT = [
 
 
 @pytest.mark.parametrize(("part", "answer"), RIGHT)
-def test_a_right_part_written_in_another_way_is_used(uses, part, answer):
+def test_a_right_part_written_in_another_way_is_used(small, uses, part, answer):
     judged = judge(part, answer, uses[part], 5.0)
     assert judged.yours, judged
     assert judged.off < 1e-5 or part == "rotation"
+    parts = library_parts(small[1]) | {part: answer}
+    assert assembly.compared(*small, parts, 60.0).same
 
 
 def test_they_drive_the_model_together(small):
@@ -291,6 +302,27 @@ def special_words_cut(words, ranks, ids, special):
     return cut(words, ranks, ids, {})
 
 
+def raises_when_read(words, ranks, ids, special):
+    yield ids["never"]
+
+
+class Unreadable:
+    def __iter__(self):
+        raise KeyError("never")
+
+
+def never_ends(words, ranks, ids, special):
+    while True:
+        yield 0
+
+
+class Layer:
+    """Given in place of what it makes."""
+
+    def __init__(self, *given):
+        self.given = given
+
+
 def no_text_without_words(words, ranks, ids, special):
     return cut(words, ranks, ids, special) if words else [0]
 
@@ -362,13 +394,18 @@ WRONG = [
         None,
         "the result has shape (37, 60), expected (1, 37, 60)",
     ),
+    ("tokenizer", raises_when_read, "'<|im_start|>", "", "it stops with KeyError: 'never'"),
+    ("tokenizer", lambda *given: Unreadable(), "'<|im_start|>", "", "it stops with KeyError: 'never'"),
+    ("tokenizer", never_ends, "'<|im_start|>", "", "First at token "),
     (
         "embedding",
-        lambda token_ids, table: table[token_ids].astype(np.float64),
+        lambda token_ids, table: table[token_ids].astype(object),
         "the tokens, reading the prompt",
-        None,
-        "in torch.float64, expected torch.float32",
+        "",
+        "It must return numbers, but got an array of shape (1, 37, 60) (ndarray)",
     ),
+    ("embedding", lambda token_ids, table: (table[i] for i in token_ids), "", "", "It must return numbers"),
+    ("embedding", lambda token_ids, table: [[1.0], []], "", "", "it stops with ValueError"),
     (
         "rms_norm",
         lambda x, w, eps: (x - x.mean(-1, True)) * (x.var(-1, correction=0, keepdim=True) + eps).rsqrt() * w,
@@ -390,6 +427,10 @@ WRONG = [
         None,
         None,
     ),
+    ("rms_norm", lambda x, w, eps: [], "layer 0, before", "", "a torch.Tensor, but is a list of length 0."),
+    ("rms_norm", lambda x, w, eps: x.to("meta"), "layer 0, before", "", "CPU, but is torch.strided on"),
+    ("rms_norm", lambda x, w, eps: x.to_sparse(), "layer 0, before", "", "CPU, but is torch.sparse_coo on"),
+    ("rms_norm", Layer, "layer 0, before", "", "the result must be a torch.Tensor, but is <"),
     ("rms_norm", changes_x, "layer 0, before attention, reading the prompt", "", "it changes its input 'x'"),
     (
         "rms_norm",
@@ -430,6 +471,8 @@ WRONG = [
         None,
     ),
     ("rotation", lambda x, start, base: x, QUERIES, None, None),
+    ("rotation", lambda x, *given: turned(x, angles_of(x, *given)).double(), QUERIES, "", "float64"),
+    ("rotation", lambda x, n, base: turned(x, angles_of(x, n, 1e4)), QUERIES, "always 10,000", None),
     ("cache", only_when_empty, ONE_MORE, "", "the keys has shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
     (
         "cache",
@@ -440,6 +483,9 @@ WRONG = [
     ),
     ("cache", lambda a, b, k, v: (torch.cat([a, k], 2), torch.cat([a, k], 2)), PROMPT, "keys in both", None),
     ("cache", lambda a, b, k, v: torch.cat([a, k], 2), PROMPT, "", "it must return two tensors"),
+    ("cache", lambda a, b, k, v: (a, k, v), PROMPT, "", "the values, but got a tuple of length 3."),
+    ("cache", lambda a, b, k, v: (None, None), PROMPT, "", "the keys must be a torch.Tensor, but is None"),
+    ("attention", lambda *given: (attend(*given), given[3]), PROMPT, "", "but is a tuple of length 2."),
     ("attention", first_key_on, ONE_MORE, "a mask from the first key on", None),
     ("attention", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)), PROMPT, "mask ignored", None),
     (
@@ -475,6 +521,7 @@ WRONG = [
     ("mlp", with_gate(torch.sigmoid), PROMPT, None, None),
     ("mlp", lambda x, gate, up, down: (F.silu(x @ up.T) * (x @ gate.T)) @ down.T, PROMPT, None, None),
     ("mlp", lambda x, gate, up, down: x + (F.silu(x @ gate.T) * (x @ up.T)) @ down.T, PROMPT, None, None),
+    ("mlp", lambda *given: [with_gate(F.silu)(*given)], PROMPT, "", "but is a list of length 1."),
     ("block", lambda x, a, m, n1, n2: n2(n1(x + a(x)) + m(n1(x + a(x)))), PROMPT, "post-norm", None),
     ("block", lambda x, a, m, n1, n2: x + a(n1(x)) + m(n2(x)), PROMPT, None, None),
     ("block", lambda x, a, m, n1, n2: a(n1(x)) + m(n2(a(n1(x)))), PROMPT, None, None),
@@ -489,6 +536,7 @@ WRONG = [
         None,
     ),
     ("sampler", lambda logits, t, p: logits.argmax(), "t = 0, p = 1", "the token itself", None),
+    ("sampler", lambda logits, t, p: [0.0] * len(logits), "t = 0, p = 1", "", "but is a list of length "),
     ("sampler", until_the_end, "t = 0, p = 1", "", "it took longer than 0.5 s."),
 ]
 
@@ -502,6 +550,20 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
     assert name is None or judged.misconception == name, judged
     assert said is None or said in str(judged), judged
     assert str(judged).startswith(f"✗ {part} ({PARTS[part].function}): ")
+
+
+def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
+    def nearly(x, start, base):
+        """Off in the shortest vector, by less than anybody sees beside the others."""
+        result = assembly.rotate(x, start, base)
+        sizes = result.abs().amax(-1)
+        result[sizes == sizes.min()] *= 1 + 1.02e-4
+        return result
+
+    harmless = SimpleNamespace(name="right here", wrong=assembly.rotate)
+    assert not judge("rotation", nearly, uses["rotation"], 5.0).yours
+    task = SimpleNamespace(misconceptions=[harmless])
+    assert assembly.diagnosed(task, nearly, uses["rotation"], 0, 5.0) is None
 
 
 def test_every_part_can_be_wrong_in_two_ways_at_least():
@@ -544,9 +606,46 @@ def test_what_is_no_function_is_said(uses):
     assert "the result must be a torch.Tensor, but is " in str(printed)
 
 
-def test_parts_that_there_are_not(small):
+def test_parts_that_there_are_not():
     with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
         assemble({"norm": len})
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got 'norm'"):
+        assemble(norm=len)
+    with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got '3 \(int\)'"):
+        assemble(3)
+
+    def rotate_pairs(x, start, base):
+        return x
+
+    for call in (lambda: assemble(rotate_pairs), lambda: assemble(rotate_pairs=rotate_pairs)):
+        with pytest.raises(ValueError, match=r"^`rotate_pairs` is the part rotation: assemble\(rot"):
+            call()
+
+
+def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, nine):
+    said, n_calls = [], []
+
+    def counts(x, weight, eps):
+        n_calls.append(len(said))
+        return nine["rms_norm"](x, weight, eps) * (1 + (len(n_calls) > 28))
+
+    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0, say=said.append)
+    assert [line[:12] for line in said] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
+    assert n_calls[:28] == [0] * 28
+    report = mine.report(said)
+    assert "✗ rms_norm (rms_norm): right on each use, but not in the whole" in report
+    assert "✓ mlp" not in report
+
+
+def test_a_long_text_is_named_by_its_beginning(uses):
+    places = [use.where for use in uses["tokenizer"]]
+    assert max(map(len, places)) == 40
+    assert places[-1] == "''"
+
+
+def test_nothing_is_saved_where_no_part_is_right(small, tmp_path):
+    with pytest.raises(ValueError, match="there is nothing to save: none of the parts is yours yet"):
+        assembled(*small, {}, "small", seconds=5.0).save(tmp_path / "parts.py")
 
 
 # ------------------------------------------------------------------------------------------ without the model
@@ -559,8 +658,12 @@ def test_without_smollm2_a_small_model_takes_its_place(nine, capsys):
     said = capsys.readouterr().out
     assert said.startswith(
         "This is a small random model of SmolLM2's family, which writes no sense, because SmolLM2 is "
-        "missing: SmolLM2 is not installed; from the course folder run: this\n8 of 9 parts are yours."
+        "missing: SmolLM2 is not installed; from the course folder run: this\n✓ tokenizer (tokenizer_at_"
     )
+    lines = said.split("\n")
+    n_lines = [sum(f"{mark} {part} (" in line for line in lines for mark in "✓✗") for part in PARTS]
+    assert n_lines == [1] * len(PARTS)  # each is said once, before the whole
+    assert lines.index("Now together ...") + 1 == lines.index("8 of 9 parts are yours.")
     text = mine.certificate()
     assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 9 parts")
     assert "from the course folder run: this" in text
@@ -665,6 +768,67 @@ def test_stubs_are_not_taken_and_nothing_else_of_a_notebook_runs(tmp_path):
         taken.source("mlp")
 
 
+NORM = "def rms_norm(x, weight, eps):\n    return x"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["rms_norm = lambda x, weight, eps: x"],
+        ["def my_norm(x, w, e):\n    return x", "rms_norm = my_norm"],
+        [NORM, "def rms_norm(x, weight, eps):\n    raise NotImplementedError"],
+        [f"if True:\n    %matplotlib inline\nfiles = !ls\n{NORM}"],
+        [f"%%time\n{NORM}"],
+        [NORM, "%%bash\nrms_norm() { echo; }"],
+        ["def rms_norm(x, *others):\n    return x"],
+    ],
+)
+def test_a_part_is_found_however_its_cell_is_written(tmp_path, cells):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells))
+    assert not taken.problems
+    assert taken["rms_norm"](3, 0, 0) == 3
+    again = take_along(save(tmp_path / "parts.py", {"rms_norm": taken["rms_norm"]}))
+    assert again["rms_norm"](3, 0, 0) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (
+            "def rms_norm(x, weight, eps, axis):\n    return x",
+            "takes (x, weight, eps, axis), asked for is rms_norm(x, weight, eps)",
+        ),
+        ("def rms_norm(x, weight, eps, *, axis):\n    return x", "takes (x, weight, eps, *, axis), asked"),
+        ("from torch.nn import RMSNorm as rms_norm", "is not made by `def`, by `lambda`, or as another name"),
+        ("a = rms_norm = a", "is not made by `def`"),
+    ],
+)
+def test_why_a_part_was_passed_over(tmp_path, code, why, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", code))
+    assert not taken
+    line = next(line for line in capsys.readouterr().out.split("\n") if line.startswith("  rms_norm:"))
+    assert line.startswith("  rms_norm: no rms_norm yet (that of ")
+    assert f"/mine.ipynb {why}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.ipynb", b""),
+        ("broken.ipynb", b'{"cells": ['),
+        ("list.ipynb", b"[]"),
+        ("latin.py", b"# Gr\xfc\xdfe"),
+        ("zero.py", b"x = 1\0"),
+    ],
+)
+def test_a_broken_file_is_named_and_the_others_are_read(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    taken = take_along(tmp_path / name, notebook(tmp_path / "mine.ipynb", NORM))
+    assert list(taken) == ["rms_norm"]
+    assert len(taken.problems) == 1
+    assert name in taken.problems[0]
+
+
 def test_a_path_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "missing.py", tmp_path):
         with pytest.raises(ValueError, match="parts are taken from notebooks"):
@@ -695,11 +859,26 @@ def test_saved_parts_are_the_same_parts(small, mine, tmp_path):
 
 HALF = 0.5
 CUTS = [1, 2]
+NEG = float("-inf")
 SINK = torch.zeros(3)
 
 
+@torch.no_grad()
 def helper(x):
     return x if HALF else other_helper(x)
+
+
+@functools.lru_cache
+def root_of(n):
+    return sqrt(n) + min(NEG, -inf)
+
+
+@torch.no_grad()
+def decorated(x, weight, eps):
+    return twice(helper(x)) + root_of(2) + softmax(x)
+
+
+twice = lambda x: 2 * x * nan  # noqa: E731
 
 
 def other_helper(x):
@@ -720,6 +899,58 @@ def test_what_a_part_needs_is_saved_with_it(tmp_path):
     exec(text, scope)
     x = torch.arange(6.0).reshape(2, 3)
     torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
+
+
+def test_decorated_functions_and_infinite_constants_are_saved(tmp_path):
+    text = save(tmp_path / "parts.py", {"rms_norm": decorated}).read_text(encoding="utf-8")
+    lines = text.split("\n")
+    for line in (
+        "NEG = float('-inf')",
+        "inf = float('inf')",
+        "nan = float('nan')",
+        "@functools.lru_cache",
+        "from math import sqrt",
+        "from torch import softmax",
+        "twice = lambda x: 2 * x * nan  # noqa: E731",
+        "rms_norm = decorated",
+    ):
+        assert lines.count(line) == 1, line
+    assert lines.count("@torch.no_grad()") == 2
+    exec(text, {})
+
+
+def test_what_stands_only_in_the_notebooks_own_module_is_not_imported(tmp_path, monkeypatch):
+    main = sys.modules["__main__"]
+    home = {"__name__": "__main__", "torch": torch}
+    file = "<a cell>"
+    code = "@torch.no_grad()\ndef rms_norm(x, weight, eps):\n    return made(x)\n"
+    monkeypatch.setitem(linecache.cache, file, (len(code), None, code.splitlines(keepends=True), file))
+    exec(compile(code, file, "exec"), home)
+    home["made"] = functools.partial(int)
+    home["made"].__module__, home["made"].__name__ = "__main__", "made"
+    monkeypatch.setattr(main, "made", home["made"], raising=False)
+    path = tmp_path / "parts.py"
+    with pytest.raises(ValueError, match="'made' cannot be saved, because it is a partial"):
+        save(path, {"rms_norm": home["rms_norm"]})
+    assert not path.exists()
+    home["made"] = 1
+    assert "def rms_norm(x" in save(path, {"rms_norm": home["rms_norm"]}).read_text(encoding="utf-8")
+
+
+def test_local_names_are_not_taken_for_those_of_the_file(tmp_path):
+    path = notebook(
+        tmp_path / "mine.ipynb",
+        "import torch\nx = torch.ones(3)\nweight = x\ni = missing\nEPS = 1e-5\nSIZE = 2",
+        "def same(f):\n    return f",
+        "class Scale:\n    by = 1\n    def __call__(self, x):\n        return x * self.by * SIZE",
+        "@same\ndef rms_norm(x, weight, eps=EPS):\n    y = [i for i in x]\n    return Scale()(x)",
+    )
+    taken = take_along(path)
+    assert not taken.problems
+    text = "\n" + taken.source("rms_norm")
+    assert "weight =" not in text
+    assert [text.count(f"\n{line}") for line in ("EPS =", "SIZE =", "def same", "class Scale:")] == [1] * 4
+    assert "__name__" not in text
 
 
 def test_what_cannot_be_saved_is_said(tmp_path):
