@@ -113,6 +113,7 @@ def temperature_cases(rng: Rng) -> list[Case]:
             Case("a tiny t, scores of 50 to 150", inputs(2, 5, t=1e-37, size=1.0, level=100.0)),
             Case("a tiny t, scores below 0", inputs(3, 7, t=1e-37, size=1.0, level=-100.0)),
             Case("t = 0.01, scores that are nearly alike", inputs(2, 5, t=0.01, size=0.0005)),
+            Case("t = 0.002, scores that are nearly alike", inputs(2, 5, t=0.002, size=0.0005)),
             Case("t = 1", inputs(2, 5, t=1.0)),
             Case("t = 50", inputs(3, 5, t=50.0)),
             Case("scores of 1,000", inputs(2, 5, t=0.5, level=1000.0)),

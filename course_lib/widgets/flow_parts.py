@@ -260,7 +260,8 @@ def _mlp(model: GPT | BERT, n: int) -> dict[str, Any]:
         words = "Each token alone: widened, let through by a gate, narrowed again."
     else:
         name = mlp.activation.replace("gelu_tanh", "gelu")
-        formula = f"hidden = {name}({read} Wup + b); MLP = hidden Wdown + b"
+        bias = "" if mlp.up_proj.bias is None else " + b"
+        formula = f"hidden = {name}({read} Wup{bias}); MLP = hidden Wdown{bias}"
         sizes = f"Wup {d} × {f}; Wdown {f} × {d}"
         words = f"Each token alone: widened, bent ({name}), narrowed again."
     rows += [("hidden", "hidden", ""), ("MLP", "feed_forward", "")]

@@ -62,15 +62,15 @@ RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.i
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
 
 # So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
-N_SEEDS = int(os.environ.get("COURSE_SEEDS", "9"))
+N_SEEDS = int(os.environ.get("COURSE_SEEDS", "6"))
 # Wrong answers are tried at the check that a learner sees; where more seeds are asked for, at others too.
 SEEDS_OF_WRONG = (VISIBLE, *range(100, 100 + N_SEEDS // 30))
 
 
 @pytest.mark.parametrize(("task", "answer"), [(task, answer) for task in RIGHT for answer in RIGHT[task]])
 def test_a_correct_answer_is_accepted(task, answer, accepts):
-    # The real model is slow: the first and the last answer meet it, and ours does where its notebook runs.
-    accepts(task, answer, finale=answer in (RIGHT[task][0], RIGHT[task][-1]))
+    # The real model is slow: the last answer meets it here, and ours where its notebook runs.
+    accepts(task, answer, finale=answer is RIGHT[task][-1])
 
 
 @pytest.mark.parametrize(
