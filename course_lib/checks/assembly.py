@@ -24,8 +24,9 @@ import torch.nn.functional as F
 
 from course_lib import generation, positions, pretrained
 from course_lib.attention import causal_mask, scaled_dot_product_attention
-from course_lib.bpe import BPETokenizer, byte_characters
+from course_lib.bpe import BPETokenizer
 from course_lib.checks import forms, real_model, taking_along, tasks
+from course_lib.checks.byte_pairs import tables_of
 from course_lib.checks.call import call, own_line
 from course_lib.checks.engine import said_by
 from course_lib.checks.guard import Guard, clean_state
@@ -225,20 +226,6 @@ def heads(x: Tensor, width: int) -> Tensor:
 def places_of_likeliest(logits: Tensor) -> Tensor:
     """The ids of the likeliest tokens, in the order of the vocabulary."""
     return logits.topk(min(N_LIKELIEST, len(logits))).indices.sort().values
-
-
-@functools.lru_cache(maxsize=4)
-def tables_of(tokenizer: BPETokenizer) -> tuple[dict[Any, int], dict[bytes, int], dict[str, int]]:
-    """A tokenizer's ranks, ids and special words, as the task `tokenizer_at_work` has them."""
-    byte_of = {character: byte for byte, character in byte_characters().items()}
-
-    def as_bytes(token: str) -> bytes:
-        return bytes(byte_of[character] for character in token)
-
-    ranks = {(as_bytes(left), as_bytes(right)): rank for rank, (left, right) in enumerate(tokenizer.merges)}
-    special = dict(tokenizer.special_tokens)
-    ids = {as_bytes(token): i for i, token in enumerate(tokenizer.tokens) if token not in special}
-    return ranks, ids, special
 
 
 # -------------------------------------------------------------------------------------------------- recording

@@ -4,6 +4,7 @@ Their words and the mistakes that learners make stand in 01_tokens.yml. The keyw
 reference are for these mistakes: each changes one thing. A token is a bytes object, a word a tuple of tokens.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
@@ -548,11 +549,9 @@ def drives_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any) -> I
     yield "\n"
 
 
-def with_tables(learner: Callable[..., Any], tokenizer: Any) -> Callable[[str], list[int]]:
-    """The learner's function as one from text to ids, with the tables of a real tokenizer.
-
-    Raises: WrongForm (when called): the ids are not the tokenizer's own.
-    """
+@functools.lru_cache(maxsize=4)
+def tables_of(tokenizer: Any) -> tuple[dict[tuple[bytes, bytes], int], dict[bytes, int], dict[str, int]]:
+    """A real tokenizer's ranks, ids and special words, as `tokenizer_at_work` gets them."""
     from course_lib.bpe import byte_characters
 
     byte_of = {character: byte for byte, character in byte_characters().items()}
@@ -563,9 +562,18 @@ def with_tables(learner: Callable[..., Any], tokenizer: Any) -> Callable[[str], 
     ranks = {(as_bytes(left), as_bytes(right)): rank for rank, (left, right) in enumerate(tokenizer.merges)}
     special = dict(tokenizer.special_tokens)
     ids = {as_bytes(token): i for i, token in enumerate(tokenizer.tokens) if token not in special}
+    return ranks, ids, special
+
+
+def with_tables(learner: Callable[..., Any], tokenizer: Any) -> Callable[[str], list[int]]:
+    """The learner's function as one from text to ids, with the tables of a real tokenizer.
+
+    Raises: WrongForm (when called): the ids are not the tokenizer's own.
+    """
+    tables = tables_of(tokenizer)
 
     def ids_of(text: str) -> list[int]:
-        got = forms.contents(learner(tokenizer.words(text), ranks, ids, special))["result"].item()
+        got = forms.contents(learner(tokenizer.words(text), *tables))["result"].item()
         expected = tokenizer.encode(text)
         if got != expected:
             raise WrongForm(f"With SmolLM2's merges {text!r} should be {expected}, but is {got}.")
