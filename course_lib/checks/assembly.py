@@ -11,8 +11,10 @@ inputs: a fault shows where it is, not further down.
 
 import functools
 import html
+import inspect
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -410,11 +412,10 @@ def _tried(
     if outcome.late:
         stuck = " It could not be stopped: restart the kernel before you go on." if outcome.stuck else ""
         return wrong(f"it took longer than {seconds:g} s.{stuck}"), None, 0.0
-    if isinstance(outcome.error, NotImplementedError) and not outcome.error.args:
-        return Judgement(part, written=False), None, 0.0
     if outcome.error is not None:
-        said = f"it stops with {type(outcome.error).__name__}: {said_by(outcome.error)}"
-        return wrong(said, own_line(outcome.error)), None, 0.0
+        if _is_stub(outcome.error, learner):
+            return Judgement(part, written=False), None, 0.0
+        return wrong(_stopped(outcome.error), own_line(outcome.error)), None, 0.0
     changed = next(
         (i for i, value in enumerate(given) if value is not use.given[i] and not same(value, use.given[i])),
         None,
@@ -537,6 +538,30 @@ def _place(part: str, where: tuple[int, ...]) -> str:
     return ", ".join(f"{name} {i}" for name, i in reversed(list(axes)))
 
 
+def _is_unwritten(error: BaseException) -> bool:
+    """Whether it comes from a stub; torch raises the same, with a message."""
+    return isinstance(error, NotImplementedError) and not error.args
+
+
+def _raised_in(error: BaseException) -> Any:
+    """The code in which an error arose."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code
+
+
+def _is_stub(error: BaseException, learner: Any) -> bool:
+    """Whether the part itself is not written, rather than a helper that it calls."""
+    own = getattr(inspect.unwrap(learner), "__code__", None)
+    return _is_unwritten(error) and own in (None, _raised_in(error))
+
+
+def _stopped(error: BaseException) -> str:
+    """What to say of an error in a part."""
+    if _is_unwritten(error):
+        return f"it calls `{_raised_in(error).co_name}`, which is not written yet."
+    return f"it stops with {type(error).__name__}: {said_by(error)}"
+
+
 def _other_tokens(right: list[int], got: Any) -> str:
     """The first token that is another; nothing where all are the same."""
     if got == right:
@@ -546,7 +571,7 @@ def _other_tokens(right: list[int], got: Any) -> str:
     i = next(
         (i for i, (a, b) in enumerate(zip(right, got, strict=False)) if a != b), min(len(right), len(got))
     )
-    wanted, came = ([*ids, "nothing"][min(i, len(ids))] for ids in (right, got))
+    wanted, came = ([*map(repr, ids), "nothing"][min(i, len(ids))] for ids in (right, got))
     return f"First at token {i} of {len(right)}: expected {wanted}, got {came}."
 
 
@@ -625,6 +650,7 @@ class Comparison:
     off: float  # the largest difference of a logit
     largest: float  # logit
     problem: str = ""  # an error on the way
+    late: bool = False  # it did not come to its end in time
 
     @property
     def same(self) -> bool:
@@ -652,7 +678,7 @@ def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) 
     outcome = call(run, seconds)
     if outcome.value is None:
         said = "it takes too long" if outcome.late else f"it stops with {outcome.error!r}"
-        return Comparison("", expected, 0, float("inf"), 0.0, said)
+        return Comparison("", expected, 0, float("inf"), 0.0, said, late=outcome.late)
     tokens, logits = outcome.value
     with torch.no_grad():
         right = model(torch.tensor([[*ids, *tokens[:-1]]]))[0]
@@ -670,7 +696,7 @@ def _of_library(model: GPT, tokenizer: BPETokenizer) -> Comparison:
 # ----------------------------------------------------------------------------------------------- for learners
 
 
-@dataclass
+@dataclass(repr=False)
 class MyModel:
     """A chat model, some of whose parts are the learner's. `assemble` makes it."""
 
@@ -708,8 +734,13 @@ class MyModel:
             generator: for repeatable draws.
             again: forget what was said before.
         Returns: the answer.
-        Raises: ValueError: the conversation is longer than the model's context.
+        Raises: ValueError: the conversation is longer than the model's context; a setting out of range.
         """
+        if not (temperature >= 0 and 0 < top_p <= 1):
+            raise ValueError(
+                "temperature must be 0 or more, top_p above 0 and at most 1; "
+                f"got temperature {temperature} and top_p {top_p}"
+            )
         prompt = pretrained.chat_prompt(question)
         if self.turns and not again:
             prompt = self.turns + prompt[prompt.index("<|im_start|>user") :]
@@ -747,12 +778,15 @@ class MyModel:
             lines.append(f"  {part:{width}}  {whose:13}  {measured}".rstrip())
         found = self.together
         alike = "the same" if found.same else "NOT the same"
-        lines += [
-            "",
-            f"{n_yours} of {n_parts} parts are mine.",
+        together = [
             f"Together: the logits of {found.n_logits} tokens are within {found.off:.1g} of the library's, "
             f"logits up to {found.largest:.0f} ({TOGETHER:g} of the largest would do).",
             f"At temperature 0 {alike} text as the library's: {found.text.strip()!r}",
+        ]
+        lines += [
+            "",
+            f"{n_yours} of {n_parts} parts are mine.",
+            *(["Together they were not compared: they did not finish in time."] if found.late else together),
             f"Drawn with seed {seed} (temperature 0.7, top-p 0.9): {self._drawn(seed)!r}",
             f"Speed: {self.speed():.2f} times that of the library's torch path, with a cache.",
         ]
@@ -803,6 +837,9 @@ class MyModel:
             for token in ids[:n_new]:
                 self.model(torch.tensor([[token]]), cache)
 
+    def __repr__(self) -> str:
+        return f"MyModel: {self.name}, {len(self.yours)} of {len(PARTS)} parts yours"
+
     def __str__(self) -> str:
         return self.report()
 
@@ -822,6 +859,11 @@ class MyModel:
             lines.append(
                 f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
                 f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
+            )
+        if found.late:
+            lines.append(
+                "Each part is right, but together they did not finish in time, so they were not compared: "
+                "assemble(..., seconds=60) gives them more."
             )
         return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
 
@@ -939,7 +981,8 @@ def assembled(
     if yours():
         say("Now together ...")
     together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
-    if yours() and not together.same:  # each is right by itself: which one is not in the whole?
+    if yours() and not together.same and not together.late:
+        # Each is right by itself: which one is not in the whole?
         alone = {part: compared(model, tokenizer, ours | {part: given[part]}, limit) for part in yours()}
         for part, found in alone.items():
             if not found.same or all(one.same for one in alone.values()):

@@ -270,7 +270,7 @@ def _unfit(statements: list[Statement], defined: Mapping[str, int], part: Part) 
     while name in defined and name not in seen:  # rms_norm = my_norm
         seen.add(name)
         tree = statements[defined[name]].tree
-        made = tree.value if isinstance(tree, ast.Assign) else tree
+        made = tree.value if isinstance(tree, ast.Assign | ast.AnnAssign) else tree
         if isinstance(made, ast.FunctionDef | ast.Lambda):
             fits = _fits(made.args, part)
             return "" if fits else f"takes ({ast.unparse(made.args)}), asked for is {part.call}"
@@ -400,7 +400,8 @@ def _definition(value: Any) -> tuple[Any, str]:
 
 def _makes(tree: ast.stmt, name: str) -> bool:
     """Whether a statement defines what goes by this name; what a lambda makes has none of its own."""
-    if isinstance(tree, ast.Assign):
-        names = all(isinstance(target, ast.Name) for target in tree.targets)
+    if isinstance(tree, ast.Assign | ast.AnnAssign):
+        targets = tree.targets if isinstance(tree, ast.Assign) else [tree.target]
+        names = all(isinstance(target, ast.Name) for target in targets)
         return names and isinstance(tree.value, ast.Lambda) and name == "<lambda>"
     return isinstance(tree, ast.FunctionDef | ast.ClassDef) and name == tree.name

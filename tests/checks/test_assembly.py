@@ -990,3 +990,45 @@ def test_the_tasks_are_those_of_the_parts(nine):
         assert its.call.startswith(f"{its.function}({its.arguments[0]}")
         assert f"def {its.function}(" in solution_source(its.task)
         assert nine[part].__name__ == its.function
+
+
+def test_a_part_that_calls_an_unwritten_helper_is_told_so(small, uses):
+    def encode():
+        raise NotImplementedError
+
+    def rms_norm(x, weight, eps):
+        return encode()
+
+    found = judge("rms_norm", rms_norm, uses["rms_norm"], 5.0)
+    assert found.written
+    assert found.problem == "it calls `encode`, which is not written yet."
+    assert not judge("rms_norm", lambda x, weight, eps: encode_nothing(), uses["rms_norm"], 5.0).yours
+
+
+def encode_nothing():
+    raise NotImplementedError
+
+
+def test_right_parts_that_are_slow_together_stay_the_learners(small, nine):
+    def slow(x, attention, mlp, norm_1, norm_2):
+        time.sleep(0.05)
+        return nine["block"](x, attention, mlp, norm_1, norm_2)
+
+    mine = assembled(*small, {"block": slow}, "small", seconds=0.2)
+    assert mine.yours == ["block"]
+    assert mine.together.late
+    assert "together they did not finish in time" in str(mine)
+    assert repr(mine) == "MyModel: small, 1 of 9 parts yours"
+
+
+def test_a_chat_looks_at_its_numbers(small):
+    mine = assembled(*small, {}, "small", seconds=5.0)
+    for wrong in ({"top_p": 0.0}, {"temperature": -1.0}, {"top_p": 1.5}):
+        with pytest.raises(ValueError, match="temperature must be 0 or more, top_p above 0 and at most 1"):
+            mine.chat("Why?", **wrong)
+
+
+def test_a_lambda_with_an_annotation_is_taken(tmp_path, capsys):
+    path = tmp_path / "mine.py"
+    path.write_text("from typing import Any\nrms_norm: Any = lambda x, weight, eps: x * weight\n")
+    assert list(take_along(path)) == ["rms_norm"]
