@@ -15,7 +15,7 @@ import torch
 from common import Row, show
 
 from course_lib.checks import take_along
-from course_lib.checks.assembly import Assembled
+from course_lib.checks.nine_parts import Assembled
 from course_lib.costs import alternate
 from course_lib.pretrained import chat_prompt, load_smollm2
 

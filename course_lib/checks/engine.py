@@ -153,7 +153,7 @@ def examine(
     with _clean_state():
         for prepared in prepare(task, seed):
             trials.append(_try(task, learner, prepared, seconds))
-            if trials[-1].call.late or _not_written(trials[-1].call.error):
+            if trials[-1].call.late or not_written(trials[-1].call.error):
                 break  # the other cases would only take the learner's time
         result = _judged(task, learner, trials, seconds)
     return _finish(result, learner, hear) if result.passed and task.finale else result
@@ -187,7 +187,7 @@ def _failed(task: Task, outcome: Call, case: Case, seconds: float) -> Finding:
         if outcome.stuck:
             problem += " It could not be stopped: restart the kernel before you go on."
         return Finding(problem)
-    if _not_written(outcome.error):
+    if not_written(outcome.error):
         return Finding("Not written yet: the function still raises NotImplementedError.")
     if isinstance(outcome.error, WrongForm):
         return Finding(str(outcome.error))
@@ -227,7 +227,7 @@ def _judged(task: Task, learner: Any, trials: list[_Trial], seconds: float) -> R
         got=first.got,
         printed=first.call.printed,
         n_cases=len(trials),
-        not_written=_not_written(first.call.error),
+        not_written=not_written(first.call.error),
     )
 
 
@@ -328,7 +328,8 @@ def _gradients(answers: list[Any], leaves: Mapping[str, Any]) -> Parts:
     return {f"gradient of {name}": numbers_of(gradient, True) for name, gradient in arrived.items()}
 
 
-def _not_written(error: BaseException | None) -> bool:
+def not_written(error: BaseException | None) -> bool:
+    """Whether an error comes from a stub."""
     return isinstance(error, NotImplementedError) and not error.args  # torch raises it too, with a message
 
 

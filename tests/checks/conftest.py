@@ -53,26 +53,27 @@ def smollm2_at_hand(smollm2, monkeypatch):
 
 
 @pytest.fixture
-def smollm2_missing(monkeypatch):
-    """As where SmolLM2 is not installed."""
-
-    def missing():
-        raise MissingModelError("SmolLM2 is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "smollm2", missing)
-
-
-@pytest.fixture
 def minilm_at_hand(minilm, monkeypatch):
     """As `smollm2_at_hand`."""
     monkeypatch.setattr(real_model, "minilm", lambda: minilm)
 
 
+def not_installed(name):
+    """What loads a model where it is not installed."""
+
+    def load():
+        raise MissingModelError(f"{name} is not installed; from the course folder run: this")
+
+    return load
+
+
+@pytest.fixture
+def smollm2_missing(monkeypatch):
+    """As where SmolLM2 is not installed."""
+    monkeypatch.setattr(real_model, "smollm2", not_installed("SmolLM2"))
+
+
 @pytest.fixture
 def minilm_missing(monkeypatch):
     """As where MiniLM is not installed."""
-
-    def missing():
-        raise MissingModelError("MiniLM is not installed; from the course folder run: this")
-
-    monkeypatch.setattr(real_model, "minilm", missing)
+    monkeypatch.setattr(real_model, "minilm", not_installed("MiniLM"))

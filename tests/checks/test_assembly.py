@@ -20,7 +20,9 @@ from torch import softmax
 
 from course_lib import pretrained
 from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
-from course_lib.checks.assembly import Assembled, assembled, judge, library_parts, recorded
+from course_lib.checks.assembly import assembled
+from course_lib.checks.nine_parts import Assembled, library_parts, recorded, rotate
+from course_lib.checks.part_judge import diagnosed, judge
 from course_lib.checks.taking_along import PARTS, save, source_of
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -473,7 +475,7 @@ WRONG = [
     ("rotation", lambda x, start, base: x, QUERIES, None, None),
     ("rotation", lambda x, *given: turned(x, angles_of(x, *given)).double(), QUERIES, "", "float64"),
     ("rotation", lambda x, n, base: turned(x, angles_of(x, n, 1e4)), QUERIES, "always 10,000", None),
-    ("cache", only_when_empty, ONE_MORE, "", "the keys has shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
+    ("cache", only_when_empty, ONE_MORE, "", "the keys have shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
     (
         "cache",
         lambda a, b, k, v: (torch.cat([k, a], 2), torch.cat([v, b], 2)),
@@ -555,15 +557,15 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
 def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
     def nearly(x, start, base):
         """Off in the shortest vector, by less than anybody sees beside the others."""
-        result = assembly.rotate(x, start, base)
+        result = rotate(x, start, base)
         sizes = result.abs().amax(-1)
         result[sizes == sizes.min()] *= 1 + 1.02e-4
         return result
 
-    harmless = SimpleNamespace(name="right here", wrong=assembly.rotate)
+    harmless = SimpleNamespace(name="right here", wrong=rotate)
     assert not judge("rotation", nearly, uses["rotation"], 5.0).yours
     task = SimpleNamespace(misconceptions=[harmless])
-    assert assembly.diagnosed(task, nearly, uses["rotation"], 0, 5.0) is None
+    assert diagnosed(task, nearly, uses["rotation"], 0, 5.0) is None
 
 
 def test_every_part_can_be_wrong_in_two_ways_at_least():
@@ -613,6 +615,8 @@ def test_parts_that_there_are_not():
         assemble(norm=len)
     with pytest.raises(ValueError, match=r"the parts are tokenizer, .* got '3 \(int\)'"):
         assemble(3)
+    with pytest.raises(ValueError, match=r"assemble\(take_along\('my_parts.py'\)\)"):
+        assemble("my_parts.py")
 
     def rotate_pairs(x, start, base):
         return x
