@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from course_lib.checks import forms, tasks
+from course_lib.checks.attempt import not_written, said_by
 from course_lib.checks.call import call, own_line
-from course_lib.checks.engine import not_written, said_by
 from course_lib.checks.guard import Guard, clean_state
 from course_lib.checks.nine_parts import Use, WrongKind, as_vectors
 from course_lib.checks.taking_along import PARTS
