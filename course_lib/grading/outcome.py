@@ -1,0 +1,116 @@
+"""What came of grading one notebook of one student: plain data that goes to a file and back.
+
+Nothing in an outcome may hold a hidden input or an expected hidden value: all of it is shown to learners.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How far grading a notebook came, whatever its score."""
+
+    GRADED = "graded"
+    TIMED_OUT = "timed out"
+    UNREADABLE = "unreadable"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What one task got.
+
+    Args:
+        grade_id: Of the test cell ("test_softmax"); of a cell graded by hand its own.
+        task: Name of the check ("03_qkv/softmax"); "" for a teacher's own test.
+        points: What the task got, 0 to `max_points`.
+        max_points: What it may get.
+        status: "right", "wrong", "right on the visible seed only", "not written", "missing", "timed out",
+            "died", "not run" or "to be graded by hand".
+        sentence: What the learner's own check would say; no hidden input, no expected hidden value.
+    """
+
+    grade_id: str
+    task: str
+    points: float
+    max_points: float
+    status: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class CellOutput:
+    """What one cell printed.
+
+    Args:
+        cell_id: The cell's id in the submission.
+        outputs: Outputs as nbformat stores them.
+    """
+
+    cell_id: str
+    outputs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one notebook of one student got.
+
+    Args:
+        student: As the submission's folder is called.
+        assignment: As its folder is called ("03_qkv").
+        notebook: Its file without .ipynb.
+        status: How far grading came.
+        reason: One sentence, "" where all is well: "timed out in task softmax".
+        tasks: One for each graded cell of the source, in its order.
+        reports: What a teacher should know: "the cell 'softmax' is there twice: the last one counts".
+        cells: What the cells that ran printed, 1 MB in all.
+        seconds: How long it took.
+        digest: sha256 of the submission's bytes and of the source's; a second run compares it.
+    """
+
+    student: str
+    assignment: str
+    notebook: str
+    status: Status
+    reason: str
+    tasks: tuple[TaskOutcome, ...]
+    reports: tuple[str, ...]
+    cells: tuple[CellOutput, ...]
+    seconds: float
+    digest: str
+
+    @property
+    def score(self) -> float:
+        """Points of all tasks; those to be graded by hand count 0 until then."""
+        return sum(task.points for task in self.tasks)
+
+    @property
+    def max_score(self) -> float:
+        """What all tasks may get."""
+        return sum(task.max_points for task in self.tasks)
+
+    def to_json(self) -> str:
+        """The outcome as one line of JSON."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Outcome":
+        """The outcome that `to_json` wrote.
+
+        Raises: ValueError: the text is not an outcome, with the field that is wrong.
+        """
+        try:
+            fields = json.loads(text)
+            fields["status"] = Status(fields["status"])
+            fields["tasks"] = tuple(TaskOutcome(**task) for task in fields["tasks"])
+            fields["reports"] = tuple(fields["reports"])
+            fields["cells"] = tuple(
+                CellOutput(cell["cell_id"], tuple(cell["outputs"])) for cell in fields["cells"]
+            )
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"an outcome was expected, as `to_json` writes it; got {text[:80]!r}: {error}"
+            ) from None
