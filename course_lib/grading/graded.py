@@ -1,0 +1,249 @@
+"""The notebook that people read after grading: the learner's answers, our tests, what came of them.
+
+nbgrader's feedback pages and its formgrader show it. A test cell has the source that learners were given, so
+no hidden test is in it; nothing that a learner wrote or printed can run in the browser of whoever opens it.
+"""
+
+import json
+import os
+import re
+import stat
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbconvert.preprocessors.sanitize import SanitizeHTML
+from nbformat import NotebookNode
+from nbgrader import preprocessors, utils
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from course_lib.grading.outcome import CellOutput, Outcome, TaskOutcome
+
+MAX_BYTES = 20_000_000  # of a notebook: a larger one is not read
+SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
+SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Released:
+    """One notebook of an assignment.
+
+    Args:
+        saved: As nbgrader's grade book keeps it, hidden tests included.
+        shown: As learners got it.
+        tests_of: For each solution cell, by its grade_id, the graded cells that follow it.
+    """
+
+    saved: NotebookNode
+    shown: NotebookNode
+    tests_of: dict[str, list[str]]
+
+
+def settings(course: Path) -> Config:
+    """The settings of an nbgrader course folder, from its nbgrader_config.py where it has one."""
+    config = Config()
+    if (course / "nbgrader_config.py").exists():
+        config = PyFileConfigLoader("nbgrader_config.py", path=str(course)).load_config()
+    config.CourseDirectory.root = str(course.resolve())
+    return config
+
+
+def release(path: Path, config: Config | None = None) -> Released:
+    """Read a notebook of the source as `nbgrader generate_assignment` does.
+
+    Raises: ValueError: two cells have one grade_id, or nbgrader does not accept the marks of a cell.
+    """
+    saved = _steps(SAVED, nbformat.read(path, as_version=4), path, config)
+    shown = _steps(SHOWN, deepcopy(saved), path, config)
+    tests_of: dict[str, list[str]] = {}
+    for cell in shown.cells:
+        if utils.is_solution(cell):
+            tests_of[grade_id(cell)] = []
+        if utils.is_grade(cell) and tests_of:
+            tests_of[list(tests_of)[-1]].append(grade_id(cell))
+    return Released(saved, shown, tests_of)
+
+
+def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Config | None) -> NotebookNode:
+    """A notebook after some of nbgrader's preprocessors."""
+    resources = {"nbgrader": {"notebook": path.stem, "assignment": path.parent.name}}
+    for name in names:
+        try:
+            notebook, _ = getattr(preprocessors, name)(config=config).preprocess(notebook, resources)
+        except Exception as error:  # of nbgrader's own classes, and plain RuntimeErrors
+            raise ValueError(f"nbgrader does not accept {path}: {error}") from error
+    return notebook
+
+
+def grade_id(cell: Cell) -> str:
+    """The grade_id of a cell; "" where it has none or one that is no text."""
+    marks = cell.get("metadata", {})
+    marks = marks.get("nbgrader") if isinstance(marks, dict) else None
+    name = marks.get("grade_id") if isinstance(marks, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+# ----------------------------------------------------------------------------------- what a learner handed in
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """The cells of a notebook that anybody may have written; none where it is not a readable notebook.
+
+    Returns: code and Markdown cells as nbformat has them, each with an id; outputs are left out.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+                return []
+            found = json.loads(file.read(MAX_BYTES))["cells"]
+        return [_plain(cell, f"cell-{i}") for i, cell in enumerate(found) if cell.get("cell_type") != "raw"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _plain(cell: Cell, name: str) -> Cell:
+    """A cell with nothing in it but what we know; `name` is its id where it has none."""
+    source = cell.get("source", "")
+    return {
+        "id": str(cell.get("id", name)),
+        "cell_type": "code" if cell.get("cell_type") == "code" else "markdown",
+        "metadata": {"nbgrader": {"grade_id": grade_id(cell)}} if grade_id(cell) else {},
+        "source": source if isinstance(source, str) else "".join(source),
+    }
+
+
+# --------------------------------------------------------------------------------------------- after grading
+
+
+def graded(shown: NotebookNode, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
+    """The notebook that is shown after grading.
+
+    A cell of ours that is there twice counts where it stands last; one that is missing is put back.
+
+    Args:
+        shown: The notebook as learners got it.
+        cells: The learner's, as `read_cells` gives them.
+    """
+    ours = {grade_id(cell): cell for cell in shown.cells if grade_id(cell)}
+    given = {cell.source for cell in shown.cells}
+    last = {grade_id(cell): i for i, cell in enumerate(cells)}
+    printed = {output.cell_id: output for output in outcome.cells}
+    verdicts = {task.grade_id: task for task in outcome.tasks}
+    result = []
+    for i, cell in enumerate(cells or shown.cells):
+        name = grade_id(cell)
+        if name in ours and last.get(name, i) == i:
+            new = deepcopy(ours.pop(name))
+            if utils.is_solution(new):
+                new.source = cell["source"]
+        else:
+            new = nbformat.from_dict({"cell_type": cell["cell_type"], "id": "", "metadata": {}})
+            new.source = cell["source"]
+        _fill(new, printed.get(cell["id"]), verdicts.get(name), new.source in given)
+        new.id = new.id or cell["id"]
+        result.append(new)
+    _put_back(result, [grade_id(cell) for cell in shown.cells if grade_id(cell)], ours, verdicts)
+    notes = [text for text in (outcome.reason, *outcome.reports) if text]
+    if notes:
+        result.insert(0, nbformat.v4.new_markdown_cell(verbatim("\n".join(notes)), id="grading"))
+    _name(result)
+    metadata = deepcopy(shown.metadata)
+    return NotebookNode(cells=result, metadata=metadata, nbformat=4, nbformat_minor=5)
+
+
+def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | None, is_ours: bool) -> None:
+    """Give a cell its outputs, in place, and take out of it what a browser could run."""
+    if cell.cell_type == "code":
+        cell.execution_count = None
+        outputs = [_joined(nbformat.from_dict(output)) for output in printed.outputs] if printed else []
+        cell.outputs = [output for output in outputs if _is_output(output)]
+        if task is not None and utils.is_grade(cell) and not utils.is_solution(cell):
+            cell.outputs = verdict(task)
+    if cell.cell_type == "code" or (not is_ours and re.search("<[A-Za-z/!?]", cell.source)):
+        SanitizeHTML().preprocess_cell(cell, {}, 0)
+
+
+def _joined(output: NotebookNode) -> NotebookNode:
+    """An output whose texts are not lists of lines."""
+    data = output.get("data")
+    for texts in (output, data if isinstance(data, dict) else {}):
+        for key, text in texts.items():
+            if key != "traceback" and isinstance(text, list) and all(isinstance(line, str) for line in text):
+                texts[key] = "".join(text)
+    return output
+
+
+def _is_output(output: NotebookNode) -> bool:
+    """Whether nbformat knows such an output."""
+    return bool(nbformat.validator.isvalid(output, ref="output", version=4, version_minor=5))
+
+
+def verdict(task: TaskOutcome) -> list[NotebookNode]:
+    """The output of a test cell: its sentence, and its points where they are not all.
+
+    nbgrader reads a number in an output as the points of the cell, and no number as all of them.
+    """
+    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{task.sentence}\n")]
+    if task.points < task.max_points:
+        points = f"{task.points:g} of {task.max_points:g} points"
+        data = {"text/plain": str(float(task.points)), "text/html": points}
+        outputs.append(nbformat.v4.new_output("execute_result", data=data))
+    return outputs
+
+
+def verbatim(text: str) -> str:
+    """A text as Markdown that shows it as it is: no tag, link or formula in it means anything."""
+    lines = text.replace("\t", "    ").splitlines()
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _put_back(
+    cells: list[NotebookNode],
+    order: Sequence[str],
+    missing: dict[str, NotebookNode],
+    verdicts: dict[str, TaskOutcome],
+) -> None:
+    """Put missing cells of ours behind those that they follow in the source, in place."""
+    for before, name in zip(["", *order], order, strict=False):
+        if name in missing:
+            new = deepcopy(missing[name])
+            _fill(new, None, verdicts.get(name), is_ours=True)
+            places = [i for i, cell in enumerate(cells) if before and grade_id(cell) == before]
+            cells.insert(places[0] + 1 if places else 0, new)
+
+
+def _name(cells: list[NotebookNode]) -> None:
+    """Give every cell an id of its own that nbformat accepts, in place."""
+    seen: set[str] = set()
+    for cell in cells:
+        if not re.fullmatch("[A-Za-z0-9_-]{1,64}", cell.id):
+            cell.id = "cell"
+        stem, number = cell.id[:50], 1
+        while cell.id in seen:
+            number += 1
+            cell.id = f"{stem}-{number}"
+        seen.add(cell.id)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all, also when the machine stops midway."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(new, "wb") as file:
+        file.write(text.encode("utf-8", "replace"))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+def write_notebook(path: Path, notebook: NotebookNode) -> None:
+    """Write a notebook whole or not at all."""
+    write(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
