@@ -280,9 +280,7 @@ class Book:
 
     def outcomes(self) -> list[Outcome]:
         """All outcomes of the assignment, without what the cells printed, by student and notebook."""
-        order = (OUTCOMES.c.student, OUTCOMES.c.notebook)
-        rows = select(OUTCOMES.c.outcome).where(OUTCOMES.c.assignment == self.assignment).order_by(*order)
-        return [Outcome.from_json(text) for text in self.gradebook.db.scalars(rows)]
+        return outcomes_of(self.gradebook, self.assignment)
 
 
 # ------------------------------------------------------------------------------------------------ small parts
@@ -295,6 +293,14 @@ def note(session: Session, outcome: Outcome) -> None:
     row = {"status": outcome.status, "reason": outcome.reason, "digest": outcome.digest}
     text = replace(outcome, cells=()).to_json()
     session.execute(insert(OUTCOMES).values(**key, **row, outcome=text))
+
+
+def outcomes_of(gradebook: Gradebook, assignment: str) -> list[Outcome]:
+    """All outcomes of an assignment, as `Book.outcomes`; none where this grade book has never had one."""
+    OUTCOMES.create(gradebook.engine, checkfirst=True)
+    rows = select(OUTCOMES.c.outcome).filter_by(assignment=assignment)
+    found = gradebook.db.scalars(rows.order_by(OUTCOMES.c.student, OUTCOMES.c.notebook))
+    return [Outcome.from_json(text) for text in found]
 
 
 def _nothing(notebook: SubmittedNotebook) -> None:

@@ -26,6 +26,7 @@ from course_lib.grading.outcome import CellOutput, Outcome, TaskOutcome
 MAX_BYTES = 20_000_000  # of a notebook: a larger one is not read
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
+TAG = "<[A-Za-z/!?]"  # where a tag begins
 
 Cell = dict[str, Any]
 
@@ -163,27 +164,38 @@ def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | No
     """Give a cell its outputs, in place, and take out of it what a browser could run."""
     if cell.cell_type == "code":
         cell.execution_count = None
-        outputs = [_joined(nbformat.from_dict(output)) for output in printed.outputs] if printed else []
-        cell.outputs = [output for output in outputs if _is_output(output)]
+        outputs = [_output(output) for output in printed.outputs] if printed else []
+        cell.outputs = [output for output in outputs if output.get("data", output.get("text", True))]
         if task is not None and utils.is_grade(cell) and not utils.is_solution(cell):
             cell.outputs = verdict(task)
-    if cell.cell_type == "code" or (not is_ours and re.search("<[A-Za-z/!?]", cell.source)):
-        SanitizeHTML().preprocess_cell(cell, {}, 0)
+    elif not is_ours and re.search(TAG, cell.source):
+        cell.source = SanitizeHTML().sanitize_html_tags(cell.source)
 
 
-def _joined(output: NotebookNode) -> NotebookNode:
-    """An output whose texts are not lists of lines."""
-    data = output.get("data")
-    for texts in (output, data if isinstance(data, dict) else {}):
-        for key, text in texts.items():
-            if key != "traceback" and isinstance(text, list) and all(isinstance(line, str) for line in text):
-                texts[key] = "".join(text)
-    return output
+def _output(output: dict[str, Any]) -> NotebookNode:
+    """An output made anew from what we know of outputs: text, tables and pictures."""
+    kind = output.get("output_type")
+    if kind == "stream":
+        name = "stderr" if output.get("name") == "stderr" else "stdout"
+        return nbformat.v4.new_output("stream", name=name, text=_text(output.get("text")))
+    if kind == "error":
+        name, value = _text(output.get("ename")), _text(output.get("evalue"))
+        traceback = _text(output.get("traceback"), "\n").split("\n")
+        return nbformat.v4.new_output("error", ename=name, evalue=value, traceback=traceback)
+    found = output.get("data")
+    data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    clean = {key: data[key] for key in ("text/plain",) if key in data}
+    for key in data.keys() & {"text/html", "text/markdown"}:
+        clean[key] = SanitizeHTML().sanitize_html_tags(data[key])
+    for key in data.keys() & {"image/png", "image/jpeg"}:
+        if re.fullmatch(r"[A-Za-z0-9+/=\s]*", data[key]):
+            clean[key] = data[key]
+    return nbformat.v4.new_output("display_data", data=clean)
 
 
-def _is_output(output: NotebookNode) -> bool:
-    """Whether nbformat knows such an output."""
-    return bool(nbformat.validator.isvalid(output, ref="output", version=4, version_minor=5))
+def _text(value: object, between: str = "") -> str:
+    """A text that nbformat may keep as a list of lines."""
+    return between.join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def verdict(task: TaskOutcome) -> list[NotebookNode]:
