@@ -1,8 +1,8 @@
 """Collecting from nbgrader's exchange folder, where every learner may write.
 
 nbgrader takes a submission's word for whose it is: with `nbgrader submit --student=ada` anybody hands in as
-ada, and the newest one counts. It also follows links, so that a link to the solutions would be collected as an
-answer. This collects what its owner handed in, and of that only files. In nbgrader_config.py:
+ada, and the newest one counts. It also follows links, so that a link to the solutions would be collected as
+an answer. This collects what its owner handed in, and of that only files. In nbgrader_config.py:
 
     c.ExchangeFactory.collect = "course_lib.grading.exchange.Collect"
 

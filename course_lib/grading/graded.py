@@ -112,12 +112,11 @@ def read_cells(path: Path) -> list[Cell]:
 
 def _plain(cell: Cell, name: str) -> Cell:
     """A cell with nothing in it but what we know; `name` is its id where it has none."""
-    source = cell.get("source", "")
     return {
-        "id": str(cell.get("id", name)),
+        "id": _text(cell.get("id", name)),
         "cell_type": "code" if cell.get("cell_type") == "code" else "markdown",
         "metadata": {"nbgrader": {"grade_id": grade_id(cell)}} if grade_id(cell) else {},
-        "source": source if isinstance(source, str) else "".join(source),
+        "source": _text(cell.get("source")),
     }
 
 
@@ -194,8 +193,9 @@ def _output(output: dict[str, Any]) -> NotebookNode:
 
 
 def _text(value: object, between: str = "") -> str:
-    """A text that nbformat may keep as a list of lines."""
-    return between.join(map(str, value)) if isinstance(value, list) else str(value or "")
+    """A text that nbformat may keep as a list of lines, without what UTF-8 cannot write."""
+    text = between.join(map(str, value)) if isinstance(value, list) else str(value or "")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def verdict(task: TaskOutcome) -> list[NotebookNode]:

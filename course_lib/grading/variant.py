@@ -1,7 +1,7 @@
 """An assignment's hidden tests anew, from a secret: other inputs, sizes and order, the same tasks.
 
-The hidden tests of the public solutions are public, and so are the answers to them. A variant's are drawn from
-a secret of the teacher's; whoever knows it gets the same variant again.
+The hidden tests of the public solutions are public, and so are the answers to them. Those of a variant are
+drawn from a teacher's secret; whoever knows it gets the same variant again.
 """
 
 import hashlib
