@@ -45,8 +45,8 @@ def grader(source: Path) -> Any:
 class Empty(NbGraderPreprocessor):
     """Leaves nothing of a submission in the copy that nbgrader makes of it before grading.
 
-    `Sandbox` reads the submission itself. nbgrader's own steps stop at a second cell of one name, at a mark that
-    is no mark, and at text that is no Unicode.
+    `Sandbox` reads the submission itself. nbgrader's own steps stop at a second cell of one name, at a mark
+    that is no mark, and at text that is no Unicode.
     """
 
     def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
