@@ -34,7 +34,7 @@ def main(control: socket.socket) -> None:
             pid = os.fork()
             if pid == 0:
                 control.close()
-                sandbox.enter(policy, keep=pipe.fileno(), engine=engine)
+                sandbox.enter(policy, keep=pipe.fileno())
                 child.main(pipe, question["most_output"])
             pipe.close()
             wire.send(control, {"pid": pid})
