@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ class Settings:
     """How to grade."""
 
     engine: str | None = None
-    limits: Limits = Limits()
-    seconds: Seconds = Seconds()
+    limits: Limits = field(default_factory=Limits)
+    seconds: Seconds = field(default_factory=Seconds)
 
 
 def grade_all(

@@ -1,6 +1,6 @@
 """Inside the sandbox: run a submission's cells, and try its functions when the grader asks.
 
-Everything here may be changed by the code that it runs. That costs that submission its own points at most: the
+Everything here may be changed by the code that it runs. That costs a submission its own points at most: the
 grader believes only values, and compares them where this process cannot reach.
 """
 
@@ -156,7 +156,7 @@ def shell() -> Shell:
     return Shell.instance(config=quiet)
 
 
-# ------------------------------------------------------------------------------------- what a submission imports
+# ---------------------------------------------------------------------------------- what a submission imports
 
 
 class NotHere(importlib.abc.MetaPathFinder):

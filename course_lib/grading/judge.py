@@ -38,8 +38,8 @@ from course_lib.grading.submission import (
 from course_lib.grading.travel import Specs
 
 HIDDEN_ONLY = (
-    "It passes the visible check, but not the same check with other numbers and other sizes: does it depend on "
-    "the inputs that the visible check gives, or on their order?"
+    "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
+    "on the inputs that the visible check gives, or on their order?"
 )
 
 
@@ -95,17 +95,13 @@ class Grader:
             self.zygote.close()
             self.zygote = None
 
-    def digest(self, content: bytes) -> str:
-        """Tells whether a submission and its source are still what they were."""
-        return hashlib.sha256(hashlib.sha256(self.content).digest() + content).hexdigest()
-
     def grade(self, student: str, path: Path) -> Outcome:
         """Grade one submission; whatever it contains, an outcome comes back."""
         start = time.monotonic()
         whole = _empty(student, self.source)
         try:
             content = read_bytes(path)
-            whole = dataclasses.replace(whole, digest=self.digest(content))
+            whole = dataclasses.replace(whole, digest=digest_of(self.content, content))
             planned = plan(self.cells, read_cells(content))
         except Unreadable as error:
             tasks = tuple(
@@ -161,6 +157,11 @@ class Grader:
         self, cell: Cell, status: str, sentence: str, points: float = 0.0, task: str = ""
     ) -> TaskOutcome:
         return TaskOutcome(cell.grade_id, task, points, cell.points, status, sentence)
+
+
+def digest_of(source: bytes, submission: bytes) -> str:
+    """Tells whether a submission and its source are still what they were."""
+    return hashlib.sha256(hashlib.sha256(source).digest() + submission).hexdigest()
 
 
 def _empty(student: str, source: Path) -> Outcome:

@@ -45,7 +45,7 @@ class Seconds:
     slower: float = 3.0  # a task's own limit is for a quiet machine
 
 
-# --------------------------------------------------------------------------------------------------- the zygote
+# ------------------------------------------------------------------------------------------------- the zygote
 
 
 class Zygote:
@@ -106,7 +106,7 @@ class Zygote:
         self.folder.cleanup()
 
 
-# ---------------------------------------------------------------------------------------------------- a session
+# ------------------------------------------------------------------------------------------------- a session
 
 
 class Session:
@@ -138,7 +138,7 @@ class Session:
         return self.zygote.end(pid)
 
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
-        """Run a cell: what it shows, how many characters more it would have shown, whether its time was over."""
+        """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
         limit = self.seconds.cell
         header, _ = self.ask({"do": "run", "code": cell.source, "seconds": limit}, b"", limit)
         self.before.append(cell)
@@ -181,7 +181,7 @@ class Session:
             raise Died from None
         return header, blob
 
-    # ------------------------------------------------------------------------------ what an examination asks for
+    # -------------------------------------------------------------------------- what an examination asks for
 
     def attempt(self, task: Task, name: str, case: Case, seconds: float) -> Attempt:
         """Make an attempt in the child; `engine.examine` compares what came."""

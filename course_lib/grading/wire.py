@@ -1,4 +1,4 @@
-"""What goes through the pipe between a grader and the code that it grades: plain values and arrays, no pickle.
+"""What goes through the pipe between a grader and the code that it grades: plain values, arrays, no pickle.
 
 A frame is two lengths, a JSON text, and raw bytes. The other side is hostile: every length, type and size is
 checked before it is believed, and what does not fit raises `WireError`.
@@ -29,7 +29,7 @@ DTYPES = {
         *("float16", "float32", "float64", "complex64", "complex128"),
     )
 }
-SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
 
 class WireError(Exception):

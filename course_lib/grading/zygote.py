@@ -1,6 +1,6 @@
 """The process that submissions are forked from: torch is loaded, and it never held a secret.
 
-It has a copy of the course without checks, references and solutions, and reads nothing of a submission itself.
+It has a copy of the course without checks, references and solutions, and reads nothing of a submission.
 For each one it forks a process that is locked in before it runs a line.
 """
 
@@ -21,7 +21,7 @@ from course_lib.grading import child, sandbox, wire
 def main(control: socket.socket) -> None:
     """Fork a child for each request, until the grader has gone."""
     start, raw = wire.receive(control)
-    policy, engine = pickle.loads(raw)  # from the grader, before any submission is there
+    policy, _ = pickle.loads(raw)  # from the grader, before any submission is there
     prepare(start["modules"])
     wire.send(control, {"ready": os.getpid()})
     control.settimeout(None)
