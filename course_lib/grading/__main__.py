@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from course_lib.grading import batch, sandbox
+from course_lib.grading import batch, engines, sandbox
 from course_lib.grading.outcome import Outcome
 
 ALL_RIGHTS = "--students-may-read-and-change-everything-here"
@@ -102,12 +102,12 @@ def run_variant(chosen: argparse.Namespace) -> None:
 
 def run_doctor(chosen: argparse.Namespace) -> None:
     """Say what this machine offers."""
-    say(sandbox.doctor())
+    say(engines.doctor())
 
 
 def runner(chosen: argparse.Namespace) -> "Runner":
     """How to grade, by the options of a command."""
-    settings = batch.Settings(engine="none" if chosen.unsafe else chosen.engine)
+    settings = batch.Settings(engine=engines.choose("none" if chosen.unsafe else chosen.engine))
     if not chosen.cluster:
         return Runner(functools.partial(batch.grade_works, workers=chosen.workers, settings=settings))
     from distributed import Client  # here, because one machine needs no cluster

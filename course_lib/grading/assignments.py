@@ -1,6 +1,6 @@
 """A whole assignment from start to end: in nbgrader's course folder, or in a folder of notebooks.
 
-Both take up where an earlier run stopped: what has an outcome, and has not changed since, is not graded again.
+Both take up where an earlier run stopped: what has an outcome and has not changed is not graded again.
 """
 
 import os
@@ -84,7 +84,7 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
     yield from run(present)
 
 
-# --------------------------------------------------------------------------------------- a folder of notebooks
+# -------------------------------------------------------------------------------------- a folder of notebooks
 
 
 def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
@@ -106,11 +106,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
         )
     out.mkdir(parents=True, exist_ok=True)
     kept = {(o.student, o.notebook): o for o in _read(out / "outcomes.jsonl")}
-    new = [
-        work
-        for work in works
-        if _of(kept, work) is None or _of(kept, work).digest != (digest(work) or "none")
-    ]
+    new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
     with open(out / "outcomes.jsonl", "a", encoding="utf-8") as file:
         for work, outcome in _graded(new, run):
             kept[work.student, work.source.stem] = outcome

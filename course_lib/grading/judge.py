@@ -22,6 +22,7 @@ from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
 from course_lib.grading import sandbox, share
+from course_lib.grading.engines import Engine, choose
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
 from course_lib.grading.session import DEAD, Died, Seconds, Session, TimeOver, Zygote
 from course_lib.grading.submission import (
@@ -58,7 +59,7 @@ class Grader:
 
     Args:
         source: the teacher's notebook, with solutions and hidden tests.
-        engine: the name of a kind of isolation; without it the best that this machine has.
+        engine: the kind of isolation; without it the best that this machine has.
         limits: of memory, processes and files.
         seconds: limits of time.
     Raises: NoIsolation: this machine has none; the message says what to do.
@@ -68,7 +69,7 @@ class Grader:
         self,
         source: Path,
         *,
-        engine: str | None = None,
+        engine: Engine | None = None,
         limits: sandbox.Limits | None = None,
         seconds: Seconds | None = None,
     ) -> None:
@@ -76,7 +77,7 @@ class Grader:
         self.content = source.read_bytes()
         self.cells = read_cells(self.content)
         self.seconds = seconds or Seconds()
-        self.engine = engine or "namespaces"
+        self.engine = engine or choose()
         self.limits = limits or sandbox.Limits()
         self.specs = Specs()
         self.zygote: Zygote | None = None
@@ -255,9 +256,7 @@ class Grading:
         if lost:
             self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
         if outputs:
-            self.cells.append(
-                CellOutput(cell.id, tuple(output for output in outputs if type(output) is dict))
-            )
+            self.cells.append(CellOutput(cell.id, tuple(outputs)))
 
     def _late(self, reason: str) -> None:
         self.reason = self.reason or reason

@@ -13,7 +13,9 @@ from pathlib import Path
 PACKAGE = "course_lib"
 COURSE = Path(__file__).resolve().parents[1]
 CHECKS = ("attempt", "call", "values", "guard", "kinds")  # how to try a function; nothing of what is right
-GRADING = ("__init__", "child", "own_root", "sandbox", "states", "syscalls", "walls", "wire", "zygote")
+GRADING = (
+    *("__init__", "child", "engines", "own_root", "sandbox", "states", "syscalls", "walls", "wire", "zygote"),
+)
 STUB = '''"""Stands in for the checks while answers are graded: the grader does the checking."""
 
 
