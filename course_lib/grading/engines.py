@@ -179,7 +179,9 @@ def bubblewrap_command(policy: Policy, command: Sequence[str], keep_fd: int) -> 
     plan = own_root.plan(policy.readable, policy.hidden)
     words = [bwrap, "--die-with-parent", "--new-session", "--clearenv", *namespaces()]
     # bwrap would make the folders on the way for its own user alone.
-    on_the_way = {str(parent) for path in [*plan.shown, *plan.links] for parent in Path(path).parents}
+    on_the_way = {
+        str(parent) for path in [*plan.shown, *plan.links, *DEVICES] for parent in Path(path).parents
+    }
     for folder in sorted(on_the_way - {"/"}):
         words += ["--perms", "0755", "--dir", folder]
     for path in plan.shown:
