@@ -795,6 +795,63 @@ def test_a_part_is_found_however_its_cell_is_written(tmp_path, cells):
     assert again["rms_norm"](3, 0, 0) == 3
 
 
+READS_T = "def rms_norm(x, weight, eps):\n    return [x, T]"
+
+
+@pytest.mark.parametrize(
+    ("cells", "made"),
+    [
+        (["from math import *", "T = floor(tau)"], 6),
+        (["from math import *", "tau = 2", "T = floor(tau)"], 2),
+        (
+            [
+                "try:\n    import never_there as m\nexcept ImportError:\n    import math as m",
+                "T = m.floor(3.5)",
+            ],
+            3,
+        ),
+        (["T = [0, 0]", "T[1] = 5"], [0, 5]),
+        (["T = [0, 0]", "T.append(2)"], [0, 0, 2]),
+        (["N = 7", "T = {}", "for i in range(2):\n    T[i] = i + N"], {0: 7, 1: 8}),
+        (["T = 1", "T += 2", "T = T * 5"], 15),
+        (["T = 9", "T += 2", "T = 1"], 1),
+        (["T = 1", "if T > 5:\n    T = 0"], 1),
+        (["rows = []", "T = lambda n: T(n - 1) if n else rows", "rows.append(1)", "T = T(3)"], [1]),
+        (["T = 1", "print('not run')", "T = [i for i in (1, 2)]\nfor T[0] in ():\n    print(T)"], [1, 2]),
+    ],
+)
+def test_a_constant_comes_along_however_it_is_made(tmp_path, cells, made, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells, READS_T))
+    assert taken["rms_norm"](3, 0, 0) == [3, made]
+    assert "not run" not in capsys.readouterr().out
+
+
+def test_a_function_that_is_wrapped_later_comes_wrapped(tmp_path):
+    cells = "def twice(f):\n    return lambda *given: 2 * f(*given)", NORM, "rms_norm = twice(rms_norm)"
+    assert take_along(notebook(tmp_path / "mine.ipynb", *cells))["rms_norm"](3, 0, 0) == 6
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (
+            ["T = [0]", "for i in range(3):\n    print(i)\n    T[0] = i"],
+            "comes without `for i in range(3):`, which changes T: only imports, definitions and assign",
+        ),
+        (
+            ["with open('never') as file:\n    print(T := file.read())"],
+            "`with open('never') as file:`, which",
+        ),
+        ([], "needs T: not found there"),
+        (["T = never"], "cannot be used: NameError: name 'never' is not defined"),
+    ],
+)
+def test_what_does_not_come_along_is_said(tmp_path, cells, problem, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells, READS_T, "print(T)\nT.mean()\nT"))
+    assert [problem in one for one in taken.problems] == [True]
+    assert f"\nrms_norm of {tmp_path.name}/mine.ipynb " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [
