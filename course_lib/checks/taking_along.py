@@ -488,7 +488,25 @@ def _definition(value: Any) -> tuple[Any, str]:
             start = min([tree.lineno, *(one.lineno for one in getattr(tree, "decorator_list", []))])
             if start <= first <= (tree.end_lineno or 0):
                 return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
-    raise ValueError(f"{value.__name__!r} cannot be saved: it is not defined at the top of a cell or a file")
+    raise ValueError(f"{value.__name__!r} cannot be saved: {_why_not_found(value, function)}")
+
+
+def _why_not_found(value: Any, function: Any) -> str:
+    """Why the code of a function or a class is not at hand."""
+    file = function.__code__.co_filename if function else "<string>"
+    if file == "<timed exec>":
+        return (
+            "its cell begins with %%time, which keeps no code; run the cell without it, then assemble again"
+        )
+    if isinstance(value, type) and file == "<string>":  # where `dataclass` writes its own methods
+        return "it is a class without methods, whose code Python does not find; constants will be found"
+    outer, _, inner = value.__qualname__.rpartition(".<locals>.")
+    if outer:
+        return (
+            f"it is not defined at the top of a cell or a file, but within {outer!r}; where that decorates "
+            f"a function, write @functools.wraps(function) above `def {inner}`"
+        )
+    return "it is not defined at the top of a cell or a file"
 
 
 def _makes(tree: ast.stmt, name: str) -> bool:

@@ -284,10 +284,16 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
         passages *= -np.sign(passages @ query)[:, None]
 
     def emptied(n: int) -> Callable[[Array, Array], None]:
-        """Not the last one, so that zeros stand in front of others."""
+        """Zeros in front of two that are nearer: one points where the question does, one 76 degrees off.
+
+        Distances of directions put zeros, whose score is 0, as if they were 60 degrees off.
+        """
 
         def change(query: Array, passages: Array) -> None:
-            passages[rng.choice(len(passages) - 1, n, replace=False)] = 0
+            passages[rng.choice(len(passages) - 2, n, replace=False)] = 0
+            across = passages[-2] - passages[-2] @ query / (query @ query) * query
+            passages[-2] = query / 4 + across * np.sqrt(query @ query / (across @ across))
+            passages[-1] = 2 * query
 
         return change
 
