@@ -336,14 +336,23 @@ def _needed(
         if name in names:
             continue
         names.add(name)
-        first = defined.get(name, -1)
-        makers = [i for i, one in enumerate(statements) if i == first or (i > first and name in one.changes)]
-        for number in makers:
+        for number in _makers(statements, defined.get(name, -1), name):
             chosen.add(number)
             open_ends += statements[number].needs
         if name not in defined:
             open_ends.append("*")
     return [statements[number] for number in sorted(chosen)], names - {"*"}
+
+
+def _makers(statements: list[Statement], first: int, name: str) -> list[int]:
+    """The statement that makes a name, at place `first` (-1: none), and those behind it that change it."""
+    changers = [i for i, one in enumerate(statements) if i > first and name in one.changes]
+    if first < 0:
+        return changers
+    if isinstance(statements[first].tree, ast.Import | ast.ImportFrom):
+        # Only a branch makes another of it: `torch.nn.init.zeros_(x)` does not change torch.
+        changers = [i for i in changers if isinstance(statements[i].tree, ast.If | ast.Try)]
+    return [first, *changers]
 
 
 def _is_stub(tree: ast.stmt) -> bool:

@@ -907,6 +907,17 @@ def test_a_constant_comes_along_however_it_is_made(tmp_path, cells, made, capsys
     assert "not run" not in capsys.readouterr().out
 
 
+def test_what_is_called_of_a_module_does_not_come_along(tmp_path):
+    cells = (
+        "import torch\nT = torch.ones(2)",
+        "torch.nn.init.zeros_(never.weight)\ntorch.never = never",
+        READS_T,
+    )
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells))
+    assert not taken.problems
+    assert taken["rms_norm"](3, 0, 0)[1].tolist() == [1, 1]
+
+
 def test_a_function_that_is_wrapped_later_comes_wrapped(tmp_path):
     cells = "def twice(f):\n    return lambda *given: 2 * f(*given)", NORM, "rms_norm = twice(rms_norm)"
     assert take_along(notebook(tmp_path / "mine.ipynb", *cells))["rms_norm"](3, 0, 0) == 6
