@@ -386,7 +386,7 @@ def assembled(
     if yours() and not together.same and not together.late:
         say(
             f"Together the {len(yours())} parts write something else than the library's. Which of them does? "
-            f"Each is tried alone, for {limit:g} s at most ..."
+            f"Each is tried alone, all of them in {limit:g} s at most ..."
         )
         blamed = _to_blame(
             yours(), limit, lambda part, left: compared(model, tokenizer, ours | {part: given[part]}, left)

@@ -52,17 +52,8 @@ class Part:
 
 
 # What may run when a part is taken, besides loops and branches of such statements.
-COMING = (
-    ast.Import,
-    ast.ImportFrom,
-    ast.FunctionDef,
-    ast.ClassDef,
-    ast.Assign,
-    ast.AnnAssign,
-    ast.AugAssign,
-    ast.Pass,
-    ast.Raise,
-)
+COMING = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+COMING |= ast.AugAssign | ast.Pass | ast.Raise
 # Methods by which a constant is filled; torch's end in "_".
 CHANGING = {"append", "extend", "insert", "update", "setdefault", "add", "sort", "reverse", "fill"}
 

@@ -714,7 +714,7 @@ def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, nin
     assert [line[:12] for line in said[:3]] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
     assert said[3:] == [
         "Together the 2 parts write something else than the library's. Which of them does? Each is tried "
-        "alone, for 60 s at most ..."
+        "alone, all of them in 60 s at most ..."
     ]
     assert n_calls[:28] == [0] * 28
     report = mine.report(said)
