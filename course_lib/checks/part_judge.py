@@ -13,6 +13,7 @@ import torch
 from course_lib.checks import forms, tasks
 from course_lib.checks.attempt import not_written, said_by
 from course_lib.checks.call import Call, call, own_line
+from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
 from course_lib.checks.nine_parts import Use, WrongKind, as_vectors
 from course_lib.checks.taking_along import PARTS
 from course_lib.checks.values import WrongForm, copied, describe, same
