@@ -22,11 +22,10 @@ from sqlalchemy import Column, MetaData, String, Table, Text, delete, insert, se
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from course_lib.grading.graded import (
-    Cell,
     Released,
+    cells_of,
     grade_id,
     graded,
-    read_cells,
     release,
     settings,
     verbatim,
@@ -34,6 +33,7 @@ from course_lib.grading.graded import (
     write_notebook,
 )
 from course_lib.grading.outcome import BY_HAND, Outcome
+from course_lib.grading.submission import Cell
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
 KEY = ("assignment", "notebook", "student")
@@ -182,7 +182,7 @@ class Book:
 
         Args:
             outcomes: Of one student, one for each notebook that was handed in.
-            cells: For each notebook the learner's, as `graded.read_cells` gives them; if None, it reads them
+            cells: For each notebook the learner's, as `graded.cells_of` gives them; if None, it reads them
                 from submitted/.
         Raises: ValueError: the outcomes are of several students, of another assignment, or name cells that
             the source does not have.
@@ -192,11 +192,11 @@ class Book:
         autograded = self.folder(self.folders.autograded_directory, student)
         for outcome in outcomes:
             own = (
-                read_cells(submitted / f"{outcome.notebook}.ipynb")
+                cells_of(submitted / f"{outcome.notebook}.ipynb")
                 if cells is None
                 else cells[outcome.notebook]
             )
-            shown = graded(self.released[outcome.notebook].shown, own, outcome)
+            shown = graded(self.released[outcome.notebook], own, outcome)
             write_notebook(autograded / f"{outcome.notebook}.ipynb", shown)
         stamp = _timestamp(submitted / "timestamp.txt")
         if stamp is not None:
@@ -251,7 +251,7 @@ class Book:
         for comment in notebook.comments:
             name = names[comment.cell_id]
             about = dict.fromkeys([*tests_of.get(name, []), name])
-            sentences = [tasks[name].sentence for name in about if name in tasks]
+            sentences = [tasks[name].sentence for name in about if name in tasks and tasks[name].sentence]
             comment.auto_comment = verbatim("\n\n".join(sentences)) or None
 
     def _digest(self, outcome: Outcome) -> str | None:

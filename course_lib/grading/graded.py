@@ -7,7 +7,6 @@ no hidden test is in it; nothing that a learner wrote or printed can run in the 
 import json
 import os
 import re
-import stat
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,13 +21,11 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from course_lib.grading.outcome import CellOutput, Outcome, TaskOutcome
+from course_lib.grading.submission import Cell, Known, Unreadable, read_bytes, read_cells
 
-MAX_BYTES = 20_000_000  # of a notebook: a larger one is not read
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
 TAG = "<[A-Za-z/!?]"  # where a tag begins
-
-Cell = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,13 @@ class Released:
     Args:
         saved: As nbgrader's grade book keeps it, hidden tests included.
         shown: As learners got it.
+        known: Which cell of a submission is which of ours.
         tests_of: For each solution cell, by its grade_id, the graded cells that follow it.
     """
 
     saved: NotebookNode
     shown: NotebookNode
+    known: Known
     tests_of: dict[str, list[str]]
 
 
@@ -68,7 +67,7 @@ def release(path: Path, config: Config | None = None) -> Released:
             tests_of[grade_id(cell)] = []
         if utils.is_grade(cell) and tests_of:
             tests_of[list(tests_of)[-1]].append(grade_id(cell))
-    return Released(saved, shown, tests_of)
+    return Released(saved, shown, Known(read_cells(path.read_bytes())), tests_of)
 
 
 def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Config | None) -> NotebookNode:
@@ -82,81 +81,57 @@ def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Con
     return notebook
 
 
-def grade_id(cell: Cell) -> str:
-    """The grade_id of a cell; "" where it has none or one that is no text."""
-    marks = cell.get("metadata", {})
-    marks = marks.get("nbgrader") if isinstance(marks, dict) else None
-    name = marks.get("grade_id") if isinstance(marks, dict) else None
-    return name if isinstance(name, str) else ""
+def grade_id(cell: NotebookNode) -> str:
+    """The grade_id of a cell of ours; "" where it has none."""
+    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
 
 
-# ----------------------------------------------------------------------------------- what a learner handed in
-
-
-def read_cells(path: Path) -> list[Cell]:
-    """The cells of a notebook that anybody may have written; none where it is not a readable notebook.
-
-    Returns: code and Markdown cells as nbformat has them, each with an id; outputs are left out.
-    """
+def cells_of(path: Path) -> list[Cell]:
+    """The cells of a submission; none where it is not a readable notebook."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-                return []
-            found = json.loads(file.read(MAX_BYTES))["cells"]
-        return [_plain(cell, f"cell-{i}") for i, cell in enumerate(found) if cell.get("cell_type") != "raw"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return read_cells(read_bytes(path))
+    except Unreadable:
         return []
-
-
-def _plain(cell: Cell, name: str) -> Cell:
-    """A cell with nothing in it but what we know; `name` is its id where it has none."""
-    return {
-        "id": _text(cell.get("id", name)),
-        "cell_type": "code" if cell.get("cell_type") == "code" else "markdown",
-        "metadata": {"nbgrader": {"grade_id": grade_id(cell)}} if grade_id(cell) else {},
-        "source": _text(cell.get("source")),
-    }
 
 
 # --------------------------------------------------------------------------------------------- after grading
 
 
-def graded(shown: NotebookNode, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
+def graded(released: Released, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
     """The notebook that is shown after grading.
 
     A cell of ours that is there twice counts where it stands last; one that is missing is put back.
 
     Args:
-        shown: The notebook as learners got it.
-        cells: The learner's, as `read_cells` gives them.
+        cells: The learner's, as `cells_of` gives them; without any, the notebook is shown as it was released.
     """
+    shown = released.shown
+    if not cells:
+        cells = read_cells(json.dumps(shown).encode())
     ours = {grade_id(cell): cell for cell in shown.cells if grade_id(cell)}
     given = {cell.source for cell in shown.cells}
-    last = {grade_id(cell): i for i, cell in enumerate(cells)}
-    printed = {output.cell_id: output for output in outcome.cells}
+    roles = [released.known.role(cell) for cell in cells]
+    printed = {output.cell_id: output for output in outcome.cells if output.cell_id}
     verdicts = {task.grade_id: task for task in outcome.tasks}
     result = []
-    for i, cell in enumerate(cells or shown.cells):
-        name = grade_id(cell)
-        if name in ours and last.get(name, i) == i:
-            new = deepcopy(ours.pop(name))
+    for i, (role, cell) in enumerate(zip(roles, cells, strict=True)):
+        if cell.kind == "raw":
+            continue
+        if role in ours and role not in roles[i + 1 :]:
+            new = deepcopy(ours.pop(role))
             if utils.is_solution(new):
-                new.source = cell["source"]
+                new.source = _text(cell.source)
         else:
-            new = nbformat.from_dict({"cell_type": cell["cell_type"], "id": "", "metadata": {}})
-            new.source = cell["source"]
-        _fill(new, printed.get(cell["id"]), verdicts.get(name), new.source in given)
-        new.id = new.id or cell["id"]
+            node = {"cell_type": cell.kind, "id": cell.id, "metadata": {}, "source": _text(cell.source)}
+            new = nbformat.from_dict(node)
+        _fill(new, printed.get(cell.id), verdicts.get(role), new.source in given)
         result.append(new)
     _put_back(result, [grade_id(cell) for cell in shown.cells if grade_id(cell)], ours, verdicts)
     notes = [text for text in (outcome.reason, *outcome.reports) if text]
     if notes:
         result.insert(0, nbformat.v4.new_markdown_cell(verbatim("\n".join(notes)), id="grading"))
     _name(result)
-    metadata = deepcopy(shown.metadata)
-    return NotebookNode(cells=result, metadata=metadata, nbformat=4, nbformat_minor=5)
+    return NotebookNode(cells=result, metadata=deepcopy(shown.metadata), nbformat=4, nbformat_minor=5)
 
 
 def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | None, is_ours: bool) -> None:
@@ -203,7 +178,8 @@ def verdict(task: TaskOutcome) -> list[NotebookNode]:
 
     nbgrader reads a number in an output as the points of the cell, and no number as all of them.
     """
-    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{task.sentence}\n")]
+    text = _text(task.sentence) or f"{task.status.capitalize()}."
+    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{text}\n")]
     if task.points < task.max_points:
         points = f"{task.points:g} of {task.max_points:g} points"
         data = {"text/plain": str(float(task.points)), "text/html": points}

@@ -19,8 +19,9 @@ from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
 
 from course_lib.grading.gradebook import outcomes_of
-from course_lib.grading.graded import Cell, Released, graded, write
+from course_lib.grading.graded import Released, graded, write
 from course_lib.grading.outcome import BY_HAND, Outcome, Status
+from course_lib.grading.submission import Cell
 
 HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
 GRADES = (
@@ -170,9 +171,9 @@ def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -
     """The feedback on one notebook as one HTML file that needs no other.
 
     Args:
-        cells: The learner's, as `graded.read_cells` gives them.
+        cells: The learner's, as `graded.cells_of` gives them.
     """
-    notebook = graded(released.shown, cells, outcome)
+    notebook = graded(released, cells, outcome)
     rows = [
         f"<tr><td>{html.escape(task.grade_id)}</td><td>{task.points:g} of {task.max_points:g}</td>"
         f"<td>{html.escape(task.status)}</td></tr>"
