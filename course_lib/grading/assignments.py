@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course_lib.grading import batch, reports
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import read_cells, release, write
+from course_lib.grading.graded import cells_of, release, write
 from course_lib.grading.judge import digest_of, not_run
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.submission import Unreadable, read_bytes
@@ -149,5 +149,5 @@ def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Ou
         reports.write_csv(outcomes, file)
     write(out / "summary.txt", reports.summary(outcomes))
     released = {work.source.stem: release(work.source) for work in works}
-    cells = [read_cells(work.path) for work in works]
+    cells = [cells_of(work.path) for work in works]
     reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))
