@@ -1,0 +1,334 @@
+"""Where a submission's code runs: it reads what it needs, writes to a scratch folder, and meets nobody.
+
+    forked from the zygote       enter(policy, keep)
+    "outer", trusted             waits; its end is the end of all
+      └─ "inner", pid 1          own root, network, processes; no rights; returns from enter and goes on
+
+Killing the outer kills the inner and everything that it started.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from course_lib.grading import own_root, syscalls, walls
+from course_lib.grading.own_root import SCRATCH
+
+MB = 2**20
+WATCH_EVERY_S = 0.2
+
+# Users' numbers that are nobody's, by systemd's "Users, Groups, UIDs and GIDs"; and, where a container has
+# few numbers, those of services that come and go.
+UNUSED_USERS = range(0x70000000, 0x80000000)
+PASSING_USERS = range(61184, 65520)
+
+# What stays of the environment. The rest may hold what is none of a submission's business.
+ENVIRONMENT = (
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MPLBACKEND",
+    "PYTHONHASHSEED",
+    "COURSE_PROGRESS",
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use. Memory comes on top of what the process has when it starts."""
+
+    memory_mb: int = 2048
+    cpu_s: int = 120
+    processes: int = 64
+    files: int = 256
+    scratch_mb: int = 64
+    file_mb: int = 64
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What one submission may do.
+
+    Attributes:
+        readable: files and folders; nothing else can be read.
+        limits: what it may use.
+        hidden: files and folders within a readable folder that look empty.
+        python_path: where a new Python looks for modules beside its own; () : where this course_lib stands.
+            Only engines that start one ask for it.
+    """
+
+    readable: tuple[Path, ...]
+    limits: Limits = field(default_factory=Limits)
+    hidden: tuple[Path, ...] = ()
+    python_path: tuple[Path, ...] = ()
+
+
+class NoIsolation(RuntimeError):
+    """This machine offers no way to confine a submission; the message says what to do."""
+
+
+def interpreter_paths() -> tuple[Path, ...]:
+    """What this Python needs to run: itself, its library, installed packages, the system's shared libraries.
+
+    Folders on sys.path that are no package folders (a course that is installed as a link to its sources) are
+    not among them.
+    """
+    base = Path(sys.base_prefix)
+    system = ["/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/etc/ld.so.cache"]
+    packages = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    wanted = [
+        *system,
+        sys.executable,
+        f"{base}/bin/python{sys.version_info.major}.{sys.version_info.minor}",
+        f"{sys.prefix}/pyvenv.cfg",
+        f"{base}/lib",
+        *packages,
+    ]
+    return tuple(dict.fromkeys(Path(path) for path in wanted if path and os.path.exists(path)))
+
+
+# --------------------------------------------------------------------------------------------------- entering
+
+
+def enter(policy: Policy, keep: int) -> None:
+    """Confine this process, which was freshly forked and has one thread. Returns in a new one, confined.
+
+    The process that called waits for the new one and ends as it ends; it never returns.
+
+    Args:
+        policy: what the new process may do.
+        keep: the one descriptor that stays open.
+    Raises:
+        OSError: the machine refuses a step, in either process. No student code may run then.
+    """
+    plan = own_root.plan(policy.readable, policy.hidden)
+    close_all_but(keep)
+    os.setsid()
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    user = new_namespaces()
+    alive, outer_end = os.pipe()
+    inner = os.fork()
+    if inner:
+        os.close(keep)
+        os.close(alive)
+        wait_for(inner, policy.limits.memory_mb * MB)
+    os.close(outer_end)
+    confine(policy, plan, user)
+    die_with_outer(alive)
+    walls.seccomp()
+
+
+def close_all_but(keep: int) -> None:
+    """Standard input, output and error lead nowhere; all other descriptors but one are closed."""
+    if keep < 3:
+        raise ValueError(f"the descriptor to keep must be 3 or more, it is {keep}")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for standard in range(3):
+        os.dup2(nowhere, standard)
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 2**31 - 1)
+
+
+def new_namespaces() -> tuple[int, int]:
+    """Leave the machine's namespaces for empty ones: mounts, processes (from the next fork on), network, IPC.
+
+    Returns:
+        (uid, gid) that the inner process takes.
+    """
+    kinds = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
+    kinds |= syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+    rights = (syscalls.CAP_SYS_ADMIN, syscalls.CAP_SETUID, syscalls.CAP_SETGID)
+    if syscalls.has_capabilities(*rights):
+        syscalls.unshare(kinds)
+        nobody = unused_user()
+        return nobody, nobody
+    # In a user namespace of its own everybody may do so.
+    own = os.geteuid(), os.getegid()
+    if not syscalls.has_capabilities(syscalls.CAP_SETUID, syscalls.CAP_SETGID):
+        # There we have our own number and no other.
+        syscalls.unshare(kinds | syscalls.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        write_maps("self", own)
+        return own
+    # Root of a container: from outside, root may give the namespace a second number, that of nobody.
+    nobody = unused_user()
+    entered, tell = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        os.close(tell)
+        run_helper(entered, own, (nobody, nobody))
+    syscalls.unshare(kinds | syscalls.CLONE_NEWUSER)
+    os.write(tell, b"entered")
+    if os.waitpid(helper, 0)[1] != 0:
+        raise PermissionError("a user namespace with two users was refused")
+    os.close(entered)
+    os.close(tell)
+    return nobody, nobody
+
+
+def run_helper(entered: int, *users: tuple[int, int]) -> NoReturn:
+    """Wait until the parent is in its user namespace, then write there who is who."""
+    try:
+        os.read(entered, 1)
+        write_maps(str(os.getppid()), *users)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
+def write_maps(process: str, *users: tuple[int, int]) -> None:
+    """Each of these users and groups is itself in the process's user namespace, user_namespaces(7)."""
+    for name, column in (("uid_map", 0), ("gid_map", 1)):
+        lines = [f"{user[column]} {user[column]} 1" for user in users]
+        Path(f"/proc/{process}/{name}").write_text("\n".join(lines), encoding="ascii")
+
+
+def unused_user() -> int:
+    """A user's number that nobody has, another one for each process: then limits of processes are its own."""
+    inside, _, count = Path("/proc/self/uid_map").read_text(encoding="ascii").split()[:3]
+    everybody = int(inside) == 0 and int(count) >= UNUSED_USERS.stop
+    numbers = UNUSED_USERS if everybody else PASSING_USERS
+    return numbers[os.getpid() % len(numbers)]
+
+
+def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
+    """All but seccomp, in the inner process."""
+    os.setsid()  # a signal to the own process group would reach the outer
+    # Where memory runs out on the machine, this process goes first.
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    limit(policy.limits)
+    os.umask(0o022)
+    own_root.build(plan, policy.limits.scratch_mb, user)
+    os.umask(0o077)
+    syscalls.called("sethostname", syscalls.libc().sethostname(b"sandbox", 7))
+    become(user)
+    walls.no_new_rights()
+    walls.landlock(landlock_rights())
+    at_home_in_scratch()
+
+
+def become(user: tuple[int, int]) -> None:
+    """Take this user's number, and keep no right of the former one."""
+    number, group = user
+    if number != os.geteuid():
+        os.setgroups([])
+        os.setresgid(group, group, group)
+        os.setresuid(number, number, number)
+    syscalls.give_up_capabilities()
+
+
+def landlock_rights() -> dict[str, int]:
+    """Read everywhere in the own root, write to the scratch folder and the devices."""
+    reading = walls.EXECUTE | walls.READ_FILE | walls.READ_DIR
+    device = walls.READ_FILE | walls.READ_DIR | walls.WRITE_FILE | walls.TRUNCATE | walls.IOCTL_DEV
+    everything = (1 << walls.FILE_RIGHTS[walls.NEWEST]) - 1
+    return {"/": reading, "/dev": device, SCRATCH: everything}
+
+
+def at_home_in_scratch() -> None:
+    """Of the environment stays what is harmless; home and temporary files are in the scratch folder."""
+    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept, HOME=SCRATCH, TMPDIR=SCRATCH, MPLCONFIGDIR=SCRATCH, PATH="")
+    tempfile.tempdir = None  # it may have been asked for before
+
+
+def die_with_outer(alive: int) -> None:
+    """Be killed when the outer ends, also if it just has.
+
+    Args:
+        alive: a pipe that the outer holds open.
+    """
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+    ended, _, _ = select.select([alive], [], [], 0)
+    if ended:
+        os._exit(1)
+    os.close(alive)
+
+
+def wait_for(inner: int, most_bytes: int) -> NoReturn:
+    """End as the inner process ends; end it where it and all that it started use too much memory together."""
+    import resource  # here, because Windows has none
+
+    ended = os.pidfd_open(inner)
+    unnoticed = own_memory(inner)  # shared with the zygote until one of them writes
+    while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
+        used = sum(max(0, own_memory(process) - unnoticed) for process in [inner, *descendants(inner)])
+        if used > most_bytes:
+            os.kill(inner, signal.SIGKILL)
+    _, status = os.waitpid(inner, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def descendants(process: int) -> Iterator[int]:
+    """The processes that a process started, those that they started, and so on; proc_pid_task(5)."""
+    with contextlib.suppress(OSError):  # it may have ended
+        for thread in os.listdir(f"/proc/{process}/task"):
+            children = Path(f"/proc/{process}/task/{thread}/children").read_text(encoding="ascii")
+            for child in children.split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def own_memory(process: int) -> int:
+    """Bytes of memory that a process uses, without the files that it reads; 0 if it has ended."""
+    used = 0
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_bytes().splitlines():
+            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
+                used += int(line.split()[1]) * 1024
+    return used
+
+
+def limit(limits: Limits, in_use: int | None = None) -> None:
+    """Put the limits of resources on this process and all that it starts, getrlimit(2).
+
+    Args:
+        limits: what it may use.
+        in_use: bytes of address space on top of which its memory comes; None: what it has now.
+    """
+    import resource
+
+    in_use = address_space() if in_use is None else in_use
+    wanted = {
+        "RLIMIT_AS": in_use + limits.memory_mb * MB,
+        "RLIMIT_CPU": limits.cpu_s,
+        "RLIMIT_NPROC": limits.processes,
+        "RLIMIT_NOFILE": limits.files,
+        "RLIMIT_FSIZE": limits.file_mb * MB,
+        "RLIMIT_CORE": 0,
+        "RLIMIT_MEMLOCK": 0,
+        "RLIMIT_MSGQUEUE": 0,
+    }
+    for name, value in wanted.items():
+        which = getattr(resource, name, None)
+        if which is None:
+            continue  # this system has no such limit
+        _, most = resource.getrlimit(which)
+        value = value if most == resource.RLIM_INFINITY else min(value, most)
+        resource.setrlimit(which, (value, value))
+
+
+def address_space() -> int:
+    """Bytes of address space that this process has now; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except FileNotFoundError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
