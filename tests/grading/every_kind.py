@@ -23,24 +23,23 @@ MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kind
 TOGETHER = 5  # hostile submissions between two honest ones
 SLOW = ("slow-drip",)  # kinds that only the limit for a whole notebook ends
 # Time limits of a batch: one for cells and calls that hang, one for notebooks that take for ever.
-HASTY = {"cell": 2.0, "in_all": 60.0, "slower": 0.3}
-IN_ALL = {"cell": 2.0, "in_all": 5.0, "slower": 0.3}
+HASTY = {"cell": 1.5, "in_all": 60.0, "slower": 0.3}
+IN_ALL = {"cell": 1.5, "in_all": 5.0, "slower": 0.3}
 LIMITS = {"memory_mb": 1024, "processes": 64}
 
 RUN = """
 import json, sys
 from pathlib import Path
-from course_lib.grading.batch import grade_all
+from course_lib.grading.batch import Settings, grade_all
+from course_lib.grading.engines import choose
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 jobs, out, _ = sys.argv[1:]
 with open(out, "w", encoding="utf-8") as file:
     for job in json.loads(Path(jobs).read_text()):
         submissions = [(student, Path(path)) for student, path in job["submissions"]]
-        for outcome in grade_all(
-            Path(job["source"]), submissions, workers=2, engine=job["engine"],
-            limits=Limits(**job["limits"]), seconds=Seconds(**job["seconds"]),
-        ):
+        settings = Settings(choose(job["engine"]), Limits(**job["limits"]), Seconds(**job["seconds"]))
+        for outcome in grade_all(Path(job["source"]), submissions, workers=2, settings=settings):
             file.write(outcome.to_json() + "\\n")
             file.flush()
 """
