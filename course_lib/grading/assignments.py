@@ -99,7 +99,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     sources = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
     if not sources or not all(path.is_file() for path in sources):
         raise ValueError(f"the source should be a notebook or a folder of notebooks; {source} is neither")
-    works = list(_found(sources, submissions))
+    works = list(_found(sources, submissions)) if submissions.is_dir() else []
     if not works:
         raise ValueError(
             f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
