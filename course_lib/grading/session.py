@@ -134,9 +134,7 @@ class Session:
         """A child in which all cells of before have run."""
         self.pid, self.pipe = self.zygote.fork()
         for cell in list(self.before):
-            self._ask(
-                {"do": "run", "code": cell.source, "seconds": self.seconds.cell}, b"", self.seconds.cell
-            )
+            self._ask(self._to_run(cell, 0), b"", self.seconds.cell)  # what it shows is known
 
     def close(self) -> int:
         """End the child; returns its status."""
