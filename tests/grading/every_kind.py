@@ -1,7 +1,7 @@
 """All kinds of submission, and one batch of them in a world of its own.
 
-Used by the tests and by `benchmarks/grading_hostile.py`. The batch runs in a process of its own, so that whatever
-a submission does to its grader, somebody is left who says so.
+Used by the tests and by `benchmarks/grading_hostile.py`. The batch runs in a process of its own:
+whatever a submission does to its grader, somebody is left who says so.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kind
 TOGETHER = 5  # hostile submissions between two honest ones
 SLOW = ("slow-drip",)  # kinds that only the limit for a whole notebook ends
 # Time limits of a batch: one for cells and calls that hang, one for notebooks that take for ever.
-HASTY = {"cell": 1.5, "in_all": 60.0, "slower": 0.3}
+HASTY = {"cell": 1.5, "in_all": 20.0, "slower": 0.3}
 IN_ALL = {"cell": 1.5, "in_all": 5.0, "slower": 0.3}
 LIMITS = {"memory_mb": 1024, "processes": 64}
 
@@ -84,11 +84,25 @@ def said_by(outcome: dict) -> str:
 
 def differences(kind: Kind, outcome: dict) -> list[str]:
     """How an outcome is not what must come of its kind."""
-    found = []
+    found = _wrong_grades(kind, outcome)
     if outcome["status"] not in kind.status:
         found.append(
             f"status {outcome['status']!r} ({outcome['reason']}), expected {' or '.join(kind.status)}"
         )
+    if outcome["status"] != "graded" and not outcome["reason"]:
+        found.append("no reason is given")
+    if kind.reported and not any(kind.reported in report for report in outcome["reports"]):
+        found.append(f"no report speaks of {kind.reported}: {outcome['reports']}")
+    said = said_by(outcome)
+    if kind.prints and kind.prints not in said:
+        found.append(f"the attack did not come to its end: {said[-300:]}")
+    if len(said) > 2.5 * 2**20:  # 1 MB, here twice, with marks
+        found.append(f"{len(said):,} characters are kept")
+    return found
+
+
+def _wrong_grades(kind: Kind, outcome: dict) -> list[str]:
+    found = []
     for task in outcome["tasks"]:
         name = task["grade_id"].removeprefix("test_")
         if task["status"] not in kind.allowed(name):
@@ -102,15 +116,6 @@ def differences(kind: Kind, outcome: dict) -> list[str]:
     wanted = {"attention_by_hand": [1, 1, 2, 1, 3, 2], "attention_in_torch": [3, 2, 4, 3, 4]}[kind.notebook]
     if points != wanted:
         found.append(f"points {points}, expected {wanted}")
-    if outcome["status"] != "graded" and not outcome["reason"]:
-        found.append("no reason is given")
-    if kind.reported and not any(kind.reported in report for report in outcome["reports"]):
-        found.append(f"no report speaks of {kind.reported}: {outcome['reports']}")
-    said = said_by(outcome)
-    if kind.prints and kind.prints not in said:
-        found.append(f"the attack did not come to its end: {said[-300:]}")
-    if len(said) > 2.5 * 2**20:  # 1 MB, here twice, with marks
-        found.append(f"{len(said):,} characters are kept")
     return found
 
 
@@ -191,6 +196,3 @@ def _run(world: World, jobs: list[dict], timeout: float) -> tuple[str, str]:
     Path(described).unlink()
     out.unlink()
     return text, error
-
-
-__all__ = ["KINDS", "MODULES", "Batch", "differences", "hand_in", "run_batch", "said_by"]

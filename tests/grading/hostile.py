@@ -1,8 +1,8 @@
 """What a submission may look like: each kind with what it tries, how it is made, and the grade it must get.
 
-A kind is made from the released notebook with our own answers filled in, and one thing changed. What it steals it
-prints, because its printed output is the one way out that it has; what it manages that it must not, it prints
-after BREACH. A kind with `in_plain` is proved to be an attack: without a sandbox it succeeds.
+A kind is made from the released notebook with our own answers filled in, and one thing changed. What it
+steals it prints, because its printed output is the one way out that it has; what it manages and must not, it
+prints after BREACH. A kind with `in_plain` is proved to be an attack: without a sandbox it succeeds.
 """
 
 import json
@@ -191,7 +191,7 @@ def raw_file(name: str, tries: str, **expected: Any) -> Any:
 def in_a_cell(
     name: str, tries: str, code: str, *, ends: bool = True, on: str = "attention_by_hand", **expected: Any
 ) -> None:
-    """A kind whose attack stands in a cell of its own; all answers are right. `ends`: the cell comes to an end."""
+    """A kind whose attack stands in a cell of its own, which comes to an end or not; all answers are right."""
 
     def change(submission: Submission, world: World) -> None:
         end = f"\nprint({DONE!r})" if ends else ""

@@ -1,8 +1,9 @@
 """Kinds that end badly, or not at all: errors, loops, crashes, floods, and what uses up the machine."""
 
-from hostile import NO_POINTS, OUR_ANSWERS, Submission, as_answer, in_a_cell, inside, notebook
+from hostile import NO_POINTS, OUR_ANSWERS, TASKS, Submission, as_answer, in_a_cell, inside, notebook
 from world import World
 
+BY_HAND = TASKS["attention_by_hand"]
 SOFTMAX = OUR_ANSWERS["attention_by_hand"]["softmax"]
 LOOP = "while True:\n    pass\n"
 # The answers that need no NumPy are right even where its import has failed.
@@ -78,9 +79,7 @@ while True:
 as_answer(
     "endless-deaf-function",
     "a function that catches what should stop it",
-    inside(
-        "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
-    ),
+    inside("while True:\n    try:\n        while True: pass\n    except BaseException: pass"),
     "timed out",
     status=("timed out",),
 )
@@ -108,7 +107,7 @@ in_a_cell(
 in_a_cell(
     "stopped",
     "a cell that stops its own process",
-    "os.kill(os.getpid(), signal.SIGSTOP)\nctypes.CDLL(None).raise_(19) if 0 else None",
+    "os.kill(os.getpid(), signal.SIGSTOP)\n",
     ends=False,
     **TIMED_OUT,
 )
@@ -234,7 +233,13 @@ if not ctypes.CDLL(None).fork():
 in_a_cell(
     "background-thread",
     "threads that never end, so that the process cannot end in peace",
-    "for _ in range(8):\n    threading.Thread(target=lambda: [time.sleep(0.01) for _ in iter(int, 1)]).start()",
+    """
+def stay():
+    while True:
+        time.sleep(0.01)
+for _ in range(8):
+    threading.Thread(target=stay).start()
+""",
 )
 in_a_cell(
     "at-exit",
@@ -284,7 +289,7 @@ n = 0
 with contextlib.suppress(OSError):
     for _ in range(300):
         if not os.fork():
-            time.sleep(8)
+            time.sleep(2)
             os._exit(0)
         n += 1
 print(n, "processes")
@@ -292,12 +297,15 @@ if n == 300:
     print("\\nBREACH: 300 processes")
 """,
     in_plain=True,
+    status=("graded", "timed out"),
+    tasks=dict.fromkeys(BY_HAND, ("right", *NO_POINTS)),  # the next ones of his own calls find no room
 )
 in_a_cell(
     "fork-bomb-that-doubles",
     "processes that start processes",
-    "with contextlib.suppress(OSError):\n    for _ in range(9):\n        os.fork()\ntime.sleep(6)",
+    "with contextlib.suppress(OSError):\n    for _ in range(9):\n        os.fork()\ntime.sleep(2)",
     ends=False,
+    tasks=dict.fromkeys(BY_HAND, ("right", *NO_POINTS)),
     status=("graded", "timed out"),
 )
 in_a_cell(
@@ -385,7 +393,11 @@ as_answer(
 in_a_cell(
     "floods-displays",
     "100,000 displayed objects",
-    "from IPython.display import display\nfor n in range(100_000):\n    display({'text/plain': str(n)}, raw=True)",
+    """
+from IPython.display import display
+for n in range(100_000):
+    display({"text/plain": str(n)}, raw=True)
+""",
     ends=False,
     status=("graded", "timed out"),
 )

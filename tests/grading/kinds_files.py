@@ -40,7 +40,16 @@ unreadable(
     RELEASED.replace('"nbformat": 4', '"nbformat": ' + "9" * 5000),
 )
 unreadable("cells-are-a-text", "cells that are no list", changed(cells="all of them"))
-unreadable("cells-are-numbers", "cells that are no cells", changed(cells=[1, None, "x", []]))
+
+
+@raw_file(
+    "cells-are-numbers",
+    "cells that are no cells",
+    status=("unreadable", "graded"),
+    tasks=dict.fromkeys(ALL, ("not run", "missing")),
+)
+def _(world: World, path: Path) -> None:
+    path.write_text(changed(cells=[1, None, "x", []]))
 
 
 @raw_file(
@@ -228,7 +237,7 @@ def _(submission: Submission, world: World) -> None:
     submission.cell("softmax-answer")["metadata"]["nbgrader"]["grade_id"] = "my_own"
 
 
-@notebook("renamed-function", "a function by another name", tasks={"softmax": "missing"})
+@notebook("renamed-function", "a function by another name", tasks={"softmax": ("missing", "wrong")})
 def _(submission: Submission, world: World) -> None:
     submission.answer("softmax", SOFTMAX.replace("def softmax", "def soft_max"))
 

@@ -121,9 +121,9 @@ with contextlib.suppress(OSError), open("/proc/self/mem", "rb", 0) as memory:
 )
 in_a_cell(
     "searches-everywhere",
-    "every small file that it finds, for two seconds",
+    "every small file that it finds, for a second",
     """
-end = time.monotonic() + 2
+end = time.monotonic() + 1
 def search():
     for start in ("$root", "/tmp", "/home", "/root", "/var", "/mnt", "/"):
         for folder, folders, files in os.walk(start):
@@ -232,7 +232,10 @@ in_a_cell(
 in_a_cell(
     "connects-by-HTTP",
     "a page of this machine, by name",
-    "import urllib.request\ntrying(lambda: urllib.request.urlopen('http://localhost:$tcp', timeout=1).read())",
+    """
+import urllib.request
+trying(lambda: urllib.request.urlopen("http://localhost:$tcp", timeout=1).read())
+""",
     in_plain=True,
 )
 in_a_cell(
@@ -323,7 +326,8 @@ in_a_cell(
     "makes-devices",
     "devices of its own, to read disks and memory by",
     """
-for name, kind, major, minor in (("memory", 0o020600, 1, 1), ("zero", 0o020600, 1, 5), ("disk", 0o060600, 8, 0)):
+devices = (("memory", 0o020600, 1, 1), ("zero", 0o020600, 1, 5), ("disk", 0o060600, 8, 0))
+for name, kind, major, minor in devices:
     try:
         os.mknod(name, kind, os.makedev(major, minor))
         os.close(os.open(name, os.O_RDONLY))

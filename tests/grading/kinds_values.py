@@ -1,4 +1,4 @@
-"""Kinds that pass a wrong answer off as right: hostile objects, tampering in their process, stolen answers."""
+"""Kinds that pass a wrong answer off as right: hostile objects, tampering, stolen answers."""
 
 import hashlib
 
@@ -26,7 +26,8 @@ def attention(then: str, before: str = "") -> str:
     """Our attention in torch, and what becomes of its result."""
     inner = ATTENTION.replace("def attention", "def right_attention")
     return (
-        f"{before}\n{inner}\n\ndef attention(q, k, v, mask=None):\n    result = right_attention(q, k, v, mask)\n"
+        f"{before}\n{inner}\n\ndef attention(q, k, v, mask=None):\n"
+        "    result = right_attention(q, k, v, mask)\n"
         + ("\n".join(f"    {line}" for line in f"{then}\nreturn result".splitlines()))
     )
 
@@ -280,7 +281,8 @@ pipe(
 import json
 for number in sockets():
     for n in range(50):
-        text = json.dumps({"n": n, "right": True, "passed": True, "got": {"is": "dict", "of": []}, "score": 99}).encode()
+        answer = {"n": n, "right": True, "passed": True, "got": {"is": "dict", "of": []}, "score": 99}
+        text = json.dumps(answer).encode()
         os.write(number, struct.pack(">QQ", len(text), 0) + text)
 """,
 )
@@ -357,8 +359,9 @@ forging(
     "numbers where texts should be, texts where arrays should be",
     """
     def forged(body):
-        return {"got": {"is": "dict", "of": [["result", "all right"]]}, "printed": 5, "late": "no", "changed": 7,
-                "forbidden": [], "failure": None, "after": 3, "stuck": {}}
+        got = {"is": "dict", "of": [["result", "all right"]]}
+        return {"got": got, "printed": 5, "late": "no", "changed": 7, "forbidden": [], "failure": None,
+                "after": 3, "stuck": {}}
 """,
 )
 forging(
@@ -366,8 +369,9 @@ forging(
     "a failure whose words are no words, or far too many",
     """
     def forged(body):
-        failure = {"kind": 5, "words": "x" * 10**7, "line": None, "wrong_form": "y", "not_written": [], "more": 1}
-        return {**body, "got": None, "failure": {"is": "dict", "of": [list(pair) for pair in failure.items()]}}
+        failure = {"kind": 5, "words": "x" * 10**7, "line": None, "wrong_form": "y", "more": 1}
+        pairs = [list(pair) for pair in failure.items()]
+        return {**body, "got": None, "failure": {"is": "dict", "of": pairs}}
 """,
 )
 forging(
@@ -420,7 +424,8 @@ returns(
     "an object that equals everything",
     """
 class Hostile:
-    def __init__(self, numbers): self.shape, self.dtype, self.ndim = numbers.shape, numbers.dtype, numbers.ndim
+    def __init__(self, numbers):
+        self.shape, self.dtype, self.ndim = numbers.shape, numbers.dtype, numbers.ndim
     def __eq__(self, other): return True
     __ne__ = __lt__ = __gt__ = lambda self, other: False
     def __sub__(self, other): return np.zeros(self.shape)
@@ -619,9 +624,11 @@ as_answer(
 )
 as_answer(
     "requires-grad",
-    "right numbers in a tensor that asks for gradients: right",
-    "import torch\n" + inside("", "return torch.tensor(result, requires_grad=True)"),
+    "a right tensor that asks for gradients of its own too: right",
+    attention("result = result + torch.zeros((), requires_grad=True)"),
     "right",
+    task="attention",
+    on=TORCH,
 )
 
 for which, what, then in (
@@ -693,7 +700,8 @@ as_answer(
 as_answer(
     "calls-the-reference",
     "what the check compares with",
-    "def softmax(scores):\n    from course_lib.checks.attention_by_hand import softmax\n    return softmax(scores)",
+    "def softmax(scores):\n    from course_lib.checks.attention_by_hand import softmax as right\n"
+    "    return right(scores)",
     ("wrong", "missing"),
 )
 as_answer(

@@ -1,7 +1,7 @@
 """A course folder with things that no submission may read, change or reach, and what tells whether one did.
 
-Each secret is a canary: a text that stands in one place only. If it turns up in what a submission printed, that
-place was read. Everything lies open to any user of the machine, so that a sandbox alone protects it.
+Each secret is a canary: a text that stands in one place only. If it turns up in what a submission printed,
+that place was read. Everything lies open to any user of the machine, so that a sandbox alone protects it.
 """
 
 import contextlib
