@@ -24,7 +24,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +53,12 @@ def own_errors() -> Iterator[None]:
     """Run one test as a user does: without the type checker, so that our own errors are seen."""
     with shapes_unchecked():
         yield
+
+
+@pytest.fixture(scope="session")
+def as_a_user() -> Callable[[], AbstractContextManager[None]]:
+    """The same for a part of a test or of a fixture: `with as_a_user(): ...`."""
+    return shapes_unchecked
 
 
 @contextmanager
