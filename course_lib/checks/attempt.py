@@ -132,8 +132,18 @@ def as_array(value: Any) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- errors in words
 
 
+class Reported(Exception):
+    """An error that was put into words where it arose, in another process."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.words)
+        self.failure = failure
+
+
 def failure_of(error: BaseException) -> Failure:
     """What there is to say of an error."""
+    if isinstance(error, Reported):
+        return error.failure
     return Failure(
         kind=type(error).__name__,
         words=said_by(error),

@@ -891,6 +891,7 @@ TASKS = {
         properties=(Property("adds nothing", adds_nothing), Property("can learn", can_learn)),
         results=("what each branch adds", "whether it can learn"),
         adapt=change_stack,
+        outside=True,
     ),
     "depth_scaled_start": Code(
         reference=depth_scaled_start,
@@ -898,6 +899,7 @@ TASKS = {
         properties=(Property("right spread", right_spread), Property("right rest", right_rest)),
         results=("standard deviations", "what else counts"),
         adapt=measure_stack,
+        outside=True,
     ),
     "logit_lens": Code(
         reference=logit_lens,

@@ -69,7 +69,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
     return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=64)  # the tasks of a notebook at the three seeds of a grader
 def prepare(task: Task, seed: int) -> tuple[Prepared, ...]:
     """The cases of a task for one seed."""
     with clean_state():

@@ -1,5 +1,6 @@
-"""Grades that can be trusted: a submission's code runs in a sandbox, what decides stays outside.
+"""Grading of submissions in a sandbox, on nbgrader's formats. The commands: `python -m course_lib.grading`.
 
-`python -m course_lib.grading` is the command line. It needs the extra [teach]. Nothing else in course_lib
-imports this package.
+The parent has the checks, their references, the hidden seeds and the grade book. The child has a submission's
+code and nothing else: it is forked from a process that never held a secret, locked in, and asked for what the
+learner's functions give. Only numbers and texts come back.
 """

@@ -309,12 +309,12 @@ class Trial:
     why: str
 
 
-@cache
 def trials() -> tuple[Trial, ...]:
     """Every engine tried on this machine, each in a process of its own."""
     return tuple(tried(engine) for engine in ENGINES)
 
 
+@cache
 def tried(engine: Engine) -> Trial:
     """Start the engine in a new Python and let a program inside try to get out (`trial`)."""
     if sys.platform != "linux":
@@ -349,9 +349,9 @@ def choose(name: str | None = None) -> Engine:
     names = [engine.name for engine in ENGINES]
     if name is not None and name not in names:
         raise ValueError(f"an engine is one of {', '.join([*names, NONE.name])}, not {name!r}")
-    for trial in trials():
-        if trial.works and name in (None, trial.engine.name):
-            return trial.engine
+    for engine in ENGINES:
+        if name in (None, engine.name) and tried(engine).works:
+            return engine
     why = "; ".join(
         f"{trial.engine.name}: {trial.why}" for trial in trials() if name in (None, trial.engine.name)
     )

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
+
 
 class Status(StrEnum):
     """How far grading a notebook came, whatever its score."""

@@ -1,0 +1,301 @@
+"""Inside the sandbox: run a submission's cells, and try its functions when the grader asks.
+
+Everything here may be changed by the code that it runs. That costs a submission its own points at most: the
+grader believes only values, and compares them where this process cannot reach.
+"""
+
+import contextlib
+import dataclasses
+import importlib.abc
+import importlib.machinery
+import os
+import pickle
+import random
+import signal
+import socket
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Type
+from traitlets.config import Config
+
+from course_lib.checks.attempt import Attempt, Failure, attempt, failure_of
+from course_lib.checks.call import OutOfTime, call
+from course_lib.checks.values import describe
+from course_lib.grading import wire
+from course_lib.grading.states import state_of
+
+SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
+
+
+# ---------------------------------------------------------------------------------------------------- outputs
+
+
+class Outputs:
+    """What a cell shows, as a notebook stores it, up to a number of characters; the rest is counted."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+        self.lost = 0
+        self.all: list[dict[str, Any]] = []
+
+    def stream(self, name: str, text: str) -> None:
+        """Add printed text."""
+        kept = self._room(text)
+        if not kept:
+            return
+        last = self.all[-1] if self.all else {}
+        if last.get("name") == name:
+            last["text"].append(kept)
+        else:
+            self.all.append({"output_type": "stream", "name": name, "text": [kept]})
+
+    def data(self, kind: str, data: dict[str, Any]) -> None:
+        """Add something displayed."""
+        shown = {mime: str(data[mime]) for mime in SHOWN if mime in data}
+        size = sum(map(len, shown.values()))
+        if size > self.left:
+            self.lost += size
+            shown = {"text/plain": self._room(shown.get("text/plain", ""))}
+        else:
+            self.left -= size
+        more = {"execution_count": None} if kind == "execute_result" else {}
+        self.all.append({"output_type": kind, "data": shown, "metadata": {}, **more})
+
+    def error(self, name: str, words: str, lines: Sequence[str]) -> None:
+        """Add an error with its traceback."""
+        kept = self._room("\n".join(lines))
+        self.all.append(
+            {"output_type": "error", "ename": name, "evalue": words[:1000], "traceback": kept.split("\n")}
+        )
+
+    def _room(self, text: str) -> str:
+        kept = text[: self.left]
+        self.left -= len(kept)
+        self.lost += len(text) - len(kept)
+        return kept
+
+    def done(self) -> list[dict[str, Any]]:
+        """All of it."""
+        for output in self.all:
+            if output["output_type"] == "stream":
+                output["text"] = "".join(output["text"])
+        return self.all
+
+
+class Stream:
+    """Stands in for stdout or stderr."""
+
+    encoding = "utf-8"
+
+    def __init__(self, shell: "Shell", name: str) -> None:
+        self.shell, self.name = shell, name
+
+    def write(self, text: str) -> int:
+        self.shell.outputs.stream(self.name, str(text))
+        return len(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+
+class Hook(DisplayHook):
+    """Takes the value of a cell's last line."""
+
+    def __call__(self, result: Any = None) -> None:
+        if result is not None and not self.quiet():
+            data, _ = self.compute_format_data(result)
+            self.update_user_ns(result)
+            cast(Shell, self.shell).outputs.data("execute_result", data)
+
+
+class Publisher(DisplayPublisher):
+    """Takes what a cell displays."""
+
+    def publish(self, data: Any, *others: Any, **more: Any) -> None:
+        cast(Shell, self.shell).outputs.data("display_data", data)
+
+    def clear_output(self, wait: bool = False) -> None:
+        pass
+
+
+class Shell(InteractiveShell):
+    """IPython, as in a notebook, that keeps what its cells show and writes no history."""
+
+    displayhook_class = Type(Hook)
+    display_pub_class = Type(Publisher)
+    outputs = Outputs(0)  # of the cell that runs
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
+        self.outputs.error(getattr(etype, "__name__", str(etype)), str(evalue), list(stb))
+
+    def enable_gui(self, gui: Any = None) -> None:
+        pass
+
+
+def shell() -> Shell:
+    """The one IPython of this process."""
+    quiet = Config()
+    quiet.HistoryManager.enabled = False
+    quiet.InteractiveShell.colors = "nocolor"
+    quiet.InteractiveShell.xmode = "Context"
+    return Shell.instance(config=quiet)
+
+
+# ---------------------------------------------------------------------------------- what a submission imports
+
+
+class NotHere(importlib.abc.MetaPathFinder):
+    """Says in words why a part of the course cannot be imported."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if name.startswith("course_lib.checks."):
+            return importlib.machinery.ModuleSpec(name, _Empty())
+        if name.startswith("course_lib."):
+            raise ModuleNotFoundError(
+                f"{name} is not there when answers are graded: write the steps yourself.", name=name
+            )
+        return None
+
+
+class _Empty(importlib.abc.Loader):
+    """A module in which every name is there and does nothing useful."""
+
+    def create_module(self, spec: Any) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        def missing(name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+
+            def not_here(*values: Any, **named: Any) -> Any:
+                raise RuntimeError(f"{module.__name__}.{name} is not there when answers are graded.")
+
+            return not_here
+
+        module.__dict__["__getattr__"] = missing
+
+
+# -------------------------------------------------------------------------------------------------- answering
+
+
+class Child:
+    """Answers the grader's questions, one after the other, until the pipe ends."""
+
+    def __init__(self, pipe: socket.socket) -> None:
+        self.pipe = pipe
+        self.shell = shell()
+
+    def serve(self) -> None:
+        """Answer until the grader has no more questions."""
+        answers = {"run": self.run, "try": self.try_, "call": self.call}
+        while True:
+            question, raw = wire.receive(self.pipe)
+            body, blob = answers[question["do"]](question, raw)
+            wire.send(self.pipe, {"n": question["n"], **body}, blob)
+
+    def run(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
+        """Run one cell."""
+        self.shell.outputs = outputs = Outputs(question["room"])
+        late = False
+        with self.captured(), self.interrupted_after(question["seconds"]):
+            try:
+                result = self.shell.run_cell(question["code"], store_history=False)
+                late = isinstance(result.error_in_exec, OutOfTime)
+            except OutOfTime:
+                late = True
+        return {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
+
+    def try_(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
+        """Make an attempt at a case."""
+        name = question["name"]
+        if name not in self.shell.user_ns:
+            return {"missing": True}, b""
+        learner = self.shell.user_ns[name]
+        task, case = pickle.loads(raw)  # the grader's own words: nothing of a submission went into them
+        if not (isinstance(learner, type) if task.takes == "class" else callable(learner)):
+            words = f"The check needs the {task.takes} itself, but got {describe(learner)}."
+            return _told(Attempt(failure=Failure("TypeError", words, wrong_form=True)))
+        return _told(attempt(task, learner, case, question["seconds"]))
+
+    def call(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
+        """Call a function with plain values."""
+        name = question["name"]
+        if name not in self.shell.user_ns:
+            return {"missing": True}, b""
+        values, named = pickle.loads(raw)  # as above
+        outcome = call(lambda: self.shell.user_ns[name](*values, **named), question["seconds"])
+        if outcome.late:
+            return {"late": True, "stuck": outcome.stuck}, b""
+        if outcome.error is not None:
+            failure = failure_of(outcome.error)
+            refuses = isinstance(outcome.error, ValueError)
+            return {"failure": dataclasses.asdict(failure), "refuses": refuses}, b""
+        blob = bytearray()
+        states = [state_of(value) for value in values]
+        header = {"value": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
+        return header, bytes(blob)
+
+    @contextlib.contextmanager
+    def captured(self) -> Iterator[None]:
+        """Prints go into the cell's outputs."""
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = Stream(self.shell, "stdout"), Stream(self.shell, "stderr")
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+    @contextlib.contextmanager
+    def interrupted_after(self, seconds: float) -> Iterator[None]:
+        """Raise `OutOfTime` in a cell that takes too long; what ignores that is ended from outside."""
+
+        def late(*_: Any) -> None:
+            raise OutOfTime
+
+        signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
+    """An attempt as it travels."""
+    raw = bytearray()
+    fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+    fields["failure"] = made.failure and dataclasses.asdict(made.failure)
+    return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
+
+
+def main(connection: int) -> None:
+    """Serve until the grader has gone.
+
+    Args:
+        connection: the descriptor of our end.
+    """
+    pipe = socket.socket(fileno=connection)
+    os.register_at_fork(after_in_child=pipe.close)  # a process that a submission starts has no part in this
+    sys.meta_path.append(NotHere())
+    random.seed(0)  # the same grades each time
+    np.random.seed(0)  # noqa: NPY002  (what a learner's own code may draw from)
+    with contextlib.suppress(wire.WireError):  # the grader has gone
+        Child(pipe).serve()

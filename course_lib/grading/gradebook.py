@@ -1,0 +1,334 @@
+"""nbgrader's grade book, written one submission at a time: all of it, or nothing.
+
+nbgrader's own methods commit after each step. Here a step is only sent to the database, and one commit ends
+the submission, so that a machine that stops midway leaves no half-graded student behind. Beside nbgrader's
+tables stands one of ours, `course_outcome`: how far grading came and why, which nbgrader has no place for.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from nbgrader import utils
+from nbgrader.api import Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import AssignLatePenalties
+from sqlalchemy import Column, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from course_lib.grading.graded import (
+    Released,
+    cells_of,
+    grade_id,
+    graded,
+    release,
+    settings,
+    verbatim,
+    write,
+    write_notebook,
+)
+from course_lib.grading.outcome import BY_HAND, Outcome
+from course_lib.grading.submission import Cell
+
+PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
+KEY = ("assignment", "notebook", "student")
+OUTCOMES = Table(
+    "course_outcome",
+    MetaData(),
+    *(Column(name, String(128), primary_key=True) for name in KEY),
+    Column("status", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("outcome", Text, nullable=False),  # as JSON, without what the cells printed
+)
+
+
+class _Held(Session):
+    """A session in which nbgrader's many commits only send, and `finish` commits."""
+
+    def commit(self) -> None:
+        """Send what was changed, within the transaction."""
+        self.flush()
+
+    def finish(self) -> None:
+        """Commit everything since the last time."""
+        super().commit()
+
+
+def open_gradebook(db_url: str, course_id: str) -> Gradebook:
+    """nbgrader's grade book, made where it is not there yet, with a session that holds its commits."""
+    if db_url.startswith("sqlite:") and "?" not in db_url:
+        db_url = f"{db_url}?timeout={PATIENCE_S}"
+    # For a new grade book nbgrader calls a program of this environment by its name.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with utils.setenv(PATH=path):
+        gradebook = Gradebook(db_url, course_id)
+    OUTCOMES.create(gradebook.engine, checkfirst=True)
+    gradebook.db.remove()
+    gradebook.db = scoped_session(sessionmaker(class_=_Held, bind=gradebook.engine))
+    return gradebook
+
+
+class Book:
+    """One assignment in the grade book of a course folder.
+
+    Args:
+        course: The folder, with nbgrader_config.py where it has one.
+        assignment: As its folder in the source is called ("03_qkv").
+        source: Folder of its notebooks with solutions and hidden tests; the course's own, if None.
+        db_url: Of the database; the course's own, if empty.
+    Raises: ValueError: the source has no notebook, or has other cells than the grade book, which has grades.
+    """
+
+    def __init__(
+        self, course: Path, assignment: str, *, source: Path | None = None, db_url: str = ""
+    ) -> None:
+        self.config = settings(course)
+        self.assignment = assignment
+        self.folders = CourseDirectory(config=self.config)
+        self.source = source or self.folder(self.folders.source_directory, ".")
+        paths = sorted(self.source.glob("*.ipynb"))
+        if not paths:
+            raise ValueError(f"the source of {assignment} should have notebooks; {self.source} has none")
+        self.released = {path.stem: release(path, self.config) for path in paths}
+        self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
+        self._penalties = AssignLatePenalties(config=self.config)
+        self._penalties.init_plugin()
+        try:
+            with self._transaction():
+                self._prepare()
+        except BaseException:
+            self.gradebook.close()
+            raise
+
+    def __enter__(self) -> "Book":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.gradebook.close()
+
+    def folder(self, step: str, student: str) -> Path:
+        """The assignment's folder in one of nbgrader's steps ("autograded")."""
+        return Path(self.folders.format_path(step, student, self.assignment))
+
+    # ----------------------------------------------------------------------------------------- the assignment
+
+    @contextmanager
+    def _transaction(self) -> Iterator[_Held]:
+        """All changes of a block in one commit, none where it raises."""
+        try:
+            session: _Held = self.gradebook.db()
+            yield session
+            session.finish()
+        finally:
+            self.gradebook.db.remove()  # and with it what was not committed
+
+    def _prepare(self) -> None:
+        """Enter the assignment, its notebooks and cells where they are not there yet."""
+        book = self.gradebook
+        assignment = book.update_or_create_assignment(self.assignment)
+        for notebook in list(assignment.notebooks):
+            if _entered(notebook) != _cells(self.released.get(notebook.name)):
+                if assignment.submissions:
+                    raise ValueError(
+                        f"the grade book has grades for {self.assignment}/{notebook.name} with other cells "
+                        f"than {self.source}; keep the cells that learners got, or start a new grade book"
+                    )
+                book.remove_notebook(notebook.name, self.assignment)
+        book.db.expire_all()
+        new = self.released.keys() - {notebook.name for notebook in assignment.notebooks}
+        if new and assignment.submissions:
+            raise ValueError(
+                f"the grade book has grades for {self.assignment} without {', '.join(sorted(new))}; "
+                "keep the notebooks that learners got, or start a new grade book"
+            )
+        for name, released in self.released.items():
+            book.update_or_create_notebook(name, self.assignment)
+            self._enter(name, released)
+
+    def _enter(self, notebook: str, released: Released) -> None:
+        """Enter the cells of a notebook."""
+        book, place = self.gradebook, (notebook, self.assignment)
+        for cell in released.saved.cells:
+            name = grade_id(cell)
+            if not name:
+                continue
+            marks = cell.metadata.nbgrader
+            if utils.is_grade(cell) or utils.is_task(cell):
+                points = {"max_score": float(marks["points"]), "cell_type": cell.cell_type}
+            if utils.is_grade(cell):
+                book.update_or_create_grade_cell(name, *place, **points)
+            if utils.is_solution(cell):
+                book.update_or_create_solution_cell(name, *place)
+            if utils.is_task(cell):
+                book.update_or_create_task_cell(name, *place, **points)
+            known = {"source": cell.source, "checksum": marks.get("checksum")}
+            book.update_or_create_source_cell(
+                name, *place, cell_type=cell.cell_type, locked=utils.is_locked(cell), **known
+            )
+
+    # ------------------------------------------------------------------------------------------- a submission
+
+    def record(self, outcomes: Sequence[Outcome], cells: Mapping[str, Sequence[Cell]] | None = None) -> None:
+        """Write what one submission got: its notebooks in autograded/, then its grades in one transaction.
+
+        A person's scores and comments stay; a score of theirs waits for another look where the submission has
+        changed since. A notebook of the assignment that was not handed in gets 0 points.
+
+        Args:
+            outcomes: Of one student, one for each notebook that was handed in.
+            cells: For each notebook the learner's, as `graded.cells_of` gives them; if None, it reads them
+                from submitted/.
+        Raises: ValueError: the outcomes are of several students, of another assignment, or name cells that
+            the source does not have.
+        """
+        student = self._student(outcomes)
+        submitted = self.folder(self.folders.submitted_directory, student)
+        autograded = self.folder(self.folders.autograded_directory, student)
+        for outcome in outcomes:
+            own = (
+                cells_of(submitted / f"{outcome.notebook}.ipynb")
+                if cells is None
+                else cells[outcome.notebook]
+            )
+            shown = graded(self.released[outcome.notebook], own, outcome)
+            write_notebook(autograded / f"{outcome.notebook}.ipynb", shown)
+        stamp = _timestamp(submitted / "timestamp.txt")
+        if stamp is not None:
+            write(autograded / "timestamp.txt", f"{stamp.isoformat(' ')} UTC\n")
+        with self._transaction() as session:
+            self.gradebook.update_or_create_student(student)
+            with session.no_autoflush:  # nbgrader builds the submission piece by piece
+                entry = self.gradebook.update_or_create_submission(self.assignment, student, timestamp=stamp)
+            by_name = {outcome.notebook: outcome for outcome in outcomes}
+            for notebook in entry.notebooks:
+                if notebook.name in by_name:
+                    self._grade(notebook, by_name[notebook.name])
+                elif not (submitted / f"{notebook.name}.ipynb").exists():
+                    _nothing(notebook)
+            session.flush()
+            for notebook in entry.notebooks:
+                self._penalty(entry, notebook)
+            for outcome in outcomes:
+                note(session, outcome)
+
+    def _student(self, outcomes: Sequence[Outcome]) -> str:
+        """Whose outcomes these are.
+
+        Raises: ValueError: as `record`.
+        """
+        students = {outcome.student for outcome in outcomes}
+        others = {outcome.assignment for outcome in outcomes} - {self.assignment}
+        if len(students) != 1 or others:
+            came = ", ".join(f"{outcome.student}'s {outcome.assignment}" for outcome in outcomes)
+            raise ValueError(f"expected outcomes of {self.assignment} of one student; got {came or 'none'}")
+        for outcome in outcomes:
+            if outcome.notebook not in self.released:
+                raise ValueError(f"{self.source} has no notebook {outcome.notebook!r}")
+            known = {grade_id(cell) for cell in self.released[outcome.notebook].shown.cells}
+            unknown = {task.grade_id for task in outcome.tasks} - known
+            if unknown:
+                raise ValueError(f"{outcome.notebook} has no test cell {', '.join(sorted(unknown))}")
+        return students.pop()
+
+    def _grade(self, notebook: SubmittedNotebook, outcome: Outcome) -> None:
+        """Enter the grades and comments of one notebook."""
+        tasks = {task.grade_id: task for task in outcome.tasks}
+        names = {cell.id: cell.name for cell in notebook.notebook._base_cells}
+        changed = self._digest(outcome) != outcome.digest
+        for grade in notebook.grades:
+            task = tasks.get(names[grade.cell_id])
+            by_hand = task is not None and task.status == BY_HAND
+            grade.auto_score = None if by_hand else (task.points if task else 0.0)
+            if grade.manual_score is None or changed:
+                grade.needs_manual_grade = by_hand or grade.manual_score is not None
+        tests_of = self.released[outcome.notebook].tests_of
+        for comment in notebook.comments:
+            name = names[comment.cell_id]
+            about = dict.fromkeys([*tests_of.get(name, []), name])
+            sentences = [tasks[name].sentence for name in about if name in tasks and tasks[name].sentence]
+            comment.auto_comment = verbatim("\n\n".join(sentences)) or None
+
+    def _digest(self, outcome: Outcome) -> str | None:
+        """The digest of the outcome that is recorded in this one's place."""
+        key = {name: getattr(outcome, name) for name in KEY}
+        digest: str | None = self.gradebook.db.scalar(select(OUTCOMES.c.digest).filter_by(**key))
+        return digest
+
+    def _penalty(self, entry: SubmittedAssignment, notebook: SubmittedNotebook) -> None:
+        """Enter the penalty of a late notebook, by nbgrader's plugin."""
+        notebook.late_submission_penalty = None
+        late = entry.total_seconds_late
+        if late > 0:
+            score = notebook.score
+            penalty = self._penalties.plugin_inst.late_submission_penalty(entry.student.id, score, late)
+            if penalty is not None:
+                notebook.late_submission_penalty = min(max(penalty, 0), score)
+
+    # -------------------------------------------------------------------------------------- what is in there
+
+    def recorded(self, notebook: str) -> dict[str, str]:
+        """For each student whose notebook has an outcome, its digest."""
+        mine = (OUTCOMES.c.assignment == self.assignment, OUTCOMES.c.notebook == notebook)
+        rows = self.gradebook.db.execute(select(OUTCOMES.c.student, OUTCOMES.c.digest).where(*mine))
+        return {row.student: row.digest for row in rows}
+
+    def outcomes(self) -> list[Outcome]:
+        """All outcomes of the assignment, without what the cells printed, by student and notebook."""
+        return outcomes_of(self.gradebook, self.assignment)
+
+
+# ------------------------------------------------------------------------------------------------ small parts
+
+
+def note(session: Session, outcome: Outcome) -> None:
+    """Enter the status of an outcome into our own table, in place of an earlier one."""
+    key = {name: getattr(outcome, name) for name in KEY}
+    session.execute(delete(OUTCOMES).filter_by(**key))
+    row = {"status": outcome.status, "reason": outcome.reason, "digest": outcome.digest}
+    text = replace(outcome, cells=()).to_json()
+    session.execute(insert(OUTCOMES).values(**key, **row, outcome=text))
+
+
+def outcomes_of(gradebook: Gradebook, assignment: str) -> list[Outcome]:
+    """All outcomes of an assignment, as `Book.outcomes`; none where this grade book has never had one."""
+    OUTCOMES.create(gradebook.engine, checkfirst=True)
+    rows = select(OUTCOMES.c.outcome).filter_by(assignment=assignment)
+    found = gradebook.db.scalars(rows.order_by(OUTCOMES.c.student, OUTCOMES.c.notebook))
+    return [Outcome.from_json(text) for text in found]
+
+
+def _nothing(notebook: SubmittedNotebook) -> None:
+    """0 points for a notebook that was not handed in."""
+    for grade in notebook.grades:
+        grade.auto_score = 0.0
+        grade.needs_manual_grade = grade.manual_score is not None
+
+
+def _cells(released: Released | None) -> list[set[str]]:
+    """The names of the grade, solution and task cells of a source notebook."""
+    cells = [cell for cell in released.saved.cells if grade_id(cell)] if released else []
+    kinds = (utils.is_grade, utils.is_solution, utils.is_task)
+    return [{grade_id(cell) for cell in cells if is_kind(cell)} for is_kind in kinds]
+
+
+def _entered(notebook: Notebook) -> list[set[str]]:
+    """The same of a notebook in the grade book."""
+    kinds = (notebook.grade_cells, notebook.solution_cells, notebook.task_cells)
+    return [{cell.name for cell in cells} for cells in kinds]
+
+
+def _timestamp(path: Path) -> datetime | None:
+    """When a submission was handed in, in UTC; None where its timestamp.txt does not say it."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        with open(path, encoding="utf-8") as file:
+            return utils.parse_utc(file.read(100).strip() or None)
+    except (OSError, ValueError, OverflowError):
+        return None

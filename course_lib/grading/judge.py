@@ -1,0 +1,342 @@
+"""Grade one notebook of one student: run its cells in the sandbox, run the source's tests out here.
+
+    with Grader(Path("solutions/03_qkv/attention_by_hand.ipynb")) as grader:
+        outcome = grader.grade("ada", Path("submitted/ada/03_qkv/attention_by_hand.ipynb"))
+
+In a test cell of the source, `check` is the grader's, and a learner's names are stand-ins: what is done with
+them is done in the sandbox, and what comes back is compared here.
+"""
+
+import ast
+import builtins
+import dataclasses
+import hashlib
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from course_lib.checks import CheckFailed, find_task
+from course_lib.checks.engine import examine, prepare
+from course_lib.checks.kinds import Case, Result, Task
+from course_lib.checks.show import as_text
+from course_lib.grading import sandbox, share
+from course_lib.grading.engines import Engine, choose
+from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
+from course_lib.grading.session import DEAD, Died, Seconds, Session, TimeOver, Zygote
+from course_lib.grading.submission import (
+    Cell,
+    Plan,
+    Run,
+    Test,
+    Unreadable,
+    names_mentioned,
+    names_used,
+    plan,
+    read_bytes,
+    read_cells,
+)
+from course_lib.grading.travel import Specs
+
+HIDDEN_ONLY = (
+    "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
+    "on the inputs that the visible check gives, or on their order?"
+)
+
+
+class Remote:
+    """Stands for something that a submission defines: a test may check it or call it."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name, self.session = name, session
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        return self.session.call(self.name, values, named, seconds=10.0)
+
+
+class Grader:
+    """Grades submissions of one notebook, one after the other.
+
+    Args:
+        source: the teacher's notebook, with solutions and hidden tests.
+        engine: the kind of isolation; without it the best that this machine has.
+        limits: of memory, processes and files.
+        seconds: limits of time.
+    Raises: NoIsolation: this machine has none; the message says what to do.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        *,
+        engine: Engine | None = None,
+        limits: sandbox.Limits | None = None,
+        seconds: Seconds | None = None,
+    ) -> None:
+        self.source = source
+        self.content = source.read_bytes()
+        self.cells = read_cells(self.content)
+        self.seconds = seconds or Seconds()
+        self.engine = engine or choose()
+        self.limits = limits or sandbox.Limits()
+        self.specs = Specs()
+        self.zygote: Zygote | None = None
+
+    def __enter__(self) -> "Grader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process that children are forked from."""
+        if self.zygote is not None:
+            self.zygote.close()
+            self.zygote = None
+
+    def grade(self, student: str, path: Path) -> Outcome:
+        """Grade one submission; whatever it contains, an outcome comes back."""
+        start = time.monotonic()
+        whole = _empty(student, self.source)
+        try:
+            content = read_bytes(path)
+            whole = dataclasses.replace(whole, digest=digest_of(self.content, content))
+            planned = plan(self.cells, read_cells(content))
+        except Unreadable as error:
+            tasks = tuple(
+                self._task(cell, "not run", "The notebook could not be read.") for cell in self.graded()
+            )
+            return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
+        try:
+            graded = Grading(self, planned).outcome(whole)
+        except Exception as error:  # a mistake of ours, or a machine in trouble: this one has to be run again
+            self.close()
+            graded = _not_run(whole, self.graded(), f"the grader failed: {type(error).__name__}: {error}")
+        return dataclasses.replace(graded, seconds=round(time.monotonic() - start, 3))
+
+    def graded(self) -> list[Cell]:
+        """The cells of the source that carry points, in their order."""
+        return [cell for cell in self.cells if cell.grade]
+
+    def alive(self) -> Zygote:
+        """The process that children are forked from; a new one where it is gone."""
+        if self.zygote is not None and self.zygote.process.poll() is not None:
+            self.close()
+        if self.zygote is None:
+            self.zygote = Zygote(*self._needs(), self.engine, self.limits)
+        return self.zygote
+
+    def _needs(self) -> tuple[set[str], list[str]]:
+        """What submissions may import of the course, and what is imported for them beforehand."""
+        code = [cell for cell in self.cells if cell.kind == "code" and not cell.is_test]
+        imported = {name for cell in code for name in share.imports_of(_python(cell.source))}
+        specs = [self.specs.of(task, case) for task in self._tasks() for case in _cases(task)]
+        imported |= {name for pickled in specs for name in share.modules_in(pickled)}
+        modules = ["numpy", "matplotlib_inline.backend_inline"]
+        if "torch" in self.content.decode() or ("torch" in sys.modules and any(b"torch" in s for s in specs)):
+            modules.append("torch")
+        return imported, [*modules, *sorted(name for name in share.needed(imported))]
+
+    def _tasks(self) -> list[Task]:
+        """The tasks that the tests of the source check."""
+        names = [
+            node.args[0].value
+            for cell in self.cells
+            if cell.is_test
+            for node in ast.walk(ast.parse(cell.source))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "check"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ]
+        return [find_task(str(name)) for name in dict.fromkeys(names)]
+
+    def _task(
+        self, cell: Cell, status: str, sentence: str, points: float = 0.0, task: str = ""
+    ) -> TaskOutcome:
+        return TaskOutcome(cell.grade_id, task, points, cell.points, status, sentence)
+
+
+def digest_of(source: bytes, submission: bytes) -> str:
+    """Tells whether a submission and its source are still what they were."""
+    return hashlib.sha256(hashlib.sha256(source).digest() + submission).hexdigest()
+
+
+def _empty(student: str, source: Path) -> Outcome:
+    return Outcome(
+        student=student,
+        assignment=source.parent.name,
+        notebook=source.stem,
+        status=Status.GRADED,
+        reason="",
+        tasks=(),
+        reports=(),
+        cells=(),
+        seconds=0.0,
+        digest="",
+    )
+
+
+def not_run(student: str, source: Path, reason: str) -> Outcome:
+    """The outcome of a submission that could not be graded."""
+    graded = [cell for cell in read_cells(source.read_bytes()) if cell.grade]
+    return _not_run(_empty(student, source), graded, reason)
+
+
+def _not_run(whole: Outcome, graded: list[Cell], reason: str) -> Outcome:
+    tasks = tuple(TaskOutcome(cell.grade_id, "", 0.0, cell.points, "not run", "") for cell in graded)
+    return dataclasses.replace(whole, status=Status.NOT_RUN, reason=reason, tasks=tasks, digest="")
+
+
+def _cases(task: Task) -> list[Case]:
+    return [prepared.case for prepared in prepare(task, 0)]
+
+
+def _python(code: str) -> str:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return ""
+    return code
+
+
+class Grading:
+    """One submission on its way through its plan."""
+
+    def __init__(self, grader: Grader, planned: Plan) -> None:
+        self.grader = grader
+        self.planned = planned
+        self.session = Session(grader.alive(), grader.seconds, grader.specs)
+        self.reports = list(planned.reports)
+        self.cells: list[CellOutput] = []
+        self.tasks: dict[str, TaskOutcome] = {}
+        self.reason = ""
+        self.sources: dict[str, list[str]] = {}  # of the answers
+
+    def outcome(self, whole: Outcome) -> Outcome:
+        """Run and test everything."""
+        try:
+            for step in self.planned.steps:
+                if isinstance(step, Run):
+                    self.run(step.cell)
+                else:
+                    self.tasks[step.cell.grade_id] = self.test(step)
+        finally:
+            self.session.close()
+        return dataclasses.replace(
+            whole,
+            status=Status.TIMED_OUT if self.reason else Status.GRADED,
+            reason=self.reason,
+            tasks=tuple(self._of(cell) for cell in self.grader.graded()),
+            reports=tuple(self.reports),
+            cells=tuple(self.cells),
+        )
+
+    def _of(self, cell: Cell) -> TaskOutcome:
+        if cell.by_hand:
+            return self.grader._task(cell, "to be graded by hand", "")
+        return self.tasks[cell.grade_id]
+
+    def run(self, cell: Cell) -> None:
+        """Run a cell; what it does to its process costs that cell alone."""
+        name = cell.grade_id or cell.id
+        self.sources.setdefault(cell.grade_id, []).append(cell.source)
+        try:
+            outputs, lost, late = self.session.run(cell)
+        except TimeOver:
+            self._late(f"timed out in the cell {name!r}")
+            return
+        except Died:
+            self.reports.append(f"the cell {name!r} ended its process: it was left out")
+            return
+        if late:
+            self._late(f"timed out in the cell {name!r}")
+        if lost:
+            self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
+        if outputs:
+            self.cells.append(CellOutput(cell.id, tuple(outputs)))
+
+    def _late(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+    def test(self, step: Test) -> TaskOutcome:
+        """Run a test cell of the source, out here."""
+        cell = step.cell
+        results: list[tuple[str, Result]] = []
+
+        def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+            result = self.examined(task, learner, seed, seconds)
+            results.append((task, result))
+            if not result.passed:
+                raise CheckFailed(result)
+
+        if time.monotonic() > self.session.end_at:
+            self._late("timed out as a whole")
+            return self.grader._task(
+                cell, "not run", "The time for the whole notebook was over before this task."
+            )
+        scope: dict[str, Any] = {"check": check, "__name__": "test"}
+        for name in names_used(cell.source) - {"check"} - vars(builtins).keys():
+            scope[name] = Remote(name, self.session)
+        wrong = ""
+        try:
+            exec(compile(cell.source, cell.grade_id, "exec"), scope)
+        except CheckFailed:
+            pass  # the result has it
+        except Exception as error:  # a teacher's own test
+            wrong = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
+        return self._judged(step, results, wrong)
+
+    def examined(self, task: str, learner: Any, seed: int, seconds: float | None) -> Result:
+        """Examine a learner's function in the sandbox."""
+        found = find_task(task)
+        if not isinstance(learner, Remote):
+            raise TypeError(
+                f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}"
+            )
+        if found.outside:
+            return examine(found, learner, seed=seed, seconds=seconds, finale=False)
+        return examine(
+            found, learner.name, seed=seed, seconds=seconds, ask=self.session.attempt, finale=False
+        )
+
+    def _judged(self, step: Test, results: list[tuple[str, Result]], wrong: str) -> TaskOutcome:
+        cell = step.cell
+        task = results[0][0] if results else ""
+        last = results[-1][1] if results else None
+        if (last is None or last.passed) and not wrong:
+            self._look_at(step, task)
+            return self.grader._task(cell, "right", "", cell.points, task)
+        if last is None or last.passed:
+            return self.grader._task(cell, "wrong", wrong[:500], task=task)
+        status, sentence = self._words(step, last, hidden=len(results) > 1)
+        if status == "timed out":
+            self._late(f"timed out in task {step.answer!r}")
+        return self.grader._task(cell, status, sentence, task=task)
+
+    def _look_at(self, step: Test, task: str) -> None:
+        """Tell the teacher where an answer that passes names what would do the task for it."""
+        names = names_mentioned("\n\n".join(self.sources.get(step.answer, ())))
+        for forbidden in find_task(task).forbidden if task else ():
+            *_, holder, short = forbidden.split(".")
+            if (holder if short == "forward" else short) in names:
+                what = f"names {forbidden}, which does the task: look at it"
+                self.reports.append(f"the answer {step.answer!r} passes, but {what}")
+
+    def _words(self, step: Test, result: Result, hidden: bool) -> tuple[str, str]:
+        """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
+        if result.not_written:
+            return "not written", result.problem
+        if step.missing and "NameError" in result.problem:
+            return "missing", f"There is no cell {step.answer!r} in this notebook."
+        if result.problem == DEAD.words:
+            return "died", DEAD.words
+        if result.problem.startswith("It took longer than"):
+            return "timed out", result.problem.partition(" on inputs")[0].rstrip(".") + "."
+        if hidden:
+            return "right on the visible seed only", result.problem if result.misconception else HIDDEN_ONLY
+        return "wrong", as_text(result)

@@ -1,0 +1,229 @@
+"""What came of an assignment, for people: a table, a summary in words, a feedback page for each submission.
+
+None of it needs a server, and none of it runs anything: a page allows no script, ours included, and what a
+learner wrote or printed is text in it.
+"""
+
+import csv
+import html
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TextIO
+
+import bleach
+from nbconvert.exporters import HTMLExporter
+from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
+from nbgrader.plugins import ExportPlugin
+
+from course_lib.grading.gradebook import outcomes_of
+from course_lib.grading.graded import Released, graded, write
+from course_lib.grading.outcome import BY_HAND, Outcome, Status
+from course_lib.grading.submission import Cell
+
+HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
+GRADES = (
+    *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
+    *("raw_score", "late_submission_penalty", "score", "max_score", "status", "reason"),
+)
+TITLES = {"h1", "h2", "h3", "h4", "h5", "h6", "details", "summary"}
+TABLES = {"table", "thead", "tbody", "tr", "th", "td"}
+TAGS = bleach.ALLOWED_TAGS | TITLES | TABLES | {"p", "br", "hr", "pre", "span", "div", "del", "img"}
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{student}: <strong>{score:g} of {max_score:g} points</strong>, {status}. {reason}</p>
+<table><thead><tr><th>task</th><th>points</th><th></th></tr></thead><tbody>
+{rows}
+</tbody></table>
+{body}
+</body>
+</html>
+"""
+STYLE = """
+body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
+pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; white-space: pre-wrap; }
+img { max-width: 100%; }
+.verdict { border-left: .3rem solid #666; padding-left: .8rem; }
+"""
+
+
+# ------------------------------------------------------------------------------------------------- the table
+
+
+def write_csv(outcomes: Iterable[Outcome], file: TextIO) -> None:
+    """Write a line for each notebook: status, reason, score, and for each task its points and its status."""
+    outcomes = sorted(outcomes, key=_place)
+    names = list(dict.fromkeys(task.grade_id for outcome in outcomes for task in outcome.tasks))
+    table = csv.writer(file)
+    table.writerow([*HEADER, *(title for name in names for title in (name, f"{name}: status"))])
+    for outcome in outcomes:
+        tasks = {task.grade_id: (f"{task.points:g}", task.status) for task in outcome.tasks}
+        row = [outcome.student, outcome.assignment, outcome.notebook, outcome.status, outcome.reason]
+        row += [f"{outcome.score:g}", f"{outcome.max_score:g}"]
+        row += [text for name in names for text in tasks.get(name, ("", ""))]
+        table.writerow([_harmless(text) for text in row])
+
+
+def _place(outcome: Outcome) -> tuple[str, str, str]:
+    """Where an outcome stands among others."""
+    return outcome.student, outcome.assignment, outcome.notebook
+
+
+def _harmless(text: object) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    text = "" if text is None else str(text)
+    is_number = re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number else text
+
+
+class Export(ExportPlugin):
+    """nbgrader's table of grades with two columns more: how far grading came, and why.
+
+    In use: `nbgrader export --exporter=course_lib.grading.reports.Export --to=grades.csv`. nbgrader's own
+    table shows 0.0 both for nothing right and for never graded.
+    """
+
+    def export(self, gradebook: Gradebook) -> None:
+        """Write the table to the file that `--to` names, or grades.csv."""
+        with open(self.to or "grades.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(GRADES)
+            for assignment in gradebook.assignments:
+                if self.assignment and assignment.name not in self.assignment:
+                    continue
+                outcomes = outcomes_of(gradebook, assignment.name)
+                for student in gradebook.students:
+                    if self.student and student.id not in self.student:
+                        continue
+                    own = [outcome for outcome in outcomes if outcome.student == student.id]
+                    row = [*_grades(gradebook, assignment, student), *_status(own)]
+                    table.writerow([_harmless(text) for text in row])
+
+
+def _grades(gradebook: Gradebook, assignment: Assignment, student: Student) -> list[object]:
+    """What nbgrader's own table says of a student's assignment."""
+    about = [student.id, student.last_name, student.first_name, student.email]
+    try:
+        submission = gradebook.find_submission(assignment.name, student.id)
+    except MissingEntry:
+        return [assignment.name, assignment.duedate, "", *about, 0.0, 0.0, 0.0, assignment.max_score]
+    penalty = submission.late_submission_penalty or 0.0
+    scores = [submission.score, penalty, max(0.0, submission.score - penalty), assignment.max_score]
+    return [assignment.name, assignment.duedate, submission.timestamp, *about, *scores]
+
+
+def _status(outcomes: Sequence[Outcome]) -> tuple[str, str]:
+    """Status and reason of all notebooks of a student."""
+    kinds = {outcome.status for outcome in outcomes}
+    reason = "; ".join(f"{outcome.notebook}: {outcome.reason}" for outcome in outcomes if outcome.reason)
+    if len(kinds) > 1:
+        return ", ".join(f"{outcome.notebook}: {outcome.status}" for outcome in outcomes), reason
+    return (kinds.pop() if kinds else Status.NOT_RUN), reason
+
+
+# ----------------------------------------------------------------------------------------------- the summary
+
+
+def summary(outcomes: Iterable[Outcome]) -> str:
+    """What came of a batch, in words: how many of each status, how many have each task, who needs a look."""
+    outcomes = sorted(outcomes, key=_place)
+    counts = Counter(outcome.status for outcome in outcomes)
+    lines = [f"{len(outcomes)} notebooks: " + ", ".join(f"{counts[kind]} {kind}" for kind in Status)]
+    tasks = [(outcome.notebook, task) for outcome in outcomes for task in outcome.tasks]
+    for place in dict.fromkeys((notebook, task.grade_id) for notebook, task in tasks):
+        found = Counter(task.status for notebook, task in tasks if (notebook, task.grade_id) == place)
+        counted = ", ".join(f"{n} {status}" for status, n in found.most_common())
+        lines.append(f"  {place[0]}/{place[1]}: {counted}")
+    for outcome in outcomes:
+        notes = [text for text in (outcome.reason, *outcome.reports) if text]
+        if outcome.status != Status.GRADED or notes:
+            about = "; ".join(_one_line(text) for text in notes) or "no reason given"
+            lines.append(f"{_one_line(outcome.student)}, {outcome.notebook}: {outcome.status}: {about}")
+    waiting = sum(task.status == BY_HAND for _, task in tasks)
+    if waiting:
+        lines.append(f"{waiting} answers wait for a person")
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """A text for a terminal: in one line, without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+# ------------------------------------------------------------------------------------------------- the pages
+
+
+def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -> str:
+    """The feedback on one notebook as one HTML file that needs no other.
+
+    Args:
+        cells: The learner's, as `graded.cells_of` gives them.
+    """
+    notebook = graded(released, cells, outcome)
+    rows = [
+        f"<tr><td>{html.escape(task.grade_id)}</td><td>{task.points:g} of {task.max_points:g}</td>"
+        f"<td>{html.escape(task.status)}</td></tr>"
+        for task in outcome.tasks
+    ]
+    body, _ = _exporter().from_notebook_node(notebook)
+    body = bleach.clean(body, tags=TAGS, attributes=_is_harmless, protocols={"http", "https", "data"})
+    return PAGE.format(
+        title=html.escape(f"{outcome.assignment}: {outcome.notebook}"),
+        style=STYLE,
+        student=html.escape(outcome.student),
+        score=outcome.score,
+        max_score=outcome.max_score,
+        status=html.escape(outcome.status),
+        reason=html.escape(outcome.reason),
+        rows="\n".join(rows),
+        body=body,
+    )
+
+
+@cache
+def _exporter() -> HTMLExporter:
+    """nbconvert's plainest pages, without any script."""
+    quiet = {"exclude_input_prompt": True, "exclude_output_prompt": True, "exclude_anchor_links": True}
+    return HTMLExporter(template_name="basic", **quiet)
+
+
+def _is_harmless(tag: str, name: str, value: str) -> bool:
+    """Whether a tag may have an attribute: looks, words, links to the web, and pictures within the page."""
+    if name == "href":
+        return tag == "a" and value.startswith(("https://", "http://"))
+    if name == "src":
+        return tag == "img" and value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+    return name in ("class", "alt")
+
+
+def write_pages(
+    out: Path, released: Mapping[str, Released], submissions: Iterable[tuple[Outcome, Sequence[Cell]]]
+) -> list[Path]:
+    """Write a feedback page for each outcome into a folder: STUDENT+NOTEBOOK.html; return their paths.
+
+    Args:
+        released: The assignment's notebooks, by name.
+        submissions: Each outcome with the learner's cells.
+    """
+    paths = []
+    for outcome, cells in submissions:
+        path = out / f"{outcome.student}+{outcome.notebook}.html"
+        if path.parent != out:
+            raise ValueError(f"a student and a notebook should have names without a slash; got {path.name!r}")
+        write(path, feedback_page(released[outcome.notebook], cells, outcome))
+        paths.append(path)
+    return paths

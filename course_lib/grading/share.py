@@ -1,0 +1,118 @@
+"""The copy of the course that a submission may import: what its notebook needs, and no check, no reference.
+
+Modules come by what the source notebook imports, with all that those import in turn. What is not among them
+is not there: an answer that calls the library instead of doing the task stops with a sentence that says so.
+"""
+
+import ast
+import pickletools
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+PACKAGE = "course_lib"
+COURSE = Path(__file__).resolve().parents[1]
+CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
+GRADING = (
+    *("__init__", "child", "engines", "own_root", "sandbox", "states", "syscalls", "walls", "wire", "zygote"),
+)
+STUB = '''"""Stands in for the checks while answers are graded: the grader does the checking."""
+
+
+def check(*values, **named):
+    """Nothing."""
+
+
+try_it = hint = solution = progress = check
+
+
+def take_along(*values, **named):
+    """Nothing to take along."""
+    return {}
+
+
+def assemble(*values, **named):
+    """The model is not assembled while answers are graded."""
+    raise RuntimeError("assemble does not run while answers are graded.")
+'''
+
+
+def make_share(folder: Path, imported: Iterable[str]) -> None:
+    """Write the copy into an empty folder.
+
+    Args:
+        folder: gets the package.
+        imported: modules of the course that submissions may import, such as "course_lib.attention".
+    """
+    package = folder / PACKAGE
+    package.mkdir()
+    for name in sorted(needed({PACKAGE, *imported})):
+        for path in files_of(name):
+            target = package / path.relative_to(COURSE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    for path in COURSE.iterdir():  # numbers and texts beside the modules; the ledger gives away no answer
+        if path.suffix in (".yml", ".safetensors"):
+            shutil.copyfile(path, package / path.name)
+    for part, names in {"checks": CHECKS, "grading": GRADING}.items():
+        (package / part).mkdir()
+        for name in names:
+            shutil.copyfile(COURSE / part / f"{name}.py", package / part / f"{name}.py")
+    (package / "checks" / "__init__.py").write_text(STUB, encoding="utf-8")
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def files_of(module: str) -> list[Path]:
+    """The files of a module of the course: one, or for a package all in its folder."""
+    path = COURSE.joinpath(*module.split(".")[1:])
+    if module == PACKAGE:
+        return [COURSE / "__init__.py"]
+    if path.is_dir():
+        return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    return [path.with_suffix(".py")]
+
+
+def needed(modules: Iterable[str]) -> set[str]:
+    """Modules of the course and all that they import of it, in functions too; checks and grading apart."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = _module(waiting.pop())
+        if name and name not in found and not name.startswith((f"{PACKAGE}.checks", f"{PACKAGE}.grading")):
+            found.add(name)
+            for path in files_of(name):
+                if path.suffix == ".py":
+                    waiting += imports_of(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _module(name: str) -> str:
+    """The module or package of a dotted name: course_lib.widgets for course_lib.widgets.heads."""
+    parts = name.split(".")
+    if parts[0] != PACKAGE:
+        return ""
+    if len(parts) == 1:
+        return PACKAGE
+    path = COURSE / parts[1]
+    return ".".join(parts[:2]) if path.is_dir() or path.with_suffix(".py").exists() else PACKAGE
+
+
+def imports_of(code: str) -> Iterator[str]:
+    """The modules of the course that some code imports, by their dotted names.
+
+    Example:
+        >>> list(imports_of("from course_lib import data, plots"))
+        ['course_lib.data', 'course_lib.plots']
+    """
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGE))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def modules_in(pickled: bytes) -> set[str]:
+    """The modules of the course that a pickle will import."""
+    texts = (value for _, value, _ in pickletools.genops(pickled) if isinstance(value, str))
+    return {text.split(" ")[0] for text in texts if text.startswith(f"{PACKAGE}.")}

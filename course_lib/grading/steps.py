@@ -1,0 +1,82 @@
+"""Our sandbox inside nbgrader's own `nbgrader autograde`: for a course that keeps its commands and buttons.
+
+In nbgrader_config.py:
+
+    c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
+    c.Autograde.autograde_preprocessors = [
+        "course_lib.grading.steps.Sandbox",
+        "nbgrader.preprocessors.SaveAutoGrades",
+        "nbgrader.preprocessors.AssignLatePenalties",
+    ]
+
+nbgrader reads each notebook before it comes here, and names as an error one that it cannot read. The command
+line of this package gives such a submission an outcome too, and is faster.
+"""
+
+import atexit
+import importlib
+from contextlib import ExitStack, closing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_notebook
+from nbgrader.coursedir import CourseDirectory
+from nbgrader.preprocessors import NbGraderPreprocessor
+
+from course_lib.grading.gradebook import note, open_gradebook
+from course_lib.grading.graded import cells_of, graded, release
+from course_lib.grading.outcome import Outcome
+
+Resources = dict[str, Any]
+
+_kept = ExitStack()  # the graders, which live as long as nbgrader does
+atexit.register(_kept.close)
+
+
+@cache
+def grader(source: Path) -> Any:
+    """The grader of a source notebook, kept from one submission to the next."""
+    judge = importlib.import_module("course_lib.grading.judge")  # it brings torch
+    return _kept.enter_context(judge.Grader(source))
+
+
+class Empty(NbGraderPreprocessor):
+    """Leaves nothing of a submission in the copy that nbgrader makes of it before grading.
+
+    `Sandbox` reads the submission itself. nbgrader's own steps stop at a second cell of one name, at a mark
+    that is no mark, and at text that is no Unicode.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Return an empty notebook."""
+        return new_notebook(), resources
+
+
+class Sandbox(NbGraderPreprocessor):
+    """Grades the submission in the sandbox; nbgrader's next step reads the scores in its outputs.
+
+    Takes the place of nbgrader's Execute. The test cells get the source that learners were given, so that
+    feedback never shows a hidden test.
+    """
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Grade one notebook; return it as it is shown after grading."""
+        place, folders = resources["nbgrader"], self.folders()
+        file = f"{place['notebook']}.ipynb"
+        source = Path(folders.format_path(folders.source_directory, ".", place["assignment"])) / file
+        submitted = folders.format_path(folders.submitted_directory, place["student"], place["assignment"])
+        path = Path(submitted) / file
+        outcome: Outcome = grader(source).grade(place["student"], path)
+        self.log.info("%s, %s: %s. %s", place["student"], file, outcome.status, outcome.reason)
+        shown = graded(release(source, self.config), cells_of(path), outcome)
+        with closing(open_gradebook(place["db_url"], folders.course_id)) as book:
+            note(book.db(), outcome)
+            book.db().finish()
+        return shown, resources
+
+    def folders(self) -> CourseDirectory:
+        """The folders of the course in which nbgrader runs."""
+        converter = getattr(self.parent, "parent", None)
+        return getattr(converter, "coursedir", None) or CourseDirectory(parent=self)

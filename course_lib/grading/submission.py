@@ -1,0 +1,304 @@
+"""A submission as data: read with suspicion, and what is to be run and tested, in which order.
+
+nbgrader's marks are taken from the source alone. What a student has changed in marks, points or locked cells
+does not count; cells that are missing, doubled or moved are reported.
+"""
+
+import ast
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 20 * 2**20
+MOST_CELLS = 2000
+
+
+class Unreadable(ValueError):
+    """This is no notebook that could be graded; the message says why."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a notebook."""
+
+    id: str
+    kind: str  # "code", "markdown", "raw"
+    source: str
+    grade_id: str = ""
+    solution: bool = False
+    grade: bool = False
+    points: float = 0.0
+
+    @property
+    def is_test(self) -> bool:
+        return self.grade and not self.solution
+
+    @property
+    def by_hand(self) -> bool:
+        return self.grade and self.solution
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a cell."""
+
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Test:
+    """Run a test cell of the source; `answer` is the cell that should hold the solution."""
+
+    cell: Cell
+    answer: str
+    missing: bool  # there is no such cell in the submission
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do with a submission."""
+
+    steps: tuple[Run | Test, ...]
+    reports: tuple[str, ...]
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a submission.
+
+    Raises: Unreadable: no file, no plain file (a link, a pipe, a device), or too large.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        why = "it is a link" if path.is_symlink() else error.strerror
+        raise Unreadable(f"{path.name} cannot be read: {why}") from None
+    with os.fdopen(file, "rb") as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable(f"{path.name} is no plain file")
+        if status.st_size > MOST_BYTES:
+            size = status.st_size / 2**20
+            raise Unreadable(f"{path.name} has {size:,.0f} MB; at most {MOST_BYTES // 2**20} are read")
+        return opened.read(MOST_BYTES + 1)
+
+
+def read_cells(content: bytes) -> list[Cell]:
+    """The cells of a notebook.
+
+    Raises: Unreadable: no JSON, no notebook, or of another version than 4.
+    """
+    try:
+        notebook = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "no JSON"
+        raise Unreadable(f"the file is {what}") from None
+    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+        version = notebook.get("nbformat") if isinstance(notebook, dict) else None
+        old = f"a notebook of version {version!r:.20}, and version 4 is needed" if version else "no notebook"
+        raise Unreadable(f"the file is {old}")
+    if notebook.get("nbformat") != 4:
+        found = repr(notebook.get("nbformat"))[:20]
+        raise Unreadable(f"the file is a notebook of version {found}, and version 4 is needed")
+    if len(notebook["cells"]) > MOST_CELLS:
+        raise Unreadable(
+            f"the notebook has {len(notebook['cells']):,} cells; at most {MOST_CELLS:,} are read"
+        )
+    return [cell for item in notebook["cells"] if (cell := _cell(item)) is not None]
+
+
+def _cell(item: Any) -> Cell | None:
+    """A cell, or None where it is none."""
+    if not isinstance(item, dict) or item.get("cell_type") not in ("code", "markdown", "raw"):
+        return None
+    source = item.get("source", "")
+    if isinstance(source, list) and all(isinstance(line, str) for line in source):
+        source = "".join(source)
+    if not isinstance(source, str):
+        return None
+    metadata = item.get("metadata")
+    marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    marks = marks if isinstance(marks, dict) else {}
+    points = marks.get("points", 0)
+    return Cell(
+        id=_text(item.get("id")),
+        kind=item["cell_type"],
+        source=source,
+        grade_id=_text(marks.get("grade_id")),
+        solution=marks.get("solution") is True,
+        grade=marks.get("grade") is True,
+        points=float(points) if isinstance(points, int | float) else 0.0,
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# --------------------------------------------------------------------------------------------------- planning
+
+
+def plan(source: list[Cell], cells: list[Cell]) -> Plan:
+    """What to run and when to test.
+
+    Args:
+        source: the teacher's cells.
+        cells: the submission's.
+    """
+    known = Known(source)
+    placed = [(known.role(cell), cell) for cell in cells]
+    ids = [role for role, _ in placed if role]
+    steps: list[Run | Test] = [Run(cell) for cell in known.opening if cell.id not in ids]
+    used = _used(
+        cell.source for role, cell in placed if role not in known.tests and not known.same(role, cell)
+    )
+    answered: set[str] = set()
+    tested: set[str] = set()
+    for role, cell in placed:
+        if cell.kind != "code" and role not in known.tests:
+            continue
+        if role in known.tests:
+            if known.answer_of[role] in answered and role not in tested:
+                tested.add(role)
+                steps.append(Test(known.tests[role], known.answer_of[role], missing=False))
+        elif known.same(role, cell):
+            if known.plain[role] in known.opening or used & _bound(cell.source):
+                steps.append(Run(cell))
+        else:
+            answered.add(role)
+            steps.append(Run(cell))
+    for name, test in known.tests.items():
+        if name not in tested:
+            answer = known.answer_of[name]
+            steps.append(Test(test, answer, missing=bool(answer) and answer not in answered))
+    return Plan(tuple(steps), tuple(known.reports(placed)))
+
+
+class Known:
+    """The cells of the source by their roles: a grade id, or the id of a cell without marks."""
+
+    def __init__(self, source: list[Cell]) -> None:
+        self.tests = {cell.grade_id: cell for cell in source if cell.is_test}
+        self.answers = {cell.grade_id: cell for cell in source if cell.solution and cell.kind == "code"}
+        self.words = {cell.grade_id: cell for cell in source if cell.solution and cell.kind != "code"}
+        marked = {cell.id: cell.grade_id for cell in source if cell.grade_id}
+        self.by_id = {id: role for id, role in marked.items() if id}
+        code = [cell for cell in source if cell.kind == "code" and not cell.grade_id]
+        self.plain = {cell.id: cell for cell in code if cell.id}
+        first = next((i for i, cell in enumerate(source) if cell.solution), len(source))
+        self.opening = [cell for cell in source[:first] if cell.id in self.plain]
+        self.answer_of: dict[str, str] = {}
+        answer = ""
+        for cell in source:
+            if cell.grade_id in self.answers:
+                answer = cell.grade_id
+            elif cell.grade_id in self.tests:
+                self.answer_of[cell.grade_id] = answer
+
+    def role(self, cell: Cell) -> str:
+        """Which cell of the source this is, "" for a student's own."""
+        if cell.grade_id in self.tests or cell.grade_id in self.answers or cell.grade_id in self.words:
+            return cell.grade_id
+        if cell.id in self.by_id:  # the marks were lost or changed, the id was not
+            return self.by_id[cell.id]
+        return cell.id if cell.id in self.plain else ""
+
+    def same(self, role: str, cell: Cell) -> bool:
+        """Whether a cell is one without marks, as it stands in the source."""
+        return role in self.plain and cell.source == self.plain[role].source
+
+    def reports(self, placed: list[tuple[str, Cell]]) -> Iterator[str]:
+        """What a teacher should know about the cells."""
+        found = Counter(role for role, _ in placed)
+        expected = [*self.answers, *self.words, *self.tests]
+        for role in expected:
+            if not found[role]:
+                back = " and was put back" if role in self.tests else ""
+                yield f"the cell {role!r} is missing{back}"
+            elif found[role] > 1:
+                yield f"the cell {role!r} is there {found[role]} times"
+        order = [role for role, _ in placed if role in expected]
+        in_source = [role for role in self._in_order() if role in order]
+        if list(dict.fromkeys(order)) != in_source:
+            yield "the cells stand in another order than in the source"
+        for role, cell in placed:
+            locked = self.tests.get(role)
+            if locked is not None and cell.source not in (locked.source, released(locked.source)):
+                yield f"the locked cell {role!r} was edited; the source's counts"
+            if role and cell.grade_id != role and role not in self.plain:
+                yield f"the marks of the cell {role!r} were changed; the source's count"
+
+    def _in_order(self) -> list[str]:
+        return list(self.by_id.values()) or [*self.answers, *self.tests]
+
+
+def released(source: str) -> str:
+    """A cell as it is released: without its hidden tests."""
+    kept, hidden = [], False
+    for line in source.split("\n"):
+        hidden = hidden or "### BEGIN HIDDEN TESTS" in line
+        if not hidden:
+            kept.append(line)
+        hidden = hidden and "### END HIDDEN TESTS" not in line
+    return "\n".join(kept).rstrip("\n")
+
+
+def names_used(code: str) -> set[str]:
+    """The names that some code reads; none where it is no Python (magics are lines of their own)."""
+    try:
+        tree = ast.parse(_without_magics(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    return {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+def names_mentioned(code: str) -> set[str]:
+    """All names, attributes and texts in some code that its own definitions do not explain."""
+    try:
+        tree = ast.parse(_without_magics(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+    return found - own
+
+
+def _used(sources: Iterable[str]) -> set[str]:
+    return set().union(*map(names_used, sources))
+
+
+def _bound(code: str) -> set[str]:
+    """The names that some code of the source binds at its top level."""
+    bound: set[str] = set()
+    for node in ast.parse(_without_magics(code)).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        else:
+            bound |= {
+                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
+    return bound
+
+
+def _without_magics(code: str) -> str:
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in code.split("\n"))

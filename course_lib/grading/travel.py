@@ -1,0 +1,72 @@
+"""What goes to a child: how to call and read an answer, and the inputs; nothing of what is right.
+
+Our own functions and objects travel as pickles, in this direction only. A child cannot import the checks, so
+what it needs of them travels with its code.
+"""
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import cloudpickle
+
+from course_lib.checks.kinds import Case, Task
+from course_lib.grading import share
+
+
+def packed(*values: Any) -> bytes:
+    """Values as one pickle."""
+    file = io.BytesIO()
+    with _by_value():
+        _Pickler(file).dump(values)
+    return file.getvalue()
+
+
+def spec(task: Task, case: Case) -> bytes:
+    """What a child needs to make an attempt at a case."""
+    how = {name: getattr(task, name) for name in ("adapt", "read", "results", "tensor", "takes", "forbidden")}
+    if task.outside:
+        how["adapt"] = None  # it never runs there
+    return packed(SimpleNamespace(**how), case)
+
+
+class Specs:
+    """The same, kept: the cases are the same for all submissions."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Case, bytes]] = {}  # the case too: its id is its own while it is kept
+
+    def of(self, task: Task, case: Case) -> bytes:
+        """The pickle of a case."""
+        if id(case) not in self._kept:
+            self._kept[id(case)] = case, spec(task, case)
+        return self._kept[id(case)][1]
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Takes along what cloudpickle leaves: functions with a cache, properties that are computed once."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, functools._lru_cache_wrapper):
+            return functools.lru_cache, (value.__wrapped__,)
+        if isinstance(value, functools.cached_property):
+            return functools.cached_property, (value.func,), {"attrname": value.attrname}
+        return super().reducer_override(value)
+
+
+@contextlib.contextmanager
+def _by_value() -> Iterator[None]:
+    there = {f"course_lib.checks.{name}" for name in share.CHECKS}
+    loaded = [(name, module) for name, module in sys.modules.items() if name.startswith("course_lib.checks.")]
+    modules = [module for name, module in loaded if name not in there]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
