@@ -185,6 +185,7 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
         sandbox.wait_for(inner, policy.limits, most_bytes, 0)
     os.close(outer_end)
     sandbox.die_with_outer(alive)
+    sandbox.go_first()
     os.execv(whole[0], whole)
 
 

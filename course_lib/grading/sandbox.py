@@ -211,8 +211,7 @@ def unused_user() -> int:
 def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     """All but seccomp, in the inner process."""
     os.setsid()  # a signal to the own process group would reach the outer
-    # Where memory runs out on the machine, this process goes first.
-    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    go_first()
     limit(policy.limits)
     os.umask(0o022)
     syscalls.unshare(syscalls.CLONE_NEWNS)
@@ -223,6 +222,11 @@ def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     walls.no_new_rights()
     walls.landlock(landlock_rights(plan.scratch))
     make_home(plan.scratch)
+
+
+def go_first() -> None:
+    """Where memory runs out on the machine, this process goes first, proc_pid_oom_score_adj(5)."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def become(user: tuple[int, int]) -> None:

@@ -3,7 +3,8 @@
     python attempts.py ENGINE [ATTEMPT ...]
 
 tries them in sandboxes, all or those named, and prints as JSON what was answered and seen:
-{"attempt": {"answer": ..., "ended": exit status, "before": processes that it had started, "left": after it}}.
+{"attempt": {"answer": ..., "ended": exit status, "before": processes that it had started, "out of memory": how
+willing the kernel is to end them first, "left": processes that are still there}}.
 The attempts name no test framework and no torch, so that they start fast.
 """
 
@@ -437,10 +438,12 @@ def ask(engine: engines.Engine, policy: Policy, goals: dict, *names: str) -> tup
 def observe(engine: engines.Engine, policy: Policy, goals: dict, *names: str) -> dict[str, dict]:
     """Run attempts in one sandbox, end it, and look what is left."""
     started, answers = ask(engine, policy, goals, *names)
-    before = len(marked(goals["mark"]))
+    running = marked(goals["mark"])
+    first = {int(Path(f"/proc/{process}/oom_score_adj").read_text()) for process in running}
     ended = started.kill() if answers else started.wait()
     left = still_there(goals["mark"])
-    return {n: {"answer": answers.get(n), "ended": ended, "before": before, "left": left} for n in names}
+    seen = {"ended": ended, "before": len(running), "out of memory": list(first), "left": left}
+    return {name: {"answer": answers.get(name), **seen} for name in names}
 
 
 @contextmanager
