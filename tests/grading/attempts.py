@@ -3,8 +3,8 @@
     python attempts.py ENGINE [ATTEMPT ...]
 
 tries them in sandboxes, all or those named, and prints as JSON what was answered and seen:
-{"attempt": {"answer": ..., "ended": exit status, "before": processes that it had started, "out of memory": how
-willing the kernel is to end them first, "left": processes that are still there}}.
+{"attempt": {"answer": ..., "ended": exit status, "before": processes that it had started, "out of memory":
+how willing the kernel is to end them first, "left": processes that are still there}}.
 The attempts name no test framework and no torch, so that they start fast.
 """
 
