@@ -7,7 +7,7 @@ no hidden test is in it; nothing that a learner wrote or printed can run in the 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -79,20 +79,21 @@ def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Con
         try:
             notebook, _ = getattr(preprocessors, name)(config=config).preprocess(notebook, resources)
         except Exception as error:  # of nbgrader's own classes, and plain RuntimeErrors
-            raise ValueError(f"nbgrader does not accept {path}: {error}") from error
+            why = error.__context__ or error  # "Duplicate grade id" stands behind "failed to validate"
+            raise ValueError(f"nbgrader does not accept {path}: {why}") from error
     return notebook
 
 
-def grade_id(cell: NotebookNode) -> str:
+def grade_id(cell: Mapping[str, Any]) -> str:
     """The grade_id of a cell of ours; "" where it has none."""
-    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+    return str(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
 
 
 def cells_of(path: Path) -> list[Cell]:
     """The cells of a submission; none where it is not a readable notebook."""
     try:
         return read_cells(read_bytes(path))
-    except Unreadable:
+    except (Unreadable, OSError):
         return []
 
 

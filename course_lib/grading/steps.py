@@ -26,7 +26,7 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 
 from course_lib.grading.gradebook import note, open_gradebook
-from course_lib.grading.graded import graded, release
+from course_lib.grading.graded import cells_of, graded, release
 from course_lib.grading.outcome import Outcome
 
 Resources = dict[str, Any]

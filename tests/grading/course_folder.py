@@ -5,7 +5,9 @@ one tested function.
 """
 
 import dataclasses
+import functools
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -81,7 +83,23 @@ def write(path: Path, cells: list[dict[str, Any]]) -> Path:
 
 
 def course(folder: Path) -> Path:
-    """Write a course folder with its source."""
+    """Write a course folder with its source and a grade book that knows it."""
+    _source(folder)
+    (folder / "gradebook.db").write_bytes(_gradebook())
+    return folder
+
+
+@functools.cache
+def _gradebook() -> bytes:
+    """A new grade book, made once; nbgrader's call of another program for it would take seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        with mock.patch("nbgrader.api.get_alembic_version", return_value="none"):
+            Book(_source(Path(name)), "03_qkv").gradebook.close()
+        return (Path(name) / "gradebook.db").read_bytes()
+
+
+def _source(folder: Path) -> Path:
+    """Write a course folder without a grade book."""
     write(folder / "solutions" / "03_qkv" / "by_hand.ipynb", source())
     write(folder / "solutions" / "03_qkv" / "more.ipynb", task("scores", RIGHT))
     (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
@@ -95,12 +113,6 @@ def submit(folder: Path, student: str, cells: list[dict[str, Any]] | None = None
     if when:
         (path.parent / "timestamp.txt").write_text(when, encoding="utf-8")
     return path
-
-
-def book(folder: Path) -> Book:
-    """The grade book of a course folder; nbgrader's call of another program for a new one takes seconds."""
-    with mock.patch("nbgrader.api.get_alembic_version", return_value="none"):
-        return Book(folder, "03_qkv")
 
 
 def outcome(student: str = "ada", **changes: Any) -> Outcome:

@@ -27,7 +27,7 @@ def course(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def book(course: Path) -> Iterator[Book]:
-    with course_folder.book(course) as made:
+    with Book(course, "03_qkv") as made:
         yield made
 
 
@@ -134,7 +134,7 @@ def test_late_penalty_is_nbgraders(course: Path) -> None:
         file.write("c.LateSubmissionPlugin.penalty_method = 'zero'\n")
     submit(course, "ada", when="2026-03-01 10:00:01 UTC")
     submit(course, "bob", when="2026-03-01 09:59:59 UTC")
-    with course_folder.book(course) as book:
+    with Book(course, "03_qkv") as book:
         with Gradebook(book.folders.db_url, "small") as found:
             found.update_or_create_assignment("03_qkv").duedate = datetime(2026, 3, 1, 10)
             found.db.commit()
@@ -188,23 +188,23 @@ def test_status_stands_beside_nbgraders_tables(course: Path, book: Book) -> None
 def test_a_changed_source_is_taken_until_there_are_grades(course: Path, book: Book) -> None:
     path = course / "solutions" / "03_qkv" / "by_hand.ipynb"
     course_folder.write(path, course_folder.source()[:4])
-    with course_folder.book(course) as again:
+    with Book(course, "03_qkv") as again:
         again.record([outcome(tasks=outcome().tasks[:1])])
         assert entry(course)["max"] == 2
     course_folder.write(path, course_folder.source())
     with pytest.raises(ValueError, match="has grades for 03_qkv/by_hand with other cells"):
-        course_folder.book(course)
+        Book(course, "03_qkv")
     course_folder.write(path, course_folder.source()[:4])
     course_folder.write(path.with_name("third.ipynb"), course_folder.source()[:4])
     with pytest.raises(ValueError, match="has grades for 03_qkv without third"):
-        course_folder.book(course)
+        Book(course, "03_qkv")
 
 
 def test_other_points_in_the_source_count(course: Path, book: Book) -> None:
     cells = course_folder.source()
     cells[3]["metadata"]["nbgrader"]["points"] = 8
     course_folder.write(course / "solutions" / "03_qkv" / "by_hand.ipynb", cells)
-    with course_folder.book(course) as again:
+    with Book(course, "03_qkv") as again:
         again.record([outcome()])
     assert entry(course)["max"] == 12
 
@@ -231,6 +231,7 @@ def test_a_source_without_notebooks_is_refused(tmp_path: Path) -> None:
 def test_nbgrader_can_upgrade_a_grade_book_that_we_made(
     course: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (course / "gradebook.db").unlink()
     monkeypatch.setenv("PATH", "/usr/bin")  # nbgrader looks for a program of this environment by its name
     with Book(course, "03_qkv"):
         pass
