@@ -384,16 +384,36 @@ def assembled(
         say("Now together ...")
     together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
     if yours() and not together.same and not together.late:
-        # Each is right by itself: which one is not in the whole?
-        alone = {part: compared(model, tokenizer, ours | {part: given[part]}, limit) for part in yours()}
-        for part, found in alone.items():
-            if not found.same or all(one.same for one in alone.values()):
-                said = found.problem or "does it keep something from one call to the next?"
-                problem = f"right on each use, but not in the whole: {said}"
-                judgements[part] = Judgement(part, problem=problem)
+        say(
+            f"Together the {len(yours())} parts write something else than the library's. Which of them does? "
+            f"Each is tried alone, all of them in {limit:g} s at most ..."
+        )
+        blamed = _to_blame(
+            yours(), limit, lambda part, left: compared(model, tokenizer, ours | {part: given[part]}, left)
+        )
+        for part, why in blamed.items():
+            judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
         together = compared(model, tokenizer, in_use(), limit)
     parts = in_use()
     return MyModel(model, tokenizer, name, judgements, parts, together, missing=missing, given=dict(given))
+
+
+def _to_blame(
+    parts: Sequence[str], seconds: float, alone: Callable[[str, float], Comparison]
+) -> dict[str, str]:
+    """Which parts are wrong among the library's, and why; all, where none is found in time.
+
+    Who is late is not to blame: those before it may have taken the time.
+    """
+    keeps = "does it keep something from one call to the next?"
+    end = time.monotonic() + seconds
+    found = {}
+    for part in parts:
+        left = end - time.monotonic()
+        its = alone(part, left) if left > 0 else None
+        if its is not None and not (its.same or its.late):
+            found[part] = its.problem or keeps
+    return found or dict.fromkeys(parts, keeps)
 
 
 # ------------------------------------------------------------------------------------------------- the models

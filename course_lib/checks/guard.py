@@ -80,16 +80,51 @@ def check_attention_shapes(query: Any, key: Any, value: Any, *others: Any, **opt
         )
 
 
+# What makes NaN of numbers, and how; any other call is only named.
+NAN_FROM = {
+    "mul": "0 times infinity is nan: let torch.where or masked_fill choose instead",
+    "softmax": "the softmax of a row of nothing but minus infinity is nan",
+    "sub": "infinity minus infinity is nan",
+    "add": "infinity minus infinity is nan",
+    "div": "0 divided by 0 is nan, and infinity by infinity too",
+}
+
+
+class MadeNan(FloatingPointError):
+    """A call of torch gave NaN for numbers."""
+
+
+class NanFinder(TorchFunctionMode):
+    """Raises `MadeNan` at the first call of torch that makes NaN of tensors without."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+        before = any(map(has_nan, given))  # here, because it may write into them
+        result = func(*args, **kwargs)
+        name = _short(func).strip("_")
+        if given and not before and has_nan(result) and "empty" not in name:  # empty: what was in memory
+            raise MadeNan(f"{name!r} makes it: {NAN_FROM.get(name, 'nothing that it was given is nan')}")
+        return result
+
+
+def has_nan(value: Any) -> bool:
+    """Whether a value is a tensor with NaN in it."""
+    return isinstance(value, torch.Tensor) and bool(value.isnan().any())
+
+
 @contextlib.contextmanager
 def clean_state() -> Iterator[None]:
-    """Gradients on and one thread, whatever the notebook has switched.
+    """Gradients on, float32 and one thread, whatever the notebook has switched or is switched within.
 
     One thread, because on small tensors several mostly wait for each other.
     """
-    before = torch.get_num_threads()
+    before, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
     try:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         torch.set_num_threads(before)
+        torch.set_default_dtype(dtype)

@@ -65,8 +65,8 @@ class Code:
     adapt: Callable[[Any], Callable[..., Any]] = field(default=lambda learner: learner)
     finale: Callable[[Any], Iterator[str]] | None = None  # runs when all cases passed; yields what to show
     seconds: float = 5.0  # for each call
-    # A grader runs `adapt` where the learner's code is locked in, beside what it makes. Where `adapt` reports facts
-    # that could be forged there, it stays outside, and plain values go in and come back.
+    # A grader runs `adapt` where the learner's code is locked in, beside what it makes. Where `adapt` reports
+    # facts that could be forged there, it stays outside, and plain values go in and come back.
     outside: bool = False
 
 

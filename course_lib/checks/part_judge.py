@@ -3,7 +3,8 @@
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 
 from course_lib.checks import forms, tasks
 from course_lib.checks.attempt import not_written, said_by
-from course_lib.checks.call import call, own_line
-from course_lib.checks.guard import Guard, clean_state
+from course_lib.checks.call import Call, call, own_line
+from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
 from course_lib.checks.nine_parts import Use, WrongKind, as_vectors
 from course_lib.checks.taking_along import PARTS
 from course_lib.checks.values import WrongForm, copied, describe, same
@@ -80,13 +81,9 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
         if judged is not None and judged.written and result is not None:
             known = diagnosed(task, learner, uses, number, seconds)
             if known is not None:
-                judged = Judgement(
-                    part,
-                    problem=known.hint,
-                    where=judged.where,
-                    misconception=known.name,
-                    detail=judged.detail,
-                )
+                judged = replace(judged, problem=known.hint, misconception=known.name)
+            else:
+                judged = _explained(judged, learner, use, result, seconds)
         if judged is None and number < 8:
             kept.append((use, result, [copied(value) for value in _several(part, result)]))
         if judged is None:
@@ -106,7 +103,9 @@ def _tried(
 
     def run() -> Any:
         with clean_state(), torch.no_grad(), guard:  # switches are for one thread only, and this is another
-            return _read(part, learner(*given))
+            result = _read(part, learner(*given))
+            _refuse_default_dtype()
+            return result
 
     def wrong(problem: str, detail: str = "") -> Judgement:
         return Judgement(part, problem=problem, where=use.where, detail=detail)
@@ -203,6 +202,16 @@ def _numbers(value: Any) -> Tensor:
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else torch.as_tensor(value)
 
 
+def _refuse_default_dtype() -> None:
+    """Raises: WrongForm: another one than float32 was set, for all that follows."""
+    dtype = torch.get_default_dtype()
+    if dtype != torch.float32:
+        raise WrongForm(
+            f"it leaves torch.set_default_dtype at {dtype}, in which all other parts would compute too: give "
+            "its own tensors a dtype instead."
+        )
+
+
 def _several(part: str, result: Any) -> tuple[Any, ...]:
     """The results of a part: a cache gives two, in a pair or in one tensor; all others give one."""
     is_pair = isinstance(result, Tensor) and result.ndim == 5 and len(result) == 2
@@ -247,6 +256,8 @@ def _stopped(error: BaseException) -> str:
     """What to say of an error in a part."""
     if not_written(error):
         return f"it calls `{_raised_in(error).co_name}`, which is not written yet."
+    if isinstance(error, WrongForm):
+        return str(error)
     return f"it stops with {type(error).__name__}: {said_by(error)}"
 
 
@@ -292,14 +303,37 @@ def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds:
     return found[0] if len(found) == 1 else None
 
 
+def _explained(judged: Judgement, learner: Any, use: Use, result: Any, seconds: float) -> Judgement:
+    """Two reasons that show when it is called again: it keeps something, or makes NaN on the way."""
+    part = judged.part
+    if _agrees(use, result, result) and not _agrees(use, result, _result(learner, use, seconds)):
+        problem = (
+            "called twice with the same input, it gives two results: does it keep something from one call to "
+            "the next, in a global or a default argument, or draw at random?"
+        )
+        its_own = " All that is stored comes in, and goes out: it needs no store of its own."
+        return replace(judged, problem=problem + its_own * (part == "cache"))
+    if any(map(has_nan, _several(part, result))):
+        error = _called(learner, use, seconds, NanFinder()).error
+        if isinstance(error, MadeNan):
+            return replace(judged, problem=f"{judged.problem} {error}.", detail=own_line(error))
+    return judged
+
+
 def _result(function: Callable[..., Any], use: Use, seconds: float) -> Any:
+    return _called(function, use, seconds, nullcontext()).value
+
+
+def _called(
+    function: Callable[..., Any], use: Use, seconds: float, looking_on: AbstractContextManager[Any]
+) -> Call:
     given = tuple(map(_lent, use.given))
 
     def run() -> Any:
-        with clean_state(), torch.no_grad():
+        with clean_state(), torch.no_grad(), looking_on:
             return _read(use.part, function(*given))
 
-    return call(run, seconds).value
+    return call(run, seconds)
 
 
 def _agrees(use: Use, wrong: Any, came: Any) -> bool:

@@ -4,7 +4,7 @@
     mine = take_along("my_parts.py")         from a file
     assemble(mine, rms_norm=rms_norm)
 
-Of a file only those imports, definitions and constants run that the parts need.
+Of a file only those imports, definitions and assignments run that the parts need.
 """
 
 import ast
@@ -50,6 +50,12 @@ class Part:
         """What it takes, in order."""
         return self.call.split("(")[1].rstrip(")").split(", ")
 
+
+# What may run when a part is taken, besides loops and branches of such statements.
+COMING = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+COMING |= ast.AugAssign | ast.Pass | ast.Raise
+# Methods by which a constant is filled; torch's end in "_".
+CHANGING = {"append", "extend", "insert", "update", "setdefault", "add", "sort", "reverse", "fill"}
 
 # In the order in which a text passes through them.
 PARTS = {
@@ -148,28 +154,62 @@ def _take(path: Path, taken: Taken) -> None:
             taken.passed_over[part] = f"that of {origin} {why}"
             continue
         scope: dict[str, Any] = {"__name__": f"taken from {origin}"}
+        needed, names = _needed(statements, defined, its.function)
+        for one in needed:
+            if not one.comes:
+                changed = ", ".join(sorted(names & one.changes))
+                taken.problems.append(
+                    f"{its.function} of {origin} comes without `{one.head}`, which changes {changed}: only "
+                    "imports, definitions and assignments come along"
+                )
+                names -= one.changes
         try:
-            for needed in _needed(statements, defined, number):
-                exec(compile(ast.Module([needed.tree], []), needed.file, "exec"), scope)
+            for one in needed:
+                if one.comes:
+                    exec(compile(ast.Module([one.tree], []), one.file, "exec"), scope)
         except Exception as error:
             problem = f"{its.function} of {origin} cannot be used: {type(error).__name__}: {error}"
             taken.problems.append(problem)
             continue
+        missing = sorted(names - set(scope) - set(dir(builtins)))
+        if missing:
+            taken.problems.append(f"{its.function} of {origin} needs {', '.join(missing)}: not found there")
         taken.add(part, scope[its.function], origin)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """An import, a definition or an assignment of a file."""
+    """A statement of a file."""
 
     tree: Any
     file: str  # under which its lines stand in `linecache`
+    comes: bool  # it does nothing but import, define and assign
     defines: frozenset[str]
+    changes: frozenset[str]  # what was defined before, or may have been: `N += 1`; "*": any name
     needs: frozenset[str]
+
+    @property
+    def head(self) -> str:
+        """Its first line."""
+        return ast.unparse(self.tree).split("\n")[0]
+
+
+def _statement(tree: ast.stmt, file: str) -> Statement:
+    """Raises: SyntaxError: it can be parsed, but not run."""
+    if not _comes(tree):
+        return Statement(tree, file, False, frozenset(), frozenset(_changes(tree)), frozenset())
+    code = compile(ast.Module([tree], []), file, "exec")
+    defines, again = _defines(tree), {"*"}
+    if isinstance(tree, ast.Assign | ast.AnnAssign):
+        again |= _read_by(code)  # N = N + 1
+    changes = _changes(tree) - defines | defines & again
+    return Statement(
+        tree, file, True, frozenset(defines - again), frozenset(changes), frozenset(_globals_of(code))
+    )
 
 
 def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
-    """What a file defines, in its order; the rest is left out."""
+    """What stands in a file, in its order."""
     found = []
     try:
         cells = _cells(path)
@@ -181,11 +221,7 @@ def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
         try:
             if path.suffix == ".ipynb":
                 code = _without_magics(code)
-            found += [
-                Statement(tree, file, frozenset(_defines(tree)), frozenset(_needs(tree)))
-                for tree in ast.parse(code, file).body
-                if _defines(tree)
-            ]
+            found += [_statement(tree, file) for tree in ast.parse(code, file).body]
         except SyntaxError as error:
             taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
             continue
@@ -215,8 +251,42 @@ def _without_magics(code: str) -> str:
     return TransformerManager().transform_cell(code)
 
 
-def _defines(tree: ast.stmt) -> set[str]:
-    """The names that a statement makes; none where it does more than to define."""
+def _comes(tree: ast.AST) -> bool:
+    """Whether a statement only imports, defines and assigns; such loops and branches too."""
+    inner = [line for line in ast.iter_child_nodes(tree) if isinstance(line, ast.stmt | ast.ExceptHandler)]
+    if isinstance(tree, ast.For | ast.While | ast.If | ast.With | ast.Try | ast.ExceptHandler):
+        return all(map(_comes, inner))
+    if isinstance(tree, ast.Expr):
+        called = tree.value.func if isinstance(tree.value, ast.Call) else None
+        name = called.attr if isinstance(called, ast.Attribute) else ""
+        return name in CHANGING or name.endswith("_")
+    return isinstance(tree, COMING)
+
+
+def _changes(tree: ast.stmt) -> set[str]:
+    """What a statement writes into: of `T[i] = 1` the T, of a loop or a branch all that it makes too."""
+    changed: set[str] = set()
+    if isinstance(tree, ast.FunctionDef | ast.ClassDef):
+        return changed
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+            changed |= _defines(node)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _comes(node):
+            changed |= _root(node.value.func)
+        elif isinstance(getattr(node, "ctx", None), ast.Store):
+            changed |= _root(node)
+    return changed
+
+
+def _root(node: ast.AST) -> set[str]:
+    """Of `T.rows[i]` the T."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def _defines(tree: ast.AST) -> set[str]:
+    """The names that a statement makes, whatever was there before; none where it does more than to define."""
     if isinstance(tree, ast.FunctionDef | ast.ClassDef):
         return {tree.name}
     if isinstance(tree, ast.Import | ast.ImportFrom):
@@ -233,24 +303,47 @@ def _needs(tree: ast.stmt) -> set[str]:
 
     Raises: SyntaxError: it can be parsed, but not run.
     """
-    return _globals_of(compile(ast.Module([tree], []), "<needs>", "exec")) - {"__name__"}  # a class reads it
+    return _globals_of(compile(ast.Module([tree], []), "<needs>", "exec"))
 
 
 def _globals_of(code: types.CodeType) -> set[str]:
+    inner = (_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
+    return _read_by(code).union(*inner) - {"__name__"}  # a class reads it
+
+
+def _read_by(code: types.CodeType) -> set[str]:
     reading = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-    names = {one.argval for one in dis.get_instructions(code) if one.opname in reading}
-    return names.union(*(_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
+    return {one.argval for one in dis.get_instructions(code) if one.opname in reading}
 
 
-def _needed(statements: list[Statement], defined: Mapping[str, int], number: int) -> list[Statement]:
-    """A statement and all that it needs, in the order of the file."""
-    chosen, open_ends = set(), [number]
+def _needed(
+    statements: list[Statement], defined: Mapping[str, int], name: str
+) -> tuple[list[Statement], set[str]]:
+    """What makes a name and all that it needs, in the order of the file; and these names."""
+    chosen: set[int] = set()
+    names, open_ends = set(), [name]
     while open_ends:
-        number = open_ends.pop()
-        if number not in chosen:
+        name = open_ends.pop()
+        if name in names:
+            continue
+        names.add(name)
+        for number in _makers(statements, defined.get(name, -1), name):
             chosen.add(number)
-            open_ends += [defined[name] for name in statements[number].needs if name in defined]
-    return [statements[number] for number in sorted(chosen)]
+            open_ends += statements[number].needs
+        if name not in defined:
+            open_ends.append("*")
+    return [statements[number] for number in sorted(chosen)], names - {"*"}
+
+
+def _makers(statements: list[Statement], first: int, name: str) -> list[int]:
+    """The statement that makes a name, at place `first` (-1: none), and those behind it that change it."""
+    changers = [i for i, one in enumerate(statements) if i > first and name in one.changes]
+    if first < 0:
+        return changers
+    if isinstance(statements[first].tree, ast.Import | ast.ImportFrom):
+        # Only a branch makes another of it: `torch.nn.init.zeros_(x)` does not change torch.
+        changers = [i for i in changers if isinstance(statements[i].tree, ast.If | ast.Try)]
+    return [first, *changers]
 
 
 def _is_stub(tree: ast.stmt) -> bool:
@@ -395,7 +488,25 @@ def _definition(value: Any) -> tuple[Any, str]:
             start = min([tree.lineno, *(one.lineno for one in getattr(tree, "decorator_list", []))])
             if start <= first <= (tree.end_lineno or 0):
                 return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
-    raise ValueError(f"{value.__name__!r} cannot be saved: it is not defined at the top of a cell or a file")
+    raise ValueError(f"{value.__name__!r} cannot be saved: {_why_not_found(value, function)}")
+
+
+def _why_not_found(value: Any, function: Any) -> str:
+    """Why the code of a function or a class is not at hand."""
+    file = function.__code__.co_filename if function else "<string>"
+    if file == "<timed exec>":
+        return (
+            "its cell begins with %%time, which keeps no code; run the cell without it, then assemble again"
+        )
+    if isinstance(value, type) and file == "<string>":  # where `dataclass` writes its own methods
+        return "it is a class without methods, whose code Python does not find; constants will be found"
+    outer, _, inner = value.__qualname__.rpartition(".<locals>.")
+    if outer:
+        return (
+            f"it is not defined at the top of a cell or a file, but within {outer!r}; where that decorates "
+            f"a function, write @functools.wraps(function) above `def {inner}`"
+        )
+    return "it is not defined at the top of a cell or a file"
 
 
 def _makes(tree: ast.stmt, name: str) -> bool:

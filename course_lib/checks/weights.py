@@ -238,6 +238,12 @@ def apart(query: Array, passages: Array) -> bool:
     return True
 
 
+def tie(query: Array, passages: Array) -> bool:
+    """Whether two lie on one line: rounding breaks their tie in one way of writing and not in another."""
+    scores = either_way(*(torch.from_numpy(x).double() for x in (query, passages)))
+    return bool((scores.sort().values.diff() < NEAR).any())
+
+
 def ranks_by_score(result: Array, inputs: Mapping[str, Any]) -> str:
     """Which place is named too early, too late, twice or not at all."""
     scores = cosines(inputs["query"].double(), inputs["passages"].double()).tolist()
@@ -271,7 +277,8 @@ def question_and_passages(
         sizes = rng.choice([0.2, 0.5, 1.0, 3.0, 7.0], (n, 1))
         passages = (sizes * rng.standard_normal((n, d))).round(2).astype(np.float32) + np.float32(0)
         # Were all numbers of the query alike, passages in one quadrant would tie by the sum of their sizes.
-        if (query != 0).all() and np.ptp(np.abs(query)) > 0 and passages.any(-1).all():
+        fit = (query != 0).all() and np.ptp(np.abs(query)) > 0 and passages.any(-1).all()
+        if fit and not tie(query, passages):
             change(query, passages)
             if apart(query, passages):
                 return {"query": query, "passages": passages, "k": k}
@@ -284,10 +291,16 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
         passages *= -np.sign(passages @ query)[:, None]
 
     def emptied(n: int) -> Callable[[Array, Array], None]:
-        """Not the last one, so that zeros stand in front of others."""
+        """Zeros in front of two that are nearer: one points where the question does, one 76 degrees off.
+
+        Distances of directions put zeros, whose score is 0, as if they were 60 degrees off.
+        """
 
         def change(query: Array, passages: Array) -> None:
-            passages[rng.choice(len(passages) - 1, n, replace=False)] = 0
+            passages[rng.choice(len(passages) - 2, n, replace=False)] = 0
+            across = passages[-2] - passages[-2] @ query / (query @ query) * query
+            passages[-2] = query / 4 + across * np.sqrt(query @ query / (across @ across))
+            passages[-1] = 2 * query
 
         return change
 
@@ -300,7 +313,7 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
     def repeated(query: Array, passages: Array) -> None:
         passages[int(rng.integers(len(passages)))] = 2 * query
 
-    many = inputs(53, 19, 5)
+    many = inputs(53, 19, 47)
     nothing = inputs(5, 3, 3)
     nothing["query"] = np.zeros_like(nothing["query"])
     stored = inputs(7, 5, 4)
@@ -314,8 +327,8 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
             Case("one passage", inputs(1, 3, 1)),
             Case("the question itself is there", inputs(5, 3, 2, repeated)),
             Case("all point the other way", inputs(5, 3, 3, turned_away)),
-            Case("a passage of zeros", inputs(7, 3, 7, emptied(1))),
-            Case("two passages of zeros", inputs(7, 3, 7, emptied(2))),
+            Case("a passage of zeros", inputs(11, 3, 11, emptied(1))),
+            Case("two passages of zeros", inputs(11, 3, 11, emptied(2))),
             Case("a question of zeros", nothing),
             Case("passages that tie", inputs(11, 3, 11, tied)),
             Case("everything square", inputs(5, 5, 3)),

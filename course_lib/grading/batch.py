@@ -7,10 +7,11 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from course_lib.grading.engines import Engine, choose
 from course_lib.grading.judge import Grader, not_run
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
@@ -32,9 +33,9 @@ class Work:
 class Settings:
     """How to grade."""
 
-    engine: str | None = None
-    limits: Limits = Limits()
-    seconds: Seconds = Seconds()
+    engine: Engine | None = None  # without one, the best that this machine has
+    limits: Limits = field(default_factory=Limits)
+    seconds: Seconds = field(default_factory=Seconds)
 
 
 def grade_all(
@@ -66,6 +67,8 @@ def grade_works(
     Raises: NoIsolation: as `grade_all`.
     """
     settings = settings or Settings()
+    if settings.engine is None:  # tried once, not in each worker
+        settings = replace(settings, engine=choose())
     waiting = list(reversed(works))
     crashes: dict[Work, int] = {}
     n_workers = min(workers or os.cpu_count() or 1, len(works))

@@ -1,6 +1,6 @@
 """Inside the sandbox: run a submission's cells, and try its functions when the grader asks.
 
-Everything here may be changed by the code that it runs. That costs that submission its own points at most: the
+Everything here may be changed by the code that it runs. That costs a submission its own points at most: the
 grader believes only values, and compares them where this process cannot reach.
 """
 
@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import os
 import pickle
+import random
 import signal
 import socket
 import sys
@@ -17,6 +18,7 @@ import types
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+import numpy as np
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -156,7 +158,7 @@ def shell() -> Shell:
     return Shell.instance(config=quiet)
 
 
-# ------------------------------------------------------------------------------------- what a submission imports
+# ---------------------------------------------------------------------------------- what a submission imports
 
 
 class NotHere(importlib.abc.MetaPathFinder):
@@ -197,10 +199,9 @@ class _Empty(importlib.abc.Loader):
 class Child:
     """Answers the grader's questions, one after the other, until the pipe ends."""
 
-    def __init__(self, pipe: socket.socket, most_output: int) -> None:
+    def __init__(self, pipe: socket.socket) -> None:
         self.pipe = pipe
         self.shell = shell()
-        self.left = most_output  # characters that cells may still show
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
@@ -212,7 +213,7 @@ class Child:
 
     def run(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
         """Run one cell."""
-        self.shell.outputs = outputs = Outputs(self.left)
+        self.shell.outputs = outputs = Outputs(question["room"])
         late = False
         with self.captured(), self.interrupted_after(question["seconds"]):
             try:
@@ -220,7 +221,6 @@ class Child:
                 late = isinstance(result.error_in_exec, OutOfTime)
             except OutOfTime:
                 late = True
-        self.left = outputs.left
         return {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
 
     def try_(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
@@ -286,13 +286,16 @@ def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
 
 
-def main(pipe: socket.socket, most_output: int) -> None:
-    """Serve until the grader has gone; never returns to whoever forked."""
+def main(connection: int) -> None:
+    """Serve until the grader has gone.
+
+    Args:
+        connection: the descriptor of our end.
+    """
+    pipe = socket.socket(fileno=connection)
     os.register_at_fork(after_in_child=pipe.close)  # a process that a submission starts has no part in this
     sys.meta_path.append(NotHere())
-    try:
-        Child(pipe, most_output).serve()
-    except wire.WireError:
-        pass  # the grader has gone
-    finally:
-        os._exit(0)
+    random.seed(0)  # the same grades each time
+    np.random.seed(0)  # noqa: NPY002  (what a learner's own code may draw from)
+    with contextlib.suppress(wire.WireError):  # the grader has gone
+        Child(pipe).serve()

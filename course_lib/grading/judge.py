@@ -22,6 +22,7 @@ from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
 from course_lib.grading import sandbox, share
+from course_lib.grading.engines import Engine, choose
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
 from course_lib.grading.session import DEAD, Died, Seconds, Session, TimeOver, Zygote
 from course_lib.grading.submission import (
@@ -30,6 +31,7 @@ from course_lib.grading.submission import (
     Run,
     Test,
     Unreadable,
+    names_mentioned,
     names_used,
     plan,
     read_bytes,
@@ -38,8 +40,8 @@ from course_lib.grading.submission import (
 from course_lib.grading.travel import Specs
 
 HIDDEN_ONLY = (
-    "It passes the visible check, but not the same check with other numbers and other sizes: does it depend on "
-    "the inputs that the visible check gives, or on their order?"
+    "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
+    "on the inputs that the visible check gives, or on their order?"
 )
 
 
@@ -58,7 +60,7 @@ class Grader:
 
     Args:
         source: the teacher's notebook, with solutions and hidden tests.
-        engine: the name of a kind of isolation; without it the best that this machine has.
+        engine: the kind of isolation; without it the best that this machine has.
         limits: of memory, processes and files.
         seconds: limits of time.
     Raises: NoIsolation: this machine has none; the message says what to do.
@@ -68,7 +70,7 @@ class Grader:
         self,
         source: Path,
         *,
-        engine: str | None = None,
+        engine: Engine | None = None,
         limits: sandbox.Limits | None = None,
         seconds: Seconds | None = None,
     ) -> None:
@@ -76,7 +78,7 @@ class Grader:
         self.content = source.read_bytes()
         self.cells = read_cells(self.content)
         self.seconds = seconds or Seconds()
-        self.engine = engine or "namespaces"
+        self.engine = engine or choose()
         self.limits = limits or sandbox.Limits()
         self.specs = Specs()
         self.zygote: Zygote | None = None
@@ -95,17 +97,13 @@ class Grader:
             self.zygote.close()
             self.zygote = None
 
-    def digest(self, content: bytes) -> str:
-        """Tells whether a submission and its source are still what they were."""
-        return hashlib.sha256(hashlib.sha256(self.content).digest() + content).hexdigest()
-
     def grade(self, student: str, path: Path) -> Outcome:
         """Grade one submission; whatever it contains, an outcome comes back."""
         start = time.monotonic()
         whole = _empty(student, self.source)
         try:
             content = read_bytes(path)
-            whole = dataclasses.replace(whole, digest=self.digest(content))
+            whole = dataclasses.replace(whole, digest=digest_of(self.content, content))
             planned = plan(self.cells, read_cells(content))
         except Unreadable as error:
             tasks = tuple(
@@ -163,6 +161,11 @@ class Grader:
         return TaskOutcome(cell.grade_id, task, points, cell.points, status, sentence)
 
 
+def digest_of(source: bytes, submission: bytes) -> str:
+    """Tells whether a submission and its source are still what they were."""
+    return hashlib.sha256(hashlib.sha256(source).digest() + submission).hexdigest()
+
+
 def _empty(student: str, source: Path) -> Outcome:
     return Outcome(
         student=student,
@@ -212,7 +215,7 @@ class Grading:
         self.cells: list[CellOutput] = []
         self.tasks: dict[str, TaskOutcome] = {}
         self.reason = ""
-        self.fatal = ""  # what became of a cell that ended its process
+        self.sources: dict[str, list[str]] = {}  # of the answers
 
     def outcome(self, whole: Outcome) -> Outcome:
         """Run and test everything."""
@@ -241,6 +244,7 @@ class Grading:
     def run(self, cell: Cell) -> None:
         """Run a cell; what it does to its process costs that cell alone."""
         name = cell.grade_id or cell.id
+        self.sources.setdefault(cell.grade_id, []).append(cell.source)
         try:
             outputs, lost, late = self.session.run(cell)
         except TimeOver:
@@ -254,9 +258,7 @@ class Grading:
         if lost:
             self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
         if outputs:
-            self.cells.append(
-                CellOutput(cell.id, tuple(output for output in outputs if type(output) is dict))
-            )
+            self.cells.append(CellOutput(cell.id, tuple(outputs)))
 
     def _late(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -307,6 +309,7 @@ class Grading:
         task = results[0][0] if results else ""
         last = results[-1][1] if results else None
         if (last is None or last.passed) and not wrong:
+            self._look_at(step, task)
             return self.grader._task(cell, "right", "", cell.points, task)
         if last is None or last.passed:
             return self.grader._task(cell, "wrong", wrong[:500], task=task)
@@ -314,6 +317,15 @@ class Grading:
         if status == "timed out":
             self._late(f"timed out in task {step.answer!r}")
         return self.grader._task(cell, status, sentence, task=task)
+
+    def _look_at(self, step: Test, task: str) -> None:
+        """Tell the teacher where an answer that passes names what would do the task for it."""
+        names = names_mentioned("\n\n".join(self.sources.get(step.answer, ())))
+        for forbidden in find_task(task).forbidden if task else ():
+            *_, holder, short = forbidden.split(".")
+            if (holder if short == "forward" else short) in names:
+                what = f"names {forbidden}, which does the task: look at it"
+                self.reports.append(f"the answer {step.answer!r} passes, but {what}")
 
     def _words(self, step: Test, result: Result, hidden: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""

@@ -89,8 +89,8 @@ def follow(path: str, links: dict[str, str]) -> str:
 def build(plan: Plan, scratch_mb: int, owner: tuple[int, int]) -> None:
     """Make the root and enter it. The process has a mount namespace of its own and rights in it.
 
-    Twice the root is exchanged: first for a small one that holds the old one and the new one side by side, so
-    that the old paths can be reached wherever the new root covers them; then for the new one, without the old.
+    Twice the root is exchanged: first for a small one that holds the old and the new one side by side, so
+    that old paths can be reached wherever the first mount covers them; then for the new one, without the old.
 
     Args:
         scratch_mb: room in the scratch folder; it is in memory, and gone with the process.

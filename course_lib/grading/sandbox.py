@@ -9,11 +9,11 @@ Killing the outer kills the inner and everything that it started.
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -22,9 +22,10 @@ from course_lib.grading import own_root, syscalls, walls
 from course_lib.grading.own_root import SCRATCH
 
 MB = 2**20
+WATCH_EVERY_S = 0.2
 
-# Numbers of users that systemd's documentation ("Users, Groups, UIDs and GIDs on systemd systems") lists as used
-# by nobody; below, where a container has few of them, those for services that come and go.
+# Users' numbers that are nobody's, by systemd's "Users, Groups, UIDs and GIDs"; and, where a container has
+# few numbers, those of services that come and go.
 UNUSED_USERS = range(0x70000000, 0x80000000)
 PASSING_USERS = range(61184, 65520)
 
@@ -62,11 +63,14 @@ class Policy:
         readable: files and folders; nothing else can be read.
         limits: what it may use.
         hidden: files and folders within a readable folder that look empty.
+        python_path: where a new Python looks for modules beside its own; () : where this course_lib stands.
+            Only engines that start one ask for it.
     """
 
     readable: tuple[Path, ...]
     limits: Limits = field(default_factory=Limits)
     hidden: tuple[Path, ...] = ()
+    python_path: tuple[Path, ...] = ()
 
 
 class NoIsolation(RuntimeError):
@@ -117,7 +121,7 @@ def enter(policy: Policy, keep: int) -> None:
     if inner:
         os.close(keep)
         os.close(alive)
-        wait_for(inner)
+        wait_for(inner, policy.limits.memory_mb * MB)
     os.close(outer_end)
     confine(policy, plan, user)
     die_with_outer(alive)
@@ -148,13 +152,45 @@ def new_namespaces() -> tuple[int, int]:
         syscalls.unshare(kinds)
         nobody = unused_user()
         return nobody, nobody
-    # In a user namespace of its own everybody may do so. There we have our own number and no other.
-    user, group = os.geteuid(), os.getegid()
+    # In a user namespace of its own everybody may do so.
+    own = os.geteuid(), os.getegid()
+    if not syscalls.has_capabilities(syscalls.CAP_SETUID, syscalls.CAP_SETGID):
+        # There we have our own number and no other.
+        syscalls.unshare(kinds | syscalls.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+        write_maps("self", own)
+        return own
+    # Root of a container: from outside, root may give the namespace a second number, that of nobody.
+    nobody = unused_user()
+    entered, tell = os.pipe()
+    helper = os.fork()
+    if helper == 0:
+        os.close(tell)
+        run_helper(entered, own, (nobody, nobody))
     syscalls.unshare(kinds | syscalls.CLONE_NEWUSER)
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
-    return user, group
+    os.write(tell, b"entered")
+    if os.waitpid(helper, 0)[1] != 0:
+        raise PermissionError("a user namespace with two users was refused")
+    os.close(entered)
+    os.close(tell)
+    return nobody, nobody
+
+
+def run_helper(entered: int, *users: tuple[int, int]) -> NoReturn:
+    """Wait until the parent is in its user namespace, then write there who is who."""
+    try:
+        os.read(entered, 1)
+        write_maps(str(os.getppid()), *users)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
+def write_maps(process: str, *users: tuple[int, int]) -> None:
+    """Each of these users and groups is itself in the process's user namespace, user_namespaces(7)."""
+    for name, column in (("uid_map", 0), ("gid_map", 1)):
+        lines = [f"{user[column]} {user[column]} 1" for user in users]
+        Path(f"/proc/{process}/{name}").write_text("\n".join(lines), encoding="ascii")
 
 
 def unused_user() -> int:
@@ -220,8 +256,16 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(inner: int) -> NoReturn:
-    """End as the inner process ends."""
+def wait_for(inner: int, most_bytes: int) -> NoReturn:
+    """End as the inner process ends; end it where it and all that it started use too much memory together."""
+    import resource  # here, because Windows has none
+
+    ended = os.pidfd_open(inner)
+    unnoticed = own_memory(inner)  # shared with the zygote until one of them writes
+    while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
+        used = sum(max(0, own_memory(process) - unnoticed) for process in [inner, *descendants(inner)])
+        if used > most_bytes:
+            os.kill(inner, signal.SIGKILL)
     _, status = os.waitpid(inner, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
@@ -232,10 +276,38 @@ def wait_for(inner: int) -> NoReturn:
     os._exit(code if code >= 0 else 128 - code)
 
 
-def limit(limits: Limits) -> None:
-    """Put the limits of resources on this process and all that it starts, getrlimit(2)."""
+def descendants(process: int) -> Iterator[int]:
+    """The processes that a process started, those that they started, and so on; proc_pid_task(5)."""
+    with contextlib.suppress(OSError):  # it may have ended
+        for thread in os.listdir(f"/proc/{process}/task"):
+            children = Path(f"/proc/{process}/task/{thread}/children").read_text(encoding="ascii")
+            for child in children.split():
+                yield int(child)
+                yield from descendants(int(child))
+
+
+def own_memory(process: int) -> int:
+    """Bytes of memory that a process uses, without the files that it reads; 0 if it has ended."""
+    used = 0
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_bytes().splitlines():
+            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
+                used += int(line.split()[1]) * 1024
+    return used
+
+
+def limit(limits: Limits, in_use: int | None = None) -> None:
+    """Put the limits of resources on this process and all that it starts, getrlimit(2).
+
+    Args:
+        limits: what it may use.
+        in_use: bytes of address space on top of which its memory comes; None: what it has now.
+    """
+    import resource
+
+    in_use = address_space() if in_use is None else in_use
     wanted = {
-        "RLIMIT_AS": address_space() + limits.memory_mb * MB,
+        "RLIMIT_AS": in_use + limits.memory_mb * MB,
         "RLIMIT_CPU": limits.cpu_s,
         "RLIMIT_NPROC": limits.processes,
         "RLIMIT_NOFILE": limits.files,
@@ -259,4 +331,4 @@ def address_space() -> int:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except FileNotFoundError:
         return 0
-    return pages * resource.getpagesize()
+    return pages * os.sysconf("SC_PAGE_SIZE")

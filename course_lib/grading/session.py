@@ -4,6 +4,7 @@ It may die, hang or lie. Where it dies a new one takes its place, and the cells 
 """
 
 import dataclasses
+import json
 import pickle
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 from course_lib.checks.attempt import Attempt, Failure, Reported
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
+from course_lib.grading.engines import Engine
 from course_lib.grading.states import restore
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Specs, packed
@@ -45,19 +47,22 @@ class Seconds:
     slower: float = 3.0  # a task's own limit is for a quiet machine
 
 
-# --------------------------------------------------------------------------------------------------- the zygote
+# ------------------------------------------------------------------------------------------------- the zygote
 
 
 class Zygote:
     """The process that children are forked from, with the copy of the course that they may import."""
 
-    def __init__(self, imported: set[str], modules: list[str], engine: str, limits: sandbox.Limits) -> None:
-        self.engine = engine
+    def __init__(
+        self, imported: set[str], modules: list[str], engine: Engine, limits: sandbox.Limits
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="course-grading-")
         place = Path(self.folder.name)
         place.chmod(0o755)
         share.make_share(place, imported)
-        policy = sandbox.Policy((*sandbox.interpreter_paths(), place), limits, hidden=(share.COURSE,))
+        policy = sandbox.Policy(
+            (*sandbox.interpreter_paths(), place), limits, hidden=(share.COURSE,), python_path=(place,)
+        )
         ours, theirs = socket.socketpair()
         environment = {
             "PATH": "/usr/bin:/bin",
@@ -84,17 +89,20 @@ class Zygote:
         wire.receive(self.control, START_S)
 
     def fork(self) -> tuple[int, socket.socket]:
-        """A new child: its number, and the pipe to it."""
-        ours, theirs = socket.socketpair()
-        question = wire.json.dumps({"most_output": MOST_OUTPUT}).encode()
-        socket.send_fds(self.control, [question], [theirs.fileno()])
-        theirs.close()
+        """A new child: its number, and the pipe to it.
+
+        Raises: NoIsolation: it could not be locked in; nothing of the submission has run.
+        """
+        self.control.sendall(b"{}")
         header, _ = wire.receive(self.control, START_S)
-        return header["pid"], ours
+        if "error" in header:
+            raise sandbox.NoIsolation(header["error"])
+        _, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+        return header["pid"], socket.socket(fileno=descriptors[0])
 
     def end(self, pid: int) -> int:
         """Kill a child with all that it started; returns its status."""
-        self.control.sendall(wire.json.dumps({"end": pid}).encode())
+        self.control.sendall(json.dumps({"end": pid}).encode())
         header, _ = wire.receive(self.control, START_S)
         return header["status"]
 
@@ -106,7 +114,7 @@ class Zygote:
         self.folder.cleanup()
 
 
-# ---------------------------------------------------------------------------------------------------- a session
+# ------------------------------------------------------------------------------------------------- a session
 
 
 class Session:
@@ -118,6 +126,7 @@ class Session:
         self.seconds = seconds
         self.end_at = time.monotonic() + seconds.in_all
         self.before: list[Cell] = []  # what a new child has to run first
+        self.room = MOST_OUTPUT  # characters that cells may still show
         self.pid = 0
         self.n = 0
 
@@ -138,16 +147,18 @@ class Session:
         return self.zygote.end(pid)
 
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
-        """Run a cell: what it shows, how many characters more it would have shown, whether its time was over."""
-        limit = self.seconds.cell
-        header, _ = self.ask({"do": "run", "code": cell.source, "seconds": limit}, b"", limit)
+        """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
+        header, _ = self.ask(self._to_run(cell, self.room), b"", self.seconds.cell)
         self.before.append(cell)
         outputs = header.get("outputs")
-        return (
-            outputs if type(outputs) is list else [],
-            int(header.get("lost") or 0),
-            header.get("late") is True,
-        )
+        outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
+        self.room -= len(json.dumps(outputs))
+        if self.room < 0:  # more than it was told
+            return [], 0, False
+        return outputs, int(header.get("lost") or 0), header.get("late") is True
+
+    def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
+        return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
 
     def ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         """Ask the child; start one where there is none.
@@ -181,7 +192,7 @@ class Session:
             raise Died from None
         return header, blob
 
-    # ------------------------------------------------------------------------------ what an examination asks for
+    # -------------------------------------------------------------------------- what an examination asks for
 
     def attempt(self, task: Task, name: str, case: Case, seconds: float) -> Attempt:
         """Make an attempt in the child; `engine.examine` compares what came."""

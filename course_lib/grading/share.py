@@ -1,7 +1,7 @@
 """The copy of the course that a submission may import: what its notebook needs, and no check, no reference.
 
-Modules come by what the source notebook imports, with all that those import in turn. What is not among them is
-not there: an answer that calls the library instead of doing the task stops with a sentence that says so.
+Modules come by what the source notebook imports, with all that those import in turn. What is not among them
+is not there: an answer that calls the library instead of doing the task stops with a sentence that says so.
 """
 
 import ast
@@ -12,8 +12,10 @@ from pathlib import Path
 
 PACKAGE = "course_lib"
 COURSE = Path(__file__).resolve().parents[1]
-CHECKS = ("attempt", "call", "values", "guard", "kinds")  # how to try a function; nothing of what is right
-GRADING = ("__init__", "child", "own_root", "sandbox", "states", "syscalls", "walls", "wire", "zygote")
+CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
+GRADING = (
+    *("__init__", "child", "engines", "own_root", "sandbox", "states", "syscalls", "walls", "wire", "zygote"),
+)
 STUB = '''"""Stands in for the checks while answers are graded: the grader does the checking."""
 
 
@@ -72,7 +74,7 @@ def files_of(module: str) -> list[Path]:
 
 
 def needed(modules: Iterable[str]) -> set[str]:
-    """Modules of the course and all that they import of it, inside functions too; checks and grading apart."""
+    """Modules of the course and all that they import of it, in functions too; checks and grading apart."""
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -86,7 +88,7 @@ def needed(modules: Iterable[str]) -> set[str]:
 
 
 def _module(name: str) -> str:
-    """The module or package that a dotted name stands in: course_lib.widgets.heads is of course_lib.widgets."""
+    """The module or package of a dotted name: course_lib.widgets for course_lib.widgets.heads."""
     parts = name.split(".")
     if parts[0] != PACKAGE:
         return ""

@@ -54,6 +54,7 @@ def libc() -> ctypes.CDLL:
     return library
 
 
+@cache
 def machine() -> str:
     """The processor's family, as the tables here name it.
 
@@ -74,7 +75,7 @@ def called(name: str, result: int, about: str = "") -> int:
     return result
 
 
-def syscall(name: str, number: int, *arguments: int | bytes | ctypes.Array | None | object) -> int:
+def syscall(name: str, number: int, *arguments: object) -> int:
     """A call by its number; numbers go as long, as the kernel reads them (syscall(2))."""
     ctypes.set_errno(0)
     plain = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
@@ -121,7 +122,7 @@ def pivot_root(new: str, old: str) -> None:
     syscall("pivot_root", PIVOT_ROOT[machine()], new.encode(), old.encode())
 
 
-def prctl(option: int, *arguments: int | object) -> int:
+def prctl(option: int, *arguments: object) -> int:
     """prctl(2)."""
     plain = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in arguments]
     plain += [ctypes.c_ulong(0)] * (4 - len(plain))

@@ -1,7 +1,7 @@
 """What goes to a child: how to call and read an answer, and the inputs; nothing of what is right.
 
-Our own functions and objects travel as pickles, in this direction only. A child cannot import the checks, so what it
-needs of them travels with its code.
+Our own functions and objects travel as pickles, in this direction only. A child cannot import the checks, so
+what it needs of them travels with its code.
 """
 
 import contextlib

@@ -318,6 +318,40 @@ def never_ends(words, ranks, ids, special):
         yield 0
 
 
+def with_its_own_store():
+    kept = [[], []]
+
+    def extend(k_cache, v_cache, k, v):
+        for old, new in zip(kept, (k, v), strict=True):
+            old.append(new)
+        return torch.cat(kept[0], 2), torch.cat(kept[1], 2)
+
+    return extend
+
+
+def with_the_last_prompts_store(k_cache, v_cache, k, v, kept=[]):  # noqa: B006 (this is the mistake)
+    if k.shape[2] > 1:
+        kept[:] = [k, v]
+    else:
+        kept[:] = torch.cat([kept[0], k], 2), torch.cat([kept[1], v], 2)
+    return tuple(kept)
+
+
+def with_dropout(x, gate, up, down):
+    return F.dropout(with_gate(F.silu)(x, gate, up, down), 0.1)
+
+
+def masked_by_product(q, k, v, mask):
+    k, v = k.repeat_interleave(3, 1), v.repeat_interleave(3, 1)
+    scores = q @ k.mT / q.shape[-1] ** 0.5 + ~mask * float("-inf")
+    return scores.softmax(-1) @ v
+
+
+def in_double(x, weight, eps):
+    torch.set_default_dtype(torch.float64)
+    return (x * (x.square().mean(-1, True) + eps).rsqrt() * weight).float()
+
+
 class Layer:
     """Given in place of what it makes."""
 
@@ -487,6 +521,10 @@ WRONG = [
     ("cache", lambda a, b, k, v: torch.cat([a, k], 2), PROMPT, "", "it must return two tensors"),
     ("cache", lambda a, b, k, v: (a, k, v), PROMPT, "", "the values, but got a tuple of length 3."),
     ("cache", lambda a, b, k, v: (None, None), PROMPT, "", "the keys must be a torch.Tensor, but is None"),
+    ("cache", with_its_own_store(), "layer 1, reading the prompt", "", "same input, it gives two results"),
+    ("cache", with_the_last_prompts_store, ONE_MORE, "", "two results: does it keep something from one call"),
+    ("mlp", with_dropout, PROMPT, "", "in a global or a default argument, or draw at random?\n    First at"),
+    ("rms_norm", in_double, "layer 0, before", "", "it leaves torch.set_default_dtype at torch.float64, in"),
     ("attention", lambda *given: (attend(*given), given[3]), PROMPT, "", "but is a tuple of length 2."),
     ("attention", first_key_on, ONE_MORE, "a mask from the first key on", None),
     ("attention", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)), PROMPT, "mask ignored", None),
@@ -510,7 +548,15 @@ WRONG = [
         lambda q, k, v, mask: attend(q, k, v, ~mask),
         PROMPT,
         "",
-        "the result holds nan at head 0, token ",
+        "the result holds nan at head 0, token 36, number 0. 'softmax' makes it: the softmax of a row of",
+    ),
+    (
+        "attention",
+        masked_by_product,
+        PROMPT,
+        "",
+        "token 0, number 0. 'mul' makes it: 0 times infinity is nan: let torch.where or masked_fill choose "
+        "instead.\n    line",
     ),
     (
         "attention",
@@ -550,8 +596,19 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
     assert judged.part == part
     assert judged.where.startswith(where), judged
     assert name is None or judged.misconception == name, judged
+    assert torch.get_default_dtype() == torch.float32
     assert said is None or said in str(judged), judged
     assert str(judged).startswith(f"✗ {part} ({PARTS[part].function}): ")
+
+
+def test_a_default_dtype_of_the_notebook_does_no_harm(uses):
+    torch.set_default_dtype(torch.float64)
+    try:
+        judged = judge("rotation", lambda x, *given: turned(x, angles_of(x, *given)), uses["rotation"], 5.0)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert judged.yours, judged
 
 
 def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
@@ -601,6 +658,26 @@ def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small
     assert "rms_norm (rms_norm): right on each use, but not in the whole" in str(mine)
 
 
+def test_the_search_for_the_part_ends_in_time(small, nine, monkeypatch):
+    """What time remains for each, where the third takes all of it: none is found, so none is used."""
+    clock, remaining = [0.0], []
+
+    def compared(model, tokenizer, parts, seconds):
+        remaining.append(seconds)
+        clock[0] += 70 if len(remaining) == 4 else 25
+        late = len(remaining) == 4
+        other = "b" if len(remaining) == 1 else "a"
+        return assembly.Comparison("a", other, 1, 0.0, 1.0, "it takes too long" * late, late)
+
+    monkeypatch.setattr(assembly, "compared", compared)
+    monkeypatch.setattr(assembly, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    given = {part: nine[part] for part in ("rms_norm", "rotation", "cache", "mlp")}
+    mine = assembled(*small, given, "small", seconds=10.0)
+    assert remaining == [120.0, 120.0, 95.0, 70.0, 120.0]
+    assert mine.yours == []
+    assert str(mine).count("right on each use, but not in the whole: does it keep something from one") == 4
+
+
 def test_what_is_no_function_is_said(uses):
     said = str(judge("mlp", 3.0, uses["mlp"], 1.0))
     assert "it must be a function, given without parentheses, but is 3.0 (float)." in said
@@ -634,7 +711,11 @@ def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, nin
         return nine["rms_norm"](x, weight, eps) * (1 + (len(n_calls) > 28))
 
     mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0, say=said.append)
-    assert [line[:12] for line in said] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
+    assert [line[:12] for line in said[:3]] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
+    assert said[3:] == [
+        "Together the 2 parts write something else than the library's. Which of them does? Each is tried "
+        "alone, all of them in 60 s at most ..."
+    ]
     assert n_calls[:28] == [0] * 28
     report = mine.report(said)
     assert "✗ rms_norm (rms_norm): right on each use, but not in the whole" in report
@@ -793,6 +874,74 @@ def test_a_part_is_found_however_its_cell_is_written(tmp_path, cells):
     assert taken["rms_norm"](3, 0, 0) == 3
     again = take_along(save(tmp_path / "parts.py", {"rms_norm": taken["rms_norm"]}))
     assert again["rms_norm"](3, 0, 0) == 3
+
+
+READS_T = "def rms_norm(x, weight, eps):\n    return [x, T]"
+
+
+@pytest.mark.parametrize(
+    ("cells", "made"),
+    [
+        (["from math import *", "T = floor(tau)"], 6),
+        (["from math import *", "tau = 2", "T = floor(tau)"], 2),
+        (
+            [
+                "try:\n    import never_there as m\nexcept ImportError:\n    import math as m",
+                "T = m.floor(3.5)",
+            ],
+            3,
+        ),
+        (["T = [0, 0]", "T[1] = 5"], [0, 5]),
+        (["T = [0, 0]", "T.append(2)"], [0, 0, 2]),
+        (["N = 7", "T = {}", "for i in range(2):\n    T[i] = i + N"], {0: 7, 1: 8}),
+        (["T = 1", "T += 2", "T = T * 5"], 15),
+        (["T = 9", "T += 2", "T = 1"], 1),
+        (["T = 1", "if T > 5:\n    T = 0"], 1),
+        (["rows = []", "T = lambda n: T(n - 1) if n else rows", "rows.append(1)", "T = T(3)"], [1]),
+        (["T = 1", "print('not run')", "T = [i for i in (1, 2)]\nfor T[0] in ():\n    print(T)"], [1, 2]),
+    ],
+)
+def test_a_constant_comes_along_however_it_is_made(tmp_path, cells, made, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells, READS_T))
+    assert taken["rms_norm"](3, 0, 0) == [3, made]
+    assert "not run" not in capsys.readouterr().out
+
+
+def test_what_is_called_of_a_module_does_not_come_along(tmp_path):
+    cells = (
+        "import torch\nT = torch.ones(2)",
+        "torch.nn.init.zeros_(never.weight)\ntorch.never = never",
+        READS_T,
+    )
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells))
+    assert not taken.problems
+    assert taken["rms_norm"](3, 0, 0)[1].tolist() == [1, 1]
+
+
+def test_a_function_that_is_wrapped_later_comes_wrapped(tmp_path):
+    cells = "def twice(f):\n    return lambda *given: 2 * f(*given)", NORM, "rms_norm = twice(rms_norm)"
+    assert take_along(notebook(tmp_path / "mine.ipynb", *cells))["rms_norm"](3, 0, 0) == 6
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [
+        (
+            ["T = [0]", "for i in range(3):\n    print(i)\n    T[0] = i"],
+            "comes without `for i in range(3):`, which changes T: only imports, definitions and assign",
+        ),
+        (
+            ["with open('never') as file:\n    print(T := file.read())"],
+            "`with open('never') as file:`, which",
+        ),
+        ([], "needs T: not found there"),
+        (["T = never"], "cannot be used: NameError: name 'never' is not defined"),
+    ],
+)
+def test_what_does_not_come_along_is_said(tmp_path, cells, problem, capsys):
+    taken = take_along(notebook(tmp_path / "mine.ipynb", *cells, READS_T, "print(T)\nT.mean()\nT"))
+    assert [problem in one for one in taken.problems] == [True]
+    assert f"\nrms_norm of {tmp_path.name}/mine.ipynb " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -987,6 +1136,41 @@ def test_what_cannot_be_saved_is_said(tmp_path):
     )
     with pytest.raises(ValueError, match="'sink' cannot be saved, because it is a Tensor: make it within"):
         saved(dict(take_along(tmp_path / "three.py")))
+
+
+@pytest.mark.parametrize(
+    ("file", "helper", "said"),
+    [
+        ("<timed exec>", "", "'rms_norm' cannot be saved: its cell begins with %%time, which keeps no code"),
+        (
+            "<a cell>",
+            "class Eps:\n    value = 1",
+            "'Eps' cannot be saved: it is a class without methods, whose code Python does not find; const",
+        ),
+        (
+            "<a cell>",
+            "from dataclasses import dataclass\n@dataclass\nclass Eps:\n    value: int = 1",
+            "'Eps' cannot be saved: it is a class without methods",
+        ),
+        (
+            "<a cell>",
+            "def Eps(f):\n    def wrapper(x):\n        return f(x)\n    return wrapper\n"
+            "@Eps\ndef same(x):\n    return x",
+            "'wrapper' cannot be saved: it is not defined at the top of a cell or a file, but within 'Eps'; "
+            "where that decorates a function, write @functools.wraps(function) above `def wrapper`",
+        ),
+    ],
+)
+def test_why_the_code_of_a_part_is_not_found(tmp_path, monkeypatch, file, helper, said):
+    user = "same" if "same" in helper else "Eps" if helper else "x"
+    code = f"{helper}\ndef rms_norm(x, weight, eps):\n    return {user}\n"
+    if file == "<a cell>":
+        monkeypatch.setitem(linecache.cache, file, (len(code), None, code.splitlines(keepends=True), file))
+    scope = {"__name__": "a notebook"}
+    monkeypatch.setitem(sys.modules, "a notebook", SimpleNamespace(**scope))  # `dataclass` looks there
+    exec(compile(code, file, "exec"), scope)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        save(tmp_path / "parts.py", {"rms_norm": scope["rms_norm"]})
 
 
 def test_the_tasks_are_those_of_the_parts(nine):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from answers_weights import by_cosine_similarity, by_our_library, layer_by_layer, one_loop, renamed, templated
@@ -13,6 +14,7 @@ from course_lib.checks.values import Refused, same
 from course_lib.pretrained import chat_prompt, sentence_embedding
 
 cases = cases_of("09_real_models", 3)
+SEARCH = "09_real_models/nearest_passages"
 
 
 def problem(task, answer):
@@ -45,6 +47,30 @@ def test_cosines_are_torchs():
         query, passages, _ = case.inputs.values()
         expected = torch.nn.functional.cosine_similarity(query.double()[None], passages.double(), dim=-1)
         torch.testing.assert_close(task_of.cosines(query.double(), passages.double()), expected)
+
+
+def test_passages_tie_only_where_they_should():
+    """At seed 104 two lay on one line once, and rounding decided between two ways of writing."""
+    for case in [*cases("nearest_passages", 3), *find_task(SEARCH).cases(np.random.default_rng(104))]:
+        query, passages, _ = case.inputs.values()
+        scores = task_of.cosines(query.double(), passages.double())
+        gaps = scores[scores != 0].abs().sort().values.diff()
+        assert case.name == "passages that tie" or (gaps > 1e-6).all(), case.name
+
+
+def test_zeros_stand_between_others_however_they_are_scored():
+    for case in cases("nearest_passages", 30):
+        query, passages, k = case.inputs.values()
+        scores = task_of.cosines(query, passages)
+        if case.name.endswith("of zeros") and query.any():
+            assert k == len(passages)
+            last_zeros = int((scores == 0).nonzero().max())
+            assert (scores[last_zeros:] > 0.5).any()
+            assert ((scores > 0.1) & (scores < 0.4)).any()
+            assert (scores < 0).any()
+        if case.name.startswith("many"):
+            other = task_of.by_sums_of_sizes(query, passages)
+            assert not torch.equal(task_of.best_first(other)[:k], task_of.best_first(scores)[:k])
 
 
 def test_of_the_passages_that_tie_several_are_named_in_the_order_of_places():

@@ -1,0 +1,153 @@
+"""A whole assignment from start to end: in nbgrader's course folder, or in a folder of notebooks.
+
+Both take up where an earlier run stopped: what has an outcome and has not changed is not graded again.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from course_lib.grading import batch, reports
+from course_lib.grading.gradebook import Book
+from course_lib.grading.graded import cells_of, release, write
+from course_lib.grading.judge import digest_of, not_run
+from course_lib.grading.outcome import Outcome
+from course_lib.grading.submission import Unreadable, read_bytes
+
+# Takes what is to be graded, gives what came: on this machine or on a cluster.
+Run = Callable[[Sequence[batch.Work]], Iterator[tuple[batch.Work, Outcome]]]
+ABSENT = "the submission has no such notebook"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run came to: all outcomes, also those of earlier runs, and how many were new."""
+
+    outcomes: tuple[Outcome, ...]
+    n_new: int
+
+
+# ----------------------------------------------------------------------------------- nbgrader's course folder
+
+
+def autograde(course: Path, assignment: str, run: Run, *, students: Sequence[str] = ()) -> Done:
+    """Grade what was collected into submitted/, and write it into nbgrader's grade book.
+
+    Args:
+        course: the folder with nbgrader_config.py.
+        assignment: such as "03_qkv".
+        run: grades what it is given.
+        students: only these, all if empty.
+    Raises: ValueError: nothing was submitted, a student has not, or `Book` refuses.
+    """
+    with Book(course, assignment) as book:
+        sources = sorted(book.source.glob("*.ipynb"))
+        folder = Path(book.folders.root) / book.folders.submitted_directory
+        there = sorted(path.name for path in folder.glob("*") if (path / assignment).is_dir())
+        unknown = sorted(set(students) - set(there))
+        if unknown or not there:
+            missing = ", ".join(unknown) or "anybody"
+            raise ValueError(f"{folder} should have a folder {assignment} of {missing}; collect first")
+        known = {source.stem: book.recorded(source.stem) for source in sources}
+        waiting: dict[str, int] = {}
+        works = []
+        for student in students or there:
+            for source in sources:
+                path = book.folder(book.folders.submitted_directory, student) / source.name
+                work = batch.Work(student, source, path)
+                if known[source.stem].get(student) != (digest(work) or "none"):
+                    works.append(work)
+                    waiting[student] = waiting.get(student, 0) + 1
+        collected: dict[str, list[Outcome]] = {}
+        for work, outcome in _graded(works, run):
+            collected.setdefault(work.student, []).append(outcome)
+            if len(collected[work.student]) == waiting[work.student]:
+                book.record(collected.pop(work.student))
+        return Done(tuple(book.outcomes()), len(works))
+
+
+def digest(work: batch.Work) -> str:
+    """What a submission and its source are now; "" for one that cannot be read."""
+    try:
+        return digest_of(work.source.read_bytes(), read_bytes(work.path))
+    except Unreadable:
+        return ""
+
+
+def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work, Outcome]]:
+    """Outcomes of all, of those that are not there too."""
+    present = [work for work in works if os.path.lexists(work.path)]
+    for work in works:
+        if work not in present:
+            yield work, not_run(work.student, work.source, ABSENT)
+    yield from run(present)
+
+
+# -------------------------------------------------------------------------------------- a folder of notebooks
+
+
+def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
+    """Grade notebooks in a folder: a table, a summary and feedback pages come out.
+
+    Args:
+        source: the teacher's notebook, or a folder of them.
+        submissions: STUDENT.ipynb for one notebook, or STUDENT/NOTEBOOK.ipynb.
+        out: gets grades.csv, summary.txt, feedback/ and outcomes.jsonl, from which a second run goes on.
+    Raises: ValueError: the source or the submissions have no notebook.
+    """
+    sources = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
+    if not sources or not all(path.is_file() for path in sources):
+        raise ValueError(f"the source should be a notebook or a folder of notebooks; {source} is neither")
+    works = list(_found(sources, submissions)) if submissions.is_dir() else []
+    if not works:
+        raise ValueError(
+            f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    kept = {(o.student, o.notebook): o for o in _read(out / "outcomes.jsonl")}
+    new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
+    with open(out / "outcomes.jsonl", "a", encoding="utf-8") as file:
+        for work, outcome in _graded(new, run):
+            kept[work.student, work.source.stem] = outcome
+            file.write(outcome.to_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    outcomes = tuple(kept[work.student, work.source.stem] for work in works)
+    _write_reports(out, works, outcomes)
+    return Done(outcomes, len(new))
+
+
+def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:
+    """The digest of the outcome of before."""
+    before = kept.get((work.student, work.source.stem))
+    return before.digest if before else ""
+
+
+def _found(sources: Sequence[Path], submissions: Path) -> Iterator[batch.Work]:
+    """Which notebook is whose."""
+    for path in sorted(submissions.iterdir()):
+        if path.suffix == ".ipynb" and len(sources) == 1:
+            yield batch.Work(path.stem, sources[0], path)
+        elif path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            for source in sources:
+                yield batch.Work(path.name, source, path / source.name)
+
+
+def _read(path: Path) -> Iterator[Outcome]:
+    """The outcomes of earlier runs; a last line that was cut off is no outcome."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield Outcome.from_json(line)
+            except ValueError:
+                continue
+
+
+def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
+    with open(out / "grades.csv", "w", newline="", encoding="utf-8") as file:
+        reports.write_csv(outcomes, file)
+    write(out / "summary.txt", reports.summary(outcomes))
+    released = {work.source.stem: release(work.source) for work in works}
+    cells = [cells_of(work.path) for work in works]
+    reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))

@@ -1,0 +1,378 @@
+"""The ways of isolation, which of them this machine really offers, and what to do where it offers none.
+
+An engine is believed only after a program inside it has tried to get out.
+"""
+
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from course_lib.grading import own_root, sandbox, walls
+from course_lib.grading.own_root import DEVICES, SCRATCH
+from course_lib.grading.sandbox import MB, Limits, NoIsolation, Policy
+from course_lib.grading.syscalls import CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, has_capabilities
+
+START_WITHIN_S = 60.0
+READY, FAILED = b"+", b"-"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that runs in a sandbox.
+
+    Attributes:
+        pid: what to kill: it takes all with it that the submission started.
+        connection: the socket whose other end the process got.
+    """
+
+    pid: int
+    connection: socket.socket
+
+    def kill(self) -> int:
+        """End it, if it still runs, and say how it ended, as `os.waitstatus_to_exitcode` does."""
+        os.kill(self.pid, signal.SIGKILL)  # our own child, not yet waited for: the number is still its own
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it ends."""
+        self.connection.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run a submission.
+
+    Attributes:
+        name: "namespaces", "bubblewrap" or "none".
+        protects: what it keeps a submission from, in words.
+        lacks: what it does not.
+        child: what the forked process does: (policy, descriptor, work) -> never returns.
+    """
+
+    name: str
+    protects: str
+    lacks: str
+    child: Callable[[Policy, int, str], NoReturn]
+
+    def start(self, policy: Policy, work: str) -> Started:
+        """Run a function in a sandbox; return when the sandbox is closed and the function is about to run.
+
+        Call it from a process with one thread.
+
+        Args:
+            policy: what the function may do.
+            work: "module:function"; it is called with the number of its end of the connection.
+        Raises:
+            NoIsolation: the sandbox could not be made; the function has not run.
+        """
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            run_child(self.child, policy, theirs.detach(), work)
+        theirs.close()
+        ours.settimeout(START_WITHIN_S)
+        started = Started(pid, ours)
+        try:
+            if ours.recv(1) == READY:
+                ours.settimeout(None)
+                return started
+            why = read_all(ours)
+        except TimeoutError:
+            why = f"it did not start within {START_WITHIN_S:.0f} s"
+        started.kill()
+        raise NoIsolation(f"the sandbox '{self.name}' could not be made: {why or 'it ended at once'}")
+
+
+def run_child(
+    child: Callable[[Policy, int, str], NoReturn], policy: Policy, connection: int, work: str
+) -> NoReturn:
+    """In the forked process: nothing of what the parent was about to do happens here too."""
+    try:
+        child(policy, connection, work)
+    except BaseException as error:  # whatever it was, the parent says it
+        os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
+    finally:
+        os._exit(1)
+
+
+def read_all(connection: socket.socket) -> str:
+    """What the other end still has to say."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts).decode(errors="replace")
+
+
+def call(work: str, connection: int) -> NoReturn:
+    """Say that the sandbox is closed, then run the function, and end with it."""
+    os.write(connection, READY)
+    try:
+        module, _, function = work.partition(":")
+        getattr(import_module(module), function)(connection)
+    except BaseException:
+        os._exit(1)  # the other end sees it by the connection's end
+    os._exit(0)
+
+
+# ------------------------------------------------------------------------------------------ the three engines
+
+
+def in_namespaces(policy: Policy, connection: int, work: str) -> NoReturn:
+    """Confined by `sandbox.enter`."""
+    sandbox.enter(policy, connection)
+    call(work, connection)
+
+
+def unconfined(policy: Policy, connection: int, work: str) -> NoReturn:
+    """Limits of resources, and nothing else."""
+    sandbox.close_all_but(connection)
+    os.setsid()
+    sandbox.limit(policy.limits)
+    call(work, connection)
+
+
+def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
+    """A new Python in bubblewrap's sandbox, which closes the rest from inside (`close_from_inside`)."""
+    sandbox.close_all_but(connection)
+    os.set_inheritable(connection, True)
+    user = (os.geteuid(), os.getegid())
+    if has_capabilities(CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID):
+        user = (sandbox.unused_user(),) * 2
+    task = {
+        "limits": asdict(policy.limits),
+        "address_space": sandbox.address_space(),  # there is no /proc inside to read it from
+        "user": user,
+        "connection": connection,
+        "work": work,
+    }
+    command = [sys.executable, "-P", "-m", "course_lib.grading.engines", json.dumps(task)]
+    whole = bubblewrap_command(policy, command, connection)
+    os.execv(whole[0], whole)
+
+
+def bubblewrap_command(policy: Policy, command: Sequence[str], keep_fd: int) -> list[str]:
+    """The command line that runs a command in bubblewrap (bwrap(1)).
+
+    Args:
+        policy: what it may read, and how large the scratch folder is.
+        command: program and arguments.
+        keep_fd: the descriptor to hand on. bwrap hands on what it inherits; close all others before.
+    Raises:
+        NoIsolation: bubblewrap is not installed.
+    """
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise NoIsolation("bubblewrap is not installed: the command bwrap is not there")
+    os.fstat(keep_fd)  # an error here is clearer than one in the sandbox
+    plan = own_root.plan(policy.readable, policy.hidden)
+    words = [bwrap, "--die-with-parent", "--new-session", "--clearenv", *namespaces()]
+    # bwrap would make the folders on the way for its own user alone.
+    on_the_way = {
+        str(parent) for path in [*plan.shown, *plan.links, *DEVICES] for parent in Path(path).parents
+    }
+    for folder in sorted(on_the_way - {"/"}):
+        words += ["--perms", "0755", "--dir", folder]
+    for path in plan.shown:
+        words += ["--ro-bind", path, path]
+    for path, target in plan.links.items():
+        words += ["--symlink", target, path]
+    for path in plan.hidden:
+        words += (
+            ["--tmpfs", path, "--remount-ro", path]
+            if os.path.isdir(path)
+            else ["--ro-bind", os.devnull, path]
+        )
+    for path in DEVICES:
+        words += ["--dev-bind", path, path]
+    words += ["--perms", "1777", "--size", str(policy.limits.scratch_mb * MB), "--tmpfs", SCRATCH]
+    words += ["--remount-ro", "/", "--chdir", SCRATCH]
+    for name, value in environment(policy).items():
+        words += ["--setenv", name, value]
+    return [*words, "--", *command]
+
+
+def namespaces() -> list[str]:
+    """Root keeps the rights to become somebody else (`sandbox.become`), whom the limit of processes binds."""
+    kinds = [
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--hostname",
+        "sandbox",
+    ]
+    if has_capabilities(CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID):
+        return [*kinds, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return ["--unshare-user", *kinds]
+
+
+def environment(policy: Policy) -> dict[str, str]:
+    """What a new Python needs, and what `sandbox.at_home_in_scratch` keeps."""
+    kept = {name: os.environ[name] for name in sandbox.ENVIRONMENT if name in os.environ}
+    folders = policy.python_path or (Path(__file__).parents[2],)
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def close_from_inside(task: str) -> NoReturn:
+    """In bubblewrap: what it leaves to us. Limits, another user where we are root, Landlock, seccomp."""
+    given = json.loads(task)
+    connection = int(given["connection"])
+    try:
+        sandbox.limit(Limits(**given["limits"]), given["address_space"])
+        os.umask(0o077)
+        sandbox.become(tuple(given["user"]))
+        walls.no_new_rights()
+        walls.landlock(sandbox.landlock_rights())
+        walls.seccomp()
+        sandbox.at_home_in_scratch()
+    except BaseException as error:
+        os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
+    call(given["work"], connection)
+
+
+# -------------------------------------------------------------------------------------------- which one works
+
+ENGINES = (
+    Engine(
+        "namespaces",
+        "reading and changing other files, the network, other processes, programs left behind, and too much "
+        "memory, time, room or processes",
+        "gaps in the kernel itself",
+        in_namespaces,
+    ),
+    Engine(
+        "bubblewrap",
+        "reading and changing other files, the network, other processes, programs left behind, and too much "
+        "time or room",
+        "gaps in the kernel itself; several processes that share out much memory. It is slower: each "
+        "submission starts a Python of its own",
+        in_bubblewrap,
+    ),
+)
+NONE = Engine(
+    "none",
+    "too much time, and too much memory in one process",
+    "everything else: a submission can read and change whatever you can, the grade book included",
+    unconfined,
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying an engine.
+
+    Attributes:
+        engine: which one.
+        works: whether it started and nothing got out of it.
+        why: what went wrong, one sentence; "" where it works.
+    """
+
+    engine: Engine
+    works: bool
+    why: str
+
+
+def trials() -> tuple[Trial, ...]:
+    """Every engine tried on this machine, each in a process of its own."""
+    return tuple(tried(engine) for engine in ENGINES)
+
+
+@cache
+def tried(engine: Engine) -> Trial:
+    """Start the engine in a new Python and let a program inside try to get out (`trial`)."""
+    if sys.platform != "linux":
+        return Trial(engine, False, f"it needs Linux, this is {sys.platform}")
+    command = [sys.executable, "-m", "course_lib.grading.trial", engine.name]
+    place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_WITHIN_S, env=place)
+    except subprocess.TimeoutExpired:
+        return Trial(engine, False, f"it did not answer within {START_WITHIN_S:.0f} s")
+    if done.returncode != 0:
+        last = (done.stderr.strip() or f"its trial ended with {done.returncode}").splitlines()[-1]
+        return Trial(engine, False, last)
+    got_out = json.loads(done.stdout)
+    return Trial(engine, not got_out, f"a program inside {' and '.join(got_out)}" if got_out else "")
+
+
+def engines() -> list[Engine]:
+    """The engines that confine a submission on this machine, best first. Empty where none does."""
+    return [trial.engine for trial in trials() if trial.works]
+
+
+def choose(name: str | None = None) -> Engine:
+    """The engine of this name; without a name the best that works here. "none" has to be asked for.
+
+    Raises:
+        NoIsolation: it does not work here, or none does; says why and what to do.
+        ValueError: there is no such engine.
+    """
+    if name == NONE.name:
+        return NONE
+    names = [engine.name for engine in ENGINES]
+    if name is not None and name not in names:
+        raise ValueError(f"an engine is one of {', '.join([*names, NONE.name])}, not {name!r}")
+    for engine in ENGINES:
+        if name in (None, engine.name) and tried(engine).works:
+            return engine
+    why = "; ".join(
+        f"{trial.engine.name}: {trial.why}" for trial in trials() if name in (None, trial.engine.name)
+    )
+    raise NoIsolation(
+        f"submissions are not run without isolation, and this machine offers none ({why}). "
+        "`python -m course_lib.grading doctor` says what to do"
+    )
+
+
+ADVICE = """\
+What to do where none works:
+- Run the grader in the container of workshop/Containerfile; the command is in its first lines.
+- Ubuntu 24.04 and newer forbid user namespaces to programs without a profile. For all programs, until the
+  next start: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0
+- Older Debian: sudo sysctl kernel.unprivileged_userns_clone=1
+- sysctl user.max_user_namespaces must not be 0.
+- As root none of this is needed.
+- macOS and Windows: use the container; on Windows WSL 2 is a Linux as well."""
+
+
+def doctor() -> str:
+    """Which isolation this machine offers, what each protects from, and what to do where none works."""
+    lines = [f"This machine: {platform.system()} {platform.release()}, {platform.machine()}, {who()}."]
+    if sys.platform == "linux":
+        version = walls.landlock_version()
+        lines.append(
+            f"Landlock, the second wall: {f'version {version}' if version else 'not in this kernel'}."
+        )
+    for trial in trials():
+        lines += [
+            "",
+            f"{trial.engine.name}: {'works' if trial.works else 'does not work here: ' + trial.why}",
+        ]
+        lines += [f"  protects from: {trial.engine.protects}", f"  not from: {trial.engine.lacks}"]
+    lines += ["", f"{NONE.name}: only where you ask for it"]
+    lines += [f"  protects from: {NONE.protects}", f"  not from: {NONE.lacks}", ""]
+    best = engines()
+    return "\n".join([*lines, f"Submissions are run with: {best[0].name}." if best else ADVICE])
+
+
+def who() -> str:
+    """As whom the grader runs, in words."""
+    return "as root" if hasattr(os, "geteuid") and os.geteuid() == 0 else "as an ordinary user"
+
+
+if __name__ == "__main__":  # in bubblewrap
+    close_from_inside(sys.argv[1])
