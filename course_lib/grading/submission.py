@@ -80,10 +80,11 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise Unreadable(f"{path.name} cannot be read: {why}") from None
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        raise Unreadable(f"{path.name} is no plain file")
     with os.fdopen(file, "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{path.name} is no plain file")
         if status.st_size > MOST_BYTES:
             size = status.st_size / 2**20
             raise Unreadable(f"{path.name} has {size:,.0f} MB; at most {MOST_BYTES // 2**20} are read")
@@ -111,11 +112,12 @@ def read_cells(content: bytes) -> list[Cell]:
         raise Unreadable(
             f"the notebook has {len(notebook['cells']):,} cells; at most {MOST_CELLS:,} are read"
         )
-    return [cell for item in notebook["cells"] if (cell := _cell(item)) is not None]
+    cells = (_cell(item, f"cell-{i}") for i, item in enumerate(notebook["cells"]))
+    return [cell for cell in cells if cell is not None]
 
 
-def _cell(item: Any) -> Cell | None:
-    """A cell, or None where it is none."""
+def _cell(item: Any, name: str) -> Cell | None:
+    """A cell, or None where it is none; `name` is its id where it has none."""
     if not isinstance(item, dict) or item.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = item.get("source", "")
@@ -128,7 +130,7 @@ def _cell(item: Any) -> Cell | None:
     marks = marks if isinstance(marks, dict) else {}
     points = marks.get("points", 0)
     return Cell(
-        id=_text(item.get("id")),
+        id=_text(item.get("id")) or name,
         kind=item["cell_type"],
         source=source,
         grade_id=_text(marks.get("grade_id")),
