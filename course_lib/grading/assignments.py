@@ -145,7 +145,7 @@ def _read(path: Path) -> Iterator[Outcome]:
 
 
 def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
-    with open(out / "grades.csv", "w", newline="", encoding="utf-8") as file:
+    with open(out / "grades.csv", "w", newline="", encoding="utf-8", errors="replace") as file:
         reports.write_csv(outcomes, file)
     write(out / "summary.txt", reports.summary(outcomes))
     released = {work.source.stem: release(work.source) for work in works}

@@ -110,21 +110,25 @@ def encode(value: Any, raw: bytearray) -> Any:
 
     What cannot travel becomes a `Foreign` with its description.
     """
+    if isinstance(value, np.generic):
+        value = float(value) if value.dtype.kind == "f" else value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return _simple(value)
-    kind = type(value).__name__
-    if isinstance(value, np.generic) and value.dtype.str in DTYPES:
-        return encode(value.item(), raw)
     if type(value) in (bytes, bytearray):
         return {"is": "bytes", "hex": value.hex()}
     if type(value) is complex:
         return {"is": "complex", "of": [value.real, value.imag]}
-    if kind in SEQUENCES and type(value) is SEQUENCES[kind]:
-        return {"is": kind, "of": [encode(item, raw) for item in value]}
-    if type(value) is dict:
+    for kind, sequence in SEQUENCES.items():
+        if isinstance(value, sequence):  # named tuples too
+            return {"is": kind, "of": [encode(item, raw) for item in value]}
+    if isinstance(value, dict):
         return {"is": "dict", "of": [[encode(k, raw), encode(v, raw)] for k, v in value.items()]}
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
+    return _numbers(value, raw)
+
+
+def _numbers(value: Any, raw: bytearray) -> Any:
     if isinstance(value, np.ndarray):
         return _array(value, raw)
     torch = sys.modules.get("torch")
