@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,23 @@ def call_and_listen(
     if late:
         return Call(printed=printed.text, late=True, stuck=thread.is_alive())
     return Call(outcome.get("value"), outcome.get("error"), printed.text)
+
+
+def each(function: Callable[..., Any], inputs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """What a function gives for each of several inputs.
+
+    A grader's stand-in for a function that is far away has a method `each` too, and asks for all in one go.
+
+    Example:
+        >>> list(each(max, [(1, 2), (5, 3)]))
+        [2, 5]
+    """
+    together = getattr(function, "each", None)
+    if together is not None:
+        yield from together(list(inputs))
+        return
+    for values in inputs:
+        yield function(*values)
 
 
 def _work(function: Callable[[], Any], outcome: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib.abc
 import importlib.machinery
+import itertools
 import os
 import pickle
 import random
@@ -25,12 +26,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from course_lib.checks.attempt import Attempt, Failure, attempt, failure_of
+from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of
 from course_lib.checks.call import OutOfTime, call
-from course_lib.checks.values import describe
+from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
 from course_lib.grading.states import state_of
 
+MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
 
@@ -230,27 +232,37 @@ class Child:
             return {"missing": True}, b""
         learner = self.shell.user_ns[name]
         task, case = pickle.loads(raw)  # the grader's own words: nothing of a submission went into them
-        if not (isinstance(learner, type) if task.takes == "class" else callable(learner)):
-            words = f"The check needs the {task.takes} itself, but got {describe(learner)}."
-            return _told(Attempt(failure=Failure("TypeError", words, wrong_form=True)))
-        return _told(attempt(task, learner, case, question["seconds"]))
+        problem = _other_than(task.takes, learner)
+        return _told(
+            Attempt(failure=problem) if problem else attempt(task, learner, case, question["seconds"])
+        )
 
     def call(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
-        """Call a function with plain values."""
+        """Call a function with plain values, once or more often."""
         name = question["name"]
         if name not in self.shell.user_ns:
             return {"missing": True}, b""
-        values, named = pickle.loads(raw)  # as above
-        outcome = call(lambda: self.shell.user_ns[name](*values, **named), question["seconds"])
+        function = self.shell.user_ns[name]
+        problem = _other_than("function", function)
+        if problem:
+            return {"failure": dataclasses.asdict(problem)}, b""
+        calls, things = pickle.loads(raw)  # as above
+        before = [copied(thing) for thing in things]
+
+        def run() -> list[Any]:
+            with clean_state():
+                return [_read(function(*values, **named)) for values, named in calls]
+
+        outcome = call(run, question["seconds"])
         if outcome.late:
-            return {"late": True, "stuck": outcome.stuck}, b""
+            return {"late": True}, b""
         if outcome.error is not None:
             failure = failure_of(outcome.error)
             refuses = isinstance(outcome.error, ValueError)
             return {"failure": dataclasses.asdict(failure), "refuses": refuses}, b""
         blob = bytearray()
-        states = [state_of(value) for value in values]
-        header = {"value": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
+        states = [state_of(*both) for both in zip(things, before, strict=True)]
+        header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
         return header, bytes(blob)
 
     @contextlib.contextmanager
@@ -276,6 +288,19 @@ class Child:
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _other_than(takes: str, learner: Any) -> Failure | None:
+    """What to say of something that is no function, or no class where one is asked for."""
+    if isinstance(learner, type) if takes == "class" else callable(learner):
+        return None
+    words = f"The check needs the {takes} itself, but got {describe(learner)}."
+    return Failure("TypeError", words, wrong_form=True)
+
+
+def _read(answer: Any) -> Any:
+    """An answer before the next call; what a generator gives is drawn now."""
+    return list(itertools.islice(answer, MANY)) if isinstance(answer, Iterator) else answer
 
 
 def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
