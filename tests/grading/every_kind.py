@@ -16,7 +16,8 @@ import kinds_ends
 import kinds_files
 import kinds_reach
 import kinds_values
-from hostile import KINDS, Kind, Submission
+from hostile import KINDS as KINDS
+from hostile import Kind, Submission
 from world import ASSIGNMENT, REPOSITORY, World
 
 MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kinds stand

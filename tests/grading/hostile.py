@@ -191,7 +191,7 @@ def raw_file(name: str, tries: str, **expected: Any) -> Any:
 def in_a_cell(
     name: str, tries: str, code: str, *, ends: bool = True, on: str = "attention_by_hand", **expected: Any
 ) -> None:
-    """A kind whose attack stands in a cell of its own, which comes to an end or not; all answers are right."""
+    """A kind whose attack stands in a cell of its own (`ends`: and comes to an end); all answers are right."""
 
     def change(submission: Submission, world: World) -> None:
         end = f"\nprint({DONE!r})" if ends else ""

@@ -1,7 +1,7 @@
 """Every kind of hostile submission gets the grade it must get, and touches nothing.
 
-The kinds stand in `kinds_*.py`. All of them are graded in one batch, with honest submissions between them; those
-that can be tried without harm are run without a sandbox too, where each must succeed.
+The kinds stand in `kinds_*.py`. All of them are graded in one batch, with honest submissions between them.
+Those that can be tried without harm are run without a sandbox too, where each must succeed.
 """
 
 from collections.abc import Iterator
