@@ -136,10 +136,23 @@ class Session:
         self.n = 0
 
     def start(self) -> None:
-        """A child in which all cells of before have run."""
-        self.pid, self.pipe = self.zygote.fork()
-        for cell in list(self.before):
-            self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
+        """A child in which the cells of before have run; one that does not run again is left out."""
+        while True:
+            self.pid, self.pipe = self.zygote.fork()
+            failed = self._first_to_fail()
+            if failed is None:
+                return
+            self.before.remove(failed)
+            if time.monotonic() > self.end_at:
+                raise TimeOver
+
+    def _first_to_fail(self) -> Cell | None:
+        for cell in self.before:
+            try:
+                self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
+            except (TimeOver, Died):
+                return cell
+        return None
 
     def close(self) -> int:
         """End the child; returns its status."""
@@ -152,13 +165,17 @@ class Session:
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
         """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
         header, _ = self.ask(self._to_run(cell, self.room), b"", self.seconds.cell)
-        self.before.append(cell)
+        late = header.get("late") is True
+        if late:
+            self.close()  # who knows what it has left behind: the next cell gets a child without it
+        else:
+            self.before.append(cell)
         outputs, lost = header.get("outputs"), header.get("lost")
         outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
         self.room -= len(json.dumps(outputs))
         if self.room < 0:  # more than it was told
-            return [], 0, False
-        return outputs, lost if type(lost) is int else 0, header.get("late") is True
+            return [], 0, late
+        return outputs, lost if type(lost) is int else 0, late
 
     def follow(self, cell: Cell) -> None:
         """Run a cell that has run in another child already; nothing of what it shows is kept."""

@@ -191,13 +191,14 @@ def raw_file(name: str, tries: str, **expected: Any) -> Any:
 def in_a_cell(
     name: str, tries: str, code: str, *, ends: bool = True, on: str = "attention_by_hand", **expected: Any
 ) -> None:
-    """A kind whose attack stands in a cell of its own (`ends`: and comes to an end); all answers are right."""
+    """A kind whose attack stands in a cell of its own; all answers are right."""
 
     def change(submission: Submission, world: World) -> None:
         end = f"\nprint({DONE!r})" if ends else ""
         submission.extra(PRELUDE + world.fill_in(code) + end)
 
-    notebook(name, tries, on=on, prints=DONE if ends else "", **expected)(change)
+    expected = {"prints": DONE if ends else "", **expected}
+    notebook(name, tries, on=on, **expected)(change)
 
 
 def as_answer(
@@ -207,14 +208,15 @@ def as_answer(
     words: Words,
     task: str = "softmax",
     on: str = "attention_by_hand",
+    others: Mapping[str, Words] | None = None,
     **expected: Any,
 ) -> None:
-    """A kind whose attack stands in the answer to one task."""
+    """A kind whose attack stands in the answer to one task; `others` are tasks that suffer from it."""
 
     def change(submission: Submission, world: World) -> None:
         submission.answer(task, world.fill_in(code))
 
-    notebook(name, tries, on=on, tasks={task: words}, **expected)(change)
+    notebook(name, tries, on=on, tasks={task: words, **(others or {})}, **expected)(change)
 
 
 def unreadable(name: str, tries: str, text: str | bytes) -> None:

@@ -125,6 +125,7 @@ as_answer(
     "import time\n" + inside("time.sleep(0.5)"),
     ("timed out", "not run"),
     status=("timed out",),
+    others=dict.fromkeys(("mix", "masked_weights", "causal_mask"), "not run"),
 )  # in a batch of its own, whose submissions get a few seconds in all: see `test_hostile`
 
 # ------------------------------------------------------------------------------------------- recursion
@@ -280,6 +281,7 @@ if n == 6:
 """,
     ends=False,
     status=("graded", "timed out"),
+    tasks=dict.fromkeys(BY_HAND, ("right", *NO_POINTS)),  # what he holds counts in each of his calls
 )
 in_a_cell(
     "fork-bomb",
@@ -370,7 +372,14 @@ for name in names:
 
 # ---------------------------------------------------------------------------------------------- output
 
-in_a_cell("floods-output", "100 MB printed", "for _ in range(100):\n    print('x' * 2**20)")
+in_a_cell(
+    "floods-output",
+    "100 MB printed",
+    "for _ in range(100):\n    print('x' * 2**20)",
+    ends=False,
+    prints="x" * 500_000,
+    reported="characters more than are kept",
+)
 in_a_cell(
     "floods-descriptors",
     "100 MB written to the process's own descriptors 1 and 2",
