@@ -171,7 +171,7 @@ class Shell(InteractiveShell):
         self.outputs.error(getattr(etype, "__name__", str(etype)), str(evalue), list(stb))
 
     def _tee(self, channel: str) -> contextlib.AbstractContextManager[None]:
-        """Newer versions of IPython keep all that a cell prints; a cell that prints without end has no room."""
+        """Newer IPythons keep all that a cell prints, which takes too much memory; this one does not."""
         return contextlib.nullcontext()
 
     def enable_gui(self, gui: Any = None) -> None:
