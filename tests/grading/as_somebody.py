@@ -4,7 +4,7 @@
     python as_somebody.py container -- COMMAND           as root with the rights that a container's root has
 
 The interpreter may stand below a folder that root alone may enter. The user therefore gets a root folder in
-which it, the course and the given folders are visible, /scratch to write to, and a /proc.
+which it, the course and the given folders are visible, /scratch and shared memory to write to, and a /proc.
 """
 
 import os
@@ -22,11 +22,14 @@ CONTAINER = {0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31}
 def become_user(folders: list[str]) -> None:
     """An own root with what the command needs, then another user without rights."""
     course = Path(__file__).parents[2]
-    system = [Path(path) for path in ("/usr", "/bin", "/proc", "/sys") if os.path.exists(path)]
+    system = [Path(path) for path in ("/usr", "/bin", "/proc", "/sys", "/dev/shm") if os.path.exists(path)]
     plan = own_root.plan((*system, *sandbox.interpreter_paths(), course, *map(Path, folders)))
     syscalls.unshare(syscalls.CLONE_NEWNS)
     own_root.build(plan, 256, USER)
     syscalls.mount("proc", "/proc", "proc")  # one that can be written to
+    if os.path.isdir("/dev/shm"):
+        syscalls.mount("tmpfs", "/dev/shm", "tmpfs")  # for the locks of several workers
+        os.chmod("/dev/shm", 0o1777)
     sandbox.become(USER)
     os.environ.update(HOME=own_root.SCRATCH[0], TMPDIR=own_root.SCRATCH[0])
 

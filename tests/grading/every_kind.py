@@ -197,3 +197,20 @@ def _run(world: World, jobs: list[dict], timeout: float) -> tuple[str, str]:
     Path(described).unlink()
     out.unlink()
     return text, error
+
+
+def main() -> None:
+    """Grade the proven attacks with the named engine, and print as JSON what is not as it must be."""
+    kinds = [kind for kind in KINDS if kind.in_plain]
+    batch = run_batch(kinds, sys.argv[1])
+    wrong = {kind.name: found for kind in kinds if (found := batch.findings(kind))}
+    honest = Kind("honest", "nothing", lambda world, path: None)
+    for name, outcome in batch.outcomes.items():
+        if name.startswith("honest") and (found := differences(honest, outcome)):
+            wrong[name] = found
+    n_graded = len(batch.outcomes)
+    print(json.dumps({"wrong": wrong, "touched": batch.touched, "error": batch.error, "n_graded": n_graded}))
+
+
+if __name__ == "__main__":
+    main()

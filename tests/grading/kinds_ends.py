@@ -299,6 +299,7 @@ if n == 300:
     print("\\nBREACH: 300 processes")
 """,
     in_plain=True,
+    ends=False,
     status=("graded", "timed out"),
     tasks=dict.fromkeys(BY_HAND, ("right", *NO_POINTS)),  # the next ones of his own calls find no room
 )

@@ -4,6 +4,10 @@ The kinds stand in `kinds_*.py`. All of them are graded in one batch, with hones
 Those that can be tried without harm are run without a sandbox too, where each must succeed.
 """
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,12 +17,18 @@ from every_kind import KINDS, Batch, differences, run_batch
 from hostile import Kind, by_name
 from world import ASSIGNMENT, World, run_plainly
 
+from course_lib.grading.engines import engines
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox needs Linux")
+HERE = Path(__file__).parent
 IN_PLAIN = [kind.name for kind in KINDS if kind.in_plain]
 
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     """All kinds, graded once."""
+    if not engines():
+        pytest.skip("this machine cannot lock submissions in")
     return run_batch(KINDS)
 
 
@@ -70,3 +80,19 @@ def test_an_honest_submission_does_no_harm_without_a_sandbox():
         by_name("correct").make(world, path)
         world.settle()
         assert run_plainly([(world, path)]) == [[]]
+
+
+@pytest.mark.parametrize(("engine", "who"), [("bubblewrap", "root"), ("namespaces", "user")])
+def test_no_attack_succeeds_with_the_other_engine_or_as_an_ordinary_user(engine, who):
+    if engine not in [working.name for working in engines()]:
+        pytest.skip(f"{engine} does not work on this machine")
+    command = [sys.executable, str(HERE / "every_kind.py"), engine]
+    if who == "user" and os.geteuid() == 0:
+        command = [sys.executable, str(HERE / "as_somebody.py"), "user", "--", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    if who == "user" and "NoIsolation" in found["error"]:
+        pytest.skip("on this machine only root can lock submissions in")
+    assert found.pop("n_graded") > len(IN_PLAIN)
+    assert found == {"wrong": {}, "touched": [], "error": ""}
