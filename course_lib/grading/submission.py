@@ -6,6 +6,7 @@ does not count; cells that are missing, doubled or moved are reported.
 
 import ast
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -80,10 +81,11 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise Unreadable(f"{path.name} cannot be read: {why}") from None
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        raise Unreadable(f"{path.name} is no plain file")
     with os.fdopen(file, "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{path.name} is no plain file")
         if status.st_size > MOST_BYTES:
             size = status.st_size / 2**20
             raise Unreadable(f"{path.name} has {size:,.0f} MB; at most {MOST_BYTES // 2**20} are read")
@@ -126,7 +128,7 @@ def _cell(item: Any) -> Cell | None:
     metadata = item.get("metadata")
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     marks = marks if isinstance(marks, dict) else {}
-    points = marks.get("points", 0)
+    points = marks.get("points")
     return Cell(
         id=_text(item.get("id")),
         kind=item["cell_type"],
@@ -134,12 +136,19 @@ def _cell(item: Any) -> Cell | None:
         grade_id=_text(marks.get("grade_id")),
         solution=marks.get("solution") is True,
         grade=marks.get("grade") is True,
-        points=float(points) if isinstance(points, int | float) else 0.0,
+        points=_number(points),
     )
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return math.inf
 
 
 # --------------------------------------------------------------------------------------------------- planning
