@@ -25,7 +25,7 @@ def answer(name: str, source: str) -> dict[str, Any]:
     return cell(f"{name}-answer", source, grade_id=name, solution=True)
 
 
-def tested(name: str, source: str, points: float = 1.0) -> dict[str, Any]:
+def locked(name: str, source: str, points: float = 1.0) -> dict[str, Any]:
     """The cell of a test."""
     return cell(f"{name}-test", source, grade_id=f"test_{name}", grade=True, locked=True, points=points)
 
