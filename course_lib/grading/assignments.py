@@ -145,8 +145,7 @@ def _read(path: Path) -> Iterator[Outcome]:
 
 
 def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
-    with open(out / "grades.csv", "w", newline="", encoding="utf-8", errors="replace") as file:
-        reports.write_csv(outcomes, file)
+    write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", reports.summary(outcomes))
     released = {work.source.stem: release(work.source) for work in works}
     cells = [cells_of(work.path) for work in works]

@@ -65,9 +65,12 @@ def open_gradebook(db_url: str, course_id: str) -> Gradebook:
     if db_url.startswith("sqlite:") and "?" not in db_url:
         db_url = f"{db_url}?timeout={PATIENCE_S}"
     # For a new grade book nbgrader calls a program of this environment by its name.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    with utils.setenv(PATH=path):
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    try:
         gradebook = Gradebook(db_url, course_id)
+    finally:
+        os.environ["PATH"] = path
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     gradebook.db.remove()
     gradebook.db = scoped_session(sessionmaker(class_=_Held, bind=gradebook.engine))
@@ -209,8 +212,9 @@ class Book:
             for notebook in entry.notebooks:
                 if notebook.name in by_name:
                     self._grade(notebook, by_name[notebook.name])
-                elif not (submitted / f"{notebook.name}.ipynb").exists():
+                elif not os.path.lexists(submitted / f"{notebook.name}.ipynb"):
                     _nothing(notebook)
+                    self._forget(student, notebook.name)
             session.flush()
             for notebook in entry.notebooks:
                 self._penalty(entry, notebook)
@@ -253,6 +257,13 @@ class Book:
             about = dict.fromkeys([*tests_of.get(name, []), name])
             sentences = [tasks[name].sentence for name in about if name in tasks and tasks[name].sentence]
             comment.auto_comment = verbatim("\n\n".join(sentences)) or None
+
+    def _forget(self, student: str, notebook: str) -> None:
+        """Take back what is left of a notebook that was handed in once and is not any more."""
+        key = {"assignment": self.assignment, "notebook": notebook, "student": student}
+        self.gradebook.db.execute(delete(OUTCOMES).filter_by(**key))
+        path = self.folder(self.folders.autograded_directory, student) / f"{notebook}.ipynb"
+        path.unlink(missing_ok=True)
 
     def _digest(self, outcome: Outcome) -> str | None:
         """The digest of the outcome that is recorded in this one's place."""

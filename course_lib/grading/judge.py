@@ -33,6 +33,7 @@ from course_lib.grading.submission import (
     Unreadable,
     hidden,
     names_bound,
+    names_mentioned,
     names_used,
     plan,
     read_bytes,
@@ -228,6 +229,7 @@ class Grading:
         self.cells: list[CellOutput] = []
         self.tasks: dict[str, TaskOutcome] = {}
         self.reason = ""
+        self.sources: dict[str, list[str]] = {}  # of the answers
 
     def outcome(self, whole: Outcome) -> Outcome:
         """Run and test everything."""
@@ -257,6 +259,7 @@ class Grading:
     def run(self, cell: Cell) -> None:
         """Run a cell; what it does to its process costs that cell alone."""
         name = cell.grade_id or cell.id
+        self.sources.setdefault(cell.grade_id, []).append(cell.source)
         try:
             outputs, lost, late = self.session.run(cell)
         except TimeOver:
@@ -288,8 +291,19 @@ class Grading:
             tested.run(hidden(step.cell.source), self.unseen, unseen=True)
         if tested.status == "timed out":
             self._late(f"timed out in task {step.answer!r}")
+        if not tested.status:
+            self._look_at(step, tested.task)
         points = 0.0 if tested.status else step.cell.points
         return self.grader._task(step.cell, tested.status or "right", tested.sentence, points, tested.task)
+
+    def _look_at(self, step: Test, task: str) -> None:
+        """Tell the teacher where an answer that passes names what would do the task for it."""
+        names = names_mentioned("\n\n".join(self.sources.get(step.answer, ())))
+        for forbidden in find_task(task).forbidden if task else ():
+            *_, holder, short = forbidden.split(".")
+            if (holder if short == "forward" else short) in names:
+                what = f"names {forbidden}, which does the task: look at it"
+                self.reports.append(f"the answer {step.answer!r} passes, but {what}")
 
 
 @dataclasses.dataclass

@@ -113,11 +113,12 @@ def read_cells(content: bytes) -> list[Cell]:
         raise Unreadable(
             f"the notebook has {len(notebook['cells']):,} cells; at most {MOST_CELLS:,} are read"
         )
-    return [cell for item in notebook["cells"] if (cell := _cell(item)) is not None]
+    cells = (_cell(item, f"cell-{i}") for i, item in enumerate(notebook["cells"]))
+    return [cell for cell in cells if cell is not None]
 
 
-def _cell(item: Any) -> Cell | None:
-    """A cell, or None where it is none."""
+def _cell(item: Any, name: str) -> Cell | None:
+    """A cell, or None where it is none; `name` is its id where it has none."""
     if not isinstance(item, dict) or item.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = item.get("source", "")
@@ -130,7 +131,7 @@ def _cell(item: Any) -> Cell | None:
     marks = marks if isinstance(marks, dict) else {}
     points = marks.get("points")
     return Cell(
-        id=_text(item.get("id")),
+        id=_text(item.get("id")) or name,
         kind=item["cell_type"],
         source=source,
         grade_id=_text(marks.get("grade_id")),
@@ -278,6 +279,26 @@ def names_used(code: str) -> set[str]:
     return {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
+
+
+def names_mentioned(code: str) -> set[str]:
+    """All names, attributes and texts in some code that its own definitions do not explain."""
+    try:
+        tree = ast.parse(_without_magics(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+    return found - own
 
 
 def _used(sources: Iterable[str]) -> set[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from course_lib.checks.values import Refused, describe
 
 LENGTHS = struct.Struct(">QQ")
-MOST_JSON = 16 * 2**20  # bytes
+MOST_JSON = 8 * 2**20  # bytes
 MOST_RAW = 256 * 2**20
 MOST_ITEMS = 1_000_000  # of all lists, sets and dictionaries in one value
 MOST_HASHED = (
