@@ -26,7 +26,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of
+from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of, guard_of
 from course_lib.checks.call import OutOfTime, call
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
@@ -248,9 +248,10 @@ class Child:
             return {"failure": dataclasses.asdict(problem)}, b""
         calls, things = pickle.loads(raw)  # as above
         before = [copied(thing) for thing in things]
+        guard = guard_of(tuple(question["forbidden"]))
 
         def run() -> list[Any]:
-            with clean_state():
+            with clean_state(), guard:
                 return [_read(function(*values, **named)) for values, named in calls]
 
         outcome = call(run, question["seconds"])
@@ -259,11 +260,11 @@ class Child:
         if outcome.error is not None:
             failure = failure_of(outcome.error)
             refuses = isinstance(outcome.error, ValueError)
-            return {"failure": dataclasses.asdict(failure), "refuses": refuses}, b""
+            return {"failure": _in_short(failure), "refuses": refuses}, b""
         blob = bytearray()
         states = [state_of(*both) for both in zip(things, before, strict=True)]
         header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
-        return header, bytes(blob)
+        return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:
@@ -303,11 +304,17 @@ def _read(answer: Any) -> Any:
     return list(itertools.islice(answer, MANY)) if isinstance(answer, Iterator) else answer
 
 
+def _in_short(failure: Failure) -> dict[str, Any]:
+    """A failure as it travels; an error may have any number of words."""
+    fields = dataclasses.asdict(failure)
+    return {name: value[:2000] if isinstance(value, str) else value for name, value in fields.items()}
+
+
 def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
     """An attempt as it travels."""
     raw = bytearray()
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    fields["failure"] = made.failure and dataclasses.asdict(made.failure)
+    fields["failure"] = made.failure and _in_short(made.failure)
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
 
 
