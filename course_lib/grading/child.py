@@ -9,6 +9,7 @@ import dataclasses
 import importlib.abc
 import importlib.machinery
 import itertools
+import json
 import os
 import pickle
 import random
@@ -39,8 +40,11 @@ SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", 
 # ---------------------------------------------------------------------------------------------------- outputs
 
 
+AROUND = 120  # characters of JSON around each output, at most
+
+
 class Outputs:
-    """What a cell shows, as a notebook stores it, up to a number of characters; the rest is counted."""
+    """What a cell shows, as a notebook stores it, up to a number of characters in JSON."""
 
     def __init__(self, most: int) -> None:
         self.left = most
@@ -49,21 +53,22 @@ class Outputs:
 
     def stream(self, name: str, text: str) -> None:
         """Add printed text."""
-        kept = self._room(text)
-        if not kept:
-            return
         last = self.all[-1] if self.all else {}
-        if last.get("name") == name:
-            last["text"].append(kept)
-        else:
-            self.all.append({"output_type": "stream", "name": name, "text": [kept]})
+        if self.left <= 0:
+            self.lost += len(text)
+        elif last.get("name") == name:
+            last["text"].append(self._room(text))
+        elif self._begins(len(text)):
+            self.all.append({"output_type": "stream", "name": name, "text": [self._room(text)]})
 
     def data(self, kind: str, data: dict[str, Any]) -> None:
         """Add something displayed."""
         shown = {mime: str(data[mime]) for mime in SHOWN if mime in data}
-        size = sum(map(len, shown.values()))
+        if not self._begins(sum(map(len, shown.values()))):
+            return
+        size = sum(map(_in_json, shown.values()))
         if size > self.left:
-            self.lost += size
+            self.lost += sum(len(text) for mime, text in shown.items() if mime != "text/plain")
             shown = {"text/plain": self._room(shown.get("text/plain", ""))}
         else:
             self.left -= size
@@ -72,14 +77,27 @@ class Outputs:
 
     def error(self, name: str, words: str, lines: Sequence[str]) -> None:
         """Add an error with its traceback."""
-        kept = self._room("\n".join(lines))
-        self.all.append(
-            {"output_type": "error", "ename": name, "evalue": words[:1000], "traceback": kept.split("\n")}
-        )
+        text = "\n".join(lines)
+        if self._begins(len(text)):
+            named = {"ename": self._room(name[:100]), "evalue": self._room(words[:1000])}
+            lines = self._room(text).split("\n")
+            self.left -= 3 * len(lines)  # more than a line's end takes in JSON
+            self.all.append({"output_type": "error", **named, "traceback": lines})
+
+    def _begins(self, size: int) -> bool:
+        """Whether there is room for one more output; without it, all of it is lost."""
+        if self.left < AROUND:
+            self.lost += size
+            return False
+        self.left -= AROUND
+        return True
 
     def _room(self, text: str) -> str:
-        kept = text[: self.left]
-        self.left -= len(kept)
+        """The beginning of a text for which there is room."""
+        kept = text[: max(0, self.left)]
+        while _in_json(kept) > max(0, self.left):
+            kept = kept[: len(kept) // 2]
+        self.left -= _in_json(kept)
         self.lost += len(text) - len(kept)
         return kept
 
@@ -89,6 +107,11 @@ class Outputs:
             if output["output_type"] == "stream":
                 output["text"] = "".join(output["text"])
         return self.all
+
+
+def _in_json(text: str) -> int:
+    """How many characters a text takes in JSON."""
+    return len(json.dumps(text)) - 2
 
 
 class Stream:
@@ -146,6 +169,10 @@ class Shell(InteractiveShell):
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
         self.outputs.error(getattr(etype, "__name__", str(etype)), str(evalue), list(stb))
+
+    def _tee(self, channel: str) -> contextlib.AbstractContextManager[None]:
+        """Newer IPythons keep all that a cell prints, which takes too much memory; this one does not."""
+        return contextlib.nullcontext()
 
     def enable_gui(self, gui: Any = None) -> None:
         pass
@@ -260,7 +287,7 @@ class Child:
         if outcome.error is not None:
             failure = failure_of(outcome.error)
             refuses = isinstance(outcome.error, ValueError)
-            return {"failure": _in_short(failure), "refuses": refuses}, b""
+            return {"failure": _shortened(failure), "refuses": refuses}, b""
         blob = bytearray()
         states = [state_of(*both) for both in zip(things, before, strict=True)]
         header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
@@ -304,17 +331,17 @@ def _read(answer: Any) -> Any:
     return list(itertools.islice(answer, MANY)) if isinstance(answer, Iterator) else answer
 
 
-def _in_short(failure: Failure) -> dict[str, Any]:
-    """A failure as it travels; an error may have any number of words."""
-    fields = dataclasses.asdict(failure)
-    return {name: value[:2000] if isinstance(value, str) else value for name, value in fields.items()}
+def _shortened(failure: Failure) -> dict[str, Any]:
+    """The fields of a failure; an error may have words without end."""
+    short = {"kind": failure.kind[:100], "words": failure.words[:2000], "line": failure.line[:300]}
+    return {**dataclasses.asdict(failure), **short}
 
 
 def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
     """An attempt as it travels."""
     raw = bytearray()
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    fields["failure"] = made.failure and _in_short(made.failure)
+    fields["failure"] = made.failure and _shortened(made.failure)
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
 
 

@@ -268,9 +268,10 @@ class Grading:
         except Died:
             self.reports.append(f"the cell {name!r} ended its process: it was left out")
             return
-        self.unseen.follow(cell)
         if late:
             self._late(f"timed out in the cell {name!r}")
+        else:
+            self.unseen.follow(cell)
         if lost:
             self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
         if outputs:

@@ -164,14 +164,18 @@ class Session:
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
         """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
         header, _ = self.ask(self._to_run(cell, self.room), b"", self.seconds.cell)
-        self.before.append(cell)
+        late = header.get("late") is True
+        if late:
+            self.close()  # who knows what it has left behind: the next cell gets a child without it
+        else:
+            self.before.append(cell)
         outputs, lost = header.get("outputs"), header.get("lost")
         outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
         size = _size(outputs)
         if size > self.room + SPARE:  # more than it was told
             outputs = []
         self.room = max(0, self.room - size)
-        return outputs, lost if type(lost) is int else 0, header.get("late") is True
+        return outputs, lost if type(lost) is int else 0, late
 
     def follow(self, cell: Cell) -> None:
         """Run a cell that has run in another child already; nothing of what it shows is kept."""
