@@ -32,6 +32,9 @@ _NOT_THE_LEARNERS = [
 ]
 
 
+_OF_NO_FILE = ("<frozen", "<dynamic-code>")  # Python's own modules; what a grader has sent into a sandbox
+
+
 @dataclass(frozen=True)
 class Call:
     """What became of one call: a value, or an error, or neither in time."""
@@ -176,6 +179,7 @@ def own_line(error: BaseException) -> str:
     """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = os.path.normcase(os.path.abspath(frame.filename))
-        if not frame.filename.startswith("<frozen") and not path.startswith(tuple(_NOT_THE_LEARNERS)):
+        ours = frame.filename.startswith(_OF_NO_FILE) or path.startswith(tuple(_NOT_THE_LEARNERS))
+        if not ours:
             return f"line {frame.lineno}: {frame.line}" if frame.line else f"line {frame.lineno}"
     return ""

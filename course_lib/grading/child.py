@@ -27,7 +27,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of
+from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of, guard_of
 from course_lib.checks.call import OutOfTime, call
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
@@ -275,9 +275,10 @@ class Child:
             return {"failure": dataclasses.asdict(problem)}, b""
         calls, things = pickle.loads(raw)  # as above
         before = [copied(thing) for thing in things]
+        guard = guard_of(tuple(question["forbidden"]))
 
         def run() -> list[Any]:
-            with clean_state():
+            with clean_state(), guard:
                 return [_read(function(*values, **named)) for values, named in calls]
 
         outcome = call(run, question["seconds"])
@@ -290,7 +291,7 @@ class Child:
         blob = bytearray()
         states = [state_of(*both) for both in zip(things, before, strict=True)]
         header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
-        return header, bytes(blob)
+        return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:

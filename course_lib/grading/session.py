@@ -26,7 +26,8 @@ from course_lib.grading.states import can_change, restore
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Specs, packed
 
-MOST_OUTPUT = 1_000_000  # characters that the cells of one submission may show
+MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
+SPARE = 100_000  # for what is around them
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
@@ -136,23 +137,21 @@ class Session:
         self.n = 0
 
     def start(self) -> None:
-        """A child in which the cells of before have run; one that does not run again is left out."""
-        while True:
-            self.pid, self.pipe = self.zygote.fork()
-            failed = self._first_to_fail()
-            if failed is None:
-                return
-            self.before.remove(failed)
-            if time.monotonic() > self.end_at:
-                raise TimeOver
+        """A child in which all cells of before have run; one that ends it this time is left out from now on.
 
-    def _first_to_fail(self) -> Cell | None:
-        for cell in self.before:
-            try:
-                self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
-            except (TimeOver, Died):
-                return cell
-        return None
+        Raises: TimeOver: the time for all is over.
+        """
+        while not self.pid:
+            self.pid, self.pipe = self.zygote.fork()
+            for cell in list(self.before):
+                try:
+                    self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
+                except (TimeOver, Died):
+                    self.before.remove(cell)
+                    break
+            if time.monotonic() > self.end_at:
+                self.close()
+                raise TimeOver
 
     def close(self) -> int:
         """End the child; returns its status."""
@@ -172,9 +171,10 @@ class Session:
             self.before.append(cell)
         outputs, lost = header.get("outputs"), header.get("lost")
         outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
-        self.room -= len(json.dumps(outputs))
-        if self.room < 0:  # more than it was told
-            return [], 0, late
+        size = _size(outputs)
+        if size > self.room + SPARE:  # more than it was told
+            outputs = []
+        self.room = max(0, self.room - size)
         return outputs, lost if type(lost) is int else 0, late
 
     def follow(self, cell: Cell) -> None:
@@ -197,12 +197,7 @@ class Session:
         """
         if time.monotonic() > self.end_at:
             raise TimeOver
-        if not self.pid:
-            try:
-                self.start()
-            except (TimeOver, Died):  # a cell that went well before: what was run cannot be run again
-                self.before.clear()
-                raise
+        self.start()
         return self._ask(question, raw, seconds)
 
     def _ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
@@ -246,17 +241,21 @@ class Session:
 
     def _attempt_outside(self, task: Task, name: str, case: Case, limit: float) -> Attempt:
         """Make an attempt whose measuring stays out here."""
-        remote = Remote(name, self, limit)
+        remote = Remote(name, self, limit, task.forbidden)
         made = attempt(task, remote, case, limit + 10 * GRACE_S)  # the child's limit comes first
-        return Attempt(late=True) if remote.late else made
+        return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
-    def call(self, name: str, calls: Sequence[Call], seconds: float) -> list[Any]:
+    def call(
+        self, name: str, calls: Sequence[Call], seconds: float, forbidden: Sequence[str] = ()
+    ) -> tuple[list[Any], str]:
         """Call a function in the child with plain values; what it changes of them is changed here too.
 
         Args:
             name: of the function.
             calls: the values of each call, in order and by name.
             seconds: for all of them.
+            forbidden: routines that it must not call.
+        Returns: what came of each, and the forbidden routine that was called.
         Raises:
             TimeOver: it took longer.
             ValueError: it raised one.
@@ -266,7 +265,8 @@ class Session:
         things = list({id(value): value for value in given if can_change(value)}.values())
         raw = packed(calls, things)
         try:
-            header, blob = self.ask({"do": "call", "name": name, "seconds": seconds}, raw, seconds)
+            question = {"do": "call", "name": name, "seconds": seconds, "forbidden": list(forbidden)}
+            header, blob = self.ask(question, raw, seconds)
             if header.get("missing"):
                 raise Reported(not_defined(name))
             if header.get("late"):
@@ -279,7 +279,8 @@ class Session:
             answers = wire.decode(header.get("values"), blob)
             if type(answers) is not list or len(answers) != len(calls):
                 raise wire.WireError("the answers to other calls")
-            return answers
+            called = header.get("forbidden")
+            return answers, str(called) if called in forbidden else ""
         except (Died, wire.WireError):
             self.close()
             raise Reported(DEAD) from None
@@ -292,12 +293,14 @@ class Remote:
         name: what it is called there.
         session: where.
         seconds: for all calls.
+        forbidden: routines that it must not call.
     """
 
-    def __init__(self, name: str, session: Session, seconds: float) -> None:
+    def __init__(self, name: str, session: Session, seconds: float, forbidden: Sequence[str] = ()) -> None:
         self.name, self.session = name, session
-        self.seconds = seconds
+        self.seconds, self.forbidden = seconds, forbidden
         self.late = False
+        self.called = ""  # the first forbidden routine
 
     def __call__(self, *values: Any, **named: Any) -> Any:
         """What it gives for some values."""
@@ -310,12 +313,23 @@ class Remote:
     def _call(self, calls: list[Call]) -> list[Any]:
         start = time.monotonic()
         try:
-            return self.session.call(self.name, calls, max(0.1, self.seconds))
+            answers, called = self.session.call(self.name, calls, max(0.1, self.seconds), self.forbidden)
+            self.called = self.called or called
+            return answers
         except TimeOver:
             self.late = True
             raise Reported(Failure("Late", "It takes too long.", wrong_form=True)) from None
         finally:
             self.seconds -= time.monotonic() - start
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value takes as JSON."""
+    if isinstance(value, list):
+        return 2 + sum(map(_size, value))
+    if isinstance(value, dict):
+        return 2 + sum(map(_size, value)) + sum(map(_size, value.values()))
+    return len(value) + 4 if isinstance(value, str) else 10
 
 
 def not_defined(name: str) -> Failure:

@@ -6,6 +6,7 @@ does not count; cells that are missing, doubled or moved are reported.
 
 import ast
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -128,7 +129,7 @@ def _cell(item: Any, name: str) -> Cell | None:
     metadata = item.get("metadata")
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     marks = marks if isinstance(marks, dict) else {}
-    points = marks.get("points", 0)
+    points = marks.get("points")
     return Cell(
         id=_text(item.get("id")) or name,
         kind=item["cell_type"],
@@ -136,12 +137,19 @@ def _cell(item: Any, name: str) -> Cell | None:
         grade_id=_text(marks.get("grade_id")),
         solution=marks.get("solution") is True,
         grade=marks.get("grade") is True,
-        points=float(points) if isinstance(points, int | float) else 0.0,
+        points=_number(points),
     )
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return math.inf
 
 
 # --------------------------------------------------------------------------------------------------- planning
