@@ -170,7 +170,7 @@ class Shell(InteractiveShell):
     def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
         self.outputs.error(getattr(etype, "__name__", str(etype)), str(evalue), list(stb))
 
-    def _tee(self, channel: str) -> contextlib.AbstractContextManager[None]:
+    def _tee(self, channel: str) -> Any:
         """Newer IPythons keep all that a cell prints, which takes too much memory; this one does not."""
         return contextlib.nullcontext()
 
