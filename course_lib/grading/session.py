@@ -326,10 +326,10 @@ class Remote:
 def _size(value: Any) -> int:
     """About how many characters a value takes as JSON."""
     if isinstance(value, list):
-        return 2 + sum(map(_size, value))
+        return sum(map(_size, value))
     if isinstance(value, dict):
         return 2 + sum(map(_size, value)) + sum(map(_size, value.values()))
-    return len(value) + 4 if isinstance(value, str) else 10
+    return len(value) if isinstance(value, str) else 10
 
 
 def not_defined(name: str) -> Failure:
