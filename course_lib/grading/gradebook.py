@@ -65,9 +65,12 @@ def open_gradebook(db_url: str, course_id: str) -> Gradebook:
     if db_url.startswith("sqlite:") and "?" not in db_url:
         db_url = f"{db_url}?timeout={PATIENCE_S}"
     # For a new grade book nbgrader calls a program of this environment by its name.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    with utils.setenv(PATH=path):
+    path = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
+    try:
         gradebook = Gradebook(db_url, course_id)
+    finally:
+        os.environ["PATH"] = path
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     gradebook.db.remove()
     gradebook.db = scoped_session(sessionmaker(class_=_Held, bind=gradebook.engine))

@@ -7,13 +7,15 @@ no hidden test is in it; nothing that a learner wrote or printed can run in the 
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbconvert.filters.markdown import markdown2html
 from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader import preprocessors, utils
@@ -77,20 +79,21 @@ def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Con
         try:
             notebook, _ = getattr(preprocessors, name)(config=config).preprocess(notebook, resources)
         except Exception as error:  # of nbgrader's own classes, and plain RuntimeErrors
-            raise ValueError(f"nbgrader does not accept {path}: {error}") from error
+            why = error.__context__ or error  # "Duplicate grade id" stands behind "failed to validate"
+            raise ValueError(f"nbgrader does not accept {path}: {why}") from error
     return notebook
 
 
-def grade_id(cell: NotebookNode) -> str:
+def grade_id(cell: Mapping[str, Any]) -> str:
     """The grade_id of a cell of ours; "" where it has none."""
-    return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
+    return str(cell["metadata"].get("nbgrader", {}).get("grade_id", ""))
 
 
 def cells_of(path: Path) -> list[Cell]:
     """The cells of a submission; none where it is not a readable notebook."""
     try:
         return read_cells(read_bytes(path))
-    except Unreadable:
+    except (Unreadable, OSError):
         return []
 
 
@@ -142,8 +145,8 @@ def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | No
         cell.outputs = [output for output in outputs if output.get("data", output.get("text", True))]
         if task is not None and utils.is_grade(cell) and not utils.is_solution(cell):
             cell.outputs = verdict(task)
-    elif not is_ours and re.search(TAG, cell.source):
-        cell.source = SanitizeHTML().sanitize_html_tags(cell.source)
+    elif not is_ours:
+        cell.source = _markdown(cell.source)
 
 
 def _output(output: dict[str, Any]) -> NotebookNode:
@@ -159,12 +162,36 @@ def _output(output: dict[str, Any]) -> NotebookNode:
     found = output.get("data")
     data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
     clean = {key: data[key] for key in ("text/plain",) if key in data}
-    for key in data.keys() & {"text/html", "text/markdown"}:
-        clean[key] = SanitizeHTML().sanitize_html_tags(data[key])
+    if "text/html" in data:
+        clean["text/html"] = SanitizeHTML().sanitize_html_tags(data["text/html"])
+    if "text/markdown" in data:
+        clean["text/markdown"] = _markdown(data["text/markdown"])
     for key in data.keys() & {"image/png", "image/jpeg"}:
         if re.fullmatch(r"[A-Za-z0-9+/=\s]*", data[key]):
             clean[key] = data[key]
     return nbformat.v4.new_output("display_data", data=clean)
+
+
+def _markdown(text: str) -> str:
+    """A Markdown text without tags that could run something; verbatim where one of its links could."""
+    if re.search(TAG, text):
+        text = SanitizeHTML().sanitize_html_tags(text)
+    links = _Links()
+    links.feed(markdown2html(text))
+    return text if links.are_plain else verbatim(text)
+
+
+class _Links(HTMLParser):
+    """Whether all links of a page lead to the web, and no picture is fetched from there."""
+
+    are_plain = True
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            is_link = name == "href" and re.match("(https?://|mailto:|#)", value or "")
+            is_picture = name == "src" and re.match("data:image/(png|jpeg);", value or "")
+            if name in ("href", "src") and not is_link and not is_picture:
+                self.are_plain = False
 
 
 def _text(value: object, between: str = "") -> str:

@@ -31,6 +31,7 @@ from course_lib.grading.submission import (
     Run,
     Test,
     Unreadable,
+    names_mentioned,
     names_used,
     plan,
     read_bytes,
@@ -214,7 +215,7 @@ class Grading:
         self.cells: list[CellOutput] = []
         self.tasks: dict[str, TaskOutcome] = {}
         self.reason = ""
-        self.fatal = ""  # what became of a cell that ended its process
+        self.sources: dict[str, list[str]] = {}  # of the answers
 
     def outcome(self, whole: Outcome) -> Outcome:
         """Run and test everything."""
@@ -243,6 +244,7 @@ class Grading:
     def run(self, cell: Cell) -> None:
         """Run a cell; what it does to its process costs that cell alone."""
         name = cell.grade_id or cell.id
+        self.sources.setdefault(cell.grade_id, []).append(cell.source)
         try:
             outputs, lost, late = self.session.run(cell)
         except TimeOver:
@@ -307,6 +309,7 @@ class Grading:
         task = results[0][0] if results else ""
         last = results[-1][1] if results else None
         if (last is None or last.passed) and not wrong:
+            self._look_at(step, task)
             return self.grader._task(cell, "right", "", cell.points, task)
         if last is None or last.passed:
             return self.grader._task(cell, "wrong", wrong[:500], task=task)
@@ -314,6 +317,15 @@ class Grading:
         if status == "timed out":
             self._late(f"timed out in task {step.answer!r}")
         return self.grader._task(cell, status, sentence, task=task)
+
+    def _look_at(self, step: Test, task: str) -> None:
+        """Tell the teacher where an answer that passes names what would do the task for it."""
+        names = names_mentioned("\n\n".join(self.sources.get(step.answer, ())))
+        for forbidden in find_task(task).forbidden if task else ():
+            *_, holder, short = forbidden.split(".")
+            if (holder if short == "forward" else short) in names:
+                what = f"names {forbidden}, which does the task: look at it"
+                self.reports.append(f"the answer {step.answer!r} passes, but {what}")
 
     def _words(self, step: Test, result: Result, hidden: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""

@@ -6,12 +6,12 @@ learner wrote or printed is text in it.
 
 import csv
 import html
+import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TextIO
 
 import bleach
 from nbconvert.exporters import HTMLExporter
@@ -64,18 +64,20 @@ img { max-width: 100%; }
 # ------------------------------------------------------------------------------------------------- the table
 
 
-def write_csv(outcomes: Iterable[Outcome], file: TextIO) -> None:
-    """Write a line for each notebook: status, reason, score, and for each task its points and its status."""
+def as_csv(outcomes: Iterable[Outcome]) -> str:
+    """A line for each notebook: status, reason, score, and for each task its points and its status."""
     outcomes = sorted(outcomes, key=_place)
     names = list(dict.fromkeys(task.grade_id for outcome in outcomes for task in outcome.tasks))
-    table = csv.writer(file)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
     table.writerow([*HEADER, *(title for name in names for title in (name, f"{name}: status"))])
     for outcome in outcomes:
         tasks = {task.grade_id: (f"{task.points:g}", task.status) for task in outcome.tasks}
         row = [outcome.student, outcome.assignment, outcome.notebook, outcome.status, outcome.reason]
         row += [f"{outcome.score:g}", f"{outcome.max_score:g}"]
-        row += [text for name in names for text in tasks.get(name, ("", ""))]
-        table.writerow([_harmless(text) for text in row])
+        row += [field for name in names for field in tasks.get(name, ("", ""))]
+        table.writerow([_harmless(field) for field in row])
+    return text.getvalue()
 
 
 def _place(outcome: Outcome) -> tuple[str, str, str]:

@@ -261,6 +261,26 @@ def names_used(code: str) -> set[str]:
     }
 
 
+def names_mentioned(code: str) -> set[str]:
+    """All names, attributes and texts in some code that its own definitions do not explain."""
+    try:
+        tree = ast.parse(_without_magics(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    found: set[str] = set()
+    own: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+    return found - own
+
+
 def _used(sources: Iterable[str]) -> set[str]:
     return set().union(*map(names_used, sources))
 

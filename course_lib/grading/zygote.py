@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import pickle
-import random
 import socket
 import sys
 from typing import Any
@@ -55,9 +54,7 @@ def prepare(modules: list[str]) -> None:
     if torch is not None:
         torch.set_num_threads(1)  # before the first operation: children would wait for threads that they lack
         torch.set_num_interop_threads(1)
-        torch.manual_seed(0)
         (torch.ones(2, 2) @ torch.ones(2, 2)).sum().item()
-    random.seed(0)
     shell = child.shell()
     shell.run_cell("None", store_history=False)
     gc.collect()

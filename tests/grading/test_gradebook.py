@@ -1,0 +1,264 @@
+"""nbgrader's grade book after a submission was recorded: all or nothing, and nothing of a person's lost."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import course_folder
+import pytest
+from course_folder import outcome, submit
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
+from sqlalchemy import event
+
+from course_lib.grading import gradebook
+from course_lib.grading.gradebook import Book
+from course_lib.grading.graded import settings
+from course_lib.grading.outcome import Outcome, Status
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    return course_folder.course(tmp_path)
+
+
+@pytest.fixture
+def book(course: Path) -> Iterator[Book]:
+    with Book(course, "03_qkv") as made:
+        yield made
+
+
+def entry(course: Path, student: str = "ada", notebook: str = "by_hand") -> dict[str, Any]:
+    """What nbgrader itself reads about a student's notebook."""
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "small") as found:
+        own = found.find_submission_notebook(notebook, "03_qkv", student)
+        grades = {grade.name: (grade.auto_score, grade.manual_score) for grade in own.grades}
+        waiting = {grade.name for grade in own.grades if grade.needs_manual_grade}
+        comments = {comment.name: comment.comment for comment in own.comments}
+        late = own.late_submission_penalty
+        return {
+            "score": own.score,
+            "max": own.max_score,
+            "grades": grades,
+            "waiting": waiting,
+            "comments": comments,
+            "penalty": late,
+            "when": own.assignment.timestamp,
+        }
+
+
+def test_nbgrader_reads_what_was_recorded(course: Path, book: Book) -> None:
+    submit(course, "ada", when="2026-03-01 10:00:00.5 UTC")
+    book.record([outcome()])
+    found = entry(course)
+    assert found["score"] == 2
+    assert found["max"] == 6
+    assert found["grades"] == {"test_softmax": (2, None), "test_mix": (0, None), "words": (None, None)}
+    assert found["waiting"] == {"words"}
+    assert found["when"] == datetime(2026, 3, 1, 10, 0, 0, 500_000)
+    # The sentence stands under the answer that it is about, as text and not as Markdown.
+    sentence = "    Expected <3>, got:\n      [4] *x*"
+    assert found["comments"] == {"softmax": None, "mix": sentence, "words": None}
+
+
+def test_notebook_that_was_not_handed_in_gets_nothing(course: Path, book: Book) -> None:
+    submit(course, "ada")
+    book.record([outcome()])
+    found = entry(course, notebook="more")
+    assert found["grades"] == {"test_scores": (0, None)}
+    assert found["waiting"] == set()
+
+
+def test_notebook_that_waits_for_its_outcome_is_left_alone(course: Path, book: Book) -> None:
+    path = submit(course, "ada")
+    course_folder.write(path.with_name("more.ipynb"), [])
+    book.record([outcome()])
+    assert entry(course, notebook="more")["grades"] == {"test_scores": (None, None)}
+
+
+def test_a_submission_is_one_commit(course: Path, book: Book) -> None:
+    submit(course, "ada")
+    commits: list[object] = []
+    event.listen(book.gradebook.engine, "commit", commits.append)
+    book.record([outcome()])
+    assert len(commits) == 1
+
+
+def test_nothing_is_recorded_where_it_stops_midway(
+    course: Path, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(course, "ada")
+    submit(course, "bob")
+    book.record([outcome("bob")])
+    with monkeypatch.context() as broken:
+        broken.setattr(gradebook, "note", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            book.record([outcome("ada")])
+        with pytest.raises(ZeroDivisionError):
+            book.record([outcome("bob", tasks=(), digest="second")])
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "small") as found:
+        assert [student.id for student in found.students] == ["bob"]
+    assert entry(course, "bob")["score"] == 2
+    assert book.recorded("by_hand") == {"bob": "first"}
+    book.record([outcome("ada")])
+    assert entry(course)["score"] == 2
+
+
+def by_hand(course: Path, score: float, comment: str) -> None:
+    """What a person does in formgrader: a score and a comment."""
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "small") as found:
+        grade = found.find_grade("words", "by_hand", "03_qkv", "ada")
+        grade.manual_score, grade.needs_manual_grade = score, False
+        found.find_comment("mix", "by_hand", "03_qkv", "ada").manual_comment = comment
+        found.db.commit()
+
+
+@pytest.mark.parametrize(("digest", "waiting"), [("first", set()), ("second", {"words"})])
+def test_what_a_person_gave_stays(course: Path, book: Book, digest: str, waiting: set[str]) -> None:
+    submit(course, "ada")
+    book.record([outcome()])
+    by_hand(course, 2.5, "Well tried.")
+    book.record([outcome(digest=digest)])
+    found = entry(course)
+    assert found["grades"]["words"] == (None, 2.5)
+    assert found["score"] == 4.5
+    assert found["comments"]["mix"] == "Well tried."
+    assert found["waiting"] == waiting  # only a changed answer has to be read again
+
+
+def test_late_penalty_is_nbgraders(course: Path) -> None:
+    with open(course / "nbgrader_config.py", "a", encoding="utf-8") as file:
+        file.write("c.LateSubmissionPlugin.penalty_method = 'zero'\n")
+    submit(course, "ada", when="2026-03-01 10:00:01 UTC")
+    submit(course, "bob", when="2026-03-01 09:59:59 UTC")
+    with Book(course, "03_qkv") as book:
+        with Gradebook(book.folders.db_url, "small") as found:
+            found.update_or_create_assignment("03_qkv").duedate = datetime(2026, 3, 1, 10)
+            found.db.commit()
+        book.record([outcome("ada")])
+        book.record([outcome("bob")])
+    assert entry(course, "ada")["penalty"] == 2
+    assert entry(course, "bob")["penalty"] is None
+
+
+@pytest.mark.parametrize("text", ["", "yesterday evening", "9" * 50, "link", "pipe"])
+def test_a_time_that_is_none_costs_nothing(course: Path, book: Book, text: str) -> None:
+    path = submit(course, "ada", when=text).with_name("timestamp.txt")
+    if text == "link":
+        path.unlink()
+        path.symlink_to(course / "nbgrader_config.py")
+    if text == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    book.record([outcome()])
+    found = entry(course)
+    assert found["when"] is None
+    assert found["score"] == 2
+
+
+def test_outcomes_come_back_without_what_cells_printed(course: Path, book: Book) -> None:
+    late = outcome("bob", status=Status.TIMED_OUT, reason="timed out in task mix")
+    book.record([late])
+    book.record([outcome("ada")])
+    assert book.outcomes() == [outcome("ada", cells=()), outcome("bob", **changed(late))]
+    assert book.recorded("by_hand") == {"ada": "first", "bob": "first"}
+    assert book.recorded("more") == {}
+
+
+def changed(late: Outcome) -> dict[str, Any]:
+    return {"status": late.status, "reason": late.reason, "cells": ()}
+
+
+def test_status_stands_beside_nbgraders_tables(course: Path, book: Book) -> None:
+    (course / "submitted" / "eve" / "03_qkv").mkdir(parents=True)
+    (course / "submitted" / "eve" / "03_qkv" / "by_hand.ipynb").write_text("{")
+    book.record([course_folder.unreadable("eve")])
+    with sqlite3.connect(course / "gradebook.db") as database:
+        rows = list(database.execute("SELECT student, status, reason FROM course_outcome"))
+    database.close()
+    assert rows == [("eve", "unreadable", "the file is no JSON")]
+    assert entry(course, "eve")["score"] == 0
+    text = (course / "autograded" / "eve" / "03_qkv" / "by_hand.ipynb").read_text()
+    assert "the file is no JSON" in text
+
+
+def test_a_changed_source_is_taken_until_there_are_grades(course: Path, book: Book) -> None:
+    path = course / "solutions" / "03_qkv" / "by_hand.ipynb"
+    course_folder.write(path, course_folder.source()[:4])
+    with Book(course, "03_qkv") as again:
+        again.record([outcome(tasks=outcome().tasks[:1])])
+        assert entry(course)["max"] == 2
+    course_folder.write(path, course_folder.source())
+    with pytest.raises(ValueError, match="has grades for 03_qkv/by_hand with other cells"):
+        Book(course, "03_qkv")
+    course_folder.write(path, course_folder.source()[:4])
+    course_folder.write(path.with_name("third.ipynb"), course_folder.source()[:4])
+    with pytest.raises(ValueError, match="has grades for 03_qkv without third"):
+        Book(course, "03_qkv")
+
+
+def test_other_points_in_the_source_count(course: Path, book: Book) -> None:
+    cells = course_folder.source()
+    cells[3]["metadata"]["nbgrader"]["points"] = 8
+    course_folder.write(course / "solutions" / "03_qkv" / "by_hand.ipynb", cells)
+    with Book(course, "03_qkv") as again:
+        again.record([outcome()])
+    assert entry(course)["max"] == 12
+
+
+def test_outcomes_that_do_not_belong_together_are_refused(book: Book) -> None:
+    with pytest.raises(ValueError, match="of one student; got ada's 03_qkv, bob's 03_qkv"):
+        book.record([outcome("ada"), outcome("bob")])
+    with pytest.raises(ValueError, match="of one student; got ada's 04_multi_head"):
+        book.record([outcome(assignment="04_multi_head")])
+    with pytest.raises(ValueError, match="got none"):
+        book.record([])
+    with pytest.raises(ValueError, match="no notebook 'other'"):
+        book.record([outcome(notebook="other")])
+    with pytest.raises(ValueError, match="more has no test cell test_mix, test_softmax, words"):
+        book.record([outcome(notebook="more")])
+    assert book.outcomes() == []
+
+
+def test_a_source_without_notebooks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="the source of 03_qkv should have notebooks"):
+        Book(tmp_path, "03_qkv")
+
+
+def test_nbgrader_can_upgrade_a_grade_book_that_we_made(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (course / "gradebook.db").unlink()
+    monkeypatch.setenv("PATH", "/usr/bin")  # nbgrader looks for a program of this environment by its name
+    with Book(course, "03_qkv"):
+        pass
+    with sqlite3.connect(course / "gradebook.db") as database:
+        versions = list(database.execute("SELECT version_num FROM alembic_version"))
+    database.close()
+    assert len(versions) == 1
+    assert len(versions[0][0]) == 12
+    assert os.environ["PATH"] == "/usr/bin"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of nbconvert's templates
+def test_nbgraders_feedback_shows_no_hidden_test_and_runs_nothing(course: Path, book: Book) -> None:
+    evil = "<script>alert(1)</script>"
+    cells = course_folder.answers()
+    cells.append(course_folder.cell("markdown", "own", f"{evil} [x](javascript:alert(2))"))
+    submit(course, "ada", cells, when="2026-03-01 10:00:00 UTC")
+    tasks = list(outcome().tasks)
+    tasks[1] = type(tasks[1])("test_mix", "", 0.0, 1.0, "wrong", f"Expected 3, got {evil}")
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"text/html": evil}}
+    shown = type(outcome().cells[0])("setup", (picture,))
+    book.record([outcome(tasks=tuple(tasks), cells=(shown,), reports=(evil,))])
+    result = NbGraderAPI(config=settings(course)).generate_feedback("03_qkv", "ada")
+    assert result["success"], result["log"]
+    page = (course / "feedback" / "ada" / "03_qkv" / "by_hand.html").read_text(encoding="utf-8")
+    assert "by_hand (Score: 2.0 / 6.0)" in page
+    assert "Expected 3, got &lt;script&gt;" in page
+    assert evil not in page
+    assert 'href="javascript:' not in page
+    assert "seed" not in page

@@ -1,0 +1,248 @@
+"""The notebook after grading: whole, ours where it is ours, and harmless."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import course_folder
+import nbformat
+import pytest
+from course_folder import cell, outcome
+from nbgrader import utils
+
+from course_lib.grading.graded import (
+    Released,
+    cells_of,
+    grade_id,
+    graded,
+    release,
+    settings,
+    verbatim,
+    verdict,
+    write,
+)
+from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Released:
+    course = course_folder.course(tmp_path)
+    return release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
+
+
+def shown(
+    released: Released, cells: list[dict[str, Any]], folder: Path, result: Outcome | None = None
+) -> nbformat.NotebookNode:
+    """The notebook after grading of cells that are first written to a file."""
+    path = course_folder.write(folder / "handed_in.ipynb", cells)
+    notebook = graded(released, cells_of(path), result or outcome())
+    nbformat.validate(notebook)
+    return notebook
+
+
+def ids(notebook: nbformat.NotebookNode) -> list[str]:
+    return [made.id for made in notebook.cells]
+
+
+def test_an_outcome_comes_back_from_its_json() -> None:
+    late = outcome(status=Status.TIMED_OUT, reason="timed out in task mix", reports=("twice",))
+    assert Outcome.from_json(late.to_json()) == late
+    assert Outcome.from_json(late.to_json()).status is Status.TIMED_OUT
+    assert late.score == 2
+    assert late.max_score == 6
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"status": "happy"}'])
+def test_another_json_is_no_outcome(text: str) -> None:
+    with pytest.raises(ValueError, match="an outcome was expected, as `to_json` writes it; got"):
+        Outcome.from_json(text)
+
+
+def test_learners_get_no_solution_and_no_hidden_test(released: Released) -> None:
+    text = json.dumps(released.shown)
+    assert "raise NotImplementedError" in text
+    assert "seed" not in text
+    assert "Because." not in text
+    assert "seed" in json.dumps(released.saved)  # the grade book has them, as nbgrader's own
+    assert released.tests_of == {"softmax": ["test_softmax"], "mix": ["test_mix"], "words": ["words"]}
+
+
+def test_answers_tests_and_outputs_stand_together(released: Released, tmp_path: Path) -> None:
+    notebook = shown(released, course_folder.answers(), tmp_path)
+    by_id = {made.id: made for made in notebook.cells}
+    assert ids(notebook) == ids(released.shown)
+    assert by_id["softmax-answer"].source == "def softmax(x):\n    return x"
+    assert by_id["why"].source == "Because of the sum."
+    assert by_id["setup"].outputs[0].text == "hello"
+    assert by_id["softmax-test"].outputs[0].text == "Right.\n"
+    assert by_id["mix-test"].outputs[0].text == "Expected <3>, got:\n  [4] *x*\n"
+    assert by_id["mix-test"].outputs[1].data["text/html"] == "0 of 1 points"
+
+
+def test_locked_cells_marks_and_points_are_ours(released: Released, tmp_path: Path) -> None:
+    cells = course_folder.answers()
+    cells[3]["source"] = "pass"
+    cells[3]["metadata"]["nbgrader"].update(points=99, locked=False, solution=True)
+    cells[3]["metadata"]["evil"] = SCRIPT
+    notebook = shown(released, cells, tmp_path)
+    assert notebook.cells[3].source == 'check("03_qkv/softmax", softmax)'
+    assert notebook.cells[3].metadata == released.shown.cells[3].metadata
+
+
+def test_of_two_cells_the_last_counts(released: Released, tmp_path: Path) -> None:
+    cells = course_folder.answers()
+    again = {**cells[2], "source": "def softmax(x):\n    return 2"}
+    notebook = shown(released, [*cells, again], tmp_path)
+    marked = [made.source for made in notebook.cells if grade_id(made) == "softmax"]
+    assert marked == ["def softmax(x):\n    return 2"]
+    assert notebook.cells[2].source == "def softmax(x):\n    return x"
+    assert len(set(ids(notebook))) == len(cells) + 1
+
+
+@pytest.mark.parametrize("lost", [["softmax-test"], ["softmax-answer", "softmax-test"], ["why"], []])
+def test_missing_cells_are_put_back_where_they_were(
+    released: Released, tmp_path: Path, lost: list[str]
+) -> None:
+    cells = [made for made in course_folder.answers() if made["id"] not in lost]
+    notebook = shown(released, cells, tmp_path)
+    names = [grade_id(made) for made in notebook.cells if grade_id(made)]
+    assert names == ["softmax", "test_softmax", "mix", "test_mix", "words"]
+    test = next(made for made in notebook.cells if grade_id(made) == "test_softmax")
+    assert test.outputs[0].text == "Right.\n"
+
+
+def test_lost_marks_are_found_by_the_id(released: Released, tmp_path: Path) -> None:
+    cells = course_folder.answers()
+    cells[2]["metadata"] = {}
+    notebook = shown(released, cells, tmp_path)
+    assert grade_id(notebook.cells[2]) == "softmax"
+    assert notebook.cells[2].source == "def softmax(x):\n    return x"
+
+
+def test_reason_and_reports_come_first(released: Released, tmp_path: Path) -> None:
+    result = outcome(reason="timed out in task mix", reports=(f"the cell {SCRIPT} is there twice",))
+    notebook = shown(released, course_folder.answers(), tmp_path, result)
+    assert notebook.cells[0].source == f"    timed out in task mix\n    the cell {SCRIPT} is there twice"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[[" * 50_000, '{"cells": 5}', "pipe", "link", "folder"])
+def test_what_is_no_notebook_has_no_cells(released: Released, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "handed_in.ipynb"
+    if content == "pipe":
+        os.mkfifo(path)
+    elif content == "link":
+        path.symlink_to(tmp_path / "solutions" / "03_qkv" / "by_hand.ipynb")
+    elif content == "folder":
+        path.mkdir()
+    else:
+        path.write_text(content)
+    assert cells_of(path) == []
+    notebook = graded(released, cells_of(path), course_folder.unreadable("ada"))
+    assert [made.source for made in notebook.cells[1:]] == [made.source for made in released.shown.cells]
+    assert notebook.cells[0].source == "    the file is no JSON"
+
+
+def test_hostile_ids_and_texts_become_harmless(released: Released, tmp_path: Path) -> None:
+    cells = course_folder.answers()
+    cells[1]["id"] = f'x" onload="{SCRIPT}'
+    cells[2]["source"] = "print('\ud800')"
+    del cells[4]["id"]
+    cells += [cell("markdown", "title", "again"), cell("markdown", "title-2", "and again")]
+    notebook = shown(released, cells, tmp_path)
+    assert notebook.cells[2].source == "print('?')"
+    assert SCRIPT not in json.dumps(notebook)
+    json.dumps(notebook, ensure_ascii=False).encode()  # nothing in it that UTF-8 cannot write
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (f"a {SCRIPT}", "a &lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("`a < b` and **c**", "`a < b` and **c**"),
+        ("[a](https://example.org)", "[a](https://example.org)"),
+        ("[a](javascript:alert(1))", "    [a](javascript:alert(1))"),
+        ("[a](&#106;avascript:alert(1))", "    [a](&#106;avascript:alert(1))"),
+        ("[a][b]\n\n[b]: JavaScript:alert(1)", None),
+        ("![a](https://example.org/who_reads_this.png)", "    ![a](https://example.org/who_reads_this.png)"),
+    ],
+)
+def test_words_of_a_learner_run_nothing(
+    released: Released, tmp_path: Path, source: str, expected: str | None
+) -> None:
+    notebook = shown(released, [cell("markdown", "own", source)], tmp_path)
+    own = next(made for made in notebook.cells if made.id == "own")
+    assert own.source == (verbatim(source) if expected is None else expected)
+
+
+OUTPUTS = [
+    ({"output_type": "display_data", "data": {"text/html": f"<b>x</b>{SCRIPT}"}}, "<b>x</b>&lt;script&gt;"),
+    ({"output_type": "display_data", "data": {"text/html": ["<b>", "x</b>"]}}, "<b>x</b>"),
+    (
+        {"output_type": "display_data", "data": {"text/markdown": "[a](javascript:b)"}},
+        "    [a](javascript:b)",
+    ),
+    ({"output_type": "display_data", "data": {"application/javascript": "alert(1)"}}, None),
+    ({"output_type": "display_data", "data": {"image/svg+xml": "<svg onload='alert(1)'/>"}}, None),
+    ({"output_type": "display_data", "data": {"image/png": 'x" onerror="alert(1)'}}, None),
+    (
+        {"output_type": "execute_result", "data": {"image/png": "aGVsbG8=\n"}, "metadata": {"a": SCRIPT}},
+        "aGVs",
+    ),
+    ({"output_type": "stream", "name": 'x" onload="alert(1)', "text": ["a", "b"]}, '"stdout", "text": "ab"'),
+    ({"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["1", "2"]}, '["1", "2"]'),
+    ({"output_type": "surprise"}, None),
+    ({}, None),
+    ({"output_type": "display_data", "data": 5}, None),
+]
+
+
+@pytest.mark.parametrize(("output", "expected"), OUTPUTS)
+def test_outputs_show_and_run_nothing(
+    released: Released, tmp_path: Path, output: dict[str, Any], expected: str | None
+) -> None:
+    result = outcome(cells=(CellOutput("setup", (output,)),))
+    notebook = shown(released, course_folder.answers(), tmp_path, result)
+    outputs = notebook.cells[1].outputs
+    assert bool(outputs) == (expected is not None)
+    text = json.dumps(outputs)
+    assert (expected or "") in text
+    assert SCRIPT not in text
+    assert "alert(1)'" not in text
+
+
+@pytest.mark.parametrize("points", [0.0, 0.5, 1.25, 3.0])
+def test_nbgrader_reads_the_points_from_the_output(released: Released, points: float) -> None:
+    made = TaskOutcome("test_softmax", "", points, 3.0, "wrong", "7.5")
+    test = released.shown.cells[3]
+    test.metadata.nbgrader.points = 3
+    test.outputs = verdict(made)
+    assert utils.determine_grade(test) == (points, 3)
+    assert "7.5" in test.outputs[0].text
+
+
+def test_a_source_that_nbgrader_refuses_is_refused(tmp_path: Path) -> None:
+    cells = course_folder.source()
+    path = course_folder.write(tmp_path / "by_hand.ipynb", [*cells, {**cells[2], "id": "again"}])
+    with pytest.raises(ValueError, match=r"nbgrader does not accept .*by_hand.ipynb: Duplicate grade id"):
+        release(path)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "file.txt"
+    write(path, "first")
+    monkeypatch.setattr(os, "replace", lambda *_: 1 / 0)  # the machine stops
+    with pytest.raises(ZeroDivisionError):
+        write(path, "second")
+    assert path.read_text() == "first"
+
+
+def test_an_outcome_is_not_changed_by_showing_it(released: Released, tmp_path: Path) -> None:
+    output = {"output_type": "display_data", "data": {"text/html": SCRIPT}}
+    result = outcome(cells=(CellOutput("setup", (output,)),))
+    before = dataclasses.asdict(result)
+    shown(released, course_folder.answers(), tmp_path, result)
+    assert dataclasses.asdict(result) == before
