@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem not in ("__main__", "common"))
+SCRIPTS = sorted(file.stem for file in HERE.glob("*.py") if file.stem not in ("__main__", "common", "pupils"))
 
 
 def main() -> int:

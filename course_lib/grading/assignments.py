@@ -108,6 +108,8 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     kept = {(o.student, o.notebook): o for o in _read(out / "outcomes.jsonl")}
     new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
     with open(out / "outcomes.jsonl", "a", encoding="utf-8") as file:
+        if file.tell():
+            file.write("\n")  # the last line of a run that was killed may have no end
         for work, outcome in _graded(new, run):
             kept[work.student, work.source.stem] = outcome
             file.write(outcome.to_json() + "\n")
@@ -137,9 +139,9 @@ def _found(sources: Sequence[Path], submissions: Path) -> Iterator[batch.Work]:
 def _read(path: Path) -> Iterator[Outcome]:
     """The outcomes of earlier runs; a last line that was cut off is no outcome."""
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_bytes().split(b"\n"):  # texts may hold other marks that end a line
             try:
-                yield Outcome.from_json(line)
+                yield Outcome.from_json(line.decode())
             except ValueError:
                 continue
 

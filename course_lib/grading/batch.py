@@ -13,6 +13,7 @@ from typing import Any
 
 from course_lib.grading.engines import Engine, choose
 from course_lib.grading.judge import Grader, not_run
+from course_lib.grading.leftovers import remove_folders
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
@@ -66,6 +67,7 @@ def grade_works(
 
     Raises: NoIsolation: as `grade_all`.
     """
+    remove_folders()  # also where nothing is left to grade
     settings = settings or Settings()
     if settings.engine is None:  # tried once, not in each worker
         settings = replace(settings, engine=choose())

@@ -7,18 +7,30 @@ tables stands one of ours, `course_outcome`: how far grading came and why, which
 
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from nbgrader import utils
+from alembic.script import ScriptDirectory
+from nbgrader import dbutil, utils
 from nbgrader.api import Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
-from sqlalchemy import Column, MetaData, String, Table, Text, delete, insert, select
+from sqlalchemy import (
+    Column,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from course_lib.grading.graded import (
@@ -36,6 +48,7 @@ from course_lib.grading.outcome import BY_HAND, Outcome
 from course_lib.grading.submission import Cell
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
+VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
 KEY = ("assignment", "notebook", "student")
 OUTCOMES = Table(
     "course_outcome",
@@ -64,17 +77,30 @@ def open_gradebook(db_url: str, course_id: str) -> Gradebook:
     """nbgrader's grade book, made where it is not there yet, with a session that holds its commits."""
     if db_url.startswith("sqlite:") and "?" not in db_url:
         db_url = f"{db_url}?timeout={PATIENCE_S}"
-    # For a new grade book nbgrader calls a program of this environment by its name.
-    path = os.environ.get("PATH", "")
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
-    try:
-        gradebook = Gradebook(db_url, course_id)
-    finally:
-        os.environ["PATH"] = path
+    _enter_version(db_url)
+    gradebook = Gradebook(db_url, course_id)
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     gradebook.db.remove()
     gradebook.db = scoped_session(sessionmaker(class_=_Held, bind=gradebook.engine))
     return gradebook
+
+
+def _enter_version(db_url: str) -> None:
+    """Enter into a new grade book which version of nbgrader's tables it has, before it has any of them.
+
+    nbgrader does so seconds after it has made them, by another program. A run that was killed between the two
+    would leave a grade book of no version, which `nbgrader db upgrade` cannot bring up to date.
+    """
+    engine = create_engine(db_url)
+    version = ScriptDirectory(dbutil.ALEMBIC_DIR).get_current_head()
+    with engine.begin() as connection:
+        if set(inspect(connection).get_table_names()) <= {"alembic_version"}:
+            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {VERSION}"))
+            once = "WHERE NOT EXISTS (SELECT * FROM alembic_version)"
+            connection.execute(
+                text(f"INSERT INTO alembic_version SELECT :version {once}"), {"version": version}
+            )
+    engine.dispose()
 
 
 class Book:
@@ -302,8 +328,8 @@ def note(session: Session, outcome: Outcome) -> None:
     key = {name: getattr(outcome, name) for name in KEY}
     session.execute(delete(OUTCOMES).filter_by(**key))
     row = {"status": outcome.status, "reason": outcome.reason, "digest": outcome.digest}
-    text = replace(outcome, cells=()).to_json()
-    session.execute(insert(OUTCOMES).values(**key, **row, outcome=text))
+    line = replace(outcome, cells=()).to_json()
+    session.execute(insert(OUTCOMES).values(**key, **row, outcome=line))
 
 
 def outcomes_of(gradebook: Gradebook, assignment: str) -> list[Outcome]:

@@ -22,6 +22,7 @@ from nbgrader import preprocessors, utils
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
+from course_lib.grading.leftovers import half_written, remove_half_written
 from course_lib.grading.outcome import CellOutput, Outcome, TaskOutcome
 from course_lib.grading.submission import Cell, Known, Unreadable, read_bytes, read_cells
 
@@ -251,12 +252,13 @@ def _name(cells: list[NotebookNode]) -> None:
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all, also when the machine stops midway."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new = half_written(path)
     with open(new, "wb") as file:
         file.write(text.encode("utf-8", "replace"))
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
+    remove_half_written(path)
 
 
 def write_notebook(path: Path, notebook: NotebookNode) -> None:

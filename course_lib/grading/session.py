@@ -10,10 +10,8 @@ import pickle
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from course_lib.checks.attempt import Attempt, Failure, Reported, attempt
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
+from course_lib.grading.leftovers import OwnFolder
 from course_lib.grading.states import can_change, draws, restore, state_of
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Specs, packed
@@ -62,8 +61,8 @@ class Zygote:
     def __init__(
         self, imported: set[str], modules: list[str], engine: Engine, limits: sandbox.Limits
     ) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="course-grading-")
-        place = Path(self.folder.name)
+        self.folder = OwnFolder()
+        place = self.folder.path
         place.chmod(0o755)
         share.make_share(place, imported)
         policy = sandbox.Policy(
@@ -117,7 +116,7 @@ class Zygote:
         self.control.close()
         self.process.kill()
         self.process.wait()
-        self.folder.cleanup()
+        self.folder.remove()
 
 
 # ------------------------------------------------------------------------------------------------- a session

@@ -1,0 +1,78 @@
+"""What a killed run leaves behind: temporary folders and half-written files, which the next run removes.
+
+A run that ends in any other way removes its own.
+"""
+
+import fcntl
+import glob
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+PREFIX = "course-grading-"
+
+
+class OwnFolder:
+    """A temporary folder that is locked for as long as its process lives, however that ends.
+
+    The lock is the kernel's (flock(2)): it goes with the process, and holds between containers that share a
+    folder, where the number of a process says nothing.
+    """
+
+    def __init__(self) -> None:
+        remove_folders()
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+            if self.path.exists():  # else another run took it for a left one, before the lock
+                return
+            os.close(self._handle)
+
+    def remove(self) -> None:
+        """Remove the folder, and all in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._handle)
+
+
+def remove_folders() -> None:
+    """Remove our temporary folders whose processes were killed; never another user's."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:  # another user's, a file, or gone
+            continue
+        try:
+            if os.fstat(handle).st_uid == os.geteuid():
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:  # its process lives
+            continue
+        finally:
+            os.close(handle)
+
+
+def half_written(path: Path) -> Path:
+    """Where to write a file before it takes its place."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def remove_half_written(path: Path) -> None:
+    """Remove what runs that were killed had written of a file; not what a process that lives is writing."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        number = left.suffix.removeprefix(".")
+        if number.isdecimal() and not _lives(int(number)) and stat.S_ISREG(left.lstat().st_mode):
+            left.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process of this number runs."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
