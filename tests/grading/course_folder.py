@@ -85,12 +85,12 @@ def write(path: Path, cells: list[dict[str, Any]]) -> Path:
 def course(folder: Path) -> Path:
     """Write a course folder with its source and a grade book that knows it."""
     _source(folder)
-    (folder / "gradebook.db").write_bytes(_gradebook())
+    (folder / "gradebook.db").write_bytes(empty_gradebook())
     return folder
 
 
 @functools.cache
-def _gradebook() -> bytes:
+def empty_gradebook() -> bytes:
     """A new grade book, made once; nbgrader's call of another program for it would take seconds."""
     with tempfile.TemporaryDirectory() as name:
         with mock.patch("nbgrader.api.get_alembic_version", return_value="none"):
