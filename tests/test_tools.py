@@ -618,6 +618,7 @@ def test_make_check_ends_when_its_time_is_over(small_check, monkeypatch, capsys)
 
 
 def test_make_check_fails_where_a_job_fails(small_check, monkeypatch):
+    monkeypatch.setattr(changed, "reach", lambda root, files: changed.Reach())
     monkeypatch.setattr(
         small_check, "lint_jobs", lambda: [small_check.Job("style", [sys.executable, "-c", "1 / 0"])]
     )
@@ -626,10 +627,21 @@ def test_make_check_fails_where_a_job_fails(small_check, monkeypatch):
     assert report.problems == ["lint: style"]
 
 
+def test_examples_in_docstrings_run_beside_lint_and_are_counted(checks, monkeypatch, tmp_path):
+    sample = tmp_path / "sample.py"
+    sample.write_text('def one():\n    """\n    >>> one()\n    1\n    """\n    return 1\n')
+    monkeypatch.setattr(checks, "lint_jobs", lambda: [checks.Job("style", [sys.executable, "-c", ""])])
+    monkeypatch.setattr(checks, "LIBRARY", sample)
+    report = checks.Report()
+    checks.check_lint(report)
+    assert report.counts == {"lint": [1, 0, 0], "docstring examples": [1, 0, 0]}
+
+
 def test_lint_fails_where_a_job_fails_or_hangs(small_check, monkeypatch):
     commands = {"style": "1 / 0", "types": "import time; time.sleep(600)", "floors": ""}
     jobs = [small_check.Job(name, [sys.executable, "-c", code]) for name, code in commands.items()]
     monkeypatch.setattr(small_check, "lint_jobs", lambda: jobs)
+    monkeypatch.setattr(small_check, "example_jobs", list)
     monkeypatch.setattr(small_check, "HANGS_S", 3)
     report = small_check.Report()
     small_check.check_lint(report)

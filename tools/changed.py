@@ -5,6 +5,7 @@ the further, the more modules lie between: `grimp` knows who imports whom.
 """
 
 import ast
+import functools
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,8 @@ def changed_files(root: Path, since: str) -> list[str]:
     return sorted(set((tracked + new).split("\0")) - {""})
 
 
-def imported_names(source: str) -> set[str]:
+@functools.cache  # one helper is imported by many tests
+def imported_names(source: str) -> frozenset[str]:
     """Every dotted name that a file imports: `from a import b` gives both `a` and `a.b`."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -66,7 +68,7 @@ def imported_names(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def module_name(path: Path) -> str:
@@ -164,7 +166,7 @@ def reach(root: Path, changed: list[str]) -> Reach:
     return found
 
 
-def imports_of(test: Path, sources: Mapping[Path, str]) -> set[str]:
+def imports_of(test: Path, sources: Mapping[Path, str]) -> frozenset[str]:
     """What a test file imports, itself, through its helper modules or through the conftest of its own folder.
 
     Not through tests/conftest.py, which offers every module's models to all.

@@ -30,6 +30,7 @@ import changed
 import offline
 
 ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "course_lib"
 BUILD = ROOT / "build"
 LEDGER = BUILD / "claims.jsonl"  # what the notebooks' verdicts found
 TESTS_LEDGER = BUILD / "claims_tests.jsonl"  # the same from other seeds, by the tests of the claims
@@ -98,6 +99,7 @@ class Job:
     environment: dict[str, str] = field(default_factory=dict)
     result: Path | None = None  # pytest's report
     expected_s: float = UNKNOWN_S
+    kind: str = "tests"  # as what the report is counted
 
 
 @dataclass
@@ -256,12 +258,12 @@ def timed() -> dict[str, float]:
 
 
 def lint_jobs() -> list[Job]:
-    """Style, types, the floors of the library, and notebooks without outputs."""
+    """Style, types, the floors of the library, and notebooks without outputs; the longest first."""
     every_notebook = notebooks("notebooks", "solutions", "exercises")
     commands: dict[str, tuple[str | Path, ...]] = {
+        "mypy": ("-m", "mypy"),
         "ruff check": ("-m", "ruff", "check", "."),
         "ruff format": ("-m", "ruff", "format", "--check", "."),
-        "mypy": ("-m", "mypy"),
         "import-linter": ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
         # Cell ids are names that we give: the page of claims links to cells by them.
         "nbstripout": ("-m", "nbstripout", "--verify", "--keep-id", *every_notebook),
@@ -270,8 +272,11 @@ def lint_jobs() -> list[Job]:
 
 
 def check_lint(report: Report) -> None:
-    """Style, types, the floors of the library, and notebooks without outputs."""
-    for done in in_parallel(lint_jobs()):
+    """Style, types, the floors of the library, notebooks without outputs; and examples in docstrings.
+
+    The examples keep the second core busy while mypy is at work.
+    """
+    for done in in_parallel([*lint_jobs(), *example_jobs()]):
         assert isinstance(done, Done)  # without a deadline none is left out
         if done.status is None:
             report.fail("lint", f"{done.job.name} was stopped after {done.seconds:.0f} s")
@@ -280,9 +285,8 @@ def check_lint(report: Report) -> None:
 
 
 def check_tests(report: Report) -> None:
-    """The tests on two workers (exercises/ among them, as nbgrader makes it), then examples in docstrings."""
+    """The tests on two workers (exercises/ among them, as nbgrader makes it)."""
     recorded_tests(report, "tests", "--ignore=tests/browser")
-    pytest(report, "docstring examples", *EXAMPLES, "course_lib")
 
 
 def recorded_tests(report: Report, *arguments: str | Path) -> None:
@@ -336,9 +340,11 @@ def notebook_job(path: Path, folder: Path, ledger: Path | None = None) -> Job:
         folder: where the guard may be written that cuts the network.
         ledger: where claims are recorded that it judges.
     """
-    options = ("--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
+    # One plugin of pytest, not all that are installed: to load them takes longer than some notebooks.
+    options = ("-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
     command, result = pytest_command(path.as_posix(), *options, path)
     command, environment = offline.cut(command, folder)
+    environment = {**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     if ledger is not None:
         environment = {**environment, "COURSE_LEDGER": str(ledger)}
     expected = timed().get(path.as_posix(), BUDGET_S)
@@ -507,6 +513,12 @@ def tests_job(path: str, browser: str | None) -> Job:
     return Job(path, command, environment, result, timed().get(path, UNKNOWN_S) + starts_in)
 
 
+def example_jobs() -> list[Job]:
+    """Run the examples in all docstrings."""
+    command, result = pytest_command("docstring examples", *EXAMPLES, "-p", "no:cacheprovider", LIBRARY)
+    return [Job("docstring examples", command, dict(ONE_THREAD), result, kind="docstring examples")]
+
+
 def example_job(path: str) -> Job:
     """Run the examples in the docstrings of one module."""
     command, result = pytest_command(f"examples in {path}", *EXAMPLES, "-p", "no:cacheprovider", path)
@@ -529,7 +541,7 @@ def judge_job(report: Report, done: Done | Job) -> None:
     if done.status != 0:
         print(done.output, flush=True)
     if done.job.result is not None:
-        remember(seconds_of_files(count(report, "tests", done.job.result, done.status)))
+        remember(seconds_of_files(count(report, done.job.kind, done.job.result, done.status)))
     elif done.status == 0:
         report.add("lint", passed=1)
     else:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from course_lib.checks.call import each
 from course_lib.checks.inputs import (
     Rng,
     all_different,
@@ -605,7 +606,8 @@ def report_of_pairs(learner: Callable[..., Any]) -> Callable[..., Report]:
             # A copy for each, so that what one call changes does not meet the next.
             given = [[list(document) for document in before] for _ in range(n)]
             given[0] = first or given[0]
-            return [triples(learner(one, generator), known) for one in given]
+            answers = each(learner, ((one, generator) for one in given))
+            return [triples(answer, known) for answer in answers]
 
         draws = drawn(rng.number, n_draws, documents)
         again, other = (drawn(rng.number + more, N_AGAIN) for more in (0, 1))

@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ _NOT_THE_LEARNERS = [
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
     )
 ]
+
+
+_OF_NO_FILE = ("<frozen", "<dynamic-code>")  # Python's own modules; what a grader has sent into a sandbox
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,23 @@ def call_and_listen(
     return Call(outcome.get("value"), outcome.get("error"), printed.text)
 
 
+def each(function: Callable[..., Any], inputs: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """What a function gives for each of several inputs.
+
+    A grader's stand-in for a function that is far away has a method `each` too, and asks for all in one go.
+
+    Example:
+        >>> list(each(max, [(1, 2), (5, 3)]))
+        [2, 5]
+    """
+    together = getattr(function, "each", None)
+    if together is not None:
+        yield from together(list(inputs))
+        return
+    for values in inputs:
+        yield function(*values)
+
+
 def _work(function: Callable[[], Any], outcome: dict[str, Any]) -> None:
     try:
         try:
@@ -159,6 +179,7 @@ def own_line(error: BaseException) -> str:
     """
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = os.path.normcase(os.path.abspath(frame.filename))
-        if not frame.filename.startswith("<frozen") and not path.startswith(tuple(_NOT_THE_LEARNERS)):
+        ours = frame.filename.startswith(_OF_NO_FILE) or path.startswith(tuple(_NOT_THE_LEARNERS))
+        if not ours:
             return f"line {frame.lineno}: {frame.line}" if frame.line else f"line {frame.lineno}"
     return ""

@@ -310,8 +310,8 @@ N_STEPS = 300
 LEAST = 0.9
 
 
-class DigitReader(nn.Module):
-    """A Vision Transformer for grey images of 8 x 8 pixels, with what mistakes change."""
+class ReaderParts(nn.Module):
+    """The layers of a reader, without what is done with them: learners' code may see their sizes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,6 +321,10 @@ class DigitReader(nn.Module):
         self.stack = TransformerStack(D_MODEL, N_LAYERS, N_HEADS)
         self.head = nn.Linear(D_MODEL, N_CLASSES)
         initialise(self)
+
+
+class DigitReader(ReaderParts):
+    """A Vision Transformer for grey images of 8 x 8 pixels, with what mistakes change."""
 
     def forward(
         self,
@@ -343,13 +347,18 @@ def our_reader() -> DigitReader:
     return DigitReader()
 
 
+@functools.cache
+def shapes() -> dict[str, torch.Size]:
+    """Of the weights of a reader, by name."""
+    return {name: value.shape for name, value in ReaderParts().named_parameters()}
+
+
 @functools.lru_cache(maxsize=16)
 def weights_of(seed: int) -> dict[str, Tensor]:
     """Random weights of a reader, all of a size to be noticed."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = {name: value.shape for name, value in our_reader().named_parameters()}
-    sizes = {name: 1.0 if len(shape) < 2 or "position" in name else 0.3 for name, shape in shapes.items()}
-    return {name: sizes[name] * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    sizes = {name: 1.0 if len(shape) < 2 or "position" in name else 0.3 for name, shape in shapes().items()}
+    return {name: sizes[name] * torch.randn(shape, generator=generator) for name, shape in shapes().items()}
 
 
 def loaded(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

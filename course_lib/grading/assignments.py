@@ -139,16 +139,15 @@ def _found(sources: Sequence[Path], submissions: Path) -> Iterator[batch.Work]:
 def _read(path: Path) -> Iterator[Outcome]:
     """The outcomes of earlier runs; a last line that was cut off is no outcome."""
     if path.exists():
-        for line in path.read_bytes().split(b"\n"):  # texts may hold other marks that end a line
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                yield Outcome.from_json(line.decode())
+                yield Outcome.from_json(line)
             except ValueError:
                 continue
 
 
 def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
-    with open(out / "grades.csv", "w", newline="", encoding="utf-8") as file:
-        reports.write_csv(outcomes, file)
+    write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", reports.summary(outcomes))
     released = {work.source.stem: release(work.source) for work in works}
     cells = [cells_of(work.path) for work in works]

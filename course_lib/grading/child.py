@@ -8,6 +8,8 @@ import contextlib
 import dataclasses
 import importlib.abc
 import importlib.machinery
+import itertools
+import json
 import os
 import pickle
 import random
@@ -25,20 +27,24 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from course_lib.checks.attempt import Attempt, Failure, attempt, failure_of
+from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of, guard_of
 from course_lib.checks.call import OutOfTime, call
-from course_lib.checks.values import describe
+from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
 from course_lib.grading.states import state_of
 
+MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
 
 # ---------------------------------------------------------------------------------------------------- outputs
 
 
+AROUND = 120  # characters of JSON around each output, at most
+
+
 class Outputs:
-    """What a cell shows, as a notebook stores it, up to a number of characters; the rest is counted."""
+    """What a cell shows, as a notebook stores it, up to a number of characters in JSON."""
 
     def __init__(self, most: int) -> None:
         self.left = most
@@ -47,21 +53,22 @@ class Outputs:
 
     def stream(self, name: str, text: str) -> None:
         """Add printed text."""
-        kept = self._room(text)
-        if not kept:
-            return
         last = self.all[-1] if self.all else {}
-        if last.get("name") == name:
-            last["text"].append(kept)
-        else:
-            self.all.append({"output_type": "stream", "name": name, "text": [kept]})
+        if self.left <= 0:
+            self.lost += len(text)
+        elif last.get("name") == name:
+            last["text"].append(self._room(text))
+        elif self._begins(len(text)):
+            self.all.append({"output_type": "stream", "name": name, "text": [self._room(text)]})
 
     def data(self, kind: str, data: dict[str, Any]) -> None:
         """Add something displayed."""
         shown = {mime: str(data[mime]) for mime in SHOWN if mime in data}
-        size = sum(map(len, shown.values()))
+        if not self._begins(sum(map(len, shown.values()))):
+            return
+        size = sum(map(_in_json, shown.values()))
         if size > self.left:
-            self.lost += size
+            self.lost += sum(len(text) for mime, text in shown.items() if mime != "text/plain")
             shown = {"text/plain": self._room(shown.get("text/plain", ""))}
         else:
             self.left -= size
@@ -70,14 +77,27 @@ class Outputs:
 
     def error(self, name: str, words: str, lines: Sequence[str]) -> None:
         """Add an error with its traceback."""
-        kept = self._room("\n".join(lines))
-        self.all.append(
-            {"output_type": "error", "ename": name, "evalue": words[:1000], "traceback": kept.split("\n")}
-        )
+        text = "\n".join(lines)
+        if self._begins(len(text)):
+            named = {"ename": self._room(name[:100]), "evalue": self._room(words[:1000])}
+            lines = self._room(text).split("\n")
+            self.left -= 3 * len(lines)  # more than a line's end takes in JSON
+            self.all.append({"output_type": "error", **named, "traceback": lines})
+
+    def _begins(self, size: int) -> bool:
+        """Whether there is room for one more output; without it, all of it is lost."""
+        if self.left < AROUND:
+            self.lost += size
+            return False
+        self.left -= AROUND
+        return True
 
     def _room(self, text: str) -> str:
-        kept = text[: self.left]
-        self.left -= len(kept)
+        """The beginning of a text for which there is room."""
+        kept = text[: max(0, self.left)]
+        while _in_json(kept) > max(0, self.left):
+            kept = kept[: len(kept) // 2]
+        self.left -= _in_json(kept)
         self.lost += len(text) - len(kept)
         return kept
 
@@ -87,6 +107,11 @@ class Outputs:
             if output["output_type"] == "stream":
                 output["text"] = "".join(output["text"])
         return self.all
+
+
+def _in_json(text: str) -> int:
+    """How many characters a text takes in JSON."""
+    return len(json.dumps(text)) - 2
 
 
 class Stream:
@@ -144,6 +169,10 @@ class Shell(InteractiveShell):
 
     def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
         self.outputs.error(getattr(etype, "__name__", str(etype)), str(evalue), list(stb))
+
+    def _tee(self, channel: str) -> Any:
+        """Newer IPythons keep all that a cell prints, which takes too much memory; this one does not."""
+        return contextlib.nullcontext()
 
     def enable_gui(self, gui: Any = None) -> None:
         pass
@@ -230,28 +259,39 @@ class Child:
             return {"missing": True}, b""
         learner = self.shell.user_ns[name]
         task, case = pickle.loads(raw)  # the grader's own words: nothing of a submission went into them
-        if not (isinstance(learner, type) if task.takes == "class" else callable(learner)):
-            words = f"The check needs the {task.takes} itself, but got {describe(learner)}."
-            return _told(Attempt(failure=Failure("TypeError", words, wrong_form=True)))
-        return _told(attempt(task, learner, case, question["seconds"]))
+        problem = _other_than(task.takes, learner)
+        return _told(
+            Attempt(failure=problem) if problem else attempt(task, learner, case, question["seconds"])
+        )
 
     def call(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
-        """Call a function with plain values."""
+        """Call a function with plain values, once or more often."""
         name = question["name"]
         if name not in self.shell.user_ns:
             return {"missing": True}, b""
-        values, named = pickle.loads(raw)  # as above
-        outcome = call(lambda: self.shell.user_ns[name](*values, **named), question["seconds"])
+        function = self.shell.user_ns[name]
+        problem = _other_than("function", function)
+        if problem:
+            return {"failure": dataclasses.asdict(problem)}, b""
+        calls, things = pickle.loads(raw)  # as above
+        before = [copied(thing) for thing in things]
+        guard = guard_of(tuple(question["forbidden"]))
+
+        def run() -> list[Any]:
+            with clean_state(), guard:
+                return [_read(function(*values, **named)) for values, named in calls]
+
+        outcome = call(run, question["seconds"])
         if outcome.late:
-            return {"late": True, "stuck": outcome.stuck}, b""
+            return {"late": True}, b""
         if outcome.error is not None:
             failure = failure_of(outcome.error)
             refuses = isinstance(outcome.error, ValueError)
-            return {"failure": dataclasses.asdict(failure), "refuses": refuses}, b""
+            return {"failure": _shortened(failure), "refuses": refuses}, b""
         blob = bytearray()
-        states = [state_of(value) for value in values]
-        header = {"value": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
-        return header, bytes(blob)
+        states = [state_of(*both) for both in zip(things, before, strict=True)]
+        header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
+        return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:
@@ -278,11 +318,30 @@ class Child:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _other_than(takes: str, learner: Any) -> Failure | None:
+    """What to say of something that is no function, or no class where one is asked for."""
+    if isinstance(learner, type) if takes == "class" else callable(learner):
+        return None
+    words = f"The check needs the {takes} itself, but got {describe(learner)}."
+    return Failure("TypeError", words, wrong_form=True)
+
+
+def _read(answer: Any) -> Any:
+    """An answer before the next call; what a generator gives is drawn now."""
+    return list(itertools.islice(answer, MANY)) if isinstance(answer, Iterator) else answer
+
+
+def _shortened(failure: Failure) -> dict[str, Any]:
+    """The fields of a failure; an error may have words without end."""
+    short = {"kind": failure.kind[:100], "words": failure.words[:2000], "line": failure.line[:300]}
+    return {**dataclasses.asdict(failure), **short}
+
+
 def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
     """An attempt as it travels."""
     raw = bytearray()
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    fields["failure"] = made.failure and dataclasses.asdict(made.failure)
+    fields["failure"] = made.failure and _shortened(made.failure)
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
 
 

@@ -11,7 +11,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
@@ -19,11 +21,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from course_lib.grading import own_root, sandbox, walls
-from course_lib.grading.own_root import DEVICES, SCRATCH
+from course_lib.grading.own_root import DEVICES
 from course_lib.grading.sandbox import MB, Limits, NoIsolation, Policy
 from course_lib.grading.syscalls import CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, has_capabilities
 
 START_WITHIN_S = 60.0
+END_WITHIN_S = 5.0
 READY, FAILED = b"+", b"-"
 
 
@@ -34,18 +37,32 @@ class Started:
     Attributes:
         pid: what to kill: it takes all with it that the submission started.
         connection: the socket whose other end the process got.
+        has_outer: whether it is a process of ours that waits for the submission's (`sandbox.wait_for`).
     """
 
     pid: int
     connection: socket.socket
+    has_outer: bool
 
     def kill(self) -> int:
-        """End it, if it still runs, and say how it ended, as `os.waitstatus_to_exitcode` does."""
-        os.kill(self.pid, signal.SIGKILL)  # our own child, not yet waited for: the number is still its own
+        """End it, if it still runs, and all that it started; say how it ended, as `wait` does."""
+        if self.has_outer:
+            os.kill(
+                self.pid, signal.SIGTERM
+            )  # our own child, not yet waited for: the number is still its own
+            until = time.monotonic() + END_WITHIN_S
+            while not self.has_ended() and time.monotonic() < until:
+                time.sleep(0.001)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         return self.wait()
 
+    def has_ended(self) -> bool:
+        """Whether it has ended; `wait` then answers at once."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def wait(self) -> int:
-        """Wait until it ends."""
+        """Wait until it ends. Where a signal ended it, -signal; in bubblewrap 128 + signal."""
         self.connection.close()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
@@ -83,7 +100,7 @@ class Engine:
             run_child(self.child, policy, theirs.detach(), work)
         theirs.close()
         ours.settimeout(START_WITHIN_S)
-        started = Started(pid, ours)
+        started = Started(pid, ours, has_outer=self.name != NONE.name)
         try:
             if ours.recv(1) == READY:
                 ours.settimeout(None)
@@ -137,15 +154,14 @@ def in_namespaces(policy: Policy, connection: int, work: str) -> NoReturn:
 
 def unconfined(policy: Policy, connection: int, work: str) -> NoReturn:
     """Limits of resources, and nothing else."""
-    sandbox.close_all_but(connection)
-    os.setsid()
+    sandbox.stand_alone(connection)
     sandbox.limit(policy.limits)
     call(work, connection)
 
 
 def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
     """A new Python in bubblewrap's sandbox, which closes the rest from inside (`close_from_inside`)."""
-    sandbox.close_all_but(connection)
+    sandbox.stand_alone(connection)
     os.set_inheritable(connection, True)
     user = (os.geteuid(), os.getegid())
     if has_capabilities(CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID):
@@ -159,6 +175,17 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
     }
     command = [sys.executable, "-P", "-m", "course_lib.grading.engines", json.dumps(task)]
     whole = bubblewrap_command(policy, command, connection)
+    alive, outer_end = os.pipe()
+    inner = os.fork()
+    if inner:
+        os.close(connection)
+        os.close(alive)
+        # A new Python shares nothing with us, and has to load what we have loaded.
+        most_bytes = policy.limits.memory_mb * MB + sandbox.own_memory(os.getpid())
+        sandbox.wait_for(inner, policy.limits, most_bytes, 0)
+    os.close(outer_end)
+    sandbox.die_with_outer(alive)
+    sandbox.go_first()
     os.execv(whole[0], whole)
 
 
@@ -189,15 +216,12 @@ def bubblewrap_command(policy: Policy, command: Sequence[str], keep_fd: int) -> 
     for path, target in plan.links.items():
         words += ["--symlink", target, path]
     for path in plan.hidden:
-        words += (
-            ["--tmpfs", path, "--remount-ro", path]
-            if os.path.isdir(path)
-            else ["--ro-bind", os.devnull, path]
-        )
+        empty_folder = ["--tmpfs", path, "--remount-ro", path]
+        words += empty_folder if os.path.isdir(path) else ["--dev-bind", os.devnull, path]
     for path in DEVICES:
         words += ["--dev-bind", path, path]
-    words += ["--perms", "1777", "--size", str(policy.limits.scratch_mb * MB), "--tmpfs", SCRATCH]
-    words += ["--remount-ro", "/", "--chdir", SCRATCH]
+    words += ["--perms", "1777", "--size", str(policy.limits.scratch_mb * MB), "--tmpfs", plan.scratch]
+    words += ["--remount-ro", "/", "--chdir", plan.scratch]
     for name, value in environment(policy).items():
         words += ["--setenv", name, value]
     return [*words, "--", *command]
@@ -220,7 +244,7 @@ def namespaces() -> list[str]:
 
 
 def environment(policy: Policy) -> dict[str, str]:
-    """What a new Python needs, and what `sandbox.at_home_in_scratch` keeps."""
+    """What a new Python needs, and what `sandbox.make_home` keeps."""
     kept = {name: os.environ[name] for name in sandbox.ENVIRONMENT if name in os.environ}
     folders = policy.python_path or (Path(__file__).parents[2],)
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -235,9 +259,9 @@ def close_from_inside(task: str) -> NoReturn:
         os.umask(0o077)
         sandbox.become(tuple(given["user"]))
         walls.no_new_rights()
-        walls.landlock(sandbox.landlock_rights())
+        walls.landlock(sandbox.landlock_rights(os.getcwd()))
         walls.seccomp()
-        sandbox.at_home_in_scratch()
+        sandbox.make_home(os.getcwd())
     except BaseException as error:
         os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
         os._exit(1)
@@ -257,8 +281,8 @@ ENGINES = (
     Engine(
         "bubblewrap",
         "reading and changing other files, the network, other processes, programs left behind, and too much "
-        "time or room",
-        "gaps in the kernel itself; several processes that share out much memory. It is slower: each "
+        "memory, time, room or processes",
+        "gaps in the kernel itself, and millions of empty files, whose names take memory. It is slower: each "
         "submission starts a Python of its own",
         in_bubblewrap,
     ),

@@ -5,6 +5,7 @@ the submission, so that a machine that stops midway leaves no half-graded studen
 tables stands one of ours, `course_outcome`: how far grading came and why, which nbgrader has no place for.
 """
 
+import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -237,8 +238,9 @@ class Book:
             for notebook in entry.notebooks:
                 if notebook.name in by_name:
                     self._grade(notebook, by_name[notebook.name])
-                elif not (submitted / f"{notebook.name}.ipynb").exists():
+                elif not os.path.lexists(submitted / f"{notebook.name}.ipynb"):
                     _nothing(notebook)
+                    self._forget(student, notebook.name)
             session.flush()
             for notebook in entry.notebooks:
                 self._penalty(entry, notebook)
@@ -281,6 +283,13 @@ class Book:
             about = dict.fromkeys([*tests_of.get(name, []), name])
             sentences = [tasks[name].sentence for name in about if name in tasks and tasks[name].sentence]
             comment.auto_comment = verbatim("\n\n".join(sentences)) or None
+
+    def _forget(self, student: str, notebook: str) -> None:
+        """Take back what is left of a notebook that was handed in once and is not any more."""
+        key = {"assignment": self.assignment, "notebook": notebook, "student": student}
+        self.gradebook.db.execute(delete(OUTCOMES).filter_by(**key))
+        path = self.folder(self.folders.autograded_directory, student) / f"{notebook}.ipynb"
+        path.unlink(missing_ok=True)
 
     def _digest(self, outcome: Outcome) -> str | None:
         """The digest of the outcome that is recorded in this one's place."""

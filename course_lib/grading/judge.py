@@ -24,18 +24,21 @@ from course_lib.checks.show import as_text
 from course_lib.grading import sandbox, share
 from course_lib.grading.engines import Engine, choose
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
-from course_lib.grading.session import DEAD, Died, Seconds, Session, TimeOver, Zygote
+from course_lib.grading.session import DEAD, Died, Remote, Seconds, Session, TimeOver, Zygote
 from course_lib.grading.submission import (
     Cell,
     Plan,
     Run,
     Test,
     Unreadable,
+    hidden,
+    names_bound,
     names_mentioned,
     names_used,
     plan,
     read_bytes,
     read_cells,
+    released,
 )
 from course_lib.grading.travel import Specs
 
@@ -45,14 +48,7 @@ HIDDEN_ONLY = (
 )
 
 
-class Remote:
-    """Stands for something that a submission defines: a test may check it or call it."""
-
-    def __init__(self, name: str, session: Session) -> None:
-        self.name, self.session = name, session
-
-    def __call__(self, *values: Any, **named: Any) -> Any:
-        return self.session.call(self.name, values, named, seconds=10.0)
+OWN_TEST_S = 10.0  # for what a teacher's own test calls, all together
 
 
 class Grader:
@@ -155,10 +151,22 @@ class Grader:
         ]
         return [find_task(str(name)) for name in dict.fromkeys(names)]
 
+    def imports(self) -> dict[str, str]:
+        """The names that the source's own cells import, with the code that does it, for a teacher's tests."""
+        plain = [cell for cell in self.cells if cell.kind == "code" and not cell.grade_id]
+        nodes = (node for cell in plain for node in ast.parse(_python(cell.source)).body)
+        return {
+            name: ast.unparse(node)
+            for node in nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in names_bound(node)
+        }
+
     def _task(
         self, cell: Cell, status: str, sentence: str, points: float = 0.0, task: str = ""
     ) -> TaskOutcome:
-        return TaskOutcome(cell.grade_id, task, points, cell.points, status, sentence)
+        clean = sentence.encode("utf-8", "replace").decode()  # a learner's words may hold what no file can
+        return TaskOutcome(cell.grade_id, task, points, cell.points, status, clean)
 
 
 def digest_of(source: bytes, submission: bytes) -> str:
@@ -205,12 +213,18 @@ def _python(code: str) -> str:
 
 
 class Grading:
-    """One submission on its way through its plan."""
+    """One submission on its way through its plan.
+
+    Hidden tests run in a child of their own, in which the same cells have run and whose words nobody sees:
+    what a function has kept of a hidden input cannot be shown by a later cell.
+    """
 
     def __init__(self, grader: Grader, planned: Plan) -> None:
         self.grader = grader
         self.planned = planned
-        self.session = Session(grader.alive(), grader.seconds, grader.specs)
+        self.session, self.unseen = (
+            Session(grader.alive(), grader.seconds, grader.specs) for _ in ("shown", "hidden")
+        )
         self.reports = list(planned.reports)
         self.cells: list[CellOutput] = []
         self.tasks: dict[str, TaskOutcome] = {}
@@ -227,6 +241,7 @@ class Grading:
                     self.tasks[step.cell.grade_id] = self.test(step)
         finally:
             self.session.close()
+            self.unseen.close()
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -255,6 +270,8 @@ class Grading:
             return
         if late:
             self._late(f"timed out in the cell {name!r}")
+        else:
+            self.unseen.follow(cell)
         if lost:
             self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
         if outputs:
@@ -264,59 +281,21 @@ class Grading:
         self.reason = self.reason or reason
 
     def test(self, step: Test) -> TaskOutcome:
-        """Run a test cell of the source, out here."""
-        cell = step.cell
-        results: list[tuple[str, Result]] = []
-
-        def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
-            result = self.examined(task, learner, seed, seconds)
-            results.append((task, result))
-            if not result.passed:
-                raise CheckFailed(result)
-
+        """Run a test cell of the source, out here: what learners see of it, then what they do not."""
         if time.monotonic() > self.session.end_at:
             self._late("timed out as a whole")
-            return self.grader._task(
-                cell, "not run", "The time for the whole notebook was over before this task."
-            )
-        scope: dict[str, Any] = {"check": check, "__name__": "test"}
-        for name in names_used(cell.source) - {"check"} - vars(builtins).keys():
-            scope[name] = Remote(name, self.session)
-        wrong = ""
-        try:
-            exec(compile(cell.source, cell.grade_id, "exec"), scope)
-        except CheckFailed:
-            pass  # the result has it
-        except Exception as error:  # a teacher's own test
-            wrong = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
-        return self._judged(step, results, wrong)
-
-    def examined(self, task: str, learner: Any, seed: int, seconds: float | None) -> Result:
-        """Examine a learner's function in the sandbox."""
-        found = find_task(task)
-        if not isinstance(learner, Remote):
-            raise TypeError(
-                f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}"
-            )
-        if found.outside:
-            return examine(found, learner, seed=seed, seconds=seconds, finale=False)
-        return examine(
-            found, learner.name, seed=seed, seconds=seconds, ask=self.session.attempt, finale=False
-        )
-
-    def _judged(self, step: Test, results: list[tuple[str, Result]], wrong: str) -> TaskOutcome:
-        cell = step.cell
-        task = results[0][0] if results else ""
-        last = results[-1][1] if results else None
-        if (last is None or last.passed) and not wrong:
-            self._look_at(step, task)
-            return self.grader._task(cell, "right", "", cell.points, task)
-        if last is None or last.passed:
-            return self.grader._task(cell, "wrong", wrong[:500], task=task)
-        status, sentence = self._words(step, last, hidden=len(results) > 1)
-        if status == "timed out":
+            sentence = "The time for the whole notebook was over before this task."
+            return self.grader._task(step.cell, "not run", sentence)
+        tested = Tested(step, {"__name__": "test"}, self.grader.imports())
+        tested.run(released(step.cell.source), self.session)
+        if not tested.status:
+            tested.run(hidden(step.cell.source), self.unseen, unseen=True)
+        if tested.status == "timed out":
             self._late(f"timed out in task {step.answer!r}")
-        return self.grader._task(cell, status, sentence, task=task)
+        if not tested.status:
+            self._look_at(step, tested.task)
+        points = 0.0 if tested.status else step.cell.points
+        return self.grader._task(step.cell, tested.status or "right", tested.sentence, points, tested.task)
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""
@@ -327,16 +306,83 @@ class Grading:
                 what = f"names {forbidden}, which does the task: look at it"
                 self.reports.append(f"the answer {step.answer!r} passes, but {what}")
 
-    def _words(self, step: Test, result: Result, hidden: bool) -> tuple[str, str]:
+
+@dataclasses.dataclass
+class Tested:
+    """A test cell on its way.
+
+    Args:
+        step: the test.
+        scope: the names that its code has.
+        imports: names with the code that imports them.
+    """
+
+    step: Test
+    scope: dict[str, Any]
+    imports: dict[str, str]
+    task: str = ""
+    status: str = ""  # "" as long as all is right
+    sentence: str = ""
+
+    def run(self, code: str, session: Session, unseen: bool = False) -> None:
+        """Run some code of the cell; its learner's functions are in a child."""
+        remotes = self._prepare(code, session)
+        try:
+            exec(compile(code, self.step.cell.grade_id, "exec"), self.scope)
+        except CheckFailed as failed:
+            self.status, self.sentence = self._words(failed.result, unseen)
+        except Exception as error:  # a teacher's own test
+            said = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
+            self.status, self.sentence = "wrong", "A hidden test fails." if unseen else said[:500]
+            if any(remote.late for remote in remotes):
+                self.status, self.sentence = "timed out", f"It took longer than {OWN_TEST_S:g} s."
+
+    def _prepare(self, code: str, session: Session) -> list[Remote]:
+        """Give the code the names that it uses: the check, what the source imports, a learner's functions."""
+
+        def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+            result = examined(task, learner, seed, seconds)
+            self.task = self.task or task
+            if not result.passed:
+                raise CheckFailed(result)
+
+        remotes = []
+        for name in names_used(code) - vars(builtins).keys():
+            if name in self.imports and name not in self.scope:
+                exec(self.imports[name], self.scope)
+            elif isinstance(self.scope.get(name), Remote | None):
+                self.scope[name] = Remote(name, session, OWN_TEST_S)
+                remotes.append(self.scope[name])
+        self.scope["check"] = check
+        return remotes
+
+    def _words(self, result: Result, unseen: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
-        if result.not_written:
-            return "not written", result.problem
-        if step.missing and "NameError" in result.problem:
-            return "missing", f"There is no cell {step.answer!r} in this notebook."
         if result.problem == DEAD.words:
             return "died", DEAD.words
         if result.problem.startswith("It took longer than"):
             return "timed out", result.problem.partition(" on inputs")[0].rstrip(".") + "."
-        if hidden:
+        if unseen:
             return "right on the visible seed only", result.problem if result.misconception else HIDDEN_ONLY
+        if result.not_written:
+            return "not written", result.problem
+        if self.step.missing and "NameError" in result.problem:
+            return "missing", f"There is no cell {self.step.answer!r} in this notebook."
         return "wrong", as_text(result)
+
+
+def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
+    """Examine a learner's function in the sandbox.
+
+    Raises: TypeError: it is none.
+    """
+    if not isinstance(learner, Remote):
+        raise TypeError(f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}")
+    return examine(
+        find_task(task),
+        learner.name,
+        seed=seed,
+        seconds=seconds,
+        ask=learner.session.attempt,
+        finale=False,
+    )

@@ -95,7 +95,7 @@ class Outcome:
 
     def to_json(self) -> str:
         """The outcome as one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Outcome":

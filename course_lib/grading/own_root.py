@@ -10,7 +10,8 @@ from pathlib import Path
 
 from course_lib.grading import syscalls
 
-SCRATCH = "/scratch"
+# The second where something in the first has to be readable.
+SCRATCH = ("/scratch", "/scratch-of-the-sandbox")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 MAX_LINKS = 40  # as the kernel follows at most
 SMALL = "size=1m,nr_inodes=4k,mode=0755"  # for folders and links alone
@@ -24,11 +25,13 @@ class Plan:
         shown: files and folders, none of them a link or within another.
         links: path of a symbolic link -> what it says.
         hidden: files and folders that stand within a shown folder and are covered with nothing.
+        scratch: the folder to write to.
     """
 
     shown: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
+    scratch: str = SCRATCH[0]
 
 
 def plan(readable: Iterable[Path], hidden: Iterable[Path] = ()) -> Plan:
@@ -45,7 +48,9 @@ def plan(readable: Iterable[Path], hidden: Iterable[Path] = ()) -> Plan:
     shown = [path for path in sorted(found) if not within(path, found - {path})]
     links = {link: target for link, target in links.items() if not within(link, shown)}
     covered = sorted({os.path.realpath(path) for path in hidden if os.path.exists(path)})
-    return Plan(shown, links, [path for path in covered if path in found or within(path, shown)])
+    covered = [path for path in covered if path in found or within(path, shown)]
+    taken = any(path == SCRATCH[0] or within(path, [SCRATCH[0]]) for path in [*shown, *links])
+    return Plan(shown, links, covered, SCRATCH[1] if taken else SCRATCH[0])
 
 
 def within(path: str, folders: Iterable[str]) -> bool:
@@ -107,13 +112,13 @@ def build(plan: Plan, scratch_mb: int, owner: tuple[int, int]) -> None:
     os.chdir("/")
     syscalls.mount("tmpfs", "/new", "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, SMALL)
     fill("/old", "/new", plan)
-    make_scratch("/new" + SCRATCH, scratch_mb, owner)
+    make_scratch("/new" + plan.scratch, scratch_mb, owner)
     os.chdir("/new")
     syscalls.pivot_root(".", ".")  # the old root now covers the new one ...
     syscalls.unmount(".")  # ... and goes
     os.chdir("/")
     remount_read_only("/")
-    os.chdir(SCRATCH)
+    os.chdir(plan.scratch)
 
 
 def fill(old: str, new: str, plan: Plan) -> None:

@@ -45,7 +45,7 @@ PAGE = """<!DOCTYPE html>
 <body>
 <h1>{title}</h1>
 <p>{student}: <strong>{score:g} of {max_score:g} points</strong>, {status}. {reason}</p>
-<table><thead><tr><th>task</th><th>points</th><th></th></tr></thead><tbody>
+<table><thead><tr><th>task</th><th>points</th><th>result</th></tr></thead><tbody>
 {rows}
 </tbody></table>
 {body}
@@ -57,7 +57,7 @@ body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
 pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; white-space: pre-wrap; }
 img { max-width: 100%; }
-.verdict { border-left: .3rem solid #666; padding-left: .8rem; }
+.output_subarea pre { background: none; border-left: .3rem solid #767676; }
 """
 
 

@@ -4,7 +4,8 @@
     "outer", trusted             waits; its end is the end of all
       └─ "inner", pid 1          own root, network, processes; no rights; returns from enter and goes on
 
-Killing the outer kills the inner and everything that it started.
+SIGTERM to the outer ends the inner and everything that it started, then the outer. SIGKILL does the same, but
+the outer is gone first.
 """
 
 import contextlib
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from course_lib.grading import own_root, syscalls, walls
-from course_lib.grading.own_root import SCRATCH
 
 MB = 2**20
 WATCH_EVERY_S = 0.2
@@ -112,20 +112,26 @@ def enter(policy: Policy, keep: int) -> None:
         OSError: the machine refuses a step, in either process. No student code may run then.
     """
     plan = own_root.plan(policy.readable, policy.hidden)
-    close_all_but(keep)
-    os.setsid()
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    stand_alone(keep)
     user = new_namespaces()
     alive, outer_end = os.pipe()
     inner = os.fork()
     if inner:
         os.close(keep)
         os.close(alive)
-        wait_for(inner, policy.limits.memory_mb * MB)
+        wait_for(inner, policy.limits, policy.limits.memory_mb * MB, own_memory(os.getpid()))
     os.close(outer_end)
     confine(policy, plan, user)
     die_with_outer(alive)
     walls.seccomp()
+
+
+def stand_alone(keep: int) -> None:
+    """In a freshly forked process: a session of its own, one descriptor, and an end when the parent ends."""
+    close_all_but(keep)
+    os.setsid()
+    if sys.platform == "linux":
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def close_all_but(keep: int) -> None:
@@ -140,13 +146,14 @@ def close_all_but(keep: int) -> None:
 
 
 def new_namespaces() -> tuple[int, int]:
-    """Leave the machine's namespaces for empty ones: mounts, processes (from the next fork on), network, IPC.
+    """Leave the machine's namespaces for empty ones: processes (from the next fork on), network, IPC, names.
+
+    The outer keeps its view of the files: it reads in /proc what the others use (`wait_for`).
 
     Returns:
         (uid, gid) that the inner process takes.
     """
-    kinds = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
-    kinds |= syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+    kinds = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
     rights = (syscalls.CAP_SYS_ADMIN, syscalls.CAP_SETUID, syscalls.CAP_SETGID)
     if syscalls.has_capabilities(*rights):
         syscalls.unshare(kinds)
@@ -204,17 +211,22 @@ def unused_user() -> int:
 def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     """All but seccomp, in the inner process."""
     os.setsid()  # a signal to the own process group would reach the outer
-    # Where memory runs out on the machine, this process goes first.
-    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    go_first()
     limit(policy.limits)
     os.umask(0o022)
+    syscalls.unshare(syscalls.CLONE_NEWNS)
     own_root.build(plan, policy.limits.scratch_mb, user)
     os.umask(0o077)
     syscalls.called("sethostname", syscalls.libc().sethostname(b"sandbox", 7))
     become(user)
     walls.no_new_rights()
-    walls.landlock(landlock_rights())
-    at_home_in_scratch()
+    walls.landlock(landlock_rights(plan.scratch))
+    make_home(plan.scratch)
+
+
+def go_first() -> None:
+    """Where memory runs out on the machine, this process goes first, proc_pid_oom_score_adj(5)."""
+    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def become(user: tuple[int, int]) -> None:
@@ -227,19 +239,19 @@ def become(user: tuple[int, int]) -> None:
     syscalls.give_up_capabilities()
 
 
-def landlock_rights() -> dict[str, int]:
+def landlock_rights(scratch: str) -> dict[str, int]:
     """Read everywhere in the own root, write to the scratch folder and the devices."""
     reading = walls.EXECUTE | walls.READ_FILE | walls.READ_DIR
     device = walls.READ_FILE | walls.READ_DIR | walls.WRITE_FILE | walls.TRUNCATE | walls.IOCTL_DEV
     everything = (1 << walls.FILE_RIGHTS[walls.NEWEST]) - 1
-    return {"/": reading, "/dev": device, SCRATCH: everything}
+    return {"/": reading, "/dev": device, scratch: everything}
 
 
-def at_home_in_scratch() -> None:
+def make_home(scratch: str) -> None:
     """Of the environment stays what is harmless; home and temporary files are in the scratch folder."""
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept, HOME=SCRATCH, TMPDIR=SCRATCH, MPLCONFIGDIR=SCRATCH, PATH="")
+    os.environ.update(kept, HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch, PATH="")
     tempfile.tempdir = None  # it may have been asked for before
 
 
@@ -256,16 +268,31 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(inner: int, most_bytes: int) -> NoReturn:
-    """End as the inner process ends; end it where it and all that it started use too much memory together."""
+def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int) -> NoReturn:
+    """End as the inner process ends. End it on SIGTERM, or where all together use too much.
+
+    The kernel's limits count memory for each process alone, and processes not at all for a container's root.
+
+    Args:
+        inner: the process.
+        limits: how many processes there may be.
+        most_bytes: what all may use together.
+        shared_bytes: what each of them shares with the zygote until one of them writes, and is not counted.
+    """
     import resource  # here, because Windows has none
 
     ended = os.pidfd_open(inner)
-    unnoticed = own_memory(inner)  # shared with the zygote until one of them writes
+
+    def end(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(ended, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, end)
     while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
-        used = sum(max(0, own_memory(process) - unnoticed) for process in [inner, *descendants(inner)])
-        if used > most_bytes:
-            os.kill(inner, signal.SIGKILL)
+        processes = [inner, *descendants(inner)]
+        used = sum(max(0, own_memory(process) - shared_bytes) for process in processes)
+        if used > most_bytes or len(processes) > limits.processes + 2:  # two of bubblewrap's own
+            end()
     _, status = os.waitpid(inner, 0)
     code = os.waitstatus_to_exitcode(status)
     if code < 0:

@@ -3,6 +3,7 @@
 It may die, hang or lie. Where it dies a new one takes its place, and the cells of before run in it again.
 """
 
+import contextlib
 import dataclasses
 import json
 import pickle
@@ -10,20 +11,25 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from course_lib.checks.attempt import Attempt, Failure, Reported
+import numpy as np
+
+from course_lib.checks.attempt import Attempt, Failure, Reported, attempt
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
 from course_lib.grading.leftovers import OwnFolder
-from course_lib.grading.states import restore
+from course_lib.grading.states import can_change, restore
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Specs, packed
 
-MOST_OUTPUT = 1_000_000  # characters that the cells of one submission may show
+MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
+SPARE = 100_000  # for what is around them
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
+Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
 DEAD = Failure(
     "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
 )
@@ -130,12 +136,21 @@ class Session:
         self.n = 0
 
     def start(self) -> None:
-        """A child in which all cells of before have run."""
-        self.pid, self.pipe = self.zygote.fork()
-        for cell in list(self.before):
-            self._ask(
-                {"do": "run", "code": cell.source, "seconds": self.seconds.cell}, b"", self.seconds.cell
-            )
+        """A child in which all cells of before have run; one that ends it this time is left out from now on.
+
+        Raises: TimeOver: the time for all is over.
+        """
+        while not self.pid:
+            self.pid, self.pipe = self.zygote.fork()
+            for cell in list(self.before):
+                try:
+                    self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
+                except (TimeOver, Died):
+                    self.before.remove(cell)
+                    break
+            if time.monotonic() > self.end_at:
+                self.close()
+                raise TimeOver
 
     def close(self) -> int:
         """End the child; returns its status."""
@@ -148,13 +163,27 @@ class Session:
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
         """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
         header, _ = self.ask(self._to_run(cell, self.room), b"", self.seconds.cell)
-        self.before.append(cell)
-        outputs = header.get("outputs")
+        late = header.get("late") is True
+        if late:
+            self.close()  # who knows what it has left behind: the next cell gets a child without it
+        else:
+            self.before.append(cell)
+        outputs, lost = header.get("outputs"), header.get("lost")
         outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
-        self.room -= len(json.dumps(outputs))
-        if self.room < 0:  # more than it was told
-            return [], 0, False
-        return outputs, int(header.get("lost") or 0), header.get("late") is True
+        size = _size(outputs)
+        if size > self.room + SPARE:  # more than it was told
+            outputs = []
+        self.room = max(0, self.room - size)
+        return outputs, lost if type(lost) is int else 0, late
+
+    def follow(self, cell: Cell) -> None:
+        """Run a cell that has run in another child already; nothing of what it shows is kept."""
+        if not self.pid:
+            self.before.append(cell)
+            return
+        with contextlib.suppress(TimeOver, Died):
+            self.ask(self._to_run(cell, 0), b"", self.seconds.cell)
+            self.before.append(cell)
 
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
@@ -167,12 +196,7 @@ class Session:
         """
         if time.monotonic() > self.end_at:
             raise TimeOver
-        if not self.pid:
-            try:
-                self.start()
-            except (TimeOver, Died):  # a cell that went well before: what was run cannot be run again
-                self.before.clear()
-                raise
+        self.start()
         return self._ask(question, raw, seconds)
 
     def _ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
@@ -196,15 +220,15 @@ class Session:
     def attempt(self, task: Task, name: str, case: Case, seconds: float) -> Attempt:
         """Make an attempt in the child; `engine.examine` compares what came."""
         limit = seconds * self.seconds.slower
+        if task.outside:
+            return self._attempt_outside(task, name, case, limit)
         try:
             header, raw = self.ask(
                 {"do": "try", "name": name, "seconds": limit}, self.specs.of(task, case), limit
             )
             if header.get("missing"):
-                return Attempt(
-                    failure=Failure("NameError", f"name {name!r} is not defined", wrong_form=False)
-                )
-            made = _attempt(header, raw)
+                return Attempt(failure=not_defined(name))
+            made = _attempt(header, raw, case)
         except TimeOver:
             return Attempt(late=True)
         except (Died, wire.WireError):
@@ -214,49 +238,123 @@ class Session:
             self.close()
         return dataclasses.replace(made, stuck=False)
 
-    def call(self, name: str, values: tuple[Any, ...], named: dict[str, Any], seconds: float) -> Any:
-        """Call a function in the child with plain values; modules among them are changed as they were there.
+    def _attempt_outside(self, task: Task, name: str, case: Case, limit: float) -> Attempt:
+        """Make an attempt whose measuring stays out here."""
+        remote = Remote(name, self, limit, task.forbidden)
+        made = attempt(task, remote, case, limit + 10 * GRACE_S)  # the child's limit comes first
+        return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
+    def call(
+        self, name: str, calls: Sequence[Call], seconds: float, forbidden: Sequence[str] = ()
+    ) -> tuple[list[Any], str]:
+        """Call a function in the child with plain values; what it changes of them is changed here too.
+
+        Args:
+            name: of the function.
+            calls: the values of each call, in order and by name.
+            seconds: for all of them.
+            forbidden: routines that it must not call.
+        Returns: what came of each, and the forbidden routine that was called.
         Raises:
+            TimeOver: it took longer.
             ValueError: it raised one.
             Reported: it raised something else, or nothing came.
         """
-        raw = packed(values, named)
+        given = [value for values, named in calls for value in (*values, *named.values())]
+        things = list({id(value): value for value in given if can_change(value)}.values())
+        raw = packed(calls, things)
         try:
-            header, blob = self.ask({"do": "call", "name": name, "seconds": seconds}, raw, seconds)
+            question = {"do": "call", "name": name, "seconds": seconds, "forbidden": list(forbidden)}
+            header, blob = self.ask(question, raw, seconds)
             if header.get("missing"):
-                raise Reported(Failure("NameError", f"name {name!r} is not defined"))
+                raise Reported(not_defined(name))
             if header.get("late"):
+                self.close()
                 raise TimeOver
             if "failure" in header:
                 failure = _failure(header["failure"])
                 raise ValueError(failure.words) if header.get("refuses") is True else Reported(failure)
-            _write_back(values, wire.decode(header["states"], blob))
-            return wire.decode(header["value"], blob)
-        except TimeOver:
-            self.close()
-            raise Reported(Failure("Late", f"It took longer than {seconds:g} s.", wrong_form=True)) from None
-        except (Died, wire.WireError, KeyError):
+            _write_back(things, wire.decode(header.get("states"), blob))
+            answers = wire.decode(header.get("values"), blob)
+            if type(answers) is not list or len(answers) != len(calls):
+                raise wire.WireError("the answers to other calls")
+            called = header.get("forbidden")
+            return answers, str(called) if called in forbidden else ""
+        except (Died, wire.WireError):
             self.close()
             raise Reported(DEAD) from None
 
 
-def _write_back(values: tuple[Any, ...], states: Any) -> None:
-    """Give modules and generators the state that they have in the child.
+class Remote:
+    """Stands for something that a submission defines: a test may check it or call it.
 
-    Raises: WireError: other states than theirs came.
+    Args:
+        name: what it is called there.
+        session: where.
+        seconds: for all calls.
+        forbidden: routines that it must not call.
     """
-    if type(states) is not list or len(states) != len(values):
+
+    def __init__(self, name: str, session: Session, seconds: float, forbidden: Sequence[str] = ()) -> None:
+        self.name, self.session = name, session
+        self.seconds, self.forbidden = seconds, forbidden
+        self.late = False
+        self.called = ""  # the first forbidden routine
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        """What it gives for some values."""
+        return self._call([(values, named)])[0]
+
+    def each(self, inputs: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """What it gives for each of several inputs, see `checks.call.each`."""
+        return self._call([(values, {}) for values in inputs])
+
+    def _call(self, calls: list[Call]) -> list[Any]:
+        start = time.monotonic()
+        try:
+            answers, called = self.session.call(self.name, calls, max(0.1, self.seconds), self.forbidden)
+            self.called = self.called or called
+            return answers
+        except TimeOver:
+            self.late = True
+            raise Reported(Failure("Late", "It takes too long.", wrong_form=True)) from None
+        finally:
+            self.seconds -= time.monotonic() - start
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value takes as JSON."""
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    if isinstance(value, dict):
+        return 2 + sum(map(_size, value)) + sum(map(_size, value.values()))
+    return len(value) if isinstance(value, str) else 10
+
+
+def not_defined(name: str) -> Failure:
+    """What there is to say of a name that a submission does not define."""
+    return Failure("NameError", f"name {name!r} is not defined")
+
+
+def _write_back(things: Sequence[Any], states: Any) -> None:
+    """Give what a function was given the state that it has in the child.
+
+    Raises:
+        WireError: the states of other things came.
+        Reported: it is no longer what it was, but for its numbers.
+    """
+    if type(states) is not list or len(states) != len(things):
         raise wire.WireError("the states of other values")
-    for value, state in zip(values, states, strict=True):
+    for thing, state in zip(things, states, strict=True):
         if state is not None:
             try:
-                restore(value, state)
-            except ValueError as error:
-                raise wire.WireError(str(error)) from None
+                restore(thing, state)
+            except ValueError:
+                words = f"It makes something else of the {type(thing).__name__} that it is given."
+                raise Reported(Failure("Other", words, wrong_form=True)) from None
 
 
-def _attempt(header: dict[str, Any], raw: bytes) -> Attempt:
+def _attempt(header: dict[str, Any], raw: bytes, case: Case) -> Attempt:
     """An attempt out of an answer that may hold anything.
 
     Raises: WireError: it is none.
@@ -269,8 +367,10 @@ def _attempt(header: dict[str, Any], raw: bytes) -> Attempt:
         raise wire.WireError("parts are arrays by name")
     texts = all(type(fields[name]) is str for name in ("printed", "changed", "forbidden"))
     flags = all(type(fields[name]) is bool for name in ("late", "stuck"))
-    if not (texts and flags) or (fields["changed"] and fields["after"] is None):
+    if not (texts and flags):
         raise wire.WireError("an attempt of other types")
+    if fields["changed"] and not (fields["changed"] in case.inputs and _is_array(fields["after"])):
+        raise wire.WireError("an input that there is not was changed")
     if parts is None and fields["failure"] is None and not fields["late"]:
         raise wire.WireError("an attempt from which nothing came")
     return Attempt(**fields)
@@ -278,7 +378,11 @@ def _attempt(header: dict[str, Any], raw: bytes) -> Attempt:
 
 def _is_part(item: tuple[Any, Any]) -> bool:
     name, value = item
-    return type(name) is str and hasattr(value, "dtype") and hasattr(value, "shape")
+    return type(name) is str and _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    return type(value) is np.ndarray
 
 
 def _failure(fields: Any) -> Failure:

@@ -1,4 +1,4 @@
-"""What a function may change in what it is given: the numbers of modules, the places of random generators."""
+"""What a function may change in what it is given: numbers of modules, places of generators, lists, arrays."""
 
 import random
 import sys
@@ -6,36 +6,81 @@ from typing import Any
 
 import numpy as np
 
+from course_lib.checks.values import CONTAINERS, same
 
-def state_of(value: Any) -> Any:
-    """The state of a module or a generator as plain values; None for anything else."""
+
+def can_change(value: Any) -> bool:
+    """Whether a function could leave other contents in something than there were."""
+    kinds = (*CONTAINERS, random.Random, np.random.Generator)
+    return isinstance(value, kinds) or hasattr(value, "shape") or _has_state(value)
+
+
+def _has_state(value: Any) -> bool:
+    return hasattr(value, "state_dict") or _is_torch_generator(value)
+
+
+def state_of(value: Any, before: Any) -> Any:
+    """What has become of something that a function was given, as plain values.
+
+    Args:
+        value: what the function was given.
+        before: a copy from before, as `copied` makes it.
+    Returns: the numbers of a module, or the place of a generator; of lists, dictionaries, sets and arrays
+        their contents where they have changed; None for anything else.
+    """
     if hasattr(value, "state_dict"):
-        return dict(value.state_dict())
+        frozen = [name for name, weight in value.named_parameters() if not weight.requires_grad]
+        return {"numbers": dict(value.state_dict()), "frozen": frozen}
     if isinstance(value, random.Random):
         return value.getstate()
     if isinstance(value, np.random.Generator):
         return value.bit_generator.state
     if _is_torch_generator(value):
         return value.get_state()
-    return None
+    return None if same(value, before) else value
 
 
 def restore(value: Any, state: Any) -> None:
-    """Put a module or a generator into a state.
+    """Put something into a state that `state_of` gave.
 
     Raises: ValueError: it is not the state of such a thing.
     """
     try:
-        if hasattr(value, "load_state_dict"):
-            value.load_state_dict(state)
-        elif isinstance(value, random.Random):
-            value.setstate(state)
-        elif isinstance(value, np.random.Generator):
-            value.bit_generator.state = state
-        elif _is_torch_generator(value):
-            value.set_state(state)
+        _restore(value, state)
     except (TypeError, RuntimeError, AttributeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(f"this is no state of {type(value).__name__}: {error}") from None
+
+
+def _restore(value: Any, state: Any) -> None:
+    if hasattr(value, "load_state_dict"):
+        _restore_module(value, state)
+    elif isinstance(value, random.Random):
+        value.setstate(state)
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = state
+    elif _is_torch_generator(value):
+        value.set_state(state)
+    elif type(value) is not type(state):
+        raise ValueError(f"it is a {type(state).__name__}")
+    elif isinstance(value, dict | set):
+        value.clear()
+        value.update(state)
+    elif isinstance(value, list):
+        value[:] = state
+    elif value.shape != state.shape or value.dtype != state.dtype:
+        raise ValueError(f"it has shape {tuple(state.shape)} and dtype {state.dtype}")
+    else:
+        (value.detach() if hasattr(value, "detach") else value)[...] = state
+
+
+def _restore_module(value: Any, state: Any) -> None:
+    """The numbers, of which kind they are, and which of them cannot learn."""
+    numbers, frozen = state["numbers"], state["frozen"]
+    value.load_state_dict(numbers)
+    for name, weight in value.named_parameters():
+        weight.requires_grad_(name not in frozen)
+        if name in numbers:
+            weight.data = weight.data.to(numbers[name].dtype)
 
 
 def _is_torch_generator(value: Any) -> bool:

@@ -6,6 +6,7 @@ does not count; cells that are missing, doubled or moved are reported.
 
 import ast
 import json
+import math
 import os
 import stat
 from collections import Counter
@@ -80,10 +81,11 @@ def read_bytes(path: Path) -> bytes:
     except OSError as error:
         why = "it is a link" if path.is_symlink() else error.strerror
         raise Unreadable(f"{path.name} cannot be read: {why}") from None
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        raise Unreadable(f"{path.name} is no plain file")
     with os.fdopen(file, "rb") as opened:
-        status = os.fstat(opened.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{path.name} is no plain file")
         if status.st_size > MOST_BYTES:
             size = status.st_size / 2**20
             raise Unreadable(f"{path.name} has {size:,.0f} MB; at most {MOST_BYTES // 2**20} are read")
@@ -111,11 +113,12 @@ def read_cells(content: bytes) -> list[Cell]:
         raise Unreadable(
             f"the notebook has {len(notebook['cells']):,} cells; at most {MOST_CELLS:,} are read"
         )
-    return [cell for item in notebook["cells"] if (cell := _cell(item)) is not None]
+    cells = (_cell(item, f"cell-{i}") for i, item in enumerate(notebook["cells"]))
+    return [cell for cell in cells if cell is not None]
 
 
-def _cell(item: Any) -> Cell | None:
-    """A cell, or None where it is none."""
+def _cell(item: Any, name: str) -> Cell | None:
+    """A cell, or None where it is none; `name` is its id where it has none."""
     if not isinstance(item, dict) or item.get("cell_type") not in ("code", "markdown", "raw"):
         return None
     source = item.get("source", "")
@@ -126,20 +129,27 @@ def _cell(item: Any) -> Cell | None:
     metadata = item.get("metadata")
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     marks = marks if isinstance(marks, dict) else {}
-    points = marks.get("points", 0)
+    points = marks.get("points")
     return Cell(
-        id=_text(item.get("id")),
+        id=_text(item.get("id")) or name,
         kind=item["cell_type"],
         source=source,
         grade_id=_text(marks.get("grade_id")),
         solution=marks.get("solution") is True,
         grade=marks.get("grade") is True,
-        points=float(points) if isinstance(points, int | float) else 0.0,
+        points=_number(points),
     )
 
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return math.inf
 
 
 # --------------------------------------------------------------------------------------------------- planning
@@ -241,13 +251,23 @@ class Known:
 
 def released(source: str) -> str:
     """A cell as it is released: without its hidden tests."""
-    kept, hidden = [], False
+    return _parted(source)[0]
+
+
+def hidden(source: str) -> str:
+    """The hidden tests of a cell."""
+    return _parted(source)[1]
+
+
+def _parted(source: str) -> tuple[str, str]:
+    shown: list[str] = []
+    kept_back: list[str] = []
+    is_hidden = False
     for line in source.split("\n"):
-        hidden = hidden or "### BEGIN HIDDEN TESTS" in line
-        if not hidden:
-            kept.append(line)
-        hidden = hidden and "### END HIDDEN TESTS" not in line
-    return "\n".join(kept).rstrip("\n")
+        is_hidden = is_hidden or "### BEGIN HIDDEN TESTS" in line
+        (kept_back if is_hidden else shown).append(line)
+        is_hidden = is_hidden and "### END HIDDEN TESTS" not in line
+    return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
 def names_used(code: str) -> set[str]:
@@ -287,17 +307,17 @@ def _used(sources: Iterable[str]) -> set[str]:
 
 def _bound(code: str) -> set[str]:
     """The names that some code of the source binds at its top level."""
-    bound: set[str] = set()
-    for node in ast.parse(_without_magics(code)).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        else:
-            bound |= {
-                n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-            }
-    return bound
+    return set().union(*map(names_bound, ast.parse(_without_magics(code)).body))
+
+
+def names_bound(statement: ast.stmt) -> set[str]:
+    """The names that a statement binds."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    nodes = ast.walk(statement)
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def _without_magics(code: str) -> str:

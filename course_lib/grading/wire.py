@@ -21,6 +21,10 @@ LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
 MOST_RAW = 256 * 2**20
 MOST_ITEMS = 1_000_000  # of all lists, sets and dictionaries in one value
+MOST_HASHED = (
+    10_000  # of sets and dictionaries: numbers of one hash, each compared with all others, take days
+)
+MOST_BITS = 10_000  # of a whole number: json refuses what has more than 4300 digits
 DEEPEST = 50  # levels of lists in lists
 DTYPES = {
     np.dtype(name).str: np.dtype(name)
@@ -74,20 +78,9 @@ def receive(pipe: socket.socket, seconds: float | None = None) -> tuple[Any, byt
         raise WireError(f"a frame of {n_json} and {n_raw} bytes is announced")
     text, raw = _exactly(pipe, n_json, end), _exactly(pipe, n_raw, end)
     try:
-        return _writable(json.loads(text)), raw
+        return json.loads(text), raw
     except (ValueError, RecursionError):
         raise WireError("the header of a frame is not JSON") from None
-
-
-def _writable(value: Any) -> Any:
-    """The same without halves of characters, which no file and no grade book takes."""
-    if type(value) is str:
-        return value.encode("utf-8", "replace").decode("utf-8")
-    if type(value) is list:
-        return [_writable(item) for item in value]
-    if type(value) is dict:
-        return {_writable(key): _writable(item) for key, item in value.items()}
-    return value
 
 
 def _exactly(pipe: socket.socket, n: int, end: float | None) -> bytes:
@@ -117,21 +110,25 @@ def encode(value: Any, raw: bytearray) -> Any:
 
     What cannot travel becomes a `Foreign` with its description.
     """
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    kind = type(value).__name__
-    if isinstance(value, np.generic) and value.dtype.str in DTYPES:
-        return encode(value.item(), raw)
+    if isinstance(value, np.generic):
+        value = float(value) if value.dtype.kind == "f" else value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return _simple(value)
     if type(value) in (bytes, bytearray):
         return {"is": "bytes", "hex": value.hex()}
     if type(value) is complex:
         return {"is": "complex", "of": [value.real, value.imag]}
-    if kind in SEQUENCES and type(value) is SEQUENCES[kind]:
-        return {"is": kind, "of": [encode(item, raw) for item in value]}
-    if type(value) is dict:
+    for kind, sequence in SEQUENCES.items():
+        if isinstance(value, sequence):  # named tuples too
+            return {"is": kind, "of": [encode(item, raw) for item in value]}
+    if isinstance(value, dict):
         return {"is": "dict", "of": [[encode(k, raw), encode(v, raw)] for k, v in value.items()]}
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
+    return _numbers(value, raw)
+
+
+def _numbers(value: Any, raw: bytearray) -> Any:
     if isinstance(value, np.ndarray):
         return _array(value, raw)
     torch = sys.modules.get("torch")
@@ -140,9 +137,23 @@ def encode(value: Any, raw: bytearray) -> Any:
     return _foreign(value)
 
 
+def _simple(value: Any) -> Any:
+    """None, a truth, a number or a text; of a class made from one of these what it is at its core."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int.__int__(value) if int.bit_length(value) <= MOST_BITS else _foreign(value)
+    return value
+
+
 def _array(value: np.ndarray, raw: bytearray) -> Any:
     if value.dtype == object and value.shape == ():
         return {"is": "box", "of": encode(value.item(), raw)}
+    if value.dtype.kind == "f" and value.dtype.itemsize > 8:
+        value = value.astype(np.float64)  # more digits than are ever compared
+    value = value.astype(value.dtype.newbyteorder("="), copy=False)
     if value.dtype.str not in DTYPES:
         return _foreign(value)
     start = len(raw)
@@ -175,7 +186,9 @@ def decode(value: Any, raw: bytes) -> Any:
 class _Decoder:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+        self.bytes_left = len(raw)  # arrays that share bytes would be many times as large as what came
         self.items_left = MOST_ITEMS
+        self.hashed_left = MOST_HASHED
 
     def value(self, it: Any, depth: int) -> Any:
         if it is None or type(it) in (bool, int, float, str):
@@ -184,9 +197,10 @@ class _Decoder:
             raise WireError("a value is nested too deeply, or of no known kind")
         kind = it["is"]
         if kind in SEQUENCES:
-            return SEQUENCES[kind](self.value(item, depth + 1) for item in self.items(it["of"]))
+            items = self.items(it["of"], hashed="set" in kind)
+            return SEQUENCES[kind](self.value(item, depth + 1) for item in items)
         if kind == "dict":
-            pairs = (self.items(pair) for pair in self.items(it["of"]))
+            pairs = (self.items(pair) for pair in self.items(it["of"], hashed=True))
             return {self.value(k, depth + 1): self.value(v, depth + 1) for k, v in pairs}
         return self.single(kind, it, depth)
 
@@ -212,9 +226,12 @@ class _Decoder:
             return type(name, (Foreign,), {})(_text(it["words"])[:200])
         raise WireError("a value of an unknown kind")
 
-    def items(self, items: Any) -> list[Any]:
+    def items(self, items: Any, hashed: bool = False) -> list[Any]:
         if type(items) is not list:
             raise WireError("a list is expected")
+        self.hashed_left -= len(items) * hashed
+        if self.hashed_left < 0:
+            raise WireError(f"more than {MOST_HASHED:,} items of sets and dictionaries in one value")
         self.items_left -= len(items)
         if self.items_left < 0:
             raise WireError(f"more than {MOST_ITEMS:,} items in one value")
@@ -227,7 +244,8 @@ class _Decoder:
         if not all(type(n) is int and 0 <= n < 2**40 for n in shape):
             raise WireError("an array of an impossible shape")
         n_bytes = math.prod(shape) * dtype.itemsize
-        if start + n_bytes > len(self.raw):
+        self.bytes_left -= n_bytes
+        if start + n_bytes > len(self.raw) or self.bytes_left < 0:
             raise WireError("an array is longer than the bytes that came")
         numbers = np.frombuffer(self.raw, dtype, count=math.prod(shape), offset=start)
         return numbers.reshape(shape).copy()

@@ -48,6 +48,7 @@ def main(control: socket.socket) -> None:
 def prepare(modules: list[str]) -> None:
     """Import what submissions will, once for all of them."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    shell = child.shell()  # first: matplotlib looks for it, to show figures as pictures
     for name in modules:
         importlib.import_module(name)
     torch: Any = sys.modules.get("torch")
@@ -55,7 +56,6 @@ def prepare(modules: list[str]) -> None:
         torch.set_num_threads(1)  # before the first operation: children would wait for threads that they lack
         torch.set_num_interop_threads(1)
         (torch.ones(2, 2) @ torch.ones(2, 2)).sum().item()
-    shell = child.shell()
     shell.run_cell("None", store_history=False)
     gc.collect()
     gc.freeze()  # the children share these pages

@@ -155,6 +155,7 @@ def test_no_correct_answer_is_refused_at_any_seed(task, monkeypatch):
     monkeypatch.setattr(engine, "call", at_once)
     answers = [our_solution(task), *(RIGHT[task][i] for i in DIFFERENT.get(task, FIRST_FOUR))]
     for seed in range(N_SEEDS // 3 if task in SLOW else N_SEEDS):
-        for answer in answers:
+        # At the check that a learner sees the others were tried above.
+        for answer in answers[:1] if seed == VISIBLE else answers:
             result = examine(without_finale(task), answer, seed=seed)
             assert result.passed, f"seed {seed}, {answer}, {result.case}: {result.problem} {result.detail}"

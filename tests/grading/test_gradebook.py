@@ -17,7 +17,7 @@ from sqlalchemy import event
 from course_lib.grading import gradebook
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import settings
-from course_lib.grading.outcome import Outcome, Status
+from course_lib.grading.outcome import Outcome, Status, TaskOutcome
 
 
 @pytest.fixture
@@ -77,6 +77,30 @@ def test_notebook_that_waits_for_its_outcome_is_left_alone(course: Path, book: B
     course_folder.write(path.with_name("more.ipynb"), [])
     book.record([outcome()])
     assert entry(course, notebook="more")["grades"] == {"test_scores": (None, None)}
+
+
+def test_notebook_that_was_taken_back_is_forgotten(course: Path, book: Book) -> None:
+    path = submit(course, "ada")
+    course_folder.write(path.with_name("more.ipynb"), [])
+    scored = (TaskOutcome("test_scores", "03_qkv/scores", 1.0, 1.0, "right", ""),)
+    book.record([outcome(), outcome(notebook="more", tasks=scored)])
+    assert entry(course, notebook="more")["score"] == 1
+    path.with_name("more.ipynb").unlink()
+    book.record([outcome()])
+    assert entry(course, notebook="more")["score"] == 0
+    assert [found.notebook for found in book.outcomes()] == ["by_hand"]
+    autograded = course / "autograded" / "ada" / "03_qkv"
+    assert [path.name for path in autograded.iterdir()] == ["by_hand.ipynb"]
+
+
+def test_formgrader_knows_that_it_was_graded(course: Path, book: Book) -> None:
+    submit(course, "ada", when="2026-03-01 10:00:00 UTC")
+    submit(course, "bob")
+    book.record([outcome()])
+    formgrader = NbGraderAPI(config=settings(course))
+    assert formgrader.get_autograded_students("03_qkv") == {"ada"}
+    (found,) = [each for each in formgrader.get_submissions("03_qkv") if each["student"] == "ada"]
+    assert (found["autograded"], found["score"], found["needs_manual_grade"]) == (True, 2, True)
 
 
 def test_a_submission_is_one_commit(course: Path, book: Book) -> None:

@@ -1,0 +1,588 @@
+"""The grader says what a learner's own check says, and no submission makes it say anything else."""
+
+import inspect
+import json
+import os
+import re
+import signal
+import time
+
+import numpy as np
+import pool
+import pool_asking
+import pool_depth
+import pool_tokens
+import pytest
+from small import REPOSITORY, answer, cell, checked, locked, right, with_hidden, write
+from task_cases import HIDDEN, VISIBLE, without_finale
+
+from course_lib.checks import as_text, examine
+from course_lib.checks.engine import prepare
+from course_lib.grading import judge
+from course_lib.grading.judge import HIDDEN_ONLY, Grader
+from course_lib.grading.outcome import BY_HAND, Outcome, Status
+from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.session import MOST_OUTPUT, SPARE, Seconds, Session
+
+pytestmark = pytest.mark.usefixtures("own_errors")
+NOTEBOOKS = sorted((REPOSITORY / "solutions").glob("*/*.ipynb"))
+QUICK = Seconds(cell=2.0, in_all=60.0, slower=0.3)  # 1.5 s for a task
+
+
+def said(outcome):
+    """The status of each task."""
+    return {task.grade_id: task.status for task in outcome.tasks}
+
+
+# --------------------------------------------------------------------------------- the course's own notebooks
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_solutions_get_all_points_and_releases_none(engine, source):
+    release = REPOSITORY / "exercises" / source.parent.name / source.name
+    with Grader(source, engine=engine) as grader:
+        solved, untouched = grader.grade("ada", source), grader.grade("bob", release)
+        by_hand = {one.grade_id: BY_HAND for one in grader.graded() if one.by_hand}
+    assert {task.sentence for task in solved.tasks} == {""}
+    assert (solved.status, solved.reason, solved.reports) == (Status.GRADED, "", ())
+    assert said(solved) == {**dict.fromkeys(said(solved), "right"), **by_hand}
+    assert said(untouched) == {**dict.fromkeys(said(solved), "not written"), **by_hand}
+    assert [task.points for task in solved.tasks if task.grade_id not in by_hand] == [
+        task.max_points for task in solved.tasks if task.grade_id not in by_hand
+    ]
+    assert (untouched.score, untouched.max_score) == (0, solved.max_score)
+    assert (untouched.status, untouched.reports) == (Status.GRADED, ())
+
+
+# ----------------------------------------------------------------------------------------------- many answers
+
+POOLS = {"01_tokens": pool_tokens, "07_mlm_vs_next_token": pool_asking, "06_residuals": pool_depth}
+
+
+@pytest.fixture(scope="module", params=POOLS)
+def pooled(request, engine, tmp_path_factory):
+    """The answers of a pool, each with what the grader says of it."""
+    concept, module = request.param, POOLS[request.param]
+    answers = [one for one in module.POOL if one.verdict != "either" and not one.harm]
+    code = inspect.getsource(pool) + inspect.getsource(module).replace("from pool import Pool\n", "")
+    names = [f"answer_{n}" for n in range(len(answers))]
+    kept = "[one for one in POOL if one.verdict != 'either' and not one.harm]"
+    cells = [cell("imports", "from course_lib import probing\nimport torch"), cell("pool", code)]
+    cells.append(answer("all", f"{', '.join(names)} = [one.given for one in {kept}]"))
+    for name, one in zip(names, answers, strict=True):
+        cells.append(locked(name, f'check("{concept}/{one.task}", {name})'))
+    path = write(tmp_path_factory.mktemp("pool") / "pool.ipynb", cells)
+    with Grader(path, engine=engine, seconds=Seconds(in_all=600.0)) as grader:
+        outcome = grader.grade("ada", path)
+    return concept, list(zip(answers, outcome.tasks, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
+@pytest.mark.filterwarnings("ignore:divide by zero encountered", "ignore:nothing to attend to")
+def test_the_grader_says_of_every_answer_what_the_check_says(pooled):
+    concept, judged = pooled
+    assert len(judged) > 40
+    for one, task in judged:
+        result = examine(without_finale(f"{concept}/{one.task}"), one.given, seed=VISIBLE)
+        assert (task.status == "right") == result.passed == (one.verdict == "right"), (one.words, task)
+        wanted = "" if result.passed else as_text(result).split("\n")[0]
+        assert task.sentence.split("\n")[0] == wanted, one.words
+
+
+# ------------------------------------------------------------------------------------- a small assignment
+
+SETUP = cell("setup", "import numpy as np\nfrom course_lib.checks import check")
+SOFTMAX, MIX = "03_qkv/softmax", "03_qkv/mix"
+RIGHT_SOFTMAX, RIGHT_MIX = right(SOFTMAX), right(MIX)
+
+
+@pytest.fixture(scope="module")
+def small(engine, tmp_path_factory):
+    """Grades cells as a submission of two tasks."""
+    path = write(
+        tmp_path_factory.mktemp("small") / "small.ipynb",
+        [
+            SETUP,
+            answer("softmax", RIGHT_SOFTMAX),
+            locked("softmax", checked(SOFTMAX, "softmax"), 2.0),
+            answer("mix", RIGHT_MIX),
+            locked("mix", checked(MIX, "mix")),
+            cell("words", "Because.", "markdown", grade_id="words", solution=True, grade=True, points=3.0),
+        ],
+    )
+    with Grader(path, engine=engine, seconds=QUICK) as grader:
+        yield grader
+
+
+@pytest.fixture
+def grade(small, tmp_path):
+    """Grade answers to the two tasks, with other cells between and behind them."""
+
+    def graded(softmax=RIGHT_SOFTMAX, mix=RIGHT_MIX, first="", between="", last=""):
+        cells = [
+            SETUP,
+            *([cell("first", first)] if first else []),
+            answer("softmax", softmax),
+            locked("softmax", f'check("{SOFTMAX}", softmax)', 2.0),
+            *([cell("between", between)] if between else []),
+            answer("mix", mix),
+            locked("mix", f'check("{MIX}", mix)'),
+            cell("words", "Since.", "markdown", grade_id="words", solution=True, grade=True, points=3.0),
+            *([cell("last", last)] if last else []),
+        ]
+        return small.grade("ada", write(tmp_path / "small.ipynb", cells))
+
+    return graded
+
+
+ALL_RIGHT = {"test_softmax": "right", "test_mix": "right", "words": BY_HAND}
+
+
+def shown(outcome, name):
+    """The outputs of a cell."""
+    return next((list(one.outputs) for one in outcome.cells if one.cell_id == name), [])
+
+
+def test_right_answers_get_their_points_and_words_wait_for_a_person(grade):
+    outcome = grade()
+    assert said(outcome) == ALL_RIGHT
+    assert [(task.points, task.max_points) for task in outcome.tasks] == [(2.0, 2.0), (1.0, 1.0), (0.0, 3.0)]
+    assert (outcome.score, outcome.max_score) == (3.0, 6.0)
+    assert [task.task for task in outcome.tasks] == [SOFTMAX, MIX, ""]
+    assert (outcome.student, outcome.notebook, outcome.status, outcome.reason) == (
+        "ada",
+        "small",
+        "graded",
+        "",
+    )
+
+
+def test_the_same_submission_gets_the_same_outcome(grade):
+    first, second = grade(), grade()
+    assert first.tasks == second.tasks
+    assert first.digest == second.digest != grade(last="1").digest
+
+
+def test_a_wrong_answer_gets_the_checks_sentence_and_costs_the_others_nothing(grade):
+    outcome = grade(softmax="def softmax(x):\n    return np.exp(x)")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    wanted = as_text(examine(without_finale(SOFTMAX), lambda x: np.exp(x)))
+    assert outcome.tasks[0].sentence == wanted
+    assert outcome.score == 1.0
+
+
+def test_a_failing_cell_costs_its_own_points_alone(grade):
+    outcome = grade(softmax="def softmax(x):\n    return x.nothing", between="1 / 0\nnot_reached = 1")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    assert "It stops with AttributeError" in outcome.tasks[0].sentence
+    assert "line 2: return x.nothing" in outcome.tasks[0].sentence
+    assert shown(outcome, "between")[0]["ename"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("code", ["def softmax(x:", "raise SystemExit", "exit()", "%nonsense", "del np\n1/0"])
+def test_a_cell_that_defines_nothing_leaves_the_name_undefined(grade, code):
+    outcome = grade(softmax=code, mix="import numpy as np\n" + RIGHT_MIX)
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    assert "name 'softmax' is not defined" in outcome.tasks[0].sentence
+
+
+@pytest.mark.parametrize("value", ["3", "None", "'softmax'", "[]"])
+def test_what_is_no_function_is_told_so(grade, value):
+    task = grade(softmax=f"softmax = {value}").tasks[0]
+    assert task.status == "wrong"
+    assert "The check needs the function itself, but got" in task.sentence
+
+
+# ----------------------------------------------------------------------------------------------- hidden tests
+
+
+def stored():
+    """A softmax that knows the answers to the visible check."""
+    known = {}
+    for prepared in prepare(without_finale(SOFTMAX), VISIBLE):
+        (x,) = prepared.case.inputs.values()
+        known[x.tobytes().hex()] = prepared.right.parts["result"].astype(x.dtype).tolist()
+    return (
+        f"KNOWN = {known!r}\n"
+        "def softmax(x):\n"
+        "    return np.array(KNOWN[x.tobytes().hex()], dtype=x.dtype).reshape(x.shape)"
+    )
+
+
+def test_stored_answers_are_right_on_the_visible_seed_only(grade):
+    outcome = grade(softmax=stored().replace("nan", "np.nan"))
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "right on the visible seed only"}
+    assert outcome.tasks[0].points == 0
+    assert outcome.tasks[0].sentence == HIDDEN_ONLY
+    assert not re.search(r"\d", HIDDEN_ONLY)
+
+
+def numbers(seed):
+    """The inputs of softmax and what is right, as they may be written."""
+    for prepared in prepare(without_finale(SOFTMAX), seed):
+        for value in (*prepared.case.inputs.values(), prepared.right.parts["result"]):
+            yield from (f"{number:.6g}" for number in value.ravel())
+
+
+SPY = (
+    "SEEN = []\n"
+    "TOLD = ''\n"
+    f"{RIGHT_SOFTMAX.replace('def softmax', 'def inner')}\n"
+    "def softmax(x):\n"
+    "    SEEN.append([f'{number:.6g}' for number in x.ravel()])\n"
+    "    open('seen', 'a').write(str(SEEN[-1]))\n"
+    "    print(SEEN)\n"
+    "    return inner(x)\n"
+)
+
+
+def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
+    outcome = grade(
+        softmax=SPY,
+        mix="def mix(weights, v):\n    raise ValueError(str(SEEN))",
+        last="print(SEEN)\nprint(open('seen').read())\nraise ValueError(str(SEEN))",
+    )
+    told = outcome.to_json()
+    visible = set(numbers(VISIBLE))
+    secret = {number for seed in HIDDEN for number in numbers(seed) if len(number) > 6} - visible
+    assert said(outcome) == {**ALL_RIGHT, "test_mix": "wrong"}
+    assert len(secret) > 100
+    assert sum(number in told for number in visible) > 20  # what is looked for would be found
+    assert [number for number in secret if re.search(rf"(?<![-\d.]){re.escape(number)}(?!\d)", told)] == []
+
+
+@pytest.mark.parametrize(
+    ("fails", "status"),
+    [
+        ("raise ValueError(x)", "right on the visible seed only"),
+        ("raise NotImplementedError", "right on the visible seed only"),
+        ("return x", "right on the visible seed only"),
+        ("x += 1; return x", "right on the visible seed only"),
+        ("import os; os._exit(3)", "died"),
+        ("\n        while True: pass", "timed out"),
+    ],
+)
+def test_what_fails_on_hidden_inputs_alone_says_no_number(grade, fails, status):
+    known = [
+        x.tobytes().hex() for p in prepare(without_finale(SOFTMAX), VISIBLE) for x in p.case.inputs.values()
+    ]
+    inner = RIGHT_SOFTMAX.replace("def softmax", "def inner")
+    outcome = grade(
+        softmax=f"{inner}\nKNOWN = {known!r}\ndef softmax(x):\n"
+        f"    if x.tobytes().hex() not in KNOWN:\n        {fails}\n    return inner(x)"
+    )
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": status}
+    assert not re.search(r"\d", outcome.tasks[0].sentence.replace("1.5 s", "").replace("5 s", ""))
+
+
+# --------------------------------------------------------------------------------------------- time and death
+
+
+def test_an_endless_function_times_out_alone(grade):
+    outcome = grade(softmax="def softmax(x):\n    while True: pass")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "timed out"}
+    assert (outcome.status, outcome.reason) == (Status.TIMED_OUT, "timed out in task 'softmax'")
+    assert outcome.tasks[0].sentence == "It took longer than 5 s."
+
+
+def test_a_function_that_nothing_stops_times_out_alone(grade):
+    code = "import ctypes\ndef softmax(x):\n    ctypes.PyDLL(None).pause()"  # lets no thread run
+    outcome = grade(softmax=code, first="helper = 1", mix=f"{RIGHT_MIX}\nassert helper == 1")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "timed out"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "import time\ntime.sleep(100)",
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
+    ],
+)
+def test_an_endless_cell_is_ended_and_the_rest_is_graded(grade, code):
+    start = time.monotonic()
+    outcome = grade(between=code)
+    assert said(outcome) == ALL_RIGHT
+    assert (outcome.status, outcome.reason) == (Status.TIMED_OUT, "timed out in the cell 'between'")
+    assert time.monotonic() - start < 40
+
+
+ENDS = ["import os\nos._exit(0)", "import ctypes\nctypes.string_at(0)"]
+
+
+@pytest.mark.parametrize("code", ENDS)
+def test_a_cell_that_ends_its_process_is_left_out(grade, code):
+    outcome = grade(first="helper = 7", between=code, last="print(helper)")
+    assert said(outcome) == ALL_RIGHT
+    assert outcome.reports == ("the cell 'between' ended its process: it was left out",)
+    assert shown(outcome, "last")[0]["text"] == "7\n"  # what ran before it ran again
+
+
+@pytest.mark.parametrize("code", ENDS)
+def test_a_function_that_ends_its_process_costs_its_own_points(grade, code):
+    body = code.replace("\n", "; ")
+    outcome = grade(
+        first="helper = 7",
+        softmax=f"def softmax(x):\n    {body}",
+        mix=f"{RIGHT_MIX}\nassert helper == 7",
+        last="print(helper)",
+    )
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "died"}
+    assert outcome.status == Status.GRADED
+    assert shown(outcome, "last")[0]["text"] == "7\n"
+
+
+def test_the_time_for_all_ends_everything(small, tmp_path, engine):
+    cells = [SETUP, *(cell(f"slow-{n}", "import time\ntime.sleep(0.8)") for n in range(9))]
+    cells += [answer("softmax", RIGHT_SOFTMAX), answer("mix", RIGHT_MIX)]
+    with Grader(small.source, engine=engine, seconds=Seconds(cell=1.0, in_all=2.0)) as grader:
+        outcome = grader.grade("ada", write(tmp_path / "small.ipynb", cells))
+    assert outcome.status == Status.TIMED_OUT
+    assert said(outcome) == {
+        "test_softmax": "not run",
+        "test_mix": "not run",
+        "words": "to be graded by hand",
+    }
+    assert outcome.score == 0
+
+
+# ---------------------------------------------------------------------------------------------------- outputs
+
+
+def test_what_cells_show_is_kept(grade):
+    outcome = grade(
+        first="import sys\nprint('out')\nprint('err', file=sys.stderr)\nprint('more')",
+        between="from IPython.display import HTML, display\ndisplay(HTML('<b>x</b>'))\n3 + 4",
+        last="import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    )
+    texts = [(output["name"], output["text"]) for output in shown(outcome, "first")]
+    assert texts == [("stdout", "out\n"), ("stderr", "err\n"), ("stdout", "more\n")]
+    html, seven = shown(outcome, "between")
+    assert (html["output_type"], html["data"]["text/html"]) == ("display_data", "<b>x</b>")
+    assert (seven["output_type"], seven["data"]["text/plain"]) == ("execute_result", "7")
+    assert any("image/png" in output.get("data", {}) for output in shown(outcome, "last"))
+
+
+def test_what_is_shown_beyond_the_limit_is_counted(grade):
+    outcome = grade(first=f"print('x' * {MOST_OUTPUT})", between="print('y' * 999)", last="1 / 0")
+    assert said(outcome) == ALL_RIGHT
+    assert outcome.reports[0] == "the cell 'first' shows 1 characters more than are kept"
+    assert outcome.reports[1].startswith("the cell 'between' shows 1,000 characters more")
+    assert MOST_OUTPUT <= len(outcome.to_json()) <= MOST_OUTPUT + SPARE
+
+
+def test_endless_output_times_out_and_is_cut_off(grade):
+    outcome = grade(between="while True: print('x' * 1000)")
+    assert (outcome.status, said(outcome)) == (Status.TIMED_OUT, ALL_RIGHT)
+    assert 0 < len(outcome.to_json()) <= MOST_OUTPUT + SPARE
+
+
+def test_broken_texts_are_kept_in_a_form_that_files_take(grade):
+    code = r"""print('\ud800 \x1b[31m \0')"""
+    outcome = grade(first=code, softmax="def softmax(x):\n    raise ValueError('\\ud800' + 'x' * 10**7)")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    assert len(outcome.tasks[0].sentence) < 5000
+    outcome.to_json().encode()
+    outcome.tasks[0].sentence.encode()
+    assert Outcome.from_json(outcome.to_json()) == outcome
+
+
+# --------------------------------------------------------------------------------------------- a lying child
+
+LYING = """
+import course_lib.grading.child as child
+honest = child.wire.send
+def send(pipe, header, raw=b''):
+    if {field!r} in header:
+        lie = {lie!r}
+        header = {{"n": header["n"], **lie}} if isinstance(lie, dict) else lie
+    honest(pipe, header, raw)
+child.wire.send = send
+"""
+BOX = {"is": "dict", "of": [["result", {"is": "tensor", "of": {}}]]}
+ANSWERS = [
+    {},
+    {"got": 3},
+    {"got": {"is": "list", "of": []}},
+    {"got": {"is": "dict", "of": []}},
+    {"got": {"is": "dict", "of": [["result", 3]]}},
+    {"got": BOX, "printed": "", "late": False, "stuck": False, "changed": "", "forbidden": ""},
+    {"printed": "", "late": False, "stuck": False, "changed": "x", "forbidden": ""},
+    {"printed": "", "late": False, "stuck": False, "changed": "nothing there", "forbidden": ""},
+    {"failure": {"is": "dict", "of": []}, "printed": "", "late": False, "stuck": False, "changed": ""},
+    {"printed": 3, "late": "no", "stuck": None, "changed": [], "forbidden": {}},
+    {"missing": True},
+    [],
+    None,
+    "right",
+]
+
+
+@pytest.mark.parametrize("lie", ANSWERS, ids=range(len(ANSWERS)))
+def test_a_forged_answer_is_worth_nothing(grade, small, lie):
+    before = small.alive().process.pid
+    outcome = grade(between=LYING.format(field="got", lie=lie))
+    assert said(outcome)["test_softmax"] == "right"
+    assert said(outcome)["test_mix"] in ("died", "wrong")
+    assert outcome.status == Status.GRADED
+    assert small.alive().process.pid == before
+
+
+OUTPUTS = [
+    {"outputs": 3, "lost": "x", "late": 1},
+    {"outputs": [[], 3], "lost": [1]},
+    {"outputs": [{"x": "y" * 2**21}]},
+    {"outputs": [{"output_type": {}, "text": {}, "data": [3]}] * 9},
+    {"n": 10**9},
+    {"n": True},
+    [],
+    "right",
+]
+
+
+@pytest.mark.parametrize("lie", OUTPUTS, ids=range(len(OUTPUTS)))
+def test_forged_outputs_cost_the_forgers_points_at_most(grade, small, lie):
+    before = small.alive().process.pid
+    outcome = grade(between=LYING.format(field="outputs", lie=lie), last="print('last')")
+    assert said(outcome)["test_softmax"] == "right"
+    assert outcome.status == Status.GRADED
+    assert len(outcome.to_json()) < MOST_OUTPUT + SPARE
+    assert small.alive().process.pid == before
+
+
+@pytest.mark.parametrize("noise", ["x", "[", "\0"])
+def test_noise_in_the_pipe_costs_the_answers_behind_it_at_most(grade, small, noise):
+    before = small.alive().process.pid
+    send = f"lambda pipe, *_: pipe.sendall(b{noise!r} * 99)"
+    outcome = grade(between=f"import course_lib.grading.child as child\nchild.wire.send = {send}")
+    assert said(outcome)["test_softmax"] == "right"
+    assert outcome.status in (Status.GRADED, Status.TIMED_OUT)
+    assert small.alive().process.pid == before
+
+
+# -------------------------------------------------------------------------------------- a teacher's own tests
+
+
+SORTS = "def double(x):\n    if isinstance(x, list): x.sort()\n    return x * 2"
+
+
+@pytest.fixture(scope="module")
+def own(engine, tmp_path_factory):
+    """Grades an answer by tests that a teacher wrote with plain assertions."""
+    tests = with_hidden(
+        "assert double(2) == 4\nnumbers = [3, 1]\ndouble(numbers)\nassert numbers == [3, 1], 'changed'\n"
+        "assert np.allclose(double(np.ones(2)), [2, 2])",
+        "for n in (3517, -8):\n    assert double(n) == 2 * n, f'double({n}) should be {2 * n}'",
+    )
+    cells = [
+        cell("setup", "import numpy as np"),
+        answer("double", "def double(x):\n    return x * 2"),
+        locked("double", tests, 4.0),
+    ]
+    folder = tmp_path_factory.mktemp("own")
+    with Grader(write(folder / "own.ipynb", cells), engine=engine, seconds=QUICK) as grader:
+
+        def graded(code):
+            cells[1] = answer("double", code)
+            return grader.grade("ada", write(folder / "submitted.ipynb", cells)).tasks[0]
+
+        yield graded
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "sentence"),
+    [
+        ("def double(x): return x * 2", "right", ""),
+        ("double = lambda x: x + x", "right", ""),
+        ("def double(x): return 5", "wrong", "A test of this cell fails."),
+        (
+            "def double(x):\n    if isinstance(x, list): x.sort()\n    return x * 2",
+            "wrong",
+            "AssertionError: changed",
+        ),
+        ("def double(x): raise KeyError('mine')", "wrong", "Reported: 'mine'"),
+        ("def double(x): raise ValueError('mine')", "wrong", "ValueError: mine"),
+        ("", "wrong", "name 'double' is not defined"),
+        ("double = 3", "wrong", "The check needs the function itself"),
+        ("def double(x):\n    import os; os._exit(0)", "wrong", "The process that ran it has ended"),
+    ],
+)
+def test_a_teachers_own_assertions_decide(own, code, status, sentence):
+    task = own(code)
+    assert (task.status, task.points) == (status, 4.0 if status == "right" else 0.0)
+    assert sentence in task.sentence
+    assert bool(sentence) == bool(task.sentence)
+
+
+def test_a_teachers_hidden_assertion_keeps_its_numbers(own):
+    task = own("def double(x):\n    return {2: 4}[x] if isinstance(x, int) else x * 2")
+    assert (task.status, task.sentence) == ("wrong", "A hidden test fails.")
+
+
+def test_a_teachers_test_of_an_endless_function_times_out(own, monkeypatch):
+    monkeypatch.setattr(judge, "OWN_TEST_S", 1.0)
+    task = own("def double(x):\n    while True: pass")
+    assert (task.status, task.sentence) == ("timed out", "It took longer than 1 s.")
+
+
+# --------------------------------------------------------------------------------------- whatever goes wrong
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a folder", "a link", "a pipe", "empty", "deep", "version 3"])
+def test_what_cannot_be_read_has_an_outcome_too(small, tmp_path, kind):
+    path = tmp_path / "small.ipynb"
+    make = {
+        "nothing": lambda: None,
+        "a folder": path.mkdir,
+        "a link": lambda: path.symlink_to(small.source),
+        "a pipe": lambda: os.mkfifo(path),
+        "empty": lambda: path.write_text(""),
+        "deep": lambda: path.write_text("[" * 10**6),
+        "version 3": lambda: path.write_text(json.dumps({"nbformat": 3, "cells": []})),
+    }
+    make[kind]()
+    outcome = small.grade("ada", path)
+    assert (outcome.status, set(said(outcome).values())) == (Status.UNREADABLE, {"not run"})
+    assert outcome.reason.endswith(".")
+    assert (outcome.score, outcome.max_score) == (0, 6)
+
+
+def test_where_the_process_behind_all_children_is_gone_a_new_one_comes(grade, small):
+    before = small.alive().process
+    os.kill(before.pid, signal.SIGKILL)
+    before.wait()
+    assert said(grade()) == ALL_RIGHT
+    assert small.alive().process.pid != before.pid
+
+
+def test_a_mistake_of_the_graders_is_no_grade(grade, monkeypatch):
+    def broken(self, cell):
+        raise RuntimeError("a mistake")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Session, "run", broken)
+        outcome = grade()
+    assert (outcome.status, outcome.digest) == (Status.NOT_RUN, "")
+    assert outcome.reason == "the grader failed: RuntimeError: a mistake"
+    assert set(said(outcome).values()) == {"not run"}
+    assert said(grade()) == ALL_RIGHT
+
+
+def test_without_isolation_nothing_runs(grade, small, monkeypatch):
+    def refused(self):
+        raise NoIsolation("refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("course_lib.grading.session.Zygote.fork", refused)
+        outcome = grade()
+    assert (outcome.status, outcome.reason) == (Status.NOT_RUN, "the grader failed: NoIsolation: refused")
+
+
+def test_children_and_the_copy_of_the_course_are_gone_in_the_end(small, tmp_path, engine):
+    with Grader(small.source, engine=engine) as grader:
+        assert grader.grade("ada", small.source).score == 3
+        process, folder = grader.zygote.process, grader.zygote.folder.name
+        assert os.path.isdir(folder)
+    assert process.poll() is not None
+    assert not os.path.exists(folder)

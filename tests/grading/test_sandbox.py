@@ -1,0 +1,488 @@
+"""Every promise of the sandbox is tried from inside, with every engine and as everybody this machine has.
+
+What is tried is in `attempts`; here stands what has to come of it. One run of all attempts for each engine
+and each user, in a process of its own.
+"""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import attempts
+import pytest
+
+from course_lib.grading import engines, own_root, sandbox, walls
+from course_lib.grading.sandbox import Limits, NoIsolation, Policy
+from course_lib.grading.syscalls import CAP_SYS_ADMIN, has_capabilities
+
+HERE = Path(__file__).parent
+LINUX = sys.platform == "linux"
+ROOT = LINUX and os.geteuid() == 0 and has_capabilities(CAP_SYS_ADMIN)
+only_linux = pytest.mark.skipif(not LINUX, reason="the sandbox needs Linux")
+# pytest has threads of its own. What we fork here does not wait for any of them.
+forks = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+SIDES = (
+    ("namespaces", "root"),
+    ("namespaces", "user"),
+    ("namespaces", "container"),
+    ("bubblewrap", "root"),
+    ("bubblewrap", "user"),
+)
+
+
+def command_as(who: str, *command: str) -> list[str]:
+    """The command line that runs this Python as root, as a user, or as a container's root; or a skip."""
+    if not LINUX:
+        pytest.skip("the sandbox needs Linux")
+    if who != "user" and not ROOT:
+        pytest.skip("the tests are run by an ordinary user, and only root can try it as root")
+    if who == "root" or not ROOT:
+        return [sys.executable, *command]
+    return [sys.executable, str(HERE / "as_somebody.py"), who, "--", sys.executable, *command]
+
+
+def run_as(who: str, *command: str) -> str:
+    """What it printed. Skips where this machine isolates nobody without root's rights."""
+    done = subprocess.run(command_as(who, *command), capture_output=True, text=True, timeout=120)
+    if done.returncode and who != "root" and "NoIsolation" in done.stderr:
+        pytest.skip(f"not on this machine: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=SIDES, ids="-".join)
+def side(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """(engine, who)."""
+    if request.param[0] == "bubblewrap" and shutil.which("bwrap") is None:
+        pytest.skip("bubblewrap is not installed")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def seen(side: tuple[str, str]) -> dict:
+    """What came of every attempt."""
+    engine, who = side
+    return json.loads(run_as(who, str(HERE / "attempts.py"), engine))
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def test_no_file_outside_can_be_read(seen: dict) -> None:
+    assert seen["read_outside"]["answer"] == ["ENOENT"] * 3
+
+
+def test_only_what_is_allowed_is_there(seen: dict) -> None:
+    answer = seen["list_folders"]["answer"]
+    assert answer == {"found": [], "/dev": ["null", "random", "urandom", "zero"], "beside": ["shown"]}
+
+
+def test_no_process_can_be_looked_into(seen: dict) -> None:
+    assert seen["read_proc"]["answer"] == ["ENOENT"] * 4
+
+
+def test_links_lead_nowhere(seen: dict) -> None:
+    read, write, proc, hard, moved, device = seen["links"]["answer"]
+    assert (read, proc, device) == ("ENOENT", "ENOENT", "EPERM")
+    assert write in ("EROFS", "EACCES", "ENOENT")
+    assert hard == moved == "EXDEV"
+
+
+def test_what_is_hidden_looks_empty(seen: dict) -> None:
+    assert seen["hidden"]["answer"] == [[], ""]
+
+
+def test_nothing_outside_can_be_changed(seen: dict) -> None:
+    answer = seen["write_outside"]["answer"]
+    assert set(answer) <= {"EROFS", "EACCES", "EPERM", "ENOENT"}
+    assert answer[2:4] == ["EROFS", "EROFS"]  # the own root itself is closed, not only to this user
+    assert seen["outside"] == {"secret": "secret", "there": ["secret", "shown", "socket"]}
+
+
+def test_environment_and_descriptors_are_not_handed_on(seen: dict) -> None:
+    names = set(seen["environment"]["answer"])
+    assert names <= {*sandbox.ENVIRONMENT, "HOME", "TMPDIR", "MPLCONFIGDIR", "PATH"}
+    assert seen["descriptors"]["answer"] == {"opened": [0, 1, 2], "nowhere": True}
+
+
+# ------------------------------------------------------------------------------------------ others
+
+
+def test_nobody_can_be_reached(seen: dict) -> None:
+    assert set(seen["connect"]["answer"].values()) == {"EPERM"}
+
+
+def test_no_process_outside_can_be_signalled(seen: dict) -> None:
+    """A signal to the own group stays inside, and does not reach the process that waits: we are answered."""
+    assert seen["signals"]["answer"] == ["ESRCH", "ESRCH", "done"]
+
+
+def test_no_other_program_can_be_started(seen: dict) -> None:
+    assert seen["programs"]["answer"] == ["EPERM", "EPERM"]
+
+
+def test_dangerous_calls_are_refused(seen: dict) -> None:
+    answer = seen["kernel"]["answer"]
+    assert answer.pop("clone3") == "ENOSYS"
+    assert set(answer) > {"ptrace", "mount", "unshare", "bpf", "io_uring_setup", "outlive the parent"}
+    assert set(answer.values()) == {"EPERM"}
+
+
+def test_no_right_is_left(seen: dict, side: tuple[str, str]) -> None:
+    answer = seen["rights"]["answer"]
+    assert answer.pop("become root") in ("EPERM", "EINVAL")
+    as_outside = side[1] == "user"
+    assert answer == {
+        "root": False,
+        "as outside": as_outside,
+        "capabilities": 0,
+        "no new rights": 1,
+        "machine's name": "sandbox",
+    }
+
+
+# ------------------------------------------------------------------------------------------ limits
+
+
+def test_scratch_folder_has_an_end(seen: dict) -> None:
+    assert seen["fill_scratch"]["answer"] == {"megabytes": 8.0, "errors": ["EFBIG", "ENOSPC"]}
+
+
+def test_files_have_an_end(seen: dict, side: tuple[str, str]) -> None:
+    answer = seen["many_files"]["answer"]
+    assert (answer["error"], answer["open"]) == ("EMFILE", attempts.LIMITS.files)
+    if side[0] == "namespaces":  # bubblewrap cannot limit the names in a folder; doctor says so
+        assert answer["names"] == "ENOSPC"
+
+
+def test_fork_bomb_is_bounded_and_ends_with_the_sandbox(seen: dict) -> None:
+    bomb = seen["fork_bomb"]
+    assert 10 < bomb["answer"] < attempts.LIMITS.processes
+    assert bomb["before"] == bomb["answer"] + 1
+    assert bomb["out of memory"] == [1000]  # these go first
+    assert bomb["left"] == 0
+
+
+def test_background_process_ends_with_the_sandbox(seen: dict) -> None:
+    daemon = seen["background_process"]
+    assert (daemon["answer"], daemon["before"], daemon["left"]) == ("left", 2, 0)
+
+
+def test_memory_has_an_end(seen: dict) -> None:
+    assert seen["memory"]["answer"] == ["MemoryError", "ENOMEM", "done"]
+
+
+def test_memory_of_all_processes_together_has_an_end(seen: dict) -> None:
+    assert seen["memory_of_many"]["answer"] is None
+    assert seen["memory_of_many"]["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_no_memory_is_shared(seen: dict) -> None:
+    assert seen["shared_memory"]["answer"] == ["EPERM", "ENOENT", "ENOENT"]
+
+
+def test_endless_loop_that_no_signal_interrupts_ends(seen: dict) -> None:
+    assert seen["processor"]["answer"] is None
+    assert seen["processor"]["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_how_it_ended_is_told(seen: dict) -> None:
+    assert seen["end_with_7"]["ended"] == 7
+    assert seen["crash"]["ended"] in (-signal.SIGSEGV, 128 + signal.SIGSEGV)
+
+
+# ------------------------------------------------------------------------------------------ what works
+
+
+def test_ordinary_work_is_not_disturbed(seen: dict) -> None:
+    assert seen["ordinary_work"]["answer"] == ["thread", True, 3, 1, 48, True]
+
+
+def test_torch_works_inside() -> None:
+    seen = json.loads(run_as("user", str(HERE / "attempts.py"), "namespaces", "work_with_torch"))
+    gradient = seen["work_with_torch"]["answer"]
+    assert gradient == pytest.approx([0.0] * 7, abs=1e-6)  # of a sum that is always 1
+
+
+def test_all_ends_when_the_zygote_is_killed(side: tuple[str, str]) -> None:
+    """Also what was started in the background: as on a crash of the grader."""
+    engine, who = side
+    command = command_as(who, str(HERE / "attempts.py"), engine, "leave")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as zygote:
+        try:
+            mark = zygote.stdout.readline().strip() if zygote.stdout else ""
+            if not mark and who != "root":
+                pytest.skip("not on this machine: no isolation without root's rights")
+            assert len(attempts.marked(mark)) == 2
+        finally:
+            zygote.kill()
+    assert attempts.still_there(mark) == 0
+
+
+# ------------------------------------------------------------------------------------------ the second wall
+
+ALONE_BEHIND_LANDLOCK = """
+import os, sys
+from course_lib.grading import walls
+
+walls.no_new_rights()
+version = walls.landlock({sys.argv[1]: walls.READ_FILE | walls.READ_DIR})
+answers = []
+file = sys.argv[1] + "/file"
+for path, flags in ((file, os.O_RDONLY), (file, os.O_WRONLY), ("/etc/passwd", os.O_RDONLY)):
+    try:
+        os.open(path, flags)
+        answers.append("done")
+    except PermissionError:
+        answers.append("refused")
+print(version, *answers)
+"""
+
+
+@only_linux
+def test_landlock_alone_refuses_files_elsewhere(tmp_path: Path) -> None:
+    """Within the own root it is not noticed, and there it is for what nobody has thought of."""
+    if walls.landlock_version() == 0:
+        pytest.skip("this kernel has no Landlock")
+    (tmp_path / "file").write_text("x")
+    command = [sys.executable, "-c", ALONE_BEHIND_LANDLOCK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    version, *answers = done.stdout.split()
+    assert 1 <= int(version) <= walls.NEWEST
+    assert answers == ["done", "refused", "refused"]
+
+
+# ------------------------------------------------------------------------------------------ engines
+
+
+@pytest.fixture
+def tell(monkeypatch: pytest.MonkeyPatch):
+    """Let the trials of the engines have this outcome: namespaces, bubblewrap; "" is: works."""
+
+    def as_if(*whys: str) -> None:
+        both = zip(engines.ENGINES, whys, strict=True)
+        told = {engine: engines.Trial(engine, not why, why) for engine, why in both}
+        monkeypatch.setattr(engines, "tried", told.__getitem__)
+
+    return as_if
+
+
+@only_linux
+def test_engine_that_holds_is_believed() -> None:
+    trial = engines.tried.__wrapped__(engines.ENGINES[0])
+    if not trial.works and not ROOT:
+        pytest.skip(f"not on this machine: {trial.why}")
+    assert (trial.works, trial.why) == (True, "")
+
+
+@only_linux
+def test_engine_that_does_not_hold_is_not_believed() -> None:
+    trial = engines.tried.__wrapped__(engines.NONE)
+    assert not trial.works
+    assert trial.why.startswith("a program inside reads a file outside and changes a folder outside")
+
+
+def test_engine_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    trial = engines.tried.__wrapped__(engines.ENGINES[1])
+    assert not trial.works
+    assert "bubblewrap is not installed" in trial.why or "it needs Linux" in trial.why
+
+
+def test_best_engine_is_chosen(tell) -> None:
+    tell("", "")
+    assert [engine.name for engine in engines.engines()] == ["namespaces", "bubblewrap"]
+    assert engines.choose().name == "namespaces"
+    assert engines.choose("bubblewrap").name == "bubblewrap"
+    tell("unshare: Operation not permitted", "")
+    assert engines.choose().name == "bubblewrap"
+
+
+def test_without_isolation_nothing_is_chosen_but_by_name(tell) -> None:
+    tell("unshare: Operation not permitted", "bubblewrap is not installed")
+    assert engines.engines() == []
+    with pytest.raises(
+        NoIsolation, match=r"not run without isolation.*unshare.*not installed.*doctor"
+    ) as refusal:
+        engines.choose()
+    assert "\n" not in str(refusal.value)
+    with pytest.raises(NoIsolation, match=r"\(namespaces: unshare: Operation not permitted\)"):
+        engines.choose("namespaces")
+    assert engines.choose("none") is engines.NONE
+    with pytest.raises(ValueError, match="one of namespaces, bubblewrap, none, not 'docker'"):
+        engines.choose("docker")
+
+
+def test_doctor_names_what_each_protects_from(tell) -> None:
+    tell("", "bubblewrap is not installed")
+    text = engines.doctor()
+    assert "namespaces: works\n  protects from: reading and changing other files" in text
+    assert "bubblewrap: does not work here: bubblewrap is not installed" in text
+    assert "none: only where you ask for it" in text
+    assert text.endswith("Submissions are run with: namespaces.")
+    assert "What to do" not in text
+
+
+def test_doctor_says_what_to_do_where_none_works(tell) -> None:
+    tell("unshare: Operation not permitted", "bubblewrap is not installed")
+    text = engines.doctor()
+    assert "Submissions are run with" not in text
+    assert "workshop/Containerfile" in text
+    assert "apparmor_restrict_unprivileged_userns=0" in text
+
+
+@forks
+@only_linux
+def test_sandbox_that_cannot_be_made_is_an_error_with_its_reason() -> None:
+    policy = Policy((Path("/not/there"),))
+    with pytest.raises(
+        NoIsolation, match="could not be made: FileNotFoundError: /not/there should be readable"
+    ):
+        engines.ENGINES[0].start(policy, "attempts:inside")
+
+
+@forks
+@only_linux
+def test_without_isolation_limits_hold_and_loops_are_ended() -> None:
+    goals = {"mark": f"none-{os.getpid()}"}
+    started, answers = attempts.ask(engines.NONE, Policy((), Limits(memory_mb=64)), goals, "memory")
+    assert started.kill() in (0, -signal.SIGKILL)
+    assert answers == {"memory": ["MemoryError", "ENOMEM", "done"]}
+    started = engines.NONE.start(Policy(()), "attempts:inside")
+    started.connection.sendall(json.dumps(goals | {"attempts": ["processor"]}).encode())
+    assert started.kill() == -signal.SIGKILL
+
+
+def test_standard_descriptors_cannot_be_kept() -> None:
+    with pytest.raises(ValueError, match="must be 3 or more, it is 1"):
+        sandbox.close_all_but(1)
+
+
+ELSEWHERE = """
+import sys
+
+sys.modules["resource"] = None  # as on Windows
+sys.platform = sys.argv[1]
+from course_lib.grading import engines
+
+print(engines.engines(), engines.choose("none").name)
+print(engines.doctor())
+"""
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_elsewhere_no_engine_is_offered_and_doctor_says_what_to_do(platform: str) -> None:
+    command = [sys.executable, "-c", ELSEWHERE, platform]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[] none\n")
+    assert f"namespaces: does not work here: it needs Linux, this is {platform}" in done.stdout
+    assert "macOS and Windows: use the container" in done.stdout
+
+
+# -------------------------------------------------------------------------------------- the plan of the root
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with links: python -> ../real/python, through -> real, circle -> circle."""
+    (tmp_path / "real" / "python").mkdir(parents=True)
+    (tmp_path / "real" / "python" / "file").write_text("x")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("../real/python")
+    (tmp_path / "through").symlink_to(tmp_path / "real")
+    (tmp_path / "circle").symlink_to("circle")
+    return tmp_path.resolve()
+
+
+def test_links_on_the_way_are_shown_too(tree: Path) -> None:
+    plan = own_root.plan([tree / "bin" / "python" / "file", tree / "through" / "python"])
+    assert plan.shown == [f"{tree}/real/python"]  # the file is in it
+    assert plan.links == {f"{tree}/bin/python": "../real/python", f"{tree}/through": f"{tree}/real"}
+
+
+def test_links_within_what_is_shown_need_no_second_one(tree: Path) -> None:
+    plan = own_root.plan([tree, tree / "bin" / "python"])
+    assert (plan.shown, plan.links) == ([str(tree)], {})
+
+
+def test_only_what_is_shown_can_be_hidden(tree: Path) -> None:
+    hidden = [tree / "through" / "python", tree / "bin", tree / "not there"]
+    assert own_root.plan([tree / "real"], hidden).hidden == [f"{tree}/real/python"]
+
+
+def test_path_that_is_not_there_and_circle_are_told(tree: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match="missing should be readable in the sandbox, but does not exist"
+    ):
+        own_root.plan([tree / "missing"])
+    with pytest.raises(OSError, match="circle cannot be shown in the sandbox: its links lead in a circle"):
+        own_root.plan([tree / "circle"])
+
+
+def test_scratch_folder_covers_nothing(monkeypatch: pytest.MonkeyPatch, tree: Path) -> None:
+    assert own_root.plan([tree]).scratch == "/scratch"
+    monkeypatch.setattr(own_root, "SCRATCH", (str(tree), "/other"))
+    assert own_root.plan([tree / "real"]).scratch == "/other"
+
+
+# ------------------------------------------------------------------------------------------ the filter
+
+
+def outcome(program: bytes, number: int, *, architecture: int, argument: int = 0) -> int:
+    """What the kernel would answer to a call: the filter's few kinds of instructions, carried out."""
+    data = struct.pack("=iIQQ", number, architecture, 0, argument)
+    instructions = list(struct.iter_unpack("HBBI", program))
+    place, loaded = 0, 0
+    while True:
+        code, yes, no, value = instructions[place]
+        place += 1
+        if code == walls.RETURN:
+            return value
+        if code == walls.LOAD:
+            loaded = struct.unpack_from("=I", data, value)[0]
+            continue
+        holds = {
+            walls.EQUAL: loaded == value,
+            walls.AT_LEAST: loaded >= value,
+            walls.ANY_BIT: bool(loaded & value),
+        }[code]
+        place += yes if holds else no
+
+
+REFUSE = walls.ERRNO | errno.EPERM
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
+    column, architecture = walls.COLUMN[machine]
+    program = walls.seccomp_program(machine)
+
+    def answer(number: int, argument: int = 0) -> int:
+        return outcome(program, number, architecture=architecture, argument=argument)
+
+    listed = {numbers[column] for numbers in walls.REFUSED.values()} - {None}
+    assert {answer(number) for number in listed} == {REFUSE}
+    special = [numbers[column] for numbers in (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR)]
+    others = set(range(500)) - listed - set(special)
+    assert {answer(number) for number in others} == {walls.ALLOW}
+    clone, clone3, prctl, socketpair = special
+    assert answer(clone, signal.SIGCHLD) == walls.ALLOW
+    assert answer(clone, signal.SIGCHLD | 0x10000000) == REFUSE
+    assert answer(clone3) == walls.ERRNO | errno.ENOSYS
+    assert (answer(prctl, 1), answer(prctl, 15)) == (REFUSE, walls.ALLOW)
+    assert (answer(socketpair, 1), answer(socketpair, 30)) == (walls.ALLOW, REFUSE)
+
+
+def test_filter_kills_who_uses_other_numbers() -> None:
+    program = walls.seccomp_program("x86_64")
+    _, architecture = walls.COLUMN["x86_64"]
+    assert outcome(program, 1, architecture=0x40000003) == walls.KILL_PROCESS  # of 32 bits
+    assert outcome(program, walls.X32 | 41, architecture=architecture) == walls.ERRNO | errno.ENOSYS
