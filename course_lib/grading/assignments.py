@@ -140,9 +140,9 @@ def _found(sources: Sequence[Path], submissions: Path) -> Iterator[batch.Work]:
 def _read(path: Path) -> Iterator[Outcome]:
     """The outcomes of earlier runs; a last line that was cut off is no outcome."""
     if path.exists():
-        for line in path.read_bytes().split(b"\n"):  # texts may hold other marks that end a line
+        for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                yield Outcome.from_json(line.decode())
+                yield Outcome.from_json(line)
             except ValueError:
                 continue
 

@@ -1,6 +1,5 @@
 """Grade many submissions: on all cores, or on the machines of a Dask cluster; every one gets an outcome."""
 
-import functools
 import multiprocessing
 import os
 import threading
@@ -8,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 
+MOST_KEPT = 4  # graders of one worker, each with a process of its own
 MOST_CRASHES = 2  # of a worker with the same submission, before that one is given up
 
 
@@ -133,6 +134,7 @@ def on_cluster(
 
 # --------------------------------------------------------------------------------------------- in each worker
 
+_kept: dict[tuple[Path, int, Settings], Grader] = {}
 _one_at_a_time = threading.Lock()  # a Dask worker may have several threads
 
 
@@ -142,9 +144,22 @@ def grade_one(work: Work, settings: Settings) -> Outcome:
         return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(work.student, work.path)
 
 
-@functools.lru_cache(maxsize=4)
 def _grader(source: Path, changed: int, settings: Settings) -> Grader:
-    return Grader(source, engine=settings.engine, limits=settings.limits, seconds=settings.seconds)
+    """The grader of a notebook, kept with those of a few others."""
+    key = (source, changed, settings)
+    if not _kept:  # a process of a pool ends without atexit, but not without this
+        Finalize(None, _close, exitpriority=1)
+    if key not in _kept:
+        while len(_kept) >= MOST_KEPT:
+            _kept.pop(next(iter(_kept))).close()
+        _kept[key] = Grader(source, engine=settings.engine, limits=settings.limits, seconds=settings.seconds)
+    return _kept[key]
+
+
+def _close() -> None:
+    """End all graders of this process."""
+    while _kept:
+        _kept.popitem()[1].close()
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,147 @@
+"""What a killed run leaves behind goes with the next run; what a living one has stays."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import course_folder
+import pytest
+from nbgrader.api import get_alembic_version
+
+from course_lib.grading import assignments, leftovers
+from course_lib.grading.assignments import grade_folder
+from course_lib.grading.batch import grade_works
+from course_lib.grading.gradebook import Book
+from course_lib.grading.graded import write
+from course_lib.grading.leftovers import OwnFolder
+
+OWNER = "from course_lib.grading.leftovers import OwnFolder; OwnFolder(); print('made', flush=True); input()"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own for temporary folders."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def owner(temporary: Path) -> Iterator[subprocess.Popen]:
+    """Another process that has a folder."""
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == "made\n"
+        yield process
+        process.kill()
+
+
+def test_a_folder_stays_as_long_as_its_process_lives_and_goes_with_the_next_run(temporary, owner):
+    (folder,) = temporary.iterdir()
+    list(grade_works([]))
+    assert folder.is_dir()
+    owner.kill()
+    owner.wait()
+    list(grade_works([]))
+    assert not folder.exists()
+
+
+def test_a_folder_is_removed_by_its_owner(temporary):
+    folder = OwnFolder()
+    (folder.path / "file").write_text("text")
+    leftovers.remove_folders()
+    assert (folder.path / "file").exists()
+    folder.remove()
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_is_no_folder_of_ours_stays(temporary, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (temporary / "course-grading-link").symlink_to(tmp_path / "elsewhere")
+    (temporary / "course-grading-file").write_text("text")
+    (temporary / "other").mkdir()
+    leftovers.remove_folders()
+    assert len(list(temporary.iterdir())) == 3
+    assert (tmp_path / "elsewhere").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_the_folder_of_another_user_stays(temporary):
+    folder = temporary / "course-grading-theirs"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    leftovers.remove_folders()
+    assert folder.is_dir()
+
+
+def test_a_folder_that_another_run_took_for_a_left_one_is_made_anew(temporary, monkeypatch):
+    made = []
+
+    def taken(folder: int, operation: int) -> None:
+        made.append(folder)
+        if len(made) == 1:
+            (only,) = temporary.iterdir()
+            only.rmdir()
+
+    monkeypatch.setattr(leftovers.fcntl, "flock", taken)
+    folder = OwnFolder()
+    assert len(made) == 2
+    assert list(temporary.iterdir()) == [folder.path]
+
+
+def test_a_half_written_file_of_a_killed_run_goes_when_it_is_written_again(tmp_path, owner):
+    path = tmp_path / "autograded" / "page.html"
+    write(path, "first")
+    living = path.with_name(f".page.html.{owner.pid}")
+    living.write_text("half")
+    other = path.with_name(".page.html.backup")
+    other.write_text("a person's own")
+    write(path, "second")
+    assert living.exists()
+    owner.kill()
+    owner.wait()
+    write(path, "third")
+    assert sorted(path.parent.iterdir()) == [other, path]
+    assert path.read_text() == "third"
+
+
+@pytest.mark.parametrize("tables", ["", "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"])
+def test_a_new_grade_book_has_nbgraders_version_before_its_tables(tmp_path, tables):
+    folder = course_folder.course(tmp_path)
+    (folder / "gradebook.db").unlink()
+    with sqlite3.connect(folder / "gradebook.db") as database:  # as a run left it that was killed there
+        database.execute(tables)
+    for _ in range(2):
+        with Book(folder, "03_qkv"):
+            pass
+        rows = database.execute("SELECT version_num FROM alembic_version").fetchall()
+        assert rows == [(get_alembic_version(),)]
+    database.close()
+
+
+def test_outcomes_of_a_killed_run_are_read_up_to_where_it_was_killed(tmp_path):
+    source = course_folder.course(tmp_path / "course") / "solutions" / "03_qkv" / "by_hand.ipynb"
+    names = ["ada", "bob", "cleo"]
+    for name in names:
+        course_folder.write(tmp_path / "in" / f"{name}.ipynb", course_folder.answers())
+    graded: list[str] = []
+
+    def run(works):
+        for work in works:
+            graded.append(work.student)
+            digest = assignments.digest(work)
+            yield work, course_folder.outcome(work.student, reason="line\u2028line é", digest=digest)
+
+    whole = grade_folder(source, tmp_path / "in", tmp_path / "out", run)
+    file = tmp_path / "out" / "outcomes.jsonl"
+    text = file.read_bytes()
+    file.write_bytes(text[:-40])  # killed within cleo's line
+    for again in (["cleo"], []):
+        graded.clear()
+        assert grade_folder(source, tmp_path / "in", tmp_path / "out", run).outcomes == whole.outcomes
+        assert graded == again
