@@ -213,7 +213,8 @@ def expected_s(scope: str) -> float:
     """How long what stays together may take; the tests of one task are soon over."""
     if not scope.endswith(".py"):
         return 0.0
-    return last_time().get(scope, 100.0 if "test_claims_" in scope else 10.0)
+    is_long = re.search("test_claims_|grading/test_(hostile|judge)", scope)
+    return last_time().get(scope, 100.0 if is_long else 10.0)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -806,7 +806,7 @@ TASKS = {
         read=as_lines,
         adapt=report_of_masking,
         outside=True,
-        seconds=20,
+        seconds=20.0,
     ),
     "masked_loss": Code(reference=masked_loss, cases=masked_loss_cases, tensor=True),
     "shift_targets": Code(
@@ -818,7 +818,7 @@ TASKS = {
         read=as_lines,
         adapt=report_of_pairs,
         outside=True,
-        seconds=20,
+        seconds=20.0,
     ),
     "bits_per_character": Code(reference=bits_per_character, cases=bits_per_character_cases),
 }

@@ -105,11 +105,12 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
         )
     out.mkdir(parents=True, exist_ok=True)
-    kept = {(o.student, o.notebook): o for o in _read(out / "outcomes.jsonl")}
+    journal = out / "outcomes.jsonl"
+    kept = {(o.student, o.notebook): o for o in _read(journal)}
     new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
-    with open(out / "outcomes.jsonl", "a", encoding="utf-8") as file:
-        if file.tell():
-            file.write("\n")  # the last line of a run that was killed may have no end
+    is_cut_off = journal.exists() and not journal.read_bytes().endswith(b"\n")
+    with open(journal, "a", encoding="utf-8") as file:
+        file.write("\n" * is_cut_off)  # of a run that was killed
         for work, outcome in _graded(new, run):
             kept[work.student, work.source.stem] = outcome
             file.write(outcome.to_json() + "\n")

@@ -31,7 +31,7 @@ from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, fa
 from course_lib.checks.call import OutOfTime, call
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
-from course_lib.grading.states import state_of
+from course_lib.grading.states import draws, restore, state_of
 
 MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
@@ -273,8 +273,9 @@ class Child:
         problem = _other_than("function", function)
         if problem:
             return {"failure": dataclasses.asdict(problem)}, b""
-        calls, things = pickle.loads(raw)  # as above
+        calls, things, drawn = pickle.loads(raw)  # as above
         before = [copied(thing) for thing in things]
+        restore(draws(), drawn)
         guard = guard_of(tuple(question["forbidden"]))
 
         def run() -> list[Any]:
@@ -289,7 +290,7 @@ class Child:
             refuses = isinstance(outcome.error, ValueError)
             return {"failure": _shortened(failure), "refuses": refuses}, b""
         blob = bytearray()
-        states = [state_of(*both) for both in zip(things, before, strict=True)]
+        states = [state_of(*both) for both in zip([*things, draws()], [*before, None], strict=True)]
         header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 

@@ -307,6 +307,10 @@ class Grading:
                 self.reports.append(f"the answer {step.answer!r} passes, but {what}")
 
 
+class Broken(Exception):
+    """The grader itself has failed, which is nobody's wrong answer."""
+
+
 @dataclasses.dataclass
 class Tested:
     """A test cell on its way.
@@ -329,6 +333,8 @@ class Tested:
         remotes = self._prepare(code, session)
         try:
             exec(compile(code, self.step.cell.grade_id, "exec"), self.scope)
+        except Broken:
+            raise
         except CheckFailed as failed:
             self.status, self.sentence = self._words(failed.result, unseen)
         except Exception as error:  # a teacher's own test
@@ -341,7 +347,10 @@ class Tested:
         """Give the code the names that it uses: the check, what the source imports, a learner's functions."""
 
         def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
-            result = examined(task, learner, seed, seconds)
+            try:
+                result = examined(task, learner, seed, seconds)
+            except Exception as error:
+                raise Broken(f"in the check of {task}: {type(error).__name__}: {error}") from error
             self.task = self.task or task
             if not result.passed:
                 raise CheckFailed(result)

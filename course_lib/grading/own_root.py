@@ -3,7 +3,9 @@
 What is not there cannot be read, whatever the child tries: no home folders, no other submissions, no /proc.
 """
 
+import errno
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from course_lib.grading import syscalls
 # The second where something in the first has to be readable.
 SCRATCH = ("/scratch", "/scratch-of-the-sandbox")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+TRIES = 50
 MAX_LINKS = 40  # as the kernel follows at most
 SMALL = "size=1m,nr_inodes=4k,mode=0755"  # for folders and links alone
 
@@ -167,4 +170,11 @@ def make_scratch(target: str, scratch_mb: int, owner: tuple[int, int]) -> None:
 def remount_read_only(target: str) -> None:
     """Close a mount of ours, and that one alone: the scratch folder below it stays open."""
     flags = syscalls.MS_REMOUNT | syscalls.MS_BIND | syscalls.MS_RDONLY
-    syscalls.mount("none", target, "", flags | syscalls.MS_NOSUID | syscalls.MS_NODEV)
+    for left in reversed(range(TRIES)):
+        try:
+            syscalls.mount("none", target, "", flags | syscalls.MS_NOSUID | syscalls.MS_NODEV)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or not left:
+                raise
+        time.sleep(0.02)  # the kernel has not quite closed a file of ours

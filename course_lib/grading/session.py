@@ -21,7 +21,7 @@ from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
 from course_lib.grading.leftovers import OwnFolder
-from course_lib.grading.states import can_change, restore
+from course_lib.grading.states import can_change, draws, restore, state_of
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Specs, packed
 
@@ -262,7 +262,7 @@ class Session:
         """
         given = [value for values, named in calls for value in (*values, *named.values())]
         things = list({id(value): value for value in given if can_change(value)}.values())
-        raw = packed(calls, things)
+        raw = packed(calls, things, state_of(draws(), None))
         try:
             question = {"do": "call", "name": name, "seconds": seconds, "forbidden": list(forbidden)}
             header, blob = self.ask(question, raw, seconds)
@@ -274,7 +274,7 @@ class Session:
             if "failure" in header:
                 failure = _failure(header["failure"])
                 raise ValueError(failure.words) if header.get("refuses") is True else Reported(failure)
-            _write_back(things, wire.decode(header.get("states"), blob))
+            _write_back([*things, draws()], wire.decode(header.get("states"), blob))
             answers = wire.decode(header.get("values"), blob)
             if type(answers) is not list or len(answers) != len(calls):
                 raise wire.WireError("the answers to other calls")
@@ -382,7 +382,18 @@ def _is_part(item: tuple[Any, Any]) -> bool:
 
 
 def _is_array(value: Any) -> bool:
-    return type(value) is np.ndarray
+    """Whether it is an array of numbers, or a box with plain values: of these any two can be compared."""
+    if type(value) is not np.ndarray:
+        return False
+    return value.dtype.kind in "biuf" or (value.dtype == object and _is_plain(value.item()))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    return not hasattr(value, "dtype")
 
 
 def _failure(fields: Any) -> Failure:

@@ -52,6 +52,8 @@ def restore(value: Any, state: Any) -> None:
 
 
 def _restore(value: Any, state: Any) -> None:
+    if value is None or state is None:
+        return
     if hasattr(value, "load_state_dict"):
         _restore_module(value, state)
     elif isinstance(value, random.Random):
@@ -81,6 +83,12 @@ def _restore_module(value: Any, state: Any) -> None:
         weight.requires_grad_(name not in frozen)
         if name in numbers:
             weight.data = weight.data.to(numbers[name].dtype)
+
+
+def draws() -> Any:
+    """Torch's own generator, from which functions draw that are given none; None without torch."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else torch.default_generator
 
 
 def _is_torch_generator(value: Any) -> bool:

@@ -4,6 +4,7 @@ It has a copy of the course without checks, references and solutions, and reads 
 For each one it forks a process that is locked in before it runs a line.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -14,10 +15,11 @@ import sys
 from typing import Any
 
 from course_lib.grading import child, wire
-from course_lib.grading.engines import Started
-from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.engines import Engine, Started
+from course_lib.grading.sandbox import NoIsolation, Policy
 
 SERVE = "course_lib.grading.child:main"
+TRIES = 3
 
 
 def main(control: socket.socket) -> None:
@@ -34,7 +36,7 @@ def main(control: socket.socket) -> None:
             wire.send(control, {"status": children.pop(question["end"]).kill()})
             continue
         try:
-            new = engine.start(policy, SERVE)
+            new = _started(engine, policy)
         except NoIsolation as error:
             wire.send(control, {"error": str(error)})
             continue
@@ -43,6 +45,17 @@ def main(control: socket.socket) -> None:
         socket.send_fds(control, [b"."], [new.connection.fileno()])
         new.connection.close()
     os._exit(0)  # the grader has gone; children die with this process
+
+
+def _started(engine: Engine, policy: Policy) -> Started:
+    """A child; on a busy machine one may fail to start, and the next does not.
+
+    Raises: NoIsolation: none could be locked in.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(NoIsolation):
+            return engine.start(policy, SERVE)
+    return engine.start(policy, SERVE)
 
 
 def prepare(modules: list[str]) -> None:

@@ -84,13 +84,13 @@ def write(path: Path, cells: list[dict[str, Any]]) -> Path:
 def course(folder: Path) -> Path:
     """Write a course folder with its source and a grade book that knows it."""
     _source(folder)
-    (folder / "gradebook.db").write_bytes(_gradebook())
+    (folder / "gradebook.db").write_bytes(empty_gradebook())
     return folder
 
 
 @functools.cache
-def _gradebook() -> bytes:
-    """A new grade book, made once."""
+def empty_gradebook() -> bytes:
+    """A new grade book, made once; nbgrader's call of another program for it would take seconds."""
     with tempfile.TemporaryDirectory() as name:
         Book(_source(Path(name)), "03_qkv").gradebook.close()
         return (Path(name) / "gradebook.db").read_bytes()

@@ -24,8 +24,8 @@ MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kind
 TOGETHER = 5  # hostile submissions between two honest ones
 SLOW = ("slow-drip",)  # kinds that only the limit for a whole notebook ends
 # Time limits of a batch: one for cells and calls that hang, one for notebooks that take for ever.
-HASTY = {"cell": 1.5, "in_all": 20.0, "slower": 0.3}
-IN_ALL = {"cell": 1.5, "in_all": 5.0, "slower": 0.3}
+HASTY = {"cell": 2.5, "in_all": 30.0, "slower": 0.5}
+IN_ALL = {"cell": 2.5, "in_all": 7.0, "slower": 0.5}
 LIMITS = {"memory_mb": 1024, "processes": 64}
 
 RUN = """

@@ -1,0 +1,348 @@
+"""A whole assignment: who submitted, what was graded before, what came out; and the commands."""
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from course_folder import CONFIG, empty_gradebook
+from small import REPOSITORY, answer, cell, checked, locked, right, write
+
+from course_lib.grading import assignments, batch, engines
+from course_lib.grading.__main__ import main
+from course_lib.grading.batch import Settings, Work, grade_all, grade_works
+from course_lib.grading.gradebook import Book
+from course_lib.grading.judge import Grader
+from course_lib.grading.outcome import Outcome, Status
+from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.session import Seconds
+
+pytestmark = pytest.mark.usefixtures("own_errors")
+SOFTMAX, MIX = "03_qkv/softmax", "03_qkv/mix"
+WRONG = {SOFTMAX: "def softmax(x):\n    return x", MIX: "def mix(weights, v):\n    return v"}
+
+
+def notebook(path, task, code=None):
+    """A notebook of one task, with its solution or another answer."""
+    name = task.split("/")[1]
+    cells = [
+        cell("setup", "import numpy as np"),
+        answer(name, code or right(task)),
+        locked(name, checked(task, name), 2.0),
+    ]
+    return write(path, cells)
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course folder of nbgrader with an assignment of two notebooks, and three students."""
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    for name, task in {"first": SOFTMAX, "second": MIX}.items():
+        notebook(tmp_path / "solutions" / "03_qkv" / f"{name}.ipynb", task)
+        for student in ("ada", "bob", "cyd"):
+            code = WRONG[task] if student == "bob" else None
+            notebook(submitted(tmp_path, student, name), task, code)
+    (tmp_path / "gradebook.db").write_bytes(empty_gradebook())
+    return tmp_path
+
+
+def submitted(course, student, name):
+    return course / "submitted" / student / "03_qkv" / f"{name}.ipynb"
+
+
+class Run:
+    """Grades in this process, counts, and may be stopped."""
+
+    def __init__(self, engine, stop_after=None):
+        self.engine, self.stop_after = engine, stop_after
+        self.graded: list[tuple[str, str]] = []
+
+    def __call__(self, works):
+        graders: dict[Path, Grader] = {}
+        try:
+            for work in works:
+                if len(self.graded) == self.stop_after:
+                    raise KeyboardInterrupt
+                grader = graders.setdefault(work.source, Grader(work.source, engine=self.engine))
+                self.graded.append((work.student, work.source.stem))
+                yield work, grader.grade(work.student, work.path)
+        finally:
+            for grader in graders.values():
+                grader.close()
+
+
+def scores(done):
+    return {(one.student, one.notebook): (one.status.value, one.score) for one in done.outcomes}
+
+
+ALL = {
+    (student, name): ("graded", 0.0 if student == "bob" else 2.0)
+    for student in ("ada", "bob", "cyd")
+    for name in ("first", "second")
+}
+
+
+# ----------------------------------------------------------------------------------- nbgrader's course folder
+
+
+def test_all_that_was_submitted_is_graded_into_the_grade_book_once(course, engine):
+    run = Run(engine)
+    done = assignments.autograde(course, "03_qkv", run)
+    assert (scores(done), done.n_new) == (ALL, 6)
+    with Book(course, "03_qkv") as kept:
+        assert {one.student: one.score for one in kept.outcomes() if one.notebook == "first"} == {
+            "ada": 2.0,
+            "bob": 0.0,
+            "cyd": 2.0,
+        }
+    again = assignments.autograde(course, "03_qkv", run)
+    assert (scores(again), again.n_new, len(run.graded)) == (ALL, 0, 6)
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1, 3, 5])
+def test_a_run_that_was_stopped_goes_on_and_gives_the_same(course, engine, stopped_after):
+    first = Run(engine, stopped_after)
+    with pytest.raises(KeyboardInterrupt):
+        assignments.autograde(course, "03_qkv", first)
+    second = Run(engine)
+    done = assignments.autograde(course, "03_qkv", second)
+    assert scores(done) == ALL
+    assert len(second.graded) == done.n_new == 6 - stopped_after // 2 * 2  # a student's go in together
+
+
+def test_what_has_changed_is_graded_anew(course, engine):
+    assignments.autograde(course, "03_qkv", Run(engine))
+    notebook(submitted(course, "bob", "first"), SOFTMAX)
+    run = Run(engine)
+    done = assignments.autograde(course, "03_qkv", run)
+    assert run.graded == [("bob", "first")]
+    assert scores(done) == {**ALL, ("bob", "first"): ("graded", 2.0)}
+
+
+def test_where_the_source_has_changed_all_are_graded_anew(course, engine):
+    assignments.autograde(course, "03_qkv", Run(engine))
+    source = course / "solutions" / "03_qkv" / "first.ipynb"
+    source.write_text(source.read_text().replace("(31, 57)", "(31, 58)"))
+    run = Run(engine)
+    assignments.autograde(course, "03_qkv", run)
+    assert sorted(run.graded) == [("ada", "first"), ("bob", "first"), ("cyd", "first")]
+
+
+def test_some_students_alone(course, engine):
+    run = Run(engine)
+    assignments.autograde(course, "03_qkv", run, students=["cyd"])
+    assert run.graded == [("cyd", "first"), ("cyd", "second")]
+
+
+def test_a_notebook_that_was_not_submitted_has_an_outcome(course, engine):
+    submitted(course, "ada", "second").unlink()
+    done = assignments.autograde(course, "03_qkv", Run(engine))
+    assert scores(done)["ada", "second"] == ("not run", 0.0)
+    assert scores(done)["ada", "first"] == ("graded", 2.0)
+    reason = next(one.reason for one in done.outcomes if (one.student, one.notebook) == ("ada", "second"))
+    assert reason == assignments.ABSENT
+
+
+def test_a_notebook_that_cannot_be_read_has_an_outcome(course, engine):
+    path = submitted(course, "ada", "second")
+    path.unlink()
+    path.symlink_to(submitted(course, "cyd", "second"))
+    done = assignments.autograde(course, "03_qkv", Run(engine))
+    assert scores(done)["ada", "second"] == ("unreadable", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "students", "problem"),
+    [
+        ("03_qkv", ["ada", "zoe"], "submitted should have a folder 03_qkv of zoe; collect first"),
+        ("04_none", [], "04_none"),
+    ],
+)
+def test_what_is_not_there_is_said(course, engine, assignment, students, problem):
+    with pytest.raises(ValueError, match=problem):
+        assignments.autograde(course, assignment, Run(engine), students=students)
+
+
+# -------------------------------------------------------------------------------------- a folder of notebooks
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A source of one notebook, and three students' notebooks in a folder."""
+    source = notebook(tmp_path / "03_qkv" / "first.ipynb", SOFTMAX)
+    for student in ("ada", "bob", "cyd"):
+        code = WRONG[SOFTMAX] if student == "bob" else None
+        notebook(tmp_path / "in" / f"{student}.ipynb", SOFTMAX, code)
+    (tmp_path / "in" / "notes.txt").write_text("no notebook")
+    return source, tmp_path / "in", tmp_path / "out"
+
+
+def test_a_folder_becomes_a_table_a_summary_and_pages(folder, engine):
+    source, submissions, out = folder
+    done = assignments.grade_folder(source, submissions, out, Run(engine))
+    assert scores(done) == {key: value for key, value in ALL.items() if key[1] == "first"}
+    assert (out / "grades.csv").read_text().count("\n") == 4
+    assert "first/test_softmax: 2 right, 1 wrong" in (out / "summary.txt").read_text()
+    assert len(list((out / "feedback").rglob("*.html"))) >= 3
+    for path in (out / "feedback").rglob("*.html"):
+        text = path.read_text()
+        assert "HIDDEN TESTS" not in text
+        assert "seed in (31" not in text
+
+
+@pytest.mark.parametrize("stopped_after", [0, 2])
+def test_a_folder_that_was_stopped_goes_on(folder, engine, stopped_after):
+    source, submissions, out = folder
+    with pytest.raises(KeyboardInterrupt):
+        assignments.grade_folder(source, submissions, out, Run(engine, stopped_after))
+    with open(out / "outcomes.jsonl", "a") as file:
+        file.write('{"student": "ad')  # the machine stopped while it was written
+    second = Run(engine)
+    done = assignments.grade_folder(source, submissions, out, second)
+    assert scores(done) == {key: value for key, value in ALL.items() if key[1] == "first"}
+    assert len(second.graded) == 3 - stopped_after
+    third = Run(engine)
+    again = assignments.grade_folder(source, submissions, out, third)
+    assert (scores(again), third.graded) == (scores(done), [])
+
+
+def test_a_changed_notebook_in_a_folder_is_graded_anew(folder, engine):
+    source, submissions, out = folder
+    assignments.grade_folder(source, submissions, out, Run(engine))
+    notebook(submissions / "bob.ipynb", SOFTMAX)
+    run = Run(engine)
+    done = assignments.grade_folder(source, submissions, out, run)
+    assert run.graded == [("bob", "first")]
+    assert scores(done)["bob", "first"] == ("graded", 2.0)
+    lines = (out / "outcomes.jsonl").read_text().splitlines()
+    assert [Outcome.from_json(line).student for line in lines].count("bob") == 2
+
+
+def test_folders_of_students_for_a_source_of_several_notebooks(course, engine, tmp_path):
+    submissions = tmp_path / "in"
+    for name, task in {"first": SOFTMAX, "second": MIX}.items():
+        notebook(submissions / "ada" / f"{name}.ipynb", task)
+    (submissions / ".hidden").mkdir()
+    (submissions / "link").symlink_to(submissions / "ada")
+    done = assignments.grade_folder(
+        course / "solutions" / "03_qkv", submissions, tmp_path / "out", Run(engine)
+    )
+    assert scores(done) == {key: value for key, value in ALL.items() if key[0] == "ada"}
+
+
+def test_folders_without_notebooks_are_said(folder, engine, tmp_path):
+    source, submissions, out = folder
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="the source should be a notebook or a folder of notebooks"):
+        assignments.grade_folder(empty, submissions, out, Run(engine))
+    for nothing in (empty, tmp_path / "missing"):
+        with pytest.raises(ValueError, match=r"should have STUDENT\.ipynb or STUDENT/first\.ipynb"):
+            assignments.grade_folder(source, nothing, out, Run(engine))
+
+
+# ----------------------------------------------------------------------------------------------- in parallel
+
+SETTINGS = Settings(seconds=Seconds(cell=5.0, in_all=60.0))
+
+
+def test_workers_grade_side_by_side(folder, engine):
+    source, submissions, _ = folder
+    given = [(path.stem, path) for path in sorted(submissions.glob("*.ipynb"))]
+    found = {one.student: one.score for one in grade_all(source, given, workers=2, settings=SETTINGS)}
+    assert found == {"ada": 2.0, "bob": 0.0, "cyd": 2.0}
+
+
+def test_a_worker_that_dies_costs_no_outcome(folder, engine, tmp_path):
+    source, submissions, _ = folder
+    works = [Work(f"student-{n}", source, submissions / "ada.ipynb") for n in range(5)]
+    outcomes = []
+    for work, outcome in grade_works(works, workers=1, settings=SETTINGS):
+        if not outcomes:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, signal.SIGKILL)
+        outcomes.append((work.student, outcome.status, outcome.score))
+    assert sorted(outcomes) == [(f"student-{n}", Status.GRADED, 2.0) for n in range(5)]
+
+
+def test_what_kills_its_worker_again_and_again_is_given_up():
+    source = REPOSITORY / "solutions" / "03_qkv" / "attention_by_hand.ipynb"
+    work, crashes, waiting = Work("ada", source, source), {}, []
+    assert list(batch._given_up([work], crashes, waiting)) == []
+    assert waiting == [work]
+    ((_, outcome),) = batch._given_up([work], crashes, waiting)
+    assert (outcome.status, outcome.score) == (Status.NOT_RUN, 0.0)
+    assert outcome.reason == "the grader's own process died with it twice"
+
+
+# ----------------------------------------------------------------------------------------------- the commands
+
+
+def test_the_command_for_a_folder(folder, engine, capsys):
+    source, submissions, out = folder
+    main(["folder", str(source), str(submissions), str(out), "--workers", "1", "--engine", engine.name])
+    said = capsys.readouterr().out
+    assert "3 graded now, 0 before" in said
+    assert f"Written: {out}/grades.csv" in said
+    main(["folder", str(source), str(submissions), str(out), "--engine", engine.name])
+    assert "0 graded now, 3 before" in capsys.readouterr().out
+
+
+def test_the_command_for_a_course_folder(course, engine, capsys):
+    main(["autograde", "03_qkv", "--course", str(course), "--student", "ada", "--workers", "1"])
+    assert "2 graded now, 0 before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ["folder", "nothing.ipynb", "nowhere", "out"],
+            "graded. the source should be a notebook",
+        ),
+        (
+            ["folder", "x", "y", "z", "--engine", "magic"],
+            "graded. an engine is one of namespaces",
+        ),
+        (["variant", "nothing", "out"], "nothing"),
+    ],
+)
+def test_commands_that_cannot_be_done_say_why(engine, tmp_path, monkeypatch, arguments, problem):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert problem in str(ended.value.code)
+
+
+def test_without_isolation_nothing_is_graded_unless_it_is_asked_for(folder, monkeypatch):
+    source, submissions, out = folder
+
+    def refused(name=None):
+        if name == "none":
+            return engines.NONE
+        raise NoIsolation("this machine offers none")
+
+    monkeypatch.setattr(engines, "choose", refused)
+    with pytest.raises(SystemExit, match=r"Nothing was graded\. this machine offers none"):
+        main(["folder", str(source), str(submissions), str(out)])
+    assert not out.exists()
+    everything = "--students-may-read-and-change-everything-here"
+    main(["folder", str(source), str(submissions), str(out), everything, "--workers", "1"])
+    assert (out / "grades.csv").exists()
+
+
+def test_the_command_for_a_variant(course, capsys, tmp_path):
+    main(["variant", str(course / "solutions" / "03_qkv"), str(tmp_path / "new"), "--secret", "blue"])
+    said = capsys.readouterr().out
+    assert "2 tests have other hidden seeds" in said
+    assert "The secret, for the same variant again: blue" in said
+    made = json.loads((tmp_path / "new" / "first.ipynb").read_text())
+    assert "(31, 57)" not in json.dumps(made)
+
+
+def test_the_doctor_names_every_engine(capsys):
+    main(["doctor"])
+    said = capsys.readouterr().out
+    assert all(one.name in said for one in engines.ENGINES)
