@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,6 @@ from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 
 MOST_KEPT = 4  # graders of one worker, each with a process of its own
-MOST_CRASHES = 2  # of a worker with the same submission, before that one is given up
 
 
 @dataclass(frozen=True)
@@ -73,39 +72,40 @@ def grade_works(
     if settings.engine is None:  # tried once, not in each worker
         settings = replace(settings, engine=choose())
     waiting = list(reversed(works))
-    crashes: dict[Work, int] = {}
     n_workers = min(workers or os.cpu_count() or 1, len(works))
     while waiting:
-        running: dict[Future[Outcome], Work] = {}
-        with _pool(n_workers) as pool:
-            try:
-                while waiting or running:
-                    while waiting and len(running) < n_workers:
-                        work = waiting.pop()
-                        running[pool.submit(grade_one, work, settings)] = work
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        outcome = future.result()
-                        yield running.pop(future), outcome
-            except BrokenProcessPool:
-                yield from _given_up(list(running.values()), crashes, waiting)
+        lost = yield from _graded(waiting, n_workers, settings)
+        for work in lost:  # one of them may have ended its worker: each again, in a worker of its own
+            if (yield from _graded([work], 1, settings)):
+                yield work, not_run(work.student, work.source, "the grader's own process died with it twice")
+
+
+def _graded(
+    waiting: list[Work], n_workers: int, settings: Settings
+) -> Generator[tuple[Work, Outcome], None, list[Work]]:
+    """Grade what is waiting, from the end of the list, until all is done or a worker dies.
+
+    Returns: what was lost with a worker, or with its neighbours, which end with it.
+    """
+    running: dict[Future[Outcome], Work] = {}
+    with _pool(n_workers) as pool:
+        try:
+            while waiting or running:
+                while waiting and len(running) < n_workers:
+                    future = pool.submit(grade_one, waiting[-1], settings)
+                    running[future] = waiting.pop()  # not before it is submitted: that may fail
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    outcome = future.result()
+                    yield running.pop(future), outcome
+        except BrokenProcessPool:
+            pass
+    return list(running.values())
 
 
 def _pool(n_workers: int) -> ProcessPoolExecutor:
     # Not forked: a fork of a process that has threads may hang.
     return ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-
-
-def _given_up(
-    lost: list[Work], crashes: dict[Work, int], waiting: list[Work]
-) -> Iterator[tuple[Work, Outcome]]:
-    """Put work back that was lost with its worker, or give it up where that happens again and again."""
-    for work in lost:
-        crashes[work] = crashes.get(work, 0) + 1
-        if crashes[work] >= MOST_CRASHES:
-            yield work, not_run(work.student, work.source, "the grader's own process died with it twice")
-        else:
-            waiting.append(work)
 
 
 def on_cluster(
@@ -122,14 +122,21 @@ def on_cluster(
 
     settings = settings or Settings()
     futures = {client.submit(grade_one, work, settings, pure=False, retries=2): work for work in works}
+    lost = []
     for future in as_completed(futures):
-        work = futures[future]
         try:
             outcome = future.result()
-        except Exception as error:  # its worker died again and again
+        except Exception:  # workers died with it, or with a neighbour, again and again
+            lost.append(futures[future])
+        else:
+            yield futures[future], outcome
+        future.release()
+    for work in lost:  # each again, alone on the cluster
+        try:
+            outcome = client.submit(grade_one, work, settings, pure=False).result()
+        except Exception as error:
             outcome = not_run(work.student, work.source, f"the cluster gave it up: {type(error).__name__}")
         yield work, outcome
-        future.release()
 
 
 # --------------------------------------------------------------------------------------------- in each worker
@@ -172,11 +179,3 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def by_student(works: Iterable[Work]) -> dict[str, list[Work]]:
-    """Work by whose it is."""
-    found: dict[str, list[Work]] = {}
-    for work in works:
-        found.setdefault(work.student, []).append(work)
-    return found
