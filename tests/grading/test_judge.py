@@ -65,7 +65,7 @@ POOLS = {
 }
 
 
-OF_EACH = 4  # right answers to a task, and wrong ones: each is tried on all cases
+OF_EACH = 2  # right answers to a task, and wrong ones: each is tried on all cases
 
 # A module comes back as numbers: what else was made of it is told in fewer words.
 IN_OTHER_WORDS = {"blocks replaced by nn.Identity"}
