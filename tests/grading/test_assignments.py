@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from course_folder import CONFIG, empty_gradebook
@@ -321,3 +322,16 @@ def test_the_doctor_names_every_engine(capsys):
     main(["doctor"])
     said = capsys.readouterr().out
     assert all(one.name in said for one in engines.ENGINES)
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch):
+    monkeypatch.setattr("course_lib.grading.__main__.run_autograde", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(SystemExit, match=r"^Stopped\. The same command goes on from here\.$"):
+        main(["autograde", "03_qkv"])
+
+
+def test_what_has_not_changed_is_graded_again_when_asked(course, engine, capsys):
+    command = ["autograde", "03_qkv", "--course", str(course), "--student", "ada", "--workers", "1"]
+    for more, said in (([], "2 graded now, 0"), ([], "0 graded now, 2"), (["--again"], "2 graded now, 0")):
+        main([*command, *more])
+        assert f"{said} before" in capsys.readouterr().out
