@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.run(chosen)
     except (ValueError, sandbox.NoIsolation) as error:
         sys.exit(f"Nothing was graded. {error}" if chosen.grades else str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from here." if chosen.grades else "Stopped.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "--course", type=Path, default=Path(), help="nbgrader's course folder, if not this one"
     )
     grade.add_argument("--student", action="append", default=[], help="only this one; may be repeated")
+    grade.add_argument("--again", action="store_true", help="also what has not changed since it was graded")
     grade.set_defaults(run=run_autograde, grades=True)
     folder = commands.add_parser("folder", help="grade a folder of notebooks: a table and pages come out")
     folder.add_argument("source", type=Path, help="the notebook with solutions and hidden tests, or a folder")
@@ -76,7 +79,9 @@ def run_autograde(chosen: argparse.Namespace) -> None:
     """Grade into nbgrader's grade book."""
     from course_lib.grading import assignments  # here, because nbgrader is slow to import
 
-    done = assignments.autograde(chosen.course, chosen.assignment, runner(chosen), students=chosen.student)
+    done = assignments.autograde(
+        chosen.course, chosen.assignment, runner(chosen), students=chosen.student, again=chosen.again
+    )
     tell(done.outcomes, done.n_new)
 
 

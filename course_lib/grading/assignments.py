@@ -31,7 +31,9 @@ class Done:
 # ----------------------------------------------------------------------------------- nbgrader's course folder
 
 
-def autograde(course: Path, assignment: str, run: Run, *, students: Sequence[str] = ()) -> Done:
+def autograde(
+    course: Path, assignment: str, run: Run, *, students: Sequence[str] = (), again: bool = False
+) -> Done:
     """Grade what was collected into submitted/, and write it into nbgrader's grade book.
 
     Args:
@@ -39,6 +41,7 @@ def autograde(course: Path, assignment: str, run: Run, *, students: Sequence[str
         assignment: such as "03_qkv".
         run: grades what it is given.
         students: only these, all if empty.
+        again: also what has not changed since it was graded; for another due date, for instance.
     Raises: ValueError: nothing was submitted, a student has not, or `Book` refuses.
     """
     with Book(course, assignment) as book:
@@ -56,7 +59,7 @@ def autograde(course: Path, assignment: str, run: Run, *, students: Sequence[str
             for source in sources:
                 path = book.folder(book.folders.submitted_directory, student) / source.name
                 work = batch.Work(student, source, path)
-                if known[source.stem].get(student) != (digest(work) or "none"):
+                if again or known[source.stem].get(student) != (digest(work) or "none"):
                     works.append(work)
                     waiting[student] = waiting.get(student, 0) + 1
         collected: dict[str, list[Outcome]] = {}

@@ -121,7 +121,10 @@ def on_cluster(
     from distributed import as_completed  # here, because one machine needs no cluster
 
     settings = settings or Settings()
-    futures = {client.submit(grade_one, work, settings, pure=False, retries=2): work for work in works}
+    futures = {
+        client.submit(grade_one, _from_anywhere(work), settings, pure=False, retries=2): work
+        for work in works
+    }
     lost = []
     for future in as_completed(futures):
         try:
@@ -133,10 +136,16 @@ def on_cluster(
         future.release()
     for work in lost:  # each again, alone on the cluster
         try:
-            outcome = client.submit(grade_one, work, settings, pure=False).result()
+            outcome = client.submit(grade_one, _from_anywhere(work), settings, pure=False).result()
         except Exception as error:
-            outcome = not_run(work.student, work.source, f"the cluster gave it up: {type(error).__name__}")
+            why = f"{type(error).__name__}: {error}"[:200]
+            outcome = not_run(work.student, work.source, f"the cluster gave it up: {why}")
         yield work, outcome
+
+
+def _from_anywhere(work: Work) -> Work:
+    """The same work for a process that runs in another folder. Links stay links: none is read."""
+    return replace(work, source=work.source.absolute(), path=work.path.absolute())
 
 
 # --------------------------------------------------------------------------------------------- in each worker

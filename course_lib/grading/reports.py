@@ -108,7 +108,7 @@ class Export(ExportPlugin):
                 if self.assignment and assignment.name not in self.assignment:
                     continue
                 outcomes = outcomes_of(gradebook, assignment.name)
-                for student in gradebook.students:
+                for student in sorted(gradebook.students, key=lambda student: student.id):
                     if self.student and student.id not in self.student:
                         continue
                     own = [outcome for outcome in outcomes if outcome.student == student.id]

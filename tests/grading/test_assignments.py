@@ -1,21 +1,19 @@
 """A whole assignment: who submitted, what was graded before, what came out; and the commands."""
 
 import json
-import multiprocessing
-import os
-import signal
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from course_folder import CONFIG, empty_gradebook
-from small import REPOSITORY, answer, cell, checked, locked, right, write
+from small import answer, cell, checked, locked, right, write
 
-from course_lib.grading import assignments, batch, engines
+from course_lib.grading import assignments, engines
 from course_lib.grading.__main__ import main
-from course_lib.grading.batch import Settings, Work, grade_all, grade_works
+from course_lib.grading.batch import Settings, grade_all
 from course_lib.grading.gradebook import Book
 from course_lib.grading.judge import Grader
-from course_lib.grading.outcome import Outcome, Status
+from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import NoIsolation
 from course_lib.grading.session import Seconds
 
@@ -255,28 +253,6 @@ def test_workers_grade_side_by_side(folder, engine):
     assert found == {"ada": 2.0, "bob": 0.0, "cyd": 2.0}
 
 
-def test_a_worker_that_dies_costs_no_outcome(folder, engine, tmp_path):
-    source, submissions, _ = folder
-    works = [Work(f"student-{n}", source, submissions / "ada.ipynb") for n in range(5)]
-    outcomes = []
-    for work, outcome in grade_works(works, workers=1, settings=SETTINGS):
-        if not outcomes:
-            for worker in multiprocessing.active_children():
-                os.kill(worker.pid, signal.SIGKILL)
-        outcomes.append((work.student, outcome.status, outcome.score))
-    assert sorted(outcomes) == [(f"student-{n}", Status.GRADED, 2.0) for n in range(5)]
-
-
-def test_what_kills_its_worker_again_and_again_is_given_up():
-    source = REPOSITORY / "solutions" / "03_qkv" / "attention_by_hand.ipynb"
-    work, crashes, waiting = Work("ada", source, source), {}, []
-    assert list(batch._given_up([work], crashes, waiting)) == []
-    assert waiting == [work]
-    ((_, outcome),) = batch._given_up([work], crashes, waiting)
-    assert (outcome.status, outcome.score) == (Status.NOT_RUN, 0.0)
-    assert outcome.reason == "the grader's own process died with it twice"
-
-
 # ----------------------------------------------------------------------------------------------- the commands
 
 
@@ -346,3 +322,16 @@ def test_the_doctor_names_every_engine(capsys):
     main(["doctor"])
     said = capsys.readouterr().out
     assert all(one.name in said for one in engines.ENGINES)
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch):
+    monkeypatch.setattr("course_lib.grading.__main__.run_autograde", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(SystemExit, match=r"^Stopped\. The same command goes on from here\.$"):
+        main(["autograde", "03_qkv"])
+
+
+def test_what_has_not_changed_is_graded_again_when_asked(course, engine, capsys):
+    command = ["autograde", "03_qkv", "--course", str(course), "--student", "ada", "--workers", "1"]
+    for more, said in (([], "2 graded now, 0"), ([], "0 graded now, 2"), (["--again"], "2 graded now, 0")):
+        main([*command, *more])
+        assert f"{said} before" in capsys.readouterr().out

@@ -1,0 +1,72 @@
+"""The chapter for teachers, workshop/grading.md: its commands run, and give what stands below them."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import class_of_three
+import small
+
+from course_lib.grading.engines import ENGINES, NONE
+from course_lib.grading.outcome import Status
+from course_lib.grading.sandbox import Limits
+from course_lib.grading.session import Seconds
+
+CHAPTER = (small.REPOSITORY / "workshop" / "grading.md").read_text("utf-8")
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Each command with the lines that the chapter shows below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in "".join(BLOCK.findall(CHAPTER)).splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def agrees(shown: list[str], came: list[str]) -> bool:
+    """Whether a command printed what is shown; "..." stands for any lines, nothing shown for anything."""
+    if not shown:
+        return True
+    parts = [".*" if line == "..." else re.escape(line) for line in shown]
+    return re.fullmatch("\n".join(parts).replace("\n.*", "(?:\n.*)?"), "\n".join(came), re.DOTALL) is not None
+
+
+def test_shown_lines_are_compared():
+    assert agrees(["a", "..."], ["a", "b", "c"])
+    assert agrees(["...", "c"], ["a", "b", "c"])
+    assert not agrees(["a"], ["a", "b"])
+    assert not agrees(["...", "d"], ["a", "b", "c"])
+
+
+def test_commands_give_what_the_chapter_shows(engine, tmp_path):
+    folder = class_of_three.course(tmp_path / "course")
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(small.REPOSITORY),
+    }
+    assert len(commands()) > 12
+    for command, shown in commands():
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (command, done.stderr)
+        assert agrees(shown, done.stdout.splitlines()), (command, done.stdout)
+
+
+def test_every_engine_status_and_limit_is_in_the_chapter():
+    for name in [*(engine.name for engine in ENGINES), NONE.name, *Status]:
+        assert f"\n| {name} |" in CHAPTER, name
+    seconds, limits = Seconds(), asdict(Limits())
+    assert f"{seconds.cell:.0f} s for a cell, {seconds.in_all:.0f} s in all" in CHAPTER
+    assert f"| {limits['cpu_s']} s for a process |" in CHAPTER
+    assert f"| {limits['memory_mb'] // 1024} GB more than" in CHAPTER
+    assert f"| {limits['processes']}, {limits['files']} |" in CHAPTER
+    assert f"| {limits['scratch_mb']} MB in a folder" in CHAPTER
