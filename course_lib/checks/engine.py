@@ -7,7 +7,7 @@ saying that numbers differ.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,6 +115,7 @@ def examine(
     hear: Callable[[str], None] | None = None,
     ask: Ask = attempt,
     finale: bool = True,
+    shuffled: bool = False,
 ) -> Result:
     """Try a learner's function on every case; whatever it does, a result comes back.
 
@@ -126,6 +127,7 @@ def examine(
         hear: is called with what the finale has to say, as it comes.
         ask: makes an attempt at a case. A grader's reaches into a sandbox; `learner` is then a name there.
         finale: run it where all cases have passed.
+        shuffled: try the cases in an order that depends on the seed.
     """
     if ask is attempt:
         fits = inspect.isclass(learner) if task.takes == "class" else callable(learner)
@@ -136,12 +138,19 @@ def examine(
     seconds = task.seconds if seconds is None else seconds
     trials: list[_Trial] = []
     with clean_state():
-        for prepared in prepare(task, seed):
+        for prepared in _shuffled(prepare(task, seed), seed) if shuffled else prepare(task, seed):
             trials.append(_try(task, learner, prepared, seconds, ask))
             if trials[-1].attempt.late or trials[-1].not_written:
                 break  # the other cases would only take the learner's time
         result = _judged(task, trials, lambda trial: _try(task, learner, trial.prepared, seconds, ask))
     return _finish(result, learner, hear) if result.passed and finale and task.finale else result
+
+
+def _shuffled(cases: Sequence[Prepared], seed: int) -> list[Prepared]:
+    """In another order, but for those that come again."""
+    once = [prepared for prepared in cases if not prepared.again]
+    order = np.random.default_rng(seed).permutation(len(once))
+    return [*(once[i] for i in order), *(prepared for prepared in cases if prepared.again)]
 
 
 def _try(task: Task, learner: Any, prepared: Prepared, seconds: float, ask: Ask) -> _Trial:

@@ -394,4 +394,5 @@ def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Resul
         seconds=seconds,
         ask=learner.session.attempt,
         finale=False,
+        shuffled=seed != 0,
     )

@@ -30,6 +30,8 @@ from course_lib.checks import (
     solution,
     try_it,
 )
+from course_lib.checks.attempt import attempt
+from course_lib.checks.engine import prepare
 
 TOTALS = Task(
     name="00_toy/totals",
@@ -390,3 +392,19 @@ def test_no_library_module_below_imports_the_checks():
         "sys.exit(any(name.startswith('course_lib.checks') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
+
+
+def test_a_hidden_check_may_try_the_cases_in_another_order():
+    tried = []
+
+    def noted(task, learner, case, seconds):
+        tried.append(case.name)
+        return attempt(task, learner, case, seconds)
+
+    task = find_task("03_qkv/softmax")
+    for seed in (31, 57):
+        assert examine(task, task.reference, seed=seed, ask=noted, shuffled=True).passed
+    in_order = [prepared.case.name for prepared in prepare(task, 31)]
+    first, second = tried[: len(in_order)], tried[len(in_order) :]
+    assert sorted(first) == sorted(second) == sorted(in_order)
+    assert len({tuple(first), tuple(second), tuple(in_order)}) == 3
