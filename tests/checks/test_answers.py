@@ -32,7 +32,7 @@ from task_cases import VISIBLE, without_finale
 from course_lib import probing
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.blocks import TransformerStack
-from course_lib.checks import engine, examine, find_task, solution_source, task_names
+from course_lib.checks import examine, find_task, solution_source, task_names
 from course_lib.checks.call import Call
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.pretrained import SMOLLM2_SYSTEM
@@ -152,7 +152,7 @@ def at_once(function, seconds):
 
 @pytest.mark.parametrize("task", task_names())
 def test_no_correct_answer_is_refused_at_any_seed(task, monkeypatch):
-    monkeypatch.setattr(engine, "call", at_once)
+    monkeypatch.setattr("course_lib.checks.attempt.call", at_once)
     answers = [our_solution(task), *(RIGHT[task][i] for i in DIFFERENT.get(task, FIRST_FOUR))]
     for seed in range(N_SEEDS // 3 if task in SLOW else N_SEEDS):
         # At the check that a learner sees the others were tried above.
