@@ -62,7 +62,7 @@ RIGHT = {task: answers for module in ANSWERS for task, answers in module.RIGHT.i
 WRONG = {task: answers for module in ANSWERS for task, answers in module.WRONG.items()}
 
 # So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
-N_SEEDS = int(os.environ.get("COURSE_SEEDS", "6"))
+N_SEEDS = int(os.environ.get("COURSE_SEEDS", "5"))
 # Wrong answers are tried at the check that a learner sees; where more seeds are asked for, at others too.
 SEEDS_OF_WRONG = (VISIBLE, *range(100, 100 + N_SEEDS // 30))
 

@@ -22,7 +22,8 @@ from world import ASSIGNMENT, REPOSITORY, World
 
 MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kinds stand
 TOGETHER = 5  # hostile submissions between two honest ones
-SLOW = ("slow-drip",)  # kinds that only the limit for a whole notebook ends
+# Kinds that only the limit for a whole notebook ends.
+SLOW = ("slow-drip", "fork-bomb", "fork-bomb-that-doubles")
 # Time limits of a batch: one for cells and calls that hang, one for notebooks that take for ever.
 HASTY = {"cell": 2.5, "in_all": 30.0, "slower": 0.5}
 IN_ALL = {"cell": 2.5, "in_all": 7.0, "slower": 0.5}
@@ -40,7 +41,7 @@ with open(out, "w", encoding="utf-8") as file:
     for job in json.loads(Path(jobs).read_text()):
         submissions = [(student, Path(path)) for student, path in job["submissions"]]
         settings = Settings(choose(job["engine"]), Limits(**job["limits"]), Seconds(**job["seconds"]))
-        for outcome in grade_all(Path(job["source"]), submissions, workers=2, settings=settings):
+        for outcome in grade_all(Path(job["source"]), submissions, workers=3, settings=settings):
             file.write(outcome.to_json() + "\\n")
             file.flush()
 """

@@ -10,7 +10,6 @@ from collections import Counter
 
 import numpy as np
 import pool
-import pool_asking
 import pool_depth
 import pool_tokens
 import pytest
@@ -60,7 +59,6 @@ def test_solutions_get_all_points_and_releases_none(engine, source):
 # NumPy and texts; all kinds of values, some measured out here; modules that are changed, measured out here.
 POOLS = {
     "01_tokens": (pool_tokens, None),
-    "07_mlm_vs_next_token": (pool_asking, None),
     "06_residuals": (pool_depth, ("identity_start", "depth_scaled_start")),
 }
 
