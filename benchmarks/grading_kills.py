@@ -136,12 +136,12 @@ def main() -> int:
         problems += [f"left by the undisturbed run: {path}" for path in left_files(quiet, temporary)]
 
         # The first ones fall into the start, when the grade book is made; the others anywhere.
-        moments = sorted(draw.randrange(chosen.n) for _ in range(chosen.kills - chosen.kills // 4))
+        moments = sorted(draw.randrange(chosen.n * 3 // 4) for _ in range(chosen.kills - chosen.kills // 4))
         moments = [0] * (chosen.kills // 4) + moments
         done = 0
         for number, n in enumerate(moments, 1):
             process = start(disturbed, temporary)
-            wait_s = draw.uniform(0.0, 1.0 if n > done else 10.0)
+            wait_s = draw.uniform(0.0, 0.3 if n > done else 3.0)
             killed = kill_at(process, disturbed, n, wait_s)
             done = len(list((disturbed / "autograded").glob("*")))
             left = left_processes()
