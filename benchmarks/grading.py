@@ -22,14 +22,8 @@ import pupils
 from common import Row, show
 from nbgrader.api import Gradebook
 
-INSIDE = """
-c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
-c.Autograde.autograde_preprocessors = [
-    "course_lib.grading.steps.Sandbox",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-]
-"""
+from course_lib.grading import steps
+
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(pupils.ROOT),  # the kernels that nbgrader starts import the course, too
@@ -76,7 +70,7 @@ def ways(n: int, n_nbgrader: int, n_inside: int) -> list[Way]:
         Way("ours, one worker", [*ours, "--workers", "1"], n),
         Way("ours, two workers", [*ours, "--workers", "2"], n, first=2),
         Way("nbgrader", theirs, n_nbgrader),
-        Way("ours inside nbgrader", theirs, n_inside, settings=INSIDE),
+        Way("ours inside nbgrader", theirs, n_inside, settings=steps.CONFIG),
     ]
 
 

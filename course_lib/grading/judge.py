@@ -46,8 +46,6 @@ HIDDEN_ONLY = (
     "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
     "on the inputs that the visible check gives, or on their order?"
 )
-
-
 OWN_TEST_S = 10.0  # for what a teacher's own test calls, all together
 
 
@@ -102,9 +100,7 @@ class Grader:
             whole = dataclasses.replace(whole, digest=digest_of(self.content, content))
             planned = plan(self.cells, read_cells(content))
         except Unreadable as error:
-            tasks = tuple(
-                self._task(cell, "not run", "The notebook could not be read.") for cell in self.graded()
-            )
+            tasks = tuple(told(cell, "not run", "The notebook could not be read.") for cell in self.graded())
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
             graded = Grading(self, planned).outcome(whole)
@@ -162,11 +158,11 @@ class Grader:
             for name in names_bound(node)
         }
 
-    def _task(
-        self, cell: Cell, status: str, sentence: str, points: float = 0.0, task: str = ""
-    ) -> TaskOutcome:
-        clean = sentence.encode("utf-8", "replace").decode()  # a learner's words may hold what no file can
-        return TaskOutcome(cell.grade_id, task, points, cell.points, status, clean)
+
+def told(cell: Cell, status: str, sentence: str = "", points: float = 0.0, task: str = "") -> TaskOutcome:
+    """The outcome of a task; a learner's words in the sentence may hold what no file can."""
+    clean = sentence.encode("utf-8", "replace").decode()
+    return TaskOutcome(cell.grade_id, task, points, cell.points, status, clean)
 
 
 def digest_of(source: bytes, submission: bytes) -> str:
@@ -175,18 +171,7 @@ def digest_of(source: bytes, submission: bytes) -> str:
 
 
 def _empty(student: str, source: Path) -> Outcome:
-    return Outcome(
-        student=student,
-        assignment=source.parent.name,
-        notebook=source.stem,
-        status=Status.GRADED,
-        reason="",
-        tasks=(),
-        reports=(),
-        cells=(),
-        seconds=0.0,
-        digest="",
-    )
+    return Outcome(student, assignment=source.parent.name, notebook=source.stem)
 
 
 def not_run(student: str, source: Path, reason: str) -> Outcome:
@@ -196,7 +181,7 @@ def not_run(student: str, source: Path, reason: str) -> Outcome:
 
 
 def _not_run(whole: Outcome, graded: list[Cell], reason: str) -> Outcome:
-    tasks = tuple(TaskOutcome(cell.grade_id, "", 0.0, cell.points, "not run", "") for cell in graded)
+    tasks = tuple(told(cell, "not run") for cell in graded)
     return dataclasses.replace(whole, status=Status.NOT_RUN, reason=reason, tasks=tasks, digest="")
 
 
@@ -253,7 +238,7 @@ class Grading:
 
     def _of(self, cell: Cell) -> TaskOutcome:
         if cell.by_hand:
-            return self.grader._task(cell, "to be graded by hand", "")
+            return told(cell, "to be graded by hand")
         return self.tasks[cell.grade_id]
 
     def run(self, cell: Cell) -> None:
@@ -285,7 +270,7 @@ class Grading:
         if time.monotonic() > self.session.end_at:
             self._late("timed out as a whole")
             sentence = "The time for the whole notebook was over before this task."
-            return self.grader._task(step.cell, "not run", sentence)
+            return told(step.cell, "not run", sentence)
         tested = Tested(step, {"__name__": "test"}, self.grader.imports())
         tested.run(released(step.cell.source), self.session)
         if not tested.status:
@@ -295,7 +280,7 @@ class Grading:
         if not tested.status:
             self._look_at(step, tested.task)
         points = 0.0 if tested.status else step.cell.points
-        return self.grader._task(step.cell, tested.status or "right", tested.sentence, points, tested.task)
+        return told(step.cell, tested.status or "right", tested.sentence, points, tested.task)
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""

@@ -75,13 +75,13 @@ class Outcome:
     student: str
     assignment: str
     notebook: str
-    status: Status
-    reason: str
-    tasks: tuple[TaskOutcome, ...]
-    reports: tuple[str, ...]
-    cells: tuple[CellOutput, ...]
-    seconds: float
-    digest: str
+    status: Status = Status.GRADED
+    reason: str = ""
+    tasks: tuple[TaskOutcome, ...] = ()
+    reports: tuple[str, ...] = ()
+    cells: tuple[CellOutput, ...] = ()
+    seconds: float = 0.0
+    digest: str = ""
 
     @property
     def score(self) -> float:

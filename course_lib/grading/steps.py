@@ -1,20 +1,12 @@
 """Our sandbox inside nbgrader's own `nbgrader autograde`: for a course that keeps its commands and buttons.
 
-In nbgrader_config.py:
-
-    c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
-    c.Autograde.autograde_preprocessors = [
-        "course_lib.grading.steps.Sandbox",
-        "nbgrader.preprocessors.SaveAutoGrades",
-        "nbgrader.preprocessors.AssignLatePenalties",
-    ]
+`CONFIG` has the lines for nbgrader_config.py.
 
 nbgrader reads each notebook before it comes here, and names as an error one that it cannot read. The command
 line of this package gives such a submission an outcome too, and is faster.
 """
 
 import atexit
-import importlib
 from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
@@ -29,6 +21,14 @@ from course_lib.grading.gradebook import note, open_gradebook
 from course_lib.grading.graded import cells_of, graded, release
 from course_lib.grading.outcome import Outcome
 
+CONFIG = """
+c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.steps.Sandbox",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]
+"""
 Resources = dict[str, Any]
 
 _kept = ExitStack()  # the graders, which live as long as nbgrader does
@@ -38,8 +38,9 @@ atexit.register(_kept.close)
 @cache
 def grader(source: Path) -> Any:
     """The grader of a source notebook, kept from one submission to the next."""
-    judge = importlib.import_module("course_lib.grading.judge")  # it brings torch
-    return _kept.enter_context(judge.Grader(source))
+    from course_lib.grading.judge import Grader  # here, because it brings torch
+
+    return _kept.enter_context(Grader(source))
 
 
 class Empty(NbGraderPreprocessor):

@@ -270,26 +270,25 @@ def _parted(source: str) -> tuple[str, str]:
     return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
+def _nodes(code: str) -> list[ast.AST]:
+    """The parts of some Python code; none where it is no Python."""
+    try:
+        return list(ast.walk(ast.parse(_without_magics(code))))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+
+
 def names_used(code: str) -> set[str]:
     """The names that some code reads; none where it is no Python (magics are lines of their own)."""
-    try:
-        tree = ast.parse(_without_magics(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    return {
-        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+    nodes = _nodes(code)
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def names_mentioned(code: str) -> set[str]:
     """All names, attributes and texts in some code that its own definitions do not explain."""
-    try:
-        tree = ast.parse(_without_magics(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
     found: set[str] = set()
     own: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _nodes(code):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):

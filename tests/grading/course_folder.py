@@ -6,10 +6,11 @@ one tested function.
 
 import dataclasses
 import functools
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from small import cell, with_hidden, write
 
 from course_lib.grading.gradebook import Book
 from course_lib.grading.outcome import BY_HAND, CellOutput, Outcome, Status, TaskOutcome
@@ -25,27 +26,16 @@ RIGHT = "return 1"
 POINTS = {"test_softmax": 2.0, "test_mix": 1.0, "words": 3.0, "test_scores": 1.0}
 
 
-def cell(kind: str, name: str, source: str, **marks: Any) -> dict[str, Any]:
-    """A cell of a notebook file; with marks, one of nbgrader's."""
-    made: dict[str, Any] = {"cell_type": kind, "id": name, "metadata": {}, "source": source}
-    if kind == "code":
-        made |= {"execution_count": None, "outputs": []}
-    if marks:
-        plain = {"grade": False, "solution": False, "locked": False, "task": False, "schema_version": 3}
-        made["metadata"]["nbgrader"] = {**plain, **marks}
-    return made
-
-
 def task(name: str, answer: str) -> list[dict[str, Any]]:
     """The cells of a tested function in the source: answer and test."""
     solution = f"def {name}(x):\n    ### BEGIN SOLUTION\n    {answer}\n    ### END SOLUTION"
     hidden = f'for seed in (31, 57):\n    check("03_qkv/{name}", {name}, seed=seed)'
-    test = f'check("03_qkv/{name}", {name})\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS'
+    test = with_hidden(f'check("03_qkv/{name}", {name})', hidden)
     points = POINTS[f"test_{name}"]
     marks = {"grade": True, "locked": True, "points": points}
     return [
-        cell("code", f"{name}-answer", solution, grade_id=name, solution=True),
-        cell("code", f"{name}-test", test, grade_id=f"test_{name}", **marks),
+        cell(f"{name}-answer", solution, grade_id=name, solution=True),
+        cell(f"{name}-test", test, grade_id=f"test_{name}", **marks),
     ]
 
 
@@ -53,11 +43,11 @@ def source() -> list[dict[str, Any]]:
     """The cells of by_hand, as a teacher wrote them."""
     words = "### BEGIN MARK SCHEME\nBecause.\n### END MARK SCHEME"
     return [
-        cell("markdown", "title", "# By hand"),
-        cell("code", "setup", "import numpy as np"),
+        cell("title", "# By hand", "markdown"),
+        cell("setup", "import numpy as np"),
         *task("softmax", RIGHT),
         *task("mix", RIGHT),
-        cell("markdown", "why", words, grade_id="words", solution=True, grade=True, points=POINTS["words"]),
+        cell("why", words, "markdown", grade_id="words", solution=True, grade=True, points=POINTS["words"]),
     ]
 
 
@@ -71,14 +61,6 @@ def answers() -> list[dict[str, Any]]:
             made["source"] = made["source"].partition("\n")[0]
     cells[-1]["source"] = "Because of the sum."
     return cells
-
-
-def write(path: Path, cells: list[dict[str, Any]]) -> Path:
-    """Write a notebook file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    notebook = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(notebook), encoding="utf-8")
-    return path
 
 
 def course(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import pytest
 from course_folder import outcome, submit
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
+from small import cell
 from sqlalchemy import event
 
 from course_lib.grading import gradebook
@@ -271,7 +272,7 @@ def test_nbgrader_can_upgrade_a_grade_book_that_we_made(
 def test_nbgraders_feedback_shows_no_hidden_test_and_runs_nothing(course: Path, book: Book) -> None:
     evil = "<script>alert(1)</script>"
     cells = course_folder.answers()
-    cells.append(course_folder.cell("markdown", "own", f"{evil} [x](javascript:alert(2))"))
+    cells.append(cell("own", f"{evil} [x](javascript:alert(2))", "markdown"))
     submit(course, "ada", cells, when="2026-03-01 10:00:00 UTC")
     tasks = list(outcome().tasks)
     tasks[1] = type(tasks[1])("test_mix", "", 0.0, 1.0, "wrong", f"Expected 3, got {evil}")

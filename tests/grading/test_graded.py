@@ -9,8 +9,9 @@ from typing import Any
 import course_folder
 import nbformat
 import pytest
-from course_folder import cell, outcome
+from course_folder import outcome
 from nbgrader import utils
+from small import cell
 
 from course_lib.grading.graded import (
     Released,
@@ -151,7 +152,7 @@ def test_hostile_ids_and_texts_become_harmless(released: Released, tmp_path: Pat
     cells[1]["id"] = f'x" onload="{SCRIPT}'
     cells[2]["source"] = "print('\ud800')"
     del cells[4]["id"]
-    cells += [cell("markdown", "title", "again"), cell("markdown", "title-2", "and again")]
+    cells += [cell("title", "again", "markdown"), cell("title-2", "and again", "markdown")]
     notebook = shown(released, cells, tmp_path)
     assert notebook.cells[2].source == "print('?')"
     assert SCRIPT not in json.dumps(notebook)
@@ -173,7 +174,7 @@ def test_hostile_ids_and_texts_become_harmless(released: Released, tmp_path: Pat
 def test_words_of_a_learner_run_nothing(
     released: Released, tmp_path: Path, source: str, expected: str | None
 ) -> None:
-    notebook = shown(released, [cell("markdown", "own", source)], tmp_path)
+    notebook = shown(released, [cell("own", source, "markdown")], tmp_path)
     own = next(made for made in notebook.cells if made.id == "own")
     assert own.source == (verbatim(source) if expected is None else expected)
 

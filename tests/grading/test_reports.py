@@ -8,9 +8,10 @@ from pathlib import Path
 
 import course_folder
 import pytest
-from course_folder import cell, outcome
+from course_folder import outcome
 from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, NbGraderAPI
+from small import cell
 
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings
@@ -74,10 +75,9 @@ def test_the_summary_of_nothing() -> None:
 def test_a_page_stands_alone_and_runs_nothing(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
-    words = cell(
-        "markdown", "own", f"{SCRIPT} <details open ontoggle=alert(1)> [a](https://example.org) **b**"
-    )
-    code = cell("code", "own-code", f"print('{SCRIPT}')")
+    text = f"{SCRIPT} <details open ontoggle=alert(1)> [a](https://example.org) **b**"
+    words = cell("own", text, "markdown")
+    code = cell("own-code", f"print('{SCRIPT}')")
     path = course_folder.submit(course, "ada", [*course_folder.answers(), words, code])
     printed = (
         {"output_type": "stream", "name": "stdout", "text": f"\x1b[31m{SCRIPT}\x1b[0m"},

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import course_folder
 import pytest
-from course_folder import cell, outcome, submit
+from course_folder import outcome, submit
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
+from small import cell
 
 from course_lib.grading import steps
 from course_lib.grading.gradebook import Book, outcomes_of
@@ -20,14 +21,6 @@ from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
 # nbgrader adds a submission to its database piece by piece, and is warned of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type <Submitted:sqlalchemy.exc.SAWarning")
 
-STEPS = """
-c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
-c.Autograde.autograde_preprocessors = [
-    "course_lib.grading.steps.Sandbox",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-]
-"""
 TASKS = (
     TaskOutcome("test_softmax", "03_qkv/softmax", 1.5, 2.0, "wrong", "Half of it: 1.0"),
     TaskOutcome("test_mix", "03_qkv/mix", 1.0, 1.0, "right", "3.0"),
@@ -64,7 +57,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A course folder whose autograding goes through our steps, with a made-up grader."""
     folder = course_folder.course(tmp_path)
     with open(folder / "nbgrader_config.py", "a", encoding="utf-8") as file:
-        file.write(STEPS)
+        file.write(steps.CONFIG)
     judge = ModuleType("course_lib.grading.judge")
     judge.Grader = MadeUpGrader  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "course_lib.grading.judge", judge)
@@ -124,7 +117,7 @@ def hostile() -> dict[str, list[dict[str, Any]]]:
         "twice": [*cells, {**cells[2], "id": "again"}],
         "no marks": [{**cells[2], **marks}],
         "nothing": [],
-        "no unicode": [*cells, cell("markdown", "own", "\ud800")],
+        "no unicode": [*cells, cell("own", "\ud800", "markdown")],
     }
 
 
