@@ -6,7 +6,7 @@ what came where the references are.
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,20 @@ class Attempt:
     changed: str = ""  # the input that is no longer what it was
     after: np.ndarray | None = None  # what it is now
     forbidden: str = ""  # the forbidden routine that was called
+
+    @property
+    def is_last(self) -> bool:
+        """Whether more attempts would only take time: it was late, or nothing is written yet."""
+        return self.late or (self.failure is not None and self.failure.not_written)
+
+
+def attempts(task: "Task", learner: Any, cases: Sequence["Case"], seconds: float) -> Iterator[Attempt]:
+    """Attempts at some cases, one after the other, up to one that is the last."""
+    for case in cases:
+        made = attempt(task, learner, case, seconds)
+        yield made
+        if made.is_last:
+            return
 
 
 def attempt(task: "Task", learner: Any, case: "Case", seconds: float) -> Attempt:

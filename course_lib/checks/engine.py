@@ -7,13 +7,13 @@ saying that numbers differ.
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import Attempt, Failure, as_array, attempt, clean_state, guard_of, parts_of
+from course_lib.checks.attempt import Attempt, Failure, as_array, attempts, clean_state, guard_of, parts_of
 from course_lib.checks.call import call_and_listen, own_line
 from course_lib.checks.compare import Finding, all_agree, first_difference
 from course_lib.checks.kinds import Case, Misconception, Result, Task, Wanted
@@ -32,7 +32,7 @@ from course_lib.checks.values import (
 FINALE_SECONDS = 120.0  # a real model on a slow laptop
 N_AGAIN = 2  # cases that come a second time
 
-Ask = Callable[[Task, Any, Case, float], Attempt]
+Ask = Callable[[Task, Any, Sequence[Case], float], Iterator[Attempt]]
 
 
 # -------------------------------------------------------------------------------------------------- preparing
@@ -113,7 +113,7 @@ def examine(
     seed: int = 0,
     seconds: float | None = None,
     hear: Callable[[str], None] | None = None,
-    ask: Ask = attempt,
+    ask: Ask = attempts,
     finale: bool = True,
     shuffled: bool = False,
 ) -> Result:
@@ -125,24 +125,25 @@ def examine(
         seed: of the random inputs; a hidden test uses another one than the visible check.
         seconds: time limit of each call, instead of the task's own.
         hear: is called with what the finale has to say, as it comes.
-        ask: makes an attempt at a case. A grader's reaches into a sandbox; `learner` is then a name there.
+        ask: makes attempts at cases. A grader's reaches into a sandbox; `learner` is then a name there.
         finale: run it where all cases have passed.
         shuffled: try the cases in an order that depends on the seed.
     """
-    if ask is attempt:
+    if ask is attempts:
         fits = inspect.isclass(learner) if task.takes == "class" else callable(learner)
         if not fits:
             return Result(
                 task, problem=f"The check needs the {task.takes} itself, but got {describe(learner)}."
             )
     seconds = task.seconds if seconds is None else seconds
-    trials: list[_Trial] = []
+
+    def tried(cases: Sequence[Prepared]) -> list[_Trial]:
+        made = ask(task, learner, [prepared.case for prepared in cases], seconds)
+        return [_trial(task, *both, seconds) for both in zip(cases, made, strict=False)]
+
     with clean_state():
-        for prepared in _shuffled(prepare(task, seed), seed) if shuffled else prepare(task, seed):
-            trials.append(_try(task, learner, prepared, seconds, ask))
-            if trials[-1].attempt.late or trials[-1].not_written:
-                break  # the other cases would only take the learner's time
-        result = _judged(task, trials, lambda trial: _try(task, learner, trial.prepared, seconds, ask))
+        cases = _shuffled(prepare(task, seed), seed) if shuffled else prepare(task, seed)
+        result = _judged(task, tried(cases), lambda trial: tried([trial.prepared])[0])
     return _finish(result, learner, hear) if result.passed and finale and task.finale else result
 
 
@@ -153,12 +154,10 @@ def _shuffled(cases: Sequence[Prepared], seed: int) -> list[Prepared]:
     return [*(once[i] for i in order), *(prepared for prepared in cases if prepared.again)]
 
 
-def _try(task: Task, learner: Any, prepared: Prepared, seconds: float, ask: Ask) -> _Trial:
-    case = prepared.case
-    made = ask(task, learner, case, seconds)
+def _trial(task: Task, prepared: Prepared, made: Attempt, seconds: float) -> _Trial:
     if made.got is None:
-        return _Trial(prepared, made, _failed(task, made, case, seconds))
-    return _Trial(prepared, made, first_difference(task, case, prepared.right, made.got))
+        return _Trial(prepared, made, _failed(task, made, prepared.case, seconds))
+    return _Trial(prepared, made, first_difference(task, prepared.case, prepared.right, made.got))
 
 
 def _failed(task: Task, made: Attempt, case: Case, seconds: float) -> Finding:

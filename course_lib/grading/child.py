@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import importlib.abc
 import importlib.machinery
+import io
 import itertools
 import json
 import os
@@ -225,6 +226,9 @@ class _Empty(importlib.abc.Loader):
 # -------------------------------------------------------------------------------------------------- answering
 
 
+Answer = tuple[dict[str, Any], bytes]  # header and raw bytes of a frame
+
+
 class Child:
     """Answers the grader's questions, one after the other, until the pipe ends."""
 
@@ -237,10 +241,10 @@ class Child:
         answers = {"run": self.run, "try": self.try_, "call": self.call}
         while True:
             question, raw = wire.receive(self.pipe)
-            body, blob = answers[question["do"]](question, raw)
-            wire.send(self.pipe, {"n": question["n"], **body}, blob)
+            for body, blob in answers[question["do"]](question, raw):
+                wire.send(self.pipe, {"n": question["n"], **body}, blob)
 
-    def run(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
+    def run(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Run one cell."""
         self.shell.outputs = outputs = Outputs(question["room"])
         late = False
@@ -250,22 +254,29 @@ class Child:
                 late = isinstance(result.error_in_exec, OutOfTime)
             except OutOfTime:
                 late = True
-        return {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
+        yield {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
 
-    def try_(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
-        """Make an attempt at a case."""
+    def try_(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
+        """Make attempts at some cases, each told as soon as it is made."""
         name = question["name"]
         if name not in self.shell.user_ns:
-            return {"missing": True}, b""
+            yield {"missing": True}, b""
+            return
         learner = self.shell.user_ns[name]
-        task, case = pickle.loads(raw)  # the grader's own words: nothing of a submission went into them
-        problem = _other_than(task.takes, learner)
-        return _told(
-            Attempt(failure=problem) if problem else attempt(task, learner, case, question["seconds"])
-        )
+        packed = io.BytesIO(raw)  # the grader's own words: nothing of a submission went into them
+        for size in question["sizes"]:
+            task, case = pickle.loads(packed.read(size))
+            problem = _other_than(task.takes, learner)
+            made = Attempt(failure=problem) if problem else attempt(task, learner, case, question["seconds"])
+            yield _told(made)
+            if made.is_last:
+                return
 
-    def call(self, question: dict[str, Any], raw: bytes) -> tuple[dict[str, Any], bytes]:
+    def call(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Call a function with plain values, once or more often."""
+        yield self._called(question, raw)
+
+    def _called(self, question: dict[str, Any], raw: bytes) -> Answer:
         name = question["name"]
         if name not in self.shell.user_ns:
             return {"missing": True}, b""
@@ -338,7 +349,7 @@ def _shortened(failure: Failure) -> dict[str, Any]:
     return {**dataclasses.asdict(failure), **short}
 
 
-def _told(made: Attempt) -> tuple[dict[str, Any], bytes]:
+def _told(made: Attempt) -> Answer:
     """An attempt as it travels."""
     raw = bytearray()
     fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}

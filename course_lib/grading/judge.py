@@ -377,7 +377,7 @@ def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Resul
         learner.name,
         seed=seed,
         seconds=seconds,
-        ask=learner.session.attempt,
+        ask=learner.session.attempts,
         finale=False,
         shuffled=seed != 0,
     )

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -201,9 +201,17 @@ class Session:
 
     def _ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         self.n += 1
-        left = min(seconds + GRACE_S, max(0.1, self.end_at - time.monotonic()))
         try:
             wire.send(self.pipe, {**question, "n": self.n}, raw)
+        except OSError:
+            self.close()
+            raise Died from None
+        return self._answer(seconds)
+
+    def _answer(self, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The next frame of the answer to the last question."""
+        left = min(seconds + GRACE_S, max(0.1, self.end_at - time.monotonic()))
+        try:
             header, blob = wire.receive(self.pipe, left)
             if type(header) is not dict or header.get("n") != self.n:
                 raise wire.WireError("an answer to another question")
@@ -217,26 +225,38 @@ class Session:
 
     # -------------------------------------------------------------------------- what an examination asks for
 
-    def attempt(self, task: Task, name: str, case: Case, seconds: float) -> Attempt:
-        """Make an attempt in the child; `engine.examine` compares what came."""
+    def attempts(self, task: Task, name: str, cases: Sequence[Case], seconds: float) -> Iterator[Attempt]:
+        """Attempts at some cases in the child, which makes the next while `engine.examine` looks at one."""
         limit = seconds * self.seconds.slower
-        if task.outside:
-            return self._attempt_outside(task, name, case, limit)
-        try:
-            header, raw = self.ask(
-                {"do": "try", "name": name, "seconds": limit}, self.specs.of(task, case), limit
-            )
-            if header.get("missing"):
-                return Attempt(failure=not_defined(name))
-            made = _attempt(header, raw, case)
-        except TimeOver:
-            return Attempt(late=True)
-        except (Died, wire.WireError):
-            self.close()
-            return Attempt(failure=DEAD)
-        if made.stuck:
-            self.close()
-        return dataclasses.replace(made, stuck=False)
+        outside = (self._attempt_outside(task, name, case, limit) for case in cases)
+        for made in outside if task.outside else self._attempts_inside(task, name, cases, limit):
+            yield made
+            if made.is_last:
+                return
+
+    def _attempts_inside(
+        self, task: Task, name: str, cases: Sequence[Case], limit: float
+    ) -> Iterator[Attempt]:
+        specs = [self.specs.of(task, case) for case in cases]
+        question = {"do": "try", "name": name, "seconds": limit, "sizes": [len(spec) for spec in specs]}
+        for i, case in enumerate(cases):
+            try:
+                header, raw = self._answer(limit) if i else self.ask(question, b"".join(specs), limit)
+                if header.get("missing"):
+                    yield from [Attempt(failure=not_defined(name))] * len(cases[i:])
+                    return
+                made = _attempt(header, raw, case)
+            except TimeOver:
+                yield Attempt(late=True)
+                return
+            except (Died, wire.WireError):
+                self.close()
+                yield Attempt(failure=DEAD)
+                yield from self._attempts_inside(task, name, cases[i + 1 :], limit)
+                return
+            if made.stuck:
+                self.close()
+            yield dataclasses.replace(made, stuck=False)
 
     def _attempt_outside(self, task: Task, name: str, case: Case, limit: float) -> Attempt:
         """Make an attempt whose measuring stays out here."""
