@@ -8,12 +8,12 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from course_lib.checks.call import call, own_line
+from course_lib.checks.call import Call, call, own_line
 from course_lib.checks.values import (
     CONTAINERS,
     Parts,
@@ -28,6 +28,9 @@ from course_lib.checks.values import (
 
 if TYPE_CHECKING:
     from course_lib.checks.kinds import Case, Code, Task
+
+
+Caller = Callable[[Callable[[], Any], float], Call]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ class Attempt:
         return self.late or (self.failure is not None and self.failure.not_written)
 
 
+DEFAULTS = {field.name: field.default for field in fields(Attempt)}
+
+
 def attempts(task: "Task", learner: Any, cases: Sequence["Case"], seconds: float) -> Iterator[Attempt]:
     """Attempts at some cases, one after the other, up to one that is the last."""
     for case in cases:
@@ -69,7 +75,7 @@ def attempts(task: "Task", learner: Any, cases: Sequence["Case"], seconds: float
             return
 
 
-def attempt(task: "Task", learner: Any, case: "Case", seconds: float) -> Attempt:
+def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Caller = call) -> Attempt:
     """Call a learner's function on copies of a case's inputs; whatever it does, an attempt comes back.
 
     Args:
@@ -77,6 +83,7 @@ def attempt(task: "Task", learner: Any, case: "Case", seconds: float) -> Attempt
         learner: the function or class.
         case: the inputs.
         seconds: time limit.
+        call: runs it and keeps the limit.
     """
     given = {name: copied(value) for name, value in case.inputs.items()}
     guard = guard_of(task.forbidden)

@@ -142,16 +142,18 @@ def examine(
         return [_trial(task, *both, seconds) for both in zip(cases, made, strict=False)]
 
     with clean_state():
-        cases = _shuffled(prepare(task, seed), seed) if shuffled else prepare(task, seed)
+        cases = _shuffled(task, seed) if shuffled else prepare(task, seed)
         result = _judged(task, tried(cases), lambda trial: tried([trial.prepared])[0])
     return _finish(result, learner, hear) if result.passed and finale and task.finale else result
 
 
-def _shuffled(cases: Sequence[Prepared], seed: int) -> list[Prepared]:
-    """In another order, but for those that come again."""
+@functools.lru_cache(maxsize=64)
+def _shuffled(task: Task, seed: int) -> tuple[Prepared, ...]:
+    """The cases in another order, but for those that come again."""
+    cases = prepare(task, seed)
     once = [prepared for prepared in cases if not prepared.again]
     order = np.random.default_rng(seed).permutation(len(once))
-    return [*(once[i] for i in order), *(prepared for prepared in cases if prepared.again)]
+    return (*(once[i] for i in order), *(prepared for prepared in cases if prepared.again))
 
 
 def _trial(task: Task, prepared: Prepared, made: Attempt, seconds: float) -> _Trial:
@@ -272,8 +274,10 @@ def diagnose(task: Task, trials: list[_Trial], first: _Trial) -> Misconception |
     """
     candidates = []
     for misconception in task.misconceptions:
+        if not _explains(task, misconception, first):
+            continue
         explained = {i for i, trial in enumerate(trials) if _explains(task, misconception, trial)}
-        if trials.index(first) in explained and _convinces(trials, explained):
+        if _convinces(trials, explained):
             candidates.append((explained, misconception))
     best = [
         misconception

@@ -1,6 +1,7 @@
 """While a learner's function runs: torch is kept from crashing, and calls of forbidden routines are seen."""
 
 import contextlib
+import functools
 import inspect
 import pkgutil
 import sys
@@ -24,10 +25,7 @@ class Guard(TorchFunctionMode):
     def __init__(self, forbidden: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.called = ""
-        routines = {name: _find(name) for name in forbidden}
-        # torch's routines are known by their name in calls, those in Python by their code on the stack.
-        self._torch = {_short(f): name for name, f in routines.items() if name.startswith("torch.")}
-        self._code = {_code(f): name for name, f in routines.items() if _code(f) is not None}
+        self._torch, self._code = _watched(forbidden)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -41,14 +39,23 @@ class Guard(TorchFunctionMode):
     def _on_the_stack(self) -> str:
         frame = sys._getframe(2) if self._code else None
         while frame is not None:
-            if frame.f_code in self._code:
-                return self._code[frame.f_code]
+            name, _ = self._code.get(id(frame.f_code), ("", None))
+            if name:
+                return name
             frame = frame.f_back
         return ""
 
 
-def _find(name: str) -> Any:
-    return pkgutil.resolve_name(name)
+@functools.cache
+def _watched(forbidden: tuple[str, ...]) -> tuple[dict[str, str], dict[int, tuple[str, CodeType]]]:
+    """How forbidden routines are known: torch's by their name in calls, those in Python by their code.
+
+    Of the code it is the number that it has while it is kept: to hash code takes long.
+    """
+    routines = {name: pkgutil.resolve_name(name) for name in forbidden}
+    in_torch = {_short(f): name for name, f in routines.items() if name.startswith("torch.")}
+    code = {name: _code(f) for name, f in routines.items()}
+    return in_torch, {id(its): (name, its) for name, its in code.items() if its is not None}
 
 
 def _short(function: Any) -> str:

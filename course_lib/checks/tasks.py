@@ -77,9 +77,10 @@ class Entry:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def concepts() -> list[str]:
+@functools.cache
+def concepts() -> tuple[str, ...]:
     """The concepts that have tasks, in the order of the course."""
-    return sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.yml"))
+    return tuple(sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.yml")))
 
 
 @functools.cache
@@ -91,7 +92,8 @@ def entries(concept: str) -> Mapping[str, Entry]:
     return read_entries(concept, FOLDER / f"{concept}.yml", _shared())
 
 
-def words(concept: str) -> dict[str, Words]:
+@functools.cache
+def words(concept: str) -> Mapping[str, Words]:
     """What a learner reads about each task of a concept, by the task's name, in the order of the file."""
     return {name: entry.words for name, entry in entries(concept).items()}
 

@@ -8,6 +8,7 @@ python -m course_lib.grading doctor                    which isolation this mach
 
 import argparse
 import functools
+import gc
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,6 +80,7 @@ def run_autograde(chosen: argparse.Namespace) -> None:
     """Grade into nbgrader's grade book."""
     from course_lib.grading import assignments  # here, because nbgrader is slow to import
 
+    gc.freeze()  # all of that stays: else Python looks through it again and again
     done = assignments.autograde(
         chosen.course, chosen.assignment, runner(chosen), students=chosen.student, again=chosen.again
     )

@@ -18,6 +18,7 @@ from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 
+AHEAD = 2  # for each worker: one that it grades, and one that waits while the last is written down
 MOST_KEPT = 4  # graders of one worker, each with a process of its own
 
 
@@ -85,13 +86,13 @@ def _graded(
 ) -> Generator[tuple[Work, Outcome], None, list[Work]]:
     """Grade what is waiting, from the end of the list, until all is done or a worker dies.
 
-    Returns: what was lost with a worker, or with its neighbours, which end with it.
+    Returns: what was lost with a worker, also what its neighbours had, which end with it.
     """
     running: dict[Future[Outcome], Work] = {}
     with _pool(n_workers) as pool:
         try:
             while waiting or running:
-                while waiting and len(running) < n_workers:
+                while waiting and len(running) < AHEAD * n_workers:
                     future = pool.submit(grade_one, waiting[-1], settings)
                     running[future] = waiting.pop()  # not before it is submitted: that may fail
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -18,7 +18,8 @@ import signal
 import socket
 import sys
 import types
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -28,8 +29,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from course_lib.checks.attempt import Attempt, Failure, attempt, clean_state, failure_of, guard_of
-from course_lib.checks.call import OutOfTime, call
+from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, attempt, clean_state, failure_of, guard_of
+from course_lib.checks.call import Call, OutOfTime, Printed
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
 from course_lib.grading.states import draws, restore, state_of
@@ -235,6 +236,7 @@ class Child:
     def __init__(self, pipe: socket.socket) -> None:
         self.pipe = pipe
         self.shell = shell()
+        self.asked: dict[tuple[str, str], Any] = {}  # by test and name
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
@@ -248,7 +250,7 @@ class Child:
         """Run one cell."""
         self.shell.outputs = outputs = Outputs(question["room"])
         late = False
-        with self.captured(), self.interrupted_after(question["seconds"]):
+        with self.captured(), interrupted_after(question["seconds"]):
             try:
                 result = self.shell.run_cell(question["code"], store_history=False)
                 late = isinstance(result.error_in_exec, OutOfTime)
@@ -256,31 +258,42 @@ class Child:
                 late = True
         yield {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
 
+    def learner(self, question: dict[str, Any]) -> Any:
+        """What a test asks for: what it got the first time, or what has that name now.
+
+        Raises: KeyError: there is nothing of that name.
+        """
+        key = question["place"], question["name"]
+        if key not in self.asked:
+            self.asked[key] = self.shell.user_ns[question["name"]]
+        return self.asked[key]
+
     def try_(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Make attempts at some cases, each told as soon as it is made."""
-        name = question["name"]
-        if name not in self.shell.user_ns:
+        try:
+            learner = self.learner(question)
+        except KeyError:
             yield {"missing": True}, b""
             return
-        learner = self.shell.user_ns[name]
         packed = io.BytesIO(raw)  # the grader's own words: nothing of a submission went into them
         for size in question["sizes"]:
             task, case = pickle.loads(packed.read(size))
             problem = _other_than(task.takes, learner)
-            made = Attempt(failure=problem) if problem else attempt(task, learner, case, question["seconds"])
-            yield _told(made)
+            limit = question["seconds"]
+            made = Attempt(failure=problem) if problem else attempt(task, learner, case, limit, called)
+            yield told(made)
             if made.is_last:
                 return
 
     def call(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Call a function with plain values, once or more often."""
-        yield self._called(question, raw)
+        yield self._answers(question, raw)
 
-    def _called(self, question: dict[str, Any], raw: bytes) -> Answer:
-        name = question["name"]
-        if name not in self.shell.user_ns:
+    def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
+        try:
+            function = self.learner(question)
+        except KeyError:
             return {"missing": True}, b""
-        function = self.shell.user_ns[name]
         problem = _other_than("function", function)
         if problem:
             return {"failure": dataclasses.asdict(problem)}, b""
@@ -293,7 +306,7 @@ class Child:
             with clean_state(), guard:
                 return [_read(function(*values, **named)) for values, named in calls]
 
-        outcome = call(run, question["seconds"])
+        outcome = called(run, question["seconds"])
         if outcome.late:
             return {"late": True}, b""
         if outcome.error is not None:
@@ -315,19 +328,40 @@ class Child:
         finally:
             sys.stdout, sys.stderr = before
 
-    @contextlib.contextmanager
-    def interrupted_after(self, seconds: float) -> Iterator[None]:
-        """Raise `OutOfTime` in a cell that takes too long; what ignores that is ended from outside."""
 
-        def late(*_: Any) -> None:
-            raise OutOfTime
+def called(function: Callable[[], Any], seconds: float) -> Call:
+    """As `checks.call.call`, without a thread: what ignores its limit is ended from outside."""
+    printed = Printed()
+    try:
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            warnings.catch_warnings(action="ignore"),
+            interrupted_after(seconds),
+        ):
+            try:
+                return Call(function(), printed=printed.text)
+            except OutOfTime:
+                raise
+            except BaseException as error:  # SystemExit too: `exit()` must not end the examination
+                return Call(error=error, printed=printed.text)
+    except OutOfTime:
+        return Call(printed=printed.text, late=True)
 
-        signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise `OutOfTime` in a cell that takes too long; what ignores that is ended from outside."""
+
+    def late(*_: Any) -> None:
+        raise OutOfTime
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _other_than(takes: str, learner: Any) -> Failure | None:
@@ -349,12 +383,24 @@ def _shortened(failure: Failure) -> dict[str, Any]:
     return {**dataclasses.asdict(failure), **short}
 
 
-def _told(made: Attempt) -> Answer:
-    """An attempt as it travels."""
+def told(made: Attempt) -> Answer:
+    """An attempt as it travels: what there is to say."""
     raw = bytearray()
-    fields = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-    fields["failure"] = made.failure and _shortened(made.failure)
+    fields: dict[str, Any] = {
+        name: value for name, value in vars(made).items() if value is not DEFAULTS[name]
+    }
+    if made.failure:
+        fields["failure"] = _shortened(made.failure)
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
+
+
+def seed() -> None:
+    """Set what a learner's own code may draw from: the same grades each time."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
 
 
 def main(connection: int) -> None:
@@ -366,7 +412,6 @@ def main(connection: int) -> None:
     pipe = socket.socket(fileno=connection)
     os.register_at_fork(after_in_child=pipe.close)  # a process that a submission starts has no part in this
     sys.meta_path.append(NotHere())
-    random.seed(0)  # the same grades each time
-    np.random.seed(0)  # noqa: NPY002  (what a learner's own code may draw from)
+    seed()
     with contextlib.suppress(wire.WireError):  # the grader has gone
         Child(pipe).serve()

@@ -155,11 +155,11 @@ def _output(output: dict[str, Any]) -> NotebookNode:
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return nbformat.v4.new_output("stream", name=name, text=_text(output.get("text")))
+        return _new_output("stream", name=name, text=_text(output.get("text")))
     if kind == "error":
         name, value = _text(output.get("ename")), _text(output.get("evalue"))
         traceback = _text(output.get("traceback"), "\n").split("\n")
-        return nbformat.v4.new_output("error", ename=name, evalue=value, traceback=traceback)
+        return _new_output("error", ename=name, evalue=value, traceback=traceback)
     found = output.get("data")
     data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
     clean = {key: data[key] for key in ("text/plain",) if key in data}
@@ -170,7 +170,16 @@ def _output(output: dict[str, Any]) -> NotebookNode:
     for key in data.keys() & {"image/png", "image/jpeg"}:
         if re.fullmatch(r"[A-Za-z0-9+/=\s]*", data[key]):
             clean[key] = data[key]
-    return nbformat.v4.new_output("display_data", data=clean)
+    return _new_output("display_data", data=clean)
+
+
+def _new_output(kind: str, **content: Any) -> NotebookNode:
+    """An output. nbformat's own function validates each, which takes longer than to grade a task."""
+    if kind in ("display_data", "execute_result"):
+        content["metadata"] = {}
+    if kind == "execute_result":
+        content["execution_count"] = None
+    return nbformat.from_dict({"output_type": kind, **content})
 
 
 def _markdown(text: str) -> str:
@@ -207,11 +216,11 @@ def verdict(task: TaskOutcome) -> list[NotebookNode]:
     nbgrader reads a number in an output as the points of the cell, and no number as all of them.
     """
     text = _text(task.sentence) or f"{task.status.capitalize()}."
-    outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"{text}\n")]
+    outputs = [_new_output("stream", name="stdout", text=f"{text}\n")]
     if task.points < task.max_points:
         points = f"{task.points:g} of {task.max_points:g} points"
         data = {"text/plain": str(float(task.points)), "text/html": points}
-        outputs.append(nbformat.v4.new_output("execute_result", data=data))
+        outputs.append(_new_output("execute_result", data=data))
     return outputs
 
 

@@ -10,11 +10,13 @@ them is done in the sandbox, and what comes back is compared here.
 import ast
 import builtins
 import dataclasses
+import functools
 import hashlib
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 from course_lib.checks import CheckFailed, find_task
@@ -121,8 +123,8 @@ class Grader:
             self.zygote = Zygote(*self._needs(), self.engine, self.limits)
         return self.zygote
 
-    def _needs(self) -> tuple[set[str], list[str]]:
-        """What submissions may import of the course, and what is imported for them beforehand."""
+    def _needs(self) -> tuple[set[str], list[str], list[bytes]]:
+        """What submissions may import of the course, what is imported for them beforehand, visible cases."""
         code = [cell for cell in self.cells if cell.kind == "code" and not cell.is_test]
         imported = {name for cell in code for name in share.imports_of(_python(cell.source))}
         specs = [self.specs.of(task, case) for task in self._tasks() for case in _cases(task)]
@@ -130,7 +132,7 @@ class Grader:
         modules = ["numpy", "matplotlib_inline.backend_inline"]
         if "torch" in self.content.decode() or ("torch" in sys.modules and any(b"torch" in s for s in specs)):
             modules.append("torch")
-        return imported, [*modules, *sorted(name for name in share.needed(imported))]
+        return imported, [*modules, *sorted(name for name in share.needed(imported))], specs
 
     def _tasks(self) -> list[Task]:
         """The tasks that the tests of the source check."""
@@ -200,19 +202,17 @@ def _python(code: str) -> str:
 class Grading:
     """One submission on its way through its plan.
 
-    Hidden tests run in a child of their own, in which the same cells have run and whose words nobody sees:
-    what a function has kept of a hidden input cannot be shown by a later cell.
+    Hidden tests come last, when nothing that a cell shows is kept any more: what a function has kept of a
+    hidden input cannot be shown by a later cell.
     """
 
     def __init__(self, grader: Grader, planned: Plan) -> None:
         self.grader = grader
         self.planned = planned
-        self.session, self.unseen = (
-            Session(grader.alive(), grader.seconds, grader.specs) for _ in ("shown", "hidden")
-        )
+        self.session = self._session()
         self.reports = list(planned.reports)
         self.cells: list[CellOutput] = []
-        self.tasks: dict[str, TaskOutcome] = {}
+        self.tested: dict[str, Tested] = {}
         self.reason = ""
         self.sources: dict[str, list[str]] = {}  # of the answers
 
@@ -223,10 +223,13 @@ class Grading:
                 if isinstance(step, Run):
                     self.run(step.cell)
                 else:
-                    self.tasks[step.cell.grade_id] = self.test(step)
+                    self.test(step)
+            self.session.begin()  # what the cells took is not the tests'
+            for tested in self.tested.values():
+                if not tested.status:
+                    self.test_hidden(tested)
         finally:
             self.session.close()
-            self.unseen.close()
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -239,7 +242,13 @@ class Grading:
     def _of(self, cell: Cell) -> TaskOutcome:
         if cell.by_hand:
             return told(cell, "to be graded by hand")
-        return self.tasks[cell.grade_id]
+        tested = self.tested[cell.grade_id]
+        points = 0.0 if tested.status else cell.points
+        return told(cell, tested.status or "right", tested.sentence, points, tested.task)
+
+    def _session(self, before: Sequence[Cell] = ()) -> Session:
+        grader = self.grader
+        return Session(grader.alive(), grader.seconds, grader.specs, before)
 
     def run(self, cell: Cell) -> None:
         """Run a cell; what it does to its process costs that cell alone."""
@@ -255,8 +264,6 @@ class Grading:
             return
         if late:
             self._late(f"timed out in the cell {name!r}")
-        else:
-            self.unseen.follow(cell)
         if lost:
             self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
         if outputs:
@@ -265,22 +272,39 @@ class Grading:
     def _late(self, reason: str) -> None:
         self.reason = self.reason or reason
 
-    def test(self, step: Test) -> TaskOutcome:
-        """Run a test cell of the source, out here: what learners see of it, then what they do not."""
-        if time.monotonic() > self.session.end_at:
+    def test(self, step: Test) -> None:
+        """Run what learners see of a test cell of the source, out here."""
+        tested = Tested(step, {"__name__": "test"}, self.grader.imports(), list(self.session.before))
+        self.tested[step.cell.grade_id] = tested
+        self._test(tested, self.session)
+
+    def test_hidden(self, tested: "Tested") -> None:
+        """Run what they do not see of it.
+
+        What later cells have done may disturb a right answer: one that fails is tried again in a child in
+        which only the cells before the test have run.
+        """
+        self._test(tested, self.session, unseen=True)
+        if tested.status in ("", "timed out", "not run") or tested.before == self.session.before:
+            return
+        fresh = self._session(tested.before)
+        tested.status = tested.sentence = ""
+        try:
+            self._test(tested, fresh, unseen=True)
+        finally:
+            fresh.close()
+
+    def _test(self, tested: "Tested", session: Session, unseen: bool = False) -> None:
+        if time.monotonic() > session.end_at:
             self._late("timed out as a whole")
             sentence = "The time for the whole notebook was over before this task."
-            return told(step.cell, "not run", sentence)
-        tested = Tested(step, {"__name__": "test"}, self.grader.imports())
-        tested.run(released(step.cell.source), self.session)
-        if not tested.status:
-            tested.run(hidden(step.cell.source), self.unseen, unseen=True)
+            tested.status, tested.sentence = "not run", sentence
+            return
+        tested.run(session, unseen)
         if tested.status == "timed out":
-            self._late(f"timed out in task {step.answer!r}")
-        if not tested.status:
-            self._look_at(step, tested.task)
-        points = 0.0 if tested.status else step.cell.points
-        return told(step.cell, tested.status or "right", tested.sentence, points, tested.task)
+            self._late(f"timed out in task {tested.step.answer!r}")
+        if unseen and not tested.status:
+            self._look_at(tested.step, tested.task)
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""
@@ -290,6 +314,11 @@ class Grading:
             if (holder if short == "forward" else short) in names:
                 what = f"names {forbidden}, which does the task: look at it"
                 self.reports.append(f"the answer {step.answer!r} passes, but {what}")
+
+
+@functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions
+def _compiled(code: str, name: str) -> CodeType:
+    return compile(code, name, "exec")
 
 
 class Broken(Exception):
@@ -304,20 +333,23 @@ class Tested:
         step: the test.
         scope: the names that its code has.
         imports: names with the code that imports them.
+        before: the cells that have run before it.
     """
 
     step: Test
     scope: dict[str, Any]
     imports: dict[str, str]
+    before: list[Cell]
     task: str = ""
     status: str = ""  # "" as long as all is right
     sentence: str = ""
 
-    def run(self, code: str, session: Session, unseen: bool = False) -> None:
-        """Run some code of the cell; its learner's functions are in a child."""
+    def run(self, session: Session, unseen: bool) -> None:
+        """Run what is shown or what is hidden of the cell; its learner's functions are in a child."""
+        code = (hidden if unseen else released)(self.step.cell.source)
         remotes = self._prepare(code, session)
         try:
-            exec(compile(code, self.step.cell.grade_id, "exec"), self.scope)
+            exec(_compiled(code, self.step.cell.grade_id), self.scope)
         except Broken:
             raise
         except CheckFailed as failed:
@@ -345,7 +377,7 @@ class Tested:
             if name in self.imports and name not in self.scope:
                 exec(self.imports[name], self.scope)
             elif isinstance(self.scope.get(name), Remote | None):
-                self.scope[name] = Remote(name, session, OWN_TEST_S)
+                self.scope[name] = Remote(name, session, self.step.cell.grade_id, OWN_TEST_S)
                 remotes.append(self.scope[name])
         self.scope["check"] = check
         return remotes
@@ -374,7 +406,7 @@ def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Resul
         raise TypeError(f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}")
     return examine(
         find_task(task),
-        learner.name,
+        learner,
         seed=seed,
         seconds=seconds,
         ask=learner.session.attempts,

@@ -100,6 +100,14 @@ def interpreter_paths() -> tuple[Path, ...]:
 # --------------------------------------------------------------------------------------------------- entering
 
 
+def load() -> None:
+    """Load what `enter` needs, once for all that are forked from this process."""
+    syscalls.libc()
+    if sys.platform != "win32":
+        import resource  # noqa: F401
+    Path("/dev/null").read_text(encoding="ascii")
+
+
 def enter(policy: Policy, keep: int) -> None:
     """Confine this process, which was freshly forked and has one thread. Returns in a new one, confined.
 

@@ -3,7 +3,6 @@
 It may die, hang or lie. Where it dies a new one takes its place, and the cells of before run in it again.
 """
 
-import contextlib
 import dataclasses
 import json
 import pickle
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import Attempt, Failure, Reported, attempt
+from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, Reported, attempt
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
@@ -59,7 +58,12 @@ class Zygote:
     """The process that children are forked from, with the copy of the course that they may import."""
 
     def __init__(
-        self, imported: set[str], modules: list[str], engine: Engine, limits: sandbox.Limits
+        self,
+        imported: set[str],
+        modules: list[str],
+        specs: list[bytes],
+        engine: Engine,
+        limits: sandbox.Limits,
     ) -> None:
         self.folder = OwnFolder()
         place = self.folder.path
@@ -90,7 +94,7 @@ class Zygote:
         )
         theirs.close()
         self.control = ours
-        wire.send(self.control, {"modules": modules}, pickle.dumps((policy, engine)))
+        wire.send(self.control, {"modules": modules}, pickle.dumps((policy, engine, specs)))
         wire.receive(self.control, START_S)
 
     def fork(self) -> tuple[int, socket.socket]:
@@ -123,17 +127,28 @@ class Zygote:
 
 
 class Session:
-    """The child of one submission; a new one takes its place where it dies."""
+    """The child of one submission; a new one takes its place where it dies.
 
-    def __init__(self, zygote: Zygote, seconds: Seconds, specs: Specs) -> None:
+    Args:
+        zygote: what it is forked from.
+        seconds: limits of time; those of the whole begin now.
+        specs: the cases as they travel.
+        before: cells that a new child has to run first.
+    """
+
+    def __init__(self, zygote: Zygote, seconds: Seconds, specs: Specs, before: Sequence[Cell] = ()) -> None:
         self.zygote = zygote
         self.specs = specs
         self.seconds = seconds
-        self.end_at = time.monotonic() + seconds.in_all
-        self.before: list[Cell] = []  # what a new child has to run first
+        self.before = list(before)
+        self.begin()
         self.room = MOST_OUTPUT  # characters that cells may still show
         self.pid = 0
         self.n = 0
+
+    def begin(self) -> None:
+        """Let the time for all begin now."""
+        self.end_at = time.monotonic() + self.seconds.in_all
 
     def start(self) -> None:
         """A child in which all cells of before have run; one that ends it this time is left out from now on.
@@ -142,6 +157,7 @@ class Session:
         """
         while not self.pid:
             self.pid, self.pipe = self.zygote.fork()
+            self.ahead = bytearray()
             for cell in list(self.before):
                 try:
                     self._ask(self._to_run(cell, 0), b"", self.seconds.cell)
@@ -176,15 +192,6 @@ class Session:
         self.room = max(0, self.room - size)
         return outputs, lost if type(lost) is int else 0, late
 
-    def follow(self, cell: Cell) -> None:
-        """Run a cell that has run in another child already; nothing of what it shows is kept."""
-        if not self.pid:
-            self.before.append(cell)
-            return
-        with contextlib.suppress(TimeOver, Died):
-            self.ask(self._to_run(cell, 0), b"", self.seconds.cell)
-            self.before.append(cell)
-
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
 
@@ -212,7 +219,7 @@ class Session:
         """The next frame of the answer to the last question."""
         left = min(seconds + GRACE_S, max(0.1, self.end_at - time.monotonic()))
         try:
-            header, blob = wire.receive(self.pipe, left)
+            header, blob = wire.receive(self.pipe, left, self.ahead)
             if type(header) is not dict or header.get("n") != self.n:
                 raise wire.WireError("an answer to another question")
         except wire.Late:
@@ -225,25 +232,28 @@ class Session:
 
     # -------------------------------------------------------------------------- what an examination asks for
 
-    def attempts(self, task: Task, name: str, cases: Sequence[Case], seconds: float) -> Iterator[Attempt]:
+    def attempts(
+        self, task: Task, learner: "Remote", cases: Sequence[Case], seconds: float
+    ) -> Iterator[Attempt]:
         """Attempts at some cases in the child, which makes the next while `engine.examine` looks at one."""
         limit = seconds * self.seconds.slower
-        outside = (self._attempt_outside(task, name, case, limit) for case in cases)
-        for made in outside if task.outside else self._attempts_inside(task, name, cases, limit):
+        outside = (self._attempt_outside(task, learner, case, limit) for case in cases)
+        for made in outside if task.outside else self._attempts_inside(task, learner, cases, limit):
             yield made
             if made.is_last:
                 return
 
     def _attempts_inside(
-        self, task: Task, name: str, cases: Sequence[Case], limit: float
+        self, task: Task, learner: "Remote", cases: Sequence[Case], limit: float
     ) -> Iterator[Attempt]:
         specs = [self.specs.of(task, case) for case in cases]
-        question = {"do": "try", "name": name, "seconds": limit, "sizes": [len(spec) for spec in specs]}
+        sizes = [len(spec) for spec in specs]
+        question = {"do": "try", **learner.address, "seconds": limit, "sizes": sizes}
         for i, case in enumerate(cases):
             try:
                 header, raw = self._answer(limit) if i else self.ask(question, b"".join(specs), limit)
                 if header.get("missing"):
-                    yield from [Attempt(failure=not_defined(name))] * len(cases[i:])
+                    yield from [Attempt(failure=not_defined(learner.name))] * len(cases[i:])
                     return
                 made = _attempt(header, raw, case)
             except TimeOver:
@@ -252,28 +262,26 @@ class Session:
             except (Died, wire.WireError):
                 self.close()
                 yield Attempt(failure=DEAD)
-                yield from self._attempts_inside(task, name, cases[i + 1 :], limit)
+                yield from self._attempts_inside(task, learner, cases[i + 1 :], limit)
                 return
             if made.stuck:
                 self.close()
-            yield dataclasses.replace(made, stuck=False)
+                made = dataclasses.replace(made, stuck=False)
+            yield made
 
-    def _attempt_outside(self, task: Task, name: str, case: Case, limit: float) -> Attempt:
+    def _attempt_outside(self, task: Task, learner: "Remote", case: Case, limit: float) -> Attempt:
         """Make an attempt whose measuring stays out here."""
-        remote = Remote(name, self, limit, task.forbidden)
+        remote = dataclasses.replace(learner, seconds=limit, forbidden=task.forbidden)
         made = attempt(task, remote, case, limit + 10 * GRACE_S)  # the child's limit comes first
         return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
-    def call(
-        self, name: str, calls: Sequence[Call], seconds: float, forbidden: Sequence[str] = ()
-    ) -> tuple[list[Any], str]:
+    def call(self, learner: "Remote", calls: Sequence[Call], seconds: float) -> tuple[list[Any], str]:
         """Call a function in the child with plain values; what it changes of them is changed here too.
 
         Args:
-            name: of the function.
+            learner: the function.
             calls: the values of each call, in order and by name.
             seconds: for all of them.
-            forbidden: routines that it must not call.
         Returns: what came of each, and the forbidden routine that was called.
         Raises:
             TimeOver: it took longer.
@@ -284,10 +292,11 @@ class Session:
         things = list({id(value): value for value in given if can_change(value)}.values())
         raw = packed(calls, things, state_of(draws(), None))
         try:
-            question = {"do": "call", "name": name, "seconds": seconds, "forbidden": list(forbidden)}
+            forbidden = list(learner.forbidden)
+            question = {"do": "call", **learner.address, "seconds": seconds, "forbidden": forbidden}
             header, blob = self.ask(question, raw, seconds)
             if header.get("missing"):
-                raise Reported(not_defined(name))
+                raise Reported(not_defined(learner.name))
             if header.get("late"):
                 self.close()
                 raise TimeOver
@@ -305,21 +314,31 @@ class Session:
             raise Reported(DEAD) from None
 
 
+@dataclasses.dataclass
 class Remote:
     """Stands for something that a submission defines: a test may check it or call it.
 
     Args:
         name: what it is called there.
         session: where.
+        place: the test that asks. What it has asked for once stays the same thing for it, whatever a later
+            cell of the submission calls by that name.
         seconds: for all calls.
         forbidden: routines that it must not call.
     """
 
-    def __init__(self, name: str, session: Session, seconds: float, forbidden: Sequence[str] = ()) -> None:
-        self.name, self.session = name, session
-        self.seconds, self.forbidden = seconds, forbidden
-        self.late = False
-        self.called = ""  # the first forbidden routine
+    name: str
+    session: Session
+    place: str = ""
+    seconds: float = 0.0
+    forbidden: Sequence[str] = ()
+    late: bool = False
+    called: str = ""  # the first forbidden routine
+
+    @property
+    def address(self) -> dict[str, str]:
+        """How a question names it."""
+        return {"name": self.name, "place": self.place}
 
     def __call__(self, *values: Any, **named: Any) -> Any:
         """What it gives for some values."""
@@ -332,7 +351,7 @@ class Remote:
     def _call(self, calls: list[Call]) -> list[Any]:
         start = time.monotonic()
         try:
-            answers, called = self.session.call(self.name, calls, max(0.1, self.seconds), self.forbidden)
+            answers, called = self.session.call(self, calls, max(0.1, self.seconds))
             self.called = self.called or called
             return answers
         except TimeOver:
@@ -379,7 +398,8 @@ def _attempt(header: dict[str, Any], raw: bytes, case: Case) -> Attempt:
 
     Raises: WireError: it is none.
     """
-    fields = {field.name: wire.decode(header.get(field.name), raw) for field in dataclasses.fields(Attempt)}
+    told = {name: wire.decode(header[name], raw) for name in header.keys() & DEFAULTS.keys()}
+    fields: dict[str, Any] = {**DEFAULTS, **told}
     failure = fields["failure"]
     fields["failure"] = None if failure is None else _failure(failure)
     parts = fields["got"]

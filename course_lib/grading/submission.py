@@ -5,6 +5,7 @@ does not count; cells that are missing, doubled or moved are reported.
 """
 
 import ast
+import functools
 import json
 import math
 import os
@@ -270,6 +271,7 @@ def _parted(source: str) -> tuple[str, str]:
     return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
+@functools.lru_cache(maxsize=256)  # most cells of a submission are the source's
 def _nodes(code: str) -> list[ast.AST]:
     """The parts of some Python code; none where it is no Python."""
     try:

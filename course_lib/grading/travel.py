@@ -48,14 +48,27 @@ class Specs:
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Takes along what cloudpickle leaves: functions with a cache, properties that are computed once."""
+    """Takes along what cloudpickle leaves: functions with a cache, properties that are computed once.
+
+    Tensors go as arrays where nothing of them is lost, since torch makes a file of each.
+    """
 
     def reducer_override(self, value: Any) -> Any:
         if isinstance(value, functools._lru_cache_wrapper):
             return functools.lru_cache, (value.__wrapped__,)
         if isinstance(value, functools.cached_property):
             return functools.cached_property, (value.func,), {"attrname": value.attrname}
+        torch = sys.modules.get("torch")
+        if torch is not None and type(value) is torch.Tensor and _is_plain(value):
+            return torch.from_numpy, (value.numpy(),)
         return super().reducer_override(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a tensor is no more than its numbers, one after the other."""
+    own = value.is_contiguous() and value.untyped_storage().nbytes() == value.numel() * value.element_size()
+    in_numpy = value.device.type == "cpu" and value.dtype != sys.modules["torch"].bfloat16
+    return own and in_numpy and not value.requires_grad and not value.is_conj() and not value.is_neg()
 
 
 @contextlib.contextmanager

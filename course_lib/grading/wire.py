@@ -20,6 +20,7 @@ from course_lib.checks.values import Refused, describe
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
 MOST_RAW = 256 * 2**20
+AHEAD = 2**16  # bytes that are read or written together with others
 MOST_ITEMS = 1_000_000  # of all lists, sets and dictionaries in one value
 MOST_HASHED = (
     10_000  # of sets and dictionaries: numbers of one hash, each compared with all others, take days
@@ -60,38 +61,47 @@ class Foreign:
 def send(pipe: socket.socket, header: Any, raw: bytes | bytearray | memoryview = b"") -> None:
     """Send one frame; `header` is what JSON can hold."""
     text = json.dumps(header).encode()
-    pipe.sendall(LENGTHS.pack(len(text), len(raw)) + text)
-    if raw:
+    start = LENGTHS.pack(len(text), len(raw)) + text
+    if len(raw) <= AHEAD:
+        pipe.sendall(start + raw)
+    else:
+        pipe.sendall(start)
         pipe.sendall(raw)
 
 
-def receive(pipe: socket.socket, seconds: float | None = None) -> tuple[Any, bytes]:
+def receive(
+    pipe: socket.socket, seconds: float | None = None, ahead: bytearray | None = None
+) -> tuple[Any, bytes]:
     """The next frame: its header and its raw bytes.
 
+    Args:
+        pipe: where it comes from.
+        seconds: how long to wait for it.
+        ahead: keeps what was read of the frames that follow; without it nothing of them is read.
     Raises:
         WireError: the other side has ended, or what came is no frame.
         Late: it is not there in time.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    n_json, n_raw = LENGTHS.unpack(_exactly(pipe, LENGTHS.size, end))
+    n_json, n_raw = LENGTHS.unpack(_exactly(pipe, LENGTHS.size, end, ahead))
     if n_json > MOST_JSON or n_raw > MOST_RAW:
         raise WireError(f"a frame of {n_json} and {n_raw} bytes is announced")
-    text, raw = _exactly(pipe, n_json, end), _exactly(pipe, n_raw, end)
+    text, raw = _exactly(pipe, n_json, end, ahead), _exactly(pipe, n_raw, end, ahead)
     try:
         return json.loads(text), raw
     except (ValueError, RecursionError):
         raise WireError("the header of a frame is not JSON") from None
 
 
-def _exactly(pipe: socket.socket, n: int, end: float | None) -> bytes:
-    parts = bytearray()
+def _exactly(pipe: socket.socket, n: int, end: float | None, ahead: bytearray | None) -> bytes:
+    parts = bytearray() if ahead is None else ahead
     while len(parts) < n:
         left = None if end is None else end - time.monotonic()
         if left is not None and left <= 0:
             raise Late
         pipe.settimeout(left)
         try:
-            part = pipe.recv(min(n - len(parts), 2**20))
+            part = pipe.recv(min(n - len(parts) + (0 if ahead is None else AHEAD), 2**20))
         except TimeoutError:
             raise Late from None
         except OSError:
@@ -99,7 +109,9 @@ def _exactly(pipe: socket.socket, n: int, end: float | None) -> bytes:
         if not part:
             raise WireError("the other side has ended")
         parts += part
-    return bytes(parts)
+    taken = bytes(parts[:n])
+    del parts[:n]
+    return taken
 
 
 # --------------------------------------------------------------------------------------------------- values
@@ -177,6 +189,8 @@ def decode(value: Any, raw: bytes) -> Any:
 
     Raises: WireError: it is not what `encode` makes.
     """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
     try:
         return _Decoder(raw).value(value, 0)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -86,11 +86,12 @@ def said_by(outcome: dict) -> str:
 
 def differences(kind: Kind, outcome: dict) -> list[str]:
     """How an outcome is not what must come of its kind."""
-    found = _wrong_grades(kind, outcome)
+    found = []
     if outcome["status"] not in kind.status:
         found.append(
             f"status {outcome['status']!r} ({outcome['reason']}), expected {' or '.join(kind.status)}"
         )
+    found += _wrong_grades(kind, outcome)
     if outcome["status"] != "graded" and not outcome["reason"]:
         found.append("no reason is given")
     if kind.reported and not any(kind.reported in report for report in outcome["reports"]):

@@ -95,4 +95,4 @@ def test_no_attack_succeeds_with_the_other_engine_or_as_an_ordinary_user(engine,
     if who == "user" and "NoIsolation" in found["error"]:
         pytest.skip("on this machine only root can lock submissions in")
     assert found.pop("n_graded") > len(IN_PLAIN)
-    assert found == {"wrong": {}, "touched": [], "error": ""}
+    assert found == {"wrong": {}, "touched": [], "error": ""}, found

@@ -270,6 +270,33 @@ def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
 
 
 @pytest.mark.parametrize(
+    "later",
+    [
+        "softmax = None",
+        "def softmax(x):\n    return x",
+        "del exp_of",
+        "def exp_of(x):\n    return 0 * x",
+        "np = None",
+        "import os; os._exit(0)",
+        "while True: pass",
+    ],
+)
+def test_what_a_later_cell_does_costs_no_answer_of_before(grade, later):
+    outcome = grade(
+        softmax="def exp_of(x):\n    return np.exp(x - x.max(-1, keepdims=True))\n"
+        "def softmax(x):\n    return exp_of(x) / exp_of(x).sum(-1, keepdims=True)",
+        last=later,
+    )
+    assert said(outcome) == ALL_RIGHT
+
+
+@pytest.mark.parametrize("later", [RIGHT_SOFTMAX, "del softmax"])
+def test_a_later_cell_does_not_mend_an_answer_of_before(grade, later):
+    outcome = grade(softmax=stored().replace("nan", "np.nan"), last=later)
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "right on the visible seed only"}
+
+
+@pytest.mark.parametrize(
     ("fails", "status"),
     [
         ("raise ValueError(x)", "right on the visible seed only"),

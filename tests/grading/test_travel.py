@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from course_lib.checks import find_task, task_names
 from course_lib.checks.engine import prepare
@@ -164,6 +165,34 @@ def test_what_is_looked_for_would_be_found():
     raw = packed(task, right)
     assert used_by(task.reference, {}).keys() <= codes_in(pickle.loads(raw))
     assert any(as_bytes in raw for as_bytes in written(right))
+
+
+TENSORS = {
+    "plain": torch.arange(6.0).reshape(2, 3),
+    "scalar": torch.tensor(3.5, dtype=torch.float64),
+    "empty": torch.zeros(0, 3),
+    "whole numbers": torch.arange(5),
+    "truths": torch.tensor([True, False]),
+    "transposed": torch.arange(6.0).reshape(2, 3).T,
+    "a part": torch.arange(6.0)[2:4],
+    "repeated": torch.ones(1, 3).expand(4, 3),
+    "bfloat16": torch.ones(3, dtype=torch.bfloat16),
+    "complex": torch.tensor([1 + 2j]).conj(),
+    "asks for gradients": torch.ones(3, requires_grad=True),
+    "a parameter": torch.nn.Parameter(torch.ones(3)),
+}
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_a_tensor_arrives_as_it_was(kind):
+    sent = TENSORS[kind]
+    ((came, again),) = pickle.loads(packed((sent, sent)))
+    assert type(came) is type(sent)
+    assert came is again
+    assert torch.equal(came.resolve_conj(), sent.resolve_conj())
+    for what in ("dtype", "shape", "requires_grad"):
+        assert getattr(came, what) == getattr(sent, what)
+    assert came.stride() == sent.stride()
 
 
 def test_a_case_is_packed_once():

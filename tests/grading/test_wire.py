@@ -308,6 +308,12 @@ def test_numbers_that_all_have_one_hash_cost_little_time(kind):
 # ----------------------------------------------------------------------------------------------------- frames
 
 
+@pytest.fixture(params=[False, True], ids=["exactly", "ahead"])
+def ahead(request):
+    """What keeps the beginning of the next frame, where more than one is read at once."""
+    return bytearray() if request.param else None
+
+
 @pytest.fixture
 def pipe():
     ours, theirs = socket.socketpair()
@@ -334,33 +340,39 @@ def pipe():
     ],
     ids=range(13),
 )
-def test_what_is_no_frame_is_refused(pipe, frame, problem):
+def test_what_is_no_frame_is_refused(pipe, ahead, frame, problem):
     ours, theirs = pipe
     ours.sendall(frame)
     ours.close()
     with pytest.raises(WireError, match=problem):
-        wire.receive(theirs, 5.0)
+        wire.receive(theirs, 5.0, ahead)
 
 
-def test_frames_come_one_after_the_other(pipe):
+def test_frames_come_one_after_the_other(pipe, ahead):
     ours, theirs = pipe
-    wire.send(ours, {"n": 1}, b"abc")
-    wire.send(ours, [2])
-    assert wire.receive(theirs) == ({"n": 1}, b"abc")
-    assert wire.receive(theirs) == ([2], b"")
+    frames = [({"n": 1}, b"abc"), ([2], b""), (["more than is read ahead"], b"x" * 5 * wire.AHEAD), ([], b"")]
+
+    def send():
+        for header, raw in frames:
+            wire.send(ours, header, raw)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert [wire.receive(theirs, 10.0, ahead) for _ in frames] == frames
+    sender.join()
 
 
 @pytest.mark.parametrize("begun", [b"", b"\0" * 15, struct.pack(">QQ", 2, 3) + b"{}ab"])
-def test_what_does_not_come_is_late(pipe, begun):
+def test_what_does_not_come_is_late(pipe, ahead, begun):
     ours, theirs = pipe
     ours.sendall(begun)
     start = time.monotonic()
     with pytest.raises(Late):
-        wire.receive(theirs, 0.1)
+        wire.receive(theirs, 0.1, ahead)
     assert 0.1 <= time.monotonic() - start < 2
 
 
-def test_a_byte_now_and_then_does_not_put_the_end_off(pipe):
+def test_a_byte_now_and_then_does_not_put_the_end_off(pipe, ahead):
     ours, theirs = pipe
     ended = threading.Event()
 
@@ -373,7 +385,7 @@ def test_a_byte_now_and_then_does_not_put_the_end_off(pipe):
     dripping.start()
     start = time.monotonic()
     with pytest.raises(Late):
-        wire.receive(theirs, 0.3)
+        wire.receive(theirs, 0.3, ahead)
     ended.set()
     dripping.join()
     assert time.monotonic() - start < 2
