@@ -80,6 +80,7 @@ class Zygote:
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONSAFEPATH": "1",
             "LANG": "C.UTF-8",
+            "IPYTHONDIR": str(place / "ipython"),  # not in the teacher's home
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
