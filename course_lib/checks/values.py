@@ -77,7 +77,7 @@ def boxed(value: Any) -> np.ndarray:
 
 def agree(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
     """Whether two arrays are equal up to rounding; NaN equals NaN."""
-    return a.shape == b.shape and bool(np.all(close(a, b, slack)))
+    return a.shape == b.shape and bool(close(a, b, slack).all())
 
 
 def close(a: np.ndarray, b: np.ndarray, slack: float) -> np.ndarray:

@@ -276,7 +276,8 @@ class Grading:
         """Run what learners see of a test cell of the source, out here."""
         tested = Tested(step, {"__name__": "test"}, self.grader.imports(), list(self.session.before))
         self.tested[step.cell.grade_id] = tested
-        self._test(tested, self.session)
+        tested.run(self.session, unseen=False)
+        self._note(tested)
 
     def test_hidden(self, tested: "Tested") -> None:
         """Run what they do not see of it.
@@ -284,27 +285,23 @@ class Grading:
         What later cells have done may disturb a right answer: one that fails is tried again in a child in
         which only the cells before the test have run.
         """
-        self._test(tested, self.session, unseen=True)
-        if tested.status in ("", "timed out", "not run") or tested.before == self.session.before:
-            return
-        fresh = self._session(tested.before)
-        tested.status = tested.sentence = ""
-        try:
-            self._test(tested, fresh, unseen=True)
-        finally:
-            fresh.close()
+        tested.run(self.session, unseen=True)
+        if tested.status and tested.before != self.session.before:
+            fresh = self._session(tested.before)
+            try:
+                tested.run(fresh, unseen=True)
+            finally:
+                fresh.close()
+        self._note(tested)
+        if not tested.status:
+            self._look_at(tested.step, tested.task)
 
-    def _test(self, tested: "Tested", session: Session, unseen: bool = False) -> None:
-        if time.monotonic() > session.end_at:
-            self._late("timed out as a whole")
-            sentence = "The time for the whole notebook was over before this task."
-            tested.status, tested.sentence = "not run", sentence
-            return
-        tested.run(session, unseen)
+    def _note(self, tested: "Tested") -> None:
+        """The first thing that took too long is the reason why a submission timed out."""
         if tested.status == "timed out":
             self._late(f"timed out in task {tested.step.answer!r}")
-        if unseen and not tested.status:
-            self._look_at(tested.step, tested.task)
+        elif tested.status == "not run":
+            self._late("timed out as a whole")
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""
@@ -346,6 +343,11 @@ class Tested:
 
     def run(self, session: Session, unseen: bool) -> None:
         """Run what is shown or what is hidden of the cell; its learner's functions are in a child."""
+        self.status = self.sentence = ""
+        if time.monotonic() > session.end_at:
+            self.status = "not run"
+            self.sentence = "The time for the whole notebook was over before this task."
+            return
         code = (hidden if unseen else released)(self.step.cell.source)
         remotes = self._prepare(code, session)
         try:
