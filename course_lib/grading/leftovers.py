@@ -25,9 +25,12 @@ class OwnFolder:
         remove_folders()
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:  # another run took it for a left one
+                continue
             fcntl.flock(self._handle, fcntl.LOCK_EX)
-            if self.path.exists():  # else another run took it for a left one, before the lock
+            if self.path.exists():  # else it was taken between the two
                 return
             os.close(self._handle)
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,27 @@ def test_a_folder_that_another_run_took_for_a_left_one_is_made_anew(temporary, m
     folder = OwnFolder()
     assert len(made) == 2
     assert list(temporary.iterdir()) == [folder.path]
+
+
+def test_folders_are_made_while_other_runs_look_for_left_ones(temporary):
+    ended = threading.Event()
+
+    def look():
+        while not ended.is_set():
+            leftovers.remove_folders()
+
+    looking = [threading.Thread(target=look) for _ in range(2)]
+    for thread in looking:
+        thread.start()
+    try:
+        folders = [OwnFolder() for _ in range(25)]
+        assert all(folder.path.is_dir() for folder in folders)
+    finally:
+        ended.set()
+        for thread in looking:
+            thread.join()
+    for folder in folders:
+        folder.remove()
 
 
 def test_a_half_written_file_of_a_killed_run_goes_when_it_is_written_again(tmp_path, owner):
