@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course_lib.grading import batch, reports
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import cells_of, release, write
+from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, not_run
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.submission import Unreadable, read_bytes
@@ -153,6 +153,7 @@ def _read(path: Path) -> Iterator[Outcome]:
 def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", reports.summary(outcomes))
-    released = {work.source.stem: release(work.source) for work in works}
+    config = settings(Path())  # of the folder that the command runs in, as nbgrader does
+    released = {source.stem: release(source, config) for source in {work.source for work in works}}
     cells = [cells_of(work.path) for work in works]
     reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))

@@ -281,8 +281,9 @@ class Book:
         for comment in notebook.comments:
             name = names[comment.cell_id]
             about = dict.fromkeys([*tests_of.get(name, []), name])
-            sentences = [tasks[name].sentence for name in about if name in tasks and tasks[name].sentence]
-            comment.auto_comment = verbatim("\n\n".join(sentences)) or None
+            # Inputs and numbers stand below the test: here only what is wrong.
+            sentences = [tasks[name].sentence.partition("\n\n")[0] for name in about if name in tasks]
+            comment.auto_comment = verbatim("\n\n".join(filter(None, sentences))) or None
 
     def _forget(self, student: str, notebook: str) -> None:
         """Take back what is left of a notebook that was handed in once and is not any more."""

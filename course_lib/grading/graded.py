@@ -29,6 +29,9 @@ from course_lib.grading.submission import Cell, Known, Unreadable, read_bytes, r
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
 TAG = "<[A-Za-z/!?]"  # where a tag begins
+# Of a long output people see the beginning and the end: pages of 60,000 lines are not read, and slow.
+HEAD_LINES, TAIL_LINES = 150, 50
+HEAD_LENGTH, TAIL_LENGTH = 15_000, 5_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ def cells_of(path: Path) -> list[Cell]:
 def graded(released: Released, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
     """The notebook that is shown after grading.
 
-    A cell of ours that is there twice counts where it stands last; one that is missing is put back.
+    A cell of ours that is there twice counts where it stands last; one that is missing is put back. Of a long
+    output the middle is left out.
 
     Args:
         cells: The learner's, as `cells_of` gives them; without any, the notebook is shown as it was released.
@@ -130,7 +134,7 @@ def graded(released: Released, cells: Sequence[Cell], outcome: Outcome) -> Noteb
             new = nbformat.from_dict(node)
         _fill(new, printed.get(cell.id), verdicts.get(role), new.source in given)
         result.append(new)
-    _put_back(result, [grade_id(cell) for cell in shown.cells if grade_id(cell)], ours, verdicts)
+    _put_back(result, shown.cells, ours, verdicts)
     notes = [text for text in (outcome.reason, *outcome.reports) if text]
     if notes:
         result.insert(0, nbformat.v4.new_markdown_cell(verbatim("\n".join(notes)), id="grading"))
@@ -151,18 +155,18 @@ def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | No
 
 
 def _output(output: dict[str, Any]) -> NotebookNode:
-    """An output made anew from what we know of outputs: text, tables and pictures."""
+    """An output made anew from what we know of outputs: text, HTML of the plainest tags, and pictures."""
     kind = output.get("output_type")
     if kind == "stream":
         name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return _new_output("stream", name=name, text=_text(output.get("text")))
+        return _new_output("stream", name=name, text=_shortened(_text(output.get("text"))))
     if kind == "error":
         name, value = _text(output.get("ename")), _text(output.get("evalue"))
         traceback = _text(output.get("traceback"), "\n").split("\n")
         return _new_output("error", ename=name, evalue=value, traceback=traceback)
     found = output.get("data")
     data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
-    clean = {key: data[key] for key in ("text/plain",) if key in data}
+    clean = {key: _shortened(data[key]) for key in ("text/plain",) if key in data}
     if "text/html" in data:
         clean["text/html"] = SanitizeHTML().sanitize_html_tags(data["text/html"])
     if "text/markdown" in data:
@@ -182,13 +186,24 @@ def _new_output(kind: str, **content: Any) -> NotebookNode:
     return nbformat.from_dict({"output_type": kind, **content})
 
 
+def _shortened(text: str) -> str:
+    """An output without the middle, where it is long."""
+    lines = text.split("\n")
+    if len(lines) > HEAD_LINES + TAIL_LINES:
+        left_out = f"[{len(lines) - HEAD_LINES - TAIL_LINES:,} lines are left out here]"
+        text = "\n".join([*lines[:HEAD_LINES], left_out, *lines[-TAIL_LINES:]])
+    if len(text) > HEAD_LENGTH + TAIL_LENGTH:
+        left_out = f"[{len(text) - HEAD_LENGTH - TAIL_LENGTH:,} characters are left out here]"
+        text = "\n".join([text[:HEAD_LENGTH], left_out, text[-TAIL_LENGTH:]])
+    return text
+
+
 def _markdown(text: str) -> str:
     """A Markdown text without tags that could run something; verbatim where one of its links could."""
-    if re.search(TAG, text):
-        text = SanitizeHTML().sanitize_html_tags(text)
+    clean = SanitizeHTML().sanitize_html_tags(text) if re.search(TAG, text) else text
     links = _Links()
-    links.feed(markdown2html(text))
-    return text if links.are_plain else verbatim(text)
+    links.feed(markdown2html(clean))
+    return clean if links.are_plain else verbatim(text)
 
 
 class _Links(HTMLParser):
@@ -218,7 +233,7 @@ def verdict(task: TaskOutcome) -> list[NotebookNode]:
     text = _text(task.sentence) or f"{task.status.capitalize()}."
     outputs = [_new_output("stream", name="stdout", text=f"{text}\n")]
     if task.points < task.max_points:
-        points = f"{task.points:g} of {task.max_points:g} points"
+        points = f"{task.points:g} of {task.max_points:g} points from the tests"  # a person may give others
         data = {"text/plain": str(float(task.points)), "text/html": points}
         outputs.append(_new_output("execute_result", data=data))
     return outputs
@@ -232,17 +247,24 @@ def verbatim(text: str) -> str:
 
 def _put_back(
     cells: list[NotebookNode],
-    order: Sequence[str],
+    source: Sequence[NotebookNode],
     missing: dict[str, NotebookNode],
     verdicts: dict[str, TaskOutcome],
 ) -> None:
     """Put missing cells of ours behind those that they follow in the source, in place."""
-    for before, name in zip(["", *order], order, strict=False):
+    place = 0  # behind the last cell of the source that is there, as far as its name or id tells
+    for ours in source:
+        name = grade_id(ours)
         if name in missing:
             new = deepcopy(missing[name])
             _fill(new, None, verdicts.get(name), is_ours=True)
-            places = [i for i, cell in enumerate(cells) if before and grade_id(cell) == before]
-            cells.insert(places[0] + 1 if places else 0, new)
+            cells.insert(place, new)
+            place += 1
+            continue
+        known = name or ours.get("id")
+        same = [i for i, cell in enumerate(cells) if known and known == (grade_id(cell) or cell.get("id"))]
+        if same:
+            place = same[-1] + 1
 
 
 def _name(cells: list[NotebookNode]) -> None:

@@ -10,6 +10,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -43,20 +44,24 @@ PAGE = """<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
+<main>
 <h1>{title}</h1>
-<p>{student}: <strong>{score:g} of {max_score:g} points</strong>, {status}. {reason}</p>
+<p>{student}: <strong>{score:g} of {max_score:g} points</strong>, {status}.</p>
+{notes}
 <table><thead><tr><th>task</th><th>points</th><th>result</th></tr></thead><tbody>
 {rows}
 </tbody></table>
 {body}
+</main>
 </body>
 </html>
 """
 STYLE = """
-body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+html { color-scheme: light dark; color: CanvasText; background: Canvas; overflow-wrap: anywhere; }
+body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
-pre { background: #f5f5f5; padding: .6rem; overflow-x: auto; white-space: pre-wrap; }
-img { max-width: 100%; }
+pre { background: #8881; padding: .6rem; white-space: pre-wrap; }
+img { max-width: 100%; background: #fff; }
 .output_subarea pre { background: none; border-left: .3rem solid #767676; }
 """
 
@@ -175,7 +180,8 @@ def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -
     Args:
         cells: The learner's, as `graded.cells_of` gives them.
     """
-    notebook = graded(released, cells, outcome)
+    notebook = graded(released, cells, replace(outcome, reason="", reports=()))
+    notes = [f"<li>{html.escape(text)}</li>" for text in (outcome.reason, *outcome.reports) if text]
     rows = [
         f"<tr><td>{html.escape(task.grade_id)}</td><td>{task.points:g} of {task.max_points:g}</td>"
         f"<td>{html.escape(task.status)}</td></tr>"
@@ -190,7 +196,7 @@ def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -
         score=outcome.score,
         max_score=outcome.max_score,
         status=html.escape(outcome.status),
-        reason=html.escape(outcome.reason),
+        notes="<ul>{}</ul>".format("\n".join(notes)) if notes else "",
         rows="\n".join(rows),
         body=body,
     )

@@ -190,6 +190,17 @@ def test_a_folder_becomes_a_table_a_summary_and_pages(folder, engine):
         assert "seed in (31" not in text
 
 
+def test_a_page_shows_the_stub_that_learners_got(folder, engine, monkeypatch, tmp_path):
+    source, submissions, out = folder
+    (submissions / "ada.ipynb").write_text("{")
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assignments.grade_folder(source, submissions, out, Run(engine))
+    page = (out / "feedback" / f"ada+{source.stem}.html").read_text(encoding="utf-8")
+    assert "NotImplementedError" in page
+    assert "YOUR CODE HERE" not in page  # nbgrader's own
+
+
 @pytest.mark.parametrize("stopped_after", [0, 2])
 def test_a_folder_that_was_stopped_goes_on(folder, engine, stopped_after):
     source, submissions, out = folder

@@ -65,6 +65,15 @@ def test_nbgrader_reads_what_was_recorded(course: Path, book: Book) -> None:
     assert found["comments"] == {"softmax": None, "mix": sentence, "words": None}
 
 
+def test_the_comment_says_what_is_wrong_without_the_numbers(course: Path, book: Book) -> None:
+    submit(course, "ada")
+    wrong = TaskOutcome(
+        "test_mix", "03_qkv/mix", 0.0, 1.0, "wrong", "k is wrong.\nAt 0: 1.\n\nInput: x\n\nGot: 2"
+    )
+    book.record([outcome(tasks=(wrong,))])
+    assert entry(course)["comments"]["mix"] == "    k is wrong.\n    At 0: 1."
+
+
 def test_notebook_that_was_not_handed_in_gets_nothing(course: Path, book: Book) -> None:
     submit(course, "ada")
     book.record([outcome()])

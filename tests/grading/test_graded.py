@@ -10,6 +10,7 @@ import course_folder
 import nbformat
 import pytest
 from course_folder import outcome
+from nbformat import NotebookNode
 from nbgrader import utils
 from small import cell
 
@@ -81,7 +82,7 @@ def test_answers_tests_and_outputs_stand_together(released: Released, tmp_path: 
     assert by_id["setup"].outputs[0].text == "hello"
     assert by_id["softmax-test"].outputs[0].text == "Right.\n"
     assert by_id["mix-test"].outputs[0].text == "Expected <3>, got:\n  [4] *x*\n"
-    assert by_id["mix-test"].outputs[1].data["text/html"] == "0 of 1 points"
+    assert by_id["mix-test"].outputs[1].data["text/html"] == "0 of 1 points from the tests"
 
 
 def test_locked_cells_marks_and_points_are_ours(released: Released, tmp_path: Path) -> None:
@@ -114,6 +115,16 @@ def test_missing_cells_are_put_back_where_they_were(
     assert names == ["softmax", "test_softmax", "mix", "test_mix", "words"]
     test = next(made for made in notebook.cells if grade_id(made) == "test_softmax")
     assert test.outputs[0].text == "Right.\n"
+
+
+def test_a_missing_answer_is_put_back_below_the_words_before_it(released: Released, tmp_path: Path) -> None:
+    at = [made.id for made in released.shown.cells].index("mix-answer")
+    words = nbformat.v4.new_markdown_cell("## Mix", id="mix-words")
+    source = NotebookNode(cells=[*released.shown.cells[:at], words, *released.shown.cells[at:]], metadata={})
+    cells = course_folder.answers()
+    cells[at] = cell("mix-words", "## Mix", "markdown")
+    notebook = shown(dataclasses.replace(released, shown=source), cells, tmp_path)
+    assert ids(notebook) == ids(source)
 
 
 def test_lost_marks_are_found_by_the_id(released: Released, tmp_path: Path) -> None:
@@ -166,6 +177,7 @@ def test_hostile_ids_and_texts_become_harmless(released: Released, tmp_path: Pat
         ("`a < b` and **c**", "`a < b` and **c**"),
         ("[a](https://example.org)", "[a](https://example.org)"),
         ("[a](javascript:alert(1))", "    [a](javascript:alert(1))"),
+        ("[a](javascript:alert(1)) <u>b</u>", "    [a](javascript:alert(1)) <u>b</u>"),
         ("[a](&#106;avascript:alert(1))", "    [a](&#106;avascript:alert(1))"),
         ("[a][b]\n\n[b]: JavaScript:alert(1)", None),
         ("![a](https://example.org/who_reads_this.png)", "    ![a](https://example.org/who_reads_this.png)"),
@@ -199,6 +211,26 @@ OUTPUTS = [
     ({}, None),
     ({"output_type": "display_data", "data": 5}, None),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [("line\n" * 60_000, "59,801 lines"), ("x" * 50_000, "30,011 characters"), ("line\n" * 199, None)],
+)
+@pytest.mark.parametrize("kind", ["stream", "execute_result"])
+def test_the_middle_of_a_long_output_is_left_out(
+    released: Released, tmp_path: Path, kind: str, text: str, left_out: str | None
+) -> None:
+    text = f"first {text} last"
+    output = {"output_type": kind, "name": "stdout", "text": text, "data": {"text/plain": text}}
+    result = outcome(cells=(CellOutput("setup", (output,)),))
+    made = shown(released, course_folder.answers(), tmp_path, result).cells[1].outputs[0]
+    found = made.text if kind == "stream" else made.data["text/plain"]
+    assert found.startswith("first ")
+    assert found.endswith(" last")
+    assert (found == text) if left_out is None else (f"[{left_out} are left out here]" in found)
+    assert len(found) < 21_000
+    assert found.count("\n") <= 200
 
 
 @pytest.mark.parametrize(("output", "expected"), OUTPUTS)

@@ -88,7 +88,7 @@ def test_a_page_stands_alone_and_runs_nothing(tmp_path: Path) -> None:
     tasks = (TaskOutcome("test_mix", "", 0.5, 1.0, "wrong", f"Expected 3, got {SCRIPT}"),)
     result = outcome(SCRIPT, reason=SCRIPT, tasks=tasks, cells=(CellOutput("own-code", printed),))
     page = feedback_page(released, cells_of(path), result)
-    assert "0.5 of 1 points" in page
+    assert "0.5 of 1 points from the tests" in page
     assert "Expected 3, got &lt;script&gt;" in page
     assert '<a href="https://example.org">a</a> <strong>b</strong>' in page
     assert 'src="data:image/png;base64,aGVsbG8="' in page
@@ -98,6 +98,26 @@ def test_a_page_stands_alone_and_runs_nothing(tmp_path: Path) -> None:
     assert re.findall(r"\b(?:href|src)=\"(?!https://example.org|data:image)[^\"]*", page) == []
     assert "seed" not in page
     assert "BEGIN" not in page
+
+
+def test_a_page_says_each_reason_once_and_first(tmp_path: Path) -> None:
+    course = course_folder.course(tmp_path)
+    released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
+    late = outcome(status=Status.TIMED_OUT, reason="timed out in task mix", reports=("'mix' is there twice",))
+    page = feedback_page(released, [], late)
+    assert "<strong>2 of 6 points</strong>, timed out.</p>" in page
+    notes = "<ul><li>timed out in task mix</li>\n<li>&#x27;mix&#x27; is there twice</li></ul>"
+    assert page.index(notes) < page.index("<table>")
+    assert page.count("timed out in task mix") == 1
+    assert "<ul>" not in feedback_page(released, [], outcome())
+
+
+def test_a_page_has_a_main_part_and_both_themes(tmp_path: Path) -> None:
+    course = course_folder.course(tmp_path)
+    released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
+    page = feedback_page(released, [], outcome())
+    assert re.fullmatch(r"<main>.*</main>", page.split("<body>")[1].split("</body>")[0].strip(), re.DOTALL)
+    assert "color-scheme: light dark" in page
 
 
 def test_pages_of_a_folder(tmp_path: Path) -> None:
