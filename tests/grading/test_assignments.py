@@ -1,6 +1,11 @@
 """A whole assignment: who submitted, what was graded before, what came out; and the commands."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -367,6 +372,24 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch):
         main(["autograde", "03_qkv"])
     with pytest.raises(SystemExit, match=r"^Stopped\. What was graded is kept\. .* starts anew"):
         main(["autograde", "03_qkv", "--again"])
+
+
+@pytest.mark.parametrize("seconds", [3.0, 6.0])  # as the workers start; as they load torch or grade
+def test_ctrl_c_says_that_and_nothing_else(folder, engine, seconds):
+    source, submissions, out = folder
+    command = [sys.executable, "-m", "course_lib.grading", "folder", source, submissions, out]
+    run = subprocess.Popen(
+        [*command, "--engine", engine.name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    said = run.communicate(timeout=60)[0]
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith(("Stopped.", "Written:"))
 
 
 def test_what_has_not_changed_is_graded_again_when_asked(course, engine, capsys):
