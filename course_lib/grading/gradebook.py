@@ -28,6 +28,7 @@ from sqlalchemy import (
     delete,
     insert,
     inspect,
+    make_url,
     select,
     text,
 )
@@ -84,7 +85,10 @@ def open_gradebook(db_url: str, course_id: str) -> Gradebook:
     try:
         _enter_version(db_url)
     except OperationalError as error:
-        raise ValueError(f"the grade book {db_url} cannot be opened: {error.orig}") from error
+        name = make_url(db_url).render_as_string()  # without a password
+        raise ValueError(
+            f"the grade book {name} cannot be opened: {error.orig}; may you write to it and its folder?"
+        ) from error
     gradebook = Gradebook(db_url, course_id)
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     gradebook.db.remove()
