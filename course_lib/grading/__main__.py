@@ -29,7 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, sandbox.NoIsolation) as error:
         sys.exit(f"Nothing was graded. {error}" if chosen.grades else str(error))
     except KeyboardInterrupt:
+        if getattr(chosen, "again", False):
+            sys.exit("Stopped. What was graded is kept. The same command starts anew, because of --again.")
         sys.exit("Stopped. The same command goes on from here." if chosen.grades else "Stopped.")
+    except OSError as error:  # no right to write, no room, no scheduler
+        sys.exit(f"Stopped. {error}")
 
 
 def parser() -> argparse.ArgumentParser:

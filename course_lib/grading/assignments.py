@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course_lib.grading import batch, reports
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import cells_of, release, settings, write
+from course_lib.grading.graded import Released, cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, not_run
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.submission import Unreadable, read_bytes
@@ -97,16 +97,20 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
         source: the teacher's notebook, or a folder of them.
         submissions: STUDENT.ipynb for one notebook, or STUDENT/NOTEBOOK.ipynb.
         out: gets grades.csv, summary.txt, feedback/ and outcomes.jsonl, from which a second run goes on.
-    Raises: ValueError: the source or the submissions have no notebook.
+    Raises: ValueError: the source or the submissions have no notebook, or `out` is within the submissions.
     """
     sources = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
     if not sources or not all(path.is_file() for path in sources):
         raise ValueError(f"the source should be a notebook or a folder of notebooks; {source} is neither")
+    if out.resolve().is_relative_to(submissions.resolve()):
+        raise ValueError(f"what comes out should stand outside the submissions {submissions}; got {out}")
     works = list(_found(sources, submissions)) if submissions.is_dir() else []
-    if not works:
+    if not any(os.path.lexists(work.path) for work in works):
         raise ValueError(
             f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
         )
+    config = settings(Path())  # of the folder that the command runs in, as nbgrader does
+    released = {path.stem: release(path, config) for path in sources}
     out.mkdir(parents=True, exist_ok=True)
     journal = out / "outcomes.jsonl"
     kept = {(o.student, o.notebook): o for o in _read(journal)}
@@ -120,7 +124,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.flush()
             os.fsync(file.fileno())
     outcomes = tuple(kept[work.student, work.source.stem] for work in works)
-    _write_reports(out, works, outcomes)
+    _write_reports(out, released, works, outcomes)
     return Done(outcomes, len(new))
 
 
@@ -150,10 +154,11 @@ def _read(path: Path) -> Iterator[Outcome]:
                 continue
 
 
-def _write_reports(out: Path, works: Sequence[batch.Work], outcomes: Sequence[Outcome]) -> None:
+def _write_reports(
+    out: Path, released: dict[str, Released], works: Sequence[batch.Work], outcomes: Sequence[Outcome]
+) -> None:
+    """The table, the summary and the pages."""
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", reports.summary(outcomes))
-    config = settings(Path())  # of the folder that the command runs in, as nbgrader does
-    released = {source.stem: release(source, config) for source in {work.source for work in works}}
     cells = [cells_of(work.path) for work in works]
     reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))

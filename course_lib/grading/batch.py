@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -106,7 +107,7 @@ def _graded(
 
 def _pool(n_workers: int) -> ProcessPoolExecutor:
     # Not forked: a fork of a process that has threads may hang.
-    return ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    return ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_start)
 
 
 def on_cluster(
@@ -173,14 +174,23 @@ def _grader(source: Path, changed: int, settings: Settings) -> Grader:
     return _kept[key]
 
 
+def _stop(*_: object) -> None:
+    """End at once after Ctrl-C, without a traceback; the batch says how to go on."""
+    try:
+        _close()
+    finally:
+        os._exit(1)
+
+
 def _close() -> None:
     """End all graders of this process."""
     while _kept:
         _kept.popitem()[1].close()
 
 
-def _end_with_parent() -> None:
+def _start() -> None:
     """A worker must not outlive the batch, however that ends."""
+    signal.signal(signal.SIGINT, _stop)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -28,9 +28,11 @@ from sqlalchemy import (
     delete,
     insert,
     inspect,
+    make_url,
     select,
     text,
 )
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from course_lib.grading.graded import (
@@ -74,10 +76,19 @@ class _Held(Session):
 
 
 def open_gradebook(db_url: str, course_id: str) -> Gradebook:
-    """nbgrader's grade book, made where it is not there yet, with a session that holds its commits."""
+    """nbgrader's grade book, made where it is not there yet, with a session that holds its commits.
+
+    Raises: ValueError: it cannot be opened, because its folder may not be written to, for instance.
+    """
     if db_url.startswith("sqlite:") and "?" not in db_url:
         db_url = f"{db_url}?timeout={PATIENCE_S}"
-    _enter_version(db_url)
+    try:
+        _enter_version(db_url)
+    except OperationalError as error:
+        name = make_url(db_url).render_as_string()  # without a password
+        raise ValueError(
+            f"the grade book {name} cannot be opened: {error.orig}; may you write to it and its folder?"
+        ) from error
     gradebook = Gradebook(db_url, course_id)
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     gradebook.db.remove()
@@ -111,19 +122,30 @@ class Book:
         assignment: As its folder in the source is called ("03_qkv").
         source: Folder of its notebooks with solutions and hidden tests; the course's own, if None.
         db_url: Of the database; the course's own, if empty.
-    Raises: ValueError: the source has no notebook, or has other cells than the grade book, which has grades.
+    Raises: ValueError: the assignment is no folder's name, the source has no notebook that can be read, the
+        grade book cannot be opened, or it has grades and the source has other cells.
     """
 
     def __init__(
         self, course: Path, assignment: str, *, source: Path | None = None, db_url: str = ""
     ) -> None:
+        if Path(assignment).name != assignment:
+            raise ValueError(
+                f"the assignment should be a folder's name alone, such as 03_qkv; got {assignment}"
+            )
         self.config = settings(course)
         self.assignment = assignment
         self.folders = CourseDirectory(config=self.config)
         self.source = source or self.folder(self.folders.source_directory, ".")
         paths = sorted(self.source.glob("*.ipynb"))
         if not paths:
-            raise ValueError(f"the source of {assignment} should have notebooks; {self.source} has none")
+            there = sorted({path.parent.name for path in self.source.parent.glob("*/*.ipynb")})
+            others = f"beside it are {', '.join(there)}" if there else "nor has any folder beside it"
+            no_course = f"; {course.resolve()} has no nbgrader_config.py: is it the course folder?"
+            raise ValueError(
+                f"the source of {assignment} should have notebooks; {self.source} has none, {others}"
+                + no_course * (not (course / "nbgrader_config.py").exists())
+            )
         self.released = {path.stem: release(path, self.config) for path in paths}
         self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
         self._penalties = AssignLatePenalties(config=self.config)

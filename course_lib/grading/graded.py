@@ -63,8 +63,13 @@ def settings(course: Path) -> Config:
 def release(path: Path, config: Config | None = None) -> Released:
     """Read a notebook of the source as `nbgrader generate_assignment` does.
 
-    Raises: ValueError: two cells have one grade_id, or nbgrader does not accept the marks of a cell.
+    Raises: ValueError: it is no notebook, two cells have one grade_id, or nbgrader does not accept the marks
+        of a cell.
     """
+    try:
+        known = Known(read_cells(path.read_bytes()))
+    except Unreadable as error:
+        raise ValueError(f"the source {path} should be a notebook: {error}") from error
     saved = _steps(SAVED, nbformat.read(path, as_version=4), path, config)
     shown = _steps(SHOWN, deepcopy(saved), path, config)
     tests_of: dict[str, list[str]] = {}
@@ -73,7 +78,7 @@ def release(path: Path, config: Config | None = None) -> Released:
             tests_of[grade_id(cell)] = []
         if utils.is_grade(cell) and tests_of:
             tests_of[list(tests_of)[-1]].append(grade_id(cell))
-    return Released(saved, shown, Known(read_cells(path.read_bytes())), tests_of)
+    return Released(saved, shown, known, tests_of)
 
 
 def _steps(names: Sequence[str], notebook: NotebookNode, path: Path, config: Config | None) -> NotebookNode:

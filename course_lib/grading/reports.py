@@ -135,11 +135,13 @@ def _grades(gradebook: Gradebook, assignment: Assignment, student: Student) -> l
 
 def _status(outcomes: Sequence[Outcome]) -> tuple[str, str]:
     """Status and reason of all notebooks of a student."""
+    if not outcomes:
+        return Status.NOT_RUN, "no submission was graded"
     kinds = {outcome.status for outcome in outcomes}
     reason = "; ".join(f"{outcome.notebook}: {outcome.reason}" for outcome in outcomes if outcome.reason)
     if len(kinds) > 1:
         return ", ".join(f"{outcome.notebook}: {outcome.status}" for outcome in outcomes), reason
-    return (kinds.pop() if kinds else Status.NOT_RUN), reason
+    return kinds.pop(), reason
 
 
 # ----------------------------------------------------------------------------------------------- the summary

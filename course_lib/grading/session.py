@@ -92,6 +92,7 @@ class Zygote:
             cwd=place,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the grader's: it ends this process too
         )
         theirs.close()
         self.control = ours

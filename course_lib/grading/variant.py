@@ -53,7 +53,7 @@ def variant(source: Path, out: Path, secret: str | None = None) -> Variant:
         raise ValueError("the secret should be a text or None; got an empty text")
     paths = [path for path in sorted(source.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     if not paths:
-        raise ValueError(f"the source should have notebooks; {source} has none")
+        raise ValueError(f"the source should be a folder with notebooks; {source} has none")
     secret = secret or secrets.token_hex(16)
     shutil.copytree(source, out, ignore=shutil.ignore_patterns(".*", "*.ipynb"), dirs_exist_ok=True)
     changed: list[str] = []

@@ -1,6 +1,11 @@
 """A whole assignment: who submitted, what was graded before, what came out; and the commands."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -155,7 +160,8 @@ def test_a_notebook_that_cannot_be_read_has_an_outcome(course, engine):
     ("assignment", "students", "problem"),
     [
         ("03_qkv", ["ada", "zoe"], "submitted should have a folder 03_qkv of zoe; collect first"),
-        ("04_none", [], "04_none"),
+        ("04_none", [], "solutions/04_none has none, beside it are 03_qkv$"),
+        ("03_qkv/", [], "a folder's name alone, such as 03_qkv; got 03_qkv/"),
     ],
 )
 def test_what_is_not_there_is_said(course, engine, assignment, students, problem):
@@ -250,6 +256,40 @@ def test_folders_without_notebooks_are_said(folder, engine, tmp_path):
     for nothing in (empty, tmp_path / "missing"):
         with pytest.raises(ValueError, match=r"should have STUDENT\.ipynb or STUDENT/first\.ipynb"):
             assignments.grade_folder(source, nothing, out, Run(engine))
+    (empty / "ada").mkdir()  # as in nbgrader's submitted/, where the notebook stands one folder deeper
+    with pytest.raises(ValueError, match=r"should have STUDENT\.ipynb or STUDENT/first\.ipynb"):
+        assignments.grade_folder(source, empty, out, Run(engine))
+    assert not out.exists()
+
+
+def test_what_comes_out_stays_out_of_the_submissions(folder, engine):
+    source, submissions, _ = folder
+    for out in (submissions, submissions / "out"):
+        with pytest.raises(ValueError, match="should stand outside the submissions"):
+            assignments.grade_folder(source, submissions, out, Run(engine))
+    assert len(list(submissions.iterdir())) == 4
+
+
+def test_a_source_that_is_no_notebook_is_named(folder, engine, course):
+    source, submissions, out = folder
+    source.write_text(source.read_text()[:100])
+    with pytest.raises(ValueError, match=r"the source .*first\.ipynb should be a notebook: .* no JSON"):
+        assignments.grade_folder(source, submissions, out, Run(engine))
+    assert not out.exists()
+
+
+def test_a_table_that_cannot_be_written_is_said(folder, engine):
+    source, submissions, out = folder
+    out.write_text("a file")
+    with pytest.raises(SystemExit, match=r"^Stopped\. .*File exists"):
+        main(["folder", str(source), str(submissions), str(out)])
+
+
+def test_a_grade_book_that_cannot_be_opened_is_said(course, engine):
+    (course / "gradebook.db").unlink(missing_ok=True)
+    (course / "gradebook.db").mkdir()
+    with pytest.raises(ValueError, match=r"the grade book sqlite:.* cannot be opened: unable to open"):
+        assignments.autograde(course, "03_qkv", Run(engine))
 
 
 # ----------------------------------------------------------------------------------------------- in parallel
@@ -294,6 +334,8 @@ def test_the_command_for_a_course_folder(course, engine, capsys):
             "graded. an engine is one of namespaces",
         ),
         (["variant", "nothing", "out"], "nothing"),
+        (["autograde", "03_qkv"], "has no nbgrader_config.py: is it the course folder?"),
+        (["autograde", "03_qkv", "--cluster", "nothing://"], "Stopped. "),
     ],
 )
 def test_commands_that_cannot_be_done_say_why(engine, tmp_path, monkeypatch, arguments, problem):
@@ -339,6 +381,26 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr("course_lib.grading.__main__.run_autograde", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(SystemExit, match=r"^Stopped\. The same command goes on from here\.$"):
         main(["autograde", "03_qkv"])
+    with pytest.raises(SystemExit, match=r"^Stopped\. What was graded is kept\. .* starts anew"):
+        main(["autograde", "03_qkv", "--again"])
+
+
+@pytest.mark.parametrize("seconds", [3.0, 6.0])  # as the workers start; as they load torch or grade
+def test_ctrl_c_says_that_and_nothing_else(folder, engine, seconds):
+    source, submissions, out = folder
+    command = [sys.executable, "-m", "course_lib.grading", "folder", source, submissions, out]
+    run = subprocess.Popen(
+        [*command, "--engine", engine.name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does
+    said = run.communicate(timeout=60)[0]
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith(("Stopped.", "Written:"))
 
 
 def test_what_has_not_changed_is_graded_again_when_asked(course, engine, capsys):

@@ -147,7 +147,7 @@ def test_nbgraders_table_with_a_status(tmp_path: Path) -> None:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     assert {name: (row["score"], row["status"], row["reason"]) for name, row in rows.items()} == {
         "ada": ("2.0", "graded", ""),
-        "bob": ("0.0", "not run", ""),
+        "bob": ("0.0", "not run", "no submission was graded"),
         "eve": ("0.0", "unreadable", "by_hand: the file is no JSON"),
     }
     assert rows["ada"]["max_score"] == "7.0"

@@ -79,7 +79,7 @@ def test_without_a_secret_one_is_drawn_and_named(source: Path, tmp_path: Path) -
 def test_bad_folders_and_secrets_are_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="should stand outside its source"):
         variant(source, source / "03_qkv" / "new")
-    with pytest.raises(ValueError, match="the source should have notebooks"):
+    with pytest.raises(ValueError, match="the source should be a folder with notebooks"):
         variant(tmp_path / "nowhere", tmp_path / "a")
     with pytest.raises(ValueError, match="the secret should be a text or None"):
         variant(source, tmp_path / "a", "")
