@@ -274,25 +274,41 @@ class Grading:
 
     def test(self, step: Test) -> None:
         """Run what learners see of a test cell of the source, out here."""
-        tested = Tested(step, {"__name__": "test"}, self.grader.imports(), list(self.session.before))
+        tested = self._tested(step, list(self.session.before))
         self.tested[step.cell.grade_id] = tested
         self._test(tested, self.session)
+        self._note(tested)
 
     def test_hidden(self, tested: "Tested") -> None:
         """Run what they do not see of it.
 
-        What later cells have done may disturb a right answer: one that fails is tried again in a child in
-        which only the cells before the test have run.
+        What later cells have done may disturb a right answer: one that fails is tried again, all of it, in a
+        child in which only the cells before the test have run.
         """
         self._test(tested, self.session, unseen=True)
-        if tested.status in ("", "timed out", "not run") or tested.before == self.session.before:
+        if tested.status not in ("", "not run") and tested.before != self.session.before:
+            fresh = self._session(tested.before)
+            fresh.end_at = self.session.end_at
+            try:
+                self._test_again(tested, fresh)
+            finally:
+                fresh.close()
+        self._note(tested)
+        if not tested.status:
+            self._look_at(tested.step, tested.task)
+
+    def _test_again(self, tested: "Tested", fresh: Session) -> None:
+        """Replace what became of a test. Of what is shown of it nothing is told a second time."""
+        again = self._tested(tested.step, tested.before)
+        self._test(again, fresh)
+        if again.status:
             return
-        fresh = self._session(tested.before)
-        tested.status = tested.sentence = ""
-        try:
-            self._test(tested, fresh, unseen=True)
-        finally:
-            fresh.close()
+        self._test(again, fresh, unseen=True)
+        if again.status != "not run":  # there was time for it
+            tested.status, tested.sentence = again.status, again.sentence
+
+    def _tested(self, step: Test, before: list[Cell]) -> "Tested":
+        return Tested(step, {"__name__": "test"}, self.grader.imports(), before)
 
     def _test(self, tested: "Tested", session: Session, unseen: bool = False) -> None:
         if time.monotonic() > session.end_at:
@@ -301,10 +317,10 @@ class Grading:
             tested.status, tested.sentence = "not run", sentence
             return
         tested.run(session, unseen)
+
+    def _note(self, tested: "Tested") -> None:
         if tested.status == "timed out":
             self._late(f"timed out in task {tested.step.answer!r}")
-        if unseen and not tested.status:
-            self._look_at(tested.step, tested.task)
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""

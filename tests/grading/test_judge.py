@@ -211,6 +211,20 @@ def test_what_is_no_function_is_told_so(grade, value):
     assert "The check needs the function itself, but got" in task.sentence
 
 
+def test_weights_in_whole_numbers_are_wrong_and_no_more(grade):
+    outcome = grade(softmax="def softmax(x):\n    return np.zeros(x.shape, int)")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    assert "they should sum to 1" in outcome.tasks[0].sentence
+
+
+def test_a_function_may_print_to_the_stdout_of_its_cell(grade):
+    outcome = grade(
+        softmax=f"import sys\nprint('defined')\n{RIGHT_SOFTMAX.replace('def softmax', 'def inner')}\n"
+        "def softmax(x, file=sys.stdout):\n    print('called', file=file)\n    return inner(x)"
+    )
+    assert said(outcome) == ALL_RIGHT
+
+
 # ----------------------------------------------------------------------------------------------- hidden tests
 
 
@@ -276,6 +290,8 @@ def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
         "def softmax(x):\n    return x",
         "del exp_of",
         "def exp_of(x):\n    return 0 * x",
+        "def exp_of(x):\n    while True: pass",
+        "def exp_of(x):\n    import os; os._exit(0)",
         "np = None",
         "import os; os._exit(0)",
         "while True: pass",
@@ -288,6 +304,23 @@ def test_what_a_later_cell_does_costs_no_answer_of_before(grade, later):
         last=later,
     )
     assert said(outcome) == ALL_RIGHT
+    assert outcome.reason in ("", "timed out in the cell 'last'")
+
+
+def test_all_hidden_tests_share_one_limit_of_time(engine, tmp_path):
+    cells = [
+        SETUP,
+        cell("slow", "import time\ntime.sleep(1)"),
+        answer("softmax", stored().replace("nan", "np.nan")),
+        *(locked(f"softmax-{n}", checked(SOFTMAX, "softmax")) for n in range(5)),
+    ]
+    source = write(tmp_path / "small.ipynb", cells)
+    # Each test is tried again, where the last cell has not run.
+    submitted = write(tmp_path / "submitted.ipynb", [*cells, cell("last", "last = 1")])
+    with Grader(source, engine=engine, seconds=Seconds(in_all=3.0)) as grader:
+        grader.grade("ada", source)  # now the cases are there
+        outcome = grader.grade("ada", submitted)
+    assert (outcome.status, outcome.score) == (Status.TIMED_OUT, 0)
 
 
 @pytest.mark.parametrize("later", [RIGHT_SOFTMAX, "del softmax"])
@@ -564,6 +597,17 @@ def test_a_teachers_own_assertions_decide(own, code, status, sentence):
 def test_a_teachers_hidden_assertion_keeps_its_numbers(own):
     task = own("def double(x):\n    return {2: 4}[x] if isinstance(x, int) else x * 2")
     assert (task.status, task.sentence) == ("wrong", "A hidden test fails.")
+
+
+def test_a_teachers_test_begins_anew_where_it_is_tried_again(engine, tmp_path):
+    cells = [
+        answer("double", "two = 2\ndef double(x):\n    return x * two"),
+        locked("double", with_hidden("seen = [double(1)]", "seen.append(double(3))\nassert seen == [2, 6]")),
+    ]
+    source = write(tmp_path / "own.ipynb", cells)
+    submitted = write(tmp_path / "submitted.ipynb", [*cells, cell("last", "two = 3")])
+    with Grader(source, engine=engine, seconds=QUICK) as grader:
+        assert said(grader.grade("ada", submitted)) == {"test_double": "right"}
 
 
 def test_a_teachers_test_of_an_endless_function_times_out(own, monkeypatch):
