@@ -84,7 +84,8 @@ def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Find
     """What is wrong with a list, a dictionary or a text."""
     if expected.dtype != object or agree(value, expected, 0):
         return None
-    wanted, came = expected.item(), value.item() if value.shape == () else value
+    wanted: Any = expected.item()
+    came: Any = value.item() if value.shape == () else value
     if type(wanted) is not type(came):
         return Finding(f"It must {FORMS[type(wanted)]}, but got {describe(came)}.")
     problem = f"{label} has the right length but is not what was expected."
