@@ -65,6 +65,8 @@ def _wrong_form(
 ) -> Finding | None:
     if value.shape != expected.shape:
         return Finding(f"{label} has shape {value.shape}, expected {expected.shape}.")
+    if value.dtype == object != expected.dtype:
+        return Finding(f"It must return numbers, but got {describe(value.item())}.")
     if (expected.dtype == bool) != (value.dtype == bool):
         return Finding(f"{label} has dtype {value.dtype}, expected {expected.dtype}.")
     wanted = "float64" if is_double(case.inputs) else "float32"
@@ -82,7 +84,8 @@ def _wrong_contents(label: str, expected: np.ndarray, value: np.ndarray) -> Find
     """What is wrong with a list, a dictionary or a text."""
     if expected.dtype != object or agree(value, expected, 0):
         return None
-    wanted, came = expected.item(), value.item()
+    wanted: Any = expected.item()
+    came: Any = value.item() if value.shape == () else value
     if type(wanted) is not type(came):
         return Finding(f"It must {FORMS[type(wanted)]}, but got {describe(came)}.")
     problem = f"{label} has the right length but is not what was expected."

@@ -39,23 +39,28 @@ class Guard(TorchFunctionMode):
     def _on_the_stack(self) -> str:
         frame = sys._getframe(2) if self._code else None
         while frame is not None:
-            name, _ = self._code.get(id(frame.f_code), ("", None))
-            if name:
-                return name
+            of_that_name = self._code.get(frame.f_code.co_name)
+            if of_that_name and frame.f_code in of_that_name:
+                return of_that_name[frame.f_code]
             frame = frame.f_back
         return ""
 
 
 @functools.cache
-def _watched(forbidden: tuple[str, ...]) -> tuple[dict[str, str], dict[int, tuple[str, CodeType]]]:
+def _watched(forbidden: tuple[str, ...]) -> tuple[dict[str, str], dict[str, dict[CodeType, str]]]:
     """How forbidden routines are known: torch's by their name in calls, those in Python by their code.
 
-    Of the code it is the number that it has while it is kept: to hash code takes long.
+    Code stands under its own name, because to hash all code on the stack takes long. It is compared and not
+    known by its place: a module that is loaded again has equal code in other places.
     """
     routines = {name: pkgutil.resolve_name(name) for name in forbidden}
     in_torch = {_short(f): name for name, f in routines.items() if name.startswith("torch.")}
-    code = {name: _code(f) for name, f in routines.items()}
-    return in_torch, {id(its): (name, its) for name, its in code.items() if its is not None}
+    by_name: dict[str, dict[CodeType, str]] = {}
+    for name, routine in routines.items():
+        code = _code(routine)
+        if code is not None:
+            by_name.setdefault(code.co_name, {})[code] = name
+    return in_torch, by_name
 
 
 def _short(function: Any) -> str:

@@ -75,7 +75,8 @@ def rows_sum_to_one(result: np.ndarray, inputs: Mapping[str, Any]) -> str:
     seen = np.ones(result.shape, bool) if mask is None else np.broadcast_to(np.asarray(mask), result.shape)
     wanted = seen.any(-1).astype(float)
     sums = result.sum(-1, dtype=float)
-    wrong = np.argwhere(np.abs(sums - wanted) > 100 * np.finfo(result.dtype).eps)
+    kind = np.result_type(result.dtype, np.float32)  # whole numbers have no rounding of their own
+    wrong = np.argwhere(np.abs(sums - wanted) > 100 * np.finfo(kind).eps)
     if not len(wrong):
         return ""
     where = tuple(int(i) for i in wrong[0])

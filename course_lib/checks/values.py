@@ -82,6 +82,8 @@ def agree(a: np.ndarray, b: np.ndarray, slack: float) -> bool:
 
 def close(a: np.ndarray, b: np.ndarray, slack: float) -> np.ndarray:
     """Where two arrays of one shape are equal up to rounding."""
+    if "O" in (a.dtype.kind, b.dtype.kind) and a.dtype != b.dtype:
+        return np.zeros(a.shape, bool)  # what stands in a box is no number
     if a.dtype.kind != "f" and b.dtype.kind != "f":
         return np.asarray(a == b)
     a, b = a.astype(float, copy=False), b.astype(float, copy=False)

@@ -105,10 +105,10 @@ class Outputs:
 
     def done(self) -> list[dict[str, Any]]:
         """All of it."""
-        for output in self.all:
-            if output["output_type"] == "stream":
-                output["text"] = "".join(output["text"])
-        return self.all
+        return [
+            {**output, "text": "".join(output["text"])} if output["output_type"] == "stream" else output
+            for output in self.all
+        ]
 
 
 def _in_json(text: str) -> int:

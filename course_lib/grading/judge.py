@@ -274,7 +274,7 @@ class Grading:
 
     def test(self, step: Test) -> None:
         """Run what learners see of a test cell of the source, out here."""
-        tested = Tested(step, {"__name__": "test"}, self.grader.imports(), list(self.session.before))
+        tested = self._tested(step, list(self.session.before))
         self.tested[step.cell.grade_id] = tested
         tested.run(self.session, unseen=False)
         self._note(tested)
@@ -282,19 +282,33 @@ class Grading:
     def test_hidden(self, tested: "Tested") -> None:
         """Run what they do not see of it.
 
-        What later cells have done may disturb a right answer: one that fails is tried again in a child in
-        which only the cells before the test have run.
+        What later cells have done may disturb a right answer: one that fails is tried again, all of it, in a
+        child in which only the cells before the test have run.
         """
         tested.run(self.session, unseen=True)
-        if tested.status and tested.before != self.session.before:
+        if tested.status not in ("", "not run") and tested.before != self.session.before:
             fresh = self._session(tested.before)
+            fresh.end_at = self.session.end_at
             try:
-                tested.run(fresh, unseen=True)
+                self._test_again(tested, fresh)
             finally:
                 fresh.close()
         self._note(tested)
         if not tested.status:
             self._look_at(tested.step, tested.task)
+
+    def _test_again(self, tested: "Tested", fresh: Session) -> None:
+        """Replace what became of a test. Of what is shown of it nothing is told a second time."""
+        again = self._tested(tested.step, tested.before)
+        again.run(fresh, unseen=False)
+        if again.status:
+            return
+        again.run(fresh, unseen=True)
+        if again.status != "not run":  # there was time for it
+            tested.status, tested.sentence = again.status, again.sentence
+
+    def _tested(self, step: Test, before: list[Cell]) -> "Tested":
+        return Tested(step, {"__name__": "test"}, self.grader.imports(), before)
 
     def _note(self, tested: "Tested") -> None:
         """The first thing that took too long is the reason why a submission timed out."""

@@ -30,8 +30,9 @@ from course_lib.checks import (
     solution,
     try_it,
 )
-from course_lib.checks.attempt import attempts
+from course_lib.checks.attempt import Attempt, attempts
 from course_lib.checks.engine import prepare
+from course_lib.checks.values import boxed
 
 TOTALS = Task(
     name="00_toy/totals",
@@ -408,3 +409,28 @@ def test_a_hidden_check_may_try_the_cases_in_another_order():
     first, second = tried[: len(in_order)], tried[len(in_order) :]
     assert sorted(first) == sorted(second) == sorted(in_order)
     assert len({tuple(first), tuple(second), tuple(in_order)}) == 3
+
+
+# A learner's process may send what no function returns through it: numbers for texts, a list for a number.
+FOREIGN = [
+    *(boxed(value) for value in (None, [], [1], {}, "x", 3, 10**400, (1,), {1})),
+    *(np.array(value) for value in (1.5, 1, True, [1.5], [], [[1]])),
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("01_tokens/count_pairs", "01_tokens/merge_pair", "01_tokens/decode", "03_qkv/softmax"),
+        *("01_tokens/negative_sampling_loss", "02_patches/attention_cost", "08_rnn_comparison/longest_chain"),
+    ],
+)
+def test_whatever_comes_for_an_answer_can_be_compared(name):
+    task = find_task(name)
+    right = {id(one.case): one.right.parts for one in prepare(task, 0)}
+    for foreign in FOREIGN:
+
+        def forged(task, learner, cases, seconds, foreign=foreign):
+            return (Attempt(got=dict.fromkeys(right[id(case)], foreign)) for case in cases)
+
+        assert as_text(examine(task, None, ask=forged)).startswith("✗")

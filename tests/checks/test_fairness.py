@@ -1,5 +1,6 @@
 """What a check says is right, and whatever a learner passes comes back as a sentence."""
 
+import importlib.util
 import math
 import subprocess
 import sys
@@ -119,6 +120,14 @@ def test_a_routine_is_seen_even_where_its_error_is_swallowed():
             return ours(q, k, v, mask)
 
     assert "does the task for you" in found("attention", answer).problem
+
+
+def test_a_forbidden_routine_is_seen_in_a_module_that_was_loaded_again():
+    again = importlib.util.module_from_spec(library.__spec__)
+    library.__spec__.loader.exec_module(again)
+    assert again.attention_weights is not library.attention_weights
+    said = found("attention", lambda q, k, v, mask=None: again.attention_weights(q, k, mask) @ v).problem
+    assert said.startswith("It calls course_lib.attention.attention_weights")
 
 
 def test_what_one_task_forbids_another_allows():

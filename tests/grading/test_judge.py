@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pool
@@ -19,6 +20,7 @@ from task_cases import HIDDEN, VISIBLE, without_finale
 from course_lib.checks import as_text, examine
 from course_lib.checks.engine import prepare
 from course_lib.grading import judge
+from course_lib.grading.engines import ENGINES, tried
 from course_lib.grading.judge import HIDDEN_ONLY, Grader
 from course_lib.grading.outcome import BY_HAND, Outcome, Status
 from course_lib.grading.sandbox import NoIsolation
@@ -211,6 +213,20 @@ def test_what_is_no_function_is_told_so(grade, value):
     assert "The check needs the function itself, but got" in task.sentence
 
 
+def test_weights_in_whole_numbers_are_wrong_and_no_more(grade):
+    outcome = grade(softmax="def softmax(x):\n    return np.zeros(x.shape, int)")
+    assert said(outcome) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    assert "they should sum to 1" in outcome.tasks[0].sentence
+
+
+def test_a_function_may_print_to_the_stdout_of_its_cell(grade):
+    outcome = grade(
+        softmax=f"import sys\nprint('defined')\n{RIGHT_SOFTMAX.replace('def softmax', 'def inner')}\n"
+        "def softmax(x, file=sys.stdout):\n    print('called', file=file)\n    return inner(x)"
+    )
+    assert said(outcome) == ALL_RIGHT
+
+
 # ----------------------------------------------------------------------------------------------- hidden tests
 
 
@@ -276,6 +292,8 @@ def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
         "def softmax(x):\n    return x",
         "del exp_of",
         "def exp_of(x):\n    return 0 * x",
+        "def exp_of(x):\n    while True: pass",
+        "def exp_of(x):\n    import os; os._exit(0)",
         "np = None",
         "import os; os._exit(0)",
         "while True: pass",
@@ -289,6 +307,21 @@ def test_what_a_later_cell_does_costs_no_answer_of_before(grade, later):
         last=later,
     )
     assert said(outcome) == ALL_RIGHT
+    assert outcome.reason in ("", "timed out in the cell 'last'")
+
+
+def test_all_hidden_tests_share_one_limit_of_time(grade, monkeypatch):
+    ends = []
+    close = Session.close
+
+    def closed(self):
+        ends.append(self.end_at)
+        return close(self)
+
+    monkeypatch.setattr(Session, "close", closed)
+    grade(softmax=stored().replace("nan", "np.nan"), last="last = 1")  # tried again where this has not run
+    assert len(ends) == 2
+    assert len(set(ends)) == 1
 
 
 @pytest.mark.parametrize("later", [RIGHT_SOFTMAX, "del softmax"])
@@ -565,6 +598,40 @@ def test_a_teachers_own_assertions_decide(own, code, status, sentence):
 def test_a_teachers_hidden_assertion_keeps_its_numbers(own):
     task = own("def double(x):\n    return {2: 4}[x] if isinstance(x, int) else x * 2")
     assert (task.status, task.sentence) == ("wrong", "A hidden test fails.")
+
+
+def test_a_teachers_test_begins_anew_where_it_is_tried_again(engine, tmp_path):
+    cells = [
+        answer("double", "two = 2\ndef double(x):\n    return x * two"),
+        locked("double", with_hidden("seen = [double(1)]", "seen.append(double(3))\nassert seen == [2, 6]")),
+    ]
+    source = write(tmp_path / "own.ipynb", cells)
+    submitted = write(tmp_path / "submitted.ipynb", [*cells, cell("last", "two = 3")])
+    with Grader(source, engine=engine, seconds=QUICK) as grader:
+        assert said(grader.grade("ada", submitted)) == {"test_double": "right"}
+
+
+def test_torch_draws_the_same_numbers_where_its_kernels_were_chosen(small, monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    with Grader(small.source, engine=small.engine) as grader:
+        process = grader.alive().process.pid
+        environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    assert b"ATEN_CPU_CAPABILITY=avx2" in environment
+
+
+@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind.name)
+def test_torch_draws_the_same_numbers_with_every_engine(kind, tmp_path):
+    if not tried(kind).works:
+        pytest.skip(f"{kind.name} does not work here")
+    draw = "torch.randn(99, generator=torch.Generator().manual_seed(3))"
+    cells = [
+        cell("setup", "import torch"),
+        answer("drawn", f"def drawn():\n    return {draw}"),
+        locked("drawn", f"assert torch.equal(drawn(), {draw})"),
+    ]
+    path = write(tmp_path / "drawn.ipynb", cells)
+    with Grader(path, engine=kind) as grader:
+        assert said(grader.grade("ada", path)) == {"test_drawn": "right"}
 
 
 def test_a_teachers_test_of_an_endless_function_times_out(own, monkeypatch):
