@@ -297,7 +297,6 @@ def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
         "np = None",
         "import os; os._exit(0)",
         "while True: pass",
-        "def exp_of(x):\n    while True: pass",
     ],
 )
 def test_what_a_later_cell_does_costs_no_answer_of_before(grade, later):
