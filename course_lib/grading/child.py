@@ -243,8 +243,10 @@ class Child:
         answers = {"run": self.run, "try": self.try_, "call": self.call}
         while True:
             question, raw = wire.receive(self.pipe)
-            for body, blob in answers[question["do"]](question, raw):
-                wire.send(self.pipe, {"n": question["n"], **body}, blob)
+            # Switches that a cell leaves on are for cells alone.
+            with contextlib.nullcontext() if question["do"] == "run" else clean_state():
+                for body, blob in answers[question["do"]](question, raw):
+                    wire.send(self.pipe, {"n": question["n"], **body}, blob)
 
     def run(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Run one cell."""

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, TracebackType
@@ -383,7 +384,10 @@ class Tested:
             try:
                 result = examined(task, learner, seed, seconds)
             except Exception as error:
-                raise Broken(f"in the check of {task}: {type(error).__name__}: {error}") from error
+                # Without the error's own words: a hidden value could be in them.
+                *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+                place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+                raise Broken(f"in the check of {task}: {type(error).__name__} in {place}") from error
             self.task = self.task or task
             if not result.passed:
                 raise CheckFailed(result)

@@ -14,7 +14,7 @@ import pool
 import pool_depth
 import pool_tokens
 import pytest
-from small import REPOSITORY, answer, cell, checked, locked, right, with_hidden, write
+from small import REPOSITORY, answer, cell, cells_of, checked, locked, right, with_hidden, write
 from task_cases import HIDDEN, VISIBLE, without_finale
 
 from course_lib.checks import as_text, examine
@@ -54,6 +54,15 @@ def test_solutions_get_all_points_and_releases_none(engine, source):
     ]
     assert (untouched.score, untouched.max_score) == (0, solved.max_score)
     assert (untouched.status, untouched.reports) == (Status.GRADED, ())
+
+
+def test_switches_that_a_cell_leaves_on_cost_nothing(engine, tmp_path):
+    source = REPOSITORY / "solutions" / "06_residuals" / "parts.ipynb"
+    left_on = "import torch\nmode = torch.inference_mode()\nmode.__enter__()\ntorch.set_default_dtype(torch.float64)"
+    cells = cells_of(source)
+    path = write(tmp_path / "parts.ipynb", [cell("left-on", left_on), *cells])
+    with Grader(source, engine=engine) as grader:
+        assert set(said(grader.grade("ada", path)).values()) == {"right"}
 
 
 # ----------------------------------------------------------------------------------------------- many answers
@@ -680,6 +689,17 @@ def test_a_mistake_of_the_graders_is_no_grade(grade, monkeypatch):
     assert outcome.reason == "the grader failed: RuntimeError: a mistake"
     assert set(said(outcome).values()) == {"not run"}
     assert said(grade()) == ALL_RIGHT
+
+
+def test_a_mistake_in_a_check_says_no_number(grade, monkeypatch):
+    def broken(*values, **named):
+        raise ValueError("3.14159 was expected")
+
+    monkeypatch.setattr(judge, "examine", broken)
+    outcome = grade()
+    assert outcome.status == Status.NOT_RUN
+    assert f"in the check of {SOFTMAX}: ValueError in test_judge.py, line " in outcome.reason
+    assert "3.14" not in outcome.to_json()
 
 
 def test_without_isolation_nothing_runs(grade, small, monkeypatch):
