@@ -12,11 +12,15 @@ import gc
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from course_lib.grading import batch, engines, sandbox
 from course_lib.grading.outcome import Outcome
+
+if TYPE_CHECKING:
+    from course_lib.grading import assignments
 
 ALL_RIGHTS = "--students-may-read-and-change-everything-here"
 
@@ -88,7 +92,7 @@ def run_autograde(chosen: argparse.Namespace) -> None:
     done = assignments.autograde(
         chosen.course, chosen.assignment, runner(chosen), students=chosen.student, again=chosen.again
     )
-    tell(done.outcomes, done.n_new)
+    tell(done)
 
 
 def run_folder(chosen: argparse.Namespace) -> None:
@@ -96,7 +100,7 @@ def run_folder(chosen: argparse.Namespace) -> None:
     from course_lib.grading import assignments  # as above
 
     done = assignments.grade_folder(chosen.source, chosen.submissions, chosen.out, runner(chosen))
-    tell(done.outcomes, done.n_new)
+    tell(done)
     say(f"Written: {chosen.out}/grades.csv, summary.txt and feedback/")
 
 
@@ -137,12 +141,14 @@ class Runner:
         yield from tqdm(self.grade(works), total=len(works), unit=" notebooks", disable=None)
 
 
-def tell(outcomes: Sequence[Outcome], n_new: int) -> None:
+def tell(done: "assignments.Done") -> None:
     """The summary."""
     from course_lib.grading import reports  # as above
 
-    say(f"{n_new} graded now, {len(outcomes) - n_new} before")
-    say(reports.summary(outcomes).rstrip())
+    say(f"{done.n_new} graded now, {len(done.outcomes) - done.n_new} before")
+    say(reports.summary(done.outcomes).rstrip())
+    if done.unhidden:
+        say(f"Without hidden tests, so that the visible checks alone decide: {', '.join(done.unhidden)}")
 
 
 def say(text: str) -> None:

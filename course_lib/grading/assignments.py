@@ -13,7 +13,7 @@ from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import Released, cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, not_run
 from course_lib.grading.outcome import Outcome
-from course_lib.grading.submission import Unreadable, read_bytes
+from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
 Run = Callable[[Sequence[batch.Work]], Iterator[tuple[batch.Work, Outcome]]]
@@ -22,10 +22,17 @@ ABSENT = "the submission has no such notebook"
 
 @dataclass(frozen=True)
 class Done:
-    """What a run came to: all outcomes, also those of earlier runs, and how many were new."""
+    """What a run came to.
+
+    Args:
+        outcomes: all of them, also those of earlier runs.
+        n_new: how many of them are new.
+        unhidden: notebooks of the source whose tests are all shown to learners, as in a release.
+    """
 
     outcomes: tuple[Outcome, ...]
     n_new: int
+    unhidden: tuple[str, ...]
 
 
 # ----------------------------------------------------------------------------------- nbgrader's course folder
@@ -67,7 +74,13 @@ def autograde(
             collected.setdefault(work.student, []).append(outcome)
             if len(collected[work.student]) == waiting[work.student]:
                 book.record(collected.pop(work.student))
-        return Done(tuple(book.outcomes()), len(works))
+        return Done(tuple(book.outcomes()), len(works), _unhidden(sources))
+
+
+def _unhidden(sources: Sequence[Path]) -> tuple[str, ...]:
+    """The notebooks that have no hidden tests."""
+    cells = {path.stem: read_cells(path.read_bytes()) for path in sources}
+    return tuple(name for name, found in cells.items() if not any(hidden(cell.source) for cell in found))
 
 
 def digest(work: batch.Work) -> str:
@@ -125,7 +138,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             os.fsync(file.fileno())
     outcomes = tuple(kept[work.student, work.source.stem] for work in works)
     _write_reports(out, released, works, outcomes)
-    return Done(outcomes, len(new))
+    return Done(outcomes, len(new), _unhidden(sources))
 
 
 def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:

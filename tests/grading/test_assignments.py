@@ -317,6 +317,15 @@ def test_the_command_for_a_folder(folder, engine, capsys):
     assert "0 graded now, 3 before" in capsys.readouterr().out
 
 
+def test_a_source_without_hidden_tests_is_named(folder, engine, capsys):
+    source, submissions, out = folder
+    main(["folder", str(source), str(submissions), str(out), "--engine", engine.name])
+    assert "Without hidden tests" not in capsys.readouterr().out
+    source.write_text(source.read_text().replace("### BEGIN HIDDEN TESTS", "# and"))
+    main(["folder", str(source), str(submissions), str(out), "--engine", engine.name])
+    assert "so that the visible checks alone decide: first\n" in capsys.readouterr().out
+
+
 def test_the_command_for_a_course_folder(course, engine, capsys):
     main(["autograde", "03_qkv", "--course", str(course), "--student", "ada", "--workers", "1"])
     assert "2 graded now, 0 before" in capsys.readouterr().out
