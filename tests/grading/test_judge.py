@@ -58,7 +58,8 @@ def test_solutions_get_all_points_and_releases_none(engine, source):
 
 def test_switches_that_a_cell_leaves_on_cost_nothing(engine, tmp_path):
     source = REPOSITORY / "solutions" / "06_residuals" / "parts.ipynb"
-    left_on = "import torch\nmode = torch.inference_mode()\nmode.__enter__()\ntorch.set_default_dtype(torch.float64)"
+    inference = "import torch\nmode = torch.inference_mode()\nmode.__enter__()\n"
+    left_on = inference + "torch.set_default_dtype(torch.float64)"
     cells = cells_of(source)
     path = write(tmp_path / "parts.ipynb", [cell("left-on", left_on), *cells])
     with Grader(source, engine=engine) as grader:
