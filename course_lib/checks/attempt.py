@@ -69,13 +69,13 @@ DEFAULTS = {field.name: field.default for field in fields(Attempt)}
 def attempts(task: "Task", learner: Any, cases: Sequence["Case"], seconds: float) -> Iterator[Attempt]:
     """Attempts at some cases, one after the other, up to one that is the last."""
     for case in cases:
-        made = attempt(task, learner, case, seconds)
+        made = attempt(task, learner, case, seconds, call)
         yield made
         if made.is_last:
             return
 
 
-def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Caller = call) -> Attempt:
+def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Caller) -> Attempt:
     """Call a learner's function on copies of a case's inputs; whatever it does, an attempt comes back.
 
     Args:
@@ -83,7 +83,7 @@ def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Call
         learner: the function or class.
         case: the inputs.
         seconds: time limit.
-        call: runs it and keeps the limit.
+        call: runs it and keeps the limit, as `checks.call.call`.
     """
     given = {name: copied(value) for name, value in case.inputs.items()}
     guard = guard_of(task.forbidden)

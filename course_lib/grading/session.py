@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, Reported, attempt
+from course_lib.checks.call import call
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
@@ -278,7 +279,7 @@ class Session:
     def _attempt_outside(self, task: Task, learner: "Remote", case: Case, limit: float) -> Attempt:
         """Make an attempt whose measuring stays out here."""
         remote = dataclasses.replace(learner, seconds=limit, forbidden=task.forbidden)
-        made = attempt(task, remote, case, limit + 10 * GRACE_S)  # the child's limit comes first
+        made = attempt(task, remote, case, limit + 10 * GRACE_S, call)  # the child's limit comes first
         return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
     def call(self, learner: "Remote", calls: Sequence[Call], seconds: float) -> tuple[list[Any], str]:
