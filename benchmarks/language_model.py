@@ -50,9 +50,7 @@ def transformer(vocab_size: int) -> nn.Module:
     sizes = {"d_model": 80, "n_layers": 3, "activation": "gelu"}
     if quick:
         sizes = {"d_model": 128, "n_layers": 4}
-    config = GPTConfig.gpt2_style(
-        vocab_size=vocab_size, max_seq_len=T, n_heads=2, positions="rotary", **sizes
-    )
+    config = GPTConfig(vocab_size=vocab_size, max_seq_len=T, n_heads=2, positions="rotary", **sizes)
     model = GPT(config)
     if quick:
         model.use_attention(explicit_attention)

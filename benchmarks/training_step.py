@@ -128,7 +128,7 @@ def contender(name: str, kind: str) -> Callable[[], None]:
     keep_memory()  # as `training.train` does
     options = dict(zip(("n_layers", "n_heads", "d_model", "max_seq_len"), sizes, strict=True))
     activation = "gelu_tanh" if kind == "ours tanh" else "gelu"
-    ours = GPT(GPTConfig.gpt2_style(**options, vocab_size=vocab_size, activation=activation))
+    ours = GPT(GPTConfig(**options, vocab_size=vocab_size, activation=activation))
     if kind == "readable":
         ours.use_attention(partial(scaled_dot_product_attention, fused=False))
     return stepper(ours, ours, ids)

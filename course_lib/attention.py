@@ -1,7 +1,7 @@
 """Attention: weights, then mix, then many heads at once (Vaswani et al. 2017, section 3.2)."""
 
-import inspect
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from course_lib.positions import query_positions
 
-# What can take the place of `scaled_dot_product_attention`: function(q, k, v, mask), where mask is boolean or
-# None, gives the mix. Layers that add to the scores (`ALiBi`, for instance) call function(..., bias=bias).
+# What `scaled_dot_product_attention` is: (q, k, v, mask, *, causal, bias) in, the mix out.
 AttentionFunction = Callable[..., Tensor]
 
 
@@ -47,11 +46,13 @@ def attention_weights(
 
     Args:
         q: queries.
-        k: keys; leading axes (batch, heads) broadcast with those of q.
+        k: keys; leading axes (batch, heads) broadcast with those of q, or the heads are fewer, see
+            `for_each_head`.
         mask: True = may attend; any shape that broadcasts to (..., T, S).
         causal: forbid keys later than the query, see `causal_mask`.
         scale: what the products are multiplied by.
-        bias: added to the scores, as some positions do; any shape that broadcasts to (..., T, S).
+        bias: added to the scores, as some positions do; any shape that broadcasts to (..., T, S). Minus
+            infinity forbids.
     Returns: weights; each row sums to 1, or to 0 where everything is forbidden.
     Raises: ValueError: shapes that do not fit; a mask that is not boolean.
     Example:
@@ -61,10 +62,10 @@ def attention_weights(
     check_shapes(q, k, mask=mask, bias=bias)
     if scale is None:
         scale = q.shape[-1] ** -0.5
-    scores = q @ k.transpose(-2, -1) * scale  # (..., T, S)
+    scores = q @ for_each_head(q, k).transpose(-2, -1) * scale  # (..., T, S)
     if bias is not None:
         scores = scores + bias
-    allowed = _allowed(q, k, mask, causal)
+    allowed = _allowed(q, k, mask, causal, bias)
     if allowed is None:
         return scores.softmax(-1)
     # The lowest finite number, not -inf: a row of -inf gives NaN, and NaN gradients even when overwritten.
@@ -88,28 +89,37 @@ def scaled_dot_product_attention(
     Args:
         q: queries.
         k: keys.
-        v: values, one row per key; leading axes broadcast with those of q and k.
+        v: values, one row per key; leading axes as those of k.
         mask: as for `attention_weights`, and so are causal, scale and bias.
         fused: take torch's kernel, which for inputs (batch, heads, T, K) never stores the T x S weights.
             Both ways give equal results.
     Returns: one mixed value per query; zeros where a query may attend to nothing.
     Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Example:
+        >>> values = torch.tensor([[2.0, 0.0], [4.0, 8.0]])
+        >>> scaled_dot_product_attention(torch.zeros(1, 3), torch.ones(2, 3), values).tolist()
+        [[3.0, 4.0]]
     Differs: the mask is boolean only, and `causal` aligns the last query with the last key.
     """
     # Before anything else: torch's kernel reads beyond its memory where k and v differ in length.
     check_shapes(q, k, v, mask, bias)
     if not fused:
-        return attention_weights(q, k, mask, causal=causal, scale=scale, bias=bias) @ v
+        weights = attention_weights(q, k, mask, causal=causal, scale=scale, bias=bias)
+        return weights @ for_each_head(q, v)
     n_queries, n_keys = q.shape[-2], k.shape[-2]
-    if causal and mask is None and bias is None and n_queries in (1, n_keys):
-        # A single newest query sees everything; a square mask is the same in both alignments.
-        return F.scaled_dot_product_attention(q, k, v, is_causal=n_queries > 1, scale=scale)
-    allowed = _allowed(q, k, mask, causal)
+    # One query is quicker with shared heads as they are, many are with a copy for each query head.
+    shares = n_queries == 1 and q.shape[:-2] != k.shape[:-2]
+    if not shares:
+        k, v = for_each_head(q, k), for_each_head(q, v)
+    causal = causal and n_queries > 1  # a single query is the newest and sees everything
+    if causal and mask is None and bias is None and n_queries == n_keys:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+    allowed = _allowed(q, k, mask, causal, bias)
     added = allowed
-    if bias is not None:
+    if bias is not None and allowed is not None:
         # The kernel takes a mask or numbers to add, not both: the lowest number stands for "may not".
-        added = bias if allowed is None else bias.where(allowed, torch.finfo(bias.dtype).min)
-    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
+        added = bias.where(allowed, torch.finfo(bias.dtype).min)
+    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale, enable_gqa=shares)
     if allowed is None:
         return mix
     # Kernels disagree about rows that may attend to nothing (NaN, zeros, a mean): zeros here, always.
@@ -132,30 +142,21 @@ class KVCache:
         self.values = torch.empty_like(self.keys)
         self.length = 0
 
-    def room(self, batch_size: int, n_tokens: int) -> tuple[int, int]:
-        """Where the next n tokens begin and end. Raises: ValueError: full, or another batch size."""
-        if batch_size != len(self.keys):
-            raise ValueError(f"the cache was made for a batch of {len(self.keys)}; got {batch_size}")
-        capacity = self.keys.shape[-2]
-        start, end = self.length, self.length + n_tokens
-        if end > capacity:
-            free = f"{start} are in it, {n_tokens} more do not fit"
-            raise ValueError(f"the cache holds {capacity} tokens: {free}")
-        return start, end
-
     def append(
         self, k: Float[Tensor, "B H T K"], v: Float[Tensor, "B H T K"]
     ) -> tuple[Float[Tensor, "B H S K"], Float[Tensor, "B H S K"]]:
         """Store the newest, return all, oldest first.
 
-        Raises: ValueError: as `room`; keys and values of unequal shapes, other heads or widths.
+        Raises: ValueError: other rows, heads or widths; keys and values of unequal shapes; a full cache.
         """
-        _, n_heads, n_tokens, d_head = k.shape
-        start, end = self.room(len(k), n_tokens)
-        _, own_heads, _, own_width = self.keys.shape
-        if (n_heads, d_head) != (own_heads, own_width) or k.shape != v.shape:
-            made_for = f"{own_heads} heads of width {own_width}"
+        n_rows, n_heads, capacity, d_head = self.keys.shape
+        n_tokens = k.shape[2]
+        if k.shape != v.shape or k.shape != (n_rows, n_heads, n_tokens, d_head):
+            made_for = f"{n_rows} rows, {n_heads} heads of width {d_head}"
             raise ValueError(f"the cache holds {made_for}; got k {tuple(k.shape)}, v {tuple(v.shape)}")
+        start, end = self.length, self.length + n_tokens
+        if end > capacity:
+            raise ValueError(f"the cache holds {capacity} tokens: {start} are in it, {n_tokens} do not fit")
         # As keys[:, :, start:end] = k, but `narrow` is quicker, and each new token comes by here.
         self.keys.narrow(2, start, n_tokens).copy_(k)
         self.values.narrow(2, start, n_tokens).copy_(v)
@@ -178,11 +179,13 @@ class MultiHeadAttention(nn.Module):
         rotary: turns queries and keys by their position, see `positions.RotaryEmbedding`.
         score_bias: called as score_bias(q, n_keys), gives what is added to the scores, see `positions.ALiBi`.
 
-    To see the weights of a forward pass, hook `pattern` (B, H, T, S); what a hook returns takes their place.
-    To replace the mixing, set `attend`:
+    How it mixes is one attribute, `attend`: `scaled_dot_product_attention`, or another function that is
+    called in the same way. `with_one_mask` makes one from a simple function(q, k, v, mask); `probing` puts
+    one there that shows the weights.
 
-        layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
-        layer.attend = my_attention  # called as my_attention(q, k, v, mask), see `AttentionFunction`
+    Example:
+        >>> MultiHeadAttention(6, 3, causal=True)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
 
     def __init__(
@@ -212,8 +215,7 @@ class MultiHeadAttention(nn.Module):
         self.k_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.v_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.out_proj = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
-        self.pattern = nn.Identity()  # does nothing: a place to hook the weights
-        self.attend: AttentionFunction | None = None
+        self.attend: AttentionFunction = scaled_dot_product_attention
 
     def forward(
         self,
@@ -229,7 +231,7 @@ class MultiHeadAttention(nn.Module):
             context: the vectors that are asked; default: x.
             mask: True = may attend; broadcasts to (B, H, T, S).
             cache: keys and values of what came before; those of x are added. Not together with context.
-        Raises: ValueError: shapes that do not fit; a full cache; an `attend` that cannot do what is asked.
+        Raises: ValueError: shapes that do not fit; a full cache.
         """
         if cache is not None and context is not None:
             raise ValueError("a cache keeps the tokens of x, so it cannot be given together with a context")
@@ -239,55 +241,61 @@ class MultiHeadAttention(nn.Module):
         v = self._split(self.v_proj(source))
         if self.rotary is not None:  # before they are kept: the position of a key never changes
             start = 0 if cache is None else cache.length
-            q = self.rotary(q, start)
-            k = self.rotary(k, start)
+            q, k = self.rotary(q, start), self.rotary(k, start)
         if cache is not None:
             k, v = cache.append(k, v)
-        if self.n_kv_heads < self.n_heads:  # each key head serves neighbouring query heads
-            k = k.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)  # (B, H, S, K)
-            v = v.repeat_interleave(self.n_heads // self.n_kv_heads, dim=1)
-        mix = self._mix(q, k, v, mask)
+        bias = None if self.score_bias is None else self.score_bias(q, k.shape[-2])
+        mix = self.attend(q, k, v, mask, causal=self.causal, bias=bias)
         return self.out_proj(mix.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, H K) -> (B, T, D)
 
     def _split(self, x: Tensor) -> Tensor:
-        n_rows, n_tokens, width = x.shape
-        return x.view(n_rows, n_tokens, width // self.d_head, self.d_head).transpose(1, 2)
+        return x.unflatten(-1, (-1, self.d_head)).transpose(1, 2)  # (B, T, H K) -> (B, H, T, K)
 
-    def _mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """By `attend` if it is set; by weights that exist if `pattern` has a hook; else by the kernel."""
-        bias = None if self.score_bias is None else self.score_bias(q, k.shape[-2])
-        if self.attend is not None:
-            return self._mix_by(self.attend, q, k, v, mask, bias)
-        if _is_watched(self.pattern):
-            weights = attention_weights(q, k, mask, causal=self.causal, bias=bias)  # (B, H, T, S)
-            return self.pattern(weights) @ v
-        return scaled_dot_product_attention(q, k, v, mask, causal=self.causal, bias=bias)
 
-    def _mix_by(
-        self,
-        attend: AttentionFunction,
+def with_one_mask(function: Callable[..., Tensor]) -> AttentionFunction:
+    """What `MultiHeadAttention.attend` takes, from a function(q, k, v, mask), such as a learner's.
+
+    Args:
+        function: gets q (B, H, T, K), k and v (B, H, S, K), and all that forbids as one boolean mask (T, S),
+            True = may attend, or None; gives the mix (B, H, T, K). In a layer that adds to the scores it is
+            called with bias=... as well.
+    Raises: ValueError: when it is called, something else comes back.
+    """
+
+    def attend(
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        mask: Tensor | None,
-        bias: Tensor | None,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        bias: Tensor | None = None,
     ) -> Tensor:
-        """Hand everything to somebody else's function, and look at what comes back."""
-        if _is_watched(self.pattern):
-            raise ValueError("pattern has a hook, but attend shows no weights: remove one of the two")
         check_shapes(q, k, v, mask, bias)
-        options = {}
-        if bias is not None:
-            if not _takes_bias(attend):
-                what = f"{type(self.score_bias).__name__} adds to the scores"
-                raise ValueError(f"{what}, so attend must take (q, k, v, mask, bias=...); it takes no bias")
-            options["bias"] = bias
-        mix = attend(q, k, v, _allowed(q, k, mask, self.causal), **options)
-        expected = (*_broadcast(q.shape[:-2], v.shape[:-2]), q.shape[-2], v.shape[-1])
+        added = {} if bias is None else {"bias": bias}
+        k, v = for_each_head(q, k), for_each_head(q, v)
+        mix = function(q, k, v, _allowed(q, k, mask, causal), **added)
+        expected = (*q.shape[:-1], v.shape[-1])
         if not isinstance(mix, Tensor) or mix.shape != expected:
             came = tuple(mix.shape) if isinstance(mix, Tensor) else type(mix).__name__
             raise ValueError(f"attend must return a tensor {expected}, one mix per query; got {came}")
         return mix
+
+    return attend
+
+
+def for_each_head(q: Float[Tensor, "... T K"], shared: Float[Tensor, "... S D"]) -> Float[Tensor, "... S D"]:
+    """Keys (or values) with one head for each head of q; where there are fewer, neighbours share one.
+
+    (Ainslie et al. 2023, grouped queries)
+
+    Example:
+        >>> for_each_head(torch.zeros(1, 4, 5, 3), torch.zeros(1, 2, 7, 3)).shape
+        torch.Size([1, 4, 7, 3])
+    """
+    if min(q.ndim, shared.ndim) < 3 or shared.shape[-3] >= q.shape[-3]:
+        return shared
+    return shared.repeat_interleave(q.shape[-3] // shared.shape[-3], dim=-3)
 
 
 def check_heads(d_model: int, n_heads: int) -> None:
@@ -323,17 +331,23 @@ def check_shapes(
 
 
 def _leading_axes(q: Tensor, k: Tensor, v: Tensor | None) -> tuple[int, ...]:
-    """The leading axes of the scores; ValueError where those of q, k and v do not broadcast."""
+    """The leading axes of the scores; ValueError where those of q, k and v do not go together."""
     lead = q.shape[:-2]
     if lead == k.shape[:-2] and (v is None or lead == v.shape[:-2]):
         return lead  # as nearly always, and quicker
-    leads = [tuple(x.shape[:-2]) for x in (q, k, v) if x is not None]
+    leads = []
+    for x in (k, v):
+        if x is not None:
+            *rest, heads = x.shape[:-2] or (1,)
+            shares = q.ndim > 2 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
+            leads.append((*rest, q.shape[-3] if shares else heads))
     try:
-        _broadcast(*leads)
+        _broadcast(lead, *leads)
     except RuntimeError:
         what = "q, k and v" if v is not None else "q and k"
-        raise ValueError(f"the leading axes of {what} must broadcast; got {leads}") from None
-    return _broadcast(q.shape[:-2], k.shape[:-2])
+        came = [tuple(x.shape[:-2]) for x in (q, k, v) if x is not None]
+        raise ValueError(f"the leading axes of {what} must broadcast; got {came}") from None
+    return _broadcast(lead, leads[0])
 
 
 def _check_fits_scores(name: str, other: Tensor, scores: tuple[int, ...]) -> None:
@@ -350,33 +364,19 @@ def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(torch.broadcast_shapes(*shapes))
 
 
-def _allowed(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
-    """The one mask that says it all, or None."""
+def _allowed(
+    q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, bias: Tensor | None = None
+) -> Tensor | None:
+    """Where queries may attend: all that forbids as one mask, or None where nothing does."""
     n_queries, n_keys = q.shape[-2], k.shape[-2]
+    allowed = []
     if mask is not None:
-        # torch's kernel wants both axes
-        mask = mask.expand(_broadcast(mask.shape, (n_queries, n_keys)))
-    if not causal:
-        return mask
-    not_ahead = causal_mask(n_queries, n_keys, q.device)
-    return not_ahead if mask is None else mask & not_ahead
-
-
-def _is_watched(pattern: nn.Module) -> bool:
-    """Whether anything waits for the weights: a hook of any kind, or another module in the place."""
-    return bool(
-        type(pattern) is not nn.Identity
-        or pattern._forward_hooks
-        or pattern._forward_pre_hooks
-        or pattern._backward_hooks
-        or pattern._backward_pre_hooks
-    )
-
-
-def _takes_bias(function: AttentionFunction) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters
-    except ValueError:  # written in C: it says nothing about itself
-        return False
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return takes_any or "bias" in parameters
+        allowed.append(mask)
+    if causal:
+        allowed.append(causal_mask(n_queries, n_keys, q.device))
+    if bias is not None:
+        allowed.append(bias > -torch.inf)
+    if not allowed:
+        return None
+    one = reduce(torch.logical_and, allowed)
+    return one.expand(_broadcast(one.shape, (n_queries, n_keys)))  # torch's kernel wants both axes

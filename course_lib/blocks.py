@@ -1,8 +1,7 @@
 """The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -64,66 +63,6 @@ class TransformerBlock(nn.Module):
         return self.feed_forward_norm(x + self.feed_forward(x))
 
 
-class CrossAttentionBlock(nn.Module):
-    """A layer that also looks at other vectors: between attention and MLP, it attends to a context.
-
-        (the decoder's layer of Vaswani et al. 2017, section 3.1 and figure 1, right)
-
-    Args:
-        attention: as in `TransformerBlock`, and so are feed_forward, the norms and norm.
-        cross_attention: called as cross_attention(x, context, mask=context_mask).
-        cross_attention_norm: normalises what it reads, or the sum that it leaves.
-    """
-
-    def __init__(
-        self,
-        attention: nn.Module,
-        cross_attention: nn.Module,
-        feed_forward: nn.Module,
-        attention_norm: nn.Module,
-        cross_attention_norm: nn.Module,
-        feed_forward_norm: nn.Module,
-        *,
-        norm: Norm = "pre",
-    ) -> None:
-        super().__init__()
-        self.norm = _checked_norm(norm)
-        self.attention_norm = attention_norm
-        self.attention = attention
-        self.cross_attention_norm = cross_attention_norm
-        self.cross_attention = cross_attention
-        self.feed_forward_norm = feed_forward_norm
-        self.feed_forward = feed_forward
-
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        context: Float[Tensor, "B S D"] | None,
-        mask: Bool[Tensor, "..."] | None = None,
-        cache: Cache | None = None,
-        context_mask: Bool[Tensor, "..."] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """Pass the stream on, with what the three parts add to it.
-
-        Args:
-            x: the stream.
-            context: what cross-attention looks at.
-            mask: True = may attend, within x.
-            cache: what came before x.
-            context_mask: True = may attend, to the context.
-        Raises: ValueError: no context.
-        """
-        if context is None:
-            raise ValueError("a block with cross-attention needs a context; got none")
-        if self.norm == "pre":
-            x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
-            x = x + self.cross_attention(self.cross_attention_norm(x), context, mask=context_mask)
-            return x + self.feed_forward(self.feed_forward_norm(x))
-        x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))
-        x = self.cross_attention_norm(x + self.cross_attention(x, context, mask=context_mask))
-        return self.feed_forward_norm(x + self.feed_forward(x))
-
-
 class TransformerStack(nn.Module):
     """Layers on top of each other: as many vectors come out as went in, of the same width.
 
@@ -132,10 +71,10 @@ class TransformerStack(nn.Module):
     Args:
         d_model: width of the vectors.
         n_layers: how many blocks.
-        n_heads: heads of each, see `MultiHeadAttention`.
-        d_ff: width within the MLPs; default: 4 d_model.
-        norm: see `make_block`, and so are norm_type and norm_eps.
-        block_options: the other arguments of `make_block`, such as causal=True.
+        n_heads: see `make_block`, and so are all the others.
+    Example:
+        >>> TransformerStack(6, n_layers=2, n_heads=3)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
 
     def __init__(
@@ -145,15 +84,36 @@ class TransformerStack(nn.Module):
         n_heads: int,
         d_ff: int | None = None,
         *,
+        n_kv_heads: int | None = None,
         norm: Norm = "pre",
         norm_type: NormType = "layer",
         norm_eps: float = 1e-5,
-        **block_options: Any,
+        activation: Activation = "gelu",
+        bias: bool = True,
+        causal: bool = False,
+        rotary: nn.Module | None = None,
+        score_bias: Callable[[], nn.Module] | None = None,
+        mixer: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        block_options |= {"norm": norm, "norm_type": norm_type, "norm_eps": norm_eps}
-        blocks = [make_block(d_model, n_heads, d_ff, **block_options) for _ in range(n_layers)]
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = nn.ModuleList(
+            make_block(
+                d_model,
+                n_heads,
+                d_ff,
+                n_kv_heads=n_kv_heads,
+                norm=norm,
+                norm_type=norm_type,
+                norm_eps=norm_eps,
+                activation=activation,
+                bias=bias,
+                causal=causal,
+                rotary=rotary,
+                score_bias=score_bias,
+                mixer=mixer,
+            )
+            for _ in range(n_layers)
+        )
         self.norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
 
     def forward(
@@ -161,8 +121,6 @@ class TransformerStack(nn.Module):
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
         cache: Sequence[Cache] | None = None,
-        context: Float[Tensor, "B S D"] | None = None,
-        context_mask: Bool[Tensor, "..."] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Run the layers.
 
@@ -170,31 +128,14 @@ class TransformerStack(nn.Module):
             x: the vectors.
             mask: True = may attend; broadcasts to (B, H, T, S).
             cache: one for each layer.
-            context: what the layers' cross-attention looks at, see `CrossAttentionBlock`.
-            context_mask: True = may attend, to the context.
-        Raises: ValueError: a context where no layer looks at one, or none where one does; caches that do not
-            belong to these layers, or that an interrupted call has left unequal.
+        Raises: ValueError: not one cache for each layer.
         """
-        self._check_cache(cache)
-        self._check_context(context)
-        for n, block in enumerate(self.blocks):
-            own_cache = None if cache is None else cache[n]
-            if isinstance(block, CrossAttentionBlock):
-                x = block(x, context, mask=mask, cache=own_cache, context_mask=context_mask)
-            else:
-                x = block(x, mask=mask, cache=own_cache)
+        caches = [None] * len(self.blocks) if cache is None else cache
+        if len(caches) != len(self.blocks):
+            raise ValueError(f"cache must have one entry per layer ({len(self.blocks)}); got {len(caches)}")
+        for block, own_cache in zip(self.blocks, caches, strict=True):
+            x = block(x, mask=mask, cache=own_cache)
         return self.norm(x)
-
-    def _check_cache(self, cache: Sequence[Cache] | None) -> None:
-        if cache is not None and len(cache) != len(self.blocks):
-            raise ValueError(f"cache must have one entry per layer ({len(self.blocks)}); got {len(cache)}")
-        cached_length(cache)
-
-    def _check_context(self, context: Tensor | None) -> None:
-        if context is None:
-            return
-        if not any(isinstance(block, CrossAttentionBlock) for block in self.blocks):
-            raise ValueError("a block without cross-attention takes no context; set cross_attention=True")
 
 
 def make_block(
@@ -212,8 +153,7 @@ def make_block(
     rotary: nn.Module | None = None,
     score_bias: Callable[[], nn.Module] | None = None,
     mixer: Callable[[], nn.Module] | None = None,
-    cross_attention: bool = False,
-) -> TransformerBlock | CrossAttentionBlock:
+) -> TransformerBlock:
     """One layer from plain arguments: makes the parts and puts them together.
 
     Args:
@@ -226,30 +166,38 @@ def make_block(
         activation: see `FeedForward`.
         bias: whether the matrices of attention and MLP add one.
         score_bias: makes the module that adds to the scores, see `MultiHeadAttention`.
-        mixer: makes the module that takes the place of self-attention, see `mixers`.
-        cross_attention: make a `CrossAttentionBlock`.
+        mixer: makes the module that takes attention's place, see `mixers`.
     Raises: ValueError: a setting that does not exist, or that a mixer cannot honour.
+    Example:
+        >>> make_block(6, 3)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
-    new_attention = partial(MultiHeadAttention, d_model, n_heads, n_kv_heads=n_kv_heads, bias=bias)
-    new_norm = partial(make_norm, norm_type, d_model, norm_eps)
     if mixer is None:
-        added = None if score_bias is None else score_bias()
-        attention: nn.Module = new_attention(causal=causal, rotary=rotary, score_bias=added)
+        attention: nn.Module = MultiHeadAttention(
+            d_model,
+            n_heads,
+            n_kv_heads=n_kv_heads,
+            bias=bias,
+            causal=causal,
+            rotary=rotary,
+            score_bias=None if score_bias is None else score_bias(),
+        )
     else:
-        heads = None if cross_attention else n_kv_heads
-        attention = _make_mixer(mixer, causal, rotary=rotary, score_bias=score_bias, n_kv_heads=heads)
-    # What a context holds has no place in the sequence that looks at it: no positions, nothing ahead.
-    crossing = new_attention() if cross_attention else None
-    if d_ff is None:
-        d_ff = 4 * d_model
-    feed_forward = FeedForward(d_model, d_ff, activation=activation, bias=bias)
-    if crossing is None:
-        return TransformerBlock(attention, feed_forward, new_norm(), new_norm(), norm=norm)
-    norms = [new_norm() for _ in range(3)]
-    return CrossAttentionBlock(attention, crossing, feed_forward, *norms, norm=norm)
+        for_attention = {"rotary": rotary, "score_bias": score_bias, "n_kv_heads": n_kv_heads}
+        attention = _make_mixer(mixer, causal, for_attention)
+    d_ff = 4 * d_model if d_ff is None else d_ff
+    return TransformerBlock(
+        attention,
+        FeedForward(d_model, d_ff, activation=activation, bias=bias),
+        make_norm(norm_type, d_model, norm_eps),
+        make_norm(norm_type, d_model, norm_eps),
+        norm=norm,
+    )
 
 
-def _make_mixer(mixer: Callable[[], nn.Module], causal: bool, **for_attention: object) -> nn.Module:
+def _make_mixer(
+    mixer: Callable[[], nn.Module], causal: bool, for_attention: Mapping[str, object]
+) -> nn.Module:
     """The mixer, unless it would not do what is asked of the layer."""
     given = [name for name, value in for_attention.items() if value is not None]
     if given:
@@ -390,15 +338,20 @@ def cached_length(cache: Sequence[Cache] | None) -> int:
 
 
 def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None, what: str = "token ids") -> None:
-    """Stop at sequences that are empty or too long, and at ids from outside the table.
+    """Stop at what is not a batch, at sequences that are empty or too long, at ids from outside the table.
 
     Args:
-        ids: token ids, or other numbers of rows.
+        ids: token ids, or other numbers of rows, (B, T).
         n_ids: rows of the table.
         max_seq_len: how many tokens fit; None: nothing is asked of the length.
         what: what the ids are called in the message.
-    Raises: ValueError: which id or length, and what was expected.
+    Raises: ValueError: which shape, length or id, and what was expected.
     """
+    if not isinstance(ids, Tensor):
+        raise ValueError(f"{what} must be a tensor, such as torch.tensor([ids]); got a {type(ids).__name__}")
+    if ids.ndim != 2:
+        shape = tuple(ids.shape)
+        raise ValueError(f"{what} must have two axes, (rows, tokens): ids[None] adds one; got shape {shape}")
     if max_seq_len is not None and not 1 <= ids.shape[1] <= max_seq_len:
         raise ValueError(f"a sequence must have 1 to {max_seq_len} tokens; got {ids.shape[1]}")
     # Reading values makes an accelerator wait for them. CUDA stops by itself at an id without a row; others

@@ -1,15 +1,21 @@
-"""Decoders: one class; GPT-2 style and Llama style are configurations of it."""
+"""Decoders: one class; GPT-2 and Llama are configurations of it."""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from course_lib.attention import AttentionFunction, KVCache, MultiHeadAttention, check_heads
+from course_lib.attention import (
+    KVCache,
+    MultiHeadAttention,
+    check_heads,
+    scaled_dot_product_attention,
+    with_one_mask,
+)
 from course_lib.blocks import Activation, NormType, TransformerStack, cached_length, check_ids, initialise
 from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
 
@@ -20,7 +26,7 @@ MAX_DISTANCE = 16  # of "relative" positions: farther tokens count as if they we
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """What a decoder looks like. `gpt2_style` and `llama_style` give the two families.
+    """What a decoder looks like; the defaults are GPT-2's (Radford et al. 2019).
 
     Args:
         vocab_size: tokens known.
@@ -51,27 +57,25 @@ class GPTConfig:
     rotary_interleaved: bool = True
     tied: bool = True
 
-    @classmethod
-    def gpt2_style(cls, **sizes: Any) -> "GPTConfig":
-        """Learned positions, LayerNorm, GELU, biases (Radford et al. 2019). Any field can be given."""
-        return cls(**sizes)
 
-    @classmethod
-    def llama_style(cls, **sizes: Any) -> "GPTConfig":
-        """Rotary positions, RMSNorm, gated MLP, no biases (Touvron et al. 2023). Any field can be given."""
-        llama: dict[str, Any] = {
-            "positions": "rotary",
-            "norm_type": "rms",
-            "activation": "swiglu",
-            "bias": False,
-        }
-        return cls(**(llama | sizes))
+@dataclass(frozen=True)
+class LlamaConfig(GPTConfig):
+    """The same with Llama's defaults: rotary, RMSNorm, gated MLP, no biases (Touvron et al. 2023)."""
+
+    positions: Positions = "rotary"
+    norm_type: NormType = "rms"
+    activation: Activation = "swiglu"
+    bias: bool = False
 
 
 class GPT(nn.Module):
     """Token ids in, a score for every possible next token out, at every position.
 
     logits = norm(blocks(embed(ids))) W^T      (Radford et al. 2019; Touvron et al. 2023)
+
+    Example:
+        >>> GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 7])
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -125,18 +129,18 @@ class GPT(nn.Module):
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
         """As `forward`, for the last position only: generation needs no other, and V is large."""
+        hidden = self.stack(self.embed(ids, cache), cache=cache)
         if ids.shape[1] == 0:
             raise ValueError("the last token's vector is needed; got no tokens")
-        hidden = self.stack(self.embed(ids, cache), cache=cache)
         return self.lm_head(hidden[:, -1])
 
     def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer."""
         start = cached_length(cache)
+        check_ids(ids, self.config.vocab_size)
         end = start + ids.shape[1]
         if end > self.config.max_seq_len:
             raise ValueError(f"the context holds {self.config.max_seq_len} tokens; got {end}")
-        check_ids(ids, self.config.vocab_size)
         x = self.token_embedding(ids)
         if self.position_embedding is not None:
             x = self.position_embedding(x, start)
@@ -155,16 +159,16 @@ class GPT(nn.Module):
             for _ in self.stack.blocks
         ]
 
-    def use_attention(self, function: AttentionFunction | None) -> None:
+    def use_attention(self, function: Callable[..., Tensor] | None) -> None:
         """Let every layer mix with function(q, k, v, mask), your own for instance; None brings ours back.
 
-        It gets q (B, H, T, K), k and v (B, H, S, K) and a boolean mask (T, S), True = may attend, and gives
-        (B, H, T, K). With positions "alibi" or "relative" it also gets bias=..., which must be added to the
-        scores.
+        Args:
+            function: see `with_one_mask`.
         """
+        attend = scaled_dot_product_attention if function is None else with_one_mask(function)
         for module in self.modules():
             if isinstance(module, MultiHeadAttention):
-                module.attend = function
+                module.attend = attend
 
 
 def _added_positions(config: GPTConfig) -> PositionEmbedding | None:

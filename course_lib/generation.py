@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.decoder import GPT
-from course_lib.numpy_decoder import Scorer
+from course_lib.blocks import check_ids
+from course_lib.decoder import GPT, GPTConfig
 
 
 def next_token_probabilities(
@@ -24,14 +23,13 @@ def next_token_probabilities(
     The temperature comes first, then top-k, then top-p; what is left is scaled to sum to 1.
 
     Args:
+        logits: scores.
         temperature: scores are divided by it: below 1 the likely gets likelier, 0 takes the likeliest alone.
         top_k: keep the k likeliest tokens, and those that tie with the last of them.
         top_p: keep the fewest likeliest tokens that together have at least this probability
             (Holtzman et al. 2020, nucleus sampling).
-    Returns:
-        probabilities that sum to 1.
-    Raises:
-        ValueError: a setting out of range; scores that are NaN or infinite.
+    Returns: probabilities that sum to 1.
+    Raises: ValueError: a setting out of range; scores that are NaN or infinite.
     Example:
         >>> next_token_probabilities(torch.tensor([0.0, 1.0, 2.0]), temperature=0.0).tolist()
         [0.0, 0.0, 1.0]
@@ -53,8 +51,7 @@ def next_token_probabilities(
     return scores.softmax(-1)
 
 
-@torch.inference_mode()
-def stream(
+def new_tokens(
     model: GPT,
     ids: Int[Tensor, "B T"],
     max_new_tokens: int,
@@ -66,59 +63,98 @@ def stream(
     generator: torch.Generator | None = None,
     use_cache: bool = True,
 ) -> Iterator[Int[Tensor, " B"]]:
-    """Write on: one new token for each row at a time, with the model in eval mode.
+    """Write on: one new token for each row at a time, as soon as it is chosen.
 
     Args:
         ids: the prompts, all of one length, at least one token.
-        temperature, top_k, top_p: see `next_token_probabilities`; temperature 0 is greedy.
+        max_new_tokens: how many tokens are written at most.
+        temperature: see `next_token_probabilities`, and so are top_k and top_p; 0 takes the likeliest.
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens where no two scores tie.
-    Raises:
-        ValueError: no prompt, an empty prompt, a setting out of range, too many tokens, scores that are NaN
-            or infinite.
+    Raises: ValueError: no prompt, an empty prompt, a setting out of range, too many tokens, scores that are
+        NaN or infinite.
+    Example:
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+        >>> [token.shape for token in new_tokens(model, torch.tensor([[1, 2]]), 3)]
+        [torch.Size([1]), torch.Size([1]), torch.Size([1])]
     """
     _check_settings(temperature, top_k, top_p)
-    _check_lengths(ids, max_new_tokens, model.config.max_seq_len)
-    scorer = Scorer(model)
-    use_cache = use_cache and model.config.n_layers > 0  # without layers nothing counts the tokens read
-    n_rows, n_prompt = ids.shape
-    cache = model.new_cache(n_rows, n_prompt + max_new_tokens) if use_cache else None
-    finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)
-    unread = ids
-    for _ in range(max_new_tokens):
-        logits = scorer.next_token_logits(unread, cache)  # (B, V)
-        token = _choose(logits, generator, temperature=temperature, top_k=top_k, top_p=top_p)
-        if eos_id is not None:
-            token = token.masked_fill(finished, eos_id)
-            finished = finished | (token == eos_id)
-        yield token
-        if eos_id is not None and bool(finished.all()):
-            return
-        new = token.unsqueeze(1)
-        unread = new if use_cache else torch.cat([unread, new], dim=1)
+    _check_lengths(ids, max_new_tokens, model.config)
+
+    # A function of its own, so that what is wrong above is said before the first token is asked for.
+    @torch.inference_mode()
+    def write() -> Iterator[Tensor]:
+        n_rows, n_prompt = ids.shape
+        cache = None
+        if use_cache and model.config.n_layers > 0:  # without layers nothing counts the tokens read
+            cache = model.new_cache(n_rows, n_prompt + max_new_tokens)
+        finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)
+        unread = ids
+        for _ in range(max_new_tokens):
+            logits = model.next_token_logits(unread, cache)  # (B, V)
+            token = _choose(logits, temperature, top_k, top_p, generator)
+            if eos_id is not None:
+                token = token.masked_fill(finished, eos_id)
+                finished = finished | (token == eos_id)
+            yield token
+            if eos_id is not None and finished.all():
+                return
+            unread = token[:, None] if cache is not None else torch.cat([unread, token[:, None]], dim=1)
+
+    return write()
 
 
 def generate(
-    model: GPT, ids: Int[Tensor, "B T"], max_new_tokens: int, **settings: Any
+    model: GPT,
+    ids: Int[Tensor, "B T"],
+    max_new_tokens: int,
+    *,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
 ) -> Int[Tensor, "B more"]:
-    """The prompts with what the model writes after them; settings (temperature ...) are those of `stream`."""
-    new = [token.unsqueeze(1) for token in stream(model, ids, max_new_tokens, **settings)]
-    return torch.cat([ids, *new], dim=1)
+    """The prompts with what the model writes after them; the arguments are those of `new_tokens`.
+
+    Example:
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+        >>> generate(model, torch.tensor([[1, 2]]), 3).shape
+        torch.Size([1, 5])
+    """
+    new = new_tokens(
+        model,
+        ids,
+        max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        eos_id=eos_id,
+        generator=generator,
+        use_cache=use_cache,
+    )
+    return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
 
 
 def _choose(
-    logits: Float[Tensor, "B V"], generator: torch.Generator | None, *, temperature: float, **cuts: Any
+    logits: Float[Tensor, "B V"],
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    generator: torch.Generator | None,
 ) -> Int[Tensor, " B"]:
     """The likeliest token of each row, or one drawn."""
     if temperature == 0:
         _, likeliest = _likeliest(logits)
         return likeliest.squeeze(1)
-    p = next_token_probabilities(logits, temperature=temperature, **cuts)
+    p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
     return torch.multinomial(p, 1, generator=generator).squeeze(1)
 
 
-def _check_lengths(ids: Tensor, max_new_tokens: int, max_seq_len: int) -> None:
+def _check_lengths(ids: Tensor, max_new_tokens: int, config: GPTConfig) -> None:
+    check_ids(ids, config.vocab_size)
     n_rows, n_prompt = ids.shape
     if n_rows == 0:
         raise ValueError("there must be at least one prompt; got an empty batch")
@@ -126,15 +162,15 @@ def _check_lengths(ids: Tensor, max_new_tokens: int, max_seq_len: int) -> None:
         raise ValueError("the prompt needs at least one token; got none")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
-    total = n_prompt + max_new_tokens
-    if total > max_seq_len:
-        need = f"a prompt of {n_prompt} and {max_new_tokens} new ones need {total}"
-        raise ValueError(f"the context holds {max_seq_len} tokens; {need}")
+    total = n_prompt + max(0, max_new_tokens - 1)  # the last one is written and never read
+    if total > config.max_seq_len:
+        need = f"to read {n_prompt} and write {max_new_tokens} takes {total}"
+        raise ValueError(f"the context holds {config.max_seq_len} tokens; {need}")
 
 
 def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    if not temperature >= 0:
-        raise ValueError(f"temperature must be 0 or more; got {temperature}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be a number from 0 on; got {temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1; got {top_k}")
     if top_p is not None and not 0 < top_p <= 1:

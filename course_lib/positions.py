@@ -56,7 +56,7 @@ class PositionEmbedding(nn.Module):
         if learned:
             self.weight = nn.Parameter(torch.empty(max_seq_len, d_model).normal_(std=0.02))
         else:
-            self.register_buffer("weight", sinusoidal(max_seq_len, d_model), persistent=False)
+            self.register_buffer("weight", sinusoidal(max_seq_len, d_model))
 
     def forward(self, x: Float[Tensor, "B T D"], start: int = 0) -> Float[Tensor, "B T D"]:
         """Add the positions from start on. Raises: ValueError: positions beyond the table."""
@@ -189,7 +189,7 @@ class ALiBi(nn.Module):
         power = 2 ** math.floor(math.log2(n_heads))
         slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
         slopes += [2 ** (-4 * h / power) for h in range(1, 2 * (n_heads - power), 2)]
-        self.register_buffer("slopes", torch.tensor(slopes), persistent=False)
+        self.register_buffer("slopes", torch.tensor(slopes))
 
     def forward(self, q: Float[Tensor, "B H T K"], n_keys: int) -> Float[Tensor, "H T S"]:
         """What is added to the scores; the last query stands where the last key does."""
@@ -231,5 +231,7 @@ def _offsets(q: Tensor, n_keys: int) -> Tensor:
 
 def _check_range(x: Tensor, start: int, max_seq_len: int) -> None:
     end = start + x.shape[-2]
+    if start < 0:
+        raise ValueError(f"positions begin at 0; got a start of {start}")
     if end > max_seq_len:
         raise ValueError(f"positions go up to {max_seq_len}; {x.shape[-2]} tokens from {start} on need {end}")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from course_lib.bpe import BPETokenizer, WordPiece
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.device import best_device
 from course_lib.encoder import BERT, BERTConfig, ViT, ViTConfig
 from course_lib.gguf_file import read_gguf
@@ -154,7 +154,7 @@ def load_gguf(
         tied="output.weight" not in packed,
     )
     # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours.
-    config = GPTConfig.llama_style(**fields, rotary_interleaved=True)
+    config = LlamaConfig(**fields, rotary_interleaved=True)
     tensors = ((name, tensor.unpack()) for name, tensor in packed.items())
     model = _build(GPT, config, tensors, copy=False)
     return model.to(best_device() if device is None else device), tokenizer
@@ -162,7 +162,7 @@ def load_gguf(
 
 def gpt2_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> GPT:
     """A `GPT` from the weights of `GPT2LMHeadModel`."""
-    ours = GPTConfig.gpt2_style(**_fields(config, GPTConfig, "gpt2"))
+    ours = GPTConfig(**_fields(config, GPTConfig, "gpt2"))
     # Their matrices inside the blocks are (in, out).
     turned = ((name, t.T if t.ndim == 2 and "h." in name else t) for name, t in tensors.items())
     return _build(GPT, ours, turned)
@@ -172,7 +172,7 @@ def llama_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> G
     """A `GPT` from the weights of `LlamaForCausalLM`."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     config = {"tie_word_embeddings": False, **config, **rope}
-    ours = GPTConfig.llama_style(**_fields(config, GPTConfig, "llama"), rotary_interleaved=False)
+    ours = LlamaConfig(**_fields(config, GPTConfig, "llama"), rotary_interleaved=False)
     return _build(GPT, ours, tensors.items())
 
 

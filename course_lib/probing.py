@@ -5,7 +5,7 @@ error. The models of this library and any other that is built with `MultiHeadAtt
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from course_lib.attention import MultiHeadAttention
+from course_lib.attention import (
+    MultiHeadAttention,
+    attention_weights,
+    for_each_head,
+    scaled_dot_product_attention,
+)
 from course_lib.blocks import FeedForward, TransformerBlock, TransformerStack
 from course_lib.decoder import GPT
 from course_lib.positions import PositionEmbedding, RotaryEmbedding, rotary_at
@@ -37,12 +42,67 @@ def weights_recorded(model: nn.Module) -> Iterator[list[Float[Tensor, "B H T S"]
     Raises: ValueError: it has none.
     """
     seen: list[Tensor] = []
-    with _hooked([layer.pattern for layer in _attentions(model)], _keeper(seen)):
+    with weights_changed(model, lambda weights: seen.append(weights.detach())):
         yield seen
 
 
+@contextmanager
+def weights_changed(model: nn.Module, change: Callable[[Tensor], Tensor | None]) -> Iterator[None]:
+    """Inside, every attention layer mixes with what `change` makes of its weights.
+
+        def only_near(weights):
+            return weights.triu(-64)
+
+        with weights_changed(model, only_near):
+            model(ids)
+
+    Inside one another they work in turn, the outer one first.
+
+    Args:
+        model: with at least one `MultiHeadAttention`.
+        change: gets the weights (B, H, T, S), gives others of the same shape, or None: it only looks.
+    Raises: ValueError: it has none, or one that mixes by a function of somebody else, which shows no weights.
+    """
+    layers = _attentions(model)
+    before = [layer.attend for layer in layers]
+    for layer in layers:
+        if layer.attend is not scaled_dot_product_attention and not isinstance(layer.attend, _ByWeights):
+            raise ValueError("another function mixes, which shows no weights: use_attention(None) removes it")
+    for layer, attend in zip(layers, before, strict=True):
+        earlier = attend.changes if isinstance(attend, _ByWeights) else ()
+        layer.attend = _ByWeights((*earlier, change))
+    try:
+        yield
+    finally:
+        for layer, attend in zip(layers, before, strict=True):
+            layer.attend = attend
+
+
+@dataclass(frozen=True)
+class _ByWeights:
+    """Attention in two steps, so that the weights between them can be seen and changed."""
+
+    changes: tuple[Callable[[Tensor], Tensor | None], ...]
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        weights = attention_weights(q, k, mask, causal=causal, bias=bias)  # (B, H, T, S)
+        for change in self.changes:
+            changed = change(weights)
+            weights = weights if changed is None else changed
+        return weights @ for_each_head(q, v)
+
+
 @torch.no_grad()
-def attention_weights(model: nn.Module, ids: Sequence[int] | Tensor) -> Float[Tensor, "L H T S"]:
+def weights_of(model: nn.Module, ids: Sequence[int] | Tensor) -> Float[Tensor, "L H T S"]:
     """Who looks at whom in one text: the weights of every layer and head, from one forward pass.
 
     Args:
@@ -195,7 +255,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         return x[0].unflatten(-1, (-1, attention.d_head)).transpose(0, 1)  # (T, H K) -> (H, T, K)
 
     # All layers by the way that makes weights, so that the numbers are those of `recorded` to the last digit.
-    with weights_recorded(model), _calls_kept(block) as calls:
+    with weights_recorded(model) as seen, _calls_kept(block) as calls:
         model(row[None].to(next(model.parameters()).device))
     took = {part: inputs[0] for part, (inputs, _) in calls.items()}
     gave = {part: output for part, (_, output) in calls.items()}
@@ -220,7 +280,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         turned_k=turned_k,
         products=products,
         scores=scores,
-        weights=gave["attention.pattern"][0],
+        weights=seen[layer][0],
         mix=cut(took["attention.out_proj"]),
         attention=gave["attention"][0],
         middle=(took if is_pre else gave)["feed_forward_norm" if is_pre else "attention_norm"][0],
@@ -271,13 +331,13 @@ def key_hidden(model: nn.Module, key: int, begin: int = 0) -> Iterator[None]:
     if key < 0 or begin < 0:
         raise ValueError(f"key and begin are places, counted from 0; got {key} and {begin}")
 
-    def hide(module: nn.Module, args: Any, weights: Tensor) -> Tensor:
+    def hide(weights: Tensor) -> Tensor:
         weights = weights.clone()
         weights[..., begin:, key] = 0.0
         totals = weights.sum(-1, keepdim=True)
         return weights / totals.masked_fill(totals == 0, 1.0)  # a query that saw nothing else gets zeros
 
-    with _hooked([layer.pattern for layer in _attentions(model)], hide):
+    with weights_changed(model, hide):
         yield
 
 
@@ -318,8 +378,8 @@ def layers_reordered(model: nn.Module, order: Sequence[int]) -> Iterator[None]:
     blocks = stack.blocks
     for layer in order:
         _check_index("layer", layer, len(blocks))
-    if len(set(order)) < len(order):
-        raise ValueError(f"each layer can run once; got {list(order)}")
+    if not order or len(set(order)) < len(order):
+        raise ValueError(f"order must name at least one layer, and each at most once; got {list(order)}")
     stack.blocks = nn.ModuleList(blocks[layer] for layer in order)
     try:
         yield
@@ -412,13 +472,8 @@ def resumed(model: nn.Module, layer: int, stream: Float[Tensor, "B T D"]) -> Ite
     def recall(*args: Any, **kwargs: Any) -> Tensor:
         return stream
 
-    try:
-        for block in blocks[:layer]:
-            vars(block)["forward"] = recall  # comes before the method of its class
+    with _forward_set(dict.fromkeys(blocks[:layer], recall)):
         yield
-    finally:
-        for block in blocks[:layer]:
-            vars(block).pop("forward", None)
 
 
 @contextmanager
@@ -437,14 +492,8 @@ def replaced(model: nn.Module, kind: type[Part], forward: Callable[..., Tensor])
         forward: called as forward(part, ...) with what the part is called with.
     Raises: ValueError: it has none.
     """
-    parts = _all_of(model, kind)
-    try:
-        for part in parts:
-            vars(part)["forward"] = partial(forward, part)  # comes before the method of its class
+    with _forward_set({part: partial(forward, part) for part in _all_of(model, kind)}):
         yield
-    finally:
-        for part in parts:
-            vars(part).pop("forward", None)
 
 
 @contextmanager
@@ -471,7 +520,8 @@ def positions_changed(
             changed = change(torch.arange(count, dtype=torch.float32, device=rotary.cos.device))
             if changed.shape != (count,):
                 raise ValueError(f"change must give {count} positions; got shape {tuple(changed.shape)}")
-            rotary.cos, rotary.sin = rotary_at(changed, rotary.d_head, rotary.base)
+            cos, sin = rotary_at(changed.float(), rotary.d_head, rotary.base)
+            rotary.cos, rotary.sin = cos.to(rotary.cos), sin.to(rotary.sin)
         yield
     finally:
         for rotary, cos, sin in kept:
@@ -582,6 +632,22 @@ def _without_additions(block: TransformerBlock) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _forward_set(forwards: Mapping[nn.Module, Callable[..., Tensor]]) -> Iterator[None]:
+    """Inside, each module computes by its own function, which comes before the method of its class."""
+    before = {module: vars(module).get("forward") for module in forwards}
+    try:
+        for module, forward in forwards.items():
+            vars(module)["forward"] = forward
+        yield
+    finally:
+        for module, own in before.items():
+            if own is None:
+                vars(module).pop("forward", None)
+            else:
+                vars(module)["forward"] = own
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from course_lib.attention import MultiHeadAttention
 from course_lib.checkpoint import History
 from course_lib.data import python_topics, windows
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.objectives import mask_tokens, shift, token_loss, token_losses
 from course_lib.training import TrainingConfig, train
 
@@ -68,14 +68,7 @@ def pieces(ids: Int[Tensor, " N"], n: int, generator: Generator | None = None) -
 def make_reader(*, causal: bool, seed: int) -> GPT:
     """The body, not yet trained: two layers of width 64, four heads, the same weights for either reader."""
     torch.manual_seed(seed)
-    sizes = {
-        "vocab_size": len(ALPHABET) + 1,
-        "max_seq_len": CONTEXT,
-        "d_model": 64,
-        "n_layers": 2,
-        "n_heads": 4,
-    }
-    model = GPT(GPTConfig.llama_style(**sizes))
+    model = GPT(LlamaConfig(len(ALPHABET) + 1, CONTEXT, d_model=64, n_layers=2, n_heads=4))
     for layer in _attentions(model):
         layer.causal = causal
     return model

@@ -1,5 +1,8 @@
 """Attention: our two ways against each other, against NumPy and against torch's own modules."""
 
+from contextlib import nullcontext
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +19,12 @@ from course_lib.attention import (
     MultiHeadAttention,
     attention_weights,
     causal_mask,
+    for_each_head,
     scaled_dot_product_attention,
+    with_one_mask,
 )
 from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding
+from course_lib.probing import weights_changed, weights_recorded
 
 B, H, T, S, K, V = 2, 3, 5, 7, 11, 13
 WIDTH = 6 * 2  # six heads of two
@@ -272,15 +278,14 @@ def test_without_positions_the_order_of_tokens_does_not_matter():
     assert (causal(x[:, order]) - causal(x)[:, order]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("seen", [False, True], ids=["fused", "hooked"])
+@pytest.mark.parametrize("seen", [False, True], ids=["fused", "seen"])
 def test_the_past_does_not_see_the_future(seen):
     layer = randomise(MultiHeadAttention(WIDTH, 6, causal=True))
-    if seen:
-        layer.pattern.register_forward_hook(lambda module, args, weights: None)
     x = numbers(B, T, WIDTH, dtype=torch.float32)
     changed = x.clone()
     changed[:, 3] += 10
-    before, after = layer(x), layer(changed)
+    with weights_recorded(layer) if seen else nullcontext():
+        before, after = layer(x), layer(changed)
     assert torch.equal(before[:, :3], after[:, :3])
     assert (before[:, 3:] != after[:, 3:]).any(-1).all()
 
@@ -299,27 +304,26 @@ def test_with_a_cache_the_steps_equal_one_pass(chunks, rotary):
 
 def test_a_cache_for_another_batch():
     cache = KVCache(3, 2, 5, 7)
-    with pytest.raises(ValueError, match="the cache was made for a batch of 3; got 1"):
+    with pytest.raises(ValueError, match=r"the cache holds 3 rows, 2 heads of width 7; got k \(1, 2, 1, 7\)"):
         cache.append(torch.zeros(1, 2, 1, 7), torch.zeros(1, 2, 1, 7))
 
 
 def test_a_full_cache():
     cache = KVCache(B, H, 5, K)
     cache.append(torch.ones(B, H, 3, K), torch.ones(B, H, 3, K))
-    with pytest.raises(ValueError, match="the cache holds 5 tokens: 3 are in it, 7 more do not fit"):
+    with pytest.raises(ValueError, match="the cache holds 5 tokens: 3 are in it, 7 do not fit"):
         cache.append(torch.ones(B, H, 7, K), torch.ones(B, H, 7, K))
     assert cache.length == 3
 
 
-def test_the_pattern_is_that_of_this_forward_pass():
+def test_the_recorded_weights_are_those_of_this_forward_pass():
     layer = randomise(MultiHeadAttention(WIDTH, 6, causal=True).double())
     x, mask = numbers(B, T, WIDTH), random_mask(T, T)
-    unseen, seen = layer(x, mask=mask), []
-    handle = layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
-    assert_close(layer(x, mask=mask), unseen)
-    handle.remove()
+    unseen = layer(x, mask=mask)
+    with weights_recorded(layer) as seen:
+        assert_close(layer(x, mask=mask), unseen)
     layer(x)
-    (weights,) = seen  # once, and not after the hook is gone
+    (weights,) = seen  # once, and not after the end
     assert_close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
     for head in range(6):
         rows = slice(2 * head, 2 * head + 2)
@@ -330,16 +334,15 @@ def test_the_pattern_is_that_of_this_forward_pass():
         assert_close(weights[:, head].detach(), expected)
 
 
-def test_changing_the_pattern_changes_the_output():
+def test_changing_the_weights_changes_the_output():
     layer = randomise(MultiHeadAttention(WIDTH, 6).double())
-    layer.pattern.register_forward_hook(lambda module, args, weights: torch.zeros_like(weights))
     x = numbers(B, T, WIDTH)
-    assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+    with weights_changed(layer, torch.zeros_like):
+        assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
 
 
 def test_only_the_projections_are_in_the_state():
     layer = MultiHeadAttention(WIDTH, 6, rotary=RotaryEmbedding(2, S))
-    layer.pattern.register_forward_hook(lambda module, args, weights: None)
     names = ("q_proj", "k_proj", "v_proj", "out_proj")
     assert set(layer.state_dict()) == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
 
@@ -356,14 +359,14 @@ def test_attend_takes_the_place_of_the_mixing(causal):
             maths.attention(*(a.detach().numpy() for a in (q, k, v)), None if mask is None else mask.numpy())
         )
 
-    layer.attend = attend
+    layer.attend = with_one_mask(attend)
     assert_close(layer(x), ours)
     ((*shapes, mask),) = calls
     assert shapes == [(B, 6, T, 2)] * 3
     assert mask is None if not causal else torch.equal(mask, torch.ones(T, T).tril().bool())
-    layer.attend = lambda q, k, v, mask: torch.zeros_like(q)
+    layer.attend = with_one_mask(lambda q, k, v, mask: torch.zeros_like(q))
     assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
-    layer.attend = None
+    layer.attend = scaled_dot_product_attention
     assert_close(layer(x), ours)
 
 
@@ -405,7 +408,7 @@ def test_bad_mask_for_a_layer(own_errors):
     layer = MultiHeadAttention(WIDTH, 6)
     with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 6, 5, 5\) .*; got \(5, 7\)"):
         layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, S, dtype=torch.bool))
-    layer.attend = lambda q, k, v, mask: q
+    layer.attend = with_one_mask(lambda q, k, v, mask: q)
     with pytest.raises(ValueError, match=r"mask must be boolean \(True = may attend\); got torch.float32"):
         layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, T))
 
@@ -530,85 +533,109 @@ def everything_given(layer, x, context, mask):
 @pytest.mark.parametrize("n_context", [None, S, 3, 1], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_all_ways_get_the_bias(kind, causal, n_context, masked):
-    """Fused, watched and plugged in: the same answers, for a longer and for a shorter context too."""
+    """Fused, recorded and plugged in: the same answers, for a longer and for a shorter context too."""
     layer, x = biased(kind, causal=causal), numbers(B, T, WIDTH)
     context = None if n_context is None else numbers(B, n_context, WIDTH, seed=3)
     mask = random_mask(B, 1, T, n_context or T) if masked else None
     expected = everything_given(layer, x, context, mask)
     assert_close(layer(x, context, mask), expected)
-    seen = []
-    hook = layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
-    assert_close(layer(x, context, mask), expected)
+    with weights_recorded(layer) as seen:
+        assert_close(layer(x, context, mask), expected)
     assert len(seen) == 1
-    hook.remove()
-    layer.attend = scaled_dot_product_attention
-    assert_close(layer(x, context, mask), expected)
-    layer.attend = lambda q, k, v, mask, **more: scaled_dot_product_attention(
-        q, k, v, mask, fused=False, **more
-    )
-    assert_close(layer(x, context, mask), expected)
+    for function in (scaled_dot_product_attention, partial(scaled_dot_product_attention, fused=False)):
+        layer.attend = with_one_mask(function)
+        assert_close(layer(x, context, mask), expected)
     layer.score_bias = None
-    layer.attend = None
     assert n_context == 1 or (layer(x, context, mask) - expected).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("function", [lambda q, k, v, mask: q, F.scaled_dot_product_attention])
+@pytest.mark.parametrize("function", [lambda q, k, v, mask: q, maths.attention])
 def test_a_function_that_takes_no_bias_is_refused_where_there_is_one(function):
     layer = biased("alibi")
-    layer.attend = function
-    message = r"^ALiBi adds to the scores, so attend must take \(q, k, v, mask, bias=...\); it takes no bias$"
-    with pytest.raises(ValueError, match=message):
+    layer.attend = with_one_mask(function)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'bias'"):
         layer(numbers(B, T, WIDTH))
 
 
-@pytest.mark.parametrize(
-    "watch",
-    [
-        lambda layer: layer.pattern.register_forward_hook(lambda module, args, weights: None),
-        lambda layer: layer.pattern.register_forward_pre_hook(lambda module, args: None),
-        lambda layer: setattr(layer, "pattern", nn.Dropout(0.5)),
-    ],
-    ids=["hook", "hook before", "another module"],
-)
-def test_weights_cannot_be_watched_where_another_function_mixes(watch):
-    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
-    watch(layer)
-    layer.attend = lambda q, k, v, mask: torch.zeros_like(q)
-    with pytest.raises(ValueError, match="pattern has a hook, but attend shows no weights: remove one"):
-        layer(numbers(B, T, WIDTH))
+def test_where_another_function_mixes_there_are_no_weights_to_see():
+    layer = MultiHeadAttention(WIDTH, 6)
+    layer.attend = with_one_mask(lambda q, k, v, mask: torch.zeros_like(q))
+    message = "another function mixes, which shows no weights"
+    with pytest.raises(ValueError, match=message), weights_changed(layer, torch.zeros_like):
+        pass
 
 
-def test_every_kind_of_hook_on_the_pattern_is_heard():
-    layer, x = randomise(MultiHeadAttention(WIDTH, 6).double()), numbers(B, T, WIDTH)
-    gone = layer.out_proj.bias.expand(B, T, WIDTH)
-    hook = layer.pattern.register_forward_pre_hook(lambda module, args: (torch.zeros_like(args[0]),))
-    assert_close(layer(x), gone)
-    hook.remove()
-    seen = []
-    hook = layer.pattern.register_full_backward_hook(lambda module, grads, more: seen.append(more[0].shape))
-    layer(x).sum().backward()
-    assert seen == [(B, 6, T, T)]
-    hook.remove()
-    assert (layer(x) - gone).abs().max() > 0.01
-    layer.pattern = nn.Threshold(2.0, 0.0)  # any module: this one lets no weight through
-    assert_close(layer(x), gone)
-
-
-def test_switching_heads_off():
-    """What experiments do: a hook's answer takes the place of the weights, and the rest is the real pass."""
+def test_switching_a_head_off_by_its_weights():
+    """What experiments do: other weights take their place, and the rest is the real pass."""
     layer = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=2, causal=True).double())
     x = numbers(B, T, WIDTH)
 
-    def without_head_4(module, args, weights):
+    def without_head_4(weights):
         weights = weights.clone()
         weights[:, 4] = 0.0
         return weights
 
-    layer.pattern.register_forward_hook(without_head_4)
     other = MultiHeadAttention(WIDTH, 6, n_kv_heads=2, causal=True).double()
     other.load_state_dict(layer.state_dict())
     other.out_proj.weight.data[:, 8:10] = 0.0
-    assert_close(layer(x), other(x))
+    with weights_changed(layer, without_head_4):
+        assert_close(layer(x), other(x))
+
+
+def test_probes_inside_each_other_work_in_turn():
+    layer, x = randomise(MultiHeadAttention(WIDTH, 6).double()), numbers(B, T, WIDTH)
+    with weights_recorded(layer) as before, weights_changed(layer, lambda weights: 2 * weights):
+        with weights_recorded(layer) as after:
+            layer(x)
+        layer(x)
+    assert len(before) == 2
+    assert_close(after[0], 2 * before[0])
+    assert layer.attend is scaled_dot_product_attention
+
+
+@both_ways
+@pytest.mark.parametrize("t", [1, T])
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_neighbouring_queries_share_a_key_head(fused, t, heads):
+    q, k, v = numbers(B, 6, t, K), numbers(B, heads, S, K), numbers(B, heads, S, V)
+    mask = random_mask(B, 6, t, S)
+    full = [x.repeat_interleave(6 // heads, dim=1) for x in (k, v)]
+    assert_close(for_each_head(q, k), full[0])
+    for options in ({}, {"mask": mask}, {"causal": True}, {"bias": numbers(6, t, S)}):
+        expected = scaled_dot_product_attention(q, *full, fused=False, **options)
+        assert_close(scaled_dot_product_attention(q, k, v, fused=fused, **options), expected)
+
+
+@both_ways
+def test_heads_that_cannot_be_shared(own_errors, fused):
+    q, k, v = numbers(B, 6, T, K), numbers(B, 4, S, K), numbers(B, 4, S, V)
+    with pytest.raises(ValueError, match=r"must broadcast; got \[\(2, 6\), \(2, 4\), \(2, 4\)\]"):
+        scaled_dot_product_attention(q, k, v, fused=fused)
+
+
+@pytest.mark.parametrize("bias", [torch.tensor(0.7), torch.randn(S), -torch.arange(float(S))], ids=str)
+def test_a_bias_of_fewer_than_two_axes_is_the_same_in_both_ways(bias):
+    bias = bias.double()
+    q, k, v = qkv()
+    assert_close(
+        scaled_dot_product_attention(q, k, v, bias=bias),
+        scaled_dot_product_attention(q, k, v, bias=bias, fused=False),
+    )
+
+
+@both_ways
+def test_minus_infinity_in_the_bias_forbids(fused):
+    """As a mask does, and a row of nothing else gives zeros, with gradients of zero."""
+    q, k, v = (x.requires_grad_() for x in qkv())
+    bias = numbers(T, S)
+    bias[0, 2] = bias[3] = -torch.inf
+    mix = scaled_dot_product_attention(q, k, v, bias=bias, fused=fused)
+    finite = bias.clamp(min=-99)
+    assert_close(mix, scaled_dot_product_attention(q, k, v, bias > -torch.inf, bias=finite, fused=False))
+    assert (mix[..., 3, :] == 0).all()
+    mix.sum().backward()
+    assert q.grad.isfinite().all()
+    assert (q.grad[..., 3, :] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -624,7 +651,7 @@ def test_switching_heads_off():
 )
 def test_what_attend_returns_is_looked_at(answer, came):
     layer = MultiHeadAttention(WIDTH, 6).double()
-    layer.attend = lambda q, k, v, mask: answer(q, k, v)
+    layer.attend = with_one_mask(lambda q, k, v, mask: answer(q, k, v))
     message = rf"^attend must return a tensor \(2, 6, 5, 2\), one mix per query; got {came}$"
     with pytest.raises(ValueError, match=message):
         layer(numbers(B, T, WIDTH))
@@ -675,18 +702,17 @@ def test_empty_inputs(fused, b, t, s, causal):
         assert s > 0 or (mix == 0).all()
 
 
-@pytest.mark.parametrize("kind", ["plain", "alibi", "relative", "rotary", "watched", "plugged in"])
+@pytest.mark.parametrize("kind", ["plain", "alibi", "relative", "rotary", "recorded", "plugged in"])
 @pytest.mark.parametrize(("b", "t", "s"), [(0, T, None), (B, 0, None), (B, T, 0), (B, 0, S), (0, 0, 0)])
 def test_a_layer_with_nothing_to_read(kind, b, t, s):
     layer = biased(kind) if kind in ("alibi", "relative") else MultiHeadAttention(WIDTH, 6).double()
     randomise(layer)
     if kind == "rotary":
         layer.rotary = RotaryEmbedding(2, S).double()
-    if kind == "watched":
-        layer.pattern.register_forward_hook(lambda module, args, weights: None)
     if kind == "plugged in":
-        layer.attend = scaled_dot_product_attention
-    found = layer(numbers(b, t, WIDTH), None if s is None else numbers(b, s, WIDTH))
+        layer.attend = with_one_mask(scaled_dot_product_attention)
+    with weights_recorded(layer) if kind == "recorded" else nullcontext():
+        found = layer(numbers(b, t, WIDTH), None if s is None else numbers(b, s, WIDTH))
     assert found.shape == (b, t, WIDTH)
     if s == 0:  # nothing to gather: zeros go into the last projection
         assert_close(found, layer.out_proj.bias.expand(b, t, WIDTH))
@@ -709,6 +735,6 @@ def test_a_width_of_nothing():
 def test_a_cache_for_other_heads(own_errors, k, v, came):
     """torch would copy one head into three, without a word."""
     cache = KVCache(B, H, S, K)
-    with pytest.raises(ValueError, match=f"^the cache holds 3 heads of width 11; got {came}$"):
+    with pytest.raises(ValueError, match=f"^the cache holds 2 rows, 3 heads of width 11; got {came}$"):
         cache.append(torch.ones(k), torch.ones(v))
     assert cache.length == 0

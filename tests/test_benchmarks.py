@@ -70,7 +70,7 @@ from training_step import HandmadeGPT
 from course_lib.decoder import GPT, GPTConfig
 L, H, D, T, V = 2, 3, 12, 7, 11
 theirs = HandmadeGPT(L, H, D, T, V)
-ours = GPT(GPTConfig.gpt2_style(
+ours = GPT(GPTConfig(
     n_layers=L, n_heads=H, d_model=D, max_seq_len=T, vocab_size=V, activation="gelu"
 ))
 weights = {

@@ -12,7 +12,6 @@ from course_lib import maths
 from course_lib.attention import KVCache, MultiHeadAttention
 from course_lib.blocks import (
     ACTIVATIONS,
-    CrossAttentionBlock,
     FeedForward,
     LayerNorm,
     PlainActivation,
@@ -110,23 +109,17 @@ def copy_weights(ours, theirs):
     """torch's encoder or decoder layer into ours."""
     names = {
         "norm1": "attention_norm",
-        **(
-            {"norm2": "cross_attention_norm", "norm3": "feed_forward_norm"}
-            if hasattr(theirs, "norm3")
-            else {"norm2": "feed_forward_norm"}
-        ),
+        "norm2": "feed_forward_norm",
         "linear1": "feed_forward.up_proj",
         "linear2": "feed_forward.down_proj",
         "self_attn.out_proj": "attention.out_proj",
-        "multihead_attn.out_proj": "cross_attention.out_proj",
     }
     state = {}
     for name, value in theirs.state_dict().items():
         module, _, kind = name.rpartition(".")
         if kind.startswith("in_proj_"):
-            part_of = "attention" if module == "self_attn" else "cross_attention"
             for part, chunk in zip("qkv", value.chunk(3), strict=True):
-                state[f"{part_of}.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
+                state[f"attention.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
         else:
             state[f"{names[module]}.{kind}"] = value
     ours.load_state_dict(state)
@@ -253,52 +246,6 @@ def test_bad_settings(own_errors, build, message):
 # --------------------------------------------------------------------------------- cross-attention and mixers
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-@pytest.mark.parametrize("masked", [False, True])
-def test_equals_torchs_decoder_layer(norm, masked):
-    theirs = nn.TransformerDecoderLayer(
-        D, H, D_FF, dropout=0.0, activation="relu", batch_first=True, norm_first=norm == "pre"
-    )
-    randomise(theirs.double())
-    ours = make_block(D, H, D_FF, norm=norm, activation="relu", causal=True, cross_attention=True).double()
-    copy_weights(ours, theirs)
-    x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
-    keep = torch.tensor([[True] * 5 + [False] * 2, [True] * 7]) if masked else None
-    expected = theirs(
-        x,
-        context,
-        tgt_mask=torch.ones(T, T).triu(1).bool(),
-        memory_key_padding_mask=None if keep is None else ~keep,
-    )
-    assert_close(
-        ours(x, context=context, context_mask=None if keep is None else keep[:, None, None]), expected
-    )
-
-
-def test_a_stack_hands_the_context_to_every_layer():
-    stack = randomise(TransformerStack(D, 3, H, cross_attention=True).double(), std=0.3)
-    x, context = numbers(B, T, D), numbers(B, 7, D, seed=5)
-    mask = torch.tensor([True] * 6 + [False])
-    expected = x
-    for block in stack.blocks:
-        expected = block(expected, context=context, context_mask=mask)
-    assert_close(stack(x, context=context, context_mask=mask), stack.norm(expected))
-    changed = context.clone()
-    changed[:, 6] += 1
-    assert torch.equal(
-        stack(x, context=changed, context_mask=mask), stack(x, context=context, context_mask=mask)
-    )
-
-
-def test_a_context_where_none_belongs_and_none_where_one_does():
-    x = numbers(B, T, D)
-    message = "a block without cross-attention takes no context; set cross_attention=True"
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        TransformerStack(D, 1, H).double()(x, context=x)
-    with pytest.raises(ValueError, match=r"^a block with cross-attention needs a context; got none$"):
-        TransformerStack(D, 1, H, cross_attention=True).double()(x)
-
-
 def test_each_layer_gets_a_mixer_and_positions_of_its_own():
     class Double(nn.Module):
         def __init__(self):
@@ -321,23 +268,15 @@ def test_each_layer_gets_a_mixer_and_positions_of_its_own():
 
 def test_what_a_layer_is_made_of_reaches_its_parts():
     rotary = RotaryEmbedding(D // H - 1, T)
-    block = make_block(
-        18, 3, n_kv_heads=1, rotary=rotary, bias=False, norm_eps=0.37, causal=True, cross_attention=True
-    )
-    for attention in (block.attention, block.cross_attention):
-        assert attention.n_kv_heads == 1
-        assert attention.k_proj.weight.shape == (6, 18)
-        assert attention.q_proj.bias is None
+    block = make_block(18, 3, n_kv_heads=1, rotary=rotary, bias=False, norm_eps=0.37, causal=True)
+    assert block.attention.n_kv_heads == 1
+    assert block.attention.k_proj.weight.shape == (6, 18)
+    assert block.attention.q_proj.bias is None
     assert block.attention.rotary is rotary
-    assert block.cross_attention.rotary is None  # what is looked at has no place in the sequence that looks
     assert block.attention.causal
-    assert not block.cross_attention.causal
-    assert [block.attention_norm.eps, block.cross_attention_norm.eps, block.feed_forward_norm.eps] == [
-        0.37
-    ] * 3
+    assert [block.attention_norm.eps, block.feed_forward_norm.eps] == [0.37] * 2
     assert block.feed_forward.up_proj.bias is None
     assert block.feed_forward.up_proj.weight.shape == (4 * 18, 18)
-    assert make_block(18, 3, cross_attention=True).cross_attention.q_proj.bias is not None
     plain = FeedForward(D, D_FF)
     assert plain.activation == "gelu"
     assert plain.up_proj.bias is not None
@@ -414,32 +353,24 @@ def test_ids_are_looked_at_wherever_torch_does_not():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_block_is_made_of_the_parts_that_it_is_given(norm):
     """Its lines, written once more; the parts may be anybody's."""
-    x, mask, context = numbers(B, T, D), torch.ones(T, T).tril().bool(), numbers(B, 7, D, seed=5)
-    attention, cross = MultiHeadAttention(D, H).double(), MultiHeadAttention(D, H).double()
+    x, mask = numbers(B, T, D), torch.ones(T, T).tril().bool()
+    attention = MultiHeadAttention(D, H).double()
     mlp = nn.Sequential(nn.Linear(D, D_FF), nn.Tanh(), nn.Linear(D_FF, D)).double()
-    first, second, third = (randomise(nn.LayerNorm(D).double()) for _ in range(3))
-    second.weight.data += 1
-    third.bias.data -= 1
-    block = TransformerBlock(attention, mlp, first, third, norm=norm)
-    crossing = CrossAttentionBlock(attention, cross, mlp, first, second, third, norm=norm)
-    keys = torch.tensor([True] * 6 + [False])
+    first, second = (randomise(nn.LayerNorm(D).double()) for _ in range(2))
+    second.bias.data -= 1
+    block = TransformerBlock(attention, mlp, first, second, norm=norm)
     if norm == "pre":
         middle = x + attention(first(x), mask=mask)
-        looked = middle + cross(second(middle), context, mask=keys)
-        expected, expected_crossing = (y + mlp(third(y)) for y in (middle, looked))
+        expected = middle + mlp(second(middle))
     else:
         middle = first(x + attention(x, mask=mask))
-        looked = second(middle + cross(middle, context, mask=keys))
-        expected, expected_crossing = (third(y + mlp(y)) for y in (middle, looked))
+        expected = second(middle + mlp(middle))
     assert_close(block(x, mask), expected)
-    assert_close(crossing(x, context, mask, context_mask=keys), expected_crossing)
 
 
-@pytest.mark.parametrize("make", [TransformerBlock, CrossAttentionBlock])
-def test_parts_and_a_norm_that_does_not_exist(own_errors, make):
-    parts = [nn.Identity() for _ in range(4 if make is TransformerBlock else 6)]
+def test_parts_and_a_norm_that_does_not_exist(own_errors):
     with pytest.raises(ValueError, match=r"^norm must be 'pre' or 'post'; got 'none'$"):
-        make(*parts, norm="none")
+        TransformerBlock(*(nn.Identity() for _ in range(4)), norm="none")
 
 
 def test_norm_can_be_changed_later():
@@ -460,12 +391,10 @@ def test_the_names_of_the_parameters():
     parts = {
         "attention_norm": norm,
         "attention": attention,
-        "cross_attention_norm": norm,
-        "cross_attention": attention,
         "feed_forward_norm": norm,
         "feed_forward": mlp,
     }
-    stack = TransformerStack(D, 1, H, cross_attention=True)
+    stack = TransformerStack(D, 1, H)
     names = [f"blocks.0.{part}.{name}" for part in parts for name in parts[part]]
     assert list(stack.state_dict()) == [*names, "norm.weight", "norm.bias"]
 
@@ -539,11 +468,6 @@ def test_a_causal_mixer_in_a_causal_stack():
     assert (stack(x)[:, 3:] != stack(changed)[:, 3:]).any(-1).all()
 
 
-def test_fewer_key_heads_for_the_cross_attention_beside_a_mixer():
-    block = make_block(D, H, n_kv_heads=1, mixer=FourierMixing, cross_attention=True)
-    assert block.cross_attention.n_kv_heads == 1
-
-
 # ------------------------------------------------------------------------------ caches, and calls cut short
 
 
@@ -572,7 +496,7 @@ def test_an_interrupted_call_leaves_a_cache_that_is_refused(own_errors, kind):
     assert [one.length for one in caches] == [3, 3, 2]
     message = "^the layers' caches hold 2 to 3 tokens, because a call was interrupted: begin again with a new"
     with pytest.raises(ValueError, match=message):
-        stack(x[:, 2:3], cache=caches)
+        cached_length(caches)
 
 
 @pytest.mark.parametrize("n", [0, 2, 5])
@@ -585,7 +509,5 @@ def test_as_many_caches_as_layers(n):
 @pytest.mark.parametrize(("b", "t"), [(0, T), (B, 0), (0, 0)])
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_nothing_in_nothing_out(b, t, norm):
-    x, context = numbers(b, t, D), numbers(b, 7, D)
+    x = numbers(b, t, D)
     assert TransformerStack(D, 2, H, norm=norm, activation="swiglu").double()(x).shape == (b, t, D)
-    crossing = TransformerStack(D, 2, H, norm=norm, causal=True, cross_attention=True).double()
-    assert crossing(x, context=context).shape == (b, t, D)

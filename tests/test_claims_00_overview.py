@@ -19,7 +19,7 @@ from torch import nn
 from course_lib import pretrained
 from course_lib.checks import examine, find_task
 from course_lib.claims import ClaimError, load
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 
 CELLS = NotebookCells("00_overview")
 run_cell, refused_by_cell = CELLS.run, CELLS.refuses
@@ -137,7 +137,7 @@ def test_layers_that_do_nothing_are_refused(with_reviews: dict) -> None:
 def test_untrained_layers_are_refused(with_reviews: dict) -> None:
     sizes = {"vocab_size": 49152, "max_seq_len": 100, "d_model": 48, "n_layers": 30, "n_heads": 4}
     names = {**with_reviews}
-    names["language_model"] = GPT(GPTConfig.llama_style(**sizes))
+    names["language_model"] = GPT(LlamaConfig(**sizes))
     for cell_id in ("layers-define", "layers-read", "layers-probe"):
         run_cell(cell_id, names)
     for missed in ("middle", "peak", "gain"):

@@ -1,7 +1,5 @@
 """Choosing tokens: against Hugging Face's generate and logits warpers, and by frequencies."""
 
-import copy
-
 import pytest
 import torch
 import transformers
@@ -9,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
-from course_lib.decoder import GPT, GPTConfig
-from course_lib.generation import generate, next_token_probabilities, stream
+from course_lib.decoder import GPT, GPTConfig, LlamaConfig
+from course_lib.generation import generate, new_tokens, next_token_probabilities
 from course_lib.pretrained import gpt2_from_hf, llama_from_hf
 
 B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
@@ -25,7 +23,7 @@ def randomise(module, std=0.3):
 
 @pytest.fixture(scope="module")
 def model():
-    config = GPTConfig.llama_style(
+    config = LlamaConfig(
         vocab_size=V, max_seq_len=CONTEXT, d_model=30, n_layers=2, n_heads=3, n_kv_heads=1, d_ff=37,
         rotary_interleaved=False,
     )  # fmt: skip
@@ -121,8 +119,8 @@ def test_probabilities_sum_to_1_and_keep_the_order(logits, temperature, top_k, t
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"temperature": -0.1}, "temperature must be 0 or more; got -0.1"),
-        ({"temperature": float("nan")}, "temperature must be 0 or more; got nan"),
+        ({"temperature": -0.1}, "temperature must be a number from 0 on; got -0.1"),
+        ({"temperature": float("nan")}, "temperature must be a number from 0 on; got nan"),
         ({"top_k": 0}, "top_k must be at least 1; got 0"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1; got 0.0"),
         ({"top_p": 1.1}, "top_p must be above 0 and at most 1; got 1.1"),
@@ -221,7 +219,7 @@ def test_each_row_is_written_by_itself(model):
 
 def test_stream_gives_the_tokens_one_by_one(model):
     ids = prompts()
-    steps = list(stream(model, ids, NEW))
+    steps = list(new_tokens(model, ids, NEW))
     assert [step.shape for step in steps] == [(B,)] * NEW
     assert torch.equal(torch.stack(steps, dim=1), generate(model, ids, NEW)[:, T:])
     assert torch.equal(generate(model, ids, 0), ids)
@@ -290,20 +288,39 @@ def test_with_a_cache_only_the_new_token_is_computed():
 
 
 def test_generation_keeps_no_gradients(model):
-    assert not next(stream(model, prompts(), 1)).requires_grad
+    assert not next(new_tokens(model, prompts(), 1)).requires_grad
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_beyond_the_context(model, use_cache):
-    assert generate(model, prompts(), CONTEXT - T, use_cache=use_cache).shape == (B, CONTEXT)
-    message = "the context holds 29 tokens; a prompt of 5 and 25 new ones need 30"
+    """The last token is written and never read, so it needs no place."""
+    assert generate(model, prompts(), CONTEXT - T + 1, use_cache=use_cache).shape == (B, CONTEXT + 1)
+    assert generate(model, prompts(t=CONTEXT), 1, use_cache=use_cache).shape == (B, CONTEXT + 1)
+    message = "the context holds 29 tokens; to read 5 and write 26 takes 30"
     with pytest.raises(ValueError, match=message):
-        generate(model, prompts(), CONTEXT - T + 1, use_cache=use_cache)
-    with pytest.raises(
-        ValueError, match="the context holds 29 tokens; a prompt of 31 and 1 new ones need 32"
-    ):
+        generate(model, prompts(), CONTEXT - T + 2, use_cache=use_cache)
+    with pytest.raises(ValueError, match="the context holds 29 tokens; to read 31 and write 1 takes 31"):
         generate(model, prompts(t=31), 1, use_cache=use_cache)
+
+
+def test_what_is_wrong_is_said_before_the_first_token(model):
+    with pytest.raises(ValueError, match="max_new_tokens must be 0 or more; got -1"):
+        new_tokens(model, prompts(), -1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.tensor([1, 2, 3]), r"token ids must have two axes, \(rows, tokens\): .*; got shape \(3,\)"),
+        ([[1, 2, 3]], r"token ids must be a tensor, such as torch.tensor\(\[ids\]\); got a list"),
+    ],
+    ids=["one axis", "a list"],
+)
+def test_ids_that_are_no_batch(own_errors, model, ids, message):
+    for use in (lambda: generate(model, ids, 2), lambda: model(ids), lambda: model.next_token_logits(ids)):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 def test_an_empty_prompt(model):
@@ -315,27 +332,6 @@ def test_an_empty_prompt(model):
 def test_an_empty_batch(model, use_cache):
     with pytest.raises(ValueError, match="there must be at least one prompt; got an empty batch"):
         generate(model, prompts(b=0), 2, use_cache=use_cache)
-
-
-@pytest.mark.parametrize("use_cache", [True, False])
-def test_writing_is_in_eval_mode(model, use_cache):
-    """A part that drops numbers in training drops none while writing; afterwards each part is as it was."""
-    model = copy.deepcopy(model)
-    first, second = (block.feed_forward for block in model.stack.blocks)
-    first.down_proj = torch.nn.Sequential(first.down_proj, torch.nn.Dropout(0.5))
-    expected = generate(model.eval(), prompts(), NEW, use_cache=False)
-    model.train()
-    second.eval()
-    model.stack.blocks[0].register_forward_hook(lambda *_: None)  # NumPy would warn that it cannot write
-    for _ in range(2):
-        assert torch.equal(generate(model, prompts(), NEW, use_cache=use_cache), expected)
-        assert {part for part in model.modules() if not part.training} == set(second.modules())
-
-
-def test_between_two_tokens_the_mode_is_the_callers(model):
-    model = copy.deepcopy(model).train()
-    for _ in stream(model, prompts(), 3):
-        assert all(part.training for part in model.modules())
 
 
 def test_fewer_than_no_new_tokens(model):

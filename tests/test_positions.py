@@ -22,6 +22,7 @@ from course_lib.positions import (
     rotary_table,
     sinusoidal,
 )
+from course_lib.probing import weights_recorded
 
 B, H, T, K, LONGEST = 2, 3, 7, 10, 101
 
@@ -174,11 +175,27 @@ def test_learned_positions_equal_torchs_embedding():
     assert ours.weight.requires_grad
 
 
-def test_fixed_positions_are_the_sinusoids_and_are_never_saved():
+def test_fixed_positions_are_the_sinusoids_and_are_never_trained():
     fixed, x = PositionEmbedding(LONGEST, K, learned=False), numbers(B, T, K).float()
     torch.testing.assert_close(fixed(x, 3) - x, sinusoidal(LONGEST, K)[3 : 3 + T].expand(B, T, K))
     assert list(fixed.parameters()) == []
-    assert fixed.state_dict() == {}
+
+
+@pytest.mark.parametrize("make", [lambda: PositionEmbedding(7, K, learned=False), lambda: ALiBi(H)])
+def test_after_meta_the_saved_state_brings_the_tables_back(make):
+    with torch.device("meta"):
+        empty = make()
+    empty.to_empty(device="cpu").load_state_dict(make().state_dict())
+    for table, expected in zip(empty.buffers(), make().buffers(), strict=True):
+        assert torch.equal(table, expected)
+
+
+def test_a_place_before_the_first():
+    message = r"^positions begin at 0; got a start of -2$"
+    with pytest.raises(ValueError, match=message):
+        PositionEmbedding(13, K)(torch.ones(B, 3, K), -2)
+    with pytest.raises(ValueError, match=message):
+        RotaryEmbedding(K, 13)(torch.ones(B, H, 3, K), -2)
 
 
 @pytest.mark.parametrize("learned", [True, False])
@@ -210,7 +227,6 @@ def test_alibi_is_the_distance_times_the_slope():
         for t in range(3):
             for s in range(5):
                 assert bias[h, t, s].item() == -(2.0 ** (-2 * (h + 1))) * abs(t + 2 - s)
-    assert ALiBi(4).state_dict() == {}
 
 
 @settings(deadline=None, max_examples=40)
@@ -241,18 +257,17 @@ def test_positions_in_the_scores_reach_the_weights(make):
     layer = MultiHeadAttention(H * K, H, score_bias=make()).double()
     for n, parameter in enumerate(layer.parameters()):
         parameter.data = numbers(*parameter.shape, seed=n) / 3
-    x, seen = numbers(B, T, H * K, seed=77), []
-    layer.pattern.register_forward_hook(lambda module, args, weights: seen.append(weights))
-    hooked = layer(x)
+    x = numbers(B, T, H * K, seed=77)
+    with weights_recorded(layer) as seen:
+        recorded = layer(x)
     bias = layer.score_bias(layer._split(layer.q_proj(x)), T)
     scores = layer._split(layer.q_proj(x)) @ layer._split(layer.k_proj(x)).mT / math.sqrt(K) + bias
     torch.testing.assert_close(seen[0], scores.softmax(-1), rtol=0, atol=1e-12)
-    layer.pattern._forward_hooks.clear()
-    torch.testing.assert_close(layer(x), hooked, rtol=0, atol=1e-12)  # the fused kernel gets them too
+    torch.testing.assert_close(layer(x), recorded, rtol=0, atol=1e-12)  # the fused kernel gets them too
     backwards = layer(x.flip(1)).flip(1)
-    assert (backwards - hooked).abs().max() > 1e-3 or isinstance(layer.score_bias, ALiBi)
+    assert (backwards - recorded).abs().max() > 1e-3 or isinstance(layer.score_bias, ALiBi)
     swapped = x[:, [1, 0, *range(2, T)]]
-    assert (layer(swapped)[:, 2:] - hooked[:, 2:]).abs().max() > 1e-3
+    assert (layer(swapped)[:, 2:] - recorded[:, 2:]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(("t", "s"), [(3, 7), (5, 5), (1, 7), (7, 3), (5, 1), (0, 3), (3, 0)])

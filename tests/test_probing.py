@@ -5,14 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import attention
-from course_lib.attention import MultiHeadAttention
+from course_lib.attention import MultiHeadAttention, scaled_dot_product_attention
 from course_lib.blocks import RMSNorm
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.positions import PositionEmbedding
 from course_lib.probing import (
     additions_off,
-    attention_weights,
     fit_lens,
     heads_off,
     key_hidden,
@@ -26,6 +25,7 @@ from course_lib.probing import (
     replaced,
     resumed,
     scores_scaled,
+    weights_of,
     weights_recorded,
 )
 
@@ -34,7 +34,7 @@ IDS = [3, 1, 4, 1, 5]
 
 def gpt(**options: object) -> GPT:
     sizes = {"vocab_size": 11, "max_seq_len": 17, "d_model": 12, "n_layers": 2, "n_heads": 3}
-    model = GPT(GPTConfig.llama_style(**(sizes | options))).eval()
+    model = GPT(LlamaConfig(**(sizes | options))).eval()
     for parameter in model.parameters():  # large enough that attention is not nearly uniform
         if parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.7)
@@ -51,7 +51,7 @@ def logits(model: GPT) -> Tensor:
 
 
 def test_weights_have_an_axis_for_layers_heads_queries_and_keys():
-    weights = attention_weights(gpt(), IDS)
+    weights = weights_of(gpt(), IDS)
     assert weights.shape == (2, 3, 5, 5)
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
     assert not weights.triu(1).any()  # causal
@@ -63,7 +63,7 @@ def test_weights_are_those_of_the_layer_itself():
     model = gpt()
     entered: list[Tensor] = []
     model.stack.blocks[1].attention.register_forward_pre_hook(lambda module, args: entered.append(args[0]))
-    seen = attention_weights(model, torch.tensor(IDS))[1]
+    seen = weights_of(model, torch.tensor(IDS))[1]
     layer = model.stack.blocks[1].attention
     with torch.no_grad():
         q, k = (layer.rotary(layer._split(proj(entered[0]))) for proj in (layer.q_proj, layer.k_proj))
@@ -74,7 +74,7 @@ def test_weights_are_those_of_the_layer_itself():
 
 def test_an_encoder_has_weights_on_both_sides():
     model = BERT(BERTConfig(11, 17, d_model=12, n_layers=3, n_heads=2)).eval()
-    weights = attention_weights(model, IDS)
+    weights = weights_of(model, IDS)
     assert weights.shape == (3, 2, 5, 5)
     assert weights.min() > 0
 
@@ -82,7 +82,7 @@ def test_an_encoder_has_weights_on_both_sides():
 @pytest.mark.parametrize("ids", [torch.tensor([IDS]), torch.tensor(3)])
 def test_one_text_at_a_time(ids):
     with pytest.raises(ValueError, match="one text, one axis; got shape"):
-        attention_weights(gpt(), ids)
+        weights_of(gpt(), ids)
 
 
 def test_recorded_weights_come_in_the_order_of_the_calls():
@@ -91,7 +91,7 @@ def test_recorded_weights_come_in_the_order_of_the_calls():
         logits(model)
         logits(model)
     assert len(seen) == 4
-    torch.testing.assert_close(torch.stack(seen[:2])[:, 0], attention_weights(model, IDS))
+    torch.testing.assert_close(torch.stack(seen[:2])[:, 0], weights_of(model, IDS))
     torch.testing.assert_close(seen[2], seen[0])
     assert not torch.equal(seen[0], seen[1])
 
@@ -110,7 +110,7 @@ def test_a_factor_multiplies_the_scores():
 def test_a_factor_of_zero_makes_all_keys_equal():
     model = gpt()
     with scores_scaled(model, 0.0):
-        weights = attention_weights(model, IDS)
+        weights = weights_of(model, IDS)
     uniform = torch.ones(5, 5).tril() / torch.arange(1, 6)[:, None]
     torch.testing.assert_close(weights, uniform.expand(2, 3, 5, 5))
 
@@ -165,8 +165,7 @@ def test_a_head_is_off_for_the_fused_kernel_for_the_weights_and_for_anothers_fun
         fused = logits(model)
         with weights_recorded(model):
             torch.testing.assert_close(logits(model), fused)
-        for block in model.stack.blocks:
-            block.attention.attend = lambda q, k, v, mask: attention.attention_weights(q, k, mask) @ v
+        model.use_attention(lambda q, k, v, mask: attention.attention_weights(q, k, mask) @ v)
         torch.testing.assert_close(logits(model), fused)
 
 
@@ -278,7 +277,7 @@ def test_a_hidden_key_is_as_good_as_masked():
 def test_a_query_that_saw_nothing_but_the_hidden_key_gets_zeros():
     model = gpt()
     with key_hidden(model, 0):
-        weights = attention_weights(model, IDS)
+        weights = weights_of(model, IDS)
     assert not weights[..., 0].any()
     assert not weights[:, :, 0].any()
     torch.testing.assert_close(weights[:, :, 1:].sum(-1), torch.ones(2, 3, 4))
@@ -319,7 +318,7 @@ def test_the_stream_is_what_went_in_and_what_the_branches_add():
     assert len(seen.weights) == len(seen.streams) == len(seen.attention) == len(seen.feed_forward) == 2
     before = seen.streams[0]
     torch.testing.assert_close(seen.streams[1], before + seen.attention[1] + seen.feed_forward[1])
-    torch.testing.assert_close(torch.stack(seen.weights)[:, 0], attention_weights(model, IDS))
+    torch.testing.assert_close(torch.stack(seen.weights)[:, 0], weights_of(model, IDS))
 
 
 def test_what_is_recorded_needs_no_gradient():
@@ -333,13 +332,14 @@ def test_everything_is_undone():
     model = gpt()
     before = logits(model)
     with scores_scaled(model, 3.0), weights_recorded(model):
-        assert hooks(model) == 4
+        assert hooks(model) == 2
         logits(model)
     with heads_off(model, [(0, 1), (1, 2)]), layers_skipped(model, [1]), recorded(model):
-        assert hooks(model) == 2 + 1 + 4 * 2
+        assert hooks(model) == 2 + 1 + 3 * 2
         logits(model)
-    attention_weights(model, IDS)
+    weights_of(model, IDS)
     assert hooks(model) == 0
+    assert all(b.attention.attend is scaled_dot_product_attention for b in model.stack.blocks)
     assert torch.equal(logits(model), before)
 
 
@@ -352,7 +352,7 @@ def test_everything_is_undone_after_an_error():
     with pytest.raises(RuntimeError, match="stop"), recorded(model):
         raise RuntimeError("stop")
     with pytest.raises(ValueError, match="token ids run from 0 to 10"):
-        attention_weights(model, [999])
+        weights_of(model, [999])
     assert hooks(model) == 0
 
 
@@ -521,7 +521,12 @@ def test_layers_run_in_another_order():
 
 
 @pytest.mark.parametrize(
-    ("order", "message"), [([0, 2], "no layer 2: they run from 0 to 1"), ([1, 1], r"run once; got \[1, 1\]")]
+    ("order", "message"),
+    [
+        ([0, 2], "no layer 2: they run from 0 to 1"),
+        ([1, 1], r"at least one layer, and each at most once; got \[1, 1\]"),
+        ([], r"at least one layer, and each at most once; got \[\]"),
+    ],
 )
 def test_an_order_that_is_none(order, message):
     model = gpt()
@@ -603,3 +608,43 @@ def test_a_fitted_lens_helps_with_tokens_that_it_has_not_seen():
 def test_a_lens_needs_streams_of_one_shape(shapes: list, ridge: float):
     with pytest.raises(ValueError, match="need streams of one shape"):
         fit_lens([torch.ones(shape) for shape in shapes], ridge=ridge)
+
+
+def test_replaced_inside_replaced_brings_the_outer_one_back():
+    model = gpt()
+    plain = logits(model)
+    with replaced(model, RMSNorm, lambda norm, x: 2 * x):
+        outer = logits(model)
+        with replaced(model, RMSNorm, lambda norm, x: 3 * x):
+            assert not torch.equal(logits(model), outer)
+        assert torch.equal(logits(model), outer)
+    assert torch.equal(logits(model), plain)
+
+
+def test_resumed_inside_resumed_brings_the_outer_one_back():
+    model = gpt()
+    streams = [torch.randn(1, len(IDS), 12) for _ in range(2)]
+    with resumed(model, 1, streams[0]):
+        outer = logits(model)
+        with resumed(model, 1, streams[1]):
+            assert not torch.equal(logits(model), outer)
+        assert torch.equal(logits(model), outer)
+
+
+def test_a_forward_of_a_learners_own_stays():
+    model = gpt()
+    norm = model.stack.norm
+    norm.forward = lambda x: 5 * x
+    own = logits(model)
+    with replaced(model, RMSNorm, lambda norm, x: x):
+        assert not torch.equal(logits(model), own)
+    assert torch.equal(logits(model), own)
+
+
+def test_positions_changed_keep_the_type_of_the_model():
+    model = gpt().bfloat16()
+    before = logits(model)
+    with positions_changed(model, lambda t: t):
+        assert torch.equal(logits(model), before)
+    with positions_changed(model, lambda t: t / 2):
+        assert logits(model).dtype == torch.bfloat16

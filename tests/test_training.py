@@ -30,7 +30,7 @@ CONFIG = TrainingConfig(STEPS, warmup_steps=3, learning_rate=0.01, muon_learning
 def small_gpt(seed=0, **changes):
     torch.manual_seed(seed)
     sizes = {"vocab_size": V, "max_seq_len": T, "d_model": 6, "n_layers": 2, "n_heads": 3, "d_ff": 10}
-    return GPT(GPTConfig.gpt2_style(**(sizes | changes)))
+    return GPT(GPTConfig(**(sizes | changes)))
 
 
 class Network(nn.Module):

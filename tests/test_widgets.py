@@ -10,6 +10,8 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +27,13 @@ from course_lib import readers as two_readers
 from course_lib.attention import MultiHeadAttention
 from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.data import digits, languages
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_lib.generation import next_token_probabilities
 from course_lib.patches import PatchEmbedding, patchify
 from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding, sinusoidal
+from course_lib.probing import weights_changed
 from course_lib.widgets import (
     AttentionStepper,
     Characters,
@@ -465,7 +468,7 @@ def parts() -> tuple[GPT, BPETokenizer]:
     """A model of letters that is decided without training, and its tokenizer."""
     torch.manual_seed(0)
     tokenizer = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ", "<end>"], [], {"<end>": END})
-    model = GPT(GPTConfig.llama_style(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
+    model = GPT(LlamaConfig(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
     with torch.no_grad():
         model.token_embedding.weight.mul_(25)
     return model, tokenizer
@@ -1301,9 +1304,9 @@ def readers() -> dict[str, tuple]:
     """A model that writes, one that reads pairs, and one that translates; heads, layers and widths differ."""
     torch.manual_seed(0)
     letters = [*"abcdefghijklmnopqrstuvwxyz"]
-    writes = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+    writes = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
     reads = BERT(BERTConfig(vocab_size=55, max_seq_len=61, d_model=14, n_layers=3, n_heads=7))
-    translates = EncoderDecoder(EncoderDecoderConfig(26, 61, d_model=10, n_layers=2, n_heads=5))
+    translates = EncoderDecoder(EncoderDecoderConfig(26, 26, 61, d_model=10, n_layers=2, n_heads=5))
     with torch.no_grad():
         for parameter in [*writes.parameters(), *reads.parameters()]:
             if parameter.ndim > 1:
@@ -1342,7 +1345,7 @@ def test_every_weight_of_a_head_is_the_librarys(heads: HeadsExplorer, readers) -
         ("writes", readers["writes"][1].encode("acat")),
         ("reads", readers["reads"][1].frame("acat", "hund")[0]),
     ):
-        expected = probing.attention_weights(readers[name][0], ids)
+        expected = probing.weights_of(readers[name][0], ids)
         if name == "reads":
             with probing.weights_recorded(readers[name][0]) as seen, torch.no_grad():
                 readers[name][0](*(torch.tensor([row]) for row in readers[name][1].frame("acat", "hund")))
@@ -1363,18 +1366,13 @@ def test_queries_and_keys_of_two_texts(readers) -> None:
     explorer = HeadsExplorer({"translates": (model, tokenizer)}, "katze", other_text="cat")
     seen: dict[str, list] = {"encoder": [], "decoder": [], "cross-attention": []}
     parts = [("encoder", block.attention) for block in model.encoder.blocks]
-    for block in model.decoder.blocks:
+    for block in model.decoder:
         parts += [("decoder", block.attention), ("cross-attention", block.cross_attention)]
-    hooks = [
-        part.pattern.register_forward_hook(
-            lambda module, args, weights, name=name: seen[name].append(weights[0])
-        )
-        for name, part in parts
-    ]
-    with torch.no_grad():
+    with torch.no_grad(), ExitStack() as probes:
+        for name, part in parts:
+            look = partial(lambda name, weights: seen[name].append(weights[0]), name)
+            probes.enter_context(weights_changed(part, look))
         model(*(torch.tensor([tokenizer.encode(text)]) for text in ("katze", "cat")))
-    for hook in hooks:
-        hook.remove()
     sheets = explorer.views["translates"]["sheets"]
     for name, queries, keys in (
         ("encoder", "katze", "katze"),
@@ -1463,7 +1461,7 @@ def test_heads_stay_off_with_another_text(heads: HeadsExplorer, readers) -> None
     heads.text = "dog"
     assert heads.views["writes"]["off_text"] == "Off: 0.2."
     changed = without(readers["writes"][0], [(0, 2)])
-    expected = probing.attention_weights(changed, readers["writes"][1].encode("dog"))
+    expected = probing.weights_of(changed, readers["writes"][1].encode("dog"))
     np.testing.assert_allclose(sheet_weights(heads, "writes"), expected, atol=6e-4)
 
 
@@ -1483,7 +1481,7 @@ def test_long_texts_are_cut_and_that_is_told(readers) -> None:
     assert (len(tokens), tokens.index("[SEP]")) == (MOST_TOKENS, 4)
     assert explorer.views["writes"]["note"] == ""
     # A context that is shorter still.
-    model = GPT(GPTConfig.gpt2_style(vocab_size=27, max_seq_len=7, d_model=4, n_layers=1, n_heads=2))
+    model = GPT(GPTConfig(vocab_size=27, max_seq_len=7, d_model=4, n_layers=1, n_heads=2))
     explorer = HeadsExplorer({"short": (model, readers["writes"][1])}, "abcdefghijk")
     assert explorer.views["short"]["sheets"]["self-attention"]["query_tokens"] == [*"abcdefg"]
 
@@ -1548,7 +1546,7 @@ def test_any_model_with_attention_can_be_looked_into() -> None:
 
 
 def test_a_large_sheet_stays_small_in_a_saved_page(readers) -> None:
-    model = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12))
+    model = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12))
     explorer = HeadsExplorer({"large": (model, readers["writes"][1])}, "a" * MOST_TOKENS)
     assert explorer.views["large"]["sheets"]["self-attention"]["shape"] == [30, 12, 32, 32]
     assert 500_000 < len(json.dumps(explorer.get_state())) < 1_100_000
@@ -1648,8 +1646,8 @@ def decoders() -> dict[str, tuple]:
     """Two models that write; layers, widths, norms and vocabularies differ."""
     torch.manual_seed(0)
     letters = [*"abcdefghijklmnopqrstuvwxyz"]
-    deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
-    flat = GPT(GPTConfig.gpt2_style(vocab_size=26, max_seq_len=7, d_model=10, n_layers=2, n_heads=5))
+    deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+    flat = GPT(GPTConfig(vocab_size=26, max_seq_len=7, d_model=10, n_layers=2, n_heads=5))
     with torch.no_grad():
         for parameter in [*deep.parameters(), *flat.parameters()]:
             if parameter.ndim > 1:
@@ -1848,7 +1846,7 @@ class FixedAttention(MultiHeadAttention):
 
 def test_depth_is_described() -> None:
     """A model whose numbers can be worked out in the head."""
-    model = GPT(GPTConfig.llama_style(vocab_size=2, max_seq_len=5, d_model=2, n_layers=2, n_heads=1))
+    model = GPT(LlamaConfig(vocab_size=2, max_seq_len=5, d_model=2, n_layers=2, n_heads=1))
     model.position_embedding = None
     with torch.no_grad():
         model.token_embedding.weight.copy_(torch.tensor([[4.0, 0.0], [-4.0, 0.0]]))
@@ -1892,7 +1890,7 @@ def test_depth_is_described() -> None:
 
 def test_depth_stays_small_in_a_saved_page() -> None:
     sizes = {"vocab_size": 27, "max_seq_len": 61, "d_model": 24, "n_layers": 30, "n_heads": 12}
-    model = GPT(GPTConfig.llama_style(**sizes))
+    model = GPT(LlamaConfig(**sizes))
     explorer = DepthExplorer(
         {"large": (model, BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], []))}, "ab" * 12
     )
@@ -1991,7 +1989,7 @@ def gap_models() -> dict[str, tuple]:
     """A model of each kind, decided without training, and one that cuts the text into other tokens."""
     left, both = (two_readers.make_reader(causal=causal, seed=0) for causal in (True, False))
     torch.manual_seed(0)
-    words = GPT(GPTConfig.gpt2_style(vocab_size=28, max_seq_len=7, d_model=10, n_layers=2, n_heads=5))
+    words = GPT(GPTConfig(vocab_size=28, max_seq_len=7, d_model=10, n_layers=2, n_heads=5))
     with torch.no_grad():
         for parameter in [*left.parameters(), *both.parameters(), *words.parameters()]:
             if parameter.ndim > 1:
@@ -2137,7 +2135,7 @@ def test_long_and_short_texts_with_gaps(gap: GapExplorer) -> None:
 
 def test_a_gap_is_described() -> None:
     """A model that always gives the next token the same scores: half, a quarter, a quarter."""
-    model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=5, d_model=2, n_layers=0, n_heads=1))
+    model = GPT(LlamaConfig(vocab_size=3, max_seq_len=5, d_model=2, n_layers=0, n_heads=1))
     model.lm_head = nn.Linear(2, 3)
     with torch.no_grad():
         model.lm_head.weight.zero_()
@@ -2645,7 +2643,7 @@ def test_only_places_pairs_and_heads_that_exist_are_chosen(
 def flow_model(**options: object) -> GPT:
     torch.manual_seed(3)
     sizes = {"vocab_size": 97, "max_seq_len": 29, "d_model": 24, "n_layers": 3, "n_heads": 6}
-    model = GPT(GPTConfig.llama_style(**(sizes | {"n_kv_heads": 2} | options))).eval()
+    model = GPT(LlamaConfig(**(sizes | {"n_kv_heads": 2} | options))).eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data *= 12

@@ -62,7 +62,7 @@ class Comparison:
 def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) -> Comparison:
     """Let the parts answer a question together, at temperature 0, and compare with the library's model."""
     ids = tokenizer.encode(pretrained.chat_prompt(QUESTION))
-    own = generation.stream(model, torch.tensor([ids]), N_TOKENS, eos_id=tokenizer.special_tokens[END])
+    own = generation.new_tokens(model, torch.tensor([ids]), N_TOKENS, eos_id=tokenizer.special_tokens[END])
     expected = "".join(real_model.as_text(tokenizer, (int(token) for token in own)))
     assembled = Assembled(model, tokenizer, parts)
 

@@ -589,7 +589,7 @@ def _answer(model: Any, tokenizer: Any, prompt: list[int]) -> Iterator[str]:
     from course_lib import generation
 
     ids = torch.tensor([prompt], device=next(model.parameters()).device)
-    tokens = generation.stream(model, ids, N_TOKENS, eos_id=tokenizer.special_tokens["<|im_end|>"])
+    tokens = generation.new_tokens(model, ids, N_TOKENS, eos_id=tokenizer.special_tokens["<|im_end|>"])
     return real_model.as_text(tokenizer, (int(token.item()) for token in tokens))
 
 

@@ -26,7 +26,7 @@ from course_lib.checks.kinds import Case, Code, Property
 from course_lib.checks.modules import check_weights
 from course_lib.checks.parts import gated_mlp, rms_norm
 from course_lib.checks.values import WrongForm, describe, numbers_of
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 
 Tensor = torch.Tensor
 Array = np.ndarray
@@ -421,8 +421,8 @@ class Model:
 
     def __call__(self) -> GPT:
         """Build it."""
-        family = {"GPT-2": GPTConfig.gpt2_style, "Llama": GPTConfig.llama_style}[self.style]
-        sizes = {"vocab_size": 17, "max_seq_len": 13, "d_model": 12, "n_heads": 3, "d_ff": 19}
+        family = {"GPT-2": GPTConfig, "Llama": LlamaConfig}[self.style]
+        sizes: dict[str, Any] = {"vocab_size": 17, "max_seq_len": 13, "d_model": 12, "n_heads": 3, "d_ff": 19}
         model = GPT(family(**sizes, n_layers=self.n_layers, tied=self.tied)).eval()
         generator = torch.Generator().manual_seed(self.seed)
         for name, value in model.named_parameters():

@@ -437,7 +437,7 @@ def finds_smollm2s(learner: Callable[..., Any], model: Any, tokenizer: Any) -> I
 
     yield f"SmolLM2 reads {N_TOKENS} random tokens, twice ...\n"
     ids = twice(2, model.config.vocab_size).to(next(model.parameters()).device)
-    weights = probing.attention_weights(model, ids[0])
+    weights = probing.weights_of(model, ids[0])
     found = forms.contents(learner(weights.clone(), N_TOKENS, N_OFF))["result"].item()
     chosen = [(int(layer), int(head)) for layer, head in found]
     yield f"Your heads, written layer.head: {', '.join(f'{layer}.{head}' for layer, head in chosen)}\n"

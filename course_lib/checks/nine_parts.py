@@ -23,7 +23,7 @@ from course_lib.checks.guard import clean_state
 from course_lib.checks.inputs import repeatable
 from course_lib.checks.taking_along import PARTS
 from course_lib.checks.values import WrongForm, named, numbers_of
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 
 Tensor = torch.Tensor
 Stored = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (1, G, S, K)
@@ -318,7 +318,7 @@ def small_model() -> tuple[GPT, BPETokenizer]:
     texts = "".join(pretrained.chat_prompt(QUESTION) + text for text in TEXTS)
     special = ["<|im_start|>", END]
     tokenizer = BPETokenizer.train(texts, 331, special, split_digits=True)
-    config = GPTConfig.llama_style(
+    config = LlamaConfig(
         vocab_size=tokenizer.vocab_size,
         max_seq_len=512,
         d_model=60,

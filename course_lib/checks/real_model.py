@@ -122,7 +122,7 @@ def answer(model: Any, tokenizer: Any, ids: Any) -> Iterator[str]:
     """What the model writes after a prompt, at most 24 tokens, as they come."""
     from course_lib import generation
 
-    tokens = generation.stream(model, ids, 24, eos_id=tokenizer.special_tokens["<|im_end|>"])
+    tokens = generation.new_tokens(model, ids, 24, eos_id=tokenizer.special_tokens["<|im_end|>"])
     return as_text(tokenizer, (int(token.item()) for token in tokens))
 
 

@@ -211,14 +211,12 @@ def _drawn(
     """
     import torch
 
-    from course_lib.numpy_decoder import Scorer
-
-    scorer, cache = Scorer(model), model.new_cache(1, len(prompt) + N_TOKENS)
+    cache = model.new_cache(1, len(prompt) + N_TOKENS)
     rng, new = np.random.default_rng(0), prompt
     for _ in range(N_TOKENS):
         ids = torch.tensor([new], device=next(model.parameters()).device)
         with torch.inference_mode():
-            logits = scorer.next_token_logits(ids, cache)[0].cpu().numpy()
+            logits = model.next_token_logits(ids, cache)[0].cpu().numpy()
         tokens = np.sort(np.argpartition(logits, -N_LIKELIEST)[-N_LIKELIEST:])
         chances = numbers_of(learner(logits[tokens], temperature, k), tensor=False).astype(float)
         expected = sampler(logits[tokens].astype(float), temperature, k)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from course_lib import generation, pretrained
+from course_lib.attention import with_one_mask
 from course_lib.checks import real_model
 from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, not_negative, primes
 from course_lib.checks.kinds import Case, Code, Property
@@ -434,7 +435,7 @@ def reads_on(model: GPT, ids: Tensor, stored: Stored | None, attend: Attend) -> 
     before = [attention.attend for attention in attentions]
     try:
         for layer, attention in enumerate(attentions):
-            attention.attend = instead(layer)
+            attention.attend = with_one_mask(instead(layer))
         scores = model.next_token_logits(ids[None].to(model.lm_head.weight.device), cache)[0]
     finally:
         for attention, function in zip(attentions, before, strict=True):
@@ -676,7 +677,7 @@ def writes_with_smollm2(learner: Callable[..., Any], model: Any, tokenizer: Any)
     """
     device, end = model.lm_head.weight.device, tokenizer.special_tokens["<|im_end|>"]
     ids = tokenizer.encode(pretrained.chat_prompt(real_model.QUESTION))
-    own = generation.stream(model, torch.tensor([ids], device=device), N_TOKENS, eos_id=end)
+    own = generation.new_tokens(model, torch.tensor([ids], device=device), N_TOKENS, eos_id=end)
     tokens = [int(token) for token in own]
     yield f"{real_model.QUESTION}\nSmolLM2: {''.join(real_model.as_text(tokenizer, tokens))}"
     reader, draw = _written(learner, model, ids, len(tokens), 0.0, 1.0)

@@ -282,9 +282,7 @@ def _measured(n_words: int, layers: int) -> dict[str, Any]:
 
 def _models(layers: int, most_tokens: int) -> dict[str, nn.Module]:
     """Three language models, of as many parameters in a layer."""
-    config = GPTConfig.gpt2_style(
-        vocab_size=VOCABULARY, max_seq_len=most_tokens, d_model=52, n_layers=layers, n_heads=4
-    )
+    config = GPTConfig(vocab_size=VOCABULARY, max_seq_len=most_tokens, d_model=52, n_layers=layers, n_heads=4)
     return {
         "RNN, written as a loop": RecurrentLM(VOCABULARY, 128, layers, "rnn", fused=False),
         "LSTM, fused": RecurrentLM(VOCABULARY, 64, layers, "lstm"),

@@ -23,7 +23,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
 from course_lib.data import languages
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import (
     AttentionStepper,
     Characters,
@@ -41,13 +41,13 @@ CELLS = [
     """
 import torch
 from course_lib.bpe import BPETokenizer
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import AttentionStepper, NextWord
 torch.manual_seed(0)
 AttentionStepper()
 """,
     """
-model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
+model = GPT(LlamaConfig(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
 NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
 """,
     """
@@ -64,12 +64,12 @@ from course_lib.widgets import HeadsExplorer
 letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
 sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
 HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
-               "large": (GPT(GPTConfig.llama_style(**sizes)), letters)}, "ab ba" * 8)
+               "large": (GPT(LlamaConfig(**sizes)), letters)}, "ab ba" * 8)
 """,
     """
 from course_lib.widgets import DepthExplorer
 torch.manual_seed(1)
-deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
 DepthExplorer({"deep": (deep, letters)}, "acat")
 """,
     """
@@ -265,7 +265,7 @@ def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
 def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) -> None:
     depth = saved.locator('section.cx[aria-label="Depth"]')
     torch.manual_seed(1)
-    deep = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
+    deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
     letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
     reference = DepthExplorer({"deep": (deep, letters)}, "acat")
     text = depth.locator(".cx-text")
@@ -351,7 +351,7 @@ def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
     torch.manual_seed(1)
     sizes = {"vocab_size": 27, "max_seq_len": 61, "d_model": 12, "n_layers": 5, "n_heads": 3}
     letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
-    reference = FlowExplorer(GPT(GPTConfig.llama_style(**sizes)), letters, "acat", top_k=3)
+    reference = FlowExplorer(GPT(LlamaConfig(**sizes)), letters, "acat", top_k=3)
     reference.write()
     text = flow.locator(".cx-text")
     expect(text).to_have_text(reference.describe())

@@ -10,12 +10,12 @@ TITLE = "Flow"
 MODELS = """
 import json
 import torch
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.probing import parts_of
 from course_lib.widgets import Characters, FlowExplorer
 torch.manual_seed(0)
 sizes = dict(vocab_size=97, max_seq_len=61, d_model=24, n_layers=5, n_heads=4)
-model = GPT(GPTConfig.llama_style(**sizes, n_kv_heads=2))
+model = GPT(LlamaConfig(**sizes, n_kv_heads=2))
 for parameter in model.parameters():
     if parameter.ndim > 1:
         parameter.data *= 12

@@ -13,12 +13,12 @@ import json
 import torch
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import Characters, GapExplorer
 left, both = (readers.make_reader(causal=causal, seed=0) for causal in (True, False))
 torch.manual_seed(0)
 sizes = dict(vocab_size=2001, max_seq_len=61, d_model=128, n_layers=8, n_heads=4)
-large = GPT(GPTConfig.llama_style(**sizes))
+large = GPT(LlamaConfig(**sizes))
 for model in (left, both, large):
     for parameter in model.parameters():
         if parameter.ndim > 1:

@@ -12,16 +12,16 @@ MODELS = f"""
 import torch
 from course_lib import probing
 from course_lib.bpe import BPETokenizer, WordPiece
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_lib.widgets import HeadsExplorer
 torch.manual_seed(0)
 letters = [*"abcdefghijklmnopqrstuvwxyz"]
-writes = GPT(GPTConfig.llama_style(
+writes = GPT(LlamaConfig(
     vocab_size=27, max_seq_len=61, d_model=12, n_layers={N_LAYERS}, n_heads={N_HEADS}))
 reads = BERT(BERTConfig(vocab_size=55, max_seq_len=61, d_model=14, n_layers=2, n_heads=7))
-translates = EncoderDecoder(EncoderDecoderConfig(27, 61, d_model=10, n_layers=2, n_heads=5))
+translates = EncoderDecoder(EncoderDecoderConfig(27, 27, 61, d_model=10, n_layers=2, n_heads=5))
 for model in (writes, reads, translates):
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -35,7 +35,7 @@ explorer = HeadsExplorer(models, {TEXT!r}, other_text={PAIR!r})
 explorer
 """
 LARGE = """
-large = GPT(GPTConfig.llama_style(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12))
+large = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12))
 explorer = HeadsExplorer({"large": (large, tokenizer)}, "straw berries and cream for all of us")
 explorer
 """
@@ -72,7 +72,7 @@ def follow(explorer: Locator, token: int) -> Locator:
 
 def weights(desk, text: str = TEXT) -> list:
     """Layers, heads, queries, keys, in percent, from the library and without the explorer."""
-    shown = f"(100 * probing.attention_weights(writes, tokenizer.encode({text!r}))).tolist()"
+    shown = f"(100 * probing.weights_of(writes, tokenizer.encode({text!r}))).tolist()"
     return json.loads(desk.run(f"print({shown})"))
 
 

@@ -10,11 +10,11 @@ TITLE = "Next word"
 MODEL = """
 import torch
 from course_lib.bpe import BPETokenizer
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import NextWord
 torch.manual_seed(0)
 tokenizer = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ", "<end>"], [], {"<end>": 27})
-model = GPT(GPTConfig.llama_style(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
+model = GPT(LlamaConfig(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
 # A model that has learned nothing finds all tokens alike: larger embeddings make it decided.
 with torch.no_grad():
     model.token_embedding.weight.mul_(25)

@@ -12,7 +12,7 @@ from torch import nn
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import TransformerStack
-from course_lib.decoder import GPT, GPTConfig
+from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 
 POOL = Pool()
 right, wrong = POOL.right, POOL.wrong
@@ -431,13 +431,13 @@ def _(vocab_size):
 
 @right("recall_race", "GPT-2 in small")
 def _(vocab_size):
-    config = GPTConfig.gpt2_style(vocab_size=vocab_size, max_seq_len=65, d_model=20, n_layers=2, n_heads=2)
+    config = GPTConfig(vocab_size=vocab_size, max_seq_len=65, d_model=20, n_layers=2, n_heads=2)
     return GPT(config)
 
 
 @right("recall_race", "Llama in small")
 def _(vocab_size):
-    config = GPTConfig.llama_style(vocab_size=vocab_size, max_seq_len=65, d_model=16, n_layers=2, n_heads=2)
+    config = LlamaConfig(vocab_size=vocab_size, max_seq_len=65, d_model=16, n_layers=2, n_heads=2)
     return GPT(config)
 
 

@@ -62,7 +62,7 @@ def test_what_can_learn_learns_and_what_is_dead_stays_dead():
 
 
 def test_the_librarys_gpt_starts_as_the_task_asks():
-    config = GPTConfig.gpt2_style(
+    config = GPTConfig(
         vocab_size=7, max_seq_len=5, d_model=depth.WIDTH, n_heads=4, d_ff=depth.WIDTH, n_layers=3
     )
     plan = depth.Stack(3, depth.WIDTH, 4, depth.WIDTH, "gelu_tanh", bias=True)

@@ -22,7 +22,7 @@ from answers_writing import (
 from task_cases import cases_of
 
 from course_lib import pretrained
-from course_lib.attention import MultiHeadAttention
+from course_lib.attention import MultiHeadAttention, scaled_dot_product_attention
 from course_lib.checks import WrongForm, examine, find_task, real_model
 from course_lib.checks import writing as task_of
 from course_lib.generation import next_token_probabilities
@@ -169,7 +169,7 @@ def finale(smollm2_at_hand):
 
 
 def attends_by_itself(model):
-    return all(block.attention.attend is None for block in model.stack.blocks)
+    return all(block.attention.attend is scaled_dot_product_attention for block in model.stack.blocks)
 
 
 def test_smollm2_writes_as_before_with_the_learners_cache_and_sampler(finale, smollm2):
