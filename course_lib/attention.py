@@ -95,11 +95,11 @@ def scaled_dot_product_attention(
             Both ways give equal results.
     Returns: one mixed value per query; zeros where a query may attend to nothing.
     Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Differs: the mask is boolean only, and `causal` aligns the last query with the last key.
     Example:
         >>> values = torch.tensor([[2.0, 0.0], [4.0, 8.0]])
         >>> scaled_dot_product_attention(torch.zeros(1, 3), torch.ones(2, 3), values).tolist()
         [[3.0, 4.0]]
-    Differs: the mask is boolean only, and `causal` aligns the last query with the last key.
     """
     # Before anything else: torch's kernel reads beyond its memory where k and v differ in length.
     check_shapes(q, k, v, mask, bias)
