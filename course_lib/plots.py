@@ -66,7 +66,7 @@ def show(fig: Figure, *, alt: str) -> None:
     """Display a figure with a text for readers who do not see it, and close it.
 
     Args:
-        alt: what there is to see, in a sentence.
+        alt: what there is to see, in a sentence; the figure's title is said before it.
     Raises: ValueError: alt is empty.
     Differs: from matplotlib's own display, whose PNG carries no alternative text in JupyterLab and nbconvert.
     """
@@ -74,15 +74,17 @@ def show(fig: Figure, *, alt: str) -> None:
 
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"a figure needs a text that says what there is to see; alt is {alt!r}")
+    title = " ".join(fig.get_suptitle().split()).replace(r"\$", "$")
+    text = f"{title}. {alt}" if title else alt
     png = io.BytesIO()
     fig.savefig(png, format="png", dpi=_DPI, facecolor="white")
     image = base64.b64encode(png.getvalue()).decode()
     width = round(fig.get_figwidth() * 96)
     tag = (
-        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}" '
+        f'<img alt="{html.escape(text)}" src="data:image/png;base64,{image}" '
         f'style="width:{width}px;max-width:100%;height:auto">'
     )
-    display({"text/html": tag, "text/plain": alt}, raw=True)
+    display({"text/html": tag, "text/plain": text}, raw=True)
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot:
         pyplot.close(fig)
