@@ -5,6 +5,7 @@ from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
+from matplotlib.figure import Figure
 
 from course_lib.figures import Unsupported
 
@@ -20,7 +21,7 @@ def draws(
     """One figure was shown, with a title and this in its text; an axis of `labels` is named everywhere."""
     function(*args, **kwargs)
     ((fig, alt),) = drawn
-    fig.draw_without_rendering()
+    assert title_fits(fig)
     named = [all(getattr(ax, f"get_{axis}label")() for ax in fig.axes) for axis in labels]
     return bool(fig.get_suptitle()) and says in alt and (not labels or any(named))
 
@@ -35,5 +36,10 @@ def refuses(
     with patch("course_lib.plots.show") as show, patch.dict(os.environ, COURSE_FIGURES=""):
         function(*args, **kwargs)
     ((fig,), text) = show.call_args
-    fig.draw_without_rendering()
+    assert title_fits(fig)
     return refused and "These numbers do not show" in fig.get_suptitle() and bool(text["alt"])
+
+
+def title_fits(fig: Figure) -> bool:
+    fig.draw_without_rendering()
+    return all(text.get_window_extent().x1 <= fig.bbox.x1 for text in fig.texts)

@@ -120,8 +120,8 @@ def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
         title=title,
         y="bits more than without",
         level=("no difference", 0.0),
+        size=(9.2, 3.8),
     )
-    fig.set_size_inches(9.2, 3.8)
     plots.show(fig, alt=f"Dots, {len(rotation)} starts each: {said}.")
 
 
