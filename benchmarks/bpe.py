@@ -2,14 +2,13 @@
 
     python benchmarks/bpe.py
 
-The text is Python's manual (`pydoc_data.topics`, 465,000 characters), the vocabulary 1,024 tokens. Cold: a
-fresh tokenizer encodes the whole text as one string, so that no word is in a cache yet.
+The text is Python's manual (465,000 characters), the vocabulary 1,024 tokens. Cold: a fresh tokenizer encodes
+the whole text as one string, so that no word is in a cache yet.
 """
 
 import argparse
 import os
 import sys
-from pydoc_data.topics import topics
 
 os.environ.update(
     RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false"
@@ -22,8 +21,9 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from course_lib.bpe import BPETokenizer
 from course_lib.costs import alternate
+from course_lib.data import python_topics
 
-TEXT, VOCAB_SIZE = "".join(topics.values()), 1_024
+TEXT, VOCAB_SIZE = "".join(python_topics().values()), 1_024
 
 
 def train_theirs() -> tokenizers.Tokenizer:

@@ -1,6 +1,6 @@
 """A character language model, trained for 60 CPU-seconds: bits per character on text that it has not seen.
 
-The text is `pydoc_data.topics`, sorted by topic and joined; the last 10 % are held out. Sizes and learning
+The text is Python's manual, sorted by topic and joined; the last 10 % are held out. Sizes and learning
 rates were chosen with --validate, which leaves the held-out text alone: it trains on the first 81 % and
 judges the next 9 %. Every held-out character is judged, in windows of 128 that do not overlap: a
 prediction sees those of the 128 characters before it that are in its window, at least one. Time is that of

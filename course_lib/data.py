@@ -1,13 +1,14 @@
 """Data that Python, scikit-learn or the course itself brings: nothing is downloaded, a seed repeats a draw.
 
 Text: `pydoc_data.topics` (what `help("if")` prints) and the docstrings of the standard library, by the Python
-developers, PSF licence. Other credits stand with the functions. Each size too small raises a ValueError.
+developers, PSF licence (LICENSE-PYTHON). The course carries those of Python 3.11.7: each Python words them in
+another way, and a number here should not change with it. Other credits stand with the functions. Each size
+too small raises a ValueError.
 """
 
-import ast
-import gc
+import gzip
+import json
 import re
-import sysconfig
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,29 +35,7 @@ CONTOURS = {  # how high three pitches are
 }
 Rng = Generator | None  # where random numbers come from; None: torch's own source
 
-# The packages that are read, which are there on every platform; modules at the top level are all read.
-_PACKAGES = (
-    "asyncio",
-    "collections",
-    "concurrent",
-    "email",
-    "html",
-    "http",
-    "importlib",
-    "json",
-    "logging",
-    "multiprocessing",
-    "re",
-    "unittest",
-    "urllib",
-    "wsgiref",
-    "xml",
-    "xmlrpc",
-)
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")  # where statements stand inside statements
 _FOLDER = Path(__file__).parent
-_INSTALL = "install the full standard library, or Python from python.org or conda"
 _CODE = re.compile(r">>>|::=|[{}=_\\/+]{3,}|\*\*\*|---|~~~")
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z])")
 _SYMBOL = re.compile(r"[^\w\s,.;:'\"()-]")
@@ -65,10 +44,6 @@ _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 _COPIED_RUN = 6  # so many words in a row are taken from elsewhere, not written twice by chance
 _SAMPLE_RATE = 8000  # of `sounds`, in samples a second
 _NOTE = 800  # samples
-
-
-class MissingTextError(RuntimeError):
-    """This Python installation lacks the text that the course reads."""
 
 
 class Sentence(NamedTuple):
@@ -102,67 +77,19 @@ class Examples(NamedTuple):
     targets: Tensor
 
 
-@cache
 def python_topics() -> Mapping[str, str]:
-    """Python's language reference by topic, 465,000 characters.
+    """Python's language reference by topic, 465,000 characters."""
+    return _python_texts()["topics"]
 
-    Raises: MissingTextError: it is not there.
-    """
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        raise MissingTextError(f"this Python comes without pydoc_data.topics; {_INSTALL}") from None
-    return dict(sorted(topics.items()))
+
+def docstrings() -> Mapping[str, str]:
+    """The docstrings of the standard library by module file, 1,392,000 characters."""
+    return _python_texts()["docstrings"]
 
 
 @cache
-def docstrings(folder: str | Path | None = None) -> Mapping[str, str]:
-    """Docstrings by module file.
-
-    Args:
-        folder: where the modules are; default: the standard library.
-    Raises: MissingTextError: none found.
-    """
-    root = Path(folder or sysconfig.get_path("stdlib"))
-    files = list(root.glob("*.py"))
-    for package in _PACKAGES:
-        files += (root / package).rglob("*.py")
-    found = {}
-    for file in sorted(files):
-        name = file.relative_to(root)
-        if "test" in name.parts:  # some versions keep tests in a package: they are no prose
-            continue
-        texts = _docstrings_in(file.read_text(encoding="utf-8"))
-        if texts:
-            found[name.as_posix()] = "\n\n".join(texts)
-    if not found:
-        raise MissingTextError(f"no docstring found in {root}: a library without the source; {_INSTALL}")
-    return found
-
-
-def _docstrings_in(source: str) -> list[str]:
-    """The docstrings of a module: its own, then level by level those of what it defines."""
-    texts = []
-    level: list[ast.AST] = [_parsed(source)]
-    while level:
-        for node in level:
-            text = ast.get_docstring(node) if isinstance(node, _DOCUMENTED) else None
-            if text:
-                texts.append(text)
-        # Definitions are statements: as `ast.walk` would find them, without a look at the expressions.
-        level = [inner for node in level for block in _BLOCKS for inner in getattr(node, block, [])]
-    return texts
-
-
-def _parsed(source: str) -> ast.Module:
-    # A tree is many small objects and no cycles: the search for cycles would take longer than the parser.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return ast.parse(source)
-    finally:
-        if was_enabled:
-            gc.enable()
+def _python_texts() -> dict[str, dict[str, str]]:
+    return json.loads(gzip.decompress((_FOLDER / "python_texts.json.gz").read_bytes()))
 
 
 def sentences(documents: Mapping[str, str], n_words: int) -> list[Sentence]:
@@ -609,19 +536,17 @@ def questions() -> tuple[list[str], list[Question]]:
 
     The questions were written from the text alone, before any search was tried on them.
 
-    Returns: about 430 sentences, about 25 questions: one whose answer another version of Python words
-        otherwise is left out.
+    Returns: 436 sentences, 25 questions.
     """
     written = yaml.safe_load((_FOLDER / "questions.yml").read_text(encoding="utf-8"))
     reference = python_topics()
-    documents = {name: reference[name] for name in written.pop("topics").split() if name in reference}
+    documents = {name: reference[name] for name in written.pop("topics").split()}
     texts = [sentence.text for sentence in sentences(documents, n_words=10)]
     found = list[Question]()
     for words, pairs in written.items():
         for asks, piece in pairs.items():
             right = tuple(number for number, text in enumerate(texts) if piece in text)
-            if right:
-                found.append(Question(asks, right, words == "same words"))
+            found.append(Question(asks, right, words == "same words"))
     return texts, found
 
 

@@ -58,7 +58,8 @@ def panels(
     fig = Figure(figsize=(width, size[1] * rows), layout="constrained")
     axes = fig.subplots(rows, columns, squeeze=False)
     if title:
-        fig.suptitle(_wrapped(title, width), x=0.01, ha="left", fontsize=12, fontweight="bold")
+        lines = _wrapped(title, 0.88 * width)  # bold letters are wide
+        fig.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold")
     return fig, axes if rows > 1 else axes[0]
 
 
@@ -66,7 +67,7 @@ def show(fig: Figure, *, alt: str) -> None:
     """Display a figure with a text for readers who do not see it, and close it.
 
     Args:
-        alt: what there is to see, in a sentence.
+        alt: what there is to see, in a sentence; the figure's title is said before it.
     Raises: ValueError: alt is empty.
     Differs: from matplotlib's own display, whose PNG carries no alternative text in JupyterLab and nbconvert.
     """
@@ -74,15 +75,17 @@ def show(fig: Figure, *, alt: str) -> None:
 
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError(f"a figure needs a text that says what there is to see; alt is {alt!r}")
+    title = " ".join(fig.get_suptitle().split()).replace(r"\$", "$")
+    text = f"{title}. {alt}" if title else alt
     png = io.BytesIO()
     fig.savefig(png, format="png", dpi=_DPI, facecolor="white")
     image = base64.b64encode(png.getvalue()).decode()
     width = round(fig.get_figwidth() * 96)
     tag = (
-        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}" '
+        f'<img alt="{html.escape(text)}" src="data:image/png;base64,{image}" '
         f'style="width:{width}px;max-width:100%;height:auto">'
     )
-    display({"text/html": tag, "text/plain": alt}, raw=True)
+    display({"text/html": tag, "text/plain": text}, raw=True)
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot:
         pyplot.close(fig)
@@ -199,6 +202,7 @@ def dots(
     y: str,
     level: tuple[str, float] | None = None,
     limits: tuple[float, float] | None = None,
+    size: tuple[float, float] | None = None,
     ax: Axes | None = None,
 ) -> Figure:
     """One dot for each run, a group beside the other, so that the spread is seen.
@@ -209,10 +213,11 @@ def dots(
         y: what is measured.
         level: a name and a height for a horizontal line, such as chance.
         limits: the ends of the y axis.
+        size: in inches; by default the width grows with the groups.
     Raises: ValueError: no group, or one without numbers.
     """
     _check_some("dots", "group", groups)
-    fig, ax = _figure(ax, (max(4.0, 1.7 * len(groups) + 1), 3.4), title)
+    fig, ax = _figure(ax, size or (max(4.0, 1.7 * len(groups) + 1), 3.4), title)
     for index, (name, values) in enumerate(groups.items()):
         values = _some_numbers(name, values).ravel()
         spread = 0.12 if len(values) > 1 else 0.0

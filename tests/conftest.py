@@ -30,6 +30,7 @@ from types import ModuleType
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
 os.environ["COURSE_PROGRESS"] = "off"  # no test, nor what it starts, writes into a learner's file
+os.environ["COURSE_FIGURES"] = "strict"  # a title that the numbers do not support is an error
 
 import jaxtyping
 import numpy as np

@@ -9,7 +9,6 @@ import unicodedata
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from pydoc_data.topics import topics
 
 import gguf
 import jaxtyping
@@ -24,6 +23,9 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from course_lib import bpe, maths
 from course_lib.bpe import GPT2_PATTERN, BPETokenizer, WordPiece, byte_characters
+from course_lib.data import python_topics
+
+topics = python_topics()
 
 SPACES = [
     " ",

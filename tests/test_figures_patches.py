@@ -36,7 +36,7 @@ def test_channels(drawn, picture):
 
 
 def test_exchanged(drawn, picture):
-    assert draws(drawn, patches.exchanged, picture, picture.flip(0), says="blue in the second")
+    assert draws(drawn, patches.exchanged, picture, picture.flip(0), says="channels exchanged")
     assert refuses([], patches.exchanged, picture, picture[[1, 0, 2]])
 
 

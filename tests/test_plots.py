@@ -31,11 +31,23 @@ def test_show_puts_the_alt_text_and_a_png_into_html(shown):
     fig = plots.lines({"cost": ([1, 2], [3, 5])}, title="Cost grows", x="tokens", y="seconds")
     plots.show(fig, alt='A line "rising" from 3 to 5 & on')
     tag = shown[0]["text/html"]
-    assert 'alt="A line &quot;rising&quot; from 3 to 5 &amp; on"' in tag
+    assert 'alt="Cost grows. A line &quot;rising&quot; from 3 to 5 &amp; on"' in tag
     image = base64.b64decode(re.search(r"base64,([^\"]+)", tag).group(1))
     assert image.startswith(b"\x89PNG")
     assert len(image) > 5_000  # an empty canvas of this size is smaller
-    assert shown[0]["text/plain"] == 'A line "rising" from 3 to 5 & on'
+    assert shown[0]["text/plain"] == 'Cost grows. A line "rising" from 3 to 5 & on'
+
+
+def test_show_says_the_title_as_it_was_written(shown):
+    title = "From $5 to $7: a title that is as long as two lines of the figure that it stands above"
+    plots.show(plots.lines({"cost": ([1, 2], [5, 7])}, title=title, x="day", y="$"), alt="A line")
+    assert shown[0]["text/plain"] == f"{title}. A line"
+
+
+def test_show_of_a_figure_without_a_title(shown):
+    fig, _ = plots.panels()
+    plots.show(fig, alt="Empty axes")
+    assert shown[0]["text/plain"] == "Empty axes"
 
 
 @pytest.mark.parametrize("alt", ["", "  \n"])

@@ -482,6 +482,13 @@ def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_its_claims_
     assert checks.timed()[path.as_posix()] > 0
 
 
+def test_a_notebook_fails_where_the_numbers_do_not_show_what_a_figure_says(checks, monkeypatch, tmp_path):
+    monkeypatch.delenv("COURSE_FIGURES")  # as where no test has set it
+    figure = "from course_lib.figures import supported; supported('Most are right', 'one is right', False)"
+    report = run_notebook(checks, write_notebook(tmp_path / "bad.ipynb", figure), tmp_path)
+    assert report.total() == [0, 1, 0]
+
+
 def test_a_notebook_fails_as_a_whole_and_the_cell_is_named(checks, tmp_path, capsys):
     report = run_notebook(checks, write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", "2 + 2"), tmp_path)
     assert report.total() == [0, 1, 0]

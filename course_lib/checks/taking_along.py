@@ -498,7 +498,8 @@ def _why_not_found(value: Any, function: Any) -> str:
         return (
             "its cell begins with %%time, which keeps no code; run the cell without it, then assemble again"
         )
-    if isinstance(value, type) and file == "<string>":  # where `dataclass` writes its own methods
+    # A data class has methods that `dataclass` wrote as a string, and since Python 3.13 one of its own file.
+    if isinstance(value, type) and file in ("<string>", dataclass.__code__.co_filename):
         return "it is a class without methods, whose code Python does not find; constants will be found"
     outer, _, inner = value.__qualname__.rpartition(".<locals>.")
     if outer:

@@ -21,8 +21,12 @@ def name(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
     """
     first, second = (as_numbers(each)[1:] for each in losses.values())  # nobody can know that it begins
     said = f"after its first piece, a piece costs {first.mean():.1f}, then {second.mean():.1f}"
-    supported(bool(second.max() < first.mean() / 2), said)
-    fig = _over_pieces(pieces, losses, "The second time, the name is hardly a surprise after its first piece")
+    title = supported(
+        "The second time, the name is hardly a surprise after its first piece",
+        said,
+        second.max() < first.mean() / 2,
+    )
+    fig = _over_pieces(pieces, losses, title)
     plots.show(fig, alt=f"Two curves over the pieces {', '.join(pieces)}: {said}.")
 
 
@@ -36,12 +40,14 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
     shares = {each: as_numbers(runs) for each, runs in right.items()}
     said = means(shares)
     one, two, wide, patient, deep = (runs.mean() for runs in shares.values())
-    supported(
-        bool(two > one + 0.05 and wide - one < (two - one) / 2 and min(patient, deep) > max(one, wide)), said
+    title = supported(
+        "A second head helps, more width hardly; a second layer or much more training do, too",
+        said,
+        two > one + 0.05 and wide - one < (two - one) / 2 and min(patient, deep) > max(one, wide),
     )
     fig = plots.dots(
         {each: 100 * runs for each, runs in shares.items()},
-        title="A second head helps, more width hardly; a second layer or much more training do, too",
+        title=title,
         y="right answers, %",
         level=("guessing", 25.0),
         limits=(0.0, 102.0),
@@ -62,17 +68,18 @@ def sheet(weights: ArrayLike) -> None:
     moved = _moved(flat)
     twins = int(((moved < 0.1).sum(1) > 1).sum())  # each is its own twin
     said = f"{twins} of {len(flat)} heads have a twin, which differs in less than a tenth of its weight"
-    supported(twins < len(flat) / 2, said)
+    title = supported(
+        f"{len(flat)} heads: most draw a picture of their own, some patterns come back",
+        said,
+        twins < len(flat) / 2,
+    )
     step = size + _GAP
     page = np.full((n_heads * step - _GAP, n_layers * step - _GAP), np.nan)
     for layer, row in enumerate(tiles):
         for head, tile in enumerate(row):
             top, left = head * step, layer * step
             page[top : top + size, left : left + size] = tile
-    fig, (ax,) = plots.panels(
-        title=f"{len(flat)} heads: most draw a picture of their own, some patterns come back",
-        size=(10.5, 10.5 * n_heads / n_layers + 1),
-    )
+    fig, (ax,) = plots.panels(title=title, size=(10.5, 10.5 * n_heads / n_layers + 1))
     # The square root makes small weights visible.
     ax.imshow(np.ma.masked_invalid(np.sqrt(page)), cmap="Blues", vmin=0, vmax=1, interpolation="none")
     ax.set_xticks(np.arange(n_layers) * step + size / 2, range(n_layers))
@@ -95,8 +102,8 @@ def graphs(pieces: Sequence[str], heads: Mapping[str, ArrayLike]) -> None:
     moved = _moved(np.stack(list(tables.values())))
     least = moved[~np.eye(len(tables), dtype=bool)].min()
     said = f"any two of them differ in {least:.0%} of their weight or more"
-    supported(bool(least > 0.25), said)
-    fig, axes = plots.panels(len(tables), title="The same sentence, other graphs", size=(2.5, 4.2))
+    title = supported("The same sentence, other graphs", said, least > 0.25)
+    fig, axes = plots.panels(len(tables), title=title, size=(2.5, 4.2))
     height = np.arange(len(pieces))[::-1]
     for ax, (each, table) in zip(axes, tables.items(), strict=True):
         for query, row in enumerate(table):
@@ -125,8 +132,11 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     said = ", ".join(
         f"{each} up to {after[each][0]:.0%} (random weights {before[each]:.0%})" for each in after
     )
-    supported(all(after[each][0] > 2 * before[each] for each in after), said)
-    title = "Training turns most heads to the first token and makes a few into specialists"
+    title = supported(
+        "Training turns most heads to the first token and makes a few into specialists",
+        said,
+        all(after[each][0] > 2 * before[each] for each in after),
+    )
     fig, axes = plots.panels(len(after), title=title, size=(3.3, 3.2))
     for ax, each in zip(axes, after, strict=True):
         series = {"trained": (np.arange(1, len(after[each]) + 1), after[each])}
@@ -158,11 +168,15 @@ def silenced(losses: Mapping[str, ArrayLike], intact: float) -> None:
         f"{each} {draws.mean():.2f}" for each, draws in groups.items()
     )
     said = said.replace("\n", " ")
-    supported(bool(token.min() - intact > 3 * (max(most.max(), drawn.max(), others.max()) - intact)), said)
-    supported(bool(most.mean() - intact < 1.5 * (drawn.mean() - intact)), said)
+    title = supported(
+        "The first token is needed; the heads that look at it most, no more than others",
+        said,
+        token.min() - intact > 3 * (max(most.max(), drawn.max(), others.max()) - intact),
+        most.mean() - intact < 1.5 * (drawn.mean() - intact),
+    )
     fig = plots.dots(
         groups,
-        title="The first token is needed; the heads that look at it most, no more than others",
+        title=title,
         y="loss on reviews, nats",
         level=("all heads on", intact),
     )
@@ -193,11 +207,15 @@ def copying(
         f"{drawn.mean():.1f}, without one head for the token before {previous:.1f}, without another of its "
         f"layer {mates.mean():.1f}, intact {without[0]:.1f}"
     )
-    supported(bool(without[-1] - without[0] > 3 * (drawn.max() - without[0])), said)
-    supported(bool(previous - without[0] > 3 * (max(drawn.max(), mates.max()) - without[0])), said)
+    title = supported(
+        "A few heads copy; one that looks at the token before carries half of it",
+        said,
+        without[-1] - without[0] > 3 * (drawn.max() - without[0]),
+        previous - without[0] > 3 * (max(drawn.max(), mates.max()) - without[0]),
+    )
     fig = plots.lines(
         {"the strongest copying heads": (counts, without)},
-        title="A few heads copy; one that looks at the token before carries half of it",
+        title=title,
         x="heads switched off",
         y="loss of the second copy, nats",
         level=("first copy", first_copy),
@@ -210,7 +228,7 @@ def copying(
     )
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize=8)
-    plots.show(fig, alt=f"A rising curve over the number of heads off; loss of the second copy: {said}.")
+    plots.show(fig, alt=f"A curve over the number of heads off; loss of the second copy: {said}.")
 
 
 def name_without(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
@@ -223,8 +241,9 @@ def name_without(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None
     costs = {each: as_numbers(numbers) for each, numbers in losses.items()}
     whole, without, others = (each[1:].mean() for each in list(costs.values())[:3])
     said = ", ".join(f"{each} {numbers[1:].mean():.1f}" for each, numbers in costs.items())
-    supported(bool(without > others + 2 * abs(others - whole) + 0.5), said)
-    fig = _over_pieces(pieces, costs, "Without copying heads the name costs much more")
+    much_more = without > others + 2 * abs(others - whole) + 0.5
+    title = supported("Without copying heads the name costs much more", said, much_more)
+    fig = _over_pieces(pieces, costs, title)
     plots.show(fig, alt=f"Curves over the pieces of the name; mean after the first piece: {said}.")
 
 
@@ -238,10 +257,10 @@ def head_counts(right: Mapping[int, ArrayLike]) -> None:
     one, two, *more = (runs.mean() for runs in shares.values())
     said = means({f"{n} heads": runs for n, runs in shares.items()})
     gained = max(more) - two
-    supported(bool(two - one > 0.05 and gained < (two - one) / 2), said)
+    title = supported("The second head helps most", said, two - one > 0.05 and gained < (two - one) / 2)
     fig = plots.dots(
         {str(n): 100 * runs for n, runs in shares.items()},
-        title="The second head helps most",
+        title=title,
         y="right answers, %",
         limits=(0.0, 102.0),
     )
@@ -260,18 +279,22 @@ def pruning(least: Mapping[int, float], drawn: ArrayLike, n_drawn: int) -> None:
     by_lot = as_numbers(drawn)
     said = ", ".join(f"without {n} {rise:+.0%}" for n, rise in least.items())
     said += f"; without {n_drawn} drawn by lot {by_lot.mean():+.0%}"
-    supported(least[min(least)] < 0.05 < least[max(least)], said)
-    supported(bool(2 * least[n_drawn] < by_lot.mean()), said)
+    title = supported(
+        "A third of the heads costs little, if one knows which",
+        said,
+        least[min(least)] < 0.05 < least[max(least)],
+        2 * least[n_drawn] < by_lot.mean(),
+    )
     fig = plots.lines(
         {"the least important": (list(least), 100 * as_numbers(list(least.values())))},
-        title="A third of the heads costs little, if one knows which",
+        title=title,
         x="heads switched off",
         y="rise of the loss, %",
     )
     ax = fig.axes[0]
     ax.plot([n_drawn] * len(by_lot), 100 * by_lot, "s", color=plots.ORANGE, label="drawn by lot")
     ax.legend(frameon=False)
-    plots.show(fig, alt=f"A rising curve over the number of heads off, and dots above it; the loss: {said}.")
+    plots.show(fig, alt=f"A curve over the number of heads off, and dots; the loss: {said}.")
 
 
 def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping[str, ArrayLike]) -> None:
@@ -288,9 +311,12 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     times = ", ".join(f"{each} {number:.0f}" for each, number in slower.items())
     stored = ", ".join(f"{each} {number:.0f}" for each, number in grown.items())
     said = f"{longer:.0f} times as many tokens: times as long, {times}; times as many bytes, {stored}"
-    supported(bool(grown["fused"] < 1.2 * longer and grown["explicit"] > longer**1.7), said)
-    supported(bool(slower["fused"] > longer**1.4 > slower["linear"]), said)
-    title = "Fused and linear attention keep memory linear; only linear attention keeps time linear, too"
+    title = supported(
+        "Fused and linear attention keep memory linear; only linear attention keeps time linear, too",
+        said,
+        grown["fused"] < 1.2 * longer and grown["explicit"] > longer**1.7,
+        slower["fused"] > longer**1.4 > slower["linear"],
+    )
     fig, axes = plots.panels(2, title=title, size=(4.6, 3.4))
     panels = ((seconds, 1e3, "time", "milliseconds"), (kept, 2**-20, "kept for training", "MiB"))
     for ax, (of_each, unit, what, label) in zip(axes, panels, strict=True):
@@ -316,9 +342,12 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     said = "; ".join(f"{task}: {means(groups)}" for task, groups in tables.items())
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
-    supported(bool(min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15), said)
-    supported(bool(softmax > max(others) + 0.15), said)
-    title = "Which came first is easy for all, nearly for a plain mean; looking up is for attention"
+    title = supported(
+        "Which came first is easy for all, nearly for a plain mean; looking up is for attention",
+        said,
+        min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15,
+        softmax > max(others) + 0.15,
+    )
     fig, axes = plots.panels(2, title=title, size=(5.4, 3.4))
     for ax, (task, groups) in zip(axes, tables.items(), strict=True):
         plots.dots(

@@ -36,8 +36,11 @@ def gap(
         f"{tokens[place].strip()} surprises by {bits[place - 1]:.1f} bits from the left; its share is "
         f"{left[answer]:.1%} there, and {both[answer]:.0%} of those tried with both sides read"
     )
-    supported(bool(left[answer] < 0.05 and both[answer] == both.max() > 0.3), said)
-    title = f"From the left{tokens[place]} is a surprise; with both sides, the likeliest tried"
+    title = supported(
+        f"From the left{tokens[place]} is a surprise; with both sides, the likeliest tried",
+        said,
+        left[answer] < 0.05 and both[answer] == both.max() > 0.3,
+    )
     fig, (tiles, bars) = plots.panels(1, 2, title=title, size=(8.4, 2.0))
     tiles, bars = tiles[0], bars[0]
     image = tiles.imshow(bits[None], cmap="Blues", aspect="auto", vmin=0, vmax=max(bits.max(), 1))
@@ -79,10 +82,13 @@ def curves(
         f"after {steps[-1]} {before[:, -1].mean():.2f} and {both[:, -1].mean():.2f}; this run after "
         f"{live_steps[-1]} {new_before[-1]:.2f} and {new_both[-1]:.2f}, asked as seldom {new_seldom[-1]:.2f}"
     )
-    supported(bool(before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1]), said)
-    supported(bool(new_seldom[-1] > new_before[-1] + 0.1), said)
-    supported(bool(crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all()), said)
-    title = f"One side is learned faster; from {steps[crossing]} steps on, two are better"
+    title = supported(
+        f"One side is learned faster; from {steps[crossing]} steps on, two are better",
+        said,
+        before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1],
+        new_seldom[-1] > new_before[-1] + 0.1,
+        crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all(),
+    )
     fig = plots.lines(
         {"before (stored)": (steps, before), "both sides (stored)": (steps, both)},
         title=title,
@@ -102,7 +108,7 @@ def curves(
             label=f"{name} (this run)",
         )
     ax.legend(frameon=False)
-    plots.show(fig, alt=f"Two curves that cross, three stored runs each, and the points of this run: {said}.")
+    plots.show(fig, alt=f"Two curves, three stored runs each, and the points of this run: {said}.")
 
 
 def fillers(bits: Mapping[str, float]) -> None:
@@ -115,8 +121,11 @@ def fillers(bits: Mapping[str, float]) -> None:
     """
     said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
     count_left, count_both, before, both, *_, tried = bits.values()
-    supported(tried < min(both, count_both) - 0.1 and max(both, count_both) < min(before, count_left), said)
-    title = "Two sides beat one, and trying every character beats all"
+    title = supported(
+        "Two sides beat one, and trying every character beats all",
+        said,
+        tried < min(both, count_both) - 0.1 and max(both, count_both) < min(before, count_left),
+    )
     colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(bits) - 4)
     fig = plots.bars(bits, colours, title=title, x=BITS, fmt="%.2f", size=(7.6, 3.6))
     plots.show(fig, alt=f"Bars, {BITS}: {said}.")
@@ -134,9 +143,12 @@ def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
         f"{name}: hidden {each[0]:.2f}, right {each[1]:.2f}, wrong {each[2]:.2f}"
         for name, each in found.items()
     )
-    supported(right_masks > 2.5 > right_left and wrong_left > wrong + 1 > right + 2, said)
-    supported(max(gap_masks, gap_left, gap) - min(gap_masks, gap_left, gap) < 0.6, said)
-    title = "Masks only: blind to what stands there; none exchanged: blind trust in it"
+    title = supported(
+        "Masks only: blind to what stands there; none exchanged: blind trust in it",
+        said,
+        right_masks > 2.5 > right_left and wrong_left > wrong + 1 > right + 2,
+        max(gap_masks, gap_left, gap) - min(gap_masks, gap_left, gap) < 0.6,
+    )
     fig, (ax,) = plots.panels(title=title, size=(7.2, 3.4))
     rows, width = np.arange(3), 0.27
     looks = ((plots.SKY, "//"), (plots.ORANGE, ".."), (plots.BLUE, None))
@@ -163,9 +175,12 @@ def pairs(right: Mapping[str, Mapping[str, float]]) -> None:
         for way, shares in right.items()
     )
     apart, within, ordered, *_, words = (list(shares.values()) for shares in right.values())
-    supported(bool(apart[0] > max(apart[1], within[1]) + 0.03 and words[0] > 0.6), said)
-    supported(max(abs(apart[2] - 0.5), abs(ordered[2] - 0.5)) < 0.15, said)
-    title = "The next sentence is told from another document's; order is not told"
+    title = supported(
+        "The next sentence is told from another document's; order is not told",
+        said,
+        apart[0] > max(apart[1], within[1]) + 0.03 and words[0] > 0.6,
+        max(abs(apart[2] - 0.5), abs(ordered[2] - 0.5)) < 0.15,
+    )
     fig = plots.grouped_bars(
         {way: [100 * share for share in shares.values()] for way, shares in right.items()},
         list(next(iter(right.values()))),
@@ -191,10 +206,13 @@ def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
     as_is, colder, few, cut = of.values()
     kept = int((cut > 0).sum())
     said = ", ".join(f"{name}: first {each[0]:.0%}, last shown {each[-1]:.1%}" for name, each in of.items())
-    supported(bool(colder[0] > as_is[0] and colder[-1] > 0 and cut[kept:].max(initial=0) == 0), said)
-    supported(bool(0 < kept < len(cut) and cut[0] > as_is[0]), said)
-    supported(bool(few[0] > as_is[0] and few[-1] == 0), said)
-    title = "A lower temperature lifts the likeliest and keeps all; top-k and top-p cut the tail off"
+    title = supported(
+        "A lower temperature lifts the likeliest and keeps all; top-k and top-p cut the tail off",
+        said,
+        colder[0] > as_is[0] and colder[-1] > 0 and cut[kept:].max(initial=0) == 0,
+        0 < kept < len(cut) and cut[0] > as_is[0],
+        few[0] > as_is[0] and few[-1] == 0,
+    )
     fig, axes = plots.panels(len(of), title=title, size=(2.6, 2.8))
     for ax, (name, each) in zip(axes, of.items(), strict=True):
         ax.bar(range(len(each)), 100 * each, color=plots.BLUE)
@@ -213,8 +231,11 @@ def writing(real: Mapping[str, float]) -> None:
     """
     said = ", ".join(f"{name} {share:.0%}" for name, share in real.items()).replace("\n", " ")
     text, before, both, again, three, five = real.values()
-    supported(max(both, again) < three < before < min(five, text) + 0.1 and before > 0.65, said)
-    title = "The causal reader writes words, the other fewer than counts of three"
+    title = supported(
+        "The causal reader writes words, the other fewer than counts of three",
+        said,
+        max(both, again) < three < before < min(five, text) + 0.1 and before > 0.65,
+    )
     colours = [plots.STREAM, plots.SKY, plots.BLUE, plots.BLUE, plots.STREAM, plots.STREAM]
     fig = plots.bars(
         {name: 100 * share for name, share in real.items()},
@@ -236,10 +257,14 @@ def classifiers(right: Mapping[str, ArrayLike]) -> None:
     of = {name: as_numbers(runs) for name, runs in right.items()}
     said = ", ".join(f"{name} {runs.mean():.0%}" for name, runs in of.items()).replace("\n", " ")
     decoder, encoder, words = of.values()
-    supported(bool(decoder.min() > encoder.max() and decoder.min() > words.max()), said)
+    title = supported(
+        "A decoder's vectors classify, here better than MiniLM's",
+        said,
+        decoder.min() > max(encoder.max(), words.max()),
+    )
     fig = plots.dots(
         {name: 100 * runs for name, runs in of.items()},
-        title="A decoder's vectors classify, here better than MiniLM's",
+        title=title,
         y="reviews right, %",
         level=("guessing", 50.0),
         limits=(40.0, 102.0),

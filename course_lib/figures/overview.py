@@ -29,8 +29,11 @@ def temperatures(tokens: Sequence[str], probabilities: Mapping[float, ArrayLike]
     said = ", ".join(
         f"{share:.0%} at {temperature:g}" for temperature, share in zip(rows, first, strict=True)
     )
-    supported(falling and list(rows) == sorted(rows), f"the first token has {said}")
-    title = "The higher the temperature, the less the likeliest token gets"
+    title = supported(
+        "The higher the temperature, the less the likeliest token gets",
+        f"the first token has {said}",
+        falling and list(rows) == sorted(rows),
+    )
     fig, axes = plots.panels(len(rows), title=title, size=(2.7, 2.7))
     names = [plots.literal(token.replace(" ", "␣")) for token in tokens]
     for ax, (temperature, shares) in zip(axes, rows.items(), strict=True):
@@ -62,10 +65,12 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
     above_counting = first[middle] > float(counting) + 0.05
     jumps = first[middle] - first[middle - 1] > 0.04  # from below the middle to the middle
     levels_off = abs(first[-1] - first[middle]) < 0.04
-    supported(jumps and levels_off and above_counting, said)
+    title = supported(
+        "The answer takes shape in the middle, and then no further", said, jumps, levels_off, above_counting
+    )
     fig = plots.lines(
         {name: (passed, 100 * _array(runs)) for name, runs in shares.items()},
-        title="The answer takes shape in the middle, and then no further",
+        title=title,
         x="layers passed",
         y="held-out accuracy, %",
         level=("counting words", 100 * counting),
@@ -90,8 +95,9 @@ def cuts(labels: ArrayLike, *, words: Head, layer_15: Head) -> None:
     }
     said = ", ".join(f"{name}: {share:.0%} on their side" for name, share in shares.items())
     worse, better = shares.values()
-    supported(better > worse + 0.03 and better > 0.8, said)
-    title = "After the middle layers one straight cut nearly does"
+    title = supported(
+        "After the middle layers one straight cut nearly does", said, better > worse + 0.03, better > 0.8
+    )
     across, vertical = "distance from the head's surface", (np.array([1.0, 0.0]), 0.0)
     fig, axes = plots.panels(len(pictures), title=title, size=(4.0, 3.3))
     for ax, (name, points) in zip(axes, pictures.items(), strict=True):
@@ -111,11 +117,15 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
     groups = {**shares, "the body, but longer": longer}
     nothing, head, body, below, late = (float(_array(runs).mean()) for runs in groups.values())
     said = ", ".join(f"{name} {_array(runs).mean():.1%}" for name, runs in groups.items())
-    supported(head > nothing - 0.04 and body < nothing - 0.06 and below < 0.56 and late > body + 0.06, said)
+    title = supported(
+        "A random head costs nothing, a random body costs time",
+        said,
+        head > nothing - 0.04 and body < nothing - 0.06 and below < 0.56 and late > body + 0.06,
+    )
     in_lines = {name.replace(" and ", "\nand ").replace(", ", ",\n"): runs for name, runs in groups.items()}
     fig = plots.dots(
         {name: 100 * _array(runs) for name, runs in in_lines.items()},
-        title="A random head costs nothing, a random body costs time",
+        title=title,
         y="held-out accuracy, %",
         level=GUESSING,
         limits=(45.0, 90.0),
@@ -135,12 +145,13 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
         f"{'causal' if causal else 'open'} {place} {mean:.0%}" for (causal, place), mean in means.items()
     )
     others = min(mean for key, mean in means.items() if key != (True, "start"))
-    supported(abs(means[True, "start"] - 0.5) < 0.01 and others > 0.6, said)
-    fig, axes = plots.panels(2, title="Under a causal mask the start knows nothing", size=(4.2, 3.2))
-    for ax, causal, title in zip(axes, (False, True), ("every token sees all", "causal mask"), strict=True):
+    blind = abs(means[True, "start"] - 0.5) < 0.01 and others > 0.6
+    title = supported("Under a causal mask the start knows nothing", said, blind)
+    fig, axes = plots.panels(2, title=title, size=(4.2, 3.2))
+    for ax, causal, name in zip(axes, (False, True), ("every token sees all", "causal mask"), strict=True):
         groups = {place: 100 * _array(runs) for (mask, place), runs in shares.items() if mask == causal}
         y = "held-out accuracy, %"
-        plots.dots(groups, title=title, y=y, level=GUESSING, limits=(40.0, 90.0), ax=ax)
+        plots.dots(groups, title=name, y=y, level=GUESSING, limits=(40.0, 90.0), ax=ax)
     plots.show(fig, alt=f"Dots, one a model, by body and place: {said}.")
 
 

@@ -25,16 +25,20 @@ def cut(picture: Tensor, lists: Mapping[str, Tensor], patch_size: int) -> None:
     """
     patches = patchify(picture[None], patch_size)[0]
     right = [name for name, vectors in lists.items() if torch.equal(vectors, patches)]
-    supported(len(right) == 1, f"patches of the picture are in {' and '.join(right) or 'no list'}")
-    wrong = ", ".join(name for name in lists if name not in right)
-    fig, axes = plots.panels(1 + len(lists), title="Only one list holds squares of it", size=(4.0, 2.7))
+    where = " and ".join(right) or "no list"
+    title = supported(
+        "Only one list holds squares of it", f"patches of the picture are in {where}", len(right) == 1
+    )
+    fig, axes = plots.panels(1 + len(lists), title=title, size=(4.0, 2.7))
     _picture(axes[0], picture.permute(1, 2, 0), "the picture")
     columns = picture.shape[2] // patch_size
     for ax, (name, vectors) in zip(axes[1:], lists.items(), strict=True):
         tiles = vectors.unflatten(1, (3, patch_size, patch_size)).permute(0, 2, 3, 1)
         _picture(ax, _mosaic(np.asarray(tiles), columns), name)
-    alt = f"The picture, and the tiles of two lists. Put side by side, the tiles of {right[0]} give the "
-    plots.show(fig, alt=f"{alt}picture, cut into squares; those of {wrong} are coloured stripes.")
+    alt = (
+        f"The picture, and the tiles of {', '.join(lists)}. Put side by side, the tiles of {where} give the "
+    )
+    plots.show(fig, alt=f"{alt}picture, cut into squares.")
 
 
 def channels(picture: Tensor, inside: tuple[slice, slice]) -> None:
@@ -46,8 +50,9 @@ def channels(picture: Tensor, inside: tuple[slice, slice]) -> None:
     """
     red, green, blue = (float(channel[inside].mean()) for channel in picture)
     said = f"in its middle red is {red:.2f}, green {green:.2f}, blue {blue:.2f}"
-    supported(red > green + 0.2 and green > blue + 0.1, said)
-    fig, axes = plots.panels(3, title="The flower is bright in red and dark in blue", size=(3.4, 2.6))
+    falls = red > green + 0.2 and green > blue + 0.1
+    title = supported("The flower is bright in red and dark in blue", said, falls)
+    fig, axes = plots.panels(3, title=title, size=(3.4, 2.6))
     for ax, channel, name in zip(axes, picture, ("red", "green", "blue"), strict=True):
         _picture(ax, channel, name)
     plots.show(fig, alt=f"Three grey pictures, one for each channel: {said}.")
@@ -59,14 +64,15 @@ def exchanged(before: Tensor, after: Tensor) -> None:
     Args:
         before, after: (3, height, width) in [0, 1].
     """
-    same = torch.equal(before.flip(0), after)
-    supported(same, "the second picture is not the first with red and blue exchanged")
-    fig, axes = plots.panels(
-        2, title="Red and blue exchanged: the same numbers, other colours", size=(4.0, 2.7)
+    title = supported(
+        "Red and blue exchanged: the same numbers, other colours",
+        "the second picture is not the first with red and blue exchanged",
+        torch.equal(before.flip(0), after),
     )
+    fig, axes = plots.panels(2, title=title, size=(4.0, 2.7))
     _picture(axes[0], before.permute(1, 2, 0), "as it was")
     _picture(axes[1], after.permute(1, 2, 0), "exchanged")
-    plots.show(fig, alt="A photograph twice; what is orange in the first is blue in the second.")
+    plots.show(fig, alt="A photograph twice, as it was and with channels exchanged.")
 
 
 def photograph(picture: Tensor, name: str) -> None:
@@ -92,8 +98,11 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     times = {name: np.asarray(each, dtype=float) for name, each in seconds.items()}
     stored = {name: np.asarray(each, dtype=float) for name, each in kept.items()}
     said = ", ".join(f"{name} {each[-1] / each[-3]:.0f}" for name, each in times.items())
-    supported(all(each[-1] / each[-3] > 4.5 for each in times.values()), f"times as long: {said}")
-    title = "Time grows faster than the number of vectors, with or without a table"
+    title = supported(
+        "Time grows faster than the number of vectors, with or without a table",
+        f"times as long: {said}",
+        all(each[-1] / each[-3] > 4.5 for each in times.values()),
+    )
     fig, axes = plots.panels(2, title=title, size=(4.6, 3.4))
     for ax, of_each, what in zip(axes, (times, stored), ("time", "bytes kept for training"), strict=True):
         series = {name: (list(tokens), each / each[0]) for name, each in of_each.items()}
@@ -118,10 +127,14 @@ def cuts(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
     shares = {name: np.asarray(each, dtype=float) for name, each in right.items()}
     said = ", ".join(f"{name} {each.mean():.0%}" for name, each in shares.items())
     squares = next(iter(shares.values())).mean()
-    supported(all(each.mean() > squares - 0.04 for each in shares.values()), said)
+    title = supported(
+        "Small digits are read no worse from any other pieces than from squares",
+        said,
+        all(each.mean() > squares - 0.04 for each in shares.values()),
+    )
     fig = plots.dots(
         {name: 100 * each for name, each in shares.items()},
-        title="Small digits are read no worse from any other pieces than from squares",
+        title=title,
         y="right on held-out digits, %",
         level=(rival[0], 100 * rival[1]),
         limits=(80.0, 100.5),
@@ -141,11 +154,15 @@ def scrambled(right: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
             groups[f"{name},\n{order}"] = 100 * np.asarray(shares, dtype=float)
     said = ", ".join(f"{' '.join(name.split())} {each.mean():.0f} %" for name, each in groups.items())
     with_whole, with_scrambled, without, without_scrambled = groups.values()
-    supported(bool(abs(without - without_scrambled).max() < 1), said)
-    supported(bool(with_scrambled.max() < with_whole.min() / 2), said)
+    title = supported(
+        "Scrambled patches are noise to a reader with positions, and all the same to one without",
+        said,
+        abs(without - without_scrambled).max() < 1,
+        with_scrambled.max() < with_whole.min() / 2,
+    )
     fig = plots.dots(
         groups,
-        title="Scrambled patches are noise to a reader with positions, and all the same to one without",
+        title=title,
         y="right on held-out digits, %",
         level=("guessing", 10.0),
         limits=(0.0, 102.0),
@@ -163,9 +180,12 @@ def covered(images: Tensor, falls: Tensor, patch_size: int) -> None:
     """
     worst = falls.amax(1)
     said = ", ".join(f"{fall:.2f}" for fall in worst.tolist())
-    supported(bool((worst > 0.5).all()), f"the largest falls are {said}")
+    title = supported(
+        "Covering a single patch can take away more than half of the certainty",
+        f"the largest falls are {said}",
+        all(fall > 0.5 for fall in worst.tolist()),
+    )
     side = images.shape[-1] // patch_size
-    title = "Covering a single patch can take away more than half of the certainty"
     fig, axes = plots.panels(len(images), 2, title=title, size=(2.2, 2.3))
     for (above, below), image, fall in zip(axes.T, images, falls.reshape(-1, side, side), strict=True):
         _picture(above, 1 - image[0], "")
@@ -183,8 +203,7 @@ def filters(before: Tensor, after: Tensor) -> None:
     grown = float(after.norm() / before.norm())
     like = float(torch.corrcoef(torch.stack([before.flatten(), after.flatten()]))[0, 1])
     said = f"they are {grown:.1f} times as large, and correlate with what they were by {like:.2f}"
-    supported(grown > 1.2 and like < 0.9, said)
-    title = "Training makes the filters larger, and others"
+    title = supported("Training makes the filters larger, and others", said, grown > 1.2 and like < 0.9)
     fig, axes = plots.panels(1, 2, title=title, size=(7.0, 1.6))
     side = round(before.shape[1] ** 0.5)
     most = float(torch.cat([before, after]).abs().max())
@@ -217,8 +236,8 @@ def melodies(spectra: Tensor, names: Sequence[str], notes: int, hertz: float, se
     borders = [len(change) * note / notes for note in range(1, notes)]
     said = f"frames change most at {' and '.join(f'{(place + 1) * seconds:.2f} s' for place in largest)}"
     at_borders = all(abs(place + 0.5 - at) < 2 for place, at in zip(largest, borders, strict=True))
-    supported(at_borders, said)
-    fig, axes = plots.panels(len(names), title="Three notes, seen in their spectra", size=(2.6, 3.0))
+    title = supported("Three notes, seen in their spectra", said, at_borders)
+    fig, axes = plots.panels(len(names), title=title, size=(2.6, 3.0))
     shown = min(spectra.shape[2], round(2000 / hertz))
     for ax, spectrum, name in zip(axes, spectra, names, strict=True):
         extent = (0, n_frames * seconds, 0, shown * hertz)
@@ -228,7 +247,7 @@ def melodies(spectra: Tensor, names: Sequence[str], notes: int, hertz: float, se
         ax.set(xlabel="seconds", ylabel="pitch, Hz")
         ax.set_title(name, loc="left", fontsize=11)
     kinds = ", ".join(names)
-    plots.show(fig, alt=f"Dark lines, tones and overtones, that step up or down twice: {kinds}; {said}.")
+    plots.show(fig, alt=f"Dark lines, tones and overtones, over time, for {kinds}: {said}.")
 
 
 def heard(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
@@ -241,10 +260,14 @@ def heard(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
     shares = {name: np.asarray(each, dtype=float) for name, each in right.items()}
     said = ", ".join(f"{name} {each.mean():.0%}" for name, each in shares.items())
     first, *others = shares.values()
-    supported(all(first.mean() > each.mean() + 0.05 for each in others), said)
+    title = supported(
+        "With as many steps it hears more in spectra than in raw samples",
+        said,
+        all(first.mean() > each.mean() + 0.05 for each in others),
+    )
     fig = plots.dots(
         {name: 100 * each for name, each in shares.items()},
-        title="With as many steps it hears more in spectra than in raw samples",
+        title=title,
         y="right on held-out melodies, %",
         level=(rival[0], 100 * rival[1]),
         limits=(0.0, 102.0),
@@ -263,8 +286,9 @@ def backwards(shares: ArrayLike, names: Sequence[str]) -> None:
     swapped = tables[:, [0, 1], [1, 0]]
     rise, fall = swapped.mean(0)
     said = f"a rise is heard as a fall in {rise:.0%}, a fall as a rise in {fall:.0%}"
-    supported(bool(min(rise, fall) > 0.6), said)
-    title = "Played backwards, a rise is heard as a fall and a fall as a rise"
+    title = supported(
+        "Played backwards, a rise is heard as a fall and a fall as a rise", said, min(rise, fall) > 0.6
+    )
     fig, axes = plots.panels(len(tables), title=title, size=(3.3, 3.0))
     for number, (ax, table) in enumerate(zip(axes, tables, strict=True), start=1):
         plots.heatmap(

@@ -19,10 +19,12 @@ def sentences(texts: Sequence[str], as_it_is: ArrayLike, without: ArrayLike) -> 
     """
     before, after = as_numbers(as_it_is), as_numbers(without)
     said = f"with positions {before[0]:.3f}, without {after[0]:.6f}"
-    supported(bool(before[0] < 0.999 and abs(after[0] - 1) < 1e-5), said)
-    fig, (ax,) = plots.panels(
-        title="Without positions the two sentences have the same vector", size=(6.8, 0.45 * len(texts) + 1.2)
+    title = supported(
+        "Without positions the two sentences have the same vector",
+        said,
+        before[0] < 0.999 and abs(after[0] - 1) < 1e-5,
     )
+    fig, (ax,) = plots.panels(title=title, size=(6.8, 0.45 * len(texts) + 1.2))
     rows = np.arange(len(texts) - 1)[::-1]
     ax.plot(before, rows, "o", color=plots.BLUE, markersize=9, label="as it is")
     ax.plot(after, rows, "s", color=plots.ORANGE, markersize=6, label="without positions")
@@ -48,11 +50,14 @@ def needs_order(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[st
     """
     average = {kind: [as_numbers(runs).mean() for runs in groups.values()] for kind, groups in right.items()}
     said = "; ".join(f"{kind}: {means(groups)}" for kind, groups in right.items())
-    supported(all(have > max([without, *more]) + 0.1 for without, have, *more in average.values()), said)
-    title = "Without positions a picture keeps much, a sequence of symbols or notes nothing"
     bag = {kind: max([without, *more]) - chance[kind] for kind, (without, _, *more) in average.items()}
     others = [share for kind, share in bag.items() if kind != "image"]
-    supported(bool(bag["image"] > 0.3 and max(others) < 0.1), said)
+    title = supported(
+        "Without positions a picture keeps much, a sequence of symbols or notes nothing",
+        said,
+        all(have > max([without, *more]) + 0.1 for without, have, *more in average.values()),
+        bag["image"] > 0.3 and max(others) < 0.1,
+    )
     fig, axes = plots.panels(len(right), title=title, size=(3.6, 3.4))
     for ax, (kind, groups) in zip(axes, right.items(), strict=True):
         plots.dots(
@@ -77,8 +82,8 @@ def places(table: ArrayLike) -> None:
     rows = as_numbers(table)
     nearest = _nearest(rows)
     said = f"of {len(rows)} places the two most alike are {nearest:.2f} apart"
-    supported(nearest > 0.1, said)
-    fig = plots.heatmap(rows, title="No two places have the same vector", y="place", x="number in the vector")
+    title = supported("No two places have the same vector", said, nearest > 0.1)
+    fig = plots.heatmap(rows, title=title, y="place", x="number in the vector")
     fig.set_size_inches(6.6, 4.0)
     fig.axes[0].set_xticks(np.arange(0, rows.shape[1], 4))
     fig.axes[0].set_yticks(np.arange(0, len(rows), 8))
@@ -105,10 +110,11 @@ def products(tables: Mapping[str, ArrayLike], starts: Sequence[int], farthest: i
     apart = {name: np.ptp(each, axis=0).max() / np.abs(each).max() for name, each in curves.items()}
     said = ", ".join(f"{name} {share:.0%}" for name, share in apart.items())
     same, other = list(apart)[:2], list(apart)[2:]
-    supported(
-        bool(max(apart[name] for name in same) < 1e-4 and min(apart[name] for name in other) > 0.1), said
+    title = supported(
+        f"For {' and '.join(same)} the product depends on the distance alone, for others not",
+        said,
+        max(apart[name] for name in same) < 1e-4 and min(apart[name] for name in other) > 0.1,
     )
-    title = f"For {' and '.join(same)} the product depends on the distance alone, for others not"
     fig, axes = plots.panels(len(curves), title=title, size=(3.1, 3.2))
     for ax, (name, each) in zip(axes, curves.items(), strict=True):
         series = {
@@ -134,8 +140,11 @@ def scores(turned: ArrayLike, added: ArrayLike) -> None:
     of = {"turned": as_numbers(turned), "added": as_numbers(added)}
     uneven = {way: _along_diagonals(each) / np.ptp(each) for way, each in of.items()}
     said = ", ".join(f"{way} {share:.0%}" for way, share in uneven.items())
-    supported(bool(uneven["turned"] < 1e-4 and uneven["added"] > 0.1), said)
-    title = "Turned, the score depends on the distance only; added, on the places, too"
+    title = supported(
+        "Turned, the score depends on the distance only; added, on the places, too",
+        said,
+        uneven["turned"] < 1e-4 and uneven["added"] > 0.1,
+    )
     fig, axes = plots.panels(2, title=title, size=(4.4, 3.6))
     for ax, (way, each) in zip(axes, of.items(), strict=True):
         low, high = each.min(), each.max()
@@ -165,9 +174,13 @@ def biases(alibi: ArrayLike, index: ArrayLike) -> None:
     heads, rows = as_numbers(alibi), as_numbers(index)
     uneven = max(_along_diagonals(each) for each in (*heads, rows))
     steep = [-head.min() for head in heads[:2]]
-    said = f"the farthest key loses {steep[0]:.2g} in the first head and {steep[1]:.2g} in the second"
-    supported(bool(uneven < 1e-5 and steep[0] > 2 * steep[1]), said)
-    title = "Both know the distance only: ALiBi makes a number of it, the relative table a row"
+    said = f"along a diagonal their numbers differ by {uneven:.1g} at most; the farthest key loses "
+    said += f"{steep[0]:.2g} in the first head and {steep[1]:.2g} in the second"
+    title = supported(
+        "Both know the distance only: ALiBi makes a number of it, the relative table a row",
+        said,
+        uneven < 1e-5 and steep[0] > 2 * steep[1],
+    )
     fig, axes = plots.panels(3, title=title, size=(3.7, 3.2))
     panels = {
         "ALiBi, first head": heads[0],
@@ -185,7 +198,7 @@ def biases(alibi: ArrayLike, index: ArrayLike) -> None:
             numbers=False,
             ax=ax,
         )
-    plots.show(fig, alt=f"Three tables over queries and keys, each constant along its diagonals; {said}.")
+    plots.show(fig, alt=f"Three tables over queries and keys: {said}.")
 
 
 def beyond(
@@ -204,9 +217,12 @@ def beyond(
     found = {scheme: runs[:, -1].mean() for scheme, runs in shares.items()}
     cost = {scheme: spans[:, -1].mean() for scheme, spans in bits.items()}
     said = f"three places ago, farthest span: {_last(shares, '{:.0%}')}; text: {_last(bits, '{:.2f}')} bits"
-    supported(max(found, key=found.__getitem__) == "relative", said)
-    supported(bool(cost["relative"] < cost["none"] < cost["rotary"]), said)
-    title = "Far out the relative table holds in both tasks; rotary does worse on text than no positions"
+    title = supported(
+        "Far out the relative table holds in both tasks; rotary does worse on text than no positions",
+        said,
+        max(found, key=found.__getitem__) == "relative",
+        cost["relative"] < cost["none"] < cost["rotary"],
+    )
     fig, axes = plots.panels(2, title=title, size=(4.9, 3.8))
     panels = (
         ("three places ago", shares, 100, "right answers, %"),
@@ -241,12 +257,14 @@ def moved(losses: Mapping[str, ArrayLike]) -> None:
     of = {change: as_numbers(each) for change, each in losses.items()}
     intact, shifted, little, *_ = of.values()
     said = ", ".join(f"{change} {each.mean():.2f}" for change, each in of.items()).replace("\n", " ")
-    supported(bool(np.abs(shifted - intact).max() < 0.01 and abs((little - intact).mean()) < 0.1), said)
     rises = {change: float((each - intact).mean()) for change, each in of.items()}
-    supported(min(list(rises.values())[3:]) > 0.1 and rises["four times"] == max(rises.values()), said)
-    fig = plots.dots(
-        of, title="Where the tokens stand does not matter; four times as far apart breaks it", y="loss, nats"
+    title = supported(
+        "Where the tokens stand does not matter; four times as far apart breaks it",
+        said,
+        np.abs(shifted - intact).max() < 0.01 and abs((little - intact).mean()) < 0.1,
+        min(list(rises.values())[3:]) > 0.1 and rises["four times"] == max(rises.values()),
     )
+    fig = plots.dots(of, title=title, y="loss, nats")
     plots.show(fig, alt=f"Dots, one for each text. Mean loss: {said}.")
 
 

@@ -21,28 +21,31 @@ def looks(sentences: Mapping[str, tuple[Sequence[str], ArrayLike]], who: str = "
         sentences: for each sentence the word that decides, the pieces, and the share that each piece gets.
         who: the word that looks.
     """
-    fig, axes = plots.panels(
-        len(sentences),
-        title=f'In each sentence "{who}" gives the deciding word more than an equal share',
-        size=(4.4, 3.2),
+    given = {word: as_numbers(shares) for word, (_, shares) in sentences.items()}
+    decides = {word: given[word][pieces.index(word)] for word, (pieces, _) in sentences.items()}
+    equal = {word: 1 / len(pieces) for word, (pieces, _) in sentences.items()}
+    said = "; ".join(
+        f"{word} gets {share:.0%}, an equal share is {equal[word]:.0%}" for word, share in decides.items()
     )
-    told = []
-    for ax, (deciding, (pieces, given)) in zip(axes, sentences.items(), strict=True):
-        shares = as_numbers(given)
-        share, equal = shares[pieces.index(deciding)], 1 / len(pieces)
-        supported(bool(share > equal), f"{deciding!r} gets {share:.3f}; an equal share is {equal:.3f}")
+    title = supported(
+        f'In each sentence "{who}" gives the deciding word more than an equal share',
+        said,
+        all(share > equal[word] for word, share in decides.items()),
+    )
+    fig, axes = plots.panels(len(sentences), title=title, size=(4.4, 3.2))
+    for ax, (deciding, (pieces, _)) in zip(axes, sentences.items(), strict=True):
+        shares = given[deciding]
         colours = [plots.ATTENTION if piece == deciding else plots.STREAM for piece in pieces]
         places = np.arange(len(pieces))[::-1]
         ax.barh(places, shares, color=colours, height=0.7)
         ax.set_yticks(places, [plots.literal(piece) for piece in pieces])
         for place, number in zip(places, shares, strict=True):
             ax.text(number + 0.005, place, f"{number:.0%}", va="center", fontsize=9)
-        ax.axvline(equal, color=plots.BLACK, linestyle=":", linewidth=1.2, label="an equal share")
+        ax.axvline(equal[deciding], color=plots.BLACK, linestyle=":", linewidth=1.2, label="an equal share")
         ax.set(xlim=(0, shares.max() * 1.2), xlabel=f'share of the attention of "{who}"')
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False, loc="lower right")
-        told.append(f"{deciding} gets {share:.0%}")
-    plots.show(fig, alt=f"Bars, one for each word of a sentence: {', '.join(told)}.")
+    plots.show(fig, alt=f"Bars, one for each word of a sentence: {said}.")
 
 
 def mixers(right: Mapping[str, ArrayLike]) -> None:
@@ -54,13 +57,16 @@ def mixers(right: Mapping[str, ArrayLike]) -> None:
     alone, average, attention = (
         as_numbers(right[name]) for name in ("MLPs alone", "an average", "attention")
     )
-    supported(bool(alone.max() < 0.3), f"MLPs alone get up to {alone.max():.0%} right")
-    supported(bool(average.min() > alone.max() + 0.05), f"an average gets {average.min():.0%} right")
-    supported(bool(attention.min() > average.max() + 0.2), f"attention gets {attention.min():.0%} right")
-    plots.show(
-        _shares(right, "MLPs alone guess, an average counts, attention chooses"),
-        alt=f"Dots, one for each run; mean share of right answers: {means(right)}.",
+    title = supported(
+        "MLPs alone guess, an average counts, attention chooses",
+        f"MLPs alone get up to {alone.max():.0%} right, an average {average.min():.0%} or more, attention "
+        f"{attention.min():.0%} or more",
+        alone.max() < 0.3,
+        average.min() > alone.max() + 0.05,
+        attention.min() > average.max() + 0.2,
     )
+    alt = f"Dots, one for each run; mean share of right answers: {means(right)}."
+    plots.show(_shares(right, title), alt=alt)
 
 
 def links(moved: Mapping[str, ArrayLike]) -> None:
@@ -71,17 +77,17 @@ def links(moved: Mapping[str, ArrayLike]) -> None:
     """
     mlp, attention = (as_numbers(moved[name]) for name in ("MLP", "attention"))
     others = ~np.eye(len(mlp), dtype=bool)
-    supported(not mlp[others].any(), "an output of the MLP moved with another token")
-    supported(bool(attention.min() > 0), "an output of attention did not move")
-    fig, axes = plots.panels(2, title="The MLP links no token to another, attention all", size=(4.0, 3.4))
+    farthest, least = mlp[others].max(initial=0), attention.min()
+    said = f"outputs of the MLP move by up to {farthest:.2g} with another token, of attention by at least "
+    said += f"{least:.2g}"
+    title = supported("The MLP links no token to another, attention all", said, farthest == 0 and least > 0)
+    fig, axes = plots.panels(2, title=title, size=(4.0, 3.4))
     for ax, (name, matrix) in zip(axes, moved.items(), strict=True):
         names = range(len(mlp))
         plots.heatmap(
             matrix, names, names, title=name, y="output of token", x="token that was changed", ax=ax
         )
-    plots.show(
-        fig, alt="Two maps, output by changed token. MLP: only the diagonal is filled. Attention: all."
-    )
+    plots.show(fig, alt=f"Two maps, output by changed token: {said}.")
 
 
 def mix(names: Sequence[str], values: ArrayLike, weights: ArrayLike, mixed: ArrayLike) -> None:
@@ -95,12 +101,13 @@ def mix(names: Sequence[str], values: ArrayLike, weights: ArrayLike, mixed: Arra
     """
     colours, shares, result = as_numbers(values), as_numbers(weights), as_numbers(mixed)
     away = np.abs(shares @ colours - result).max()
-    supported(bool(away < 1e-6), f"the mix is {away:.2g} away from the weighted sum")
-    supported(
-        bool(shares.min() >= 0 and abs(shares.sum() - 1) < 1e-6),
-        f"the weights are {shares.round(3).tolist()}",
+    title = supported(
+        "The mix is each colour times its weight, added up",
+        f"the mix is {away:.2g} away from the weighted sum; the weights are {shares.round(3).tolist()}",
+        away < 1e-6,
+        shares.min() >= 0 and abs(shares.sum() - 1) < 1e-6,
     )
-    fig, (ax,) = plots.panels(title="The mix is each colour times its weight, added up", size=(6.4, 2.6))
+    fig, (ax,) = plots.panels(title=title, size=(6.4, 2.6))
     left = 0.0
     for name, colour, share in zip(names, colours, shares, strict=True):
         ax.add_patch(Rectangle((left, 1.1), share, 0.8, facecolor=colour, edgecolor=plots.BLACK))
@@ -131,22 +138,23 @@ def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> Non
     """
     raw, scaled = as_numbers(raw), as_numbers(scaled)
     growth, ratio = raw[:, -1].mean() / raw[:, 0].mean(), widths[-1] / widths[0]
-    supported(
-        bool(0.5 * ratio < growth < 2 * ratio),
-        f"raw variance grew {growth:.0f} times, keys {ratio:.0f} times",
-    )
     low, high = scaled.min(), scaled.max()
-    supported(bool(low > 0.8 and high < 1.25), f"scaled variance goes from {low:.2f} to {high:.2f}")
+    said = f"raw variance grows {growth:.0f} times; divided, it goes from {low:.2f} to {high:.2f}"
+    title = supported(
+        "Raw scores spread as keys get longer; divided ones keep their size",
+        f"keys grow {ratio:.0f} times, {said}",
+        0.5 * ratio < growth < 2 * ratio,
+        low > 0.8 and high < 1.25,
+    )
     fig = plots.lines(
         {"raw": (widths, raw), "divided by the square root": (widths, scaled)},
-        title="Raw scores spread as keys get longer; divided ones keep their size",
+        title=title,
         x="numbers in a key",
         y="variance of the scores",
         log_x=True,
         log_y=True,
     )
-    alt = f"Curves over the length of a key. Raw variance rises {growth:.0f} times; divided, it stays near 1."
-    plots.show(fig, alt=alt)
+    plots.show(fig, alt=f"Curves over the length of a key: {said}.")
 
 
 def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike], gentle: ArrayLike) -> None:
@@ -159,14 +167,18 @@ def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike]
     narrow, wide = min(divided), max(divided)
     runs = {width: (as_numbers(undivided[width]), as_numbers(divided[width])) for width in (narrow, wide)}
     closest = abs(runs[narrow][0].mean() - runs[narrow][1].mean())
-    supported(bool(closest < 0.05), f"at width {narrow} the two differ by {closest:.2f}")
     gap = runs[wide][1].mean() - runs[wide][0].mean()
-    supported(bool(gap > 0.1), f"at width {wide} the division gains {gap:.2f}")
+    title = supported(
+        "The division makes no difference to narrow keys, and a large one to wide keys",
+        f"at width {narrow} the two differ by {closest:.2f}, at width {wide} the division gains {gap:.2f}",
+        closest < 0.05,
+        gap > 0.1,
+    )
     groups = {}
     for width in (narrow, wide):
         groups[f"{width},\nundivided"], groups[f"{width},\ndivided"] = runs[width]
     groups[f"{wide}, undivided,\nsmaller steps"] = as_numbers(gentle)
-    fig = _shares(groups, "The division makes no difference to narrow keys, and a large one to wide keys")
+    fig = _shares(groups, title)
     fig.axes[0].set_xlabel("numbers in a key, and whether scores are divided")
     plots.show(
         fig, alt=f"Dots, one for each run; mean share of right answers at width {means(groups, '; ')}."
@@ -182,15 +194,15 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
     """
     blind, averaged, *readers = (as_numbers(runs) for runs in right.values())
     least = min(float(runs.min()) for runs in readers)
-    supported(bool(blind.max() < 0.3), f"without the list {blind.max():.0%} are right")
-    supported(
-        bool(averaged.max() + 0.2 < least),
-        f"averaged up to {averaged.max():.0%} are right, read {least:.0%} or more",
+    title = supported(
+        "Who reads the list can answer, in one sequence or in two",
+        f"without the list up to {blind.max():.0%} are right, averaged {averaged.max():.0%}, read "
+        f"{least:.0%} or more",
+        blind.max() < 0.3,
+        averaged.max() + 0.2 < least,
     )
-    plots.show(
-        _shares(right, "Who reads the list can answer, in one sequence or in two"),
-        alt=f"Dots, one for each run; mean share of right answers: {means(right)}.",
-    )
+    alt = f"Dots, one for each run; mean share of right answers: {means(right)}."
+    plots.show(_shares(right, title), alt=alt)
 
 
 def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, colours: Sequence[str]) -> None:
@@ -204,21 +216,15 @@ def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, co
     letters, kinds, asked = (as_numbers(part)[0].astype(int) for part in inputs)
     own = asked[:, None] == letters
     maps = {"before training": as_numbers(before)[0], "after training": as_numbers(after)[0]}
-    most = maps["before training"][own].max()
-    supported(bool(most < 0.5), f"before training a question already gives {most:.0%} to its letter")
-    least = maps["after training"][own].min()
-    supported(bool(least > 0.5), f"after training a question gives {least:.0%} to its letter")
+    most, least = maps["before training"][own].max(), maps["after training"][own].min()
+    said = f"at the own letter {most:.0%} at most, then {least:.0%} or more"
+    title = supported("Training teaches each question to find its own letter", said, most < 0.5 < least)
     rows = [f"{ascii_lowercase[letter]}?" for letter in asked]
     columns = [f"{ascii_lowercase[i]} {colours[j]}" for i, j in zip(letters, kinds, strict=True)]
-    fig, axes = plots.panels(
-        2, title="Training teaches each question to find its own letter", size=(5.0, 2.9)
-    )
+    fig, axes = plots.panels(2, title=title, size=(5.0, 2.9))
     for ax, (name, weights) in zip(axes, maps.items(), strict=True):
         plots.heatmap(weights, rows, columns, title=name, limits=(0.0, 1.0), ax=ax)
-    plots.show(
-        fig,
-        alt=f"Two maps, question by entry. At the own letter: {most:.0%} at most, then {least:.0%} or more.",
-    )
+    plots.show(fig, alt=f"Two maps, question by entry: {said}.")
 
 
 def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
@@ -230,22 +236,28 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
     """
     given = as_numbers(weights)
     ahead = given[np.triu_indices(len(pieces), 1)]
-    supported(not ahead.any(), f"some look ahead, with up to {ahead.max(initial=0):.2f}")
     others = given[1:]
-    first_gets_most = bool((others.argmax(1) == 0).all())
-    supported(first_gets_most, "not every token gives its largest share to the first")
+    most_at_first = int((others.argmax(1) == 0).sum())
+    said = f"the first token gets {others[:, 0].mean():.0%} on average and the largest share of "
+    said += (
+        f"{most_at_first} of {len(others)} others; the most that looks ahead is {ahead.max(initial=0):.2f}"
+    )
+    title = supported(
+        "On average everyone looks most at the first token, and nobody looks ahead",
+        said,
+        most_at_first == len(others) and not ahead.any(),
+    )
     fig = plots.heatmap(
         given,
         pieces,
         pieces,
-        title="On average everyone looks most at the first token, and nobody looks ahead",
+        title=title,
         y="who looks",
         x="at whom",
         limits=(0.0, 1.0),
         numbers=False,
     )
-    share = f"the first token gets {others[:, 0].mean():.0%} on average"
-    plots.show(fig, alt=f"A map of {len(pieces)} tokens, empty above the diagonal; {share}.")
+    plots.show(fig, alt=f"A map of {len(pieces)} tokens, who looks by at whom: {said}.")
 
 
 def _shares(groups: Mapping[str, ArrayLike], title: str) -> Figure:

@@ -26,10 +26,13 @@ def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         f"{name}: " + ", ".join(f"{share:.0%}" for share in each) for name, each in among.items()
     )
     minilm, *rivals = among.values()
-    supported(minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals), said)
-    supported(min(each[5] for each in among.values()) > 0.7, said)
-    title = "In the same words counting is enough, in others MiniLM finds more"
-    supported(minilm[0] < 0.35, said)
+    title = supported(
+        "In the same words counting is enough, in others MiniLM finds more",
+        said,
+        minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals),
+        min(each[5] for each in among.values()) > 0.7,
+        minilm[0] < 0.35,
+    )
     fig = plots.grouped_bars(
         {name: [100 * share for share in each] for name, each in among.items()},
         groups,
@@ -50,9 +53,9 @@ def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, sh
         asked: (2,), the question.
         share: of the variance that the two axes hold.
     """
-    supported(share < 0.2, f"the two axes hold {share:.0%} of the variance")
     labels = ["positive" if good else "negative" for good in positive]
     title = f"The reviews on two axes, which hold {share:.0%} of the variance"
+    title = supported(title, f"the two axes hold {share:.0%} of the variance", share < 0.2)
     fig = plots.scatter(points, labels, title=title, x="first axis", y="second axis")
     (ax,) = fig.axes
     across, up = as_numbers(asked).tolist()
@@ -76,9 +79,11 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
         f"{kind}: " + ", ".join(f"{name} {share:.0%}" for name, share in of.items())
         for kind, of in right.items()
     )
-    for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values())):
-        supported(min(shared, own) > guess + 0.1 and rival > shared - 0.06, said)
-    title = "One stack serves all kinds of input; the best rivals keep up"
+    serves = [
+        min(shared, own) > guess + 0.1 and rival > shared - 0.06
+        for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values()))
+    ]
+    title = supported("One stack serves all kinds of input; the best rivals keep up", said, *serves)
     fig = plots.grouped_bars(
         {name: [100 * of[name] for of in right.values()] for name in names},
         list(right),
@@ -104,16 +109,19 @@ def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
         f"{name} {each.min():+.2f} to {each.max():+.2f} bits, {costs[name]}" for name, each in of.items()
     ).replace("\n", " ")
     first, rotation, *others, no_places = of.values()
-    supported(bool(max(rotation.mean(), no_places.mean()) < -0.05), said)
-    supported(bool(min(each.mean() for each in (first, *others)) > -0.05), said)
-    title = "After this short training, only those without a learned table of places save more than 0.05 bits"
+    title = supported(
+        "After this short training, only those without a learned table of places save more than 0.05 bits",
+        said,
+        max(rotation.mean(), no_places.mean()) < -0.05,
+        min(each.mean() for each in (first, *others)) > -0.05,
+    )
     fig = plots.dots(
         {f"{name}\n{costs[name]}": each for name, each in of.items()},
         title=title,
         y="bits more than without",
         level=("no difference", 0.0),
+        size=(9.2, 3.8),
     )
-    fig.set_size_inches(9.2, 3.8)
     plots.show(fig, alt=f"Dots, {len(rotation)} starts each: {said}.")
 
 
@@ -127,9 +135,12 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
     said = "; ".join(f"{name}: {loss:.1f} bits, writes {text!r}" for name, (loss, text) in rows.items())
     losses = {name: loss for name, (loss, _) in rows.items()}
     *others, unmasked = losses
-    supported(losses[unmasked] < 0.7 * min(losses[name] for name in others), said)
-    supported("Paris" in rows[others[0]][1] and "Paris" not in rows[unmasked][1], said)
-    title = "The lowest loss belongs to the model without its mask, which writes nonsense"
+    title = supported(
+        "The lowest loss belongs to the model without its mask, which writes nonsense",
+        said,
+        losses[unmasked] < 0.7 * min(losses[name] for name in others),
+        "Paris" in rows[others[0]][1] and "Paris" not in rows[unmasked][1],
+    )
     colours = [plots.BLUE, *[plots.STREAM] * (len(rows) - 2), plots.VERMILION]
     end = 1.7 * max(losses.values())
     x = "bits a token, and what it writes"

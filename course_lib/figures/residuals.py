@@ -24,9 +24,12 @@ def layers_out(rises: ArrayLike) -> None:
         f"{cheap.sum()} of {len(costs)} layers cost less than 0.5 on both texts; more than 0.8 cost layers "
         f"{', '.join(str(layer) for layer in np.flatnonzero(costly))}"
     )
-    supported(bool(cheap.mean() > 0.6 and costly[:2].all() and costly[-2:].all()), said)
-    supported(int(costly[2:-2].sum()) == 1, said)
-    title = "Most layers can go, one at a time; the first two, the last two and one in the middle cost most"
+    title = supported(
+        "Most layers can go, one at a time; the first two, the last two and one in the middle cost most",
+        said,
+        cheap.mean() > 0.6 and costly[:2].all() and costly[-2:].all(),
+        costly[2:-2].sum() == 1,
+    )
     fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
     ax.bar(np.arange(len(costs)), costs[:, 0], color=plots.STREAM, label="a review")
     ax.plot(costs[:, 1], "o", color=plots.ORANGE, markersize=5, label="Python's manual")
@@ -50,9 +53,12 @@ def before_and_after(before: ArrayLike, after: ArrayLike, learned: ArrayLike) ->
     outside = {name: float(((each < 0) | (each > 1)).mean()) for name, each in of.items()}
     said = ", ".join(f"{name} {share:.0%} outside of 0 to 1" for name, share in outside.items())
     normal = of["normalised"]
-    supported(bool(np.abs(normal.mean(-1)).max() < 1e-4 and np.abs(normal.var(-1) - 1).max() < 0.01), said)
-    supported(bool(outside["normalised"] > 0.5 and outside["with learned scale and shift"] > 0.4), said)
-    title = "Normalised: mean 0, variance 1, and most numbers outside of 0 to 1 (grey)"
+    title = supported(
+        "Normalised: mean 0, variance 1, and most numbers outside of 0 to 1 (grey)",
+        said,
+        np.abs(normal.mean(-1)).max() < 1e-4 and np.abs(normal.var(-1) - 1).max() < 0.01,
+        outside["normalised"] > 0.5 and outside["with learned scale and shift"] > 0.4,
+    )
     fig, axes = plots.panels(3, title=title, size=(3.5, 2.9))
     for ax, (name, each) in zip(axes, of.items(), strict=True):
         ax.axvspan(0, 1, color="#D9D9D9", zorder=0)
@@ -74,8 +80,8 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
     ends = {name: float(np.exp(np.log(runs[:, -1]).mean())) for name, runs in of.items()}
     said = ", ".join(f"{name} {end:,.3g}" for name, end in ends.items())
     none, pre, post, small = ends.values()
-    supported(bool(none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre), said)
-    title = "Without norms or a small start the stream explodes"
+    explodes = none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre
+    title = supported("Without norms or a small start the stream explodes", said, explodes)
     depth = np.arange(1, next(iter(of.values())).shape[1] + 1)
     fig = plots.lines(
         {name: (depth, runs) for name, runs in of.items()},
@@ -99,11 +105,15 @@ def gradients(found: Mapping[str, ArrayLike], depths: Sequence[int]) -> None:
     last = {name: float(ratios[-1]) for name, ratios in of.items()}
     said = f"at {depths[-1]} layers, " + ", ".join(f"{name} {ratio:.1g}" for name, ratio in last.items())
     both, additions, norm, neither, larger = last.values()
-    supported(bool(neither < 1e-6 and norm > 0.01 and min(both, additions) > 0.1), said)
-    supported(bool(larger > 1e3 * neither), said)
+    title = supported(
+        "Without additions and norms the gradient is lost on its way down",
+        said,
+        neither < 1e-6 and norm > 0.01 and min(both, additions) > 0.1,
+        larger > 1e3 * neither,
+    )
     fig = plots.lines(
         {name: (depths, ratios) for name, ratios in of.items()},
-        title="Without additions and norms the gradient is lost on its way down",
+        title=title,
         x="layers",
         y="gradient, first layer over last",
         log_y=True,
@@ -121,17 +131,19 @@ def alike(cosines: Mapping[str, ArrayLike]) -> None:
     of = {name: as_numbers(means) for name, means in cosines.items()}
     said = ", ".join(f"{name} {means[-1]:.2f}" for name, means in of.items())
     both, additions, norm, neither = (float(means[-1]) for means in of.values())
-    supported(min(norm, neither) > 0.95 and max(both, additions) < 0.8, said)
+    title = supported(
+        "Without additions, norms or not, all tokens soon point the same way",
+        said,
+        min(norm, neither) > 0.95 and max(both, additions) < 0.8,
+    )
     fig = plots.lines(
         {name: (np.arange(len(means)), means) for name, means in of.items()},
-        title="Without additions, norms or not, all tokens soon point the same way",
+        title=title,
         x="behind layer",
         y="mean cosine between tokens",
     )
     _make_room(fig, 2)
-    plots.show(
-        fig, alt=f"Curves over the layers; without additions two lie on each other. At the end {said}."
-    )
+    plots.show(fig, alt=f"Curves over the layers. At the end {said}.")
 
 
 def _make_room(fig: Figure, index: int) -> None:
@@ -152,8 +164,11 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
         for n, kinds in of.items()
     )
     both, additions, norm, neither = list(of.values())[-1].values()
-    supported(bool(max(both.max(), additions.max()) < 0.2 < 1.5 < min(norm.min(), neither.min())), said)
-    title = f"In these few steps {list(of)[-1]} layers learn with additions, norm or no norm, and not without"
+    title = supported(
+        f"In these few steps {list(of)[-1]} layers learn with additions, norm or no norm, and not without",
+        said,
+        max(both.max(), additions.max()) < 0.2 < 1.5 < min(norm.min(), neither.min()),
+    )
     fig, axes = plots.panels(len(of), title=title, size=(5.0, 3.4))
     for ax, (n, kinds) in zip(axes, of.items(), strict=True):
         plots.dots(
@@ -182,9 +197,12 @@ def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, i
         f"{', '.join(f'{n} layers {cost:.2f}' for n, cost in same_steps.items())} bits, the first with more "
         f"steps {longer:.2f}; memory {', '.join(f'{each:.1f}' for each in kept)} MiB"
     )
-    supported(bool(longer < bits[-1] - 0.05 < bits[0] - 0.1), said)
-    supported(bool(np.corrcoef(list(memory), kept)[0, 1] > 0.99), said)
-    title = "More layers help, more steps for less work help more; memory grows with the layers"
+    title = supported(
+        "More layers help, more steps for less work help more; memory grows with the layers",
+        said,
+        longer < bits[-1] - 0.05 < bits[0] - 0.1,
+        np.corrcoef(list(memory), kept)[0, 1] > 0.99,
+    )
     fig, axes = plots.panels(2, title=title, size=(4.8, 3.4))
     series = {"same number of steps": (layers, bits), "three times the steps": (layers[:1], [longer])}
     plots.lines(series, title="loss", x="layers", y="bits a character", ax=axes[0])
@@ -204,8 +222,11 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     said = ", ".join(f"{name} {np.median(each):.2f} in the median layer" for name, each in of.items())
     first = float(max(each[0] for each in of.values()))
     small = np.concatenate([each[1:] for each in of.values()]) < 0.35
-    supported(bool(small.mean() > 0.85 and first > 2), said)
-    title = "Layer 0 writes a new vector; most later parts add a third of the stream or less"
+    title = supported(
+        "Layer 0 writes a new vector; most later parts add a third of the stream or less",
+        said,
+        small.mean() > 0.85 and first > 2,
+    )
     fig, (ax,) = plots.panels(title=title, size=(7.4, 3.3))
     for (name, each), colour, marker in zip(of.items(), (plots.ATTENTION, plots.MLP), "os", strict=True):
         ax.plot(each, marker=marker, color=colour, label=name)
@@ -226,11 +247,11 @@ def lengths(norms: ArrayLike) -> None:
     first, others = of[:, :, 0].mean(1), of[:, :, 1:].reshape(len(of), -1)
     ratio = first / others.max(1)
     grown = int(np.argmax(ratio > 10))
-    said = (
-        f"from layer {grown} on the first token's vector is {ratio[grown:-3].min():.0f} times as long as any"
+    least = ratio[grown:-3].min(initial=ratio[grown])
+    said = f"from layer {grown} on the first token's vector is {least:.0f} times as long as any"
+    title = supported(
+        f"Behind layer {grown} the first token's vector has outgrown all others", said, least > 10
     )
-    supported(bool(ratio.max() > 10 and ratio[grown:-3].min() > 10), said)
-    title = f"Behind layer {grown} the first token's vector has outgrown all others"
     fig, (ax,) = plots.panels(title=title, size=(6.8, 3.3))
     layers = np.arange(len(of))
     ax.plot(layers, first, "-o", color=plots.ORANGE, label="the first token")
@@ -252,8 +273,11 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
     of = {name: as_numbers(shares) for name, shares in right.items()}
     plain, fitted, scaled = of.values()
     said = ", ".join(f"{name} {_first_above(each)}" for name, each in of.items())
-    supported(bool((fitted > 0.5).sum() >= 3 and max(plain[:-3].max(), scaled[:-3].max()) < 0.25), said)
-    title = "A fitted map reads the answer layers before the end"
+    title = supported(
+        "A fitted map reads the answer layers before the end",
+        said,
+        (fitted > 0.5).sum() >= 3 and max(plain[:-3].max(), scaled[:-3].max()) < 0.25,
+    )
     fig = plots.lines(
         {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
         title=title,
@@ -284,8 +308,11 @@ def capitals(rises: ArrayLike, leads: ArrayLike, among: ArrayLike) -> None:
         f"ahead even of the others; without layer {_listed(spared)} a text loses more than 1 nat and most "
         "capitals are named"
     )
-    supported(len(unknown) > 0 and len(spared) > 0, said)
-    title = f"A text can do without layer {_listed(unknown)}, capitals without layer {_listed(spared)}"
+    title = supported(
+        f"A text can do without layer {_listed(unknown)}, capitals without layer {_listed(spared)}",
+        said,
+        len(unknown) > 0 and len(spared) > 0,
+    )
     fig, axes = plots.panels(1, 3, title=title, size=(8.4, 1.8))
     rows = {"rise, nats": cost, "answer leads, %": 100 * first, "of the cities, %": 100 * best}
     for (ax,), (name, bars) in zip(axes, rows.items(), strict=True):

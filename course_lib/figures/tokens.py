@@ -18,22 +18,24 @@ def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
         sizes: tokens in the vocabulary, each twice the one before.
         per_token: for each text the bytes per token at each size.
     """
-    for name, held in per_token.items():
-        gains = np.diff(np.asarray(held, dtype=float))
-        said = ", ".join(f"{gain:.2f}" for gain in gains)
-        falls = bool((gains > 0).all() and (np.diff(gains) < 0.05).all() and gains[-1] < 0.8 * gains.max())
-        supported(falls, f"each doubling adds bytes per token of {name}: {said}")
+    gains = {name: np.diff(np.asarray(held, dtype=float)) for name, held in per_token.items()}
+    said = "; ".join(f"{name} {', '.join(f'{gain:.2f}' for gain in each)}" for name, each in gains.items())
+    title = supported(
+        "More tokens make texts shorter, but later doublings gain less",
+        f"each doubling adds bytes per token: {said}",
+        all((each > 0).all() and (np.diff(each) < 0.05).all() for each in gains.values()),
+        all(each[-1] < 0.8 * each.max() for each in gains.values()),
+    )
     fig = plots.lines(
         {name: (sizes, held) for name, held in per_token.items()},
-        title="More tokens make texts shorter, but later doublings gain less",
+        title=title,
         x="tokens in the vocabulary",
         y="bytes per token",
         log_x=True,
     )
     _name_sizes(fig.axes[0], sizes)
     ends = ", ".join(f"{name} {np.asarray(held)[-1]:.1f}" for name, held in per_token.items())
-    alt = f"Curves that rise and bend, from 1 byte per token at {sizes[0]} tokens to, at {sizes[-1]}: {ends}."
-    plots.show(fig, alt=alt)
+    plots.show(fig, alt=f"Curves over the size of the vocabulary; bytes per token at {sizes[-1]}: {ends}.")
 
 
 def seams(sizes: Sequence[int], at_seam: Mapping[str, ArrayLike]) -> None:
@@ -44,23 +46,25 @@ def seams(sizes: Sequence[int], at_seam: Mapping[str, ArrayLike]) -> None:
         at_seam: the share of compounds at each size, for "byte pairs", then the rivals: "rarest letter pair"
             and "random", with as many cuts.
     """
-    pairs, rare, by_chance = (np.asarray(shares, dtype=float) for shares in at_seam.values())
-    supported(
-        bool((pairs > by_chance + 0.1).all()),
-        f"byte pairs {pairs.round(2).tolist()}, random cuts {by_chance.round(2).tolist()}",
+    of = {name: np.asarray(shares, dtype=float) for name, shares in at_seam.items()}
+    pairs, rare, by_chance = of.values()
+    said = ", ".join(f"{name} {shares.round(2).tolist()}" for name, shares in of.items())
+    title = supported(
+        "Byte pairs hit the seam far more often than chance; rare letter pairs come close",
+        said,
+        (pairs > by_chance + 0.1).all(),
+        (pairs - rare).mean() < (pairs - by_chance).mean() / 2,
     )
-    closer = (pairs - rare).mean() < (pairs - by_chance).mean() / 2
-    supported(bool(closer), f"the rarest letter pairs get {rare.round(2).tolist()}")
     fig = plots.lines(
-        {name: (sizes, 100 * np.asarray(shares)) for name, shares in at_seam.items()},
-        title="Byte pairs hit the seam far more often than chance; rare letter pairs come close",
+        {name: (sizes, 100 * shares) for name, shares in of.items()},
+        title=title,
         x="tokens in the vocabulary",
         y="compounds cut at the seam, %",
         log_x=True,
     )
     fig.axes[0].set_ylim(0, 105)
     _name_sizes(fig.axes[0], sizes)
-    ends = ", ".join(f"{name} {np.asarray(shares)[-1]:.0%}" for name, shares in at_seam.items())
+    ends = ", ".join(f"{name} {shares[-1]:.0%}" for name, shares in of.items())
     plots.show(fig, alt=f"Three curves over the size of the vocabulary; at {sizes[-1]} tokens: {ends}.")
 
 
@@ -73,10 +77,14 @@ def prices(n_tokens: Mapping[str, int], n_bytes: Mapping[str, int]) -> None:
     """
     cheapest = sorted(n_tokens, key=lambda name: n_tokens[name])
     english, dearest = n_tokens["English"], cheapest[-1]
-    supported(english == min(n_tokens.values()), f"English has {english} tokens, {cheapest[0]} fewer")
     times = n_tokens[dearest] / english
-    supported(times > 3, f"{dearest} has {times:.1f} times as many tokens as English")
-    title = f"The same sentence takes {times:.1f} times as many tokens in {dearest} as it does in English"
+    said = ", ".join(f"{name} {n_tokens[name]}" for name in cheapest)
+    title = supported(
+        f"The same sentence takes {times:.1f} times as many tokens in {dearest} as it does in English",
+        said,
+        english == min(n_tokens.values()),
+        times > 3,
+    )
     fig, (ax,) = plots.panels(title=title, size=(6.4, 5.6))
     places = np.arange(len(cheapest))[::-1]
     counts = [n_tokens[name] for name in cheapest]
@@ -88,7 +96,6 @@ def prices(n_tokens: Mapping[str, int], n_bytes: Mapping[str, int]) -> None:
     ax.set(xlabel="tokens (bars) and bytes (crosses) for one sentence", ylim=(-0.7, len(cheapest) - 0.3))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="upper right")
-    said = ", ".join(f"{name} {n_tokens[name]}" for name in cheapest)
     plots.show(fig, alt=f"A bar for each language, tokens for one sentence: {said}. Crosses show the bytes.")
 
 
@@ -100,20 +107,22 @@ def twins(occurrences: Sequence[int], shares: Mapping[str, ArrayLike]) -> None:
         shares: for each way, the share of words in each group; the last is the rival.
     """
     *ways, rival = ((name, np.asarray(share, dtype=float)) for name, share in shares.items())
-    for name, share in ways:
-        low, high = share[:2].mean(), share[-2:].mean()
-        supported(bool(high > low + 0.3), f"{name}: {low:.0%} of rare and {high:.0%} of common words")
-    supported(bool(rival[1].max() < 0.2), f"{rival[0]}: up to {rival[1].max():.0%}")
+    said = "; ".join(f"{name} from {share[0]:.0%} to {share[-1]:.0%}" for name, share in (*ways, rival))
+    title = supported(
+        "A word finds its twin once it occurs often enough",
+        said,
+        all(share[-2:].mean() > share[:2].mean() + 0.3 for _, share in ways),
+        rival[1].max() < 0.2,
+    )
     fig = plots.lines(
         {name: (occurrences, 100 * share) for name, share in (*ways, rival)},
-        title="A word finds its twin once it occurs often enough",
+        title=title,
         x="how often the word occurs, at least",
         y="words whose nearest is their twin, %",
         log_x=True,
     )
     fig.axes[0].set_ylim(-4, 104)
     _name_sizes(fig.axes[0], occurrences)
-    said = "; ".join(f"{name} from {share[0]:.0%} to {share[-1]:.0%}" for name, share in (*ways, rival))
     plots.show(fig, alt=f"Curves, from words that occur {occurrences[0]} times to the commonest: {said}.")
 
 
@@ -129,13 +138,17 @@ def word_map(vectors: ArrayLike, groups: Mapping[str, str]) -> None:
     words, kinds = list(groups), np.array(list(groups.values()))
     near = (unit @ unit.T - 2 * np.eye(len(unit))).argmax(1)
     same = float((kinds[near] == kinds).mean())
-    supported(same > 0.7, f"the nearest word is of the same kind for {same:.0%}")
+    title = supported(
+        "Words of one kind mostly lie together",
+        f"the nearest word is of the same kind for {same:.0%}",
+        same > 0.7,
+    )
     centred = unit - unit.mean(0)
     points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
     fig = plots.scatter(
         points,
         kinds,
-        title="Words of one kind mostly lie together",
+        title=title,
         x="direction in which they spread most",
         y="and second most",
     )
@@ -159,11 +172,15 @@ def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
     means = {name: ", ".join(f"{mean:.0f}" for mean in each.mean(0)) for name, each in runs.items()}
     said = "; ".join(f"{name} {mean}" for name, mean in means.items())
     gaps = [(each - first).mean(0)[1:] for each in runs.values()]
-    supported(bool(gaps[-1].min() > 2), said)
-    supported(bool(gaps[1].mean() < gaps[-1].mean() / 2), said)
+    title = supported(
+        "MiniLM's table helps; one counted in Python's documentation hardly does",
+        said,
+        gaps[-1].min() > 2,
+        gaps[1].mean() < gaps[-1].mean() / 2,
+    )
     fig = plots.lines(
         {name: (np.asarray(amounts), each) for name, each in runs.items()},
-        title="MiniLM's table helps; one counted in Python's documentation hardly does",
+        title=title,
         x="labelled reviews",
         y="right on held-out reviews, %",
         log_x=True,
