@@ -29,7 +29,7 @@ from course_lib.training import TrainingConfig, train
 
 BAR = 1.75  # bits per character: at most
 T, BATCH = 128, 8
-# The steps are places on the schedule only: the clock says how many there are.
+# The clock says how many steps there are: those here only say where on their way the learning rates are.
 MUON = TrainingConfig(
     steps=1000,
     warmup_steps=50,

@@ -14,6 +14,7 @@ peers have the C library's defaults.
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import torch
@@ -31,6 +32,7 @@ from course_lib.device import keep_memory
 SHAPES = {"a": (4, 4, 128, 64, 12, 65), "b": (6, 6, 192, 128, 16, 512), "c": (6, 6, 384, 256, 8, 512)}
 # times torch's encoder, times nanoGPT's recipe, times Hugging Face: at least
 BARS = {"a": (1.03, 1.0, 1.2), "b": (1.03, 1.0, 1.2), "c": (1.00, 1.0, 1.12)}
+AS_TRAIN = ExitStack()  # `training.train` keeps its memory, and so does the process of ours, to its end
 
 
 class TorchGPT(nn.Module):
@@ -125,7 +127,7 @@ def contender(name: str, kind: str) -> Callable[[], None]:
     if kind == "hf":
         theirs = gpt2(*sizes, vocab_size)
         return stepper(theirs, lambda x: theirs(x, use_cache=False).logits, ids)
-    keep_memory()  # as `training.train` does
+    AS_TRAIN.enter_context(keep_memory())
     options = dict(zip(("n_layers", "n_heads", "d_model", "max_seq_len"), sizes, strict=True))
     activation = "gelu_tanh" if kind == "ours tanh" else "gelu"
     ours = GPT(GPTConfig(**options, vocab_size=vocab_size, activation=activation))

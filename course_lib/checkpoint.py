@@ -2,89 +2,84 @@
 
 import json
 import os
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, is_dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
-
-_DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
 
 
 @dataclass
 class History:
-    """The loss and the learning rate (AdamW's) of every step."""
+    """The loss and the learning rate (AdamW's) of every step so far.
+
+    Args:
+        losses: a number for each step.
+        learning_rates: a number for each step.
+    Example:
+        >>> History([2.5, 1.5], [0.1, 0.05]).losses[-1]
+        1.5
+    """
 
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
 
-    @contextmanager
-    def carried_by_errors(self) -> Iterator[None]:
-        """An exception that leaves this block has the history with it, as its attribute `history`."""
-        try:
-            yield
-        except BaseException as error:  # an interrupt too
-            error.history = self  # type: ignore[attr-defined]
-            raise
-
 
 @dataclass
 class Checkpoint:
-    """All that a training changes, and the file that keeps it: weights, the optimizers' averages, history.
+    """All that a training changes, and the file that keeps it.
 
-    Without a path nothing is written and nothing restored.
+    `train` restores it once, before the first step, and saves it after every so many steps.
 
     Args:
-        path: a safetensors file. Its folder is made.
-        every: write after so many steps.
-        config: of the training; see `describe`.
-        writes: False: another process does.
-    Raises:
-        ValueError: `every` below 1, a path that is a folder, a tensor of a type that the file cannot hold;
-        OSError: the file cannot be written.
+        path: a safetensors file; its folder is made. None: nothing is written and nothing restored.
+        model: its parameters and buffers are kept.
+        optimizers: their averages are kept.
+        config: of the training, a dataclass. Only a training with an equal config, and with a model of the
+            same kind, `model.config` and shapes, may go on from the file.
+        history: is kept, and says how many steps are done.
+    Raises: ValueError: the path is a folder; the model cannot be kept, or a config not compared. OSError: the
+        file cannot be written. All that is found out here, before the first step.
+    Example:
+        >>> done, history = History([2.5, 1.5], [0.1, 0.05]), History()
+        >>> model, optimizers, config = nn.Linear(2, 1), [], done  # any dataclass will do as config
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "run.safetensors"
+        ...     Checkpoint(path, model, optimizers, config, done).save(random_states=[])
+        ...     Checkpoint(path, model, optimizers, config, history).restore()
+        []
+        >>> history.losses
+        [2.5, 1.5]
     """
 
     path: Path | None
-    every: int
     model: nn.Module
     optimizers: list[torch.optim.Optimizer]
     config: object
     history: History
-    writes: bool = True
     saved: int = field(default=0, init=False)  # steps in the file
 
     def __post_init__(self) -> None:
-        """Refuse before the first step what would fail after it."""
-        if self.every < 1:
-            raise ValueError(f"checkpoint_every must be at least 1; got {self.every}")
         if self.path is None:
             return
         if self.path.is_dir():
             raise ValueError(f"checkpoint must be a file; {self.path} is a folder")
-        for name, tensor in model_tensors(self.model).items():
-            if tensor.dtype not in _DTYPES:
-                raise ValueError(f"a checkpoint cannot hold {name}, which is {tensor.dtype}")
-        if self.writes and not self.path.exists():
+        self.settings = _settings(self.model, self.config)
+        if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _replacement(self.path):
-                pass  # only to see that the folder can be written
+            self._try_to_write(self.path.parent)
+
+    def _try_to_write(self, folder: Path) -> None:
+        """Write what there is now into a folder of its own, which is removed again."""
+        with tempfile.TemporaryDirectory(dir=folder) as trial:
+            try:
+                _write(Path(trial) / "trial", self._tensors([]), self.settings)
+            except (KeyError, RuntimeError, ValueError) as error:  # what safetensors says of a tensor
+                raise ValueError(f"a checkpoint cannot hold this model: {error}") from error
 
     @property
     def what_is_kept(self) -> str:
@@ -93,171 +88,117 @@ class Checkpoint:
             return f"{self.path} keeps the state after {self.saved} steps"
         return "no checkpoint was kept"
 
-    def save_when_due(self, random_state: Tensor) -> None:
-        """Write the file if a multiple of `every` steps is done."""
-        if len(self.history.losses) % self.every == 0:
-            self.save(random_state)
-
-    def save(self, random_state: Tensor) -> None:
+    def save(self, random_states: list[Tensor]) -> None:
         """Write the file, if there are steps that it does not have.
 
         Args:
-            random_state: of torch's generator, before the next batch is drawn.
+            random_states: of the random generators, before the next batch is drawn.
         """
         step = len(self.history.losses)
-        if self.path is None or step == self.saved:
-            return
-        if self.writes:
-            tensors = model_tensors(self.model) | optimizer_tensors(self.optimizers)
-            tensors["random/cpu"] = random_state
-            set_up = describe(self.model, self.config)
-            write(self.path, tensors, json.dumps([set_up, vars(self.history)]))
-        self.saved = step
+        if self.path is not None and step != self.saved:
+            _write(self.path, self._tensors(random_states), self.settings)
+            self.saved = step
 
-    def restore(self) -> Tensor:
-        """Read the file into the model, the optimizers and the history.
+    def _tensors(self, random_states: list[Tensor]) -> dict[str, Tensor]:
+        """What goes into the file; "optimizer/1/2/exp_avg" is optimizer 1's average for its parameter 2."""
+        tensors = _model_tensors(self.model)
+        for k, optimizer in enumerate(self.optimizers):
+            for i, averages in optimizer.state_dict()["state"].items():
+                for key, average in averages.items():
+                    tensors[f"optimizer/{k}/{i}/{key}"] = average
+        for name, numbers in vars(self.history).items():
+            tensors[f"history/{name}"] = torch.tensor(numbers, dtype=torch.float64)
+        for n, state in enumerate(random_states):
+            tensors[f"random/{n}"] = state
+        return tensors
 
-        Returns:
-            the random state to go on with: that of the file or, where there is none, the present one
-        Raises:
-            ValueError: the file is damaged, or of another set-up; then nothing has been changed.
+    def restore(self) -> list[Tensor]:
+        """Read the file, if there is one, into the model, the optimizers and the history.
+
+        Returns: the states of the random generators, for the caller to set; none where there is no file.
+        Raises: ValueError: the file is damaged, or of another set-up; then nothing has been changed.
         """
         if self.path is None or not self.path.exists():
-            return torch.get_rng_state()
-        set_up, history = json.loads(verified_text(self.path))
-        self._refuse_another(set_up)
-        with safe_open(self.path, "pt") as file, torch.no_grad():
-            for name, tensor in model_tensors(self.model).items():
-                tensor.copy_(file.get_tensor(name))
-            names = [name for name in file.keys() if name.startswith("optimizer/")]  # noqa: SIM118
-            restore_optimizers(self.optimizers, {name: file.get_tensor(name) for name in names})
-            random_state = file.get_tensor("random/cpu").clone()
-        self.history.losses[:] = history["losses"]
-        self.history.learning_rates[:] = history["learning_rates"]
+            return []
+        tensors, settings = _read(self.path)
+        self._refuse_other(settings)
+        for name, tensor in _model_tensors(self.model).items():
+            tensor.copy_(tensors[name])
+        for k, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name in tensors:
+                if name.startswith(f"optimizer/{k}/"):
+                    _, _, i, key = name.split("/")
+                    state.setdefault(int(i), {})[key] = tensors[name].clone()  # theirs is the file's memory
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        for name, numbers in vars(self.history).items():
+            numbers[:] = tensors[f"history/{name}"].tolist()
         self.saved = len(self.history.losses)
-        return random_state
+        return [tensors[name] for name in sorted(tensors) if name.startswith("random/")]
 
-    def _refuse_another(self, there: dict[str, str]) -> None:
-        here = describe(self.model, self.config)
-        names = [name for name in there | here if there.get(name) != here.get(name)]
-        if names:
-            differ = "; ".join(f"{name}: {there.get(name)} there, {here.get(name)} here" for name in names)
-            raise ValueError(f"{self.path} is a checkpoint of another set-up: {differ}")
-
-
-def describe(model: nn.Module, config: object) -> dict[str, str]:
-    """What two trainings have to share: kind, settings and shapes of the model, settings of the training.
-
-    The number of steps too: it shapes the learning rate.
-    """
-    settings: dict[str, Any] = {"model": type(model).__name__}
-    settings |= getattr(getattr(model, "config", None), "__dict__", {})
-    settings |= vars(config)
-    for name, tensor in model_tensors(model).items():
-        settings[name] = f"{tuple(tensor.shape)} {tensor.dtype}"
-    return {name: str(value) for name, value in settings.items()}
+    def _refuse_other(self, settings: dict[str, str]) -> None:
+        differ = []
+        for name in settings | self.settings:
+            there = settings.get(name)
+            here = self.settings.get(name)
+            if there != here:
+                differ.append(f"{name}: {there} there, {here} here")
+        if differ:
+            raise ValueError(f"{self.path} is a checkpoint of another set-up: {'; '.join(differ)}")
 
 
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, in the model's own memory; tied ones once.
-
-    Unlike `state_dict` with the buffers that it leaves out: a training may change them too.
-    """
+def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, tied ones once; also the buffers that `state_dict` leaves out."""
     named = chain(model.named_parameters(), model.named_buffers())
     return {name: tensor.detach() for name, tensor in named}
 
 
-def optimizer_tensors(optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The optimizers' averages: "optimizer/1/2/exp_avg" is that of optimizer 1 for its parameter 2."""
-    tensors = {}
-    for k, optimizer in enumerate(optimizers):
-        for i, averages in optimizer.state_dict()["state"].items():
-            for key, tensor in averages.items():
-                tensors[f"optimizer/{k}/{i}/{key}"] = tensor
-    return tensors
+def _settings(model: nn.Module, config: object) -> dict[str, str]:
+    """What two trainings must have in common if one goes on from the other, as texts to compare."""
+    settings = {"model": type(model).__name__}
+    configs = {"model.config": getattr(model, "config", None), "config": config}
+    for owner, fields in configs.items():
+        for name, value in getattr(fields, "__dict__", {}).items():
+            try:
+                settings[f"{owner}.{name}"] = json.dumps(value, default=_plain)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"a checkpoint cannot compare {owner}.{name}: {error}") from error
+    for name, tensor in _model_tensors(model).items():
+        settings[name] = f"{tuple(tensor.shape)} {tensor.dtype}"
+    return settings
 
 
-def restore_optimizers(optimizers: Iterable[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Give optimizers copies of what `optimizer_tensors` found."""
-    for k, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            _, owner, i, key = name.split("/")
-            if int(owner) == k:
-                state.setdefault(int(i), {})[key] = tensor.clone()
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+def _plain(value: object) -> object:
+    """Something that JSON can write, the same in every process."""
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if is_dataclass(value):
+        return vars(value)
+    if " at 0x" in str(value):
+        raise TypeError(f"{value} has another address in another process")
+    return str(value)
 
 
-def write(path: Path, tensors: dict[str, Tensor], about: str) -> None:
-    """Write a safetensors file one tensor at a time: it takes the memory of the largest at most.
+def _write(path: Path, tensors: dict[str, Tensor], settings: dict[str, str]) -> None:
+    """Write a safetensors file with settings in its header, in a folder of its own beside path.
 
     Complete, it takes the place of the one that is there: a crash on the way leaves the old one.
-
-    Args:
-        about: a text that goes into its metadata.
     """
-    # Wide types first: a number has to lie at a multiple of its size.
-    tensors = dict(sorted(tensors.items(), key=lambda item: -item[1].element_size()))
-    metadata = {"about": about, "crc32": str(checksum(sorted(tensors.items()), about))}
-    header: dict[str, Any] = {"__metadata__": metadata}
-    start = 0
-    for name, tensor in tensors.items():
-        end = start + tensor.nbytes
-        dtype = _DTYPES[tensor.dtype]
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [start, end]}
-        start = end
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 8)
-    with _replacement(path) as new:
-        with new.open("wb") as file:
-            file.write(len(head).to_bytes(8, "little"))
-            file.write(head)
-            for tensor in tensors.values():
-                file.write(raw(tensor))
-            file.flush()
-            os.fsync(file.fileno())
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
+        new = Path(folder) / path.name
+        save_file(tensors, new, {"settings": json.dumps(settings)})
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())  # all of it is on the disk before it gets the name
         os.replace(new, path)
 
 
-@contextmanager
-def _replacement(path: Path) -> Iterator[Path]:
-    """A new file beside the one at path, gone at the end if it is still there."""
-    new = path.with_name(path.name + ".new")
-    new.touch()
-    try:
-        yield new
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def verified_text(path: Path) -> str:
-    """The text that `write` was given, once all of the file has been found to be what was written.
-
-    Raises:
-        ValueError: the file is not what `write` wrote.
-    """
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the settings that `_write` was given."""
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            tensors = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
-            if int(metadata["crc32"]) != checksum(tensors, metadata["about"]):
-                raise ValueError("its checksum is wrong")
-            return metadata["about"]
+            settings = json.loads(file.metadata()["settings"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or no checkpoint of `train`: {error}") from error
-
-
-def checksum(tensors: Iterable[tuple[str, Tensor]], about: str) -> int:
-    """One number for a text and named tensors: another name, type, shape or bit gives another number."""
-    total = zlib.crc32(about.encode())
-    for name, tensor in tensors:
-        label = f"{name} {tensor.dtype} {tuple(tensor.shape)}"
-        total = zlib.crc32(label.encode(), total)
-        total = zlib.crc32(raw(tensor), total)
-    return total
-
-
-def raw(tensor: Tensor) -> memoryview:
-    """The bytes of a tensor, row by row; of one that lies on the CPU in this order, without a copy."""
-    rows = tensor.detach().cpu().contiguous()
-    return rows.flatten().view(torch.uint8).numpy().data
+    return tensors, settings

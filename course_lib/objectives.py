@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor, nn
-
-from course_lib.processes import mean
+from torch import Generator, Tensor
 
 IGNORE = -100  # the target where nothing is asked, as in torch
 
@@ -23,12 +22,19 @@ def mask_tokens(
     """Choose tokens by chance: 80 % become the mask, 10 % any token, 10 % stay (Devlin et al. 2019, task 1).
 
     Args:
+        ids: tokens.
+        mask_id: the mask.
+        vocab_size: any token is one of so many.
         special_ids: padding and the like, which are never chosen; neither is a mask that is there already.
         fraction: how many of the other tokens are chosen.
-    Returns:
-        inputs; targets: the token where one was chosen, else `IGNORE`
-    Raises:
-        ValueError: a fraction outside (0, 1), a mask outside the vocabulary.
+        generator: to draw from; None: torch's own.
+    Returns: inputs; targets: the token where one was chosen, else `IGNORE`.
+    Raises: ValueError: a fraction outside (0, 1), a mask outside the vocabulary.
+    Example:
+        >>> ids = torch.tensor([[5, 6, 7, 8]])
+        >>> inputs, targets = mask_tokens(ids, 3, 9, special_ids=[5], fraction=0.99)
+        >>> targets[0, 0].item() == IGNORE, inputs[0, 0].item()  # a special one
+        (True, 5)
     """
     if not 0 < fraction < 1 or not 0 <= mask_id < vocab_size:
         raise ValueError(f"need 0 < fraction < 1, 0 <= mask_id < {vocab_size}; got {fraction}, {mask_id}")
@@ -46,10 +52,17 @@ def mask_tokens(
 def sentence_pairs(documents: Sequence[Sequence], *, generator: Generator | None = None) -> list[tuple]:
     """Each sentence with the next or, half of the time, any of another document (Devlin et al. 2019, task 2).
 
-    Returns:
-        (first, second, is next); `BERT.next_sentence_logits` has class 0 for next, 1 for not
-    Raises:
-        ValueError: fewer than two documents, or than two sentences in one of them.
+    Args:
+        documents: each is a sequence of sentences, in order; a sentence may be anything.
+        generator: to draw from; None: torch's own.
+    Returns: (first, second, is next); `BERT.next_sentence_logits` has class 0 for next, 1 for not.
+    Raises: ValueError: fewer than two documents, or than two sentences in one of them.
+    Example:
+        >>> pairs = sentence_pairs([["a", "b", "c"], ["x", "y"]])
+        >>> [first for first, second, is_next in pairs]
+        ['a', 'b', 'x']
+        >>> {second for first, second, is_next in pairs if is_next} <= {"b", "c", "y"}
+        True
     """
     lengths = [len(document) for document in documents]
     if len(documents) < 2 or min(lengths) < 2:
@@ -81,10 +94,19 @@ def pack_pair(
 ) -> tuple[Int[Tensor, " T"], Int[Tensor, " T"], Bool[Tensor, " T"]]:
     """Write [CLS] first [SEP] second [SEP] and padding; if too long, the longer sentence loses its end.
 
-    Returns:
-        ids; segments: 1 for second and its [SEP], else 0; mask: True = real token
-    Raises:
-        ValueError: no room for one token of each.
+    Args:
+        first: its tokens.
+        second: its tokens.
+        max_seq_len: length of what is returned.
+        cls_id: [CLS].
+        sep_id: [SEP].
+        pad_id: padding.
+    Returns: ids; segments: 1 for second and its [SEP], else 0; mask: True = real token.
+    Raises: ValueError: no room for one token of each.
+    Example:
+        >>> ids, segments, mask = pack_pair([7, 8], [9], 7, cls_id=1, sep_id=2, pad_id=0)
+        >>> ids.tolist(), segments.tolist(), mask.sum().item()
+        ([1, 7, 8, 2, 9, 2, 0], [0, 0, 0, 0, 1, 1, 0], 6)
     """
     room = max_seq_len - 3
     if room < 2:
@@ -104,8 +126,10 @@ def pack_pair(
 def shift(ids: Int[Tensor, "B T"]) -> tuple[Int[Tensor, "B T-1"], Int[Tensor, "B T-1"]]:
     """Ask each token for the next one: inputs without the last token, targets without the first.
 
-    Raises:
-        ValueError: fewer than two tokens.
+    Args:
+        ids: tokens.
+    Returns: inputs; targets.
+    Raises: ValueError: fewer than two tokens.
     Example:
         >>> inputs, targets = shift(torch.tensor([[5, 3, 8]]))
         >>> inputs.tolist(), targets.tolist()
@@ -117,16 +141,43 @@ def shift(ids: Int[Tensor, "B T"]) -> tuple[Int[Tensor, "B T-1"], Int[Tensor, "B
 
 
 def token_losses(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, " n"]:
-    """The surprise, in nats, at each target that is not `IGNORE`; see `maths.cross_entropy`."""
-    targets = targets.flatten()
-    rows = logits.reshape(-1, logits.shape[-1])
-    losses = nn.functional.cross_entropy(rows, targets, reduction="none", ignore_index=IGNORE)
-    return losses[targets != IGNORE]
+    """The surprise, in nats, at each target that is not `IGNORE`; see `maths.cross_entropy`.
+
+    Args:
+        logits: a score for each token.
+        targets: the right token, or `IGNORE`.
+    Returns: in order, all in one row; in float32 where the logits have 16 bits.
+    Raises: ValueError: shapes that do not fit.
+    Example:
+        >>> token_losses(torch.zeros(3, 2), torch.tensor([1, IGNORE, 0]))  # one of two: log 2
+        tensor([0.6931, 0.6931])
+    """
+    return _cross_entropy(logits, targets, "none")[targets.flatten() != IGNORE]
 
 
 def token_loss(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
-    """The mean of `token_losses`; where nothing is asked it is 0, and so is its gradient.
+    """The mean of `token_losses`: torch's `cross_entropy`; but 0, as its gradient, where nothing is asked.
 
-    While `training.train` works on several processes: of all that all of them ask (see `processes.mean`).
+    Args:
+        logits: as for `token_losses`.
+        targets: as for `token_losses`.
+    Returns: in nats.
+    Raises: ValueError: shapes that do not fit.
+    Example:
+        >>> token_loss(torch.zeros(3, 2), torch.tensor([1, IGNORE, 0]))
+        tensor(0.6931)
     """
-    return mean(token_losses(logits, targets))
+    n_asked = (targets != IGNORE).sum()
+    return _cross_entropy(logits, targets, "sum") / n_asked.clamp(min=1)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    if logits.shape[:-1] != targets.shape:
+        expected = tuple(logits.shape[:-1])
+        raise ValueError(
+            f"targets must be {expected}, one for each row of scores; got {tuple(targets.shape)}"
+        )
+    rows = logits.reshape(-1, logits.shape[-1])
+    if rows.itemsize < 4:  # sums of 16-bit numbers are soon too rough, or too large for them
+        rows = rows.float()
+    return F.cross_entropy(rows, targets.flatten(), ignore_index=IGNORE, reduction=reduction)

@@ -1,4 +1,4 @@
-"""One training loop for every model: AdamW or Muon, warm-up and decay, checkpoints, several processes."""
+"""One training loop for every model: AdamW or Muon, warm-up and decay, checkpoints."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
+from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
-from course_lib.checkpoint import Checkpoint, History, model_tensors
+from course_lib.checkpoint import Checkpoint, History
 from course_lib.device import has_bfloat16, keep_memory
-from course_lib.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,18 @@ class TrainingConfig:
     """How to train.
 
     Args:
-        steps: see `schedule`.
-        warmup_steps: see `schedule`.
+        steps: how many; see `share_of_peak`.
+        warmup_steps: see `share_of_peak`.
         learning_rate: AdamW's at its peak.
         weight_decay: of matrices and tables, not of norms and biases.
         clip: longest gradient, all parameters taken as one vector; None or 0: any length.
         muon_learning_rate: let the hidden matrices learn by `Muon`, at 0.02 say; None: by AdamW as well.
         muon_momentum: see `Muon`.
         mixed_precision: multiply matrices in bfloat16 where the device can; weights stay as they are.
-    Raises:
-        ValueError: a number out of range.
+    Raises: ValueError: a number out of range.
+    Example:
+        >>> TrainingConfig(steps=300, warmup_steps=20).learning_rate
+        0.001
     """
 
     steps: int
@@ -51,20 +53,28 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be 0 or more, and finite; got {value}")
+        if self.muon_momentum >= 1:
+            raise ValueError(f"muon_momentum must be below 1; got {self.muon_momentum}")
 
 
-def schedule(step: int | float, steps: int, warmup_steps: int = 0) -> float:
+def share_of_peak(place: int | float, steps: int, warmup_steps: int = 0) -> float:
     """Share of the peak learning rate: up in a line, then down in a line, to 0 when all steps are done.
 
+    Args:
+        place: how far training is, in steps; may lie between two.
+        steps: of the whole training.
+        warmup_steps: those on the way up.
+    Returns: from 0 to 1.
     Example:
-        >>> [schedule(step, steps=6, warmup_steps=2) for step in range(6)]
+        >>> [share_of_peak(step, steps=6, warmup_steps=2) for step in range(6)]
         [0.5, 1.0, 1.0, 0.75, 0.5, 0.25]
     """
-    up = (step + 1) / max(warmup_steps, 1)
-    down = (steps - step) / max(steps - warmup_steps, 1)
+    up = (place + 1) / max(warmup_steps, 1)
+    down = (steps - place) / max(steps - warmup_steps, 1)
     return min(1.0, up, down)
 
 
+@keep_memory()  # quicker: what one step frees is there for the next
 def train(
     model: nn.Module,
     batches: Iterable[Any] | Callable[[int], Any],
@@ -73,6 +83,7 @@ def train(
     *,
     checkpoint: str | Path | None = None,
     checkpoint_every: int = 100,
+    generator: Generator | None = None,
     after_step: Callable[[int], object] | None = None,
     clock: Callable[[int], float] = float,
     progress: bool | None = None,
@@ -83,81 +94,100 @@ def train(
     On a CPU equal weights, batches and random state give the same result to the bit.
 
     Args:
-        batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is
-            a tensor with one row per example, or a tuple, list or dict of such. In a process group (torchrun)
-            give every process the same: each works on its share of the rows. An iterable that shuffles needs
+        model: on the device where it is to be trained.
+        batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is a
+            tensor with one row per example, or a tuple, list or dict of such. An iterable that shuffles needs
             the same seed before each call of `train`.
-        loss: (model, batch) -> a scalar, the mean over the rows; or a tensor of single losses, which are
-            averaged here. Where rows have unequal numbers of losses, return the tensor or `processes.mean`
-            of it (as `objectives.token_loss` does): both are right on several processes too.
-        checkpoint: file for the state, with torch's CPU generator; if it exists, training goes on from it.
-            Its folder is made.
+        loss: (model, batch) -> a scalar, or single losses, which are averaged here.
+        config: rates and steps.
+        checkpoint: file for all that training changes (the random numbers of the CPU, not those of a GPU); if
+            it exists, training goes on from it. Its folder is made.
         checkpoint_every: write the file after so many steps, and at the end.
+        generator: what batches and loss draw from besides torch's own: the checkpoint keeps the states of
+            both. A loss that draws from yet another one draws other numbers in a resumed run.
         after_step: called with the number of steps done, to evaluate for instance.
-        clock: step -> place on the schedule, in steps; default: the step itself. Training ends at place
-            config.steps. A budget of seconds: `lambda step: config.steps * (time.time() - start) / seconds`.
+        clock: step -> how far training is, in steps; default: the step itself. Training ends at config.steps.
+            A budget of seconds: `lambda step: config.steps * (time.time() - start) / seconds`.
         progress: show a bar; None: if standard error is a terminal.
         history: is emptied, then filled step by step: you have it also when training is interrupted.
-    Returns:
-        the history from the first step on, also where a checkpoint went on
-    Raises:
-        ValueError: batches or rows run out, or a checkpoint is damaged or of another set-up;
-        FloatingPointError: loss or gradient is not finite: the last good checkpoint is kept.
-        Any exception that ends the training, KeyboardInterrupt too, has the history as `error.history`.
+    Returns: the history from the first step on, also where a checkpoint went on.
+    Raises: ValueError: batches or rows run out; as `Checkpoint` and `Checkpoint.restore`. FloatingPointError:
+        loss or gradient is not finite; the last good checkpoint is kept.
+    Example:
+        >>> model, x = nn.Linear(1, 1), torch.ones(3, 1)
+        >>> def error(model, batch):
+        ...     return (model(batch) - 7) ** 2
+        >>> history = train(model, lambda step: x, error, TrainingConfig(200, learning_rate=0.5))
+        >>> len(history.losses), history.losses[-1] < 1e-3
+        (200, True)
     """
-    keep_memory()  # quicker: what is freed stays with the process
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1; got {checkpoint_every}")
     history = _emptied(history)
     device = next(model.parameters()).device
-    processes = Processes(device)
     optimizers = make_optimizers(model, config)
-    first = processes.rank == 0
-    path = Path(checkpoint) if checkpoint else None
-    saver = Checkpoint(path, checkpoint_every, model, optimizers, config, history, writes=first)
-    random_state = saver.restore()  # fills the model, the optimizers and the history as well
-    processes.copy_from_first(model_tensors(model).values())  # each has read the optimizers' averages itself
-    step = len(history.losses)
-    stream = _from_step(batches, step)
-    if step:
-        torch.set_rng_state(random_state)  # after the skipping, which may draw numbers as a DataLoader does
+    generators = [torch.default_generator, generator or torch.default_generator]
+    saver = Checkpoint(Path(checkpoint) if checkpoint else None, model, optimizers, config, history)
+    random_states = saver.restore()  # fills the model, the optimizers and the history as well
+    done = len(history.losses)
+    upcoming = _from_step(batches, done)
+    if done:
+        for each, state in zip(generators, random_states, strict=True):
+            each.set_state(state)  # after the skipping, which may draw numbers as a DataLoader does
     autocast = torch.autocast(device.type, torch.bfloat16, config.mixed_precision and has_bfloat16(device))
-    with history.carried_by_errors(), _bar(config.steps, progress, first) as bar:
-        while (place := clock(step)) < config.steps:
-            # A checkpoint is the state at this point: weights before the step, random state before its batch.
-            # It is written below, when the weights have given a finite loss.
-            random_state = torch.get_rng_state()
-            batch = next(stream, None)
+    with _bar(config.steps, progress) as bar:
+        for step in count(done):
+            # A checkpoint is the state at this point, before the batch is drawn. It is written below, when
+            # the weights have given a finite loss.
+            random_states = [each.get_state() for each in generators]
+            place = clock(step)
+            if place >= config.steps:
+                break
+            batch = next(upcoming, None)
             if batch is None:
                 raise ValueError(f"batches ran out after {step} of {config.steps} steps")
             model.train()  # `after_step` may have called eval()
             with autocast:
-                part = processes.part_of_loss(loss, model, batch)
+                losses = loss(model, _on_device(batch, device))
+                mean_loss = losses.mean() if losses.numel() else losses.sum()  # where there are none: 0
             model.zero_grad()
-            part.backward()
-            value = processes.add_up(part, model.parameters())
-            norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
-            if not math.isfinite(value + norm):
-                left = saver.what_is_kept
-                raise FloatingPointError(f"loss {value}, gradient norm {norm} in step {step}; {left}")
-            saver.save_when_due(random_state)
-            share = schedule(place, config.steps, config.warmup_steps)
+            mean_loss.backward()
+            value = mean_loss.item()
+            gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
+            if not math.isfinite(value + gradient_norm):
+                found = f"loss {value}, gradient norm {gradient_norm} in step {step}"
+                raise FloatingPointError(f"{found}; {saver.what_is_kept}")
+            if step % checkpoint_every == 0:
+                saver.save(random_states)
+            share = share_of_peak(place, config.steps, config.warmup_steps)
             with autocast:  # Muon multiplies matrices too
                 update(optimizers, share)
             history.losses.append(value)
             history.learning_rates.append(config.learning_rate * share)
-            step += 1
             bar.set_postfix(loss=f"{value:.3f}", refresh=False)
             bar.update(int(min(place + 1, config.steps)) - bar.n)
             if after_step is not None:
-                after_step(step)
-        saver.save(torch.get_rng_state())  # the last weights: no loss has tested them
+                after_step(step + 1)
+        saver.save(random_states)  # the last weights: no loss has tested them
     return history
 
 
 def update(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
-    """Change the weights, at this share of each peak learning rate."""
+    """Change the weights by their gradients, at this share of each peak learning rate.
+
+    Args:
+        optimizers: their learning rates at the first call are the peaks.
+        share: from 0 to 1.
+    Example:
+        >>> weight = nn.Parameter(torch.ones(1))
+        >>> weight.grad = torch.ones(1)
+        >>> update([torch.optim.SGD([weight], lr=0.5)], share=0.5)
+        >>> weight.item()
+        0.75
+    """
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            peak = group.setdefault("peak", group["lr"])  # the first call finds it there
+            peak = group.setdefault("peak", group["lr"])
             group["lr"] = peak * share
         optimizer.step()
 
@@ -174,23 +204,38 @@ def _from_step(batches: Iterable[Any] | Callable[[int], Any], step: int) -> Iter
     """The batches of this step and those after it; those before, in an iterable, are drawn and forgotten."""
     if callable(batches):
         return map(batches, count(step))
-    stream = iter(batches)
-    for _ in islice(stream, step):
+    upcoming = iter(batches)
+    for _ in islice(upcoming, step):
         pass
-    return stream
+    return upcoming
 
 
-def _bar(steps: int, progress: bool | None, first: bool) -> tqdm:
-    """A bar that only the first process shows."""
-    if not first:
-        progress = False
+def _on_device(batch: Any, device: torch.device) -> Any:
+    """The same batch, with all its tensors on the device."""
+
+    def move(tensor: Tensor) -> Tensor:
+        if tensor.ndim and not len(tensor):
+            raise ValueError(f"a batch has no rows: one of its tensors is {tuple(tensor.shape)}")
+        return tensor.to(device)
+
+    return tree_map_only(Tensor, move, batch)
+
+
+def _bar(steps: int, progress: bool | None) -> tqdm:
     return tqdm(total=steps, disable=None if progress is None else not progress)  # None: on a terminal only
 
 
 def newton_schulz(matrices: Float[Tensor, "n M N"]) -> Float[Tensor, "n M N"]:
     """Bring the singular values of each matrix near 1, keep its directions: U S V^T becomes about U V^T.
 
-    X <- 3.4445 X + (-4.775 X X^T + 2.0315 (X X^T)^2) X, five times, from X / |X|     (Jordan et al. 2024)
+        X <- 3.4445 X + (-4.775 X X^T + 2.0315 (X X^T)^2) X, five times, from X / |X|     (Jordan et al. 2024)
+
+    Args:
+        matrices: n of one shape.
+    Returns: matrices of this shape; their singular values lie between .7 and 1.2, those near 0 excepted.
+    Example:
+        >>> newton_schulz(torch.tensor([[[50.0, 0.0], [0.0, 20.0]]])).round().tolist()
+        [[[1.0, 0.0], [0.0, 1.0]]]
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
@@ -211,11 +256,24 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: the matrices.
-        defaults: lr, momentum (mu), weight_decay (decay).
-    Differs:
-        from torch.optim.Muon (torch 2.9 on): matrices of one shape are multiplied together, which is quicker,
-        and in bfloat16 only under autocast.
+        lr: learning rate.
+        momentum: mu, how much of the average m stays at a step.
+        weight_decay: decay, how fast a matrix shrinks where nothing else happens.
+    Example:
+        >>> matrix = nn.Parameter(torch.zeros(2, 2))
+        >>> matrix.grad = torch.tensor([[50.0, 0.0], [0.0, 20.0]])
+        >>> Muon([matrix], lr=1.0).step()
+        >>> matrix.detach().round().tolist()
+        [[-1.0, 0.0], [0.0, -1.0]]
+
+    Differs: torch.optim.Muon (torch 2.9 on) multiplies one matrix after the other, always in bfloat16. Here
+    those of one shape are multiplied together, which is quicker, and in bfloat16 only under autocast.
     """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -248,7 +306,17 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
     """AdamW (Loshchilov and Hutter 2019) and, if config says so, `Muon` for the hidden matrices.
 
     These are the weights of linear and recurrent layers with neither "embedding" nor "head" in their names.
+
+    Args:
+        model: parameters that require no gradient are left out.
+        config: learning rates, momentum and weight decay.
+    Returns: AdamW, then Muon where something is left for it.
+    Example:
+        >>> config = TrainingConfig(steps=1, muon_learning_rate=0.02)
+        >>> [type(optimizer).__name__ for optimizer in make_optimizers(nn.Linear(3, 2), config)]
+        ['AdamW', 'Muon']
     """
+    muon_rate = config.muon_learning_rate
     inner = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.RNNBase)]
     weights = {weight for layer in inner for weight in layer.parameters(recurse=False) if weight.ndim > 1}
     hidden, matrices, vectors = [], [], []
@@ -256,7 +324,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
         if not parameter.requires_grad:
             continue
         outer = "embedding" in name or "head" in name
-        if config.muon_learning_rate is not None and parameter in weights and not outer:
+        if muon_rate is not None and parameter in weights and not outer:
             hidden.append(parameter)
         elif parameter.ndim > 1:
             matrices.append(parameter)
@@ -269,11 +337,6 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95), fused=True)
     ]
-    if hidden:
-        settings = {
-            "lr": config.muon_learning_rate,
-            "momentum": config.muon_momentum,
-            "weight_decay": config.weight_decay,
-        }
-        optimizers.append(Muon(hidden, settings))
+    if muon_rate is not None and hidden:
+        optimizers.append(Muon(hidden, muon_rate, config.muon_momentum, config.weight_decay))
     return optimizers

@@ -1,107 +1,129 @@
-"""What a checkpoint's file holds: read by safetensors itself, and told from every other by its checksum.
+"""What a checkpoint's file holds, and how it is written; test_training.py has what a training makes of it."""
 
-What a training makes of it is in test_training.py.
-"""
-
-import json
 import os
+import threading
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors import safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from course_lib import checkpoint
-from course_lib.checkpoint import checksum, raw, verified_text, write
+from course_lib.checkpoint import Checkpoint, History
+from course_lib.training import TrainingConfig
 
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-WHOLES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
-SHAPES = [(), (0,), (1,), (7,), (3, 5), (2, 0, 3), (2, 3, 5)]
-
-
-def a_tensor(shape, dtype, turned=False, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    tensor = (100 * torch.randn(shape, generator=generator)).to(dtype)
-    return tensor.movedim(0, -1) if turned and shape else tensor
+CONFIG = TrainingConfig(5)
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
+DTYPES += [torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.tuples(st.sampled_from(SHAPES), st.sampled_from(FLOATS + WHOLES), st.booleans()), max_size=7),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=13),
-)
-def test_safetensors_reads_what_was_written(tmp_path_factory, kinds, about):
-    file = tmp_path_factory.mktemp("written") / "a.safetensors"
-    tensors = {f"optimizer/{n}/é": a_tensor(*kind, seed=n) for n, kind in enumerate(kinds)}
-    write(file, tensors, about)
-    theirs = load_file(file)
-    assert theirs.keys() == tensors.keys()
-    for name, tensor in tensors.items():
-        assert theirs[name].dtype == tensor.dtype
-        assert theirs[name].shape == tensor.shape
-        assert torch.equal(theirs[name], tensor)
-    with safe_open(file, "pt") as opened:
-        assert opened.metadata()["about"] == about
-    assert verified_text(file) == about
-    content = file.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    for name, tensor in tensors.items():  # each number lies at a multiple of its size
-        assert (start + header[name]["data_offsets"][0]) % tensor.element_size() == 0
-    assert os.listdir(file.parent) == [file.name]
+class Tensors(nn.Module):
+    """A buffer of each kind and shape; some lie in memory column by column, and some have no numbers."""
+
+    def __init__(self, seed):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        for dtype in DTYPES:
+            for shape in ((), (0,), (7,), (2, 3, 5), (2, 0, 3)):
+                tensor = (100 * torch.randn(shape, generator=generator)).to(dtype)
+                name = f"{dtype}{shape}".replace(".", " ")
+                self.register_buffer(name, tensor, persistent=dtype != torch.bool)
+                self.register_buffer(f"{name}, turned", tensor.clone().movedim(0, -1) if shape else None)
 
 
-def test_bytes_without_a_copy_where_they_lie_in_order():
-    tensor = torch.arange(15.0).view(3, 5)
-    view = raw(tensor)
-    assert bytes(view) == tensor.numpy().tobytes()
-    tensor[0, 0] = 7.0
-    assert bytes(view) == tensor.numpy().tobytes()
-    assert bytes(raw(tensor.T)) == tensor.numpy().T.tobytes()
+def file_of(path, seed=0, n=3):
+    """A checkpoint after n steps."""
+    history = History([0.1 * (seed + step) for step in range(n)], [1 / (3 + step) for step in range(n)])
+    return Checkpoint(path, Tensors(seed), [], CONFIG, history)
 
 
-def test_anything_else_has_another_checksum():
-    tensors = [("a", torch.arange(6.0)), ("b", torch.ones(6))]
-    others = [
-        [("a", torch.arange(6.0).view(2, 3)), ("b", torch.ones(6))],
-        [("a", torch.ones(6)), ("b", torch.arange(6.0))],
-        [("a", torch.arange(6.0)), ("c", torch.ones(6))],
-        [("a", torch.arange(6.0)), ("b", torch.ones(6).view(torch.int32))],
-        [("a", torch.arange(6.0))],
-    ]
-    sums = {checksum(tensors, "about"), checksum(tensors, "abouT"), *(checksum(o, "about") for o in others)}
-    assert len(sums) == 2 + len(others)
-    assert checksum([(name, x.clone()) for name, x in tensors], "about") == checksum(tensors, "about")
+def assert_equal(ours, theirs):
+    ours, theirs = dict(ours.named_buffers()), dict(theirs.named_buffers())
+    assert len(ours) == len(theirs) == 90
+    for name, tensor in ours.items():
+        assert tensor.dtype == theirs[name].dtype
+        assert torch.equal(tensor, theirs[name]), name
 
 
-def test_one_tensor_at_a_time(tmp_path, monkeypatch):
-    """None is held while the next is written."""
-    held = []
+def test_everything_comes_back_to_the_bit(tmp_path):
+    random_states = [torch.Generator().manual_seed(seed).get_state() for seed in (1, 2)]
+    saved = file_of(tmp_path / "a.st")
+    saved.save(random_states)
+    other = file_of(tmp_path / "a.st", seed=1, n=0)
+    restored = other.restore()
+    assert_equal(other.model, saved.model)
+    assert other.history == saved.history
+    assert len(restored) == 2
+    for ours, theirs in zip(restored, random_states, strict=True):
+        assert torch.equal(ours, theirs)
+    assert os.listdir(tmp_path) == ["a.st"]
 
-    def watched(tensor):
-        held.append(tensor.clone())
-        return raw(tensor)
 
-    monkeypatch.setattr(checkpoint, "raw", watched)
-    write(tmp_path / "a", {"a": torch.ones(3), "b": torch.ones(5)}, "about")
-    assert [len(tensor) for tensor in held] == [3, 5, 3, 5]
+def test_safetensors_reads_it(tmp_path):
+    saved = file_of(tmp_path / "a.st")
+    saved.save([])
+    theirs = load_file(tmp_path / "a.st")
+    ours = dict(saved.model.named_buffers())
+    assert theirs.keys() == ours.keys() | {"history/losses", "history/learning_rates"}
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
 
 
-@pytest.mark.parametrize("damage", ["name", "bit", "short", "about"])
-def test_damage_is_found(tmp_path, damage):
-    file = tmp_path / "a.safetensors"
-    write(file, {"weight": torch.ones(3), "velocity": torch.zeros(3)}, "about")
-    content = bytearray(file.read_bytes())
-    if damage == "name":
-        content = content.replace(b'"weight"', b'"weighs"')
-    if damage == "bit":
-        content[-1] ^= 1
-    if damage == "short":
-        content = content[:-1]
-    if damage == "about":
-        content = content.replace(b'"about": "about"', b'"about": "abort"')
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.safetensors is damaged, or no checkpoint of `train`: "):
-        verified_text(file)
+def test_nothing_is_written_twice_and_nothing_without_a_path(tmp_path, monkeypatch):
+    saved = file_of(tmp_path / "a.st")
+    saved.save([])
+    without = file_of(None)
+    monkeypatch.setattr(checkpoint, "save_file", None)
+    saved.save([])
+    without.save([])
+    assert without.restore() == []
+    assert (saved.what_is_kept, without.what_is_kept) == (
+        f"{tmp_path / 'a.st'} keeps the state after 3 steps",
+        "no checkpoint was kept",
+    )
+
+
+def test_two_writers_on_one_path_leave_a_whole_file(tmp_path, monkeypatch):
+    """The second writes all of its own while the first is at the last word of its."""
+    one, two = file_of(tmp_path / "a.st", seed=1), file_of(tmp_path / "a.st", seed=2)
+    replace = os.replace
+
+    def second_first(source, path):
+        monkeypatch.setattr(os, "replace", replace)
+        two.save([])
+        replace(source, path)
+
+    monkeypatch.setattr(os, "replace", second_first)
+    one.save([])
+    read = file_of(tmp_path / "a.st", n=0)
+    read.restore()
+    assert_equal(read.model, one.model)
+    assert os.listdir(tmp_path) == ["a.st"]
+
+
+def test_many_writers_on_one_path_leave_a_whole_file(tmp_path):
+    def write_often(seed):
+        for n in range(1, 6):
+            file_of(tmp_path / "a.st", seed, n).save([])
+
+    writers = [threading.Thread(target=write_often, args=(seed,)) for seed in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    read = file_of(tmp_path / "a.st", n=0)
+    read.restore()
+    seed = round(read.history.losses[0] / 0.1)
+    assert_equal(read.model, Tensors(seed))
+    assert os.listdir(tmp_path) == ["a.st"]
+
+
+def test_what_is_refused_changes_nothing(tmp_path):
+    file_of(tmp_path / "a.st").save([])
+    other = file_of(tmp_path / "a.st", seed=1, n=2)
+    other.settings["config.steps"] = "7"
+    with pytest.raises(
+        ValueError, match=r"a\.st is a checkpoint of another set-up: config.steps: 5 there, 7 here$"
+    ):
+        other.restore()
+    assert_equal(other.model, Tensors(1))
+    assert len(other.history.losses) == 2

@@ -1,14 +1,16 @@
 """The one module that knows about devices, tested without any of them."""
 
-import random
+import ctypes
+import platform
 import re
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from course_lib.device import best_device, has_bfloat16, seed_everything, synchronize
+from course_lib.device import best_device, has_bfloat16, keep_memory
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,9 +19,8 @@ ROOT = Path(__file__).parents[1]
 def machine(monkeypatch):
     """A machine with so many accelerators of a kind, as torch sees them."""
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
 
-    def pretend(kind, n_devices, override=None, rank=None):
+    def pretend(kind, n_devices, override=None):
         def current(check_available=False):
             if not n_devices:  # as in torch 2.6; newer versions return None, or a device that is not there
                 raise RuntimeError("Cannot access accelerator device when none is available.")
@@ -29,8 +30,6 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.accelerator, "current_accelerator", current)
         if override is not None:
             monkeypatch.setenv("COURSE_DEVICE", override)
-        if rank is not None:
-            monkeypatch.setenv("LOCAL_RANK", str(rank))
 
     return pretend
 
@@ -42,30 +41,6 @@ def machine(monkeypatch):
 def test_the_best_that_is_there(machine, kind, n_devices, best):
     machine(kind, n_devices)
     assert best_device() == torch.device(best)
-
-
-@pytest.mark.parametrize(
-    ("kind", "n_devices", "override", "best"),
-    [
-        ("cuda", 5, None, "cuda:3"),
-        ("xpu", 5, None, "xpu:3"),
-        ("cuda", 1, None, "cuda"),  # each process sees its own only
-        ("mps", 1, None, "mps"),
-        ("cuda", 0, None, "cpu"),
-        ("cuda", 5, "cuda", "cuda:3"),
-        ("cuda", 5, "cuda:1", "cuda:1"),
-        ("cuda", 5, "cpu", "cpu"),
-    ],
-)
-def test_each_process_of_torchrun_gets_an_accelerator_of_its_own(machine, kind, n_devices, override, best):
-    machine(kind, n_devices, override, rank=3)
-    assert best_device() == torch.device(best)
-
-
-def test_more_processes_than_accelerators(machine):
-    machine("cuda", 2, rank=2)
-    with pytest.raises(ValueError, match=r"^LOCAL_RANK=2, but this machine has only cuda:0, cuda:1$"):
-        best_device()
 
 
 @pytest.mark.parametrize(
@@ -89,36 +64,6 @@ def test_an_override_where_there_is_no_accelerator(machine):
     machine("cuda", 0, "cuda")
     with pytest.raises(ValueError, match=r"^COURSE_DEVICE='cuda' is not available here; choose from cpu$"):
         best_device()
-
-
-def draws(generator):
-    return [
-        random.random(),
-        np.random.rand(),  # noqa: NPY002 (the global state is what is tested)
-        torch.rand(()).item(),
-        torch.rand((), generator=generator).item(),
-    ]
-
-
-def test_the_same_seed_gives_the_same_numbers():
-    first, again, other = draws(seed_everything(7)), draws(seed_everything(7)), draws(seed_everything(8))
-    assert first == again
-    assert all(x != y for x, y in zip(first, other, strict=True))
-
-
-@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps", "xpu:2"])
-def test_synchronize_waits_for_that_device_only(machine, monkeypatch, name):
-    calls, device = [], torch.device(name)
-    monkeypatch.setattr(torch.accelerator, "synchronize", calls.append)
-    machine(device.type, 3)
-    for other in ("cpu", "meta"):
-        synchronize(torch.device(other))
-    assert calls == []
-    synchronize(device)
-    assert calls == [device]
-    machine(device.type, 0)
-    synchronize(torch.device("cpu"))
-    assert calls == [device]
 
 
 def test_no_other_file_names_an_accelerator():
@@ -161,3 +106,48 @@ def test_bfloat16_on_accelerators(monkeypatch, supported):
     assert asked == [False]  # emulated would be slower than float32
     assert has_bfloat16(torch.device("mps"))
     assert not has_bfloat16(torch.device("meta"))
+
+
+RESIDENT = """
+import resource
+import torch
+from course_lib.device import keep_memory
+
+def megabytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
+
+def work():
+    tensors = [torch.ones(size) for size in 30 * [500_000] + 10 * [20_000_000]]  # 60 MB and 800 MB
+    held = torch.ones(1000)  # lies behind them, so that the heap cannot shrink from its end
+    del tensors
+    return held
+
+held = [work()]
+start = megabytes()
+with keep_memory():
+    held.append(work())
+    inside = megabytes() - start
+after = megabytes() - start
+held.append(work())
+print(inside, after, megabytes() - start)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_memory_is_kept_inside_and_given_back_at_the_end():
+    done = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, check=True)
+    inside, after, later = map(float, done.stdout.split())
+    assert inside > 700
+    assert after < 60
+    assert later < 100
+
+
+def test_a_c_library_without_this_setting_is_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    with keep_memory():
+        assert torch.ones(3).sum() == 3
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "CDLL", None)
+    with keep_memory():
+        assert torch.ones(3).sum() == 3

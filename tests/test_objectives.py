@@ -295,6 +295,22 @@ def numpy_like(*shape, dtype):
     return numbers(*shape, V, dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_losses_of_logits_of_16_bits_are_summed_in_float32(dtype):
+    """In float16 this sum is infinite, in bfloat16 it stops to grow."""
+    logits = torch.randn(70_001, 3, generator=seeded()).to(dtype).requires_grad_()
+    targets = torch.zeros(70_001, dtype=torch.long)
+    expected = F.cross_entropy(logits.double(), targets)
+    loss = token_loss(logits, targets)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    losses = token_losses(logits, targets)
+    assert losses.dtype == torch.float32
+    assert losses.mean().item() == pytest.approx(expected.item(), abs=1e-5)
+    loss.backward()
+    assert logits.grad.dtype == dtype
+
+
 def test_one_token_asked_for_is_its_own_mean():
     logits, targets = numbers(1, T, V), torch.tensor([[IGNORE, IGNORE, 3, IGNORE, IGNORE]])
     torch.testing.assert_close(
@@ -384,3 +400,11 @@ def test_no_room_for_a_pair(own_errors, max_seq_len):
 def test_no_next_token(own_errors, t):
     with pytest.raises(ValueError, match=f"the next token needs sequences of at least 2; got {t}"):
         shift(torch.zeros(B, t, dtype=torch.long))
+
+
+@pytest.mark.parametrize("function", [token_losses, token_loss])
+@pytest.mark.parametrize("shape", [(T, B), (B * T,), (B, T, 1), (B, T - 1)])
+def test_targets_of_another_shape(own_errors, function, shape):
+    text = r"^targets must be \(3, 5\), one for each row of scores; got \(" + ", ".join(map(str, shape))
+    with pytest.raises(ValueError, match=text):
+        function(numbers(B, T, V), torch.zeros(shape, dtype=torch.long))

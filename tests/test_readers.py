@@ -1,6 +1,7 @@
 """The two readers: what each sees, and that the stored ones are what the recipe gives."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,3 +107,45 @@ def test_a_short_training_follows_the_stored_curves(name: str) -> None:
     stored = [curve[place] for curve in made["bits"][name]]
     assert len(history.losses) == steps
     assert bits == pytest.approx(sum(stored) / len(stored), abs=0.35)
+
+
+def test_torchs_own_random_numbers_go_on_when_readers_are_made_or_loaded() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    readers.load_readers()
+    readers.make_reader(causal=True, seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", readers.KINDS)
+def test_a_resumed_reader_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
+    """The one of both sides draws what is hidden from the generator that its pieces come from."""
+    learned, _ = readers.texts()
+    file = tmp_path / "reader.safetensors"
+
+    def trained(steps: int, checkpoint: Path | None) -> tuple:
+        model = readers.make_reader(causal=readers.KINDS[name], seed=1)
+        history = readers.train_reader(
+            model, learned, seed=5, steps=steps, checkpoint=checkpoint, checkpoint_every=2
+        )
+        return model, history
+
+    whole, expected = trained(5, None)
+    trained(3, file)
+    resumed, history = trained(5, file)
+    assert history == expected
+    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_longer_training_than_the_stored_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "STEPS", 22)
+    learned, _ = readers.texts()
+    rates = {}
+    for steps in (21, 22, 24):
+        model = readers.make_reader(causal=True, seed=1)
+        rates[steps] = readers.train_reader(model, learned, seed=5, steps=steps).learning_rates
+    assert [len(rates[steps]) for steps in rates] == [21, 22, 24]
+    assert rates[21] == rates[22][:21]
+    assert rates[22][20:] == pytest.approx([3e-3, 1.5e-3])
+    assert rates[24][20:] == pytest.approx([3e-3, 2.25e-3, 1.5e-3, 0.75e-3])

@@ -1,13 +1,15 @@
-"""One training loop: against torch's own parts, resumed to the bit, stopped in time, on two processes."""
+"""One training loop: against torch's own parts, resumed to the bit, stopped in time."""
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
 import platform
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
@@ -18,9 +20,16 @@ from torch import nn
 
 from course_lib import checkpoint, training
 from course_lib.decoder import GPT, GPTConfig
-from course_lib.objectives import IGNORE, token_loss
 from course_lib.recurrent import RecurrentLM
-from course_lib.training import History, Muon, TrainingConfig, make_optimizers, newton_schulz, schedule, train
+from course_lib.training import (
+    History,
+    Muon,
+    TrainingConfig,
+    make_optimizers,
+    newton_schulz,
+    share_of_peak,
+    train,
+)
 
 B, T, V = 5, 7, 11
 STEPS = 13
@@ -77,7 +86,7 @@ def assert_same(model, other):
         assert torch.equal(ours[name], theirs[name]), name
 
 
-# ----------------------------------------------------------------------------------------------- the schedule
+# ------------------------------------------------------------------------------------------ the learning rate
 
 
 @pytest.mark.parametrize(
@@ -90,15 +99,15 @@ def assert_same(model, other):
         (1, 0, [1]),
     ],
 )
-def test_schedule(steps, warmup, shares):
-    assert [schedule(step, steps, warmup) for step in range(steps)] == pytest.approx(shares, abs=1e-15)
+def test_share_of_peak(steps, warmup, shares):
+    assert [share_of_peak(step, steps, warmup) for step in range(steps)] == pytest.approx(shares, abs=1e-15)
 
 
-def test_schedule_between_the_steps_and_at_its_end():
-    assert schedule(0.5, 10, 4) == pytest.approx(1.5 / 4)
-    assert schedule(3.9, 10, 4) == 1.0  # never above the peak
-    assert schedule(8.5, 10, 4) == pytest.approx(1.5 / 6)
-    assert schedule(10, 10, 4) == 0.0
+def test_share_of_peak_between_the_steps_and_at_its_end():
+    assert share_of_peak(0.5, 10, 4) == pytest.approx(1.5 / 4)
+    assert share_of_peak(3.9, 10, 4) == 1.0  # never above the peak
+    assert share_of_peak(8.5, 10, 4) == pytest.approx(1.5 / 6)
+    assert share_of_peak(10, 10, 4) == 0.0
 
 
 # -------------------------------------------------------------------------------------- against torch by hand
@@ -212,7 +221,7 @@ def test_muon_equals_torchs_step_by_step():
     ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
     theirs = [nn.Parameter(p.detach().clone()) for p in ours]
     settings = {"lr": 0.05, "momentum": 0.85, "weight_decay": 0.3}
-    a, b = Muon(ours, settings), torch.optim.Muon(theirs, **settings)
+    a, b = Muon(ours, **settings), torch.optim.Muon(theirs, **settings)
     for _ in range(5):
         before = [p.detach().clone() for p in ours]
         for p, q in zip(ours, theirs, strict=True):
@@ -234,7 +243,7 @@ def test_muon_step_by_step():
     left_alone = nn.Parameter(torch.ones(2, 2, dtype=torch.float64))
     expected, average = matrix.detach().clone(), torch.zeros(7, 3, dtype=torch.float64)
     settings = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.3}
-    muon = Muon([matrix, left_alone], settings)
+    muon = Muon([matrix, left_alone], **settings)
     for _ in range(3):
         matrix.grad = torch.randn(7, 3, dtype=torch.float64)
         average = 0.9 * average + 0.1 * matrix.grad
@@ -280,7 +289,7 @@ def test_without_muon_all_matrices_are_adamws():
     assert len(make_optimizers(small_gpt(), CONFIG)) == 2
 
 
-def test_muons_learning_rate_follows_the_schedule():
+def test_muons_learning_rate_rises_and_falls_as_well():
     model = small_gpt()
     before, after = weights(model), []
     config = dataclasses.replace(CONFIG, weight_decay=0.0)
@@ -289,7 +298,7 @@ def test_muons_learning_rate_follows_the_schedule():
     steps = [(b[name] - a[name]).norm() for a, b in zip([before, *after], after, strict=False)]
     # an orthogonal 6 x 6 matrix has norm sqrt(6)
     for step, length in enumerate(steps):
-        assert length / 6**0.5 == pytest.approx(0.02 * schedule(step, STEPS, 3), rel=0.35)
+        assert length / 6**0.5 == pytest.approx(0.02 * share_of_peak(step, STEPS, 3), rel=0.35)
 
 
 # ------------------------------------------------------------------------------------------ batches and clock
@@ -450,42 +459,29 @@ def test_unused_parameters_are_no_obstacle(tmp_path):
     assert_same(resumed, whole)
 
 
-@pytest.mark.parametrize("where", ["checksum", "raw", "os.replace", "os.fsync"])
+def half_written(tensors, path, header):
+    path.write_bytes(b"half of it")
+    raise OSError("no space left")
+
+
+def refuses(*args):
+    raise OSError("no space left")
+
+
+@pytest.mark.parametrize("where", ["save_file", "os.fsync", "os.replace"])
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch, where):
     file = tmp_path / "run.safetensors"
     interrupt(network(), points, squares, TrainingConfig(STEPS), file, stop=4)
     before = file.read_bytes()
-    calls = []
-
-    def crash(*args, **more):
-        raise OSError("no space left")
-
-    def crash_half_way(tensor):
-        calls.append(tensor)
-        return crash() if len(calls) == 25 else raw(tensor)  # 19 for the checksum, 6 of 19 to write
-
-    raw = checkpoint.raw
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checkpoint.os if where.startswith("os") else checkpoint,
-            where.split(".")[-1],
-            crash_half_way if where == "raw" else crash,
-        )
-        if where in ("os.replace", "os.fsync"):
-            with pytest.raises(OSError, match="no space left"):
-                train(
-                    network(seed=1),
-                    points,
-                    squares,
-                    TrainingConfig(STEPS),
-                    checkpoint=file,
-                    checkpoint_every=1,
-                )
-        else:  # reading computes the checksum as well
-            tensors = {str(n): torch.randn(3) for n in range(19)}
-            with pytest.raises(OSError, match="no space left"):
-                checkpoint.write(file, tensors, "about")
-            assert len(calls) == (25 if where == "raw" else 0)
+        if where == "save_file":
+            patch.setattr(checkpoint, "save_file", half_written)
+        else:
+            patch.setattr(os, where.split(".")[1], refuses)
+        with pytest.raises(OSError, match="no space left"):
+            train(
+                network(seed=1), points, squares, TrainingConfig(STEPS), checkpoint=file, checkpoint_every=1
+            )
     assert file.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.safetensors"]
     whole, resumed = network(), network(seed=1)
@@ -504,7 +500,19 @@ def test_the_folder_of_a_checkpoint_is_made(tmp_path):
 class Complex(Network):
     def __init__(self):
         super().__init__()
-        self.register_buffer("turns", torch.ones(3, dtype=torch.complex64))
+        self.register_buffer("turns", torch.ones(3, dtype=torch.complex128))
+
+
+class Overlapping(Network):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("part", self.layers[0].weight.detach()[1:])
+
+
+class Activated(Network):
+    def __init__(self, activation):
+        super().__init__()
+        self.config = types.SimpleNamespace(width=3, activations=[activation])
 
 
 @pytest.mark.parametrize(
@@ -514,7 +522,21 @@ class Complex(Network):
         (Network, "folder", 5, ValueError, "^checkpoint must be a file; .*folder is a folder$"),
         (Network, "run.safetensors", 0, ValueError, "^checkpoint_every must be at least 1; got 0$"),
         (Network, None, -3, ValueError, "^checkpoint_every must be at least 1; got -3$"),
-        (Complex, "run.st", 5, ValueError, "^a checkpoint cannot hold turns, which is torch.complex64$"),
+        (Complex, "run.st", 5, ValueError, "^a checkpoint cannot hold this model: .*torch.complex128"),
+        (
+            Overlapping,
+            "run.st",
+            5,
+            ValueError,
+            "^a checkpoint cannot hold this model: .*\\n.*share memory.*'part'",
+        ),
+        (
+            functools.partial(Activated, lambda x: x),
+            "run.st",
+            5,
+            ValueError,
+            "^a checkpoint cannot compare model.config.activations: <function .*lambda.* has another address",
+        ),
     ],
 )
 def test_what_cannot_be_saved_is_refused_before_the_first_step(tmp_path, model, name, every, error, text):
@@ -535,14 +557,26 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(tmp_path, model, 
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
+def test_a_config_with_a_set_a_type_or_a_dataclass_is_equal_in_another_process(tmp_path):
+    def model(numbers):
+        activated = Activated(torch.float32)
+        activated.config.tokens, activated.config.inner = numbers, TrainingConfig(7)
+        return activated
+
+    file = tmp_path / "run.safetensors"
+    one, same = {0, 8}, {8, 0}
+    assert list(one) != list(same)
+    interrupt(model(one), points, squares, TrainingConfig(5), file, stop=3)
+    train(model(same), points, squares, TrainingConfig(5), checkpoint=file)
+    with pytest.raises(ValueError, match=r"model.config.tokens: \[0, 8\] there, \[0, 9\] here$"):
+        train(model({9, 0}), points, squares, TrainingConfig(5), checkpoint=file)
+
+
 def test_a_finished_run_can_be_read_where_nothing_can_be_written(tmp_path, monkeypatch):
     file = tmp_path / "run.safetensors"
     history = train(network(), points, squares, TrainingConfig(3), checkpoint=file)
-
-    def refuse(*args, **more):
-        raise PermissionError("read only")
-
-    monkeypatch.setattr(type(file), "touch", refuse)
+    monkeypatch.setattr(checkpoint, "save_file", refuses)
+    monkeypatch.setattr(checkpoint.tempfile, "TemporaryDirectory", refuses)
     assert train(network(seed=1), points, squares, TrainingConfig(3), checkpoint=file) == history
 
 
@@ -580,6 +614,63 @@ def test_a_checkpoint_does_not_need_a_copy_of_everything(tmp_path):
     assert reading < 2.0  # the file as it is mapped, and the optimizer's two thirds
 
 
+class Denoiser(Network):
+    """Its loss draws numbers: from torch's own generator, and from one of its own."""
+
+    def __init__(self, seed=0):
+        torch.manual_seed(seed)
+        super().__init__(p=0.5)
+        self.generator = torch.Generator().manual_seed(7)
+
+    def loss(self, model, batch):
+        x, y = batch
+        noise = torch.randn(x.shape, generator=self.generator)
+        return F.mse_loss(model(x + noise), y)
+
+    def batches(self):
+        while True:
+            yield torch.randn(B, 3, generator=self.generator), torch.randn(B)
+
+
+@pytest.mark.parametrize("stop", [2, 6])
+def test_a_resumed_run_draws_on_from_a_generator_of_its_own(tmp_path, stop):
+    """The loss draws from the same one as the batches, and only those are drawn again."""
+    file, config = tmp_path / "run.safetensors", TrainingConfig(STEPS)
+    whole, first, resumed = Denoiser(), Denoiser(), Denoiser(seed=1)
+    torch.manual_seed(3)
+    expected = train(whole, whole.batches(), whole.loss, config, generator=whole.generator)
+    torch.manual_seed(3)
+    calls = iter(range(STEPS))
+
+    def dies(model, batch):
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+        return first.loss(model, batch)
+
+    options = {"checkpoint": file, "checkpoint_every": 1}
+    with pytest.raises(KeyboardInterrupt):
+        train(first, first.batches(), dies, config, generator=first.generator, **options)
+    history = train(resumed, resumed.batches(), resumed.loss, config, generator=resumed.generator, **options)
+    assert history == expected
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_resumed_to_the_bit_in_other_precisions(tmp_path, dtype):
+    """The optimizers' averages too are numbers of this kind."""
+
+    def batch(step):
+        return tuple(x.to(dtype) for x in points(step))
+
+    file, config = tmp_path / "run.safetensors", TrainingConfig(STEPS, muon_learning_rate=0.02)
+    whole, resumed = network().to(dtype), network(seed=1).to(dtype)
+    expected = train(whole, batch, squares, config)
+    interrupt(network().to(dtype), batch, squares, config, file, stop=6)
+    assert load_file(file)["optimizer/1/0/momentum_buffer"].dtype == dtype
+    assert train(resumed, batch, squares, config, checkpoint=file) == expected
+    assert_same(resumed, whole)
+
+
 def test_a_shuffle_that_the_seed_decides_is_the_same_in_a_resumed_run(tmp_path):
     def shuffled():
         for step in torch.randperm(STEPS).tolist():
@@ -597,11 +688,10 @@ def test_a_shuffle_that_the_seed_decides_is_the_same_in_a_resumed_run(tmp_path):
 # -------------------------------------------------------------------------- the history of what was cut short
 
 
-@pytest.mark.parametrize("given", [True, False])
 @pytest.mark.parametrize("end", ["interrupt", "not finite", "batches", "after the step"])
-def test_a_training_that_is_cut_short_leaves_its_history(given, end):
+def test_a_training_that_is_cut_short_leaves_its_history(end):
     expected = train(network(), points, squares, TrainingConfig(STEPS))
-    ours = History() if given else None
+    history = History()
     calls = iter(range(10**6))
     batches, after_step, error = points, None, KeyboardInterrupt
     n_steps = 4
@@ -621,12 +711,10 @@ def test_a_training_that_is_cut_short_leaves_its_history(given, end):
         def after_step(step):
             return 1 / (n_steps - step)
 
-    with pytest.raises(error) as caught:
-        train(network(), batches, loss, TrainingConfig(STEPS), after_step=after_step, history=ours)
-    history = caught.value.history
+    with pytest.raises(error):
+        train(network(), batches, loss, TrainingConfig(STEPS), after_step=after_step, history=history)
     assert history.losses == expected.losses[:n_steps]
     assert history.learning_rates == expected.learning_rates[:n_steps]
-    assert not given or history is ours
 
 
 def test_a_history_of_ones_own_is_filled_anew(tmp_path):
@@ -738,6 +826,7 @@ STEPS_RULE = "steps must be at least 1, warmup_steps from 0 to steps"
         ({"learning_rate": math.nan}, "learning_rate must be 0 or more, and finite; got nan"),
         ({"muon_learning_rate": math.inf}, "muon_learning_rate must be 0 or more, and finite; got inf"),
         ({"muon_momentum": -0.5}, "muon_momentum must be 0 or more, and finite; got -0.5"),
+        ({"muon_momentum": 1.0}, "muon_momentum must be below 1; got 1.0"),
         ({"weight_decay": -0.5}, "weight_decay must be 0 or more, and finite; got -0.5"),
         ({"clip": -1.0}, "clip must be 0 or more, and finite; got -1.0"),
     ],
@@ -752,7 +841,7 @@ def test_batches_that_run_out(own_errors):
         train(network(), [], squares, TrainingConfig(5))
     with pytest.raises(ValueError, match="batches ran out after 3 of 5 steps"):
         train(network(), map(points, range(3)), squares, TrainingConfig(5))
-    with pytest.raises(ValueError, match=r"a batch of 0 rows is too small for 1 process\(es\)"):
+    with pytest.raises(ValueError, match=r"^a batch has no rows: one of its tensors is \(0, 3\)$"):
         train(network(), lambda step: points(step, rows=0), squares, TrainingConfig(5))
 
 
@@ -771,12 +860,10 @@ text_batches = text
 
 def test_a_checkpoint_of_another_set_up(tmp_path):
     other = dataclasses.replace(CONFIG, steps=17, learning_rate=0.5)
-    differ = "another set-up: steps: 13 there, 17 here; learning_rate: 0.01 there, 0.5 here$"
+    differ = "another set-up: config.steps: 13 there, 17 here; config.learning_rate: 0.01 there, 0.5 here$"
     refused(tmp_path, small_gpt(), other, differ)
-    refused(tmp_path, small_gpt(n_heads=2), CONFIG, "another set-up: n_heads: 3 there, 2 here$")
-    shapes = (
-        r"d_ff: 10 there, 13 here; stack.blocks.0.feed_forward.up_proj.weight: \(10, 6\) .* there, \(13, 6\)"
-    )
+    refused(tmp_path, small_gpt(n_heads=2), CONFIG, "another set-up: model.config.n_heads: 3 there, 2 here$")
+    shapes = r"model.config.d_ff: 10 there, 13 here; stack.*up_proj.weight: \(10, 6\) .* there, \(13, 6\)"
     refused(tmp_path, small_gpt(d_ff=13), CONFIG, shapes)
     refused(
         tmp_path,
@@ -793,16 +880,15 @@ def test_a_damaged_or_foreign_file(tmp_path):
     file = tmp_path / "run.safetensors"
     train(network(), points, squares, TrainingConfig(3), checkpoint=file)
     good = file.read_bytes()
-    flipped = bytearray(good)
-    flipped[-5] ^= 1
     foreign = tmp_path / "foreign.safetensors"
     save_file({"x": torch.zeros(3)}, foreign)
     for content in (
         b"",
         good[:-3],
         good[: len(good) // 2],
+        good + b"more",
         b"hello" * 100,
-        bytes(flipped),
+        good.replace(b'"F32"', b'"F99"'),
         foreign.read_bytes(),
     ):
         file.write_bytes(content)
@@ -813,134 +899,24 @@ def test_a_damaged_or_foreign_file(tmp_path):
 
 def test_no_pickle(tmp_path):
     file = tmp_path / "run.safetensors"
-    train(network(), points, squares, TrainingConfig(3), checkpoint=file)
+    history = train(network(), points, squares, TrainingConfig(3), checkpoint=file)
     with safe_open(file, "pt") as opened:
-        set_up, history = json.loads(opened.metadata()["about"])
-    assert set_up["steps"] == "3"
-    assert len(history["losses"]) == 3
+        settings = json.loads(opened.metadata()["settings"])
+        assert opened.get_tensor("history/losses").tolist() == history.losses
+    assert settings["config.steps"] == "3"
+    assert settings["layers.0.weight"] == "(7, 3) torch.float32"
 
 
-# -------------------------------------------------------------------------------------------------- processes
-
-ROWS = (5, 4, 2)  # that two processes share unevenly, evenly, one each
-SETTINGS = dataclasses.replace(CONFIG, steps=6)
-
-
-def shared_text(step):
-    """Of one batch nothing counts, of another one no more than what the second process has."""
-    ids = text(step)[: ROWS[step % 3]].clone()
-    if step == 4:
-        ids += 4
-    if step == 2:
-        ids[0] = ids[0].clamp(min=4)
-    return ids.clamp(max=V - 1)
-
-
-def counted(model, ids):
-    """One loss for each target that counts, of which every row has another number."""
-    losses = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return losses[ids[:, 1:].flatten() < 4]
-
-
-def asked(model, ids):
-    """A mean over what is asked, and one over the rows."""
-    logits, targets = model(ids[:, :-1]), ids[:, 1:]
-    return token_loss(logits, targets.masked_fill(targets >= 4, IGNORE)) + 0.01 * logits.square().mean()
-
-
-LOSSES = {"rows": next_token, "counted": counted, "asked": asked}
-
-
-def runs(folder, seed, rank=""):
-    """What one process or two train."""
-    for name, loss in LOSSES.items():
-        model = small_gpt(seed).double()
-        file = folder / f"{name}.safetensors"
-        history = train(
-            model, shared_text, loss, SETTINGS, checkpoint=file, checkpoint_every=4, progress=True
-        )
-        save_file(weights(model), folder / f"weights-{name}{rank}.safetensors")
-        (folder / f"history-{name}{rank}.json").write_text(json.dumps(vars(history)))
-
-
-# What torchrun starts. Rank 1 has other weights at first: it has to take over those of rank 0.
-WORKER = """
-import os, pathlib, sys
-import torch
-torch.set_num_threads(1)
-sys.path.insert(0, sys.argv[2])
-import test_training as tests
-rank = os.environ["RANK"]
-folder = pathlib.Path(sys.argv[1])
-try:
-    tests.runs(folder, seed=int(rank), rank=rank)
-except RuntimeError as error:
-    (folder / f"alone{rank}").write_text(str(error))
-torch.distributed.init_process_group()
-tests.runs(folder, seed=int(rank), rank=rank)
-try:
-    tests.train(tests.small_gpt(), lambda step: tests.text(step)[:1], tests.next_token, tests.SETTINGS)
-except ValueError as error:
-    (folder / f"error{rank}").write_text(str(error))
-torch.distributed.barrier()
-torch.distributed.destroy_process_group()
-sys.stderr.flush()
-os._exit(0)  # gloo's threads abort some processes that leave Python the usual way (pytorch, pull 179291)
-"""
-
-
-def test_two_processes_equal_one(tmp_path):
-    one, two, script = tmp_path / "one", tmp_path / "two", tmp_path / "worker.py"
-    one.mkdir()
-    two.mkdir()
-    runs(one, seed=0)
-    script.write_text(WORKER)
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-    ]
-    command += [str(script), str(two), os.path.dirname(__file__)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("0/6 [") == len(LOSSES)  # one bar for each run, not for each process
-    for name in LOSSES:
-        expected = json.loads((one / f"history-{name}.json").read_text())
-        for rank in "01":
-            history = json.loads((two / f"history-{name}{rank}.json").read_text())
-            assert history["losses"] == pytest.approx(expected["losses"], abs=1e-10)
-            ours = load_file(two / f"weights-{name}{rank}.safetensors")
-            for key, theirs in load_file(one / f"weights-{name}.safetensors").items():
-                torch.testing.assert_close(ours[key], theirs, rtol=0, atol=1e-8)
-        a, b = (load_file(folder / f"{name}.safetensors") for folder in (one, two))
-        assert a.keys() == b.keys()
-    for rank in "01":
-        message = "under torchrun call torch.distributed.init_process_group() before train"
-        assert (two / f"alone{rank}").read_text() == message
-        assert (two / f"error{rank}").read_text() == "a batch of 1 rows is too small for 2 process(es)"
-
+# ----------------------------------------------------------------------------------------------------- memory
 
 FAULTS = """
 import platform, resource, sys
 import torch
 from course_lib.training import TrainingConfig, train
 
-faults, keep = [], sys.argv[1] == "keep"
-if not keep:
-    import course_lib.training
-    course_lib.training.keep_memory = lambda: None
+faults = []
+if sys.argv[1] != "keep":
+    train = train.__wrapped__
 model = torch.nn.Sequential(torch.nn.Linear(1000, 4000), torch.nn.ReLU(), torch.nn.Linear(4000, 1))
 batch = torch.randn(1000, 1000)
 train(
