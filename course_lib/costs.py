@@ -76,9 +76,9 @@ def exponent(sizes: ArrayLike, amounts: ArrayLike) -> float:
     x, y = np.asarray(sizes, float), np.asarray(amounts, float)
     if x.ndim != 1 or x.shape != y.shape or len(np.unique(x)) < 2:
         raise ValueError(f"a line needs two sizes and an amount for each; got {x.tolist()} and {y.tolist()}")
-    smallest = min(x.min(), y.min())
-    if smallest <= 0:
-        raise ValueError(f"sizes and amounts must be above 0; the smallest is {smallest:g}")
+    for number in (*x, *y):
+        if not 0 < number < np.inf:  # so that NaN is refused, too
+            raise ValueError(f"sizes and amounts must be finite numbers above 0; got {number:g}")
     slope, _ = np.polyfit(np.log(x), np.log(y), 1)
     return float(slope)
 

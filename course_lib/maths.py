@@ -5,9 +5,7 @@ A mask is boolean, True = may attend. A query that may attend to nothing gets ze
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -185,31 +183,24 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
         targets: (N,), whole numbers from 0 to V - 1.
 
     Raises:
-        ValueError: no answers, which have no mean.
+        ValueError: no answers, which have no mean; shapes that do not fit; a target outside.
 
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
     """
     logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        raise ValueError(f"logits must be (N, V) and targets (N,); got {logits.shape} and {targets.shape}")
     if len(targets) == 0:
         raise ValueError("cross_entropy is the mean of at least one answer; got none")
+    n_classes = logits.shape[1]
+    for target in targets:
+        if not 0 <= target < n_classes:
+            raise ValueError(f"targets run from 0 to {n_classes - 1}; got {target}")
     shifted = logits - logits.max(-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(-1))
     return float((log_total - shifted[np.arange(len(targets)), targets]).mean())
-
-
-def count_pairs(words: Iterable[Sequence[str]]) -> Counter[tuple[str, str]]:
-    """How often each pair of neighbours occurs.
-
-    Args:
-        words: each a sequence of tokens; the last of one word and the first of the next are no neighbours.
-
-    Example:
-        >>> count_pairs(["hug", "pug"])
-        Counter({('u', 'g'): 2, ('h', 'u'): 1, ('p', 'u'): 1})
-    """
-    return Counter(pair for word in words for pair in pairwise(word))
 
 
 def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
@@ -229,45 +220,6 @@ def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
             merged.append(word[i])
             i += 1
     return merged
-
-
-def learn_merges(words: Iterable[Sequence[str]], n_tokens: int) -> list[tuple[str, str]]:
-    """Byte-pair encoding as a person would learn it: count all pairs, merge the most frequent, start again.
-
-        Sennrich et al. 2016, algorithm 1
-
-    Args:
-        words: the corpus, a word as often as it occurs; a word is a string, or a list of tokens.
-        n_tokens: how many tokens to add to those that are there; fewer where no pair is left.
-
-    Returns:
-        the pairs in the order of learning. Of equally frequent pairs the one whose tokens were known first
-        is taken; at the start they are known in alphabetical order.
-
-    Example:
-        >>> learn_merges(["hug", "pug", "hugs"], 2)  # "ug" occurs three times; after that "hug" occurs twice
-        [('u', 'g'), ('h', 'ug')]
-
-    Differs: `bpe.BPETokenizer.train` learns the same from the bytes of a text, and much faster.
-    """
-    split = [list(word) for word in words]
-    tokens = sorted({token for word in split for token in word})
-    enough = len(tokens) + n_tokens
-    merges: list[tuple[str, str]] = []
-    while len(tokens) < enough:
-        counts = count_pairs(split)
-        if not counts:
-            break
-        most = max(counts.values())
-        ties = [(tokens.index(a), tokens.index(b)) for (a, b), count in counts.items() if count == most]
-        left, right = min(ties)
-        pair = tokens[left], tokens[right]
-        merges.append(pair)
-        # Two pairs may make the same token, as "a" + "bc" and "ab" + "c" do.
-        if pair[0] + pair[1] not in tokens:
-            tokens.append(pair[0] + pair[1])
-        split = [merge_pair(word, pair) for word in split]
-    return merges
 
 
 def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) -> None:

@@ -64,8 +64,10 @@ def test_the_exponent_is_the_power(power):
     [
         ([1, 2], [1], "got .1.0, 2.0. and .1.0."),
         ([2, 2], [1, 3], "two sizes"),
-        ([1, 2], [0, 1], "above 0; the smallest is 0"),
-        ([-1, 2], [1, 1], "the smallest is -1"),
+        ([1, 2], [0, 1], "must be finite numbers above 0; got 0$"),
+        ([-1, 2], [1, 1], "above 0; got -1$"),
+        ([1, 2, 3], [1, float("nan"), 3], "must be finite numbers above 0; got nan$"),
+        ([1, float("inf")], [1, 2], "must be finite numbers above 0; got inf$"),
     ],
 )
 def test_numbers_without_an_exponent_are_refused(sizes, amounts, message):
