@@ -65,9 +65,13 @@ class _Tokenizer:
     def words(self, text: str) -> list[str]:
         """The words of a text; special tokens stay whole.
 
-        Raises:
-            TypeError: not a string.
+        Args:
+            text: any Unicode.
+        Raises: TypeError: not a string.
             ValueError: a lone surrogate, which no UTF-8 can write.
+        Example:
+            >>> BPETokenizer.train("hug", 257, ["<end>"]).words("a hug<end>")
+            ['a', ' hug', '<end>']
         """
         _check_text(text)
         if not self.special_tokens:
@@ -78,26 +82,37 @@ class _Tokenizer:
         return words
 
     def encode(self, text: str) -> list[int]:
-        """Cut text (any Unicode) into tokens. Special tokens in it are recognised.
+        """Cut text into tokens. Special tokens in it are recognised.
 
-        Returns:
-            ids; none for an empty string.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
+        Args:
+            text: any Unicode.
+        Returns: ids; none for an empty string.
+        Raises: TypeError, ValueError: as for `words`.
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).encode("hug")
+            [0, 3]
         """
         return self._encode_words(self.words(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Join tokens; invalid UTF-8 becomes U+FFFD.
 
-        Raises:
-            ValueError: an id outside the vocabulary.
+        Args:
+            ids: of one text, a list or a tensor of one axis.
+        Raises: ValueError: an id outside the vocabulary.
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).decode([0, 3])
+            'hug'
         """
         return self._join([self._token(i) for i in ids])
 
     def pieces(self, text: str) -> list[str]:
-        """The text of each token, to read: `encode`, then `decode` one by one."""
+        """The text of each token, to read: `encode`, then `decode` one by one.
+
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).pieces("hug")
+            ['h', 'ug']
+        """
         return [self.decode([i]) for i in self.encode(text)]
 
     def _token(self, i: int) -> str:
@@ -134,11 +149,8 @@ class BPETokenizer(_Tokenizer):
         special_tokens: text -> id of tokens that are never cut, such as "<|im_start|>".
         split_digits: every digit becomes a word of its own (SmolLM2 does this, GPT-2 does not).
         pattern: regular expression whose matches are the words, as is what stands between matches.
-
-    Raises:
-        ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary;
+    Raises: ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary;
             a pattern with a group.
-
     Example:
         >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
         >>> toy.encode("hughu"), toy.decode([4, 3]), toy.pieces("hugu")
@@ -208,11 +220,8 @@ class BPETokenizer(_Tokenizer):
             special_tokens: the first tokens of the vocabulary.
             split_digits: every digit becomes a word of its own.
             pattern: regular expression whose matches are the words, as is what stands between matches.
-
-        Raises:
-            TypeError: texts that are no strings, one string in place of a list of special tokens.
+        Raises: TypeError: texts that are no strings, one string in place of a list of special tokens.
             ValueError: no words, no room for the bytes, a special token that is empty or given twice.
-
         Example:
             >>> BPETokenizer.train("hug pug hugs", 258).merges
             [('u', 'g'), ('h', 'ug')]
@@ -254,14 +263,9 @@ class BPETokenizer(_Tokenizer):
 
         Args:
             word: one of `words(text)`.
-
-        Returns:
-            the rank of the merge, its place in `merges` (None for the bytes, before any merge), and the ids
-            after it. The last ids are those of `encode`.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
-
+        Returns: the rank of the merge, its place in `merges` (None for the bytes, before any merge), and the
+            ids after it. The last ids are those of `encode`.
+        Raises: TypeError, ValueError: as for `words`.
         Example:
             >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
             >>> toy.merge_steps("hug")
@@ -275,9 +279,7 @@ class BPETokenizer(_Tokenizer):
     def token_bytes(self, i: int) -> bytes:
         """The bytes that token i stands for; they need not be whole characters.
 
-        Raises:
-            ValueError: an id outside the vocabulary.
-
+        Raises: ValueError: an id outside the vocabulary.
         Example:
             >>> tokenizer = BPETokenizer.train("hug", 256)
             >>> b"".join(map(tokenizer.token_bytes, tokenizer.encode("é")))
@@ -291,8 +293,7 @@ class BPETokenizer(_Tokenizer):
 
         Of GPT-2's tokens those that no merge makes are special, as "<|endoftext|>" is.
 
-        Raises:
-            ValueError: a damaged file, or one of another kind.
+        Raises: ValueError: a damaged file, or one of another kind.
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
@@ -304,7 +305,15 @@ class BPETokenizer(_Tokenizer):
             raise ValueError(f"{path} holds no tokenizer that we can read: {error!r}") from error
 
     def save(self, path: Path | str) -> None:
-        """Write one file, whole or not at all: the arguments of the class, by name, as JSON."""
+        """Write one file, whole or not at all: the arguments of the class, by name, as JSON.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     BPETokenizer.train("hug pug", 257).save(f"{folder}/hug.json")
+            ...     BPETokenizer.load(f"{folder}/hug.json").merges
+            [('u', 'g')]
+        """
         names = ("tokens", "merges", "special_tokens", "split_digits", "pattern")
         text = json.dumps({name: getattr(self, name) for name in names})
         temporary = Path(f"{path}.{uuid4().hex}.tmp")  # a name of its own: somebody else may save here, too
@@ -413,10 +422,7 @@ class WordPiece(_Tokenizer):
     Args:
         tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
         lower_case: for models that know neither capitals nor accents.
-
-    Raises:
-        ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
-
+    Raises: ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
     Example:
         >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
         >>> toy.frame("Playing"), toy.decode([3, 4])
@@ -436,7 +442,12 @@ class WordPiece(_Tokenizer):
         self.lower_case = lower_case
 
     def frame(self, text: str, pair: str | None = None) -> tuple[list[int], list[int]]:
-        """The ids of "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]", and their segments, 0 and 1."""
+        """The ids of "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]", and their segments, 0 and 1.
+
+        Example:
+            >>> WordPiece(["[UNK]", "[CLS]", "[SEP]", "play"]).frame("play", "play play")
+            ([1, 3, 2, 3, 3, 2], [0, 0, 0, 1, 1, 1])
+        """
         first = [self._ids["[CLS]"], *self.encode(text), self._ids["[SEP]"]]
         second = [] if pair is None else [*self.encode(pair), self._ids["[SEP]"]]
         return first + second, [0] * len(first) + [1] * len(second)
@@ -448,10 +459,7 @@ class WordPiece(_Tokenizer):
 
         Args:
             word: one of `words(text)`.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
-
+        Raises: TypeError, ValueError: as for `words`.
         Example:
             >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
             >>> toy.match_steps("playing")
@@ -508,7 +516,6 @@ def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str
 
     Args:
         parts: what the word is without the pair.
-
     Example:
         >>> _neighbours("xababy".split("ab"), "ab", "M")  # xababy becomes xMMy
         [('xa', 'xM'), ('by', 'My'), ('ba', 'MM')]

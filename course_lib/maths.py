@@ -22,10 +22,7 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     Args:
         scores: any real numbers; -inf is allowed and gets weight 0.
         axis: the axis that sums to 1.
-
-    Returns:
-        weights of the same shape; all zeros where every score is -inf.
-
+    Returns: weights of the same shape; all zeros where every score is -inf.
     Example:
         >>> softmax([0.0, math.log(3.0)]).round(6).tolist()
         [0.25, 0.75]
@@ -51,12 +48,14 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None)
         k: (S, K)
         v: (S, D)
         mask: (T, S), True = may attend.
-
-    Returns:
-        (T, D)
+    Returns: (T, D)
+    Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Example:
+        >>> attention_loops([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], [[1.0], [3.0]]).tolist()
+        [[2.0]]
     """
     q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
-    _check_attention_shapes(q, k, v)
+    _check_attention(q, k, v, mask)
     allowed = np.ones((len(q), len(k)), dtype=bool) if mask is None else np.asarray(mask)
     output = np.zeros((len(q), v.shape[1]))
     for t in range(len(q)):
@@ -85,19 +84,14 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: floa
         k: (..., S, K)
         mask: (..., T, S), True = may attend.
         scale: what the scores are multiplied with.
-
-    Returns:
-        (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
-
-    Raises:
-        ValueError: the widths of q and k differ, or are 0.
-
+    Returns: (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
+    Raises: ValueError: the widths of q and k differ, or are 0; a mask that is not boolean.
     Example:
         >>> attention_weights([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]).tolist()
         [[0.5, 0.5]]
     """
     q, k = np.asarray(q), np.asarray(k)
-    _check_attention_shapes(q, k)
+    _check_attention(q, k, mask=mask)
     scores = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     return softmax(scores if mask is None else np.where(mask, scores, -np.inf))
 
@@ -110,11 +104,13 @@ def attention(
     Args:
         q, k, mask, scale: as for `attention_weights`.
         v: (..., S, D)
-
-    Returns:
-        (..., T, D); each row lies in the convex hull of the values.
+    Returns: (..., T, D); each row lies in the convex hull of the values.
+    Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Example:
+        >>> attention([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], [[1.0], [3.0]]).tolist()
+        [[2.0]]
     """
-    _check_attention_shapes(np.asarray(q), np.asarray(k), np.asarray(v))
+    _check_attention(np.asarray(q), np.asarray(k), np.asarray(v))
     return attention_weights(q, k, mask, scale) @ np.asarray(v)
 
 
@@ -125,6 +121,11 @@ def layer_norm(
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
 
+    Args:
+        x: (..., D)
+        weight, bias: (D,), or one number.
+        eps: keeps a vector of equal numbers from a division by 0.
+    Returns: as x.
     Example:
         >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
         [-1.0, 1.0]
@@ -139,6 +140,9 @@ def rms_norm(x: ArrayLike, weight: Array | float = 1.0, eps: float = 1e-5) -> Ar
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
 
+    Args:
+        x, weight, eps: as for `layer_norm`.
+    Returns: as x.
     Example:
         >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
         [1.0, 1.0]
@@ -181,10 +185,7 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     Args:
         logits: (N, V)
         targets: (N,), whole numbers from 0 to V - 1.
-
-    Raises:
-        ValueError: no answers, which have no mean; shapes that do not fit; a target outside.
-
+    Raises: ValueError: no answers, which have no mean; shapes that do not fit; a target outside.
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
@@ -206,6 +207,10 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
 def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     """A word with one token in the place of each pair, from the left.
 
+    Args:
+        word: its tokens.
+        pair: two neighbours; they become their sum.
+    Returns: the tokens after the merge.
     Example:
         >>> merge_pair(["a", "a", "a", "b"], ("a", "a"))
         ['aa', 'a', 'b']
@@ -222,7 +227,7 @@ def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
-def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) -> None:
+def _check_attention(q: NDArray, k: NDArray, v: NDArray | None = None, mask: Mask = None) -> None:
     if q.ndim < 2 or k.ndim < 2:
         raise ValueError(f"q and k need at least two axes (positions, width); got {q.shape} and {k.shape}")
     if q.shape[-1] != k.shape[-1]:
@@ -231,3 +236,5 @@ def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) ->
         raise ValueError("q and k need a width of at least 1 to be compared; got 0")
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")
+    if mask is not None and np.asarray(mask).dtype != bool:
+        raise ValueError(f"mask must be boolean (True = may attend); got {np.asarray(mask).dtype}")

@@ -126,6 +126,14 @@ def test_vectors_without_a_width(function):
         function(np.ones((T, 0)), np.ones((S, 0)), np.ones((S, D)))
 
 
+@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
+@pytest.mark.parametrize("mask", [np.zeros((T, S)), np.ones((T, S), int)], ids=["added", "counted"])
+def test_a_mask_that_is_not_boolean(function, mask):
+    """A mask of numbers to add, 0 = may attend, would mean the opposite here."""
+    with pytest.raises(ValueError, match=rf"^mask must be boolean \(True = may attend\); got {mask.dtype}$"):
+        function(numbers(T, K), numbers(S, K), numbers(S, D), mask)
+
+
 def test_cross_entropy_of_nothing():
     with pytest.raises(ValueError, match=r"^cross_entropy is the mean of at least one answer; got none$"):
         maths.cross_entropy(np.ones((0, V)), [])
