@@ -288,20 +288,16 @@ class BPETokenizer(_Tokenizer):
         return self._as_bytes(self._token(i))
 
     @classmethod
-    def load(cls, path: Path | str, merges: Path | str | None = None) -> "BPETokenizer":
-        """Read what `save` wrote, or GPT-2's `vocab.json` (token -> id) and `merges.txt` (a pair a line).
-
-        Of GPT-2's tokens those that no merge makes are special, as "<|endoftext|>" is.
+    def load(cls, path: Path | str) -> "BPETokenizer":
+        """Read what `save` wrote.
 
         Raises: ValueError: a damaged file, or one of another kind.
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
-            if merges is None:
-                data["merges"] = [(left, right) for left, right in data["merges"]]
-                return cls(**data)
-            return cls(*_read_gpt2(data, Path(merges).read_text("utf-8")))
-        except (AttributeError, KeyError, TypeError, ValueError, regex.error) as error:
+            data["merges"] = [(left, right) for left, right in data["merges"]]
+            return cls(**data)
+        except (KeyError, TypeError, ValueError, regex.error) as error:
             raise ValueError(f"{path} holds no tokenizer that we can read: {error!r}") from error
 
     def save(self, path: Path | str) -> None:
@@ -526,14 +522,3 @@ def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str
     if len(parts) > 2:
         moves += [(right + left, merged + merged) for part in parts[1:-1] if not part]
     return moves
-
-
-def _read_gpt2(ids: dict[str, int], merges: str) -> tuple[list[str], list[tuple[str, str]], dict[str, int]]:
-    """Tokens, merges and special tokens of GPT-2's two files; the first line may name a version."""
-    pairs = regex.findall(r"(?m)^(?!#version)(\S+) ?(.*)$", merges)
-    alphabet = set(byte_characters().values())
-    made = {left + right for left, right in pairs}
-    if sorted(ids.values()) != list(range(len(ids))) or not alphabet.issuperset("".join(made)):
-        raise ValueError("ids that are not 0, 1, 2 and so on, or merges of what are no bytes")
-    special = {token: i for token, i in ids.items() if token not in alphabet | made}
-    return sorted(ids, key=ids.__getitem__), pairs, special

@@ -260,6 +260,9 @@ class Vocabulary:
         """The words' numbers.
 
         Raises: TypeError: one string, whose characters would be taken for words.
+        Example:
+            >>> Vocabulary([["to", "be"]], size=4).encode(["to", "see"])
+            [3, 1]
         """
         if isinstance(words, str):
             raise TypeError(f"encode needs a list of words, not one string: try {words!r}.lower().split()")
@@ -270,6 +273,9 @@ class Vocabulary:
         """The words behind the numbers in a list or tensor.
 
         Raises: ValueError: a number that is not in the vocabulary.
+        Example:
+            >>> Vocabulary([["to", "be"]], size=4).decode([3, 2])
+            ['to', 'be']
         """
         numbers = [int(number) for number in ids]
         wrong = [str(number) for number in numbers if not 0 <= number < len(self)]

@@ -34,6 +34,10 @@ class PackedTensor(NamedTuple):
         """The weights in float32, in memory of their own.
 
         Raises: ValueError: a packing that nobody here can read.
+        Example:
+            >>> two_numbers = np.array([0.5, -3.0], np.float32).view(np.uint8)
+            >>> PackedTensor((2,), gguf.GGMLQuantizationType.F32, two_numbers).unpack()
+            tensor([ 0.5000, -3.0000])
         """
         if self.packing.name == "Q4_1":
             return unpack_q4_1(self.data.reshape(-1, 20)).reshape(self.shape)

@@ -151,32 +151,6 @@ def rms_norm(x: ArrayLike, weight: Array | float = 1.0, eps: float = 1e-5) -> Ar
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
 
 
-def gelu(x: ArrayLike) -> Array:
-    """Gaussian error linear unit: x times the probability that a standard normal lies below x.
-
-        gelu(x) = x (1 + erf(x / sqrt(2))) / 2      (Hendrycks and Gimpel 2016)
-
-    Example:
-        >>> gelu([0.0, 100.0]).tolist()
-        [0.0, 100.0]
-    """
-    x = np.asarray(x, dtype=float)
-    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-
-
-def silu(x: ArrayLike) -> Array:
-    """Sigmoid linear unit: x times its sigmoid.
-
-        silu(x) = x / (1 + exp(-x))
-
-    Example:
-        >>> silu([0.0]).tolist()
-        [0.0]
-    """
-    x = np.asarray(x, dtype=float)
-    return x * 0.5 * (1 + np.tanh(x / 2))  # sigmoid(x) = (1 + tanh(x / 2)) / 2 never overflows
-
-
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     """Mean surprise, in nats, of the right answers.
 

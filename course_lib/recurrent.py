@@ -201,6 +201,7 @@ class RecurrentLM(nn.Module):
             self.lm_head.weight = self.token_embedding.weight
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """The scores of `read`, from zeros."""
         return self.read(ids)[0]
 
     def read(

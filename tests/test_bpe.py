@@ -808,65 +808,6 @@ def test_file_that_is_not_there(tmp_path):
         BPETokenizer.load(tmp_path / "nowhere.json")
 
 
-def test_gpt2_files_written_by_tokenizers(trained, tmp_path):
-    _, theirs = trained
-    theirs.model.save(str(tmp_path))
-    ours = BPETokenizer.load(tmp_path / "vocab.json", tmp_path / "merges.txt")
-    assert ours.special_tokens == {}
-    assert (ours.vocab_size, len(ours.merges)) == (997, 997 - 256)
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, varied_text(6, 10_000))
-
-
-def test_gpt2_files_with_a_special_token(tmp_path):
-    theirs = tokenizers.Tokenizer(models.BPE())
-    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    theirs.train_from_iterator([topics["assignment"] + "## ## #version #versions"], trainer)
-    theirs.model.save(str(tmp_path))
-    ours = BPETokenizer.load(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
-    assert ours.special_tokens == {"<|endoftext|>": 0}
-    parts = varied_text(7, 5_000, ["<|endoftext|>"])
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
-
-
-def gpt2_files(folder, vocab, merges):
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text(merges, "utf-8")
-    return folder / "vocab.json", folder / "merges.txt"
-
-
-def test_gpt2_files_line_by_line(tmp_path):
-    vocab = {"<s>": 2, "a": 0, "b": 1, "ab": 3, "#": 4, "##": 5}
-    for merges in ("#version: 0.2\na b\n# #\n", "a b\n\n# #"):
-        ours = BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
-        assert ours.tokens == ["a", "b", "<s>", "ab", "#", "##"]
-        assert ours.merges == [("a", "b"), ("#", "#")]
-        assert ours.special_tokens == {"<s>": 2}
-
-
-@pytest.mark.parametrize(
-    ("vocab", "merges", "reason"),
-    [
-        ({"a": 0, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
-        ({"a": 1, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
-        ({"▁": 0, "a": 1, "▁a": 2}, "▁ a", "or merges of what are no bytes"),
-        ({"a": 0, "b": 1}, "a b", "merge 0 needs 'ab'"),
-        ({"a": 0, "b": 1}, "ab", "merge 0 needs 'ab'"),
-        ({"a": 0, "b": "1"}, "", "'<' not supported"),
-        (["a", "b"], "", "no attribute 'values'"),
-    ],
-)
-def test_damaged_gpt2_files(tmp_path, own_errors, vocab, merges, reason):
-    with pytest.raises(ValueError, match=r"vocab.json holds no tokenizer that we can read") as caught:
-        BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
-    assert reason in str(caught.value)
-
-
 # ---------------------------------------------------------------------------------------------- WordPiece
 
 

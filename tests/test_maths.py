@@ -177,14 +177,6 @@ def test_norms_equal_torch(eps):
     )
 
 
-def test_activations_equal_torch():
-    x = np.concatenate([10 * numbers(B, T), [[-800.0, -1.0, 0.0, 1.0, 800.0]]])
-    tensor = torch.from_numpy(x)
-    with np.errstate(over="raise"):
-        np.testing.assert_allclose(maths.gelu(x), F.gelu(tensor), **CLOSE)
-        np.testing.assert_allclose(maths.silu(x), F.silu(tensor), **CLOSE)
-
-
 def test_cross_entropy_equals_torch():
     logits, targets = 50 * numbers(T, V), np.array([0, 12, 5, 5, 1])
     theirs = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets))
