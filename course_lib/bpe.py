@@ -5,10 +5,10 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import chain, repeat
 from operator import add
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 import regex
 
@@ -24,7 +24,6 @@ _BERT_WORDS = regex.compile(rf"[{_ALONE}]|[^\s{_ALONE}]+")
 _BERT_DROPS = regex.compile(r"[^\P{C}\p{Cn}\t\n\r]|\ufffd")
 
 CACHED_CHARACTERS = 500_000  # of words whose tokens are remembered: about 25 MB
-LOOK_AHEAD = 16  # characters that may decide where the word before them ends; GPT-2's pattern needs two
 
 
 def byte_characters() -> dict[int, str]:
@@ -66,9 +65,13 @@ class _Tokenizer:
     def words(self, text: str) -> list[str]:
         """The words of a text; special tokens stay whole.
 
-        Raises:
-            TypeError: not a string.
+        Args:
+            text: any Unicode.
+        Raises: TypeError: not a string.
             ValueError: a lone surrogate, which no UTF-8 can write.
+        Example:
+            >>> BPETokenizer.train("hug", 257, ["<end>"]).words("a hug<end>")
+            ['a', ' hug', '<end>']
         """
         _check_text(text)
         if not self.special_tokens:
@@ -79,26 +82,37 @@ class _Tokenizer:
         return words
 
     def encode(self, text: str) -> list[int]:
-        """Cut text (any Unicode) into tokens. Special tokens in it are recognised.
+        """Cut text into tokens. Special tokens in it are recognised.
 
-        Returns:
-            ids; none for an empty string.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
+        Args:
+            text: any Unicode.
+        Returns: ids; none for an empty string.
+        Raises: TypeError, ValueError: as for `words`.
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).encode("hug")
+            [0, 3]
         """
         return self._encode_words(self.words(text))
 
     def decode(self, ids: Iterable[int]) -> str:
         """Join tokens; invalid UTF-8 becomes U+FFFD.
 
-        Raises:
-            ValueError: an id outside the vocabulary.
+        Args:
+            ids: of one text, a list or a tensor of one axis.
+        Raises: ValueError: an id outside the vocabulary.
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).decode([0, 3])
+            'hug'
         """
         return self._join([self._token(i) for i in ids])
 
     def pieces(self, text: str) -> list[str]:
-        """The text of each token, to read: `encode`, then `decode` one by one."""
+        """The text of each token, to read: `encode`, then `decode` one by one.
+
+        Example:
+            >>> BPETokenizer(["h", "u", "g", "ug"], [("u", "g")]).pieces("hug")
+            ['h', 'ug']
+        """
         return [self.decode([i]) for i in self.encode(text)]
 
     def _token(self, i: int) -> str:
@@ -135,11 +149,8 @@ class BPETokenizer(_Tokenizer):
         special_tokens: text -> id of tokens that are never cut, such as "<|im_start|>".
         split_digits: every digit becomes a word of its own (SmolLM2 does this, GPT-2 does not).
         pattern: regular expression whose matches are the words, as is what stands between matches.
-
-    Raises:
-        ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary;
+    Raises: ValueError: a token stands twice; a special token or a part of a merge is not in the vocabulary;
             a pattern with a group.
-
     Example:
         >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
         >>> toy.encode("hughu"), toy.decode([4, 3]), toy.pieces("hugu")
@@ -168,35 +179,49 @@ class BPETokenizer(_Tokenizer):
             )
         self._word_pattern = regex.compile(f"{pattern}|(?s:(?:(?!{pattern}).)+)")
         self._byte_of = {character: byte for byte, character in byte_characters().items()}
-        # Inside, a token is the character whose code point is its id: `str.replace` then merges a pair.
+        # Inside, a token is the character whose code point is its id, a word a string of such tokens, a pair
+        # a string of two: Python's own `split` and `join` then merge a pair.
         self._symbols = {byte: self._ids.get(character) for character, byte in self._byte_of.items()}
-        self._ranks: dict[str, int] = {}
-        self._merged: dict[str, str] = {}
+        self._ranks: dict[str, int] = {}  # of a pair: the smaller, the sooner it is merged
+        self._replacements: list[tuple[str, str]] = []  # by rank: a pair, and what takes its place
         for rank, (left, right) in enumerate(self.merges):
             for token in (left, right, left + right):
                 if token not in self._ids:
                     raise ValueError(f"merge {rank} needs {token!r}, which is not in the vocabulary")
             pair = chr(self._ids[left]) + chr(self._ids[right])
             self._ranks[pair] = rank
-            self._merged[pair] = chr(self._ids[left + right])
+            self._replacements.append((pair, chr(self._ids[left + right])))
 
     @classmethod
     def train(
-        cls, texts: str | Iterable[str], vocab_size: int, special_tokens: Sequence[str] = (), **options: Any
+        cls,
+        texts: str | Iterable[str],
+        vocab_size: int,
+        special_tokens: Sequence[str] = (),
+        *,
+        split_digits: bool = False,
+        pattern: str = GPT2_PATTERN,
     ) -> "BPETokenizer":
         """Learn a vocabulary: special tokens, the 256 bytes, then again and again the most frequent pair.
 
-        Of equals the pair with the smallest ids. The slow, obvious version is `maths.learn_merges`.
+            while len(tokens) < vocab_size:
+                counts = Counter(pair for word in words for pair in pairwise(word))
+                pair = max(counts, key=counts.get)
+                words = [merge_pair(word, pair) for word in words]
+                tokens.append(pair[0] + pair[1])
+            (Sennrich et al. 2016, algorithm 1, with `maths.merge_pair`)
+
+        This is the same with each distinct word looked at once, and again only where it has changed. Of
+        equally frequent pairs the one with the smallest ids is taken.
 
         Args:
             texts: the corpus; nothing is learned from special tokens in it.
             vocab_size: tokens in all; fewer where no pair is left.
             special_tokens: the first tokens of the vocabulary.
-            options: `split_digits` and `pattern`.
-
-        Raises:
+            split_digits: every digit becomes a word of its own.
+            pattern: regular expression whose matches are the words, as is what stands between matches.
+        Raises: TypeError: texts that are no strings, one string in place of a list of special tokens.
             ValueError: no words, no room for the bytes, a special token that is empty or given twice.
-
         Example:
             >>> BPETokenizer.train("hug pug hugs", 258).merges
             [('u', 'g'), ('h', 'ug')]
@@ -204,50 +229,43 @@ class BPETokenizer(_Tokenizer):
         Differs: from `tokenizers` where a merged pair returns, because another merge has made one of its
             tokens: they count the places where it was before, too.
         """
-        # A tokenizer that knows no merges finds the words and writes them as bytes.
+        if isinstance(special_tokens, str):
+            raise TypeError(f"special_tokens must be a list of strings; got {special_tokens!r:.60}")
         tokens = [*special_tokens, *byte_characters().values()]
-        bare = cls(tokens, [], {token: i for i, token in enumerate(special_tokens)}, **options)
+        special_ids = {token: i for i, token in enumerate(special_tokens)}
+        # A tokenizer that knows no merges finds the words and writes them as bytes.
+        bare = cls(tokens, [], special_ids, split_digits=split_digits, pattern=pattern)
         if vocab_size < len(tokens):
             raise ValueError(f"bytes and special tokens need a vocab_size of {len(tokens)}; got {vocab_size}")
-
-        # Each distinct word is worked on once, and counts as often as it occurs.
         texts = [texts] if isinstance(texts, str) else texts
-        word_counts = Counter(chain.from_iterable(map(bare.words, texts)))
-        if not word_counts:
+        words = Counter(chain.from_iterable(map(bare.words, texts)))  # how often each occurs
+        if not words:
             raise ValueError("the tokenizer learns from at least one word; the corpus is empty")
         for token in special_tokens:
-            del word_counts[token]  # never cut, so it teaches nothing; a Counter allows it to be absent
-        # From here on a token is the character chr(id), a word a string of them, a pair a string of two.
-        table = _PairTable({_as_symbols(bare._cut(word)): n for word, n in word_counts.items()})
+            del words[token]  # never cut, so it teaches nothing; a Counter allows it to be absent
 
         merges: list[tuple[str, str]] = []
         ids = {token: i for i, token in enumerate(tokens)}
-        while len(tokens) < vocab_size:
-            pair = table.most_frequent()
-            if pair is None:
-                break  # every word is one token
+        pairs = _PairCounts({"".join(map(chr, bare._cut(word))): n for word, n in words.items()})
+        while len(tokens) < vocab_size and pairs.counts:
+            pair = pairs.most_frequent()
             left, right = (tokens[ord(symbol)] for symbol in pair)
             merges.append((left, right))
             # Two merges may make the same token, as "a" + "bc" and "ab" + "c" do: it has one id.
             if left + right not in ids:
                 ids[left + right] = len(tokens)
                 tokens.append(left + right)
-            table.merge(pair, chr(ids[left + right]))
-        return cls(tokens, merges, bare.special_tokens, **options)
+            pairs.merge(pair, chr(ids[left + right]))
+        return cls(tokens, merges, special_ids, split_digits=split_digits, pattern=pattern)
 
     def merge_steps(self, word: str) -> list[tuple[int | None, list[int]]]:
         """How one word becomes its tokens: as bytes, then after each merge.
 
         Args:
             word: one of `words(text)`.
-
-        Returns:
-            the rank of the merge, its place in `merges` (None for the bytes, before any merge), and the ids
-            after it. The last ids are those of `encode`.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
-
+        Returns: the rank of the merge, its place in `merges` (None for the bytes, before any merge), and the
+            ids after it. The last ids are those of `encode`.
+        Raises: TypeError, ValueError: as for `words`.
         Example:
             >>> toy = BPETokenizer(["h", "u", "g", "hu", "hug"], [("h", "u"), ("hu", "g")])
             >>> toy.merge_steps("hug")
@@ -261,9 +279,7 @@ class BPETokenizer(_Tokenizer):
     def token_bytes(self, i: int) -> bytes:
         """The bytes that token i stands for; they need not be whole characters.
 
-        Raises:
-            ValueError: an id outside the vocabulary.
-
+        Raises: ValueError: an id outside the vocabulary.
         Example:
             >>> tokenizer = BPETokenizer.train("hug", 256)
             >>> b"".join(map(tokenizer.token_bytes, tokenizer.encode("é")))
@@ -271,65 +287,37 @@ class BPETokenizer(_Tokenizer):
         """
         return self._as_bytes(self._token(i))
 
-    def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
-        """The ids of one long text that comes in pieces, such as the lines of an open file.
-
-        They are those of `encode("".join(texts))`, also where a word begins in one piece and ends in the
-        next; but no more than one piece, and the word that it interrupts, is in memory.
-
-        Args:
-            texts: the pieces; cut anywhere.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
-
-        Example:
-            >>> toy = BPETokenizer.train("hug pug hugs", 258)
-            >>> list(toy.encode_iterable(["a h", "u", "gs"])) == toy.encode("a hugs")
-            True
-
-        Differs: from `encode` for a pattern of your own that looks back before a word, or more than
-            LOOK_AHEAD characters beyond it.
-        """
-        # What comes later may complete a special token, and change the words at the end or before that token.
-        margin = LOOK_AHEAD + max(map(len, self.special_tokens), default=0)
-        rest = ""
-        for text in texts:
-            _check_text(text)
-            words = self.words(rest + text)
-            n_final = len(words)
-            length = 0
-            while n_final > 0 and length < margin:
-                n_final -= 1
-                length += len(words[n_final])
-            yield from self._encode_words(words[:n_final])
-            rest = "".join(words[n_final:])
-        yield from self.encode(rest)
-
     @classmethod
-    def load(cls, path: Path | str, merges: Path | str | None = None) -> "BPETokenizer":
-        """Read what `save` wrote, or GPT-2's `vocab.json` (token -> id) and `merges.txt` (a pair a line).
+    def load(cls, path: Path | str) -> "BPETokenizer":
+        """Read what `save` wrote.
 
-        Of GPT-2's tokens those that no merge makes are special, as "<|endoftext|>" is.
-
-        Raises:
-            ValueError: a damaged file, or one of another kind.
+        Raises: ValueError: a damaged file, or one of another kind.
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))
-            if merges is None:
-                data["merges"] = [(left, right) for left, right in data["merges"]]
-                return cls(**data)
-            return cls(*_read_gpt2(data, Path(merges).read_text("utf-8")))
-        except (AttributeError, KeyError, TypeError, ValueError, regex.error) as error:
+            data["merges"] = [(left, right) for left, right in data["merges"]]
+            return cls(**data)
+        except (KeyError, TypeError, ValueError, regex.error) as error:
             raise ValueError(f"{path} holds no tokenizer that we can read: {error!r}") from error
 
     def save(self, path: Path | str) -> None:
-        """Write one file, whole or not at all: the arguments of the class, by name, as JSON."""
+        """Write one file, whole or not at all: the arguments of the class, by name, as JSON.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     BPETokenizer.train("hug pug", 257).save(f"{folder}/hug.json")
+            ...     BPETokenizer.load(f"{folder}/hug.json").merges
+            [('u', 'g')]
+        """
         names = ("tokens", "merges", "special_tokens", "split_digits", "pattern")
-        temporary = Path(f"{path}.tmp")
-        temporary.write_text(json.dumps({name: getattr(self, name) for name in names}), "utf-8")
-        temporary.replace(path)
+        text = json.dumps({name: getattr(self, name) for name in names})
+        temporary = Path(f"{path}.{uuid4().hex}.tmp")  # a name of its own: somebody else may save here, too
+        try:
+            temporary.write_text(text, "utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _split(self, text: str) -> list[str]:
         if self.split_digits:
@@ -352,15 +340,21 @@ class BPETokenizer(_Tokenizer):
         """A word as its bytes, then after each merge: the rank of the merge, and the tokens as symbols."""
         # bytes -> characters 0 to 255 -> chr(id)
         symbols = word.encode().decode("latin-1").translate(self._symbols)
-        rank: int | None = None
-        while True:
-            yield rank, symbols
-            known = self._ranks.keys() & set(map(add, symbols, symbols[1:]))
-            if not known:
-                return
-            pair = min(known, key=self._ranks.__getitem__)
-            rank = self._ranks[pair]
-            symbols = symbols.replace(pair, self._merged[pair])
+        yield None, symbols
+        never = len(self.merges)  # the rank of a pair that was not learned
+        ranks = {never, *map(self._ranks.get, _pairs(symbols), repeat(never))}
+        while len(ranks) > 1:
+            rank = min(ranks)
+            ranks.remove(rank)
+            pair, merged = self._replacements[rank]
+            parts = symbols.split(pair)
+            if len(parts) > 1:  # else another merge took the pair away
+                symbols = merged.join(parts)
+                yield rank, symbols
+                pairs = _pairs(symbols)
+                if len(symbols) > 50:  # looked at again only beside the merge, where new ones stand
+                    pairs = (new for _, new in _neighbours(parts, pair, merged))
+                ranks.update(map(self._ranks.get, pairs, repeat(never)))
 
     def _join(self, tokens: list[str]) -> str:
         return b"".join(map(self._as_bytes, tokens)).decode("utf-8", errors="replace")
@@ -371,57 +365,51 @@ class BPETokenizer(_Tokenizer):
         return bytes(self._byte_of[character] for character in token)
 
 
-class _PairTable:
-    """How often each pair of neighbours occurs in the words of a corpus, kept up to date by each merge.
-
-    A token is one character here, so a word is a string of tokens and a pair a string of two. A merge
-    visits only the words that hold its pair: to count anew is what makes the obvious version slow.
+class _PairCounts:
+    """How often each pair of neighbours occurs in the words of a corpus, before and after each merge.
 
     Args:
-        times: how often each word occurs.
+        words: how often each word occurs.
     """
 
-    def __init__(self, times: Mapping[str, int]) -> None:
-        self._words = list(times)
-        self._times = list(times.values())
-        counts = Counter[str]()
-        places = defaultdict[str, set[int]](set)  # the numbers of the words that a pair is in, or was
+    def __init__(self, words: Mapping[str, int]) -> None:
+        self._words = list(words)
+        self._times = list(words.values())
+        self.counts = Counter[str]()
+        self._places = defaultdict[str, set[int]](set)  # the numbers of the words that a pair is in, or was
         for number, word in enumerate(self._words):
-            for pair in map(add, word, word[1:]):
-                counts[pair] += self._times[number]
-                places[pair].add(number)
-        self._counts = counts
-        self._places = places
+            for pair in _pairs(word):
+                self.counts[pair] += self._times[number]
+                self._places[pair].add(number)
         # The smallest comes first: the highest count, then the smallest ids. A sorted list is a heap.
-        self._heap = sorted((-count, pair) for pair, count in counts.items())
+        self._heap = sorted((-count, pair) for pair, count in self.counts.items())
 
-    def most_frequent(self) -> str | None:
-        """The most frequent pair, of equals the one with the smallest ids; None where no pair is left."""
-        while self._heap:
+    def most_frequent(self) -> str:
+        """As max(counts, key=counts.get), from a heap; of equals the pair with the smallest ids."""
+        while True:
             count, pair = heappop(self._heap)
             # A pair whose count has changed since was pushed again; its old entry is passed over.
-            if -count == self._counts[pair]:
+            if -count == self.counts[pair]:
                 return pair
-        return None
 
     def merge(self, pair: str, merged: str) -> None:
         """Put one token in the place of a pair, wherever it stands."""
-        counts, places = self._counts, self._places
         changed = set[str]()
-        for number in places.pop(pair):
+        for number in self._places.pop(pair):
             parts = self._words[number].split(pair)  # [word] where the pair is gone: no moves
             self._words[number] = merged.join(parts)
-            times = self._times[number]
             moves = _neighbours(parts, pair, merged)
             for old, new in moves:
-                counts[old] -= times
-                counts[new] += times
-                places[new].add(number)
+                self.counts[old] -= self._times[number]
+                self.counts[new] += self._times[number]
+                self._places[new].add(number)
             changed.update(*moves)
-        del counts[pair]  # after the loop, which changes it where places overlap, as in "aaa"
+        del self.counts[pair]  # after the loop, which changes it where places overlap, as in "aaa"
         for neighbour in changed:
-            if counts[neighbour]:
-                heappush(self._heap, (-counts[neighbour], neighbour))
+            if self.counts[neighbour]:
+                heappush(self._heap, (-self.counts[neighbour], neighbour))
+            else:
+                del self.counts[neighbour]
 
 
 class WordPiece(_Tokenizer):
@@ -430,10 +418,7 @@ class WordPiece(_Tokenizer):
     Args:
         tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
         lower_case: for models that know neither capitals nor accents.
-
-    Raises:
-        ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
-
+    Raises: ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
     Example:
         >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
         >>> toy.frame("Playing"), toy.decode([3, 4])
@@ -443,8 +428,8 @@ class WordPiece(_Tokenizer):
     """
 
     def __init__(self, tokens: Sequence[str] | Path, *, lower_case: bool = True) -> None:
-        if isinstance(tokens, Path):
-            tokens = tokens.read_text("utf-8").rstrip("\n").split("\n")
+        if isinstance(tokens, str | Path):
+            tokens = Path(tokens).read_text("utf-8").rstrip("\n").split("\n")
         special = dict.fromkeys(("[UNK]", "[CLS]", "[SEP]"), -1)
         for i, token in enumerate(tokens):
             if token in ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"):
@@ -453,7 +438,12 @@ class WordPiece(_Tokenizer):
         self.lower_case = lower_case
 
     def frame(self, text: str, pair: str | None = None) -> tuple[list[int], list[int]]:
-        """The ids of "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]", and their segments, 0 and 1."""
+        """The ids of "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]", and their segments, 0 and 1.
+
+        Example:
+            >>> WordPiece(["[UNK]", "[CLS]", "[SEP]", "play"]).frame("play", "play play")
+            ([1, 3, 2, 3, 3, 2], [0, 0, 0, 1, 1, 1])
+        """
         first = [self._ids["[CLS]"], *self.encode(text), self._ids["[SEP]"]]
         second = [] if pair is None else [*self.encode(pair), self._ids["[SEP]"]]
         return first + second, [0] * len(first) + [1] * len(second)
@@ -465,10 +455,7 @@ class WordPiece(_Tokenizer):
 
         Args:
             word: one of `words(text)`.
-
-        Raises:
-            TypeError, ValueError: as for `words`.
-
+        Raises: TypeError, ValueError: as for `words`.
         Example:
             >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
             >>> toy.match_steps("playing")
@@ -515,9 +502,9 @@ def _check_text(text: str) -> None:
         raise ValueError(f"the tokenizer encodes valid Unicode; got a lone surrogate: {surrogate[0]!r}")
 
 
-def _as_symbols(ids: list[int]) -> str:
-    """Ids as a string: one character each, whose code point is the id."""
-    return "".join(map(chr, ids))
+def _pairs(symbols: str) -> Iterator[str]:
+    """The pairs of neighbours in a word, from the left."""
+    return map(add, symbols, symbols[1:])
 
 
 def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str]]:
@@ -525,7 +512,6 @@ def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str
 
     Args:
         parts: what the word is without the pair.
-
     Example:
         >>> _neighbours("xababy".split("ab"), "ab", "M")  # xababy becomes xMMy
         [('xa', 'xM'), ('by', 'My'), ('ba', 'MM')]
@@ -536,14 +522,3 @@ def _neighbours(parts: list[str], pair: str, merged: str) -> list[tuple[str, str
     if len(parts) > 2:
         moves += [(right + left, merged + merged) for part in parts[1:-1] if not part]
     return moves
-
-
-def _read_gpt2(ids: dict[str, int], merges: str) -> tuple[list[str], list[tuple[str, str]], dict[str, int]]:
-    """Tokens, merges and special tokens of GPT-2's two files; the first line may name a version."""
-    pairs = regex.findall(r"(?m)^(?!#version)(\S+) ?(.*)$", merges)
-    alphabet = set(byte_characters().values())
-    made = {left + right for left, right in pairs}
-    if sorted(ids.values()) != list(range(len(ids))) or not alphabet.issuperset("".join(made)):
-        raise ValueError("ids that are not 0, 1, 2 and so on, or merges of what are no bytes")
-    special = {token: i for token, i in ids.items() if token not in alphabet | made}
-    return sorted(ids, key=ids.__getitem__), pairs, special

@@ -270,14 +270,6 @@ def load(path: str | Path | None = None) -> dict[str, Claim]:
     return dict(_load(Path(path) if path else Path(__file__).with_name("claims.yml")))
 
 
-def judged_in(notebook: str | Path) -> list[str]:
-    """The claims that a notebook judges, in order, found by reading its code without running it.
-
-    Raises: ClaimError: a verdict does not name its claim as a plain string.
-    """
-    return [claim_id for claim_id, _ in judging_cells(notebook)]
-
-
 def judging_cells(notebook: str | Path) -> list[tuple[str, str]]:
     """Each verdict in a notebook: the claim, and the id of the cell that it stands in.
 

@@ -24,6 +24,11 @@ def alternate(functions: Sequence[Callable[[], object]], rounds: int, warm_up: i
         rounds: how often each is timed.
         warm_up: rounds before, which do not count.
     Returns: for each function the seconds of each round.
+    Example:
+        >>> order = []
+        >>> _ = alternate([lambda: order.append("a"), lambda: order.append("b")], rounds=2, warm_up=0)
+        >>> order
+        ['a', 'b', 'b', 'a']
     """
     taken: list[list[float]] = [[] for _ in functions]
     for n in range(-warm_up, rounds):
@@ -43,6 +48,7 @@ def bytes_kept(function: Callable[[], object]) -> int:
 
     Args:
         function: computes something from tensors that require gradients, and returns it.
+    Returns: bytes.
     Example:
         >>> import torch
         >>> x = torch.ones(5, requires_grad=True)
@@ -76,9 +82,9 @@ def exponent(sizes: ArrayLike, amounts: ArrayLike) -> float:
     x, y = np.asarray(sizes, float), np.asarray(amounts, float)
     if x.ndim != 1 or x.shape != y.shape or len(np.unique(x)) < 2:
         raise ValueError(f"a line needs two sizes and an amount for each; got {x.tolist()} and {y.tolist()}")
-    smallest = min(x.min(), y.min())
-    if smallest <= 0:
-        raise ValueError(f"sizes and amounts must be above 0; the smallest is {smallest:g}")
+    for number in (*x, *y):
+        if not 0 < number < np.inf:  # so that NaN is refused, too
+            raise ValueError(f"sizes and amounts must be finite numbers above 0; got {number:g}")
     slope, _ = np.polyfit(np.log(x), np.log(y), 1)
     return float(slope)
 
@@ -144,7 +150,7 @@ def longest_chain(tensor: Tensor) -> int:
     return operations(tensor)[-1].depth
 
 
-def schedule(waits_for: Mapping[Name, Collection[Name]], processors: int | None = None) -> dict[Name, int]:
+def timetable(waits_for: Mapping[Name, Collection[Name]], processors: int | None = None) -> dict[Name, int]:
     """The tick at which each operation runs, if each takes one tick of one processor.
 
     At every tick the processors take, in the order given, operations whose inputs were ready before it
@@ -156,9 +162,9 @@ def schedule(waits_for: Mapping[Name, Collection[Name]], processors: int | None 
     Returns: for each operation its tick, from 1, in the order given.
     Raises: ValueError: no processor, an operation that waits for an unknown one, or a circle.
     Example:
-        >>> schedule({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]}, processors=1)
+        >>> timetable({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]}, processors=1)
         {'a': 1, 'b': 2, 'c': 3, 'd': 4}
-        >>> schedule({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]})
+        >>> timetable({"a": [], "b": [], "c": ["a"], "d": ["b", "c"]})
         {'a': 1, 'b': 1, 'c': 2, 'd': 3}
     """
     if processors is not None and processors < 1:
@@ -185,10 +191,11 @@ def recurrent_cells(n_tokens: int, n_layers: int, *, writing: bool = False) -> d
     """What each cell of a recurrent network waits for: the state of the token before, and the layer below.
 
     Args:
+        n_tokens, n_layers: how many.
         writing: the network makes its text itself, so a token is there only when the last layer has read the
             one before.
-    Returns: for each cell (layer, token) those it needs, in an order in which `schedule` loses no time: first
-        the cells that can work first.
+    Returns: for each cell (layer, token) those it needs, in an order in which `timetable` loses no time:
+        first the cells that can work first.
     Example:
         >>> recurrent_cells(2, 2)
         {(0, 0): [], (0, 1): [(0, 0)], (1, 0): [(0, 0)], (1, 1): [(1, 0), (0, 1)]}
@@ -207,6 +214,7 @@ def attention_cells(n_tokens: int, n_layers: int, *, writing: bool = False) -> d
     """What each cell of a causal Transformer waits for: the layer below, at its own token and those before.
 
     Args:
+        n_tokens, n_layers: how many.
         writing: as for `recurrent_cells`; the cells of earlier tokens are kept in a cache.
     Returns: for each cell (layer, token) those it needs, layer by layer.
     Example:

@@ -161,8 +161,8 @@ class Vocabulary:
     Args:
         texts: sentences as words.
         size: how many numbers there are.
-        special: no words; they come first.
-    Raises: ValueError: no number is left for a word.
+        special: no words; they come first. "<unknown>" stands for all words that have no number.
+    Raises: ValueError: no number is left for a word; "<unknown>" is missing.
     Example:
         >>> Vocabulary([["to", "be", "or", "not", "to", "be"]], size=4).encode(["to", "see"])
         [3, 1]
@@ -171,6 +171,8 @@ class Vocabulary:
     def __init__(self, texts: Iterable[Words], size: int, special: Words = ("<cls>", "<unknown>")) -> None:
         if size <= (n := len(special)):
             raise ValueError(f"a vocabulary with {n} special tokens needs a size above that; got {size}")
+        if "<unknown>" not in special:
+            raise ValueError(f"special must name '<unknown>', for words without a number; got {special!r}")
         counts = Counter(word for words in texts for word in words)
         for token in special:
             del counts[token]  # in the text it means the same as in front
@@ -185,6 +187,9 @@ class Vocabulary:
         """The words' numbers.
 
         Raises: TypeError: one string, whose characters would be taken for words.
+        Example:
+            >>> Vocabulary([["to", "be"]], size=4).encode(["to", "see"])
+            [3, 1]
         """
         if isinstance(words, str):
             raise TypeError(f"encode needs a list of words, not one string: try {words!r}.lower().split()")
@@ -195,6 +200,9 @@ class Vocabulary:
         """The words behind the numbers in a list or tensor.
 
         Raises: ValueError: a number that is not in the vocabulary.
+        Example:
+            >>> Vocabulary([["to", "be"]], size=4).decode([3, 2])
+            ['to', 'be']
         """
         numbers = [int(number) for number in ids]
         wrong = [str(number) for number in numbers if not 0 <= number < len(self)]
@@ -234,8 +242,17 @@ def windows(
 ) -> Iterator[Tensor]:
     """Endless batches of pieces that start anywhere in a text.
 
-    Returns: (B, length + 1): a shift leaves length.
+    Args:
+        ids: the text.
+        length: of a piece, less one: a shift leaves length.
+        batch_size: pieces in a batch.
+        generator: where random numbers come from; None: torch's own source.
+    Returns: batches (batch_size, length + 1), without end.
     Raises: ValueError: the text is shorter than a piece.
+    Example:
+        >>> next(windows(torch.arange(5), length=4, batch_size=2))
+        tensor([[0, 1, 2, 3, 4],
+                [0, 1, 2, 3, 4]])
     """
     _check_at_least("length", length, 1)
     _check_at_least("batch_size", batch_size, 1)
@@ -258,7 +275,15 @@ def batches(
 ) -> Iterator[tuple[Tensor, ...]]:
     """One epoch: rows of all tensors in one random order, batch by batch; the last batch may be smaller.
 
+    Args:
+        tensors: with equally many rows.
+        batch_size: rows in a batch.
+        generator: where random numbers come from; None: torch's own source.
+    Returns: for each batch its rows of each tensor.
     Raises: ValueError: tensors with different numbers of rows, or none.
+    Example:
+        >>> [len(rows) for (rows,) in batches(torch.arange(5), batch_size=2)]
+        [2, 2, 1]
     """
     _check_at_least("batch_size", batch_size, 1)
     n_rows = {len(tensor) for tensor in tensors}
@@ -267,49 +292,6 @@ def batches(
     shuffled = torch.randperm(*n_rows, generator=generator)
     parts = shuffled.split(batch_size) if len(shuffled) else ()
     return (tuple(tensor[rows] for tensor in tensors) for rows in parts)
-
-
-def copy(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
-    """Symbols, then a 0 for each: repeat them there (Graves et al. 2014, section 4.1).
-
-    Args:
-        batch_size: how many sequences.
-        length: how many symbols.
-        vocab_size: symbols are 1 to vocab_size - 1.
-    """
-    _check_sizes(batch_size, length, vocab_size, least_length=1, least_vocab_size=3)
-    symbols = torch.randint(1, vocab_size, (batch_size, length), generator=generator)
-    inputs = F.pad(symbols, (0, length))
-    targets = F.pad(symbols, (length, 0), value=IGNORE)
-    return Examples(inputs, targets)
-
-
-def reverse(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
-    """Like `copy`, but the last symbol is wanted first."""
-    inputs, targets = copy(batch_size, length, vocab_size, generator)
-    backwards = targets[:, length:].flip(1)
-    return Examples(inputs, torch.cat([targets[:, :length], backwards], 1))
-
-
-def recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
-    """Pairs of key and value, then a key: say its value (associative recall, Ba et al. 2016).
-
-    Args:
-        batch_size: how many sequences.
-        length: how many pairs.
-        vocab_size: with n = (vocab_size - 1) // 2, keys are 1 to n, none twice in a sequence; values are
-            n + 1 to vocab_size - 1.
-    """
-    _check_sizes(batch_size, length, vocab_size, least_length=1, least_vocab_size=2 * length + 1)
-    n_keys = (vocab_size - 1) // 2
-    shuffled = torch.rand(batch_size, n_keys, generator=generator).argsort(1)
-    keys = 1 + shuffled[:, :length]
-    values = torch.randint(n_keys + 1, vocab_size, (batch_size, length), generator=generator)
-    asked = torch.randint(length, (batch_size, 1), generator=generator)
-    pairs = torch.stack([keys, values], 2).flatten(1)
-    inputs = torch.cat([pairs, keys.gather(1, asked)], 1)
-    targets = F.pad(values.gather(1, asked), (2 * length, 0), value=IGNORE)
-    return Examples(inputs, targets)
 
 
 def pair_recall(batch_size: int, length: int, vocab_size: int, generator: Rng = None) -> Examples:
@@ -321,7 +303,12 @@ def pair_recall(batch_size: int, length: int, vocab_size: int, generator: Rng = 
         batch_size: how many sequences.
         length: how many pairs. Their keys are 1 to length in a random order; they are asked in another.
         vocab_size: values are length + 1 to vocab_size - 1.
+        generator: where random numbers come from; None: torch's own source.
     Returns: inputs (batch_size, 2 length, 2), targets (batch_size, 2 length).
+    Example:
+        >>> inputs, targets = pair_recall(1, 3, 9)
+        >>> sorted(inputs[0, :3, 0].tolist()), sorted(inputs[0, 3:, 0].tolist()), inputs[0, 3:, 1].tolist()
+        ([1, 2, 3], [1, 2, 3], [0, 0, 0])
     """
     _check_sizes(batch_size, length, vocab_size, least_length=1, least_vocab_size=length + 3)
     keys = 1 + torch.rand(batch_size, length, generator=generator).argsort(1)
@@ -342,6 +329,12 @@ def order(batch_size: int, length: int, vocab_size: int, generator: Rng = None) 
         batch_size: how many sequences.
         length: how many symbols, the marks 1 and 2 among them.
         vocab_size: the others are 3 to vocab_size - 1.
+        generator: where random numbers come from; None: torch's own source.
+    Returns: inputs and targets (batch_size, length + 1).
+    Example:
+        >>> inputs, targets = order(2, 5, 9)
+        >>> inputs[:, -1].tolist(), sorted(targets[:, -1].tolist())
+        ([0, 0], [1, 2])
     """
     _check_sizes(batch_size, length, vocab_size, least_length=2, least_vocab_size=4)
     half = (batch_size + 1) // 2
@@ -367,6 +360,13 @@ def two_relations(batch_size: int, length: int, vocab_size: int, generator: Rng 
         batch_size: how many sequences.
         length: how many tokens, ends included.
         vocab_size: tokens that are no marks are 3 to vocab_size - 1.
+        generator: where random numbers come from; None: torch's own source.
+    Returns: inputs and targets (batch_size, length).
+    Example:
+        >>> inputs, targets = two_relations(1, 3, 9)
+        >>> before, _, after = inputs[0].tolist()
+        >>> targets[0, 1].item() == 2 * (before - 1) + after - 1
+        True
     """
     _check_sizes(batch_size, length, vocab_size, least_length=3, least_vocab_size=4)
     inner = torch.rand(batch_size, length - 2, generator=generator) < 0.4
@@ -392,6 +392,8 @@ def three_back(batch_size: int, length: int, vocab_size: int, generator: Rng = N
         batch_size: how many sequences.
         length: how many symbols; the first three are not asked.
         vocab_size: symbols are 1 to vocab_size - 1.
+        generator: where random numbers come from; None: torch's own source.
+    Returns: inputs and targets (batch_size, length).
     Example:
         >>> inputs, targets = three_back(1, 5, 9)
         >>> torch.equal(targets[:, 3:], inputs[:, :2])
@@ -410,6 +412,10 @@ def digits(held_out: float = 0.2, seed: int = 0) -> tuple[Examples, Examples]:
         seed: draws which ones.
     Returns: training and held-out images (N, 1, 8, 8) in [0, 1]. The same 13 people wrote both.
     Raises: ValueError: a share outside (0, 1).
+    Example:
+        >>> train, held_out = digits()
+        >>> train.inputs.shape, len(held_out.targets)
+        (torch.Size([1437, 1, 8, 8]), 360)
     """
     from sklearn import datasets, model_selection
 
@@ -425,7 +431,12 @@ def digits(held_out: float = 0.2, seed: int = 0) -> tuple[Examples, Examples]:
 
 
 def photographs() -> dict[str, Float[Tensor, "3 427 640"]]:
-    """In [0, 1], from scikit-learn, CC BY 2.0: "China" by danielbuechele, "Flower" by vultilion (Flickr)."""
+    """In [0, 1], from scikit-learn, CC BY 2.0: "China" by danielbuechele, "Flower" by vultilion (Flickr).
+
+    Example:
+        >>> photographs()["China"].shape
+        torch.Size([3, 427, 640])
+    """
     from sklearn.datasets import load_sample_image
 
     found = {}
@@ -490,7 +501,12 @@ def sounds(n: int, noise: float = 0.05, generator: Rng = None) -> Examples:
     Args:
         n: how many.
         noise: its standard deviation; the melody's largest amplitude is 1.
+        generator: where random numbers come from; None: torch's own source.
     Returns: waves (n, 2400) in [-1, 1], and classes, in the order of CONTOURS.
+    Example:
+        >>> waves, classes = sounds(3)
+        >>> waves.shape, len(classes)
+        (torch.Size([3, 2400]), 3)
     """
     _check_at_least("n", n, 1)
     classes = torch.randint(len(CONTOURS), (n,), generator=generator)
@@ -519,7 +535,14 @@ def _with_overtones(angle: Tensor, generator: Rng) -> Tensor:
 
 
 def reviews() -> tuple[list[Review], list[Review]]:
-    """448 reviews, half of them positive (reviews.yml, ours, CC BY 4.0): training; each fifth held out."""
+    """448 reviews, half of them positive (reviews.yml, ours, CC BY 4.0).
+
+    Returns: training, held-out: each fifth.
+    Example:
+        >>> train, held_out = reviews()
+        >>> len(train) + len(held_out), sum(review.positive for review in train + held_out)
+        (448, 224)
+    """
     train = list[Review]()
     held_out = list[Review]()
     topics = yaml.safe_load((_FOLDER / "reviews.yml").read_text(encoding="utf-8"))
@@ -551,7 +574,12 @@ def questions() -> tuple[list[str], list[Question]]:
 
 
 def languages() -> dict[str, str]:
-    """One sentence in 20 languages, English first: by name (languages.yml, ours, CC BY 4.0)."""
+    """One sentence in 20 languages, English first: by name (languages.yml, ours, CC BY 4.0).
+
+    Example:
+        >>> languages()["English"]
+        'We drink coffee in the morning and tea in the evening.'
+    """
     return yaml.safe_load((_FOLDER / "languages.yml").read_text(encoding="utf-8"))
 
 

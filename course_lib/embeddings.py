@@ -22,6 +22,7 @@ def window_pairs(
     Args:
         sentences: the numbers of their words.
         window: how many places away a neighbour may be.
+    Returns: one row per pair.
     Raises: ValueError: a window below 1; a corpus in which no two words stand side by side.
     Example:
         >>> window_pairs([[7, 8], [9]]).tolist()
@@ -52,6 +53,9 @@ def cooccurrence(
 ) -> sparse.csr_array:
     """Count how often each word meets each other one, see `window_pairs`.
 
+    Args:
+        sentences, window: as for `window_pairs`.
+        vocab_size: how many words there are.
     Returns: one row and one column per word.
     Raises: ValueError: a word outside the vocabulary; what `window_pairs` raises.
     Example:
@@ -74,7 +78,11 @@ def ppmi(counts: sparse.csr_array, *, smoothing: float = 1.0) -> sparse.csr_arra
     Args:
         counts: how often word (row) and context (column) meet.
         smoothing: the power a; 0.75 makes rare contexts count for less.
+    Returns: one row and one column per word.
     Raises: ValueError: counts that are negative or not square; a power outside (0, 1].
+    Example:
+        >>> ppmi(sparse.csr_array([[0, 3], [3, 2]])).toarray().round(2).tolist()  # log(24 / 15)
+        [[0.0, 0.47], [0.47, 0.0]]
     """
     row, column, n = sparse.find(counts)
     n_words, n_contexts = counts.shape
@@ -105,7 +113,11 @@ def svd_embeddings(
         matrix: one row and one column per word, such as `ppmi` gives.
         d_model: how many directions.
         power: how much more the strong directions count.
+    Returns: one vector per row.
     Raises: ValueError: a matrix that is not square or all zero; d_model not below its size.
+    Example:
+        >>> svd_embeddings(sparse.csr_array([[4.0, 0.0], [0.0, 1.0]]), d_model=1).round(6).tolist()
+        [[2.0], [0.0]]
     """
     vocab_size, n_columns = matrix.shape
     if vocab_size != n_columns or not matrix.count_nonzero():
@@ -121,19 +133,26 @@ def svd_embeddings(
 
 
 def nearest(
-    vectors: Float[np.ndarray, "V D"],
+    vectors: Shaped[np.ndarray, "V D"],
     word: int,
     k: int = 5,
 ) -> list[tuple[int, float]]:
     """The k other words with the highest cosine to this one.
 
+    Args:
+        vectors: one row per word.
+        word: its number.
+        k: how many; fewer where there are no more.
     Returns: (word, cosine), best first.
-    Raises: ValueError: a word outside the vocabulary.
+    Raises: ValueError: a word outside the vocabulary; k below 1.
     Example:
         >>> nearest(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), word=0, k=2)
         [(2, 1.0), (1, 0.0)]
     """
     check_ids(torch.tensor([word]), len(vectors), what="words")
+    if k < 1:
+        raise ValueError(f"k must be at least 1; got {k}")
+    vectors = np.asarray(vectors, np.result_type(vectors, np.float32))  # counts are whole numbers
     lengths = np.linalg.norm(vectors, axis=1)
     at_least = np.finfo(vectors.dtype).tiny  # a vector of zeros is near to nothing
     cosines = vectors @ vectors[word] / np.maximum(lengths * lengths[word], at_least)
@@ -147,6 +166,10 @@ class SkipGram(nn.Module):
 
     loss = -log sigmoid(context . centre) - sum_k log sigmoid(-negative_k . centre)
     (Mikolov et al. 2013b, equation 4; why PMI: Levy and Goldberg 2014, section 3.1)
+
+    Args:
+        vocab_size: how many words there are.
+        d_model: width of the vectors.
     """
 
     def __init__(self, vocab_size: int, d_model: int) -> None:
@@ -166,6 +189,10 @@ class SkipGram(nn.Module):
             pairs: (centre, context), from `window_pairs`.
             negatives: k words for each pair, from `sample_negatives`.
         Raises: ValueError: no pairs; a word outside the vocabulary.
+        Example:
+            >>> model = SkipGram(vocab_size=4, d_model=3)  # at first all products are 0: 3 log 2
+            >>> round(model.loss(torch.tensor([[0, 1]]), torch.tensor([[2, 3]])).item(), 4)
+            2.0794
         """
         if not len(pairs):
             raise ValueError("the loss needs at least one pair; got none")
@@ -190,12 +217,18 @@ def sample_negatives(
 
     Args:
         counts: how often each word occurs.
+        batch_size: how many pairs.
+        k: how many words for each.
         generator: where random numbers come from; None: torch's own source.
+    Returns: the numbers of the words, one row for each pair.
     Raises: ValueError: counts below 0, or all of them 0.
+    Example:
+        >>> sample_negatives(torch.tensor([0, 7, 0]), batch_size=1, k=3)
+        tensor([[1, 1, 1]])
     """
     least, most = counts.aminmax() if len(counts) else (0, 0)
     if least < 0:
-        raise ValueError(f"counts must be 0 or more; got {int(least)}")
+        raise ValueError(f"counts must be 0 or more; got {float(least):g}")
     if most == 0:
         raise ValueError(f"there is no word to draw: the {len(counts)} counts are all 0")
     if batch_size * k == 0:

@@ -33,8 +33,11 @@ class PackedTensor(NamedTuple):
     def unpack(self) -> Tensor:
         """The weights in float32, in memory of their own.
 
-        Raises:
-            ValueError: a packing that nobody here can read.
+        Raises: ValueError: a packing that nobody here can read.
+        Example:
+            >>> two_numbers = np.array([0.5, -3.0], np.float32).view(np.uint8)
+            >>> PackedTensor((2,), gguf.GGMLQuantizationType.F32, two_numbers).unpack()
+            tensor([ 0.5000, -3.0000])
         """
         if self.packing.name == "Q4_1":
             return unpack_q4_1(self.data.reshape(-1, 20)).reshape(self.shape)
@@ -56,8 +59,9 @@ class GGUFFile(NamedTuple):
 def read_gguf(path: Path) -> GGUFFile:
     """The values of a file, and where its tensors lie; those are not read yet.
 
-    Raises:
-        ValueError: no GGUF file, one that was cut off or damaged, or a version that we do not know.
+    Args:
+        path: of a whole model, such as `pretrained.smollm2_path()`.
+    Raises: ValueError: no GGUF file, one that was cut off or damaged, or a version that we do not know.
     """
     cursor = _Cursor(np.memmap(path, mode="r").data)
     try:
@@ -93,10 +97,7 @@ def unpack_q4_1(blocks: Bytes) -> Tensor:
     Args:
         blocks: (N, 20): scale and offset in float16, then 16 bytes. Their lower halves are the first 16
             numbers, their upper halves the last.
-
-    Returns:
-        (N, 32)
-
+    Returns: (N, 32)
     Example:
         >>> two = np.array([0.5, -1.0], np.float16).view(np.uint8)  # scale and offset
         >>> unpack_q4_1(np.append(two, [0x42] * 16).astype(np.uint8)[None])[0, [0, 16]].tolist()  # 2 and 4
@@ -120,10 +121,7 @@ def unpack_q8_0(blocks: Bytes) -> Tensor:
 
     Args:
         blocks: (N, 34): the scale in float16, then the 32 numbers.
-
-    Returns:
-        (N, 32)
-
+    Returns: (N, 32)
     Example:
         >>> scale = np.array([0.5], np.float16).view(np.uint8)
         >>> unpack_q8_0(np.append(scale, [255] * 32).astype(np.uint8)[None])[0, 0].item()  # 255 is -1

@@ -5,9 +5,7 @@ A mask is boolean, True = may attend. A query that may attend to nothing gets ze
 """
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,10 +22,7 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
     Args:
         scores: any real numbers; -inf is allowed and gets weight 0.
         axis: the axis that sums to 1.
-
-    Returns:
-        weights of the same shape; all zeros where every score is -inf.
-
+    Returns: weights of the same shape; all zeros where every score is -inf.
     Example:
         >>> softmax([0.0, math.log(3.0)]).round(6).tolist()
         [0.25, 0.75]
@@ -53,12 +48,14 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None)
         k: (S, K)
         v: (S, D)
         mask: (T, S), True = may attend.
-
-    Returns:
-        (T, D)
+    Returns: (T, D)
+    Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Example:
+        >>> attention_loops([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], [[1.0], [3.0]]).tolist()
+        [[2.0]]
     """
     q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
-    _check_attention_shapes(q, k, v)
+    _check_attention(q, k, v, mask)
     allowed = np.ones((len(q), len(k)), dtype=bool) if mask is None else np.asarray(mask)
     output = np.zeros((len(q), v.shape[1]))
     for t in range(len(q)):
@@ -87,19 +84,14 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: floa
         k: (..., S, K)
         mask: (..., T, S), True = may attend.
         scale: what the scores are multiplied with.
-
-    Returns:
-        (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
-
-    Raises:
-        ValueError: the widths of q and k differ, or are 0.
-
+    Returns: (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
+    Raises: ValueError: the widths of q and k differ, or are 0; a mask that is not boolean.
     Example:
         >>> attention_weights([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]).tolist()
         [[0.5, 0.5]]
     """
     q, k = np.asarray(q), np.asarray(k)
-    _check_attention_shapes(q, k)
+    _check_attention(q, k, mask=mask)
     scores = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     return softmax(scores if mask is None else np.where(mask, scores, -np.inf))
 
@@ -112,11 +104,13 @@ def attention(
     Args:
         q, k, mask, scale: as for `attention_weights`.
         v: (..., S, D)
-
-    Returns:
-        (..., T, D); each row lies in the convex hull of the values.
+    Returns: (..., T, D); each row lies in the convex hull of the values.
+    Raises: ValueError: shapes that do not fit; a mask that is not boolean.
+    Example:
+        >>> attention([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], [[1.0], [3.0]]).tolist()
+        [[2.0]]
     """
-    _check_attention_shapes(np.asarray(q), np.asarray(k), np.asarray(v))
+    _check_attention(np.asarray(q), np.asarray(k), np.asarray(v))
     return attention_weights(q, k, mask, scale) @ np.asarray(v)
 
 
@@ -127,6 +121,11 @@ def layer_norm(
 
         y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias      (Ba et al. 2016, equation 4)
 
+    Args:
+        x: (..., D)
+        weight, bias: (D,), or one number.
+        eps: keeps a vector of equal numbers from a division by 0.
+    Returns: as x.
     Example:
         >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
         [-1.0, 1.0]
@@ -141,38 +140,15 @@ def rms_norm(x: ArrayLike, weight: Array | float = 1.0, eps: float = 1e-5) -> Ar
 
         y = x / sqrt(mean(x^2) + eps) * weight      (Zhang and Sennrich 2019, equation 4)
 
+    Args:
+        x, weight, eps: as for `layer_norm`.
+    Returns: as x.
     Example:
         >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
         [1.0, 1.0]
     """
     x = np.asarray(x)
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
-
-
-def gelu(x: ArrayLike) -> Array:
-    """Gaussian error linear unit: x times the probability that a standard normal lies below x.
-
-        gelu(x) = x (1 + erf(x / sqrt(2))) / 2      (Hendrycks and Gimpel 2016)
-
-    Example:
-        >>> gelu([0.0, 100.0]).tolist()
-        [0.0, 100.0]
-    """
-    x = np.asarray(x, dtype=float)
-    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-
-
-def silu(x: ArrayLike) -> Array:
-    """Sigmoid linear unit: x times its sigmoid.
-
-        silu(x) = x / (1 + exp(-x))
-
-    Example:
-        >>> silu([0.0]).tolist()
-        [0.0]
-    """
-    x = np.asarray(x, dtype=float)
-    return x * 0.5 * (1 + np.tanh(x / 2))  # sigmoid(x) = (1 + tanh(x / 2)) / 2 never overflows
 
 
 def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
@@ -183,38 +159,32 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     Args:
         logits: (N, V)
         targets: (N,), whole numbers from 0 to V - 1.
-
-    Raises:
-        ValueError: no answers, which have no mean.
-
+    Raises: ValueError: no answers, which have no mean; shapes that do not fit; a target outside.
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
     """
     logits, targets = np.asarray(logits, dtype=float), np.asarray(targets)
+    if logits.ndim != 2 or targets.shape != logits.shape[:1]:
+        raise ValueError(f"logits must be (N, V) and targets (N,); got {logits.shape} and {targets.shape}")
     if len(targets) == 0:
         raise ValueError("cross_entropy is the mean of at least one answer; got none")
+    n_classes = logits.shape[1]
+    for target in targets:
+        if not 0 <= target < n_classes:
+            raise ValueError(f"targets run from 0 to {n_classes - 1}; got {target}")
     shifted = logits - logits.max(-1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(-1))
     return float((log_total - shifted[np.arange(len(targets)), targets]).mean())
 
 
-def count_pairs(words: Iterable[Sequence[str]]) -> Counter[tuple[str, str]]:
-    """How often each pair of neighbours occurs.
-
-    Args:
-        words: each a sequence of tokens; the last of one word and the first of the next are no neighbours.
-
-    Example:
-        >>> count_pairs(["hug", "pug"])
-        Counter({('u', 'g'): 2, ('h', 'u'): 1, ('p', 'u'): 1})
-    """
-    return Counter(pair for word in words for pair in pairwise(word))
-
-
 def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     """A word with one token in the place of each pair, from the left.
 
+    Args:
+        word: its tokens.
+        pair: two neighbours; they become their sum.
+    Returns: the tokens after the merge.
     Example:
         >>> merge_pair(["a", "a", "a", "b"], ("a", "a"))
         ['aa', 'a', 'b']
@@ -231,46 +201,7 @@ def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
-def learn_merges(words: Iterable[Sequence[str]], n_tokens: int) -> list[tuple[str, str]]:
-    """Byte-pair encoding as a person would learn it: count all pairs, merge the most frequent, start again.
-
-        Sennrich et al. 2016, algorithm 1
-
-    Args:
-        words: the corpus, a word as often as it occurs; a word is a string, or a list of tokens.
-        n_tokens: how many tokens to add to those that are there; fewer where no pair is left.
-
-    Returns:
-        the pairs in the order of learning. Of equally frequent pairs the one whose tokens were known first
-        is taken; at the start they are known in alphabetical order.
-
-    Example:
-        >>> learn_merges(["hug", "pug", "hugs"], 2)  # "ug" occurs three times; after that "hug" occurs twice
-        [('u', 'g'), ('h', 'ug')]
-
-    Differs: `bpe.BPETokenizer.train` learns the same from the bytes of a text, and much faster.
-    """
-    split = [list(word) for word in words]
-    tokens = sorted({token for word in split for token in word})
-    enough = len(tokens) + n_tokens
-    merges: list[tuple[str, str]] = []
-    while len(tokens) < enough:
-        counts = count_pairs(split)
-        if not counts:
-            break
-        most = max(counts.values())
-        ties = [(tokens.index(a), tokens.index(b)) for (a, b), count in counts.items() if count == most]
-        left, right = min(ties)
-        pair = tokens[left], tokens[right]
-        merges.append(pair)
-        # Two pairs may make the same token, as "a" + "bc" and "ab" + "c" do.
-        if pair[0] + pair[1] not in tokens:
-            tokens.append(pair[0] + pair[1])
-        split = [merge_pair(word, pair) for word in split]
-    return merges
-
-
-def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) -> None:
+def _check_attention(q: NDArray, k: NDArray, v: NDArray | None = None, mask: Mask = None) -> None:
     if q.ndim < 2 or k.ndim < 2:
         raise ValueError(f"q and k need at least two axes (positions, width); got {q.shape} and {k.shape}")
     if q.shape[-1] != k.shape[-1]:
@@ -279,3 +210,5 @@ def _check_attention_shapes(q: NDArray, k: NDArray, v: NDArray | None = None) ->
         raise ValueError("q and k need a width of at least 1 to be compared; got 0")
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")
+    if mask is not None and np.asarray(mask).dtype != bool:
+        raise ValueError(f"mask must be boolean (True = may attend); got {np.asarray(mask).dtype}")

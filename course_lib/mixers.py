@@ -13,7 +13,17 @@ from course_lib.attention import check_heads, check_shapes
 
 
 class RunningSums:
-    """The cache of linear attention: K x (V + 1) numbers per head, however many tokens it has seen."""
+    """The cache of linear attention: K x (V + 1) numbers per head, however many tokens it has seen.
+
+    Example:
+        >>> layer, cache = LinearAttention(d_model=6, n_heads=2, causal=True), RunningSums()
+        >>> first, second = torch.randn(1, 2, 6).split(1, dim=1)
+        >>> one_by_one = torch.cat([layer(first, cache=cache), layer(second, cache=cache)], dim=1)
+        >>> torch.allclose(one_by_one, layer(torch.cat([first, second], dim=1)), atol=1e-6)
+        True
+        >>> cache.length
+        2
+    """
 
     def __init__(self) -> None:
         self.sums: Tensor | float = 0.0
@@ -44,6 +54,10 @@ def linear_attention(
     Returns: a weighted mean of the values for each query; zeros where no key is used.
     Raises: ValueError: shapes that do not fit; causal with unequal numbers of queries and keys; a mask that
         is not boolean.
+    Example:
+        >>> q, k = torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]])  # phi: 1, and 1 and 3
+        >>> linear_attention(q, k, torch.tensor([[4.0], [8.0]])).tolist()  # (1 * 4 + 3 * 8) / (1 + 3)
+        [[7.0]]
     """
     check_shapes(q, k, v)
     n_queries, n_keys = q.shape[-2], k.shape[-2]
@@ -94,6 +108,10 @@ class LinearAttention(nn.Module):
         n_heads: how many slices.
         causal: forbid looking ahead.
         bias: whether the four projections add one.
+    Raises: ValueError: n_heads does not divide d_model.
+    Example:
+        >>> LinearAttention(d_model=6, n_heads=2)(torch.randn(1, 3, 6)).shape
+        torch.Size([1, 3, 6])
     """
 
     def __init__(self, d_model: int, n_heads: int, *, causal: bool = False, bias: bool = True) -> None:
@@ -114,7 +132,15 @@ class LinearAttention(nn.Module):
         mask: Bool[Tensor, "..."] | None = None,
         cache: RunningSums | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """As attention does, but a mask can only leave out keys, those of this call: (B, H or 1, 1, S)."""
+        """Let every vector of x gather from x itself, or from context, as attention does.
+
+        Args:
+            x: the vectors that ask.
+            context: the vectors that are asked; default: x.
+            mask: True = use this key, for all queries alike: (B, H or 1, 1, S), the keys of this call.
+            cache: the sums over earlier keys; the new keys are added to it.
+        Raises: ValueError: as `linear_attention`; a mask that differs from query to query.
+        """
         source = x if context is None else context
         q = self._split(self.q_proj(x))  # (B, H, T, K)
         k = self._split(self.k_proj(source))  # (B, H, S, K)
@@ -132,21 +158,39 @@ class LinearAttention(nn.Module):
 
 
 class FourierMixing(nn.Module):
-    """real(fft2(x)), over tokens and width; nothing is learned (Lee-Thorp et al. 2021, equation 3)."""
+    """Each number from all numbers, by a Fourier transform; nothing is learned.
 
-    def forward(self, x: Float[Tensor, "B T D"], **others: None) -> Float[Tensor, "B T D"]:
-        _refuse("FourierMixing", others)
+        real(fft2(x)), over tokens and width      (Lee-Thorp et al. 2021, equation 3)
+
+    Example:
+        >>> FourierMixing()(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])).tolist()  # the first is the sum of all
+        [[[10.0, -2.0], [-4.0, 0.0]]]
+    """
+
+    def forward(
+        self, x: Float[Tensor, "B T D"], context: None = None, mask: None = None, cache: None = None
+    ) -> Float[Tensor, "B T D"]:
+        """Mix all vectors of x.
+
+        Raises: ValueError: a context, a mask or a cache.
+        """
+        _refuse("FourierMixing", context=context, mask=mask, cache=cache)
         if x.numel() == 0:
             return x  # of nothing there is no transform
         return torch.fft.fft2(x).real
 
 
 class MLPMixing(nn.Module):
-    """W2 gelu(W1 x_column), along exactly max_seq_len tokens (Tolstikhin et al. 2021, equation 1, line 1).
+    """Two matrices with a bend between them, along the tokens: one and the same for each place of the width.
+
+        y_column = W2 gelu(W1 x_column)      (Tolstikhin et al. 2021, equation 1, line 1)
 
     Args:
         max_seq_len: how many tokens, no more and no fewer.
         d_hidden: width in between.
+    Example:
+        >>> MLPMixing(max_seq_len=3, d_hidden=7)(torch.randn(1, 3, 6)).shape
+        torch.Size([1, 3, 6])
     """
 
     def __init__(self, max_seq_len: int, d_hidden: int) -> None:
@@ -154,16 +198,22 @@ class MLPMixing(nn.Module):
         self.up_proj = nn.Linear(max_seq_len, d_hidden)
         self.down_proj = nn.Linear(d_hidden, max_seq_len)
 
-    def forward(self, x: Float[Tensor, "B T D"], **others: None) -> Float[Tensor, "B T D"]:
-        _refuse("MLPMixing", others)
+    def forward(
+        self, x: Float[Tensor, "B T D"], context: None = None, mask: None = None, cache: None = None
+    ) -> Float[Tensor, "B T D"]:
+        """Mix all vectors of x.
+
+        Raises: ValueError: another number of tokens; a context, a mask or a cache.
+        """
+        _refuse("MLPMixing", context=context, mask=mask, cache=cache)
         if x.shape[1] != self.up_proj.in_features:
             raise ValueError(f"MLPMixing needs exactly {self.up_proj.in_features} tokens; got {x.shape[1]}")
         hidden = F.gelu(self.up_proj(x.mT))  # (B, D, d_hidden)
         return self.down_proj(hidden).mT
 
 
-def _refuse(name: str, others: dict[str, None]) -> None:
+def _refuse(name: str, **others: None) -> None:
     """Stop at a context, a mask or a cache: every token of x is mixed, always."""
-    given = [what for what, value in others.items() if value is not None]
-    if given:
-        raise ValueError(f"{name} mixes all tokens of x, always: it can honour no {given[0]}")
+    for what, value in others.items():
+        if value is not None:
+            raise ValueError(f"{name} mixes all tokens of x, always: it can honour no {what}")

@@ -17,13 +17,15 @@ def patchify(
         images: any kind of number.
         patch_size: their height and width in pixels.
     Returns: one row per patch.
-    Raises: ValueError: squares of this size do not fill the image.
+    Raises: ValueError: images without four axes; squares of this size do not fill the image.
     Example:
         >>> patchify(Tensor([[[[0, 1, 2, 3], [4, 5, 6, 7]]]]), 2).tolist()
         [[[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]]
 
     Differs: the paper leaves the order within a patch open; ours is a Conv2d weight's: C, row, column.
     """
+    if images.ndim != 4:
+        raise ValueError(f"images must be (batch, channels, height, width); got {tuple(images.shape)}")
     height, width = images.shape[2:]
     rows, columns = _grid(height, width, patch_size)
     squares = images.unflatten(3, (columns, patch_size))
@@ -40,9 +42,18 @@ def unpatchify(
     """Put the squares of `patchify` back together: its exact inverse.
 
     Args:
+        patches: one row per patch.
+        patch_size: their height and width in pixels.
         image_size: height and width in pixels, because 6 squares may be 2 x 3 or 3 x 2.
-    Raises: ValueError: squares of this size do not fill the image; another number or width of patches.
+    Returns: the images.
+    Raises: ValueError: patches without three axes; squares of this size do not fill the image; another number
+        or width of patches.
+    Example:
+        >>> unpatchify(Tensor([[[0, 1, 4, 5], [2, 3, 6, 7]]]), 2, (2, 4)).tolist()
+        [[[[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]]]
     """
+    if patches.ndim != 3:
+        raise ValueError(f"patches must be (batch, patches, width); got {tuple(patches.shape)}")
     rows, columns = _grid(*image_size, patch_size)
     n_patches, width = patches.shape[1:]
     n_channels, rest = divmod(width, patch_size**2)
@@ -63,6 +74,10 @@ class PatchEmbedding(nn.Module):
     Args:
         patch_size: height and width of a patch in pixels.
         n_channels: 1 for grey images, 3 for coloured ones.
+        d_model: width of the vectors that come out.
+    Example:
+        >>> PatchEmbedding(patch_size=2, n_channels=3, d_model=5)(Tensor(1, 3, 4, 6)).shape
+        torch.Size([1, 6, 5])
     """
 
     def __init__(self, patch_size: int, n_channels: int, d_model: int) -> None:
@@ -72,9 +87,14 @@ class PatchEmbedding(nn.Module):
         self.projection = nn.Linear(n_channels * patch_size**2, d_model)
 
     def forward(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B N D"]:
+        """One vector per patch.
+
+        Raises: ValueError: as `patchify`; another number of channels.
+        """
+        patches = patchify(images, self.patch_size)
         if images.shape[1] != self.n_channels:
             raise ValueError(f"images must have {self.n_channels} channels (axis 1); got {images.shape[1]}")
-        return self.projection(patchify(images, self.patch_size))
+        return self.projection(patches)
 
 
 def frames(
@@ -87,9 +107,13 @@ def frames(
         frame n = sound[n hop : n hop + frame_length]
 
     Args:
+        sound: one row of samples, or several.
         frame_length, hop: in samples.
     Returns: a view, one row per frame; samples at the end that fill no whole frame are left out.
     Raises: ValueError: a frame longer than the sound; a length or hop below 1.
+    Example:
+        >>> frames(Tensor([0, 1, 2, 3, 4, 5]), frame_length=3, hop=2).tolist()
+        [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]
     """
     if hop < 1 or frame_length < 1:
         raise ValueError(f"frame_length and hop must be at least 1; got {frame_length} and {hop}")

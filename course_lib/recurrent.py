@@ -16,7 +16,7 @@ from course_lib.blocks import check_ids
 State = tuple[Float[Tensor, "n_layers B D"], ...]  # (h,) of an RNN, (h, c) of an LSTM
 
 
-class RNN(nn.RNNBase):
+class RNN(nn.RNN):
     """Elman's network: what it has read is in h, which is also its output.
 
         h = tanh(sums), sums = W x_t + b + U h + b_u   (Elman 1990)
@@ -28,42 +28,43 @@ class RNN(nn.RNNBase):
     """
 
     def __init__(self, d_model: int, n_layers: int = 1, *, fused: bool = False) -> None:
-        super().__init__("RNN_TANH", d_model, d_model, n_layers, batch_first=True)
+        super().__init__(d_model, d_model, n_layers, batch_first=True)
         self.d_model = d_model
         self.n_layers = n_layers
         self.fused = fused
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, x: Float[Tensor, "B T D"], state: State | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """Read tokens, one after the other.
 
         Args:
+            x: the vectors of the tokens.
             state: (h,), where an earlier call ended, to go on from there; default: zeros.
         Returns: an output for each token, and the state after the last.
         Raises: ValueError: no tokens, another width, or a state that does not fit.
+        Example:
+            >>> outputs, (h,) = RNN(d_model=2)(torch.zeros(1, 3, 2))
+            >>> outputs.shape, torch.equal(h[-1], outputs[:, -1])
+            (torch.Size([1, 3, 2]), True)
         """
-        state = checked_state(x, state, self.n_layers, self.d_model, n_parts=1)
+        state = _checked_state(x, state, self.n_layers, self.d_model, n_parts=1)
         if self.fused:
-            outputs, h = torch.rnn_tanh(
-                x,
-                state[0],
-                [weight for layer in self.all_weights for weight in layer],
-                has_biases=True,
-                num_layers=self.n_layers,
-                dropout=0.0,
-                train=self.training,
-                bidirectional=False,
-                batch_first=True,
-            )
+            outputs, h = super().forward(x, state[0])
             return outputs, (h,)
         return unroll(self.step, x, state, self.all_weights)
 
-    def step(self, sums: Tensor, h: Tensor) -> tuple[Tensor]:
+    def step(self, sums: Float[Tensor, "B D"], h: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"]]:
+        """The next state (h,); the last one is in the sums already.
+
+        Example:
+            >>> RNN(d_model=1).step(torch.tensor([[0.0]]), torch.tensor([[5.0]]))
+            (tensor([[0.]]),)
+        """
         return (sums.tanh(),)
 
 
-class LSTM(nn.RNNBase):
+class LSTM(nn.LSTM):
     """Beside h a memory cell c; gates decide what it forgets, takes in and shows.
 
         i, f, g, o = sums = W x_t + b + U h + b_u
@@ -76,32 +77,37 @@ class LSTM(nn.RNNBase):
     """
 
     def __init__(self, d_model: int, n_layers: int = 1, *, fused: bool = False) -> None:
-        super().__init__("LSTM", d_model, d_model, n_layers, batch_first=True)
+        super().__init__(d_model, d_model, n_layers, batch_first=True)
         self.d_model = d_model
         self.n_layers = n_layers
         self.fused = fused
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, x: Float[Tensor, "B T D"], state: State | None = None
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """As `RNN.forward`; its state is (h, c)."""
-        state = checked_state(x, state, self.n_layers, self.d_model, n_parts=2)
+        """As `RNN.forward`; its state is (h, c).
+
+        Example:
+            >>> outputs, (h, c) = LSTM(d_model=2)(torch.zeros(1, 3, 2))
+            >>> outputs.shape, torch.equal(h[-1], outputs[:, -1])
+            (torch.Size([1, 3, 2]), True)
+        """
+        state = _checked_state(x, state, self.n_layers, self.d_model, n_parts=2)
         if self.fused:
-            outputs, h, c = torch.lstm(
-                x,
-                state,
-                [weight for layer in self.all_weights for weight in layer],
-                has_biases=True,
-                num_layers=self.n_layers,
-                dropout=0.0,
-                train=self.training,
-                bidirectional=False,
-                batch_first=True,
-            )
-            return outputs, (h, c)
+            h, c = state
+            return super().forward(x, (h, c))
         return unroll(self.step, x, state, self.all_weights)
 
-    def step(self, sums: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, sums: Float[Tensor, "B D4"], h: Float[Tensor, "B D"], c: Float[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B D"]]:
+        """The next state (h, c); the last h is in the sums already.
+
+        Example:
+            >>> h, c = LSTM(d_model=1).step(torch.zeros(1, 4), torch.tensor([[5.0]]), torch.tensor([[2.0]]))
+            >>> c.item()  # half is forgotten, as the sum is 0 and sigmoid(0) = 1/2
+            1.0
+        """
         i, f, g, o = sums.chunk(4, dim=-1)  # (B, D) each
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
@@ -118,8 +124,16 @@ def unroll(
 
     Args:
         step: sums and the parts of a state in, the parts of the next state out; the first is h.
+        x: the vectors of the tokens.
+        state: where to begin.
         weights: W, U, b and b_u of each layer.
     Returns: an output for each token, and the state after the last.
+    Example:
+        >>> one, zero = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.zeros(1))
+        >>> x, state = torch.ones(1, 3, 1), (torch.zeros(1, 1, 1),)
+        >>> outputs, _ = unroll(lambda sums, h: (sums,), x, state, [[one, one, zero, zero]])
+        >>> outputs.flatten().tolist()
+        [1.0, 2.0, 3.0]
     """
     ends = []
     for layer, (w, u, b, b_u) in enumerate(weights):
@@ -135,12 +149,12 @@ def unroll(
     return x, last
 
 
-def checked_state(x: Tensor, state: State | None, n_layers: int, d_model: int, n_parts: int) -> State:
+def _checked_state(x: Tensor, state: State | None, n_layers: int, d_model: int, n_parts: int) -> State:
     """The state to begin with: the one given, or zeros.
 
     Raises: ValueError: inputs without tokens or of another width, or a state that does not fit.
     """
-    if x.shape[1] == 0 or x.shape[2] != d_model:
+    if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != d_model:
         raise ValueError(f"x must be (batch, 1 or more tokens, {d_model}); got {tuple(x.shape)}")
     expected = [(n_layers, len(x), d_model)] * n_parts
     if state is None:
@@ -155,10 +169,15 @@ class RecurrentLM(nn.Module):
     """Token ids in, a score for every possible next token out, at every position, as `GPT`.
 
     Args:
+        vocab_size: how many tokens there are.
         d_model, n_layers, fused: as for `RNN`.
         cell: "rnn" or "lstm".
         tied: one table embeds the tokens and scores them.
     Raises: ValueError: another cell.
+    Example:
+        >>> model = RecurrentLM(vocab_size=7, d_model=5, n_layers=1, cell="lstm")
+        >>> model(torch.tensor([[3, 1, 4]])).shape
+        torch.Size([1, 3, 7])
     """
 
     def __init__(
@@ -182,10 +201,26 @@ class RecurrentLM(nn.Module):
             self.lm_head.weight = self.token_embedding.weight
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """The scores of `read`, from zeros."""
         return self.read(ids)[0]
 
-    def read(self, ids: Int[Tensor, "B T"], state: State | None = None) -> tuple[Tensor, State]:
-        """Scores (B, T, V) and the state to go on from: to generate, read the prompt, then each new token."""
+    def read(
+        self, ids: Int[Tensor, "B T"], state: State | None = None
+    ) -> tuple[Float[Tensor, "B T V"], State]:
+        """Scores, and the state to go on from: to generate, read the prompt, then each new token.
+
+        Args:
+            ids: the tokens.
+            state: where an earlier call ended; default: zeros.
+        Returns: a score for every possible next token, at every position, and the state after the last.
+        Raises: ValueError: an id outside the vocabulary, no tokens, or a state that does not fit.
+        Example:
+            >>> model = RecurrentLM(vocab_size=7, d_model=5, n_layers=1, cell="rnn")
+            >>> _, state = model.read(torch.tensor([[3, 1]]))
+            >>> scores, _ = model.read(torch.tensor([[4]]), state)
+            >>> torch.allclose(scores, model(torch.tensor([[3, 1, 4]]))[:, -1:], atol=1e-6)
+            True
+        """
         check_ids(ids, self.token_embedding.num_embeddings)
         outputs, state = self.cell(self.token_embedding(ids), state)
         return self.lm_head(outputs), state
@@ -199,12 +234,13 @@ def linear_recurrence(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) ->
     Args:
         a: how much of each number stays.
         b: what is added.
-    Raises: ValueError: no tokens.
+    Returns: h of each token.
+    Raises: ValueError: no tokens, or a and b of unequal shapes.
     Example:
         >>> linear_recurrence(torch.tensor([[0.5], [0.5]]), torch.tensor([[4.0], [1.0]])).tolist()
         [[4.0], [3.0]]
     """
-    _check_tokens(a)
+    _check_recurrence(a, b)
     h, outputs = torch.zeros_like(b[..., 0, :]), []
     for a_t, b_t in zip(a.unbind(-2), b.unbind(-2), strict=True):
         h = a_t * h + b_t
@@ -218,8 +254,16 @@ def linear_scan(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) -> Float
         (a, b) and then (a', b') are one step: (a' a, a' b + b')  (Hillis and Steele 1986; Blelloch 1990)
 
     After a round each pair stands for twice as many steps, up to its own; at the end for all of them.
+
+    Args:
+        a, b: as for `linear_recurrence`.
+    Returns: h of each token.
+    Raises: ValueError: no tokens, or a and b of unequal shapes.
+    Example:
+        >>> linear_scan(torch.tensor([[0.5], [0.5]]), torch.tensor([[4.0], [1.0]])).tolist()
+        [[4.0], [3.0]]
     """
-    _check_tokens(a)
+    _check_recurrence(a, b)
     reach = 1
     while reach < a.shape[-2]:
         # The pairs of the first tokens reach to the start already.
@@ -230,6 +274,7 @@ def linear_scan(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) -> Float
     return b
 
 
-def _check_tokens(a: Tensor) -> None:
-    if a.shape[-2] == 0:
-        raise ValueError(f"a recurrence needs at least one token; a has shape {tuple(a.shape)}")
+def _check_recurrence(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape or a.ndim < 2 or a.shape[-2] == 0:
+        what = "a and b must both be (..., 1 or more tokens, width)"
+        raise ValueError(f"{what}, of the same shape; got {tuple(a.shape)} and {tuple(b.shape)}")

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import inspect
 import json
 import random
 import sys
@@ -206,7 +207,7 @@ def test_special_tokens_are_not_cut_and_come_back(smollm2):
     assert ours.pieces("a<|im_start|>b") == ["a", "<|im_start|>", "b"]
 
 
-# ------------------------------------------------------------------------------------- many words, long texts
+# ------------------------------------------------------------------------------------ many words, long words
 
 
 def n_cached(ours):
@@ -244,78 +245,16 @@ def test_a_word_is_cut_once(monkeypatch):
     assert sorted(cut) == ["a", "bb"]
 
 
-def cut_anywhere(text, seed):
-    """A text in pieces of 0 to 12 characters, now and then a long one."""
-    rng = random.Random(seed)
-    pieces, start = [], 0
-    while start < len(text):
-        end = start + (rng.randrange(300) if rng.random() < 0.05 else rng.randrange(13))
-        pieces.append(text[start:end])
-        start = end
-    return pieces
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_text_in_pieces_has_the_ids_of_the_whole(smollm2, trained, seed):
-    for ours, theirs in (smollm2, trained):
-        text = "".join(varied_text(10 + seed, 2_003, ours.special_tokens))
-        pieces = cut_anywhere(text, seed)
-        assert "".join(pieces) == text
-        assert list(ours.encode_iterable(pieces)) == theirs.encode(text).ids, pieces
-
-
-# GPT-4's, of tiktoken (tiktoken_ext/openai_public.py): a word may take line ends in.
-GPT4_PATTERN = (
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$"
-    r"|\s*[\r\n]|\s+(?!\S)|\s"
-)
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    st.lists(st.text("a1 .'re\n<|>", max_size=9), max_size=9), st.sampled_from([GPT2_PATTERN, GPT4_PATTERN])
-)
-def test_words_that_pieces_interrupt_are_whole(texts, pattern):
-    special = ["<|a re|>", "<|>"]
-    ours = BPETokenizer([*special, *byte_characters().values(), "re", "'re", "aa", ".Ċ", "ĠĠ"],
-        [("r", "e"), ("'", "re"), ("a", "a"), (".", "Ċ"), ("Ġ", "Ġ")],
-        {token: i for i, token in enumerate(special)}, pattern=pattern)  # fmt: skip
-    whole = "".join(texts)
-    assert list(ours.encode_iterable(texts)) == ours.encode(whole)
-    for text in ("aa'", "r", "<|a r", " ", "  ", "."):  # something before, so that the margin is left behind
-        pieces = ["aaaa 11 .re " * 3 + text, *texts]
-        assert list(ours.encode_iterable(pieces)) == ours.encode("".join(pieces))
-
-
-def test_the_lines_of_a_file_are_pieces(trained, tmp_path):
-    text = "def f(x):\n\n\n    return x  \n" * 17
-    (tmp_path / "f.py").write_text(text, "utf-8")
-    with (tmp_path / "f.py").open(encoding="utf-8") as lines:
-        assert list(trained[0].encode_iterable(lines)) == trained[0].encode(text)
-
-
-def test_ids_come_before_the_text_has_ended(trained):
-    """An endless text: what has been read is given out, and not kept."""
-    read = []
-
-    def endless():
-        while True:
-            read.append("one two three ")
-            yield read[-1]
-
-    ids = trained[0].encode_iterable(endless())
-    first = [next(ids) for _ in range(997)]
-    assert first == trained[0].encode("one two three " * 997)[:997]
-    assert len("".join(read)) < len(trained[0].decode(first)) + 100
-
-
-def test_pieces_that_are_no_text(toy, own_errors):
-    assert list(toy.encode_iterable([])) == list(toy.encode_iterable(["", ""])) == []
-    for texts, shown in ((["a", 7], "int: 7"), ([b"ab"], "bytes: b'ab'")):
-        with pytest.raises(TypeError, match=f"^the tokenizer encodes a string; got {shown}$"):
-            list(toy.encode_iterable(texts))
-    with pytest.raises(ValueError, match="got a lone surrogate"):
-        list(toy.encode_iterable(["a" * 100, "\udc00"]))
+def test_a_long_word_is_not_looked_at_anew_for_each_merge(trained, monkeypatch):
+    """One word of 16,000 letters: 500 merges, each beside a few places only."""
+    ours, theirs = trained
+    word = "".join(random.Random(0).choices("etaoinshrdlu", k=16_000))
+    looked_at = []
+    monkeypatch.setattr(bpe, "add", lambda left, right: looked_at.append(1) or left + right)
+    ids = ours.encode(word)
+    assert len(looked_at) < 10 * len(word)
+    assert len(ours.merge_steps(word)) > 100
+    assert ids == theirs.encode(word).ids
 
 
 # ------------------------------------------------------------------------------------------------ words
@@ -390,12 +329,43 @@ def test_id_that_is_no_whole_number(toy, own_errors, bad):
 # --------------------------------------------------------------------------------------------------- training
 
 
+def learned_plainly(words, n_tokens):
+    """Count all pairs, merge the most frequent one, start again: as notebook 01 writes it.
+
+    Of equally frequent pairs the one whose tokens were known first is taken; at the start they are known in
+    alphabetical order.
+    """
+    words = [list(word) for word in words]
+    tokens = sorted({token for word in words for token in word})
+    enough = len(tokens) + n_tokens
+    merges = []
+    while len(tokens) < enough:
+        counts = Counter(pair for word in words for pair in pairwise(word))
+        if not counts:
+            break
+        pair = min(counts, key=lambda pair: (-counts[pair], [tokens.index(token) for token in pair]))
+        merges.append(pair)
+        words = [maths.merge_pair(word, pair) for word in words]
+        # Two pairs may make the same token, as "a" + "bc" and "ab" + "c" do.
+        if pair[0] + pair[1] not in tokens:
+            tokens.append(pair[0] + pair[1])
+    return merges
+
+
+def test_learned_plainly_by_frequency_then_by_age():
+    # ab stands 3 times; then "ab" + "c" and "c" + "d" stand twice each: "c" is older than "ab"
+    assert learned_plainly(["abcd", "abcd", "ab"], 3) == [("a", "b"), ("c", "d"), ("ab", "cd")]
+    assert learned_plainly(["yz", "xy", "yz", "xy"], 1) == [("x", "y")]  # equal: by alphabet
+    assert learned_plainly(["aaaa"], 5) == [("a", "a"), ("aa", "aa")]
+    assert learned_plainly([], 5) == learned_plainly(["ab"], 0) == []
+
+
 def brute_force(texts, vocab_size):
-    """What the slow, obvious trainer of `maths` learns from the same words, written as bytes."""
+    """What is learned plainly from the same words, written as bytes."""
     words = [word for text in texts for word in regex.findall(GPT2_PATTERN, text)]
     names = byte_characters()
     written = ["".join(names[byte] for byte in word.encode()) for word in words]
-    merges = maths.learn_merges(written, vocab_size - 256)
+    merges = learned_plainly(written, vocab_size - 256)
     tokens = dict.fromkeys([*names.values(), *(left + right for left, right in merges)])
     return list(tokens), list(dict.fromkeys(merges))
 
@@ -541,6 +511,13 @@ def test_how_often_a_word_occurs_counts():
     assert BPETokenizer.train("ab\n" * 2 + "yz\n" * 3, 257).merges == [("y", "z")]
 
 
+def test_training_shows_its_options():
+    """Shift+Tab tells every option and its default."""
+    parameters = inspect.signature(BPETokenizer.train).parameters
+    assert [*parameters] == ["texts", "vocab_size", "special_tokens", "split_digits", "pattern"]
+    assert [parameters[name].default for name in ("split_digits", "pattern")] == [False, GPT2_PATTERN]
+
+
 def test_training_passes_the_options_on():
     assert BPETokenizer.train("1212", 257).merges == [("1", "2")]
     ours = BPETokenizer.train("1212", 257, split_digits=True)
@@ -574,7 +551,10 @@ def merged_by_hand(word, merges):
     return steps
 
 
-@pytest.mark.parametrize("word", ["sequences", " banana", "Straße", "日本", "", "eeeee", "\n\n"])
+@pytest.mark.parametrize(
+    "word",
+    ["sequences", " banana", "Straße", "日本", "", "eeeee", "\n\n", "e" * 101, "theseStraßen日本" * 11],
+)
 def test_merge_steps_are_the_replay_by_hand(trained, word):
     ours = trained[0]
     steps = ours.merge_steps(word)
@@ -678,6 +658,11 @@ def test_special_token_twice(special, token):
         BPETokenizer.train("ab", 300, special)
 
 
+def test_one_string_is_no_list_of_special_tokens(own_errors):
+    with pytest.raises(TypeError, match=r"^special_tokens must be a list of strings; got 'é'$"):
+        BPETokenizer.train("ab", 300, "é")
+
+
 def test_empty_special_token():
     with pytest.raises(ValueError, match=r"^special token '' with id 1 is not in the vocabulary$"):
         BPETokenizer.train("ab", 300, ["<a>", ""])
@@ -764,11 +749,30 @@ def test_saving_writes_beside_and_then_renames(saved, monkeypatch):
     ours, path = saved
     before, seen = path.read_bytes(), []
     monkeypatch.setattr(
-        type(path), "replace", lambda old, new: seen.append((old.name, new, old.read_bytes()))
+        type(path), "replace", lambda old, new: seen.append((old.parent, new, old.read_bytes()))
     )
     ours.save(path)
-    assert seen == [("tokenizer.json.tmp", path, before)]
+    assert seen == [(path.parent, path, before)]
     assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["tokenizer.json"]
+
+
+def test_two_writers_on_one_path_do_not_meet(saved, monkeypatch):
+    """The second saves between the first one's writing and renaming."""
+    ours, path = saved
+    other, replace, waiting = BPETokenizer.train("xyz", 258), type(path).replace, [1]
+
+    def replace_later(old, new):
+        if waiting:
+            waiting.pop()
+            other.save(path)
+            assert BPETokenizer.load(path).tokens == other.tokens
+        return replace(old, new)
+
+    monkeypatch.setattr(type(path), "replace", replace_later)
+    ours.save(path)
+    assert BPETokenizer.load(path).tokens == ours.tokens
+    assert [entry.name for entry in path.parent.iterdir()] == ["tokenizer.json"]
 
 
 DAMAGED = {
@@ -804,65 +808,6 @@ def test_file_that_is_no_text(tmp_path):
 def test_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere.json"):
         BPETokenizer.load(tmp_path / "nowhere.json")
-
-
-def test_gpt2_files_written_by_tokenizers(trained, tmp_path):
-    _, theirs = trained
-    theirs.model.save(str(tmp_path))
-    ours = BPETokenizer.load(tmp_path / "vocab.json", tmp_path / "merges.txt")
-    assert ours.special_tokens == {}
-    assert (ours.vocab_size, len(ours.merges)) == (997, 997 - 256)
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, varied_text(6, 10_000))
-
-
-def test_gpt2_files_with_a_special_token(tmp_path):
-    theirs = tokenizers.Tokenizer(models.BPE())
-    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    theirs.train_from_iterator([topics["assignment"] + "## ## #version #versions"], trainer)
-    theirs.model.save(str(tmp_path))
-    ours = BPETokenizer.load(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
-    assert ours.special_tokens == {"<|endoftext|>": 0}
-    parts = varied_text(7, 5_000, ["<|endoftext|>"])
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
-
-
-def gpt2_files(folder, vocab, merges):
-    (folder / "vocab.json").write_text(json.dumps(vocab))
-    (folder / "merges.txt").write_text(merges, "utf-8")
-    return folder / "vocab.json", folder / "merges.txt"
-
-
-def test_gpt2_files_line_by_line(tmp_path):
-    vocab = {"<s>": 2, "a": 0, "b": 1, "ab": 3, "#": 4, "##": 5}
-    for merges in ("#version: 0.2\na b\n# #\n", "a b\n\n# #"):
-        ours = BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
-        assert ours.tokens == ["a", "b", "<s>", "ab", "#", "##"]
-        assert ours.merges == [("a", "b"), ("#", "#")]
-        assert ours.special_tokens == {"<s>": 2}
-
-
-@pytest.mark.parametrize(
-    ("vocab", "merges", "reason"),
-    [
-        ({"a": 0, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
-        ({"a": 1, "b": 2}, "", "ids that are not 0, 1, 2 and so on"),
-        ({"▁": 0, "a": 1, "▁a": 2}, "▁ a", "or merges of what are no bytes"),
-        ({"a": 0, "b": 1}, "a b", "merge 0 needs 'ab'"),
-        ({"a": 0, "b": 1}, "ab", "merge 0 needs 'ab'"),
-        ({"a": 0, "b": "1"}, "", "'<' not supported"),
-        (["a", "b"], "", "no attribute 'values'"),
-    ],
-)
-def test_damaged_gpt2_files(tmp_path, own_errors, vocab, merges, reason):
-    with pytest.raises(ValueError, match=r"vocab.json holds no tokenizer that we can read") as caught:
-        BPETokenizer.load(*gpt2_files(tmp_path, vocab, merges))
-    assert reason in str(caught.value)
 
 
 # ---------------------------------------------------------------------------------------------- WordPiece
@@ -964,7 +909,7 @@ def test_wordpiece_gives_up_on_words_over_100_characters(bert, n):
 
 def test_wordpiece_reads_a_file_or_takes_a_list(vocab_txt, tmp_path):
     tokens = vocab_txt.read_text("utf-8").split("\n")[:-1]
-    assert WordPiece(vocab_txt).tokens == tokens
+    assert WordPiece(vocab_txt).tokens == WordPiece(str(vocab_txt)).tokens == tokens
     assert WordPiece(tokens).vocab_size == len(tokens) == 30_522
     (tmp_path / "v.txt").write_text("[UNK]\n[CLS]\n[SEP]\né\u2028", "utf-8")  # no line end after the last
     assert WordPiece(tmp_path / "v.txt").tokens == ["[UNK]", "[CLS]", "[SEP]", "é\u2028"]

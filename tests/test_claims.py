@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from course_lib import claims
-from course_lib.claims import Claim, ClaimError, Evidence, judged_in, load, verdict
+from course_lib.claims import Claim, ClaimError, Evidence, judging_cells, load, verdict
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MEASURED = """
@@ -85,7 +85,7 @@ def test_every_sentence_is_written_for_a_reader():
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_each_notebook_judges_exactly_its_claims_once(path):
     own = sorted(claim.id for claim in load().values() if claim.notebook == path.stem)
-    assert sorted(judged_in(path)) == own
+    assert sorted(claim for claim, _ in judging_cells(path)) == own
 
 
 def test_every_claim_belongs_to_one_notebook_of_the_course():
@@ -234,7 +234,7 @@ def test_a_malformed_ledger_is_refused(tmp_path, text, message):
         load(path)
 
 
-def test_judged_in_reads_code_without_running_it(tmp_path):
+def test_judging_cells_are_found_without_running_them(tmp_path):
     book = notebook(
         tmp_path / "a.ipynb",
         "%matplotlib inline\nraise SystemExit",
@@ -242,13 +242,13 @@ def test_judged_in_reads_code_without_running_it(tmp_path):
         "text = \"verdict('not-code')\"",
         "verdict('one', x=2)",
     )
-    assert judged_in(book) == ["one", "two", "one"]
+    assert [claim for claim, _ in judging_cells(book)] == ["one", "two", "one"]
 
 
-def test_judged_in_refuses_a_claim_that_is_not_spelt_out(tmp_path):
+def test_judging_cells_with_a_claim_that_is_not_spelt_out_are_refused(tmp_path):
     book = notebook(tmp_path / "a.ipynb", "verdict(name, x=1)")
     with pytest.raises(ClaimError, match=r"a.ipynb: .* not verdict\(name, x=1\)"):
-        judged_in(book)
+        judging_cells(book)
 
 
 def test_each_verdict_is_one_line_of_the_record(ledger, shown, tmp_path, monkeypatch):

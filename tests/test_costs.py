@@ -64,8 +64,10 @@ def test_the_exponent_is_the_power(power):
     [
         ([1, 2], [1], "got .1.0, 2.0. and .1.0."),
         ([2, 2], [1, 3], "two sizes"),
-        ([1, 2], [0, 1], "above 0; the smallest is 0"),
-        ([-1, 2], [1, 1], "the smallest is -1"),
+        ([1, 2], [0, 1], "must be finite numbers above 0; got 0$"),
+        ([-1, 2], [1, 1], "above 0; got -1$"),
+        ([1, 2, 3], [1, float("nan"), 3], "must be finite numbers above 0; got nan$"),
+        ([1, float("inf")], [1, 2], "must be finite numbers above 0; got inf$"),
     ],
 )
 def test_numbers_without_an_exponent_are_refused(sizes, amounts, message):
@@ -117,13 +119,13 @@ def test_parameters_are_no_operations():
     assert costs.longest_chain(torch.ones(3, requires_grad=True).exp()) == 1
 
 
-# ------------------------------------------------------------------------------------------------ schedule
+# ------------------------------------------------------------------------------------------------ timetable
 
 WAYS = {"recurrent": costs.recurrent_cells, "attention": costs.attention_cells}
 ways = pytest.mark.parametrize("way", list(WAYS))
 
 
-def check_schedule(waits_for, ticks, processors):
+def check_timetable(waits_for, ticks, processors):
     """Nothing runs before its inputs, never more at once than there are, no one idles beside ready work."""
     assert list(ticks) == list(waits_for)
     for operation, inputs in waits_for.items():
@@ -144,14 +146,14 @@ def check_schedule(waits_for, ticks, processors):
 def test_nobody_runs_early_and_nobody_idles(way, writing, processors):
     waits_for = WAYS[way](7, 3, writing=writing)
     assert {*waits_for} == {(layer, token) for layer in range(3) for token in range(7)}
-    check_schedule(waits_for, costs.schedule(waits_for, processors), processors)
+    check_timetable(waits_for, costs.timetable(waits_for, processors), processors)
 
 
 @pytest.mark.parametrize(("n_tokens", "n_layers"), [(1, 1), (1, 3), (5, 1), (7, 3), (12, 4)])
 def test_reading_takes_a_state_after_the_other_or_a_layer_after_the_other(n_tokens, n_layers):
     ends = {
         name: [
-            max(costs.schedule(cells(n_tokens, n_layers, writing=writing), p).values())
+            max(costs.timetable(cells(n_tokens, n_layers, writing=writing), p).values())
             for writing in (False, True)
             for p in (1, None)
         ]
@@ -171,9 +173,9 @@ def test_the_orders_lose_no_time(n_tokens, n_layers, processors):
     widths = [sum(0 <= step - layer < n_tokens for layer in range(n_layers)) for step in range(chain)]
     narrow = [width for width in widths if width < processors]
     least = max(chain, len(narrow) + -(-(n_cells - sum(narrow)) // processors))
-    assert max(costs.schedule(costs.recurrent_cells(n_tokens, n_layers), processors).values()) == least
+    assert max(costs.timetable(costs.recurrent_cells(n_tokens, n_layers), processors).values()) == least
     least = max(n_layers, -(-n_cells // processors))
-    assert max(costs.schedule(costs.attention_cells(n_tokens, n_layers), processors).values()) == least
+    assert max(costs.timetable(costs.attention_cells(n_tokens, n_layers), processors).values()) == least
 
 
 @ways
@@ -194,8 +196,8 @@ def test_what_a_cell_waits_for(way):
 
 def test_the_first_in_the_order_run_first():
     waits_for = {"late": ["first"], "first": [], "second": [], "third": []}
-    assert costs.schedule(waits_for, 2) == {"late": 2, "first": 1, "second": 1, "third": 2}
-    assert costs.schedule({}, 1) == {}
+    assert costs.timetable(waits_for, 2) == {"late": 2, "first": 1, "second": 1, "third": 2}
+    assert costs.timetable({}, 1) == {}
 
 
 @pytest.mark.parametrize(
@@ -208,4 +210,4 @@ def test_the_first_in_the_order_run_first():
 )
 def test_work_that_cannot_be_done_is_refused(waits_for, processors, message):
     with pytest.raises(ValueError, match=message):
-        costs.schedule(waits_for, processors)
+        costs.timetable(waits_for, processors)

@@ -36,7 +36,6 @@ from course_lib.data import (
     batches,
     characters,
     compounds,
-    copy,
     digits,
     docstrings,
     languages,
@@ -46,8 +45,6 @@ from course_lib.data import (
     python_sentences,
     python_topics,
     questions,
-    recall,
-    reverse,
     reviews,
     sentences,
     sounds,
@@ -58,7 +55,7 @@ from course_lib.data import (
     windows,
 )
 
-TASKS = [copy, reverse, recall, pair_recall, order, two_relations, three_back]
+TASKS = [pair_recall, order, two_relations, three_back]
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -243,34 +240,6 @@ def test_batches_repeat_with_the_seed_only() -> None:
 
 
 # ------------------------------------------------------------------------------------------- made tasks
-
-
-@pytest.mark.parametrize("backwards", [False, True])
-def test_copy_and_reverse(backwards: bool) -> None:
-    inputs, targets = (reverse if backwards else copy)(31, 5, 7, seeded())
-    assert inputs.shape == targets.shape == (31, 10)
-    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
-        assert x[5:] == [0] * 5
-        assert y == [IGNORE] * 5 + (x[:5][::-1] if backwards else x[:5])
-    assert set(inputs[:, :5].flatten().tolist()) == {1, 2, 3, 4, 5, 6}
-
-
-@pytest.mark.parametrize("vocab_size", [11, 12, 23])
-def test_recall(vocab_size: int) -> None:
-    inputs, targets = recall(301, 5, vocab_size, seeded())
-    n_keys = (vocab_size - 1) // 2
-    asked = Counter()
-    for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
-        keys, values = x[0:10:2], x[1:10:2]
-        assert len(set(keys)) == 5
-        value_of = {}
-        for key, value in zip(keys, values, strict=True):
-            value_of[key] = value
-        assert y == [IGNORE] * 10 + [value_of[x[10]]]
-        asked[keys.index(x[10])] += 1
-    assert set(inputs[:, 0:10:2].flatten().tolist()) == set(range(1, n_keys + 1))
-    assert set(inputs[:, 1:10:2].flatten().tolist()) == set(range(n_keys + 1, vocab_size))
-    assert min(asked[place] for place in range(5)) > 301 / 5 / 2  # every place is asked for
 
 
 @pytest.mark.parametrize("batch_size", [1, 17, 64])
@@ -821,6 +790,11 @@ def test_batches_of_unequal_tensors() -> None:
         batches(torch.arange(7), torch.arange(5), batch_size=2)
 
 
+def test_a_vocabulary_without_a_token_for_unknown_words() -> None:
+    with pytest.raises(ValueError, match=r"^special must name '<unknown>', .*; got \('<pad>',\)$"):
+        Vocabulary([["to", "be"]], 5, special=("<pad>",))
+
+
 def test_batches_without_tensors() -> None:
     with pytest.raises(ValueError, match=r"equally many rows; got \[\]"):
         batches(batch_size=2)
@@ -833,9 +807,6 @@ def test_tasks_need_a_batch(task: Callable[..., Examples]) -> None:
 
 
 SHORTEST = [
-    (copy, 1),
-    (reverse, 1),
-    (recall, 1),
     (pair_recall, 1),
     (order, 2),
     (two_relations, 3),
@@ -851,9 +822,6 @@ def test_tasks_need_a_length(task: Callable[..., Examples], length: int) -> None
 
 
 FEWEST = [
-    (copy, 3),
-    (reverse, 3),
-    (recall, 11),
     (pair_recall, 8),
     (order, 4),
     (two_relations, 4),

@@ -430,6 +430,24 @@ def test_counts_from_which_no_word_can_be_drawn(own_errors, counts, message):
         sample_negatives(torch.tensor(counts, dtype=torch.int64), B, K)
 
 
+def test_a_count_between_0_and_minus_1_is_shown_as_it_came(own_errors):
+    with pytest.raises(ValueError, match=r"^counts must be 0 or more; got -0.5$"):
+        sample_negatives(torch.tensor([2.0, -0.5]), B, K)
+
+
+def test_neighbours_by_whole_numbers():
+    """The rows of a table of counts are vectors, too."""
+    counts = np.array([[3, 0, 1], [0, 2, 0], [6, 0, 2]])
+    assert nearest(counts, 0, 2) == nearest(counts.astype(float), 0, 2)
+    assert [word for word, _ in nearest(counts, 0, 2)] == [2, 1]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_at_least_one_neighbour(own_errors, k):
+    with pytest.raises(ValueError, match=f"^k must be at least 1; got {k}$"):
+        nearest(np.eye(V), 0, k)
+
+
 def test_a_matrix_without_information(own_errors):
     with pytest.raises(ValueError, match=r"square and not all zero; got \(11, 11\)"):
         svd_embeddings(sparse.csr_array((V, V)), D)

@@ -147,6 +147,19 @@ def test_patches_that_do_not_fit_the_image(own_errors, n_patches, width):
         unpatchify(torch.zeros(B, n_patches, width), 2, (4, 6))
 
 
+@pytest.mark.parametrize("shape", [(C, H, W), (H, W), (1, B, C, H, W)], ids=str)
+def test_images_and_patches_without_a_batch(own_errors, shape):
+    with pytest.raises(
+        ValueError, match=r"^images must be \(batch, channels, height, width\); got \("
+    ) as caught:
+        patchify(torch.zeros(shape), P)
+    assert str(caught.value).endswith(f"got {shape}")
+    with pytest.raises(ValueError, match=r"^images must be \(batch, channels, height, width\); got \("):
+        PatchEmbedding(P, C, D)(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"^patches must be \(batch, patches, width\); got \(6, 12\)$"):
+        unpatchify(torch.zeros(6, 12), 2, (4, 6))
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_wrong_number_of_channels(own_errors, channels):
     with pytest.raises(ValueError, match=rf"images must have 3 channels \(axis 1\); got {channels}"):

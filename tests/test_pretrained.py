@@ -724,8 +724,8 @@ def write(path, tensors, *, architecture="llama", tokenizer="gpt2", pre="gpt-2",
         writer.add_token_types([1, 1, 1, 3, 1])
         writer.add_token_merges(["a b"])
     if more is not None:
-        method, value = more
-        getattr(writer, method)(value)
+        method, *values = more
+        getattr(writer, method)(*values)
     for name, values in tensors.items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()
@@ -794,6 +794,14 @@ def test_the_default_device_is_the_best(tmp_path, monkeypatch):
         (
             {"more": ("add_rope_scaling_type", gguf.RopeScalingType.LINEAR)},
             "llama.rope.scaling.type must be 'none'; the configuration has 'linear'",
+        ),
+        (  # without a type, a factor means linear scaling
+            {"more": ("add_rope_scaling_factor", 2.0)},
+            "llama.rope.scaling.factor must be 1.0; the configuration has 2.0",
+        ),
+        (  # the name of the factor in older files
+            {"more": ("add_float32", "llama.rope.scale_linear", 4.0)},
+            "llama.rope.scale_linear must be 1.0; the configuration has 4.0",
         ),
     ],
     ids=str,

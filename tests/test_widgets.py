@@ -2262,7 +2262,7 @@ def test_every_setting_is_scheduled_at_once(clock: ClockExplorer, layers: int, m
         waits_for = waiting(5, layers, writing=mode == "writing")
         assert [[cells[i] for i in needed] for needed in plan[way]["waits"]] == [waits_for[c] for c in cells]
         for processors in clock_module.PROCESSORS:
-            ticks = costs.schedule(waits_for, processors)
+            ticks = costs.timetable(waits_for, processors)
             assert plan[way]["ticks"][str(processors)] == [ticks[cell] for cell in cells]
             percent = 100 * len(cells) / (processors * max(ticks.values()))
             assert plan[way]["end"][str(processors)] == (

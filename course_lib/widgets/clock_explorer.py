@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import traitlets
 from torch import nn
 
-from course_lib.costs import Cell, alternate, attention_cells, recurrent_cells, schedule
+from course_lib.costs import Cell, alternate, attention_cells, recurrent_cells, timetable
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.recurrent import RecurrentLM
 from course_lib.widgets.explorer import Explorer, assets
@@ -198,7 +198,7 @@ def _plan(names: list[str], layers: int, mode: str) -> dict[str, Any]:
     cells = [(layer, token) for layer in range(layers) for token in range(n_words)]
     for way, waiting in (("recurrent", recurrent_cells), ("transformer", attention_cells)):
         waits_for = waiting(n_words, layers, writing=writing)
-        ticks = {p: schedule(waits_for, p) for p in PROCESSORS}
+        ticks = {p: timetable(waits_for, p) for p in PROCESSORS}
         made[way] = {
             "waits": [[layer * n_words + token for layer, token in waits_for[cell]] for cell in cells],
             "needs": [_needs(names, cell, waits_for[cell], layers, writing) for cell in cells],
