@@ -1,6 +1,6 @@
 """What can take the place of attention, as in `TransformerStack(d_model, 2, n_heads, mixer=FourierMixing)`.
 
-A mixer is called as attention is, mixer(x, context=None, mask=None, cache=None), and refuses what it cannot
+A mixer is called as attention is in a block, mixer(x, mask=None, cache=None), and refuses what it cannot
 honour. One that never looks ahead says so: its `causal` is True.
 """
 
@@ -128,23 +128,20 @@ class LinearAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B T D"],
-        context: Float[Tensor, "B S D"] | None = None,
         mask: Bool[Tensor, "..."] | None = None,
         cache: RunningSums | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Let every vector of x gather from x itself, or from context, as attention does.
+        """Let every vector of x gather from x itself, as attention does.
 
         Args:
-            x: the vectors that ask.
-            context: the vectors that are asked; default: x.
+            x: the vectors.
             mask: True = use this key, for all queries alike: (B, H or 1, 1, S), the keys of this call.
             cache: the sums over earlier keys; the new keys are added to it.
         Raises: ValueError: as `linear_attention`; a mask that differs from query to query.
         """
-        source = x if context is None else context
         q = self._split(self.q_proj(x))  # (B, H, T, K)
-        k = self._split(self.k_proj(source))  # (B, H, S, K)
-        v = self._split(self.v_proj(source))
+        k = self._split(self.k_proj(x))
+        v = self._split(self.v_proj(x))
         if mask is not None:
             n_keys = k.shape[-2]
             if mask.shape[-2:] != (1, n_keys):
@@ -168,13 +165,13 @@ class FourierMixing(nn.Module):
     """
 
     def forward(
-        self, x: Float[Tensor, "B T D"], context: None = None, mask: None = None, cache: None = None
+        self, x: Float[Tensor, "B T D"], mask: None = None, cache: None = None
     ) -> Float[Tensor, "B T D"]:
         """Mix all vectors of x.
 
-        Raises: ValueError: a context, a mask or a cache.
+        Raises: ValueError: a mask or a cache.
         """
-        _refuse("FourierMixing", context=context, mask=mask, cache=cache)
+        _refuse("FourierMixing", mask=mask, cache=cache)
         if x.numel() == 0:
             return x  # of nothing there is no transform
         return torch.fft.fft2(x).real
@@ -199,13 +196,13 @@ class MLPMixing(nn.Module):
         self.down_proj = nn.Linear(d_hidden, max_seq_len)
 
     def forward(
-        self, x: Float[Tensor, "B T D"], context: None = None, mask: None = None, cache: None = None
+        self, x: Float[Tensor, "B T D"], mask: None = None, cache: None = None
     ) -> Float[Tensor, "B T D"]:
         """Mix all vectors of x.
 
-        Raises: ValueError: another number of tokens; a context, a mask or a cache.
+        Raises: ValueError: another number of tokens; a mask or a cache.
         """
-        _refuse("MLPMixing", context=context, mask=mask, cache=cache)
+        _refuse("MLPMixing", mask=mask, cache=cache)
         if x.shape[1] != self.up_proj.in_features:
             raise ValueError(f"MLPMixing needs exactly {self.up_proj.in_features} tokens; got {x.shape[1]}")
         hidden = F.gelu(self.up_proj(x.mT))  # (B, D, d_hidden)
@@ -213,7 +210,7 @@ class MLPMixing(nn.Module):
 
 
 def _refuse(name: str, **others: None) -> None:
-    """Stop at a context, a mask or a cache: every token of x is mixed, always."""
+    """Stop at a mask or a cache: every token of x is mixed, always."""
     for what, value in others.items():
         if value is not None:
             raise ValueError(f"{name} mixes all tokens of x, always: it can honour no {what}")

@@ -235,13 +235,6 @@ def test_layer_equals_head_after_head(causal, length):
     close(layer(x, mask=mask[:, None, None]), by_hand(layer, x, x, mask, causal), 1e-11)
 
 
-def test_layer_gathers_from_a_context():
-    layer = randomise(LinearAttention(D, H))
-    x, context, mask = numbers(B, T, D), numbers(B, S, D), random_mask(B, S)
-    close(layer(x, context), by_hand(layer, x, context))
-    close(layer(x, context, mask[:, None, None]), by_hand(layer, x, context, mask))
-
-
 @pytest.mark.parametrize("shape", [(1, S), (1, 1, S), (H, 1, S), (B, 1, 1, S), (B, H, 1, S)], ids=str)
 def test_layer_takes_masks_as_attention_does(shape):
     layer, x, mask = randomise(LinearAttention(D, H)), numbers(B, S, D), random_mask(*shape)
@@ -410,7 +403,7 @@ def test_heads_that_do_not_divide_the_width(n_heads):
 @pytest.mark.parametrize("mixer", ["fourier", "mlp"])
 def test_what_fourier_and_mlp_cannot_honour(own_errors, mixer):
     module, x = EVERY_MIXER[mixer](), torch.zeros(B, T, D)
-    bad = {"mask": torch.ones(T, T).bool(), "context": x, "cache": RunningSums()}
+    bad = {"mask": torch.ones(T, T).bool(), "cache": RunningSums()}
     for what, value in bad.items():
         with pytest.raises(
             ValueError, match=f"Mixing mixes all tokens of x, always: it can honour no {what}"
