@@ -107,8 +107,8 @@ def scaled_dot_product_attention(
         weights = attention_weights(q, k, mask, causal=causal, scale=scale, bias=bias)
         return weights @ for_each_head(q, v)
     n_queries, n_keys = q.shape[-2], k.shape[-2]
-    # One query is quicker with shared heads as they are, many are with a copy for each query head.
-    shares = n_queries == 1 and q.shape[:-2] != k.shape[:-2]
+    # The kernel can share key heads itself: quicker for one query, slower for many, so those get copies.
+    shares = n_queries == 1 and q.ndim == k.ndim == 4 and k.shape[1] < q.shape[1]
     if not shares:
         k, v = for_each_head(q, k), for_each_head(q, v)
     causal = causal and n_queries > 1  # a single query is the newest and sees everything
@@ -116,7 +116,7 @@ def scaled_dot_product_attention(
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     allowed = _allowed(q, k, mask, causal, bias)
     added = allowed
-    if bias is not None and allowed is not None:
+    if bias is not None and allowed is not None:  # with a bias there is always a mask
         # The kernel takes a mask or numbers to add, not both: the lowest number stands for "may not".
         added = bias.where(allowed, torch.finfo(bias.dtype).min)
     mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale, enable_gqa=shares)
@@ -211,10 +211,10 @@ class MultiHeadAttention(nn.Module):
         self.causal = causal
         self.rotary = rotary
         self.score_bias = score_bias
-        self.q_proj = nn.Linear(d_model, n_heads * self.d_head, bias=bias)
+        self.q_proj = nn.Linear(d_model, d_model, bias=bias)
         self.k_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
         self.v_proj = nn.Linear(d_model, n_kv_heads * self.d_head, bias=bias)
-        self.out_proj = nn.Linear(n_heads * self.d_head, d_model, bias=bias)
+        self.out_proj = nn.Linear(d_model, d_model, bias=bias)
         self.attend: AttentionFunction = scaled_dot_product_attention
 
     def forward(
@@ -256,9 +256,9 @@ def with_one_mask(function: Callable[..., Tensor]) -> AttentionFunction:
     """What `MultiHeadAttention.attend` takes, from a function(q, k, v, mask), such as a learner's.
 
     Args:
-        function: gets q (B, H, T, K), k and v (B, H, S, K), and all that forbids as one boolean mask (T, S),
-            True = may attend, or None; gives the mix (B, H, T, K). In a layer that adds to the scores it is
-            called with bias=... as well.
+        function: gets q (B, H, T, K), k and v (B, H, S, K), where S counts what a cache holds too; mask and
+            causal as one boolean mask that broadcasts to (B, H, T, S), True = may attend, or None. It gives
+            the mix (B, H, T, K). In a layer that adds to the scores it is called with bias=... as well.
     Raises: ValueError: when it is called, something else comes back.
     """
 
@@ -375,8 +375,8 @@ def _allowed(
     if causal:
         allowed.append(causal_mask(n_queries, n_keys, q.device))
     if bias is not None:
-        allowed.append(bias > -torch.inf)
+        allowed.append(bias != -torch.inf)
     if not allowed:
         return None
-    one = reduce(torch.logical_and, allowed)
-    return one.expand(_broadcast(one.shape, (n_queries, n_keys)))  # torch's kernel wants both axes
+    joined = reduce(torch.logical_and, allowed)
+    return joined.expand(_broadcast(joined.shape, (n_queries, n_keys)))  # torch's kernel wants both axes

@@ -129,10 +129,10 @@ class GPT(nn.Module):
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
         """As `forward`, for the last position only: generation needs no other, and V is large."""
-        hidden = self.stack(self.embed(ids, cache), cache=cache)
-        if ids.shape[1] == 0:
+        x = self.embed(ids, cache)
+        if x.shape[1] == 0:
             raise ValueError("the last token's vector is needed; got no tokens")
-        return self.lm_head(hidden[:, -1])
+        return self.lm_head(self.stack(x, cache=cache)[:, -1])
 
     def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer."""

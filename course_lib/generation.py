@@ -178,7 +178,7 @@ def _check_settings(temperature: float, top_k: int | None, top_p: float | None) 
 
 
 def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The best score of each row and where it stands; NaN and infinity, wherever they are, show in it."""
+    """The best score of each row and where it stands; NaN or infinity anywhere would be the best."""
     highest, places = logits.max(-1, keepdim=True)
     scores = highest.flatten().tolist()
     if not all(map(math.isfinite, scores)):

@@ -223,7 +223,7 @@ class RelativePositions(nn.Module):
 
 
 def _offsets(q: Tensor, n_keys: int) -> Tensor:
-    """How far each key stands behind each query, s - t: (T, S)."""
+    """The place of each key less that of each query, s - t: (T, S)."""
     keys = torch.arange(n_keys, device=q.device)
     queries = query_positions(q.shape[-2], n_keys, q.device)
     return keys - queries[:, None]

@@ -137,8 +137,8 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16, config.mixed_precision and has_bfloat16(device))
     with _bar(config.steps, progress) as bar:
         for step in count(done):
-            # A checkpoint is the state at this point, before the batch is drawn. It is written below, when
-            # the weights have given a finite loss.
+            # A checkpoint is the state at this point, before the batch is drawn. It is written below: when
+            # these weights have given a finite loss, and before they change.
             random_states = [each.get_state() for each in generators]
             place = clock(step)
             if place >= config.steps:
@@ -147,10 +147,10 @@ def train(
             if batch is None:
                 raise ValueError(f"batches ran out after {step} of {config.steps} steps")
             model.train()  # `after_step` may have called eval()
+            model.zero_grad()
             with autocast:
                 losses = loss(model, _on_device(batch, device))
                 mean_loss = losses.mean() if losses.numel() else losses.sum()  # where there are none: 0
-            model.zero_grad()
             mean_loss.backward()
             value = mean_loss.item()
             gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
@@ -291,7 +291,9 @@ class Muon(torch.optim.Optimizer):
         rate, mu = group["lr"], group["momentum"]
         ahead = []
         for matrix in matrices:
-            average = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+            if "momentum_buffer" not in self.state[matrix]:
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+            average = self.state[matrix]["momentum_buffer"]
             average.lerp_(matrix.grad, 1 - mu)
             ahead.append(matrix.grad.lerp(average, mu))
         directions = newton_schulz(torch.stack(ahead))

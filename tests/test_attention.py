@@ -607,6 +607,21 @@ def test_neighbouring_queries_share_a_key_head(fused, t, heads):
 
 
 @both_ways
+def test_one_query_without_heads_meets_keys_with_some(fused):
+    q, k, v = numbers(1, K), numbers(H, S, K), numbers(H, S, V)
+    expected = attention_weights(q.expand(H, 1, K), k) @ v
+    assert_close(scaled_dot_product_attention(q, k, v, fused=fused), expected)
+    assert_close(scaled_dot_product_attention(q[None, None], k[None], v[None], fused=fused), expected[None])
+
+
+@both_ways
+def test_a_bias_of_nan_is_never_hidden(fused):
+    bias = torch.zeros(T, S, dtype=torch.float64)
+    bias[1, 2] = torch.nan
+    assert scaled_dot_product_attention(*qkv(), bias=bias, fused=fused)[..., 1, :].isnan().all()
+
+
+@both_ways
 def test_heads_that_cannot_be_shared(own_errors, fused):
     q, k, v = numbers(B, 6, T, K), numbers(B, 4, S, K), numbers(B, 4, S, V)
     with pytest.raises(ValueError, match=r"must broadcast; got \[\(2, 6\), \(2, 4\), \(2, 4\)\]"):
