@@ -168,6 +168,8 @@ def _failed(task: Task, made: Attempt, case: Case, seconds: float) -> Finding:
         problem = f"It took longer than {seconds:g} s on inputs of shape {shapes_of(case.inputs)}."
         if made.stuck:
             problem += " It could not be stopped: restart the kernel before you go on."
+        if made.line:
+            problem += f" It was still at work in {made.line}"
         return Finding(problem)
     failure = made.failure or Failure("nothing", "")
     if failure.not_written:
@@ -258,7 +260,7 @@ def _finish(result: Result, learner: Any, hear: Callable[[str], None] | None) ->
         problem = f"It took longer than {FINALE_SECONDS:g} s in the real model."
     elif isinstance(last.error, WrongForm):
         problem = str(last.error)
-    detail = own_line(last.error) if last.error is not None else ""
+    detail = own_line(last.error) if last.error is not None else last.line
     return replace(result, problem=problem, detail=detail, printed=last.printed)
 
 

@@ -91,6 +91,38 @@ def test_an_endless_function_is_stopped_and_its_inputs_are_named(learner):
     assert said.startswith("It took longer than 0.2 s on inputs of shape x (2, 3).")
 
 
+def turns_round(x):
+    n = 0
+    while n < 1:
+        n *= 1
+
+
+def test_of_an_endless_loop_its_time_and_the_learners_own_line_are_said():
+    said = problem(turns_round, seconds=0.2)
+    first = turns_round.__code__.co_firstlineno
+    assert said in [
+        f"It took longer than 0.2 s on inputs of shape x (2, 3). It was still at work in line {line}"
+        for line in (f"{first + 2}: while n < 1:", f"{first + 3}: n *= 1")
+    ]
+
+
+def test_what_python_prints_while_a_loop_is_stopped_is_not_taken_for_the_learners(monkeypatch):
+    """A thread that is slow to end is stopped once more where nothing catches that any longer."""
+
+    def slow_to_end(frame, event, argument):
+        if (event, frame.f_code.co_name) == ("return", "_work"):
+            time.sleep(0.1)
+
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # not pytest's
+    threading.setprofile(slow_to_end)
+    try:
+        result = examine(TOTALS, lambda x: print("so far") or loops(x), seconds=0.2)
+    finally:
+        threading.setprofile(None)
+    assert result.printed == "so far\n"
+    assert "OutOfTime" not in as_text(result)
+
+
 def test_an_endless_loop_leaves_no_thread_behind():
     before = threading.active_count()
     problem(loops, seconds=0.2)
