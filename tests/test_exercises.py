@@ -255,6 +255,43 @@ def _read(path: Path) -> str:
     return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
 
 
+@pytest.mark.parametrize("name", [name for name in task_names() if find_task(name).forbidden])
+def test_what_a_task_forbids_is_named_in_its_words(name):
+    task = find_task(name)
+    cells = nbformat.read(ROOT / f"exercises/{name.split('/')[0]}/{task.notebook}.ipynb", as_version=4).cells
+    words = next(
+        cell.source for cell in cells if re.match(rf"## \d+\. {re.escape(task.title)}\n", cell.source)
+    )
+    said = re.search(r"^Not allowed: (.*)\.$", words, flags=re.MULTILINE)[1]
+    for routine in task.forbidden:
+        *_, owner, own = routine.split(".")
+        assert f"{owner}`" in said if own == "forward" else f"{own}`" in said
+
+
+# Task -> what a reader finds in the section that it points to, and in no other.
+SUBJECTS = {
+    "05_positions/alibi_bias": "-slopes[:, None, None] * distance.abs()",
+    "05_positions/relative_index": "distance.clamp(-8, 8) + 8",
+    "06_residuals/layer_norm": r"\operatorname{var}(x) + \epsilon",
+    "06_residuals/rms_norm": "**RMSNorm**",
+    "06_residuals/identity_start": "nn.init.zeros_(part.weight)",
+    "06_residuals/depth_scaled_start": "divided by the root of the number of additions",
+}
+
+
+@pytest.mark.parametrize(("name", "subject"), SUBJECTS.items())
+def test_a_task_points_to_the_section_that_treats_its_subject(name, subject):
+    lesson = _read(ROOT / f"notebooks/{name.split('/')[0]}.ipynb")
+    title = ""
+    found = set()
+    for line in lesson.splitlines():
+        heading = re.match(r"#{2,} (.*)$", line)
+        title = heading[1] if heading else title
+        if subject in line:
+            found.add(title)
+    assert found == {find_task(name).section}
+
+
 @pytest.mark.parametrize("path", EXERCISES, ids=NAMES)
 def test_the_sections_that_tasks_point_to_exist(path):
     for target, section in re.findall(r"\]\((\.\./[^)#]*)#([^)]*)\)", _read(path)):

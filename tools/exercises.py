@@ -121,12 +121,15 @@ def markdown(number: int, task: Words) -> str:
     concept = task.name.split("/")[0]
     section = f"[{task.section}](../../notebooks/{concept}.ipynb#{task.section.replace(' ', '-')})"
     more = f'More: `hint("{task.name}", 2)`. ' if len(task.hints) > 1 else ""
+    names = (name.replace("torch.nn.functional.", "F.").removesuffix(".forward") for name in task.forbidden)
+    ready_made = ", ".join(f"`{name}`" for name in names)
     return "\n\n".join(
         [
             f"## {number}. {task.title}",
             f"Level {task.level} of 4 ({LEVELS[task.level]}), {task.minutes} minutes. In the notebook: "
             f"{section}.",
             task.text,
+            *([f"Not allowed: {ready_made}."] if ready_made else []),
             f"<details><summary>Hint</summary>\n\n{task.hints[0]}",
             f'{more}Our answer: `solution("{task.name}")`.\n\n</details>',
         ]

@@ -19,7 +19,17 @@ from course_lib.checks import last_words, records, tasks
 from course_lib.checks.engine import examine
 from course_lib.checks.kinds import Case, Code, Misconception, Property, Result, Task
 from course_lib.checks.records import progress
-from course_lib.checks.show import CheckFailed, NotWrittenYet, as_html, as_text, in_notebook, listener, show
+from course_lib.checks.show import (
+    CheckFailed,
+    NotWrittenYet,
+    as_html,
+    as_text,
+    in_notebook,
+    listener,
+    show,
+    with_code,
+    without_marks,
+)
 from course_lib.checks.taking_along import take_along
 from course_lib.checks.values import WrongForm
 
@@ -119,7 +129,9 @@ def hint(task: str, number: int = 1) -> None:
         else f"Next: solution({task!r})."
     )
     text = found.hints[number - 1]
-    show(f"{text}\n{more}", f"<p>{html.escape(text)}</p><p><small>{html.escape(more)}</small></p>")
+    show(
+        f"{without_marks(text)}\n{more}", f"<p>{with_code(text)}</p><p><small>{html.escape(more)}</small></p>"
+    )
 
 
 def solution(task: str) -> None:

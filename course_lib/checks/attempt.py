@@ -53,6 +53,7 @@ class Attempt:
     printed: str = ""
     late: bool = False
     stuck: bool = False  # late, and could not be stopped
+    line: str = ""  # late, and in this line of the learner's own
     changed: str = ""  # the input that is no longer what it was
     after: np.ndarray | None = None  # what it is now
     forbidden: str = ""  # the forbidden routine that was called
@@ -95,7 +96,13 @@ def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Call
     outcome = call(run, seconds)
     forbidden = getattr(guard, "called", "")
     if outcome.late:
-        return Attempt(printed=outcome.printed, late=True, stuck=outcome.stuck, forbidden=forbidden)
+        return Attempt(
+            printed=outcome.printed,
+            late=True,
+            stuck=outcome.stuck,
+            line=outcome.line,
+            forbidden=forbidden,
+        )
     if outcome.error is not None:
         return Attempt(failure=failure_of(outcome.error), printed=outcome.printed, forbidden=forbidden)
     changed = next((name for name in given if not same(given[name], case.inputs[name])), "")

@@ -302,6 +302,18 @@ def moves(
     return not torch.allclose(attend(x)[outputs], attend(changed)[outputs], atol=1e-5)
 
 
+def one_sided(attend: Layer, x: Tensor, sign: int) -> bool:
+    """Whether some output grows (sign 1) or shrinks (-1) when later tokens are changed."""
+    n_times = 20  # by chance all three numbers of an output may move one way
+    generator = torch.Generator().manual_seed(7)
+    for t in [*range(1, len(x))] * n_times:
+        changed = x.clone()
+        changed[t:] = torch.randn(x[t:].shape, dtype=x.dtype, generator=generator)
+        if (sign * (attend(changed) - attend(x))[:t]).max() > 1e-5:
+            return True
+    return False
+
+
 def opened(query: int, key: int) -> Callable[[int], np.ndarray]:
     """A causal mask for any number of tokens, with one more pair allowed where there is such a pair."""
 
@@ -342,6 +354,8 @@ def layers(rng: Rng, d: int) -> list[Layer]:
     return [
         Layer("causal attention", False, causal),
         Layer("attention without a mask", True, every),
+        Layer("the largest of all tokens is added to each", True, lambda x: x + x.amax(0)),
+        Layer("the largest of all tokens is taken away from each", True, lambda x: x - x.amax(0)),
         Layer("attention that sees one token ahead", True, masked(lambda n: np.tri(n, k=1, dtype=bool))),
         Layer("earlier tokens are added to each", False, lambda x: x + strictly(x)),
         Layer("causal, but the first token sees the last", True, masked(opened(0, -1))),
@@ -366,9 +380,13 @@ def noticeable_tokens(rng: Rng, n_tokens: int, d: int) -> Tensor:
 
 
 def sees_later_cases(rng: Rng) -> list[Case]:
-    return [
-        Case(layer.__name__, {"attend": layer, "x": noticeable_tokens(rng, 5, 3)}) for layer in layers(rng, 3)
-    ]
+    def inputs(layer: Layer) -> dict[str, Any]:
+        x = noticeable_tokens(rng, 5, 3)
+        if "largest" in layer.__name__:
+            x[-1] += 30  # whatever else comes in its place, the largest becomes smaller
+        return {"attend": layer, "x": x}
+
+    return [Case(layer.__name__, inputs(layer)) for layer in layers(rng, 3)]
 
 
 # -------------------------------------------------------------------------------------------- in a real model

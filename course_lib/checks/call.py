@@ -10,6 +10,7 @@ import ctypes
 import io
 import os
 import queue
+import sys
 import sysconfig
 import threading
 import time
@@ -44,6 +45,7 @@ class Call:
     printed: str = ""
     late: bool = False
     stuck: bool = False  # late, and could not be stopped
+    line: str = ""  # the learner's own line that was running when the time was over
 
 
 class OutOfTime(BaseException):
@@ -103,9 +105,11 @@ def call_and_listen(
             _wait(thread, seconds, said, hear)
         finally:  # also when the learner presses "interrupt"
             late = thread.is_alive()
+            line = _running_line(thread) if late else ""
+            said_in_time = printed.text  # while a thread is stopped, Python may print our exception
             _stop(thread)
     if late:
-        return Call(printed=printed.text, late=True, stuck=thread.is_alive())
+        return Call(printed=said_in_time, late=True, stuck=thread.is_alive(), line=line)
     return Call(outcome.get("value"), outcome.get("error"), printed.text)
 
 
@@ -177,7 +181,17 @@ def own_line(error: BaseException) -> str:
         >>> own_line(call(lambda: 1 / 0, seconds=1).error)[:5]
         'line '
     """
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    return _last_own(traceback.extract_tb(error.__traceback__))
+
+
+def _running_line(thread: threading.Thread) -> str:
+    """As `own_line`, of a thread that is at work."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return _last_own(traceback.extract_stack(frame)) if frame is not None else ""
+
+
+def _last_own(frames: traceback.StackSummary) -> str:
+    for frame in reversed(frames):
         path = os.path.normcase(os.path.abspath(frame.filename))
         ours = frame.filename.startswith(_OF_NO_FILE) or path.startswith(tuple(_NOT_THE_LEARNERS))
         if not ours:

@@ -168,6 +168,8 @@ def _failed(task: Task, made: Attempt, case: Case, seconds: float) -> Finding:
         problem = f"It took longer than {seconds:g} s on inputs of shape {shapes_of(case.inputs)}."
         if made.stuck:
             problem += " It could not be stopped: restart the kernel before you go on."
+        if made.line:
+            problem += f" It was still at work in {made.line}"
         return Finding(problem)
     failure = made.failure or Failure("nothing", "")
     if failure.not_written:
@@ -217,10 +219,23 @@ def _unsteady(trial: _Trial, again: Callable[[_Trial], _Trial]) -> str:
     second = again(trial)
     if second.got is not None and all_agree(second.got, trial.got, trial.prepared.right.slack):
         return ""
+    if all(map(_is_truth, trial.prepared.right.parts.values())):
+        return (
+            "Called twice on the same input, it gives two answers: does it try too few random inputs or "
+            "orders? One proves little. Try many, and let each of them count."
+        )
     return (
         "Called twice on the same input, it gives two results: is something random in it, such as dropout, "
         "or does it keep something from one call to the next?"
     )
+
+
+def _is_truth(part: np.ndarray) -> bool:
+    """Whether an answer is made of truth values, as one that was found by trying is."""
+    if part.dtype != object:
+        return part.dtype == bool
+    values = part.item()
+    return isinstance(values, list) and all(isinstance(value, bool) for value in values)
 
 
 def _changed_input(task: Task, trial: _Trial, n_cases: int) -> Result:
@@ -258,7 +273,7 @@ def _finish(result: Result, learner: Any, hear: Callable[[str], None] | None) ->
         problem = f"It took longer than {FINALE_SECONDS:g} s in the real model."
     elif isinstance(last.error, WrongForm):
         problem = str(last.error)
-    detail = own_line(last.error) if last.error is not None else ""
+    detail = own_line(last.error) if last.error is not None else last.line
     return replace(result, problem=problem, detail=detail, printed=last.printed)
 
 

@@ -362,22 +362,24 @@ def weights_of_heads(rng: Rng, n_layers: int, n_heads: int, n: int, n_copying: i
     """Causal weights of a text of n tokens, repeated: some heads copy, each to another degree.
 
     One head copies a single token, with a weight of 1, and one a good half of them; the others look at
-    something else.
+    something else. The last query of the first copy has a key n - 1 back too, and does not count: some heads
+    give it all their weight, some little.
     """
     weights = random_weights(rng, n_layers, n_heads, 2 * n, causal=True).astype(float)
     strengths = [0.7] if n_copying == 1 else np.linspace(0.4, 0.85, n_copying)
     decoys = list(DECOYS.values())
     for i, (layer, head) in enumerate(rng.permutation(list(np.ndindex(n_layers, n_heads)))):
-        # From the end of the first copy on: there a copying head has its first target.
         for query in range(n - 1, 2 * n):
             key, share = query - n + 1, 0.0
-            if i < n_copying:
+            if query == n - 1:
+                share = float(rng.integers(2))
+            elif i < n_copying:
                 share = strengths[i]
             elif i == n_copying:
                 share = float(query == n + 1)
             elif i == n_copying + 1:
                 share = 0.75 * (query >= 2 * n - n // 2 - 1)
-            elif query >= n:
+            else:
                 key, share = decoys[(i - n_copying - 2) % len(decoys)](query, n), 0.9
             weights[layer, head, query] *= 1 - share
             weights[layer, head, query, key] += share
@@ -386,14 +388,19 @@ def weights_of_heads(rng: Rng, n_layers: int, n_heads: int, n: int, n_copying: i
 
 def copying_heads_cases(rng: Rng) -> list[Case]:
     def inputs(n_layers: int, n_heads: int, n: int, k: int, n_copying: int) -> dict[str, Any]:
-        """Weights for which it makes no difference whether the ends of the first copy count."""
+        """Weights for which the last query, whose target is in the second copy, makes no difference.
+
+        The one before the first, which belongs to the first copy, does.
+        """
         while True:
             weights = weights_of_heads(rng, n_layers, n_heads, n, n_copying)
             looked = torch.from_numpy(weights).diagonal(1 - n, -2, -1).flatten(0, 1)
-            ways = [looked[:, part].mean(-1) for part in (slice(1, None), slice(0, None), slice(1, -1))]
-            best = [way.topk(k + 1) for way in ways]
-            same = all(torch.equal(one.indices, best[0].indices) for one in best)
-            if same and all((one.values.diff() < -0.02).all() for one in best):
+            ways = [looked[:, part].mean(-1) for part in (slice(1, None), slice(1, -1), slice(0, None))]
+            all_n, without_last, one_more = (way.topk(k + 1) for way in ways)
+            right = torch.equal(all_n.indices, without_last.indices)
+            wrong = not torch.equal(all_n.indices[:k], one_more.indices[:k])
+            clear = all((one.values.diff() < -0.02).all() for one in (all_n, without_last, one_more))
+            if right and wrong and clear:
                 return {"weights": weights, "n": n, "k": k}
 
     n_layers, n_heads = primes(rng, 3, 5)

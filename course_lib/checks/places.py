@@ -88,6 +88,8 @@ NOT_EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
     "raises the first token": lambda x: raised(x, 0),
     "raises the last token": lambda x: raised(x, -1),
     "adds the first token to all": lambda x: x + x[:, :1],
+    "adds the way from the first token to the last": lambda x: x + (x[:, -1:] - x[:, :1]),
+    "adds the way from the last token to the first": lambda x: x + (x[:, :1] - x[:, -1:]),
     "adds places to all sequences but the first": lambda x: torch.cat([x[:1], x[1:] + counted(x, 1)]),
 }
 LAYERS = {**EQUIVARIANT, **ROUNDING, **NOT_EQUIVARIANT}
@@ -146,6 +148,8 @@ def which_is_equivariant_cases(rng: Rng) -> list[Case]:
     before, both = "adds the token before in a ring", "sum of both neighbours in a ring"
     alone, place, so_far = "scales each token alone", "adds places", "sum so far"
     mirror = "adds the mirror image"
+    growing = np.sort(all_different(rng, 2, 5, 3), axis=1)
+    ways = ("adds the way from the first token to the last", "adds the way from the last token to the first")
     apart = ("raises the first token", "raises the last token", "adds the first token to all")
     return in_torch(
         [
@@ -176,6 +180,8 @@ def which_is_equivariant_cases(rng: Rng) -> list[Case]:
                 "a text that reads the same backwards",
                 inputs(palindrome, before, so_far, place, mirror, alone),
             ),
+            # In no other order is the way longer: to one who forgets signs, one of the layers is equivariant.
+            Case("numbers that grow from token to token", inputs(growing, *ways, alone)),
             Case("numbers that are rounded", inputs(draw(rng, 3, 5, 11), *ROUNDING, so_far, alone)),
             Case("float64", as_double(inputs(draw(rng, 3, 5, 11), *ROUNDING, place, before))),
             Case(

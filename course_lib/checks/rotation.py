@@ -4,7 +4,7 @@ Their words and the mistakes that learners make stand in 05_positions.yml. The k
 reference are for these mistakes: each changes one thing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -302,6 +302,7 @@ def placings(rng: Rng, n: int) -> list[Placing]:
         Placing("a table that ends: later places get its last row", False, angles(t.clamp(max=n - 4))),
         Placing("the cosine alone", False, angles(t) * (torch.eye(6) > 0)),
         Placing("mirrored, then turned", True, right @ mirror),
+        Placing("turned the other way", True, angles(-t)),
         Placing("two tokens share a place", False, angles(t // 2)),
         Placing("the sign changes from place to place", True, (1 - 2 * (t % 2))[:, None, None] * ones),
         Placing("turned, but one place is off by one", False, angles(jump)),
@@ -316,12 +317,15 @@ def depends_on_offset_cases(rng: Rng) -> list[Case]:
         """Small whole numbers, so that products of unturned vectors are exact."""
         return (rng.choice([-1, 1], 6) * rng.integers(1, 4, 6)).astype(np.float32)
 
-    def inputs(rotate: Placing, *, twins: bool = False, blind: bool = False) -> dict[str, Any]:
-        """Vectors with which nothing vanishes by accident: no product, no difference between two places."""
+    def inputs(rotate: Placing, *, zeros: Sequence[int] = (), twins: bool = False) -> dict[str, Any]:
+        """Vectors with which nothing vanishes by accident: no product, no difference between two places.
+
+        `zeros` are numbers of the key that are 0, and `twins` are a query and a key that are the same.
+        """
         while True:
             q, k = vector(), vector()
-            k = q.copy() if twins else k
-            k[:2] *= not blind
+            k[list(zeros)] = 0
+            q, k = (k, k.copy()) if twins else (q, k)
             table = products(rotate, torch.from_numpy(q), torch.from_numpy(k), n)
             moved = float((table[1:, 1:] - table[:-1, :-1]).abs().max())
             lopsided = twins or q @ np.roll(k, 1) != q @ np.roll(k, -1)
@@ -333,8 +337,17 @@ def depends_on_offset_cases(rng: Rng) -> list[Case]:
     there_and_back = turning(n, n // 2 - (t - n // 2).abs(), [0.7] * 3)
     back = Placing("turned, from the middle on turned back", False, there_and_back)
     one = Placing("one pair turned, in which the key is 0", True, turning(n, t, [0.7, 0.0, 0.0]))
+    turns = turning(n, t, [0.7, 0.3, 0.1])
+    late = torch.zeros(n, 6, dtype=torch.float64)
+    late[n - 3 :, 4:] = 1  # where both vectors are 0, so that only these places show it, with each other
+    more = Placing("turned, and something added at the last three places", False, turns, late)
+    growth = (1 + t / 10)[:, None, None]
+    longer = Placing("not turned, longer from place to place", False, torch.eye(6).double() * growth)
+    shorter = Placing("not turned, shorter from place to place", False, torch.eye(6).double() / growth)
     given = [(rotate.__name__, inputs(rotate)) for rotate in placings(rng, n)]
-    given += [(back.__name__, inputs(back, twins=True)), (one.__name__, inputs(one, blind=True))]
+    given += [(back.__name__, inputs(back, twins=True)), (one.__name__, inputs(one, zeros=(0, 1)))]
+    given += [(way.__name__, inputs(way, twins=True)) for way in (longer, shorter)]
+    given.append((more.__name__, inputs(more, zeros=(4, 5), twins=True)))
     given.append(("float64", as_double(given[0][1])))
     return in_torch([Case(name, known) for name, known in given])
 

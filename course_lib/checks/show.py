@@ -1,16 +1,19 @@
 """How a check's finding looks: as text, as HTML, and as the error that costs the points."""
 
 import html
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from course_lib.checks.compare import NOTHING
 from course_lib.checks.kinds import Result
 from course_lib.checks.values import named
 
 LONG = 600  # characters of a list or a text that a person reads; above it the beginning is shown
+WHOLE, FEW = 20, 6  # entries of a dictionary that is shown whole, and of one that is longer
 SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
 
 
@@ -32,7 +35,7 @@ class NotWrittenYet(CheckFailed, NotImplementedError):
 
 def as_text(result: Result) -> str:
     """The report as plain text."""
-    return "\n".join([_headline(result), *_lines(result)])
+    return "\n".join([without_marks(_headline(result)), *_lines(result)])
 
 
 def as_html(result: Result) -> str:
@@ -43,8 +46,28 @@ def as_html(result: Result) -> str:
     body = f'<pre style="{style}">{lines}</pre>' if lines else ""
     return (
         f'<div role="status" style="border-left: 4px solid {colour}; padding: 0.3em 0.8em">'
-        f"<strong>{html.escape(_headline(result))}</strong>{body}</div>"
+        f"<strong>{with_code(_headline(result))}</strong>{body}</div>"
     )
+
+
+def with_code(text: str) -> str:
+    """A text as HTML; what stands between backticks is code.
+
+    Example:
+        >>> with_code("`a < b` is a list")
+        '<code>a &lt; b</code> is a list'
+    """
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def without_marks(text: str) -> str:
+    """A text for a terminal: code is not marked.
+
+    Example:
+        >>> without_marks("`a < b` is a list")
+        'a < b is a list'
+    """
+    return re.sub("`([^`]+)`", r"\1", text)
 
 
 def listener() -> Callable[[str], None]:
@@ -90,22 +113,24 @@ def _lines(result: Result) -> list[str]:
         names = [name for name in result.expected if "gradient" not in name or "gradient" in result.problem]
         if any(result.expected[name].size <= SMALL for name in names):
             expected, got = result.labels
-            lines += ["", f"{expected}:", *_listed({n: result.expected[n] for n in names})]
-            lines += ["", f"{got}:", *_listed({n: result.got[n] for n in names if n in result.got})]
+            lines += ["", f"{expected}:", *_listed({n: result.expected[n] for n in names}, result.got)]
+            came = {n: result.got[n] for n in names if n in result.got}
+            lines += ["", f"{got}:", *_listed(came, result.expected)]
     if result.printed:
         lines += ["", "Your code printed:", result.printed]
     return lines
 
 
-def _listed(values: dict[str, Any]) -> list[str]:
+def _listed(values: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> list[str]:
+    """A line for each value. `others` are those of the same names with which they are compared."""
     lines = []
     for name, value in values.items():
         if not hasattr(value, "shape"):
-            lines.append(f"  {name} = {named(value, LONG)}")
+            lines.append(f"  {name} = {_written(value)}")
             continue
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
         if array.dtype == object:
-            lines.append(f"  {name} = {named(array.item(), LONG)}")
+            lines.append(f"  {name} = {_written(array.item(), _opened((others or {}).get(name)))}")
             continue
         head = f"  {name} {array.shape}"
         if array.size > SMALL:
@@ -114,3 +139,19 @@ def _listed(values: dict[str, Any]) -> list[str]:
             numbers = np.array2string(array, precision=4, suppress_small=True, prefix=" " * (len(head) + 3))
             lines.append(f"{head} = {numbers}")
     return lines
+
+
+def _opened(box: Any) -> Any:
+    """What stands in a box (see `values.boxed`); None of anything else."""
+    return box.item() if isinstance(box, np.ndarray) and box.shape == () else None
+
+
+def _written(value: Any, other: Any = None) -> str:
+    """A value as a person reads it; of a long dictionary a few entries, if it can be those that differ."""
+    if not isinstance(value, dict) or len(value) <= (FEW if isinstance(other, dict) else WHOLE):
+        return named(value, LONG)
+    differ = [key for key in value if isinstance(other, dict) and value[key] != other.get(key, NOTHING)]
+    chosen = differ or list(value)
+    text = named({key: value[key] for key in chosen[:FEW]}, LONG)
+    more = f" and {len(chosen) - FEW} more" if len(chosen) > FEW else ""
+    return f"{text}{more}" + (f" (what differs, of {len(value)} entries)" if differ else "")

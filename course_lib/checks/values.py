@@ -47,6 +47,8 @@ def numbers_of(value: Any, tensor: bool) -> np.ndarray:
         numbers = np.array(_without_graph(value))
     except (ValueError, TypeError, RuntimeError):  # lists of unequal length, tensors without numbers
         numbers = np.array(None)
+    if numbers.dtype.kind == "c":
+        raise WrongForm("It returns complex numbers: is the size of each asked for, as `.abs()` gives it?")
     if numbers.dtype.kind not in "biuf":
         raise WrongForm(f"It must return numbers, but got {describe(value)}.")
     return numbers

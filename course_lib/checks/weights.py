@@ -261,7 +261,8 @@ def ranks_by_score(result: Array, inputs: Mapping[str, Any]) -> str:
                 f"{scores[before]:.4f}."
             )
         if scores[after] == scores[before] and after < before:
-            return f"Places {after} and {before} tie at {scores[after]:.4f}: the smaller one stands first."
+            equal = f"Places {after} and {before} tie at {scores[after]:.4f}"
+            return f"{equal}: the smaller one stands first, as a stable sort leaves it."
     left = max(set(range(len(scores))) - set(named), key=lambda place: scores[place], default=None)
     if left is not None and scores[left] > scores[named[-1]]:
         return f"Place {left} scores {scores[left]:.4f}, more than place {named[-1]}, but is not named."
@@ -310,6 +311,11 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
         for place in rng.choice(len(passages), 4, replace=False):
             passages[place] = 2.0 ** rng.integers(-2, 3) * (np.arange(len(query)) == axis)
 
+    def tied_by_the_dozen(query: Array, passages: Array) -> None:
+        """As `tied`, on all axes: a sort that is not stable mixes up so many."""
+        axes = rng.integers(len(query), size=len(passages))
+        passages[:] = 2.0 ** rng.integers(-2, 3, (len(passages), 1)) * np.eye(len(query))[axes]
+
     def repeated(query: Array, passages: Array) -> None:
         passages[int(rng.integers(len(passages)))] = 2 * query
 
@@ -331,6 +337,7 @@ def nearest_passages_cases(rng: Rng) -> list[Case]:
             Case("two passages of zeros", inputs(11, 3, 11, emptied(2))),
             Case("a question of zeros", nothing),
             Case("passages that tie", inputs(11, 3, 11, tied)),
+            Case("many passages that tie", inputs(61, 3, 53, tied_by_the_dozen)),
             Case("everything square", inputs(5, 5, 3)),
             Case("many passages, many numbers", many),
             Case("float64", as_double(inputs(7, 5, 3))),

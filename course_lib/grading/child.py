@@ -30,7 +30,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, attempt, clean_state, failure_of, guard_of
-from course_lib.checks.call import Call, OutOfTime, Printed
+from course_lib.checks.call import Call, OutOfTime, Printed, own_line
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
 from course_lib.grading.states import draws, restore, state_of
@@ -347,8 +347,8 @@ def called(function: Callable[[], Any], seconds: float) -> Call:
                 raise
             except BaseException as error:  # SystemExit too: `exit()` must not end the examination
                 return Call(error=error, printed=printed.text)
-    except OutOfTime:
-        return Call(printed=printed.text, late=True)
+    except OutOfTime as error:
+        return Call(printed=printed.text, late=True, line=own_line(error))
 
 
 @contextlib.contextmanager

@@ -412,7 +412,7 @@ def _attempt(header: dict[str, Any], raw: bytes, case: Case) -> Attempt:
     parts = fields["got"]
     if parts is not None and not (type(parts) is dict and all(map(_is_part, parts.items()))):
         raise wire.WireError("parts are arrays by name")
-    texts = all(type(fields[name]) is str for name in ("printed", "changed", "forbidden"))
+    texts = all(type(fields[name]) is str for name in ("printed", "line", "changed", "forbidden"))
     flags = all(type(fields[name]) is bool for name in ("late", "stuck"))
     if not (texts and flags):
         raise wire.WireError("an attempt of other types")

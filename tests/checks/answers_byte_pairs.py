@@ -179,6 +179,17 @@ def merge_once(tokens, pair):
     return tokens
 
 
+def merge_slices(tokens, pair):
+    """Compares a list with a tuple."""
+    tokens = list(tokens)
+    i = 0
+    while i < len(tokens) - 1:
+        if tokens[i : i + 2] == pair:
+            tokens[i : i + 2] = [pair[0] + pair[1]]
+        i += 1
+    return tokens
+
+
 RIGHT["01_tokens/merge_pair"] = [
     merge_by_stack,
     merge_by_recursion,
@@ -198,13 +209,14 @@ WRONG["01_tokens/merge_pair"] = [
     ("the pair is taken out", lambda t, p: merge_loop(t, p, put=lambda p: [])),
     ("joined the wrong way round", lambda t, p: merge_loop(t, p, put=lambda p: [p[1] + p[0]])),
     ("the left half stays", lambda t, p: merge_loop(t, p, put=lambda p: [p[0], p[0] + p[1]])),
+    ("nothing merged", merge_slices),
+    ("nothing merged", lambda t, p: list(t)),
     ("all in one", lambda t, p: (b"".join(t),)),
     (None, merge_in_place),
     (None, lambda t, p: b"".join(t)),
     (None, lambda t, p: [token.decode() for token in merge_by_stack(t, p)]),
     (None, lambda t, p: merge_by_stack(merge_by_stack(t, p), (p[0] + p[1], p[0]))),
     (None, lambda t, p: merge_loop(t, p, skip=3)),
-    (None, lambda t, p: list(t)),
 ]
 
 # ----------------------------------------------------------------------------------------------- train merges
@@ -330,25 +342,30 @@ WRONG["01_tokens/train_merges"] = [
     ("stops at a count of 1", lambda w, n: train(w, n, stop=lambda c: not c or max(c.values()) < 2)),
     ("does not stop", lambda w, n: train(w, n, stop=lambda c: False)),
     ("tokens instead of pairs", lambda w, n: [b"".join(pair) for pair in train(w, n)]),
+    ("nothing merged", lambda w, n: train(w, n, merge=merge_slices)),
+    ("nothing merged", lambda w, n: [train(w, 1)[0]] * n),
     ("the rarest pair", lambda w, n: train(w, n, choose=lambda c, o: min(c, key=lambda p: (c[p], o(p))))),
     ("only the first place in a word", lambda w, n: train(w, n, merge=merge_once)),
     (None, lambda w, n: train(w, n + 1)),
     (None, lambda w, n: train(w, n)[:-1]),
     (None, lambda w, n: [tuple(token.decode("latin-1") for token in pair) for pair in train(w, n)]),
     (None, lambda w, n: {pair: rank for rank, pair in enumerate(train(w, n))}),
-    (None, lambda w, n: train(w, n, merge=lambda word, pair: word)),
     (None, lambda w, n: [(right, left) for left, right in train(w, n)]),
 ]
 
 # ----------------------------------------------------------------------------------------------------- encode
 
 
-def encode_by_merges(text, ranks):
-    """Merge by merge, each wherever it fits: slow, and the same."""
+def encode_in_order(text, ranks, merge):
     tokens = [bytes([byte]) for byte in text.encode("utf-8")]
     for pair in sorted(ranks, key=ranks.get):
-        tokens = merge_by_stack(tokens, pair)
+        tokens = merge(tokens, pair)
     return tokens
+
+
+def encode_by_merges(text, ranks):
+    """Merge by merge, each wherever it fits: slow, and the same."""
+    return encode_in_order(text, ranks, merge_by_stack)
 
 
 def encode_by_rank_list(text, ranks):
@@ -461,6 +478,7 @@ WRONG["01_tokens/encode"] = [
         lambda t, r: encode_by(t, r, lambda known: min(known, key=r.get), merge_backwards),
     ),
     ("nothing merged", lambda t, r: [bytes([b]) for b in t.encode()]),
+    ("nothing merged", lambda t, r: encode_in_order(t, r, merge_slices)),
     (
         "ranks instead of tokens",
         lambda t, r: [{a + b: n for (a, b), n in r.items()}.get(x, x) for x in encode_by_merges(t, r)],

@@ -656,10 +656,21 @@ def copying_by_loops(weights, n, k, shift=1):
 
 
 def copying_by_diagonal(weights, n, k, offset=lambda n: 1 - n):
-    """The last query of the first copy counts too."""
     scores = weights.diagonal(offset(n), dim1=-2, dim2=-1).mean(-1)
     best = scores.flatten().argsort(descending=True)[:k]
     return [(int(i) // scores.shape[1], int(i) % scores.shape[1]) for i in best]
+
+
+def copying_with_a_mask(weights, n, k):
+    """All places of which the second copy's targets are True."""
+    query, key = torch.meshgrid(torch.arange(2 * n), torch.arange(2 * n), indexing="ij")
+    scores = (weights * ((query >= n) & (query - key == n - 1))).sum((-2, -1)) / n
+    return ranked(scores, k)
+
+
+def copying_one_too_many(weights, n, k):
+    queries = range(n - 1, 2 * n)
+    return ranked(torch.stack([weights[..., i, i - n + 1] for i in queries]).mean(0), k)
 
 
 def copying_in_numpy(weights, n, k):
@@ -697,7 +708,7 @@ def best_of_each_layer(scores):
 
 RIGHT["04_multi_head/copying_heads"] = [
     copying_by_loops,
-    copying_by_diagonal,
+    copying_with_a_mask,
     copying_in_numpy,
     copying_one_by_one,
     lambda weights, n, k: ranked(copied(weights, n).sum(-1), k),
@@ -707,6 +718,8 @@ WRONG["04_multi_head/copying_heads"] = [
     ("the same token", lambda weights, n, k: copying_by_diagonal(weights, n, k, lambda n: -n)),
     ("the token before the same", lambda weights, n, k: copying_by_diagonal(weights, n, k, lambda n: -n - 1)),
     ("two tokens after", lambda weights, n, k: copying_by_loops(weights, n, k, 2)),
+    ("one query too many", lambda weights, n, k: copying_by_diagonal(weights, n, k)),
+    ("one query too many", copying_one_too_many),
     ("the previous token", lambda weights, n, k: copying_by_diagonal(weights, n, k, lambda n: -1)),
     ("the first token", lambda weights, n, k: ranked(weights[..., n:, 0].mean(-1), k)),
     (

@@ -642,6 +642,20 @@ def sees_later_with(change, stop=None):
     return sees_later
 
 
+def sees_signed(difference):
+    """A few times each, because the three numbers of an output may all move one way."""
+
+    def sees_later(attend, x):
+        y = attend(x)
+        for t in [*range(1, len(x))] * 5:
+            other = torch.cat([x[:t], torch.randn_like(x[t:])])
+            if difference(y, attend(other))[:t].max() > 1e-5:
+                return True
+        return False
+
+    return sees_later
+
+
 SEES_RIGHT = [
     sees_later_with(torch.randn_like),
     sees_later_with(torch.zeros_like),
@@ -665,6 +679,8 @@ SEES_WRONG = [
     ("only the next token is changed", sees_later_with(torch.randn_like, stop=1)),
     ("only shifts the tokens", sees_later_with(lambda x: x + 1)),
     ("only scales the tokens", sees_later_with(lambda x: 2 * x)),
+    ("only growth counts", sees_signed(lambda before, after: after - before)),
+    ("only shrinking counts", sees_signed(lambda before, after: before - after)),
     ("NaN spreads", sees_later_with(lambda x: torch.full_like(x, math.nan))),
     ("nothing is changed", sees_later_with(lambda x: x + 1e-6)),
     (None, lambda attend, x: not torch.allclose(attend(x)[:-1], attend(x.flip(0)).flip(0)[:-1], atol=1e-5)),

@@ -139,6 +139,18 @@ WRONG["05_positions/which_is_equivariant"] = [
             all(alike(f(x[:, order])[:, order], f(x)) for order in shuffles(x.shape[1])) for f in layers
         ],
     ),
+    (
+        "only larger numbers count",
+        lambda layers, x: tried(layers, x, equal=lambda a, b: (a - b).max() < 1e-4),
+    ),
+    (
+        "only larger numbers count",
+        lambda layers, x: tried(layers, x, two_exchanged, equal=lambda a, b: bool(torch.all(a - b < 1e-4))),
+    ),
+    (
+        "only smaller numbers count",
+        lambda layers, x: tried(layers, x, equal=lambda a, b: (b - a).max() < 1e-4),
+    ),
     ("yes to all", all_sequences),
     ("yes to all", any_order),
     ("no to all", lambda layers, x: tried(layers, x, equal=lambda a, b: a is b)),

@@ -379,12 +379,40 @@ def symmetric(rotate, q, k, n):
     return offset_by_loops(rotate, q, k, n) and torch.allclose(table, table.T, atol=1e-3)
 
 
+def signed(difference):
+    def offset_alone(rotate, q, k, n):
+        table = scores(rotate, q, k, n)
+        return bool((difference(table[1:, 1:], table[:-1, :-1]) < 1e-3).all())
+
+    return offset_alone
+
+
+def grows_beside_the_first(rotate, q, k, n):
+    table = scores(rotate, q, k, n).tolist()
+    return all(
+        table[t][t + offset] - table[t - 1][t - 1 + offset] < 1e-3
+        for offset in range(1 - n, n)
+        for t in range(max(0, -offset) + 1, n - max(0, offset))
+    )
+
+
+def offset_from_the_last_places(rotate, q, k, n):
+    """Backwards, each product against the one before it on its diagonal."""
+    for t in reversed(range(1, n)):
+        for s in reversed(range(1, n)):
+            change = rotate(q, t) @ rotate(k, s) - rotate(q, t - 1) @ rotate(k, s - 1)
+            if change**2 >= 1e-6:
+                return False
+    return True
+
+
 RIGHT["05_positions/depends_on_offset"] = [
     offset_by_toeplitz,
     offset_by_loops,
     offset_by_dictionary,
     offset_by_spread,
     offset_from_the_edges,
+    offset_from_the_last_places,
     lambda *given: np.bool_(offset_by_toeplitz(*given)),
     lambda *given: torch.tensor(offset_by_toeplitz(*given)),
     lambda rotate, q, k, n: all(
@@ -410,6 +438,18 @@ WRONG["05_positions/depends_on_offset"] = [
     ("the first places", with_pairs(lambda n: [(0, 1), (1, 2)])),
     ("the first places", lambda rotate, q, k, n: offset_by_loops(rotate, q, k, 5)),
     ("the first places", lambda rotate, q, k, n: offset_by_toeplitz(rotate, q, k, 3)),
+    ("places 0 and 1", lambda rotate, q, k, n: offset_by_loops(rotate, q, k, n, starts=range(2))),
+    (
+        "places 0 and 1",
+        lambda rotate, q, k, n: all(
+            torch.isclose(rotate(q, 0) @ rotate(k, d), rotate(q, 1) @ rotate(k, d + 1), rtol=0, atol=1e-3)
+            for d in range(n - 1)
+        ),
+    ),
+    ("places 0 and 1", lambda rotate, q, k, n: offset_by_loops(rotate, q, k, n, starts=range(3))),
+    ("only growth counts", signed(lambda here, before: here - before)),
+    ("only growth counts", grows_beside_the_first),
+    ("only shrinking counts", signed(lambda here, before: before - here)),
     ("the first and the last place", with_pairs(lambda n: [(0, 1), (n - 2, n - 1)])),
     ("exactly equal", lambda rotate, q, k, n: offset_by_loops(rotate, q, k, n, close=0)),
     ("the distance", symmetric),

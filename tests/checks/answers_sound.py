@@ -202,4 +202,5 @@ WRONG["02_patches/log_spectrum"] = [
     (None, lambda x, f: spectrum(x, f).numpy()),
     (None, lambda x, f: spectrum(x, f).mean(-2)),
     (None, lambda x, f: spectrum(x, f, size=lambda y: y.imag.abs())),
+    (None, lambda x, f: spectrum(x, f, size=lambda y: y)),
 ]

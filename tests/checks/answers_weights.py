@@ -184,6 +184,24 @@ def ranked(scores):
     return lambda query, passages, k: scores(query, passages).sort(descending=True, stable=True).indices[:k]
 
 
+def by_exchanges(query, passages, k):
+    """The best of the rest changes places with the first of the rest, who may so pass an equal."""
+    scores = cosine(query, passages).tolist()
+    places = list(range(len(scores)))
+    for i in range(len(places)):
+        best = max(range(i, len(places)), key=lambda j: scores[places[j]])
+        places[i], places[best] = places[best], places[i]
+    return places[:k]
+
+
+def groups_of_equals(query, passages, k):
+    """The places of each score, the highest score first."""
+    groups = {}
+    for place, score in enumerate(cosine(query, passages).tolist()):
+        groups.setdefault(score, []).append(place)
+    return [place for score in sorted(groups, reverse=True) for place in groups[score]][:k]
+
+
 RIGHT["09_real_models/nearest_passages"] = [
     by_cosine_similarity,
     directions_first,
@@ -191,6 +209,7 @@ RIGHT["09_real_models/nearest_passages"] = [
     by_numpy,
     one_after_the_other,
     with_lists,
+    groups_of_equals,
 ]
 WRONG["09_real_models/nearest_passages"] = [
     ("dot products", ranked(lambda query, passages: passages @ query)),
@@ -224,6 +243,9 @@ WRONG["09_real_models/nearest_passages"] = [
     ("the best alone", lambda query, passages, k: cosine(query, passages).argmax()),
     ("scores", lambda query, passages, k: cosine(query, passages).sort(descending=True).values[:k]),
     (None, lambda query, passages, k: cosine(query, passages).topk(k).indices),
+    (None, lambda query, passages, k: cosine(query, passages).topk(min(k, len(passages))).indices),
+    (None, lambda query, passages, k: np.argsort(-cosine(query, passages).numpy())[:k]),
+    (None, by_exchanges),
     (None, lambda query, passages, k: python_sorts(query, passages, k - 1)),
     (None, lambda query, passages, k: [place + 1 for place in python_sorts(query, passages, k)]),
     (

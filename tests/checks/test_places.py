@@ -62,6 +62,19 @@ def test_a_sum_in_another_order_has_other_digits():
             assert not torch.equal(places.sum_of_sizes(x.flip(1)), places.sum_of_sizes(x).flip(1))
 
 
+def test_who_tries_one_random_order_is_told_to_try_many():
+    """Whether a second call gives another answer is up to chance; dropout is never spoken of."""
+
+    def one_order(layers, x):
+        order = torch.randperm(x.shape[1])
+        return [torch.allclose(f(x[:, order]), f(x)[:, order], atol=1e-4) for f in layers]
+
+    torch.manual_seed(0)
+    said = [examine(find_task("05_positions/which_is_equivariant"), one_order).problem for _ in range(20)]
+    assert "dropout" not in " ".join(said)
+    assert sum("does it try too few random inputs or orders" in problem for problem in said) > 5
+
+
 def test_a_layer_is_shown_by_its_name():
     result = examine(find_task("05_positions/which_is_equivariant"), lambda layers, x: [True] * len(layers))
     assert str(result.case.inputs["layers"]) in (
