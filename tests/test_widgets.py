@@ -2135,6 +2135,33 @@ def test_long_and_short_texts_with_gaps(gap: GapExplorer) -> None:
     assert gap.describe().endswith("Surprise in bits by left: a –.\n\na is not hidden.")
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("two cafés, one café", "é"),
+        ("שלום טוב", "ש ל ו ם ט ב"),
+        ("cafe\u0301", "◌\u0301"),
+        ("a\tb", "⇥"),
+        ("αβγδεζηθικλμ", "α β γ δ ε ζ η θ ι κ …"),
+    ],
+)
+def test_characters_that_are_not_known_are_named_and_nothing_is_answered(
+    gap: GapExplorer, gap_models, text: str, unknown: str
+) -> None:
+    message = (
+        f"The model does not know {unknown}: it reads the letters, digits and signs of an English keyboard. "
+        "Type another text."
+    )
+    before = (gap.text, gap.views, gap.answers, gap.tried, gap.describe())
+    assert ask(gap, "text", text=text) == message
+    assert (gap.text, gap.views, gap.answers, gap.tried, gap.describe()) == before
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GapExplorer({"left": gap_models["left"]}, text)
+    next_word = NextWord(*gap_models["left"], "a cat")
+    assert ask(next_word, "text", text=text) == message
+    assert next_word.text == "a cat"
+
+
 def test_a_gap_is_described() -> None:
     """A model that always gives the next token the same scores: half, a quarter, a quarter."""
     model = GPT(GPTConfig.llama_style(vocab_size=3, max_seq_len=5, d_model=2, n_layers=0, n_heads=1))
@@ -2871,7 +2898,7 @@ def test_large_models_open_only_what_is_asked_for(flowing: GPT, monkeypatch) -> 
     ("kind", "fields", "message"),
     [
         ("text", {"text": ""}, "The text is empty"),
-        ("text", {"text": "°"}, "The text has no token that the model knows"),
+        ("text", {"text": "°"}, "The model does not know °"),
         ("open", {"layer": 3}, "layer must be a whole number from 0 to 2; got 3"),
         ("open", {"layer": True}, "layer must be a whole number from 0 to 2; got True"),
         ("settings", {"temperature": "hot", "top_k": 0, "top_p": 1}, "temperature must be a number"),
@@ -2892,6 +2919,8 @@ def test_models_that_cannot_flow(flowing: GPT, own_errors) -> None:
         FlowExplorer(flowing, 3)
     with pytest.raises(ValueError, match="layer must be from 0 to 2; got 3"):
         FlowExplorer(flowing, Characters(), layer=3)
+    with pytest.raises(ValueError, match="The text has no token that the model knows"):
+        FlowExplorer(flowing, BPETokenizer(["a"], []), "°")
     with pytest.raises(ValueError, match="The model has no block to open"):
         FlowExplorer(flow_model(n_layers=0), Characters())
     changed = flow_model()
