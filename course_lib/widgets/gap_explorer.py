@@ -199,7 +199,7 @@ class GapExplorer(Explorer):
             self.views = {name: reader.view() for name, reader in self._readers.items()}
             self.answers, self.tried = ({name: {} for name in self._readers} for _ in range(2))
             self.on_choose(model, chosen, chosen[0] if chosen else middle)
-            self.show_state(about=ABOUT, text=text, error="")
+            self.show_state(about=ABOUT, names=[*self._readers], text=text, error="")
 
     def _group(self, model: str) -> list["_Reader"]:
         """The models that cut the text as this one does."""
