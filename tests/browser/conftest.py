@@ -63,10 +63,14 @@ SETTINGS = {
 }
 
 VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
-# What JupyterLab's debugger writes if we close a notebook while it asks the kernel something.
-CLOSED = (
-    "Could not restore the debugger state: Canceled future for debug_request message before replies were done"
-)
+# What JupyterLab writes if we close a notebook, or restart its kernel, while it asks the kernel something.
+CLOSED = {
+    f"{asked} message before replies were done"
+    for asked in (
+        "Could not restore the debugger state: Canceled future for debug_request",
+        "Error: Canceled future for create_subshell_request",
+    )
+}
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
@@ -119,9 +123,12 @@ class Watch:
             self.outside.append(request.url)
 
     def console(self, message: ConsoleMessage) -> None:
-        first_line = message.text.partition("\n")[0]
-        if message.type == "error" and first_line not in {CLOSED, *self.expected}:
-            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+        if message.type == "error":
+            self.error(f"{message.text} ({message.location.get('url', '')})", message.text)
+
+    def error(self, text: str, said: str) -> None:
+        if said.partition("\n")[0] not in CLOSED | self.expected:
+            self.errors.append(text)
 
     def check(self) -> None:
         """Fail on what was seen since the last check, and forget it."""
@@ -221,7 +228,7 @@ def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
     context.on("request", seen.request)
     context.on("console", seen.console)
-    context.on("weberror", lambda error: seen.errors.append(f"uncaught: {error.error}"))
+    context.on("weberror", lambda error: seen.error(f"uncaught: {error.error}", str(error.error)))
     yield context
     context.close()
     # What came after the last test's own check.
