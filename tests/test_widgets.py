@@ -2971,6 +2971,17 @@ def test_text_stands_in_where_no_widget_can_be_drawn(explorer: Explorer) -> None
     assert "application/vnd.jupyter.widget-view+json" in data
 
 
+def test_an_explorer_brings_the_sentence_for_when_it_is_lost(monkeypatch) -> None:
+    displayed = []
+    monkeypatch.setattr("course_lib.widgets.explorer.display", lambda data, raw: displayed.append(data))
+    explorer = AttentionStepper()
+    explorer._ipython_display_()
+    shown, lost = displayed
+    assert shown == explorer._repr_mimebundle_()[0]
+    assert "Run All Above Selected Cell</b>, then run this cell" in lost["text/html"]
+    assert lost["text/plain"] == ""
+
+
 def test_what_is_no_question_is_ignored(explorer: Explorer) -> None:
     before = explorer.state
     for content in (None, "text", {}, {"kind": "reset"}, {"request": 3, "kind": "reset"}):

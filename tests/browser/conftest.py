@@ -35,6 +35,7 @@ from playwright.sync_api import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter looks
 SCREENSHOTS = ROOT / "build" / "screenshots"
 # axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
@@ -156,6 +157,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_CONFIG_PATH": str(DEFAULTS),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
@@ -304,6 +306,17 @@ class Desk:
                 .filter(panel => panel.context)
                 .forEach(panel => panel.dispose())"""
         )
+
+    def save(self) -> dict[str, Any]:
+        """Save the notebook that is open; what stands in the file, by JSON."""
+        name = self.page.evaluate(
+            """async () => {
+                const { context } = window.jupyterapp.shell.currentWidget;
+                await context.save();
+                return context.path;
+            }"""
+        )
+        return json.loads((self.lab.folder / name).read_text())
 
     def run_all(self, timeout_s: float = 60) -> None:
         """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""

@@ -45,6 +45,8 @@ from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.widgets import AttentionStepper, NextWord
 torch.manual_seed(0)
+for word in ("The", " first", " king"):
+    print(word, end="", flush=True)
 AttentionStepper()
 """,
     """
@@ -114,7 +116,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(
         [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "explorers.ipynb"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_PATH": str(ROOT / "tools/jupyter")},
         check=True,
         capture_output=True,
         timeout=120,
@@ -425,6 +427,12 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: str
     tables = page.locator("section.cx").last.locator(".cx-inputs").first.locator("[data-table]")
     names = [table.get_attribute("data-table") for table in tables.all()]
     assert names == ["x", "w_q", "w_k", "w_v"]
+
+
+def test_streamed_text_stays_one_text(exported: str) -> None:
+    with urllib.request.urlopen(exported.replace("index.html", "explorers.html")) as answer:
+        page = answer.read().decode()
+    assert "<pre>The first king" in page
 
 
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
