@@ -15,12 +15,12 @@ _FOLDER = Path(__file__).parent
 
 # JupyterLab saves with a notebook what its kernel knows at that moment. An explorer that was not saved is
 # "Error displaying widget: model not found" when the notebook is opened again. This stands in its place.
-LOST = """<p class="cx-lost" hidden>Python no longer knows this explorer. To have it back, choose
+LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. To have it back, choose
 <b>Run › Run All Above Selected Cell</b>, then run this cell.</p>
 <style>
-.jp-OutputArea .cx-lost { display: block; }
-.jp-OutputArea:has(.cx-lost) .jp-OutputArea-output.jupyter-widgets { display: none; }
-.jp-OutputArea:not(:has(.jp-OutputArea-output.jupyter-widgets)) .jp-OutputArea-child:has(.cx-lost) {
+.jp-OutputArea .cx-forgotten { display: block; }
+.jp-OutputArea:has(.cx-forgotten) .jp-OutputArea-output.jupyter-widgets { display: none; }
+.jp-OutputArea:not(:has(.jp-OutputArea-output.jupyter-widgets)) .jp-OutputArea-child:has(.cx-forgotten) {
   display: none;
 }
 </style>"""
