@@ -63,6 +63,7 @@ def test_own_errors_switches_the_enforcement_off(own_errors):
 
 def test_conda_installs_the_same_list():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert (ROOT / environment["variables"]["JUPYTER_CONFIG_PATH"]).is_dir()
     *conda, pip = environment["dependencies"]
     assert conda == [f"python{PYPROJECT['project']['requires-python']}", "pip"]
     assert pip["pip"] == [*PYPROJECT["project"]["dependencies"], "-e ."]

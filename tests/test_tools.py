@@ -19,6 +19,7 @@ import changed
 import lock
 import nbformat
 import pytest
+from jupyter_server.services.config.manager import ConfigManager
 
 import course_lib
 
@@ -89,6 +90,24 @@ def test_an_old_python(set_up, monkeypatch):
         SystemExit, match=r"needs Python 3\.11 or newer, this is .* make lab PYTHON=python3\.13"
     ):
         set_up.main()
+
+
+def test_jupyter_gets_the_courses_defaults_and_keeps_its_own(set_up, monkeypatch):
+    defaults = set_up.VENV / "etc" / "jupyter"
+    own = defaults / "labconfig" / "default_setting_overrides.json"
+    own.parent.mkdir(parents=True)
+    own.write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["set_up.py"])
+    monkeypatch.setattr(set_up, "make_venv", lambda: None)
+    monkeypatch.setattr(set_up, "pip_install", lambda *_: None)
+    monkeypatch.setattr(set_up, "tested_versions", list)
+    for _ in range(2):
+        set_up.main()
+        lab = ConfigManager(read_config_path=[str(own.parent)]).get("default_setting_overrides")
+        assert lab == {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
+        assert own.read_text() == "{}"
+        (exporter,) = json.loads((defaults / "jupyter_nbconvert_config.json").read_text()).values()
+        assert exporter == {"preprocessors": ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]}
 
 
 def test_a_python_without_venv(set_up, monkeypatch, tmp_path):

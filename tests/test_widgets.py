@@ -2133,6 +2133,33 @@ def test_long_and_short_texts_with_gaps(gap: GapExplorer) -> None:
     assert gap.describe().endswith("Surprise in bits by left: a –.\n\na is not hidden.")
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("two cafés, one café", "é"),
+        ("שלום טוב", "ש ל ו ם ט ב"),
+        ("cafe\u0301", "◌\u0301"),
+        ("a\tb", "⇥"),
+        ("αβγδεζηθικλμ", "α β γ δ ε ζ η θ ι κ …"),
+    ],
+)
+def test_characters_that_are_not_known_are_named_and_nothing_is_answered(
+    gap: GapExplorer, gap_models, text: str, unknown: str
+) -> None:
+    message = (
+        f"The model does not know {unknown}: it reads the letters, digits and signs of an English keyboard. "
+        "Type another text."
+    )
+    before = (gap.text, gap.views, gap.answers, gap.tried, gap.describe())
+    assert ask(gap, "text", text=text) == message
+    assert (gap.text, gap.views, gap.answers, gap.tried, gap.describe()) == before
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GapExplorer({"left": gap_models["left"]}, text)
+    next_word = NextWord(*gap_models["left"], "a cat")
+    assert ask(next_word, "text", text=text) == message
+    assert next_word.text == "a cat"
+
+
 def test_a_gap_is_described() -> None:
     """A model that always gives the next token the same scores: half, a quarter, a quarter."""
     model = GPT(LlamaConfig(vocab_size=3, max_seq_len=5, d_model=2, n_layers=0, n_heads=1))
@@ -2237,8 +2264,8 @@ def uncovered(model: GPT) -> GPT:
 
 def test_characters_are_the_readers_tokens() -> None:
     tokenizer = Characters()
-    assert tokenizer.encode("a°\nb") == [66, 0, 67]
-    assert tokenizer.pieces("a°\nb") == ["a", "\n", "b"]
+    assert tokenizer.encode("a\nb") == [66, 0, 67]
+    assert tokenizer.pieces("a\nb") == ["a", "\n", "b"]
     assert tokenizer.decode([66, two_readers.MASK_ID]) == "a▢"
 
 
@@ -2869,7 +2896,7 @@ def test_large_models_open_only_what_is_asked_for(flowing: GPT, monkeypatch) -> 
     ("kind", "fields", "message"),
     [
         ("text", {"text": ""}, "The text is empty"),
-        ("text", {"text": "°"}, "The text has no token that the model knows"),
+        ("text", {"text": "°"}, "The model does not know °"),
         ("open", {"layer": 3}, "layer must be a whole number from 0 to 2; got 3"),
         ("open", {"layer": True}, "layer must be a whole number from 0 to 2; got True"),
         ("settings", {"temperature": "hot", "top_k": 0, "top_p": 1}, "temperature must be a number"),
@@ -2890,6 +2917,8 @@ def test_models_that_cannot_flow(flowing: GPT, own_errors) -> None:
         FlowExplorer(flowing, 3)
     with pytest.raises(ValueError, match="layer must be from 0 to 2; got 3"):
         FlowExplorer(flowing, Characters(), layer=3)
+    with pytest.raises(ValueError, match="The text has no token that the model knows"):
+        FlowExplorer(flowing, BPETokenizer(["a"], []), "°")
     with pytest.raises(ValueError, match="The model has no block to open"):
         FlowExplorer(flow_model(n_layers=0), Characters())
     changed = flow_model()
@@ -2938,6 +2967,17 @@ def test_text_stands_in_where_no_widget_can_be_drawn(explorer: Explorer) -> None
     data = explorer._repr_mimebundle_()[0]
     assert data["text/plain"] == explorer.describe()
     assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_an_explorer_brings_the_sentence_for_when_it_is_lost(monkeypatch) -> None:
+    displayed = []
+    monkeypatch.setattr("course_lib.widgets.explorer.display", lambda data, raw: displayed.append(data))
+    explorer = AttentionStepper()
+    explorer._ipython_display_()
+    shown, lost = displayed
+    assert shown == explorer._repr_mimebundle_()[0]
+    assert "Run All Above Selected Cell</b>, then run this cell" in lost["text/html"]
+    assert lost["text/plain"] == ""
 
 
 def test_what_is_no_question_is_ignored(explorer: Explorer) -> None:

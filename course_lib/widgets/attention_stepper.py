@@ -214,6 +214,7 @@ class AttentionStepper(Explorer):
             tokens=tokens,
             key_tokens=key_tokens,
             self_attention=self._parts["key_tokens"] is None,
+            input_names=[*self._inputs()],
             inputs={name: _input_texts(self._parts[name]) for name in self._inputs()},
             roles={name: {"title": title, "meaning": meaning} for name, (title, meaning) in _ROLES.items()},
             projections=[] if self._parts["x"] is None else [self._projection(name) for name in _MATRICES],

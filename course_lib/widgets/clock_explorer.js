@@ -7,14 +7,14 @@ function render({ model, el }) {
   const { body, ask, askAfter } = box;
 
   const { ways, options } = model.get("state");
-  const titles = Object.values(ways);
+  const titles = ways.map(([, title]) => title);
   const names = () => model.get("state").names;
   const layers = () => model.get("layers");
   const processors = () => model.get("processors");
   const plan = () => model.get("plans")[`${layers()},${model.get("mode")}`];
   const ticks = (way) => plan()[way].ticks[processors()];
   const endOf = (numbers) => Math.max(...numbers);
-  const end = () => Math.max(...Object.keys(ways).map((way) => endOf(ticks(way))));
+  const end = () => Math.max(...ways.map(([way]) => endOf(ticks(way))));
   const tick = () => Math.min(model.get("tick"), end());
   const layer = () => Math.min(model.get("layer"), layers() - 1);
   const token = () => Math.min(model.get("token"), names().length - 1);
@@ -43,7 +43,7 @@ function render({ model, el }) {
   const last = button("To the end", () => turnTo(end()));
   next.classList.add("cx-primary");
 
-  const works = Object.entries(ways).map(([way, title]) => {
+  const works = ways.map(([way, title]) => {
     const status = h("p", { class: "cx-summary", role: "status" });
     const heads = h("tr", {});
     const rows = h("tbody", {});
@@ -199,7 +199,7 @@ function render({ model, el }) {
   function drawEnded() {
     const ended = model.get("ended").map((key) => {
       const [n, how, p] = key.split(",");
-      const found = Object.keys(ways).map((way) => endOf(model.get("plans")[`${n},${how}`][way].ticks[p]));
+      const found = ways.map(([way]) => endOf(model.get("plans")[`${n},${how}`][way].ticks[p]));
       return [how, n, p, ...found];
     });
     while (endedRows.children.length < ended.length) endedRows.append(h("tr", {}, ...Array.from({ length: 5 }, () => h("td", {}))));

@@ -98,7 +98,7 @@ class ClockExplorer(Explorer):
             self.tick, self.guess, self.ended = 0, 0, []
             self.show_state(
                 about=ABOUT,
-                ways=WAYS,
+                ways=[*map(list, WAYS.items())],
                 options={
                     "layers": [[n, n] for n in LAYERS],
                     "processors": [[p, p] for p in PROCESSORS],

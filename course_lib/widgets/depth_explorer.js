@@ -284,9 +284,9 @@ function render({ model, el }) {
   }
 
   function drawChoices() {
-    const { text: given, about: words } = model.get("state");
-    setOptions(name, Object.keys(model.get("views")).map((option) => [option, option]));
-    setOptions(lenses, Object.keys(view().lenses).map((option) => [option, option]));
+    const { names, text: given, about: words } = model.get("state");
+    setOptions(name, names.map((option) => [option, option]));
+    setOptions(lenses, view().lens_names.map((option) => [option, option]));
     name.value = model.get("model");
     lenses.value = lens();
     nameField.hidden = name.options.length === 1;

@@ -186,7 +186,7 @@ class DepthExplorer(Explorer):
             self.effects = {}
             self._find_effects([], [])
             self._find_effects(self.skipped, self.exchanged)
-            self.show_state(about=ABOUT, text=text, error="")
+            self.show_state(about=ABOUT, names=[*self._readers], text=text, error="")
 
     def _find_effects(self, skipped: list[int], exchanged: list[int]) -> None:
         for name in self._readers:
@@ -294,6 +294,7 @@ class _Reader:
                 for i in range(self.n_layers)
             ],
             "norms_text": [_norms_text(name, [row[t] for row in norms]) for t, name in enumerate(names)],
+            "lens_names": [*lenses],
             "lenses": lenses,
             "final": likeliest(self.tokenizer, reading.logits),
         }

@@ -3,8 +3,9 @@
 const PATIENCE_MS = 3000;
 const TYPING_MS = 400;
 const SHOWN_NEXT = 5; // as in Python
+const COMPUTING = "Python is computing. What is shown still belongs to the old input.";
 const NOBODY =
-  "No answer from Python: this page has no running kernel, or the kernel is busy. What is shown still belongs to the old input.";
+  "No answer from Python: this page has no running kernel that knows this explorer. In JupyterLab, run the cells above it and its own cell again. What is shown still belongs to the old input.";
 
 /** A new element: h("button", { class: "cx-button", onclick: f }, "text", child). */
 function h(tag, attributes = {}, ...children) {
@@ -70,9 +71,19 @@ function frame({ model, el, title, textLabel }) {
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
   el.append(root);
 
+  /** Whether somebody may still answer: the explorer belongs to a kernel, and this one is at work. */
+  const isComputing = () => {
+    if (root.closest(".jupyter-widgets-disconnected")) return false;
+    const { kernel } = model.widget_manager; // JupyterLab's managers have it, or null where it is gone
+    return kernel === undefined || kernel?.status === "busy";
+  };
+
   const waiting = new Map();
   let silent = false;
-  const showMessage = () => setText(message, silent ? NOBODY : (model.get("state").error ?? ""));
+  const showMessage = () => {
+    const reason = isComputing() ? COMPUTING : NOBODY;
+    setText(message, silent ? reason : (model.get("state").error ?? ""));
+  };
 
   const settle = () => {
     const state = model.get("state");
@@ -80,7 +91,7 @@ function frame({ model, el, title, textLabel }) {
     if (pending) {
       // Python answers in order: whatever was asked earlier is answered, too.
       for (const [id, earlier] of waiting) {
-        clearTimeout(earlier.timer);
+        clearInterval(earlier.timer);
         waiting.delete(id);
         earlier.resolve(state);
         if (id === state.answered) break;
@@ -94,7 +105,8 @@ function frame({ model, el, title, textLabel }) {
   const question = (kind, fields, send) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
-      const timer = setTimeout(() => {
+      // Again and again, because a kernel may die while it computes.
+      const timer = setInterval(() => {
         silent = true;
         showMessage();
       }, PATIENCE_MS);
@@ -126,10 +138,10 @@ function frame({ model, el, title, textLabel }) {
 
   const close = () => {
     for (const [trait, draw] of watched) model.off(`change:${trait}`, draw);
-    for (const { timer } of waiting.values()) clearTimeout(timer);
+    for (const { timer } of waiting.values()) clearInterval(timer);
     waiting.clear();
   };
-  return { root, body, message, text, ask, askAfter, set, settle, watch, close, isSilent: () => silent };
+  return { root, body, message, text, ask, askAfter, set, settle, watch, close };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */

@@ -8,9 +8,22 @@ from typing import Any
 import anywidget
 import numpy as np
 import traitlets
+from IPython.display import display
 from numpy.typing import ArrayLike
 
 _FOLDER = Path(__file__).parent
+
+# JupyterLab saves with a notebook what its kernel knows at that moment. An explorer that was not saved is
+# "Error displaying widget: model not found" when the notebook is opened again. This stands in its place.
+LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. To have it back, choose
+<b>Run › Run All Above Selected Cell</b>, then run this cell.</p>
+<style>
+.jp-OutputArea .cx-forgotten { display: block; }
+.jp-OutputArea:has(.cx-forgotten) .jp-OutputArea-output.jupyter-widgets { display: none; }
+.jp-OutputArea:not(:has(.jp-OutputArea-output.jupyter-widgets)) .jp-OutputArea-child:has(.cx-forgotten) {
+  display: none;
+}
+</style>"""
 
 
 def assets(name: str) -> dict[str, str]:
@@ -48,6 +61,10 @@ class Explorer(anywidget.AnyWidget):
     def show_state(self, **changes: Any) -> None:
         """Put changes into `state` in one message to the page."""
         self.state = {**self.state, **changes}
+
+    def _ipython_display_(self) -> None:
+        display(self._repr_mimebundle_()[0], raw=True)
+        display({"text/html": LOST, "text/plain": ""}, raw=True)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -21,7 +21,7 @@ function render({ model, el }) {
   /** The models that cut the text as this one does. */
   const group = (name) => {
     const isLike = (other) => JSON.stringify(view(other).tokens) === JSON.stringify(view(name).tokens);
-    return Object.keys(model.get("views")).filter(isLike);
+    return model.get("state").names.filter(isLike);
   };
   /** Whether Python has answered all that a choice shows. */
   const isAnswered = (chosen) =>
@@ -162,8 +162,8 @@ function render({ model, el }) {
     // A choice by Python may come before its answer does.
     const chosen = choice();
     if (!isAnswered(chosen)) return;
-    const { text: given, about: words } = model.get("state");
-    setOptions(name, Object.keys(model.get("views")).map((option) => [option, option]));
+    const { names, text: given, about: words } = model.get("state");
+    setOptions(name, names.map((option) => [option, option]));
     name.value = model.get("model");
     nameField.hidden = name.options.length === 1;
     typing.show(given);

@@ -24,11 +24,12 @@ from course_lib.widgets.reading import (
     percent,
     tokens_of,
 )
-from course_lib.widgets.token_explorer import checked_text
+from course_lib.widgets.token_explorer import checked_text, readable
 
 MOST_TOKENS = 32  # of a text that are read
 MOST_HIDDEN = 8
 TRIED = 20  # tokens that a model which reads one side tries in a gap
+SHOWN_UNKNOWN = 10  # characters that are named where a model does not know them
 SMALL = 1_000_000  # parameters up to which every single gap is computed at once
 ABOUT = (
     "The number under a token is the surprise in bits: −log₂ of the probability that the model gives it. "
@@ -48,11 +49,18 @@ class Characters:
     """What the models of `readers` read, as a tokenizer: each character of `readers.ALPHABET` is a token."""
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the characters; one that is not in the alphabet is left out."""
+        """The numbers of the characters. Raises: ValueError: some are not in the alphabet, and which."""
+        unknown = [readable(c.encode()) for c in dict.fromkeys(text) if c not in readers.ALPHABET]
+        if unknown:
+            some = " ".join(unknown[:SHOWN_UNKNOWN]) + " …" * (len(unknown) > SHOWN_UNKNOWN)
+            raise ValueError(
+                f"The model does not know {some}: it reads the letters, digits and signs of an English "
+                "keyboard. Type another text."
+            )
         return readers.encode(text).tolist()
 
     def pieces(self, text: str) -> list[str]:
-        """The characters that `encode` has numbers for."""
+        """The characters themselves."""
         return [*self.decode(self.encode(text))]
 
     def decode(self, ids: list[int]) -> str:
@@ -191,7 +199,7 @@ class GapExplorer(Explorer):
             self.views = {name: reader.view() for name, reader in self._readers.items()}
             self.answers, self.tried = ({name: {} for name in self._readers} for _ in range(2))
             self.on_choose(model, chosen, chosen[0] if chosen else middle)
-            self.show_state(about=ABOUT, text=text, error="")
+            self.show_state(about=ABOUT, names=[*self._readers], text=text, error="")
 
     def _group(self, model: str) -> list["_Reader"]:
         """The models that cut the text as this one does."""

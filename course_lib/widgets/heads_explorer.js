@@ -20,7 +20,7 @@ function render({ model, el }) {
   const { body, ask, set } = box;
 
   const view = () => model.get("views")[model.get("model")];
-  const attention = () => (model.get("attention") in view().sheets ? model.get("attention") : Object.keys(view().sheets)[0]);
+  const attention = () => (model.get("attention") in view().sheets ? model.get("attention") : view().attentions[0]);
   const sheet = () => view().sheets[attention()];
   const opened = () => model.get("opened").map((at, axis) => Math.min(at, sheet().shape[axis] - 1));
   const followed = () => Math.min(model.get("token"), sheet().shape[2] - 1);
@@ -351,9 +351,9 @@ function render({ model, el }) {
   }
 
   function drawChoices() {
-    const { text: read, other_text: second, about: words } = model.get("state");
-    setOptions(name, Object.keys(model.get("views")).map((key) => [key, key]));
-    setOptions(which, Object.keys(view().sheets).map((key) => [key, key]));
+    const { names, text: read, other_text: second, about: words } = model.get("state");
+    setOptions(name, names.map((key) => [key, key]));
+    setOptions(which, view().attentions.map((key) => [key, key]));
     name.value = model.get("model");
     which.value = attention();
     drawn.value = model.get("drawn_as");

@@ -183,7 +183,8 @@ class HeadsExplorer(Explorer):
         readings = {name: reader.read(text, other_text) for name, reader in self._readers.items()}
         views = {name: self._readers[name].view(readings[name], self._off[name]) for name in readings}
         self._readings, self.views = readings, views
-        self.show_state(about=ABOUT, text=text, other_text=other_text, error="")
+        names = [*self._readers]
+        self.show_state(about=ABOUT, names=names, text=text, other_text=other_text, error="")
 
     def _show(self, model: str, off: set[tuple[str, int, int]]) -> None:
         view = self._readers[model].view(self._readings[model], off)
@@ -269,6 +270,7 @@ class _Reader:
             "second": self.second,
             "note": reading.note,
             "off_text": self._off_text(off),
+            "attentions": [*self.sheets],
             "sheets": {name: self._sheet(name, reading, weights, off) for name in self.sheets},
             "effect": self._effect(reading.output, after, reading.sides[0]),
         }

@@ -305,7 +305,7 @@ function render({ model, el }) {
   }
 
   function drawChoices() {
-    setOptions(source, [...Object.keys(model.get("pictures")).map((name) => [name, name]), [DRAW, "draw one"]]);
+    setOptions(source, [...model.get("state").names.map((name) => [name, name]), [DRAW, "draw one"]]);
     // An object's keys that are numbers come first, in their order.
     setOptions(size, Object.entries(view().cuts).map(([key, { label }]) => [key, label]));
     source.value = model.get("source");

@@ -80,7 +80,9 @@ class PatchExplorer(Explorer):
         self.pictures = {name: self._view(name) for name in images}
         self._images[DRAW] = torch.zeros(1, SHEET_SIZE, SHEET_SIZE)
         first, *_ = self._images
-        self.show_state(about=ABOUT, largest_file=LARGEST_FILE, sheet=self._view(DRAW), error="")
+        self.show_state(
+            about=ABOUT, largest_file=LARGEST_FILE, names=[*images], sheet=self._view(DRAW), error=""
+        )
         self.source, self.cut = first, str(self._patch_size)
         rows, columns = self._shown_cut()["grid"]
         self.opened = rows // 2 * columns + columns // 2  # a corner is often empty
@@ -112,6 +114,7 @@ class PatchExplorer(Explorer):
             )
         self._images[OWN], self._own_text = _read_picture(name, base64.b64decode(data))
         self.pictures = {**self.pictures, OWN: self._view(OWN)}
+        self.show_state(names=[*self.pictures])
         self.source = OWN
 
     def on_stroke(self, points: Sequence[Sequence[float]], erase: bool) -> None:

@@ -295,7 +295,7 @@ function render({ model, el }) {
   );
 
   function drawChoices() {
-    setOptions(scheme, Object.entries(model.get("views")).map(([name, { label: text }]) => [name, text]));
+    setOptions(scheme, model.get("state").schemes.map((name) => [name, model.get("views")[name].label]));
     setOptions(pair, view().steps.map((step, i) => [i, `${i}: ${degrees(step)} a place`]));
     setOptions(heads, Array.from({ length: view().n_heads }, (_, i) => [i, i]));
     scheme.value = model.get("scheme");

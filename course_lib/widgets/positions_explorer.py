@@ -93,7 +93,7 @@ class PositionsExplorer(Explorer):
             ALIBI: _alibi(n, n_heads),
             RELATIVE: _relative(n, width, trained, n_heads),
         }
-        self.show_state(about=ABOUT, n_places=n, trained=trained, error="")
+        self.show_state(about=ABOUT, schemes=[*SCHEMES], n_places=n, trained=trained, error="")
         self.query, self.key, self.pair = n // 3, n // 5, min(2, width // 2 - 1)
 
     def describe(self) -> str:

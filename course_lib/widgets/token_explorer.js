@@ -3,7 +3,7 @@
 function render({ model, el }) {
   const box = frame({ model, el, title: "Tokens", textLabel: "The tokens as text" });
   const { body, ask } = box;
-  const names = model.get("state").names;
+  const { names, languages } = model.get("state");
 
   const textId = uniqueId("text");
   const languageId = uniqueId("language");
@@ -13,7 +13,7 @@ function render({ model, el }) {
     "select",
     { id: languageId, class: "cx-select", onchange: () => choose(language.value) },
     h("option", { value: "" }, "no language: your own text"),
-    ...Object.keys(model.get("sentences")).map((name) => h("option", { value: name }, name)),
+    ...languages.map((name) => h("option", { value: name }, name)),
   );
   const size = h("p", { class: "cx-about" });
   const sides = model.get("shown").map((_, side) => panel(side));

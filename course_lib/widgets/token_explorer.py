@@ -61,7 +61,11 @@ class TokenExplorer(Explorer):
         }
         self.shown = list(self._tokenizers)[:2]
         self.show_state(
-            about=ABOUT, names=list(self._tokenizers), view=self._view(checked_text(text)), error=""
+            about=ABOUT,
+            names=list(self._tokenizers),
+            languages=list(found),
+            view=self._view(checked_text(text)),
+            error="",
         )
 
     @property

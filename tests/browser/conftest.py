@@ -35,6 +35,7 @@ from playwright.sync_api import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter looks
 SCREENSHOTS = ROOT / "build" / "screenshots"
 # axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
@@ -63,10 +64,14 @@ SETTINGS = {
 }
 
 VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
-# What JupyterLab's debugger writes if we close a notebook while it asks the kernel something.
-CLOSED = (
-    "Could not restore the debugger state: Canceled future for debug_request message before replies were done"
-)
+# What JupyterLab writes if we close a notebook, or restart its kernel, while it asks the kernel something.
+CLOSED = {
+    f"{asked} message before replies were done"
+    for asked in (
+        "Could not restore the debugger state: Canceled future for debug_request",
+        "Error: Canceled future for create_subshell_request",
+    )
+}
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
@@ -119,9 +124,12 @@ class Watch:
             self.outside.append(request.url)
 
     def console(self, message: ConsoleMessage) -> None:
-        first_line = message.text.partition("\n")[0]
-        if message.type == "error" and first_line not in {CLOSED, *self.expected}:
-            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+        if message.type == "error":
+            self.error(f"{message.text} ({message.location.get('url', '')})", message.text)
+
+    def error(self, text: str, said: str) -> None:
+        if said.partition("\n")[0] not in CLOSED | self.expected:
+            self.errors.append(text)
 
     def check(self) -> None:
         """Fail on what was seen since the last check, and forget it."""
@@ -149,6 +157,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_CONFIG_PATH": str(DEFAULTS),
         "JUPYTER_DATA_DIR": str(home / "data"),
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
@@ -221,7 +230,7 @@ def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     context.route(lambda url: not _is_local(url), lambda route: route.abort())
     context.on("request", seen.request)
     context.on("console", seen.console)
-    context.on("weberror", lambda error: seen.errors.append(f"uncaught: {error.error}"))
+    context.on("weberror", lambda error: seen.error(f"uncaught: {error.error}", str(error.error)))
     yield context
     context.close()
     # What came after the last test's own check.
@@ -297,6 +306,17 @@ class Desk:
                 .filter(panel => panel.context)
                 .forEach(panel => panel.dispose())"""
         )
+
+    def save(self) -> dict[str, Any]:
+        """Save the notebook that is open; what stands in the file, by JSON."""
+        name = self.page.evaluate(
+            """async () => {
+                const { context } = window.jupyterapp.shell.currentWidget;
+                await context.save();
+                return context.path;
+            }"""
+        )
+        return json.loads((self.lab.folder / name).read_text())
 
     def run_all(self, timeout_s: float = 60) -> None:
         """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""

@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -44,6 +45,8 @@ from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import AttentionStepper, NextWord
 torch.manual_seed(0)
+for word in ("The", " first", " king"):
+    print(word, end="", flush=True)
 AttentionStepper()
 """,
     """
@@ -70,7 +73,8 @@ HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
 from course_lib.widgets import DepthExplorer
 torch.manual_seed(1)
 deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
-DepthExplorer({"deep": (deep, letters)}, "acat")
+both = {"deep": (deep, letters), "also": (deep, letters)}
+DepthExplorer(both, "acat", lenses={"deep": [torch.nn.Identity()] * 5})
 """,
     """
 from course_lib import readers
@@ -112,7 +116,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run(
         [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "explorers.ipynb"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_PATH": str(ROOT / "tools/jupyter")},
         check=True,
         capture_output=True,
         timeout=120,
@@ -267,7 +271,9 @@ def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) 
     torch.manual_seed(1)
     deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
     letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
-    reference = DepthExplorer({"deep": (deep, letters)}, "acat")
+    reference = DepthExplorer(
+        {"deep": (deep, letters), "also": (deep, letters)}, "acat", lenses={"deep": [torch.nn.Identity()] * 5}
+    )
     text = depth.locator(".cx-text")
     expect(text).to_have_text(reference.describe())
     layers = depth.get_by_role("slider", name="Layer")
@@ -385,6 +391,48 @@ def test_places_are_compared_without_a_kernel(saved: Page) -> None:
         expect(positions.locator(".cx-text")).to_have_text(reference.describe())
     expect(positions.locator(".cx-untrained").first).to_be_visible()
     expect(positions.get_by_role("alert")).to_be_empty()
+
+
+def _in_other_order(saved: Any) -> Any:
+    """The same with the keys of each object from last to first: those of a saved notebook are sorted."""
+    if isinstance(saved, list):
+        return [_in_other_order(part) for part in saved]
+    if isinstance(saved, dict):
+        return {key: _in_other_order(saved[key]) for key in sorted(saved, reverse=True)}
+    return saved
+
+
+def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: str) -> None:
+    def options(title: str, label: str) -> list[str]:
+        explorer = page.locator(f'section.cx[aria-label="{title}"]')
+        return explorer.get_by_label(label, exact=True).locator("option").all_text_contents()
+
+    saved = page.request.get(exported.replace("index.html", "exported.json")).json()
+    states, shown = [saved, _in_other_order(saved)], []
+    page.route("**/exported.json", lambda route: route.fulfill(json=states.pop(0)))
+    while states:
+        page.goto(exported)
+        page.wait_for_selector("body[data-ready]")
+        shown.append(page.locator("section.cx").all_text_contents())
+    assert len(shown[0]) == len(CELLS)
+    assert shown[0] == shown[1]
+    assert options("Patches", "Picture") == ["grey", "blue", "draw one"]
+    assert options("Heads", "Model") == ["small", "large"]
+    assert options("Depth", "Model") == ["deep", "also"]
+    assert options("Depth", "Lens") == ["plain", "fitted"]
+    assert options("Gap", "Model") == ["left", "both"]
+    assert options("Tokens", "or one sentence in")[1:] == list(languages())
+    schemes = PositionsExplorer(23, 6, 7).views.values()
+    assert options("Positions", "Scheme") == [scheme["label"] for scheme in schemes]
+    tables = page.locator("section.cx").last.locator(".cx-inputs").first.locator("[data-table]")
+    names = [table.get_attribute("data-table") for table in tables.all()]
+    assert names == ["x", "w_q", "w_k", "w_v"]
+
+
+def test_streamed_text_stays_one_text(exported: str) -> None:
+    with urllib.request.urlopen(exported.replace("index.html", "explorers.html")) as answer:
+        page = answer.read().decode()
+    assert "<pre>The first king" in page
 
 
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:

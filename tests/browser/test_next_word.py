@@ -211,9 +211,21 @@ def test_says_so_when_python_is_busy_and_catches_up(desk, explorer: Locator) -> 
         ".requestExecute({ code: 'import time; time.sleep(5)' })"
     )
     explorer.get_by_label("Your text").fill("dog")
-    expect(explorer.get_by_role("alert")).to_contain_text("No answer from Python")
+    expect(explorer.get_by_role("alert")).to_contain_text("Python is computing.")
     expect(explorer.locator(".cx-pieces")).to_have_text("3 tokens: d | o | g")
     expect(explorer.get_by_role("alert")).to_be_empty()
+
+
+def test_tells_a_kernel_that_computes_from_one_that_does_not_know_the_explorer(
+    desk, explorer: Locator
+) -> None:
+    alert = explorer.get_by_role("alert")
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    desk.page.evaluate(f"{kernel}.requestExecute({{ code: 'import time; time.sleep(60)' }})")
+    explorer.get_by_label("Your text").fill("dog")
+    expect(alert).to_contain_text("Python is computing. What is shown still belongs to the old input.")
+    desk.page.evaluate(f"{kernel}.restart()")
+    expect(alert).to_contain_text("no running kernel that knows this explorer. In JupyterLab, run the cells")
 
 
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
