@@ -19,7 +19,6 @@ import changed
 import lock
 import nbformat
 import pytest
-from jupyter_server.services.config.manager import ConfigManager
 
 import course_lib
 
@@ -103,8 +102,9 @@ def test_jupyter_gets_the_courses_defaults_and_keeps_its_own(set_up, monkeypatch
     monkeypatch.setattr(set_up, "tested_versions", list)
     for _ in range(2):
         set_up.main()
-        lab = ConfigManager(read_config_path=[str(own.parent)]).get("default_setting_overrides")
-        assert lab == {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
+        (lab,) = (own.parent / "default_setting_overrides.d").iterdir()
+        saved = {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
+        assert json.loads(lab.read_text()) == saved
         assert own.read_text() == "{}"
         (exporter,) = json.loads((defaults / "jupyter_nbconvert_config.json").read_text()).values()
         assert exporter == {"preprocessors": ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]}
