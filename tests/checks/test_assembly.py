@@ -19,7 +19,15 @@ import torch.nn.functional as F
 from torch import softmax
 
 from course_lib import costs, pretrained
-from course_lib.checks import assemble, assembly, real_model, solution_source, take_along, taking_along
+from course_lib.checks import (
+    assemble,
+    assembly,
+    part_judge,
+    real_model,
+    solution_source,
+    take_along,
+    taking_along,
+)
 from course_lib.checks.assembly import assembled
 from course_lib.checks.nine_parts import Assembled, library_parts, recorded, rotate
 from course_lib.checks.part_judge import diagnosed, judge
@@ -62,7 +70,7 @@ def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, caps
     said = capsys.readouterr().out
     assert said.startswith(
         "Loading SmolLM2 ...\nIt reads a prompt; what goes into each part there is kept ...\n"
-        "✓ tokenizer (tokenizer_at_work): yours, in 7 uses, all tokens the same\n✓ embedd"
+        "✓ tokenizer (tokenizer_at_work): yours, in 8 uses, all tokens the same\n✓ embedd"
     )
     assert "Now together ...\n9 of 9 parts are yours.\nTogether they write 'The capital of France is" in said
     assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
@@ -276,17 +284,21 @@ def with_a_table_of(n):
     return rotate
 
 
-def attend(q, k, v, mask, share=lambda x, n: x.repeat_interleave(n, 1), scale=None):
+def attend(q, k, v, mask, share=lambda x, n: x.repeat_interleave(n, 1), scale=None, axis=-1):
     n = q.shape[1] // k.shape[1]
     scores = q @ share(k, n).mT * (q.shape[-1] ** -0.5 if scale is None else scale)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ share(v, n)
+    return scores.masked_fill(~mask, -torch.inf).softmax(axis) @ share(v, n)
 
 
 def first_key_on(q, k, v, mask):
     return attend(q, k, v, torch.ones_like(mask).tril())
 
 
-def cut(words, ranks, ids, special, encode=lambda word: word.encode()):
+def lowest(known, ranks):
+    return min(known, key=ranks.get)
+
+
+def cut(words, ranks, ids, special, encode=lambda word: word.encode(), choose=lowest):
     found = []
     for word in words:
         if word in special:
@@ -294,7 +306,7 @@ def cut(words, ranks, ids, special, encode=lambda word: word.encode()):
             continue
         tokens = [bytes([byte]) for byte in encode(word)]
         while known := [pair for pair in pairwise(tokens) if pair in ranks]:
-            pair, merged = min(known, key=ranks.get), []
+            pair, merged = choose(known, ranks), []
             for token in tokens:
                 if merged and (merged[-1], token) == pair:
                     merged[-1] += token
@@ -541,6 +553,7 @@ WRONG = [
         None,
     ),
     ("attention", lambda q, k, v, mask: attend(q, k, v, mask, scale=1.0), PROMPT, "no scaling", None),
+    ("attention", lambda *given: attend(*given, axis=-2), PROMPT, "softmax over the queries", None),
     (
         "attention",
         lambda q, k, v, mask: attend(q, k, v, mask).squeeze(2),
@@ -628,6 +641,44 @@ def test_a_known_mistake_that_is_none_in_this_model_is_not_named(uses):
     assert not judge("rotation", nearly, uses["rotation"], 5.0).yours
     task = SimpleNamespace(misconceptions=[harmless])
     assert diagnosed(task, nearly, uses["rotation"], 0, 5.0) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "choose"),
+    [
+        ("the leftmost pair first", lambda known, ranks: known[0]),
+        ("the longest pair first", lambda known, ranks: max(known, key=lambda pair: len(b"".join(pair)))),
+        ("the pair learned last", lambda known, ranks: max(known, key=ranks.get)),
+    ],
+)
+def test_the_order_of_merges_is_named_in_the_real_model(smollm2, name, choose):
+    wrong = functools.partial(cut, choose=choose)
+    judged = judge("tokenizer", wrong, recorded(*smollm2)["tokenizer"], 10.0)
+    assert judged.misconception == name, judged
+
+
+def test_eps_outside_the_root_is_named_in_the_real_model(smollm2):
+    """Where it shows in some vectors only, whose numbers are small beside those of the others."""
+
+    def rms_norm(x, weight, eps):
+        return x / (x.pow(2).mean(-1, keepdim=True).sqrt() + eps) * weight
+
+    judged = judge("rms_norm", rms_norm, recorded(*smollm2)["rms_norm"], 10.0)
+    assert judged.misconception == "eps outside the root", judged
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "close"),
+    [
+        ([[1e3, 0.0], [0.9, 1.0]], [[1e3, 0.0], [0.9, 1.0 + 9e-5]], True),
+        ([[1e3, 0.0], [0.9, 2.0]], [[1e3, 0.0], [0.9, 2.001]], False),  # of 1,000 it would be nothing
+        ([[inf, nan], [1.0, -inf]], [[inf, nan], [1.0, -inf]], True),
+        ([[inf, nan], [1.0, -inf]], [[inf, nan], [1.0, inf]], False),
+        ([[inf, 1.0]], [[inf, 2.0]], False),
+    ],
+)
+def test_two_results_are_compared_vector_by_vector(a, b, close):
+    assert part_judge._close(torch.tensor(a), torch.tensor(b), 1e-4) == close
 
 
 def test_every_part_can_be_wrong_in_two_ways_at_least():
@@ -818,7 +869,7 @@ def test_the_certificate_says_what_was_measured(mine, monkeypatch, capsys):
     assert text in capsys.readouterr().out
     lines = text.split("\n")
     assert lines[0] == "MY TRANSFORMER: small, 3 layers, 9 parts"
-    assert lines[2] == "  tokenizer  mine           7 uses, all tokens the same"
+    assert lines[2] == "  tokenizer  mine           8 uses, all tokens the same"
     assert re.fullmatch(
         r"  rms_norm   mine           28 uses, the largest difference \S+ of the largest number", lines[4]
     )
