@@ -1182,11 +1182,15 @@ CALLING = {
 @pytest.mark.usefixtures("smollm2_missing")
 def test_six_earlier_tasks_and_three_new_ones_make_nine_parts(earlier, monkeypatch, capsys):
     """The stubs of the notebook take the place of nothing that was taken along."""
+    monkeypatch.setattr(assembly, "_met", set())
+    monkeypatch.setattr(assembly, "_right_together", {})
     three = {name: solution_source(f"09_real_models/{name}") for name in NEW}
     scope = kernel(answers(earlier, HERE, **three), monkeypatch)
     assert scope["my_model"].yours == list(PARTS)
     assert "9 of 9 parts are mine." in scope["text"]
-    assert "not written yet" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert [said.count(f"{line} ...\n") for line in ("Loading SmolLM2", "It answers a question")] == [1, 1]
+    assert "not written yet" not in said
     assert scope["my_model"].parts["rms_norm"] is scope["mine"]["rms_norm"]
     assert scope["my_model"].parts["cache"] is scope["extend_cache"]
 
