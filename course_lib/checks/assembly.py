@@ -197,7 +197,7 @@ class MyModel:
         show(text, f"<pre>{html.escape(text)}</pre>")
         return text
 
-    def speed(self, n_new: int = 8, rounds: int = 5) -> float:
+    def speed(self, n_new: int = 8, rounds: int = 3) -> float:
         """Written tokens a second, as a multiple of those of the library's torch path with a cache.
 
         Args:

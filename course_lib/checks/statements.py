@@ -1,7 +1,9 @@
 """The statements of a notebook or a file: which make a name, and what runs when a function is taken along.
 
-statements = statements_of(path, "06_residuals/parts.ipynb", problems)
-some, names = needed_for(statements, {"rms_norm": 3}, "rms_norm")
+    statements = statements_of(path, "06_residuals/parts.ipynb", problems)
+    some, names = needed_for(statements, {"rms_norm": 3}, "rms_norm")  # the fourth one defines it
+
+Nothing runs here.
 """
 
 import ast
