@@ -170,7 +170,7 @@ def scale_of(right: Tensor) -> Tensor:
 
     Example:
         >>> scale_of(torch.tensor([[2.0, -50.0], [3.0, 1.0], [0.0, 0.0]])).flatten().tolist()
-        [50.0, 3.0, 0.05000000074505806]
+        [50.0, 3.0, 0.05]
     """
     sizes = right.where(right.isfinite(), 0.0).abs().double()
     return sizes.amax(-1, keepdim=True).clamp(min=max(1e-3 * float(sizes.max()), 1e-30))
