@@ -2,9 +2,9 @@
 
     python benchmarks/my_transformer.py
 
-The nine functions are those of solutions/09_real_models/my_transformer.ipynb, written to be read. Both read
-the prompt and then write token by token with a cache, in torch and float32. Rounds alternate, and each round
-gives one ratio. Exits with 1 where the bar is missed.
+The nine functions are those of solutions/09_real_models/my_transformer.ipynb, written to be read. Both have
+read the same prompt and write token by token with a cache, in torch and float32. Rounds alternate, and each
+round gives one ratio. Exits with 1 where the bar is missed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from course_lib.checks.nine_parts import Assembled
 from course_lib.costs import alternate
 from course_lib.pretrained import chat_prompt, load_smollm2
 
-BAR = 0.5  # the nine functions' tokens per second, as a multiple of the library's: at least
+BAR = 0.8  # the nine functions' tokens per second, as a multiple of the library's: at least
 QUESTION = "Explain in a few sentences how a Transformer reads a text."
 SOLUTION = Path(__file__).parents[1] / "solutions/09_real_models/my_transformer.ipynb"
 
@@ -40,16 +40,19 @@ def main() -> int:
     prompt = tokenizer.encode(chat_prompt(QUESTION))
     n_new = arguments.new_tokens
 
+    logits, stored = mine.read(prompt)
+    cache = model.new_cache(capacity=len(prompt) + (arguments.rounds + 1) * n_new)
+    logits_of_library = model(torch.tensor([prompt]), cache)
+
     def by_nine_functions() -> None:
-        logits, stored = mine.read(prompt)
-        for _ in range(n_new - 1):
+        nonlocal logits, stored
+        for _ in range(n_new):
             logits, stored = mine.read([int(logits[-1].argmax())], stored)
 
     def by_library() -> None:
-        cache = model.new_cache(capacity=len(prompt) + n_new)
-        logits = model(torch.tensor([prompt]), cache)
-        for _ in range(n_new - 1):
-            logits = model(logits[:, -1:].argmax(-1), cache)
+        nonlocal logits_of_library
+        for _ in range(n_new):
+            logits_of_library = model(logits_of_library[:, -1:].argmax(-1), cache)
 
     seconds = alternate([by_nine_functions, by_library], arguments.rounds, warm_up=1)
     speeds = [[n_new / taken for taken in of_one] for of_one in seconds]

@@ -18,15 +18,24 @@ from typing import Any
 
 import torch
 
-from course_lib import generation, pretrained
+from course_lib import costs, generation, pretrained
 from course_lib.bpe import BPETokenizer
 from course_lib.checks import real_model, taking_along
 from course_lib.checks.call import call
 from course_lib.checks.guard import clean_state
-from course_lib.checks.nine_parts import END, QUESTION, Assembled, Parts, library_parts, recorded, small_model
+from course_lib.checks.nine_parts import (
+    END,
+    QUESTION,
+    Assembled,
+    Parts,
+    Use,
+    library_parts,
+    recorded,
+    small_model,
+)
 from course_lib.checks.part_judge import Judgement, judge
 from course_lib.checks.show import listener, show
-from course_lib.checks.taking_along import PARTS
+from course_lib.checks.taking_along import PARTS, code_of
 from course_lib.checks.values import describe
 from course_lib.decoder import GPT
 
@@ -85,12 +94,6 @@ def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) 
     off, largest = float((logits - right).abs().max()), float(right.abs().max())
     text = "".join(real_model.as_text(tokenizer, tokens))
     return Comparison(text, expected, len(logits), off, largest)
-
-
-@functools.lru_cache(maxsize=2)
-def _of_library(model: GPT, tokenizer: BPETokenizer) -> Comparison:
-    """The library's parts together: the same for everybody."""
-    return compared(model, tokenizer, library_parts(tokenizer), 600.0)
 
 
 # ----------------------------------------------------------------------------------------------- for learners
@@ -188,25 +191,37 @@ class MyModel:
             f"{n_yours} of {n_parts} parts are mine.",
             *(["Together they were not compared: they did not finish in time."] if found.late else together),
             f"Drawn with seed {seed} (temperature 0.7, top-p 0.9): {self._drawn(seed)!r}",
-            f"Speed: {self.speed():.2f} times that of the library's torch path, with a cache.",
+            f"Speed of writing: {self.speed():.2f} times that of the library's torch path, with a cache.",
         ]
         text = "\n".join(lines)
         show(text, f"<pre>{html.escape(text)}</pre>")
         return text
 
-    def speed(self, n_new: int = 5, rounds: int = 3) -> float:
-        """Tokens a second as a multiple of the library's own torch path with a cache."""
+    def speed(self, n_new: int = 8, rounds: int = 3) -> float:
+        """Written tokens a second, as a multiple of those of the library's torch path with a cache.
+
+        Args:
+            n_new: tokens in a row. Reading the prompt before them does not count.
+            rounds: how often it is measured; the ratio in the middle counts.
+        """
         ids = self.tokenizer.encode(pretrained.chat_prompt(QUESTION))
-        ways = (self._write, self._write_by_library)
-        ratios = []
-        for _ in range(rounds):
-            taken = []
-            for way in ways:
-                start = time.perf_counter()
-                way(ids, n_new)
-                taken.append(time.perf_counter() - start)
-            ratios.append(taken[1] / taken[0])
-        return statistics.median(ratios)
+        assembled = Assembled(self.model, self.tokenizer, self.parts)
+        cache = self.model.new_cache(capacity=len(ids) + (rounds + 1) * n_new)
+        with torch.no_grad():
+            _, stored = assembled.read(ids)
+            self.model(torch.tensor([ids]), cache)
+
+            def write() -> None:
+                nonlocal stored
+                for token in ids[:n_new]:  # which tokens does not matter
+                    _, stored = assembled.read([token], stored)
+
+            def write_by_library() -> None:
+                for token in ids[:n_new]:
+                    self.model(torch.tensor([[token]]), cache)
+
+            rounds_of_both = costs.alternate([write, write_by_library], rounds)
+        return statistics.median(library / own for own, library in zip(*rounds_of_both, strict=True))
 
     def save(self, path: str | Path) -> Path:
         """Write your parts, with all that they need, into one Python file; `take_along(path)` reads it.
@@ -222,20 +237,6 @@ class MyModel:
         ids = assembled.encode(pretrained.chat_prompt("Begin a story about a cat who learns to read."))
         written = assembled.write(ids, N_TOKENS, 0.7, 0.9, generator)
         return "".join(real_model.as_text(self.tokenizer, (token for token, _ in written))).strip()
-
-    def _write(self, ids: list[int], n_new: int) -> None:
-        with torch.no_grad():
-            assembled = Assembled(self.model, self.tokenizer, self.parts)
-            _, stored = assembled.read(ids)
-            for token in ids[:n_new]:  # which tokens does not matter
-                _, stored = assembled.read([token], stored)
-
-    def _write_by_library(self, ids: list[int], n_new: int) -> None:
-        with torch.no_grad():
-            cache = self.model.new_cache(capacity=len(ids) + n_new)
-            self.model(torch.tensor([ids]), cache)
-            for token in ids[:n_new]:
-                self.model(torch.tensor([[token]]), cache)
 
     def __repr__(self) -> str:
         return f"MyModel: {self.name}, {len(self.yours)} of {len(PARTS)} parts yours"
@@ -290,7 +291,7 @@ def assemble(
     random model of the same family takes its place.
 
     Args:
-        taken: what `take_along` found; what you name beside it goes before it.
+        taken: what `take_along` found; what you name beside it goes before it, unless it is not written yet.
         tokenizer: your `tokenizer_at_work`.
         embedding: your `vectors_in_out`.
         rms_norm: your `rms_norm`.
@@ -319,10 +320,18 @@ def assemble(
         raise ValueError(f"a file is read by take_along: assemble(take_along({str(taken)!r}))")
     if not isinstance(taken, Mapping | None):
         raise ValueError(_not_a_part(getattr(taken, "__name__", describe(taken))))
-    given = dict(taken or {}) | others | {part: it for part, it in by_name.items() if it is not None}
-    for name in given:
+    named = others | {part: it for part, it in by_name.items() if it is not None}
+    for name in (*(taken or {}), *named):
         if name not in PARTS:
             raise ValueError(_not_a_part(name))
+    hear, said = listener(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        hear(f"{line}\n")
+
+    if not _met:
+        say("Loading SmolLM2 ...")
     missing = ""
     try:
         model, words = _real()
@@ -331,15 +340,12 @@ def assemble(
         model, words = small_model()
         name = "a small random model of SmolLM2's family"
         missing = f"This is {name}, which writes no sense, because SmolLM2 is missing: {error}"
-    hear, said = listener(), []
-
-    def say(line: str) -> None:
-        said.append(line)
-        hear(f"{line}\n")
-
     if missing:
         say(missing)
-    built = assembled(model, words, given, name, seconds=seconds, missing=missing, say=say)
+    if model not in _met:
+        say("It reads a prompt; what goes into each part there is kept ...")
+        _met.add(model)
+    built = assembled(model, words, named, name, taken=taken, seconds=seconds, missing=missing, say=say)
     report = built.report(said)
     show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
     return built
@@ -353,49 +359,89 @@ def _not_a_part(name: str) -> str:
     return f"`{name}` is the part {part}: assemble({part}={name})"
 
 
+_met: set[GPT] = set()  # the models of earlier calls
+# What was found once and holds as long as the code is the same: right parts, by model, part and code, and
+# models that write as the library does, by model and the code of their parts.
+_right: dict[tuple[GPT, str, str], Judgement] = {}
+_right_together: dict[tuple[GPT, frozenset[str]], Comparison] = {}
+
+
 def assembled(
     model: GPT,
     tokenizer: BPETokenizer,
     given: Mapping[str, Any],
     name: str,
     *,
+    taken: Mapping[str, Any] | None = None,
     seconds: float,
     missing: str = "",
     say: Callable[[str], Any] = lambda line: None,
 ) -> MyModel:
     """As `assemble`, for a given model. Nothing is shown, but `say` gets each finding when it is there."""
     uses = recorded(model, tokenizer)
-    judgements = {part: Judgement(part, given=False) for part in PARTS}
+    judgements, chosen = {}, {}
     for part in PARTS:
-        if part in given:
-            judgements[part] = judge(part, given[part], uses[part], seconds)
-            if judgements[part].written:
-                say(str(judgements[part]))
+        candidates = [its[part] for its in (given, taken or {}) if part in its]
+        judgements[part], chosen[part] = _first_written(model, part, candidates, uses[part], seconds)
+        if judgements[part].given and judgements[part].written:
+            say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
 
     def in_use() -> dict[str, Any]:
-        return {part: given[part] if judgements[part].yours else ours[part] for part in PARTS}
+        return {part: chosen[part] if judgements[part].yours else ours[part] for part in PARTS}
 
     def yours() -> list[str]:
         return [part for part, judged in judgements.items() if judged.yours]
 
-    if yours():
-        say("Now together ...")
-    together = compared(model, tokenizer, in_use(), limit) if yours() else _of_library(model, tokenizer)
+    together = _together(model, tokenizer, in_use(), yours(), limit, say)
     if yours() and not together.same and not together.late:
         say(
             f"Together the {len(yours())} parts write something else than the library's. Which of them does? "
             f"Each is tried alone, all of them in {limit:g} s at most ..."
         )
         blamed = _to_blame(
-            yours(), limit, lambda part, left: compared(model, tokenizer, ours | {part: given[part]}, left)
+            yours(), limit, lambda part, left: compared(model, tokenizer, ours | {part: chosen[part]}, left)
         )
         for part, why in blamed.items():
             judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
         together = compared(model, tokenizer, in_use(), limit)
-    parts = in_use()
-    return MyModel(model, tokenizer, name, judgements, parts, together, missing=missing, given=dict(given))
+    return MyModel(model, tokenizer, name, judgements, in_use(), together, missing=missing, given=chosen)
+
+
+def _first_written(
+    model: GPT, part: str, candidates: Sequence[Any], uses: Sequence[Use], seconds: float
+) -> tuple[Judgement, Any]:
+    """The first of the candidates that is no stub: what was found about it, and the candidate."""
+    judged, learner = Judgement(part, given=False), None
+    for learner in candidates:
+        key = model, part, code_of(part, learner)
+        judged = _right.get(key) or judge(part, learner, uses, seconds)
+        if judged.yours and key[-1]:
+            _right[key] = judged
+        if judged.written:
+            break
+    return judged, learner
+
+
+def _together(
+    model: GPT,
+    tokenizer: BPETokenizer,
+    parts: Parts,
+    yours: Sequence[str],
+    seconds: float,
+    say: Callable[[str], Any],
+) -> Comparison:
+    """The whole model beside the library's; nothing is tried again whose code is the same."""
+    codes = [code_of(part, parts[part]) for part in yours]
+    key = model, frozenset(codes)
+    if key in _right_together:
+        return _right_together[key]
+    say("Now together ..." if yours else "It answers a question ...")
+    found = compared(model, tokenizer, parts, seconds if yours else 600.0)
+    if found.same and all(codes):
+        _right_together[key] = found
+    return found
 
 
 def _to_blame(

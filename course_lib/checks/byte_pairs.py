@@ -482,12 +482,14 @@ def tokenizer_at_work(
     ids: Mapping[bytes, int],
     special: Mapping[str, int],
     *,
-    cut_word: Callable[[str, Ranks], Sequence[bytes]] = encode,
+    cut_word: Callable[..., Sequence[bytes]] = encode,
+    **changes: Any,
 ) -> list[int]:
     """The ids of some words; special words stay whole."""
     found: list[int] = []
     for word in words:
-        found += [special[word]] if word in special else [ids[token] for token in cut_word(word, ranks)]
+        tokens = [] if word in special else cut_word(word, ranks, **changes)
+        found += [special[word]] if word in special else [ids[token] for token in tokens]
     return found
 
 
@@ -520,7 +522,14 @@ def tokenizer_at_work_cases(rng: Rng) -> list[Case]:
     def case(name: str, *words: str) -> Case:
         return Case(name, {"words": list(words), "ranks": ranks, "ids": ids, "special": special})
 
+    def one_word(name: str, text: str, ranks: Ranks) -> Case:
+        tokens = [*single("".join(sorted(set(text)))), *(left + right for left, right in ranks)]
+        known = {token: int(n) for token, n in zip(tokens, rng.permutation(97), strict=False)}
+        return Case(name, {"words": [text], "ranks": ranks, "ids": known, "special": special})
+
     some = [str(word) for word in rng.choice([" the", " cat", " hug", " pug", "?", " that"], 11)]
+    a, b = letters(rng, 2)
+    run: dict[Any, int] = {single(a + a): 0, single(a + b): 1, (a.encode(), (a + b).encode()): 2}
     return [
         case("two words", "the", str(rng.choice([" cat", " hug"]))),
         case("a word that comes twice", "hug", " the", " hug", " the", " cat"),
@@ -528,6 +537,8 @@ def tokenizer_at_work_cases(rng: Rng) -> list[Case]:
         case("special words", start, "the", " cat", end, "\n"),
         case("letters of several bytes", "cat", " für", " \N{CAT FACE}"),
         case("many words", "the", *some, end),
+        one_word("a word in which the order of the merges tells", **encodable(rng, [a, b], 17, 29)),
+        one_word("a run of one letter", 5 * a + b + 3 * a, run),
         case("no words"),
     ]
 

@@ -116,12 +116,16 @@ def grouped_attention(
 
 
 def some_of_each(rng: Rng, n_queries: int, n_keys: int) -> Array:
-    """A random mask in which every query may see at least one key, and not all of them."""
-    mask = rng.random((n_queries, n_keys)) < 0.5
-    for row in mask:
-        yes, *no = rng.permutation(n_keys)[:2]
-        row[yes], row[no] = True, False
-    return mask
+    """A random mask: each query may see some keys but not all, and each of several keys is seen by a query.
+
+    Of a key that nobody may see a softmax over the queries makes NaN, zeros or equal weights, as it is
+    written: it would not be known for what it is.
+    """
+    while True:
+        mask: Array = rng.random((n_queries, n_keys)) < 0.5
+        each_is_seen = n_queries == 1 or mask.any(0).all()
+        if each_is_seen and mask.any(1).all() and (n_keys == 1 or not mask.all(1).any()):
+            return mask
 
 
 def grouped_attention_cases(rng: Rng) -> list[Case]:

@@ -255,6 +255,8 @@ TEXTS = (
     " ",
     "",
 )
+# Whatever pair is merged first in these, the leftmost, the longest, the commonest, the last: all differ.
+LONG_WORDS = "internationalisation antidisestablishmentarianism"
 
 
 @functools.lru_cache(maxsize=2)
@@ -267,7 +269,7 @@ def recorded(model: GPT, tokenizer: BPETokenizer) -> dict[str, list[Use]]:
     with torch.no_grad(), clean_state():
         recorder.reading = "a text"
         prompt = recorder.encode(pretrained.chat_prompt(QUESTION))
-        for text in TEXTS:
+        for text in (LONG_WORDS, *TEXTS):
             recorder.encode(text)
         recorder.reading = "reading the prompt"
         logits, stored = recorder.read(prompt)

@@ -9,10 +9,8 @@ Of a file only those imports, definitions and assignments run that the parts nee
 
 import ast
 import builtins
-import dis
 import html
 import inspect
-import json
 import linecache
 import math
 import sys
@@ -24,9 +22,12 @@ from typing import Any
 
 from course_lib.checks import tasks
 from course_lib.checks.show import show
+from course_lib.checks.statements import Statement, defined_by, is_stub, needed_for, needs_of, statements_of
 
 ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
 CAPSTONE = "09_real_models/my_transformer.ipynb"
+IMPORTS = ("import ", "from ")
+TAKEN_FROM = "taken from "  # begins the `__name__` in which what was taken along runs
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,13 @@ class Part:
     @property
     def arguments(self) -> list[str]:
         """What it takes, in order."""
-        return self.call.split("(")[1].rstrip(")").split(", ")
+        return self.call.split("(")[1].split(")")[0].split(", ")
 
+    def may_stand_in(self, path: Path) -> bool:
+        """Whether a file may have it: a Python file, or the notebook of its task."""
+        notebook = tasks.words(self.task.split("/")[0])[self.task].notebook
+        return path.suffix == ".py" or path.stem == notebook
 
-# What may run when a part is taken, besides loops and branches of such statements.
-COMING = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
-COMING |= ast.AugAssign | ast.Pass | ast.Raise
-# Methods by which a constant is filled; torch's end in "_".
-CHANGING = {"append", "extend", "insert", "update", "setdefault", "add", "sort", "reverse", "fill"}
 
 # In the order in which a text passes through them.
 PARTS = {
@@ -69,50 +69,72 @@ PARTS = {
     "block": Part("06_residuals/pre_norm_block"),
     "sampler": Part("09_real_models/next_probabilities"),
 }
+# What a part may call, as the words of its task say.
+EARLIER = (
+    Part("01_tokens/encode"),
+    Part("03_qkv/attention"),
+    Part("07_mlm_vs_next_token/temperature"),
+    Part("07_mlm_vs_next_token/top_p"),
+)
 
 
 # ----------------------------------------------------------------------------------------------- taking along
 
 
 class Taken(Mapping[str, Callable[..., Any]]):
-    """Parts by name, with the file that each comes from."""
+    """Parts by name, and the functions of earlier tasks that they may call."""
 
     def __init__(self) -> None:
+        # All three by the name of a function.
         self._found: dict[str, Callable[..., Any]] = {}
         self.origins: dict[str, str] = {}
+        self.passed_over: dict[str, str] = {}  # why a candidate was not taken
         self.problems: list[str] = []
-        self.passed_over: dict[str, str] = {}  # part -> why a candidate was not taken
 
-    def add(self, part: str, function: Callable[..., Any], origin: str) -> None:
-        """Keep a part; a later one takes the place of an earlier one."""
-        self._found[part], self.origins[part] = function, origin
+    def add(self, name: str, function: Callable[..., Any], origin: str) -> None:
+        """Keep a function; a later one takes the place of an earlier one."""
+        self._found[name], self.origins[name] = function, origin
 
     def __getitem__(self, part: str) -> Callable[..., Any]:
-        return self._found[part]
+        return self._found[PARTS[part].function]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return (part for part, its in PARTS.items() if its.function in self._found)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(list(iter(self)))
 
-    def source(self, part: str) -> str:
-        """The code of a part and of all that it needs, to be pasted into a cell.
+    @property
+    def earlier(self) -> dict[str, Callable[..., Any]]:
+        """By its name each function of an earlier task that a part may call, and that is written."""
+        names = [its.function for its in EARLIER]
+        return {name: self._found[name] for name in names if name in self._found}
 
+    def source(self, name: str) -> str:
+        """The code of a function and of all that it needs, to be pasted into a cell.
+
+        Args:
+            name: of a part, or of a function: "tokenizer" and "tokenizer_at_work" are the same.
         Raises: ValueError: it was not found.
         """
-        if part not in self:
-            raise ValueError(f"{part!r} was not found; found were {', '.join(self) or 'no parts'}")
-        return source_of({part: self[part]})
+        function = PARTS[name].function if name in self else name
+        if function not in self._found:
+            raise ValueError(f"{name!r} was not found; found were {', '.join(self._found) or 'no parts'}")
+        return source_of({function: self._found[function]})
 
     def __str__(self) -> str:
         lines = [f"{len(self)} of {len(PARTS)} parts found."]
         for part, its in PARTS.items():
-            why = f" ({self.passed_over[part]})" if part in self.passed_over else ""
-            none = f"no {its.function} yet{why}"
-            origin = f"{its.function} of {self.origins[part]}" if part in self else none
-            lines.append(f"  {part}: {origin}")
+            name = its.function
+            why = f" ({self.passed_over[name]})" if name in self.passed_over else ""
+            none = f"no {name} yet{why}"
+            lines.append(f"  {part}: " + (f"{name} of {self.origins[name]}" if part in self else none))
+        if self.earlier:
+            lines.append(f"Earlier functions that they may call: {', '.join(self.earlier)}.")
         return "\n".join([*lines, *self.problems])
+
+
+_at_work: list[Taken] = []  # of a call that runs the cells of a notebook: there may be a call among them
 
 
 def take_along(*paths: str | Path) -> Taken:
@@ -122,11 +144,17 @@ def take_along(*paths: str | Path) -> Taken:
         paths: .ipynb or .py files, the later ones first in rank; default: all notebooks of exercises/.
     Raises: ValueError: a path that does not exist, or of another kind.
     """
+    if _at_work:
+        return _at_work[-1]
     taken = Taken()
     for path in map(Path, paths) if paths else _notebooks():
         if path.suffix not in (".ipynb", ".py") or not path.is_file():
             raise ValueError(f"parts are taken from notebooks (.ipynb) and Python files; got {str(path)!r}")
-        _take(path, taken)
+        _at_work.append(taken)
+        try:
+            _take(path, taken)
+        finally:
+            _at_work.pop()
     show(str(taken), f"<pre>{html.escape(str(taken))}</pre>")
     return taken
 
@@ -139,222 +167,54 @@ def _notebooks() -> list[Path]:
 
 
 def _take(path: Path, taken: Taken) -> None:
-    """Add the parts of one file."""
+    """Add what one file has."""
     origin = "/".join(path.resolve().parts[-2:])
-    statements = _statements(path, origin, taken)
+    statements = statements_of(path, origin, taken.problems)
     # A stub takes no function's place, wherever it stands.
-    ranked = sorted(enumerate(statements), key=lambda one: not _is_stub(one[1].tree))
+    ranked = sorted(enumerate(statements), key=lambda one: not is_stub(one[1].tree))
     defined = {name: number for number, statement in ranked for name in statement.defines}
-    for part, its in PARTS.items():
-        number = defined.get(its.function)
-        if number is None or _is_stub(statements[number].tree):
+    earlier = (its for its in EARLIER if its.may_stand_in(path))
+    for its in (*earlier, *PARTS.values()):
+        name = its.function
+        number = defined.get(name)
+        if number is None or is_stub(statements[number].tree):
             continue
         why = _unfit(statements, defined, its)
         if why:
-            taken.passed_over[part] = f"that of {origin} {why}"
+            taken.passed_over[name] = f"that of {origin} {why}"
             continue
-        scope: dict[str, Any] = {"__name__": f"taken from {origin}"}
-        needed, names = _needed(statements, defined, its.function)
-        for one in needed:
-            if not one.comes:
-                changed = ", ".join(sorted(names & one.changes))
-                taken.problems.append(
-                    f"{its.function} of {origin} comes without `{one.head}`, which changes {changed}: only "
-                    "imports, definitions and assignments come along"
-                )
-                names -= one.changes
-        try:
-            for one in needed:
-                if one.comes:
-                    exec(compile(ast.Module([one.tree], []), one.file, "exec"), scope)
-        except Exception as error:
-            problem = f"{its.function} of {origin} cannot be used: {type(error).__name__}: {error}"
-            taken.problems.append(problem)
-            continue
-        missing = sorted(names - set(scope) - set(dir(builtins)))
-        if missing:
-            taken.problems.append(f"{its.function} of {origin} needs {', '.join(missing)}: not found there")
-        taken.add(part, scope[its.function], origin)
+        function = _made(name, statements, defined, origin, taken)
+        if function is not None:
+            taken.add(name, function, origin)
 
 
-@dataclass(frozen=True)
-class Statement:
-    """A statement of a file."""
-
-    tree: Any
-    file: str  # under which its lines stand in `linecache`
-    comes: bool  # it does nothing but import, define and assign
-    defines: frozenset[str]
-    changes: frozenset[str]  # what was defined before, or may have been: `N += 1`; "*": any name
-    needs: frozenset[str]
-
-    @property
-    def head(self) -> str:
-        """Its first line."""
-        return ast.unparse(self.tree).split("\n")[0]
-
-
-def _statement(tree: ast.stmt, file: str) -> Statement:
-    """Raises: SyntaxError: it can be parsed, but not run."""
-    if not _comes(tree):
-        return Statement(tree, file, False, frozenset(), frozenset(_changes(tree)), frozenset())
-    code = compile(ast.Module([tree], []), file, "exec")
-    defines, again = _defines(tree), {"*"}
-    if isinstance(tree, ast.Assign | ast.AnnAssign):
-        again |= _read_by(code)  # N = N + 1
-    changes = _changes(tree) - defines | defines & again
-    return Statement(
-        tree, file, True, frozenset(defines - again), frozenset(changes), frozenset(_globals_of(code))
-    )
-
-
-def _statements(path: Path, origin: str, taken: Taken) -> list[Statement]:
-    """What stands in a file, in its order."""
-    found = []
+def _made(
+    function: str, statements: list[Statement], defined: Mapping[str, int], origin: str, taken: Taken
+) -> Any:
+    """Run what makes a function and all that it needs; None where that fails."""
+    needed, names = needed_for(statements, defined, function)
+    scope: dict[str, Any] = {"__name__": f"{TAKEN_FROM}{origin}"}
+    # What is not made in this file comes from an earlier one; nothing of the kernel does.
+    scope |= {name: it for name, it in taken.earlier.items() if name in names and name not in defined}
+    for one in needed:
+        if not one.comes:
+            changed = ", ".join(sorted(names & one.changes))
+            taken.problems.append(
+                f"{function} of {origin} comes without `{one.head}`, which changes {changed}: only "
+                "imports, definitions and assignments come along"
+            )
+            names -= one.changes
     try:
-        cells = _cells(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # ValueError: no JSON, or no UTF-8
-        taken.problems.append(f"{origin} cannot be read: {type(error).__name__}: {error}")
-        return []
-    for number, code in enumerate(cells, start=1):
-        file = f"<{origin}, cell {number}>" if path.suffix == ".ipynb" else f"<{origin}>"
-        try:
-            if path.suffix == ".ipynb":
-                code = _without_magics(code)
-            found += [_statement(tree, file) for tree in ast.parse(code, file).body]
-        except SyntaxError as error:
-            taken.problems.append(f"{file[1:-1]} is left out: {error.msg}, line {error.lineno}")
-            continue
-        except ValueError as error:
-            taken.problems.append(f"{file[1:-1]} is left out: {error}")
-            continue
-        # So that errors and `save` find the lines.
-        linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
-    return found
-
-
-def _cells(path: Path) -> list[str]:
-    """The code of a file, of a notebook cell by cell."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        return [text]
-    return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-
-
-def _without_magics(code: str) -> str:
-    """A cell as Python: `y = !ls` becomes a call of IPython, and the cells of other languages nothing."""
-    from IPython.core.inputtransformer2 import TransformerManager
-
-    if code.lstrip().startswith("%%"):
-        head, _, rest = code.lstrip().partition("\n")
-        code = f"\n{rest}" if head.split()[0] in ("%%time", "%%timeit", "%%capture") else ""
-    return TransformerManager().transform_cell(code)
-
-
-def _comes(tree: ast.AST) -> bool:
-    """Whether a statement only imports, defines and assigns; such loops and branches too."""
-    inner = [line for line in ast.iter_child_nodes(tree) if isinstance(line, ast.stmt | ast.ExceptHandler)]
-    if isinstance(tree, ast.For | ast.While | ast.If | ast.With | ast.Try | ast.ExceptHandler):
-        return all(map(_comes, inner))
-    if isinstance(tree, ast.Expr):
-        called = tree.value.func if isinstance(tree.value, ast.Call) else None
-        name = called.attr if isinstance(called, ast.Attribute) else ""
-        return name in CHANGING or name.endswith("_")
-    return isinstance(tree, COMING)
-
-
-def _changes(tree: ast.stmt) -> set[str]:
-    """What a statement writes into: of `T[i] = 1` the T, of a loop or a branch all that it makes too."""
-    changed: set[str] = set()
-    if isinstance(tree, ast.FunctionDef | ast.ClassDef):
-        return changed
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-            changed |= _defines(node)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _comes(node):
-            changed |= _root(node.value.func)
-        elif isinstance(getattr(node, "ctx", None), ast.Store):
-            changed |= _root(node)
-    return changed
-
-
-def _root(node: ast.AST) -> set[str]:
-    """Of `T.rows[i]` the T."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def _defines(tree: ast.AST) -> set[str]:
-    """The names that a statement makes, whatever was there before; none where it does more than to define."""
-    if isinstance(tree, ast.FunctionDef | ast.ClassDef):
-        return {tree.name}
-    if isinstance(tree, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).split(".")[0] for alias in tree.names}
-    if isinstance(tree, ast.Assign | ast.AnnAssign):
-        targets = tree.targets if isinstance(tree, ast.Assign) else [tree.target]
-        names = [node for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
-        return {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    return set()
-
-
-def _needs(tree: ast.stmt) -> set[str]:
-    """The names of its file that a statement reads. The compiler knows which are local.
-
-    Raises: SyntaxError: it can be parsed, but not run.
-    """
-    return _globals_of(compile(ast.Module([tree], []), "<needs>", "exec"))
-
-
-def _globals_of(code: types.CodeType) -> set[str]:
-    inner = (_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
-    return _read_by(code).union(*inner) - {"__name__"}  # a class reads it
-
-
-def _read_by(code: types.CodeType) -> set[str]:
-    reading = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-    return {one.argval for one in dis.get_instructions(code) if one.opname in reading}
-
-
-def _needed(
-    statements: list[Statement], defined: Mapping[str, int], name: str
-) -> tuple[list[Statement], set[str]]:
-    """What makes a name and all that it needs, in the order of the file; and these names."""
-    chosen: set[int] = set()
-    names, open_ends = set(), [name]
-    while open_ends:
-        name = open_ends.pop()
-        if name in names:
-            continue
-        names.add(name)
-        for number in _makers(statements, defined.get(name, -1), name):
-            chosen.add(number)
-            open_ends += statements[number].needs
-        if name not in defined:
-            open_ends.append("*")
-    return [statements[number] for number in sorted(chosen)], names - {"*"}
-
-
-def _makers(statements: list[Statement], first: int, name: str) -> list[int]:
-    """The statement that makes a name, at place `first` (-1: none), and those behind it that change it."""
-    changers = [i for i, one in enumerate(statements) if i > first and name in one.changes]
-    if first < 0:
-        return changers
-    if isinstance(statements[first].tree, ast.Import | ast.ImportFrom):
-        # Only a branch makes another of it: `torch.nn.init.zeros_(x)` does not change torch.
-        changers = [i for i in changers if isinstance(statements[i].tree, ast.If | ast.Try)]
-    return [first, *changers]
-
-
-def _is_stub(tree: ast.stmt) -> bool:
-    """Whether it is a function that only says that it is not written."""
-    if not isinstance(tree, ast.FunctionDef):
-        return False
-    last = tree.body[-1]
-    what = last.exc if isinstance(last, ast.Raise) else None
-    name = what.func if isinstance(what, ast.Call) else what
-    is_raise = isinstance(name, ast.Name) and name.id == "NotImplementedError"
-    return is_raise and all(isinstance(line, ast.Expr) for line in tree.body[:-1])
+        for one in needed:
+            if one.comes:
+                exec(compile(ast.Module([one.tree], []), one.file, "exec"), scope)
+    except Exception as error:
+        taken.problems.append(f"{function} of {origin} cannot be used: {type(error).__name__}: {error}")
+        return None
+    missing = sorted(names - set(scope) - set(dir(builtins)))
+    if missing:
+        taken.problems.append(f"{function} of {origin} needs {', '.join(missing)}: not found there")
+    return scope[function]
 
 
 def _unfit(statements: list[Statement], defined: Mapping[str, int], part: Part) -> str:
@@ -392,33 +252,52 @@ def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
         raise ValueError("there is nothing to save: none of the parts is yours yet")
     path = Path(path)
     head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
-    text = head + source_of(parts) + "\n"
-    made = set().union(*map(_defines, ast.parse(text).body))
-    for part in parts:
-        if PARTS[part].function not in made:
-            raise ValueError(f"{part} cannot be saved: its {PARTS[part].function} was not found as code")
+    functions = {PARTS[part].function: learner for part, learner in parts.items()}
+    text = head + source_of(functions) + "\n"
+    made = set().union(*map(defined_by, ast.parse(text).body))
+    for function in functions:
+        if function not in made:
+            raise ValueError(f"{function} cannot be saved: it was not found as code")
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def source_of(parts: Mapping[str, Any]) -> str:
-    """The code of some parts and of all that they need: imports first, then constants and definitions.
+def source_of(functions: Mapping[str, Any]) -> str:
+    """The code of some functions and of all that they need: imports first, then constants and definitions.
 
+    Args:
+        functions: by the names that they get.
     Raises: ValueError: see `MyModel.save`.
     """
     pieces: dict[str, str] = {}  # name -> code, in the order in which it can run
-    for part, learner in parts.items():
+    for name, learner in functions.items():
         original = _undecorated(learner)
         if not isinstance(original, types.FunctionType):
-            raise ValueError(f"{part} cannot be saved: it must be a function of a notebook or a file")
-        _collect(PARTS[part].function, learner, original.__globals__, pieces)
-    imports = [code for code in pieces.values() if code.startswith(("import ", "from "))]
+            raise ValueError(f"{name} cannot be saved: it must be a function of a notebook or a file")
+        _collect(name, learner, original.__globals__, pieces)
+    imports = [code for code in pieces.values() if code.startswith(IMPORTS)]
     others = [code for code in pieces.values() if code not in imports]
     return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
 
 
+def code_of(part: str, learner: Any) -> str:
+    """The code of a part and of all that it needs; empty where it may change while its code does not.
+
+    So it is where it needs what no code shows, such as a tensor, or a module of the learner's own.
+    """
+    try:
+        code = source_of({PARTS[part].function: learner})
+    except ValueError:
+        return ""
+    modules = {line.split()[1].split(".")[0] for line in code.split("\n") if line.startswith(IMPORTS)}
+    return code if modules <= {"torch", "numpy", "course_lib", *sys.stdlib_module_names} else ""
+
+
 def _collect(name: str, value: Any, scope: Mapping[str, Any], pieces: dict[str, str]) -> None:
     """Add the code that makes `name`, and before it all that this code needs."""
+    original = _undecorated(value)
+    if isinstance(original, types.FunctionType) and str(original.__module__).startswith(TAKEN_FROM):
+        scope = original.__globals__  # those of another notebook
     code, needs = _code_of(name, value, scope)
     if name in pieces:
         if pieces[name] != code:
@@ -442,10 +321,10 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
     home = getattr(original, "__module__", None)
     if isinstance(original, types.FunctionType | type) and home == scope.get("__name__"):
         tree, code = _definition(original)
-        named = _defines(tree)
+        named = defined_by(tree)
         if name not in named:  # rms_norm = my_norm
             code = f"{code}\n\n\n{name} = {min(named)}"
-        return code, _needs(tree) - named
+        return code, needs_of(tree) - named
     own = getattr(value, "__name__", "")
     if getattr(sys.modules.get(str(home)), own, None) is value and home != "__main__":
         return f"from {home} import {own}" + ("" if own == name else f" as {name}"), set()
@@ -483,7 +362,7 @@ def _definition(value: Any) -> tuple[Any, str]:
         body = ast.parse("".join(lines)).body
     except SyntaxError:
         body = []
-    for tree in body:
+    for tree in body if "." not in value.__qualname__ else []:
         if _makes(tree, value.__name__):
             start = min([tree.lineno, *(one.lineno for one in getattr(tree, "decorator_list", []))])
             if start <= first <= (tree.end_lineno or 0):

@@ -732,6 +732,8 @@ RIGHT["01_tokens/tokenizer_at_work"] = [
     ids_by_generator,
     ids_in_numpy,
 ]
+ORDERS = ("the longest pair first", "the leftmost pair first", "the commonest pair first")
+ORDERS += ("the pair learned last", "one merge only", "from right to left")
 WRONG["01_tokens/tokenizer_at_work"] = [
     ("special words are cut", lambda w, r, i, s: ids_by_comprehension(w, r, i, {})),
     ("special words are dropped", lambda w, r, i, s: ids_of(w, r, i, s, drop=True)),
@@ -745,6 +747,11 @@ WRONG["01_tokens/tokenizer_at_work"] = [
     (
         "nothing merged",
         lambda w, r, i, s: ids_of(w, r, i, s, of=lambda x, r, i: [i[bytes([b])] for b in x.encode()]),
+    ),
+    *(
+        (name, lambda w, r, i, s, cut=cut: ids_of(w, r, i, s, of=lambda x, r, i: [i[t] for t in cut(x, r)]))
+        for name, cut in WRONG["01_tokens/encode"]
+        if name in ORDERS
     ),
     ("ranks instead of ids", lambda w, r, i, s: ids_of(w, r, i, s, of=ids_by_ranks)),
     ("spaces taken off", lambda w, r, i, s: ids_of(w, r, i, s, change=str.strip)),

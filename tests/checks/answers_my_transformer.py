@@ -149,6 +149,15 @@ def zero_scores(q, k, v, mask):
     return scores.masked_fill(~mask, 0).softmax(-1) @ v.repeat_interleave(n, 1)
 
 
+def over_queries(fill):
+    def answer(q, k, v, mask):
+        n = q.shape[1] // k.shape[1]
+        scores = q @ k.repeat_interleave(n, 1).mT / q.shape[-1] ** 0.5
+        return F.softmax(scores.masked_fill(mask == 0, fill), dim=2) @ v.repeat_interleave(n, 1)
+
+    return answer
+
+
 def wrong_heads(q, k, v, mask):
     places = torch.arange(q.shape[1]) // k.shape[1]
     return attend(q, k[:, places], v[:, places], mask)
@@ -180,6 +189,9 @@ WRONG["09_real_models/grouped_attention"] = [
     ("divided by K", lambda q, k, v, mask: attend(q, k, v, mask, scale=q.shape[-1])),
     ("scaled by the number of keys", lambda q, k, v, mask: attend(q, k, v, mask, scale=k.shape[2] ** 0.5)),
     ("softmax over the queries", lambda q, k, v, mask: attend(q, k, v, mask, dim=-2)),
+    ("softmax over the queries", over_queries(-torch.inf)),
+    ("softmax over the queries", over_queries(-1e9)),
+    ("softmax over the queries", over_queries(torch.finfo(torch.float32).min)),
     ("mixes the keys", lambda q, k, v, mask: attend(q, k, k, mask)),
     ("mask ignored", lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask))),
     ("mask upside down", lambda q, k, v, mask: attend(q, k, v, ~mask)),
