@@ -125,7 +125,7 @@ def test_a_task_of_another_notebook_is_a_guest_with_its_own_words_and_points(too
     assert said.startswith(
         f"## {number}. RMS norm\n\nLevel 1 of 4 (fill one line), 6 minutes. In the notebook: "
     )
-    assert "(../../notebooks/06_residuals.ipynb#What-normalisation-does)" in said
+    assert "(../../notebooks/06_residuals.ipynb#The-layer-from-its-parts)" in said
     assert cells[place + 2]["metadata"]["nbgrader"]["points"] == 1
     assert "".join(cells[place + 3]["source"]).startswith(f"## {number + 1}. ")
 
