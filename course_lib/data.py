@@ -21,12 +21,12 @@ import torch.nn.functional as F
 import yaml
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from course_lib.objectives import IGNORE
 
 Words = Sequence[str]
-Pair = tuple[list[str], list[str]]  # the words of a sentence in English and in German
-SPECIAL = ("<pad>", "<bos>", "<eos>", "<unknown>")  # for the vocabulary of a translator
+SPECIAL = ("<end>", "<start>", "<unknown>")  # of both vocabularies of a translator: 0, 1 and 2
 CONTOURS = {  # how high three pitches are
     "rise": (0, 1, 2),
     "fall": (2, 1, 0),
@@ -209,6 +209,18 @@ class Vocabulary:
         if wrong:
             raise ValueError(f"the vocabulary has the numbers 0 to {len(self) - 1}; got {', '.join(wrong)}")
         return [self.tokens[number] for number in numbers]
+
+
+class Translations(NamedTuple):
+    """Vocabularies of two languages, and sentences in both by number: to learn from, and held out.
+
+    English is (N, S), German (N, T) and begins with "<start>". "<end>", which is 0, fills up each row.
+    """
+
+    english: Vocabulary
+    german: Vocabulary
+    train: tuple[Int[Tensor, "N S"], Int[Tensor, "N T"]]
+    held_out: tuple[Int[Tensor, "M S"], Int[Tensor, "M T"]]
 
 
 def characters(text: str | None = None, held_out: float = 0.1) -> tuple[str, Tensor, Tensor]:
@@ -446,51 +458,49 @@ def photographs() -> dict[str, Float[Tensor, "3 427 640"]]:
     return found
 
 
-def translations(n: int, generator: Rng = None) -> tuple[list[Pair], list[Pair]]:
-    """English sentences in German, of 237 million none twice (english_german.yml, ours, CC BY 4.0).
+def translations(n: int, generator: Rng = None) -> Translations:
+    """English sentences in German, of 165,888 none twice (english_german.yml, ours, CC BY 4.0).
 
     Args:
-        n: how many are drawn.
-    Returns: training, held-out: a tenth, chosen by a checksum, so that a sentence has one side in all draws.
+        n: how many are drawn; a tenth is held out.
+    Example:
+        >>> english, german, _, (source, target) = translations(500, torch.Generator().manual_seed(1))
+        >>> " ".join(english.decode(source[3]))
+        'a baker has sold a red bicycle <end> <end>'
+        >>> " ".join(german.decode(target[3])[:9])
+        '<start> ein Bäcker hat ein rotes Fahrrad verkauft <end>'
     """
     _check_at_least("n", n, 1)
     grammar = yaml.safe_load((_FOLDER / "english_german.yml").read_text(encoding="utf-8"))
-    # A sentence says who does what: of whom and of which thing there is a determiner, an adjective, a noun.
-    slots = ("frames", "verbs", "determiners", "qualities", "persons", "determiners", "looks", "things")
-    draws = []
-    for slot in slots:
-        numbers = torch.randint(len(grammar[slot]), (n,), generator=generator)
-        draws.append(numbers.tolist())
-    different = dict.fromkeys(zip(*draws, strict=True))  # in the order of the draw
-    train = list[Pair]()
-    held_out = list[Pair]()
-    for choice in different:
+    # Somebody does something with a thing: of both there is a determiner, of the thing an adjective, too.
+    slots = ("frames", "verbs", "determiners", "persons", "determiners", "adjectives", "things")
+    draws = [torch.randint(len(grammar[slot]), (n,), generator=generator).tolist() for slot in slots]
+    pairs = []
+    for choice in dict.fromkeys(zip(*draws, strict=True)):  # each once, in the order of the draw
         parts = [grammar[slot][number] for slot, number in zip(slots, choice, strict=True)]
-        pair = _in_both_languages(*parts)
-        side = held_out if _checksum(" ".join(pair[0])) % 10 == 0 else train
-        side.append(pair)
-    return train, held_out
+        pairs.append(_in_both_languages(*parts))
+    english, german = (Vocabulary(texts, size=999, special=SPECIAL) for texts in zip(*pairs, strict=True))
+    source = pad_sequence([torch.tensor(english.encode(words)) for words, _ in pairs], batch_first=True)
+    target = pad_sequence([torch.tensor(german.encode(words)) for _, words in pairs], batch_first=True)
+    cut = len(pairs) // 10
+    return Translations(english, german, (source[cut:], target[cut:]), (source[:cut], target[:cut]))
 
 
-def _in_both_languages(frame: list[str], verb: list[dict[str, str]], *nouns: Any) -> Pair:
-    """Fill a frame with a verb and two nouns, each with its determiner and adjective."""
-    english, german = frame
-    english_verb, german_verb = verb
-    for role, parts in (("subject", nouns[:3]), ("object", nouns[3:])):
-        english_noun, german_noun = _noun_phrase(role, *parts)
-        english = english.replace(role, english_noun)
-        german = german.replace(role, german_noun)
-    english = english.format(**english_verb)
-    german = german.format(**german_verb)
-    return english.split(), german.split()
-
-
-def _noun_phrase(role: str, determiner: Any, adjective: list[str], noun: list[str]) -> tuple[str, str]:
-    """In English and in German, where gender and role decide about the ends of article and adjective."""
-    english_adjective, german_adjective = adjective
-    english_noun, german_noun, gender = noun
-    declined = determiner[role][gender].format(german_adjective)
-    return f"{determiner['en']} {english_adjective} {english_noun}", f"{declined} {german_noun}"
+def _in_both_languages(
+    frame: Words, verb: Any, determiner: Any, person: Words, article: Any, adjective: Words, thing: Words
+) -> tuple[Words, Words]:
+    """Fill a frame; in German, gender and role decide about the determiner and the adjective's ending."""
+    english = frame[0].format(
+        **verb[0],
+        subject=f"{determiner['en']} {person[0]}",
+        object=f"{article['en']} {adjective[0]} {thing[0]}",
+    )
+    german = frame[1].format(
+        **verb[1],
+        subject=f"{determiner['subject'][person[2]]} {person[1]}",
+        object=f"{article['object'][thing[2]].format(adjective[1])} {thing[1]}",
+    )
+    return english.split(), ["<start>", *german.split(), "<end>"]
 
 
 def sounds(n: int, noise: float = 0.05, generator: Rng = None) -> Examples:

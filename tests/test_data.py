@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits, load_sample_image
@@ -27,11 +28,10 @@ from course_lib import data, objectives
 from course_lib.data import (
     CONTOURS,
     IGNORE,
-    SPECIAL,
     Examples,
-    Pair,
     Review,
     Sentence,
+    Translations,
     Vocabulary,
     batches,
     characters,
@@ -55,6 +55,7 @@ from course_lib.data import (
     windows,
 )
 
+Pair = tuple[list[str], list[str]]  # the words of a sentence in English and in German
 TASKS = [pair_recall, order, two_relations, three_back]
 
 
@@ -378,102 +379,81 @@ def test_photographs_are_scikit_learns() -> None:
 
 
 @pytest.fixture(scope="module")
-def pairs() -> tuple[list[Pair], list[Pair]]:
+def drawn() -> Translations:
     return translations(4000, seeded())
 
 
-def test_no_pair_leaks(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    train, held_out = pairs
-    assert len(train) + len(held_out) > 3990
-    assert 0.08 < len(held_out) / 4000 < 0.12
-    english = [" ".join(pair[0]) for pair in train + held_out]
-    german = [" ".join(pair[1]) for pair in train + held_out]
-    assert len(set(english)) == len(set(german)) == len(english)
-    # Another draw of many more sentences meets some of these again: each on its own side.
-    more_train, more_held_out = (
-        {" ".join(pair[0]) for pair in side} for side in translations(20_000, seeded(1))
-    )
-    assert more_train.isdisjoint(" ".join(pair[0]) for pair in held_out)
-    assert more_held_out.isdisjoint(" ".join(pair[0]) for pair in train)
+def sentences_of(drawn: Translations, side: tuple[torch.Tensor, torch.Tensor]) -> list[Pair]:
+    """The words in English and in German, without the marks for start and end."""
+    languages = zip((drawn.english, drawn.german), side, strict=True)
+    english, german = ([vocabulary.decode(row[row > 1]) for row in rows] for vocabulary, rows in languages)
+    return list(zip(english, german, strict=True))
 
 
-def test_a_sentence_keeps_its_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    # So few sentences that every draw has all of them.
-    small = (
-        "frames: [['subject {past} object', 'subject {past} object']]\n"
-        "verbs: [[{past: saw}, {past: sah}]]\n"
-        "determiners: [{en: the, subject: {m: 'der {}e'}, object: {m: 'den {}en'}}]\n"
-        "qualities: [[kind, nett], [tall, groß], [rich, reich], [wise, weis], [tired, müd]]\n"
-        "looks: [[red, rot], [blue, blau], [new, neu], [big, groß], [cheap, billig]]\n"
-        "persons: [[man, Mann, m], [uncle, Onkel, m]]\nthings: [[hat, Hut, m]]\n"
-    )
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: small)
-    draws = [translations(1000, seeded(seed)) for seed in (0, 1)]
-    sides = [tuple({tuple(pair[0]) for pair in side} for side in draw) for draw in draws]
-    assert sides[0] == sides[1]
-    assert [len(side) for side in draws[0]] == [len(side) for side in sides[0]]  # none twice
-    assert sum(map(len, sides[0])) == 50
-    assert len(sides[0][1]) > 0
-    assert "the kind man saw the blue hat" in [" ".join(pair[0]) for side in draws[0] for pair in side]
-    assert "der nette Mann sah den blauen Hut" in [" ".join(pair[1]) for side in draws[0] for pair in side]
+@pytest.fixture(scope="module")
+def pairs(drawn: Translations) -> list[Pair]:
+    return sentences_of(drawn, drawn.held_out) + sentences_of(drawn, drawn.train)
 
 
-def test_pairs_come_in_random_order(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    starts = [pair[0][0] for pair in pairs[0]]
-    changes = sum(a != b for a, b in itertools.pairwise(starts))
-    assert changes > len(starts) / 2  # sorted pairs would change twenty times
+def test_no_pair_leaks(drawn: Translations, pairs: list[Pair]) -> None:
+    assert 3900 < len(pairs) < 4000  # a few were drawn twice
+    assert len(drawn.held_out[0]) == len(drawn.held_out[1]) == len(pairs) // 10
+    for language in (0, 1):
+        assert len({" ".join(pair[language]) for pair in pairs}) == len(pairs)
 
 
-# The declension of der, dieser, ein and mein with an adjective, from a grammar book: nominative, accusative.
-WEAK = {"m": (("er", "e"), ("en", "en")), "f": (("e", "e"), ("e", "e")), "n": (("es", "e"), ("es", "e"))}
-MIXED = {"m": (("", "er"), ("en", "en")), "f": (("e", "e"), ("e", "e")), "n": (("", "es"), ("", "es"))}
-DEFINITE = {"m": ("der", "den"), "f": ("die", "die"), "n": ("das", "das")}
+def test_there_are_as_many_sentences_as_is_said() -> None:
+    grammar = yaml.safe_load((Path(data.__file__).parent / "english_german.yml").read_text(encoding="utf-8"))
+    n = {name: len(entries) for name, entries in grammar.items()}
+    of_a_thing = n["determiners"] * n["adjectives"] * n["things"]
+    assert n["frames"] * n["verbs"] * n["determiners"] * n["persons"] * of_a_thing == 165_888
+
+
+def test_pairs_come_in_random_order(drawn: Translations) -> None:
+    for side in (drawn.train, drawn.held_out):
+        starts = side[0][:, 0]
+        assert (starts[1:] != starts[:-1]).float().mean() > 0.5  # sorted pairs would change eight times
+
+
+# The declension of der and ein with an adjective, from a grammar book: nominative, accusative.
+NOMINATIVE = {"the": {"m": "der", "f": "die", "n": "das"}, "a": {"m": "ein", "f": "eine", "n": "ein"}}
+ACCUSATIVE = {"the": {**NOMINATIVE["the"], "m": "den"}, "a": {**NOMINATIVE["a"], "m": "einen"}}
+ENDINGS = {"the": {"m": "en", "f": "e", "n": "e"}, "a": {"m": "en", "f": "e", "n": "es"}}  # accusative
 NOUNS = {
-    "m": "Mann Vater Bruder Onkel Lehrer Bäcker Maler Hut Mantel Tisch Stuhl Schlüssel Ring Brief",
-    "f": "Frau Mutter Schwester Tante Königin Lampe Tasche Karte Uhr Tasse Blume Gitarre",
-    "n": "Kind Mädchen Buch Bild Fahrrad Messer Glas Boot",
+    "m": "Mann Bruder Lehrer Bäcker Hut Tisch Schlüssel Brief",
+    "f": "Frau Schwester Königin Lampe Tasche Uhr Gitarre",
+    "n": "Kind Mädchen Buch Bild Fahrrad Boot",
 }
 GENDERS = {noun: gender for gender, nouns in NOUNS.items() for noun in nouns.split()}
 
 
-def phrase(article: str, adjective: str, noun: str, case: int) -> tuple[str, str]:
-    """Article and adjective as the grammar book has them."""
-    gender = GENDERS[noun]
-    if article == "der":
-        return DEFINITE[gender][case], adjective + WEAK[gender][case][1]
-    endings = (WEAK if article == "dies" else MIXED)[gender][case]
-    return article + endings[0], adjective + endings[1]
-
-
-def test_german_articles_and_adjectives_agree(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    articles = {"the": "der", "this": "dies", "a": "ein", "my": "mein"}
+def test_german_articles_and_adjectives_agree(pairs: list[Pair]) -> None:
     seen = set()
-    for english, german in itertools.chain(*pairs):
-        places = [place for place, word in enumerate(german) if word in GENDERS]
-        determiners = [word for word in english if word in articles]
-        assert len(places) == len(determiners) == 2
-        for case, (place, determiner) in enumerate(zip(places, determiners, strict=True)):
-            article, adjective, noun = german[place - 2 : place + 1]
-            stem = re.sub("(e|er|en|es)$", "", adjective)
-            assert (article, adjective) == phrase(articles[determiner], stem, noun, case), german
-            seen.add((determiner, GENDERS[noun], case))
-    assert len(seen) == 4 * 3 * 2
+    for english, german in pairs:
+        subject, thing = (place for place, word in enumerate(german) if word in GENDERS)
+        first, second = (word for word in english if word in NOMINATIVE)
+        assert german[subject - 1] == NOMINATIVE[first][GENDERS[german[subject]]], german
+        gender = GENDERS[german[thing]]
+        assert german[thing - 2] == ACCUSATIVE[second][gender], german
+        stem = re.sub("(e|en|es)$", "", german[thing - 1])
+        assert stem in ["neu", "rot", "blau", "grün", "schwarz", "klein", "schwer", "schön"]
+        assert german[thing - 1] == stem + ENDINGS[second][gender], german
+        seen |= {("subject", first, GENDERS[german[subject]]), ("object", second, gender)}
+    assert len(seen) == 2 * 2 * 3
 
 
-def test_german_verbs_stand_where_they_must(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    helpers = {"hat", "wird", "will", "muss", "kann"}
+def test_german_verbs_stand_where_they_must(pairs: list[Pair]) -> None:
+    helpers = {"hat", "wird", "kann"}
     forms = Counter()
-    for english, german in itertools.chain(*pairs):
+    for english, german in pairs:
         subject, thing = (place for place, word in enumerate(german) if word in GENDERS)
         finite = [place for place, word in enumerate(german) if word in helpers]
-        if (
-            "dass" in german or "ob" in german
-        ):  # the finite verb is last, after the object and its own other part
+        assert subject < thing
+        if "dass" in german:  # the verb is last, after the object
             forms["last"] += 1
-            assert german[german.index("dass" if "dass" in german else "ob") - 1] == ","
-            assert thing < len(german) - 1
-            assert finite in ([], [len(german) - 1])
-            assert len(german) - thing - 1 == 1 + len(finite)
+            assert german[:4] == ["wir", "wissen", ",", "dass"]
+            assert finite == []
+            assert thing == len(german) - 2
         elif german[-1] == "?":  # the finite verb is first
             forms["first"] += 1
             assert english[-1] == "?"
@@ -481,57 +461,53 @@ def test_german_verbs_stand_where_they_must(pairs: tuple[list[Pair], list[Pair]]
             assert thing == len(german) - 3
         else:  # the finite verb is second: after the subject, or before it if something else is first
             forms["second"] += 1
-            second = [place for place in range(len(german)) if place == subject + 1 or place == subject - 3]
-            verb = finite[0] if finite else next(p for p in second if german[p] not in ("gestern", "endlich"))
-            assert verb in second
-            assert len(german) - thing - 1 == len(finite)  # its other part is last
-        assert subject < thing
+            second = 1 if german[0] in ("gestern", "bald") else 2
+            assert second in (subject - 2, subject + 1)
+            assert finite in ([], [second])
+            assert len(german) - thing - 1 == len(finite)  # its other half is last
     assert min(forms["last"], forms["first"], forms["second"]) > 400
 
 
-def test_german_says_what_the_english_says(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    # A bicycle is always a Fahrrad, and nothing else is one: 20 words by hand.
+def test_german_says_what_the_english_says(pairs: list[Pair]) -> None:
+    # A bicycle is always a Fahrrad, and nothing else is one: by hand.
     known = (
-        "woman Frau child Kind teacher Lehrer queen Königin bicycle Fahrrad key Schlüssel flower Blume "
-        "tomorrow morgen yesterday gestern soon bald perhaps vielleicht must muss can kann nobody niemand "
-        "knife Messer whether ob"
+        "woman Frau child Kind teacher Lehrer queen Königin bicycle Fahrrad key Schlüssel clock Uhr "
+        "yesterday gestern soon bald can kann know wissen has hat will wird"
     )
     words = known.split()
-    for english, german in itertools.chain(*pairs):
+    for english, german in pairs:
         for word, translation in zip(words[::2], words[1::2], strict=True):
             assert (word in english) == (translation in german), (english, german)
         if "sold" in english or "sell" in english:
             assert {"verkaufte", "verkauft", "verkaufen"} & set(german)
-        for past, translation in (
-            ("stole", "stahl"),
-            ("saw", "sah"),
-            ("hid", "versteckte"),
-            ("lost", "verlor"),
-        ):
+        for past, translation in (("stole", "stahl"), ("saw", "sah"), ("lost", "verlor")):
             assert (past in english and "has" not in english) == (translation in german), (english, german)
-        stolen = "stolen" in english or {"did", "steal"} <= set(english)
-        assert stolen == ("gestohlen" in german), (english, german)
+        assert ("stolen" in english) == ("gestohlen" in german), (english, german)
 
 
-def test_english_needs_no_an(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    after_a = {b for english, _ in pairs[0] for a, b in itertools.pairwise(english) if a == "a"}
-    assert len(after_a) > 20
+def test_english_needs_no_an(pairs: list[Pair]) -> None:
+    after_a = {b for english, _ in pairs for a, b in itertools.pairwise(english) if a == "a"}
+    assert len(after_a) == 8 + 9  # adjectives and persons
     assert not [word for word in after_a if word[0] in "aeiou"]
 
 
-def test_training_pairs_teach_every_word(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    train, held_out = pairs
-    for language in (0, 1):
-        vocabulary = Vocabulary([pair[language] for pair in train], size=300, special=SPECIAL)
-        assert len(vocabulary) < 300
-        ids = vocabulary.encode(["<bos>", *held_out[0][language], "<eos>"])
-        assert (ids[0], ids[-1], vocabulary.encode(["<pad>"])) == (1, 2, [0])
-        assert all(3 not in vocabulary.encode(pair[language]) for pair in held_out)  # no <unknown>
+def test_rows_of_words_are_ready_for_a_translator(drawn: Translations) -> None:
+    end, start, unknown = range(3)
+    for language, vocabulary in enumerate((drawn.english, drawn.german)):
+        train, held_out = drawn.train[language], drawn.held_out[language]
+        assert vocabulary.decode([end, start, unknown]) == ["<end>", "<start>", "<unknown>"]
+        assert set(held_out.unique().tolist()) <= set(train.unique().tolist())  # training teaches every word
+        for rows in (train, held_out):
+            assert unknown not in rows
+            assert ((rows[:, :-1] != end) | (rows[:, 1:] == end)).all()  # nothing follows the end
+            assert (rows[:, 0] == start).all() if language else start not in rows
+            assert (rows[:, -1] == end).all() if language else (rows[:, -1] != end).any()
 
 
-def test_translations_repeat_with_the_seed_only(pairs: tuple[list[Pair], list[Pair]]) -> None:
-    assert translations(4000, seeded()) == pairs
-    assert translations(50, seeded(1)) != translations(50, seeded(2))
+def test_translations_repeat_with_the_seed_only(drawn: Translations) -> None:
+    again, other = translations(4000, seeded()), translations(4000, seeded(1))
+    assert all(map(torch.equal, again.train + again.held_out, drawn.train + drawn.held_out))
+    assert not torch.equal(other.held_out[0], drawn.held_out[0])
 
 
 # ----------------------------------------------------------------------------------------------- sounds

@@ -132,6 +132,22 @@ def test_cross_wants_readers_that_answer_and_others_that_do_not(shown, name, run
     assert refuses(shown, qkv.cross, {**WAYS, name: runs}, says=said)
 
 
+ENGLISH, GERMAN = ["she", "has", "bought", "it"], ["sie", "hat", "es", "gekauft"]
+LOOKS_BACK = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.8, 0.2, 0], [0, 0, 0.3, 0.7], [0, 0.2, 0.7, 0.1]])
+
+
+def test_translation(shown):
+    qkv.translation(ENGLISH, GERMAN, LOOKS_BACK)
+    assert "for 'gekauft' it looks most at 'bought', for 'es' at 'it', further to the right" in shown[0]
+
+
+def test_translation_wants_a_verb_that_jumps_back(shown):
+    for in_order in (torch.eye(4), torch.full((4, 4), 0.25)):
+        with pytest.raises(Unsupported, match="for 'gekauft' it looks most at"):
+            qkv.translation(ENGLISH, GERMAN, in_order)
+    assert shown == []
+
+
 def test_learned(shown):
     qkv.learned(INPUTS, BEFORE, AFTER, ["red", "blue"])
     assert "at the own letter 33% at most, then 80% or more" in shown[0]

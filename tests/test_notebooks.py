@@ -104,9 +104,7 @@ def notebook(request: pytest.FixtureRequest) -> Notebook:
     return Notebook(request.param)
 
 
-def test_its_size(notebook):
-    assert len(notebook.cells) <= 80
-    assert notebook.words <= 2500
+def test_cells_of_code_are_short(notebook):
     assert max(len(lines_of(source)) for source in notebook.code) <= 12
 
 

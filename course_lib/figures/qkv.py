@@ -205,6 +205,30 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
     plots.show(_shares(right, title), alt=alt)
 
 
+def translation(english: Sequence[str], german: Sequence[str], weights: ArrayLike) -> None:
+    """At which English word a translator looks while it writes each German one.
+
+    Args:
+        english: the words that it reads.
+        german: the words that it writes, the last one a verb.
+        weights: (German, English).
+    """
+    given = as_numbers(weights)
+    before, last = given.argmax(1)[-2:]
+    seen = f"for {german[-1]!r} it looks most at {english[last]!r}, for {german[-2]!r} at {english[before]!r}"
+    supported(bool(last < before), seen)
+    fig = plots.heatmap(
+        given,
+        german,
+        english,
+        title=f'For "{german[-1]}", at the end, the writer jumps back',
+        y="German word that it writes",
+        x="English word that it looks at",
+        limits=(0.0, 1.0),
+    )
+    plots.show(fig, alt=f"A map, German by English words: {seen}, further to the right.")
+
+
 def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, colours: Sequence[str]) -> None:
     """The weights of the first example, before and after training.
 
