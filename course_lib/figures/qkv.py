@@ -216,12 +216,12 @@ def translation(english: Sequence[str], german: Sequence[str], weights: ArrayLik
     given = as_numbers(weights)
     before, last = given.argmax(1)[-2:]
     seen = f"for {german[-1]!r} it looks most at {english[last]!r}, for {german[-2]!r} at {english[before]!r}"
-    supported(bool(last < before), seen)
+    title = f"For “{german[-1]}”, at the end, the writer jumps back"
     fig = plots.heatmap(
         given,
         german,
         english,
-        title=f'For "{german[-1]}", at the end, the writer jumps back',
+        title=supported(title, seen, last < before),
         y="German word that it writes",
         x="English word that it looks at",
         limits=(0.0, 1.0),
