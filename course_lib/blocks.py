@@ -114,7 +114,7 @@ class TransformerStack(nn.Module):
             )
             for _ in range(n_layers)
         )
-        self.norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
+        self.final_norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
 
     def forward(
         self,
@@ -135,7 +135,7 @@ class TransformerStack(nn.Module):
             raise ValueError(f"cache must have one entry per layer ({len(self.blocks)}); got {len(caches)}")
         for block, own_cache in zip(self.blocks, caches, strict=True):
             x = block(x, mask=mask, cache=own_cache)
-        return self.norm(x)
+        return self.final_norm(x)
 
 
 def make_block(

@@ -413,7 +413,7 @@ def logit_lens(model: GPT, stream: Float[Tensor, "... D"]) -> Float[Tensor, "...
         stream: as a layer leaves it, see `Record.streams`.
     Returns: logits; of the last layer's stream those of the model itself.
     """
-    return model.lm_head(model.stack.norm(stream))
+    return model.lm_head(model.stack.final_norm(stream))
 
 
 @torch.no_grad()

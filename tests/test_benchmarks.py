@@ -74,7 +74,7 @@ ours = GPT(GPTConfig(
     n_layers=L, n_heads=H, d_model=D, max_seq_len=T, vocab_size=V, activation="gelu"
 ))
 weights = {
-    "token_embedding": theirs.tokens, "position_embedding": theirs.places, "stack.norm": theirs.norm
+    "token_embedding": theirs.tokens, "position_embedding": theirs.places, "stack.final_norm": theirs.norm
 }
 for n, block in enumerate(theirs.blocks):
     parts = dict(attention_norm=block.first_norm, feed_forward_norm=block.second_norm)

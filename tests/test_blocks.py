@@ -151,7 +151,7 @@ def test_a_stack_equals_torchs_encoder(norm):
     for block, layer in zip(ours.blocks, theirs.layers, strict=True):
         copy_weights(block, layer)
     if norm == "pre":
-        ours.norm.load_state_dict(theirs.norm.state_dict())
+        ours.final_norm.load_state_dict(theirs.norm.state_dict())
     x = numbers(B, T, D)
     assert_close(ours(x), theirs(x))
     assert (ours.blocks[0](x) - ours(x)).abs().max() > 0.1
@@ -401,7 +401,7 @@ def test_the_names_of_the_parameters():
     }
     stack = TransformerStack(D, 1, H)
     names = [f"blocks.0.{part}.{name}" for part in parts for name in parts[part]]
-    assert list(stack.state_dict()) == [*names, "norm.weight", "norm.bias"]
+    assert list(stack.state_dict()) == [*names, "final_norm.weight", "final_norm.bias"]
 
 
 def test_ordinary_hooks_record_skip_and_exchange():
@@ -423,10 +423,10 @@ def test_ordinary_hooks_record_skip_and_exchange():
         hook.remove()
     skip = stack.blocks[1].register_forward_hook(lambda module, args, output: args[0])
     first, _, last = stack.blocks
-    assert torch.equal(stack(x), stack.norm(last(first(x))))
+    assert torch.equal(stack(x), stack.final_norm(last(first(x))))
     skip.remove()
     stack.blocks[0], stack.blocks[2] = last, first
-    assert torch.equal(stack(x), stack.norm(first(stack.blocks[1](last(x)))))
+    assert torch.equal(stack(x), stack.final_norm(first(stack.blocks[1](last(x)))))
     stack.blocks[0], stack.blocks[2] = first, last
     assert torch.equal(stack(x), whole)
 

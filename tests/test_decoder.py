@@ -84,7 +84,7 @@ def test_equals_gpt2(norm_eps):
         "transformer.wte": "token_embedding",
         "transformer.wpe": "position_embedding",
         "transformer.h.": "stack.blocks.",
-        "transformer.ln_f": "stack.norm",
+        "transformer.ln_f": "stack.final_norm",
         ".attn.c_proj": ".attention.out_proj",
         ".attn.": ".attention.",
         ".ln_1": ".attention_norm",
@@ -102,7 +102,7 @@ def test_equals_gpt2(norm_eps):
 LLAMA_NAMES = {
     "model.embed_tokens": "token_embedding",
     "model.layers": "stack.blocks",
-    "model.norm": "stack.norm",
+    "model.norm": "stack.final_norm",
     ".self_attn.o_proj": ".attention.out_proj",
     ".self_attn.": ".attention.",
     ".input_layernorm": ".attention_norm",

@@ -53,7 +53,7 @@ VIT_NAMES = {
     "layers.": "stack.blocks.",
     "layernorm_before": "attention_norm",
     "layernorm_after": "feed_forward_norm",
-    "layernorm": "stack.norm",
+    "layernorm": "stack.final_norm",
     ".attention.o_proj": ".attention.out_proj",
     ".mlp.fc1": ".feed_forward.up_proj",
     ".mlp.fc2": ".feed_forward.down_proj",

@@ -496,7 +496,7 @@ BAD_TENSORS = {
         "1 of another shape: stack.blocks.0.feed_forward.up_proj.weight (21, 37) instead of (37, 21)"),
     "all at once": ("llama", lambda t: (renamed("model.norm.weight", "norm2.weight")(t),
         t.update({"lm_head.weight": torch.ones(7, 60)})),
-        "1 missing: stack.norm.weight; 1 not expected: norm2.weight; "
+        "1 missing: stack.final_norm.weight; 1 not expected: norm2.weight; "
         "1 of another shape: lm_head.weight (7, 60) instead of (101, 60)"),
 }  # fmt: skip
 
@@ -748,7 +748,7 @@ def test_a_small_file_with_an_output_layer_of_its_own(tmp_path):
     )
     assert (config.d_ff, config.norm_eps, config.rotary_base, config.tied) == (13, 0.03125, 523.0, False)
     for ours, theirs in {
-        "token_embedding": "token_embd", "lm_head": "output", "stack.norm": "output_norm",
+        "token_embedding": "token_embd", "lm_head": "output", "stack.final_norm": "output_norm",
         "stack.blocks.1.attention.k_proj": "blk.1.attn_k",
         "stack.blocks.0.feed_forward.gate_proj": "blk.0.ffn_gate",
         "stack.blocks.1.feed_forward_norm": "blk.1.ffn_norm",

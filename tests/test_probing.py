@@ -510,7 +510,7 @@ def test_layers_run_in_another_order():
     first, second, third = model.stack.blocks
     with torch.no_grad():
         x = model.embed(torch.tensor([IDS]))
-        exchanged = model.lm_head(model.stack.norm(third(first(second(x)))))
+        exchanged = model.lm_head(model.stack.final_norm(third(first(second(x)))))
     with layers_reordered(model, [1, 0, 2]):
         torch.testing.assert_close(logits(model), exchanged)
     with layers_reordered(model, [0, 2]):
@@ -549,7 +549,7 @@ def test_without_additions_each_part_stands_alone():
         for block in model.stack.blocks:
             x = block.attention(block.attention_norm(x))
             x = block.feed_forward(block.feed_forward_norm(x))
-        alone = model.lm_head(model.stack.norm(x))
+        alone = model.lm_head(model.stack.final_norm(x))
     with additions_off(model):
         torch.testing.assert_close(logits(model), alone, atol=1e-3, rtol=1e-3)
     assert not hooks(model)
@@ -633,7 +633,7 @@ def test_resumed_inside_resumed_brings_the_outer_one_back():
 
 def test_a_forward_of_a_learners_own_stays():
     model = gpt()
-    norm = model.stack.norm
+    norm = model.stack.final_norm
     norm.forward = lambda x: 5 * x
     own = logits(model)
     with replaced(model, RMSNorm, lambda norm, x: x):

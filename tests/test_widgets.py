@@ -1714,7 +1714,7 @@ def test_every_number_of_a_layer_is_the_librarys(depth: DepthExplorer, decoders)
                 np.testing.assert_allclose(shown[layer, :, 2 * i], part[0].norm(dim=-1), rtol=1e-4)
                 cosine = torch.cosine_similarity(part[0], stream[0], dim=-1)
                 np.testing.assert_allclose(shown[layer, :, 2 * i + 1], cosine, atol=1e-4)
-            read = model.lm_head(model.stack.norm(streams[layer + 1]))[0]
+            read = model.lm_head(model.stack.final_norm(streams[layer + 1]))[0]
             rows = shown_shares(view["lenses"]["plain"][layer])
             np.testing.assert_allclose(rows, shares_of(read).detach(), atol=6e-4)
         # What the lens reads at the end is what the model says.
@@ -1727,7 +1727,7 @@ def test_the_fitted_lens_reads_what_its_map_makes_of_the_stream(
     model, tokenizer = decoders["deep"]
     streams, _ = layer_by_layer(model, torch.tensor([tokenizer.encode("acat")]))
     for layer, lens in enumerate(lens_maps):
-        read = model.lm_head(model.stack.norm(lens(streams[layer + 1])))[0]
+        read = model.lm_head(model.stack.final_norm(lens(streams[layer + 1])))[0]
         rows = shown_shares(depth.views["deep"]["lenses"]["fitted"][layer])
         np.testing.assert_allclose(rows, shares_of(read).detach(), atol=6e-4)
     assert [*depth.views["flat"]["lenses"]] == ["plain"]

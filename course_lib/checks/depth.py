@@ -326,7 +326,7 @@ def measured(stack: TransformerStack, plan: Stack, std: float) -> list[Array]:
     start = built(plan)
     check_stack(stack, plan)
     stds, flags = [], []
-    last_norm_stays = all(map(torch.equal, values_of([stack.norm]), values_of([start.norm])))
+    last_norm_stays = all(map(torch.equal, values_of([stack.final_norm]), values_of([start.norm])))
     for layer, (block, before) in enumerate(zip(blocks_of(stack), blocks_of(start), strict=True)):
         found = {name.split(".")[-1]: part for name, part in linears(block).items()}
         weights = {name: part.weight.detach().double() for name, part in found.items()}
@@ -465,12 +465,12 @@ def what_each_adds(model: GPT, ids: Tensor, seen: probing.Record) -> list[Tensor
 
 def read_by_head(model: GPT, stream: Tensor, layer: int) -> Tensor:
     """What the last norm and the head make of a stream."""
-    return model.lm_head(model.stack.norm(stream))
+    return model.lm_head(model.stack.final_norm(stream))
 
 
 def by_embedding(model: GPT, stream: Tensor, layer: int) -> Tensor:
     """As if the embedding table were the head."""
-    return model.stack.norm(stream) @ model.token_embedding.weight.mT
+    return model.stack.final_norm(stream) @ model.token_embedding.weight.mT
 
 
 def by_own_norm(model: GPT, stream: Tensor, layer: int) -> Tensor:
@@ -481,12 +481,12 @@ def by_own_norm(model: GPT, stream: Tensor, layer: int) -> Tensor:
 def by_next_norm(model: GPT, stream: Tensor, layer: int) -> Tensor:
     """With the norm that reads this stream in the model."""
     norms = [block.attention_norm for block in blocks_of(model)]
-    return model.lm_head([*norms[1:], model.stack.norm][layer](stream))
+    return model.lm_head([*norms[1:], model.stack.final_norm][layer](stream))
 
 
 def by_bare_norm(model: GPT, stream: Tensor, layer: int) -> Tensor:
     """With a norm that has no weights."""
-    norm = model.stack.norm
+    norm = model.stack.final_norm
     shift = getattr(norm, "bias", None)
     bare = norm(stream) if shift is None else norm(stream) - shift
     return model.lm_head(bare / norm.weight)

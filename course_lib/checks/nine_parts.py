@@ -115,7 +115,7 @@ class Assembled:
         """
         model, table = self.model, self.model.token_embedding.weight.numpy()
         table.flags.writeable = False  # the view's, not the model's: too large to be copied for each use
-        norm = model.stack.norm
+        norm = model.stack.final_norm
         if stored is None:
             stored = self.nothing()
         x = as_vectors(self.use("embedding", "the tokens", np.array([ids]), table))

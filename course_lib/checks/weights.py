@@ -555,7 +555,7 @@ OUR_NAMES = {
     "ln_2": "feed_forward_norm",
     "mlp.c_fc": "feed_forward.up_proj",
     "mlp.c_proj": "feed_forward.down_proj",
-    "ln_f": "stack.norm",
+    "ln_f": "stack.final_norm",
 }
 
 

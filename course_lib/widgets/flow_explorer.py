@@ -265,7 +265,7 @@ class FlowExplorer(Explorer):
             heads += f", {attention.n_kv_heads} for keys and values"
         numbers, said = self._embedding()
         if self._is_decoder:
-            numbers["norm"] = _rows(model.stack.norm(record.streams[-1][0]))
+            numbers["norm"] = _rows(model.stack.final_norm(record.streams[-1][0]))
         else:
             mean = self._output.mean(0)
             numbers["mean"] = _rows(mean.expand(n, -1))

@@ -146,7 +146,7 @@ def in_place_without_no_grad(stack):
 
 
 def last_norm_only(stack):
-    nn.init.zeros_(stack.norm.weight)
+    nn.init.zeros_(stack.final_norm.weight)
 
 
 RIGHT["06_residuals/identity_start"] = [
@@ -333,7 +333,7 @@ WRONG["06_residuals/depth_scaled_start"] = [
 def by_record(model, ids):
     with probing.recorded(model) as seen:
         model(ids)
-    return torch.stack([model.lm_head(model.stack.norm(stream)) for stream in seen.streams])
+    return torch.stack([model.lm_head(model.stack.final_norm(stream)) for stream in seen.streams])
 
 
 @torch.no_grad()
@@ -343,7 +343,7 @@ def by_running(model, ids):
     rows = []
     for block in model.stack.blocks:
         x = block(x)
-        rows.append(model.lm_head(model.stack.norm(x)))
+        rows.append(model.lm_head(model.stack.final_norm(x)))
     return torch.stack(rows)
 
 
@@ -365,7 +365,7 @@ def by_hooks(model, ids):
     try:
         with torch.inference_mode():
             model(ids)
-            return model.lm_head(model.stack.norm(torch.stack(streams)))
+            return model.lm_head(model.stack.final_norm(torch.stack(streams)))
     finally:
         for handle in handles:
             handle.remove()
@@ -387,7 +387,7 @@ def by_sums(model, ids):
         rows = []
         for mixed, thought in zip(seen.attention, seen.feed_forward, strict=True):
             x = x + mixed + thought
-            rows.append(F.linear(model.stack.norm(x), model.lm_head.weight))
+            rows.append(F.linear(model.stack.final_norm(x), model.lm_head.weight))
     return torch.stack(rows, dim=0)
 
 
@@ -408,7 +408,7 @@ def recording(read, streams=lambda seen, model, ids: seen.streams):
 
 
 def reads(model, stream, n):
-    return model.lm_head(model.stack.norm(stream))
+    return model.lm_head(model.stack.final_norm(stream))
 
 
 def what_enters(seen, model, ids):
@@ -423,14 +423,18 @@ def what_enters(seen, model, ids):
 
 
 def bare(model, stream, n):
-    norm = model.stack.norm
+    norm = model.stack.final_norm
     if isinstance(norm, RMSNorm):
         return model.lm_head(stream * (stream.pow(2).mean(-1, keepdim=True) + norm.eps).rsqrt())
     return model.lm_head(F.layer_norm(stream, stream.shape[-1:], eps=norm.eps))
 
 
 def next_norm(model, stream, n):
-    later = model.stack.blocks[n + 1].attention_norm if n + 1 < len(model.stack.blocks) else model.stack.norm
+    later = (
+        model.stack.blocks[n + 1].attention_norm
+        if n + 1 < len(model.stack.blocks)
+        else model.stack.final_norm
+    )
     return model.lm_head(later(stream))
 
 
@@ -472,7 +476,7 @@ WRONG["06_residuals/logit_lens"] = [
     ("a norm without its weights", recording(bare)),
     (
         "the embedding table as head",
-        recording(lambda model, x, n: model.stack.norm(x) @ model.token_embedding.weight.T),
+        recording(lambda model, x, n: model.stack.final_norm(x) @ model.token_embedding.weight.T),
     ),
     ("embeddings counted", recording(reads, lambda seen, model, ids: [model.embed(ids), *seen.streams])),
     ("what enters each layer", recording(reads, what_enters)),
@@ -493,7 +497,7 @@ WRONG["06_residuals/logit_lens"] = [
     (None, one_model_after_the_other),
     (None, lambda model, ids: model(ids)),
     (None, lambda model, ids: by_running(model, ids).transpose(0, 1)),
-    (None, recording(lambda model, x, n: reads(model, model.stack.norm(x), n))),
+    (None, recording(lambda model, x, n: reads(model, model.stack.final_norm(x), n))),
     (None, lambda model, ids: by_running(model, ids).mean(2)),
     (None, lambda model, ids: by_running(model, ids).half()),
     (
@@ -561,7 +565,7 @@ def by_running_the_rest(model, ids, layer):
         for n, block in enumerate(model.stack.blocks):
             if n != skip:
                 x = block(x)
-        logits = model.lm_head(model.stack.norm(x))
+        logits = model.lm_head(model.stack.final_norm(x))
         total = 0.0
         for b in range(len(ids)):
             for t in range(ids.shape[1] - 1):

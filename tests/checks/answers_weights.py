@@ -414,7 +414,7 @@ WRONG["09_real_models/chat_template"] = [
 TABLE = [
     (r"^wte\.", "token_embedding."),
     (r"^wpe\.", "position_embedding."),
-    (r"^ln_f\.", "stack.norm."),
+    (r"^ln_f\.", "stack.final_norm."),
     (r"\.ln_1\.", ".attention_norm."),
     (r"\.ln_2\.", ".feed_forward_norm."),
     (r"\.attn\.c_proj\.", ".attention.out_proj."),
@@ -465,7 +465,11 @@ def layer_by_layer(theirs):
             ours[f"{here}{module}.weight"] = theirs[f"{there}{name}.weight"].t()
             ours[f"{here}{module}.bias"] = theirs[f"{there}{name}.bias"].clone()
         i += 1
-    return {**ours, "stack.norm.weight": theirs["ln_f.weight"], "stack.norm.bias": theirs["ln_f.bias"]}
+    return {
+        **ours,
+        "stack.final_norm.weight": theirs["ln_f.weight"],
+        "stack.final_norm.bias": theirs["ln_f.bias"],
+    }
 
 
 def by_match(theirs):
@@ -476,7 +480,7 @@ def by_match(theirs):
             case ["wpe", kind]:
                 yield f"position_embedding.{kind}", tensor
             case ["ln_f", kind]:
-                yield f"stack.norm.{kind}", tensor
+                yield f"stack.final_norm.{kind}", tensor
             case ["h", layer, ("ln_1" | "ln_2") as norm, kind]:
                 part = "attention" if norm == "ln_1" else "feed_forward"
                 yield f"stack.blocks.{layer}.{part}_norm.{kind}", tensor
@@ -642,5 +646,5 @@ WRONG["09_real_models/rename_weights"] = [
     (None, lambda theirs: list(layer_by_layer(theirs).items())),
     (None, lambda theirs: dict.fromkeys(layer_by_layer(theirs), "a tensor")),
     (None, before(thirds(0, 2, 1))),
-    (None, renamed(("stack.norm", "norm"))),
+    (None, renamed(("stack.final_norm", "norm"))),
 ]

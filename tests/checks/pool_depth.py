@@ -65,7 +65,7 @@ def _(stack):
 
 @wrong("identity_start", "the last norm's weights are 0")
 def _(stack):
-    nn.init.zeros_(stack.norm.weight)
+    nn.init.zeros_(stack.final_norm.weight)
 
 
 @wrong("identity_start", "up_proj for down_proj")
@@ -221,19 +221,19 @@ def _draw(module, std, smaller):
 def _(model, ids):
     with probing.recorded(model) as seen:
         model(ids)
-    return model.lm_head(model.stack.norm(torch.stack(seen.streams)))
+    return model.lm_head(model.stack.final_norm(torch.stack(seen.streams)))
 
 
 @right("logit_lens", "a pre-hook of the next part")
 def _(model, ids):
     kept = []
-    parts = [*model.stack.blocks[1:], model.stack.norm]
+    parts = [*model.stack.blocks[1:], model.stack.final_norm]
     hooks = [part.register_forward_pre_hook(lambda part, args: kept.append(args[0])) for part in parts]
     with contextlib.ExitStack() as stack:
         for hook in hooks:
             stack.callback(hook.remove)
         model(ids)
-    return torch.cat([model.lm_head(model.stack.norm(x))[None] for x in kept])
+    return torch.cat([model.lm_head(model.stack.final_norm(x))[None] for x in kept])
 
 
 @right("logit_lens", "filled row by row, layers called by hand")
@@ -242,7 +242,7 @@ def _(model, ids):
     x = model.embed(ids)
     for row, block in enumerate(model.stack.blocks):
         x = block(x)
-        out[row] = model.stack.norm(x) @ model.lm_head.weight.T
+        out[row] = model.stack.final_norm(x) @ model.lm_head.weight.T
     return out.detach()
 
 
@@ -265,7 +265,7 @@ def _(model, ids):
     for one in ids:
         with torch.no_grad(), probing.recorded(model) as seen:
             model(one[None])
-        rows.append(torch.stack([model.lm_head(model.stack.norm(x[0])) for x in seen.streams]))
+        rows.append(torch.stack([model.lm_head(model.stack.final_norm(x[0])) for x in seen.streams]))
     return torch.stack(rows, dim=1)
 
 
@@ -277,13 +277,13 @@ def _streams(model, ids):
 
 @wrong("logit_lens", "minus the mean over the vocabulary")
 def _(model, ids):
-    scores = torch.stack([model.lm_head(model.stack.norm(x)) for x in _streams(model, ids)])
+    scores = torch.stack([model.lm_head(model.stack.final_norm(x)) for x in _streams(model, ids)])
     return scores - scores.mean(-1, keepdim=True)
 
 
 @wrong("logit_lens", "layers after the batch")
 def _(model, ids):
-    return torch.stack([model.lm_head(model.stack.norm(x)) for x in _streams(model, ids)], dim=1)
+    return torch.stack([model.lm_head(model.stack.final_norm(x)) for x in _streams(model, ids)], dim=1)
 
 
 @wrong("logit_lens", "norm after the head")
@@ -296,7 +296,7 @@ def _(model, ids):
     with probing.recorded(model) as seen:
         model(ids)
     added = [x + a for x, a in zip(seen.streams, seen.attention, strict=True)]
-    return torch.stack([model.lm_head(model.stack.norm(x)) for x in added])
+    return torch.stack([model.lm_head(model.stack.final_norm(x)) for x in added])
 
 
 @wrong("logit_lens", "only the last layer")

@@ -260,7 +260,7 @@ def renamed(theirs, turn=lambda tensor: tensor.T, tables=lambda tensor: tensor, 
         if words[0] in ("wte", "wpe"):
             ours[{"t": "token", "p": "position"}[name[1]] + "_embedding.weight"] = tables(theirs[name])
         elif words[0] == "ln_f":
-            ours[f"stack.norm.{words[1]}"] = theirs[name]
+            ours[f"stack.final_norm.{words[1]}"] = theirs[name]
         elif words[-2] != "attn":
             tensor = theirs[name] if theirs[name].dim() == 1 else turn(theirs[name])
             here = f"stack.blocks.{int(words[1])}"
@@ -323,5 +323,5 @@ def _(theirs):
 @wrong("rename_weights", "scores scaled already")
 def _(theirs):
     ours = renamed(theirs)
-    scale = math.sqrt(len(ours["stack.norm.bias"]))
+    scale = math.sqrt(len(ours["stack.final_norm.bias"]))
     return {name: tensor / scale if ".q_proj." in name else tensor for name, tensor in ours.items()}

@@ -41,9 +41,9 @@ def test_a_stack_that_starts_as_nothing_is_its_last_norm():
     for case in cases("identity_start"):
         stack = depth.fresh(case.inputs["stack"])
         x = torch.randn(2, 3, case.inputs["stack"].d_model)
-        assert not torch.allclose(stack(x), stack.norm(x))
+        assert not torch.allclose(stack(x), stack.final_norm(x))
         depth.zeros(stack)
-        assert torch.equal(stack(x), stack.norm(x))
+        assert torch.equal(stack(x), stack.final_norm(x))
 
 
 def test_what_can_learn_learns_and_what_is_dead_stays_dead():
@@ -173,7 +173,7 @@ def test_a_dead_branch_is_said():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda stack: stack.norm.weight.requires_grad_(False), "'norm.weight' is frozen"),
+        (lambda stack: stack.final_norm.weight.requires_grad_(False), "'final_norm.weight' is frozen"),
         (lambda stack: stack.double(), "'blocks.0.attention_norm.weight' is in torch.float64 now"),
     ],
 )

@@ -186,12 +186,18 @@ def test_refusals_are_the_same_whatever_their_words():
     [
         (lambda ours: list(ours), "It must return a dictionary from names to tensors, but got ["),
         (
-            lambda ours: {**ours, "stack.norm.bias": "b"},
-            "'stack.norm.bias' should hold a tensor, but holds 'b'",
+            lambda ours: {**ours, "stack.final_norm.bias": "b"},
+            "'stack.final_norm.bias' should hold a tensor, but holds 'b'",
         ),
-        (lambda ours: {**ours, "stack.norm.bias": ours["stack.norm.weight"]}, "'stack.norm.bias' holds the"),
-        (lambda ours: {**ours, "stack.norm.bias": ours["stack.norm.weight"] / 3}, "has the right shape but"),
-        (lambda ours: {**ours, "more": ours["stack.norm.bias"]}, "The table of shapes has length"),
+        (
+            lambda ours: {**ours, "stack.final_norm.bias": ours["stack.final_norm.weight"]},
+            "'stack.final_norm.bias' holds the",
+        ),
+        (
+            lambda ours: {**ours, "stack.final_norm.bias": ours["stack.final_norm.weight"] / 3},
+            "has the right shape but",
+        ),
+        (lambda ours: {**ours, "more": ours["stack.final_norm.bias"]}, "The table of shapes has length"),
     ],
 )
 def test_tensors_that_are_wrong_are_said(change, said):
@@ -199,8 +205,8 @@ def test_tensors_that_are_wrong_are_said(change, said):
 
 
 def test_a_tensor_that_is_wrong_in_its_shape_is_named():
-    result = examine(find_task("09_real_models/rename_weights"), renamed(("stack.norm", "norm")))
-    assert "'norm.bias'" in result.detail or "'stack.norm.bias'" in result.detail
+    result = examine(find_task("09_real_models/rename_weights"), renamed(("stack.final_norm", "norm")))
+    assert "'norm.bias'" in result.detail or "'stack.final_norm.bias'" in result.detail
 
 
 def test_the_librarys_own_reader_is_forbidden():
