@@ -24,7 +24,7 @@ from course_lib.gguf_file import PackedTensor, unpack_q4_1
 BLOCK = 32  # weights that share a scale and an offset
 ROWS = 16  # torch's product takes multiples of so many outputs
 BEST = 16  # scores that are computed with all their bits
-MANY = 64  # so many tokens at once are read quicker with the weights unpacked
+MANY = 128  # so many tokens at once are read quicker with the weights unpacked for a moment
 _PARTS = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "feed_forward": ("gate_proj", "up_proj", "down_proj"),
@@ -80,6 +80,12 @@ def _pack_4(blocks: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1), scales.bfloat16().contiguous()
 
 
+def _dtype_for_many() -> torch.dtype:
+    """bfloat16 where the processor multiplies such matrices itself (AMX), else float32."""
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
+    return torch.bfloat16 if has_amx() else torch.float32
+
+
 def _product_4(x: Tensor, numbers: Tensor, scales: Tensor) -> Tensor:
     """x W^T of x (T, K), both in bfloat16."""
     return torch.ops.aten._weight_int4pack_mm_for_cpu(x, numbers, BLOCK, scales)
@@ -119,17 +125,15 @@ class PackedLinear(nn.Module):
         self.register_buffer("scales", scales, persistent=False)
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... E"]:
-        """All outputs side by side, in the precision of x."""
+        """All outputs side by side, in bfloat16."""
         tokens = x.reshape(-1, x.shape[-1])
         if len(tokens) < MANY:
             y = _product_4(tokens.bfloat16(), self.numbers, self.scales)
         else:
-            y = F.linear(tokens.float(), self.unpacked())
-        return y.to(x.dtype).view(*x.shape[:-1], -1)
-
-    def unpacked(self) -> Float[Tensor, "E D"]:
-        """The matrix in float32, for a moment."""
-        return torch.cat([matrix.unpack() for matrix in self.matrices])
+            dtype = _dtype_for_many()
+            weights = torch.cat([matrix.unpack().to(dtype) for matrix in self.matrices])
+            y = F.linear(tokens.to(dtype), weights).bfloat16()
+        return y.view(*x.shape[:-1], -1)
 
 
 class PackedAttention(MultiHeadAttention):
@@ -161,7 +165,7 @@ class PackedAttention(MultiHeadAttention):
 
     def project(self, x: Tensor, source: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """As `MultiHeadAttention.project`; queries and keys are turned together."""
-        qkv = self._split(self.qkv_proj(x))  # (B, H + 2 H_kv, T, K)
+        qkv = self._split(self.qkv_proj(x).float())  # (B, H + 2 H_kv, T, K)
         turned, v = qkv.split([self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=1)
         pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)))
         turned = torch.view_as_real(pairs * self.turns[start : start + x.shape[1]]).flatten(-2)
