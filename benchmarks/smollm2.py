@@ -3,41 +3,26 @@
     python benchmarks/smollm2.py
 
 Both read the same file, compute in float32 with a cache and write the same tokens greedily. Rounds
-alternate, and each round gives one ratio. With packed weights our model is also held against llama.cpp, on
-one thread and on two, after a prompt of 40 tokens and of 400, where `llama-cpp-python` is installed.
-
-Loading is timed in a fresh process for each contender, twice: the first load of a process, in which imports
-and caches are still to be made, and the second. Nothing is kept on disk between the two, so the first load on
-a new machine differs from a later one only by what the disk takes. Exits with 1 where a bar is missed.
+alternate, and each round gives one ratio. Loading is timed in a fresh process for each contender, twice:
+the first load of a process, in which imports and caches are still to be made, and the second. Nothing is
+kept on disk between the two, so the first load on a new machine differs from a later one only by what the
+disk takes. Exits with 1 where a bar is missed.
 """
 
 import argparse
 import contextlib
 import io
-import itertools
-import os
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
-from pydoc_data import topics
-from typing import Any
 
 import torch
 from common import Row, show
 
 from course_lib.costs import alternate
 
-try:
-    import llama_cpp
-except ImportError:
-    llama_cpp = None
-
 SPEED_BAR = 1.0  # our tokens per second, as a multiple of theirs: at least
 LOAD_BAR = 0.5  # our loading time, as a multiple of theirs: at most
-LLAMA_CPP_BAR = 0.75  # our tokens per second with packed weights, as a multiple of llama.cpp's: at least
 FIRST_LOAD_BAR, SECOND_LOAD_BAR = 3.5, 2.0  # our loading time in seconds: at most
 QUESTION = "Explain in a few sentences how a Transformer reads a text."
 
@@ -117,81 +102,6 @@ def compare_speed(rounds: int, n_new: int) -> list[list[float]]:
     ]
 
 
-def ours_packed(model: Any, ids: list[int], n_new: int) -> Iterator[object]:
-    """A word at a time, so that reading the prompt can be timed apart."""
-    from course_lib.generation import stream
-
-    return stream(model, torch.tensor([ids]), n_new)
-
-
-def their_float32(model: Any, ids: list[int], n_new: int) -> Iterator[object]:
-    """The same by transformers."""
-    unread, cache = torch.tensor([ids]), None
-    for _ in range(n_new):
-        with torch.inference_mode():
-            out = model(unread, past_key_values=cache, use_cache=True)
-        cache, unread = out.past_key_values, out.logits[:, -1:].argmax(-1)
-        yield unread
-
-
-def llama_cpp_writes(model: Any, ids: list[int], n_new: int) -> Iterator[object]:
-    """The same by llama.cpp."""
-    return itertools.islice(model.generate(ids, temp=0.0, reset=True), n_new)
-
-
-def prompt_and_writing(start: Callable[[], Iterator[object]]) -> tuple[float, float]:
-    """Seconds until the first new token, and tokens per second from then on."""
-    began = time.perf_counter()
-    tokens = start()
-    next(tokens)
-    first = time.perf_counter()
-    n_more = sum(1 for _ in tokens)
-    return first - began, n_more / (time.perf_counter() - first)
-
-
-def compare_packed(rounds: int, n_new: int) -> list[Row]:
-    """Our packed weights against llama.cpp's and against float32 in transformers."""
-    from transformers import AutoModelForCausalLM
-
-    from course_lib.packed import why_not
-    from course_lib.pretrained import load_smollm2, smollm2_path
-
-    reason = why_not(torch.device("cpu"))
-    if reason is not None:
-        print(f"Packed weights are left out: {reason}.")
-        return []
-    path = smollm2_path()
-    model, tokenizer = load_smollm2(device=torch.device("cpu"), weights="packed")
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
-        theirs = AutoModelForCausalLM.from_pretrained(
-            path.parent, gguf_file=path.name, dtype=torch.float32
-        ).eval()
-    text = tokenizer.encode("\n".join(value for value in topics.topics.values()))
-    rows = []
-    threads_before = torch.get_num_threads()
-    for n_threads, n_prompt in itertools.product((1, 2), (40, 400)):
-        torch.set_num_threads(n_threads)
-        rivals = {"ours": partial(ours_packed, model), "transformers": partial(their_float32, theirs)}
-        if llama_cpp is not None:
-            settings = {"n_threads": n_threads, "n_threads_batch": n_threads, "n_ctx": 1024, "verbose": False}
-            rivals["llama.cpp"] = partial(llama_cpp_writes, llama_cpp.Llama(str(path), **settings))
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
-        for n in range(-1, rounds):  # one round to warm up
-            ids = text[(n + 1) * n_prompt : (n + 2) * n_prompt]  # another text each time: nobody remembers it
-            for name in list(rivals)[:: -1 if n % 2 else 1]:
-                pair = prompt_and_writing(partial(rivals[name], ids, n_new))
-                found[name] += [pair] if n >= 0 else []
-        where = f"{n_threads} thread{'s' * (n_threads > 1)}, prompt of {n_prompt}"
-        for name in list(rivals)[1:]:
-            bar = LLAMA_CPP_BAR if name == "llama.cpp" else SPEED_BAR
-            our_reading, our_writing = zip(*found["ours"], strict=True)
-            reading, writing = zip(*found[name], strict=True)
-            rows.append(Row(f"packed: tokens per second, times {name}, {where}", our_writing, writing, bar))
-            rows.append(Row(f"packed: seconds to read, times {name}, {where}", our_reading, reading))
-    torch.set_num_threads(threads_before)
-    return rows
-
-
 def compare_loading(rounds: int) -> list[Row]:
     """Seconds until ready, ours and theirs, first and second load."""
     ours: list[tuple[float, float]] = []
@@ -217,9 +127,6 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=21, help="rounds of writing (default: %(default)s)")
     parser.add_argument("--new-tokens", type=int, default=16, help="tokens per round (default: %(default)s)")
-    parser.add_argument(
-        "--packed-rounds", type=int, default=7, help="rounds with packed weights (default: %(default)s)"
-    )
     parser.add_argument("--load-rounds", type=int, default=3, help="rounds of loading (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: its own choice)")
     arguments = parser.parse_args()
@@ -232,12 +139,8 @@ def main() -> int:
             *compare_speed(arguments.rounds, arguments.new_tokens),
             SPEED_BAR,
         ),
-        *compare_packed(arguments.packed_rounds, 24),
         *compare_loading(arguments.load_rounds),
     ]
-    print(f"Load of the machine: {os.getloadavg()[0]:.1f}.")
-    if llama_cpp is None:
-        print("llama.cpp is left out: pip install llama-cpp-python (it compiles for minutes).")
     return show("A real chat model", rows)
 
 
