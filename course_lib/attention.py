@@ -236,17 +236,21 @@ class MultiHeadAttention(nn.Module):
         if cache is not None and context is not None:
             raise ValueError("a cache keeps the tokens of x, so it cannot be given together with a context")
         source = x if context is None else context
-        q = self._split(self.q_proj(x))  # (B, H, T, K)
-        k = self._split(self.k_proj(source))  # (B, H_kv, S, K)
-        v = self._split(self.v_proj(source))
-        if self.rotary is not None:  # before they are kept: the position of a key never changes
-            start = 0 if cache is None else cache.length
-            q, k = self.rotary(q, start), self.rotary(k, start)
+        q, k, v = self.project(x, source, 0 if cache is None else cache.length)
         if cache is not None:
             k, v = cache.append(k, v)
         bias = None if self.score_bias is None else self.score_bias(q, k.shape[-2])
         mix = self.attend(q, k, v, mask, causal=self.causal, bias=bias)
         return self.out_proj(mix.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, H K) -> (B, T, D)
+
+    def project(self, x: Tensor, source: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of x, keys and values of the source; the first token of both stands at position start."""
+        q = self._split(self.q_proj(x))  # (B, H, T, K)
+        k = self._split(self.k_proj(source))  # (B, H_kv, S, K)
+        v = self._split(self.v_proj(source))
+        if self.rotary is not None:  # before they are kept: the position of a key never changes
+            q, k = self.rotary(q, start), self.rotary(k, start)
+        return q, k, v
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.d_head)).transpose(1, 2)  # (B, T, H K) -> (B, H, T, K)

@@ -1,0 +1,361 @@
+"""Packed weights against the same weights unpacked: torch's product has 8 bits, so to about a hundredth."""
+
+import os
+import re
+import subprocess
+import sys
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_lib import packed
+from course_lib.attention import MultiHeadAttention
+from course_lib.blocks import FeedForward
+from course_lib.decoder import GPT, GPTConfig
+from course_lib.generation import generate
+from course_lib.gguf_file import PackedTensor
+from course_lib.packed import (
+    BEST,
+    MANY,
+    PackedAttention,
+    PackedFeedForward,
+    PackedHead,
+    PackedLinear,
+    PackedTable,
+    pack,
+    why_not,
+)
+from course_lib.positions import RotaryEmbedding
+from course_lib.pretrained import chat_prompt, load_gguf, load_smollm2
+
+CPU = torch.device("cpu")
+quick_here = pytest.mark.skipif(why_not(CPU) is not None, reason=str(why_not(CPU)))
+D, HEADS, KV_HEADS, D_FF, LAYERS = 96, 3, 1, 160, 2
+VOCAB = 53
+
+
+def matrix(n_out, n_in, packing="Q4_1"):
+    """Random weights as a file holds them, small enough that layers neither fade nor explode."""
+    values = np.random.normal(size=(n_out, n_in)).astype(np.float32) / n_in**0.5  # noqa: NPY002 (seeded by conftest)
+    kind = gguf.GGMLQuantizationType[packing]
+    return PackedTensor((n_out, n_in), kind, gguf.quantize(values, kind))
+
+
+def assert_near(found, expected):
+    """The usual error is a hundredth of the usual size."""
+    assert found.shape == expected.shape
+    assert (found - expected).norm() < 0.02 * expected.norm()
+
+
+# ------------------------------------------------------------------------------------------------ the parts
+
+
+@quick_here
+@pytest.mark.parametrize("n_tokens", [1, 5, MANY - 1, MANY, MANY + 3])
+def test_one_product_gives_what_several_matrices_give(n_tokens):
+    matrices = [matrix(48, 96), matrix(16, 96), matrix(112, 96)]
+    x = torch.randn(2, n_tokens, 96)[:1]
+    together = PackedLinear(*matrices)(x)
+    parts = together.split([48, 16, 112], dim=-1)
+    for part, weights in zip(parts, matrices, strict=True):
+        assert_near(part, x @ weights.unpack().T)
+
+
+@quick_here
+@pytest.mark.parametrize("has_amx", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_any_precision_comes_in_and_bfloat16_goes_out(monkeypatch, dtype, has_amx):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx, raising=False)
+    weights = matrix(32, 64)
+    for n_tokens in (3, MANY):
+        x = torch.randn(n_tokens, 64).to(dtype)
+        y = PackedLinear(weights)(x)
+        assert y.dtype == torch.bfloat16
+        assert_near(y, x.float() @ weights.unpack().T)
+
+
+@quick_here
+def test_a_packed_linear_holds_five_bits_a_weight():
+    linear = PackedLinear(matrix(512, 1024))
+    assert list(linear.parameters()) == []
+    assert sum(buffer.nbytes for buffer in linear.buffers()) == 512 * 1024 * (4 + 32 / 32) / 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "packing", "message"),
+    [
+        ((32, 64), "Q8_0", "packed weights must be Q4_1; got Q8_0"),
+        ((24, 64), "Q4_1", r"\(a multiple of 16, a multiple of 32\); got \(24, 64\)"),
+    ],
+)
+def test_matrices_that_torch_cannot_take(shape, packing, message):
+    with pytest.raises(ValueError, match=message):
+        PackedLinear(matrix(*shape, packing))
+
+
+@quick_here
+@pytest.mark.parametrize("start", [0, 7])
+def test_attention_is_the_same(start):
+    plain = MultiHeadAttention(
+        D, HEADS, n_kv_heads=KV_HEADS, bias=False, causal=True, rotary=RotaryEmbedding(D // HEADS, 23)
+    )
+    width = D // HEADS
+    q, k, v, out = matrix(D, D), matrix(width, D), matrix(width, D), matrix(D, D)
+    for name, weights in {"q_proj": q, "k_proj": k, "v_proj": v, "out_proj": out}.items():
+        getattr(plain, name).weight = nn.Parameter(weights.unpack())
+    turns = torch.complex(plain.rotary.cos, plain.rotary.sin)
+    ours = PackedAttention(plain, PackedLinear(q, k, v), PackedLinear(out), turns)
+    x = torch.randn(2, 5, D)
+    with torch.no_grad():
+        for found, expected in zip(ours.project(x, x, start), plain.project(x, x, start), strict=True):
+            assert_near(found, expected)
+        assert_near(ours(x), plain(x))
+    assert sorted(name for name, _ in ours.named_children()) == ["out_proj", "qkv_proj", "rotary"]
+
+
+@quick_here
+def test_the_mlp_is_the_same():
+    plain = FeedForward(D, D_FF, activation="swiglu", bias=False)
+    gate, up, down = matrix(D_FF, D), matrix(D_FF, D), matrix(D, D_FF)
+    for name, weights in {"gate_proj": gate, "up_proj": up, "down_proj": down}.items():
+        getattr(plain, name).weight = nn.Parameter(weights.unpack())
+    x = torch.randn(2, 5, D)
+    with torch.no_grad():
+        assert_near(PackedFeedForward(PackedLinear(gate, up), PackedLinear(down))(x), plain(x))
+
+
+@pytest.mark.parametrize("packing", ["Q8_0", "Q4_1", "F32"])
+def test_a_table_gives_the_file_s_rows(packing):
+    weights = matrix(VOCAB, 64, packing)
+    ids = torch.tensor([[3, 0, 52], [3, 3, 7]])
+    assert torch.equal(PackedTable(weights)(ids), weights.unpack()[ids])
+
+
+@quick_here
+def test_the_best_scores_have_all_their_bits():
+    """In bfloat16 the scores above 16 are eighths, and the first of two equal ones would win."""
+    weights = matrix(97, 64, "Q8_0")
+    x = 200 * torch.randn(2, 3, 64)
+    scores = PackedHead(PackedTable(weights))(x)
+    exact = x @ weights.unpack().T
+    assert_near(scores, exact)
+    best = exact.topk(BEST // 2).indices
+    torch.testing.assert_close(scores.gather(-1, best), exact.gather(-1, best), rtol=1e-5, atol=1e-3)
+    assert torch.equal(scores.argmax(-1), exact.argmax(-1))
+
+
+@quick_here
+def test_a_head_of_few_rows():
+    weights = matrix(5, 64, "Q8_0")
+    x = torch.randn(3, 64)
+    torch.testing.assert_close(PackedHead(PackedTable(weights))(x), x @ weights.unpack().T)
+
+
+# ----------------------------------------------------------------------------------------- the whole model
+
+
+def write(path, *, packing="Q4_1", tied=True):
+    """A small model's file; its table is Q8_0, as SmolLM2's is."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(101)
+    writer.add_embedding_length(D)
+    writer.add_block_count(LAYERS)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_feed_forward_length(D_FF)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*(chr(ord("A") + i) for i in range(VOCAB - 1)), "AB"])
+    writer.add_token_types([1] * VOCAB)
+    writer.add_token_merges(["A B"])
+    width = D // HEADS
+    shapes = {"token_embd": (VOCAB, D)} | ({} if tied else {"output": (VOCAB, D)})
+    for n in range(LAYERS):
+        shapes |= {
+            f"blk.{n}.attn_q": (D, D), f"blk.{n}.attn_k": (width, D), f"blk.{n}.attn_v": (width, D),
+            f"blk.{n}.attn_output": (D, D), f"blk.{n}.ffn_gate": (D_FF, D), f"blk.{n}.ffn_up": (D_FF, D),
+            f"blk.{n}.ffn_down": (D, D_FF),
+        }  # fmt: skip
+    for name, shape in shapes.items():
+        tensor = matrix(*shape, packing if name.startswith("blk") else "Q8_0")
+        writer.add_tensor(f"{name}.weight", tensor.data, raw_dtype=tensor.packing)
+    for norm in ["output_norm", *(f"blk.{n}.{x}_norm" for n in range(LAYERS) for x in ("attn", "ffn"))]:
+        writer.add_tensor(f"{norm}.weight", np.linspace(0.5, 1.5, D, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@quick_here
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_packed_model_scores_as_its_float32_twin(tmp_path, tied):
+    path = write(tmp_path / "small.gguf", tied=tied)
+    plain, ours = load_gguf(path, CPU)[0], load_gguf(path, CPU, weights="packed")[0]
+    assert any(isinstance(part, PackedLinear) for part in ours.modules())
+    assert not any(isinstance(part, nn.Linear) for part in ours.modules())
+    assert not any(part.training for part in ours.modules())
+    ids = torch.randint(VOCAB, (2, 83))
+    with torch.no_grad():
+        for n_tokens in (7, 83):  # 14 tokens as they are, 166 unpacked
+            assert_near(ours(ids[:, :n_tokens]), plain(ids[:, :n_tokens]))
+
+
+@quick_here
+def test_a_packed_model_writes_with_a_cache_what_it_writes_without(tmp_path):
+    """Up to `MANY` tokens at once the sums are the same, also token by token."""
+    model = load_gguf(write(tmp_path / "small.gguf"), CPU, weights="packed")[0]
+    ids = torch.randint(VOCAB, (2, 11))
+    assert torch.equal(generate(model, ids, 19), generate(model, ids, 19, use_cache=False))
+
+
+@quick_here
+def test_own_attention_still_mixes(tmp_path):
+    model = load_gguf(write(tmp_path / "small.gguf"), CPU, weights="packed")[0]
+    calls = []
+    model.use_attention(lambda q, k, v, mask: calls.append(mask) or torch.zeros_like(q))
+    model(torch.tensor([[1, 2, 3]]))
+    assert len(calls) == LAYERS
+
+
+@quick_here
+def test_another_packing_is_refused(tmp_path):
+    path = write(tmp_path / "small.gguf", packing="Q5_1")
+    with pytest.raises(ValueError, match=r"^packed weights must be Q4_1; got Q5_1$"):
+        load_gguf(path, CPU, weights="packed")
+
+
+def test_positions_that_are_not_rotary_are_refused():
+    model = GPT(GPTConfig(vocab_size=7, max_seq_len=5, d_model=4, n_layers=1, n_heads=2))
+    with pytest.raises(ValueError, match=r"^packed weights are for rotary positions; the model has learned$"):
+        pack(model, {})
+
+
+# ------------------------------------------------------------------------------------- where it cannot be
+
+
+@pytest.fixture
+def asked_anew():
+    """`why_not` looks once in a process."""
+    packed._why_not_here.cache_clear()
+    yield
+    packed._why_not_here.cache_clear()
+
+
+def raises(*_):
+    raise RuntimeError("no such operation")
+
+
+def zeros(x, numbers, scales):
+    return torch.zeros(1, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("_pack_4", raises, r"^torch .* lacks the products with packed weights \(no such operation\)$"),
+        ("_product_4", raises, r"lacks the products with packed weights \(no such operation\)$"),
+        ("_product_8", raises, r"lacks the products with packed weights \(no such operation\)$"),
+        ("_product_4", zeros, "is not that with unpacked ones$"),
+        ("_product_8", zeros, "is not that with unpacked ones$"),
+        ("sys.platform", "win32", r"^torch has no quick product .* for this processor \(.*, win32\)$"),
+        ("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT", r"processor \(DEFAULT, linux\)$"),
+    ],
+)
+def test_where_packed_weights_cannot_be_used_they_are_float32(
+    tmp_path, monkeypatch, asked_anew, name, value, reason
+):
+    path = write(tmp_path / "small.gguf")
+    monkeypatch.setattr(packed.sys, "platform", "linux")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(f"course_lib.packed.{name}", value)
+    with pytest.warns(UserWarning, match="float32 weights take the place of packed ones: ") as caught:
+        model = load_gguf(path, CPU, weights="packed")[0]
+    assert re.search(reason, why_not(CPU))
+    assert len(caught) == 1
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert isinstance(model.lm_head, nn.Linear)
+
+
+def test_another_device_has_no_packed_weights(tmp_path):
+    with pytest.warns(UserWarning, match="the processor, and the model goes to meta$"):
+        model = load_gguf(write(tmp_path / "small.gguf"), torch.device("meta"), weights="packed")[0]
+    assert all(parameter.is_meta for parameter in model.parameters())
+
+
+COMPARE = """
+import sys, torch
+from course_lib.pretrained import load_gguf
+plain, ours = (load_gguf(sys.argv[1], torch.device("cpu"), weights=w)[0] for w in ("float32", "packed"))
+ids = torch.arange(30)[None]
+with torch.no_grad():
+    near = (ours(ids) - plain(ids)).norm() < 0.02 * plain(ids).norm()
+print(type(ours.lm_head).__name__, bool(near))
+"""
+
+
+@pytest.mark.parametrize("kind", ["avx2", "default"])
+def test_an_older_processor(tmp_path, kind):
+    """torch is told to use what such a processor has: no difference that matters, or float32."""
+    path = write(tmp_path / "small.gguf")
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPARE, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"ATEN_CPU_CAPABILITY": kind},
+    )
+    kinds = ["Linear"] if kind == "default" else ["PackedHead", "Linear"]
+    head, equal = run.stdout.split()
+    assert head in kinds
+    assert equal == "True"
+
+
+# ------------------------------------------------------------------------------------------------- SmolLM2
+
+
+@pytest.fixture(scope="module")
+def packed_smollm2():
+    if why_not(CPU) is not None:
+        pytest.skip(str(why_not(CPU)))
+    return load_smollm2(device=CPU, weights="packed")
+
+
+def loss(model, ids):
+    with torch.inference_mode():
+        return nn.functional.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).item()
+
+
+def test_four_bits_cost_smollm2_no_hundredth_of_a_nat(smollm2, packed_smollm2):
+    """Read as one text (unpacked), and a few tokens at a time (packed)."""
+    model, tokenizer = smollm2
+    ours = packed_smollm2[0]
+    text = load_gguf.__doc__ + chat_prompt.__doc__ + GPT.__doc__ + GPTConfig.__doc__
+    ids = torch.tensor([tokenizer.encode(text)])
+    expected = loss(model, ids)
+    assert abs(loss(ours, ids) - expected) < 0.01
+    cache = ours.new_cache(1, ids.shape[1])
+    with torch.inference_mode():
+        pieces = [ours(piece, cache)[0] for piece in ids[:, :-1].split(MANY - 1, dim=1)]
+    assert abs(nn.functional.cross_entropy(torch.cat(pieces), ids[0, 1:]).item() - expected) < 0.02
+
+
+def test_packed_smollm2_answers(packed_smollm2):
+    model, tokenizer = packed_smollm2
+    ids = torch.tensor([tokenizer.encode(chat_prompt("What is the capital of Italy? Answer in one word."))])
+    new = generate(model, ids, 13, eos_id=tokenizer.special_tokens["<|im_end|>"])[0, ids.shape[1] :]
+    assert "Rome" in tokenizer.decode(new.tolist())
+
+
+def test_packed_smollm2_is_small(packed_smollm2):
+    """135 million weights in float32 are 538 MB."""
+    tensors = {
+        t.data_ptr(): t.nbytes for t in [*packed_smollm2[0].parameters(), *packed_smollm2[0].buffers()]
+    }
+    assert sum(tensors.values()) < 110e6
