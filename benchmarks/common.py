@@ -65,7 +65,7 @@ class Apart:
     """A function in a process of its own: one thread, and nobody else's memory to work in.
 
     Args:
-        make, args: make(*args), called there, gives the function; what it returns comes back.
+        make, args: make(*args), called there, gives the function; what it returns for its own comes back.
     """
 
     def __init__(self, make: Callable[..., Callable[[], object]], *args: object) -> None:
@@ -76,8 +76,8 @@ class Apart:
         there.close()  # so that a process that dies is noticed
         self.pipe.recv()  # it is ready
 
-    def __call__(self) -> object:
-        self.pipe.send("go")
+    def __call__(self, *args: object) -> object:
+        self.pipe.send(args)
         return self.pipe.recv()
 
 
@@ -87,10 +87,10 @@ def _serve(pipe: Connection, make: Callable[..., Callable[[], object]], *args: o
     pipe.send("ready")
     while True:
         try:
-            pipe.recv()
+            own = pipe.recv()
         except EOFError:  # the other side has finished
             return
-        pipe.send(function())
+        pipe.send(function(*own))
 
 
 def gpt2(n_layers: int, n_heads: int, d_model: int, length: int, vocab_size: int) -> nn.Module:

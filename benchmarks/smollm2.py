@@ -3,27 +3,38 @@
     python benchmarks/smollm2.py
 
 Both read the same file, compute in float32 with a cache and write the same tokens greedily. Rounds
-alternate, and each round gives one ratio. Loading is timed in a fresh process for each contender, twice:
-the first load of a process, in which imports and caches are still to be made, and the second. Nothing is
-kept on disk between the two, so the first load on a new machine differs from a later one only by what the
-disk takes. Exits with 1 where a bar is missed.
+alternate, and each round gives one ratio. Then our model writes with the packed weights of the file, as for
+a chat, beside float32 in `transformers` and, where `llama-cpp-python` is installed, beside llama.cpp: on one
+thread and on two, after a prompt of 40 tokens and of 400, each in a process of its own.
+
+Loading is timed in a fresh process for each contender, twice: the first load of a process, in which imports
+and caches are still to be made, and the second. Nothing is kept on disk between the two, so the first load on
+a new machine differs from a later one only by what the disk takes. Exits with 1 where a bar is missed.
 """
 
 import argparse
 import contextlib
+import importlib.util
 import io
+import itertools
 import subprocess
 import sys
+import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
-from common import Row, show
+from common import Apart, Row, show
 
 from course_lib.costs import alternate
 
 SPEED_BAR = 1.0  # our tokens per second, as a multiple of theirs: at least
 LOAD_BAR = 0.5  # our loading time, as a multiple of theirs: at most
 FIRST_LOAD_BAR, SECOND_LOAD_BAR = 3.5, 2.0  # our loading time in seconds: at most
+PACKED_BAR = 1.8  # our tokens per second with packed weights, as a multiple of float32's in theirs: at least
+N_PACKED = 32  # tokens written in a round
 QUESTION = "Explain in a few sentences how a Transformer reads a text."
 
 # Each in a fresh process: time from the call, with the libraries imported, to a model that can answer.
@@ -102,6 +113,102 @@ def compare_speed(rounds: int, n_new: int) -> list[list[float]]:
     ]
 
 
+Timed = Callable[[Sequence[int]], tuple[float, float]]  # a prompt -> seconds to read it, tokens per second
+
+
+def timed(write: Callable[[list[int]], Iterator[object]]) -> Timed:
+    """What a writer of one token after the other takes: the first token tells how long it has read."""
+
+    def run(ids: Sequence[int]) -> tuple[float, float]:
+        began = time.perf_counter()
+        tokens = write(list(ids))
+        next(tokens)
+        first = time.perf_counter()
+        n_more = sum(1 for _ in tokens)
+        return first - began, n_more / (time.perf_counter() - first)
+
+    return run
+
+
+def ours_packed(n_threads: int) -> Timed:
+    """Our model with the weights of the file."""
+    from course_lib.generation import new_tokens
+    from course_lib.pretrained import load_smollm2
+
+    torch.set_num_threads(n_threads)
+    model, _ = load_smollm2(device=torch.device("cpu"), weights="packed")
+    return timed(lambda ids: new_tokens(model, torch.tensor([ids]), N_PACKED))
+
+
+def theirs_float32(n_threads: int) -> Timed:
+    """transformers, one token after the other."""
+    from transformers import AutoModelForCausalLM
+
+    from course_lib.pretrained import smollm2_path
+
+    torch.set_num_threads(n_threads)
+    path = smollm2_path()
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+
+    @torch.inference_mode()
+    def write(ids: list[int]) -> Iterator[object]:
+        unread, cache = torch.tensor([ids]), None
+        for _ in range(N_PACKED):
+            out = model(unread, past_key_values=cache, use_cache=True)
+            cache, unread = out.past_key_values, out.logits[:, -1:].argmax(-1)
+            yield unread
+
+    return timed(write)
+
+
+def llama_cpp(n_threads: int) -> Timed:
+    """llama.cpp."""
+    from llama_cpp import Llama
+
+    from course_lib.pretrained import smollm2_path
+
+    options: dict[str, Any] = {"n_ctx": 1024, "n_threads": n_threads, "n_threads_batch": n_threads}
+    model = Llama(str(smollm2_path()), verbose=False, **options)
+    return timed(lambda ids: itertools.islice(model.generate(ids, temp=0.0, reset=True), N_PACKED))
+
+
+def compare_packed(rounds: int) -> list[Row]:
+    """Our packed weights against float32 in transformers, and against llama.cpp."""
+    from course_lib.packed import why_not
+    from course_lib.pretrained import load_smollm2
+
+    reason = why_not(torch.device("cpu"))
+    if reason is not None:
+        print(f"Packed weights are left out: {reason}.")
+        return []
+    rivals = {"transformers": theirs_float32}
+    if importlib.util.find_spec("llama_cpp") is None:
+        print("llama.cpp is left out: pip install llama-cpp-python (it compiles for minutes).")
+    else:
+        rivals["llama.cpp"] = llama_cpp
+    _, tokenizer = load_smollm2(device=torch.device("cpu"), weights="packed")
+    text = tokenizer.encode(Path(__file__).read_text("utf-8"))
+    rows = []
+    for n_threads in (1, 2):
+        run = {name: Apart(make, n_threads) for name, make in {"ours": ours_packed, **rivals}.items()}
+        for n_prompt in (40, 400):
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in run}
+            for n in range(rounds + 1):
+                ids = text[10 * n : 10 * n + n_prompt]  # another text each time: nobody remembers it
+                for name in list(run)[:: -1 if n % 2 else 1]:
+                    figures = run[name](ids)
+                    found[name] += [figures] if n else []  # the first round warms up
+            where = f"{n_threads} thread(s), prompt of {n_prompt}"
+            our_reading, our_writing = zip(*found["ours"], strict=True)
+            for name in rivals:
+                reading, writing = zip(*found[name], strict=True)
+                bar = PACKED_BAR if name == "transformers" else None
+                rows.append(Row(f"packed: tokens/s, times {name}, {where}", our_writing, writing, bar))
+                rows.append(Row(f"packed: seconds to read, times {name}, {where}", our_reading, reading))
+    return rows
+
+
 def compare_loading(rounds: int) -> list[Row]:
     """Seconds until ready, ours and theirs, first and second load."""
     ours: list[tuple[float, float]] = []
@@ -127,6 +234,9 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=21, help="rounds of writing (default: %(default)s)")
     parser.add_argument("--new-tokens", type=int, default=16, help="tokens per round (default: %(default)s)")
+    parser.add_argument(
+        "--packed-rounds", type=int, default=7, help="of packed weights (default: %(default)s)"
+    )
     parser.add_argument("--load-rounds", type=int, default=3, help="rounds of loading (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: its own choice)")
     arguments = parser.parse_args()
@@ -139,6 +249,7 @@ def main() -> int:
             *compare_speed(arguments.rounds, arguments.new_tokens),
             SPEED_BAR,
         ),
+        *compare_packed(arguments.packed_rounds),
         *compare_loading(arguments.load_rounds),
     ]
     return show("A real chat model", rows)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from course_lib.positions import query_positions
 
-# What `scaled_dot_product_attention` is: (q, k, v, mask, *, causal, bias) in, the mix out.
+# attend(q, k, v, mask, causal=..., bias=...) gives the mix, as `scaled_dot_product_attention` does.
 AttentionFunction = Callable[..., Tensor]
 
 
@@ -116,7 +116,7 @@ def scaled_dot_product_attention(
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     allowed = _allowed(q, k, mask, causal, bias)
     added = allowed
-    if bias is not None and allowed is not None:  # with a bias there is always a mask
+    if bias is not None and allowed is not None:  # a bias alone makes an `allowed`, too
         # The kernel takes a mask or numbers to add, not both: the lowest number stands for "may not".
         added = bias.where(allowed, torch.finfo(bias.dtype).min)
     mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale, enable_gqa=shares)
@@ -128,6 +128,8 @@ def scaled_dot_product_attention(
 
 class KVCache:
     """The keys and values of one layer for all tokens so far, so that a new token need not recompute them.
+
+    For writing, without gradients: the newest are put into the same memory.
 
     Args:
         batch_size: rows.
@@ -289,7 +291,7 @@ def with_one_mask(function: Callable[..., Tensor]) -> AttentionFunction:
 
 
 def for_each_head(q: Float[Tensor, "... T K"], shared: Float[Tensor, "... S D"]) -> Float[Tensor, "... S D"]:
-    """Keys (or values) with one head for each head of q; where there are fewer, neighbours share one.
+    """Keys (or values), (B, heads, S, K), with a head for each of q; where there are fewer, neighbours share.
 
     (Ainslie et al. 2023, grouped queries)
 
@@ -297,7 +299,7 @@ def for_each_head(q: Float[Tensor, "... T K"], shared: Float[Tensor, "... S D"])
         >>> for_each_head(torch.zeros(1, 4, 5, 3), torch.zeros(1, 2, 7, 3)).shape
         torch.Size([1, 4, 7, 3])
     """
-    if min(q.ndim, shared.ndim) < 3 or shared.shape[-3] >= q.shape[-3]:
+    if min(q.ndim, shared.ndim) < 4 or shared.shape[-3] >= q.shape[-3]:
         return shared
     return shared.repeat_interleave(q.shape[-3] // shared.shape[-3], dim=-3)
 
@@ -343,7 +345,7 @@ def _leading_axes(q: Tensor, k: Tensor, v: Tensor | None) -> tuple[int, ...]:
     for x in (k, v):
         if x is not None:
             *rest, heads = x.shape[:-2] or (1,)
-            shares = q.ndim > 2 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
+            shares = min(q.ndim, x.ndim) > 3 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
             leads.append((*rest, q.shape[-3] if shares else heads))
     try:
         _broadcast(lead, *leads)

@@ -114,7 +114,9 @@ class TransformerStack(nn.Module):
             )
             for _ in range(n_layers)
         )
-        self.final_norm = make_norm(norm_type, d_model, norm_eps) if norm == "pre" else nn.Identity()
+        self.final_norm = (
+            make_norm(norm_type, d_model, norm_eps) if _checked_norm(norm) == "pre" else nn.Identity()
+        )
 
     def forward(
         self,
@@ -130,11 +132,10 @@ class TransformerStack(nn.Module):
             cache: one for each layer.
         Raises: ValueError: not one cache for each layer.
         """
-        caches = [None] * len(self.blocks) if cache is None else cache
-        if len(caches) != len(self.blocks):
-            raise ValueError(f"cache must have one entry per layer ({len(self.blocks)}); got {len(caches)}")
-        for block, own_cache in zip(self.blocks, caches, strict=True):
-            x = block(x, mask=mask, cache=own_cache)
+        if cache is not None and len(cache) != len(self.blocks):
+            raise ValueError(f"cache must have one entry per layer ({len(self.blocks)}); got {len(cache)}")
+        for n, block in enumerate(self.blocks):
+            x = block(x, mask=mask, cache=None if cache is None else cache[n])
         return self.final_norm(x)
 
 
@@ -162,7 +163,7 @@ def make_block(
         d_ff: width within the MLP; default: 4 d_model.
         norm: "pre" or "post", see `TransformerBlock`.
         norm_type: "layer" for `LayerNorm`, "rms" for `RMSNorm`.
-        norm_eps: added to the variance, so that nothing is divided by 0.
+        norm_eps: see `LayerNorm` and `RMSNorm`.
         activation: see `FeedForward`.
         bias: whether the matrices of attention and MLP add one.
         score_bias: makes the module that adds to the scores, see `MultiHeadAttention`.

@@ -153,9 +153,9 @@ class GPT(nn.Module):
             capacity = config.max_seq_len
         n_kv_heads = config.n_kv_heads or config.n_heads
         d_head = config.d_model // config.n_heads
-        some = next(self.parameters())
+        weight = next(self.parameters())
         return [
-            KVCache(batch_size, n_kv_heads, capacity, d_head, device=some.device, dtype=some.dtype)
+            KVCache(batch_size, n_kv_heads, capacity, d_head, device=weight.device, dtype=weight.dtype)
             for _ in self.stack.blocks
         ]
 

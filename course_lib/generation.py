@@ -88,7 +88,7 @@ def new_tokens(
         n_rows, n_prompt = ids.shape
         cache = None
         if use_cache and model.config.n_layers > 0:  # without layers nothing counts the tokens read
-            cache = model.new_cache(n_rows, n_prompt + max_new_tokens)
+            cache = model.new_cache(n_rows, _n_read(n_prompt, max_new_tokens))
         finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)
         unread = ids
         for _ in range(max_new_tokens):
@@ -162,10 +162,15 @@ def _check_lengths(ids: Tensor, max_new_tokens: int, config: GPTConfig) -> None:
         raise ValueError("the prompt needs at least one token; got none")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be 0 or more; got {max_new_tokens}")
-    total = n_prompt + max(0, max_new_tokens - 1)  # the last one is written and never read
+    total = _n_read(n_prompt, max_new_tokens)
     if total > config.max_seq_len:
         need = f"to read {n_prompt} and write {max_new_tokens} takes {total}"
         raise ValueError(f"the context holds {config.max_seq_len} tokens; {need}")
+
+
+def _n_read(n_prompt: int, max_new_tokens: int) -> int:
+    """How many tokens a model reads: the last one is written and never read."""
+    return n_prompt + max(0, max_new_tokens - 1)
 
 
 def _check_settings(temperature: float, top_k: int | None, top_p: float | None) -> None:
@@ -178,7 +183,7 @@ def _check_settings(temperature: float, top_k: int | None, top_p: float | None) 
 
 
 def _likeliest(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """The best score of each row and where it stands; NaN or infinity anywhere would be the best."""
+    """The best score of each row and where it stands. Raises: ValueError: it is NaN or infinite."""
     highest, places = logits.max(-1, keepdim=True)
     scores = highest.flatten().tolist()
     if not all(map(math.isfinite, scores)):

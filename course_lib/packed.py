@@ -118,7 +118,6 @@ class PackedLinear(nn.Module):
         for matrix in matrices:
             _check(matrix)
         self.matrices = matrices
-        self.widths = [matrix.shape[0] for matrix in matrices]
         blocks = np.concatenate([matrix.data.reshape(matrix.shape[0], -1) for matrix in matrices])
         numbers, scales = _pack_4(blocks)
         self.register_buffer("numbers", numbers, persistent=False)
@@ -151,14 +150,10 @@ class PackedAttention(MultiHeadAttention):
     def __init__(
         self, attention: MultiHeadAttention, qkv: PackedLinear, out: PackedLinear, turns: Tensor
     ) -> None:
-        super().__init__(
-            attention.n_heads * attention.d_head,
-            attention.n_heads,
-            n_kv_heads=attention.n_kv_heads,
-            causal=attention.causal,
-            rotary=attention.rotary,
-        )
-        del self.q_proj, self.k_proj, self.v_proj
+        nn.Module.__init__(self)  # the matrices of `MultiHeadAttention` are not wanted
+        self.n_heads, self.n_kv_heads, self.d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
+        self.causal, self.rotary = attention.causal, attention.rotary
+        self.score_bias, self.attend = attention.score_bias, attention.attend
         self.qkv_proj = qkv
         self.add_module("out_proj", out)
         self.register_buffer("turns", turns, persistent=False)
@@ -208,7 +203,7 @@ class PackedTable(nn.Module):
 class PackedHead(nn.Module):
     """The output layer: hidden vectors in, a score for each row of a table out.
 
-    torch's product has 8 bits a weight and rounds its scores to 8 bits too: of 25.3 and 25.2 both become 25.
+    torch's product has 8 bits a weight and rounds its scores to 8 bits too: 25.3 and 25.2 both become 25.25.
     So the best few are computed again, from the table itself.
     """
 
@@ -236,10 +231,14 @@ def pack(model: GPT, matrices: Mapping[str, PackedTensor]) -> None:
     Args:
         model: changed in place; of its own weights only the norms stay.
         matrices: by the names of the model's parameters, "lm_head.weight" left out where it is tied.
-    Raises: ValueError: a matrix is packed in another way, see `PackedLinear`.
+    Raises: ValueError: another kind of model; a matrix is packed in another way, see `PackedLinear`.
     """
-    if model.rotary is None:
-        raise ValueError(f"packed weights are for rotary positions; the model has {model.config.positions}")
+    config = model.config
+    ours = {"positions": "rotary", "rotary_interleaved": True, "activation": "swiglu", "bias": False}
+    for name, value in ours.items():
+        if getattr(config, name) != value:
+            raise ValueError(f"packed weights need {name}={value!r}; the model has {getattr(config, name)!r}")
+    assert model.rotary is not None
     turns = torch.complex(model.rotary.cos, model.rotary.sin)
     for n, block in enumerate(model.stack.blocks):
         own = {

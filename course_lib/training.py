@@ -91,7 +91,8 @@ def train(
 ) -> History:
     """Train the model, in place, batch by batch.
 
-    On a CPU equal weights, batches and random state give the same result to the bit.
+    On a CPU equal weights, batches and random state give the same result to the bit, and so does a resumed
+    run, unless the loss changes buffers, as BatchNorm does.
 
     Args:
         model: on the device where it is to be trained.
@@ -102,7 +103,7 @@ def train(
         config: rates and steps.
         checkpoint: file for all that training changes (the random numbers of the CPU, not those of a GPU); if
             it exists, training goes on from it. Its folder is made.
-        checkpoint_every: write the file after so many steps, and at the end.
+        checkpoint_every: write the file after so many steps (once the next loss is finite), and at the end.
         generator: what batches and loss draw from besides torch's own: the checkpoint keeps the states of
             both. A loss that draws from yet another one draws other numbers in a resumed run.
         after_step: called with the number of steps done, to evaluate for instance.

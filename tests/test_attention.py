@@ -626,6 +626,8 @@ def test_heads_that_cannot_be_shared(own_errors, fused):
     q, k, v = numbers(B, 6, T, K), numbers(B, 4, S, K), numbers(B, 4, S, V)
     with pytest.raises(ValueError, match=r"must broadcast; got \[\(2, 6\), \(2, 4\), \(2, 4\)\]"):
         scaled_dot_product_attention(q, k, v, fused=fused)
+    with pytest.raises(ValueError, match=r"must broadcast; got \[\(6,\), \(2,\), \(2,\)\]"):
+        scaled_dot_product_attention(numbers(6, T, K), numbers(2, S, K), numbers(2, S, V), fused=fused)
 
 
 @pytest.mark.parametrize("bias", [torch.tensor(0.7), torch.randn(S), -torch.arange(float(S))], ids=str)

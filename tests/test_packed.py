@@ -233,7 +233,9 @@ def test_another_packing_is_refused(tmp_path):
 
 def test_positions_that_are_not_rotary_are_refused():
     model = GPT(GPTConfig(vocab_size=7, max_seq_len=5, d_model=4, n_layers=1, n_heads=2))
-    with pytest.raises(ValueError, match=r"^packed weights are for rotary positions; the model has learned$"):
+    with pytest.raises(
+        ValueError, match=r"^packed weights need positions='rotary'; the model has 'learned'$"
+    ):
         pack(model, {})
 
 

@@ -28,7 +28,7 @@ try_it = hint = solution = progress = check
 
 def take_along(*values, **named):
     """Nothing to take along."""
-    return {}
+    return type("Nothing", (dict,), {"earlier": {}})()
 
 
 def assemble(*values, **named):
