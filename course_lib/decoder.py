@@ -74,6 +74,7 @@ class GPT(nn.Module):
     logits = norm(blocks(embed(ids))) W^T      (Radford et al. 2019; Touvron et al. 2023)
 
     Example:
+        >>> import torch
         >>> GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))(torch.tensor([[1, 2, 3]])).shape
         torch.Size([1, 3, 7])
     """
