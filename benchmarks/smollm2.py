@@ -164,12 +164,11 @@ def theirs_float32(n_threads: int) -> Timed:
 
 def llama_cpp(n_threads: int) -> Timed:
     """llama.cpp."""
-    from llama_cpp import Llama
-
     from course_lib.pretrained import smollm2_path
 
     options: dict[str, Any] = {"n_ctx": 1024, "n_threads": n_threads, "n_threads_batch": n_threads}
-    model = Llama(str(smollm2_path()), verbose=False, **options)
+    optional = importlib.import_module("llama_cpp")  # installed or not: no dependency of the course
+    model = optional.Llama(str(smollm2_path()), verbose=False, **options)
     return timed(lambda ids: itertools.islice(model.generate(ids, temp=0.0, reset=True), N_PACKED))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -136,11 +135,26 @@ class KVCache:
         n_kv_heads: heads of keys and values.
         capacity: how many tokens fit.
         d_head: width of a head.
-        options: device and dtype, as for `torch.empty`.
+        device: where they are; default: torch's own.
+        dtype: default: torch's own.
+    Example:
+        >>> cache = KVCache(1, 2, capacity=5, d_head=3)
+        >>> k, v = cache.append(torch.zeros(1, 2, 4, 3), torch.zeros(1, 2, 4, 3))
+        >>> cache.length, k.shape
+        (4, torch.Size([1, 2, 4, 3]))
     """
 
-    def __init__(self, batch_size: int, n_kv_heads: int, capacity: int, d_head: int, **options: Any) -> None:
-        self.keys = torch.empty(batch_size, n_kv_heads, capacity, d_head, **options)
+    def __init__(
+        self,
+        batch_size: int,
+        n_kv_heads: int,
+        capacity: int,
+        d_head: int,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.keys = torch.empty(batch_size, n_kv_heads, capacity, d_head, device=device, dtype=dtype)
         self.values = torch.empty_like(self.keys)
         self.length = 0
 

@@ -93,7 +93,11 @@ def new_tokens(
         unread = ids
         for _ in range(max_new_tokens):
             logits = model.next_token_logits(unread, cache)  # (B, V)
-            token = _choose(logits, temperature, top_k, top_p, generator)
+            if temperature == 0:
+                token = _likeliest(logits)[1].squeeze(1)
+            else:
+                p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+                token = torch.multinomial(p, 1, generator=generator).squeeze(1)
             if eos_id is not None:
                 token = token.masked_fill(finished, eos_id)
                 finished = finished | (token == eos_id)
@@ -136,21 +140,6 @@ def generate(
         use_cache=use_cache,
     )
     return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
-
-
-def _choose(
-    logits: Float[Tensor, "B V"],
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    generator: torch.Generator | None,
-) -> Int[Tensor, " B"]:
-    """The likeliest token of each row, or one drawn."""
-    if temperature == 0:
-        _, likeliest = _likeliest(logits)
-        return likeliest.squeeze(1)
-    p = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-    return torch.multinomial(p, 1, generator=generator).squeeze(1)
 
 
 def _check_lengths(ids: Tensor, max_new_tokens: int, config: GPTConfig) -> None:

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.device import best_device
-from course_lib.encoder import BERT, BERTConfig, ViT, ViTConfig
+from course_lib.encoder import BERT, BERTConfig, ViT
 from course_lib.gguf_file import read_gguf
 from course_lib.packed import pack, why_not
 
@@ -188,32 +188,10 @@ def gpt2_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> GP
     return _build(GPT, ours, turned)
 
 
-def llama_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> GPT:
-    """A `GPT` from the weights of `LlamaForCausalLM`."""
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    config = {"tie_word_embeddings": False, **config, **rope}
-    ours = LlamaConfig(**_fields(config, GPTConfig, "llama"), rotary_interleaved=False)
-    return _build(GPT, ours, tensors.items())
-
-
 def bert_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> BERT:
     """A `BERT` from the weights of `BertForPreTraining`, less the heads of which there are no tensors."""
     ours = BERTConfig(**_fields(config, BERTConfig, "bert"))
     return _build(BERT, ours, tensors.items(), heads=("pooler", "next_sentence_head", "mlm_"))
-
-
-def vit_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> ViT:
-    """A `ViT` from the weights of `ViTForImageClassification`."""
-    classifier = tensors.get("classifier.weight")
-    fields = _fields(config, ViTConfig, "vit", n_classes=1 if classifier is None else len(classifier))
-    height, width = _height_and_width(fields["patch_size"])
-    if height != width:
-        raise ValueError(f"patches must be square; the configuration has a patch_size of {(height, width)}")
-    fields["patch_size"] = height
-    fields["image_size"] = _height_and_width(fields["image_size"])
-    # A convolution whose stride is its width is a matrix that reads flattened patches.
-    flat = ((name, t.flatten(1) if t.ndim == 4 else t) for name, t in tensors.items())
-    return _build(ViT, ViTConfig(**fields), flat)
 
 
 def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
@@ -273,14 +251,6 @@ def _tokenizer_of(metadata: Mapping[str, Any]) -> BPETokenizer:
     special = {token: i for i, token in enumerate(tokens) if kinds[i] == gguf.TokenType.CONTROL}
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     return BPETokenizer(tokens, merges, special, split_digits=known[pre])
-
-
-def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
-    """One number stands for both."""
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return height, width
 
 
 def _fields(theirs: Mapping[str, Any], ours: type, family: str, **known: Any) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 import pytest
 import torch
 import transformers
+from from_hf import llama_from_hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.generation import generate, new_tokens, next_token_probabilities
-from course_lib.pretrained import gpt2_from_hf, llama_from_hf
+from course_lib.pretrained import gpt2_from_hf
 
 B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from from_hf import llama_from_hf, vit_from_hf
 from safetensors.torch import load_file
 from transformers.utils import logging
 
@@ -26,13 +27,11 @@ from course_lib.pretrained import (
     bert_from_hf,
     chat_prompt,
     gpt2_from_hf,
-    llama_from_hf,
     load_gguf,
     load_minilm,
     load_smollm2,
     sentence_embedding,
     smollm2_path,
-    vit_from_hf,
 )
 
 logging.set_verbosity_error()
