@@ -338,27 +338,52 @@ def cached_length(cache: Sequence[Cache] | None) -> int:
     return longest
 
 
-def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None, what: str = "token ids") -> None:
-    """Stop at what is not a batch, at sequences that are empty or too long, at ids from outside the table.
+def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None) -> None:
+    """Stop at what is no batch of token ids, at texts that are empty or too long, at ids outside the table.
 
     Args:
-        ids: token ids, or other numbers of rows, (B, T).
+        ids: token ids, (B, T).
         n_ids: rows of the table.
         max_seq_len: how many tokens fit; None: nothing is asked of the length.
-        what: what the ids are called in the message.
     Raises: ValueError: which shape, length or id, and what was expected.
+    Example:
+        >>> check_ids(torch.tensor([1, 2, 3]), n_ids=5)
+        Traceback (most recent call last):
+        ...
+        ValueError: token ids must have two axes, (rows, tokens): ids[None] adds one; got shape (3,)
     """
     if not isinstance(ids, Tensor):
-        raise ValueError(f"{what} must be a tensor, such as torch.tensor([ids]); got a {type(ids).__name__}")
+        raise ValueError(
+            f"token ids must be a tensor, such as torch.tensor([ids]); got a {type(ids).__name__}"
+        )
     if ids.ndim != 2:
         shape = tuple(ids.shape)
-        raise ValueError(f"{what} must have two axes, (rows, tokens): ids[None] adds one; got shape {shape}")
+        raise ValueError(
+            f"token ids must have two axes, (rows, tokens): ids[None] adds one; got shape {shape}"
+        )
     if max_seq_len is not None and not 1 <= ids.shape[1] <= max_seq_len:
         raise ValueError(f"a sequence must have 1 to {max_seq_len} tokens; got {ids.shape[1]}")
-    # Reading values makes an accelerator wait for them. CUDA stops by itself at an id without a row; others
+    check_numbers(ids, n_ids, "token ids")
+
+
+def check_numbers(numbers: Tensor, n_rows: int, what: str) -> None:
+    """Stop at numbers of rows that a table does not have.
+
+    Args:
+        numbers: of any shape.
+        n_rows: rows of the table.
+        what: what the numbers are called in the message.
+    Raises: ValueError: which number, and what was expected.
+    Example:
+        >>> check_numbers(torch.tensor([0, 7]), 5, "words")
+        Traceback (most recent call last):
+        ...
+        ValueError: words run from 0 to 4; got 7
+    """
+    # Reading values makes an accelerator wait for them. CUDA stops by itself at a number without a row; others
     # (MPS, for one) would go on with whatever stands there.
-    if ids.is_cuda or ids.is_meta or ids.numel() == 0:
+    if numbers.is_cuda or numbers.is_meta or numbers.numel() == 0:
         return
-    low, high = map(int, ids.aminmax())
-    if low < 0 or high >= n_ids:
-        raise ValueError(f"{what} run from 0 to {n_ids - 1}; got {low if low < 0 else high}")
+    low, high = map(int, numbers.aminmax())
+    if low < 0 or high >= n_rows:
+        raise ValueError(f"{what} run from 0 to {n_rows - 1}; got {low if low < 0 else high}")

@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse.linalg import svds
 from torch import Tensor, nn
 
-from course_lib.blocks import check_ids
+from course_lib.blocks import check_numbers
 
 
 def window_pairs(
@@ -63,7 +63,7 @@ def cooccurrence(
         [[2, 2], [2, 0]]
     """
     pairs = window_pairs(sentences, window)
-    check_ids(torch.from_numpy(pairs), vocab_size, what="words")
+    check_numbers(torch.from_numpy(pairs), vocab_size, "words")
     ones = np.ones(len(pairs), dtype=np.int64)
     centre, context = pairs.T
     # Entries that name the same place are added up.
@@ -149,7 +149,7 @@ def nearest(
         >>> nearest(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), word=0, k=2)
         [(2, 1.0), (1, 0.0)]
     """
-    check_ids(torch.tensor([word]), len(vectors), what="words")
+    check_numbers(torch.tensor([word]), len(vectors), "words")
     if k < 1:
         raise ValueError(f"k must be at least 1; got {k}")
     vectors = np.asarray(vectors, np.result_type(vectors, np.float32))  # counts are whole numbers
@@ -197,7 +197,7 @@ class SkipGram(nn.Module):
         if not len(pairs):
             raise ValueError("the loss needs at least one pair; got none")
         words = torch.cat([pairs, negatives], dim=1)
-        check_ids(words, len(self.centre), what="words")
+        check_numbers(words, len(self.centre), "words")
         centres = F.embedding(words[:, 0], self.centre)
         contexts = F.embedding(words[:, 1:], self.context)  # (B, 1 + k, D): the right one, then the wrong
         scores = (contexts @ centres[:, :, None])[:, :, 0]

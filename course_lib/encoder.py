@@ -16,6 +16,7 @@ from course_lib.blocks import (
     TransformerStack,
     check_activation,
     check_ids,
+    check_numbers,
     initialise,
 )
 from course_lib.patches import PatchEmbedding, patchify
@@ -106,7 +107,7 @@ class BERT(nn.Module):
             if other is not None and other.shape != ids.shape:
                 raise ValueError(f"{name} must have ids' shape {tuple(ids.shape)}; got {tuple(other.shape)}")
         check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
-        check_ids(segments, self.config.n_segments, what="segments")
+        check_numbers(segments, self.config.n_segments, "segments")
         x = self.token_embedding(ids) + self.segment_embedding(segments)
         x = self.embedding_norm(self.position_embedding(x))
         keys = None if mask is None else mask[:, None, None]  # (B, 1, 1, T)

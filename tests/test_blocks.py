@@ -22,6 +22,7 @@ from course_lib.blocks import (
     TransformerStack,
     cached_length,
     check_ids,
+    check_numbers,
     initialise,
     make_block,
     make_norm,
@@ -320,7 +321,6 @@ def test_initialise_draws_matrices_and_tables_and_leaves_norms_alone():
         ([[0, 7]], {"n_ids": 7}, "^token ids run from 0 to 6; got 7$"),
         ([[0, -1]], {"n_ids": 7}, "^token ids run from 0 to 6; got -1$"),
         ([[9, -2]], {"n_ids": 7}, "^token ids run from 0 to 6; got -2$"),
-        ([[3]], {"n_ids": 2, "what": "segments"}, "^segments run from 0 to 1; got 3$"),
         ([[0, 0, 0]], {"n_ids": 2, "max_seq_len": 2}, "^a sequence must have 1 to 2 tokens; got 3$"),
         ([[], []], {"n_ids": 2, "max_seq_len": 2}, "^a sequence must have 1 to 2 tokens; got 0$"),
     ],
@@ -328,6 +328,12 @@ def test_initialise_draws_matrices_and_tables_and_leaves_norms_alone():
 def test_ids_and_lengths_out_of_range(ids, arguments, message):
     with pytest.raises(ValueError, match=message):
         check_ids(torch.tensor(ids).long(), **arguments)
+
+
+def test_numbers_of_any_shape_out_of_range():
+    check_numbers(torch.tensor([0, 1]), 2, "segments")
+    with pytest.raises(ValueError, match=r"^segments run from 0 to 1; got 3$"):
+        check_numbers(torch.tensor([3]), 2, "segments")
 
 
 def test_ids_and_lengths_just_in_range():
