@@ -380,8 +380,8 @@ def check_numbers(numbers: Tensor, n_rows: int, what: str) -> None:
         ...
         ValueError: words run from 0 to 4; got 7
     """
-    # Reading values makes an accelerator wait for them. CUDA stops by itself at a number without a row; others
-    # (MPS, for one) would go on with whatever stands there.
+    # Reading values makes an accelerator wait for them. CUDA stops by itself at a number without a row;
+    # others (MPS, for one) would go on with whatever stands there.
     if numbers.is_cuda or numbers.is_meta or numbers.numel() == 0:
         return
     low, high = map(int, numbers.aminmax())

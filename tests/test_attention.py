@@ -630,7 +630,7 @@ def test_heads_that_cannot_be_shared(own_errors, fused):
         scaled_dot_product_attention(numbers(6, T, K), numbers(2, S, K), numbers(2, S, V), fused=fused)
 
 
-@pytest.mark.parametrize("bias", [torch.tensor(0.7), torch.randn(S), -torch.arange(float(S))], ids=str)
+@pytest.mark.parametrize("bias", [torch.tensor(0.7), numbers(S)], ids=["no axis", "one for each key"])
 def test_a_bias_of_fewer_than_two_axes_is_the_same_in_both_ways(bias):
     bias = bias.double()
     q, k, v = qkv()
