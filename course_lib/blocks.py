@@ -31,6 +31,10 @@ class TransformerBlock(nn.Module):
         attention_norm: normalises what attention reads, or the sum that it leaves, see `LayerNorm`.
         feed_forward_norm: the same for the MLP.
         norm: "pre" normalises what each part reads, "post" the sum that it leaves.
+    Example:
+        >>> parts = MultiHeadAttention(6, 3), FeedForward(6, 24), LayerNorm(6), LayerNorm(6)
+        >>> TransformerBlock(*parts)(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
 
     def __init__(
@@ -212,7 +216,12 @@ def _make_mixer(
 
 
 def make_norm(norm_type: NormType, d_model: int, eps: float = 1e-5) -> nn.Module:
-    """A `LayerNorm` or an `RMSNorm`, by name."""
+    """A `LayerNorm` or an `RMSNorm`, by name.
+
+    Example:
+        >>> make_norm("rms", 6)
+        RMSNorm()
+    """
     if norm_type == "layer":
         return LayerNorm(d_model, eps=eps)
     if norm_type == "rms":
@@ -233,6 +242,9 @@ class LayerNorm(nn.Module):
         d_model: width of the vectors.
         eps: added to the variance, so that nothing is divided by 0.
         bias: whether there is a shift.
+    Example:
+        >>> LayerNorm(2)(torch.tensor([3.0, 7.0])).round().tolist()
+        [-1.0, 1.0]
     """
 
     def __init__(self, d_model: int, *, eps: float = 1e-5, bias: bool = True) -> None:
@@ -251,6 +263,9 @@ class RMSNorm(nn.Module):
     Args:
         d_model: width of the vectors.
         eps: added to the mean square, so that nothing is divided by 0.
+    Example:
+        >>> round(RMSNorm(2)(torch.tensor([1.0, 7.0]))[0].item(), 4)  # the root of the mean square is 5
+        0.2
     """
 
     def __init__(self, d_model: int, *, eps: float = 1e-5) -> None:
@@ -286,6 +301,9 @@ class FeedForward(nn.Module):
         activation: "gelu", "gelu_tanh" (its approximation, as in GPT-2), "relu" or "swiglu".
         bias: whether the matrices add one.
     Raises: ValueError: another activation.
+    Example:
+        >>> FeedForward(6, 24, activation="swiglu")(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
 
     def __init__(
@@ -315,7 +333,14 @@ def check_activation(activation: str, known: Sequence[str]) -> None:
 
 
 def initialise(module: nn.Module, std: float = 0.02) -> None:
-    """Tables and matrices from a normal distribution, biases 0, norms as they are (Devlin et al. 2019)."""
+    """Tables and matrices from a normal distribution, biases 0, norms as they are (Devlin et al. 2019).
+
+    Example:
+        >>> layer = nn.Linear(50, 50)
+        >>> initialise(layer)
+        >>> layer.bias.abs().max().item(), layer.weight.std().item() < 0.03
+        (0.0, True)
+    """
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=std)
@@ -327,6 +352,9 @@ def cached_length(cache: Sequence[Cache] | None) -> int:
     """How many tokens came before: what every layer's cache holds.
 
     Raises: ValueError: the layers hold unequal numbers, because a call was interrupted between two of them.
+    Example:
+        >>> cached_length([KVCache(1, 2, 5, 3), KVCache(1, 2, 5, 3)])
+        0
     """
     if not cache:
         return 0

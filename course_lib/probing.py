@@ -40,6 +40,13 @@ def weights_recorded(model: nn.Module) -> Iterator[list[Float[Tensor, "B H T S"]
     Args:
         model: with at least one `MultiHeadAttention`.
     Raises: ValueError: it has none.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with weights_recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> len(seen), seen[0].shape
+        (2, torch.Size([1, 2, 3, 3]))
     """
     seen: list[Tensor] = []
     with weights_changed(model, lambda weights: seen.append(weights.detach())):
@@ -62,6 +69,13 @@ def weights_changed(model: nn.Module, change: Callable[[Tensor], Tensor | None])
         model: with at least one `MultiHeadAttention`.
         change: gets the weights (B, H, T, S), gives others of the same shape, or None: it only looks.
     Raises: ValueError: it has none, or one that mixes by a function of somebody else, which shows no weights.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with weights_changed(model, torch.zeros_like), weights_recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> seen[0].sum().item()
+        0.0
     """
     layers = _attentions(model)
     before = [layer.attend for layer in layers]
@@ -110,6 +124,11 @@ def weights_of(model: nn.Module, ids: Sequence[int] | Tensor) -> Float[Tensor, "
         ids: one text's tokens, without a batch axis.
     Returns: layers, heads, queries, keys, on the CPU; each row sums to 1.
     Raises: ValueError: no attention in the model, or ids with more than one axis.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> weights_of(model, [1, 2, 3]).shape
+        torch.Size([2, 2, 3, 3])
     """
     row = torch.as_tensor(ids)
     if row.ndim != 1:
@@ -132,6 +151,13 @@ def scores_scaled(model: nn.Module, factor: float) -> Iterator[None]:
         model: with at least one `MultiHeadAttention`.
         factor: 1 changes nothing.
     Raises: ValueError: it has none.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with scores_scaled(model, 0.0), weights_recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> seen[0][0, 0, 1].tolist()  # all scores are 0, so the second token takes half of each it sees
+        [0.5, 0.5, 0.0]
     """
 
     def scale(module: nn.Module, args: Any, queries: Tensor) -> Tensor:
@@ -169,6 +195,13 @@ def recorded(model: nn.Module) -> Iterator[Record]:
     Args:
         model: with at least one `TransformerBlock`.
     Raises: ValueError: it has none, or its blocks have something else in attention's place.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> len(seen.streams), seen.streams[-1].shape
+        (2, torch.Size([1, 3, 4]))
     """
     blocks = _blocks(model)
     with weights_recorded(model) as weights, ExitStack() as hooks:
@@ -239,6 +272,11 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         layer: counted from 0.
     Raises: ValueError: ids with more than one axis; a layer that the model does not have, or one with another
         mixer or MLP than `MultiHeadAttention` and `FeedForward`.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> parts_of(model, [1, 2, 3], layer=1).hidden.shape
+        torch.Size([3, 16])
     """
     row = torch.as_tensor(ids)
     if row.ndim != 1:
@@ -304,6 +342,13 @@ def heads_off(model: nn.Module, heads: Iterable[tuple[int, int]]) -> Iterator[No
         model: with at least one `MultiHeadAttention`.
         heads: pairs of layer and head, counted from 0; query heads, where key heads are shared.
     Raises: ValueError: no attention in the model; a layer or a head that it does not have.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> before = model(torch.tensor([[1, 2, 3]]))
+        >>> with heads_off(model, [(0, 0), (1, 1)]):
+        ...     torch.equal(model(torch.tensor([[1, 2, 3]])), before)
+        False
     """
     layers = _attentions(model)
     off = defaultdict(list)
@@ -327,6 +372,13 @@ def key_hidden(model: nn.Module, key: int, begin: int = 0) -> Iterator[None]:
         key: its place, counted from 0.
         begin: the first query of a call that it is hidden from.
     Raises: ValueError: no attention in the model; a place below 0.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with key_hidden(model, 0), weights_recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> seen[0][0, 0, 1].tolist()
+        [0.0, 1.0, 0.0]
     """
     if key < 0 or begin < 0:
         raise ValueError(f"key and begin are places, counted from 0; got {key} and {begin}")
@@ -349,6 +401,13 @@ def layers_skipped(model: nn.Module, layers: Iterable[int]) -> Iterator[None]:
         model: with at least one `TransformerBlock`.
         layers: counted from 0.
     Raises: ValueError: no block in the model; a layer that it does not have.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with layers_skipped(model, [0, 1]), recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> torch.equal(seen.streams[-1], model.embed(torch.tensor([[1, 2, 3]])))
+        True
     """
     blocks = _blocks(model)
     chosen = list(layers)
@@ -373,6 +432,12 @@ def layers_reordered(model: nn.Module, order: Sequence[int]) -> Iterator[None]:
         model: with one `TransformerStack`.
         order: layers, counted from 0, each at most once; those that are not named do not run.
     Raises: ValueError: no stack or more than one; a layer that it does not have, or one named twice.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with layers_reordered(model, [1, 0]):
+        ...     model(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 7])
     """
     stack = _stack(model)
     blocks = stack.blocks
@@ -394,6 +459,13 @@ def additions_off(model: nn.Module) -> Iterator[None]:
     Args:
         model: with at least one `TransformerBlock` of the kind norm="pre".
     Raises: ValueError: it has none, or normalises the sums.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with recorded(model) as seen, additions_off(model):
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> torch.allclose(seen.streams[-1], seen.feed_forward[-1], atol=1e-6)
+        True
     """
     blocks = _blocks(model)
     if any(block.norm != "pre" for block in blocks):
@@ -412,6 +484,13 @@ def logit_lens(model: GPT, stream: Float[Tensor, "... D"]) -> Float[Tensor, "...
         model: whose norm and head read the stream.
         stream: as a layer leaves it, see `Record.streams`.
     Returns: logits; of the last layer's stream those of the model itself.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with recorded(model) as seen:
+        ...     logits = model(torch.tensor([[1, 2, 3]]))
+        >>> torch.equal(logit_lens(model, seen.streams[-1]), logits)
+        True
     """
     return model.lm_head(model.stack.final_norm(stream))
 
@@ -430,6 +509,11 @@ def fit_lens(streams: Sequence[Float[Tensor, "N D"]], ridge: float = 1e-3) -> li
             entries outweigh all others in some models.
         ridge: above 0.
     Raises: ValueError: shapes that differ, fewer than two tokens, a ridge that is not above 0.
+    Example:
+        >>> x = torch.randn(50, 3, dtype=torch.float64)
+        >>> first, last = fit_lens([2 * x, x], ridge=1e-9)
+        >>> torch.allclose(first(2 * x), x)
+        True
     """
     shapes = {tuple(stream.shape) for stream in streams}
     if len(shapes) != 1 or streams[0].shape[0] < 2 or not ridge > 0:
@@ -465,6 +549,14 @@ def resumed(model: nn.Module, layer: int, stream: Float[Tensor, "B T D"]) -> Ite
         layer: the first that runs, counted from 0.
         stream: what enters it, see `Record.streams`; not looked at where layer is 0.
     Raises: ValueError: no block in the model; a layer that it does not have.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with recorded(model) as seen:
+        ...     logits = model(torch.tensor([[1, 2, 3]]))
+        >>> with resumed(model, 1, seen.streams[0]):
+        ...     torch.equal(model(torch.tensor([[1, 2, 3]])), logits)
+        True
     """
     blocks = _blocks(model)
     _check_index("layer", layer, len(blocks))
@@ -491,6 +583,13 @@ def replaced(model: nn.Module, kind: type[Part], forward: Callable[..., Tensor])
         kind: the class of the parts.
         forward: called as forward(part, ...) with what the part is called with.
     Raises: ValueError: it has none.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with replaced(model, FeedForward, lambda mlp, x: 0 * x), recorded(model) as seen:
+        ...     _ = model(torch.tensor([[1, 2, 3]]))
+        >>> seen.feed_forward[0].abs().sum().item()
+        0.0
     """
     with _forward_set({part: partial(forward, part) for part in _all_of(model, kind)}):
         yield
@@ -511,6 +610,13 @@ def positions_changed(
         change: gets the positions 0, 1, 2, ... of the whole context, gives as many others, which need not be
             whole numbers.
     Raises: ValueError: nothing is turned in this model; not one position for each.
+    Example:
+        >>> from course_lib.decoder import LlamaConfig
+        >>> model = GPT(LlamaConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> logits = model(torch.tensor([[1, 2, 3]]))
+        >>> with positions_changed(model, lambda t: t + 2):  # distances are the same
+        ...     torch.allclose(model(torch.tensor([[1, 2, 3]])), logits, atol=1e-5)
+        True
     """
     rotaries = _all_of(model, RotaryEmbedding)
     kept = [(rotary, rotary.cos, rotary.sin) for rotary in rotaries]
@@ -535,6 +641,13 @@ def positions_averaged(model: nn.Module) -> Iterator[None]:
     Args:
         model: with at least one `PositionEmbedding`.
     Raises: ValueError: no position vectors are added in this model.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> with positions_averaged(model):
+        ...     x = model.embed(torch.tensor([[1, 1]]))
+        >>> torch.equal(x[0, 0], x[0, 1])
+        True
     """
 
     def add_mean(module: PositionEmbedding, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
