@@ -4,14 +4,15 @@ The tests run the notebook's cells, so that the two cannot drift apart. A counte
 evidence says no: something takes the mechanism away, or a number says the opposite.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from notebook_cells import NotebookCells, no_model
 
 from course_lib.figures import Unsupported
-from course_lib.pretrained import sentence_embedding
+from course_lib.packed import PackedLinear, why_not
+from course_lib.pretrained import load_smollm2, sentence_embedding
 
 CELLS = NotebookCells("09_real_models")
 run_cell, refused_by_cell = CELLS.run, CELLS.refuses
@@ -30,6 +31,7 @@ def left_behind(seed: int, minilm: Callable, smollm2: Callable) -> dict:
         "pool-naive": {"check": (POOLING, "")},
         "kinds-vectors": {"seed": ("SEED = 0", f"SEED = {seed}")},
         "since-run": {"starts": ("SEED + 3", "SEED + 1")},
+        "bits-speed": {"written": ("once, 6)", "once, 1)"), "rounds": ("rounds=2", "rounds=1, warm_up=0")},
         "break-measure": {
             "written": ("start_ids, 3,", "start_ids, 1,"),
             "read": ("min(map(len, read_ids))", "24"),
@@ -209,6 +211,86 @@ def test_readers_differ_in_their_input_layer_and_head_alone(names: dict) -> None
 
 def test_without_the_form_it_ends(real_names: dict) -> None:
     assert real_names["bare"] == "<|im_end|>"
+
+
+# ---------------------------------------------------------------------- four bits, and fewer
+
+
+def test_the_bytes_are_those_of_the_model(real_names: dict) -> None:
+    """Its table is tied, so each weight is in the file once, and is read once for a token."""
+    parameters = real_names["smollm2"].parameters()
+    assert real_names["as_float32"] == sum(weight.nbytes for weight in parameters)
+    assert real_names["as_float32"] / real_names["in_file"] == pytest.approx(5.6, abs=0.05)
+    assert len(real_names["block"].unique()) <= 16
+
+
+def test_the_packed_model_is_asked_to_write(real_names: dict) -> None:
+    """The cell as a user runs it, but for the clock and the number of tokens."""
+    if (reason := why_not(torch.device("cpu"))) is not None:
+        pytest.skip(reason)
+    wrote = []
+
+    def in_turn(writers: list[Callable], rounds: int) -> list[list[float]]:
+        wrote.extend(len(writer()) for writer in writers)
+        return [[6 / 15] * rounds, [6 / 45] * rounds]
+
+    clock = "from course_lib.costs import alternate", "alternate = in_turn"
+    changed = {**real_names, "load_smollm2": load_smollm2, "in_turn": in_turn}
+    run_cell("bits-speed", changed, clock=clock, written=("once, 6)", "once, 2)"))
+    assert wrote == [2, 2]
+    assert changed["quick"] / changed["slow"] == pytest.approx(3)
+    assert any(isinstance(part, PackedLinear) for part in changed["packed"].modules())
+
+
+def test_where_weights_cannot_stay_packed_the_notebook_says_so_and_goes_on(
+    real_names: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("course_lib.packed.why_not", lambda device: f"torch has none for {device}")
+    run_cell("bits-speed", real_names)
+    assert capsys.readouterr().out == "Not here: torch has none for cpu.\n"
+    assert real_names["packed"] is real_names["smollm2"]
+
+
+@pytest.fixture
+def unchanged(real_names: dict) -> Iterator[None]:
+    """The real model's matrices are afterwards what they were before."""
+    stack = real_names["smollm2"].stack
+    before = {name: weight.clone() for name, weight in stack.named_parameters()}
+    yield
+    assert all(torch.equal(weight, before[name]) for name, weight in stack.named_parameters())
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_four_bits_cost_nothing_and_two_cost_the_model(real_names: dict) -> None:
+    """On the notebook's text and on another one."""
+    nats, rounded_model = real_names["nats"], real_names["rounded_model"]
+    whole = nats(real_names["smollm2"], "while")
+    found = {bits: nats(rounded_model(bits), "while") - whole for bits in (4, 2)}
+    for cost_of in (real_names["cost_of"], found):
+        assert abs(cost_of[4]) < 0.05
+        assert cost_of[2] > 2
+    assert nats(real_names["smollm2"], "while") == whole
+
+
+def test_the_file_lies_on_the_levels_of_four_and_eight_bits_not_of_five(real_names: dict) -> None:
+    rounded = real_names["rounded"]
+    for block in real_names["smollm2"].stack.blocks[::7]:
+        for weight in block.parameters():
+            if weight.ndim == 2:
+                for bits in (4, 8):
+                    torch.testing.assert_close(rounded(weight, bits), weight, atol=1e-5, rtol=1e-4)
+                moved = (rounded(weight, 5) - weight).abs() > 1e-4
+                assert 0.5 < moved.float().mean() < 0.98
+
+
+@pytest.mark.parametrize("bits", [0, 1, 2, 2.5, 8])
+def test_rounded_weights_have_so_many_levels(names: dict, bits: float) -> None:
+    weights = torch.randn(7, 3 * 32)
+    weights[2] = 0.3  # all 32 equal
+    blocks, before = (each.view(-1, 32) for each in (names["rounded"](weights, bits), weights))
+    step = (before.amax(1) - before.amin(1)) / max(2**bits - 1, 0.5)
+    assert ((blocks - before).abs().amax(1) <= 0.51 * step + 1e-6).all()
+    assert max(len(block.unique()) for block in blocks) <= 2**bits + 1
 
 
 # ---------------------------------------------------------------------- what changed

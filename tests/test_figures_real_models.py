@@ -73,6 +73,24 @@ def test_kinds_refused(drawn, reviews):
     assert refuses(drawn, real_models.kinds, KINDS | {"reviews": reviews})
 
 
+BITS = {8: -0.001, 5: 0.2, 4: 0.0, 3: 1.4, 2: 9.0}
+
+
+def test_fewer_bits(drawn):
+    says = "8 bits +0.00, 5 bits +0.20, 4 bits +0.00, 3 bits +1.40, 2 bits +9.00."
+    assert draws(drawn, real_models.fewer_bits, BITS, says=says, labels=("x",))
+
+
+@pytest.mark.parametrize(("bits", "cost"), [(5, 0.01), (5, 0.7), (4, 0.06), (4, -0.06), (3, 0.5), (2, 1.9)])
+def test_fewer_bits_refused(drawn, bits, cost):
+    assert refuses(drawn, real_models.fewer_bits, BITS | {bits: cost})
+
+
+@pytest.mark.parametrize("missing", [5, 4, 3, 2])
+def test_fewer_bits_refused_where_one_was_not_tried(drawn, missing):
+    assert refuses(drawn, real_models.fewer_bits, {n: cost for n, cost in BITS.items() if n != missing})
+
+
 EFFECTS = {
     "norm": [0.01, -0.02],
     "rotation": [-0.1, -0.13],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from course_lib import plots
@@ -94,6 +95,34 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
         size=(7.6, 3.8),
     )
     plots.show(fig, alt=f"Bars, right answers: {said}.")
+
+
+def fewer_bits(costs: Mapping[int, float]) -> None:
+    """What it costs to round the matrices of a model, whose file has four bits a weight, to other numbers.
+
+    Args:
+        costs: by bits a weight, 5 to 2 among them, nats a token more than before.
+    """
+    of = {bits: round(float(cost), 2) + 0.0 for bits, cost in costs.items()}  # -0.0 becomes 0
+    said = ", ".join(f"{bits} bits {cost:+.2f}" for bits, cost in of.items())
+    five, four, three, two = (of.get(bits, np.nan) for bits in (5, 4, 3, 2))
+    title = supported(
+        "The file's own four bits cost nothing, five and three do",
+        f"nats more: {said}",
+        abs(four) < 0.05 < five < 0.6,
+        three > 0.6,
+        two > 2,
+    )
+    fig = plots.bars(
+        {f"{bits} bits": cost for bits, cost in of.items()},
+        [plots.BLUE] * len(of),
+        title=title,
+        x="nats a token more than before",
+        fmt="%+.2f",
+        end=1.15 * max(1.0, *of.values()),
+        size=(7.6, 2.8),
+    )
+    plots.show(fig, alt=f"Bars, nats a token more than before: {said}.")
 
 
 def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
