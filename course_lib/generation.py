@@ -86,13 +86,12 @@ def new_tokens(
     @torch.inference_mode()
     def write() -> Iterator[Tensor]:
         n_rows, n_prompt = ids.shape
-        cache = None
-        if use_cache and model.config.n_layers > 0:  # without layers nothing counts the tokens read
-            cache = model.new_cache(n_rows, _n_read(n_prompt, max_new_tokens))
+        cache = model.new_cache(n_rows, _n_read(n_prompt, max_new_tokens)) if use_cache else []
         finished = torch.zeros(n_rows, dtype=torch.bool, device=ids.device)
         unread = ids
         for _ in range(max_new_tokens):
-            logits = model.next_token_logits(unread, cache)  # (B, V)
+            # Without layers there are no caches, and nothing counts the tokens read.
+            logits = model.next_token_logits(unread, cache or None)  # (B, V)
             if temperature == 0:
                 token = _likeliest(logits)[1].squeeze(1)
             else:
@@ -104,7 +103,7 @@ def new_tokens(
             yield token
             if eos_id is not None and finished.all():
                 return
-            unread = token[:, None] if cache is not None else torch.cat([unread, token[:, None]], dim=1)
+            unread = token[:, None] if cache else torch.cat([unread, token[:, None]], dim=1)
 
     return write()
 

@@ -293,7 +293,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         return x[0].unflatten(-1, (-1, attention.d_head)).transpose(0, 1)  # (T, H K) -> (H, T, K)
 
     # All layers by the way that makes weights, so that the numbers are those of `recorded` to the last digit.
-    with weights_recorded(model) as seen, _calls_kept(block) as calls:
+    with weights_recorded(model), weights_recorded(attention) as seen, _calls_kept(block) as calls:
         model(row[None].to(next(model.parameters()).device))
     took = {part: inputs[0] for part, (inputs, _) in calls.items()}
     gave = {part: output for part, (_, output) in calls.items()}
@@ -318,7 +318,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         turned_k=turned_k,
         products=products,
         scores=scores,
-        weights=seen[layer][0],
+        weights=seen[0][0],
         mix=cut(took["attention.out_proj"]),
         attention=gave["attention"][0],
         middle=(took if is_pre else gave)["feed_forward_norm" if is_pre else "attention_norm"][0],
@@ -443,8 +443,8 @@ def layers_reordered(model: nn.Module, order: Sequence[int]) -> Iterator[None]:
     blocks = stack.blocks
     for layer in order:
         _check_index("layer", layer, len(blocks))
-    if not order or len(set(order)) < len(order):
-        raise ValueError(f"order must name at least one layer, and each at most once; got {list(order)}")
+    if len(set(order)) < len(order):
+        raise ValueError(f"each layer can run once; got {list(order)}")
     stack.blocks = nn.ModuleList(blocks[layer] for layer in order)
     try:
         yield

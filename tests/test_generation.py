@@ -11,6 +11,7 @@ from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsW
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.generation import generate, new_tokens, next_token_probabilities
 from course_lib.pretrained import gpt2_from_hf
+from course_lib.probing import layers_reordered
 
 B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
 
@@ -343,3 +344,10 @@ def test_fewer_than_no_new_tokens(model):
 def test_an_id_outside_the_vocabulary(model):
     with pytest.raises(ValueError, match="token ids run from 0 to 100; got 101"):
         generate(model, prompts() * 0 + V, 2)
+
+
+def test_layers_taken_away_write_the_same_with_and_without_a_cache(model):
+    """Where no layer runs there is no cache, and each token is read again."""
+    with layers_reordered(model, []):
+        texts = [generate(model, prompts(), NEW, use_cache=use_cache) for use_cache in (True, False)]
+    assert torch.equal(*texts)

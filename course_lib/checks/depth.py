@@ -326,7 +326,7 @@ def measured(stack: TransformerStack, plan: Stack, std: float) -> list[Array]:
     start = built(plan)
     check_stack(stack, plan)
     stds, flags = [], []
-    last_norm_stays = all(map(torch.equal, values_of([stack.final_norm]), values_of([start.norm])))
+    last_norm_stays = all(map(torch.equal, values_of([stack.final_norm]), values_of([start.final_norm])))
     for layer, (block, before) in enumerate(zip(blocks_of(stack), blocks_of(start), strict=True)):
         found = {name.split(".")[-1]: part for name, part in linears(block).items()}
         weights = {name: part.weight.detach().double() for name, part in found.items()}

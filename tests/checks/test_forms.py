@@ -75,7 +75,7 @@ def test_the_same_written_in_another_way_is_right(where, answer):
 @pytest.mark.parametrize(
     ("where", "answer", "said"),
     [
-        (LIST, None, "It returns None: is the `return` missing?"),
+        (LIST, None, "It returns None: is the return missing?"),
         (LIST, b"abc", "It must return a list, but got b'abc' (bytes)."),
         (LIST, {b"a", b"bc"}, "It must return a list, but got"),
         (LIST, [b"a"], "The result has length 1, expected 2."),

@@ -85,7 +85,7 @@ def test_zeros_stand_between_others_however_they_are_scored():
             assert (scores[last_zeros:] > 0.5).any()
             assert ((scores > 0.1) & (scores < 0.4)).any()
             assert (scores < 0).any()
-        if case.name.startswith("many"):
+        if case.name.startswith("many") and "tie" not in case.name:
             other = task_of.by_sums_of_sizes(query, passages)
             assert not torch.equal(task_of.best_first(other)[:k], task_of.best_first(scores)[:k])
 
