@@ -366,7 +366,9 @@ class BPETokenizer(_Tokenizer):
 
 
 class _PairCounts:
-    """How often each pair of neighbours occurs in the words of a corpus, before and after each merge.
+    """How often each pair of neighbours occurs in the words of a corpus, kept up to date by each merge.
+
+    A merge visits only the words that hold its pair: to count anew is what makes the plain loop slow.
 
     Args:
         words: how often each word occurs.
@@ -393,7 +395,7 @@ class _PairCounts:
                 return pair
 
     def merge(self, pair: str, merged: str) -> None:
-        """Put one token in the place of a pair, wherever it stands."""
+        """As word.replace(pair, merged) in every word, and counting anew."""
         changed = set[str]()
         for number in self._places.pop(pair):
             parts = self._words[number].split(pair)  # [word] where the pair is gone: no moves
