@@ -123,6 +123,7 @@ def test_probabilities_sum_to_1_and_keep_the_order(logits, temperature, top_k, t
     [
         ({"temperature": -0.1}, "temperature must be a number from 0 on; got -0.1"),
         ({"temperature": float("nan")}, "temperature must be a number from 0 on; got nan"),
+        ({"temperature": float("inf")}, "temperature must be a number from 0 on; got inf"),
         ({"top_k": 0}, "top_k must be at least 1; got 0"),
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1; got 0.0"),
         ({"top_p": 1.1}, "top_p must be above 0 and at most 1; got 1.1"),
