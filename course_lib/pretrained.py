@@ -11,7 +11,6 @@ import hashlib
 import importlib.util
 import json
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -137,8 +136,8 @@ def load_gguf(
         path: the file.
         device: default: `best_device()`.
         weights: "float32", to look at them and to change them; "packed", as they lie in the file, to write:
-            quicker, in a fifth of the memory. Where packed ones cannot be used, a warning says why, and they
-            are float32.
+            quicker, in a fifth of the memory. Where packed ones cannot be used they are float32, and
+            `packed.why_not` says why.
         sha256: what the file's hash must be; None: not checked.
 
     Raises:
@@ -168,7 +167,7 @@ def load_gguf(
     )
     # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours.
     config = LlamaConfig(**fields, rotary_interleaved=True)
-    stays_packed = weights == "packed" and _can_stay_packed(device)
+    stays_packed = weights == "packed" and why_not(device) is None
     tensors = (
         (name, torch.empty(tensor.shape) if stays_packed and len(tensor.shape) == 2 else tensor.unpack())
         for name, tensor in packed.items()
@@ -208,13 +207,6 @@ def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
     """
     turns = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
     return turns + "<|im_start|>assistant\n"
-
-
-def _can_stay_packed(device: torch.device) -> bool:
-    reason = why_not(device)
-    if reason is not None:
-        warnings.warn(f"float32 weights take the place of packed ones: {reason}", stacklevel=3)
-    return reason is None
 
 
 def _installed(what: str, package: str, file: str) -> Path:

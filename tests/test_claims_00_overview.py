@@ -73,7 +73,7 @@ def with_model(definitions: dict, model_and_tokenizer: tuple) -> dict:
     names: dict = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_DEVICE", "cpu")
-        patch.setattr(pretrained, "load_smollm2", lambda: model_and_tokenizer)
+        patch.setattr(pretrained, "load_smollm2", lambda **_: model_and_tokenizer)
         run_cell("open-load", names)
     for name, value in definitions.items():
         names.setdefault(name, value)

@@ -235,7 +235,7 @@ class FlowExplorer(Explorer):
     def _read(self, text: str, kept: list[Token], left: str, n_written: int, note: str = "") -> None:
         """One real pass over these tokens; what it shows takes the place of what was shown."""
         model = self._model
-        ids = torch.tensor([i for i, _ in kept], device=model.token_embedding.weight.device)
+        ids = torch.tensor([i for i, _ in kept], device=next(model.parameters()).device)
         with recorded(model) as record:
             output = model(ids[None])[0]
         self._kept, self._ids, self._streams, self._output = kept, ids, record.streams, output.float().cpu()

@@ -164,7 +164,7 @@ class NextWord(Explorer):
             known = min(_shared(self._cached, ids), len(ids) - 1)
             for layer in self._cache:
                 layer.length = known
-            device = self._model.lm_head.weight.device
+            device = next(self._model.parameters()).device
             new = torch.tensor([ids[known:]], device=device)
             self._cached = ids[:known]
             self._logits: Tensor = self._model.next_token_logits(new, self._cache)[0]
