@@ -553,7 +553,7 @@ WITH_TORCH = "work_with_torch"  # takes seconds: only when asked for
 
 def main(name: str, wanted: list[str]) -> dict:
     """The attempts with this engine, all or those named; and whether what stands outside is as it was."""
-    engine = next(engine for engine in engines.ENGINES if engine.name == name)
+    engine = next(engine for engine in (*engines.ENGINES, engines.NONE) if engine.name == name)
     report = {}
     with goals_and_policy() as (goals, policy):
         if WITH_TORCH in wanted:
