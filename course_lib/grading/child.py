@@ -34,6 +34,7 @@ from course_lib.checks.call import Call, OutOfTime, Printed, own_line
 from course_lib.checks.values import copied, describe
 from course_lib.grading import wire
 from course_lib.grading.states import draws, restore, state_of
+from course_lib.grading.submission import names_mentioned, names_used
 
 MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
@@ -240,13 +241,18 @@ class Child:
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
-        answers = {"run": self.run, "try": self.try_, "call": self.call}
+        answers = {"names": self.names, "run": self.run, "try": self.try_, "call": self.call}
         while True:
             question, raw = wire.receive(self.pipe)
             # Switches that a cell leaves on are for cells alone.
             with contextlib.nullcontext() if question["do"] == "run" else clean_state():
                 for body, blob in answers[question["do"]](question, raw):
                     wire.send(self.pipe, {"n": question["n"], **body}, blob)
+
+    def names(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
+        """What the code of a cell names."""
+        code = question["code"]
+        yield {"used": list(names_used(code)), "mentioned": list(names_mentioned(code))}, b""
 
     def run(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Run one cell."""

@@ -182,7 +182,7 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
         os.close(alive)
         # A new Python shares nothing with us, and has to load what we have loaded.
         most_bytes = policy.limits.memory_mb * MB + sandbox.own_memory(os.getpid())
-        sandbox.wait_for(inner, policy.limits, most_bytes, 0)
+        sandbox.wait_for(inner, policy.limits, most_bytes, 0, n_around=2)
     os.close(outer_end)
     sandbox.die_with_outer(alive)
     sandbox.go_first()

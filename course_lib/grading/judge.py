@@ -15,7 +15,8 @@ import hashlib
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any
@@ -29,14 +30,13 @@ from course_lib.grading.engines import Engine, choose
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
 from course_lib.grading.session import DEAD, Died, Remote, Seconds, Session, TimeOver, Zygote
 from course_lib.grading.submission import (
+    MOST_CODE,
     Cell,
-    Plan,
     Run,
     Test,
     Unreadable,
     hidden,
     names_bound,
-    names_mentioned,
     names_used,
     plan,
     read_bytes,
@@ -101,12 +101,12 @@ class Grader:
         try:
             content = read_bytes(path)
             whole = dataclasses.replace(whole, digest=digest_of(self.content, content))
-            planned = plan(self.cells, read_cells(content))
+            cells = read_cells(content)
         except Unreadable as error:
             tasks = tuple(told(cell, "not run", "The notebook could not be read.") for cell in self.graded())
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
-            graded = Grading(self, planned).outcome(whole)
+            graded = Grading(self, cells).outcome(whole)
         except Exception as error:  # a mistake of ours, or a machine in trouble: this one has to be run again
             self.close()
             graded = _not_run(whole, self.graded(), f"the grader failed: {type(error).__name__}: {error}")
@@ -162,6 +162,11 @@ class Grader:
         }
 
 
+def _name(cell: Cell) -> str:
+    """What a teacher finds a cell by."""
+    return cell.grade_id or cell.id
+
+
 def told(cell: Cell, status: str, sentence: str = "", points: float = 0.0, task: str = "") -> TaskOutcome:
     """The outcome of a task; a learner's words in the sentence may hold what no file can."""
     clean = sentence.encode("utf-8", "replace").decode()
@@ -207,20 +212,23 @@ class Grading:
     hidden input cannot be shown by a later cell.
     """
 
-    def __init__(self, grader: Grader, planned: Plan) -> None:
+    def __init__(self, grader: Grader, submitted: list[Cell]) -> None:
         self.grader = grader
-        self.planned = planned
+        self.submitted = submitted
         self.session = self._session()
-        self.reports = list(planned.reports)
+        self.reports: list[str] = []
+        self.left_out: set[Cell] = set()
         self.cells: list[CellOutput] = []
         self.tested: dict[str, Tested] = {}
         self.reason = ""
-        self.sources: dict[str, list[str]] = {}  # of the answers
+        self.mentioned: dict[str, set[str]] = {}  # in the answers
 
     def outcome(self, whole: Outcome) -> Outcome:
         """Run and test everything."""
         try:
-            for step in self.planned.steps:
+            planned = plan(self.grader.cells, self.submitted, self.used_in)
+            self.reports += planned.reports
+            for step in planned.steps:
                 if isinstance(step, Run):
                     self.run(step.cell)
                 else:
@@ -251,24 +259,44 @@ class Grading:
         grader = self.grader
         return Session(grader.alive(), grader.seconds, grader.specs, before)
 
+    def used_in(self, cell: Cell) -> set[str]:
+        """The names that a student's code uses; what cannot be read is left out."""
+        used: set[str] = set()
+        mentioned: set[str] = set()
+        if len(cell.source) > MOST_CODE:
+            self.left_out.add(cell)
+            size = f"{len(cell.source):,} characters, and at most {MOST_CODE:,} are read"
+            self.reports.append(f"the cell {_name(cell)!r} has {size}: it was left out")
+            return used
+        with self._costs_alone(cell):
+            used, mentioned = self.session.names(cell)
+        self.mentioned.setdefault(cell.grade_id, set()).update(mentioned)
+        return used
+
     def run(self, cell: Cell) -> None:
-        """Run a cell; what it does to its process costs that cell alone."""
-        name = cell.grade_id or cell.id
-        self.sources.setdefault(cell.grade_id, []).append(cell.source)
-        try:
+        """Run a cell."""
+        if cell in self.left_out:
+            return
+        with self._costs_alone(cell):
             outputs, lost, late = self.session.run(cell)
+            if late:
+                self._late(f"timed out in the cell {_name(cell)!r}")
+            if lost:
+                self.reports.append(f"the cell {_name(cell)!r} shows {lost:,} characters more than are kept")
+            if outputs:
+                self.cells.append(CellOutput(cell.id, tuple(outputs)))
+
+    @contextmanager
+    def _costs_alone(self, cell: Cell) -> Iterator[None]:
+        """What a cell does to its process costs that cell alone: it is left out."""
+        try:
+            yield
         except TimeOver:
-            self._late(f"timed out in the cell {name!r}")
-            return
+            self.left_out.add(cell)
+            self._late(f"timed out in the cell {_name(cell)!r}")
         except Died:
-            self.reports.append(f"the cell {name!r} ended its process: it was left out")
-            return
-        if late:
-            self._late(f"timed out in the cell {name!r}")
-        if lost:
-            self.reports.append(f"the cell {name!r} shows {lost:,} characters more than are kept")
-        if outputs:
-            self.cells.append(CellOutput(cell.id, tuple(outputs)))
+            self.left_out.add(cell)
+            self.reports.append(f"the cell {_name(cell)!r} ended its process: it was left out")
 
     def _late(self, reason: str) -> None:
         self.reason = self.reason or reason
@@ -320,7 +348,7 @@ class Grading:
 
     def _look_at(self, step: Test, task: str) -> None:
         """Tell the teacher where an answer that passes names what would do the task for it."""
-        names = names_mentioned("\n\n".join(self.sources.get(step.answer, ())))
+        names = self.mentioned.get(step.answer, ())
         for forbidden in find_task(task).forbidden if task else ():
             *_, holder, short = forbidden.split(".")
             if (holder if short == "forward" else short) in names:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -277,7 +278,7 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int) -> NoReturn:
+def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int, n_around: int = 0) -> NoReturn:
     """End as the inner process ends. End it on SIGTERM, or where all together use too much.
 
     The kernel's limits count memory for each process alone, and processes not at all for a container's root.
@@ -287,6 +288,7 @@ def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int) -> 
         limits: how many processes there may be.
         most_bytes: what all may use together.
         shared_bytes: what each of them shares with the zygote until one of them writes, and is not counted.
+        n_around: how many processes stand around the submission's, the inner one among them.
     """
     import resource  # here, because Windows has none
 
@@ -297,10 +299,12 @@ def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int) -> 
             signal.pidfd_send_signal(ended, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, end)
+    most_in_socket = socket_buffer()
     while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
-        processes = [inner, *descendants(inner)]
+        processes = [inner, *descendants(inner)][n_around:]
         used = sum(max(0, own_memory(process) - shared_bytes) for process in processes)
-        if used > most_bytes or len(processes) > limits.processes + 2:  # two of bubblewrap's own
+        used += most_in_socket * max(map(n_sockets, processes), default=0)  # they have one network
+        if used > most_bytes or len(processes) > limits.processes:
             end()
     _, status = os.waitpid(inner, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -322,12 +326,26 @@ def descendants(process: int) -> Iterator[int]:
                 yield from descendants(int(child))
 
 
+def socket_buffer() -> int:
+    """Bytes that may wait in a socket whose buffer nobody has enlarged: the last message may go beyond it."""
+    one, other = socket.socketpair()
+    with one, other:
+        return 2 * one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+
+
+def n_sockets(process: int) -> int:
+    """How many sockets there are in the network of a process; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{process}/net/sockstat").read_text(encoding="ascii").split()[2])
+    return 0
+
+
 def own_memory(process: int) -> int:
     """Bytes of memory that a process uses, without the files that it reads; 0 if it has ended."""
     used = 0
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_bytes().splitlines():
-            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
+            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:", b"VmPTE:")):
                 used += int(line.split()[1]) * 1024
     return used
 

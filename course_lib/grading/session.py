@@ -199,6 +199,15 @@ class Session:
         self.room = max(0, self.room - size)
         return outputs, lost if type(lost) is int else 0, late
 
+    def names(self, cell: Cell) -> tuple[set[str], set[str]]:
+        """The names that the code of a cell uses, and all that it mentions; true as long as no cell has run.
+
+        Raises:
+            TimeOver, Died: and the child is gone.
+        """
+        header, _ = self.ask({"do": "names", "code": cell.source}, b"", self.seconds.cell)
+        return set(header["used"]), set(header["mentioned"])
+
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
 

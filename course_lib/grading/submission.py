@@ -5,19 +5,21 @@ does not count; cells that are missing, doubled or moved are reported.
 """
 
 import ast
-import functools
 import json
 import math
 import os
 import stat
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 20 * 2**20
+MOST_PARTS = 2_000_000  # lists, fields and items of a notebook file; each takes some 100 bytes of memory
 MOST_CELLS = 2000
+MOST_CODE = 500_000  # characters of one cell; the longest in the course's own solutions has 2,203
 
 
 class Unreadable(ValueError):
@@ -96,8 +98,11 @@ def read_bytes(path: Path) -> bytes:
 def read_cells(content: bytes) -> list[Cell]:
     """The cells of a notebook.
 
-    Raises: Unreadable: no JSON, no notebook, or of another version than 4.
+    Raises: Unreadable: too many parts, no JSON, no notebook, or of another version than 4.
     """
+    n_parts = sum(map(content.count, (b",", b"[", b"{")))
+    if n_parts > MOST_PARTS:
+        raise Unreadable(f"the file has {n_parts:,} parts; at most {MOST_PARTS:,} are read")
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -156,20 +161,20 @@ def _number(value: Any) -> float:
 # --------------------------------------------------------------------------------------------------- planning
 
 
-def plan(source: list[Cell], cells: list[Cell]) -> Plan:
+def plan(source: list[Cell], cells: list[Cell], used_in: Callable[[Cell], set[str]]) -> Plan:
     """What to run and when to test.
 
     Args:
         source: the teacher's cells.
         cells: the submission's.
+        used_in: the names that the code of a student's cell uses.
     """
     known = Known(source)
     placed = [(known.role(cell), cell) for cell in cells]
     ids = [role for role, _ in placed if role]
     steps: list[Run | Test] = [Run(cell) for cell in known.opening if cell.id not in ids]
-    used = _used(
-        cell.source for role, cell in placed if role not in known.tests and not known.same(role, cell)
-    )
+    own = [cell for role, cell in placed if role not in known.tests and not known.same(role, cell)]
+    used = set().union(*(used_in(cell) for cell in own if cell.kind == "code"))
     answered: set[str] = set()
     tested: set[str] = set()
     for role, cell in placed:
@@ -271,23 +276,27 @@ def _parted(source: str) -> tuple[str, str]:
     return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
-@functools.lru_cache(maxsize=256)  # most cells of a submission are the source's
-def _nodes(code: str) -> list[ast.AST]:
+def _nodes(code: str) -> Iterator[ast.AST]:
     """The parts of some Python code; none where it is no Python."""
     try:
-        return list(ast.walk(ast.parse(_without_magics(code))))
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(_without_magics(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return
+    yield from ast.walk(tree)
 
 
 def names_used(code: str) -> set[str]:
-    """The names that some code reads; none where it is no Python (magics are lines of their own)."""
+    """The names that some code reads; none where it is no Python (magics are lines of their own).
+
+    No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
+    """
     nodes = _nodes(code)
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def names_mentioned(code: str) -> set[str]:
-    """All names, attributes and texts in some code that its own definitions do not explain."""
+    """All names in some code, as attributes and as texts too, that its own definitions do not explain."""
     found: set[str] = set()
     own: set[str] = set()
     for node in _nodes(code):
@@ -295,15 +304,11 @@ def names_mentioned(code: str) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.Attribute):
             found.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             found.add(node.value)
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             own.add(node.name)
     return found - own
-
-
-def _used(sources: Iterable[str]) -> set[str]:
-    return set().union(*map(names_used, sources))
 
 
 def _bound(code: str) -> set[str]:

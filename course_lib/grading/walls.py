@@ -50,7 +50,23 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "mount_setattr": (442, 442),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
-    # Memory that no limit counts, and that outlives a process.
+    # Memory that no limit counts. Sockets keep small buffers, and are counted (`sandbox.n_sockets`).
+    "setsockopt": (54, 208),
+    "sendmsg": (46, 211),  # descriptors on their way belong to no process
+    "sendmmsg": (307, 269),
+    "splice": (275, 76),
+    "tee": (276, 77),
+    "vmsplice": (278, 75),  # pages stay in a pipe when the process has given them back
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "io_setup": (206, 0),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    # Memory that no limit counts either, and that outlives a process.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -93,7 +109,8 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "setdomainname": (171, 162),
     "vhangup": (153, 58),
 }
-CLONE, CLONE3, PRCTL, SOCKETPAIR = (56, 220), (435, 435), (157, 167), (53, 199)
+CLONE, CLONE3, PRCTL, SOCKETPAIR, MMAP = (56, 220), (435, 435), (157, 167), (53, 199), (9, 222)
+MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20  # mmap(2)
 NEW_NAMESPACES = (
     syscalls.CLONE_NEWNS
     | syscalls.CLONE_NEWUTS
@@ -107,7 +124,7 @@ NEW_NAMESPACES = (
 # linux/bpf_common.h: load a word, compare, return
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 # linux/seccomp.h: offsets in struct seccomp_data (the low half of an argument, on little-endian machines)
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 16, 40
 ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # linux/audit.h; the order of the columns above
 COLUMN = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -136,6 +153,18 @@ def refuse_by_argument(number: int, comparison: int, value: int, *, where: bool 
     )
 
 
+def refuse_shared_memory(mmap: int) -> bytes:
+    """Refuse memory without a file that processes share: it stays when each has let go of its pages."""
+    return (
+        instruction(EQUAL, mmap, no=5)
+        + instruction(LOAD, FOURTH_ARGUMENT)
+        + instruction(ANY_BIT, MAP_ANONYMOUS, no=2)
+        + instruction(ANY_BIT, MAP_SHARED, no=1)
+        + instruction(RETURN, ERRNO | errno.EPERM)
+        + instruction(RETURN, ALLOW)
+    )
+
+
 def seccomp_program(machine: str) -> bytes:
     """The filter, as the kernel reads it (seccomp(2)).
 
@@ -157,6 +186,7 @@ def seccomp_program(machine: str) -> bytes:
     # The signal that comes when the parent dies stays switched on.
     parts.append(refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG))
     parts.append(refuse_by_argument(SOCKETPAIR[column], EQUAL, 1, where=False))  # AF_UNIX only
+    parts.append(refuse_shared_memory(MMAP[column]))
     for numbers in REFUSED.values():
         number = numbers[column]
         if number is not None:

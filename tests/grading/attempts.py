@@ -10,6 +10,7 @@ The attempts name no test framework and no torch, so that they start fast.
 
 import ctypes
 import errno
+import itertools
 import json
 import mmap
 import os
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,11 +300,16 @@ def background_process(goals: dict) -> Answer:
     return "left"
 
 
+def private(size: int) -> mmap.mmap:
+    """Bytes of memory straight from the kernel."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 @attempt
 def memory(goals: dict) -> Answer:
     return [
         refused(lambda: bytearray(300 * MB)),
-        refused(lambda: mmap.mmap(-1, 300 * MB)),
+        refused(lambda: private(300 * MB)),
         refused(lambda: bytearray(50 * MB)),
     ]
 
@@ -313,12 +319,46 @@ def memory_of_many(goals: dict) -> Answer:
     """Each process stays below the limit, all together are far above. Ends before anybody answers."""
     for number in range(10):
         if os.fork() == 0:
-            mine = mmap.mmap(-1, 100 * MB) if number % 2 else bytearray(100 * MB)
+            mine = private(100 * MB) if number % 2 else bytearray(100 * MB)
             for place in range(0, 100 * MB, 4096):
                 mine[place] = 1
             time.sleep(60)
     time.sleep(5)
     return "lived"
+
+
+@attempt
+def memory_in_sockets(goals: dict) -> Answer:
+    """In no process, but in what they have sent each other. Ends before anybody answers."""
+    for _ in range(10):
+        if os.fork() == 0:
+            pairs = []
+            with suppress(OSError):  # no more descriptors
+                while True:
+                    pairs.append(socket.socketpair())
+            for one in itertools.chain(*pairs):
+                one.setblocking(False)
+                with suppress(BlockingIOError):
+                    while True:
+                        one.send(bytes(64 * 1024))
+            time.sleep(60)
+    time.sleep(5)
+    return "lived"
+
+
+@attempt
+def memory_that_nobody_has(goals: dict) -> Answer:
+    """Where one could put it without having it: larger pipes of sockets, descriptors on their way, shared
+    memory that was let go, pages in pipes, lists of what is watched or allowed."""
+    one, other = socket.socketpair()
+    Path("file").touch()
+    return {
+        "larger buffers": refused(lambda: one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**30)),
+        "on the way": refused(lambda: socket.send_fds(one, [b"x"], [other.fileno()])),
+        "shared": refused(lambda: mmap.mmap(-1, 4096)),
+        "shared zeros": refused(lambda: os.open("/dev/zero", os.O_RDWR)),
+        "attributes": refused(lambda: os.setxattr("file", "user.one", b"x")),
+    }
 
 
 @attempt
@@ -356,7 +396,10 @@ def crash(goals: dict) -> Answer:
 
 @attempt
 def ordinary_work(goals: dict) -> Answer:
+    import asyncio
     import hashlib
+    import multiprocessing
+    import shutil
     import sqlite3
     import uuid
 
@@ -374,6 +417,17 @@ def ordinary_work(goals: dict) -> Answer:
     found.append(sqlite3.connect("db").execute("select 1").fetchone()[0])
     found.append(len(hashlib.sha256(os.urandom(8)).digest()) + len(uuid.uuid4().bytes))
     found.append(os.path.expanduser("~") == home)
+    found.append(asyncio.run(asyncio.sleep(0, "awaited")))
+    ours, theirs = multiprocessing.Pipe()
+    worker = multiprocessing.get_context("fork").Process(target=lambda: theirs.send("worked"))
+    worker.start()
+    found.append(ours.recv())
+    worker.join()
+    with sqlite3.connect("db") as book:
+        book.execute("create table words (word)")
+    found.append(Path(shutil.copy2("db", "copy")).exists())
+    with open("db", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:  # as numpy.memmap
+        found.append(mapped[:6].decode())
     return found
 
 
@@ -489,6 +543,7 @@ ALONE = (
     "fork_bomb",
     "background_process",
     "memory_of_many",
+    "memory_in_sockets",
     "processor",
     "end_with_7",
     "crash",
@@ -498,7 +553,7 @@ WITH_TORCH = "work_with_torch"  # takes seconds: only when asked for
 
 def main(name: str, wanted: list[str]) -> dict:
     """The attempts with this engine, all or those named; and whether what stands outside is as it was."""
-    engine = next(engine for engine in engines.ENGINES if engine.name == name)
+    engine = next(engine for engine in (*engines.ENGINES, engines.NONE) if engine.name == name)
     report = {}
     with goals_and_policy() as (goals, policy):
         if WITH_TORCH in wanted:

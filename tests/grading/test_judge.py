@@ -1,5 +1,6 @@
 """The grader says what a learner's own check says, and no submission makes it say anything else."""
 
+import ast
 import inspect
 import json
 import os
@@ -24,7 +25,7 @@ from course_lib.grading.engines import ENGINES, tried
 from course_lib.grading.judge import HIDDEN_ONLY, Grader
 from course_lib.grading.outcome import BY_HAND, Outcome, Status
 from course_lib.grading.sandbox import NoIsolation
-from course_lib.grading.session import MOST_OUTPUT, SPARE, Seconds, Session
+from course_lib.grading.session import MOST_OUTPUT, SPARE, Died, Seconds, Session, TimeOver
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 NOTEBOOKS = sorted((REPOSITORY / "solutions").glob("*/*.ipynb"))
@@ -419,6 +420,51 @@ def test_a_function_that_ends_its_process_costs_its_own_points(grade, code):
     assert said(outcome) == {**ALL_RIGHT, "test_softmax": "died"}
     assert outcome.status == Status.GRADED
     assert shown(outcome, "last")[0]["text"] == "7\n"
+
+
+def test_no_code_of_a_student_is_read_by_the_grader_itself(grade, monkeypatch):
+    """Python's parser knows no limit: 100 kB of accents keep Python 3.11 busy for minutes."""
+    seen = []
+    parse = ast.parse
+
+    def noted(code, *values, **named):
+        seen.append(code)
+        return parse(code, *values, **named)
+
+    monkeypatch.setattr(ast, "parse", noted)
+    assert said(grade(between="mine = 1", mix=f"mine = 2\n{RIGHT_MIX}")) == ALL_RIGHT
+    assert seen
+    assert [code for code in seen if "mine" in code] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "reports"),
+    [
+        (TimeOver, "timed out in the cell 'between'", ()),
+        (Died, "", ("the cell 'between' ended its process: it was left out",)),
+    ],
+)
+def test_a_cell_that_cannot_be_read_costs_itself_alone(grade, monkeypatch, error, reason, reports):
+    names = Session.names
+
+    def failing(self, cell):
+        if cell.id == "between":
+            raise error
+        return names(self, cell)
+
+    monkeypatch.setattr(Session, "names", failing)
+    outcome = grade(between="print('is not run')")
+    assert (said(outcome), outcome.reason, outcome.reports) == (ALL_RIGHT, reason, reports)
+    assert shown(outcome, "between") == []
+
+
+def test_a_cell_of_too_many_characters_costs_itself_alone(grade):
+    outcome = grade(between="#" * 500_001)
+    words = "the cell 'between' has 500,001 characters, and at most 500,000 are read: it was left out"
+    assert (said(outcome), outcome.reports) == (ALL_RIGHT, (words,))
+    astral = grade(between=f"print({chr(0x1F600) * 499_000!r}[:3])")
+    assert (said(astral), astral.reports) == (ALL_RIGHT, ())
+    assert shown(astral, "between")[0]["text"] == chr(0x1F600) * 3 + "\n"
 
 
 def test_the_time_for_all_ends_everything(small, tmp_path, engine):

@@ -18,7 +18,7 @@ import attempts
 import pytest
 
 from course_lib.grading import engines, own_root, sandbox, walls
-from course_lib.grading.sandbox import Limits, NoIsolation, Policy
+from course_lib.grading.sandbox import NoIsolation, Policy
 from course_lib.grading.syscalls import CAP_SYS_ADMIN, has_capabilities
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def test_no_file_outside_can_be_read(seen: dict) -> None:
 
 def test_only_what_is_allowed_is_there(seen: dict) -> None:
     answer = seen["list_folders"]["answer"]
-    assert answer == {"found": [], "/dev": ["null", "random", "urandom", "zero"], "beside": ["shown"]}
+    assert answer == {"found": [], "/dev": ["null", "random", "urandom"], "beside": ["shown"]}
 
 
 def test_no_process_can_be_looked_into(seen: dict) -> None:
@@ -184,6 +184,18 @@ def test_memory_of_all_processes_together_has_an_end(seen: dict) -> None:
     assert seen["memory_of_many"]["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
 
 
+def test_memory_in_sockets_has_an_end(seen: dict) -> None:
+    """No limit of the kernel's counts it. What one process writes there may fill as many as it can open."""
+    assert seen["memory_in_sockets"]["answer"] is None
+    assert seen["memory_in_sockets"]["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_no_memory_is_held_where_nobody_counts_it(seen: dict) -> None:
+    answer = seen["memory_that_nobody_has"]["answer"]
+    assert answer.pop("shared zeros") == "ENOENT"
+    assert set(answer.values()) == {"EPERM"}
+
+
 def test_no_memory_is_shared(seen: dict) -> None:
     assert seen["shared_memory"]["answer"] == ["EPERM", "ENOENT", "ENOENT"]
 
@@ -202,7 +214,9 @@ def test_how_it_ended_is_told(seen: dict) -> None:
 
 
 def test_ordinary_work_is_not_disturbed(seen: dict) -> None:
-    assert seen["ordinary_work"]["answer"] == ["thread", True, 3, 1, 48, True]
+    assert seen["ordinary_work"]["answer"] == [
+        *("thread", True, 3, 1, 48, True, "awaited", "worked", True, "SQLite")
+    ]
 
 
 def test_torch_works_inside() -> None:
@@ -348,15 +362,22 @@ def test_sandbox_that_cannot_be_made_is_an_error_with_its_reason() -> None:
         engines.ENGINES[0].start(policy, "attempts:inside")
 
 
+@only_linux
+def test_without_isolation_limits_hold() -> None:
+    """In a process of its own: in one that has grown, a child lives on memory that was given back there."""
+    command = [sys.executable, str(HERE / "attempts.py"), "none", "memory", "processor"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["memory"]["answer"] == ["MemoryError", "ENOMEM", "done"]
+    assert (seen["processor"]["answer"], seen["processor"]["ended"]) == (None, -signal.SIGKILL)
+
+
 @forks
 @only_linux
-def test_without_isolation_limits_hold_and_loops_are_ended() -> None:
-    goals = {"mark": f"none-{os.getpid()}"}
-    started, answers = attempts.ask(engines.NONE, Policy((), Limits(memory_mb=64)), goals, "memory")
-    assert started.kill() in (0, -signal.SIGKILL)
-    assert answers == {"memory": ["MemoryError", "ENOMEM", "done"]}
+def test_without_isolation_loops_are_ended() -> None:
     started = engines.NONE.start(Policy(()), "attempts:inside")
-    started.connection.sendall(json.dumps(goals | {"attempts": ["processor"]}).encode())
+    started.connection.sendall(json.dumps({"attempts": ["processor"]}).encode())
     assert started.kill() == -signal.SIGKILL
 
 
@@ -436,9 +457,14 @@ def test_scratch_folder_covers_nothing(monkeypatch: pytest.MonkeyPatch, tree: Pa
 # ------------------------------------------------------------------------------------------ the filter
 
 
-def outcome(program: bytes, number: int, *, architecture: int, argument: int = 0) -> int:
-    """What the kernel would answer to a call: the filter's few kinds of instructions, carried out."""
-    data = struct.pack("=iIQQ", number, architecture, 0, argument)
+def outcome(program: bytes, number: int, *, architecture: int, argument: int = 0, flags: int = 0) -> int:
+    """What the kernel would answer to a call: the filter's few kinds of instructions, carried out.
+
+    Args:
+        argument: the first one.
+        flags: the fourth.
+    """
+    data = struct.pack("=iIQQQQQ", number, architecture, 0, argument, 0, 0, flags)
     instructions = list(struct.iter_unpack("HBBI", program))
     place, loaded = 0, 0
     while True:
@@ -465,20 +491,25 @@ def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
     column, architecture = walls.COLUMN[machine]
     program = walls.seccomp_program(machine)
 
-    def answer(number: int, argument: int = 0) -> int:
-        return outcome(program, number, architecture=architecture, argument=argument)
+    def answer(number: int, argument: int = 0, flags: int = 0) -> int:
+        return outcome(program, number, architecture=architecture, argument=argument, flags=flags)
 
     listed = {numbers[column] for numbers in walls.REFUSED.values()} - {None}
     assert {answer(number) for number in listed} == {REFUSE}
-    special = [numbers[column] for numbers in (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR)]
+    special = [
+        numbers[column] for numbers in (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR, walls.MMAP)
+    ]
     others = set(range(500)) - listed - set(special)
     assert {answer(number) for number in others} == {walls.ALLOW}
-    clone, clone3, prctl, socketpair = special
+    clone, clone3, prctl, socketpair, mmap = special
     assert answer(clone, signal.SIGCHLD) == walls.ALLOW
     assert answer(clone, signal.SIGCHLD | 0x10000000) == REFUSE
     assert answer(clone3) == walls.ERRNO | errno.ENOSYS
     assert (answer(prctl, 1), answer(prctl, 15)) == (REFUSE, walls.ALLOW)
     assert (answer(socketpair, 1), answer(socketpair, 30)) == (walls.ALLOW, REFUSE)
+    shared, private, of_nothing = 1, 2, 0x20
+    assert {answer(mmap, flags=flags) for flags in (shared, private, private | of_nothing)} == {walls.ALLOW}
+    assert answer(mmap, flags=shared | of_nothing) == REFUSE
 
 
 def test_filter_kills_who_uses_other_numbers() -> None:

@@ -13,6 +13,7 @@ from course_lib.grading.submission import (
     Run,
     Unreadable,
     hidden,
+    names_used,
     plan,
     read_bytes,
     read_cells,
@@ -64,8 +65,8 @@ def test_what_is_no_plain_file_is_not_read(tmp_path, kind):
 
 
 def test_a_device_is_not_read():
-    with pytest.raises(Unreadable, match="zero is no plain file"):
-        read_bytes(submission.Path("/dev/zero"))
+    with pytest.raises(Unreadable, match="urandom is no plain file"):
+        read_bytes(submission.Path("/dev/urandom"))
 
 
 def test_a_socket_is_not_read(tmp_path):
@@ -106,6 +107,10 @@ BROKEN = {
     "of version '4'": (content([], nbformat="4"), "a notebook of version '4', and version 4 is needed"),
     "of no version": (b'{"cells": []}', "a notebook of version None, and version 4 is needed"),
     "of a strange version": (content([], nbformat=["x" * 999]), "version ['xxxxxxxxxxxxxxxxx"),
+    "too many parts": (
+        b'{"cells": [' + b"[]," * 1_000_000 + b"0]}",
+        "has 2,000,002 parts; at most 2,000,000",
+    ),
     "too many cells": (content([{}] * 2001), "has 2,001 cells; at most 2,000 are read"),
 }
 
@@ -170,9 +175,14 @@ SUBMITTED = [
 ]
 
 
+def planned(cells):
+    """The plan of a submission."""
+    return plan(read_cells(content(SOURCE)), cells, lambda one: names_used(one.source))
+
+
 def steps(cells):
     """What is done with a submission, in short, and what is reported."""
-    made = plan(read_cells(content(SOURCE)), read_cells(content(cells)))
+    made = planned(read_cells(content(cells)))
     said = [
         step.cell.id if isinstance(step, Run) else f"{step.cell.grade_id}{' (missing)' * step.missing}"
         for step in made.steps
@@ -207,12 +217,16 @@ def test_what_was_not_changed_runs_where_something_uses_its_names():
     assert steps(cells)[0] == [*PLAIN, "real"]
 
 
+def test_words_in_a_text_cell_use_no_names():
+    assert steps([*SUBMITTED, cell("mine", "model", "markdown")])[0] == PLAIN
+
+
 def test_a_changed_cell_of_the_source_runs():
     assert steps(changed(story="print(table + 1)"))[0] == [*PLAIN[:4], "story", *PLAIN[4:]]
 
 
 def test_the_test_is_the_sources():
-    made = plan(read_cells(content(SOURCE)), read_cells(content(changed(one_test="check('x', right)"))))
+    made = planned(read_cells(content(changed(one_test="check('x', right)"))))
     tests = [step.cell.source for step in made.steps if not isinstance(step, Run)]
     assert tests == [checked("03_qkv/softmax", "one"), checked("03_qkv/mix", "two")]
 
@@ -300,7 +314,7 @@ def test_marks_that_were_lost_are_found_by_the_cells_id():
 def test_ids_that_were_lost_do_not_matter_where_marks_are_there():
     """As in notebooks of format 4.4, which have none."""
     without = [{key: value for key, value in one.items() if key != "id"} for one in SUBMITTED]
-    made = plan(read_cells(content(SOURCE)), read_cells(content(without)))
+    made = planned(read_cells(content(without)))
     tests = [(step.cell.grade_id, step.missing) for step in made.steps if not isinstance(step, Run)]
     assert tests == [("test_one", False), ("test_two", False)]
 
@@ -314,7 +328,7 @@ def test_a_renamed_mark_is_found_by_the_cells_id():
 def test_points_of_the_submission_do_not_count():
     more = {**at("one-test")}
     more["metadata"] = {"nbgrader": {**more["metadata"]["nbgrader"], "points": 1000}}
-    made = plan(read_cells(content(SOURCE)), read_cells(content(changed(one_test=[more]))))
+    made = planned(read_cells(content(changed(one_test=[more]))))
     assert [step.cell.points for step in made.steps if not isinstance(step, Run)] == [1.0, 1.0]
 
 
@@ -355,6 +369,10 @@ def test_a_cell_parts_into_what_is_released_and_what_is_hidden():
 
 
 def test_names_are_found_in_python_with_magics_and_not_in_what_is_none():
-    assert submission.names_used("%matplotlib inline\n!ls\nx = f(y)") == {"f", "y"}
-    assert submission.names_used("f(:") == set()
-    assert submission.names_used("(" * 5000) == set()
+    assert names_used("%matplotlib inline\n!ls\nx = f(y)") == {"f", "y"}
+    assert names_used("f(:") == set()
+    assert names_used("(" * 5000) == set()
+
+
+def test_names_are_found_beside_what_python_warns_of():
+    assert names_used("x = '\\d'\ny") == {"y"}
