@@ -143,7 +143,10 @@ def examine(
 
     with clean_state():
         cases = _shuffled(task, seed) if shuffled else prepare(task, seed)
-        result = _judged(task, tried(cases), lambda trial: tried([trial.prepared])[0])
+        trials = tried(cases)
+        result = _judged(task, trials, lambda trial: tried([trial.prepared])[0])
+    if result.passed and len(trials) < len(cases):
+        return Result(task, problem=f"Only {len(trials)} of {len(cases)} calls came to their end.")
     return _finish(result, learner, hear) if result.passed and finale and task.finale else result
 
 
@@ -157,7 +160,7 @@ def _shuffled(task: Task, seed: int) -> tuple[Prepared, ...]:
 
 
 def _trial(task: Task, prepared: Prepared, made: Attempt, seconds: float) -> _Trial:
-    if made.got is None:
+    if made.got is None or made.late or made.failure is not None:
         return _Trial(prepared, made, _failed(task, made, prepared.case, seconds))
     return _Trial(prepared, made, first_difference(task, prepared.case, prepared.right, made.got))
 
@@ -204,6 +207,7 @@ def _judged(task: Task, trials: list[_Trial], again: Callable[[_Trial], _Trial])
         printed=first.attempt.printed,
         n_cases=len(trials),
         not_written=first.not_written,
+        late=first.attempt.late,
     )
 
 
@@ -216,8 +220,9 @@ def _unsteady(trial: _Trial, again: Callable[[_Trial], _Trial]) -> str:
             "It is right the first time, but not when it is called again with other numbers of the same "
             "shape: does it keep something from one call to the next?"
         )
-    second = again(trial)
-    if second.got is not None and all_agree(second.got, trial.got, trial.prepared.right.slack):
+    second, slack = again(trial), trial.prepared.right.slack
+    asked_for = {name: part for name, part in trial.got.items() if name in slack}
+    if second.got is not None and all_agree(second.got, asked_for, slack):
         return ""
     if all(map(_is_truth, trial.prepared.right.parts.values())):
         return (

@@ -5,7 +5,8 @@ import functools
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class Guard(TorchFunctionMode):
-    """Looks at every call of torch in this thread.
+    """Looks at every call of torch in this thread, and in those that are started meanwhile.
 
     Args:
         forbidden: routines by their dotted names, torch's or the course's own.
@@ -26,6 +27,33 @@ class Guard(TorchFunctionMode):
         super().__init__()
         self.called = ""
         self._torch, self._code = _watched(forbidden)
+
+    def __enter__(self) -> Any:
+        self._start = threading.Thread.start
+        setattr(threading.Thread, "start", self._starting(self._start))  # noqa: B010 (a method, for mypy)
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        setattr(threading.Thread, "start", self._start)  # noqa: B010
+
+    def _starting(self, start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+        """What starts a thread in which this looks at torch too: a mode of torch's is for one thread."""
+
+        def started(thread: threading.Thread) -> None:
+            run = thread.run
+
+            def watched() -> None:
+                TorchFunctionMode.__enter__(self)
+                try:
+                    run()
+                finally:
+                    TorchFunctionMode.__exit__(self, None, None, None)
+
+            setattr(thread, "run", watched)  # noqa: B010
+            start(thread)
+
+        return started
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

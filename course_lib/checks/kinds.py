@@ -92,6 +92,7 @@ class Result:
     printed: str = ""
     n_cases: int = 0
     not_written: bool = False
+    late: bool = False
 
     @property
     def passed(self) -> bool:

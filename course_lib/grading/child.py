@@ -264,7 +264,8 @@ class Child:
                 late = isinstance(result.error_in_exec, OutOfTime)
             except OutOfTime:
                 late = True
-        yield {"outputs": outputs.done(), "lost": outputs.lost, "late": late}, b""
+        header = {"outputs": outputs.done(), "lost": outputs.lost}
+        yield {**header, "late": True} if late else header, b""
 
     def learner(self, question: dict[str, Any]) -> Any:
         """What a test asks for: what it got the first time, or what has that name now.
@@ -319,8 +320,8 @@ class Child:
             return {"late": True}, b""
         if outcome.error is not None:
             failure = failure_of(outcome.error)
-            refuses = isinstance(outcome.error, ValueError)
-            return {"failure": _shortened(failure), "refuses": refuses}, b""
+            refuses = {"refuses": True} if isinstance(outcome.error, ValueError) else {}
+            return {"failure": _shortened(failure), **refuses}, b""
         blob = bytearray()
         states = [state_of(*both) for both in zip([*things, draws()], [*before, None], strict=True)]
         header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}

@@ -434,7 +434,7 @@ class Tested:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
         if result.problem == DEAD.words:
             return "died", DEAD.words
-        if result.problem.startswith("It took longer than"):
+        if result.late:
             return "timed out", result.problem.partition(" on inputs")[0].rstrip(".") + "."
         if unseen:
             return "right on the visible seed only", result.problem if result.misconception else HIDDEN_ONLY

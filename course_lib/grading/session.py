@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, Reported, attempt
-from course_lib.checks.call import call
+from course_lib.checks.attempt import Attempt, Failure, Reported, attempt
+from course_lib.checks.call import PRINTED_LIMIT, call
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
@@ -28,6 +28,7 @@ from course_lib.grading.travel import Specs, packed
 
 MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
 SPARE = 100_000  # for what is around them
+MOST_LINE = 300  # characters of a line of code
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
@@ -186,18 +187,16 @@ class Session:
     def run(self, cell: Cell) -> tuple[list[dict[str, Any]], int, bool]:
         """Run a cell: what it shows, how many characters of that were left out, and whether it was late."""
         header, _ = self.ask(self._to_run(cell, self.room), b"", self.seconds.cell)
-        late = header.get("late") is True
+        late = "late" in header
         if late:
             self.close()  # who knows what it has left behind: the next cell gets a child without it
         else:
             self.before.append(cell)
-        outputs, lost = header.get("outputs"), header.get("lost")
-        outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
-        size = _size(outputs)
-        if size > self.room + SPARE:  # more than it was told
-            outputs = []
+        outputs, size = header["outputs"], _size(header["outputs"])
+        if size > self.room + SPARE or not all(type(output) is dict for output in outputs):
+            outputs = []  # more than it was told, or none
         self.room = max(0, self.room - size)
-        return outputs, lost if type(lost) is int else 0, late
+        return outputs, header.get("lost", 0), late
 
     def names(self, cell: Cell) -> tuple[set[str], set[str]]:
         """The names that the code of a cell uses, and all that it mentions; true as long as no cell has run.
@@ -229,15 +228,16 @@ class Session:
         except OSError:
             self.close()
             raise Died from None
-        return self._answer(seconds)
+        return self._answer(question["do"], seconds)
 
-    def _answer(self, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """The next frame of the answer to the last question."""
+    def _answer(self, do: str, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The next frame of the answer to the last question, in a form that it may have."""
         left = min(seconds + GRACE_S, max(0.1, self.end_at - time.monotonic()))
         try:
             header, blob = wire.receive(self.pipe, left, self.ahead)
-            if type(header) is not dict or header.get("n") != self.n:
+            if type(header) is not dict or header.pop("n", None) != self.n:
                 raise wire.WireError("an answer to another question")
+            wire.check_answer(do, header)
         except wire.Late:
             self.close()
             raise TimeOver from None
@@ -267,11 +267,11 @@ class Session:
         question = {"do": "try", **learner.address, "seconds": limit, "sizes": sizes}
         for i, case in enumerate(cases):
             try:
-                header, raw = self._answer(limit) if i else self.ask(question, b"".join(specs), limit)
-                if header.get("missing"):
+                header, raw = self._answer("try", limit) if i else self.ask(question, b"".join(specs), limit)
+                if "missing" in header:
                     yield from [Attempt(failure=not_defined(learner.name))] * len(cases[i:])
                     return
-                made = _attempt(header, raw, case)
+                made = _attempt(header, raw, task, case)
             except TimeOver:
                 yield Attempt(late=True)
                 return
@@ -280,9 +280,6 @@ class Session:
                 yield Attempt(failure=DEAD)
                 yield from self._attempts_inside(task, learner, cases[i + 1 :], limit)
                 return
-            if made.stuck:
-                self.close()
-                made = dataclasses.replace(made, stuck=False)
             yield made
 
     def _attempt_outside(self, task: Task, learner: "Remote", case: Case, limit: float) -> Attempt:
@@ -311,20 +308,19 @@ class Session:
             forbidden = list(learner.forbidden)
             question = {"do": "call", **learner.address, "seconds": seconds, "forbidden": forbidden}
             header, blob = self.ask(question, raw, seconds)
-            if header.get("missing"):
+            if "missing" in header:
                 raise Reported(not_defined(learner.name))
-            if header.get("late"):
+            if "late" in header:
                 self.close()
                 raise TimeOver
             if "failure" in header:
                 failure = _failure(header["failure"])
-                raise ValueError(failure.words) if header.get("refuses") is True else Reported(failure)
+                raise ValueError(failure.words) if "refuses" in header else Reported(failure)
             _write_back([*things, draws()], wire.decode(header.get("states"), blob))
             answers = wire.decode(header.get("values"), blob)
             if type(answers) is not list or len(answers) != len(calls):
                 raise wire.WireError("the answers to other calls")
-            called = header.get("forbidden")
-            return answers, str(called) if called in forbidden else ""
+            return answers, _called(header, forbidden)
         except (Died, wire.WireError):
             self.close()
             raise Reported(DEAD) from None
@@ -409,32 +405,33 @@ def _write_back(things: Sequence[Any], states: Any) -> None:
                 raise Reported(Failure("Other", words, wrong_form=True)) from None
 
 
-def _attempt(header: dict[str, Any], raw: bytes, case: Case) -> Attempt:
-    """An attempt out of an answer that may hold anything.
+def _attempt(header: dict[str, Any], raw: bytes, task: Task, case: Case) -> Attempt:
+    """An attempt out of an answer, of which `wire.check_answer` has checked the form alone.
 
     Raises: WireError: it is none.
     """
-    told = {name: wire.decode(header[name], raw) for name in header.keys() & DEFAULTS.keys()}
-    fields: dict[str, Any] = {**DEFAULTS, **told}
-    failure = fields["failure"]
-    fields["failure"] = None if failure is None else _failure(failure)
-    parts = fields["got"]
-    if parts is not None and not (type(parts) is dict and all(map(_is_part, parts.items()))):
+    told: dict[str, Any] = {name: wire.decode(value, raw) for name, value in header.items()}
+    parts, changed = told.get("got", {}), told.get("changed", "")
+    if type(parts) is not dict or not all(type(n) is str and _is_array(x) for n, x in parts.items()):
         raise wire.WireError("parts are arrays by name")
-    texts = all(type(fields[name]) is str for name in ("printed", "line", "changed", "forbidden"))
-    flags = all(type(fields[name]) is bool for name in ("late", "stuck"))
-    if not (texts and flags):
-        raise wire.WireError("an attempt of other types")
-    if fields["changed"] and not (fields["changed"] in case.inputs and _is_array(fields["after"])):
+    if changed and not (changed in case.inputs and _is_array(told.get("after"))):
         raise wire.WireError("an input that there is not was changed")
-    if parts is None and fields["failure"] is None and not fields["late"]:
-        raise wire.WireError("an attempt from which nothing came")
-    return Attempt(**fields)
+    if "failure" in told:
+        told["failure"] = _failure(told["failure"])
+    return Attempt(
+        **{
+            **told,
+            "printed": told.get("printed", "")[:PRINTED_LIMIT],
+            "line": told.get("line", "")[:MOST_LINE],
+            "forbidden": _called(told, task.forbidden),
+        }
+    )
 
 
-def _is_part(item: tuple[Any, Any]) -> bool:
-    name, value = item
-    return type(name) is str and _is_array(value)
+def _called(header: dict[str, Any], forbidden: Sequence[str]) -> str:
+    """The forbidden routine that a child says was called; "" where it is none of those."""
+    called = header.get("forbidden", "")
+    return called if called in forbidden else ""
 
 
 def _is_array(value: Any) -> bool:
@@ -459,7 +456,7 @@ def _failure(fields: Any) -> Failure:
     return Failure(
         kind=str(fields["kind"])[:100],
         words=str(fields["words"])[:2000],
-        line=str(fields["line"])[:300],
+        line=str(fields["line"])[:MOST_LINE],
         wrong_form=fields["wrong_form"] is True,
         not_written=fields["not_written"] is True,
     )

@@ -36,6 +36,31 @@ DTYPES = {
 }
 SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 
+# What a child may answer to each question: one of these fields, which exclude each other, and with it what
+# stands behind it. A flag that is not up is left out.
+ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "run": {"outputs": ("lost", "late")},
+    "try": {
+        "missing": (),
+        "late": ("printed", "line", "forbidden"),
+        "failure": ("printed", "forbidden"),
+        "got": ("printed", "forbidden", "changed", "after"),
+    },
+    "call": {
+        "missing": (),
+        "late": (),
+        "failure": ("refuses",),
+        "values": ("states", "forbidden"),
+    },
+}
+# Of their fields; all others are dictionaries, as `encode` makes them.
+TYPES: dict[str, type] = {
+    "outputs": list,
+    "lost": int,
+    **dict.fromkeys(("missing", "late", "refuses"), bool),
+    **dict.fromkeys(("printed", "line", "forbidden", "changed"), str),
+}
+
 
 class WireError(Exception):
     """What came is no frame, or holds what no frame may hold."""
@@ -91,6 +116,19 @@ def receive(
         return json.loads(text), raw
     except (ValueError, RecursionError):
         raise WireError("the header of a frame is not JSON") from None
+
+
+def check_answer(question: str, answer: dict[str, Any]) -> None:
+    """Check that a child's answer has one of the forms that `ANSWERS` allows.
+
+    Raises: WireError: it has none, or more than one at once.
+    """
+    forms = ANSWERS[question].items()
+    if not any(answer.keys() - beside == {form} for form, beside in forms):
+        raise WireError(f"an answer to {question!r} in a form that it cannot have")
+    for name, value in answer.items():
+        if type(value) is not TYPES.get(name, dict) or value is False:
+            raise WireError(f"{name} is of type {type(value).__name__}")
 
 
 def _exactly(pipe: socket.socket, n: int, end: float | None, ahead: bytearray | None) -> bytes:

@@ -403,13 +403,12 @@ def _(q, k, v, mask=None):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-@either("real_model", "the course's ready-made routine")
-@wrong("attention", "the course's ready-made routine")
+@wrong(ATTENTIONS, "the course's ready-made routine")
 def _(q, k, v, mask=None):
     return scaled_dot_product_attention(q, k, v, mask)
 
 
-@wrong("attention", "the course's attention_weights: half ready-made")
+@wrong(ATTENTIONS, "the course's attention_weights: half ready-made")
 def _(q, k, v, mask=None):
     return attention_weights(q, k, mask) @ v
 

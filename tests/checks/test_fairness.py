@@ -4,6 +4,8 @@ import importlib.util
 import math
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +130,50 @@ def test_a_forbidden_routine_is_seen_in_a_module_that_was_loaded_again():
     assert again.attention_weights is not library.attention_weights
     said = found("attention", lambda q, k, v, mask=None: again.attention_weights(q, k, mask) @ v).problem
     assert said.startswith("It calls course_lib.attention.attention_weights")
+
+
+def in_a_thread(q, k, v, mask=None):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(ready_made(q, k, v, attn_mask=mask)))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+def in_a_pool(q, k, v, mask=None):
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(ready_made, q, k, v, attn_mask=mask).result()
+
+
+def in_a_thread_of_ones_own(q, k, v, mask=None):
+    class Own(threading.Thread):
+        def run(self):
+            self.result = library.scaled_dot_product_attention(q, k, v, mask)
+
+    thread = Own()
+    thread.start()
+    thread.join()
+    return thread.result
+
+
+@pytest.mark.parametrize("answer", [in_a_thread, in_a_pool, in_a_thread_of_ones_own])
+def test_a_forbidden_routine_is_seen_in_a_thread_too(answer):
+    before = threading.Thread.start
+    assert "does the task for you" in found("attention", answer).problem
+    assert threading.Thread.start is before
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        library.scaled_dot_product_attention,
+        lambda q, k, v, mask=None: library.attention_weights(q, k, mask) @ v,
+    ],
+)
+def test_the_real_model_needs_an_attention_of_ones_own(answer):
+    task = replace(find_task("03_qkv/real_model"), finale=None)
+    assert "does the task for you" in examine(task, answer).problem
+    assert examine(task, ours).passed
 
 
 def test_what_one_task_forbids_another_allows():

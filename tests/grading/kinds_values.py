@@ -1,6 +1,7 @@
 """Kinds that pass a wrong answer off as right: hostile objects, tampering, stolen answers."""
 
 import hashlib
+from dataclasses import asdict
 
 from hostile import (
     NO_POINTS,
@@ -15,6 +16,8 @@ from hostile import (
     notebook,
 )
 from world import World
+
+from course_lib.checks.attempt import Failure
 
 SOFTMAX = OUR_ANSWERS["attention_by_hand"]["softmax"]
 ATTENTION = OUR_ANSWERS["attention_in_torch"]["attention"]
@@ -320,22 +323,22 @@ for number in sockets():
 )
 
 
-def forging(name: str, tries: str, code: str, words: object = NO_POINTS) -> None:
+def forging(name: str, tries: str, code: str, words: object = "died", wrong: str = ZEROS) -> None:
     """A wrong softmax in a process that answers the grader with other things than were asked for.
 
     The code defines `forged(made)`: the fields of an honest attempt to those that are sent.
     """
-    whole = f"""{ZEROS}
+    whole = f"""{wrong}
 def forge():
     import sys
     from course_lib.checks.values import boxed
     child = sys.modules.get("course_lib.grading.child") or sys.modules["__main__"]
-    before = child._told
+    before = child.told
 {code}
     def told(made):
         body, raw = before(made)
         return forged(body), raw
-    child._told = told
+    child.told = told
 forge()
 """
     others = {task: FREE for task in BY_HAND if task != "softmax"}
@@ -391,6 +394,7 @@ forging(
         box = {"is": "box", "of": {"is": "foreign", "kind": "ndarray", "words": "<b>right</b>"}}
         return {**body, "got": {"is": "dict", "of": [["result", box]]}}
 """,
+    words="wrong",
 )
 forging(
     "forged-collisions",
@@ -401,6 +405,26 @@ forging(
         return {**body, "printed": {"is": "set", "of": numbers}}
 """,
 )
+NAIVE = """
+def softmax(scores):
+    powers = np.exp(scores)
+    return powers / powers.sum(axis=-1, keepdims=True)
+"""
+STUB = asdict(Failure("NotImplementedError", "", not_written=True))
+for which, beside in (
+    ("late", {"late": True}),
+    ("late-and-stuck", {"late": True, "stuck": True}),
+    ("not-written", {"failure": {"is": "dict", "of": [list(pair) for pair in STUB.items()]}}),
+):
+    forging(
+        f"forged-{which}",
+        "the first answer, which is right, is said to be the last one too: the examination ends there",
+        f"""
+    def forged(body):
+        return {{**body, **{beside!r}}}
+""",
+        wrong=NAIVE,
+    )
 forging(
     "forged-nothing",
     "no field at all",
