@@ -171,11 +171,20 @@ class Book:
 
     @contextmanager
     def _transaction(self) -> Iterator[_Held]:
-        """All changes of a block in one commit, none where it raises."""
+        """All changes of a block in one commit, none where it raises.
+
+        Raises: OSError: the grade book cannot be written: no room, or another program keeps it.
+        """
         try:
             session: _Held = self.gradebook.db()
+            if self.gradebook.engine.dialect.name == "sqlite":
+                session.execute(
+                    text("BEGIN IMMEDIATE")
+                )  # wait here: nbgrader logs tracebacks where it has to
             yield session
             session.finish()
+        except OperationalError as error:
+            raise OSError(f"The grade book cannot be written: {error.orig}.") from error
         finally:
             self.gradebook.db.remove()  # and with it what was not committed
 
@@ -235,8 +244,10 @@ class Book:
             outcomes: Of one student, one for each notebook that was handed in.
             cells: For each notebook the learner's, as `graded.cells_of` gives them; if None, it reads them
                 from submitted/.
-        Raises: ValueError: the outcomes are of several students, of another assignment, or name cells that
-            the source does not have.
+        Raises:
+            ValueError: the outcomes are of several students, of another assignment, or name cells that the
+                source does not have.
+            OSError: no room or no right to write, or another program keeps the grade book.
         """
         student = self._student(outcomes)
         submitted = self.folder(self.folders.submitted_directory, student)
