@@ -75,7 +75,8 @@ def autograde(
             collected.setdefault(work.student, []).append(outcome)
             if len(collected[work.student]) == waiting[work.student]:
                 _record(book, collected.pop(work.student))
-        return Done(tuple(book.outcomes()), len(works), (*left_out, *_unhidden(sources)))
+        notes = [*left_out, *_unhidden(sources), *_changed(book.changes, students), *book.by_hand()]
+        return Done(tuple(book.outcomes()), len(works), tuple(notes))
 
 
 def _parted(found: Iterable[batch.Work | str]) -> tuple[list[batch.Work], list[str]]:
@@ -83,6 +84,12 @@ def _parted(found: Iterable[batch.Work | str]) -> tuple[list[batch.Work], list[s
     found = list(found)
     works = [item for item in found if isinstance(item, batch.Work)]
     return works, [item for item in found if isinstance(item, str)]
+
+
+def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
+    """A sentence on changes of the source since some were graded."""
+    who = f"only {', '.join(students)}; the others at the next run without --student" if students else "all"
+    return [f"The source has changed: {'; '.join(changes)}. Graded anew: {who}."] if changes else []
 
 
 def _record(book: Book, outcomes: Sequence[Outcome]) -> None:
