@@ -8,7 +8,7 @@ tables stands one of ours, `course_outcome`: how far grading came and why, which
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -47,11 +47,12 @@ from course_lib.grading.graded import (
     write_notebook,
 )
 from course_lib.grading.outcome import BY_HAND, Outcome
-from course_lib.grading.submission import Cell
+from course_lib.grading.submission import Cell, Unreadable, read_bytes
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
 VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
 KEY = ("assignment", "notebook", "student")
+SECRET, MOST_SECRET = "submission_secret.txt", 1000  # bytes; nbgrader's has 64
 KEEP = "keep what learners got, or start a new grade book: points given by hand are in the old one alone"
 OUTCOMES = Table(
     "course_outcome",
@@ -283,6 +284,9 @@ class Book:
         stamp = _timestamp(submitted / "timestamp.txt")
         if stamp is not None:
             write(autograded / "timestamp.txt", f"{stamp.isoformat(' ')} UTC\n")
+        with suppress(Unreadable):  # of what came through the exchange: `nbgrader release_feedback` needs it
+            secret = read_bytes(submitted / SECRET)[:MOST_SECRET]
+            write(autograded / SECRET, secret.decode("utf-8", "replace"))
         with self._transaction() as session:
             self.gradebook.update_or_create_student(student)
             with session.no_autoflush:  # nbgrader builds the submission piece by piece

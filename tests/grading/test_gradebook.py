@@ -198,6 +198,18 @@ def test_a_time_that_is_none_costs_nothing(course: Path, book: Book, text: str) 
     assert found["score"] == 2
 
 
+def test_the_secret_of_the_exchange_goes_along_for_the_release_of_feedback(course: Path, book: Book) -> None:
+    for student in ("ada", "bob", "eve"):
+        secret = submit(course, student).with_name("submission_secret.txt")
+        if student == "ada":
+            secret.write_text("0123abc", encoding="utf-8")
+        if student == "eve":
+            secret.symlink_to(course / "gradebook.db")
+        book.record([outcome(student)])
+    found = {path.parts[-3]: path.read_text("utf-8") for path in course.glob("autograded/*/*/*secret.txt")}
+    assert found == {"ada": "0123abc"}
+
+
 def test_outcomes_come_back_without_what_cells_printed(course: Path, book: Book) -> None:
     late = outcome("bob", status=Status.TIMED_OUT, reason="timed out in task mix")
     book.record([late])
