@@ -31,3 +31,12 @@ c.OverwriteCells.add_missing_cells = True
 
 # What learners write ends up in a teacher's browser.
 c.HTMLExporter.sanitize_html = True
+
+# `nbgrader autograde` and formgrader's button run what learners wrote in the sandbox, or not at all.
+c.Autograde.pre_convert_hook = "course_lib.grading.steps.ready"
+c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
+c.Autograde.autograde_preprocessors = [
+    "course_lib.grading.steps.Sandbox",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+]

@@ -23,8 +23,6 @@ import pupils
 from common import Row, show
 from nbgrader.api import Gradebook
 
-from course_lib.grading import steps
-
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(pupils.ROOT),  # the kernels that nbgrader starts import the course, too
@@ -73,8 +71,8 @@ def ways(n: int, n_nbgrader: int, n_inside: int) -> list[Way]:
         Way("ours, one worker on one core", [*ours, "--workers", "1"], n, one_core=True),
         Way("ours, one worker", [*ours, "--workers", "1"], n),
         Way("ours, two workers", [*ours, "--workers", "2"], n, first=2),
-        Way("nbgrader", theirs, n_nbgrader),
-        Way("ours inside nbgrader", theirs, n_inside, settings=steps.CONFIG),
+        Way("nbgrader", theirs, n_nbgrader, settings='del c["Autograde"]\n'),
+        Way("ours inside nbgrader", theirs, n_inside),
     ]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from course_lib.grading import batch, engines, sandbox
+from course_lib.grading import batch, engines, judge, sandbox
 from course_lib.grading.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(chosen, "again", False):
             sys.exit("Stopped. What was graded is kept. The same command starts anew, because of --again.")
         sys.exit("Stopped. The same command goes on from here." if chosen.grades else "Stopped.")
-    except OSError as error:  # no right to write, no room, no scheduler
-        sys.exit(f"Stopped. {error}")
+    except (OSError, judge.CannotStart) as error:  # no right to write, no room, no scheduler
+        sys.exit(f"Stopped. {error}\nWhat was graded before is kept." if chosen.grades else str(error))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -147,8 +147,8 @@ def tell(done: "assignments.Done") -> None:
 
     say(f"{done.n_new} graded now, {len(done.outcomes) - done.n_new} before")
     say(reports.summary(done.outcomes).rstrip())
-    if done.unhidden:
-        say(f"Without hidden tests, so that the visible checks alone decide: {', '.join(done.unhidden)}")
+    for note in done.notes:
+        say(note)
 
 
 def say(text: str) -> None:

@@ -4,14 +4,15 @@ Both take up where an earlier run stopped: what has an outcome and has not chang
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from course_lib.grading import batch, reports
+from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import Released, cells_of, release, settings, write
-from course_lib.grading.judge import digest_of, not_run
+from course_lib.grading.graded import cells_of, release, settings, write
+from course_lib.grading.judge import digest_of, failed, not_run
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
@@ -27,12 +28,12 @@ class Done:
     Args:
         outcomes: all of them, also those of earlier runs.
         n_new: how many of them are new.
-        unhidden: notebooks of the source whose tests are all shown to learners, as in a release.
+        notes: what a teacher should know beside them, in sentences.
     """
 
     outcomes: tuple[Outcome, ...]
     n_new: int
-    unhidden: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 # ----------------------------------------------------------------------------------- nbgrader's course folder
@@ -54,48 +55,83 @@ def autograde(
     with Book(course, assignment) as book:
         sources = sorted(book.source.glob("*.ipynb"))
         folder = Path(book.folders.root) / book.folders.submitted_directory
-        there = sorted(path.name for path in folder.glob("*") if (path / assignment).is_dir())
-        unknown = sorted(set(students) - set(there))
+        found, left_out = _parted(handed_in.in_course(folder, assignment, sources))
+        there = {work.student for work in found}
+        unknown = sorted(set(students) - there)
         if unknown or not there:
             missing = ", ".join(unknown) or "anybody"
-            raise ValueError(f"{folder} should have a folder {assignment} of {missing}; collect first")
+            problem = f"{folder} should have a folder {assignment} of {missing}; collect first"
+            raise ValueError("\n".join([problem, *left_out]))
         known = {source.stem: book.recorded(source.stem) for source in sources}
-        waiting: dict[str, int] = {}
-        works = []
-        for student in students or there:
-            for source in sources:
-                path = book.folder(book.folders.submitted_directory, student) / source.name
-                work = batch.Work(student, source, path)
-                if again or known[source.stem].get(student) != (digest(work) or "none"):
-                    works.append(work)
-                    waiting[student] = waiting.get(student, 0) + 1
+        works = [
+            work
+            for work in found
+            if (not students or work.student in students)
+            and (again or known[work.source.stem].get(work.student) != (digest(work) or "none"))
+        ]
+        waiting = Counter(work.student for work in works)
         collected: dict[str, list[Outcome]] = {}
         for work, outcome in _graded(works, run):
             collected.setdefault(work.student, []).append(outcome)
             if len(collected[work.student]) == waiting[work.student]:
-                book.record(collected.pop(work.student))
-        return Done(tuple(book.outcomes()), len(works), _unhidden(sources))
+                _record(book, collected.pop(work.student))
+        notes = [*left_out, *_unhidden(sources), *_changed(book.changes, students), *book.by_hand()]
+        return Done(tuple(book.outcomes()), len(works), tuple(notes))
 
 
-def _unhidden(sources: Sequence[Path]) -> tuple[str, ...]:
-    """The notebooks that have no hidden tests."""
+def _parted(found: Iterable[batch.Work | str]) -> tuple[list[batch.Work], list[str]]:
+    """Works, and the sentences between them."""
+    found = list(found)
+    works = [item for item in found if isinstance(item, batch.Work)]
+    return works, [item for item in found if isinstance(item, str)]
+
+
+def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
+    """A sentence on changes of the source since some were graded."""
+    who = f"only {', '.join(students)}; the others at the next run without --student" if students else "all"
+    return [f"The source has changed: {'; '.join(changes)}. Graded anew: {who}."] if changes else []
+
+
+def _record(book: Book, outcomes: Sequence[Outcome]) -> None:
+    """Write one student's outcomes down; where what was handed in cannot be shown, without that."""
+    try:
+        book.record(outcomes)
+    except OSError:  # no room, no right: not this student's
+        raise
+    except Exception as error:
+        bare = [_bare(outcome, error) for outcome in outcomes]
+        book.record(bare, cells={outcome.notebook: () for outcome in bare})
+
+
+def _bare(outcome: Outcome, error: Exception) -> Outcome:
+    """An outcome without what its cells printed, and with the reason."""
+    why = f"what was handed in is not shown: {failed(error)}"
+    return replace(outcome, cells=(), reports=(*outcome.reports, why))
+
+
+def _unhidden(sources: Sequence[Path]) -> list[str]:
+    """A sentence on notebooks whose tests are all shown to learners, as in a release."""
     cells = {path.stem: read_cells(path.read_bytes()) for path in sources}
-    return tuple(name for name, found in cells.items() if not any(hidden(cell.source) for cell in found))
+    names = [name for name, found in cells.items() if not any(hidden(cell.source) for cell in found)]
+    alone = "Without hidden tests, so that the visible checks alone decide"
+    return [f"{alone}: {', '.join(names)}"] if names else []
 
 
 def digest(work: batch.Work) -> str:
     """What a submission and its source are now; "" for one that cannot be read."""
     try:
         return digest_of(work.source.read_bytes(), read_bytes(work.path))
-    except Unreadable:
+    except (Unreadable, OSError):
         return ""
 
 
 def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work, Outcome]]:
     """Outcomes of all, of those that are not there too."""
-    present = [work for work in works if os.path.lexists(work.path)]
+    present = []
     for work in works:
-        if work not in present:
+        if os.path.lexists(work.path):
+            present.append(work)
+        else:
             yield work, not_run(work.student, work.source, ABSENT)
     yield from run(present)
 
@@ -117,11 +153,10 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
         raise ValueError(f"the source should be a notebook or a folder of notebooks; {source} is neither")
     if out.resolve().is_relative_to(submissions.resolve()):
         raise ValueError(f"what comes out should stand outside the submissions {submissions}; got {out}")
-    works = list(_found(sources, submissions)) if submissions.is_dir() else []
+    works, left_out = _parted(handed_in.in_folder(submissions, sources))
     if not any(os.path.lexists(work.path) for work in works):
-        raise ValueError(
-            f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
-        )
+        problem = f"{submissions} should have STUDENT.ipynb or STUDENT/{sources[0].name}; it has neither"
+        raise ValueError("\n".join([problem, *left_out]))
     config = settings(Path())  # of the folder that the command runs in, as nbgrader does
     released = {path.stem: release(path, config) for path in sources}
     out.mkdir(parents=True, exist_ok=True)
@@ -136,25 +171,27 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.write(outcome.to_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
-    outcomes = tuple(kept[work.student, work.source.stem] for work in works)
-    _write_reports(out, released, works, outcomes)
-    return Done(outcomes, len(new), _unhidden(sources))
+    notes = (*left_out, *_unhidden(sources))
+    outcomes = []
+    for work in works:
+        outcome, cells = kept[work.student, work.source.stem], cells_of(work.path)
+        try:
+            reports.write_pages(out / "feedback", released, [(outcome, cells)])
+        except OSError:  # as in _record
+            raise
+        except Exception as error:
+            outcome = _bare(outcome, error)
+            reports.write_pages(out / "feedback", released, [(outcome, ())])
+        outcomes.append(outcome)
+    write(out / "grades.csv", reports.as_csv(outcomes))
+    write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
+    return Done(tuple(outcomes), len(new), notes)
 
 
 def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:
     """The digest of the outcome of before."""
     before = kept.get((work.student, work.source.stem))
     return before.digest if before else ""
-
-
-def _found(sources: Sequence[Path], submissions: Path) -> Iterator[batch.Work]:
-    """Which notebook is whose."""
-    for path in sorted(submissions.iterdir()):
-        if path.suffix == ".ipynb" and len(sources) == 1:
-            yield batch.Work(path.stem, sources[0], path)
-        elif path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-            for source in sources:
-                yield batch.Work(path.name, source, path / source.name)
 
 
 def _read(path: Path) -> Iterator[Outcome]:
@@ -165,13 +202,3 @@ def _read(path: Path) -> Iterator[Outcome]:
                 yield Outcome.from_json(line)
             except ValueError:
                 continue
-
-
-def _write_reports(
-    out: Path, released: dict[str, Released], works: Sequence[batch.Work], outcomes: Sequence[Outcome]
-) -> None:
-    """The table, the summary and the pages."""
-    write(out / "grades.csv", reports.as_csv(outcomes))
-    write(out / "summary.txt", reports.summary(outcomes))
-    cells = [cells_of(work.path) for work in works]
-    reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.grading.engines import Engine, choose
-from course_lib.grading.judge import Grader, not_run
+from course_lib.grading.judge import CannotStart, Grader, failed, not_run
 from course_lib.grading.leftovers import remove_folders
 from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
@@ -55,7 +55,9 @@ def grade_all(
         submissions: students with their notebooks.
         workers: processes side by side, as many as cores if not given.
         settings: how to grade.
-    Raises: NoIsolation: this machine cannot lock submissions in; the message says what to do.
+    Raises:
+        NoIsolation: this machine cannot lock submissions in; the message says what to do.
+        CannotStart: the process that submissions are forked from cannot be started.
     """
     works = [Work(student, source, path) for student, path in submissions]
     for _, outcome in grade_works(works, workers=workers, settings=settings):
@@ -65,9 +67,9 @@ def grade_all(
 def grade_works(
     works: Sequence[Work], *, workers: int | None = None, settings: Settings | None = None
 ) -> Iterator[tuple[Work, Outcome]]:
-    """Grade any notebooks on this machine; a worker that dies costs nothing but its time.
+    """Grade any notebooks on this machine; what goes wrong in a worker costs that work alone.
 
-    Raises: NoIsolation: as `grade_all`.
+    Raises: NoIsolation, CannotStart: as `grade_all`.
     """
     remove_folders()  # also where nothing is left to grade
     settings = settings or Settings()
@@ -85,9 +87,10 @@ def grade_works(
 def _graded(
     waiting: list[Work], n_workers: int, settings: Settings
 ) -> Generator[tuple[Work, Outcome], None, list[Work]]:
-    """Grade what is waiting, from the end of the list, until all is done or a worker dies.
+    """Grade what is waiting, from the end of the list, until all is done or a worker is of no use any more.
 
     Returns: what was lost with a worker, also what its neighbours had, which end with it.
+    Raises: CannotStart: the only worker can start nothing. Beside others it may be for want of memory.
     """
     running: dict[Future[Outcome], Work] = {}
     with _pool(n_workers) as pool:
@@ -98,11 +101,28 @@ def _graded(
                     running[future] = waiting.pop()  # not before it is submitted: that may fail
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    outcome = future.result()
+                    outcome = _outcome(future, running[future])
                     yield running.pop(future), outcome
         except BrokenProcessPool:
             pass
+        except CannotStart:
+            pool.shutdown(cancel_futures=True)
+            if n_workers == 1:
+                raise
     return list(running.values())
+
+
+def _outcome(future: Future[Outcome], work: Work) -> Outcome:
+    """What came of a work; what a worker raised, or could not send, costs that work alone.
+
+    Raises: BrokenProcessPool, CannotStart, KeyboardInterrupt: these are not about the work.
+    """
+    try:
+        return future.result()
+    except (BrokenProcessPool, CannotStart, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a SystemExit too: it is the worker's, not ours
+        return not_run(work.student, work.source, failed(error))
 
 
 def _pool(n_workers: int) -> ProcessPoolExecutor:
@@ -119,6 +139,7 @@ def on_cluster(
         works: with paths that every worker can read, in a shared folder.
         client: a `dask.distributed.Client`.
         settings: how to grade.
+    Raises: CannotStart: as `grade_all`.
     """
     from distributed import as_completed  # here, because one machine needs no cluster
 
@@ -139,6 +160,8 @@ def on_cluster(
     for work in lost:  # each again, alone on the cluster
         try:
             outcome = client.submit(grade_one, _from_anywhere(work), settings, pure=False).result()
+        except CannotStart:
+            raise
         except Exception as error:
             why = f"{type(error).__name__}: {error}"[:200]
             outcome = not_run(work.student, work.source, f"the cluster gave it up: {why}")

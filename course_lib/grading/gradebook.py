@@ -8,14 +8,14 @@ tables stands one of ours, `course_outcome`: how far grading came and why, which
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
 from nbgrader import dbutil, utils
-from nbgrader.api import Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
+from nbgrader.api import Assignment, Grade, Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import AssignLatePenalties
 from sqlalchemy import (
@@ -47,11 +47,13 @@ from course_lib.grading.graded import (
     write_notebook,
 )
 from course_lib.grading.outcome import BY_HAND, Outcome
-from course_lib.grading.submission import Cell
+from course_lib.grading.submission import Cell, Unreadable, read_bytes
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
 VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
 KEY = ("assignment", "notebook", "student")
+SECRET, MOST_SECRET = "submission_secret.txt", 1000  # bytes; nbgrader's has 64
+KEEP = "keep what learners got, or start a new grade book: points given by hand are in the old one alone"
 OUTCOMES = Table(
     "course_outcome",
     MetaData(),
@@ -147,6 +149,7 @@ class Book:
                 + no_course * (not (course / "nbgrader_config.py").exists())
             )
         self.released = {path.stem: release(path, self.config) for path in paths}
+        self.changes: list[str] = []  # of tests and points, since the first was graded
         self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
         self._penalties = AssignLatePenalties(config=self.config)
         self._penalties.init_plugin()
@@ -171,36 +174,63 @@ class Book:
 
     @contextmanager
     def _transaction(self) -> Iterator[_Held]:
-        """All changes of a block in one commit, none where it raises."""
+        """All changes of a block in one commit, none where it raises.
+
+        Raises: OSError: the grade book cannot be written: no room, or another program keeps it.
+        """
         try:
             session: _Held = self.gradebook.db()
+            if self.gradebook.engine.dialect.name == "sqlite":
+                session.execute(
+                    text("BEGIN IMMEDIATE")
+                )  # wait here: nbgrader logs tracebacks where it has to
             yield session
             session.finish()
+        except OperationalError as error:
+            raise OSError(f"The grade book cannot be written: {error.orig}.") from error
         finally:
             self.gradebook.db.remove()  # and with it what was not committed
 
     def _prepare(self) -> None:
-        """Enter the assignment, its notebooks and cells where they are not there yet."""
+        """Enter the assignment, its notebooks and cells where they are not there; note what has changed."""
         book = self.gradebook
         assignment = book.update_or_create_assignment(self.assignment)
+        before = {notebook.name: _tests(notebook) for notebook in assignment.notebooks}
         for notebook in list(assignment.notebooks):
-            if _entered(notebook) != _cells(self.released.get(notebook.name)):
-                if assignment.submissions:
-                    raise ValueError(
-                        f"the grade book has grades for {self.assignment}/{notebook.name} with other cells "
-                        f"than {self.source}; keep the cells that learners got, or start a new grade book"
-                    )
+            entered, wanted = _entered(notebook), _cells(self.released.get(notebook.name))
+            if assignment.submissions:
+                self._keep(notebook.name, entered, wanted)
+            elif entered != wanted:
                 book.remove_notebook(notebook.name, self.assignment)
         book.db.expire_all()
         new = self.released.keys() - {notebook.name for notebook in assignment.notebooks}
         if new and assignment.submissions:
             raise ValueError(
-                f"the grade book has grades for {self.assignment} without {', '.join(sorted(new))}; "
-                "keep the notebooks that learners got, or start a new grade book"
+                f"the grade book has grades for {self.assignment} without {', '.join(sorted(new))}; {KEEP}"
             )
         for name, released in self.released.items():
             book.update_or_create_notebook(name, self.assignment)
             self._enter(name, released)
+        book.db.expire_all()
+        if assignment.submissions:
+            after = {notebook.name: _tests(notebook) for notebook in assignment.notebooks}
+            self.changes = [text for name in before for text in _changes(name, before[name], after[name])]
+            _add_grades(assignment)
+
+    def _keep(self, notebook: str, entered: list[set[str]], wanted: list[set[str]]) -> None:
+        """Refuse other cells than those that have grades; tests may be added.
+
+        Raises: ValueError: a cell is gone, or one that learners fill in is new.
+        """
+        gone = set().union(*entered) - set().union(*wanted)
+        new = set().union(*wanted[1:]) - set().union(*entered[1:])
+        if gone or new:
+            words = {"gone": gone, "new": new}
+            which = "; ".join(f"{word}: {', '.join(sorted(names))}" for word, names in words.items() if names)
+            raise ValueError(
+                f"the grade book has grades for {self.assignment}/{notebook} with other cells "
+                f"than {self.source} ({which}); {KEEP}"
+            )
 
     def _enter(self, notebook: str, released: Released) -> None:
         """Enter the cells of a notebook."""
@@ -235,8 +265,10 @@ class Book:
             outcomes: Of one student, one for each notebook that was handed in.
             cells: For each notebook the learner's, as `graded.cells_of` gives them; if None, it reads them
                 from submitted/.
-        Raises: ValueError: the outcomes are of several students, of another assignment, or name cells that
-            the source does not have.
+        Raises:
+            ValueError: the outcomes are of several students, of another assignment, or name cells that the
+                source does not have.
+            OSError: no room or no right to write, or another program keeps the grade book.
         """
         student = self._student(outcomes)
         submitted = self.folder(self.folders.submitted_directory, student)
@@ -252,6 +284,9 @@ class Book:
         stamp = _timestamp(submitted / "timestamp.txt")
         if stamp is not None:
             write(autograded / "timestamp.txt", f"{stamp.isoformat(' ')} UTC\n")
+        with suppress(Unreadable):  # of what came through the exchange: `nbgrader release_feedback` needs it
+            secret = read_bytes(submitted / SECRET)[:MOST_SECRET]
+            write(autograded / SECRET, secret.decode("utf-8", "replace"))
         with self._transaction() as session:
             self.gradebook.update_or_create_student(student)
             with session.no_autoflush:  # nbgrader builds the submission piece by piece
@@ -338,6 +373,18 @@ class Book:
         rows = self.gradebook.db.execute(select(OUTCOMES.c.student, OUTCOMES.c.digest).where(*mine))
         return {row.student: row.digest for row in rows}
 
+    def by_hand(self) -> list[str]:
+        """What there is to know about points that a person gave, in sentences."""
+        given = self.gradebook.db.scalars(select(Grade).where(Grade.manual_score.is_not(None))).all()
+        own = [grade for grade in given if grade.assignment.name == self.assignment]
+        waiting = sorted(_whose(grade) for grade in own if grade.needs_manual_grade)
+        above = sorted(_whose(grade) for grade in own if grade.manual_score > grade.cell.max_score)
+        found = {
+            "Points given by hand stay, and wait for another look, since answer or test has changed": waiting,
+            "Points given by hand are more than the cell has now": above,
+        }
+        return [f"{words}: {', '.join(whose)}." for words, whose in found.items() if whose]
+
     def outcomes(self) -> list[Outcome]:
         """All outcomes of the assignment, without what the cells printed, by student and notebook."""
         return outcomes_of(self.gradebook, self.assignment)
@@ -368,6 +415,41 @@ def _nothing(notebook: SubmittedNotebook) -> None:
     for grade in notebook.grades:
         grade.auto_score = 0.0
         grade.needs_manual_grade = grade.manual_score is not None
+
+
+def _whose(grade: Grade) -> str:
+    """Whose grade it is, and of which cell."""
+    return f"{grade.student.id} ({grade.notebook.name}/{grade.cell.name})"
+
+
+def _tests(notebook: Notebook) -> dict[str, tuple[float, str]]:
+    """The highest score and the source of each graded cell of a notebook in the grade book."""
+    sources = {cell.name: cell.source for cell in notebook.source_cells}
+    cells = [*notebook.grade_cells, *notebook.task_cells]
+    return {cell.name: (cell.max_score, sources.get(cell.name, "")) for cell in cells}
+
+
+def _changes(
+    notebook: str, before: Mapping[str, tuple[float, str]], after: Mapping[str, tuple[float, str]]
+) -> Iterator[str]:
+    """What has changed of the graded cells of a notebook, in words."""
+    for name, (points, source) in after.items():
+        if name not in before:
+            yield f"{notebook}/{name} is new, with a maximum of {points:g}"
+        elif before[name][0] != points:
+            yield f"{notebook}/{name} has a maximum of {points:g}, before {before[name][0]:g}"
+        elif before[name][1] != source:
+            yield f"{notebook}/{name} reads differently"
+
+
+def _add_grades(assignment: Assignment) -> None:
+    """Give submissions that are in the grade book a place for the grades of tests that are new."""
+    for submission in assignment.submissions:
+        for notebook in submission.notebooks:
+            known = {grade.cell_id for grade in notebook.grades}
+            for cell in notebook.notebook.grade_cells:
+                if cell.id not in known:
+                    notebook.grades.append(Grade(cell_id=cell.id))
 
 
 def _cells(released: Released | None) -> list[set[str]]:

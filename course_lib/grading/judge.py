@@ -52,6 +52,10 @@ HIDDEN_ONLY = (
 OWN_TEST_S = 10.0  # for what a teacher's own test calls, all together
 
 
+class CannotStart(RuntimeError):
+    """The process that submissions are forked from cannot be started, whoever's submission it is for."""
+
+
 class Grader:
     """Grades submissions of one notebook, one after the other.
 
@@ -95,7 +99,10 @@ class Grader:
             self.zygote = None
 
     def grade(self, student: str, path: Path) -> Outcome:
-        """Grade one submission; whatever it contains, an outcome comes back."""
+        """Grade one submission; whatever it contains, an outcome comes back.
+
+        Raises: CannotStart: no submission of this notebook can be run.
+        """
         start = time.monotonic()
         whole = _empty(student, self.source)
         try:
@@ -107,9 +114,11 @@ class Grader:
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
             graded = Grading(self, cells).outcome(whole)
+        except CannotStart:
+            raise
         except Exception as error:  # a mistake of ours, or a machine in trouble: this one has to be run again
             self.close()
-            graded = _not_run(whole, self.graded(), f"the grader failed: {type(error).__name__}: {error}")
+            graded = _not_run(whole, self.graded(), failed(error))
         return dataclasses.replace(graded, seconds=round(time.monotonic() - start, 3))
 
     def graded(self) -> list[Cell]:
@@ -117,11 +126,18 @@ class Grader:
         return [cell for cell in self.cells if cell.grade]
 
     def alive(self) -> Zygote:
-        """The process that children are forked from; a new one where it is gone."""
+        """The process that children are forked from; a new one where it is gone.
+
+        Raises: CannotStart: it cannot be started.
+        """
         if self.zygote is not None and self.zygote.process.poll() is not None:
             self.close()
         if self.zygote is None:
-            self.zygote = Zygote(*self._needs(), self.engine, self.limits)
+            try:
+                self.zygote = Zygote(*self._needs(), self.engine, self.limits)
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                raise CannotStart(f"what runs submissions of {self.source} cannot start: {why}") from error
         return self.zygote
 
     def _needs(self) -> tuple[set[str], list[str], list[bytes]]:
@@ -180,6 +196,11 @@ def digest_of(source: bytes, submission: bytes) -> str:
 
 def _empty(student: str, source: Path) -> Outcome:
     return Outcome(student, assignment=source.parent.name, notebook=source.stem)
+
+
+def failed(error: BaseException) -> str:
+    """Why a submission has no grade where the grader is at fault."""
+    return f"the grader failed: {type(error).__name__}: {error}"[:300]
 
 
 def not_run(student: str, source: Path, reason: str) -> Outcome:

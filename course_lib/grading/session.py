@@ -3,6 +3,7 @@
 It may die, hang or lie. Where it dies a new one takes its place, and the cells of before run in it again.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,6 +11,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -58,7 +60,10 @@ class Seconds:
 
 
 class Zygote:
-    """The process that children are forked from, with the copy of the course that they may import."""
+    """The process that children are forked from, with the copy of the course that they may import.
+
+    Raises: RuntimeError: it has ended before it was ready, or takes too long; with its last words.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Zygote:
         kernels = os.environ.get("ATEN_CPU_CAPABILITY")
         if kernels:  # torch's, for here and there
             environment["ATEN_CPU_CAPABILITY"] = kernels
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (`close` closes it)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "course_lib.grading.zygote", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -98,12 +104,28 @@ class Zygote:
             cwd=place,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=self.said,
             start_new_session=True,  # Ctrl-C is the grader's: it ends this process too
         )
         theirs.close()
         self.control = ours
-        wire.send(self.control, {"modules": modules}, pickle.dumps((policy, engine, specs)))
-        wire.receive(self.control, START_S)
+        try:
+            wire.send(self.control, {"modules": modules}, pickle.dumps((policy, engine, specs)))
+            wire.receive(self.control, START_S)
+        except (wire.WireError, wire.Late, OSError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.0 if isinstance(error, wire.Late) else GRACE_S)
+            why = self._last_words()
+            self.close()
+            raise RuntimeError(why) from None
+
+    def _last_words(self) -> str:
+        """Why it is not ready."""
+        if self.process.returncode is None:
+            return f"it was not ready within {START_S:g} s"
+        self.said.seek(0)
+        lines = self.said.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with {self.process.returncode}"
 
     def fork(self) -> tuple[int, socket.socket]:
         """A new child: its number, and the pipe to it.
@@ -128,6 +150,7 @@ class Zygote:
         self.control.close()
         self.process.kill()
         self.process.wait()
+        self.said.close()
         self.folder.remove()
 
 

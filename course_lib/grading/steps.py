@@ -1,6 +1,4 @@
-"""Our sandbox inside nbgrader's own `nbgrader autograde`: for a course that keeps its commands and buttons.
-
-`CONFIG` has the lines for nbgrader_config.py.
+"""Our sandbox inside `nbgrader autograde` and formgrader's button, by the last lines of nbgrader_config.py.
 
 nbgrader reads each notebook before it comes here, and names as an error one that it cannot read. The command
 line of this package gives such a submission an outcome too, and is faster.
@@ -16,19 +14,15 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_notebook
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
+from traitlets.log import get_logger
 
+from course_lib.grading.engines import choose
 from course_lib.grading.gradebook import note, open_gradebook
 from course_lib.grading.graded import cells_of, graded, release
 from course_lib.grading.outcome import Outcome
+from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.submission import Unreadable, read_bytes, read_cells
 
-CONFIG = """
-c.Autograde.sanitize_preprocessors = ["course_lib.grading.steps.Empty"]
-c.Autograde.autograde_preprocessors = [
-    "course_lib.grading.steps.Sandbox",
-    "nbgrader.preprocessors.SaveAutoGrades",
-    "nbgrader.preprocessors.AssignLatePenalties",
-]
-"""
 Resources = dict[str, Any]
 
 _kept = ExitStack()  # the graders, which live as long as nbgrader does
@@ -41,6 +35,28 @@ def grader(source: Path) -> Any:
     from course_lib.grading.judge import Grader  # here, because it brings torch
 
     return _kept.enter_context(Grader(source))
+
+
+def ready(*, assignment: str, student: str, notebooks: list[str]) -> None:
+    """What nbgrader calls before it reads a student's notebooks: takes out those that it cannot or must not.
+
+    A pipe would keep it waiting for ever, and a link leads to a file that is not the student's.
+
+    Raises: SystemExit: submissions cannot be locked in here; with any other error nbgrader would go on.
+    """
+    try:
+        choose()
+    except NoIsolation as error:
+        raise SystemExit(f"Nothing was graded. {error}") from None
+    for name in list(notebooks):
+        path = Path(name)
+        try:
+            if path.parent.is_symlink() or path.parent.parent.is_symlink():
+                raise Unreadable("its folder is a link")
+            read_cells(read_bytes(path))
+        except Unreadable as error:
+            get_logger().error("Left out: %s: %s", name, error)
+            notebooks.remove(name)
 
 
 class Empty(NbGraderPreprocessor):

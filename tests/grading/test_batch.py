@@ -11,14 +11,16 @@ import pytest
 import small
 from distributed import Client, LocalCluster
 
-from course_lib.grading import batch
+from course_lib.grading import batch, session
 from course_lib.grading.batch import Settings, Work, grade_works, on_cluster
 from course_lib.grading.engines import NONE
+from course_lib.grading.judge import CannotStart, Grader
 from course_lib.grading.outcome import Outcome, Status
 
 TASK = "03_qkv/softmax"
 WRONG = "def softmax(scores):\n    return scores"
 N = 7  # submissions
+IN_NOTHING = Settings(engine=NONE)  # no code of a submission runs
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def assert_only_deadly_are_given_up(works: list[Work], outcomes: list[Outcome], 
 
 
 def test_only_what_kills_its_worker_is_given_up(with_deadly):
-    graded = grade_works(with_deadly, workers=2, settings=Settings(engine=NONE))  # nothing runs in it
+    graded = grade_works(with_deadly, workers=2, settings=IN_NOTHING)
     outcomes = [outcome for _, outcome in graded]
     assert_only_deadly_are_given_up(with_deadly, outcomes, "the grader's own process died with it twice")
 
@@ -109,6 +111,54 @@ def test_only_what_kills_its_worker_is_given_up_on_a_cluster(with_deadly):
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
-        graded = on_cluster(with_deadly, client, settings=Settings(engine=NONE))
+        graded = on_cluster(with_deadly, client, settings=IN_NOTHING)
         outcomes = [outcome for _, outcome in graded]
     assert_only_deadly_are_given_up(with_deadly, outcomes, "the cluster gave it up: KilledWorker")
+
+
+GONE_WRONG = {
+    "deep": "the grader failed: RecursionError: too deep",
+    "large": "the grader failed: MemoryError",
+    "exit": "the grader failed: SystemExit: 3",
+    "nested": "the grader failed: RecursionError: maximum recursion depth",
+    "unsendable": "the grader failed: PicklingError",
+    "odd": "the grader's own process died with it twice",  # it cannot be read where it arrives
+}
+
+
+def test_what_goes_wrong_in_a_worker_costs_that_work_alone(works, monkeypatch):
+    monkeypatch.setattr(batch, "grade_one", deadly.grade_one)
+    bad = [Work(kind, works[0].source, works[0].path) for kind in GONE_WRONG]
+    outcomes = [o for _, o in grade_works([works[0], *bad, works[1]], workers=2, settings=IN_NOTHING)]
+    came = {outcome.student: (outcome.status, outcome.reason) for outcome in outcomes}
+    for kind, reason in GONE_WRONG.items():
+        status, said = came.pop(kind)
+        assert status == Status.NOT_RUN
+        assert said.startswith(reason)
+    assert came == {work.student: (Status.GRADED, "") for work in works[:2]}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_that_cannot_start_is_told_once(works, monkeypatch, workers):
+    monkeypatch.setattr(batch, "grade_one", deadly.grade_one)
+    many = [Work(f"unstartable{i}", works[0].source, works[0].path) for i in range(20)]
+    with pytest.raises(CannotStart, match=r"small\.ipynb cannot start: no torch"):
+        list(grade_works(many, workers=workers, settings=IN_NOTHING))
+
+
+def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeypatch):
+    monkeypatch.setattr(Grader, "_needs", lambda _: (set(), ["no_such_module"], []))
+    with (
+        Grader(works[0].source, engine=engine) as grader,
+        pytest.raises(CannotStart, match=r"small\.ipynb cannot start: .*No module named 'no_such_module'"),
+    ):
+        grader.grade("ada", works[0].path)
+
+
+def test_a_start_that_takes_too_long_is_said(works, engine, monkeypatch):
+    monkeypatch.setattr(session, "START_S", 0.01)
+    with (
+        Grader(works[0].source, engine=engine) as grader,
+        pytest.raises(CannotStart, match=r"it was not ready within 0\.01 s"),
+    ):
+        grader.grade("ada", works[0].path)

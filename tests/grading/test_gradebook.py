@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from nbgrader.apps import NbGraderAPI
 from small import cell
 from sqlalchemy import event
 
-from course_lib.grading import gradebook
+from course_lib.grading import assignments, gradebook
+from course_lib.grading.assignments import autograde
+from course_lib.grading.batch import Work
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import settings
-from course_lib.grading.outcome import Outcome, Status, TaskOutcome
+from course_lib.grading.judge import told
+from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
+from course_lib.grading.submission import read_cells
 
 
 @pytest.fixture
@@ -193,6 +198,18 @@ def test_a_time_that_is_none_costs_nothing(course: Path, book: Book, text: str) 
     assert found["score"] == 2
 
 
+def test_the_secret_of_the_exchange_goes_along_for_the_release_of_feedback(course: Path, book: Book) -> None:
+    for student in ("ada", "bob", "eve"):
+        secret = submit(course, student).with_name("submission_secret.txt")
+        if student == "ada":
+            secret.write_text("0123abc", encoding="utf-8")
+        if student == "eve":
+            secret.symlink_to(course / "gradebook.db")
+        book.record([outcome(student)])
+    found = {path.parts[-3]: path.read_text("utf-8") for path in course.glob("autograded/*/*/*secret.txt")}
+    assert found == {"ada": "0123abc"}
+
+
 def test_outcomes_come_back_without_what_cells_printed(course: Path, book: Book) -> None:
     late = outcome("bob", status=Status.TIMED_OUT, reason="timed out in task mix")
     book.record([late])
@@ -226,8 +243,10 @@ def test_a_changed_source_is_taken_until_there_are_grades(course: Path, book: Bo
         again.record([outcome(tasks=outcome().tasks[:1])])
         assert entry(course)["max"] == 2
     course_folder.write(path, course_folder.source())
-    with pytest.raises(ValueError, match="has grades for 03_qkv/by_hand with other cells"):
+    with pytest.raises(ValueError, match="has grades for 03_qkv/by_hand with other cells") as refused:
         Book(course, "03_qkv")
+    assert "(new: mix, words)" in str(refused.value)
+    assert "points given by hand are in the old one alone" in str(refused.value)
     course_folder.write(path, course_folder.source()[:4])
     course_folder.write(path.with_name("third.ipynb"), course_folder.source()[:4])
     with pytest.raises(ValueError, match="has grades for 03_qkv without third"):
@@ -241,6 +260,69 @@ def test_other_points_in_the_source_count(course: Path, book: Book) -> None:
     with Book(course, "03_qkv") as again:
         again.record([outcome()])
     assert entry(course)["max"] == 12
+
+
+def changed_source(course: Path) -> None:
+    """Give softmax 8 points and other tests, the words 2 points, and mix a second test."""
+    cells = course_folder.source()
+    cells[3]["metadata"]["nbgrader"]["points"] = 8
+    cells[5]["source"] = cells[5]["source"].replace("57", "58")
+    cells[6]["metadata"]["nbgrader"]["points"] = 2
+    marks = {"grade_id": "test_mix_2", "grade": True, "locked": True, "points": 1}
+    cells.insert(6, cell("mix-test-2", 'check("03_qkv/mix", mix, seed=3)', **marks))
+    course_folder.write(course / "solutions" / "03_qkv" / "by_hand.ipynb", cells)
+
+
+def made_up(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
+    """Outcomes by the source as it is, without grading: softmax is right."""
+    for work in works:
+        if work.source.stem == "by_hand":
+            cells = [found for found in read_cells(work.source.read_bytes()) if found.grade]
+            tasks = tuple(told(found, BY_HAND if found.by_hand else "wrong") for found in cells)
+            right = replace(tasks[0], status="right", points=tasks[0].max_points)
+            digest = assignments.digest(work)
+            yield work, outcome(work.student, tasks=(right, *tasks[1:]), digest=digest, cells=())
+
+
+def test_changed_points_and_added_tests_are_told_and_what_a_person_gave_stays(course: Path) -> None:
+    for student in ("ada", "bob"):
+        submit(course, student)
+    assert autograde(course, "03_qkv", made_up).notes == ()
+    by_hand(course, 2.5, "Well tried.")
+    assert autograde(course, "03_qkv", made_up).notes == ()
+    changed_source(course)
+    done = autograde(course, "03_qkv", made_up)
+    waits = (
+        "Points given by hand stay, and wait for another look, since answer or test has changed: "
+        "ada (by_hand/words).",
+        "Points given by hand are more than the cell has now: ada (by_hand/words).",
+    )
+    assert done.notes == (
+        "The source has changed: by_hand/test_softmax has a maximum of 8, before 2; "
+        "by_hand/test_mix reads differently; by_hand/words has a maximum of 2, before 3; "
+        "by_hand/test_mix_2 is new, with a maximum of 1. Graded anew: all.",
+        *waits,
+    )
+    for student, by_a_person in (("ada", 2.5), ("bob", None)):
+        found = entry(course, student)
+        assert found["max"] == 12
+        grades = {"test_softmax": (8, None), "test_mix": (0, None), "test_mix_2": (0, None)}
+        assert found["grades"] == {**grades, "words": (None, by_a_person)}
+        assert found["waiting"] == {"words"}
+    assert entry(course)["score"] == 10.5
+    assert autograde(course, "03_qkv", made_up).notes == waits  # until a person has looked
+
+
+def test_a_changed_source_says_who_is_graded_anew(course: Path) -> None:
+    for student in ("ada", "bob"):
+        submit(course, student)
+    autograde(course, "03_qkv", made_up)
+    changed_source(course)
+    (note,) = autograde(course, "03_qkv", made_up, students=["ada"]).notes
+    assert note.endswith("Graded anew: only ada; the others at the next run without --student.")
+    assert entry(course, "bob")["grades"]["test_mix_2"] == (None, None)
+    assert autograde(course, "03_qkv", made_up).n_new == 3  # bob's, and the second notebooks that lack
+    assert entry(course, "bob")["grades"]["test_mix_2"] == (0, None)
 
 
 def test_outcomes_that_do_not_belong_together_are_refused(book: Book) -> None:
