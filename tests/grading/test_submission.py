@@ -368,11 +368,15 @@ def test_a_cell_parts_into_what_is_released_and_what_is_hidden():
     assert (released("a\nb"), hidden("a\nb")) == ("a\nb", "")
 
 
-def test_names_are_found_in_python_with_magics_and_not_in_what_is_none():
+def test_names_are_found_in_python_with_magics():
     assert names_used("%matplotlib inline\n!ls\nx = f(y)") == {"f", "y"}
-    assert names_used("f(:") == set()
-    assert names_used("(" * 5000) == set()
+    assert names_used("%time x = f(y)\nfor i in z:\n    !ls {i}") == {"f", "y", "z"}
 
 
 def test_names_are_found_beside_what_python_warns_of():
     assert names_used("x = '\\d'\ny") == {"y"}
+
+
+def test_each_word_may_be_a_name_in_what_python_cannot_read():
+    assert names_used("x = !ls 1\nf(y)\nz?") == {"x", "ls", "f", "y", "z"}
+    assert names_used("(" * 5000) == set()
