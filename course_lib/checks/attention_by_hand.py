@@ -15,6 +15,7 @@ from course_lib.checks.inputs import (
     Rng,
     as_double,
     backwards,
+    between,
     draw,
     draw_mask,
     inside_the_values,
@@ -200,15 +201,18 @@ def causal_mask(n_queries: int, n_keys: int, *, shift: int | None = None) -> Arr
 
 
 def causal_mask_cases(rng: Rng) -> list[Case]:
-    t = primes(rng, 5, 7)[0]
+    def sizes(n_old: int, n_new: int) -> dict[str, int]:
+        return {"n_queries": n_new, "n_keys": n_old + n_new}
+
     return [
-        Case("three tokens", {"n_queries": 3, "n_keys": 3}),
-        Case("two new tokens after three old ones", {"n_queries": 2, "n_keys": 5}),
-        Case("one new token: it sees all", {"n_queries": 1, "n_keys": 7}),
-        Case("more tokens", {"n_queries": t, "n_keys": 11}),
-        Case("nearly all tokens are new", {"n_queries": 6, "n_keys": 7}),
-        Case("many tokens", {"n_queries": 17, "n_keys": 23}),
-        Case("a single token", {"n_queries": 1, "n_keys": 1}),
+        Case("three tokens", sizes(0, 3)),
+        Case("two new tokens after some old ones", sizes(between(rng, 3, 9), 2)),
+        Case("one new token: it sees all", sizes(between(rng, 5, 60), 1)),
+        Case("nearly all tokens are new", sizes(1, between(rng, 4, 40))),
+        Case("more old tokens than new ones", sizes(between(rng, 12, 20), between(rng, 3, 11))),
+        Case("many tokens", sizes(between(rng, 5, 60), between(rng, 17, 60))),
+        Case("all tokens are new", sizes(0, between(rng, 4, 40))),
+        Case("a single token", sizes(0, 1)),
     ]
 
 

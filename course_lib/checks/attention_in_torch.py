@@ -278,6 +278,10 @@ class Layer:
     def __call__(self, x: Tensor) -> Tensor:
         return self.function(x)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a grader's sandbox gets: neither what is right nor a name that tells it."""
+        return {"__name__": "a layer", "function": self.function}
+
 
 def sees_later(attend: Layer, x: Tensor) -> bool:
     """Whether an output of the layer depends on a later token."""

@@ -48,7 +48,8 @@ def attention_bytes(
 
 
 def attention_bytes_cases(rng: Rng) -> list[Case]:
-    def layer(n_tokens: int, d_head: int, groups: int, share: int, n_bytes: int) -> dict[str, int]:
+    def layer(*sizes: int) -> dict[str, int]:
+        n_tokens, d_head, groups, share, n_bytes = sizes
         n_heads = groups * share
         return {
             "n_tokens": n_tokens,
@@ -58,17 +59,20 @@ def attention_bytes_cases(rng: Rng) -> list[Case]:
             "bytes_per_number": n_bytes,
         }
 
-    t, k, g, n = primes(rng, 3, 5, 7, 11)
+    def some(n: int) -> list[int]:
+        return primes(rng, 3, 5, 7, 11, 13, 17)[:n]
+
+    d_head, groups, share = some(3)
     return [
         Case("three tokens, two heads", layer(3, 5, 2, 1, 4)),
-        Case("four heads share two", layer(5, 3, 2, 2, 2)),
+        Case("four heads share two", layer(*some(2), 2, 2, 2)),
         Case("a layer of SmolLM2, 2,048 tokens", layer(2048, 64, 3, 3, 4)),
-        Case("all share one", layer(7, 5, 1, 3, 4)),
-        Case("one head", layer(7, 11, 1, 1, 4)),
-        Case("as many tokens as heads", layer(9, 5, 3, 3, 2)),
-        Case("other sizes", layer(t, k, g, n, 4)),
-        Case("one byte for each number", layer(n, g, k, t, 1)),
-        Case("one token", layer(1, 7, 3, 5, 2)),
+        Case("all share one", layer(*some(2), 1, some(1)[0], 4)),
+        Case("one head", layer(*some(2), 1, 1, 4)),
+        Case("as many tokens as heads", layer(groups * share, d_head, groups, share, 2)),
+        Case("other sizes", layer(*some(4), 4)),
+        Case("one byte for each number", layer(*some(4), 1)),
+        Case("one token", layer(1, *some(3), 2)),
     ]
 
 

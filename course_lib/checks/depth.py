@@ -21,7 +21,7 @@ from torch import nn
 from course_lib import probing
 from course_lib.blocks import Activation, LayerNorm, NormType, RMSNorm, TransformerBlock, TransformerStack
 from course_lib.checks import real_model
-from course_lib.checks.inputs import Rng, as_double, backwards, draw, in_torch, primes, repeatable
+from course_lib.checks.inputs import Rng, as_double, backwards, between, draw, in_torch, primes, repeatable
 from course_lib.checks.kinds import Case, Code, Property
 from course_lib.checks.modules import check_weights
 from course_lib.checks.parts import gated_mlp, rms_norm
@@ -394,13 +394,16 @@ def depth_scaled_start_cases(rng: Rng) -> list[Case]:
         options = {"activation": "gelu", "bias": True, "seed": int(rng.integers(1000)), **options}
         return {"stack": Stack(n_layers, WIDTH, 4, WIDTH, **options), "std": std}
 
+    def std(low: int, high: int) -> float:
+        return between(rng, low, high) / 1000
+
     return [
         Case("two layers", inputs(2, 0.02)),
-        Case("three layers without biases", inputs(3, 0.02, bias=False)),
-        Case("a gated MLP", inputs(3, 0.1, activation="swiglu")),
-        Case("as in SmolLM2", inputs(5, 0.05, activation="swiglu", bias=False, norm_type="rms")),
-        Case("one layer", inputs(1, 0.3)),
-        Case("five layers", inputs(5, 0.006)),
+        Case("three layers without biases", inputs(3, std(10, 60), bias=False)),
+        Case("a gated MLP", inputs(3, std(70, 110), activation="swiglu")),
+        Case("as in SmolLM2", inputs(5, std(40, 60), activation="swiglu", bias=False, norm_type="rms")),
+        Case("one layer", inputs(1, std(200, 350))),
+        Case("several layers", inputs(between(rng, 4, 7), std(4, 9))),
     ]
 
 

@@ -50,6 +50,11 @@ def primes(rng: Rng, *choices: int) -> list[int]:
     return [int(size) for size in rng.permutation(choices)]
 
 
+def between(rng: Rng, low: int, high: int) -> int:
+    """A whole number from `low` to `high`, both included."""
+    return int(rng.integers(low, high, endpoint=True))
+
+
 def backwards(array: np.ndarray) -> np.ndarray:
     """The same numbers, stored column by column: not contiguous."""
     return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)

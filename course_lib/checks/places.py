@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from course_lib.checks import forms
-from course_lib.checks.inputs import Rng, all_different, as_double, backwards, draw, in_torch, primes
+from course_lib.checks.inputs import Rng, all_different, as_double, backwards, between, draw, in_torch, primes
 from course_lib.checks.kinds import Case, Code
 from course_lib.checks.values import WrongForm, describe, numbers_of
 
@@ -38,6 +38,13 @@ class Layer:
 
     def __repr__(self) -> str:
         return self.name
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a grader's sandbox gets: the name would tell what is right."""
+        return {"name": "a layer", "function": self.function}
+
+    def __deepcopy__(self, memo: Any) -> "Layer":
+        return self  # there is nothing to change, and at a learner's desk the name may be seen
 
 
 def counted(x: Tensor, axis: int) -> Tensor:
@@ -216,17 +223,19 @@ def sinusoids(
 
 
 def sinusoids_cases(rng: Rng) -> list[Case]:
-    n, pairs = primes(rng, 7, 11)
+    few, many = sorted(primes(rng, 3, 5, 7, 11, 13, 17)[:2])
+    n, pairs = primes(rng, 7, 11, 13, 17, 19)[:2]
+    same = between(rng, 3, 11)
     sizes = {
         "three places, four numbers": (3, 4),
-        "two numbers": (5, 2),
-        "as many places as numbers": (6, 6),
-        "more numbers than places": (3, 10),
-        "more places than numbers": (13, 6),
+        "two numbers": (between(rng, 5, 40), 2),
+        "as many places as numbers": (2 * same, 2 * same),
+        "more numbers than places": (few, 2 * many),
+        "more places than numbers": (2 * many + few, 2 * few),
         "distinct sizes": (n, 2 * pairs),
-        "one place": (1, 6),
-        "many places": (307, 14),
-        "wide vectors": (5, 134),
+        "one place": (1, 2 * between(rng, 3, 30)),
+        "many places": (between(rng, 200, 307), 2 * pairs),
+        "wide vectors": (5, 2 * between(rng, 50, 70)),
     }
     return [Case(name, {"n": n, "d": d}) for name, (n, d) in sizes.items()]
 
@@ -311,13 +320,15 @@ def offsets(n_queries: int, n_keys: int, start: int | None = None) -> Tensor:
 
 def sizes_of_tables(rng: Rng) -> dict[str, tuple[int, int]]:
     """Queries and keys: small first, then distinct primes."""
+    alike = between(rng, 3, 7)
+    many, more = sorted(primes(rng, 11, 13, 17, 19, 23, 29, 31, 37, 41)[:2])
     return {
         "two queries, two keys": (2, 2),
-        "three of each": (3, 3),
-        "two queries, five keys": (2, 5),
-        "one query, as when a model writes on": (1, 7),
-        "many": (11, 13),
-        "distinct sizes": (int(rng.choice([3, 5])), int(rng.choice([7, 11]))),
+        "as many queries as keys": (alike, alike),
+        "two queries, more keys": (2, between(rng, 5, 19)),
+        "one query, as when a model writes on": (1, between(rng, 7, 40)),
+        "many": (many, more),
+        "distinct sizes": (primes(rng, 3, 5)[0], primes(rng, 7, 11, 13, 17)[0]),
     }
 
 
@@ -341,13 +352,15 @@ def alibi_bias(
 
 
 def alibi_bias_cases(rng: Rng) -> list[Case]:
-    heads = (2, 4, 8, 2, 16, int(rng.choice([4, 8])))
+    heads = (2, *map(int, rng.permutation([2, 4, 8, 16])), int(rng.choice([4, 8])))
     cases = [
         Case(f"{h} heads, {name}", {"n_heads": h, "n_queries": t, "n_keys": s})
         for h, (name, (t, s)) in zip(heads, sizes_of_tables(rng).items(), strict=True)
     ]
-    square = Case("as many heads as queries and keys", {"n_heads": 4, "n_queries": 4, "n_keys": 4})
-    return [*cases, square, Case("one head", {"n_heads": 1, "n_queries": 3, "n_keys": 5})]
+    alike = int(rng.choice([4, 8]))
+    square = {"n_heads": alike, "n_queries": alike, "n_keys": alike}
+    one = {"n_heads": 1, "n_queries": 3, "n_keys": between(rng, 5, 40)}
+    return [*cases, Case("as many heads as queries and keys", square), Case("one head", one)]
 
 
 # -------------------------------------------------------------------------------------------- relative index
@@ -380,13 +393,15 @@ def whole_numbers(learner: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def relative_index_cases(rng: Rng) -> list[Case]:
-    distances = (1, 1, 2, 3, 4, int(rng.choice([2, 3])))
+    distances = (1, *map(int, rng.permutation([1, 2, 3, 4])), int(rng.choice([2, 3])))
     cases = [
         Case(name, {"n_queries": t, "n_keys": s, "max_distance": m})
         for m, (name, (t, s)) in zip(distances, sizes_of_tables(rng).items(), strict=True)
     ]
-    near = Case("no key is far", {"n_queries": 3, "n_keys": 5, "max_distance": 7})
-    return [*cases, near, Case("all alike", {"n_queries": 5, "n_keys": 5, "max_distance": 5})]
+    n_keys = between(rng, 5, 19)
+    near = {"n_queries": 3, "n_keys": n_keys, "max_distance": n_keys + 2}
+    alike = {"n_queries": n_keys, "n_keys": n_keys, "max_distance": n_keys}
+    return [*cases, Case("no key is far", near), Case("all alike", alike)]
 
 
 TASKS = {

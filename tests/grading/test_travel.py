@@ -27,7 +27,8 @@ Code = tuple[bytes, int, str]  # what tells a function from others, also after i
 # What a reference uses and a child may have all the same: how inputs are made, and how an answer is measured.
 SHARED = {
     "02_patches/digit_reader": {"__init__", "shapes", "weights_of"},  # the weights of a case, by name
-    "05_positions/which_is_equivariant": {"__call__"},  # the layers that are its inputs
+    # The layers that are its inputs, without their names.
+    "05_positions/which_is_equivariant": {"__call__", "__getstate__", "__deepcopy__"},
     "05_positions/learned_positions": {"refused"},  # a ValueError is an answer
     "06_residuals/logit_lens": {"<lambda>"},  # builds the model that is its input
     "06_residuals/skip_layer": {"<lambda>"},  # the same
