@@ -104,15 +104,10 @@ def unpack_q4_1(blocks: Bytes) -> Tensor:
         >>> unpack_q4_1(np.append(two, [0x42] * 16).astype(np.uint8)[None])[0, [0, 16]].tolist()  # 2 and 4
         [0.0, 1.0]
     """
-    scale_and_offset = blocks[:, :4].copy().view(np.float16).astype(np.float32)
-    scale, offset = scale_and_offset[:, :1], scale_and_offset[:, 1:]
-    halves = blocks[:, 4:]
-    weights = torch.empty(len(blocks), 32)
-    numbers = weights.numpy()  # the same memory
-    np.multiply(halves & 15, scale, out=numbers[:, :16])
-    np.multiply(halves >> 4, scale, out=numbers[:, 16:])
-    numbers += offset
-    return weights
+    scale, offset = torch.from_numpy(blocks[:, :4].copy().view(np.float16)).float().split(1, dim=1)
+    halves = torch.from_numpy(blocks[:, 4:].copy())
+    numbers = torch.cat([halves & 15, halves >> 4], dim=1).float()
+    return numbers.mul_(scale).add_(offset)  # in place, as memory costs time, too
 
 
 def unpack_q8_0(blocks: Bytes) -> Tensor:

@@ -24,7 +24,7 @@ from course_lib.gguf_file import PackedTensor, unpack_q4_1
 BLOCK = 32  # weights that share a scale and an offset
 ROWS = 16  # torch's product takes multiples of so many outputs
 BEST = 16  # scores that are computed with all their bits
-MANY = 128  # so many tokens at once are read quicker with the weights unpacked for a moment
+MANY = 96  # so many tokens at once are read quicker with the weights unpacked for a moment
 _PARTS = {
     "attention": ("q_proj", "k_proj", "v_proj", "out_proj"),
     "feed_forward": ("gate_proj", "up_proj", "down_proj"),
