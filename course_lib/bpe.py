@@ -182,15 +182,16 @@ class BPETokenizer(_Tokenizer):
         # Inside, a token is the character whose code point is its id, a word a string of such tokens, a pair
         # a string of two: Python's own `split` and `join` then merge a pair.
         self._symbols = {byte: self._ids.get(character) for character, byte in self._byte_of.items()}
-        self._ranks: dict[str, int] = {}  # of a pair: the smaller, the sooner it is merged
+        symbols = {token: chr(i) for token, i in self._ids.items()}
         self._replacements: list[tuple[str, str]] = []  # by rank: a pair, and what takes its place
-        for rank, (left, right) in enumerate(self.merges):
-            for token in (left, right, left + right):
-                if token not in self._ids:
-                    raise ValueError(f"merge {rank} needs {token!r}, which is not in the vocabulary")
-            pair = chr(self._ids[left]) + chr(self._ids[right])
-            self._ranks[pair] = rank
-            self._replacements.append((pair, chr(self._ids[left + right])))
+        try:
+            for left, right in self.merges:
+                self._replacements.append((symbols[left] + symbols[right], symbols[left + right]))
+        except KeyError as token:
+            rank = len(self._replacements)
+            raise ValueError(f"merge {rank} needs {token}, which is not in the vocabulary") from None
+        # The smaller its rank, the sooner a pair is merged.
+        self._ranks = {pair: rank for rank, (pair, _) in enumerate(self._replacements)}
 
     @classmethod
     def train(

@@ -174,8 +174,7 @@ def load_gguf(
     )
     model = _build(GPT, config, tensors, copy=False)
     if stays_packed:
-        with _NoStartValues():
-            pack(model, {_our_names(name)[0]: tensor for name, tensor in packed.items()})
+        pack(model, {_our_names(name)[0]: tensor for name, tensor in packed.items()})
     return model.to(device).eval(), tokenizer
 
 
@@ -240,7 +239,8 @@ def _tokenizer_of(metadata: Mapping[str, Any]) -> BPETokenizer:
     if pre not in known:
         raise ValueError(f"the tokenizer in the file finds words by {pre!r}; ours by {' or '.join(known)}")
     kinds = metadata["tokenizer.ggml.token_type"]
-    special = {token: i for i, token in enumerate(tokens) if kinds[i] == gguf.TokenType.CONTROL}
+    control = gguf.TokenType.CONTROL.value
+    special = {token: i for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == control}
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
     return BPETokenizer(tokens, merges, special, split_digits=known[pre])
 
