@@ -137,7 +137,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.flush()
             os.fsync(file.fileno())
     outcomes = tuple(kept[work.student, work.source.stem] for work in works)
-    _write_reports(out, released, works, outcomes)
+    outcomes = _write_reports(out, released, works, outcomes)
     return Done(outcomes, len(new), _unhidden(sources))
 
 
@@ -169,9 +169,10 @@ def _read(path: Path) -> Iterator[Outcome]:
 
 def _write_reports(
     out: Path, released: dict[str, Released], works: Sequence[batch.Work], outcomes: Sequence[Outcome]
-) -> None:
-    """The table, the summary and the pages."""
+) -> tuple[Outcome, ...]:
+    """The pages, the table and the summary; the outcomes with what the pages do not show in full."""
+    cells = (cells_of(work.path) for work in works)  # of one at a time: all are many
+    outcomes = tuple(reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True)))
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", reports.summary(outcomes))
-    cells = [cells_of(work.path) for work in works]
-    reports.write_pages(out / "feedback", released, zip(outcomes, cells, strict=True))
+    return outcomes

@@ -30,6 +30,13 @@ MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
 SPARE = 100_000  # for what is around them
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
+FORMS: dict[str, dict[str, type]] = {
+    "stream": {"name": str, "text": str},
+    "error": {"ename": str, "evalue": str, "traceback": list},
+    "display_data": {"data": dict},
+    "execute_result": {"data": dict},
+}
+OTHER = {"output_type": "stream", "name": "stderr", "text": "[An output of no known form was left out.]\n"}
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
 DEAD = Failure(
     "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
@@ -191,13 +198,12 @@ class Session:
             self.close()  # who knows what it has left behind: the next cell gets a child without it
         else:
             self.before.append(cell)
-        outputs, lost = header.get("outputs"), header.get("lost")
-        outputs = outputs if type(outputs) is list and all(type(output) is dict for output in outputs) else []
+        outputs, lost = known_outputs(header.get("outputs")), header.get("lost")
         size = _size(outputs)
         if size > self.room + SPARE:  # more than it was told
             outputs = []
         self.room = max(0, self.room - size)
-        return outputs, lost if type(lost) is int else 0, late
+        return outputs, lost if type(lost) is int and 0 <= lost < 2**40 else 0, late
 
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
@@ -366,6 +372,24 @@ class Remote:
             raise Reported(Failure("Late", "It takes too long.", wrong_form=True)) from None
         finally:
             self.seconds -= time.monotonic() - start
+
+
+def known_outputs(outputs: Any) -> list[dict[str, Any]]:
+    """What a cell shows, in the flat form of `child.Outputs`; a last line says that something else came."""
+    came = outputs if type(outputs) is list else []
+    found = [known for known in map(_known, came) if known is not None]
+    return found if len(found) == len(came) else [*found, OTHER]
+
+
+def _known(output: Any) -> dict[str, Any] | None:
+    """An output in its known form, None where it has another."""
+    kind = output.get("output_type") if type(output) is dict else None
+    fields = FORMS.get(kind, {}) if type(kind) is str else {}
+    known = {name: output[name] for name, form in fields.items() if type(output.get(name)) is form}
+    texts = [*known.get("traceback", []), *known.get("data", {}).values()]
+    if not fields or len(known) < len(fields) or not all(type(text) is str for text in texts):
+        return None
+    return {"output_type": kind, **known}
 
 
 def _size(value: Any) -> int:
