@@ -172,17 +172,16 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.flush()
             os.fsync(file.fileno())
     notes = (*left_out, *_unhidden(sources))
-    outcomes = []
+    outcomes: list[Outcome] = []
     for work in works:
         outcome, cells = kept[work.student, work.source.stem], cells_of(work.path)
         try:
-            reports.write_pages(out / "feedback", released, [(outcome, cells)])
+            told = reports.write_pages(out / "feedback", released, [(outcome, cells)])
         except OSError:  # as in _record
             raise
         except Exception as error:
-            outcome = _bare(outcome, error)
-            reports.write_pages(out / "feedback", released, [(outcome, ())])
-        outcomes.append(outcome)
+            told = reports.write_pages(out / "feedback", released, [(_bare(outcome, error), ())])
+        outcomes += told
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
     return Done(tuple(outcomes), len(new), notes)

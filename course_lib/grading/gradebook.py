@@ -271,6 +271,7 @@ class Book:
             OSError: no room or no right to write, or another program keeps the grade book.
         """
         student = self._student(outcomes)
+        told = []
         submitted = self.folder(self.folders.submitted_directory, student)
         autograded = self.folder(self.folders.autograded_directory, student)
         for outcome in outcomes:
@@ -279,7 +280,8 @@ class Book:
                 if cells is None
                 else cells[outcome.notebook]
             )
-            shown = graded(self.released[outcome.notebook], own, outcome)
+            shown, with_notes = graded(self.released[outcome.notebook], own, outcome)
+            told.append(with_notes)
             write_notebook(autograded / f"{outcome.notebook}.ipynb", shown)
         stamp = _timestamp(submitted / "timestamp.txt")
         if stamp is not None:
@@ -301,7 +303,7 @@ class Book:
             session.flush()
             for notebook in entry.notebooks:
                 self._penalty(entry, notebook)
-            for outcome in outcomes:
+            for outcome in told:
                 note(session, outcome)
 
     def _student(self, outcomes: Sequence[Outcome]) -> str:

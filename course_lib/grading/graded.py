@@ -9,29 +9,43 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from html.parser import HTMLParser
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert.filters.markdown import markdown2html
-from nbconvert.preprocessors.sanitize import SanitizeHTML
 from nbformat import NotebookNode
 from nbgrader import preprocessors, utils
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from course_lib.grading.leftovers import half_written, remove_half_written
-from course_lib.grading.outcome import CellOutput, Outcome, TaskOutcome
-from course_lib.grading.submission import Cell, Known, Unreadable, read_bytes, read_cells
+from course_lib.grading.outcome import BY_HAND, Outcome, TaskOutcome
+from course_lib.grading.rendering import Room, TooMuch
+from course_lib.grading.submission import (
+    PICTURES,
+    Cell,
+    Known,
+    Unreadable,
+    pictures_of,
+    read_bytes,
+    read_cells,
+)
 
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
-TAG = "<[A-Za-z/!?]"  # where a tag begins
+LOOKS = {  # of a task's result: a sign, and one of Bootstrap's looks, which nbgrader's pages have
+    "right": ("✓", "success"),
+    BY_HAND: ("✎", "info"),
+    "not written": ("○", "warning"),
+}
+WRONG = ("✗", "danger")
 # Of a long output people see the beginning and the end: pages of 60,000 lines are not read, and slow.
 HEAD_LINES, TAIL_LINES = 150, 50
 HEAD_LENGTH, TAIL_LENGTH = 15_000, 5_000
+# What cannot be rendered is shown as it was typed; so much of it is quick to read for any program.
+FEW_LENGTH, FEWEST = 1_500, 200  # characters; the second where there is no room any more
+UNTRIED = 60_000  # characters of one notebook's short cells of code, which are coloured without a trial
 
 
 @dataclass(frozen=True)
@@ -109,77 +123,179 @@ def cells_of(path: Path) -> list[Cell]:
 # --------------------------------------------------------------------------------------------- after grading
 
 
-def graded(released: Released, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
-    """The notebook that is shown after grading.
+def graded(released: Released, cells: Sequence[Cell], outcome: Outcome) -> tuple[NotebookNode, Outcome]:
+    """The notebook that is shown after grading, and the outcome that also says what is not shown in full.
 
     A cell of ours that is there twice counts where it stands last; one that is missing is put back. Of a long
-    output the middle is left out.
+    output the middle is left out. Where the notebook cannot be made, for whatever reason, it is shown as it
+    was released.
 
     Args:
         cells: The learner's, as `cells_of` gives them; without any, the notebook is shown as it was released.
     """
-    shown = released.shown
-    if not cells:
-        cells = read_cells(json.dumps(shown).encode())
-    ours = {grade_id(cell): cell for cell in shown.cells if grade_id(cell)}
-    given = {cell.source for cell in shown.cells}
-    roles = [released.known.role(cell) for cell in cells]
-    printed = {output.cell_id: output for output in outcome.cells if output.cell_id}
-    verdicts = {task.grade_id: task for task in outcome.tasks}
-    result = []
-    for i, (role, cell) in enumerate(zip(roles, cells, strict=True)):
-        if cell.kind == "raw":
-            continue
-        if role in ours and role not in roles[i + 1 :]:
-            new = deepcopy(ours.pop(role))
-            if utils.is_solution(new):
-                new.source = _text(cell.source)
-        else:
-            node = {"cell_type": cell.kind, "id": cell.id, "metadata": {}, "source": _text(cell.source)}
-            new = nbformat.from_dict(node)
-        _fill(new, printed.get(cell.id), verdicts.get(role), new.source in given)
-        result.append(new)
-    _put_back(result, shown.cells, ours, verdicts)
-    notes = [text for text in (outcome.reason, *outcome.reports) if text]
-    if notes:
-        result.insert(0, nbformat.v4.new_markdown_cell(verbatim("\n".join(notes)), id="grading"))
-    _name(result)
-    return NotebookNode(cells=result, metadata=deepcopy(shown.metadata), nbformat=4, nbformat_minor=5)
+    try:
+        return _Shown(released, outcome).of(cells)
+    except Exception as error:
+        return _Shown(released, without_answers(outcome, error)).of([])
 
 
-def _fill(cell: NotebookNode, printed: CellOutput | None, task: TaskOutcome | None, is_ours: bool) -> None:
-    """Give a cell its outputs, in place, and take out of it what a browser could run."""
-    if cell.cell_type == "code":
-        cell.execution_count = None
-        outputs = [_output(output) for output in printed.outputs] if printed else []
-        cell.outputs = [output for output in outputs if output.get("data", output.get("text", True))]
-        if task is not None and utils.is_grade(cell) and not utils.is_solution(cell):
-            cell.outputs = verdict(task)
-    elif not is_ours:
-        cell.source = _markdown(cell.source)
+def without_answers(outcome: Outcome, error: Exception) -> Outcome:
+    """The outcome where a mistake of ours keeps what was handed in from being shown."""
+    why = f"{type(error).__name__}: {error}"[:200]
+    note = f"what {outcome.student} handed in cannot be shown; its points stand ({why})"
+    return replace(outcome, cells=(), reports=(*outcome.reports, note))
 
 
-def _output(output: dict[str, Any]) -> NotebookNode:
-    """An output made anew from what we know of outputs: text, HTML of the plainest tags, and pictures."""
-    kind = output.get("output_type")
-    if kind == "stream":
-        name = "stderr" if output.get("name") == "stderr" else "stdout"
-        return _new_output("stream", name=name, text=_shortened(_text(output.get("text"))))
-    if kind == "error":
-        name, value = _text(output.get("ename")), _text(output.get("evalue"))
-        traceback = _text(output.get("traceback"), "\n").split("\n")
-        return _new_output("error", ename=name, evalue=value, traceback=traceback)
-    found = output.get("data")
-    data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
-    clean = {key: _shortened(data[key]) for key in ("text/plain",) if key in data}
-    if "text/html" in data:
-        clean["text/html"] = SanitizeHTML().sanitize_html_tags(data["text/html"])
-    if "text/markdown" in data:
-        clean["text/markdown"] = _markdown(data["text/markdown"])
-    for key in data.keys() & {"image/png", "image/jpeg"}:
-        if re.fullmatch(r"[A-Za-z0-9+/=\s]*", data[key]):
-            clean[key] = data[key]
-    return _new_output("display_data", data=clean)
+class _Shown:
+    """The notebook of one submission in the making."""
+
+    def __init__(self, released: Released, outcome: Outcome) -> None:
+        self.released = released
+        self.outcome = outcome
+        self.room = Room()
+        self.untried = UNTRIED
+        self.notes: list[str] = []
+        self.given = {cell.source for cell in released.shown.cells}
+        self.printed = {output.cell_id: output for output in outcome.cells if output.cell_id}
+        self.verdicts = {task.grade_id: task for task in outcome.tasks}
+        language = released.shown.metadata.get("language_info", {})
+        self.language = language.get("pygments_lexer", language.get("name")) or "ipython3"
+
+    def of(self, cells: Sequence[Cell]) -> tuple[NotebookNode, Outcome]:
+        """The notebook of these cells."""
+        shown = self.released.shown
+        cells = cells or read_cells(json.dumps(shown).encode())
+        ours = {grade_id(cell): cell for cell in shown.cells if grade_id(cell)}
+        roles = [self.released.known.role(cell) for cell in cells]
+        result = []
+        for i, (role, cell) in enumerate(zip(roles, cells, strict=True)):
+            if cell.kind == "raw":
+                continue
+            pictures = cell.pictures
+            if role in ours and role not in roles[i + 1 :]:
+                new = deepcopy(ours.pop(role))
+                if utils.is_solution(new):
+                    new.source = _text(cell.source)
+                else:
+                    pictures = pictures_of(new.get("attachments"))
+            else:
+                node = {"cell_type": cell.kind, "id": cell.id, "metadata": {}, "source": _text(cell.source)}
+                new = nbformat.from_dict(node)
+            self._fill(new, cell.id, pictures)
+            result.append(new)
+        self._put_back(result, ours)
+        outcome = replace(self.outcome, reports=(*self.outcome.reports, *self.notes))
+        if outcome.notes:
+            notes = verbatim("\n".join(outcome.notes))
+            result.insert(0, nbformat.v4.new_markdown_cell(notes, id="grading"))
+        _name(result)
+        notebook = {"metadata": deepcopy(shown.metadata), "nbformat": 4, "nbformat_minor": 5}
+        return NotebookNode(cells=result, **notebook), outcome
+
+    def _fill(self, cell: NotebookNode, printed_by: str, pictures: Mapping[str, str]) -> None:
+        """Give a cell its outputs, in place, and take out of it what a browser could run."""
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            task = self.verdicts.get(grade_id(cell))
+            printed = self.printed.get(printed_by)
+            outputs = [self._output(output) for output in printed.outputs] if printed else []
+            cell.outputs = [output for output in outputs if output.get("data", output.get("text", True))]
+            if task is not None and utils.is_grade(cell) and not utils.is_solution(cell):
+                cell.outputs = verdict(task)
+            if cell.source not in self.given:
+                cell.source = self._code(cell.source)
+        elif cell.source not in self.given or "attachment:" in cell.source:
+            cell.source = self._words(cell.source, pictures)
+        elif not grade_id(cell):
+            cell.source = cell.source.replace("<details>", "<details open>")  # as `rendering.harmless` does
+        cell.pop("attachments", None)
+
+    def _words(self, text: str, pictures: Mapping[str, str]) -> str:
+        """A Markdown text as safe HTML, which is Markdown too; verbatim where that is too much."""
+        try:
+            return _block(self.room.render("markdown", text, pictures=pictures))
+        except TooMuch as why:
+            return verbatim(self._typed("A text", text, why))
+
+    def _code(self, code: str) -> str:
+        """Code that can be coloured soon: all of it, or its beginning and its end."""
+        self.untried -= len(code)
+        if len(code) <= FEW_LENGTH and self.untried >= 0:
+            return code
+        try:
+            self.room.render("code", code, language=self.language)
+            return code
+        except TooMuch as why:
+            return self._typed("Code", code, why, mark="# ")
+
+    def _typed(self, what: str, text: str, why: TooMuch, mark: str = "") -> str:
+        """A text as it was typed, without its middle where it is long."""
+        note = self._note(f"{what} is shown as it was typed, a long one without its middle: {why}")
+        most = FEW_LENGTH if self.room.is_left else FEWEST
+        return f"{mark}[{note}]\n{_shortened(text, (most, most // 3), mark)}"
+
+    def _note(self, note: str) -> str:
+        """Say once to the teacher what is not shown in full."""
+        if note not in self.notes:
+            self.notes.append(note)
+        return note
+
+    def _output(self, output: dict[str, Any]) -> NotebookNode:
+        """An output made anew from what we know of outputs: text, HTML of the plainest tags, and pictures."""
+        kind = output.get("output_type")
+        if kind == "stream":
+            name = "stderr" if output.get("name") == "stderr" else "stdout"
+            return _new_output("stream", name=name, text=_shortened(_text(output.get("text"))))
+        if kind == "error":
+            name, value = _text(output.get("ename"))[:100], _text(output.get("evalue"))[:1000]
+            traceback = _shortened(_text(output.get("traceback"), "\n")).split("\n")
+            return _new_output("error", ename=name, evalue=value, traceback=traceback)
+        found = output.get("data")
+        data = {key: _text(value) for key, value in found.items()} if isinstance(found, dict) else {}
+        clean = {key: _shortened(data[key]) for key in ("text/plain",) if key in data}
+        try:
+            clean |= self._rich(data)
+        except TooMuch as why:
+            clean["text/html"] = f"<em>[{self._note(f'An output is left out: {why}')}]</em>"
+        return _new_output("display_data", data=clean)
+
+    def _rich(self, data: Mapping[str, str]) -> dict[str, str]:
+        """HTML and pictures of an output.
+
+        Raises: TooMuch: as `Room.render`.
+        """
+        rich = {}
+        if "text/html" in data:
+            rich["text/html"] = self.room.render("html", data["text/html"])
+        elif "text/markdown" in data:
+            rich["text/html"] = self.room.render("markdown", data["text/markdown"], pictures={})
+        for kind in PICTURES:
+            if kind in data:
+                rich[kind] = self.room.render("picture", data[kind]).partition(",")[2]
+        return rich
+
+    def _put_back(self, cells: list[NotebookNode], missing: dict[str, NotebookNode]) -> None:
+        """Put missing cells of ours behind those that they follow in the source, in place."""
+        place = 0  # behind the last cell of the source that is there, as far as its name or id tells
+        for ours in self.released.shown.cells:
+            name = grade_id(ours)
+            if name in missing:
+                new = deepcopy(missing[name])
+                self._fill(new, "", pictures_of(new.get("attachments")))
+                cells.insert(place, new)
+                place += 1
+                continue
+            known = name or ours.get("id")
+            same = [
+                i for i, cell in enumerate(cells) if known and known == (grade_id(cell) or cell.get("id"))
+            ]
+            if same:
+                place = same[-1] + 1
+
+
+def _block(page: str) -> str:
+    """Safe HTML as Markdown. In one line, so that nothing of it is taken for Markdown's own signs."""
+    return "<div>" + "&#10;".join(page.splitlines()) + "</div>"
 
 
 def _new_output(kind: str, **content: Any) -> NotebookNode:
@@ -191,56 +307,50 @@ def _new_output(kind: str, **content: Any) -> NotebookNode:
     return nbformat.from_dict({"output_type": kind, **content})
 
 
-def _shortened(text: str) -> str:
-    """An output without the middle, where it is long."""
-    lines = text.split("\n")
-    if len(lines) > HEAD_LINES + TAIL_LINES:
-        left_out = f"[{len(lines) - HEAD_LINES - TAIL_LINES:,} lines are left out here]"
-        text = "\n".join([*lines[:HEAD_LINES], left_out, *lines[-TAIL_LINES:]])
-    if len(text) > HEAD_LENGTH + TAIL_LENGTH:
-        left_out = f"[{len(text) - HEAD_LENGTH - TAIL_LENGTH:,} characters are left out here]"
-        text = "\n".join([text[:HEAD_LENGTH], left_out, text[-TAIL_LENGTH:]])
-    return text
-
-
-def _markdown(text: str) -> str:
-    """A Markdown text without tags that could run something; verbatim where one of its links could."""
-    clean = SanitizeHTML().sanitize_html_tags(text) if re.search(TAG, text) else text
-    links = _Links()
-    links.feed(markdown2html(clean))
-    return clean if links.are_plain else verbatim(text)
-
-
-class _Links(HTMLParser):
-    """Whether all links of a page lead to the web, and no picture is fetched from there."""
-
-    are_plain = True
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            is_link = name == "href" and re.match("(https?://|mailto:|#)", value or "")
-            is_picture = name == "src" and re.match("data:image/(png|jpeg);", value or "")
-            if name in ("href", "src") and not is_link and not is_picture:
-                self.are_plain = False
-
-
 def _text(value: object, between: str = "") -> str:
     """A text that nbformat may keep as a list of lines, without what UTF-8 cannot write."""
     text = between.join(map(str, value)) if isinstance(value, list) else str(value or "")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def verdict(task: TaskOutcome) -> list[NotebookNode]:
-    """The output of a test cell: its sentence, and its points where they are not all.
+def _shortened(text: str, length: tuple[int, int] = (HEAD_LENGTH, TAIL_LENGTH), mark: str = "") -> str:
+    """A text without the middle, where it is long.
 
-    nbgrader reads a number in an output as the points of the cell, and no number as all of them.
+    Args:
+        length: characters of the beginning and of the end.
+        mark: what stands before the line that says so.
     """
-    text = _text(task.sentence) or f"{task.status.capitalize()}."
-    outputs = [_new_output("stream", name="stdout", text=f"{text}\n")]
-    if task.points < task.max_points:
-        points = f"{task.points:g} of {task.max_points:g} points from the tests"  # a person may give others
-        data = {"text/plain": str(float(task.points)), "text/html": points}
-        outputs.append(_new_output("execute_result", data=data))
+    head, tail = length
+    lines = text.split("\n")
+    if len(lines) > HEAD_LINES + TAIL_LINES:
+        left_out = f"{mark}[{len(lines) - HEAD_LINES - TAIL_LINES:,} lines are left out here]"
+        text = "\n".join([*lines[:HEAD_LINES], left_out, *lines[-TAIL_LINES:]])
+    if len(text) > head + tail:
+        left_out = f"{mark}[{len(text) - head - tail:,} characters are left out here]"
+        text = "\n".join([text[:head], left_out, text[-tail:]])
+    return text
+
+
+def look_of(task: TaskOutcome) -> tuple[str, str]:
+    """The sign and the look of a task's result."""
+    return LOOKS.get(task.status, WRONG)
+
+
+def verdict(task: TaskOutcome) -> list[NotebookNode]:
+    """The output of a test cell: its result, its points and its sentence.
+
+    nbgrader reads the number in the first result as the points of the cell.
+    """
+    sign, look = look_of(task)
+    result = f"<strong>{sign} {task.status.capitalize()}.</strong>"
+    points = f"{task.points:g} of {task.max_points:g} points from the tests"  # a person may give others
+    data = {
+        "text/plain": str(float(task.points)),
+        "text/html": f'<div class="alert alert-{look}">{result} {points}</div>',
+    }
+    outputs = [_new_output("execute_result", data=data)]
+    if task.sentence:
+        outputs.append(_new_output("stream", name="stdout", text=f"{_text(task.sentence)}\n"))
     return outputs
 
 
@@ -248,28 +358,6 @@ def verbatim(text: str) -> str:
     """A text as Markdown that shows it as it is: no tag, link or formula in it means anything."""
     lines = text.replace("\t", "    ").splitlines()
     return "\n".join(f"    {line}" for line in lines)
-
-
-def _put_back(
-    cells: list[NotebookNode],
-    source: Sequence[NotebookNode],
-    missing: dict[str, NotebookNode],
-    verdicts: dict[str, TaskOutcome],
-) -> None:
-    """Put missing cells of ours behind those that they follow in the source, in place."""
-    place = 0  # behind the last cell of the source that is there, as far as its name or id tells
-    for ours in source:
-        name = grade_id(ours)
-        if name in missing:
-            new = deepcopy(missing[name])
-            _fill(new, None, verdicts.get(name), is_ours=True)
-            cells.insert(place, new)
-            place += 1
-            continue
-        known = name or ours.get("id")
-        same = [i for i, cell in enumerate(cells) if known and known == (grade_id(cell) or cell.get("id"))]
-        if same:
-            place = same[-1] + 1
 
 
 def _name(cells: list[NotebookNode]) -> None:

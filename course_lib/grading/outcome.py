@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+MOST_NOTES, LONGEST_NOTE = 20, 500
 BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
 
 
@@ -92,6 +93,13 @@ class Outcome:
     def max_score(self) -> float:
         """What all tasks may get."""
         return sum(task.max_points for task in self.tasks)
+
+    @property
+    def notes(self) -> list[str]:
+        """The reason and the reports, as many and as long as people read."""
+        notes = [text[:LONGEST_NOTE] for text in (self.reason, *self.reports) if text]
+        more = len(notes) - MOST_NOTES
+        return notes if more <= 0 else [*notes[:MOST_NOTES], f"and {more:,} reports more"]
 
     def to_json(self) -> str:
         """The outcome as one line of JSON."""

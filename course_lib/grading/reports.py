@@ -10,18 +10,20 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import bleach
 from nbconvert.exporters import HTMLExporter
+from nbformat import NotebookNode
 from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
 
+from course_lib.checks import find_task, task_names
 from course_lib.grading.gradebook import outcomes_of
-from course_lib.grading.graded import Released, graded, write
-from course_lib.grading.outcome import BY_HAND, Outcome, Status
+from course_lib.grading.graded import Released, grade_id, graded, look_of, without_answers, write
+from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
+from course_lib.grading.rendering import LINK, PICTURE, PROTOCOLS, TAGS
 from course_lib.grading.submission import Cell
 
 HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
@@ -29,9 +31,6 @@ GRADES = (
     *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
     *("raw_score", "late_submission_penalty", "score", "max_score", "status", "reason"),
 )
-TITLES = {"h1", "h2", "h3", "h4", "h5", "h6", "details", "summary"}
-TABLES = {"table", "thead", "tbody", "tr", "th", "td"}
-TAGS = bleach.ALLOWED_TAGS | TITLES | TABLES | {"p", "br", "hr", "pre", "span", "div", "del", "img"}
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -58,11 +57,20 @@ PAGE = """<!DOCTYPE html>
 """
 STYLE = """
 html { color-scheme: light dark; color: CanvasText; background: Canvas; overflow-wrap: anywhere; }
+:root { --success: #1b6e20; --danger: #b3261e; --warning: #7a5200; --info: #0b57a4; }
+@media (prefers-color-scheme: dark) {
+  :root { --success: #81c995; --danger: #ff9e94; --warning: #fdd663; --info: #8ab4f8; }
+}
 body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
 pre { background: #8881; padding: .6rem; white-space: pre-wrap; }
 img { max-width: 100%; background: #fff; }
 .output_subarea pre { background: none; border-left: .3rem solid #767676; }
+.alert { border-left: .6rem solid; padding: .4rem .6rem; margin: .6rem 0; background: #8882; }
+.success, .alert-success { color: var(--success); } .danger, .alert-danger { color: var(--danger); }
+.warning, .alert-warning { color: var(--warning); } .info, .alert-info { color: var(--info); }
+td.danger { font-weight: bold; }
+:target { outline: .2rem solid; outline-offset: .4rem; }
 """
 
 
@@ -158,9 +166,8 @@ def summary(outcomes: Iterable[Outcome]) -> str:
         counted = ", ".join(f"{n} {status}" for status, n in found.most_common())
         lines.append(f"  {place[0]}/{place[1]}: {counted}")
     for outcome in outcomes:
-        notes = [text for text in (outcome.reason, *outcome.reports) if text]
-        if outcome.status != Status.GRADED or notes:
-            about = "; ".join(_one_line(text) for text in notes) or "no reason given"
+        if outcome.status != Status.GRADED or outcome.notes:
+            about = "; ".join(map(_one_line, outcome.notes)) or "no reason given"
             lines.append(f"{_one_line(outcome.student)}, {outcome.notebook}: {outcome.status}: {about}")
     waiting = sum(task.status == BY_HAND for _, task in tasks)
     if waiting:
@@ -176,22 +183,25 @@ def _one_line(text: str) -> str:
 # ------------------------------------------------------------------------------------------------- the pages
 
 
-def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -> str:
-    """The feedback on one notebook as one HTML file that needs no other.
+def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -> tuple[str, Outcome]:
+    """The feedback on one notebook as one HTML file, and the outcome as `graded` tells it.
 
     Args:
         cells: The learner's, as `graded.cells_of` gives them.
     """
-    notebook = graded(released, cells, replace(outcome, reason="", reports=()))
-    notes = [f"<li>{html.escape(text)}</li>" for text in (outcome.reason, *outcome.reports) if text]
-    rows = [
-        f"<tr><td>{html.escape(task.grade_id)}</td><td>{task.points:g} of {task.max_points:g}</td>"
-        f"<td>{html.escape(task.status)}</td></tr>"
-        for task in outcome.tasks
-    ]
-    body, _ = _exporter().from_notebook_node(notebook)
-    body = bleach.clean(body, tags=TAGS, attributes=_is_harmless, protocols={"http", "https", "data"})
-    return PAGE.format(
+    try:
+        return _page(released, cells, outcome)
+    except Exception as error:
+        return _page(released, [], without_answers(outcome, error))
+
+
+def _page(released: Released, cells: Sequence[Cell], outcome: Outcome) -> tuple[str, Outcome]:
+    notebook, outcome = graded(released, cells, outcome)
+    shown = [cell for cell in notebook.cells if cell.id != "grading"]  # what it says stands above the table
+    notes = [f"<li>{html.escape(text)}</li>" for text in outcome.notes]
+    places = _places(released, shown)
+    body, _ = _exporter().from_notebook_node(NotebookNode(notebook, cells=shown))
+    page = PAGE.format(
         title=html.escape(f"{outcome.assignment}: {outcome.notebook}"),
         style=STYLE,
         student=html.escape(outcome.student),
@@ -199,8 +209,28 @@ def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -
         max_score=outcome.max_score,
         status=html.escape(outcome.status),
         notes="<ul>{}</ul>".format("\n".join(notes)) if notes else "",
-        rows="\n".join(rows),
-        body=body,
+        rows="\n".join(_row(task, places) for task in outcome.tasks),
+        body=bleach.clean(body, tags=TAGS, attributes=_is_harmless, protocols=PROTOCOLS),
+    )
+    return page, outcome
+
+
+def _places(released: Released, cells: Sequence[NotebookNode]) -> dict[str, str]:
+    """Where in the page the answer to each graded cell stands, by the cell's grade_id."""
+    places = {grade_id(cell): f"#cell-id={cell.id}" for cell in cells if grade_id(cell)}
+    answers = {test: places[answer] for answer, tests in released.tests_of.items() for test in tests}
+    return places | answers
+
+
+def _row(task: TaskOutcome, places: Mapping[str, str]) -> str:
+    """A task in the table at the top."""
+    sign, look = look_of(task)
+    title = find_task(task.task).title if task.task in task_names() else task.grade_id
+    place = html.escape(places.get(task.grade_id, "#"))
+    return (
+        f'<tr><td><a href="{place}">{html.escape(title)}</a></td>'
+        f"<td>{task.points:g} of {task.max_points:g}</td>"
+        f'<td class="{look}">{sign} {html.escape(task.status)}</td></tr>'
     )
 
 
@@ -214,26 +244,30 @@ def _exporter() -> HTMLExporter:
 def _is_harmless(tag: str, name: str, value: str) -> bool:
     """Whether a tag may have an attribute: looks, words, links to the web, and pictures within the page."""
     if name == "href":
-        return tag == "a" and value.startswith(("https://", "http://"))
+        return tag == "a" and LINK.match(value) is not None
     if name == "src":
-        return tag == "img" and value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
-    return name in ("class", "alt")
+        return tag == "img" and PICTURE.match(value) is not None
+    if name == "id":  # of a cell; no text of a student has one
+        return value.startswith("cell-id=")
+    return name in ("class", "alt", "open", "colspan", "rowspan")
 
 
 def write_pages(
     out: Path, released: Mapping[str, Released], submissions: Iterable[tuple[Outcome, Sequence[Cell]]]
-) -> list[Path]:
-    """Write a feedback page for each outcome into a folder: STUDENT+NOTEBOOK.html; return their paths.
+) -> list[Outcome]:
+    """Write a feedback page for each outcome into a folder: STUDENT+NOTEBOOK.html.
 
     Args:
         released: The assignment's notebooks, by name.
         submissions: Each outcome with the learner's cells.
+    Returns: the outcomes, which also say what the pages do not show in full.
     """
-    paths = []
+    told = []
     for outcome, cells in submissions:
         path = out / f"{outcome.student}+{outcome.notebook}.html"
         if path.parent != out:
             raise ValueError(f"a student and a notebook should have names without a slash; got {path.name!r}")
-        write(path, feedback_page(released[outcome.notebook], cells, outcome))
-        paths.append(path)
-    return paths
+        page, outcome = feedback_page(released[outcome.notebook], cells, outcome)
+        write(path, page)
+        told.append(outcome)
+    return told

@@ -33,6 +33,13 @@ SPARE = 100_000  # for what is around them
 MOST_LINE = 300  # characters of a line of code
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
+FORMS: dict[str, dict[str, type]] = {
+    "stream": {"name": str, "text": str},
+    "error": {"ename": str, "evalue": str, "traceback": list},
+    "display_data": {"data": dict},
+    "execute_result": {"data": dict},
+}
+OTHER = {"output_type": "stream", "name": "stderr", "text": "[An output of no known form was left out.]\n"}
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
 DEAD = Failure(
     "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
@@ -215,11 +222,12 @@ class Session:
             self.close()  # who knows what it has left behind: the next cell gets a child without it
         else:
             self.before.append(cell)
-        outputs, size = header["outputs"], _size(header["outputs"])
-        if size > self.room + SPARE or not all(type(output) is dict for output in outputs):
-            outputs = []  # more than it was told, or none
+        outputs = known_outputs(header["outputs"])
+        size = _size(outputs)
+        if size > self.room + SPARE:  # more than it was told
+            outputs = []
         self.room = max(0, self.room - size)
-        return outputs, header.get("lost", 0), late
+        return outputs, min(max(0, header.get("lost", 0)), 2**40), late
 
     def names(self, cell: Cell) -> tuple[set[str], set[str]]:
         """The names that the code of a cell uses, and all that it mentions; true as long as no cell has run.
@@ -394,6 +402,24 @@ class Remote:
             raise Reported(Failure("Late", "It takes too long.", wrong_form=True)) from None
         finally:
             self.seconds -= time.monotonic() - start
+
+
+def known_outputs(outputs: Any) -> list[dict[str, Any]]:
+    """What a cell shows, in the flat form of `child.Outputs`; a last line says that something else came."""
+    came = outputs if type(outputs) is list else []
+    found = [known for known in map(_known, came) if known is not None]
+    return found if len(found) == len(came) else [*found, OTHER]
+
+
+def _known(output: Any) -> dict[str, Any] | None:
+    """An output in its known form, None where it has another."""
+    kind = output.get("output_type") if type(output) is dict else None
+    fields = FORMS.get(kind, {}) if type(kind) is str else {}
+    known = {name: output[name] for name, form in fields.items() if type(output.get(name)) is form}
+    texts = [*known.get("traceback", []), *known.get("data", {}).values()]
+    if not fields or len(known) < len(fields) or not all(type(text) is str for text in texts):
+        return None
+    return {"output_type": kind, **known}
 
 
 def _size(value: Any) -> int:

@@ -87,7 +87,7 @@ class Sandbox(NbGraderPreprocessor):
         path = Path(submitted) / file
         outcome: Outcome = grader(source).grade(place["student"], path)
         self.log.info("%s, %s: %s. %s", place["student"], file, outcome.status, outcome.reason)
-        shown = graded(release(source, self.config), cells_of(path), outcome)
+        shown, outcome = graded(release(source, self.config), cells_of(path), outcome)
         with closing(open_gradebook(place["db_url"], folders.course_id)) as book:
             note(book.db(), outcome)
             book.db().finish()

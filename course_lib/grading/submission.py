@@ -13,7 +13,7 @@ import stat
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ MOST_BYTES = 20 * 2**20
 MOST_PARTS = 2_000_000  # lists, fields and items of a notebook file; each takes some 100 bytes of memory
 MOST_CELLS = 2000
 MOST_CODE = 500_000  # characters of one cell; the longest in the course's own solutions has 2,203
+LONGEST_NAME = 128  # characters: nbgrader's grade book takes no more; an id of nbformat has at most 64
+PICTURES = ("image/png", "image/jpeg")
 
 
 class Unreadable(ValueError):
@@ -38,6 +40,7 @@ class Cell:
     solution: bool = False
     grade: bool = False
     points: float = 0.0
+    pictures: dict[str, str] = field(default_factory=dict, hash=False)  # pasted into it: base64 by name
 
     @property
     def is_test(self) -> bool:
@@ -128,28 +131,48 @@ def _cell(item: Any, name: str) -> Cell | None:
     """A cell, or None where it is none; `name` is its id where it has none."""
     if not isinstance(item, dict) or item.get("cell_type") not in ("code", "markdown", "raw"):
         return None
-    source = item.get("source", "")
-    if isinstance(source, list) and all(isinstance(line, str) for line in source):
-        source = "".join(source)
-    if not isinstance(source, str):
+    source = _joined(item.get("source", ""))
+    if source is None:
         return None
     metadata = item.get("metadata")
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     marks = marks if isinstance(marks, dict) else {}
     points = marks.get("points")
     return Cell(
-        id=_text(item.get("id")) or name,
+        id=_name(item.get("id")) or name,
         kind=item["cell_type"],
         source=source,
-        grade_id=_text(marks.get("grade_id")),
+        grade_id=_name(marks.get("grade_id")),
         solution=marks.get("solution") is True,
         grade=marks.get("grade") is True,
         points=_number(points),
+        pictures=pictures_of(item.get("attachments")),
     )
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def pictures_of(attachments: Any) -> dict[str, str]:
+    """The PNG and JPEG pictures that were pasted into a cell, in base64, by name."""
+    found = attachments.items() if isinstance(attachments, dict) else ()
+    pictures = {
+        name: _joined(kinds.get(kind))
+        for name, kinds in found
+        if isinstance(kinds, dict)
+        for kind in PICTURES
+        if kind in kinds
+    }
+    return {name: text for name, text in pictures.items() if text is not None}
+
+
+def _joined(value: Any) -> str | None:
+    """A text that may be kept as a list of lines; None where it is none."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "".join(value)
+    return value if isinstance(value, str) else None
+
+
+def _name(value: Any) -> str:
+    """A name that is one; a long one would fill every page and table that it stands in."""
+    return value if isinstance(value, str) and len(value) <= LONGEST_NAME else ""
 
 
 def _number(value: Any) -> float:

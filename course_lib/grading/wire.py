@@ -39,6 +39,7 @@ SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozense
 # What a child may answer to each question: one of these fields, which exclude each other, and with it what
 # stands behind it. A flag that is not up is left out.
 ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "names": {"used": ("mentioned",)},
     "run": {"outputs": ("lost", "late")},
     "try": {
         "missing": (),
@@ -55,7 +56,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
 TYPES: dict[str, type] = {
-    "outputs": list,
+    **dict.fromkeys(("used", "mentioned", "outputs"), list),
     "lost": int,
     **dict.fromkeys(("missing", "late", "refuses"), bool),
     **dict.fromkeys(("printed", "line", "forbidden", "changed"), str),

@@ -4,16 +4,27 @@ The assignment 03_qkv has two notebooks: by_hand with two tested functions and a
 one tested function.
 """
 
+import base64
 import dataclasses
 import functools
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from small import cell, with_hidden, write
 
 from course_lib.grading.gradebook import Book
 from course_lib.grading.outcome import BY_HAND, CellOutput, Outcome, Status, TaskOutcome
+
+
+def picture(size: tuple[int, int], kind: str = "PNG") -> str:
+    """A red picture, in base64."""
+    file = io.BytesIO()
+    Image.new("RGB", size, "red").save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
 
 CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "small"
@@ -23,6 +34,7 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.HTMLExporter.sanitize_html = True
 """
 RIGHT = "return 1"
+PNG = picture((3, 2))
 POINTS = {"test_softmax": 2.0, "test_mix": 1.0, "words": 3.0, "test_scores": 1.0}
 
 

@@ -75,27 +75,27 @@ def test_the_summary_of_nothing() -> None:
 def test_a_page_stands_alone_and_runs_nothing(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
-    text = f"{SCRIPT} <details open ontoggle=alert(1)> [a](https://example.org) **b**"
+    text = f"See {SCRIPT} <details open ontoggle=alert(1)> [a](https://example.org) **b**"
     words = cell("own", text, "markdown")
     code = cell("own-code", f"print('{SCRIPT}')")
     path = course_folder.submit(course, "ada", [*course_folder.answers(), words, code])
     printed = (
         {"output_type": "stream", "name": "stdout", "text": f"\x1b[31m{SCRIPT}\x1b[0m"},
         {"output_type": "display_data", "data": {"text/html": f"<img src=x onerror=alert(1)>{SCRIPT}"}},
-        {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}},
+        {"output_type": "display_data", "data": {"image/png": course_folder.PNG}},
         {"output_type": "error", "ename": SCRIPT, "evalue": SCRIPT, "traceback": [SCRIPT]},
     )
     tasks = (TaskOutcome("test_mix", "", 0.5, 1.0, "wrong", f"Expected 3, got {SCRIPT}"),)
     result = outcome(SCRIPT, reason=SCRIPT, tasks=tasks, cells=(CellOutput("own-code", printed),))
-    page = feedback_page(released, cells_of(path), result)
+    page, _ = feedback_page(released, cells_of(path), result)
     assert "0.5 of 1 points from the tests" in page
     assert "Expected 3, got &lt;script&gt;" in page
     assert '<a href="https://example.org">a</a> <strong>b</strong>' in page
-    assert 'src="data:image/png;base64,aGVsbG8="' in page
+    assert f'src="data:image/png;base64,{course_folder.PNG}"' in page
     assert "<h1>By hand</h1>" in page
     assert not re.search(r"<script|<[^>]*\son\w+=|javascript:|<link|<iframe|@import", page)
     assert "default-src 'none'" in page
-    assert re.findall(r"\b(?:href|src)=\"(?!https://example.org|data:image)[^\"]*", page) == []
+    assert re.findall(r"\b(?:href|src)=\"(?!https://example.org|data:image|#cell-id)[^\"]*", page) == []
     assert "seed" not in page
     assert "BEGIN" not in page
 
@@ -104,18 +104,18 @@ def test_a_page_says_each_reason_once_and_first(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
     late = outcome(status=Status.TIMED_OUT, reason="timed out in task mix", reports=("'mix' is there twice",))
-    page = feedback_page(released, [], late)
+    page, _ = feedback_page(released, [], late)
     assert "<strong>2 of 6 points</strong>, timed out.</p>" in page
     notes = "<ul><li>timed out in task mix</li>\n<li>&#x27;mix&#x27; is there twice</li></ul>"
     assert page.index(notes) < page.index("<table>")
     assert page.count("timed out in task mix") == 1
-    assert "<ul>" not in feedback_page(released, [], outcome())
+    assert "<ul>" not in feedback_page(released, [], outcome())[0]
 
 
 def test_a_page_has_a_main_part_and_both_themes(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
-    page = feedback_page(released, [], outcome())
+    page = feedback_page(released, [], outcome())[0]
     assert re.fullmatch(r"<main>.*</main>", page.split("<body>")[1].split("</body>")[0].strip(), re.DOTALL)
     assert "color-scheme: light dark" in page
 
@@ -124,7 +124,9 @@ def test_pages_of_a_folder(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     released = {"by_hand": release(course / "solutions" / "03_qkv" / "by_hand.ipynb")}
     submissions = [(outcome("ada"), []), (course_folder.unreadable("eve"), [])]
-    paths = write_pages(tmp_path / "pages", released, submissions)
+    told = write_pages(tmp_path / "pages", released, submissions)
+    assert told == [outcome for outcome, _ in submissions]
+    paths = sorted((tmp_path / "pages").iterdir())
     assert [path.name for path in paths] == ["ada+by_hand.html", "eve+by_hand.html"]
     assert "the file is no JSON" in paths[1].read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="names without a slash"):
