@@ -182,7 +182,8 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
         os.close(alive)
         # A new Python shares nothing with us, and has to load what we have loaded.
         most_bytes = policy.limits.memory_mb * MB + sandbox.own_memory(os.getpid())
-        sandbox.wait_for(inner, policy.limits, most_bytes, 0, n_around=2)
+        scratch = own_root.plan(policy.readable, policy.hidden).scratch
+        sandbox.wait_for(inner, policy.limits, scratch, most_bytes, 0, n_around=2)
     os.close(outer_end)
     sandbox.die_with_outer(alive)
     sandbox.go_first()
@@ -282,8 +283,7 @@ ENGINES = (
         "bubblewrap",
         "reading and changing other files, the network, other processes, programs left behind, and too much "
         "memory, time, room or processes",
-        "gaps in the kernel itself, and millions of empty files, whose names take memory. It is slower: each "
-        "submission starts a Python of its own",
+        "gaps in the kernel itself. It is slower: each submission starts a Python of its own",
         in_bubblewrap,
     ),
 )

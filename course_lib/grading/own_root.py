@@ -15,6 +15,7 @@ from course_lib.grading import syscalls
 # The second where something in the first has to be readable.
 SCRATCH = ("/scratch", "/scratch-of-the-sandbox")
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")  # not zero: mapped, it is memory that nobody counts
+MOST_NAMES = 4096  # files and folders in the scratch folder
 TRIES = 50
 MAX_LINKS = 40  # as the kernel follows at most
 SMALL = "size=1m,nr_inodes=4k,mode=0755"  # for folders and links alone
@@ -163,7 +164,7 @@ def make_scratch(target: str, scratch_mb: int, owner: tuple[int, int]) -> None:
     """The one folder that can be written to: working folder, home and temporary files."""
     os.mkdir(target)
     flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-    syscalls.mount("tmpfs", target, "tmpfs", flags, f"size={scratch_mb}m,nr_inodes=4k,mode=0700")
+    syscalls.mount("tmpfs", target, "tmpfs", flags, f"size={scratch_mb}m,nr_inodes={MOST_NAMES},mode=0700")
     os.chown(target, *owner)
 
 

@@ -129,7 +129,7 @@ def enter(policy: Policy, keep: int) -> None:
     if inner:
         os.close(keep)
         os.close(alive)
-        wait_for(inner, policy.limits, policy.limits.memory_mb * MB, own_memory(os.getpid()))
+        wait_for(inner, policy.limits, plan.scratch, policy.limits.memory_mb * MB, own_memory(os.getpid()))
     os.close(outer_end)
     confine(policy, plan, user)
     die_with_outer(alive)
@@ -278,14 +278,18 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int, n_around: int = 0) -> NoReturn:
+def wait_for(
+    inner: int, limits: Limits, scratch: str, most_bytes: int, shared_bytes: int, n_around: int = 0
+) -> NoReturn:
     """End as the inner process ends. End it on SIGTERM, or where all together use too much.
 
-    The kernel's limits count memory for each process alone, and processes not at all for a container's root.
+    The kernel's limits count memory for each process alone, and processes not at all for a container's root;
+    bubblewrap's do not count names.
 
     Args:
         inner: the process.
         limits: how many processes there may be.
+        scratch: the folder to write to, as they see it.
         most_bytes: what all may use together.
         shared_bytes: what each of them shares with the zygote until one of them writes, and is not counted.
         n_around: how many processes stand around the submission's, the inner one among them.
@@ -304,7 +308,8 @@ def wait_for(inner: int, limits: Limits, most_bytes: int, shared_bytes: int, n_a
         processes = [inner, *descendants(inner)][n_around:]
         used = sum(max(0, own_memory(process) - shared_bytes) for process in processes)
         used += most_in_socket * max(map(n_sockets, processes), default=0)  # they have one network
-        if used > most_bytes or len(processes) > limits.processes:
+        names = max((n_names(process, scratch) for process in processes), default=0)  # and one folder
+        if used > most_bytes or len(processes) > limits.processes or names > own_root.MOST_NAMES:
             end()
     _, status = os.waitpid(inner, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -337,6 +342,14 @@ def n_sockets(process: int) -> int:
     """How many sockets there are in the network of a process; 0 if it has ended."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{process}/net/sockstat").read_text(encoding="ascii").split()[2])
+    return 0
+
+
+def n_names(process: int, folder: str) -> int:
+    """How many files and folders there are in a folder that a process sees, a tmpfs; 0 if it has ended."""
+    with contextlib.suppress(OSError):
+        room = os.statvfs(f"/proc/{process}/root{folder}")
+        return room.f_files - room.f_ffree
     return 0
 
 

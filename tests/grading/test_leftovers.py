@@ -133,7 +133,9 @@ def test_a_half_written_file_of_a_killed_run_goes_when_it_is_written_again(tmp_p
 
 
 @pytest.mark.parametrize("tables", ["", "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"])
-def test_a_new_grade_book_has_nbgraders_version_before_its_tables(tmp_path, tables):
+def test_a_new_grade_book_has_nbgraders_version_before_its_tables(tmp_path, monkeypatch, tables):
+    programs = str(Path(sys.executable).parent)  # nbgrader looks for one of them by its name
+    monkeypatch.setenv("PATH", programs, prepend=os.pathsep)
     folder = course_folder.course(tmp_path)
     (folder / "gradebook.db").unlink()
     with sqlite3.connect(folder / "gradebook.db") as database:  # as a run left it that was killed there
