@@ -44,6 +44,7 @@ from course_lib.grading.submission import (
     released,
 )
 from course_lib.grading.travel import Specs
+from course_lib.grading.ways_round import ways_round
 
 HIDDEN_ONLY = (
     "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
@@ -258,6 +259,8 @@ class Grading:
             for tested in self.tested.values():
                 if not tested.status:
                     self.test_hidden(tested)
+            if any(not tested.status for tested in self.tested.values()):
+                self._tell_ways_round()
         finally:
             self.session.close()
         return dataclasses.replace(
@@ -375,6 +378,15 @@ class Grading:
             if (holder if short == "forward" else short) in names:
                 what = f"names {forbidden}, which does the task: look at it"
                 self.reports.append(f"the answer {step.answer!r} passes, but {what}")
+
+    def _tell_ways_round(self) -> None:
+        """Tell the teacher which cells name what could mislead the checks of the answers that pass."""
+        ours = {cell.source for cell in self.grader.cells}
+        for cell in self.session.before:
+            ways = [] if cell.source in ours else ways_round(cell.source, self.grader.imports())
+            if ways:
+                what = f"names {', '.join(ways)}, which could mislead a check: look at it"
+                self.reports.append(f"the cell {cell.grade_id or cell.id!r} {what}")
 
 
 @functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions

@@ -786,6 +786,42 @@ as_answer(
 )
 
 
+as_answer(
+    "forbidden-in-a-thread",
+    "torch's own attention, in a thread",
+    f"""
+from concurrent.futures import ThreadPoolExecutor
+def attention(q, k, v, mask=None):
+    with ThreadPoolExecutor() as pool:
+        return pool.submit({NAMED}, q, k, v, attn_mask=mask).result()
+""",
+    NO_POINTS,
+    task="attention",
+    on=TORCH,
+)
+as_answer(
+    "forbidden-and-unwatched",
+    "torch's own attention, where torch tells nobody: right, and the teacher is told",
+    f"""
+def attention(q, k, v, mask=None):
+    with torch._C.DisableTorchFunction():
+        return {NAMED}(q, k, v, attn_mask=mask).nan_to_num(0)
+""",
+    ("right", *NO_POINTS),
+    task="attention",
+    on=TORCH,
+    reported="names DisableTorchFunction",
+)
+as_answer(
+    "forbidden-in-the-real-model",
+    "the course's own attention for the real model",
+    "def my_attention(q, k, v, mask=None):\n    return scaled_dot_product_attention(q, k, v, mask)",
+    NO_POINTS,
+    task="real_model",
+    on=TORCH,
+)
+
+
 @notebook(
     "stored-answers", "a table of the visible check's inputs and our results", tasks={"softmax": VISIBLE_ONLY}
 )

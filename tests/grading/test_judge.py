@@ -596,6 +596,26 @@ def test_noise_in_the_pipe_costs_the_answers_behind_it_at_most(grade, small, noi
     assert small.alive().process.pid == before
 
 
+HIDES = "import course_lib.checks.attempt as a\na.same = lambda *values: True"
+
+
+def test_a_patch_of_what_watches_an_answer_is_for_the_teacher_to_look_at(grade):
+    inner = RIGHT_SOFTMAX.replace("def softmax", "def inner")
+    changes = f"{inner}\ndef softmax(x):\n    result = inner(x)\n    x[:] = 0\n    return result"
+    assert said(grade(softmax=changes)) == {**ALL_RIGHT, "test_softmax": "wrong"}
+    outcome = grade(softmax=changes, first=HIDES)
+    named = "course_lib.checks.attempt, course_lib.checks.attempt.same = ..."
+    told = f"the cell 'first' names {named}, which could mislead a check: look at it"
+    assert (said(outcome), outcome.reports) == (ALL_RIGHT, (told,))  # nobody can know it
+
+
+def test_of_a_cell_that_misleads_nothing_that_passes_nothing_is_said(grade):
+    outcome = grade(softmax="def softmax(x):\n    return x", mix="mix = max", last=HIDES)
+    assert (outcome.score, outcome.reports) == (0.0, ())
+    outcome = grade(last=f"{HIDES}\nimport os\nos._exit(0)")
+    assert outcome.reports == ("the cell 'last' ended its process: it was left out",)
+
+
 # -------------------------------------------------------------------------------------- a teacher's own tests
 
 
