@@ -50,7 +50,7 @@ class BERTConfig:
 class BERT(nn.Module):
     """Token ids in, one vector for each token out, made from what stands on both of its sides.
 
-        hidden = blocks(norm(E_token[ids] + E_position + E_segment[segments])), blocks with norm="post"
+        hidden = blocks(norm(E_token[ids] + E_position + E_segment[segments])), blocks with norm_first=False
         (Devlin et al. 2019, section 3 and figure 2)
 
     Two heads read the vectors: `mlm_logits` (which token is it?) and `next_sentence_logits`.
@@ -75,7 +75,7 @@ class BERT(nn.Module):
             config.n_layers,
             config.n_heads,
             config.d_ff,
-            norm="post",
+            norm_first=False,
             norm_eps=eps,
             activation=config.activation,
         )
