@@ -12,7 +12,6 @@ from course_lib.attention import KVCache, MultiHeadAttention
 from course_lib.mixers import RunningSums
 
 Cache = KVCache | RunningSums
-Norm = Literal["pre", "post"]
 NormType = Literal["layer", "rms"]
 PlainActivation = Literal["gelu", "gelu_tanh", "relu"]
 Activation = Literal[PlainActivation, "swiglu"]
@@ -30,7 +29,7 @@ class TransformerBlock(nn.Module):
         feed_forward: called with each token's vector, see `FeedForward`.
         attention_norm: normalises what attention reads, or the sum that it leaves, see `LayerNorm`.
         feed_forward_norm: the same for the MLP.
-        norm: "pre" normalises what each part reads, "post" the sum that it leaves.
+        norm_first: True normalises what each part reads ("pre-norm"), False the sum that it leaves ("post").
     Example:
         >>> parts = MultiHeadAttention(6, 3), FeedForward(6, 24), LayerNorm(6), LayerNorm(6)
         >>> TransformerBlock(*parts)(torch.zeros(2, 5, 6)).shape
@@ -44,10 +43,10 @@ class TransformerBlock(nn.Module):
         attention_norm: nn.Module,
         feed_forward_norm: nn.Module,
         *,
-        norm: Norm = "pre",
+        norm_first: bool = True,
     ) -> None:
         super().__init__()
-        self.norm = _checked_norm(norm)
+        self.norm_first = norm_first
         self.attention_norm = attention_norm
         self.attention = attention
         self.feed_forward_norm = feed_forward_norm
@@ -60,7 +59,7 @@ class TransformerBlock(nn.Module):
         cache: Cache | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Pass the stream on, with what attention and MLP add to it."""
-        if self.norm == "pre":
+        if self.norm_first:
             x = x + self.attention(self.attention_norm(x), mask=mask, cache=cache)
             return x + self.feed_forward(self.feed_forward_norm(x))
         x = self.attention_norm(x + self.attention(x, mask=mask, cache=cache))
@@ -70,7 +69,7 @@ class TransformerBlock(nn.Module):
 class TransformerStack(nn.Module):
     """Layers on top of each other: as many vectors come out as went in, of the same width.
 
-    With norm="pre" one more norm follows the last layer.
+    With norm_first=True one more norm follows the last layer.
 
     Args:
         d_model: width of the vectors.
@@ -89,7 +88,7 @@ class TransformerStack(nn.Module):
         d_ff: int | None = None,
         *,
         n_kv_heads: int | None = None,
-        norm: Norm = "pre",
+        norm_first: bool = True,
         norm_type: NormType = "layer",
         norm_eps: float = 1e-5,
         activation: Activation = "gelu",
@@ -106,7 +105,7 @@ class TransformerStack(nn.Module):
                 n_heads,
                 d_ff,
                 n_kv_heads=n_kv_heads,
-                norm=norm,
+                norm_first=norm_first,
                 norm_type=norm_type,
                 norm_eps=norm_eps,
                 activation=activation,
@@ -118,9 +117,7 @@ class TransformerStack(nn.Module):
             )
             for _ in range(n_layers)
         )
-        self.final_norm = (
-            make_norm(norm_type, d_model, norm_eps) if _checked_norm(norm) == "pre" else nn.Identity()
-        )
+        self.final_norm = make_norm(norm_type, d_model, norm_eps) if norm_first else nn.Identity()
 
     def forward(
         self,
@@ -149,7 +146,7 @@ def make_block(
     d_ff: int | None = None,
     *,
     n_kv_heads: int | None = None,
-    norm: Norm = "pre",
+    norm_first: bool = True,
     norm_type: NormType = "layer",
     norm_eps: float = 1e-5,
     activation: Activation = "gelu",
@@ -165,7 +162,7 @@ def make_block(
         d_model: width of the vectors.
         n_heads: see `MultiHeadAttention`, and so are n_kv_heads, causal and rotary.
         d_ff: width within the MLP; default: 4 d_model.
-        norm: "pre" or "post", see `TransformerBlock`.
+        norm_first: see `TransformerBlock`.
         norm_type: "layer" for `LayerNorm`, "rms" for `RMSNorm`.
         norm_eps: see `LayerNorm` and `RMSNorm`.
         activation: see `FeedForward`.
@@ -196,7 +193,7 @@ def make_block(
         FeedForward(d_model, d_ff, activation=activation, bias=bias),
         make_norm(norm_type, d_model, norm_eps),
         make_norm(norm_type, d_model, norm_eps),
-        norm=norm,
+        norm_first=norm_first,
     )
 
 
@@ -227,12 +224,6 @@ def make_norm(norm_type: NormType, d_model: int, eps: float = 1e-5) -> nn.Module
     if norm_type == "rms":
         return RMSNorm(d_model, eps=eps)
     raise ValueError(f"norm_type must be 'layer' or 'rms'; got {norm_type!r}")
-
-
-def _checked_norm(norm: Norm) -> Norm:
-    if norm not in get_args(Norm):
-        raise ValueError(f"norm must be 'pre' or 'post'; got {norm!r}")
-    return norm
 
 
 class LayerNorm(nn.Module):

@@ -293,6 +293,12 @@ class BPETokenizer(_Tokenizer):
         """Read what `save` wrote.
 
         Raises: ValueError: a damaged file, or one of another kind.
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     BPETokenizer(["h", "u", "hu"], [("h", "u")]).save(f"{folder}/hu.json")
+            ...     BPETokenizer.load(f"{folder}/hu.json").encode("huh")
+            [2, 0]
         """
         try:
             data = json.loads(Path(path).read_text("utf-8"))

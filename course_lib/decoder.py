@@ -60,7 +60,13 @@ class GPTConfig:
 
 @dataclass(frozen=True)
 class LlamaConfig(GPTConfig):
-    """The same with Llama's defaults: rotary, RMSNorm, gated MLP, no biases (Touvron et al. 2023)."""
+    """The same with Llama's defaults: rotary, RMSNorm, gated MLP, no biases (Touvron et al. 2023).
+
+    Example:
+        >>> config = LlamaConfig(7, 5, d_model=4, n_layers=1, n_heads=2)
+        >>> config.positions, config.norm_type, config.activation, config.bias
+        ('rotary', 'rms', 'swiglu', False)
+    """
 
     positions: Positions = "rotary"
     norm_type: NormType = "rms"
@@ -129,7 +135,14 @@ class GPT(nn.Module):
         return self.lm_head(hidden)
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
-        """As `forward`, for the last position only: generation needs no other, and V is large."""
+        """As `forward`, for the last position only: generation needs no other, and V is large.
+
+        Example:
+            >>> import torch
+            >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> model.next_token_logits(torch.tensor([[1, 2, 3]])).shape
+            torch.Size([1, 7])
+        """
         x = self.embed(ids, cache)
         if x.shape[1] == 0:
             raise ValueError("the last token's vector is needed; got no tokens")
@@ -148,7 +161,16 @@ class GPT(nn.Module):
         return x
 
     def new_cache(self, batch_size: int = 1, capacity: int | None = None) -> list[KVCache]:
-        """An empty cache for each layer, for at most capacity tokens (default: the whole context)."""
+        """An empty cache for each layer, for at most capacity tokens (default: the whole context).
+
+        Example:
+            >>> import torch
+            >>> model, ids = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2)), torch.tensor([[1, 2, 3]])
+            >>> cache = model.new_cache()
+            >>> one_by_one = [model(token, cache) for token in ids.split(1, dim=1)]
+            >>> torch.allclose(torch.cat(one_by_one, dim=1), model(ids), atol=1e-6), cache[0].length
+            (True, 3)
+        """
         config = self.config
         if capacity is None:
             capacity = config.max_seq_len
@@ -165,6 +187,13 @@ class GPT(nn.Module):
 
         Args:
             function: see `with_one_mask`.
+        Example:
+            >>> import torch
+            >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2, positions="none"))
+            >>> model.use_attention(lambda q, k, v, mask: v)  # each token reads itself alone
+            >>> first, _, last = model(torch.tensor([[3, 5, 3]]))[0]
+            >>> torch.allclose(first, last)
+            True
         """
         attend = scaled_dot_product_attention if function is None else with_one_mask(function)
         for module in self.modules():

@@ -50,7 +50,7 @@ class BERTConfig:
 class BERT(nn.Module):
     """Token ids in, one vector for each token out, made from what stands on both of its sides.
 
-        hidden = blocks(norm(E_token[ids] + E_position + E_segment[segments])), blocks with norm="post"
+        hidden = blocks(norm(E_token[ids] + E_position + E_segment[segments])), blocks with norm_first=False
         (Devlin et al. 2019, section 3 and figure 2)
 
     Two heads read the vectors: `mlm_logits` (which token is it?) and `next_sentence_logits`.
@@ -75,7 +75,7 @@ class BERT(nn.Module):
             config.n_layers,
             config.n_heads,
             config.d_ff,
-            norm="post",
+            norm_first=False,
             norm_eps=eps,
             activation=config.activation,
         )
@@ -100,6 +100,11 @@ class BERT(nn.Module):
             mask: True = real token, False = padding, which nobody attends to.
         Returns: one vector for each token, also for padding, where it means nothing.
         Raises: ValueError: no token, too many tokens, ids or segments out of range, shapes that differ.
+        Example:
+            >>> model = BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> padded = model(torch.tensor([[1, 2, 0]]), mask=torch.tensor([[True, True, False]]))
+            >>> torch.allclose(padded[:, :2], model(torch.tensor([[1, 2]])), atol=1e-5)
+            True
         """
         if segments is None:
             segments = torch.zeros_like(ids)
@@ -117,6 +122,12 @@ class BERT(nn.Module):
         """Score every token of the vocabulary for every place, or for some: what stands, or stood, here?
 
         logits = norm(gelu(hidden W + b)) E_token^T + b'      (Devlin et al. 2019, section 3.1, task 1)
+
+        Example:
+            >>> model = BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> hidden = model(torch.tensor([[1, 2, 3]]))
+            >>> model.mlm_logits(hidden).shape, model.mlm_logits(hidden[0, 1]).shape  # all places, or one
+            (torch.Size([1, 3, 7]), torch.Size([7]))
         """
         activation = ACTIVATIONS[self.config.activation]
         x = activation(self.mlm_dense(hidden))
@@ -195,7 +206,14 @@ class ViT(nn.Module):
         initialise(self)
 
     def encode(self, images: Float[Tensor, "B C height width"]) -> Float[Tensor, "B tokens D"]:
-        """The image's vector, then the patches', row by row. Raises: ValueError: not the configured shape."""
+        """The image's vector, then the patches', row by row.
+
+        Raises: ValueError: not the configured shape.
+        Example:
+            >>> model = ViT(ViTConfig((6, 4), 2, 1, 10, d_model=4, n_layers=1, n_heads=2))
+            >>> model.encode(torch.zeros(3, 1, 6, 4)).shape  # 1 + 3 * 2 patches
+            torch.Size([3, 7, 4])
+        """
         n_channels, (height, width) = self.config.n_channels, self.config.image_size
         came = tuple(images.shape)
         if came[1:] != (n_channels, height, width):

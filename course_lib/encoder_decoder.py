@@ -96,7 +96,7 @@ class EncoderDecoder(nn.Module):
         self.target_embedding = nn.Embedding(config.target_vocab_size, d_model)
         self.position_embedding = PositionEmbedding(config.max_seq_len, d_model, learned=False)
         self.encoder = TransformerStack(
-            d_model, config.n_layers, n_heads, d_ff, norm="post", activation="relu"
+            d_model, config.n_layers, n_heads, d_ff, norm_first=False, activation="relu"
         )
         self.decoder = nn.ModuleList(
             CrossAttentionBlock(d_model, n_heads, d_ff) for _ in range(config.n_layers)

@@ -63,6 +63,11 @@ def read_gguf(path: Path) -> GGUFFile:
     Args:
         path: of a whole model, such as `pretrained.smollm2_path()`.
     Raises: ValueError: no GGUF file, one that was cut off or damaged, or a version that we do not know.
+    Example:
+        >>> from course_lib.pretrained import smollm2_path
+        >>> metadata, tensors = read_gguf(smollm2_path())
+        >>> metadata["llama.block_count"], tensors["blk.29.attn_q.weight"].shape
+        (30, (576, 576))
     """
     cursor = _Cursor(np.memmap(path, mode="r").data)
     try:

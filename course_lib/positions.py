@@ -49,6 +49,9 @@ class PositionEmbedding(nn.Module):
         max_seq_len: how many positions.
         d_model: width of the vectors.
         learned: whether the vectors of the positions are parameters.
+    Example:
+        >>> PositionEmbedding(5, 4, learned=False)(torch.zeros(1, 2, 4))[0, 0].tolist()  # as `sinusoidal`
+        [0.0, 1.0, 0.0, 1.0]
     """
 
     def __init__(self, max_seq_len: int, d_model: int, *, learned: bool = True) -> None:
@@ -93,6 +96,10 @@ def rotary_at(
         angle[t, i] = t / base^(2i/K)      (Su et al. 2021, section 3.2.2)
 
     Raises: ValueError: an odd width has no pairs.
+    Example:
+        >>> cos, _ = rotary_at(torch.tensor([0.0, math.pi]), 2)
+        >>> cos.tolist()  # the first pair turns by t itself: half a turn
+        [[1.0], [-1.0]]
     """
     if d_head % 2:
         raise ValueError(f"positions turn pairs of coordinates, so the width must be even; got {d_head}")
@@ -141,6 +148,11 @@ class RotaryEmbedding(nn.Module):
         max_seq_len: how many positions the table has.
         base: how slow the slowest pair turns, see `rotary_table`.
         interleaved: which coordinates are a pair, see `apply_rotary`.
+    Example:
+        >>> rotary, x = RotaryEmbedding(4, 9), torch.ones(1, 1, 2, 4)
+        >>> near, far = rotary(x)[0, 0], rotary(x, start=5)[0, 0]
+        >>> torch.allclose(near[0] @ near[1], far[0] @ far[1])  # one apart, here as there
+        True
     """
 
     cos: Tensor
@@ -177,6 +189,10 @@ class ALiBi(nn.Module):
     Args:
         n_heads: how many slopes; a number between powers of two takes some from the next power.
     Raises: ValueError: no heads.
+    Example:
+        >>> ALiBi(n_heads=8)(torch.zeros(1, 8, 1, 4), n_keys=3)[0].tolist()  # the query is the third token
+        [[-1.0, -0.5, -0.0]]
+
     Differs: the paper is causal; here keys on both sides of a query count by their distance.
     """
 
@@ -206,6 +222,11 @@ class RelativePositions(nn.Module):
     Args:
         d_head: width of a head; all heads share the vectors.
         max_distance: farther keys count as if they were this far.
+    Example:
+        >>> bias = RelativePositions(d_head=4, max_distance=2)(torch.ones(1, 1, 6, 4), n_keys=6)[0, 0]
+        >>> bool(bias[0, 4] == bias[0, 5])  # 4 and 5 tokens away both count as 2
+        True
+
     Differs: the paper's second table, added to the values (equation 3), is left out; it found no use for it.
     """
 

@@ -111,6 +111,12 @@ def sentence_embedding(model: BERT, tokenizer: WordPiece, sentences: Sequence[st
 
     Raises:
         ValueError: no list, an empty one, or a sentence that is longer than the model's context.
+
+    Example:
+        >>> sentences = ["A cat sleeps.", "A kitten takes a nap.", "Taxes rise again."]
+        >>> cat, kitten, taxes = sentence_embedding(*load_minilm(), sentences)
+        >>> bool(cat @ kitten > 0.5 > cat @ taxes)
+        True
     """
     if isinstance(sentences, str) or not sentences:
         raise ValueError(f"sentences must be a list of at least one string; got {sentences!r:.60}")

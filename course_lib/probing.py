@@ -216,12 +216,12 @@ def recorded(model: nn.Module) -> Iterator[Record]:
 class Parts:
     """Every step of one layer on one text, as the model's own forward pass computed it.
 
-    With norm="pre": middle = stream + attention, output = middle + feed_forward. With norm="post" both sums
+    With norm_first=True: middle = stream + attention, output = middle + feed_forward. With False both sums
     are normalised.
 
     Args:
         stream: what enters the layer (T, D).
-        attention_input: what attention reads (T, D): the stream, normalised with norm="pre".
+        attention_input: what attention reads (T, D): the stream, normalised with norm_first=True.
         q: queries (H, T, K), not yet turned by their positions.
         k: keys (H_kv, T, K), not yet turned either.
         v: values (H_kv, T, K).
@@ -307,7 +307,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
     if attention.score_bias is not None:
         scores = (scores[None] + attention.score_bias(turned_q[None], len(row)))[0]
     is_gated = "feed_forward.gate_proj" in gave
-    is_pre = block.norm == "pre"
+    is_pre = block.norm_first
     return Parts(
         stream=took[""][0],
         attention_input=took["attention"][0],
@@ -457,7 +457,7 @@ def additions_off(model: nn.Module) -> Iterator[None]:
     """Inside, what attention and MLP give replaces the residual stream instead of being added to it.
 
     Args:
-        model: with at least one `TransformerBlock` of the kind norm="pre".
+        model: with at least one `TransformerBlock` with norm_first=True.
     Raises: ValueError: it has none, or normalises the sums.
     Example:
         >>> from course_lib.decoder import GPTConfig
@@ -468,8 +468,8 @@ def additions_off(model: nn.Module) -> Iterator[None]:
         True
     """
     blocks = _blocks(model)
-    if any(block.norm != "pre" for block in blocks):
-        raise ValueError('the sums are normalised (norm="post"), so they cannot be left out')
+    if any(not block.norm_first for block in blocks):
+        raise ValueError("the sums are normalised (norm_first=False), so they cannot be left out")
     with ExitStack() as hooks:
         for block in blocks:
             hooks.enter_context(_without_additions(block))

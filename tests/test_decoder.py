@@ -432,7 +432,7 @@ def test_nothing_is_made_on_the_wrong_device(style):
 
 def test_no_vector_layer_makes_tensors_on_the_wrong_device():
     with torch.device("meta"):
-        stack = TransformerStack(21, 2, 3, norm="post", activation="swiglu")
+        stack = TransformerStack(21, 2, 3, norm_first=False, activation="swiglu")
         cross = MultiHeadAttention(21, 3, causal=True)
     x, context = torch.empty(B, T, 21, device="meta"), torch.empty(B, 7, 21, device="meta")
     with meta_only() as watch:

@@ -682,7 +682,7 @@ def post_by_library(x, attention, mlp, norm_1, norm_2):
     def with_mask(x, mask=None, cache=None):
         return attention(x)
 
-    return library.TransformerBlock(with_mask, mlp, norm_1, norm_2, norm="post")(x)
+    return library.TransformerBlock(with_mask, mlp, norm_1, norm_2, norm_first=False)(x)
 
 
 def post_in_place(x, attention, mlp, norm_1, norm_2):

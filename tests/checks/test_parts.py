@@ -65,7 +65,7 @@ class Module(nn.Module):
 def test_the_layers_are_the_librarys(norm):
     for given in cases(f"{norm}_norm_block"):
         x, *functions = given.values()
-        layer = blocks.TransformerBlock(*map(Module, functions), norm=norm)
+        layer = blocks.TransformerBlock(*map(Module, functions), norm_first=norm == "pre")
         torch.testing.assert_close(getattr(parts, f"{norm}_norm_block")(**given), layer(x))
 
 
