@@ -18,6 +18,7 @@ from typing import Any
 
 MOST_BYTES = 20 * 2**20
 MOST_CELLS = 2000
+MOST_NAME = 500  # characters; nbformat's names have 64 at most, nbgrader's 128
 
 
 class Unreadable(ValueError):
@@ -143,7 +144,8 @@ def _cell(item: Any, name: str) -> Cell | None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """The name of a cell, which messages repeat; "" for what is none."""
+    return value if isinstance(value, str) and len(value) <= MOST_NAME else ""
 
 
 def _number(value: Any) -> float:
