@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 from course_lib.grading import __main__, assignments, gradebook, graded, reports
 from course_lib.grading.assignments import autograde, grade_folder
 from course_lib.grading.batch import Work
+from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import Released
 from course_lib.grading.handed_in import in_course, in_folder
 from course_lib.grading.judge import CannotStart, Grader
@@ -361,6 +362,21 @@ def test_what_cannot_be_shown_costs_nobody_a_grade(course):
     assert came == {"eve": (2.0, (REASON,)), "zoe": (2.0, ())}
     page = (course / "autograded" / "eve" / ASSIGNMENT / "by_hand.ipynb").read_text("utf-8")
     assert REASON in page
+
+
+def test_what_cannot_be_written_down_costs_nobody_else_anything(course, monkeypatch):
+    record = Book.record
+
+    def broken(book: Book, outcomes: Sequence[Outcome], cells: object = None) -> None:
+        if outcomes[0].student == "eve":
+            raise ValueError("no text: \udcfc")
+        record(book, outcomes)
+
+    submit(course, "eve")
+    monkeypatch.setattr(Book, "record", broken)
+    done = autograde(course, ASSIGNMENT, made_up)
+    assert [outcome.student for outcome in done.outcomes] == ["zoe"]
+    assert done.notes[0] == r"Not in the grade book: eve: the grader failed: ValueError: no text: \udcfc."
 
 
 @pytest.mark.usefixtures("unshowable")
