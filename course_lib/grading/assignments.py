@@ -50,7 +50,9 @@ def autograde(
         run: grades what it is given.
         students: only these, all if empty.
         again: also what has not changed since it was graded; for another due date, for instance.
-    Raises: ValueError: nothing was submitted, a student has not, or `Book` refuses.
+    Raises:
+        ValueError: nothing was submitted, a student has not, or `Book` refuses. Then nothing was graded.
+        OSError, CannotStart: as `_record` and `run`. What was graded before is kept.
     """
     with Book(course, assignment) as book:
         sources = sorted(book.source.glob("*.ipynb"))
@@ -71,11 +73,12 @@ def autograde(
         ]
         waiting = Counter(work.student for work in works)
         collected: dict[str, list[Outcome]] = {}
+        lost: list[str] = []
         for work, outcome in _graded(works, run):
             collected.setdefault(work.student, []).append(outcome)
             if len(collected[work.student]) == waiting[work.student]:
-                _record(book, collected.pop(work.student))
-        notes = [*left_out, *_unhidden(sources), *_changed(book.changes, students), *book.by_hand()]
+                lost += _record(book, collected.pop(work.student))
+        notes = [*left_out, *lost, *_unhidden(sources), *_changed(book.changes, students), *book.by_hand()]
         return Done(tuple(book.outcomes()), len(works), tuple(notes))
 
 
@@ -92,15 +95,25 @@ def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
     return [f"The source has changed: {'; '.join(changes)}. Graded anew: {who}."] if changes else []
 
 
-def _record(book: Book, outcomes: Sequence[Outcome]) -> None:
-    """Write one student's outcomes down; where what was handed in cannot be shown, without that."""
+def _record(book: Book, outcomes: Sequence[Outcome]) -> list[str]:
+    """Write one student's outcomes down; where what was handed in cannot be shown, without that.
+
+    Returns: a sentence where that cannot be done either.
+    Raises: OSError: no room, no right, or another program keeps the grade book: this is not the student's.
+    """
     try:
         book.record(outcomes)
-    except OSError:  # no room, no right: not this student's
+    except OSError:
         raise
     except Exception as error:
         bare = [_bare(outcome, error) for outcome in outcomes]
-        book.record(bare, cells={outcome.notebook: () for outcome in bare})
+        try:
+            book.record(bare, cells={outcome.notebook: () for outcome in bare})
+        except OSError:
+            raise
+        except Exception as again:
+            return [f"Not in the grade book: {handed_in.shown(outcomes[0].student)}: {failed(again)}."]
+    return []
 
 
 def _bare(outcome: Outcome, error: Exception) -> Outcome:

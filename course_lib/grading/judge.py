@@ -201,7 +201,8 @@ def _empty(student: str, source: Path) -> Outcome:
 
 def failed(error: BaseException) -> str:
     """Why a submission has no grade where the grader is at fault."""
-    return f"the grader failed: {type(error).__name__}: {error}"[:300]
+    words = f"the grader failed: {type(error).__name__}: {error}"[:300]
+    return words.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def not_run(student: str, source: Path, reason: str) -> Outcome:

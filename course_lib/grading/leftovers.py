@@ -51,7 +51,7 @@ def remove_folders() -> None:
             if os.fstat(handle).st_uid == os.geteuid():
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:  # its process lives
+        except OSError:  # its process lives, or this file system has no locks
             continue
         finally:
             os.close(handle)

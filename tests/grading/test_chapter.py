@@ -51,9 +51,13 @@ def test_commands_give_what_the_chapter_shows(engine, tmp_path):
         **os.environ,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "PYTHONPATH": str(small.REPOSITORY),
+        "JUPYTER_DATA_DIR": str(tmp_path / "jupyter"),  # where a student's nbgrader keeps what was handed in
     }
     assert len(commands()) > 12
     for command, shown in commands():
+        if command.startswith("cd "):
+            folder = (folder / command.removeprefix("cd ")).resolve()
+            continue
         done = subprocess.run(
             ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
         )

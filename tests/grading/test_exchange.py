@@ -147,6 +147,16 @@ def test_odd_names_in_the_exchange_stop_nobody(
     assert caplog.text.count("it is no folder") == 2
 
 
+def test_odd_names_of_students_stop_nobody(course: Path, owners: dict[str, str]) -> None:
+    odd = [os.fsdecode(b"M\xfcller"), "a\nb", "[ada]", "x" * 200, "-rf"]  # what is left out, grading says
+    for name in odd:
+        (course.parent / f"exchange/small/inbound/{name}+03_qkv+2026-01-01 10:00:00 UTC+c").mkdir()
+    submit(course, "ada", "'mine'")
+    collect(course)
+    assert answer(course, "ada") == "'mine'"
+    assert {path.name for path in (course / "submitted").iterdir()} == {"ada", *odd}
+
+
 def test_a_submission_that_cannot_be_copied_stops_nobody(
     course: Path, owners: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -278,7 +278,8 @@ def made_up(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
     for work in works:
         if work.source.stem == "by_hand":
             cells = [found for found in read_cells(work.source.read_bytes()) if found.grade]
-            tasks = tuple(told(found, BY_HAND if found.by_hand else "wrong") for found in cells)
+            others = "right" if work.path == work.source else "wrong"
+            tasks = tuple(told(found, BY_HAND if found.by_hand else others) for found in cells)
             right = replace(tasks[0], status="right", points=tasks[0].max_points)
             digest = assignments.digest(work)
             yield work, outcome(work.student, tasks=(right, *tasks[1:]), digest=digest, cells=())

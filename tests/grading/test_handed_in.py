@@ -4,8 +4,9 @@ import os
 import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import course_folder
@@ -16,6 +17,7 @@ from nbformat import NotebookNode
 from course_lib.grading import __main__, assignments, gradebook, graded, reports
 from course_lib.grading.assignments import autograde, grade_folder
 from course_lib.grading.batch import Work
+from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import Released
 from course_lib.grading.handed_in import in_course, in_folder
 from course_lib.grading.judge import CannotStart, Grader
@@ -51,10 +53,14 @@ def parted(found: Iterable[Work | str]) -> tuple[list[str], str]:
     return [work.student for work in works], said
 
 
-def made_up(works: Iterable[Work]) -> Iterable[tuple[Work, Outcome]]:
-    """Outcomes without grading."""
+def made_up(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
+    """Outcomes without grading; all is right in the source itself, should somebody ask for it."""
     for work in works:
-        yield work, course_folder.outcome(work.student, digest=assignments.digest(work))
+        made = course_folder.outcome(work.student, digest=assignments.digest(work))
+        if work.path == work.source:
+            tasks = tuple(replace(task, status="right", points=task.max_points) for task in made.tasks)
+            made = replace(made, tasks=tasks)
+        yield work, made
 
 
 # --------------------------------------------------------------------------------------------------- names
@@ -316,7 +322,7 @@ def test_a_notebook_that_is_no_readable_file_has_an_outcome(course, engine, make
     path.unlink()
     make(path)
 
-    def run(works: Iterable[Work]) -> Iterable[tuple[Work, Outcome]]:
+    def run(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
         with Grader(sources(course)[0], engine=engine) as grader:
             yield from (
                 (work, grader.grade(work.student, work.path)) for work in works if work.student == "ada"
@@ -358,6 +364,21 @@ def test_what_cannot_be_shown_costs_nobody_a_grade(course):
     assert REASON in page
 
 
+def test_what_cannot_be_written_down_costs_nobody_else_anything(course, monkeypatch):
+    record = Book.record
+
+    def broken(book: Book, outcomes: Sequence[Outcome], cells: object = None) -> None:
+        if outcomes[0].student == "eve":
+            raise ValueError("no text: \udcfc")
+        record(book, outcomes)
+
+    submit(course, "eve")
+    monkeypatch.setattr(Book, "record", broken)
+    done = autograde(course, ASSIGNMENT, made_up)
+    assert [outcome.student for outcome in done.outcomes] == ["zoe"]
+    assert done.notes[0] == r"Not in the grade book: eve: the grader failed: ValueError: no text: \udcfc."
+
+
 @pytest.mark.usefixtures("unshowable")
 def test_what_cannot_be_shown_costs_nobody_a_page(course):
     for name in ("eve", "zoe"):
@@ -369,7 +390,7 @@ def test_what_cannot_be_shown_costs_nobody_a_page(course):
 
 
 def test_a_grade_book_that_another_program_keeps_ends_the_run_in_words(course, monkeypatch, caplog):
-    def run(works: Iterable[Work]) -> Iterable[tuple[Work, Outcome]]:
+    def run(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
         with closing(sqlite3.connect(course / "gradebook.db")) as kept:
             kept.execute("BEGIN IMMEDIATE")
             yield from made_up(works)
@@ -387,7 +408,7 @@ def test_a_grade_book_that_another_program_keeps_ends_the_run_in_words(course, m
 
 
 def test_what_cannot_start_ends_the_run_in_words(course, monkeypatch):
-    def run(works: Iterable[Work]) -> Iterable[tuple[Work, Outcome]]:
+    def run(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
         raise CannotStart("what runs submissions of by_hand.ipynb cannot start: no torch")
 
     monkeypatch.setattr(__main__, "runner", lambda _: run)

@@ -1,5 +1,6 @@
 """What a killed run leaves behind goes with the next run; what a living one has stays."""
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -93,6 +94,16 @@ def test_a_folder_that_another_run_took_for_a_left_one_is_made_anew(temporary, m
     folder = OwnFolder()
     assert len(made) == 2
     assert list(temporary.iterdir()) == [folder.path]
+
+
+def test_where_a_file_system_has_no_locks_folders_stay(temporary, monkeypatch):
+    def refused(folder: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (temporary / "course-grading-left").mkdir()
+    monkeypatch.setattr(leftovers.fcntl, "flock", refused)
+    leftovers.remove_folders()
+    assert (temporary / "course-grading-left").is_dir()
 
 
 def test_folders_are_made_while_other_runs_look_for_left_ones(temporary):

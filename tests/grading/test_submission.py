@@ -28,6 +28,12 @@ def content(cells, **more):
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5, **more}).encode()
 
 
+def test_a_name_that_nobody_can_read_is_none():
+    long = cell("x" * 10**6, "1", grade_id="y" * 10**6, solution=True)
+    (found,) = read_cells(content([long]))
+    assert (found.id, found.grade_id) == ("cell-0", "")
+
+
 def test_a_file_is_read(tmp_path):
     path = tmp_path / "a.ipynb"
     path.write_bytes(b"content")
