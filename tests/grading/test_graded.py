@@ -207,7 +207,7 @@ def test_words_of_a_learner_run_nothing_and_lose_only_what_is_unsafe(
 OUTPUTS = [
     ({"output_type": "display_data", "data": {"text/html": f"<b>x</b>{SCRIPT}"}}, "<b>x</b>&lt;script&gt;"),
     ({"output_type": "display_data", "data": {"text/html": ["<b>", "x</b>"]}}, "<b>x</b>"),
-    ({"output_type": "display_data", "data": {"text/html": "<table><td>x"}}, "<table><tbody><tr><td>x</td>"),
+    ({"output_type": "display_data", "data": {"text/html": "<table><th>x"}}, "<table><tr><td>x</td>"),
     ({"output_type": "display_data", "data": {"text/markdown": "[a](javascript:b)"}}, "<p><a>a</a></p>"),
     ({"output_type": "display_data", "data": {"application/javascript": "alert(1)"}}, None),
     ({"output_type": "display_data", "data": {"image/svg+xml": "<svg onload='alert(1)'/>"}}, None),
