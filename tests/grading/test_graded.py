@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import course_folder
 import nbformat
@@ -27,6 +28,7 @@ from course_lib.grading.graded import (
     write,
 )
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
+from course_lib.grading.rendering import Room, TooMuch
 
 SCRIPT = "<script>alert(1)</script>"
 PNG = course_folder.PNG
@@ -205,7 +207,7 @@ def test_words_of_a_learner_run_nothing_and_lose_only_what_is_unsafe(
 OUTPUTS = [
     ({"output_type": "display_data", "data": {"text/html": f"<b>x</b>{SCRIPT}"}}, "<b>x</b>&lt;script&gt;"),
     ({"output_type": "display_data", "data": {"text/html": ["<b>", "x</b>"]}}, "<b>x</b>"),
-    ({"output_type": "display_data", "data": {"text/html": "<table><td>x"}}, "<table><tbody><tr><td>x</td>"),
+    ({"output_type": "display_data", "data": {"text/html": "<table><th>x"}}, "<table><tr><td>x</td>"),
     ({"output_type": "display_data", "data": {"text/markdown": "[a](javascript:b)"}}, "<p><a>a</a></p>"),
     ({"output_type": "display_data", "data": {"application/javascript": "alert(1)"}}, None),
     ({"output_type": "display_data", "data": {"image/svg+xml": "<svg onload='alert(1)'/>"}}, None),
@@ -295,3 +297,115 @@ def test_an_outcome_is_not_changed_by_showing_it(released: Released, tmp_path: P
     before = dataclasses.asdict(result)
     shown(released, course_folder.answers(), tmp_path, result)
     assert dataclasses.asdict(result) == before
+
+
+HINT = "## Mix\n\n<details><summary>Hint</summary>\n\nThink.\n\n</details>"
+
+
+def with_words(released: Released, source: str, **more: Any) -> Released:
+    """The same notebook with a cell of words by the teacher at its beginning."""
+    words = nbformat.from_dict({"cell_type": "markdown", "id": "w", "metadata": {}, "source": source, **more})
+    notebook = NotebookNode(cells=[words, *released.shown.cells], metadata={}, nbformat=4)
+    return dataclasses.replace(released, shown=notebook)
+
+
+def page_of(notebook: nbformat.NotebookNode, name: str) -> str:
+    """A cell of words as nbgrader shows it."""
+    return markdown2html(next(made.source for made in notebook.cells if made.id == name)).replace(
+        "&#10;", "\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["own", "why"])
+def test_a_pasted_picture_is_shown_in_words_and_in_answers(
+    released: Released, tmp_path: Path, name: str
+) -> None:
+    text = "See ![image.png](attachment:image.png) and ![b](attachment:lost.png)"
+    pasted = {
+        "source": text,
+        "attachments": {"image.png": {"image/png": PNG}, "x": [], "y": {"image/gif": "a"}},
+    }
+    cells = [*course_folder.answers(), cell("own", "", "markdown")]
+    cells = [{**made, **pasted} if made["id"] == name else made for made in cells]
+    page = page_of(shown(released, cells, tmp_path), name)
+    assert f'<img alt="image.png" src="data:image/png;base64,{PNG}">' in page
+    assert "<em>[picture b: it is not in the notebook, or neither PNG nor JPEG]</em>" in page
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_picture_of_the_teacher_is_shown(released: Released, tmp_path: Path, is_there: bool) -> None:
+    attachments = {"a.png": {"image/png": PNG}}
+    source = with_words(released, "![a](attachment:a.png)", attachments=attachments)
+    words = {**cell("w", "![a](attachment:a.png)", "markdown"), "attachments": attachments}
+    cells = [words, *course_folder.answers()] if is_there else []
+    page = page_of(shown(source, cells, tmp_path), "w")
+    assert f'src="data:image/png;base64,{PNG}"' in page
+
+
+def test_hints_of_the_teacher_are_open(released: Released, tmp_path: Path) -> None:
+    cells = [cell("w", HINT, "markdown"), *course_folder.answers()]
+    for handed_in in (cells, [cell("w", HINT + " **I see.**", "markdown"), *cells[1:]]):
+        page = page_of(shown(with_words(released, HINT), handed_in, tmp_path), "w")
+        assert re.search(r"<details open>\s*<summary>Hint</summary>\s*<p>Think.</p>\s*</details>", page)
+
+
+def test_what_is_too_much_to_render_is_shown_as_it_was_typed_and_said(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(room: Room, kind: str, text: str, **more: Any) -> str:
+        raise TooMuch("it takes too long")
+
+    monkeypatch.setattr(Room, "render", render)
+    code, words = "x = 1  # first\n" + "a." * 9_000, "first **a** " + " " * 9_000 + "b"
+    cells = [*course_folder.answers(), cell("own", words, "markdown"), cell("code", code)]
+    printed = CellOutput("setup", ({"output_type": "display_data", "data": {"text/html": "<b>"}},))
+    path = course_folder.write(tmp_path / "handed_in.ipynb", cells)
+    notebook, told = graded(released, cells_of(path), outcome(cells=(printed,)))
+    typed = "is shown as it was typed, a long one without its middle: it takes too long"
+    assert set(told.reports) == {
+        f"A text {typed}",
+        f"Code {typed}",
+        "An output is left out: it takes too long",
+    }
+    by_id = {made.id: made for made in notebook.cells}
+    assert "<pre><code>[A text is shown as it was typed" in markdown2html(by_id["own"].source)
+    assert "first **a** " in by_id["own"].source
+    assert by_id["code"].source.startswith(f"# [Code {typed}]\nx = 1  # first\na.a.")
+    assert "\n# [16,0" in by_id["code"].source
+    assert "[An output is left out" in by_id["setup"].outputs[0].data["text/html"]
+    assert all(len(made.source) < 2_500 for made in notebook.cells)
+    assert all(note in by_id["grading"].source for note in told.reports)
+
+
+def test_much_code_is_tried_before_others_colour_it(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    monkeypatch.setattr(Room, "render", lambda room, kind, text, **more: tried.append(text) or text)
+    cells = [cell(f"own-{i}", f"x = {i}\n" + "a." * 600) for i in range(60)]
+    notebook = shown(released, [*cells, cell("long", "x = 1\n" * 999)], tmp_path)
+    assert len(tried) > 10
+    assert tried[-1] == "x = 1\n" * 999
+    assert {made.source for made in notebook.cells} >= {made["source"] for made in cells}
+
+
+def test_an_error_is_shortened_like_any_output(released: Released, tmp_path: Path) -> None:
+    error = {"output_type": "error", "ename": "E" * 9_999, "evalue": "v" * 9_999, "traceback": ["x"] * 9_999}
+    result = outcome(cells=(CellOutput("setup", (error,)),))
+    made = shown(released, course_folder.answers(), tmp_path, result).cells[1].outputs[0]
+    assert (len(made.ename), len(made.evalue), len(made.traceback)) == (100, 1000, 201)
+
+
+@pytest.mark.parametrize("error", [RecursionError("too deep"), MemoryError(), KeyError("x" * 999)])
+def test_whatever_goes_wrong_with_a_page_is_said_with_the_students_name(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(Room, "render", Mock(side_effect=error))
+    cells = cells_of(course_folder.write(tmp_path / "handed_in.ipynb", course_folder.answers()))
+    notebook, told = graded(released, cells, outcome("bob"))
+    (note,) = told.reports
+    assert note.startswith(f"what bob handed in cannot be shown; its points stand ({type(error).__name__}")
+    assert len(note) < 300
+    assert (told.tasks, told.status) == (outcome().tasks, outcome().status)
+    assert [made.source for made in notebook.cells[1:]] == [made.source for made in released.shown.cells]
+    assert note in notebook.cells[0].source

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import pickle
 import re
 import signal
 import time
@@ -25,7 +26,16 @@ from course_lib.grading.engines import ENGINES, tried
 from course_lib.grading.judge import HIDDEN_ONLY, Grader
 from course_lib.grading.outcome import BY_HAND, Outcome, Status
 from course_lib.grading.sandbox import NoIsolation
-from course_lib.grading.session import MOST_OUTPUT, SPARE, Died, Seconds, Session, TimeOver
+from course_lib.grading.session import (
+    MOST_OUTPUT,
+    OTHER,
+    SPARE,
+    Died,
+    Seconds,
+    Session,
+    TimeOver,
+    known_outputs,
+)
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 NOTEBOOKS = sorted((REPOSITORY / "solutions").glob("*/*.ipynb"))
@@ -564,11 +574,15 @@ def test_a_forged_answer_is_worth_nothing(grade, small, lie):
     assert small.alive().process.pid == before
 
 
+NESTED: list[object] = []
+for _ in range(600):
+    NESTED = [NESTED]
 OUTPUTS = [
     {"outputs": 3, "lost": "x", "late": 1},
     {"outputs": [[], 3], "lost": [1]},
     {"outputs": [{"x": "y" * 2**21}]},
     {"outputs": [{"output_type": {}, "text": {}, "data": [3]}] * 9},
+    {"outputs": [], "lost": 10**4000},
     {"n": 10**9},
     {"n": True},
     [],
@@ -583,7 +597,25 @@ def test_forged_outputs_cost_the_forgers_points_at_most(grade, small, lie):
     assert said(outcome)["test_softmax"] == "right"
     assert outcome.status == Status.GRADED
     assert len(outcome.to_json()) < MOST_OUTPUT + SPARE
+    assert all(len(report) < 200 for report in outcome.reports)
+    pickle.dumps(outcome)  # as it goes from a worker
     assert small.alive().process.pid == before
+
+
+DEEP = """import course_lib.grading.child as child
+deep = []
+for _ in range(600):
+    deep = [deep]
+shown = [{"output_type": "display_data", "data": {"text/plain": deep}}]
+child.Outputs.done = lambda outputs: shown
+"""
+
+
+def test_nested_outputs_cost_themselves_alone(grade):
+    outcome = grade(between=DEEP, last="print('last')")
+    assert said(outcome)["test_softmax"] == "right"
+    assert [one.outputs for one in outcome.cells][-1] == (OTHER,)
+    assert pickle.loads(pickle.dumps(outcome)) == outcome  # as it goes from a worker
 
 
 @pytest.mark.parametrize("noise", ["x", "[", "\0"])
@@ -786,3 +818,16 @@ def test_children_and_the_copy_of_the_course_are_gone_in_the_end(small, tmp_path
         assert os.path.isdir(folder)
     assert process.poll() is not None
     assert not os.path.exists(folder)
+
+
+def test_outputs_are_taken_in_their_known_form_alone():
+    stream = {"output_type": "stream", "name": "stdout", "text": "a"}
+    picture = {"output_type": "display_data", "data": {"image/png": "b"}}
+    error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["t"]}
+    others = [NESTED, {}, {"output_type": []}, {**stream, "text": ["a"]}, {**picture, "data": {"a": NESTED}}]
+    others += [{**error, "traceback": [["t"]]}, {**error, "ename": 3}, {"output_type": "update_display_data"}]
+    more = {**picture, "metadata": NESTED, "transient": {}}
+    assert known_outputs([stream, more, error]) == [stream, picture, error]
+    for other in others:
+        assert known_outputs([stream, other]) == [stream, OTHER]
+    assert known_outputs({"a": 1}) == []

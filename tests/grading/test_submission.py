@@ -386,3 +386,32 @@ def test_names_are_found_beside_what_python_warns_of():
 def test_each_word_may_be_a_name_in_what_python_cannot_read():
     assert names_used("x = !ls 1\nf(y)\nz?") == {"x", "ls", "f", "y", "z"}
     assert names_used("(" * 5000) == set()
+
+
+def test_a_name_too_long_for_any_page_is_none():
+    marks = {"grade_id": "g" * 10**6, "solution": True}
+    one, other = read_cells(
+        content(
+            [
+                {"cell_type": "code", "source": "", "id": "x" * 10**6, "metadata": {"nbgrader": marks}},
+                {
+                    "cell_type": "code",
+                    "source": "",
+                    "id": "x" * 64,
+                    "metadata": {"nbgrader": {"grade_id": "g" * 128}},
+                },
+            ]
+        )
+    )
+    assert (one.id, one.grade_id, one.solution) == ("cell-0", "", True)
+    assert (other.id, other.grade_id) == ("x" * 64, "g" * 128)
+
+
+@pytest.mark.parametrize(
+    "strange", [None, 3, [], {"a": 3}, {"a": {"image/png": 3}}, {"a": {"image/svg+xml": "x"}}]
+)
+def test_of_what_was_pasted_into_a_cell_only_pictures_are_kept(strange):
+    kept = {"b": {"image/png": ["x", "y"]}, "c": {"text/plain": "a", "image/jpeg": "z"}}
+    pasted = {**strange, **kept} if isinstance(strange, dict) else strange
+    one = read_cells(content([{"cell_type": "markdown", "source": "", "attachments": pasted}]))[0]
+    assert one.pictures == ({"b": "xy", "c": "z"} if isinstance(strange, dict) else {})
