@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -321,5 +322,14 @@ def names_bound(statement: ast.stmt) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
+# Lines of IPython's: a statement below a watch, `x = !ls` and `%magic`, which may go on below, `name?`.
+WATCHED = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\s", re.MULTILINE)
+MAGIC = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?[%!](?:.*\\\n)*.*", re.MULTILINE)
+HELP = re.compile(r"^([ \t]*)(?:\?+[\w.*]+|[\w.*]+\?+)[ \t]*$", re.MULTILINE)
+
+
 def _without_magics(code: str) -> str:
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in code.split("\n"))
+    """The code without shell lines and magics, but for the statements that some of them run."""
+    for lines, instead in ((WATCHED, r"\1"), (MAGIC, r"\1pass"), (HELP, r"\1pass")):
+        code = lines.sub(instead, code)
+    return code

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 
 import pytest
 from small import answer, cell, checked, locked
@@ -358,3 +359,28 @@ def test_names_are_found_in_python_with_magics_and_not_in_what_is_none():
     assert submission.names_used("%matplotlib inline\n!ls\nx = f(y)") == {"f", "y"}
     assert submission.names_used("f(:") == set()
     assert submission.names_used("(" * 5000) == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%time x = f(y)",
+        "files = !ls\nf(y)",
+        "a, b = !ls {f}\nf(y)",
+        "here = %pwd\nf(y)",
+        "!pip install \\\n  einops \\\n  tqdm\nf(y)",
+        "?f\nf(y)",
+        "np.mean??\nf(y)",
+        "if f:\n    !ls\ny",
+        "%%time\nf(y)",
+    ],
+)
+def test_a_line_of_ipythons_hides_no_name_of_its_cell(line):
+    assert submission.names_used(line) == {"f", "y"}
+
+
+@pytest.mark.parametrize("part", [" ", "a ", "a=", "!\\\n", "\n", "?", "a?", "%time "])
+def test_long_lines_of_ipythons_take_no_time(part):
+    start = time.perf_counter()
+    submission.names_used(part * 100_000)
+    assert time.perf_counter() - start < 20
