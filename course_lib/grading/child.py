@@ -49,12 +49,24 @@ class Outputs:
     """What a cell shows, as a notebook stores it, up to a number of characters in JSON."""
 
     def __init__(self, most: int) -> None:
-        self.left = most
+        self.most = self.left = most
         self.lost = 0
         self.all: list[dict[str, Any]] = []
+        self.waits = False  # until the next output comes, to forget those of before
+
+    def clear(self, wait: bool) -> None:
+        """Forget what was shown: now, or as soon as there is something else."""
+        self.waits = wait
+        if not wait:
+            self.left, self.all = self.most, []
+
+    def _clear_if_it_waits(self) -> None:
+        if self.waits:
+            self.clear(wait=False)
 
     def stream(self, name: str, text: str) -> None:
         """Add printed text."""
+        self._clear_if_it_waits()
         last = self.all[-1] if self.all else {}
         if self.left <= 0:
             self.lost += len(text)
@@ -65,6 +77,7 @@ class Outputs:
 
     def data(self, kind: str, data: dict[str, Any]) -> None:
         """Add something displayed."""
+        self._clear_if_it_waits()
         shown = {mime: str(data[mime]) for mime in SHOWN if mime in data}
         if not self._begins(sum(map(len, shown.values()))):
             return
@@ -79,6 +92,7 @@ class Outputs:
 
     def error(self, name: str, words: str, lines: Sequence[str]) -> None:
         """Add an error with its traceback."""
+        self._clear_if_it_waits()
         text = "\n".join(lines)
         if self._begins(len(text)):
             named = {"ename": self._room(name[:100]), "evalue": self._room(words[:1000])}
@@ -152,7 +166,7 @@ class Publisher(DisplayPublisher):
         cast(Shell, self.shell).outputs.data("display_data", data)
 
     def clear_output(self, wait: bool = False) -> None:
-        pass
+        cast(Shell, self.shell).outputs.clear(wait)
 
 
 class Shell(absent.ConfinedShell):
