@@ -301,21 +301,17 @@ def _parted(source: str) -> tuple[str, str]:
 
 
 def _nodes(code: str) -> Iterator[ast.AST]:
-    """The parts of some Python code; where it is none, each word may be a name."""
+    """The parts of some Python code; none where it is no Python."""
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(_without_magics(code))
-    except SyntaxError:
-        for found in re.finditer(r"[^\W\d]\w*", code):
-            yield ast.Name(found.group(), ast.Load())
-    except (ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    else:
-        yield from ast.walk(tree)
+    yield from ast.walk(tree)
 
 
 def names_used(code: str) -> set[str]:
-    """The names that some code reads.
+    """The names that some code reads; none where it is no Python (magics are lines of their own).
 
     No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
     """
@@ -354,7 +350,14 @@ def names_bound(statement: ast.stmt) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
+# Lines of IPython's: a statement below a watch, `x = !ls` and `%magic`, which may go on below, `name?`.
+WATCHED = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\s", re.MULTILINE)
+MAGIC = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?[%!](?:.*\\\n)*.*", re.MULTILINE)
+HELP = re.compile(r"^([ \t]*)(?:\?+[\w.*]+|[\w.*]+\?+)[ \t]*$", re.MULTILINE)
+
+
 def _without_magics(code: str) -> str:
     """The code without shell lines and magics, but for the statements that some of them run."""
-    code = re.sub(r"^([ \t]*)%(?:time|timeit|prun)\s", r"\1", code, flags=re.MULTILINE)
-    return re.sub(r"^([ \t]*)[%!].*", r"\1pass", code, flags=re.MULTILINE)
+    for lines, instead in ((WATCHED, r"\1"), (MAGIC, r"\1pass"), (HELP, r"\1pass")):
+        code = lines.sub(instead, code)
+    return code

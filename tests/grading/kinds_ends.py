@@ -45,7 +45,13 @@ as_answer("exception-in-a-cell", "a cell that fails before its function", f"1 / 
 as_answer("exception-in-a-function", "a function that fails", inside("1 / 0"), "wrong")
 
 
-@notebook("exception-at-import", "the first cell imports what is not there", tasks=WITHOUT_NUMPY)
+@notebook("exception-at-import", "the first cell fails before its imports", tasks=WITHOUT_NUMPY)
+def _(submission: Submission, world: World) -> None:
+    cell = submission.cell("setup")
+    cell["source"] = "1 / 0\n" + "".join(cell["source"])
+
+
+@notebook("absent-package", "the first cell imports what is not there, and needs it nowhere")
 def _(submission: Submission, world: World) -> None:
     cell = submission.cell("setup")
     cell["source"] = "import a_package_of_my_own\n" + "".join(cell["source"])

@@ -6,6 +6,7 @@ import pytest
 from small import answer, cell, checked, locked, right, write
 
 from course_lib.grading.absent import ConfinedShell
+from course_lib.grading.child import Outputs
 from course_lib.grading.engines import ENGINES, NONE, tried
 from course_lib.grading.judge import Grader
 from course_lib.grading.session import Seconds
@@ -59,7 +60,7 @@ LINES = {
     "import subprocess\nsubprocess.run(['touch', '$touched'])": "line 2: subprocess.run(['touch'",
     "print(subprocess.check_output('nvidia-smi', shell=True))": "no other program runs",
     "display(3)": "'text/plain': '3'",
-    "from IPython.display import clear_output\nclear_output(wait=True)": "",
+    "from IPython.display import clear_output\nprint('a frame of before')\nclear_output(wait=True)": "",
     "from ipywidgets import interact\n@interact(a=(0, 3))\ndef shown(a=1):\n    print('at', a)": "at 1",
     "import ipywidgets\nipywidgets.IntSlider().observe(print)": "",
     "from tqdm.notebook import tqdm\nfor _ in tqdm(range(3)): pass": "0/3",
@@ -155,6 +156,7 @@ def test_each_everyday_line_says_what_became_of_it_and_its_cell_goes_on(graded):
         or "ERROR {" in text(outputs[line])
     }
     assert wrong == {}
+    assert not any("a frame of before" in text(shown) for shown in outputs.values())  # it was cleared
 
 
 def test_the_code_below_a_cell_magic_runs_where_it_would_at_home(graded):
@@ -173,6 +175,20 @@ def test_names_of_ipythons_methods_are_those_that_are_replaced():
     ours = {"asks_for_the_absent"}
     (ipython,) = ConfinedShell.__bases__
     assert [name for name in replaced if not hasattr(ipython, name)] == sorted(ours)
+
+
+def test_frames_that_follow_each_other_take_the_room_of_one():
+    outputs = Outputs(1000)
+    for frame in range(50):
+        outputs.data("display_data", {"text/plain": f"{frame} {'x' * 700}"})
+        outputs.clear(wait=True)
+    assert outputs.lost == 0
+    (last,) = outputs.done()
+    assert last["data"]["text/plain"].startswith("49 ")
+    outputs.stream("stdout", "done")
+    assert [output.get("text") for output in outputs.done()] == ["done"]
+    outputs.clear(wait=False)
+    assert outputs.done() == []
 
 
 def test_an_endless_cell_below_a_magic_times_out(engine, tmp_path):

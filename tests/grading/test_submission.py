@@ -374,18 +374,32 @@ def test_a_cell_parts_into_what_is_released_and_what_is_hidden():
     assert (released("a\nb"), hidden("a\nb")) == ("a\nb", "")
 
 
-def test_names_are_found_in_python_with_magics():
+def test_names_are_found_in_python_with_magics_and_not_in_what_is_none():
     assert names_used("%matplotlib inline\n!ls\nx = f(y)") == {"f", "y"}
-    assert names_used("%time x = f(y)\nfor i in z:\n    !ls {i}") == {"f", "y", "z"}
+    assert names_used("f(:") == set()
+    assert names_used("(" * 5000) == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%time x = f(y)",
+        "files = !ls\nf(y)",
+        "a, b = !ls {f}\nf(y)",
+        "here = %pwd\nf(y)",
+        "!pip install \\\n  einops \\\n  tqdm\nf(y)",
+        "?f\nf(y)",
+        "np.mean??\nf(y)",
+        "if f:\n    !ls\ny",
+        "%%time\nf(y)",
+    ],
+)
+def test_a_line_of_ipythons_hides_no_name_of_its_cell(line):
+    assert names_used(line) == {"f", "y"}
 
 
 def test_names_are_found_beside_what_python_warns_of():
     assert names_used("x = '\\d'\ny") == {"y"}
-
-
-def test_each_word_may_be_a_name_in_what_python_cannot_read():
-    assert names_used("x = !ls 1\nf(y)\nz?") == {"x", "ls", "f", "y", "z"}
-    assert names_used("(" * 5000) == set()
 
 
 def test_a_name_too_long_for_any_page_is_none():
