@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from course_lib.checks import CheckFailed, find_task
@@ -106,7 +106,7 @@ class Grader:
             tasks = tuple(told(cell, "not run", "The notebook could not be read.") for cell in self.graded())
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
-            graded = Grading(self, planned).outcome(whole)
+            graded = Grading(self, planned, is_source=path == self.source).outcome(whole)
         except Exception as error:  # a mistake of ours, or a machine in trouble: this one has to be run again
             self.close()
             graded = _not_run(whole, self.graded(), f"the grader failed: {type(error).__name__}: {error}")
@@ -205,11 +205,17 @@ class Grading:
 
     Hidden tests come last, when nothing that a cell shows is kept any more: what a function has kept of a
     hidden input cannot be shown by a later cell.
+
+    Args:
+        grader: whose process it runs in.
+        planned: what to run and to test.
+        is_source: it is the source itself: its teacher may read what its hidden tests say.
     """
 
-    def __init__(self, grader: Grader, planned: Plan) -> None:
+    def __init__(self, grader: Grader, planned: Plan, is_source: bool = False) -> None:
         self.grader = grader
         self.planned = planned
+        self.is_source = is_source
         self.session = self._session()
         self.reports = list(planned.reports)
         self.cells: list[CellOutput] = []
@@ -309,7 +315,7 @@ class Grading:
             tested.status, tested.sentence = again.status, again.sentence
 
     def _tested(self, step: Test, before: list[Cell]) -> "Tested":
-        return Tested(step, {"__name__": "test"}, self.grader.imports(), before)
+        return Tested(step, {"__name__": "test"}, self.grader.imports(), before, self.is_source)
 
     def _note(self, tested: "Tested") -> None:
         """The first thing that took too long is the reason why a submission timed out."""
@@ -346,12 +352,14 @@ class Tested:
         scope: the names that its code has.
         imports: names with the code that imports them.
         before: the cells that have run before it.
+        is_source: as `Grading` has it.
     """
 
     step: Test
     scope: dict[str, Any]
     imports: dict[str, str]
     before: list[Cell]
+    is_source: bool = False
     task: str = ""
     status: str = ""  # "" as long as all is right
     sentence: str = ""
@@ -372,8 +380,7 @@ class Tested:
         except CheckFailed as failed:
             self.status, self.sentence = self._words(failed.result, unseen)
         except Exception as error:  # a teacher's own test
-            said = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
-            self.status, self.sentence = "wrong", "A hidden test fails." if unseen else said[:500]
+            self.status, self.sentence = "wrong", self._said_by(error, code, unseen)
             if any(remote.late for remote in remotes):
                 self.status, self.sentence = "timed out", f"It took longer than {OWN_TEST_S:g} s."
 
@@ -402,6 +409,15 @@ class Tested:
         self.scope["check"] = check
         return remotes
 
+    def _said_by(self, error: Exception, code: str, unseen: bool) -> str:
+        """What there is to say of an error in a teacher's own test; where it arose, to the teacher alone."""
+        said = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
+        if self.is_source:
+            name = self.step.cell.grade_id
+            lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if _file(frame) == name]
+            return "\n".join([said[:500], *(code.split("\n")[n - 1].strip() for n in lines[-1:])])
+        return "A hidden test fails." if unseen else said[:500]
+
     def _words(self, result: Result, unseen: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
         if result.problem == DEAD.words:
@@ -415,6 +431,10 @@ class Tested:
         if self.step.missing and "NameError" in result.problem:
             return "missing", f"There is no cell {self.step.answer!r} in this notebook."
         return "wrong", as_text(result)
+
+
+def _file(frame: FrameType) -> str:
+    return frame.f_code.co_filename
 
 
 def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
