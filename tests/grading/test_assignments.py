@@ -182,7 +182,7 @@ BROKEN = {
     "a hidden test": (
         right(SOFTMAX),
         with_hidden("softmax(np.ones(3))", "assert absent(3)"),
-        "Reported: name 'absent' is not defined\nassert absent(3)",
+        "NameError: name 'absent' is not defined\nassert absent(3)",
     ),
     "a test that is no Python": (right(SOFTMAX), "assert (", "the grader failed: SyntaxError: "),
 }
