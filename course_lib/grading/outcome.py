@@ -30,8 +30,8 @@ class TaskOutcome:
         task: Name of the check ("03_qkv/softmax"); "" for a teacher's own test.
         points: What the task got, 0 to `max_points`.
         max_points: What it may get.
-        status: "right", "wrong", "right on the visible seed only", "not written", "missing", "timed out",
-            "died", "not run" or "to be graded by hand".
+        status: "right", "wrong", "partly right", "right on the visible seed only", "not written", "missing",
+            "timed out", "died", "not run" or "to be graded by hand".
         sentence: What the learner's own check would say; no hidden input, no expected hidden value.
     """
 

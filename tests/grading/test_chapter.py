@@ -9,6 +9,7 @@ from pathlib import Path
 
 import class_of_three
 import small
+from test_idioms import IDIOMS
 
 from course_lib.grading.engines import ENGINES, NONE
 from course_lib.grading.outcome import Status
@@ -78,3 +79,11 @@ def test_every_engine_status_and_limit_is_in_the_chapter():
     assert f"| {limits['scratch_mb']} MB in a folder of at most {MOST_NAMES:,} names" in CHAPTER
     assert f"{MOST_BYTES // 2**20} MB, {MOST_CELLS:,} cells, {MOST_CODE:,} characters" in CHAPTER
     assert f"{MOST_PARTS:,} lists, fields and items" in CHAPTER
+
+
+def test_what_the_chapter_says_of_tests_is_tried():
+    section = CHAPTER.split("\n## Tests of your own\n")[1].split("\n## ")[0]
+    examples = re.findall(r"\| `([^|]+)` \|$", section, re.MULTILINE)
+    tried = "\n".join(idiom.test for idiom in IDIOMS)
+    assert len(examples) > 10
+    assert [example for example in examples if example not in tried] == []
