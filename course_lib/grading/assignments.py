@@ -8,7 +8,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.grading import batch, handed_in, reports
@@ -99,9 +99,9 @@ def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
 
 
 def _record(book: Book, outcomes: Sequence[Outcome]) -> list[str]:
-    """Write one student's outcomes down; where what was handed in cannot be shown, without that.
+    """Write one student's outcomes down.
 
-    Returns: a sentence where that cannot be done either.
+    Returns: a sentence where that cannot be done.
     Raises: OSError: no room, no right, or another program keeps the grade book: this is not the student's.
     """
     try:
@@ -109,20 +109,8 @@ def _record(book: Book, outcomes: Sequence[Outcome]) -> list[str]:
     except OSError:
         raise
     except Exception as error:
-        bare = [_bare(outcome, error) for outcome in outcomes]
-        try:
-            book.record(bare, cells={outcome.notebook: () for outcome in bare})
-        except OSError:
-            raise
-        except Exception as again:
-            return [f"Not in the grade book: {handed_in.shown(outcomes[0].student)}: {failed(again)}."]
+        return [f"Not in the grade book: {handed_in.shown(outcomes[0].student)}: {failed(error)}."]
     return []
-
-
-def _bare(outcome: Outcome, error: Exception) -> Outcome:
-    """An outcome without what its cells printed, and with the reason."""
-    why = f"what was handed in is not shown: {failed(error)}"
-    return replace(outcome, cells=(), reports=(*outcome.reports, why))
 
 
 def _unhidden(sources: Sequence[Path]) -> list[str]:
@@ -157,13 +145,14 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
     graded = run([*waiting, *present])
     with contextlib.ExitStack() as stack:
         stack.callback(graded.close)
-        while waiting:
-            work, outcome = next(graded)
+        for work, outcome in graded:
             if work in waiting:
                 _must_be_right(work.source, outcome)
                 waiting.remove(work)
             else:
                 ready.append((work, outcome))
+            if not waiting:
+                break
         stack.pop_all()
     return itertools.chain(ready, graded)
 
@@ -216,16 +205,8 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.flush()
             os.fsync(file.fileno())
     notes = (*left_out, *_unhidden(sources))
-    outcomes: list[Outcome] = []
-    for work in works:
-        outcome, cells = kept[work.student, work.source.stem], cells_of(work.path)
-        try:
-            told = reports.write_pages(out / "feedback", released, [(outcome, cells)])
-        except OSError:  # as in _record
-            raise
-        except Exception as error:
-            told = reports.write_pages(out / "feedback", released, [(_bare(outcome, error), ())])
-        outcomes += told
+    of_each = ((kept[work.student, work.source.stem], cells_of(work.path)) for work in works)  # one at a time
+    outcomes = reports.write_pages(out / "feedback", released, of_each)
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
     return Done(tuple(outcomes), len(new), notes)

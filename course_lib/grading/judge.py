@@ -169,7 +169,7 @@ class Grader:
         names = [
             node.args[0].value
             for cell in self.cells
-            if cell.is_test
+            if cell.is_test and is_python(cell.source)
             for node in ast.walk(ast.parse(python_of(cell.source)))
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
