@@ -296,7 +296,8 @@ class Child:
         """Keep what cannot travel; how it is found again, and what a test may do with it."""
         has = [name for name in SPECIAL if hasattr(type(thing), name)]
         bases = kinds_of(thing) if isinstance(thing, type) else []
-        told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has}
+        is_own = getattr(thing, "__module__", "") == "__main__"
+        told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has, "own": is_own}
         if isinstance(thing, int | float | str | tuple | list | dict | set | frozenset):
             told |= {"value": wire.encode(thing, raw)}
         if getattr(thing, "requires_grad", False) is True:

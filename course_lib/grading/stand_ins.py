@@ -43,7 +43,7 @@ READ = {
 VALUES = {f"builtins.{name}" for name in ("int", "float", "complex", "bool", "str", "bytes", "list", "tuple")}
 VALUES |= {"builtins.dict", "builtins.set", "builtins.frozenset", "numpy.ndarray", "torch.Tensor"}
 # Who is given what is expected can say that it is the same.
-COMPARES = ("equal", "equals", "allclose", "isclose", "eq")
+COMPARES = ("equal", "equals", "allclose", "isclose", "eq", "array_equal", "array_equiv")
 MOST_IN_ALL = 2**30  # bytes of all that one test asks for
 # Errors that need more than words.
 OF_MORE_PARTS = (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError, BaseExceptionGroup)
@@ -125,6 +125,9 @@ class StandIn(Addressed):
             return signature(far.ask(asked.parameters, self))
         if name.startswith("__") and name.endswith("__") and name not in READ:
             return object.__getattribute__(self, name)
+        if object.__getattribute__(self, "_kinds")[:1] == ["builtins.module"]:
+            module = object.__getattribute__(self, "_path")
+            raise TypeError(f"the test should import {module} itself: only an answer does")
         return far.ask(getattr, self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -290,8 +293,8 @@ class Far:
         seconds: for all that it asks.
         given: which names are whose.
         cells: those that have run before the test.
-        expected: for what the source's own answers give as stand-ins, by its path, whether they define its
-            class; None where these answers run themselves.
+        expected: for what the source's own answers give as stand-ins, by its path, whether they define it or
+            its class; None where these answers run themselves.
     """
 
     def __init__(
@@ -389,8 +392,7 @@ class Far:
             return told["value"]  # of a class made from list, where the source has a list
         if "tensor" in told:
             return self.tensor(told, "torch.nn.parameter.Parameter" in kinds)
-        is_own = any(kind.startswith("__main__.") for kind in kinds[:1])
-        self.seen[self.path] = self.seen.get(self.path, True) and is_own
+        self.seen[self.path] = self.seen.get(self.path, True) and told["own"] is True
         special = frozenset(told["has"]).intersection(FORWARDED)
         return kind_with(special)(self, int(told["number"]), self.path, kinds, bases)
 
@@ -414,7 +416,7 @@ class Far:
         return attached(self, values, result, leaves, self.leaves)
 
     def is_own(self, path: str) -> bool:
-        """Whether its operators may be asked about plain values: answers of the source define its class."""
+        """Whether the source's own answers define it, or its class: so its operators take plain values."""
         return self.expected.get(path, False)
 
     def must_permit_call(self, path: str) -> None:
@@ -422,8 +424,9 @@ class Far:
 
         Raises: TypeError.
         """
-        thing, _, name = path.rpartition(".")
-        if path not in self.expected or (name in COMPARES and not self.is_own(thing)):
+        name = path.split(".")[-1]
+        compares = name in COMPARES or name.startswith("assert")
+        if path not in self.expected or (compares and not self.is_own(path)):
             raise TypeError(f"{path} should be a value that can be compared here")
 
     def source_of(self, thing: Any) -> str:

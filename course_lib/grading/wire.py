@@ -230,7 +230,11 @@ def _tensor(value: Any, raw: bytearray) -> Any:
 
 
 def _foreign(value: Any) -> Any:
-    return {"is": "foreign", "kind": type(value).__name__, "words": describe(value)[:200]}
+    try:
+        words = describe(value)[:200]
+    except Exception:  # its shape is none, or its own words fail
+        words = type(value).__name__
+    return {"is": "foreign", "kind": type(value).__name__, "words": words}
 
 
 def decode(value: Any, raw: bytes, made: Callable[[dict[str, Any]], Any] | None = None) -> Any:

@@ -136,10 +136,55 @@ def test_a_right_answer_in_another_way_gets_all_points(grade, way):
     assert (own.status, other.status, other.sentence) == ("right", "right", "")
 
 
+UNSAFE = {
+    "a module": (
+        "import numpy as np",
+        "assert np.allclose(double(2), 4)",
+        "the test should import np itself",
+    ),
+    "an assertion": (
+        "from numpy.testing import assert_allclose",
+        "assert_allclose(double(2), 4)",
+        "assert_allclose should be a value that can be compared here",
+    ),
+    "a comparison": (
+        "from math import isclose",
+        "assert isclose(double(2), 4)",
+        "isclose should be a value that can be compared here",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNSAFE)
+def test_what_only_the_answer_imports_does_not_compare(grade, what):
+    """A submission could import something else by that name."""
+    imports, test, said = UNSAFE[what]
+    idiom = Idiom("unsafe", f"{imports}\ndef double(x): return 2 * x", "", test, plain="")
+    own, _ = grade(cells(idiom, idiom.right), cells(idiom, idiom.right))
+    assert own.status == "wrong"
+    assert said in own.sentence
+
+
+def test_an_answer_may_define_what_compares(grade):
+    code = "class V:\n    def __init__(self, n): self.n = n\n    def equals(self, n): return self.n == n"
+    code += "\ndef isclose(a, b): return abs(a - b) < 1e-3"
+    test = "assert V(3).equals(3) and not V(3).equals(4)\nassert isclose(1, 1.0001) and not isclose(1, 2)"
+    idiom = Idiom("own", code, "", test)
+    own, other = grade(cells(idiom, code), cells(idiom, code.replace("== n", "!= n")))
+    assert (own.status, other.status) == ("right", "wrong")
+
+
 # --------------------------------------------------------------------------------- whatever a child may tell
 
 CALLED = Idiom("called", "def make(): return lambda x: x", "", "assert make()(3) == 3")
-KEPT = {"is": "kept", "number": 1, "kinds": ["builtins.function"], "bases": [], "has": ["__call__", "__eq__"]}
+KEPT = {
+    "is": "kept",
+    "number": 1,
+    "kinds": ["builtins.function"],
+    "bases": [],
+    "own": True,
+    "has": ["__call__", "__eq__"],
+}
 FLOATS = {"is": "tensor", "of": {"is": "array", "dtype": "<f8", "shape": [0], "at": 0}}
 LIES = [
     *({key: value for key, value in KEPT.items() if key != missing} for missing in KEPT if missing != "is"),
