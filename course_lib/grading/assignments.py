@@ -15,7 +15,7 @@ from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
-from course_lib.grading.outcome import BY_HAND, Outcome
+from course_lib.grading.outcome import Outcome, must_be_right
 from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
@@ -134,7 +134,7 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
 
     The sources are graded first, as if they were submissions: no outcome comes before they have all points.
 
-    Raises: ValueError: a source has not, with the cell and what its test says.
+    Raises: ValueError: as `must_be_right`.
     """
     present = [work for work in works if os.path.lexists(work.path)]
     sources = dict.fromkeys(work.source for work in present)
@@ -147,7 +147,7 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
         stack.callback(graded.close)
         for work, outcome in graded:
             if work in waiting:
-                _must_be_right(work.source, outcome)
+                must_be_right(work.source, outcome)
                 waiting.remove(work)
             else:
                 ready.append((work, outcome))
@@ -155,16 +155,6 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
                 break
         stack.pop_all()
     return itertools.chain(ready, graded)
-
-
-def _must_be_right(source: Path, outcome: Outcome) -> None:
-    for task in outcome.tasks:
-        if task.status not in ("right", BY_HAND):
-            why = task.sentence or outcome.reason or f"It is {task.status}."
-            raise ValueError(
-                f"The source's own answers should get all points; in {source} the cell {task.grade_id!r} "
-                f"gets {task.points:g} of {task.max_points:g}. {why}"
-            )
 
 
 # -------------------------------------------------------------------------------------- a folder of notebooks
