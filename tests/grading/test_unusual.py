@@ -78,4 +78,6 @@ def test_an_unusual_style_costs_no_points(outcome):
         if task.points < task.max_points
     ]
     assert lost == []
-    assert (outcome.status, outcome.reason, outcome.reports) == ("graded", "", ())
+    assert (outcome.status, outcome.reason) == ("graded", "")
+    assert all(report.endswith("which could mislead a check: look at it") for report in outcome.reports)
+    assert len(outcome.reports) < len(POOL) / 10
