@@ -55,11 +55,12 @@ class OutOfTime(BaseException):
 class Printed(io.TextIOBase):
     """Stands in for stdout and stderr: keeps the first characters, drops the rest, cannot be closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = PRINTED_LIMIT) -> None:
         self.text = ""
+        self.most = most
 
     def write(self, text: str) -> int:
-        self.text += str(text)[: PRINTED_LIMIT - len(self.text)]
+        self.text += str(text)[: self.most - len(self.text)]
         return len(text)
 
     def writable(self) -> bool:

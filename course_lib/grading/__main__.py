@@ -10,7 +10,7 @@ import argparse
 import functools
 import gc
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +137,7 @@ class Runner:
     def __init__(self, grade: functools.partial[Iterator[tuple[batch.Work, Outcome]]]) -> None:
         self.grade = grade
 
-    def __call__(self, works: Sequence[batch.Work]) -> Iterator[tuple[batch.Work, Outcome]]:
+    def __call__(self, works: Sequence[batch.Work]) -> Generator[tuple[batch.Work, Outcome], None, None]:
         yield from tqdm(self.grade(works), total=len(works), unit=" notebooks", disable=None)
 
 

@@ -3,21 +3,23 @@
 Both take up where an earlier run stopped: what has an outcome and has not changed is not graded again.
 """
 
+import contextlib
+import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
-from course_lib.grading.outcome import Outcome
+from course_lib.grading.outcome import Outcome, must_be_right
 from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
-Run = Callable[[Sequence[batch.Work]], Iterator[tuple[batch.Work, Outcome]]]
+Run = Callable[[Sequence[batch.Work]], Generator[tuple[batch.Work, Outcome], None, None]]
 ABSENT = "the submission has no such notebook"
 
 
@@ -51,7 +53,8 @@ def autograde(
         students: only these, all if empty.
         again: also what has not changed since it was graded; for another due date, for instance.
     Raises:
-        ValueError: nothing was submitted, a student has not, or `Book` refuses. Then nothing was graded.
+        ValueError: nothing was submitted, a student has not, the source's own answers do not get all points,
+            or `Book` refuses. Then nothing was graded.
         OSError, CannotStart: as `_record` and `run`. What was graded before is kept.
     """
     with Book(course, assignment) as book:
@@ -96,9 +99,9 @@ def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
 
 
 def _record(book: Book, outcomes: Sequence[Outcome]) -> list[str]:
-    """Write one student's outcomes down; where what was handed in cannot be shown, without that.
+    """Write one student's outcomes down.
 
-    Returns: a sentence where that cannot be done either.
+    Returns: a sentence where that cannot be done.
     Raises: OSError: no room, no right, or another program keeps the grade book: this is not the student's.
     """
     try:
@@ -106,20 +109,8 @@ def _record(book: Book, outcomes: Sequence[Outcome]) -> list[str]:
     except OSError:
         raise
     except Exception as error:
-        bare = [_bare(outcome, error) for outcome in outcomes]
-        try:
-            book.record(bare, cells={outcome.notebook: () for outcome in bare})
-        except OSError:
-            raise
-        except Exception as again:
-            return [f"Not in the grade book: {handed_in.shown(outcomes[0].student)}: {failed(again)}."]
+        return [f"Not in the grade book: {handed_in.shown(outcomes[0].student)}: {failed(error)}."]
     return []
-
-
-def _bare(outcome: Outcome, error: Exception) -> Outcome:
-    """An outcome without what its cells printed, and with the reason."""
-    why = f"what was handed in is not shown: {failed(error)}"
-    return replace(outcome, cells=(), reports=(*outcome.reports, why))
 
 
 def _unhidden(sources: Sequence[Path]) -> list[str]:
@@ -139,14 +130,31 @@ def digest(work: batch.Work) -> str:
 
 
 def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work, Outcome]]:
-    """Outcomes of all, of those that are not there too."""
-    present = []
-    for work in works:
-        if os.path.lexists(work.path):
-            present.append(work)
-        else:
-            yield work, not_run(work.student, work.source, ABSENT)
-    yield from run(present)
+    """Outcomes of all, of those that are not there too.
+
+    The sources are graded first, as if they were submissions: no outcome comes before they have all points.
+
+    Raises: ValueError: as `must_be_right`.
+    """
+    present = [work for work in works if os.path.lexists(work.path)]
+    sources = dict.fromkeys(work.source for work in present)
+    waiting = [batch.Work("the source", source, source) for source in sources]
+    ready = [
+        (work, not_run(work.student, work.source, ABSENT)) for work in works if not os.path.lexists(work.path)
+    ]
+    graded = run([*waiting, *present])
+    with contextlib.ExitStack() as stack:
+        stack.callback(graded.close)
+        for work, outcome in graded:
+            if work in waiting:
+                must_be_right(work.source, outcome)
+                waiting.remove(work)
+            else:
+                ready.append((work, outcome))
+            if not waiting:
+                break
+        stack.pop_all()
+    return itertools.chain(ready, graded)
 
 
 # -------------------------------------------------------------------------------------- a folder of notebooks
@@ -159,7 +167,8 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
         source: the teacher's notebook, or a folder of them.
         submissions: STUDENT.ipynb for one notebook, or STUDENT/NOTEBOOK.ipynb.
         out: gets grades.csv, summary.txt, feedback/ and outcomes.jsonl, from which a second run goes on.
-    Raises: ValueError: the source or the submissions have no notebook, or `out` is within the submissions.
+    Raises: ValueError: the source or the submissions have no notebook, `out` is within the submissions, or
+        the source's own answers do not get all points.
     """
     sources = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
     if not sources or not all(path.is_file() for path in sources):
@@ -172,29 +181,22 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
         raise ValueError("\n".join([problem, *left_out]))
     config = settings(Path())  # of the folder that the command runs in, as nbgrader does
     released = {path.stem: release(path, config) for path in sources}
-    out.mkdir(parents=True, exist_ok=True)
     journal = out / "outcomes.jsonl"
     kept = {(o.student, o.notebook): o for o in _read(journal)}
     new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
+    graded = _graded(new, run)
+    out.mkdir(parents=True, exist_ok=True)
     is_cut_off = journal.exists() and not journal.read_bytes().endswith(b"\n")
     with open(journal, "a", encoding="utf-8") as file:
         file.write("\n" * is_cut_off)  # of a run that was killed
-        for work, outcome in _graded(new, run):
+        for work, outcome in graded:
             kept[work.student, work.source.stem] = outcome
             file.write(outcome.to_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
     notes = (*left_out, *_unhidden(sources))
-    outcomes: list[Outcome] = []
-    for work in works:
-        outcome, cells = kept[work.student, work.source.stem], cells_of(work.path)
-        try:
-            told = reports.write_pages(out / "feedback", released, [(outcome, cells)])
-        except OSError:  # as in _record
-            raise
-        except Exception as error:
-            told = reports.write_pages(out / "feedback", released, [(_bare(outcome, error), ())])
-        outcomes += told
+    of_each = ((kept[work.student, work.source.stem], cells_of(work.path)) for work in works)  # one at a time
+    outcomes = reports.write_pages(out / "feedback", released, of_each)
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
     return Done(tuple(outcomes), len(new), notes)

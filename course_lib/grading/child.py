@@ -17,6 +17,7 @@ import random
 import signal
 import socket
 import sys
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -30,12 +31,15 @@ from traitlets import Type
 from traitlets.config import Config
 
 from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, attempt, clean_state, failure_of, guard_of
-from course_lib.checks.call import Call, OutOfTime, Printed, own_line
+from course_lib.checks.call import PRINTED_LIMIT, Call, OutOfTime, Printed, own_line
 from course_lib.checks.values import copied, describe
 from course_lib.grading import absent, wire
+from course_lib.grading.asked import ALONE, WITH_ANOTHER, itself
 from course_lib.grading.states import draws, restore, state_of
 from course_lib.grading.submission import names_mentioned, names_used
 
+MOST_READ = 100_000  # characters that a call may print where a teacher's test reads them
+SPECIAL = ("__call__", *ALONE, *WITH_ANOTHER, *(f"__r{name[2:]}" for name in WITH_ANOTHER))
 MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
@@ -247,6 +251,9 @@ class Child:
         self.pipe = pipe
         self.shell = shell()
         self.asked: dict[tuple[str, str], Any] = {}  # by test and name
+        self.things: dict[int, Any] = {}  # that a test has got and that cannot travel
+        self.leaves: list[Any] = []  # the tensors with gradients that the last call was given
+        self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
@@ -273,22 +280,43 @@ class Child:
         header = {"outputs": outputs.done(), "lost": outputs.lost}
         yield {**header, "late": True} if late else header, b""
 
-    def learner(self, question: dict[str, Any]) -> Any:
+    def learner(self, place: str, name: str) -> Any:
         """What a test asks for: what it got the first time, or what has that name now.
+
+        What is a value is always that of now: a function that was called may have changed it.
 
         Raises: KeyError: there is nothing of that name.
         """
-        key = question["place"], question["name"]
-        if key not in self.asked:
-            self.asked[key] = self.shell.user_ns[question["name"]]
+        key = place, name
+        if key not in self.asked or not callable(self.asked[key]):
+            self.asked[key] = self.shell.user_ns[name]
         return self.asked[key]
+
+    def keep(self, thing: Any, raw: bytearray) -> dict[str, Any]:
+        """Keep what cannot travel; how it is found again, and what a test may do with it."""
+        has = [name for name in SPECIAL if hasattr(type(thing), name)]
+        bases = kinds_of(thing) if isinstance(thing, type) else []
+        is_own = getattr(thing, "__module__", "") == "__main__"
+        told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has, "own": is_own}
+        if isinstance(thing, int | float | str | tuple | list | dict | set | frozenset):
+            told |= {"value": wire.encode(thing, raw)}
+        if getattr(thing, "requires_grad", False) is True:
+            told |= {"tensor": wire.encode(thing.detach(), raw), "is_leaf": thing.is_leaf}
+            told |= {"gradient": wire.encode(thing.grad, raw), "leaves": self.number_of(self.leaves)}
+        return {**told, "kinds": kinds_of(type(thing))}
+
+    def number_of(self, thing: Any) -> int:
+        """The number by which a thing is found again."""
+        number = next(self.numbers)
+        self.things[number] = thing
+        return number
 
     def try_(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Make attempts at some cases, each told as soon as it is made."""
         try:
-            learner = self.learner(question)
+            learner = self.learner(question["place"], question["name"])
         except KeyError:
-            yield {"missing": True}, b""
+            yield {"missing": question["name"]}, b""
             return
         packed = io.BytesIO(raw)  # the grader's own words: nothing of a submission went into them
         for size in question["sizes"]:
@@ -306,31 +334,35 @@ class Child:
 
     def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
         try:
-            function = self.learner(question)
-        except KeyError:
-            return {"missing": True}, b""
+            function, calls, things, drawn = _Unpickler(raw, self).load()  # as above
+        except KeyError as missing:
+            return {"missing": str(missing.args[0])}, b""
         problem = _other_than("function", function)
         if problem:
-            return {"failure": dataclasses.asdict(problem)}, b""
-        calls, things, drawn = pickle.loads(raw)  # as above
+            return {"failure": dataclasses.asdict(problem), "kinds": kinds_of(TypeError)}, b""
         before = [copied(thing) for thing in things]
-        restore(draws(), drawn)
+        self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
+        for generator, state in zip(draws(), drawn, strict=True):
+            restore(generator, state)
         guard = guard_of(tuple(question["forbidden"]))
+        is_kept = question["keep"]
+        read = itself if is_kept else _read
 
         def run() -> list[Any]:
             with clean_state(), guard:
-                return [_read(function(*values, **named)) for values, named in calls]
+                return [read(function(*values, **named)) for values, named in calls]
 
-        outcome = called(run, question["seconds"])
+        outcome = called(run, question["seconds"], MOST_READ if is_kept else PRINTED_LIMIT)
         if outcome.late:
             return {"late": True}, b""
         if outcome.error is not None:
-            failure = failure_of(outcome.error)
-            refuses = {"refuses": True} if isinstance(outcome.error, ValueError) else {}
-            return {"failure": _shortened(failure), **refuses}, b""
+            told = {"failure": _shortened(failure_of(outcome.error)), "kinds": kinds_of(type(outcome.error))}
+            return {**told, "printed": outcome.printed}, b""
         blob = bytearray()
-        states = [state_of(*both) for both in zip([*things, draws()], [*before, None], strict=True)]
-        header = {"values": wire.encode(outcome.value, blob), "states": wire.encode(states, blob)}
+        states = [state_of(*both) for both in zip(things, before, strict=True)]
+        states += [_moved(*both) for both in zip(draws(), drawn, strict=True)]
+        values = wire.encode(outcome.value, blob, self.keep if is_kept else None)
+        header = {"values": values, "states": wire.encode(states, blob), "printed": outcome.printed}
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager
@@ -344,9 +376,35 @@ class Child:
             sys.stdout, sys.stderr = before
 
 
-def called(function: Callable[[], Any], seconds: float) -> Call:
+class _Unpickler(pickle.Unpickler):
+    """Reads the grader's questions, in which what a test has got of a submission stands as its address."""
+
+    def __init__(self, raw: bytes, child: Child) -> None:
+        super().__init__(io.BytesIO(raw))
+        self.child = child
+
+    def persistent_load(self, address: Any) -> Any:
+        """The thing.
+
+        Raises: KeyError: there is nothing of that name.
+        """
+        return self.child.learner(*address) if isinstance(address, tuple) else self.child.things[address]
+
+
+def kinds_of(kind: type) -> list[str]:
+    """A class and those that it is made from, by their names."""
+    return [f"{one.__module__}.{one.__qualname__}" for one in kind.__mro__]
+
+
+def _moved(generator: Any, before: Any) -> Any:
+    """The state of a generator of random numbers, if something was drawn from it."""
+    state = state_of(generator, None)
+    return None if pickle.dumps(state) == pickle.dumps(before) else state
+
+
+def called(function: Callable[[], Any], seconds: float, most_printed: int = PRINTED_LIMIT) -> Call:
     """As `checks.call.call`, without a thread: what ignores its limit is ended from outside."""
-    printed = Printed()
+    printed = Printed(most_printed)
     try:
         with (
             contextlib.redirect_stdout(printed),

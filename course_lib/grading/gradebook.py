@@ -47,7 +47,7 @@ from course_lib.grading.graded import (
     write_notebook,
 )
 from course_lib.grading.outcome import BY_HAND, Outcome
-from course_lib.grading.submission import Cell, Unreadable, read_bytes
+from course_lib.grading.submission import Unreadable, read_bytes
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
 VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
@@ -255,7 +255,7 @@ class Book:
 
     # ------------------------------------------------------------------------------------------- a submission
 
-    def record(self, outcomes: Sequence[Outcome], cells: Mapping[str, Sequence[Cell]] | None = None) -> None:
+    def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write what one submission got: its notebooks in autograded/, then its grades in one transaction.
 
         A person's scores and comments stay; a score of theirs waits for another look where the submission has
@@ -263,8 +263,6 @@ class Book:
 
         Args:
             outcomes: Of one student, one for each notebook that was handed in.
-            cells: For each notebook the learner's, as `graded.cells_of` gives them; if None, it reads them
-                from submitted/.
         Raises:
             ValueError: the outcomes are of several students, of another assignment, or name cells that the
                 source does not have.
@@ -275,12 +273,8 @@ class Book:
         submitted = self.folder(self.folders.submitted_directory, student)
         autograded = self.folder(self.folders.autograded_directory, student)
         for outcome in outcomes:
-            own = (
-                cells_of(submitted / f"{outcome.notebook}.ipynb")
-                if cells is None
-                else cells[outcome.notebook]
-            )
-            shown, with_notes = graded(self.released[outcome.notebook], own, outcome)
+            cells = cells_of(submitted / f"{outcome.notebook}.ipynb")
+            shown, with_notes = graded(self.released[outcome.notebook], cells, outcome)
             told.append(with_notes)
             write_notebook(autograded / f"{outcome.notebook}.ipynb", shown)
         stamp = _timestamp(submitted / "timestamp.txt")

@@ -44,8 +44,8 @@ WRONG = ("✗", "danger")
 HEAD_LINES, TAIL_LINES = 150, 50
 HEAD_LENGTH, TAIL_LENGTH = 15_000, 5_000
 # What cannot be rendered is shown as it was typed; so much of it is quick to read for any program.
-FEW_LENGTH, FEWEST = 1_500, 200  # characters; the second where there is no room any more
-UNTRIED = 60_000  # characters of one notebook's short cells of code, which are coloured without a trial
+FEW_LENGTH = 1_500
+UNTRIED = 30_000  # characters of one notebook's short cells of code, which are coloured without a trial
 
 
 @dataclass(frozen=True)
@@ -229,10 +229,11 @@ class _Shown:
             return self._typed("Code", code, why, mark="# ")
 
     def _typed(self, what: str, text: str, why: TooMuch, mark: str = "") -> str:
-        """A text as it was typed, without its middle where it is long."""
+        """A text as it was typed, without its middle where it is long; nothing where there is no room."""
+        if not self.room.is_left:
+            return f"{mark}[{self._note(f'{what} is left out: {why}')}]"
         note = self._note(f"{what} is shown as it was typed, a long one without its middle: {why}")
-        most = FEW_LENGTH if self.room.is_left else FEWEST
-        return f"{mark}[{note}]\n{_shortened(text, (most, most // 3), mark)}"
+        return f"{mark}[{note}]\n{_shortened(text, (FEW_LENGTH, FEW_LENGTH // 3), mark)}"
 
     def _note(self, note: str) -> str:
         """Say once to the teacher what is not shown in full."""

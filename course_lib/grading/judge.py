@@ -8,7 +8,6 @@ them is done in the sandbox, and what comes back is compared here.
 """
 
 import ast
-import builtins
 import dataclasses
 import functools
 import hashlib
@@ -18,27 +17,36 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+import numpy as np
+
 from course_lib.checks import CheckFailed, find_task
+from course_lib.checks.attempt import said_by
 from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
 from course_lib.grading import sandbox, share
 from course_lib.grading.engines import Engine, choose
+from course_lib.grading.given import Given, given
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
 from course_lib.grading.session import DEAD, Died, Remote, Seconds, Session, TimeOver, Zygote
+from course_lib.grading.stand_ins import Far, Names, is_stand_in, part
 from course_lib.grading.submission import (
     MOST_CODE,
     Cell,
     Run,
     Test,
     Unreadable,
+    behind_hidden,
     hidden,
+    is_own_test,
+    is_python,
     names_bound,
-    names_used,
+    names_checked,
     plan,
+    python_of,
     read_bytes,
     read_cells,
     released,
@@ -84,6 +92,8 @@ class Grader:
         self.limits = limits or sandbox.Limits()
         self.specs = Specs()
         self.zygote: Zygote | None = None
+        self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
+        self._given: dict[str, Given] = {}
 
     def __enter__(self) -> "Grader":
         return self
@@ -114,7 +124,9 @@ class Grader:
             tasks = tuple(told(cell, "not run", "The notebook could not be read.") for cell in self.graded())
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
-            graded = Grading(self, cells).outcome(whole)
+            if path != self.source and not self.seen and any(map(is_own_test, self.graded())):
+                Grading(self, self.cells, is_source=True).outcome(whole)
+            graded = Grading(self, cells, is_source=path == self.source).outcome(whole)
         except CannotStart:
             raise
         except Exception as error:  # a mistake of ours, or a machine in trouble: this one has to be run again
@@ -143,8 +155,8 @@ class Grader:
 
     def _needs(self) -> tuple[set[str], list[str], list[bytes]]:
         """What submissions may import of the course, what is imported for them beforehand, visible cases."""
-        code = [cell for cell in self.cells if cell.kind == "code" and not cell.is_test]
-        imported = {name for cell in code for name in share.imports_of(_python(cell.source))}
+        code = [python_of(cell.source) for cell in self.cells if cell.kind == "code" and not cell.is_test]
+        imported = {name for text in code if is_python(text) for name in share.imports_of(text)}
         specs = [self.specs.of(task, case) for task in self._tasks() for case in _cases(task)]
         imported |= {name for pickled in specs for name in share.modules_in(pickled)}
         modules = ["numpy", "matplotlib_inline.backend_inline"]
@@ -157,8 +169,8 @@ class Grader:
         names = [
             node.args[0].value
             for cell in self.cells
-            if cell.is_test
-            for node in ast.walk(ast.parse(cell.source))
+            if cell.is_test and is_python(cell.source)
+            for node in ast.walk(ast.parse(python_of(cell.source)))
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
             and node.func.id == "check"
@@ -167,16 +179,18 @@ class Grader:
         ]
         return [find_task(str(name)) for name in dict.fromkeys(names)]
 
-    def imports(self) -> dict[str, str]:
-        """The names that the source's own cells import, with the code that does it, for a teacher's tests."""
-        plain = [cell for cell in self.cells if cell.kind == "code" and not cell.grade_id]
-        nodes = (node for cell in plain for node in ast.parse(_python(cell.source)).body)
-        return {
-            name: ast.unparse(node)
-            for node in nodes
-            if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in names_bound(node)
-        }
+    def imported(self) -> set[str]:
+        """The names that the source's own cells import."""
+        code = [cell.source for cell in self.cells if cell.kind == "code"]
+        nodes = (node for text in code if is_python(text) for node in ast.walk(ast.parse(python_of(text))))
+        imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+        return set().union(*map(names_bound, imports))
+
+    def given(self, test: Cell) -> Given:
+        """What a test of the source may use."""
+        if test.grade_id not in self._given:
+            self._given[test.grade_id] = given(self.cells, test)
+        return self._given[test.grade_id]
 
 
 def _name(cell: Cell) -> str:
@@ -220,24 +234,22 @@ def _cases(task: Task) -> list[Case]:
     return [prepared.case for prepared in prepare(task, 0)]
 
 
-def _python(code: str) -> str:
-    try:
-        ast.parse(code)
-    except SyntaxError:
-        return ""
-    return code
-
-
 class Grading:
     """One submission on its way through its plan.
 
     Hidden tests come last, when nothing that a cell shows is kept any more: what a function has kept of a
     hidden input cannot be shown by a later cell.
+
+    Args:
+        grader: whose process it runs in.
+        submitted: its cells.
+        is_source: it is the source itself: its teacher may read what its hidden tests say.
     """
 
-    def __init__(self, grader: Grader, submitted: list[Cell]) -> None:
+    def __init__(self, grader: Grader, submitted: list[Cell], is_source: bool = False) -> None:
         self.grader = grader
         self.submitted = submitted
+        self.is_source = is_source
         self.session = self._session()
         self.reports: list[str] = []
         self.left_out: set[Cell] = set()
@@ -264,6 +276,8 @@ class Grading:
                 self._tell_ways_round()
         finally:
             self.session.close()
+        if self.is_source:
+            self.grader.seen = {name: tested.far.seen for name, tested in self.tested.items()}
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -277,8 +291,14 @@ class Grading:
         if cell.by_hand:
             return told(cell, "to be graded by hand")
         tested = self.tested[cell.grade_id]
-        points = 0.0 if tested.status else cell.points
-        return told(cell, tested.status or "right", tested.sentence, points, tested.task)
+        if tested.status or tested.worth is None:
+            points = 0.0 if tested.status else cell.points
+            return told(cell, tested.status or "right", tested.sentence, points, tested.task)
+        points = min(max(0.0, tested.worth), cell.points)
+        if points == cell.points:
+            return told(cell, "right", "", points)
+        sentence = f"It gets {points:g} of {cell.points:g} points."
+        return told(cell, "partly right" if points else "wrong", sentence, points)
 
     def _session(self, before: Sequence[Cell] = ()) -> Session:
         grader = self.grader
@@ -359,10 +379,13 @@ class Grading:
             return
         again.run(fresh, unseen=True)
         if again.status != "not run":  # there was time for it
-            tested.status, tested.sentence = again.status, again.sentence
+            tested.status, tested.sentence, tested.worth = again.status, again.sentence, again.worth
 
     def _tested(self, step: Test, before: list[Cell]) -> "Tested":
-        return Tested(step, {"__name__": "test"}, self.grader.imports(), before)
+        place = step.cell.grade_id
+        expected = None if self.is_source else self.grader.seen.get(place, {})
+        far = Far(self.session, place, OWN_TEST_S, self.grader.given(step.cell), before, expected)
+        return Tested(step, far, before, self.is_source)
 
     def _note(self, tested: "Tested") -> None:
         """The first thing that took too long is the reason why a submission timed out."""
@@ -383,16 +406,21 @@ class Grading:
     def _tell_ways_round(self) -> None:
         """Tell the teacher which cells name what could mislead the checks of the answers that pass."""
         ours = {cell.source for cell in self.grader.cells}
+        imported = self.grader.imported()
         for cell in self.session.before:
-            ways = [] if cell.source in ours else ways_round(cell.source, self.grader.imports())
+            ways = [] if cell.source in ours else ways_round(cell.source, imported)
             if ways:
                 what = f"names {', '.join(ways)}, which could mislead a check: look at it"
                 self.reports.append(f"the cell {cell.grade_id or cell.id!r} {what}")
 
 
 @functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions
-def _compiled(code: str, name: str) -> CodeType:
-    return compile(code, name, "exec")
+def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
+    """The code of a test, and apart from it its last line where that has a value."""
+    whole = ast.parse(code, name)
+    last = whole.body.pop() if whole.body and isinstance(whole.body[-1], ast.Expr) else None
+    value = compile(ast.Expression(last.value), name, "eval") if isinstance(last, ast.Expr) else None
+    return compile(whole, name, "exec"), value
 
 
 class Broken(Exception):
@@ -405,18 +433,23 @@ class Tested:
 
     Args:
         step: the test.
-        scope: the names that its code has.
-        imports: names with the code that imports them.
+        far: asks the submission what the test wants to know.
         before: the cells that have run before it.
+        is_source: as `Grading` has it.
     """
 
     step: Test
-    scope: dict[str, Any]
-    imports: dict[str, str]
+    far: Far
     before: list[Cell]
+    is_source: bool = False
     task: str = ""
     status: str = ""  # "" as long as all is right
     sentence: str = ""
+    worth: float | None = None  # the points that the cell's last line gives, see `_number`
+
+    def __post_init__(self) -> None:
+        self.scope = Names(self.far, names_checked(self.step.cell.source))
+        self.scope["check"] = self._check
 
     def run(self, session: Session, unseen: bool) -> None:
         """Run what is shown or what is hidden of the cell; its learner's functions are in a child."""
@@ -425,44 +458,47 @@ class Tested:
             self.status = "not run"
             self.sentence = "The time for the whole notebook was over before this task."
             return
-        code = (hidden if unseen else released)(self.step.cell.source)
-        remotes = self._prepare(code, session)
+        source = self.step.cell.source
+        code = python_of(f"{hidden(source)}\n{behind_hidden(source)}" if unseen else released(source))
+        self.far.begin(session, OWN_TEST_S)
         try:
-            exec(_compiled(code, self.step.cell.grade_id), self.scope)
+            with self.far.around():
+                statements, last = _compiled(code, self.step.cell.grade_id)
+                exec(statements, self.scope)
+                value = eval(last, self.scope) if last else None
+            if code.strip():
+                self.worth = _number(value)
         except Broken:
             raise
         except CheckFailed as failed:
             self.status, self.sentence = self._words(failed.result, unseen)
         except Exception as error:  # a teacher's own test
-            said = f"{type(error).__name__}: {error}" if str(error) else "A test of this cell fails."
-            self.status, self.sentence = "wrong", "A hidden test fails." if unseen else said[:500]
-            if any(remote.late for remote in remotes):
+            self.status, self.sentence = "wrong", self._said_by(error, code, unseen)
+            if self.far.late:
                 self.status, self.sentence = "timed out", f"It took longer than {OWN_TEST_S:g} s."
 
-    def _prepare(self, code: str, session: Session) -> list[Remote]:
-        """Give the code the names that it uses: the check, what the source imports, a learner's functions."""
+    def _check(self, task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+        """The check of the course, as a test calls it."""
+        try:
+            result = examined(task, learner, seed, seconds)
+        except Exception as error:
+            # Without the error's own words: a hidden value could be in them.
+            *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+            place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+            raise Broken(f"in the check of {task}: {type(error).__name__} in {place}") from error
+        self.task = self.task or task
+        if not result.passed:
+            raise CheckFailed(result)
 
-        def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
-            try:
-                result = examined(task, learner, seed, seconds)
-            except Exception as error:
-                # Without the error's own words: a hidden value could be in them.
-                *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-                place = f"{Path(frame.f_code.co_filename).name}, line {line}"
-                raise Broken(f"in the check of {task}: {type(error).__name__} in {place}") from error
-            self.task = self.task or task
-            if not result.passed:
-                raise CheckFailed(result)
-
-        remotes = []
-        for name in names_used(code) - vars(builtins).keys():
-            if name in self.imports and name not in self.scope:
-                exec(self.imports[name], self.scope)
-            elif isinstance(self.scope.get(name), Remote | None):
-                self.scope[name] = Remote(name, session, self.step.cell.grade_id, OWN_TEST_S)
-                remotes.append(self.scope[name])
-        self.scope["check"] = check
-        return remotes
+    def _said_by(self, error: Exception, code: str, unseen: bool) -> str:
+        """What there is to say of an error in a teacher's own test; where it arose, to the teacher alone."""
+        words = said_by(error)  # it may hold a stand-in, whose own words come from the submission
+        said = f"{type(error).__name__}: {words}" if words else "A test of this cell fails."
+        if self.is_source:
+            name = self.step.cell.grade_id
+            lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if _file(frame) == name]
+            return "\n".join([said[:500], *(code.split("\n")[n - 1].strip() for n in lines[-1:])])
+        return "A hidden test fails." if unseen else said[:500]
 
     def _words(self, result: Result, unseen: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
@@ -479,19 +515,30 @@ class Tested:
         return "wrong", as_text(result)
 
 
+def _number(value: Any) -> float | None:
+    """A number as points, as nbgrader reads the value of a cell's last line; None for anything else."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return float(np.nan_to_num(float(value))) if is_number else None
+
+
+def _file(frame: FrameType) -> str:
+    return frame.f_code.co_filename
+
+
 def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
     """Examine a learner's function in the sandbox.
 
     Raises: TypeError: it is none.
     """
-    if not isinstance(learner, Remote):
+    if not is_stand_in(learner):
         raise TypeError(f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}")
+    far, name = part(learner, "far"), part(learner, "path")
     return examine(
         find_task(task),
-        learner,
+        Remote(name, far.session, far.place, OWN_TEST_S),
         seed=seed,
         seconds=seconds,
-        ask=learner.session.attempts,
+        ask=far.session.attempts,
         finale=False,
         shuffled=seed != 0,
     )

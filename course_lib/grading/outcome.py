@@ -6,6 +6,7 @@ Nothing in an outcome may hold a hidden input or an expected hidden value: all o
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 MOST_NOTES, LONGEST_NOTE = 20, 500
@@ -30,8 +31,8 @@ class TaskOutcome:
         task: Name of the check ("03_qkv/softmax"); "" for a teacher's own test.
         points: What the task got, 0 to `max_points`.
         max_points: What it may get.
-        status: "right", "wrong", "right on the visible seed only", "not written", "missing", "timed out",
-            "died", "not run" or "to be graded by hand".
+        status: "right", "wrong", "partly right", "right on the visible seed only", "not written", "missing",
+            "timed out", "died", "not run" or "to be graded by hand".
         sentence: What the learner's own check would say; no hidden input, no expected hidden value.
     """
 
@@ -124,3 +125,17 @@ class Outcome:
             raise ValueError(
                 f"an outcome was expected, as `to_json` writes it; got {text[:80]!r}: {error}"
             ) from None
+
+
+def must_be_right(source: Path, outcome: Outcome) -> None:
+    """Refuse a source whose own answers do not get all points.
+
+    Raises: ValueError: with the cell and what its test says.
+    """
+    for task in outcome.tasks:
+        if task.status not in ("right", BY_HAND):
+            why = task.sentence or outcome.reason or f"It is {task.status}."
+            raise ValueError(
+                f"The source's own answers should get all points; in {source} the cell {task.grade_id!r} "
+                f"gets {task.points:g} of {task.max_points:g}. {why}"
+            )

@@ -30,6 +30,7 @@ from nbconvert.preprocessors import HighlightMagicsPreprocessor
 from PIL import Image
 
 from course_lib.grading import sandbox, wire
+from course_lib.grading.submission import definition
 
 START_S = 120.0  # until the libraries are loaded on a busy machine
 TEXT_S = 3.0  # for one text
@@ -260,7 +261,18 @@ def coloured(text: str, language: str) -> tuple[str, int]:
     return found, len(found)
 
 
-KINDS: dict[str, Any] = {"markdown": markdown, "html": output, "code": coloured, "picture": picture}
+def defined(text: str, names: list[str]) -> tuple[str, int]:
+    """The part of some code that defines a name; "" without it."""
+    return definition(text, names) or "", 0
+
+
+KINDS: dict[str, Any] = {
+    "markdown": markdown,
+    "html": output,
+    "code": coloured,
+    "picture": picture,
+    "definition": defined,
+}
 
 
 def answered(raw: bytes) -> tuple[dict[str, Any], bytes]:

@@ -24,13 +24,16 @@ from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
 from course_lib.grading.leftovers import OwnFolder
+from course_lib.grading.stand_ins import Far, error_of
 from course_lib.grading.states import can_change, draws, restore, state_of
 from course_lib.grading.submission import Cell
-from course_lib.grading.travel import Specs, packed
+from course_lib.grading.travel import Addressed, Specs, packed_call
 
 MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
 SPARE = 100_000  # for what is around them
 MOST_LINE = 300  # characters of a line of code
+AS_VALUES = 8  # bytes of a value for each character that it has as JSON
+MOST_PRINTED = 100_000  # characters that one call may print where a test reads them
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
 FORMS: dict[str, dict[str, type]] = {
@@ -44,6 +47,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
 DEAD = Failure(
     "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
 )
+LATE = Failure("Late", "It takes too long.", wrong_form=True)
 
 
 class Died(Exception):
@@ -326,37 +330,67 @@ class Session:
         made = attempt(task, remote, case, limit + 10 * GRACE_S, call)  # the child's limit comes first
         return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
-    def call(self, learner: "Remote", calls: Sequence[Call], seconds: float) -> tuple[list[Any], str]:
-        """Call a function in the child with plain values; what it changes of them is changed here too.
+    def ask_for(
+        self, far: Far, function: Any, values: tuple[Any, ...], named: dict[str, Any], seconds: float
+    ) -> Any:
+        """What a teacher's own test asks, see `call`.
+
+        Raises: Reported: as there, or it took longer.
+        """
+        try:
+            answers, _ = self.call(function, [(values, named)], seconds, far=far)
+            return answers[0]
+        except TimeOver:
+            far.late = True
+            raise Reported(LATE) from None
+
+    def call(
+        self,
+        function: Any,
+        calls: Sequence[Call],
+        seconds: float,
+        forbidden: Sequence[str] = (),
+        far: Far | None = None,
+    ) -> tuple[list[Any], str]:
+        """Call a function in the child; what it changes of plain values is changed here too.
 
         Args:
-            learner: the function.
-            calls: the values of each call, in order and by name.
+            function: a submission's, or one of Python's.
+            calls: the values of each call, in order and by name: plain ones, or what stands for the child's.
             seconds: for all of them.
+            forbidden: routines that it must not call.
+            far: makes what stands for things that cannot travel; without it they are `wire.Foreign`.
         Returns: what came of each, and the forbidden routine that was called.
         Raises:
             TimeOver: it took longer.
-            ValueError: it raised one.
-            Reported: it raised something else, or nothing came.
+            Reported: it raised an error, of which this has the kind too; or nothing came.
         """
         given = [value for values, named in calls for value in (*values, *named.values())]
-        things = list({id(value): value for value in given if can_change(value)}.values())
-        raw = packed(calls, things, state_of(draws(), None))
+        ours = {id(value): value for value in given if not issubclass(type(value), Addressed)}
+        things = [value for value in ours.values() if can_change(value)]
+        raw = packed_call(function, calls, things, [state_of(one, None) for one in draws()])
         try:
-            forbidden = list(learner.forbidden)
-            question = {"do": "call", **learner.address, "seconds": seconds, "forbidden": forbidden}
+            question = {
+                "do": "call",
+                "seconds": seconds,
+                "forbidden": list(forbidden),
+                "keep": far is not None,
+            }
             header, blob = self.ask(question, raw, seconds)
             if "missing" in header:
-                raise Reported(not_defined(learner.name))
+                raise error_of(not_defined(header["missing"][:100]), ["builtins.NameError"], {})
             if "late" in header:
                 self.close()
                 raise TimeOver
+            if far is not None:
+                far.must_have_room(len(blob) + AS_VALUES * _size(header))
+                sys.stdout.write(str(header.get("printed", ""))[:MOST_PRINTED])
             if "failure" in header:
-                failure = _failure(header["failure"])
-                raise ValueError(failure.words) if "refuses" in header else Reported(failure)
-            _write_back([*things, draws()], wire.decode(header.get("states"), blob))
-            answers = wire.decode(header.get("values"), blob)
-            if type(answers) is not list or len(answers) != len(calls):
+                kinds = [str(kind)[:200] for kind in _list(header.get("kinds"))[:50]]
+                raise error_of(_failure(header["failure"]), kinds, far.errors if far else {})
+            _write_back([*things, *draws()], wire.decode(header.get("states"), blob))
+            answers = wire.decode(header.get("values"), blob, far.made if far else None)
+            if len(_list(answers)) != len(calls):
                 raise wire.WireError("the answers to other calls")
             return answers, _called(header, forbidden)
         except (Died, wire.WireError):
@@ -365,7 +399,7 @@ class Session:
 
 
 @dataclasses.dataclass
-class Remote:
+class Remote(Addressed):
     """Stands for something that a submission defines: a test may check it or call it.
 
     Args:
@@ -390,6 +424,10 @@ class Remote:
         """How a question names it."""
         return {"name": self.name, "place": self.place}
 
+    @property
+    def _address(self) -> tuple[str, str]:
+        return self.place, self.name
+
     def __call__(self, *values: Any, **named: Any) -> Any:
         """What it gives for some values."""
         return self._call([(values, named)])[0]
@@ -401,12 +439,12 @@ class Remote:
     def _call(self, calls: list[Call]) -> list[Any]:
         start = time.monotonic()
         try:
-            answers, called = self.session.call(self, calls, max(0.1, self.seconds))
+            answers, called = self.session.call(self, calls, max(0.1, self.seconds), self.forbidden)
             self.called = self.called or called
             return answers
         except TimeOver:
             self.late = True
-            raise Reported(Failure("Late", "It takes too long.", wrong_form=True)) from None
+            raise Reported(LATE) from None
         finally:
             self.seconds -= time.monotonic() - start
 
@@ -427,6 +465,16 @@ def _known(output: Any) -> dict[str, Any] | None:
     if not fields or len(known) < len(fields) or not all(type(text) is str for text in texts):
         return None
     return {"output_type": kind, **known}
+
+
+def _list(value: Any) -> list[Any]:
+    """What must be a list.
+
+    Raises: WireError: it is none.
+    """
+    if type(value) is not list:
+        raise wire.WireError("a list is expected")
+    return value
 
 
 def _size(value: Any) -> int:

@@ -14,8 +14,8 @@ PACKAGE = "course_lib"
 COURSE = Path(__file__).resolve().parents[1]
 CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
 GRADING = (
-    *("__init__", "absent", "child", "engines", "own_root", "sandbox", "states", "submission", "syscalls"),
-    *("walls", "wire", "zygote"),
+    *("__init__", "absent", "asked", "child", "engines", "own_root", "sandbox", "states", "submission"),
+    *("syscalls", "walls", "wire", "zygote"),
 )
 STUB = '''"""Stands in for the checks while answers are graded: the grader does the checking."""
 

@@ -35,6 +35,8 @@ def state_of(value: Any, before: Any) -> Any:
         return value.getstate()
     if isinstance(value, np.random.Generator):
         return value.bit_generator.state
+    if isinstance(value, np.random.RandomState):
+        return value.get_state(legacy=False)
     if _is_torch_generator(value):
         return value.get_state()
     return None if same(value, before) else value
@@ -60,7 +62,7 @@ def _restore(value: Any, state: Any) -> None:
         value.setstate(state)
     elif isinstance(value, np.random.Generator):
         value.bit_generator.state = state
-    elif _is_torch_generator(value):
+    elif isinstance(value, np.random.RandomState) or _is_torch_generator(value):
         value.set_state(state)
     elif type(value) is not type(state):
         raise ValueError(f"it is a {type(state).__name__}")
@@ -85,10 +87,11 @@ def _restore_module(value: Any, state: Any) -> None:
             weight.data = weight.data.to(numbers[name].dtype)
 
 
-def draws() -> Any:
-    """Torch's own generator, from which functions draw that are given none; None without torch."""
+def draws() -> list[Any]:
+    """The generators from which functions draw that are given none: Python's, NumPy's, torch's or None."""
     torch = sys.modules.get("torch")
-    return None if torch is None else torch.default_generator
+    theirs = None if torch is None else torch.default_generator
+    return [random._inst, np.random.mtrand._rand, theirs]
 
 
 def _is_torch_generator(value: Any) -> bool:

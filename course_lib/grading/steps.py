@@ -19,7 +19,7 @@ from traitlets.log import get_logger
 from course_lib.grading.engines import choose
 from course_lib.grading.gradebook import note, open_gradebook
 from course_lib.grading.graded import cells_of, graded, release
-from course_lib.grading.outcome import Outcome
+from course_lib.grading.outcome import Outcome, must_be_right
 from course_lib.grading.sandbox import NoIsolation
 from course_lib.grading.submission import Unreadable, read_bytes, read_cells
 
@@ -31,10 +31,18 @@ atexit.register(_kept.close)
 
 @cache
 def grader(source: Path) -> Any:
-    """The grader of a source notebook, kept from one submission to the next."""
+    """The grader of a source notebook, kept from one submission to the next.
+
+    Raises: SystemExit: the source's own answers do not get all points.
+    """
     from course_lib.grading.judge import Grader  # here, because it brings torch
 
-    return _kept.enter_context(Grader(source))
+    made = _kept.enter_context(Grader(source))
+    try:
+        must_be_right(source, made.grade("the source", source))
+    except ValueError as error:
+        raise SystemExit(f"Nothing was graded. {error}") from None
+    return made
 
 
 def ready(*, assignment: str, student: str, notebooks: list[str]) -> None:

@@ -5,14 +5,17 @@ does not count; cells that are missing, doubled or moved are reported.
 """
 
 import ast
+import builtins
+import dataclasses
 import json
 import math
 import os
 import re
 import stat
+import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,11 +197,11 @@ def plan(source: list[Cell], cells: list[Cell], used_in: Callable[[Cell], set[st
         used_in: the names that the code of a student's cell uses.
     """
     known = Known(source)
-    placed = [(known.role(cell), cell) for cell in cells]
-    ids = [role for role, _ in placed if role]
-    steps: list[Run | Test] = [Run(cell) for cell in known.opening if cell.id not in ids]
-    own = [cell for role, cell in placed if role not in known.tests and not known.same(role, cell)]
-    used = set().union(*(used_in(cell) for cell in own if cell.kind == "code"))
+    given = [(known.role(cell), cell) for cell in cells]
+    placed = [(role, known.unlocked(role, cell)) for role, cell in given]
+    roles = [role for role, _ in placed if role]
+    steps: list[Run | Test] = [Run(cell) for cell in known.opening if _role(cell) not in roles]
+    used = known.used(placed, used_in)
     answered: set[str] = set()
     tested: set[str] = set()
     for role, cell in placed:
@@ -218,11 +221,19 @@ def plan(source: list[Cell], cells: list[Cell], used_in: Callable[[Cell], set[st
         if name not in tested:
             answer = known.answer_of[name]
             steps.append(Test(test, answer, missing=bool(answer) and answer not in answered))
-    return Plan(tuple(steps), tuple(known.reports(placed)))
+    return Plan(tuple(steps), tuple(known.reports(given)))
+
+
+def _role(cell: Cell) -> str:
+    """What a cell of the source is called."""
+    return cell.grade_id or cell.id
 
 
 class Known:
-    """The cells of the source by their roles: a grade id, or the id of a cell without marks."""
+    """The cells of the source by their roles: a grade id, or the id of a cell without one.
+
+    `plain` are those that are there for everybody, read-only or not.
+    """
 
     def __init__(self, source: list[Cell]) -> None:
         self.tests = {cell.grade_id: cell for cell in source if cell.is_test}
@@ -230,10 +241,11 @@ class Known:
         self.words = {cell.grade_id: cell for cell in source if cell.solution and cell.kind != "code"}
         marked = {cell.id: cell.grade_id for cell in source if cell.grade_id}
         self.by_id = {id: role for id, role in marked.items() if id}
-        code = [cell for cell in source if cell.kind == "code" and not cell.grade_id]
-        self.plain = {cell.id: cell for cell in code if cell.id}
+        code = [cell for cell in source if cell.kind == "code" and not (cell.grade or cell.solution)]
+        self.plain = {_role(cell): cell for cell in code if _role(cell)}
+        self.read_only = {cell.grade_id: cell for cell in code if cell.grade_id}
         first = next((i for i, cell in enumerate(source) if cell.solution), len(source))
-        self.opening = [cell for cell in source[:first] if cell.id in self.plain]
+        self.opening = [cell for cell in source[:first] if _role(cell) in self.plain]
         self.answer_of: dict[str, str] = {}
         answer = ""
         for cell in source:
@@ -244,15 +256,30 @@ class Known:
 
     def role(self, cell: Cell) -> str:
         """Which cell of the source this is, "" for a student's own."""
-        if cell.grade_id in self.tests or cell.grade_id in self.answers or cell.grade_id in self.words:
-            return cell.grade_id
+        for ours in (self.tests, self.answers, self.words, self.read_only):
+            if cell.grade_id in ours:
+                return cell.grade_id
         if cell.id in self.by_id:  # the marks were lost or changed, the id was not
             return self.by_id[cell.id]
         return cell.id if cell.id in self.plain else ""
 
     def same(self, role: str, cell: Cell) -> bool:
-        """Whether a cell is one without marks, as it stands in the source."""
+        """Whether a cell is one that is there for everybody, as it stands in the source."""
         return role in self.plain and cell.source == self.plain[role].source
+
+    def unlocked(self, role: str, cell: Cell) -> Cell:
+        """A cell as it counts: a read-only one has the code of the source."""
+        ours = self.read_only.get(role)
+        return dataclasses.replace(cell, source=ours.source) if ours else cell
+
+    def used(self, placed: list[tuple[str, Cell]], used_in: Callable[[Cell], set[str]]) -> set[str]:
+        """The names that a student's cells read, and those that cells of the source read to define these."""
+        own = (cell for role, cell in placed if role not in self.tests and not self.same(role, cell))
+        found = set().union(*(used_in(cell) for cell in own if cell.kind == "code"))
+        for role, cell in reversed(placed):
+            if self.same(role, cell) and found & _bound(cell.source):
+                found |= names_used(cell.source)
+        return found
 
     def reports(self, placed: list[tuple[str, Cell]]) -> Iterator[str]:
         """What a teacher should know about the cells."""
@@ -269,7 +296,7 @@ class Known:
         if list(dict.fromkeys(order)) != in_source:
             yield "the cells stand in another order than in the source"
         for role, cell in placed:
-            locked = self.tests.get(role)
+            locked = self.tests.get(role) or self.read_only.get(role)
             if locked is not None and cell.source not in (locked.source, released(locked.source)):
                 yield f"the locked cell {role!r} was edited; the source's counts"
             if role and cell.grade_id != role and role not in self.plain:
@@ -289,6 +316,12 @@ def hidden(source: str) -> str:
     return _parted(source)[1]
 
 
+def behind_hidden(source: str) -> str:
+    """What learners see of a cell behind its hidden tests."""
+    _, end, behind = source.rpartition("### END HIDDEN TESTS")
+    return behind if end else ""
+
+
 def _parted(source: str) -> tuple[str, str]:
     shown: list[str] = []
     kept_back: list[str] = []
@@ -300,14 +333,19 @@ def _parted(source: str) -> tuple[str, str]:
     return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
-def _nodes(code: str) -> Iterator[ast.AST]:
-    """The parts of some Python code; none where it is no Python."""
+def _tree(code: str) -> ast.Module | None:
+    """Some Python code as Python reads it; None where it is no Python."""
     try:
         with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(_without_magics(code))
+            return ast.parse(python_of(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    yield from ast.walk(tree)
+        return None
+
+
+def _nodes(code: str) -> Iterator[ast.AST]:
+    """The parts of some Python code."""
+    tree = _tree(code)
+    return ast.walk(tree) if tree else iter(())
 
 
 def names_used(code: str) -> set[str]:
@@ -337,17 +375,59 @@ def names_mentioned(code: str) -> set[str]:
 
 def _bound(code: str) -> set[str]:
     """The names that some code of the source binds at its top level."""
-    return set().union(*map(names_bound, ast.parse(_without_magics(code)).body))
+    tree = _tree(code)
+    return names_bound(tree) if tree else set()
 
 
-def names_bound(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return {statement.name}
-    nodes = ast.walk(statement)
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+def names_bound(node: ast.AST) -> set[str]:
+    """The names that a statement binds outside itself; "*" for an import of all."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        return set()
+    own = {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
+    return own.union(*map(names_bound, ast.iter_child_nodes(node)))
+
+
+def names_checked(code: str) -> set[str]:
+    """The names that some code gives to `check`."""
+    return {
+        value.id
+        for node in _nodes(code)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
+        for value in node.args
+        if isinstance(value, ast.Name)
+    }
+
+
+def is_own_test(cell: Cell) -> bool:
+    """Whether a test uses more than the checks of the course."""
+    code = python_of(cell.source)
+    known = names_checked(code) | _bound(cell.source) | {"check"}
+    return cell.is_test and bool(names_used(code) - known - vars(builtins).keys())
+
+
+def definition(code: str, names: list[str]) -> str | None:
+    """The code that defines a function or class, or with several names what is within one; None without it.
+
+    Example:
+        >>> definition("class A:\\n    def f(self): pass", ["A", "f"])
+        'def f(self): pass'
+    """
+    tree = _tree(code)
+    body: Sequence[ast.AST] = [tree] if tree else []
+    for name in names:
+        within = [node for one in body for node in ast.iter_child_nodes(one)]
+        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)][-1:]
+    found = ast.get_source_segment(python_of(code), body[0], padded=True) if body else None
+    return textwrap.dedent(found) if found else None
+
+
+def is_python(code: str) -> bool:
+    """Whether some code can be read."""
+    return _tree(code) is not None
 
 
 # Lines of IPython's: a statement below a watch, `x = !ls` and `%magic`, which may go on below, `name?`.
@@ -356,7 +436,7 @@ MAGIC = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?[%!](?:.*\\\n)*.*", re.MULTIL
 HELP = re.compile(r"^([ \t]*)(?:\?+[\w.*]+|[\w.*]+\?+)[ \t]*$", re.MULTILINE)
 
 
-def _without_magics(code: str) -> str:
+def python_of(code: str) -> str:
     """The code without shell lines and magics, but for the statements that some of them run."""
     for lines, instead in ((WATCHED, r"\1"), (MAGIC, r"\1pass"), (HELP, r"\1pass")):
         code = lines.sub(instead, code)

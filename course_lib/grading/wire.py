@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,16 +51,16 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
     "call": {
         "missing": (),
         "late": (),
-        "failure": ("refuses",),
-        "values": ("states", "forbidden"),
+        "failure": ("kinds", "printed"),
+        "values": ("states", "printed", "forbidden"),
     },
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
 TYPES: dict[str, type] = {
-    **dict.fromkeys(("used", "mentioned", "outputs"), list),
+    **dict.fromkeys(("used", "mentioned", "outputs", "kinds"), list),
     "lost": int,
-    **dict.fromkeys(("missing", "late", "refuses"), bool),
-    **dict.fromkeys(("printed", "line", "forbidden", "changed"), str),
+    "late": bool,
+    **dict.fromkeys(("missing", "printed", "line", "forbidden", "changed"), str),
 }
 
 
@@ -156,11 +157,14 @@ def _exactly(pipe: socket.socket, n: int, end: float | None, ahead: bytearray | 
 # --------------------------------------------------------------------------------------------------- values
 
 
-def encode(value: Any, raw: bytearray) -> Any:
+def encode(value: Any, raw: bytearray, kept: Callable[[Any, bytearray], Any] | None = None) -> Any:
     """A value as JSON; the numbers of its arrays are appended to `raw`.
 
-    What cannot travel becomes a `Foreign` with its description.
+    What cannot travel becomes a `Foreign` with its description. With `kept`, that stays here, as do a tensor
+    with gradients and what is of a notebook's own class, and `kept` says how it is found again.
     """
+    if kept is not None and (type(value).__module__ == "__main__" or _has_gradients(value)):
+        return kept(value, raw)
     if isinstance(value, np.generic):
         value = float(value) if value.dtype.kind == "f" else value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -171,12 +175,18 @@ def encode(value: Any, raw: bytearray) -> Any:
         return {"is": "complex", "of": [value.real, value.imag]}
     for kind, sequence in SEQUENCES.items():
         if isinstance(value, sequence):  # named tuples too
-            return {"is": kind, "of": [encode(item, raw) for item in value]}
+            return {"is": kind, "of": [encode(item, raw, kept) for item in value]}
     if isinstance(value, dict):
-        return {"is": "dict", "of": [[encode(k, raw), encode(v, raw)] for k, v in value.items()]}
+        return {"is": "dict", "of": [[encode(k, raw, kept), encode(v, raw, kept)] for k, v in value.items()]}
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
-    return _numbers(value, raw)
+    told = _numbers(value, raw)
+    return kept(value, raw) if kept is not None and told["is"] == "foreign" else told
+
+
+def _has_gradients(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor) and value.requires_grad
 
 
 def _numbers(value: Any, raw: bytearray) -> Any:
@@ -220,25 +230,34 @@ def _tensor(value: Any, raw: bytearray) -> Any:
 
 
 def _foreign(value: Any) -> Any:
-    return {"is": "foreign", "kind": type(value).__name__, "words": describe(value)[:200]}
+    try:
+        words = describe(value)[:200]
+    except Exception:  # its shape is none, or its own words fail
+        words = type(value).__name__
+    return {"is": "foreign", "kind": type(value).__name__, "words": words}
 
 
-def decode(value: Any, raw: bytes) -> Any:
+def decode(value: Any, raw: bytes, made: Callable[[dict[str, Any]], Any] | None = None) -> Any:
     """The value that `encode` made, in Python's, NumPy's and torch's own types.
 
+    Args:
+        value: what `encode` gave.
+        raw: the numbers of its arrays.
+        made: makes what stands for a thing that was kept; without it there may be none.
     Raises: WireError: it is not what `encode` makes.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
     try:
-        return _Decoder(raw).value(value, 0)
+        return _Decoder(raw, made).value(value, 0)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise WireError(f"a value is not what it says: {type(error).__name__}") from None
 
 
 class _Decoder:
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, made: Callable[[dict[str, Any]], Any] | None) -> None:
         self.raw = raw
+        self.made = made
         self.bytes_left = len(raw)  # arrays that share bytes would be many times as large as what came
         self.items_left = MOST_ITEMS
         self.hashed_left = MOST_HASHED
@@ -274,6 +293,11 @@ class _Decoder:
             return complex(*map(float, it["of"]))
         if kind == "refused":
             return Refused(_text(it["words"]))
+        if kind == "kept" and self.made is not None:
+            numbers: dict[str, Any] = {
+                key: self.value(it[key], depth + 1) for key in ("value", "tensor", "gradient") if key in it
+            }
+            return self.made({**it, **numbers})
         if kind == "foreign":
             name = re.sub(r"\W", "_", _text(it["kind"]))[:40] or "object"
             return type(name, (Foreign,), {})(_text(it["words"])[:200])

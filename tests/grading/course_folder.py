@@ -137,3 +137,9 @@ def unreadable(student: str) -> Outcome:
         for name in ("test_softmax", "test_mix", "words")
     )
     return outcome(student, status=Status.UNREADABLE, reason="the file is no JSON", tasks=tasks, cells=())
+
+
+def all_right(made: Outcome) -> Outcome:
+    """An outcome as that of the source's own answers should be."""
+    tasks = tuple(dataclasses.replace(task, status="right", points=task.max_points) for task in made.tasks)
+    return dataclasses.replace(made, tasks=tasks)

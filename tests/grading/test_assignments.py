@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 from course_folder import CONFIG, empty_gradebook
-from small import answer, cell, checked, locked, right, write
+from small import answer, cell, checked, locked, right, with_hidden, write
 
 from course_lib.grading import assignments, engines
 from course_lib.grading.__main__ import main
@@ -66,10 +66,11 @@ class Run:
         graders: dict[Path, Grader] = {}
         try:
             for work in works:
-                if len(self.graded) == self.stop_after:
-                    raise KeyboardInterrupt
                 grader = graders.setdefault(work.source, Grader(work.source, engine=self.engine))
-                self.graded.append((work.student, work.source.stem))
+                if work.path != work.source:
+                    if len(self.graded) == self.stop_after:
+                        raise KeyboardInterrupt
+                    self.graded.append((work.student, work.source.stem))
                 yield work, grader.grade(work.student, work.path)
         finally:
             for grader in graders.values():
@@ -167,6 +168,66 @@ def test_a_notebook_that_cannot_be_read_has_an_outcome(course, engine):
 def test_what_is_not_there_is_said(course, engine, assignment, students, problem):
     with pytest.raises(ValueError, match=problem):
         assignments.autograde(course, assignment, Run(engine), students=students)
+
+
+# ----------------------------------------------------------------------------------- the source's own answers
+
+BROKEN = {
+    "an answer": ("def softmax(x):\n    return x", checked(SOFTMAX, "softmax"), "✗ "),
+    "a test of its own": (
+        right(SOFTMAX),
+        "x = np.ones(3)\nassert softmax(x).sum() == 2",
+        "A test of this cell fails.\nassert softmax(x).sum() == 2",
+    ),
+    "a hidden test": (
+        right(SOFTMAX),
+        with_hidden("softmax(np.ones(3))", "assert absent(3)"),
+        "NameError: name 'absent' is not defined\nassert absent(3)",
+    ),
+    "a test that is no Python": (right(SOFTMAX), "assert (", "SyntaxError: '(' was never closed"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_where_the_sources_own_answers_lose_points_nothing_is_graded(folder, engine, kind):
+    source, submissions, out = folder
+    code, test, said = BROKEN[kind]
+    write(source, [cell("setup", "import numpy as np"), answer("softmax", code), locked("own", test, 2.0)])
+    run = Run(engine)
+    with pytest.raises(ValueError, match=r"own answers should get all points") as refused:
+        assignments.grade_folder(source, submissions, out, run)
+    assert f"in {source} the cell 'test_own' gets 0 of 2. {said}" in str(refused.value)
+    assert (run.graded, out.exists()) == ([], False)
+
+
+def test_where_one_of_two_sources_loses_points_the_grade_book_stays_as_it_was(course, engine):
+    notebook(course / "solutions" / "03_qkv" / "second.ipynb", MIX, WRONG[MIX])
+    run = Run(engine)
+    with pytest.raises(ValueError, match=r"second\.ipynb the cell 'test_mix' gets 0 of 2\. ✗ Mixing"):
+        assignments.autograde(course, "03_qkv", run)
+    assert run.graded == []
+    with Book(course, "03_qkv") as kept:
+        assert {one.status.value for one in kept.outcomes()} <= {"not run"}
+
+
+def test_what_the_sources_own_answers_lose_is_said_by_the_command(folder, engine, capsys):
+    source, submissions, out = folder
+    notebook(source, SOFTMAX, WRONG[SOFTMAX])
+    with pytest.raises(SystemExit, match=r"^Nothing was graded\. The source's own answers should get all"):
+        main(["folder", str(source), str(submissions), str(out), "--engine", engine.name])
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_hidden_test_tells_its_words_to_the_teacher_alone(folder, engine):
+    source, submissions, _ = folder
+    test = with_hidden("softmax(np.ones(3))", "assert softmax(np.ones(3)).sum() > 5, 'secret'")
+    cells = [cell("setup", "import numpy as np"), answer("softmax", right(SOFTMAX)), locked("own", test)]
+    write(source, cells)
+    write(submissions / "ada.ipynb", cells)
+    with Grader(source, engine=engine) as grader:
+        own, hers = grader.grade("the source", source), grader.grade("ada", submissions / "ada.ipynb")
+    assert own.tasks[0].sentence.startswith("AssertionError: secret")
+    assert hers.tasks[0].sentence == "A hidden test fails."
 
 
 # -------------------------------------------------------------------------------------- a folder of notebooks

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import class_of_three
 import small
+from test_idioms import IDIOMS
 
 from course_lib.grading.engines import ENGINES, NONE
 from course_lib.grading.outcome import Status
+from course_lib.grading.own_root import MOST_NAMES
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
+from course_lib.grading.submission import MOST_BYTES, MOST_CELLS, MOST_CODE, MOST_PARTS
 
 CHAPTER = (small.REPOSITORY / "workshop" / "grading.md").read_text("utf-8")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
@@ -73,4 +76,14 @@ def test_every_engine_status_and_limit_is_in_the_chapter():
     assert f"| {limits['cpu_s']} s for a process |" in CHAPTER
     assert f"| {limits['memory_mb'] // 1024} GB more than" in CHAPTER
     assert f"| {limits['processes']}, {limits['files']} |" in CHAPTER
-    assert f"| {limits['scratch_mb']} MB in a folder" in CHAPTER
+    assert f"| {limits['scratch_mb']} MB in a folder of at most {MOST_NAMES:,} names" in CHAPTER
+    assert f"{MOST_BYTES // 2**20} MB, {MOST_CELLS:,} cells, {MOST_CODE:,} characters" in CHAPTER
+    assert f"{MOST_PARTS:,} lists, fields and items" in CHAPTER
+
+
+def test_what_the_chapter_says_of_tests_is_tried():
+    section = CHAPTER.split("\n## Tests of your own\n")[1].split("\n## ")[0]
+    examples = re.findall(r"\| `([^|]+)` \|$", section, re.MULTILINE)
+    tried = "\n".join(idiom.test for idiom in IDIOMS)
+    assert len(examples) > 10
+    assert [example for example in examples if example not in tried] == []

@@ -107,19 +107,24 @@ def test_an_examination_in_which_not_every_case_was_tried_is_not_passed(n):
     assert examine(TASK, None, ask=ask).problem == f"Only {n} of {len(CASES)} calls came to their end."
 
 
+def said(result, unseen):
+    """The status and the sentence that a test comes to."""
+    return judge.Tested._words(SimpleNamespace(step=SimpleNamespace(missing=False)), result, unseen)
+
+
 def test_a_failure_that_speaks_of_time_is_no_lateness_and_its_words_are_not_shown():
     """They could hold a hidden input."""
     words = {**NOT_WRITTEN, "words": "It took longer than 0.123456", "wrong_form": True, "not_written": False}
     lie = {"failure": {"is": "dict", "of": [list(pair) for pair in words.items()]}}
     result = examined(*[lie] * len(CASES))
-    status, sentence = judge.Tested(None, {}, {}, [])._words(result, unseen=True)
+    status, sentence = said(result, unseen=True)
     assert (status, sentence) == ("right on the visible seed only", judge.HIDDEN_ONLY)
 
 
 def test_a_late_answer_is_late_whether_it_is_hidden_or_not():
     result = examined({"late": True})
     for unseen in (False, True):
-        status, sentence = judge.Tested(None, {}, {}, [])._words(result, unseen)
+        status, sentence = said(result, unseen)
         assert (status, sentence) == ("timed out", "It took longer than 5 s.")
 
 

@@ -377,6 +377,21 @@ def test_what_is_too_much_to_render_is_shown_as_it_was_typed_and_said(
     assert all(note in by_id["grading"].source for note in told.reports)
 
 
+def test_where_there_is_no_room_texts_are_left_out_and_that_is_said(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Room, "is_left", False)
+    cells = [*course_folder.answers(), cell("code", "a." * 9_000)]
+    path = course_folder.write(tmp_path / "handed_in.ipynb", cells)
+    notebook, told = graded(released, cells_of(path), outcome())
+    why = "is left out: the notebook is too long to show all of it"
+    assert told.reports == (f"A text {why}", f"Code {why}")
+    by_id = {made.id: made for made in notebook.cells}
+    assert by_id["why"].source == f"    [A text {why}]"
+    assert by_id["code"].source == f"# [Code {why}]"
+    assert by_id["mix-answer"].source == "def mix(x):\n    return x"  # a short one is no trouble
+
+
 def test_much_code_is_tried_before_others_colour_it(
     released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,23 +6,19 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import course_folder
 import pytest
 from course_folder import answers, submit, write
-from nbformat import NotebookNode
 
-from course_lib.grading import __main__, assignments, gradebook, graded, reports
+from course_lib.grading import __main__, assignments, gradebook
 from course_lib.grading.assignments import autograde, grade_folder
 from course_lib.grading.batch import Work
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import Released
 from course_lib.grading.handed_in import in_course, in_folder
 from course_lib.grading.judge import CannotStart, Grader
 from course_lib.grading.outcome import Outcome
-from course_lib.grading.submission import Cell
 
 ASSIGNMENT = "03_qkv"
 NOT_UTF_8 = os.fsdecode(b"M\xfcller")
@@ -57,10 +53,7 @@ def made_up(works: Iterable[Work]) -> Iterator[tuple[Work, Outcome]]:
     """Outcomes without grading; all is right in the source itself, should somebody ask for it."""
     for work in works:
         made = course_folder.outcome(work.student, digest=assignments.digest(work))
-        if work.path == work.source:
-            tasks = tuple(replace(task, status="right", points=task.max_points) for task in made.tasks)
-            made = replace(made, tasks=tasks)
-        yield work, made
+        yield work, course_folder.all_right(made) if work.path == work.source else made
 
 
 # --------------------------------------------------------------------------------------------------- names
@@ -335,33 +328,7 @@ def test_a_notebook_that_is_no_readable_file_has_an_outcome(course, engine, make
     assert came["zoe"].score == 2.0
 
 
-# -------------------------------------------------------------------------------------- what cannot be shown
-
-
-@pytest.fixture
-def unshowable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what a student called eve has handed in break what shows it."""
-
-    def broken(released: Released, cells: Sequence[Cell], outcome: Outcome) -> NotebookNode:
-        if outcome.student == "eve" and cells:
-            raise RecursionError("too deep")
-        return graded.graded(released, cells, outcome)
-
-    monkeypatch.setattr(gradebook, "graded", broken)
-    monkeypatch.setattr(reports, "graded", broken)
-
-
-REASON = "what was handed in is not shown: the grader failed: RecursionError: too deep"
-
-
-@pytest.mark.usefixtures("unshowable")
-def test_what_cannot_be_shown_costs_nobody_a_grade(course):
-    submit(course, "eve")
-    done = autograde(course, ASSIGNMENT, made_up)
-    came = {outcome.student: (outcome.score, outcome.reports) for outcome in done.outcomes}
-    assert came == {"eve": (2.0, (REASON,)), "zoe": (2.0, ())}
-    page = (course / "autograded" / "eve" / ASSIGNMENT / "by_hand.ipynb").read_text("utf-8")
-    assert REASON in page
+# ------------------------------------------------------------------------------ what cannot be written down
 
 
 def test_what_cannot_be_written_down_costs_nobody_else_anything(course, monkeypatch):
@@ -377,16 +344,6 @@ def test_what_cannot_be_written_down_costs_nobody_else_anything(course, monkeypa
     done = autograde(course, ASSIGNMENT, made_up)
     assert [outcome.student for outcome in done.outcomes] == ["zoe"]
     assert done.notes[0] == r"Not in the grade book: eve: the grader failed: ValueError: no text: \udcfc."
-
-
-@pytest.mark.usefixtures("unshowable")
-def test_what_cannot_be_shown_costs_nobody_a_page(course):
-    for name in ("eve", "zoe"):
-        write(course / "in" / f"{name}.ipynb", answers())
-    done = grade_folder(sources(course)[0], course / "in", course / "out", made_up)
-    assert {outcome.student: outcome.score for outcome in done.outcomes} == {"eve": 2.0, "zoe": 2.0}
-    assert len(list((course / "out" / "feedback").iterdir())) == 2
-    assert f"eve, by_hand: graded: {REASON}" in (course / "out" / "summary.txt").read_text("utf-8")
 
 
 def test_a_grade_book_that_another_program_keeps_ends_the_run_in_words(course, monkeypatch, caplog):

@@ -183,7 +183,12 @@ SUBMITTED = [
 
 def planned(cells):
     """The plan of a submission."""
-    return plan(read_cells(content(SOURCE)), cells, lambda one: names_used(one.source))
+    return plan(read_cells(content(SOURCE)), cells, used_in)
+
+
+def used_in(cell):
+    """What the sandbox says."""
+    return names_used(cell.source)
 
 
 def steps(cells):
@@ -361,6 +366,44 @@ def test_a_cell_that_calls_itself_something_else_takes_no_place_away(name):
     said, _ = steps([own, *SUBMITTED])
     assert [step for step in said if step.startswith("test_")] == ["test_one", "test_two"]
     assert "(missing)" not in "".join(said)
+
+
+# -------------------------------------------------------------------------------------------- read-only cells
+
+HELPER = cell("helper", "def helper(): return data", grade_id="helper", locked=True)
+WITH_HELPER = [
+    cell("data", "data = 3"),
+    HELPER,
+    answer("one", "one = helper()"),
+    cell("more", "def more(): return 1"),
+    cell("most", "def most(): return more()"),
+    answer("two", "two = most()"),
+    locked("two", "two"),
+]
+
+
+def codes(cells):
+    made = plan(read_cells(content(WITH_HELPER)), read_cells(content(cells)), used_in)
+    return [step.cell.source for step in made.steps if isinstance(step, Run)], list(made.reports)
+
+
+def test_a_read_only_cell_runs_as_it_stands_in_the_source():
+    edited = [{**HELPER, "source": "def helper(): return 0"} if one is HELPER else one for one in WITH_HELPER]
+    whole, _ = codes(WITH_HELPER)
+    assert codes(edited) == (whole, ["the locked cell 'helper' was edited; the source's counts"])
+
+
+def test_a_read_only_cell_that_was_deleted_runs_all_the_same():
+    assert sorted(codes([one for one in WITH_HELPER if one is not HELPER])[0]) == sorted(
+        codes(WITH_HELPER)[0]
+    )
+
+
+def test_what_a_cell_of_the_source_uses_of_those_before_it_runs_too():
+    ran, _ = codes(WITH_HELPER)
+    assert (
+        ran.index("def more(): return 1") < ran.index("def most(): return more()") < ran.index("two = most()")
+    )
 
 
 # ----------------------------------------------------------------------------------------------- hidden tests

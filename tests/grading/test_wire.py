@@ -195,6 +195,18 @@ def decoded(value):
     return wire.decode(header, bytes(raw))
 
 
+class Broken:
+    shape = 3
+
+    def __repr__(self):
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize("thing", [np, Broken()], ids=["a module", "an object without words"])
+def test_what_cannot_be_described_arrives_as_something_foreign(thing):
+    assert isinstance(sent_and_received(thing), Foreign)
+
+
 @settings(deadline=None, max_examples=200)
 @given(values)
 def test_any_nested_value_arrives(value):
