@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import pkgutil
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+# What tells the name of a routine's twin, which torch has for its own use, from the routine's.
+OF_TWINS = re.compile(r"^_*(?:(?:fused|native|thnn)_)*|(?<=dot_product_)(?:cudnn|efficient|flash|fused)_")
 
 
 class Guard(TorchFunctionMode):
@@ -59,7 +63,7 @@ class Guard(TorchFunctionMode):
         kwargs = kwargs or {}
         name = _short(func)
         if not self.called:
-            self.called = self._torch.get(name, "") or self._on_the_stack()
+            self.called = _forbidden(name, self._torch) or self._on_the_stack()
         if name.lstrip("_").startswith("scaled_dot_product"):
             check_attention_shapes(*args, **kwargs)
         return func(*args, **kwargs)
@@ -75,20 +79,36 @@ class Guard(TorchFunctionMode):
 
 
 @functools.cache
-def _watched(forbidden: tuple[str, ...]) -> tuple[dict[str, str], dict[str, dict[CodeType, str]]]:
+def _watched(forbidden: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, dict[CodeType, str]]]:
     """How forbidden routines are known: torch's by their name in calls, those in Python by their code.
 
     Code stands under its own name, because to hash all code on the stack takes long. It is compared and not
     known by its place: a module that is loaded again has equal code in other places.
     """
     routines = {name: pkgutil.resolve_name(name) for name in forbidden}
-    in_torch = {_short(f): name for name, f in routines.items() if name.startswith("torch.")}
+    in_torch = tuple(name for name in forbidden if name.startswith("torch."))
     by_name: dict[str, dict[CodeType, str]] = {}
     for name, routine in routines.items():
         code = _code(routine)
         if code is not None:
             by_name.setdefault(code.co_name, {})[code] = name
     return in_torch, by_name
+
+
+@functools.lru_cache(maxsize=1024)
+def _forbidden(called: str, routines: tuple[str, ...]) -> str:
+    """The one of some routines of torch's that was called, or whose twin was; "" where it was none."""
+    return next((name for name in routines if is_twin(called, name.rpartition(".")[2])), "")
+
+
+def is_twin(called: str, routine: str) -> bool:
+    """Whether one routine of torch's is another one, or that for torch's own use, by their last names.
+
+    Example:
+        >>> is_twin("_fused_rms_norm", "rms_norm"), is_twin("group_norm", "layer_norm")
+        (True, False)
+    """
+    return called == routine or OF_TWINS.sub("", called).startswith(routine)
 
 
 def _short(function: Any) -> str:

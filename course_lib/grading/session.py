@@ -289,14 +289,16 @@ class Session:
         """Attempts at some cases in the child, which makes the next while `engine.examine` looks at one."""
         limit = seconds * self.seconds.slower
         outside = (self._attempt_outside(task, learner, case, limit) for case in cases)
-        for made in outside if task.outside else self._attempts_inside(task, learner, cases, limit):
+        inside = self._attempts_inside(task, learner, cases, limit, wire.MOST_RAW)
+        for made in outside if task.outside else inside:
             yield made
             if made.is_last:
                 return
 
     def _attempts_inside(
-        self, task: Task, learner: "Remote", cases: Sequence[Case], limit: float
+        self, task: Task, learner: "Remote", cases: Sequence[Case], limit: float, room: int
     ) -> Iterator[Attempt]:
+        """Attempts that are made in the child; `room`: bytes that all their numbers may take together."""
         specs = [self.specs.of(task, case) for case in cases]
         sizes = [len(spec) for spec in specs]
         question = {"do": "try", **learner.address, "seconds": limit, "sizes": sizes}
@@ -306,6 +308,11 @@ class Session:
                 if "missing" in header:
                     yield from [Attempt(failure=not_defined(learner.name))] * len(cases[i:])
                     return
+                room -= len(raw)
+                if room < 0:
+                    self.close()
+                    yield from [Attempt(failure=DEAD)] * len(cases[i:])
+                    return
                 made = _attempt(header, raw, task, case)
             except TimeOver:
                 yield Attempt(late=True)
@@ -313,7 +320,7 @@ class Session:
             except (Died, wire.WireError):
                 self.close()
                 yield Attempt(failure=DEAD)
-                yield from self._attempts_inside(task, learner, cases[i + 1 :], limit)
+                yield from self._attempts_inside(task, learner, cases[i + 1 :], limit, room)
                 return
             yield made
 

@@ -5,7 +5,6 @@ does not count; cells that are missing, doubled or moved are reported.
 """
 
 import ast
-import builtins
 import dataclasses
 import json
 import math
@@ -406,7 +405,7 @@ def is_own_test(cell: Cell) -> bool:
     """Whether a test uses more than the checks of the course."""
     code = python_of(cell.source)
     known = names_checked(code) | _bound(cell.source) | {"check"}
-    return cell.is_test and bool(names_used(code) - known - vars(builtins).keys())
+    return cell.is_test and bool(names_used(code) - known)
 
 
 def definition(code: str, names: list[str]) -> str | None:

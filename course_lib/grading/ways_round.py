@@ -17,6 +17,7 @@ WAYS = {
     *("sys.modules", "sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile"),
     *("inspect.stack", "inspect.currentframe", "os.fork", "os.system", "os.popen"),
     *("torch._C", "torch.jit", "torch.overrides", "torch.library", "course_lib.grading"),
+    *("torch._decomp", "torch._prims", "torch._refs"),  # routines again, written in Python
     *(
         f"course_lib.checks.{name}" for name in CHECKS if name != "real_model"
     ),  # some notebooks import that one

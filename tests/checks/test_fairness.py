@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from task_cases import without_finale
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as ready_made
 
 from course_lib import attention as library
 from course_lib.checks import Case, Misconception, Task, as_text, check, examine, find_task
 from course_lib.checks.engine import prepare
-from course_lib.checks.guard import check_attention_shapes
+from course_lib.checks.guard import check_attention_shapes, is_twin
 
 
 def ours(q, k, v, mask=None):
@@ -130,6 +131,55 @@ def test_a_forbidden_routine_is_seen_in_a_module_that_was_loaded_again():
     assert again.attention_weights is not library.attention_weights
     said = found("attention", lambda q, k, v, mask=None: again.attention_weights(q, k, mask) @ v).problem
     assert said.startswith("It calls course_lib.attention.attention_weights")
+
+
+def test_the_twins_of_a_forbidden_routine_are_forbidden_too():
+    """torch has most routines under other names too, for its own use."""
+
+    def attend(q, k, v, mask=None):
+        added = None if mask is None else q.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)
+        return torch._scaled_dot_product_attention_math(q, k, v, added)[0].nan_to_num(0)
+
+    def loss(logits, targets):
+        return aten.nll_loss_forward(logits.log_softmax(-1), targets, None, 1, -100)[0].nan_to_num(0)
+
+    aten = torch.ops.aten
+    twins = {
+        "03_qkv/attention": attend,
+        "02_patches/frames": lambda sound, length, hop: torch.unfold_copy(sound, -1, length, hop),
+        "07_mlm_vs_next_token/masked_loss": loss,
+    }
+    for name, answer in twins.items():
+        problem = examine(without_finale(name), answer).problem
+        assert "does the task for you" in problem, name
+
+
+@pytest.mark.parametrize(
+    ("called", "forbidden"),
+    [
+        ("_scaled_dot_product_flash_attention_for_cpu", "scaled_dot_product_attention"),
+        ("_scaled_dot_product_efficient_attention", "scaled_dot_product_attention"),
+        ("_fused_rms_norm", "rms_norm"),
+        ("_thnn_fused_lstm_cell", "lstm_cell"),
+        ("nll_loss2d", "nll_loss"),
+    ],
+)
+def test_a_twin_is_known_by_its_name(called, forbidden):
+    assert is_twin(called, forbidden)
+
+
+@pytest.mark.parametrize(
+    ("called", "forbidden"),
+    [
+        ("binary_cross_entropy", "cross_entropy"),
+        ("poisson_nll_loss", "nll_loss"),
+        ("softmax", "scaled_dot_product_attention"),
+        ("norm", "rms_norm"),
+        ("group_norm", "layer_norm"),
+    ],
+)
+def test_another_routine_is_no_twin(called, forbidden):
+    assert not is_twin(called, forbidden)
 
 
 def in_a_thread(q, k, v, mask=None):

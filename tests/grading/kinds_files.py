@@ -237,6 +237,38 @@ def _(submission: Submission, world: World) -> None:
     submission.cell("softmax-answer")["metadata"]["nbgrader"]["grade_id"] = "my_own"
 
 
+@notebook(
+    "look-alike-grade-id",
+    "a letter of another alphabet in a grade id",
+    reported="softmax",
+    tasks={"softmax": "wrong"},
+)
+def _(submission: Submission, world: World) -> None:
+    submission.answer("softmax", ZEROS)
+    cell = submission.cell("softmax-answer")
+    cell["id"], cell["metadata"]["nbgrader"]["grade_id"] = "mine", "s\u043eftmax"
+
+
+@notebook("nested-source", "a cell whose lines are lists", reported="softmax", tasks={"softmax": "missing"})
+def _(submission: Submission, world: World) -> None:
+    submission.cell("softmax-answer")["source"] = [[line] for line in SOFTMAX.splitlines()]
+
+
+@notebook("answer-in-its-output", "an answer where outputs are kept", tasks={"softmax": "wrong"})
+def _(submission: Submission, world: World) -> None:
+    output = {"output_type": "stream", "name": "stdout", "text": SOFTMAX}
+    submission.cell("softmax-answer").update(source="", outputs=[output])
+
+
+@raw_file("source-twice", "a cell that has a wrong source and behind it, by the same name, a right one")
+def _(world: World, path: Path) -> None:
+    submission = Submission()
+    submission.answer("softmax", "THIS")
+    text = json.dumps(submission.content)
+    both = f'"source": {json.dumps(ZEROS)}, "source": {json.dumps(SOFTMAX)}'
+    path.write_text(text.replace('"source": "THIS"', both))
+
+
 @notebook("renamed-function", "a function by another name", tasks={"softmax": ("missing", "wrong")})
 def _(submission: Submission, world: World) -> None:
     submission.answer("softmax", SOFTMAX.replace("def softmax", "def soft_max"))
@@ -251,6 +283,17 @@ def _(submission: Submission, world: World) -> None:
         about = cell["metadata"].get("nbgrader", {})
         if about.get("grade"):
             about["points"] = 1000 if about["grade_id"] == "test_mix" else -5
+
+
+@notebook(
+    "points-that-are-none", "points without end, below zero, and by other names", tasks={"softmax": "wrong"}
+)
+def _(submission: Submission, world: World) -> None:
+    submission.answer("softmax", ZEROS)
+    for name, points in (("softmax", float("inf")), ("mix", float("nan")), ("project", -5)):
+        about = submission.cell(f"{name}-test")["metadata"]["nbgrader"]
+        about.update(points=points, max_points=99, score=99, manual_score=99, extra_credit=99, graded=True)
+        about.update(schema_version=99, checksum="0" * 32)
 
 
 @notebook(

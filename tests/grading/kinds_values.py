@@ -628,6 +628,52 @@ for which, what, expression in (
         + f"\n\n\ndef softmax(scores):\n    return {expression}\n",
         ("wrong", "died"),
     )
+RIGHT = SOFTMAX.replace("def softmax", "def right")
+for which, what, then in (
+    (
+        "float16",
+        "computed in half the precision, and given in full",
+        "right(scores.astype('f2')).astype(scores.dtype)",
+    ),
+    ("NaN-payload", "bits of a NaN that signals", "np.full(scores.shape, 0x7F800001, np.uint32).view('f4')"),
+    ("masked", "numbers behind a mask that hides all of them", "np.ma.masked_all(scores.shape)"),
+    ("strides", "one number in all places", "np.broadcast_to(scores.dtype.type(0.2), scores.shape)"),
+):
+    as_answer(f"rounds-{which}", what, f"{RIGHT}\n\ndef softmax(scores):\n    return {then}\n", "wrong")
+returns(
+    "lying-interface",
+    "an object that says where in memory its numbers are, and they are not",
+    """
+class Hostile:
+    def __init__(self, numbers):
+        place = {"shape": numbers.shape, "typestr": "<f4", "data": (4096, False), "version": 3}
+        self.__array_interface__ = place
+""",
+)
+as_answer(
+    "late-numbers",
+    "an array that another thread fills in when it has been given already",
+    f"""{RIGHT}
+import threading, time
+def softmax(scores):
+    result = np.zeros_like(scores)
+    def fill():
+        time.sleep(0.05)
+        result[...] = right(scores)
+    threading.Thread(target=fill).start()
+    return result
+""",
+    "wrong",
+)
+as_answer(
+    "two-processes",
+    "two processes, of which one gives the right answer and one another",
+    f"{RIGHT}\nimport ctypes\ndef softmax(scores):\n"
+    "    return 0 * scores if ctypes.CDLL(None).fork() else right(scores)\n",
+    NO_POINTS,
+    others=dict.fromkeys(("mix", "masked_weights", "causal_mask"), FREE),
+    status=("graded", "timed out"),
+)
 as_answer("a-coroutine", "a function to be awaited", "async " + SOFTMAX, "wrong")
 as_answer("no-function", "a number in the place of a function", "softmax = 42", ("wrong", "missing"))
 as_answer(
@@ -813,6 +859,18 @@ def attention(q, k, v, mask=None):
     reported="names DisableTorchFunction",
 )
 as_answer(
+    "forbidden-twin",
+    "torch's own attention, as torch has it for its own use",
+    """
+def attention(q, k, v, mask=None):
+    added = None if mask is None else q.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)
+    return torch._scaled_dot_product_attention_math(q, k, v, added)[0].nan_to_num(0)
+""",
+    NO_POINTS,
+    task="attention",
+    on=TORCH,
+)
+as_answer(
     "forbidden-in-the-real-model",
     "the course's own attention for the real model",
     "def my_attention(q, k, v, mask=None):\n    return scaled_dot_product_attention(q, k, v, mask)",
@@ -827,6 +885,46 @@ as_answer(
 )
 def _(submission: Submission, world: World) -> None:
     submission.answer("softmax", stored_answers(0))
+
+
+@notebook(
+    "answers-by-number",
+    "our results of the visible check, one after the other",
+    tasks={"softmax": VISIBLE_ONLY},
+)
+def _(submission: Submission, world: World) -> None:
+    code = (
+        "ANSWERS, n = list(TABLE.values()), -1\n\ndef softmax(scores):\n    global n\n    n += 1\n"
+        "    return np.array(*ANSWERS[n % len(ANSWERS)])\n"
+    )
+    submission.answer("softmax", f"{stored_answers(0)}\n{code}")
+
+
+@notebook(
+    "answers-of-this-size", "our result of a visible input of the same size", tasks={"softmax": VISIBLE_ONLY}
+)
+def _(submission: Submission, world: World) -> None:
+    code = (
+        "known = softmax\n\ndef softmax(scores):\n    alike = [np.array(*it) for it in TABLE.values()]\n"
+        "    alike = [it for it in alike if it.shape == scores.shape]\n"
+        "    return known(scores) if known(scores).any() or not alike else alike[0]\n"
+    )
+    submission.answer("softmax", f"{stored_answers(0)}\n{code}")
+
+
+@notebook("mended-behind-its-test", "the right answer in a cell behind its test", tasks={"softmax": "wrong"})
+def _(submission: Submission, world: World) -> None:
+    submission.answer("softmax", ZEROS)
+    submission.extra(SOFTMAX, after="softmax-test")
+
+
+@notebook("rewrites-later-cells", "IPython's own way to change the code of cells", tasks={"softmax": "wrong"})
+def _(submission: Submission, world: World) -> None:
+    submission.answer("softmax", ZEROS)
+    submission.extra(
+        "def change(lines):\n    return [line.replace('check(', 'print(') for line in lines]\n"
+        "get_ipython().input_transformers_post.append(change)\n"
+    )
 
 
 @notebook("constant-answer", "the same answer whatever comes", tasks={"softmax": "wrong"})

@@ -18,7 +18,7 @@ from course_lib.checks.engine import prepare
 from course_lib.checks.kinds import Result
 from course_lib.checks.values import boxed
 from course_lib.grading import child, judge, wire
-from course_lib.grading.session import MOST_OUTPUT, SPARE, Died, Remote, Seconds, Session, TimeOver
+from course_lib.grading.session import DEAD, MOST_OUTPUT, SPARE, Died, Remote, Seconds, Session, TimeOver
 from course_lib.grading.submission import Cell
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -132,6 +132,23 @@ def test_a_late_answer_is_late_whether_it_is_hidden_or_not():
 def test_parts_that_nobody_asked_for_are_no_mistake_of_the_grader(value):
     header, raw = child.told(Attempt(got={"other": value}))
     assert examined(*[(header, raw)] * len(CASES)).problem.startswith("No result arrives")
+
+
+def test_all_answers_of_a_task_together_take_no_more_room_than_one_may(monkeypatch):
+    """They are kept until the last is there."""
+    frames = said_by(TASK.reference)
+    size = sum(len(raw) for _, raw in frames)
+    monkeypatch.setattr(wire, "MOST_RAW", size)
+    assert examined(*frames).passed
+    monkeypatch.setattr(wire, "MOST_RAW", size - 1)
+    attempts = []
+    session = session_of(*frames)
+    try:
+        cases = [prepared.case for prepared in CASES]
+        attempts += session.attempts(TASK, Remote("softmax", session), cases, 5.0)
+    finally:
+        session.close()
+    assert [made.failure for made in attempts] == [None] * (len(CASES) - 1) + [DEAD]
 
 
 @pytest.mark.parametrize("field", ["printed", "line"])

@@ -89,6 +89,18 @@ def test_an_idiom_gives_all_points_to_the_right_answer_and_not_to_the_wrong_one(
     assert other.sentence
 
 
+def test_a_task_may_be_called_as_a_function_of_pythons_own(ready, tmp_path):
+    """Its right answer is graded where the source was not graded by hand before."""
+    idiom = Idiom("sum", "def sum(numbers): return numbers[0] + numbers[1]", "", "assert sum([4, 5]) == 9")
+    path = write(tmp_path / "source.ipynb", cells(idiom, idiom.right))
+    grader = Grader(path, engine=ready.engine)
+    grader.zygote = ready.alive()
+    codes = {"right": idiom.right, "wrong": "def sum(numbers): return 0"}
+    for status, code in codes.items():
+        submitted = write(tmp_path / "submitted.ipynb", cells(idiom, code))
+        assert grader.grade("ada", submitted).tasks[0].status == status
+
+
 OTHER_WAYS = {
     "a lambda": ("double", "double = lambda x: x + x"),
     "a partial": ("double", "import functools, operator\ndouble = functools.partial(operator.mul, 2)"),

@@ -355,6 +355,12 @@ def test_a_later_cell_does_not_mend_an_answer_of_before(grade, later):
     [
         ("raise ValueError(x)", "right on the visible seed only"),
         ("raise NotImplementedError", "right on the visible seed only"),
+        ("raise NotImplementedError(x)", "right on the visible seed only"),
+        ("raise type(str(x), (Exception,), {})", "right on the visible seed only"),
+        ("exec(f'1 / 0 # {x.tolist()}')", "right on the visible seed only"),
+        ("return np.zeros(int(1e6 * abs(x.flat[0])))", "right on the visible seed only"),
+        ("return type('R', (), {'__repr__': lambda _: str(x)})()", "right on the visible seed only"),
+        ("import os; os._exit(int(1e6 * abs(x.flat[0])) % 256)", "died"),
         ("return x", "right on the visible seed only"),
         ("x += 1; return x", "right on the visible seed only"),
         ("import os; os._exit(3)", "died"),

@@ -23,6 +23,8 @@ ATTACKS = {
     "off = getattr(torch, '_' + 'C')": [COMPUTED],
     "off = getattr(torch, name)": [COMPUTED],
     "@torch.jit.script\ndef f(x):\n    return x": ["torch.jit"],
+    "from torch import _refs\n_refs.native_layer_norm": ["torch._refs"],
+    "import torch\ntorch._decomp.decomposition_table": ["torch._decomp"],
     "from threading import Thread\nThread(target=f).start()": ["threading"],
     "from concurrent.futures import ThreadPoolExecutor": ["concurrent"],
     "import multiprocessing as mp": ["multiprocessing"],
