@@ -46,7 +46,7 @@ from course_lib.grading.graded import (
     write,
     write_notebook,
 )
-from course_lib.grading.outcome import BY_HAND, Outcome
+from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
 from course_lib.grading.submission import Unreadable, read_bytes
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
@@ -399,11 +399,26 @@ def note(session: Session, outcome: Outcome) -> None:
 
 
 def outcomes_of(gradebook: Gradebook, assignment: str) -> list[Outcome]:
-    """All outcomes of an assignment, as `Book.outcomes`; none where this grade book has never had one."""
+    """All outcomes of an assignment, as `Book.outcomes`; none where this grade book has never had one.
+
+    A task that a person has graded has that person's points.
+    """
     OUTCOMES.create(gradebook.engine, checkfirst=True)
     rows = select(OUTCOMES.c.outcome).filter_by(assignment=assignment)
     found = gradebook.db.scalars(rows.order_by(OUTCOMES.c.student, OUTCOMES.c.notebook))
-    return [Outcome.from_json(text) for text in found]
+    given = {
+        (grade.student.id, grade.notebook.name, grade.name): grade.score
+        for grade in gradebook.db.scalars(select(Grade).where(Grade.manual_score.is_not(None)))
+        if grade.assignment.name == assignment and not grade.needs_manual_grade
+    }
+
+    def now(outcome: Outcome, task: TaskOutcome) -> TaskOutcome:
+        place = outcome.student, outcome.notebook, task.grade_id
+        is_given = task.status == BY_HAND and place in given
+        return replace(task, status=GIVEN, points=given[place]) if is_given else task
+
+    outcomes = map(Outcome.from_json, found)
+    return [replace(one, tasks=tuple(now(one, task) for task in one.tasks)) for one in outcomes]
 
 
 def _nothing(notebook: SubmittedNotebook) -> None:

@@ -20,7 +20,7 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from course_lib.grading.leftovers import half_written, remove_half_written
-from course_lib.grading.outcome import BY_HAND, Outcome, TaskOutcome
+from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
 from course_lib.grading.rendering import Room, TooMuch
 from course_lib.grading.submission import (
     PICTURES,
@@ -37,6 +37,7 @@ SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
 LOOKS = {  # of a task's result: a sign, and one of Bootstrap's looks, which nbgrader's pages have
     "right": ("✓", "success"),
     BY_HAND: ("✎", "info"),
+    GIVEN: ("✎", "info"),
     "not written": ("○", "warning"),
 }
 WRONG = ("✗", "danger")

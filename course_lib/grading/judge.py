@@ -50,6 +50,7 @@ from course_lib.grading.submission import (
     read_bytes,
     read_cells,
     released,
+    unwritten,
 )
 from course_lib.grading.travel import Specs
 from course_lib.grading.ways_round import ways_round
@@ -351,7 +352,15 @@ class Grading:
         tested = self._tested(step, list(self.session.before))
         self.tested[step.cell.grade_id] = tested
         tested.run(self.session, unseen=False)
+        if tested.status == "wrong" and self._is_unwritten(step):
+            tested.status, tested.sentence = "not written", "Not written yet."
         self._note(tested)
+
+    def _is_unwritten(self, step: Test) -> bool:
+        """Whether the answer to a test is still as it was released."""
+        of_source = [cell.source for cell in self.grader.cells if cell.grade_id == step.answer]
+        own = [cell.source for cell in self.session.before if cell.grade_id == step.answer]
+        return bool(of_source and own) and unwritten(own[-1], of_source[0])
 
     def test_hidden(self, tested: "Tested") -> None:
         """Run what they do not see of it.

@@ -11,6 +11,7 @@ from typing import Any
 
 MOST_NOTES, LONGEST_NOTE = 20, 500
 BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
+GIVEN = "graded by hand"  # and when it waits no more
 
 
 class Status(StrEnum):
@@ -32,7 +33,7 @@ class TaskOutcome:
         points: What the task got, 0 to `max_points`.
         max_points: What it may get.
         status: "right", "wrong", "partly right", "right on the visible seed only", "not written", "missing",
-            "timed out", "died", "not run" or "to be graded by hand".
+            "timed out", "died", "not run", "to be graded by hand" or "graded by hand".
         sentence: What the learner's own check would say; no hidden input, no expected hidden value.
     """
 

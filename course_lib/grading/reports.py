@@ -146,7 +146,11 @@ def _status(outcomes: Sequence[Outcome]) -> tuple[str, str]:
     if not outcomes:
         return Status.NOT_RUN, "no submission was graded"
     kinds = {outcome.status for outcome in outcomes}
-    reason = "; ".join(f"{outcome.notebook}: {outcome.reason}" for outcome in outcomes if outcome.reason)
+    reasons = [(outcome.notebook, outcome.reason) for outcome in outcomes]
+    for outcome in outcomes:
+        waiting = sum(task.status == BY_HAND for task in outcome.tasks)
+        reasons.append((outcome.notebook, f"{waiting} {BY_HAND}" if waiting else ""))
+    reason = "; ".join(f"{notebook}: {text}" for notebook, text in reasons if text)
     if len(kinds) > 1:
         return ", ".join(f"{outcome.notebook}: {outcome.status}" for outcome in outcomes), reason
     return kinds.pop(), reason

@@ -24,6 +24,7 @@ MOST_PARTS = 2_000_000  # lists, fields and items of a notebook file; each takes
 MOST_CELLS = 2000
 MOST_CODE = 500_000  # characters of one cell; the longest in the course's own solutions has 2,203
 LONGEST_NAME = 128  # characters: nbgrader's grade book takes no more; an id of nbformat has at most 64
+STUB = "raise NotImplementedError"  # in an answer that is not written; nbgrader's own stub is this, too
 PICTURES = ("image/png", "image/jpeg")
 
 
@@ -297,7 +298,7 @@ class Known:
         for role, cell in placed:
             locked = self.tests.get(role) or self.read_only.get(role)
             if locked is not None and cell.source not in (locked.source, released(locked.source)):
-                yield f"the locked cell {role!r} was edited; the source's counts"
+                yield f"the locked cell {role!r} differs from the source's, which counts"
             if role and cell.grade_id != role and role not in self.plain:
                 yield f"the marks of the cell {role!r} were changed; the source's count"
 
@@ -319,6 +320,23 @@ def behind_hidden(source: str) -> str:
     """What learners see of a cell behind its hidden tests."""
     _, end, behind = source.rpartition("### END HIDDEN TESTS")
     return behind if end else ""
+
+
+def unwritten(answer: str, source: str) -> bool:
+    """Whether an answer still has nothing but what the source gives, and that it is not written.
+
+    Args:
+        source: the cell with its solution; all of the cell is the solution where no lines mark it.
+    """
+    outside, *parts = source.split("### BEGIN SOLUTION")
+    given = [outside, *(part.partition("### END SOLUTION")[2] for part in parts)] if parts else []
+    return STUB in answer and _code_lines(answer) == _code_lines("\n".join(given))
+
+
+def _code_lines(code: str) -> list[str]:
+    """The lines that do something, apart from those that say that nothing is written."""
+    lines = [line.strip() for line in code.split("\n")]
+    return [line for line in lines if line and not line.startswith(("#", STUB))]
 
 
 def _parted(source: str) -> tuple[str, str]:

@@ -20,9 +20,10 @@ from course_lib.grading import assignments, gradebook
 from course_lib.grading.assignments import autograde
 from course_lib.grading.batch import Work
 from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import settings
+from course_lib.grading.graded import look_of, settings
 from course_lib.grading.judge import told
-from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
+from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, Status, TaskOutcome
+from course_lib.grading.reports import summary
 from course_lib.grading.submission import read_cells
 
 
@@ -166,6 +167,20 @@ def test_what_a_person_gave_stays(course: Path, book: Book, digest: str, waiting
     assert found["score"] == 4.5
     assert found["comments"]["mix"] == "Well tried."
     assert found["waiting"] == waiting  # only a changed answer has to be read again
+
+
+def test_an_answer_that_a_person_has_graded_waits_no_more(course: Path, book: Book) -> None:
+    submit(course, "ada")
+    book.record([outcome()])
+    by_hand(course, 2.5, "Well tried.")
+    (found,) = book.outcomes()
+    assert [(task.status, task.points) for task in found.tasks][-1] == (GIVEN, 2.5)
+    assert "1 graded by hand" in summary([found])
+    assert "wait for a person" not in summary([found])
+    assert look_of(found.tasks[-1]) == ("✎", "info")
+    book.record([outcome(digest="second")])
+    (found,) = book.outcomes()
+    assert [(task.status, task.points) for task in found.tasks][-1] == (BY_HAND, 0)
 
 
 def test_late_penalty_is_nbgraders(course: Path) -> None:

@@ -198,6 +198,37 @@ def test_right_answers_get_their_points_and_words_wait_for_a_person(grade):
     )
 
 
+@pytest.mark.parametrize(
+    "stub", ["    raise NotImplementedError", "    # YOUR CODE HERE\n    raise NotImplementedError()"]
+)
+def test_a_teachers_own_task_that_nobody_wrote_is_not_written(engine, tmp_path, stub):
+    made = """class Ball:
+    ### BEGIN SOLUTION
+    mass = 2
+    ### END SOLUTION
+
+def weight(mass):
+    ### BEGIN SOLUTION
+    return 9.81 * mass
+    ### END SOLUTION"""
+    head, body = "class Ball:\n", "\n\ndef weight(mass):\n"
+    tried = {
+        "untouched": (head + stub + body + stub, "not written"),
+        "half": (head + "    mass = 2" + body + stub, "wrong"),
+        "other": (head + stub + body + "    return 9.81", "wrong"),
+        "emptied": ("# nothing", "wrong"),
+    }
+    test = locked("ball", "assert weight(2) > 19")
+    source = write(tmp_path / "ball.ipynb", [answer("ball", made), test])
+    with Grader(source, engine=engine, seconds=QUICK) as grader:
+        for name, (code, status) in tried.items():
+            (task,) = grader.grade(
+                "ada", write(tmp_path / name / "ball.ipynb", [answer("ball", code), test])
+            ).tasks
+            assert (task.status, task.points) == (status, 0), name
+            assert task.sentence
+
+
 def test_the_same_submission_gets_the_same_outcome(grade):
     first, second = grade(), grade()
     assert first.tasks == second.tasks

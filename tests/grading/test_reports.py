@@ -148,7 +148,7 @@ def test_nbgraders_table_with_a_status(tmp_path: Path) -> None:
     with open(tmp_path / "grades.csv", newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     assert {name: (row["score"], row["status"], row["reason"]) for name, row in rows.items()} == {
-        "ada": ("2.0", "graded", ""),
+        "ada": ("2.0", "graded", "by_hand: 1 to be graded by hand"),
         "bob": ("0.0", "not run", "no submission was graded"),
         "eve": ("0.0", "unreadable", "by_hand: the file is no JSON"),
     }

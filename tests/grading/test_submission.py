@@ -243,7 +243,7 @@ def test_the_test_is_the_sources():
 
 
 def test_an_edited_test_is_reported():
-    said = ["the locked cell 'test_one' was edited; the source's counts"]
+    said = ["the locked cell 'test_one' differs from the source's, which counts"]
     assert steps(changed(one_test="pass")) == (PLAIN, said)
 
 
