@@ -13,7 +13,7 @@ from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
-from course_lib.grading.outcome import Outcome
+from course_lib.grading.outcome import Outcome, one_line
 from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
@@ -196,7 +196,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             told = reports.write_pages(out / "feedback", released, [(_bare(outcome, error), ())])
         outcomes += told
     write(out / "grades.csv", reports.as_csv(outcomes))
-    write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
+    write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *map(one_line, notes), ""]))
     return Done(tuple(outcomes), len(new), notes)
 
 

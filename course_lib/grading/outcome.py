@@ -12,6 +12,11 @@ MOST_NOTES, LONGEST_NOTE = 20, 500
 BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
 
 
+def one_line(text: str) -> str:
+    """A text for a terminal: in one line, without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 class Status(StrEnum):
     """How far grading a notebook came, whatever its score."""
 
