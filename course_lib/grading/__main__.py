@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from course_lib.grading import batch, engines, judge, sandbox
-from course_lib.grading.outcome import Outcome
+from course_lib.grading.outcome import Outcome, one_line
 
 if TYPE_CHECKING:
     from course_lib.grading import assignments
@@ -96,9 +96,17 @@ def run_autograde(chosen: argparse.Namespace) -> None:
 
 
 def run_folder(chosen: argparse.Namespace) -> None:
-    """Grade a folder."""
+    """Grade a folder.
+
+    Raises: ValueError: this is done in a folder in which students' files are.
+    """
     from course_lib.grading import assignments  # as above
 
+    if Path.cwd().is_relative_to(chosen.submissions.resolve()):
+        raise ValueError(
+            f"start the command outside {chosen.submissions.resolve()}: Python takes modules from the folder "
+            "that it is started in, and a student's folder may have the name of one"
+        )
     done = assignments.grade_folder(chosen.source, chosen.submissions, chosen.out, runner(chosen))
     tell(done)
     say(f"Written: {chosen.out}/grades.csv, summary.txt and feedback/")
@@ -148,12 +156,13 @@ def tell(done: "assignments.Done") -> None:
     say(f"{done.n_new} graded now, {len(done.outcomes) - done.n_new} before")
     say(reports.summary(done.outcomes).rstrip())
     for note in done.notes:
-        say(note)
+        say(one_line(note))
 
 
 def say(text: str) -> None:
-    """One line or more for the terminal."""
-    sys.stdout.write(f"{text}\n")
+    """One line or more for the terminal, with escapes for letters that it does not have."""
+    encoding = sys.stdout.encoding
+    sys.stdout.write(f"{text}\n".encode(encoding, "backslashreplace").decode(encoding))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
-from course_lib.grading.outcome import Outcome, must_be_right
+from course_lib.grading.outcome import Outcome, must_be_right, one_line
 from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
@@ -198,7 +198,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     of_each = ((kept[work.student, work.source.stem], cells_of(work.path)) for work in works)  # one at a time
     outcomes = reports.write_pages(out / "feedback", released, of_each)
     write(out / "grades.csv", reports.as_csv(outcomes))
-    write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *notes, ""]))
+    write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *map(one_line, notes), ""]))
     return Done(tuple(outcomes), len(new), notes)
 
 

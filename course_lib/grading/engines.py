@@ -320,7 +320,7 @@ def tried(engine: Engine) -> Trial:
     """Start the engine in a new Python and let a program inside try to get out (`trial`)."""
     if sys.platform != "linux":
         return Trial(engine, False, f"it needs Linux, this is {sys.platform}")
-    command = [sys.executable, "-m", "course_lib.grading.trial", engine.name]
+    command = [sys.executable, "-P", "-m", "course_lib.grading.trial", engine.name]
     place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_WITHIN_S, env=place)

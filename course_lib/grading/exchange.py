@@ -21,8 +21,13 @@ from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect
 
+from course_lib.grading.outcome import one_line
+
 Wanted = Callable[[str, int], bool]
 PIECE = 1 << 20  # bytes that are copied at a time
+MOST_NAMES = 10_000  # of files and folders of one submission; an empty file takes room too
+DEEPEST = 50  # folders in folders
+MOST_SAID = 10  # of what is left out of one submission
 
 
 def owner_of(path: str | Path) -> str:
@@ -68,7 +73,7 @@ class Collect(ExchangeCollect):
         super().init_src()
         for record in self.src_records:
             if "refused" in record:
-                self.log.error("Not collected: %s: %s", record["filename"], record["refused"])
+                self.log.error("Not collected: %s", one_line(f"{record['filename']}: {record['refused']}"))
         self.src_records = [record for record in self.src_records if "refused" not in record]
 
     def do_copy(self, src: str, dest: str, log: Any = None) -> None:
@@ -76,11 +81,13 @@ class Collect(ExchangeCollect):
         try:
             skipped = copy_files(Path(src), Path(dest), self._wanted, 1000 * self.coursedir.max_dir_size)
         except (OSError, ValueError) as error:
-            self.log.error("Not collected: %s: %s", src, error)
+            self.log.error("Not collected: %s", one_line(f"{src}: {error}"))
             shutil.rmtree(dest, ignore_errors=True)
             return
-        for name in skipped:
-            self.log.warning("Left out of %s: %s", src, name)
+        for name in skipped[:MOST_SAID]:
+            self.log.warning("Left out of %s", one_line(f"{src}: {name}"))
+        if len(skipped) > MOST_SAID:
+            self.log.warning("Left out of %s: and %d more", one_line(src), len(skipped) - MOST_SAID)
 
     def _wanted(self, name: str, size: int) -> bool:
         """Whether the course's settings want a file."""
@@ -99,11 +106,17 @@ def copy_files(src: Path, dest: Path, wanted: Wanted, max_bytes: int) -> list[st
     Returns: What was left out, by its name within the folder.
     Raises:
         OSError: something cannot be read or written.
-        ValueError: the files are more than `max_bytes`.
+        ValueError: the files are more than `max_bytes`, or too many, or in too many folders in folders.
     """
     skipped = []
+    n_names = 0
     for folder, names, files, handle in os.fwalk(src, follow_symlinks=False):
         within = Path(folder).relative_to(src)
+        n_names += len(names) + len(files)
+        if n_names > MOST_NAMES:
+            raise ValueError(f"it has more than {MOST_NAMES:,} files and folders")
+        if len(within.parts) > DEEPEST:
+            raise ValueError(f"its folders stand more than {DEEPEST} deep in each other")
         names[:] = [name for name in names if wanted(name, 0)]
         (dest / within).mkdir(parents=True, exist_ok=True)
         owner = os.fstat(handle).st_uid

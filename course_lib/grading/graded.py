@@ -41,6 +41,7 @@ LOOKS = {  # of a task's result: a sign, and one of Bootstrap's looks, which nbg
     "not written": ("○", "warning"),
 }
 WRONG = ("✗", "danger")
+NOTES = "grading"  # the id of a cell of ours, which says what there is to know
 # Of a long output people see the beginning and the end: pages of 60,000 lines are not read, and slow.
 HEAD_LINES, TAIL_LINES = 150, 50
 HEAD_LENGTH, TAIL_LENGTH = 15_000, 5_000
@@ -185,11 +186,11 @@ class _Shown:
             self._fill(new, cell.id, pictures)
             result.append(new)
         self._put_back(result, ours)
+        _name(result)
         outcome = replace(self.outcome, reports=(*self.outcome.reports, *self.notes))
         if outcome.notes:
             notes = verbatim("\n".join(outcome.notes))
-            result.insert(0, nbformat.v4.new_markdown_cell(notes, id="grading"))
-        _name(result)
+            result.insert(0, nbformat.v4.new_markdown_cell(notes, id=NOTES))
         notebook = {"metadata": deepcopy(shown.metadata), "nbformat": 4, "nbformat_minor": 5}
         return NotebookNode(cells=result, **notebook), outcome
 
@@ -364,7 +365,7 @@ def verbatim(text: str) -> str:
 
 def _name(cells: list[NotebookNode]) -> None:
     """Give every cell an id of its own that nbformat accepts, in place."""
-    seen: set[str] = set()
+    seen = {NOTES}
     for cell in cells:
         if not re.fullmatch("[A-Za-z0-9_-]{1,64}", cell.id):
             cell.id = "cell"

@@ -15,6 +15,8 @@ from course_lib.grading.batch import Work
 LITTER = re.compile(r"\._.*|\.DS_Store|__MACOSX|\.ipynb_checkpoints")  # of JupyterLab and of a Mac's archives
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 EXPORTED = (".py", ".html", ".pdf")
+TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # Unicode Annex 9, table 4
+MOST_SAID = 10  # of the files in one folder
 LONGEST = (
     240  # bytes of the names of a student and a notebook, which stand in one file's name: systems take 255
 )
@@ -92,7 +94,7 @@ def shown(path: Path | str) -> str:
     """
     shortest = min(os.path.relpath(path), os.path.abspath(path), key=len)
     text = os.fsencode(shortest).decode("utf-8", "backslashreplace")
-    return "".join(c if _is_text(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 # ------------------------------------------------------------------------------------------------ small parts
@@ -132,6 +134,8 @@ def _refused(path: Path, name: str, sources: Sequence[Path]) -> str:
     most = LONGEST - max(len(os.fsencode(source.stem)) for source in sources)
     if not all(map(_is_text, name)):
         return "its name is not UTF-8 or has control characters; rename it"
+    if set(name) & set('<>"'):
+        return "its name has <, > or \", which nbgrader's pages take for HTML; rename it"
     if name.startswith(".") or name != name.strip():
         return "its name begins with a dot, or has a space at an end: nbgrader does not find it; rename it"
     if size > most:
@@ -148,17 +152,20 @@ def _refused(path: Path, name: str, sources: Sequence[Path]) -> str:
 
 
 def _is_text(character: str) -> bool:
-    """Whether a character is no control character, no end of a line, no byte of another encoding."""
-    return unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp")
+    """Whether a character is no control character, no end of a line, no byte of another encoding.
+
+    Nor one that turns round all that follows on the line: a name would change how the score behind it reads.
+    """
+    is_control = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+    return not is_control and unicodedata.bidirectional(character) not in TURNS
 
 
 def _within(place: Path, student: str, sources: Sequence[Path]) -> Iterator[Work | str]:
     """The notebooks in a student's folder, and what else there may have been meant as one."""
     expected = {source.name: Work(student, source, place / source.name) for source in sources}
     yield from expected.values()
-    for path in _listed(place):
-        if path.name not in expected and (what := _meant(path)):
-            yield _left_out(path, f"expected was {' or '.join(expected)}; {what}")
+    others = ((path, _meant(path)) for path in _listed(place) if path.name not in expected)
+    yield from _few((path, f"expected was {' or '.join(expected)}; {what}") for path, what in others if what)
 
 
 def _holds(folder: Path, sources: Sequence[Path]) -> bool:
@@ -168,10 +175,18 @@ def _holds(folder: Path, sources: Sequence[Path]) -> bool:
 
 def _misplaced(folder: Path, assignment: str) -> Iterator[str]:
     """What stands in a student's folder without this assignment, and looks as if it were that."""
-    for path in _listed(folder):
-        what = "rename it" if _plain(path.name) == _plain(assignment) else _meant(path)
-        if what:
-            yield _left_out(path, f"expected was a folder {shown(folder / assignment)}; {what}")
+    expected = f"expected was a folder {shown(folder / assignment)}"
+    same = _plain(assignment)
+    found = ((path, "rename it" if _plain(path.name) == same else _meant(path)) for path in _listed(folder))
+    yield from _few((path, f"{expected}; {what}") for path, what in found if what)
+
+
+def _few(found: Iterable[tuple[Path, str]]) -> Iterator[str]:
+    """Sentences on the first of some files; one student's must not hide what is said of others."""
+    found = list(found)
+    yield from (_left_out(path, why) for path, why in found[:MOST_SAID])
+    if len(found) > MOST_SAID:
+        yield f"Left out in {shown(found[0][0].parent)}: {len(found) - MOST_SAID:,} more like these."
 
 
 def _meant(path: Path) -> str:
@@ -185,8 +200,9 @@ def _meant(path: Path) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without what people do not see: two forms of ü, small and capital letters."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    """A name without what people do not see: two forms of ü, small and capital letters, signs of no width."""
+    seen = "".join(c for c in name if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", seen).casefold()
 
 
 def _alike(folder: Path, students: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,11 @@ BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
 GIVEN = "graded by hand"  # and when it waits no more
 
 
+def one_line(text: str) -> str:
+    """A text for a terminal: in one line, without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 class Status(StrEnum):
     """How far grading a notebook came, whatever its score."""
 

@@ -40,6 +40,7 @@ MOST_HTML = 500_000  # characters of one text's HTML, without its pictures
 DEEPEST = 50  # tags in tags
 MOST_PICTURE = 10 * 2**20  # bytes of one picture
 MOST_PIXELS = 50_000_000
+PIXELS_A_CHARACTER = 500  # what a picture takes of the room: a browser opens it, however few its bytes are
 
 TITLES = {"h1", "h2", "h3", "h4", "h5", "h6", "details", "summary"}
 TABLES = {"table", "thead", "tbody", "tr", "th", "td"}
@@ -117,7 +118,7 @@ class Room:
 
     Args:
         seconds: for all of it.
-        characters: of all its HTML, without pictures.
+        characters: of all its HTML; a picture counts by its pixels, not by its bytes.
     """
 
     def __init__(self, seconds: float = 10.0, characters: int = 1_000_000) -> None:
@@ -153,7 +154,7 @@ class Room:
 
 
 def markdown(text: str, pictures: Mapping[str, str]) -> tuple[str, int]:
-    """Markdown as HTML, its pictures within it, and its size without them.
+    """Markdown as HTML, its pictures within it, and its size.
 
     Args:
         pictures: those that were pasted into the cell, in base64, by name.
@@ -172,7 +173,7 @@ class _Words(IPythonRenderer):
 
 
 def harmless(text: str, pictures: Mapping[str, str] | None = None) -> tuple[str, int]:
-    """HTML with the tags that we know; of a link or picture that is not safe the words remain."""
+    """HTML with the tags that we know, and its size; of an unsafe link or picture the words remain."""
     clean = bleach.clean(text, tags=TAGS, attributes=_may_have, protocols=PROTOCOLS)
     clean = clean.replace("<details>", "<details open>")  # nbgrader's pages do not show how to open it
     size = len(re.sub('src="data:[^"]*"', "", clean))
@@ -180,8 +181,9 @@ def harmless(text: str, pictures: Mapping[str, str] | None = None) -> tuple[str,
         raise TooMuch("it is too long")
     if _depth(clean) > DEEPEST:
         raise TooMuch("it is nested too deeply")
-    shown: set[str] = set()
-    return IMG.sub(lambda found: _img(found[0], pictures or {}, shown), clean), size
+    shown: dict[str, int] = {}
+    clean = IMG.sub(lambda found: _img(found[0], pictures or {}, shown), clean)
+    return clean, size + sum(shown.values())
 
 
 def output(text: str) -> tuple[str, int]:
@@ -211,8 +213,8 @@ def _depth(clean: str) -> int:
     return deepest
 
 
-def _img(tag: str, pictures: Mapping[str, str], shown: set[str]) -> str:
-    """A picture of a page, or in its place why it is not there."""
+def _img(tag: str, pictures: Mapping[str, str], shown: dict[str, int]) -> str:
+    """A picture of a page, or in its place why it is not there; `shown` has the sizes of those of before."""
     alt = re.search('alt="([^"]*)"', tag)
     words = alt[1] if alt else ""
     source = re.search('src="([^"]*)"', tag)
@@ -224,10 +226,11 @@ def _img(tag: str, pictures: Mapping[str, str], shown: set[str]) -> str:
             raise TooMuch("it stands outside the notebook")
         if url in shown:
             raise TooMuch("it is shown above")
-        shown.add(url)
+        shown[url] = 0
         if not data:
             raise TooMuch("it is not in the notebook, or neither PNG nor JPEG")
-        return f'<img alt="{words}" src="{picture(data)[0]}">'
+        address, shown[url] = picture(data)
+        return f'<img alt="{words}" src="{address}">'
     except TooMuch as why:
         return f"<em>[picture {words or html.escape(name)[:100]}: {why}]</em>".replace(
             "picture :", "picture:"
@@ -235,7 +238,7 @@ def _img(tag: str, pictures: Mapping[str, str], shown: set[str]) -> str:
 
 
 def picture(text: str) -> tuple[str, int]:
-    """The data URL of a picture in base64. It is looked at, not opened."""
+    """The data URL of a picture in base64, and its size in characters. It is looked at, not opened."""
     try:
         data = b64decode("".join(text.split()), validate=True)
     except (NotBase64, ValueError):
@@ -249,7 +252,8 @@ def picture(text: str) -> tuple[str, int]:
         raise TooMuch("it is no PNG or JPEG that can be shown") from None
     if width * height > MOST_PIXELS:
         raise TooMuch(f"it has {width} x {height} pixels; at most {MOST_PIXELS:,} are shown")
-    return f"data:image/{str(kind).lower()};base64,{''.join(text.split())}", 0
+    address = f"data:image/{str(kind).lower()};base64,{''.join(text.split())}"
+    return address, width * height // PIXELS_A_CHARACTER
 
 
 def coloured(text: str, language: str) -> tuple[str, int]:

@@ -21,12 +21,13 @@ from nbgrader.plugins import ExportPlugin
 
 from course_lib.checks import find_task, task_names
 from course_lib.grading.gradebook import outcomes_of
-from course_lib.grading.graded import Released, grade_id, graded, look_of, without_answers, write
-from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
+from course_lib.grading.graded import NOTES, Released, grade_id, graded, look_of, without_answers, write
+from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome, one_line
 from course_lib.grading.rendering import LINK, PICTURE, PROTOCOLS, TAGS
 from course_lib.grading.submission import Cell
 
 HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
+FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")  # the last four are wide = + - @
 GRADES = (
     *("assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email"),
     *("raw_score", "late_submission_penalty", "score", "max_score", "status", "reason"),
@@ -99,10 +100,10 @@ def _place(outcome: Outcome) -> tuple[str, str, str]:
 
 
 def _harmless(text: object) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """A text of which no spreadsheet takes a part for a formula; some begin a column at a semicolon."""
     text = "" if text is None else str(text)
     is_number = re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) and not is_number else text
+    return text if is_number else FORMULA.sub(r"\1'", text)
 
 
 class Export(ExportPlugin):
@@ -171,17 +172,12 @@ def summary(outcomes: Iterable[Outcome]) -> str:
         lines.append(f"  {place[0]}/{place[1]}: {counted}")
     for outcome in outcomes:
         if outcome.status != Status.GRADED or outcome.notes:
-            about = "; ".join(map(_one_line, outcome.notes)) or "no reason given"
-            lines.append(f"{_one_line(outcome.student)}, {outcome.notebook}: {outcome.status}: {about}")
+            about = "; ".join(map(one_line, outcome.notes)) or "no reason given"
+            lines.append(f"{one_line(outcome.student)}, {outcome.notebook}: {outcome.status}: {about}")
     waiting = sum(task.status == BY_HAND for _, task in tasks)
     if waiting:
         lines.append(f"{waiting} answers wait for a person")
     return "\n".join(lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    """A text for a terminal: in one line, without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 # ------------------------------------------------------------------------------------------------- the pages
@@ -201,7 +197,7 @@ def feedback_page(released: Released, cells: Sequence[Cell], outcome: Outcome) -
 
 def _page(released: Released, cells: Sequence[Cell], outcome: Outcome) -> tuple[str, Outcome]:
     notebook, outcome = graded(released, cells, outcome)
-    shown = [cell for cell in notebook.cells if cell.id != "grading"]  # what it says stands above the table
+    shown = [cell for cell in notebook.cells if cell.id != NOTES]  # what it says stands above the table
     notes = [f"<li>{html.escape(text)}</li>" for text in outcome.notes]
     places = _places(released, shown)
     body, _ = _exporter().from_notebook_node(NotebookNode(notebook, cells=shown))

@@ -480,7 +480,7 @@ def _list(value: Any) -> list[Any]:
 def _size(value: Any) -> int:
     """About how many characters a value takes as JSON."""
     if isinstance(value, list):
-        return sum(map(_size, value))
+        return 2 * len(value) + sum(map(_size, value))
     if isinstance(value, dict):
         return 2 + sum(map(_size, value)) + sum(map(_size, value.values()))
     return len(value) if isinstance(value, str) else 10

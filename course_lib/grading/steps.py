@@ -19,7 +19,7 @@ from traitlets.log import get_logger
 from course_lib.grading.engines import choose
 from course_lib.grading.gradebook import note, open_gradebook
 from course_lib.grading.graded import cells_of, graded, release
-from course_lib.grading.outcome import Outcome, must_be_right
+from course_lib.grading.outcome import Outcome, must_be_right, one_line
 from course_lib.grading.sandbox import NoIsolation
 from course_lib.grading.submission import Unreadable, read_bytes, read_cells
 
@@ -63,7 +63,7 @@ def ready(*, assignment: str, student: str, notebooks: list[str]) -> None:
                 raise Unreadable("its folder is a link")
             read_cells(read_bytes(path))
         except Unreadable as error:
-            get_logger().error("Left out: %s: %s", name, error)
+            get_logger().error("Left out: %s", one_line(f"{name}: {error}"))
             notebooks.remove(name)
 
 
