@@ -1,5 +1,6 @@
 """Grade many submissions: on all cores, or on the machines of a Dask cluster; every one gets an outcome."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -97,7 +98,8 @@ def _graded(
         try:
             while waiting or running:
                 while waiting and len(running) < AHEAD * n_workers:
-                    future = pool.submit(grade_one, waiting[-1], settings)
+                    with _ctrl_c_waits():
+                        future = pool.submit(grade_one, waiting[-1], settings)
                     running[future] = waiting.pop()  # not before it is submitted: that may fail
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
@@ -123,6 +125,16 @@ def _outcome(future: Future[Outcome], work: Work) -> Outcome:
         raise
     except BaseException as error:  # a SystemExit too: it is the worker's, not ours
         return not_run(work.student, work.source, failed(error))
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back: a worker that is just being started would answer it with a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pool(n_workers: int) -> ProcessPoolExecutor:
@@ -214,6 +226,7 @@ def _close() -> None:
 def _start() -> None:
     """A worker must not outlive the batch, however that ends."""
     signal.signal(signal.SIGINT, _stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -390,7 +390,7 @@ def codes(cells):
 def test_a_read_only_cell_runs_as_it_stands_in_the_source():
     edited = [{**HELPER, "source": "def helper(): return 0"} if one is HELPER else one for one in WITH_HELPER]
     whole, _ = codes(WITH_HELPER)
-    assert codes(edited) == (whole, ["the locked cell 'helper' was edited; the source's counts"])
+    assert codes(edited) == (whole, ["the locked cell 'helper' differs from the source's, which counts"])
 
 
 def test_a_read_only_cell_that_was_deleted_runs_all_the_same():
