@@ -14,11 +14,12 @@ from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
 from course_lib.grading.outcome import Outcome, one_line
-from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
+from course_lib.grading.submission import Cell, Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
 Run = Callable[[Sequence[batch.Work]], Iterator[tuple[batch.Work, Outcome]]]
 ABSENT = "the submission has no such notebook"
+CHANGED = "the file has changed since it was graded, and is not shown; run the command again"
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     notes = (*left_out, *_unhidden(sources))
     outcomes: list[Outcome] = []
     for work in works:
-        outcome, cells = kept[work.student, work.source.stem], cells_of(work.path)
+        outcome, cells = _as_graded(work, kept[work.student, work.source.stem])
         try:
             told = reports.write_pages(out / "feedback", released, [(outcome, cells)])
         except OSError:  # as in _record
@@ -198,6 +199,13 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *map(one_line, notes), ""]))
     return Done(tuple(outcomes), len(new), notes)
+
+
+def _as_graded(work: batch.Work, outcome: Outcome) -> tuple[Outcome, list[Cell]]:
+    """An outcome and the cells that it is about; none where the file is another one now."""
+    if outcome.digest in ("", digest(work)):
+        return outcome, cells_of(work.path)
+    return replace(outcome, reports=(*outcome.reports, CHANGED)), []
 
 
 def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:
