@@ -8,6 +8,8 @@ from pathlib import Path
 import course_folder
 import pytest
 from course_folder import answers, outcome, submit, write
+from nbgrader.auth import Authenticator
+from nbgrader.coursedir import CourseDirectory
 from PIL import Image
 from small import cell
 
@@ -153,6 +155,24 @@ def test_files_without_end_are_not_collected(tmp_path: Path, monkeypatch: pytest
         (tmp_path / "home" / "a" / str(n)).write_text("")
     with pytest.raises(ValueError, match="it has more than 10 files and folders"):
         copy_files(tmp_path / "home", tmp_path / "copy", lambda name, size: True, 10**6)
+
+
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_nobody_hands_in_beside_the_folders_of_students(course: Path, name: str) -> None:
+    """Where owners say nothing, the name of a folder in the exchange says whose it is."""
+    made = settings(course)
+    made.Exchange.root = str(course / "exchange")
+    made.CourseDirectory.assignment_id = ASSIGNMENT
+    inbound = course / "exchange" / "small" / "inbound"
+    for student in (name, "ada"):
+        write(inbound / f"{student}+{ASSIGNMENT}+2026-01-01 10:00:00 UTC+x" / "by_hand.ipynb", answers())
+    collect = Collect(
+        CourseDirectory(config=made), Authenticator(config=made), config=made, check_owner=False
+    )
+    collect.start()
+    collected = {path.relative_to(course) for path in course.rglob("by_hand.ipynb")}
+    places = [path for path in collected if path.parts[0] not in ("solutions", "exchange")]
+    assert places == [Path("submitted/ada/03_qkv/by_hand.ipynb")]
 
 
 class Log(list[str]):
