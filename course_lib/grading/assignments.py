@@ -16,11 +16,12 @@ from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import cells_of, release, settings, write
 from course_lib.grading.judge import digest_of, failed, not_run
 from course_lib.grading.outcome import Outcome, must_be_right, one_line
-from course_lib.grading.submission import Unreadable, hidden, read_bytes, read_cells
+from course_lib.grading.submission import Cell, Unreadable, hidden, read_bytes, read_cells
 
 # Takes what is to be graded, gives what came: on this machine or on a cluster.
 Run = Callable[[Sequence[batch.Work]], Generator[tuple[batch.Work, Outcome], None, None]]
 ABSENT = "the submission has no such notebook"
+CHANGED = "the file has changed since it was graded, and is not shown; run the command again"
 
 
 @dataclass(frozen=True)
@@ -195,11 +196,18 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.flush()
             os.fsync(file.fileno())
     notes = (*left_out, *_unhidden(sources))
-    of_each = ((kept[work.student, work.source.stem], cells_of(work.path)) for work in works)  # one at a time
-    outcomes = reports.write_pages(out / "feedback", released, of_each)
+    as_graded = (_as_graded(work, kept[work.student, work.source.stem]) for work in works)  # one at a time
+    outcomes = reports.write_pages(out / "feedback", released, as_graded)
     write(out / "grades.csv", reports.as_csv(outcomes))
     write(out / "summary.txt", "\n".join([reports.summary(outcomes).rstrip(), *map(one_line, notes), ""]))
     return Done(tuple(outcomes), len(new), notes)
+
+
+def _as_graded(work: batch.Work, outcome: Outcome) -> tuple[Outcome, list[Cell]]:
+    """An outcome and the cells that it is about; none where the file is another one now."""
+    if outcome.digest in ("", digest(work)):
+        return outcome, cells_of(work.path)
+    return replace(outcome, reports=(*outcome.reports, CHANGED)), []
 
 
 def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:

@@ -62,6 +62,8 @@ class Collect(ExchangeCollect):
         owner = owner_of(path)
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             record["refused"] = "it is no folder"
+        elif not record["username"]:
+            record["refused"] = "its name holds no student"
         elif self.check_owner and owner != record["username"]:
             record["refused"] = f"it is owned by {owner}, not by {record['username']}"
         if "refused" in record:

@@ -2,19 +2,23 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import course_folder
 import pytest
 from course_folder import answers, outcome, submit, write
+from nbgrader.auth import Authenticator
+from nbgrader.coursedir import CourseDirectory
 from PIL import Image
 from small import cell
 
-from course_lib.grading import __main__, exchange, rendering, steps
+from course_lib.grading import __main__, assignments, exchange, rendering, steps
+from course_lib.grading.batch import Work
 from course_lib.grading.exchange import Collect, copy_files
 from course_lib.grading.graded import cells_of, release, settings
 from course_lib.grading.handed_in import in_course
+from course_lib.grading.outcome import Outcome
 from course_lib.grading.rendering import Room, TooMuch
 from course_lib.grading.reports import as_csv, feedback_page
 from course_lib.grading.session import MOST_OUTPUT, Seconds, Session, known_outputs
@@ -153,6 +157,24 @@ def test_files_without_end_are_not_collected(tmp_path: Path, monkeypatch: pytest
         copy_files(tmp_path / "home", tmp_path / "copy", lambda name, size: True, 10**6)
 
 
+@pytest.mark.parametrize("name", ["..", ".", ""])
+def test_nobody_hands_in_beside_the_folders_of_students(course: Path, name: str) -> None:
+    """Where owners say nothing, the name of a folder in the exchange says whose it is."""
+    made = settings(course)
+    made.Exchange.root = str(course / "exchange")
+    made.CourseDirectory.assignment_id = ASSIGNMENT
+    inbound = course / "exchange" / "small" / "inbound"
+    for student in (name, "ada"):
+        write(inbound / f"{student}+{ASSIGNMENT}+2026-01-01 10:00:00 UTC+x" / "by_hand.ipynb", answers())
+    collect = Collect(
+        CourseDirectory(config=made), Authenticator(config=made), config=made, check_owner=False
+    )
+    collect.start()
+    collected = {path.relative_to(course) for path in course.rglob("by_hand.ipynb")}
+    places = [path for path in collected if path.parts[0] not in ("solutions", "exchange")]
+    assert places == [Path("submitted/ada/03_qkv/by_hand.ipynb")]
+
+
 class Log(list[str]):
     """Keeps what is logged."""
 
@@ -230,6 +252,24 @@ def test_no_cell_of_a_learner_is_taken_for_ours_and_hidden(course: Path) -> None
     for reports in ((), ("a report",)):
         page, _ = feedback_page(released, cells_of(path), outcome(reports=reports))
         assert ">trick<" in page
+
+
+def test_what_was_not_graded_is_not_shown_with_the_grade(course: Path) -> None:
+    """In a folder that students can still write to, one answer could get the points and another be seen."""
+    source = course / "solutions" / ASSIGNMENT / "by_hand.ipynb"
+    path = write(course / "in" / "ada.ipynb", [*answers(), cell("own", "first = 1")])
+
+    def run(works: Sequence[Work]) -> Iterator[tuple[Work, Outcome]]:
+        for work in works:
+            yield work, outcome(work.student, digest=assignments.digest(work))
+            write(path, [*answers(), cell("own", "second = 2")])
+
+    for shown, hidden, reports in (("released", "second", (assignments.CHANGED,)), ("second", "first", ())):
+        done = assignments.grade_folder(source, course / "in", course / "out", run)
+        page = (course / "out" / "feedback" / "ada+by_hand.html").read_text("utf-8")
+        assert (done.n_new, done.outcomes[0].reports) == (1, reports)
+        assert f">{hidden}<" not in page
+        assert (f">{shown}<" in page) == (not reports)
 
 
 def test_small_files_of_huge_pictures_do_not_fill_a_browser() -> None:
