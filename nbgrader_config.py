@@ -6,7 +6,7 @@ nbgrader reads this file when it is started in the course folder, for example:
     nbgrader validate exercises/03_qkv/attention_by_hand.ipynb
 """
 
-c = get_config()  # nbgrader defines this name before it reads the file
+c = get_config()  # noqa: F821 (nbgrader defines this name before it reads the file)
 
 c.CourseDirectory.course_id = "transformer-course"
 c.CourseDirectory.source_directory = "solutions"

@@ -257,7 +257,7 @@ def characters(text: str | None = None, held_out: float = 0.1) -> tuple[str, Ten
 
 
 def windows(
-    ids: Int[Tensor, "N"],
+    ids: Int[Tensor, " N"],
     length: int,
     batch_size: int,
     generator: Rng = None,

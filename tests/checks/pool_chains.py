@@ -206,6 +206,7 @@ def _(x, targets, w, u, k):
         for t in range(x.shape[1]):
             known.append(torch.tanh(x[:, t] @ w + known[-1] @ u))
     total = 0.0
+    h = known[0]
     for t in range(x.shape[1]):
         h = known[t] if t % k == 0 else h
         h = torch.tanh(x[:, t] @ w + h @ u)
