@@ -17,6 +17,7 @@ from course_lib.checks.inputs import (
     Rng,
     as_double,
     backwards,
+    between,
     draw,
     draw_mask,
     in_torch,
@@ -355,6 +356,9 @@ def layers(rng: Rng, d: int) -> list[Layer]:
     causal = masked(lambda n: np.tri(n, dtype=bool))
     strictly = masked(lambda n: np.tri(n, k=-1, dtype=bool))
     every = masked(lambda n: np.ones((n, n), bool))
+    # Layers of one code that differ in whole numbers: no code tells what is right.
+    query, key = between(rng, 1, 4), between(rng, 1, 4)
+    pair = min(query, key) - 1, max(query, key)
     return [
         Layer("causal attention", False, causal),
         Layer("attention without a mask", True, every),
@@ -372,6 +376,8 @@ def layers(rng: Rng, d: int) -> list[Layer]:
         Layer("no mask, signs taken off", True, lambda x: every(x.abs())),
         Layer("no mask, tokens brought to length 1", True, lambda x: every(scaled(x))),
         Layer("no mask, tokens normalised", True, lambda x: every(scaled(centred(x)))),
+        Layer("causal, but a token sees a later one", True, masked(opened(*pair))),
+        Layer("causal, with a pair allowed that was so already", False, masked(opened(*pair[::-1]))),
     ]
 
 

@@ -70,6 +70,11 @@ def sum_of_sizes(x: Tensor) -> Tensor:
     return functools.reduce(torch.add, x.abs().split(1, dim=1)).expand_as(x)
 
 
+def adding(n: int, axis: int) -> Callable[[Tensor], Tensor]:
+    """Adds 0, n, 2n, ... along one axis: one code, and the axis tells what is right."""
+    return lambda x: x + n * counted(x, axis)
+
+
 # On whole numbers these are exact, so that only the layers of ROUNDING tell who asks for equal digits.
 EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
     "scales each token alone": lambda x: x * (1 + counted(x, 2)),
@@ -77,7 +82,7 @@ EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
     "distance from the mean": lambda x: x - x.mean(1, keepdim=True),
     "adds the largest of all": lambda x: x + x.amax(1, keepdim=True),
     "counts smaller tokens": lambda x: (x[:, :, None] > x[:, None]).sum(2).to(x.dtype),
-    "adds a number to each sequence": lambda x: x + counted(x, 0),
+    "adds a number to each sequence": adding(1, 0),
 }
 ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
     "attention": attention,
@@ -86,7 +91,7 @@ ROUNDING: dict[str, Callable[[Tensor], Tensor]] = {
 # Some of these go with a few orders: a ring with rolling, a mirror with reversal. Of three tokens both
 # neighbours are all others, so a ring needs more.
 NOT_EQUIVARIANT: dict[str, Callable[[Tensor], Tensor]] = {
-    "adds places": lambda x: x + counted(x, 1),
+    "adds places": adding(1, 1),
     "sum so far": lambda x: x.cumsum(1),
     "adds the token before in a ring": lambda x: x + x.roll(1, 1),
     "sum of both neighbours in a ring": lambda x: x.roll(1, 1) + x.roll(-1, 1),
@@ -144,8 +149,12 @@ def which_is_equivariant(
 
 
 def which_is_equivariant_cases(rng: Rng) -> list[Case]:
+    n = between(rng, 2, 99)
+    drawn = {"adds a number to each sequence": adding(n, 0), "adds places": adding(n, 1)}
+
     def inputs(x: Array, *names: str) -> dict[str, Any]:
-        return {"layers": [Layer(name, LAYERS[name]) for name in rng.permutation(names).tolist()], "x": x}
+        of = LAYERS | drawn
+        return {"layers": [Layer(name, of[name]) for name in rng.permutation(names).tolist()], "x": x}
 
     b = int(rng.choice([2, 3]))
     alike = all_different(rng, 2, 5, 3)

@@ -4,7 +4,7 @@ import itertools
 import pickle
 import re
 from collections.abc import Iterator
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def written(value: object, whole: bool) -> object:
 
     Args:
         value: an input, or some of them.
-        whole: with the numbers of arrays and the code of functions; else with the shapes of arrays alone.
+        whole: with the numbers of arrays; else with their shapes alone.
     """
     if isinstance(value, np.ndarray | torch.Tensor):
         array = np.asarray(value)
@@ -68,7 +68,9 @@ def written(value: object, whole: bool) -> object:
         return "list", tuple(written(item, whole) for item in value)
     if isinstance(value, FunctionType):
         closed = [cell.cell_contents for cell in value.__closure__ or ()]
-        return (value.__code__.co_code, written(closed, whole)) if whole else "a function"
+        return written(value.__code__, whole), written(closed, whole)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, tuple(written(constant, whole) for constant in value.co_consts)
     if hasattr(value, "__dict__"):
         return type(value).__name__, written(vars(value), whole)
     return repr(value)
@@ -98,7 +100,7 @@ def test_most_of_what_hidden_tests_ask_is_new(name):
 
 @pytest.mark.parametrize("name", task_names())
 def test_a_table_that_goes_by_what_inputs_look_like_is_refused(name):
-    """By single numbers, by texts, by the sizes of arrays, by the names of layers: some answer is wrong."""
+    """By numbers, texts, the sizes of arrays, the names and the code of layers: some answer is wrong."""
     task = without_finale(name)
     table = {looks_of(prepared.case): prepared.right.parts for prepared in prepare(task, VISIBLE)}
     for seed in HIDDEN:
@@ -107,6 +109,23 @@ def test_a_table_that_goes_by_what_inputs_look_like_is_refused(name):
             for case, right in ((prepared.case, prepared.right) for prepared in prepare(task, seed))
         ]
         assert not all(answered), f"seed {seed}"
+
+
+@pytest.mark.parametrize(("name", "judged"), JUDGED.items())
+def test_the_code_of_a_layer_does_not_tell_what_it_is(name, judged):
+    """Not even with a guess, the same one each time, where a layer is not known from the visible check."""
+
+    def told(seed):
+        for prepared in prepare(without_finale(name), seed):
+            layers, answers = prepared.case.inputs[judged], prepared.right.parts["result"].tolist()
+            pairs = zip(layers, answers, strict=True) if type(layers) is list else [(layers, answers)]
+            yield from (
+                (written(pickle.loads(packed(layer)), whole=False), answer) for layer, answer in pairs
+            )
+
+    known = dict(told(VISIBLE))
+    for seed, guess in itertools.product(itertools.chain(*hidden_seeds(name)), (True, False)):
+        assert any(known.get(looks, guess) != answer for looks, answer in told(seed)), f"{seed}, {guess}"
 
 
 @pytest.mark.parametrize(("name", "judged"), JUDGED.items())
