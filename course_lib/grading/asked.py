@@ -54,6 +54,6 @@ def gradients(result: Any, leaves: list[Any], gradient: Any) -> list[Any]:
     return [leaf.grad for leaf in leaves]
 
 
-def text_of(path: str) -> str:
+def text_of(path: str | Path) -> str:
     """The text of a file that a submission has written."""
     return Path(path).read_text(encoding="utf-8")

@@ -22,10 +22,12 @@ class Given:
     Args:
         statements: for a name, those that bind or change it, in their order; "*" for imports of all.
         learners: names that answers bind.
+        imported: those among them that solutions only import.
     """
 
     statements: dict[str, list[CodeType]] = field(default_factory=dict)
     learners: set[str] = field(default_factory=set)
+    imported: set[str] = field(default_factory=set)
 
 
 def given(source: Sequence[Cell], test: Cell) -> Given:
@@ -38,7 +40,10 @@ def given(source: Sequence[Cell], test: Cell) -> Given:
         for statement in _statements(code):
             is_import = isinstance(statement, ast.Import | ast.ImportFrom)
             if cell.solution and not (is_import and not _in_solution(code, statement)):
-                found.learners |= names_bound(statement)
+                bound = names_bound(statement)
+                found.imported |= bound - found.learners if is_import else set()
+                found.imported -= set() if is_import else bound
+                found.learners |= bound
             else:
                 compiled = compile(ast.Module([statement], []), cell.grade_id or cell.id, "exec")
                 for name in names_changed(statement):

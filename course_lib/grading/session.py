@@ -24,7 +24,7 @@ from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
 from course_lib.grading.engines import Engine
 from course_lib.grading.leftovers import OwnFolder
-from course_lib.grading.stand_ins import Far, error_of
+from course_lib.grading.stand_ins import LATE, Far, error_of
 from course_lib.grading.states import can_change, draws, restore, state_of
 from course_lib.grading.submission import Cell
 from course_lib.grading.travel import Addressed, Specs, packed_call
@@ -47,7 +47,6 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
 DEAD = Failure(
     "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
 )
-LATE = Failure("Late", "It takes too long.", wrong_form=True)
 
 
 class Died(Exception):

@@ -17,9 +17,10 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+
+import numpy as np
 
 from course_lib.checks.attempt import Failure, Reported
 from course_lib.grading import asked
@@ -45,6 +46,7 @@ VALUES |= {"builtins.dict", "builtins.set", "builtins.frozenset", "numpy.ndarray
 # Who is given what is expected can say that it is the same.
 COMPARES = ("equal", "equals", "allclose", "isclose", "eq", "array_equal", "array_equiv")
 MOST_IN_ALL = 2**30  # bytes of all that one test asks for
+LATE = Failure("Late", "It takes too long.", wrong_form=True)
 # Errors that need more than words.
 OF_MORE_PARTS = (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError, BaseExceptionGroup)
 
@@ -174,7 +176,7 @@ def _alone(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _with_another(function: Callable[..., Any], turned: bool = False) -> Callable[..., Any]:
     def operator(self: StandIn, other: Any) -> Any:
-        if not is_stand_in(other) and not part(self, "far").is_own(part(self, "path")):
+        if not is_stand_in(other) and not part(self, "far").takes_plain(function, part(self, "path")):
             return NotImplemented
         return part(self, "far").ask(function, *((other, self) if turned else (self, other)))
 
@@ -208,9 +210,15 @@ def known(kinds: Sequence[str]) -> tuple[type, ...]:
         there = getattr(sys.modules.get(module), "__dict__", {}).get(name)
         if module == "builtins":
             there = there or of_types.get(name)
-        if isinstance(there, type) and kind not in VALUES:
+        if isinstance(there, type) and kind not in VALUES and not issubclass(there, arrays()):
             found.append(there)
     return (*found, object)
+
+
+def arrays() -> tuple[type, ...]:
+    """What libraries that compare look into, as soon as it is of one of these classes."""
+    torch = sys.modules.get("torch")
+    return (np.ndarray,) if torch is None else (np.ndarray, torch.Tensor)
 
 
 of_types = {one.__name__: one for one in vars(types).values() if isinstance(one, type)}
@@ -294,7 +302,7 @@ class Far:
         given: which names are whose.
         cells: those that have run before the test.
         expected: for what the source's own answers give as stand-ins, by its path, whether they define it or
-            its class; None where these answers run themselves.
+            its class; and which operators take plain values. None where these answers run themselves.
     """
 
     def __init__(
@@ -343,6 +351,9 @@ class Far:
         Raises:
             Reported: there was an error; it is of the same kind too.
         """
+        if self.seconds <= 0:  # many quick questions take long too
+            self.late = True
+            raise Reported(LATE)
         if function is not asked.itself:
             self.forget()
         self.path = path_of(function, values)
@@ -350,7 +361,7 @@ class Far:
         self.leaves = [one for one in given.values() if getattr(one, "requires_grad", False) is True]
         start = time.monotonic()
         try:
-            return self.session.ask_for(self, function, values, named, max(0.1, self.seconds))
+            return self.session.ask_for(self, function, values, named, self.seconds)
         finally:
             self.seconds -= time.monotonic() - start
 
@@ -415,9 +426,12 @@ class Far:
         result, leaves = (StandIn(self, int(told[key]), self.path) for key in ("number", "leaves"))
         return attached(self, values, result, leaves, self.leaves)
 
-    def is_own(self, path: str) -> bool:
-        """Whether the source's own answers define it, or its class: so its operators take plain values."""
-        return self.expected.get(path, False)
+    def takes_plain(self, function: Any, path: str) -> bool:
+        """Whether an operator takes plain values: as for the source's own answers, which define the class."""
+        use = f"{function.__name__}({path}, a value)"
+        if self.is_source and self.seen.get(path):
+            self.seen[use] = True
+        return self.expected.get(use, False)
 
     def must_permit_call(self, path: str) -> None:
         """Refuse to give values to something that is none in the source: they may be what is expected.
@@ -426,7 +440,9 @@ class Far:
         """
         name = path.split(".")[-1]
         compares = name in COMPARES or name.startswith("assert")
-        if path not in self.expected or (compares and not self.is_own(path)):
+        if path in self.given.imported:
+            raise TypeError(f"the test should import {path} itself: only an answer does")
+        if path not in self.expected or (compares and not self.expected[path]):
             raise TypeError(f"{path} should be a value that can be compared here")
 
     def source_of(self, thing: Any) -> str:
@@ -443,11 +459,14 @@ class Far:
                     return found
         raise OSError("could not get source code")
 
-    def open(self, file: Any, mode: str = "r", *values: Any, **named: Any) -> Any:
-        """As `open`: a relative path is one of the sandbox, to be read as a text."""
-        if mode in ("r", "rt") and isinstance(file, str | Path) and not Path(file).is_absolute():
-            return io.StringIO(self.ask(asked.text_of, str(file)))
-        return open(file, mode, *values, **named)
+    def open(self, file: Any, mode: str = "r", **how: Any) -> io.StringIO:
+        """As `open` of a text to be read: all files are those of the sandbox.
+
+        Raises: ValueError: it is to be opened for something else.
+        """
+        if mode not in ("r", "rt"):
+            raise ValueError(f"a test can read texts that a submission has written; the mode is {mode!r}")
+        return io.StringIO(self.ask(asked.text_of, file))
 
     @contextlib.contextmanager
     def around(self) -> Iterator[None]:

@@ -49,7 +49,7 @@ def restore(value: Any, state: Any) -> None:
     """
     try:
         _restore(value, state)
-    except (TypeError, RuntimeError, AttributeError, KeyError, ValueError, OverflowError) as error:
+    except (TypeError, RuntimeError, AttributeError, LookupError, ValueError, OverflowError) as error:
         raise ValueError(f"this is no state of {type(value).__name__}: {error}") from None
 
 
@@ -60,9 +60,9 @@ def _restore(value: Any, state: Any) -> None:
         _restore_module(value, state)
     elif isinstance(value, random.Random):
         value.setstate(state)
-    elif isinstance(value, np.random.Generator):
-        value.bit_generator.state = state
-    elif isinstance(value, np.random.RandomState) or _is_torch_generator(value):
+    elif isinstance(value, np.random.Generator | np.random.RandomState):
+        _restore_numpy(value, state)
+    elif _is_torch_generator(value):
         value.set_state(state)
     elif type(value) is not type(state):
         raise ValueError(f"it is a {type(state).__name__}")
@@ -75,6 +75,18 @@ def _restore(value: Any, state: Any) -> None:
         raise ValueError(f"it has shape {tuple(state.shape)} and dtype {state.dtype}")
     else:
         (value.detach() if hasattr(value, "detach") else value)[...] = state
+
+
+def _restore_numpy(value: Any, state: dict[str, Any]) -> None:
+    """The place of a generator: NumPy takes any, and would read outside of its memory."""
+    came, ours = ({**one, **one["state"]} for one in (state, state_of(value, None)))
+    for place, numbers in (("pos", "key"), ("buffer_pos", "buffer")):
+        if place in ours and not 0 <= came[place] <= len(ours[numbers]):
+            raise ValueError(f"{place} is {came[place]!r:.60}")
+    if isinstance(value, np.random.Generator):
+        value.bit_generator.state = state
+    else:
+        value.set_state(state)
 
 
 def _restore_module(value: Any, state: Any) -> None:

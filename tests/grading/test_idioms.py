@@ -4,15 +4,17 @@ import builtins
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from small import answer, cell, locked, write
 
 from course_lib.checks.attempt import Failure
-from course_lib.grading import stand_ins
+from course_lib.grading import judge, stand_ins
 from course_lib.grading.child import kinds_of
 from course_lib.grading.judge import Grader
 from course_lib.grading.stand_ins import OF_MORE_PARTS, error_class, error_of
+from course_lib.grading.states import restore, state_of
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 
@@ -157,12 +159,12 @@ UNSAFE = {
     "an assertion": (
         "from numpy.testing import assert_allclose",
         "assert_allclose(double(2), 4)",
-        "assert_allclose should be a value that can be compared here",
+        "the test should import assert_allclose itself",
     ),
     "a comparison": (
         "from math import isclose",
         "assert isclose(double(2), 4)",
-        "isclose should be a value that can be compared here",
+        "the test should import isclose itself",
     ),
 }
 
@@ -175,6 +177,40 @@ def test_what_only_the_answer_imports_does_not_compare(grade, what):
     own, _ = grade(cells(idiom, idiom.right), cells(idiom, idiom.right))
     assert own.status == "wrong"
     assert said in own.sentence
+
+
+@pytest.mark.parametrize("name", ["str(path)", "path", "descriptor"])
+def test_a_test_opens_no_file_of_the_grader(grade, tmp_path, name):
+    """A submission may name any: the test's message would show it."""
+    path = tmp_path / "secret.txt"
+    path.write_text("of the grader", encoding="utf-8")
+    answers = "from pathlib import Path\ndef save():\n    Path('out.txt').write_text('x')\n    return {}"
+    with path.open() as file:
+        named = {"str(path)": repr(str(path)), "path": f"Path({str(path)!r})", "descriptor": file.fileno()}
+        idiom = Idiom(
+            "open", answers.format("Path('out.txt')"), "", "t = open(save()).read()\nassert t == 'x', t"
+        )
+        own, other = grade(cells(idiom, idiom.right), cells(idiom, answers.format(named[name])))
+    assert (own.status, other.status) == ("right", "wrong")
+    assert "of the grader" not in other.sentence
+
+
+def test_a_name_that_only_a_solution_imports_is_given_no_values(grade):
+    """A submission could define something else by that name."""
+    code = "{}\ndef double(x): return {} * x"
+    right, wrong = code.format("from numpy.linalg import norm", 2), code.format("norm = lambda x: 0.0", 3)
+    idiom = Idiom("norm", right, "", "assert norm(double(np.ones(3)) - 2) < 1e-6")
+    own, other = grade(cells(idiom, right), cells(idiom, wrong))
+    assert (own.status, other.status) == ("wrong", "wrong")
+    assert own.sentence.startswith("TypeError: the test should import norm itself: only an answer does")
+
+
+def test_many_quick_questions_take_long_too(grade, monkeypatch):
+    monkeypatch.setattr(judge, "OWN_TEST_S", 1.0)
+    idiom = Idiom("endless", "def up(): return [1]", "", "assert list(up()) == [1]")
+    endless = "def up():\n    while True:\n        yield 1"
+    own, other = grade(cells(idiom, idiom.right), cells(idiom, endless))
+    assert (own.status, other.status) == ("right", "timed out")
 
 
 def test_an_answer_may_define_what_compares(grade):
@@ -228,6 +264,34 @@ def test_a_forged_stand_in_is_worth_nothing(grade, ready, lie):
     own, other = grade(cells(CALLED, CALLED.right), cells(CALLED, forged))
     assert (own.status, other.status, other.points) == ("right", "wrong", 0.0)
     assert ready.alive().process.pid == before
+
+
+GENERATORS = {
+    "NumPy's": np.random.RandomState(0),
+    "a Mersenne Twister": np.random.Generator(np.random.MT19937(0)),
+    "a Philox": np.random.Generator(np.random.Philox(0)),
+}
+
+
+@pytest.mark.parametrize("place", [-1, 10**5, 2**31 - 1])
+@pytest.mark.parametrize("generator", GENERATORS.values(), ids=GENERATORS)
+def test_a_generator_is_not_put_outside_of_its_memory(generator, place):
+    """NumPy takes any place, and its next number ends the process."""
+    state = state_of(generator, None)
+    of = state if "buffer_pos" in state else state["state"]
+    of["buffer_pos" if "buffer_pos" in state else "pos"] = place
+    if "key" in of:
+        of["key"] = np.zeros(10**6, np.uint32)  # the place is within what came
+    with pytest.raises(ValueError, match="no state of"):
+        restore(generator, state)
+
+
+def test_a_generator_gets_no_state_that_is_too_short():
+    generator = np.random.RandomState(0)
+    state = state_of(generator, None)
+    state["state"]["key"] = np.zeros(3, np.uint32)
+    with pytest.raises(ValueError, match="no state of"):
+        restore(generator, state)
 
 
 def test_what_was_kept_by_a_child_that_has_died_is_there_no_more(grade):
