@@ -1,6 +1,7 @@
 """Grade many submissions: on all cores, or on the machines of a Dask cluster; every one gets an outcome."""
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 
+SPARE_S = 60.0  # beyond the limits of a submission, until its worker is taken to hang
 AHEAD = 2  # for each worker: one that it grades, and one that waits while the last is written down
 MOST_KEPT = 4  # graders of one worker, each with a process of its own
 
@@ -192,9 +194,19 @@ _one_at_a_time = threading.Lock()  # a Dask worker may have several threads
 
 
 def grade_one(work: Work, settings: Settings) -> Outcome:
-    """Grade one notebook in this process, with the grader of the one before where it is the same."""
-    with _one_at_a_time:
-        return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(work.student, work.path)
+    """Grade one notebook in this process, with the grader of the one before where it is the same.
+
+    The cells of a submission have limits. A teacher's own test has none: `range(f(3))` may be without end. It
+    ends this process, so that the other notebooks go on.
+    """
+    with _one_at_a_time, open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(2 * settings.seconds.in_all + SPARE_S, exit=True, file=nowhere)
+        try:
+            return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(
+                work.student, work.path
+            )
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _grader(source: Path, changed: int, settings: Settings) -> Grader:

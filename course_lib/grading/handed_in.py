@@ -17,9 +17,7 @@ PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 EXPORTED = (".py", ".html", ".pdf")
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # Unicode Annex 9, table 4
 MOST_SAID = 10  # of the files in one folder
-LONGEST = (
-    240  # bytes of the names of a student and a notebook, which stand in one file's name: systems take 255
-)
+LONGEST = 240  # bytes of a student's and a notebook's names, which are one file's name: systems take 255
 
 
 def in_course(submitted: Path, assignment: str, sources: Sequence[Path]) -> Iterator[Work | str]:

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import dask
@@ -162,3 +164,23 @@ def test_a_start_that_takes_too_long_is_said(works, engine, monkeypatch):
         pytest.raises(CannotStart, match=r"it was not ready within 0\.01 s"),
     ):
         grader.grade("ada", works[0].path)
+
+
+HANGS = """
+import sys
+from pathlib import Path
+from course_lib.grading import batch, engines
+from course_lib.grading.session import Seconds
+batch.SPARE_S = 1.0
+source = Path(sys.argv[1])
+settings = batch.Settings(engine=engines.choose(), seconds=Seconds(in_all=4.0))
+batch.grade_one(batch.Work("ada", source, source), settings)
+"""
+
+
+def test_a_teachers_test_that_never_ends_ends_its_worker(engine, tmp_path):
+    """Python cannot interrupt `sum`; what a worker leaves when it dies has tests of its own."""
+    cells = [small.answer("f", "def f(x): return 10**18"), small.locked("f", "assert sum(range(f(3))) > 0")]
+    source = small.write(tmp_path / "source.ipynb", cells)
+    done = subprocess.run([sys.executable, "-c", HANGS, source], capture_output=True, timeout=100)
+    assert done.returncode == 1
