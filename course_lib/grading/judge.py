@@ -11,7 +11,9 @@ import ast
 import dataclasses
 import functools
 import hashlib
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -31,7 +33,7 @@ from course_lib.grading import sandbox, share
 from course_lib.grading.engines import Engine, choose
 from course_lib.grading.given import Given, given
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
-from course_lib.grading.session import DEAD, Died, Remote, Seconds, Session, TimeOver, Zygote
+from course_lib.grading.session import DEAD, GRACE_S, Died, Remote, Seconds, Session, TimeOver, Zygote
 from course_lib.grading.stand_ins import Far, Names, is_stand_in, part
 from course_lib.grading.submission import (
     MOST_CODE,
@@ -126,7 +128,9 @@ class Grader:
             return dataclasses.replace(whole, status=Status.UNREADABLE, reason=f"{error}.", tasks=tasks)
         try:
             if path != self.source and not self.seen and any(map(is_own_test, self.graded())):
-                Grading(self, self.cells, is_source=True).outcome(whole)
+                own = Grading(self, self.cells, is_source=True).outcome(whole)
+                if not self.seen:
+                    return _not_run(whole, self.graded(), f"the source's own answers {own.reason}")
             graded = Grading(self, cells, is_source=path == self.source).outcome(whole)
         except CannotStart:
             raise
@@ -277,7 +281,7 @@ class Grading:
                 self._tell_ways_round()
         finally:
             self.session.close()
-        if self.is_source:
+        if self.is_source and not self.reason:
             self.grader.seen = {name: tested.far.seen for name, tested in self.tested.items()}
         return dataclasses.replace(
             whole,
@@ -471,7 +475,7 @@ class Tested:
         code = python_of(f"{hidden(source)}\n{behind_hidden(source)}" if unseen else released(source))
         self.far.begin(session, OWN_TEST_S)
         try:
-            with self.far.around():
+            with self.far.around(), interrupted_at(session.end_at):
                 statements, last = _compiled(code, self.step.cell.grade_id)
                 exec(statements, self.scope)
                 value = eval(last, self.scope) if last else None
@@ -479,6 +483,8 @@ class Tested:
                 self.worth = _number(value)
         except Broken:
             raise
+        except TimeOver:
+            self.status, self.sentence = "timed out", "The time for the whole notebook was over in this test."
         except CheckFailed as failed:
             self.status, self.sentence = self._words(failed.result, unseen)
         except Exception as error:  # a teacher's own test
@@ -490,6 +496,8 @@ class Tested:
         """The check of the course, as a test calls it."""
         try:
             result = examined(task, learner, seed, seconds)
+        except TimeOver:
+            raise
         except Exception as error:
             # Without the error's own words: a hidden value could be in them.
             *_, (frame, line) = traceback.walk_tb(error.__traceback__)
@@ -522,6 +530,29 @@ class Tested:
         if self.step.missing and "NameError" in result.problem:
             return "missing", f"There is no cell {self.step.answer!r} in this notebook."
         return "wrong", as_text(result)
+
+
+@contextmanager
+def interrupted_at(end: float) -> Iterator[None]:
+    """Raise `TimeOver` in a test that goes on too long: with a submission's pattern or number anything may.
+
+    Args:
+        end: by `time.monotonic`.
+    """
+
+    def late(*_: object) -> None:
+        raise TimeOver
+
+    if threading.current_thread() is not threading.main_thread():  # no signal comes here
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, end - time.monotonic() + GRACE_S), 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _number(value: Any) -> float | None:

@@ -13,6 +13,7 @@ from course_lib.checks.attempt import Failure
 from course_lib.grading import judge, stand_ins
 from course_lib.grading.child import kinds_of
 from course_lib.grading.judge import Grader
+from course_lib.grading.session import Seconds
 from course_lib.grading.stand_ins import OF_MORE_PARTS, error_class, error_of
 from course_lib.grading.states import restore, state_of
 
@@ -74,8 +75,8 @@ def ready(engine, tmp_path_factory):
 def grade(ready, tmp_path):
     """Grade a source and a submission of it."""
 
-    def graded(source, submission):
-        grader = Grader(write(tmp_path / "source.ipynb", source), engine=ready.engine)
+    def graded(source, submission, **settings):
+        grader = Grader(write(tmp_path / "source.ipynb", source), engine=ready.engine, **settings)
         grader.zygote = ready.alive()
         submitted = write(tmp_path / "submitted.ipynb", submission)
         return [grader.grade("ada", path).tasks[0] for path in (grader.source, submitted)]
@@ -203,6 +204,22 @@ def test_a_name_that_only_a_solution_imports_is_given_no_values(grade):
     own, other = grade(cells(idiom, right), cells(idiom, wrong))
     assert (own.status, other.status) == ("wrong", "wrong")
     assert own.sentence.startswith("TypeError: the test should import norm itself: only an answer does")
+
+
+def test_what_a_test_does_with_a_value_of_the_submission_ends_too(grade):
+    test = "import re\nassert not re.fullmatch(pattern, 'a' * 60 + 'b')"
+    idiom = Idiom("pattern", "pattern = 'a+'", "", test)
+    endless = cells(idiom, "pattern = '(a+)+(a+)+$'")
+    own, other = grade(cells(idiom, idiom.right), endless, seconds=Seconds(in_all=3.0))
+    assert (own.status, other.status) == ("right", "timed out")
+
+
+def test_nobody_is_measured_by_a_source_that_had_no_time(grade, monkeypatch):
+    """What its own answers give is known in part then, on a busy machine: the rest would be refused."""
+    monkeypatch.setattr(judge, "OWN_TEST_S", 0.0)
+    idiom = Idiom("callable", "def make(): return lambda x: x", "", "assert make()(3) == 3")
+    own, other = grade(cells(idiom, idiom.right), cells(idiom, idiom.right))
+    assert (own.status, other.status) == ("timed out", "not run")
 
 
 def test_many_quick_questions_take_long_too(grade, monkeypatch):
