@@ -152,7 +152,11 @@ def test_odd_names_of_students_stop_nobody(course: Path, owners: dict[str, str])
     for name in odd:
         (course.parent / f"exchange/small/inbound/{name}+03_qkv+2026-01-01 10:00:00 UTC+c").mkdir()
     submit(course, "ada", "'mine'")
-    collect(course)
+    logging.disable()  # nbgrader logs these names, and pytest's workers cannot send them
+    try:
+        collect(course)
+    finally:
+        logging.disable(logging.NOTSET)
     assert answer(course, "ada") == "'mine'"
     assert {path.name for path in (course / "submitted").iterdir()} == {"ada", *odd}
 
