@@ -16,6 +16,7 @@ from playwright.sync_api import Locator, expect
 
 from course_lib import maths
 from course_lib.generation import next_token_probabilities
+from course_lib.pretrained import load_smollm2
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SECONDS = 600  # a notebook has 60 on two free cores; a test machine may be busy
@@ -162,8 +163,8 @@ def test_03_qkv(desk) -> None:
     assert desk.accessibility_problems() == []
 
 
-def check_next_word(explorer: Locator, smollm2, text: str, settings: dict) -> None:
-    model, tokenizer = smollm2
+def check_next_word(explorer: Locator, loaded: tuple, text: str, settings: dict) -> None:
+    model, tokenizer = loaded
     with torch.inference_mode():
         logits = model(torch.tensor([tokenizer.encode(text)]))[0, -1]
     before, after = next_token_probabilities(logits), next_token_probabilities(logits, **settings)
@@ -180,18 +181,19 @@ def check_next_word(explorer: Locator, smollm2, text: str, settings: dict) -> No
     np.testing.assert_allclose([row[2] for row in rows], 100 * after[top], atol=0.06)
 
 
-def test_00_overview(desk, smollm2) -> None:
+def test_00_overview(desk) -> None:
+    loaded = load_smollm2(device=torch.device("cpu"), weights="packed")
     explorer = open_and_run(desk, "00_overview.ipynb", "Next word", "NextWord(")
     count = desk.page.locator(".jp-Cell").count()
     field = explorer.get_by_label("Your text")
-    check_next_word(explorer, smollm2, field.input_value(), {})
+    check_next_word(explorer, loaded, field.input_value(), {})
     # Mouse: another text, settings, a bar, write on.
     field.fill("The capital of France is")
     expect(explorer.locator(".cx-pieces")).to_have_text("5 tokens: The | ␣capital | ␣of | ␣France | ␣is")
     explorer.get_by_label("Temperature").fill("0.7")
     explorer.get_by_label("Top-k").fill("5")
     expect(explorer.locator(".cx-text")).to_contain_text("temperature 0.7, top-k 5")
-    check_next_word(explorer, smollm2, "The capital of France is", {"temperature": 0.7, "top_k": 5})
+    check_next_word(explorer, loaded, "The capital of France is", {"temperature": 0.7, "top_k": 5})
     explorer.get_by_role("button", name="␣Paris").click()
     expect(field).to_have_value("The capital of France is Paris")
     explorer.get_by_label("tokens", exact=True).fill("3")
@@ -203,7 +205,7 @@ def test_00_overview(desk, smollm2) -> None:
     keyboard.press("Control+A")
     keyboard.type("One, two, three,")
     expect(explorer.locator(".cx-pieces")).to_contain_text("6 tokens")
-    check_next_word(explorer, smollm2, "One, two, three,", {"temperature": 0.7, "top_k": 5})
+    check_next_word(explorer, loaded, "One, two, three,", {"temperature": 0.7, "top_k": 5})
     for _ in range(4):
         keyboard.press("Tab")
     keyboard.press("ArrowDown")
