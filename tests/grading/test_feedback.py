@@ -15,7 +15,7 @@ from nbgrader.apps import NbGraderAPI
 from nbgrader.server_extensions.formgrader import handlers
 
 from course_lib.grading import reports
-from course_lib.grading.assignments import autograde, grade_folder
+from course_lib.grading.assignments import autograde, digest, grade_folder
 from course_lib.grading.batch import Work
 from course_lib.grading.graded import release, settings
 from course_lib.grading.outcome import Outcome, TaskOutcome
@@ -35,7 +35,7 @@ def with_picture(name: str) -> list[dict[str, Any]]:
 def graded(works: Sequence[Work]) -> Iterator[tuple[Work, Outcome]]:
     """An outcome made up for each; all is right in the source itself."""
     for work in works:
-        made = course_folder.outcome(work.student, notebook=work.source.stem)
+        made = course_folder.outcome(work.student, notebook=work.source.stem, digest=digest(work))
         yield work, course_folder.all_right(made) if work.path == work.source else made
 
 
