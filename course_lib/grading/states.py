@@ -38,7 +38,7 @@ def state_of(value: Any, before: Any) -> Any:
     if isinstance(value, np.random.RandomState):
         return value.get_state(legacy=False)
     if _is_torch_generator(value):
-        return value.get_state()
+        return value.get_state().numpy()  # whoever has no torch can read it, too
     return None if same(value, before) else value
 
 
@@ -63,7 +63,7 @@ def _restore(value: Any, state: Any) -> None:
     elif isinstance(value, np.random.Generator | np.random.RandomState):
         _restore_numpy(value, state)
     elif _is_torch_generator(value):
-        value.set_state(state)
+        value.set_state(sys.modules["torch"].from_numpy(np.array(state)))
     elif type(value) is not type(state):
         raise ValueError(f"it is a {type(state).__name__}")
     elif isinstance(value, dict | set):

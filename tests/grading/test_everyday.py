@@ -199,6 +199,6 @@ def test_an_endless_cell_below_a_magic_times_out(engine, tmp_path):
         locked("double", "assert double(2) == 4"),
     ]
     path = write(tmp_path / "endless.ipynb", cells)
-    with Grader(path, engine=engine, seconds=Seconds(cell=0.5)) as grader:
+    with Grader(path, engine=engine, seconds=Seconds(cell=3.0)) as grader:
         outcome = grader.grade("ada", path)
     assert (outcome.reason, outcome.score) == ("timed out in the cell 'endless'", 1.0)

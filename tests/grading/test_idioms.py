@@ -358,3 +358,14 @@ def test_an_error_of_a_submission_is_made_from_those_that_it_is_made_from():
     assert isinstance(made, base)
     assert issubclass(base, KeyError)
     assert type(made).__name__ == "Other"
+
+
+def test_a_submission_without_torch_needs_none_because_the_grader_has_it(engine, tmp_path):
+    """What the grader's own generators hold goes there with each call."""
+    import torch
+
+    assert torch.default_generator is not None
+    own = answer("loaded", "def loaded(): return 'tor' + 'ch' in __import__('sys').modules")
+    path = write(tmp_path / "plain.ipynb", [own, locked("loaded", "assert loaded() is False")])
+    with Grader(path, engine=engine) as grader:
+        assert grader.grade("ada", path).score == 1.0
