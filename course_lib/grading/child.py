@@ -14,7 +14,6 @@ import json
 import os
 import pickle
 import random
-import signal
 import socket
 import sys
 import time
@@ -35,6 +34,7 @@ from course_lib.checks.call import PRINTED_LIMIT, Call, OutOfTime, Printed, own_
 from course_lib.checks.values import copied, describe
 from course_lib.grading import absent, wire
 from course_lib.grading.asked import ALONE, WITH_ANOTHER, itself
+from course_lib.grading.sandbox import interrupted_after
 from course_lib.grading.states import draws, restore, state_of
 from course_lib.grading.submission import names_mentioned, names_used
 
@@ -274,7 +274,11 @@ class Child:
         """Run one cell."""
         self.shell.outputs = outputs = Outputs(question["room"])
         start = monotonic()
-        with self.captured(), interrupted_after(question["seconds"]), contextlib.suppress(OutOfTime):
+        with (
+            self.captured(),
+            interrupted_after(question["seconds"], OutOfTime),
+            contextlib.suppress(OutOfTime),
+        ):
             self.shell.run_cell(question["code"], store_history=False)
         late = monotonic() - start > question["seconds"]
         header = {"outputs": outputs.done(), "lost": outputs.lost}
@@ -410,7 +414,7 @@ def called(function: Callable[[], Any], seconds: float, most_printed: int = PRIN
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
             warnings.catch_warnings(action="ignore"),
-            interrupted_after(seconds),
+            interrupted_after(seconds, OutOfTime),
         ):
             try:
                 return Call(function(), printed=printed.text)
@@ -420,21 +424,6 @@ def called(function: Callable[[], Any], seconds: float, most_printed: int = PRIN
                 return Call(error=error, printed=printed.text)
     except OutOfTime as error:
         return Call(printed=printed.text, late=True, line=own_line(error))
-
-
-@contextlib.contextmanager
-def interrupted_after(seconds: float) -> Iterator[None]:
-    """Raise `OutOfTime` in a cell that takes too long; what ignores that is ended from outside."""
-
-    def late(*_: Any) -> None:
-        raise OutOfTime
-
-    signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 0.2)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _other_than(takes: str, learner: Any) -> Failure | None:

@@ -11,9 +11,7 @@ import ast
 import dataclasses
 import functools
 import hashlib
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -47,6 +45,7 @@ from course_lib.grading.submission import (
     is_python,
     names_bound,
     names_checked,
+    nodes_of,
     plan,
     python_of,
     read_bytes,
@@ -174,8 +173,8 @@ class Grader:
         names = [
             node.args[0].value
             for cell in self.cells
-            if cell.is_test and is_python(cell.source)
-            for node in ast.walk(ast.parse(python_of(cell.source)))
+            if cell.is_test
+            for node in nodes_of(cell.source)
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
             and node.func.id == "check"
@@ -186,8 +185,7 @@ class Grader:
 
     def imported(self) -> set[str]:
         """The names that the source's own cells import."""
-        code = [cell.source for cell in self.cells if cell.kind == "code"]
-        nodes = (node for text in code if is_python(text) for node in ast.walk(ast.parse(python_of(text))))
+        nodes = (node for cell in self.cells if cell.kind == "code" for node in nodes_of(cell.source))
         imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
         return set().union(*map(names_bound, imports))
 
@@ -424,7 +422,7 @@ class Grading:
             ways = [] if cell.source in ours else ways_round(cell.source, imported)
             if ways:
                 what = f"names {', '.join(ways)}, which could mislead a check: look at it"
-                self.reports.append(f"the cell {cell.grade_id or cell.id!r} {what}")
+                self.reports.append(f"the cell {_name(cell)!r} {what}")
 
 
 @functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions
@@ -467,7 +465,8 @@ class Tested:
     def run(self, session: Session, unseen: bool) -> None:
         """Run what is shown or what is hidden of the cell; its learner's functions are in a child."""
         self.status = self.sentence = ""
-        if time.monotonic() > session.end_at:
+        left = session.end_at - time.monotonic()
+        if left < 0:
             self.status = "not run"
             self.sentence = "The time for the whole notebook was over before this task."
             return
@@ -475,7 +474,7 @@ class Tested:
         code = python_of(f"{hidden(source)}\n{behind_hidden(source)}" if unseen else released(source))
         self.far.begin(session, OWN_TEST_S)
         try:
-            with self.far.around(), interrupted_at(session.end_at):
+            with self.far.around(), sandbox.interrupted_after(left + GRACE_S, TimeOver):
                 statements, last = _compiled(code, self.step.cell.grade_id)
                 exec(statements, self.scope)
                 value = eval(last, self.scope) if last else None
@@ -530,29 +529,6 @@ class Tested:
         if self.step.missing and "NameError" in result.problem:
             return "missing", f"There is no cell {self.step.answer!r} in this notebook."
         return "wrong", as_text(result)
-
-
-@contextmanager
-def interrupted_at(end: float) -> Iterator[None]:
-    """Raise `TimeOver` in a test that goes on too long: with a submission's pattern or number anything may.
-
-    Args:
-        end: by `time.monotonic`.
-    """
-
-    def late(*_: object) -> None:
-        raise TimeOver
-
-    if threading.current_thread() is not threading.main_thread():  # no signal comes here
-        yield
-        return
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, max(0.1, end - time.monotonic() + GRACE_S), 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _number(value: Any) -> float | None:

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -390,6 +391,29 @@ def limit(limits: Limits, in_use: int | None = None) -> None:
         _, most = resource.getrlimit(which)
         value = value if most == resource.RLIM_INFINITY else min(value, most)
         resource.setrlimit(which, (value, value))
+
+
+@contextlib.contextmanager
+def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[None]:
+    """Raise an error in what takes too long: again and again, in case it is caught there.
+
+    Code that never looks for signals goes on, and so does all in another thread than the main one: that has
+    to be ended from outside.
+    """
+
+    def late(*_: object) -> None:
+        raise error
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.2)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
 
 
 def address_space() -> int:

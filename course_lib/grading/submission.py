@@ -359,7 +359,7 @@ def _tree(code: str) -> ast.Module | None:
         return None
 
 
-def _nodes(code: str) -> Iterator[ast.AST]:
+def nodes_of(code: str) -> Iterator[ast.AST]:
     """The parts of some Python code."""
     tree = _tree(code)
     return ast.walk(tree) if tree else iter(())
@@ -370,7 +370,7 @@ def names_used(code: str) -> set[str]:
 
     No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
     """
-    nodes = _nodes(code)
+    nodes = nodes_of(code)
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
@@ -378,7 +378,7 @@ def names_mentioned(code: str) -> set[str]:
     """All names in some code, as attributes and as texts too, that its own definitions do not explain."""
     found: set[str] = set()
     own: set[str] = set()
-    for node in _nodes(code):
+    for node in nodes_of(code):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):
@@ -412,7 +412,7 @@ def names_checked(code: str) -> set[str]:
     """The names that some code gives to `check`."""
     return {
         value.id
-        for node in _nodes(code)
+        for node in nodes_of(code)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
         for value in node.args
         if isinstance(value, ast.Name)
