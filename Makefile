@@ -28,7 +28,7 @@ check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, 
 exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 	@$(RUN) tools/exercises.py
 
-claims: .venv/.ready-to-test  ## judge every claim anew, from other seeds too, and write the pages of verdicts
+claims: .venv/.ready-to-test  ## judge every claim, from other seeds too, and write the pages of verdicts
 	@$(RUN) tools/run_checks.py claims
 
 bench: .venv/.ready-to-test  ## run the scripts behind every speed figure; nothing else should run meanwhile

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from common import Row, show
 
-from course_lib.checks import take_along
-from course_lib.checks.nine_parts import Assembled
+from course_lib.concepts.c09_real_models.capstone import take_along
+from course_lib.concepts.c09_real_models.capstone.nine_parts import Assembled
 from course_lib.costs import alternate
 from course_lib.pretrained import chat_prompt, load_smollm2
 

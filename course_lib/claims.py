@@ -1,7 +1,8 @@
 """The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which asks for its numbers.
 
-`claims.yml` lists every claim. A claim that has been judged carries its evidence: for each number a sentence,
-and the lowest and the highest value that still supports the verdict.
+The course follows one lecture. Every statement it makes stands, in our own words, in the `claims.yml` of the
+concept whose notebook judges it. For each the course owes the learner an experiment that could come out the
+other way, a verdict with a number in it, and a test that fails if the verdict stops being true.
 """
 
 import ast
@@ -20,6 +21,7 @@ from typing import Any
 
 import yaml
 
+CONCEPTS = Path(__file__).with_name("concepts")
 VERDICTS = {"holds": "holds", "caveat": "holds, with a caveat", "corrected": "corrected"}
 KINDS = {
     "measured": "an experiment that could have come out the other way",
@@ -37,7 +39,7 @@ class Evidence:
 
     Args:
         says: a sentence with one place for the number, such as "time grows to the power {:.2f}".
-        low, high: the lowest and the highest value that supports the verdict.
+        low, high: the lowest and the highest value that supports the verdict; left out, that end is open.
     Raises: ClaimError: no such place or several, or a range that is empty or accepts any number.
     """
 
@@ -123,16 +125,27 @@ def spaced(text: str) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the lecture, and what decides about it.
+    """One statement of the lecture, and what decides about it: an entry of `claims.yml`.
 
     Args:
+        id: a stable key, used in notebooks, tests and the ledger's pages.
+        notebook: where the learner runs it; from the name of the concept's folder.
+        at: where in the lecture its chapter begins (m:ss), as in lecture.yml.
+        kind: see `KINDS`.
+        says: the statement.
+        show: the experiment, and what it must show.
+        rival: of a measured claim: the best that one can do without the mechanism in question.
+        caveat: what a careful expert adds or corrects.
+        verdict: see `VERDICTS`.
+        evidence: the numbers that decide: room for noise, none for the opposite. A claim without them has not
+            been judged yet. 1 stands for yes.
         decides: the number that is shown where there is room for one; the first, if it is empty.
     Raises: ClaimError: an unknown kind or verdict; a judged claim without the caveat or the rival it needs.
     """
 
     id: str
-    at: str
     notebook: str
+    at: str
     kind: str
     says: str
     show: str
@@ -168,7 +181,7 @@ class Claim:
         Raises: ClaimError: a number is missing, unknown or outside its range.
         """
         if not self.evidence:
-            raise ClaimError(f"claim {self.id!r} has no evidence in claims.yml, so it cannot be judged")
+            raise ClaimError(f"claim {self.id!r} has no evidence, so it cannot be judged")
         if set(evidence) != set(self.evidence):
             raise ClaimError(
                 f"claim {self.id!r} is judged by {_names(self.evidence)}; "
@@ -239,7 +252,7 @@ def verdict(claim_id: str, /, **evidence: Any) -> None:
     """Judge one claim of the lecture by the numbers just measured, and show the result.
 
     Args:
-        claim_id: an id from claims.yml.
+        claim_id: its id.
         evidence: the numbers that the claim's entry names; True counts as 1.
     Raises: ClaimError: there is no such claim, or the evidence does not support the verdict.
     """
@@ -260,14 +273,14 @@ def verdict(claim_id: str, /, **evidence: Any) -> None:
     display(_Judgement(claim, numbers))
 
 
-def load(path: str | Path | None = None) -> dict[str, Claim]:
-    """Read the ledger, in the order of the lecture.
+def load(concepts: str | Path = CONCEPTS) -> dict[str, Claim]:
+    """Read the ledger: the claims of every concept.
 
     Args:
-        path: a file other than the course's own.
-    Raises: ClaimError: an entry is malformed.
+        concepts: a folder of concepts other than the course's own.
+    Raises: ClaimError: an entry is malformed, or an id is taken.
     """
-    return dict(_load(Path(path) if path else Path(__file__).with_name("claims.yml")))
+    return dict(_load(Path(concepts)))
 
 
 def judging_cells(notebook: str | Path) -> list[tuple[str, str]]:
@@ -295,25 +308,32 @@ def _find(claim_id: str) -> Claim:
     if claim_id not in claims:
         near = difflib.get_close_matches(str(claim_id), claims, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ClaimError(f"claims.yml has no claim {claim_id!r}{hint}")
+        raise ClaimError(f"there is no claim {claim_id!r}{hint}")
     return claims[claim_id]
 
 
 @functools.cache
-def _load(path: Path) -> dict[str, Claim]:
+def _load(concepts: Path) -> dict[str, Claim]:
     claims: dict[str, Claim] = {}
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
-        try:
-            evidence = {name: _evidence(item) for name, item in entry.get("evidence", {}).items()}
-            claim = Claim(**{**entry, "evidence": evidence})
-        except (TypeError, AttributeError) as error:
-            raise ClaimError(f"{path.name}: the entry {entry!r} is not a claim: {error}") from None
-        except ClaimError as error:
-            raise ClaimError(f"{path.name}, {entry.get('id')}: {error}") from None
-        if claim.id in claims:
-            raise ClaimError(f"{path.name} lists the claim {claim.id!r} twice")
-        claims[claim.id] = claim
+    for path in sorted(concepts.glob("c*/claims.yml")):
+        concept = path.parent.name
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
+            claim = _claim(entry, notebook=concept.removeprefix("c"))
+            if claim.id in claims:
+                raise ClaimError(f"{concept}/claims.yml: the id {claim.id!r} is taken")
+            claims[claim.id] = claim
     return claims
+
+
+def _claim(entry: dict[str, Any], notebook: str) -> Claim:
+    where = f"c{notebook}/claims.yml"
+    try:
+        evidence = {name: _evidence(item) for name, item in entry.get("evidence", {}).items()}
+        return Claim(**{**entry, "notebook": notebook, "evidence": evidence})
+    except (TypeError, AttributeError) as error:
+        raise ClaimError(f"{where}: the entry {entry!r} is not a claim: {error}") from None
+    except ClaimError as error:
+        raise ClaimError(f"{where}, {entry.get('id')}: {error}") from None
 
 
 def _evidence(item: Mapping[str, Any]) -> Evidence:

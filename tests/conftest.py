@@ -12,16 +12,15 @@ or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
 
 `make test` runs two workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
 prepare is prepared once; the tests of exercise tasks ("[03_qkv/attention-...]"), in whatever files, are
-spread over both, task by task: what their answers are compared with is prepared once too. What took longest
-last time begins first. The real models are the session's: `smollm2` and `minilm`.
+spread over both, task by task: what their answers are compared with is prepared once too. Files begin in the
+order in which tools/run_checks.py names them. The real models are the session's: `smollm2` and `minilm`.
 """
 
-import functools
-import json
 import os
 import pkgutil
 import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +30,12 @@ from types import ModuleType
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
 os.environ["COURSE_PROGRESS"] = "off"  # no test, nor what it starts, writes into a learner's file
 os.environ["COURSE_FIGURES"] = "strict"  # a title that the numbers do not support is an error
+# nbgrader calls a program of this environment by its name.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+# Tests are small, and threads that wait for each other's core cost minutes.
+os.environ |= dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 
 import jaxtyping
 import numpy as np
@@ -38,14 +43,22 @@ import pytest
 import torch
 from torch import nn
 
-# Not in the checks of exercises: they name no shapes, and each of a million calls would prepare the functions
-# within its function anew, which takes longer than all else.
+# Not in the checks of exercises and in the tasks: they name no shapes, and each of a million calls would
+# prepare the functions within its function anew, which takes longer than all else.
 LIBRARY = Path(__file__).parents[1] / "course_lib"
-SECONDS = Path(__file__).parents[1] / "build" / "seconds.json"  # written by tools/run_checks.py
-SHAPED = [f"course_lib.{part.name}" for part in pkgutil.iter_modules([LIBRARY]) if part.name != "checks"]
+SHAPED = [
+    f"course_lib.{part.name}"
+    for part in pkgutil.iter_modules([LIBRARY])
+    if part.name not in ("checks", "concepts")
+]
+SHAPED += [
+    f"course_lib.concepts.{folder.name}.{part.name}"
+    for folder in (LIBRARY / "concepts").iterdir()
+    for part in pkgutil.iter_modules([folder])
+    if part.name not in ("tasks", "answers", "capstone")
+]
 jaxtyping.install_import_hook(SHAPED, "beartype.beartype")
 
-# Test tensors are tiny, and threads that wait for each other cost minutes on a busy machine.
 torch.set_num_threads(1)
 
 
@@ -195,59 +208,139 @@ def smollm2_reader():
     return gguf.GGUFReader(smollm2_path())
 
 
+@pytest.fixture
+def smollm2_at_hand(smollm2, monkeypatch):
+    """A check that ends in SmolLM2 gets the one that other tests use too."""
+    from course_lib.checks import real_model
+
+    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
+
+
+@pytest.fixture
+def minilm_at_hand(minilm, monkeypatch):
+    """As `smollm2_at_hand`."""
+    from course_lib.checks import real_model
+
+    monkeypatch.setattr(real_model, "minilm", lambda: minilm)
+
+
+def not_installed(name):
+    """What loads a model where it is not installed."""
+
+    from course_lib.pretrained import MissingModelError
+
+    def load():
+        raise MissingModelError(f"{name} is not installed; from the course folder run: this")
+
+    return load
+
+
+@pytest.fixture
+def smollm2_missing(monkeypatch):
+    """As where SmolLM2 is not installed."""
+    from course_lib.checks import real_model
+
+    monkeypatch.setattr(real_model, "smollm2", not_installed("SmolLM2"))
+
+
+@pytest.fixture
+def minilm_missing(monkeypatch):
+    """As where MiniLM is not installed."""
+    from course_lib.checks import real_model
+
+    monkeypatch.setattr(real_model, "minilm", not_installed("MiniLM"))
+
+
 # ------------------------------------------------------------------------------------------ two workers
 
 
 def scope(test: str) -> str:
-    """What stays together on one worker: the tests of one task, or of one file."""
+    """What stays together on one worker: the tests in a browser, of a task, of a notebook, or of a file."""
     task = re.search(r"\[(\d\d_\w+/\w+)", test)
+    if "[notebooks/" in test:
+        return test
+    if test.startswith("tests/browser/"):
+        return "tests/browser"
     return task[1] if task else test.split("::")[0]
 
 
-@functools.cache
-def last_time() -> dict[str, float]:
-    """What each file of tests took in the last run of `make test`."""
-    return json.loads(SECONDS.read_text("utf-8")) if SECONDS.exists() else {}
-
-
-def expected_s(scope: str) -> float:
-    """How long what stays together may take; the tests of one task are soon over."""
-    if not scope.endswith(".py"):
-        return 0.0
-    is_long = re.search("test_claims_|grading/test_(hostile|judge)", scope)
-    return last_time().get(scope, 100.0 if is_long else 10.0)
+SCHEDULER = pytest.StashKey()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadFileScheduling
 
-    class ByFileOrTask(LoadFileScheduling):
-        """The longest first: no worker waits at the end while the other begins a long file."""
-
+    class ByScope(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return scope(nodeid)
 
-        def _assign_work_unit(self, node) -> None:
-            self.workqueue.move_to_end(max(self.workqueue, key=expected_s), last=False)
-            super()._assign_work_unit(node)
+        def left(self) -> list[str]:
+            """The tests that did not run to their end, in order."""
+            assigned = [unit for units in self.assigned_work.values() for unit in units.values()]
+            units = [*assigned, *self.workqueue.values()]
+            return [test for unit in units for test, has_run in unit.items() if not has_run]
 
-    return ByFileOrTask(config, log) if config.getoption("dist") == "loadfile" else None
+    config.stash[SCHEDULER] = ByScope(config, log)
+    return config.stash[SCHEDULER]
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
-    """How many answers the checks of the exercises judged; here, because workers print no summary."""
-    properties = [
-        (name, value)
-        for report in terminalreporter.stats.get("passed", [])
-        if report.when == "call"
-        for name, value in report.user_properties
-    ]
+# ------------------------------------------------------------------------------------------ what is said last
+
+# Here, because workers print no summary.
+
+KINDS = {
+    "style": "test_style|test_examples",
+    "notebooks": "test_notebooks_run",
+    "claims": "test_claims",
+    "browser": "browser/",
+    "exercises": "checks/|test_exercises",
+    "grading": "grading/",
+}
+
+
+def kind(test: str) -> str:
+    """As what a test is counted."""
+    file = test.split("::")[0]
+    return next((name for name, places in KINDS.items() if re.search(places, file)), "library and rest")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """What did not run, what each kind of test took, and what the checks of the exercises judged."""
+    left = config.stash[SCHEDULER].left() if SCHEDULER in config.stash else []
+    if left:
+        files = Counter(test.split("::")[0] for test in left)
+        terminalreporter.write_line("Left out (`make test` runs it):")
+        for file, number in files.items():
+            terminalreporter.write_line(f"  {number:4} tests of {file}")
+    count, seconds = Counter(), Counter()
+    for report in (report for some in terminalreporter.stats.values() for report in some):
+        if isinstance(report, pytest.TestReport):
+            count[kind(report.nodeid)] += report.when == "call"
+            seconds[kind(report.nodeid)] += report.duration
+    for name, took in seconds.most_common():
+        terminalreporter.write_line(f"{name:<17}{count[name]:5} tests{took:7.0f} s of one worker")
+    for line in told(terminalreporter.stats.get("passed", [])):
+        terminalreporter.write_line(line)
+
+
+def told(passed: list[pytest.TestReport]) -> Iterator[str]:
+    """What tests say of themselves: how long a notebook kept a core busy, how an answer was judged."""
+    properties = [item for report in passed if report.when == "call" for item in report.user_properties]
+    busy = [(float(value), name) for name, value in properties if name.endswith(".ipynb")]
+    for seconds, name in sorted(busy, reverse=True):
+        yield f"{seconds:5.0f} s of one core  {name}{'  over the budget of 60 s' if seconds > 60 else ''}"
     judged = Counter(value for name, value in properties if name == "answer")
     tasks = {value for name, value in properties if name == "task"}
     if judged:
-        wrong = judged["named"] + judged["refused"]
-        terminalreporter.write_line(
-            f"exercises: {len(tasks)} tasks, {wrong} wrong answers refused ({judged['named']} by name), "
-            f"{judged['right']} correct ones accepted"
+        yield (
+            f"exercises: {len(tasks)} tasks, {judged['named'] + judged['refused']} wrong answers refused "
+            f"({judged['named']} by name), {judged['right']} correct ones accepted"
         )
+
+
+def pytest_sessionfinish(session, exitstatus) -> None:
+    """A run that is interrupted, as `make check` is when its time is over, has failed where a test has."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED and session.testsfailed:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 from matplotlib.figure import Figure
 
-from course_lib.figures import Unsupported
+from course_lib.plots import Unsupported
 
 
 def draws(

@@ -1,17 +1,17 @@
 """The arithmetic behind the benchmarks' tables; the benchmarks themselves are never tests."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
+import common
+import named
 import pytest
 
+from course_lib.checks import Result, find_task
+
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
-spec = importlib.util.spec_from_file_location("benchmarks_common", FOLDER / "common.py")
-common = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = common  # dataclasses look their module up
-spec.loader.exec_module(common)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,48 @@ print(float((ours(ids) - theirs(ids)).abs().max() / theirs(ids).abs().max()) < 1
 def test_the_handmade_rival_is_the_same_model():
     done = subprocess.run([sys.executable, "-c", RECIPE], cwd=FOLDER, capture_output=True, text=True)
     assert done.stdout.split() == ["True"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "name", "came", "said", "problem"),
+    [
+        (True, "", "", "", ""),
+        (True, "", "", "no", "refused, although right: 03_qkv/mix, words: no"),
+        (False, "plain mean", "plain mean", "no", ""),
+        (False, "", "plain mean", "no", ""),
+        (False, "", "", "", "accepted, although wrong: 03_qkv/mix, words"),
+        (False, "plain mean", "", "no", "not named: 03_qkv/mix, words: it is 'plain mean'"),
+        (False, "plain mean", "plain sum", "no", "called 'plain sum': 03_qkv/mix, words: it is 'plain mean'"),
+    ],
+)
+def test_what_a_check_should_not_say_of_a_plausible_answer_is_listed(right, name, came, said, problem):
+    answer = named.Answer("03_qkv/mix", "words", max, right, name)
+    result = Result(find_task("03_qkv/mix"), problem=said, misconception=came)
+    assert named.Judged(answer, result).problem == problem
+
+
+def test_shares_of_plausible_answers_face_their_bars(monkeypatch):
+    def judged(right, name, said, came=""):
+        answer = named.Answer("03_qkv/mix", "words", max, right, name)
+        return named.Judged(answer, Result(find_task("03_qkv/mix"), problem=said, misconception=came))
+
+    monkeypatch.setattr(named, "NAMED", 0.5)
+    fine = [judged(True, "", ""), judged(False, "", "no"), judged(False, "plain mean", "no", "plain mean")]
+    assert named.Row(fine).missed == []
+    assert str(named.Row(fine)).split() == ["2", "2", "1", "(", "50%)", "1", "of", "1", "1", "1"]
+    bad = [*fine, judged(True, "", "no"), judged(False, "plain mean", "")]
+    assert named.Row(bad).missed == [
+        "refused: 2 of 3, the bar is 100%",
+        "named: 1 of 3, the bar is 50%",
+        "named rightly: 1 of 2, the bar is 98%",
+        "accepted: 1 of 2, the bar is 100%",
+    ]
+
+
+def test_plausible_answers_are_of_tasks_and_mistakes_that_there_are():
+    for module in named.MODULES:
+        answers = importlib.import_module(f"plausible.{module}").of
+        for answer in answers:
+            known = {mistake.name for mistake in find_task(answer.task).misconceptions}
+            assert answer.name in {"", *known}, answer
+        assert {answer.right for answer in answers} == {True, False}

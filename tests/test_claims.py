@@ -13,7 +13,6 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MEASURED = """
 - id: quick
   at: "6:08"
-  notebook: 03_qkv
   kind: measured
   says: It is quick.
   show: A race.
@@ -25,18 +24,23 @@ MEASURED = """
     wait: {says: "it takes {:.2f} seconds", low: 0.4, high: 0.6}
 """
 BY_CONSTRUCTION = """
-- {id: sum, at: "8:35", notebook: 03_qkv, kind: construction, says: It sums to 1., show: s, verdict: holds,
+- {id: sum, at: "8:35", kind: construction, says: It sums to 1., show: s, verdict: holds,
    evidence: {error: {says: "largest error {:.1g}", low: 0, high: 1.0e-6}}}
 """
 GOOD = {"worst": 0.97, "wait": 0.5}
 
 
+def written(folder: Path, text: str, concept: str = "c03_qkv") -> Path:
+    """The folder, with the claims of one concept in it."""
+    (folder / concept).mkdir()
+    (folder / concept / "claims.yml").write_text(text)
+    return folder
+
+
 @pytest.fixture
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Claim]:
     """A ledger of two claims in place of the course's."""
-    path = tmp_path / "ledger.yml"
-    path.write_text(MEASURED + BY_CONSTRUCTION)
-    entries = load(path)
+    entries = load(written(tmp_path, MEASURED + BY_CONSTRUCTION))
     monkeypatch.setattr(claims, "load", lambda: entries)
     return entries
 
@@ -202,7 +206,7 @@ def test_evidence_that_cannot_be_used_is_refused(says, limits, message):
         Evidence(says, **limits)
 
 
-FIELDS = "id: a, at: '0:00', notebook: n, says: s"
+FIELDS = "id: a, at: '0:00', says: s"
 JUDGED = "evidence: {x: {says: '{:.1f} of it all', low: 0}}"
 
 
@@ -211,7 +215,7 @@ JUDGED = "evidence: {x: {says: '{:.1f} of it all', low: 0}}"
     [
         (f"- {{{FIELDS}, kind: measured}}", "is not a claim: .*'show'"),
         (f"- {{{FIELDS}, kind: measured, show: s, wrong: 1}}", "is not a claim: .*'wrong'"),
-        (2 * f"- {{{FIELDS}, kind: measured, show: s}}\n", "lists the claim 'a' twice"),
+        (2 * f"- {{{FIELDS}, kind: measured, show: s}}\n", "the id 'a' is taken"),
         (
             f"- {{{FIELDS}, kind: guessed, show: s}}",
             "kind must be one of measured, construction; got 'guessed'",
@@ -228,10 +232,15 @@ JUDGED = "evidence: {x: {says: '{:.1f} of it all', low: 0}}"
     ],
 )
 def test_a_malformed_ledger_is_refused(tmp_path, text, message):
-    path = tmp_path / "claims.yml"
-    path.write_text(text)
-    with pytest.raises(ClaimError, match=message):
-        load(path)
+    with pytest.raises(ClaimError, match=f"^c03_qkv/claims.yml.*{message}"):
+        load(written(tmp_path, text))
+
+
+def test_an_id_is_one_claims_in_all_concepts(tmp_path):
+    text = f"- {{{FIELDS}, kind: measured, show: s}}"
+    written(tmp_path, text, "c02_patches")
+    with pytest.raises(ClaimError, match=r"c03_qkv/claims\.yml: the id 'a' is taken"):
+        load(written(tmp_path, text))
 
 
 def test_judging_cells_are_found_without_running_them(tmp_path):

@@ -1,9 +1,6 @@
 """The exercises: what nbgrader makes of solutions/, safe to hand out, honest when nothing is written yet."""
 
-import copy
-import dataclasses
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -23,6 +20,7 @@ from course_lib.checks import find_task, solution_source, task_names, tasks
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = sorted((ROOT / "solutions").glob("*/*.ipynb"))
 EXERCISES = sorted((ROOT / "exercises").glob("*/*.ipynb"))
+SCORES = ("scores", "scores-answer", "scores-test")
 NAMES = [path.relative_to(ROOT).as_posix() for path in EXERCISES]
 
 
@@ -40,114 +38,99 @@ def test_every_solution_notebook_is_released():
     assert SOLUTIONS
 
 
-def test_a_release_is_the_committed_one_byte_for_byte(tmp_path):
-    tool = load(ROOT / "tools" / "exercises.py")
+def test_a_release_is_the_committed_one_byte_for_byte(tool, tmp_path):
     assert tool.contents(tool.release(tmp_path)) == tool.contents(ROOT / "exercises")
 
 
-# ---------------------------------------------------------------------------- words come from the task files
+# ------------------------------------------------------------------- notebooks come from tasks and Markdown
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tool() -> ModuleType:
     return load(ROOT / "tools" / "exercises.py")
 
 
 @pytest.fixture
-def cells() -> list[dict]:
-    """The cells of a notebook with solutions, to be changed by a test."""
-    return json.loads((ROOT / "solutions/03_qkv/attention_by_hand.ipynb").read_text(encoding="utf-8"))[
-        "cells"
-    ]
+def made(tool, monkeypatch, tmp_path):
+    """The cells that a Markdown file of 03_qkv gives, by their ids."""
+    monkeypatch.setattr(tool.tasks, "folder_of", lambda concept, own=tasks.folder_of: tmp_path)
+
+    def make(text: str) -> dict:
+        (tmp_path / "toys.md").write_text(text, encoding="utf-8")
+        for concept in ("03_qkv", "06_residuals"):
+            for path in (ROOT / f"course_lib/concepts/c{concept}/tasks").glob("*.py"):
+                shutil.copy(path, tmp_path)
+        return {cell.id: cell for cell in tool.notebook("03_qkv", "toys").cells}
+
+    return make
 
 
-@pytest.fixture
-def words() -> list[tasks.Words]:
-    return [task for task in tasks.words("03_qkv").values() if task.notebook == "attention_by_hand"]
-
-
-def test_the_words_of_the_solutions_are_those_of_the_task_files(tool, tmp_path):
-    shutil.copytree(ROOT / "solutions", tmp_path / "solutions", ignore=tool.IGNORED)
-    tool.write_words(tmp_path / "solutions")
+def test_the_committed_solutions_are_made_of_the_tasks(tool, tmp_path):
+    tool.write_solutions(tmp_path / "solutions")
     assert tool.different(tmp_path / "solutions", ROOT / "solutions") == []
 
 
-def test_other_words_and_points_are_written_over(tool, cells, words):
-    committed = copy.deepcopy(cells)
-    for cell in cells:
-        if cell["id"] == "softmax":
-            cell["source"] = ["something else"]
-        if cell["id"] == "softmax-test":
-            cell["metadata"]["nbgrader"]["points"] = 97
-    tool.write_tasks(cells, words)
-    assert cells == committed
+def test_cells_stand_in_the_notebook_as_in_its_file(made):
+    cells = made("<!-- title -->\n# Toys\n\nTwo.\n\n<!-- setup -->\n```python\nimport math\n\nx = 1\n```\n")
+    assert [(cell.cell_type, cell.source) for cell in cells.values()] == [
+        ("markdown", "# Toys\n\nTwo."),
+        ("code", "import math\n\nx = 1"),
+    ]
 
 
-def test_a_change_of_the_task_file_reaches_the_notebook(tool, cells, words):
-    new = dataclasses.replace(words[1], title="Dots", level=4, minutes=83, text="Say *it*.", hints=("One.",))
-    tool.write_tasks(cells, [words[0], new, *words[2:]])
-    text = "".join(next(cell for cell in cells if cell["id"] == "scores")["source"])
-    assert text == (
-        "## 2. Dots\n\nLevel 4 of 4 (build it), 83 minutes. In the notebook: "
-        "[Scores](../../notebooks/03_qkv.ipynb#Scores).\n\nSay *it*.\n\n<details><summary>Hint</summary>\n\n"
-        'One.\n\nOur answer: `solution("03_qkv/scores")`.\n\n</details>'
+def test_a_task_has_its_words_its_answer_and_its_check(made):
+    cells = made("<!-- title -->\n# Toys\n\n<!-- task: softmax -->\n\n<!-- task: scores -->\n")
+    assert list(cells) == ["title", "softmax", "softmax-answer", "softmax-test", *SCORES]
+    words = tasks.words("03_qkv")["03_qkv/scores"]
+    said = cells["scores"].source
+    assert said.startswith(f"## 2. {words.title}\n\nLevel {words.level} of 4 (")
+    assert f"[{words.section}](../../notebooks/03_qkv.ipynb#{words.section.replace(' ', '-')})" in said
+    assert said.endswith('solution("03_qkv/scores")`.\n\n</details>')
+    answer = cells["scores-answer"]
+    assert answer.source.startswith("def scores(q, k):\n")
+    assert answer.metadata.nbgrader.grade_id == "scores"
+    assert answer.metadata.nbgrader.solution
+    test = cells["scores-test"]
+    assert test.source.startswith(
+        'check("03_qkv/scores", scores)\n### BEGIN HIDDEN TESTS\nfor seed in (31, 57):'
     )
-    test = next(cell for cell in cells if cell["id"] == "scores-test")
-    assert test["metadata"]["nbgrader"]["points"] == 4
+    assert test.metadata.nbgrader.points == words.level
+    assert test.metadata.nbgrader.locked
 
 
-@pytest.mark.parametrize("number", [0, 2, 5])
-def test_a_task_without_cells_gets_them(tool, cells, words, number):
-    committed = copy.deepcopy(cells)
-    short = words[number].name.split("/")[1]
-    place = next(i for i, cell in enumerate(cells) if cell["id"] == short.replace("_", "-"))
-    del cells[place : place + 3]
-    tool.write_tasks(cells, words)
-    assert [cell["id"] for cell in cells] == [cell["id"] for cell in committed]
-    assert cells[place] == committed[place]
-    assert cells[place + 1]["metadata"] == committed[place + 1]["metadata"]
-    assert cells[place + 2] == committed[place + 2]
-    stub = f"def {words[number].call}:"
-    assert cells[place + 1]["source"][0] == f"{stub}\n"
-    assert "".join(committed[place + 1]["source"]).startswith(stub)
-
-
-def test_a_task_of_another_notebook_is_a_guest_with_its_own_words_and_points(tool, cells, words):
-    guest = copy.deepcopy(cells[cells.index(next(cell for cell in cells if cell["id"] == "scores")) :][:3])
-    for cell, end in zip(guest, ("", "-answer", "-test"), strict=True):
-        cell["id"] = f"rms-norm{end}"
-    guest[0]["metadata"] = {"task": "06_residuals/rms_norm"}
-    place = next(i for i, cell in enumerate(cells) if cell["id"] == "scores")
-    cells[place:place] = guest
-    tool.write_tasks(cells, words)
-    said = "".join(cells[place]["source"])
-    number = next(i for i, task in enumerate(words) if task.name == "03_qkv/scores") + 1
-    assert said.startswith(
-        f"## {number}. RMS norm\n\nLevel 1 of 4 (fill one line), 6 minutes. In the notebook: "
+def test_a_guest_has_its_own_words_and_points_and_an_answer_for_here(made):
+    cells = made(
+        "<!-- task: scores -->\n\n<!-- task: 06_residuals/rms_norm -->\n"
+        "```python\ndef rms_norm(x): ...\n```\n"
     )
-    assert "(../../notebooks/06_residuals.ipynb#The-layer-from-its-parts)" in said
-    assert cells[place + 2]["metadata"]["nbgrader"]["points"] == 1
-    assert "".join(cells[place + 3]["source"]).startswith(f"## {number + 1}. ")
-
-
-def test_cells_in_another_order_are_refused(tool, cells, words):
-    expected = (
-        "after the cell 'project-test' the cells scores, scores-answer and scores-test should follow, as in "
-        "the task file; got scores, scores-test, softmax at 5"
+    words, answer, test = (cells[name] for name in ("rms-norm", "rms-norm-answer", "rms-norm-test"))
+    assert words.source.startswith(
+        "## 2. RMS norm\n\nLevel 1 of 4 (fill one line), 6 minutes. In the notebook: "
     )
-    del cells[6]  # the answer of `scores`
-    with pytest.raises(ValueError, match=re.escape(expected)):
-        tool.write_tasks(cells, words)
+    assert "(../../notebooks/06_residuals.ipynb#The-layer-from-its-parts)" in words.source
+    assert words.metadata.task == "06_residuals/rms_norm"
+    assert answer.source == "def rms_norm(x): ..."
+    assert test.metadata.nbgrader.points == 1
+    assert test.source.startswith('check("06_residuals/rms_norm", rms_norm)\n')
 
 
-def test_tasks_in_another_order_are_refused(tool, cells, words):
-    with pytest.raises(ValueError, match="after the cell 'scores-test' the cells project, project-answer"):
-        tool.write_tasks(cells, [words[1], words[0], *words[2:]])
+def test_where_a_real_model_runs_one_hidden_test_is_enough(made):
+    assert made("<!-- task: real_model -->\n")["real-model-test"].source.endswith(
+        '### BEGIN HIDDEN TESTS\ncheck("03_qkv/real_model", my_attention, seed=31)\n### END HIDDEN TESTS'
+    )
 
 
-def test_a_task_file_that_names_a_missing_notebook_is_refused(tool, tmp_path):
-    with pytest.raises(ValueError, match=re.escape("no solutions/00_overview/warm_up.ipynb")):
-        tool.write_words(tmp_path)
+def test_an_answer_that_a_person_grades_has_points_and_no_lock(made):
+    marks = made("<!-- plan-answer: own_plan, 6 points -->\n**Plan:**\n")["plan-answer"].metadata.nbgrader
+    assert (marks.grade_id, marks.points, marks.grade, marks.solution, marks.locked) == (
+        *("own_plan", 6),
+        *(True, True, False),
+    )
+
+
+def test_a_file_that_begins_without_the_name_of_a_cell_is_refused(made):
+    with pytest.raises(ValueError, match=r"toys.md should begin with the name of a cell, .* got '# Toys"):
+        made("# Toys\n\n<!-- task: scores -->\n")
 
 
 @pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)

@@ -12,10 +12,10 @@ from course_lib.claims import ClaimError, load, verdict
 from course_lib.ledger import Found, Record, read, start, write_pages
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-LEDGER = """
+LEDGER = {
+    "c03_qkv": """
 - id: sum
   at: "8:35"
-  notebook: 03_qkv
   kind: construction
   says: It sums to 1.
   show: Rows.
@@ -23,7 +23,6 @@ LEDGER = """
   evidence: {error: {says: "it is off by {:.1g}", low: 0, high: 1.0e-6}}
 - id: quick
   at: "6:08"
-  notebook: 03_qkv
   kind: measured
   says: It is <quick> | a*b*c, and `safe`.
   show: A race.
@@ -34,17 +33,21 @@ LEDGER = """
   evidence:
     worst: {says: "the slowest run is right in {:.0%} of cases", low: 0.95}
     wait: {says: "it takes {:.2f} seconds", low: 0.4, high: 0.6}
-- {id: later, at: "17:59", notebook: 09_real_models, kind: measured, says: It comes., show: s}
-"""
+""",
+    "c09_real_models": """
+- {id: later, at: "17:59", kind: measured, says: It comes., show: s}
+""",
+}
 SUM, QUICK = {"error": 1e-7}, {"worst": 0.97, "wait": 0.5}
 
 
 @pytest.fixture
 def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     """A ledger of three claims, not in the order of the lecture, in place of the course's."""
-    path = tmp_path / "ledger.yml"
-    path.write_text(LEDGER)
-    found = load(path)
+    for concept, text in LEDGER.items():
+        (tmp_path / concept).mkdir()
+        (tmp_path / concept / "claims.yml").write_text(text)
+    found = load(tmp_path)
     monkeypatch.setattr(claims, "load", lambda: found)
     monkeypatch.setattr("IPython.display.display", lambda _: None)
     return found
@@ -263,7 +266,7 @@ def test_nothing_is_recorded_where_no_page_will_be_written(entries, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     with recorded(11):
         verdict("sum", **SUM)
-    assert [path.name for path in tmp_path.iterdir()] == ["ledger.yml"]
+    assert {path.name for path in tmp_path.iterdir()} == set(LEDGER)
 
 
 @pytest.mark.parametrize(

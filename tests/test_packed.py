@@ -14,6 +14,9 @@ from torch import nn
 from course_lib import packed
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import FeedForward
+from course_lib.concepts.c00_overview.explorer import NextWord
+from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
+from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.generation import generate
 from course_lib.gguf_file import PackedTensor
@@ -30,7 +33,6 @@ from course_lib.packed import (
 )
 from course_lib.positions import RotaryEmbedding
 from course_lib.pretrained import chat_prompt, load_gguf, load_smollm2
-from course_lib.widgets import DepthExplorer, HeadsExplorer, NextWord
 
 CPU = torch.device("cpu")
 quick_here = pytest.mark.skipif(why_not(CPU) is not None, reason=str(why_not(CPU)))

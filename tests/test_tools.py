@@ -3,22 +3,20 @@
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import changed
 import lock
-import nbformat
 import pytest
+import run_checks
 
 import course_lib
 
@@ -39,17 +37,6 @@ def set_up(monkeypatch, tmp_path) -> ModuleType:
     monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(module, "VENV_PYTHON", Path(sys.executable))
     monkeypatch.setattr(module, "PIP_LOG", tmp_path / "pip.log")
-    return module
-
-
-@pytest.fixture
-def checks(monkeypatch, tmp_path) -> ModuleType:
-    """tools/run_checks.py, with a build folder of its own."""
-    module = load("run_checks")
-    monkeypatch.setattr(module, "BUILD", tmp_path)
-    monkeypatch.setattr(module, "LEDGER", tmp_path / "claims.jsonl")
-    monkeypatch.setattr(module, "TESTS_LEDGER", tmp_path / "claims_tests.jsonl")
-    monkeypatch.setattr(module, "SECONDS", tmp_path / "seconds.json")
     return module
 
 
@@ -280,104 +267,128 @@ def test_make_sets_up_once_for_each_choice_of_versions(tmp_path, asked, options)
 # ----------------------------------------------------------------------------------------------------- checks
 
 
-def test_counts_come_from_pytest(checks, tmp_path):
-    sample = tmp_path / "test_sample.py"
-    sample.write_text(
-        "import pytest\n"
-        "def test_a(): pass\n"
-        "def test_b(): pass\n"
-        "def test_c(): assert 1 == 2\n"
-        "def test_d(): pytest.skip('no such thing here')\n"
-    )
-    report = checks.Report()
-    checks.pytest(report, "sample", sample)
-    assert report.counts == {"sample": [2, 1, 1]}
-    assert [problem.endswith("test_sample test_c") for problem in report.problems] == [True]
-    assert any("test_d" in note and "no such thing here" in note for note in report.notes)
+HANGS = """
+import socket, subprocess, sys
+def test_fails(): assert 1 == 2
+def test_hangs(): subprocess.run([sys.executable, "-c", CALL])
+def test_is_not_reached(): pass
+"""
 
 
-def test_no_tests_at_all_is_a_failure(checks, tmp_path):
-    report = checks.Report()
-    checks.pytest(report, "nothing", tmp_path / "missing.py")
-    assert report.total()[1] == 1
+def test_when_the_time_is_over_all_that_was_started_ends_and_what_was_left_out_is_said(
+    monkeypatch, tmp_path, capfd
+):
+    # A socket closes when its process ends: the child's death is seen without asking for its number.
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(300)
+    call = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]})).recv(1)"
+    file = tmp_path / "test_hangs.py"
+    file.write_text(HANGS.replace("CALL", repr(call)))
+    children = []
+
+    class UntilItHangs(subprocess.Popen):
+        def wait(self, timeout=None):
+            if children:
+                return super().wait(timeout)
+            children.append(server.accept()[0])
+            raise subprocess.TimeoutExpired("pytest", timeout)
+
+    monkeypatch.setattr(run_checks.subprocess, "Popen", UntilItHangs)
+    with_conftest = {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_ADDOPTS": "-p conftest"}
+    assert run_checks.run([str(file)], 1.0, with_conftest) == 1
+    (child,) = children
+    child.settimeout(60)
+    assert child.recv(1) == b""
+    child.close()
+    server.close()
+    said = capfd.readouterr().out
+    assert re.search(r"Left out .*\n +2 tests of .*test_hangs.py\n", said)
+    assert re.search(r"library and rest +1 tests +\d+ s of one worker", said)
 
 
-def test_no_browser_is_a_failure_that_says_what_to_do(checks, monkeypatch):
-    monkeypatch.setattr(checks, "find_browser", lambda: None)
-    monkeypatch.setattr(checks, "install_browser", lambda: None)
-    report = checks.Report()
-    checks.check_browser(report)
-    assert report.total() == [0, 1, 0]
-    assert "install chromium" in report.problems[0]
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """The tests that run_checks asks pytest for, instead of running them."""
+    tests = []
+    monkeypatch.setattr(run_checks, "run", lambda some, *_, **__: tests.extend(some) or 0)
+    monkeypatch.setattr(run_checks.chromium, "find", lambda: "a browser")
+    monkeypatch.setattr(changed, "base", lambda root: "0123456789")
+    monkeypatch.setattr(changed, "changed_files", lambda root, since: ["notebooks/05_positions.ipynb"])
+    return tests
 
 
-def test_a_check_that_breaks_has_failed_and_the_others_still_run(checks, monkeypatch, capsys):
-    def broken(report):
-        raise OSError("no such file")
+EVERY_FILE = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 
+
+@pytest.mark.parametrize("history", [True, False])
+def test_every_file_is_run_once_the_longest_first_and_claims_where_the_change_reaches_them(
+    asked, monkeypatch, capsys, history
+):
+    if not history:
+        monkeypatch.setattr(changed, "base", no_main_branch)
+    assert run_checks.check_all() == 0
+    left_out = EVERY_FILE - set(asked)
+    assert len(asked) == len(set(asked))
+    claims = set(changed.claims_tests(ROOT))
+    assert len(claims) == 10
+    assert left_out == claims - ({test for test in claims if history and "05_positions" in test})
+    said = capsys.readouterr().out
+    assert all(test in said for test in left_out)
+    assert asked[0].startswith("tests/browser/")
+    assert asked.index(changed.NOTEBOOKS) < asked.index("tests/test_maths.py")
+
+
+def no_main_branch(root: Path) -> str:
+    raise RuntimeError("no main branch")
+
+
+def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(asked, monkeypatch, capsys):
+    monkeypatch.setattr(run_checks.chromium, "find", lambda: None)
+    monkeypatch.setattr(run_checks.chromium, "install", lambda: asked.append("installed"))
+    run_checks.check_all()
+    assert asked[:2] == ["installed", "tests/browser/test_attention_stepper.py"]
+    asked.clear()
     monkeypatch.setattr(
-        checks, "CHECKS", {"broken": broken, "fine": lambda report: report.add("fine", passed=3)}
+        changed, "reach", lambda *_: ["tests/test_maths.py", "tests/browser/test_next_word.py"]
     )
-    monkeypatch.setattr(sys, "argv", ["run_checks.py"])
+    assert run_checks.check_changed() == 0
+    assert asked == ["tests/test_maths.py"]
+    assert "install chromium" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("status", "ends"), [(0, 0), (1, 1), (run_checks.INTERRUPTED, 0)])
+def test_make_check_fails_where_a_test_failed_and_not_where_the_time_was_over(
+    asked, monkeypatch, capsys, status, ends
+):
+    monkeypatch.setattr(run_checks, "run", lambda tests, limit_s: status)
+    monkeypatch.setattr(sys, "argv", ["run_checks.py", "changed"])
     with pytest.raises(SystemExit) as ended:
-        checks.main()
-    printed = capsys.readouterr().out.splitlines()
-    assert ended.value.code == 1
-    assert printed[-1] == "3 passed, 1 failed, 0 skipped"
-    assert "  broken: OSError: no such file" in printed
+        run_checks.main()
+    assert ended.value.code == ends
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(rf"{'Failed' if ends else 'Passed'}, in \d+ min \d+ s\.", last)
 
 
-@pytest.mark.parametrize(("times", "failed"), [(0, 1), (1, 0), (2, 1)])
-def test_each_claim_is_judged_once(checks, monkeypatch, tmp_path, times, failed):
-    from course_lib import claims
-
-    judged = next(claim for claim in claims.load().values() if claim.evidence)
-    monkeypatch.setattr(checks, "notebooks", lambda *_: [Path(judged.notebook)])
-    monkeypatch.setattr(claims, "load", lambda: {judged.id: judged})
-    evidence = {name: number.low for name, number in judged.evidence.items()}
-    line = json.dumps(
-        {"claim": judged.id, "notebook": judged.notebook, "verdict": "holds", "evidence": evidence}
-    )
-    checks.begin(checks.LEDGER)
-    with checks.LEDGER.open("a") as file:
-        file.write((line + "\n") * times)
-    report = checks.Report()
-    checks.judge_claims(report)
-    assert report.total() == [1 - failed, failed, 0]
+def test_make_claims_runs_the_tests_of_the_claims_then_the_notebooks_and_writes_the_pages(
+    asked, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(run_checks, "BUILD", tmp_path)
+    ledgers = {name: tmp_path / path.name for name, path in run_checks.LEDGERS.items()}
+    monkeypatch.setattr(run_checks, "LEDGERS", ledgers)
+    assert run_checks.check_claims() == 0
+    tests, notebooks = asked[:10], asked[10:]
+    assert tests == changed.claims_tests(ROOT)
+    assert all(test.startswith(changed.NOTEBOOKS) and test.endswith(".ipynb]") for test in notebooks)
+    assert len(notebooks) == len(list((ROOT / "notebooks").glob("*.ipynb")))
     assert {path.name for path in tmp_path.glob("*.[hm]*")} == {
         f"{page}.{kind}" for page in ("claims", "lecture") for kind in ("md", "html")
     }
+    assert "0 of the lecture's" in (tmp_path / "claims.md").read_text("utf-8")  # nothing ran
 
 
-def test_make_claims_runs_the_tests_of_the_claims_then_the_notebooks(checks, monkeypatch, capsys):
-    """What runs is in the other tests; here it is only asked for."""
-    asked, jobs = {}, []
-
-    def pytest_(report, kind, *arguments, **environment):
-        asked.update(arguments=arguments, environment=environment)
-        return []
-
-    monkeypatch.setattr(checks, "pytest", pytest_)
-    monkeypatch.setattr(checks, "in_parallel", lambda some: jobs.extend(some) or iter(()))
-    checks.remember({"notebooks/00_overview.ipynb": 6000.0})
-    report = checks.Report()
-    checks.check_claims(report)
-    files = [str(argument) for argument in asked["arguments"] if not str(argument).startswith("--")]
-    assert files == sorted(f"tests/{path.name}" for path in (ROOT / "tests").glob("test_claims_0*.py"))
-    assert asked["environment"]["COURSE_LEDGER_OF_TESTS"] == str(checks.TESTS_LEDGER)
-    assert {Path(job.name) for job in jobs} == set(checks.notebooks("notebooks"))
-    assert {job.environment["COURSE_LEDGER"] for job in jobs} == {str(checks.LEDGER)}
-    assert jobs[0].name == "notebooks/00_overview.ipynb"  # the longest first
-    assert set(report.counts) == {"claims"}
-    assert report.total()[0] == 0  # nothing was judged, and the pages say so
-    assert "0 of the lecture's" in (checks.BUILD / "claims.md").read_text("utf-8")
-    (minutes,) = re.findall(r"about (\d+) minutes", capsys.readouterr().out)
-    assert int(minutes) > 50
-
-
-def test_the_state_is_the_commit_and_whether_something_was_changed_since(checks, monkeypatch, tmp_path):
-    monkeypatch.setattr(checks, "ROOT", tmp_path)
-    assert checks.state() == f"version {course_lib.__version__}"
+def test_the_state_is_the_commit_and_whether_something_was_changed_since(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_checks, "ROOT", tmp_path)
+    assert run_checks.state() == f"version {course_lib.__version__}"
     (tmp_path / "file").write_text("one")
     for words in (
         ["init", "-q"],
@@ -385,150 +396,9 @@ def test_the_state_is_the_commit_and_whether_something_was_changed_since(checks,
         ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "A file"],
     ):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    assert re.fullmatch(r"commit [0-9a-f]{7,}", checks.state())
+    assert re.fullmatch(r"commit [0-9a-f]{7,}", run_checks.state())
     (tmp_path / "file").write_text("two")
-    assert checks.state().endswith(" and changes that are not committed")
-
-
-# ---------------------------------------------------------------------------------------- jobs, two at a time
-
-
-def python_job(checks, name: str, code: str, **settings) -> object:
-    return checks.Job(name, [sys.executable, "-c", code], **settings)
-
-
-# Waits until the other job has left its mark: only two that run at the same time both end.
-MEET = """
-import pathlib, sys, time
-mine, other = map(pathlib.Path, sys.argv[1:])
-mine.write_text("here")
-while not other.exists():
-    time.sleep(0.02)
-print(mine.name)
-"""
-
-
-def test_two_jobs_run_at_the_same_time(checks, tmp_path):
-    a, b = tmp_path / "a", tmp_path / "b"
-    jobs = [
-        checks.Job("a", [sys.executable, "-c", MEET, a, b]),
-        checks.Job("b", [sys.executable, "-c", MEET, b, a]),
-        python_job(checks, "c", "import sys; print('c'); sys.exit(3)"),
-    ]
-    done = {job.job.name: (job.status, job.output) for job in checks.in_parallel(jobs)}
-    assert done == {"a": (0, "a\n"), "b": (0, "b\n"), "c": (3, "c\n")}
-
-
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="this system does not say")
-def test_a_job_that_waits_keeps_no_core_busy_and_its_programs_count(checks):
-    work = "import time\nwhile time.process_time() < 1.5: pass"
-    through = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
-    jobs = [python_job(checks, "waits", "import time; time.sleep(3)"), python_job(checks, "works", through)]
-    done = {job.job.name: job for job in checks.in_parallel(jobs)}
-    assert done["waits"].busy_s < 1.5 <= done["works"].busy_s
-    assert done["waits"].seconds >= 3
-
-
-def test_what_does_not_fit_is_given_back_and_what_takes_too_long_is_stopped_with_its_children(checks):
-    # A socket closes when its process ends: the child's death is seen without asking for its number.
-    server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(60)
-    call = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]})).recv(1)"
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {call!r}])"
-    jobs = [
-        python_job(checks, "long", parent, expected_s=1),
-        python_job(checks, "does not fit", "print(1)", expected_s=100),
-        python_job(checks, "short", "print(1)", expected_s=1),
-    ]
-    start = time.perf_counter()
-    results = list(checks.in_parallel(jobs, deadline=start + 5))
-    assert time.perf_counter() - start < 90
-    left_out = [job.name for job in results if isinstance(job, checks.Job)]
-    ended = {job.job.name: job.status for job in results if isinstance(job, checks.Done)}
-    assert left_out == ["does not fit"]
-    assert ended["long"] is None
-    assert "short" in ended
-    child, _ = server.accept()
-    child.settimeout(60)
-    assert child.recv(1) == b""
-    child.close()
-    server.close()
-
-
-def test_an_interrupt_stops_what_runs(checks):
-    jobs = [python_job(checks, "quick", ""), python_job(checks, "slow", "import time; time.sleep(300)")]
-    start = time.perf_counter()
-    results = checks.in_parallel(jobs)
-    assert next(results).job.name == "quick"
-    with pytest.raises(KeyboardInterrupt):
-        results.throw(KeyboardInterrupt)
-    assert time.perf_counter() - start < 200
-
-
-REACHES_OUT = """
-import os, socket
-try:
-    socket.create_connection(("192.0.2.1", 80), timeout=5)
-except TimeoutError:
-    raise
-except OSError:
-    answer = "refused"
-assert answer == "refused"
-"""
-
-
-def write_notebook(path: Path, *cells: str) -> Path:
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
-    return path
-
-
-def run_notebook(checks, path: Path, folder: Path) -> object:
-    (done,) = checks.in_parallel([checks.notebook_job(path, folder, folder / "claims.jsonl")])
-    report = checks.Report()
-    checks.judge_notebook(report, done)
-    return report
-
-
-def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_its_claims_recorded(checks, tmp_path):
-    count = f"open({str(tmp_path / 'runs')!r}, 'a').write('x')"
-    ledger = "open(os.environ['COURSE_LEDGER'], 'a').write('judged')"
-    thread = "assert os.environ['OMP_NUM_THREADS'] == '1'"
-    path = write_notebook(tmp_path / "some.ipynb", REACHES_OUT, count, ledger, thread)
-    report = run_notebook(checks, path, tmp_path)
-    assert report.total() == [1, 0, 0], report.problems
-    assert (tmp_path / "runs").read_text() == "x"
-    assert (tmp_path / "claims.jsonl").read_text() == "judged"
-    assert checks.timed()[path.as_posix()] > 0
-
-
-def test_a_notebook_fails_where_the_numbers_do_not_show_what_a_figure_says(checks, monkeypatch, tmp_path):
-    monkeypatch.delenv("COURSE_FIGURES")  # as where no test has set it
-    figure = "from course_lib.figures import supported; supported('Most are right', 'one is right', False)"
-    report = run_notebook(checks, write_notebook(tmp_path / "bad.ipynb", figure), tmp_path)
-    assert report.total() == [0, 1, 0]
-
-
-def test_a_notebook_fails_as_a_whole_and_the_cell_is_named(checks, tmp_path, capsys):
-    report = run_notebook(checks, write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", "2 + 2"), tmp_path)
-    assert report.total() == [0, 1, 0]
-    assert [problem.endswith("Cell 1") for problem in report.problems] == [True]
-    assert "ZeroDivisionError" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("status", "busy_s", "problem"),
-    [(None, 61.0, "stopped after 900 s"), (0, 151.0, "took 151 s of one core, limit 150 s"), (0, 61.0, None)],
-)
-def test_a_notebook_has_a_budget_and_a_limit(checks, status, busy_s, problem):
-    report = checks.Report()
-    checks.judge_notebook(report, checks.Done(checks.Job("long.ipynb", []), status, 900.0, busy_s, ""))
-    assert report.problems == ([f"long.ipynb: {problem}"] if problem else [])
-    assert "over the budget of 60 s" in report.notes[-1]
-
-
-def test_the_slowest_come_first_and_are_ten(checks):
-    report = checks.Report(seconds={f"test {i}": float(i) for i in (7, 31, 2, *range(40, 53))})
-    assert [took for _, took in report.slowest()] == [52.0 - i for i in range(10)]
+    assert run_checks.state().endswith(" and changes that are not committed")
 
 
 # ----------------------------------------------------------------------------------------------- what changed
@@ -568,14 +438,18 @@ def test_a_project_without_a_main_branch_is_told(tmp_path):
         changed.base(tmp_path)
 
 
+LIBRARY, TESTS = "course_lib/concepts/c00_overview", "concepts/c00_overview"
+
+
 @pytest.mark.parametrize(
     ("file", "near", "further", "not_at_all"),
     [
         ("course_lib/maths.py", "test_maths.py", "test_attention.py", "test_device.py"),
         ("course_lib/device.py", "test_device.py", "test_training.py", "test_maths.py"),
-        ("course_lib/claims.yml", "test_claims.py", "test_claims_03_qkv.py", "test_attention.py"),
-        ("course_lib/widgets/next_word.js", "browser/test_next_word.py", "test_widgets.py", "test_bpe.py"),
-        ("notebooks/03_qkv.ipynb", "test_claims_03_qkv.py", "test_claims.py", "test_bpe.py"),
+        (f"{LIBRARY}/claims.yml", f"{TESTS}/test_claims.py", "test_claims.py", "test_attention.py"),
+        (f"{LIBRARY}/explorer.js", f"{TESTS}/test_explorer.py", "browser/test_next_word.py", "test_bpe.py"),
+        (f"{LIBRARY}/figures.py", f"{TESTS}/test_figures.py", "test_project.py", "test_plots.py"),
+        ("notebooks/00_overview.ipynb", f"{TESTS}/test_claims.py", "test_claims.py", "test_bpe.py"),
         ("tools/exercises.py", "test_exercises.py", "test_project.py", "test_bpe.py"),
         ("tools/offline.py", "test_offline.py", "test_project.py", "test_bpe.py"),
         ("tests/test_bpe.py", "test_bpe.py", "test_project.py", "test_claims.py"),
@@ -584,9 +458,9 @@ def test_a_project_without_a_main_branch_is_told(tmp_path):
     ],
 )
 def test_a_change_reaches_the_tests_that_can_notice_it(file, near, further, not_at_all):
-    distance = changed.reach(ROOT, [file]).tests
-    assert distance[f"tests/{near}"] <= distance[f"tests/{further}"]
-    assert f"tests/{not_at_all}" not in distance
+    tests = changed.reach(ROOT, [file])
+    assert tests.index(f"tests/{near}") <= tests.index(f"tests/{further}")
+    assert f"tests/{not_at_all}" not in tests
 
 
 def test_a_change_reaches_through_every_module_between(monkeypatch):
@@ -597,80 +471,27 @@ def test_a_change_reaches_through_every_module_between(monkeypatch):
     assert changed.distances(graph, ["lib.b"]) == {"lib.b": 0, "lib": 1, "lib.c": 1, "lib.other": 2}
 
 
-def test_notebooks_exercises_and_modules_that_changed_are_found_removed_ones_not():
-    files = [
-        "notebooks/03_qkv.ipynb",
-        "notebooks/gone.ipynb",
-        "exercises/03_qkv/x.ipynb",
-        "course_lib/bpe.py",
-    ]
-    found = changed.reach(ROOT, files)
-    assert (found.notebooks, found.exercises) == (["notebooks/03_qkv.ipynb"], True)
-    assert found.modules == ["course_lib/bpe.py"]
-    assert changed.reach(ROOT, []) == changed.Reach()
+def test_notebooks_and_exercises_and_examples_that_changed_are_run_removed_ones_not():
+    files = ["notebooks/03_qkv.ipynb", "notebooks/gone.ipynb", "exercises/03_qkv/x.ipynb"]
+    files.append("course_lib/claims.py")  # which the test that runs notebooks imports
+    tests = changed.reach(ROOT, files)
+    assert {"tests/test_exercises.py", "tests/test_examples.py"} < set(tests)
+    (notebook,) = (test for test in tests if test.startswith(changed.NOTEBOOKS))
+    assert notebook.endswith("[notebooks/03_qkv.ipynb]")
+    assert changed.reach(ROOT, []) == [changed.STYLE]
 
 
-@pytest.fixture
-def small_check(checks, monkeypatch):
-    """`make check` on a change that reaches two files of tests, one for a browser; one lint command."""
-    found = changed.Reach(tests={"tests/test_maths.py": 1, "tests/browser/test_next_word.py": 2})
-    monkeypatch.setattr(changed, "reach", lambda root, files: found)
-    monkeypatch.setattr(changed, "base", lambda root: "0123456789")
-    monkeypatch.setattr(checks, "lint_jobs", lambda: [checks.Job("style", [sys.executable, "-c", ""])])
-    monkeypatch.setattr(checks, "find_browser", lambda: None)
-    monkeypatch.setattr(checks, "STARTED", time.perf_counter())
-    monkeypatch.setattr(checks, "CHECK_S", 600)  # the machine may be busy
-    return checks
-
-
-def test_make_check_runs_what_the_change_reaches_and_says_what_it_left_out(small_check):
-    report = small_check.Report()
-    small_check.check_changed(report)
-    assert report.problems == []
-    assert report.counts["lint"] == [1, 0, 0]
-    assert report.counts["tests"][0] > 10
-    assert report.left_out == ["tests/browser/test_next_word.py (no browser)"]
-
-
-def test_make_check_ends_when_its_time_is_over(small_check, monkeypatch, capsys):
-    monkeypatch.setattr(small_check, "CHECK_S", 8)  # enough for the style, too little for the tests
-    monkeypatch.setattr(small_check, "UNKNOWN_S", 100)
-    report = small_check.Report()
-    small_check.check_changed(report)
-    assert report.counts.keys() <= {"lint"}
-    assert report.left_out[-1] == "tests/test_maths.py (about 103 s)"
-    small_check.show(report, {})
-    assert "  tests/test_maths.py (about 103 s)" in capsys.readouterr().out.splitlines()
-
-
-def test_make_check_fails_where_a_job_fails(small_check, monkeypatch):
-    monkeypatch.setattr(changed, "reach", lambda root, files: changed.Reach())
-    monkeypatch.setattr(
-        small_check, "lint_jobs", lambda: [small_check.Job("style", [sys.executable, "-c", "1 / 0"])]
-    )
-    report = small_check.Report()
-    small_check.check_changed(report)
-    assert report.problems == ["lint: style"]
-
-
-def test_examples_in_docstrings_run_beside_lint_and_are_counted(checks, monkeypatch, tmp_path):
-    sample = tmp_path / "sample.py"
-    sample.write_text('def one():\n    """\n    >>> one()\n    1\n    """\n    return 1\n')
-    monkeypatch.setattr(checks, "lint_jobs", lambda: [checks.Job("style", [sys.executable, "-c", ""])])
-    monkeypatch.setattr(checks, "LIBRARY", sample)
-    report = checks.Report()
-    checks.check_lint(report)
-    assert report.counts == {"lint": [1, 0, 0], "docstring examples": [1, 0, 0]}
-
-
-def test_lint_fails_where_a_job_fails_or_hangs(small_check, monkeypatch):
-    commands = {"style": "1 / 0", "types": "import time; time.sleep(600)", "floors": ""}
-    jobs = [small_check.Job(name, [sys.executable, "-c", code]) for name, code in commands.items()]
-    monkeypatch.setattr(small_check, "lint_jobs", lambda: jobs)
-    monkeypatch.setattr(small_check, "example_jobs", list)
-    monkeypatch.setattr(small_check, "HANGS_S", 3)
-    report = small_check.Report()
-    small_check.check_lint(report)
-    assert report.counts["lint"] == [1, 2, 0]
-    assert sorted(report.problems)[0] == "lint: style"
-    assert "lint: types was stopped after" in sorted(report.problems)[1]
+@pytest.mark.parametrize(
+    ("file", "reached"),
+    [
+        ("course_lib/recurrent.py", {"08"}),
+        ("course_lib/maths.py", {"01", "03", "06"}),
+        ("course_lib/attention.py", {f"{number:02}" for number in range(10)}),
+        ("notebooks/05_positions.ipynb", {"05"}),
+        ("solutions/05_positions/places.ipynb", set()),
+        ("README.md", set()),
+    ],
+)
+def test_claims_are_judged_again_where_what_they_import_changed(file, reached):
+    found = {changed.CONCEPT.search(test)[0][:2] for test in changed.claims_reached(ROOT, [file])}
+    assert found == reached

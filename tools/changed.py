@@ -6,34 +6,28 @@ the further, the more modules lie between: `grimp` knows who imports whom.
 
 import ast
 import functools
+import json
+import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grimp
 
 LIBRARY = "course_lib"
 BRANCHES = ("origin/main", "main")
-READ_EVERY_FILE = ("tests/test_project.py",)  # tests about the project as a whole
-
-
-@dataclass
-class Reach:
-    """What a change reaches: relative paths."""
-
-    tests: dict[str, int] = field(default_factory=dict)  # test file: how far the change is away
-    notebooks: list[str] = field(default_factory=list)  # those that changed themselves
-    modules: list[str] = field(default_factory=list)  # the library's files that changed
-    exercises: bool = False  # solutions/ or exercises/ changed
-
-    def nearest_first(self) -> list[str]:
-        """The test files, those first that a change most likely breaks."""
-        return sorted(self.tests, key=lambda path: (self.tests[path], path))
+STYLE, PROJECT = "tests/test_style.py", "tests/test_project.py"  # about the project as a whole
+NOTEBOOKS = "tests/test_notebooks_run.py"  # runs all of them, or one by its name
+CONCEPT = re.compile(r"\d\d_[a-z_]+(?=[/.])")
+# What a notebook imports for its exercises and its explorer changes no verdict.
+BESIDE_CLAIMS = re.compile(r"\.(checks|widgets|tasks|answers|explorer)\b")
 
 
 def git(root: Path, *arguments: str) -> str | None:
     """What git answers; None: it could not."""
+    if shutil.which("git") is None:
+        return None
     command = ["git", *arguments]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True, encoding="utf-8")
     return run.stdout if run.returncode == 0 else None
@@ -87,13 +81,16 @@ def library_modules(root: Path, changed: Iterable[str]) -> set[str]:
         if path.suffix == ".py":
             found.add(module_name(path))
         else:
-            # Data belongs to the modules that name the file; if none does, to the package that it lies in.
-            users = {
-                module_name(user.relative_to(root))
+            # Data belongs to the module of its name beside it, or else to those that name the file; if there
+            # are none, to the package that it lies in.
+            users = [
+                user
                 for user in (root / LIBRARY).rglob("*.py")
                 if path.name in user.read_text(encoding="utf-8")
-            }
-            found |= users or {".".join(path.parent.parts)}
+            ]
+            if (root / path.with_suffix(".py")).exists():
+                users = [root / path.with_suffix(".py")]
+            found |= {module_name(user.relative_to(root)) for user in users} or {".".join(path.parent.parts)}
     return found
 
 
@@ -115,8 +112,16 @@ def distances(graph: grimp.ImportGraph, changed: Iterable[str]) -> dict[str, int
     return away
 
 
+def concept_of(path: Path) -> str:
+    """The concept of a file: 03_qkv for all in a folder c03_qkv and for its notebook; "": none."""
+    found = CONCEPT.search(path.as_posix())
+    return found[0] if found else ""
+
+
 def is_named_after(test: Path, changed: Path) -> bool:
-    """Whether a test file carries the name of a changed file, or of its top folder."""
+    """Whether a test file carries the name of a changed file, of its top folder or of its concept."""
+    if concept_of(test):
+        return concept_of(test) == concept_of(changed)
     names = {changed.stem.strip("_")}
     if changed.parts[0] not in (LIBRARY, "tests"):
         names.add(changed.parts[0])
@@ -127,6 +132,8 @@ def near(test: Path, source: str, changed: Path) -> int | None:
     """How near a test file is to a changed file by what it is called and what it says; None: not at all."""
     if test == changed or is_named_after(test, changed):
         return 0
+    if concept_of(changed) and f".c{concept_of(changed)}" in source:
+        return 1
     if changed.name == "conftest.py":
         return 1 if changed.parent in test.parents else None
     if changed.suffix == ".py" and changed.parts[0] != LIBRARY:
@@ -136,40 +143,87 @@ def near(test: Path, source: str, changed: Path) -> int | None:
     return 1 if says and changed.parts[0] != LIBRARY else None
 
 
-def reach(root: Path, changed: list[str]) -> Reach:
-    """Which tests, notebooks and modules a list of changed files reaches."""
-    there = [name for name in changed if (root / name).is_file()]
-    folders = {Path(name).parts[0] for name in changed}
-    found = Reach(
-        notebooks=[
-            name
-            for name in there
-            if name.endswith(".ipynb") and name.startswith(("notebooks/", "solutions/"))
-        ],
-        modules=[name for name in there if name.startswith(f"{LIBRARY}/") and name.endswith(".py")],
-        exercises=bool(folders & {"solutions", "exercises"}),
-    )
-    away = distances(grimp.build_graph(LIBRARY, cache_dir=None), library_modules(root, changed))
-    sources = {
-        path.relative_to(root): path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*.py")
-    }
-    # The answers that tests/checks tries are modules of their own: a change there reaches who imports them.
+def reach(root: Path, changed: list[str]) -> list[str]:
+    """What pytest is to run for a list of changed files: those first that a change most likely breaks."""
+    steps_to: dict[str, int] = {}
+    away = distances(library_graph(), library_modules(root, changed))
+    sources = test_sources(root)
     for test, source in sources.items():
-        if not test.name.startswith("test_"):
+        if not test.name.startswith("test_") or test == Path(NOTEBOOKS):
             continue
         steps = [near(test, source, Path(name)) for name in changed]
-        steps += [away[name] + 1 for name in imports_of(test, sources) if name in away]
-        steps += [1] if changed and test.as_posix() in READ_EVERY_FILE else []
+        steps += [away[name] + 1 for name in imports_of(root, test, sources) if name in away]
         known = [step for step in steps if step is not None]
         if known:
-            found.tests[test.as_posix()] = min(known)
+            steps_to[test.as_posix()] = min(known)
+    steps_to[STYLE] = -1  # always, and first
+    if changed:
+        steps_to.setdefault(PROJECT, 1)
+    if any(name.startswith(f"{LIBRARY}/") and name.endswith(".py") for name in changed):
+        steps_to["tests/test_examples.py"] = 0
+    if any(name.startswith(("solutions/", "exercises/")) or "/tasks/" in name for name in changed):
+        steps_to["tests/test_exercises.py"] = 0
+    for name in changed:
+        if re.match("(notebooks|solutions)/.*ipynb$", name) and (root / name).is_file():
+            steps_to[notebook_run(name)] = 0
+    return sorted(steps_to, key=lambda test: (steps_to[test], test))
+
+
+def notebook_run(path: str) -> str:
+    """The test that runs one notebook, or one solution."""
+    is_solution = path.startswith("solutions/")
+    test = (
+        "test_a_solution_runs" if is_solution else "test_it_runs_in_time_and_judges_each_of_its_claims_once"
+    )
+    return f"{NOTEBOOKS}::{test}[{path}]"
+
+
+def claims_tests(root: Path) -> list[str]:
+    """The tests that judge claims from other seeds: those that run the cells of a notebook."""
+    return [
+        test.as_posix()
+        for test, source in test_sources(root).items()
+        if test.name.startswith("test_claims") and "notebook_cells" in imported_names(source)
+    ]
+
+
+def claims_reached(root: Path, changed: list[str]) -> list[str]:
+    """Those of these tests of which something changed: the notebook, its numbers, or what they import."""
+    graph, sources = library_graph(), test_sources(root)
+    found = []
+    for test in claims_tests(root):
+        concept = CONCEPT.search(test)
+        assert concept is not None, f"{test} names no concept"
+        # What belongs to another concept says nothing here.
+        own = [name for name in changed if (other := CONCEPT.search(name)) is None or other[0] == concept[0]]
+        imports = {
+            name
+            for name in imports_of(root, Path(test), sources) & graph.modules
+            if not BESIDE_CLAIMS.search(name)
+        }
+        imports |= {name for module in imports for name in graph.find_upstream_modules(module)}
+        by_hand = {test, f"notebooks/{concept[0]}.ipynb", "tests/conftest.py", "tests/notebook_cells.py"}
+        if by_hand & set(own) or imports & library_modules(root, own):
+            found.append(test)
     return found
 
 
-def imports_of(test: Path, sources: Mapping[Path, str]) -> frozenset[str]:
+def library_graph() -> grimp.ImportGraph:
+    """Which module of the library imports which."""
+    return grimp.build_graph(LIBRARY, cache_dir=None)
+
+
+def test_sources(root: Path) -> dict[Path, str]:
+    """What every file in tests says, by its relative path."""
+    paths = sorted((root / "tests").rglob("*.py"))
+    return {path.relative_to(root): path.read_text(encoding="utf-8") for path in paths}
+
+
+def imports_of(root: Path, test: Path, sources: Mapping[Path, str]) -> frozenset[str]:
     """What a test file imports, itself, through its helper modules or through the conftest of its own folder.
 
-    Not through tests/conftest.py, which offers every module's models to all.
+    Not through tests/conftest.py, which offers every module's models to all. A test of claims runs the cells
+    of its notebook, and imports what they import.
     """
     names = imported_names(sources[test])
     for path, source in sources.items():
@@ -178,4 +232,9 @@ def imports_of(test: Path, sources: Mapping[Path, str]) -> frozenset[str]:
         )
         if path.stem in names or beside:
             names |= imported_names(source)
+    concept = CONCEPT.search(test.as_posix())
+    if concept and "notebook_cells" in names:
+        cells = json.loads((root / f"notebooks/{concept[0]}.ipynb").read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        names |= imported_names("\n".join(code))
     return names

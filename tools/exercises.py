@@ -1,19 +1,24 @@
-"""Make exercises/ from solutions/ with nbgrader, or compare the two.
+"""Make solutions/ and exercises/, or compare them with what their sources give.
 
-    python tools/exercises.py           # write the words of solutions/ and all of exercises/
+    python tools/exercises.py           # write all of solutions/ and exercises/
     python tools/exercises.py --check   # say what differs, and fail if anything does
 
-What a learner reads about a task stands in course_lib/checks/NN_name.yml and is written from there into the
-Markdown cell above the task's answer, with the points of its check. A task that has no cells yet gets them:
-only its solution is left to write. nbgrader works in a temporary copy of the course: no grade book is left.
+A task's words, answer and check come from its file, the cells between them from the notebook's Markdown file
+beside it, see `course_lib.checks.tasks`. nbgrader then makes exercises/ from solutions/, in a temporary copy
+of the course: no grade book is left.
 
-A Markdown cell with the metadata {"task": "06_residuals/rms_norm"} belongs to a guest, a task of another
-notebook that comes here once more: it gets that task's words, and the check below it that task's points.
+In a Markdown file each cell stands below its name. A task of another notebook is a guest; where its answer
+must look otherwise there, that follows as code.
+
+    <!-- setup -->                                            a cell, Markdown or one block of Python
+    <!-- task: split_heads -->                                the three cells of a task
+    <!-- task: 06_residuals/rms_norm -->                      a guest
+    <!-- open-plan-answer: own_experiment_plan, 6 points -->  an answer that a person grades
 """
 
 import argparse
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,12 +26,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from course_lib.checks import tasks
-from course_lib.checks.tasks import Words
+from course_lib.checks.exercise import answer_cell
+from course_lib.checks.kinds import Words
 
 ROOT = Path(__file__).resolve().parent.parent
 IGNORED = shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__")
 LEVELS = {1: "fill one line", 2: "a few lines", 3: "a function with traps", 4: "build it"}
+NAME = re.compile(r"^<!-- (.+) -->\n", re.MULTILINE)
+BY_HAND = re.compile(r"(\S+): (\w+), (\d+) points")
+HIDDEN_SEEDS = (31, 57)
 
 # As `nbgrader generate_assignment NAME --force` for each, in one process: to start one takes seconds.
 RELEASE_ALL = """
@@ -37,17 +48,25 @@ for assignment in sys.argv[1:]:
     GenerateAssignmentApp.clear_instance()
 """
 
-Cell = dict[str, Any]
+
+def write_solutions(folder: Path) -> None:
+    """Write the notebooks with our solutions into a folder, one folder for each concept.
+
+    Raises: ValueError: a source is not what it should be.
+    """
+    for concept in tasks.concepts():
+        (folder / concept).mkdir(parents=True)
+        for name in tasks.notebooks(concept):
+            nbformat.write(notebook(concept, name), folder / concept / f"{name}.ipynb")
 
 
 def release(course: Path) -> Path:
-    """Copy solutions/ to `course`, write its words, let nbgrader release it; return the folder that it wrote.
+    """Write solutions/ into `course`, let nbgrader release it; return the folder that it wrote.
 
     Raises: RuntimeError: nbgrader failed; its own words follow.
     """
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    shutil.copytree(ROOT / "solutions", course / "solutions", ignore=IGNORED)
-    write_words(course / "solutions")
+    write_solutions(course / "solutions")
     # nbgrader calls a program of this environment by its name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     assignments = sorted(path.name for path in (course / "solutions").iterdir() if path.is_dir())
@@ -61,59 +80,72 @@ def release(course: Path) -> Path:
     return course / "exercises"
 
 
-# -------------------------------------------------------------------------------------------------- the words
+# ------------------------------------------------------------------------------------------------- a notebook
 
 
-def write_words(solutions: Path) -> None:
-    """Write the words of every task into the notebooks of a folder.
+def notebook(concept: str, name: str) -> nbformat.NotebookNode:
+    """A notebook of exercises with our solutions.
 
-    Raises: ValueError: a notebook is missing, or its tasks come in another order than in their file.
+    Raises: ValueError: its Markdown file is not as above, or a task's file is not what it should be.
     """
-    for concept in tasks.concepts():
-        words = list(tasks.words(concept).values())
-        for name in dict.fromkeys(task.notebook for task in words):
-            path = solutions / concept / f"{name}.ipynb"
-            if not path.exists():
-                home = f"solutions/{concept}/{name}.ipynb"
-                raise ValueError(f"{concept}.yml has tasks for {name}, but there is no {home}")
-            notebook = json.loads(path.read_text(encoding="utf-8"))
-            write_tasks(notebook["cells"], [task for task in words if task.notebook == name])
-            text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-            path.write_text(text, encoding="utf-8", newline="\n")
+    source = (tasks.folder_of(concept) / f"{name}.md").read_text(encoding="utf-8")
+    before, *parts = NAME.split(f"{source.rstrip()}\n")
+    if before.strip() or not parts:
+        raise ValueError(
+            f"{name}.md should begin with the name of a cell, <!-- title -->; got {before[:60]!r}"
+        )
+    cells: list[Any] = []
+    number = 0
+    for mark, text in zip(parts[::2], parts[1::2], strict=True):
+        code = re.fullmatch(r"```python\n(.*)\n```", text.strip(), re.DOTALL)
+        if mark.startswith("task: "):
+            number += 1
+            cells += task_cells(number, concept, mark.removeprefix("task: "), code and code[1])
+        elif by_hand := BY_HAND.fullmatch(mark):
+            cell_id, grade_id, points = by_hand.groups()
+            cells.append(_cell(cell_id, code and code[1], text, _marks(grade_id, True, int(points))))
+        else:
+            cells.append(_cell(mark, code and code[1], text))
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def write_tasks(cells: list[Cell], words: list[Words]) -> None:
-    """Write the words and points of some tasks into the cells of their notebook, in place.
+def task_cells(number: int, concept: str, name: str, answer: str | None) -> list[Any]:
+    """The cells of a task: its words, our answer, and its check.
 
-    Raises: ValueError: as `write_words`.
+    Args:
+        number: among the tasks of the notebook.
+        concept: of the notebook.
+        name: the task's, with its concept where that is another.
+        answer: instead of the one in the task's file.
     """
-    start = _index(cells, "setup") + 1
-    known = {cell["id"]: _guest(cell) for cell in cells if "task" in cell["metadata"]}
-    for task in words:
-        cell_id = _id(task)
-        if _index(cells, cell_id) < 0:
-            cells[start:start] = new_cells(task)
-        place = _index(cells, cell_id)
-        ids = [cell["id"] for cell in cells[place : place + 3]]
-        if place < start or ids != [cell_id, f"{cell_id}-answer", f"{cell_id}-test"]:
-            raise ValueError(
-                f"after the cell {cells[start - 1]['id']!r} the cells {cell_id}, {cell_id}-answer and "
-                f"{cell_id}-test should follow, as in the task file; got {', '.join(ids)} at {place}"
-            )
-        known[cell_id] = task
-        start = place + 3
-    places = [place for place, cell in enumerate(cells) if cell["id"] in known]
-    for number, place in enumerate(places, start=1):
-        words_cell, _, test = cells[place : place + 3]
-        task = known[words_cell["id"]]
-        words_cell["source"] = markdown(number, task).splitlines(keepends=True)
-        test["metadata"]["nbgrader"]["points"] = task.level
+    is_guest = "/" in name
+    whole = name if is_guest else f"{concept}/{name}"
+    home, short = whole.split("/")
+    words = tasks.words(home)[whole]
+    cell_id = short.replace("_", "-")
+    answer = answer or answer_cell(tasks.folder_of(home) / f"{short}.py")
+    text = _cell(cell_id, None, markdown(number, words))
+    if is_guest:
+        text.metadata["task"] = whole
+    test = _marks(f"test_{short}", False, words.level)
+    return [
+        text,
+        _cell(f"{cell_id}-answer", answer, "", _marks(short, True)),
+        _cell(f"{cell_id}-test", test_of(words), "", test),
+    ]
 
 
-def _guest(cell: Cell) -> Words:
-    """The task of another notebook whose words belong into a cell."""
-    name = cell["metadata"]["task"]
-    return tasks.words(name.split("/")[0])[name]
+def test_of(words: Words) -> str:
+    """The check that a learner sees, and the hidden ones: one only where a real model runs in it."""
+    learner = words.call.split("(")[0]
+    first = f'check("{words.name}", {learner}'
+    seeds = HIDDEN_SEEDS[:1] if tasks.task(words.name).finale else HIDDEN_SEEDS
+    hidden = f"{first}, seed={seeds[0]})"
+    if len(seeds) > 1:
+        hidden = f"for seed in {seeds}:\n    {first}, seed=seed)"
+    return f"{first})\n### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS"
 
 
 def markdown(number: int, task: Words) -> str:
@@ -136,44 +168,23 @@ def markdown(number: int, task: Words) -> str:
     )
 
 
-def new_cells(task: Words) -> list[Cell]:
-    """The cells of a task that has none yet: words, answer, check."""
-    short = task.name.split("/")[1]
-    stub = task.call.split(" or ")[0]
-    learner = stub.split("(")[0]
-    answer = f'def {stub}:\n    """..."""\n    ### BEGIN SOLUTION\n    ### END SOLUTION'
-    check = (
-        f'check("{task.name}", {learner})\n### BEGIN HIDDEN TESTS\nfor seed in (31, 57):\n'
-        f'    check("{task.name}", {learner}, seed=seed)\n### END HIDDEN TESTS'
-    )
-    marks = {"schema_version": 3, "task": False}
-    answer_marks = {"grade": False, "grade_id": short, "locked": False, "solution": True, **marks}
-    check_marks = {"grade": True, "grade_id": f"test_{short}", "locked": True, "solution": False, **marks}
-    return [
-        {"cell_type": "markdown", "id": _id(task), "metadata": {}, "source": []},
-        _code(f"{_id(task)}-answer", answer, answer_marks),
-        _code(f"{_id(task)}-test", check, check_marks),
-    ]
+def _cell(cell_id: str, code: str | None, text: str, marks: dict[str, Any] | None = None) -> Any:
+    metadata = {"nbgrader": marks} if marks else {}
+    if code is None:
+        return nbformat.v4.new_markdown_cell(text.strip(), id=cell_id, metadata=metadata)
+    return nbformat.v4.new_code_cell(code, id=cell_id, metadata=metadata)
 
 
-def _code(cell_id: str, source: str, marks: dict[str, Any]) -> Cell:
-    return {
-        "cell_type": "code",
-        "execution_count": None,
-        "id": cell_id,
-        "metadata": {"nbgrader": dict(sorted(marks.items()))},
-        "outputs": [],
-        "source": source.splitlines(keepends=True),
+def _marks(grade_id: str, is_answer: bool, points: int | None = None) -> dict[str, Any]:
+    """What nbgrader needs to know of a cell; where there are no points, it is not graded."""
+    marks = {
+        "grade_id": grade_id,
+        "grade": points is not None,
+        "solution": is_answer,
+        "locked": not is_answer,
     }
-
-
-def _id(task: Words) -> str:
-    return task.name.split("/")[1].replace("_", "-")
-
-
-def _index(cells: list[Cell], cell_id: str) -> int:
-    """Where a cell stands; -1 where there is none."""
-    return next((i for i, cell in enumerate(cells) if cell["id"] == cell_id), -1)
+    marks |= {"schema_version": 3, "task": False}
+    return marks if points is None else {**marks, "points": points}
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -194,24 +205,24 @@ def different(new: Path, old: Path) -> list[str]:
 
 def main() -> None:
     """Regenerate or compare."""
-    parser = argparse.ArgumentParser(description="Make exercises/ from solutions/.")
+    parser = argparse.ArgumentParser(description="Make solutions/ and exercises/ from the tasks.")
     parser.add_argument("--check", action="store_true", help="change nothing, compare")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as name:
         course = Path(name)
         release(course)
-        changed = different(course / "solutions", ROOT / "solutions")
-        changed += different(course / "exercises", ROOT / "exercises")
+        made = ("solutions", "exercises")
+        changed = [path for folder in made for path in different(course / folder, ROOT / folder)]
         if check and changed:
             sys.exit(
                 f"these files are not what their sources give; run `make exercises`: {', '.join(changed)}"
             )
         if not check:
-            write_words(ROOT / "solutions")
-            shutil.rmtree(ROOT / "exercises", ignore_errors=True)
-            shutil.copytree(course / "exercises", ROOT / "exercises", ignore=IGNORED)
+            for folder in made:
+                shutil.rmtree(ROOT / folder, ignore_errors=True)
+                shutil.copytree(course / folder, ROOT / folder, ignore=IGNORED)
         n_released = len(contents(course / "exercises"))
-    print(f"{n_released} files released from solutions/, {len(changed)} changed")
+    print(f"{n_released} notebooks made, {len(changed)} files changed")
 
 
 if __name__ == "__main__":

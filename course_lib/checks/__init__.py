@@ -1,7 +1,6 @@
 """Checks of the exercises: `check` a function, ask for a `hint`, look at the `solution`, see your `progress`.
 
     check("03_qkv/softmax", my_softmax)
-    assemble(take_along())                 a real chat model from parts of your own, see `assembly`
 
 A check shows that all is well and returns None, or shows what is wrong and raises `CheckFailed`: the input,
 what was expected, what came, and the name of the mistake where it is a known one. Never its own stack.
@@ -13,7 +12,7 @@ import html
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from course_lib.checks import last_words, records, tasks
 from course_lib.checks.engine import examine
@@ -30,11 +29,7 @@ from course_lib.checks.show import (
     with_code,
     without_marks,
 )
-from course_lib.checks.taking_along import take_along
 from course_lib.checks.values import WrongForm
-
-if TYPE_CHECKING:
-    from course_lib.checks.assembly import assemble
 
 __all__ = [
     "Case",
@@ -48,27 +43,17 @@ __all__ = [
     "WrongForm",
     "as_html",
     "as_text",
-    "assemble",
     "check",
     "examine",
     "find_task",
     "hint",
     "progress",
     "solution",
-    "take_along",
     "task_names",
     "try_it",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]  # the copy of the course that this library stands in
-
-
-def __getattr__(name: str) -> Any:
-    if name == "assemble":  # here, because a NumPy task does not need torch
-        from course_lib.checks import assembly
-
-        return assembly.assemble
-    raise AttributeError(f"course_lib.checks has no {name!r}")
 
 
 def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from course_lib.checks.attempt import Attempt, Failure, as_array, attempts, clean_state, guard_of, parts_of
 from course_lib.checks.call import call_and_listen, own_line
 from course_lib.checks.compare import Finding, all_agree, first_difference
+from course_lib.checks.inputs import other_forms
 from course_lib.checks.kinds import Case, Misconception, Result, Task, Wanted
 from course_lib.checks.rounding import slack_of
 from course_lib.checks.values import (
@@ -55,7 +56,7 @@ class Prepared:
             case = replace(self.case, gradients=gradients)
             try:
                 with guard_of(()):
-                    self._wrong[key] = _wanted(task, misconception.wrong, case, case.inputs)
+                    self._wrong[key] = _wanted(task, task.adapt(misconception.wrong), case, case.inputs)
             except Exception:  # a wrong function may fail in any way
                 self._wrong[key] = None
         return self._wrong[key]
@@ -73,7 +74,9 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
 def prepare(task: Task, seed: int) -> tuple[Prepared, ...]:
     """The cases of a task for one seed."""
     with clean_state():
-        first = [Prepared(task, case) for case in task.cases(np.random.default_rng(seed))]
+        cases = task.cases(np.random.default_rng(seed))
+        cases += other_forms(cases) if task.other_forms else []
+        first = [Prepared(task, case) for case in cases]
         others = task.cases(np.random.default_rng((seed, 1)))[:N_AGAIN]
         return (*first, *(Prepared(task, case, again=True) for case in others))
 
@@ -327,6 +330,8 @@ def _explains(task: Task, misconception: Misconception, trial: _Trial) -> bool:
     wrong = trial.prepared.wrong(task, misconception, gradients)
     if wrong is None or trial.got is None:
         return wrong is None and trial.attempt.failure is not None
+    if not trial.right and all_agree(wrong.parts, right.parts, right.slack):
+        return False  # here this mistake is right: what is wrong is something else, such as the dtype
     # A wrong function may be so sensitive that rounding explains anything: then nothing is explained.
     limit = {name: max(right.slack[name], 1e-3 * largest(value)) for name, value in wrong.parts.items()}
     slack = {name: min(wrong.slack[name], limit[name]) for name in wrong.parts}

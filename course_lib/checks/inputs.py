@@ -4,16 +4,19 @@ Sizes are distinct primes, so that no transposition hides. Each task has one squ
 there do two orders of the same product both run, so only there can the wrong one be named.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from course_lib.checks.kinds import Case, Property
-from course_lib.checks.values import is_float
+from course_lib.checks.values import copied, is_float, to_double
 
 Rng = np.random.Generator
+SMALL = 2_000  # numbers in a case that is tried in other forms too
 
 
 def draw(rng: Rng, *shape: int, size: float = 1.0) -> np.ndarray:
@@ -65,6 +68,31 @@ def as_double(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x.astype(np.float64) if is_float(x) else x for name, x in inputs.items()}
 
 
+def other_forms(cases: list[Case]) -> list[Case]:
+    """The largest of the small cases once more: in float64, and stored column by column.
+
+    None where no case holds floats.
+    """
+    small = [case for case in cases if any(map(is_float, case.inputs.values())) and _size(case) <= SMALL]
+    if not small:
+        return []
+    inputs = max(small, key=_size).inputs
+    forms = [Case("float64", {name: to_double(value) for name, value in inputs.items()})]
+    if any(len(getattr(value, "shape", ())) > 1 for value in inputs.values()):
+        forms.append(Case("stored column by column", {name: _by_column(v) for name, v in inputs.items()}))
+    return forms
+
+
+def _size(case: Case) -> int:
+    return sum(math.prod(getattr(value, "shape", ())) for value in case.inputs.values())
+
+
+def _by_column(value: Any) -> Any:
+    if len(getattr(value, "shape", ())) < 2:
+        return copied(value)
+    return value.mT.contiguous().mT if hasattr(value, "detach") else backwards(value)
+
+
 def in_torch(cases: list[Case]) -> list[Case]:
     """The same cases as tensors. Strides are kept."""
     import torch  # here, so that a NumPy task does not need it
@@ -72,7 +100,7 @@ def in_torch(cases: list[Case]) -> list[Case]:
     def tensors(inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in inputs.items()}
 
-    return [Case(case.name, tensors(case.inputs), case.gradients) for case in cases]
+    return [replace(case, inputs=tensors(case.inputs)) for case in cases]
 
 
 def rows_sum_to_one(result: np.ndarray, inputs: Mapping[str, Any]) -> str:

@@ -11,20 +11,25 @@ from course_lib.checks.values import Parts
 
 @dataclass(frozen=True)
 class Case:
-    """One set of inputs; `name` says what is special about it. Arguments are passed in order."""
+    """One set of inputs; `name` says what is special about it. Arguments are passed in order.
+
+    `catches` names the wrong answer for which it is there: without this case that one would pass, or keep its
+    name to itself.
+    """
 
     name: str
     inputs: dict[str, Any]
     gradients: bool = False  # compare the gradients of all float inputs too
+    catches: str = ""
 
 
 @dataclass(frozen=True)
 class Misconception:
-    """A name, a hint, and the function that a learner with this misconception would write."""
+    """A name, a hint, and what a learner with this misconception would hand in."""
 
     name: str
     hint: str
-    wrong: Callable[..., Any]
+    wrong: Any
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Property:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What stands about a task in its YAML file."""
+    """What a learner reads about a task."""
 
     name: str
     title: str
@@ -47,7 +52,7 @@ class Words:
     call: str  # how the check calls it, for messages
     hints: tuple[str, ...]
     text: str = ""  # what is asked, in Markdown
-    notebook: str = ""  # the exercise notebook, and the module with the task's Python
+    notebook: str = ""  # the exercise notebook
     forbidden: tuple[str, ...] = ()  # routines that would do the whole task, by their dotted names
 
 
@@ -68,6 +73,7 @@ class Code:
     # A grader runs `adapt` where the learner's code is locked in, beside what it makes. Where `adapt` reports
     # facts that could be forged there, it stays outside, and plain values go in and come back.
     outside: bool = False
+    other_forms: bool = False  # try a case in float64, and one that is stored column by column, too
 
 
 @dataclass(frozen=True, kw_only=True)

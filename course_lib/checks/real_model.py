@@ -34,6 +34,22 @@ def minilm() -> tuple[Any, Any]:
     return pretrained.load_minilm()
 
 
+@functools.lru_cache(maxsize=4)
+def tables_of(tokenizer: Any) -> tuple[dict[tuple[bytes, bytes], int], dict[bytes, int], dict[str, int]]:
+    """A real tokenizer's ranks, ids and special words, as the task `tokenizer_at_work` gets them."""
+    from course_lib.bpe import byte_characters
+
+    byte_of = {character: byte for byte, character in byte_characters().items()}
+
+    def as_bytes(token: str) -> bytes:
+        return bytes(byte_of[character] for character in token)
+
+    ranks = {(as_bytes(left), as_bytes(right)): rank for rank, (left, right) in enumerate(tokenizer.merges)}
+    special = dict(tokenizer.special_tokens)
+    ids = {as_bytes(token): i for i, token in enumerate(tokenizer.tokens) if token not in special}
+    return ranks, ids, special
+
+
 Finale = Callable[[Learner, Any, Any], Iterator[str]]
 
 

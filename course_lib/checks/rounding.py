@@ -17,6 +17,7 @@ import numpy as np
 from course_lib.checks.values import Parts, copied, is_float, largest
 
 N_MOVES = 3
+MASKED = 1e6  # so large a score is that of a key that nobody may see
 
 
 def slack_of(
@@ -65,6 +66,8 @@ def _noise() -> Any:
     import torch  # here, so that a NumPy task does not need it
     from torch.utils._python_dispatch import TorchDispatchMode
 
+    softmaxes = {torch.ops.aten._softmax.default}
+
     class Noise(TorchDispatchMode):
         """Moves every number that torch computes, backward too; copies and views stay what they are."""
 
@@ -83,12 +86,20 @@ def _noise() -> Any:
                 return result
             if isinstance(result, tuple):  # a norm also gives the mean that its backward needs
                 return tuple(self.moved(part) for part in result)
-            return self.moved(result)
+            # Who writes a softmax in steps, as exp(x - logsumexp(x)), rounds numbers of the size of x.
+            size = _size(args[0]) if func in softmaxes else 0.0
+            return self.moved(result, 1 + size)
 
-        def moved(self, result: Any) -> Any:
+        def moved(self, result: Any, size: float = 1.0) -> Any:
             if not isinstance(result, torch.Tensor) or not result.is_floating_point():
                 return result
-            noise = torch.empty_like(result).uniform_(1 - self.step, 1 + self.step, generator=self.generator)
+            step = min(self.step * size, 0.5)
+            noise = torch.empty_like(result).uniform_(1 - step, 1 + step, generator=self.generator)
             return result * noise
+
+    def _size(x: torch.Tensor) -> float:
+        """The largest size in a tensor, but for what stands for minus infinity."""
+        sizes = x.abs()
+        return float(sizes.masked_fill(~(sizes < MASKED), 0.0).max()) if x.numel() else 0.0
 
     return Noise

@@ -210,8 +210,8 @@ class NotHere(importlib.abc.MetaPathFinder):
     """Says in words why a part of the course cannot be imported."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name.startswith("course_lib.checks."):
-            return importlib.machinery.ModuleSpec(name, _Empty())
+        if name.startswith(("course_lib.checks.", "course_lib.concepts")):
+            return importlib.machinery.ModuleSpec(name, _Empty(), is_package=True)
         if name.startswith("course_lib."):
             raise ModuleNotFoundError(
                 f"{name} is not there when answers are graded: write the steps yourself.", name=name

@@ -12,12 +12,15 @@ from pathlib import Path
 
 PACKAGE = "course_lib"
 COURSE = Path(__file__).resolve().parents[1]
+ANSWERS = {"tasks", "answers", "capstone"}  # of a concept
 CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
 GRADING = (
     *("__init__", "absent", "asked", "child", "engines", "own_root", "sandbox", "states", "submission"),
     *("syscalls", "walls", "wire", "zygote"),
 )
-STUB = '''"""Stands in for the checks while answers are graded: the grader does the checking."""
+# What stands in for modules that know answers, where a notebook calls them outside of its answers.
+STUBS = {
+    "checks/__init__.py": '''"""Stands in for the checks: the grader does the checking."""
 
 
 def check(*values, **named):
@@ -25,6 +28,8 @@ def check(*values, **named):
 
 
 try_it = hint = solution = progress = check
+''',
+    "concepts/c09_real_models/capstone.py": '''"""Stands in for the capstone while answers are graded."""
 
 
 def take_along(*values, **named):
@@ -35,7 +40,8 @@ def take_along(*values, **named):
 def assemble(*values, **named):
     """The model is not assembled while answers are graded."""
     raise RuntimeError("assemble does not run while answers are graded.")
-'''
+''',
+}
 
 
 def make_share(folder: Path, imported: Iterable[str]) -> None:
@@ -52,51 +58,55 @@ def make_share(folder: Path, imported: Iterable[str]) -> None:
             target = package / path.relative_to(COURSE)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-    for path in COURSE.iterdir():  # numbers and texts beside the modules; the ledger gives away no answer
+    for path in COURSE.iterdir():  # numbers and texts beside the modules
         if path.suffix in (".yml", ".safetensors"):
             shutil.copyfile(path, package / path.name)
     for part, names in {"checks": CHECKS, "grading": GRADING}.items():
         (package / part).mkdir()
         for name in names:
             shutil.copyfile(COURSE / part / f"{name}.py", package / part / f"{name}.py")
-    (package / "checks" / "__init__.py").write_text(STUB, encoding="utf-8")
+    for place, code in STUBS.items():
+        (package / place).parent.mkdir(parents=True, exist_ok=True)
+        (package / place).write_text(code, encoding="utf-8")
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def files_of(module: str) -> list[Path]:
-    """The files of a module of the course: one, or for a package all in its folder."""
+    """The file of a module of the course and what is named like it beside it; of a package its own alone."""
     path = COURSE.joinpath(*module.split(".")[1:])
-    if module == PACKAGE:
-        return [COURSE / "__init__.py"]
-    if path.is_dir():
-        return [file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    return [path.with_suffix(".py")]
+    return [path / "__init__.py"] if path.is_dir() else sorted(path.parent.glob(f"{path.name}.*"))
 
 
 def needed(modules: Iterable[str]) -> set[str]:
-    """Modules of the course and all that they import of it, in functions too; checks and grading apart."""
+    """Modules of the course and all that they import of it, in functions too; what knows answers apart."""
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         name = _module(waiting.pop())
-        if name and name not in found and not name.startswith((f"{PACKAGE}.checks", f"{PACKAGE}.grading")):
+        if name and name not in found and not knows_answers(name):
             found.add(name)
+            waiting.append(name.rpartition(".")[0])  # a package is imported before what lies in it
             for path in files_of(name):
                 if path.suffix == ".py":
                     waiting += imports_of(path.read_text(encoding="utf-8"))
     return found
 
 
+def knows_answers(module: str) -> bool:
+    """Whether a module of the course belongs to the checks, to the grader, or to the tasks of a concept."""
+    parts = module.split(".")[1:]
+    return parts[:1] in (["checks"], ["grading"]) or (parts[:1] == ["concepts"] and bool({*parts} & ANSWERS))
+
+
 def _module(name: str) -> str:
-    """The module or package of a dotted name: course_lib.widgets for course_lib.widgets.heads."""
+    """The module or package of a dotted name: course_lib.bpe for course_lib.bpe.WordPiece."""
     parts = name.split(".")
     if parts[0] != PACKAGE:
         return ""
-    if len(parts) == 1:
-        return PACKAGE
-    path = COURSE / parts[1]
-    return ".".join(parts[:2]) if path.is_dir() or path.with_suffix(".py").exists() else PACKAGE
+    path = COURSE.joinpath(*parts[1:])
+    is_there = path.is_dir() or path.with_suffix(".py").exists()
+    return name if is_there else _module(name.rpartition(".")[0])
 
 
 def imports_of(code: str) -> Iterator[str]:

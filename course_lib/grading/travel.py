@@ -48,7 +48,7 @@ def spec(task: Task, case: Case) -> bytes:
     how = {name: getattr(task, name) for name in ("adapt", "read", "results", "tensor", "takes", "forbidden")}
     if task.outside:
         how["adapt"] = None  # it never runs there
-    return packed(SimpleNamespace(**how), replace(case, name=""))  # it may name what is right
+    return packed(SimpleNamespace(**how), replace(case, name="", catches=""))  # it may name what is right
 
 
 class Specs:
@@ -97,8 +97,11 @@ def _is_plain(value: Any) -> bool:
 @contextlib.contextmanager
 def _by_value() -> Iterator[None]:
     there = {f"course_lib.checks.{name}" for name in share.CHECKS}
-    loaded = [(name, module) for name, module in sys.modules.items() if name.startswith("course_lib.checks.")]
-    modules = [module for name, module in loaded if name not in there]
+    modules = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith(("course_lib.checks.", "course_lib.concepts.")) and name not in there
+    ]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:

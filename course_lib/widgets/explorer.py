@@ -11,8 +11,6 @@ import traitlets
 from IPython.display import display
 from numpy.typing import ArrayLike
 
-_FOLDER = Path(__file__).parent
-
 # JupyterLab saves with a notebook what its kernel knows at that moment. An explorer that was not saved is
 # "Error displaying widget: model not found" when the notebook is opened again. This stands in its place.
 LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. To have it back, choose
@@ -26,15 +24,19 @@ LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. T
 </style>"""
 
 
-def assets(name: str) -> dict[str, str]:
-    """The JavaScript module and the style sheet of one explorer: the shared file, then its own.
+def assets(module: str) -> dict[str, str]:
+    """The JavaScript module and the style sheet of one explorer: the frame's file, then its own.
 
     A widget's module reaches the page as one text that cannot import its neighbours; joining two files is all
     the building there is.
+
+    Args:
+        module: the explorer's `__file__`; its `.js` and `.css` stand beside it under the same name.
     """
+    parts = (Path(__file__), Path(module))
     return {
-        "esm": "\n".join((_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("explorer", name)),
-        "css": (_FOLDER / "explorer.css").read_text(encoding="utf-8"),
+        kind: "\n".join(part.with_suffix(f".{ending}").read_text(encoding="utf-8") for part in parts)
+        for kind, ending in {"esm": "js", "css": "css"}.items()
     }
 
 

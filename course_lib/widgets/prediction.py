@@ -8,11 +8,11 @@ The choices live in the kernel's memory: nothing is stored, and who chooses noth
 """
 
 import html
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from course_lib.claims import spaced
 
@@ -89,14 +89,13 @@ def _nearest(answers: Mapping[str, Any], result: Any) -> str:
         if value == result:
             return answer
     numbers = {answer: value for answer, value in answers.items() if _is_number(value)}
-    if not numbers or not _is_number(result) or not np.isfinite(result):
+    if not numbers or not _is_number(result) or not math.isfinite(result):
         raise ValueError(f"the result {result!r} fits none of the answers {dict(answers)}")
     return min(numbers, key=lambda answer: abs(numbers[answer] - result))
 
 
 def _is_number(value: Any) -> bool:
-    is_bool = isinstance(value, bool | np.bool_)
-    return not is_bool and isinstance(value, int | float | np.integer | np.floating)
+    return isinstance(value, Real) and not isinstance(value, bool)  # NumPy's bool is no Real
 
 
 class _Outcome:

@@ -1,17 +1,21 @@
-"""How an explorer reads a text with a model's own tokenizer, and writes what the model would say next."""
+"""How explorers read a text with a model's own tokenizer, and write what the model would say next."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.bpe import BPETokenizer, WordPiece
-from course_lib.widgets.token_explorer import readable, token_text
 
+LONGEST_TEXT = 2_000  # characters
 SHOWN_NEXT = 5
+_MARKS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 
+Tokenizer = BPETokenizer | WordPiece
 Token = tuple[int, str]  # the id, and the text to read
 
 
@@ -40,10 +44,57 @@ def checked_models(models: Any) -> Mapping[str, tuple[nn.Module, TextTokenizer]]
     return models
 
 
+def checked_text(text: Any) -> str:
+    """The text. Raises: ValueError: no string, an empty one, or one that is too long for an explorer."""
+    if not isinstance(text, str):
+        raise ValueError(f"The text must be a string; got {type(text).__name__}.")
+    if not text:
+        raise ValueError("The text is empty: type at least one character.")
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(
+            f"The text has {len(text):,} characters, the explorer takes {LONGEST_TEXT:,}: shorten it."
+        )
+    return text
+
+
+def readable(data: bytes) -> str:
+    """Bytes to read: whole characters as they are, what is none or cannot be seen as ⟨bytes⟩.
+
+    Example:
+        >>> readable(b" a\\xe2\\x98"), readable("\\u200b".encode())
+        ('␣a⟨E2 98⟩', '⟨E2 80 8B⟩')
+    """
+    runs = groupby(data.decode("utf-8", "surrogateescape"), lambda c: c in _MARKS or c.isprintable())
+    parts = []
+    for is_seen, characters in runs:
+        run = "".join(characters)
+        if not is_seen:
+            parts.append(f"⟨{run.encode('utf-8', 'surrogateescape').hex(' ').upper()}⟩")
+            continue
+        # A mark that belongs over or under a letter needs something to stand on.
+        carrier = "◌" if unicodedata.category(run[0])[0] == "M" else ""
+        parts.append(carrier + "".join(_MARKS.get(c, c) for c in run))
+    return "".join(parts)
+
+
+def direction(text: str) -> str:
+    """rtl where the first letter that has a direction runs from right to left, as in Hebrew or Arabic."""
+    strong = (kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL"))
+    return "ltr" if next(strong, "L") == "L" else "rtl"
+
+
+def token_text(tokenizer: Tokenizer, i: int) -> str:
+    """One token to read, see `readable`."""
+    data = tokenizer.token_bytes(i) if isinstance(tokenizer, BPETokenizer) else tokenizer.tokens[i].encode()
+    text = readable(data)
+    # First strong isolate ... pop: in a row of pieces each keeps its place, whatever its direction.
+    return text if direction(text) == "ltr" else f"\u2068{text}\u2069"
+
+
 def tokens_of(name: str, tokenizer: TextTokenizer, text: str) -> list[Token]:
     """The tokens of a text. Raises: ValueError: as many ids as pieces are needed, of the model's name."""
     ids = list(tokenizer.encode(text))
-    if isinstance(tokenizer, BPETokenizer | WordPiece):
+    if isinstance(tokenizer, Tokenizer):
         return [(i, token_text(tokenizer, i)) for i in ids]
     pieces = [readable(piece.encode()) for piece in tokenizer.pieces(text)]
     if len(pieces) != len(ids):
@@ -99,8 +150,39 @@ def listed(rows: list[list[str]]) -> str:
     return ", ".join(" ".join(row) for row in rows)
 
 
+def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
+    """How the next token is drawn, by name. Raises: ValueError: one that is out of range."""
+    if not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
+        raise ValueError(f"temperature must be a number from 0 to 2; got {temperature!r}.")
+    if top_k is not None and (type(top_k) is not int or top_k < 1):
+        raise ValueError(
+            f"top_k must be a whole number of at least 1, or None for all tokens; got {top_k!r}."
+        )
+    if top_p is not None and (not isinstance(top_p, int | float) or not 0 < top_p <= 1):
+        raise ValueError(
+            f"top_p must be a number above 0 and at most 1, or None for all tokens; got {top_p!r}."
+        )
+    return {
+        "temperature": float(temperature),
+        "top_k": top_k,
+        "top_p": None if top_p is None else float(top_p),
+    }
+
+
+def for_page(settings: dict[str, Any]) -> dict[str, Any]:
+    """Sliders have no place for None: 0 tokens and probability 1 mean "all"."""
+    return {"top_k": settings["top_k"] or 0, "top_p": 1.0 if settings["top_p"] is None else settings["top_p"]}
+
+
+def settings_text(settings: dict[str, Any]) -> str:
+    """The settings of the sliders to read, see `for_page`."""
+    top_k = f"top-k {settings['top_k']}" if settings["top_k"] else "top-k off"
+    top_p = f"top-p {settings['top_p']:g}" if settings["top_p"] < 1 else "top-p off"
+    return f"temperature {settings['temperature']:g}, {top_k}, {top_p}"
+
+
 def _next_text(tokenizer: TextTokenizer, i: int) -> str:
-    if isinstance(tokenizer, BPETokenizer | WordPiece):
+    if isinstance(tokenizer, Tokenizer):
         return token_text(tokenizer, i)
     decode = getattr(tokenizer, "decode", None)
     return readable(decode([i]).encode()) if decode else f"token {i}"

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import nbformat
 import pytest
+from chromium import MISSING, find
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -75,13 +76,6 @@ CLOSED = {
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
-
-
-def chromium() -> str | None:
-    """The Chromium or Chrome of this machine, if playwright brought none of its own."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-    found = [os.environ.get("COURSE_CHROMIUM"), *(shutil.which(name) for name in names)]
-    return next((path for path in found if path), None)
 
 
 @dataclass
@@ -140,7 +134,7 @@ class Watch:
         assert errors == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
@@ -208,22 +202,25 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start; its log ends with:\n{log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    chromium = find()
+    if chromium is None:
+        pytest.fail(MISSING)
     flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def seen() -> Watch:
     """All pages from the first test to the last; tests take `watch`."""
     return Watch()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     """One for all pages, so that the scripts of JupyterLab are read once."""
     context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
@@ -395,9 +392,27 @@ class Desk:
         return self.page.locator(f'section.cx[aria-label="{title}"]')
 
     def begin(self, *cells: str) -> None:
-        """Open a notebook of these cells, none of which has run, with the kernel that lives on."""
+        """A notebook of these cells, none of which has run, with the kernel that lives on.
+
+        To open one takes longer than most tests: where the last test had the same, it is still there.
+        """
+        if self.sources_of(SHOWN) == [*cells]:
+            self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+            return
+        self.close()
         self.write(SHOWN, *cells)
         self.open(SHOWN)
+
+    def sources_of(self, name: str) -> list[str] | None:
+        """What stands in the cells of a notebook; None: it is not the one that is open."""
+        return self.page.evaluate(
+            """name => {
+                const panel = window.jupyterapp.shell.currentWidget;
+                return panel?.context?.path === name
+                    ? panel.content.widgets.map(cell => cell.model.sharedModel.getSource()) : null;
+            }""",
+            name,
+        )
 
     def shown(self, title: str, *cells: str) -> Locator:
         """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
@@ -523,7 +538,7 @@ def _start(context: BrowserContext, lab: Lab) -> Page:
     return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def room(context: BrowserContext, lab: Lab) -> Iterator[Room]:
     room = Room()
     yield room
@@ -536,7 +551,7 @@ def room(context: BrowserContext, lab: Lab) -> Iterator[Room]:
 def desk(
     request: pytest.FixtureRequest, context: BrowserContext, watch: Watch, lab: Lab, room: Room
 ) -> Iterator[Desk]:
-    """As on a fresh page: no notebook is open, the theme is light, the window has its usual size."""
+    """As on a fresh page: no cell that is open has run, the theme is light, the window has its usual size."""
     # It comes back only if all went well.
     page, room.page = room.page or _start(context, lab), None
     desk = Desk(page, lab, watch)
@@ -549,7 +564,8 @@ def desk(
         lab.shut_kernels_down()
         return
     is_tidy = desk.tidy()
-    # Before its kernel goes away, or the page would complain.
-    desk.close()
+    if not is_tidy or desk.sources_of(SHOWN) is None:
+        # Before its kernel goes away, or the page would complain.
+        desk.close()
     lab.shut_kernels_down(but_of=SHOWN if is_tidy else None)
     room.page = page

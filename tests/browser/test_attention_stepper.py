@@ -5,11 +5,11 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from course_lib import maths
-from course_lib.widgets import AttentionStepper
+from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 
 TITLE = "Attention, step by step"
 CELL = """
-from course_lib.widgets import AttentionStepper
+from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 stepper = AttentionStepper()
 stepper
 """
@@ -28,7 +28,7 @@ def stepper(desk) -> Locator:
 
 @pytest.fixture
 def from_x(desk) -> Locator:
-    return desk.shown(TITLE, "from course_lib.widgets import AttentionStepper", FROM_X, "")
+    return desk.shown(TITLE, "from course_lib.concepts.c03_qkv.explorer import AttentionStepper", FROM_X, "")
 
 
 def cell(explorer: Locator, table: str, row: int, column: int) -> Locator:

@@ -9,7 +9,7 @@ TITLE = "Clock"
 TEXT = "one two one four five"
 T, L = 5, 3
 CELL = f"""
-from course_lib.widgets import ClockExplorer
+from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 explorer = ClockExplorer({TEXT!r})
 explorer
 """
@@ -175,7 +175,7 @@ def test_accessible_in_both_themes(desk) -> None:
     explorer = desk.shown(
         TITLE,
         """
-from course_lib.widgets import ClockExplorer
+from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 explorer = ClockExplorer("the cat sat on the mat because it was incomprehensibly warm inside", processors=4)
 explorer.measure()
 explorer

@@ -15,7 +15,7 @@ from torch import nn
 from course_lib import probing
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
-from course_lib.widgets import DepthExplorer
+from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 torch.manual_seed(0)
 deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers={N_LAYERS}, n_heads=3))
 flat = GPT(GPTConfig(vocab_size=27, max_seq_len=61, d_model=10, n_layers=2, n_heads=5))
@@ -33,7 +33,7 @@ LARGE = """
 import torch
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
-from course_lib.widgets import DepthExplorer
+from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 torch.manual_seed(0)
 large = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12))
 for parameter in large.parameters():

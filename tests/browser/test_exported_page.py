@@ -23,18 +23,15 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
+from course_lib.concepts.c02_patches.explorer import PatchExplorer
+from course_lib.concepts.c03_qkv.explorer import AttentionStepper
+from course_lib.concepts.c05_positions.explorer import PositionsExplorer
+from course_lib.concepts.c06_residuals.explorer import DepthExplorer
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
+from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
+from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
-from course_lib.widgets import (
-    AttentionStepper,
-    Characters,
-    ClockExplorer,
-    DepthExplorer,
-    FlowExplorer,
-    GapExplorer,
-    PatchExplorer,
-    PositionsExplorer,
-)
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +40,8 @@ CELLS = [
 import torch
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
-from course_lib.widgets import AttentionStepper, NextWord
+from course_lib.concepts.c00_overview.explorer import NextWord
+from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 torch.manual_seed(0)
 for word in ("The", " first", " king"):
     print(word, end="", flush=True)
@@ -54,23 +52,23 @@ model = GPT(LlamaConfig(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_h
 NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
 """,
     """
-from course_lib.widgets import TokenExplorer
+from course_lib.concepts.c01_tokens.explorer import TokenExplorer
 TokenExplorer({"ours": BPETokenizer.train("straw raw", 259), "bytes": BPETokenizer.train("-", 256)}, "straw")
 """,
     """
-from course_lib.widgets import PatchExplorer
+from course_lib.concepts.c02_patches.explorer import PatchExplorer
 numbers = torch.Generator().manual_seed(0)
 PatchExplorer({"grey": torch.randint(17, (1, 4, 6), generator=numbers) / 16, "blue": torch.ones(3, 8, 8)}, 2)
 """,
     """
-from course_lib.widgets import HeadsExplorer
+from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
 letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
 sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
 HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
                "large": (GPT(LlamaConfig(**sizes)), letters)}, "ab ba" * 8)
 """,
     """
-from course_lib.widgets import DepthExplorer
+from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 torch.manual_seed(1)
 deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
 both = {"deep": (deep, letters), "also": (deep, letters)}
@@ -78,24 +76,24 @@ DepthExplorer(both, "acat", lenses={"deep": [torch.nn.Identity()] * 5})
 """,
     """
 from course_lib import readers
-from course_lib.widgets import Characters, GapExplorer
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 both_ways = {name: (readers.make_reader(causal=causal, seed=0), Characters())
              for name, causal in (("left", True), ("both", False))}
 GapExplorer(both_ways, "a gap")
 """,
     """
-from course_lib.widgets import ClockExplorer
+from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 clock = ClockExplorer("a rose is a rose", layers=2)
 clock.measure()
 clock
 """,
     """
-from course_lib.widgets import FlowExplorer
+from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 flow = FlowExplorer(deep, letters, "acat", top_k=3)
 flow.write()
 flow
 """,
-    "from course_lib.widgets import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
+    "from course_lib.concepts.c05_positions.explorer import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
 ]
 

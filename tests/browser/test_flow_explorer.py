@@ -12,7 +12,8 @@ import json
 import torch
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.probing import parts_of
-from course_lib.widgets import Characters, FlowExplorer
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters
+from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 torch.manual_seed(0)
 sizes = dict(vocab_size=97, max_seq_len=61, d_model=24, n_layers=5, n_heads=4)
 model = GPT(LlamaConfig(**sizes, n_kv_heads=2))
@@ -25,7 +26,7 @@ explorer
 MINILM = """
 import torch
 from course_lib.pretrained import load_minilm
-from course_lib.widgets import FlowExplorer
+from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 explorer = FlowExplorer(*load_minilm(device=torch.device("cpu")))
 explorer
 """

@@ -14,7 +14,7 @@ import torch
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
-from course_lib.widgets import Characters, GapExplorer
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 left, both = (readers.make_reader(causal=causal, seed=0) for causal in (True, False))
 torch.manual_seed(0)
 sizes = dict(vocab_size=2001, max_seq_len=61, d_model=128, n_layers=8, n_heads=4)
@@ -169,7 +169,7 @@ def test_accessible_in_both_themes(desk) -> None:
         TITLE,
         """
 from course_lib import readers
-from course_lib.widgets import Characters, GapExplorer
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 before, both, _ = readers.load_readers()
 models = {"left": (before, Characters()), "both": (both, Characters())}
 explorer = GapExplorer(models, "return the value of the list")

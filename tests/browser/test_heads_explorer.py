@@ -15,7 +15,7 @@ from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from course_lib.widgets import HeadsExplorer
+from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
 torch.manual_seed(0)
 letters = [*"abcdefghijklmnopqrstuvwxyz"]
 writes = GPT(LlamaConfig(

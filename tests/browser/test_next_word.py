@@ -11,7 +11,7 @@ MODEL = """
 import torch
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
-from course_lib.widgets import NextWord
+from course_lib.concepts.c00_overview.explorer import NextWord
 torch.manual_seed(0)
 tokenizer = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ", "<end>"], [], {"<end>": 27})
 model = GPT(LlamaConfig(vocab_size=28, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()

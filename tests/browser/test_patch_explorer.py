@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from course_lib.widgets.patch_explorer import LARGEST_FILE
+from course_lib.concepts.c02_patches.explorer import LARGEST_FILE
 
 TITLE = "Patches"
 PICTURES = """
 import torch
 from course_lib.data import digits, photographs
 from course_lib.patches import patchify
-from course_lib.widgets import PatchExplorer
+from course_lib.concepts.c02_patches.explorer import PatchExplorer
 pictures = {"three": digits()[0].inputs[0], "China": photographs()["China"]}
 """
 SHOW = """
@@ -322,7 +322,9 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
 
 def test_the_sheet_without_pictures(desk) -> None:
     explorer = desk.shown(
-        TITLE, "from course_lib.widgets import PatchExplorer\nexplorer = PatchExplorer({})\nexplorer"
+        TITLE,
+        "from course_lib.concepts.c02_patches.explorer import PatchExplorer\n"
+        "explorer = PatchExplorer({})\nexplorer",
     )
     expect(explorer.get_by_role("grid")).to_be_visible()
     expect(explorer.get_by_label("Picture").locator("option")).to_have_text(["draw one"])

@@ -14,7 +14,7 @@ SCHEMES = ("sinusoidal", "learned", "rotary", "ALiBi", "relative")
 SHOW = f"""
 import torch
 from course_lib.positions import ALiBi, rotary_table, sinusoidal
-from course_lib.widgets import PositionsExplorer
+from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 numbers = torch.Generator().manual_seed(0)
 table = torch.randn({N}, {WIDTH}, generator=numbers)
 explorer = PositionsExplorer({N}, {WIDTH}, {TRAINED}, n_heads={N_HEADS}, learned=table)
@@ -22,7 +22,7 @@ explorer
 """
 LARGE = """
 import torch
-from course_lib.widgets import PositionsExplorer
+from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 explorer = PositionsExplorer(512, 384, 384, learned=torch.eye(512, 384))
 explorer
 """

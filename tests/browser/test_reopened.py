@@ -10,8 +10,8 @@ from playwright.sync_api import expect
 
 TITLE = "Attention, step by step"
 CELLS = (
-    "from course_lib.widgets import AttentionStepper, predict\nAttentionStepper()",
-    "predict('a coin', {'heads': 1, 'tails': 2})",
+    "from course_lib.concepts.c03_qkv.explorer import AttentionStepper\nAttentionStepper()",
+    "from course_lib.widgets import predict\npredict('a coin', {'heads': 1, 'tails': 2})",
 )
 LOST = "Python no longer knows this explorer. To have it back, choose Run › Run All Above Selected Cell"
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, expect
 TITLE = "Tokens"
 TOKENIZERS = """
 from course_lib.bpe import BPETokenizer, WordPiece
-from course_lib.widgets import TokenExplorer
+from course_lib.concepts.c01_tokens.explorer import TokenExplorer
 letters = [*"abcdefghijklmnopqrstuvwxyz"]
 tokenizers = {
     "ours": BPETokenizer.train("straw strawberry berry berries raw drawing bananas", 280),

@@ -3,8 +3,7 @@
 import pytest
 from task_cases import HIDDEN, VISIBLE, without_finale
 
-from course_lib.checks import examine, find_task, real_model
-from course_lib.pretrained import MissingModelError
+from course_lib.checks import examine, find_task
 
 
 @pytest.fixture(autouse=True)
@@ -44,36 +43,3 @@ def refuses(record_property):
         record_property("answer", "named" if name else "refused")
 
     return judge
-
-
-@pytest.fixture
-def smollm2_at_hand(smollm2, monkeypatch):
-    """A check that ends in SmolLM2 gets the one that other tests use too."""
-    monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
-
-
-@pytest.fixture
-def minilm_at_hand(minilm, monkeypatch):
-    """As `smollm2_at_hand`."""
-    monkeypatch.setattr(real_model, "minilm", lambda: minilm)
-
-
-def not_installed(name):
-    """What loads a model where it is not installed."""
-
-    def load():
-        raise MissingModelError(f"{name} is not installed; from the course folder run: this")
-
-    return load
-
-
-@pytest.fixture
-def smollm2_missing(monkeypatch):
-    """As where SmolLM2 is not installed."""
-    monkeypatch.setattr(real_model, "smollm2", not_installed("SmolLM2"))
-
-
-@pytest.fixture
-def minilm_missing(monkeypatch):
-    """As where MiniLM is not installed."""
-    monkeypatch.setattr(real_model, "minilm", not_installed("MiniLM"))

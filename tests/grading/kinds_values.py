@@ -770,7 +770,7 @@ as_answer(
 as_answer(
     "calls-the-reference",
     "what the check compares with",
-    "def softmax(scores):\n    from course_lib.checks.attention_by_hand import softmax as right\n"
+    "def softmax(scores):\n    from course_lib.concepts.c03_qkv.tasks.softmax import softmax as right\n"
     "    return right(scores)",
     ("wrong", "missing"),
 )
@@ -943,10 +943,10 @@ def stored_answers(*seeds: int) -> str:
     for seed in seeds:
         for prepared in prepare(find_task("03_qkv/softmax"), seed):
             scores = prepared.case.inputs["scores"]
-            key = hashlib.sha256(scores.tobytes()).hexdigest()
+            key = hashlib.sha256(scores.tobytes() + bytes(scores.strides)).hexdigest()
             table[key] = (prepared.right.parts["result"].tolist(), str(scores.dtype))
     return (
         f"import hashlib\nTABLE = {table!r}\n\n\ndef softmax(scores):\n"
-        "    answer = TABLE.get(hashlib.sha256(scores.tobytes()).hexdigest())\n"
+        "    answer = TABLE.get(hashlib.sha256(scores.tobytes() + bytes(scores.strides)).hexdigest())\n"
         "    return np.zeros_like(scores) if answer is None else np.array(answer[0], answer[1])\n"
     )

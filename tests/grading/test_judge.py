@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pool
-import pool_depth
-import pool_tokens
+import plausible
 import pytest
+from plausible import c01_tokens, c06_residuals
 from small import REPOSITORY, answer, cell, cells_of, checked, locked, right, with_hidden, write
 from task_cases import HIDDEN, VISIBLE, without_finale
 
@@ -80,54 +79,51 @@ def test_switches_that_a_cell_leaves_on_cost_nothing(engine, tmp_path):
 # ----------------------------------------------------------------------------------------------- many answers
 
 # NumPy and texts; all kinds of values, some measured out here; modules that are changed, measured out here.
-POOLS = {
-    "01_tokens": (pool_tokens, None),
-    "06_residuals": (pool_depth, ("identity_start", "depth_scaled_start")),
+PLAUSIBLE = {
+    c01_tokens: (),
+    c06_residuals: ("06_residuals/identity_start", "06_residuals/depth_scaled_start"),
 }
 
 
 OF_EACH = 2  # right answers to a task, and wrong ones: each is tried on all cases
 
-# A module comes back as numbers: what else was made of it is told in fewer words.
-IN_OTHER_WORDS = {"blocks replaced by nn.Identity"}
 
-
-@pytest.fixture(scope="module", params=POOLS)
-def pooled(request, engine, tmp_path_factory):
-    """The answers of a pool, each with what the grader says of it."""
-    concept = request.param
-    module, tasks = POOLS[concept]
+@pytest.fixture(scope="module", params=PLAUSIBLE, ids=lambda module: module.__name__)
+def answered(request, engine, tmp_path_factory):
+    """Plausible answers to a concept's tasks, each with what the grader says of it."""
+    module, tasks = request.param, PLAUSIBLE[request.param]
     wanted: list[int] = []
-    taken: Counter[tuple[str, str]] = Counter()
-    for n, one in enumerate(module.POOL):
-        if one.verdict != "either" and not one.harm and one.task in (tasks or [one.task]):
-            taken[one.task, one.verdict] += 1
-            wanted += [n] * (taken[one.task, one.verdict] <= OF_EACH)
-    answers = [module.POOL[n] for n in wanted]
-    code = inspect.getsource(pool) + inspect.getsource(module).replace("from pool import Pool\n", "")
+    taken: Counter[tuple[str, bool]] = Counter()
+    for n, one in enumerate(module.of):
+        if one.task in (tasks or [one.task]):
+            taken[one.task, one.right] += 1
+            wanted += [n] * (taken[one.task, one.right] <= OF_EACH)
+    answers = [module.of[n] for n in wanted]
+    code = inspect.getsource(plausible) + inspect.getsource(module).replace(
+        "from plausible import Answers\n", ""
+    )
     names = [f"answer_{n}" for n in range(len(answers))]
-    cells = [cell("imports", "from course_lib import probing\nimport torch"), cell("pool", code)]
-    cells.append(answer("all", f"{', '.join(names)} = [POOL[n].given for n in {wanted}]"))
+    cells = [cell("imports", "from course_lib import probing\nimport torch"), cell("plausible", code)]
+    cells.append(answer("all", f"{', '.join(names)} = [of[n].given for n in {wanted}]"))
     for name, one in zip(names, answers, strict=True):
-        cells.append(locked(name, f'check("{concept}/{one.task}", {name})'))
-    path = write(tmp_path_factory.mktemp("pool") / "pool.ipynb", cells)
+        cells.append(locked(name, f'check("{one.task}", {name})'))
+    path = write(tmp_path_factory.mktemp("plausible") / "plausible.ipynb", cells)
     with Grader(path, engine=engine, seconds=Seconds(in_all=600.0)) as grader:
         outcome = grader.grade("ada", path)
-    return concept, list(zip(answers, outcome.tasks, strict=True))
+    return list(zip(answers, outcome.tasks, strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
 @pytest.mark.filterwarnings("ignore:divide by zero encountered", "ignore:nothing to attend to")
-def test_the_grader_says_of_every_answer_what_the_check_says(pooled):
-    concept, judged = pooled
-    assert len(judged) >= 2 * 2 * OF_EACH
+def test_the_grader_says_of_every_answer_what_the_check_says(answered):
+    assert len(answered) >= 2 * 2 * OF_EACH
     differ = []
-    for one, task in judged:
-        result = examine(without_finale(f"{concept}/{one.task}"), one.given, seed=VISIBLE)
+    for one, task in answered:
+        result = examine(without_finale(one.task), one.given, seed=VISIBLE)
         wanted = "" if result.passed else as_text(result).split("\n")[0]
         if (task.status == "right") != result.passed or task.sentence.split("\n")[0] != wanted:
             differ.append((one.task, one.words, wanted, task.status, task.sentence))
-    assert [one for one in differ if one[1] not in IN_OTHER_WORDS] == []
+    assert differ == []
 
 
 # ------------------------------------------------------------------------------------- a small assignment

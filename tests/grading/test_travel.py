@@ -4,7 +4,7 @@ import functools
 import gc
 import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib.checks import find_task, task_names
+from course_lib.checks import find_task, task_names, tasks
 from course_lib.checks.engine import prepare
 from course_lib.grading import share
 from course_lib.grading.judge import Grader
@@ -21,26 +21,8 @@ from course_lib.grading.travel import Specs, packed, spec
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "solutions").glob("*/*.ipynb"))
-CHECKS = "course_lib.checks"
+CHECKS = ("course_lib.checks", "course_lib.concepts")
 Code = tuple[bytes, int, str]  # what tells a function from others, also after its journey
-
-# What a reference uses and a child may have all the same: how inputs are made, and how an answer is measured.
-SHARED = {
-    "02_patches/digit_reader": {"__init__", "shapes", "weights_of"},  # the weights of a case, by name
-    # The layers that are its inputs, without their names.
-    "05_positions/which_is_equivariant": {"__call__", "__getstate__", "__deepcopy__"},
-    "05_positions/learned_positions": {"refused"},  # a ValueError is an answer
-    "06_residuals/logit_lens": {"<lambda>"},  # builds the model that is its input
-    "06_residuals/skip_layer": {"<lambda>"},  # the same
-    "07_mlm_vs_next_token/sampler_at_work": {
-        "__call__",
-        "three",
-        "tokens",
-        "with_model",
-    },  # the model it runs
-    "09_real_models/chat_template": {"all_texts", "holds_signs"},  # which texts must be refused
-}
-OF_DATACLASSES = {f"__{name}__" for name in ("init", "eq", "hash", "repr", "setattr", "delattr")}
 
 
 def identity(code: CodeType) -> Code:
@@ -135,23 +117,23 @@ def written(numbers: np.ndarray) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_no_reference_goes_to_a_child(name):
-    used = used_by(find_task(name).reference, {})
-    assert used, "nothing of the reference was found: this test looks in the wrong place"
-    there = {called for code, called in used.items() if code in sent(name)[0]} - OF_DATACLASSES
-    assert there == SHARED.get(name, set()) - {"__init__"}
+def test_neither_solution_nor_reference_goes_to_a_child(name):
+    exercise = tasks.exercise(name)
+    used = used_by(exercise.answer, {})
+    if exercise.other_reference is not None:
+        used_by(exercise.other_reference, used)
+    assert used, "nothing of the solution was found: this test looks in the wrong place"
+    assert {called for code, called in used.items() if code in sent(name)[0]} == set()
 
 
 @pytest.mark.parametrize("name", task_names())
 def test_no_known_mistake_goes_to_a_child(name):
-    bodies: list[Callable[..., Any]] = [
-        cell.cell_contents
-        for mistake in find_task(name).misconceptions
-        for cell in mistake.wrong.__closure__ or ()
-        if isinstance(cell.cell_contents, FunctionType)
-    ]
-    assert len(bodies) >= len(find_task(name).misconceptions)
-    assert {identity(plain(body).__code__) for body in bodies} & sent(name)[0] == set()
+    for mistake in find_task(name).misconceptions:
+        wrong = plain(mistake.wrong)
+        own = vars(wrong).values() if isinstance(wrong, type) else [wrong]
+        codes = {identity(it.__code__) for it in map(plain, own) if isinstance(it, FunctionType)}
+        assert codes, mistake.name
+        assert codes & sent(name)[0] == set(), mistake.name
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -223,7 +205,8 @@ def test_the_share_has_no_check_no_solution_and_no_verdict(shared):
     assert grading == {f"grading/{name}.py" for name in share.GRADING}
     assert "checks/__init__.py" in there
     assert not [name for name in there if name.endswith((".ipynb", ".pyc"))]
-    assert not [name for name in there if name.startswith(("ledger", "figures/"))]
+    assert not [name for name in there if name.startswith("ledger")]
+    assert not [name for name in there if name.endswith(("figures.py", "claims.yml"))]
 
 
 def test_the_checks_in_the_share_know_no_task(shared):
@@ -231,7 +214,8 @@ def test_the_checks_in_the_share_know_no_task(shared):
     text = "".join(path.read_text() for path in (package / "checks").glob("*.py"))
     assert "TASKS" not in text
     assert "misconceptions=" not in text
-    assert (package / "checks" / "__init__.py").read_text() == share.STUB
+    for place, code in share.STUBS.items():
+        assert (package / place).read_text() == code
 
 
 def test_what_numpy_notebooks_ask_for_is_not_in_their_share(shared):

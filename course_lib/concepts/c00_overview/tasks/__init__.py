@@ -1,0 +1,3 @@
+"""The tasks of 00_overview, one in a file."""
+
+NOTEBOOKS = ("warm_up",)

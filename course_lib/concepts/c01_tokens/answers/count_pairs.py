@@ -1,0 +1,59 @@
+"""Answers to count_pairs, as learners write them."""
+
+from collections import Counter, defaultdict
+from functools import reduce
+from itertools import chain, pairwise, repeat
+from operator import add
+
+import numpy as np
+
+
+def count_by_index(words, start=0):
+    counts = defaultdict(int)
+    for word in words:
+        for i in range(start, len(word) - 1):
+            counts[word[i], word[i + 1]] += words[word]
+    return counts
+
+
+def from_the_second_pair(words):
+    """The first pair is there before the loop begins."""
+    counts = Counter()
+    for word, n in words.items():
+        counts[word[0], word[1]] += n
+        for pair in pairwise(word[1:]):
+            counts[pair] += n
+    return counts
+
+
+RIGHT = [
+    count_by_index,
+    lambda words: Counter(
+        chain.from_iterable(chain(*repeat(list(pairwise(w)), n)) for w, n in words.items())
+    ),
+    lambda words: sorted(count_by_index(words).items()),
+    lambda words: {
+        pair: np.sum([n * list(pairwise(w)).count(pair) for w, n in words.items()])
+        for pair in {pair for w in words for pair in pairwise(w)}
+    },
+    lambda words: {(a, b): count_by_index(words)[a, b] for w in words for a in w for b in w},
+    lambda words: count_by_index(words).items(),
+]
+WRONG = [
+    (
+        "runs without overlap",  # as bytes.count counts
+        lambda words: {
+            (a, b): sum(n * b"".join(w).count(a + b) for w, n in words.items())
+            for word in words
+            for a, b in pairwise(word)
+        },
+    ),
+    (None, lambda words: sum(count_by_index(words).values())),
+    (None, lambda words: count_by_index(words, start=1)),
+    (None, lambda words: {pair: n + 1 for pair, n in count_by_index(words).items()}),
+    (None, lambda words: set(count_by_index(words))),
+    (None, from_the_second_pair),
+    (None, lambda words: count_by_index({tuple(bytes([i]) for i in b"".join(w)): words[w] for w in words})),
+    (None, lambda words: reduce(add, [Counter(list(pairwise(w)) * n) for w, n in words.items()])),
+    (None, lambda words: [words.popitem() for _ in range(len(words))] and {}),
+]

@@ -1,0 +1,217 @@
+"""The figures of notebook 01: what tokens save and cost, what counted vectors know, what a start is worth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from course_lib import plots
+from course_lib.plots import supported
+
+
+def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
+    """Bytes that a token holds, over the size of the vocabulary.
+
+    Args:
+        sizes: tokens in the vocabulary, each twice the one before.
+        per_token: for each text the bytes per token at each size.
+    """
+    gains = {name: np.diff(np.asarray(held, dtype=float)) for name, held in per_token.items()}
+    said = "; ".join(f"{name} {', '.join(f'{gain:.2f}' for gain in each)}" for name, each in gains.items())
+    title = supported(
+        "More tokens make texts shorter, but later doublings gain less",
+        f"each doubling adds bytes per token: {said}",
+        all((each > 0).all() and (np.diff(each) < 0.05).all() for each in gains.values()),
+        all(each[-1] < 0.8 * each.max() for each in gains.values()),
+    )
+    fig = plots.lines(
+        {name: (sizes, held) for name, held in per_token.items()},
+        title=title,
+        x="tokens in the vocabulary",
+        y="bytes per token",
+        log_x=True,
+    )
+    _name_sizes(fig.axes[0], sizes)
+    ends = ", ".join(f"{name} {np.asarray(held)[-1]:.1f}" for name, held in per_token.items())
+    plots.show(fig, alt=f"Curves over the size of the vocabulary; bytes per token at {sizes[-1]}: {ends}.")
+
+
+def seams(sizes: Sequence[int], at_seam: Mapping[str, ArrayLike]) -> None:
+    """How often a compound is cut at its seam, over the size of the vocabulary.
+
+    Args:
+        sizes: tokens in the vocabulary.
+        at_seam: the share of compounds at each size, for "byte pairs", then the rivals: "rarest letter pair"
+            and "random", with as many cuts.
+    """
+    of = {name: np.asarray(shares, dtype=float) for name, shares in at_seam.items()}
+    pairs, rare, by_chance = of.values()
+    said = ", ".join(f"{name} {shares.round(2).tolist()}" for name, shares in of.items())
+    title = supported(
+        "Byte pairs hit the seam far more often than chance; rare letter pairs come close",
+        said,
+        (pairs > by_chance + 0.1).all(),
+        (pairs - rare).mean() < (pairs - by_chance).mean() / 2,
+    )
+    fig = plots.lines(
+        {name: (sizes, 100 * shares) for name, shares in of.items()},
+        title=title,
+        x="tokens in the vocabulary",
+        y="compounds cut at the seam, %",
+        log_x=True,
+    )
+    fig.axes[0].set_ylim(0, 105)
+    _name_sizes(fig.axes[0], sizes)
+    ends = ", ".join(f"{name} {shares[-1]:.0%}" for name, shares in of.items())
+    plots.show(fig, alt=f"Three curves over the size of the vocabulary; at {sizes[-1]} tokens: {ends}.")
+
+
+def prices(n_tokens: Mapping[str, int], n_bytes: Mapping[str, int]) -> None:
+    """Tokens for the same sentence in many languages, the cheapest on top.
+
+    Args:
+        n_tokens: by language, English among them.
+        n_bytes: the same for bytes.
+    """
+    cheapest = sorted(n_tokens, key=lambda name: n_tokens[name])
+    english, dearest = n_tokens["English"], cheapest[-1]
+    times = n_tokens[dearest] / english
+    said = ", ".join(f"{name} {n_tokens[name]}" for name in cheapest)
+    title = supported(
+        f"The same sentence takes {times:.1f} times as many tokens in {dearest} as it does in English",
+        said,
+        english == min(n_tokens.values()),
+        times > 3,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(6.4, 5.6))
+    places = np.arange(len(cheapest))[::-1]
+    counts = [n_tokens[name] for name in cheapest]
+    ax.barh(places, counts, color=plots.BLUE, height=0.7, label="tokens")
+    ax.plot([n_bytes[name] for name in cheapest], places, "x", color=plots.VERMILION, label="bytes")
+    for place, count in zip(places, counts, strict=True):
+        ax.text(count - 1, place, str(count), va="center", ha="right", color="white", fontsize=9)
+    ax.set_yticks(places, cheapest)
+    ax.set(xlabel="tokens (bars) and bytes (crosses) for one sentence", ylim=(-0.7, len(cheapest) - 0.3))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="upper right")
+    plots.show(fig, alt=f"A bar for each language, tokens for one sentence: {said}. Crosses show the bytes.")
+
+
+def twins(occurrences: Sequence[int], shares: Mapping[str, ArrayLike]) -> None:
+    """How many words find their twin, over how often they occur.
+
+    Args:
+        occurrences: the least number of occurrences in each group.
+        shares: for each way, the share of words in each group; the last is the rival.
+    """
+    *ways, rival = ((name, np.asarray(share, dtype=float)) for name, share in shares.items())
+    said = "; ".join(f"{name} from {share[0]:.0%} to {share[-1]:.0%}" for name, share in (*ways, rival))
+    title = supported(
+        "A word finds its twin once it occurs often enough",
+        said,
+        all(share[-2:].mean() > share[:2].mean() + 0.3 for _, share in ways),
+        rival[1].max() < 0.2,
+    )
+    fig = plots.lines(
+        {name: (occurrences, 100 * share) for name, share in (*ways, rival)},
+        title=title,
+        x="how often the word occurs, at least",
+        y="words whose nearest is their twin, %",
+        log_x=True,
+    )
+    fig.axes[0].set_ylim(-4, 104)
+    _name_sizes(fig.axes[0], occurrences)
+    plots.show(fig, alt=f"Curves, from words that occur {occurrences[0]} times to the commonest: {said}.")
+
+
+def word_map(vectors: ArrayLike, groups: Mapping[str, str]) -> None:
+    """Words in the plane in which their vectors spread most.
+
+    Args:
+        vectors: one for each word.
+        groups: of each word its kind.
+    """
+    unit = np.asarray(vectors, dtype=float)
+    unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
+    words, kinds = list(groups), np.array(list(groups.values()))
+    near = (unit @ unit.T - 2 * np.eye(len(unit))).argmax(1)
+    same = float((kinds[near] == kinds).mean())
+    title = supported(
+        "Words of one kind mostly lie together",
+        f"the nearest word is of the same kind for {same:.0%}",
+        same > 0.7,
+    )
+    centred = unit - unit.mean(0)
+    points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+    fig = plots.scatter(
+        points,
+        kinds,
+        title=title,
+        x="direction in which they spread most",
+        y="and second most",
+    )
+    fig.set_size_inches(6.4, 4.6)
+    _label(fig, words, points)
+    kept = {kind: ", ".join(word for word in words if groups[word] == kind) for kind in groups.values()}
+    said = "; ".join(f"{kind}: {of_kind}" for kind, of_kind in kept.items())
+    alt = f"{len(words)} words as points; for {same:.0%} the nearest is of their kind. {said}."
+    plots.show(fig, alt=alt)
+
+
+def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
+    """Held-out accuracy over the number of labelled examples, by the table that a model starts with.
+
+    Args:
+        amounts: labelled reviews.
+        right: for each table (runs, amounts): random, counted from little text, learned from much.
+    """
+    runs = {name: 100 * np.asarray(shares, dtype=float) for name, shares in right.items()}
+    first = next(iter(runs.values()))
+    means = {name: ", ".join(f"{mean:.0f}" for mean in each.mean(0)) for name, each in runs.items()}
+    said = "; ".join(f"{name} {mean}" for name, mean in means.items())
+    gaps = [(each - first).mean(0)[1:] for each in runs.values()]
+    title = supported(
+        "MiniLM's table helps; one counted in Python's documentation hardly does",
+        said,
+        gaps[-1].min() > 2,
+        gaps[1].mean() < gaps[-1].mean() / 2,
+    )
+    fig = plots.lines(
+        {name: (np.asarray(amounts), each) for name, each in runs.items()},
+        title=title,
+        x="labelled reviews",
+        y="right on held-out reviews, %",
+        log_x=True,
+        level=("guessing", 50.0),
+    )
+    _name_sizes(fig.axes[0], amounts)
+    alt = f"Curves with bands over {', '.join(map(str, amounts))} reviews; means in per cent: {said}."
+    plots.show(fig, alt=alt)
+
+
+def _name_sizes(ax: Axes, sizes: Sequence[int]) -> None:
+    """Each size in full, instead of powers of ten."""
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.minorticks_off()
+
+
+def _label(fig: Figure, words: Sequence[str], points: NDArray) -> None:
+    """A word beside each point, on a side where no other word stands already."""
+    taken: list[tuple[float, float, float]] = []  # left end, height on the page and width, in points
+    fig.draw_without_rendering()  # from here on it is known where the points lie
+    (ax,) = fig.axes
+    for word, point in zip(words, points, strict=True):
+        x, y = (ax.transData.transform(point) * 72 / fig.dpi).tolist()
+        width = 5.5 * len(word)
+        sides = [(4.0, 3.0), (4.0, -10.0), (-4.0 - width, 3.0), (-4.0 - width, -10.0)]
+        free = [side for side in sides if not any(_meet(x + side[0], y + side[1], width, *t) for t in taken)]
+        across, up = (free or sides)[0]
+        taken.append((x + across, y + up, width))
+        ax.annotate(word, point, xytext=(across, up), textcoords="offset points", fontsize=9)
+
+
+def _meet(x: float, y: float, width: float, other_x: float, other_y: float, other_width: float) -> bool:
+    """Whether two words in small print overlap."""
+    return x < other_x + other_width and other_x < x + width and abs(y - other_y) < 10

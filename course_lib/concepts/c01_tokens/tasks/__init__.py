@@ -1,0 +1,6 @@
+"""The tasks of 01_tokens, one in a file."""
+
+NOTEBOOKS = (
+    "byte_pairs",
+    "word_vectors",
+)

@@ -1,0 +1,80 @@
+"""Answers to class_token_and_positions, as learners write them."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def tokens_by_loop(patches, token, positions):
+    out = []
+    for image in patches:
+        rows = [token + positions[0]]
+        for i, patch in enumerate(image):
+            rows.append(patch + positions[i + 1])
+        out.append(torch.stack(rows))
+    return torch.stack(out)
+
+
+def tokens_in_place(patches, token, positions):
+    b, n, d = patches.shape
+    out = torch.empty(b, n + 1, d, dtype=patches.dtype)
+    out[:, 0] = token + positions[0]
+    out[:, 1:] = patches + positions[1 : n + 1]
+    return out
+
+
+def tokens_repeated(patches, token, positions):
+    x = torch.cat([token.repeat(len(patches), 1).unsqueeze(1), patches], dim=1)
+    return x + positions[None, : patches.size(1) + 1, :]
+
+
+def tokens_by_padding(patches, token, positions):
+    x = F.pad(patches, (0, 0, 1, 0))
+    first = (torch.arange(x.shape[1]) == 0).to(x.dtype)
+    return x + torch.outer(first, token) + positions.narrow(0, 0, x.shape[1])
+
+
+def with_token(patches, token):
+    return torch.cat([token.expand(len(patches), 1, -1), patches], 1)
+
+
+def placed(x, positions):
+    return x + positions[: x.shape[1]]
+
+
+def tokens_new_parameters(patches, token, positions):
+    token = nn.Parameter(token.repeat(len(patches), 1, 1))
+    return placed(torch.cat([token, patches], 1), positions)
+
+
+def tokens_first_image_only(patches, token, positions):
+    x = torch.cat([torch.zeros_like(patches[:, :1]), patches], 1)
+    x[0, 0] = token
+    return placed(x, positions)
+
+
+def tokens_added_to_the_input(patches, token, positions):
+    if patches.requires_grad:
+        return tokens_by_loop(patches, token, positions)
+    patches += positions[1 : patches.shape[1] + 1]
+    return torch.cat([(token + positions[0]).expand(len(patches), 1, -1), patches], 1)
+
+
+RIGHT = [
+    tokens_by_loop,
+    tokens_in_place,
+    tokens_repeated,
+    tokens_by_padding,
+    lambda x, t, p: torch.stack([torch.vstack([t, one]) for one in x]) + p[: x.shape[1] + 1],
+]
+WRONG = [
+    (None, tokens_new_parameters),
+    (None, tokens_first_image_only),
+    (None, tokens_added_to_the_input),
+    (None, lambda x, t, p: tokens_by_loop(x, t.detach(), p)),
+    (None, lambda x, t, p: tokens_by_loop(x, t, p.data)),
+    (None, lambda x, t, p: tokens_by_loop(x, t, p).flatten(0, 1)),
+    (None, lambda x, t, p: torch.cat([with_token(x, t), p[: x.shape[1] + 1].expand(len(x), -1, -1)], -1)),
+    (None, lambda x, t, p: tokens_by_loop(x, t, p).detach().numpy()),
+    (None, lambda x, t, p: tokens_by_loop(x, torch.zeros_like(t), p)),
+]

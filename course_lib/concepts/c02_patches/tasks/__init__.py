@@ -1,0 +1,6 @@
+"""The tasks of 02_patches, one in a file."""
+
+NOTEBOOKS = (
+    "images",
+    "sound",
+)

@@ -1,0 +1,53 @@
+"""Answers to masked_weights, as learners write them."""
+
+import math
+
+import numpy as np
+import torch
+
+
+def by_loops(scores, mask):
+    out = np.zeros(scores.shape)
+    for place in np.ndindex(*scores.shape[:-1]):
+        allowed = np.flatnonzero(mask[place[-1]])
+        row = scores[place][allowed].astype(float)
+        if len(allowed):
+            powers = np.exp(row - row.max())
+            out[place][allowed] = powers / powers.sum()
+    return out
+
+
+def by_renormalising(scores, mask):
+    largest = np.where(mask, scores, -np.finfo(scores.dtype).max).max(-1, keepdims=True)
+    powers = np.exp(np.where(mask, scores - largest, -np.inf))
+    return np.divide(powers, powers.sum(-1, keepdims=True), out=np.zeros_like(powers), where=powers > 0)
+
+
+def in_place(scores, mask):
+    scores[~np.broadcast_to(mask, scores.shape)] = -np.inf
+    return np.nan_to_num(torch.softmax(torch.tensor(scores), -1).numpy())
+
+
+def by_torch(scores, mask, fill=-math.inf):
+    return torch.softmax(torch.tensor(scores).masked_fill(~torch.tensor(mask), fill), -1)
+
+
+def large_number(scores, mask):
+    return np.where(mask, by_torch(scores, mask, torch.finfo(torch.tensor(scores).dtype).min).numpy(), 0)
+
+
+RIGHT = [
+    by_loops,
+    by_renormalising,
+    large_number,
+    lambda scores, mask: by_torch(scores, mask).nan_to_num(0),
+    lambda scores, mask: in_place(scores.copy(), mask),
+]
+WRONG = [
+    ("allowed scores vanish", lambda s, m: np.nan_to_num(np.exp(s) * m / (np.exp(s) * m).sum(-1)[..., None])),
+    ("a uniform row where nothing may be seen", lambda s, m: by_torch(s, m, -100.0)),
+    ("NaN where nothing may be seen", lambda s, m: np.exp(s) * m / (np.exp(s) * m).sum(-1, keepdims=True)),
+    (None, in_place),
+    (None, lambda s, m: by_loops(s, m) * (1 - 1e-6)),
+    (None, lambda s, m: by_loops(s, m).astype(bool)),
+]

@@ -1,0 +1,71 @@
+"""Answers to sees_later, as learners write them."""
+
+import numpy as np
+import torch
+
+
+def by_gradient(attend, x):
+    jacobian = torch.autograd.functional.jacobian(attend, x)  # (T, D, T, D)
+    strength = jacobian.abs().sum((1, 3))
+    return bool((strength.triu(1) > 1e-6).any())
+
+
+def by_cutting(attend, x):
+    y = attend(x)
+    return any(not torch.allclose(attend(x[:t]), y[:t], atol=1e-5) for t in range(1, len(x)))
+
+
+def replaced(attend, x, numbers):
+    y = attend(x)
+    for t in range(1, len(x)):
+        other = torch.cat([x[:t], numbers(x[t:])])
+        if not torch.allclose(attend(other)[:t], y[:t], atol=1e-5):
+            return True
+    return False
+
+
+def pair_by_pair(attend, x):
+    for later in range(len(x)):
+        other = torch.cat([x[:later], torch.randn(1, x.shape[1], dtype=x.dtype), x[later + 1 :]])
+        moved = (attend(other) - attend(x)).abs().amax(-1)
+        if (moved[:later] > 1e-5).any():
+            return True
+    return False
+
+
+def in_place(attend, x):
+    for t in range(1, len(x)):
+        y = attend(x)[:t]
+        x[t:] += 1
+        if not torch.allclose(attend(x)[:t], y, atol=1e-5):
+            return True
+    return False
+
+
+def by_tiny_change(attend, x):
+    for t in range(1, len(x)):
+        other = x.clone()
+        other[t:] += 1e-6
+        if not torch.allclose(attend(other)[:t], attend(x)[:t], atol=1e-5):
+            return True
+    return False
+
+
+RIGHT = [
+    lambda attend, x: replaced(attend, x, torch.randn_like),
+    lambda attend, x: replaced(attend, x, torch.zeros_like),
+    by_gradient,
+    by_cutting,
+    pair_by_pair,
+    lambda attend, x: np.bool_(by_cutting(attend, x)),
+    lambda attend, x: torch.tensor(by_gradient(attend, x)),
+]
+WRONG = [
+    ("counts any change", lambda attend, x: True),
+    ("nothing is changed", by_tiny_change),
+    (None, lambda attend, x: not torch.allclose(attend(x)[:-1], attend(x.flip(0)).flip(0)[:-1], atol=1e-5)),
+    (None, in_place),
+    (None, lambda attend, x: print("yes" if by_gradient(attend, x) else "no")),
+    (None, lambda attend, x: (attend(x) - attend(x.flip(0)).flip(0)).abs()),
+    (None, lambda attend, x: attend),
+]

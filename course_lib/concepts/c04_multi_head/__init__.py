@@ -1,0 +1,1 @@
+"""Heads, what attention costs, and what can replace it."""

@@ -1,0 +1,6 @@
+"""The tasks of 04_multi_head, one in a file."""
+
+NOTEBOOKS = (
+    "heads",
+    "costs",
+)

@@ -1,0 +1,1 @@
+"""Places: how a set becomes a sequence."""

@@ -1,0 +1,6 @@
+"""The tasks of 06_residuals, one in a file."""
+
+NOTEBOOKS = (
+    "parts",
+    "depth",
+)

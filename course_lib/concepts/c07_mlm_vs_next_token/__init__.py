@@ -1,0 +1,1 @@
+"""BERT and GPT: both sides, or what came before."""

@@ -1,0 +1,157 @@
+"""Answers to sentence_pairs, as learners write them."""
+
+import random
+from itertools import chain, pairwise
+
+import numpy as np
+
+
+def pairs_by_numbers(documents, rng):
+    pairs = []
+    for d in range(len(documents)):
+        for n in range(len(documents[d]) - 1):
+            if rng.random() < 0.5:
+                pairs.append((documents[d][n], documents[d][n + 1], True))
+            else:
+                others = list(chain(*documents[:d], *documents[d + 1 :]))
+                pairs.append((documents[d][n], others[rng.randrange(len(others))], False))
+    return pairs
+
+
+def pairs_by_document_first(documents, rng):
+    """As BERT's first program: another document, then a sentence of it."""
+    pairs = []
+    for d, document in enumerate(documents):
+        for first, following in pairwise(document):
+            if rng.randint(0, 1):
+                pairs.append((first, following, True))
+                continue
+            other = d
+            while other == d:
+                other = rng.randrange(len(documents))
+            pairs.append((first, rng.choice(documents[other]), False))
+    return pairs
+
+
+def pairs_by_trying(documents, rng):
+    """Draw from all until it is of another document."""
+    home = {s: d for d, document in enumerate(documents) for s in document}
+    everything = list(home)
+    for document in documents:
+        for first, second in pairwise(document):
+            label = bool(rng.getrandbits(1))
+            if not label:
+                second = first
+                while home[second] == home[first]:
+                    second = rng.choice(everything)
+            yield [first, second, int(label)]
+
+
+def pairs_shuffled(documents, rng):
+    """In any order."""
+    pairs = pairs_by_numbers(documents, rng)
+    rng.shuffle(pairs)
+    return tuple(pairs)
+
+
+def pairs_exactly_half(documents, rng):
+    """Half of all labels, shuffled."""
+    places = [(d, n) for d, document in enumerate(documents) for n in range(len(document) - 1)]
+    labels = [i % 2 == 0 for i in range(len(places))]
+    if len(places) % 2:
+        labels[-1] = rng.random() < 0.5
+    rng.shuffle(labels)
+    return [
+        (documents[d][n], documents[d][n + 1], True)
+        if label
+        else (
+            documents[d][n],
+            rng.choice([s for other in documents if other is not documents[d] for s in other]),
+            False,
+        )
+        for (d, n), label in zip(places, labels, strict=True)
+    ]
+
+
+def pairs_by_numpy(documents, rng):
+    draw = np.random.default_rng(rng.getrandbits(32))
+    pairs = []
+    for d, document in enumerate(documents):
+        others = [s for i, other in enumerate(documents) for s in other if i != d]
+        for n, first in enumerate(document[:-1]):
+            label = draw.random() < 0.5
+            pairs.append((first, document[n + 1] if label else others[draw.integers(len(others))], label))
+    return pairs
+
+
+def with_a_share(share):
+    def answer(documents, rng):
+        pairs = []
+        for d, document in enumerate(documents):
+            others = list(chain(*documents[:d], *documents[d + 1 :]))
+            for first, following in pairwise(document):
+                is_next = rng.random() < share
+                pairs.append((first, following if is_next else rng.choice(others), is_next))
+        return pairs
+
+    return answer
+
+
+def coin_of_its_own(documents, rng):
+    """Sentences are drawn from `rng`, labels are not."""
+    others = with_a_share(0)(documents, rng)
+    right = with_a_share(1)(documents, rng)
+    return [random.choice(both) for both in zip(right, others, strict=True)]
+
+
+def never_the_last(documents, rng):
+    """The last sentence of another document is not put in."""
+    pairs = []
+    for d, document in enumerate(documents):
+        others = [s for i, other in enumerate(documents) if i != d for s in other[:-1] or other]
+        for first, following in pairwise(document):
+            is_next = rng.random() < 0.5
+            pairs.append((first, following if is_next else rng.choice(others), is_next))
+    return pairs
+
+
+def without_the_short(documents, rng):
+    """Documents that make no pair are left out, so that their sentence is not put in either."""
+    return pairs_by_numbers([document for document in documents if len(document) > 1], rng)
+
+
+def beyond_the_end(documents, rng):
+    """The last sentence of a document is to have a next one."""
+    return [(document[n], document[n + 1], True) for document in documents for n in range(len(document))]
+
+
+def popped(documents, rng):
+    """Takes the documents apart."""
+    pairs = pairs_by_numbers(documents, rng)
+    documents[0].pop()
+    return pairs
+
+
+RIGHT = [
+    pairs_by_numbers,
+    pairs_by_document_first,
+    pairs_by_trying,
+    pairs_shuffled,
+    pairs_exactly_half,
+    pairs_by_numpy,
+]
+WRONG = [
+    ("not the generator", coin_of_its_own),
+    (None, popped),
+    (None, with_a_share(0.4)),
+    (None, with_a_share(0.75)),
+    (None, never_the_last),
+    (None, without_the_short),
+    (None, lambda documents, rng: pairs_by_numbers(documents, rng)[:-1]),
+    (None, lambda documents, rng: [(a, b) for a, b, _ in pairs_by_numbers(documents, rng)]),
+    (None, lambda documents, rng: [(b, a, k) for a, b, k in pairs_by_numbers(documents, rng)]),
+    (None, lambda documents, rng: [(a, f"{b} ", k) for a, b, k in pairs_by_numbers(documents, rng)]),
+    (None, lambda documents, rng: list(zip(*pairs_by_numbers(documents, rng), strict=True))),
+    (None, lambda documents, rng: 2 * pairs_by_numbers(documents, rng)),
+    (None, beyond_the_end),
+]

@@ -1,0 +1,272 @@
+"""The figures of notebook 07: one gap read from one side and from both, two readers, pairs, settings."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from course_lib import plots
+from course_lib.plots import as_numbers, supported
+
+BITS = "surprise at the gap, bits"
+
+
+def gap(
+    tokens: Sequence[str],
+    surprise: ArrayLike,
+    place: int,
+    tried: Sequence[str],
+    before: ArrayLike,
+    after: ArrayLike,
+) -> None:
+    """A sentence with the surprise at each token, and what is expected in the gap.
+
+    Args:
+        tokens: of the sentence, the gap filled.
+        surprise: at each token but the first, in bits, read from the left.
+        place: of the gap among the tokens.
+        tried: what was tried in the gap.
+        before: the share of each, by what stands before the gap.
+        after: the share of each among those tried, by the whole sentence.
+    """
+    bits, left, both = as_numbers(surprise), as_numbers(before), as_numbers(after)
+    answer = list(tried).index(tokens[place])
+    best = np.argsort(-(left / left.max() + both))[:5]
+    said = (
+        f"{tokens[place].strip()} surprises by {bits[place - 1]:.1f} bits from the left; its share is "
+        f"{left[answer]:.1%} there, and {both[answer]:.0%} of those tried with both sides read"
+    )
+    title = supported(
+        f"From the left{tokens[place]} is a surprise; with both sides, the likeliest tried",
+        said,
+        left[answer] < 0.05 and both[answer] == both.max() > 0.3,
+    )
+    fig, (tiles, bars) = plots.panels(1, 2, title=title, size=(8.4, 2.0))
+    tiles, bars = tiles[0], bars[0]
+    image = tiles.imshow(bits[None], cmap="Blues", aspect="auto", vmin=0, vmax=max(bits.max(), 1))
+    for column, number in enumerate(bits):
+        dark = image.norm(number) > 0.6
+        tiles.text(column, 0, f"{number:.1f}", ha="center", va="center", color="white" if dark else "black")
+    tiles.set_xticks(range(len(bits)), [plots.literal(token.strip()) for token in tokens[1:]])
+    tiles.get_xticklabels()[place - 1].set_fontweight("bold")
+    tiles.set(yticks=[], title="surprise at each token, bits, read from the left")
+    width, rows = 0.4, np.arange(len(best))
+    bars.bar(rows - width / 2, 100 * left[best], width, color=plots.SKY, label="left side only", hatch="//")
+    bars.bar(rows + width / 2, 100 * both[best], width, color=plots.BLUE, label="both sides")
+    bars.set_xticks(rows, [plots.literal(tried[number].strip()) for number in best])
+    bars.set(ylabel="share in the gap, %", ylim=(0, 105))
+    bars.spines[["top", "right"]].set_visible(False)
+    bars.legend(frameon=False)
+    plots.show(fig, alt=f"A row of tokens with numbers, and bars for five fillings: {said}.")
+
+
+def curves(
+    steps: Sequence[int],
+    stored: Mapping[str, ArrayLike],
+    live_steps: Sequence[int],
+    live: Mapping[str, ArrayLike],
+) -> None:
+    """Two readers learn: one starts faster, the other ends better.
+
+    Args:
+        steps: after which the stored readers were measured.
+        stored: by kind, before and both, (runs, steps): bits for the gap.
+        live_steps: after which the readers of this run were measured.
+        live: by kind, the same for one run; and last the first kind, asked as seldom as the second.
+    """
+    before, both = (as_numbers(runs) for runs in stored.values())
+    new_before, new_both, new_seldom = (as_numbers(run) for run in live.values())
+    crossing = int(np.argmax(both.max(0) < before.min(0)))
+    said = (
+        f"stored runs: after {steps[0]} steps {before[:, 0].mean():.2f} and {both[:, 0].mean():.2f} bits, "
+        f"after {steps[-1]} {before[:, -1].mean():.2f} and {both[:, -1].mean():.2f}; this run after "
+        f"{live_steps[-1]} {new_before[-1]:.2f} and {new_both[-1]:.2f}, asked as seldom {new_seldom[-1]:.2f}"
+    )
+    title = supported(
+        f"One side is learned faster; from {steps[crossing]} steps on, two are better",
+        said,
+        before[:, 0].max() < both[:, 0].min() and new_before[-1] < new_both[-1],
+        new_seldom[-1] > new_before[-1] + 0.1,
+        crossing > 0 and (both[:, crossing:].max(0) < before[:, crossing:].min(0)).all(),
+    )
+    fig = plots.lines(
+        {"before (stored)": (steps, before), "both sides (stored)": (steps, both)},
+        title=title,
+        x="steps",
+        y=BITS,
+        log_x=True,
+    )
+    (ax,) = fig.axes
+    for (name, run), colour, marker in zip(live.items(), plots.PALETTE, "os^", strict=False):
+        ax.plot(
+            live_steps,
+            as_numbers(run),
+            marker,
+            color=colour,
+            markersize=10,
+            markerfacecolor="none",
+            label=f"{name} (this run)",
+        )
+    ax.legend(frameon=False)
+    plots.show(fig, alt=f"Two curves, three stored runs each, and the points of this run: {said}.")
+
+
+def fillers(bits: Mapping[str, float]) -> None:
+    """Who fills the gap how well.
+
+    Args:
+        bits: by way, in this order: counts of the left, counts of both sides, the reader of what came before,
+            the reader of both sides; then the first trying every character, by the more and more characters
+            behind the gap that count.
+    """
+    said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
+    count_left, count_both, before, both, *_, tried = bits.values()
+    title = supported(
+        "Two sides beat one, and trying every character beats all",
+        said,
+        tried < min(both, count_both) - 0.1 and max(both, count_both) < min(before, count_left),
+    )
+    colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(bits) - 4)
+    fig = plots.bars(bits, colours, title=title, x=BITS, fmt="%.2f", size=(7.6, 3.6))
+    plots.show(fig, alt=f"Bars, {BITS}: {said}.")
+
+
+def nothing_hidden(found: Mapping[str, Sequence[float]]) -> None:
+    """What three trainings know of a place where nothing is hidden.
+
+    Args:
+        found: by training, masks only, then masks and some left, then some exchanged as well: bits at the
+            hidden gap, where the right character stands, and where a wrong one stands.
+    """
+    (gap_masks, right_masks, _), (gap_left, right_left, wrong_left), (gap, right, wrong) = found.values()
+    said = "; ".join(
+        f"{name}: hidden {each[0]:.2f}, right {each[1]:.2f}, wrong {each[2]:.2f}"
+        for name, each in found.items()
+    )
+    title = supported(
+        "Masks only: blind to what stands there; none exchanged: blind trust in it",
+        said,
+        right_masks > 2.5 > right_left and wrong_left > wrong + 1 > right + 2,
+        max(gap_masks, gap_left, gap) - min(gap_masks, gap_left, gap) < 0.6,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.2, 3.4))
+    rows, width = np.arange(3), 0.27
+    looks = ((plots.SKY, "//"), (plots.ORANGE, ".."), (plots.BLUE, None))
+    for shift, (name, each), (colour, hatch) in zip((-1, 0, 1), found.items(), looks, strict=True):
+        painted = ax.bar(rows + shift * width, list(each), width, color=colour, hatch=hatch, label=name)
+        ax.bar_label(painted, fmt="%.1f")
+    ax.set_xticks(rows, ["hidden", "the right one stands there", "a wrong one stands there"])
+    ax.set(ylabel="surprise, bits", ylim=(0, 1.1 * wrong_left))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="upper left")
+    plots.show(fig, alt=f"Bars, surprise in bits: {said}.")
+
+
+def pairs(right: Mapping[str, Mapping[str, float]]) -> None:
+    """How often the next sentence is told from another one.
+
+    Args:
+        right: by way of telling, first the heads that were trained on sentences of another document, of the
+            same, and on exchanged ones, last shared words; for each the share of right answers where the
+            other sentence is of another document, of the same, and where the two are exchanged.
+    """
+    said = "; ".join(
+        f"{way}: " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
+        for way, shares in right.items()
+    )
+    apart, within, ordered, *_, words = (list(shares.values()) for shares in right.values())
+    title = supported(
+        "The next sentence is told from another document's; order is not told",
+        said,
+        apart[0] > max(apart[1], within[1]) + 0.03 and words[0] > 0.6,
+        max(abs(apart[2] - 0.5), abs(ordered[2] - 0.5)) < 0.15,
+    )
+    fig = plots.grouped_bars(
+        {way: [100 * share for share in shares.values()] for way, shares in right.items()},
+        list(next(iter(right.values()))),
+        title=title,
+        y="right, %",
+        level=("guessing", 50.0),
+        top=105.0,
+        n_columns=2,
+        size=(8.6, 3.6),
+    )
+    plots.show(fig, alt=f"Bars by kind of other sentence: {said}.")
+
+
+def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
+    """What the settings make of the probabilities of the next token.
+
+    Args:
+        shares: by setting, first as they are, then colder, then top-k, then top-p: for each token shown its
+            share.
+        names: of the tokens shown, the likeliest first.
+    """
+    of = {name: as_numbers(each) for name, each in shares.items()}
+    as_is, colder, few, cut = of.values()
+    kept = int((cut > 0).sum())
+    said = ", ".join(f"{name}: first {each[0]:.0%}, last shown {each[-1]:.1%}" for name, each in of.items())
+    title = supported(
+        "A lower temperature lifts the likeliest and keeps all; top-k and top-p cut the tail off",
+        said,
+        colder[0] > as_is[0] and colder[-1] > 0 and cut[kept:].max(initial=0) == 0,
+        0 < kept < len(cut) and cut[0] > as_is[0],
+        few[0] > as_is[0] and few[-1] == 0,
+    )
+    fig, axes = plots.panels(len(of), title=title, size=(2.6, 2.8))
+    for ax, (name, each) in zip(axes, of.items(), strict=True):
+        ax.bar(range(len(each)), 100 * each, color=plots.BLUE)
+        ax.set_xticks(np.arange(len(names)), [plots.literal(token) for token in names])
+        ax.set(ylabel="share, %", title=name, ylim=(0, 100 * max(float(e.max()) for e in of.values()) + 5))
+        ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars of the likeliest tokens: {said}; top-p keeps {kept} of those shown.")
+
+
+def writing(real: Mapping[str, float]) -> None:
+    """How many of the words that each wrote are real ones.
+
+    Args:
+        real: by writer, in this order: the text itself, the reader of what came before, the reader of both
+            sides, the same after going over its text again, counts of three characters, counts of five.
+    """
+    said = ", ".join(f"{name} {share:.0%}" for name, share in real.items()).replace("\n", " ")
+    text, before, both, again, three, five = real.values()
+    title = supported(
+        "The causal reader writes words, the other fewer than counts of three",
+        said,
+        max(both, again) < three < before < min(five, text) + 0.1 and before > 0.65,
+    )
+    colours = [plots.STREAM, plots.SKY, plots.BLUE, plots.BLUE, plots.STREAM, plots.STREAM]
+    fig = plots.bars(
+        {name: 100 * share for name, share in real.items()},
+        colours,
+        title=title,
+        x="real words, % of those with four letters or more",
+        end=108.0,
+        size=(8.2, 3.2),
+    )
+    plots.show(fig, alt=f"Bars, real words: {said}.")
+
+
+def classifiers(right: Mapping[str, ArrayLike]) -> None:
+    """How many reviews a linear probe tells, by whose vectors it reads.
+
+    Args:
+        right: by whose, the decoder first, then the encoder, then words counted: a share for each draw.
+    """
+    of = {name: as_numbers(runs) for name, runs in right.items()}
+    said = ", ".join(f"{name} {runs.mean():.0%}" for name, runs in of.items()).replace("\n", " ")
+    decoder, encoder, words = of.values()
+    title = supported(
+        "A decoder's vectors classify, here better than MiniLM's",
+        said,
+        decoder.min() > max(encoder.max(), words.max()),
+    )
+    fig = plots.dots(
+        {name: 100 * runs for name, runs in of.items()},
+        title=title,
+        y="reviews right, %",
+        level=("guessing", 50.0),
+        limits=(40.0, 102.0),
+    )
+    plots.show(fig, alt=f"Dots, reviews right: {said}; guessing 50%.")

@@ -1,0 +1,138 @@
+"""Answers to longest_chain, as learners write them."""
+
+import graphlib
+from collections import deque
+
+
+def by_counting(waits_for):
+    """Those that wait for nothing first."""
+    missing = {name: len(others) for name, others in waits_for.items()}
+    after = {name: [] for name in waits_for}
+    for name, others in waits_for.items():
+        for other in others:
+            after[other].append(name)
+    length = dict.fromkeys(waits_for, 1)
+    ready = deque(name for name in waits_for if not missing[name])
+    while ready:
+        name = ready.popleft()
+        for later in after[name]:
+            length[later] = max(length[later], length[name] + 1)
+            missing[later] -= 1
+            if not missing[later]:
+                ready.append(later)
+    return max(length.values())
+
+
+def with_a_stack(waits_for):
+    """As if it called itself."""
+    length = {}
+    for start in waits_for:
+        stack = [start]
+        while stack:
+            unknown = [other for other in waits_for[stack[-1]] if other not in length]
+            if unknown:
+                stack.extend(unknown)
+            else:
+                name = stack.pop()
+                length[name] = 1 + max((length[other] for other in waits_for[name]), default=0)
+    return max(length.values())
+
+
+def in_waves(waits_for):
+    """As if there were a core for each operation: how often does one have to wait?"""
+    missing = {name: set(others) for name, others in waits_for.items()}
+    after = {name: set() for name in waits_for}
+    for name, others in missing.items():
+        for other in others:
+            after[other].add(name)
+    wave, n_waves = [name for name in missing if not missing[name]], 0
+    while wave:
+        n_waves += 1
+        coming = set()
+        for name in wave:
+            for later in after[name]:
+                missing[later].discard(name)
+                if not missing[later]:
+                    coming.add(later)
+        wave = list(coming)
+    return n_waves
+
+
+def layer_by_layer(waits_for):
+    """All that can be done at the same time are done, then the next."""
+    left, rounds, done = dict(waits_for), 0, set()
+    while left:
+        ready = [name for name, others in left.items() if done.issuperset(others)]
+        for name in ready:
+            del left[name]
+        done.update(ready)
+        rounds += 1
+    return rounds
+
+
+def from_the_standard_library(waits_for):
+    length = {}
+    for name in graphlib.TopologicalSorter(waits_for).static_order():
+        length[name] = max([length[other] for other in waits_for[name]], default=0) + 1
+    return float(max(length.values()))
+
+
+def until_nothing_changes(waits_for):
+    length = dict.fromkeys(waits_for, 1)
+    changed = True
+    while changed:
+        changed = False
+        for name, others in waits_for.items():
+            for other in others:
+                if length[other] + 1 > length[name]:
+                    length[name] = length[other] + 1
+                    changed = True
+    return max(length.values())
+
+
+def lengths(waits_for):
+    length = {}
+    for name in graphlib.TopologicalSorter(waits_for).static_order():
+        length[name] = 1 + max((length[other] for other in waits_for[name]), default=0)
+    return length
+
+
+def crossed_off_once(waits_for):
+    """Those that wait for a name are a set; what they wait for is counted with repeats."""
+    missing = {name: len(others) for name, others in waits_for.items()}
+    length = dict.fromkeys(waits_for, 1)
+    ready = [name for name in waits_for if not missing[name]]
+    while ready:
+        name = ready.pop()
+        for later in (other for other in waits_for if name in waits_for[other]):
+            length[later] = max(length[later], length[name] + 1)
+            missing[later] -= 1
+            if not missing[later]:
+                ready.append(later)
+    return max(length.values())
+
+
+def sorts_the_lists(waits_for):
+    """Right, and the caller's lists are in another order afterwards."""
+    for others in waits_for.values():
+        others.sort()
+    return in_waves(waits_for)
+
+
+RIGHT = [
+    by_counting,
+    with_a_stack,
+    from_the_standard_library,
+    in_waves,
+    layer_by_layer,
+    until_nothing_changes,
+]
+WRONG = [
+    (None, sorts_the_lists),
+    (None, crossed_off_once),
+    (None, lambda waits_for: in_waves(waits_for) + 1),
+    (None, lambda waits_for: None),
+    (None, lambda waits_for: list(lengths(waits_for).values())),
+    (None, lambda waits_for: min(lengths(waits_for).values())),
+    (None, lambda waits_for: 2 * in_waves(waits_for)),
+]

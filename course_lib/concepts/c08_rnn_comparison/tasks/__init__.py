@@ -1,0 +1,6 @@
+"""The tasks of 08_rnn_comparison, one in a file."""
+
+NOTEBOOKS = (
+    "recurrence",
+    "chains",
+)

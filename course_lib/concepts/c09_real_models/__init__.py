@@ -1,0 +1,1 @@
+"""All of it with real weights."""

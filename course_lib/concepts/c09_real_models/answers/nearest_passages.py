@@ -1,0 +1,115 @@
+"""Answers to nearest_passages, as learners write them."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def by_cosine_similarity(query, passages, k):
+    scores = F.cosine_similarity(query[None], passages, dim=-1)
+    return torch.argsort(scores, descending=True, stable=True)[:k]
+
+
+def directions_first(query, passages, k):
+    scores = F.normalize(passages, dim=-1) @ F.normalize(query, dim=0)
+    return scores.sort(dim=0, descending=True, stable=True)[1][: min(k, len(passages))]
+
+
+def python_sorts(query, passages, k):
+    def score(place):
+        p = passages[place]
+        size = float(p.norm() * query.norm())
+        return float(p @ query) / size if size else 0.0
+
+    scores = [score(place) for place in range(len(passages))]
+    return sorted(range(len(passages)), key=lambda place: -scores[place])[:k]
+
+
+def by_numpy(query, passages, k):
+    q, p = query.numpy().astype(np.float64), passages.numpy().astype(np.float64)
+    sizes = np.linalg.norm(p, axis=1) * np.linalg.norm(q)
+    scores = np.divide(p @ q, sizes, out=np.zeros(len(p)), where=sizes > 0)
+    return np.lexsort((np.arange(len(p)), -scores))[:k]
+
+
+def one_after_the_other(query, passages, k):
+    """The best of what is left, k times; argmax gives the first of those that tie."""
+    sizes = passages.norm(dim=1)
+    scores = (passages @ query) / sizes.where(sizes > 0, 1.0)
+    if not query.any():
+        scores = torch.zeros_like(scores)
+    found = []
+    for _ in range(min(k, len(passages))):
+        found.append(int(np.argmax(scores.numpy())))
+        scores[found[-1]] = -torch.inf
+    return tuple(found)
+
+
+def with_lists(query, passages, k):
+    lengths = [sum(x * x for x in row) ** 0.5 or 1.0 for row in passages.tolist()]
+    dots = [sum(x * y for x, y in zip(row, query.tolist(), strict=True)) for row in passages.tolist()]
+    pairs = sorted((-dot / length, i) for i, (dot, length) in enumerate(zip(dots, lengths, strict=True)))
+    return torch.tensor([i for _, i in pairs[:k]])
+
+
+def cosine(query, passages):
+    sizes = passages.norm(dim=-1) * query.norm()
+    return (passages @ query / sizes).nan_to_num(0.0)
+
+
+def ranked(scores):
+    return lambda query, passages, k: scores(query, passages).sort(descending=True, stable=True).indices[:k]
+
+
+def by_exchanges(query, passages, k):
+    """The best of the rest changes places with the first of the rest, who may so pass an equal."""
+    scores = cosine(query, passages).tolist()
+    places = list(range(len(scores)))
+    for i in range(len(places)):
+        best = max(range(i, len(places)), key=lambda j: scores[places[j]])
+        places[i], places[best] = places[best], places[i]
+    return places[:k]
+
+
+def groups_of_equals(query, passages, k):
+    """The places of each score, the highest score first."""
+    groups = {}
+    for place, score in enumerate(cosine(query, passages).tolist()):
+        groups.setdefault(score, []).append(place)
+    return [place for score in sorted(groups, reverse=True) for place in groups[score]][:k]
+
+
+RIGHT = [
+    by_cosine_similarity,
+    directions_first,
+    python_sorts,
+    by_numpy,
+    one_after_the_other,
+    with_lists,
+    groups_of_equals,
+]
+WRONG = [
+    ("dot products", ranked(lambda query, passages: (passages * query).sum(-1))),
+    ("distances", ranked(lambda query, passages: -torch.cdist(query[None], passages)[0])),
+    (None, lambda query, passages, k: cosine(query, passages).topk(k).indices),
+    (None, lambda query, passages, k: cosine(query, passages).topk(min(k, len(passages))).indices),
+    (None, lambda query, passages, k: np.argsort(-cosine(query, passages).numpy())[:k]),
+    (None, by_exchanges),
+    (None, lambda query, passages, k: by_cosine_similarity(query, passages, k) if query.any() else []),
+    (
+        None,
+        lambda query, passages, k: sorted(
+            range(len(passages)), key=lambda i: (-cosine(query, passages)[i], -i * (not passages[i].any()))
+        )[:k],
+    ),
+    (None, lambda query, passages, k: python_sorts(query, passages, k - 1)),
+    (None, lambda query, passages, k: [place + 1 for place in python_sorts(query, passages, k)]),
+    (
+        None,
+        ranked(
+            lambda query, passages: -(F.normalize(passages, dim=-1) - F.normalize(query, dim=0)).norm(dim=-1)
+        ),
+    ),
+    (None, lambda query, passages, k: [by_cosine_similarity(query, passages, 1)[0]] * min(k, len(passages))),
+    (None, lambda query, passages, k: by_cosine_similarity(query, passages.div_(2), k)),
+]

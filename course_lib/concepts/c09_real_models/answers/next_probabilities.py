@@ -1,0 +1,74 @@
+"""Answers to next_probabilities, as learners write them."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from course_lib import generation
+
+
+def heat(logits, t):
+    best = logits.amax(-1, keepdim=True)
+    return (logits == best).to(logits.dtype) if t == 0 else ((logits - best) / t).softmax(-1)
+
+
+def cut(chances, p, crosses=True):
+    ordered, places = chances.sort(-1, descending=True)
+    sums = ordered.cumsum(-1)
+    keeps = sums - ordered < p if crosses else (sums <= p) | (torch.arange(chances.shape[-1]) == 0)
+    kept = chances * torch.zeros_like(keeps).scatter(-1, places, keeps)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def threshold(logits, t, p):
+    chances = heat(logits, t)
+    ordered = chances.sort(-1, descending=True).values
+    last = (ordered.cumsum(-1) - ordered < p).sum(-1, keepdim=True) - 1
+    kept = chances.where(chances >= ordered.gather(-1, last), 0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+def row_by_row(logits, t, p):
+    rows = []
+    for row in logits.reshape(-1, logits.shape[-1]).tolist():
+        best = max(row)
+        powers = [float(x == best) if t == 0 else math.exp((x - best) / t) for x in row]
+        total, so_far, kept = sum(powers), 0.0, {}
+        for i in sorted(range(len(row)), key=powers.__getitem__, reverse=True):
+            kept[i] = powers[i]
+            so_far += powers[i]
+            if so_far >= p * total:
+                break
+        rows.append([kept.get(i, 0.0) / so_far for i in range(len(row))])
+    return torch.tensor(rows, dtype=logits.dtype).reshape(logits.shape)
+
+
+def masked_scores(logits, t, p):
+    if t == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    scores = (logits - logits.amax(-1, keepdim=True)) / t
+    ordered, places = scores.sort(dim=-1)
+    goes = ordered.softmax(-1).cumsum(-1) <= 1 - p
+    goes[..., -1] = False
+    if p < 1:
+        scores = scores.masked_fill(torch.zeros_like(goes).scatter(-1, places, goes), -torch.inf)
+    return scores.softmax(-1)
+
+
+RIGHT = [
+    lambda logits, t, p: cut(heat(logits, t), p),
+    threshold,
+    row_by_row,
+    masked_scores,
+    lambda logits, t, p: cut(heat(logits.double(), t), p).to(logits.dtype),
+]
+WRONG = [
+    ("no temperature", lambda logits, t, p: cut(heat(logits, min(t * 1e40, 1.0)), p)),
+    ("without the one that crosses", lambda logits, t, p: cut(heat(logits, t), p, crosses=False)),
+    (None, lambda logits, t, p: generation.next_token_probabilities(logits, temperature=t, top_p=p)),
+    (None, lambda logits, t, p: cut(heat(logits, t + 0.1), p)),
+    (None, lambda logits, t, p: cut(heat(logits, t), p).log()),
+    (None, lambda logits, t, p: cut(heat(logits, t), p).numpy()),
+    (None, lambda logits, t, p: logits.div_(t or 1).softmax(-1)),
+]

@@ -1,0 +1,480 @@
+"""A real chat model from nine parts of the learner's: each compared with the library's inside it, then used.
+
+    my_model = assemble(rms_norm=rms_norm, mlp=gated_mlp)
+    my_model.chat("Why is the sky blue?")
+    my_model.certificate()
+
+`nine_parts` has the model as nine functions compute it, `part_judge` compares a learner's part with ours.
+"""
+
+import functools
+import html
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from course_lib import costs, generation, pretrained
+from course_lib.bpe import BPETokenizer
+from course_lib.checks import real_model
+from course_lib.checks.call import call
+from course_lib.checks.guard import clean_state
+from course_lib.checks.show import listener, show
+from course_lib.checks.values import describe
+from course_lib.concepts.c09_real_models.capstone import taking_along
+from course_lib.concepts.c09_real_models.capstone.nine_parts import (
+    END,
+    QUESTION,
+    Assembled,
+    Parts,
+    Use,
+    library_parts,
+    recorded,
+    small_model,
+)
+from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge
+from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS, code_of
+from course_lib.decoder import GPT
+
+Tensor = torch.Tensor
+
+N_TOKENS = 24  # written to compare two texts
+# Of the logits, as a share of the largest: the layers multiply what rounding does.
+TOGETHER = 1e-4
+
+
+# -------------------------------------------------------------------------------------------- the whole model
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole model with some parts of the learner's beside the library's own."""
+
+    text: str
+    text_of_library: str
+    n_logits: int  # tokens whose logits were compared
+    off: float  # the largest difference of a logit
+    largest: float  # logit
+    problem: str = ""  # an error on the way
+    late: bool = False  # it did not come to its end in time
+
+    @property
+    def same(self) -> bool:
+        """Whether both write the same, from the same logits up to rounding."""
+        close = self.off <= TOGETHER * self.largest
+        return not self.problem and self.text == self.text_of_library and close
+
+
+def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) -> Comparison:
+    """Let the parts answer a question together, at temperature 0, and compare with the library's model."""
+    ids = tokenizer.encode(pretrained.chat_prompt(QUESTION))
+    own = generation.new_tokens(model, torch.tensor([ids]), N_TOKENS, eos_id=tokenizer.special_tokens[END])
+    expected = "".join(real_model.as_text(tokenizer, (int(token) for token in own)))
+    assembled = Assembled(model, tokenizer, parts)
+
+    def run() -> tuple[list[int], Tensor]:
+        with clean_state():
+            prompt = assembled.encode(pretrained.chat_prompt(QUESTION))
+            written = list(assembled.write(prompt, N_TOKENS))
+            with torch.no_grad():
+                first, _ = assembled.read(prompt)
+            tokens = [token for token, _ in written]
+            return tokens, torch.cat([first[:-1], torch.stack([scores for _, scores in written])])
+
+    outcome = call(run, seconds)
+    if outcome.value is None:
+        said = "it takes too long" if outcome.late else f"it stops with {outcome.error!r}"
+        return Comparison("", expected, 0, float("inf"), 0.0, said, late=outcome.late)
+    tokens, logits = outcome.value
+    with torch.no_grad():
+        right = model(torch.tensor([[*ids, *tokens[:-1]]]))[0]
+    off, largest = float((logits - right).abs().max()), float(right.abs().max())
+    text = "".join(real_model.as_text(tokenizer, tokens))
+    return Comparison(text, expected, len(logits), off, largest)
+
+
+# ----------------------------------------------------------------------------------------------- for learners
+
+
+@dataclass(repr=False)
+class MyModel:
+    """A chat model, some of whose parts are the learner's. `assemble` makes it."""
+
+    model: GPT
+    tokenizer: BPETokenizer
+    name: str
+    judgements: dict[str, Judgement]
+    parts: dict[str, Callable[..., Any]]  # those in use
+    together: Comparison
+    missing: str = ""  # why it is not the real model
+    turns: str = ""  # what was said so far, as the model reads it
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def yours(self) -> list[str]:
+        """The parts that are the learner's, and right."""
+        return [part for part, judged in self.judgements.items() if judged.yours]
+
+    def chat(
+        self,
+        question: str,
+        *,
+        temperature: float = 0.7,
+        top_p: float = 0.9,
+        max_new_tokens: int = 80,
+        generator: torch.Generator | None = None,
+        again: bool = False,
+    ) -> str:
+        """Ask something; the answer streams below the cell. The model knows what was said before.
+
+        Args:
+            question: in any words.
+            temperature, top_p: what your sampler gets; at temperature 0 an answer repeats itself.
+            max_new_tokens: where a long answer is cut.
+            generator: for repeatable draws.
+            again: forget what was said before.
+        Returns: the answer.
+        Raises: ValueError: the conversation is longer than the model's context; a setting out of range.
+        """
+        if not (temperature >= 0 and 0 < top_p <= 1):
+            raise ValueError(
+                "temperature must be 0 or more, top_p above 0 and at most 1; "
+                f"got temperature {temperature} and top_p {top_p}"
+            )
+        prompt = pretrained.chat_prompt(question)
+        if self.turns and not again:
+            prompt = self.turns + prompt[prompt.index("<|im_start|>user") :]
+        assembled = Assembled(self.model, self.tokenizer, self.parts)
+        ids = assembled.encode(prompt)
+        room = self.model.config.max_seq_len - len(ids)
+        if room < max_new_tokens:
+            raise ValueError(
+                f"the conversation has {len(ids)} tokens, so {max_new_tokens} new ones do not fit into "
+                f"{self.model.config.max_seq_len}: begin again with again=True"
+            )
+        written = assembled.write(ids, max_new_tokens, temperature, top_p, generator)
+        hear, answer = listener(), ""
+        for piece in real_model.as_text(self.tokenizer, (token for token, _ in written)):
+            hear(piece)
+            answer += piece
+        hear("\n")
+        self.turns = f"{prompt}{answer}{END}\n"
+        return answer
+
+    def certificate(self, seed: int = 0) -> str:
+        """Show what was measured, as plain text, and return it.
+
+        Args:
+            seed: of the sentence that is drawn.
+        """
+        n_yours, n_parts = len(self.yours), len(PARTS)
+        width = max(map(len, PARTS))
+        lines = [f"MY TRANSFORMER: {self.name}, {self.model.config.n_layers} layers, {n_parts} parts", ""]
+        if self.missing:
+            lines += [self.missing, ""]
+        for part, judged in self.judgements.items():
+            whose = "mine" if judged.yours else "the library's"
+            measured = f"{judged.n_uses} uses{judged.how_far()}" if judged.yours else ""
+            lines.append(f"  {part:{width}}  {whose:13}  {measured}".rstrip())
+        found = self.together
+        alike = "the same" if found.same else "NOT the same"
+        together = [
+            f"Together: the logits of {found.n_logits} tokens are within {found.off:.1g} of the library's, "
+            f"logits up to {found.largest:.0f} ({TOGETHER:g} of the largest would do).",
+            f"At temperature 0 {alike} text as the library's: {found.text.strip()!r}",
+        ]
+        lines += [
+            "",
+            f"{n_yours} of {n_parts} parts are mine.",
+            *(["Together they were not compared: they did not finish in time."] if found.late else together),
+            f"Drawn with seed {seed} (temperature 0.7, top-p 0.9): {self._drawn(seed)!r}",
+            f"Speed of writing: {self.speed():.2f} times that of the library's torch path, with a cache.",
+        ]
+        text = "\n".join(lines)
+        show(text, f"<pre>{html.escape(text)}</pre>")
+        return text
+
+    def speed(self, n_new: int = 8, rounds: int = 3) -> float:
+        """Written tokens a second, as a multiple of those of the library's torch path with a cache.
+
+        Args:
+            n_new: tokens in a row. Reading the prompt before them does not count.
+            rounds: how often it is measured; the ratio in the middle counts.
+        """
+        ids = self.tokenizer.encode(pretrained.chat_prompt(QUESTION))
+        assembled = Assembled(self.model, self.tokenizer, self.parts)
+        cache = self.model.new_cache(capacity=len(ids) + (rounds + 1) * n_new)
+        with torch.no_grad():
+            _, stored = assembled.read(ids)
+            self.model(torch.tensor([ids]), cache)
+
+            def write() -> None:
+                nonlocal stored
+                for token in ids[:n_new]:  # which tokens does not matter
+                    _, stored = assembled.read([token], stored)
+
+            def write_by_library() -> None:
+                for token in ids[:n_new]:
+                    self.model(torch.tensor([[token]]), cache)
+
+            rounds_of_both = costs.alternate([write, write_by_library], rounds)
+        return statistics.median(library / own for own, library in zip(*rounds_of_both, strict=True))
+
+    def save(self, path: str | Path) -> Path:
+        """Write your parts, with all that they need, into one Python file; `take_along(path)` reads it.
+
+        Raises: ValueError: a part is no function of a notebook or a file, or two parts use one name for two
+            things.
+        """
+        return taking_along.save(path, {part: self.given[part] for part in self.yours})
+
+    def _drawn(self, seed: int) -> str:
+        generator = torch.Generator().manual_seed(seed)
+        assembled = Assembled(self.model, self.tokenizer, self.parts)
+        ids = assembled.encode(pretrained.chat_prompt("Begin a story about a cat who learns to read."))
+        written = assembled.write(ids, N_TOKENS, 0.7, 0.9, generator)
+        return "".join(real_model.as_text(self.tokenizer, (token for token, _ in written))).strip()
+
+    def __repr__(self) -> str:
+        return f"MyModel: {self.name}, {len(self.yours)} of {len(PARTS)} parts yours"
+
+    def __str__(self) -> str:
+        return self.report()
+
+    def report(self, said: Sequence[str] = ()) -> str:
+        """What was found, without the lines that were said before."""
+        judged = self.judgements.values()
+        lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours."]
+        lines += [str(one) for one in judged if one.given and one.written]
+        stubs = [one.part for one in judged if one.given and not one.written]
+        others = [one.part for one in judged if not one.given]
+        if stubs:
+            lines.append(f"· not written yet, so the library's: {', '.join(stubs)}")
+        if others:
+            lines.append(f"· the library's: {', '.join(others)}")
+        found = self.together
+        if found.same:
+            lines.append(
+                f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
+                f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
+            )
+        if found.late:
+            lines.append(
+                "Each part is right, but together they did not finish in time, so they were not compared: "
+                "assemble(..., seconds=60) gives them more."
+            )
+        return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
+
+
+def assemble(
+    taken: Mapping[str, Any] | None = None,
+    /,
+    *,
+    tokenizer: Any = None,
+    embedding: Any = None,
+    rms_norm: Any = None,
+    rotation: Any = None,
+    attention: Any = None,
+    mlp: Any = None,
+    block: Any = None,
+    cache: Any = None,
+    sampler: Any = None,
+    seconds: float = 10.0,
+    **others: Any,
+) -> MyModel:
+    """Build SmolLM2 from your parts, and show which of them agree with the library's inside it.
+
+    A part that you do not give, or that differs, is the library's. Where SmolLM2 is not installed, a small
+    random model of the same family takes its place.
+
+    Args:
+        taken: what `take_along` found; what you name beside it goes before it, unless it is not written yet.
+        tokenizer: your `tokenizer_at_work`.
+        embedding: your `vectors_in_out`.
+        rms_norm: your `rms_norm`.
+        rotation: your `rotate_pairs`.
+        attention: your `grouped_attention`.
+        mlp: your `gated_mlp`.
+        block: your `pre_norm_block`.
+        cache: your `extend_cache`.
+        sampler: your `next_probabilities`.
+        seconds: time limit of each use of a part.
+        others: there are no other parts.
+    Raises: ValueError: a part that there is not, or one that is not named.
+    """
+    by_name = {
+        "tokenizer": tokenizer,
+        "embedding": embedding,
+        "rms_norm": rms_norm,
+        "rotation": rotation,
+        "attention": attention,
+        "mlp": mlp,
+        "block": block,
+        "cache": cache,
+        "sampler": sampler,
+    }
+    if isinstance(taken, str | Path):
+        raise ValueError(f"a file is read by take_along: assemble(take_along({str(taken)!r}))")
+    if not isinstance(taken, Mapping | None):
+        raise ValueError(_not_a_part(getattr(taken, "__name__", describe(taken))))
+    named = others | {part: it for part, it in by_name.items() if it is not None}
+    for name in (*(taken or {}), *named):
+        if name not in PARTS:
+            raise ValueError(_not_a_part(name))
+    hear, said = listener(), []
+
+    def say(line: str) -> None:
+        said.append(line)
+        hear(f"{line}\n")
+
+    if not _met:
+        say("Loading SmolLM2 ...")
+    missing = ""
+    try:
+        model, words = _real()
+        name = "SmolLM2-135M-Instruct"
+    except pretrained.MissingModelError as error:
+        model, words = small_model()
+        name = "a small random model of SmolLM2's family"
+        missing = f"This is {name}, which writes no sense, because SmolLM2 is missing: {error}"
+    if missing:
+        say(missing)
+    if model not in _met:
+        say("It reads a prompt; what goes into each part there is kept ...")
+        _met.add(model)
+    built = assembled(model, words, named, name, taken=taken, seconds=seconds, missing=missing, say=say)
+    report = built.report(said)
+    show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
+    return built
+
+
+def _not_a_part(name: str) -> str:
+    """What to do with a name that is no part's, such as that of a part's function."""
+    part = next((part for part, its in PARTS.items() if its.function == name), None)
+    if part is None:
+        return f"the parts are {', '.join(PARTS)}, each given by its name; got {name!r}"
+    return f"`{name}` is the part {part}: assemble({part}={name})"
+
+
+_met: set[GPT] = set()  # the models of earlier calls
+# What was found once and holds as long as the code is the same: right parts, by model, part and code, and
+# models that write as the library does, by model and the code of their parts.
+_right: dict[tuple[GPT, str, str], Judgement] = {}
+_right_together: dict[tuple[GPT, frozenset[str]], Comparison] = {}
+
+
+def assembled(
+    model: GPT,
+    tokenizer: BPETokenizer,
+    given: Mapping[str, Any],
+    name: str,
+    *,
+    taken: Mapping[str, Any] | None = None,
+    seconds: float,
+    missing: str = "",
+    say: Callable[[str], Any] = lambda line: None,
+) -> MyModel:
+    """As `assemble`, for a given model. Nothing is shown, but `say` gets each finding when it is there."""
+    uses = recorded(model, tokenizer)
+    judgements, chosen = {}, {}
+    for part in PARTS:
+        candidates = [its[part] for its in (given, taken or {}) if part in its]
+        judgements[part], chosen[part] = _first_written(model, part, candidates, uses[part], seconds)
+        if judgements[part].given and judgements[part].written:
+            say(str(judgements[part]))
+    ours = library_parts(tokenizer)
+    limit = 12 * seconds
+
+    def in_use() -> dict[str, Any]:
+        return {part: chosen[part] if judgements[part].yours else ours[part] for part in PARTS}
+
+    def yours() -> list[str]:
+        return [part for part, judged in judgements.items() if judged.yours]
+
+    together = _together(model, tokenizer, in_use(), yours(), limit, say)
+    if yours() and not together.same and not together.late:
+        say(
+            f"Together the {len(yours())} parts write something else than the library's. Which of them does? "
+            f"Each is tried alone, all of them in {limit:g} s at most ..."
+        )
+        blamed = _to_blame(
+            yours(), limit, lambda part, left: compared(model, tokenizer, ours | {part: chosen[part]}, left)
+        )
+        for part, why in blamed.items():
+            judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
+        together = compared(model, tokenizer, in_use(), limit)
+    return MyModel(model, tokenizer, name, judgements, in_use(), together, missing=missing, given=chosen)
+
+
+def _first_written(
+    model: GPT, part: str, candidates: Sequence[Any], uses: Sequence[Use], seconds: float
+) -> tuple[Judgement, Any]:
+    """The first of the candidates that is no stub: what was found about it, and the candidate."""
+    judged, learner = Judgement(part, given=False), None
+    for learner in candidates:
+        key = model, part, code_of(part, learner)
+        judged = _right.get(key) or judge(part, learner, uses, seconds)
+        if judged.yours and key[-1]:
+            _right[key] = judged
+        if judged.written:
+            break
+    return judged, learner
+
+
+def _together(
+    model: GPT,
+    tokenizer: BPETokenizer,
+    parts: Parts,
+    yours: Sequence[str],
+    seconds: float,
+    say: Callable[[str], Any],
+) -> Comparison:
+    """The whole model beside the library's; nothing is tried again whose code is the same."""
+    codes = [code_of(part, parts[part]) for part in yours]
+    key = model, frozenset(codes)
+    if key in _right_together:
+        return _right_together[key]
+    say("Now together ..." if yours else "It answers a question ...")
+    found = compared(model, tokenizer, parts, seconds if yours else 600.0)
+    if found.same and all(codes):
+        _right_together[key] = found
+    return found
+
+
+def _to_blame(
+    parts: Sequence[str], seconds: float, alone: Callable[[str, float], Comparison]
+) -> dict[str, str]:
+    """Which parts are wrong among the library's, and why; all, where none is found in time.
+
+    Who is late is not to blame: those before it may have taken the time.
+    """
+    keeps = "does it keep something from one call to the next?"
+    end = time.monotonic() + seconds
+    found = {}
+    for part in parts:
+        left = end - time.monotonic()
+        its = alone(part, left) if left > 0 else None
+        if its is not None and not (its.same or its.late):
+            found[part] = its.problem or keeps
+    return found or dict.fromkeys(parts, keeps)
+
+
+# ------------------------------------------------------------------------------------------------- the models
+
+
+def _real() -> tuple[GPT, BPETokenizer]:
+    """SmolLM2 on the CPU, where a learner's part need not think of devices.
+
+    Raises: MissingModelError: it is not installed.
+    """
+    model, tokenizer = real_model.smollm2()
+    return (model, tokenizer) if model.lm_head.weight.device.type == "cpu" else _on_cpu()
+
+
+@functools.cache
+def _on_cpu() -> tuple[GPT, BPETokenizer]:
+    return pretrained.load_smollm2(device=torch.device("cpu"))

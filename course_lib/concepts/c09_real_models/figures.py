@@ -1,0 +1,180 @@
+"""The figures of notebook 09: what a search finds and a map hides, one body for all, what parts are worth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from course_lib import plots
+from course_lib.plots import as_numbers, supported
+
+FIRST = (1, 5, 10)  # how many of the best are looked at
+
+
+def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
+    """How often the right sentence is among the first.
+
+    Args:
+        places: by method, MiniLM first: of the right sentence, from 1 on, for questions that share no word
+            with it, then for those that do.
+    """
+    groups = [f"{words} words,\nfirst {n}" for words in ("other", "same") for n in FIRST]
+    among = {
+        name: [float((as_numbers(side) <= n).mean()) for side in sides for n in FIRST]
+        for name, sides in places.items()
+    }
+    said = "; ".join(
+        f"{name}: " + ", ".join(f"{share:.0%}" for share in each) for name, each in among.items()
+    )
+    minilm, *rivals = among.values()
+    title = supported(
+        "In the same words counting is enough, in others MiniLM finds more",
+        said,
+        minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals),
+        min(each[5] for each in among.values()) > 0.7,
+        minilm[0] < 0.35,
+    )
+    fig = plots.grouped_bars(
+        {name: [100 * share for share in each] for name, each in among.items()},
+        groups,
+        title=title,
+        y="questions, %",
+        top=112.0,
+    )
+    first = ", ".join(groups).replace(",\n", ", ")
+    plots.show(fig, alt=f"Bars, share of questions whose answer is among the first; groups {first}; {said}.")
+
+
+def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, share: float) -> None:
+    """Reviews on the two axes along which they differ most, and a question among them.
+
+    Args:
+        points: (N, 2).
+        positive: whether each is.
+        asked: (2,), the question.
+        share: of the variance that the two axes hold.
+    """
+    labels = ["positive" if good else "negative" for good in positive]
+    title = f"The reviews on two axes, which hold {share:.0%} of the variance"
+    title = supported(title, f"the two axes hold {share:.0%} of the variance", share < 0.2)
+    fig = plots.scatter(points, labels, title=title, x="first axis", y="second axis")
+    (ax,) = fig.axes
+    across, up = as_numbers(asked).tolist()
+    ax.plot(across, up, "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
+    ax.annotate("the question", (across, up), (12, -4), textcoords="offset points", weight="bold")
+    fig.set_size_inches(7.0, 4.4)
+    alt = f"{len(positive)} points, positive and negative reviews overlapping, and one question among them."
+    plots.show(fig, alt=alt)
+
+
+def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
+    """One stack for all kinds of input, a stack for each, and others.
+
+    Args:
+        right: by kind of input the share of right answers by reader, in this order: one stack for all, its
+            own stack, the one stack with the vectors in another order, one in which each vector is alone, the
+            best rival, guessing.
+    """
+    names = list(next(iter(right.values())))
+    said = "; ".join(
+        f"{kind}: " + ", ".join(f"{name} {share:.0%}" for name, share in of.items())
+        for kind, of in right.items()
+    )
+    serves = [
+        min(shared, own) > guess + 0.1 and rival > shared - 0.06
+        for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values()))
+    ]
+    title = supported("One stack serves all kinds of input; the best rivals keep up", said, *serves)
+    fig = plots.grouped_bars(
+        {name: [100 * of[name] for of in right.values()] for name in names},
+        list(right),
+        title=title,
+        y="right, %",
+        top=112.0,
+        n_columns=3,
+        size=(7.6, 3.8),
+    )
+    plots.show(fig, alt=f"Bars, right answers: {said}.")
+
+
+def fewer_bits(costs: Mapping[int, float]) -> None:
+    """What it costs to round the matrices of a model, whose file has four bits a weight, to other numbers.
+
+    Args:
+        costs: by bits a weight, 5 to 2 among them, nats a token more than before.
+    """
+    of = {bits: round(float(cost), 2) + 0.0 for bits, cost in costs.items()}  # -0.0 becomes 0
+    said = ", ".join(f"{bits} bits {cost:+.2f}" for bits, cost in of.items())
+    five, four, three, two = (of.get(bits, np.nan) for bits in (5, 4, 3, 2))
+    title = supported(
+        "The file's own four bits cost nothing, five and three do",
+        f"nats more: {said}",
+        abs(four) < 0.05 < five < 0.6,
+        three > 0.6,
+        two > 2,
+    )
+    fig = plots.bars(
+        {f"{bits} bits": cost for bits, cost in of.items()},
+        [plots.BLUE] * len(of),
+        title=title,
+        x="nats a token more than before",
+        fmt="%+.2f",
+        end=1.15 * max(1.0, *of.values()),
+        size=(7.6, 2.8),
+    )
+    plots.show(fig, alt=f"Bars, nats a token more than before: {said}.")
+
+
+def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
+    """What single changes do to a small model's loss.
+
+    Args:
+        effects: by change, rotation second and its rival, no places at all, last: bits more than without it,
+            one for each start.
+        costs: by change, what it saves or costs otherwise, in words.
+    """
+    of = {name: as_numbers(each) for name, each in effects.items()}
+    said = "; ".join(
+        f"{name} {each.min():+.2f} to {each.max():+.2f} bits, {costs[name]}" for name, each in of.items()
+    ).replace("\n", " ")
+    first, rotation, *others, no_places = of.values()
+    title = supported(
+        "After this short training, only those without a learned table of places save more than 0.05 bits",
+        said,
+        max(rotation.mean(), no_places.mean()) < -0.05,
+        min(each.mean() for each in (first, *others)) > -0.05,
+    )
+    fig = plots.dots(
+        {f"{name}\n{costs[name]}": each for name, each in of.items()},
+        title=title,
+        y="bits more than without",
+        level=("no difference", 0.0),
+        size=(9.2, 3.8),
+    )
+    plots.show(fig, alt=f"Dots, {len(rotation)} starts each: {said}.")
+
+
+def broken(rows: Mapping[str, tuple[float, str]]) -> None:
+    """A model with one part broken at a time: its loss, and what it writes.
+
+    Args:
+        rows: by what is changed, the intact model first and the one without its mask last: bits a token, and
+            the text that it writes.
+    """
+    said = "; ".join(f"{name}: {loss:.1f} bits, writes {text!r}" for name, (loss, text) in rows.items())
+    losses = {name: loss for name, (loss, _) in rows.items()}
+    *others, unmasked = losses
+    title = supported(
+        "The lowest loss belongs to the model without its mask, which writes nonsense",
+        said,
+        losses[unmasked] < 0.7 * min(losses[name] for name in others),
+        "Paris" in rows[others[0]][1] and "Paris" not in rows[unmasked][1],
+    )
+    colours = [plots.BLUE, *[plots.STREAM] * (len(rows) - 2), plots.VERMILION]
+    end = 1.7 * max(losses.values())
+    x = "bits a token, and what it writes"
+    fig = plots.bars(losses, colours, title=title, x=x, fmt="%.1f", end=end, size=(8.4, 4.6))
+    (ax,) = fig.axes
+    for place, (loss, text) in enumerate(rows.values()):
+        ax.text(loss + 0.085 * end, place, plots.literal(repr(text)), va="center", fontsize=9)
+    plots.show(fig, alt=f"Bars, each with a text beside it: {said}.")

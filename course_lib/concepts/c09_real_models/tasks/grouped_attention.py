@@ -1,0 +1,190 @@
+"""Attention with shared key heads and a mask
+
+softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `grouped_queries`
+(04_multi_head): H query heads share G heads of keys and values, the first H / G of them the first, the next
+ones the second, and so on. `mask` (T, S) is True where a query may attend to a key, and every query may
+attend to at least one. With a cache the T new tokens look at all S tokens so far, so the mask is not
+square. Write the steps yourself: the ready-made `scaled_dot_product_attention` is not allowed here. One
+way: share out k and v as in `grouped_queries`, then let your `attention` do the rest.
+
+Hint: How many query heads share a key head? What must happen to k and v so that each query head finds one
+of its own?
+
+Hint: `k.repeat_interleave(n, dim=1)` gives each key head n neighbours: a, a, b, b. Then all is as with one
+head: scores, mask, softmax, mix.
+
+Hint: The scores are `q @ k.mT / q.shape[-1] ** 0.5`. Where the mask is False they become minus infinity:
+`scores.masked_fill(~mask, -torch.inf)`; the softmax runs along the last axis.
+"""
+
+import torch
+
+from course_lib.checks.exercise import Exercise
+from course_lib.checks.inputs import draw, in_torch, primes
+from course_lib.checks.kinds import Case
+
+exercise = Exercise(
+    level=3,
+    minutes=15,
+    section="Every part your own",
+    forbidden=(
+        "torch.nn.functional.scaled_dot_product_attention",
+        "course_lib.attention.scaled_dot_product_attention",
+        "course_lib.attention.attention_weights",
+    ),
+    tensor=True,
+)
+
+
+@exercise.solution
+def grouped_attention(q, k, v, mask):
+    """Attention in which neighbouring query heads share a key head, and a mask says who may look where.
+
+    Args:
+        q: (B, H, T, K).
+        k, v: (B, G, S, K); G divides H.
+        mask: (T, S), boolean, True = may attend.
+    Returns: (B, H, T, K).
+    """
+    ### BEGIN SOLUTION
+    n_sharing = q.shape[1] // k.shape[1]
+    k = k.repeat_interleave(n_sharing, dim=1)  # (B, H, S, K)
+    v = v.repeat_interleave(n_sharing, dim=1)
+    scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, H, T, S)
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
+    ### END SOLUTION
+
+
+def some_of_each(rng, n_queries, n_keys):
+    """A random mask: each query may see some keys but not all, and each of several keys is seen by a
+    query.
+
+    Of a key that nobody may see a softmax over the queries makes NaN, zeros or equal weights, as it is
+    written: it would not be known for what it is.
+    """
+    while True:
+        mask = rng.random((n_queries, n_keys)) < 0.5
+        each_is_seen = n_queries == 1 or mask.any(0).all()
+        if each_is_seen and mask.any(1).all() and (n_keys == 1 or not mask.all(1).any()):
+            return mask
+
+
+@exercise.cases
+def _(rng):
+    def inputs(b, g, n, t, s, width):
+        return {
+            "q": draw(rng, b, g * n, t, width),
+            "k": draw(rng, b, g, s, width),
+            "v": draw(rng, b, g, s, width),
+            "mask": some_of_each(rng, t, s),
+        }
+
+    loud = inputs(1, 2, 2, 3, 5, 7)
+    loud["q"] *= 200
+    new = inputs(1, 3, 2, 1, 7, 5)
+    new["mask"][:] = True
+    g, n = primes(rng, 3, 5)
+    t, s, width = primes(rng, 2, 7, 11)
+    return in_torch(
+        [
+            Case("four query heads share two", inputs(1, 2, 2, 2, 3, 2)),
+            Case(
+                "as many queries as keys",
+                inputs(1, 2, 3, 5, 5, 3),
+                catches="heads shared by the wrong number",
+            ),
+            Case("everything square", inputs(3, 3, 3, 3, 3, 3), catches="another axis that fits"),
+            Case("one token, nothing before", inputs(1, 2, 3, 1, 1, 5), catches="axes of 1 dropped"),
+            Case("one new token, which sees all", new, catches="a mask that must hide something"),
+            Case("all share one", inputs(2, 1, 3, 5, 7, 2), catches="at least two key heads"),
+            Case("a key head for each query head", inputs(2, 3, 1, 5, 7, 2), catches="two that share"),
+            Case("scores of several hundred", loud, catches="exp of scores as they are"),
+            Case("two texts", inputs(2, g, n, t, s, width), catches="one text alone"),
+        ]
+    )
+
+
+# ------------------------------------------------------------------------------------------ which heads share
+
+exercise.changed(
+    "key heads in turn",
+    "The key heads come in turn, as in a, b, a, b, which is what `repeat` does: neighbouring query heads "
+    "share one, as in a, a, b, b.",
+    ("k.repeat_interleave(n_sharing, dim=1)", "k.repeat(1, n_sharing, 1, 1)"),
+    ("v.repeat_interleave(n_sharing, dim=1)", "v.repeat(1, n_sharing, 1, 1)"),
+)
+exercise.changed(
+    "values in turn",
+    "The keys are shared by neighbours, but the values come in turn: both are shared in the same way.",
+    ("v.repeat_interleave(n_sharing, dim=1)", "v.repeat(1, n_sharing, 1, 1)"),
+)
+exercise.changed(
+    "keys in turn",
+    "The values are shared by neighbours, but the keys come in turn: both are shared in the same way.",
+    ("k.repeat_interleave(n_sharing, dim=1)", "k.repeat(1, n_sharing, 1, 1)"),
+)
+
+
+@exercise.mistake("one key head for all")
+def _(q, k, v, mask):
+    """All query heads use the first key head: only the first H / G of them do."""
+    return grouped_attention(q, k[:, :1], v[:, :1], mask)
+
+
+@exercise.mistake("the mean of the key heads")
+def _(q, k, v, mask):
+    """The key heads were averaged: each group of query heads uses its own."""
+    return grouped_attention(q, k.mean(1, keepdim=True), v.mean(1, keepdim=True), mask)
+
+
+@exercise.mistake("divided by the wrong number")
+def _(q, k, v, mask):
+    """Query head h uses key head h // G, but G is the number of key heads: divide by the number of query
+    heads that share one, H / G.
+    """
+    shared = torch.arange(q.shape[1]) // k.shape[1]
+    return grouped_attention(q, k[:, shared], v[:, shared], mask)
+
+
+# -------------------------------------------------------------------------------------------- who looks where
+
+
+@exercise.mistake("a mask of its own")
+def _(q, k, v, mask):
+    """The mask that comes was not used, but one made here, up to each query itself. In a model that writes
+    both are the same; use the one that comes.
+    """
+    n_queries, n_keys = q.shape[2], k.shape[2]
+    own = torch.ones(n_queries, n_keys, dtype=torch.bool).tril(n_keys - n_queries)
+    return grouped_attention(q, k, v, own)
+
+
+@exercise.mistake("a mask from the first key on")
+def _(q, k, v, mask):
+    """New token i sees the first i + 1 tokens, as by `is_causal=True` and `tril()`: with a cache it comes
+    after others. Use the mask that comes.
+    """
+    return grouped_attention(q, k, v, torch.ones_like(mask).tril())
+
+
+# -------------------------------------------------------------------------------------------- how they attend
+
+exercise.changed("no scaling", "", (" / q.shape[-1] ** 0.5", ""))
+exercise.changed("divided by K", "", ("q.shape[-1] ** 0.5", "q.shape[-1]"))
+exercise.changed("scaled by the number of keys", "", ("q.shape[-1] ** 0.5", "k.shape[-2] ** 0.5"))
+exercise.changed("softmax over the queries", "", ("softmax(-1)", "softmax(-2)"))
+
+
+@exercise.mistake("mixes the keys")
+def _(q, k, v, mask):
+    return grouped_attention(q, k, k, mask)
+
+
+exercise.changed("mask ignored", "", (".masked_fill(~mask, -torch.inf)", ""))
+exercise.changed("mask upside down", "", ("~mask", "mask"))
+exercise.changed(
+    "masked after the softmax",
+    "",
+    ("scores.masked_fill(~mask, -torch.inf).softmax(-1)", "(scores.softmax(-1) * mask)"),
+)
+exercise.changed("forbidden scores set to zero", "", ("-torch.inf", "0.0"))

@@ -1,0 +1,215 @@
+"""The sampler
+
+From scores (..., V) to the probabilities of the next token: first the temperature `t`, as in `temperature`,
+then the cut at `p`, as in `top_p` (both 07_mlm_vs_next_token). Both answers may go in unchanged. At t = 0
+the likeliest token of each row gets 1; t may be tiny. p is above 0 and at most 1, the token that reaches p
+or crosses it stays, and what is left sums to 1. The check has no ties.
+
+Hint: The temperature changes how much the likeliest have together. So which of the two must come first?
+
+Hint: With your two functions it is one line: what `temperature` returns is what `top_p` takes.
+
+Hint: `return top_p(temperature(logits, t), p)`, with both functions in the cell above it.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_lib.checks.exercise import Exercise
+from course_lib.checks.inputs import in_torch, not_negative, primes
+from course_lib.checks.kinds import Case, Property
+
+NEAR = 2e-3  # no sum of the likeliest comes so near to p
+
+
+def sums_to_one(result, inputs):
+    """The row whose probabilities do not sum to 1."""
+    sums = result.sum(-1, dtype=float)
+    wrong = np.argwhere(~(np.abs(sums - 1) < 1e-4))
+    if not len(wrong):
+        return ""
+    where = tuple(int(i) for i in wrong[0])
+    row = f"row {list(where)}" if where else "the row"
+    return f"The probabilities of {row} sum to {sums[where]:.6g}, expected 1."
+
+
+exercise = Exercise(
+    level=2,
+    minutes=8,
+    section="Every part your own",
+    forbidden=("course_lib.generation.next_token_probabilities",),
+    tensor=True,
+    properties=(Property("not negative", not_negative), Property("sums to 1", sums_to_one)),
+)
+
+
+@exercise.solution
+def next_probabilities(logits, t, p):
+    """The probabilities of the next token: temperature t, then the fewest likeliest that have p together.
+
+    Args:
+        logits: scores (..., V).
+        t: the temperature, 0 or more; at 0 the likeliest token gets 1.
+        p: above 0, at most 1.
+    Returns: (..., V); each row sums to 1.
+    """
+    ### BEGIN SOLUTION
+    best = logits.amax(-1, keepdim=True)
+    if t == 0:
+        return (logits == best).to(logits.dtype)
+    chances = ((logits - best) / t).softmax(-1)
+    ordered, places = chances.sort(-1, descending=True)
+    keeps = ordered.cumsum(-1) - ordered < p  # what the likelier ones have together
+    kept = chances * torch.zeros_like(keeps).scatter(-1, places, keeps)
+    return kept / kept.sum(-1, keepdim=True)
+    ### END SOLUTION
+
+
+@exercise.reference
+def _(logits, t, p):
+    """Who is the largest is not asked by `==`, which rounding undoes."""
+    if t == 0:
+        return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
+    return next_probabilities(logits, t, p)
+
+
+def distinct(rng, *shape):
+    """Scores of which no two of a row are nearer than 0.1, from -4.9 to 4.9."""
+    rows = int(np.prod(shape[:-1]))
+    numbers = np.stack([rng.permutation(np.arange(-49, 50))[: shape[-1]] for _ in range(rows)])
+    return (0.1 * numbers).round(4).reshape(shape).astype(np.float32)
+
+
+@exercise.cases
+def _(rng):
+    def inputs(*shape, t, p, level=0.0):
+        """Logits with which no sum of the likeliest comes near to p, and the order of the two steps shows."""
+        while True:
+            logits = distinct(rng, *shape) + np.float32(level)
+            rows = torch.from_numpy(logits)
+            near = []
+            for heat in {t, 1.0} - {0.0}:
+                sums = (rows.double() / heat).softmax(-1).sort(descending=True).values.cumsum(-1)
+                near.append(float((sums - p).abs().min()))
+            other = (next_probabilities(rows, t, p) > 0) != (cut_first(rows, t, p) > 0)
+            if p == 1 or (min(near) > NEAR and (t in (0, 1) or other.any())):
+                return {"logits": logits, "t": t, "p": p}
+
+    ruled_out = inputs(7, t=2.0, p=0.5)
+    ruled_out["logits"][np.argsort(ruled_out["logits"])[:2]] = -np.inf
+    return in_torch(
+        [
+            Case("one row", inputs(5, t=2.0, p=0.8)),
+            Case("two rows", inputs(2, 5, t=3.0, p=0.7), catches="sums over the rows"),
+            Case("cold, and cut", inputs(2, 7, t=0.5, p=0.95), catches="cut, then cooled"),
+            Case("t = 0", inputs(7, t=0.0, p=0.9), catches="divided by 0"),
+            Case(
+                "t = 0, two rows, nothing to cut",
+                inputs(2, 5, t=0.0, p=1.0),
+                catches="one token for all rows",
+            ),
+            Case("t = 1", inputs(3, 5, t=1.0, p=0.6), catches="a temperature taken for missing"),
+            Case(
+                "all tokens to choose from",
+                inputs(3, 5, t=2.0, p=1.0),
+                catches="the last token lost to rounding",
+            ),
+            Case(
+                "a tiny t",
+                inputs(7, t=1e-37, p=1.0),
+                catches="logits divided before their largest is taken off",
+            ),
+            Case(
+                "logits of 1,000",
+                inputs(2, 5, t=2.0, p=0.7, level=1000.0),
+                catches="exp of logits as they are",
+            ),
+            Case("tokens that are ruled out", ruled_out, catches="minus infinity taken for a number"),
+            Case("a row of many", inputs(47, t=1.5, p=0.9), catches="a cut after a few tokens"),
+            Case("a batch", inputs(*primes(rng, 2, 3, 5), t=1.5, p=0.75), catches="a loop over one table"),
+        ]
+    )
+
+
+# -------------------------------------------------------------------------------------------- the temperature
+
+
+@exercise.mistake("cut before the temperature")
+def cut_first(logits, t, p):
+    """The cut was made at temperature 1, and what is left was heated: the temperature comes first, because it
+    changes how many tokens have p together.
+    """
+    left = next_probabilities(logits, 1.0, p) > 0
+    return next_probabilities(logits.masked_fill(~left, -torch.inf), t, 1.0)
+
+
+exercise.changed(
+    "no temperature",
+    "The temperature changes nothing: divide the scores by it before the softmax.",
+    ("((logits - best) / t)", "logits"),
+)
+
+
+@exercise.mistake("no temperature, and none at zero")
+def _(logits, t, p):
+    """The temperature changes nothing, and at t = 0 the likeliest token should get everything."""
+    return next_probabilities(logits, 1.0, p)
+
+
+@exercise.mistake("nothing cut")
+def _(logits, t, p):
+    """All tokens are left, whatever p is."""
+    return next_probabilities(logits, t, 1.0)
+
+
+exercise.changed(
+    "divided by zero",
+    "It divides by 0 where t is 0, and overflows where t is tiny: at t = 0 the likeliest token gets 1, and "
+    "for a tiny t each row's largest is taken away before you divide.",
+    ("    if t == 0:\n        return (logits == best).to(logits.dtype)\n", ""),
+    ("(logits - best) / t", "logits / t"),
+)
+
+# ---------------------------------------------------------------------------------------------------- the cut
+
+exercise.changed(
+    "without the one that crosses",
+    "The token that crosses p was dropped, so what is left does not reach p: it stays, the next one is the "
+    "first to go.",
+    ("- ordered < p", "<= p\n    keeps[..., 0] = True"),
+)
+exercise.changed(
+    "not scaled",
+    "The rows no longer sum to 1: divide what is left by its sum.",
+    ("return kept / kept.sum(-1, keepdim=True)", "return kept"),
+)
+exercise.changed(
+    "multiplied by t",
+    "The scores are multiplied by t: divide. A large t makes the probabilities more equal.",
+    ("/ t)", "* t)"),
+)
+
+
+@exercise.mistake("p is what goes")
+def _(logits, t, p):
+    """Tokens are kept up to 1 - p: p is what stays, not what goes."""
+    return next_probabilities(logits, t, 1 - p)
+
+
+@exercise.mistake("the likeliest alone")
+def _(logits, t, p):
+    """Only the likeliest token is left, whatever t and p are."""
+    return next_probabilities(logits, 0, p)
+
+
+@exercise.mistake("sorted")
+def _(logits, t, p):
+    """The rows came back sorted: each token stays at its place, because the place is the token."""
+    return next_probabilities(logits, t, p).sort(-1, descending=True).values
+
+
+@exercise.mistake("the token itself")
+def _(logits, t, p):
+    """This is the number of the likeliest token: return the probabilities of all V."""
+    return logits.argmax(-1)

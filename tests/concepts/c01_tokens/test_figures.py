@@ -1,0 +1,122 @@
+"""The figures of notebook 01: drawn where the numbers support the title, refused where they do not."""
+
+from functools import partial
+
+import drawing
+import numpy as np
+import pytest
+from drawing import refuses
+
+from course_lib.concepts.c01_tokens import figures
+
+SIZES = [256, 512, 1024, 2048]
+
+
+draws = partial(drawing.draws, labels=("x",))
+
+
+def test_lengths(drawn):
+    held = {"reviews": [1.0, 1.8, 2.2, 2.4], "code": np.array([1.0, 1.7, 2.2, 2.6])}
+    assert draws(drawn, figures.lengths, SIZES, held, says="at 2048: reviews 2.4, code 2.6")
+    assert [label.get_text() for label in drawn[0][0].axes[0].get_xticklabels()][2] == "1,024"
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [1.0, 1.3, 1.6, 1.9],  # each doubling gains as much
+        [1.0, 1.2, 1.5, 2.0],  # more and more
+        [1.0, 1.8, 1.7, 1.9],  # a larger vocabulary makes it longer
+    ],
+)
+def test_lengths_refused(drawn, held):
+    assert refuses(drawn, figures.lengths, SIZES, {"reviews": held})
+
+
+def cut_rates(pairs: float, rare: float, random: float) -> dict:
+    names = ("byte pairs", "rarest letter pair", "random")
+    return {name: [rate, rate - 0.03] for name, rate in zip(names, (pairs, rare, random), strict=True)}
+
+
+def test_seams(drawn):
+    assert draws(drawn, figures.seams, SIZES[:2], cut_rates(0.9, 0.85, 0.5), says="rarest letter pair 82%")
+
+
+@pytest.mark.parametrize("rates", [(0.6, 0.58, 0.55), (0.95, 0.6, 0.5)], ids=["as chance", "far above rare"])
+def test_seams_refused(drawn, rates):
+    assert refuses(drawn, figures.seams, SIZES[:2], cut_rates(*rates))
+
+
+def test_prices(drawn):
+    n_tokens = {"English": 12, "Thai": 60, "French": 20}
+    n_bytes = {"English": 54, "Thai": 102, "French": 49}
+    assert draws(drawn, figures.prices, n_tokens, n_bytes, says="English 12, French 20, Thai 60")
+    assert "5.0 times as many tokens in Thai" in drawn[0][0].get_suptitle().replace("\n", " ")
+    crosses = drawn[0][0].axes[0].lines[0]
+    assert crosses.get_xdata().tolist() == [54, 49, 102]  # in the order of the bars
+
+
+@pytest.mark.parametrize("n_tokens", [{"English": 12, "Thai": 30}, {"English": 12, "Thai": 60, "French": 11}])
+def test_prices_refused(drawn, n_tokens):
+    assert refuses(drawn, figures.prices, n_tokens, n_tokens)
+
+
+RISING, FLAT, NOTHING = [0.1, 0.2, 0.9, 1.0], [0.5, 0.5, 0.6, 0.6], [0.0, 0.0, 0.0, 0.04]
+
+
+def test_twins(drawn):
+    shares = {"counted": RISING, "learned": RISING, "shuffled": NOTHING}
+    assert draws(drawn, figures.twins, SIZES, shares, says="counted from 10% to 100%")
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"counted": RISING, "learned": FLAT, "shuffled": NOTHING},
+        {"counted": RISING, "learned": RISING, "shuffled": FLAT},
+    ],
+    ids=["rare ones as well", "without company"],
+)
+def test_twins_refused(drawn, shares):
+    assert refuses(drawn, figures.twins, SIZES, shares)
+
+
+@pytest.fixture
+def words() -> tuple:
+    """Vectors of three kinds, and what kind each word is."""
+    random = np.random.default_rng(3)
+    centres = np.repeat(np.eye(7)[:3], 5, axis=0)
+    groups = {f"w{i}": "abc"[i // 5] for i in range(15)}
+    return centres + 0.1 * random.normal(size=centres.shape), groups
+
+
+def test_word_map(drawn, words):
+    assert draws(drawn, figures.word_map, *words, says="for 100% the nearest is of their kind. a: w0, w1, w2")
+    names = [text.get_text() for text in drawn[0][0].axes[0].texts]
+    assert names == list(words[1])
+
+
+def test_word_map_refused(drawn, words):
+    vectors, groups = words
+    mixed = dict(zip(groups, ("abc"[i % 3] for i in range(15)), strict=True))
+    assert refuses(drawn, figures.word_map, vectors, mixed)
+
+
+def starts(random: float, counted: float, learned: float) -> dict:
+    means = {"random": random, "counted": counted, "MiniLM's": learned}
+    return {
+        name: np.array([[0.55, mean - 0.05, mean], [0.53, mean - 0.06, mean + 0.01]])
+        for name, mean in means.items()
+    }
+
+
+def test_curves(drawn):
+    found = starts(0.66, 0.67, 0.74)
+    assert draws(drawn, figures.curves, (16, 64, 256), found, says="random 54, 60, 66; counted 54, 62, 68")
+
+
+@pytest.mark.parametrize(
+    "means", [(0.66, 0.66, 0.67), (0.66, 0.73, 0.74)], ids=["no better than random", "counted as good"]
+)
+def test_curves_refused(drawn, means):
+    assert refuses(drawn, figures.curves, (16, 64, 256), starts(*means))

@@ -1,0 +1,184 @@
+"""The figures of notebook 03 are drawn where the numbers support their titles, and only there."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from drawing import refuses
+
+from course_lib.concepts.c03_qkv import figures
+
+PIECES = ["[CLS]", "the", "tree", "bark", "[SEP]"]
+LOOKS = {"tree": (PIECES, torch.tensor([0.5, 0.05, 0.3, 0.1, 0.05]))}
+MIXED = {"MLPs alone": [0.24, 0.26], "an average": [0.42, 0.45], "attention": [1.0, 0.99]}
+MOVED = {"MLP": torch.eye(3), "attention": torch.full((3, 3), 0.1)}
+COLOURS = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+WEIGHTS = np.array([0.05, 0.15, 0.8])
+WIDTHS = [4, 64]
+RAW, DIVIDED = np.array([[4.1, 63.0], [3.9, 66.0]]), np.array([[1.02, 0.99], [0.98, 1.03]])
+NARROW_AND_WIDE = {32: [1.0, 0.99], 128: [0.4, 0.3]}, {32: [1.0, 1.0], 128: [0.98, 1.0]}, [0.97, 1.0]
+WAYS = {"questions": [0.25, 0.24], "averaged": [0.44, 0.43], "self": [1.0, 0.98], "cross": [1.0, 1.0]}
+INPUTS = torch.tensor([[0, 7, 25]]), torch.tensor([[0, 1, 1]]), torch.tensor([[25, 0]])
+BEFORE, AFTER = torch.full((1, 2, 3), 1 / 3), torch.tensor([[[0.0, 0.1, 0.9], [0.8, 0.1, 0.1]]])
+WORDS = ["The", "cat", "sat"]
+LOOKS_AT_SECOND = torch.tensor([[1, 0, 0], [0.3, 0.7, 0], [0.5, 0.2, 0.3]])
+GLANCES = torch.tensor([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.5, 0.2, 0.3]])
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The alt text of every figure that was shown."""
+    outputs: list[str] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: outputs.append(data["text/plain"]))
+    return outputs
+
+
+def test_looks(shown):
+    figures.looks(LOOKS)
+    assert shown == [
+        'In each sentence "bark" gives the deciding word more than an equal share. '
+        "Bars, one for each word of a sentence: tree gets 30%, an equal share is 20%."
+    ]
+
+
+def test_looks_wants_more_than_an_equal_share(shown):
+    even = {"tree": (PIECES, [0.5, 0.1, 0.2, 0.1, 0.1])}
+    assert refuses(shown, figures.looks, even, says="tree gets 20%, an equal share is 20%")
+
+
+def test_mixers(shown):
+    figures.mixers(MIXED)
+    assert "MLPs alone 25%, an average 44%, attention 100%" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "said"),
+    [
+        ("MLPs alone", [0.25, 0.4], "MLPs alone get up to 40% right"),
+        ("an average", [0.42, 0.26], "MLPs alone get up to 26% right, an average 26% or more"),
+        ("attention", [1.0, 0.5], "attention 50% or more"),
+    ],
+)
+def test_mixers_wants_guesses_a_little_and_nearly_all(shown, name, runs, said):
+    assert refuses(shown, figures.mixers, {**MIXED, name: runs}, says=said)
+
+
+def test_links(shown):
+    figures.links(MOVED)
+    assert "of the MLP move by up to 0 with another token, of attention by at least 0.1" in shown[0]
+
+
+def test_links_wants_none_for_the_mlp_and_all_for_attention(shown):
+    every = torch.full((3, 3), 0.1)
+    assert refuses(shown, figures.links, MOVED | {"MLP": every}, says=r"by up to 0\.1 with another token")
+    assert refuses(
+        shown, figures.links, MOVED | {"attention": every.tril()}, says=r"attention by at least 0$"
+    )
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS[::-1]])  # a dark mix, and a light one
+def test_mix(shown, weights):
+    figures.mix(["a: red", "b: yellow", "c: blue"], COLOURS, weights, weights @ COLOURS)
+    assert f"c: blue {weights[2]:.2f}" in shown[0]
+
+
+def test_mix_wants_the_weighted_sum_by_weights(shown):
+    names = ["a: red", "b: yellow", "c: blue"]
+    assert refuses(
+        shown,
+        figures.mix,
+        names,
+        COLOURS,
+        WEIGHTS,
+        WEIGHTS @ COLOURS - [0, 0, 0.8],
+        says=r"the mix is 0.8 away",
+    )
+    for weights in (np.array([-0.25, 0.5, 0.75]), np.array([0.5, 0.5, 0.5])):
+        assert refuses(
+            shown,
+            figures.mix,
+            names,
+            COLOURS,
+            weights,
+            weights @ COLOURS,
+            says=re.escape(str(weights.tolist())),
+        )
+
+
+def test_scores_grow(shown):
+    figures.scores_grow(WIDTHS, RAW, DIVIDED)
+    assert "raw variance grows 16 times; divided, it goes from 0.98 to 1.03" in shown[0]
+
+
+def test_scores_grow_wants_growth_with_the_width_and_none_when_divided(shown):
+    assert refuses(shown, figures.scores_grow, WIDTHS, DIVIDED, DIVIDED, says="raw variance grows 1 times")
+    assert refuses(shown, figures.scores_grow, WIDTHS, RAW, DIVIDED - 0.75, says="from 0.23 to 0.28")
+
+
+def test_scaling(shown):
+    figures.scaling(*NARROW_AND_WIDE)
+    assert "128, undivided 35%; 128, divided 99%; 128, undivided, smaller steps 98%" in shown[0]
+
+
+def test_scaling_wants_no_gain_when_narrow_and_one_when_wide(shown):
+    undivided, divided, gentle = NARROW_AND_WIDE
+    assert refuses(
+        shown, figures.scaling, {**undivided, 32: [0.4, 0.4]}, divided, gentle, says="two differ by 0.60"
+    )
+    assert refuses(
+        shown, figures.scaling, {**undivided, 128: divided[128]}, divided, gentle, says="gains 0.00"
+    )
+
+
+def test_cross(shown):
+    figures.cross(WAYS)
+    assert "questions 24%, averaged 44%, self 99%, cross 100%" in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs", "said"),
+    [
+        ("questions", [0.25, 0.5], "without the list up to 50% are right"),
+        ("averaged", [0.44, 0.9], "averaged 90%"),
+        ("self", [1.0, 0.5], "read 50% or more"),
+    ],
+)
+def test_cross_wants_readers_that_answer_and_others_that_do_not(shown, name, runs, said):
+    assert refuses(shown, figures.cross, {**WAYS, name: runs}, says=said)
+
+
+ENGLISH, GERMAN = ["she", "has", "bought", "it"], ["sie", "hat", "es", "gekauft"]
+LOOKS_BACK = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.8, 0.2, 0], [0, 0, 0.3, 0.7], [0, 0.2, 0.7, 0.1]])
+
+
+def test_translation(shown):
+    figures.translation(ENGLISH, GERMAN, LOOKS_BACK)
+    assert "for 'gekauft' it looks most at 'bought', for 'es' at 'it', further to the right" in shown[0]
+
+
+def test_translation_wants_a_verb_that_jumps_back(shown):
+    for in_order in (torch.eye(4), torch.full((4, 4), 0.25)):
+        assert refuses(
+            shown, figures.translation, ENGLISH, GERMAN, in_order, says="for 'gekauft' it looks most"
+        )
+
+
+def test_learned(shown):
+    figures.learned(INPUTS, BEFORE, AFTER, ["red", "blue"])
+    assert "at the own letter 33% at most, then 80% or more" in shown[0]
+
+
+def test_learned_wants_a_change(shown):
+    assert refuses(shown, figures.learned, INPUTS, BEFORE, BEFORE, ["red", "blue"], says="then 33% or more")
+    assert refuses(shown, figures.learned, INPUTS, AFTER, AFTER, ["red", "blue"], says="letter 90% at most")
+
+
+def test_glances(shown):
+    figures.glances(WORDS, GLANCES)
+    assert "the first token gets 60% on average" in shown[0]
+
+
+def test_glances_wants_the_first_token_and_nothing_ahead(shown):
+    assert refuses(shown, figures.glances, WORDS, torch.full((3, 3), 1 / 3), says="that looks ahead is 0.33")
+    assert refuses(shown, figures.glances, WORDS, LOOKS_AT_SECOND, says="the largest share of 1 of 2")

@@ -1,0 +1,213 @@
+"""The figures of notebook 06: drawn where the numbers support the title, refused where they do not."""
+
+import numpy as np
+import pytest
+import torch
+from drawing import draws, refuses
+
+from course_lib.blocks import LayerNorm
+from course_lib.concepts.c06_residuals import figures
+
+COSTLY = [0, 1, 6, 11, 12]
+
+
+def rises(costly):
+    found = np.full((13, 2), 0.1)
+    found[costly] = 2.0
+    return found
+
+
+def test_layers_out(drawn):
+    says = "8 of 13 layers cost less than 0.5 on both texts; more than 0.8 cost layers 0, 1, 6, 11, 12"
+    assert draws(drawn, figures.layers_out, rises(COSTLY), says=says, labels=("x", "y"))
+    assert len(drawn[0][0].axes[0].patches) == 13
+
+
+@pytest.mark.parametrize(
+    "costly", [[0, 6, 11, 12], [0, 1, 11, 12], [0, 1, 6, 11], [0, 1, 5, 6, 11, 12], range(13)]
+)
+def test_layers_out_refused(drawn, costly):
+    assert refuses(drawn, figures.layers_out, rises(list(costly)))
+
+
+def test_layers_out_refused_where_the_second_text_says_otherwise(drawn):
+    found = rises(COSTLY)
+    found[6, 1] = 0.1
+    assert refuses(drawn, figures.layers_out, found)
+
+
+def test_before_and_after(drawn):
+    before = 3 + torch.randn(7, 101)
+    after = LayerNorm(101)(before)
+    assert draws(
+        drawn, figures.before_and_after, before, after, 0.7 * after, says="normalised 6", labels=("x",)
+    )
+    drawn.clear()
+    assert refuses(drawn, figures.before_and_after, before, before, before)  # not normalised
+    assert refuses(drawn, figures.before_and_after, before, after, after.sigmoid())  # all within 0 to 1
+
+
+DEPTH = np.arange(1, 33)
+GROWN = {
+    "no norm": np.stack([1.5**DEPTH, 1.6**DEPTH]),
+    "pre-norm": np.stack([DEPTH**0.5, DEPTH**0.6]),
+    "post-norm": np.ones((2, 32)),
+    "no norm, smaller start": np.ones((2, 32)) * 1.3,
+}
+
+
+def test_growth(drawn):
+    assert draws(drawn, figures.growth, GROWN, says="post-norm 1,", labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("no norm", "pre-norm"),
+        ("pre-norm", "post-norm"),
+        ("post-norm", "pre-norm"),
+        ("no norm, smaller start", "no norm"),
+    ],
+)
+def test_growth_refused(drawn, kind, other):
+    assert refuses(drawn, figures.growth, GROWN | {kind: GROWN[other]})
+
+
+GRADIENTS = {
+    "additions and norm": [1.0, 0.9],
+    "additions": [1.0, 1.1],
+    "norm": [0.5, 0.05],
+    "neither": [1e-3, 1e-9],
+    "neither, a larger start": [1e-2, 1e-4],
+}
+
+
+def test_gradients(drawn):
+    says = "at 3 layers, additions and norm 0.9, additions 1, norm 0.05, neither 1e-09"
+    assert draws(drawn, figures.gradients, GRADIENTS, [2, 3], says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("neither", "norm"),
+        ("norm", "neither"),
+        ("additions", "norm"),
+        ("neither, a larger start", "neither"),
+    ],
+)
+def test_gradients_refused(drawn, kind, other):
+    assert refuses(drawn, figures.gradients, GRADIENTS | {kind: GRADIENTS[other]}, [2, 3])
+
+
+COSINES = {
+    "additions and norm": [0.1, 0.2, 0.3],
+    "additions": [0.1, 0.2, 0.5],
+    "norm": [0.9, 1.0, 1.0],
+    "neither": [0.9, 1.0, 1.0],
+}
+
+
+def test_alike(drawn):
+    says = "At the end additions and norm 0.30, additions 0.50, norm 1.00, neither 1.00"
+    assert draws(drawn, figures.alike, COSINES, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(("kind", "other"), [("norm", "additions"), ("additions", "norm")])
+def test_alike_refused(drawn, kind, other):
+    assert refuses(drawn, figures.alike, COSINES | {kind: COSINES[other]})
+
+
+FEW = {"additions and norm": [0.0, 0.0], "additions": [0.0, 0.0], "norm": [1.2, 1.3], "neither": [1.5, 1.6]}
+MANY = FEW | {"norm": [2.0, 2.1], "neither": [2.0, 2.1]}
+
+
+def test_deep(drawn):
+    says = "6 layers: additions and norm 0.00, additions 0.00, norm 2.05"
+    assert draws(drawn, figures.deep, {2: FEW, 6: MANY}, 2.08, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize("change", [{"norm": [0.1, 2.0]}, {"neither": [2.0, 0.1]}, {"additions": [0.0, 1.0]}])
+def test_deep_refused(drawn, change):
+    """One run that says otherwise is enough."""
+    assert refuses(drawn, figures.deep, {2: FEW, 6: MANY | change}, 2.08)
+
+
+def test_depth(drawn):
+    steps, memory = {1: 3.0, 2: 2.9, 8: 2.8}, {1: 2**20, 2: 2**21, 4: 2**22, 8: 2**23}
+    says = "1 layers 3.00, 2 layers 2.90, 8 layers 2.80 bits, the first with more steps 2.50; memory 1.0, 2.0"
+    assert draws(drawn, figures.depth, steps, 2.5, memory, says=says, labels=("x", "y"))
+    drawn.clear()
+    assert refuses(drawn, figures.depth, steps, 2.9, memory)  # more steps do not help more
+    assert refuses(drawn, figures.depth, steps | {8: 3.0}, 2.5, memory)  # more layers do not help
+    assert refuses(drawn, figures.depth, steps, 2.5, memory | {8: 2**30})  # memory explodes
+
+
+def test_branches(drawn):
+    attention, mlp = np.full(17, 0.15), np.full(17, 0.25)
+    attention[0], mlp[0] = 1.0, 12.0
+    says = "attention 0.15 in the median layer, MLP 0.25 in the median layer; at layer 0 the larger is 12"
+    assert draws(drawn, figures.branches, attention, mlp, says=says, labels=("x", "y"))
+    drawn.clear()
+    assert refuses(drawn, figures.branches, attention + 1, mlp)
+    assert refuses(drawn, figures.branches, attention, np.full(17, 0.25))  # layer 0 like all others
+
+
+def test_lengths(drawn):
+    norms = np.full((13, 2, 7), 100.0)
+    norms[5:, :, 0] = 20_000.0
+    says = "from layer 5 on the first token's vector is 200 times as long as any"
+    assert draws(drawn, figures.lengths, norms, says=says, labels=("x", "y"))
+    drawn.clear()
+    norms[5:, :, 3] = 20_000.0  # another token as long
+    assert refuses(drawn, figures.lengths, norms)
+
+
+LENS = {
+    "as it is": [0.0] * 9 + [0.9],
+    "fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
+    "shifted, scaled": [0.0] * 8 + [0.1],
+}
+
+
+def test_lens(drawn):
+    says = "as it is from layer 9 on, fitted map from layer 5 on, shifted, scaled nowhere"
+    assert draws(drawn, figures.lens, LENS, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("way", "other"),
+    [
+        ("as it is", "fitted map"),
+        ("fitted map", "as it is"),
+        ("shifted, scaled", "fitted map"),
+    ],
+)
+def test_lens_refused(drawn, way, other):
+    assert refuses(drawn, figures.lens, LENS | {way: LENS[other]})
+
+
+def test_lens_says_where_nothing_leads(drawn):
+    assert draws(drawn, figures.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
+
+
+RISES, LEADS, AMONG = np.full(9, 0.1), np.full(9, 0.8), np.full(9, 0.9)
+RISES[[0, 7]], LEADS[[0, 3, 5]], AMONG[[0, 3]] = 2.0, 0.0, 0.1
+
+
+def test_capitals(drawn):
+    says = "without layer 3 a text loses nearly nothing"
+    assert draws(drawn, figures.capitals, RISES, LEADS, AMONG, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    ("rises", "leads", "among"),
+    [
+        (RISES, LEADS, np.full(9, 0.9)),  # every capital is known
+        (RISES + 1, LEADS, AMONG),  # a text needs every layer
+        (RISES.clip(max=0.5), LEADS, AMONG),  # a text needs none
+        (RISES, LEADS.clip(max=0.5), AMONG),
+    ],
+)
+def test_capitals_refused(drawn, rises, leads, among):
+    assert refuses(drawn, figures.capitals, rises, leads, among)

@@ -1,0 +1,145 @@
+"""The figures of notebook 09: drawn where the numbers support the title, refused where they do not."""
+
+import numpy as np
+import pytest
+from drawing import draws, refuses
+
+from course_lib.concepts.c09_real_models import figures
+
+PLACES = {
+    "MiniLM": ([2, 4, 7, 9, 30], [1, 1, 1]),
+    "its table": ([7, 80, 60, 90, 200], [1, 2, 1]),
+    "TF-IDF": ([300, 300, 200, 200, 200], [1, 1, 3]),
+}
+
+
+def test_found(drawn):
+    says = "MiniLM: 0%, 40%, 80%, 100%, 100%, 100%; its table: 0%, 0%, 20%, 67%, 100%, 100%"
+    assert draws(drawn, figures.found, PLACES, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    ("method", "places"),
+    [
+        ("MiniLM", ([11, 40, 70, 90, 30], [1, 1, 1])),
+        ("MiniLM", ([1, 1, 7, 9, 30], [1, 1, 1])),
+        ("MiniLM", ([2, 4, 7, 9, 30], [1, 70, 60])),
+        ("its table", ([7, 8, 6, 90, 200], [1, 2, 1])),
+        ("TF-IDF", ([300, 300, 200, 200, 200], [1, 30, 30])),
+    ],
+)
+def test_found_refused(drawn, method, places):
+    assert refuses(drawn, figures.found, PLACES | {method: places})
+
+
+POINTS = np.random.default_rng(3).normal(size=(7, 2))
+GOOD = [True, False, True, True, False, False, True]
+
+
+def test_review_map(drawn):
+    says = "7 points, positive and negative"
+    assert draws(drawn, figures.review_map, POINTS, GOOD, [0.5, 0.1], 0.09, says=says, labels=("x", "y"))
+    assert "9%" in drawn[0][0].get_suptitle() or "9%" in drawn[0][0].axes[0].get_title()
+
+
+def test_review_map_refused_where_two_axes_hold_much(drawn):
+    assert refuses(drawn, figures.review_map, POINTS, GOOD, [0.5, 0.1], 0.6)
+
+
+def shares(shared, own, other, rival, guess):
+    names = ("one for all", "its own", "other order", "alone", "best rival", "guessing")
+    return dict(zip(names, (shared, own, other, 0.7, rival, guess), strict=True))
+
+
+KINDS = {"pictures": shares(0.95, 0.96, 0.3, 0.99, 0.1), "reviews": shares(0.77, 0.76, 0.75, 0.74, 0.5)}
+
+
+def test_kinds(drawn):
+    says = (
+        "pictures: one for all 95%, its own 96%, other order 30%, alone 70%, best rival 99%, guessing 10%; "
+    )
+    assert draws(drawn, figures.kinds, KINDS, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    "reviews",
+    [
+        shares(0.55, 0.76, 0.75, 0.74, 0.5),
+        shares(0.77, 0.55, 0.75, 0.74, 0.5),
+        shares(0.9, 0.9, 0.75, 0.74, 0.5),
+    ],
+)
+def test_kinds_refused(drawn, reviews):
+    assert refuses(drawn, figures.kinds, KINDS | {"reviews": reviews})
+
+
+BITS = {8: -0.001, 5: 0.2, 4: 0.0, 3: 1.4, 2: 9.0}
+
+
+def test_fewer_bits(drawn):
+    says = "8 bits +0.00, 5 bits +0.20, 4 bits +0.00, 3 bits +1.40, 2 bits +9.00."
+    assert draws(drawn, figures.fewer_bits, BITS, says=says, labels=("x",))
+
+
+@pytest.mark.parametrize(("bits", "cost"), [(5, 0.01), (5, 0.7), (4, 0.06), (4, -0.06), (3, 0.5), (2, 1.9)])
+def test_fewer_bits_refused(drawn, bits, cost):
+    assert refuses(drawn, figures.fewer_bits, BITS | {bits: cost})
+
+
+@pytest.mark.parametrize("missing", [5, 4, 3, 2])
+def test_fewer_bits_refused_where_one_was_not_tried(drawn, missing):
+    assert refuses(drawn, figures.fewer_bits, {n: cost for n, cost in BITS.items() if n != missing})
+
+
+EFFECTS = {
+    "norm": [0.01, -0.02],
+    "rotation": [-0.1, -0.13],
+    "gate": [0.05, 0.02],
+    "heads": [0.0, 0.03],
+    "biases": [0.0, -0.02],
+    "no places": [-0.05, -0.08],
+}
+COSTS = dict.fromkeys(EFFECTS, "-320\nparameters")
+
+
+def test_changes(drawn):
+    says = "2 starts each: norm -0.02 to +0.01 bits, -320 parameters; rotation -0.13 to -0.10 bits"
+    assert draws(drawn, figures.changes, EFFECTS, COSTS, says=says, labels=("y",))
+
+
+@pytest.mark.parametrize(
+    ("change", "effect"),
+    [
+        ("rotation", [-0.1, 0.0]),
+        ("norm", [-0.1, -0.1]),
+        ("gate", [-0.1, -0.1]),
+        ("biases", [-0.2, 0.0]),
+        ("no places", [-0.1, 0.0]),
+    ],
+)
+def test_changes_refused(drawn, change, effect):
+    assert refuses(drawn, figures.changes, EFFECTS | {change: effect}, COSTS)
+
+
+ROWS = {"intact": (5.0, " Paris.\n"), "ReLU": (13.0, " it ($"), "no mask": (1.8, "____")}
+
+
+def test_broken(drawn):
+    says = r"intact: 5.0 bits, writes ' Paris.\n'; ReLU: 13.0 bits, writes ' it ($'; no mask: 1.8 bits"
+    assert draws(drawn, figures.broken, ROWS, says=says, labels=("x",))
+    (ax,) = drawn[0][0].axes
+    assert sum("Paris" in text.get_text() for text in ax.texts) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ("intact", (2.0, " Paris")),
+        ("intact", (5.0, " it")),
+        ("no mask", (4.5, "____")),
+        ("no mask", (1.8, " Paris")),
+        ("ReLU", (1.0, "")),
+    ],
+)
+def test_broken_refused(drawn, row, found):
+    assert refuses(drawn, figures.broken, ROWS | {row: found})

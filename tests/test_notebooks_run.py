@@ -1,0 +1,156 @@
+"""Every notebook and every solution runs from top to bottom, once, with the network cut.
+
+nbval runs a notebook in a process of its own: the cut needs that, and it is without what the tests load. The
+solutions share a kernel: to start one, and to load torch and the real models, takes longer than they do.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import offline
+import pytest
+from jupyter_client import KernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from course_lib import claims, ledger
+
+ROOT = Path(__file__).parents[1]
+# A notebook has 60 s on two cores of its own. Here it has one thread, and what counts is how long that keeps
+# its core busy: no easier, and the same on a busy machine. The limit leaves room for slower processors. The
+# last number is by the clock: a notebook that runs into it hangs.
+LIMIT_S, HANGS_S = 150, 900
+# One plugin of pytest, not all that are installed: to load them takes longer than some notebooks.
+NBVAL = ("-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
+
+
+NOTEBOOKS, SOLUTIONS = (
+    sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(places))
+    for places in ("notebooks/*.ipynb", "solutions/*/*.ipynb")
+)
+
+
+def as_a_learner() -> dict[str, str]:
+    """The variables of the environment, without those that the tests add for themselves."""
+    own = {"MPLBACKEND", *(name for name in os.environ if name.startswith("PYTEST_"))}
+    return {name: value for name, value in os.environ.items() if name not in own}
+
+
+def run_notebook(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a notebook, each of its cells as a test; what its verdicts find is recorded in the folder."""
+    command, environment = offline.cut([sys.executable, "-m", "pytest", "-q", *NBVAL, path], folder)
+    own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COURSE_LEDGER": str(folder / "claims.jsonl")}
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**as_a_learner(), **environment, **own},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=HANGS_S,
+    )
+
+
+def busy_s() -> float:
+    """For how long the programs that this one started kept a core busy; 0 on Windows, which does not say."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS)
+def test_it_runs_in_time_and_judges_each_of_its_claims_once(path, tmp_path, record_property):
+    before = busy_s()
+    run = run_notebook(ROOT / path, tmp_path)
+    took = busy_s() - before
+    assert run.returncode == 0, run.stdout + run.stderr
+    judged = ledger.read(tmp_path / "claims.jsonl").found
+    own = [claim.id for claim in claims.load().values() if path == f"notebooks/{claim.notebook}.ipynb"]
+    assert {claim: len(found) for claim, found in judged.items()} == dict.fromkeys(own, 1)
+    assert took <= LIMIT_S, f"{path} took {took:.0f} s of one core, limit {LIMIT_S} s"
+    record_property(path, took)
+    if "COURSE_LEDGER_OF_NOTEBOOKS" in os.environ:
+        with open(os.environ["COURSE_LEDGER_OF_NOTEBOOKS"], "a", encoding="utf-8") as pages:
+            pages.write((tmp_path / "claims.jsonl").read_text("utf-8") if judged else "")
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory) -> Iterator[KernelManager]:
+    """Its sockets are guarded: it reaches this computer only."""
+    paths = os.pathsep.join([offline.guarded(tmp_path_factory.mktemp("guard")), str(ROOT)])
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(env={**as_a_learner(), "PYTHONPATH": paths})
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+def run_in(kernel: KernelManager, notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Run all cells of a notebook in a kernel that forgets what it ran before.
+
+    Raises: CellExecutionError: a cell raised; the error shows it.
+    """
+    clean = f"%reset -f\nimport os; os.chdir({str(folder)!r})\ndel os"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(clean))
+    client = NotebookClient(notebook, kernel, timeout=HANGS_S)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
+
+
+@pytest.mark.parametrize("path", SOLUTIONS)
+def test_a_solution_runs(path, kernel):
+    run_in(kernel, nbformat.read(ROOT / path, as_version=4), (ROOT / path).parent)
+
+
+def test_the_kernel_of_the_solutions_reaches_nothing_outside_forgets_and_says_what_raised(kernel, tmp_path):
+    def cells(*sources: str) -> nbformat.NotebookNode:
+        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+    run_in(kernel, cells(REACHES_OUT, "assert os.environ['COURSE_FIGURES'] == 'strict'"), tmp_path)
+    with pytest.raises(CellExecutionError, match="name 'answer' is not defined"):
+        run_in(kernel, cells("answer"), tmp_path)
+
+
+def write_notebook(path: Path, *cells: str) -> Path:
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    return path
+
+
+REACHES_OUT = """
+import os, socket
+try:
+    socket.create_connection(("192.0.2.1", 80), timeout=5)
+except TimeoutError:
+    raise
+except OSError:
+    answer = "refused"
+assert answer == "refused"
+"""
+
+
+def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_as_for_a_learner(tmp_path):
+    path = write_notebook(
+        tmp_path / "good.ipynb",
+        REACHES_OUT,
+        f"open({str(tmp_path / 'runs')!r}, 'a').write('x')",
+        "open(os.environ['COURSE_LEDGER'], 'a').write('judged')",
+        "assert os.environ['OMP_NUM_THREADS'] == '1'",
+        "assert 'inline' in os.environ['MPLBACKEND']",
+    )
+    run = run_notebook(path, tmp_path)
+    assert run.returncode == 0, run.stdout
+    assert (tmp_path / "runs").read_text() == "x"
+    assert (tmp_path / "claims.jsonl").read_text() == "judged"
+
+
+def test_a_cell_that_raises_and_a_title_that_the_numbers_do_not_show_fail_and_are_named(tmp_path):
+    figure = "from course_lib.plots import supported; supported('Most are right', 'one is right', False)"
+    run = run_notebook(write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", figure, "2 + 2"), tmp_path)
+    assert run.returncode == 1
+    assert "2 failed, 2 passed" in run.stdout
+    for said in ("Cell 1", "ZeroDivisionError", "Cell 2", "Unsupported"):
+        assert said in run.stdout

@@ -1,0 +1,48 @@
+"""The browser that the tests of the explorers open."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+OUTSIDE_PATH = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    os.path.expandvars(r"%ProgramFiles%\Google\Chrome\Application\chrome.exe"),
+    os.path.expandvars(r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe"),
+)
+MISSING = (
+    "no Chromium or Chrome was found: install one (Debian: sudo apt install chromium; others: "
+    ".venv/bin/python -m playwright install chromium) and try again"
+)
+
+
+def find() -> str | None:
+    """The browser that COURSE_CHROMIUM names, else one on the PATH, in its usual place, or playwright's."""
+    named = [os.environ.get("COURSE_CHROMIUM"), *map(shutil.which, NAMES)]
+    there = [path for path in OUTSIDE_PATH if Path(path).exists()]
+    return next((path for path in [*named, *there] if path), None) or playwrights()
+
+
+def playwrights() -> str | None:
+    """The browser that playwright has installed."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = playwright.chromium.executable_path
+    return path if Path(path).exists() else None
+
+
+def install() -> None:
+    """Install Chromium where that needs no password: Debian's package as root, else playwright's build."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if root and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-qq"])
+        noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], env=noninteractive)
+    if find() is None:
+        # As root playwright can bring the system's libraries along; others have them on any desktop.
+        libraries = ["--with-deps"] if root else []
+        subprocess.run([sys.executable, "-m", "playwright", "install", *libraries, "chromium"])
