@@ -564,8 +564,8 @@ WRONG = [
         "attention",
         lambda q, k, v, mask: attend(q, k, v, ~mask),
         PROMPT,
-        "",
-        "the result holds nan at head 0, token 36, number 0. 'softmax' makes it: the softmax of a row of",
+        "mask upside down",
+        "The mask is read the other way round: True means that the query may attend.",
     ),
     (
         "attention",
