@@ -55,7 +55,7 @@ SHAPED += [
     f"course_lib.concepts.{folder.name}.{part.name}"
     for folder in (LIBRARY / "concepts").iterdir()
     for part in pkgutil.iter_modules([folder])
-    if part.name not in ("tasks", "answers", "capstone")
+    if part.name in ("figures", "explorer", "flow_parts")
 ]
 jaxtyping.install_import_hook(SHAPED, "beartype.beartype")
 

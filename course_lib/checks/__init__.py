@@ -16,7 +16,7 @@ from typing import Any
 
 from course_lib.checks import last_words, records, tasks
 from course_lib.checks.engine import examine
-from course_lib.checks.kinds import Case, Code, Misconception, Property, Result, Task
+from course_lib.checks.kinds import Case, Misconception, Property, Result, Task
 from course_lib.checks.records import progress
 from course_lib.checks.show import (
     CheckFailed,
@@ -34,7 +34,6 @@ from course_lib.checks.values import WrongForm
 __all__ = [
     "Case",
     "CheckFailed",
-    "Code",
     "Misconception",
     "NotWrittenYet",
     "Property",

@@ -27,7 +27,7 @@ from course_lib.checks.values import (
 )
 
 if TYPE_CHECKING:
-    from course_lib.checks.kinds import Case, Code, Task
+    from course_lib.checks.kinds import Case, Task
 
 
 Caller = Callable[[Callable[[], Any], float], Call]
@@ -115,7 +115,7 @@ def attempt(task: "Task", learner: Any, case: "Case", seconds: float, call: Call
     )
 
 
-def parts_of(task: "Code", function: Callable[..., Any], case: "Case", inputs: Mapping[str, Any]) -> Parts:
+def parts_of(task: "Task", function: Callable[..., Any], case: "Case", inputs: Mapping[str, Any]) -> Parts:
     """Call `function`; what it returns as named arrays, with gradients where the case asks for them.
 
     Returns: the results, then the gradients that reached an input.

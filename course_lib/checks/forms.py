@@ -1,7 +1,7 @@
 """Answers that are no arrays: lists of tokens, pairs and their counts, texts, words with their cosines.
 
 Each function reads one form of answer, however it is written: a dict or a Counter, a list, a tuple, an array
-or a generator, NumPy's numbers or Python's. `Code.read` names the one that a task needs.
+or a generator, NumPy's numbers or Python's. `Task.read` names the one that a task needs.
 """
 
 from collections.abc import Iterable, Mapping

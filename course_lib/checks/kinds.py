@@ -57,8 +57,8 @@ class Words:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
-    """What of a task is Python. Inputs come from a generator: hidden tests use others than the visible."""
+class Task(Words):
+    """An exercise. Inputs come from a generator: hidden tests use others than the visible."""
 
     reference: Callable[..., Any]
     cases: Callable[[np.random.Generator], list[Case]]
@@ -74,12 +74,6 @@ class Code:
     # facts that could be forged there, it stays outside, and plain values go in and come back.
     outside: bool = False
     other_forms: bool = False  # try a case in float64, and one that is stored column by column, too
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task(Words, Code):
-    """An exercise."""
-
     misconceptions: tuple[Misconception, ...] = ()
 
 

@@ -10,7 +10,6 @@ from task_cases import cases_of
 from course_lib import attention, mixers
 from course_lib.attention import MultiHeadAttention
 from course_lib.checks import WrongForm, examine, find_task, real_model
-from course_lib.checks.work import LONG, in_linear_time
 from course_lib.concepts.c04_multi_head.answers import causal_linear_attention as causal
 from course_lib.concepts.c04_multi_head.answers import linear_attention as whole
 from course_lib.concepts.c04_multi_head.answers.copying_heads import by_loops
@@ -21,6 +20,7 @@ from course_lib.concepts.c04_multi_head.tasks.grouped_queries import grouped_que
 from course_lib.concepts.c04_multi_head.tasks.join_heads import join_heads, joined_interleaved
 from course_lib.concepts.c04_multi_head.tasks.linear_attention import linear_attention
 from course_lib.concepts.c04_multi_head.tasks.split_heads import interleaved, split_heads
+from course_lib.concepts.c04_multi_head.work import LONG, in_linear_time
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 

@@ -24,7 +24,7 @@ from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import draw, in_torch, primes
 from course_lib.checks.kinds import Case
-from course_lib.checks.work import LONG, in_linear_time
+from course_lib.concepts.c04_multi_head.work import LONG, in_linear_time
 
 exercise = Exercise(
     level=3,

@@ -21,13 +21,13 @@ from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import in_torch, primes
 from course_lib.checks.kinds import Case
-from course_lib.checks.work import LONG, in_linear_time
 from course_lib.concepts.c04_multi_head.tasks.causal_linear_attention import (
     causal_linear_attention,
     enlarged,
     mixing_inputs,
     phi,
 )
+from course_lib.concepts.c04_multi_head.work import LONG, in_linear_time
 
 exercise = Exercise(
     level=3,
