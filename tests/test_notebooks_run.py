@@ -1,21 +1,17 @@
-"""Every notebook and every solution runs from top to bottom, once, with the network cut.
+"""Every notebook runs from top to bottom, once, with the network cut.
 
-nbval runs a notebook in a process of its own: the cut needs that, and it is without what the tests load. The
-solutions share a kernel: to start one, and to load torch and the real models, takes longer than they do.
+nbval runs it in a process of its own: the cut needs that, and it is without what the tests load. The solutions
+are run by the grader: `tests/grading/test_judge.py`.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import offline
 import pytest
-from jupyter_client import KernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 from course_lib import claims, ledger
 
@@ -28,10 +24,7 @@ LIMIT_S, HANGS_S = 150, 900
 NBVAL = ("-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
 
 
-NOTEBOOKS, SOLUTIONS = (
-    sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob(places))
-    for places in ("notebooks/*.ipynb", "solutions/*/*.ipynb")
-)
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb"))
 
 
 def as_a_learner() -> dict[str, str]:
@@ -75,44 +68,6 @@ def test_it_runs_in_time_and_judges_each_of_its_claims_once(path, tmp_path, reco
     if "COURSE_LEDGER_OF_NOTEBOOKS" in os.environ:
         with open(os.environ["COURSE_LEDGER_OF_NOTEBOOKS"], "a", encoding="utf-8") as pages:
             pages.write((tmp_path / "claims.jsonl").read_text("utf-8") if judged else "")
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory) -> Iterator[KernelManager]:
-    """Its sockets are guarded: it reaches this computer only."""
-    paths = os.pathsep.join([offline.guarded(tmp_path_factory.mktemp("guard")), str(ROOT)])
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env={**as_a_learner(), "PYTHONPATH": paths})
-    yield manager
-    manager.shutdown_kernel(now=True)
-
-
-def run_in(kernel: KernelManager, notebook: nbformat.NotebookNode, folder: Path) -> None:
-    """Run all cells of a notebook in a kernel that forgets what it ran before.
-
-    Raises: CellExecutionError: a cell raised; the error shows it.
-    """
-    clean = f"%reset -f\nimport os; os.chdir({str(folder)!r})\ndel os"
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(clean))
-    client = NotebookClient(notebook, kernel, timeout=HANGS_S)
-    try:
-        client.execute()
-    finally:
-        client.kc.stop_channels()
-
-
-@pytest.mark.parametrize("path", SOLUTIONS)
-def test_a_solution_runs(path, kernel):
-    run_in(kernel, nbformat.read(ROOT / path, as_version=4), (ROOT / path).parent)
-
-
-def test_the_kernel_of_the_solutions_reaches_nothing_outside_forgets_and_says_what_raised(kernel, tmp_path):
-    def cells(*sources: str) -> nbformat.NotebookNode:
-        return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-
-    run_in(kernel, cells(REACHES_OUT, "assert os.environ['COURSE_FIGURES'] == 'strict'"), tmp_path)
-    with pytest.raises(CellExecutionError, match="name 'answer' is not defined"):
-        run_in(kernel, cells("answer"), tmp_path)
 
 
 def write_notebook(path: Path, *cells: str) -> Path:

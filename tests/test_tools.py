@@ -473,11 +473,14 @@ def test_a_change_reaches_through_every_module_between(monkeypatch):
 
 def test_notebooks_and_exercises_and_examples_that_changed_are_run_removed_ones_not():
     files = ["notebooks/03_qkv.ipynb", "notebooks/gone.ipynb", "exercises/03_qkv/x.ipynb"]
+    files.append("solutions/04_multi_head/heads.ipynb")
     files.append("course_lib/claims.py")  # which the test that runs notebooks imports
     tests = changed.reach(ROOT, files)
     assert {"tests/test_exercises.py", "tests/test_examples.py"} < set(tests)
     (notebook,) = (test for test in tests if test.startswith(changed.NOTEBOOKS))
     assert notebook.endswith("[notebooks/03_qkv.ipynb]")
+    (solution,) = (test for test in tests if test.startswith(f"{changed.JUDGE}::"))
+    assert solution.endswith("[04_multi_head-heads]")
     assert changed.reach(ROOT, []) == [changed.STYLE]
 
 

@@ -19,6 +19,7 @@ LIBRARY = "course_lib"
 BRANCHES = ("origin/main", "main")
 STYLE, PROJECT = "tests/test_style.py", "tests/test_project.py"  # about the project as a whole
 NOTEBOOKS = "tests/test_notebooks_run.py"  # runs all of them, or one by its name
+JUDGE = "tests/grading/test_judge.py"  # grades all solutions, or one by its name
 CONCEPT = re.compile(r"\d\d_[a-z_]+(?=[/.])")
 # What a notebook imports for its exercises and its explorer changes no verdict.
 BESIDE_CLAIMS = re.compile(r"\.(checks|widgets|tasks|answers|explorer)\b")
@@ -170,12 +171,11 @@ def reach(root: Path, changed: list[str]) -> list[str]:
 
 
 def notebook_run(path: str) -> str:
-    """The test that runs one notebook, or one solution."""
-    is_solution = path.startswith("solutions/")
-    test = (
-        "test_a_solution_runs" if is_solution else "test_it_runs_in_time_and_judges_each_of_its_claims_once"
-    )
-    return f"{NOTEBOOKS}::{test}[{path}]"
+    """The test that runs one notebook, or grades one solution."""
+    if path.startswith("solutions/"):
+        name = "-".join(Path(path).with_suffix("").parts[-2:])
+        return f"{JUDGE}::test_solutions_get_all_points_and_releases_none[{name}]"
+    return f"{NOTEBOOKS}::test_it_runs_in_time_and_judges_each_of_its_claims_once[{path}]"
 
 
 def claims_tests(root: Path) -> list[str]:
