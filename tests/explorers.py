@@ -1,9 +1,11 @@
 """What the tests of explorers share: questions of the page, the frame's promises, a small model."""
 
+import base64
 import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from course_lib.bpe import BPETokenizer
@@ -26,9 +28,10 @@ def keeps_the_frame(explorer: Explorer) -> bool:
     # An exported page is JSON, which knows neither infinity nor NaN.
     assert json.loads(json.dumps(explorer.state, allow_nan=False)) == explorer.state
     assert json.loads(json.dumps(explorer.get_state(), allow_nan=False))["state"] == explorer.state
-    # Where no widget can be drawn, its text stands in.
+    # Where no widget can be drawn, a sentence about it stands in.
     data = explorer._repr_mimebundle_()[0]
-    assert data["text/plain"] == explorer.describe()
+    summary, *_ = str(inspect.getdoc(type(explorer))).splitlines()
+    assert data["text/plain"] == f"{summary} {frame.ALIVE}"
     assert "application/vnd.jupyter.widget-view+json" in data
     # What is no question is ignored.
     before = explorer.state
@@ -43,6 +46,11 @@ def keeps_the_frame(explorer: Explorer) -> bool:
         assert sent == "\n".join(file.read_text(encoding="utf-8") for file in files)
     assert explorer._esm.count("export default { render };") == 1
     return True
+
+
+def unpacked(text: str, kind: type[np.number]) -> np.ndarray:
+    """What `packed` packed for a page, as one row of numbers."""
+    return np.frombuffer(base64.b64decode(text), np.dtype(kind).newbyteorder("<"))
 
 
 class Letters:

@@ -17,12 +17,12 @@ PAGES = sorted(path for path in LIBRARY.rglob("*") if path.suffix in (".js", ".c
 
 
 class Short(Explorer):
-    """The least explorer."""
+    """The least explorer.
+
+    Nothing more is said of it where it cannot be drawn.
+    """
 
     _esm = "export default { render() {} };"
-
-    def describe(self) -> str:
-        return "Nothing to see."
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,11 @@ def test_an_explorer_brings_the_sentence_for_when_it_is_lost(monkeypatch) -> Non
     assert lost["text/plain"] == ""
 
 
-def test_an_explorer_must_describe_itself() -> None:
-    with pytest.raises(NotImplementedError, match="Explorer must implement describe"):
-        Explorer().describe()
+def test_where_it_cannot_be_drawn_an_explorer_says_what_it_is() -> None:
+    assert Short()._repr_mimebundle_()[0]["text/plain"] == (
+        "The least explorer. It comes alive in JupyterLab or in an exported page, where it also says as text "
+        "what it shows."
+    )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}/{path.name}")

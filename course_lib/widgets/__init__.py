@@ -8,10 +8,11 @@
 A concept's explorer is a small live figure, driven by mouse or keyboard: `explorer.py`, `explorer.js` and
 `explorer.css` in its folder. How to write the next one (that of `c03_qkv` is the pattern):
 
-1. Python decides. Subclass `explorer.Explorer`; compute everything that is shown, numbers and sentences
-   alike, with floors 0 to 2, and put it into the one synced dictionary `state`. One dictionary means one
-   message, so the page never draws half of an update, and a page exported without a kernel has all it needs.
-   What stands in an order is sent as a list: a saved notebook sorts the keys of its dictionaries.
+1. Python decides. Subclass `explorer.Explorer`; compute everything that is shown with floors 0 to 2, and put
+   it into the one synced dictionary `state`. One dictionary means one message, so the page never draws half
+   of an update, and a page exported without a kernel has all it needs. What stands in an order is sent as a
+   list: a saved notebook sorts the keys of its dictionaries. The first line of the class's docstring says in
+   one sentence what there is to see: it stands where no widget can be drawn.
 2. Each thing a reader may ask for is a method `on_<kind>(self, **fields)`. It checks its input and raises
    ValueError with one sentence; `Explorer` shows the sentence and keeps the last good state.
 3. JavaScript displays. `explorer.js` ends with `export default { render };`, for its function
@@ -20,9 +21,11 @@ A concept's explorer is a small live figure, driven by mouse or keyboard: `explo
    only. `frame()` gives the outer box, the message line and `ask(kind, fields)`, which says so when Python
    still computes or nobody answers.
 4. Reachable by keyboard: native controls, or `grid()` for one tab stop and arrow keys. A label on every
-   control, a second carrier beside each colour, and `describe()` in Python for the same content as text.
-5. Tests: the state against the library in the concept's folder below tests/concepts, both themes and the
-   keyboard in tests/browser.
+   control, a second carrier beside each colour, and in the frame's `text` the same content as text, anew
+   with each change. A sentence is written once: by Python into the state, or by the page, where it follows
+   from choices that an exported page can make.
+5. Tests: the state against the library in the concept's folder below tests/concepts; both themes, the
+   keyboard and the text in tests/browser.
 """
 
 from course_lib.widgets.controls import control

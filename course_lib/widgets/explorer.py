@@ -1,6 +1,7 @@
 """What every explorer shares: the one synced state, the questions of the page and their answers."""
 
 import base64
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. T
   display: none;
 }
 </style>"""
+ALIVE = "It comes alive in JupyterLab or in an exported page, where it also says as text what it shows."
 
 
 def assets(module: str) -> dict[str, str]:
@@ -56,10 +58,6 @@ class Explorer(anywidget.AnyWidget):
         super().__init__()
         self.on_msg(self._receive)
 
-    def describe(self) -> str:
-        """The content as text: what the page draws, for those who cannot see it."""
-        raise NotImplementedError(f"{type(self).__name__} must implement describe()")
-
     def show_state(self, **changes: Any) -> None:
         """Put changes into `state` in one message to the page."""
         self.state = {**self.state, **changes}
@@ -70,9 +68,10 @@ class Explorer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
-        # Where no widget can be drawn (a terminal, a page without JavaScript), the text stands in.
+        # Where no widget can be drawn (a terminal, a page without JavaScript), this stands in.
         if isinstance(bundle, tuple):
-            bundle[0]["text/plain"] = self.describe()
+            summary, *_ = str(inspect.getdoc(type(self))).splitlines()
+            bundle[0]["text/plain"] = f"{summary} {ALIVE}"
         return bundle
 
     @traitlets.observe("asked")
@@ -106,15 +105,10 @@ def packed(numbers: ArrayLike, kind: type[np.number]) -> str:
     """Numbers as bytes in base64: shorter than a list, and JSON for a page that is exported.
 
     Example:
-        >>> packed([1, 256], np.uint16), unpacked("AQAAAQ==", np.uint16).tolist()
-        ('AQAAAQ==', [1, 256])
+        >>> packed([1, 256], np.uint16)
+        'AQAAAQ=='
     """
     return base64.b64encode(np.asarray(numbers).astype(np.dtype(kind).newbyteorder("<")).tobytes()).decode()
-
-
-def unpacked(text: str, kind: type[np.number]) -> np.ndarray:
-    """What `packed` packed, as one row of numbers."""
-    return np.frombuffer(base64.b64decode(text), np.dtype(kind).newbyteorder("<"))
 
 
 def format_number(value: float) -> str:

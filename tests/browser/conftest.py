@@ -5,6 +5,7 @@ The notebooks are copies in a temporary folder. Screenshots go to build/screensh
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -433,18 +434,20 @@ class Desk:
         """Wait until Python has answered everything that was asked."""
         expect(explorer).not_to_have_attribute("aria-busy", "true")
 
-    def same_as_described(self, explorer: Locator) -> None:
-        """What the page says as text is what Python says, as soon as it has heard of the last choice.
+    def tells(self, explorer: Locator, *lines: str) -> None:
+        """Wait until the page says exactly these lines as text."""
+        text = re.escape("\n".join(lines))
+        # Of a pattern, unlike a string, each space counts.
+        expect(explorer.locator(".cx-text")).to_have_text(re.compile(f"^{text}$"))
 
-        The page holds a choice back while the message about an earlier one is under way.
-        """
-        self.answered(explorer)
+    def knows(self, expression: str, value: object) -> None:
+        """Wait until Python has a choice of the page: one is held back while another is under way."""
         for _ in range(100):
-            described = self.run("print(explorer.describe(), end='')")
-            if explorer.locator(".cx-text").text_content() == described:
+            found = self.run(f"print(repr(({expression})), end='')")
+            if found == repr(value):
                 return
             self.page.wait_for_timeout(100)
-        assert explorer.locator(".cx-text").text_content() == described
+        assert found == repr(value)
 
     def pixel(self, canvas: Locator, row: float, column: float) -> list[int]:
         """Red, green and blue of one point of a canvas, at shares of its height and width."""

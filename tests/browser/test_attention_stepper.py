@@ -228,7 +228,10 @@ def test_python_changes_the_page(desk, stepper: Locator) -> None:
     expect(cell(stepper, "scores", 1, 1)).to_have_text("10")
     expected = maths.attention([[1.0], [2.0]], [[3.0], [5.0]], [[7.0], [11.0]])
     np.testing.assert_allclose(numbers(stepper, "mix"), expected, atol=5e-4)
-    assert stepper.locator(".cx-text").text_content() == desk.run("print(stepper.describe(), end='')")
+    told = desk.run("print('\\n\\n'.join(stage['text'] for stage in stepper.state['stages']['off']), end='')")
+    desk.tells(stepper, *told.split("\n"))
+    desk.run("stepper.stage = 'scores'")
+    desk.tells(stepper, "Scores (q · k)", "   a   b", "a  3   5", "b  6  10")
 
 
 def test_accessible_in_both_themes(desk, stepper: Locator) -> None:

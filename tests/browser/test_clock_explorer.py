@@ -40,7 +40,6 @@ def test_the_clock_is_turned_by_mouse(desk, explorer: Locator) -> None:
     expect(attention).to_have_text([*"○" * T, *"·" * (T * L - T)])
     guess = explorer.get_by_label(re.compile("Your guess"))
     guess.fill("4")
-    desk.same_as_described(explorer)
     step = explorer.get_by_role("button", name="Next tick")
     for _ in range(L):
         expect(explorer).not_to_contain_text("it took")
@@ -53,7 +52,6 @@ def test_the_clock_is_turned_by_mouse(desk, explorer: Locator) -> None:
     expect(attention).to_have_text([str(layer + 1) for layer in range(L) for _ in range(T)])
     expect(recurrent.nth(2)).to_have_attribute("data-standing", "work")
     expect(explorer.locator(".cx-ended")).to_be_hidden()
-    desk.same_as_described(explorer)
     explorer.get_by_role("button", name="To the end").click()
     expect(recurrent).to_have_text([str(layer + token + 1) for layer in range(L) for token in range(T)])
     expect(status(explorer, 0)).to_contain_text("Done after 7 ticks.")
@@ -73,7 +71,48 @@ def test_the_clock_is_turned_by_mouse(desk, explorer: Locator) -> None:
         "Recurrent network: needs layer 1 of four and layer 2 of one (3). It works now. "
         "Transformer: needs layer 1 of one (1), two, one (3), four. It worked at tick 3."
     )
-    desk.same_as_described(explorer)
+    desk.knows("explorer.guess, explorer.tick, explorer.layer, explorer.token", (4, 6, 2, 3))
+    desk.knows("explorer.ended", ["3,reading,12"])
+
+
+def test_the_clock_as_text(desk, explorer: Locator) -> None:
+    desk.run("""
+explorer.text, explorer.layers, explorer.processors = "the cat sat on the", 2, 2
+explorer.tick, explorer.layer, explorer.token, explorer.guess, explorer.ended = 3, 3, 2, 4, ["2,writing,12"]
+""")
+    desk.tells(
+        explorer,
+        "Words (5): the (1) | cat | sat | on | the (5)",
+        "Layers: 2. Processors: 2. Mode: reading. Tick 3.",
+        "",
+        "Recurrent network: Cells at work: 2, done: 3, ready: 2, waiting: 3.",
+        "Layer 0: the (1) 1 | cat 2 | sat 3 now | on ○ | the (5) ·",
+        "Layer 1: the (1) 2 | cat 3 now | sat ○ | on · | the (5) ·",
+        "",
+        "Transformer: Cells at work: 2, done: 4, ready: 4, waiting: 0.",
+        "Layer 0: the (1) 1 | cat 1 | sat 2 | on 2 | the (5) 3 now",
+        "Layer 1: the (1) 3 now | cat ○ | sat ○ | on ○ | the (5) ○",
+        "",
+        "Followed: sat, layer 1.",
+        "Recurrent network: needs layer 0 of sat and layer 1 of cat. It is ready.",
+        "Transformer: needs layer 0 of the (1), cat, sat. It is ready.",
+        "",
+        "Ticks for writing, layers 2, processors 12: Recurrent network 10, Transformer 10.",
+        "Times: not measured.",
+    )
+    text = explorer.locator(".cx-text")
+    desk.run("explorer.tick, explorer.token = 5, 4")
+    for said in (
+        "Transformer: Done after 5 ticks. The processors were at work for 100 % of the time.",
+        "Recurrent network: needs layer 0 of the (5) and layer 1 of on. It is ready.",
+        "You said 4 for the Transformer; it took 5.",
+    ):
+        expect(text).to_contain_text(said)
+    desk.run("explorer.mode, explorer.layer, explorer.tick = 'writing', 0, 0")
+    expect(text).to_contain_text("layer 1 of on, which writes this word. It waits; still missing: 1.")
+    desk.run("explorer.tick, explorer.token = 99, 0")
+    expect(text).to_contain_text("Tick 10.")
+    expect(text).to_contain_text("Transformer: needs only its word. It worked at tick 1.")
 
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
@@ -126,7 +165,7 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     for key in ("a", "b", "d", "d"):
         keyboard.press(key)
     assert desk.page.locator(".jp-Cell").count() == cells_before
-    desk.same_as_described(explorer)
+    desk.knows("explorer.tick, explorer.layer, explorer.token", (2, 1, 4))
 
 
 def test_settings_texts_and_times(desk, explorer: Locator) -> None:
@@ -147,20 +186,20 @@ def test_settings_texts_and_times(desk, explorer: Locator) -> None:
     expect(explorer.locator(".cx-ended tbody tr")).to_have_text(
         ["reading31273", "reading311515", "writing3121515"]
     )
-    desk.same_as_described(explorer)
+    desk.knows("explorer.layers, explorer.processors, explorer.mode, explorer.guess", (4, 12, "writing", 0))
     explorer.get_by_role("button", name="Measure on this machine").click()
     expect(explorer.locator(".cx-times tbody tr")).to_have_text(
         [re.compile(rf"{name}[\d.]+") for name in ("RNN, written as a loop", "LSTM, fused", "GPT")]
     )
     expect(explorer.locator(".cx-gaps")).to_contain_text("With 5 words the loop takes")
-    desk.same_as_described(explorer)
+    expect(explorer.locator(".cx-text")).to_contain_text(desk.run("print(explorer.measured['5,4']['text'])"))
     field = explorer.get_by_label("Your text")
     field.fill("w " * 13)
     expect(attention).to_have_count(4 * 12)
     expect(explorer.locator(".cx-note").first).to_contain_text("12 of 13 words are read.")
     expect(explorer.locator(".cx-times")).to_be_hidden()
     expect(explorer.locator(".cx-ended")).to_be_hidden()
-    desk.same_as_described(explorer)
+    expect(explorer.locator(".cx-text")).to_contain_text("Too long for one picture: 12 of 13 words are read.")
     field.fill(" ")
     expect(explorer.get_by_role("alert")).to_contain_text("The text has no word")
     expect(field).to_have_attribute("aria-invalid", "true")
@@ -168,7 +207,6 @@ def test_settings_texts_and_times(desk, explorer: Locator) -> None:
     desk.run("explorer.layer, explorer.token, explorer.tick, explorer.ended = 3, 7, 2, ['2,reading,4']")
     expect(attention).to_have_count(4)
     expect(explorer.locator(".cx-trace")).to_contain_text("Followed: b, layer 1.")
-    desk.same_as_described(explorer)
 
 
 def test_accessible_in_both_themes(desk) -> None:
@@ -201,4 +239,3 @@ explorer
         inner = part.bounding_box()
         assert inner is not None
         assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
-    desk.same_as_described(explorer)

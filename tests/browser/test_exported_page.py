@@ -19,6 +19,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from explorers import unpacked
 from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import readers
@@ -32,6 +33,7 @@ from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
+from course_lib.patches import patchify
 
 HOST = Path(__file__).parent / "static_host.html"
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,19 +213,29 @@ def test_tokens_languages_and_replays_without_a_kernel(saved: Page) -> None:
 def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> None:
     patches = saved.locator('section.cx[aria-label="Patches"]')
     numbers = torch.Generator().manual_seed(0)
-    image = torch.randint(17, (1, 4, 6), generator=numbers) / 16
-    reference = PatchExplorer({"grey": image, "blue": torch.ones(3, 8, 8)}, 2)
+    grey, blue = torch.randint(17, (1, 4, 6), generator=numbers), torch.full((3, 8, 8), 255)
+    reference = PatchExplorer({"grey": grey / 16, "blue": blue / 255}, 2)
+    tokens = {
+        ("grey", "2"): patchify(grey[None], 2)[0],
+        ("grey", "rows"): grey[0],
+        ("blue", "4"): patchify(blue[None], 4)[0],
+    }
+    is_shuffled = False
     text = patches.locator(".cx-text")
     for source, cut, shuffled in (("grey", "2", False), ("grey", "rows", True), ("blue", "4", True)):
         patches.get_by_label("Picture").select_option(source)
         patches.get_by_label("One token is").select_option(cut)
-        if shuffled != reference.shuffled:
+        if shuffled != is_shuffled:
+            is_shuffled = shuffled
             patches.get_by_role("button", name="Shuffle").click()
         patches.get_by_role("slider").press("Control+Home")
-        reference.source, reference.cut, reference.shuffled = source, cut, shuffled
+        view = reference.pictures[source]
+        told = view["cuts"][cut]
+        order = told["text_shuffled" if shuffled else "text_in_order"]
         first = patches.locator(".cx-title").text_content() or ""
-        reference.opened = int(re.findall(r"\d+", first)[0]) - 1
-        expect(text).to_have_text(reference.describe())
+        row = tokens[source, cut][int(re.findall(r"\d+", first)[0]) - 1].tolist()[: told["shown_of_row"]]
+        expect(text).to_contain_text(f"{view['text']} {told['text']} {told['cost']} {order} {first}")
+        expect(text).to_contain_text(f"Flattened: {' '.join(map(str, row))}")
     expect(patches.get_by_role("alert")).to_be_empty()
     # Drawing needs a kernel.
     patches.get_by_label("Picture").select_option("draw")
@@ -272,20 +284,16 @@ def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) 
     reference = DepthExplorer(
         {"deep": (deep, letters), "also": (deep, letters)}, "acat", lenses={"deep": [torch.nn.Identity()] * 5}
     )
-    text = depth.locator(".cx-text")
-    expect(text).to_have_text(reference.describe())
+    text, view, effects = depth.locator(".cx-text"), reference.views["deep"], reference.effects["deep"]
+    expect(text).to_contain_text(effects[";"]["text"])
     layers = depth.get_by_role("slider", name="Layer")
     layers.press("ArrowLeft")
-    reference.token = 2
     for layer in range(4):
-        reference.layer, reference.skipped, reference.exchanged = layer, [layer], []
-        layers.press("s")
-        expect(text).to_have_text(reference.describe())
-        layers.press("s")
-        reference.skipped, reference.exchanged = [], [layer]
-        layers.press("x")
-        expect(text).to_have_text(reference.describe())
-        layers.press("x")
+        for key, effect in (("s", effects[f"{layer};"]), ("x", effects[f";{layer}"])):
+            layers.press(key)
+            for told in (view["walk"][layer][2], effect["text"], effect["turned"][2]):
+                expect(text).to_contain_text(told)
+            layers.press(key)
         layers.press("ArrowDown")
     expect(depth.get_by_role("alert")).to_be_empty()
     layers.press("s")
@@ -302,16 +310,17 @@ def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
     }
     reference = GapExplorer(models, "a gap")
     text, tokens = gap.locator(".cx-text"), gap.locator("button.cx-word")
-    expect(text).to_have_text(reference.describe())
     tokens.nth(2).press("h")
     for place in range(5):
         tokens.nth(place).press("Space")
-        reference.hidden, reference.token = [place], place
-        expect(text).to_have_text(reference.describe())
+        answer = reference.answers["left"][str(place)]
+        expect(text).to_contain_text(answer["text"])
+        for found in (answer["gaps"][str(place)], reference.tried["left"][f"{place};{place}"]):
+            rows = ", ".join(" ".join(row) for row in found["rows"]) or "no answer"
+            expect(text).to_contain_text(f"{found['title']}: {rows}. {found['own']}")
         tokens.nth(place).press("Space")
     gap.get_by_label("Model").select_option("both")
-    reference.hidden, reference.model = [], "both"
-    expect(text).to_have_text(reference.describe())
+    expect(text).to_contain_text(reference.answers["both"][""]["text"])
     expect(gap.get_by_role("alert")).to_be_empty()
     tokens.nth(1).press("Space")
     tokens.nth(3).press("Space")
@@ -325,26 +334,26 @@ def test_the_clock_runs_without_a_kernel(saved: Page) -> None:
     # What was measured on the way to the page is still there.
     times = clock.locator(".cx-times tbody tr").first.locator("td").all_text_contents()
     assert all(float(time) > 0 for time in times)
-    said = text.text_content() or ""
-    reference.measured = {"5,2": {"text": said[said.index("Milliseconds") :]}}
+    expect(text).to_contain_text("Milliseconds for 5 words and 80 words: RNN")
     clock.get_by_label("Your guess").fill("7")
     for mode, processors in (("reading", 2), ("writing", 12)):
         clock.get_by_label("Mode").select_option(mode)
         clock.get_by_label("Processors of each").select_option(str(processors))
-        reference.mode, reference.processors, reference.tick = mode, processors, 0
-        expect(text).to_have_text(reference.describe())
+        expect(text).to_contain_text(f"Layers: 2. Processors: {processors}. Mode: {mode}. Tick 0.")
         clock.get_by_role("gridcell").nth(7).focus()
         clock.get_by_role("gridcell").nth(7).press("Space")
-        reference.layer, reference.token, reference.tick = 1, 2, 1
-        expect(text).to_have_text(reference.describe())
+        expect(text).to_contain_text("Tick 1.")
+        expect(text).to_contain_text("Followed: is, layer 1.")
         turn.press("End")
-        reference.tick, reference.ended = 99, [*reference.ended, f"2,{mode},{processors}"]
-        expect(text).to_have_text(reference.describe())
+        for plan in reference.plans[f"2,{mode}"].values():
+            expect(text).to_contain_text(plan["end"][str(processors)])
+            expect(text).to_contain_text(
+                f"{plan['needs'][7]} It worked at tick {plan['ticks'][str(processors)][7]}."
+            )
     expect(clock.locator(".cx-ended tbody tr")).to_have_count(2)
     clock.get_by_label("Layers").select_option("4")
-    reference.layers, reference.tick = 4, 0
-    reference.measured = {}
-    expect(text).to_have_text(reference.describe())
+    expect(text).to_contain_text("Layers: 4. Processors: 12. Mode: writing. Tick 0.")
+    expect(text).to_contain_text("Times: not measured.")
     expect(clock.get_by_role("alert")).to_be_empty()
     clock.get_by_role("button", name="Measure on this machine").click()
     expect(clock.get_by_role("alert")).to_contain_text("this page has no running kernel")
@@ -358,19 +367,21 @@ def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
     reference = FlowExplorer(GPT(LlamaConfig(**sizes)), letters, "acat", top_k=3)
     reference.write()
     text = flow.locator(".cx-text")
-    expect(text).to_have_text(reference.describe())
+    expect(text).to_contain_text(reference.view["text"])
+    expect(text).to_contain_text(reference.state["end"]["text"])
     for layer, part in enumerate(("qkv", "mlp", "weights", "probabilities", "mix")):
         flow.get_by_label("Block", exact=True).fill(str(layer))
-        reference.layer, reference.head, reference.token = layer, layer % 3, layer
         flow.get_by_label("Head").select_option(str(layer % 3))
         flow.locator(".cx-flow-token").nth(layer).click()
         names = [each["id"] for each in reference.view["parts"]]
-        reference.part = part
-        flow.locator(".cx-flow-parts button").nth(names.index(reference.part)).click()
-        expect(text).to_have_text(reference.describe())
+        flow.locator(".cx-flow-parts button").nth(names.index(part)).click()
+        each = reference.view["parts"][names.index(part)]
+        expect(text).to_contain_text(f"{each['title']}. {each['words']} {each['formula']} {each['shapes']}")
+        expect(text).to_contain_text(reference.blocks[str(layer)]["said"][layer])
+        if part == "weights":
+            expect(text).to_contain_text(reference.blocks[str(layer)]["looks"][layer % 3][layer])
     flow.get_by_role("radio", name="Attention").check()
-    reference.guess = "Attention"
-    expect(text).to_have_text(reference.describe())
+    expect(text).to_contain_text("You said Attention; most parameters are in: ")
     expect(flow.get_by_role("alert")).to_be_empty()
     flow.get_by_role("button", name="Take the likeliest").click()
     expect(flow.get_by_role("alert")).to_contain_text("this page has no running kernel")
@@ -379,14 +390,20 @@ def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
     reference = PositionsExplorer(23, 6, 7)
-    query = positions.get_by_role("slider", name="Query")
+    text, query = positions.locator(".cx-text"), positions.get_by_role("slider", name="Query")
+    place, key = reference.query, reference.key
     for scheme in reference.views:
         positions.get_by_label("Scheme").select_option(scheme)
         query.press("ArrowDown")
         query.press("Shift+ArrowRight")
-        reference.scheme = scheme
-        reference.query, reference.key = reference.query + 2, reference.key + 1
-        expect(positions.locator(".cx-text")).to_have_text(reference.describe())
+        place, key = place + 2, key + 1
+        view = reference.views[scheme]
+        products = unpacked(view["products"], np.int32)
+        product = products[key - place + 22 if view["is_offset_only"] else 23 * place + key] / 10_000
+        told = f"{product:.10g}.".replace("-", "−")
+        expect(text).to_contain_text(f"{view['text']} Query at place {place}, key at place {key}, ")
+        by_head = " by head 0" if view["n_heads"] else ""
+        expect(text).to_contain_text(f"{view['product']}{by_head}: {told}")
     expect(positions.locator(".cx-untrained").first).to_be_visible()
     expect(positions.get_by_role("alert")).to_be_empty()
 

@@ -71,7 +71,9 @@ def test_shows_the_librarys_numbers(desk, explorer: Locator) -> None:
     after = expected_rows(desk, "a cat", "temperature=0.5, top_k=7, top_p=0.9")
     assert rows(explorer) == after
     assert after != expected_rows(desk, "a cat", "temperature=1")
-    assert explorer.locator(".cx-text").text_content() == desk.run("print(explorer.describe(), end='')")
+    assert explorer.locator(".cx-text").text_content() == desk.run(
+        "print(explorer.state['description'], end='')"
+    )
 
 
 def test_typing_and_choosing_by_mouse(desk, explorer: Locator) -> None:

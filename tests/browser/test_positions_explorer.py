@@ -85,14 +85,13 @@ def test_query_and_key_by_mouse(desk, explorer: Locator) -> None:
             click(pattern, (query + 0.5) / N, 0.3)
             click(pattern, (key + 0.5) / N, 0.8, shift=True)
             expect_places(explorer, query, key)
-            desk.same_as_described(explorer)
     for scheme in ("ALiBi", "relative"):
         choose(explorer, scheme)
         for query, key in ((0, 18), (18, 0), (12, 4)):
             click(pattern, (query + 0.5) / N, (key + 0.5) / N)
             expect_places(explorer, query, key)
-            desk.same_as_described(explorer)
     expect(place(explorer, "Query")).to_be_focused()
+    desk.knows("explorer.scheme, explorer.query, explorer.key", ("relative", 12, 4))
 
 
 def test_pulling_along_the_pattern(desk, explorer: Locator) -> None:
@@ -111,7 +110,6 @@ def test_pulling_along_the_pattern(desk, explorer: Locator) -> None:
     mouse.up()
     mouse.move(x, box["y"] + height / 2)
     expect_places(explorer, N - 1, N // 5)
-    desk.same_as_described(explorer)
 
 
 def test_a_key_is_chosen_on_the_curve(desk, explorer: Locator) -> None:
@@ -129,7 +127,6 @@ def test_a_key_is_chosen_on_the_curve(desk, explorer: Locator) -> None:
         at = [float(dot.get_attribute(name) or "nan") for name in ("cx", "cy")]
         np.testing.assert_allclose(at, curve(explorer, "query")[key], atol=0.06)
     expect(place(explorer, "Key")).to_be_focused()
-    desk.same_as_described(explorer)
 
 
 def test_patterns_have_the_librarys_numbers(desk, explorer: Locator) -> None:
@@ -159,7 +156,6 @@ def test_both_curves_agree_where_the_offset_decides_alone(desk, explorer: Locato
     agree = {}
     for scheme in SCHEMES:
         choose(explorer, scheme)
-        desk.same_as_described(explorer)
         curves = [{round(x): y for x, y in curve(explorer, name)} for name in ("query", "key")]
         common = curves[0].keys() & curves[1].keys()
         assert len(common) == N - 9
@@ -201,7 +197,6 @@ def test_moving_both_leaves_the_angle_and_the_product(desk, explorer: Locator) -
         expect_places(explorer, 10, 3)
         explorer.get_by_role("button", name="Both one back").click()
         expect_places(explorer, 9, 2)
-        desk.same_as_described(explorer)
 
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
@@ -246,7 +241,6 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     for key in ("a", "b", "d", "d"):
         keyboard.press(key)
     assert desk.page.locator(".jp-Cell").count() == cells_before
-    desk.same_as_described(explorer)
 
 
 def test_heads_and_pairs_belong_to_their_schemes(desk, explorer: Locator) -> None:
@@ -265,7 +259,6 @@ def test_heads_and_pairs_belong_to_their_schemes(desk, explorer: Locator) -> Non
         expect(explorer.get_by_role("status")).to_contain_text(
             f"by head {i}: {str(number).replace('-', '−')}. "
         )
-        desk.same_as_described(explorer)
 
 
 def test_places_beyond_training_are_marked(desk, explorer: Locator) -> None:
@@ -290,9 +283,84 @@ def test_places_beyond_training_are_marked(desk, explorer: Locator) -> None:
     expect(status).to_contain_text("Query and key lie beyond")
     place(explorer, "Query").fill("3")
     expect(status).to_contain_text("The key lies beyond the 11 places of training. Their distance is longer")
+
+
+def test_places_as_text(desk) -> None:
+    explorer = desk.shown(
+        TITLE,
+        """
+import torch
+from course_lib.concepts.c05_positions.explorer import PositionsExplorer
+explorer = PositionsExplorer(8, 4, 5, n_heads=2, learned=torch.eye(8)[:, :4] + torch.ones(8, 4))
+explorer.query, explorer.key, explorer.pair = 1, 3, 0
+explorer
+""",
+    )
+    desk.tells(
+        explorer,
+        "Sinusoidal: a fixed vector of 4 sines and cosines for each of 8 places, added to the vector of the "
+        "token. Each pair of them is a hand that turns, quick ones first.",
+        "",
+        # cos 2 + cos 0.02
+        "Query at place 1, key at place 3, 2 places after the query. Product of both position vectors: "
+        "0.5837.",
+        "It depends on the distance alone: it stays if both move on, and if they change places.",
+        "Pair 0 turns by 57.3° from place to place; in training it came to 229.2°. The query's hand stands "
+        "at 57.3° and the key's at 171.9°: 114.6° apart, cosine −0.4161.",
+        "Both places are among the 5 places of training.",
+    )
+    text = explorer.locator(".cx-text")
+    for choice, said in (
+        (
+            "'learned', 5, 4, 0",
+            "Query at place 5, key at place 4, 1 place before the query. Product of both position vectors: "
+            "4. It depends on the places themselves: at this distance it goes from 4 to 6, according to "
+            "where the query stands. The query lies beyond the 5 places of training. No training has reached",
+        ),
+        (
+            "'ALiBi', 6, 6, 1",
+            "Query at place 6, key at place 6, the same. Added to the score by head 1: 0. It",
+        ),
+        ("'ALiBi', 6, 6, 1", "Query and key lie beyond the 5 places of training. Their distance occurred in"),
+        ("'ALiBi', 0, 6, 1", "by head 1: −0.0234."),  # 6 / 256
+        (
+            "'ALiBi', 0, 6, 1",
+            "The key lies beyond the 5 places of training. Their distance is longer than any",
+        ),
+        ("'relative', 0, 6, 1", "but it counts as 4: nothing new."),
+        ("'rotary', 0, 6, 1", "1 of the 2 pairs were never half a turn apart there"),
+    ):
+        desk.run(f"explorer.scheme, explorer.query, explorer.key, explorer.head = {choice}")
+        expect(text).to_contain_text(said)
+
+
+def test_hands_are_told_as_the_library_turns(desk, explorer: Locator) -> None:
+    for pair in range(WIDTH // 2):
+        for query, key in ((0, 0), (1, 0), (3, 17), (17, 3), (18, 6)):
+            desk.run(f"explorer.pair, explorer.query, explorer.key = {pair}, {query}, {key}")
+            expect_places(explorer, query, key)
+            told = explorer.locator(".cx-text").text_content() or ""
+            line = next(line for line in told.splitlines() if line.startswith(f"Pair {pair} "))
+            numbers = [float(n.replace("−", "-")) for n in re.findall(r"−?\d+(?:\.\d+)?", line)]
+            step = math.degrees(10_000 ** (-2 * pair / WIDTH))
+            between = (key - query) * step % 360
+            assert numbers[1] == pytest.approx(step, abs=0.051)
+            assert numbers[-4:-1] == pytest.approx(
+                [query * step % 360, key * step % 360, min(between, 360 - between)], abs=0.051
+            )
+            assert numbers[-1] == pytest.approx(math.cos(math.radians(between)), abs=1e-4)
+
+
+def test_one_place_of_training_is_one(desk) -> None:
+    explorer = desk.shown(
+        TITLE,
+        "from course_lib.concepts.c05_positions.explorer import PositionsExplorer\n"
+        "PositionsExplorer(1, 2, 1, n_heads=1)",
+    )
     for scheme in SCHEMES:
         choose(explorer, scheme)
-        desk.same_as_described(explorer)
+        expect(explorer.locator(".cx-text")).to_contain_text("Query at place 0, key at place 0, the same.")
+        expect(explorer.locator(".cx-text")).to_contain_text("Both places are among the 1 place of training.")
 
 
 def test_python_changes_the_page(desk, explorer: Locator) -> None:
@@ -300,10 +368,8 @@ def test_python_changes_the_page(desk, explorer: Locator) -> None:
     expect(explorer.get_by_label("Scheme")).to_have_value("rotary")
     expect(explorer.get_by_label("Pair", exact=True)).to_have_value("1")
     expect_places(explorer, 17, 4)
-    desk.same_as_described(explorer)
     desk.run("explorer.scheme = 'relative'; explorer.head = 2")
     expect(explorer.get_by_label("Head", exact=True)).to_have_value("2")
-    desk.same_as_described(explorer)
 
 
 def test_a_large_table(desk) -> None:
@@ -312,7 +378,6 @@ def test_a_large_table(desk) -> None:
         choose(explorer, scheme)
         click(explorer.locator(".cx-pattern canvas"), 400.5 / 512, 0.5)
         expect(place(explorer, "Query")).to_have_value("400")
-        desk.same_as_described(explorer)
     choose(explorer, "learned")
     desk.screenshots(explorer, "positions-large")
 
@@ -321,7 +386,6 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     explorer.locator("summary").click()
     for scheme in SCHEMES:
         choose(explorer, scheme)
-        desk.same_as_described(explorer)
         place(explorer, "Query").focus()
         desk.page.keyboard.press("Shift+ArrowRight")
         assert place(explorer, "Query").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"

@@ -78,7 +78,6 @@ def test_shows_the_librarys_tokens(desk, explorer: Locator) -> None:
     assert tokens(explorer, 1) == expected_tokens(desk, "ours", "strawberry bananas")
     assert tokens(explorer, 2) == expected_tokens(desk, "bytes", "strawberry bananas")
     expect(side(explorer, 2)).to_contain_text("18 tokens: 1.0 characters or 1.0 bytes per token.")
-    assert explorer.locator(".cx-text").text_content() == desk.run("print(explorer.describe(), end='')")
     field = explorer.get_by_label("Your text")
     field.fill("raw berries\nand straw")
     expect(explorer).to_contain_text("21 characters, 21 bytes in UTF-8.")
@@ -171,6 +170,31 @@ def test_halves_of_characters_and_lost_words(explorer: Locator) -> None:
     lost = side(explorer, 2).locator("ol [data-kind=lost]")
     expect(lost).to_have_text("[UNK]for ☕0")
     expect(side(explorer, 2)).to_contain_text("Words lost: 1 of 2.")
+
+
+def test_the_tokens_as_text(desk, explorer: Locator) -> None:
+    explorer.get_by_label("Your text").fill("raw ☕")
+    side(explorer, 1).get_by_label("Tokenizer").select_option("pieces")
+    desk.tells(
+        explorer,
+        "Text: raw ☕",
+        "5 characters, 7 bytes in UTF-8.",
+        "",
+        "pieces: 4 tokens: 1.2 characters or 1.8 bytes per token.",
+        "Words lost: 1 of 2.",
+        "r 20 | ##a 29 | ##w 51 | [UNK] 0 (lost: ☕)",
+        "Start: raw, of which nothing is cut yet.",
+        "Match 1: r is the longest token that fits at the start of raw. Left: aw.",
+        "Match 2: ##a is the longest token that fits at the start of aw. Left: w.",
+        "Match 3: ##w is the longest token that fits at the start of w. Nothing is left.",
+        "Start: ☕, of which nothing is cut yet.",
+        "No token fits at the start of ☕: the whole word is lost, [UNK].",
+        "",
+        "bytes: 7 tokens: 0.7 characters or 1.0 bytes per token.",
+        "r 81 | a 64 | w 86 | ␣ 220 | ⟨E2⟩ 158 | ⟨98⟩ 246 | ⟨95⟩ 243",
+        "3 bytes, of which no two neighbours were ever merged: r | a | w",
+        "4 bytes, of which no two neighbours were ever merged: ␣ | ⟨E2⟩ | ⟨98⟩ | ⟨95⟩",
+    )
 
 
 def test_counts_against_english(desk, explorer: Locator) -> None:

@@ -106,19 +106,6 @@ class NextWord(Explorer):
         self._generator = None
         self.text = self._first_text
 
-    def describe(self) -> str:
-        """The text, the settings and the table of next tokens."""
-        state = self.state
-        rest = state["rest"]
-        rows = [("next token", "before", "after")]
-        rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
-        rows.append((rest["label"], rest["before_text"], rest["after_text"]))
-        width, before_width, after_width = (max(map(len, column)) for column in zip(*rows, strict=True))
-        lines = [f"Text: {state['text']}", state["about"], f"Settings: {settings_text(state['settings'])}"]
-        for name, before, after in rows:
-            lines.append(f"{name:<{width}}  {before:>{before_width}}  {after:>{after_width}}")
-        return "\n".join(lines)
-
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""
         self.text = text
@@ -212,7 +199,20 @@ class NextWord(Explorer):
             ended=ended,
             error="",
         )
-        self.show_state(description=self.describe())
+        self.show_state(description=self._description())
+
+    def _description(self) -> str:
+        """The text, the settings and the table of next tokens."""
+        state = self.state
+        rest = state["rest"]
+        rows = [("next token", "before", "after")]
+        rows += [(row["piece"], row["before_text"], row["after_text"]) for row in state["rows"]]
+        rows.append((rest["label"], rest["before_text"], rest["after_text"]))
+        width, before_width, after_width = (max(map(len, column)) for column in zip(*rows, strict=True))
+        lines = [f"Text: {state['text']}", state["about"], f"Settings: {settings_text(state['settings'])}"]
+        for name, before, after in rows:
+            lines.append(f"{name:<{width}}  {before:>{before_width}}  {after:>{after_width}}")
+        return "\n".join(lines)
 
     def _about(self) -> str:
         """What a token is, and how the pieces are written."""

@@ -74,16 +74,6 @@ class TokenExplorer(Explorer):
         self.show_state(view=self._view(checked_text(text)))
         self.language = ""
 
-    def describe(self) -> str:
-        """The tokens and ids of the tokenizers shown, and the replay of each word."""
-        view = self._shown_view()
-        parts = [f"Text: {view['text']}\n{view['size']}"]
-        for name in self.shown:
-            cut = view["cuts"][name]
-            steps = [step["text"] for word in cut["words"] for step in word["steps"]]
-            parts.append("\n".join([cut["description"], *steps]))
-        return "\n\n".join(parts)
-
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""
         self.text = text

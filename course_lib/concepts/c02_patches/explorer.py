@@ -3,7 +3,7 @@
 import base64
 import io
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from course_lib.patches import PatchEmbedding, patchify
-from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
+from course_lib.widgets.explorer import Explorer, assets, packed
 
 OWN = "your own picture"
 DRAW = "draw"
@@ -97,14 +97,6 @@ class PatchExplorer(Explorer):
     def image(self) -> Tensor:
         """The picture shown, whole and in order: (C, height, width) in [0, 1]; a copy."""
         return self._images[self.source].clone()
-
-    def describe(self) -> str:
-        """The picture's counts, and the numbers and the vector of the token that is opened."""
-        view, cut = self._shown_view(), self._shown_cut()
-        order = cut["text_shuffled"] if self.shuffled else cut["text_in_order"]
-        return "\n".join(
-            [view["text"], cut["text"], cut["cost"], order, "", *_opened(view, cut, self.opened)]
-        )
 
     def on_picture(self, name: str, size: int, data: str) -> None:
         """The page: a file was chosen; data is its bytes in base64, or "" if it is too large to be sent."""
@@ -207,7 +199,7 @@ class PatchExplorer(Explorer):
             "starts": packed(rows[:, 0], np.int32),
             "offsets": packed(rows[0] - rows[0, 0], np.int32),
             "order": packed(order, np.int32),
-            # In thousandths, so that the page and `describe` write the same.
+            # In thousandths.
             "vectors": packed((1000 * vectors).round(), np.int32),
             "vector_text": origin,
             "text": _counts(n_channels, grid, tile, lost),
@@ -331,35 +323,6 @@ def _excerpt(shown: Sequence[int], tile: Sequence[int], n_numbers: int) -> str:
         f"Shown are the top left {shown[0]} × {shown[1]} of {tile[0]} × {tile[1]} numbers of each channel, "
         f"and the first {min(n_numbers, SHOWN_OF_ROW)} of the {n_numbers:,} in the row."
     )
-
-
-def _opened(view: Mapping[str, Any], cut: Mapping[str, Any], token: int) -> list[str]:
-    """The numbers and the vector of one token, in lines, as the page shows them."""
-    starts = unpacked(cut["starts"], np.int32)
-    token = min(token, len(starts) - 1)
-    where = starts[token] + unpacked(cut["offsets"], np.int32)
-    numbers = unpacked(view["pixels"], np.uint8)[where]
-    vector = unpacked(cut["vectors"], np.int32).reshape(len(starts), -1)[token]
-    lines = [_title(cut, token, len(starts))]
-    height, width = cut["shown"]
-    for channel, square in zip(view["channels"], numbers.reshape(-1, *cut["tile"]), strict=True):
-        lines += [f"{channel}:", *(_spaced(line) for line in square[:height, :width])]
-    row = numbers[: cut["shown_of_row"]]
-    lines += [f"Flattened: {_spaced(row)}{' …' if len(row) < len(numbers) else ''}"]
-    lines += [f"{cut['vector_text']}: {_spaced(f'{n / 1000:.3f}'.replace('-', '−') for n in vector)}"]
-    return [*lines, *([cut["excerpt"]] if cut["excerpt"] else [])]
-
-
-def _title(cut: Mapping[str, Any], token: int, n_tokens: int) -> str:
-    title = f"{cut['kind']} {token + 1} of {n_tokens}"
-    if cut["kind"] == "Row":
-        return title
-    row, column = divmod(token, cut["grid"][1])
-    return f"{title}: row {row + 1}, column {column + 1}"
-
-
-def _spaced(numbers: Iterable[Any]) -> str:
-    return " ".join(map(str, numbers))
 
 
 def _checked_images(images: Any) -> dict[str, Tensor]:

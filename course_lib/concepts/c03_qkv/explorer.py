@@ -165,14 +165,6 @@ class AttentionStepper(Explorer):
         self._check_choice("stage", stage, STAGES)
         return self.state["stages"][self.mask][STAGES.index(stage)]["traces"][row][column]
 
-    def describe(self) -> str:
-        """Every stage drawn so far, as text tables."""
-        last = self._stage_names().index(self.stage)
-        stages = self.state["stages"][self.mask]
-        made = self.state["projections"]
-        drawn = [*made, *stages[:last]] if made else stages[: last + 1]
-        return "\n\n".join(stage["text"] for stage in drawn)
-
     def on_edit(self, array: str, row: int, column: int, text: str) -> None:
         """The page: one number of an input table was typed."""
         self._check_choice("array", array, self._inputs())

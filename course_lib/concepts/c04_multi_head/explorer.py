@@ -17,7 +17,7 @@ from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.encoder_decoder import EncoderDecoder
 from course_lib.probing import heads_off, recorded, resumed, weights_recorded
-from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
+from course_lib.widgets.explorer import Explorer, assets, packed
 from course_lib.widgets.reading import (
     TextTokenizer,
     Token,
@@ -105,32 +105,6 @@ class HeadsExplorer(Explorer):
     def other_text(self, other_text: str) -> None:
         self._read(self.text, other_text)
 
-    def describe(self) -> str:
-        """The opened head: what each token looks at most, all weights of one token, and what comes of it."""
-        sheet = self._shown_sheet()
-        n_layers, n_heads, n_queries, _ = sheet["shape"]
-        layer, head = (min(at, n - 1) for at, n in zip(self.opened, (n_layers, n_heads), strict=True))
-        token = min(self.token, n_queries - 1)
-        weights = unpacked(sheet["weights"], np.uint16).reshape(sheet["shape"])[layer, head].tolist()
-        queries, keys = sheet["query_names"], sheet["key_names"]
-        most = [
-            f"{query} → {keys[row.index(max(row))]} {_percent(max(row))}"
-            for query, row in zip(queries, weights, strict=True)
-        ]
-        followed = ", ".join(f"{key} {_percent(n)}" for key, n in zip(keys, weights[token], strict=True) if n)
-        return "\n".join(
-            [
-                sheet["text"],
-                "",
-                f"Layer {layer}, head {head}{', off' if [layer, head] in sheet['off'] else ''}. "
-                "Each token, and the one that it looks at most:",
-                *most,
-                f"All that {queries[token]} looks at: {followed}.",
-                "",
-                self.views[self.model]["effect"]["description"],
-            ]
-        )
-
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""
         self.text = text
@@ -170,10 +144,6 @@ class HeadsExplorer(Explorer):
         if model not in self._readers:
             raise ValueError(f"model must be one of {[*self._readers]}; got {model!r}.")
         return self._readers[model]
-
-    def _shown_sheet(self) -> dict[str, Any]:
-        sheets = self.views[self.model]["sheets"]
-        return sheets.get(self.attention) or next(iter(sheets.values()))
 
     def _read(self, text: str, other_text: str) -> None:
         """Let all models read these texts; nothing changes where one of them cannot."""
@@ -300,7 +270,7 @@ class _Reader:
             # The same for sentences.
             "query_names": query_names,
             "key_names": key_names,
-            # In thousandths, so that the page and `describe` write the same.
+            # In thousandths.
             "weights": packed((1000 * stacked).round(), np.uint16),
             "off": sorted([layer, head] for name, layer, head in off if name == attention),
             "text": "\n".join(filter(None, lines)),
@@ -398,7 +368,3 @@ def _turned(before: Tensor, after: Tensor, tokens: list[str]) -> str:
         f"The cosine with what it was with all heads on is {alike.mean():.3f} on average, and least for "
         f"{named(tokens)[least]}: {alike[least]:.3f}."
     )
-
-
-def _percent(thousandths: int) -> str:
-    return f"{thousandths / 10:.1f} %"

@@ -233,7 +233,6 @@ function render({ model, el }) {
   const trace = h("p", { class: "cx-trace", role: "status" });
   const productName = () => view().product + (view().n_heads ? ` by head ${head()}` : "");
 
-  // The same sentences as in Python.
   const scoreText = () => {
     const [query, key] = [model.get("query"), model.get("key")];
     const distance = Math.abs(key - query);

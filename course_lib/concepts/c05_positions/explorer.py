@@ -1,7 +1,5 @@
 """The positions explorer: what a place is to a model, in five schemes, and what is left of it in a score."""
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,7 @@ from course_lib.positions import (
     rotary_table,
     sinusoidal,
 )
-from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
+from course_lib.widgets.explorer import Explorer, assets, packed
 
 SINUSOIDAL, LEARNED, ROTARY, ALIBI, RELATIVE = SCHEMES = (
     "sinusoidal",
@@ -33,7 +31,7 @@ WIDEST = 768
 LARGEST = 10  # number of a table
 SEED = 0  # of what no training has changed
 SAME = 1e-4  # products that are no farther apart, as a share of the largest, differ by rounding only
-UNITS = 10_000  # products travel in ten-thousandths, so that the page and `describe` write the same
+UNITS = 10_000  # products travel in ten-thousandths
 INK = 30_000  # the strongest colour of a table
 MOST_TOLD_APART = 0.99  # share of a table's numbers below the strongest colour
 ABOUT = (
@@ -96,50 +94,12 @@ class PositionsExplorer(Explorer):
         self.show_state(about=ABOUT, schemes=[*SCHEMES], n_places=n, trained=trained, error="")
         self.query, self.key, self.pair = n // 3, n // 5, min(2, width // 2 - 1)
 
-    def describe(self) -> str:
-        """The scheme, where query and key stand, their product, the angle between the hands, and training."""
-        view = self.views[self.scheme]
-        n, trained = self.state["n_places"], self.state["trained"]
-        return "\n".join(
-            [
-                view["text"],
-                "",
-                self._score(view, n),
-                _dependence(view, n, self.head, self.key - self.query),
-                *([self._hands(view["steps"][self.pair], trained)] if view["steps"] else []),
-                _beyond(view, trained, self.query, self.key),
-            ]
-        )
-
     @traitlets.validate("query", "key", "pair", "head")
     def _check_choice(self, proposal: Any) -> int:
         name, value = proposal["trait"].name, proposal["value"]
         if not 0 <= value < self._limits[name]:
             raise ValueError(f"{name} must be from 0 to {self._limits[name] - 1}; got {value}.")
         return value
-
-    def _score(self, view: Mapping[str, Any], n: int) -> str:
-        distance = abs(self.key - self.query)
-        places = "place" if distance == 1 else "places"
-        where = f"{distance} {places} {'before' if self.key < self.query else 'after'} the query"
-        product = int(_products(view, n)[_head(view, self.head), self.query, self.key])
-        return (
-            f"Query at place {self.query}, key at place {self.key}, {where if distance else 'the same'}. "
-            f"{_product_name(view, self.head)}: {_number(product)}."
-        )
-
-    def _hands(self, step: float, trained: int) -> str:
-        """Where the two hands of the chosen pair stand."""
-        apart = ((self.key - self.query) * step) % 360
-        apart = min(apart, 360 - apart)
-        cosine = _number(math.floor(UNITS * math.cos(math.radians(apart)) + 0.5))
-        turned = (trained - 1) * step
-        seen = "it went all the way round" if turned >= 360 else f"it came to {_degrees(turned)}"
-        return (
-            f"Pair {self.pair} turns by {_degrees(step)} from place to place; in training {seen}. "
-            f"The query's hand stands at {_degrees(self.query * step % 360)} and the key's at "
-            f"{_degrees(self.key * step % 360)}: {_degrees(apart)} apart, cosine {cosine}."
-        )
 
 
 def _sinusoidal(n: int, width: int) -> dict[str, Any]:
@@ -330,53 +290,6 @@ def _steps(width: int) -> list[float]:
     """Degrees by which each pair turns from one place to the next."""
     cos, sin = rotary_at(torch.ones(1), width)
     return torch.atan2(sin[0].double(), cos[0].double()).rad2deg().tolist()
-
-
-def _products(view: Mapping[str, Any], n: int) -> np.ndarray:
-    """What the page has, for each head, query and key."""
-    sent = unpacked(view["products"], np.int32)
-    if not view["is_offset_only"]:
-        return sent.reshape(-1, n, n)
-    return sent.reshape(-1, 2 * n - 1)[:, np.arange(n) - np.arange(n)[:, None] + n - 1]
-
-
-def _head(view: Mapping[str, Any], head: int) -> int:
-    return head if view["n_heads"] else 0
-
-
-def _product_name(view: Mapping[str, Any], head: int) -> str:
-    return view["product"] + (f" by head {head}" if view["n_heads"] else "")
-
-
-def _dependence(view: Mapping[str, Any], n: int, head: int, offset: int) -> str:
-    """Whether the product depends on the offset alone."""
-    if view["is_offset_only"]:
-        return view["dependence"]
-    same = _products(view, n)[_head(view, head)].diagonal(offset)
-    least, most = _number(int(same.min())), _number(int(same.max()))
-    return (
-        f"It depends on the places themselves: at this distance it goes from {least} to {most}, according to "
-        "where the query stands."
-    )
-
-
-def _beyond(view: Mapping[str, Any], trained: int, query: int, key: int) -> str:
-    """Whether the places occur in training, and what is new if they do not."""
-    beyond = [name for name, place in (("query", query), ("key", key)) if place >= trained]
-    places = "1 place" if trained == 1 else f"{trained} places"
-    if not beyond:
-        return f"Both places are among the {places} of training."
-    who = "Query and key lie" if len(beyond) == 2 else f"The {beyond[0]} lies"
-    return f"{who} beyond the {places} of training. {view['beyond'][abs(key - query) >= trained]}"
-
-
-def _number(units: int) -> str:
-    """Ten-thousandths as a number, as JavaScript writes it but for the minus sign."""
-    return f"{units / UNITS:.10g}".replace("-", "−")
-
-
-def _degrees(angle: float) -> str:
-    return f"{math.floor(10 * angle + 0.5) / 10:.1f}°"
 
 
 def _checked(name: str, value: Any, most: int) -> int:

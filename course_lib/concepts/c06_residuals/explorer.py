@@ -21,7 +21,6 @@ from course_lib.widgets.reading import (
     checked_text,
     left_out,
     likeliest,
-    listed,
     named,
     percent,
     tokens_of,
@@ -109,29 +108,6 @@ class DepthExplorer(Explorer):
     @text.setter
     def text(self, text: str) -> None:
         self._read(text)
-
-    def describe(self) -> str:
-        """The followed token at the followed layer, what the lens reads, what the changes do to the end."""
-        view = self.views[self.model]
-        layer, token = min(self.layer, view["n_layers"] - 1), min(self.token, len(view["tokens"]) - 1)
-        lens = self.lens if self.lens in view["lenses"] else LENSES[0]
-        effect = self.effects[self.model][
-            _key(*self._readers[self.model].fitting(self.skipped, self.exchanged))
-        ]
-        now = [f"Now: {listed(effect['now'][token])}.", effect["turned"][token]] if effect["now"] else []
-        return "\n".join(
-            [
-                view["text"],
-                "",
-                view["walk"][layer][token],
-                f"The {lens} lens reads there: {listed(view['lenses'][lens][layer][token])}.",
-                view["norms_text"][token],
-                "",
-                effect["text"],
-                f"After {view['names'][token]}, with all layers in order: {listed(view['final'][token])}.",
-                *now,
-            ]
-        )
 
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""

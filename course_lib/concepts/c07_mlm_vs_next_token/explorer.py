@@ -20,7 +20,6 @@ from course_lib.widgets.reading import (
     checked_text,
     left_out,
     likeliest,
-    listed,
     named,
     percent,
     readable,
@@ -126,21 +125,6 @@ class GapExplorer(Explorer):
     def text(self, text: str) -> None:
         self._read(text, self.model, None)
 
-    def describe(self) -> str:
-        """The surprise at each token, and what stands in the followed gap by each model."""
-        shown, group = self._readers[self.model], self._group(self.model)
-        hidden, token = shown.fitting(self.hidden), min(self.token, len(shown.pieces) - 1)
-        name = shown.names[token]
-        gaps = [f"{name} is not hidden."]
-        if token in hidden:
-            gaps = [
-                f"{gap['title']}: {listed(gap['rows']) or 'no answer'}. {gap['own']}"
-                for reader in group
-                for gap in self._gaps(reader.name, hidden, token)
-            ]
-        answer = self.answers[self.model][_key(hidden)]
-        return "\n".join([self.views[self.model]["text"], "", answer["text"], "", *gaps])
-
     def on_text(self, text: str) -> None:
         """The page: another text was typed."""
         self.text = text
@@ -206,11 +190,6 @@ class GapExplorer(Explorer):
         """The models that cut the text as this one does."""
         shown = self._readers[model].pieces
         return [reader for reader in self._readers.values() if reader.pieces == shown]
-
-    def _gaps(self, name: str, hidden: list[int], token: int) -> list[dict[str, Any]]:
-        """What stands in the followed gap by one model."""
-        tried = self.tried[name].get(_key(hidden, token))
-        return [self.answers[name][_key(hidden)]["gaps"][str(token)], *([tried] if tried else [])]
 
     def _find(self, group: list["_Reader"], hidden: list[int], token: int) -> None:
         """Put into `answers` and `tried` what is not yet there."""

@@ -141,7 +141,7 @@ function render({ model, el }) {
     }
   }
 
-  /** How each cell of a network stands at this tick, as `_standing` in Python. */
+  /** Of each cell of a network how it stands at this tick, the symbol of that, and a sentence. */
   function standings(way) {
     const at = ticks(way);
     return at.map((own, i) => {

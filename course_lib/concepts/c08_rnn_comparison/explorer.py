@@ -110,34 +110,6 @@ class ClockExplorer(Explorer):
                 error="",
             )
 
-    def describe(self) -> str:
-        """The settings, each cell at this tick, what the followed one needs, what was seen and measured."""
-        state, plan = self.state, self.plans[_key(self.layers, self.mode)]
-        ends = {way: max(_ticks(plan, way, self.processors)) for way in WAYS}
-        tick = min(self.tick, max(ends.values()))
-        lines = [
-            f"Words ({len(state['names'])}): {' | '.join(state['names'])}",
-            *filter(None, [state["note"]]),
-            f"Layers: {self.layers}. Processors: {self.processors}. Mode: {self.mode}. Tick {tick}.",
-        ]
-        for way, title in WAYS.items():
-            standing = _standing(plan, way, self.processors, tick)
-            lines += ["", f"{title}: {_status(plan, way, self.processors, tick)}"]
-            for layer in range(self.layers):
-                first = layer * len(state["names"])
-                cells = [
-                    f"{name} {symbol}{' now' if what == 'work' else ''}"
-                    for name, (what, symbol, _) in zip(state["names"], standing[first:], strict=False)
-                ]
-                lines.append(f"Layer {layer}: {' | '.join(cells)}")
-        lines += ["", self._trace(plan, tick)]
-        if self.guess and tick >= ends["transformer"]:
-            lines.append(_guess_text(self.guess, ends["transformer"]))
-        lines += ["", *[self._ended_text(key) for key in self.ended]]
-        measured = self.measured.get(f"{len(state['names'])},{self.layers}")
-        lines.append(measured["text"] if measured else "Times: not measured.")
-        return "\n".join(lines)
-
     def measure(self) -> None:
         """Time the networks with these layers on this machine, at this length and at `LONGER` times it."""
         self.on_measure(self.layers)
@@ -159,23 +131,6 @@ class ClockExplorer(Explorer):
         if unknown := [key for key in proposal["value"] if key not in known]:
             raise ValueError(f"ended holds settings such as '3,reading,12'; got {unknown[0]!r}.")
         return proposal["value"]
-
-    def _trace(self, plan: dict[str, Any], tick: int) -> str:
-        """What the followed cell needs in each network, and how far that is."""
-        n_words = len(self.state["names"])
-        layer, token = min(self.layer, self.layers - 1), min(self.token, n_words - 1)
-        at = layer * n_words + token
-        said = [
-            f"{title}: {plan[way]['needs'][at]} {_standing(plan, way, self.processors, tick)[at][2]}"
-            for way, title in WAYS.items()
-        ]
-        return "\n".join([f"Followed: {self.state['names'][token]}, layer {layer}.", *said])
-
-    def _ended_text(self, key: str) -> str:
-        layers, mode, processors = key.split(",")
-        plan = self.plans[f"{layers},{mode}"]
-        ends = ", ".join(f"{title} {max(_ticks(plan, way, processors))}" for way, title in WAYS.items())
-        return f"Ticks for {mode}, layers {layers}, processors {processors}: {ends}."
 
 
 def _key(layers: int, mode: str) -> str:
@@ -222,39 +177,6 @@ def _needs(names: list[str], cell: Cell, inputs: list[Cell], layers: int, writin
 def _end_text(processors: int, ticks: int, n_cells: int) -> str:
     share = n_cells / (processors * ticks)
     return f"Done after {ticks} ticks. The processors were at work for {100 * share:.0f} % of the time."
-
-
-def _ticks(plan: dict[str, Any], way: str, processors: int | str) -> list[int]:
-    return plan[way]["ticks"][str(processors)]
-
-
-def _standing(plan: dict[str, Any], way: str, processors: int, tick: int) -> list[tuple[str, str, str]]:
-    """Of each cell how it stands at a tick, the symbol of that, and a sentence."""
-    ticks, standing = _ticks(plan, way, processors), []
-    for at, inputs in zip(ticks, plan[way]["waits"], strict=True):
-        n_missing = sum(ticks[needed] > tick for needed in inputs)
-        if at < tick:
-            standing.append(("done", str(at), f"It worked at tick {at}."))
-        elif at == tick:
-            standing.append(("work", str(at), "It works now."))
-        elif n_missing == 0:
-            standing.append(("ready", "○", "It is ready."))
-        else:
-            standing.append(("wait", "·", f"It waits; still missing: {n_missing}."))
-    return standing
-
-
-def _status(plan: dict[str, Any], way: str, processors: int, tick: int) -> str:
-    """How many cells stand how; at the end, how long it took."""
-    if tick >= max(_ticks(plan, way, processors)):
-        return plan[way]["end"][str(processors)]
-    counts = [what for what, *_ in _standing(plan, way, processors, tick)]
-    titles = {"work": "at work", "done": "done", "ready": "ready", "wait": "waiting"}
-    return f"Cells {', '.join(f'{title}: {counts.count(what)}' for what, title in titles.items())}."
-
-
-def _guess_text(guess: int, ticks: int) -> str:
-    return f"You said {guess} for the Transformer; it took {ticks}."
 
 
 def _measured(n_words: int, layers: int) -> dict[str, Any]:

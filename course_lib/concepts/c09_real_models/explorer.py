@@ -16,7 +16,7 @@ from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.generation import next_token_probabilities
 from course_lib.probing import Parts, logit_lens, parts_of, recorded, resumed
-from course_lib.widgets.explorer import Explorer, assets, packed, unpacked
+from course_lib.widgets.explorer import Explorer, assets, packed
 from course_lib.widgets.reading import (
     TextTokenizer,
     Token,
@@ -162,31 +162,6 @@ class FlowExplorer(Explorer):
             kept = self._kept[:-1]
             self._read(self._joined(kept), kept, self.view["note"], n_written - 1)
 
-    def describe(self) -> str:
-        """The chosen part with its formula, sizes and numbers for the followed token, and the model's end."""
-        view, layer, head, token, key = self.view, *self._chosen()
-        block, names = self.blocks[str(layer)], view["names"]
-        part = next((each for each in view["parts"] if each["id"] == self.part), view["parts"][0])
-        lines = [view["text"], *filter(None, [self._guess_text()]), ""]
-        lines += [
-            f"Block {layer} of {view['n_layers']}, head {head}, token {names[token]}.",
-            block["said"][token],
-        ]
-        lines += view["lens"][layer : layer + 1]
-        lines += ["", f"{part['title']}. {part['words']}", part["formula"], part["shapes"]]
-        if said := {**view["said"], **block["part_said"]}.get(part["id"]):
-            lines.append(said[token])
-        for label, name, heads in part["rows"]:
-            numbers = unpacked({**view["numbers"], **block["numbers"]}[name], np.float32)
-            at = {"": 0, "q": head, "kv": head // view["group"]}[heads] * len(names) + token
-            length, *first = numbers.reshape(-1, COORDINATES + 1)[at].tolist()
-            shown = ", ".join(map(_number, first[: view["shown"]]))
-            lines.append(f"{label}: {shown}, ...; length {_number(length)}")
-        if part["id"] == "weights":
-            lines.append(block["looks"][head][token])
-            lines.append(self._cell_text(block, head, token, key))
-        return "\n".join([*lines, "", self.state["end"]["text"]])
-
     def on_text(self, text: str) -> None:
         """The page: another text was typed or chosen."""
         self.text = text
@@ -215,16 +190,6 @@ class FlowExplorer(Explorer):
         layer = min(proposal["value"], len(self._model.stack.blocks) - 1)
         self._open(layer)
         return layer
-
-    def _chosen(self) -> tuple[int, int, int, int]:
-        """Block, head, token and the token that is looked at, of those that there are."""
-        last = len(self.view["names"]) - 1
-        return (
-            self.layer,
-            min(self.head, self.view["n_heads"] - 1),
-            min(self.token, last),
-            min(self.key, last),
-        )
 
     def _tokens(self, text: str) -> list[Token]:
         """With a BERT's marks, where its tokenizer has them."""
@@ -397,22 +362,6 @@ class FlowExplorer(Explorer):
         text = f"After {last}, {settings_text(settings)}: {listed}, {rest[0]} {rest[-1]}."
         return {"text": text, "rows": rows, "rest": rest, "settings": settings}
 
-    def _guess_text(self) -> str:
-        counts = self.view["parameters"]
-        return _guess_text(self.guess, counts) if self.guess in dict(counts) else ""
-
-    def _cell_text(self, block: dict[str, Any], head: int, token: int, key: int) -> str:
-        n = len(self.view["names"])
-        at = (head * n + token) * n + key
-        found = [float(unpacked(block[stage], np.float32)[at]) for stage in STAGES]
-        query, other = self.view["names"][token], self.view["names"][key]
-        if self.view["causal"] and key > token:
-            return (
-                f"{query} → {other}: q · k = {_number(found[0])}; masked, because it comes later: weight 0."
-            )
-        product, score, weight = map(_number, found)
-        return f"{query} → {other}: q · k = {product}; score {score}; after softmax {weight} of the row."
-
 
 def _checked(model: Any, tokenizer: Any) -> tuple[Any, TextTokenizer]:
     if not isinstance(model, GPT | BERT):
@@ -521,10 +470,3 @@ def _parameters(model: nn.Module) -> list[tuple[str, int]]:
         counts[kind] += parameter.numel()
     order = ("Embedding tables", "Attention", "MLPs", "Norms", "Output layer", "Pooler and heads")
     return [(kind, counts[kind]) for kind in order if counts[kind]]
-
-
-def _guess_text(guess: str, counts: list[tuple[str, int]]) -> str:
-    most = max(counts, key=lambda pair: pair[1])[0]
-    total = sum(n for _, n in counts)
-    listed = ", ".join(f"{kind} {n:,} ({percent(n / total)})" for kind, n in counts)
-    return f"You said {guess}; most parameters are in: {most}. Of {total:,}: {listed}."

@@ -218,24 +218,29 @@ def test_the_first_two_tokenizers_are_shown(tokenizers) -> None:
 
 
 def test_tokens_are_described(tokenizers) -> None:
-    explorer = TokenExplorer(tokenizers, "straw ☕")
-    explorer.shown = ["pieces", "without ☕"]
-    assert explorer.describe() == (
-        "Text: straw ☕\n7 characters, 9 bytes in UTF-8.\n\n"
+    view = TokenExplorer(tokenizers, "straw ☕").state["view"]
+    assert view["size"] == "7 characters, 9 bytes in UTF-8."
+    said = {
+        name: [cut["description"], *(step["text"] for word in cut["words"] for step in word["steps"])]
+        for name, cut in view["cuts"].items()
+    }
+    assert said["pieces"] == [
         "pieces: 2 tokens: 3.5 characters or 4.5 bytes per token.\n"
         "Words lost: 1 of 2.\n"
-        "straw 55 | [UNK] 0 (lost: ☕)\n"
-        "Start: straw, of which nothing is cut yet.\n"
-        "Match 1: straw is the longest token that fits at the start of straw. Nothing is left.\n"
-        "Start: ☕, of which nothing is cut yet.\n"
-        "No token fits at the start of ☕: the whole word is lost, [UNK].\n\n"
+        "straw 55 | [UNK] 0 (lost: ☕)",
+        "Start: straw, of which nothing is cut yet.",
+        "Match 1: straw is the longest token that fits at the start of straw. Nothing is left.",
+        "Start: ☕, of which nothing is cut yet.",
+        "No token fits at the start of ☕: the whole word is lost, [UNK].",
+    ]
+    assert said["without ☕"] == [
         "without ☕: 5 tokens: 1.4 characters or 1.8 bytes per token.\n"
         "Some bytes are not in this vocabulary and were left out.\n"
-        "st 27 | r 17 | a 0 | w 22 | ␣ 26\n"
-        "Start: 5 bytes, each a piece of its own: s | t | r | a | w\n"
-        "Merge 1 of 1: s + t → st, rank 0 of 1. Now: st | r | a | w\n"
-        "␣: nothing to merge."
-    )
+        "st 27 | r 17 | a 0 | w 22 | ␣ 26",
+        "Start: 5 bytes, each a piece of its own: s | t | r | a | w",
+        "Merge 1 of 1: s + t → st, rank 0 of 1. Now: st | r | a | w",
+        "␣: nothing to merge.",
+    ]
 
 
 def test_it_keeps_the_frame(tokenizers) -> None:

@@ -132,44 +132,18 @@ def test_the_shuffle_is_one_of_all_tokens_and_always_the_same(pictures) -> None:
 
 def test_patches_are_described() -> None:
     image = torch.arange(16).reshape(1, 4, 4) / 16
-    sums = PatchEmbedding(2, 1, 1)
-    sums.projection.weight.data.fill_(1)
-    sums.projection.bias.data.fill_(-2)
-    explorer = PatchExplorer({"sixteen": image}, 2, sums)
-    explorer.opened = 1
-    assert explorer.describe() == (
-        "sixteen: 4 × 4 pixels. Numbers are 16ths: 0 is white paper and 16 full ink.\n"
-        "2 × 2 = 4 tokens of 2 × 2 = 4 numbers.\n"
+    view = PatchExplorer({"sixteen": image}, 2).pictures["sixteen"]
+    assert view["text"] == "sixteen: 4 × 4 pixels. Numbers are 16ths: 0 is white paper and 16 full ink."
+    cut = view["cuts"]["2"]
+    assert cut["text"] == "2 × 2 = 4 tokens of 2 × 2 = 4 numbers."
+    assert cut["cost"] == (
         "Attention computes a score for each pair of tokens: 4² = 16. "
-        "With each pixel a token there would be 16² = 256, 16 times as many.\n"
-        "In reading order.\n"
-        "\n"
-        "Patch 2 of 4: row 1, column 2\n"
-        "grey:\n"
-        "2 3\n"
-        "6 7\n"
-        "Flattened: 2 3 6 7\n"
-        "Vector: −0.875"
+        "With each pixel a token there would be 16² = 256, 16 times as many."
     )
-    explorer.cut, explorer.shuffled = ROWS, True
-    row = explorer.describe().split("\n")
-    order = packed(explorer.pictures["sixteen"]["cuts"][ROWS]["order"], "<i4")
-    assert row[3] == f"Shuffled, each time the same way: {', '.join(str(n + 1) for n in order)}"
-    assert row[5:9] == ["Row 2 of 4", "grey:", "4 5 6 7", "Flattened: 4 5 6 7"]
-    # A token that this cut does not have: the last one.
-    explorer.opened = 99
-    assert "Row 4 of 4" in explorer.describe()
 
 
-def test_large_patches_are_shown_in_part(pictures) -> None:
-    explorer = PatchExplorer(pictures, 8)
-    explorer.opened = 0
-    lines = explorer.describe().split("\n")
-    top_left = (pictures["colours"][1, :4, :4] * 255).round().int().tolist()
-    start = lines.index("green:") + 1
-    assert lines[start : start + 4] == [" ".join(map(str, line)) for line in top_left]
-    assert lines[start + 4] == "blue:"
-    assert lines[-1] == (
+def test_of_large_patches_a_part_is_shown(pictures) -> None:
+    assert PatchExplorer(pictures, 8).pictures["colours"]["cuts"]["8"]["excerpt"] == (
         "Shown are the top left 4 × 4 of 8 × 8 numbers of each channel, "
         "and the first 24 of the 192 in the row."
     )
@@ -279,8 +253,9 @@ def test_a_picture_from_a_file(pictures) -> None:
     expected = torch.tensor([1, 0, 0.2])[:, None, None].expand(3, OWN_SIZE, OWN_SIZE)
     # Next to the edge a little of what lies outside is mixed in.
     torch.testing.assert_close(explorer.image[:, :, 4:-4], expected[:, :, 4:-4])
-    assert "14 × 14 = 196 tokens of 3 × 16 × 16 = 768 numbers." in explorer.describe()
-    assert explorer.describe().startswith(
+    view = explorer.pictures[OWN]
+    assert view["cuts"]["16"]["text"] == "14 × 14 = 196 tokens of 3 × 16 × 16 = 768 numbers."
+    assert view["text"].startswith(
         "your own picture: cat.png, the middle square of 448 × 896 pixels, "
         "scaled to 224 × 224 pixels × 3 channels"
     )
@@ -379,10 +354,9 @@ def test_bad_pictures(images: object, patch_size: object, message: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2048, 1), (1, 3, 2048), (3, 64, 64)])
 def test_pictures_of_every_shape_can_be_shown(shape: tuple[int, int, int]) -> None:
     explorer = PatchExplorer({"picture": torch.zeros(shape)})
-    assert "Patch " in explorer.describe()
-    assert all(
-        len(packed(cut["starts"], "<i4")) <= 4096 for cut in explorer.pictures["picture"]["cuts"].values()
-    )
+    view = explorer.pictures["picture"]
+    assert view["default"] in view["cuts"]
+    assert all(len(packed(cut["starts"], "<i4")) <= 4096 for cut in view["cuts"].values())
 
 
 def test_it_keeps_the_frame(pictures) -> None:

@@ -295,13 +295,9 @@ def test_from_x_by_hand() -> None:
     np.testing.assert_array_equal(stepper.k, [[2], [0]])
     np.testing.assert_array_equal(stepper.v, [[4, 2, 1], [6, 0, 3]])
     assert stepper.trace("v", 1, 2) == "v(b, 3) = 3·1 + 0·0 = 3"
-    queries, keys, _ = stepper.describe().split("\n\n")
+    queries, keys, _ = (made["text"] for made in stepper.state["projections"])
     assert queries == "Queries q (x W_Q: what each token looks for)\n   1\na  2\nb  3"
     assert keys.startswith("Keys k (x W_K: what each token is found by)\n")
-    stepper.stage = "mix"
-    assert [part.split(" (")[0] for part in stepper.describe().split("\n\n")] == [
-        *("Queries q", "Keys k", "Values v", "Scores", "Scale", "Mask", "Softmax", "Mix")
-    ]
 
 
 def test_edits_of_x_and_its_matrices_recompute(from_x: AttentionStepper) -> None:
@@ -368,21 +364,14 @@ def test_stepper_uses_the_words_of_the_course() -> None:
     }
 
 
-def test_stepper_describes_what_is_drawn() -> None:
-    stepper = AttentionStepper(mask="causal")
+def test_each_stage_is_a_table_of_text() -> None:
+    texts = [stage["text"] for stage in AttentionStepper().state["stages"]["causal"]]
     assert (
-        stepper.describe()
+        texts[0]
         == "Scores (q · k)\n     the  cat   it\nthe    1  0.5    0\ncat    0    3  1.5\nit     1  2.5    1"
     )
-    stepper.stage = "mix"
-    assert [part.split(" (")[0] for part in stepper.describe().split("\n\n")] == [
-        "Scores",
-        "Scale",
-        "Mask",
-        "Softmax",
-        "Mix",
-    ]
-    assert "the  0.577     −∞     −∞" in stepper.describe()
+    assert [text.split(" (")[0] for text in texts] == ["Scores", "Scale", "Mask", "Softmax", "Mix"]
+    assert "the  0.577     −∞     −∞" in texts[2]
 
 
 def test_it_keeps_the_frame(from_x: AttentionStepper) -> None:

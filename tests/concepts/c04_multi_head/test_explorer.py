@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from explorers import Letters, ask, keeps_the_frame
+from explorers import Letters, ask, keeps_the_frame, unpacked
 from torch import nn
 
 from course_lib import probing
@@ -21,7 +21,6 @@ from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_lib.probing import weights_changed
-from course_lib.widgets.explorer import unpacked
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +107,7 @@ def test_queries_and_keys_of_two_texts(readers) -> None:
             sheet_weights(explorer, "translates", name), torch.stack(seen[name]), atol=6e-4
         )
         assert (sheets[name]["query_tokens"], sheets[name]["key_tokens"]) == ([*queries], [*keys])
-    explorer.attention = "cross-attention"
-    assert "From (3): c | a | t\nTo (5): k | a | t | z | e" in explorer.describe()
+    assert "From (3): c | a | t\nTo (5): k | a | t | z | e" in sheets["cross-attention"]["text"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +193,7 @@ def test_long_texts_are_cut_and_that_is_told(readers) -> None:
     assert explorer.views["writes"]["sheets"]["self-attention"]["shape"] == [5, 3, 32, 32]
     note = "Too long for one picture: 32 of 40 tokens are read."
     assert explorer.views["writes"]["note"] == note
-    assert note in explorer.describe()
+    assert note in explorer.views["writes"]["sheets"]["self-attention"]["text"]
     tokens = explorer.views["reads"]["sheets"]["self-attention"]["key_tokens"]
     assert (len(tokens), tokens.index("[SEP]"), tokens[-1]) == (MOST_TOKENS, 16, "[SEP]")
     assert explorer.views["reads"]["note"] == "Too long for one picture: 29 of 90 tokens are read."
@@ -211,39 +209,24 @@ def test_long_texts_are_cut_and_that_is_told(readers) -> None:
     assert explorer.views["short"]["sheets"]["self-attention"]["query_tokens"] == [*"abcdefg"]
 
 
-def test_a_head_is_described(readers) -> None:
-    """Queries of zero look at all alike: every number is known."""
-    model, tokenizer = copy.deepcopy(readers["writes"][0]), readers["writes"][1]
-    with torch.no_grad():
-        for block in model.stack.blocks:
-            block.attention.q_proj.weight.zero_()
-    explorer = HeadsExplorer({"writes": (model, tokenizer)}, "a cat")
-    ask(explorer, "switch", model="writes", attention="self-attention", layer=4, head=1)
-    explorer.opened, explorer.token = [9, 1], 3
-    effect = explorer.views["writes"]["effect"]
+def test_what_becomes_of_the_next_token_is_described(heads: HeadsExplorer, readers) -> None:
+    model, tokenizer = readers["writes"]
+    ask(heads, "switch", model="writes", attention="self-attention", layer=4, head=1)
+    view = heads.views["writes"]
+    assert view["sheets"]["self-attention"]["text"].splitlines() == [
+        "writes, self-attention. Layers: 5. Heads in each: 3.",
+        "Tokens (4): a (1) | c | a (3) | t",
+        "Off: 4.1.",
+    ]
+    effect, ids = view["effect"], torch.tensor([tokenizer.encode("acat")])
     before, after = (", ".join(" ".join(row) for row in effect[when]) for when in ("before", "after"))
-    best = model(torch.tensor([tokenizer.encode("a cat")]))[0, -1].argmax()
-    now = without(model, [(4, 1)])(torch.tensor([tokenizer.encode("a cat")]))[0, -1].softmax(-1)[best]
-    *lines, verdict = explorer.describe().splitlines()
+    best = model(ids)[0, -1].argmax()
+    now = without(model, [(4, 1)])(ids)[0, -1].softmax(-1)[best]
+    *lines, verdict = effect["description"].splitlines()
     favourite = f"{tokenizer.tokens[best].replace('Ġ', '␣')} had {effect['before'][0][1]} with all heads on"
     assert verdict.startswith(f"{favourite}, now it has ")
     assert float(verdict.split()[-2]) == pytest.approx(100 * now.item(), abs=0.06)
-    assert lines == [
-        "writes, self-attention. Layers: 5. Heads in each: 3.",
-        "Tokens (5): a (1) | ␣ | c | a (4) | t",
-        "Off: 4.1.",
-        "",
-        "Layer 4, head 1, off. Each token, and the one that it looks at most:",
-        "a (1) → a (1) 100.0 %",
-        "␣ → a (1) 50.0 %",
-        "c → a (1) 33.3 %",
-        "a (4) → a (1) 25.0 %",
-        "t → a (1) 20.0 %",
-        "All that a (4) looks at: a (1) 25.0 %, ␣ 25.0 %, c 25.0 %, a (4) 25.0 %.",
-        "",
-        f"Next token, all heads on: {before}.",
-        f"As it is now: {after}.",
-    ]
+    assert lines == [f"Next token, all heads on: {before}.", f"As it is now: {after}."]
 
 
 def test_the_least_tokenizer_is_enough(readers) -> None:
@@ -265,9 +248,9 @@ def test_any_model_with_attention_can_be_looked_into() -> None:
 
     explorer = HeadsExplorer({"mine": (Mine(), Letters())}, "acat")
     assert explorer.views["mine"]["sheets"]["self-attention"]["shape"] == [1, 3, 4, 4]
-    assert "it gives a vector for each token. Switch heads off" in explorer.describe()
+    assert "it gives a vector for each token. Switch heads off" in explorer.views["mine"]["effect"]["text"]
     ask(explorer, "switch", model="mine", attention="self-attention", layer=0, head=0)
-    assert "cosine" in explorer.describe()
+    assert "cosine" in explorer.views["mine"]["effect"]["text"]
 
 
 def test_a_large_sheet_stays_small_in_a_saved_page(readers) -> None:

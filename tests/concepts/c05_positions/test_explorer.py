@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from explorers import keeps_the_frame
+from explorers import keeps_the_frame, unpacked
 
 from course_lib.concepts.c05_positions.explorer import (
     LARGEST,
@@ -17,7 +17,6 @@ from course_lib.concepts.c05_positions.explorer import (
     PositionsExplorer,
 )
 from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding, sinusoidal
-from course_lib.widgets.explorer import unpacked
 
 N_PLACES, TRAINED, N_HEADS = 19, 11, 3
 D_MODEL = 6
@@ -34,10 +33,14 @@ def positions(table: torch.Tensor) -> PositionsExplorer:
     return PositionsExplorer(N_PLACES, D_MODEL, TRAINED, n_heads=N_HEADS, learned=table)
 
 
-def shown_product(explorer: PositionsExplorer) -> float:
-    """The number in the sentence about query and key."""
-    sentence = next(line for line in explorer.describe().splitlines() if line.startswith("Query at place"))
-    return float(re.findall(r": (−?[\d.]+)\.$", sentence)[0].replace("−", "-"))
+def shown_products(explorer: PositionsExplorer, scheme: str) -> np.ndarray:
+    """Of each head, query and key, as the page reads them."""
+    view, places = explorer.views[scheme], np.arange(N_PLACES)
+    products = unpacked(view["products"], np.int32) / 10_000
+    if view["is_offset_only"]:
+        offsets = places - places[:, None] + N_PLACES - 1
+        return products.reshape(-1, 2 * N_PLACES - 1)[:, offsets]
+    return products.reshape(-1, N_PLACES, N_PLACES)
 
 
 def library_product(scheme: str, query: int, key: int, head: int, table: torch.Tensor) -> float:
@@ -56,26 +59,26 @@ def library_product(scheme: str, query: int, key: int, head: int, table: torch.T
 def test_every_product_of_places_is_the_librarys(
     positions: PositionsExplorer, table: torch.Tensor, scheme: str
 ) -> None:
-    positions.scheme = scheme
-    for head in range(N_HEADS if scheme == "ALiBi" else 1):
-        for query in range(N_PLACES):
-            for key in range(N_PLACES):
-                positions.query, positions.key, positions.head = query, key, head
-                expected = library_product(scheme, query, key, head, table)
-                assert shown_product(positions) == pytest.approx(expected, abs=6e-5)
+    expected = [
+        [
+            [library_product(scheme, query, key, head, table) for key in range(N_PLACES)]
+            for query in range(N_PLACES)
+        ]
+        for head in range(N_HEADS if scheme == "ALiBi" else 1)
+    ]
+    np.testing.assert_allclose(shown_products(positions, scheme), expected, rtol=0, atol=6e-5)
 
 
 def test_relative_positions_are_the_librarys(positions: PositionsExplorer) -> None:
     torch.manual_seed(0)
     relative = RelativePositions(D_MODEL, TRAINED - 1)  # no farther distance occurs in training
     queries = torch.randn(1, N_HEADS, 1, D_MODEL)
-    positions.scheme = "relative"
+    shown = shown_products(positions, "relative")
     for head in range(N_HEADS):
         scores = (relative.weight @ queries[0, head, 0] / math.sqrt(D_MODEL)).tolist()
         for query, key in ((0, 0), (7, 5), (5, 7), (0, 10), (10, 0), (1, 18), (18, 1), (0, 18)):
-            positions.query, positions.key, positions.head = query, key, head
             row = min(max(key - query, 1 - TRAINED), TRAINED - 1) + TRAINED - 1
-            assert shown_product(positions) == pytest.approx(scores[row], abs=6e-5)
+            assert shown[head, query, key] == pytest.approx(scores[row], abs=6e-5)
 
 
 def test_patterns_of_places_are_the_librarys(positions: PositionsExplorer, table: torch.Tensor) -> None:
@@ -92,100 +95,61 @@ def test_patterns_of_places_are_the_librarys(positions: PositionsExplorer, table
 
 
 def test_hands_turn_as_the_library_turns(positions: PositionsExplorer) -> None:
-    angles = {}
-    for scheme in ("sinusoidal", "rotary"):
-        positions.scheme = scheme
-        for pair in range(D_MODEL // 2):
-            for query, key in ((0, 0), (1, 0), (3, 17), (17, 3), (18, 6)):
-                positions.pair, positions.query, positions.key = pair, query, key
-                line = next(line for line in positions.describe().splitlines() if line.startswith("Pair"))
-                numbers = [float(n.replace("−", "-")) for n in re.findall(r"−?\d+(?:\.\d+)?", line)]
-                step = 180 / math.pi / 10_000 ** (2 * pair / D_MODEL)
-                between = (key - query) * step % 360
-                assert numbers[0] == pair
-                assert numbers[1] == pytest.approx(step, abs=0.051)
-                assert numbers[-4:-1] == pytest.approx(
-                    [query * step % 360, key * step % 360, min(between, 360 - between)], abs=0.051
-                )
-                assert numbers[-1] == pytest.approx(math.cos(math.radians(between)), abs=1e-4)
-                angles[scheme, pair, query, key] = line
-    assert all(angles["sinusoidal", *place] == line for (_, *place), line in angles.items())
+    steps = [math.degrees(10_000 ** (-2 * pair / D_MODEL)) for pair in range(D_MODEL // 2)]
+    for scheme in SCHEMES:
+        expected = steps if scheme in ("sinusoidal", "rotary") else []
+        assert positions.views[scheme]["steps"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_depends_on_the_offset_alone_is_told(positions: PositionsExplorer, scheme: str) -> None:
-    positions.scheme = scheme
-    seen: dict[int, set[float]] = {}
+    products, seen = shown_products(positions, scheme)[0], {}
     for query in range(N_PLACES):
         for key in range(N_PLACES):
-            positions.query, positions.key = query, key
-            seen.setdefault(key - query, set()).add(shown_product(positions))
+            seen.setdefault(key - query, set()).add(products[query, key])
     is_offset_only = all(len(products) == 1 for products in seen.values())
     is_symmetric = is_offset_only and all(seen[offset] == seen[-offset] for offset in seen)
-    told = positions.describe()
-    assert ("depends on the distance alone" in told) == is_symmetric
-    assert ("depends on the offset alone" in told) == (is_offset_only and not is_symmetric)
-    assert ("depends on the places themselves" in told) == (not is_offset_only)
+    view = positions.views[scheme]
+    assert view["is_offset_only"] == is_offset_only
+    if is_offset_only:
+        assert f"depends on the {'distance' if is_symmetric else 'offset'} alone" in view["dependence"]
 
 
 def test_dependence_is_computed_and_not_typed() -> None:
     waves = sinusoidal(N_PLACES, D_MODEL)
-    for learned, words in (
-        (waves, "It depends on the distance alone"),
-        (
-            waves[torch.randperm(N_PLACES, generator=torch.Generator().manual_seed(0))],
-            "the places themselves",
-        ),
-        (torch.ones(N_PLACES, D_MODEL), "It depends on the distance alone"),
-        (None, "the places themselves"),
+    mixed = waves[torch.randperm(N_PLACES, generator=torch.Generator().manual_seed(0))]
+    for learned, is_offset_only in (
+        (waves, True),
+        (mixed, False),
+        (torch.ones(N_PLACES, D_MODEL), True),
+        (None, False),
     ):
-        explorer = PositionsExplorer(N_PLACES, D_MODEL, TRAINED, learned=learned)
-        explorer.scheme = "learned"
-        assert words in explorer.describe()
+        view = PositionsExplorer(N_PLACES, D_MODEL, TRAINED, learned=learned).views["learned"]
+        assert view["is_offset_only"] == is_offset_only
+        if is_offset_only:
+            assert view["dependence"].startswith("It depends on the distance alone")
 
 
-def test_places_are_described() -> None:
-    explorer = PositionsExplorer(8, 4, 5, n_heads=2, learned=torch.eye(8)[:, :4] + torch.ones(8, 4))
-    explorer.query, explorer.key, explorer.pair = 1, 3, 0
-    assert explorer.describe().splitlines() == [
+def test_schemes_are_described() -> None:
+    views = PositionsExplorer(8, 4, 5, n_heads=2, learned=torch.eye(8)[:, :4]).views
+    assert views["sinusoidal"]["text"] == (
         "Sinusoidal: a fixed vector of 4 sines and cosines for each of 8 places, added to the vector of the "
-        "token. Each pair of them is a hand that turns, quick ones first.",
-        "",
-        # cos 2 + cos 0.02
-        "Query at place 1, key at place 3, 2 places after the query. Product of both position vectors: "
-        "0.5837.",
-        "It depends on the distance alone: it stays if both move on, and if they change places.",
-        "Pair 0 turns by 57.3° from place to place; in training it came to 229.2°. The query's hand stands "
-        "at 57.3° and the key's at 171.9°: 114.6° apart, cosine −0.4161.",
-        "Both places are among the 5 places of training.",
-    ]
-    explorer.scheme, explorer.query, explorer.key = "learned", 5, 4
-    assert explorer.describe().splitlines()[2:] == [
-        "Query at place 5, key at place 4, 1 place before the query. Product of both position vectors: 4.",
-        "It depends on the places themselves: at this distance it goes from 4 to 6, according to where the "
-        "query stands.",
-        "The query lies beyond the 5 places of training. No training has reached such a row: it is still "
-        "random, as it was at the start.",
-    ]
-    explorer.scheme, explorer.query, explorer.key, explorer.head = "ALiBi", 6, 6, 1
-    assert explorer.describe().splitlines()[2:] == [
-        "Query at place 6, key at place 6, the same. Added to the score by head 1: 0.",
-        "It depends on the distance alone: it stays if both move on, and if they change places.",
-        "Query and key lie beyond the 5 places of training. Their distance occurred in training, and nothing "
-        "else counts in the score: nothing new.",
-    ]
-    explorer.query = 0
-    assert "by head 1: −0.0234." in explorer.describe()  # 6 / 256
-    assert explorer.describe().endswith(
-        "The key lies beyond the 5 places of training. Their distance is longer than any in training, and "
-        "the same straight line goes on downwards."
+        "token. Each pair of them is a hand that turns, quick ones first."
     )
-    explorer.scheme = "relative"
-    assert explorer.describe().endswith(
+    assert views["sinusoidal"]["dependence"] == (
+        "It depends on the distance alone: it stays if both move on, and if they change places."
+    )
+    assert views["learned"]["beyond"][0] == (
+        "No training has reached such a row: it is still random, as it was at the start."
+    )
+    assert views["ALiBi"]["beyond"] == [
+        "Their distance occurred in training, and nothing else counts in the score: nothing new.",
+        "Their distance is longer than any in training, and the same straight line goes on downwards.",
+    ]
+    assert views["relative"]["beyond"][1] == (
         "Their distance is longer than any in training, but it counts as 4: nothing new."
     )
-    explorer.scheme = "rotary"
-    assert explorer.describe().endswith(
+    assert views["rotary"]["beyond"][1].endswith(
         "1 of the 2 pairs were never half a turn apart there: long ones turn them to angles that are new."
     )
 
@@ -195,16 +159,14 @@ def test_without_a_table_the_untrained_one_says_so() -> None:
     state = torch.random.get_rng_state()
     assert PositionsExplorer().views == explorer.views
     assert torch.equal(torch.random.get_rng_state(), state)
-    explorer.scheme = "learned"
-    assert "No table was given, so these are the random numbers of an untrained one." in explorer.describe()
+    told = explorer.views["learned"]["text"]
+    assert "No table was given, so these are the random numbers of an untrained one." in told
 
 
 def test_the_smallest_and_the_largest_positions_can_be_shown() -> None:
     least = PositionsExplorer(1, 2, 1, n_heads=1)
-    for scheme in SCHEMES:
-        least.scheme = scheme
-        assert "key at place 0, the same" in least.describe()
-        assert least.describe().endswith("Both places are among the 1 place of training.")
+    assert (least.query, least.key, least.pair) == (0, 0, 0)
+    assert all(len(unpacked(view["products"], np.int32)) == 1 for view in least.views.values())
     most = PositionsExplorer(MOST_PLACES, 384, 512, learned=sinusoidal(512, 384) + torch.eye(512, 384))
     assert len(json.dumps(most.get_state())) < 3_000_000
     assert len(json.dumps(PositionsExplorer().views)) < 60_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from explorers import Letters, ask, keeps_the_frame, shown_shares
+from explorers import Letters, ask, keeps_the_frame, shown_shares, unpacked
 from torch import nn
 
 from course_lib.attention import MultiHeadAttention
@@ -16,7 +16,6 @@ from course_lib.bpe import BPETokenizer
 from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
-from course_lib.widgets.explorer import unpacked
 from course_lib.widgets.reading import LONGEST_TEXT
 
 
@@ -175,18 +174,16 @@ def test_layers_below_all_changes_are_not_run_again(depth: DepthExplorer, decode
 def test_a_model_passes_over_layers_that_it_does_not_have(depth: DepthExplorer) -> None:
     depth.skipped, depth.exchanged = [0, 4], [1]
     assert "0,4;1" in depth.effects["deep"]
-    assert "Skipped: 0, 4. Exchanged: 1 with 2." in depth.describe()
-    depth.model = "flat"
-    depth.layer = 4
-    assert "Layer 1, token t: " in depth.describe()
-    assert "Skipped: 0. Loss" in depth.describe()
+    assert "Skipped: 0, 4. Exchanged: 1 with 2." in depth.effects["deep"]["0,4;1"]["text"]
+    assert "Skipped: 0. Loss" in depth.effects["flat"]["0;"]["text"]
 
 
 def test_changes_stay_with_another_text(depth: DepthExplorer) -> None:
     depth.exchanged = [2]
     assert ask(depth, "text", text="dog") == ""
     assert depth.views["deep"]["tokens"] == [*"dog"]
-    assert "Exchanged: 2 with 3. Loss on the text (mean of its 2 predictions): " in depth.describe()
+    told = depth.effects["deep"][";2"]["text"]
+    assert told.startswith("Exchanged: 2 with 3. Loss on the text (mean of its 2 predictions): ")
 
 
 def test_long_and_short_texts_to_go_down_with(depth: DepthExplorer) -> None:
@@ -194,11 +191,12 @@ def test_long_and_short_texts_to_go_down_with(depth: DepthExplorer) -> None:
     assert depth.views["deep"]["note"] == "Too long for one picture: 24 of 26 tokens are read."
     assert depth.views["flat"]["note"] == "Too long for one picture: 7 of 26 tokens are read."
     depth.text = "ab"
-    assert "Loss on the text (its only prediction): " in depth.describe()
+    assert "Loss on the text (its only prediction): " in depth.effects["deep"][";"]["text"]
     depth.text = "a"
-    assert "A text of one token has nothing to predict, so there is no loss." in depth.describe()
+    told = "A text of one token has nothing to predict, so there is no loss."
+    assert told in depth.effects["deep"][";"]["text"]
     depth.skipped = [0]
-    assert "Skipped: 0. A text of one token has nothing to predict" in depth.describe()
+    assert depth.effects["deep"]["0;"]["text"] == f"Skipped: 0. {told}"
 
 
 class Fixed(nn.Module):
@@ -230,37 +228,28 @@ def test_depth_is_described() -> None:
         block.feed_forward = Fixed(vector)
     explorer = DepthExplorer({"tiny": (model, BPETokenizer(["a", "b"], []))}, "aa")
     # 4 and −3: 5, with a cosine of 0; then 400 and 0; the norm before the head makes √2 of 400.
-    assert explorer.describe() == "\n".join(
-        [
-            "tiny. Layers: 2.",
-            "Tokens (2): a (1) | a (2)",
-            "",
-            "Layer 0, token a (2): the stream enters with norm 4. Attention adds 3 across "
-            "(cosine 0.00), the MLP 396 along (cosine 0.80). The stream leaves with norm 400.",
-            "The plain lens reads there: a 100.0 %, b 0.0 %.",
-            "Norm of the stream of a (2): 4 before the first layer, then after layer 0: 400, 1: 400.",
-            "",
-            "All layers run, in order. Loss on the text (its only prediction): 11.313.",
-            "After a (2), with all layers in order: b 100.0 %, a 0.0 %.",
-        ]
+    explorer.skipped = [1]
+    view, effects = explorer.views["tiny"], explorer.effects["tiny"]
+    assert view["text"] == "tiny. Layers: 2.\nTokens (2): a (1) | a (2)"
+    assert view["walk"][0][1] == (
+        "Layer 0, token a (2): the stream enters with norm 4. Attention adds 3 across "
+        "(cosine 0.00), the MLP 396 along (cosine 0.80). The stream leaves with norm 400."
     )
-    explorer.token, explorer.layer, explorer.skipped = 0, 1, [1]
-    assert explorer.describe() == "\n".join(
-        [
-            "tiny. Layers: 2.",
-            "Tokens (2): a (1) | a (2)",
-            "",
-            "Layer 1, token a (1): the stream enters with norm 400. Attention adds 3 across "
-            "(cosine 0.00), the MLP 800 against (cosine −1.00). The stream leaves with norm 400.",
-            "The plain lens reads there: b 100.0 %, a 0.0 %.",
-            "Norm of the stream of a (1): 4 before the first layer, then after layer 0: 400, 1: 400.",
-            "",
-            "Skipped: 1. Loss on the text (its only prediction): 11.313 before, 0.000 now.",
-            "After a (1), with all layers in order: b 100.0 %, a 0.0 %.",
-            "Now: a 100.0 %, b 0.0 %.",
-            "b had 100.0 % with all layers in order, now it has 0.0 %.",
-        ]
+    assert view["walk"][1][0] == (
+        "Layer 1, token a (1): the stream enters with norm 400. Attention adds 3 across "
+        "(cosine 0.00), the MLP 800 against (cosine −1.00). The stream leaves with norm 400."
     )
+    assert view["norms_text"][1] == (
+        "Norm of the stream of a (2): 4 before the first layer, then after layer 0: 400, 1: 400."
+    )
+    assert view["lenses"]["plain"][0][1] == [["a", "100.0 %"], ["b", "0.0 %"]]
+    assert view["final"][1] == [["b", "100.0 %"], ["a", "0.0 %"]]
+    in_order = "All layers run, in order. Loss on the text (its only prediction): 11.313."
+    assert effects[";"] == {"text": in_order, "now": [], "turned": []}
+    skipped = "Skipped: 1. Loss on the text (its only prediction): 11.313 before, 0.000 now."
+    assert effects["1;"]["text"] == skipped
+    assert effects["1;"]["now"][0] == [["a", "100.0 %"], ["b", "0.0 %"]]
+    assert effects["1;"]["turned"][0] == "b had 100.0 % with all layers in order, now it has 0.0 %."
 
 
 def test_depth_stays_small_in_a_saved_page() -> None:
@@ -309,9 +298,9 @@ def test_depth_stays_small_in_a_saved_page() -> None:
 )
 def test_a_bad_question_about_depth_changes_nothing(decoders, kind: str, fields: dict, message: str) -> None:
     explorer = DepthExplorer({"deep": decoders["deep"]}, "acat")
-    before = explorer.describe()
+    before = (explorer.views, explorer.effects, explorer.skipped, explorer.exchanged)
     assert message in ask(explorer, kind, **fields)
-    assert explorer.describe() == before
+    assert (explorer.views, explorer.effects, explorer.skipped, explorer.exchanged) == before
 
 
 def test_a_question_about_depth_does_not_overtake_choices(decoders) -> None:

@@ -149,15 +149,14 @@ def test_small_models_answer_every_single_gap_at_once(gap: GapExplorer, gap_mode
 
 
 def test_models_that_cut_alike_stand_side_by_side(gap: GapExplorer) -> None:
-    last = gap.describe().splitlines()[-3:]
-    assert [line.partition(",")[0] for line in last] == ["left", "left", "both"]
     gap.hidden, gap.token = [6], 6
+    assert ["6" in gap.answers[name] for name in ("left", "both", "words")] == [True, True, False]
     gap.model = "words"
-    assert "Tokens (6): a (1) | ca | t | r | a (5) | n" in gap.describe()
-    assert gap.describe().endswith("\nn is not hidden.")
+    assert "Tokens (6): a (1) | ca | t | r | a (5) | n" in gap.views["words"]["text"]
+    assert "" in gap.answers["words"]  # the text has no such place, so that nothing is hidden
     gap.hidden = [1]
     gap.token = 1
-    assert [line.partition(",")[0] for line in gap.describe().splitlines()[-2:]] == ["words", "words"]
+    assert "1;1" in gap.tried["words"]
 
 
 def test_long_and_short_texts_with_gaps(gap: GapExplorer) -> None:
@@ -166,7 +165,7 @@ def test_long_and_short_texts_with_gaps(gap: GapExplorer) -> None:
     assert gap.views["words"]["note"] == "Too long for one picture: 7 of 34 tokens are read."
     gap.text = "a"
     assert (gap.hidden, gap.token) == ([], 0)
-    assert gap.describe().endswith("Surprise in bits by left: a –.\n\na is not hidden.")
+    assert gap.answers["left"][""]["text"] == "Surprise in bits by left: a –."
 
 
 @pytest.mark.parametrize(
@@ -186,9 +185,9 @@ def test_characters_that_are_not_known_are_named_and_nothing_is_answered(
         f"The model does not know {unknown}: it reads the letters, digits and signs of an English keyboard. "
         "Type another text."
     )
-    before = (gap.text, gap.views, gap.answers, gap.tried, gap.describe())
+    before = (gap.text, gap.views, gap.answers, gap.tried)
     assert ask(gap, "text", text=text) == message
-    assert (gap.text, gap.views, gap.answers, gap.tried, gap.describe()) == before
+    assert (gap.text, gap.views, gap.answers, gap.tried) == before
     with pytest.raises(ValueError, match=re.escape(message)):
         GapExplorer({"left": gap_models["left"]}, text)
     next_word = NextWord(*gap_models["left"], "a cat")
@@ -204,24 +203,19 @@ def test_a_gap_is_described() -> None:
         model.lm_head.weight.zero_()
         model.lm_head.bias.copy_(torch.tensor([math.log(2), 0, 0]))
     explorer = GapExplorer({"tiny": (model, BPETokenizer(["a", "b", "c"], []))}, "abc", hidden=[1])
-    assert explorer.describe() == "\n".join(
-        [
-            "tiny reads what stands before.",
-            "Tokens (3): a | b | c",
-            "",
-            "Surprise in bits by tiny: a – | b (hidden) 2.0 | c 2.0. Mean: 2.00 bits.",
-            "",
-            "tiny, left only (1 pass): a 50.0 %, b 25.0 %, c 25.0 %. "
-            "Hidden is b: 25.0 %, a surprise of 2.0 bits.",
-            "tiny, both sides by trying 3 tokens (4 passes): a 50.0 %, b 25.0 %, c 25.0 %. "
-            "Hidden is b: 25.0 %, a surprise of 2.0 bits.",
-        ]
-    )
+    assert explorer.views["tiny"]["text"] == "tiny reads what stands before.\nTokens (3): a | b | c"
+    answer = explorer.answers["tiny"]["1"]
+    told = "Surprise in bits by tiny: a – | b (hidden) 2.0 | c 2.0. Mean: 2.00 bits."
+    assert answer["text"] == told
+    rows = [["a", "50.0 %"], ["b", "25.0 %"], ["c", "25.0 %"]]
+    own = "Hidden is b: 25.0 %, a surprise of 2.0 bits."
+    assert answer["gaps"]["1"] == {"title": "tiny, left only (1 pass)", "rows": rows, "own": own}
+    title = "tiny, both sides by trying 3 tokens (4 passes)"
+    assert explorer.tried["tiny"]["1;1"] == {"title": title, "rows": rows, "own": own}
     explorer.hidden, explorer.token = [0], 0
-    assert explorer.describe().splitlines()[-2:] == [
-        "tiny, left only: no answer. Nothing stands before it to go by.",
-        "tiny, both sides by trying: no answer. Nothing stands before it to go by.",
-    ]
+    nothing = {"rows": [], "own": "Nothing stands before it to go by."}
+    assert explorer.answers["tiny"]["0"]["gaps"]["0"] == {"title": "tiny, left only", **nothing}
+    assert explorer.tried["tiny"]["0;0"] == {"title": "tiny, both sides by trying", **nothing}
 
 
 @pytest.mark.usefixtures("own_errors")
@@ -246,9 +240,9 @@ def test_a_bad_question_about_gaps_changes_nothing(
     gap: GapExplorer, kind: str, fields: dict, message: str
 ) -> None:
     chosen = {"model": "left", "hidden": [3], "token": 3} if kind == "choose" else {}
-    before = gap.describe()
+    before = (gap.views, gap.answers, gap.tried, gap.model, gap.hidden, gap.token)
     assert message in ask(gap, kind, **{**chosen, **fields})
-    assert gap.describe() == before
+    assert (gap.views, gap.answers, gap.tried, gap.model, gap.hidden, gap.token) == before
 
 
 def test_a_question_does_not_overtake_choices(gap: GapExplorer) -> None:

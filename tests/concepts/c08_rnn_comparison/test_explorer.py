@@ -38,46 +38,12 @@ def test_every_setting_is_scheduled_at_once(clock: ClockExplorer, layers: int, m
             )
 
 
-def test_a_tick_is_described(clock: ClockExplorer) -> None:
-    clock.layers, clock.processors, clock.tick, clock.layer, clock.token = 2, 2, 3, 3, 2
-    clock.guess, clock.ended = 4, ["2,writing,12"]
-    assert clock.describe() == "\n".join(
-        [
-            "Words (5): the (1) | cat | sat | on | the (5)",
-            "Layers: 2. Processors: 2. Mode: reading. Tick 3.",
-            "",
-            "Recurrent network: Cells at work: 2, done: 3, ready: 2, waiting: 3.",
-            "Layer 0: the (1) 1 | cat 2 | sat 3 now | on ○ | the (5) ·",
-            "Layer 1: the (1) 2 | cat 3 now | sat ○ | on · | the (5) ·",
-            "",
-            "Transformer: Cells at work: 2, done: 4, ready: 4, waiting: 0.",
-            "Layer 0: the (1) 1 | cat 1 | sat 2 | on 2 | the (5) 3 now",
-            "Layer 1: the (1) 3 now | cat ○ | sat ○ | on ○ | the (5) ○",
-            "",
-            "Followed: sat, layer 1.",
-            "Recurrent network: needs layer 0 of sat and layer 1 of cat. It is ready.",
-            "Transformer: needs layer 0 of the (1), cat, sat. It is ready.",
-            "",
-            "Ticks for writing, layers 2, processors 12: Recurrent network 10, Transformer 10.",
-            "Times: not measured.",
-        ]
-    )
-    assert ask(clock, "measure", layers=2) == ""
-    clock.tick, clock.token = 5, 4
-    said = clock.describe().splitlines()
-    assert said[7] == "Transformer: Done after 5 ticks. The processors were at work for 100 % of the time."
-    assert said[12] == "Recurrent network: needs layer 0 of the (5) and layer 1 of on. It is ready."
-    assert said[14] == "You said 4 for the Transformer; it took 5."
-    assert said[-1] == clock.measured["5,2"]["text"]
-    clock.mode, clock.layer, clock.tick = "writing", 0, 0
-    assert (
-        "Transformer: needs layer 1 of on, which writes this word. It waits; still missing: 1."
-        in clock.describe()
-    )
-    clock.tick = 99
-    assert "Tick 10." in clock.describe()
-    clock.token = 0
-    assert "Transformer: needs only its word. It worked at tick 1." in clock.describe()
+def test_what_a_cell_needs_is_said(clock: ClockExplorer) -> None:
+    reading, writing = clock.plans["2,reading"], clock.plans["2,writing"]
+    assert reading["recurrent"]["needs"][7] == "needs layer 0 of sat and layer 1 of cat."
+    assert reading["transformer"]["needs"][7] == "needs layer 0 of the (1), cat, sat."
+    assert writing["transformer"]["needs"][4] == "needs layer 1 of on, which writes this word."
+    assert writing["transformer"]["needs"][0] == "needs only its word."
 
 
 def test_times_are_those_of_the_clock(clock: ClockExplorer, monkeypatch) -> None:
@@ -124,12 +90,9 @@ def test_other_words_put_the_clock_back(clock: ClockExplorer) -> None:
     assert ask(clock, "text", text="a b " * 7) == ""
     assert clock.state["words"] == [*"abababababab"]
     assert clock.state["note"] == "Too long for one picture: 12 of 14 words are read."
-    assert clock.state["note"] in clock.describe()
     assert (clock.tick, clock.guess, clock.ended) == (0, 0, [])
     clock.text = "word"
-    clock.layers, clock.tick = 2, 9
     assert clock.state["note"] == ""
-    assert clock.describe().count("Done after 2 ticks.") == 2
 
 
 @pytest.mark.usefixtures("own_errors")
@@ -144,9 +107,9 @@ def test_other_words_put_the_clock_back(clock: ClockExplorer) -> None:
 def test_a_bad_question_about_the_clock_changes_nothing(
     clock: ClockExplorer, kind: str, fields: dict, message: str
 ) -> None:
-    before = clock.describe()
+    before = (clock.text, clock.plans, clock.measured)
     assert message in ask(clock, kind, **fields)
-    assert clock.describe() == before
+    assert (clock.text, clock.plans, clock.measured) == before
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from explorers import ask, keeps_the_frame, letter_model
+from explorers import ask, keeps_the_frame, letter_model, unpacked
 from torch import nn
 
 from course_lib import probing
@@ -16,7 +16,6 @@ from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.generation import next_token_probabilities
-from course_lib.widgets.explorer import unpacked
 
 
 def flow_model(**options: object) -> GPT:
@@ -109,7 +108,6 @@ def test_the_model_writes_into_the_flow(flow: FlowExplorer, flowing: GPT) -> Non
     assert flow.view["ids"] == [*ids, best]
     assert flow.text == Characters().decode([*ids, best])
     assert flow.state["note"].startswith("Taken: ")
-    assert flow.describe().count(f"token {flow.view['names'][5]}.") == 1
     assert ask(flow, "write", likeliest=False) == ""
     assert len(flow.view["ids"]) == 7
     assert flow.state["n_written"] == 2
@@ -146,29 +144,20 @@ def test_a_special_token_ends_the_flow() -> None:
     assert explorer.view == before
 
 
-def test_a_part_of_the_flow_is_described(flow: FlowExplorer) -> None:
-    flow.part, flow.head, flow.token, flow.key, flow.guess = "weights", 4, 3, 1, "Attention"
-    lines = flow.describe().splitlines()
-    assert lines[0] == (
-        "Decoder of 3 blocks, 6 heads, 2 for keys and values, vectors of width 24, 97 tokens known."
+def test_the_parts_of_the_flow_are_described(flow: FlowExplorer) -> None:
+    assert flow.view["text"].splitlines() == [
+        "Decoder of 3 blocks, 6 heads, 2 for keys and values, vectors of width 24, 97 tokens known.",
+        "Tokens (5): a (1) | ␣ | c | a (4) | t",
+    ]
+    assert flow.view["lens"][1].startswith(
+        "If block 1 were the last one, the likeliest next token would be “"
     )
-    assert lines[1] == "Tokens (5): a (1) | ␣ | c | a (4) | t"
-    assert lines[2].startswith("You said Attention; most parameters are in: MLPs. Of ")
-    assert lines[4] == "Block 1 of 3, head 4, token a (4)."
-    assert lines[6].startswith("If block 1 were the last one, the likeliest next token would be “")
-    assert "A = softmax(q kᵀ / √4) where key ≤ query" in lines
-    assert "A 6 × 5 × 5" in lines
-    weight = unpacked(flow.blocks["1"]["weights"], np.float32).reshape(6, 5, 5)[4, 3, 1]
-    assert any(line.startswith("a (4) → ␣: ") and f"softmax {weight:.3f} of" in line for line in lines)
-    flow.key = 4
-    assert "a (4) → t: q · k = " in flow.describe()
-    assert "masked, because it comes later: weight 0." in flow.describe()
-    seen = set()
-    for part in flow.view["parts"]:
-        flow.part = part["id"]
-        assert f"{part['title']}. {part['words']}\n{part['formula']}\n{part['shapes']}" in flow.describe()
-        seen.add(flow.describe())
-    assert len(seen) == len(flow.view["parts"]) == 16
+    parts = {part["id"]: part for part in flow.view["parts"]}
+    assert len(parts) == len(flow.view["parts"]) == 16
+    assert parts["weights"]["formula"] == "A = softmax(q kᵀ / √4) where key ≤ query"
+    assert parts["weights"]["shapes"] == "A 6 × 5 × 5"
+    weights = unpacked(flow.blocks["1"]["weights"], np.float32).reshape(6, 5, 5)[4, 3]
+    assert f"a (4) looks most at {flow.view['names'][weights.argmax()]} " in flow.blocks["1"]["looks"][4][3]
 
 
 def test_the_last_norm_of_the_flow_and_the_lens_agree_with_the_end(flow: FlowExplorer) -> None:
@@ -225,9 +214,7 @@ def test_an_encoder_flows_to_a_sentence_vector() -> None:
     assert "An encoder has no next token" in ask(explorer, "write", likeliest=True)
     assert {part["id"] for part in explorer.view["parts"]} >= {"middle", "output", "sentence"}
     assert explorer.view["lens"] == []
-    explorer.key = 3
-    explorer.token = 0
-    assert "masked" not in explorer.describe().replace("Nothing is masked", "")
+    assert not explorer.view["causal"]
 
 
 def test_large_models_open_only_what_is_asked_for(flowing: GPT, monkeypatch) -> None:
@@ -257,9 +244,9 @@ def test_large_models_open_only_what_is_asked_for(flowing: GPT, monkeypatch) -> 
 def test_a_bad_question_about_the_flow_changes_nothing(
     flow: FlowExplorer, kind: str, fields: dict, message: str, own_errors
 ) -> None:
-    before = flow.describe()
+    before = (flow.view, flow.blocks, flow.layer, flow.state["end"])
     assert ask(flow, kind, **fields).startswith(message)
-    assert flow.describe() == before
+    assert (flow.view, flow.blocks, flow.layer, flow.state["end"]) == before
 
 
 def test_models_that_cannot_flow(flowing: GPT, own_errors) -> None:
