@@ -1,14 +1,16 @@
 """Make solutions/ and exercises/, or compare them with what their sources give.
 
-    python tools/exercises.py           # write all of solutions/ and exercises/
-    python tools/exercises.py --check   # say what differs, and fail if anything does
+    python tools/exercises.py                # write all of solutions/ and exercises/
+    python tools/exercises.py 05_positions   # those of one concept
+    python tools/exercises.py --check        # say what differs, and fail if anything does
 
 A task's words, answer and check come from its file, the cells between them from the notebook's Markdown file
 beside it, see `course_lib.checks.tasks`. nbgrader then makes exercises/ from solutions/, in a temporary copy
 of the course: no grade book is left.
 
 In a Markdown file each cell stands below its name. A task of another notebook is a guest; where its answer
-must look otherwise there, that follows as code.
+must look otherwise there, that follows as code. {n_tasks} and {minutes} become the number of the tasks that
+are at home in it, and what they take.
 
     <!-- setup -->                                            a cell, Markdown or one block of Python
     <!-- task: split_heads -->                                the three cells of a task
@@ -23,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,7 @@ LEVELS = {1: "fill one line", 2: "a few lines", 3: "a function with traps", 4: "
 NAME = re.compile(r"^<!-- (.+) -->\n", re.MULTILINE)
 BY_HAND = re.compile(r"(\S+): (\w+), (\d+) points")
 HIDDEN_SEEDS = (31, 57)
+NUMBERS = ["No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten"]
 
 # As `nbgrader generate_assignment NAME --force` for each, in one process: to start one takes seconds.
 RELEASE_ALL = """
@@ -49,24 +53,29 @@ for assignment in sys.argv[1:]:
 """
 
 
-def write_solutions(folder: Path) -> None:
+def write_solutions(folder: Path, concepts: Sequence[str] = ()) -> None:
     """Write the notebooks with our solutions into a folder, one folder for each concept.
 
+    Args:
+        folder: where to.
+        concepts: all, if none is named.
     Raises: ValueError: a source is not what it should be.
     """
-    for concept in tasks.concepts():
+    for concept in concepts or tasks.concepts():
         (folder / concept).mkdir(parents=True)
         for name in tasks.notebooks(concept):
             nbformat.write(notebook(concept, name), folder / concept / f"{name}.ipynb")
 
 
-def release(course: Path) -> Path:
+def release(course: Path, concepts: Sequence[str] = ()) -> Path:
     """Write solutions/ into `course`, let nbgrader release it; return the folder that it wrote.
+
+    As `write_solutions`.
 
     Raises: RuntimeError: nbgrader failed; its own words follow.
     """
     shutil.copy(ROOT / "nbgrader_config.py", course)
-    write_solutions(course / "solutions")
+    write_solutions(course / "solutions", concepts)
     # nbgrader calls a program of this environment by its name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     assignments = sorted(path.name for path in (course / "solutions").iterdir() if path.is_dir())
@@ -94,9 +103,13 @@ def notebook(concept: str, name: str) -> nbformat.NotebookNode:
         raise ValueError(
             f"{name}.md should begin with the name of a cell, <!-- title -->; got {before[:60]!r}"
         )
+    own = [words.minutes for words in tasks.words(concept).values() if words.notebook == name]
+    counts = {"{n_tasks}": NUMBERS[len(own)], "{minutes}": str(sum(own))}
     cells: list[Any] = []
     number = 0
     for mark, text in zip(parts[::2], parts[1::2], strict=True):
+        for placeholder, count in counts.items():
+            text = text.replace(placeholder, count)
         code = re.fullmatch(r"```python\n(.*)\n```", text.strip(), re.DOTALL)
         if mark.startswith("task: "):
             number += 1
@@ -206,12 +219,16 @@ def different(new: Path, old: Path) -> list[str]:
 def main() -> None:
     """Regenerate or compare."""
     parser = argparse.ArgumentParser(description="Make solutions/ and exercises/ from the tasks.")
+    parser.add_argument("concepts", nargs="*", help="such as 05_positions; all, if none is named")
     parser.add_argument("--check", action="store_true", help="change nothing, compare")
-    check = parser.parse_args().check
+    asked = parser.parse_args()
+    concepts, check = asked.concepts, asked.check
+    if unknown := set(concepts) - set(tasks.concepts()):
+        sys.exit(f"a concept is one of {', '.join(tasks.concepts())}; got {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as name:
         course = Path(name)
-        release(course)
-        made = ("solutions", "exercises")
+        release(course, concepts)
+        made = [Path(kind, concept) for kind in ("solutions", "exercises") for concept in concepts or [""]]
         changed = [path for folder in made for path in different(course / folder, ROOT / folder)]
         if check and changed:
             sys.exit(

@@ -26,6 +26,7 @@ What is right is what the solution gives. Words are read without running the fil
 import ast
 import functools
 import inspect
+import pkgutil
 import re
 import sys
 from collections.abc import Callable
@@ -152,11 +153,16 @@ class Exercise:
     def task(self, words: Words) -> Task:
         """The task that can be checked.
 
-        Raises: TaskError: something is missing, stands twice, or does not fit the solution.
+        Raises: TaskError: something is missing, stands twice, does not exist or does not fit the solution.
         """
         if self.answer is None or "cases" not in self._code:
             lacks = "solution" if self.answer is None else "cases"
             raise TaskError(f"task {words.name!r} has no function marked @exercise.{lacks}")
+        for routine in words.forbidden:
+            try:
+                pkgutil.resolve_name(routine)
+            except (AttributeError, ImportError):
+                raise TaskError(f"task {words.name!r} forbids {routine!r}, which does not exist") from None
         known = {}
         for name, says, make in self._mistakes:
             if name in known:

@@ -62,11 +62,12 @@ def test_each_case_is_there_for_a_wrong_answer_that_only_it_catches(task):
     known = {mistake.name: mistake for mistake in task.misconceptions}
     cases = engine.prepare(task, VISIBLE)
     for case in task.cases(np.random.default_rng(VISIBLE))[1:]:
-        assert case.catches, case.name
+        assert case.catches, f"the case {case.name!r} says nothing under `catches`"
         if case.catches in known:
             trials = trials_of(task, known[case.catches].wrong, cases)
             without = [trial for trial in trials if trial.case.name != case.name]
-            assert verdict(task, trials) != verdict(task, without), case.name
+            needed = verdict(task, trials) != verdict(task, without)
+            assert needed, f"{case.catches!r} is refused by that name without the case {case.name!r}, too"
 
 
 def trials_of(task, answer, cases):

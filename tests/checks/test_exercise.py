@@ -115,6 +115,10 @@ def test_words_solution_and_mistakes_come_from_one_file(read):
         ([('"squared"', '"half"')], "task '00_toys/double' has a mistake 'half' already"),
         ([('"overflow"', '"shifted"')], "the mistake 'shifted' of task '00_toys/double' says nothing"),
         (
+            [("minutes=2", 'minutes=2, forbidden=("numpy.doubled",)')],
+            "task '00_toys/double' forbids 'numpy.doubled', which does not exist",
+        ),
+        (
             [('("two = 2",', '("three",')],
             "the mistake 'half' changes 'three', which stands 0 times in the solution",
         ),
