@@ -1,8 +1,8 @@
-"""The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which asks for its numbers.
+"""The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which looks at its numbers.
 
 The course follows one lecture. Every statement it makes stands, in our own words, in the `claims.yml` of the
-concept whose notebook judges it. For each the course owes the learner an experiment that could come out the
-other way, a verdict with a number in it, and a test that fails if the verdict stops being true.
+concept whose notebook judges it, with the numbers that decide about it and the bounds of each. Nobody writes
+down what comes out: a label is computed from the numbers, in `Claim.label` and nowhere else.
 """
 
 import ast
@@ -16,21 +16,38 @@ import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 CONCEPTS = Path(__file__).with_name("concepts")
-VERDICTS = {"holds": "holds", "caveat": "holds, with a caveat", "corrected": "corrected"}
 KINDS = {
     "measured": "an experiment that could have come out the other way",
     "construction": "a theorem or a definition, which the notebook checks",
 }
+PARTS = {  # what a number that lies within its bounds says
+    "fair": "the experiment can tell: what is compared was given the same",
+    "said": "it is as the lecture says",
+    "limit": "the statement ends here",
+    "rival": "it is reached without the mechanism, too",
+    "besides": "it is as our caveat says",
+}
+
+
+class Label(StrEnum):
+    """What the evidence makes of a statement."""
+
+    TRUE = "true"
+    NOT_ONLY_WAY = "true, not the only way"
+    ONLY_IF = "only if"
+    WRONG = "wrong as said"
+    NOT_TESTED = "not tested here"
 
 
 class ClaimError(ValueError):
-    """The evidence does not support the verdict, or the claim cannot be judged."""
+    """The claim cannot be judged by what came."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +56,16 @@ class Evidence:
 
     Args:
         says: a sentence with one place for the number, such as "time grows to the power {:.2f}".
-        low, high: the lowest and the highest value that supports the verdict; left out, that end is open.
+        low, high: the lowest and the highest value with which it says what its part says; left out, that end
+            is open.
+        part: one of `PARTS`.
     Raises: ClaimError: no such place or several, or a range that is empty or accepts any number.
     """
 
     says: str
     low: float = -math.inf
     high: float = math.inf
+    part: str = "said"
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
@@ -59,6 +79,10 @@ class Evidence:
             raise ClaimError(f"{self.says!r} cannot be filled with a number: {error}") from None
         if places != [""]:
             raise ClaimError(f"a sentence has one place for its number, such as {{:.2f}}; got {self.says!r}")
+
+    def met(self, number: float) -> bool:
+        """Whether the number lies within its bounds; no number (NaN) does not."""
+        return self.low <= number <= self.high
 
     def sentence(self, number: float) -> str:
         """What was found.
@@ -96,14 +120,15 @@ class Evidence:
         return f"{low} to {high}"
 
     def _written(self, number: float) -> str:
-        return spaced(self._form().format(self._unsigned_zero(number)))
+        return spaced(self.form.format(self._unsigned_zero(number)))
 
     def _unsigned_zero(self, number: float) -> float:
         """The number; 0 where it is written as one, so that no minus stands before it."""
-        is_zero = math.isfinite(number) and not re.search("[1-9]", self._form().format(number))
+        is_zero = math.isfinite(number) and not re.search("[1-9]", self.form.format(number))
         return 0.0 if is_zero else number
 
-    def _form(self) -> str:
+    @property
+    def form(self) -> str:
         """The place for the number alone."""
         ((form, conversion),) = (
             (form, conversion)
@@ -111,6 +136,11 @@ class Evidence:
             if name is not None
         )
         return f"{{{'!' + conversion if conversion else ''}:{form}}}"
+
+
+def capitalised(sentence: str) -> str:
+    """A sentence that begins with a capital letter, whatever follows."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def spaced(text: str) -> str:
@@ -134,13 +164,15 @@ class Claim:
         kind: see `KINDS`.
         says: the statement.
         show: the experiment, and what it must show.
+        experiment: the function of the concept's `experiments.py` that measures the numbers.
         rival: of a measured claim: the best that one can do without the mechanism in question.
         caveat: what a careful expert adds or corrects.
-        verdict: see `VERDICTS`.
-        evidence: the numbers that decide: room for noise, none for the opposite. A claim without them has not
-            been judged yet. 1 stands for yes.
-        decides: the number that is shown where there is room for one; the first, if it is empty.
-    Raises: ClaimError: an unknown kind or verdict; a judged claim without the caveat or the rival it needs.
+        only_if: where the statement ends, in words that go on after "only if"; with evidence of a limit.
+        evidence: the numbers that decide: room for noise, none for the opposite. A claim without them is not
+            tested. 1 stands for yes.
+        decides: the number that is shown where there is room for one; the first of what is said, if empty.
+        against: the number of the rival that is shown beside it.
+    Raises: ClaimError: an unknown kind; a claim without the rival or the words that it needs.
     """
 
     id: str
@@ -149,128 +181,165 @@ class Claim:
     kind: str
     says: str
     show: str
+    experiment: str = ""
     rival: str = ""
     caveat: str = ""
-    verdict: str = ""
+    only_if: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     decides: str = ""
+    against: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ClaimError(f"claim {self.id!r}: its kind must be one of {_names(KINDS)}; got {self.kind!r}")
-        if not self.evidence:
-            return
-        if self.decides and self.decides not in self.evidence:
-            raise ClaimError(
-                f"claim {self.id!r}: what decides must be one of {_names(self.evidence)}; "
-                f"got {self.decides!r}"
-            )
-        if self.verdict not in VERDICTS:
-            raise ClaimError(
-                f"claim {self.id!r} has evidence, so its verdict must be one of {_names(VERDICTS)}; "
-                f"it is {self.verdict!r}"
-            )
-        if self.verdict != "holds" and not self.caveat:
-            raise ClaimError(f"claim {self.id!r} is {self.verdict!r}: its entry needs a caveat that says why")
-        if self.kind == "measured" and not self.rival:
+        for name in filter(None, (self.decides, self.against)):
+            if name not in self.evidence:
+                raise ClaimError(
+                    f"claim {self.id!r}: what is shown must be one of {_names(self.evidence)}; got {name!r}"
+                )
+        parts = {evidence.part for evidence in self.evidence.values()}
+        if self.evidence and "said" not in parts:
+            raise ClaimError(f"claim {self.id!r}: no number says whether it is as the lecture says")
+        if ("limit" in parts) != bool(self.only_if):
+            raise ClaimError(f"claim {self.id!r}: a limit and the words after 'only if' need each other")
+        if self.evidence and self.kind == "measured" and not self.rival:
             raise ClaimError(f"claim {self.id!r} is measured: its entry needs the rival it was held against")
 
-    def judge(self, evidence: Mapping[str, Any]) -> dict[str, float]:
-        """Return the evidence as numbers if it supports the verdict.
+    @property
+    def shown(self) -> str:
+        """The number that is shown where there is room for one."""
+        said = (name for name, evidence in self.evidence.items() if evidence.part == "said")
+        return self.decides or next(said, "")
 
-        Raises: ClaimError: a number is missing, unknown or outside its range.
+    def numbers(self, evidence: Mapping[str, Any]) -> dict[str, float]:
+        """The evidence as numbers, in the order of the entry.
+
+        Raises: ClaimError: one is missing, unknown or not a number.
         """
-        if not self.evidence:
-            raise ClaimError(f"claim {self.id!r} has no evidence, so it cannot be judged")
         if set(evidence) != set(self.evidence):
             raise ClaimError(
                 f"claim {self.id!r} is judged by {_names(self.evidence)}; "
                 f"the evidence that came is {_names(evidence)}"
             )
-        numbers = {name: _number(self.id, name, evidence[name]) for name in self.evidence}
-        missed = []
-        for name, wanted in self.evidence.items():
-            number = numbers[name]
-            if not wanted.low <= number <= wanted.high:  # so that NaN is refused too
-                missed.append(f"{name} came as {_show(number)}, needed {wanted.needed()}")
-        if missed:
-            raise ClaimError(f"claim {self.id!r} is not supported: {'; '.join(missed)}")
-        return numbers
+        return {name: _number(self.id, name, evidence[name]) for name in self.evidence}
 
-    def sentences(self, numbers: Mapping[str, float]) -> list[str]:
-        """What was found, in words; where it was measured, with what would have done."""
-        found = {name: self.evidence[name].sentence(number) for name, number in numbers.items()}
-        if self.kind == "construction":
-            return list(found.values())
-        return [f"{said}; {self.evidence[name].needed()} would do" for name, said in found.items()]
+    def missed(self, numbers: Mapping[str, float]) -> list[str]:
+        """The numbers that lie outside of their bounds."""
+        return [name for name, evidence in self.evidence.items() if not evidence.met(numbers[name])]
+
+    def label(self, numbers: Mapping[str, float]) -> Label:
+        """What the numbers make of the statement; without numbers it is not tested."""
+
+        def met(part: str) -> list[bool]:
+            return [
+                self.evidence[name].met(n) for name, n in numbers.items() if self.evidence[name].part == part
+            ]
+
+        if not numbers or not all(met("fair")):
+            return Label.NOT_TESTED
+        if not all(met("said")):
+            return Label.WRONG
+        if any(met("limit")):
+            return Label.ONLY_IF
+        return Label.NOT_ONLY_WAY if any(met("rival")) else Label.TRUE
 
 
-class _Judgement:
-    """What the learner sees: a check in one line, or an experiment with its verdict last."""
+@dataclass(frozen=True)
+class Judgement:
+    """A claim, the numbers that were found, and the label that they give it."""
 
-    def __init__(self, claim: Claim, numbers: Mapping[str, float]) -> None:
-        self.claim, self.sentences = claim, claim.sentences(numbers)
+    claim: Claim
+    numbers: Mapping[str, float]
+
+    @property
+    def label(self) -> Label:
+        """See `Claim.label`."""
+        return self.claim.label(self.numbers)
+
+    @property
+    def words(self) -> str:
+        """The label, and where the statement ends."""
+        return f"{self.label} {self.claim.only_if}" if self.label == Label.ONLY_IF else str(self.label)
+
+    def sentence(self, name: str) -> str:
+        """What one number says."""
+        return self.claim.evidence[name].sentence(self.numbers[name])
+
+    def short(self) -> list[str]:
+        """The number that decides, and the rival's beside it."""
+        claim = self.claim
+        return [capitalised(self.sentence(name)) for name in (claim.shown, claim.against) if name]
 
     def __repr__(self) -> str:
-        claim = self.claim
-        if claim.kind == "construction":
-            caveat = f" {claim.caveat}" if claim.caveat else ""
-            return f"✓ {self._statement()} By construction: {'; '.join(self.sentences)}.{caveat}"
-        lines = [self._statement(), *(f"- {sentence}" for sentence in self.sentences)]
-        lines.append(f"Rival: {claim.rival}")
-        if claim.caveat:
-            lines.append(f"Caveat: {claim.caveat}")
-        return "\n".join([*lines, f"Verdict: {VERDICTS[claim.verdict]}"])
-
-    def _repr_html_(self) -> str:
-        # Imported here: whoever reads the ledger without a page needs no matplotlib.
-        from course_lib import plots
-
-        claim = self.claim
-        mark = {"holds": plots.GREEN, "caveat": plots.ORANGE, "corrected": plots.VERMILION}[claim.verdict]
-        box = f"border-left:.4em solid {mark};padding:.3em 1em;margin:.3em 0"
-        if claim.kind == "construction":
-            return f"<div style='{box}'>{html.escape(repr(self))}</div>"
-        sentences = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences)
-        rest = {"Rival": claim.rival, "Caveat": claim.caveat}
-        paragraphs = "".join(
-            f"<p style='margin:.3em 0 0'>{name}: {html.escape(text)}</p>"
-            for name, text in rest.items()
-            if text
-        )
-        return (
-            f"<div style='{box}'><p style='margin:0'>{html.escape(self._statement())}</p>"
-            f"<ul style='margin:.3em 0 0'>{sentences}</ul>{paragraphs}"
-            f"<p style='margin:.3em 0 0'><strong>Verdict: {VERDICTS[claim.verdict]}</strong></p></div>"
-        )
+        lines = [self._statement(), *(f"  {sentence}." for sentence in self.short())]
+        return "\n".join([*lines, *([self.claim.caveat] if self.claim.caveat else []), f"→ {self.words}"])
 
     def _statement(self) -> str:
-        return f"Claim (lecture, {self.claim.at}): {self.claim.says}"
+        return f"Lecture, {self.claim.at}: {self.claim.says}"
+
+    def _repr_html_(self) -> str:
+        lines = [f"<em>{html.escape(self._statement())}</em>", f"<strong>{html.escape(self.words)}</strong>"]
+        lines += [
+            " ".join(html.escape(f"{sentence}.") for sentence in self.short()),
+            html.escape(self.claim.caveat),
+        ]
+        shown = "".join(f"<p style='margin:.2em 0'>{line}</p>" for line in lines if line)
+        box = f"border-left:.4em solid {colour(self.label)};padding:.3em 1em;margin:.3em 0"
+        return f"<div style='{box}'>{shown}{self._folded()}</div>"
+
+    def _folded(self) -> str:
+        """All numbers with their bounds, and the rival, for those who doubt."""
+        if not self.numbers:
+            return ""
+        items = "".join(
+            f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())})</li>"
+            for name, e in self.claim.evidence.items()
+        )
+        rival = f"<p>Rival: {html.escape(self.claim.rival)}</p>" if self.claim.rival else ""
+        return f"<details><summary>All numbers</summary><ul>{items}</ul>{rival}</details>"
 
 
-def verdict(claim_id: str, /, **evidence: Any) -> None:
-    """Judge one claim of the lecture by the numbers just measured, and show the result.
+def colour(label: Label) -> str:
+    """The colour of a label, for boxes and pages."""
+    # Imported here: whoever reads the ledger without a page needs no matplotlib.
+    from course_lib import plots
+
+    return {
+        Label.TRUE: plots.GREEN,
+        Label.NOT_ONLY_WAY: plots.SKY,
+        Label.ONLY_IF: plots.ORANGE,
+        Label.WRONG: plots.VERMILION,
+        Label.NOT_TESTED: plots.STREAM,
+    }[label]
+
+
+def judge(claim_id: str, found: Any = None, /, **evidence: Any) -> Judgement:
+    """Judge one claim of the lecture by the numbers just measured.
 
     Args:
         claim_id: its id.
-        evidence: the numbers that the claim's entry names; True counts as 1.
-    Raises: ClaimError: there is no such claim, or the evidence does not support the verdict.
+        found: what the claim's experiment returned: its attributes are the numbers that the claim's entry
+            names.
+        evidence: the numbers themselves, where a cell found them; True counts as 1.
+    Raises: ClaimError: there is no such claim, or its numbers are not those that came.
     """
+    claim = _find(claim_id)
+    if found is not None:
+        evidence = {name: getattr(found, name) for name in claim.evidence if hasattr(found, name)} | evidence
+    return Judgement(claim, claim.numbers(evidence))
+
+
+def verdict(claim_id: str, found: Any = None, /, **evidence: Any) -> None:
+    """Judge one claim (see `judge`), and show what comes out."""
     from IPython.display import display
 
-    claim = _find(claim_id)
-    numbers = claim.judge(evidence)
-    ledger = os.environ.get("COURSE_LEDGER")
-    if ledger:
-        record = {
-            "claim": claim.id,
-            "notebook": claim.notebook,
-            "verdict": claim.verdict,
-            "evidence": numbers,
-        }
+    judgement = judge(claim_id, found, **evidence)
+    if ledger := os.environ.get("COURSE_LEDGER"):
+        claim, numbers = judgement.claim, judgement.numbers
+        record = {"claim": claim.id, "label": judgement.label, "missed": claim.missed(numbers)}
         with open(ledger, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    display(_Judgement(claim, numbers))
+            file.write(json.dumps({**record, "evidence": numbers}) + "\n")
+    display(judgement)
 
 
 def load(concepts: str | Path = CONCEPTS) -> dict[str, Claim]:
@@ -328,7 +397,11 @@ def _load(concepts: Path) -> dict[str, Claim]:
 def _claim(entry: dict[str, Any], notebook: str) -> Claim:
     where = f"c{notebook}/claims.yml"
     try:
-        evidence = {name: _evidence(item) for name, item in entry.get("evidence", {}).items()}
+        evidence = {
+            name: _evidence(item, part)
+            for part, items in entry.get("evidence", {}).items()
+            for name, item in items.items()
+        }
         return Claim(**{**entry, "notebook": notebook, "evidence": evidence})
     except (TypeError, AttributeError) as error:
         raise ClaimError(f"{where}: the entry {entry!r} is not a claim: {error}") from None
@@ -336,9 +409,11 @@ def _claim(entry: dict[str, Any], notebook: str) -> Claim:
         raise ClaimError(f"{where}, {entry.get('id')}: {error}") from None
 
 
-def _evidence(item: Mapping[str, Any]) -> Evidence:
+def _evidence(item: Mapping[str, Any], part: str) -> Evidence:
+    if part not in PARTS:
+        raise ClaimError(f"evidence stands under one of {_names(PARTS)}; got {part!r}")
     ends = {end: float(item[end]) for end in ("low", "high") if end in item}
-    return Evidence(**{**item, **ends})
+    return Evidence(**{**item, **ends}, part=part)
 
 
 def _verdicts(source: str) -> Iterator[ast.Call]:
@@ -370,7 +445,3 @@ def _number(claim_id: str, name: str, value: Any) -> float:
 
 def _names(names: Any) -> str:
     return ", ".join(names) or "empty"
-
-
-def _show(number: float) -> str:
-    return f"{number:.4g}"

@@ -1,11 +1,12 @@
 """One training loop for every model: AdamW or Muon, warm-up and decay, checkpoints."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,8 @@ from tqdm.auto import tqdm
 
 from course_lib.checkpoint import Checkpoint, History
 from course_lib.device import has_bfloat16, keep_memory
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,19 @@ def _on_device(batch: Any, device: torch.device) -> Any:
         return tensor.to(device)
 
     return tree_map_only(Tensor, move, batch)
+
+
+def bar(items: Collection[Item], desc: str | None = None) -> Iterable[Item]:
+    """The items, one by one, with a bar that says how many are done: on a terminal and in a notebook.
+
+    Args:
+        items: what takes long, piece by piece.
+        desc: what stands before the bar, which goes away in the end.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    hidden = False if hasattr(shell, "kernel") else None  # None: but on a terminal
+    done: Iterable[Item] = tqdm(items, desc, leave=False, disable=hidden)
+    return done
 
 
 def _bar(steps: int, progress: bool | None) -> tqdm:

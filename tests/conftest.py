@@ -292,7 +292,7 @@ def pytest_xdist_make_scheduler(config, log):
 KINDS = {
     "style": "test_style|test_examples",
     "notebooks": "test_notebooks_run",
-    "claims": "test_claims",
+    "claims": "test_claims|test_experiments",
     "browser": "browser/",
     "exercises": "checks/|test_exercises",
     "grading": "grading/",
@@ -341,6 +341,32 @@ def told(passed: list[pytest.TestReport]) -> Iterator[str]:
 
 
 def pytest_sessionfinish(session, exitstatus) -> None:
-    """A run that is interrupted, as `make check` is when its time is over, has failed where a test has."""
-    if exitstatus == pytest.ExitCode.INTERRUPTED and session.testsfailed:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    """A run that is interrupted, as `make check` is in the end, says what the tests say that have ended."""
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        stats = session.config.pluginmanager.get_plugin("terminalreporter").stats
+        if session.testsfailed:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif not stats.get("passed"):
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+# ------------------------------------------------------------------------------------------ one task
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--task my_task`: of the tests of tasks those of this one; the tests that name no task run, too."""
+    parser.addoption("--task", action="append", default=[], help="with or without its concept; also twice")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what tests other tasks than those that are asked for."""
+    asked = config.getoption("--task")
+    if asked:
+        named = {item: re.search(r"\[(\d\d_\w+)/(\w+)", item.nodeid) for item in items}
+        out = [
+            item
+            for item, task in named.items()
+            if task and not {task[2], f"{task[1]}/{task[2]}"} & set(asked)
+        ]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]

@@ -1,284 +1,249 @@
-"""The ledger's pages: what stands on them, where it leads, and from when and which seeds the numbers are."""
+"""The ledger's pages and its runs: what stands there, where it leads, what is kept when a run is stopped."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from notebook_cells import recorded
+from bs4 import BeautifulSoup
 
 from course_lib import claims, ledger
-from course_lib.claims import ClaimError, load, verdict
-from course_lib.ledger import Found, Record, read, start, write_pages
+from course_lib.claims import ClaimError, Label, load
+from course_lib.ledger import Entry, Run, read, write, write_pages
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
-LEDGER = {
-    "c03_qkv": """
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+LEDGER = """
 - id: sum
   at: "8:35"
   kind: construction
   says: It sums to 1.
   show: Rows.
-  verdict: holds
-  evidence: {error: {says: "it is off by {:.1g}", low: 0, high: 1.0e-6}}
+  evidence: {said: {error: {says: "it is off by {:.1g}", low: 0, high: 1.0e-6}}}
 - id: quick
   at: "6:08"
   kind: measured
-  says: It is <quick> | a*b*c, and `safe`.
+  says: It is <quick> | a*b*c.
   show: A race.
-  rival: The loop_of_all.
+  experiment: race
+  rival: The loop.
   caveat: On two cores.
-  verdict: caveat
   decides: wait
+  against: loop
   evidence:
-    worst: {says: "the slowest run is right in {:.0%} of cases", low: 0.95}
-    wait: {says: "it takes {:.2f} seconds", low: 0.4, high: 0.6}
-""",
-    "c09_real_models": """
+    said:
+      wait: {says: "it takes {:.2f} seconds", high: 0.6}
+    rival:
+      loop: {says: "the loop takes {:.2f} seconds", high: 0.6}
 - {id: later, at: "17:59", kind: measured, says: It comes., show: s}
-""",
-}
-SUM, QUICK = {"error": 1e-7}, {"worst": 0.97, "wait": 0.5}
+"""
 
 
 @pytest.fixture
-def entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+def entries(tmp_path, monkeypatch) -> dict:
     """A ledger of three claims, not in the order of the lecture, in place of the course's."""
-    for concept, text in LEDGER.items():
-        (tmp_path / concept).mkdir()
-        (tmp_path / concept / "claims.yml").write_text(text)
+    (tmp_path / "c03_qkv").mkdir()
+    (tmp_path / "c03_qkv" / "claims.yml").write_text(LEDGER)
+    (tmp_path / "c03_qkv" / "experiments.py").write_text("first version")
     found = load(tmp_path)
     monkeypatch.setattr(claims, "load", lambda: found)
-    monkeypatch.setattr("IPython.display.display", lambda _: None)
+    monkeypatch.setattr(claims, "CONCEPTS", tmp_path)
     return found
 
 
-@pytest.fixture
-def own() -> Record:
-    """What the notebook found."""
-    return Record("1 May 2026, 12:00", "commit abc", {"sum": [Found(SUM)], "quick": [Found(QUICK)]})
+def race(wait: float, loop: float = 0.9, seed: int | None = 1, **more: object) -> Run:
+    return Run("quick", {"wait": wait, "loop": loop}, "2026-05-01", "first", seed, **more)
 
 
-@pytest.fixture
-def others() -> Record:
-    """What the tests found, in the same state."""
-    found = {
-        "sum": [Found({"error": 1e-7}, (11,)), Found({"error": 1.2e-7}, (21,))],
-        "quick": [Found({"worst": 0.99, "wait": 0.55}, (11, 12)), Found({"worst": 0.98}, (21,))],
-    }
-    return Record("1 May 2026, 11:00", "commit abc", found)
+def pages(folder: Path, monkeypatch, *found: Run) -> dict[str, BeautifulSoup]:
+    """Both, made of these runs."""
+    by_claim = {run.claim: [other for other in found if other.claim == run.claim] for run in found}
+    monkeypatch.setattr(ledger, "runs", lambda: by_claim)
+    paths = write_pages(folder, NOTEBOOKS)
+    return {path.stem: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in paths}
 
 
-def pages(folder: Path, own: Record, others: Record, notebooks: Path = NOTEBOOKS) -> dict[str, str]:
-    """All four, by their files' names."""
-    return {path.name: path.read_text("utf-8") for path in write_pages(folder, own, others, notebooks)}
+# ------------------------------------------------------------------------------------------ what runs say
 
 
-def section(page: str, claim: str) -> str:
-    """What the Markdown says about one claim."""
-    return page.partition(f'<a id="{claim}"></a>')[2].partition("<a id=")[0]
+def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
+    entry = Entry.of(entries["quick"], [race(0.5), race(0.7, seed=2), race(0.55, seed=3)])
+    assert entry.label == Label.TRUE
+    assert entry.reproduced() == "2 of 3 runs agree (1 wrong as said); 2026-05-01."
+    assert entry.judgement.numbers["wait"] == 0.5
+    assert entry.spread("wait") == "0.50 to 0.70; it is as the lecture says: at most 0.60"
 
 
-def test_the_two_pages_are_written_twice(entries, own, others, tmp_path):
-    assert set(pages(tmp_path, own, others)) == {"claims.md", "claims.html", "lecture.md", "lecture.html"}
+def test_a_run_of_an_older_ledger_does_not_count(entries):
+    older = Run("quick", {"wait": 0.9}, "2026-04-01", "before", 9)
+    entry = Entry.of(entries["quick"], [older, race(0.5)])
+    assert [run.seed for run in entry.runs] == [1]
+    nothing = Entry.of(entries["quick"], [older])
+    assert (nothing.label, nothing.reproduced()) == (Label.NOT_TESTED, "No run is on record.")
+    assert Entry.of(entries["later"], []).reproduced() == ""
 
 
-def test_a_measured_claim_says_how_far_the_runs_lie_apart_and_what_would_do(entries, own, others, tmp_path):
-    said = section(pages(tmp_path, own, others)["claims.md"], "quick")
-    assert (
-        "- the slowest run is right in 97 % of cases (3 runs: 97 % to 99 %; at least 95 % would do)" in said
-    )
-    # One of the tests found this number in another way, and recorded none.
-    assert "- it takes 0.50 seconds (2 runs: 0.50 to 0.55; 0.40 to 0.60 would do)" in said
-    assert "**Runs:** the notebook; seeds 11, 12; seed 21." in said
-    assert "**◐ holds, with a caveat** · measured · [6:08](" in said
-    assert "**Rival:** The loop\\_of\\_all." in said
-    assert "**Caveat:** On two cores." in said
-    assert "**Experiment:** A race." in said
+def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
+    plot = BeautifulSoup(Entry.of(entries["quick"], [race(0.5), race(0.7, seed=2)]).plot(), "html.parser")
+    ours, rival = (plot.find_all("circle", class_=kind) for kind in ("ours", "rival"))
+    assert (len(ours), len(rival)) == (2, 2)
+    band = plot.find("rect")
+    edge = float(band["x"]) + float(band["width"])
+    assert [float(dot["cx"]) <= edge for dot in ours] == [True, False]
+    assert all(float(dot["cx"]) > float(ours[1]["cx"]) for dot in rival)
+    assert plot.svg["aria-label"] == "0.50 to 0.70; the rival 0.90; the band: at most 0.60"
+    alone = Entry.of(entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
+    assert alone.plot().count("<circle") == 1
 
 
-def test_runs_that_agree_are_said_to(entries, own, tmp_path):
-    others = Record(found={"quick": [Found({"worst": 0.971, "wait": 0.5}, (11,))]})
-    said = section(pages(tmp_path, own, others)["claims.md"], "quick")
-    assert "right in 97 % of cases (the same in 2 runs; at least 95 % would do)" in said
+# ------------------------------------------------------------------------------------------ the pages
 
 
-def test_what_holds_by_construction_shows_its_number_alone(entries, own, others, tmp_path):
-    said = section(pages(tmp_path, own, others)["claims.md"], "sum")
-    assert "- it is off by 1e-07\n" in said
-    assert "**✓ holds** · by construction ·" in said
-    assert "Rival" not in said
-    assert "Caveat" not in said
-    others.found["sum"].append(Found({"error": 7e-7}, (31,)))
-    said = section(pages(tmp_path, own, others)["claims.md"], "sum")
-    assert "- it is off by 1e-07 (4 runs: 1e-07 to 7e-07)\n" in said
+def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monkeypatch):
+    sums = Run("sum", {"error": 0.0}, "2026-05-01", "notebook")
+    page = pages(tmp_path, monkeypatch, race(0.9), sums)["claims"]
+    assert [heading.text for heading in page.find_all("h2")] == ["Wrong as said", "Not tested here", "True"]
+    assert [article["id"] for article in page.find_all("article")] == ["quick", "later", "sum"]
+    assert "1 came out as" in page.p.text
+    quick = page.find(id="quick")
+    assert quick.h3.text == "It is <quick> | a*b*c."
+    shown, folded = quick.find(class_="found").text, quick.details.text
+    assert "It takes 0.90 seconds. The loop takes 0.90 seconds." in shown
+    assert "1 of 1 runs agree; 2026-05-01." in folded
+    assert "Rival: The loop." in folded
+    assert "On two cores." in quick.text
+    assert not page.find("script")
 
 
-def test_of_several_verdicts_with_the_same_seeds_the_last_counts(entries, tmp_path):
-    own = Record(found={"quick": [Found({**QUICK, "wait": 0.41}), Found(QUICK)]})
-    others = Record(found={"quick": [Found({**QUICK, "wait": wait}, (11,)) for wait in (0.6, 0.52)]})
-    said = section(pages(tmp_path, own, others)["claims.md"], "quick")
-    assert "0.50 seconds (2 runs: 0.50 to 0.52;" in said
+def test_the_lecture_page_says_each_statement_in_order_with_its_label(entries, tmp_path, monkeypatch):
+    page = pages(tmp_path, monkeypatch, race(0.5))["lecture"]
+    rows = [[cell.text.strip() for cell in row.find_all("td")] for row in page.find_all("tr")]
+    assert rows == [
+        ["It is <quick> | a*b*c.", "true", "It takes 0.50 seconds"],
+        ["It sums to 1.", "not tested here", ""],
+        ["It comes.", "not tested here", ""],
+    ]
+    chapters = ledger.lecture().chapters
+    assert [heading.text for heading in page.find_all("h2")] == [f"{at} {of}" for at, of in chapters.items()]
 
 
-def test_a_claim_that_no_notebook_judged_is_said_to_be_missing(entries, own, others, tmp_path):
-    del own.found["sum"]  # the tests' numbers alone are no verdict of the notebook
-    made = pages(tmp_path, own, others)
-    for claim in ("sum", "later"):
-        assert "**– not judged yet**" in section(made["claims.md"], claim)
-        assert "Runs" not in section(made["claims.md"], claim)
-    counts = "✓ holds: 0. ◐ holds, with a caveat: 1. ✎ corrected: 0."
-    assert f"1 of the lecture's 3 statements are judged. {counts}" in made["claims.md"]
-    there = (NOTEBOOKS / "09_real_models.ipynb").exists()
-    assert there or "· 09_real_models (to come) ·" in section(made["claims.md"], "later")
-    (row,) = [line for line in made["lecture.md"].splitlines() if "It sums" in line]
-    assert "| [– not judged yet](claims.md#sum) |  |" in row
-
-
-def test_the_lecture_page_says_when_what_and_the_number_that_decides(entries, own, others, tmp_path):
-    lines = pages(tmp_path, own, others)["lecture.md"].splitlines()
-    rows = [line for line in lines if "&t=" in line and line.startswith("|")]
-    assert [re.search(r"It (is|sums|comes)", row)[1] for row in rows] == ["is", "sums", "comes"]
-    at, _, judged, number, experiment = rows[0].strip("| ").split(" | ")
-    assert at == f"[6:08]({ledger.lecture().video}&t=368s)"
-    assert judged == "[◐ holds, with a caveat](claims.md#quick)"
-    assert number == "It takes 0.50 seconds"
-    assert experiment.startswith("[03_qkv](")
-    assert f"## {at} The MLP in a layer" in lines
-    assert rows[1].strip("| ").split(" | ")[3] == "It is off by 1e-07"  # the first, where none is named
-
-
-def test_each_chapter_is_on_both_pages_once(entries, own, others, tmp_path):
-    made = pages(tmp_path, own, others)
-    for at, about in ledger.lecture().chapters.items():
-        for name in ("claims.md", "lecture.md"):
-            assert len(re.findall(rf"^## \[{at}\]\(.+\) {re.escape(about)}$", made[name], re.MULTILINE)) == 1
-
-
-def test_what_a_statement_says_is_shown_as_it_is(entries, own, others, tmp_path):
-    made = pages(tmp_path, own, others)
-    for name in ("claims.html", "lecture.html"):
-        assert "It is &lt;quick&gt; | a*b*c, and `safe`." in made[name]
-    rows = re.findall(r"<tr>.+?</tr>", made["lecture.html"], re.DOTALL)
-    assert {len(re.findall("<t[hd]>", row)) for row in rows} == {5}
-
-
-def test_links_lead_to_cells_sections_and_pages(own, others, tmp_path):
-    """With the course's own ledger."""
+def test_links_lead_to_cells_and_articles(tmp_path, monkeypatch):
+    """With the course's own ledger and runs."""
+    found = [run for of in ledger.runs().values() for run in of]
     (tmp_path / "build").mkdir()
-    made = pages(tmp_path / "build", own, others)
-    for name in ("claims.md", "lecture.md"):
-        cells = re.findall(r"\]\((\S+\.ipynb)#cell-id=([^)]+)\)", made[name])
-        assert len(cells) == sum(bool(claim.evidence) for claim in load().values())
-        for target, cell in cells:
-            notebook = json.loads((tmp_path / "build" / target).read_text("utf-8"))
-            (source,) = ["".join(c["source"]) for c in notebook["cells"] if c["id"] == cell]
-            assert "verdict(" in source
-    for name in ("claims.html", "lecture.html"):
-        for target in re.findall(r'href="([^"]*)#([^"=]+)"', made[name]):
-            page, section_of = target
-            assert f'<a id="{section_of}">' in made[page or name]
-        assert ".md" not in re.sub(r"<style>.+</style>", "", made[name], flags=re.DOTALL)
+    made = pages(tmp_path / "build", monkeypatch, *found)
+    experiments = made["claims"].find_all("a", string="the experiment")
+    assert len(experiments) == 60
+    for link in experiments:
+        target, cell = link["href"].split("#cell-id=")
+        notebook = json.loads((tmp_path / "build" / target).read_text("utf-8"))
+        (source,) = ["".join(c["source"]) for c in notebook["cells"] if c["id"] == cell]
+        assert "verdict(" in source
+    for link in made["lecture"].find_all("a", href=re.compile("^claims.html#")):
+        assert made["claims"].find(id=link["href"].split("#")[1])
+    for link in made["claims"].find_all("a", href=re.compile("^#")):
+        assert made["claims"].find(id=link["href"][1:])
 
 
-def test_the_page_for_the_browser_has_marks_and_no_script(entries, own, others, tmp_path):
-    made = pages(tmp_path, own, others)
-    for name in ("claims.html", "lecture.html"):
-        assert len(re.findall(r'<span class="verdict" style="--mark: #\w+">✓ holds</span>', made[name])) == 1
-        assert len(re.findall(r'class="verdict".{0,30}◐ holds, with a caveat</span>', made[name])) == 1
-        assert "<script" not in made[name]
-        assert "prefers-color-scheme: dark" in made[name]
-        assert "@media print" in made[name]
+# ------------------------------------------------------------------------------------------ the record
 
 
-# ----------------------------------------------------------------------------- when, from which state
+def test_runs_come_back_as_they_were_kept(entries, tmp_path):
+    path = tmp_path / "c03_qkv" / ledger.RUNS
+    kept = [race(0.5, took=1.5), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")]
+    write(path, kept)
+    assert read(path) == kept
+    assert ledger.runs(tmp_path) == {"quick": kept[:1], "sum": kept[1:]}
+    assert [file.name for file in path.parent.glob("runs*")] == [ledger.RUNS]
 
 
-def test_records_of_one_state_are_said_to_be(entries, own, others, tmp_path):
-    page = pages(tmp_path, own, others)["claims.md"]
-    assert "The notebooks ran on 1 May 2026, 12:00 (commit abc)." in page
-    assert "from other seeds on 1 May 2026, 11:00, in the same state." in page
-
-
-def test_older_numbers_are_said_to_be_older(entries, own, others, tmp_path):
-    others.state = "commit 123"
-    page = pages(tmp_path, own, others)["claims.md"]
-    assert "are of another state:** of 1 May 2026, 11:00 (commit 123)." in page
-
-
-def test_without_the_tests_no_spread_is_shown_and_the_page_says_so(entries, own, tmp_path):
-    page = pages(tmp_path, own, Record())["claims.md"]
-    assert "no spread can be shown: `make claims` runs both." in page
-    assert "97 % of cases (at least 95 % would do)" in page
-
-
-# ------------------------------------------------------------------------------------------ the records
-
-
-def test_a_verdict_is_read_back_and_what_a_test_says_of_its_seeds(entries, tmp_path, monkeypatch):
-    path = tmp_path / "claims.jsonl"
-    start(path, "today", "commit abc")
-    monkeypatch.setenv("COURSE_LEDGER", str(path))
-    verdict("quick", **QUICK)
-    monkeypatch.setenv("COURSE_LEDGER_OF_TESTS", str(path))
-    with recorded(11, 12, but={"quick": ("wait",)}):
-        verdict("quick", **QUICK)
-        verdict("sum", **SUM)
-    record = read(path)
-    assert (record.when, record.state) == ("today", "commit abc")
-    assert record.found == {
-        "quick": [Found(QUICK), Found({"worst": 0.97}, (11, 12))],
-        "sum": [Found(SUM, (11, 12))],
-    }
-
-
-def test_what_is_refused_or_ends_in_an_error_is_not_recorded(entries, tmp_path, monkeypatch):
-    path = tmp_path / "claims.jsonl"
-    monkeypatch.setenv("COURSE_LEDGER_OF_TESTS", str(path))
-
-    def measure(wait: float) -> None:
-        with recorded(11):
-            verdict("sum", **SUM)
-            verdict("quick", worst=0.97, wait=wait)
-
-    with pytest.raises(ClaimError, match="wait came as"):
-        measure(wait=2.0)
-    verdict("sum", **SUM)  # a test that does not say that it measures
-    assert read(path) == Record()
-    measure(wait=0.5)
-    assert list(read(path).found) == ["sum", "quick"]
-
-
-def test_a_record_from_another_ledger_is_refused(entries, others, tmp_path):
-    own = Record(found={"quick": [Found({"worst": 0.97, "speed": 3.0})]})
-    with pytest.raises(
-        ClaimError, match=r"'quick' has the numbers worst, speed, .* asks for worst, wait; run"
-    ):
-        pages(tmp_path, own, others)
-    others.found["sum"] = [Found({"speed": 3.0}, (11,))]  # of the tests' older records only that is taken
-    said = section(pages(tmp_path, Record(found={"sum": [Found(SUM)]}), others)["claims.md"], "sum")
-    assert "- it is off by 1e-07\n" in said
-
-
-def test_nothing_is_recorded_where_no_page_will_be_written(entries, tmp_path, monkeypatch):
-    monkeypatch.delenv("COURSE_LEDGER_OF_TESTS", raising=False)
-    monkeypatch.delenv("COURSE_LEDGER", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with recorded(11):
-        verdict("sum", **SUM)
-    assert {path.name for path in tmp_path.iterdir()} == set(LEDGER)
-
-
-@pytest.mark.parametrize(
-    "line",
-    ['{"claim": "sum", "evid', "[1]", '{"claim": "sum"}', '{"claim": "sum", "evidence": {"error": "x"}}', ""],
-)
+@pytest.mark.parametrize("line", ['{"claim": "sum", "numb', "[1]", '{"claim": "sum"}', ""])
 def test_a_broken_line_is_named(tmp_path, line):
-    path = tmp_path / "claims.jsonl"
-    start(path, "today", "commit abc")
+    path = tmp_path / ledger.RUNS
+    write(path, [race(0.5)])
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(ClaimError, match=r"claims.jsonl, line 2 is no record .*; run `make claims` again"):
+    with pytest.raises(
+        ClaimError, match=r"runs.jsonl, line 2 is no run .*; remove it, and run `make claims`"
+    ):
         read(path)
+
+
+def test_every_run_on_record_is_of_a_claim_and_has_its_numbers():
+    for claim, of in ledger.runs().items():
+        assert claim in load()
+        assert len({run.seed for run in of}) == len(of)
+        assert len(Entry.of(load()[claim], of).runs) == len(of), claim
+
+
+# ------------------------------------------------------------------------------------------ making runs
+
+
+@pytest.fixture
+def tool(entries, monkeypatch) -> ModuleType:
+    """tools/claims.py, with an experiment that takes no time."""
+    spec = importlib.util.spec_from_file_location("claims_tool", ROOT / "tools" / "claims.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def experiment(seed: int = 0) -> SimpleNamespace:
+        return SimpleNamespace(wait=0.3 + seed / 1000, loop=0.9)
+
+    monkeypatch.setattr(module, "experiment", lambda claim: experiment)
+    return module
+
+
+def test_a_run_is_kept_with_its_seed_and_replaces_what_no_longer_counts(tool, entries, tmp_path):
+    path = tmp_path / "c03_qkv" / ledger.RUNS
+    write(path, [race(0.9, seed=55), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
+    run = tool.make(tool.Job("quick", 101))
+    assert run.numbers == {"wait": pytest.approx(0.401), "loop": 0.9}
+    tool.keep(entries["quick"], run)
+    assert [(kept.claim, kept.seed) for kept in read(path)] == [("quick", 101), ("sum", None)]
+    tool.keep(entries["quick"], tool.make(tool.Job("quick", 102)))
+    assert [kept.seed for kept in read(path) if kept.claim == "quick"] == [101, 102]
+
+
+def test_what_is_on_record_is_not_run_again_and_slow_experiments_run_less_often(tool, entries):
+    quick = entries["quick"]
+    assert tool.missing(quick, []) == [tool.Job("quick", 101)]
+    made = [race(0.5, seed=seed, took=2.0) for seed in (101, 102, 104)]
+    assert [job.seed for job in tool.missing(quick, made)] == [103, *range(105, 121)]
+    slow = [race(0.5, seed=101, took=30.0)]
+    assert [job.seed for job in tool.missing(quick, slow)] == list(range(102, 111))
+
+
+def test_another_version_of_the_experiment_or_of_the_numbers_does_not_count(tool, entries, tmp_path):
+    run = tool.make(tool.Job("quick", 101))
+    assert tool.counted(entries["quick"], [run, race(0.5)]) == [run]
+    (tmp_path / "c03_qkv" / "experiments.py").write_text("second version")
+    assert tool.counted(entries["quick"], [run]) == []
+
+
+def test_the_cost_is_said_before(tool):
+    jobs = [tool.Job("quick", seed) for seed in range(10)]
+    known = {"quick": [race(0.5, took=30.0)]}
+    assert tool.cost(jobs, known) == "10 runs to make; about 3 minutes on 2 cores."
+    assert tool.cost(jobs, {}).endswith(
+        "about 0 minutes on 2 cores, and 1 experiments that were never timed."
+    )
+
+
+def test_what_notebooks_found_is_taken_over_where_there_is_no_experiment(tool, tmp_path):
+    record = tmp_path / "record.jsonl"
+    lines = [
+        {"claim": "sum", "evidence": {"error": 1e-8}},
+        {"claim": "sum", "evidence": {"error": 1e-7}, "seeds": [11, 12]},
+        {"claim": "quick", "evidence": {"wait": 0.1, "loop": 0.2}},
+    ]
+    record.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    tool.take_over(record)
+    kept = read(tmp_path / "c03_qkv" / ledger.RUNS)
+    assert [(run.claim, run.seed, run.numbers) for run in kept] == [
+        ("sum", None, {"error": 1e-8}),
+        ("sum", 11, {"error": 1e-7}),
+    ]
 
 
 # ------------------------------------------------------------------------------------------ the lecture
@@ -290,9 +255,9 @@ def test_every_claim_belongs_to_a_chapter_of_the_lecture():
     assert sorted(chapters, key=ledger.seconds) == chapters
 
 
-def test_the_number_that_decides_stands_by_itself():
-    """It is shown without the ones before it."""
+def test_the_numbers_that_are_shown_stand_by_themselves():
+    """They are shown without the ones before them."""
     for claim in load().values():
-        if claim.evidence:
-            says = claim.evidence[claim.decides or next(iter(claim.evidence))].says
-            assert not re.match(r"and |but |that of |by |which ", says), f"{claim.id}: {says!r}"
+        for name in filter(None, (claim.shown, claim.against)):
+            says = claim.evidence[name].says
+            assert not re.match(r"(and|but|by|which|it|they) |that of ", says), f"{claim.id}: {says!r}"

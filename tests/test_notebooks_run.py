@@ -1,9 +1,10 @@
 """Every notebook runs from top to bottom, once, with the network cut.
 
-nbval runs it in a process of its own: the cut needs that, and it is without what the tests load. The solutions
-are run by the grader: `tests/grading/test_judge.py`.
+nbval runs it in a process of its own: the cut needs that, and it is without what the tests load. The grader
+runs the solutions: `tests/grading/test_judge.py`.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -60,14 +61,20 @@ def test_it_runs_in_time_and_judges_each_of_its_claims_once(path, tmp_path, reco
     run = run_notebook(ROOT / path, tmp_path)
     took = busy_s() - before
     assert run.returncode == 0, run.stdout + run.stderr
-    judged = ledger.read(tmp_path / "claims.jsonl").found
-    own = [claim.id for claim in claims.load().values() if path == f"notebooks/{claim.notebook}.ipynb"]
-    assert {claim: len(found) for claim, found in judged.items()} == dict.fromkeys(own, 1)
+    record = tmp_path / "claims.jsonl"
+    judged = [json.loads(line) for line in record.read_text("utf-8").splitlines()] if record.exists() else []
+    own = [claim for claim in claims.load().values() if path == f"notebooks/{claim.notebook}.ipynb"]
+    assert sorted(one["claim"] for one in judged) == sorted(claim.id for claim in own)
+    runs = ledger.runs()
+    entries = {claim.id: ledger.Entry.of(claim, runs.get(claim.id, [])) for claim in own}
+    known = {claim: {entry.label, *entry.labels} for claim, entry in entries.items()}
+    labels = {one["claim"]: one["label"] for one in judged}
+    assert {claim: label for claim, label in labels.items() if label not in known[claim]} == {}, known
     assert took <= LIMIT_S, f"{path} took {took:.0f} s of one core, limit {LIMIT_S} s"
     record_property(path, took)
     if "COURSE_LEDGER_OF_NOTEBOOKS" in os.environ:
         with open(os.environ["COURSE_LEDGER_OF_NOTEBOOKS"], "a", encoding="utf-8") as pages:
-            pages.write((tmp_path / "claims.jsonl").read_text("utf-8") if judged else "")
+            pages.write(record.read_text("utf-8") if judged else "")
 
 
 def write_notebook(path: Path, *cells: str) -> Path:

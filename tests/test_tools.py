@@ -18,8 +18,6 @@ import lock
 import pytest
 import run_checks
 
-import course_lib
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -330,7 +328,7 @@ def test_every_file_is_run_once_the_longest_first_and_claims_where_the_change_re
     left_out = EVERY_FILE - set(asked)
     assert len(asked) == len(set(asked))
     claims = set(changed.claims_tests(ROOT))
-    assert len(claims) == 10
+    assert claims
     assert left_out == claims - ({test for test in claims if history and "05_positions" in test})
     said = capsys.readouterr().out
     assert all(test in said for test in left_out)
@@ -356,49 +354,47 @@ def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(as
     assert "install chromium" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("status", "ends"), [(0, 0), (1, 1), (run_checks.INTERRUPTED, 0)])
-def test_make_check_fails_where_a_test_failed_and_not_where_the_time_was_over(
-    asked, monkeypatch, capsys, status, ends
+@pytest.mark.parametrize(
+    ("status", "ends", "said"),
+    [
+        (0, 0, ""),
+        (1, 1, ""),
+        (run_checks.INTERRUPTED, 0, "The time was over. What ran, passed"),
+        (run_checks.NOTHING, 5, "no test came to its end: nothing was judged"),
+    ],
+)
+def test_make_check_fails_where_a_test_failed_or_none_ended_and_not_where_the_time_was_over(
+    asked, monkeypatch, capsys, status, ends, said
 ):
     monkeypatch.setattr(run_checks, "run", lambda tests, limit_s: status)
     monkeypatch.setattr(sys, "argv", ["run_checks.py", "changed"])
     with pytest.raises(SystemExit) as ended:
         run_checks.main()
     assert ended.value.code == ends
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert re.fullmatch(rf"{'Failed' if ends else 'Passed'}, in \d+ min \d+ s\.", last)
+    out = capsys.readouterr().out
+    assert said in out
+    assert re.fullmatch(rf"{'Failed' if ends else 'Passed'}, in \d+ min \d+ s\.", out.splitlines()[-1])
 
 
-def test_make_claims_runs_the_tests_of_the_claims_then_the_notebooks_and_writes_the_pages(
-    asked, monkeypatch, tmp_path, capsys
+def test_make_claims_runs_tests_and_notebooks_takes_over_what_they_found_and_runs_the_experiments(
+    asked, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(run_checks, "BUILD", tmp_path)
+    import claims
+
+    done = []
+    monkeypatch.setattr(claims, "take_over", lambda record: done.append((record.name, record.read_text())))
+    monkeypatch.setattr(claims, "run_experiments", lambda: done.append("experiments"))
     ledgers = {name: tmp_path / path.name for name, path in run_checks.LEDGERS.items()}
+    for path in ledgers.values():
+        path.write_text("of an earlier run")
     monkeypatch.setattr(run_checks, "LEDGERS", ledgers)
     assert run_checks.check_claims() == 0
-    tests, notebooks = asked[:10], asked[10:]
-    assert tests == changed.claims_tests(ROOT)
+    known = changed.claims_tests(ROOT)
+    tests, notebooks = asked[: len(known)], asked[len(known) :]
+    assert tests == known
     assert all(test.startswith(changed.NOTEBOOKS) and test.endswith(".ipynb]") for test in notebooks)
     assert len(notebooks) == len(list((ROOT / "notebooks").glob("*.ipynb")))
-    assert {path.name for path in tmp_path.glob("*.[hm]*")} == {
-        f"{page}.{kind}" for page in ("claims", "lecture") for kind in ("md", "html")
-    }
-    assert "0 of the lecture's" in (tmp_path / "claims.md").read_text("utf-8")  # nothing ran
-
-
-def test_the_state_is_the_commit_and_whether_something_was_changed_since(monkeypatch, tmp_path):
-    monkeypatch.setattr(run_checks, "ROOT", tmp_path)
-    assert run_checks.state() == f"version {course_lib.__version__}"
-    (tmp_path / "file").write_text("one")
-    for words in (
-        ["init", "-q"],
-        ["add", "file"],
-        ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "A file"],
-    ):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    assert re.fullmatch(r"commit [0-9a-f]{7,}", run_checks.state())
-    (tmp_path / "file").write_text("two")
-    assert run_checks.state().endswith(" and changes that are not committed")
+    assert done == [("claims.jsonl", ""), ("claims_tests.jsonl", ""), "experiments"]
 
 
 # ----------------------------------------------------------------------------------------------- what changed
@@ -446,10 +442,10 @@ LIBRARY, TESTS = "course_lib/concepts/c00_overview", "concepts/c00_overview"
     [
         ("course_lib/maths.py", "test_maths.py", "test_attention.py", "test_device.py"),
         ("course_lib/device.py", "test_device.py", "test_training.py", "test_maths.py"),
-        (f"{LIBRARY}/claims.yml", f"{TESTS}/test_claims.py", "test_claims.py", "test_attention.py"),
+        (f"{LIBRARY}/claims.yml", f"{TESTS}/test_experiments.py", "test_claims.py", "test_attention.py"),
         (f"{LIBRARY}/explorer.js", f"{TESTS}/test_explorer.py", "browser/test_next_word.py", "test_bpe.py"),
         (f"{LIBRARY}/figures.py", f"{TESTS}/test_figures.py", "test_project.py", "test_plots.py"),
-        ("notebooks/00_overview.ipynb", f"{TESTS}/test_claims.py", "test_claims.py", "test_bpe.py"),
+        ("notebooks/00_overview.ipynb", f"{TESTS}/test_experiments.py", "test_claims.py", "test_bpe.py"),
         ("tools/exercises.py", "test_exercises.py", "test_project.py", "test_bpe.py"),
         ("tools/offline.py", "test_offline.py", "test_project.py", "test_bpe.py"),
         ("tests/test_bpe.py", "test_bpe.py", "test_project.py", "test_claims.py"),
@@ -484,11 +480,19 @@ def test_notebooks_and_exercises_and_examples_that_changed_are_run_removed_ones_
     assert changed.reach(ROOT, []) == [changed.STYLE]
 
 
+def test_a_task_that_changed_is_judged_and_no_other():
+    folder = "course_lib/concepts/c05_positions"
+    files = [f"{folder}/tasks/sinusoids.py", f"{folder}/answers/alibi_bias.py", f"{folder}/tasks/places.md"]
+    assert changed.tasks(files) == ["05_positions/alibi_bias", "05_positions/sinusoids"]
+    assert {*changed.JUDGES, "tests/test_exercises.py"} < set(changed.reach(ROOT, files))
+    assert changed.tasks([*files, "course_lib/attention.py"]) == []  # on which other tasks rest, too
+
+
 @pytest.mark.parametrize(
     ("file", "reached"),
     [
         ("course_lib/recurrent.py", {"08"}),
-        ("course_lib/maths.py", {"01", "03", "06"}),
+        ("course_lib/maths.py", {"01", "03"}),
         ("course_lib/attention.py", {f"{number:02}" for number in range(10)}),
         ("notebooks/05_positions.ipynb", {"05"}),
         ("solutions/05_positions/places.ipynb", set()),

@@ -337,6 +337,15 @@ def test_after_each_step_and_in_training_mode():
     assert calls == [(1, True), (2, True), (3, True)]
 
 
+def test_a_bar_is_shown_in_a_notebook_and_not_where_nobody_looks(capsys, monkeypatch):
+    assert list(training.bar([1, 2, 3], "models")) == [1, 2, 3]
+    assert capsys.readouterr().err == ""
+    notebook = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel="here"))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    assert list(training.bar([1, 2, 3], "models")) == [1, 2, 3]
+    assert "models:" in capsys.readouterr().err
+
+
 def test_progress_bar(capsys):
     train(network(), points, squares, TrainingConfig(3), progress=True)
     shown = capsys.readouterr().err

@@ -19,6 +19,7 @@ LIBRARY = "course_lib"
 BRANCHES = ("origin/main", "main")
 STYLE, PROJECT = "tests/test_style.py", "tests/test_project.py"  # about the project as a whole
 NOTEBOOKS = "tests/test_notebooks_run.py"  # runs all of them, or one by its name
+JUDGES = [f"tests/checks/test_{name}.py" for name in ("answers", "fairness", "hidden")]  # of answers to tasks
 JUDGE = "tests/grading/test_judge.py"  # grades all solutions, or one by its name
 CONCEPT = re.compile(r"\d\d_[a-z_]+(?=[/.])")
 # What a notebook imports for its exercises and its explorer changes no verdict.
@@ -164,10 +165,19 @@ def reach(root: Path, changed: list[str]) -> list[str]:
         steps_to["tests/test_examples.py"] = 0
     if any(name.startswith(("solutions/", "exercises/")) or "/tasks/" in name for name in changed):
         steps_to["tests/test_exercises.py"] = 0
+    if tasks(changed):
+        steps_to |= dict.fromkeys(JUDGES, 0)
     for name in changed:
         if re.match("(notebooks|solutions)/.*ipynb$", name) and (root / name).is_file():
             steps_to[notebook_run(name)] = 0
     return sorted(steps_to, key=lambda test: (steps_to[test], test))
+
+
+def tasks(changed: Iterable[str]) -> list[str]:
+    """The tasks whose file, or whose answers, changed, where nothing else did that other tasks rest on."""
+    inside = [name for name in changed if name.startswith(f"{LIBRARY}/") and name.endswith(".py")]
+    found = [re.search(r"/concepts/c(\w+)/(?:tasks|answers)/((?!__)\w+)\.py$", name) for name in inside]
+    return sorted({f"{one[1]}/{one[2]}" for one in found if one}) if all(found) else []
 
 
 def notebook_run(path: str) -> str:
@@ -179,11 +189,12 @@ def notebook_run(path: str) -> str:
 
 
 def claims_tests(root: Path) -> list[str]:
-    """The tests that judge claims from other seeds: those that run the cells of a notebook."""
+    """The tests that run experiments from other seeds, or the cells of a notebook."""
     return [
         test.as_posix()
         for test, source in test_sources(root).items()
-        if test.name.startswith("test_claims") and "notebook_cells" in imported_names(source)
+        if test.name == "test_experiments.py"
+        or (test.name == "test_claims.py" and "notebook_cells" in imported_names(source))
     ]
 
 

@@ -10,13 +10,11 @@ of pytest runs them on two workers, in the order in which they are named here. W
 
 import argparse
 import contextlib
-import importlib.metadata
 import os
 import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 
 import changed
@@ -32,6 +30,7 @@ LEDGERS = {  # what verdicts found: in the notebooks, and from other seeds in th
 LONGEST = (
     "tests/browser/",
     "test_claims",
+    "test_experiments",
     changed.NOTEBOOKS,
     "grading/test_hostile",
     "grading/test_judge",
@@ -39,7 +38,7 @@ LONGEST = (
 )
 CHECK_S = 105  # `make check` has two minutes, set-up and the end of pytest included
 SUMMARY_S = 60  # for pytest to say what it has found, once it is stopped
-INTERRUPTED = 2  # pytest's exit status where no test had failed by then
+INTERRUPTED, NOTHING = 2, 5  # pytest's exit status where no test had failed by then, and where none had ended
 STARTED = time.perf_counter()
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-rfEs", "--durations=10")
 TWO_WORKERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
@@ -52,7 +51,7 @@ def run(tests: list[str], limit_s: float | None = None, variables: dict[str, str
         tests: files, or single tests, in the order in which they begin.
         limit_s: when to stop; pytest then says what it left out.
         variables: of the environment, to set.
-    Returns: pytest's exit status; that of an interrupted run says whether a test has failed.
+    Returns: pytest's exit status; that of an interrupted run says what the tests say that have ended.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     command = [*PYTEST, *TWO_WORKERS, *tests]
@@ -101,39 +100,34 @@ def check_changed() -> int:
     if any(map(in_browser, tests)) and chromium.find() is None:
         print("Left out: the tests in a browser;", chromium.MISSING, flush=True)
         tests = [test for test in tests if not in_browser(test)]
-    status = run(tests, CHECK_S - (time.perf_counter() - STARTED))
+    tasks = [f"--task={task}" for task in changed.tasks(files)]
+    status = run([*tasks, *tests], CHECK_S - (time.perf_counter() - STARTED))
+    if status == NOTHING:
+        print(f"Within {CHECK_S} s no test came to its end: nothing was judged.")
+    elif status == INTERRUPTED:
+        print("The time was over. What ran, passed; what was left out stands above.")
     return 0 if status == INTERRUPTED else status
 
 
 def check_claims() -> int:
     """Every claim from other seeds and in its notebook; then write the pages of verdicts."""
-    from course_lib import ledger
+    import claims
 
-    now = datetime.now()
     for path in LEDGERS.values():
-        ledger.start(path, f"{now.day} {now:%B %Y, %H:%M}", state())
+        path.write_text("", encoding="utf-8")
     names = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     notebooks = [changed.notebook_run(f"notebooks/{name}.ipynb") for name in names]
     variables = {name: str(path) for name, path in LEDGERS.items()}
     status = run([*changed.claims_tests(ROOT), *notebooks], variables=variables)
-    own, others = map(ledger.read, LEDGERS.values())
-    pages = ledger.write_pages(BUILD, own, others, ROOT / "notebooks")
-    print("\nClaims and verdicts:", *pages, sep="\n  ")
+    for path in LEDGERS.values():
+        claims.take_over(path)
+    claims.run_experiments()
     return status
 
 
 def in_browser(test: str) -> bool:
     """Whether a test needs a browser."""
     return test.startswith("tests/browser/")
-
-
-def state() -> str:
-    """The commit, and whether something was changed since."""
-    commit = changed.git(ROOT, "rev-parse", "--short", "HEAD")
-    if commit is None:
-        return f"version {importlib.metadata.version('transformer-course')}"
-    changed_since = changed.git(ROOT, "status", "--porcelain", "--untracked-files=no")
-    return f"commit {commit.strip()}{' and changes that are not committed' if changed_since else ''}"
 
 
 CHECKS = {"all": check_all, "changed": check_changed, "claims": check_claims}

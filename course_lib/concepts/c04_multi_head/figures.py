@@ -1,5 +1,6 @@
 """The figures of notebook 04: what heads look at, who copies, what attention costs, what can replace it."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -46,7 +47,7 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
         two > one + 0.05 and wide - one < (two - one) / 2 and min(patient, deep) > max(one, wide),
     )
     fig = plots.dots(
-        {each: 100 * runs for each, runs in shares.items()},
+        _in_percent(shares),
         title=title,
         y="right answers, %",
         level=("guessing", 25.0),
@@ -327,6 +328,44 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     plots.show(fig, alt=f"Curves from {tokens[0]} to {tokens[-1]} tokens. {said}.")
 
 
+def state_sizes(
+    looked: Mapping[int, ArrayLike], parted: ArrayLike, fewer: ArrayLike, attention: ArrayLike
+) -> None:
+    """What linear attention looks up with sums of several sizes: shares of right answers, one a run.
+
+    Args:
+        looked: by width of a state.
+        parted: with the largest one cut into 16 heads.
+        fewer: with the smallest one and a third of the values.
+        attention: what attention looks up at the smallest width.
+    """
+    small, large = min(looked), max(looked)
+    states = {f"{size} x {size} numbers": as_numbers(looked[size]) for size in sorted(looked)}
+    groups = {
+        f"attention, width {small}": as_numbers(attention),
+        **states,
+        f"16 times {large // 16} x {large // 16} numbers": as_numbers(parted),
+        f"{small} x {small}, fewer values": as_numbers(fewer),
+    }
+    softmax, smallest, *_, largest, cut, few = (runs.mean() for runs in groups.values())
+    said = means(groups)
+    title = supported(
+        "Linear attention looks up as many values as its sums have room for",
+        said,
+        min(largest, few) > softmax - 0.1,
+        smallest < largest - 0.2,
+        cut < largest - 0.1,
+    )
+    fig = plots.dots(
+        _in_percent(groups),
+        title=title,
+        y="right answers, %",
+        level=("guessing", 12.5),
+        limits=(0.0, 103.0),
+    )
+    plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; guessing 12.5%.")
+
+
 def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, float]) -> None:
     """What layers get right that mix tokens in other ways: a task that all solve, and one that tells.
 
@@ -351,7 +390,7 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     fig, axes = plots.panels(2, title=title, size=(5.4, 3.4))
     for ax, (task, groups) in zip(axes, tables.items(), strict=True):
         plots.dots(
-            {each: 100 * runs for each, runs in groups.items()},
+            _in_percent(groups),
             title=task,
             y="right answers, %",
             level=("guessing", 100 * chance[task]),
@@ -369,6 +408,11 @@ def _over_pieces(pieces: Sequence[str], losses: Mapping[str, ArrayLike], title: 
     ax.set_xticks(range(len(pieces)), [plots.literal(piece.strip()) for piece in pieces])
     ax.set_ylim(bottom=0)
     return fig
+
+
+def _in_percent(shares: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Percents for shares, under names that are narrow enough to stand side by side."""
+    return {textwrap.fill(each, 14): 100 * runs for each, runs in shares.items()}
 
 
 def _moved(heads: NDArray) -> NDArray:

@@ -183,32 +183,39 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
     plots.show(fig, alt=f"Dots, one for each training run. Mean loss, {said}; guessing {guessing:.2f}.")
 
 
-def depth(same_steps: Mapping[int, float], longer: float, memory: Mapping[int, int]) -> None:
-    """How well models of several depths do, and what they keep.
+def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike], memory: Mapping[int, int]) -> None:
+    """How well models of several depths do for the same work, and what they keep.
 
     Args:
-        same_steps: by number of layers, the fewest first, the bits for a character.
-        longer: bits of the first model when it gets more steps, and still less work than the last.
+        much: by number of layers, the fewest first: bits for a character after much training, one a run.
+        little: the same after little training.
         memory: bytes that are kept for the backward pass, by number of layers.
     """
-    layers, bits = list(same_steps), list(same_steps.values())
+    of = {"much training": much, "little training": little}
+    runs = {
+        name: (list(bits), np.stack([as_numbers(each) for each in bits.values()], 1))
+        for name, bits in of.items()
+    }
+    means = {name: bits.mean(0) for name, (_, bits) in runs.items()}
     kept = [each / 2**20 for each in memory.values()]
-    said = (
-        f"{', '.join(f'{n} layers {cost:.2f}' for n, cost in same_steps.items())} bits, the first with more "
-        f"steps {longer:.2f}; memory {', '.join(f'{each:.1f}' for each in kept)} MiB"
+    said = "; ".join(
+        f"{name}: "
+        + ", ".join(f"{n} layers {mean:.2f}" for n, mean in zip(of[name], means[name], strict=True))
+        for name in of
     )
+    said += f" bits; memory {', '.join(f'{each:.1f}' for each in kept)} MiB"
+    (few, *_, many), (few_soon, *_, many_soon) = means.values()
     title = supported(
-        "More layers help, more steps for less work help more; memory grows with the layers",
+        "For the same work depth pays where training is long, not where it is short",
         said,
-        longer < bits[-1] - 0.05 < bits[0] - 0.1,
+        many < few - 0.02 and many_soon > few_soon + 0.05,
         np.corrcoef(list(memory), kept)[0, 1] > 0.99,
     )
     fig, axes = plots.panels(2, title=title, size=(4.8, 3.4))
-    series = {"same number of steps": (layers, bits), "three times the steps": (layers[:1], [longer])}
-    plots.lines(series, title="loss", x="layers", y="bits a character", ax=axes[0])
+    plots.lines(runs, title="loss", x="layers", y="bits a character", ax=axes[0])
     plots.lines({"kept": (list(memory), kept)}, title="memory", x="layers", y="MiB kept", ax=axes[1])
     axes[1].set_ylim(bottom=0)
-    plots.show(fig, alt=f"A curve and a point over the layers, and a curve of the memory: {said}.")
+    plots.show(fig, alt=f"Two curves over the layers, and one of the memory: {said}.")
 
 
 def branches(attention: ArrayLike, mlp: ArrayLike) -> None:

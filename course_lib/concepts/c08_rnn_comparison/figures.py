@@ -224,6 +224,38 @@ def throughput(rates: Mapping[int, Mapping[str, Sequence[float]]], lengths: Sequ
     plots.show(fig, alt=f"Curves, thousand tokens a second; {said}.")
 
 
+def widths(weights: Sequence[int], rates: Mapping[int, Mapping[str, Sequence[float]]]) -> None:
+    """How many tokens the LSTM gets through while the Transformer gets through one.
+
+    Args:
+        weights: of the models, from few to many.
+        rates: by batch, small and large: of LSTM and Transformer, in this order: tokens a second.
+    """
+    ratios = {
+        f"{batch} at once": as_numbers(lstm) / as_numbers(transformer)
+        for batch, (lstm, transformer) in ((batch, of.values()) for batch, of in rates.items())
+    }
+    said = "; ".join(f"{name} {each[0]:.1f} to {each[-1]:.1f}" for name, each in ratios.items())
+    alone, together = ratios.values()
+    title = supported(
+        "The more weights, the less the LSTM in one kernel gains; with one text at a time it falls behind",
+        said,
+        together[0] > 1.1 and alone[-1] < 0.9,
+        together[-1] < together[0],
+    )
+    fig = plots.lines(
+        {name: (weights, each) for name, each in ratios.items()},
+        title=title,
+        x="weights",
+        y="LSTM's tokens by Transformer's",
+        log_x=True,
+        log_y=True,
+        level=("as many", 1.0),
+    )
+    sizes = f"{weights[0]:,} to {weights[-1]:,} weights"
+    plots.show(fig, alt=f"Curves, LSTM's tokens a second by the Transformer's at {sizes}: {said}.")
+
+
 def learning(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayLike]]) -> None:
     """Bits for a held-out character, over characters read and over seconds.
 

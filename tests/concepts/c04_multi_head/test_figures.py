@@ -179,6 +179,18 @@ def test_costs_refused(drawn):
     assert refuses(drawn, figures.costs, SIZES, SECONDS, KEPT | {"explicit": quick})
 
 
+LOOKED = {16: [0.38, 0.4], 32: [0.7, 0.74], 64: [0.98, 1.0]}
+
+
+def test_state_sizes(drawn):
+    says = "attention, width 16 100%, 16 x 16 numbers 39%, 32 x 32 numbers 72%, 64 x 64 numbers 99%"
+    assert draws(drawn, figures.state_sizes, LOOKED, [0.68], [1.0], [1.0], says=says)
+    assert refuses([], figures.state_sizes, LOOKED | {16: [0.95]}, [0.68], [1.0], [1.0])  # no limit
+    assert refuses([], figures.state_sizes, LOOKED | {64: [0.8]}, [0.5], [1.0], [1.0])  # nor enough
+    assert refuses([], figures.state_sizes, LOOKED, [0.97], [1.0], [1.0])  # 16 small ones do as well
+    assert refuses([], figures.state_sizes, LOOKED, [0.68], [0.7], [1.0])  # few are too many
+
+
 TWO_TASKS = {
     "which came first": {"attention": [1.0, 1.0], "linear": [0.98], "Fourier": [0.96, 1.0], "mean": [0.9]},
     "looking up": {"attention": [1.0, 0.98], "linear": [0.4, 0.5], "Fourier": [0.13], "mean": [0.13]},

@@ -134,13 +134,16 @@ def test_deep_refused(drawn, change):
 
 
 def test_depth(drawn):
-    steps, memory = {1: 3.0, 2: 2.9, 8: 2.8}, {1: 2**20, 2: 2**21, 4: 2**22, 8: 2**23}
-    says = "1 layers 3.00, 2 layers 2.90, 8 layers 2.80 bits, the first with more steps 2.50; memory 1.0, 2.0"
-    assert draws(drawn, figures.depth, steps, 2.5, memory, says=says, labels=("x", "y"))
+    much, little = {1: [2.3, 2.4], 4: [2.1, 2.1], 8: [2.2, 2.2]}, {1: [2.5, 2.5], 8: [3.0, 3.0]}
+    memory = {1: 2**20, 2: 2**21, 4: 2**22, 8: 2**23}
+    says = (
+        "much training: 1 layers 2.35, 4 layers 2.10, 8 layers 2.20; little training: 1 layers 2.50, 8 layers"
+    )
+    assert draws(drawn, figures.depth, much, little, memory, says=says, labels=("x", "y"))
     drawn.clear()
-    assert refuses(drawn, figures.depth, steps, 2.9, memory)  # more steps do not help more
-    assert refuses(drawn, figures.depth, steps | {8: 3.0}, 2.5, memory)  # more layers do not help
-    assert refuses(drawn, figures.depth, steps, 2.5, memory | {8: 2**30})  # memory explodes
+    assert refuses(drawn, figures.depth, little, little, memory)  # not better after long training
+    assert refuses(drawn, figures.depth, much, much, memory)  # not worse after short training
+    assert refuses(drawn, figures.depth, much, little, memory | {8: 2**30})  # memory explodes
 
 
 def test_branches(drawn):

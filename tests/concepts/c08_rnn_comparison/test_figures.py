@@ -153,6 +153,23 @@ def test_throughput_refused_where_the_transformer_is_as_fast(drawn):
     assert refuses(drawn, figures.throughput, RATES | {16: even}, [64, 1024])
 
 
+WIDE = {
+    1: {"LSTM": [9e3, 3e2], "Transformer": [5e3, 9e2]},
+    16: {"LSTM": [1e5, 9e2], "Transformer": [3e4, 8e2]},
+}
+
+
+def test_widths(drawn):
+    says = "at 15,000 to 5,000,000 weights: 1 at once 1.8 to 0.3; 16 at once 3.3 to 1.1"
+    assert draws(drawn, figures.widths, [15_000, 5_000_000], WIDE, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(("batch", "lstm"), [(1, [9e3, 9e2]), (16, [3e4, 9e2]), (16, [1e5, 3e3])])
+def test_widths_refused(drawn, batch, lstm):
+    changed = WIDE | {batch: WIDE[batch] | {"LSTM": lstm}}
+    assert refuses(drawn, figures.widths, [15_000, 5_000_000], changed)
+
+
 def curve(end, seconds):
     return [100, 200], [seconds / 2, seconds], [[4.0, end], [4.1, end + 0.02]]
 

@@ -1,0 +1,592 @@
+"""The experiments of notebook 08: how far back a model reaches, and what trains faster.
+
+All models but SmolLM2 are small: they run on the CPU, on one core unless said otherwise.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from course_lib import costs, probing, readers
+from course_lib.bpe import BPETokenizer
+from course_lib.data import python_topics, windows
+from course_lib.decoder import GPT, LlamaConfig
+from course_lib.objectives import token_loss
+from course_lib.recurrent import RecurrentLM
+from course_lib.training import TrainingConfig, bar, train
+
+SYMBOLS = 17
+CHANCE = 1 / 8  # eight of them can be the answer
+FAR, MANY = (8, 32, 128), (4, 16)  # tokens between, symbols to say again: in training
+NEAREST, FARTHEST, FEW, MOST = 8, 128, 4, 16  # and where it is tested
+LENGTHS = (16, 64, 256, 1024)
+WIDTHS = ((40, 32), (128, 96), (256, 192), (768, 584))  # LSTM and Transformer, equally many weights
+PIECE = 64  # characters, and tokens where widths are compared
+POINTS = (10, 20, 40, 60)
+
+Make = Callable[[], nn.Module]
+Batch = tuple[Tensor, Tensor]
+Clock = Callable[[Sequence[Callable[[], object]], int], Sequence[Sequence[float]]]
+Rates = Mapping[str, tuple[float, ...]]
+
+
+@contextmanager
+def _cores(n: int) -> Iterator[None]:
+    """Within, PyTorch uses so many, and numbers below 1e-38 are 0: they would slow the processor down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
+
+
+# ------------------------------------------------------------------------------------------ the models
+
+
+def rnn(d_model: int = 80, *, identity: bool = False, fused: bool = True) -> RecurrentLM:
+    """An RNN as PyTorch starts it.
+
+    Args:
+        identity: start it for long memories: U = identity, W small, no bias (after Le et al. 2015).
+    """
+    model = RecurrentLM(SYMBOLS, d_model, 1, "rnn", fused=fused)
+    if identity:
+        w, u, b, b_u = (weight.data for weight in model.cell.parameters())
+        nn.init.eye_(u)
+        w *= 0.1
+        b *= 0
+        b_u *= 0
+    return model
+
+
+def lstm(
+    d_model: int = 40,
+    *,
+    forget: float | None = None,
+    vocab_size: int = SYMBOLS,
+    fused: bool = True,
+    tied: bool = False,
+) -> RecurrentLM:
+    """An LSTM as PyTorch starts it.
+
+    Args:
+        forget: start it for long memories: this is the bias of its forget gate (Jozefowicz et al. 2015).
+    """
+    model = RecurrentLM(vocab_size, d_model, 1, "lstm", fused=fused, tied=tied)
+    if forget is not None:
+        _, _, b, b_u = (weight.data for weight in model.cell.parameters())
+        gate = slice(d_model, 2 * d_model)  # the second of the four parts
+        b[gate], b_u[gate] = forget, 0.0
+    return model
+
+
+def gpt(d_model: int = 32, d_ff: int = 32, *, vocab_size: int = SYMBOLS, n_layers: int = 2) -> GPT:
+    """A Transformer."""
+    return GPT(LlamaConfig(vocab_size, 1024, d_model=d_model, d_ff=d_ff, n_layers=n_layers, n_heads=4))
+
+
+MODELS: Mapping[str, Make] = {
+    "RNN": rnn,
+    "RNN, identity": partial(rnn, identity=True),
+    "LSTM": lstm,
+    "LSTM, forget bias 5": partial(lstm, forget=5.0),
+    "Transformer": gpt,
+}
+
+
+def n_weights(model: nn.Module) -> int:
+    """How many numbers it can learn."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def _made(make: Make, seed: int) -> nn.Module:
+    """The model from this seed; torch's own random numbers go on as if nothing had been drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return make()
+
+
+# ------------------------------------------------------------------------------------------ a name, far back
+
+
+@torch.no_grad()
+def name_found(
+    smollm2: tuple[GPT, BPETokenizer],
+    before: int,
+    between: int,
+    hide: Callable[[Tensor], Tensor] | None = None,
+) -> float:
+    """How probable is a name that was said once, where it comes next again?
+
+    Args:
+        before, between: tokens of Python's manual before the name is said, and from there to the question.
+        hide: what is done to the weights of attention.
+    """
+    model, tokenizer = smollm2
+    manual = tokenizer.encode("\n".join(python_topics().values())[200_000:202_000])
+    said = tokenizer.encode("My sister's name is Marianne. Now to something else.\n")
+    question = tokenizer.encode("\n\nMy sister's name is")
+    ids = manual[:before] + said + manual[before : before + between] + question
+    device = next(model.parameters()).device
+    with probing.weights_changed(model, hide) if hide else nullcontext():
+        logits = model.next_token_logits(torch.tensor([ids], device=device))
+    return logits.softmax(-1)[0, tokenizer.encode(" Marianne")[0]].item()
+
+
+# ------------------------------------------------------------------------------------------ far-memory
+
+
+class Training(NamedTuple):
+    """How a model learns one task.
+
+    Args:
+        lengths: trained in turn.
+        steps, n_rows: how many, and the texts in each.
+        rate: AdamW's.
+    """
+
+    lengths: Sequence[int]
+    steps: int
+    n_rows: int
+    rate: float
+
+
+class Plan(NamedTuple):
+    """A model, and how it learns to name one symbol and to say all again; rates were found by trying."""
+
+    make: Make
+    one: Training
+    all: Training
+
+
+PLANS: Mapping[str, Plan] = {
+    "RNN": Plan(MODELS["RNN, identity"], Training(FAR, 300, 32, 0.003), Training(MANY, 750, 32, 0.003)),
+    "LSTM": Plan(MODELS["LSTM, forget bias 5"], Training(FAR, 240, 8, 0.01), Training(MANY, 900, 32, 0.02)),
+    "Transformer": Plan(gpt, Training(FAR, 240, 4, 0.01), Training(MANY, 400, 8, 0.01)),
+}
+
+
+@dataclass(frozen=True)
+class FarMemory:
+    """What arrives from far back, before training and after.
+
+    Args:
+        gradients: by model and start, the gradient at each distance by that at distance 1.
+        right: by model, the share of right answers to each of `figures.ASKED`.
+        texts: by model, how many it read before it says all symbols again.
+    """
+
+    gradients: Mapping[str, tuple[tuple[float, ...], ...]]
+    right: Mapping[str, tuple[float, ...]]
+    texts: Mapping[str, int]
+
+    @property
+    def trained(self) -> float:
+        """The texts that the recurrent networks read at least, for each of the Transformer's."""
+        return min(self.texts["RNN"], self.texts["LSTM"]) / self.texts["Transformer"]
+
+    def _middle(self, model: str) -> list[float]:
+        return [median(starts) for starts in zip(*self.gradients[model], strict=True)]
+
+    @property
+    def direct(self) -> float:
+        """The Transformer's gradient where it is smallest; median of the starts."""
+        return min(self._middle("Transformer"))
+
+    @property
+    def vanishes(self) -> float:
+        """The RNN's gradient at the largest distance, as PyTorch starts it."""
+        return self._middle("RNN")[-1]
+
+    @property
+    def gated(self) -> float:
+        """The LSTM's."""
+        return self._middle("LSTM")[-1]
+
+    @property
+    def started(self) -> float:
+        """The smaller one of both with a start for long memories."""
+        return min(self._middle("RNN, identity")[-1], self._middle("LSTM, forget bias 5")[-1])
+
+    @property
+    def recalls(self) -> float:
+        """The share of symbols from far back that the Transformer names."""
+        return self.right["Transformer"][1]
+
+    @property
+    def far(self) -> float:
+        """The share that the better one of the recurrent networks names."""
+        return max(self.right["RNN"][1], self.right["LSTM"][1])
+
+    @property
+    def transformer(self) -> float:
+        """The share of many symbols that the Transformer says again."""
+        return self.right["Transformer"][3]
+
+    @property
+    def ahead(self) -> float:
+        """By how many points that is more than the better recurrent network says."""
+        return 100 * (self.transformer - max(self.right["RNN"][3], self.right["LSTM"][3]))
+
+
+def far_memory(
+    seed: int = 0, *, starts: int = 3, distance: int = FARTHEST, plans: Mapping[str, Plan] = PLANS
+) -> FarMemory:
+    """Does every token reach every other directly, and does it take attention to reach that far?
+
+    Rival: an RNN that starts with the identity and an LSTM whose forget gate starts open, each with learning
+        rate, lengths and batches of its own.
+    Equal for both: about 15,000 weights, the tasks, the answers that are asked; the rivals read more texts.
+    Does not show: what happens with more weights, with far more training, or in real text. Trained once.
+
+    Args:
+        seed: of weights and texts.
+        starts: of the gradients.
+        distance: the largest one of the gradients.
+        plans: what is trained, and how.
+    """
+    tasks: list[tuple[str, Callable[..., Batch], Training]] = []
+    for name, plan in plans.items():
+        tasks += [(name, one_symbol, plan.one), (name, all_symbols, plan.all)]
+    right: dict[str, tuple[float, ...]] = dict.fromkeys(plans, ())
+    for name, task, how in bar(tasks, desc="models"):
+        model = trained(plans[name].make, task, *how, seed=seed)
+        asked = (NEAREST, FARTHEST) if task is one_symbol else (FEW, MOST)
+        right[name] += tuple(share(model, task, length) for length in asked)
+    texts = {name: plan.all.steps * plan.all.n_rows for name, plan in plans.items()}
+    return FarMemory(gradients(seed, starts=starts, distance=distance), right, texts)
+
+
+@_cores(1)
+def gradients(
+    seed: int = 0, *, starts: int = 3, distance: int = FARTHEST, models: Mapping[str, Make] = MODELS
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """By model and start: the gradient at each distance by that at distance 1, before any training."""
+    found = {}
+    for name, make in models.items():
+        random = torch.Generator().manual_seed(seed)
+        runs = [reach(_made(make, seed + start), random, distance) for start in range(starts)]
+        found[name] = tuple(tuple(run.tolist()) for run in runs)
+    return found
+
+
+def reach(model: Any, random: Generator, distance: int = FARTHEST) -> Tensor:
+    """How much the last output depends on each token before it: a push in a random direction, sent back.
+
+    Args:
+        model: becomes float64.
+        random: where eight texts and the direction come from.
+        distance: the largest one.
+    Returns: the length of the gradient at distance 1, 2 and so on, by that at distance 1.
+    """
+    model = model.double()
+    ids = torch.randint(SYMBOLS, (8, distance + 1), generator=random)
+    body = model.cell if isinstance(model, RecurrentLM) else model.stack
+    x = model.token_embedding(ids).detach().requires_grad_()
+    outputs = body(x)
+    outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+    direction = torch.randn(8, outputs.shape[-1], generator=random, dtype=torch.float64)
+    (outputs[:, -1] * direction).sum().backward()
+    by_distance = x.grad.norm(dim=-1).mean(0).flip(0)[1:]
+    return by_distance / by_distance[0]
+
+
+def one_symbol(n_rows: int, distance: int, random: Generator) -> Batch:
+    """A symbol from 1 to 8, others from 9 to 16, and 0, which asks for the first; and the answers."""
+    first = torch.randint(1, 9, (n_rows, 1), generator=random)
+    others = torch.randint(9, 17, (n_rows, distance - 1), generator=random)
+    return torch.cat([first, others, torch.zeros_like(first)], dim=1), first
+
+
+def all_symbols(n_rows: int, length: int, random: Generator) -> Batch:
+    """Symbols, 0, then all of them again but the last; and the answers."""
+    said = torch.randint(1, 9, (n_rows, length), generator=random)
+    return torch.cat([said, torch.zeros_like(said[:, :1]), said[:, :-1]], dim=1), said
+
+
+def answered(model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    """The scores where answers are wanted."""
+    return model(batch[0])[:, -batch[1].shape[1] :]
+
+
+def _answer_loss(model: nn.Module, batch: Batch) -> Tensor:
+    return cross_entropy(answered(model, batch).mT, batch[1])
+
+
+@_cores(1)
+def trained(
+    make: Make,
+    task: Callable[..., Batch],
+    lengths: Sequence[int],
+    steps: int,
+    n_rows: int,
+    rate: float,
+    seed: int = 0,
+) -> nn.Module:
+    """A model that has learned `one_symbol` or `all_symbols`; for the numbers see `Training`."""
+    model, random = _made(make, seed), torch.Generator().manual_seed(seed)
+    batches = (task(n_rows, lengths[step % len(lengths)], random) for step in range(steps))
+    config = TrainingConfig(steps, min(20, steps), learning_rate=rate)
+    train(model, batches, _answer_loss, config, progress=False)
+    return model
+
+
+@_cores(1)
+@torch.no_grad()
+def share(model: nn.Module, task: Callable[..., Batch], length: int) -> float:
+    """The share of right answers in 500 texts that are the same for all models."""
+    batch = task(500, length, torch.Generator().manual_seed(99))
+    return (answered(model, batch).argmax(-1) == batch[1]).float().mean().item()
+
+
+# ------------------------------------------------------------------------------------------ rnn-slower
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Tokens a second in training, and what has to be done in a row.
+
+    Args:
+        lengths: tokens in a text.
+        rates: by texts at once and model, tokens a second at each length, with about 15,000 weights.
+        weights: by model, how many it has at each width.
+        by_width: by texts at once and model, tokens a second at each width, in texts of `PIECE` tokens.
+        chains: by model, the longest chain of operations at the largest length.
+    """
+
+    lengths: tuple[int, ...]
+    rates: Mapping[int, Rates]
+    weights: Mapping[str, tuple[int, ...]]
+    by_width: Mapping[int, Rates]
+    chains: Mapping[str, int]
+
+    def longer(self, model: str) -> tuple[float, ...]:
+        """How many times as long it takes for 16 texts as for one, at each length."""
+        return tuple(
+            16 * one / many for one, many in zip(self.rates[1][model], self.rates[16][model], strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Bits for a held-out character.
+
+    Args:
+        steps: after which was measured.
+        bits: by model and optimiser, for each start those after so many steps.
+        seconds: by model and optimiser, processor time until then; mean of the starts.
+    """
+
+    steps: tuple[int, ...]
+    bits: Mapping[str, tuple[tuple[float, ...], ...]]
+    seconds: Mapping[str, tuple[float, ...]]
+
+    def end(self, name: str) -> float:
+        """The bits at the end; mean of the starts."""
+        return mean(run[-1] for run in self.bits[name])
+
+
+@dataclass(frozen=True)
+class RnnSlower:
+    """What a step costs, and what it teaches."""
+
+    speeds: Speeds
+    learning: Learning
+
+    def _ahead(self, texts: int, width: int) -> float:
+        lstm, transformer = self.speeds.by_width[texts].values()
+        return lstm[width] / transformer[width]
+
+    @property
+    def uneven(self) -> float:
+        """Weights of the larger model by those of the smaller one, where they differ most."""
+        return max(max(pair) / min(pair) for pair in zip(*self.speeds.weights.values(), strict=True))
+
+    @property
+    def large(self) -> float:
+        """The LSTM's tokens a second by the Transformer's: largest width, one text at a time."""
+        return self._ahead(1, -1)
+
+    @property
+    def small(self) -> float:
+        """The same: smallest width, 16 texts at once."""
+        return self._ahead(16, 0)
+
+    @property
+    def row(self) -> float:
+        """The LSTM's longest chain by the Transformer's."""
+        return self.speeds.chains["LSTM, loop"] / self.speeds.chains["Transformer"]
+
+    @property
+    def overhead(self) -> float:
+        """How many times as long the RNN's loop takes for 16 texts as for one, at the largest length."""
+        return self.speeds.longer("RNN, loop")[-1]
+
+    @property
+    def works(self) -> float:
+        """The same of the Transformer."""
+        return self.speeds.longer("Transformer")[-1]
+
+    @property
+    def lead(self) -> float:
+        """The bits that the Transformer needs more than the LSTM at the end, with AdamW."""
+        return self.learning.end("Transformer") - self.learning.end("LSTM")
+
+    @property
+    def muon(self) -> float:
+        """The same with Muon."""
+        return self.learning.end("Transformer, Muon") - self.learning.end("LSTM, Muon")
+
+
+def rnn_slower(
+    seed: int = 0,
+    *,
+    starts: int = 3,
+    lengths: Sequence[int] = LENGTHS,
+    widths: Sequence[tuple[int, int]] = WIDTHS,
+    points: Sequence[int] = POINTS,
+    clock: Clock = costs.alternate,
+) -> RnnSlower:
+    """Do recurrent networks train slower than a Transformer?
+
+    Rival: the LSTM in one kernel, with a forget bias, both optimisers, and the best of a few learning rates.
+    Equal for both: about as many weights at every width, the texts, the steps, one core.
+    Does not show: what several cores or a GPU make of it; the chain that they would wait for is counted.
+
+    Args:
+        seed: of weights and texts.
+        starts: of what learns.
+        lengths, widths, clock: as for `speeds`.
+        points: steps after which is measured; the last one ends the training.
+    """
+    return RnnSlower(
+        speeds(seed, lengths=lengths, widths=widths, clock=clock),
+        learning(seed, starts=starts, points=points),
+    )
+
+
+def speeds(
+    seed: int = 0,
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    widths: Sequence[tuple[int, int]] = WIDTHS,
+    cores: int = 1,
+    clock: Clock = costs.alternate,
+) -> Speeds:
+    """Tokens a second in training, for one text at a time and for 16.
+
+    Args:
+        seed: of weights and texts.
+        lengths: tokens in a text.
+        widths: of LSTM and Transformer, with equally many weights.
+        cores: that PyTorch may use.
+        clock: what times a list of functions, so many rounds each; see `costs.alternate`.
+    """
+    random = torch.Generator().manual_seed(seed)
+    made = {
+        "RNN, loop": _made(partial(rnn, fused=False), seed),
+        "LSTM, loop": _made(partial(lstm, fused=False), seed),
+        "LSTM, one kernel": _made(lstm, seed),
+        "Transformer": _made(gpt, seed),
+    }
+    wide = {
+        "LSTM, one kernel": [_made(partial(lstm, width), seed) for width, _ in widths],
+        "Transformer": [_made(partial(gpt, width, width), seed) for _, width in widths],
+    }
+
+    def rates(models: Mapping[str, nn.Module], texts: int, length: int) -> list[float]:
+        ids = torch.randint(SYMBOLS, (texts, length + 1), generator=random)
+        rounds = clock([partial(_step, model, ids) for model in models.values()], 2)
+        return [texts * length / min(seconds) for seconds in rounds]  # the least disturbed round
+
+    by_length: dict[int, Rates] = {}
+    by_width: dict[int, Rates] = {}
+    with _cores(cores):
+        for texts in bar((1, 16), desc="speeds"):
+            columns = zip(*[rates(made, texts, length) for length in lengths], strict=True)
+            by_length[texts] = dict(zip(made, columns, strict=True))
+            pairs = [dict(zip(wide, pair, strict=True)) for pair in zip(*wide.values(), strict=True)]
+            columns = zip(*[rates(pair, texts, PIECE) for pair in pairs], strict=True)
+            by_width[texts] = dict(zip(wide, columns, strict=True))
+    ids = torch.zeros(1, lengths[-1], dtype=torch.long)
+    chains = {name: costs.longest_chain(made[name](ids)[0, -1]) for name in ("LSTM, loop", "Transformer")}
+    weights = {name: tuple(map(n_weights, models)) for name, models in wide.items()}
+    return Speeds(tuple(lengths), by_length, weights, by_width, chains)
+
+
+def _step(model: nn.Module, ids: Tensor) -> None:
+    model.zero_grad()
+    _next_loss(model, ids).backward()
+
+
+def _next_loss(model: nn.Module, ids: Tensor) -> Tensor:
+    return token_loss(model(ids[:, :-1]), ids[:, 1:])
+
+
+def _larger_lstm() -> RecurrentLM:
+    return lstm(96, forget=1.0, vocab_size=98, tied=True)
+
+
+def _larger_gpt() -> GPT:
+    return gpt(64, 128, vocab_size=98)
+
+
+CANDIDATES: Mapping[str, tuple[Make, float, float | None]] = {  # learning rates of AdamW, and of Muon
+    "LSTM": (_larger_lstm, 0.1, None),
+    "LSTM, Muon": (_larger_lstm, 0.05, 0.1),
+    "Transformer": (_larger_gpt, 0.01, None),
+    "Transformer, Muon": (_larger_gpt, 0.05, 0.1),
+}
+
+
+@_cores(1)
+def learning(seed: int = 0, *, starts: int = 3, points: Sequence[int] = POINTS) -> Learning:
+    """What steps of 16 pieces of Python's manual teach, with 84,000 and 89,000 weights.
+
+    Args:
+        seed: of the first start.
+        starts: how many.
+        points: steps after which is measured; the last one ends the training.
+    """
+    known, unread = readers.texts()
+    test = next(windows(unread, PIECE, 64, torch.Generator().manual_seed(99)))
+    bits, seconds = {}, {}
+    for name, candidate in bar(CANDIDATES.items(), desc="learning"):
+        runs = [_curve(*candidate, known, test, points, seed + start) for start in range(starts)]
+        bits[name] = tuple(tuple(found for found, _ in run) for run in runs)
+        seconds[name] = tuple(mean(spent for _, spent in point) for point in zip(*runs, strict=True))
+    return Learning(tuple(points), bits, seconds)
+
+
+def _curve(
+    make: Make, rate: float, muon: float | None, known: Tensor, test: Tensor, points: Sequence[int], seed: int
+) -> list[tuple[float, float]]:
+    """Bits, and the processor time until then, at each point."""
+    model = _made(make, seed)
+    curve: list[tuple[float, float]] = []
+    spent, started = 0.0, time.process_time()
+
+    def look(step: int) -> None:
+        nonlocal spent, started
+        if step in points:
+            spent += time.process_time() - started
+            with torch.no_grad():
+                curve.append((_next_loss(model, test).item() / math.log(2), spent))
+            started = time.process_time()  # looking does not count
+
+    pieces = windows(known, PIECE, 16, torch.Generator().manual_seed(seed))
+    config = TrainingConfig(points[-1], min(10, points[-1]), learning_rate=rate, muon_learning_rate=muon)
+    train(model, pieces, _next_loss, config, after_step=look, progress=False)
+    return curve

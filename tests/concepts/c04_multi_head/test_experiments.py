@@ -1,0 +1,316 @@
+"""The experiments of notebook 04 from another seed; with a mechanism broken each finds something else."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from statistics import mean
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from course_lib import claims, probing
+from course_lib.attention import MultiHeadAttention
+from course_lib.claims import Judgement, Label
+from course_lib.concepts.c04_multi_head import experiments
+from course_lib.data import Examples, order, pair_recall, two_relations
+from course_lib.mixers import linear_attention
+
+SEED = 11
+
+
+def missed(judgement: Judgement) -> list[str]:
+    return judgement.claim.missed(judgement.numbers)
+
+
+def one_relation(*sizes: object) -> Examples:
+    """Asked is only for the mark before."""
+    found = two_relations(*sizes)
+    return found._replace(targets=torch.where(found.targets >= 0, found.targets // 2, found.targets))
+
+
+def counted(calls: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Operations in place of seconds; of the fused kernel, which torch does not count, those of the first."""
+    amounts = []
+    for call in calls:
+        with FlopCounterMode(display=False) as counter:
+            call()
+        amounts.append(counter.get_total_flops())
+    return [[amount or amounts[0]] for amount in amounts]
+
+
+@pytest.fixture(scope="module")
+def scores(loaded_smollm2: tuple, loaded_minilm: tuple) -> experiments.HeadScores:
+    return experiments.head_scores(loaded_smollm2, loaded_minilm, seed=SEED)
+
+
+@pytest.fixture(scope="module")
+def heads(
+    loaded_smollm2: tuple, loaded_minilm: tuple, scores: experiments.HeadScores
+) -> experiments.Specialists:
+    return experiments.specialists(loaded_smollm2, loaded_minilm, seed=SEED, scores=scores)
+
+
+@pytest.fixture(scope="module")
+def few() -> experiments.FewHeads:
+    return experiments.few_heads(SEED)
+
+
+@pytest.fixture(scope="module")
+def counts(loaded_smollm2: tuple) -> experiments.HeadCounts:
+    return experiments.head_counts(loaded_smollm2, seed=SEED)
+
+
+# ---------------------------------------------------------------------- small models
+
+
+def test_they_run_with_other_sizes_and_repeat_what_they_find(loaded_smollm2: tuple) -> None:
+    tiny = {"starts": 1, "steps": 2}
+    for run in (
+        partial(experiments.few_heads, length=5, width=8, **tiny),
+        partial(experiments.state_sizes, pairs=4, widths=(16, 32), **tiny),
+        partial(experiments.other_mixers, pairs=4, width=8, **tiny),
+    ):
+        assert run(seed=3) == run(seed=3)
+        assert run(seed=3) != run(seed=4)
+
+
+def test_models_that_have_learned_nothing_solve_no_task() -> None:
+    for task, sizes in ((order, (6, 10)), (pair_recall, (24, 33)), (two_relations, (10, 20))):
+        assert experiments.learned(task, *sizes, seed=31, steps=1, width=16)[0] < 0.62
+
+
+# ---------------------------------------------------------------------- one head too few
+
+
+def test_one_graph_too_few(few: experiments.FewHeads) -> None:
+    assert claims.judge("one-graph-too-few", few).label == Label.NOT_ONLY_WAY
+    assert few.looks["the last mark"].index(max(few.looks["the last mark"])) != (
+        few.looks["the next mark"].index(max(few.looks["the next mark"]))
+    )
+    assert min(max(given) for given in few.looks.values()) > 0.4
+
+
+def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "two_relations", one_relation)
+    judgement = claims.judge("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
+    assert judgement.label == Label.WRONG
+    assert "gain" in missed(judgement)
+
+
+def test_where_the_marks_stand() -> None:
+    inputs, _ = two_relations(5, 10, 20, torch.Generator().manual_seed(7))
+    last, coming = experiments.mark_places(inputs)
+    for row in range(5):
+        is_mark = (inputs[row] < 3).tolist()
+        for t in range(1, 9):
+            before = max(s for s in range(t) if is_mark[s])
+            after = min(s for s in range(t + 1, 10) if is_mark[s])
+            assert last[row, t].nonzero().tolist() == [[before]]
+            assert coming[row, t].nonzero().tolist() == [[after]]
+
+
+# ---------------------------------------------------------------------- what heads look at
+
+
+def test_attention_graph(smollm2: tuple) -> None:
+    assert claims.judge("attention-graph", experiments.graphs(smollm2, seed=SEED)).label == Label.TRUE
+
+
+def test_heads_with_random_weights_are_one_graph(smollm2: tuple) -> None:
+    model, tokenizer = smollm2
+    found = experiments.graphs((experiments.untrained(model, SEED), tokenizer), n_texts=2)
+    judgement = claims.judge("attention-graph", found)
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == ["typical", "twins"]
+
+
+def test_what_would_have_to_move() -> None:
+    """Against a loop; what goes to the first token does not count."""
+    weights = torch.rand(2, 3, 2, 5, 5).tril().softmax(-1).tril()
+    found = experiments.moved(weights)
+    heads = weights.flatten(1, 2)
+    for a in range(6):
+        for b in range(6):
+            apart = []
+            for text in heads:
+                for t in range(2, 5):
+                    one, other = (row / row.sum() for row in text[[a, b], t, 1 : t + 1])
+                    apart.append((one - other).abs().sum().item() / 2)
+            assert found[a, b].item() == pytest.approx(mean(apart), abs=1e-5)
+
+
+def test_scores_are_means_over_what_is_related() -> None:
+    back = experiments.distance(32)
+    looks_back = (back == 1).float().expand(2, 3, 5, 32, 32).clone()
+    looks_back[:, 1, 2] *= 0.5
+    found = experiments.score(looks_back, back == 1)
+    assert found.shape == (3, 5)
+    assert found[1, 2] == 0.5
+    assert found.sum() == 14.5
+    assert not experiments.score(looks_back, back == 2).any()
+    only_one = torch.zeros(2, 32, 32, dtype=torch.bool)
+    only_one[1, 4, 3] = True  # tokens without a related one do not count
+    assert experiments.score(looks_back, only_one)[0, 0] == 1
+
+
+def test_the_first_token(smollm2: tuple, scores: experiments.HeadScores) -> None:
+    """Large weights, heads that are missed no more than others, and a token that is needed."""
+    sink = experiments.first_token(smollm2, scores, seed=SEED)
+    cost = {name: mean(losses) - sink.intact for name, losses in sink.losses.items()}
+    assert (scores.trained["the first token"] > 0.5).sum() > 135
+    assert cost["heads"] < 1.5 * cost["lot"]
+    assert cost["token"] > 1
+    assert cost["others"] < 0.2
+
+
+# ---------------------------------------------------------------------- who copies?
+
+
+def test_heads_specialise(heads: experiments.Specialists) -> None:
+    assert claims.judge("heads-specialise", heads).label == Label.TRUE
+
+
+def test_random_weights_have_no_specialists(loaded_smollm2: tuple, loaded_minilm: tuple) -> None:
+    model, tokenizer = loaded_smollm2
+    untrained = experiments.untrained(model, SEED), tokenizer
+    judgement = claims.judge("heads-specialise", experiments.specialists(untrained, loaded_minilm))
+    assert judgement.label == Label.WRONG
+    assert {"previous", "copy_off"} <= set(missed(judgement))
+
+
+def test_heads_that_stay_on_cost_nothing(
+    smollm2: tuple, minilm: tuple, scores: experiments.HeadScores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "heads_off", lambda model, heads: nullcontext())
+    judgement = claims.judge("heads-specialise", experiments.specialists(smollm2, minilm, scores=scores))
+    assert {"copy_off", "handed"} == set(missed(judgement))
+
+
+def test_one_head_for_the_token_before_is_needed_most(heads: experiments.Specialists) -> None:
+    assert set(heads.copying[:3]) == {(18, 6), (17, 3), (17, 4)}
+    assert heads.needed == (16, 0)
+    assert 0.3 < heads.taken < 0.72  # "about half" is the nearest answer
+    assert heads.alone[16, 0] > heads.without[1]
+    saved = heads.first_copy - heads.without[0]
+    assert sorted(heads.alone.values())[-2] - heads.without[0] < 0.15 * saved
+
+
+def test_most_heads_that_park_their_weight_copy(heads: experiments.Specialists) -> None:
+    most = experiments.ranked(heads.scores.trained["the first token"])[:20]
+    assert len(set(most) & set(heads.copying)) > 10
+
+
+def test_the_others_are_of_the_same_layers_and_do_not_copy(heads: experiments.Specialists) -> None:
+    ten = heads.copying[:10]
+    assert sorted(layer for layer, _ in heads.others) == sorted(layer for layer, _ in ten)
+    assert len(set(heads.others)) == 10
+    assert not set(heads.others) & set(heads.copying)
+
+
+def test_the_name_is_forgotten_without_copying_heads(heads: experiments.Specialists, smollm2: tuple) -> None:
+    """As the notebook's text says, the one head takes a sixth of what the repetition saves."""
+    model, tokenizer = smollm2
+    start, name = "The new teacher is called", " Brelindor Vastquimmel"
+    once = tokenizer.encode(start + name)
+    told = ". She is from the north, and she plays the violin. Yesterday the children sang for"
+    twice = tokenizer.encode(start + name + told + name)
+    known = len(tokenizer.encode(name)) - 1  # after its first piece
+
+    def loss(ids: list[int], off: Sequence[tuple[int, int]] = ()) -> float:
+        return experiments.loss_without(model, off, torch.tensor([ids]), len(ids) - known)
+
+    intact = loss(twice)
+    assert intact < 0.5
+    assert loss(twice, heads.copying[:10]) > 3
+    assert loss(twice, heads.others) < 1
+    assert 0.1 < (loss(twice, [heads.needed]) - intact) / (loss(once) - intact) < 0.25
+
+
+# ---------------------------------------------------------------------- how many heads
+
+
+def test_head_count_free(counts: experiments.HeadCounts) -> None:
+    assert claims.judge("head-count-free", counts).label == Label.ONLY_IF
+
+
+def test_one_relation_needs_no_second_head(loaded_smollm2: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = loaded_smollm2
+    untrained = experiments.untrained(model, SEED), tokenizer  # no head of it is needed
+    monkeypatch.setattr(experiments, "two_relations", one_relation)
+    judgement = claims.judge("head-count-free", experiments.head_counts(untrained, starts=1))
+    assert judgement.label == Label.WRONG
+    assert {"second", "half"} <= set(missed(judgement))
+
+
+def test_a_dial_says_how_the_loss_reacts(smollm2: tuple) -> None:
+    """Turning a head down a little moves the loss by the gradient at its dial."""
+    model, tokenizer = smollm2
+    ids = experiments.pieces(tokenizer.encode, n=1, length=16)
+    layer, head, step = 16, 0, 0.05
+    projection = model.stack.blocks[layer].attention.out_proj
+
+    def loss_at(dial: float) -> float:
+        def turn(module: object, args: tuple) -> tuple:
+            mix = args[0].unflatten(-1, (9, 64)).clone()
+            mix[..., head, :] *= dial
+            return (mix.flatten(-2),)
+
+        hook = projection.register_forward_pre_hook(turn)
+        try:
+            return experiments.loss_without(model, [], ids)
+        finally:
+            hook.remove()
+
+    slope = abs(loss_at(1 + step) - loss_at(1 - step)) / (2 * step)
+    need = experiments.importance(model, ids)[layer, head].item()
+    assert need == pytest.approx(slope, rel=0.1, abs=1e-4)
+
+
+# ---------------------------------------------------------------------- what it costs
+
+
+def test_quadratic(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = partial(experiments.longer_texts, clock=counted)
+    judgement = claims.judge("quadratic", measure())
+    assert judgement.label == Label.ONLY_IF
+    assert judgement.numbers["operations"] == pytest.approx(2)
+    monkeypatch.setitem(experiments.WAYS, "fused", experiments.WAYS["explicit"])  # it stores the table
+    assert missed(claims.judge("quadratic", measure((512, 1024)))) == ["fused_memory"]
+    monkeypatch.setitem(experiments.WAYS, "explicit", linear_attention)  # it makes none
+    judgement = claims.judge("quadratic", measure((512, 1024)))
+    assert judgement.label == Label.WRONG
+    assert {"operations", "explicit_time", "explicit_memory"} <= set(missed(judgement))
+
+
+# ---------------------------------------------------------------------- what can replace it
+
+
+def test_linear_attention() -> None:
+    judgement = claims.judge("linear-attention", experiments.state_sizes(SEED))
+    assert judgement.label == Label.ONLY_IF
+    assert not missed(judgement)
+
+
+def test_a_state_that_keeps_every_token_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "LinearAttention", MultiHeadAttention)
+    found = experiments.state_sizes(SEED, starts=1, pairs=6, widths=(16, 32))
+    assert {"short", "apart"} <= set(missed(claims.judge("linear-attention", found)))
+
+
+def test_other_mixers() -> None:
+    judgement = claims.judge("other-mixers", experiments.other_mixers(SEED))
+    assert judgement.label == Label.ONLY_IF
+    assert not missed(judgement)
+
+
+def test_a_mixer_that_asks_what_a_token_says_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "FourierMixing", partial(MultiHeadAttention, 16, 1))
+    found = experiments.other_mixers(SEED, starts=1, pairs=6)
+    assert "waves_looked" in missed(claims.judge("other-mixers", found))
+
+
+def test_the_models_are_left_as_they_were(heads: object, counts: object, smollm2: tuple) -> None:
+    model = smollm2[0]
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())

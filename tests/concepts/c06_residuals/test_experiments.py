@@ -1,0 +1,341 @@
+"""The experiments of notebook 06 from another seed, and where their evidence says no."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib import probing
+from course_lib.blocks import FeedForward
+from course_lib.claims import Label, judge
+from course_lib.concepts.c06_residuals import experiments
+from course_lib.concepts.c06_residuals.experiments import CAPITALS, XAVIER, FromLeast
+from course_lib.decoder import GPT, LlamaConfig
+from course_lib.encoder import BERT, BERTConfig
+
+pytestmark = pytest.mark.usefixtures("own_errors")
+SEED = 11
+
+
+def missed(judgement):
+    """The numbers outside of their bounds."""
+    return judgement.claim.missed(judgement.numbers)
+
+
+# ---------------------------------------------------------------------- the small task
+
+
+def test_the_task_is_to_read_backwards():
+    rows = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7]])
+
+    def perfect(rows):
+        return 100.0 * nn.functional.one_hot(rows.flip(1), 8)
+
+    assert experiments.reversing_loss(perfect, rows) < 1e-6
+    blind = experiments.reversing_loss(lambda rows: torch.zeros(1, 8, 8), rows)
+    assert blind == pytest.approx(experiments.GUESSING)
+
+
+def test_every_random_number_comes_from_the_seed():
+    def found(seed):
+        needed = experiments.norm_needed(seed, starts=1, n_layers=8, trained_layers=2, steps=3)
+        deep = experiments.deep_needs_residuals(seed, 1, depths=(2, 3), trained_depths=(2, 3), steps=2)
+        return needed, deep
+
+    first = found(5)
+    torch.manual_seed(1)  # what others draw changes nothing
+    assert found(5) == first
+    for one, other in zip(found(6), first, strict=True):
+        assert one.losses != other.losses
+
+
+# ---------------------------------------------------------------------- how wide is the MLP?
+
+
+def test_mlp_shape(smollm2, minilm):
+    judgement = judge("mlp-shape", experiments.mlp_shape(SEED, smollm2=smollm2, minilm=minilm))
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == ["widened", "below"]
+
+
+def test_a_model_of_twice_the_width_with_a_gelu_behind_is_as_the_lecture_says(smollm2):
+    narrow = BERT(BERTConfig(vocab_size=5, max_seq_len=3, d_model=6, n_layers=1, n_heads=2, d_ff=12))
+    with probing.replaced(smollm2[0], FeedForward, experiments.bent):
+        found = experiments.mlp_shape(SEED, starts=1, smollm2=smollm2, minilm=(narrow, None))
+    judgement = judge("mlp-shape", found)
+    assert judgement.label == Label.TRUE
+    assert "bent" in missed(judgement)  # a GELU behind it is nothing new to this model
+
+
+# ---------------------------------------------------------------------- what a norm does to the numbers
+
+
+def test_norm_range(minilm):
+    judgement = judge("norm-range", experiments.norm_range(SEED, minilm=minilm))
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == ["outside", "negative"]
+
+
+def test_a_norm_that_brings_values_to_0_to_1_is_as_the_lecture_says(loaded_minilm, monkeypatch):
+    monkeypatch.setattr(loaded_minilm[0].stack.blocks[3], "attention_norm", FromLeast(0, width=384))
+    judgement = judge("norm-range", experiments.norm_range(SEED, steps=2, minilm=loaded_minilm))
+    assert judgement.label == Label.TRUE
+    assert {"centre", "variance", "patient"} <= set(missed(judgement))
+
+
+@pytest.mark.parametrize("least", [0, -0.5])
+def test_a_norm_to_a_range_is_one(least):
+    brought = FromLeast(least)(torch.randn(2, 7, 32))
+    assert (brought.amin(-1) == least).all()
+    torch.testing.assert_close(brought.amax(-1), torch.full((2, 7), least + 1.0))
+
+
+# ---------------------------------------------------------------------- when a stack needs a norm
+
+
+@pytest.fixture(scope="module")
+def needed():
+    return experiments.norm_needed(SEED)
+
+
+def test_norm_needed(needed):
+    judgement = judge("norm-needed", needed)
+    assert judgement.label == Label.ONLY_IF
+    assert missed(judgement) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "label", "number"),
+    [
+        ("no norm", "pre-norm", Label.WRONG, "factor"),  # it has norms
+        ("no norm, smaller start", "no norm", Label.NOT_ONLY_WAY, "small_start"),  # it is not smaller
+        ("pre-norm", "post-norm", Label.ONLY_IF, "root"),
+    ],
+)
+def test_other_stacks_grow_otherwise(needed, kind, other, label, number):
+    judgement = judge("norm-needed", replace(needed, sizes={**needed.sizes, kind: needed.sizes[other]}))
+    assert judgement.label == label
+    assert missed(judgement) == [number]
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "label", "number"),
+    [
+        ("no norm", "no norm, smaller start", Label.WRONG, "xavier"),
+        ("no norm, smaller start", "no norm, two layers", Label.ONLY_IF, "fast"),
+        ("post-norm", "pre-norm", Label.ONLY_IF, "fast"),
+    ],
+)
+def test_stacks_that_learn_what_they_should_not_are_seen(needed, kind, other, label, number):
+    """One learns at all rates as the other does."""
+    best = min(needed.losses[other].values())
+    losses = {**needed.losses, kind: dict.fromkeys(needed.losses[kind], best)}
+    judgement = judge("norm-needed", replace(needed, losses=losses))
+    assert judgement.label == label
+    assert missed(judgement) == [number]
+
+
+# ---------------------------------------------------------------------- deep without additions
+
+
+@pytest.fixture(scope="module")
+def deep():
+    return experiments.deep_needs_residuals(SEED)
+
+
+def test_deep_needs_residuals(deep):
+    judgement = judge("deep-needs-residuals", deep)
+    assert judgement.label == Label.NOT_ONLY_WAY
+    assert missed(judgement) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "number"),
+    [
+        ("neither", "norm", "whisper"),
+        ("additions", "neither", "carried"),
+        (XAVIER, "neither", "other"),
+        ("norm", "additions", "alike"),
+        ("norm", "additions and norm", "queries"),
+    ],
+)
+def test_other_stacks_look_otherwise_before_training(deep, kind, other, number):
+    judgement = judge("deep-needs-residuals", replace(deep, before={**deep.before, kind: deep.before[other]}))
+    assert number in missed(judgement)
+    if number in ("whisper", "carried"):
+        assert judgement.label == Label.WRONG
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "number"), [("norm", "additions", "bare"), ("additions", "norm", "added")]
+)
+def test_additions_decide(deep, kind, other, number):
+    """Given to the stack without, or taken from the one with them."""
+    judgement = judge(
+        "deep-needs-residuals", replace(deep, losses={6: {**deep.losses[6], kind: deep.losses[6][other]}})
+    )
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == [number]
+
+
+def test_without_a_start_that_learns_additions_are_the_only_way(deep):
+    half = deep.turned_losses["rotations"]
+    judgement = judge(
+        "deep-needs-residuals", replace(deep, turned_losses={**deep.turned_losses, "both": half})
+    )
+    assert judgement.label == Label.TRUE
+
+
+def test_the_rotating_start_keeps_lengths_and_angles():
+    """Without norms, and with all weight on itself."""
+    model, new = experiments.turning(31, n_layers=3), experiments.new_rows()[:5]
+    model.stack.final_norm = nn.Identity()
+    for block in model.stack.blocks:
+        block.attention_norm = block.feed_forward_norm = nn.Identity()
+        nn.init.constant_(block.attention.score_bias.strength, 1e4)
+    with torch.no_grad(), probing.additions_off(model), probing.recorded(model) as passed:
+        model(new)
+        entered, left = model.embedding(new) + model.places, passed.streams[-1]
+    torch.testing.assert_close(left @ left.mT, entered @ entered.mT, atol=1e-3, rtol=1e-3)
+    assert (left - entered).abs().max() > 0.1
+
+
+def test_sixteen_layers_need_a_lower_rate():
+    """As the answer to "Your turn" says."""
+    both = experiments.turning(31, n_layers=16)
+    assert experiments.learn(both, 31, 300, rate=0.003, additions=False) < 0.5
+
+
+# ---------------------------------------------------------------------- more layers
+
+
+def test_more_layers():
+    judgement = judge("more-layers", experiments.stored_more_layers())
+    assert judgement.label == Label.ONLY_IF
+    assert missed(judgement) == []
+
+
+def test_eight_layers_that_learn_too_shortly_are_not_better():
+    """One start at another seed, with little work alone."""
+    found = experiments.more_layers(SEED, depths=(1, 2, 8), work=1280, little=1280, starts=1)
+    judgement = judge("more-layers", found)
+    assert judgement.label == Label.WRONG
+    assert "longer" in missed(judgement)
+    assert "hurry" not in missed(judgement)
+
+
+def test_what_is_stored_is_what_the_experiment_gives():
+    stored = experiments.stored_more_layers().bits[8, 160][0]
+    again = experiments.more_layers(0, depths=(8,), work=1280, little=1280, starts=1).bits[8, 160][0]
+    assert again == pytest.approx(stored, abs=0.1)
+
+
+# ---------------------------------------------------------------------- the stream of a real model
+
+
+@pytest.fixture(scope="module")
+def difference(loaded_smollm2):
+    return experiments.learn_the_difference(SEED, smollm2=loaded_smollm2)
+
+
+def test_learn_the_difference(difference):
+    judgement = judge("learn-the-difference", difference)
+    assert judgement.label == Label.ONLY_IF
+    assert missed(judgement) == []
+
+
+def test_layers_that_have_learned_nothing_are_not_missed(smollm2):
+    untrained = GPT(LlamaConfig(smollm2[0].config.vocab_size, 32, d_model=8, n_layers=5, n_heads=2))
+    found = experiments.learn_the_difference(SEED, steps=2, smollm2=(untrained, smollm2[1]))
+    judgement = judge("learn-the-difference", found)
+    assert judgement.label == Label.WRONG
+    assert {"chained", "bare", "worst"} <= set(missed(judgement))
+
+
+@pytest.mark.parametrize(("way", "number"), [("without", "shared"), ("with", "chained")])
+def test_additions_make_a_layer_spare(difference, way, number):
+    judgement = judge(
+        "learn-the-difference",
+        replace(difference, skipped=dict.fromkeys(("with", "without"), difference.skipped[way])),
+    )
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == [number]
+
+
+def test_the_costly_layers_are_the_same_on_both_texts(difference):
+    rises = difference.rises
+    assert ((rises < 0.5).sum(0) >= 20).all()
+    assert {tuple(sorted(text.topk(5).indices.tolist())) for text in rises.T} == {(0, 1, 11, 28, 29)}
+
+
+def test_they_are_not_free_together(smollm2):
+    texts = experiments.two_texts(smollm2)
+    intact = experiments.text_losses(smollm2, texts)
+    with probing.layers_skipped(smollm2[0], range(2, 28, 2)):
+        together = experiments.text_losses(smollm2, texts) - intact
+    assert together.min() > 3
+
+
+# ---------------------------------------------------------------------- the first token
+
+
+@pytest.fixture(scope="module")
+def first(loaded_smollm2):
+    return experiments.first_token(loaded_smollm2)
+
+
+def test_layer_11_is_needed_for_one_number_of_one_token(first, difference):
+    assert first.number == 507
+    not_first, but_number, only_first, not_number, elsewhere = first.cuts.values()
+    assert not_first == pytest.approx(difference.rises[11].mean().item(), abs=0.4)
+    assert max(abs(but_number), only_first, elsewhere) < 0.5
+    assert not_number > 4
+
+
+def test_the_other_long_tokens_are_the(first, smollm2):
+    tokens, lengths = experiments.two_texts(smollm2)[:, 1:], first.lengths[5, :, 1:]
+    long = tokens[lengths > 500].tolist()
+    assert len(long) > 0
+    assert {smollm2[1].decode([token]) for token in long} == {" the"}
+
+
+def test_layer_11_writes_it(first):
+    before, after = first.lengths[[10, 11], :, 0]
+    assert (after > 50 * before).all()
+
+
+# ---------------------------------------------------------------------- what a layer would say
+
+
+@pytest.fixture(scope="module")
+def asked(loaded_smollm2):
+    return experiments.capitals(loaded_smollm2)
+
+
+def test_the_answer_is_there_before_the_end(asked):
+    plain, fitted, scaled = (shares[:, 0] for shares in asked.lens.values())
+    assert plain[:-1].max() < 0.1
+    assert scaled.max() < 0.4
+    assert fitted[26:].min() > 0.5
+    assert fitted[:20].max() < 0.1
+
+
+def test_the_map_knows_the_city_from_layer_23_on(asked):
+    among = asked.lens["fitted map"][:, 1]
+    assert among[:23].max() < 0.4
+    assert among[23:].min() > 0.5
+
+
+def test_the_capitals_need_a_layer_that_the_texts_do_not(asked, difference):
+    (leads, among), alone = asked.knows.T, difference.rises.mean(1)
+    assert max(among[23], alone[23]) < 0.3
+    assert min(leads[28], alone[28] / 2) > 0.6
+    for layer in (8, 21, 24):  # it begins otherwise, and still knows
+        assert leads[layer] < 0.3
+        assert among[layer] > 0.7
+
+
+def test_no_capital_is_cut_in_pieces(smollm2):
+    assert len(CAPITALS) == 12
+    assert all(len(smollm2[1].encode(f" {city}")) == 1 for city in CAPITALS.values())

@@ -1,0 +1,266 @@
+"""The experiments of notebook 08, from another seed and with something broken; what they are made of."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+
+from course_lib import costs, probing
+from course_lib.attention import scaled_dot_product_attention
+from course_lib.claims import Judgement, Label, judge
+from course_lib.concepts.c08_rnn_comparison import experiments
+from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, RnnSlower, Training
+from course_lib.decoder import GPT
+from course_lib.recurrent import RecurrentLM
+
+SEED = 11
+TINY = Training((3, 2), 2, 5, 0.01)
+
+
+def missed(judgement: Judgement) -> list[str]:
+    return judgement.claim.missed(judgement.numbers)
+
+
+def near(width):
+    """Attention to the last tokens, itself included, and the first 4."""
+
+    def hide(weights):
+        far = torch.ones_like(weights[0, 0], dtype=torch.bool).tril(-width)
+        far[:, :4] = False
+        weights = weights.masked_fill(far, 0.0)
+        return weights / weights.sum(-1, keepdim=True)
+
+    return hide
+
+
+# ------------------------------------------------------------------------------------------ the name
+
+
+def test_the_name_is_found_and_the_cut_takes_only_the_far_one(smollm2):
+    assert experiments.name_found(smollm2, 284, 16, near(64)) > 0.3
+    far = experiments.name_found(smollm2, 100, 300)
+    assert far > 0.3
+    assert experiments.name_found(smollm2, 100, 300, near(64)) < 0.01
+    assert experiments.name_found(smollm2, 100, 300, near(500)) == pytest.approx(far, abs=1e-3)
+    blocks = smollm2[0].stack.blocks
+    assert all(block.attention.attend is scaled_dot_product_attention for block in blocks)
+
+
+# ------------------------------------------------------------------------------------------ far-memory
+
+
+@pytest.fixture(scope="module")
+def memory() -> FarMemory:
+    return experiments.far_memory(SEED)
+
+
+def test_far_memory(memory):
+    judgement = judge("far-memory", memory)
+    assert judgement.label == Label.NOT_ONLY_WAY
+    assert missed(judgement) == []
+
+
+def test_attention_that_sees_the_last_eight_tokens_alone_reaches_no_further(memory):
+    model = experiments.gpt()
+    with probing.weights_changed(model, near(8)):
+        cut = experiments.reach(model, torch.Generator().manual_seed(SEED))
+    broken = replace(memory, gradients=memory.gradients | {"Transformer": (tuple(cut.tolist()),)})
+    assert judge("far-memory", broken).label == Label.WRONG
+    assert missed(judge("far-memory", broken)) == ["direct"]
+
+
+def test_started_as_pytorch_does_neither_rival_brings_a_symbol_from_far(memory):
+    """So it is the start, not the network; and the statement needs no rider."""
+    right = {}
+    for name, make in (("RNN", experiments.rnn), ("LSTM", experiments.lstm)):
+        model = experiments.trained(make, experiments.one_symbol, *PLANS[name].one, seed=SEED)
+        far = experiments.share(model, experiments.one_symbol, experiments.FARTHEST)
+        right[name] = (memory.right[name][0], far, *memory.right[name][2:])
+    assert judge("far-memory", replace(memory, right=memory.right | right)).label == Label.TRUE
+
+
+def test_a_transformer_that_has_learned_nothing_recalls_nothing(memory):
+    model = experiments.gpt()
+    far = experiments.share(model, experiments.one_symbol, experiments.FARTHEST)
+    guesses = replace(memory, right=memory.right | {"Transformer": (far, far, far, far)})
+    assert judge("far-memory", guesses).label == Label.WRONG
+
+
+@pytest.mark.parametrize(
+    ("raw", "model", "given", "number"),
+    [
+        ("gradients", "RNN", "RNN, identity", "vanishes"),
+        ("gradients", "LSTM", "LSTM, forget bias 5", "gated"),
+        ("gradients", "RNN, identity", "RNN", "started"),
+        ("gradients", "LSTM, forget bias 5", "LSTM", "started"),
+        ("right", "LSTM", "Transformer", "ahead"),
+        ("right", "RNN", "Transformer", "ahead"),
+    ],
+)
+def test_another_mechanism_in_its_place_is_noticed(memory, raw, model, given, number):
+    found = getattr(memory, raw)
+    changed = replace(memory, **{raw: found | {model: found[given]}})
+    assert missed(judge("far-memory", changed)) == [number]
+
+
+def test_who_trains_rivals_on_less_has_not_tested_it(memory):
+    hurried = replace(memory, texts=memory.texts | {"LSTM": memory.texts["Transformer"] // 2})
+    assert judge("far-memory", hurried).label == Label.NOT_TESTED
+
+
+def test_far_memory_of_other_sizes_follows_the_seed_and_leaves_torch_as_it_was():
+    def run(seed):
+        tiny = {name: Plan(plan.make, TINY, TINY) for name, plan in PLANS.items()}
+        return experiments.far_memory(seed, starts=2, distance=7, plans=tiny)
+
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = run(3)
+    assert found == run(3) != run(5)
+    assert {len(start) for starts in found.gradients.values() for start in starts} == {7}
+    assert found.trained == 1
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    assert torch.tensor(1e-39).mul(1.0) > 0  # denormal numbers are numbers again
+
+
+# ------------------------------------------------------------------------------------------ its parts
+
+
+def test_the_forget_gate_is_the_second_part():
+    """With all weights zero it alone decides what stays of the cell."""
+    cell = experiments.lstm(forget=5.0).cell
+    for weight in (cell.weight_ih_l0, cell.weight_hh_l0):
+        torch.nn.init.zeros_(weight)
+    start = torch.ones(1, 1, 40)
+    i, _, g, _ = (cell.bias_ih_l0 + cell.bias_hh_l0).chunk(4)
+    _, (_, c) = cell(torch.zeros(1, 1, 40), (start, start))
+    expected = torch.sigmoid(torch.tensor(5.0)) + i.sigmoid() * g.tanh()
+    torch.testing.assert_close(c[0, 0], expected)
+
+
+def test_models_have_equally_many_weights_and_other_starts_are_the_same_models():
+    made = {name: make() for name, make in experiments.MODELS.items()}
+    sizes = [experiments.n_weights(model) for model in made.values()]
+    assert max(sizes) < 1.1 * min(sizes)
+    for plain, started in (("RNN", "RNN, identity"), ("LSTM", "LSTM, forget bias 5")):
+        shapes = [{k: v.shape for k, v in made[name].state_dict().items()} for name in (plain, started)]
+        assert shapes[0] == shapes[1]
+    _, u, b, b_u = made["RNN, identity"].cell.parameters()
+    assert torch.equal(u, torch.eye(80))
+    assert not b.any()
+    assert not b_u.any()
+
+
+def test_one_symbol_tells_the_answer():
+    ids, answers = experiments.one_symbol(700, 5, torch.Generator().manual_seed(1))
+    assert torch.equal(ids[:, :1], answers)
+    assert set(answers.flatten().tolist()) == set(range(1, 9))
+    assert set(ids[:, 1:5].flatten().tolist()) == set(range(9, 17))
+    assert ids.shape == (700, 6)
+    assert not ids[:, 5].any()
+
+
+def test_all_symbols_are_said_again_each_after_the_one_before():
+    ids, answers = experiments.all_symbols(700, 5, torch.Generator().manual_seed(1))
+    assert torch.equal(ids[:, :5], answers)
+    assert not ids[:, 5].any()
+    assert torch.equal(ids[:, 6:], answers[:, :-1])
+    assert set(answers.flatten().tolist()) == set(range(1, 9))
+    scores = torch.randn(700, 10, 17)
+    assert torch.equal(experiments.answered(lambda ids: scores, (ids, answers)), scores[:, 5:])
+
+
+# ------------------------------------------------------------------------------------------ rnn-slower
+
+
+def machine(processors=1, beside=1e6):
+    """A clock that knows a machine instead of having one.
+
+    A step takes as long as its work or its chain, and the time to fetch weights that do not fit.
+
+    Args:
+        processors: that share the work.
+        beside: weights that fit beside a processor, where fetching them takes no time.
+    """
+
+    def seconds(model, ids):
+        texts, length = ids.shape
+        n = experiments.n_weights(model)
+        if isinstance(model, RecurrentLM):
+            chain, fetched, attending = (4 if model.cell.fused else 6) * length, length, 0
+        else:
+            chain, fetched, attending = 60, 1, 12 * model.config.n_layers * model.config.d_model * length / 2
+        work = (6 * n + attending) * texts * length / 2e10
+        fetching = 4 * n * fetched / 1e10 if n > beside else 0
+        return max((work + fetching) / processors, 5e-6 * chain)
+
+    def clock(functions, rounds):
+        return [[seconds(*function.args)] * rounds for function in functions]
+
+    return clock
+
+
+@pytest.fixture(scope="module")
+def slower() -> RnnSlower:
+    return experiments.rnn_slower(SEED, starts=1, clock=machine())
+
+
+def test_rnn_slower(slower):
+    judgement = judge("rnn-slower", slower)
+    assert judgement.label == Label.ONLY_IF
+    assert missed(judgement) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "label"),
+    [
+        ({"clock": machine(processors=10_000)}, Label.TRUE),
+        ({"clock": machine(beside=1e9)}, Label.WRONG),  # nothing has to be fetched
+        ({"clock": machine(), "widths": ((40, 32), (128, 128))}, Label.NOT_TESTED),
+    ],
+)
+def test_another_machine_makes_another_label(slower, changed, label):
+    speeds = experiments.speeds(SEED, lengths=(64, 256), **changed)
+    assert judge("rnn-slower", replace(slower, speeds=speeds)).label == label
+
+
+@pytest.mark.parametrize(("optimiser", "number"), [("", "lead"), (", Muon", "muon")])
+def test_where_a_transformer_stands_in_for_the_lstm_nobody_is_ahead(slower, optimiser, number):
+    bits = slower.learning.bits
+    changed = replace(slower.learning, bits=bits | {f"LSTM{optimiser}": bits[f"Transformer{optimiser}"]})
+    assert missed(judge("rnn-slower", replace(slower, learning=changed))) == [number]
+
+
+def test_rnn_slower_of_other_sizes_with_a_real_clock():
+    found = experiments.rnn_slower(3, starts=2, lengths=(5, 11), widths=((8, 8),), points=(1, 2))
+    assert found.speeds.lengths == (5, 11)
+    assert all(rate > 0 for of in found.speeds.rates.values() for rates in of.values() for rate in rates)
+    assert {len(of) for of in found.learning.bits.values()} == {2}
+    for seconds in found.learning.seconds.values():
+        assert all(0 < before < after for before, after in pairwise(seconds))
+    again = experiments.learning(3, starts=2, points=(1, 2)).bits
+    assert again == found.learning.bits != experiments.learning(5, starts=2, points=(1, 2)).bits
+
+
+# ------------------------------------------------------------------------------------------ the others
+
+
+def test_rnn_chain():
+    """As the notebook counts it, but for the writing one."""
+
+    def each_token(model: RecurrentLM | GPT) -> float:
+        short, long = (costs.longest_chain(model(torch.zeros(1, n, dtype=torch.long))) for n in (16, 64))
+        return (long - short) / 48
+
+    loops = {
+        "rnn": each_token(experiments.rnn(fused=False)),
+        "lstm": each_token(experiments.lstm(fused=False)),
+    }
+    rest = {"writes": 93, "depth": 39}
+    assert judge("rnn-chain", **loops, reads=each_token(experiments.gpt()), **rest).label == Label.ONLY_IF
+    assert judge("rnn-chain", **loops, reads=loops["rnn"], **rest).label == Label.WRONG
+
+
+def test_what_was_only_calculated_is_not_tested():
+    assert judge("internet-scale").label == Label.NOT_TESTED

@@ -1,0 +1,188 @@
+"""Run the experiments behind the lecture's claims from fresh seeds, keep what comes out, write the pages.
+
+    python tools/claims.py                        # every run that is not on record yet: `make claims`
+    python tools/claims.py linear-attention       # those of some claims
+    python tools/claims.py --anew                 # all of them again
+
+A run is on record in its concept's runs.jsonl as soon as it ends, whatever it found: who stops this and
+starts it again goes on from there. A run counts as long as its experiment's file stays as it is.
+"""
+
+import argparse
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import date
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from course_lib import claims, ledger
+from course_lib.claims import Claim
+from course_lib.ledger import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+FIRST_SEED = 101  # fresh: notebooks use 0, tests small ones
+QUICK_S, MANY, FEW = 10.0, 20, 10  # a run that is quicker than this is made so many times, others fewer
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be made."""
+
+    claim: str
+    seed: int | None
+
+
+def folder(claim: Claim) -> Path:
+    """Where a claim, its experiment and its runs stand."""
+    return claims.CONCEPTS / f"c{claim.notebook}"
+
+
+def source(claim: Claim) -> str:
+    """Which version of the experiment's file this is."""
+    if not claim.experiment:
+        return "notebook"
+    return hashlib.sha256((folder(claim) / "experiments.py").read_bytes()).hexdigest()[:12]
+
+
+def experiment(claim: Claim) -> Callable[..., Any]:
+    """The function that measures a claim's numbers."""
+    module = importlib.import_module(f"course_lib.concepts.c{claim.notebook}.experiments")
+    function: Callable[..., Any] = getattr(module, claim.experiment)
+    return function
+
+
+def counted(claim: Claim, on_record: Sequence[Run]) -> list[Run]:
+    """The runs that still count."""
+    now = source(claim)
+    return [run for run in on_record if run.source == now and set(run.numbers) == set(claim.evidence)]
+
+
+def missing(claim: Claim, on_record: Sequence[Run]) -> list[Job]:
+    """The runs of a claim that are not on record; of one that was never timed, the first."""
+    if "seed" not in inspect.signature(experiment(claim)).parameters:
+        return [] if on_record else [Job(claim.id, None)]
+    if not on_record:
+        return [Job(claim.id, FIRST_SEED)]
+    n = MANY if statistics.median(run.took for run in on_record) < QUICK_S else FEW
+    made = {run.seed for run in on_record}
+    return [Job(claim.id, seed) for seed in range(FIRST_SEED, FIRST_SEED + n) if seed not in made]
+
+
+@functools.cache
+def model(name: str) -> tuple[Any, Any]:
+    """A real model and its tokenizer, loaded once in each process."""
+    from course_lib import pretrained
+
+    loaded: tuple[Any, Any] = getattr(pretrained, f"load_{name}")()
+    return loaded
+
+
+def make(job: Job) -> Run:
+    """Make a run."""
+    import torch
+
+    torch.set_num_threads(1)
+    claim = claims.load()[job.claim]
+    function = experiment(claim)
+    given: dict[str, Any] = {
+        name: model(name) for name in ("smollm2", "minilm") if name in inspect.signature(function).parameters
+    }
+    if job.seed is not None:
+        given["seed"] = job.seed
+    began = time.perf_counter()
+    numbers = claims.judge(claim.id, function(**given)).numbers
+    took = round(time.perf_counter() - began, 1)
+    return Run(claim.id, numbers, date.today().isoformat(), source(claim), job.seed, took)
+
+
+def keep(claim: Claim, run: Run) -> None:
+    """Put a run on record; those of the claim that no longer count leave."""
+    path = folder(claim) / ledger.RUNS
+    on_record = ledger.read(path) if path.exists() else []
+    own = counted(claim, [other for other in on_record if other.claim == claim.id and other.seed != run.seed])
+    others = [other for other in on_record if other.claim != claim.id]
+    in_order = sorted([*others, *own, run], key=lambda run: (run.claim, run.seed or 0))
+    ledger.write(path, in_order)
+
+
+def take_over(record: Path) -> None:
+    """Put on record what notebooks, or tests that run their cells, found for claims without an experiment."""
+    for line in record.read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        claim = claims.load()[found["claim"]]
+        if not claim.experiment and set(found["evidence"]) == set(claim.evidence):
+            seed = next(iter(found.get("seeds", ())), None)
+            keep(claim, Run(claim.id, found["evidence"], date.today().isoformat(), "notebook", seed))
+
+
+def cost(jobs: Sequence[Job], on_record: dict[str, list[Run]]) -> str:
+    """What the runs will cost, by what such runs took."""
+    took = {
+        claim: statistics.median(run.took for run in found) for claim, found in on_record.items() if found
+    }
+    known = sum(took.get(job.claim, 0.0) for job in jobs) / WORKERS
+    unknown = len({job.claim for job in jobs} - took.keys())
+    said = f"{len(jobs)} runs to make; about {math.ceil(known / 60)} minutes on {WORKERS} cores"
+    return f"{said}, and {unknown} experiments that were never timed." if unknown else f"{said}."
+
+
+def all_runs(wanted: Sequence[Claim], anew: bool) -> Iterator[tuple[Claim, Run]]:
+    """Make what is missing; a claim that was never timed is run once before its other runs are counted."""
+    found = ledger.runs()
+    on_record = {claim.id: [] if anew else counted(claim, found.get(claim.id, [])) for claim in wanted}
+    timed = {claim.id: found.get(claim.id, []) for claim in wanted}
+    by_id = {claim.id: claim for claim in wanted}
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        while jobs := [job for claim in wanted for job in missing(claim, on_record[claim.id])]:
+            print(cost(jobs, timed), flush=True)
+            waiting = {pool.submit(make, job): job for job in jobs}
+            for done in tqdm(as_completed(waiting), total=len(jobs), unit=" runs", disable=None):
+                run = done.result()
+                on_record[run.claim].append(run)
+                timed[run.claim] = on_record[run.claim]
+                yield by_id[run.claim], run
+
+
+def run_experiments(names: Sequence[str] = (), anew: bool = False) -> None:
+    """Make the runs that are missing, say what came out, and write the pages.
+
+    Args:
+        names: of claims; all that have an experiment, if it is empty.
+        anew: make all runs again.
+    Raises: ValueError: there is no such claim.
+    """
+    known = claims.load()
+    if unknown := set(names) - known.keys():
+        raise ValueError(f"there is no claim {', '.join(sorted(unknown))}")
+    wanted = [claim for claim in known.values() if claim.experiment and claim.id in (names or known)]
+    for claim, run in all_runs(wanted, anew):
+        keep(claim, run)
+    BUILD.mkdir(exist_ok=True)
+    pages = ledger.write_pages(BUILD, ROOT / "notebooks")
+    found = ledger.runs()
+    for claim in wanted:
+        entry = ledger.Entry.of(claim, found.get(claim.id, []))
+        print(f"{claim.id:24} {entry.judgement.words}: {entry.reproduced()}")
+    print("All claims:", *pages, sep="\n  ")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Run the experiments behind the lecture's claims.")
+    parser.add_argument("claims", nargs="*", help="ids; all that have an experiment, if none is named")
+    parser.add_argument("--anew", action="store_true", help="make all runs again")
+    asked = parser.parse_args()
+    run_experiments(asked.claims, asked.anew)
