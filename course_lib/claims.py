@@ -138,6 +138,17 @@ class Evidence:
         return f"{{{'!' + conversion if conversion else ''}:{form}}}"
 
 
+def unit(says: str) -> str:
+    """What a sentence's number counts: %, or the word behind it.
+
+    Example:
+        >>> unit("{:.0%} of all are right"), unit("it takes {:.1f} seconds, at most")
+        ('%', 'seconds')
+    """
+    number, behind = re.split(r"\}", says, maxsplit=1)
+    return "%" if number.endswith("%") else (re.findall(r"\w+", behind) or [""])[0]
+
+
 def capitalised(sentence: str) -> str:
     """A sentence that begins with a capital letter, whatever follows."""
     return sentence[:1].upper() + sentence[1:]

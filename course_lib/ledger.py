@@ -141,9 +141,9 @@ class Entry:
             return "No run is on record." if self.claim.evidence else ""
         days = sorted({run.date for run in self.runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        others = [f"{n} {label}" for label, n in self.labels.items() if label != self.label]
+        others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
         agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
-        return f"{agree}{f' ({chr(44).join(others)})' if others else ''}; {when}."
+        return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
 
     def numbers(self, name: str) -> list[float]:
         """What all runs found."""
@@ -160,7 +160,8 @@ class Entry:
             return ""
         rows = [name for name in (self.claim.shown, self.claim.against) if name]
         own = self.claim.evidence[rows[0]]
-        rows = [name for name in rows if self.claim.evidence[name].form == own.form]
+        units = {name: claims.unit(self.claim.evidence[name].says) for name in rows}
+        rows = [name for name in rows if units[name] == units[rows[0]]]
         return _dots(own, [self.numbers(name) for name in rows])
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course_lib import claims, ledger
-from course_lib.claims import ClaimError, Label, load
+from course_lib.claims import ClaimError, Evidence, Label, load
 from course_lib.ledger import Entry, Run, read, write, write_pages
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +95,10 @@ def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
     assert [float(dot["cx"]) <= edge for dot in ours] == [True, False]
     assert all(float(dot["cx"]) > float(ours[1]["cx"]) for dot in rival)
     assert plot.svg["aria-label"] == "0.50 to 0.70; the rival 0.90; the band: at most 0.60"
+    claim = entries["quick"]
+    other = Evidence("the loop is {:.2f} times as slow", high=0.6, part="rival")
+    apart = replace(claim, evidence={**claim.evidence, "loop": other})
+    assert "rival" not in Entry.of(apart, [race(0.5)]).plot()  # not of one kind
     alone = Entry.of(entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
     assert alone.plot().count("<circle") == 1
 
