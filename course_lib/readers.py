@@ -19,6 +19,7 @@ from course_lib.attention import MultiHeadAttention
 from course_lib.checkpoint import History
 from course_lib.data import python_topics, windows
 from course_lib.decoder import GPT, LlamaConfig
+from course_lib.device import seeded
 from course_lib.objectives import mask_tokens, shift, token_loss, token_losses
 from course_lib.training import TrainingConfig, train
 
@@ -95,8 +96,7 @@ def make_reader(*, causal: bool, seed: int) -> GPT:
         False
     """
     config = LlamaConfig(len(ALPHABET) + 1, CONTEXT, d_model=64, n_layers=2, n_heads=4)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # the CPU's alone
+    with seeded(seed):
         model = GPT(config)
     for layer in _attentions(model):
         layer.causal = causal

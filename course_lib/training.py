@@ -225,6 +225,16 @@ def _on_device(batch: Any, device: torch.device) -> Any:
     return tree_map_only(Tensor, move, batch)
 
 
+def starts_of(seed: int, starts: int) -> range:
+    """The seeds of so many random starts; another seed has others, none of them the same.
+
+    Example:
+        >>> list(starts_of(0, 3)), list(starts_of(1, 3))
+        ([0, 1, 2], [3, 4, 5])
+    """
+    return range(seed * starts, (seed + 1) * starts)
+
+
 def bar(items: Collection[Item], desc: str | None = None) -> Iterable[Item]:
     """The items, one by one, with a bar that says how many are done: on a terminal and in a notebook.
 

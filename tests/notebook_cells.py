@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import pretrained
+from course_lib import claims, ledger, pretrained
 from course_lib.pretrained import MissingModelError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -23,12 +23,19 @@ class NotebookCells(dict[str, str]):
         super().__init__({c["id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "code"})
 
     def run(self, cell_id: str, names: dict, **changed: tuple[str, str]) -> None:
-        """Run one cell; changed: what stands there, and what the test puts in its place."""
-        source = self[cell_id]
-        for old, new in changed.values():
-            assert old in source, f"{cell_id} has no {old!r}"
-            source = source.replace(old, new)
-        exec(compile(source, cell_id, "exec"), names)
+        """Run one cell; what its verdicts find has to be as in the runs on record.
+
+        Args:
+            cell_id: which.
+            names: what stands there before, and after.
+            changed: what stands in the cell, and what the test puts in its place.
+        """
+        found = self.judged(cell_id, names, **changed)
+        for one in found:
+            assert as_on_record(one["claim"], one["evidence"])
+        if outer := os.environ.get("COURSE_LEDGER"):
+            with open(outer, "a", encoding="utf-8") as file:
+                file.writelines(json.dumps(one) + "\n" for one in found)
 
     def run_range(self, first: str, last: str, names: dict) -> None:
         """Run the cells from one to another."""
@@ -63,15 +70,28 @@ class NotebookCells(dict[str, str]):
 
     def refuses(self, cell_id: str, names: dict, missed: str) -> bool:
         """Whether the cell's verdict says that this number of its evidence is out of range."""
-        return missed in self.judged(cell_id, names)["missed"]
+        return any(missed in one["missed"] for one in self.judged(cell_id, names))
 
-    def judged(self, cell_id: str, names: dict) -> dict:
-        """What the cell's verdict found: the label, the numbers, and those of them that are out of range."""
+    def judged(self, cell_id: str, names: dict, **changed: tuple[str, str]) -> list[dict]:
+        """What a cell's verdicts find: label, numbers, and those that are out of range; see `run`."""
+        source = self[cell_id]
+        for old, new in changed.values():
+            assert old in source, f"{cell_id} has no {old!r}"
+            source = source.replace(old, new)
         with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
             found = Path(folder) / "found.jsonl"
             patch.setenv("COURSE_LEDGER", str(found))
-            self.run(cell_id, names)
-            return json.loads(found.read_text(encoding="utf-8"))
+            exec(compile(source, cell_id, "exec"), names)
+            lines = found.read_text(encoding="utf-8").splitlines() if found.exists() else []
+            return [json.loads(line) for line in lines]
+
+
+def as_on_record(claim_id: str, numbers: Mapping[str, float]) -> bool:
+    """Whether runs on record gave this label, and no number is out of range that never was in them."""
+    claim = claims.load()[claim_id]
+    entry = ledger.Entry.of(claim, ledger.runs().get(claim_id, []))
+    known = {name for run in entry.runs for name in claim.missed(run.numbers)}
+    return claim.label(numbers) in {entry.label, *entry.labels} and set(claim.missed(numbers)) <= known
 
 
 def no_model(**_: object) -> None:

@@ -226,6 +226,22 @@ def test_another_version_of_the_experiment_or_of_the_numbers_does_not_count(tool
     assert tool.counted(entries["quick"], [run]) == []
 
 
+def test_where_only_the_text_has_changed_runs_stay(tool, entries, tmp_path):
+    path = tmp_path / "c03_qkv" / ledger.RUNS
+    jobs = [tool.Job("quick", seed) for seed in (101, 102, 103)]
+    for run in map(tool.make, jobs):
+        tool.keep(entries["quick"], run)
+    (tmp_path / "c03_qkv" / "experiments.py").write_text("the same, said otherwise")
+    kept = tool.keep(entries["quick"], tool.make(jobs[0]))
+    assert {(run.seed, run.source) for run in kept} == {
+        (n, tool.source(entries["quick"])) for n in (101, 102, 103)
+    }
+    assert tool.counted(entries["quick"], read(path)) == read(path)
+    (tmp_path / "c03_qkv" / "experiments.py").write_text("another experiment")
+    other = replace(tool.make(jobs[0]), numbers={"wait": 0.5, "loop": 0.9})
+    assert tool.keep(entries["quick"], other) == [other] == read(path)
+
+
 def test_the_cost_is_said_before(tool):
     jobs = [tool.Job("quick", seed) for seed in range(10)]
     known = {"quick": [race(0.5, took=30.0)]}

@@ -5,7 +5,8 @@
     python tools/claims.py --anew                 # all of them again
 
 A run is on record in its concept's runs.jsonl as soon as it ends, whatever it found: who stops this and
-starts it again goes on from there. A run counts as long as its experiment's file stays as it is.
+starts it again goes on from there. A run counts as long as its experiment's file stays as it is, or gives the
+same numbers once its text has changed: then one run is made again, and the others stay.
 """
 
 import argparse
@@ -17,9 +18,9 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
@@ -109,14 +110,23 @@ def make(job: Job) -> Run:
     return Run(claim.id, numbers, date.today().isoformat(), source(claim), job.seed, took)
 
 
-def keep(claim: Claim, run: Run) -> None:
-    """Put a run on record; those of the claim that no longer count leave."""
+def keep(claim: Claim, run: Run) -> list[Run]:
+    """Put a run on record; return all runs of the claim that count now.
+
+    Those of another version of the experiment's file leave, unless this one has given the numbers that it had
+    given there: then only the text has changed, and they stay.
+    """
     path = folder(claim) / ledger.RUNS
     on_record = ledger.read(path) if path.exists() else []
-    own = counted(claim, [other for other in on_record if other.claim == claim.id and other.seed != run.seed])
+    earlier = [other for other in on_record if other.claim == claim.id and other.seed != run.seed]
+    if any(
+        (other.claim, other.seed, other.numbers) == (claim.id, run.seed, run.numbers) for other in on_record
+    ):
+        earlier = [replace(other, source=run.source) for other in earlier]
+    own = [*counted(claim, earlier), run]
     others = [other for other in on_record if other.claim != claim.id]
-    in_order = sorted([*others, *own, run], key=lambda run: (run.claim, run.seed or 0))
-    ledger.write(path, in_order)
+    ledger.write(path, sorted([*others, *own], key=lambda run: (run.claim, run.seed or 0)))
+    return own
 
 
 def take_over(record: Path) -> None:
@@ -140,7 +150,7 @@ def cost(jobs: Sequence[Job], on_record: dict[str, list[Run]]) -> str:
     return f"{said}, and {unknown} experiments that were never timed." if unknown else f"{said}."
 
 
-def all_runs(wanted: Sequence[Claim], anew: bool) -> Iterator[tuple[Claim, Run]]:
+def make_runs(wanted: Sequence[Claim], anew: bool) -> None:
     """Make what is missing; a claim that was never timed is run once before its other runs are counted."""
     found = ledger.runs()
     on_record = {claim.id: [] if anew else counted(claim, found.get(claim.id, [])) for claim in wanted}
@@ -149,12 +159,12 @@ def all_runs(wanted: Sequence[Claim], anew: bool) -> Iterator[tuple[Claim, Run]]
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         while jobs := [job for claim in wanted for job in missing(claim, on_record[claim.id])]:
             print(cost(jobs, timed), flush=True)
-            waiting = {pool.submit(make, job): job for job in jobs}
+            waiting = [pool.submit(make, job) for job in jobs]
             for done in tqdm(as_completed(waiting), total=len(jobs), unit=" runs", disable=None):
                 run = done.result()
-                on_record[run.claim].append(run)
+                kept = keep(by_id[run.claim], run)
+                on_record[run.claim] = [*on_record[run.claim], run] if anew else kept
                 timed[run.claim] = on_record[run.claim]
-                yield by_id[run.claim], run
 
 
 def run_experiments(names: Sequence[str] = (), anew: bool = False) -> None:
@@ -169,8 +179,7 @@ def run_experiments(names: Sequence[str] = (), anew: bool = False) -> None:
     if unknown := set(names) - known.keys():
         raise ValueError(f"there is no claim {', '.join(sorted(unknown))}")
     wanted = [claim for claim in known.values() if claim.experiment and claim.id in (names or known)]
-    for claim, run in all_runs(wanted, anew):
-        keep(claim, run)
+    make_runs(wanted, anew)
     BUILD.mkdir(exist_ok=True)
     pages = ledger.write_pages(BUILD, ROOT / "notebooks")
     found = ledger.runs()

@@ -26,6 +26,7 @@ from course_lib.blocks import TransformerStack
 from course_lib.bpe import BPETokenizer
 from course_lib.data import Review, Sentence, Vocabulary, python_sentences, reviews
 from course_lib.decoder import GPT
+from course_lib.device import seeded
 from course_lib.training import bar
 
 DEPTHS = tuple(range(0, 31, 5))
@@ -354,8 +355,7 @@ def trained(
         make, train: see `training_updates_both`.
         sizes: what `make` is given.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = make(**sizes)
     for part in frozen:
         getattr(model, part).requires_grad_(False)

@@ -12,6 +12,7 @@ import traitlets
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from course_lib.device import seeded
 from course_lib.patches import PatchEmbedding, patchify
 from course_lib.widgets.explorer import Explorer, assets, packed
 
@@ -221,8 +222,7 @@ class PatchExplorer(Explorer):
                     f", the first {WIDTH} of {vectors.shape[1]} numbers" if vectors.shape[1] > WIDTH else ""
                 )
                 return vectors[:, :WIDTH], f"Vector{of_all}"
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
+            with seeded(SEED):
                 if isinstance(size, str):
                     vectors = nn.Linear(image[:, 0].numel(), WIDTH)(_lines(image))
                 else:

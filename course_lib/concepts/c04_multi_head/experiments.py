@@ -17,11 +17,12 @@ from course_lib.attention import scaled_dot_product_attention
 from course_lib.blocks import TransformerStack, make_block
 from course_lib.data import IGNORE, Examples, order, pair_recall, reviews, two_relations
 from course_lib.decoder import GPT
+from course_lib.device import seeded
 from course_lib.encoder import BERT
 from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, linear_attention
 from course_lib.objectives import token_loss
 from course_lib.positions import PositionEmbedding
-from course_lib.training import TrainingConfig, bar, train
+from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Head = tuple[int, int]  # a layer and a head, both from 0
 Model = tuple[Any, Any]  # a real model and its tokenizer
@@ -66,8 +67,7 @@ def trained(task: Task, *sizes: int, seed: int = 0, steps: int = 150, **options:
         options: see `Small`.
     Returns: the model, and its share of right answers to 400 new rows.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Small(sizes[-1], **options)
     random = torch.Generator().manual_seed(seed)
     inputs, targets = task(400, *sizes, random)
@@ -85,8 +85,7 @@ def learned(task: Task, *sizes: int, seed: int = 0, starts: int = 1, **how: Any)
         seed: another seed means other starts, none of them the same.
         starts: how many.
     """
-    own = range(seed * starts, (seed + 1) * starts)
-    return tuple(trained(task, *sizes, seed=start, **how)[1] for start in own)
+    return tuple(trained(task, *sizes, seed=start, **how)[1] for start in starts_of(seed, starts))
 
 
 def _loss(model: nn.Module, batch: Examples) -> Tensor:
@@ -252,8 +251,7 @@ def graphs(smollm2: Model, *, seed: int = 0, n_texts: int = 20, length: int = 24
 
 def untrained(model: Any, seed: int) -> GPT:
     """The first two layers of a `GPT` with random weights: 18 heads of SmolLM2's are enough to see."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return GPT(replace(model.config, n_layers=2))
 
 
@@ -308,8 +306,7 @@ def head_scores(
         n_texts, length: how many pieces of reviews, and tokens in each.
     """
     (model, tokenizer), (reader, wordpiece) = smollm2, minilm
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         random_reader = BERT(reader.config)
     ids = pieces(tokenizer.encode, seed, n=n_texts, length=length)
     back = distance(length)

@@ -17,19 +17,15 @@ from course_lib import probing
 from course_lib.blocks import TransformerStack
 from course_lib.data import Examples, characters, digits, order, reviews, sounds, three_back, windows
 from course_lib.decoder import GPT, GPTConfig, Positions
+from course_lib.device import seeded
 from course_lib.objectives import token_loss, token_losses
 from course_lib.patches import frames, patchify
 from course_lib.positions import PositionEmbedding
-from course_lib.training import TrainingConfig, bar, train
+from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Shares = tuple[float, ...]
 Runs = tuple[Shares, ...]  # one for each random start
 Model = tuple[Any, Any]  # a real model and its tokenizer
-
-
-def starts_of(seed: int, starts: int) -> range:
-    """The seeds of so many random starts; another seed has others, none of them the same."""
-    return range(seed * starts, (seed + 1) * starts)
 
 
 def _learn(model: nn.Module, batches: Iterable[Any], loss: Callable[..., Tensor], steps: int) -> None:
@@ -200,8 +196,7 @@ def read(
     x, asked = (known.inputs - middle) / scale, (new.inputs - middle) / scale
     found = []
     for start in starts_of(seed, starts):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(start)
+        with seeded(start):
             reader = Reader(x.shape[2], len(known.targets.unique()), **options)
             rows = torch.randint(len(x), (steps, 64))
         _learn(reader, (Examples(x[each], known.targets[each]) for each in rows), _naming_loss, steps)
@@ -234,8 +229,7 @@ manual = cache(characters)  # Python's
 
 def decoder(scheme: Positions, vocab_size: int, seed: int, **sizes: Any) -> GPT:
     """A decoder of width 32 with these positions; sizes: see `GPTConfig`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         # Not tied: the scores have a table of their own.
         model = GPT(GPTConfig(vocab_size, d_model=32, d_ff=64, positions=scheme, tied=False, **sizes))
         nn.init.normal_(model.token_embedding.weight, std=0.5)  # or waves would drown the tokens

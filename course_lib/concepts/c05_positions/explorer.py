@@ -8,6 +8,7 @@ import traitlets
 from torch import Tensor
 
 from course_lib.decoder import MAX_DISTANCE
+from course_lib.device import seeded
 from course_lib.positions import (
     ALiBi,
     PositionEmbedding,
@@ -122,8 +123,7 @@ def _sinusoidal(n: int, width: int) -> dict[str, Any]:
 
 def _learned(n: int, width: int, given: Tensor | None) -> dict[str, Any]:
     if given is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
             table = PositionEmbedding(n, width).weight.detach()
         origin = "No table was given, so these are the random numbers of an untrained one."
     else:
@@ -199,8 +199,7 @@ def _alibi(n: int, n_heads: int) -> dict[str, Any]:
 
 def _relative(n: int, width: int, trained: int, n_heads: int) -> dict[str, Any]:
     farthest = min(MAX_DISTANCE, trained - 1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    with seeded(SEED):
         relative = RelativePositions(width, farthest)
         queries = torch.randn(1, n_heads, 1, width)  # each head asks with its own
     with torch.no_grad():

@@ -17,9 +17,10 @@ from course_lib import costs, probing
 from course_lib.blocks import FeedForward, TransformerStack
 from course_lib.data import characters, python_topics, reviews, windows
 from course_lib.decoder import GPT, GPTConfig
+from course_lib.device import seeded
 from course_lib.objectives import token_loss, token_losses
 from course_lib.pretrained import sentence_embedding
-from course_lib.training import TrainingConfig, bar, train
+from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Model = tuple[Any, Any]  # a real model and its tokenizer
 GUESSING = math.log(8)  # the loss of guessing in the small task
@@ -58,8 +59,7 @@ def blocks_of(model: Any) -> list[Any]:
 
 def fresh(seed: int, n_layers: int, **options: Any) -> Reverser:
     """A `Reverser` that has not learned yet, from PyTorch's own start."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return Reverser(n_layers, **options)
 
 
@@ -99,11 +99,6 @@ def _tested(model: nn.Module) -> float:
 
 def _adding(model: nn.Module, additions: bool) -> Any:
     return nullcontext() if additions else probing.additions_off(model)
-
-
-def _own(seed: int, starts: int) -> range:
-    """The starts of a seed: another seed has others, none of them the same."""
-    return range(seed * starts, (seed + 1) * starts)
 
 
 # ---------------------------------------------------------------------- the real model on two texts
@@ -213,7 +208,7 @@ def mlp_shape(seed: int = 0, starts: int = 2, *, smollm2: Model, minilm: Model) 
         rise = (text_losses(smollm2, texts) - intact).mean().item()
     below = (torch.stack(seen.feed_forward) < LEAST_OF_GELU).float().mean().item()
     losses = []
-    for start in _own(seed, starts):
+    for start in starts_of(seed, starts):
         model = fresh(start, 2)
         with probing.replaced(model, FeedForward, bent):
             losses.append(learn(model, start))
@@ -424,8 +419,7 @@ def from_xavier(seed: int, n_layers: int, shrunk: bool = False, **options: Any) 
         shrunk: divide matrices whose output is added by the root of the number of additions, as in GPT-2.
     """
     shrink = (2 * n_layers) ** -0.5 if shrunk else 1.0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Reverser(n_layers, **options)
         for name, weight in model.stack.named_parameters():
             adds = name.endswith(("out_proj.weight", "down_proj.weight"))
@@ -452,7 +446,7 @@ def norm_needed(
         steps: of a training; three times as many at the lowest rate.
     """
     sizes = {
-        kind: [_sizes(from_xavier(start, n_layers, **options)) for start in _own(seed, starts)]
+        kind: [_sizes(from_xavier(start, n_layers, **options)) for start in starts_of(seed, starts)]
         for kind, options in NORMS.items()
     }
     runs = [
@@ -606,8 +600,7 @@ def turning(seed: int, n_layers: int = 6, itself: bool = True, rotations: bool =
             keep lengths and angles. The MLP passes on what it gets, because gelu(x) - gelu(-x) = x.
     """
     options: dict[str, Any] = {"score_bias": Itself} if itself else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Reverser(n_layers, **options)
         if rotations:
             _rotate(model)
@@ -678,7 +671,7 @@ def deep_needs_residuals(
         additions, norms = KINDS[kind]
         losses[n][kind] = tuple(
             learn(fresh(start, n, norms=norms), start, steps, additions=additions)
-            for start in _own(seed, starts if n == deep else 1)
+            for start in starts_of(seed, starts if n == deep else 1)
         )
     slow = learn(fresh(seed, deep), seed, 3 * steps, rate=0.003, additions=False)
     parts = {"attends to itself": (True, False), "rotations": (False, True), "both": (True, True)}
@@ -1051,7 +1044,7 @@ def more_layers(
     shallow, deep = min(depths), max(depths)
     trainings = {(n, work // n) for n in depths} | {(n, little // n) for n in (shallow, deep)}
     trainings |= {(shallow, work // deep)}
-    own = range(seed * starts, (seed + 1) * starts)
+    own = starts_of(seed, starts)
     runs = [(n, steps, start) for n, steps in sorted(trainings) for start in own]
     found: dict[tuple[int, int], list[float]] = {}
     for n, steps, start in bar(runs):
@@ -1068,8 +1061,7 @@ def stored_more_layers() -> MoreLayers:
 
 
 def _decoder(n_layers: int, n_characters: int, seed: int) -> GPT:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = GPT(GPTConfig(n_characters, 32, 32, n_layers, 4, d_ff=64, positions="rotary", tied=False))
         nn.init.normal_(model.token_embedding.weight, std=0.5)
     return model

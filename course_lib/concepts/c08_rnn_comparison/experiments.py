@@ -20,6 +20,7 @@ from course_lib import costs, probing, readers
 from course_lib.bpe import BPETokenizer
 from course_lib.data import python_topics, windows
 from course_lib.decoder import GPT, LlamaConfig
+from course_lib.device import seeded
 from course_lib.objectives import token_loss
 from course_lib.recurrent import RecurrentLM
 from course_lib.training import TrainingConfig, bar, train
@@ -113,8 +114,7 @@ def n_weights(model: nn.Module) -> int:
 
 def _made(make: Make, seed: int) -> nn.Module:
     """The model from this seed; torch's own random numbers go on as if nothing had been drawn."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return make()
 
 

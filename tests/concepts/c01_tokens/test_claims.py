@@ -5,7 +5,6 @@ claim's evidence says no.
 """
 
 import random
-import re
 
 import numpy as np
 import pytest
@@ -300,4 +299,4 @@ def test_it_goes_on_without_the_models(
     assert found["language_model"] is None
     told = capsys.readouterr().out
     assert "run: pip install" in told
-    assert re.search(r"Verdict: holds", told)
+    assert "→ true" in told
