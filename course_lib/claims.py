@@ -16,6 +16,7 @@ import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,8 @@ class Claim:
         only_if: where the statement ends, in words that go on after "only if"; with evidence of a limit.
         evidence: the numbers that decide: room for noise, none for the opposite. A claim without them is not
             tested. 1 stands for yes.
+        bounds: of what is measured: the day its bounds were last changed, such as "2026-11-28". Runs of
+            earlier days do not count.
         decides: the number that is shown where there is room for one; the first of what is said, if empty.
         against: the number of the rival that is shown beside it.
     Raises: ClaimError: an unknown kind; a claim without the rival or the words that it needs.
@@ -197,6 +200,7 @@ class Claim:
     caveat: str = ""
     only_if: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    bounds: str = ""
     decides: str = ""
     against: str = ""
 
@@ -215,6 +219,11 @@ class Claim:
             raise ClaimError(f"claim {self.id!r}: a limit and the words after 'only if' need each other")
         if self.evidence and self.kind == "measured" and not self.rival:
             raise ClaimError(f"claim {self.id!r} is measured: its entry needs the rival it was held against")
+        if self.evidence and self.kind == "measured" and not _is_day(self.bounds):
+            raise ClaimError(
+                f"claim {self.id!r} is measured: bounds is the day on which its bounds were last changed, "
+                f'such as "2026-11-28"; got {self.bounds!r}'
+            )
 
     @property
     def shown(self) -> str:
@@ -452,6 +461,13 @@ def _number(claim_id: str, name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ClaimError(f"claim {claim_id!r} needs one number for {name}; it came as {value!r}") from None
+
+
+def _is_day(text: Any) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except (TypeError, ValueError):
+        return False
 
 
 def _names(names: Any) -> str:

@@ -55,6 +55,10 @@ class Run:
     seed: int | None = None
     took: float = 0.0
 
+    def counts(self, claim: Claim) -> bool:
+        """Whether it was made with the claim's bounds as they are, and found each of its numbers."""
+        return set(self.numbers) == set(claim.evidence) and self.date >= claim.bounds
+
 
 def seconds(at: str) -> int:
     """A time of the lecture in seconds.
@@ -109,7 +113,7 @@ def write(path: Path, found: Iterable[Run]) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim on the pages, with its runs; those that lack a number that the claim asks for do not count."""
+    """A claim on the pages, with the runs that count: later than its bounds, and with each of its numbers."""
 
     claim: Claim
     runs: Sequence[Run]
@@ -117,7 +121,7 @@ class Entry:
     @classmethod
     def of(cls, claim: Claim, found: Sequence[Run]) -> "Entry":
         """The entry of a claim."""
-        return cls(claim, [run for run in found if set(run.numbers) == set(claim.evidence)])
+        return cls(claim, [run for run in found if run.counts(claim)])
 
     @property
     def labels(self) -> Counter[Label]:

@@ -18,6 +18,7 @@ MEASURED = """
   says: It is quick.
   show: A race.
   rival: The loop.
+  bounds: "2026-04-30"
   caveat: On two cores.
   only_if: it is short
   decides: wait
@@ -270,6 +271,11 @@ JUDGED = "evidence: {said: {x: {says: '{:.1f} of it all', low: 0}}}"
             "kind must be one of measured, construction; got 'guessed'",
         ),
         (f"- {{{FIELDS}, kind: measured, show: s, {JUDGED}}}", "needs the rival"),
+        (f"- {{{FIELDS}, kind: measured, show: s, rival: r, {JUDGED}}}", "bounds is the day .* got ''"),
+        (
+            f"- {{{FIELDS}, kind: measured, show: s, rival: r, bounds: soon, {JUDGED}}}",
+            "bounds .* got 'soon'",
+        ),
         (f"- {{{FIELDS}, kind: construction, show: s, decides: y, {JUDGED}}}", "one of x; got 'y'"),
         (f"- {{{FIELDS}, kind: construction, show: s, only_if: y, {JUDGED}}}", "need each other"),
         (f"- {{{FIELDS}, kind: construction, show: s, {JUDGED.replace('said', 'limit')}}}", "no number says"),

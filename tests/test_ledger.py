@@ -30,6 +30,7 @@ LEDGER = """
   show: A race.
   experiment: race
   rival: The loop.
+  bounds: "2026-04-30"
   caveat: On two cores.
   decides: wait
   against: loop
@@ -67,6 +68,11 @@ def pages(folder: Path, monkeypatch, *found: Run) -> dict[str, BeautifulSoup]:
 
 
 # ------------------------------------------------------------------------------------------ what runs say
+
+
+def test_a_run_of_before_the_bounds_does_not_count(entries):
+    early = replace(race(0.5), date="2026-04-29")
+    assert Entry.of(entries["quick"], [early, race(0.7)]).runs == [race(0.7)]
 
 
 def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):

@@ -69,7 +69,7 @@ def experiment(claim: Claim) -> Callable[..., Any]:
 def counted(claim: Claim, on_record: Sequence[Run]) -> list[Run]:
     """The runs that still count."""
     now = source(claim)
-    return [run for run in on_record if run.source == now and set(run.numbers) == set(claim.evidence)]
+    return [run for run in on_record if run.source == now and run.counts(claim)]
 
 
 def missing(claim: Claim, on_record: Sequence[Run]) -> list[Job]:
