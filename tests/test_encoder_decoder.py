@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from course_lib import probing
+from course_lib.data import batches, translations
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from course_lib.training import TrainingConfig, train
 
 B, S, T, CONTEXT, D, LAYERS, HEADS, D_FF = 2, 11, 7, 23, 30, 2, 3, 37
 V_SOURCE, V_TARGET = 101, 89
@@ -177,6 +180,54 @@ def test_it_learns_to_reverse():
         source, bos_id=BOS, eos_id=EOS, max_new_tokens=LONGEST + 1, source_mask=mask
     )
     assert (written == target[:, 1:]).all(1).double().mean().item() > 0.9
+
+
+@cache
+def translator():
+    """As notebook 03 trains it, from another seed: the model, its English, and sentences held out."""
+    english, german, pairs, held_out = translations(6000, torch.Generator().manual_seed(11))
+    config = EncoderDecoderConfig(
+        len(english), len(german), max_seq_len=12, d_model=32, n_layers=1, n_heads=2
+    )
+    torch.manual_seed(11)
+    model = EncoderDecoder(config)
+    examples = [batch for _ in range(4) for batch in batches(*pairs, batch_size=64)]
+
+    def loss(model, batch):
+        source, target = batch
+        return F.cross_entropy(model(source, target[:, :-1], source > 0).mT, target[:, 1:])
+
+    train(model, examples, loss, TrainingConfig(len(examples), warmup_steps=30, learning_rate=0.006))
+    return model, english, *held_out
+
+
+def share_right(model, source, mask, target):
+    """The share of sentences that are translated word for word."""
+    written = model.translate(source, bos_id=1, eos_id=0, max_new_tokens=11, source_mask=mask)
+    answers = target[:, 1:]
+    return (F.pad(written, (0, 11 - written.shape[1])) == answers).all(1).float().mean().item()
+
+
+def test_it_learns_to_translate_and_needs_the_sentence_for_it():
+    """Not when the English is hidden, and not when it is that of another."""
+    model, _, source, target = translator()
+    assert share_right(model, source, source > 0, target) > 0.95
+    assert share_right(model, source, torch.zeros_like(source, dtype=torch.bool), target) < 0.01
+    others = source.roll(1, dims=0)
+    assert share_right(model, others, others > 0, target) < 0.01
+
+
+def test_at_the_verb_the_writer_looks_back():
+    """In each sentence of the form "... has sold a ... letter", to the third or fourth English word."""
+    model, english, source, target = translator()
+    (has,) = english.encode(["has"])
+    with torch.no_grad(), probing.weights_recorded(model) as seen:
+        model(source, target[:, :-1], source > 0)
+    weights = seen[-1].mean(1)[(source == has).any(1)]
+    assert len(weights) > 50
+    thing, verb = weights[:, 5], weights[:, 6]
+    assert (verb.argmax(-1) < thing.argmax(-1)).float().mean() > 0.9
+    assert verb[:, 2:4].sum(-1).mean() > max(0.5, 2 * thing[:, 2:4].sum(-1).mean())
 
 
 def greedy(model, source, mask, eos_id, max_new_tokens):

@@ -157,32 +157,33 @@ def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> Non
     plots.show(fig, alt=f"Curves over the length of a key: {said}.")
 
 
-def scaling(undivided: Mapping[int, ArrayLike], divided: Mapping[int, ArrayLike], gentle: ArrayLike) -> None:
-    """What training reaches with and without the division, narrow and wide.
+def scaling(right: Mapping[str, Sequence[float]], rates: Sequence[float]) -> None:
+    """What training reaches at several learning rates, by what scores are divided by.
 
     Args:
-        undivided, divided: the share of right answers of each run, for each width.
-        gentle: the widest undivided one again, with smaller steps.
+        right: the share of right answers at each rate, not divided, divided by the root, then other ways.
+        rates: learning rates, from a small one up.
     """
-    narrow, wide = min(divided), max(divided)
-    runs = {width: (as_numbers(undivided[width]), as_numbers(divided[width])) for width in (narrow, wide)}
-    closest = abs(runs[narrow][0].mean() - runs[narrow][1].mean())
-    gap = runs[wide][1].mean() - runs[wide][0].mean()
+    said = "; ".join(
+        f"{name} " + ", ".join(f"{share:.0%}" for share in shares) for name, shares in right.items()
+    )
+    undivided, root, *others = (as_numbers(shares) for shares in right.values())
     title = supported(
-        "The division makes no difference to narrow keys, and a large one to wide keys",
-        f"at width {narrow} the two differ by {closest:.2f}, at width {wide} the division gains {gap:.2f}",
-        closest < 0.05,
-        gap > 0.1,
+        "Divided by the root, scores bear larger steps; its two rivals bear larger ones still",
+        f"at learning rates of {', '.join(f'{rate:g}' for rate in rates)}: {said}",
+        min(undivided[0], root[0], root[1]) > 0.9 and root[1] > undivided[1] + 0.1,
+        all(shares.min() > 0.9 and shares[-1] > root[-1] + 0.1 for shares in others),
     )
-    groups = {}
-    for width in (narrow, wide):
-        groups[f"{width},\nundivided"], groups[f"{width},\ndivided"] = runs[width]
-    groups[f"{wide}, undivided,\nsmaller steps"] = as_numbers(gentle)
-    fig = _shares(groups, title)
-    fig.axes[0].set_xlabel("numbers in a key, and whether scores are divided")
-    plots.show(
-        fig, alt=f"Dots, one for each run; mean share of right answers at width {means(groups, '; ')}."
+    fig = plots.grouped_bars(
+        {name: [100 * share for share in shares] for name, shares in right.items()},
+        [f"learning rate {rate:g}" for rate in rates],
+        title=title,
+        y="right, %",
+        level=(CHANCE[0], 100 * CHANCE[1]),
+        top=115.0,
+        n_columns=5,
     )
+    plots.show(fig, alt=f"Bars, right answers at three learning rates, from small to large: {said}.")
 
 
 def cross(right: Mapping[str, ArrayLike]) -> None:
@@ -229,17 +230,16 @@ def translation(english: Sequence[str], german: Sequence[str], weights: ArrayLik
     plots.show(fig, alt=f"A map, German by English words: {seen}, further to the right.")
 
 
-def learned(inputs: Sequence[ArrayLike], before: ArrayLike, after: ArrayLike, colours: Sequence[str]) -> None:
-    """The weights of the first example, before and after training.
+def learned(before: Sequence[ArrayLike], after: Sequence[ArrayLike], colours: Sequence[str]) -> None:
+    """Who looks at whom in one list, before and after training.
 
     Args:
-        inputs: letters and colours of the list, and letters asked for, each (N, ...).
-        before, after: (N, questions, entries).
+        before, after: letters and colours of the list, letters asked for, and weights (questions, entries).
         colours: their names.
     """
-    letters, kinds, asked = (as_numbers(part)[0].astype(int) for part in inputs)
+    letters, kinds, asked = (as_numbers(part).astype(int) for part in before[:3])
+    maps = {"before training": as_numbers(before[3]), "after training": as_numbers(after[3])}
     own = asked[:, None] == letters
-    maps = {"before training": as_numbers(before)[0], "after training": as_numbers(after)[0]}
     most, least = maps["before training"][own].max(), maps["after training"][own].min()
     said = f"at the own letter {most:.0%} at most, then {least:.0%} or more"
     title = supported("Training teaches each question to find its own letter", said, most < 0.5 < least)

@@ -17,10 +17,11 @@ COLOURS = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 WEIGHTS = np.array([0.05, 0.15, 0.8])
 WIDTHS = [4, 64]
 RAW, DIVIDED = np.array([[4.1, 63.0], [3.9, 66.0]]), np.array([[1.02, 0.99], [0.98, 1.03]])
-NARROW_AND_WIDE = {32: [1.0, 0.99], 128: [0.4, 0.3]}, {32: [1.0, 1.0], 128: [0.98, 1.0]}, [0.97, 1.0]
+RATES = (0.002, 0.01, 0.02)
+SCALED = {"no": [1.0, 0.7, 0.4], "root": [1.0, 0.99, 0.5], "width": [1.0, 1.0, 0.98], "unit": [1.0, 1.0, 1.0]}
 WAYS = {"questions": [0.25, 0.24], "averaged": [0.44, 0.43], "self": [1.0, 0.98], "cross": [1.0, 1.0]}
-INPUTS = torch.tensor([[0, 7, 25]]), torch.tensor([[0, 1, 1]]), torch.tensor([[25, 0]])
-BEFORE, AFTER = torch.full((1, 2, 3), 1 / 3), torch.tensor([[[0.0, 0.1, 0.9], [0.8, 0.1, 0.1]]])
+LIST = [0, 7, 25], [0, 1, 1], [25, 0]  # letters, colours, letters asked for
+BEFORE, AFTER = (*LIST, [[1 / 3] * 3] * 2), (*LIST, [[0.0, 0.1, 0.9], [0.8, 0.1, 0.1]])
 WORDS = ["The", "cat", "sat"]
 LOOKS_AT_SECOND = torch.tensor([[1, 0, 0], [0.3, 0.7, 0], [0.5, 0.2, 0.3]])
 GLANCES = torch.tensor([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.5, 0.2, 0.3]])
@@ -117,18 +118,23 @@ def test_scores_grow_wants_growth_with_the_width_and_none_when_divided(shown):
 
 
 def test_scaling(shown):
-    figures.scaling(*NARROW_AND_WIDE)
-    assert "128, undivided 35%; 128, divided 99%; 128, undivided, smaller steps 98%" in shown[0]
+    figures.scaling(SCALED, RATES)
+    assert "no 100%, 70%, 40%; root 100%, 99%, 50%; width 100%, 100%, 98%" in shown[0]
 
 
-def test_scaling_wants_no_gain_when_narrow_and_one_when_wide(shown):
-    undivided, divided, gentle = NARROW_AND_WIDE
-    assert refuses(
-        shown, figures.scaling, {**undivided, 32: [0.4, 0.4]}, divided, gentle, says="two differ by 0.60"
-    )
-    assert refuses(
-        shown, figures.scaling, {**undivided, 128: divided[128]}, divided, gentle, says="gains 0.00"
-    )
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        ("no", [1.0, 0.98, 0.4]),  # bears what the root bears
+        ("no", [0.5, 0.4, 0.3]),  # not even small steps
+        ("root", [1.0, 0.75, 0.5]),
+        ("width", [1.0, 0.99, 0.55]),
+        ("unit", [0.6, 1.0, 1.0]),
+    ],
+)
+def test_scaling_wants_larger_steps_by_the_root_and_larger_ones_still_by_its_rivals(shown, name, shares):
+    said = f"{name} " + ", ".join(f"{share:.0%}" for share in shares)
+    assert refuses(shown, figures.scaling, SCALED | {name: shares}, RATES, says=said)
 
 
 def test_cross(shown):
@@ -165,13 +171,13 @@ def test_translation_wants_a_verb_that_jumps_back(shown):
 
 
 def test_learned(shown):
-    figures.learned(INPUTS, BEFORE, AFTER, ["red", "blue"])
+    figures.learned(BEFORE, AFTER, ["red", "blue"])
     assert "at the own letter 33% at most, then 80% or more" in shown[0]
 
 
 def test_learned_wants_a_change(shown):
-    assert refuses(shown, figures.learned, INPUTS, BEFORE, BEFORE, ["red", "blue"], says="then 33% or more")
-    assert refuses(shown, figures.learned, INPUTS, AFTER, AFTER, ["red", "blue"], says="letter 90% at most")
+    assert refuses(shown, figures.learned, BEFORE, BEFORE, ["red", "blue"], says="then 33% or more")
+    assert refuses(shown, figures.learned, AFTER, AFTER, ["red", "blue"], says="letter 90% at most")
 
 
 def test_glances(shown):
