@@ -27,28 +27,27 @@ STORED = {
     "before": np.array([[3.0, 2.5, 1.8], [3.1, 2.5, 1.7]]),
     "both sides": np.array([[4.0, 3.0, 0.9], [3.9, 3.1, 1.0]]),
 }
-LIVE = {"before": [3.0, 2.4], "both sides": [3.9, 3.0], "seldom": [3.6, 2.9]}
+SELDOM = [3.6, 2.9]
 
 
 def test_curves(drawn):
-    says = "after 1000 1.75 and 0.95; this run after 100 2.40 and 3.00, asked as seldom 2.90"
-    assert draws(drawn, figures.curves, STEPS, STORED, LIVE_STEPS, LIVE, says=says, labels=("x", "y"))
+    says = (
+        "after 1000 1.75 and 0.95; this run, asked as seldom, after 100 2.90, where they need 2.50 and 3.05"
+    )
+    assert draws(drawn, figures.curves, STEPS, STORED, LIVE_STEPS, SELDOM, says=says, labels=("x", "y"))
     assert "from 1000 steps on, two" in drawn[0][0].get_suptitle()
 
 
-@pytest.mark.parametrize("change", [0, 1, 2, 3])
+@pytest.mark.parametrize("change", [0, 1, 2])
 def test_curves_refused(drawn, change):
-    """Not ahead at the start, no crossing, this run says otherwise, or the answers make no difference."""
-    stored, live = {name: runs.copy() for name, runs in STORED.items()}, dict(LIVE)
+    """Not ahead at the start, no crossing, or the answers make no difference."""
+    stored = {name: runs.copy() for name, runs in STORED.items()}
     if change == 0:
         stored["before"][:, 0] = 4.5
     elif change == 1:
         stored["both sides"][1, 2] = 2.0
-    elif change == 2:
-        live["before"] = [3.0, 3.5]
-    else:
-        live["seldom"] = [3.0, 2.4]
-    assert refuses(drawn, figures.curves, STEPS, stored, LIVE_STEPS, live)
+    seldom = [3.0, 2.5] if change == 2 else SELDOM
+    assert refuses(drawn, figures.curves, STEPS, stored, LIVE_STEPS, seldom)
 
 
 FILLERS = {
@@ -72,13 +71,17 @@ def test_fillers(drawn):
 
 
 @pytest.mark.parametrize(
-    ("way", "bits"), [("before, trying", 0.9), ("both", 1.7), ("before", 0.7), ("counts, both", 2.5)]
+    ("way", "bits"), [("before, trying", 1.5), ("both", 1.7), ("before", 0.7), ("counts, both", 2.5)]
 )
 def test_fillers_refused(drawn, way, bits):
     assert refuses(drawn, figures.fillers, FILLERS | {way: bits})
 
 
-HIDDEN = {"masks only": (2.9, 3.6, 4.0), "left": (2.8, 0.5, 8.0), "mixed": (2.8, 1.0, 4.0)}
+HIDDEN = {
+    "masks only": [(2.8, 3.5, 3.9), (3.0, 3.7, 4.1)],
+    "left": [(2.8, 0.5, 8.0)],
+    "mixed": [(2.8, 1.0, 4.0)],
+}
 
 
 def test_nothing_hidden(drawn):
@@ -97,7 +100,7 @@ def test_nothing_hidden(drawn):
     ],
 )
 def test_nothing_hidden_refused(drawn, name, bits):
-    assert refuses(drawn, figures.nothing_hidden, HIDDEN | {name: bits})
+    assert refuses(drawn, figures.nothing_hidden, HIDDEN | {name: [bits]})
 
 
 KINDS = ("another document", "the same document", "exchanged")
@@ -110,9 +113,13 @@ PAIRS = {
 }
 
 
+def pair_by_pair(shares):
+    return {kind: np.arange(100) < 100 * share for kind, share in shares.items()}
+
+
 def test_pairs(drawn):
     says = "head: another document 90%, the same document 70%, exchanged 50%; same:"
-    assert draws(drawn, figures.pairs, PAIRS, says=says, labels=("y",))
+    assert draws(drawn, figures.pairs, {way: pair_by_pair(of) for way, of in PAIRS.items()}, says=says)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +133,8 @@ def test_pairs(drawn):
     ],
 )
 def test_pairs_refused(drawn, way, shares):
-    assert refuses(drawn, figures.pairs, PAIRS | {way: dict(zip(KINDS, shares, strict=True))})
+    found = PAIRS | {way: dict(zip(KINDS, shares, strict=True))}
+    assert refuses(drawn, figures.pairs, {way: pair_by_pair(of) for way, of in found.items()})
 
 
 SHARES = {
@@ -171,13 +179,18 @@ def test_writing_refused(drawn, who, share):
     assert refuses(drawn, figures.writing, REAL | {who: share})
 
 
-PROBES = {"SmolLM2": [0.9, 0.95], "MiniLM": [0.7, 0.8], "words": [0.6, 0.7]}
+def told(share, n=400):
+    """By review: each is told in that share of the cuts, and a little more or less."""
+    return share + 0.3 * np.sin(np.arange(n))
 
 
 def test_classifiers(drawn):
-    assert draws(drawn, figures.classifiers, PROBES, says="MiniLM 75%, words 65%", labels=("y",))
+    found = {"MiniLM": told(0.69), "SmolLM2": told(0.69)[::-1], "words": told(0.6)}
+    says = "MiniLM 69% ± 2%, SmolLM2 69% ± 2%, words 60% ± 2%"
+    assert draws(drawn, figures.classifiers, found, says=says, labels=("y",))
 
 
-@pytest.mark.parametrize(("who", "shares"), [("SmolLM2", [0.9, 0.7]), ("words", [0.5, 0.92])])
-def test_classifiers_refused(drawn, who, shares):
-    assert refuses(drawn, figures.classifiers, PROBES | {who: shares})
+@pytest.mark.parametrize("shares", [(0.69, 0.55, 0.5), (0.55, 0.69, 0.5), (0.6, 0.6, 0.7)])
+def test_classifiers_refused(drawn, shares):
+    encoder, decoder, words = map(told, shares)
+    assert refuses(drawn, figures.classifiers, {"a": encoder, "b": decoder[::-1], "words": words})
