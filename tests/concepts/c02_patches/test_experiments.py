@@ -1,0 +1,217 @@
+"""The experiments of notebook 02, from another seed and with something broken; what they are made of."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.claims import Judgement, Label, judge
+from course_lib.concepts.c02_patches import experiments
+from course_lib.concepts.c02_patches.experiments import Reader, Readers
+from course_lib.data import CONTOURS, Examples, digits
+from course_lib.encoder import ViT, ViTConfig
+from course_lib.mixers import linear_attention
+from course_lib.patches import frames, patchify
+
+SEED = 11
+
+
+def missed(judgement: Judgement) -> list[str]:
+    return judgement.claim.missed(judgement.numbers)
+
+
+def quiet(power):
+    """A clock by which attention takes as long as so many vectors to this power, however busy the machine."""
+
+    def clock(calls, rounds):
+        return [[1e-6 * call.args[0].shape[-2] ** power] * rounds for call in calls]
+
+    return clock
+
+
+@pytest.fixture(scope="module")
+def trained() -> Readers:
+    return experiments.read_digits(SEED, starts=2)
+
+
+# ------------------------------------------------------------------------------------------ too-many-vectors
+
+
+def test_too_many_vectors(trained):
+    price = experiments.price(clock=quiet(2))
+    rows = experiments.read_digits(SEED, experiments.rows, starts=2)
+    judgement = judge("too-many-vectors", experiments.TooManyVectors(price, trained, rows))
+    assert judgement.label == Label.NOT_ONLY_WAY
+    assert missed(judgement) == []
+    # A rival that sees half of the digit is none.
+    half = experiments.read_digits(SEED, lambda images: images[:, 0, :3], starts=2)
+    judgement = judge("too-many-vectors", experiments.TooManyVectors(price, trained, half))
+    assert judgement.label == Label.TRUE
+    assert missed(judgement) == ["by_rows"]
+
+
+def test_vectors_that_are_not_compared_with_each_other_cost_as_many_times_as_they_are(trained):
+    price = experiments.price(attend=lambda q, k, v, fused: linear_attention(q, k, v), clock=quiet(1))
+    found = experiments.TooManyVectors(price, trained, trained)
+    assert judge("too-many-vectors", found).label == Label.WRONG
+    assert set(missed(judge("too-many-vectors", found))) == {"operations", "kept", "slower", "fused_slower"}
+    assert found.operations == pytest.approx(4, rel=0.01)
+
+
+def test_the_price_is_counted():
+    found = experiments.price((64, 128, 256), rounds=2)
+    assert found.multiplied == tuple(2 * 2 * n * n * 32 for n in found.n_vectors)  # q k and weights v
+    assert all(kept >= 4 * n * n for n, kept in zip(found.n_vectors, found.kept["with a table"], strict=True))
+    assert found.kept["fused"][-1] == pytest.approx(4 * found.kept["fused"][0], rel=0.05)
+    assert all(taken > 0 for of in found.seconds.values() for taken in of)
+
+
+# ------------------------------------------------------------------------------------------ trained-together
+
+
+@pytest.fixture(scope="module")
+def together(trained) -> experiments.TrainedTogether:
+    return experiments.trained_together(SEED, trained=trained, starts=2)
+
+
+def test_trained_together(together):
+    judgement = judge("trained-together", together)
+    assert judgement.label == Label.NOT_ONLY_WAY
+    assert missed(judgement) == []
+
+
+def test_a_patch_layer_that_no_gradient_reaches_is_not_trained(together):
+    judgement = judge("trained-together", replace(together, trained=together.frozen))
+    assert judgement.label == Label.WRONG
+    assert missed(judgement) == ["moved"]
+
+
+def test_where_a_random_layer_lets_too_little_through_it_has_to_be_trained(together):
+    judgement = judge("trained-together", replace(together, frozen=together.narrowed))
+    assert judgement.label == Label.TRUE
+    assert missed(judgement) == ["never"]
+
+
+def test_where_one_number_is_enough_it_is_not_tested(together):
+    judgement = judge("trained-together", replace(together, narrowed=together.frozen))
+    assert judgement.label == Label.NOT_TESTED
+
+
+def test_a_frozen_layer_stays_as_it_is_and_a_narrow_one_has_rank_1(together):
+    for readers in (together.frozen, together.narrowed):
+        for before, after in zip(readers.untrained, readers.models, strict=True):
+            assert torch.equal(before.embedding.weight, after.embedding.weight)
+            assert not torch.equal(before.head.weight, after.head.weight)
+    assert torch.linalg.matrix_rank(together.narrowed.models[0].embedding.weight) == 1
+    assert torch.linalg.matrix_rank(together.frozen.models[0].embedding.weight) == 4
+
+
+# ------------------------------------------------------------------------------------------ vectors-first
+
+
+@pytest.fixture(scope="module")
+def hearing() -> experiments.VectorsFirst:
+    return experiments.vectors_first(SEED, starts=1)
+
+
+def test_vectors_first(hearing):
+    judgement = judge("vectors-first", hearing)
+    assert judgement.label == Label.TRUE
+    assert set(missed(judgement)) <= {"longer", "gained"}  # from some starts raw samples take longer still
+
+
+def test_where_the_choice_makes_no_difference_the_statement_is_wrong(hearing):
+    assert judge("vectors-first", replace(hearing, samples=hearing.spectra)).label == Label.WRONG
+
+
+def test_spectra_that_say_nothing_of_the_pitch_are_no_choice(hearing):
+    def loudness(pieces):
+        return pieces.square().mean(-1, keepdim=True).expand(-1, -1, 5)
+
+    deaf = experiments.vectors_first(SEED, spectrum=loudness, starts=1, steps=40, longer=1)
+    judgement = judge("vectors-first", replace(hearing, spectra=deaf.spectra, one_matrix=deaf.one_matrix))
+    assert judgement.label == Label.WRONG
+    assert {"heard", "one_matrix"} <= set(missed(judgement))
+
+
+def test_who_catches_up_in_the_end_needed_no_choice(hearing):
+    assert judge("vectors-first", replace(hearing, patient=hearing.spectra)).label == Label.NOT_ONLY_WAY
+
+
+def test_played_backwards_a_rise_is_a_fall(hearing):
+    known, new = experiments.melodies(SEED)
+    spectra, others = (experiments.log_spectrum(frames(part.inputs, 200, 100)) for part in (known, new))
+    said = experiments.answers(hearing.spectra.models[0], experiments.standard(others, spectra).flip(1))
+    rise, fall = (list(CONTOURS).index(name) for name in ("rise", "fall"))
+    assert (said[new.targets == rise] == fall).float().mean() > 0.6
+    assert (said[new.targets == fall] == rise).float().mean() > 0.6
+
+
+# ------------------------------------------------------------------------------------------ the reader
+
+
+def test_the_reader_is_the_librarys():
+    vit = ViT(ViTConfig((8, 8), 2, 1, 10, d_model=32, n_layers=1, n_heads=4, d_ff=64, norm_eps=1e-5))
+    weights = {
+        name.replace("patch_embedding.projection", "embedding"): w for name, w in vit.state_dict().items()
+    }
+    reader = Reader(n_vectors=16, width=4, n_classes=10)
+    reader.load_state_dict(weights)
+    images = digits()[1].inputs
+    torch.testing.assert_close(reader(patchify(images, 2)), vit(images), rtol=0, atol=1e-4)
+    weights["position_embedding"] = weights["position_embedding"].flip(1)
+    reader.load_state_dict(weights)
+    assert (reader(patchify(images, 2)) - vit(images)).abs().max() > 1e-4
+
+
+def test_wrong_cuts_are_read_as_well(trained):
+    bare = experiments.read_digits(SEED, lambda images: images.reshape(len(images), 16, 4), starts=1)
+    assert bare.share > trained.share - 0.04
+
+
+def test_order_means_nothing_to_a_reader_without_positions_and_much_to_one_with(trained):
+    def without_positions(reader):
+        reader.position_embedding.requires_grad_(False).zero_()
+
+    blind = experiments.read_digits(SEED, starts=1, change=without_positions).models[0]
+    test = digits(seed=SEED)[1]
+    whole = patchify(2 * test.inputs - 1, 2)
+    scrambled = whole[:, torch.randperm(16, generator=torch.Generator().manual_seed(1))]
+    torch.testing.assert_close(blind(whole), blind(scrambled), rtol=0, atol=1e-3)
+    assert 0.5 < experiments.share(blind, whole, test.targets) < trained.share - 0.15
+    assert experiments.share(trained.models[0], scrambled, test.targets) < 0.35
+
+
+def test_training_follows_the_seed_and_leaves_torch_as_it_was():
+    random = torch.Generator().manual_seed(3)
+    examples = Examples(torch.randn(23, 5, 7, generator=random), torch.arange(23) % 3)
+    before = torch.get_rng_state()
+    run = partial(experiments.train_readers, examples, examples, starts=2, steps=2)
+    one, again, other = run(seed=3), run(seed=3), run(seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.models[1].head.weight, again.models[1].head.weight)
+    assert not torch.equal(one.models[0].head.weight, one.models[1].head.weight)
+    assert not torch.equal(one.models[0].head.weight, other.models[0].head.weight)
+    assert experiments.share(lambda x: nn.functional.one_hot(examples.targets), *examples) == 1
+
+
+# ------------------------------------------------------------------------------------------ the others
+
+
+def test_three_matrices():
+    assert judge("three-matrices", channels=3, difference=0.0).label == Label.TRUE
+    assert judge("three-matrices", channels=3, difference=0.1).label == Label.WRONG
+
+
+def test_same_linear_map():
+    """Patch by patch it is a convolution with this stride, but not one whose windows are stored otherwise."""
+    images, weight = torch.randn(2, 3, 15, 10), torch.randn(7, 75)
+    mapped = patchify(images, 5) @ weight.T
+    same, other = weight.reshape(7, 3, 5, 5), weight.reshape(7, 5, 5, 3).permute(0, 3, 1, 2)
+    for windows, label in ((same, Label.TRUE), (other, Label.WRONG)):
+        convolved = nn.functional.conv2d(images, windows, stride=5).flatten(2).mT
+        off = (mapped - convolved).abs().max() / 10
+        found = judge("same-linear-map", by_loop=0, rebuilt=0, told=1, by_convolution=off)
+        assert found.label == label
