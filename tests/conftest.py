@@ -10,9 +10,9 @@ switches it off:
 
 or for a whole file: `pytestmark = pytest.mark.usefixtures("own_errors")`.
 
-`make test` runs two workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
+`make test` runs three workers (pytest-xdist). A file's tests stay on one of them, so that what its fixtures
 prepare is prepared once; the tests of exercise tasks ("[03_qkv/attention-...]"), in whatever files, are
-spread over both, task by task: what their answers are compared with is prepared once too. Files begin in the
+spread over all, task by task: what their answers are compared with is prepared once too. Files begin in the
 order in which tools/run_checks.py names them. The real models are the session's: `smollm2` and `minilm`.
 """
 
@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures without a screen
 os.environ["COURSE_PROGRESS"] = "off"  # no test, nor what it starts, writes into a learner's file
@@ -100,51 +99,6 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     shown: list[tuple] = []
     monkeypatch.setattr("course_lib.plots.show", lambda fig, *, alt: shown.append((fig, alt)))
     return shown
-
-
-# ------------------------------------------------------------------------------------------ the claims
-
-# For files whose own function `left_behind(seed, minilm, smollm2)` gives what a notebook's cells leave
-# behind, all verdicts included, from this seed on. What they find is recorded for the ledger's pages, but for
-# the numbers that the file's own NOT_RECORDED names, by claim.
-
-
-@pytest.fixture(scope="module")
-def real(request: pytest.FixtureRequest, loaded_minilm: tuple, loaded_smollm2: tuple) -> dict:
-    """With the real models."""
-    return measured(request.module, 11, lambda **_: loaded_minilm, lambda **_: loaded_smollm2)
-
-
-@pytest.fixture(scope="module")
-def without_models(request: pytest.FixtureRequest) -> dict:
-    """As where the real models are not installed, and from another seed.
-
-    The type checker, a sixth of the time, has seen the same cells with the real models.
-    """
-    from notebook_cells import no_model
-
-    with shapes_unchecked():
-        return measured(request.module, 21, no_model, no_model)
-
-
-def measured(module: ModuleType, seed: int, minilm: Callable, smollm2: Callable) -> dict:
-    """What a file's notebook leaves behind, its verdicts recorded."""
-    from notebook_cells import recorded
-
-    with recorded(seed, but=getattr(module, "NOT_RECORDED", None)):
-        return module.left_behind(seed, minilm, smollm2)
-
-
-@pytest.fixture(params=["real", "without_models"])
-def names(request: pytest.FixtureRequest) -> dict:
-    """A copy that a test may change; a function that should see the change is defined anew."""
-    return {**request.getfixturevalue(request.param)}
-
-
-@pytest.fixture
-def real_names(real: dict) -> dict:
-    """The same where a test needs the real models."""
-    return {**real}
 
 
 # ------------------------------------------------------------------------------------------ the real models
@@ -251,7 +205,7 @@ def minilm_missing(monkeypatch):
     monkeypatch.setattr(real_model, "minilm", not_installed("MiniLM"))
 
 
-# ------------------------------------------------------------------------------------------ two workers
+# ------------------------------------------------------------------------------------------ workers
 
 
 def scope(test: str) -> str:

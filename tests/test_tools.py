@@ -311,7 +311,9 @@ def asked(monkeypatch) -> list[str]:
     monkeypatch.setattr(run_checks, "run", lambda some, *_, **__: tests.extend(some) or 0)
     monkeypatch.setattr(run_checks.chromium, "find", lambda: "a browser")
     monkeypatch.setattr(changed, "base", lambda root: "0123456789")
-    monkeypatch.setattr(changed, "changed_files", lambda root, since: ["notebooks/05_positions.ipynb"])
+    monkeypatch.setattr(
+        changed, "changed_files", lambda root, since: ["course_lib/concepts/c05_positions/claims.yml"]
+    )
     return tests
 
 
@@ -384,17 +386,15 @@ def test_make_claims_runs_tests_and_notebooks_takes_over_what_they_found_and_run
     done = []
     monkeypatch.setattr(claims, "take_over", lambda record: done.append((record.name, record.read_text())))
     monkeypatch.setattr(claims, "run_experiments", lambda: done.append("experiments"))
-    ledgers = {name: tmp_path / path.name for name, path in run_checks.LEDGERS.items()}
-    for path in ledgers.values():
-        path.write_text("of an earlier run")
-    monkeypatch.setattr(run_checks, "LEDGERS", ledgers)
+    monkeypatch.setattr(run_checks, "LEDGER", tmp_path / "claims.jsonl")
+    run_checks.LEDGER.write_text("of an earlier run")
     assert run_checks.check_claims() == 0
     known = changed.claims_tests(ROOT)
     tests, notebooks = asked[: len(known)], asked[len(known) :]
     assert tests == known
     assert all(test.startswith(changed.NOTEBOOKS) and test.endswith(".ipynb]") for test in notebooks)
     assert len(notebooks) == len(list((ROOT / "notebooks").glob("*.ipynb")))
-    assert done == [("claims.jsonl", ""), ("claims_tests.jsonl", ""), "experiments"]
+    assert done == [("claims.jsonl", ""), "experiments"]
 
 
 # ----------------------------------------------------------------------------------------------- what changed
@@ -494,7 +494,8 @@ def test_a_task_that_changed_is_judged_and_no_other():
         ("course_lib/recurrent.py", {"08"}),
         ("course_lib/maths.py", {"01", "03"}),
         ("course_lib/attention.py", {f"{number:02}" for number in range(10)}),
-        ("notebooks/05_positions.ipynb", {"05"}),
+        ("course_lib/concepts/c05_positions/claims.yml", {"05"}),
+        ("notebooks/05_positions.ipynb", set()),
         ("solutions/05_positions/places.ipynb", set()),
         ("README.md", set()),
     ],

@@ -6,7 +6,6 @@ the further, the more modules lie between: `grimp` knows who imports whom.
 
 import ast
 import functools
-import json
 import re
 import shutil
 import subprocess
@@ -189,17 +188,14 @@ def notebook_run(path: str) -> str:
 
 
 def claims_tests(root: Path) -> list[str]:
-    """The tests that run experiments from other seeds, or the cells of a notebook."""
+    """The tests that run experiments from other seeds."""
     return [
-        test.as_posix()
-        for test, source in test_sources(root).items()
-        if test.name == "test_experiments.py"
-        or (test.name == "test_claims.py" and "notebook_cells" in imported_names(source))
+        test.relative_to(root).as_posix() for test in sorted((root / "tests").rglob("test_experiments.py"))
     ]
 
 
 def claims_reached(root: Path, changed: list[str]) -> list[str]:
-    """Those of these tests of which something changed: the notebook, its numbers, or what they import."""
+    """Those of these tests of which something changed: the claims' bounds, or what they import."""
     graph, sources = library_graph(), test_sources(root)
     found = []
     for test in claims_tests(root):
@@ -213,7 +209,7 @@ def claims_reached(root: Path, changed: list[str]) -> list[str]:
             if not BESIDE_CLAIMS.search(name)
         }
         imports |= {name for module in imports for name in graph.find_upstream_modules(module)}
-        by_hand = {test, f"notebooks/{concept[0]}.ipynb", "tests/conftest.py", "tests/notebook_cells.py"}
+        by_hand = {test, f"{LIBRARY}/concepts/c{concept[0]}/claims.yml", "tests/conftest.py"}
         if by_hand & set(own) or imports & library_modules(root, own):
             found.append(test)
     return found
@@ -233,8 +229,7 @@ def test_sources(root: Path) -> dict[Path, str]:
 def imports_of(root: Path, test: Path, sources: Mapping[Path, str]) -> frozenset[str]:
     """What a test file imports, itself, through its helper modules or through the conftest of its own folder.
 
-    Not through tests/conftest.py, which offers every module's models to all. A test of claims runs the cells
-    of its notebook, and imports what they import.
+    Not through tests/conftest.py, which offers every module's models to all.
     """
     names = imported_names(sources[test])
     for path, source in sources.items():
@@ -243,9 +238,4 @@ def imports_of(root: Path, test: Path, sources: Mapping[Path, str]) -> frozenset
         )
         if path.stem in names or beside:
             names |= imported_names(source)
-    concept = CONCEPT.search(test.as_posix())
-    if concept and "notebook_cells" in names:
-        cells = json.loads((root / f"notebooks/{concept[0]}.ipynb").read_text(encoding="utf-8"))["cells"]
-        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-        names |= imported_names("\n".join(code))
     return names

@@ -130,13 +130,12 @@ def keep(claim: Claim, run: Run) -> list[Run]:
 
 
 def take_over(record: Path) -> None:
-    """Put on record what notebooks, or tests that run their cells, found for claims without an experiment."""
+    """Put on record what notebooks found for claims without an experiment."""
     for line in record.read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
         claim = claims.load()[found["claim"]]
         if not claim.experiment and set(found["evidence"]) == set(claim.evidence):
-            seed = next(iter(found.get("seeds", ())), None)
-            keep(claim, Run(claim.id, found["evidence"], date.today().isoformat(), "notebook", seed))
+            keep(claim, Run(claim.id, found["evidence"], date.today().isoformat(), "notebook"))
 
 
 def cost(jobs: Sequence[Job], on_record: dict[str, list[Run]]) -> str:

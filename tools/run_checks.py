@@ -5,7 +5,7 @@
     python tools/run_checks.py claims     # every claim, from other seeds too, and their pages: `make claims`
 
 Every check is a test: style and types, examples, notebooks and explorers in a browser among them. One session
-of pytest runs them on two workers, in the order in which they are named here. What cannot run has failed.
+of pytest runs them on three workers, in the order in which they are named here. What cannot run has failed.
 """
 
 import argparse
@@ -22,14 +22,10 @@ import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-LEDGERS = {  # what verdicts found: in the notebooks, and from other seeds in the tests of the claims
-    "COURSE_LEDGER_OF_NOTEBOOKS": BUILD / "claims.jsonl",
-    "COURSE_LEDGER_OF_TESTS": BUILD / "claims_tests.jsonl",
-}
+LEDGER = BUILD / "claims.jsonl"  # what verdicts in the notebooks found
 # One worker has a browser from the first minute on, the other begins with what takes long.
 LONGEST = (
     "tests/browser/",
-    "test_claims",
     "test_experiments",
     changed.NOTEBOOKS,
     "grading/test_hostile",
@@ -41,7 +37,8 @@ SUMMARY_S = 60  # for pytest to say what it has found, once it is stopped
 INTERRUPTED, NOTHING = 2, 5  # pytest's exit status where no test had failed by then, and where none had ended
 STARTED = time.perf_counter()
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-rfEs", "--durations=10")
-TWO_WORKERS = ("--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder")
+# Three on two cores: a fifth of the time tests wait, for a browser, a time limit or a program that starts.
+WORKERS = ("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder")
 
 
 def run(tests: list[str], limit_s: float | None = None, variables: dict[str, str] | None = None) -> int:
@@ -54,7 +51,7 @@ def run(tests: list[str], limit_s: float | None = None, variables: dict[str, str
     Returns: pytest's exit status; that of an interrupted run says what the tests say that have ended.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-    command = [*PYTEST, *TWO_WORKERS, *tests]
+    command = [*PYTEST, *WORKERS, *tests]
     environment = {**os.environ, **(variables or {})}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
@@ -113,14 +110,12 @@ def check_claims() -> int:
     """Every claim from other seeds and in its notebook; then write the pages of verdicts."""
     import claims
 
-    for path in LEDGERS.values():
-        path.write_text("", encoding="utf-8")
+    LEDGER.write_text("", encoding="utf-8")
     names = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
     notebooks = [changed.notebook_run(f"notebooks/{name}.ipynb") for name in names]
-    variables = {name: str(path) for name, path in LEDGERS.items()}
-    status = run([*changed.claims_tests(ROOT), *notebooks], variables=variables)
-    for path in LEDGERS.values():
-        claims.take_over(path)
+    tests = [*changed.claims_tests(ROOT), *notebooks]
+    status = run(tests, variables={"COURSE_LEDGER_OF_NOTEBOOKS": str(LEDGER)})
+    claims.take_over(LEDGER)
     claims.run_experiments()
     return status
 
