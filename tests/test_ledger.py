@@ -279,6 +279,15 @@ def test_every_claim_belongs_to_a_chapter_of_the_lecture():
     assert sorted(chapters, key=ledger.seconds) == chapters
 
 
+def test_where_a_label_says_only_if_each_limit_was_met():
+    found = ledger.runs()
+    for claim in load().values():
+        limits = {name for name, evidence in claim.evidence.items() if evidence.part == "limit"}
+        for run in Entry.of(claim, found.get(claim.id, [])).runs:
+            if claim.label(run.numbers) == Label.ONLY_IF:
+                assert not limits & set(claim.missed(run.numbers)), (claim.id, run.seed)
+
+
 def test_the_numbers_that_are_shown_stand_by_themselves():
     """They are shown without the ones before them."""
     for claim in load().values():

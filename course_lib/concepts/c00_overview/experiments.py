@@ -27,7 +27,7 @@ from course_lib.bpe import BPETokenizer
 from course_lib.data import Review, Sentence, Vocabulary, python_sentences, reviews
 from course_lib.decoder import GPT
 from course_lib.device import seeded
-from course_lib.training import bar
+from course_lib.training import bar, starts_of
 
 DEPTHS = tuple(range(0, 31, 5))
 N_WORDS, N_TOKENS = 12, 1000  # in a sentence, in the vocabulary
@@ -220,11 +220,14 @@ class ManyTasks:
 
     Args:
         sentiment, topic: from the vectors after the last layer.
+        early_sentiment, early_topic: from the mean of the vectors before the first.
         counted_sentiment, counted_topic: by counting words.
     """
 
     sentiment: tuple[float, ...]
     topic: tuple[float, ...]
+    early_sentiment: tuple[float, ...]
+    early_topic: tuple[float, ...]
     counted_sentiment: tuple[float, ...]
     counted_topic: tuple[float, ...]
 
@@ -243,24 +246,36 @@ class ManyTasks:
         """Topics told right; guessing gets 1 of 14."""
         return mean(self.topic)
 
+    @property
+    def sentiment_before(self) -> float:
+        """Without the body, less than with it."""
+        return mean(self.early_sentiment) - mean(self.sentiment)
+
+    @property
+    def topic_before(self) -> float:
+        """Without the body, less than with it."""
+        return mean(self.early_topic) - mean(self.topic)
+
 
 def many_tasks(
     smollm2: tuple[GPT, BPETokenizer], seed: int = 0, *, cuts: int = 3, reading: Reading | None = None
 ) -> ManyTasks:
     """Do the vectors from which the next token is read hold other answers as well?
 
-    Rival: counting words with logistic regression, for each question.
+    Rival: counting words with logistic regression, and the mean of the vectors before the first layer.
     Equal for both: the reviews, and the ways to cut them into fifths, one of which is held out.
     Does not show: any other label; which depth is best for each.
 
     Args: as for `better_and_better`.
     """
-    vectors = (reading or read_reviews(smollm2)).last[:, -1]
+    reading = reading or read_reviews(smollm2)
+    questions = ("positive", "topic")
     found = [
         tuple(held_out(head(), vectors, labels(question), seed + cut) for cut in range(cuts))
-        for question in ("positive", "topic")
+        for vectors in (reading.last[:, -1], reading.mean[:, 0])
+        for question in questions
     ]
-    counted = [words_counted(question, seed, cuts=cuts) for question in ("positive", "topic")]
+    counted = [words_counted(question, seed, cuts=cuts) for question in questions]
     return ManyTasks(*found, *counted)
 
 
@@ -403,14 +418,14 @@ class TrainingUpdatesBoth:
 
     @property
     def late(self) -> float:
-        """With a random body, trained longer."""
-        return mean(self.longer)
+        """With a random body, trained longer, less `full`."""
+        return mean(self.longer) - self.full
 
 
 def training_updates_both(
     seed: int = 0,
     *,
-    starts: int = 2,
+    starts: int = 3,
     steps: int = 150,
     longer: int = 450,
     make: Callable[..., Any] = Classifier,
@@ -423,7 +438,7 @@ def training_updates_both(
     Does not show: other questions, other sizes, or where longer training would lead the full model.
 
     Args:
-        seed: of the first start.
+        seed: another seed has other starts.
         starts: how many.
         steps, longer: of training, and of the rival's.
         make: the model, with the parts tables, body and head.
@@ -432,7 +447,8 @@ def training_updates_both(
     runs = [(name, frozen, steps) for name, frozen in FROZEN.items()] + [("", FROZEN["the body"], longer)]
     found = {
         name: tuple(
-            trained(seed + start, steps=n, frozen=frozen, make=make, train=train) for start in range(starts)
+            trained(start, steps=n, frozen=frozen, make=make, train=train)
+            for start in starts_of(seed, starts)
         )
         for name, frozen, n in bar(runs, desc="models")
     }
@@ -470,9 +486,9 @@ class ClsToken:
 
     @property
     def pooled(self) -> float:
-        """How far the mean of all tokens may lie from the end, in both bodies: see `farthest`."""
+        """How far the mean of all tokens may lie from the end, in the body where it lies farther."""
         by_body = [_less(self.shares[causal, "mean"], self.shares[causal, "end"]) for causal in (False, True)]
-        return farthest([mean(pair) for pair in zip(*by_body, strict=True)])
+        return max(map(farthest, by_body))
 
 
 def _less(some: Sequence[float], others: Sequence[float]) -> list[float]:
@@ -506,7 +522,7 @@ def cls_token(
     Does not show: bodies that were trained for longer, or for something else.
 
     Args:
-        seed: of the first start.
+        seed: another seed has other starts.
         starts: how many.
         steps, make, train: as for `training_updates_both`; `make` is given place and causal.
     """
@@ -514,8 +530,8 @@ def cls_token(
     return ClsToken(
         {
             (causal, place): tuple(
-                trained(seed + start, steps=steps, make=make, train=train, place=place, causal=causal)
-                for start in range(starts)
+                trained(start, steps=steps, make=make, train=train, place=place, causal=causal)
+                for start in starts_of(seed, starts)
             )
             for causal, place in bar(kinds, desc="models")
         }

@@ -184,19 +184,20 @@ class Compounds:
         """By as many random cuts."""
         return self.shares["random"][-1]
 
-    def _ahead_of(self, rival: str) -> float:
+    def _lead_over(self, rival: str) -> NDArray:
+        """In points, for each compound; mean of all sizes."""
         ours, theirs = (np.mean(self.hits[name], axis=0) for name in ("byte pairs", rival))
-        return 100 * at_least(ours - theirs)
+        return 100 * (ours - theirs)
 
     @property
     def over_chance(self) -> float:
-        """By how many points byte pairs lead over random cuts, at least; mean of all sizes."""
-        return self._ahead_of("random")
+        """By how many points byte pairs lead over random cuts, at least."""
+        return at_least(self._lead_over("random"))
 
     @property
     def ahead(self) -> float:
-        """The same over cuts between the rarest letter pairs."""
-        return self._ahead_of("rarest letter pair")
+        """By how many points they lead over cuts between the rarest letter pairs, at most."""
+        return -at_least(-self._lead_over("rarest letter pair"))
 
     @property
     def uncut(self) -> float:

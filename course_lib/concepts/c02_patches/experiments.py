@@ -21,10 +21,7 @@ from course_lib.patches import frames, patchify
 from course_lib.training import TrainingConfig, bar, starts_of, train
 
 RATES = {"learning_rate": 0.01, "muon_learning_rate": 0.04, "weight_decay": 0.05}
-CALM = RATES | {
-    "learning_rate": 0.006,
-    "muon_learning_rate": 0.03,
-}  # better for raw samples, worse for spectra
+CALM = RATES | {"learning_rate": 0.006, "muon_learning_rate": 0.03}  # better for raw samples
 WAYS = {"with a table": False, "fused": True}
 
 Cut = Callable[[Tensor], Tensor]
@@ -414,8 +411,8 @@ def vectors_first(
 ) -> VectorsFirst:
     """Does it matter what the vectors hold that a sound becomes?
 
-    Rival: the raw samples of the same frames, also with three times as many steps.
-    Equal for both: the melodies, the frames, the reader, its starts and rates.
+    Rival: the raw samples of the same frames, at rates that suit them, also with three times as many steps.
+    Equal for both: the melodies, the frames, the reader, its starts.
     Does not show: that anything has to become vectors, which is how a Transformer is made; real sounds.
 
     Args:
@@ -439,7 +436,7 @@ def vectors_first(
     flat = [(part.inputs.flatten(1), part.targets) for part in given["spectra"]]
     return VectorsFirst(
         train_readers(*given["spectra"], seed, steps=steps, desc="spectra", **how),
-        train_readers(*given["samples"], seed, steps=steps, desc="samples", **how),
-        train_readers(*given["samples"], seed, steps=longer, desc="longer", **how),
+        train_readers(*given["samples"], seed, steps=steps, rates=CALM, desc="samples", **how),
+        train_readers(*given["samples"], seed, steps=longer, rates=CALM, desc="longer", **how),
         matrix.fit(*flat[0]).score(*flat[1]),
     )

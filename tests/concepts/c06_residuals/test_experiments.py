@@ -1,5 +1,6 @@
 """The experiments of notebook 06 from another seed, and where their evidence says no."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -77,9 +78,10 @@ def test_norm_range(minilm):
     assert missed(judgement) == ["outside", "negative"]
 
 
-def test_a_norm_that_brings_values_to_0_to_1_is_as_the_lecture_says(loaded_minilm, monkeypatch):
-    monkeypatch.setattr(loaded_minilm[0].stack.blocks[3], "attention_norm", FromLeast(0, width=384))
-    judgement = judge("norm-range", experiments.norm_range(SEED, steps=2, minilm=loaded_minilm))
+def test_a_norm_that_brings_values_to_0_to_1_is_as_the_lecture_says(minilm):
+    changed = deepcopy(minilm[0])
+    changed.stack.blocks[3].attention_norm = FromLeast(0, width=384)
+    judgement = judge("norm-range", experiments.norm_range(SEED, steps=2, minilm=(changed, minilm[1])))
     assert judgement.label == Label.TRUE
     assert {"centre", "variance", "patient"} <= set(missed(judgement))
 
