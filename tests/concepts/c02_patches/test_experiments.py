@@ -43,7 +43,7 @@ def test_too_many_vectors(trained):
     price = experiments.price(clock=quiet(2))
     rows = experiments.read_digits(SEED, experiments.rows, starts=2)
     judgement = judge("too-many-vectors", experiments.TooManyVectors(price, trained, rows))
-    assert judgement.label == Label.NOT_ONLY_WAY
+    assert judgement.label == Label.ONLY_IF
     assert missed(judgement) == []
     # A rival that sees half of the digit is none.
     half = experiments.read_digits(SEED, lambda images: images[:, 0, :3], starts=2)
