@@ -56,7 +56,7 @@ class Run:
     took: float = 0.0
 
     def counts(self, claim: Claim) -> bool:
-        """Whether it was made with the claim's bounds as they are, and found each of its numbers."""
+        """Whether it found each of the claim's numbers, on no earlier day than its bounds are of."""
         return set(self.numbers) == set(claim.evidence) and self.date >= claim.bounds
 
 
@@ -113,7 +113,7 @@ def write(path: Path, found: Iterable[Run]) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim on the pages, with the runs that count: later than its bounds, and with each of its numbers."""
+    """A claim on the pages, with the runs that count, see `Run.counts`."""
 
     claim: Claim
     runs: Sequence[Run]
