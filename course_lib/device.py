@@ -36,6 +36,23 @@ def _accelerators() -> list[str]:
 
 
 @contextmanager
+def one_core() -> Iterator[None]:
+    """Inside, torch uses one core: to share tiny matrices out takes longer than the work.
+
+    Example:
+        >>> with one_core():
+        ...     print(torch.get_num_threads())
+        1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def keep_memory() -> Iterator[None]:
     """Inside, this process keeps the memory that it frees; at the end it gives it back.
 

@@ -1,14 +1,27 @@
 """The ledger is complete, verdicts are never granted unseen, and every claim is judged where it says."""
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from course_lib import claims
-from course_lib.claims import Claim, ClaimError, Evidence, Label, judge, judging_cells, load, verdict
+from course_lib.claims import (
+    Claim,
+    ClaimError,
+    Evidence,
+    Label,
+    interval,
+    judge,
+    judging_cells,
+    load,
+    verdict,
+)
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MEASURED = """
@@ -317,3 +330,19 @@ def test_judging_cells_with_a_claim_that_is_not_spelt_out_are_refused(tmp_path):
     book = notebook(tmp_path / "a.ipynb", "verdict(name, x=1)")
     with pytest.raises(ClaimError, match=r"a.ipynb: .* not verdict\(name, x=1\)"):
         judging_cells(book)
+
+
+# ------------------------------------------------------------------------------------------ intervals
+
+
+def test_an_interval_is_scipys_and_has_no_ends_for_fewer_than_two_numbers():
+    numbers = [0.1, 0.5, 0.2, 0.7, 0.4]
+    assert interval(numbers) == pytest.approx(tuple(ttest_1samp(numbers, 0).confidence_interval(0.9)))
+    assert interval([0.3, 0.3]) == (0.3, 0.3)
+    assert interval(numbers[:1]) == interval([]) == (-math.inf, math.inf)
+
+
+def test_an_interval_holds_the_true_mean_in_nine_of_ten_draws():
+    random = np.random.default_rng(0)
+    held = [interval(random.normal(3, 2, 12)) for _ in range(1000)]
+    assert np.mean([low < 3 < high for low, high in held]) == pytest.approx(0.9, abs=0.03)

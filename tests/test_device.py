@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib.device import best_device, has_bfloat16, keep_memory
+from course_lib.device import best_device, has_bfloat16, keep_memory, one_core
 
 ROOT = Path(__file__).parents[1]
 
@@ -151,3 +151,18 @@ def test_a_c_library_without_this_setting_is_left_alone(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", None)
     with keep_memory():
         assert torch.ones(3).sum() == 3
+
+
+@one_core()
+def stopped() -> None:
+    raise RuntimeError(f"stopped on {torch.get_num_threads()} core")
+
+
+def test_one_core_inside_and_as_many_as_before_behind_an_error():
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="stopped on 1 core"):
+            stopped()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

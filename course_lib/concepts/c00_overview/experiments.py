@@ -4,17 +4,14 @@ SmolLM2 runs where it was loaded, the small models on the CPU, on one core.
 """
 
 import functools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as students_t
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -24,9 +21,10 @@ from torch import Tensor, nn
 
 from course_lib.blocks import TransformerStack
 from course_lib.bpe import BPETokenizer
+from course_lib.claims import interval
 from course_lib.data import Review, Sentence, Vocabulary, python_sentences, reviews
 from course_lib.decoder import GPT
-from course_lib.device import seeded
+from course_lib.device import one_core, seeded
 from course_lib.training import bar, starts_of
 
 DEPTHS = tuple(range(0, 31, 5))
@@ -40,17 +38,6 @@ FROZEN: Mapping[str, tuple[str, ...]] = {
 }
 
 Train = Callable[[Any, int, int], object]
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """These matrices are tiny: sharing them out takes longer than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # ------------------------------------------------------------------------------------------ the reviews
@@ -351,7 +338,7 @@ def train(model: Any, seed: int, steps: int) -> None:
         optimizer.step()
 
 
-@_one_core()
+@one_core()
 def trained(
     seed: int = 0,
     *,
@@ -496,15 +483,11 @@ def _less(some: Sequence[float], others: Sequence[float]) -> list[float]:
 
 
 def farthest(differences: Sequence[float]) -> float:
-    """The end of the differences' 90 % interval that is farther from 0: if small, there is no difference.
+    """The end of the differences' interval that is farther from 0: if small, there is no difference.
 
-    Two one-sided tests at 5 % each (Schuirmann 1987). It is infinite for fewer than two differences.
+    Two one-sided tests at 5 % each (Schuirmann 1987).
     """
-    n = len(differences)
-    if n < 2:
-        return math.inf
-    half = students_t.ppf(0.95, n - 1) * stdev(differences) / math.sqrt(n)
-    return abs(mean(differences)) + half
+    return max(map(abs, interval(differences)))
 
 
 def cls_token(

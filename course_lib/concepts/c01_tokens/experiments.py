@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from scipy.stats import t as students_t
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from course_lib import data, embeddings, maths
 from course_lib.blocks import TransformerStack
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
+from course_lib.claims import interval
 from course_lib.decoder import GPT
 from course_lib.device import seeded
 from course_lib.encoder import BERT
@@ -46,12 +46,6 @@ Texts = Sequence[Sequence[str]]  # sentences as words
 Numbered = Sequence[Sequence[int]]  # as the numbers of their words
 Shares = tuple[float, ...]
 Train = Callable[[Any, Tensor, Tensor, int], object]
-
-
-def at_least(values: ArrayLike) -> float:
-    """The lower end of the mean's 90 % interval (Student's t): above 0 only if the mean surely is."""
-    numbers = np.asarray(values, dtype=float).tolist()
-    return mean(numbers) - students_t.ppf(0.95, len(numbers) - 1) * stdev(numbers) / math.sqrt(len(numbers))
 
 
 def smaller(tokenizer: BPETokenizer, size: int) -> BPETokenizer:
@@ -192,12 +186,12 @@ class Compounds:
     @property
     def over_chance(self) -> float:
         """By how many points byte pairs lead over random cuts, at least."""
-        return at_least(self._lead_over("random"))
+        return interval(self._lead_over("random"))[0]
 
     @property
     def ahead(self) -> float:
         """By how many points they lead over cuts between the rarest letter pairs, at most."""
-        return -at_least(-self._lead_over("rarest letter pair"))
+        return interval(self._lead_over("rarest letter pair"))[1]
 
     @property
     def uncut(self) -> float:
@@ -441,13 +435,13 @@ class Counting:
     @property
     def by_rule(self) -> float:
         """Of those that spelling chooses, at least."""
-        return at_least(self.spelled[1])
+        return interval(self.spelled[1])[0]
 
     @property
     def ahead(self) -> float:
         """How much more often with PPMI and SVD than with plain counts, at least; all pairs."""
         plain, refined = (np.array(a + b) for a, b in zip(self.chosen, self.spelled, strict=True))
-        return at_least(refined - plain)
+        return interval(refined - plain)[0]
 
 
 def counting(
@@ -513,7 +507,7 @@ class LearnedEmbeddings:
     @property
     def by_rule(self) -> float:
         """How often a word's form with an s is nearer to it than another word's, at least."""
-        return at_least(self.spelled)
+        return interval(self.spelled)[0]
 
     @property
     def behind(self) -> float:
@@ -626,10 +620,8 @@ def written(minilm: tuple[BERT, WordPiece]) -> Written:
     used = torch.cat(encoded).unique()
     ids = nn.utils.rnn.pad_sequence([torch.searchsorted(used, row) + 1 for row in encoded], batch_first=True)
     vocabulary, numbered = numbers(texts())
-    vectors, row_of = (
-        reduced(counted(numbered, len(vocabulary))),
-        {w: n for n, w in enumerate(vocabulary.tokens)},
-    )
+    vectors = reduced(counted(numbered, len(vocabulary)))
+    row_of = {word: number for number, word in enumerate(vocabulary.tokens)}
     names = [wordpiece.tokens[number] for number in used.tolist()]
     own = {place: vectors[row_of[name]] for place, name in enumerate(names) if name in row_of}
     return Written(all_reviews, ids, own, reduced(model.token_embedding.weight.detach().cpu().numpy()[used]))
@@ -685,24 +677,23 @@ class RandomOrPretrained:
     @property
     def some(self) -> float:
         """MiniLM's table more than a random one, with 64 reviews, at least."""
-        return at_least(self._gains("random")[:, 0])
+        return interval(self._gains("random")[:, 0])[0]
 
     @property
     def many(self) -> float:
         """The same with 256."""
-        return at_least(self._gains("random")[:, 1])
+        return interval(self._gains("random")[:, 1])[0]
 
     @property
     def over_longer(self) -> float:
         """MiniLM's table more than a random one that was trained for longer, with 256, at least."""
-        return at_least(
-            [curve[-1] - late for curve, late in zip(self.curves["MiniLM's"], self.longer, strict=True)]
-        )
+        pairs = zip(self.curves["MiniLM's"], self.longer, strict=True)
+        return interval(curve[-1] - late for curve, late in pairs)[0]
 
     @property
     def over_words(self) -> float:
         """More than counting words, with 64 and 256, at least."""
-        return at_least(self._gains(self.words).mean(1))
+        return interval(self._gains(self.words).mean(1))[0]
 
     @property
     def own(self) -> float:

@@ -7,7 +7,6 @@ loaded.
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -26,9 +25,10 @@ from torch import Generator, Tensor, nn
 
 from course_lib import probing, readers
 from course_lib.bpe import BPETokenizer
+from course_lib.claims import interval
 from course_lib.data import Sentence, python_topics, reviews, sentences
 from course_lib.decoder import GPT
-from course_lib.device import seeded
+from course_lib.device import one_core, seeded
 from course_lib.encoder import BERT, BERTConfig
 from course_lib.objectives import IGNORE, mask_tokens, shift, token_loss, token_losses
 from course_lib.pretrained import sentence_embedding
@@ -43,29 +43,6 @@ texts = cache(readers.texts)  # to learn from, and held out
 
 Loss = Callable[[GPT, Tensor], Tensor]
 Mask = Callable[..., tuple[Tensor, Tensor]]
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """These matrices are tiny: sharing them out takes longer than the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def ends(differences: Any) -> tuple[float, float]:
-    """The ends of the 90 % interval of their mean: the true one is beyond either in one of twenty draws.
-
-    Example:
-        >>> [round(end, 2) for end in ends([0.0, 1.0, 1.0, 2.0])]
-        [0.33, 1.67]
-    """
-    x = np.asarray(differences, dtype=float)
-    half = 1.645 * x.std(ddof=1) / math.sqrt(len(x))
-    return float(x.mean() - half), float(x.mean() + half)
 
 
 @cache
@@ -204,7 +181,7 @@ def learn(
     return model.eval()
 
 
-@_one_core()
+@one_core()
 def mask_15(
     seed: int = 0,
     *,
@@ -261,7 +238,7 @@ def seldom(model: GPT, ids: Tensor) -> Tensor:
     return token_loss(model(inputs), targets.masked_fill(torch.rand(targets.shape) >= 0.15, IGNORE))
 
 
-@_one_core()
+@one_core()
 def asked_seldom(seed: int = 0, *, steps: Sequence[int] = (50, 100)) -> tuple[float, ...]:
     """Bits for the gap after so many steps, of a reader of what came before that is asked as seldom as BERT.
 
@@ -332,7 +309,7 @@ COUNTS_LEFT, COUNTS_BOTH = "counts left", "counts, both"
 ONE_PASS, BOTH_PASS, TRYING = "before, one pass", "both sides, one pass", "before, trying, {} later"
 
 
-@_one_core()
+@one_core()
 def fill(seed: int = 0, *, n: int = 200, both: GPT | None = None) -> Gaps:
     """Fill held-out gaps in one pass, and by counts of up to five characters before, or three on each side.
 
@@ -358,7 +335,7 @@ def fill(seed: int = 0, *, n: int = 200, both: GPT | None = None) -> Gaps:
     return Gaps(pieces[:, GAP], shares)
 
 
-@_one_core()
+@one_core()
 @torch.no_grad()
 def by_trying(
     seed: int = 0, *, n: int = 200, laters: Sequence[int] = (1, 3, 15), before: GPT | None = None
@@ -410,8 +387,8 @@ class MlmHead:
 
     @property
     def counts(self) -> float:
-        """The points that counts fill fewer, at most: see `ends`."""
-        return 100 * ends(self.gaps.right(BOTH_PASS) - self.gaps.right(COUNTS_BOTH))[1]
+        """The points that counts fill fewer, at most: see `interval`."""
+        return 100 * interval(self.gaps.right(BOTH_PASS) - self.gaps.right(COUNTS_BOTH))[1]
 
 
 def mlm_head(seed: int = 0, *, n: int = 200, reader: GPT | None = None) -> MlmHead:
@@ -445,7 +422,7 @@ ITSELF, AGAIN, COUNTS_3, COUNTS_5 = "the text itself", "both sides, twice over",
 N_WRITTEN = 48  # characters
 
 
-@_one_core()
+@one_core()
 @torch.no_grad()
 def writing(
     seed: int = 0, *, n: int = 64, before: GPT | None = None, both: GPT | None = None
@@ -619,12 +596,12 @@ class EncoderOrDecoder:
     @property
     def late(self) -> float:
         """The bits that the decoder needs more in one pass, at least."""
-        return ends(self.filled.bits(ONE_PASS) - self.filled.bits(BOTH_PASS))[0]
+        return interval(self.filled.bits(ONE_PASS) - self.filled.bits(BOTH_PASS))[0]
 
     @property
     def tried(self) -> float:
         """The bits that it needs less than the encoder when it tries every character, at least."""
-        return ends(self.filled.bits(BOTH_PASS) - self.trying.bits(TRYING.format(15)))[0]
+        return interval(self.filled.bits(BOTH_PASS) - self.trying.bits(TRYING.format(15)))[0]
 
     @property
     def decoder_writes(self) -> float:
@@ -662,7 +639,7 @@ class EncoderOrDecoder:
     @property
     def lead(self) -> float:
         """The points that the encoder's tell more than the decoder's, at least."""
-        return ends(self._points(MINILM, SMOLLM2))[0]
+        return interval(self._points(MINILM, SMOLLM2))[0]
 
 
 def encoder_or_decoder(

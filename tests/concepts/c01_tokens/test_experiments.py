@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.stats import ttest_1samp
 
 from course_lib import data, embeddings
 from course_lib.bpe import BPETokenizer, byte_characters
@@ -30,13 +29,6 @@ def shuffled(numbered):
     random.Random(SEED).shuffle(flat)
     rest = iter(flat)
     return [[next(rest) for _ in row] for row in numbered]
-
-
-def test_at_least_is_the_lower_end_of_an_interval():
-    numbers = [0.1, 0.5, 0.2, 0.7, 0.4]
-    assert experiments.at_least(numbers) == pytest.approx(
-        ttest_1samp(numbers, 0).confidence_interval(0.9).low
-    )
 
 
 # ------------------------------------------------------------------------------------------ subwords
