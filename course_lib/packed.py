@@ -159,7 +159,12 @@ class PackedAttention(MultiHeadAttention):
         self.register_buffer("turns", turns, persistent=False)
 
     def project(self, x: Tensor, source: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """As `MultiHeadAttention.project`; queries and keys are turned together."""
+        """As `MultiHeadAttention.project`; queries and keys are turned together.
+
+        Raises: ValueError: the source is another sequence.
+        """
+        if source is not x:
+            raise ValueError("packed attention gets queries, keys and values out of one sequence")
         qkv = self._split(self.qkv_proj(x).float())  # (B, H + 2 H_kv, T, K)
         turned, v = qkv.split([self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=1)
         pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)))

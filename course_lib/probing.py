@@ -150,7 +150,7 @@ def scores_scaled(model: nn.Module, factor: float) -> Iterator[None]:
     Args:
         model: with at least one `MultiHeadAttention`.
         factor: 1 changes nothing.
-    Raises: ValueError: it has none.
+    Raises: ValueError: it has none; its weights are packed.
     Example:
         >>> from course_lib.decoder import GPTConfig
         >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
@@ -163,7 +163,10 @@ def scores_scaled(model: nn.Module, factor: float) -> Iterator[None]:
     def scale(module: nn.Module, args: Any, queries: Tensor) -> Tensor:
         return queries * factor
 
-    with _hooked([layer.q_proj for layer in _attentions(model)], scale):
+    layers = _attentions(model)
+    if not all(hasattr(layer, "q_proj") for layer in layers):
+        raise ValueError("packed weights keep queries together with keys; load the model in float32")
+    with _hooked([layer.q_proj for layer in layers], scale):
         yield
 
 

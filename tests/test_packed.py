@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib import packed
+from course_lib import packed, probing
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import FeedForward
 from course_lib.concepts.c00_overview.explorer import NextWord
@@ -117,6 +117,10 @@ def test_attention_is_the_same(start):
             assert_near(found, expected)
         assert_near(ours(x), plain(x))
     assert sorted(name for name, _ in ours.named_children()) == ["out_proj", "qkv_proj", "rotary"]
+    with pytest.raises(ValueError, match="out of one sequence"):
+        ours(x, torch.randn(2, 3, D))
+    with pytest.raises(ValueError, match="load the model in float32"), probing.scores_scaled(ours, 2.0):
+        pass
 
 
 @quick_here
