@@ -106,12 +106,12 @@ class BERT(nn.Module):
             >>> torch.allclose(padded[:, :2], model(torch.tensor([[1, 2]])), atol=1e-5)
             True
         """
+        check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
         if segments is None:
             segments = torch.zeros_like(ids)
         for name, other in (("segments", segments), ("mask", mask)):
             if other is not None and other.shape != ids.shape:
                 raise ValueError(f"{name} must have ids' shape {tuple(ids.shape)}; got {tuple(other.shape)}")
-        check_ids(ids, self.config.vocab_size, self.config.max_seq_len)
         check_numbers(segments, self.config.n_segments, "segments")
         x = self.token_embedding(ids) + self.segment_embedding(segments)
         x = self.embedding_norm(self.position_embedding(x))

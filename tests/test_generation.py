@@ -1,5 +1,7 @@
 """Choosing tokens: against Hugging Face's generate and logits warpers, and by frequencies."""
 
+from functools import partial
+
 import pytest
 import torch
 import transformers
@@ -9,9 +11,11 @@ from hypothesis import strategies as st
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
+from course_lib.encoder import BERT, BERTConfig
 from course_lib.generation import generate, new_tokens, next_token_probabilities
 from course_lib.pretrained import gpt2_from_hf
 from course_lib.probing import layers_reordered
+from course_lib.recurrent import RecurrentLM
 
 B, T, V, CONTEXT, NEW = 3, 5, 101, 29, 13
 
@@ -321,9 +325,16 @@ def test_what_is_wrong_is_said_before_the_first_token(model):
     ids=["one axis", "a list"],
 )
 def test_ids_that_are_no_batch(own_errors, model, ids, message):
-    for use in (lambda: generate(model, ids, 2), lambda: model(ids), lambda: model.next_token_logits(ids)):
+    bert = BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+    for use in (
+        model,
+        model.next_token_logits,
+        partial(generate, model, max_new_tokens=2),
+        bert,
+        RecurrentLM(7, 4, 1, "rnn"),
+    ):
         with pytest.raises(ValueError, match=message):
-            use()
+            use(ids)
 
 
 def test_an_empty_prompt(model):
