@@ -177,6 +177,7 @@ class Exercise:
             reference=self.other_reference or self._code.get("adapt", lambda own: own)(self.answer),
             takes="class" if inspect.isclass(self.answer) else "function",
             misconceptions=tuple(known.values()),
+            answer=self.answer,
         )
 
     def _with(self, name: str, changes: tuple[tuple[str, str], ...]) -> Any:

@@ -75,6 +75,7 @@ class Task(Words):
     outside: bool = False
     other_forms: bool = False  # try a case in float64, and one that is stored column by column, too
     misconceptions: tuple[Misconception, ...] = ()
+    answer: Any = None  # ours, as a learner would hand it in
 
 
 @dataclass(frozen=True)

@@ -374,14 +374,32 @@ def stub(weights, v):
 
 
 def test_try_it_shows_what_check_shows_and_never_raises(capsys):
-    assert try_it("03_qkv/mix", lambda weights, v: weights @ v) is None
+    try_it("03_qkv/mix", right_mix)
     assert capsys.readouterr().out == "✓ Mixing the values: right on all 6 kinds of input.\n"
-    try_it("03_qkv/mix", lambda weights, v: weights * 0 @ v + v.mean(-2, keepdims=True))
+    try_it("03_qkv/mix", plain_mean)
     assert "plain mean of the values" in capsys.readouterr().out
     try_it("03_qkv/mix", stub)
     assert "Not written yet" in capsys.readouterr().out
     with pytest.raises(ValueError, match="did you mean 03_qkv/mix"):
         try_it("03_qkv/mixx", stub)
+
+
+def test_a_notebook_goes_on_with_what_is_right_or_with_a_fault_that_one_wants_to_see(capsys):
+    assert try_it("03_qkv/mix", right_mix) is right_mix
+    weights, v = np.full((2, 3), 1 / 3), np.arange(12.0).reshape(3, 4)
+    instead = try_it("03_qkv/mix", lambda weights, v: v.mean())
+    np.testing.assert_allclose(instead(weights, v), weights @ v)
+    assert "the course's own runs until yours is right" in capsys.readouterr().out
+    assert try_it("03_qkv/mix", plain_mean, keep_faults=True) is plain_mean
+    assert "the course's own" not in capsys.readouterr().out
+
+
+def right_mix(weights, v):
+    return weights @ v
+
+
+def plain_mean(weights, v):
+    return weights * 0 @ v + v.mean(-2, keepdims=True)
 
 
 def test_the_error_shows_one_line_in_a_notebook():
