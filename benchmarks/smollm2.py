@@ -5,7 +5,8 @@
 Both read the same file, compute in float32 with a cache and write the same tokens greedily. Rounds
 alternate, and each round gives one ratio. Then our model writes with the packed weights of the file, as for
 a chat, beside float32 in `transformers` and, where `llama-cpp-python` is installed, beside llama.cpp: on one
-thread and on two, after a prompt of 40 tokens and of 400, each in a process of its own.
+thread and on two, after a prompt of 40 tokens and of 400, each in a process of its own. It also says what
+packed weights take: memory, time to load, and loss on the manual that the course carries.
 
 Loading is timed in a fresh process for each contender, twice: the first load of a process, in which imports
 and caches are still to be made, and the second. Nothing is kept on disk between the two, so the first load on
@@ -29,21 +30,26 @@ import torch
 from common import Apart, Row, show
 
 from course_lib.costs import alternate
+from course_lib.packed import why_not
 
 SPEED_BAR = 1.0  # our tokens per second, as a multiple of theirs: at least
 LOAD_BAR = 0.5  # our loading time, as a multiple of theirs: at most
 FIRST_LOAD_BAR, SECOND_LOAD_BAR = 3.5, 2.0  # our loading time in seconds: at most
 PACKED_BAR = 1.8  # our tokens per second with packed weights, as a multiple of float32's in theirs: at least
+MEMORY_BAR = 400  # MB resident in a process that chats with packed weights, above torch's own: at most
+PACKED_LOAD_BAR = 0.5  # seconds of its second load: at most
+LOSS_BAR = 0.01  # nats a token by which their loss differs from float32's: at most
 N_PACKED = 32  # tokens written in a round
+N_READ = 2000  # tokens whose loss is compared
 QUESTION = "Explain in a few sentences how a Transformer reads a text."
 
 # Each in a fresh process: time from the call, with the libraries imported, to a model that can answer.
 LOAD_OURS = """
-import time, torch
+import sys, time, torch
 from course_lib.pretrained import load_smollm2
 for _ in range(2):
     start = time.perf_counter()
-    model, tokenizer = load_smollm2(device=torch.device("cpu"))
+    model, tokenizer = load_smollm2(device=torch.device("cpu"), weights=sys.argv[1])
     with torch.inference_mode():
         model.next_token_logits(torch.tensor([tokenizer.encode("Attention is all you")]))
     print(time.perf_counter() - start)
@@ -60,11 +66,22 @@ for _ in range(2):
     print(time.perf_counter() - start)
     del model
 """
+# The most memory that is resident, in MB: with torch imported, and in the end.
+CHAT = """
+import resource, sys, torch
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+from course_lib.generation import generate
+from course_lib.pretrained import chat_prompt, load_smollm2
+model, tokenizer = load_smollm2(device=torch.device("cpu"), weights="packed")
+generate(model, torch.tensor([tokenizer.encode(chat_prompt(sys.argv[1]))]), 64)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+"""
 
 
-def load_seconds(script: str) -> tuple[float, float]:
-    """Run a script that prints the seconds of its first load and of its second."""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+def two_figures(script: str, *arguments: str) -> tuple[float, float]:
+    """Run a script that prints two numbers, such as the seconds of its first load and of its second."""
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
     first, second = done.stdout.split()[-2:]
@@ -174,13 +191,8 @@ def llama_cpp(n_threads: int) -> Timed:
 
 def compare_packed(rounds: int) -> list[Row]:
     """Our packed weights against float32 in transformers, and against llama.cpp."""
-    from course_lib.packed import why_not
     from course_lib.pretrained import load_smollm2
 
-    reason = why_not(torch.device("cpu"))
-    if reason is not None:
-        print(f"Packed weights are left out: {reason}.")
-        return []
     rivals = {"transformers": theirs_float32}
     if importlib.util.find_spec("llama_cpp") is None:
         print("llama.cpp is left out: pip install llama-cpp-python (it compiles for minutes).")
@@ -208,13 +220,42 @@ def compare_packed(rounds: int) -> list[Row]:
     return rows
 
 
+def cost_of_packed(rounds: int) -> list[Row]:
+    """What packed weights take in memory and to load, and how far their loss is from float32's."""
+    from course_lib.data import python_topics
+    from course_lib.packed import MANY
+    from course_lib.pretrained import load_smollm2
+
+    memory = [two_figures(CHAT, QUESTION) for _ in range(rounds)]
+    seconds = [two_figures(LOAD_OURS, "packed")[1] for _ in range(rounds)]
+    losses = []
+    for weights in ("packed", "float32"):
+        model, tokenizer = load_smollm2(device=torch.device("cpu"), weights=weights)
+        ids = torch.tensor(tokenizer.encode("\n".join(python_topics().values())[: 10 * N_READ])[:N_READ])
+        cache = model.new_cache()
+        with torch.inference_mode():  # in pieces that are short enough for the product with packed weights
+            logits = torch.cat([model(piece[None], cache)[0] for piece in ids.split(MANY - 1)])
+        losses.append(torch.nn.functional.cross_entropy(logits[:-1], ids[1:]).item())
+    more = [chatting - alone for alone, chatting in memory]
+    lost = [abs(losses[0] - losses[1])]
+    print(f"Loss on {N_READ} tokens: {losses[0]:.4f} packed, {losses[1]:.4f} in float32.")
+    return [
+        Row("packed: MB of a process that chats, above torch", more, bar=MEMORY_BAR, at_least=False),
+        Row("packed: second load, seconds until ready", seconds, bar=PACKED_LOAD_BAR, at_least=False),
+        Row("packed: loss, nats from that of float32", lost, bar=LOSS_BAR, at_least=False),
+    ]
+
+
 def compare_loading(rounds: int) -> list[Row]:
     """Seconds until ready, ours and theirs, first and second load."""
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     # Each script times itself: starting Python does not count.
     alternate(
-        [lambda: ours.append(load_seconds(LOAD_OURS)), lambda: theirs.append(load_seconds(LOAD_THEIRS))],
+        [
+            lambda: ours.append(two_figures(LOAD_OURS, "float32")),
+            lambda: theirs.append(two_figures(LOAD_THEIRS)),
+        ],
         rounds,
         warm_up=0,
     )
@@ -242,13 +283,17 @@ def main() -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")  # transformers', about its own settings
+    reason = why_not(torch.device("cpu"))
+    if reason is not None:
+        print(f"Packed weights are left out: {reason}.")
     rows = [
         Row(
             "SmolLM2: tokens per second, times transformers",
             *compare_speed(arguments.rounds, arguments.new_tokens),
             SPEED_BAR,
         ),
-        *compare_packed(arguments.packed_rounds),
+        *([] if reason else compare_packed(arguments.packed_rounds)),
+        *([] if reason else cost_of_packed(arguments.load_rounds)),
         *compare_loading(arguments.load_rounds),
     ]
     return show("A real chat model", rows)

@@ -107,8 +107,8 @@ def scaled_dot_product_attention(
         return weights @ for_each_head(q, v)
     n_queries, n_keys = q.shape[-2], k.shape[-2]
     # The kernel can share key heads itself: quicker for one query, slower for many, so those get copies.
-    shares = n_queries == 1 and q.ndim == k.ndim == 4 and k.shape[1] < q.shape[1]
-    if not shares:
+    grouped = n_queries == 1 and q.ndim == k.ndim == 4 and k.shape[1] < q.shape[1]
+    if not grouped:
         k, v = for_each_head(q, k), for_each_head(q, v)
     causal = causal and n_queries > 1  # a single query is the newest and sees everything
     if causal and mask is None and bias is None and n_queries == n_keys:
@@ -118,7 +118,7 @@ def scaled_dot_product_attention(
     if bias is not None and allowed is not None:  # a bias alone makes an `allowed`, too
         # The kernel takes a mask or numbers to add, not both: the lowest number stands for "may not".
         added = bias.where(allowed, torch.finfo(bias.dtype).min)
-    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale, enable_gqa=shares)
+    mix = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale, enable_gqa=grouped)
     if allowed is None:
         return mix
     # Kernels disagree about rows that may attend to nothing (NaN, zeros, a mean): zeros here, always.
@@ -260,7 +260,13 @@ class MultiHeadAttention(nn.Module):
         return self.out_proj(mix.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, H K) -> (B, T, D)
 
     def project(self, x: Tensor, source: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of x, keys and values of the source; the first token of both stands at position start."""
+        """Queries of x, keys and values of the source; the first token of both stands at position start.
+
+        Example:
+            >>> layer, x = MultiHeadAttention(6, 3, n_kv_heads=1), torch.zeros(2, 5, 6)
+            >>> [part.shape[1] for part in layer.project(x, x, start=0)]  # heads
+            [3, 1, 1]
+        """
         q = self._split(self.q_proj(x))  # (B, H, T, K)
         k = self._split(self.k_proj(source))  # (B, H_kv, S, K)
         v = self._split(self.v_proj(source))
@@ -280,6 +286,11 @@ def with_one_mask(function: Callable[..., Tensor]) -> AttentionFunction:
             causal as one boolean mask that broadcasts to (B, H, T, S), True = may attend, or None. It gives
             the mix (B, H, T, K). In a layer that adds to the scores it is called with bias=... as well.
     Raises: ValueError: when it is called, something else comes back.
+    Example:
+        >>> layer = MultiHeadAttention(6, 3)
+        >>> layer.attend = with_one_mask(lambda q, k, v, mask: v)  # each token keeps its own value
+        >>> layer(torch.zeros(2, 5, 6)).shape
+        torch.Size([2, 5, 6])
     """
 
     def attend(
@@ -319,7 +330,15 @@ def for_each_head(q: Float[Tensor, "... T K"], shared: Float[Tensor, "... S D"])
 
 
 def check_heads(d_model: int, n_heads: int) -> None:
-    """Stop where the width cannot be cut into so many heads."""
+    """Stop where the width cannot be cut into so many heads.
+
+    Raises: ValueError: both numbers.
+    Example:
+        >>> check_heads(d_model=6, n_heads=4)
+        Traceback (most recent call last):
+            ...
+        ValueError: n_heads must divide d_model: got n_heads=4, d_model=6
+    """
     if n_heads < 1 or d_model < 1 or d_model % n_heads:
         raise ValueError(f"n_heads must divide d_model: got n_heads={n_heads}, d_model={d_model}")
 
@@ -330,6 +349,11 @@ def check_shapes(
     """Stop at queries, keys, values, mask and bias that do not fit together.
 
     Raises: ValueError: which two do not, and how large they are.
+    Example:
+        >>> check_shapes(torch.zeros(5, 3), torch.zeros(7, 2))
+        Traceback (most recent call last):
+            ...
+        ValueError: q and k must have the same width (last axis): q has 3, k has 2
     """
     if q.ndim < 2 or k.ndim < 2 or (v is not None and v.ndim < 2):
         came = [tuple(x.shape) for x in (q, k, v) if x is not None]
@@ -359,8 +383,8 @@ def _leading_axes(q: Tensor, k: Tensor, v: Tensor | None) -> tuple[int, ...]:
     for x in (k, v):
         if x is not None:
             *rest, heads = x.shape[:-2] or (1,)
-            shares = min(q.ndim, x.ndim) > 3 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
-            leads.append((*rest, q.shape[-3] if shares else heads))
+            grouped = min(q.ndim, x.ndim) > 3 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
+            leads.append((*rest, q.shape[-3] if grouped else heads))
     try:
         _broadcast(lead, *leads)
     except RuntimeError:

@@ -9,9 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from course_lib.attention import KVCache, MultiHeadAttention
-from course_lib.mixers import RunningSums
 
-Cache = KVCache | RunningSums
 NormType = Literal["layer", "rms"]
 PlainActivation = Literal["gelu", "gelu_tanh", "relu"]
 Activation = Literal[PlainActivation, "swiglu"]
@@ -56,7 +54,7 @@ class TransformerBlock(nn.Module):
         self,
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
-        cache: Cache | None = None,
+        cache: KVCache | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Pass the stream on, with what attention and MLP add to it."""
         if self.norm_first:
@@ -123,7 +121,7 @@ class TransformerStack(nn.Module):
         self,
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
-        cache: Sequence[Cache] | None = None,
+        cache: Sequence[KVCache] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Run the layers.
 
@@ -269,7 +267,13 @@ class RMSNorm(nn.Module):
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """The approximation of `gelu` with a tanh, as in GPT-2 (Hendrycks & Gimpel 2016, section 2)."""
+    """The approximation of `gelu` with a tanh, as in GPT-2 (Hendrycks & Gimpel 2016, section 2).
+
+    Example:
+        >>> x = torch.tensor([-1.0, 0.0, 1.0])
+        >>> bool((gelu_tanh(x) - F.gelu(x)).abs().max() < 0.001)
+        True
+    """
     return F.gelu(x, approximate="tanh")
 
 
@@ -317,7 +321,15 @@ class FeedForward(nn.Module):
 
 
 def check_activation(activation: str, known: Sequence[str]) -> None:
-    """Stop at a name that is not among the known ones."""
+    """Stop at a name that is not among the known ones.
+
+    Raises: ValueError: the name, and those that are known.
+    Example:
+        >>> check_activation("tanh", ["gelu", "relu"])
+        Traceback (most recent call last):
+            ...
+        ValueError: activation must be gelu or relu; got 'tanh'
+    """
     if activation not in known:
         names = ", ".join(known[:-1])
         raise ValueError(f"activation must be {names} or {known[-1]}; got {activation!r}")
@@ -339,7 +351,7 @@ def initialise(module: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(parameter)
 
 
-def cached_length(cache: Sequence[Cache] | None) -> int:
+def cached_length(cache: Sequence[KVCache] | None) -> int:
     """How many tokens came before: what every layer's cache holds.
 
     Raises: ValueError: the layers hold unequal numbers, because a call was interrupted between two of them.

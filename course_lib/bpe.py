@@ -424,9 +424,10 @@ class _PairCounts:
 class WordPiece(_Tokenizer):
     """BERT's tokenizer: each word is cut, from the left, into the longest tokens (Devlin et al. 2019).
 
+    It is that of "uncased" models, which know neither capitals nor accents.
+
     Args:
         tokens: the vocabulary, or the path of `vocab.txt` (a token a line); "##" continues a word.
-        lower_case: for models that know neither capitals nor accents.
     Raises: ValueError: [UNK], [CLS] or [SEP] is missing, or a token stands twice.
     Example:
         >>> toy = WordPiece(["[UNK]", "[CLS]", "[SEP]", "play", "##ing"])
@@ -436,7 +437,7 @@ class WordPiece(_Tokenizer):
     Differs: from Hugging Face's in characters younger than Unicode 8, whose tables they use.
     """
 
-    def __init__(self, tokens: Sequence[str] | Path, *, lower_case: bool = True) -> None:
+    def __init__(self, tokens: Sequence[str] | Path) -> None:
         if isinstance(tokens, str | Path):
             tokens = Path(tokens).read_text("utf-8").rstrip("\n").split("\n")
         special = dict.fromkeys(("[UNK]", "[CLS]", "[SEP]"), -1)
@@ -444,7 +445,6 @@ class WordPiece(_Tokenizer):
             if token in ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"):
                 special[token] = i
         super().__init__(tokens, special)
-        self.lower_case = lower_case
 
     def frame(self, text: str, pair: str | None = None) -> tuple[list[int], list[int]]:
         """The ids of "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]", and their segments, 0 and 1.
@@ -490,10 +490,9 @@ class WordPiece(_Tokenizer):
 
     def _split(self, text: str) -> list[str]:
         text = _BERT_DROPS.sub("", text)
-        if self.lower_case:
-            text = regex.sub(r"\p{Mn}", "", unicodedata.normalize("NFD", text))
-            # One by one: `str.lower` of a whole text writes a sigma at the end of a word in another way.
-            text = "".join(map(str.lower, text))
+        text = regex.sub(r"\p{Mn}", "", unicodedata.normalize("NFD", text))
+        # One by one: `str.lower` of a whole text writes a sigma at the end of a word in another way.
+        text = "".join(map(str.lower, text))
         return [word if len(word) <= 100 else "[UNK]" for word in _BERT_WORDS.findall(text)]
 
     def _cut(self, word: str) -> list[int]:

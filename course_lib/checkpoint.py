@@ -83,7 +83,12 @@ class Checkpoint:
 
     @property
     def what_is_kept(self) -> str:
-        """What is left when training fails, in words."""
+        """What is left when training fails, in words.
+
+        Example:
+            >>> Checkpoint(None, nn.Linear(2, 1), [], History(), History()).what_is_kept
+            'no checkpoint was kept'
+        """
         if self.saved:
             return f"{self.path} keeps the state after {self.saved} steps"
         return "no checkpoint was kept"

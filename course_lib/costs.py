@@ -96,6 +96,7 @@ class Operation(NamedTuple):
         name: autograd's.
         depth: how many operations stand on the longest way from the start to this one, itself counted.
         waits_for: whose results it needs, by their numbers in the list.
+    Example: see `operations`.
     """
 
     name: str

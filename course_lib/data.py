@@ -47,7 +47,10 @@ _NOTE = 800  # samples
 
 
 class Sentence(NamedTuple):
-    """A sentence as written, its words in lower case, and the document that it stands in."""
+    """A sentence as written, its words in lower case, and the document that it stands in.
+
+    Example: see `sentences`.
+    """
 
     text: str
     words: tuple[str, ...]
@@ -55,7 +58,10 @@ class Sentence(NamedTuple):
 
 
 class Review(NamedTuple):
-    """A short review, whether it is positive, and what kind of thing it is about."""
+    """A short review, whether it is positive, and what kind of thing it is about.
+
+    Example: see `reviews`.
+    """
 
     text: str
     positive: bool
@@ -63,7 +69,10 @@ class Review(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question, the numbers of the sentences that answer it, and whether it shares a word with them."""
+    """A question, the numbers of the sentences that answer it, and whether it shares a word with them.
+
+    Example: see `questions`.
+    """
 
     asks: str
     right: tuple[int, ...]
@@ -71,7 +80,10 @@ class Question(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """Inputs and targets: a class for each row, or a token for each token, `IGNORE` where none is asked."""
+    """Inputs and targets: a class for each row, or a token for each token, `IGNORE` where none is asked.
+
+    Example: see `digits`.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -109,6 +121,10 @@ def sentences(documents: Mapping[str, str], n_words: int) -> list[Sentence]:
         documents: texts by name.
         n_words: how many words a sentence has at least; of those with equal first n_words one is kept.
     Raises: ValueError: n_words below 1.
+    Example:
+        >>> [found] = sentences({"Hamlet": "To be or not to be. Be brief!"}, n_words=3)
+        >>> found.text, found.words[:3], found.document
+        ('To be or not to be.', ('to', 'be', 'or'), 'Hamlet')
     """
     if n_words < 1:
         raise ValueError(f"a sentence has at least one word; n_words is {n_words}")
@@ -138,6 +154,10 @@ def split_by_document(found: Iterable[Sentence], n_words: int) -> tuple[list[Sen
         found: sentences, of which the first n_words are used.
     Returns: training and held-out sentences. A held-out one that shares six words in a row with a training
         sentence is a copy: dropped.
+    Example:
+        >>> train, held_out = split_by_document(sentences(python_topics(), n_words=12), n_words=12)
+        >>> {sentence.document for sentence in train} & {sentence.document for sentence in held_out}
+        set()
     """
     train = list[Sentence]()
     held_out = list[Sentence]()
@@ -160,7 +180,13 @@ def _checksum(text: str) -> int:
 
 
 def python_sentences(n_words: int = 12) -> tuple[list[Sentence], list[Sentence]]:
-    """Training and held-out sentences, n_words or longer, from the language reference and the docstrings."""
+    """Training and held-out sentences, n_words or longer, from the language reference and the docstrings.
+
+    Example:
+        >>> train, held_out = python_sentences(n_words=30)
+        >>> len(train), len(held_out)
+        (642, 159)
+    """
     documents = {**python_topics(), **docstrings()}
     return split_by_document(sentences(documents, n_words), n_words)
 
@@ -225,6 +251,8 @@ class Translations(NamedTuple):
     """Vocabularies of two languages, and sentences in both by number: to learn from, and held out.
 
     English is (N, S), German (N, T) and begins with "<start>". "<end>", which is 0, fills up each row.
+
+    Example: see `translations`.
     """
 
     english: Vocabulary
@@ -580,6 +608,10 @@ def questions() -> tuple[list[str], list[Question]]:
     The questions were written from the text alone, before any search was tried on them.
 
     Returns: 436 sentences, 25 questions.
+    Example:
+        >>> texts, asked = questions()
+        >>> asked[0].asks, texts[asked[0].right[0]][:27]
+        ('How do I turn a text into small letters?', 'Return a copy of the string')
     """
     written = yaml.safe_load((_FOLDER / "questions.yml").read_text(encoding="utf-8"))
     reference = python_topics()

@@ -37,8 +37,11 @@ class GPTConfig:
             "alibi" or "relative" (by up to `MAX_DISTANCE` tokens) terms in the scores, or "none".
         norm_type: see `make_block`, and so are norm_eps, activation and bias.
         rotary_base: see `RotaryEmbedding`.
-        rotary_interleaved: see `apply_rotary`.
         tied: the output layer is the embedding table itself.
+    Example:
+        >>> gpt2 = GPTConfig(50257, 1024, d_model=768, n_layers=12, n_heads=12)
+        >>> gpt2.positions, gpt2.activation
+        ('learned', 'gelu_tanh')
     """
 
     vocab_size: int
@@ -54,7 +57,6 @@ class GPTConfig:
     activation: Activation = "gelu_tanh"
     bias: bool = True
     rotary_base: float = 10000.0
-    rotary_interleaved: bool = True
     tied: bool = True
 
 
@@ -117,7 +119,16 @@ class GPT(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Let the output layer share the embedding table, where the configuration says so."""
+        """Let the output layer share the embedding table, where the configuration says so.
+
+        Example:
+            >>> import torch
+            >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> model.token_embedding.weight = nn.Parameter(torch.zeros(7, 4))
+            >>> model.tie()
+            >>> model.lm_head.weight is model.token_embedding.weight
+            True
+        """
         if self.config.tied:
             self.lm_head.weight = self.token_embedding.weight
 
@@ -149,7 +160,15 @@ class GPT(nn.Module):
         return self.lm_head(self.stack(x, cache=cache)[:, -1])
 
     def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
-        """The vectors that enter the first layer."""
+        """The vectors that enter the first layer.
+
+        Raises: ValueError: as `forward`.
+        Example:
+            >>> import torch
+            >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> model.embed(torch.tensor([[1, 2, 3]])).shape
+            torch.Size([1, 3, 4])
+        """
         start = cached_length(cache)
         check_ids(ids, self.config.vocab_size)
         end = start + ids.shape[1]
@@ -210,12 +229,7 @@ def _added_positions(config: GPTConfig) -> PositionEmbedding | None:
 def _rotary(config: GPTConfig) -> RotaryEmbedding | None:
     if config.positions != "rotary":
         return None
-    return RotaryEmbedding(
-        config.d_model // config.n_heads,
-        config.max_seq_len,
-        base=config.rotary_base,
-        interleaved=config.rotary_interleaved,
-    )
+    return RotaryEmbedding(config.d_model // config.n_heads, config.max_seq_len, base=config.rotary_base)
 
 
 def _score_bias(config: GPTConfig) -> Callable[[], nn.Module] | None:

@@ -99,20 +99,14 @@ def ppmi(counts: sparse.csr_array, *, smoothing: float = 1.0) -> sparse.csr_arra
     return sparse.csr_array((pmi[kept], (row[kept], column[kept])), shape=counts.shape)
 
 
-def svd_embeddings(
-    matrix: sparse.csr_array,
-    d_model: int,
-    *,
-    power: float = 0.5,
-) -> Float[np.ndarray, "V D"]:
+def svd_embeddings(matrix: sparse.csr_array, d_model: int) -> Float[np.ndarray, "V D"]:
     """A vector per row from the strongest directions of a matrix, strongest first; always the same ones.
 
-        U S^power, where U S V^T is the nearest matrix of rank d_model (Levy et al. 2015, 3.3)
+        U sqrt(S), where U S V^T is the nearest matrix of rank d_model (Levy et al. 2015, 3.3)
 
     Args:
         matrix: one row and one column per word, such as `ppmi` gives.
         d_model: how many directions.
-        power: how much more the strong directions count.
     Returns: one vector per row.
     Raises: ValueError: a matrix that is not square or all zero; d_model not below its size.
     Example:
@@ -129,7 +123,7 @@ def svd_embeddings(
     u, s = u[:, strongest_first], s[strongest_first]
     # -u serves as well as u: the largest number of each direction is made positive.
     largest = u[abs(u).argmax(axis=0), np.arange(d_model)]
-    return u * np.sign(largest) * s**power
+    return u * np.sign(largest) * np.sqrt(s)
 
 
 def nearest(

@@ -34,6 +34,7 @@ class BERTConfig:
         n_segments: texts that fit side by side.
         norm_eps: see `make_block`.
         activation: of the feed-forward layers and of the masked-token head.
+    Example: see `BERT`.
     """
 
     vocab_size: int
@@ -139,6 +140,10 @@ class BERT(nn.Module):
             logits = tanh(hidden[first token] W + b) W' + b'      (Devlin et al. 2019, section 3.1, task 2)
 
         Raises: ValueError: no token.
+        Example:
+            >>> model = BERT(BERTConfig(7, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> model.next_sentence_logits(model(torch.tensor([[1, 2, 3]]))).shape
+            torch.Size([1, 2])
         """
         if hidden.shape[1] == 0:
             raise ValueError("the first token's vector is needed; got no tokens")
@@ -158,6 +163,7 @@ class ViTConfig:
         d_model: see `TransformerStack`, and so are n_layers, n_heads and d_ff.
         norm_eps: see `make_block`.
         activation: see `FeedForward`.
+    Example: see `ViT`.
     """
 
     image_size: tuple[int, int]

@@ -23,6 +23,7 @@ class EncoderDecoderConfig:
         max_seq_len: tokens that fit, on each side.
         d_model: see `TransformerStack`, and so are n_heads and d_ff.
         n_layers: on each side.
+    Example: see `EncoderDecoder`.
     """
 
     source_vocab_size: int
@@ -145,6 +146,10 @@ class EncoderDecoder(nn.Module):
             source_mask: True = real token, False = padding.
         Returns: the new tokens; a row that has ended is filled up with eos_id.
         Raises: ValueError: as `forward`; more new tokens than fit.
+        Example:
+            >>> model = EncoderDecoder(EncoderDecoderConfig(7, 11, 5, d_model=4, n_layers=1, n_heads=2))
+            >>> model.translate(torch.tensor([[1, 2]]), bos_id=9, eos_id=0, max_new_tokens=3).shape[0]
+            1
         """
         if not 0 <= max_new_tokens <= self.config.max_seq_len:
             fits = self.config.max_seq_len

@@ -51,7 +51,10 @@ class PackedTensor(NamedTuple):
 
 
 class GGUFFile(NamedTuple):
-    """Values by name, such as "llama.block_count", and tensors by name."""
+    """Values by name, such as "llama.block_count", and tensors by name.
+
+    Example: see `read_gguf`.
+    """
 
     metadata: dict[str, Any]
     tensors: dict[str, PackedTensor]

@@ -12,24 +12,6 @@ from torch import Tensor, nn
 from course_lib.attention import check_heads, check_shapes
 
 
-class RunningSums:
-    """The cache of linear attention: K x (V + 1) numbers per head, however many tokens it has seen.
-
-    Example:
-        >>> layer, cache = LinearAttention(d_model=6, n_heads=2, causal=True), RunningSums()
-        >>> first, second = torch.randn(1, 2, 6).split(1, dim=1)
-        >>> one_by_one = torch.cat([layer(first, cache=cache), layer(second, cache=cache)], dim=1)
-        >>> torch.allclose(one_by_one, layer(torch.cat([first, second], dim=1)), atol=1e-6)
-        True
-        >>> cache.length
-        2
-    """
-
-    def __init__(self) -> None:
-        self.sums: Tensor | float = 0.0
-        self.length = 0
-
-
 def linear_attention(
     q: Float[Tensor, "*lead T K"],
     k: Float[Tensor, "*lead S K"],
@@ -37,7 +19,6 @@ def linear_attention(
     *,
     mask: Bool[Tensor, "..."] | None = None,
     causal: bool = False,
-    cache: RunningSums | None = None,
 ) -> Float[Tensor, "*lead T V"]:
     """Attention without a softmax, so that keys are summed before any query comes: time linear in T and S.
 
@@ -50,7 +31,6 @@ def linear_attention(
         v: values, one row per key.
         mask: True = use this key, for all queries alike; broadcasts to (..., S).
         causal: each query uses the keys up to its own place.
-        cache: the sums over earlier keys; the new keys are added to it.
     Returns: a weighted mean of the values for each query; zeros where no key is used.
     Raises: ValueError: shapes that do not fit; causal with unequal numbers of queries and keys; a mask that
         is not boolean.
@@ -65,39 +45,29 @@ def linear_attention(
         raise ValueError(f"mask must be boolean (True = use this key); got {mask.dtype}")
     if causal and n_queries != n_keys:
         raise ValueError(f"causal needs one key per query; got {n_queries} queries, {n_keys} keys")
-    if cache is None:
-        cache = RunningSums()
     q = F.elu(q) + 1
     k = F.elu(k) + 1
     if mask is not None:
         k = k.masked_fill(~mask[..., None], 0.0)
     v = F.pad(v, (0, 1), value=1.0)  # what mixes the ones is the sum of the weights
-    if causal:
-        mix, cache.sums = _mix_causally(q, k, v, cache.sums)
-    else:
-        cache.sums = cache.sums + k.mT @ v  # (..., K, V + 1)
-        mix = q @ cache.sums
-    cache.length += n_keys
+    mix = _mix_causally(q, k, v) if causal else q @ (k.mT @ v)  # (..., T, V + 1)
     totals = mix[..., -1:]
     return mix[..., :-1] / totals.masked_fill(totals == 0, 1.0)
 
 
-def _mix_causally(q: Tensor, k: Tensor, v: Tensor, earlier: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Each query with the keys up to its place: (..., T, V + 1), and the sums over all keys."""
+def _mix_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Each query with the keys up to its place: (..., T, V + 1)."""
     length = k.shape[-2]
     # Chunks of 64, which is near K: sums over chunks then cost about as much as scores within one.
     size = max(1, min(length, 64))
     missing = -length % size
     n_chunks = (length + missing) // size
     q, k, v = (F.pad(x, (0, 0, 0, missing)).unflatten(-2, (n_chunks, size)) for x in (q, k, v))
-    if isinstance(earlier, Tensor):
-        earlier = earlier.unsqueeze(-3)
     sums = (k.mT @ v).cumsum(-3)  # (..., chunks, K, V + 1): up to the end of each chunk
-    sums = F.pad(sums, (0, 0, 0, 0, 1, 0)) + earlier  # (..., 1 + chunks, K, V + 1)
-    before = sums[..., :-1, :, :]
+    before = F.pad(sums, (0, 0, 0, 0, 1, 0))[..., :-1, :, :]
     # Earlier chunks through their sum, the own chunk through its scores: later keys add exactly 0.
     mix = q @ before + (q @ k.mT).tril() @ v
-    return mix.flatten(-3, -2)[..., :length, :], sums[..., -1, :, :]
+    return mix.flatten(-3, -2)[..., :length, :]
 
 
 class LinearAttention(nn.Module):
@@ -129,16 +99,18 @@ class LinearAttention(nn.Module):
         self,
         x: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "..."] | None = None,
-        cache: RunningSums | None = None,
+        cache: None = None,
     ) -> Float[Tensor, "B T D"]:
         """Let every vector of x gather from x itself, as attention does.
 
         Args:
             x: the vectors.
             mask: True = use this key, for all queries alike: (B, H or 1, 1, S), the keys of this call.
-            cache: the sums over earlier keys; the new keys are added to it.
-        Raises: ValueError: as `linear_attention`; a mask that differs from query to query.
+            cache: None.
+        Raises: ValueError: as `linear_attention`; a mask that differs from query to query; a cache.
         """
+        if cache is not None:
+            raise ValueError("LinearAttention keeps no keys and values: it can honour no cache")
         q = self._split(self.q_proj(x))  # (B, H, T, K)
         k = self._split(self.k_proj(x))
         v = self._split(self.v_proj(x))
@@ -147,7 +119,7 @@ class LinearAttention(nn.Module):
             if mask.shape[-2:] != (1, n_keys):
                 raise ValueError(f"mask can only leave out keys: (..., 1, {n_keys}); got {tuple(mask.shape)}")
             mask = mask.squeeze(-2)
-        mix = linear_attention(q, k, v, mask=mask, causal=self.causal, cache=cache)
+        mix = linear_attention(q, k, v, mask=mask, causal=self.causal)
         return self.out_proj(mix.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:

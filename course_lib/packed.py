@@ -7,6 +7,7 @@ tries them before they are used.
 """
 
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import cast
@@ -38,16 +39,35 @@ def why_not(device: torch.device) -> str | None:
         >>> why_not(torch.device("meta"))
         'packed weights are for the processor, and the model goes to meta'
     """
+    return _not_made_for(device) or _what_torch_lacks()
+
+
+def usable(device: torch.device) -> bool:
+    """Whether `why_not` has no reason. Where torch's products are missing or wrong, a warning says so.
+
+    Example:
+        >>> usable(torch.device("meta"))
+        False
+    """
+    if _not_made_for(device) is not None:
+        return False
+    lacking = _what_torch_lacks()
+    if lacking is not None:
+        warnings.warn(f"the weights are unpacked, which is slower: {lacking}", stacklevel=3)
+    return lacking is None
+
+
+def _not_made_for(device: torch.device) -> str | None:
     if device.type != "cpu":
         return f"packed weights are for the processor, and the model goes to {device.type}"
-    return _why_not_here()
-
-
-@cache
-def _why_not_here() -> str | None:
     kind = torch.backends.cpu.get_cpu_capability()
     if sys.platform == "win32" or kind not in ("AVX2", "AVX512"):
         return f"torch has no quick product with packed weights for this processor ({kind}, {sys.platform})"
+    return None
+
+
+@cache
+def _what_torch_lacks() -> str | None:
     blocks = np.random.default_rng(0).integers(0, 60, (ROWS * 2, 20), dtype=np.uint8)  # float16 below 1
     x = torch.linspace(-1, 1, 2 * BLOCK)[None]
     try:
@@ -192,7 +212,15 @@ class PackedFeedForward(nn.Module):
 
 
 class PackedTable(nn.Module):
-    """A table as it lies in a GGUF file. Called with ids it gives their rows, as `nn.Embedding` does."""
+    """A table as it lies in a GGUF file. Called with ids it gives their rows, as `nn.Embedding` does.
+
+    Example:
+        >>> from gguf import GGMLQuantizationType
+        >>> numbers = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32).view(np.uint8)
+        >>> PackedTable(PackedTensor((3, 2), GGMLQuantizationType.F32, numbers))(torch.tensor([2, 0]))
+        tensor([[5., 6.],
+                [1., 2.]])
+    """
 
     def __init__(self, table: PackedTensor) -> None:
         super().__init__()
@@ -239,7 +267,7 @@ def pack(model: GPT, matrices: Mapping[str, PackedTensor]) -> None:
     Raises: ValueError: another kind of model; a matrix is packed in another way, see `PackedLinear`.
     """
     config = model.config
-    ours = {"positions": "rotary", "rotary_interleaved": True, "activation": "swiglu", "bias": False}
+    ours = {"positions": "rotary", "activation": "swiglu", "bias": False}
     for name, value in ours.items():
         if getattr(config, name) != value:
             raise ValueError(f"packed weights need {name}={value!r}; the model has {getattr(config, name)!r}")

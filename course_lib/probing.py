@@ -179,6 +179,7 @@ class Record:
         streams: the residual stream (B, T, D) as each layer leaves it.
         attention: what each attention gives, which is added to the stream (B, T, D).
         feed_forward: the same for each MLP.
+    Example: see `recorded`.
     """
 
     weights: list[Tensor]
@@ -242,6 +243,7 @@ class Parts:
         hidden: what is narrowed again (T, F).
         feed_forward: what the MLP adds (T, D).
         output: the stream that leaves the layer (T, D).
+    Example: see `parts_of`.
     """
 
     stream: Tensor

@@ -34,25 +34,25 @@ class RNN(nn.RNN):
         self.fused = fused
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "B T D"], state: State | None = None
+        self, x: Float[Tensor, "B T D"]
     ) -> tuple[Float[Tensor, "B T D"], State]:
-        """Read tokens, one after the other.
+        """Read tokens, one after the other, from zeros.
 
         Args:
             x: the vectors of the tokens.
-            state: (h,), where an earlier call ended, to go on from there; default: zeros.
-        Returns: an output for each token, and the state after the last.
-        Raises: ValueError: no tokens, another width, or a state that does not fit.
+        Returns: an output for each token, and the state (h,) after the last.
+        Raises: ValueError: no tokens, or another width.
         Example:
             >>> outputs, (h,) = RNN(d_model=2)(torch.zeros(1, 3, 2))
             >>> outputs.shape, torch.equal(h[-1], outputs[:, -1])
             (torch.Size([1, 3, 2]), True)
         """
-        state = _checked_state(x, state, self.n_layers, self.d_model, n_parts=1)
+        _check_inputs(x, self.d_model)
         if self.fused:
-            outputs, h = super().forward(x, state[0])
+            outputs, h = super().forward(x)
             return outputs, (h,)
-        return unroll(self.step, x, state, self.all_weights)
+        h = x.new_zeros(self.n_layers, len(x), self.d_model)
+        return unroll(self.step, x, (h,), self.all_weights)
 
     def step(self, sums: Float[Tensor, "B D"], h: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B D"]]:
         """The next state (h,); the last one is in the sums already.
@@ -83,7 +83,7 @@ class LSTM(nn.LSTM):
         self.fused = fused
 
     def forward(  # type: ignore[override]
-        self, x: Float[Tensor, "B T D"], state: State | None = None
+        self, x: Float[Tensor, "B T D"]
     ) -> tuple[Float[Tensor, "B T D"], State]:
         """As `RNN.forward`; its state is (h, c).
 
@@ -92,11 +92,11 @@ class LSTM(nn.LSTM):
             >>> outputs.shape, torch.equal(h[-1], outputs[:, -1])
             (torch.Size([1, 3, 2]), True)
         """
-        state = _checked_state(x, state, self.n_layers, self.d_model, n_parts=2)
+        _check_inputs(x, self.d_model)
         if self.fused:
-            h, c = state
-            return super().forward(x, (h, c))
-        return unroll(self.step, x, state, self.all_weights)
+            return super().forward(x)
+        h = x.new_zeros(self.n_layers, len(x), self.d_model)
+        return unroll(self.step, x, (h, torch.zeros_like(h)), self.all_weights)
 
     def step(
         self, sums: Float[Tensor, "B D4"], h: Float[Tensor, "B D"], c: Float[Tensor, "B D"]
@@ -149,20 +149,9 @@ def unroll(
     return x, last
 
 
-def _checked_state(x: Tensor, state: State | None, n_layers: int, d_model: int, n_parts: int) -> State:
-    """The state to begin with: the one given, or zeros.
-
-    Raises: ValueError: inputs without tokens or of another width, or a state that does not fit.
-    """
+def _check_inputs(x: Tensor, d_model: int) -> None:
     if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != d_model:
         raise ValueError(f"x must be (batch, 1 or more tokens, {d_model}); got {tuple(x.shape)}")
-    expected = [(n_layers, len(x), d_model)] * n_parts
-    if state is None:
-        return tuple(x.new_zeros(shape) for shape in expected)
-    shapes = [tuple(part.shape) for part in state]
-    if shapes != expected:
-        raise ValueError(f"state must have shapes {expected} (layers, batch, width); got {shapes}")
-    return state
 
 
 class RecurrentLM(nn.Module):
@@ -201,29 +190,13 @@ class RecurrentLM(nn.Module):
             self.lm_head.weight = self.token_embedding.weight
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """The scores of `read`, from zeros."""
-        return self.read(ids)[0]
+        """Scores from zeros.
 
-    def read(
-        self, ids: Int[Tensor, "B T"], state: State | None = None
-    ) -> tuple[Float[Tensor, "B T V"], State]:
-        """Scores, and the state to go on from: to generate, read the prompt, then each new token.
-
-        Args:
-            ids: the tokens.
-            state: where an earlier call ended; default: zeros.
-        Returns: a score for every possible next token, at every position, and the state after the last.
-        Raises: ValueError: an id outside the vocabulary, no tokens, or a state that does not fit.
-        Example:
-            >>> model = RecurrentLM(vocab_size=7, d_model=5, n_layers=1, cell="rnn")
-            >>> _, state = model.read(torch.tensor([[3, 1]]))
-            >>> scores, _ = model.read(torch.tensor([[4]]), state)
-            >>> torch.allclose(scores, model(torch.tensor([[3, 1, 4]]))[:, -1:], atol=1e-6)
-            True
+        Raises: ValueError: an id outside the vocabulary, or no tokens.
         """
         check_ids(ids, self.token_embedding.num_embeddings)
-        outputs, state = self.cell(self.token_embedding(ids), state)
-        return self.lm_head(outputs), state
+        outputs, _ = self.cell(self.token_embedding(ids))
+        return self.lm_head(outputs)
 
 
 def linear_recurrence(a: Float[Tensor, "*B T D"], b: Float[Tensor, "*B T D"]) -> Float[Tensor, "*B T D"]:

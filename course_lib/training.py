@@ -31,7 +31,6 @@ class TrainingConfig:
         weight_decay: of matrices and tables, not of norms and biases.
         clip: longest gradient, all parameters taken as one vector; None or 0: any length.
         muon_learning_rate: let the hidden matrices learn by `Muon`, at 0.02 say; None: by AdamW as well.
-        muon_momentum: see `Muon`.
         mixed_precision: multiply matrices in bfloat16 where the device can; weights stay as they are.
     Raises: ValueError: a number out of range.
     Example:
@@ -45,19 +44,16 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip: float | None = 1.0
     muon_learning_rate: float | None = None
-    muon_momentum: float = 0.95
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.warmup_steps <= self.steps:
             got = f"got steps={self.steps}, warmup_steps={self.warmup_steps}"
             raise ValueError(f"steps must be at least 1, warmup_steps from 0 to steps; {got}")
-        for name in ("learning_rate", "weight_decay", "clip", "muon_learning_rate", "muon_momentum"):
+        for name in ("learning_rate", "weight_decay", "clip", "muon_learning_rate"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"{name} must be 0 or more, and finite; got {value}")
-        if self.muon_momentum >= 1:
-            raise ValueError(f"muon_momentum must be below 1; got {self.muon_momentum}")
 
 
 def share_of_peak(place: int | float, steps: int, warmup_steps: int = 0) -> float:
@@ -90,7 +86,6 @@ def train(
     after_step: Callable[[int], object] | None = None,
     clock: Callable[[int], float] = float,
     progress: bool | None = None,
-    history: History | None = None,
 ) -> History:
     """Train the model, in place, batch by batch.
 
@@ -113,7 +108,6 @@ def train(
         clock: step -> how far training is, in steps; default: the step itself. Training ends at config.steps.
             A budget of seconds: `lambda step: config.steps * (time.time() - start) / seconds`.
         progress: show a bar; None: if standard error is a terminal.
-        history: is emptied, then filled step by step: you have it also when training is interrupted.
     Returns: the history from the first step on, also where a checkpoint went on.
     Raises: ValueError: batches or rows run out; as `Checkpoint` and `Checkpoint.restore`. FloatingPointError:
         loss or gradient is not finite; the last good checkpoint is kept.
@@ -127,7 +121,7 @@ def train(
     """
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1; got {checkpoint_every}")
-    history = _emptied(history)
+    history = History()
     device = next(model.parameters()).device
     optimizers = make_optimizers(model, config)
     generators = [torch.default_generator, generator or torch.default_generator]
@@ -196,14 +190,6 @@ def update(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
         optimizer.step()
 
 
-def _emptied(history: History | None) -> History:
-    if history is None:
-        return History()
-    history.losses.clear()
-    history.learning_rates.clear()
-    return history
-
-
 def _from_step(batches: Iterable[Any] | Callable[[int], Any], step: int) -> Iterator[Any]:
     """The batches of this step and those after it; those before, in an iterable, are drawn and forgotten."""
     if callable(batches):
@@ -241,6 +227,9 @@ def bar(items: Collection[Item], desc: str | None = None) -> Iterable[Item]:
     Args:
         items: what takes long, piece by piece.
         desc: what stands before the bar, which goes away in the end.
+    Example:
+        >>> [n * n for n in bar([2, 3], "squares")]
+        [4, 9]
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     hidden = False if hasattr(shell, "kernel") else None  # None: but on a terminal
@@ -338,7 +327,7 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
 
     Args:
         model: parameters that require no gradient are left out.
-        config: learning rates, momentum and weight decay.
+        config: learning rates and weight decay.
     Returns: AdamW, then Muon where something is left for it.
     Example:
         >>> config = TrainingConfig(steps=1, muon_learning_rate=0.02)
@@ -367,5 +356,5 @@ def make_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.opti
         torch.optim.AdamW(groups, config.learning_rate, betas=(0.9, 0.95), fused=True)
     ]
     if muon_rate is not None and hidden:
-        optimizers.append(Muon(hidden, muon_rate, config.muon_momentum, config.weight_decay))
+        optimizers.append(Muon(hidden, muon_rate, weight_decay=config.weight_decay))
     return optimizers

@@ -14,8 +14,10 @@ def llama_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> G
     """A `GPT` from the weights of `LlamaForCausalLM`."""
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     config = {"tie_word_embeddings": False, **config, **rope}
-    ours = LlamaConfig(**pretrained._fields(config, GPTConfig, "llama"), rotary_interleaved=False)
-    return pretrained._build(GPT, ours, tensors.items())
+    ours = LlamaConfig(**pretrained._fields(config, GPTConfig, "llama"))
+    model = pretrained._build(GPT, ours, tensors.items())
+    model.rotary.interleaved = False  # their pairs are (0, K/2), (1, K/2 + 1), ...
+    return model
 
 
 def vit_from_hf(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> ViT:

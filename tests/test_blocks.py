@@ -27,7 +27,7 @@ from course_lib.blocks import (
     make_block,
     make_norm,
 )
-from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, RunningSums
+from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing
 from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding
 
 B, T, D, H, D_FF = 2, 5, 21, 3, 13
@@ -475,18 +475,10 @@ def test_a_causal_mixer_in_a_causal_stack():
 # ------------------------------------------------------------------------------ caches, and calls cut short
 
 
-def caches_for(kind, n=3):
-    if kind == "sums":
-        return [RunningSums() for _ in range(n)]
-    return [KVCache(B, H, T, D // H, dtype=torch.float64) for _ in range(n)]
-
-
-@pytest.mark.parametrize("kind", ["keys and values", "sums"])
-def test_an_interrupted_call_leaves_a_cache_that_is_refused(own_errors, kind):
+def test_an_interrupted_call_leaves_a_cache_that_is_refused(own_errors):
     """Layers that hold unequal numbers of tokens would answer, and wrongly."""
-    mixer = (lambda: LinearAttention(D, H, causal=True)) if kind == "sums" else None
-    stack = TransformerStack(D, 3, H, causal=True, mixer=mixer).double()
-    x, caches = numbers(B, T, D), caches_for(kind)
+    stack = TransformerStack(D, 3, H, causal=True).double()
+    x, caches = numbers(B, T, D), [KVCache(B, H, T, D // H, dtype=torch.float64) for _ in range(3)]
     stack(x[:, :2], cache=caches)
     assert cached_length(caches) == 2
 
@@ -507,7 +499,7 @@ def test_an_interrupted_call_leaves_a_cache_that_is_refused(own_errors, kind):
 def test_as_many_caches_as_layers(n):
     stack = TransformerStack(D, 3, H).double()
     with pytest.raises(ValueError, match=rf"^cache must have one entry per layer \(3\); got {n}$"):
-        stack(numbers(B, T, D), cache=caches_for("keys and values", n))
+        stack(numbers(B, T, D), cache=[KVCache(B, H, T, D // H, dtype=torch.float64)] * n)
 
 
 @pytest.mark.parametrize(("b", "t"), [(0, T), (B, 0), (0, 0)])

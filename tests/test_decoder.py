@@ -21,7 +21,7 @@ SIZES = {"vocab_size": V, "max_seq_len": CONTEXT, "n_layers": LAYERS, "d_ff": D_
 CONFIGS = {
     "gpt2": GPTConfig(**SIZES, d_model=21, n_heads=3),
     "llama": LlamaConfig(**SIZES, d_model=42, n_heads=3, n_kv_heads=1, tied=False),
-    "llama, groups": LlamaConfig(**SIZES, d_model=60, n_heads=6, n_kv_heads=2, rotary_interleaved=False),
+    "llama, groups": LlamaConfig(**SIZES, d_model=60, n_heads=6, n_kv_heads=2),
 }
 every_style = pytest.mark.parametrize("style", list(CONFIGS))
 
@@ -147,10 +147,10 @@ def test_equals_llama(tied, interleaved, n_heads, n_kv_heads, base, eps):
             n_kv_heads=n_kv_heads,
             norm_eps=eps,
             rotary_base=base,
-            rotary_interleaved=interleaved,
             tied=tied,
         )
     )
+    ours.rotary.interleaved = interleaved
     ours.load_state_dict(state)
     ids = random_ids()
     with torch.no_grad():

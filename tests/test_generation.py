@@ -31,7 +31,6 @@ def randomise(module, std=0.3):
 def model():
     config = LlamaConfig(
         vocab_size=V, max_seq_len=CONTEXT, d_model=30, n_layers=2, n_heads=3, n_kv_heads=1, d_ff=37,
-        rotary_interleaved=False,
     )  # fmt: skip
     return randomise(GPT(config))
 
@@ -224,7 +223,7 @@ def test_each_row_is_written_by_itself(model):
     assert torch.equal(together, alone)
 
 
-def test_stream_gives_the_tokens_one_by_one(model):
+def test_new_tokens_come_one_by_one(model):
     ids = prompts()
     steps = list(new_tokens(model, ids, NEW))
     assert [step.shape for step in steps] == [(B,)] * NEW

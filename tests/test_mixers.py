@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers.models.fnet.modeling_fnet import FNetBasicFourierTransform
 
-from course_lib.attention import MultiHeadAttention
+from course_lib.attention import KVCache, MultiHeadAttention
 from course_lib.blocks import TransformerStack, make_block
-from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, RunningSums, linear_attention
+from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, linear_attention
 
 B, H, T, S, K, V = 2, 3, 5, 7, 11, 13
 D = 6 * 2
@@ -142,29 +142,6 @@ def test_later_keys_change_nothing_before(length, place, seed):
     assert (before[..., first:, :] != after[..., first:, :]).any()
 
 
-@settings(deadline=None, max_examples=25)
-@given(parts=st.lists(st.integers(1, 70), min_size=1, max_size=4), masked=st.booleans())
-def test_the_cache_goes_on_where_it_ended(parts, masked):
-    length = sum(parts)
-    q, k, v = qkv(length, length)
-    mask = random_mask(B, 1, length) if masked else None
-    cache, mixes = RunningSums(), []
-    for q_part, k_part, v_part, end in zip(
-        *(x.split(parts, dim=-2) for x in (q, k, v)), np.cumsum(parts), strict=True
-    ):
-        mask_part = None if mask is None else mask[..., end - k_part.shape[-2] : end]
-        mixes.append(linear_attention(q_part, k_part, v_part, mask=mask_part, causal=True, cache=cache))
-        assert cache.sums.numel() == B * H * K * (V + 1)  # however many tokens
-    close(torch.cat(mixes, dim=-2), quadratic(q, k, v, mask, causal=True), 1e-11)
-
-
-def test_the_cache_without_causal_sees_all_keys_so_far():
-    q, k, v = qkv()
-    cache = RunningSums()
-    linear_attention(q, k[..., :3, :], v[..., :3, :], cache=cache)
-    close(linear_attention(q, k[..., 3:, :], v[..., 3:, :], cache=cache), quadratic(q, k, v))
-
-
 class Largest(TorchDispatchMode):
     """How many numbers the largest tensor has that any operation gives."""
 
@@ -248,13 +225,6 @@ def test_layer_takes_masks_as_attention_does(shape):
     )
     expected = quadratic(q, k, v, mask.expand(B, H, 1, S).squeeze(-2))
     close(seen[0].transpose(1, 2), expected)
-
-
-def test_layer_with_a_cache_token_by_token():
-    layer, x = randomise(LinearAttention(D, H, causal=True)), numbers(B, 71, D)
-    cache = RunningSums()
-    parts = [layer(x[:, :66], cache=cache), *(layer(x[:, t : t + 1], cache=cache) for t in range(66, 71))]
-    close(torch.cat(parts, dim=1), layer(x), 1e-11)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -357,12 +327,6 @@ def test_in_a_stack_with_padding():
     close(stack(x, mask=mask)[1, :3], stack(x[1:, :3])[0])
 
 
-def test_in_a_stack_with_caches(own_errors):
-    stack = TransformerStack(D, 2, H, mixer=EVERY_MIXER["linear, causal"]).double()
-    x, caches = numbers(B, T, D), [RunningSums(), RunningSums()]
-    close(torch.cat([stack(x[:, t : t + 1], cache=caches) for t in range(T)], dim=1), stack(x))
-
-
 @every_mixer
 def test_nothing_is_made_on_another_device(mixer):
     """The meta device stands for an accelerator."""
@@ -401,12 +365,20 @@ def test_heads_that_do_not_divide_the_width(n_heads):
 @pytest.mark.parametrize("mixer", ["fourier", "mlp"])
 def test_what_fourier_and_mlp_cannot_honour(own_errors, mixer):
     module, x = EVERY_MIXER[mixer](), torch.zeros(B, T, D)
-    bad = {"mask": torch.ones(T, T).bool(), "cache": RunningSums()}
+    bad = {"mask": torch.ones(T, T).bool(), "cache": KVCache(B, H, T, K)}
     for what, value in bad.items():
         with pytest.raises(
             ValueError, match=f"Mixing mixes all tokens of x, always: it can honour no {what}"
         ):
             module(x, **{what: value})
+
+
+def test_linear_attention_refuses_a_cache_of_keys(own_errors):
+    cache = KVCache(B, H, T, D // H)
+    with pytest.raises(
+        ValueError, match=r"^LinearAttention keeps no keys and values: it can honour no cache$"
+    ):
+        EVERY_MIXER["linear, causal"]()(torch.zeros(B, T, D), cache=cache)
 
 
 @pytest.mark.parametrize("length", [T - 1, T + 1])
@@ -435,19 +407,7 @@ def test_linear_attention_over_nothing_is_zeros(lead, t, s):
 
 @pytest.mark.parametrize(("lead", "t"), [((0, H), T), ((B, H), 0)])
 def test_causal_linear_attention_over_nothing(lead, t):
-    cache = RunningSums()
-    assert linear_attention(*qkv(t, t, lead), causal=True, cache=cache).shape == (*lead, t, V)
-    assert cache.length == t
-
-
-def test_a_call_without_tokens_leaves_the_cache_as_it_was():
-    q, k, v = qkv(T, T)
-    cache = RunningSums()
-    first = linear_attention(q[..., :3, :], k[..., :3, :], v[..., :3, :], causal=True, cache=cache)
-    linear_attention(*qkv(0, 0), causal=True, cache=cache)
-    last = linear_attention(q[..., 3:, :], k[..., 3:, :], v[..., 3:, :], causal=True, cache=cache)
-    close(torch.cat([first, last], dim=-2), quadratic(q, k, v, causal=True))
-    assert cache.length == T
+    assert linear_attention(*qkv(t, t, lead), causal=True).shape == (*lead, t, V)
 
 
 @pytest.mark.parametrize("mixer", ["linear", "linear, causal", "fourier"])

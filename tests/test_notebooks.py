@@ -186,7 +186,7 @@ def test_the_readme_says_how_long_each_takes():
 
 
 def test_a_workshop_has_the_minutes_that_are_stated():
-    """A notebook up to its stop and an exercise that the plan has whole get their minutes, or up to five more."""
+    """Notebooks up to their stop and whole exercises get their own minutes, or up to five more."""
     plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", README, re.MULTILINE)
     assert {"notebooks", "exercises"} == {kind for *_, kind, _ in plan}
     for start, end, kind, concept in plan:

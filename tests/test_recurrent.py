@@ -1,4 +1,4 @@
-"""RNN and LSTM: the loop against torch's own modules, and a language model that goes on from a state."""
+"""RNN and LSTM: the loop against torch's own modules, and a language model."""
 
 import pytest
 import regex
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from course_lib import costs
-from course_lib.recurrent import LSTM, RNN, RecurrentLM, linear_recurrence, linear_scan
+from course_lib.recurrent import LSTM, RNN, RecurrentLM, linear_recurrence, linear_scan, unroll
 
 B, T, D, LAYERS, V = 2, 7, 5, 3, 23
 both_cells = pytest.mark.parametrize("cell", ["rnn", "lstm"])
@@ -46,18 +46,28 @@ def random_state(cell, n_layers=LAYERS, b=B):
 @both_cells
 @both_ways
 @pytest.mark.parametrize("n_layers", [1, LAYERS])
-@pytest.mark.parametrize("from_zeros", [True, False])
-def test_equals_torch(cell, fused, n_layers, from_zeros):
+def test_equals_torch(cell, fused, n_layers):
     ours, theirs = pair(cell, n_layers, fused)
-    x, state = numbers(B, T, D), None if from_zeros else random_state(cell, n_layers)
-    outputs, last = ours(x, state)
-    their_state = state[0] if cell == "rnn" and state else state
-    their_outputs, their_last = theirs(x, their_state)
+    x = numbers(B, T, D)
+    outputs, last = ours(x)
+    their_outputs, their_last = theirs(x)
     close(outputs, their_outputs)
     assert isinstance(last, tuple)
     for part, their_part in zip(last, (their_last,) if cell == "rnn" else their_last, strict=True):
         close(part, their_part)
     close(last[0][-1], outputs[:, -1])  # the state is the last output, of the highest layer
+
+
+def from_state(ours, x, state):
+    """The loop from another state than zeros."""
+    return unroll(ours.step, x, state, ours.all_weights)
+
+
+@both_cells
+def test_the_loop_from_a_state_equals_torch(cell):
+    ours, theirs = pair(cell)
+    x, state = numbers(B, T, D), random_state(cell)
+    close(from_state(ours, x, state)[0], theirs(x, state[0] if cell == "rnn" else state)[0])
 
 
 @both_cells
@@ -76,10 +86,9 @@ def test_loop_and_fused_give_equal_gradients(cell):
     for fused in (False, True):
         ours, _ = pair(cell, fused=fused)
         x = numbers(B, T, D).requires_grad_()
-        state = [part.requires_grad_() for part in random_state(cell)]
-        outputs, last = ours(x, tuple(state))
+        outputs, last = ours(x)
         (outputs.sin().sum() + sum(part.cos().sum() for part in last)).backward()
-        gradients.append([p.grad for p in [x, *state, *ours.parameters()]])
+        gradients.append([p.grad for p in [x, *ours.parameters()]])
     for loop, fused in zip(*gradients, strict=True):
         close(loop, fused)
 
@@ -91,7 +100,7 @@ def test_one_cell_equals_torchs_cell(cell):
     torch_cell.load_state_dict({name[:-3]: value for name, value in theirs.state_dict().items()})
     x, state = numbers(B, 1, D), random_state(cell, 1)
     expected = torch_cell(x[:, 0], state[0][0] if cell == "rnn" else tuple(part[0] for part in state))
-    _, last = ours(x, state)
+    _, last = from_state(ours, x, state)
     for part, expected_part in zip(last, (expected,) if cell == "rnn" else expected, strict=True):
         close(part[0], expected_part)
 
@@ -106,26 +115,25 @@ def test_the_formulas_with_plain_numbers():
     x_tensor = torch.tensor([[[x]]], dtype=torch.float64)
 
     w, u, b, b_u = (parameter.squeeze() for parameter in rnn.parameters())
-    close(rnn(x_tensor, as_state[:1])[0].squeeze(), (w * x + u * h + b + b_u).tanh())
+    close(from_state(rnn, x_tensor, as_state[:1])[0].squeeze(), (w * x + u * h + b + b_u).tanh())
 
     w, u, b, b_u = (parameter.squeeze() for parameter in lstm.parameters())
     take_in, forget, candidate, show = w * x + u * h + b + b_u
     memory = forget.sigmoid() * c + take_in.sigmoid() * candidate.tanh()
-    _, (new_h, new_c) = lstm(x_tensor, as_state)
+    _, (new_h, new_c) = from_state(lstm, x_tensor, as_state)
     close(new_c.squeeze(), memory)
     close(new_h.squeeze(), show.sigmoid() * memory.tanh())
 
 
 @both_cells
-@both_ways
 @settings(deadline=None, max_examples=20)
 @given(cut=st.integers(1, T - 1), b=st.integers(1, 3))
-def test_two_halves_are_one_run(cell, fused, cut, b):
-    ours, _ = pair(cell, fused=fused)
-    x, state = numbers(b, T, D), random_state(cell, b=b)
-    outputs, last = ours(x, state)
-    first, middle = ours(x[:, :cut], state)
-    second, end = ours(x[:, cut:], middle)
+def test_two_halves_are_one_run(cell, cut, b):
+    ours, _ = pair(cell)
+    x = numbers(b, T, D)
+    outputs, last = ours(x)
+    first, middle = ours(x[:, :cut])
+    second, end = from_state(ours, x[:, cut:], middle)
     close(torch.cat([first, second], dim=1), outputs)
     for part, expected in zip(end, last, strict=True):
         close(part, expected)
@@ -149,14 +157,12 @@ def test_later_tokens_change_nothing_before(cell, fused, changed, seed):
 @both_ways
 def test_gradcheck(cell, fused):
     ours, _ = pair(cell, 2, fused)
-    x = numbers(2, 3, D).requires_grad_()
-    state = [part.requires_grad_() for part in random_state(cell, 2)]
 
-    def run(x, *state):
-        outputs, last = ours(x, state)
+    def run(x):
+        outputs, last = ours(x)
         return outputs, *last
 
-    assert torch.autograd.gradcheck(run, (x, *state))
+    assert torch.autograd.gradcheck(run, (numbers(2, 3, D).requires_grad_(),))
 
 
 @both_cells
@@ -196,15 +202,14 @@ def test_float32(cell):
 @both_cells
 @both_ways
 def test_mixed_precision(cell, fused):
-    """Under autocast, from zeros and from a state, near the exact result."""
+    """Under autocast, near the exact result."""
     if fused and cell == "lstm" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("torch's LSTM kernel computes in bfloat16 only where the processor has AVX-512")
     ours = pair(cell, fused=fused)[0].float()
     x = numbers(B, T, D).float()
     exact, _ = ours(x)
     with torch.autocast("cpu", torch.bfloat16):
-        outputs, state = ours(x)
-        ours(x, state)
+        outputs, _ = ours(x)
     torch.testing.assert_close(outputs.float(), exact, rtol=0, atol=0.2)
 
 
@@ -226,20 +231,6 @@ def test_language_model_from_torchs_parts(cell, tied):
     assert model.cell.fused
     model.cell.fused = False
     close(model(ids), logits)
-
-
-@both_cells
-@both_ways
-def test_reading_on_from_a_state(cell, fused):
-    model = RecurrentLM(V, D, LAYERS, cell, fused=fused).double()
-    ids = torch.randint(V, (B, T))
-    logits, state = model.read(ids[:, :3])
-    parts = [logits]
-    for t in range(3, T):
-        logits, state = model.read(ids[:, t : t + 1], state)
-        parts.append(logits)
-    close(torch.cat(parts, dim=1), model(ids))
-    assert model.cell.fused is fused
 
 
 @both_cells
@@ -272,10 +263,7 @@ def test_nothing_is_made_on_another_device(cell, fused):
     """The meta device stands for an accelerator."""
     with torch.device("meta"):
         model = RecurrentLM(V, D, LAYERS, cell, fused=fused)
-    logits, state = model.read(torch.zeros(B, T, dtype=torch.long, device="meta"))
-    logits, state = model.read(torch.zeros(B, 1, dtype=torch.long, device="meta"), state)
-    assert logits.is_meta
-    assert all(part.is_meta for part in state)
+    assert model(torch.zeros(B, T, dtype=torch.long, device="meta")).is_meta
 
 
 # ------------------------------------------------------------------------------------------ errors for humans
@@ -296,33 +284,13 @@ def test_inputs_that_do_not_fit(own_errors, cell, fused, shape):
 
 
 @both_cells
-@both_ways
-def test_states_that_do_not_fit(own_errors, cell, fused):
-    module, x = OURS[cell](D, LAYERS, fused=fused).double(), numbers(B, T, D)
-    good = random_state(cell)
-    parts = [(LAYERS, B, D)] * len(good)
-    bad = [
-        random_state(cell, b=B + 1),  # another batch size
-        random_state(cell, n_layers=LAYERS - 1),
-        tuple(part[..., 1:] for part in good),
-        good * 2,  # another kind of network
-    ]
-    for state in bad:
-        shapes = [tuple(part.shape) for part in state]
-        with pytest.raises(ValueError, match="state must have shapes") as caught:
-            module(x, state)
-        assert str(caught.value) == f"state must have shapes {parts} (layers, batch, width); got {shapes}"
-
-
-@both_cells
 @pytest.mark.parametrize("bad", [-1, V, 10**6])
 def test_ids_outside_the_vocabulary(cell, bad):
     ids = torch.randint(V, (B, T))
     ids[1, 3] = bad
     model = RecurrentLM(V, D, LAYERS, cell)
-    for call in (model, model.read):
-        with pytest.raises(ValueError, match=f"token ids run from 0 to 22; got {bad}$"):
-            call(ids)
+    with pytest.raises(ValueError, match=f"token ids run from 0 to 22; got {bad}$"):
+        model(ids)
 
 
 # ------------------------------------------------------------------------------------- without a bend

@@ -22,7 +22,6 @@ from course_lib import checkpoint, training
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.recurrent import RecurrentLM
 from course_lib.training import (
-    History,
     Muon,
     TrainingConfig,
     make_optimizers,
@@ -694,59 +693,6 @@ def test_a_shuffle_that_the_seed_decides_is_the_same_in_a_resumed_run(tmp_path):
     assert_same(resumed, whole)
 
 
-# -------------------------------------------------------------------------- the history of what was cut short
-
-
-@pytest.mark.parametrize("end", ["interrupt", "not finite", "batches", "after the step"])
-def test_a_training_that_is_cut_short_leaves_its_history(end):
-    expected = train(network(), points, squares, TrainingConfig(STEPS))
-    history = History()
-    calls = iter(range(10**6))
-    batches, after_step, error = points, None, KeyboardInterrupt
-    n_steps = 4
-
-    def loss(model, batch):
-        if next(calls) == n_steps and end == "interrupt":
-            raise KeyboardInterrupt
-        return squares(model, batch)
-
-    if end == "not finite":
-        loss, error = turns(math.nan, at=n_steps), FloatingPointError
-    if end == "batches":
-        batches, error = map(points, range(n_steps)), ValueError
-    if end == "after the step":
-        error = ZeroDivisionError
-
-        def after_step(step):
-            return 1 / (n_steps - step)
-
-    with pytest.raises(error):
-        train(network(), batches, loss, TrainingConfig(STEPS), after_step=after_step, history=history)
-    assert history.losses == expected.losses[:n_steps]
-    assert history.learning_rates == expected.learning_rates[:n_steps]
-
-
-def test_a_history_of_ones_own_is_filled_anew(tmp_path):
-    file = tmp_path / "run.safetensors"
-    ours = History([9.0], [7.0])
-    assert train(network(), points, squares, TrainingConfig(5), history=ours) is ours
-    expected = train(network(), points, squares, TrainingConfig(5))
-    assert ours == expected
-    interrupt(network(), points, squares, TrainingConfig(5), file, stop=3)
-    seen = []
-    train(
-        network(),
-        points,
-        squares,
-        TrainingConfig(5),
-        checkpoint=file,
-        history=ours,
-        after_step=lambda step: seen.append((step, len(ours.losses))),
-    )
-    assert seen == [(3, 3), (4, 4), (5, 5)]
-    assert ours == expected
-
-
 # ----------------------------------------------------------------------------------------- what is not finite
 
 
@@ -834,8 +780,6 @@ STEPS_RULE = "steps must be at least 1, warmup_steps from 0 to steps"
         ({"learning_rate": -0.1}, "learning_rate must be 0 or more, and finite; got -0.1"),
         ({"learning_rate": math.nan}, "learning_rate must be 0 or more, and finite; got nan"),
         ({"muon_learning_rate": math.inf}, "muon_learning_rate must be 0 or more, and finite; got inf"),
-        ({"muon_momentum": -0.5}, "muon_momentum must be 0 or more, and finite; got -0.5"),
-        ({"muon_momentum": 1.0}, "muon_momentum must be below 1; got 1.0"),
         ({"weight_decay": -0.5}, "weight_decay must be 0 or more, and finite; got -0.5"),
         ({"clip": -1.0}, "clip must be 0 or more, and finite; got -1.0"),
     ],

@@ -12,7 +12,7 @@ from course_lib.claims import Judgement, Label, judge
 from course_lib.concepts.c08_rnn_comparison import experiments
 from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, RnnSlower, Training
 from course_lib.decoder import GPT
-from course_lib.recurrent import RecurrentLM
+from course_lib.recurrent import RecurrentLM, unroll
 
 SEED = 11
 TINY = Training((3, 2), 2, 5, 0.01)
@@ -134,7 +134,7 @@ def test_the_forget_gate_is_the_second_part():
         torch.nn.init.zeros_(weight)
     start = torch.ones(1, 1, 40)
     i, _, g, _ = (cell.bias_ih_l0 + cell.bias_hh_l0).chunk(4)
-    _, (_, c) = cell(torch.zeros(1, 1, 40), (start, start))
+    _, (_, c) = unroll(cell.step, torch.zeros(1, 1, 40), (start, start), cell.all_weights)
     expected = torch.sigmoid(torch.tensor(5.0)) + i.sigmoid() * g.tanh()
     torch.testing.assert_close(c[0, 0], expected)
 
