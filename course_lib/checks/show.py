@@ -14,6 +14,7 @@ from course_lib.checks.values import named
 
 LONG = 600  # characters of a list or a text that a person reads; above it the beginning is shown
 WHOLE, FEW = 20, 6  # entries of a dictionary that is shown whole, and of one that is longer
+MANY_LINES = 14  # of inputs and results; so many are folded away in a notebook
 SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
 
 
@@ -41,9 +42,14 @@ def as_text(result: Result) -> str:
 def as_html(result: Result) -> str:
     """The report as HTML. Colours come from JupyterLab's theme; words carry the meaning without them."""
     colour = "var(--jp-success-color1, #2e7d32)" if result.passed else "var(--jp-warn-color1, #b25000)"
-    lines = html.escape("\n".join(_lines(result)))
     style = "margin: 0.5em 0 0; white-space: pre-wrap; font-family: var(--jp-code-font-family, monospace)"
-    body = f'<pre style="{style}">{lines}</pre>' if lines else ""
+    first, _, rest = "\n".join(_lines(result)).partition("\n\n")
+    if result.passed or rest.count("\n") < MANY_LINES:
+        first, rest = "\n".join(_lines(result)), ""
+    body = f'<pre style="{style}">{html.escape(first)}</pre>' if first else ""
+    if rest:
+        numbers = f'<pre style="{style}">{html.escape(rest)}</pre>'
+        body += f"<details><summary>The numbers</summary>{numbers}</details>"
     return (
         f'<div role="status" style="border-left: 4px solid {colour}; padding: 0.3em 0.8em">'
         f"<strong>{with_code(_headline(result))}</strong>{body}</div>"

@@ -413,6 +413,18 @@ def test_html_is_escaped():
     assert "&lt;script&gt;" in markup
 
 
+def test_many_numbers_are_folded_away_in_a_notebook():
+    few = as_html(examine(TOTALS, lambda x: x.sum(0)))
+    assert "<details>" not in few
+    assert "Expected:" in few
+    result = examine(find_task("08_rnn_comparison/lstm_step"), lambda x, h, c, w, u, b: (h, c))
+    above, folded = as_html(result).split("<details><summary>The numbers</summary>")
+    assert "First difference" in above
+    assert "Expected:" not in above
+    assert all(words in folded for words in ("Input:", "Expected:", "Got:"))
+    assert as_text(result).count("Expected:") == 1
+
+
 def test_hints_come_one_by_one(capsys):
     hint("03_qkv/mix")
     assert capsys.readouterr().out.endswith("hint('03_qkv/mix', 2) says more.\n")
