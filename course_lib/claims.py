@@ -205,6 +205,7 @@ class Claim:
             tested. 1 stands for yes.
         bounds: of what is measured: the day its bounds were last changed, such as "2026-11-28". Runs of
             earlier days do not count.
+        fresh: the first seed on record. Bounds that were changed after runs had been seen need later ones.
         decides: the number that is shown where there is room for one; the first of what is said, if empty.
         against: the number of the rival that is shown beside it.
     Raises: ClaimError: an unknown kind; a claim without the rival or the words that it needs.
@@ -222,6 +223,7 @@ class Claim:
     only_if: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     bounds: str = ""
+    fresh: int = 101  # notebooks use 0, tests small ones
     decides: str = ""
     against: str = ""
 

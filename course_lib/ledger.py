@@ -56,8 +56,9 @@ class Run:
     took: float = 0.0
 
     def counts(self, claim: Claim) -> bool:
-        """Whether it found each of the claim's numbers, on no earlier day than its bounds are of."""
-        return set(self.numbers) == set(claim.evidence) and self.date >= claim.bounds
+        """Whether it found each of the claim's numbers, from a seed that its bounds had not seen."""
+        fresh = self.date >= claim.bounds and (self.seed is None or self.seed >= claim.fresh)
+        return fresh and set(self.numbers) == set(claim.evidence)
 
 
 def seconds(at: str) -> int:

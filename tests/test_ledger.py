@@ -55,7 +55,7 @@ def entries(tmp_path, monkeypatch) -> dict:
     return found
 
 
-def race(wait: float, loop: float = 0.9, seed: int | None = 1, **more: object) -> Run:
+def race(wait: float, loop: float = 0.9, seed: int | None = 101, **more: object) -> Run:
     return Run("quick", {"wait": wait, "loop": loop}, "2026-05-01", "first", seed, **more)
 
 
@@ -75,8 +75,13 @@ def test_a_run_of_before_the_bounds_does_not_count(entries):
     assert Entry.of(entries["quick"], [early, race(0.7)]).runs == [race(0.7)]
 
 
+def test_a_run_from_a_seed_that_the_bounds_had_seen_does_not_count(entries):
+    moved = replace(entries["quick"], fresh=201)
+    assert Entry.of(moved, [race(0.5, seed=101), race(0.7, seed=201)]).runs == [race(0.7, seed=201)]
+
+
 def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
-    entry = Entry.of(entries["quick"], [race(0.5), race(0.7, seed=2), race(0.55, seed=3)])
+    entry = Entry.of(entries["quick"], [race(0.5), race(0.7, seed=102), race(0.55, seed=103)])
     assert entry.label == Label.TRUE
     assert entry.reproduced() == "2 of 3 runs agree (1 wrong as said); 2026-05-01."
     assert entry.judgement.numbers["wait"] == 0.5
@@ -84,16 +89,16 @@ def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
 
 
 def test_a_run_of_an_older_ledger_does_not_count(entries):
-    older = Run("quick", {"wait": 0.9}, "2026-04-01", "before", 9)
+    older = Run("quick", {"wait": 0.9}, "2026-04-01", "before", 109)
     entry = Entry.of(entries["quick"], [older, race(0.5)])
-    assert [run.seed for run in entry.runs] == [1]
+    assert [run.seed for run in entry.runs] == [101]
     nothing = Entry.of(entries["quick"], [older])
     assert (nothing.label, nothing.reproduced()) == (Label.NOT_TESTED, "No run is on record.")
     assert Entry.of(entries["later"], []).reproduced() == ""
 
 
 def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
-    plot = BeautifulSoup(Entry.of(entries["quick"], [race(0.5), race(0.7, seed=2)]).plot(), "html.parser")
+    plot = BeautifulSoup(Entry.of(entries["quick"], [race(0.5), race(0.7, seed=102)]).plot(), "html.parser")
     ours, rival = (plot.find_all("circle", class_=kind) for kind in ("ours", "rival"))
     assert (len(ours), len(rival)) == (2, 2)
     band = plot.find("rect")
@@ -208,7 +213,7 @@ def tool(entries, monkeypatch) -> ModuleType:
 
 def test_a_run_is_kept_with_its_seed_and_replaces_what_no_longer_counts(tool, entries, tmp_path):
     path = tmp_path / "c03_qkv" / ledger.RUNS
-    write(path, [race(0.9, seed=55), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
+    write(path, [race(0.9, seed=155), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
     run = tool.make(tool.Job("quick", 101))
     assert run.numbers == {"wait": pytest.approx(0.401), "loop": 0.9}
     tool.keep(entries["quick"], run)

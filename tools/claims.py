@@ -34,7 +34,6 @@ from course_lib.ledger import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
-FIRST_SEED = 101  # fresh: notebooks use 0, tests small ones
 QUICK_S, MANY, FEW = 10.0, 20, 10  # a run that is quicker than this is made so many times, others fewer
 WORKERS = 2
 
@@ -77,10 +76,10 @@ def missing(claim: Claim, on_record: Sequence[Run]) -> list[Job]:
     if "seed" not in inspect.signature(experiment(claim)).parameters:
         return [] if on_record else [Job(claim.id, None)]
     if not on_record:
-        return [Job(claim.id, FIRST_SEED)]
+        return [Job(claim.id, claim.fresh)]
     n = MANY if statistics.median(run.took for run in on_record) < QUICK_S else FEW
     made = {run.seed for run in on_record}
-    return [Job(claim.id, seed) for seed in range(FIRST_SEED, FIRST_SEED + n) if seed not in made]
+    return [Job(claim.id, seed) for seed in range(claim.fresh, claim.fresh + n) if seed not in made]
 
 
 @functools.cache
