@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ from course_lib.bpe import BPETokenizer
 from course_lib.data import python_topics, windows
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.device import seeded
+from course_lib.generation import generate
 from course_lib.objectives import token_loss
-from course_lib.recurrent import RecurrentLM
+from course_lib.recurrent import LSTM, RecurrentLM
 from course_lib.training import TrainingConfig, bar, train
 
 SYMBOLS = 17
@@ -135,14 +137,48 @@ def name_found(
         hide: what is done to the weights of attention.
     """
     model, tokenizer = smollm2
+    ids = _with_a_name(smollm2, before, between)
+    with probing.weights_changed(model, hide) if hide else nullcontext():
+        logits = model.next_token_logits(ids)
+    return logits.softmax(-1)[0, tokenizer.encode(" Marianne")[0]].item()
+
+
+def name_said(
+    smollm2: tuple[GPT, BPETokenizer],
+    before: int,
+    between: int,
+    hide: Callable[[Tensor], Tensor] | None = None,
+    n: int = 6,
+) -> str:
+    """What the model writes there, the likeliest token each time; the arguments are those of `name_found`."""
+    model, tokenizer = smollm2
+    ids = _with_a_name(smollm2, before, between)
+    with probing.weights_changed(model, hide) if hide else nullcontext():
+        new = generate(model, ids, n)[0, ids.shape[1] :]
+    return tokenizer.decode(new.tolist())
+
+
+def _with_a_name(smollm2: tuple[GPT, BPETokenizer], before: int, between: int) -> Tensor:
+    model, tokenizer = smollm2
     manual = tokenizer.encode("\n".join(python_topics().values())[200_000:202_000])
     said = tokenizer.encode("My sister's name is Marianne. Now to something else.\n")
     question = tokenizer.encode("\n\nMy sister's name is")
     ids = manual[:before] + said + manual[before : before + between] + question
-    device = next(model.parameters()).device
-    with probing.weights_changed(model, hide) if hide else nullcontext():
-        logits = model.next_token_logits(torch.tensor([ids], device=device))
-    return logits.softmax(-1)[0, tokenizer.encode(" Marianne")[0]].item()
+    return torch.tensor([ids], device=next(model.parameters()).device)
+
+
+def only_last(width: int) -> Callable[[Tensor], Tensor]:
+    """Hide from each token all but the last ones, itself included, and the first 4, which the model needs."""
+
+    def hide(weights: Tensor) -> Tensor:
+        n_queries, n_keys = weights.shape[-2:]
+        far = torch.ones(n_queries, n_keys, dtype=torch.bool, device=weights.device)
+        far = far.tril(n_keys - n_queries - width)
+        far[:, :4] = False
+        weights = weights.masked_fill(far, 0.0)
+        return weights / weights.sum(-1, keepdim=True)
+
+    return hide
 
 
 # ------------------------------------------------------------------------------------------ far-memory
@@ -425,6 +461,11 @@ class RnnSlower:
         return self._ahead(16, 0)
 
     @property
+    def batch(self) -> float:
+        """The same: largest width, 16 texts at once."""
+        return self._ahead(16, -1)
+
+    @property
     def row(self) -> float:
         """The LSTM's longest chain by the Transformer's."""
         return self.speeds.chains["LSTM, loop"] / self.speeds.chains["Transformer"]
@@ -590,3 +631,167 @@ def _curve(
     config = TrainingConfig(points[-1], min(10, points[-1]), learning_rate=rate, muon_learning_rate=muon)
     train(model, pieces, _next_loss, config, after_step=look, progress=False)
     return curve
+
+
+# ------------------------------------------------------------------------------------------ a cell, by step
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class StepByStep(nn.Module):
+    """An LSTM that reads by somebody's function of one step, with the weights of a cell of the library.
+
+    Args:
+        cell: whose weights.
+        step: (x, h, c, w, u, b) -> the next h and c.
+    """
+
+    def __init__(self, cell: LSTM, step: Step) -> None:
+        super().__init__()
+        self.cell, self.step = cell, step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output at each token, from zeros."""
+        w, u, b, b_u = self.cell.parameters()
+        h = c = x.new_zeros(len(x), self.cell.d_model)
+        outputs = []
+        for token in x.unbind(1):
+            h, c = self.step(token, h, c, w, u, b + b_u)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1)
+
+
+@_cores(1)
+def cell_gradients(
+    step: Step, seed: int = 0, *, starts: int = 3, distance: int = FARTHEST
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """As `gradients`: of the RNN, and of an LSTM of this step, its forget gate half open and open."""
+
+    def by_step(forget: float | None) -> RecurrentLM:
+        model: Any = lstm(forget=forget)
+        model.cell = StepByStep(model.cell, step)
+        return model
+
+    models: dict[str, Make] = {
+        "RNN": rnn,
+        "LSTM, gate half open": partial(by_step, None),
+        "LSTM, gate open": partial(by_step, 5.0),
+    }
+    return gradients(seed, starts=starts, distance=distance, models=models)
+
+
+# ------------------------------------------------------------------------------------------ saying again
+
+
+@_cores(1)
+def taught(make: Make, n: int, *, steps: int = 400, seed: int = 0) -> nn.Module:
+    """A network that has learned to say so many symbols of eight again, from 64 new rows a step.
+
+    Args:
+        make: gives a network with symbols (B, T) from 1 to 8 in, scores (B, T, 9) out.
+    """
+    model, random = _made(make, seed), Generator().manual_seed(seed)
+    rows = (torch.randint(1, 9, (64, n), generator=random) for _ in range(steps))
+    config = TrainingConfig(steps, learning_rate=0.003)
+    train(model, rows, lambda model, said: token_loss(model(said), said), config, progress=False)
+    return model
+
+
+@_cores(1)
+@torch.no_grad()
+def right(model: nn.Module, n: int) -> float:
+    """The share of the symbols in 500 new rows that it says."""
+    said = torch.randint(1, 9, (500, n), generator=Generator().manual_seed(99))
+    return (model(said).argmax(-1) == said).float().mean().item()
+
+
+class Repeated(NamedTuple):
+    """What networks of one kind say again, each taught one length.
+
+    Args:
+        shares: of right symbols, at each length.
+        longest: the network that was taught the last length.
+    """
+
+    shares: tuple[float, ...]
+    longest: nn.Module
+
+
+def repeats(make: Make, lengths: Sequence[int] = (4, 8, 16), *, seed: int = 0) -> Repeated:
+    """Teach a network of this kind each length anew; see `taught`."""
+    models = {n: taught(make, n, seed=seed) for n in bar(lengths, desc="lengths")}
+    return Repeated(tuple(right(model, n) for n, model in models.items()), models[lengths[-1]])
+
+
+# ------------------------------------------------------------------------------------------ two that write
+
+
+WRITERS = Path(__file__).with_name("writers.safetensors")
+WRITERS_MADE = Path(__file__).with_name("writers.yml")
+READ_AT_ONCE = 192  # characters
+WRITER_STEPS = 3000  # of eight pieces each
+
+
+def make_writers(seed: int = 0) -> dict[str, RecurrentLM | GPT]:
+    """An LSTM and a Transformer of 221,000 and 231,000 weights that read characters; not yet trained."""
+    vocab_size = len(readers.ALPHABET)
+    config = LlamaConfig(vocab_size, READ_AT_ONCE, d_model=96, d_ff=256, n_layers=2, n_heads=4)
+    with seeded(seed):
+        return {"LSTM": lstm(160, forget=1.0, vocab_size=vocab_size, tied=True), "Transformer": GPT(config)}
+
+
+@_cores(1)
+def train_writer(model: RecurrentLM | GPT, steps: int = WRITER_STEPS, seed: int = 0) -> tuple[float, float]:
+    """Teach it Python's manual, in place.
+
+    Returns: the processor time that it took, in seconds, and bits for a character of the part held out.
+    """
+    known, unread = readers.texts()
+    pieces = windows(known, READ_AT_ONCE - 1, 8, Generator().manual_seed(seed))
+    config = TrainingConfig(steps, min(20, steps), learning_rate=3e-3, muon_learning_rate=0.02)
+    before = time.process_time()
+    train(model, pieces, _next_loss, config, progress=False)
+    took = time.process_time() - before
+    test = next(windows(unread, READ_AT_ONCE - 1, 64, Generator().manual_seed(99)))
+    with torch.no_grad():
+        return took, _next_loss(model, test).item() / math.log(2)
+
+
+def load_writers() -> dict[str, RecurrentLM | GPT]:
+    """Both, as `tools/store_writers.py` trained them."""
+    from safetensors.torch import load_file  # here, so that importing this module stays quick
+
+    stored, writers = load_file(WRITERS), make_writers()
+    with torch.no_grad():
+        for name, model in writers.items():
+            for key, weight in model.named_parameters():  # a table that is used twice is named once
+                weight.copy_(stored[f"{name}.{key}"])
+    return writers
+
+
+@_cores(1)
+@torch.no_grad()
+def written(model: RecurrentLM | GPT, prompt: str, n: int = 150, seed: int = 0) -> str:
+    """The prompt, and so many characters that the model writes after it.
+
+    Each is drawn by its probability, made sharper (temperature 0.5). What does not fit is forgotten from the
+    left, and so is what the model has no letter for.
+    """
+    ids = readers.encode(prompt)[None]
+    ids = ids if ids.numel() else readers.encode("\n")[None]
+    random = Generator().manual_seed(seed)
+    for _ in range(n):
+        scores = model(ids[:, -READ_AT_ONCE:])[0, -1]
+        ids = torch.cat([ids, torch.multinomial((scores / 0.5).softmax(-1), 1, generator=random)[None]], 1)
+    return readers.decode(ids[0])
+
+
+def unsigned(prompt: str, seed: int = 0) -> tuple[dict[str, str], str]:
+    """What the two stored ones write after a prompt, without their names.
+
+    Returns: two texts, by letter; and the letter of the LSTM's.
+    """
+    writers = load_writers()
+    names = {"A": "LSTM", "B": "Transformer"}
+    texts = {letter: written(writers[name], prompt, seed=seed) for letter, name in names.items()}
+    return texts, "A"

@@ -89,12 +89,12 @@ function render({ model, el }) {
     h("div", { class: "cx-bar" }, labelled("Mode", mode), labelled("Layers", layerCount), labelled("Processors of each", processorCount)),
     h("div", { class: "cx-cut" }, h("label", { for: text.id, class: "cx-label" }, "Your text"), text),
     note,
-    about,
     h("div", { class: "cx-bar cx-actions" }, labelled("How many ticks will the Transformer need? Your guess", guess), guessed),
     h("div", { class: "cx-replay" }, h("label", { for: clock.id }, "Clock"), clock, now, back, next, last),
     ...works.map(({ node }) => node),
     legend,
     trace,
+    about,
     h("div", { class: "cx-gaps" }, h("div", {}, endedTable), h("div", {}, measure, times.table, times.ratio)),
   );
 

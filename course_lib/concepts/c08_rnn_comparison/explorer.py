@@ -46,6 +46,7 @@ class ClockExplorer(Explorer):
         layers: of each network at first.
         processors: of each network at first.
         mode: "reading", with all words there, or "writing" them one after the other, at first.
+        tick: where the clock stands at first.
     Raises: ValueError: a text without a word or too long; traitlets.TraitError: a setting that is not among
         `LAYERS`, `PROCESSORS`, `MODES`.
     """
@@ -73,11 +74,13 @@ class ClockExplorer(Explorer):
         layers: int = 3,
         processors: int = 12,
         mode: str = "reading",
+        tick: int = 0,
     ) -> None:
         super().__init__()
         with self.hold_sync():  # one message instead of one for each change
             self.layers, self.processors, self.mode = layers, processors, mode
             self.text = text
+            self.tick = tick
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from course_lib import plots
@@ -11,32 +12,170 @@ from course_lib.costs import Operation, exponent
 from course_lib.plots import as_numbers, supported
 
 LOWEST = 1e-45  # where the axis of the gradients ends
+COLOURS = {  # by what the name of a curve holds; the last one counts
+    "RNN": plots.BLUE,
+    "LSTM": plots.ORANGE,
+    "Transformer": plots.GREEN,
+    "look back": plots.ATTENTION,
+    "0.9": plots.BLACK,
+}
 
 
-def name_kept(shares: Mapping[str, float]) -> None:
-    """How probable a name is that was said before.
+def _name_ends(fig: plots.Figure) -> None:
+    """Each curve in its network's colour, its name at the right end, apart where two would touch."""
+    (ax,) = fig.axes
+    for name, colour in COLOURS.items():
+        for line in ax.lines:
+            if name in str(line.get_label()):
+                line.set_color(colour)
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())  # as they are: nothing may move afterwards
+    ends = [(line.get_transform().transform(np.array(line.get_xydata())[-1]), line) for line in ax.lines]
+    lowest = 0.0
+    for end, line in sorted(ends, key=lambda each: float(each[0][1])):
+        x, y = ax.transAxes.inverted().transform(end)
+        y = max(float(y), lowest)
+        lowest = y + 0.075
+        ax.annotate(
+            str(line.get_label()),
+            (x, y),
+            xycoords="axes fraction",
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    if legend := ax.get_legend():
+        legend.remove()
+
+
+def fading(gradients: ArrayLike) -> None:
+    """How much of a push at an RNN's last token arrives at earlier ones, before any training.
 
     Args:
-        shares: by what lies between and what attention may see, in this order: little, the whole; little, the
-            last tokens and the first; much, the whole; much, the last and the first.
+        gradients: its length at distance 1, 2 and so on, by that at distance 1.
     """
-    said = ", ".join(f"{name} {share:.2%}" for name, share in shares.items()).replace("\n", " ")
-    near, near_cut, far, far_cut = shares.values()
+    middle = as_numbers(gradients)
+    places = np.arange(1, len(middle) + 1)
+    said = f"at distance {places[-1]} {middle[-1]:.0e}"
     title = supported(
-        "The name is found far back, unless attention is kept from looking there",
+        "In an RNN as PyTorch starts it, every step back loses a part of what is left",
         said,
-        min(near, near_cut) > 0.1 and far > 0.2 and far_cut < 0.02,
+        middle[-1] < 1e-20,
     )
-    fig = plots.bars(
-        {name: 100 * share for name, share in shares.items()},
-        [plots.ATTENTION, plots.STREAM] * 2,
+    series = {
+        "this RNN": (places, np.maximum(middle, LOWEST / 10)),
+        "0.9 a step": (places, 0.9 ** (places - 1)),
+    }
+    _over_distance(series, title, f"Curves on a logarithmic axis, gradient over distance; {said}.")
+
+
+def _over_distance(series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, alt: str) -> None:
+    fig = plots.lines(
+        series,
         title=title,
-        x="probability of the name, %",
-        fmt="%.2g",
-        end=100.0,
-        size=(7.6, 2.9),
+        x="tokens back from the last one",
+        y="gradient, as a share\nof the nearest token's",
+        log_y=True,
     )
-    plots.show(fig, alt=f"Bars, probability of the name: {said}.")
+    (ax,) = fig.axes
+    ax.set_ylim(LOWEST, 1000)
+    fig.set_size_inches(7.4, 3.6)
+    _name_ends(fig)
+    plots.show(fig, alt=alt)
+
+
+def gated(gradients: Mapping[str, ArrayLike]) -> None:
+    """The same of an RNN and of an LSTM, its forget gate half open and open.
+
+    Args:
+        gradients: by model, in this order, as for `fading`.
+    """
+    of = {name: np.atleast_2d(as_numbers(runs)) for name, runs in gradients.items()}
+    rnn, half, opened = (np.median(runs, 0) for runs in of.values())
+    ends = zip(of, (rnn[-1], half[-1], opened[-1]), strict=True)
+    said = f"at distance {len(rnn)}: " + ", ".join(f"{name} {end:.0e}" for name, end in ends)
+    title = supported(
+        "Where the forget gate stands open, what comes back does not fade",
+        said,
+        opened.min() > 0.1 and half[-1] < 1e-10,
+        half[-1] > rnn[-1],
+    )
+    places = np.arange(1, len(rnn) + 1)
+    middles = zip(of, (rnn, half, opened), strict=True)
+    series = {name: (places, np.maximum(each, LOWEST / 10)) for name, each in middles}
+    _over_distance(series, title, f"Curves on a logarithmic axis, gradient over distance; {said}.")
+
+
+def repeated(lengths: Sequence[int], shares: Mapping[str, Sequence[float]], chance: float) -> None:
+    """Who repeats how many symbols.
+
+    Args:
+        lengths: symbols to repeat, from few to many.
+        shares: of RNNs and of LSTMs through one vector, and maybe of RNNs with a look back: the share of
+            right ones at each length.
+        chance: what guessing gets.
+    """
+    said = "; ".join(
+        f"{name}: " + ", ".join(f"{share:.0%} of {n}" for n, share in zip(lengths, each, strict=True))
+        for name, each in shares.items()
+    )
+    rnn, lstm, *look = (as_numbers(each) for each in shares.values())
+    falls = (rnn[0] > 0.9 and rnn[-1] < 0.3, lstm[0] > 0.9 and rnn[-1] + 0.1 < lstm[-1] < 0.8)
+    title = (
+        supported(
+            "With one look back, plain RNNs repeat the longest as well as the shortest",
+            said,
+            *falls,
+            look[0].min() > 0.9,
+        )
+        if look
+        else supported(
+            "Through one vector, in 400 steps from PyTorch's start: the LSTM gets further, and fails later",
+            said,
+            *falls,
+        )
+    )
+    fig = plots.lines(
+        {name: (lengths, 100 * as_numbers(each)) for name, each in shares.items()},
+        title=title,
+        x="symbols to repeat",
+        y="right, %",
+        level=("guessing", 100 * chance),
+    )
+    (ax,) = fig.axes
+    ax.set(ylim=(0, 105), xticks=lengths)
+    fig.set_size_inches(7.4, 3.3)
+    _name_ends(fig)
+    plots.show(fig, alt=f"Curves, right answers: {said}; guessing {chance:.1%}.")
+
+
+def looked(weights: ArrayLike, said: Sequence[int]) -> None:
+    """Which of the reader's states is seen at each symbol that is written.
+
+    Args:
+        weights: (written, read); each row sums to 1.
+        said: the symbols that were read.
+    """
+    weights = as_numbers(weights)
+    places = np.abs(weights.argmax(1) - np.arange(len(weights)))
+    own = float(np.diag(weights).mean())
+    told = f"on average {own:.2f} of the weight lies on the state of the same place"
+    title = supported(
+        "To write a symbol it looks at where that was read", told, own > 0.7, (places > 1).mean() < 0.2
+    )
+    names = [str(symbol) for symbol in said]
+    fig = plots.heatmap(
+        weights,
+        names,
+        names,
+        title=title,
+        x="symbols that were read",
+        y="symbols to write",
+        limits=(0.0, 1.0),
+        numbers=False,
+    )
+    fig.set_size_inches(5.6, 4.6)
+    plots.show(fig, alt=f"A matrix of weights, a row for each symbol that is written; {told}.")
 
 
 def reach(gradients: Mapping[str, ArrayLike]) -> None:
@@ -59,15 +198,8 @@ def reach(gradients: Mapping[str, ArrayLike]) -> None:
         transformer.min() > 0.2 and transformer.max() < 5,
     )
     places = np.arange(1, farthest + 1)
-    series = {name: (places, np.maximum(runs, LOWEST / 10)) for name, runs in of.items()}
-    fig = plots.lines(
-        series, title=title, x="distance, tokens", y="gradient, by that of the neighbour", log_y=True
-    )
-    (ax,) = fig.axes
-    ax.set_ylim(LOWEST, 1000)
-    fig.set_size_inches(7.4, 3.6)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
-    plots.show(fig, alt=f"Curves on a logarithmic axis, gradient over distance; {said}.")
+    series = {name: (places, np.maximum(each, LOWEST / 10)) for name, each in middle.items()}
+    _over_distance(series, title, f"Curves on a logarithmic axis, gradient over distance; {said}.")
 
 
 ASKED = ("one symbol, 8 back", "one symbol, 128 back", "4 symbols again", "16 symbols again")
@@ -86,7 +218,7 @@ def recalled(right: Mapping[str, Sequence[float]], chance: float) -> None:
     )
     rnn, lstm, transformer = (as_numbers(each) for each in right.values())
     title = supported(
-        "One symbol comes through in all three; sixteen, after as much training, in the Transformer alone",
+        "One symbol comes through in all three; sixteen in the Transformer alone",
         said,
         min(rnn[:2].min(), lstm[:2].min(), transformer[:2].min()) > 0.8,
         max(rnn[3], lstm[3]) < 0.8 and transformer[2:].min() > 0.9,
@@ -117,13 +249,22 @@ def graphs(recurrent: Sequence[Operation], attending: Sequence[Operation], n_tok
         said,
         longest[0] > longest[1] and len(attending) > longest[1],
     )
-    fig, axes = plots.panels(1, 2, title=title, size=(8.0, 2.5))
+    fig, axes = plots.panels(1, 2, title=title, size=(8.0, 2.4))
     for ax, operations, name in zip(
         axes[:, 0], (recurrent, attending), ("recurrent", "attention"), strict=True
     ):
         _draw_graph(ax, operations)
         ax.set(title=name, xlabel="step at which an operation can be done", xlim=(0, max(longest) + 1))
     plots.show(fig, alt=f"Two graphs of operations, drawn step by step from the left. {said}.")
+
+
+WHAT = {  # an operation of PyTorch's, in a word
+    "Mm": "product",
+    "Add": "sum",
+    "Tanh": "tanh",
+    "Softmax": "softmax",
+    "Cat": "join",
+}
 
 
 def _draw_graph(ax: plots.Axes, operations: Sequence[Operation]) -> None:
@@ -153,6 +294,16 @@ def _draw_graph(ax: plots.Axes, operations: Sequence[Operation]) -> None:
         chosen = number in on_way
         colour, shape = (plots.VERMILION, "s") if chosen else (plots.BLUE, "o")
         ax.plot(operation.depth, height[number], shape, color=colour, markersize=5, zorder=3)
+        ax.annotate(
+            WHAT.get(operation.name.removesuffix("0").removesuffix("Backward"), ""),
+            (operation.depth, height[number]),
+            textcoords="offset points",
+            xytext=(6, 5),
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
+            zorder=4,
+        )
+    ax.margins(y=0.2)
     ax.set_xticks(range(1, operations[-1].depth + 1))
     ax.set_yticks([])
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -163,65 +314,28 @@ def chains(lengths: Sequence[int], of: Mapping[str, Sequence[int]]) -> None:
 
     Args:
         lengths: numbers of tokens.
-        of: by model, in this order: RNN and LSTM as loops, the LSTM in one kernel, the Transformer when it
-            reads, and when it writes (maybe at fewer lengths).
+        of: by model, in this order: RNN and LSTM as loops, the Transformer when it reads, and when it writes
+            (maybe at fewer lengths).
     """
     said = "; ".join(f"{name}: {each[0]} to {each[-1]}" for name, each in of.items())
     grows = {name: exponent(lengths[: len(each)], each) for name, each in of.items()}
-    rnn, lstm, hidden, reading, writing = grows.values()
+    rnn, lstm, reading, writing = grows.values()
     title = supported(
         "The loops' chains grow with the text, the reading Transformer's does not, the writing one's does",
         said,
-        min(rnn, lstm, writing) > 0.7 and max(abs(hidden), abs(reading)) < 0.01,
+        min(rnn, lstm, writing) > 0.7 and abs(reading) < 0.01,
     )
-    kernel = list(of)[2]
-    series = {
-        f"{name} (loop hidden)" if name == kernel else name: (lengths[: len(each)], each)
-        for name, each in of.items()
-    }
-    fig = plots.lines(series, title=title, x="tokens", y="operations in a row", log_x=True, log_y=True)
-    fig.set_size_inches(7.2, 3.8)
-    fig.axes[0].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
+    fig = plots.lines(
+        {name: (lengths[: len(each)], each) for name, each in of.items()},
+        title=title,
+        x="tokens",
+        y="operations in a row",
+        log_x=True,
+        log_y=True,
+    )
+    fig.set_size_inches(7.4, 3.8)
+    _name_ends(fig)
     plots.show(fig, alt=f"Curves, longest chain at {lengths[0]} to at most {lengths[-1]} tokens: {said}.")
-
-
-def throughput(rates: Mapping[int, Mapping[str, Sequence[float]]], lengths: Sequence[int]) -> None:
-    """How many tokens a second each trains on.
-
-    Args:
-        rates: by batch, small and large: by model, in this order: RNN and LSTM as loops, the LSTM in one
-            kernel, the Transformer: tokens a second at each length.
-        lengths: tokens in a sequence.
-    """
-    said = "; ".join(
-        f"batch {batch}, {lengths[-1]} tokens: "
-        + ", ".join(f"{name} {each[-1] / 1000:.0f}" for name, each in of.items())
-        for batch, of in rates.items()
-    )
-    large = list(rates.values())[-1]
-    _, _, kernel, transformer = large.values()
-    title = supported(
-        "On this processor the LSTM in one kernel gets through more than the Transformer",
-        said,
-        kernel[-1] > 1.5 * transformer[-1],
-    )
-    fig, axes = plots.panels(len(rates), title=title, size=(4.4, 3.5))
-    top = 2 * max(max(each) for of in rates.values() for each in of.values())
-    for ax, (batch, of) in zip(axes, rates.items(), strict=True):
-        series = {name: (lengths, each) for name, each in of.items()}
-        plots.lines(
-            series,
-            title=f"{batch} at once",
-            x="tokens in a sequence",
-            y="tokens a second",
-            log_x=True,
-            log_y=True,
-            ax=ax,
-        )
-        ax.set(ylim=(500, top))
-        ax.legend().remove()
-    fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
-    plots.show(fig, alt=f"Curves, thousand tokens a second; {said}.")
 
 
 def widths(weights: Sequence[int], rates: Mapping[int, Mapping[str, Sequence[float]]]) -> None:
@@ -252,71 +366,14 @@ def widths(weights: Sequence[int], rates: Mapping[int, Mapping[str, Sequence[flo
         log_y=True,
         level=("as many", 1.0),
     )
+    (ax,) = fig.axes
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
+    fig.set_size_inches(7.0, 3.6)
+    _name_ends(fig)
     sizes = f"{weights[0]:,} to {weights[-1]:,} weights"
     plots.show(fig, alt=f"Curves, LSTM's tokens a second by the Transformer's at {sizes}: {said}.")
-
-
-def learning(curves: Mapping[str, tuple[Sequence[int], ArrayLike, ArrayLike]]) -> None:
-    """Bits for a held-out character, over characters read and over seconds.
-
-    Args:
-        curves: by model and optimiser, in this order: LSTM with AdamW, with Muon, Transformer with AdamW,
-            with Muon: characters read, seconds, and bits (starts, points).
-    """
-    ends = {name: as_numbers(runs)[:, -1] for name, (_, _, runs) in curves.items()}
-    seconds = [as_numbers(spent)[-1] for _, spent, _ in curves.values()]
-    said = ", ".join(f"{name} {each.min():.2f} to {each.max():.2f}" for name, each in ends.items())
-    lstm, lstm_muon, transformer, transformer_muon = ends.values()
-    title = supported(
-        "In the end the LSTM is ahead with either optimiser, by characters and by seconds",
-        f"{said}; seconds {seconds}",
-        lstm.max() < transformer.min() and lstm_muon.max() < transformer_muon.min(),
-        max(seconds[:2]) < min(seconds[2:]),
-    )
-    fig, axes = plots.panels(2, title=title, size=(4.6, 3.7))
-    for ax, place, x in zip(axes, (0, 1), ("characters read", "seconds"), strict=True):
-        plots.lines(
-            {name: (curve[place], curve[2]) for name, curve in curves.items()},
-            title=f"over {x}",
-            x=x,
-            y="bits for a held-out character",
-            log_x=True,
-            ax=ax,
-        )
-        ax.legend().remove()
-    fig.legend(*axes[0].get_legend_handles_labels(), frameon=False, ncols=4, loc="outside lower center")
-    plots.show(fig, alt=f"Curves, bits for a held-out character, {len(lstm)} starts; at the end: {said}.")
-
-
-def days(lengths: Sequence[int], of: Mapping[str, Sequence[float]], tokens: str) -> None:
-    """How long reading takes by a model of a machine.
-
-    Args:
-        lengths: tokens in a sequence.
-        of: recurrent network, then Transformer: days at each length.
-        tokens: how many are read, in words.
-    """
-    said = "; ".join(f"{name}: {each[0]:.2g} to {each[-1]:.2g} days" for name, each in of.items())
-    recurrent, attending = (as_numbers(each) for each in of.values())
-    with np.errstate(divide="ignore", invalid="ignore"):  # where one takes no time the title says so
-        ratio = float((recurrent / attending).max())
-    longer = f"up to {ratio:.1f} times as long" if ratio > 1.1 else "no longer than the Transformer"
-    title = supported(
-        f"{tokens} tokens: the recurrent network takes {longer}, by this arithmetic",
-        said,
-        min(recurrent.min(), attending.min()) > 0,
-    )
-    fig = plots.lines(
-        {name: (lengths, each) for name, each in of.items()},
-        title=title,
-        x="tokens in a sequence",
-        y="days",
-        log_x=True,
-        log_y=True,
-    )
-    plots.show(
-        fig, alt=f"Curves, days for {tokens} tokens at {lengths[0]} to {lengths[-1]} a sequence: {said}."
-    )
 
 
 def scanned(lengths: Sequence[int], of: Mapping[str, Sequence[int]]) -> None:
@@ -342,4 +399,5 @@ def scanned(lengths: Sequence[int], of: Mapping[str, Sequence[int]]) -> None:
         log_x=True,
         log_y=True,
     )
+    _name_ends(fig)
     plots.show(fig, alt=f"Curves, longest chain at {lengths[0]} to {lengths[-1]} tokens: {said}.")

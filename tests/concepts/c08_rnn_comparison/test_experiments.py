@@ -1,19 +1,28 @@
 """The experiments of notebook 08, from another seed and with something broken; what they are made of."""
 
+import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
+import nbformat
 import pytest
 import torch
+import yaml
 
-from course_lib import costs, probing
+from course_lib import costs, probing, readers
 from course_lib.attention import scaled_dot_product_attention
+from course_lib.checks import find_task, try_it
 from course_lib.claims import Judgement, Label, judge
 from course_lib.concepts.c08_rnn_comparison import experiments
 from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, RnnSlower, Training
+from course_lib.data import windows
 from course_lib.decoder import GPT
+from course_lib.objectives import token_loss
 from course_lib.recurrent import RecurrentLM, unroll
 
+NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "08_rnn_comparison.ipynb"
 SEED = 11
 TINY = Training((3, 2), 2, 5, 0.01)
 
@@ -22,29 +31,137 @@ def missed(judgement: Judgement) -> list[str]:
     return judgement.claim.missed(judgement.numbers)
 
 
-def near(width):
-    """Attention to the last tokens, itself included, and the first 4."""
-
-    def hide(weights):
-        far = torch.ones_like(weights[0, 0], dtype=torch.bool).tril(-width)
-        far[:, :4] = False
-        weights = weights.masked_fill(far, 0.0)
-        return weights / weights.sum(-1, keepdim=True)
-
-    return hide
-
-
 # ------------------------------------------------------------------------------------------ the name
 
 
 def test_the_name_is_found_and_the_cut_takes_only_the_far_one(smollm2):
-    assert experiments.name_found(smollm2, 284, 16, near(64)) > 0.3
+    hide = experiments.only_last
+    assert experiments.name_found(smollm2, 284, 16, hide(64)) > 0.3
     far = experiments.name_found(smollm2, 100, 300)
     assert far > 0.3
-    assert experiments.name_found(smollm2, 100, 300, near(64)) < 0.01
-    assert experiments.name_found(smollm2, 100, 300, near(500)) == pytest.approx(far, abs=1e-3)
+    assert experiments.name_found(smollm2, 100, 300, hide(64)) < 0.01
+    assert experiments.name_found(smollm2, 100, 300, hide(500)) == pytest.approx(far, abs=1e-3)
+    assert experiments.name_said(smollm2, 100, 300).startswith(" Marianne")
+    assert "Marianne" not in experiments.name_said(smollm2, 100, 300, hide(64))
     blocks = smollm2[0].stack.blocks
     assert all(block.attention.attend is scaled_dot_product_attention for block in blocks)
+
+
+def test_only_the_last_are_seen_whether_all_tokens_ask_or_one():
+    weights = torch.full((1, 1, 13, 13), 1 / 13)
+    seen = experiments.only_last(3)(weights)[0, 0]
+    assert seen[12].nonzero().flatten().tolist() == [0, 1, 2, 3, 10, 11, 12]
+    torch.testing.assert_close(seen.sum(-1), torch.ones(13))
+    torch.testing.assert_close(experiments.only_last(3)(weights[:, :, -1:])[0, 0, 0], seen[12])
+
+
+# ------------------------------------------------------------------------------------------ the learner's
+
+
+def a_cell(source):
+    """What a cell of the notebook defines."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if cell.id == source]
+    return cell.source
+
+
+def test_an_lstms_error_comes_from_far_only_where_its_cell_is_added_to():
+    found = experiments.cell_gradients(find_task("08_rnn_comparison/lstm_step").answer, 3, starts=1)
+    known = experiments.gradients(3, starts=1)
+    assert found["LSTM, gate half open"][0] == pytest.approx(known["LSTM"][0], rel=1e-6)
+    assert found["LSTM, gate open"][0] == pytest.approx(known["LSTM, forget bias 5"][0], rel=1e-6)
+    names: dict = {"try_it": partial(try_it, keep_faults=True)}
+    exec(a_cell("reach-naive"), names)
+    naive = experiments.cell_gradients(names["lstm_step"], 3, starts=1)
+    assert naive["LSTM, gate open"][0][-1] < 1e-20 < 0.1 < found["LSTM, gate open"][0][-1]
+
+
+@pytest.mark.parametrize(
+    ("look", "low", "high"), [("right", 0.9, 1.0), ("naive", 0.0, 0.7), (None, 0.0, 0.3)]
+)
+def test_what_comes_through_depends_on_the_look_back_that_the_learner_wrote(look, low, high):
+    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad}
+    names["try_it"] = partial(try_it, keep_faults=look == "naive")
+    for cell in ("vector-define", "look-naive", "look-define"):
+        exec(a_cell(cell), names)
+    network = experiments.taught(names["LooksBack" if look else "Repeater"], 11, steps=300)
+    assert low <= experiments.right(network, 11) <= high
+
+
+def test_an_lstm_gets_further_through_one_vector_than_an_rnn():
+    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad}
+    exec(a_cell("vector-define"), names)
+    lstm = type("Lstm", (names["Repeater"],), {"kind": torch.nn.LSTM})
+    shares = [experiments.right(experiments.taught(make, 8), 8) for make in (names["Repeater"], lstm)]
+    assert shares[0] < 0.4 < 0.8 < shares[1]
+
+
+@torch.no_grad()
+def test_the_writer_finds_its_place_by_the_last_symbols_and_hardly_by_counting():
+    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad, "try_it": try_it}
+    for cell in ("vector-define", "look-naive", "look-define"):
+        exec(a_cell(cell), names)
+    with torch.enable_grad():
+        network = experiments.taught(names["LooksBack"], 16)
+    read, others = torch.randint(1, 9, (2, 200, 16), generator=torch.Generator().manual_seed(5))
+    states, last = network.reader(network.embed(read))
+
+    def found(n_right):
+        given = others.clone()
+        given[:, 12 - n_right : 12] = read[:, 12 - n_right : 12]
+        written, _ = network.writer(network.embed(torch.nn.functional.pad(given[:, :-1], (1, 0))), last)
+        _, weights = names["look_back"](written, states)
+        return (weights[:, 12].argmax(-1) == 12).float().mean().item()
+
+    assert found(0) < 0.25 < 0.8 < found(3)
+
+
+def test_repeats_teaches_each_length_anew():
+    def guessing():
+        return torch.nn.Embedding(9, 9)
+
+    found = experiments.repeats(guessing, (2, 3))
+    assert len(found.shares) == 2
+    assert isinstance(found.longest, torch.nn.Embedding)
+    assert min(found.shares) > 0.3  # it is given what it has to say
+
+
+# ------------------------------------------------------------------------------------------ two that write
+
+
+def test_the_stored_writers_are_those_that_are_said():
+    made = yaml.safe_load(experiments.WRITERS_MADE.read_text("utf-8"))
+    _, unread = readers.texts()
+    pieces = next(windows(unread, 191, 64, torch.Generator().manual_seed(99)))
+    for name, model in experiments.load_writers().items():
+        assert experiments.n_weights(model) == made[name]["weights"]
+        with torch.no_grad():
+            bits = token_loss(model(pieces[:, :-1]), pieces[:, 1:]).item() / math.log(2)
+        assert bits == pytest.approx(made[name]["bits"], abs=0.01)
+
+
+def test_what_is_written_goes_on_from_the_prompt_and_follows_the_seed():
+    model = experiments.load_writers()["LSTM"]
+    text = experiments.written(model, "A class ", 13)
+    assert text.startswith("A class ")
+    assert len(text) == 8 + 13
+    assert text == experiments.written(model, "A class ", 13) != experiments.written(model, "A class ", 13, 5)
+    assert len(experiments.written(model, "é", 5)) == 6  # a letter that it does not know
+
+
+def test_the_unsigned_texts_are_those_of_the_stored_models():
+    texts, letter = experiments.unsigned("A class ")
+    assert texts[letter] == experiments.written(experiments.load_writers()["LSTM"], "A class ")
+    assert sorted(texts) == ["A", "B"]
+
+
+def test_a_writer_is_trained_in_place():
+    for model in experiments.make_writers(3).values():
+        before = [weight.clone() for weight in model.parameters()]
+        seconds, bits = experiments.train_writer(model, 2)
+        assert seconds > 0
+        assert 1 < bits < 10
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 # ------------------------------------------------------------------------------------------ far-memory
@@ -63,7 +180,7 @@ def test_far_memory(memory):
 
 def test_attention_that_sees_the_last_eight_tokens_alone_reaches_no_further(memory):
     model = experiments.gpt()
-    with probing.weights_changed(model, near(8)):
+    with probing.weights_changed(model, experiments.only_last(8)):
         cut = experiments.reach(model, torch.Generator().manual_seed(SEED))
     broken = replace(memory, gradients=memory.gradients | {"Transformer": (tuple(cut.tolist()),)})
     assert judge("far-memory", broken).label == Label.WRONG

@@ -1,5 +1,7 @@
 """The figures of notebook 08: drawn where the numbers support the title, refused where they do not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -7,19 +9,6 @@ from drawing import draws, refuses
 
 from course_lib import costs
 from course_lib.concepts.c08_rnn_comparison import figures
-
-KEPT = {"near": 0.7, "near, cut": 0.8, "far": 0.6, "far, cut": 0.001}
-
-
-def test_name_kept(drawn):
-    assert draws(drawn, figures.name_kept, KEPT, says="near 70.00%, near, cut 80.00%, far", labels=("x",))
-
-
-@pytest.mark.parametrize(
-    ("case", "share"), [("near", 0.05), ("near, cut", 0.05), ("far", 0.1), ("far, cut", 0.1)]
-)
-def test_name_kept_refused(drawn, case, share):
-    assert refuses(drawn, figures.name_kept, KEPT | {case: share})
 
 
 def falling(factor, n_starts=3):
@@ -53,6 +42,72 @@ def test_reach(drawn):
 )
 def test_reach_refused(drawn, model, factor):
     assert refuses(drawn, figures.reach, GRADIENTS | {model: falling(factor)})
+
+
+def test_fading(drawn):
+    assert draws(drawn, figures.fading, falling(0.4)[0], says="at distance 60 3e-24", labels=("x", "y"))
+
+
+def test_fading_refused_where_much_arrives(drawn):
+    assert refuses(drawn, figures.fading, falling(0.8)[0])
+
+
+GATES = {"RNN": falling(0.4), "half open": falling(0.6), "open": falling(0.99)}
+
+
+def test_gated(drawn):
+    says = "at distance 60: RNN 3e-24, half open 8e-14, open 6e-01"
+    assert draws(drawn, figures.gated, GATES, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(("model", "factor"), [("open", 0.6), ("half open", 0.9), ("half open", 0.3)])
+def test_gated_refused(drawn, model, factor):
+    assert refuses(drawn, figures.gated, GATES | {model: falling(factor)})
+
+
+AGAIN = {"RNN": [1.0, 0.2], "LSTM": [1.0, 0.5], "look back": [1.0, 0.98]}
+
+
+@pytest.mark.parametrize("names", [["RNN", "LSTM"], ["RNN", "LSTM", "look back"]])
+def test_repeated(drawn, names):
+    shares = {name: AGAIN[name] for name in names}
+    says = "RNN: 100% of 4, 20% of 16; LSTM: 100% of 4, 50% of 16"
+    assert draws(drawn, figures.repeated, [4, 16], shares, chance=0.125, says=says, labels=("x", "y"))
+
+
+def test_names_stand_at_the_ends_of_their_curves_and_do_not_touch(drawn):
+    figures.repeated([4, 16], AGAIN | {"LSTM": [1.0, 0.31]}, chance=0.25)
+    ((fig, _),) = drawn
+    (ax,) = fig.axes
+    heights = sorted(text.xy[1] for text in ax.texts)
+    assert {text.get_text() for text in ax.texts} == {*AGAIN, "guessing"}
+    assert min(after - before for before, after in pairwise(heights)) > 0.07
+    assert ax.get_legend() is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "shares"),
+    [
+        ("RNN", [1.0, 0.9]),
+        ("RNN", [0.5, 0.1]),
+        ("LSTM", [1.0, 0.2]),
+        ("LSTM", [1.0, 0.9]),
+        ("look back", [1.0, 0.4]),
+    ],
+)
+def test_repeated_refused(drawn, kind, shares):
+    assert refuses(drawn, figures.repeated, [4, 16], AGAIN | {kind: shares}, chance=0.125)
+
+
+def test_looked(drawn):
+    says = "on average 0.90 of the weight lies on the state of the same place"
+    weights = torch.full((3, 3), 0.05) + 0.85 * torch.eye(3)
+    assert draws(drawn, figures.looked, weights, [5, 2, 5], says=says)
+
+
+@pytest.mark.parametrize("weights", [torch.full((3, 3), 1 / 3), torch.eye(3)[[2, 2, 2]]])
+def test_looked_refused_where_it_looks_elsewhere(drawn, weights):
+    assert refuses(drawn, figures.looked, weights, [5, 2, 5])
 
 
 RIGHT = {"RNN": [1.0, 1.0, 0.9, 0.3], "LSTM": [1.0, 1.0, 1.0, 0.6], "Transformer": [1.0, 1.0, 1.0, 0.99]}
@@ -112,14 +167,13 @@ def test_graphs_refused_where_the_chain_is_no_longer(drawn):
 CHAINS = {
     "RNN": [58, 202, 778],
     "LSTM": [138, 522, 2058],
-    "kernel": [9, 9, 9],
     "reading": [90, 90, 90],
     "writing": [1483, 5947],
 }
 
 
 def test_chains(drawn):
-    says = "RNN: 58 to 778; LSTM: 138 to 2058; kernel: 9 to 9"
+    says = "RNN: 58 to 778; LSTM: 138 to 2058; reading: 90 to 90"
     assert draws(drawn, figures.chains, [16, 64, 256], CHAINS, says=says, labels=("x", "y"))
 
 
@@ -128,29 +182,12 @@ def test_chains(drawn):
     [
         ("RNN", [58, 58, 58]),
         ("LSTM", [90, 90, 90]),
-        ("kernel", [9, 18, 36]),
         ("reading", [90, 180, 360]),
         ("writing", [90, 90]),
     ],
 )
 def test_chains_refused(drawn, model, counts):
     assert refuses(drawn, figures.chains, [16, 64, 256], CHAINS | {model: counts})
-
-
-RATES = {
-    n: {"RNN": [9e3, 8e3], "LSTM": [4e3, 4e3], "kernel": [5e4, 2e5], "Transformer": [2e4, 2e4]}
-    for n in (1, 16)
-}
-
-
-def test_throughput(drawn):
-    says = "batch 16, 1024 tokens: RNN 8, LSTM 4, kernel 200, Transformer 20"
-    assert draws(drawn, figures.throughput, RATES, [64, 1024], says=says, labels=("x", "y"))
-
-
-def test_throughput_refused_where_the_transformer_is_as_fast(drawn):
-    even = RATES[16] | {"Transformer": [2e4, 2e5]}
-    assert refuses(drawn, figures.throughput, RATES | {16: even}, [64, 1024])
 
 
 WIDE = {
@@ -168,52 +205,6 @@ def test_widths(drawn):
 def test_widths_refused(drawn, batch, lstm):
     changed = WIDE | {batch: WIDE[batch] | {"LSTM": lstm}}
     assert refuses(drawn, figures.widths, [15_000, 5_000_000], changed)
-
-
-def curve(end, seconds):
-    return [100, 200], [seconds / 2, seconds], [[4.0, end], [4.1, end + 0.02]]
-
-
-CURVES = {
-    "LSTM": curve(3.4, 2),
-    "LSTM, Muon": curve(3.2, 3),
-    "GPT": curve(3.9, 6),
-    "GPT, Muon": curve(3.3, 7),
-}
-
-
-def test_learning(drawn):
-    says = "2 starts; at the end: LSTM 3.40 to 3.42, LSTM, Muon 3.20 to 3.22"
-    assert draws(drawn, figures.learning, CURVES, says=says, labels=("x", "y"))
-
-
-@pytest.mark.parametrize(
-    ("model", "end", "seconds"),
-    [
-        ("LSTM", 4.0, 2),
-        ("LSTM, Muon", 3.35, 3),
-        ("GPT", 3.3, 6),
-        ("GPT, Muon", 3.1, 7),
-        ("LSTM, Muon", 3.2, 8),
-    ],
-)
-def test_learning_refused(drawn, model, end, seconds):
-    assert refuses(drawn, figures.learning, CURVES | {model: curve(end, seconds)})
-
-
-@pytest.mark.parametrize(
-    ("recurrent_days", "title"),
-    [([1.0, 8.0], "takes up to 4.0 times as long"), ([0.5, 1.0], "takes no longer than the Transformer")],
-)
-def test_days(drawn, recurrent_days, title):
-    of = {"RNN": recurrent_days, "Transformer": [1.0, 2.0]}
-    says = "Transformer: 1 to 2 days"
-    assert draws(drawn, figures.days, [256, 512], of, "A thousand", says=says, labels=("x", "y"))
-    assert title in drawn[0][0].get_suptitle().replace("\n", " ")
-
-
-def test_days_refused_where_one_reads_in_no_time(drawn):
-    assert refuses(drawn, figures.days, [256, 512], {"RNN": [1.0, 2.0], "Transformer": [0.0, 1.0]}, "A")
 
 
 SCANNED = {"loop": [31, 63, 127], "scan": [17, 21, 25]}

@@ -60,7 +60,7 @@ def first_wrong_distance(result, inputs):
 exercise = Exercise(
     level=4,
     minutes=28,
-    section="How far back the error reaches",
+    section="How far back it learns",
     results=(LOGS,),
     read=as_logs,
     properties=(Property("first wrong distance", first_wrong_distance),),

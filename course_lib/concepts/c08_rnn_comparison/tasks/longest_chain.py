@@ -28,7 +28,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=2,
     minutes=15,
-    section="Step after step, or all at once",
+    section="Who waits for whom",
 )
 
 

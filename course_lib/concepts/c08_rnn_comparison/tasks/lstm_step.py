@@ -41,7 +41,7 @@ def at_most_one_more(result, inputs):
 exercise = Exercise(
     level=2,
     minutes=14,
-    section="How far back the error reaches",
+    section="A gate",
     forbidden=(
         "torch.lstm_cell",
         "torch.lstm",
@@ -83,8 +83,17 @@ def _(rng):
             "b": draw(rng, 4 * d),
         }
 
+    one = {
+        "x": np.array([[1.0]], np.float32),
+        "h": np.array([[0.0]], np.float32),
+        "c": np.array([[2.0]], np.float32),
+        "w": np.array([[1.0], [2.0], [3.0], [4.0]], np.float32),
+        "u": np.zeros((4, 1), np.float32),
+        "b": np.zeros(4, np.float32),
+    }
     return in_torch(
         [
+            Case("one text, one unit", one),
             Case("one text, two units", inputs(1, 3, 2)),
             Case("as many texts as units", inputs(5, 3, 5), catches="texts and units exchanged"),
             Case("four units", inputs(3, 4, 4), catches="four neighbours for each unit"),

@@ -54,7 +54,7 @@ FADES = 0.3
 exercise = Exercise(
     level=4,
     minutes=30,
-    section="How far back the error reaches",
+    section="How far back it learns",
     read=forms.contents,
 )
 

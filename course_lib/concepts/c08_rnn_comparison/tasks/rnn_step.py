@@ -33,7 +33,7 @@ def between_one_and_minus_one(result, inputs):
 exercise = Exercise(
     level=1,
     minutes=6,
-    section="How far back the error reaches",
+    section="A network that reads",
     forbidden=(
         "torch.rnn_tanh_cell",
         "torch.rnn_tanh",

@@ -49,7 +49,7 @@ def says_where_padding_goes(result, inputs):
 exercise = Exercise(
     level=3,
     minutes=20,
-    section="Step after step, or all at once",
+    section="A network that reads",
     forbidden=(
         "torch.rnn_tanh_cell",
         "torch.rnn_tanh",

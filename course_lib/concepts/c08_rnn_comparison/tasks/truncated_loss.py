@@ -30,7 +30,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=3,
     minutes=20,
-    section="How far back the error reaches",
+    section="How far back it learns",
     tensor=True,
 )
 
