@@ -255,7 +255,7 @@ SUBJECTS = {
     "05_positions/relative_index": "distance.clamp(-8, 8) + 8",
     "06_residuals/layer_norm": r"\operatorname{var}(x) + \epsilon",
     "06_residuals/rms_norm": "**RMSNorm**",
-    "06_residuals/identity_start": "nn.init.zeros_(part.weight)",
+    "06_residuals/identity_start": "parts that give zero leave the stream as it was",
     "06_residuals/depth_scaled_start": "divided by the root of the number of additions",
 }
 

@@ -1,9 +1,11 @@
 """The experiments of notebook 06: what an MLP, norms and additions do, and how deep to go."""
 
+import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import geometric_mean, mean
 from typing import Any, NamedTuple
@@ -14,12 +16,14 @@ import yaml
 from torch import Generator, Tensor, nn
 
 from course_lib import costs, probing
-from course_lib.blocks import FeedForward, TransformerStack
+from course_lib.blocks import FeedForward, LayerNorm, TransformerBlock, TransformerStack, make_block
+from course_lib.checks.show import show
 from course_lib.data import characters, python_topics, reviews, windows
 from course_lib.decoder import GPT, GPTConfig
-from course_lib.device import seeded
+from course_lib.device import best_device, one_core, seeded
+from course_lib.generation import generate
 from course_lib.objectives import token_loss, token_losses
-from course_lib.pretrained import sentence_embedding
+from course_lib.pretrained import MissingModelError, load_smollm2, sentence_embedding
 from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Model = tuple[Any, Any]  # a real model and its tokenizer
@@ -63,6 +67,7 @@ def fresh(seed: int, n_layers: int, **options: Any) -> Reverser:
         return Reverser(n_layers, **options)
 
 
+@one_core()
 def learn(model: nn.Module, seed: int, steps: int = 80, rate: float = 0.01, additions: bool = True) -> float:
     """Train a `Reverser`, in place.
 
@@ -101,7 +106,218 @@ def _adding(model: nn.Module, additions: bool) -> Any:
     return nullcontext() if additions else probing.additions_off(model)
 
 
+# ---------------------------------------------------------------------- what the learner has written
+
+Layer = Callable[..., Tensor]  # (x, attention, mlp, norm_1, norm_2) -> x
+Mlp = Callable[..., Tensor]  # (x, up, up_bias, down, down_bias) -> what is added
+Norm = Callable[..., Tensor]  # (x, weight, bias, eps) -> the normalised x
+
+
+@contextmanager
+def running(
+    model: nn.Module, layer: Layer | None = None, mlp: Mlp | None = None, layer_norm: Norm | None = None
+) -> Iterator[None]:
+    """Inside, all layers of a model compute with these functions; the weights are its own.
+
+    Args:
+        model: a real one, or a `Reverser`.
+        layer: puts the parts together; None: the model's own does.
+        mlp: for an MLP with two matrices and biases.
+        layer_norm: in place of each `LayerNorm`.
+    """
+    with ExitStack() as changes:
+        for kind, run, function in (
+            (TransformerBlock, _run_layer, layer),
+            (FeedForward, _run_mlp, mlp),
+            (LayerNorm, _run_norm, layer_norm),
+        ):
+            if function is not None:
+                changes.enter_context(probing.replaced(model, kind, partial(run, function)))
+        yield
+
+
+def _run_layer(layer: Layer, block: Any, x: Tensor, mask: Any = None, cache: Any = None) -> Tensor:
+    attention = partial(block.attention, mask=mask, cache=cache)
+    return layer(x, attention, block.feed_forward, block.attention_norm, block.feed_forward_norm)
+
+
+def _run_mlp(mlp: Mlp, part: Any, x: Tensor) -> Tensor:
+    return mlp(x, part.up_proj.weight, part.up_proj.bias, part.down_proj.weight, part.down_proj.bias)
+
+
+def _run_norm(layer_norm: Norm, part: Any, x: Tensor) -> Tensor:
+    return layer_norm(x, part.weight, part.bias, part.eps)
+
+
+def post_norm(x: Tensor, attention: Any, mlp: Any, norm_1: Any, norm_2: Any) -> Tensor:
+    """The first Transformer's layer: each sum is normalised."""
+    x = norm_1(x + attention(x))
+    return norm_2(x + mlp(x))
+
+
+def against_torch(layer: Layer, mlp: Mlp, layer_norm: Norm) -> dict[str, float]:
+    """By how much a layer differs from torch's own with the same weights, at most.
+
+    Returns: with norms first ("pre") and last ("post", in the order of `post_norm`), and the less of the two
+        where attention or the MLP gives zero.
+    """
+    with seeded(0):
+        x = torch.randn(2, 7, 24, dtype=torch.float64)
+        blocks = [make_block(24, 4, norm_first=first).double() for first in (True, False)]
+    orders: list[Layer] = [layer, post_norm]
+    off = []
+    for block, order in zip(blocks, orders, strict=True):
+        mix, think = block.attention, block.feed_forward
+        theirs = _in_torch(block)(x)
+        with running(block, mlp=mlp, layer_norm=layer_norm):
+            for parts in ((mix, think), (torch.zeros_like, think), (mix, torch.zeros_like)):
+                ours = order(x, *parts, block.attention_norm, block.feed_forward_norm)
+                off.append((ours - theirs).abs().max().item())
+    pre, pre_unmixed, pre_unthought, post, post_unmixed, post_unthought = off
+    return {
+        "pre": pre,
+        "post": post,
+        "no_attention": min(pre_unmixed, post_unmixed),
+        "no_mlp": min(pre_unthought, post_unthought),
+    }
+
+
+def only_additions(layer: Layer, mlp: Mlp, layer_norm: Norm) -> dict[str, float]:
+    """What is left of a layer where its parts give zero, and where nothing is added.
+
+    Returns: how many numbers of the stream six layers change whose parts give zero ("moved"); by how much one
+        layer differs from torch's ("added"), and with what its parts give in place of the sums ("bare").
+    """
+    with seeded(0):
+        x = torch.randn(2, 7, 24, dtype=torch.float64)
+        stack, block = TransformerStack(24, 6, 4).double(), make_block(24, 4).double()
+    for name, weight in stack.named_parameters():
+        if "out_proj" in name or "down_proj" in name:
+            nn.init.zeros_(weight)
+    with running(stack, layer, mlp, layer_norm), probing.recorded(stack) as passed:
+        stack(x)
+    with probing.additions_off(block):
+        bare = (block(x) - _in_torch(block)(x)).abs().max().item()
+    moved = (passed.streams[-1] != x).sum().item()
+    return {"moved": moved, "added": against_torch(layer, mlp, layer_norm)["pre"], "bare": bare}
+
+
+def _in_torch(block: Any) -> nn.Module:
+    """PyTorch's own layer with the weights of ours."""
+    theirs = nn.TransformerEncoderLayer(
+        24, 4, 96, 0, F.gelu, batch_first=True, norm_first=block.norm_first, dtype=torch.float64
+    )
+    attention = block.attention
+    three = attention.q_proj, attention.k_proj, attention.v_proj  # torch keeps these in one matrix
+    ours = [torch.cat([part.weight for part in three]), torch.cat([part.bias for part in three])]
+    for part in (attention.out_proj, block.feed_forward, block.attention_norm, block.feed_forward_norm):
+        ours += part.parameters()
+    for weight, own in zip(theirs.parameters(), ours, strict=True):
+        weight.data.copy_(own.data)
+    return theirs
+
+
+@one_core()
+def whisper(seed: int = 0, n_layers: int = 16) -> dict[str, list[float]]:
+    """How much gradient each layer's MLP gets, over the last's, in stacks without norms, before training.
+
+    Returns: by what happens to that which a layer gives: "replaces the stream" or "is added".
+    """
+    found = {}
+    for name, additions in {"replaces the stream": False, "is added": True}.items():
+        model = fresh(seed, n_layers, norms=False)
+        with _adding(model, additions):
+            found[name] = _gradients(model)
+    return found
+
+
+def _gradients(model: Reverser) -> list[float]:
+    reversing_loss(model, new_rows()).backward()
+    weights = [block.feed_forward.up_proj.weight for block in blocks_of(model)]
+    lengths = [0.0 if weight.grad is None else weight.grad.norm().item() for weight in weights]
+    model.zero_grad()
+    return [length / (lengths[-1] or 1.0) for length in lengths]  # a layer with a mistake may give none
+
+
+@one_core()
+def follow_a_curve(mlp: Mlp, wide: int = 32, steps: int = 400) -> tuple[Tensor, Tensor, Tensor]:
+    """Let an MLP from one number to one learn a curve.
+
+    Returns: places, the curve there, and what the MLP gives there in the end.
+    """
+    x = torch.linspace(-3, 3, 64)[:, None]
+    wanted = torch.sin(2 * x) + 0.3 * x
+    with seeded(0):
+        up, down = nn.Linear(1, wide), nn.Linear(wide, 1)
+    weights = up.weight, up.bias, down.weight, down.bias
+    optimizer = torch.optim.Adam(weights, lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        F.mse_loss(mlp(x, *weights), wanted).backward()
+        optimizer.step()
+    return x[:, 0], wanted[:, 0], mlp(x, *weights).detach()[:, 0]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A stack of one kind of layer, before and after it learned to read backwards.
+
+    Args:
+        losses: step by step, in nats.
+        loss: on new rows in the end.
+        gradients: of each layer's MLP before training, over that of the last.
+        cosines: the mean cosine between the tokens of a row behind each layer, before training.
+    """
+
+    losses: Sequence[float]
+    loss: float
+    gradients: Sequence[float]
+    cosines: Sequence[float]
+
+
+@one_core()
+def sixteen(
+    layers: Mapping[str, Layer], mlp: Mlp, layer_norm: Norm, *, seed: int = 0, n_layers: int = 16
+) -> dict[str, Trained]:
+    """Train stacks of given layers, all from the same weights, on the same rows.
+
+    Args:
+        layers: by name, how the parts are put together.
+        mlp, layer_norm: the parts; attention is the library's.
+        seed: of weights and rows.
+        n_layers: how many of each.
+    """
+    return {name: _trained(layer, mlp, layer_norm, seed, n_layers) for name, layer in bar([*layers.items()])}
+
+
+def _trained(layer: Layer, mlp: Mlp, layer_norm: Norm, seed: int, n_layers: int, steps: int = 60) -> Trained:
+    model = fresh(seed, n_layers)
+    random = Generator().manual_seed(seed)
+    rows = (torch.randint(8, (32, 8), generator=random) for _ in range(steps))
+    rates = TrainingConfig(steps, warmup_steps=20, learning_rate=0.01)
+    with running(model, layer, mlp, layer_norm):
+        with torch.no_grad(), probing.recorded(model) as passed:
+            model(new_rows())
+        gradients = _gradients(model)
+        try:
+            losses = train(model, rows, reversing_loss, rates, progress=False).losses
+        except FloatingPointError:  # a layer with a mistake may explode
+            losses = []
+        loss = _tested(model)
+    return Trained(losses or [loss], loss, gradients, [_mean_cosine(stream) for stream in passed.streams])
+
+
 # ---------------------------------------------------------------------- the real model on two texts
+
+
+def smollm2_at_hand() -> Model | None:
+    """SmolLM2 and its tokenizer; None, and a sentence, where it is not installed."""
+    try:
+        return load_smollm2(device=best_device())
+    except MissingModelError as missing:
+        said = f"{missing} Cells that need it are skipped."
+        show(said, f"<p>{html.escape(said)}</p>")
+        return None
 
 
 def two_texts(smollm2: Model) -> Tensor:
@@ -132,7 +348,7 @@ def without_each(smollm2: Model, measure: Callable[[], Tensor]) -> Tensor:
     with probing.recorded(model) as seen:
         measure()
     found = []
-    for layer in range(len(blocks_of(model))):
+    for layer in bar(range(len(blocks_of(model)))):
         below = seen.streams[max(0, layer - 1)]  # need not be computed again; layer 0 has none below
         with probing.resumed(model, layer, below), probing.layers_skipped(model, [layer]):
             found.append(measure())
@@ -144,6 +360,24 @@ def layers_out(smollm2: Model) -> Tensor:
     texts = two_texts(smollm2)
     intact = text_losses(smollm2, texts)
     return without_each(smollm2, lambda: text_losses(smollm2, texts) - intact)
+
+
+def writes(smollm2: Model, text: str = "Once upon a time, there was a", n_tokens: int = 10) -> str:
+    """What the model makes of the beginning of a text, always taking the likeliest token."""
+    model, tokenizer = smollm2
+    ids = torch.tensor([tokenizer.encode(text)], device=_device(model))
+    written = tokenizer.decode(generate(model, ids, n_tokens)[0].tolist())
+    return written.replace("\n", "↵").replace("\xa0", "␣")  # what else could not be seen
+
+
+@torch.no_grad()
+def stream_after(smollm2: Model, layer: int) -> tuple[list[str], Tensor]:
+    """The first tokens of the review, to read, and the stream's vectors after a layer, (tokens, width)."""
+    model, tokenizer = smollm2
+    ids = two_texts(smollm2)[:1, :16]
+    with probing.recorded(model) as seen:
+        model(ids)
+    return [tokenizer.decode([token]).strip() for token in ids[0].tolist()], seen.streams[layer][0].cpu()
 
 
 def _review_tokens(tokenizer: Any) -> list[int]:
@@ -864,6 +1098,29 @@ def _writing(model: Any, layer: int, kept: Tensor) -> Iterator[None]:
         hook.remove()
 
 
+@contextmanager
+def zeroed(weights: Tensor, row: int, column: int) -> Iterator[None]:
+    """Inside, this one weight is 0."""
+    kept = weights[row, column].item()
+    weights.data[row, column] = 0
+    try:
+        yield
+    finally:
+        weights.data[row, column] = kept
+
+
+def large_weights_off(smollm2: Model, weights: Tensor, n: int = 6) -> dict[tuple[int, int], float]:
+    """By how many nats the loss rises where one of the largest weights of a matrix is 0, each in turn."""
+    texts = two_texts(smollm2)
+    intact = text_losses(smollm2, texts)
+    found = {}
+    for place in weights.detach().abs().flatten().topk(n).indices.tolist():
+        row, column = divmod(place, weights.shape[1])
+        with zeroed(weights, row, column):
+            found[row, column] = (text_losses(smollm2, texts) - intact).mean().item()
+    return found
+
+
 # ---------------------------------------------------------------------- what a layer would say
 
 CAPITALS = {
@@ -900,12 +1157,16 @@ class Capitals:
 
 
 @torch.no_grad()
-def capitals(smollm2: Model) -> Capitals:
+def capitals(smollm2: Model, maps: Sequence[nn.Linear] | None = None) -> Capitals:
     """From which layer on can the answer be read, and which layer can it not do without?
 
     Rival: to shift and scale each number of the stream, which does not mix them.
     Equal for both: the 846 tokens of reviews that the ways of reading are fitted to.
     Does not show: that the model itself uses the answer there.
+
+    Args:
+        smollm2: the model and its tokenizer.
+        maps: what `lens_maps` gave, if that is known.
     """
     model, tokenizer = smollm2
     device = _device(model)
@@ -921,11 +1182,9 @@ def capitals(smollm2: Model) -> Capitals:
 
     with probing.recorded(model) as asked:
         model(prompts)
-    lessons = torch.tensor(_review_tokens(tokenizer)[: 18 * 48], device=device).view(18, 48)
-    with probing.recorded(model) as read:
-        model.stack(model.embed(lessons))
-    pairs = [stream[:, 1:].flatten(0, 1) for stream in read.streams]  # without the first tokens
-    maps = probing.fit_lens(pairs)
+    pairs = _streams_of_reviews(smollm2)
+    if maps is None:
+        maps = probing.fit_lens(pairs)
     ends = [stream[:, -1] for stream in asked.streams]  # of each prompt the last token
     scales = [_shift_and_scale(stream, pairs[-1]) for stream in pairs]
     ways: dict[str, Sequence[Callable[[Tensor], Tensor]]] = {
@@ -941,6 +1200,21 @@ def capitals(smollm2: Model) -> Capitals:
     }
     knows = without_each(smollm2, lambda: named(model.next_token_logits(prompts)))
     return Capitals(lens, maps, knows)
+
+
+def lens_maps(smollm2: Model) -> list[nn.Linear]:
+    """For each layer the matrix and shift that bring its stream nearest to the last one's."""
+    return probing.fit_lens(_streams_of_reviews(smollm2))
+
+
+@torch.no_grad()
+def _streams_of_reviews(smollm2: Model) -> list[Tensor]:
+    """The stream behind each layer for 846 tokens of reviews, (846, width)."""
+    model, tokenizer = smollm2
+    lessons = torch.tensor(_review_tokens(tokenizer)[: 18 * 48], device=_device(model)).view(18, 48)
+    with probing.recorded(model) as read:
+        model.stack(model.embed(lessons))
+    return [stream[:, 1:].flatten(0, 1) for stream in read.streams]  # without the first tokens
 
 
 def _shift_and_scale(x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:

@@ -16,28 +16,29 @@ def layers_out(rises: ArrayLike) -> None:
     """What it costs to leave out one layer, each in turn.
 
     Args:
-        rises: (layers, texts), in nats; two texts.
+        rises: (layers), of the loss, in nats.
     """
     costs = as_numbers(rises)
-    cheap, costly = np.all(costs < 0.5, axis=1), np.all(costs > 0.8, axis=1)
+    costly = np.sort(np.argsort(costs)[-5:])
+    cheap, last = costs < 0.5, len(costs) - 1
     said = (
-        f"{cheap.sum()} of {len(costs)} layers cost less than 0.5 on both texts; more than 0.8 cost layers "
-        f"{', '.join(str(layer) for layer in np.flatnonzero(costly))}"
+        f"{cheap.sum()} of {len(costs)} layers cost less than 0.5; the five that cost most are layers "
+        f"{', '.join(map(str, costly))}"
     )
     title = supported(
-        "Most layers can go, one at a time; the first two, the last two and one in the middle cost most",
+        "Most layers can go, one at a time; dearest are the first two, the last two, and one in the middle",
         said,
-        cheap.mean() > 0.6 and costly[:2].all() and costly[-2:].all(),
-        costly[2:-2].sum() == 1,
+        cheap.mean() > 0.6 and costs[costly].min() > 0.5,
+        list(np.delete(costly, 2)) == [0, 1, last - 1, last],
     )
     fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
-    ax.bar(np.arange(len(costs)), costs[:, 0], color=plots.STREAM, label="a review")
-    ax.plot(costs[:, 1], "o", color=plots.ORANGE, markersize=5, label="Python's manual")
-    ax.axhline(0.5, color=plots.BLACK, linestyle=":", linewidth=1.2, label="half a nat")
+    ax.bar(np.arange(len(costs)), costs, color=np.where(cheap, plots.STREAM, plots.ORANGE))
+    ax.axhline(0.5, color=plots.BLACK, linestyle=":", linewidth=1.2)
+    ax.annotate("half a nat", (last / 2 + 1, 0.6), fontsize=11)
+    ax.axhline(0, color=plots.BLACK, linewidth=0.8)
     ax.set(xlabel="the layer left out", ylabel=NATS)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
-    plots.show(fig, alt=f"A bar and a dot for each layer: {said}.")
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    plots.show(fig, alt=f"A bar for each layer: {said}.")
 
 
 def before_and_after(before: ArrayLike, after: ArrayLike, learned: ArrayLike) -> None:
@@ -70,7 +71,7 @@ def before_and_after(before: ArrayLike, after: ArrayLike, learned: ArrayLike) ->
 
 
 def growth(sizes: Mapping[str, ArrayLike]) -> None:
-    """How large the stream is behind each layer, before any training.
+    """How large the stream is after each layer, before any training.
 
     Args:
         sizes: by kind (runs, layers): without norms, with pre-norm, with post-norm, and without norms from a
@@ -90,72 +91,155 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
         y="size of the stream",
         log_y=True,
     )
-    plots.show(fig, alt=f"Curves over the layers. Size of the stream behind the last layer: {said}.")
+    _legend_below(fig)
+    plots.show(fig, alt=f"Curves over the layers. Size of the stream after the last layer: {said}.")
 
 
-def gradients(found: Mapping[str, ArrayLike], depths: Sequence[int]) -> None:
-    """What reaches the first layer, before training.
+def whisper(found: Mapping[str, ArrayLike]) -> None:
+    """How much gradient each layer gets before training.
 
     Args:
-        found: by kind of stack, for each depth the gradient of the first layer over that of the last. The
-            kinds: additions and norm, additions, norm, neither; neither, from a larger start.
-        depths: how many layers.
+        found: by what happens to that which a layer gives, it replaces the stream or is added: for each layer
+            the gradient over that of the last.
     """
     of = {name: as_numbers(ratios) for name, ratios in found.items()}
-    last = {name: float(ratios[-1]) for name, ratios in of.items()}
-    said = f"at {depths[-1]} layers, " + ", ".join(f"{name} {ratio:.1g}" for name, ratio in last.items())
-    both, additions, norm, neither, larger = last.values()
+    replaced, added = of.values()
+    said = ", ".join(f"where it {name} {ratios[0]:.0e}" for name, ratios in of.items())
     title = supported(
-        "Without additions and norms the gradient is lost on its way down",
+        "The whisper dies on its way back; with additions it arrives",
+        f"of the last layer's gradient the first gets {said}",
+        replaced[0] < 1e-6,
+        added.min() > 0.3,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.4, 3.4))
+    layers = np.arange(len(replaced))
+    for (name, ratios), style, colour in zip(
+        of.items(), ("--s", "-o"), (plots.ORANGE, plots.BLUE), strict=True
+    ):
+        ax.plot(layers, ratios, style, color=colour)
+        middle = len(layers) // 2
+        at, where = (middle, ratios[middle]), (8, -16)
+        ax.annotate(f"what a layer gives {name}", at, where, textcoords="offset points", color=colour)
+    ax.set(xlabel="layer (the loss comes after the last)", ylabel="gradient (last layer = 1)", yscale="log")
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Two curves over the layers. Of the last layer's gradient the first gets {said}.")
+
+
+def curve(places: ArrayLike, wanted: ArrayLike, drawn: ArrayLike) -> None:
+    """A curve, and what an MLP from one number to one has made of it.
+
+    Args:
+        places: on the x axis.
+        wanted: the curve there.
+        drawn: what the MLP gives there after training.
+    """
+    x, curve, own = as_numbers(places), as_numbers(wanted), as_numbers(drawn)
+    missed = float(((own - curve) ** 2).mean() / curve.var())
+    said = f"the MLP misses {missed:.1%} of the curve's variance"
+    title = supported("With a bend between its matrices an MLP follows a curve", said, missed < 0.05)
+    fig, (ax,) = plots.panels(title=title, size=(6.4, 3.0))
+    ax.plot(x, curve, "o", color=plots.STREAM, alpha=0.4, markersize=6, label="the curve to learn")
+    ax.plot(
+        x, np.polyval(np.polyfit(x, curve, 1), x), "--", color=plots.BLUE, label="the best without a bend"
+    )
+    ax.plot(x, own, color=plots.MLP, linewidth=3, label="what your MLP gives")
+    ax.set(xlabel="what comes in", ylabel="what comes out")
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(frameon=False, ncols=3, loc="outside lower center")
+    plots.show(fig, alt=f"Dots on a curve with several turns, and a line: {said}.")
+
+
+def sizes(tokens: Sequence[str], before: ArrayLike, after: ArrayLike) -> None:
+    """How long the tokens' vectors are before a norm and after it.
+
+    Args:
+        tokens: to read.
+        before, after: (tokens, width).
+    """
+    lengths = [np.linalg.norm(as_numbers(vectors), axis=-1) for vectors in (before, after)]
+    long, same = lengths
+    said = (
+        f"before, the longest is {long.max() / long.min():.0f} times as long as the shortest; "
+        f"after it, {same.max() / same.min():.1f} times"
+    )
+    title = supported(
+        "Long or short before, all tokens have one length after the norm",
         said,
-        neither < 1e-6 and norm > 0.01 and min(both, additions) > 0.1,
-        larger > 1e3 * neither,
+        long.max() > 5 * long.min(),
+        same.max() < 1.01 * same.min(),
     )
-    fig = plots.lines(
-        {name: (depths, ratios) for name, ratios in of.items()},
-        title=title,
-        x="layers",
-        y="gradient, first layer over last",
-        log_y=True,
+    fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
+    places = np.arange(len(tokens))
+    ax.plot(places, long, "o", color=plots.ORANGE, markersize=8, label="before the norm")
+    ax.plot(places, same, "s", color=plots.BLUE, markersize=7, label="after it")
+    ax.set(yscale="log", ylabel="length of the vector", ylim=(min(10, same.min() / 2), 2 * long.max()))
+    ax.set_xticks(places, [plots.literal(token) for token in tokens], rotation=45, ha="right")
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(frameon=False, ncols=2, loc="outside lower center")
+    plots.show(fig, alt=f"Two dots for each token: {said}.")
+
+
+def learned(losses: Mapping[str, Sequence[float]], guessing: float) -> None:
+    """How the loss falls, or does not, while stacks learn.
+
+    Args:
+        losses: by name, step by step; first the stack with additions, then that without.
+        guessing: the loss of guessing.
+    """
+    of = {name: as_numbers(each) for name, each in losses.items()}
+    ends = {name: float(each[-5:].mean()) for name, each in of.items()}
+    said = ", ".join(f"{name} {end:.2f}" for name, end in ends.items())
+    with_additions, without = ends.values()
+    title = supported(
+        f"Sixteen layers learn with additions; without, not in these {len(next(iter(of.values())))} steps",
+        said,
+        with_additions < 0.3 < 0.9 * guessing < without,
     )
-    _make_room(fig, 0)
-    plots.show(fig, alt=f"Curves over the number of layers: {said}.")
+    fig, (ax,) = plots.panels(title=title, size=(7.0, 3.4))
+    for (name, each), style, colour in zip(of.items(), ("-", "--"), (plots.BLUE, plots.ORANGE), strict=True):
+        ax.plot(each, style, color=colour, linewidth=2.5)
+        at = (len(each) - 1, each[-1])
+        ax.annotate(plots.literal(name), at, (-64, 6), textcoords="offset points", color=colour)
+    ax.axhline(guessing, color=plots.BLACK, linestyle=":", linewidth=1.2)
+    ax.annotate("guessing", (0.6 * len(each), guessing), (0, -14), textcoords="offset points")
+    ax.set(xlabel="step of training", ylabel="loss, nats", ylim=(-0.1, 1.35 * guessing))
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Two curves over the steps. In the end: {said}; guessing {guessing:.2f}.")
 
 
 def alike(cosines: Mapping[str, ArrayLike]) -> None:
     """What is left of the difference between tokens, layer by layer, before training.
 
     Args:
-        cosines: by kind, the first four as in `gradients`, the mean cosine between tokens behind each layer.
+        cosines: by name, as in `learned`: the mean cosine between tokens after each layer.
     """
     of = {name: as_numbers(means) for name, means in cosines.items()}
     said = ", ".join(f"{name} {means[-1]:.2f}" for name, means in of.items())
-    both, additions, norm, neither = (float(means[-1]) for means in of.values())
+    with_additions, without = of.values()
     title = supported(
-        "Without additions, norms or not, all tokens soon point the same way",
+        "Without additions all tokens are nearly the same after a layer or two",
         said,
-        min(norm, neither) > 0.95 and max(both, additions) < 0.8,
+        without[1:].min() > 0.95,
+        with_additions[-1] < 0.8,
     )
-    fig = plots.lines(
-        {name: (np.arange(len(means)), means) for name, means in of.items()},
-        title=title,
-        x="behind layer",
-        y="mean cosine between tokens",
-    )
-    _make_room(fig, 2)
-    plots.show(fig, alt=f"Curves over the layers. At the end {said}.")
-
-
-def _make_room(fig: Figure, index: int) -> None:
-    """Let a curve be seen that lies under another one."""
-    fig.axes[0].lines[index].set(markersize=11, markerfacecolor="none")
+    fig, (ax,) = plots.panels(title=title, size=(7.0, 3.2))
+    for (name, means), style, colour in zip(
+        of.items(), ("-o", "--s"), (plots.BLUE, plots.ORANGE), strict=True
+    ):
+        ax.plot(means, style, color=colour)
+        at = (len(means) - 1, means[-1])
+        ax.annotate(plots.literal(name), at, (8, -4), textcoords="offset points", color=colour)
+    ax.set(xlabel="after layer", ylabel="likeness (mean cosine)", ylim=(0, 1.08))
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Two curves over the layers. After the last: {said}.")
 
 
 def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> None:
     """The loss after training, for stacks with and without additions and norms.
 
     Args:
-        trained: by number of layers, the few first, and by kind as in `gradients`: losses, one a run.
+        trained: by number of layers, the few first, and by kind: losses, one a run. The kinds: additions and
+            norm, additions, norm, neither.
         guessing: the loss of guessing.
     """
     of = {n: {name: as_numbers(runs) for name, runs in kinds.items()} for n, kinds in trained.items()}
@@ -175,47 +259,37 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
             {name.replace(" and ", "\nand "): runs for name, runs in kinds.items()},
             title=f"{n} layers",
             y="loss, nats",
-            level=("guessing", guessing),
-            limits=(-0.1, 1.15 * guessing),
+            limits=(-0.1, 1.25 * guessing),
             ax=ax,
         )
-        ax.legend(frameon=False, loc="center left")
+        ax.axhline(guessing, color=plots.BLACK, linestyle=":", linewidth=1.2)
+        ax.annotate("guessing", (-0.5, 1.03 * guessing))
     plots.show(fig, alt=f"Dots, one for each training run. Mean loss, {said}; guessing {guessing:.2f}.")
 
 
-def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike], memory: Mapping[int, int]) -> None:
-    """How well models of several depths do for the same work, and what they keep.
+def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike]) -> None:
+    """How well models of several depths do for the same work.
 
     Args:
         much: by number of layers, the fewest first: bits for a character after much training, one a run.
         little: the same after little training.
-        memory: bytes that are kept for the backward pass, by number of layers.
     """
-    of = {"much training": much, "little training": little}
-    runs = {
-        name: (list(bits), np.stack([as_numbers(each) for each in bits.values()], 1))
-        for name, bits in of.items()
+    of = {
+        f"{work}:\n{n} layer" + "s" * (n > 1): as_numbers(bits)
+        for work, found in {"little work": little, "much work": much}.items()
+        for n, bits in found.items()
     }
-    means = {name: bits.mean(0) for name, (_, bits) in runs.items()}
-    kept = [each / 2**20 for each in memory.values()]
-    said = "; ".join(
-        f"{name}: "
-        + ", ".join(f"{n} layers {mean:.2f}" for n, mean in zip(of[name], means[name], strict=True))
-        for name in of
+    said = ", ".join(f"{name} {bits.mean():.2f}".replace("\n", " ") for name, bits in of.items())
+    few, many, few_soon, many_soon = (
+        as_numbers(found[n]).mean() for found in (much, little) for n in (min(found), max(found))
     )
-    said += f" bits; memory {', '.join(f'{each:.1f}' for each in kept)} MiB"
-    (few, *_, many), (few_soon, *_, many_soon) = means.values()
     title = supported(
         "For the same work depth pays where training is long, not where it is short",
-        said,
+        f"{said} bits",
         many < few - 0.02 and many_soon > few_soon + 0.05,
-        np.corrcoef(list(memory), kept)[0, 1] > 0.99,
     )
-    fig, axes = plots.panels(2, title=title, size=(4.8, 3.4))
-    plots.lines(runs, title="loss", x="layers", y="bits a character", ax=axes[0])
-    plots.lines({"kept": (list(memory), kept)}, title="memory", x="layers", y="MiB kept", ax=axes[1])
-    axes[1].set_ylim(bottom=0)
-    plots.show(fig, alt=f"Two curves over the layers, and one of the memory: {said}.")
+    fig = plots.dots(of, title=title, y="bits a character")
+    plots.show(fig, alt=f"Dots, one for each start. On average: {said} bits for a character.")
 
 
 def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
@@ -240,12 +314,12 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     ax.axhline(1, color=plots.BLACK, linestyle=":", linewidth=1.2, label="as long as the stream")
     ax.set(xlabel="layer", ylabel="length added / length of stream", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    fig.legend(frameon=False, ncols=3, loc="outside lower center")
     plots.show(fig, alt=f"Two curves over the layers: {said}; at layer 0 the larger is {first:.0f}.")
 
 
 def lengths(norms: ArrayLike) -> None:
-    """How long the stream's vectors are behind each layer.
+    """How long the stream's vectors are after each layer.
 
     Args:
         norms: (layers, texts, tokens).
@@ -257,16 +331,19 @@ def lengths(norms: ArrayLike) -> None:
     least = ratio[grown:-3].min(initial=ratio[grown])
     said = f"from layer {grown} on the first token's vector is {least:.0f} times as long as any"
     title = supported(
-        f"Behind layer {grown} the first token's vector has outgrown all others", said, least > 10
+        f"After layer {grown} the first token's vector has outgrown all others", said, least > 10
     )
     fig, (ax,) = plots.panels(title=title, size=(6.8, 3.3))
     layers = np.arange(len(of))
-    ax.plot(layers, first, "-o", color=plots.ORANGE, label="the first token")
-    ax.plot(layers, np.median(others, 1), "--", color=plots.STREAM, label="others: median, lowest to highest")
+    ax.plot(layers, first, "-o", color=plots.ORANGE)
+    ax.plot(layers, np.median(others, 1), "--", color=plots.STREAM)
+    middle = len(of) // 2
+    ax.annotate("the first token", (middle, first[middle]), (0, 8), textcoords="offset points")
+    at = (middle, others[middle].min())
+    ax.annotate("all others, and their median", at, (0, -16), textcoords="offset points", color=plots.STREAM)
     ax.fill_between(layers, others.min(1), others.max(1), color=plots.STREAM, alpha=0.2, linewidth=0)
-    ax.set(xlabel="behind layer", ylabel="length", yscale="log")
+    ax.set(xlabel="after layer", ylabel="length", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
     plots.show(fig, alt=f"Two curves over the layers: {said} other, the last three layers apart.")
 
 
@@ -288,10 +365,20 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
     fig = plots.lines(
         {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
         title=title,
-        x="behind layer",
+        x="after layer",
         y="answer leads, %",
     )
+    _legend_below(fig)
     plots.show(fig, alt=f"Curves over the layers. The answer leads in more than half: {said}.")
+
+
+def _legend_below(fig: Figure) -> None:
+    (ax,) = fig.axes
+    handles, names = ax.get_legend_handles_labels()
+    inside = ax.get_legend()
+    if inside:
+        inside.remove()
+    fig.legend(handles, names, frameon=False, ncols=2, loc="outside lower center")
 
 
 def _first_above(shares: NDArray) -> str:
@@ -299,37 +386,38 @@ def _first_above(shares: NDArray) -> str:
     return f"from layer {layers[0]} on" if len(layers) else "nowhere"
 
 
-def capitals(rises: ArrayLike, leads: ArrayLike, among: ArrayLike) -> None:
+def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
     """What each layer is worth for two things, each layer left out in turn.
 
     Args:
         rises: (layers), by how much the loss on texts rises.
-        leads: (layers), how often the capital asked for leads among all tokens.
-        among: the same among the capitals alone.
+        best: (layers), how often the right capital gets the highest score of twelve.
+        intact: the same with no layer left out.
     """
-    cost, first, best = as_numbers(rises), as_numbers(leads), as_numbers(among)
-    unknown = np.flatnonzero((cost < 0.2) & (best < 0.4))
-    spared = np.flatnonzero((cost > 1) & (first > 0.6))
+    cost, right = as_numbers(rises), as_numbers(best)
+    unknown = np.flatnonzero((cost < 0.2) & (right < 0.4))
+    spared = np.flatnonzero((cost > 1) & (right > 0.8))
     said = (
         f"without layer {_listed(unknown)} a text loses nearly nothing, and the right capital is seldom "
-        f"ahead even of the others; without layer {_listed(spared)} a text loses more than 1 nat and most "
-        "capitals are named"
+        f"ahead of the others; without layer {_listed(spared)} a text loses more than 1 nat and most "
+        "capitals are known"
     )
     title = supported(
         f"A text can do without layer {_listed(unknown)}, capitals without layer {_listed(spared)}",
         said,
         len(unknown) > 0 and len(spared) > 0,
     )
-    fig, axes = plots.panels(1, 3, title=title, size=(8.4, 1.8))
-    rows = {"rise, nats": cost, "answer leads, %": 100 * first, "of the cities, %": 100 * best}
-    for (ax,), (name, bars) in zip(axes, rows.items(), strict=True):
+    fig, axes = plots.panels(1, 2, title=title, size=(8.4, 2.2))
+    rows = {NATS: cost, "right city leads the\ntwelve, % of prompts": 100 * right}
+    for (ax,), (name, bars), level in zip(axes, rows.items(), (0, 100 * intact), strict=True):
+        ax.axhline(level, color=plots.GREEN, linewidth=1.5)
         painted = ax.bar(np.arange(len(bars)), bars, color=plots.STREAM)
         for layer in (*unknown, *spared):
             painted[layer].set_color(plots.ORANGE)
         ax.set_ylabel(name)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[-1, 0].set(xlabel="the layer left out")
-    plots.show(fig, alt=f"Bars for each layer, in three rows: {said}.")
+    axes[-1, 0].set(xlabel="the layer left out (green: none)")
+    plots.show(fig, alt=f"Bars for each layer, in two rows: {said}.")
 
 
 def _listed(layers: NDArray) -> str:

@@ -10,10 +10,14 @@ from torch import nn
 from course_lib import probing
 from course_lib.blocks import FeedForward
 from course_lib.claims import Label, judge
-from course_lib.concepts.c06_residuals import experiments
+from course_lib.concepts.c06_residuals import experiments, figures
 from course_lib.concepts.c06_residuals.experiments import CAPITALS, XAVIER, FromLeast
+from course_lib.concepts.c06_residuals.tasks.layer_norm import layer_norm
+from course_lib.concepts.c06_residuals.tasks.mlp import mlp
+from course_lib.concepts.c06_residuals.tasks.pre_norm_block import pre_norm_block
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
+from course_lib.plots import Unsupported
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SEED = 11
@@ -49,6 +53,119 @@ def test_every_random_number_comes_from_the_seed():
     assert found(5) == first
     for one, other in zip(found(6), first, strict=True):
         assert one.losses != other.losses
+
+
+# ---------------------------------------------------------------------- what the learner has written
+
+
+def chain(x, attention, mlp, norm_1, norm_2):
+    return mlp(norm_2(attention(norm_1(x))))
+
+
+def straight(x, up, up_bias, down, down_bias):
+    return (x @ up.mT + up_bias) @ down.mT + down_bias
+
+
+def all_together(x, weight, bias, eps):
+    centred = x - x.mean()
+    return centred / ((centred**2).mean() + eps).sqrt() * weight + bias
+
+
+def test_the_solutions_are_torchs_layer_and_what_is_broken_is_not():
+    whole = experiments.against_torch(pre_norm_block, mlp, layer_norm)
+    judgement = judge("two-sublayers", **whole)
+    assert judgement.label == Label.TRUE
+    assert missed(judgement) == []
+    for broken in ((chain, mlp, layer_norm), (pre_norm_block, straight, layer_norm)):
+        assert missed(judge("two-sublayers", **experiments.against_torch(*broken)))
+    assert missed(judge("two-sublayers", **experiments.against_torch(pre_norm_block, mlp, all_together)))
+
+
+def test_only_additions_are_left_where_parts_give_zero():
+    judgement = judge("residual-add", **experiments.only_additions(pre_norm_block, mlp, layer_norm))
+    assert judgement.label == Label.TRUE
+    assert missed(judgement) == []
+    broken = judge("residual-add", **experiments.only_additions(chain, mlp, layer_norm))
+    assert {"moved", "added"} <= set(missed(broken))
+
+
+def test_a_broken_part_changes_what_the_notebook_draws(monkeypatch):
+    """As in its cells: whoever breaks a part on purpose sees another figure."""
+    monkeypatch.setenv("COURSE_FIGURES", "strict")
+    figures.curve(*experiments.follow_a_curve(mlp))
+    with pytest.raises(Unsupported, match="the MLP misses"):
+        figures.curve(*experiments.follow_a_curve(straight))
+    stream = torch.randn(3, 576) * torch.tensor([[1.0], [2.0], [30.0]])
+    ones, zeros = torch.ones(576), torch.zeros(576)
+    figures.sizes("abc", stream, layer_norm(stream, ones, zeros, 1e-5))
+    with pytest.raises(Unsupported, match="as long as"):
+        figures.sizes("abc", stream, all_together(stream, ones, zeros, 1e-5))
+
+
+@pytest.fixture(scope="module")
+def stacks():
+    return experiments.sixteen({"layer": pre_norm_block, "chain": chain}, mlp, layer_norm, seed=SEED)
+
+
+def test_sixteen_layers_learn_and_sixteen_of_a_chain_do_not(stacks):
+    layer, bare = stacks.values()
+    assert layer.loss < 0.2 < 1.9 < bare.loss
+    assert 0.01 < bare.gradients[0] < 0.5 < layer.gradients[0]  # some of it arrives
+    assert layer.cosines[-1] < 0.7 < 0.99 < min(bare.cosines[1:])
+
+
+def test_the_sixteen_run_on_the_parts_that_they_are_given(stacks):
+    def flat(x, weight, bias, eps):
+        return 0 * x + bias
+
+    layer = stacks["layer"]
+    for parts in ((straight, layer_norm), (mlp, flat)):
+        (broken,) = experiments.sixteen({"layer": pre_norm_block}, *parts, seed=SEED, n_layers=2).values()
+        assert broken.losses[0] != layer.losses[0]
+    assert broken.loss > 1.5  # behind this norm all tokens are alike
+
+
+def test_layers_that_explode_still_give_numbers():
+    def doubling(x, attention, mlp, norm_1, norm_2):
+        return 1e30 * x * x
+
+    (broken,) = experiments.sixteen({"layer": doubling}, mlp, layer_norm, n_layers=4).values()
+    assert len(broken.losses) > 0
+
+
+def test_the_whisper_dies_and_additions_carry_it():
+    replaced, added = experiments.whisper(SEED).values()
+    assert replaced[0] < 1e-12
+    assert 0.5 < min(added) < max(added) < 2
+    assert replaced[-1] == added[-1] == 1
+
+
+def test_a_real_model_runs_on_the_layer(smollm2):
+    texts = experiments.two_texts(smollm2)
+    intact = experiments.text_losses(smollm2, texts)
+    with experiments.running(smollm2[0], pre_norm_block):
+        torch.testing.assert_close(experiments.text_losses(smollm2, texts), intact)
+        mended = experiments.writes(smollm2)
+    with experiments.running(smollm2[0], chain):
+        assert (experiments.text_losses(smollm2, texts) - intact).min() > 4
+        assert experiments.writes(smollm2) != mended
+    assert experiments.writes(smollm2) == mended  # put back
+
+
+def test_no_other_weight_is_missed_as_this_one(smollm2):
+    weights = smollm2[0].stack.blocks[11].feed_forward.down_proj.weight
+    kept = weights.clone()
+    found = experiments.large_weights_off(smollm2, weights)
+    torch.testing.assert_close(weights, kept, rtol=0, atol=0)  # put back
+    assert found.pop((507, 1229)) > 1.2
+    assert max(map(abs, found.values())) < 0.6
+
+
+def test_the_streams_of_the_notebook_have_long_tokens(smollm2):
+    words, stream = experiments.stream_after(smollm2, 5)
+    lengths = stream.norm(dim=-1)
+    assert words[:2] == ["A", "wonderful"]
+    assert lengths[0] > 5 * lengths.median()
 
 
 # ---------------------------------------------------------------------- how wide is the MLP?

@@ -38,7 +38,7 @@ from course_lib.concepts.c06_residuals.tasks.rms_norm import rms_norm
 exercise = Exercise(
     level=4,
     minutes=25,
-    section="The stream of a real model",
+    section="Your layer",
     forbidden=(
         "torch.nn.functional.rms_norm",
         "course_lib.blocks.FeedForward.forward",

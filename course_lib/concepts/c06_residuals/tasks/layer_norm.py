@@ -37,7 +37,7 @@ def lost_digits(right, result, inputs):
 exercise = Exercise(
     level=2,
     minutes=10,
-    section="The layer from its parts",
+    section="What a norm is for",
     forbidden=("torch.nn.functional.layer_norm", "torch.native_layer_norm"),
     tensor=True,
     properties=(Property("all digits", lambda *given: lost_digits(layer_norm, *given)),),

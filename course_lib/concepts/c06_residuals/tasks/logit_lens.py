@@ -45,7 +45,7 @@ def ends_as_the_model(result, inputs):
 exercise = Exercise(
     level=3,
     minutes=15,
-    section="What a layer would say",
+    section="A layer reads, and adds",
     forbidden=("course_lib.probing.logit_lens",),
     properties=(Property("ends as the model", ends_as_the_model),),
 )

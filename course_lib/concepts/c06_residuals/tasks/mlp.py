@@ -26,7 +26,7 @@ from course_lib.concepts.c06_residuals.tasks.layer_norm import lost_digits
 exercise = Exercise(
     level=2,
     minutes=8,
-    section="The layer from its parts",
+    section="What the MLP is for",
     forbidden=("course_lib.blocks.FeedForward.forward",),
     tensor=True,
     properties=(Property("all digits", lambda *given: lost_digits(mlp, *given)),),
@@ -104,7 +104,8 @@ exercise.changed(
 )
 exercise.changed(
     "no activation",
-    "Nothing bends between the two matrices: two of them in a row are as good as one. A GELU stands between.",
+    "Halfway between two inputs your MLP gives exactly what is halfway between its two results: it draws "
+    "straight lines, as one matrix does. What has to stand between the two matrices?",
     ("F.gelu(wide)", "wide"),
 )
 exercise.changed(

@@ -21,7 +21,7 @@ from course_lib.concepts.c06_residuals.tasks.mlp import matrix
 exercise = Exercise(
     level=2,
     minutes=8,
-    section="The layer from its parts",
+    section="Your layer",
     forbidden=("course_lib.blocks.TransformerBlock.forward",),
     tensor=True,
 )
@@ -62,8 +62,11 @@ def given_parts(rng, d):
         def norm(x):
             return F.layer_norm(x, (d,), (1 + weight / 2).to(x.dtype), bias.to(x.dtype))
 
+        norm.__name__ = "a norm with weights of its own"
         return norm
 
+    # as a report shows them
+    attention.__name__, mlp.__name__ = "a function that mixes tokens", "a function of each token alone"
     return {"attention": attention, "mlp": mlp, "norm_1": a_norm(), "norm_2": a_norm()}
 
 
