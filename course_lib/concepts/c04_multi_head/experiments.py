@@ -1,6 +1,7 @@
 """The experiments of notebook 04: what heads are for, what attention costs, and what can take its place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mean
@@ -13,15 +14,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib import costs, probing
-from course_lib.attention import scaled_dot_product_attention
+from course_lib.attention import MultiHeadAttention, attention_weights, scaled_dot_product_attention
 from course_lib.blocks import TransformerStack, make_block
 from course_lib.data import IGNORE, Examples, order, pair_recall, reviews, two_relations
 from course_lib.decoder import GPT
-from course_lib.device import seeded
+from course_lib.device import one_core, seeded
 from course_lib.encoder import BERT
+from course_lib.generation import generate
 from course_lib.mixers import FourierMixing, LinearAttention, MLPMixing, linear_attention
 from course_lib.objectives import token_loss
 from course_lib.positions import PositionEmbedding
+from course_lib.pretrained import chat_prompt
 from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Head = tuple[int, int]  # a layer and a head, both from 0
@@ -56,6 +59,7 @@ class Small(nn.Module):
         return self.head(self.stack(self.positions(x)))
 
 
+@one_core()
 def trained(task: Task, *sizes: int, seed: int = 0, steps: int = 150, **options: Any) -> tuple[Small, float]:
     """Train a small model, and ask it what it has not met.
 
@@ -175,13 +179,82 @@ def few_heads(
 def marks_seen(model: Small, length: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
     """What share of its weight each head of the first layer gives to the last mark, and to the next one."""
     inputs, _ = two_relations(200, length, 20, torch.Generator().manual_seed(seed))
-    with probing.weights_recorded(model) as weights, torch.no_grad():
-        model(inputs)
+    weights = first_weights(model, inputs)
     asking = slice(1, -1)  # the ends are not asked
     return {
-        name: tuple((weights[0] * mark[:, None])[:, :, asking].sum(-1).mean((0, 2)).tolist())
+        name: tuple((weights * mark[:, None])[:, :, asking].sum(-1).mean((0, 2)).tolist())
         for name, mark in zip(("the last mark", "the next mark"), mark_places(inputs), strict=True)
     }
+
+
+@torch.no_grad()
+def first_weights(model: Small, ids: Tensor) -> Tensor:
+    """The attention weights of the first layer, which may be a learner's: (rows, heads, T, T).
+
+    Args:
+        model: its first layer has `n_heads`, `q_proj` and `k_proj`.
+        ids: (rows, T).
+    """
+    layer: Any = model.stack.blocks[0].attention
+    parts: list[Tensor] = []  # queries and keys
+    hooks = [
+        part.register_forward_hook(lambda _, args, output: parts.append(output))
+        for part in (layer.q_proj, layer.k_proj)
+    ]
+    try:
+        model(ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    q, k = (part.unflatten(-1, (layer.n_heads, -1)).transpose(1, 2) for part in parts)
+    return attention_weights(q, k)
+
+
+@dataclass(frozen=True)
+class TwoQuestions:
+    """What small models answer that are asked for two marks, with a layer of the learner's.
+
+    Args:
+        right: the shares of right answers, one a start.
+        looks: of the first start, for the last mark and for the next one, what each head gives to it.
+    """
+
+    right: tuple[float, ...]
+    looks: Mapping[str, tuple[float, ...]]
+
+
+def two_questions(
+    layer: Callable[[int, int], nn.Module], n_heads: int, *, seed: int = 0, starts: int = 2
+) -> TwoQuestions:
+    """Train a layer to answer two questions at once.
+
+    Args:
+        layer: makes one from a width and a number of heads; it is called with nothing but vectors.
+        n_heads: how many it is to have.
+        seed: of weights and rows.
+        starts: how many models are trained.
+    """
+    runs = [
+        trained(two_relations, 10, 20, seed=start, mixer=lambda: Unmasked(layer(32, n_heads)))
+        for start in starts_of(seed, starts)
+    ]
+    return TwoQuestions(tuple(right for _, right in runs), marks_seen(runs[0][0], 10, seed))
+
+
+class Unmasked(nn.Module):
+    """A layer that knows nothing of masks and caches, in a block that has none for it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def __getattr__(self, name: str) -> Any:
+        own = super().__getattr__
+        return own(name) if name == "layer" or name.startswith("_") else getattr(own("layer"), name)
+
+    def forward(self, x: Tensor, **_: Any) -> Tensor:
+        """(B, T, D)."""
+        return self.layer(x)
 
 
 def mark_places(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -627,6 +700,252 @@ def others_of(off: Sequence[Head], spared: Sequence[Head], shuffled: Sequence[He
     return chosen
 
 
+# The ten strongest copying heads of SmolLM2, as `copying_heads` finds them; and twenty others, drawn once.
+TEN: tuple[Head, ...] = (
+    *((18, 6), (17, 3), (17, 4), (18, 7), (23, 2)),
+    *((23, 7), (20, 6), (17, 5), (24, 4), (23, 1)),
+)
+TWENTY_BY_LOT = tuple(by_lot(torch.zeros(30, 9), 1)[:20])
+
+
+def answer(smollm2: Model, question: str, *, off: Sequence[Head] = (), n_tokens: int = 10) -> str:
+    """What the chat model answers with some heads off.
+
+    Args:
+        smollm2: the model and its tokenizer.
+        question: what it is asked.
+        off: the heads that give nothing.
+        n_tokens: of the answer, at most.
+    """
+    model, tokenizer = smollm2
+    ids = torch.tensor([tokenizer.encode(chat_prompt(question))], device=next(model.parameters()).device)
+    with probing.heads_off(model, off):
+        written = generate(model, ids, n_tokens)[0, ids.shape[1] :]
+    return tokenizer.decode(written.tolist()).split("<|im_end|>")[0]
+
+
+@contextmanager
+def with_join(model: nn.Module, join: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside, every attention layer of a model puts its heads side by side by this function.
+
+    Args:
+        model: with at least one `MultiHeadAttention`.
+        join: (B, H, T, K) to (B, T, H K).
+    """
+
+    def forward(layer: Any, x: Tensor, context: None = None, mask: Any = None, cache: Any = None) -> Tensor:
+        q, k, v = layer.project(x, x, 0 if cache is None else cache.length)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return layer.out_proj(join(layer.attend(q, k, v, mask, causal=layer.causal)))
+
+    with probing.replaced(model, MultiHeadAttention, forward):
+        yield
+
+
+# ---------------------------------------------------------------------- the lecture's own heads
+
+PEOPLE = (
+    *(("king", "queen"), ("man", "woman"), ("boy", "girl"), ("father", "mother")),
+    *(("brother", "sister"), ("uncle", "aunt"), ("husband", "wife"), ("son", "daughter")),
+    *(("prince", "princess"), ("waiter", "waitress"), ("actor", "actress"), ("lord", "lady")),
+)
+CLAUSES = (
+    "The {} thanked the {} because {} was kind.",
+    "The {} met the {} when {} came home.",
+    "The {} saw the {} before {} sat down.",
+    "The {} called the {} after {} woke up.",
+)
+THINGS = (
+    *(("dog", "dogs"), ("cat", "cats"), ("boy", "boys"), ("girl", "girls"), ("king", "kings")),
+    *(("book", "books"), ("car", "cars"), ("tree", "trees"), ("house", "houses"), ("door", "doors")),
+    *(("bird", "birds"), ("horse", "horses"), ("chair", "chairs"), ("table", "tables"), ("box", "boxes")),
+    ("key", "keys"),
+)
+PLACES = (("near", "now"), ("behind", "today"), ("under", "here"), ("above", "often"))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Sentences in which one token should look at one of two nouns.
+
+    Args:
+        texts: the sentences, all of the same number of words.
+        asking: the place of the token that looks, counted in words.
+        right, wrong: for each sentence the place of the noun that is meant, and of the other.
+    """
+
+    texts: tuple[str, ...]
+    asking: int
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+def pronouns(half: int) -> Choices:
+    """A man, a woman, and *he* or *she*: whom does it mean? Half of the people, half of the sentences."""
+    found = [
+        (clause.format(*people, pronoun), *places)
+        for clause in CLAUSES[half::2]
+        for he, she in PEOPLE[half::2]
+        for people in ((he, she), (she, he))
+        for pronoun, places in zip(
+            ("he", "she"), ((1, 4), (4, 1))[:: 1 if people[0] == he else -1], strict=True
+        )
+    ]
+    texts, right, wrong = zip(*found, strict=True)
+    return Choices(texts, 6, right, wrong)
+
+
+def subjects(half: int, *, first: bool | None = None) -> Choices:
+    """Two nouns, one of them the subject, the other of another number: which does the verb belong to?
+
+    Args:
+        half: which half of the nouns and of the prepositions.
+        first: only sentences in which the subject comes first, or last; left out, both.
+    """
+    nouns = THINGS[half::2]
+    found = []
+    for place, when in PLACES[half::2]:
+        for here, there in zip(nouns, (*nouns[1:], nouns[0]), strict=True):
+            for is_many, verb in enumerate(("is", "are")):
+                subject, other = here[is_many], there[1 - is_many]
+                if first is not False:
+                    found.append((f" {when} the {subject} {place} the {other} {verb}", 2, 5))
+                if first is not True:
+                    found.append((f" {place} the {other} {when} the {subject} {verb}", 5, 2))
+    texts, right, wrong = zip(*found, strict=True)
+    return Choices(texts, 6, right, wrong)
+
+
+@dataclass(frozen=True)
+class FoundHead:
+    """A head chosen on one half of the words and sentences, tried on the other half.
+
+    Args:
+        ranking: all heads, the one that looks at the right noun most, on the first half, first.
+        right: in how many of the other half's sentences the first of them looks more at the right noun.
+        fresh: the same of the best head of random weights, chosen in the same way.
+    """
+
+    ranking: tuple[Head, ...]
+    right: float
+    fresh: float
+
+
+def pronoun_head(minilm: Model, *, seed: int = 0) -> FoundHead:
+    """Is there a head that looks from a pronoun at the one it means?
+
+    Rival: the best of as many heads with random weights, chosen in the same way.
+    Equal for both: sentences; each noun stands first as often as second, so a place alone is right in half.
+    Does not show: pronouns that take more than *he* and *she* to understand.
+
+    Args:
+        minilm: the model and its tokenizer.
+        seed: of the random weights.
+    """
+    model, tokenizer = minilm
+    with seeded(seed):
+        random = BERT(model.config)
+    return found_head(model, random, lambda text: tokenizer.frame(text)[0], pronouns, shift=1)
+
+
+def subject_head(smollm2: Model, *, seed: int = 0) -> FoundHead:
+    """Is there a head that looks from a verb at its subject, and not at a noun beside it?
+
+    Rival: the best of as many heads with random weights, chosen in the same way.
+    Equal for both: sentences; the subject stands first as often as last, so a place alone is right in half.
+    Does not show: sentences of another form. The verb is there to be read, and its number tells the subject.
+
+    Args:
+        smollm2: the model and its tokenizer.
+        seed: of the random weights.
+    """
+    model, tokenizer = smollm2
+    with seeded(seed):
+        random = GPT(model.config)
+    return found_head(model, random, tokenizer.encode, subjects)
+
+
+def found_head(
+    model: nn.Module,
+    random: nn.Module,
+    encode: Callable[[str], Sequence[int]],
+    choices: Callable[[int], Choices],
+    shift: int = 0,
+) -> FoundHead:
+    """The head that chooses best on one half, tried on the other, and the same with random weights.
+
+    Args:
+        model, random: with trained and with random weights.
+        encode: a tokenizer's; each word must be one token.
+        choices: gives the first and the second half.
+        shift: how many tokens stand before the first word.
+    """
+    ranking = ranked(preference(model, encode, choices(0), shift).mean(0))
+    by_luck = ranked(preference(random, encode, choices(0), shift).mean(0))
+    tried = [preference(each, encode, choices(1), shift) > 0.5 for each in (model, random)]
+    right, fresh = (
+        each[:, layer, head].float().mean().item()
+        for each, (layer, head) in zip(tried, (ranking[0], by_luck[0]), strict=True)
+    )
+    return FoundHead(tuple(ranking), right, fresh)
+
+
+def preference(
+    model: nn.Module, encode: Callable[[str], Sequence[int]], choices: Choices, shift: int = 0
+) -> Tensor:
+    """Of what a head gives to both nouns, the share that the right one gets: (sentences, layers, heads)."""
+    ids = torch.tensor([encode(text) for text in choices.texts])
+    weights = weights_of(model, ids)[..., choices.asking + shift, :]
+    rows = torch.arange(len(ids))
+    right, wrong = (
+        weights[rows, :, :, torch.tensor(places) + shift] for places in (choices.right, choices.wrong)
+    )
+    return right / (right + wrong)
+
+
+def agreement(
+    smollm2: Model, found: FoundHead, *, n_heads: int = 6, seed: int = 0
+) -> dict[str, tuple[float, ...]]:
+    """Is the number of the verb still right without the heads that look at the subject?
+
+    Rival: as many other heads of the same layers, three draws.
+    Does not show: longer sentences, or what would be lost with many more heads.
+
+    Args:
+        smollm2: the model and its tokenizer.
+        found: what `subject_head` found.
+        n_heads: how many are switched off, the best ones.
+        seed: which others are drawn.
+    Returns: in how many sentences with another noun before the verb the right one of *is* and *are* is the
+        more probable, one number a draw.
+    """
+    model, tokenizer = smollm2
+    best = found.ranking[:n_heads]
+    drawn = [
+        others_of(
+            best,
+            found.ranking[: 3 * n_heads],
+            by_lot(torch.zeros(model.config.n_layers, model.config.n_heads), 3 * seed + draw),
+        )
+        for draw in range(3)
+    ]
+    ids = torch.tensor([tokenizer.encode(text) for text in subjects(1, first=True).texts])
+    verbs = torch.tensor([tokenizer.encode(verb)[0] for verb in (" is", " are")])
+
+    @torch.no_grad()
+    def right(off: Sequence[Head]) -> float:
+        with probing.heads_off(model, off):
+            scores = model(ids[:, :-1].to(next(model.parameters()).device))[:, -1].cpu()
+        return (verbs[scores[:, verbs].argmax(-1)] == ids[:, -1]).float().mean().item()
+
+    return {
+        "all heads on": (right([]),),
+        f"{n_heads} subject heads off": (right(best),),
+        f"{n_heads} others off": tuple(right(off) for off in drawn),
+    }
+
+
 # ---------------------------------------------------------------------- how many heads
 
 
@@ -1003,13 +1322,33 @@ def state_sizes(
     )
 
 
+def pairs_held(
+    states: StateSizes, *, seed: int = 0, pairs: Sequence[int] = (8, 16, 24), widths: Sequence[int] = (16, 32)
+) -> dict[int, dict[int, float]]:
+    """How many pairs fit into a summary of one size? By width, by number of pairs, the share looked up.
+
+    Args:
+        states: what `state_sizes` found with the same seed, of which the largest number of pairs is taken.
+        seed: of weights and rows.
+        pairs: how many there are.
+        widths: of the vectors; a summary has as many numbers as their square.
+    """
+
+    def share(width: int, count: int) -> float:
+        if count == max(pairs):
+            return mean(states.looked[width])
+        return mean(look_up(partial(LinearAttention, width, 1), count, width=width, seed=seed))
+
+    return {width: {count: share(width, count) for count in pairs} for width in bar(widths)}
+
+
 @dataclass(frozen=True)
 class OtherMixers:
     """What layers get right that mix tokens in other ways: shares of right answers, one a start.
 
     Args:
         first: by mixer, which of two marks came first.
-        looked: by mixer, 24 values to look up; the plain mean is left out.
+        looked: by mixer, 24 values to look up.
         longer: the same for the MLP over places, with three times as many steps.
     """
 
@@ -1076,9 +1415,9 @@ def other_mixers(
 
     def mixers(n_tokens: int) -> dict[str, Mixer]:
         places = partial(MLPMixing, n_tokens, 64)
-        return {"attention": None, "MLP over places": places, "Fourier": FourierMixing}
+        return {"attention": None, "MLP over places": places, "Fourier": FourierMixing, "plain mean": Mean}
 
-    marks, values = mixers(7) | {"plain mean": Mean}, mixers(2 * pairs)
+    marks, values = mixers(7), mixers(2 * pairs)
     return OtherMixers(
         first={name: which_first(mixer, seed, starts, width, steps) for name, mixer in marks.items()},
         looked={name: looked(mixer) for name, mixer in bar(values.items())},

@@ -4,31 +4,39 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
+from course_lib.concepts.c04_multi_head.experiments import FoundHead, Specialists
 from course_lib.plots import as_numbers, means, supported
 
-_GAP = 2  # between the tiles of a sheet, in tokens
 
-
-def name(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
-    """What the pieces of a made-up name cost, when it comes first and when it comes again.
+def one_or_two(right: Mapping[str, ArrayLike]) -> None:
+    """What a layer answers with all its width in one head, and cut into two.
 
     Args:
-        pieces: of the name.
-        losses: for the first time and the second time, one number a piece, in nats.
+        right: shares of right answers, one a run: first with one head, then with two.
     """
-    first, second = (as_numbers(each)[1:] for each in losses.values())  # nobody can know that it begins
-    said = f"after its first piece, a piece costs {first.mean():.1f}, then {second.mean():.1f}"
-    title = supported(
-        "The second time, the name is hardly a surprise after its first piece",
-        said,
-        second.max() < first.mean() / 2,
+    shares = {each: as_numbers(runs) for each, runs in right.items()}
+    one, two = (runs.mean() for runs in shares.values())
+    said = means(shares)
+    title = supported("The same width in two heads answers more", said, two > one + 0.05)
+    fig = plots.dots(
+        _in_percent(shares),
+        title=title,
+        y="right answers, %",
+        limits=(0.0, 102.0),
+        size=(5.6, 3.2),
     )
-    fig = _over_pieces(pieces, losses, title)
-    plots.show(fig, alt=f"Two curves over the pieces {', '.join(pieces)}: {said}.")
+    ax = fig.axes[0]
+    for height, means_what in ((25, "guessing"), (50, "one of both questions known, the other guessed")):
+        ax.axhline(height, color="#888888", linestyle=":", zorder=0)
+        ax.text(0.5, height + 2, means_what, ha="center", fontsize=9, color="#444444")
+    plots.show(
+        fig, alt=f"Dots, one for each training run. Means: {said}; guessing 25%, one answer known 50%."
+    )
 
 
 def relations(right: Mapping[str, ArrayLike]) -> None:
@@ -42,9 +50,9 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
     said = means(shares)
     one, two, wide, patient, deep = (runs.mean() for runs in shares.values())
     title = supported(
-        "A second head helps, more width hardly; a second layer or much more training do, too",
+        "A second head helps; so do a second layer and much more training, but not more width",
         said,
-        two > one + 0.05 and wide - one < (two - one) / 2 and min(patient, deep) > max(one, wide),
+        two > one + 0.05 and wide < one + 0.05 and min(patient, deep) > max(one, wide),
     )
     fig = plots.dots(
         _in_percent(shares),
@@ -55,41 +63,6 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
     )
     fig.axes[0].legend(frameon=False, loc="lower right")  # away from the dots
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; guessing 25%.")
-
-
-def sheet(weights: ArrayLike) -> None:
-    """Every head of a model on one sentence: a row of the sheet is a layer, a tile a head.
-
-    Args:
-        weights: (layers, heads, queries, keys).
-    """
-    tiles = as_numbers(weights)
-    n_layers, n_heads, size, _ = tiles.shape
-    flat = tiles.reshape(n_layers * n_heads, size, size)
-    moved = _moved(flat)
-    twins = int(((moved < 0.1).sum(1) > 1).sum())  # each is its own twin
-    said = f"{twins} of {len(flat)} heads have a twin, which differs in less than a tenth of its weight"
-    title = supported(
-        f"{len(flat)} heads: most draw a picture of their own, some patterns come back",
-        said,
-        twins < len(flat) / 2,
-    )
-    step = size + _GAP
-    page = np.full((n_heads * step - _GAP, n_layers * step - _GAP), np.nan)
-    for layer, row in enumerate(tiles):
-        for head, tile in enumerate(row):
-            top, left = head * step, layer * step
-            page[top : top + size, left : left + size] = tile
-    fig, (ax,) = plots.panels(title=title, size=(10.5, 10.5 * n_heads / n_layers + 1))
-    # The square root makes small weights visible.
-    ax.imshow(np.ma.masked_invalid(np.sqrt(page)), cmap="Blues", vmin=0, vmax=1, interpolation="none")
-    ax.set_xticks(np.arange(n_layers) * step + size / 2, range(n_layers))
-    ax.set_yticks(np.arange(n_heads) * step + size / 2, range(n_heads))
-    ax.set(xlabel="layer", ylabel="head")
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    shape = f"{n_layers} columns of {n_heads} small maps, who looks (down) at whom (across)"
-    plots.show(fig, alt=f"{shape}; {said}.")
 
 
 def graphs(pieces: Sequence[str], heads: Mapping[str, ArrayLike]) -> None:
@@ -126,10 +99,12 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     """How much weight each head gives to a relation, the strongest first, and the most a random one gives.
 
     Args:
-        trained, start: by relation the scores of trained heads and of random ones, from 0 to 1.
+        trained, start: by relation the scores of trained heads and of random ones, from 0 to 1; the first two
+            are drawn.
     """
-    after = {each: np.sort(as_numbers(scores), axis=None)[::-1] for each, scores in trained.items()}
-    before = {each: float(as_numbers(scores).max()) for each, scores in start.items()}
+    shown = list(trained)[:2]
+    after = {each: np.sort(as_numbers(trained[each]), axis=None)[::-1] for each in shown}
+    before = {each: float(as_numbers(start[each]).max()) for each in shown}
     said = ", ".join(
         f"{each} up to {after[each][0]:.0%} (random weights {before[each]:.0%})" for each in after
     )
@@ -141,10 +116,10 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     fig, axes = plots.panels(len(after), title=title, size=(3.3, 3.2))
     for ax, each in zip(axes, after, strict=True):
         series = {"trained": (np.arange(1, len(after[each]) + 1), after[each])}
-        level = ("random weights, at most", before[each])
-        plots.lines(
-            series, title=each, x="heads, strongest first", y="share of the weight", level=level, ax=ax
-        )
+        plots.lines(series, title=each, x="heads, strongest first", y="share of the weight", ax=ax)
+        ax.axhline(before[each], color="#444444", linestyle=":")
+        end = len(after[each])
+        ax.text(end, before[each] + 0.02, "random weights, at most", ha="right", fontsize=9, color="#444444")
         ax.set_ylim(0, 1.02)
     plots.show(fig, alt=f"For each relation a falling curve over the heads: {said}.")
 
@@ -184,68 +159,108 @@ def silenced(losses: Mapping[str, ArrayLike], intact: float) -> None:
     plots.show(fig, alt=f"Dots, one for each choice; loss: {said}.")
 
 
-def copying(
-    counts: Sequence[int],
-    strongest: ArrayLike,
-    others: ArrayLike,
-    previous: float,
-    beside: ArrayLike,
-    first_copy: float,
-) -> None:
-    """What the repetition costs when copying heads are off.
+def copying(found: Specialists) -> None:
+    """What the second copy costs with some heads off: a bar for each choice.
 
     Args:
-        counts: how many heads are off, from 0 on.
-        strongest: the loss of the second copy without that many of the strongest copying heads.
-        others: the same without as many others as the largest count, one a draw.
-        previous: the same without a single head, which looks at the token before.
-        beside: the same without others of its layer, each alone.
-        first_copy: the loss when nothing is repeated yet.
+        found: what switching heads off has cost.
     """
-    without, drawn, mates = (as_numbers(each) for each in (strongest, others, beside))
-    said = (
-        f"without {counts[-1]} copying heads {without[-1]:.1f}, without {counts[-1]} others "
-        f"{drawn.mean():.1f}, without one head for the token before {previous:.1f}, without another of its "
-        f"layer {mates.mean():.1f}, intact {without[0]:.1f}"
-    )
+    n, previous = found.counts[-1], found.alone[found.needed]
+    intact, strongest, all_copying = found.without
+    others, mates = (as_numbers(list(each)).mean() for each in (found.drawn, found.beside))
+    losses = {
+        "none": intact,
+        "a neighbour of the note-taker": mates,
+        "the strongest copying head": strongest,
+        "the note-taker": previous,
+        f"{n} others of these layers": others,
+        f"the {n} strongest copying heads": all_copying,
+    }
+    said = ", ".join(f"{each} {loss:.1f}" for each, loss in losses.items())
     title = supported(
-        "A few heads copy; one that looks at the token before carries half of it",
+        "One head outside the list costs more than the strongest on it",
         said,
-        without[-1] - without[0] > 3 * (drawn.max() - without[0]),
-        previous - without[0] > 3 * (max(drawn.max(), mates.max()) - without[0]),
+        previous - intact > 3 * (max(others, mates) - intact),
+        previous > strongest,
+        found.needed not in found.copying[:n],
     )
-    fig = plots.lines(
-        {"the strongest copying heads": (counts, without)},
+    grey = "#999999"
+    fig = plots.bars(
+        losses,
+        (grey, grey, plots.ATTENTION, plots.GREEN, grey, plots.ATTENTION),
         title=title,
-        x="heads switched off",
-        y="loss of the second copy, nats",
-        level=("first copy", first_copy),
+        x="loss of the second copy, nats",
+        fmt="%.1f",
+        end=1.12 * found.first_copy,
+        size=(7.6, 3.6),
     )
     ax = fig.axes[0]
-    ax.plot([counts[-1]] * len(drawn), drawn, "s", color=plots.ORANGE, label="others of the same layers")
-    ax.plot([1], [previous], "*", color=plots.GREEN, markersize=14, label="one head for the token before")
-    ax.plot(
-        [1] * len(mates), mates, "^", color=plots.GREEN, markersize=4, label="two others of its layer, alone"
+    ax.axvline(found.first_copy, color="#444444", linestyle=":")
+    ax.text(
+        found.first_copy - 0.15, -0.1, "first copy:\nnothing to repeat", ha="right", va="center", fontsize=9
     )
-    ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, fontsize=8)
-    plots.show(fig, alt=f"A curve over the number of heads off; loss of the second copy: {said}.")
+    ax.set_ylabel("switched off")
+    plots.show(fig, alt=f"Bars, the loss of the second copy with heads off: {said}.")
 
 
-def name_without(pieces: Sequence[str], losses: Mapping[str, ArrayLike]) -> None:
-    """What the repeated name costs with some heads off.
+def nouns(found: Mapping[str, FoundHead]) -> None:
+    """How often the best head looks more at the noun that is meant, on words that it was not chosen on.
 
     Args:
-        pieces: of the name.
-        losses: first of the whole model, then without copying heads, then without as many others.
+        found: by what is asked.
     """
-    costs = {each: as_numbers(numbers) for each, numbers in losses.items()}
-    whole, without, others = (each[1:].mean() for each in list(costs.values())[:3])
-    said = ", ".join(f"{each} {numbers[1:].mean():.1f}" for each, numbers in costs.items())
-    much_more = without > others + 2 * abs(others - whole) + 0.5
-    title = supported("Without copying heads the name costs much more", said, much_more)
-    fig = _over_pieces(pieces, costs, title)
-    plots.show(fig, alt=f"Curves over the pieces of the name; mean after the first piece: {said}.")
+    said = "; ".join(
+        f"{asked} {each.right:.0%}, random weights {each.fresh:.0%}" for asked, each in found.items()
+    )
+    title = supported(
+        "One head finds whom she means, another the subject",
+        said,
+        all(each.right > 0.85 and each.right > each.fresh + 0.2 for each in found.values()),
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.4))
+    places = np.arange(len(found))
+    groups = {
+        "the best head": ([each.right for each in found.values()], plots.ATTENTION),
+        "of random weights": ([each.fresh for each in found.values()], "#777777"),
+    }
+    for side, (what, (shares, colour)) in zip((-0.17, 0.17), groups.items(), strict=True):
+        bars = ax.bar(places + side, 100 * as_numbers(shares), 0.32, color=colour, label=what)
+        ax.bar_label(bars, fmt="%.0f", fontweight="bold")
+    ax.axhline(50, color="#444444", linestyle=":", label="a coin")
+    names = [f"{asked}\nhead {each.ranking[0][0]}.{each.ranking[0][1]}" for asked, each in found.items()]
+    ax.set_xticks(places, names)
+    ax.set(ylabel="right in new sentences, %", ylim=(0, 112))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    plots.show(fig, alt=f"Bars, in how many new sentences a head looks more at the right noun. {said}.")
+
+
+def agreement(right: Mapping[str, ArrayLike]) -> None:
+    """How often the number of the verb is right, with all heads on, without subject heads, without others.
+
+    Args:
+        right: shares of sentences, one a draw, in this order.
+    """
+    shares = {each: as_numbers(draws) for each, draws in right.items()}
+    whole, without, others = (draws.mean() for draws in shares.values())
+    said = means(shares)
+    title = supported(
+        "Without the heads that look at the subject, the verb still agrees with it",
+        said,
+        whole - without < 0.15,
+        others - without < 0.15,
+        without > 0.6,
+    )
+    fig = plots.dots(
+        _in_percent(shares),
+        title=title,
+        y="right verb, %",
+        level=("guessing", 50.0),
+        limits=(0.0, 102.0),
+        size=(6.4, 3.2),
+    )
+    fig.axes[0].legend(frameon=False, loc="lower right")
+    plots.show(fig, alt=f"Dots, one for each choice of heads. The verb is right in: {said}.")
 
 
 def head_counts(right: Mapping[int, ArrayLike]) -> None:
@@ -281,9 +296,8 @@ def pruning(least: Mapping[int, float], drawn: ArrayLike, n_drawn: int) -> None:
     said = ", ".join(f"without {n} {rise:+.0%}" for n, rise in least.items())
     said += f"; without {n_drawn} drawn by lot {by_lot.mean():+.0%}"
     title = supported(
-        "A third of the heads costs little, if one knows which",
+        "The least important third of the heads costs far less than a third drawn by lot",
         said,
-        least[min(least)] < 0.05 < least[max(least)],
         2 * least[n_drawn] < by_lot.mean(),
     )
     fig = plots.lines(
@@ -328,42 +342,37 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     plots.show(fig, alt=f"Curves from {tokens[0]} to {tokens[-1]} tokens. {said}.")
 
 
-def state_sizes(
-    looked: Mapping[int, ArrayLike], parted: ArrayLike, fewer: ArrayLike, attention: ArrayLike
-) -> None:
-    """What linear attention looks up with sums of several sizes: shares of right answers, one a run.
+def pairs_held(held: Mapping[int, Mapping[int, float]]) -> None:
+    """What linear attention looks up, over how many pairs there are, for summaries of two sizes.
 
     Args:
-        looked: by width of a state.
-        parted: with the largest one cut into 16 heads.
-        fewer: with the smallest one and a third of the values.
-        attention: what attention looks up at the smallest width.
+        held: by width the shares of right answers by number of pairs.
     """
-    small, large = min(looked), max(looked)
-    states = {f"{size} x {size} numbers": as_numbers(looked[size]) for size in sorted(looked)}
-    groups = {
-        f"attention, width {small}": as_numbers(attention),
-        **states,
-        f"16 times {large // 16} x {large // 16} numbers": as_numbers(parted),
-        f"{small} x {small}, fewer values": as_numbers(fewer),
-    }
-    softmax, smallest, *_, largest, cut, few = (runs.mean() for runs in groups.values())
-    said = means(groups)
+    small, large = min(held), max(held)
+    said = "; ".join(
+        f"{width} x {width} numbers: " + ", ".join(f"{n} pairs {share:.0%}" for n, share in shares.items())
+        for width, shares in held.items()
+    )
+    most = max(held[small])
     title = supported(
-        "Linear attention looks up as many values as its sums have room for",
+        "With this training, a larger summary holds more pairs; each has its limit",
         said,
-        min(largest, few) > softmax - 0.1,
-        smallest < largest - 0.2,
-        cut < largest - 0.1,
+        min(max(shares.values()) for shares in held.values()) > 0.9,
+        all(shares[most] < max(shares.values()) - 0.15 for shares in held.values()),
+        held[large][most] > held[small][most] + 0.15,
     )
-    fig = plots.dots(
-        _in_percent(groups),
-        title=title,
-        y="right answers, %",
-        level=("guessing", 12.5),
-        limits=(0.0, 103.0),
+    series = {
+        f"{width} x {width} numbers": (list(shares), 100 * as_numbers(list(shares.values())))
+        for width, shares in held.items()
+    }
+    fig = plots.lines(
+        series, title=title, x="pairs to hold", y="looked up right, %", level=("guessing", 12.5)
     )
-    plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; guessing 12.5%.")
+    ax = fig.axes[0]
+    ax.set_ylim(0, 103)
+    ax.set_xticks(list(held[small]))
+    _beside(ax)
+    plots.show(fig, alt=f"Curves over the number of pairs. {said}; guessing 12.5%.")
 
 
 def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, float]) -> None:
@@ -400,14 +409,12 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     plots.show(fig, alt=f"Dots, one for each training run. Means, {said}.")
 
 
-def _over_pieces(pieces: Sequence[str], losses: Mapping[str, ArrayLike], title: str) -> Figure:
-    """Curves of what each piece of a name costs."""
-    series = {each: (range(len(pieces)), as_numbers(costs)) for each, costs in losses.items()}
-    fig = plots.lines(series, title=title, x="piece of the name", y="loss, nats")
-    ax = fig.axes[0]
-    ax.set_xticks(range(len(pieces)), [plots.literal(piece.strip()) for piece in pieces])
-    ax.set_ylim(bottom=0)
-    return fig
+def _beside(ax: Axes) -> None:
+    """Put the legend to the right of the curves, where it covers none."""
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    figure.set_size_inches(8.2, 3.6)
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
 def _in_percent(shares: Mapping[str, NDArray]) -> dict[str, NDArray]:

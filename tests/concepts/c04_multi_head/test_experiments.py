@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import mean
+from typing import Any
 
+import nbformat
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_lib import claims, probing
 from course_lib.attention import MultiHeadAttention
 from course_lib.claims import Judgement, Label
-from course_lib.concepts.c04_multi_head import experiments
+from course_lib.concepts.c04_multi_head import experiments, figures
 from course_lib.data import Examples, order, pair_recall, two_relations
 from course_lib.mixers import linear_attention
 
@@ -208,23 +212,143 @@ def test_the_others_are_of_the_same_layers_and_do_not_copy(heads: experiments.Sp
     assert not set(heads.others) & set(heads.copying)
 
 
+REQUEST = "Repeat after me: Brelindor Vastquimmel sings."
+
+
 def test_the_name_is_forgotten_without_copying_heads(heads: experiments.Specialists, smollm2: tuple) -> None:
-    """As the notebook's text says, the one head takes a sixth of what the repetition saves."""
-    model, tokenizer = smollm2
-    start, name = "The new teacher is called", " Brelindor Vastquimmel"
-    once = tokenizer.encode(start + name)
-    told = ". She is from the north, and she plays the violin. Yesterday the children sang for"
-    twice = tokenizer.encode(start + name + told + name)
-    known = len(tokenizer.encode(name)) - 1  # after its first piece
+    """As the notebook's text says: ten heads, or the note-taker; not twenty by lot, nor the strongest."""
+    assert len({*heads.copying[:10]} & {*experiments.TEN}) >= 8  # another draw ranks them nearly the same
+    assert {*experiments.TEN} <= {*heads.copying}
+    name = "Brelindor Vastquimmel"
+    assert name in experiments.answer(smollm2, REQUEST)
+    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TWENTY_BY_LOT)
+    assert name not in experiments.answer(smollm2, REQUEST, off=[(16, 0)])
+    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:1])
+    assert "Vastquimmel" not in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:5])
+    assert experiments.answer(smollm2, REQUEST, off=experiments.TEN).startswith("Blessed, I am Bless")
 
-    def loss(ids: list[int], off: Sequence[tuple[int, int]] = ()) -> float:
-        return experiments.loss_without(model, off, torch.tensor([ids]), len(ids) - known)
 
-    intact = loss(twice)
-    assert intact < 0.5
-    assert loss(twice, heads.copying[:10]) > 3
-    assert loss(twice, heads.others) < 1
-    assert 0.1 < (loss(twice, [heads.needed]) - intact) / (loss(once) - intact) < 0.25
+# ---------------------------------------------------------------------- the lecture's own heads
+
+
+@pytest.fixture(scope="module")
+def subject(loaded_smollm2: tuple) -> experiments.FoundHead:
+    return experiments.subject_head(loaded_smollm2, seed=SEED)
+
+
+def test_a_place_alone_is_right_in_half() -> None:
+    for choices in (experiments.pronouns, experiments.subjects):
+        for half in (0, 1):
+            found = choices(half)
+            assert sum(right < wrong for right, wrong in zip(found.right, found.wrong, strict=True)) == (
+                len(found.texts) / 2
+            )
+    texts = [{*experiments.pronouns(half).texts} for half in (0, 1)]
+    assert not texts[0] & texts[1]
+    assert not {*experiments.subjects(0).texts} & {*experiments.subjects(1).texts}
+
+
+def test_the_right_noun_is_the_one_that_is_meant() -> None:
+    found = experiments.pronouns(0)
+    for text, right, wrong in zip(found.texts, found.right, found.wrong, strict=True):
+        words = text.split()
+        pair = (words[right], words[wrong])
+        assert (pair if words[found.asking] == "he" else pair[::-1]) in experiments.PEOPLE
+    found = experiments.subjects(1)
+    for text, right, wrong in zip(found.texts, found.right, found.wrong, strict=True):
+        words = text.split()
+        assert words[right].endswith("s") == (words[found.asking] == "are") != words[wrong].endswith("s")
+
+
+def test_heads_for_pronouns_and_subjects(loaded_minilm: tuple, subject: experiments.FoundHead) -> None:
+    pronoun = experiments.pronoun_head(loaded_minilm, seed=SEED)
+    assert pronoun.ranking[0] == (1, 3)
+    assert pronoun.right > 0.95
+    assert pronoun.fresh < 0.75
+    assert subject.ranking[0] == (13, 8)
+    assert subject.right > 0.9
+    assert subject.fresh < 0.75
+
+
+def test_the_verb_agrees_without_the_heads_that_look_at_its_subject(
+    loaded_smollm2: tuple, subject: experiments.FoundHead
+) -> None:
+    """Not without half of all heads."""
+    right = {name: mean(each) for name, each in experiments.agreement(loaded_smollm2, subject).items()}
+    assert right["all heads on"] > 0.75
+    assert right["all heads on"] - right["6 subject heads off"] < 0.1
+    assert right["6 others off"] - right["6 subject heads off"] < 0.15
+    half = replace(subject, ranking=tuple(sorted(subject.ranking)))
+    model, tokenizer = loaded_smollm2
+    with probing.heads_off(model, half.ranking[:135]):
+        broken = experiments.agreement((model, tokenizer), subject, n_heads=1)
+    assert broken["all heads on"][0] < 0.7
+
+
+# ---------------------------------------------------------------------- what the learner mends
+
+
+def mixed_up(heads: torch.Tensor) -> torch.Tensor:
+    """The notebook's first attempt."""
+    n_rows, n_heads, n_tokens, d_head = heads.shape
+    return heads.reshape(n_rows, n_tokens, n_heads * d_head)
+
+
+def cells(*names: str) -> str:
+    notebook = nbformat.read(Path(__file__).parents[3] / "notebooks" / "04_multi_head.ipynb", as_version=4)
+    sources = {cell.id: cell.source for cell in notebook.cells}
+    return "\n".join(sources[name] for name in names)
+
+
+@pytest.fixture
+def lesson(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Runs cells of the notebook; what figures are given is kept under "drawn"."""
+
+    def run(known: dict[str, Any], *names: str) -> dict[str, Any]:
+        known["drawn"] = []
+        monkeypatch.setattr(figures, "one_or_two", lambda right: known["drawn"].append(right))
+        exec(cells("open-load", *names), known)  # the cells are ours
+        return known
+
+    return run
+
+
+def test_a_join_that_mixes_tokens_changes_the_next_figure(lesson: Callable[..., dict[str, Any]]) -> None:
+    names = ("heads-naive", "heads-module", "two-predict", "two-run")
+
+    def two_heads(join: Callable[[torch.Tensor], torch.Tensor]) -> float:
+        known: dict[str, Any] = {"join": join}
+        lesson(known, "heads-naive")
+        known["join"] = join
+        lesson(known, *names[1:])
+        return mean(known["drawn"][0]["two heads"])
+
+    right = two_heads(lambda heads: heads.transpose(1, 2).flatten(2))
+    assert right > 0.9
+    assert two_heads(mixed_up) < right - 0.1
+
+
+def test_a_join_that_mixes_tokens_speaks_in_the_real_model(smollm2: tuple) -> None:
+    model, _ = smollm2
+    question = "What is the capital of France?"
+    said = []
+    for join in (mixed_up, lambda heads: heads.transpose(1, 2).flatten(2)):
+        with experiments.with_join(model, join):
+            said.append(experiments.answer(smollm2, question))
+    assert "Paris" not in said[0]
+    assert said[1] == experiments.answer(smollm2, question)
+    assert "Paris" in said[1]
+
+
+def test_a_layer_of_the_learner_shows_where_it_looks() -> None:
+    """The weights read from its queries and keys are those that the library's own layer mixes with."""
+    ids, _ = two_relations(3, 10, 20, torch.Generator().manual_seed(SEED))
+    model = experiments.Small(20, n_heads=2)
+    with probing.weights_recorded(model) as recorded, torch.no_grad():
+        model(ids)
+    assert torch.allclose(experiments.first_weights(model, ids), recorded[0], atol=1e-6)
+    wrapped = experiments.Small(20, mixer=lambda: experiments.Unmasked(MultiHeadAttention(32, 2)))
+    assert experiments.first_weights(wrapped, ids).shape == (3, 2, 10, 10)
 
 
 # ---------------------------------------------------------------------- how many heads

@@ -1,14 +1,14 @@
 """The figures of notebook 04: drawn where the numbers support the title, refused where they do not."""
 
-import numpy as np
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from drawing import draws, refuses
 
-from course_lib.concepts.c04_multi_head import figures
+from course_lib.concepts.c04_multi_head import experiments, figures
 
-PIECES = [" Ba", "no", "lu"]
-NAME = {"first time": [9.0, 6.0, 8.0], "second time": [8.0, 0.5, 0.3]}
 RIGHT = {
     "one head": [0.75, 0.79],
     "two heads": [0.96, 0.98],
@@ -18,14 +18,10 @@ RIGHT = {
 }
 
 
-def test_name(drawn):
-    says = "after its first piece, a piece costs 7.0, then 0.4"
-    assert draws(drawn, figures.name, PIECES, NAME, says=says, labels=("x", "y"))
-    assert [text.get_text() for text in drawn[0][0].axes[0].get_xticklabels()] == ["Ba", "no", "lu"]
-
-
-def test_name_refused(drawn):
-    assert refuses(drawn, figures.name, PIECES, {**NAME, "second time": [8.0, 0.5, 6.0]})
+def test_one_or_two(drawn):
+    right = {"one head": [0.75, 0.79], "two heads": [0.96, 0.98]}
+    assert draws(drawn, figures.one_or_two, right, says="one head 77%, two heads 97%")
+    assert refuses([], figures.one_or_two, right | {"two heads": [0.8, 0.79]})
 
 
 def test_relations(drawn):
@@ -53,21 +49,6 @@ def four_heads() -> torch.Tensor:
     for offset, tile in enumerate(tiles):
         tile[:offset, 0] = 1.0
     return torch.stack(tiles).view(2, 2, 5, 5)
-
-
-def test_sheet(drawn):
-    weights = four_heads()
-    assert draws(drawn, figures.sheet, weights, says="0 of 4 heads have a twin")
-    page = drawn[0][0].axes[0].images[0].get_array()
-    assert np.array_equal(page[:5, :5], weights[0, 0])
-    assert np.array_equal(page[:5, 7:], weights[1, 0])  # two tokens of gap; a column is a layer
-    assert np.array_equal(page[7:, :5], weights[0, 1])
-
-
-def test_sheet_refused(drawn):
-    weights = four_heads()
-    weights[1, 1] = weights[0, 1]
-    assert refuses(drawn, figures.sheet, weights)
 
 
 TOKENS = ["The", "cat", "saw", "the", "cat"]
@@ -111,31 +92,53 @@ def test_silenced(drawn):
     assert refuses([], figures.silenced, losses | {"heads": [3.3]}, 3.0)  # more than drawn by lot
 
 
-COPYING = {
-    "counts": [0, 3, 10],
-    "strongest": [2.5, 7.0, 12.0],
-    "others": [3.0, 3.4],
-    "previous": 8.0,
-    "beside": [2.4, 2.7],
-    "first_copy": 14.0,
-}
+def copied(**change: Any) -> experiments.Specialists:
+    """Where ten copying heads and one note-taker are needed, and others are not."""
+    scores = experiments.HeadScores({}, {}, torch.zeros(1, 1), 0)
+    found = {
+        "counts": (0, 3, 10),
+        "without": (2.5, 7.0, 12.0),
+        "others": (),
+        "drawn": (3.0, 3.4),
+        "alone": {(16, 0): 8.0, (1, 2): 2.6},
+        "beside": (2.4, 2.7),
+        "first_copy": 14.0,
+        "given": (),
+        "specific": 0.0,
+    }
+    return experiments.Specialists(**{"scores": scores, "copying": ()} | found | change)
 
 
 def test_copying(drawn):
-    says = "without 10 copying heads 12.0, without 10 others 3.2, without one head for the token before 8.0"
-    assert draws(drawn, figures.copying, *COPYING.values(), says=says, labels=("x", "y"))
+    says = "the note-taker 8.0, 10 others of these layers 3.2, the 10 strongest copying heads 12.0"
+    assert draws(drawn, figures.copying, copied(), says=says, labels=("x", "y"))
 
 
-@pytest.mark.parametrize("change", [{"others": [3.0, 7.0]}, {"previous": 3.2}, {"beside": [2.5, 7.0]}])
+@pytest.mark.parametrize(
+    "change",
+    [{"drawn": (3.0, 7.0)}, {"alone": {(16, 0): 6.8}}, {"beside": (2.5, 7.0)}, {"copying": ((16, 0),)}],
+)
 def test_copying_refused(drawn, change):
-    assert refuses(drawn, figures.copying, *(COPYING | change).values())
+    assert refuses(drawn, figures.copying, copied(**change))
 
 
-def test_name_without(drawn):
-    costs = {"all": [9.0, 0.4, 0.4], "copying off": [9.0, 6.0, 7.0], "others off": [9.0, 0.9, 0.7]}
-    says = "all 0.4, copying off 6.5, others off 0.8"
-    assert draws(drawn, figures.name_without, PIECES, costs, says=says)
-    assert refuses([], figures.name_without, PIECES, {**costs, "others off": [9.0, 5.0, 6.5]})
+def test_nouns(drawn):
+    she, verb = experiments.FoundHead(((1, 3),), 1.0, 0.58), experiments.FoundHead(((13, 8),), 0.94, 0.44)
+    says = "she 100%, random weights 58%; is 94%, random weights 44%"
+    assert draws(drawn, figures.nouns, {"she": she, "is": verb}, says=says)
+    assert [text.get_text() for text in drawn[0][0].axes[0].get_xticklabels()] == [
+        "she\nhead 1.3",
+        "is\nhead 13.8",
+    ]
+    assert refuses([], figures.nouns, {"she": she, "is": replace(verb, right=0.7)})  # it does not find it
+    assert refuses([], figures.nouns, {"she": replace(she, fresh=0.9), "is": verb})  # random weights do, too
+
+
+def test_agreement(drawn):
+    right = {"all on": [0.81], "6 off": [0.78], "others off": [0.84, 0.86]}
+    assert draws(drawn, figures.agreement, right, says="all on 81%, 6 off 78%, others off 85%")
+    assert refuses([], figures.agreement, right | {"6 off": [0.55]})  # they are needed
+    assert refuses([], figures.agreement, right | {"others off": [0.95]})  # more than others
 
 
 SWEEP = {1: [0.75, 0.8], 2: [0.95, 0.97], 4: [0.98, 0.98], 8: [0.97, 0.99]}
@@ -156,8 +159,6 @@ def test_pruning(drawn):
     least, lot = {30: 0.01, 90: 0.04, 150: 0.19}, [0.4, 0.8]
     assert draws(drawn, figures.pruning, least, lot, 90, says=says, labels=("x", "y"))
     assert drawn[0][0].axes[0].lines[1].get_xydata().tolist() == [[90, 40], [90, 80]]
-    assert refuses([], figures.pruning, least | {150: 0.04}, lot, 90)  # none is needed
-    assert refuses([], figures.pruning, least | {30: 0.06}, lot, 90)  # all are needed
     assert refuses([], figures.pruning, least, [0.03, 0.1], 90)  # hardly better than by lot
 
 
@@ -179,16 +180,14 @@ def test_costs_refused(drawn):
     assert refuses(drawn, figures.costs, SIZES, SECONDS, KEPT | {"explicit": quick})
 
 
-LOOKED = {16: [0.38, 0.4], 32: [0.7, 0.74], 64: [0.98, 1.0]}
+HELD = {16: {8: 0.99, 16: 0.52, 24: 0.39}, 32: {8: 1.0, 16: 0.96, 24: 0.72}}
 
 
-def test_state_sizes(drawn):
-    says = "attention, width 16 100%, 16 x 16 numbers 39%, 32 x 32 numbers 72%, 64 x 64 numbers 99%"
-    assert draws(drawn, figures.state_sizes, LOOKED, [0.68], [1.0], [1.0], says=says)
-    assert refuses([], figures.state_sizes, LOOKED | {16: [0.95]}, [0.68], [1.0], [1.0])  # no limit
-    assert refuses([], figures.state_sizes, LOOKED | {64: [0.8]}, [0.5], [1.0], [1.0])  # nor enough
-    assert refuses([], figures.state_sizes, LOOKED, [0.97], [1.0], [1.0])  # 16 small ones do as well
-    assert refuses([], figures.state_sizes, LOOKED, [0.68], [0.7], [1.0])  # few are too many
+def test_pairs_held(drawn):
+    says = "16 x 16 numbers: 8 pairs 99%, 16 pairs 52%, 24 pairs 39%; 32 x 32 numbers: 8 pairs 100%"
+    assert draws(drawn, figures.pairs_held, HELD, says=says, labels=("x", "y"))
+    assert refuses([], figures.pairs_held, HELD | {32: {8: 1.0, 16: 1.0, 24: 0.99}})  # no limit
+    assert refuses([], figures.pairs_held, HELD | {32: HELD[16]})  # no more than a small one
 
 
 TWO_TASKS = {
