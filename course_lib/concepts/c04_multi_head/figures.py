@@ -355,7 +355,7 @@ def pairs_held(held: Mapping[int, Mapping[int, float]]) -> None:
     )
     most = max(held[small])
     title = supported(
-        "With this training, a larger summary holds more pairs; each has its limit",
+        "After 150 steps, a larger summary looks up more of many pairs",
         said,
         min(max(shares.values()) for shares in held.values()) > 0.9,
         all(shares[most] < max(shares.values()) - 0.15 for shares in held.values()),
