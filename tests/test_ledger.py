@@ -268,6 +268,7 @@ def test_what_notebooks_found_is_taken_over_where_there_is_no_experiment(tool, t
     lines = [
         {"claim": "sum", "evidence": {"error": 1e-8}},
         {"claim": "quick", "evidence": {"wait": 0.1, "loop": 0.2}},
+        {"claim": "later", "evidence": {}},  # not tested
     ]
     record.write_text("".join(json.dumps(line) + "\n" for line in lines))
     tool.take_over(record)

@@ -133,7 +133,7 @@ def take_over(record: Path) -> None:
     for line in record.read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
         claim = claims.load()[found["claim"]]
-        if not claim.experiment and set(found["evidence"]) == set(claim.evidence):
+        if claim.evidence and not claim.experiment and set(found["evidence"]) == set(claim.evidence):
             keep(claim, Run(claim.id, found["evidence"], date.today().isoformat(), "notebook"))
 
 
