@@ -94,7 +94,6 @@ def _(rng):
     return in_torch(
         [
             Case("one text, one unit", one),
-            Case("one text, two units", inputs(1, 3, 2)),
             Case("as many texts as units", inputs(5, 3, 5), catches="texts and units exchanged"),
             Case("four units", inputs(3, 4, 4), catches="four neighbours for each unit"),
             Case("sums of several hundred", inputs(3, 5, 7, size=300.0), catches="a sigmoid that overflows"),
