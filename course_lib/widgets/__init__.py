@@ -1,6 +1,7 @@
 """What stands live in a notebook: predictions, controls, and the frame of every explorer.
 
     predict, outcome   commit to an answer, and see it beside the result; `predictions` counts those that held
+    at_hand            a real model; where it is not installed, a sentence, and the notebook goes on
     control            run a function again with each change of a slider or a text
     explorer           the frame: one state, questions of the page and their answers
     reading            how explorers read a text, and write what a model would say next
@@ -29,6 +30,7 @@ A concept's explorer is a small live figure, driven by mouse or keyboard: `explo
 """
 
 from course_lib.widgets.controls import control
+from course_lib.widgets.models import at_hand
 from course_lib.widgets.prediction import outcome, predict, predictions
 
-__all__ = ["control", "outcome", "predict", "predictions"]
+__all__ = ["at_hand", "control", "outcome", "predict", "predictions"]

@@ -1,6 +1,5 @@
 """The experiments of notebook 06: what an MLP, norms and additions do, and how deep to go."""
 
-import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -17,13 +16,12 @@ from torch import Generator, Tensor, nn
 
 from course_lib import costs, probing
 from course_lib.blocks import FeedForward, LayerNorm, TransformerBlock, TransformerStack, make_block
-from course_lib.checks.show import show
 from course_lib.data import characters, python_topics, reviews, windows
 from course_lib.decoder import GPT, GPTConfig
-from course_lib.device import best_device, one_core, seeded
+from course_lib.device import one_core, seeded
 from course_lib.generation import generate
 from course_lib.objectives import token_loss, token_losses
-from course_lib.pretrained import MissingModelError, load_smollm2, sentence_embedding
+from course_lib.pretrained import sentence_embedding
 from course_lib.training import TrainingConfig, bar, starts_of, train
 
 Model = tuple[Any, Any]  # a real model and its tokenizer
@@ -308,16 +306,6 @@ def _trained(layer: Layer, mlp: Mlp, layer_norm: Norm, seed: int, n_layers: int,
 
 
 # ---------------------------------------------------------------------- the real model on two texts
-
-
-def smollm2_at_hand() -> Model | None:
-    """SmolLM2 and its tokenizer; None, and a sentence, where it is not installed."""
-    try:
-        return load_smollm2(device=best_device())
-    except MissingModelError as missing:
-        said = f"{missing} Cells that need it are skipped."
-        show(said, f"<p>{html.escape(said)}</p>")
-        return None
 
 
 def two_texts(smollm2: Model) -> Tensor:
