@@ -136,9 +136,10 @@ class Entry:
 
     @property
     def judgement(self) -> Judgement:
-        """The first run that gave this label."""
-        first = next((run for run in self.runs if self.claim.label(run.numbers) == self.label), None)
-        return Judgement(self.claim, first.numbers if first else {})
+        """Of the runs that gave this label, the one whose deciding number is in the middle."""
+        agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == self.label]
+        agree.sort(key=lambda numbers: numbers.get(self.claim.shown, 0.0))
+        return Judgement(self.claim, agree[len(agree) // 2] if agree else {})
 
     def reproduced(self) -> str:
         """How many runs agree, and when they were made."""

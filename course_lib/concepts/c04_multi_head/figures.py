@@ -88,6 +88,8 @@ def graphs(pieces: Sequence[str], heads: Mapping[str, ArrayLike]) -> None:
         for place, piece in zip(height, pieces, strict=True):
             ax.text(-0.05, place, plots.literal(piece), ha="right", va="center", fontsize=8)
             ax.text(1.05, place, plots.literal(piece), ha="left", va="center", fontsize=8)
+        for side, role in ((-0.05, "looks"), (1.05, "looked at")):
+            ax.text(side, len(pieces), role, ha="center", fontsize=8, color="#666666")
         ax.set(xlim=(-0.75, 1.75))
         ax.set_title(each, fontsize=10)
         ax.set_axis_off()
@@ -117,10 +119,9 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     for ax, each in zip(axes, after, strict=True):
         series = {"trained": (np.arange(1, len(after[each]) + 1), after[each])}
         plots.lines(series, title=each, x="heads, strongest first", y="share of the weight", ax=ax)
-        ax.axhline(before[each], color="#444444", linestyle=":")
-        end = len(after[each])
-        ax.text(end, before[each] + 0.02, "random weights, at most", ha="right", fontsize=9, color="#444444")
+        ax.axhline(before[each], color="#444444", linestyle=":", label="random weights, at most")
         ax.set_ylim(0, 1.02)
+    fig.legend(*axes[-1].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside lower center")
     plots.show(fig, alt=f"For each relation a falling curve over the heads: {said}.")
 
 

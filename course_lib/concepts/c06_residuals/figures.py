@@ -34,7 +34,7 @@ def layers_out(rises: ArrayLike) -> None:
     fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
     ax.bar(np.arange(len(costs)), costs, color=np.where(cheap, plots.STREAM, plots.ORANGE))
     ax.axhline(0.5, color=plots.BLACK, linestyle=":", linewidth=1.2)
-    ax.annotate("half a nat", (last / 2 + 1, 0.6), fontsize=11)
+    ax.annotate("half a nat (orange: more)", (last / 2 + 1, 0.6), fontsize=11)
     ax.axhline(0, color=plots.BLACK, linewidth=0.8)
     ax.set(xlabel="the layer left out", ylabel=NATS)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -142,7 +142,7 @@ def curve(places: ArrayLike, wanted: ArrayLike, drawn: ArrayLike) -> None:
     ax.plot(
         x, np.polyval(np.polyfit(x, curve, 1), x), "--", color=plots.BLUE, label="the best without a bend"
     )
-    ax.plot(x, own, color=plots.MLP, linewidth=3, label="what your MLP gives")
+    ax.plot(x, own, color=plots.MLP, linewidth=3, label="what the MLP gives")
     ax.set(xlabel="what comes in", ylabel="what comes out")
     ax.spines[["top", "right"]].set_visible(False)
     fig.legend(frameon=False, ncols=3, loc="outside lower center")
@@ -414,7 +414,7 @@ def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
         painted = ax.bar(np.arange(len(bars)), bars, color=plots.STREAM)
         for layer in (*unknown, *spared):
             painted[layer].set_color(plots.ORANGE)
-        ax.set_ylabel(name)
+        ax.set_ylabel(name, fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1, 0].set(xlabel="the layer left out (green: none)")
     plots.show(fig, alt=f"Bars for each layer, in two rows: {said}.")
