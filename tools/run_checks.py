@@ -53,6 +53,7 @@ def run(tests: list[str], limit_s: float | None = None, variables: dict[str, str
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     command = [*PYTEST, *WORKERS, *tests]
     environment = {**os.environ, **(variables or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what one of hundreds of processes compiles, all read
     process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         return process.wait(limit_s)
