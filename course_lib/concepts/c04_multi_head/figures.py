@@ -246,7 +246,7 @@ def agreement(right: Mapping[str, ArrayLike]) -> None:
     whole, without, others = (draws.mean() for draws in shares.values())
     said = means(shares)
     title = supported(
-        "Without the heads that look at the subject, the verb still agrees with it",
+        "Without six heads that look at the subject, the verb agrees about as often",
         said,
         whole - without < 0.15,
         others - without < 0.15,
@@ -392,7 +392,7 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
     title = supported(
-        "Which came first is easy for all, nearly for a plain mean; looking up is for attention",
+        "Which came first is easy for all, nearly for a plain mean; the three without attention look up little",
         said,
         min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15,
         softmax > max(others) + 0.15,

@@ -26,7 +26,7 @@ def layers_out(rises: ArrayLike) -> None:
         f"{', '.join(map(str, costly))}"
     )
     title = supported(
-        "Most layers can go, one at a time; dearest are the first two, the last two, and one in the middle",
+        "Most layers can go, one at a time; most costly are the first two, the last two, one in the middle",
         said,
         cheap.mean() > 0.6 and costs[costly].min() > 0.5,
         list(np.delete(costly, 2)) == [0, 1, last - 1, last],
@@ -34,7 +34,7 @@ def layers_out(rises: ArrayLike) -> None:
     fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
     ax.bar(np.arange(len(costs)), costs, color=np.where(cheap, plots.STREAM, plots.ORANGE))
     ax.axhline(0.5, color=plots.BLACK, linestyle=":", linewidth=1.2)
-    ax.annotate("half a nat (orange: more)", (last / 2 + 1, 0.6), fontsize=11)
+    ax.annotate("half a nat (orange: more)", (2.6, 0.6), fontsize=10)
     ax.axhline(0, color=plots.BLACK, linewidth=0.8)
     ax.set(xlabel="the layer left out", ylabel=NATS)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -120,7 +120,11 @@ def whisper(found: Mapping[str, ArrayLike]) -> None:
         middle = len(layers) // 2
         at, where = (middle, ratios[middle]), (8, -16)
         ax.annotate(f"what a layer gives {name}", at, where, textcoords="offset points", color=colour)
-    ax.set(xlabel="layer (the loss comes after the last)", ylabel="gradient (last layer = 1)", yscale="log")
+    ax.set(
+        xlabel="layer (the loss comes after the last)",
+        ylabel="gradient of a matrix\n(in the last layer: 1)",
+        yscale="log",
+    )
     ax.spines[["top", "right"]].set_visible(False)
     plots.show(fig, alt=f"Two curves over the layers. Of the last layer's gradient the first gets {said}.")
 
@@ -312,7 +316,7 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     for (name, each), colour, marker in zip(of.items(), (plots.ATTENTION, plots.MLP), "os", strict=True):
         ax.plot(each, marker=marker, color=colour, label=name)
     ax.axhline(1, color=plots.BLACK, linestyle=":", linewidth=1.2, label="as long as the stream")
-    ax.set(xlabel="layer", ylabel="length added / length of stream", yscale="log")
+    ax.set(xlabel="layer", ylabel="added, by length of stream", yscale="log")
     ax.spines[["top", "right"]].set_visible(False)
     fig.legend(frameon=False, ncols=3, loc="outside lower center")
     plots.show(fig, alt=f"Two curves over the layers: {said}; at layer 0 the larger is {first:.0f}.")

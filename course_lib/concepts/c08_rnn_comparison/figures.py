@@ -73,8 +73,8 @@ def _over_distance(series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str
     fig = plots.lines(
         series,
         title=title,
-        x="tokens back from the last one",
-        y="gradient, as a share\nof the nearest token's",
+        x="words back from the last one",
+        y="gradient, as a share\nof the nearest word's",
         log_y=True,
     )
     (ax,) = fig.axes
@@ -161,7 +161,10 @@ def looked(weights: ArrayLike, said: Sequence[int]) -> None:
     own = float(np.diag(weights).mean())
     told = f"on average {own:.2f} of the weight lies on the state of the same place"
     title = supported(
-        "To write a symbol it looks at where that was read", told, own > 0.7, (places > 1).mean() < 0.2
+        "For each symbol that it writes, it looks where that was read",
+        told,
+        own > 0.7,
+        (places > 1).mean() < 0.2,
     )
     names = [str(symbol) for symbol in said]
     fig = plots.heatmap(
@@ -218,7 +221,7 @@ def recalled(right: Mapping[str, Sequence[float]], chance: float) -> None:
     )
     rnn, lstm, transformer = (as_numbers(each) for each in right.values())
     title = supported(
-        "One symbol comes through in all three; sixteen in the Transformer alone",
+        "One symbol comes through in all three; of sixteen, here only the Transformer repeats all",
         said,
         min(rnn[:2].min(), lstm[:2].min(), transformer[:2].min()) > 0.8,
         max(rnn[3], lstm[3]) < 0.8 and transformer[2:].min() > 0.9,
