@@ -392,7 +392,7 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
     title = supported(
-        "Which came first is easy for all, nearly for a plain mean; the three without attention look up little",
+        "Which came first is easy for all, nearly for a plain mean; only attention looks up well",
         said,
         min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15,
         softmax > max(others) + 0.15,
