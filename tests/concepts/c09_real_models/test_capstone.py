@@ -618,6 +618,70 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
     assert str(judged).startswith(f"✗ {part} ({PARTS[part].function}): ")
 
 
+@pytest.mark.parametrize(
+    ("part", "answer"), [one[:2] for one in WRONG if one[1] not in (never_ends, until_the_end)]
+)
+def test_a_fault_is_heard_and_harms_nothing(small, part, answer):
+    before = [parameter.clone() for parameter in small[0].parameters()]
+    said = []
+    broken = assembled(*small, {part: answer}, "small", seconds=5.0, keep=True, say=said.append)
+    assert said[0].startswith(f"With your {part} as it is, it ")
+    assert said[1].startswith(f"✗ {part} ")
+    assert said[1].endswith("It speaks all the same, as you asked.")
+    assert broken.kept == {part: answer}
+    assert broken.yours == []
+    assert all(map(torch.equal, before, small[0].parameters()))
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_part_that_does_not_end_is_not_heard(small):
+    mine = assembled(*small, {"sampler": until_the_end}, "small", seconds=0.5, keep=True)
+    assert mine.heard == ""
+    assert mine.kept == {}
+    assert "it took longer than 0.5 s." in str(mine)
+
+
+def test_who_keeps_a_fault_hears_it_in_the_chat(small, nine):
+    wrong = {"mlp": with_gate(torch.tanh), "cache": nine["cache"]}
+    answers = {}
+    for keep in (True, False):
+        mine = assembled(*small, wrong, "small", seconds=5.0, keep=keep)
+        assert mine.yours == ["cache"]
+        assert ("The library's is used." in str(mine)) is not keep
+        answers[keep] = mine.chat("Why?", temperature=0, max_new_tokens=8)
+    library = assembled(*small, {}, "small", seconds=5.0).chat("Why?", temperature=0, max_new_tokens=8)
+    assert answers[False] == library != answers[True]
+
+
+def test_two_faults_are_heard_together_and_an_error_is_said(small):
+    wrong = {"mlp": with_gate(torch.tanh), "cache": lambda *given: (None, None)}
+    heard = assembled(*small, wrong, "small", seconds=5.0).heard
+    assert heard.startswith("With your cache and mlp as they are, it says nothing: it stops with Attrib")
+    endless = assembled(*small, {"tokenizer": lambda *given: [0] * 513}, "small", seconds=5.0).heard
+    assert "the question has become 513 tokens, of which 512 fit" in endless
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "says"),
+    [
+        ("mlp", with_gate(torch.tanh), r"says '(\\n)+', where"),
+        (
+            "attention",
+            lambda q, k, v, mask: attend(q, k, v, torch.ones_like(mask)),
+            "says 'The capital of Fra",
+        ),
+        (
+            "rotation",
+            lambda x, start, base: rotate(x, start + 1, base),
+            "still says 'The capital of France is",
+        ),
+    ],
+)
+def test_what_the_real_model_says_with_a_fault(smollm2, part, answer, says):
+    heard = assembled(*smollm2, {part: answer}, "SmolLM2", seconds=10.0).heard
+    assert re.search(says, heard), heard
+
+
 def test_a_default_dtype_of_the_notebook_does_no_harm(uses):
     torch.set_default_dtype(torch.float64)
     try:

@@ -12,7 +12,7 @@ import html
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from course_lib import costs, generation, pretrained
 from course_lib.bpe import BPETokenizer
 from course_lib.checks import real_model
-from course_lib.checks.call import call
+from course_lib.checks.call import Call, call
 from course_lib.checks.guard import clean_state
 from course_lib.checks.show import listener, show
 from course_lib.checks.values import describe
@@ -30,6 +30,7 @@ from course_lib.concepts.c09_real_models.capstone.nine_parts import (
     END,
     QUESTION,
     Assembled,
+    Lending,
     Parts,
     Use,
     library_parts,
@@ -71,30 +72,60 @@ class Comparison:
 
 def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) -> Comparison:
     """Let the parts answer a question together, at temperature 0, and compare with the library's model."""
+    expected = library_text(model, tokenizer)
+    outcome = answered(Assembled(model, tokenizer, parts), seconds)
+    if outcome.value is None:
+        return Comparison("", expected, 0, float("inf"), 0.0, _why_not(outcome), late=outcome.late)
+    tokens, logits = outcome.value
     ids = tokenizer.encode(pretrained.chat_prompt(QUESTION))
-    own = generation.new_tokens(model, torch.tensor([ids]), N_TOKENS, eos_id=tokenizer.special_tokens[END])
-    expected = "".join(real_model.as_text(tokenizer, (int(token) for token in own)))
-    assembled = Assembled(model, tokenizer, parts)
+    with torch.no_grad():
+        right = model(torch.tensor([[*ids, *tokens[:-1]]]))[0]
+    off, largest = float((logits - right).abs().max()), float(right.abs().max())
+    text = "".join(real_model.as_text(tokenizer, tokens))
+    return Comparison(text, expected, len(logits), off, largest)
+
+
+def answered(assembled: Assembled, seconds: float) -> Call:
+    """What the parts answer at temperature 0: the tokens, and the logits of prompt and answer."""
+    longest = assembled.model.config.max_seq_len
 
     def run() -> tuple[list[int], Tensor]:
         with clean_state():
             prompt = assembled.encode(pretrained.chat_prompt(QUESTION))
+            if len(prompt) > longest:
+                raise ValueError(f"the question has become {len(prompt):,} tokens, of which {longest:,} fit")
             written = list(assembled.write(prompt, N_TOKENS))
             with torch.no_grad():
                 first, _ = assembled.read(prompt)
             tokens = [token for token, _ in written]
             return tokens, torch.cat([first[:-1], torch.stack([scores for _, scores in written])])
 
-    outcome = call(run, seconds)
+    return call(run, seconds)
+
+
+def library_text(model: GPT, tokenizer: BPETokenizer) -> str:
+    """What the library's model answers to the same question."""
+    ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
+    own = generation.new_tokens(model, ids, N_TOKENS, eos_id=tokenizer.special_tokens[END])
+    return "".join(real_model.as_text(tokenizer, (int(token) for token in own)))
+
+
+def heard_with(faults: Parts, model: GPT, tokenizer: BPETokenizer, seconds: float) -> str:
+    """What the model says with parts that are wrong, beside what it says with the library's: a sentence."""
+    parts = library_parts(tokenizer) | dict(faults)
+    outcome = answered(Lending(model, tokenizer, parts), seconds)
+    so = f"With your {' and '.join(faults)} as {'they are' if len(faults) > 1 else 'it is'},"
     if outcome.value is None:
-        said = "it takes too long" if outcome.late else f"it stops with {outcome.error!r}"
-        return Comparison("", expected, 0, float("inf"), 0.0, said, late=outcome.late)
-    tokens, logits = outcome.value
-    with torch.no_grad():
-        right = model(torch.tensor([[*ids, *tokens[:-1]]]))[0]
-    off, largest = float((logits - right).abs().max()), float(right.abs().max())
-    text = "".join(real_model.as_text(tokenizer, tokens))
-    return Comparison(text, expected, len(logits), off, largest)
+        return f"{so} it says nothing: {_why_not(outcome)}."
+    tokens, _ = outcome.value
+    said, expected = "".join(real_model.as_text(tokenizer, tokens)), library_text(model, tokenizer)
+    if said == expected:
+        return f"{so} it still says {said!r}: to answer is not to be right."
+    return f"{so} it says {said!r}, where the library's says {expected!r}."
+
+
+def _why_not(outcome: Call) -> str:
+    return "it takes too long" if outcome.late else f"it stops with {outcome.error!r}"
 
 
 # ----------------------------------------------------------------------------------------------- for learners
@@ -113,6 +144,8 @@ class MyModel:
     missing: str = ""  # why it is not the real model
     turns: str = ""  # what was said so far, as the model reads it
     given: dict[str, Any] = field(default_factory=dict)
+    heard: str = ""  # what it says with the parts that are wrong
+    kept: dict[str, Callable[..., Any]] = field(default_factory=dict)  # those of them that go on speaking
 
     @property
     def yours(self) -> list[str]:
@@ -148,7 +181,8 @@ class MyModel:
         prompt = pretrained.chat_prompt(question)
         if self.turns and not again:
             prompt = self.turns + prompt[prompt.index("<|im_start|>user") :]
-        assembled = Assembled(self.model, self.tokenizer, self.parts)
+        kind = Lending if self.kept else Assembled
+        assembled = kind(self.model, self.tokenizer, self.parts | self.kept)
         ids = assembled.encode(prompt)
         room = self.model.config.max_seq_len - len(ids)
         if room < max_new_tokens:
@@ -248,7 +282,7 @@ class MyModel:
     def report(self, said: Sequence[str] = ()) -> str:
         """What was found, without the lines that were said before."""
         judged = self.judgements.values()
-        lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours."]
+        lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours.", self.heard]
         lines += [str(one) for one in judged if one.given and one.written]
         stubs = [one.part for one in judged if one.given and not one.written]
         others = [one.part for one in judged if not one.given]
@@ -257,7 +291,7 @@ class MyModel:
         if others:
             lines.append(f"· the library's: {', '.join(others)}")
         found = self.together
-        if found.same:
+        if found.same and (self.yours or not self.heard):
             lines.append(
                 f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
                 f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
@@ -284,12 +318,14 @@ def assemble(
     cache: Any = None,
     sampler: Any = None,
     seconds: float = 10.0,
+    keep_faults: bool = False,
     **others: Any,
 ) -> MyModel:
     """Build SmolLM2 from your parts, and show which of them agree with the library's inside it.
 
-    A part that you do not give, or that differs, is the library's. Where SmolLM2 is not installed, a small
-    random model of the same family takes its place.
+    A part that you do not give, or that differs, is the library's; but first you hear what the model says
+    with those that differ. Where SmolLM2 is not installed, a small random model of the same family takes its
+    place.
 
     Args:
         taken: what `take_along` found; what you name beside it goes before it, unless it is not written yet.
@@ -303,6 +339,7 @@ def assemble(
         cache: your `extend_cache`.
         sampler: your `next_probabilities`.
         seconds: time limit of each use of a part.
+        keep_faults: let `chat` speak with the parts that differ, too.
         others: there are no other parts.
     Raises: ValueError: a part that there is not, or one that is not named.
     """
@@ -346,7 +383,9 @@ def assemble(
     if model not in _met:
         say("It reads a prompt; what goes into each part there is kept ...")
         _met.add(model)
-    built = assembled(model, words, named, name, taken=taken, seconds=seconds, missing=missing, say=say)
+    built = assembled(
+        model, words, named, name, taken=taken, seconds=seconds, missing=missing, keep=keep_faults, say=say
+    )
     report = built.report(said)
     show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
     return built
@@ -376,6 +415,7 @@ def assembled(
     taken: Mapping[str, Any] | None = None,
     seconds: float,
     missing: str = "",
+    keep: bool = False,
     say: Callable[[str], Any] = lambda line: None,
 ) -> MyModel:
     """As `assemble`, for a given model. Nothing is shown, but `say` gets each finding when it is there."""
@@ -384,10 +424,18 @@ def assembled(
     for part in PARTS:
         candidates = [its[part] for its in (given, taken or {}) if part in its]
         judgements[part], chosen[part] = _first_written(model, part, candidates, uses[part], seconds)
-        if judgements[part].given and judgements[part].written:
+        if judgements[part].yours:
             say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
+    faults = {part: chosen[part] for part, judged in judgements.items() if _wrong(judged) and judged.audible}
+    heard = heard_with(faults, model, tokenizer, 3 * seconds) if faults else ""
+    if heard:
+        say(heard)
+    for part, judged in judgements.items():
+        if _wrong(judged):
+            judgements[part] = replace(judged, kept=keep and part in faults)
+            say(str(judgements[part]))
 
     def in_use() -> dict[str, Any]:
         return {part: chosen[part] if judgements[part].yours else ours[part] for part in PARTS}
@@ -407,7 +455,17 @@ def assembled(
         for part, why in blamed.items():
             judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
         together = compared(model, tokenizer, in_use(), limit)
-    return MyModel(model, tokenizer, name, judgements, in_use(), together, missing=missing, given=chosen)
+    kept = {part: chosen[part] for part, judged in judgements.items() if judged.kept}
+    return MyModel(
+        *(model, tokenizer, name, judgements, in_use(), together, missing),
+        given=chosen,
+        heard=heard,
+        kept=kept,
+    )
+
+
+def _wrong(judged: Judgement) -> bool:
+    return judged.given and judged.written and not judged.yours
 
 
 def _first_written(

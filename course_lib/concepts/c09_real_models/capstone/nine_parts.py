@@ -20,7 +20,7 @@ from course_lib.bpe import BPETokenizer
 from course_lib.checks import forms, real_model
 from course_lib.checks.guard import clean_state
 from course_lib.checks.inputs import repeatable
-from course_lib.checks.values import WrongForm, named, numbers_of
+from course_lib.checks.values import WrongForm, copied, named, numbers_of
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 from course_lib.decoder import GPT, LlamaConfig
 
@@ -189,6 +189,20 @@ class Assembled:
         likeliest = places_of_likeliest(logits)
         chances = torch.as_tensor(self.use("sampler", f"t = {t:g}, p = {p:g}", logits[likeliest], t, p))
         return int(likeliest[torch.multinomial(chances, 1, generator=generator)])
+
+
+class Lending(Assembled):
+    """The same, but each part gets copies: one with a fault may write into what it gets."""
+
+    def use(self, part: str, where: str, *given: Any) -> Any:
+        return super().use(part, where, *map(lent, given))
+
+
+def lent(value: Any) -> Any:
+    """A copy, unless nobody can write into it; of a tokenizer's tables not their entries too."""
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return value
+    return dict(value) if isinstance(value, dict) else copied(value)
 
 
 class WrongKind(WrongForm):

@@ -15,7 +15,7 @@ from course_lib.checks.attempt import not_written, said_by
 from course_lib.checks.call import Call, call, own_line
 from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
 from course_lib.checks.values import WrongForm, copied, describe, same
-from course_lib.concepts.c09_real_models.capstone.nine_parts import Use, WrongKind, as_vectors
+from course_lib.concepts.c09_real_models.capstone.nine_parts import Use, WrongKind, as_vectors, lent
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 Tensor = torch.Tensor
@@ -46,6 +46,8 @@ class Judgement:
     where: str = ""  # of the first difference
     misconception: str = ""
     detail: str = ""
+    audible: bool = True  # what is wrong can be heard: it is a function, and comes to its end
+    kept: bool = False  # it speaks, though it is wrong
 
     @property
     def yours(self) -> bool:
@@ -58,7 +60,8 @@ class Judgement:
             return f"✓ {name}: yours, in {self.n_uses} uses{self.how_far()}"
         place = f"In {self.where}: " if self.where.startswith("layer") else f"{self.where}: "
         lines = [f"✗ {name}: {place if self.where else ''}{self.problem}", self.detail]
-        return "\n    ".join([line for line in lines if line] + ["The library's is used."])
+        used = "It speaks all the same, as you asked." if self.kept else "The library's is used."
+        return "\n    ".join([line for line in lines if line] + [used])
 
     def how_far(self) -> str:
         """The largest difference, in words."""
@@ -70,9 +73,8 @@ class Judgement:
 def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judgement:
     """Give a learner's part what the library's got, and compare what comes out."""
     if not callable(learner):
-        return Judgement(
-            part, problem=f"it must be a function, given without parentheses, but is {describe(learner)}."
-        )
+        problem = f"it must be a function, given without parentheses, but is {describe(learner)}."
+        return Judgement(part, problem=problem, audible=False)
     task = tasks.task(PARTS[part].task)
     kept: list[Any] = []  # results as they came, and copies of them
     off = 0.0
@@ -98,7 +100,7 @@ def _tried(
     part: str, learner: Any, use: Use, forbidden: tuple[str, ...], seconds: float
 ) -> tuple[Judgement | None, Any, float]:
     """One use: what is wrong with it, what came, how far it is off."""
-    given = tuple(map(_lent, use.given))
+    given = tuple(map(lent, use.given))
     guard = Guard(forbidden)
 
     def run() -> Any:
@@ -113,7 +115,7 @@ def _tried(
     outcome = call(run, seconds)
     if outcome.late:
         stuck = " It could not be stopped: restart the kernel before you go on." if outcome.stuck else ""
-        return wrong(f"it took longer than {seconds:g} s.{stuck}"), None, 0.0
+        return replace(wrong(f"it took longer than {seconds:g} s.{stuck}"), audible=False), None, 0.0
     if outcome.error is not None:
         if _is_stub(outcome.error, learner):
             return Judgement(part, written=False), None, 0.0
@@ -200,13 +202,6 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
         where = tuple(int(i) for i in bad[0])
         raise WrongForm(f"{what} {holds} {came[where]} at {_place(part, where)}.")
     return came
-
-
-def _lent(value: Any) -> Any:
-    """A copy, unless nobody can write into it; of a tokenizer's tables not their entries too."""
-    if isinstance(value, np.ndarray) and not value.flags.writeable:
-        return value
-    return dict(value) if isinstance(value, dict) else copied(value)
 
 
 def _numbers(value: Any) -> Tensor:
@@ -339,7 +334,7 @@ def _result(function: Callable[..., Any], use: Use, seconds: float) -> Any:
 def _called(
     function: Callable[..., Any], use: Use, seconds: float, looking_on: AbstractContextManager[Any]
 ) -> Call:
-    given = tuple(map(_lent, use.given))
+    given = tuple(map(lent, use.given))
 
     def run() -> Any:
         with clean_state(), torch.no_grad(), looking_on:
