@@ -67,14 +67,17 @@ for _ in range(2):
     del model
 """
 # The most memory that is resident, in MB: with torch imported, and in the end.
+# (Not by getrusage, which on Linux begins with the most that the process had which started this one.)
 CHAT = """
-import resource, sys, torch
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+import re, sys, torch
+def most():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024 / 1e6
+print(most())
 from course_lib.generation import generate
 from course_lib.pretrained import chat_prompt, load_smollm2
 model, tokenizer = load_smollm2(device=torch.device("cpu"), weights="packed")
 generate(model, torch.tensor([tokenizer.encode(chat_prompt(sys.argv[1]))]), 64)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+print(most())
 """
 
 
