@@ -22,7 +22,7 @@ def one_or_two(right: Mapping[str, ArrayLike]) -> None:
     shares = {each: as_numbers(runs) for each, runs in right.items()}
     one, two = (runs.mean() for runs in shares.values())
     said = means(shares)
-    title = supported("The same width in two heads answers more", said, two > one + 0.05)
+    title = supported("After as many steps, the same width in two heads answers more", said, two > one + 0.05)
     fig = plots.dots(
         _in_percent(shares),
         title=title,
@@ -214,7 +214,7 @@ def nouns(found: Mapping[str, FoundHead]) -> None:
         f"{asked} {each.right:.0%}, random weights {each.fresh:.0%}" for asked, each in found.items()
     )
     title = supported(
-        "One head finds whom she means, another the subject",
+        "One head looks at the noun that she can mean, another at the subject",
         said,
         all(each.right > 0.85 and each.right > each.fresh + 0.2 for each in found.values()),
     )
