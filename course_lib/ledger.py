@@ -124,7 +124,7 @@ class Entry:
         """The entry of a claim."""
         return cls(claim, [run for run in found if run.counts(claim)])
 
-    @property
+    @functools.cached_property
     def labels(self) -> Counter[Label]:
         """How many runs gave each label."""
         return Counter(self.claim.label(run.numbers) for run in self.runs)
@@ -137,7 +137,8 @@ class Entry:
     @property
     def judgement(self) -> Judgement:
         """Of the runs that gave this label, the one whose deciding number is in the middle."""
-        agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == self.label]
+        label = self.label
+        agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == label]
         agree.sort(key=lambda numbers: numbers.get(self.claim.shown, 0.0))
         return Judgement(self.claim, agree[len(agree) // 2] if agree else {})
 

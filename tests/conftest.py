@@ -17,7 +17,6 @@ order in which tools/run_checks.py names them. The real models are the session's
 """
 
 import os
-import pkgutil
 import random
 import re
 import sys
@@ -42,19 +41,13 @@ import pytest
 import torch
 from torch import nn
 
-# Not in the checks of exercises and in the tasks: they name no shapes, and each of a million calls would
-# prepare the functions within its function anew, which takes longer than all else.
+# Only where shapes are named: each of a million calls would prepare the functions within its function anew,
+# which takes longer than all else.
 LIBRARY = Path(__file__).parents[1] / "course_lib"
 SHAPED = [
-    f"course_lib.{part.name}"
-    for part in pkgutil.iter_modules([LIBRARY])
-    if part.name not in ("checks", "concepts")
-]
-SHAPED += [
-    f"course_lib.concepts.{folder.name}.{part.name}"
-    for folder in (LIBRARY / "concepts").iterdir()
-    for part in pkgutil.iter_modules([folder])
-    if part.name in ("figures", "explorer", "flow_parts")
+    ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts)
+    for path in sorted(LIBRARY.rglob("*.py"))
+    if "from jaxtyping import" in path.read_text("utf-8")
 ]
 jaxtyping.install_import_hook(SHAPED, "beartype.beartype")
 
