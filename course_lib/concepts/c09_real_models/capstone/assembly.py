@@ -103,6 +103,7 @@ def answered(assembled: Assembled, seconds: float) -> Call:
     return call(run, seconds)
 
 
+@functools.lru_cache(maxsize=2)
 def library_text(model: GPT, tokenizer: BPETokenizer) -> str:
     """What the library's model answers to the same question."""
     ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
@@ -428,12 +429,12 @@ def assembled(
             say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
-    faults = {part: chosen[part] for part, judged in judgements.items() if _wrong(judged) and judged.audible}
+    faults = {part: chosen[part] for part, judged in judgements.items() if judged.wrong and judged.audible}
     heard = heard_with(faults, model, tokenizer, 3 * seconds) if faults else ""
     if heard:
         say(heard)
     for part, judged in judgements.items():
-        if _wrong(judged):
+        if judged.wrong:
             judgements[part] = replace(judged, kept=keep and part in faults)
             say(str(judgements[part]))
 
@@ -462,10 +463,6 @@ def assembled(
         heard=heard,
         kept=kept,
     )
-
-
-def _wrong(judged: Judgement) -> bool:
-    return judged.given and judged.written and not judged.yours
 
 
 def _first_written(

@@ -54,6 +54,11 @@ class Judgement:
         """Whether the part is the learner's and right."""
         return self.given and self.written and not self.problem
 
+    @property
+    def wrong(self) -> bool:
+        """Whether the learner wrote it, and it is not right."""
+        return self.given and self.written and bool(self.problem)
+
     def __str__(self) -> str:
         name = f"{self.part} ({PARTS[self.part].function})"
         if self.yours:
