@@ -67,11 +67,14 @@ for _ in range(2):
     del model
 """
 # The most memory that is resident, in MB: with torch imported, and in the end.
-# (Not by getrusage, which on Linux begins with the most that the process had which started this one.)
+# (On Linux not by getrusage, which begins there with the most that the process had which started this one.)
 CHAT = """
-import re, sys, torch
+import pathlib, re, resource, sys, torch
+status = pathlib.Path("/proc/self/status")
 def most():
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024 / 1e6
+    if status.exists():
+        return int(re.search(r"VmHWM:\\s+(\\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # on a Mac in bytes
 print(most())
 from course_lib.generation import generate
 from course_lib.pretrained import chat_prompt, load_smollm2
