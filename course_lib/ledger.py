@@ -3,6 +3,7 @@
 The runs stand in each concept's `runs.jsonl`, passes and failures alike. `make claims` adds to them.
 """
 
+import ast
 import functools
 import json
 import os
@@ -16,7 +17,7 @@ import yaml
 from course_lib import claims
 from course_lib.claims import Claim, ClaimError, Evidence, Judgement, Label, capitalised
 
-RUNS = "runs.jsonl"
+RUNS, EXPERIMENTS = "runs.jsonl", "experiments"
 SURPRISES = (Label.WRONG, Label.ONLY_IF, Label.NOT_ONLY_WAY, Label.NOT_TESTED, Label.TRUE)
 WIDTH, HEIGHT, MARGIN = 260, 34, 12  # of a plot, in px
 
@@ -199,11 +200,11 @@ def _dots(evidence: Evidence, rows: Sequence[Sequence[float]]) -> str:
 
 
 def write_pages(folder: str | Path, notebooks: str | Path) -> list[Path]:
-    """Write the page of the claims, surprises first, and the page of the lecture, in its order.
+    """Write the page of the claims, surprises first, that of the lecture, in order, and one an experiment.
 
     Args:
-        folder: where to.
-        notebooks: the notebooks' folder, to link each claim to its experiment.
+        folder: where to; the experiments go into a folder in it.
+        notebooks: the notebooks' folder, to link each claim to the cell that judges it.
     Returns: claims.html, lecture.html.
     Raises: ClaimError: a run on record is broken.
     """
@@ -228,10 +229,16 @@ def write_pages(folder: str | Path, notebooks: str | Path) -> list[Path]:
         "lecture": lecture(),
         "by_label": {label: of for label, of in by_label.items() if of},
         "by_chapter": by_chapter,
-        "experiment": lambda claim: _experiment(claim, folder, Path(notebooks)),
         "colour": claims.colour,
         "n_claims": len(entries),
     }
+    (folder / EXPERIMENTS).mkdir(exist_ok=True)
+    for entry in entries:
+        address, code = _judged_in(entry.claim, folder / EXPERIMENTS, Path(notebooks))
+        rendered = environment.get_template("experiment.html").render(
+            entry=entry, notebook=address, code=_source(entry.claim) or code, colour=claims.colour
+        )
+        (folder / EXPERIMENTS / f"{entry.claim.id}.html").write_text(rendered, encoding="utf-8")
     written = []
     for name in ("claims", "lecture"):
         path = folder / f"{name}.html"
@@ -240,9 +247,22 @@ def write_pages(folder: str | Path, notebooks: str | Path) -> list[Path]:
     return written
 
 
-def _experiment(claim: Claim, folder: Path, notebooks: Path) -> str:
-    """The address of the cell that judges the claim."""
+def _judged_in(claim: Claim, folder: Path, notebooks: Path) -> tuple[str, str]:
+    """The address of the cell that judges the claim, seen from a folder, and the cell's code."""
     notebook = notebooks / f"{claim.notebook}.ipynb"
-    cell = dict(claims.judging_cells(notebook)).get(claim.id)
     target = Path(os.path.relpath(notebook, folder)).as_posix()
-    return f"{target}#cell-id={cell}" if cell else target
+    name = dict(claims.judging_cells(notebook)).get(claim.id)
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        if name and cell.get("id") == name:
+            return f"{target}#cell-id={name}", "".join(cell["source"])
+    return target, ""
+
+
+def _source(claim: Claim) -> str:
+    """The function that measures the claim's numbers, as it is written; nothing where the notebook does."""
+    if not claim.experiment:
+        return ""
+    text = (claims.CONCEPTS / f"c{claim.notebook}" / "experiments.py").read_text(encoding="utf-8")
+    found = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
+    own = next((node for node in found if node.name == claim.experiment), None)
+    return ast.get_source_segment(text, own) or "" if own else ""

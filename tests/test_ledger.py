@@ -48,7 +48,7 @@ def entries(tmp_path, monkeypatch) -> dict:
     """A ledger of three claims, not in the order of the lecture, in place of the course's."""
     (tmp_path / "c03_qkv").mkdir()
     (tmp_path / "c03_qkv" / "claims.yml").write_text(LEDGER)
-    (tmp_path / "c03_qkv" / "experiments.py").write_text("first version")
+    (tmp_path / "c03_qkv" / "experiments.py").write_text("def race():\n    return 1 < 2\n")
     found = load(tmp_path)
     monkeypatch.setattr(claims, "load", lambda: found)
     monkeypatch.setattr(claims, "CONCEPTS", tmp_path)
@@ -135,6 +135,21 @@ def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monk
     assert not page.find("script")
 
 
+def test_an_experiment_has_a_page_with_every_run_and_its_code(entries, tmp_path, monkeypatch):
+    pages(tmp_path, monkeypatch, race(0.5), race(0.7, seed=102))
+    page = BeautifulSoup((tmp_path / "experiments" / "quick.html").read_text("utf-8"), "html.parser")
+    assert page.h1.text == "It is <quick> | a*b*c."
+    rows = [[cell.text.strip() for cell in row.find_all(["th", "td"])] for row in page.find_all("tr")]
+    assert rows == [
+        ["seed", "wait", "loop", "label"],
+        ["101", "0.50", "0.90", "true"],
+        ["102", "0.70", "0.90", "wrong as said"],
+    ]
+    assert page.find("pre").text == "def race():\n    return 1 < 2"
+    later = (tmp_path / "experiments" / "later.html").read_text("utf-8")
+    assert "The runs" not in later
+
+
 def test_the_lecture_page_says_each_statement_in_order_with_its_label(entries, tmp_path, monkeypatch):
     page = pages(tmp_path, monkeypatch, race(0.5))["lecture"]
     rows = [[cell.text.strip() for cell in row.find_all("td")] for row in page.find_all("tr")]
@@ -155,8 +170,15 @@ def test_links_lead_to_cells_and_articles(tmp_path, monkeypatch):
     experiments = made["claims"].find_all("a", string="the experiment")
     assert len(experiments) == 60
     for link in experiments:
-        target, cell = link["href"].split("#cell-id=")
-        notebook = json.loads((tmp_path / "build" / target).read_text("utf-8"))
+        path = tmp_path / "build" / link["href"]
+        page = BeautifulSoup(path.read_text("utf-8"), "html.parser")
+        claim = load()[path.stem]
+        code = page.find("pre").text
+        assert code.startswith(f"def {claim.experiment}(") if claim.experiment else "verdict(" in code
+        back, judged = (page.find("a", string=text)["href"] for text in ("what was found", "the notebook"))
+        assert made["claims"].find(id=back.removeprefix("../claims.html#"))
+        target, cell = judged.split("#cell-id=")
+        notebook = json.loads((path.parent / target).read_text("utf-8"))
         (source,) = ["".join(c["source"]) for c in notebook["cells"] if c["id"] == cell]
         assert "verdict(" in source
     for link in made["lecture"].find_all("a", href=re.compile("^claims.html#")):
