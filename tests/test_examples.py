@@ -16,7 +16,8 @@ def examples() -> dict[str, str]:
     """The docstrings that hold examples, by their file and line."""
     found = {}
     for path in sorted((ROOT / "course_lib").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)) if ">>> " in source else ():
             text = ast.get_docstring(node) if isinstance(node, DOCUMENTED) else None
             if text and ">>> " in text:
                 found[f"{path.relative_to(ROOT).as_posix()}:{getattr(node, 'lineno', 1)}"] = text

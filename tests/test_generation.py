@@ -8,7 +8,6 @@ import transformers
 from from_hf import llama_from_hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
@@ -49,7 +48,7 @@ def random_logits(*shape):
 @pytest.mark.parametrize("top_k", [1, 2, 17, V, V + 1])
 def test_top_k_equals_hugging_face(top_k):
     logits = random_logits(B, V)
-    theirs = TopKLogitsWarper(top_k)(None, logits / 0.7).softmax(-1)
+    theirs = transformers.TopKLogitsWarper(top_k)(None, logits / 0.7).softmax(-1)
     ours = next_token_probabilities(logits, temperature=0.7, top_k=top_k)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     assert ((ours > 0).sum(-1) == min(top_k, V)).all()
@@ -58,7 +57,7 @@ def test_top_k_equals_hugging_face(top_k):
 @pytest.mark.parametrize("top_p", [1e-9, 1e-6, 0.1, 0.5, 0.9, 0.999])
 def test_top_p_equals_hugging_face(top_p):
     logits = random_logits(7, V)
-    theirs = TopPLogitsWarper(top_p)(None, logits / 1.3).softmax(-1)
+    theirs = transformers.TopPLogitsWarper(top_p)(None, logits / 1.3).softmax(-1)
     ours = next_token_probabilities(logits, temperature=1.3, top_p=top_p)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
     assert ((ours > 0).sum(-1) >= 1).all()
@@ -66,7 +65,8 @@ def test_top_p_equals_hugging_face(top_p):
 
 def test_top_k_comes_before_top_p():
     logits = random_logits(B, V)
-    theirs = TopPLogitsWarper(0.6)(None, TopKLogitsWarper(7)(None, logits)).softmax(-1)
+    cut = transformers.TopKLogitsWarper(7)(None, logits)
+    theirs = transformers.TopPLogitsWarper(0.6)(None, cut).softmax(-1)
     torch.testing.assert_close(
         next_token_probabilities(logits, top_k=7, top_p=0.6), theirs, rtol=0, atol=1e-6
     )
@@ -77,9 +77,9 @@ def test_top_k_comes_before_top_p():
 def test_ties_are_broken_as_by_hugging_face(top_k, top_p):
     """Scores from five values only: what ties with the last that stays after top-k stays too."""
     logits = torch.randint(5, (7, 23), generator=torch.Generator().manual_seed(0)).float()
-    theirs = TopKLogitsWarper(top_k)(None, logits / 0.5)
+    theirs = transformers.TopKLogitsWarper(top_k)(None, logits / 0.5)
     if top_p is not None:
-        theirs = TopPLogitsWarper(top_p)(None, theirs)
+        theirs = transformers.TopPLogitsWarper(top_p)(None, theirs)
     ours = next_token_probabilities(logits, temperature=0.5, top_k=top_k, top_p=top_p)
     torch.testing.assert_close(ours, theirs.softmax(-1), rtol=0, atol=1e-6)
     if top_p is None:

@@ -4,12 +4,10 @@ import math
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from transformers import LlamaConfig
-from transformers.models.bloom.modeling_bloom import build_alibi_tensor
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.positions import (
@@ -66,7 +64,7 @@ def test_both_orders_of_pairs_are_equal_up_to_the_permutation():
 
 
 def test_half_split_rotation_equals_hugging_face():
-    config = LlamaConfig(
+    config = transformers.LlamaConfig(
         hidden_size=H * K,
         num_attention_heads=H,
         head_dim=K,
@@ -75,10 +73,11 @@ def test_half_split_rotation_equals_hugging_face():
     )
     start = 11
     q, k = numbers(B, H, T, K).float(), numbers(B, H, T, K, seed=1).float()
-    cos, sin = LlamaRotaryEmbedding(config)(q, torch.arange(start, start + T)[None])
+    llama = transformers.models.llama.modeling_llama
+    cos, sin = llama.LlamaRotaryEmbedding(config)(q, torch.arange(start, start + T)[None])
     rotary = RotaryEmbedding(K, LONGEST, base=523.0, interleaved=False)
     for ours, theirs in zip(
-        (rotary(q, start), rotary(k, start)), apply_rotary_pos_emb(q, k, cos, sin), strict=True
+        (rotary(q, start), rotary(k, start)), llama.apply_rotary_pos_emb(q, k, cos, sin), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
@@ -212,7 +211,8 @@ def test_added_positions_beyond_the_table(learned):
 @pytest.mark.parametrize("n_heads", [1, 2, 3, 5, 8, 11, 12])
 def test_alibi_equals_blooms_slopes(n_heads):
     # BLOOM adds slope * s; within a row that is -slope * (t - s) and a constant, which softmax ignores
-    theirs = build_alibi_tensor(torch.ones(1, T), n_heads, torch.float64).view(n_heads, 1, T)
+    bloom = transformers.models.bloom.modeling_bloom
+    theirs = bloom.build_alibi_tensor(torch.ones(1, T), n_heads, torch.float64).view(n_heads, 1, T)
     bias = ALiBi(n_heads)(numbers(B, n_heads, T, K), T)
     assert bias.shape == (n_heads, T, T)
     allowed = torch.ones(T, T).tril().bool()
