@@ -106,12 +106,10 @@ class FewHeads:
     Args:
         right: by model the shares of right answers, one a start.
         extra: how many parameters two heads have more than one.
-        looks: for the last mark and for the next one, what share of its weight each of two heads gives to it.
     """
 
     right: Mapping[str, tuple[float, ...]]
     extra: int
-    looks: Mapping[str, tuple[float, ...]]
 
     @property
     def single(self) -> float:
@@ -172,8 +170,7 @@ def few_heads(
         for name, advantage in bar(rivals.items())
     }
     one, two = (sum(p.numel() for p in Small(20, n, width).parameters()) for n in (1, 2))
-    model, _ = trained(two_relations, length, 20, seed=seed, n_heads=2, steps=steps, width=width)
-    return FewHeads(right, two - one, marks_seen(model, length, seed))
+    return FewHeads(right, two - one)
 
 
 def marks_seen(model: Small, length: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
@@ -425,8 +422,10 @@ def pieces(
 @torch.no_grad()
 def weights_of(model: nn.Module, texts: Tensor) -> Tensor:
     """The attention weights of every head in several texts: text, layer, head, who looks, at whom."""
+    # What the model would say at each place costs a fifth of a pass, and is not asked for here.
+    read = model.next_token_logits if isinstance(model, GPT) else model
     with probing.weights_recorded(model) as layers:
-        model(texts.to(next(model.parameters()).device))
+        read(texts.to(next(model.parameters()).device))
     return torch.stack(layers, 1).cpu()
 
 
@@ -478,6 +477,39 @@ def loss_without(model: nn.Module, off: Sequence[Head], ids: Tensor, begin: int 
         return token_loss(model(ids)[:, begin - 1 : -1], ids[:, begin:]).item()
 
 
+class Reading:
+    """Texts that a model has read. With heads off, only the layers from the first of them on run again.
+
+    Args:
+        model: a `GPT`.
+        ids: (rows, tokens).
+    """
+
+    @torch.no_grad()
+    def __init__(self, model: Any, ids: Tensor) -> None:
+        self.model, self.ids = model, ids.to(next(model.parameters()).device)
+        # What enters each layer, and what leaves the last.
+        self.streams: list[Tensor] = [model.embed(self.ids)]
+        for block in model.stack.blocks:
+            self.streams.append(block(self.streams[-1]))
+
+    @torch.no_grad()
+    def scores(self, off: Sequence[Head] = ()) -> Tensor:
+        """What the model says at each place with some heads off: (rows, tokens, V)."""
+        blocks = self.model.stack.blocks
+        lowest = min((layer for layer, _ in off), default=len(blocks))
+        x = self.streams[lowest]
+        with probing.heads_off(self.model, off):
+            for block in blocks[lowest:]:
+                x = block(x)
+        scores: Tensor = self.model.lm_head(self.model.stack.final_norm(x))
+        return scores
+
+    def loss(self, off: Sequence[Head] = (), begin: int = 1) -> float:
+        """As `loss_without`."""
+        return token_loss(self.scores(off)[:, begin - 1 : -1], self.ids[:, begin:]).item()
+
+
 @dataclass(frozen=True)
 class FirstToken:
     """The loss on reviews, in nats a token, when the first token or who looks at it is missing.
@@ -518,7 +550,7 @@ def first_token(smollm2: Model, scores: HeadScores, *, seed: int = 0, n_heads: i
 
     losses = {
         "heads": (without(ranked(looking)[:n_heads]),),
-        "lot": tuple(without(by_lot(looking, 3 * seed + draw)[:n_heads]) for draw in range(3)),
+        "lot": tuple(without(by_lot(looking, 2 * seed + draw)[:n_heads]) for draw in range(2)),
         "token": (hidden(0),),
         "others": (hidden(1), hidden(8)),
     }
@@ -543,7 +575,7 @@ class Specialists:
         beside: the same without another head of the layer of the one that is needed most, one a head.
         first_copy: the loss when nothing is repeated yet.
         given: what each of five copying heads gives to the token that followed, with the head for the token
-            before on, with it off, and with another of its layer off.
+            before on, with it off, and with another of its layer off, by name, in this order.
         specific: what the ten copying heads cost on reviews, in nats a token.
     """
 
@@ -556,7 +588,7 @@ class Specialists:
     alone: Mapping[Head, float]
     beside: tuple[float, ...]
     first_copy: float
-    given: tuple[tuple[float, ...], ...]
+    given: Mapping[str, tuple[float, ...]]
     specific: float
 
     @property
@@ -602,7 +634,7 @@ class Specialists:
     @property
     def handed(self) -> float:
         """The share of their weight on the target that copying heads keep without it; without any, 1."""
-        on, off, _ = self.given
+        on, off, _ = self.given.values()
         return sum(off) / sum(on) if on else 1.0
 
 
@@ -636,14 +668,16 @@ def specialists(
     ten = copying[:10]
     previous = scores.trained["the token before"]
 
+    reading = Reading(model, twice)
+
     def repeated(*off: Head) -> float:
-        return loss_without(model, off, twice, half)
+        return reading.loss(off, half)
 
     alone = {head: repeated(head) for head in bar(ranked(previous)[:3])}
     needed = max(alone, key=lambda head: alone[head])
     mates = others_of([needed, needed], [needed], by_lot(previous, seed))
     drawn = [others_of(ten, copying, by_lot(previous, 2 * seed + draw)) for draw in range(2)]
-    unread = pieces(tokenizer.encode, seed, held_out=True, n=3, length=64)
+    unread = Reading(model, pieces(tokenizer.encode, seed, held_out=True, n=3, length=64))
     return Specialists(
         scores=scores,
         copying=tuple(copying),
@@ -653,9 +687,13 @@ def specialists(
         drawn=tuple(repeated(*off) for off in drawn),
         alone=alone,
         beside=tuple(repeated(head) for head in mates),
-        first_copy=loss_without(model, [], twice[:, :half]),
-        given=tuple(given_to_targets(model, twice, copying[:5], off) for off in ([], [needed], mates[:1])),
-        specific=loss_without(model, ten, unread) - loss_without(model, [], unread),
+        first_copy=token_loss(reading.scores()[:, : half - 1], reading.ids[:, 1:half]).item(),
+        given={
+            "note-taker on": given_to_targets(model, twice, copying[:5], []),
+            "note-taker off": given_to_targets(model, twice, copying[:5], [needed]),
+            "note-taker on, its neighbour off": given_to_targets(model, twice, copying[:5], mates[:1]),
+        },
+        specific=unread.loss(ten) - unread.loss(),
     )
 
 
@@ -852,7 +890,7 @@ def pronoun_head(minilm: Model, *, seed: int = 0) -> FoundHead:
 def subject_head(smollm2: Model, *, seed: int = 0) -> FoundHead:
     """Is there a head that looks from a verb at its subject, and not at a noun beside it?
 
-    Rival: the best of as many heads with random weights, chosen in the same way.
+    Rival: the best of 90 heads with random weights, in ten layers, chosen in the same way.
     Equal for both: sentences; the subject stands first as often as last, so a place alone is right in half.
     Does not show: sentences of another form. The verb is there to be read, and its number tells the subject.
 
@@ -862,7 +900,7 @@ def subject_head(smollm2: Model, *, seed: int = 0) -> FoundHead:
     """
     model, tokenizer = smollm2
     with seeded(seed):
-        random = GPT(model.config)
+        random = GPT(replace(model.config, n_layers=10))
     return found_head(model, random, tokenizer.encode, subjects)
 
 
@@ -932,11 +970,10 @@ def agreement(
     ]
     ids = torch.tensor([tokenizer.encode(text) for text in subjects(1, first=True).texts])
     verbs = torch.tensor([tokenizer.encode(verb)[0] for verb in (" is", " are")])
+    reading = Reading(model, ids[:, :-1])
 
-    @torch.no_grad()
     def right(off: Sequence[Head]) -> float:
-        with probing.heads_off(model, off):
-            scores = model(ids[:, :-1].to(next(model.parameters()).device))[:, -1].cpu()
+        scores = reading.scores(off)[:, -1].cpu()
         return (verbs[scores[:, verbs].argmax(-1)] == ids[:, -1]).float().mean().item()
 
     return {
@@ -1013,6 +1050,7 @@ def head_counts(
     starts: int = 2,
     length: int = 10,
     steps: int = 150,
+    draws: int = 3,
 ) -> HeadCounts:
     """Are more heads better, and is memory the limit?
 
@@ -1026,6 +1064,7 @@ def head_counts(
         few: what `few_heads` found, if it has been called with the same sizes.
         starts: how many small models are trained for each number of heads.
         length, steps: as for `few_heads`.
+        draws: how often heads of the trained model are drawn by lot.
     """
     right = {1: few.right["one head"], 2: few.right["two heads"]} if few else {}
     for n in bar([n for n in (1, 2, 4, 8) if n not in right]):
@@ -1033,18 +1072,18 @@ def head_counts(
     model, tokenizer = smollm2
     need = importance(model, pieces(tokenizer.encode, seed, n=4, length=64))
     least, third = ranked(need)[::-1], need.numel() // 3
-    unread = pieces(tokenizer.encode, seed, held_out=True, n=3, length=64)
-    intact = loss_without(model, [], unread)
+    unread = Reading(model, pieces(tokenizer.encode, seed, held_out=True, n=3, length=64))
+    intact = unread.loss()
 
     def rise(off: Sequence[Head]) -> float:
-        return loss_without(model, off, unread) / intact - 1
+        return unread.loss(off) / intact - 1
 
     return HeadCounts(
         right=right,
         kept={n: (bytes_of_heads(n, fused=False), bytes_of_heads(n, fused=True)) for n in right},
         least=tuple(least),
         rise={n: rise(least[:n]) for n in (third // 3, third, third * 5 // 3)},
-        drawn=tuple(rise(by_lot(need, 3 * seed + draw)[:third]) for draw in range(3)),
+        drawn=tuple(rise(by_lot(need, 3 * seed + draw)[:third]) for draw in range(draws)),
         n_drawn=third,
     )
 
@@ -1322,26 +1361,6 @@ def state_sizes(
     )
 
 
-def pairs_held(
-    states: StateSizes, *, seed: int = 0, pairs: Sequence[int] = (8, 16, 24), widths: Sequence[int] = (16, 32)
-) -> dict[int, dict[int, float]]:
-    """How many pairs fit into a summary of one size? By width, by number of pairs, the share looked up.
-
-    Args:
-        states: what `state_sizes` found with the same seed, of which the largest number of pairs is taken.
-        seed: of weights and rows.
-        pairs: how many there are.
-        widths: of the vectors; a summary has as many numbers as their square.
-    """
-
-    def share(width: int, count: int) -> float:
-        if count == max(pairs):
-            return mean(states.looked[width])
-        return mean(look_up(partial(LinearAttention, width, 1), count, width=width, seed=seed))
-
-    return {width: {count: share(width, count) for count in pairs} for width in bar(widths)}
-
-
 @dataclass(frozen=True)
 class OtherMixers:
     """What layers get right that mix tokens in other ways: shares of right answers, one a start.
@@ -1393,7 +1412,12 @@ class OtherMixers:
 
 
 def other_mixers(
-    seed: int = 0, starts: int = 2, pairs: int = 24, width: int = 16, steps: int = 150
+    seed: int = 0,
+    starts: int = 2,
+    pairs: int = 24,
+    width: int = 16,
+    steps: int = 150,
+    states: StateSizes | None = None,
 ) -> OtherMixers:
     """Can something that never asks what a token says take attention's place?
 
@@ -1407,6 +1431,7 @@ def other_mixers(
         pairs: how many values there are to look up.
         width: of the vectors.
         steps: of training.
+        states: what `state_sizes` found with the same sizes, if it has been called: attention's share.
     """
 
     def looked(mixer: Mixer, **how: int) -> tuple[float, ...]:
@@ -1418,9 +1443,10 @@ def other_mixers(
         return {"attention": None, "MLP over places": places, "Fourier": FourierMixing, "plain mean": Mean}
 
     marks, values = mixers(7), mixers(2 * pairs)
+    known = {"attention": states.attention} if states else {}
     return OtherMixers(
         first={name: which_first(mixer, seed, starts, width, steps) for name, mixer in marks.items()},
-        looked={name: looked(mixer) for name, mixer in bar(values.items())},
+        looked={name: known.get(name) or looked(mixer) for name, mixer in bar(values.items())},
         longer=looked(values["MLP over places"], steps=3 * steps, starts=1),
     )
 

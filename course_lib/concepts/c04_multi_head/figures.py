@@ -4,12 +4,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.concepts.c04_multi_head.experiments import FoundHead, Specialists
+from course_lib.concepts.c04_multi_head.experiments import FoundHead, Head, Specialists, StateSizes
 from course_lib.plots import as_numbers, means, supported
 
 
@@ -65,14 +63,17 @@ def relations(right: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; guessing 25%.")
 
 
-def graphs(pieces: Sequence[str], heads: Mapping[str, ArrayLike]) -> None:
+def graphs(pieces: Sequence[str], weights: ArrayLike, heads: Mapping[str, Head]) -> None:
     """Some heads on one sentence as graphs: a line from each token to those that it looks at.
 
     Args:
         pieces: the tokens.
-        heads: by name the weights (queries, keys).
+        weights: of all heads: (layers, heads, queries, keys).
+        heads: those that are drawn, by name.
     """
-    tables = {each: as_numbers(weights) for each, weights in heads.items()}
+    tables = {
+        f"{name}\n{layer}.{head}": as_numbers(weights)[layer, head] for name, (layer, head) in heads.items()
+    }
     moved = _moved(np.stack(list(tables.values())))
     least = moved[~np.eye(len(tables), dtype=bool)].min()
     said = f"any two of them differ in {least:.0%} of their weight or more"
@@ -285,34 +286,6 @@ def head_counts(right: Mapping[int, ArrayLike]) -> None:
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}.")
 
 
-def pruning(least: Mapping[int, float], drawn: ArrayLike, n_drawn: int) -> None:
-    """By how much the loss rises when heads are switched off for good.
-
-    Args:
-        least: for each number of heads the rise, as a share, without the least important.
-        drawn: the same without heads drawn by lot, one a draw.
-        n_drawn: how many were drawn, a number for which `least` is known.
-    """
-    by_lot = as_numbers(drawn)
-    said = ", ".join(f"without {n} {rise:+.0%}" for n, rise in least.items())
-    said += f"; without {n_drawn} drawn by lot {by_lot.mean():+.0%}"
-    title = supported(
-        "The least important third of the heads costs far less than a third drawn by lot",
-        said,
-        2 * least[n_drawn] < by_lot.mean(),
-    )
-    fig = plots.lines(
-        {"the least important": (list(least), 100 * as_numbers(list(least.values())))},
-        title=title,
-        x="heads switched off",
-        y="rise of the loss, %",
-    )
-    ax = fig.axes[0]
-    ax.plot([n_drawn] * len(by_lot), 100 * by_lot, "s", color=plots.ORANGE, label="drawn by lot")
-    ax.legend(frameon=False)
-    plots.show(fig, alt=f"A curve over the number of heads off, and dots; the loss: {said}.")
-
-
 def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping[str, ArrayLike]) -> None:
     """What three ways to attend take, over the number of tokens.
 
@@ -343,47 +316,53 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
     plots.show(fig, alt=f"Curves from {tokens[0]} to {tokens[-1]} tokens. {said}.")
 
 
-def pairs_held(held: Mapping[int, Mapping[int, float]]) -> None:
-    """What linear attention looks up, over how many pairs there are, for summaries of two sizes.
+def summaries(states: StateSizes) -> None:
+    """What linear attention looks up, by the size of its summary, and what gives it more: a bar for each.
 
     Args:
-        held: by width the shares of right answers by number of pairs.
+        states: what was measured.
     """
-    small, large = min(held), max(held)
-    said = "; ".join(
-        f"{width} x {width} numbers: " + ", ".join(f"{n} pairs {share:.0%}" for n, share in shares.items())
-        for width, shares in held.items()
-    )
-    most = max(held[small])
-    title = supported(
-        "After 150 steps, a larger summary looks up more of many pairs",
-        said,
-        min(max(shares.values()) for shares in held.values()) > 0.9,
-        all(shares[most] < max(shares.values()) - 0.15 for shares in held.values()),
-        held[large][most] > held[small][most] + 0.15,
-    )
-    series = {
-        f"{width} x {width} numbers": (list(shares), 100 * as_numbers(list(shares.values())))
-        for width, shares in held.items()
+    small, large = min(states.looked), max(states.looked)
+    parted = as_numbers(states.parted).mean()
+    shares = {
+        f"8 pairs, {small} x {small} numbers": states.few,
+        f"24 pairs, {small} x {small} numbers": states.narrow,
+        f"24 pairs, {small} x {small} numbers, three times the steps": states.patient,
+        f"24 pairs, sixteen times {large // 16} x {large // 16} numbers": parted,
+        f"24 pairs, {large} x {large} numbers": states.wide,
+        "24 pairs, softmax attention": states.softmax,
     }
-    fig = plots.lines(
-        series, title=title, x="pairs to hold", y="looked up right, %", level=("guessing", 12.5)
+    said = ", ".join(f"{each} {share:.0%}" for each, share in shares.items())
+    title = supported(
+        "A small summary holds few pairs; a large one holds many",
+        said,
+        states.few > 0.85,
+        states.narrow < states.few - 0.15,
+        states.wide > max(states.narrow, states.patient, parted) + 0.1,
     )
-    ax = fig.axes[0]
-    ax.set_ylim(0, 103)
-    ax.set_xticks(list(held[small]))
-    _beside(ax)
-    plots.show(fig, alt=f"Curves over the number of pairs. {said}; guessing 12.5%.")
+    grey, linear = "#999999", plots.ATTENTION
+    fig = plots.bars(
+        {each: 100 * share for each, share in shares.items()},
+        (linear, linear, linear, linear, linear, grey),
+        title=title,
+        x="looked up right, % (guessing 12.5)",
+        end=112,
+        size=(8.2, 3.4),
+    )
+    fig.axes[0].axvline(12.5, color="#444444", linestyle=":")
+    plots.show(fig, alt=f"Bars, the share looked up right: {said}; guessing 12.5%.")
 
 
-def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, float]) -> None:
+def mixers(first: Mapping[str, ArrayLike], looked: Mapping[str, ArrayLike]) -> None:
     """What layers get right that mix tokens in other ways: a task that all solve, and one that tells.
 
     Args:
-        right: for each of two tasks the shares of right answers by mixer, one a run; softmax comes first, a
-            plain mean last.
-        chance: for each task what guessing gets.
+        first: which of two marks came first, shares of right answers by mixer, one a run; attention comes
+            first, a plain mean last.
+        looked: the same of one of eight values to look up.
     """
+    right = {"which came first": first, "looking up": looked}
+    chance = {"which came first": 1 / 2, "looking up": 1 / 8}
     tables = {
         task: {each: as_numbers(runs) for each, runs in groups.items()} for task, groups in right.items()
     }
@@ -408,14 +387,6 @@ def mixers(right: Mapping[str, Mapping[str, ArrayLike]], chance: Mapping[str, fl
             ax=ax,
         )
     plots.show(fig, alt=f"Dots, one for each training run. Means, {said}.")
-
-
-def _beside(ax: Axes) -> None:
-    """Put the legend to the right of the curves, where it covers none."""
-    figure = ax.figure
-    assert isinstance(figure, Figure)
-    figure.set_size_inches(8.2, 3.6)
-    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 
 def _in_percent(shares: Mapping[str, NDArray]) -> dict[str, NDArray]:

@@ -89,10 +89,13 @@ def test_models_that_have_learned_nothing_solve_no_task() -> None:
 
 def test_one_graph_too_few(few: experiments.FewHeads) -> None:
     assert claims.judge("one-graph-too-few", few).label == Label.ONLY_IF
-    assert few.looks["the last mark"].index(max(few.looks["the last mark"])) != (
-        few.looks["the next mark"].index(max(few.looks["the next mark"]))
-    )
-    assert min(max(given) for given in few.looks.values()) > 0.4
+
+
+def test_two_heads_divide_two_questions_between_them() -> None:
+    looks = experiments.two_questions(MultiHeadAttention, 2, seed=SEED, starts=1).looks
+    last, coming = looks["the last mark"], looks["the next mark"]
+    assert last.index(max(last)) != coming.index(max(coming))
+    assert min(max(last), max(coming)) > 0.4
 
 
 def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,18 +55,15 @@ TOKENS = ["The", "cat", "saw", "the", "cat"]
 
 
 def test_graphs(drawn):
-    itself, before, *_ = four_heads().flatten(0, 1)
-    named = {"itself": itself, "the one before": before}
-    assert draws(
-        drawn, figures.graphs, TOKENS, named, says="any two of them differ in 80% of their weight or more"
-    )
+    named = {"itself": (0, 0), "the one before": (0, 1)}
+    says = "for itself 0.0, the one before 0.1; any two of them differ in 80% of their weight or more"
+    assert draws(drawn, figures.graphs, TOKENS, four_heads(), named, says=says)
     ends = [line.get_ydata().tolist() for line in drawn[0][0].axes[1].lines]
     assert ends == [[4, 4], [3, 4], [2, 3], [1, 2], [0, 1]]  # from the token to the one above
 
 
 def test_graphs_refused(drawn):
-    head = four_heads()[0, 0]
-    assert refuses(drawn, figures.graphs, TOKENS, {"one": head, "two": head})
+    assert refuses(drawn, figures.graphs, TOKENS, four_heads(), {"one": (1, 0), "two": (1, 0)})
 
 
 AFTER = {"the token before": [[0.1, 0.9], [0.2, 0.05]], "the first token": [[0.1, 0.6], [0.7, 0.1]]}
@@ -103,7 +100,7 @@ def copied(**change: Any) -> experiments.Specialists:
         "alone": {(16, 0): 8.0, (1, 2): 2.6},
         "beside": (2.4, 2.7),
         "first_copy": 14.0,
-        "given": (),
+        "given": {},
         "specific": 0.0,
     }
     return experiments.Specialists(**{"scores": scores, "copying": ()} | found | change)
@@ -154,14 +151,6 @@ def test_head_counts_refused(drawn):
     assert refuses(drawn, figures.head_counts, SWEEP | {2: [0.84, 0.86]})
 
 
-def test_pruning(drawn):
-    says = "without 30 +1%, without 90 +4%, without 150 +19%; without 90 drawn by lot +60%"
-    least, lot = {30: 0.01, 90: 0.04, 150: 0.19}, [0.4, 0.8]
-    assert draws(drawn, figures.pruning, least, lot, 90, says=says, labels=("x", "y"))
-    assert drawn[0][0].axes[0].lines[1].get_xydata().tolist() == [[90, 40], [90, 80]]
-    assert refuses([], figures.pruning, least, [0.03, 0.1], 90)  # hardly better than by lot
-
-
 SIZES = [512, 1024, 2048]
 SECONDS = {"explicit": [1.0, 4.1, 17.0], "fused": [0.8, 3.1, 12.5], "linear": [0.5, 0.9, 1.7]}
 KEPT = {"explicit": [2.0, 7.7, 30.0], "fused": [0.5, 1.0, 2.0], "linear": [0.5, 1.0, 2.0]}
@@ -180,26 +169,34 @@ def test_costs_refused(drawn):
     assert refuses(drawn, figures.costs, SIZES, SECONDS, KEPT | {"explicit": quick})
 
 
-HELD = {16: {8: 0.99, 16: 0.52, 24: 0.39}, 32: {8: 1.0, 16: 0.96, 24: 0.72}}
-
-
-def test_pairs_held(drawn):
-    says = "16 x 16 numbers: 8 pairs 99%, 16 pairs 52%, 24 pairs 39%; 32 x 32 numbers: 8 pairs 100%"
-    assert draws(drawn, figures.pairs_held, HELD, says=says, labels=("x", "y"))
-    assert refuses([], figures.pairs_held, HELD | {32: {8: 1.0, 16: 1.0, 24: 0.99}})  # no limit
-    assert refuses([], figures.pairs_held, HELD | {32: HELD[16]})  # no more than a small one
+def test_summaries(drawn):
+    states = experiments.StateSizes(
+        first=(1.0,),
+        looked={16: (0.39, 0.41), 64: (0.98, 1.0)},
+        fewer=(0.99,),
+        parted=(0.65,),
+        longer=(0.7,),
+        attention=(1.0,),
+        lengths=(512, 1024),
+        multiplied=(1, 2),
+        kept=(1, 2),
+    )
+    says = "8 pairs, 16 x 16 numbers 99%, 24 pairs, 16 x 16 numbers 40%, 24 pairs, 16 x 16 numbers, three"
+    assert draws(drawn, figures.summaries, states, says=says, labels=("x",))
+    assert refuses([], figures.summaries, replace(states, fewer=(0.6,)))  # it holds nothing
+    assert refuses([], figures.summaries, replace(states, looked={16: (0.9,), 64: (1.0,)}))  # no limit
+    assert refuses([], figures.summaries, replace(states, longer=(0.95,)))  # time is enough
 
 
 TWO_TASKS = {
     "which came first": {"attention": [1.0, 1.0], "linear": [0.98], "Fourier": [0.96, 1.0], "mean": [0.9]},
     "looking up": {"attention": [1.0, 0.98], "linear": [0.4, 0.5], "Fourier": [0.13], "mean": [0.13]},
 }
-CHANCE = {"which came first": 0.5, "looking up": 0.125}
 
 
 def test_mixers(drawn):
     says = "which came first: attention 100%, linear 98%, Fourier 98%, mean 90%; looking up: attention 99%"
-    assert draws(drawn, figures.mixers, TWO_TASKS, CHANCE, says=says)
+    assert draws(drawn, figures.mixers, *TWO_TASKS.values(), says=says)
     levels = [ax.lines[0].get_ydata()[0] for ax in drawn[0][0].axes]
     assert levels == [50.0, 12.5]
 
@@ -213,4 +210,5 @@ def test_mixers(drawn):
     ],
 )
 def test_mixers_refused(drawn, task, change):
-    assert refuses(drawn, figures.mixers, TWO_TASKS | {task: TWO_TASKS[task] | change}, CHANCE)
+    changed = TWO_TASKS | {task: TWO_TASKS[task] | change}
+    assert refuses(drawn, figures.mixers, *changed.values())
