@@ -60,14 +60,17 @@ class Small(nn.Module):
 
 
 @one_core()
-def trained(task: Task, *sizes: int, seed: int = 0, steps: int = 150, **options: Any) -> tuple[Small, float]:
+def trained(
+    task: Task, *sizes: int, seed: int = 0, steps: int = 150, rows: int = 64, **options: Any
+) -> tuple[Small, float]:
     """Train a small model, and ask it what it has not met.
 
     Args:
         task: a function of `course_lib.data` that draws rows: (how many, *sizes, generator).
         sizes: of the task; the last is the number of symbols.
         seed: of weights and rows.
-        steps: of 64 rows.
+        steps: of training.
+        rows: in each step.
         options: see `Small`.
     Returns: the model, and its share of right answers to 400 new rows.
     """
@@ -76,7 +79,7 @@ def trained(task: Task, *sizes: int, seed: int = 0, steps: int = 150, **options:
     random = torch.Generator().manual_seed(seed)
     inputs, targets = task(400, *sizes, random)
     rates = TrainingConfig(steps, learning_rate=0.01, muon_learning_rate=0.04)
-    train(model, lambda step: task(64, *sizes, random), _loss, rates, progress=False)
+    train(model, lambda step: task(rows, *sizes, random), _loss, rates, progress=False)
     with torch.no_grad():
         right = (model(inputs).argmax(-1) == targets)[targets != IGNORE]
     return model, right.float().mean().item()
@@ -1325,6 +1328,7 @@ def state_sizes(
     pairs: int = 24,
     widths: Sequence[int] = (16, 32, 64),
     steps: int = 150,
+    rows: int = 64,
     lengths: Sequence[int] = (512, 1024, 2048),
 ) -> StateSizes:
     """Does linear attention do what attention does, at a cost that grows with the length?
@@ -1339,22 +1343,23 @@ def state_sizes(
         pairs: how many values there are to look up.
         widths: of the vectors.
         steps: of training.
+        rows: in each step.
         lengths: in tokens, for what it takes.
     """
 
     def looked(width: int, n_heads: int = 1, **how: Any) -> tuple[float, ...]:
-        usual = {"pairs": pairs, "width": width, "steps": steps, "seed": seed, "starts": starts}
+        usual = {"pairs": pairs, "width": width, "steps": steps, "seed": seed, "starts": starts, "rows": rows}
         return look_up(partial(LinearAttention, width, n_heads), **usual | how)
 
     smallest, largest = min(widths), max(widths)
     sums = [partial(linear_attention, *torch.ones(3, 1, 1, n, 64, requires_grad=True)) for n in lengths]
     return StateSizes(
-        first=which_first(partial(LinearAttention, smallest, 1), seed, starts, smallest, steps),
+        first=which_first(partial(LinearAttention, smallest, 1), seed, starts, smallest, steps, rows),
         looked={width: looked(width) for width in bar(widths)},
         fewer=looked(smallest, pairs=pairs // 3),
         parted=looked(largest, n_heads=16, starts=1),
         longer=looked(smallest, starts=1, steps=3 * steps),
-        attention=look_up(None, pairs, width=smallest, steps=steps, seed=seed, starts=starts),
+        attention=look_up(None, pairs, width=smallest, steps=steps, rows=rows, seed=seed, starts=starts),
         lengths=tuple(lengths),
         multiplied=tuple(multiplications(call) for call in sums),
         kept=tuple(costs.bytes_kept(call) for call in sums),
@@ -1417,6 +1422,7 @@ def other_mixers(
     pairs: int = 24,
     width: int = 16,
     steps: int = 150,
+    rows: int = 64,
     states: StateSizes | None = None,
 ) -> OtherMixers:
     """Can something that never asks what a token says take attention's place?
@@ -1431,11 +1437,12 @@ def other_mixers(
         pairs: how many values there are to look up.
         width: of the vectors.
         steps: of training.
+        rows: in each step.
         states: what `state_sizes` found with the same sizes, if it has been called: attention's share.
     """
 
     def looked(mixer: Mixer, **how: int) -> tuple[float, ...]:
-        usual = {"width": width, "steps": steps, "seed": seed, "starts": starts}
+        usual = {"width": width, "steps": steps, "seed": seed, "starts": starts, "rows": rows}
         return look_up(mixer, pairs, **usual | how)
 
     def mixers(n_tokens: int) -> dict[str, Mixer]:
@@ -1445,30 +1452,36 @@ def other_mixers(
     marks, values = mixers(7), mixers(2 * pairs)
     known = {"attention": states.attention} if states else {}
     return OtherMixers(
-        first={name: which_first(mixer, seed, starts, width, steps) for name, mixer in marks.items()},
+        first={name: which_first(mixer, seed, starts, width, steps, rows) for name, mixer in marks.items()},
         looked={name: known.get(name) or looked(mixer) for name, mixer in bar(values.items())},
         longer=looked(values["MLP over places"], steps=3 * steps, starts=1),
     )
 
 
-def which_first(mixer: Mixer, seed: int, starts: int, width: int, steps: int) -> tuple[float, ...]:
+def which_first(mixer: Mixer, seed: int, starts: int, width: int, steps: int, rows: int) -> tuple[float, ...]:
     """Which of two marks came first? Shares of right answers with this in attention's place."""
-    return learned(
-        order, 6, 10, seed=seed, starts=starts, steps=max(1, 2 * steps // 3), width=width, mixer=mixer
-    )
+    how = {"steps": max(1, 2 * steps // 3), "rows": rows, "width": width, "mixer": mixer}
+    return learned(order, 6, 10, seed=seed, starts=starts, **how)
 
 
 def look_up(
-    mixer: Mixer, pairs: int = 24, *, width: int = 16, steps: int = 150, seed: int = 0, starts: int = 1
+    mixer: Mixer,
+    pairs: int = 24,
+    *,
+    width: int = 16,
+    steps: int = 150,
+    rows: int = 64,
+    seed: int = 0,
+    starts: int = 1,
 ) -> tuple[float, ...]:
     """What value, of eight, did each key come with? Shares of right answers with this in attention's place.
 
     Args:
         mixer: makes what mixes vectors of this width; None: attention.
         pairs: how many keys with a value there are in a row.
-        width, steps, seed, starts: of the models, see `learned`.
+        width, steps, rows, seed, starts: of the models, see `learned`.
     """
-    how = {"width": width, "steps": steps, "mixer": mixer}
+    how = {"width": width, "steps": steps, "rows": rows, "mixer": mixer}
     return learned(pair_recall, pairs, pairs + 9, seed=seed, starts=starts, **how)
 
 
