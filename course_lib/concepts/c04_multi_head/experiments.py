@@ -1085,7 +1085,7 @@ def head_counts(
         right=right,
         kept={n: (bytes_of_heads(n, fused=False), bytes_of_heads(n, fused=True)) for n in right},
         least=tuple(least),
-        rise={n: rise(least[:n]) for n in (third // 3, third, third * 5 // 3)},
+        rise={n: rise(least[:n]) for n in (third, third * 5 // 3)},
         drawn=tuple(rise(by_lot(need, 3 * seed + draw)[:third]) for draw in range(draws)),
         n_drawn=third,
     )

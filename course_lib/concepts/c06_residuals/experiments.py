@@ -215,8 +215,8 @@ def _in_torch(block: Any) -> nn.Module:
     return theirs
 
 
-def untrained(n_layers: int = 16, *, added: bool, seed: int = 0) -> tuple[Tensor, list[nn.Module]]:
-    """A stack without norms as it starts: its loss on eight symbols to be named backwards, and its layers.
+def gradients(n_layers: int = 16, *, added: bool, seed: int = 0) -> list[float]:
+    """The gradient of one matrix in each layer of a stack without norms, as it starts, over that of the last.
 
     Args:
         n_layers: how many.
@@ -225,7 +225,7 @@ def untrained(n_layers: int = 16, *, added: bool, seed: int = 0) -> tuple[Tensor
     """
     model = fresh(seed, n_layers, norms=False)
     with _adding(model, added):
-        return reversing_loss(model, new_rows()), list(blocks_of(model))
+        return _gradients(model)
 
 
 def _gradients(model: Reverser) -> list[float]:
@@ -1144,7 +1144,9 @@ class Capitals:
 
 
 @torch.no_grad()
-def capitals(smollm2: Model, maps: Sequence[nn.Linear] | None = None) -> Capitals:
+def capitals(
+    smollm2: Model, streams: Sequence[Tensor] | None = None, maps: Sequence[nn.Linear] | None = None
+) -> Capitals:
     """From which layer on can the answer be read, and which layer can it not do without?
 
     Rival: to shift and scale each number of the stream, which does not mix them.
@@ -1153,7 +1155,8 @@ def capitals(smollm2: Model, maps: Sequence[nn.Linear] | None = None) -> Capital
 
     Args:
         smollm2: the model and its tokenizer.
-        maps: what `lens_maps` gave, if that is known.
+        streams: what `streams_of_reviews` gave, if that is known.
+        maps: what `probing.fit_lens` made of them, if that is known.
     """
     model, tokenizer = smollm2
     device = _device(model)
@@ -1169,11 +1172,10 @@ def capitals(smollm2: Model, maps: Sequence[nn.Linear] | None = None) -> Capital
 
     with probing.recorded(model) as asked:
         model(prompts)
-    pairs = _streams_of_reviews(smollm2)
-    if maps is None:
-        maps = probing.fit_lens(pairs)
+    streams = streams or streams_of_reviews(smollm2)
+    maps = maps or probing.fit_lens(streams)
     ends = [stream[:, -1] for stream in asked.streams]  # of each prompt the last token
-    scales = [_shift_and_scale(stream, pairs[-1]) for stream in pairs]
+    scales = [_shift_and_scale(stream, streams[-1]) for stream in streams]
     ways: dict[str, Sequence[Callable[[Tensor], Tensor]]] = {
         "as it is": [nn.Identity()] * len(ends),
         "fitted map": maps[:-1],  # the last layer needs none
@@ -1189,13 +1191,8 @@ def capitals(smollm2: Model, maps: Sequence[nn.Linear] | None = None) -> Capital
     return Capitals(lens, maps, knows)
 
 
-def lens_maps(smollm2: Model) -> list[nn.Linear]:
-    """For each layer the matrix and shift that bring its stream nearest to the last one's."""
-    return probing.fit_lens(_streams_of_reviews(smollm2))
-
-
 @torch.no_grad()
-def _streams_of_reviews(smollm2: Model) -> list[Tensor]:
+def streams_of_reviews(smollm2: Model) -> list[Tensor]:
     """The stream behind each layer for 846 tokens of reviews, (846, width)."""
     model, tokenizer = smollm2
     lessons = torch.tensor(_review_tokens(tokenizer)[: 18 * 48], device=_device(model)).view(18, 48)
