@@ -249,10 +249,10 @@ class _Reader:
             f"Tokens ({len(names)}): {' | '.join(names)}",
             reading.note,
         ]
-        lenses = {"plain": [self._lens(stream) for stream in reading.streams[1:]]}
+        lenses = {"plain": self._lenses(reading.streams[1:])}
         if self.maps is not None:
             pairs = zip(self.maps, reading.streams[1:], strict=True)
-            lenses["fitted"] = [self._lens(read(stream)) for read, stream in pairs]
+            lenses["fitted"] = self._lenses([read(stream) for read, stream in pairs])
         return {
             "text": "\n".join(filter(None, lines)),
             "note": reading.note,
@@ -314,8 +314,10 @@ class _Reader:
             changes.enter_context(resumed(self.model, first, reading.streams[first]))
             return self.model(reading.ids)[0]
 
-    def _lens(self, stream: Float[Tensor, "1 T D"]) -> list[list[list[str]]]:
-        return likeliest(self.tokenizer, logit_lens(self.model, stream)[0])
+    def _lenses(self, streams: list[Float[Tensor, "1 T D"]]) -> list[list[list[list[str]]]]:
+        # All at once: it takes long to fetch the head's matrix from memory, and it is the same for all.
+        logits = logit_lens(self.model, torch.cat(streams))  # (L, T, V)
+        return [likeliest(self.tokenizer, each) for each in logits]
 
 
 def _key(skipped: list[int], exchanged: list[int]) -> str:
