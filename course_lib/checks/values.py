@@ -139,21 +139,27 @@ def to_double(value: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Whether an input is still what it was, bit for bit."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(
-            same(a[key], b[key]) if hasattr(a[key], "shape") else bool(a[key] == b[key]) for key in a
-        )
     if isinstance(a, CONTAINERS):
-        return bool(a == b)
+        return _same_content(a, b)
     if not hasattr(a, "shape"):
         return True  # numbers and texts cannot be changed in place, and layers have nothing to change
     # Who asks for gradients of an input has not changed its numbers.
     a, b = (x.detach() if hasattr(x, "detach") else x for x in (a, b))
-    return (
-        a.shape == b.shape
-        and a.dtype == b.dtype
-        and np.array_equal(np.asarray(a), np.asarray(b), equal_nan=a.dtype != bool)
-    )
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    a, b = np.asarray(a), np.asarray(b)
+    return np.array_equal(a, b) or np.array_equal(a, b, equal_nan=a.dtype != bool)
+
+
+def _same_content(a: Any, b: Any) -> bool:
+    """The same of what stands in a list, a dictionary or a set, arrays among it."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same_content(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_same_content, a, b))
+    if hasattr(a, "shape") or hasattr(b, "shape"):
+        return hasattr(a, "shape") and hasattr(b, "shape") and same(a, b)
+    return a is b or bool(a == b)  # a list's NaN is still the same
 
 
 def shapes_of(inputs: Mapping[str, Any]) -> str:

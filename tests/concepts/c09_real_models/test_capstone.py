@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import softmax
 
 from course_lib import costs, pretrained
-from course_lib.checks import real_model, solution_source
+from course_lib.checks import find_task, real_model, solution_source
 from course_lib.checks.tasks import words
+from course_lib.concepts.c09_real_models.answers import forward_pass as forward_pass_answers
 from course_lib.concepts.c09_real_models.capstone import (
     assemble,
     assembly,
@@ -29,9 +30,10 @@ from course_lib.concepts.c09_real_models.capstone import (
     taking_along,
 )
 from course_lib.concepts.c09_real_models.capstone.assembly import assembled
-from course_lib.concepts.c09_real_models.capstone.nine_parts import Assembled, library_parts, recorded, rotate
 from course_lib.concepts.c09_real_models.capstone.part_judge import diagnosed, judge
+from course_lib.concepts.c09_real_models.capstone.parts import Assembled, library_parts, recorded, rotate
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS, save, source_of
+from course_lib.concepts.c09_real_models.tasks.forward_pass import forward_pass
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,18 +51,18 @@ def uses(small):
 
 
 @pytest.fixture(scope="module")
-def nine():
+def ten():
     """The parts of the solution, from its notebook."""
     return take_along(SOLUTION)
 
 
-# ------------------------------------------------------------------------------------------- nine right parts
+# ------------------------------------------------------------------------------------------- ten right parts
 
 
-def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, capsys):
+def test_the_ten_solutions_write_smollm2s_text(smollm2, ten, monkeypatch, capsys):
     monkeypatch.setattr(real_model, "smollm2", lambda: smollm2)
     monkeypatch.setattr(assembly, "_met", set())
-    mine = assemble(nine)
+    mine = assemble(ten)
     assert mine.yours == list(PARTS)
     assert mine.together.same
     assert mine.together.text == mine.together.text_of_library == "The capital of France is Paris."
@@ -71,7 +73,9 @@ def test_the_nine_solutions_write_smollm2s_text(smollm2, nine, monkeypatch, caps
         "Loading SmolLM2 ...\nIt reads a prompt; what goes into each part there is kept ...\n"
         "✓ tokenizer (tokenizer_at_work): yours, in 8 uses, all tokens the same\n✓ embedd"
     )
-    assert "Now together ...\n9 of 9 parts are yours.\nTogether they write 'The capital of France is" in said
+    assert (
+        "Now together ...\n10 of 10 parts are yours.\nTogether they write 'The capital of France is" in said
+    )
     assert "✓ rms_norm (rms_norm): yours, in 244 uses, the largest difference " in said
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
@@ -97,10 +101,10 @@ def test_the_assembled_model_of_the_library_is_the_librarys(small):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_each_part_alone_is_used(small, nine, part):
-    mine = assembled(*small, {part: nine[part]}, "small", seconds=5.0)
+def test_each_part_alone_is_used(small, ten, part):
+    mine = assembled(*small, {part: ten[part]}, "small", seconds=5.0)
     assert mine.yours == [part]
-    assert mine.parts[part] is nine[part]
+    assert mine.parts[part] is ten[part]
     assert mine.together.same
 
 
@@ -231,6 +235,7 @@ RIGHT = [
         ),
     ),
     ("block", block_in_one_line),
+    *(("forward", answer) for answer in forward_pass_answers.RIGHT),
     ("sampler", sample_by_list),
 ]
 
@@ -407,8 +412,26 @@ def unwritten(*given):
     raise NotImplementedError
 
 
+def read_in(mistake):
+    """The whole model with a known mistake."""
+    task = find_task("09_real_models/forward_pass")
+    return next(known.wrong for known in task.misconceptions if known.name == mistake)
+
+
+def into_the_weights(ids, weights, parts, stored):
+    weights["layers"][0]["q_proj"] *= 1.01
+    return forward_pass(ids, weights, parts, stored)
+
+
+def into_what_is_stored(ids, weights, parts, stored):
+    logits, now = forward_pass(ids, weights, parts, stored)
+    stored[:] = now
+    return logits, stored
+
+
 PROMPT = "layer 0, reading the prompt"
 ONE_MORE = "layer 0, reading one token more"
+READING, READING_ON = "reading the prompt", "reading one token more"
 KEYS = "layer 0, the keys, "
 QUERIES = "layer 0, the queries, reading the prompt"
 # Part, answer, where it is first wrong, its name as a known mistake ("": none; None: any), what is said.
@@ -603,6 +626,26 @@ WRONG = [
     ("sampler", lambda logits, t, p: logits.argmax(), "t = 0, p = 1", "the token itself", None),
     ("sampler", lambda logits, t, p: [0.0] * len(logits), "t = 0, p = 1", "", "but is a list of length "),
     ("sampler", until_the_end, "t = 0, p = 1", "", "it took longer than 0.5 s."),
+    ("forward", read_in("layers in reverse"), READING, "layers in reverse", "First at keys of layer 0, key"),
+    ("forward", read_in("no final norm"), READING, "no final norm", "First at logits, token 0, token of the"),
+    (
+        "forward",
+        read_in("always from place 0"),
+        READING_ON,
+        "always from place 0",
+        "head 0, token 37, number",
+    ),
+    (
+        "forward",
+        read_in("a mask from the first token on"),
+        READING_ON,
+        "a mask from the first token on",
+        None,
+    ),
+    ("forward", read_in("only the last layer stored"), READING, "only the last layer stored", None),
+    ("forward", lambda *given: forward_pass(*given)[0], READING, "", "each layer a pair of keys and values,"),
+    ("forward", into_the_weights, READING, "", "it changes its input 'weights'"),
+    ("forward", into_what_is_stored, READING, "", "it changes its input 'stored'"),
 ]
 
 
@@ -641,8 +684,8 @@ def test_a_part_that_does_not_end_is_not_heard(small):
     assert "it took longer than 0.5 s." in str(mine)
 
 
-def test_who_keeps_a_fault_hears_it_in_the_chat(small, nine):
-    wrong = {"mlp": with_gate(torch.tanh), "cache": nine["cache"]}
+def test_who_keeps_a_fault_hears_it_in_the_chat(small, ten):
+    wrong = {"mlp": with_gate(torch.tanh), "cache": ten["cache"]}
     answers = {}
     for keep in (True, False):
         mine = assembled(*small, wrong, "small", seconds=5.0, keep=keep)
@@ -750,34 +793,34 @@ def test_every_part_can_be_wrong_in_two_ways_at_least():
     assert len(WRONG) >= 25
 
 
-def test_the_other_parts_stay_in_use_when_one_is_wrong(small, nine):
+def test_the_other_parts_stay_in_use_when_one_is_wrong(small, ten):
     wrong = {"rotation": with_a_table_of(128), "mlp": unwritten}
-    mine = assembled(*small, {**nine, **wrong}, "small", seconds=5.0)
+    mine = assembled(*small, {**ten, **wrong}, "small", seconds=5.0)
     assert mine.yours == [part for part in PARTS if part not in wrong]
     assert mine.together.same
     said = str(mine)
-    assert said.startswith("7 of 9 parts are yours.")
+    assert said.startswith("8 of 10 parts are yours.")
     assert "✗ rotation (rotate_pairs): at place 1000 and after: another result than the library's.\n" in said
     assert "    First at head 0, token 0, number 0: expected " in said
-    assert said.count("✓") == 7
+    assert said.count("✓") == 8
     assert "· not written yet, so the library's: mlp" in said
 
 
-def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small, nine):
+def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small, ten):
     seen = []
 
     def counts(x, weight, eps):
         """Right as often as it is tried, then no more."""
         seen.append(x)
-        return nine["rms_norm"](x, weight, eps) * (1 + (len(seen) > 28))
+        return ten["rms_norm"](x, weight, eps) * (1 + (len(seen) > 28))
 
-    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0)
+    mine = assembled(*small, {"rms_norm": counts, "mlp": ten["mlp"]}, "small", seconds=5.0)
     assert mine.yours == ["mlp"]
     assert mine.together.same
     assert "rms_norm (rms_norm): right on each use, but not in the whole" in str(mine)
 
 
-def test_the_search_for_the_part_ends_in_time(small, nine, monkeypatch):
+def test_the_search_for_the_part_ends_in_time(small, ten, monkeypatch):
     """What time remains for each, where the third takes all of it: none is found, so none is used."""
     clock, remaining = [0.0], []
 
@@ -790,7 +833,7 @@ def test_the_search_for_the_part_ends_in_time(small, nine, monkeypatch):
 
     monkeypatch.setattr(assembly, "compared", compared)
     monkeypatch.setattr(assembly, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    given = {part: nine[part] for part in ("rms_norm", "rotation", "cache", "mlp")}
+    given = {part: ten[part] for part in ("rms_norm", "rotation", "cache", "mlp")}
     mine = assembled(*small, given, "small", seconds=10.0)
     assert remaining == [120.0, 120.0, 95.0, 70.0, 120.0]
     assert mine.yours == []
@@ -822,14 +865,14 @@ def test_parts_that_there_are_not():
             call()
 
 
-def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, nine):
+def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, ten):
     said, n_calls = [], []
 
     def counts(x, weight, eps):
         n_calls.append(len(said))
-        return nine["rms_norm"](x, weight, eps) * (1 + (len(n_calls) > 28))
+        return ten["rms_norm"](x, weight, eps) * (1 + (len(n_calls) > 28))
 
-    mine = assembled(*small, {"rms_norm": counts, "mlp": nine["mlp"]}, "small", seconds=5.0, say=said.append)
+    mine = assembled(*small, {"rms_norm": counts, "mlp": ten["mlp"]}, "small", seconds=5.0, say=said.append)
     assert [line[:12] for line in said[:3]] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
     assert said[3:] == [
         "Together the 2 parts write something else than the library's. Which of them does? Each is tried "
@@ -897,10 +940,10 @@ def test_a_part_that_needs_a_module_of_the_learners_is_always_judged(tmp_path, m
 
 
 @pytest.mark.usefixtures("smollm2_missing")
-def test_without_smollm2_a_small_model_takes_its_place(nine, capsys, monkeypatch):
+def test_without_smollm2_a_small_model_takes_its_place(ten, capsys, monkeypatch):
     monkeypatch.setattr(assembly, "_met", set())
-    mine = assemble(nine, mlp=with_gate(torch.tanh))
-    assert len(mine.yours) == 8
+    mine = assemble(ten, mlp=with_gate(torch.tanh))
+    assert len(mine.yours) == 9
     said = capsys.readouterr().out
     assert said.startswith(
         "Loading SmolLM2 ...\n"
@@ -911,9 +954,9 @@ def test_without_smollm2_a_small_model_takes_its_place(nine, capsys, monkeypatch
     lines = said.split("\n")
     n_lines = [sum(f"{mark} {part} (" in line for line in lines for mark in "✓✗") for part in PARTS]
     assert n_lines == [1] * len(PARTS)  # each is said once, before the whole
-    assert lines.index("Now together ...") + 1 == lines.index("8 of 9 parts are yours.")
+    assert lines.index("Now together ...") + 1 == lines.index("9 of 10 parts are yours.")
     text = mine.certificate()
-    assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 9 parts")
+    assert text.startswith("MY TRANSFORMER: a small random model of SmolLM2's family, 3 layers, 10 parts")
     assert "from the course folder run: this" in text
 
 
@@ -921,8 +964,8 @@ def test_without_smollm2_a_small_model_takes_its_place(nine, capsys, monkeypatch
 
 
 @pytest.fixture
-def mine(small, nine):
-    return assembled(*small, {part: nine[part] for part in list(PARTS)[:8]}, "small", seconds=5.0)
+def mine(small, ten):
+    return assembled(*small, {part: ten[part] for part in list(PARTS)[:9]}, "small", seconds=5.0)
 
 
 def test_the_certificate_says_what_was_measured(mine, monkeypatch, capsys):
@@ -931,17 +974,17 @@ def test_the_certificate_says_what_was_measured(mine, monkeypatch, capsys):
     assert text == mine.certificate(seed=3)
     assert text in capsys.readouterr().out
     lines = text.split("\n")
-    assert lines[0] == "MY TRANSFORMER: small, 3 layers, 9 parts"
+    assert lines[0] == "MY TRANSFORMER: small, 3 layers, 10 parts"
     assert lines[2] == "  tokenizer  mine           8 uses, all tokens the same"
     assert re.fullmatch(
         r"  rms_norm   mine           28 uses, the largest difference \S+ of the largest number", lines[4]
     )
-    assert lines[10] == "  sampler    the library's"
-    assert lines[12] == "8 of 9 parts are mine."
-    assert re.fullmatch(r"Together: the logits of 60 tokens are within \S+ of the library's, .*", lines[13])
-    assert lines[14] == f"At temperature 0 the same text as the library's: {mine.together.text.strip()!r}"
-    assert lines[15].startswith("Drawn with seed 3 (temperature 0.7, top-p 0.9): ")
-    assert lines[16] == "Speed of writing: 0.88 times that of the library's torch path, with a cache."
+    assert lines[11] == "  sampler    the library's"
+    assert lines[13] == "9 of 10 parts are mine."
+    assert re.fullmatch(r"Together: the logits of 60 tokens are within \S+ of the library's, .*", lines[14])
+    assert lines[15] == f"At temperature 0 the same text as the library's: {mine.together.text.strip()!r}"
+    assert lines[16].startswith("Drawn with seed 3 (temperature 0.7, top-p 0.9): ")
+    assert lines[17] == "Speed of writing: 0.88 times that of the library's torch path, with a cache."
 
 
 def test_a_chat_streams_remembers_and_draws_repeatably(mine, capsys):
@@ -967,13 +1010,13 @@ def test_the_parts_are_not_much_slower_than_the_librarys_path(mine):
     assert mine.speed() > 1 / 4  # benchmarks/my_transformer.py measures it: .8 is asked
 
 
-def test_the_speed_is_that_of_written_tokens_alone(small, nine, monkeypatch):
+def test_the_speed_is_that_of_written_tokens_alone(small, ten, monkeypatch):
     """A clock that stands still but for a layer of the learner's: a prompt costs much, a token little."""
     clock = [0.0]
 
     def slow(x, *parts):
         clock[0] += 1000 if x.shape[1] > 1 else 1
-        return nine["block"](x, *parts)
+        return ten["block"](x, *parts)
 
     def of_library(*given, forward=small[0].forward):
         clock[0] += 6
@@ -1002,7 +1045,7 @@ def test_parts_come_from_the_earlier_notebooks_solutions(uses, capsys):
     assert all(judge(part, taken[part], uses[part], 5.0).yours for part in taken)
     said = capsys.readouterr().out
     assert said.startswith(
-        "6 of 9 parts found.\n  tokenizer: tokenizer_at_work of 01_tokens/byte_pairs.ipynb\n"
+        "6 of 10 parts found.\n  tokenizer: tokenizer_at_work of 01_tokens/byte_pairs.ipynb\n"
     )
     assert "  cache: no extend_cache yet" in said
     assert "def merge_pair(" in taken.source("tokenizer")
@@ -1229,7 +1272,7 @@ def kernel(path, monkeypatch, ids=()):
     return scope
 
 
-NEW = ("extend_cache", "grouped_attention", "next_probabilities")
+NEW = ("extend_cache", "grouped_attention", "next_probabilities", "forward_pass")
 CALLING = {
     "tokenizer_at_work": "def tokenizer_at_work(words, ranks, ids, special):\n"
     "    cut = lambda word: [ids[token] for token in encode(word, ranks)]\n"
@@ -1243,14 +1286,14 @@ CALLING = {
 
 
 @pytest.mark.usefixtures("smollm2_missing")
-def test_six_earlier_tasks_and_three_new_ones_make_nine_parts(earlier, monkeypatch, capsys):
+def test_six_earlier_tasks_and_four_new_ones_make_ten_parts(earlier, monkeypatch, capsys):
     """The stubs of the notebook take the place of nothing that was taken along."""
     monkeypatch.setattr(assembly, "_met", set())
     monkeypatch.setattr(assembly, "_right_together", {})
-    three = {name: solution_source(f"09_real_models/{name}") for name in NEW}
-    scope = kernel(answers(earlier, HERE, **three), monkeypatch)
+    four = {name: solution_source(f"09_real_models/{name}") for name in NEW}
+    scope = kernel(answers(earlier, HERE, **four), monkeypatch)
     assert scope["my_model"].yours == list(PARTS)
-    assert "9 of 9 parts are mine." in scope["text"]
+    assert "10 of 10 parts are mine." in scope["text"]
     said = capsys.readouterr().out
     assert [said.count(f"{line} ...\n") for line in ("Loading SmolLM2", "It answers a question")] == [1, 1]
     assert "not written yet" not in said
@@ -1262,7 +1305,7 @@ def test_six_earlier_tasks_and_three_new_ones_make_nine_parts(earlier, monkeypat
 def test_what_the_texts_say_may_go_in_goes_in(earlier, monkeypatch, tmp_path, small):
     path = answers(earlier, HERE, **CALLING)
     mine = kernel(path, monkeypatch)["my_model"]  # the checks pass
-    assert [part for part in PARTS if part not in mine.yours] == ["cache"]
+    assert [part for part in PARTS if part not in mine.yours] == ["cache", "forward"]
     assert (
         mine.parts["sampler"].__globals__["top_p"].__module__
         == "taken from 07_mlm_vs_next_token/writing.ipynb"
@@ -1273,7 +1316,8 @@ def test_what_the_texts_say_may_go_in_goes_in(earlier, monkeypatch, tmp_path, sm
 
 @pytest.mark.usefixtures("smollm2_missing")
 def test_after_a_restart_one_cell_brings_everything_back(earlier, monkeypatch):
-    path = answers(earlier, HERE, extend_cache=solution_source("09_real_models/extend_cache"), **CALLING)
+    rest = {name: solution_source(f"09_real_models/{name}") for name in ("extend_cache", "forward_pass")}
+    path = answers(earlier, HERE, **rest, **CALLING)
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(path.read_text("utf-8"))["cells"]}
     assert "After a restart of the kernel** run the first code cell" in cells["taking-along"]
     assert "After a restart of the kernel the first code cell and the one under" in cells["talk"]
@@ -1286,13 +1330,13 @@ def test_after_a_restart_one_cell_brings_everything_back(earlier, monkeypatch):
 
 
 @pytest.mark.usefixtures("smollm2_missing")
-def test_a_stub_takes_no_functions_place(nine, small):
+def test_a_stub_takes_no_functions_place(ten, small):
     for stub in (unwritten, torch.no_grad()(unwritten)):
-        mine = assemble(nine, rms_norm=stub)
-        assert mine.parts["rms_norm"] is nine["rms_norm"]
+        mine = assemble(ten, rms_norm=stub)
+        assert mine.parts["rms_norm"] is ten["rms_norm"]
         assert mine.yours == list(PARTS)
     assert "not written yet, so the library's: rms_norm" in str(assemble(rms_norm=unwritten))
-    wrong = assemble(nine, rms_norm=lambda x, weight, eps: x)
+    wrong = assemble(ten, rms_norm=lambda x, weight, eps: x)
     assert "rms_norm" not in wrong.yours  # a function does, right or not
 
 
@@ -1521,11 +1565,11 @@ def test_why_the_code_of_a_part_is_not_found(tmp_path, monkeypatch, file, helper
         save(tmp_path / "parts.py", {"rms_norm": scope["rms_norm"]})
 
 
-def test_the_tasks_are_those_of_the_parts(nine):
+def test_the_tasks_are_those_of_the_parts(ten):
     for part, its in PARTS.items():
         assert its.call.startswith(f"{its.function}({its.arguments[0]}")
         assert f"def {its.function}(" in solution_source(its.task)
-        assert nine[part].__name__ == its.function
+        assert ten[part].__name__ == its.function
 
 
 def test_a_part_that_calls_an_unwritten_helper_is_told_so(small, uses):
@@ -1545,16 +1589,16 @@ def encode_nothing():
     raise NotImplementedError
 
 
-def test_right_parts_that_are_slow_together_stay_the_learners(small, nine):
+def test_right_parts_that_are_slow_together_stay_the_learners(small, ten):
     def slow(x, attention, mlp, norm_1, norm_2):
         time.sleep(0.05)
-        return nine["block"](x, attention, mlp, norm_1, norm_2)
+        return ten["block"](x, attention, mlp, norm_1, norm_2)
 
     mine = assembled(*small, {"block": slow}, "small", seconds=0.2)
     assert mine.yours == ["block"]
     assert mine.together.late
     assert "together they did not finish in time" in str(mine)
-    assert repr(mine) == "MyModel: small, 1 of 9 parts yours"
+    assert repr(mine) == "MyModel: small, 1 of 10 parts yours"
 
 
 def test_a_chat_looks_at_its_numbers(small):

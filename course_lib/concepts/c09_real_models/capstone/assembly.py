@@ -1,10 +1,10 @@
-"""A real chat model from nine parts of the learner's: each compared with the library's inside it, then used.
+"""A real chat model from ten parts of the learner's: each compared with the library's inside it, then used.
 
     my_model = assemble(rms_norm=rms_norm, mlp=gated_mlp)
     my_model.chat("Why is the sky blue?")
     my_model.certificate()
 
-`nine_parts` has the model as nine functions compute it, `part_judge` compares a learner's part with ours.
+`parts` has the model as ten functions compute it, `part_judge` compares a learner's part with ours.
 """
 
 import functools
@@ -26,7 +26,8 @@ from course_lib.checks.guard import clean_state
 from course_lib.checks.show import listener, show
 from course_lib.checks.values import describe
 from course_lib.concepts.c09_real_models.capstone import taking_along
-from course_lib.concepts.c09_real_models.capstone.nine_parts import (
+from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge
+from course_lib.concepts.c09_real_models.capstone.parts import (
     END,
     QUESTION,
     Assembled,
@@ -37,7 +38,6 @@ from course_lib.concepts.c09_real_models.capstone.nine_parts import (
     recorded,
     small_model,
 )
-from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS, code_of
 from course_lib.decoder import GPT
 
@@ -316,6 +316,7 @@ def assemble(
     attention: Any = None,
     mlp: Any = None,
     block: Any = None,
+    forward: Any = None,
     cache: Any = None,
     sampler: Any = None,
     seconds: float = 10.0,
@@ -337,6 +338,7 @@ def assemble(
         attention: your `grouped_attention`.
         mlp: your `gated_mlp`.
         block: your `pre_norm_block`.
+        forward: your `forward_pass`.
         cache: your `extend_cache`.
         sampler: your `next_probabilities`.
         seconds: time limit of each use of a part.
@@ -352,6 +354,7 @@ def assemble(
         "attention": attention,
         "mlp": mlp,
         "block": block,
+        "forward": forward,
         "cache": cache,
         "sampler": sampler,
     }

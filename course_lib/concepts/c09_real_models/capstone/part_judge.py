@@ -15,7 +15,7 @@ from course_lib.checks.attempt import not_written, said_by
 from course_lib.checks.call import Call, call, own_line
 from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
 from course_lib.checks.values import WrongForm, copied, describe, same
-from course_lib.concepts.c09_real_models.capstone.nine_parts import Use, WrongKind, as_vectors, lent
+from course_lib.concepts.c09_real_models.capstone.parts import Use, Weights, WrongKind, as_vectors, lent
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 Tensor = torch.Tensor
@@ -28,8 +28,15 @@ AXES = {
     "attention": ("number", "token", "head"),
     "mlp": ("number", "token"),
     "block": ("number", "token"),
+    "forward": ("number", "token", "key head"),  # of what is stored
+    "logits": ("token of the vocabulary", "token"),
     "cache": ("number", "token", "key head"),
     "sampler": ("token",),
+}
+# What a part must return that gives more than one tensor.
+SEVERAL = {
+    "cache": "two tensors, the keys and the values",
+    "forward": "the logits, and for each layer a pair of keys and values",
 }
 
 
@@ -92,7 +99,7 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
             else:
                 judged = _explained(judged, learner, use, result, seconds)
         if judged is None and number < 8:
-            kept.append((use, result, [copied(value) for value in _several(part, result)]))
+            kept.append((use, result, [copied(value) for value in _several(part, result).values()]))
         if judged is None:
             judged = _overwritten(part, kept)
         if judged is not None:
@@ -150,19 +157,18 @@ def difference(part: str, use: Use, got: Any) -> tuple[float, str]:
     """
     if part == "tokenizer":
         return 0.0, _other_tokens(use.right, forms.contents(got)["result"].item())
-    names, largest = ("keys", "values") if part == "cache" else ("",), 0.0
-    rights, gots = _several(part, use.right), _several(part, got)
-    if len(gots) != len(names):
-        raise WrongForm(f"it must return two tensors, the keys and the values, but got {_what(got)}.")
-    for name, right, came in zip(names, rights, gots, strict=True):
-        right, came = _numbers(right), as_tensor(part, name, right, came)
+    rights, gots, largest = _several(part, use.right), _several(part, got), 0.0
+    if rights.keys() != gots.keys():
+        raise WrongForm(f"it must return {SEVERAL[part]}, but got {_what(got)}.")
+    for name, right in rights.items():
+        right, came = _numbers(right), as_tensor(part, name, right, gots[name])
         share = (came.double() - right).abs() / scale_of(right)
         largest = max(largest, float(share.max()) if share.numel() else 0.0)
         wrong = (share > use.furthest).nonzero()
         if len(wrong):
             where = tuple(int(i) for i in wrong[0])
             n_wrong = f"{len(wrong):,} of {right.numel():,} numbers are off"
-            place = f"{name}, {_place(part, where)}" if name else _place(part, where)
+            place = ", ".join(filter(None, (name, _place(part, name, where))))
             return (
                 largest,
                 f"First at {place}: expected {right[where]:.6g}, got {came[where]:.6g}; {n_wrong}.",
@@ -205,7 +211,7 @@ def as_tensor(part: str, name: str, right: Any, came: Any) -> Tensor:
     bad = (~came.isfinite()).nonzero()
     if len(bad):
         where = tuple(int(i) for i in bad[0])
-        raise WrongForm(f"{what} {holds} {came[where]} at {_place(part, where)}.")
+        raise WrongForm(f"{what} {holds} {came[where]} at {_place(part, name, where)}.")
     return came
 
 
@@ -224,10 +230,27 @@ def _refuse_default_dtype() -> None:
         )
 
 
-def _several(part: str, result: Any) -> tuple[Any, ...]:
-    """The results of a part: a cache gives two, in a pair or in one tensor; all others give one."""
-    is_pair = isinstance(result, Tensor) and result.ndim == 5 and len(result) == 2
-    return tuple(result) if part == "cache" and (is_pair or isinstance(result, tuple | list)) else (result,)
+def _several(part: str, result: Any) -> dict[str, Any]:
+    """The results of a part by name; one that gives a single tensor gives it without a name."""
+    if part == "cache" and _is_pair(result):
+        return dict(zip(("keys", "values"), result, strict=True))
+    if part == "forward" and isinstance(result, tuple | list) and len(result) == 2:
+        logits, pairs = result
+        # What is wrong in a layer shows in what the next one stores, before it shows in the logits.
+        found = {
+            f"{name} of layer {layer}": tensor
+            for layer, pair in enumerate(pairs if isinstance(pairs, tuple | list) else [])
+            for name, tensor in zip(("keys", "values"), pair if _is_pair(pair) else [], strict=False)
+        }
+        return found | {"logits": logits}
+    return {"": result}
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether these are two tensors, or both in one."""
+    if isinstance(value, Tensor):
+        return value.ndim == 5 and len(value) == 2
+    return isinstance(value, tuple | list) and len(value) == 2
 
 
 def _read(part: str, result: Any) -> Any:
@@ -246,10 +269,10 @@ def _what(value: Any) -> str:
     return describe(value)
 
 
-def _place(part: str, where: tuple[int, ...]) -> str:
+def _place(part: str, name: str, where: tuple[int, ...]) -> str:
     """Such as 'head 3, token 7, number 0'; all are counted from 0."""
-    axes = zip(AXES[part], reversed(where), strict=False)
-    return ", ".join(f"{name} {i}" for name, i in reversed(list(axes)))
+    axes = zip(AXES.get(name, AXES[part]), reversed(where), strict=False)
+    return ", ".join(f"{axis} {i}" for axis, i in reversed(list(axes)))
 
 
 def _raised_in(error: BaseException) -> Any:
@@ -289,7 +312,7 @@ def _other_tokens(right: list[int], got: Any) -> str:
 def _overwritten(part: str, kept: list[Any]) -> Judgement | None:
     """Whether a later call has changed what an earlier one gave."""
     for use, result, before in kept:
-        if not all(map(same, _several(use.part, result), before)):
+        if not all(map(same, _several(use.part, result).values(), before)):
             problem = (
                 "a later call changes what this one returned: does it write into something that it keeps? "
                 "Return new tensors."
@@ -308,10 +331,15 @@ def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds:
     tried = [(use, _result(learner, use, seconds)) for use in near]
     found = []
     for known in task.misconceptions:
-        wrong = [(use, _result(known.wrong, use, seconds), came) for use, came in tried]
-        is_right = all(_agrees(use, result, use.right) for use, result, _ in wrong)  # in this model
-        if not is_right and all(_agrees(*one) for one in wrong):
-            found.append(known)
+        is_right = True  # in this model
+        for use, came in tried:
+            wrong = _called(known.wrong, use, seconds, nullcontext(), lend=_lent_to_ours).value
+            if not _agrees(use, wrong, came):
+                break
+            is_right = is_right and _agrees(use, wrong, use.right)
+        else:
+            if not is_right:
+                found.append(known)
     return found[0] if len(found) == 1 else None
 
 
@@ -325,7 +353,7 @@ def _explained(judged: Judgement, learner: Any, use: Use, result: Any, seconds: 
         )
         its_own = " All that is stored comes in, and goes out: it needs no store of its own."
         return replace(judged, problem=problem + its_own * (part == "cache"))
-    if any(map(has_nan, _several(part, result))):
+    if any(map(has_nan, _several(part, result).values())):
         error = _called(learner, use, seconds, NanFinder()).error
         if isinstance(error, MadeNan):
             return replace(judged, problem=f"{judged.problem} {error}.", detail=own_line(error))
@@ -336,10 +364,19 @@ def _result(function: Callable[..., Any], use: Use, seconds: float) -> Any:
     return _called(function, use, seconds, nullcontext()).value
 
 
+def _lent_to_ours(value: Any) -> Any:
+    """As `lent`, but the weights of a model, which are large, go to our own functions as they are."""
+    return value if isinstance(value, Weights) else lent(value)
+
+
 def _called(
-    function: Callable[..., Any], use: Use, seconds: float, looking_on: AbstractContextManager[Any]
+    function: Callable[..., Any],
+    use: Use,
+    seconds: float,
+    looking_on: AbstractContextManager[Any],
+    lend: Callable[[Any], Any] = lent,
 ) -> Call:
-    given = tuple(map(lent, use.given))
+    given = tuple(map(lend, use.given))
 
     def run() -> Any:
         with clean_state(), torch.no_grad(), looking_on:
@@ -356,8 +393,8 @@ def _agrees(use: Use, wrong: Any, came: Any) -> bool:
         return bool(forms.contents(wrong)["result"].item() == forms.contents(came)["result"].item())
     several, others = _several(use.part, wrong), _several(use.part, came)
     try:
-        return len(several) == len(others) and all(
-            _close(_numbers(a), _numbers(b), use.furthest) for a, b in zip(several, others, strict=True)
+        return several.keys() == others.keys() and all(
+            _close(_numbers(several[name]), _numbers(others[name]), use.furthest) for name in several
         )
     except (TypeError, ValueError, RuntimeError):  # not even numbers
         return False

@@ -74,6 +74,7 @@ PARTS = {
     "attention": Part("09_real_models/grouped_attention"),
     "mlp": Part("06_residuals/gated_mlp"),
     "block": Part("06_residuals/pre_norm_block"),
+    "forward": Part("09_real_models/forward_pass"),
     "sampler": Part("09_real_models/next_probabilities"),
 }
 # What a part may call, as the words of its task say.

@@ -1,13 +1,17 @@
-"""SmolLM2 as nine functions compute it, and what goes into each of them and comes out.
+"""SmolLM2 as ten functions compute it, and what goes into each of them and comes out.
 
-`Assembled` is the model with any nine. `Recorder` is the same with the library's, and keeps what went into
+`Assembled` is the model with any ten. `Recorder` is the same with the library's, and keeps what went into
 each and came out, so that a part of the learner's is judged on the library's own inputs: a fault shows where
 it is, not further down.
 """
 
+import copy
 import functools
+import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,13 +19,14 @@ import torch
 import torch.nn.functional as F
 
 from course_lib import generation, positions, pretrained
-from course_lib.attention import causal_mask, scaled_dot_product_attention
+from course_lib.attention import scaled_dot_product_attention
 from course_lib.bpe import BPETokenizer
-from course_lib.checks import forms, real_model
+from course_lib.checks import forms, real_model, tasks
 from course_lib.checks.guard import clean_state
 from course_lib.checks.inputs import repeatable
 from course_lib.checks.values import WrongForm, copied, named, numbers_of
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
+from course_lib.concepts.c09_real_models.tasks.forward_pass import forward_pass
 from course_lib.decoder import GPT, LlamaConfig
 
 Tensor = torch.Tensor
@@ -42,7 +47,7 @@ FURTHER = 1e-6
 
 
 def library_parts(tokenizer: BPETokenizer) -> dict[str, Callable[..., Any]]:
-    """The nine parts as the library has them, with the arguments that the learner's get."""
+    """The ten parts as the library has them, with the arguments that the learner's get."""
 
     def cut(words: Sequence[str], ranks: Any, ids: Any, special: Mapping[str, int]) -> list[int]:
         return [i for word in words for i in tokenizer.encode(word)]
@@ -55,6 +60,7 @@ def library_parts(tokenizer: BPETokenizer) -> dict[str, Callable[..., Any]]:
         "attention": attend,
         "mlp": lambda x, gate, up, down: F.linear(F.silu(F.linear(x, gate)) * F.linear(x, up), down),
         "block": block,
+        "forward": forward_pass,
         "cache": lambda keys, values, k, v: (torch.cat([keys, k], 2), torch.cat([values, v], 2)),
         "sampler": lambda logits, t, p: generation.next_token_probabilities(logits, temperature=t, top_p=p),
     }
@@ -83,13 +89,55 @@ def block(x: Tensor, attention: Any, mlp: Any, norm_1: Any, norm_2: Any) -> Tens
 # ---------------------------------------------------------------------------------------- the assembled model
 
 
+class Weights(dict[str, Any]):
+    """The numbers of a model, as `forward_pass` gets them."""
+
+    def copied(self) -> "Weights":
+        """The same in memory of its own, for a function that may write into it."""
+        return copy.deepcopy(self)
+
+    def __repr__(self) -> str:
+        return f"the weights of {len(self['layers'])} layers"
+
+
+# What the weights of a layer are called there, and in our `GPT`.
+IN_A_LAYER = {
+    "norm_1": "attention_norm",
+    "q_proj": "attention.q_proj",
+    "k_proj": "attention.k_proj",
+    "v_proj": "attention.v_proj",
+    "out_proj": "attention.out_proj",
+    "norm_2": "feed_forward_norm",
+    "gate_proj": "feed_forward.gate_proj",
+    "up_proj": "feed_forward.up_proj",
+    "down_proj": "feed_forward.down_proj",
+}
+
+
+def weights_of(model: GPT) -> Weights:
+    """The numbers of a Llama-style `GPT`; nothing is copied."""
+    rotary: Any = model.rotary
+    norm: Any = model.stack.final_norm
+    ours = model.state_dict()
+    return Weights(
+        table=ours["token_embedding.weight"],
+        layers=[
+            {name: ours[f"stack.blocks.{i}.{its}.weight"] for name, its in IN_A_LAYER.items()}
+            for i in range(model.config.n_layers)
+        ],
+        final_norm=ours["stack.final_norm.weight"],
+        eps=norm.eps,
+        base=rotary.base,
+    )
+
+
 class Assembled:
-    """A Llama-style `GPT` as nine functions compute it: its weights and matrices, their steps.
+    """A Llama-style `GPT` as ten functions compute it: its weights, their steps.
 
     Args:
         model: on the CPU, in float32.
         tokenizer: its tables.
-        parts: the nine functions by name, see `taking_along.PARTS`.
+        parts: the ten functions by name, see `taking_along.PARTS`.
     """
 
     def __init__(self, model: GPT, tokenizer: BPETokenizer, parts: Parts) -> None:
@@ -97,67 +145,40 @@ class Assembled:
         self.tokenizer = tokenizer
         self.parts = parts
         self.tables = real_model.tables_of(tokenizer)
+        self.weights = weights_of(model)
+        names = ("rms_norm", "rotation", "cache", "attention", "mlp", "block")
+        inner = {part: functools.partial(self.use_named, part) for part in names}
+        self.inner = SimpleNamespace(embedding=self.embed, **inner)  # those that `forward_pass` calls
 
-    def use(self, part: str, where: str, *given: Any) -> Any:
-        """Call one of the nine. All calls come by here, so that a subclass can look on."""
+    def use(self, part: str, *given: Any) -> Any:
+        """Call one of the ten. All calls come by here, so that a subclass can look on."""
         return self.parts[part](*given)
+
+    def use_named(self, part: str, *given: Any, **named: Any) -> Any:
+        """The same for who names the arguments."""
+        if named:
+            given = inspect.signature(tasks.exercise(PARTS[part].task).answer).bind(*given, **named).args
+        return self.use(part, *given)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
-        ids = self.use("tokenizer", named(text, 40), self.tokenizer.words(text), *self.tables)
+        ids = self.use("tokenizer", self.tokenizer.words(text), *self.tables)
         return list(forms.contents(ids)["result"].item())
+
+    def embed(self, token_ids: Any, table: Tensor) -> Tensor:
+        """The embedding, whose exercise is NumPy's."""
+        rows = table.numpy()
+        rows.flags.writeable = False  # the view's, not the model's: too large to be copied for each use
+        return as_vectors(self.use("embedding", np.asarray(token_ids), rows))
 
     def read(self, ids: Sequence[int], stored: Stored | None = None) -> tuple[Tensor, Stored]:
         """Read some tokens after those that are stored.
 
         Returns: the logits (T, V) of what follows each, and the keys and values of all tokens so far.
         """
-        model, table = self.model, self.model.token_embedding.weight.numpy()
-        table.flags.writeable = False  # the view's, not the model's: too large to be copied for each use
-        norm = model.stack.final_norm
-        if stored is None:
-            stored = self.nothing()
-        x = as_vectors(self.use("embedding", "the tokens", np.array([ids]), table))
-        grown: Stored = []
-        for number, keys_and_values in enumerate(stored):
-            x, now = self.layer(number, x, *keys_and_values)
-            grown.append(now)
-        x = self.use("rms_norm", "after the last layer", x, norm.weight, norm.eps)
-        return model.lm_head(x)[0], grown
-
-    def layer(self, number: int, x: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Any]:
-        """One layer: the stream after it, and its keys and values."""
-        layer: Any = self.model.stack.blocks[number]
-        at = f"layer {number}"
-        now: list[Any] = [(keys, values)]
-
-        def attention(y: Tensor) -> Tensor:
-            mix, now[0] = self.attention(number, y, keys, values)
-            return mix
-
-        def mlp(y: Tensor) -> Tensor:
-            part = layer.feed_forward
-            weights = part.gate_proj.weight, part.up_proj.weight, part.down_proj.weight
-            return self.use("mlp", at, y, *weights)
-
-        def norm(before: str, its: Any) -> Callable[[Tensor], Tensor]:
-            return lambda y: self.use("rms_norm", f"{at}, before {before}", y, its.weight, its.eps)
-
-        norms = norm("attention", layer.attention_norm), norm("the MLP", layer.feed_forward_norm)
-        return self.use("block", at, x, attention, mlp, *norms), now[0]
-
-    def attention(self, number: int, y: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Any]:
-        """What attention adds to the stream, from its four matrices, and the grown keys and values."""
-        rotary: Any = self.model.rotary
-        block: Any = self.model.stack.blocks[number]
-        layer, at, base = block.attention, f"layer {number}", rotary.base
-        start, n_new = keys.shape[2], y.shape[1]
-        q, k, v = (heads(part(y), layer.d_head) for part in (layer.q_proj, layer.k_proj, layer.v_proj))
-        q = self.use("rotation", f"{at}, the queries", q, start, base)
-        k = self.use("rotation", f"{at}, the keys", k, start, base)
-        grown = self.use("cache", at, keys, values, k, v)
-        mix = self.use("attention", at, q, *grown, causal_mask(n_new, start + n_new))
-        return layer.out_proj(mix.transpose(1, 2).flatten(2)), tuple(grown)
+        stored = self.nothing() if stored is None else stored
+        logits, stored = self.use("forward", torch.tensor([ids]), self.weights, self.inner, stored)
+        return logits[0], stored
 
     def nothing(self) -> Stored:
         """The keys and values of no token."""
@@ -187,19 +208,26 @@ class Assembled:
     def choose(self, logits: Tensor, t: float, p: float, generator: torch.Generator | None) -> int:
         """Draw a token from what the sampler makes of the likeliest."""
         likeliest = places_of_likeliest(logits)
-        chances = torch.as_tensor(self.use("sampler", f"t = {t:g}, p = {p:g}", logits[likeliest], t, p))
+        chances = torch.as_tensor(self.use("sampler", logits[likeliest], t, p))
         return int(likeliest[torch.multinomial(chances, 1, generator=generator)])
 
 
 class Lending(Assembled):
     """The same, but each part gets copies: one with a fault may write into what it gets."""
 
-    def use(self, part: str, where: str, *given: Any) -> Any:
-        return super().use(part, where, *map(lent, given))
+    def __init__(self, model: GPT, tokenizer: BPETokenizer, parts: Parts) -> None:
+        super().__init__(model, tokenizer, parts)
+        if parts["forward"] is not forward_pass:
+            self.weights = self.weights.copied()  # once, as they are large
+
+    def use(self, part: str, *given: Any) -> Any:
+        return super().use(part, *(it if it is self.weights else lent(it) for it in given))
 
 
 def lent(value: Any) -> Any:
     """A copy, unless nobody can write into it; of a tokenizer's tables not their entries too."""
+    if isinstance(value, Weights):
+        return value.copied()
     if isinstance(value, np.ndarray) and not value.flags.writeable:
         return value
     return dict(value) if isinstance(value, dict) else copied(value)
@@ -218,11 +246,6 @@ def as_vectors(value: Any) -> Tensor:
         return torch.from_numpy(numbers_of(value, tensor=False).astype(np.float32))
     except WrongForm as error:
         raise WrongKind(str(error)) from None
-
-
-def heads(x: Tensor, width: int) -> Tensor:
-    """(B, T, H K) to (B, H, T, K)."""
-    return x.unflatten(-1, (-1, width)).transpose(1, 2)
 
 
 def places_of_likeliest(logits: Tensor) -> Tensor:
@@ -244,6 +267,10 @@ class Use:
     furthest: float = FURTHEST
 
 
+# Where a part is used in a layer, where that is more than once.
+TWICE = {"rms_norm": ("before attention", "before the MLP"), "rotation": ("the queries", "the keys")}
+
+
 class Recorder(Assembled):
     """The model with the library's parts, which keeps every use of each part."""
 
@@ -251,13 +278,34 @@ class Recorder(Assembled):
         super().__init__(model, tokenizer, library_parts(tokenizer))
         self.uses: dict[str, list[Use]] = {part: [] for part in PARTS}
         self.reading = ""  # what is read just now; nothing is kept while it is empty
+        self.n_uses = Counter[str]()
 
-    def use(self, part: str, where: str, *given: Any) -> Any:
-        right = super().use(part, where, *given)
-        if self.reading:
-            place = f"{where}, {self.reading}" if part != "tokenizer" else where
-            self.uses[part].append(Use(part, place, given, right))
+    def use(self, part: str, *given: Any) -> Any:
+        if not self.reading:  # a layer that is used again calls these parts
+            return super().use(part, *given)
+        where = self.place(part, given)
+        right = super().use(part, *given)
+        if part == "forward":  # its layers, used again, write into these lists
+            given, right = (*given[:-1], list(given[-1])), (right[0], list(right[1]))
+        self.uses[part].append(Use(part, where, given, right))
         return right
+
+    def place(self, part: str, given: tuple[Any, ...]) -> str:
+        """Where a part is used just now, told from how often it was used in this reading."""
+        if part == "tokenizer":
+            return named("".join(given[0]), 40)
+        if part == "forward":
+            self.n_uses.clear()
+            return self.reading
+        in_layer = TWICE.get(part, ("",))
+        layer, which = divmod(self.n_uses[part], len(in_layer))
+        self.n_uses[part] += 1
+        where = f"layer {layer}" + f", {in_layer[which]}" * bool(in_layer[which])
+        if part == "embedding":
+            where = "the tokens"
+        elif layer == self.model.config.n_layers:
+            where = "after the last layer"
+        return f"{where}, {self.reading}"
 
 
 TEXTS = (
@@ -300,7 +348,7 @@ def recorded(model: GPT, tokenizer: BPETokenizer) -> dict[str, list[Use]]:
             Use("rotation", f"at place {FAR} and after", (q, FAR, base), rotate(q, FAR, base), far)
         )
         uses["sampler"] = sampler_uses(logits[-1], recorder.parts["sampler"])
-        recorder.reading = ""  # a layer that is used again calls the recorder's parts
+        recorder.reading = ""
     return uses
 
 

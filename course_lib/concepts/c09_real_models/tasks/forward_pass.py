@@ -1,0 +1,466 @@
+"""The whole model
+
+What is left is to put the parts in their order: the one function that is the Transformer. `ids` are T new
+tokens, `stored` has a pair (keys, values) for each layer, of the S tokens before them; S may be 0. Return the
+logits, that is the scores of what follows each new token, and the pairs as they are now. The numbers of the
+model come in `weights`, in the order in which a text meets them:
+
+| in `weights` | shape | what it is |
+|---|---|---|
+| `weights["table"]` | (V, D) | a vector for each token, first and last |
+| `weights["layers"][i]` | | of layer i a dictionary: |
+| ... `["norm_1"]`, `["norm_2"]` | (D) | of the norm before attention, and before the MLP |
+| ... `["q_proj"]` | (H K, D) | makes the queries of all heads: `y @ q_proj.mT` |
+| ... `["k_proj"]`, `["v_proj"]` | (G K, D) | the keys, the values |
+| ... `["out_proj"]` | (D, H K) | takes the joined heads back to the stream |
+| ... `["gate_proj"]`, `["up_proj"]`, `["down_proj"]` | | what the MLP gets |
+| `weights["final_norm"]` | (D) | of the norm after the last layer |
+| `weights["eps"]`, `weights["base"]` | | two numbers, for the norms and the rotation |
+
+What each step does, the other parts know, each with the arguments of its task:
+`parts.embedding(token_ids, table)`, `parts.rms_norm(x, weight, eps)`, `parts.rotation(x, start, base)`,
+`parts.cache(k_cache, v_cache, k, v)`, `parts.attention(q, k, v, mask)`, `parts.mlp(x, gate, up, down)` and
+`parts.block(x, attention, mlp, norm_1, norm_2)`. A new token may attend to all that is stored, to itself and
+to the new ones before it. The logits are the products of the final vectors with the same table that the text
+came in by. Some twenty lines will do.
+
+Hint: Write one layer first, as a function of x: `parts.block` wants attention, an MLP and two norms, each a
+function of one argument, which you can define inside. The keys and values of layer i are put away while its
+attention runs. Then come the loop, what stands before it and what stands behind it.
+
+Hint: In attention: three products, `.unflatten(-1, (-1, K)).transpose(1, 2)` gives (B, heads, T, K), K is
+`stored[0][0].shape[3]`. Queries and keys are turned, the first new token standing at place S; then the cache,
+then attention with `torch.ones(T, S + T, dtype=torch.bool).tril(S)`, then `.transpose(1, 2).flatten(2)`, and
+the last product.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_lib.checks.exercise import Exercise
+from course_lib.checks.inputs import between, draw, primes
+from course_lib.checks.kinds import Case
+from course_lib.checks.values import WrongForm, describe, numbers_of
+
+
+def as_arrays(answer):
+    """The logits, and the keys and the values of all layers, one array each.
+
+    Raises: WrongForm: it is not made of these.
+    """
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
+        raise WrongForm(f"It must return the logits and what is now stored; got {describe(answer)}.")
+    logits, now = answer
+    if not hasattr(now, "__len__"):
+        raise WrongForm(f"What is now stored must be a list with a pair for each layer; got {describe(now)}.")
+    pairs = [now] if len(now) == 2 and all(getattr(one, "ndim", 0) == 4 for one in now) else list(now)
+    for pair in pairs:
+        if not hasattr(pair, "__len__") or len(pair) != 2:
+            raise WrongForm(f"What a layer stores must be a pair (keys, values); got {describe(pair)}.")
+    arrays = {"logits": numbers_of(logits, tensor=True)}
+    for name, several in zip(("stored keys", "stored values"), zip(*pairs, strict=True), strict=False):
+        numbers = [numbers_of(one, tensor=True) for one in several]
+        shapes = {one.shape for one in numbers}
+        if len(shapes) > 1:
+            raise WrongForm(f"The {name} of the layers have different shapes: {sorted(shapes)}.")
+        arrays[name] = np.stack(numbers)
+    return arrays
+
+
+exercise = Exercise(
+    level=4,
+    minutes=25,
+    section="Every part your own",
+    results=("logits", "stored keys", "stored values"),
+    read=as_arrays,
+)
+
+
+@exercise.solution
+def forward_pass(ids, weights, parts, stored):
+    """Read some tokens, after those whose keys and values are stored.
+
+    Args:
+        ids: (B, T), the new tokens.
+        weights: all numbers of the model, by name.
+        parts: the other parts, each a function.
+        stored: for each layer a pair (keys, values) of the tokens before, (B, G, S, K); S may be 0.
+    Returns: the logits (B, T, V) of what follows each new token; the pairs of all tokens so far.
+    """
+    ### BEGIN SOLUTION
+    _, _, n_stored, width = stored[0][0].shape
+    n_new = ids.shape[1]
+    mask = torch.ones(n_new, n_stored + n_new, dtype=torch.bool).tril(n_stored)
+    now = list(stored)
+
+    def norm(weight):
+        return lambda x: parts.rms_norm(x, weight, weights["eps"])
+
+    def heads(x):
+        return x.unflatten(-1, (-1, width)).transpose(1, 2)
+
+    def layer(x, i, its):
+        def attention(y):
+            q, k, v = (heads(y @ its[name].mT) for name in ("q_proj", "k_proj", "v_proj"))
+            q = parts.rotation(q, n_stored, weights["base"])
+            k = parts.rotation(k, n_stored, weights["base"])
+            now[i] = parts.cache(*stored[i], k, v)
+            mix = parts.attention(q, *now[i], mask)  # (B, H, T, K)
+            return mix.transpose(1, 2).flatten(2) @ its["out_proj"].mT
+
+        def mlp(y):
+            return parts.mlp(y, its["gate_proj"], its["up_proj"], its["down_proj"])
+
+        return parts.block(x, attention, mlp, norm(its["norm_1"]), norm(its["norm_2"]))
+
+    x = parts.embedding(ids, weights["table"])
+    for i, its in enumerate(weights["layers"]):
+        x = layer(x, i, its)
+    return norm(weights["final_norm"])(x) @ weights["table"].mT, now
+    ### END SOLUTION
+
+
+# --------------------------------------------------------------------------------------- a model to try it on
+
+
+class Shapes(dict):
+    """Tensors by name, and such dictionaries; shown by their shapes."""
+
+    def __repr__(self):
+        return f"{{{', '.join(f'{name!r}: {tuple(it.shape)}' for name, it in self.items())}}}"
+
+
+class Numbers(dict):
+    """The weights of a model; shown by their shapes."""
+
+    def __repr__(self):
+        shapes = Shapes(table=self["table"], final_norm=self["final_norm"])
+        return f"{repr(shapes)[:-1]}, 'layers': {self['layers']}}}"
+
+
+class Pairs(list):
+    """Keys and values of the layers; shown by their shape."""
+
+    def __repr__(self):
+        return f"{len(self)} pairs of shape {tuple(self[0][0].shape)}"
+
+
+def embedding(token_ids, table):
+    return table[token_ids]
+
+
+def rms_norm(x, weight, eps):
+    return x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * weight
+
+
+def rotation(x, start, base):
+    places = torch.arange(start, start + x.shape[2])[:, None]
+    angles = places / base ** (torch.arange(0, x.shape[3], 2) / x.shape[3])
+    first, second = x[..., 0::2], x[..., 1::2]
+    turned = first * angles.cos() - second * angles.sin(), first * angles.sin() + second * angles.cos()
+    return torch.stack(turned, -1).flatten(-2)
+
+
+def cache(k_cache, v_cache, k, v):
+    return torch.cat([k_cache, k], 2), torch.cat([v_cache, v], 2)
+
+
+def attention(q, k, v, mask):
+    k, v = (it.repeat_interleave(q.shape[1] // k.shape[1], 1) for it in (k, v))
+    scores = q @ k.mT / q.shape[-1] ** 0.5
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
+
+
+def mlp(x, gate, up, down):
+    return (F.silu(x @ gate.mT) * (x @ up.mT)) @ down.mT
+
+
+def block(x, attention, mlp, norm_1, norm_2):
+    x = x + attention(norm_1(x))
+    return x + mlp(norm_2(x))
+
+
+def post_norm_block(x, attention, mlp, norm_1, norm_2):
+    x = norm_1(x + attention(x))
+    return norm_2(x + mlp(x))
+
+
+def given_parts(**others):
+    """Simple ones; a report shows them by the name."""
+    parts = {"embedding": embedding, "rms_norm": rms_norm, "rotation": rotation}
+    parts |= {"cache": cache, "attention": attention, "mlp": mlp, "block": block}
+    return SimpleNamespace(**parts | others, __name__="embedding, rms_norm, rotation, cache, ...")
+
+
+@exercise.cases
+def _(rng):
+    def tensor(*shape, size=1.0):
+        return torch.from_numpy(draw(rng, *shape, size=size))
+
+    def inputs(b, t, s, g, sharing, k, n_layers, d, vocab=11, d_ff=5, parts=None):
+        h = g * sharing
+
+        def layer():
+            shapes = {"q_proj": (h * k, d), "k_proj": (g * k, d), "v_proj": (g * k, d)}
+            shapes |= {"out_proj": (d, h * k), "gate_proj": (d_ff, d), "up_proj": (d_ff, d)}
+            shapes |= {"down_proj": (d, d_ff)}
+            norms = Shapes(norm_1=1 + tensor(d, size=0.5), norm_2=1 + tensor(d, size=0.5))
+            matrices = {name: tensor(*its, size=1.5 / its[1] ** 0.5) for name, its in shapes.items()}
+            return Shapes(norms | matrices)
+
+        weights = Numbers(
+            table=tensor(vocab, d),
+            layers=[layer() for _ in range(n_layers)],
+            final_norm=1 + tensor(d, size=0.5),
+            eps=0.1,
+            base=float(between(rng, 5, 50)),
+        )
+        return {
+            "ids": torch.from_numpy(rng.integers(vocab, size=(b, t))),
+            "weights": weights,
+            "parts": parts or given_parts(),
+            "stored": Pairs((tensor(b, g, s, k), tensor(b, g, s, k)) for _ in range(n_layers)),
+        }
+
+    n_new, n_stored = primes(rng, 3, 5)
+    return [
+        Case("one layer, one head, two tokens", inputs(1, 2, 0, 1, 1, 2, 1, 3)),
+        Case("two layers, four heads share two", inputs(1, 5, 0, 2, 2, 2, 2, 7), catches="one layer alone"),
+        Case("one token after others", inputs(1, 1, 3, 1, 3, 2, 2, 5), catches="right without a cache alone"),
+        Case(
+            "several tokens after others",
+            inputs(1, n_new, n_stored, 2, 1, 6, 3, 7),
+            catches="places and masks of one token alone",
+        ),
+        Case("two texts", inputs(2, 3, 5, 1, 2, 2, 2, 7), catches="one text alone"),
+        Case(
+            "everything square",
+            inputs(2, 2, 2, 2, 1, 2, 2, 4, vocab=4, d_ff=4),
+            catches="the table the other way round",
+        ),
+        Case(
+            "layers of another kind",
+            inputs(1, 3, 2, 1, 2, 2, 2, 5, parts=given_parts(block=post_norm_block)),
+            catches="additions of its own",
+        ),
+    ]
+
+
+# ----------------------------------------------------------------------------------------- layers and stream
+
+exercise.changed(
+    "no final norm",
+    "The norm after the last layer is missing: the logits are made of what it gives.",
+    ('norm(weights["final_norm"])(x) @', "x @"),
+)
+exercise.changed(
+    "layers in reverse",
+    "The layers are used from the last to the first: a text meets layer 0 first.",
+    ('enumerate(weights["layers"])', 'reversed(list(enumerate(weights["layers"])))'),
+)
+exercise.changed(
+    "the first layer's weights for all",
+    'All layers have the weights of layer 0: layer i has `weights["layers"][i]`.',
+    ("layer(x, i, its)\n    return", 'layer(x, i, weights["layers"][0])\n    return'),
+)
+exercise.changed(
+    "the stream is not passed on",
+    "Each layer reads the embedding, so only the last one counts: what a layer gives, the next one reads.",
+    ("    for i, its", "    x_0 = x\n    for i, its"),
+    ("x = layer(x, i, its)\n    return", "x = layer(x_0, i, its)\n    return"),
+)
+exercise.changed(
+    "additions of its own",
+    "The two additions are written out here: `parts.block` makes them, and another model has another block.",
+    (
+        'return parts.block(x, attention, mlp, norm(its["norm_1"]), norm(its["norm_2"]))',
+        'x = x + attention(norm(its["norm_1"])(x))\n        return x + mlp(norm(its["norm_2"])(x))',
+    ),
+)
+exercise.changed(
+    "norms exchanged",
+    "The norms have changed places: norm_1 is attention's, norm_2 the MLP's.",
+    ('norm(its["norm_1"]), norm(its["norm_2"])', 'norm(its["norm_2"]), norm(its["norm_1"])'),
+)
+exercise.changed(
+    "the first norm twice",
+    'Both norms have the weights of norm_1: the MLP\'s are `its["norm_2"]`.',
+    ('norm(its["norm_2"])', 'norm(its["norm_1"])'),
+)
+exercise.changed(
+    "gate and up exchanged",
+    "The MLP gets up in place of gate: its arguments are x, gate, up, down.",
+    ('its["gate_proj"], its["up_proj"]', 'its["up_proj"], its["gate_proj"]'),
+)
+
+# ------------------------------------------------------------------------------------------- places and masks
+
+exercise.changed(
+    "always from place 0",
+    "The first new token always stands at place 0: S tokens are stored, so it stands at place S.",
+    ("rotation(q, n_stored,", "rotation(q, 0,"),
+    ("rotation(k, n_stored,", "rotation(k, 0,"),
+)
+exercise.changed(
+    "queries from place 0",
+    "The keys are turned from place S on, the queries from place 0: both belong to the same tokens.",
+    ("rotation(q, n_stored,", "rotation(q, 0,"),
+)
+exercise.changed(
+    "always 10,000",
+    "",
+    *((f'rotation({it}, n_stored, weights["base"])', f"rotation({it}, n_stored, 10_000.0)") for it in "qk"),
+)
+exercise.changed(
+    "values turned too",
+    "The values are turned, too: only queries and keys are, since only they meet in a score.",
+    (
+        'k = parts.rotation(k, n_stored, weights["base"])',
+        'k, v = (parts.rotation(it, n_stored, weights["base"]) for it in (k, v))',
+    ),
+)
+exercise.changed(
+    "nothing turned",
+    "Queries and keys are not turned, so no token knows its place.",
+    ('parts.rotation(q, n_stored, weights["base"])', "q"),
+    ('parts.rotation(k, n_stored, weights["base"])', "k"),
+)
+exercise.changed(
+    "keys not turned",
+    "The queries are turned, the keys are not: both are.",
+    ('parts.rotation(k, n_stored, weights["base"])', "k"),
+)
+exercise.changed(
+    "queries not turned",
+    "The keys are turned, the queries are not: both are.",
+    ('parts.rotation(q, n_stored, weights["base"])', "q"),
+)
+exercise.changed(
+    "turned after storing",
+    "The keys were stored as they came, and all are turned from place 0 when they are used: what is stored "
+    "here has been turned already. Turn the new keys, then store them.",
+    ('            k = parts.rotation(k, n_stored, weights["base"])\n', ""),
+    (
+        "mix = parts.attention(q, *now[i], mask)",
+        'mix = parts.attention(q, parts.rotation(now[i][0], 0, weights["base"]), now[i][1], mask)',
+    ),
+)
+exercise.changed(
+    "stored keys turned again",
+    "All keys are turned, the stored ones once more: turn the new ones, then store them.",
+    ('            k = parts.rotation(k, n_stored, weights["base"])\n', ""),
+    (
+        "            mix =",
+        '            now[i] = parts.rotation(now[i][0], 0, weights["base"]), now[i][1]\n            mix =',
+    ),
+)
+exercise.changed(
+    "a mask from the first token on",
+    "New token i sees the first i + 1 of all tokens: it comes after S others, so it sees S + i + 1. "
+    "`tril(S)` moves the triangle.",
+    (".tril(n_stored)", ".tril()"),
+)
+exercise.changed(
+    "no mask",
+    "The new tokens see those that come after them.",
+    (".tril(n_stored)", ""),
+)
+
+# ------------------------------------------------------------------------------------------------- heads
+
+exercise.changed(
+    "queries and keys exchanged",
+    "The queries are made by k_proj and the keys by q_proj.",
+    ('("q_proj", "k_proj", "v_proj")', '("k_proj", "q_proj", "v_proj")'),
+)
+exercise.changed(
+    "keys and values exchanged",
+    "The keys are made by v_proj and the values by k_proj.",
+    ('("q_proj", "k_proj", "v_proj")', '("q_proj", "v_proj", "k_proj")'),
+)
+exercise.changed(
+    "keys in place of values",
+    "The values are made by k_proj, as the keys are: v_proj makes them.",
+    ('("q_proj", "k_proj", "v_proj")', '("q_proj", "k_proj", "k_proj")'),
+)
+exercise.changed(
+    "heads split without a transpose",
+    "The vectors were cut into heads by `view` or `reshape` alone, which mixes tokens with heads: first give "
+    "each token two axes, (B, T, heads, K), then exchange tokens and heads.",
+    ("x.unflatten(-1, (-1, width)).transpose(1, 2)", "x.reshape(x.shape[0], -1, x.shape[1], width)"),
+)
+exercise.changed(
+    "heads joined without a transpose",
+    "The heads were joined by `view` or `reshape` alone, which mixes tokens with heads: first bring the axis "
+    "of the tokens in front of that of the heads.",
+    ("mix.transpose(1, 2).flatten(2)", "mix.reshape(y.shape[0], y.shape[1], -1)"),
+)
+exercise.changed(
+    "no out product",
+    "The joined heads go to the stream as they are: out_proj comes between.",
+    (' @ its["out_proj"].mT', ""),
+)
+exercise.changed(
+    "products the other way round",
+    "The vectors were multiplied by a matrix as it is: it is (out, in), so write `y @ matrix.mT`. Where a "
+    "matrix is square, its shape does not tell.",
+    ("y @ its[name].mT", "y @ its[name]"),
+    ('its["out_proj"].mT', 'its["out_proj"]'),
+)
+
+# --------------------------------------------------------------------------------------------- what is stored
+
+exercise.changed(
+    "only the last layer stored",
+    "Only one layer's keys and values come back: each layer has a pair of its own.",
+    (".mT, now", ".mT, now[-1:]"),
+)
+exercise.changed(
+    "the last layer stored for all",
+    "All layers got the last one's keys and values: each has a pair of its own.",
+    (".mT, now", ".mT, [now[-1]] * len(now)"),
+)
+exercise.changed(
+    "stored as it came",
+    "What is stored came back without the new tokens.",
+    (".mT, now", ".mT, stored"),
+)
+exercise.changed(
+    "only the new ones stored",
+    "Only the keys and values of the new tokens come back: they go behind those of the tokens before.",
+    ("            mix =", "            joined, now[i] = now[i], (k, v)\n            mix ="),
+    ("*now[i], mask", "*joined, mask"),
+)
+exercise.changed(
+    "stored in layer 0 for all",
+    "All layers go on from what layer 0 has stored: layer i has `stored[i]`.",
+    ("*stored[i]", "*stored[0]"),
+)
+exercise.changed(
+    "only the new ones seen",
+    "The queries look at the keys of the new tokens alone: they see those that were stored, too.",
+    ("*now[i], mask", "k, v, mask[:, n_stored:]"),
+)
+
+# ------------------------------------------------------------------------------------------------- logits
+
+exercise.changed(
+    "the table the other way round",
+    "The final vectors were multiplied by the table as it is: it is (V, D), and V logits are wanted, so "
+    "write `x @ table.mT`.",
+    ('weights["table"].mT', 'weights["table"]'),
+)
+exercise.changed(
+    "only the last token",
+    "Logits came back for the last token alone: each new token has its own.",
+    ("(x) @ weights", "(x[:, -1:]) @ weights"),
+)
+exercise.changed(
+    "chances in place of logits",
+    "A softmax was taken at the end: the sampler takes it, and needs the logits.",
+    ("return norm(", "return torch.softmax(norm("),
+    ('weights["table"].mT, now', 'weights["table"].mT, -1), now'),
+)
