@@ -5,6 +5,7 @@ import json
 import linecache
 import math
 import re
+import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -32,12 +33,17 @@ from course_lib.concepts.c09_real_models.capstone import (
 from course_lib.concepts.c09_real_models.capstone.assembly import assembled
 from course_lib.concepts.c09_real_models.capstone.part_judge import diagnosed, judge
 from course_lib.concepts.c09_real_models.capstone.parts import Assembled, library_parts, recorded, rotate
-from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS, save, source_of
+from course_lib.concepts.c09_real_models.capstone.program import MEANS, of_the_course, write_program
+from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, source_of
 from course_lib.concepts.c09_real_models.tasks.forward_pass import forward_pass
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 ROOT = Path(__file__).resolve().parents[3]
 SOLUTION = ROOT / "solutions/09_real_models/my_transformer.ipynb"
+
+
+def save(path, parts):
+    return write_program(path, parts, {})
 
 
 @pytest.fixture(scope="module")
@@ -994,12 +1000,11 @@ def test_a_chat_streams_remembers_and_draws_repeatably(mine, capsys):
 
     first = ask("Why?")
     assert capsys.readouterr().out == f"{first}\n"
-    assert mine.turns.endswith(f"Why?<|im_end|>\n<|im_start|>assistant\n{first}<|im_end|>\n")
-    ask("And how?")
-    assert mine.turns.count("<|im_start|>user") == 2
-    assert mine.turns.count("<|im_start|>system") == 1
+    assert mine.turns == [("user", "Why?"), ("assistant", first)]
+    second = ask("And how?")
+    assert mine.turns[2:] == [("user", "And how?"), ("assistant", second)]
     assert ask("Why?", again=True) == first
-    assert mine.turns.count("<|im_start|>user") == 1
+    assert mine.turns == [("user", "Why?"), ("assistant", first)]
     with pytest.raises(
         ValueError, match=r"the conversation has \d+ tokens, so 500 new ones do not fit into 512"
     ):
@@ -1348,7 +1353,7 @@ def test_the_code_of_a_function_by_either_name(earlier):
     assert set(mine.earlier) == {"encode", "attention", "temperature", "top_p"}
     assert "Earlier functions that they may call: encode, attention, temperature, top_p." in str(mine)
     with pytest.raises(
-        ValueError, match=r"'extend_cache' was not found; found were .*, encode, tokenizer_at_work, "
+        ValueError, match=r"'extend_cache' was not found; found were .*, encode, decode, tokenizer_at_work, "
     ):
         mine.source("extend_cache")
 
@@ -1393,13 +1398,126 @@ def test_saved_parts_are_the_same_parts(small, mine, tmp_path):
     path = mine.save(tmp_path / "my_parts.py")
     text = path.read_text(encoding="utf-8")
     assert text.startswith(
-        '"""My parts of a Transformer: assemble(take_along("my_parts.py")) uses them."""\n\n'
+        '"""SmolLM2-135M-Instruct, a chat model: 9 of the 10 parts that compute it are mine.'
     )
+    assert text.count(" (The course's.)\n") == text.count(" (The course's.)\ndef next_probabilities(") == 1
     again = take_along(path)
     assert list(again) == mine.yours
+    assert not again.helpers
     other = assembled(*small, again, "small", seconds=5.0)
     assert other.yours == mine.yours
-    assert source_of({PARTS[part].function: learner for part, learner in again.items()}) in text
+    assert other.save(tmp_path / "again.py").read_text(encoding="utf-8") == text.replace("my_parts", "again")
+
+
+# ---------------------------------------------------------------------------------------------- a program
+
+
+FORMATTED = (
+    ("format", "--check", "--line-length", "110"),
+    ("check", "--select", "E,W,F,I,B,UP", "--line-length", "110"),
+)
+
+
+def talks(path, *questions):
+    """What a program says, run by plain Python in another folder."""
+    command = [sys.executable, path.name, *questions]
+    run = subprocess.run(
+        command, cwd=path.parent, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def is_formatted(path):
+    ruff = [sys.executable, "-m", "ruff"]
+    return all(subprocess.run([*ruff, *how, path], check=False).returncode == 0 for how in FORMATTED)
+
+
+def test_ten_solutions_make_one_page_that_chats(smollm2, ten, tmp_path):
+    path = assembled(*smollm2, {}, "SmolLM2", taken=ten, seconds=10.0).save(tmp_path / "my_chat.py")
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 150
+    assert is_formatted(path)
+    assert re.findall(r"import .*\bcourse_lib|course_lib.*", text) == [
+        "course_lib.concepts.c09_real_models.capstone import read_smollm2"
+    ]
+    assert "SOLUTION" not in text
+    assert '"""' not in text.split("\n", 1)[1]
+    places = [text.index(f"# {MEANS[part]}\ndef {its.function}(") for part, its in PARTS.items()]
+    assert places == sorted(places)
+    assert talks(path, "What is the capital of France?", "And of Italy?") == (
+        "The capital of France is Paris.\nThe capital of Italy is Rome.\n"
+    )
+    assert list(take_along(path)) == list(PARTS)
+
+
+def test_half_of_the_parts_and_the_courses_others_chat_as_well(smollm2, ten, tmp_path):
+    half = {part: ten[part] for part in list(PARTS)[::2]}
+    path = save(tmp_path / "half.py", half)
+    text = path.read_text(encoding="utf-8")
+    assert is_formatted(path)
+    for part, its in PARTS.items():
+        whose = "" if part in half else " (The course's.)"
+        assert f"# {MEANS[part]}{whose}\ndef {its.function}(" in text
+    assert talks(path, "What is the capital of France?") == "The capital of France is Paris.\n"
+    assert list(take_along(path)) == list(half)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_courses_plain_version_of_a_part_is_right(uses, part):
+    assert judge(part, of_the_course(part), uses[part], 5.0).yours
+
+
+HELPED = """
+from course_lib.pretrained import SMOLLM2_SYSTEM
+
+def decode(tokens):
+    \"\"\"Mine.\"\"\"
+    return b"".join(tokens).decode("utf-8", "replace")
+
+def split_heads(x, n_heads):
+    return x.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+"""
+
+
+def test_helpers_go_into_the_chat_and_into_the_program(small, smollm2, tmp_path, capsys):
+    path = tmp_path / "helpers.py"
+    code = solution_source(HELPERS["chat_form"].task)
+    norm = solution_source(PARTS["rms_norm"].task)
+    path.write_text(f"import torch\n{HELPED}\n\n{code}\n\n{norm}\n", encoding="utf-8")
+    taken = take_along(path)
+    assert "\nFor the chat: chat_template, decode.\n" in capsys.readouterr().out
+    mine = assembled(*small, {}, "small", taken=taken, seconds=5.0)
+    assert "✓ chat_template: yours, in the chat\n✓ decode: yours, in the chat\n" in str(mine)
+    plain = assembled(*small, {}, "small", seconds=5.0)
+    how = {"temperature": 0, "max_new_tokens": 5}
+    for question in ("Why?", "And how?"):
+        assert mine.chat(question, **how) == plain.chat(question, **how)
+    with pytest.raises(ValueError, match="holds a sign of the template"):
+        mine.chat("<|im_end|>")
+    page = mine.save(tmp_path / "my_chat.py")
+    text = page.read_text(encoding="utf-8")
+    assert "in answer(chat_template([" in text
+    assert "decode([said])" in text
+    assert '    """Mine."""\n' in text
+    assert talks(page, "What is the capital of France?") == "The capital of France is Paris.\n"
+    assert set(take_along(page).helpers) == set(HELPERS)
+
+
+def test_a_helper_that_is_wrong_is_named_and_not_used(small, tmp_path):
+    path = tmp_path / "helpers.py"
+    path.write_text("def decode(tokens):\n    return ''.join(token.decode() for token in tokens)\n")
+    mine = assembled(*small, {}, "small", taken=take_along(path), seconds=5.0)
+    assert mine.helpers == {}
+    assert "✗ decode: " in str(mine)
+    assert "The library's is used in the chat." in str(mine)
+
+
+def test_a_name_that_the_program_needs_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("weights = [1]\ndef rms_norm(x, weight, eps):\n    return x * weights[0]\n")
+    with pytest.raises(ValueError, match="'weights' is a name that the program needs itself"):
+        save(tmp_path / "page.py", dict(take_along(path)))
 
 
 HALF = 0.5
@@ -1441,7 +1559,7 @@ def test_what_a_part_needs_is_saved_with_it(tmp_path):
     for line in ("HALF = 0.5", "CUTS = [1, 2]", "def other_helper(x):", "rms_norm = my_norm"):
         assert f"\n{line}" in text
     scope = {}
-    exec(text, scope)
+    exec(source_of({"rms_norm": my_norm}), scope)
     x = torch.arange(6.0).reshape(2, 3)
     torch.testing.assert_close(scope["rms_norm"](x, x[0], 1e-5), my_norm(x, x[0], 1e-5))
 
@@ -1450,9 +1568,9 @@ def test_decorated_functions_and_infinite_constants_are_saved(tmp_path):
     text = save(tmp_path / "parts.py", {"rms_norm": decorated}).read_text(encoding="utf-8")
     lines = text.split("\n")
     for line in (
-        "NEG = float('-inf')",
-        "inf = float('inf')",
-        "nan = float('nan')",
+        'NEG = float("-inf")',
+        'inf = float("inf")',
+        'nan = float("nan")',
         "@functools.lru_cache",
         "from math import sqrt",
         "from torch import softmax",
@@ -1461,7 +1579,7 @@ def test_decorated_functions_and_infinite_constants_are_saved(tmp_path):
     ):
         assert lines.count(line) == 1, line
     assert lines.count("@torch.no_grad()") == 2
-    exec(text, {})
+    exec(source_of({"rms_norm": decorated}), {})
 
 
 def test_what_stands_only_in_the_notebooks_own_module_is_not_imported(tmp_path, monkeypatch):

@@ -11,21 +11,21 @@ import functools
 import html
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from course_lib import costs, generation, pretrained
 from course_lib.bpe import BPETokenizer
-from course_lib.checks import real_model
+from course_lib.checks import examine, find_task, real_model
 from course_lib.checks.call import Call, call
 from course_lib.checks.guard import clean_state
 from course_lib.checks.show import listener, show
 from course_lib.checks.values import describe
-from course_lib.concepts.c09_real_models.capstone import taking_along
 from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge
 from course_lib.concepts.c09_real_models.capstone.parts import (
     END,
@@ -38,7 +38,8 @@ from course_lib.concepts.c09_real_models.capstone.parts import (
     recorded,
     small_model,
 )
-from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS, code_of
+from course_lib.concepts.c09_real_models.capstone.program import write_program
+from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, Taken, code_of
 from course_lib.decoder import GPT
 
 Tensor = torch.Tensor
@@ -143,10 +144,12 @@ class MyModel:
     parts: dict[str, Callable[..., Any]]  # those in use
     together: Comparison
     missing: str = ""  # why it is not the real model
-    turns: str = ""  # what was said so far, as the model reads it
+    turns: list[tuple[str, str]] = field(default_factory=list)  # what was said so far, and by whom
     given: dict[str, Any] = field(default_factory=dict)
     heard: str = ""  # what it says with the parts that are wrong
     kept: dict[str, Callable[..., Any]] = field(default_factory=dict)  # those of them that go on speaking
+    helpers: dict[str, Callable[..., Any]] = field(default_factory=dict)  # beside the parts, right ones
+    beside: str = ""  # what was found about helpers
 
     @property
     def yours(self) -> list[str]:
@@ -179,9 +182,8 @@ class MyModel:
                 "temperature must be 0 or more, top_p above 0 and at most 1; "
                 f"got temperature {temperature} and top_p {top_p}"
             )
-        prompt = pretrained.chat_prompt(question)
-        if self.turns and not again:
-            prompt = self.turns + prompt[prompt.index("<|im_start|>user") :]
+        turns = [*([] if again else self.turns), ("user", question)]
+        prompt = self.helpers.get("chat_form", conversation)(turns)
         kind = Lending if self.kept else Assembled
         assembled = kind(self.model, self.tokenizer, self.parts | self.kept)
         ids = assembled.encode(prompt)
@@ -193,12 +195,25 @@ class MyModel:
             )
         written = assembled.write(ids, max_new_tokens, temperature, top_p, generator)
         hear, answer = listener(), ""
-        for piece in real_model.as_text(self.tokenizer, (token for token, _ in written)):
+        for piece in self._text((token for token, _ in written)):
             hear(piece)
             answer += piece
         hear("\n")
-        self.turns = f"{prompt}{answer}{END}\n"
+        self.turns = [*turns, ("assistant", answer)]
         return answer
+
+    def _text(self, tokens: Iterable[int]) -> Iterator[str]:
+        """The text of tokens as they come, decoded by the learner's function where there is one."""
+        decode, tokenizer = self.helpers.get("decoding"), self.tokenizer
+        if decode is None:
+            return real_model.as_text(tokenizer, tokens)
+
+        def own(ids: Sequence[int]) -> str:
+            return str(decode([tokenizer.token_bytes(i) for i in ids]))
+
+        return real_model.as_text(
+            SimpleNamespace(decode=own, special_tokens=tokenizer.special_tokens), tokens
+        )
 
     def certificate(self, seed: int = 0) -> str:
         """Show what was measured, as plain text, and return it.
@@ -260,12 +275,15 @@ class MyModel:
         return statistics.median(library / own for own, library in zip(*rounds_of_both, strict=True))
 
     def save(self, path: str | Path) -> Path:
-        """Write your parts, with all that they need, into one Python file; `take_along(path)` reads it.
+        """Write one Python file that chats by itself: `python my_chat.py "Why is the sky blue?"`.
+
+        It holds your parts, with all that they need, and the course's plain version of the others;
+        `take_along(path)` takes your parts out of it.
 
         Raises: ValueError: a part is no function of a notebook or a file, or two parts use one name for two
             things.
         """
-        return taking_along.save(path, {part: self.given[part] for part in self.yours})
+        return write_program(path, {part: self.given[part] for part in self.yours}, self.helpers)
 
     def _drawn(self, seed: int) -> str:
         generator = torch.Generator().manual_seed(seed)
@@ -291,6 +309,7 @@ class MyModel:
             lines.append(f"· not written yet, so the library's: {', '.join(stubs)}")
         if others:
             lines.append(f"· the library's: {', '.join(others)}")
+        lines.append(self.beside)
         found = self.together
         if found.same and (self.yours or not self.heard):
             lines.append(
@@ -303,6 +322,30 @@ class MyModel:
                 "assemble(..., seconds=60) gives them more."
             )
         return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
+
+
+def conversation(turns: Sequence[tuple[str, str]]) -> str:
+    """Turns in the form that SmolLM2 continues, as `pretrained.chat_prompt` has it for a single one."""
+    signed = [("system", pretrained.SMOLLM2_SYSTEM), *turns]
+    said = "".join(f"<|im_start|>{role}\n{text}{END}\n" for role, text in signed)
+    return f"{said}<|im_start|>assistant\n"
+
+
+def helping(candidates: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Which of the learner's helpers their own checks find right, and a line about each that is written."""
+    right, lines = {}, []
+    for name, function in candidates.items():
+        its = HELPERS[name]
+        found = examine(find_task(its.task), function, finale=False)
+        if found.passed:
+            right[name] = function
+            lines.append(f"✓ {its.function}: yours, in the chat")
+        elif not found.not_written:
+            lines.append(f"✗ {its.function}: {found.problem} The library's is used in the chat.")
+    others = [HELPERS[name].function for name in HELPERS if name not in right]
+    if right and others:
+        lines.append(f"· the library's in the chat: {', '.join(others)}")
+    return right, "\n".join(lines)
 
 
 def assemble(
@@ -460,11 +503,14 @@ def assembled(
             judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
         together = compared(model, tokenizer, in_use(), limit)
     kept = {part: chosen[part] for part, judged in judgements.items() if judged.kept}
+    helpers, beside = helping(taken.helpers if isinstance(taken, Taken) else {})
     return MyModel(
         *(model, tokenizer, name, judgements, in_use(), together, missing),
         given=chosen,
         heard=heard,
         kept=kept,
+        helpers=helpers,
+        beside=beside,
     )
 
 

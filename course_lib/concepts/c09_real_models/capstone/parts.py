@@ -253,6 +253,20 @@ def places_of_likeliest(logits: Tensor) -> Tensor:
     return logits.topk(min(N_LIKELIEST, len(logits))).indices.sort().values
 
 
+def read_smollm2() -> tuple[Any, ...]:
+    """What SmolLM2's file holds, for a program of the learner's.
+
+    Returns: a function that cuts a text into words; the tables of `tokenizer_at_work`; the bytes of each
+        token by its id; the weights of `forward_pass`; the keys and values of no token.
+    Raises: MissingModelError: it is not installed.
+    """
+    model, tokenizer = pretrained.load_smollm2(device=torch.device("cpu"))
+    ranks, ids, special = real_model.tables_of(tokenizer)
+    token_of = {i: token for token, i in ids.items()} | {i: word.encode() for word, i in special.items()}
+    nothing = Assembled(model, tokenizer, {}).nothing()
+    return tokenizer.words, (ranks, ids, special), token_of, weights_of(model), nothing
+
+
 # -------------------------------------------------------------------------------------------------- recording
 
 

@@ -73,7 +73,7 @@ def statements_of(path: Path, origin: str, problems: list[str]) -> list[Statemen
         try:
             if path.suffix == ".ipynb":
                 code = _without_magics(code)
-            file = _lines_kept(where, code)
+            file = lines_kept(where, code)
             found += [_statement(tree, file) for tree in ast.parse(code, file).body]
         except SyntaxError as error:
             problems.append(f"{where} is left out: {error.msg}, line {error.lineno}")
@@ -82,7 +82,7 @@ def statements_of(path: Path, origin: str, problems: list[str]) -> list[Statemen
     return found
 
 
-def _lines_kept(where: str, code: str) -> str:
+def lines_kept(where: str, code: str) -> str:
     """A file's name under which Python, in an error, and `save` find these lines.
 
     Two readings of a cell that was changed in between have two names, and so have two copies of a notebook.

@@ -81,9 +81,14 @@ PARTS = {
 EARLIER = (
     Part("01_tokens/encode"),
     Part("03_qkv/attention"),
+    Part("04_multi_head/split_heads"),
+    Part("04_multi_head/join_heads"),
     Part("07_mlm_vs_next_token/temperature"),
     Part("07_mlm_vs_next_token/top_p"),
 )
+# Beside the model: what a conversation looks like, and how tokens are read.
+HELPERS = {"chat_form": Part("09_real_models/chat_template"), "decoding": Part("01_tokens/decode")}
+COURSES = "(The course's.)"  # ends the comment above a function that is not the learner's
 
 
 # ----------------------------------------------------------------------------------------------- taking along
@@ -118,6 +123,13 @@ class Taken(Mapping[str, Callable[..., Any]]):
         names = [its.function for its in EARLIER]
         return {name: self._found[name] for name in names if name in self._found}
 
+    @property
+    def helpers(self) -> dict[str, Callable[..., Any]]:
+        """What is written for the chat beside the parts, by the names in `HELPERS`."""
+        return {
+            name: self._found[its.function] for name, its in HELPERS.items() if its.function in self._found
+        }
+
     def source(self, name: str) -> str:
         """The code of a function and of all that it needs, to be pasted into a cell.
 
@@ -139,6 +151,9 @@ class Taken(Mapping[str, Callable[..., Any]]):
             lines.append(f"  {part}: " + (f"{name} of {self.origins[name]}" if part in self else none))
         if self.earlier:
             lines.append(f"Earlier functions that they may call: {', '.join(self.earlier)}.")
+        if self.helpers:
+            beside = ", ".join(HELPERS[name].function for name in self.helpers)
+            lines.append(f"For the chat: {beside}.")
         return "\n".join([*lines, *self.problems])
 
 
@@ -181,11 +196,11 @@ def _take(path: Path, taken: Taken) -> None:
     # A stub takes no function's place, wherever it stands.
     ranked = sorted(enumerate(statements), key=lambda one: not is_stub(one[1].tree))
     defined = {name: number for number, statement in ranked for name in statement.defines}
-    earlier = (its for its in EARLIER if its.may_stand_in(path))
-    for its in (*earlier, *PARTS.values()):
+    others = (its for its in (*EARLIER, *HELPERS.values()) if its.may_stand_in(path))
+    for its in (*others, *PARTS.values()):
         name = its.function
         number = defined.get(name)
-        if number is None or is_stub(statements[number].tree):
+        if number is None or is_stub(statements[number].tree) or _is_the_courses(statements[number]):
             continue
         why = _unfit(statements, defined, its)
         if why:
@@ -194,6 +209,12 @@ def _take(path: Path, taken: Taken) -> None:
         function = _made(name, statements, defined, origin, taken)
         if function is not None:
             taken.add(name, function, origin)
+
+
+def _is_the_courses(statement: Statement) -> bool:
+    """Whether a program of `save` says so, in the comment above."""
+    above = linecache.getline(statement.file, statement.tree.lineno - 1)
+    return above.startswith("#") and above.rstrip().endswith(COURSES)
 
 
 def _made(
@@ -251,25 +272,6 @@ def _fits(arguments: ast.arguments, part: Part) -> bool:
 # ----------------------------------------------------------------------------------------------------- saving
 
 
-def save(path: str | Path, parts: Mapping[str, Any]) -> Path:
-    """Write parts into one Python file.
-
-    Raises: ValueError: see `MyModel.save`.
-    """
-    if not parts:
-        raise ValueError("there is nothing to save: none of the parts is yours yet")
-    path = Path(path)
-    head = '"""My parts of a Transformer: assemble(take_along("' + path.name + '")) uses them."""\n\n'
-    functions = {PARTS[part].function: learner for part, learner in parts.items()}
-    text = head + source_of(functions) + "\n"
-    made = set().union(*map(defined_by, ast.parse(text).body))
-    for function in functions:
-        if function not in made:
-            raise ValueError(f"{function} cannot be saved: it was not found as code")
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
 def source_of(functions: Mapping[str, Any]) -> str:
     """The code of some functions and of all that they need: imports first, then constants and definitions.
 
@@ -277,15 +279,24 @@ def source_of(functions: Mapping[str, Any]) -> str:
         functions: by the names that they get.
     Raises: ValueError: see `MyModel.save`.
     """
-    pieces: dict[str, str] = {}  # name -> code, in the order in which it can run
+    pieces = pieces_of(functions)
+    imports = [code for code in pieces.values() if code.startswith(IMPORTS)]
+    others = [code for code in pieces.values() if code not in imports]
+    return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
+
+
+def pieces_of(functions: Mapping[str, Any]) -> dict[str, str]:
+    """The code of some functions and of all that they need, by names, in an order in which it can run.
+
+    Raises: ValueError: see `MyModel.save`.
+    """
+    pieces: dict[str, str] = {}
     for name, learner in functions.items():
         original = _undecorated(learner)
         if not isinstance(original, types.FunctionType):
             raise ValueError(f"{name} cannot be saved: it must be a function of a notebook or a file")
         _collect(name, learner, original.__globals__, pieces)
-    imports = [code for code in pieces.values() if code.startswith(IMPORTS)]
-    others = [code for code in pieces.values() if code not in imports]
-    return "\n\n\n".join(["\n".join(sorted(dict.fromkeys(imports))), *others]).strip()
+    return pieces
 
 
 def code_of(part: str, learner: Any) -> str:
@@ -337,11 +348,11 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
     if getattr(sys.modules.get(str(home)), own, None) is value and home != "__main__":
         return f"from {home} import {own}" + ("" if own == name else f" as {name}"), set()
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} = float({str(value)!r})", set()
+        return f'{name} = float("{value}")', set()
     if isinstance(
         value, int | float | str | bytes | tuple | list | dict | set | types.NoneType
     ) and _is_literal(value):
-        return f"{name} = {value!r}", set()
+        return f"{name} = {_literal(value)}", set()
     kind = type(value).__name__
     raise ValueError(f"{name!r} cannot be saved, because it is a {kind}: make it within the function")
 
@@ -349,6 +360,13 @@ def _code_of(name: str, value: Any, scope: Mapping[str, Any]) -> tuple[str, set[
 def _undecorated(value: Any) -> Any:
     """The function below its decorators, of `@torch.no_grad()` for instance."""
     return inspect.unwrap(value) if callable(value) else value
+
+
+def _literal(value: Any) -> str:
+    """As a formatter writes it."""
+    text = repr(value)
+    plain = isinstance(value, str) and '"' not in text and "\\" not in text
+    return f'"{value}"' if plain else text
 
 
 def _is_literal(value: Any) -> bool:

@@ -91,20 +91,17 @@ def forward_pass(ids, weights, parts, stored):
     Returns: the logits (B, T, V) of what follows each new token; the pairs of all tokens so far.
     """
     ### BEGIN SOLUTION
-    _, _, n_stored, width = stored[0][0].shape
-    n_new = ids.shape[1]
-    mask = torch.ones(n_new, n_stored + n_new, dtype=torch.bool).tril(n_stored)
+    n_stored, width = stored[0][0].shape[2:]
+    mask = torch.ones(ids.shape[1], n_stored + ids.shape[1], dtype=torch.bool).tril(n_stored)
     now = list(stored)
 
     def norm(weight):
         return lambda x: parts.rms_norm(x, weight, weights["eps"])
 
-    def heads(x):
-        return x.unflatten(-1, (-1, width)).transpose(1, 2)
-
     def layer(x, i, its):
         def attention(y):
-            q, k, v = (heads(y @ its[name].mT) for name in ("q_proj", "k_proj", "v_proj"))
+            made = (y @ its[name].mT for name in ("q_proj", "k_proj", "v_proj"))
+            q, k, v = (it.unflatten(-1, (-1, width)).transpose(1, 2) for it in made)  # (B, heads, T, K)
             q = parts.rotation(q, n_stored, weights["base"])
             k = parts.rotation(k, n_stored, weights["base"])
             now[i] = parts.cache(*stored[i], k, v)
@@ -390,7 +387,7 @@ exercise.changed(
     "heads split without a transpose",
     "The vectors were cut into heads by `view` or `reshape` alone, which mixes tokens with heads: first give "
     "each token two axes, (B, T, heads, K), then exchange tokens and heads.",
-    ("x.unflatten(-1, (-1, width)).transpose(1, 2)", "x.reshape(x.shape[0], -1, x.shape[1], width)"),
+    ("it.unflatten(-1, (-1, width)).transpose(1, 2)", "it.reshape(y.shape[0], -1, y.shape[1], width)"),
 )
 exercise.changed(
     "heads joined without a transpose",
