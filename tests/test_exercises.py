@@ -293,9 +293,9 @@ def kernel() -> Iterator[KernelManager]:
 
 
 @pytest.mark.parametrize("path", EXERCISES, ids=NAMES)
-def test_a_release_run_as_it_is_fails_only_because_nothing_is_written(path, kernel):
+def test_a_release_run_as_it_is_fails_only_because_nothing_is_written(path, kernel, tmp_path):
     notebook = nbformat.read(path, as_version=4)
-    clean = f"%reset -f\nimport os; os.chdir({str(path.parent)!r})\ndel os\nprint(dir())"
+    clean = f"%reset -f\nimport os; os.chdir({str(tmp_path)!r})\ndel os\nprint(dir())"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(clean))
     client = NotebookClient(notebook, kernel, timeout=300, allow_errors=True)
     client.execute()

@@ -896,9 +896,10 @@ def test_a_long_text_is_named_by_its_beginning(uses):
     assert places[-1] == "''"
 
 
-def test_nothing_is_saved_where_no_part_is_right(small, tmp_path):
-    with pytest.raises(ValueError, match="there is nothing to save: none of the parts is yours yet"):
-        assembled(*small, {}, "small", seconds=5.0).save(tmp_path / "parts.py")
+def test_where_no_part_is_right_the_courses_are_saved(small, tmp_path):
+    page = assembled(*small, {}, "small", seconds=5.0).save(tmp_path / "page.py")
+    assert "a chat model: 0 of the 10 parts" in page.read_text(encoding="utf-8")
+    assert not take_along(page)
 
 
 # ------------------------------------------------------------------------------------------ without the model
@@ -1264,6 +1265,7 @@ def earlier(tmp_path, monkeypatch):
 
 def kernel(path, monkeypatch, ids=()):
     """What a new kernel has after the code cells of a notebook, or some; a check may say: not written yet."""
+    monkeypatch.chdir(path.parent)
     scope = {"__name__": "__main__"}
     for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
         if cell["cell_type"] != "code" or (ids and cell["id"] not in ids):
