@@ -33,7 +33,7 @@ from course_lib.concepts.c09_real_models.capstone import (
 from course_lib.concepts.c09_real_models.capstone.assembly import assembled
 from course_lib.concepts.c09_real_models.capstone.part_judge import diagnosed, judge
 from course_lib.concepts.c09_real_models.capstone.parts import Assembled, library_parts, recorded, rotate
-from course_lib.concepts.c09_real_models.capstone.program import MEANS, of_the_course, write_program
+from course_lib.concepts.c09_real_models.capstone.program import MEANS, of_the_course, plain, write_program
 from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, source_of
 from course_lib.concepts.c09_real_models.tasks.forward_pass import forward_pass
 
@@ -1279,6 +1279,7 @@ def kernel(path, monkeypatch, ids=()):
     return scope
 
 
+IMPORTED = "from itertools import pairwise\n\nimport torch\nimport torch.nn.functional as F"
 NEW = ("extend_cache", "grouped_attention", "next_probabilities", "forward_pass")
 CALLING = {
     "tokenizer_at_work": "def tokenizer_at_work(words, ranks, ids, special):\n"
@@ -1306,6 +1307,31 @@ def test_six_earlier_tasks_and_four_new_ones_make_ten_parts(earlier, monkeypatch
     assert "not written yet" not in said
     assert scope["my_model"].parts["rms_norm"] is scope["mine"]["rms_norm"]
     assert scope["my_model"].parts["cache"] is scope["extend_cache"]
+
+
+@pytest.mark.usefixtures("smollm2_missing")
+@pytest.mark.parametrize(
+    ("n_earlier", "written", "numbers"),
+    [
+        (0, list(PARTS), [0, 0, 0, 3, 6, 9, 10]),  # all anew, and nothing saved before the end
+        (2, ["rms_norm", "mlp"], [0, 0, 2, 3, 3, 4, 4]),  # two brought along, two written
+        (8, ["forward", "sampler"], [0, 0, 8, 8, 8, 9, 10]),
+    ],
+)
+def test_no_step_from_the_first_cell_to_the_certificate_loses_a_part(
+    earlier, monkeypatch, capsys, n_earlier, written, numbers
+):
+    """Parts that were brought along, parts that are written here, and stubs between them."""
+    path = answers(earlier, HERE, **{PARTS[part].function: plain(part) for part in written})
+    brought = earlier / "brought.py"
+    own = [plain(part) for part in list(PARTS)[:n_earlier]]
+    brought.write_text("\n\n\n".join([IMPORTED, *own]), encoding="utf-8")
+    monkeypatch.setattr(taking_along, "_notebooks", lambda: [brought])
+    scope = kernel(path, monkeypatch)
+    found = re.findall(r"^(\d+) of 10 parts are yours\.", capsys.readouterr().out, re.MULTILINE)
+    assert [int(n) for n in found] == numbers
+    assert scope["text"].count("  mine  ") == numbers[-1]
+    assert f"a chat model: {numbers[-1]} of the 10 parts" in scope["page"].read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("smollm2_missing")

@@ -142,7 +142,7 @@ class Pairs(list):
     """Keys and values of the layers; shown by their shape."""
 
     def __repr__(self):
-        return f"{len(self)} pairs of shape {tuple(self[0][0].shape)}"
+        return f"[(keys, values)] * {len(self)}, each of shape {tuple(self[0][0].shape)}"
 
 
 def embedding(token_ids, table):
