@@ -9,6 +9,7 @@ import torch
 
 from course_lib.checks import Case, Task, as_text, examine, forms
 from course_lib.checks.show import LONG
+from course_lib.checks.values import copied, same
 
 
 def task(reference, read, results=("result",), **inputs):
@@ -132,3 +133,20 @@ def test_of_a_long_input_the_beginning_is_shown():
     line = next(line for line in text.splitlines() if line.startswith("  given = "))
     assert line.endswith("...")
     assert len(line) == LONG + len("  given = ")
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "unchanged"),
+    [
+        ({"a": [np.ones(2), (np.zeros(3), 5)]}, lambda it: None, True),
+        ({"a": [np.ones(2), (np.zeros(3), 5)]}, lambda it: it["a"][1][0].fill(1), False),
+        ({"a": [np.ones(2), (np.zeros(3), 5)]}, lambda it: it["a"].pop(), False),
+        ({"a": [np.ones(2)]}, lambda it: it["a"].__setitem__(0, 1.0), False),
+        ([float("nan"), np.array([np.nan])], lambda it: None, True),
+        ([[1], {2}], lambda it: it[1].add(3), False),
+    ],
+)
+def test_arrays_in_lists_and_dictionaries_are_still_the_same_or_not(before, change, unchanged):
+    after = copied(before)
+    change(after)
+    assert same(before, after) == unchanged

@@ -1532,6 +1532,23 @@ def test_helpers_go_into_the_chat_and_into_the_program(small, smollm2, tmp_path,
     assert set(take_along(page).helpers) == set(HELPERS)
 
 
+def test_the_heads_of_an_earlier_notebook_go_into_the_model_and_the_program(small, tmp_path):
+    heads = answers(
+        *(tmp_path, "04_multi_head/heads"),
+        **{name: solution_source(f"04_multi_head/{name}") for name in ("split_heads", "join_heads")},
+    )
+    code = plain("forward").replace("mix.transpose(1, 2).flatten(2)", "join_heads(mix)")
+    split = "(split_heads(it, it.shape[2] // width) for it in made)"
+    code = code.replace("(it.unflatten(-1, (-1, width)).transpose(1, 2) for it in made)", split)
+    taken = take_along(heads, notebook(tmp_path / "here.ipynb", "import torch", code))
+    assert set(taken.earlier) == {"split_heads", "join_heads"}
+    mine = assembled(*small, {}, "small", taken=taken, seconds=5.0)
+    assert mine.yours == ["forward"]
+    text = mine.save(tmp_path / "my_chat.py").read_text(encoding="utf-8")
+    assert [text.count(f"\ndef {name}(") for name in ("split_heads", "join_heads")] == [1, 1]
+    assert text.index("def join_heads(") < text.index(f"# {MEANS['forward']}\ndef forward_pass(")
+
+
 def test_a_helper_that_is_wrong_is_named_and_not_used(small, tmp_path):
     path = tmp_path / "helpers.py"
     path.write_text("def decode(tokens):\n    return ''.join(token.decode() for token in tokens)\n")

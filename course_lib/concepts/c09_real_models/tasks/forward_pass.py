@@ -22,7 +22,7 @@ What each step does, the other parts know, each with the arguments of its task:
 `parts.cache(k_cache, v_cache, k, v)`, `parts.attention(q, k, v, mask)`, `parts.mlp(x, gate, up, down)` and
 `parts.block(x, attention, mlp, norm_1, norm_2)`. A new token may attend to all that is stored, to itself and
 to the new ones before it. The logits are the products of the final vectors with the same table that the text
-came in by. Some twenty lines will do.
+came in by. Your `split_heads` and `join_heads` (04_multi_head) may go in. Some twenty lines will do.
 
 Hint: Write one layer first, as a function of x: `parts.block` wants attention, an MLP and two norms, each a
 function of one argument, which you can define inside. The keys and values of layer i are put away while its
@@ -145,37 +145,37 @@ class Pairs(list):
         return f"[(keys, values)] * {len(self)}, each of shape {tuple(self[0][0].shape)}"
 
 
-def embedding(token_ids, table):
+def rows_of(token_ids, table):
     return table[token_ids]
 
 
-def rms_norm(x, weight, eps):
+def norm_of(x, weight, eps):
     return x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * weight
 
 
-def rotation(x, start, base):
+def turned(x, start, base):
     places = torch.arange(start, start + x.shape[2])[:, None]
     angles = places / base ** (torch.arange(0, x.shape[3], 2) / x.shape[3])
     first, second = x[..., 0::2], x[..., 1::2]
-    turned = first * angles.cos() - second * angles.sin(), first * angles.sin() + second * angles.cos()
-    return torch.stack(turned, -1).flatten(-2)
+    pair = first * angles.cos() - second * angles.sin(), first * angles.sin() + second * angles.cos()
+    return torch.stack(pair, -1).flatten(-2)
 
 
-def cache(k_cache, v_cache, k, v):
+def appended(k_cache, v_cache, k, v):
     return torch.cat([k_cache, k], 2), torch.cat([v_cache, v], 2)
 
 
-def attention(q, k, v, mask):
+def attended(q, k, v, mask):
     k, v = (it.repeat_interleave(q.shape[1] // k.shape[1], 1) for it in (k, v))
     scores = q @ k.mT / q.shape[-1] ** 0.5
     return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
 
 
-def mlp(x, gate, up, down):
+def bent(x, gate, up, down):
     return (F.silu(x @ gate.mT) * (x @ up.mT)) @ down.mT
 
 
-def block(x, attention, mlp, norm_1, norm_2):
+def pre_norm_block(x, attention, mlp, norm_1, norm_2):
     x = x + attention(norm_1(x))
     return x + mlp(norm_2(x))
 
@@ -187,8 +187,8 @@ def post_norm_block(x, attention, mlp, norm_1, norm_2):
 
 def given_parts(**others):
     """Simple ones; a report shows them by the name."""
-    parts = {"embedding": embedding, "rms_norm": rms_norm, "rotation": rotation}
-    parts |= {"cache": cache, "attention": attention, "mlp": mlp, "block": block}
+    parts = {"embedding": rows_of, "rms_norm": norm_of, "rotation": turned, "cache": appended}
+    parts |= {"attention": attended, "mlp": bent, "block": pre_norm_block}
     return SimpleNamespace(**parts | others, __name__="embedding, rms_norm, rotation, cache, ...")
 
 
