@@ -1491,6 +1491,23 @@ def test_half_of_the_parts_and_the_courses_others_chat_as_well(smollm2, ten, tmp
     assert list(take_along(path)) == list(half)
 
 
+def test_a_page_of_earlier_answers_holds_their_helpers_and_none_of_our_words(earlier, tmp_path):
+    weights = answers(
+        earlier, "09_real_models/weights", chat_template=solution_source(HELPERS["chat_form"].task)
+    )
+    taken = take_along(*taking_along._notebooks(), weights)
+    page = write_program(tmp_path / "page.py", dict(taken), taken.helpers)
+    text = page.read_text(encoding="utf-8")
+    assert is_formatted(page)
+    assert "Args:" not in text
+    assert "SOLUTION" not in text
+    assert text.index("\nSMOLLM2_SYSTEM = ") < text.index("\ndef chat_template(")
+    assert text.index("\ndef encode(") < text.index("\ndef tokenizer_at_work(")
+    again = take_along(page)
+    assert list(again) == list(taken)
+    assert again.helpers.keys() == HELPERS.keys()
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_the_courses_plain_version_of_a_part_is_right(uses, part):
     assert judge(part, of_the_course(part), uses[part], 5.0).yours

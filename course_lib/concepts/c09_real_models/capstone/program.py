@@ -110,10 +110,15 @@ def write_program(path: str | Path, parts: Mapping[str, Any], helpers: Mapping[s
     if "chat_form" not in theirs:
         blocks.append(f"# {MEANS['chat_form']}\n{FORM}")
     for name, code in pieces.items():
+        if code in imports:
+            continue
+        code = _without_our_words(code, name)
         if name in page:
             whose = "" if page[name] in theirs else f" {COURSES}"
-            blocks.append(f"# {MEANS[page[name]]}{whose}\n{_without_our_words(code, page[name])}")
-        elif code not in imports:
+            code = f"# {MEANS[page[name]]}{whose}\n{code}"
+        if len(blocks) == 1 and isinstance(ast.parse(code).body[0], ast.Assign):
+            blocks[0] += f"\n\n{code}"  # one line apart from the imports
+        else:
             blocks.append(code)
     path.write_text("\n\n\n".join([*blocks, tail]) + "\n", encoding="utf-8")
     return path
@@ -137,18 +142,25 @@ def plain(part: str) -> str:
     return without_marks(here[1] if here else answer_cell(tasks.folder_of(concept) / f"{short}.py"))
 
 
-def _without_our_words(code: str, part: str) -> str:
-    """A function without the docstring that its task gives it, which the comment above it says shorter."""
+def _without_our_words(code: str, name: str) -> str:
+    """A function without the docstring that its task gives it: the comments of the page are shorter."""
     lines = [line for line in code.split("\n") if line.strip() not in (BEGIN, END)]
     tree = next((it for it in ast.parse("\n".join(lines)).body if isinstance(it, ast.FunctionDef)), None)
-    ours = ast.get_docstring(ast.parse(plain(part)).body[0])  # type: ignore[arg-type]
-    if tree is None or len(tree.body) < 2 or ast.get_docstring(tree) != ours:
+    if tree is None or len(tree.body) < 2 or ast.get_docstring(tree) not in _words_of_tasks(name):
         return "\n".join(lines)
     words, first = tree.body[:2]
     start = (words.end_lineno or 0) + 1
     while start < first.lineno and not lines[start - 1].strip():
         start += 1
     return "\n".join([*lines[: words.lineno - 1], *lines[start - 1 :]])
+
+
+def _words_of_tasks(name: str) -> set[str | None]:
+    """The docstrings that a function of this name has in the tasks that ask for it."""
+    codes = [answer_cell(path) for path in tasks.FOLDER.glob(f"*/tasks/{name}.py")]
+    codes += [plain(part) for part, its in PAGE.items() if its.function == name]
+    trees = (ast.parse(code).body[0] for code in codes)
+    return {ast.get_docstring(it) for it in trees if isinstance(it, ast.FunctionDef)} - {None}
 
 
 def _sorted(imports: Iterable[str]) -> str:
