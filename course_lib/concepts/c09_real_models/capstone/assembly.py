@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -41,6 +41,9 @@ from course_lib.concepts.c09_real_models.capstone.parts import (
 from course_lib.concepts.c09_real_models.capstone.program import write_program
 from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, Taken, code_of
 from course_lib.decoder import GPT
+
+if TYPE_CHECKING:
+    from course_lib.concepts.c09_real_models.capstone.certificate import Certificate
 
 Tensor = torch.Tensor
 
@@ -215,38 +218,17 @@ class MyModel:
             SimpleNamespace(decode=own, special_tokens=tokenizer.special_tokens), tokens
         )
 
-    def certificate(self, seed: int = 0) -> str:
-        """Show what was measured, as plain text, and return it.
+    def certificate(self, name: str = "", seed: int = 0) -> "Certificate":
+        """Measure what there is to say, and show it; `.save("certificate.html")` keeps it.
 
         Args:
+            name: yours, as it is to stand there.
             seed: of the sentence that is drawn.
+        Raises: ValueError: the name is too long.
         """
-        n_yours, n_parts = len(self.yours), len(PARTS)
-        width = max(map(len, PARTS))
-        lines = [f"MY TRANSFORMER: {self.name}, {self.model.config.n_layers} layers, {n_parts} parts", ""]
-        if self.missing:
-            lines += [self.missing, ""]
-        for part, judged in self.judgements.items():
-            whose = "mine" if judged.yours else "the library's"
-            measured = f"{judged.n_uses} uses{judged.how_far()}" if judged.yours else ""
-            lines.append(f"  {part:{width}}  {whose:13}  {measured}".rstrip())
-        found = self.together
-        alike = "the same" if found.same else "NOT the same"
-        together = [
-            f"Together: the logits of {found.n_logits} tokens are within {found.off:.1g} of the library's, "
-            f"logits up to {found.largest:.0f} ({TOGETHER:g} of the largest would do).",
-            f"At temperature 0 {alike} text as the library's: {found.text.strip()!r}",
-        ]
-        lines += [
-            "",
-            f"{n_yours} of {n_parts} parts are mine.",
-            *(["Together they were not compared: they did not finish in time."] if found.late else together),
-            f"Drawn with seed {seed} (temperature 0.7, top-p 0.9): {self._drawn(seed)!r}",
-            f"Speed of writing: {self.speed():.2f} times that of the library's torch path, with a cache.",
-        ]
-        text = "\n".join(lines)
-        show(text, f"<pre>{html.escape(text)}</pre>")
-        return text
+        from course_lib.concepts.c09_real_models.capstone.certificate import certified
+
+        return certified(self, name, seed)
 
     def speed(self, n_new: int = 8, rounds: int = 3) -> float:
         """Written tokens a second, as a multiple of those of the library's torch path with a cache.
