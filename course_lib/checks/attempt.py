@@ -189,6 +189,16 @@ def said_by(error: BaseException) -> str:
         return "(an error without words)"
 
 
+def bytes_for_text(kind: str, words: str, inputs: Mapping[str, Any]) -> str:
+    """A sentence where an error says that a table has no such text, and it has the bytes of that text."""
+    tables = {name: value for name, value in inputs.items() if isinstance(value, dict)}
+    for name, table in tables.items() if kind == "KeyError" else ():
+        for key in table:
+            if isinstance(key, bytes) and repr(key.decode(errors="replace")) == words:
+                return f". The keys of {name!r} are bytes: it has {key!r}."
+    return ""
+
+
 def not_written(error: BaseException | None) -> bool:
     """Whether an error comes from a stub."""
     return isinstance(error, NotImplementedError) and not error.args  # torch raises it too, with a message

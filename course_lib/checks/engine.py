@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import Attempt, Failure, as_array, attempts, clean_state, guard_of, parts_of
+from course_lib.checks.attempt import (
+    Attempt,
+    Failure,
+    as_array,
+    attempts,
+    bytes_for_text,
+    clean_state,
+    guard_of,
+    parts_of,
+)
 from course_lib.checks.call import call_and_listen, own_line
 from course_lib.checks.compare import Finding, all_agree, first_difference
 from course_lib.checks.inputs import other_forms
@@ -183,6 +192,7 @@ def _failed(task: Task, made: Attempt, case: Case, seconds: float) -> Finding:
     if failure.wrong_form:
         return Finding(failure.words)
     problem = f"It stops with {failure.kind}: {failure.words}"
+    problem += bytes_for_text(failure.kind, failure.words, case.inputs)
     return Finding(problem, failure.line or f"The check calls it as {task.call}.")
 
 

@@ -18,6 +18,24 @@ SAYS = {
     "multiplied instead of divided": (
         "The scores are multiplied by the square root of the width of a key: divide."
     ),
+    "scaled by the width of all heads": (
+        "The scores are divided by the square root of the width of all heads together: it is the width of "
+        "one, K, that counts."
+    ),
+    "scaled by the number of heads": (
+        "The scores are divided by the square root of the number of heads: it is the width of a key that "
+        "counts."
+    ),
+    "softmax over the heads": (
+        "This is what you get when the softmax runs over the heads: each row of each head should sum to 1."
+    ),
+    "no softmax": (
+        "The scores themselves mix the values: a softmax makes weights of them first, which sum to 1."
+    ),
+    "mask added": (
+        "The mask was added to the scores, where True counts as 1: a score becomes minus infinity where the "
+        "mask is False, and stays as it is elsewhere."
+    ),
     "scaled by the number of keys": (
         "The scores are divided by the square root of the number of keys: it is the width of a key that "
         "counts."
@@ -175,12 +193,25 @@ SAYS = {
     "the leftmost pair first": (
         "The leftmost pair was merged first: it is the one of the lowest rank, wherever it stands."
     ),
+    "the rightmost pair first": (
+        "The rightmost pair was merged first: it is the one of the lowest rank, wherever it stands."
+    ),
     "the commonest pair first": (
         "The pair that is commonest in this text was merged first: counting is for learning. Take the "
         "lowest rank."
     ),
     "the pair learned last": (
         "The pair that was learned last was merged first: take the lowest rank, not the highest."
+    ),
+    "the longest token from the left": (
+        "From the left the longest token of the vocabulary was taken, as WordPiece does. Here pairs are "
+        "merged, in the order in which they were learned."
+    ),
+    "one pass from the left": (
+        "One pass from the left joined what it could: look at all pairs, and merge the lowest rank first."
+    ),
+    "characters instead of bytes": (
+        "The text was cut into characters: a letter such as ü is two bytes, and begins as two tokens."
     ),
     "one merge only": "Only one pair was merged: look again, until no learned pair is left.",
     "from right to left": (

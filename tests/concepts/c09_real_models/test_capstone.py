@@ -442,7 +442,13 @@ KEYS = "layer 0, the keys, "
 QUERIES = "layer 0, the queries, reading the prompt"
 # Part, answer, where it is first wrong, its name as a known mistake ("": none; None: any), what is said.
 WRONG = [
-    ("tokenizer", special_words_cut, "'<|im_start|>", "", "First at token 0 of 37: expected 0, got "),
+    (
+        "tokenizer",
+        special_words_cut,
+        "'<|im_start|>",
+        "special words are cut",
+        "First at token 0 of 37: expected 0, got ",
+    ),
     (
         "tokenizer",
         lambda words, ranks, ids, special: cut(words, ranks, ids, special, lambda w: w[::-1].encode()),
@@ -554,7 +560,14 @@ WRONG = [
     ("rotation", lambda x, start, base: x, QUERIES, None, None),
     ("rotation", lambda x, *given: turned(x, angles_of(x, *given)).double(), QUERIES, "", "float64"),
     ("rotation", lambda x, n, base: turned(x, angles_of(x, n, 1e4)), QUERIES, "always 10,000", None),
-    ("cache", only_when_empty, ONE_MORE, "", "the keys have shape (1, 2, 37, 10), expected (1, 2, 38, 10)."),
+    ("cache", only_when_empty, ONE_MORE, "only the first call fills it", None),
+    (
+        "cache",
+        lambda a, b, k, v: (torch.cat([a, k, k], 2), torch.cat([b, v], 2)),
+        PROMPT,
+        "",
+        "the keys have shape (1, 2, 74, 10), expected (1, 2, 37, 10).",
+    ),
     (
         "cache",
         lambda a, b, k, v: (torch.cat([k, a], 2), torch.cat([v, b], 2)),

@@ -89,6 +89,7 @@ longest_first = exercise.changed(
     ("min(known, key=ranks.get)", "max(known, key=lambda pair: len(pair[0] + pair[1]))"),
 )
 leftmost_first = exercise.changed("the leftmost pair first", "", ("min(known, key=ranks.get)", "known[0]"))
+rightmost_first = exercise.changed("the rightmost pair first", "", ("min(known, key=ranks.get)", "known[-1]"))
 commonest_first = exercise.changed(
     "the commonest pair first", "", ("min(known, key=ranks.get)", "max(known, key=known.count)")
 )
@@ -99,9 +100,6 @@ last_first = exercise.changed(
 
 @exercise.mistake("the longest token from the left")
 def longest_token(text, ranks):
-    """From the left the longest token of the vocabulary was taken, as WordPiece does. Here pairs are merged,
-    in the order in which they were learned.
-    """
     rest, tokens = text.encode(), []
     known = {left + right for left, right in ranks}
     while rest:
@@ -115,7 +113,6 @@ def longest_token(text, ranks):
 
 @exercise.mistake("one pass from the left")
 def one_pass(text, ranks):
-    """One pass from the left joined what it could: look at all pairs, and merge the lowest rank first."""
     tokens = []
     for byte in single(text):
         if tokens and (tokens[-1], byte) in ranks:
@@ -128,9 +125,9 @@ def one_pass(text, ranks):
 # ------------------------------------------------------------------------------------------ how it is merged
 
 one_merge = exercise.changed("one merge only", "", ("tokens = merge_pair", "return merge_pair"))
-exercise.changed(
+characters = exercise.changed(
     "characters instead of bytes",
-    "The text was cut into characters: a letter such as ü is two bytes, and begins as two tokens.",
+    "",
     ("bytes([byte]) for byte in text.encode()", "letter.encode() for letter in text"),
 )
 
@@ -184,6 +181,7 @@ def shortest_first(text, ranks):
 OTHER_WAYS = (
     longest_first,
     leftmost_first,
+    rightmost_first,
     commonest_first,
     last_first,
     longest_token,

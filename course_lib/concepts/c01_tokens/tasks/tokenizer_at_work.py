@@ -19,6 +19,7 @@ from course_lib.checks.kinds import Case
 from course_lib.checks.values import WrongForm
 from course_lib.concepts.c01_tokens.tasks.count_pairs import letters, single
 from course_lib.concepts.c01_tokens.tasks.encode import (  # noqa: F401  names that stand in changes
+    characters,
     commonest_first,
     encodable,
     encode,
@@ -26,7 +27,10 @@ from course_lib.concepts.c01_tokens.tasks.encode import (  # noqa: F401  names t
     last_first,
     leftmost_first,
     longest_first,
+    longest_token,
     one_merge,
+    one_pass,
+    rightmost_first,
 )
 
 QUESTION = "Which animal says 'meow'? Answer in one sentence."
@@ -70,7 +74,7 @@ def _(rng):
     merges = ["u g", "h ug", "_ hug", "p u", "a t", "c at", "_ cat", "t h", "th e", "_ the"]
     pairs = [tuple(half.replace("_", " ").encode() for half in merge.split()) for merge in merges]
     ranks = {pair: rank for rank, pair in enumerate(pairs)}
-    tokens = [*single("abcdefghijklmnopqrstuvwxyz <|>?\nü"), *(left + right for left, right in ranks)]
+    tokens = [*single("abcdefghijklmnopqrstuvwxyz <|>?\nüF"), *(left + right for left, right in ranks)]
     # The numbers are in no order, as in a real vocabulary: a rank is no id.
     numbers = [int(n) for n in rng.permutation(97)]
     ids = dict(zip(tokens, numbers))
@@ -96,7 +100,7 @@ def _(rng):
             },
             catches="the longest pair first",
         ),
-        case("letters of several bytes", "cat", " für", catches="characters looked up"),
+        case("letters of several bytes", "cat", " Für", catches="characters instead of bytes"),
         case("no words", catches="joined without a beginning"),
     ]
 
@@ -197,9 +201,13 @@ exercise.changed(
 )
 exercise.changed("the longest pair first", "", ("encode(word, ranks)", "longest_first(word, ranks)"))
 exercise.changed("the leftmost pair first", "", ("encode(word, ranks)", "leftmost_first(word, ranks)"))
+exercise.changed("the rightmost pair first", "", ("encode(word, ranks)", "rightmost_first(word, ranks)"))
 exercise.changed("the commonest pair first", "", ("encode(word, ranks)", "commonest_first(word, ranks)"))
 exercise.changed("the pair learned last", "", ("encode(word, ranks)", "last_first(word, ranks)"))
 exercise.changed("one merge only", "", ("encode(word, ranks)", "one_merge(word, ranks)"))
+exercise.changed("the longest token from the left", "", ("encode(word, ranks)", "longest_token(word, ranks)"))
+exercise.changed("one pass from the left", "", ("encode(word, ranks)", "one_pass(word, ranks)"))
+exercise.changed("characters instead of bytes", "", ("encode(word, ranks)", "characters(word, ranks)"))
 exercise.changed("from right to left", "", ("encode(word, ranks)", "from_right_to_left(word, ranks)"))
 
 # ----------------------------------------------------------------------------------------------- what comes
@@ -212,6 +220,11 @@ def _(words, ranks, ids, special):
     return tokenizer_at_work(words, ranks, {**ids, **made}, special)
 
 
+exercise.changed(
+    "small letters",
+    "Capital letters became small ones: they are other bytes, and other tokens.",
+    ("encode(word, ranks)", "encode(word.lower(), ranks)"),
+)
 exercise.changed(
     "spaces taken off",
     "The space before a word was taken off: it belongs to the word, and often to its first token.",

@@ -72,5 +72,5 @@ WRONG = [
     (None, lambda x, w, eps: rms(x.half(), w, eps).to(x.dtype)),
     (None, lambda x, w, eps: rms(x.float(), w.float(), eps)),
     (None, lambda x, w, eps: x / math.sqrt(x.shape[-1]) * w),
-    (None, lambda x, w, eps: x / x.abs().amax(-1, keepdim=True) * w),
+    ("the largest number", lambda x, w, eps: x / x.abs().amax(-1, keepdim=True) * w),
 ]

@@ -60,6 +60,7 @@ exercise.changed(
 )
 exercise.changed("eps squared", "", ("+ eps", "+ eps**2"))
 exercise.changed("always the same eps", "", ("+ eps", "+ 1e-5"))
+exercise.changed("always an eps of 1e-6", "eps is always 1e-6: use the one that comes.", ("+ eps", "+ 1e-6"))
 exercise.changed("no root", "", ("torch.sqrt(mean_square + eps)", "(mean_square + eps)"))
 exercise.changed("sum of squares", "", ("mean(", "sum("))
 exercise.changed(
@@ -107,6 +108,11 @@ exercise.changed(
     "mean of sizes",
     "The mean of the absolute values was taken: square first, take the mean, then the root.",
     ("x.pow(2).mean(-1, keepdim=True)", "x.abs().mean(-1, keepdim=True).pow(2)"),
+)
+exercise.changed(
+    "the largest number",
+    "x was divided by its largest number: take the root of the mean of the squares.",
+    ("torch.sqrt(mean_square + eps)", "(x.abs().amax(-1, keepdim=True) + eps)"),
 )
 exercise.changed(
     "weight added", "The weight was added: each number is multiplied by its own.", ("* weight", "+ weight")

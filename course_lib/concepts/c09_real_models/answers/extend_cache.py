@@ -54,6 +54,9 @@ WRONG = [
             torch.cat([torch.stack(old.unbind(2), 2), new], 2) for old, new in ((a, k), (b, v))
         ),
     ),
-    (None, lambda a, b, k, v: (torch.cat([a, k[:, :, -1:]], 2), torch.cat([b, v[:, :, -1:]], 2))),
+    (
+        "only the last new token",
+        lambda a, b, k, v: (torch.cat([a, k[:, :, -1:]], 2), torch.cat([b, v[:, :, -1:]], 2)),
+    ),
     (None, lambda *given: None),
 ]

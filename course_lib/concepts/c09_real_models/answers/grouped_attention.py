@@ -87,7 +87,7 @@ WRONG = [
     (None, by_library),
     (None, not_shifted),
     (None, lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)),
-    (None, lambda q, k, v, mask: attend(q, k, v, mask).transpose(1, 2)),
+    ("heads and tokens exchanged", lambda q, k, v, mask: attend(q, k, v, mask).transpose(1, 2)),
     (None, lambda q, k, v, mask: attend(q, k, v, mask).half()),
     (None, lambda q, k, v, mask: attend(q, k, v, mask).mean(1)),
 ]

@@ -68,7 +68,7 @@ WRONG = [
     ("without the one that crosses", lambda logits, t, p: cut(heat(logits, t), p, crosses=False)),
     (None, lambda logits, t, p: generation.next_token_probabilities(logits, temperature=t, top_p=p)),
     (None, lambda logits, t, p: cut(heat(logits, t + 0.1), p)),
-    (None, lambda logits, t, p: cut(heat(logits, t), p).log()),
+    ("logarithms", lambda logits, t, p: cut(heat(logits, t), p).log()),
     (None, lambda logits, t, p: cut(heat(logits, t), p).numpy()),
     (None, lambda logits, t, p: logits.div_(t or 1).softmax(-1)),
 ]

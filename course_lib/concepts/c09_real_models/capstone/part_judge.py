@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_lib.checks import forms, tasks
-from course_lib.checks.attempt import not_written, said_by
+from course_lib.checks import examine, forms, tasks
+from course_lib.checks.attempt import bytes_for_text, not_written, said_by
 from course_lib.checks.call import Call, call, own_line
 from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
+from course_lib.checks.kinds import Misconception, Task
 from course_lib.checks.values import WrongForm, copied, describe, same
 from course_lib.concepts.c09_real_models.capstone.parts import Use, Weights, WrongKind, as_vectors, lent
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
@@ -92,11 +93,13 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
     off = 0.0
     for number, use in enumerate(uses):
         judged, result, how_far = _tried(part, learner, use, task.forbidden, seconds)
-        if judged is not None and judged.written and result is not None:
-            known = diagnosed(task, learner, uses, number, seconds)
+        if judged is not None and result is not None:
+            failed = isinstance(result, BaseException)
+            known = None if failed else diagnosed(task, learner, uses, number, seconds)
+            known = known or named_by_check(task, learner, seconds)
             if known is not None:
                 judged = replace(judged, problem=known.hint, misconception=known.name)
-            else:
+            elif not failed:
                 judged = _explained(judged, learner, use, result, seconds)
         if judged is None and number < 8:
             kept.append((use, result, [copied(value) for value in _several(part, result).values()]))
@@ -111,7 +114,7 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
 def _tried(
     part: str, learner: Any, use: Use, forbidden: tuple[str, ...], seconds: float
 ) -> tuple[Judgement | None, Any, float]:
-    """One use: what is wrong with it, what came, how far it is off."""
+    """One use: what is wrong with it, what came, or its error, how far it is off."""
     given = tuple(map(lent, use.given))
     guard = Guard(forbidden)
 
@@ -131,7 +134,10 @@ def _tried(
     if outcome.error is not None:
         if _is_stub(outcome.error, learner):
             return Judgement(part, written=False), None, 0.0
-        return wrong(_stopped(outcome.error), own_line(outcome.error)), None, 0.0
+        inputs = dict(zip(PARTS[part].arguments, use.given, strict=True))
+        problem = _stopped(outcome.error)
+        problem += bytes_for_text(type(outcome.error).__name__, said_by(outcome.error), inputs)
+        return wrong(problem, own_line(outcome.error)), outcome.error, 0.0
     changed = next(
         (i for i, value in enumerate(given) if value is not use.given[i] and not same(value, use.given[i])),
         None,
@@ -341,6 +347,12 @@ def diagnosed(task: Any, learner: Any, uses: Sequence[Use], first: int, seconds:
             if not is_right:
                 found.append(known)
     return found[0] if len(found) == 1 else None
+
+
+def named_by_check(task: Task, learner: Any, seconds: float) -> Misconception | None:
+    """The known mistake that the task's own check finds: its inputs tell some apart that a model does not."""
+    name = examine(task, learner, seconds=seconds, finale=False).misconception
+    return next((known for known in task.misconceptions if known.name == name), None)
 
 
 def _explained(judged: Judgement, learner: Any, use: Use, result: Any, seconds: float) -> Judgement:

@@ -81,6 +81,18 @@ exercise.changed(
 )
 
 
+exercise.changed(
+    "the new keys in front",
+    "The values are in order, but the new keys stand in front of the old ones: the oldest come first.",
+    ("k_cache, k]", "k, k_cache]"),
+)
+exercise.changed(
+    "the new values in front",
+    "The keys are in order, but the new values stand in front of the old ones: the oldest come first.",
+    ("v_cache, v]", "v, v_cache]"),
+)
+
+
 @exercise.mistake("only the new kept")
 def _(k_cache, v_cache, k, v):
     """Only the new tokens are left: those of all tokens so far are needed for the next one."""
@@ -99,6 +111,46 @@ def _(k_cache, v_cache, k, v):
     keys, values = extend_cache(k_cache, v_cache, k, v)
     n_new = k.shape[2]
     return keys[:, :, n_new:], values[:, :, n_new:]
+
+
+@exercise.mistake("a window that slides")
+def _(k_cache, v_cache, k, v):
+    """Once there is something in them, the caches keep their length, and the oldest tokens are lost: they
+    grow by the new ones.
+    """
+    n_new = k.shape[2] if k_cache.shape[2] else 0
+    keys, values = extend_cache(k_cache, v_cache, k, v)
+    return keys[:, :, n_new:], values[:, :, n_new:]
+
+
+@exercise.mistake("only the first call fills it")
+def _(k_cache, v_cache, k, v):
+    """The caches are filled once, and then stay as they are: they grow at every call."""
+    return (k_cache, v_cache) if k_cache.shape[2] else (k, v)
+
+
+@exercise.mistake("the newest overwritten")
+def _(k_cache, v_cache, k, v):
+    """The last token of the caches is lost: the new ones come behind it, not in its place."""
+    return extend_cache(k_cache[:, :, :-1], v_cache[:, :, :-1], k, v)
+
+
+@exercise.mistake("only the last new token")
+def _(k_cache, v_cache, k, v):
+    """Of several new tokens only the last one is kept: when a prompt is read, there are many."""
+    return extend_cache(k_cache, v_cache, k[:, :, -1:], v[:, :, -1:])
+
+
+@exercise.mistake("only the first new token")
+def _(k_cache, v_cache, k, v):
+    """Of several new tokens only the first one is kept: when a prompt is read, there are many."""
+    return extend_cache(k_cache, v_cache, k[:, :, :1], v[:, :, :1])
+
+
+@exercise.mistake("the new ones backwards")
+def _(k_cache, v_cache, k, v):
+    """The new tokens stand backwards: the oldest of them comes first, too."""
+    return extend_cache(k_cache, v_cache, k.flip(2), v.flip(2))
 
 
 exercise.changed(
@@ -139,6 +191,11 @@ exercise.changed(
     "the new keys in both",
     "The new keys were put behind the values too: behind `v_cache` comes `v`.",
     ("[v_cache, v]", "[v_cache, k]"),
+)
+exercise.changed(
+    "only the new values",
+    "The keys grew, but the values are those of the new tokens alone: both grow together.",
+    ("torch.cat([v_cache, v], dim=2)", "v"),
 )
 exercise.changed(
     "values forgotten",

@@ -171,8 +171,21 @@ def _(q, k, v, mask):
 
 exercise.changed("no scaling", "", (" / q.shape[-1] ** 0.5", ""))
 exercise.changed("divided by K", "", ("q.shape[-1] ** 0.5", "q.shape[-1]"))
+exercise.changed("divided by half of K", "", ("q.shape[-1] ** 0.5", "(q.shape[-1] / 2)"))
 exercise.changed("scaled by the number of keys", "", ("q.shape[-1] ** 0.5", "k.shape[-2] ** 0.5"))
+exercise.changed("scaled by the number of queries", "", ("q.shape[-1] ** 0.5", "q.shape[-2] ** 0.5"))
+exercise.changed("scaled by the number of heads", "", ("q.shape[-1] ** 0.5", "q.shape[1] ** 0.5"))
+exercise.changed(
+    "scaled by the width of all heads",
+    "",
+    ("q.shape[-1] ** 0.5", "(q.shape[1] * q.shape[-1]) ** 0.5"),
+)
+exercise.changed("multiplied instead of divided", "", ("/ q.shape[-1] ** 0.5", "* q.shape[-1] ** 0.5"))
 exercise.changed("softmax over the queries", "", ("softmax(-1)", "softmax(-2)"))
+exercise.changed("softmax over the heads", "", ("softmax(-1)", "softmax(1)"))
+exercise.changed(
+    "no softmax", "", (".masked_fill(~mask, -torch.inf).softmax(-1)", ".masked_fill(~mask, 0.0)")
+)
 
 
 @exercise.mistake("mixes the keys")
@@ -180,8 +193,16 @@ def _(q, k, v, mask):
     return grouped_attention(q, k, k, mask)
 
 
+@exercise.mistake("heads and tokens exchanged")
+def _(q, k, v, mask):
+    """The axes of heads and tokens are exchanged: the result is (B, H, T, K), as q is."""
+    return grouped_attention(q, k, v, mask).transpose(1, 2)
+
+
 exercise.changed("mask ignored", "", (".masked_fill(~mask, -torch.inf)", ""))
 exercise.changed("mask upside down", "", ("~mask", "mask"))
+exercise.changed("mask transposed", "", ("~mask", "~mask.mT"))
+exercise.changed("mask added", "", ("scores.masked_fill(~mask, -torch.inf)", "(scores + mask)"))
 exercise.changed(
     "masked after the softmax",
     "",

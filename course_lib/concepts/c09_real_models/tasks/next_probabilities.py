@@ -180,6 +180,71 @@ exercise.changed(
     ("- ordered < p", "<= p\n    keeps[..., 0] = True"),
 )
 exercise.changed(
+    "one token too many",
+    "One token too many is left: the one that reaches p or crosses it is the last.",
+    ("- ordered < p", "- ordered - F.pad(ordered, (1, 0))[..., :-1] < p"),
+)
+exercise.changed(
+    "the least likely kept",
+    "The rows were sorted the other way round, so the least likely tokens have p together: the likeliest "
+    "stay.",
+    ("descending=True", "descending=False"),
+)
+exercise.changed(
+    "the first places kept",
+    "As many tokens are left as should be, but the first ones of each row: what was found in the sorted row "
+    "must go back to the places that `sort` gives.",
+    ("torch.zeros_like(keeps).scatter(-1, places, keeps)", "keeps"),
+)
+
+
+@exercise.mistake("a share of the largest")
+def _(logits, t, p):
+    """Tokens stayed that have at least 1 - p of the largest probability. That cut is called min-p; here the
+    fewest likeliest stay that have p together.
+    """
+    chances = next_probabilities(logits, t, 1.0)
+    kept = chances * (chances >= (1 - p) * chances.amax(-1, keepdim=True))
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@exercise.mistake("cut scores set to zero")
+def _(logits, t, p):
+    """The scores of what was cut became 0, and a softmax gives e^0 = 1 a share: minus infinity is the score
+    that gets none.
+    """
+    left = next_probabilities(logits, t, p) > 0
+    return next_probabilities(logits.masked_fill(~left, 0.0), t, 1.0)
+
+
+exercise.changed(
+    "what is beyond p",
+    "The tokens beyond p are left, and the likeliest are gone: those stay that come before p is reached.",
+    ("- ordered < p", "> p"),
+)
+
+
+@exercise.mistake("a share of the tokens")
+def _(logits, t, p):
+    """The p V likeliest tokens are left: p is a share of the probability, not of the tokens."""
+    chances = next_probabilities(logits, t, 1.0)
+    n = max(1, int(p * chances.shape[-1]))
+    likeliest, places = chances.topk(n, dim=-1)
+    return torch.zeros_like(chances).scatter(-1, places, likeliest / likeliest.sum(-1, keepdim=True))
+
+
+exercise.changed(
+    "a softmax once more",
+    "What is left went through a softmax once more, which makes it more equal, and gives a share to what was "
+    "cut: divide by the sum.",
+    ("return kept / kept.sum(-1, keepdim=True)", "return kept.softmax(-1)"),
+)
+exercise.changed(
+    "logarithms",
+    "These are logarithms: return the probabilities.",
+    ("return kept / kept.sum(-1, keepdim=True)", "return (kept / kept.sum(-1, keepdim=True)).log()"),
+)
+exercise.changed(
     "not scaled",
     "The rows no longer sum to 1: divide what is left by its sum.",
     ("return kept / kept.sum(-1, keepdim=True)", "return kept"),
