@@ -450,6 +450,25 @@ def test_streamed_text_stays_one_text(exported: str) -> None:
     assert "<pre>The first king" in page
 
 
+def test_what_a_model_streams_is_one_text_in_jupyterlabs_file_and_in_its_export(desk) -> None:
+    desk.write(
+        "streamed.ipynb",
+        "import time\n"
+        "from course_lib.checks.show import listener\n"
+        "hear = listener()\n"
+        "for word in ('The', ' first', ' king'):\n"
+        "    hear(word)\n"
+        "    time.sleep(0.1)",
+    )
+    desk.open("streamed.ipynb")
+    desk.run_all()
+    (cell,) = desk.save()["cells"]
+    assert ["".join(output["text"]) for output in cell["outputs"]] == ["The first king"]
+    address = f"{desk.lab.url}/nbconvert/html/streamed.ipynb?token={desk.lab.token}"
+    with urllib.request.urlopen(address) as answer:
+        assert "<pre>The first king" in answer.read().decode()
+
+
 def test_says_that_editing_needs_a_kernel(page: Page, exported: str) -> None:
     page.goto(exported)
     page.wait_for_selector("body[data-ready]")
