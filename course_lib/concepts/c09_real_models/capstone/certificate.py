@@ -101,8 +101,8 @@ class Certificate:
         return (
             'How to check it: my_model.save("my_parts.py") keeps the code. Whoever has that file runs the '
             "two lines below in the course's notebook my_transformer, and reads the same sentences and the "
-            "same digest, from which the seal is drawn. The speed is the machine's; its rounding may choose "
-            "another word, rarely."
+            "same digest, from which the seal is drawn. The speed is the machine's, and so is the rounding: "
+            "in rare cases it chooses another word."
         )
 
     @property
