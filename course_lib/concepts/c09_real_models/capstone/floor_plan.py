@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from course_lib import plots
-from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 Line = tuple[tuple[float, float], ...]  # its corners
 
@@ -27,7 +26,7 @@ class Box:
 
 # What stands around other parts. Reading a text is all from the table to the scores.
 FRAMES = (
-    Box("read", plots.SKY, 4, 82, 292, 464, 16),
+    Box("forward", plots.SKY, 4, 82, 292, 464, 16),
     Box("block", plots.STREAM, 24, 154, 248, 318, 12, behind=(12, 6)),
 )
 BOXES = (
@@ -56,8 +55,3 @@ WIRES: tuple[Line, ...] = (
     ((150, 596), (150, 604)),
 )
 ENDS = ((150, 14, "a text"), (150, 618, "the next word"))
-
-
-def frames() -> list[Box]:
-    """Those frames whose parts there are."""
-    return [box for box in FRAMES if box.part in PARTS]

@@ -78,7 +78,7 @@ class _Model:
 
     def draw(self) -> None:
         """From the frames to what stands in them."""
-        for its in floor_plan.frames():
+        for its in floor_plan.FRAMES:
             for away in (*its.behind, 0):
                 self.box(its, 0.08, away)
             text = f"{its.part} × {self.it.n_layers}" if its.behind else its.part
