@@ -1,4 +1,4 @@
-"""The figures of notebook 09: what a search finds and a map hides, one body for all, what parts are worth."""
+"""The figures of notebook 09: what is in the file, what breaks it, and what other models do."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,31 @@ from course_lib import plots
 from course_lib.plots import as_numbers, supported
 
 FIRST = (1, 5, 10)  # how many of the best are looked at
+
+
+def numbers_in_file(counts: Mapping[str, int]) -> None:
+    """Where the numbers of a model lie.
+
+    Args:
+        counts: by part, the MLPs first: how many.
+    """
+    whole = sum(counts.values())
+    said = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    mlps, *others = counts.values()
+    title = supported(
+        "More than half of the numbers lie in the MLPs", said, mlps > whole / 2, mlps > 2 * max(others)
+    )
+    colours = [plots.MLP, plots.ATTENTION, plots.BLUE, plots.STREAM]
+    fig = plots.bars(
+        {name: count / 1e6 for name, count in counts.items()},
+        [colours[n % 4] for n in range(len(counts))],
+        title=title,
+        x="million numbers",
+        fmt="%.2f",
+        end=1.15 * max(counts.values()) / 1e6,
+        size=(7.6, 2.5),
+    )
+    plots.show(fig, alt=f"Bars, numbers in each part: {said}.")
 
 
 def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
@@ -125,43 +150,44 @@ def fewer_bits(costs: Mapping[int, float]) -> None:
     plots.show(fig, alt=f"Bars, nats a token more than before: {said}.")
 
 
-def changes(effects: Mapping[str, ArrayLike], costs: Mapping[str, str]) -> None:
-    """What single changes do to a small model's loss.
+def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
+    """What places cost on which a model was not trained.
 
     Args:
-        effects: by change, rotation second and its rival, no places at all, last: bits more than without it,
-            one for each start.
-        costs: by change, what it saves or costs otherwise, in words.
+        bits: by kind of positions, "learned" and "rotary": at each place.
+        n_known: how many places were trained.
     """
-    of = {name: as_numbers(each) for name, each in effects.items()}
+    of = {name: as_numbers(each) for name, each in bits.items()}
+    first = {name: each[n_known // 2 : n_known - 1].mean() for name, each in of.items()}
+    after = {name: each[n_known : 2 * n_known].mean() for name, each in of.items()}
     said = "; ".join(
-        f"{name} {each.min():+.2f} to {each.max():+.2f} bits, {costs[name]}" for name, each in of.items()
-    ).replace("\n", " ")
-    first, rotation, *others, no_places = of.values()
+        f"{name}: {first[name]:.1f} bits on the last trained places, {after[name]:.1f} on as many new ones"
+        for name in of
+    )
     title = supported(
-        "After this short training, only those without a learned table of places save more than 0.05 bits",
+        "Both lose beyond the trained places, learned positions at once, rotation by and by",
         said,
-        max(rotation.mean(), no_places.mean()) < -0.05,
-        min(each.mean() for each in (first, *others)) > -0.05,
+        after["learned"] - first["learned"] > 1.4 * (after["rotary"] - first["rotary"]) > 0,
+        after["learned"] > first["learned"] + 0.8,
     )
-    fig = plots.dots(
-        {f"{name}\n{costs[name]}": each for name, each in of.items()},
-        title=title,
-        y="bits more than without",
-        level=("no difference", 0.0),
-        size=(9.2, 3.8),
-    )
-    plots.show(fig, alt=f"Dots, {len(rotation)} starts each: {said}.")
+    smooth = {name: np.convolve(each, np.ones(5) / 5, "valid") for name, each in of.items()}
+    curves = {name: (np.arange(2, 2 + len(each)), each) for name, each in smooth.items()}
+    fig = plots.lines(curves, title=title, x="place", y="bits a character, mean of 5 places")
+    (ax,) = fig.axes
+    ax.axvline(n_known, color=plots.STREAM, linestyle=":")
+    ax.text(n_known + 1, ax.get_ylim()[0], " not trained", va="bottom", color=plots.STREAM)
+    fig.set_size_inches(7.0, 3.6)
+    plots.show(fig, alt=f"Two curves over the place: {said}.")
 
 
 def broken(rows: Mapping[str, tuple[float, str]]) -> None:
     """A model with one part broken at a time: its loss, and what it writes.
 
     Args:
-        rows: by what is changed, the intact model first and the one without its mask last: bits a token, and
+        rows: by what is changed, the intact model first and the one without its mask last: nats a token, and
             the text that it writes.
     """
-    said = "; ".join(f"{name}: {loss:.1f} bits, writes {text!r}" for name, (loss, text) in rows.items())
+    said = "; ".join(f"{name}: {loss:.1f} nats, writes {text!r}" for name, (loss, text) in rows.items())
     losses = {name: loss for name, (loss, _) in rows.items()}
     *others, unmasked = losses
     title = supported(
@@ -172,7 +198,7 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
     )
     colours = [plots.BLUE, *[plots.STREAM] * (len(rows) - 2), plots.VERMILION]
     end = 1.7 * max(losses.values())
-    x = "bits a token, and what it writes"
+    x = "nats a token, and what it writes"
     fig = plots.bars(losses, colours, title=title, x=x, fmt="%.1f", end=end, size=(8.4, 4.6))
     (ax,) = fig.axes
     for place, (loss, text) in enumerate(rows.values()):
