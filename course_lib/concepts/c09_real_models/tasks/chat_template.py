@@ -44,7 +44,7 @@ WORDS = ("why", "blue", "sky", "cat", "seven", "river", "moon", "glass", "train"
 exercise = Exercise(
     level=2,
     minutes=14,
-    section="A chat model, piece by piece",
+    section="From a word to an answer",
     read=forms.contents,
 )
 

@@ -89,7 +89,7 @@ def first_wrong_tensor(result, inputs):
 exercise = Exercise(
     level=3,
     minutes=25,
-    section="A chat model, piece by piece",
+    section="What is in the file",
     forbidden=("course_lib.pretrained.gpt2_from_hf",),
     results=(SHAPES, NUMBERS),
     read=as_tensors,
