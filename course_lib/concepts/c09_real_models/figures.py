@@ -165,7 +165,7 @@ def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
         for name in of
     )
     title = supported(
-        "Both lose beyond the trained places, learned positions at once, rotation by and by",
+        "Beyond trained places a table fails at once, rotation by and by",
         said,
         after["learned"] - first["learned"] > 1.4 * (after["rotary"] - first["rotary"]) > 0,
         after["learned"] > first["learned"] + 0.8,

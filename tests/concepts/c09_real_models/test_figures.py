@@ -91,41 +91,48 @@ def test_fewer_bits_refused_where_one_was_not_tried(drawn, missing):
     assert refuses(drawn, figures.fewer_bits, {n: cost for n, cost in BITS.items() if n != missing})
 
 
-EFFECTS = {
-    "norm": [0.01, -0.02],
-    "rotation": [-0.1, -0.13],
-    "gate": [0.05, 0.02],
-    "heads": [0.0, 0.03],
-    "biases": [0.0, -0.02],
-    "no places": [-0.05, -0.08],
+PLACE = np.arange(100)
+BITS_AT = {
+    "learned": np.where(PLACE < 32, 2.7, 3.7),
+    "rotary": np.where(PLACE < 32, 2.5, 2.5 + 0.01 * (PLACE - 31)),
 }
-COSTS = dict.fromkeys(EFFECTS, "-320\nparameters")
 
 
-def test_changes(drawn):
-    says = "2 starts each: norm -0.02 to +0.01 bits, -320 parameters; rotation -0.13 to -0.10 bits"
-    assert draws(drawn, figures.changes, EFFECTS, COSTS, says=says, labels=("y",))
+def test_beyond(drawn):
+    says = "learned: 2.7 bits on the last trained places, 3.7 on as many new ones; rotary: 2.5 bits"
+    assert draws(drawn, figures.beyond, BITS_AT, 32, says=says, labels=("x", "y"))
 
 
 @pytest.mark.parametrize(
-    ("change", "effect"),
+    ("kind", "bits"),
     [
-        ("rotation", [-0.1, 0.0]),
-        ("norm", [-0.1, -0.1]),
-        ("gate", [-0.1, -0.1]),
-        ("biases", [-0.2, 0.0]),
-        ("no places", [-0.1, 0.0]),
+        ("learned", np.full(100, 2.7)),
+        ("learned", np.where(PLACE < 32, 2.7, 3.2)),
+        ("rotary", np.where(PLACE < 32, 2.5, 3.5)),
     ],
 )
-def test_changes_refused(drawn, change, effect):
-    assert refuses(drawn, figures.changes, EFFECTS | {change: effect}, COSTS)
+def test_beyond_refused(drawn, kind, bits):
+    assert refuses(drawn, figures.beyond, BITS_AT | {kind: bits}, 32)
+
+
+COUNTS = {"MLPs": 79_626_240, "attention": 26_542_080, "table": 28_311_552, "norms": 35_136}
+
+
+def test_numbers_in_file(drawn):
+    says = "MLPs 79,626,240, attention 26,542,080, table 28,311,552, norms 35,136"
+    assert draws(drawn, figures.numbers_in_file, COUNTS, says=says, labels=("x",))
+
+
+@pytest.mark.parametrize(("part", "count"), [("MLPs", 40_000_000), ("table", 45_000_000)])
+def test_numbers_in_file_refused(drawn, part, count):
+    assert refuses(drawn, figures.numbers_in_file, COUNTS | {part: count})
 
 
 ROWS = {"intact": (5.0, " Paris.\n"), "ReLU": (13.0, " it ($"), "no mask": (1.8, "____")}
 
 
 def test_broken(drawn):
-    says = r"intact: 5.0 bits, writes ' Paris.\n'; ReLU: 13.0 bits, writes ' it ($'; no mask: 1.8 bits"
+    says = r"intact: 5.0 nats, writes ' Paris.\n'; ReLU: 13.0 nats, writes ' it ($'; no mask: 1.8 nats"
     assert draws(drawn, figures.broken, ROWS, says=says, labels=("x",))
     (ax,) = drawn[0][0].axes
     assert sum("Paris" in text.get_text() for text in ax.texts) == 1
