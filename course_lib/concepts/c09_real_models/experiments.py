@@ -108,7 +108,7 @@ def _kind(x: Tensor, y: Tensor, texts: tuple[str, ...] = ()) -> Kind:
 
 
 class Reader(nn.Module):
-    """An input layer, a stack, which others may share, and a head; as the notebook's cell writes it.
+    """An input layer, a stack, which others may share, and a head.
 
     Args:
         n_vectors, width, n_classes: see `Kind.shape`.
@@ -135,7 +135,7 @@ class Reader(nn.Module):
 
 
 def new_stack() -> TransformerStack:
-    """Two layers of width 32; as the notebook's cell writes it."""
+    """Two layers of width 32."""
     stack = TransformerStack(32, n_layers=2, n_heads=4, d_ff=64)
     initialise(stack, std=0.1)
     return stack
@@ -264,8 +264,6 @@ def any_data(
     *,
     starts: int = 3,
     steps: Mapping[str, int] = STEPS,
-    make: Callable[..., Any] = Reader,
-    stack: Callable[[], nn.Module] = new_stack,
 ) -> AnyData:
     """Does one architecture, and even one stack, serve pictures, sounds and text?
 
@@ -278,17 +276,15 @@ def any_data(
         seed: of the first start; each has its own weights, melodies and held-out thirds.
         starts: how many.
         steps: of training, by kind.
-        make: (n_vectors, width, n_classes, stack, alone) -> a new reader.
-        stack: makes a new one.
     """
     shares: dict[str, dict[str, tuple[float, ...]]] = {}
     for start in bar(starts_of(seed, starts), desc="starts"):
         given = kinds(minilm, start)
         with seeded(start):
-            own = {name: make(*kind.shape, stack()) for name, kind in given.items()}
-            one, another = stack(), stack()
-            together = {name: make(*kind.shape, one) for name, kind in given.items()}
-            alone = {name: make(*kind.shape, another, alone=True) for name, kind in given.items()}
+            own = {name: Reader(*kind.shape, new_stack()) for name, kind in given.items()}
+            one, another = new_stack(), new_stack()
+            together = {name: Reader(*kind.shape, one) for name, kind in given.items()}
+            alone = {name: Reader(*kind.shape, another, alone=True) for name, kind in given.items()}
             orders = {
                 name: [torch.randperm(kind.shape[0]) for _ in range(10)] for name, kind in given.items()
             }
@@ -576,7 +572,7 @@ def norm_times(n_tokens: int = 160) -> dict[str, float]:
 
 
 @torch.no_grad()
-def ranked(smollm2: Model, labels: Sequence[str], n_reviews: int = 40, seed: int = 0) -> float:
+def ranked(smollm2: Model, labels: Sequence[str], n_reviews: int = 30, seed: int = 0) -> float:
     """How often the model ranks a good review above a bad one, after two examples with these labels.
 
     Args:
