@@ -332,7 +332,7 @@ def n_lines(*functions: Callable[..., Any]) -> int:
 
     Example:
         >>> n_lines(n_lines)
-        7
+        8
     """
     found = 0
     for function in functions:

@@ -13,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from course_lib import checks, data
 from course_lib.concepts.c09_real_models import experiments
+from course_lib.decoder import GPT
 from course_lib.gguf_file import read_gguf, unpack_q4_1
 from course_lib.pretrained import chat_prompt, smollm2_path
 
@@ -187,10 +188,18 @@ def test_places_beyond_training_follow_the_seed() -> None:
         assert not torch.equal(bits, other[kind])
 
 
-def test_a_longer_text_takes_longer_with_more_key_heads() -> None:
-    times = experiments.cache_speed((8, 3000))
-    assert times[9][1] > times[9][0] > 0
-    assert times[9][1] > times[3][1]
+def test_tokens_are_timed_behind_texts_of_each_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = []
+    monkeypatch.setattr(GPT, "next_token_logits", lambda self, ids, cache: behind.append(cache[0].length))
+
+    def once(writers: Any, rounds: int) -> list[list[float]]:
+        for write in writers:
+            write()
+        return [[0.006, 0.003] for _ in writers]
+
+    monkeypatch.setattr(experiments, "alternate", once)
+    assert experiments.cache_speed((5, 11), n_tokens=2) == {9: [1.5, 1.5], 3: [1.5, 1.5]}
+    assert behind == 2 * [5, 5, 11, 11]
 
 
 def test_norms_are_timed_by_name() -> None:
