@@ -516,8 +516,8 @@ def _writer(model: GPT, length: int, n_tokens: int) -> Callable[[], None]:
     return write
 
 
-def beyond(n_known: int = 32, n_read: int = 128, n_steps: int = 200, seed: int = 0) -> dict[str, Tensor]:
-    """Bits at each place, by kind of positions, for small models that learned on `n_known` places."""
+def beyond(n_known: int = 32, n_read: int = 128, n_steps: int = 250, seed: int = 0) -> dict[str, Tensor]:
+    """Bits at each place, by kind of positions, for models of one layer that learned on `n_known` places."""
     known, unread = readers.texts()
     test = next(data.windows(unread, n_read, 64, Generator().manual_seed(99)))
     config = TrainingConfig(n_steps, warmup_steps=10, learning_rate=0.01, muon_learning_rate=0.03)
@@ -530,7 +530,7 @@ def beyond(n_known: int = 32, n_read: int = 128, n_steps: int = 200, seed: int =
     kinds_of_positions: tuple[Any, ...] = ("learned", "rotary")
     for kind in kinds_of_positions:
         with seeded(seed):
-            model = GPT(GPTConfig(**shape, n_layers=2, d_ff=192, positions=kind))
+            model = GPT(GPTConfig(**shape, n_layers=1, d_ff=128, positions=kind))
         batches = data.windows(known, n_known, 16, Generator().manual_seed(seed))
         train(model, batches, loss, config, progress=False)
         with torch.no_grad():
@@ -572,7 +572,7 @@ def norm_times(n_tokens: int = 160) -> dict[str, float]:
 
 
 @torch.no_grad()
-def ranked(smollm2: Model, labels: Sequence[str], n_reviews: int = 30, seed: int = 0) -> float:
+def ranked(smollm2: Model, labels: Sequence[str], n_reviews: int = 20, seed: int = 0) -> float:
     """How often the model ranks a good review above a bad one, after two examples with these labels.
 
     Args:
