@@ -5,7 +5,7 @@ from plausible.parts import OF, text_for_bytes
 
 from course_lib.checks import examine, find_task
 from course_lib.concepts.c09_real_models.capstone import assembly
-from course_lib.concepts.c09_real_models.capstone.nine_parts import recorded
+from course_lib.concepts.c09_real_models.capstone.parts import recorded
 from course_lib.concepts.c09_real_models.capstone.part_judge import judge
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
