@@ -32,8 +32,9 @@ from course_lib.concepts.c09_real_models.capstone import (
 )
 from course_lib.concepts.c09_real_models.capstone.assembly import assembled
 from course_lib.concepts.c09_real_models.capstone.part_judge import diagnosed, judge
-from course_lib.concepts.c09_real_models.capstone.parts import Assembled, library_parts, recorded, rotate
+from course_lib.concepts.c09_real_models.capstone.parts import Assembled, library_parts, rotate
 from course_lib.concepts.c09_real_models.capstone.program import MEANS, of_the_course, plain, write_program
+from course_lib.concepts.c09_real_models.capstone.recording import recorded
 from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, source_of
 from course_lib.concepts.c09_real_models.tasks.forward_pass import forward_pass
 

@@ -4,7 +4,8 @@
     my_model.chat("Why is the sky blue?")
     my_model.certificate()
 
-`parts` has the model as ten functions compute it, `part_judge` compares a learner's part with ours.
+`parts` has the model as ten functions compute it, `recording` what goes into each there, and `part_judge`
+compares a learner's part with ours. `taking_along` finds the learner's functions, `program` writes them down.
 """
 
 import functools
@@ -33,12 +34,10 @@ from course_lib.concepts.c09_real_models.capstone.parts import (
     Assembled,
     Lending,
     Parts,
-    Use,
     library_parts,
-    recorded,
-    small_model,
 )
 from course_lib.concepts.c09_real_models.capstone.program import write_program
+from course_lib.concepts.c09_real_models.capstone.recording import Use, recorded, small_model
 from course_lib.concepts.c09_real_models.capstone.taking_along import HELPERS, PARTS, Taken, code_of
 from course_lib.decoder import GPT
 

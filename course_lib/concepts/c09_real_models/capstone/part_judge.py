@@ -16,7 +16,8 @@ from course_lib.checks.call import Call, call, own_line
 from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_nan
 from course_lib.checks.kinds import Misconception, Task
 from course_lib.checks.values import WrongForm, copied, describe, same
-from course_lib.concepts.c09_real_models.capstone.parts import Use, Weights, WrongKind, as_vectors, lent
+from course_lib.concepts.c09_real_models.capstone.parts import Weights, WrongKind, as_vectors, lent
+from course_lib.concepts.c09_real_models.capstone.recording import Use
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 Tensor = torch.Tensor
