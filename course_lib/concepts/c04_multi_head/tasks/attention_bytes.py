@@ -22,7 +22,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=2,
     minutes=10,
-    section="What it costs",
+    section="The price, and the first way: store nothing",
     results=("bytes of the weights", "bytes of the cache", "multiplications"),
 )
 

@@ -29,7 +29,7 @@ from course_lib.concepts.c04_multi_head.work import LONG, in_linear_time
 exercise = Exercise(
     level=3,
     minutes=20,
-    section="What can replace it",
+    section="The third way: keep a summary",
     forbidden=("course_lib.mixers.linear_attention",),
     tensor=True,
 )

@@ -19,7 +19,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import draw, in_torch, primes
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=2, minutes=12, section="What it costs", tensor=True)
+exercise = Exercise(level=2, minutes=12, section="The second way: share keys", tensor=True)
 
 
 @exercise.solution

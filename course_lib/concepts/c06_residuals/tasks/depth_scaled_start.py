@@ -79,7 +79,7 @@ def right_rest(result: Array, inputs: Mapping[str, Any]) -> str:
 exercise = Exercise(
     level=2,
     minutes=12,
-    section="When a stack needs norms",
+    section="Does a stack need norms?",
     results=("standard deviations", "what else counts"),
     properties=(Property("right spread", right_spread), Property("right rest", right_rest)),
     outside=True,

@@ -22,7 +22,7 @@ from course_lib.concepts.c06_residuals.tasks.mlp import matrix, wide_cases
 exercise = Exercise(
     level=2,
     minutes=8,
-    section="How wide is the MLP?",
+    section="How wide is the MLP, and where does it bend?",
     forbidden=("course_lib.blocks.FeedForward.forward",),
     tensor=True,
     properties=(Property("all digits", lambda *given: lost_digits(gated_mlp, *given)),),

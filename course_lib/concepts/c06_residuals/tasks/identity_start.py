@@ -68,7 +68,7 @@ def can_learn(result: Array, inputs: Mapping[str, Any]) -> str:
 exercise = Exercise(
     level=2,
     minutes=10,
-    section="Other norms, in other places",
+    section="Is a part's input really added to its output?",
     results=("what each branch adds", "whether it can learn"),
     properties=(Property("adds nothing", adds_nothing), Property("can learn", can_learn)),
     outside=True,

@@ -17,7 +17,7 @@ from course_lib.concepts.c06_residuals.tasks.pre_norm_block import block_cases
 exercise = Exercise(
     level=2,
     minutes=6,
-    section="Other norms, in other places",
+    section="Is a part's input really added to its output?",
     forbidden=("course_lib.blocks.TransformerBlock.forward",),
     tensor=True,
 )

@@ -20,7 +20,7 @@ from course_lib.concepts.c06_residuals.tasks.layer_norm import OTHER_AXES, lost_
 exercise = Exercise(
     level=1,
     minutes=6,
-    section="Other norms, in other places",
+    section="What a norm is for",
     forbidden=("torch.nn.functional.rms_norm",),
     tensor=True,
     properties=(Property("all digits", lambda *given: lost_digits(rms_norm, *given)),),
