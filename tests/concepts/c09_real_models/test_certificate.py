@@ -99,7 +99,7 @@ def test_whoever_has_the_parts_finds_the_same(small, mine, tmp_path):
         *(it.answer, it.drawn, it.digest, it.measured),
     )
     assert again.seal == it.seal
-    path.write_text(path.read_text("utf-8").replace("eps", "tiny"), encoding="utf-8")
+    path.write_text(path.read_text("utf-8").replace("exponents", "powers"), encoding="utf-8")
     other = assembled(*small, take_along(path), "small", seconds=5.0).certificate()
     assert other.measured == it.measured
     assert other.digest != it.digest

@@ -5,8 +5,8 @@ from plausible.parts import OF, text_for_bytes
 
 from course_lib.checks import examine, find_task
 from course_lib.concepts.c09_real_models.capstone import assembly
-from course_lib.concepts.c09_real_models.capstone.parts import recorded
 from course_lib.concepts.c09_real_models.capstone.part_judge import judge
+from course_lib.concepts.c09_real_models.capstone.recording import recorded
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 pytestmark = pytest.mark.usefixtures("own_errors")

@@ -7,6 +7,7 @@
 each part stands in both. Nothing leaves the machine.
 """
 
+import ast
 import hashlib
 import math
 from collections.abc import Mapping
@@ -242,4 +243,19 @@ def _digest(model: "MyModel") -> tuple[str, str]:
         code = taking_along.source_of(functions)
     except ValueError as error:
         return "", f"Nobody else can check it: {error}."
-    return hashlib.sha256(code.encode()).hexdigest(), ""
+    return digest_of(code), ""
+
+
+def digest_of(code: str) -> str:
+    """The digest of what code does: its order, imports, comments and docstrings may be others in a file.
+
+    Example:
+        >>> digest_of("def f(x): return x") == digest_of("def f(x):\\n    'Itself.'\\n    return x  # x")
+        True
+    """
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    statements = [node for node in tree.body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    return hashlib.sha256("\n".join(sorted(map(ast.unparse, statements))).encode()).hexdigest()
