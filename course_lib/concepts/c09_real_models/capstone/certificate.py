@@ -100,7 +100,7 @@ class Certificate:
         if not self.digest:
             return self.no_digest
         return (
-            'How to check it: my_model.save("my_parts.py") keeps the code. Whoever has that file runs the '
+            'How to check it: my_model.save("my_chat.py") keeps the code. Whoever has that file runs the '
             "two lines below in the course's notebook my_transformer, and reads the same sentences and the "
             "same digest, from which the seal is drawn. The speed is the machine's, and so is the rounding: "
             "in rare cases it chooses another word."
@@ -109,7 +109,7 @@ class Certificate:
     @property
     def code(self) -> list[str]:
         """What makes the certificate anew."""
-        lines = ['mine = take_along("my_parts.py")', f"assemble(mine).certificate(seed={self.seed})"]
+        lines = ['mine = take_along("my_chat.py")', f"assemble(mine).certificate(seed={self.seed})"]
         return lines if self.digest else []
 
     @property
