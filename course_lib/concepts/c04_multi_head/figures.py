@@ -371,7 +371,7 @@ def mixers(first: Mapping[str, ArrayLike], looked: Mapping[str, ArrayLike]) -> N
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
     title = supported(
-        "Which came first is easy for all, nearly for a plain mean; only attention looks up well",
+        "Which came first is easy for all, nearly for a plain mean; mixing by place does not look up",
         said,
         min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15,
         softmax > max(others) + 0.15,
