@@ -26,7 +26,7 @@ def layers_out(rises: ArrayLike) -> None:
         f"{', '.join(map(str, costly))}"
     )
     title = supported(
-        "Most layers can go, one at a time; most costly are the first two, the last two, one in the middle",
+        f"{cheap.sum()} of {len(costs)} layers can go, one at a time",
         said,
         cheap.mean() > 0.6 and costs[costly].min() > 0.5,
         list(np.delete(costly, 2)) == [0, 1, last - 1, last],
@@ -34,7 +34,9 @@ def layers_out(rises: ArrayLike) -> None:
     fig, (ax,) = plots.panels(title=title, size=(8.4, 3.4))
     ax.bar(np.arange(len(costs)), costs, color=np.where(cheap, plots.STREAM, plots.ORANGE))
     ax.axhline(0.5, color=plots.BLACK, linestyle=":", linewidth=1.2)
-    ax.annotate("half a nat (orange: more)", (2.6, 0.6), fontsize=10)
+    middle = len(costs) / 2 - 2.4  # right of the one that costs much
+    line = (middle, 0.5)
+    ax.annotate("half a nat (orange: more)", line, (0, 5), textcoords="offset points", fontsize=10)
     ax.axhline(0, color=plots.BLACK, linewidth=0.8)
     ax.set(xlabel="the layer left out", ylabel=NATS)
     ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -82,7 +84,7 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
     said = ", ".join(f"{name} {end:,.3g}" for name, end in ends.items())
     none, pre, post, small = ends.values()
     explodes = none > 100 * pre and 3 < pre < 30 and abs(post - 1) < 0.05 and small < pre
-    title = supported("Without norms or a small start the stream explodes", said, explodes)
+    title = supported("With neither norms nor a small start the stream explodes", said, explodes)
     depth = np.arange(1, next(iter(of.values())).shape[1] + 1)
     fig = plots.lines(
         {name: (depth, runs) for name, runs in of.items()},
@@ -261,7 +263,7 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
     for ax, (n, kinds) in zip(axes, of.items(), strict=True):
         plots.dots(
             {name.replace(" and ", "\nand "): runs for name, runs in kinds.items()},
-            title=f"{n} layers",
+            title=f"{n} layers" if len(of) > 1 else "after training",
             y="loss, nats",
             limits=(-0.1, 1.25 * guessing),
             ax=ax,
