@@ -93,7 +93,7 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
         y="size of the stream",
         log_y=True,
     )
-    _legend_below(fig)
+    _named_at_their_ends(fig)
     plots.show(fig, alt=f"Curves over the layers. Size of the stream after the last layer: {said}.")
 
 
@@ -374,17 +374,23 @@ def lens(right: Mapping[str, ArrayLike]) -> None:
         x="after layer",
         y="answer leads, %",
     )
-    _legend_below(fig)
+    _named_at_their_ends(fig)
     plots.show(fig, alt=f"Curves over the layers. The answer leads in more than half: {said}.")
 
 
-def _legend_below(fig: Figure) -> None:
+def _named_at_their_ends(fig: Figure) -> None:
+    """Each curve's name beside its end, in its colour, in place of a legend."""
     (ax,) = fig.axes
-    handles, names = ax.get_legend_handles_labels()
     inside = ax.get_legend()
     if inside:
         inside.remove()
-    fig.legend(handles, names, frameon=False, ncols=2, loc="outside lower center")
+    fig.draw_without_rendering()  # now the axes know their limits
+    height, last = -1.0, max(np.asarray(line.get_xdata()).max() for line in ax.lines)
+    ends = [(ax.transData.transform((last, np.asarray(line.get_ydata())[-1]))[1], line) for line in ax.lines]
+    for end, line in sorted(ends, key=lambda pair: pair[0]):
+        height = max(ax.transAxes.inverted().transform((0, end))[1], height + 0.09)  # none covers another
+        at = (1.02, height)
+        ax.annotate(str(line.get_label()), at, xycoords="axes fraction", va="center", color=line.get_color())
 
 
 def _first_above(shares: NDArray) -> str:
