@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from course_lib import plots
 from course_lib.plots import as_numbers, supported
 
-FIRST = (1, 5, 10)  # how many of the best are looked at
+FIRST = 10  # how many of the best are looked at
 
 
 def numbers_in_file(counts: Mapping[str, int]) -> None:
@@ -43,40 +43,41 @@ def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         places: by method, MiniLM first: of the right sentence, from 1 on, for questions that share no word
             with it, then for those that do.
     """
-    groups = [f"{words} words,\nfirst {n}" for words in ("other", "same") for n in FIRST]
     among = {
-        name: [float((as_numbers(side) <= n).mean()) for side in sides for n in FIRST]
-        for name, sides in places.items()
+        name: [int((as_numbers(side) <= FIRST).sum()) for side in sides] for name, sides in places.items()
     }
+    n_other, n_same = (len(as_numbers(side)) for side in next(iter(places.values())))
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{share:.0%}" for share in each) for name, each in among.items()
+        f"{name} {other} of {n_other} in other words, {same} of {n_same} in the same"
+        for name, (other, same) in among.items()
     )
-    minilm, *rivals = among.values()
+    (minilm, _), *rivals = among.values()
     title = supported(
         "In the same words counting is enough, in others MiniLM finds more",
         said,
-        minilm[2] > 0.3 and minilm[2] > 1.8 * max(each[2] for each in rivals),
-        min(each[5] for each in among.values()) > 0.7,
-        minilm[0] < 0.35,
+        minilm > 0.3 * n_other and minilm > 1.8 * max(other for other, _ in rivals),
+        min(same for _, same in among.values()) > 0.7 * n_same,
     )
     fig = plots.grouped_bars(
-        {name: [100 * share for share in each] for name, each in among.items()},
-        groups,
+        among,
+        [f"{n_other} questions in other words", f"{n_same} in the same words"],
         title=title,
-        y="questions, %",
-        top=112.0,
+        y=f"answer among the first {FIRST}",
+        top=1.12 * max(n_other, n_same),
     )
-    first = ", ".join(groups).replace(",\n", ", ")
-    plots.show(fig, alt=f"Bars, share of questions whose answer is among the first; groups {first}; {said}.")
+    plots.show(fig, alt=f"Bars, questions whose answer is among the first {FIRST}: {said}.")
 
 
-def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, share: float) -> None:
-    """Reviews on the two axes along which they differ most, and a question among them.
+def review_map(
+    points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, words: str, share: float
+) -> None:
+    """Reviews on the two axes along which they differ most, and some words among them.
 
     Args:
         points: (N, 2).
         positive: whether each is.
-        asked: (2,), the question.
+        asked: (2,), where the words lie.
+        words: what they are.
         share: of the variance that the two axes hold.
     """
     labels = ["positive" if good else "negative" for good in positive]
@@ -86,9 +87,13 @@ def review_map(points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, sh
     (ax,) = fig.axes
     across, up = as_numbers(asked).tolist()
     ax.plot(across, up, "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
-    ax.annotate("the question", (across, up), (12, -4), textcoords="offset points", weight="bold")
-    fig.set_size_inches(7.0, 4.4)
-    alt = f"{len(positive)} points, positive and negative reviews overlapping, and one question among them."
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+    said = plots.literal(words)
+    ax.annotate(said, (across, up), (14, -4), textcoords="offset points", weight="bold", bbox=box)
+    ax.get_legend().remove()
+    fig.legend(frameon=False, ncols=2, loc="outside lower center")
+    fig.set_size_inches(7.0, 4.6)
+    alt = f"{len(positive)} points, positive and negative reviews overlapping, and among them {words!r}."
     plots.show(fig, alt=alt)
 
 
@@ -106,18 +111,17 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
         for kind, of in right.items()
     )
     serves = [
-        min(shared, own) > guess + 0.1 and rival > shared - 0.06
+        min(shared, own) > guess + 0.1 and rival > shared
         for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values()))
     ]
-    title = supported("One stack serves all kinds of input; the best rivals keep up", said, *serves)
+    title = supported("Methods without attention do better on each; one stack does all", said, *serves)
+    shared, own, _, alone, rival, _ = names
     fig = plots.grouped_bars(
-        {name: [100 * of[name] for of in right.values()] for name in names},
+        {name: [100 * of[name] for of in right.values()] for name in (shared, own, alone, rival)},
         list(right),
         title=title,
         y="right, %",
         top=112.0,
-        n_columns=3,
-        size=(7.6, 3.8),
     )
     plots.show(fig, alt=f"Bars, right answers: {said}.")
 
@@ -126,26 +130,28 @@ def fewer_bits(costs: Mapping[int, float]) -> None:
     """What it costs to round the matrices of a model, whose file has four bits a weight, to other numbers.
 
     Args:
-        costs: by bits a weight, 5 to 2 among them, nats a token more than before.
+        costs: by bits a weight, 5 to 2 among them, nats a token more than before. Those below 3 bits are
+            said, not drawn: they would flatten the others.
     """
     of = {bits: round(float(cost), 2) + 0.0 for bits, cost in costs.items()}  # -0.0 becomes 0
     said = ", ".join(f"{bits} bits {cost:+.2f}" for bits, cost in of.items())
     five, four, three, two = (of.get(bits, np.nan) for bits in (5, 4, 3, 2))
     title = supported(
-        "The file's own four bits cost nothing, five and three do",
+        "Rounding to the file's own levels moves nothing; to five bits or three it does",
         f"nats more: {said}",
         abs(four) < 0.05 < five < 0.6,
         three > 0.6,
         two > 2,
     )
+    shown = {f"{bits} bits": cost for bits, cost in of.items() if bits > 2}
     fig = plots.bars(
-        {f"{bits} bits": cost for bits, cost in of.items()},
-        [plots.BLUE] * len(of),
+        shown,
+        [plots.BLUE] * len(shown),
         title=title,
         x="nats a token more than before",
         fmt="%+.2f",
-        end=1.15 * max(1.0, *of.values()),
-        size=(7.6, 2.8),
+        end=1.15 * max(1.0, *shown.values()),
+        size=(7.6, 2.6),
     )
     plots.show(fig, alt=f"Bars, nats a token more than before: {said}.")
 
@@ -157,23 +163,27 @@ def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
         bits: by kind of positions, "learned" and "rotary": at each place.
         n_known: how many places were trained.
     """
-    of = {name: as_numbers(each) for name, each in bits.items()}
+    of = {name: as_numbers(each) * np.log(2) for name, each in bits.items()}  # in nats
     first = {name: each[n_known // 2 : n_known - 1].mean() for name, each in of.items()}
     after = {name: each[n_known : 2 * n_known].mean() for name, each in of.items()}
     said = "; ".join(
-        f"{name}: {first[name]:.1f} bits on the last trained places, {after[name]:.1f} on as many new ones"
+        f"{name}: {first[name]:.1f} nats on the last trained places, {after[name]:.1f} on as many new ones"
         for name in of
     )
     title = supported(
         "Beyond trained places a table fails at once, rotation by and by",
         said,
         after["learned"] - first["learned"] > 1.4 * (after["rotary"] - first["rotary"]) > 0,
-        after["learned"] > first["learned"] + 0.8,
+        after["learned"] > first["learned"] + 0.5,
     )
     smooth = {name: np.convolve(each, np.ones(5) / 5, "valid") for name, each in of.items()}
     curves = {name: (np.arange(2, 2 + len(each)), each) for name, each in smooth.items()}
-    fig = plots.lines(curves, title=title, x="place", y="bits a character, mean of 5 places")
+    fig = plots.lines(curves, title=title, x="place", y="nats a character, mean of 5 places")
     (ax,) = fig.axes
+    ax.get_legend().remove()
+    for line, (name, each) in zip(ax.lines, smooth.items(), strict=True):
+        ax.text(2 + len(each), each[-1], f" {name}", color=line.get_color(), va="center", weight="bold")
+    ax.set_xlim(0, 1.14 * max(map(len, of.values())))
     ax.axvline(n_known, color=plots.STREAM, linestyle=":")
     ax.text(n_known + 1, ax.get_ylim()[0], " not trained", va="bottom", color=plots.STREAM)
     fig.set_size_inches(7.0, 3.6)
@@ -196,11 +206,21 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
         losses[unmasked] < 0.7 * min(losses[name] for name in others),
         "Paris" in rows[others[0]][1] and "Paris" not in rows[unmasked][1],
     )
-    colours = [plots.BLUE, *[plots.STREAM] * (len(rows) - 2), plots.VERMILION]
-    end = 1.7 * max(losses.values())
-    x = "nats a token, and what it writes"
-    fig = plots.bars(losses, colours, title=title, x=x, fmt="%.1f", end=end, size=(8.4, 4.6))
+    colours = dict.fromkeys(rows, plots.STREAM) | {next(iter(rows)): plots.BLUE, [*rows][-1]: plots.VERMILION}
+    order = sorted(losses, key=losses.__getitem__)
+    end = 1.75 * max(losses.values())
+    fig = plots.bars(
+        {name: losses[name] for name in order},
+        [colours[name] for name in order],
+        title=title,
+        x="nats a token",
+        fmt="%.1f",
+        end=end,
+        size=(8.4, 4.6),
+    )
     (ax,) = fig.axes
-    for place, (loss, text) in enumerate(rows.values()):
-        ax.text(loss + 0.085 * end, place, plots.literal(repr(text)), va="center", fontsize=9)
+    ax.text(0.68 * end, -0.75, "what it writes", va="center", fontsize=9, color=plots.STREAM)
+    for place, name in enumerate(order):
+        words = " ".join(rows[name][1].split()) or "(line breaks)"
+        ax.text(0.68 * end, place, plots.literal(words), va="center")
     plots.show(fig, alt=f"Bars, each with a text beside it: {said}.")
