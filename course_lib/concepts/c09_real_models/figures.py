@@ -90,7 +90,8 @@ def review_map(
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
     said = plots.literal(words)
     ax.annotate(said, (across, up), (14, -4), textcoords="offset points", weight="bold", bbox=box)
-    ax.get_legend().remove()
+    if legend := ax.get_legend():
+        legend.remove()
     fig.legend(frameon=False, ncols=2, loc="outside lower center")
     fig.set_size_inches(7.0, 4.6)
     alt = f"{len(positive)} points, positive and negative reviews overlapping, and among them {words!r}."
@@ -180,7 +181,8 @@ def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
     curves = {name: (np.arange(2, 2 + len(each)), each) for name, each in smooth.items()}
     fig = plots.lines(curves, title=title, x="place", y="nats a character, mean of 5 places")
     (ax,) = fig.axes
-    ax.get_legend().remove()
+    if legend := ax.get_legend():
+        legend.remove()
     for line, (name, each) in zip(ax.lines, smooth.items(), strict=True):
         ax.text(2 + len(each), each[-1], f" {name}", color=line.get_color(), va="center", weight="bold")
     ax.set_xlim(0, 1.14 * max(map(len, of.values())))
