@@ -138,7 +138,7 @@ def fewer_bits(costs: Mapping[int, float]) -> None:
     said = ", ".join(f"{bits} bits {cost:+.2f}" for bits, cost in of.items())
     five, four, three, two = (of.get(bits, np.nan) for bits in (5, 4, 3, 2))
     title = supported(
-        "Rounding to the file's own levels moves nothing; to five bits or three it does",
+        "Its own sixteen levels move nothing; five bits or three do",
         f"nats more: {said}",
         abs(four) < 0.05 < five < 0.6,
         three > 0.6,
@@ -184,8 +184,11 @@ def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
     if legend := ax.get_legend():
         legend.remove()
     for line, (name, each) in zip(ax.lines, smooth.items(), strict=True):
-        ax.text(2 + len(each), each[-1], f" {name}", color=line.get_color(), va="center", weight="bold")
-    ax.set_xlim(0, 1.14 * max(map(len, of.values())))
+        seen = each[n_known : 2 * n_known]
+        above = seen.mean() > np.mean([other[n_known:].mean() for other in smooth.values()])
+        height, side = (seen.max(), "bottom") if above else (seen.min(), "top")
+        colour = line.get_color()
+        ax.text(1.75 * n_known, height, name, color=colour, va=side, ha="center", weight="bold")
     ax.axvline(n_known, color=plots.STREAM, linestyle=":")
     ax.text(n_known + 1, ax.get_ylim()[0], " not trained", va="bottom", color=plots.STREAM)
     fig.set_size_inches(7.0, 3.6)
@@ -221,6 +224,7 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
         size=(8.4, 4.6),
     )
     (ax,) = fig.axes
+    ax.set_xticks(range(0, int(max(losses.values())) + 1, 2))
     ax.text(0.68 * end, -0.75, "what it writes", va="center", fontsize=9, color=plots.STREAM)
     for place, name in enumerate(order):
         words = " ".join(rows[name][1].split()) or "(line breaks)"
