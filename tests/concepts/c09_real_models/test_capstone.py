@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from IPython.core.inputtransformer2 import TransformerManager
 from torch import softmax
 
 from course_lib import costs, pretrained
@@ -1259,11 +1260,13 @@ def earlier(tmp_path, monkeypatch):
 def kernel(path, monkeypatch, ids=()):
     """What a new kernel has after the code cells of a notebook, or some; a check may say: not written yet."""
     monkeypatch.chdir(path.parent)
-    scope = {"__name__": "__main__"}
+    shell = SimpleNamespace(system=lambda command: None)  # another test runs the program
+    scope = {"__name__": "__main__", "get_ipython": lambda: shell}
     for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
         if cell["cell_type"] != "code" or (ids and cell["id"] not in ids):
             continue
-        code, file = "".join(cell["source"]), f"<{path}, a kernel's cell {number}>"
+        code = TransformerManager().transform_cell("".join(cell["source"]))
+        file = f"<{path}, a kernel's cell {number}>"
         monkeypatch.setitem(linecache.cache, file, (len(code), None, code.splitlines(keepends=True), file))
         try:
             exec(compile(code, file, "exec"), scope)
