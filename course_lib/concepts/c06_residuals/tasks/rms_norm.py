@@ -1,9 +1,9 @@
 """RMS norm
 
-Models of the Llama family do without the mean and without the shift: `x / sqrt(mean(x²) + eps) * weight`.
-Each vector is again normalised alone, over its own D numbers, the last axis of x. The root of the mean of
-the squares is called root mean square, and that of the result, before the weight, is 1. Write the steps
-yourself, `torch.nn.RMSNorm` is not allowed. (Zhang and Sennrich 2019, equation 4.)
+Unlike LayerNorm, the norm of the Llama family subtracts no mean and adds no shift:
+`x / sqrt(mean(x²) + eps) * weight`. Each vector is normalised alone, over its own D numbers, the last axis of
+x. The root of the mean of the squares is called root mean square, and that of the result, before the weight,
+is 1. Write the steps yourself, `torch.nn.RMSNorm` is not allowed. (Zhang and Sennrich 2019, equation 4.)
 
 Hint: Read the name from its end: square the numbers, take their mean, take the root of that.
 

@@ -54,4 +54,4 @@ WIRES: tuple[Line, ...] = (
     ((150, 524), (150, 562)),
     ((150, 596), (150, 604)),
 )
-ENDS = ((150, 14, "a text"), (150, 618, "the next word"))
+ENDS = ((150, 14, "a text"), (150, 618, "the next token"))

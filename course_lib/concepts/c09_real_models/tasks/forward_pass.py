@@ -9,12 +9,13 @@ model come in `weights`, in the order in which a text meets them:
 |---|---|---|
 | `weights["table"]` | (V, D) | a vector for each token, first and last |
 | `weights["layers"][i]` | | of layer i a dictionary: |
-| ... `["norm_1"]`, `["norm_2"]` | (D) | of the norm before attention, and before the MLP |
+| ... `["norm_1"]`, `["norm_2"]` | (D,) | of the norm before attention, and before the MLP |
 | ... `["q_proj"]` | (H K, D) | makes the queries of all heads: `y @ q_proj.mT` |
 | ... `["k_proj"]`, `["v_proj"]` | (G K, D) | the keys, the values |
 | ... `["out_proj"]` | (D, H K) | takes the joined heads back to the stream |
-| ... `["gate_proj"]`, `["up_proj"]`, `["down_proj"]` | | what the MLP gets |
-| `weights["final_norm"]` | (D) | of the norm after the last layer |
+| ... `["gate_proj"]`, `["up_proj"]` | (F, D) | what the MLP gets |
+| ... `["down_proj"]` | (D, F) | and this, too |
+| `weights["final_norm"]` | (D,) | of the norm after the last layer |
 | `weights["eps"]`, `weights["base"]` | | two numbers, for the norms and the rotation |
 
 What each step does, the other parts know, each with the arguments of its task:

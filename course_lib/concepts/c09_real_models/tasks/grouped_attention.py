@@ -3,9 +3,10 @@
 softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `grouped_queries`
 (04_multi_head): H query heads share G heads of keys and values, the first H / G of them the first, the next
 ones the second, and so on. `mask` (T, S) is True where a query may attend to a key, and every query may
-attend to at least one. With a cache the T new tokens look at all S tokens so far, so the mask is not
-square. Write the steps yourself: the ready-made `scaled_dot_product_attention` is not allowed here. One
-way: share out k and v as in `grouped_queries`, then let your `attention` do the rest.
+attend to at least one. With a cache the T new tokens look at all tokens so far, in this task S of them, the
+new ones among them, so the mask is not square. Write the steps yourself: the ready-made
+`scaled_dot_product_attention` is not allowed here. One way: share out k and v as in `grouped_queries`, then
+let your `attention` do the rest.
 
 Hint: How many query heads share a key head? What must happen to k and v so that each query head finds one
 of its own?
