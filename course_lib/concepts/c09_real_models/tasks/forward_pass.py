@@ -18,12 +18,23 @@ model come in `weights`, in the order in which a text meets them:
 | `weights["final_norm"]` | (D,) | of the norm after the last layer |
 | `weights["eps"]`, `weights["base"]` | | two numbers, for the norms and the rotation |
 
-What each step does, the other parts know, each with the arguments of its task:
-`parts.embedding(token_ids, table)`, `parts.rms_norm(x, weight, eps)`, `parts.rotation(x, start, base)`,
-`parts.cache(k_cache, v_cache, k, v)`, `parts.attention(q, k, v, mask)`, `parts.mlp(x, gate, up, down)` and
-`parts.block(x, attention, mlp, norm_1, norm_2)`. A new token may attend to all that is stored, to itself and
-to the new ones before it. The logits are the products of the final vectors with the same table that the text
-came in by. Your `split_heads` and `join_heads` (04_multi_head) may go in. Some twenty lines will do.
+The other parts do the steps, each called as in its task:
+
+| call | what it does here |
+|---|---|
+| `parts.embedding(token_ids, table)` | makes vectors (B, T, D) of the ids |
+| `parts.block(x, attention, mlp, norm_1, norm_2)` | one layer; it calls these four, functions of one argument |
+| `parts.rms_norm(x, weight, eps)` | a norm |
+| `parts.rotation(x, start, base)` | turns queries and keys; the first new token stands at place S |
+| `parts.cache(k_cache, v_cache, k, v)` | puts new keys and values behind the stored ones |
+| `parts.attention(q, k, v, mask)` | mixes the values, (B, H, T, K) |
+| `parts.mlp(x, gate, up, down)` | the MLP |
+
+What is left to you: the loop over the layers, and in each of them the three products that make queries, keys
+and values, their heads, the pair to be kept, and the product that follows. The mask is (T, S + T): a new
+token may attend to all that is stored, to itself and to the new ones before it. Two new tokens after three
+stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`. After the last layer comes the final norm, and then the
+products with the same table that the text came in by. Some twenty lines will do.
 
 Hint: Write one layer first, as a function of x: `parts.block` wants attention, an MLP and two norms, each a
 function of one argument, which you can define inside. The keys and values of layer i are put away while its
