@@ -23,7 +23,7 @@ The other parts do the steps, each called as in its task:
 | call | what it does here |
 |---|---|
 | `parts.embedding(token_ids, table)` | makes vectors (B, T, D) of the ids |
-| `parts.block(x, attention, mlp, norm_1, norm_2)` | one layer; it calls these four, functions of one argument |
+| `parts.block(x, attention, mlp, norm_1, norm_2)` | one layer; it calls these four with one argument |
 | `parts.rms_norm(x, weight, eps)` | a norm |
 | `parts.rotation(x, start, base)` | turns queries and keys; the first new token stands at place S |
 | `parts.cache(k_cache, v_cache, k, v)` | puts new keys and values behind the stored ones |
