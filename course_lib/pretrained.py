@@ -218,8 +218,22 @@ def chat_prompt(question: str, system: str = SMOLLM2_SYSTEM) -> str:
         <|im_start|>assistant
         <BLANKLINE>
     """
-    turns = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n"
-    return turns + "<|im_start|>assistant\n"
+    return conversation([("user", question)], system)
+
+
+def conversation(turns: Sequence[tuple[str, str]], system: str = SMOLLM2_SYSTEM) -> str:
+    """The same form for all that was said so far.
+
+    Args:
+        turns: who speaks, "user" or "assistant", and the text.
+        system: what stands before them.
+
+    Example:
+        >>> conversation([("user", "Why?")]) == chat_prompt("Why?")
+        True
+    """
+    said = "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in [("system", system), *turns])
+    return f"{said}<|im_start|>assistant\n"
 
 
 def _installed(what: str, package: str, file: str) -> Path:

@@ -31,6 +31,7 @@ from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, j
 from course_lib.concepts.c09_real_models.capstone.parts import (
     END,
     QUESTION,
+    STORY,
     Assembled,
     Lending,
     Parts,
@@ -185,7 +186,7 @@ class MyModel:
                 f"got temperature {temperature} and top_p {top_p}"
             )
         turns = [*([] if again else self.turns), ("user", question)]
-        prompt = self.helpers.get("chat_form", conversation)(turns)
+        prompt = self.helpers.get("chat_form", pretrained.conversation)(turns)
         kind = Lending if self.kept else Assembled
         assembled = kind(self.model, self.tokenizer, self.parts | self.kept)
         ids = assembled.encode(prompt)
@@ -266,10 +267,11 @@ class MyModel:
         """
         return write_program(path, {part: self.given[part] for part in self.yours}, self.helpers)
 
-    def _drawn(self, seed: int) -> str:
+    def story(self, seed: int) -> str:
+        """What the sampler draws with this seed, asked for a story."""
         generator = torch.Generator().manual_seed(seed)
         assembled = Assembled(self.model, self.tokenizer, self.parts)
-        ids = assembled.encode(pretrained.chat_prompt("Begin a story about a cat who learns to read."))
+        ids = assembled.encode(pretrained.chat_prompt(STORY))
         written = assembled.write(ids, N_TOKENS, 0.7, 0.9, generator)
         return "".join(real_model.as_text(self.tokenizer, (token for token, _ in written))).strip()
 
@@ -303,13 +305,6 @@ class MyModel:
                 "assemble(..., seconds=60) gives them more."
             )
         return "\n".join(line for line in (self.missing, *lines) if line and line not in said)
-
-
-def conversation(turns: Sequence[tuple[str, str]]) -> str:
-    """Turns in the form that SmolLM2 continues, as `pretrained.chat_prompt` has it for a single one."""
-    signed = [("system", pretrained.SMOLLM2_SYSTEM), *turns]
-    said = "".join(f"<|im_start|>{role}\n{text}{END}\n" for role, text in signed)
-    return f"{said}<|im_start|>assistant\n"
 
 
 def helping(candidates: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -20,7 +20,7 @@ import torch
 
 import course_lib
 from course_lib.concepts.c09_real_models.capstone import floor_plan, taking_along
-from course_lib.concepts.c09_real_models.capstone.parts import QUESTION
+from course_lib.concepts.c09_real_models.capstone.parts import QUESTION, STORY
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement
 
 LONGEST_NAME = 60
-STORY = "Begin a story about a cat who learns to read."
 
 
 @dataclass(frozen=True, repr=False)
@@ -207,7 +206,7 @@ def certified(model: "MyModel", name: str, seed: int) -> Certificate:
         measured={part: _measured(model.judgements[part]) for part in model.yours},
         answer=found.text.strip(),
         compared=compared,
-        drawn=model._drawn(seed),
+        drawn=model.story(seed),
         seed=seed,
         speed=model.speed(),
         digest=digest,

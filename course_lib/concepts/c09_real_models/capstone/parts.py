@@ -28,6 +28,7 @@ Stored = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (1, G, S,
 Parts = Mapping[str, Callable[..., Any]]
 
 QUESTION = real_model.QUESTION
+STORY = "Begin a story about a cat who learns to read."
 N_LIKELIEST = 2000  # tokens that a sampler chooses from: it may be a slow loop, or compare all with all
 END = "<|im_end|>"
 

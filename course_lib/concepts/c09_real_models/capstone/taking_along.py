@@ -1,7 +1,7 @@
 """The learner's own functions from their notebooks or from a file, and back into one file.
 
     mine = take_along()                      from all notebooks of exercises/
-    mine = take_along("my_chat.py")         from a file
+    mine = take_along("my_chat.py")          from a file
     assemble(mine, rms_norm=rms_norm)
 
 Of a file only those imports, definitions and assignments run that the parts need.
