@@ -227,6 +227,7 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
     ax.set_xticks(range(0, int(max(losses.values())) + 1, 2))
     ax.text(0.68 * end, -0.75, "what it writes", va="center", fontsize=9, color=plots.STREAM)
     for place, name in enumerate(order):
-        words = " ".join(rows[name][1].split()) or "(line breaks)"
-        ax.text(0.68 * end, place, plots.literal(words), va="center")
+        words = " ".join(rows[name][1].split())
+        quoted = f"“{words}”" if words else "(line breaks)"
+        ax.text(0.68 * end, place, plots.literal(quoted), va="center")
     plots.show(fig, alt=f"Bars, each with a text beside it: {said}.")

@@ -139,7 +139,7 @@ def test_broken(drawn):
     assert draws(drawn, figures.broken, ROWS, says=says, labels=("x",))
     (ax,) = drawn[0][0].axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["no mask", "intact", "ReLU"]
-    assert [text.get_text() for text in ax.texts[-3:]] == ["____", "Paris.", r"it (\$"]
+    assert [text.get_text() for text in ax.texts[-3:]] == ["“____”", "“Paris.”", r"“it (\$”"]
 
 
 @pytest.mark.parametrize(
