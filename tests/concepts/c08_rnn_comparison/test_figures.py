@@ -201,9 +201,14 @@ def test_widths(drawn):
     assert draws(drawn, figures.widths, [15_000, 5_000_000], WIDE, says=says, labels=("x", "y"))
 
 
-@pytest.mark.parametrize(("batch", "lstm"), [(1, [9e3, 9e2]), (16, [3e4, 9e2]), (16, [1e5, 3e3])])
-def test_widths_refused(drawn, batch, lstm):
-    changed = WIDE | {batch: WIDE[batch] | {"LSTM": lstm}}
+def test_widths_title_does_not_depend_on_one_text_at_a_time(drawn):
+    changed = WIDE | {1: WIDE[1] | {"LSTM": [3e3, 1.1e3]}}
+    assert draws(drawn, figures.widths, [15_000, 5_000_000], changed, says="1 at once 0.6 to 1.2")
+
+
+@pytest.mark.parametrize("lstm", [[3e4, 9e2], [1e5, 3e3]])
+def test_widths_refused(drawn, lstm):
+    changed = WIDE | {16: WIDE[16] | {"LSTM": lstm}}
     assert refuses(drawn, figures.widths, [15_000, 5_000_000], changed)
 
 
