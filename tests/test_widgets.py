@@ -9,8 +9,6 @@ import pytest
 
 import course_lib
 from course_lib import plots
-from course_lib.pretrained import MissingModelError
-from course_lib.widgets import at_hand
 from course_lib.widgets.explorer import Explorer, format_number
 from course_lib.widgets.reading import readable
 
@@ -110,18 +108,3 @@ def test_import_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-# ------------------------------------------------------------------------------------------ a model at hand
-
-
-def test_a_notebook_goes_on_without_a_model_that_is_not_installed(capsys):
-    def missing():
-        raise MissingModelError("SmolLM2 is not installed; run: this.")
-
-    assert at_hand(lambda: ("model", "tokenizer")) == ("model", "tokenizer")
-    assert capsys.readouterr().out == ""
-    assert at_hand(missing) is None
-    assert capsys.readouterr().out == (
-        "SmolLM2 is not installed; run: this. Cells that need it are skipped.\n"
-    )

@@ -1,14 +1,18 @@
 """Notebooks go on where the language models are not installed."""
 
+import ast
 import json
 from pathlib import Path
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib import pretrained
 from course_lib.pretrained import MissingModelError
+from course_lib.widgets import at_hand
+from course_lib.widgets.models import NotInstalled, made_by, read_by
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 # Cells that need no model and take long, with those that show what they found.
 LONG = {
     "00_overview": {f"{name}-{cell}" for name in ("parts", "cls") for cell in ("run", "figure", "verdict")},
@@ -17,16 +21,98 @@ LONG = {
 
 
 def no_model(**_: object) -> None:
-    raise MissingModelError("run: pip install")
+    raise MissingModelError("SmolLM2 is not installed; run: this.")
+
+
+@pytest.fixture
+def shell():
+    """What runs a notebook's cells."""
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+
+
+def code_cells(notebook: Path) -> dict[str, str]:
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    return {cell["id"]: "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"}
+
+
+def ran(shell, code: str) -> bool:
+    return shell.run_cell(code).success
+
+
+def test_a_model_that_is_installed():
+    assert at_hand(lambda **names: names, device="cpu") == {"device": "cpu"}
+
+
+def test_outside_a_notebook():
+    with pytest.raises(MissingModelError, match="SmolLM2 is not installed"):
+        at_hand(no_model)
+
+
+def test_cells_that_need_it_are_left_out(shell, capsys):
+    shell.user_ns.update(at_hand=at_hand, load=no_model)
+    assert ran(shell, "model, tokenizer = at_hand(load)")
+    assert capsys.readouterr().out == (
+        "SmolLM2 is not installed; run: this. Cells that need it are left out.\n"
+    )
+    cells = {
+        "import math\nwords = tokenizer.encode('a')\nn, (m, *k) = 1, words\n": "tokenizer",
+        "def write(n):\n    return [model(x) for x in range(n)]": "model",
+        "print(m)": "m",
+        "if True:\n    said = write(3)": "write",
+        "found = {'a': lambda: said}": "said",
+    }
+    for code, name in cells.items():
+        assert ran(shell, code)
+        assert capsys.readouterr().out == f"Left out: there is no {name} here.\n"
+
+
+def test_other_cells_run(shell, capsys):
+    shell.user_ns.update(at_hand=at_hand, load=no_model)
+    assert ran(shell, "model, tokenizer = at_hand(load)")
+    assert ran(shell, "import math\nx = model.x\n")
+    for code in (
+        "print(math.floor(4.5))",
+        "for x in [4]:\n    pass\nprint(x)",
+        "def write(model):\n    return model\nprint(write(4))",
+        "print([model for model in [4]][0])",
+        "words = [4]\nprint(words[0])",
+        "from types import SimpleNamespace as model\nprint(model(x=4).x)",
+    ):
+        capsys.readouterr()
+        assert ran(shell, code)
+        assert capsys.readouterr().out == "4\n", code
+
+
+def test_once_it_is_installed_the_cells_run(shell, capsys):
+    shell.user_ns.update(at_hand=at_hand, load=no_model)
+    cells = ("model, tokenizer = at_hand(load)", "n = model + 1", "print(n)")
+    assert all(ran(shell, code) for code in cells)
+    assert "Left out: there is no n here." in capsys.readouterr().out
+    shell.user_ns["load"] = lambda: (3, "tokenizer")
+    assert all(ran(shell, code) for code in cells)
+    assert capsys.readouterr().out == "4\n"
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_cell_that_loads_a_model_does_not_use_it(notebook):
+    for code in code_cells(notebook).values():
+        loaded: set[str] = set()
+        for statement in ast.parse(code).body:
+            if "at_hand" in read_by(statement):
+                loaded |= made_by(statement)
+            elif loaded & read_by(statement):
+                assert ast.unparse(statement) == "smollm2, tokenizer = chat"  # taken apart
+                loaded |= made_by(statement)
 
 
 @pytest.mark.usefixtures("own_errors")
 @pytest.mark.parametrize("notebook", LONG)
-def test_a_notebook_goes_on(monkeypatch, capsys, notebook):
+def test_a_notebook_goes_on(monkeypatch, capsys, shell, notebook):
     monkeypatch.setattr(pretrained, "load_smollm2", no_model)
-    names = {"__name__": "__main__"}
-    for cell in json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text("utf-8"))["cells"]:
-        if cell["cell_type"] == "code" and cell["id"] not in LONG[notebook]:
-            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
-    assert names["language_model"] is None
-    assert "run: pip install" in capsys.readouterr().out
+    monkeypatch.setattr(pretrained, "load_minilm", no_model)
+    (path,) = (path for path in NOTEBOOKS if path.stem == notebook)
+    for name, code in code_cells(path).items():
+        assert name in LONG[notebook] or ran(shell, code), name
+    assert isinstance(shell.user_ns["language_model"], NotInstalled)
+    assert "Left out: there is no language_model here." in capsys.readouterr().out

@@ -25,7 +25,7 @@ from course_lib import data, readers
 from course_lib.attention import KVCache
 from course_lib.blocks import LayerNorm, RMSNorm, TransformerStack, initialise
 from course_lib.costs import alternate
-from course_lib.decoder import GPT, GPTConfig, LlamaConfig
+from course_lib.decoder import GPT, GPTConfig
 from course_lib.device import seeded
 from course_lib.generation import generate, new_tokens
 from course_lib.objectives import token_loss
@@ -483,37 +483,6 @@ def nearest(rows: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------- what changed, and what for
-
-
-def cache_speed(lengths: Sequence[int], n_tokens: int = 3) -> dict[int, list[float]]:
-    """Milliseconds for a token behind texts of some lengths, by number of key heads.
-
-    Measured on three layers of SmolLM2's shape, with random numbers.
-    """
-    shape: dict[str, Any] = {"vocab_size": 98, "d_model": 576, "n_layers": 3, "n_heads": 9, "d_ff": 1536}
-    found = {}
-    for heads in (9, 3):
-        model = GPT(LlamaConfig(**shape, max_seq_len=max(lengths) + n_tokens, n_kv_heads=heads))
-        writers = [_writer(model, length, n_tokens) for length in lengths]
-        found[heads] = [1000 * min(times) / n_tokens for times in alternate(writers, rounds=3)]
-    return found
-
-
-def _writer(model: GPT, length: int, n_tokens: int) -> Callable[[], None]:
-    cache = model.new_cache(1, length + n_tokens)
-    token = torch.zeros(1, 1, dtype=torch.long)
-
-    @torch.inference_mode()
-    def write() -> None:
-        for layer in cache:
-            layer.length = length
-        for _ in range(n_tokens):
-            model.next_token_logits(token, cache)
-
-    for layer in cache:
-        layer.keys.zero_()
-        layer.values.zero_()
-    return write
 
 
 def beyond(n_known: int = 32, n_read: int = 128, n_steps: int = 250, seed: int = 0) -> dict[str, Tensor]:
