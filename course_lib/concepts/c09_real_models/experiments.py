@@ -37,7 +37,7 @@ from course_lib.training import TrainingConfig, bar, starts_of, train
 STEPS = {"pictures": 150, "sounds": 150, "reviews": 60}
 RATES: Mapping[str, Any] = {"learning_rate": 0.003, "muon_learning_rate": 0.02, "weight_decay": 0.05}
 SHARED, OWN, ORDERS = "one stack for all", "its own stack", "one stack, other orders"
-ALONE, RIVAL, GUESSING = "each vector alone", "best rival", "guessing"
+ALONE, RIVAL, GUESSING = "each vector alone", "best older method", "guessing"
 
 LABELS = ("positive", "negative")
 
@@ -375,18 +375,6 @@ def coarser(weights: Weights, rounded: Callable[[Tensor, int], Tensor], bits: in
     }
 
 
-def cost_of_bits(
-    scores: Scores,
-    weights: Weights,
-    rounded: Callable[[Tensor, int], Tensor],
-    tokenizer: Any,
-    tried: Sequence[int] = (8, 5, 4, 3, 2),
-) -> dict[int, float]:
-    """How many nats a token more a page of Python's manual costs, by bits a number."""
-    whole = manual_nats(scores, weights, tokenizer)
-    return {bits: manual_nats(scores, coarser(weights, rounded, bits), tokenizer) - whole for bits in tried}
-
-
 def manual_nats(scores: Scores, weights: Weights, tokenizer: Any, n_tokens: int = 160) -> float:
     """The mean loss on the beginning of a page of Python's manual."""
     ids = tokenizer.encode(data.python_topics()["assert"])[:n_tokens]
@@ -470,16 +458,6 @@ def _by_table(minilm: Model, texts: Sequence[str], queries: Sequence[str]) -> Te
     rows, columns = (torch.stack([averaged(text) for text in some]) for some in (queries, texts))
     rows, columns = rows - columns.mean(0), columns - columns.mean(0)
     return F.normalize(rows, dim=-1) @ F.normalize(columns, dim=-1).mT
-
-
-def nearest(rows: Tensor) -> Tensor:
-    """Of each row the nearest other one.
-
-    Example:
-        >>> nearest(torch.tensor([[0.0], [1.0], [5.0]])).tolist()
-        [1, 0, 1]
-    """
-    return torch.cdist(rows, rows).fill_diagonal_(torch.inf).argmin(1)
 
 
 # --------------------------------------------------------------------------------- what changed, and what for

@@ -1,6 +1,6 @@
 """The figures of notebook 09: what is in the file, what breaks it, and what other models do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,7 +23,7 @@ def numbers_in_file(counts: Mapping[str, int]) -> None:
     title = supported(
         "More than half of the numbers lie in the MLPs", said, mlps > whole / 2, mlps > 2 * max(others)
     )
-    colours = [plots.MLP, plots.ATTENTION, plots.BLUE, plots.STREAM]
+    colours = [plots.MLP, plots.BLUE, plots.ATTENTION, plots.STREAM]
     fig = plots.bars(
         {name: count / 1e6 for name, count in counts.items()},
         [colours[n % 4] for n in range(len(counts))],
@@ -58,44 +58,24 @@ def found(places: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
         minilm > 0.3 * n_other and minilm > 1.8 * max(other for other, _ in rivals),
         min(same for _, same in among.values()) > 0.7 * n_same,
     )
-    fig = plots.grouped_bars(
-        among,
-        [f"{n_other} questions in other words", f"{n_same} in the same words"],
+    sides = zip(
+        ("other words", "the same words"), (n_other, n_same), zip(*among.values(), strict=True), strict=True
+    )
+    shares = {
+        f"{name}, {words}": 100 * n_found / n_asked
+        for words, n_asked, right in sides
+        for name, n_found in zip(among, right, strict=True)
+    }
+    fig = plots.bars(
+        shares,
+        [plots.BLUE, *[plots.STREAM] * len(rivals)] * 2,
         title=title,
-        y=f"answer among the first {FIRST}",
-        top=1.12 * max(n_other, n_same),
+        x=f"answers among the first {FIRST}, %",
+        fmt="%.0f",
+        end=112,
+        size=(7.6, 3.2),
     )
     plots.show(fig, alt=f"Bars, questions whose answer is among the first {FIRST}: {said}.")
-
-
-def review_map(
-    points: ArrayLike, positive: Sequence[bool], asked: ArrayLike, words: str, share: float
-) -> None:
-    """Reviews on the two axes along which they differ most, and some words among them.
-
-    Args:
-        points: (N, 2).
-        positive: whether each is.
-        asked: (2,), where the words lie.
-        words: what they are.
-        share: of the variance that the two axes hold.
-    """
-    labels = ["positive" if good else "negative" for good in positive]
-    title = f"The reviews on two axes, which hold {share:.0%} of the variance"
-    title = supported(title, f"the two axes hold {share:.0%} of the variance", share < 0.2)
-    fig = plots.scatter(points, labels, title=title, x="first axis", y="second axis")
-    (ax,) = fig.axes
-    across, up = as_numbers(asked).tolist()
-    ax.plot(across, up, "*", color=plots.VERMILION, markersize=18, markeredgecolor="white", zorder=4)
-    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    said = plots.literal(words)
-    ax.annotate(said, (across, up), (14, -4), textcoords="offset points", weight="bold", bbox=box)
-    if legend := ax.get_legend():
-        legend.remove()
-    fig.legend(frameon=False, ncols=2, loc="outside lower center")
-    fig.set_size_inches(7.0, 4.6)
-    alt = f"{len(positive)} points, positive and negative reviews overlapping, and among them {words!r}."
-    plots.show(fig, alt=alt)
 
 
 def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
@@ -115,46 +95,20 @@ def kinds(right: Mapping[str, Mapping[str, float]]) -> None:
         min(shared, own) > guess + 0.1 and rival > shared
         for shared, own, _, _, rival, guess in map(dict.values, map(dict, right.values()))
     ]
-    title = supported("Methods without attention do better on each; one stack does all", said, *serves)
+    title = supported("One stack does all three; the best older method does better on each", said, *serves)
     shared, own, _, alone, rival, _ = names
-    fig = plots.grouped_bars(
-        {name: [100 * of[name] for of in right.values()] for name in (shared, own, alone, rival)},
-        list(right),
-        title=title,
-        y="right, %",
-        top=112.0,
-    )
-    plots.show(fig, alt=f"Bars, right answers: {said}.")
-
-
-def fewer_bits(costs: Mapping[int, float]) -> None:
-    """What it costs to round the matrices of a model, whose file has four bits a weight, to other numbers.
-
-    Args:
-        costs: by bits a weight, 5 to 2 among them, nats a token more than before. Those below 3 bits are
-            said, not drawn: they would flatten the others.
-    """
-    of = {bits: round(float(cost), 2) + 0.0 for bits, cost in costs.items()}  # -0.0 becomes 0
-    said = ", ".join(f"{bits} bits {cost:+.2f}" for bits, cost in of.items())
-    five, four, three, two = (of.get(bits, np.nan) for bits in (5, 4, 3, 2))
-    title = supported(
-        "Its own sixteen levels move nothing; five bits or three do",
-        f"nats more: {said}",
-        abs(four) < 0.05 < five < 0.6,
-        three > 0.6,
-        two > 2,
-    )
-    shown = {f"{bits} bits": cost for bits, cost in of.items() if bits > 2}
-    fig = plots.bars(
-        shown,
-        [plots.BLUE] * len(shown),
-        title=title,
-        x="nats a token more than before",
-        fmt="%+.2f",
-        end=1.15 * max(1.0, *shown.values()),
-        size=(7.6, 2.6),
-    )
-    plots.show(fig, alt=f"Bars, nats a token more than before: {said}.")
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.0))
+    colours = (plots.BLUE, plots.MLP, plots.STREAM, plots.VERMILION)
+    for name, colour, marker in zip((shared, own, alone, rival), colours, "osx*", strict=True):
+        ax.scatter(
+            [100 * of[name] for of in right.values()], list(right), s=70, c=colour, marker=marker, label=name
+        )
+    ax.invert_yaxis()
+    ax.margins(y=0.25)
+    ax.grid(axis="x", alpha=0.3)
+    ax.set(xlabel="right, %")
+    fig.legend(frameon=False, ncols=4, loc="outside lower center")
+    plots.show(fig, alt=f"Points, right answers: {said}.")
 
 
 def beyond(bits: Mapping[str, ArrayLike], n_known: int) -> None:
@@ -225,9 +179,10 @@ def broken(rows: Mapping[str, tuple[float, str]]) -> None:
     )
     (ax,) = fig.axes
     ax.set_xticks(range(0, int(max(losses.values())) + 1, 2))
+    ax.spines["bottom"].set_bounds(0, max(losses.values()))
     ax.text(0.68 * end, -0.75, "what it writes", va="center", fontsize=9, color=plots.STREAM)
     for place, name in enumerate(order):
         words = " ".join(rows[name][1].split())
-        quoted = f"“{words}”" if words else "(line breaks)"
+        quoted = f"“{words}”" if words.strip("_") else "(underscores)" if words else "(line breaks)"
         ax.text(0.68 * end, place, plots.literal(quoted), va="center")
     plots.show(fig, alt=f"Bars, each with a text beside it: {said}.")

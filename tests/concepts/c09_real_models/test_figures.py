@@ -15,7 +15,7 @@ PLACES = {
 
 def test_found(drawn):
     says = "MiniLM 4 of 5 in other words, 3 of 3 in the same; its table 1 of 5 in other words, 3 of 3"
-    assert draws(drawn, figures.found, PLACES, says=says, labels=("y",))
+    assert draws(drawn, figures.found, PLACES, says=says, labels=("x",))
 
 
 @pytest.mark.parametrize(
@@ -31,22 +31,6 @@ def test_found_refused(drawn, method, places):
     assert refuses(drawn, figures.found, PLACES | {method: places})
 
 
-POINTS = np.random.default_rng(3).normal(size=(7, 2))
-GOOD = [True, False, True, True, False, False, True]
-
-
-def test_review_map(drawn):
-    says = "7 points, positive and negative"
-    assert draws(
-        drawn, figures.review_map, POINTS, GOOD, [0.5, 0.1], "cold $5", 0.09, says=says, labels=("x", "y")
-    )
-    assert "9%" in drawn[0][0].get_suptitle() or "9%" in drawn[0][0].axes[0].get_title()
-
-
-def test_review_map_refused_where_two_axes_hold_much(drawn):
-    assert refuses(drawn, figures.review_map, POINTS, GOOD, [0.5, 0.1], "cold", 0.6)
-
-
 def shares(shared, own, other, rival, guess):
     names = ("one for all", "its own", "other order", "alone", "best rival", "guessing")
     return dict(zip(names, (shared, own, other, 0.7, rival, guess), strict=True))
@@ -59,7 +43,7 @@ def test_kinds(drawn):
     says = (
         "pictures: one for all 95%, its own 96%, other order 30%, alone 70%, best rival 99%, guessing 10%; "
     )
-    assert draws(drawn, figures.kinds, KINDS, says=says, labels=("y",))
+    assert draws(drawn, figures.kinds, KINDS, says=says, labels=("x",))
 
 
 @pytest.mark.parametrize(
@@ -72,26 +56,6 @@ def test_kinds(drawn):
 )
 def test_kinds_refused(drawn, reviews):
     assert refuses(drawn, figures.kinds, KINDS | {"reviews": reviews})
-
-
-BITS = {8: -0.001, 5: 0.2, 4: 0.0, 3: 1.4, 2: 9.0}
-
-
-def test_fewer_bits(drawn):
-    says = "8 bits +0.00, 5 bits +0.20, 4 bits +0.00, 3 bits +1.40, 2 bits +9.00."
-    assert draws(drawn, figures.fewer_bits, BITS, says=says, labels=("x",))
-    (ax,) = drawn[0][0].axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["8 bits", "5 bits", "4 bits", "3 bits"]
-
-
-@pytest.mark.parametrize(("bits", "cost"), [(5, 0.01), (5, 0.7), (4, 0.06), (4, -0.06), (3, 0.5), (2, 1.9)])
-def test_fewer_bits_refused(drawn, bits, cost):
-    assert refuses(drawn, figures.fewer_bits, BITS | {bits: cost})
-
-
-@pytest.mark.parametrize("missing", [5, 4, 3, 2])
-def test_fewer_bits_refused_where_one_was_not_tried(drawn, missing):
-    assert refuses(drawn, figures.fewer_bits, {n: cost for n, cost in BITS.items() if n != missing})
 
 
 PLACE = np.arange(100)
@@ -139,7 +103,7 @@ def test_broken(drawn):
     assert draws(drawn, figures.broken, ROWS, says=says, labels=("x",))
     (ax,) = drawn[0][0].axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["no mask", "intact", "ReLU"]
-    assert [text.get_text() for text in ax.texts[-3:]] == ["“____”", "“Paris.”", r"“it (\$”"]
+    assert [text.get_text() for text in ax.texts[-3:]] == ["(underscores)", "“Paris.”", r"“it (\$”"]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,9 @@ def with_mlp(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, keep_fau
 @pytest.fixture(scope="module")
 def lesson(given: dict[str, Any]) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        return run(with_mlp(given, monkeypatch, keep_faults=False), "break-unmasked", "break-parts")
+        return run(
+            with_mlp(given, monkeypatch, keep_faults=False), "break-unmasked", "break-two", "break-parts"
+        )
 
 
 def test_a_page_of_python_is_the_librarys_model(lesson: dict[str, Any], smollm2: tuple) -> None:
@@ -118,10 +120,12 @@ def test_four_bits_find_the_files_levels_and_five_do_not(lesson: dict[str, Any])
 
 def test_fewer_bits_cost_more_below_those_of_the_file(lesson: dict[str, Any]) -> None:
     rounded = run({"torch": torch}, "fewer-round")["rounded"]
-    costs = experiments.cost_of_bits(
-        lesson["scores"], lesson["weights"], rounded, lesson["tokenizer"], (4, 3)
+    scores, weights, tokenizer = lesson["scores"], lesson["weights"], lesson["tokenizer"]
+    whole, four, three = (
+        experiments.manual_nats(scores, each, tokenizer)
+        for each in (weights, *(experiments.coarser(weights, rounded, bits) for bits in (4, 3)))
     )
-    assert abs(costs[4]) < 0.01 < 1 < costs[3]
+    assert abs(four - whole) < 0.01 < 1 < three - whole
 
 
 def test_a_proposal_saves_passes_and_a_wrong_one_changes_nothing(
