@@ -11,8 +11,9 @@ from PIL import Image
 
 from course_lib.concepts.c09_real_models.capstone import assembly, take_along
 from course_lib.concepts.c09_real_models.capstone.assembly import assembled
-from course_lib.concepts.c09_real_models.capstone.certificate import Certificate, share_of
-from course_lib.concepts.c09_real_models.capstone.floor_plan import BOXES, FRAMES, HEIGHT, WIDTH
+from course_lib.concepts.c09_real_models.capstone.certificate import Certificate
+from course_lib.concepts.c09_real_models.capstone.floor_plan import BOXES, FRAMES, HEIGHT, WIDTH, WIRES
+from course_lib.concepts.c09_real_models.capstone.part_judge import share_of
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -181,6 +182,19 @@ def test_no_box_is_outside_of_the_drawing_or_of_its_frame():
         for box in boxes:
             assert outer.x <= box.x <= box.x + box.width <= outer.x + outer.width
             assert outer.y <= box.y <= box.y + box.height <= outer.y + outer.height
+
+
+def test_keys_alone_pass_through_rotation_and_cache():
+    """Queries are turned and not kept, values are kept and not turned."""
+    boxes = {box.label: box for box in BOXES if box.label in ("rotation", "cache", "attention", "out_proj")}
+    down = [(wire[0], wire[-1]) for wire in WIRES if wire[0][0] == wire[-1][0]]
+    into = {
+        name: {x for _, (x, y) in down if y == box.y and box.x < x < box.x + box.width}
+        for name, box in boxes.items()
+    }
+    assert [len(into[name]) for name in ("rotation", "cache", "attention", "out_proj")] == [2, 2, 3, 1]
+    assert into["rotation"] | into["cache"] == into["attention"]
+    assert len(into["rotation"] & into["cache"]) == 1
 
 
 def test_the_page_needs_nothing_from_elsewhere(tmp_path):

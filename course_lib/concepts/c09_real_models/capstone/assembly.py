@@ -1,6 +1,7 @@
 """A real chat model from ten parts of the learner's: each compared with the library's inside it, then used.
 
     my_model = assemble(rms_norm=rms_norm, mlp=gated_mlp)
+    my_model = assemble(my_model, block=pre_norm_block)
     my_model.chat("Why is the sky blue?")
     my_model.certificate()
 
@@ -27,7 +28,7 @@ from course_lib.checks.call import Call, call
 from course_lib.checks.guard import clean_state
 from course_lib.checks.show import listener, show
 from course_lib.checks.values import describe
-from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge
+from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge, share_of
 from course_lib.concepts.c09_real_models.capstone.parts import (
     END,
     QUESTION,
@@ -72,6 +73,11 @@ class Comparison:
         """Whether both write the same, from the same logits up to rounding."""
         close = self.off <= TOGETHER * self.largest
         return not self.problem and self.text == self.text_of_library and close
+
+    @property
+    def how_far(self) -> str:
+        """How far the logits are off, in words."""
+        return f"scores {share_of(self.off / self.largest)}"
 
 
 def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) -> Comparison:
@@ -148,7 +154,7 @@ class MyModel:
     together: Comparison
     missing: str = ""  # why it is not the real model
     turns: list[tuple[str, str]] = field(default_factory=list)  # what was said so far, and by whom
-    given: dict[str, Any] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)  # the learner's, right or not
     heard: str = ""  # what it says with the parts that are wrong
     kept: dict[str, Callable[..., Any]] = field(default_factory=dict)  # those of them that go on speaking
     helpers: dict[str, Callable[..., Any]] = field(default_factory=dict)  # beside the parts, right ones
@@ -285,7 +291,10 @@ class MyModel:
         """What was found, without the lines that were said before."""
         judged = self.judgements.values()
         lines = [f"{len(self.yours)} of {len(PARTS)} parts are yours.", self.heard]
-        lines += [str(one) for one in judged if one.given and one.written]
+        known = [one.part for one in judged if one.before] if said else []
+        if known:
+            lines.append(f"✓ yours as before: {', '.join(known)}")
+        lines += [str(one) for one in judged if one.given and one.written and one.part not in known]
         stubs = [one.part for one in judged if one.given and not one.written]
         others = [one.part for one in judged if not one.given]
         if stubs:
@@ -294,11 +303,12 @@ class MyModel:
             lines.append(f"· the library's: {', '.join(others)}")
         lines.append(self.beside)
         found = self.together
-        if found.same and (self.yours or not self.heard):
+        if found.same and self.yours:
             lines.append(
-                f"Together they write {found.text.strip()!r}, as the library does; the largest difference of "
-                f"a logit is {found.off:.1g}, of logits up to {found.largest:.0f}."
+                f"Together they write {found.text.strip()!r}, as the library does, from {found.how_far}."
             )
+        elif found.same and not self.heard:
+            lines.append(f"They write {found.text.strip()!r}.")
         if found.late:
             lines.append(
                 "Each part is right, but together they did not finish in time, so they were not compared: "
@@ -325,7 +335,7 @@ def helping(candidates: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def assemble(
-    taken: Mapping[str, Any] | None = None,
+    taken: "Mapping[str, Any] | MyModel | None" = None,
     /,
     *,
     tokenizer: Any = None,
@@ -349,7 +359,8 @@ def assemble(
     place.
 
     Args:
-        taken: what `take_along` found; what you name beside it goes before it, unless it is not written yet.
+        taken: what `take_along` found, or a model that you assembled before; what you name beside it goes
+            before it, unless it is not written yet.
         tokenizer: your `tokenizer_at_work`.
         embedding: your `vectors_in_out`.
         rms_norm: your `rms_norm`.
@@ -379,10 +390,10 @@ def assemble(
     }
     if isinstance(taken, str | Path):
         raise ValueError(f"a file is read by take_along: assemble(take_along({str(taken)!r}))")
-    if not isinstance(taken, Mapping | None):
+    if not isinstance(taken, Mapping | MyModel | None):
         raise ValueError(_not_a_part(getattr(taken, "__name__", describe(taken))))
     named = others | {part: it for part, it in by_name.items() if it is not None}
-    for name in (*(taken or {}), *named):
+    for name in (*_parts_of(taken), *named):
         if name not in PARTS:
             raise ValueError(_not_a_part(name))
     hear, said = listener(), []
@@ -414,6 +425,10 @@ def assemble(
     return built
 
 
+def _parts_of(taken: Mapping[str, Any] | MyModel | None) -> Mapping[str, Any]:
+    return taken.given if isinstance(taken, MyModel) else taken or {}
+
+
 def _not_a_part(name: str) -> str:
     """What to do with a name that is no part's, such as that of a part's function."""
     part = next((part for part, its in PARTS.items() if its.function == name), None)
@@ -435,7 +450,7 @@ def assembled(
     given: Mapping[str, Any],
     name: str,
     *,
-    taken: Mapping[str, Any] | None = None,
+    taken: Mapping[str, Any] | MyModel | None = None,
     seconds: float,
     missing: str = "",
     keep: bool = False,
@@ -445,9 +460,9 @@ def assembled(
     uses = recorded(model, tokenizer)
     judgements, chosen = {}, {}
     for part in PARTS:
-        candidates = [its[part] for its in (given, taken or {}) if part in its]
+        candidates = [its[part] for its in (given, _parts_of(taken)) if part in its]
         judgements[part], chosen[part] = _first_written(model, part, candidates, uses[part], seconds)
-        if judgements[part].yours:
+        if judgements[part].yours and not judgements[part].before:
             say(str(judgements[part]))
     ours = library_parts(tokenizer)
     limit = 12 * seconds
@@ -479,10 +494,10 @@ def assembled(
             judgements[part] = Judgement(part, problem=f"right on each use, but not in the whole: {why}")
         together = compared(model, tokenizer, in_use(), limit)
     kept = {part: chosen[part] for part, judged in judgements.items() if judged.kept}
-    helpers, beside = helping(taken.helpers if isinstance(taken, Taken) else {})
+    helpers, beside = helping(taken.helpers if isinstance(taken, Taken | MyModel) else {})
     return MyModel(
         *(model, tokenizer, name, judgements, in_use(), together, missing),
-        given=chosen,
+        given={part: its for part, its in chosen.items() if judgements[part].given},
         heard=heard,
         kept=kept,
         helpers=helpers,
@@ -499,7 +514,7 @@ def _first_written(
         key = model, part, code_of(part, learner)
         judged = _right.get(key) or judge(part, learner, uses, seconds)
         if judged.yours and key[-1]:
-            _right[key] = judged
+            _right[key] = replace(judged, before=True)
         if judged.written:
             break
     return judged, learner

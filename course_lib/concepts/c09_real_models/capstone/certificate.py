@@ -25,7 +25,6 @@ from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 if TYPE_CHECKING:
     from course_lib.concepts.c09_real_models.capstone.assembly import MyModel
-    from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement
 
 LONGEST_NAME = 60
 
@@ -196,14 +195,14 @@ def certified(model: "MyModel", name: str, seed: int) -> Certificate:
         compared = f"not compared with the library's, because {found.problem}"
     else:
         alike = "the same as the library's" if found.same else f"the library's says {found.text_of_library!r}"
-        compared = f"at temperature 0, {alike}; scores {share_of(found.off / found.largest)}"
+        compared = f"at temperature 0, {alike}; {found.how_far}"
     digest, no_digest = _digest(model)
     return Certificate(
         name=name,
         model=model.name,
         n_layers=model.model.config.n_layers,
         is_real=not model.missing,
-        measured={part: _measured(model.judgements[part]) for part in model.yours},
+        measured={part: model.judgements[part].measured for part in model.yours},
         answer=found.text.strip(),
         compared=compared,
         drawn=model.story(seed),
@@ -212,25 +211,6 @@ def certified(model: "MyModel", name: str, seed: int) -> Certificate:
         digest=digest,
         no_digest=no_digest,
     )
-
-
-def _measured(judged: "Judgement") -> str:
-    """How often a part was used, and how far it is off."""
-    off = "all tokens the same" if judged.part == "tokenizer" else share_of(judged.off)
-    return f"{judged.n_uses} uses, {off}"
-
-
-def share_of(off: float) -> str:
-    """A small share as a person reads it.
-
-    Example:
-        >>> share_of(1.2e-7), share_of(0.00034), share_of(0.0)
-        ('off by 1 in 8 million', 'off by 1 in 3,000', 'no difference')
-    """
-    if not off:
-        return "no difference"
-    n = float(f"{1 / off:.1g}")
-    return f"off by 1 in {n / 1e6:,.0f} million" if n >= 1e6 else f"off by 1 in {n:,.0f}"
 
 
 def _digest(model: "MyModel") -> tuple[str, str]:

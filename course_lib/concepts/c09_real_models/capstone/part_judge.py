@@ -57,6 +57,7 @@ class Judgement:
     detail: str = ""
     audible: bool = True  # what is wrong can be heard: it is a function, and comes to its end
     kept: bool = False  # it speaks, though it is wrong
+    before: bool = False  # found right by an earlier call
 
     @property
     def yours(self) -> bool:
@@ -71,17 +72,30 @@ class Judgement:
     def __str__(self) -> str:
         name = f"{self.part} ({PARTS[self.part].function})"
         if self.yours:
-            return f"✓ {name}: yours, in {self.n_uses} uses{self.how_far()}"
+            return f"✓ {name}: yours, in {self.measured}"
         place = f"In {self.where}: " if self.where.startswith("layer") else f"{self.where}: "
         lines = [f"✗ {name}: {place if self.where else ''}{self.problem}", self.detail]
         used = "It speaks all the same, as you asked." if self.kept else "The library's is used."
         return "\n    ".join([line for line in lines if line] + [used])
 
-    def how_far(self) -> str:
-        """The largest difference, in words."""
-        if self.part == "tokenizer":
-            return ", all tokens the same"
-        return f", the largest difference {self.off:.1g} of the largest number"
+    @property
+    def measured(self) -> str:
+        """How often the part was used, and how far it is off."""
+        off = "all tokens the same" if self.part == "tokenizer" else share_of(self.off)
+        return f"{self.n_uses} uses, {off}"
+
+
+def share_of(off: float) -> str:
+    """A small share as a person reads it.
+
+    Example:
+        >>> share_of(1.2e-7), share_of(0.00034), share_of(0.0)
+        ('off by 1 in 8 million', 'off by 1 in 3,000', 'no difference')
+    """
+    if not off:
+        return "no difference"
+    n = float(f"{1 / off:.1g}")
+    return f"off by 1 in {n / 1e6:,.0f} million" if n >= 1e6 else f"off by 1 in {n:,.0f}"
 
 
 def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judgement:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, DPI = 1080, 1350, 200
 INK, SOFT, LINE, PAPER, GOLD, BUBBLE = "#1c2430", "#556070", "#c3c9d2", "#fffdf8", "#7a5a05", "#f3f0e7"
 SERIF, SANS = ["STIXGeneral", "DejaVu Serif"], ["DejaVu Sans"]
-LEFT, TOP, SCALE = 78, 334, 1.31  # of the drawing
+LEFT, TOP, SCALE = 85, 330, 1.22  # of the drawing
 RIGHT = 528  # where the conversation begins
 WIDEST = 452  # of its lines
 LETTERS = 46  # in a line of it, at size 17
@@ -88,14 +88,14 @@ class _Model:
             self.line(corners, color=SOFT, linewidth=0.9)
         for its in floor_plan.BOXES:
             self.box(its, 0.32)
-            self.name(its.part, its.x + its.width / 2, its.y + its.height / 2, its.part)
+            self.name(its.part, its.x + its.width / 2, its.y + its.height / 2, its.label)
         for x, y in floor_plan.SUMS:
             self.ax.add_patch(
                 Circle(self.at(x, y), 13, facecolor=PAPER, edgecolor=INK, linewidth=1.1, zorder=3)
             )
             self.line(((x - 5, y), (x + 5, y)), color=INK, linewidth=1.1, zorder=4)
             self.line(((x, y - 5), (x, y + 5)), color=INK, linewidth=1.1, zorder=4)
-        for x, y, text in floor_plan.ENDS:
+        for x, y, text in floor_plan.WORDS:
             self.name("", x, y - 5, text)
 
     def at(self, x: float, y: float) -> tuple[float, float]:

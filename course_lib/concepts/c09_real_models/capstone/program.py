@@ -12,6 +12,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,8 @@ def of_the_course(part: str) -> Any:
     """A part as our solution has it, made so that its code is found as a learner's is."""
     its = PAGE[part]
     file = lines_kept(f"the course's {its.function}", plain(part) + "\n")
-    scope = {"__name__": f"{TAKEN_FROM}the course", "F": F, "np": np, "pairwise": pairwise, "torch": torch}
+    scope = {"__name__": f"{TAKEN_FROM}the course", "F": F, "np": np, "torch": torch}
+    scope |= {"pairwise": pairwise, "partial": partial}
     exec(compile(plain(part), file, "exec"), scope)
     return scope[its.function]
 

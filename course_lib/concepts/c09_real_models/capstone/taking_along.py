@@ -15,7 +15,7 @@ import linecache
 import math
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,11 +144,17 @@ class Taken(Mapping[str, Callable[..., Any]]):
 
     def __str__(self) -> str:
         lines = [f"{len(self)} of {len(PARTS)} parts found."]
+        missing = []
         for part, its in PARTS.items():
             name = its.function
-            why = f" ({self.passed_over[name]})" if name in self.passed_over else ""
-            none = f"no {name} yet{why}"
-            lines.append(f"  {part}: " + (f"{name} of {self.origins[name]}" if part in self else none))
+            if part in self:
+                lines.append(f"  {part}: {name} of {self.origins[name]}")
+            elif name in self.passed_over:
+                lines.append(f"  {part}: no {name} yet ({self.passed_over[name]})")
+            else:
+                missing.append(name)
+        if missing:
+            lines.append(f"Not written yet: {', '.join(missing)}.")
         if self.earlier:
             lines.append(f"Earlier functions that they may call: {', '.join(self.earlier)}.")
         if self.helpers:
@@ -160,15 +166,21 @@ class Taken(Mapping[str, Callable[..., Any]]):
 _at_work: list[Taken] = []  # of a call that runs the cells of a notebook: there may be a call among them
 
 
-def take_along(*paths: str | Path) -> Taken:
+def take_along(*paths: str | Path, into: dict[str, Any] | None = None) -> Taken:
     """Find the parts in notebooks or Python files by the names of their functions; show what was found.
 
     Args:
         paths: .ipynb or .py files, the later ones first in rank; default: all notebooks of exercises/.
+        into: gets the functions of earlier tasks that a part may call; `globals()` are a notebook's names.
     Raises: ValueError: a path that does not exist, or of another kind.
     """
-    if _at_work:
-        return _at_work[-1]
+    taken = _at_work[-1] if _at_work else _taken(paths)
+    if into is not None:
+        into |= taken.earlier
+    return taken
+
+
+def _taken(paths: Sequence[str | Path]) -> Taken:
     taken = Taken()
     for path in map(Path, paths) if paths else _notebooks():
         if path.suffix not in (".ipynb", ".py") or not path.is_file():

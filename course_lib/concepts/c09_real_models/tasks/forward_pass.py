@@ -1,51 +1,53 @@
 """The whole model
 
-What is left is to put the parts in their order: the one function that is the Transformer. `ids` are T new
-tokens, `stored` has a pair (keys, values) for each layer, of the S tokens before them; S may be 0. Return the
-logits, that is the scores of what follows each new token, and the pairs as they are now. The numbers of the
-model come in `weights`, in the order in which a text meets them:
+What is left is the order of the parts: the one function that is the Transformer. `ids` are T new tokens.
+`stored` has for each layer a pair (keys, values) of the S tokens before them; when a text begins, S is 0.
+Return two things: the logits, which are the scores of what follows each new token, and a list of the pairs
+as they are now. The numbers of the model come by name:
 
-| in `weights` | shape | what it is |
+| in `weights` | shape | |
 |---|---|---|
-| `weights["table"]` | (V, D) | a vector for each token, first and last |
-| `weights["layers"][i]` | | of layer i a dictionary: |
-| ... `["norm_1"]`, `["norm_2"]` | (D,) | of the norm before attention, and before the MLP |
-| ... `["q_proj"]` | (H K, D) | makes the queries of all heads: `y @ q_proj.mT` |
-| ... `["k_proj"]`, `["v_proj"]` | (G K, D) | the keys, the values |
-| ... `["out_proj"]` | (D, H K) | takes the joined heads back to the stream |
-| ... `["gate_proj"]`, `["up_proj"]` | (F, D) | what the MLP gets |
-| ... `["down_proj"]` | (D, F) | and this, too |
-| `weights["final_norm"]` | (D,) | of the norm after the last layer |
-| `weights["eps"]`, `weights["base"]` | | two numbers, for the norms and the rotation |
+| `"table"` | (V, D) | a vector for each token |
+| `"layers"` | | for each layer a dictionary, with: |
+| ... `"norm_1"`, `"norm_2"` | (D,) | the weight of the norm before attention, and before the MLP |
+| ... `"q_proj"` | (H K, D) | makes the queries of all heads: `y @ q_proj.mT` |
+| ... `"k_proj"`, `"v_proj"` | (G K, D) | make the keys and the values |
+| ... `"out_proj"` | (D, H K) | takes the joined heads back to the stream |
+| ... `"gate_proj"`, `"up_proj"`, `"down_proj"` | | of the MLP |
+| `"final_norm"` | (D,) | the weight of the norm after the last layer |
+| `"eps"`, `"base"` | | two numbers, for the norms and the rotation |
 
-The other parts do the steps, each called as in its task:
+**From ids to logits**
 
-| call | what it does here |
-|---|---|
-| `parts.embedding(token_ids, table)` | makes vectors (B, T, D) of the ids |
-| `parts.block(x, attention, mlp, norm_1, norm_2)` | one layer; it calls these four with one argument |
-| `parts.rms_norm(x, weight, eps)` | a norm |
-| `parts.rotation(x, start, base)` | turns queries and keys; the first new token stands at place S |
-| `parts.cache(k_cache, v_cache, k, v)` | puts new keys and values behind the stored ones |
-| `parts.attention(q, k, v, mask)` | mixes the values, (B, H, T, K) |
-| `parts.mlp(x, gate, up, down)` | the MLP |
+1. `parts.embedding(ids, table)` makes vectors x (B, T, D).
+2. In each layer, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. These four are functions of one
+   argument y, (B, T, D), with this layer's weights in them. Two of the parts do their work:
+   `parts.rms_norm(y, weight, eps)` and `parts.mlp(y, gate, up, down)`. Attention has four steps, see below.
+3. The final norm, then the same table again: `x @ table.mT`.
 
-What is left to you: the loop over the layers, and in each of them the three products that make queries, keys
-and values, their heads, the pair to be kept, and the product that follows. The mask is (T, S + T): a new
-token may attend to all that is stored, to itself and to the new ones before it. Two new tokens after three
-stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`. After the last layer comes the final norm, and then the
-products with the same table that the text came in by. Some twenty lines will do.
+**Attention of a layer**
 
-Hint: Write one layer first, as a function of x: `parts.block` wants attention, an MLP and two norms, each a
-function of one argument, which you can define inside. The keys and values of layer i are put away while its
-attention runs. Then come the loop, what stands before it and what stands behind it.
+1. Three products of y make q, k and v. Cut each into its heads: (B, heads, T, K).
+2. Turn q and k, with `parts.rotation(q, start, base)`. The first new token stands at place S.
+3. `parts.cache(k_cache, v_cache, k, v)` puts k and v behind those that this layer has stored. What it gives
+   is the layer's new pair.
+4. `parts.attention(q, keys, values, mask)` gives (B, H, T, K). Join the heads; `out_proj` makes the last
+   product.
 
-Hint: In attention: three products, `.unflatten(-1, (-1, K)).transpose(1, 2)` gives (B, heads, T, K), K is
-`stored[0][0].shape[3]`. Queries and keys are turned, the first new token standing at place S; then the cache,
-then attention with `torch.ones(T, S + T, dtype=torch.bool).tril(S)`, then `.transpose(1, 2).flatten(2)`, and
-the last product.
+The mask is (T, S + T): a new token may attend to all that is stored, to the new ones before it, and to
+itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`.
+
+Hint: How does a function of one argument know its layer? Write `def norm(y, weight)` first.
+`partial(norm, weight=w)` is the same function with its weight filled in, so that y alone is left to give.
+The same goes for `attention(y, layer, i)` and `mlp(y, layer)`.
+
+Hint: `.unflatten(-1, (-1, K)).transpose(1, 2)` cuts into heads, `.transpose(1, 2).flatten(2)` joins them. K
+is `stored[0][0].shape[3]`, and S is `stored[0][0].shape[2]`. The mask is
+`torch.ones(T, S + T, dtype=torch.bool).tril(S)`. For the pairs begin with `pairs = list(stored)`; attention
+of layer i puts its own in `pairs[i]`.
 """
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,30 +107,30 @@ def forward_pass(ids, weights, parts, stored):
     ### BEGIN SOLUTION
     n_stored, width = stored[0][0].shape[2:]
     mask = torch.ones(ids.shape[1], n_stored + ids.shape[1], dtype=torch.bool).tril(n_stored)
-    now = list(stored)
+    pairs = list(stored)
 
-    def norm(weight):
-        return lambda x: parts.rms_norm(x, weight, weights["eps"])
+    def norm(y, weight):
+        return parts.rms_norm(y, weight, weights["eps"])
 
-    def layer(x, i, its):
-        def attention(y):
-            made = (y @ its[name].mT for name in ("q_proj", "k_proj", "v_proj"))
-            q, k, v = (it.unflatten(-1, (-1, width)).transpose(1, 2) for it in made)  # (B, heads, T, K)
-            q = parts.rotation(q, n_stored, weights["base"])
-            k = parts.rotation(k, n_stored, weights["base"])
-            now[i] = parts.cache(*stored[i], k, v)
-            mix = parts.attention(q, *now[i], mask)  # (B, H, T, K)
-            return mix.transpose(1, 2).flatten(2) @ its["out_proj"].mT
+    def attention(y, layer, i):
+        q, k, v = (y @ layer[name].mT for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = (it.unflatten(-1, (-1, width)).transpose(1, 2) for it in (q, k, v))  # (B, heads, T, K)
+        q = parts.rotation(q, n_stored, weights["base"])
+        k = parts.rotation(k, n_stored, weights["base"])
+        pairs[i] = parts.cache(*stored[i], k, v)
+        mixed = parts.attention(q, *pairs[i], mask)  # (B, H, T, K)
+        return mixed.transpose(1, 2).flatten(2) @ layer["out_proj"].mT
 
-        def mlp(y):
-            return parts.mlp(y, its["gate_proj"], its["up_proj"], its["down_proj"])
-
-        return parts.block(x, attention, mlp, norm(its["norm_1"]), norm(its["norm_2"]))
+    def mlp(y, layer):
+        return parts.mlp(y, layer["gate_proj"], layer["up_proj"], layer["down_proj"])
 
     x = parts.embedding(ids, weights["table"])
-    for i, its in enumerate(weights["layers"]):
-        x = layer(x, i, its)
-    return norm(weights["final_norm"])(x) @ weights["table"].mT, now
+    for i, layer in enumerate(weights["layers"]):
+        attend = partial(attention, layer=layer, i=i)
+        norm_1 = partial(norm, weight=layer["norm_1"])
+        norm_2 = partial(norm, weight=layer["norm_2"])
+        x = parts.block(x, attend, partial(mlp, layer=layer), norm_1, norm_2)
+    return norm(x, weights["final_norm"]) @ weights["table"].mT, pairs
     ### END SOLUTION
 
 
@@ -263,7 +265,7 @@ def _(rng):
 exercise.changed(
     "no final norm",
     "The norm after the last layer is missing: the logits are made of what it gives.",
-    ('norm(weights["final_norm"])(x) @', "x @"),
+    ('norm(x, weights["final_norm"]) @', "x @"),
 )
 exercise.changed(
     "layers in reverse",
@@ -273,36 +275,36 @@ exercise.changed(
 exercise.changed(
     "the first layer's weights for all",
     'All layers have the weights of layer 0: layer i has `weights["layers"][i]`.',
-    ("layer(x, i, its)\n    return", 'layer(x, i, weights["layers"][0])\n    return'),
+    ("        attend =", '        layer = weights["layers"][0]\n        attend ='),
 )
 exercise.changed(
     "the stream is not passed on",
     "Each layer reads the embedding, so only the last one counts: what a layer gives, the next one reads.",
-    ("    for i, its", "    x_0 = x\n    for i, its"),
-    ("x = layer(x, i, its)\n    return", "x = layer(x_0, i, its)\n    return"),
+    ("    for i, layer", "    x_0 = x\n    for i, layer"),
+    ("block(x,", "block(x_0,"),
 )
 exercise.changed(
     "additions of its own",
     "The two additions are written out here: `parts.block` makes them, and another model has another block.",
     (
-        'return parts.block(x, attention, mlp, norm(its["norm_1"]), norm(its["norm_2"]))',
-        'x = x + attention(norm(its["norm_1"])(x))\n        return x + mlp(norm(its["norm_2"])(x))',
+        "x = parts.block(x, attend, partial(mlp, layer=layer), norm_1, norm_2)",
+        "x = x + attend(norm_1(x))\n        x = x + mlp(norm_2(x), layer)",
     ),
 )
 exercise.changed(
     "norms exchanged",
     "The norms have changed places: norm_1 is attention's, norm_2 the MLP's.",
-    ('norm(its["norm_1"]), norm(its["norm_2"])', 'norm(its["norm_2"]), norm(its["norm_1"])'),
+    ("norm_1, norm_2)", "norm_2, norm_1)"),
 )
 exercise.changed(
     "the first norm twice",
-    'Both norms have the weights of norm_1: the MLP\'s are `its["norm_2"]`.',
-    ('norm(its["norm_2"])', 'norm(its["norm_1"])'),
+    'Both norms have the weights of norm_1: the MLP\'s are `layer["norm_2"]`.',
+    ('weight=layer["norm_2"]', 'weight=layer["norm_1"]'),
 )
 exercise.changed(
     "gate and up exchanged",
     "The MLP gets up in place of gate: its arguments are x, gate, up, down.",
-    ('its["gate_proj"], its["up_proj"]', 'its["up_proj"], its["gate_proj"]'),
+    ('layer["gate_proj"], layer["up_proj"]', 'layer["up_proj"], layer["gate_proj"]'),
 )
 
 # ------------------------------------------------------------------------------------------- places and masks
@@ -351,19 +353,19 @@ exercise.changed(
     "turned after storing",
     "The keys were stored as they came, and all are turned from place 0 when they are used: what is stored "
     "here has been turned already. Turn the new keys, then store them.",
-    ('            k = parts.rotation(k, n_stored, weights["base"])\n', ""),
+    ('        k = parts.rotation(k, n_stored, weights["base"])\n', ""),
     (
-        "mix = parts.attention(q, *now[i], mask)",
-        'mix = parts.attention(q, parts.rotation(now[i][0], 0, weights["base"]), now[i][1], mask)',
+        "*pairs[i], mask",
+        'parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1], mask',
     ),
 )
 exercise.changed(
     "stored keys turned again",
     "All keys are turned, the stored ones once more: turn the new ones, then store them.",
-    ('            k = parts.rotation(k, n_stored, weights["base"])\n', ""),
+    ('        k = parts.rotation(k, n_stored, weights["base"])\n', ""),
     (
-        "            mix =",
-        '            now[i] = parts.rotation(now[i][0], 0, weights["base"]), now[i][1]\n            mix =',
+        "        mixed =",
+        '        pairs[i] = parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1]\n        mixed =',
     ),
 )
 exercise.changed(
@@ -393,7 +395,7 @@ exercise.changed(
 exercise.changed(
     "keys in place of values",
     "The values are made by k_proj, as the keys are: v_proj makes them.",
-    ('("q_proj", "k_proj", "v_proj")', '("q_proj", "k_proj", "k_proj")'),
+    ('"v_proj"', '"k_proj"'),
 )
 exercise.changed(
     "heads split without a transpose",
@@ -405,19 +407,19 @@ exercise.changed(
     "heads joined without a transpose",
     "The heads were joined by `view` or `reshape` alone, which mixes tokens with heads: first bring the axis "
     "of the tokens in front of that of the heads.",
-    ("mix.transpose(1, 2).flatten(2)", "mix.reshape(y.shape[0], y.shape[1], -1)"),
+    ("mixed.transpose(1, 2).flatten(2)", "mixed.reshape(y.shape[0], y.shape[1], -1)"),
 )
 exercise.changed(
     "no out product",
     "The joined heads go to the stream as they are: out_proj comes between.",
-    (' @ its["out_proj"].mT', ""),
+    (' @ layer["out_proj"].mT', ""),
 )
 exercise.changed(
     "products the other way round",
     "The vectors were multiplied by a matrix as it is: it is (out, in), so write `y @ matrix.mT`. Where a "
     "matrix is square, its shape does not tell.",
-    ("y @ its[name].mT", "y @ its[name]"),
-    ('its["out_proj"].mT', 'its["out_proj"]'),
+    ("y @ layer[name].mT", "y @ layer[name]"),
+    ('layer["out_proj"].mT', 'layer["out_proj"]'),
 )
 
 # --------------------------------------------------------------------------------------------- what is stored
@@ -425,23 +427,23 @@ exercise.changed(
 exercise.changed(
     "only the last layer stored",
     "Only one layer's keys and values come back: each layer has a pair of its own.",
-    (".mT, now", ".mT, now[-1:]"),
+    (".mT, pairs", ".mT, pairs[-1:]"),
 )
 exercise.changed(
     "the last layer stored for all",
     "All layers got the last one's keys and values: each has a pair of its own.",
-    (".mT, now", ".mT, [now[-1]] * len(now)"),
+    (".mT, pairs", ".mT, [pairs[-1]] * len(pairs)"),
 )
 exercise.changed(
     "stored as it came",
     "What is stored came back without the new tokens.",
-    (".mT, now", ".mT, stored"),
+    (".mT, pairs", ".mT, stored"),
 )
 exercise.changed(
     "only the new ones stored",
     "Only the keys and values of the new tokens come back: they go behind those of the tokens before.",
-    ("            mix =", "            joined, now[i] = now[i], (k, v)\n            mix ="),
-    ("*now[i], mask", "*joined, mask"),
+    ("        mixed =", "        joined, pairs[i] = pairs[i], (k, v)\n        mixed ="),
+    ("*pairs[i], mask", "*joined, mask"),
 )
 exercise.changed(
     "stored in layer 0 for all",
@@ -451,7 +453,7 @@ exercise.changed(
 exercise.changed(
     "only the new ones seen",
     "The queries look at the keys of the new tokens alone: they see those that were stored, too.",
-    ("*now[i], mask", "k, v, mask[:, n_stored:]"),
+    ("*pairs[i], mask", "k, v, mask[:, n_stored:]"),
 )
 
 # ------------------------------------------------------------------------------------------------- logits
@@ -465,11 +467,11 @@ exercise.changed(
 exercise.changed(
     "only the last token",
     "Logits came back for the last token alone: each new token has its own.",
-    ("(x) @ weights", "(x[:, -1:]) @ weights"),
+    ("norm(x, weights", "norm(x[:, -1:], weights"),
 )
 exercise.changed(
     "chances in place of logits",
     "A softmax was taken at the end: the sampler takes it, and needs the logits.",
-    ("return norm(", "return torch.softmax(norm("),
-    ('weights["table"].mT, now', 'weights["table"].mT, -1), now'),
+    ("return norm(x", "return torch.softmax(norm(x"),
+    ('weights["table"].mT, pairs', 'weights["table"].mT, -1), pairs'),
 )

@@ -2,11 +2,10 @@
 
 softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `grouped_queries`
 (04_multi_head): H query heads share G heads of keys and values, the first H / G of them the first, the next
-ones the second, and so on. `mask` (T, S) is True where a query may attend to a key, and every query may
-attend to at least one. With a cache the T new tokens look at all tokens so far, in this task S of them, the
-new ones among them, so the mask is not square. Write the steps yourself: the ready-made
-`scaled_dot_product_attention` is not allowed here. One way: share out k and v as in `grouped_queries`, then
-let your `attention` do the rest.
+ones the second, and so on. The queries are those of T new tokens, the keys and values those of all S + T: S
+come from the cache. `mask` (T, S + T) is True where a query may attend to a key, and every query may attend
+to at least one. Write the steps yourself: the ready-made `scaled_dot_product_attention` is not allowed here.
+One way: share out k and v as in `grouped_queries`, then let your `attention` do the rest.
 
 Hint: How many query heads share a key head? What must happen to k and v so that each query head finds one
 of its own?
@@ -43,15 +42,15 @@ def grouped_attention(q, k, v, mask):
 
     Args:
         q: (B, H, T, K).
-        k, v: (B, G, S, K); G divides H.
-        mask: (T, S), boolean, True = may attend.
+        k, v: (B, G, S + T, K); G divides H.
+        mask: (T, S + T), boolean, True = may attend.
     Returns: (B, H, T, K).
     """
     ### BEGIN SOLUTION
     n_sharing = q.shape[1] // k.shape[1]
-    k = k.repeat_interleave(n_sharing, dim=1)  # (B, H, S, K)
+    k = k.repeat_interleave(n_sharing, dim=1)  # (B, H, S + T, K)
     v = v.repeat_interleave(n_sharing, dim=1)
-    scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, H, T, S)
+    scores = q @ k.mT / q.shape[-1] ** 0.5  # (B, H, T, S + T)
     return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v
     ### END SOLUTION
 
