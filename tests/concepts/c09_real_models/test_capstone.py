@@ -912,11 +912,11 @@ def test_a_model_goes_on_from_another_and_says_only_what_is_new(small, ten, monk
     monkeypatch.setattr(assembly, "_right", {})
     wrong, said = with_gate(torch.tanh), []
     first = assembled(*small, {"rms_norm": ten["rms_norm"], "mlp": wrong}, "small", taken=None, seconds=5.0)
-    first.helpers["decoding"] = decode
+    first.helpers["decoding"] = lambda tokens: b"".join(tokens).decode(errors="replace")
     others = {"mlp": ten["mlp"], "cache": unwritten, "rms_norm": unwritten}
     second = assembled(*small, others, "small", taken=first, seconds=5.0, say=said.append)
     assert second.yours == ["rms_norm", "mlp"]
-    assert second.helpers == {"decoding": decode}
+    assert second.helpers == first.helpers
     assert [line[:12] for line in said] == ["✓ mlp (gated", "Now together"]
     assert "\n✓ yours as before: rms_norm\n" in second.report(said)
     assert "\n✓ rms_norm (rms_norm): yours, in " in second.report()
@@ -1419,8 +1419,7 @@ def test_an_earlier_function_is_that_of_its_own_notebook(tmp_path):
     "cells",
     [
         ["mine = take_along()\ntop_p = mine.earlier['top_p']", "def {}:\n    return top_p(logits, p)"],
-        ["mine = take_along()", "def {}:\n    return mine.earlier['top_p'](logits, p)"],
-        ["names = {{}}\nmine = take_along(into=names)", "def {}:\n    return names['top_p'](logits, p)"],
+        ["mine = take_along(into=globals())", "def {}:\n    return mine.earlier['top_p'](logits, p)"],
     ],
 )
 def test_a_notebook_that_takes_along_itself_is_taken(tmp_path, cells, capsys):
