@@ -174,7 +174,9 @@ def _line(concept: str, done: Mapping[str, str]) -> str:
     left = [task for name, task in words.items() if name not in done]
     if not left:
         return f"{concept}: all {len(words)} tasks passed."
-    return f"{concept}: {len(words) - len(left)} of {len(words)} tasks passed. Next: {left[0].title}."
+    title = left[0].title
+    title = title if title.endswith("?") else f"{title}."
+    return f"{concept}: {len(words) - len(left)} of {len(words)} tasks passed. Next: {title}"
 
 
 def _heading(concept: str, done: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 import html
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from course_lib.checks.values import named
 LONG = 600  # characters of a list or a text that a person reads; above it the beginning is shown
 WHOLE, FEW = 20, 6  # entries of a dictionary that is shown whole, and of one that is longer
 MANY_LINES = 14  # of inputs and results; so many are folded away in a notebook
+WIDTH = 100  # of a line below a cell
 SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
 
 
@@ -54,6 +56,25 @@ def as_html(result: Result) -> str:
         f'<div role="status" style="border-left: 4px solid {colour}; padding: 0.3em 0.8em">'
         f"<strong>{with_code(_headline(result))}</strong>{body}</div>"
     )
+
+
+def as_markup(text: str) -> str:
+    """Lines as HTML; a long one goes on below, and no word is cut in two."""
+    style = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
+    return f'<pre style="{style}">{html.escape(text)}</pre>'
+
+
+def fitting(line: str) -> str:
+    """A line for the text below a cell, in several where it is long: Jupyter would cut it within a word.
+
+    Example:
+        >>> print(fitting("    " + "a word " * 15))
+            a word a word a word a word a word a word a word a word a word a word a word a word a word a
+            word a word
+    """
+    indent = line[: len(line) - len(line.lstrip())]
+    lines = textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_long_words=False)
+    return "\n".join(lines)
 
 
 def with_code(text: str) -> str:

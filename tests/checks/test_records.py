@@ -190,6 +190,8 @@ def test_where_nothing_is_kept_a_passed_check_shows_its_green_line_only(capsys):
 def test_one_line_about_a_concept(place, capsys):
     records.progress("03_qkv")
     assert capsys.readouterr().out == f"03_qkv: 0 of {N} tasks passed. Next: Queries, keys and values.\n"
+    records.progress("05_positions")
+    assert capsys.readouterr().out.endswith(" Next: Which layers see an order?\n")
 
 
 def test_the_table_lists_every_task(place, capsys):

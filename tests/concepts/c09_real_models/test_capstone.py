@@ -86,7 +86,7 @@ def test_the_ten_solutions_write_smollm2s_text(smollm2, ten, monkeypatch, capsys
         "Now together ...\n10 of 10 parts are yours.\nTogether they write 'The capital of France is" in said
     )
     assert re.search(r"✓ rms_norm \(rms_norm\): yours, in 244 uses, off by 1 in \d+ million\n", said)
-    assert re.search(r"as the library does, from scores off by 1 in \d+,000\.\n", said)
+    assert re.search(r"as the library does; scores off by 1 in \d+,000\.\n", said)
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
     assert second.where == "layer 0, reading one token more"
@@ -986,11 +986,11 @@ def test_without_smollm2_a_small_model_takes_its_place(ten, capsys, monkeypatch)
     mine = assemble(ten, mlp=with_gate(torch.tanh))
     assert len(mine.yours) == 9
     said = capsys.readouterr().out
-    assert said.startswith(
-        "Loading SmolLM2 ...\n"
+    assert " ".join(said.split()).startswith(
+        "Loading SmolLM2 ... "
         "This is a small random model of SmolLM2's family, which writes no sense, because SmolLM2 is "
-        "missing: SmolLM2 is not installed; from the course folder run: this\n"
-        "It reads a prompt; what goes into each part there is kept ...\n✓ tokenizer (tokenizer_at_"
+        "missing: SmolLM2 is not installed; from the course folder run: this "
+        "It reads a prompt; what goes into each part there is kept ... ✓ tokenizer (tokenizer_at_"
     )
     lines = said.split("\n")
     n_lines = [sum(f"{mark} {part} (" in line for line in lines for mark in "✓✗") for part in PARTS]
@@ -1294,7 +1294,7 @@ def kernel(path, monkeypatch, ids=()):
     return scope
 
 
-IMPORTED = "from itertools import pairwise\n\nimport torch\nimport torch.nn.functional as F"
+IMPORTED = "from functools import partial\n\nimport torch\nimport torch.nn.functional as F"
 NEW = ("extend_cache", "grouped_attention", "next_probabilities", "forward_pass")
 CALLING = {
     "tokenizer_at_work": "def tokenizer_at_work(words, ranks, ids, special):\n"
@@ -1368,7 +1368,6 @@ def test_after_a_restart_one_cell_brings_everything_back(earlier, monkeypatch):
     path = answers(earlier, HERE, **rest, **CALLING)
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(path.read_text("utf-8"))["cells"]}
     assert "After a restart of the kernel** run the first code cell" in cells["taking-along"]
-    assert "After a restart of the kernel the first code cell and the one under" in cells["talk"]
     scope = kernel(path, monkeypatch, ("setup", "mine"))
     assert not scope["mine"].problems
     assert scope["my_model"].yours == list(PARTS)

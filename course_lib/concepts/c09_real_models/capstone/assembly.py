@@ -10,7 +10,6 @@ compares a learner's part with ours. `taking_along` finds the learner's function
 """
 
 import functools
-import html
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from course_lib.bpe import BPETokenizer
 from course_lib.checks import examine, find_task, real_model
 from course_lib.checks.call import Call, call
 from course_lib.checks.guard import clean_state
-from course_lib.checks.show import listener, show
+from course_lib.checks.show import as_markup, fitting, listener, show
 from course_lib.checks.values import describe
 from course_lib.concepts.c09_real_models.capstone.part_judge import Judgement, judge, share_of
 from course_lib.concepts.c09_real_models.capstone.parts import (
@@ -304,11 +303,9 @@ class MyModel:
         lines.append(self.beside)
         found = self.together
         if found.same and self.yours:
-            lines.append(
-                f"Together they write {found.text.strip()!r}, as the library does, from {found.how_far}."
-            )
+            lines.append(f"Together they write {found.text.strip()!r}, as the library does; {found.how_far}.")
         elif found.same and not self.heard:
-            lines.append(f"They write {found.text.strip()!r}.")
+            lines.append(f"It says {found.text.strip()!r}")
         if found.late:
             lines.append(
                 "Each part is right, but together they did not finish in time, so they were not compared: "
@@ -400,7 +397,7 @@ def assemble(
 
     def say(line: str) -> None:
         said.append(line)
-        hear(f"{line}\n")
+        hear("".join(f"{fitting(one)}\n" for one in line.split("\n")))
 
     if not _met:
         say("Loading SmolLM2 ...")
@@ -421,7 +418,7 @@ def assemble(
         model, words, named, name, taken=taken, seconds=seconds, missing=missing, keep=keep_faults, say=say
     )
     report = built.report(said)
-    show(report, f'<pre style="white-space: pre-wrap">{html.escape(report)}</pre>')
+    show(report, as_markup(report))
     return built
 
 

@@ -13,7 +13,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def of_the_course(part: str) -> Any:
     its = PAGE[part]
     file = lines_kept(f"the course's {its.function}", plain(part) + "\n")
     scope = {"__name__": f"{TAKEN_FROM}the course", "F": F, "np": np, "torch": torch}
-    scope |= {"pairwise": pairwise, "partial": partial}
+    scope["partial"] = partial
     exec(compile(plain(part), file, "exec"), scope)
     return scope[its.function]
 

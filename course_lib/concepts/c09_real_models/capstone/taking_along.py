@@ -9,7 +9,6 @@ Of a file only those imports, definitions and assignments run that the parts nee
 
 import ast
 import builtins
-import html
 import inspect
 import linecache
 import math
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.checks import tasks
-from course_lib.checks.show import show
+from course_lib.checks.show import as_markup, show
 from course_lib.concepts.c09_real_models.capstone.statements import (
     Statement,
     defined_by,
@@ -190,7 +189,7 @@ def _taken(paths: Sequence[str | Path]) -> Taken:
             _take(path, taken)
         finally:
             _at_work.pop()
-    show(str(taken), f"<pre>{html.escape(str(taken))}</pre>")
+    show(str(taken), as_markup(str(taken)))
     return taken
 
 

@@ -19,10 +19,10 @@ as they are now. The numbers of the model come by name:
 
 **From ids to logits**
 
-1. `parts.embedding(ids, table)` makes vectors x (B, T, D).
+1. `parts.embedding(ids, table)` makes the stream x, (B, T, D).
 2. In each layer, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. These four are functions of one
-   argument y, (B, T, D), with this layer's weights in them. Two of the parts do their work:
-   `parts.rms_norm(y, weight, eps)` and `parts.mlp(y, gate, up, down)`. Attention has four steps, see below.
+   argument y, (B, T, D), with this layer's weights in them. The norms call `parts.rms_norm(y, weight, eps)`,
+   the MLP calls `parts.mlp(y, gate, up, down)`, and attention has four steps, see below.
 3. The final norm, then the same table again: `x @ table.mT`.
 
 **Attention of a layer**
@@ -100,7 +100,7 @@ def forward_pass(ids, weights, parts, stored):
     Args:
         ids: (B, T), the new tokens.
         weights: all numbers of the model, by name.
-        parts: the other parts, each a function.
+        parts: the other parts, such as `parts.rms_norm`.
         stored: for each layer a pair (keys, values) of the tokens before, (B, G, S, K); S may be 0.
     Returns: the logits (B, T, V) of what follows each new token; the pairs of all tokens so far.
     """
@@ -115,8 +115,7 @@ def forward_pass(ids, weights, parts, stored):
     def attention(y, layer, i):
         q, k, v = (y @ layer[name].mT for name in ("q_proj", "k_proj", "v_proj"))
         q, k, v = (it.unflatten(-1, (-1, width)).transpose(1, 2) for it in (q, k, v))  # (B, heads, T, K)
-        q = parts.rotation(q, n_stored, weights["base"])
-        k = parts.rotation(k, n_stored, weights["base"])
+        q, k = (parts.rotation(it, n_stored, weights["base"]) for it in (q, k))
         pairs[i] = parts.cache(*stored[i], k, v)
         mixed = parts.attention(q, *pairs[i], mask)  # (B, H, T, K)
         return mixed.transpose(1, 2).flatten(2) @ layer["out_proj"].mT
@@ -309,60 +308,56 @@ exercise.changed(
 
 # ------------------------------------------------------------------------------------------- places and masks
 
+BOTH = 'q, k = (parts.rotation(it, n_stored, weights["base"]) for it in (q, k))'
+QUERIES = 'q = parts.rotation(q, n_stored, weights["base"])'
+KEYS = 'k = parts.rotation(k, n_stored, weights["base"])'
+
 exercise.changed(
     "always from place 0",
     "The first new token always stands at place 0: S tokens are stored, so it stands at place S.",
-    ("rotation(q, n_stored,", "rotation(q, 0,"),
-    ("rotation(k, n_stored,", "rotation(k, 0,"),
+    ("rotation(it, n_stored,", "rotation(it, 0,"),
 )
 exercise.changed(
     "queries from place 0",
     "The keys are turned from place S on, the queries from place 0: both belong to the same tokens.",
-    ("rotation(q, n_stored,", "rotation(q, 0,"),
+    (BOTH, f"{QUERIES.replace('n_stored', '0')}\n        {KEYS}"),
 )
 exercise.changed(
     "always 10,000",
     "",
-    *((f'rotation({it}, n_stored, weights["base"])', f"rotation({it}, n_stored, 10_000.0)") for it in "qk"),
+    ('rotation(it, n_stored, weights["base"])', "rotation(it, n_stored, 10_000.0)"),
 )
 exercise.changed(
     "values turned too",
     "The values are turned, too: only queries and keys are, since only they meet in a score.",
-    (
-        'k = parts.rotation(k, n_stored, weights["base"])',
-        'k, v = (parts.rotation(it, n_stored, weights["base"]) for it in (k, v))',
-    ),
+    (BOTH, BOTH.replace("q, k", "q, k, v")),
 )
 exercise.changed(
     "nothing turned",
     "Queries and keys are not turned, so no token knows its place.",
-    ('parts.rotation(q, n_stored, weights["base"])', "q"),
-    ('parts.rotation(k, n_stored, weights["base"])', "k"),
+    (f"        {BOTH}\n", ""),
 )
 exercise.changed(
     "keys not turned",
     "The queries are turned, the keys are not: both are.",
-    ('parts.rotation(k, n_stored, weights["base"])', "k"),
+    (BOTH, QUERIES),
 )
 exercise.changed(
     "queries not turned",
     "The keys are turned, the queries are not: both are.",
-    ('parts.rotation(q, n_stored, weights["base"])', "q"),
+    (BOTH, KEYS),
 )
 exercise.changed(
     "turned after storing",
     "The keys were stored as they came, and all are turned from place 0 when they are used: what is stored "
     "here has been turned already. Turn the new keys, then store them.",
-    ('        k = parts.rotation(k, n_stored, weights["base"])\n', ""),
-    (
-        "*pairs[i], mask",
-        'parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1], mask',
-    ),
+    (BOTH, QUERIES),
+    ("*pairs[i], mask", 'parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1], mask'),
 )
 exercise.changed(
     "stored keys turned again",
     "All keys are turned, the stored ones once more: turn the new ones, then store them.",
-    ('        k = parts.rotation(k, n_stored, weights["base"])\n', ""),
+    (BOTH, QUERIES),
     (
         "        mixed =",
         '        pairs[i] = parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1]\n        mixed =',
