@@ -59,8 +59,12 @@ def as_html(result: Result) -> str:
 
 
 def as_markup(text: str) -> str:
-    """Lines as HTML; a long one goes on below, and no word is cut in two."""
-    style = "white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
+    """Lines as HTML, as printed ones look; a long one goes on below, and no word is cut in two."""
+    style = (
+        "margin: 0; padding-left: var(--jp-code-padding, 5px); white-space: pre-wrap; word-break: normal; "
+        "overflow-wrap: anywhere; font-family: var(--jp-code-font-family, monospace); "
+        "font-size: var(--jp-code-font-size, 13px); line-height: var(--jp-code-line-height, 1.3)"
+    )
     return f'<pre style="{style}">{html.escape(text)}</pre>'
 
 
