@@ -93,10 +93,15 @@ def read_by(statement: ast.stmt) -> set[str]:
         return own.union(*map(of, table.get_children()))
 
     on_its_way = made_by(statement) if hasattr(statement, "body") else set()
+    for each in ast.walk(
+        statement
+    ):  # from Python 3.12 on, symtable counts a comprehension's as the notebook's
+        if isinstance(each, ast.comprehension):
+            on_its_way |= made_by(each)
     return of(symtable.symtable(ast.unparse(statement), "cell", "exec")) - on_its_way
 
 
-def made_by(statement: ast.stmt) -> set[str]:
+def made_by(statement: ast.stmt | ast.comprehension) -> set[str]:
     """The names that a statement gives a value or a meaning.
 
     Example:
