@@ -135,10 +135,10 @@ SAYS = {
     "always 10,000": "The base is always 10,000: use the one that comes.",
     "normalised over the tokens": (
         "The mean runs over the tokens, so that each token changes with the others: each vector is "
-        "normalised alone, over its own D numbers, the last axis."
+        "normalised alone, over its own numbers, the last axis."
     ),
     "normalised over the first axis": (
-        "The mean runs over the first axis of x: each vector is normalised alone, over its own D numbers, "
+        "The mean runs over the first axis of x: each vector is normalised alone, over its own numbers, "
         "the last axis."
     ),
     "normalised over axis 1": (
@@ -147,14 +147,14 @@ SAYS = {
     ),
     "normalised over tokens and sequences": (
         "The mean of each number runs over all tokens of all sequences, as in batch normalisation: each "
-        "vector is normalised alone, over its own D numbers, the last axis."
+        "vector is normalised alone, over its own numbers, the last axis."
     ),
     "each sequence normalised as a whole": (
-        "The mean runs over all numbers of a sequence: each vector is normalised alone, over its own D "
+        "The mean runs over all numbers of a sequence: each vector is normalised alone, over its own "
         "numbers, the last axis."
     ),
     "all numbers normalised together": (
-        "There is one mean for all of x: each vector is normalised alone, over its own D numbers, so the "
+        "There is one mean for all of x: each vector is normalised alone, over its own numbers, so the "
         "mean runs over the last axis, and that axis stays (keepdim=True)."
     ),
     "eps outside the root": (

@@ -80,7 +80,7 @@ def learn(model: nn.Module, seed: int, steps: int = 80, rate: float = 0.01, addi
     random = Generator().manual_seed(seed)
     rows = (torch.randint(8, (32, 8), generator=random) for _ in range(steps))
     rates = TrainingConfig(steps, warmup_steps=min(20, steps), learning_rate=rate)
-    with _adding(model, additions):
+    with adding(model, additions):
         train(model, rows, reversing_loss, rates, progress=False)
         return _tested(model)
 
@@ -100,7 +100,8 @@ def _tested(model: nn.Module) -> float:
     return reversing_loss(model, new_rows()).item()
 
 
-def _adding(model: nn.Module, additions: bool) -> Any:
+def adding(model: nn.Module, additions: bool) -> Any:
+    """Inside, what a part gives is added to the stream, or replaces it."""
     return nullcontext() if additions else probing.additions_off(model)
 
 
@@ -215,27 +216,6 @@ def _in_torch(block: Any) -> nn.Module:
     return theirs
 
 
-def gradients(n_layers: int = 16, *, added: bool, seed: int = 0) -> list[float]:
-    """The gradient of one matrix in each layer of a stack without norms, as it starts, over that of the last.
-
-    Args:
-        n_layers: how many.
-        added: whether what a layer gives is added to the stream, or replaces it.
-        seed: of the weights.
-    """
-    model = fresh(seed, n_layers, norms=False)
-    with _adding(model, added):
-        return _gradients(model)
-
-
-def _gradients(model: Reverser) -> list[float]:
-    reversing_loss(model, new_rows()).backward()
-    weights = [block.feed_forward.up_proj.weight for block in blocks_of(model)]
-    lengths = [0.0 if weight.grad is None else weight.grad.norm().item() for weight in weights]
-    model.zero_grad()
-    return [length / (lengths[-1] or 1.0) for length in lengths]  # a layer with a mistake may give none
-
-
 @one_core()
 def follow_a_curve(mlp: Mlp, wide: int = 32, steps: int = 400) -> tuple[Tensor, Tensor, Tensor]:
     """Let an MLP from one number to one learn a curve.
@@ -255,27 +235,10 @@ def follow_a_curve(mlp: Mlp, wide: int = 32, steps: int = 400) -> tuple[Tensor, 
     return x[:, 0], wanted[:, 0], mlp(x, *weights).detach()[:, 0]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A stack of one kind of layer, before and after it learned to read backwards.
-
-    Args:
-        losses: step by step, in nats.
-        loss: on new rows in the end.
-        gradients: of each layer's MLP before training, over that of the last.
-        cosines: the mean cosine between the tokens of a row behind each layer, before training.
-    """
-
-    losses: Sequence[float]
-    loss: float
-    gradients: Sequence[float]
-    cosines: Sequence[float]
-
-
 @one_core()
 def sixteen(
     layers: Mapping[str, Layer], mlp: Mlp, layer_norm: Norm, *, seed: int = 0, n_layers: int = 16
-) -> dict[str, Trained]:
+) -> dict[str, list[float]]:
     """Train stacks of given layers, all from the same weights, on the same rows.
 
     Args:
@@ -283,25 +246,23 @@ def sixteen(
         mlp, layer_norm: the parts; attention is the library's.
         seed: of weights and rows.
         n_layers: how many of each.
+    Returns: by name the loss, step by step, in nats.
     """
     return {name: _trained(layer, mlp, layer_norm, seed, n_layers) for name, layer in bar([*layers.items()])}
 
 
-def _trained(layer: Layer, mlp: Mlp, layer_norm: Norm, seed: int, n_layers: int, steps: int = 60) -> Trained:
+def _trained(
+    layer: Layer, mlp: Mlp, layer_norm: Norm, seed: int, n_layers: int, steps: int = 60
+) -> list[float]:
     model = fresh(seed, n_layers)
     random = Generator().manual_seed(seed)
     rows = (torch.randint(8, (32, 8), generator=random) for _ in range(steps))
     rates = TrainingConfig(steps, warmup_steps=20, learning_rate=0.01)
     with running(model, layer, mlp, layer_norm):
-        with torch.no_grad(), probing.recorded(model) as passed:
-            model(new_rows())
-        gradients = _gradients(model)
         try:
-            losses = train(model, rows, reversing_loss, rates, progress=False).losses
+            return train(model, rows, reversing_loss, rates, progress=False).losses
         except FloatingPointError:  # a layer with a mistake may explode
-            losses = []
-        loss = _tested(model)
-    return Trained(losses or [loss], loss, gradients, [_mean_cosine(stream) for stream in passed.streams])
+            return [_tested(model)]
 
 
 # ---------------------------------------------------------------------- the real model on two texts
@@ -845,7 +806,7 @@ def _turn() -> Tensor:
 
 def at_start(model: Reverser, additions: bool) -> AtStart:
     """See `AtStart`."""
-    with _adding(model, additions), probing.recorded(model) as passed:
+    with adding(model, additions), probing.recorded(model) as passed:
         reversing_loss(model, new_rows()).backward()
     first, *_, last = blocks_of(model)
     reaches, leaves = (block.feed_forward.up_proj.weight.grad.norm().item() for block in (first, last))
@@ -1022,7 +983,7 @@ def _untrained_share(seed: int) -> float:
 
 
 def _without_layer(model: Reverser, layer: int, additions: bool) -> float:
-    with _adding(model, additions), probing.layers_skipped(model, [layer]):
+    with adding(model, additions), probing.layers_skipped(model, [layer]):
         return _tested(model)
 
 
@@ -1059,11 +1020,11 @@ def first_token(smollm2: Model, layer: int = 11) -> FirstToken:
     first, entry = torch.zeros(2, *seen.streams[layer][0].shape, dtype=torch.bool, device=texts.device)
     first[0], entry[0, number] = True, True
     writes_to = {
-        "all but the first token": ~first,
-        "all but the first token, and one number of it": ~first | entry,
+        "the other tokens only": ~first,
+        f"the other tokens, and number {number} of the first": ~first | entry,
         "the first token only": first,
-        "all but this number": ~entry,
-        "all but this number of token 5": ~entry.roll(5, 0),
+        f"everything but number {number} of the first": ~entry,
+        f"everything but number {number} of token 5": ~entry.roll(5, 0),
     }
     cuts = {}
     for name, kept in writes_to.items():

@@ -58,6 +58,7 @@ class DepthExplorer(Explorer):
         lenses: by a model's name one map (D to D) for each layer, see `probing.fit_lens`; the reader may
             then choose between the stream itself and what the map makes of it.
         model: the name of the one that is shown at first; left out, the first.
+        layer: the one that is shown at first.
     Raises: ValueError: no model, one that is no `GPT`, a name that is not there, another number of maps than
         layers, a text that is empty, too long or without a token.
     """
@@ -83,8 +84,10 @@ class DepthExplorer(Explorer):
         *,
         lenses: Mapping[str, Sequence[Lens]] | None = None,
         model: str | None = None,
+        layer: int = 0,
     ) -> None:
         super().__init__()
+        self.layer = layer
         pairs, maps = checked_models(models), lenses or {}
         if unknown := [*{*maps} - {*pairs}]:
             raise ValueError(f"lenses has {unknown[0]!r}, models has {[*pairs]}.")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,7 +27,7 @@ def layers_out(rises: ArrayLike) -> None:
         f"{', '.join(map(str, costly))}"
     )
     title = supported(
-        f"{cheap.sum()} of {len(costs)} layers can go, one at a time",
+        f"On this review {cheap.sum()} of {len(costs)} layers can go, one at a time",
         said,
         cheap.mean() > 0.6 and costs[costly].min() > 0.5,
         list(np.delete(costly, 2)) == [0, 1, last - 1, last],
@@ -39,37 +40,37 @@ def layers_out(rises: ArrayLike) -> None:
     ax.annotate("half a nat (orange: more)", line, (0, 5), textcoords="offset points", fontsize=10)
     ax.axhline(0, color=plots.BLACK, linewidth=0.8)
     ax.set(xlabel="the layer left out", ylabel=NATS)
+    _layers_named(ax, len(costs))
     ax.spines[["top", "right", "bottom"]].set_visible(False)
     plots.show(fig, alt=f"A bar for each layer: {said}.")
 
 
-def before_and_after(before: ArrayLike, after: ArrayLike, learned: ArrayLike) -> None:
-    """The numbers that a norm gets, what it makes of them, and what its learned scale and shift do then.
+def _layers_named(ax: Axes, n_layers: int) -> None:
+    """Every fifth layer, and the last: no tick where no layer is."""
+    ax.set_xticks(sorted({*range(0, n_layers, 5), n_layers - 1}))
+
+
+def normalised(numbers: ArrayLike) -> None:
+    """The numbers that a norm gives.
 
     Args:
-        before: (tokens, width).
-        after: normalised, without the learned part.
-        learned: with it.
+        numbers: (tokens, width), without the learned scale and shift.
     """
-    stages = {"before": before, "normalised": after, "with learned scale and shift": learned}
-    of = {name: as_numbers(values) for name, values in stages.items()}
-    outside = {name: float(((each < 0) | (each > 1)).mean()) for name, each in of.items()}
-    said = ", ".join(f"{name} {share:.0%} outside of 0 to 1" for name, share in outside.items())
-    normal = of["normalised"]
+    of = as_numbers(numbers)
+    outside = float(((of < 0) | (of > 1)).mean())
+    said = f"{outside:.0%} of the normalised numbers lie outside of 0 to 1"
     title = supported(
-        "Normalised: mean 0, variance 1, and most numbers outside of 0 to 1 (grey)",
+        f"{outside:.0%} of the numbers lie outside of 0 to 1 (grey)",
         said,
-        np.abs(normal.mean(-1)).max() < 1e-4 and np.abs(normal.var(-1) - 1).max() < 0.01,
-        outside["normalised"] > 0.5 and outside["with learned scale and shift"] > 0.4,
+        np.abs(of.mean(-1)).max() < 1e-4 and np.abs(of.var(-1) - 1).max() < 0.01,
+        outside > 0.5,
     )
-    fig, axes = plots.panels(3, title=title, size=(3.5, 2.9))
-    for ax, (name, each) in zip(axes, of.items(), strict=True):
-        ax.axvspan(0, 1, color="#D9D9D9", zorder=0)
-        ax.hist(each.ravel(), bins=60, range=(-4, 4), color=plots.BLUE)
-        ax.set_title(name, loc="left", fontsize=11)
-        ax.set(xlabel="number in a token's vector", yticks=[])
-        ax.spines[["top", "right", "left"]].set_visible(False)
-    plots.show(fig, alt=f"Three histograms of the numbers in all tokens' vectors: {said}.")
+    fig, (ax,) = plots.panels(title=title, size=(6.0, 2.9))
+    ax.axvspan(0, 1, color="#D9D9D9", zorder=0)
+    ax.hist(of.ravel(), bins=60, range=(-4, 4), color=plots.BLUE)
+    ax.set(xlabel="number in a token's vector, normalised", yticks=[])
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    plots.show(fig, alt=f"A histogram of the numbers in all tokens' vectors: {said}.")
 
 
 def growth(sizes: Mapping[str, ArrayLike]) -> None:
@@ -90,7 +91,7 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
         {name: (depth, runs) for name, runs in of.items()},
         title=title,
         x="layers",
-        y="size of the stream",
+        y="typical number in the stream\n(root mean square)",
         log_y=True,
     )
     _named_at_their_ends(fig)
@@ -98,7 +99,7 @@ def growth(sizes: Mapping[str, ArrayLike]) -> None:
 
 
 def whisper(found: Mapping[str, ArrayLike]) -> None:
-    """How much gradient each layer gets before training.
+    """How much a change in what each layer gives would move the loss, before training.
 
     Args:
         found: by what happens to that which a layer gives, it replaces the stream or is added: for each layer
@@ -124,7 +125,7 @@ def whisper(found: Mapping[str, ArrayLike]) -> None:
         ax.annotate(f"what a layer gives {name}", at, where, textcoords="offset points", color=colour)
     ax.set(
         xlabel="layer (the loss comes after the last)",
-        ylabel="gradient of a matrix\n(in the last layer: 1)",
+        ylabel="gradient of what it gives\n(of the last layer: 1)",
         yscale="log",
     )
     ax.spines[["top", "right"]].set_visible(False)
@@ -290,8 +291,9 @@ def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike]) -> Non
         as_numbers(found[n]).mean() for found in (much, little) for n in (min(found), max(found))
     )
     title = supported(
-        "For the same work depth pays where training is long, not where it is short",
+        "For the same work one layer wins when it is little, four when it is much",
         f"{said} bits",
+        all(n in much for n in (1, 4)) and min(much, key=lambda n: as_numbers(much[n]).mean()) == 4,
         many < few - 0.02 and many_soon > few_soon + 0.05,
     )
     fig = plots.dots(of, title=title, y="bits a character")
@@ -317,18 +319,21 @@ def branches(attention: ArrayLike, mlp: ArrayLike) -> None:
     fig, (ax,) = plots.panels(title=title, size=(7.4, 3.3))
     for (name, each), colour, marker in zip(of.items(), (plots.ATTENTION, plots.MLP), "os", strict=True):
         ax.plot(each, marker=marker, color=colour, label=name)
-    ax.axhline(1, color=plots.BLACK, linestyle=":", linewidth=1.2, label="as long as the stream")
-    ax.set(xlabel="layer", ylabel="added, by length of stream", yscale="log")
+    ax.axhline(1 / 3, color=plots.BLACK, linestyle=":", linewidth=1.2)
+    ax.set(xlabel="layer", ylabel="length of what is added,\nthe stream's length: 1", yscale="log")
+    ax.set_yticks([0.1, 1 / 3, 1, 10], ["0.1", "a third", "1", "10"])
+    _layers_named(ax, len(of["MLP"]))
     ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(frameon=False, ncols=3, loc="outside lower center")
+    fig.legend(frameon=False, ncols=2, loc="outside lower center")
     plots.show(fig, alt=f"Two curves over the layers: {said}; at layer 0 the larger is {first:.0f}.")
 
 
-def lengths(norms: ArrayLike) -> None:
+def lengths(norms: ArrayLike, hump: str = "") -> None:
     """How long the stream's vectors are after each layer.
 
     Args:
         norms: (layers, texts, tokens).
+        hump: which other token is long in early layers.
     """
     of = as_numbers(norms)
     first, others = of[:, :, 0].mean(1), of[:, :, 1:].reshape(len(of), -1)
@@ -344,11 +349,23 @@ def lengths(norms: ArrayLike) -> None:
     ax.plot(layers, first, "-o", color=plots.ORANGE)
     ax.plot(layers, np.median(others, 1), "--", color=plots.STREAM)
     middle = len(of) // 2
-    ax.annotate("the first token", (middle, first[middle]), (0, 8), textcoords="offset points")
+    ax.annotate(
+        "the first token", (middle, first[middle]), (0, -16), textcoords="offset points", color=plots.ORANGE
+    )
+    if hump:
+        ax.annotate(
+            f"also {plots.literal(hump)}",
+            (5, others[5].max()),
+            (0, 10),
+            textcoords="offset points",
+            color=plots.STREAM,
+            ha="center",
+        )
     at = (middle, others[middle].min())
     ax.annotate("all others, and their median", at, (0, -16), textcoords="offset points", color=plots.STREAM)
     ax.fill_between(layers, others.min(1), others.max(1), color=plots.STREAM, alpha=0.2, linewidth=0)
     ax.set(xlabel="after layer", ylabel="length", yscale="log")
+    _layers_named(ax, len(of))
     ax.spines[["top", "right"]].set_visible(False)
     plots.show(fig, alt=f"Two curves over the layers: {said} other, the last three layers apart.")
 
