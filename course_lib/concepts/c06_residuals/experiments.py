@@ -1069,7 +1069,7 @@ def large_weights_off(smollm2: Model, weights: Tensor, n: int = 6) -> dict[tuple
     return found
 
 
-# ---------------------------------------------------------------------- what a layer would say
+# ---------------------------------------------------------------------- which layers a capital needs
 
 CAPITALS = {
     "France": "Paris",
@@ -1089,36 +1089,22 @@ CAPITALS = {
 
 @dataclass(frozen=True)
 class Capitals:
-    """Where in SmolLM2 the answer to "The capital of France is" stands, and which layers it needs.
+    """Which layers SmolLM2 needs to finish "The capital of France is".
 
     Each share is of twelve capitals, twice: those that lead among all tokens, and among the twelve cities.
 
     Args:
-        lens: by way of reading a layer's stream the shares behind each layer, (layers, 2).
-        maps: the fitted ones, one a layer, see `probing.fit_lens`.
-        knows: the shares when one layer is left out, each in turn, (layers, 2).
+        intact: the shares with all layers, (2,).
+        knows: when one layer is left out, each in turn, (layers, 2).
     """
 
-    lens: Mapping[str, Tensor]
-    maps: Sequence[nn.Linear]
+    intact: Tensor
     knows: Tensor
 
 
 @torch.no_grad()
-def capitals(
-    smollm2: Model, streams: Sequence[Tensor] | None = None, maps: Sequence[nn.Linear] | None = None
-) -> Capitals:
-    """From which layer on can the answer be read, and which layer can it not do without?
-
-    Rival: to shift and scale each number of the stream, which does not mix them.
-    Equal for both: the 846 tokens of reviews that the ways of reading are fitted to.
-    Does not show: that the model itself uses the answer there.
-
-    Args:
-        smollm2: the model and its tokenizer.
-        streams: what `streams_of_reviews` gave, if that is known.
-        maps: what `probing.fit_lens` made of them, if that is known.
-    """
+def capitals(smollm2: Model) -> Capitals:
+    """Which layer can the answer not do without?"""
     model, tokenizer = smollm2
     device = _device(model)
     prompts = torch.tensor(
@@ -1126,44 +1112,13 @@ def capitals(
     )
     answers = torch.tensor([tokenizer.encode(f" {city}")[0] for city in CAPITALS.values()], device=device)
 
-    def named(logits: Tensor) -> Tensor:
+    def named() -> Tensor:
+        logits = model.next_token_logits(prompts)
         places = torch.arange(len(answers), device=device)
         leads = torch.stack([logits.argmax(-1) == answers, logits[:, answers].argmax(-1) == places])
         return leads.float().mean(1).cpu()
 
-    with probing.recorded(model) as asked:
-        model(prompts)
-    streams = streams or streams_of_reviews(smollm2)
-    maps = maps or probing.fit_lens(streams)
-    ends = [stream[:, -1] for stream in asked.streams]  # of each prompt the last token
-    scales = [_shift_and_scale(stream, streams[-1]) for stream in streams]
-    ways: dict[str, Sequence[Callable[[Tensor], Tensor]]] = {
-        "as it is": [nn.Identity()] * len(ends),
-        "fitted map": maps[:-1],  # the last layer needs none
-        "shifted, scaled": scales[:-1],
-    }
-    lens = {
-        name: torch.stack(
-            [named(probing.logit_lens(model, fit(end))) for fit, end in zip(way, ends, strict=False)]
-        )
-        for name, way in ways.items()
-    }
-    knows = without_each(smollm2, lambda: named(model.next_token_logits(prompts)))
-    return Capitals(lens, maps, knows)
-
-
-@torch.no_grad()
-def streams_of_reviews(smollm2: Model) -> list[Tensor]:
-    """The stream behind each layer for 846 tokens of reviews, (846, width)."""
-    model, tokenizer = smollm2
-    lessons = torch.tensor(_review_tokens(tokenizer)[: 18 * 48], device=_device(model)).view(18, 48)
-    with probing.recorded(model) as read:
-        model.stack(model.embed(lessons))
-    return [stream[:, 1:].flatten(0, 1) for stream in read.streams]  # without the first tokens
-
-
-def _shift_and_scale(x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda stream: (stream - x.mean(0)) / x.std(0) * y.std(0) + y.mean(0)
+    return Capitals(named(), without_each(smollm2, named))
 
 
 # ---------------------------------------------------------------------- more layers

@@ -128,6 +128,7 @@ def whisper(found: Mapping[str, ArrayLike]) -> None:
         ylabel="gradient of what it gives\n(of the last layer: 1)",
         yscale="log",
     )
+    ax.set_yticks(10.0 ** np.arange(0, np.log10(max(replaced.min(), 1e-30)), -5))
     ax.spines[["top", "right"]].set_visible(False)
     plots.show(fig, alt=f"Two curves over the layers. Of the last layer's gradient the first gets {said}.")
 
@@ -354,7 +355,7 @@ def lengths(norms: ArrayLike, hump: str = "") -> None:
     )
     if hump:
         ax.annotate(
-            f"also {plots.literal(hump)}",
+            f'also "{plots.literal(hump)}"',
             (5, others[5].max()),
             (0, 10),
             textcoords="offset points",
@@ -370,31 +371,6 @@ def lengths(norms: ArrayLike, hump: str = "") -> None:
     plots.show(fig, alt=f"Two curves over the layers: {said} other, the last three layers apart.")
 
 
-def lens(right: Mapping[str, ArrayLike]) -> None:
-    """How often the answer leads when the stream of a layer is read as if it were the last.
-
-    Args:
-        right: by way of reading (layers): as it is, with a fitted map, shifted and scaled number by number;
-            the last two without the last layer, which needs neither.
-    """
-    of = {name: as_numbers(shares) for name, shares in right.items()}
-    plain, fitted, scaled = of.values()
-    said = ", ".join(f"{name} {_first_above(each)}" for name, each in of.items())
-    title = supported(
-        "A fitted map reads the answer layers before the end",
-        said,
-        (fitted > 0.5).sum() >= 3 and max(plain[:-3].max(), scaled[:-3].max()) < 0.25,
-    )
-    fig = plots.lines(
-        {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
-        title=title,
-        x="after layer",
-        y="answer leads, %",
-    )
-    _named_at_their_ends(fig)
-    plots.show(fig, alt=f"Curves over the layers. The answer leads in more than half: {said}.")
-
-
 def _named_at_their_ends(fig: Figure) -> None:
     """Each curve's name beside its end, in its colour, in place of a legend."""
     (ax,) = fig.axes
@@ -408,11 +384,6 @@ def _named_at_their_ends(fig: Figure) -> None:
         height = max(ax.transAxes.inverted().transform((0, end))[1], height + 0.09)  # none covers another
         at = (1.02, height)
         ax.annotate(str(line.get_label()), at, xycoords="axes fraction", va="center", color=line.get_color())
-
-
-def _first_above(shares: NDArray) -> str:
-    layers = np.flatnonzero(shares > 0.5)
-    return f"from layer {layers[0]} on" if len(layers) else "nowhere"
 
 
 def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
@@ -444,6 +415,7 @@ def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
         for layer in (*unknown, *spared):
             painted[layer].set_color(plots.ORANGE)
         ax.set_ylabel(name, fontsize=9)
+        _layers_named(ax, len(bars))
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1, 0].set(xlabel="the layer left out (green: none)")
     plots.show(fig, alt=f"Bars for each layer, in two rows: {said}.")

@@ -27,15 +27,11 @@ def test_layers_out_refused(drawn, costly):
     assert refuses(drawn, figures.layers_out, rises(list(costly)))
 
 
-def test_before_and_after(drawn):
+def test_normalised(drawn):
     before = 3 + torch.randn(7, 101)
-    after = LayerNorm(101)(before)
-    assert draws(
-        drawn, figures.before_and_after, before, after, 0.7 * after, says="normalised 6", labels=("x",)
-    )
+    assert draws(drawn, figures.normalised, LayerNorm(101)(before), says="lie outside", labels=("x",))
     drawn.clear()
-    assert refuses(drawn, figures.before_and_after, before, before, before)  # not normalised
-    assert refuses(drawn, figures.before_and_after, before, after, after.sigmoid())  # all within 0 to 1
+    assert refuses(drawn, figures.normalised, before)  # not normalised
 
 
 DEPTH = np.arange(1, 33)
@@ -136,6 +132,7 @@ def test_depth(drawn):
     says = "little work: 1 layer 2.50, little work: 8 layers 3.00, much work: 1 layer 2.35"
     assert draws(drawn, figures.depth, much, little, says=says, labels=("y",))
     drawn.clear()
+    assert refuses(drawn, figures.depth, {**much, 4: much[1]}, little)  # not four, but eight are best
     assert refuses(drawn, figures.depth, little, little)  # not better after long training
     assert refuses(drawn, figures.depth, much, much)  # not worse after short training
 
@@ -158,34 +155,6 @@ def test_lengths(drawn):
     drawn.clear()
     norms[5:, :, 3] = 20_000.0  # another token as long
     assert refuses(drawn, figures.lengths, norms)
-
-
-LENS = {
-    "as it is": [0.0] * 9 + [0.9],
-    "fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
-    "shifted, scaled": [0.0] * 8 + [0.1],
-}
-
-
-def test_lens(drawn):
-    says = "as it is from layer 9 on, fitted map from layer 5 on, shifted, scaled nowhere"
-    assert draws(drawn, figures.lens, LENS, says=says, labels=("x", "y"))
-
-
-@pytest.mark.parametrize(
-    ("way", "other"),
-    [
-        ("as it is", "fitted map"),
-        ("fitted map", "as it is"),
-        ("shifted, scaled", "fitted map"),
-    ],
-)
-def test_lens_refused(drawn, way, other):
-    assert refuses(drawn, figures.lens, LENS | {way: LENS[other]})
-
-
-def test_lens_says_where_nothing_leads(drawn):
-    assert draws(drawn, figures.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
 
 
 RISES, BEST = np.full(9, 0.1), np.full(9, 0.9)
