@@ -143,25 +143,26 @@ def cells():
     return found
 
 
-def through(cells, layer, norms=True):
-    """What of the last layer's gradient the first gets, and how alike tokens are after each layer."""
-    stack = experiments.fresh(SEED, 16, norms=norms)
-    with experiments.running(stack, layer, mlp, layer_norm):
-        given, gradients = cells["there_and_back"](stack)
-    return gradients, [cells["likeness"](x) for x in given]
-
-
 def test_the_whisper_dies_and_additions_carry_it(cells):
-    added, replaced = (through(cells, layer, norms=False)[0] for layer in (pre_norm_block, chain))
-    assert replaced[0] < 1e-15
-    assert 0.5 < min(added) < max(added) < 5
-    assert replaced[-1] == added[-1] == 1
+    found = {}
+    for additions in (True, False):
+        stack = experiments.fresh(SEED, 16, norms=False)
+        with experiments.adding(stack, additions):
+            _, found[additions] = cells["there_and_back"](stack)
+    assert found[False][0] < 1e-15
+    assert 0.5 < min(found[True]) < max(found[True]) < 5
+    assert found[True][-1] == found[False][-1] == 1
 
 
 def test_with_norms_a_gradient_arrives_and_without_additions_tokens_become_alike(cells):
-    (whole, apart), (bare, alike) = (through(cells, layer) for layer in (pre_norm_block, chain))
-    assert 0.01 < bare[0] < 0.5 < whole[0] < 2
-    assert apart[-1] < 0.7 < 0.99 < min(alike[1:])
+    gradients, alike = {}, {}
+    for layer in (pre_norm_block, chain):
+        stack = experiments.fresh(SEED, 16)
+        with experiments.running(stack, layer, mlp, layer_norm):
+            given, gradients[layer] = cells["there_and_back"](stack)
+        alike[layer] = [cells["likeness"](x) for x in given]
+    assert 0.01 < gradients[chain][0] < 0.5 < gradients[pre_norm_block][0] < 2
+    assert alike[pre_norm_block][-1] < 0.7 < 0.99 < min(alike[chain][1:])
 
 
 def test_a_real_model_runs_on_the_layer(smollm2):

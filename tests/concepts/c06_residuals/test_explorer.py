@@ -347,3 +347,7 @@ def test_bad_models_to_go_down(decoders, change, options: dict, message: str) ->
 
 def test_it_keeps_the_frame(depth: DepthExplorer) -> None:
     assert keeps_the_frame(depth)
+
+
+def test_it_opens_at_the_layer_that_is_asked_for(decoders):
+    assert DepthExplorer(decoders, "acat", layer=3).layer == 3
