@@ -254,7 +254,7 @@ def test_what_a_task_forbids_is_named_in_its_words(name):
 SUBJECTS = {
     "05_positions/alibi_bias": "-slopes[:, None, None] * distance.abs()",
     "05_positions/relative_index": "distance.clamp(-8, 8) + 8",
-    "06_residuals/layer_norm": r"\operatorname{var}(x) + \epsilon",
+    "06_residuals/layer_norm": "root(variance + ε)",
     "06_residuals/rms_norm": "**RMSNorm**",
     "06_residuals/identity_start": "parts that give zero leave the stream as it was",
     "06_residuals/depth_scaled_start": "divided by the root of the number of additions",
