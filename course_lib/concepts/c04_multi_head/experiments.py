@@ -192,7 +192,7 @@ def first_weights(model: Small, ids: Tensor) -> Tensor:
     """The attention weights of the first layer, which may be a learner's: (rows, heads, T, T).
 
     Args:
-        model: its first layer has `n_heads`, `q_proj` and `k_proj`.
+        model: its first layer has `d_head`, `q_proj` and `k_proj`.
         ids: (rows, T).
     """
     layer: Any = model.stack.blocks[0].attention
@@ -206,7 +206,7 @@ def first_weights(model: Small, ids: Tensor) -> Tensor:
     finally:
         for hook in hooks:
             hook.remove()
-    q, k = (part.unflatten(-1, (layer.n_heads, -1)).transpose(1, 2) for part in parts)
+    q, k = (part.unflatten(-1, (-1, layer.d_head)).transpose(1, 2) for part in parts)
     return attention_weights(q, k)
 
 
@@ -217,10 +217,12 @@ class TwoQuestions:
     Args:
         right: the shares of right answers, one a start.
         looks: of the first start, for the last mark and for the next one, what each head gives to it.
+        models: one a start.
     """
 
     right: tuple[float, ...]
     looks: Mapping[str, tuple[float, ...]]
+    models: tuple[Small, ...]
 
 
 def two_questions(
@@ -238,7 +240,53 @@ def two_questions(
         trained(two_relations, 10, 20, seed=start, mixer=lambda: Unmasked(layer(32, n_heads)))
         for start in starts_of(seed, starts)
     ]
-    return TwoQuestions(tuple(right for _, right in runs), marks_seen(runs[0][0], 10, seed))
+    return TwoQuestions(
+        right=tuple(right for _, right in runs),
+        looks=marks_seen(runs[0][0], 10, seed),
+        models=tuple(model for model, _ in runs),
+    )
+
+
+def by_marks(found: TwoQuestions, *, seed: int = 1) -> dict[str, tuple[float, ...]]:
+    """What models with one head get right, by whether the two marks are the same, one number a start.
+
+    And what they get right of different marks if their head gives both the same weight, the mean of the two.
+
+    Args:
+        found: by `two_questions`, with one head.
+        seed: of the rows.
+    """
+    inputs, targets = two_relations(1000, 10, 20, torch.Generator().manual_seed(seed))
+    same, different = (targets == 0) | (targets == 3), (targets == 1) | (targets == 2)
+
+    def right(answer: Callable[[Small, Tensor], Tensor], asked: Tensor) -> tuple[float, ...]:
+        answers = [answer(model, inputs).argmax(-1) for model in found.models]
+        return tuple((each == targets)[asked].float().mean().item() for each in answers)
+
+    return {
+        "twice the same mark": right(Small.__call__, same),
+        "two different marks": right(Small.__call__, different),
+        "two different marks, with equal weights": right(evened, different),
+    }
+
+
+@torch.no_grad()
+def evened(model: Small, ids: Tensor) -> Tensor:
+    """What a model with one head says if the last mark and the next one get the mean of their weights."""
+    layer: Any = model.stack.blocks[0].attention
+    weights, marks = first_weights(model, ids)[:, 0], torch.stack(mark_places(ids)).any(0)
+    even = torch.where(marks, (weights * marks).sum(-1, keepdim=True) / 2, weights)
+    values: list[Tensor] = []
+    hooks = [
+        layer.v_proj.register_forward_hook(lambda _, args, output: values.append(output)),
+        layer.out_proj.register_forward_pre_hook(lambda _, args: (even @ values[0],)),
+    ]
+    try:
+        scores: Tensor = model(ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return scores
 
 
 class Unmasked(nn.Module):
@@ -746,7 +794,7 @@ TEN: tuple[Head, ...] = (
     *((18, 6), (17, 3), (17, 4), (18, 7), (23, 2)),
     *((23, 7), (20, 6), (17, 5), (24, 4), (23, 1)),
 )
-TWENTY_BY_LOT = tuple(by_lot(torch.zeros(30, 9), 1)[:20])
+TWENTY_AT_RANDOM = tuple(by_lot(torch.zeros(30, 9), 1)[:20])
 
 
 def answer(smollm2: Model, question: str, *, off: Sequence[Head] = (), n_tokens: int = 10) -> str:

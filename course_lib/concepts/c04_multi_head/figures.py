@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.concepts.c04_multi_head.experiments import FoundHead, Head, Specialists, StateSizes
+from course_lib.concepts.c04_multi_head.experiments import FoundHead, Head, StateSizes
 from course_lib.plots import as_numbers, means, supported
 
 
@@ -20,7 +20,7 @@ def one_or_two(right: Mapping[str, ArrayLike]) -> None:
     shares = {each: as_numbers(runs) for each, runs in right.items()}
     one, two = (runs.mean() for runs in shares.values())
     said = means(shares)
-    title = supported("After as many steps, the same width in two heads answers more", said, two > one + 0.05)
+    title = supported("After the same 150 steps, two heads get more right", said, two > one + 0.05)
     fig = plots.dots(
         _in_percent(shares),
         title=title,
@@ -72,12 +72,12 @@ def graphs(pieces: Sequence[str], weights: ArrayLike, heads: Mapping[str, Head])
         heads: those that are drawn, by name.
     """
     tables = {
-        f"{name}\n{layer}.{head}": as_numbers(weights)[layer, head] for name, (layer, head) in heads.items()
+        f"{layer}.{head}: {name}": as_numbers(weights)[layer, head] for name, (layer, head) in heads.items()
     }
     moved = _moved(np.stack(list(tables.values())))
     least = moved[~np.eye(len(tables), dtype=bool)].min()
     said = f"any two of them differ in {least:.0%} of their weight or more"
-    title = supported("The same sentence, other graphs", said, least > 0.25)
+    title = supported("One sentence, three heads, three habits", said, least > 0.25)
     fig, axes = plots.panels(len(tables), title=title, size=(2.5, 4.2))
     height = np.arange(len(pieces))[::-1]
     for ax, (each, table) in zip(axes, tables.items(), strict=True):
@@ -92,9 +92,9 @@ def graphs(pieces: Sequence[str], weights: ArrayLike, heads: Mapping[str, Head])
         for side, role in ((-0.05, "looks"), (1.05, "looked at")):
             ax.text(side, len(pieces), role, ha="center", fontsize=8, color="#666666")
         ax.set(xlim=(-0.75, 1.75))
-        ax.set_title(each, fontsize=10)
+        ax.set_title(each, fontsize=10, pad=14)
         ax.set_axis_off()
-    names = ", ".join(tables).replace("\n", " ")
+    names = ", ".join(tables)
     plots.show(fig, alt=f"Lines from a column of tokens to another, for {names}; {said}.")
 
 
@@ -161,48 +161,36 @@ def silenced(losses: Mapping[str, ArrayLike], intact: float) -> None:
     plots.show(fig, alt=f"Dots, one for each choice; loss: {said}.")
 
 
-def copying(found: Specialists) -> None:
+def copying(losses: Mapping[str, float], first_copy: float) -> None:
     """What the second copy costs with some heads off: a bar for each choice.
 
     Args:
-        found: what switching heads off has cost.
+        losses: by what is off, in nats: nothing; another head, the strongest copying head and the note-taker,
+            each alone; heads at random, and the copying heads together.
+        first_copy: the loss where nothing is repeated yet.
     """
-    n, previous = found.counts[-1], found.alone[found.needed]
-    intact, strongest, all_copying = found.without
-    others, mates = (as_numbers(list(each)).mean() for each in (found.drawn, found.beside))
-    losses = {
-        "none": intact,
-        "a neighbour of the note-taker": mates,
-        "the strongest copying head": strongest,
-        "the note-taker": previous,
-        f"{n} others of these layers": others,
-        f"the {n} strongest copying heads": all_copying,
-    }
-    said = ", ".join(f"{each} {loss:.1f}" for each, loss in losses.items())
+    each = {name: float(loss) for name, loss in losses.items()}
+    intact, other, strongest, note_taker, drawn, together = each.values()
+    said = ", ".join(f"{name} {loss:.1f}" for name, loss in each.items())
     title = supported(
-        "One head outside the list costs more than the strongest on it",
+        "Note-taker 16.0 alone costs more than the strongest copying head",
         said,
-        previous - intact > 3 * (max(others, mates) - intact),
-        previous > strongest,
-        found.needed not in found.copying[:n],
+        note_taker > strongest,
+        note_taker - intact > 3 * (max(other, drawn) - intact),
+        together > note_taker,
+        list(each)[3] == "note-taker 16.0",
     )
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.6))
+    heights = (0, 1.4, 2.4, 3.4, 4.8, 5.8)  # nothing, one head, several
     grey = "#999999"
-    fig = plots.bars(
-        losses,
-        (grey, grey, plots.ATTENTION, plots.GREEN, grey, plots.ATTENTION),
-        title=title,
-        x="loss of the second copy, nats",
-        fmt="%.1f",
-        end=1.12 * found.first_copy,
-        size=(7.6, 3.6),
-    )
-    ax = fig.axes[0]
-    ax.axvline(found.first_copy, color="#444444", linestyle=":")
-    ax.text(
-        found.first_copy - 0.15, -0.1, "first copy:\nnothing to repeat", ha="right", va="center", fontsize=9
-    )
-    ax.set_ylabel("switched off")
-    plots.show(fig, alt=f"Bars, the loss of the second copy with heads off: {said}.")
+    colours = (grey, grey, plots.ATTENTION, plots.GREEN, grey, plots.ATTENTION)
+    ax.bar_label(ax.barh(heights, list(each.values()), color=colours), fmt=" %.1f")
+    ax.axvspan(intact, float(first_copy), color=plots.GREEN, alpha=0.12, linewidth=0, zorder=0)
+    ax.text((intact + first_copy) / 2, -0.8, "what repeating saves", ha="center", fontsize=9)
+    ax.set_yticks(heights, list(each))
+    ax.set(xlabel="loss of the second copy, nats", ylabel="switched off", ylim=(6.4, -1.4))
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars, the loss of the second copy: {said}; of the first {first_copy:.1f}.")
 
 
 def nouns(found: Mapping[str, FoundHead]) -> None:

@@ -98,6 +98,17 @@ def test_two_heads_divide_two_questions_between_them() -> None:
     assert min(max(last), max(coming)) > 0.4
 
 
+def test_one_head_tells_two_marks_apart_by_unequal_weights() -> None:
+    """Not by knowing both and tossing a coin, which would be right in 1 and in 1/2 of the cases."""
+    one = experiments.two_questions(MultiHeadAttention, 1)
+    same, different, equal = experiments.by_marks(one).values()
+    together = [mean(pair) for pair in zip(same, different, strict=True)]
+    assert together == pytest.approx(one.right, abs=0.05)
+    assert max(same) < 0.9
+    assert min(different) > 0.55
+    assert mean(different) - mean(equal) > 0.2
+
+
 def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "two_relations", one_relation)
     judgement = claims.judge("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
@@ -219,15 +230,16 @@ REQUEST = "Repeat after me: Brelindor Vastquimmel sings."
 
 
 def test_the_name_is_forgotten_without_copying_heads(heads: experiments.Specialists, smollm2: tuple) -> None:
-    """As the notebook's text says: ten heads, or the note-taker; not twenty by lot, nor the strongest."""
+    """As the notebook's text says: four heads, or the note-taker; not twenty at random, nor one of ten."""
     assert len({*heads.copying[:10]} & {*experiments.TEN}) >= 8  # another draw ranks them nearly the same
     assert {*experiments.TEN} <= {*heads.copying}
     name = "Brelindor Vastquimmel"
     assert name in experiments.answer(smollm2, REQUEST)
-    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TWENTY_BY_LOT)
+    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TWENTY_AT_RANDOM)
     assert name not in experiments.answer(smollm2, REQUEST, off=[(16, 0)])
-    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:1])
-    assert "Vastquimmel" not in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:5])
+    assert all(name in experiments.answer(smollm2, REQUEST, off=[head]) for head in experiments.TEN)
+    assert name in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:3])
+    assert "Vastquimmel" not in experiments.answer(smollm2, REQUEST, off=experiments.TEN[:4])
     assert experiments.answer(smollm2, REQUEST, off=experiments.TEN).startswith("Blessed, I am Bless")
 
 

@@ -1,7 +1,6 @@
 """The figures of notebook 04: drawn where the numbers support the title, refused where they do not."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -56,7 +55,7 @@ TOKENS = ["The", "cat", "saw", "the", "cat"]
 
 def test_graphs(drawn):
     named = {"itself": (0, 0), "the one before": (0, 1)}
-    says = "for itself 0.0, the one before 0.1; any two of them differ in 80% of their weight or more"
+    says = "for 0.0: itself, 0.1: the one before; any two of them differ in 80% of their weight or more"
     assert draws(drawn, figures.graphs, TOKENS, four_heads(), named, says=says)
     ends = [line.get_ydata().tolist() for line in drawn[0][0].axes[1].lines]
     assert ends == [[4, 4], [3, 4], [2, 3], [1, 2], [0, 1]]  # from the token to the one above
@@ -89,34 +88,25 @@ def test_silenced(drawn):
     assert refuses([], figures.silenced, losses | {"heads": [3.3]}, 3.0)  # more than drawn by lot
 
 
-def copied(**change: Any) -> experiments.Specialists:
-    """Where ten copying heads and one note-taker are needed, and others are not."""
-    scores = experiments.HeadScores({}, {}, torch.zeros(1, 1), 0)
-    found = {
-        "counts": (0, 3, 10),
-        "without": (2.5, 7.0, 12.0),
-        "others": (),
-        "drawn": (3.0, 3.4),
-        "alone": {(16, 0): 8.0, (1, 2): 2.6},
-        "beside": (2.4, 2.7),
-        "first_copy": 14.0,
-        "given": {},
-        "specific": 0.0,
-    }
-    return experiments.Specialists(**{"scores": scores, "copying": ()} | found | change)
+LOSSES = {"none": 3.4, "16.1": 3.5, "18.6": 5.5, "note-taker 16.0": 9.4, "20 at random": 4.4, "our ten": 12.2}
 
 
 def test_copying(drawn):
-    says = "the note-taker 8.0, 10 others of these layers 3.2, the 10 strongest copying heads 12.0"
-    assert draws(drawn, figures.copying, copied(), says=says, labels=("x", "y"))
+    says = "18.6 5.5, note-taker 16.0 9.4, 20 at random 4.4, our ten 12.2; of the first 14.4"
+    assert draws(drawn, figures.copying, LOSSES, 14.4, says=says, labels=("x", "y"))
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"drawn": (3.0, 7.0)}, {"alone": {(16, 0): 6.8}}, {"beside": (2.5, 7.0)}, {"copying": ((16, 0),)}],
+    [{"20 at random": 7.0}, {"note-taker 16.0": 5.4}, {"16.1": 7.0}, {"our ten": 9.0}],
 )
 def test_copying_refused(drawn, change):
-    assert refuses(drawn, figures.copying, copied(**change))
+    assert refuses(drawn, figures.copying, LOSSES | change, 14.4)
+
+
+def test_copying_names_the_note_taker(drawn):
+    other = {name.replace("16.0", "11.6"): loss for name, loss in LOSSES.items()}
+    assert refuses(drawn, figures.copying, other, 14.4)
 
 
 def test_nouns(drawn):

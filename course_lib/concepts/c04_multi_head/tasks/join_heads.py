@@ -9,6 +9,7 @@ H, T, K)?
 Hint: `heads.transpose(1, 2)` is (B, T, H, K), and `.flatten(2)` joins the last two axes.
 """
 
+import numpy as np
 import torch
 
 from course_lib.checks.exercise import Exercise
@@ -36,9 +37,10 @@ def _(rng):
     def inputs(b, t, h, k):
         return {"heads": all_different(rng, b, h, t, k)}
 
+    numbered = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4).transpose(0, 2, 1, 3)
     return in_torch(
         [
-            Case("three tokens, two heads of two numbers", inputs(1, 3, 2, 2)),
+            Case("two tokens of three heads, 0 to 11 and 12 to 23", {"heads": numbered}),
             Case("everything square", inputs(3, 3, 3, 3), catches="sequences mixed up"),
             Case(
                 "two sequences",

@@ -48,7 +48,7 @@ def _(rng):
     two, many = inputs(3, 5, 2), inputs(*primes(rng, 2, 3), 17, causal=True)
     return in_torch(
         [
-            Case("one head, three tokens", inputs(1, 1, 3)),
+            Case("one head, three tokens", inputs(1, 1, 3, causal=True)),
             Case("as many layers as heads and tokens", inputs(3, 3, 3), catches="layers instead of queries"),
             Case(
                 "more layers than tokens", inputs(7, *primes(rng, 3, 5)), catches="layers and heads exchanged"
