@@ -575,7 +575,9 @@ class FirstToken:
     losses: Mapping[str, tuple[float, ...]]
 
 
-def first_token(smollm2: Model, scores: HeadScores, *, seed: int = 0, n_heads: int = 20) -> FirstToken:
+def first_token(
+    smollm2: Model, scores: HeadScores, *, seed: int = 0, n_heads: int = 20, n_texts: int = 2
+) -> FirstToken:
     """Is the first token needed, at which most heads look, and are these heads?
 
     Rival: as many heads drawn by lot; another token hidden from the same places.
@@ -586,9 +588,10 @@ def first_token(smollm2: Model, scores: HeadScores, *, seed: int = 0, n_heads: i
         scores: of its heads.
         seed: which reviews are read, and which heads are drawn.
         n_heads: how many are switched off.
+        n_texts: how many pieces of reviews are read.
     """
     model, tokenizer = smollm2
-    ids = pieces(tokenizer.encode, seed, held_out=True, n=2, length=64)
+    ids = pieces(tokenizer.encode, seed, held_out=True, n=n_texts, length=64)
     looking = scores.trained["the first token"]
     begin = 17  # from here on the token is hidden, and the loss counts
 

@@ -120,7 +120,7 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
     for ax, each in zip(axes, after, strict=True):
         series = {"trained": (np.arange(1, len(after[each]) + 1), after[each])}
         plots.lines(series, title=each, x="heads, strongest first", y="share of the weight", ax=ax)
-        ax.axhline(before[each], color="#444444", linestyle=":", label="random weights, at most")
+        ax.axhline(before[each], color="#444444", linestyle=":", label="highest of any untrained head")
         ax.set_ylim(0, 1.02)
     fig.legend(*axes[-1].get_legend_handles_labels(), frameon=False, ncols=2, loc="outside lower center")
     plots.show(fig, alt=f"For each relation a falling curve over the heads: {said}.")
@@ -137,7 +137,7 @@ def silenced(losses: Mapping[str, ArrayLike], intact: float) -> None:
     most, drawn, token, others = (as_numbers(each) for each in losses.values())
     labels = (
         "heads that look\nat it most, off",
-        "as many heads\nby lot, off",
+        "as many heads\nat random, off",
         "first token\nhidden",
         "another token\nhidden",
     )
@@ -253,27 +253,6 @@ def agreement(right: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=f"Dots, one for each choice of heads. The verb is right in: {said}.")
 
 
-def head_counts(right: Mapping[int, ArrayLike]) -> None:
-    """What a model of one width gets right, by how many heads the width is divided into.
-
-    Args:
-        right: for each number of heads the shares of right answers, one a run.
-    """
-    shares = {n: as_numbers(runs) for n, runs in right.items()}
-    one, two, *more = (runs.mean() for runs in shares.values())
-    said = means({f"{n} heads": runs for n, runs in shares.items()})
-    gained = max(more) - two
-    title = supported("The second head helps most", said, two - one > 0.05 and gained < (two - one) / 2)
-    fig = plots.dots(
-        {str(n): 100 * runs for n, runs in shares.items()},
-        title=title,
-        y="right answers, %",
-        limits=(0.0, 102.0),
-    )
-    fig.axes[0].set_xlabel("heads, at the same width")
-    plots.show(fig, alt=f"Dots, one for each training run. Means: {said}.")
-
-
 def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping[str, ArrayLike]) -> None:
     """What three ways to attend take, over the number of tokens.
 
@@ -301,6 +280,10 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
         plots.lines(series, title=what, x="tokens", y=label, log_x=True, log_y=True, ax=ax)
         ax.set_xticks(tokens, [f"{n:,}" for n in tokens])
         ax.minorticks_off()
+        ax.get_legend().remove()
+        for each, (xs, ys) in series.items():  # the lines of time end close to each other
+            side = "bottom" if each == "explicit" else "top"
+            ax.annotate(f" {each}", (xs[-1], ys[-1]), va=side, fontsize=9, annotation_clip=False)
     plots.show(fig, alt=f"Curves from {tokens[0]} to {tokens[-1]} tokens. {said}.")
 
 
@@ -311,33 +294,32 @@ def summaries(states: StateSizes) -> None:
         states: what was measured.
     """
     small, large = min(states.looked), max(states.looked)
-    parted = as_numbers(states.parted).mean()
     shares = {
         f"8 pairs, {small} x {small} numbers": states.few,
         f"24 pairs, {small} x {small} numbers": states.narrow,
-        f"24 pairs, {small} x {small} numbers, three times the steps": states.patient,
-        f"24 pairs, sixteen times {large // 16} x {large // 16} numbers": parted,
         f"24 pairs, {large} x {large} numbers": states.wide,
         "24 pairs, softmax attention": states.softmax,
     }
     said = ", ".join(f"{each} {share:.0%}" for each, share in shares.items())
     title = supported(
-        "A small summary holds few pairs; a large one holds many",
+        "After the same training, a larger summary recalls more",
         said,
         states.few > 0.85,
         states.narrow < states.few - 0.15,
-        states.wide > max(states.narrow, states.patient, parted) + 0.1,
+        states.wide > states.narrow + 0.1,
     )
     grey, linear = "#999999", plots.ATTENTION
     fig = plots.bars(
         {each: 100 * share for each, share in shares.items()},
-        (linear, linear, linear, linear, linear, grey),
+        (linear, linear, linear, grey),
         title=title,
-        x="looked up right, % (guessing 12.5)",
+        x="looked up right, %",
         end=112,
-        size=(8.2, 3.4),
+        size=(7.6, 2.9),
     )
-    fig.axes[0].axvline(12.5, color="#444444", linestyle=":")
+    ax = fig.axes[0]
+    ax.axvline(12.5, color="#444444", linestyle=":")
+    ax.text(13.5, -0.5, "guessing", va="bottom", fontsize=9)
     plots.show(fig, alt=f"Bars, the share looked up right: {said}; guessing 12.5%.")
 
 
@@ -359,7 +341,7 @@ def mixers(first: Mapping[str, ArrayLike], looked: Mapping[str, ArrayLike]) -> N
     softmax, *others = (runs.mean() for runs in hard.values())
     *mixed, plain = (runs.mean() for runs in easy.values())
     title = supported(
-        "Which came first is easy for all, nearly for a plain mean; mixing by place does not look up",
+        "All can tell which came first; only attention looks up",
         said,
         min(mixed) > 0.85 and plain > chance[next(iter(tables))] + 0.15,
         softmax > max(others) + 0.15,
