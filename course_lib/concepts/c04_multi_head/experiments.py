@@ -621,12 +621,10 @@ class Specialists:
     Args:
         scores: what they look at.
         copying: those of SmolLM2 that look at what followed the first time, the strongest first.
-        counts: how many of them are off.
-        without: the loss of a repetition with so many off, in nats a token.
+        without: the loss of a repetition in nats a token: all heads on, the strongest off, ten off.
         others: as many others of the same layers, drawn by lot.
         drawn: the loss without them, and without a second draw.
         alone: the same without a head that looks at the token before, by head.
-        beside: the same without another head of the layer of the one that is needed most, one a head.
         first_copy: the loss when nothing is repeated yet.
         given: what each of five copying heads gives to the token that followed, with the head for the token
             before on, with it off, and with another of its layer off, by name, in this order.
@@ -635,12 +633,10 @@ class Specialists:
 
     scores: HeadScores
     copying: tuple[Head, ...]
-    counts: tuple[int, ...]
     without: tuple[float, ...]
     others: tuple[Head, ...]
     drawn: tuple[float, ...]
     alone: Mapping[Head, float]
-    beside: tuple[float, ...]
     first_copy: float
     given: Mapping[str, tuple[float, ...]]
     specific: float
@@ -729,23 +725,21 @@ def specialists(
 
     alone = {head: repeated(head) for head in bar(ranked(previous)[:3])}
     needed = max(alone, key=lambda head: alone[head])
-    mates = others_of([needed, needed], [needed], by_lot(previous, seed))
+    mate = others_of([needed], [needed], by_lot(previous, seed))
     drawn = [others_of(ten, copying, by_lot(previous, 2 * seed + draw)) for draw in range(2)]
     unread = Reading(model, pieces(tokenizer.encode, seed, held_out=True, n=3, length=64))
     return Specialists(
         scores=scores,
         copying=tuple(copying),
-        counts=(0, 1, len(ten)),
         without=(repeated(), repeated(*ten[:1]), repeated(*ten)),
         others=tuple(drawn[0]),
         drawn=tuple(repeated(*off) for off in drawn),
         alone=alone,
-        beside=tuple(repeated(head) for head in mates),
         first_copy=token_loss(reading.scores()[:, : half - 1], reading.ids[:, 1:half]).item(),
         given={
             "note-taker on": given_to_targets(model, twice, copying[:5], []),
             "note-taker off": given_to_targets(model, twice, copying[:5], [needed]),
-            "note-taker on, its neighbour off": given_to_targets(model, twice, copying[:5], mates[:1]),
+            "note-taker on, its neighbour off": given_to_targets(model, twice, copying[:5], mate),
         },
         specific=unread.loss(ten) - unread.loss(),
     )
