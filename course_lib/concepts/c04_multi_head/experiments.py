@@ -545,20 +545,20 @@ class Reading:
             self.streams.append(block(self.streams[-1]))
 
     @torch.no_grad()
-    def scores(self, off: Sequence[Head] = ()) -> Tensor:
-        """What the model says at each place with some heads off: (rows, tokens, V)."""
+    def scores(self, off: Sequence[Head] = (), begin: int = 0) -> Tensor:
+        """What the model says at each place from `begin` on with some heads off: (rows, places, V)."""
         blocks = self.model.stack.blocks
         lowest = min((layer for layer, _ in off), default=len(blocks))
         x = self.streams[lowest]
         with probing.heads_off(self.model, off):
             for block in blocks[lowest:]:
                 x = block(x)
-        scores: Tensor = self.model.lm_head(self.model.stack.final_norm(x))
+        scores: Tensor = self.model.lm_head(self.model.stack.final_norm(x[:, begin:]))
         return scores
 
     def loss(self, off: Sequence[Head] = (), begin: int = 1) -> float:
         """As `loss_without`."""
-        return token_loss(self.scores(off)[:, begin - 1 : -1], self.ids[:, begin:]).item()
+        return token_loss(self.scores(off, begin - 1)[:, :-1], self.ids[:, begin:]).item()
 
 
 @dataclass(frozen=True)
@@ -1021,7 +1021,7 @@ def agreement(
     reading = Reading(model, ids[:, :-1])
 
     def right(off: Sequence[Head]) -> float:
-        scores = reading.scores(off)[:, -1].cpu()
+        scores = reading.scores(off, begin=ids.shape[1] - 2)[:, -1].cpu()
         return (verbs[scores[:, verbs].argmax(-1)] == ids[:, -1]).float().mean().item()
 
     return {

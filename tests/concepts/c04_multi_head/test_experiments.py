@@ -321,7 +321,8 @@ def lesson(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
     def run(known: dict[str, Any], *names: str) -> dict[str, Any]:
         known["drawn"] = []
-        monkeypatch.setattr(figures, "one_or_two", lambda right: known["drawn"].append(right))
+        for name in ("one_or_two", "copying"):
+            monkeypatch.setattr(figures, name, lambda numbers, *_: known["drawn"].append(numbers))
         exec(cells("open-load", *names), known)  # the cells are ours
         return known
 
@@ -353,6 +354,22 @@ def test_a_join_that_mixes_tokens_speaks_in_the_real_model(smollm2: tuple) -> No
     assert "Paris" not in said[0]
     assert said[1] == experiments.answer(smollm2, question)
     assert "Paris" in said[1]
+
+
+def test_a_score_for_other_heads_changes_the_next_figure(
+    lesson: Callable[..., dict[str, Any]], smollm2: tuple
+) -> None:
+    model, tokenizer = smollm2
+    weights = probing.weights_of(model, tokenizer.encode("The children hear Brelindor and Brelindor"))
+
+    def rise(offset: int) -> float:
+        first = experiments.ranked(weights.diagonal(offset, dim1=-2, dim2=-1).mean(-1))[0]
+        known = {"smollm2": model, "first": first, "our_list": experiments.TEN}
+        (losses,) = lesson(known, "copy-list", "copy-losses", "copy-predict", "copy-run")["drawn"]
+        return losses["note-taker {}.{}".format(*first)] - losses["none"]
+
+    assert rise(-1) > 4
+    assert rise(0) < 1
 
 
 def test_a_layer_of_the_learner_shows_where_it_looks() -> None:
