@@ -173,12 +173,11 @@ def copying(losses: Mapping[str, float], first_copy: float) -> None:
     intact, other, strongest, note_taker, drawn, together = each.values()
     said = ", ".join(f"{name} {loss:.1f}" for name, loss in each.items())
     title = supported(
-        "Note-taker 16.0 alone costs more than the strongest copying head",
+        "The note-taker alone costs more than the strongest copying head",
         said,
         note_taker > strongest,
         note_taker - intact > 3 * (max(other, drawn) - intact),
         together > note_taker,
-        list(each)[3] == "note-taker 16.0",
     )
     fig, (ax,) = plots.panels(title=title, size=(7.6, 3.6))
     heights = (0, 1.4, 2.4, 3.4, 4.8, 5.8)  # nothing, one head, several

@@ -366,7 +366,7 @@ def test_a_score_for_other_heads_changes_the_next_figure(
         first = experiments.ranked(weights.diagonal(offset, dim1=-2, dim2=-1).mean(-1))[0]
         known = {"smollm2": model, "first": first, "our_list": experiments.TEN}
         (losses,) = lesson(known, "copy-list", "copy-losses", "copy-predict", "copy-run")["drawn"]
-        return losses["note-taker {}.{}".format(*first)] - losses["none"]
+        return losses["your note-taker"] - losses["none"]
 
     assert rise(-1) > 4
     assert rise(0) < 1

@@ -104,11 +104,6 @@ def test_copying_refused(drawn, change):
     assert refuses(drawn, figures.copying, LOSSES | change, 14.4)
 
 
-def test_copying_names_the_note_taker(drawn):
-    other = {name.replace("16.0", "11.6"): loss for name, loss in LOSSES.items()}
-    assert refuses(drawn, figures.copying, other, 14.4)
-
-
 def test_nouns(drawn):
     she, verb = experiments.FoundHead(((1, 3),), 1.0, 0.58), experiments.FoundHead(((13, 8),), 0.94, 0.44)
     says = "she 100%, random weights 58%; is 94%, random weights 44%"
