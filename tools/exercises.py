@@ -10,7 +10,7 @@ of the course: no grade book is left.
 
 In a Markdown file each cell stands below its name. A task of another notebook is a guest; where its answer
 must look otherwise there, that follows as code. {n_tasks} and {minutes} become the number of the tasks that
-are at home in it, and what they take.
+are at home in it, and what they take; {minutes of 06_residuals/rms_norm} what one task takes.
 
     <!-- setup -->                                            a cell, Markdown or one block of Python
     <!-- task: split_heads -->                                the three cells of a task
@@ -105,6 +105,8 @@ def notebook(concept: str, name: str) -> nbformat.NotebookNode:
         )
     own = [words.minutes for words in tasks.words(concept).values() if words.notebook == name]
     counts = {"{n_tasks}": NUMBERS[len(own)], "{minutes}": str(sum(own))}
+    for task in re.findall(r"{minutes of (.+?)}", source):
+        counts[f"{{minutes of {task}}}"] = str(tasks.words(task.split("/")[0])[task].minutes)
     cells: list[Any] = []
     number = 0
     for mark, text in zip(parts[::2], parts[1::2], strict=True):

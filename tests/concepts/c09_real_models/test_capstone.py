@@ -86,7 +86,7 @@ def test_the_ten_solutions_write_smollm2s_text(smollm2, ten, monkeypatch, capsys
         "Now together ...\n10 of 10 parts are yours.\nTogether they write 'The capital of France is" in said
     )
     assert re.search(r"✓ rms_norm \(rms_norm\): yours, in 244 uses, off by 1 in \d+ million\n", said)
-    assert re.search(r"as the library does; scores off by 1 in \d+,000\.\n", said)
+    assert re.search(r"as the course's do; scores off by 1 in \d+,000\.\n", said)
     # A fault is found in the layer in which it is first, in the real model too.
     second = judge("cache", only_when_empty, recorded(*smollm2)["cache"], 5.0)
     assert second.where == "layer 0, reading one token more"
@@ -690,11 +690,11 @@ def test_a_wrong_part_is_named_where_it_is(uses, part, answer, where, name, said
 def test_a_fault_is_heard_and_harms_nothing(small, part, answer):
     before = [parameter.clone() for parameter in small[0].parameters()]
     said = []
-    broken = assembled(*small, {part: answer}, "small", seconds=5.0, keep=True, say=said.append)
+    broken = assembled(*small, {part: answer}, "small", seconds=5.0, say=said.append)
     assert said[0].startswith(f"With your {part} as it is, it ")
     assert said[1].startswith(f"✗ {part} ")
-    assert said[1].endswith("It speaks all the same, as you asked.")
-    assert broken.kept == {part: answer}
+    assert said[1].endswith("The course's is used.")
+    assert broken.kept == {}
     assert broken.yours == []
     assert all(map(torch.equal, before, small[0].parameters()))
     assert torch.get_default_dtype() == torch.float32
@@ -713,7 +713,10 @@ def test_who_keeps_a_fault_hears_it_in_the_chat(small, ten):
     for keep in (True, False):
         mine = assembled(*small, wrong, "small", seconds=5.0, keep=keep)
         assert mine.yours == ["cache"]
-        assert ("The library's is used." in str(mine)) is not keep
+        assert ("The course's is used." in str(mine)) is not keep
+        assert ("It speaks all the same, as you asked." in str(mine)) is keep
+        assert bool(mine.heard) is not keep  # who keeps it hears it below
+        assert mine.kept == ({"mlp": wrong["mlp"]} if keep else {})
         answers[keep] = mine.chat("Why?", temperature=0, max_new_tokens=8)
     library = assembled(*small, {}, "small", seconds=5.0).chat("Why?", temperature=0, max_new_tokens=8)
     assert answers[False] == library != answers[True]
@@ -823,10 +826,10 @@ def test_the_other_parts_stay_in_use_when_one_is_wrong(small, ten):
     assert mine.together.same
     said = str(mine)
     assert said.startswith("8 of 10 parts are yours.")
-    assert "✗ rotation (rotate_pairs): at place 1000 and after: another result than the library's.\n" in said
+    assert "✗ rotation (rotate_pairs): at place 1000 and after: another result than the course's.\n" in said
     assert "    First at head 0, token 0, number 0: expected " in said
     assert said.count("✓") == 8
-    assert "· not written yet, so the library's: mlp" in said
+    assert "· not written yet, so the course's: mlp" in said
 
 
 def test_a_part_that_is_right_on_each_use_but_not_in_the_whole_is_not_used(small, ten):
@@ -899,7 +902,7 @@ def test_a_part_is_said_when_it_is_judged_and_again_when_that_changes(small, ten
     mine = assembled(*small, {"rms_norm": counts, "mlp": ten["mlp"]}, "small", seconds=5.0, say=said.append)
     assert [line[:12] for line in said[:3]] == ["✓ rms_norm (", "✓ mlp (gated", "Now together"]
     assert said[3:] == [
-        "Together the 2 parts write something else than the library's. Which of them does? Each is tried "
+        "Together the 2 parts write something else than the course's. Which of them does? Each is tried "
         "alone, all of them in 60 s at most ..."
     ]
     assert n_calls[:28] == [0] * 28
@@ -1017,7 +1020,7 @@ def test_a_chat_streams_remembers_and_draws_repeatably(mine, capsys):
     assert mine.turns == [("user", "Why?"), ("assistant", first)]
     second = ask("And how?")
     assert mine.turns[2:] == [("user", "And how?"), ("assistant", second)]
-    assert ask("Why?", again=True) == first
+    assert ask("Why?", forget=True) == first
     assert mine.turns == [("user", "Why?"), ("assistant", first)]
     with pytest.raises(
         ValueError, match=r"the conversation has \d+ tokens, so 500 new ones do not fit into 512"
@@ -1382,7 +1385,7 @@ def test_a_stub_takes_no_functions_place(ten, small):
         mine = assemble(ten, rms_norm=stub)
         assert mine.parts["rms_norm"] is ten["rms_norm"]
         assert mine.yours == list(PARTS)
-    assert "not written yet, so the library's: rms_norm" in str(assemble(rms_norm=unwritten))
+    assert "not written yet, so the course's: rms_norm" in str(assemble(rms_norm=unwritten))
     wrong = assemble(ten, rms_norm=lambda x, weight, eps: x)
     assert "rms_norm" not in wrong.yours  # a function does, right or not
 
@@ -1460,11 +1463,11 @@ FORMATTED = (
 )
 
 
-def talks(path, *questions):
+def talks(path, *asked, typed=""):
     """What a program says, run by plain Python in another folder."""
-    command = [sys.executable, path.name, *questions]
+    command = [sys.executable, path.name, *asked]
     run = subprocess.run(
-        command, cwd=path.parent, capture_output=True, text=True, encoding="utf-8", check=False
+        command, input=typed, cwd=path.parent, capture_output=True, text=True, encoding="utf-8", check=False
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
@@ -1487,8 +1490,8 @@ def test_ten_solutions_make_one_page_that_chats(smollm2, ten, tmp_path):
     assert '"""' not in text.split("\n", 1)[1]
     places = [text.index(f"# {MEANS[part]}\ndef {its.function}(") for part, its in PARTS.items()]
     assert places == sorted(places)
-    assert talks(path, "What is the capital of France?", "And of Italy?") == (
-        "The capital of France is Paris.\nThe capital of Italy is Rome.\n"
+    assert talks(path, typed="What is the capital of France?\nAnd of Italy?\n\n") == (
+        "> The capital of France is Paris.\n> The capital of Italy is Rome.\n> "
     )
     assert list(take_along(path)) == list(PARTS)
 
@@ -1501,7 +1504,7 @@ def test_half_of_the_parts_and_the_courses_others_chat_as_well(smollm2, ten, tmp
     for part, its in PARTS.items():
         whose = "" if part in half else " (The course's.)"
         assert f"# {MEANS[part]}{whose}\ndef {its.function}(" in text
-    assert talks(path, "What is the capital of France?") == "The capital of France is Paris.\n"
+    assert talks(path, "What is the capital", "of France?") == "The capital of France is Paris.\n"
     assert list(take_along(path)) == list(half)
 
 
@@ -1556,7 +1559,7 @@ def test_helpers_go_into_the_chat_and_into_the_program(small, smollm2, tmp_path,
         mine.chat("<|im_end|>")
     page = mine.save(tmp_path / "my_chat.py")
     text = page.read_text(encoding="utf-8")
-    assert "in answer(chat_template([" in text
+    assert "answer(chat_template(turns))" in text
     assert "decode([said])" in text
     assert '    """Mine."""\n' in text
     assert talks(page, "What is the capital of France?") == "The capital of France is Paris.\n"
@@ -1569,11 +1572,12 @@ def test_the_heads_of_an_earlier_notebook_go_into_the_model_and_the_program(smal
         **{name: solution_source(f"04_multi_head/{name}") for name in ("split_heads", "join_heads")},
     )
     code = plain("forward").replace("mixed.transpose(1, 2).flatten(2)", "join_heads(mixed)")
-    code = code.replace(
-        "it.unflatten(-1, (-1, width)).transpose(1, 2)", "split_heads(it, it.shape[2] // width)"
+    code = re.sub(
+        r"\((y @ (layer\[.*?\]).mT)\).unflatten\(-1, \(-1, width\)\).transpose\(1, 2\)",
+        r"split_heads(\1, len(\2) // width)",
+        code,
     )
-    imports = "import torch\nfrom functools import partial"
-    taken = take_along(heads, notebook(tmp_path / "here.ipynb", imports, code))
+    taken = take_along(heads, notebook(tmp_path / "here.ipynb", "import torch", code))
     assert set(taken.earlier) == {"split_heads", "join_heads"}
     mine = assembled(*small, {}, "small", taken=taken, seconds=5.0)
     assert mine.yours == ["forward"]
@@ -1588,7 +1592,7 @@ def test_a_helper_that_is_wrong_is_named_and_not_used(small, tmp_path):
     mine = assembled(*small, {}, "small", taken=take_along(path), seconds=5.0)
     assert mine.helpers == {}
     assert "✗ decode: " in str(mine)
-    assert "The library's is used in the chat." in str(mine)
+    assert "The course's is used in the chat." in str(mine)
 
 
 def test_a_name_that_the_program_needs_is_refused(tmp_path):

@@ -26,7 +26,7 @@ PLAIN = Certificate(
     is_real=True,
     measured=SOME,
     answer="Paris.",
-    compared="the same as the library's",
+    compared="the same as the course's",
     drawn="A cat reads.",
     seed=3,
     speed=0.876,
@@ -70,8 +70,8 @@ def test_it_says_what_was_measured(mine):
     assert re.fullmatch(r"28 uses, off by 1 in \d+ million", it.measured["rms_norm"])
     assert it.measured["cache"] == "12 uses, no difference"
     assert it.answer == mine.together.text.strip()
-    assert re.fullmatch(r"at temperature 0, the same as the library's; scores off by 1 in .*", it.compared)
-    assert it.pace == "It writes at 0.88 times the speed of the library's own path in torch."
+    assert re.fullmatch(r"at temperature 0, the same as the course's; scores off by 1 in .*", it.compared)
+    assert it.pace == "On this machine it writes 0.88 times as fast as the course's own model."
     assert it.n_layers == 3
     assert it.date == date.today()
     assert (it.drawn, it.digest) == (mine.certificate(seed=3).drawn, mine.certificate(seed=3).digest)
@@ -86,7 +86,7 @@ def test_as_text_it_says_the_same():
         "The weights are those of SmolLM2, 30 layers.",
     ]
     assert "  tokenizer  7 uses, off by 1 in 3,000" in lines
-    assert "  sampler    the library's" in lines
+    assert "  sampler    the course's" in lines
     assert "  'A cat reads.', drawn with seed 3, temperature 0.7, top-p 0.9" in lines
     assert lines[-1] == "Digest: " + " ".join(["00ff00ff"] * 8)
 
@@ -139,11 +139,11 @@ def test_a_small_random_model_is_called_one(small, taken, tmp_path, monkeypatch)
     [
         (
             assembly.Comparison("", "b", 0, float("inf"), 0.0, "it takes too long", late=True),
-            "not compared with the library's, because it takes too long",
+            "not compared with the course's, because it takes too long",
         ),
         (
             assembly.Comparison("a", "b", 3, 0.5, 20.0),
-            "at temperature 0, the library's says 'b'; scores off by 1 in 40",
+            "at temperature 0, the course's says 'b'; scores off by 1 in 40",
         ),
     ],
 )
@@ -170,8 +170,8 @@ def test_each_part_is_drawn_once_in_colour_where_it_is_the_learners(tmp_path):
             g for g in drawing.find_all("g") if g.find("text") and g.find("text").text.split(" ×")[0] == part
         ]
         assert groups, part
-        assert {g["class"][0] for g in groups} == {"own" if part in SOME else "librarys"}
-    assert drawing["aria-label"].endswith(f"in colour: {', '.join(SOME)}. The others are grey.")
+        assert {g["class"][0] for g in groups} == {"own" if part in SOME else "courses"}
+    assert drawing["aria-label"].endswith(f"filled: {', '.join(SOME)}. The others are dashed outlines.")
 
 
 def test_no_box_is_outside_of_the_drawing_or_of_its_frame():

@@ -1,8 +1,8 @@
 """Turn pairs by their place
 
 Each token's K numbers are K/2 pairs of neighbours, (0, 1), (2, 3) and so on. Take each pair for a clock
-hand, and turn it by an angle that grows with the token's place: at place t pair i, counted from 0, is
-turned by t / base^(2i/K), in radians. A pair (a, b) turned by an angle becomes (a cos - b sin, a sin + b
+hand, and turn it by an angle that grows with the token's place: at place n pair i, counted from 0, is
+turned by n / base^(2i/K), in radians. A pair (a, b) turned by an angle becomes (a cos - b sin, a sin + b
 cos). The first token of x stands at place `start` and the next one at start + 1, because a model that
 writes turns the new tokens only. Make the angles in the dtype of x, so that float64 keeps its digits.
 
@@ -63,7 +63,7 @@ def rotate_pairs(x, start, base):
     Args:
         x: (B, H, T, K), queries or keys; K is even.
         start: the place of the first token.
-        base: pair i at place t is turned by t / base^(2i/K).
+        base: pair i at place n is turned by n / base^(2i/K).
     Returns: (B, H, T, K).
     """
     ### BEGIN SOLUTION

@@ -5,7 +5,7 @@ Write a whole layer of SmolLM2: an RMS norm, a gated MLP and two additions. `att
 normalised x, then x plus what the MLP makes of the normalised x. The norm divides each token by the root of
 the mean of its squares, to which `eps` is added below the root, and multiplies it by a scale (D),
 `attention_scale` or `mlp_scale`. The MLP is W_down (SiLU(W_gate x) * (W_up x)) with SiLU(z) = z sigmoid(z);
-gate and up are (F, D) and down is (D, F), as `nn.Linear` keeps them, without biases. The check first tries
+gate and up are (W, D) and down is (D, W), as `nn.Linear` keeps them, without biases. The check first tries
 the layer on small tensors. Then it takes the place of all 30 layers of SmolLM2, and the model answers a
 question as it did before.
 
@@ -14,7 +14,7 @@ belongs to which line?
 
 Hint: `(x.pow(2).mean(-1, keepdim=True) + eps).rsqrt()` is what each token is multiplied by.
 
-Hint: A matrix (F, D) of `nn.Linear` widens a token by `x @ gate.T`. `F.silu` is the SiLU, and only the gate
+Hint: A matrix (W, D) of `nn.Linear` widens a token by `x @ gate.T`. `F.silu` is the SiLU, and only the gate
 goes through it.
 """
 
@@ -57,8 +57,8 @@ def block(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
         attention: a function from (B, T, D) to (B, T, D).
         attention_scale: (D,), of the norm before attention.
         mlp_scale: (D,), of the norm before the MLP.
-        gate: (F, D), as are the weights of `nn.Linear`, and so is up.
-        down: (D, F).
+        gate: (W, D), as are the weights of `nn.Linear`, and so is up.
+        down: (D, W).
         eps: added to the mean of the squares.
     Returns: (B, T, D).
     """
@@ -66,7 +66,7 @@ def block(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
     y = x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * attention_scale
     x = x + attention(y)
     y = x * (x.pow(2).mean(-1, keepdim=True) + eps).rsqrt() * mlp_scale
-    return x + (F.silu(y @ gate.T) * (y @ up.T)) @ down.T  # (B, T, F), then (B, T, D)
+    return x + (F.silu(y @ gate.T) * (y @ up.T)) @ down.T  # (B, T, W), then (B, T, D)
     ### END SOLUTION
 
 

@@ -1,11 +1,11 @@
 """The gated MLP
 
 In SmolLM2 and the Llama family a second matrix decides how much of each wide number is let through. `up`
-and `gate` both make F numbers of a vector's D. Those of `gate` go through a SiLU, x sigmoid(x), and are
-multiplied with those of `up`, number by number. `down` makes D of them again. `gate` and `up` are (F, D),
-`down` is (D, F), and there are no biases. (Shazeer 2020, equation 6: SwiGLU.)
+and `gate` both make W numbers of a vector's D. Those of `gate` go through a SiLU, x sigmoid(x), and are
+multiplied with those of `up`, number by number. `down` makes D of them again. `gate` and `up` are (W, D),
+`down` is (D, W), and there are no biases. (Shazeer 2020, equation 6: SwiGLU.)
 
-Hint: Make both wide vectors first, `x @ gate.mT` and `x @ up.mT`, each (..., F). One of them goes through
+Hint: Make both wide vectors first, `x @ gate.mT` and `x @ up.mT`, each (..., W). One of them goes through
 `F.silu`.
 
 Hint: `F.silu(x @ gate.mT) * (x @ up.mT)`, then narrow.
@@ -35,13 +35,13 @@ def gated_mlp(x, gate, up, down):
 
     Args:
         x: (..., D), vectors.
-        gate: (F, D), as `torch.nn.Linear` holds it.
-        up: (F, D).
-        down: (D, F).
+        gate: (W, D), as `torch.nn.Linear` holds it.
+        up: (W, D).
+        down: (D, W).
     Returns: (..., D).
     """
     ### BEGIN SOLUTION
-    wide = F.silu(x @ gate.mT) * (x @ up.mT)  # (..., F)
+    wide = F.silu(x @ gate.mT) * (x @ up.mT)  # (..., W)
     return wide @ down.mT
     ### END SOLUTION
 
@@ -133,7 +133,7 @@ exercise.changed(
 )
 exercise.changed(
     "narrowed before",
-    "Both wide vectors went through `down` before they were multiplied: multiply F numbers, then narrow.",
+    "Both wide vectors went through `down` before they were multiplied: multiply W numbers, then narrow.",
     ("F.silu(x @ gate.mT) * (x @ up.mT)", "F.silu(x @ gate.mT) @ down.mT * (x @ up.mT @ down.mT)"),
     ("wide @ down.mT", "wide"),
 )
@@ -144,7 +144,7 @@ exercise.changed(
 )
 exercise.changed(
     "transposed",
-    "This is `x @ gate`, `x @ up` and `h @ down`, and fails unless D and F are the same. A row of the "
+    "This is `x @ gate`, `x @ up` and `h @ down`, and fails unless D and W are the same. A row of the "
     "matrix makes one number that comes out: `x @ gate.mT`.",
     ("gate.mT", "gate"),
     ("up.mT", "up"),

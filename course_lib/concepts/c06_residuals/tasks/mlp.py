@@ -1,12 +1,12 @@
 """The MLP
 
-The second half of a layer works on each vector alone: `up` makes D numbers into F (usually 4 D), a GELU
+The second half of a layer works on each vector alone: `up` makes D numbers into W (usually 4 D), a GELU
 bends them, `down` makes D of them again. The matrices are held as `torch.nn.Linear` holds them, a row for
-each number that comes out: `up` is (F, D), `down` is (D, F). Each has a bias, F and D numbers. There is
+each number that comes out: `up` is (W, D), `down` is (D, W). Each has a bias, W and D numbers. There is
 nothing behind `down`: no activation and no addition of x, which is the layer's business. `F.gelu` is the
 exact GELU. (Vaswani et al. 2017, section 3.3, with GELU for ReLU.)
 
-Hint: x is (..., D) and `up` is (F, D), and the result of the first step is (..., F). Which of `x @ up` and
+Hint: x is (..., D) and `up` is (W, D), and the result of the first step is (..., W). Which of `x @ up` and
 `x @ up.mT` has that shape? `F.linear(x, up, up_bias)` does it too.
 
 Hint: Three steps, one line each: widen, bend, narrow. The bend stands between the two matrices and nowhere
@@ -39,14 +39,14 @@ def mlp(x, up, up_bias, down, down_bias):
 
     Args:
         x: (..., D), vectors.
-        up: (F, D), as `torch.nn.Linear` holds it.
-        up_bias: (F,).
-        down: (D, F).
+        up: (W, D), as `torch.nn.Linear` holds it.
+        up_bias: (W,).
+        down: (D, W).
         down_bias: (D,).
     Returns: (..., D).
     """
     ### BEGIN SOLUTION
-    wide = x @ up.mT + up_bias  # (..., F)
+    wide = x @ up.mT + up_bias  # (..., W)
     return F.gelu(wide) @ down.mT + down_bias
     ### END SOLUTION
 
@@ -135,7 +135,7 @@ exercise.changed("sigmoid", "A sigmoid bends the numbers: a GELU is asked for.",
 exercise.changed("tanh", "A tanh bends the numbers: a GELU is asked for.", ("F.gelu", "torch.tanh"))
 exercise.changed(
     "softmax",
-    "A softmax stands between the matrices: the F numbers are no weights, a GELU bends each of them alone.",
+    "A softmax stands between the matrices: the W numbers are no weights, a GELU bends each of them alone.",
     ("F.gelu(wide)", "wide.softmax(-1)"),
 )
 exercise.changed(
@@ -191,7 +191,7 @@ exercise.changed(
 )
 exercise.changed(
     "transposed",
-    "This is `x @ up` and `h @ down`, and fails unless D and F are the same. A row of the matrix makes one "
+    "This is `x @ up` and `h @ down`, and fails unless D and W are the same. A row of the matrix makes one "
     "number that comes out: `x @ up.mT`.",
     ("up.mT", "up"),
     ("down.mT", "down"),

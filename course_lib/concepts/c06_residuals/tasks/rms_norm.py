@@ -2,8 +2,8 @@
 
 Unlike LayerNorm, the norm of the Llama family subtracts no mean and adds no shift:
 `x / sqrt(mean(x²) + eps) * weight`. Each vector is normalised alone, over its own D numbers, the last axis of
-x. The root of the mean of the squares is called root mean square, and that of the result, before the weight,
-is 1. Write the steps yourself, `torch.nn.RMSNorm` is not allowed. (Zhang and Sennrich 2019, equation 4.)
+x. The root of the mean of the squares is called root mean square; that of the result, before the weight, is
+1, but for eps. (Zhang and Sennrich 2019, equation 4.)
 
 Hint: Read the name from its end: square the numbers, take their mean, take the root of that.
 
@@ -21,7 +21,7 @@ exercise = Exercise(
     level=1,
     minutes=6,
     section="What a norm is for",
-    forbidden=("torch.nn.functional.rms_norm",),
+    forbidden=("torch.nn.RMSNorm.forward", "torch.nn.functional.rms_norm"),
     tensor=True,
     properties=(Property("all digits", lambda *given: lost_digits(rms_norm, *given)),),
 )

@@ -1,4 +1,4 @@
-"""A real chat model from ten parts of the learner's: each compared with the library's inside it, then used.
+"""A real chat model from ten parts of the learner's: each compared with the course's inside it, then used.
 
     my_model = assemble(rms_norm=rms_norm, mlp=gated_mlp)
     my_model = assemble(my_model, block=pre_norm_block)
@@ -50,6 +50,7 @@ Tensor = torch.Tensor
 N_TOKENS = 24  # written to compare two texts
 # Of the logits, as a share of the largest: the layers multiply what rounding does.
 TOGETHER = 1e-4
+FULL = 90  # letters in a line of the chat; the next word begins another
 
 
 # -------------------------------------------------------------------------------------------- the whole model
@@ -57,7 +58,7 @@ TOGETHER = 1e-4
 
 @dataclass(frozen=True)
 class Comparison:
-    """The whole model with some parts of the learner's beside the library's own."""
+    """The whole model with some parts of the learner's beside the course's own."""
 
     text: str
     text_of_library: str
@@ -80,7 +81,7 @@ class Comparison:
 
 
 def compared(model: GPT, tokenizer: BPETokenizer, parts: Parts, seconds: float) -> Comparison:
-    """Let the parts answer a question together, at temperature 0, and compare with the library's model."""
+    """Let the parts answer a question together, at temperature 0, and compare with the course's model."""
     expected = library_text(model, tokenizer)
     outcome = answered(Assembled(model, tokenizer, parts), seconds)
     if outcome.value is None:
@@ -114,14 +115,14 @@ def answered(assembled: Assembled, seconds: float) -> Call:
 
 @functools.lru_cache(maxsize=2)
 def library_text(model: GPT, tokenizer: BPETokenizer) -> str:
-    """What the library's model answers to the same question."""
+    """What the course's model answers to the same question."""
     ids = torch.tensor([tokenizer.encode(pretrained.chat_prompt(QUESTION))])
     own = generation.new_tokens(model, ids, N_TOKENS, eos_id=tokenizer.special_tokens[END])
     return "".join(real_model.as_text(tokenizer, (int(token) for token in own)))
 
 
 def heard_with(faults: Parts, model: GPT, tokenizer: BPETokenizer, seconds: float) -> str:
-    """What the model says with parts that are wrong, beside what it says with the library's: a sentence."""
+    """What the model says with parts that are wrong, beside what it says with the course's: a sentence."""
     parts = library_parts(tokenizer) | dict(faults)
     outcome = answered(Lending(model, tokenizer, parts), seconds)
     so = f"With your {' and '.join(faults)} as {'they are' if len(faults) > 1 else 'it is'},"
@@ -131,7 +132,7 @@ def heard_with(faults: Parts, model: GPT, tokenizer: BPETokenizer, seconds: floa
     said, expected = "".join(real_model.as_text(tokenizer, tokens)), library_text(model, tokenizer)
     if said == expected:
         return f"{so} it still says {said!r}: to answer is not to be right."
-    return f"{so} it says {said!r}, where the library's says {expected!r}."
+    return f"{so} it says {said!r}, where the course's says {expected!r}."
 
 
 def _why_not(outcome: Call) -> str:
@@ -172,7 +173,7 @@ class MyModel:
         top_p: float = 0.9,
         max_new_tokens: int = 80,
         generator: torch.Generator | None = None,
-        again: bool = False,
+        forget: bool = False,
     ) -> str:
         """Ask something; the answer streams below the cell. The model knows what was said before.
 
@@ -181,7 +182,7 @@ class MyModel:
             temperature, top_p: what your sampler gets; at temperature 0 an answer repeats itself.
             max_new_tokens: where a long answer is cut.
             generator: for repeatable draws.
-            again: forget what was said before.
+            forget: what was said before.
         Returns: the answer.
         Raises: ValueError: the conversation is longer than the model's context; a setting out of range.
         """
@@ -190,7 +191,7 @@ class MyModel:
                 "temperature must be 0 or more, top_p above 0 and at most 1; "
                 f"got temperature {temperature} and top_p {top_p}"
             )
-        turns = [*([] if again else self.turns), ("user", question)]
+        turns = [*([] if forget else self.turns), ("user", question)]
         prompt = self.helpers.get("chat_form", pretrained.conversation)(turns)
         kind = Lending if self.kept else Assembled
         assembled = kind(self.model, self.tokenizer, self.parts | self.kept)
@@ -199,13 +200,16 @@ class MyModel:
         if room < max_new_tokens:
             raise ValueError(
                 f"the conversation has {len(ids)} tokens, so {max_new_tokens} new ones do not fit into "
-                f"{self.model.config.max_seq_len}: begin again with again=True"
+                f"{self.model.config.max_seq_len}: begin anew with forget=True"
             )
         written = assembled.write(ids, max_new_tokens, temperature, top_p, generator)
-        hear, answer = listener(), ""
+        hear, answer, column = listener(), "", 0
         for piece in self._text((token for token, _ in written)):
-            hear(piece)
             answer += piece
+            if column > FULL and piece.startswith(" "):  # Jupyter would break the line within a word
+                piece = f"\n{piece[1:]}"
+            hear(piece)
+            column = len((" " * column + piece).rpartition("\n")[2])
         hear("\n")
         self.turns = [*turns, ("assistant", answer)]
         return answer
@@ -236,7 +240,7 @@ class MyModel:
         return certified(self, name, seed)
 
     def speed(self, n_new: int = 8, rounds: int = 3) -> float:
-        """Written tokens a second, as a multiple of those of the library's torch path with a cache.
+        """Written tokens a second, as a multiple of those of the course's torch path with a cache.
 
         Args:
             n_new: tokens in a row. Reading the prompt before them does not count.
@@ -297,14 +301,14 @@ class MyModel:
         stubs = [one.part for one in judged if one.given and not one.written]
         others = [one.part for one in judged if not one.given]
         if stubs:
-            lines.append(f"· not written yet, so the library's: {', '.join(stubs)}")
+            lines.append(f"· not written yet, so the course's: {', '.join(stubs)}")
         if others:
-            lines.append(f"· the library's: {', '.join(others)}")
+            lines.append(f"· the course's: {', '.join(others)}")
         lines.append(self.beside)
         found = self.together
         if found.same and self.yours:
-            lines.append(f"Together they write {found.text.strip()!r}, as the library does; {found.how_far}.")
-        elif found.same and not self.heard:
+            lines.append(f"Together they write {found.text.strip()!r}, as the course's do; {found.how_far}.")
+        elif found.same and not self.heard and not self.kept:
             lines.append(f"It says {found.text.strip()!r}")
         if found.late:
             lines.append(
@@ -324,10 +328,10 @@ def helping(candidates: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
             right[name] = function
             lines.append(f"✓ {its.function}: yours, in the chat")
         elif not found.not_written:
-            lines.append(f"✗ {its.function}: {found.problem} The library's is used in the chat.")
+            lines.append(f"✗ {its.function}: {found.problem} The course's is used in the chat.")
     others = [HELPERS[name].function for name in HELPERS if name not in right]
     if right and others:
-        lines.append(f"· the library's in the chat: {', '.join(others)}")
+        lines.append(f"· the course's in the chat: {', '.join(others)}")
     return right, "\n".join(lines)
 
 
@@ -349,9 +353,9 @@ def assemble(
     keep_faults: bool = False,
     **others: Any,
 ) -> MyModel:
-    """Build SmolLM2 from your parts, and show which of them agree with the library's inside it.
+    """Build SmolLM2 from your parts, and show which of them agree with the course's inside it.
 
-    A part that you do not give, or that differs, is the library's; but first you hear what the model says
+    A part that you do not give, or that differs, is the course's; but first you hear what the model says
     with those that differ. Where SmolLM2 is not installed, a small random model of the same family takes its
     place.
 
@@ -436,7 +440,7 @@ def _not_a_part(name: str) -> str:
 
 _met: set[GPT] = set()  # the models of earlier calls
 # What was found once and holds as long as the code is the same: right parts, by model, part and code, and
-# models that write as the library does, by model and the code of their parts.
+# models that write as the course's model does, by model and the code of their parts.
 _right: dict[tuple[GPT, str, str], Judgement] = {}
 _right_together: dict[tuple[GPT, frozenset[str]], Comparison] = {}
 
@@ -464,7 +468,7 @@ def assembled(
     ours = library_parts(tokenizer)
     limit = 12 * seconds
     faults = {part: chosen[part] for part, judged in judgements.items() if judged.wrong and judged.audible}
-    heard = heard_with(faults, model, tokenizer, 3 * seconds) if faults else ""
+    heard = heard_with(faults, model, tokenizer, 3 * seconds) if faults and not keep else ""
     if heard:
         say(heard)
     for part, judged in judgements.items():
@@ -481,7 +485,7 @@ def assembled(
     together = _together(model, tokenizer, in_use(), yours(), limit, say)
     if yours() and not together.same and not together.late:
         say(
-            f"Together the {len(yours())} parts write something else than the library's. Which of them does? "
+            f"Together the {len(yours())} parts write something else than the course's. Which of them does? "
             f"Each is tried alone, all of them in {limit:g} s at most ..."
         )
         blamed = _to_blame(
@@ -525,7 +529,7 @@ def _together(
     seconds: float,
     say: Callable[[str], Any],
 ) -> Comparison:
-    """The whole model beside the library's; nothing is tried again whose code is the same."""
+    """The whole model beside the course's; nothing is tried again whose code is the same."""
     codes = [code_of(part, parts[part]) for part in yours]
     key = model, frozenset(codes)
     if key in _right_together:
@@ -540,7 +544,7 @@ def _together(
 def _to_blame(
     parts: Sequence[str], seconds: float, alone: Callable[[str, float], Comparison]
 ) -> dict[str, str]:
-    """Which parts are wrong among the library's, and why; all, where none is found in time.
+    """Which parts are wrong among the course's, and why; all, where none is found in time.
 
     Who is late is not to blame: those before it may have taken the time.
     """

@@ -40,9 +40,9 @@ class Certificate:
         is_real: it is SmolLM2, and no small random model in its place.
         measured: for each part that is the learner's how often it was used and how far it is off.
         answer: to the question, at temperature 0; empty where it did not come to its end in time.
-        compared: how the answer and its logits stand beside the library's.
+        compared: how the answer and its scores stand beside the course's.
         drawn: the sentence that the sampler drew with this seed.
-        speed: of writing, as a multiple of the library's.
+        speed: of writing, as a multiple of the course's.
         digest: of the code of the learner's parts; empty where there is none.
         no_digest: why there is none.
         date: the day.
@@ -90,7 +90,7 @@ class Certificate:
     @property
     def pace(self) -> str:
         """How fast it writes."""
-        return f"It writes at {self.speed:.2f} times the speed of the library's own path in torch."
+        return f"On this machine it writes {self.speed:.2f} times as fast as the course's own model."
 
     @property
     def check(self) -> str:
@@ -176,7 +176,7 @@ class Certificate:
     def __repr__(self) -> str:
         width = max(map(len, PARTS))
         lines = [f"MY TRANSFORMER, {self.day}", f"{self.name} {self.headline}".lstrip(), self.weights]
-        lines += [f"  {part:{width}}  {self.measured.get(part, floor_plan.LIBRARYS)}" for part in PARTS]
+        lines += [f"  {part:{width}}  {self.measured.get(part, floor_plan.NOT_YOURS)}" for part in PARTS]
         lines += [f"{q}\n  {answer!r}, {about}" for q, answer, about in self.conversation]
         lines += [self.pace, self.versions, self.check, *(f"  {line}" for line in self.code)]
         return "\n".join([*lines, *([f"Digest: {self.digest_in_groups}"] if self.digest else [])])
@@ -192,9 +192,9 @@ def certified(model: "MyModel", name: str, seed: int) -> Certificate:
         raise ValueError(f"the name has {len(name)} characters, of which {LONGEST_NAME} fit")
     found = model.together
     if found.problem:
-        compared = f"not compared with the library's, because {found.problem}"
+        compared = f"not compared with the course's, because {found.problem}"
     else:
-        alike = "the same as the library's" if found.same else f"the library's says {found.text_of_library!r}"
+        alike = "the same as the course's" if found.same else f"the course's says {found.text_of_library!r}"
         compared = f"at temperature 0, {alike}; {found.how_far}"
     digest, no_digest = _digest(model)
     return Certificate(

@@ -1,4 +1,7 @@
-"""Where each part stands in the certificate's drawing of the model, from top to bottom."""
+"""Where each part stands in the certificate's drawing of the model, from top to bottom.
+
+The colours are those of notebooks/images/whole_model.svg.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +10,8 @@ from course_lib import plots
 Line = tuple[tuple[float, float], ...]  # its corners
 
 WIDTH, HEIGHT = 300, 696
-LIBRARYS = "the library's"  # what is said of a part that is not the learner's
+GREY = plots.STREAM
+NOT_YOURS = "the course's"  # what is said of a part that is not the learner's
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Box:
     height: int
     radius: int = 8
     behind: tuple[int, ...] = ()  # how far off the boxes behind it stand: there are many of them
-    does: str = ""  # what the part does here, where it has other boxes as well
+    does: str = ""  # a step of the part that is no task of its own: an outline
 
     @property
     def label(self) -> str:
@@ -33,21 +37,21 @@ class Box:
 # What stands around other parts. Reading a text is all from the table to the scores.
 FRAMES = (
     Box("forward", plots.SKY, 4, 78, 292, 549, 16),
-    Box("block", plots.STREAM, 24, 142, 248, 366, 12, behind=(12, 6)),
+    Box("block", GREY, 24, 142, 248, 366, 12, behind=(12, 6)),
 )
 BOXES = (
-    Box("tokenizer", plots.SKY, 44, 28, 212, 32),
+    Box("tokenizer", GREY, 44, 28, 212, 32),
     Box("embedding", plots.SKY, 44, 92, 212, 32),
-    Box("rms_norm", plots.YELLOW, 118, 170, 140, 26, 13),
-    Box("rotation", plots.QUERY, 118, 222, 94, 28),
-    Box("cache", plots.KEY, 164, 260, 94, 28),
+    Box("rms_norm", GREY, 118, 170, 140, 26, 13),
+    Box("rotation", GREY, 118, 222, 94, 28),
+    Box("cache", GREY, 164, 260, 94, 28),
     Box("attention", plots.ATTENTION, 118, 298, 140, 32),
     Box("forward", plots.SKY, 118, 340, 140, 26, does="out_proj"),
-    Box("rms_norm", plots.YELLOW, 118, 398, 140, 26, 13),
+    Box("rms_norm", GREY, 118, 398, 140, 26, 13),
     Box("mlp", plots.MLP, 118, 434, 140, 32),
-    Box("rms_norm", plots.YELLOW, 44, 532, 212, 26, 13),
+    Box("rms_norm", GREY, 44, 532, 212, 26, 13),
     Box("forward", plots.SKY, 44, 570, 212, 28, does="the table again"),
-    Box("sampler", plots.SKY, 44, 641, 212, 32),
+    Box("sampler", GREY, 44, 641, 212, 32),
 )
 STREAM: Line = ((76, 124), (76, 532))
 SUMS = ((76, 382), (76, 482))  # where the block adds

@@ -1,4 +1,4 @@
-"""Whether a learner's part does in the real model what the library's does there; if not, where and why."""
+"""Whether a learner's part does in the real model what the course's does there; if not, where and why."""
 
 import inspect
 import traceback
@@ -17,7 +17,7 @@ from course_lib.checks.guard import Guard, MadeNan, NanFinder, clean_state, has_
 from course_lib.checks.kinds import Misconception, Task
 from course_lib.checks.values import WrongForm, copied, describe, same
 from course_lib.concepts.c09_real_models.capstone.parts import Weights, WrongKind, as_vectors, lent
-from course_lib.concepts.c09_real_models.capstone.recording import Use
+from course_lib.concepts.c09_real_models.capstone.recording import FURTHEST, Use
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 Tensor = torch.Tensor
@@ -75,7 +75,7 @@ class Judgement:
             return f"✓ {name}: yours, in {self.measured}"
         place = f"In {self.where}: " if self.where.startswith("layer") else f"{self.where}: "
         lines = [f"✗ {name}: {place if self.where else ''}{self.problem}", self.detail]
-        used = "It speaks all the same, as you asked." if self.kept else "The library's is used."
+        used = "It speaks all the same, as you asked." if self.kept else "The course's is used."
         return "\n    ".join([line for line in lines if line] + [used])
 
     @property
@@ -99,13 +99,13 @@ def share_of(off: float) -> str:
 
 
 def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judgement:
-    """Give a learner's part what the library's got, and compare what comes out."""
+    """Give a learner's part what the course's got, and compare what comes out."""
     if not callable(learner):
         problem = f"it must be a function, given without parentheses, but is {describe(learner)}."
         return Judgement(part, problem=problem, audible=False)
     task = tasks.task(PARTS[part].task)
     kept: list[Any] = []  # results as they came, and copies of them
-    off = 0.0
+    n_uses, off = 0, 0.0
     for number, use in enumerate(uses):
         judged, result, how_far = _tried(part, learner, use, task.forbidden, seconds)
         if judged is not None and result is not None:
@@ -122,8 +122,9 @@ def judge(part: str, learner: Any, uses: Sequence[Use], seconds: float) -> Judge
             judged = _overwritten(part, kept)
         if judged is not None:
             return judged
-        off = max(off, how_far)
-    return Judgement(part, n_uses=len(uses), off=off)
+        if use.furthest == FURTHEST:  # far away, where more is rounded, it is compared but not reported
+            n_uses, off = n_uses + 1, max(off, how_far)
+    return Judgement(part, n_uses=n_uses, off=off)
 
 
 def _tried(
@@ -167,7 +168,7 @@ def _tried(
     except WrongForm as error:  # of a wrong kind no known mistake is the reason
         return wrong(str(error)), None if isinstance(error, WrongKind) else outcome.value, 0.0
     if detail:
-        return wrong("another result than the library's.", detail), outcome.value, off
+        return wrong("another result than the course's.", detail), outcome.value, off
     return None, outcome.value, off
 
 

@@ -33,11 +33,11 @@ N_LIKELIEST = 2000  # tokens that a sampler chooses from: it may be a slow loop,
 END = "<|im_end|>"
 
 
-# ---------------------------------------------------------------------------------------- the library's parts
+# ---------------------------------------------------------------------------------------- the course's parts
 
 
 def library_parts(tokenizer: BPETokenizer) -> dict[str, Callable[..., Any]]:
-    """The ten parts as the library has them, with the arguments that the learner's get."""
+    """The ten parts as the course has them, with the arguments that the learner's get."""
 
     def cut(words: Sequence[str], ranks: Any, ids: Any, special: Mapping[str, int]) -> list[int]:
         return [i for word in words for i in tokenizer.encode(word)]
@@ -166,11 +166,11 @@ class Assembled:
 
         Returns: the logits (T, V) of what follows each, and the keys and values of all tokens so far.
         """
-        stored = self.nothing() if stored is None else stored
+        stored = self.empty_cache() if stored is None else stored
         logits, stored = self.use("forward", torch.tensor([ids]), self.weights, self.inner, stored)
         return logits[0], stored
 
-    def nothing(self) -> Stored:
+    def empty_cache(self) -> Stored:
         """The keys and values of no token."""
         config = self.model.config
         shape = (1, config.n_kv_heads or config.n_heads, 0, config.d_model // config.n_heads)
@@ -253,5 +253,5 @@ def read_smollm2() -> tuple[Any, ...]:
     model, tokenizer = pretrained.load_smollm2(device=torch.device("cpu"))
     ranks, ids, special = real_model.tables_of(tokenizer)
     token_of = {i: token for token, i in ids.items()} | {i: word.encode() for word, i in special.items()}
-    nothing = Assembled(model, tokenizer, {}).nothing()
-    return tokenizer.words, (ranks, ids, special), token_of, weights_of(model), nothing
+    empty_cache = Assembled(model, tokenizer, {}).empty_cache()
+    return tokenizer.words, (ranks, ids, special), token_of, weights_of(model), empty_cache

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from course_lib import plots
 from course_lib.concepts.c09_real_models.capstone import floor_plan
-from course_lib.concepts.c09_real_models.capstone.floor_plan import LIBRARYS
+from course_lib.concepts.c09_real_models.capstone.floor_plan import NOT_YOURS
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def draw(it: "Certificate") -> Figure:
         weight, color = ("bold", INK) if its else ("normal", SOFT)
         _write(ax, x=RIGHT, y=y, text="✓" if its else "", size=17, color=GOLD)
         _write(ax, x=RIGHT + 24, y=y, text=part, size=17, weight=weight, color=color)
-        _write(ax, x=RIGHT + 150, y=y, text=its or LIBRARYS, size=17, color=color)
+        _write(ax, x=RIGHT + 150, y=y, text=its or NOT_YOURS, size=17, color=color)
     for (a, b), (c, d) in it.seal:
         ax.plot([142 + 58 * a, 142 + 58 * c], [1242 + 58 * b, 1242 + 58 * d], color=GOLD, linewidth=1.2)
     digest = f"Digest of the code: {it.digest[:32]} …" if it.digest else "No digest of the code."
@@ -87,8 +87,8 @@ class _Model:
         for corners in floor_plan.WIRES:
             self.line(corners, color=SOFT, linewidth=0.9)
         for its in floor_plan.BOXES:
-            self.box(its, 0.32)
-            self.name(its.part, its.x + its.width / 2, its.y + its.height / 2, its.label)
+            self.box(its, 0.0 if its.does else 0.14 if its.colour == floor_plan.GREY else 0.32)
+            self.name("" if its.does else its.part, its.x + its.width / 2, its.y + its.height / 2, its.label)
         for x, y in floor_plan.SUMS:
             self.ax.add_patch(
                 Circle(self.at(x, y), 13, facecolor=PAPER, edgecolor=INK, linewidth=1.1, zorder=3)

@@ -12,7 +12,6 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ PAGE = {"chat_form": HELPERS["chat_form"], **PARTS, "decoding": HELPERS["decodin
 MEANS = {
     "chat_form": "A question gets the form of the conversations that the model was trained on.",
     "tokenizer": "Each word becomes tokens: its bytes, of which pairs are merged, the first learned first.",
-    "embedding": "Each token picks a row of the table. Here the stream begins.",
+    "embedding": "Each token picks a row of the table, in NumPy; all that follows is torch.",
     "rms_norm": "What is read from the stream is brought to one size.",
-    "rotation": "Queries and keys are turned, by an angle that grows with their place in the text.",
+    "rotation": "Queries and keys are turned by their place. Pairs are neighbours; the file is sorted so.",
     "cache": "The keys and values of new tokens go behind those that are stored.",
     "attention": "Each token looks at those before it, and mixes what they hold.",
     "mlp": "Each token alone: of two wide vectors one opens and shuts the other.",
@@ -61,31 +60,30 @@ FORM = '''def conversation(turns):
 TAIL = """
 # Token by token: the one that is drawn is read next, up to the end of the answer.
 def answer(prompt, t=0.0, p=0.9, most=200):
-    new, stored = list({tokenizer}(words(prompt), *tables)), nothing
+    new, stored, said = list({tokenizer}(words(prompt), *tables)), empty_cache, b""
     for _ in range(most):
         logits, stored = {forward}(torch.tensor([new]), weights, parts, stored)
         scores, choice = logits[0, -1].topk(2000)
         chances = torch.as_tensor({sampler}(scores, t, p))
         new = [int(choice[chances.multinomial(1)])]
         if token_of[new[0]] == b"<|im_end|>":
-            return
-        yield token_of[new[0]]
+            break
+        said += token_of[new[0]]
+        sys.stdout.buffer.write(token_of[new[0]])  # half a letter, too: the screen joins them
+        sys.stdout.buffer.flush()
+    return {decoded}
 
 
-words, tables, token_of, weights, nothing = read_smollm2()
+words, tables, token_of, weights, empty_cache = read_smollm2()
 parts = SimpleNamespace(rms_norm={rms_norm}, rotation={rotation}, cache={cache})
 parts.attention, parts.mlp, parts.block = {attention}, {mlp}, {block}
 parts.embedding = lambda ids, table: torch.tensor({embedding}(ids.numpy(), table.numpy())).float()
-if __name__ == "__main__":  # python {file} "What is the capital of France?"
-    turns = []
-    for question in sys.argv[1:] or iter(lambda: input("> "), ""):
-        said = b""
-        for token in answer({chat_form}([*turns, ("user", question)])):
-            said += token
-            sys.stdout.buffer.write(token)  # half a letter, too: the screen joins them
-            sys.stdout.buffer.flush()
-        print()
-        turns += [("user", question), ("assistant", {decoded})]
+turns, question = [], " ".join(sys.argv[1:]) or input("> ")  # python {file} Why is the sky blue?
+while question:
+    turns.append(("user", question))
+    turns.append(("assistant", answer({chat_form}(turns))))
+    print()
+    question = "" if sys.argv[1:] else input("> ")
 """
 
 
@@ -129,7 +127,6 @@ def of_the_course(part: str) -> Any:
     its = PAGE[part]
     file = lines_kept(f"the course's {its.function}", plain(part) + "\n")
     scope = {"__name__": f"{TAKEN_FROM}the course", "F": F, "np": np, "torch": torch}
-    scope["partial"] = partial
     exec(compile(plain(part), file, "exec"), scope)
     return scope[its.function]
 

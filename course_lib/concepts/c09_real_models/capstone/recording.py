@@ -1,7 +1,7 @@
-"""What goes into each of the ten parts in the model, and what comes out of the library's.
+"""What goes into each of the ten parts in the model, and what comes out of the course's.
 
-`recorded` lets the model read with the library's parts. A part of the learner's is judged on what the
-library's got there, so that a fault shows where it is, not further down.
+`recorded` lets the model read with the course's parts. A part of the learner's is judged on what the
+course's got there, so that a fault shows where it is, not further down.
 """
 
 import functools
@@ -39,7 +39,7 @@ FURTHER = 1e-6
 
 @dataclass(frozen=True)
 class Use:
-    """One use of a part in the model: where, what went in, what came out of the library's."""
+    """One use of a part in the model: where, what went in, what came out of the course's."""
 
     part: str
     where: str
@@ -53,7 +53,7 @@ TWICE = {"rms_norm": ("before attention", "before the MLP"), "rotation": ("the q
 
 
 class Recorder(Assembled):
-    """The model with the library's parts, which keeps every use of each part."""
+    """The model with the course's parts, which keeps every use of each part."""
 
     def __init__(self, model: GPT, tokenizer: BPETokenizer) -> None:
         super().__init__(model, tokenizer, library_parts(tokenizer))

@@ -2,8 +2,8 @@
 
 A model that writes keeps the keys and values of all tokens so far. `k_cache` and `v_cache` (B, G, S, K) are
 those of S tokens, `k` and `v` (B, G, T, K) those of T new ones. Return two tensors: the keys and the values
-of all S + T tokens, the oldest first. When a text begins, S is 0. Leave what comes in as it is. This is the
-part of `cached_step` (07_mlm_vs_next_token) that keeps; attention has a function of its own here.
+of all S + T tokens, the oldest first. When a text begins, S is 0. Make new tensors; do not change the four
+that come. In 07_mlm_vs_next_token `cached_step` did two jobs, storing and attending: this is the storing.
 
 Hint: Which of the four axes counts tokens? That is the only one that grows.
 

@@ -10,44 +10,44 @@ as they are now. The numbers of the model come by name:
 | `"table"` | (V, D) | a vector for each token |
 | `"layers"` | | for each layer a dictionary, with: |
 | ... `"norm_1"`, `"norm_2"` | (D,) | the weight of the norm before attention, and before the MLP |
-| ... `"q_proj"` | (H K, D) | makes the queries of all heads: `y @ q_proj.mT` |
+| ... `"q_proj"` | (H K, D) | makes the queries of all heads |
 | ... `"k_proj"`, `"v_proj"` | (G K, D) | make the keys and the values |
 | ... `"out_proj"` | (D, H K) | takes the joined heads back to the stream |
-| ... `"gate_proj"`, `"up_proj"`, `"down_proj"` | | of the MLP |
+| ... `"gate_proj"`, `"up_proj"` | (W, D) | widen, in the MLP |
+| ... `"down_proj"` | (D, W) | narrows again |
 | `"final_norm"` | (D,) | the weight of the norm after the last layer |
 | `"eps"`, `"base"` | | two numbers, for the norms and the rotation |
 
-**From ids to logits**
+**Before the layers.** The mask is (T, S + T): a new token may attend to all that is stored, to the new ones
+before it, and to itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`.
+`parts.embedding(ids, table)` makes the stream x, (B, T, D).
 
-1. `parts.embedding(ids, table)` makes the stream x, (B, T, D).
-2. In each layer, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. These four are functions of one
-   argument y, (B, T, D), with this layer's weights in them. The norms call `parts.rms_norm(y, weight, eps)`,
-   the MLP calls `parts.mlp(y, gate, up, down)`, and attention has four steps, see below.
-3. The final norm, then the same table again: `x @ table.mT`.
+**In each layer** `x = parts.block(x, attention, mlp, norm_1, norm_2)`. The block calls `norm_1(y)` with one
+argument, but `parts.rms_norm` needs three. Fill in the others: `lambda y: parts.rms_norm(y, layer["norm_1"],
+weights["eps"])` is a function of y alone. So are the other norm and the MLP, which calls `parts.mlp(y, gate,
+up, down)`. `attention(y)` has four steps:
 
-**Attention of a layer**
-
-1. Three products of y make q, k and v. Cut each into its heads: (B, heads, T, K).
+1. Three products make q, k and v, and each is cut into its heads. `y @ q_proj.mT` is (B, T, H K): split the
+   last axis into (H, K), then swap axes 1 and 2. K is the last axis of `stored[0][0]`.
 2. Turn q and k, with `parts.rotation(q, start, base)`. The first new token stands at place S.
 3. `parts.cache(k_cache, v_cache, k, v)` puts k and v behind those that this layer has stored. What it gives
    is the layer's new pair.
-4. `parts.attention(q, keys, values, mask)` gives (B, H, T, K). Join the heads; `out_proj` makes the last
-   product.
+4. `parts.attention(q, keys, values, mask)` gives (B, H, T, K). Swap and join the heads again; `out_proj`
+   makes the last product.
 
-The mask is (T, S + T): a new token may attend to all that is stored, to the new ones before it, and to
-itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`.
+**After the layers** comes the final norm, then the same table again: `x @ table.mT`.
 
-Hint: How does a function of one argument know its layer? Write `def norm(y, weight)` first.
-`partial(norm, weight=w)` is the same function with its weight filled in, so that y alone is left to give.
-The same goes for `attention(y, layer, i)` and `mlp(y, layer)`.
+Hint: Begin with the mask. S is `stored[0][0].shape[2]`, and `torch.ones(T, S + T, dtype=torch.bool).tril(S)`
+keeps in row i the stored tokens and the new ones 0 to i.
 
-Hint: `.unflatten(-1, (-1, K)).transpose(1, 2)` cuts into heads, `.transpose(1, 2).flatten(2)` joins them. K
-is `stored[0][0].shape[3]`, and S is `stored[0][0].shape[2]`. The mask is
-`torch.ones(T, S + T, dtype=torch.bool).tril(S)`. For the pairs begin with `pairs = list(stored)`; attention
-of layer i puts its own in `pairs[i]`.
+Hint: Then one layer's attention. `.unflatten(-1, (-1, K)).transpose(1, 2)` cuts into heads,
+`.transpose(1, 2).flatten(2)` joins them. For the pairs begin with `pairs = list(stored)`; the attention of
+layer i puts its own in `pairs[i]`.
+
+Hint: Then the loop. Write `def one_layer(x, i, layer)`, with `attention(y)` inside, so that it sees the
+layer's weights and its number. It returns what `parts.block` gives; the loop calls it for every layer.
 """
 
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,30 +106,33 @@ def forward_pass(ids, weights, parts, stored):
     """
     ### BEGIN SOLUTION
     n_stored, width = stored[0][0].shape[2:]
+    # row i sees the stored tokens and the new ones 0 to i
     mask = torch.ones(ids.shape[1], n_stored + ids.shape[1], dtype=torch.bool).tril(n_stored)
     pairs = list(stored)
 
-    def norm(y, weight):
-        return parts.rms_norm(y, weight, weights["eps"])
+    def one_layer(x, i, layer):
+        def attention(y):
+            q = (y @ layer["q_proj"].mT).unflatten(-1, (-1, width)).transpose(1, 2)  # (B, H, T, K)
+            k = (y @ layer["k_proj"].mT).unflatten(-1, (-1, width)).transpose(1, 2)  # (B, G, T, K)
+            v = (y @ layer["v_proj"].mT).unflatten(-1, (-1, width)).transpose(1, 2)
+            q = parts.rotation(q, n_stored, weights["base"])
+            k = parts.rotation(k, n_stored, weights["base"])
+            pairs[i] = parts.cache(*stored[i], k, v)
+            mixed = parts.attention(q, *pairs[i], mask)  # (B, H, T, K)
+            return mixed.transpose(1, 2).flatten(2) @ layer["out_proj"].mT
 
-    def attention(y, layer, i):
-        q, k, v = (y @ layer[name].mT for name in ("q_proj", "k_proj", "v_proj"))
-        q, k, v = (it.unflatten(-1, (-1, width)).transpose(1, 2) for it in (q, k, v))  # (B, heads, T, K)
-        q, k = (parts.rotation(it, n_stored, weights["base"]) for it in (q, k))
-        pairs[i] = parts.cache(*stored[i], k, v)
-        mixed = parts.attention(q, *pairs[i], mask)  # (B, H, T, K)
-        return mixed.transpose(1, 2).flatten(2) @ layer["out_proj"].mT
-
-    def mlp(y, layer):
-        return parts.mlp(y, layer["gate_proj"], layer["up_proj"], layer["down_proj"])
+        return parts.block(
+            x,
+            attention,
+            lambda y: parts.mlp(y, layer["gate_proj"], layer["up_proj"], layer["down_proj"]),
+            lambda y: parts.rms_norm(y, layer["norm_1"], weights["eps"]),
+            lambda y: parts.rms_norm(y, layer["norm_2"], weights["eps"]),
+        )
 
     x = parts.embedding(ids, weights["table"])
     for i, layer in enumerate(weights["layers"]):
-        attend = partial(attention, layer=layer, i=i)
-        norm_1 = partial(norm, weight=layer["norm_1"])
-        norm_2 = partial(norm, weight=layer["norm_2"])
-        x = parts.block(x, attend, partial(mlp, layer=layer), norm_1, norm_2)
-    return norm(x, weights["final_norm"]) @ weights["table"].mT, pairs
+        x = one_layer(x, i, layer)
+    return parts.rms_norm(x, weights["final_norm"], weights["eps"]) @ weights["table"].mT, pairs
     ### END SOLUTION
 
 
@@ -264,7 +267,7 @@ def _(rng):
 exercise.changed(
     "no final norm",
     "The norm after the last layer is missing: the logits are made of what it gives.",
-    ('norm(x, weights["final_norm"]) @', "x @"),
+    ('parts.rms_norm(x, weights["final_norm"], weights["eps"]) @', "x @"),
 )
 exercise.changed(
     "layers in reverse",
@@ -274,31 +277,30 @@ exercise.changed(
 exercise.changed(
     "the first layer's weights for all",
     'All layers have the weights of layer 0: layer i has `weights["layers"][i]`.',
-    ("        attend =", '        layer = weights["layers"][0]\n        attend ='),
+    ("= one_layer(x, i, layer)", '= one_layer(x, i, weights["layers"][0])'),
 )
 exercise.changed(
     "the stream is not passed on",
     "Each layer reads the embedding, so only the last one counts: what a layer gives, the next one reads.",
     ("    for i, layer", "    x_0 = x\n    for i, layer"),
-    ("block(x,", "block(x_0,"),
+    ("= one_layer(x,", "= one_layer(x_0,"),
 )
 exercise.changed(
     "additions of its own",
     "The two additions are written out here: `parts.block` makes them, and another model has another block.",
-    (
-        "x = parts.block(x, attend, partial(mlp, layer=layer), norm_1, norm_2)",
-        "x = x + attend(norm_1(x))\n        x = x + mlp(norm_2(x), layer)",
-    ),
+    ("parts.block(", "pre_norm_block("),
 )
 exercise.changed(
     "norms exchanged",
     "The norms have changed places: norm_1 is attention's, norm_2 the MLP's.",
-    ("norm_1, norm_2)", "norm_2, norm_1)"),
+    ('"norm_1"', '"norm_"'),
+    ('"norm_2"', '"norm_1"'),
+    ('"norm_"', '"norm_2"'),
 )
 exercise.changed(
     "the first norm twice",
     'Both norms have the weights of norm_1: the MLP\'s are `layer["norm_2"]`.',
-    ('weight=layer["norm_2"]', 'weight=layer["norm_1"]'),
+    ('layer["norm_2"]', 'layer["norm_1"]'),
 )
 exercise.changed(
     "gate and up exchanged",
@@ -308,59 +310,60 @@ exercise.changed(
 
 # ------------------------------------------------------------------------------------------- places and masks
 
-BOTH = 'q, k = (parts.rotation(it, n_stored, weights["base"]) for it in (q, k))'
-QUERIES = 'q = parts.rotation(q, n_stored, weights["base"])'
-KEYS = 'k = parts.rotation(k, n_stored, weights["base"])'
+QUERIES = '            q = parts.rotation(q, n_stored, weights["base"])\n'
+KEYS = '            k = parts.rotation(k, n_stored, weights["base"])\n'
 
 exercise.changed(
     "always from place 0",
     "The first new token always stands at place 0: S tokens are stored, so it stands at place S.",
-    ("rotation(it, n_stored,", "rotation(it, 0,"),
+    ("rotation(q, n_stored", "rotation(q, 0"),
+    ("rotation(k, n_stored", "rotation(k, 0"),
 )
 exercise.changed(
     "queries from place 0",
     "The keys are turned from place S on, the queries from place 0: both belong to the same tokens.",
-    (BOTH, f"{QUERIES.replace('n_stored', '0')}\n        {KEYS}"),
+    ("rotation(q, n_stored", "rotation(q, 0"),
 )
 exercise.changed(
     "always 10,000",
     "",
-    ('rotation(it, n_stored, weights["base"])', "rotation(it, n_stored, 10_000.0)"),
+    (QUERIES, QUERIES.replace('weights["base"]', "10_000.0")),
+    (KEYS, KEYS.replace('weights["base"]', "10_000.0")),
 )
 exercise.changed(
     "values turned too",
     "The values are turned, too: only queries and keys are, since only they meet in a score.",
-    (BOTH, BOTH.replace("q, k", "q, k, v")),
+    (KEYS, KEYS + KEYS.replace("k", "v")),
 )
 exercise.changed(
     "nothing turned",
     "Queries and keys are not turned, so no token knows its place.",
-    (f"        {BOTH}\n", ""),
+    (QUERIES + KEYS, ""),
 )
 exercise.changed(
     "keys not turned",
     "The queries are turned, the keys are not: both are.",
-    (BOTH, QUERIES),
+    (KEYS, ""),
 )
 exercise.changed(
     "queries not turned",
     "The keys are turned, the queries are not: both are.",
-    (BOTH, KEYS),
+    (QUERIES, ""),
 )
 exercise.changed(
     "turned after storing",
     "The keys were stored as they came, and all are turned from place 0 when they are used: what is stored "
     "here has been turned already. Turn the new keys, then store them.",
-    (BOTH, QUERIES),
+    (KEYS, ""),
     ("*pairs[i], mask", 'parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1], mask'),
 )
 exercise.changed(
     "stored keys turned again",
     "All keys are turned, the stored ones once more: turn the new ones, then store them.",
-    (BOTH, QUERIES),
+    (KEYS, ""),
     (
-        "        mixed =",
-        '        pairs[i] = parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1]\n        mixed =',
+        "mixed =",
+        'pairs[i] = parts.rotation(pairs[i][0], 0, weights["base"]), pairs[i][1]\n            mixed =',
     ),
 )
 exercise.changed(
@@ -377,15 +380,19 @@ exercise.changed(
 
 # ------------------------------------------------------------------------------------------------- heads
 
+QKV = ("q_proj", "k_proj", "v_proj")
+
 exercise.changed(
     "queries and keys exchanged",
     "The queries are made by k_proj and the keys by q_proj.",
-    ('("q_proj", "k_proj", "v_proj")', '("k_proj", "q_proj", "v_proj")'),
+    ('q = (y @ layer["q_proj"]', 'q = (y @ layer["k_proj"]'),
+    ('k = (y @ layer["k_proj"]', 'k = (y @ layer["q_proj"]'),
 )
 exercise.changed(
     "keys and values exchanged",
     "The keys are made by v_proj and the values by k_proj.",
-    ('("q_proj", "k_proj", "v_proj")', '("q_proj", "v_proj", "k_proj")'),
+    ('k = (y @ layer["k_proj"]', 'k = (y @ layer["v_proj"]'),
+    ('v = (y @ layer["v_proj"]', 'v = (y @ layer["k_proj"]'),
 )
 exercise.changed(
     "keys in place of values",
@@ -396,7 +403,13 @@ exercise.changed(
     "heads split without a transpose",
     "The vectors were cut into heads by `view` or `reshape` alone, which mixes tokens with heads: first give "
     "each token two axes, (B, T, heads, K), then exchange tokens and heads.",
-    ("it.unflatten(-1, (-1, width)).transpose(1, 2)", "it.reshape(y.shape[0], -1, y.shape[1], width)"),
+    *(
+        (
+            f'"{name}"].mT).unflatten(-1, (-1, width)).transpose(1, 2)',
+            f'"{name}"].mT).reshape(y.shape[0], -1, y.shape[1], width)',
+        )
+        for name in QKV
+    ),
 )
 exercise.changed(
     "heads joined without a transpose",
@@ -413,7 +426,7 @@ exercise.changed(
     "products the other way round",
     "The vectors were multiplied by a matrix as it is: it is (out, in), so write `y @ matrix.mT`. Where a "
     "matrix is square, its shape does not tell.",
-    ("y @ layer[name].mT", "y @ layer[name]"),
+    *((f'(y @ layer["{name}"].mT)', f'(y @ layer["{name}"])') for name in QKV),
     ('layer["out_proj"].mT', 'layer["out_proj"]'),
 )
 
@@ -437,7 +450,7 @@ exercise.changed(
 exercise.changed(
     "only the new ones stored",
     "Only the keys and values of the new tokens come back: they go behind those of the tokens before.",
-    ("        mixed =", "        joined, pairs[i] = pairs[i], (k, v)\n        mixed ="),
+    ("            mixed =", "            joined, pairs[i] = pairs[i], (k, v)\n            mixed ="),
     ("*pairs[i], mask", "*joined, mask"),
 )
 exercise.changed(
@@ -457,16 +470,16 @@ exercise.changed(
     "the table the other way round",
     "The final vectors were multiplied by the table as it is: it is (V, D), and V logits are wanted, so "
     "write `x @ table.mT`.",
-    ('weights["table"].mT', 'weights["table"]'),
+    ('@ weights["table"].mT', '@ weights["table"]'),
 )
 exercise.changed(
     "only the last token",
     "Logits came back for the last token alone: each new token has its own.",
-    ("norm(x, weights", "norm(x[:, -1:], weights"),
+    ("return parts.rms_norm(x,", "return parts.rms_norm(x[:, -1:],"),
 )
 exercise.changed(
     "chances in place of logits",
     "A softmax was taken at the end: the sampler takes it, and needs the logits.",
-    ("return norm(x", "return torch.softmax(norm(x"),
+    ("return parts.rms", "return torch.softmax(parts.rms"),
     ('weights["table"].mT, pairs', 'weights["table"].mT, -1), pairs'),
 )

@@ -1,11 +1,16 @@
 """Attention with shared key heads and a mask
 
 softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `grouped_queries`
-(04_multi_head): H query heads share G heads of keys and values, the first H / G of them the first, the next
-ones the second, and so on. The queries are those of T new tokens, the keys and values those of all S + T: S
-come from the cache. `mask` (T, S + T) is True where a query may attend to a key, and every query may attend
-to at least one. Write the steps yourself: the ready-made `scaled_dot_product_attention` is not allowed here.
-One way: share out k and v as in `grouped_queries`, then let your `attention` do the rest.
+(04_multi_head). In SmolLM2 9 query heads share 3 key heads: query heads 0, 1 and 2 use key head 0, the next
+three use key head 1, the last three key head 2, and the values likewise. In general H / G neighbours share
+one.
+
+![Above, each of 9 query heads has a key head and a value head of its own. Below, 3 neighbours share
+one.](../../notebooks/images/grouped_queries.svg)
+
+The queries are those of T new tokens, the keys and values those of all S + T: S come from the cache. `mask`
+(T, S + T) is True where a query may attend to a key; no row of it is all False. One way: share out k and v,
+then let your `attention` do the rest.
 
 Hint: How many query heads share a key head? What must happen to k and v so that each query head finds one
 of its own?

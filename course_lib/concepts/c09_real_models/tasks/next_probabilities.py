@@ -1,9 +1,10 @@
 """The sampler
 
-From scores (..., V) to the probabilities of the next token: first the temperature `t`, as in `temperature`,
-then the cut at `p`, as in `top_p` (both 07_mlm_vs_next_token). Both answers may go in unchanged. At t = 0
-the likeliest token of each row gets 1; t may be tiny. p is above 0 and at most 1, the token that reaches p
-or crosses it stays, and what is left sums to 1. The check has no ties.
+Turn scores (..., V) into the probabilities from which the next token is drawn; the drawing is done for you.
+First the temperature `t`, as in `temperature`, then the cut at `p`, as in `top_p` (both
+07_mlm_vs_next_token; both answers may go in unchanged). At t = 0 the likeliest token of each row gets 1. t
+can be tiny, so subtract the largest score before you divide. p is above 0 and at most 1, the token that
+reaches p or crosses it stays, and what is left sums to 1. No two scores in the check are equal.
 
 Hint: The temperature changes how much the likeliest have together. So which of the two must come first?
 
@@ -55,13 +56,11 @@ def next_probabilities(logits, t, p):
     Returns: (..., V); each row sums to 1.
     """
     ### BEGIN SOLUTION
-    best = logits.amax(-1, keepdim=True)
-    if t == 0:
-        return (logits == best).to(logits.dtype)
-    chances = ((logits - best) / t).softmax(-1)
-    ordered, places = chances.sort(-1, descending=True)
-    keeps = ordered.cumsum(-1) - ordered < p  # what the likelier ones have together
-    kept = chances * torch.zeros_like(keeps).scatter(-1, places, keeps)
+    chances = ((logits - logits.amax(-1, keepdim=True)) / max(t, 1e-30)).softmax(-1)
+    ordered = chances.sort(-1, descending=True).values
+    keeps = ordered.cumsum(-1) - ordered < p  # keep a token while the likelier ones sum to less than p
+    least = ordered.where(keeps, 1.0).amin(-1, keepdim=True)
+    kept = chances.where(chances >= least, 0.0)
     return kept / kept.sum(-1, keepdim=True)
     ### END SOLUTION
 
@@ -147,7 +146,7 @@ def cut_first(logits, t, p):
 exercise.changed(
     "no temperature",
     "The temperature changes nothing: divide the scores by it before the softmax.",
-    ("((logits - best) / t)", "logits"),
+    ("max(t, 1e-30)", "(1 if t else 1e-30)"),
 )
 
 
@@ -167,8 +166,7 @@ exercise.changed(
     "divided by zero",
     "It divides by 0 where t is 0, and overflows where t is tiny: at t = 0 the likeliest token gets 1, and "
     "for a tiny t each row's largest is taken away before you divide.",
-    ("    if t == 0:\n        return (logits == best).to(logits.dtype)\n", ""),
-    ("(logits - best) / t", "logits / t"),
+    ("(logits - logits.amax(-1, keepdim=True)) / max(t, 1e-30)", "logits / t"),
 )
 
 # ---------------------------------------------------------------------------------------------------- the cut
@@ -189,12 +187,14 @@ exercise.changed(
     "The rows were sorted the other way round, so the least likely tokens have p together: the likeliest "
     "stay.",
     ("descending=True", "descending=False"),
+    ("where(keeps, 1.0).amin", "where(keeps, 0.0).amax"),
+    ("chances >= least", "chances <= least"),
 )
 exercise.changed(
     "the first places kept",
     "As many tokens are left as should be, but the first ones of each row: what was found in the sorted row "
     "must go back to the places that `sort` gives.",
-    ("torch.zeros_like(keeps).scatter(-1, places, keeps)", "keeps"),
+    ("chances >= least", "keeps"),
 )
 
 
@@ -221,6 +221,8 @@ exercise.changed(
     "what is beyond p",
     "The tokens beyond p are left, and the likeliest are gone: those stay that come before p is reached.",
     ("- ordered < p", "> p"),
+    ("where(keeps, 1.0).amin", "where(keeps, 0.0).amax"),
+    ("chances >= least", "chances <= least"),
 )
 
 
@@ -252,7 +254,7 @@ exercise.changed(
 exercise.changed(
     "multiplied by t",
     "The scores are multiplied by t: divide. A large t makes the probabilities more equal.",
-    ("/ t)", "* t)"),
+    ("/ max(t, 1e-30)", "* (t or 1e30)"),
 )
 
 
