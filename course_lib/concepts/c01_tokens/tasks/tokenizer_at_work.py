@@ -1,11 +1,10 @@
 """Your tokenizer in a real model
 
-From words to the numbers that a model reads. A text comes cut into words, as the model's own rule cuts it.
-Cut each word as your `encode` does: into bytes, of which the pair with the lowest rank is merged first, until
-no pair is left that has a rank. Then look up the id of each token. A special word such as `<|im_start|>` is
-never cut and has its id in `special`. All ids stand in one list. The check then gives your function the
-48,900 merges of SmolLM2, compares it with the model's own tokenizer, and lets the model answer a question
-that it reads through your tokens.
+A text comes cut into words, by the model's own rule. Cut each word as your `encode` does: into bytes, of
+which the pair with the lowest rank is merged first, until no pair has a rank. Then look up the id of each
+token. A special word such as `<|im_start|>` is never cut and has its id in `special`. All ids stand in one
+list. The check then gives your function the 48,900 merges of SmolLM2, compares it with the model's own
+tokenizer, and lets the model answer a question that it reads through your tokens.
 
 Hint: For each word: is it in `special`? Then append one id. Else append `ids[token]` for every token of
 `encode(word, ranks)`.

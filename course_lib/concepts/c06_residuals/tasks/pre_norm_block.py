@@ -1,7 +1,7 @@
 """A layer, pre-norm
 
-Put the parts together. All four are functions from (B, T, D) to (B, T, D), so `attention` is all of it:
-it makes the queries, keys and values, and joins its heads. First attention reads the stream x, normalised by
+Put the parts together. All four are functions from (B, T, D) to (B, T, D); `attention` makes its own
+queries, keys and values, and joins its heads. First attention reads the stream x, normalised by
 `norm_1`, and what it gives is added to the stream. Then the MLP reads the stream as it is by now, normalised
 by `norm_2`, and what it gives is added too. Only what a part reads is normalised: the stream itself goes on
 as it is. Two lines are enough. (Radford et al. 2019, section 2.3.)

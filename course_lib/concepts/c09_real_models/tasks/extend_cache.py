@@ -34,7 +34,7 @@ def stored_in_order(result, inputs):
 exercise = Exercise(
     level=1,
     minutes=6,
-    section="Every part your own",
+    section="The rule, in Python",
     results=("keys", "values"),
     tensor=True,
     properties=(Property("stored in order", stored_in_order),),

@@ -1,9 +1,9 @@
 """The whole model
 
-What is left is the order of the parts: the one function that is the Transformer. `ids` are T new tokens.
-`stored` has for each layer a pair (keys, values) of the S tokens before them; when a text begins, S is 0.
-Return two things: the logits, which are the scores of what follows each new token, and a list of the pairs
-as they are now. The numbers of the model come by name:
+What is left is the order of the parts. `ids` are T new tokens. `stored` has for each layer a pair (keys,
+values) of the S tokens before them; when a text begins, S is 0. Return two things: the logits, which are the
+scores of what follows each new token, and a list of the pairs as they are now. The numbers of the model come
+by name:
 
 | in `weights` | shape | |
 |---|---|---|
@@ -87,7 +87,7 @@ def as_arrays(answer):
 exercise = Exercise(
     level=4,
     minutes=25,
-    section="Every part your own",
+    section="The rule, in Python",
     results=("logits", "stored keys", "stored values"),
     read=as_arrays,
 )

@@ -1,9 +1,8 @@
 """Attention with shared key heads and a mask
 
 softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `grouped_queries`
-(04_multi_head). In SmolLM2 9 query heads share 3 key heads: query heads 0, 1 and 2 use key head 0, the next
-three use key head 1, the last three key head 2, and the values likewise. In general H / G neighbours share
-one.
+(04_multi_head). In SmolLM2 query heads 0, 1, 2 use key head 0; 3, 4, 5 use key head 1; 6, 7, 8 use key head
+2, and the values likewise. In general H / G neighbours share one.
 
 ![Above, each of 9 query heads has a key head and a value head of its own. Below, 3 neighbours share
 one.](../../notebooks/images/grouped_queries.svg)
@@ -31,7 +30,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=3,
     minutes=15,
-    section="Every part your own",
+    section="The rule, in Python",
     forbidden=(
         "torch.nn.functional.scaled_dot_product_attention",
         "course_lib.attention.scaled_dot_product_attention",

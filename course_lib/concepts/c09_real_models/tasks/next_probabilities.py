@@ -1,10 +1,10 @@
 """The sampler
 
 Turn scores (..., V) into the probabilities from which the next token is drawn; the drawing is done for you.
-First the temperature `t`, as in `temperature`, then the cut at `p`, as in `top_p` (both
-07_mlm_vs_next_token; both answers may go in unchanged). At t = 0 the likeliest token of each row gets 1. t
-can be tiny, so subtract the largest score before you divide. p is above 0 and at most 1, the token that
-reaches p or crosses it stays, and what is left sums to 1. No two scores in the check are equal.
+First the temperature `t`, as in `temperature`, then the cut at `p`, as in `top_p` (07_mlm_vs_next_token; both
+answers may go in unchanged). At t = 0 the likeliest token of each row gets 1. t can be tiny, so subtract the
+largest score before you divide. p is above 0 and at most 1, the token that reaches p or crosses it stays,
+and what is left sums to 1. No two scores in the check are equal.
 
 Hint: The temperature changes how much the likeliest have together. So which of the two must come first?
 
@@ -38,7 +38,7 @@ def sums_to_one(result, inputs):
 exercise = Exercise(
     level=2,
     minutes=8,
-    section="Every part your own",
+    section="From a word to an answer",
     forbidden=("course_lib.generation.next_token_probabilities",),
     tensor=True,
     properties=(Property("not negative", not_negative), Property("sums to 1", sums_to_one)),
