@@ -44,7 +44,7 @@ MEANS = {
     "mlp": "Each token alone: of two wide vectors one opens and shuts the other.",
     "block": "A layer is two additions to the stream.",
     "forward": "The model: rows of the table, layer after layer, a score for each token that may come next.",
-    "sampler": "Scores become chances. The few likeliest are kept.",
+    "sampler": "Scores become probabilities. The few likeliest are kept.",
     "decoding": "Tokens become text.",
 }
 HEAD = '''"""SmolLM2-135M-Instruct, a chat model: {n} of the {n_parts} parts that compute it are mine."""
@@ -78,7 +78,7 @@ words, tables, token_of, weights, empty_cache = read_smollm2()
 parts = SimpleNamespace(rms_norm={rms_norm}, rotation={rotation}, cache={cache})
 parts.attention, parts.mlp, parts.block = {attention}, {mlp}, {block}
 parts.embedding = lambda ids, table: torch.tensor({embedding}(ids.numpy(), table.numpy())).float()
-turns, question = [], " ".join(sys.argv[1:]) or input("> ")  # python {file} Why is the sky blue?
+turns, question = [], " ".join(sys.argv[1:]) or input("> ")  # python {file} "Why is the sky blue?"
 while question:
     turns.append(("user", question))
     turns.append(("assistant", answer({chat_form}(turns))))

@@ -22,10 +22,10 @@ by name:
 before it, and to itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`.
 `parts.embedding(ids, table)` makes the stream x, (B, T, D).
 
-**In each layer** `x = parts.block(x, attention, mlp, norm_1, norm_2)`. The block calls `norm_1(y)` with one
-argument, but `parts.rms_norm` needs three. Fill in the others: `lambda y: parts.rms_norm(y, layer["norm_1"],
-weights["eps"])` is a function of y alone. So are the other norm and the MLP, which calls `parts.mlp(y, gate,
-up, down)`. `attention(y)` has four steps:
+**In each layer**, one of `weights["layers"]`, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. The block
+calls `norm_1(y)` with one argument, but `parts.rms_norm` needs three. Fill in the others: `lambda y:
+parts.rms_norm(y, layer["norm_1"], weights["eps"])` is a function of y alone. So are the other norm and the
+MLP, which calls `parts.mlp(y, gate, up, down)`. `attention(y)` has four steps:
 
 1. Three products make q, k and v, and each is cut into its heads. `y @ q_proj.mT` is (B, T, H K): split the
    last axis into (H, K), then swap axes 1 and 2. K is the last axis of `stored[0][0]`.
