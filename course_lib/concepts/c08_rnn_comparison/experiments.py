@@ -723,6 +723,21 @@ def repeats(make: Make, lengths: Sequence[int] = (4, 8, 16), *, seed: int = 0) -
     return Repeated(tuple(right(model, n) for n, model in models.items()), models[lengths[-1]])
 
 
+# ------------------------------------------------------------------------------------------ rnn-chain
+
+
+def each_token(lengths: Sequence[int], chains: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """By how many operations a token makes the longest chain longer: the evidence of `rnn-chain`.
+
+    Args:
+        lengths: numbers of tokens.
+        chains: of the RNN, the LSTM, the Transformer reading, and writing, at these lengths (maybe the first
+            ones alone).
+    """
+    grows = [(each[-1] - each[0]) / (lengths[len(each) - 1] - lengths[0]) for each in chains.values()]
+    return dict(zip(("rnn", "lstm", "reads", "writes"), grows, strict=True))
+
+
 # ------------------------------------------------------------------------------------------ two that write
 
 
@@ -795,3 +810,35 @@ def unsigned(prompt: str, seed: int = 0) -> tuple[dict[str, str], str]:
     names = {"A": "LSTM", "B": "Transformer"}
     texts = {letter: written(writers[name], prompt, seed=seed) for letter, name in names.items()}
     return texts, "A"
+
+
+def said_twice(text: str | None = None) -> dict[str, tuple[float, float]]:
+    """How well the two stored ones foresee a text that is said twice.
+
+    Args:
+        text: one of yours, of which no more is read than fits twice; left out, 64 pieces of 64 characters
+            that neither has read.
+    Returns: for each the bits for a character of the first copy and of the second, but for its first one.
+    """
+    if text is None:
+        pieces = next(windows(readers.texts()[1], PIECE - 1, 64, Generator().manual_seed(99)))
+    else:
+        pieces = readers.encode(f"\n{text}"[: READ_AT_ONCE // 2 - 1] + "\n")[None]
+    return {name: _bits_of_copies(model, pieces) for name, model in load_writers().items()}
+
+
+def said_twice_to(smollm2: tuple[GPT, BPETokenizer], n: int = 100) -> tuple[float, float]:
+    """The same of SmolLM2 for so many tokens of that part of the manual."""
+    model, tokenizer = smollm2
+    ids = tokenizer.encode(readers.decode(readers.texts()[1][: 10 * n]))[:n]
+    return _bits_of_copies(model, torch.tensor([ids], device=next(model.parameters()).device))
+
+
+@_cores(1)
+@torch.no_grad()
+def _bits_of_copies(model: RecurrentLM | GPT, ids: Tensor) -> tuple[float, float]:
+    n = ids.shape[1]
+    twice = torch.cat([ids, ids], dim=1)
+    logits = model(twice[:, :-1])
+    bits = cross_entropy(logits.mT, twice[:, 1:], reduction="none") / math.log(2)
+    return bits[:, : n - 1].mean().item(), bits[:, n:].mean().item()

@@ -1,17 +1,16 @@
 """The figures of notebook 08: how far back memory and error reach, what waits for what, and what it costs."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from course_lib import plots
-from course_lib.costs import Operation, exponent
+from course_lib.costs import exponent
 from course_lib.plots import as_numbers, supported
 
-LOWEST = 1e-45  # where the axis of the gradients ends
+LOWEST = 1e-48  # where the axis of the gradients ends
 COLOURS = {  # by what the name of a curve holds; the last one counts
     "RNN": plots.BLUE,
     "LSTM": plots.ORANGE,
@@ -69,7 +68,9 @@ def fading(gradients: ArrayLike) -> None:
     _over_distance(series, title, f"Curves on a logarithmic axis, gradient over distance; {said}.")
 
 
-def _over_distance(series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, alt: str) -> None:
+def _over_distance(
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, alt: str, pale: Sequence[str] = ()
+) -> None:
     fig = plots.lines(
         series,
         title=title,
@@ -81,6 +82,9 @@ def _over_distance(series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str
     ax.set_ylim(LOWEST, 1000)
     fig.set_size_inches(7.4, 3.6)
     _name_ends(fig)
+    for line in ax.lines:
+        if line.get_label() in pale:
+            line.set_alpha(0.4)
     plots.show(fig, alt=alt)
 
 
@@ -121,16 +125,17 @@ def repeated(lengths: Sequence[int], shares: Mapping[str, Sequence[float]], chan
     )
     rnn, lstm, *look = (as_numbers(each) for each in shares.values())
     falls = (rnn[0] > 0.9 and rnn[-1] < 0.3, lstm[0] > 0.9 and rnn[-1] + 0.1 < lstm[-1] < 0.8)
+    fails, most = lengths[int(np.argmax(rnn < 0.3))], lengths[-1]
     title = (
         supported(
-            "With one look back, plain RNNs repeat the longest as well as the shortest",
+            "With a look back, plain RNNs repeat the longest as well as the shortest",
             said,
             *falls,
             look[0].min() > 0.9,
         )
         if look
         else supported(
-            "Through one vector, in 400 steps from PyTorch's start: the LSTM gets further, and fails later",
+            f"Through one vector: the RNN fails at {fails} symbols, the LSTM gets {lstm[-1]:.0%} of {most}",
             said,
             *falls,
         )
@@ -146,11 +151,13 @@ def repeated(lengths: Sequence[int], shares: Mapping[str, Sequence[float]], chan
     ax.set(ylim=(0, 105), xticks=lengths)
     fig.set_size_inches(7.4, 3.3)
     _name_ends(fig)
+    for line in ax.lines[:2] if look else ():  # as before
+        line.set(color="#999999", alpha=0.6)
     plots.show(fig, alt=f"Curves, right answers: {said}; guessing {chance:.1%}.")
 
 
 def looked(weights: ArrayLike, said: Sequence[int]) -> None:
-    """Which of the reader's states is seen at each symbol that is written.
+    """Which of the reader's states is seen at each symbol that is written; a ring where it looks aside.
 
     Args:
         weights: (written, read); each row sums to 1.
@@ -177,7 +184,13 @@ def looked(weights: ArrayLike, said: Sequence[int]) -> None:
         limits=(0.0, 1.0),
         numbers=False,
     )
-    fig.set_size_inches(5.6, 4.6)
+    ax = fig.axes[0]
+    if scale := ax.images[0].colorbar:
+        scale.remove()
+    beside = np.argwhere((weights > 0.01) & ~np.eye(len(weights), dtype=bool))
+    if len(beside) <= len(weights):  # where it looks everywhere, rings say nothing
+        ax.plot(*beside.T[::-1], "o", markersize=17, markerfacecolor="none", markeredgecolor=plots.ORANGE)
+    fig.set_size_inches(5.6, 4.9)
     plots.show(fig, alt=f"A matrix of weights, a row for each symbol that is written; {told}.")
 
 
@@ -202,7 +215,8 @@ def reach(gradients: Mapping[str, ArrayLike]) -> None:
     )
     places = np.arange(1, farthest + 1)
     series = {name: (places, np.maximum(each, LOWEST / 10)) for name, each in middle.items()}
-    _over_distance(series, title, f"Curves on a logarithmic axis, gradient over distance; {said}.")
+    alt = f"Curves on a logarithmic axis, gradient over distance; {said}."
+    _over_distance(series, title, alt, pale=[*middle][:3:2])
 
 
 ASKED = ("one symbol, 8 back", "one symbol, 128 back", "4 symbols again", "16 symbols again")
@@ -227,89 +241,22 @@ def recalled(right: Mapping[str, Sequence[float]], chance: float) -> None:
         max(rnn[3], lstm[3]) < 0.8 and transformer[2:].min() > 0.9,
     )
     fig = plots.grouped_bars(
-        {name: [100 * share for share in each] for name, each in right.items()},
-        ASKED,
+        {name: [100 * each[1], 100 * each[3]] for name, each in right.items()},
+        [ASKED[1], ASKED[3]],
         title=title,
         y="right, %",
         level=("guessing", 100 * chance),
         top=110.0,
     )
+    (legend,), (ax,) = fig.legends, fig.axes
+    legend.remove()
+    for name, bars in zip(right, ax.containers, strict=True):
+        for bar in bars:
+            x = bar.get_x() + bar.get_width() / 2
+            paper = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            ax.text(x, 5, name, ha="center", va="center", fontsize=9, bbox=paper)
+    ax.annotate("guessing", (1, 100 * chance), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     plots.show(fig, alt=f"Bars, right answers: {said}; guessing {chance:.1%}.")
-
-
-def graphs(recurrent: Sequence[Operation], attending: Sequence[Operation], n_tokens: int) -> None:
-    """Two computations as autograd recorded them: what stands in one column can be done at the same time.
-
-    Args:
-        recurrent, attending: what `costs.operations` found.
-        n_tokens: that both read.
-    """
-    longest = [operations[-1].depth for operations in (recurrent, attending)]
-    said = f"{n_tokens} tokens: {len(recurrent)} operations in {longest[0]} steps, the recurrent network; "
-    said += f"{len(attending)} in {longest[1]}, attention"
-    title = supported(
-        f"{n_tokens} tokens: one works in {longest[0]} steps, the other in {longest[1]}",
-        said,
-        longest[0] > longest[1] and len(attending) > longest[1],
-    )
-    fig, axes = plots.panels(1, 2, title=title, size=(8.0, 2.4))
-    for ax, operations, name in zip(
-        axes[:, 0], (recurrent, attending), ("recurrent", "attention"), strict=True
-    ):
-        _draw_graph(ax, operations)
-        ax.set(title=name, xlabel="step at which an operation can be done", xlim=(0, max(longest) + 1))
-    plots.show(fig, alt=f"Two graphs of operations, drawn step by step from the left. {said}.")
-
-
-WHAT = {  # an operation of PyTorch's, in a word
-    "Mm": "product",
-    "Add": "sum",
-    "Tanh": "tanh",
-    "Softmax": "softmax",
-    "Cat": "join",
-}
-
-
-def _draw_graph(ax: plots.Axes, operations: Sequence[Operation]) -> None:
-    """Dots by depth, lines to what each waits for, one longest way in front."""
-    columns: dict[int, list[int]] = {}
-    for number, operation in enumerate(operations):
-        columns.setdefault(operation.depth, []).append(number)
-    height = {}
-    for column in columns.values():
-        for place, number in enumerate(column):
-            height[number] = (len(column) - 1) / 2 - place
-    on_way = [len(operations) - 1]
-    while operations[on_way[-1]].waits_for:
-        on_way.append(max(operations[on_way[-1]].waits_for, key=lambda number: operations[number].depth))
-    steps = set(pairwise(on_way))
-    for number, operation in enumerate(operations):
-        for other in operation.waits_for:
-            front = (number, other) in steps
-            ax.plot(
-                [operations[other].depth, operation.depth],
-                [height[other], height[number]],
-                color=plots.VERMILION if front else "#BBBBBB",
-                linewidth=2.4 if front else 0.8,
-                zorder=2 if front else 1,
-            )
-    for number, operation in enumerate(operations):
-        chosen = number in on_way
-        colour, shape = (plots.VERMILION, "s") if chosen else (plots.BLUE, "o")
-        ax.plot(operation.depth, height[number], shape, color=colour, markersize=5, zorder=3)
-        ax.annotate(
-            WHAT.get(operation.name.removesuffix("0").removesuffix("Backward"), ""),
-            (operation.depth, height[number]),
-            textcoords="offset points",
-            xytext=(6, 5),
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
-            zorder=4,
-        )
-    ax.margins(y=0.2)
-    ax.set_xticks(range(1, operations[-1].depth + 1))
-    ax.set_yticks([])
-    ax.spines[["top", "right", "left"]].set_visible(False)
 
 
 def chains(lengths: Sequence[int], of: Mapping[str, Sequence[int]]) -> None:
@@ -355,7 +302,7 @@ def widths(weights: Sequence[int], rates: Mapping[int, Mapping[str, Sequence[flo
     said = "; ".join(f"{name} {each[0]:.1f} to {each[-1]:.1f}" for name, each in ratios.items())
     *_, many = ratios  # one text at a time differs from processor to processor too much for a title
     title = supported(
-        f"With {many}, the LSTM's lead shrinks as both get larger",
+        f"With {many}, the small LSTM is ahead; with more weights the lead shrinks",
         said,
         ratios[many][0] > max(1.1, ratios[many][-1]),
     )
@@ -369,8 +316,9 @@ def widths(weights: Sequence[int], rates: Mapping[int, Mapping[str, Sequence[flo
         level=("as many", 1.0),
     )
     (ax,) = fig.axes
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    ax.yaxis.set_major_formatter("{x:g}")
+    ax.set_ylim(bottom=min(0.45, ax.get_ylim()[0]))
+    ax.yaxis.set_major_locator(LogLocator(base=2.0))
+    ax.yaxis.set_major_formatter(lambda x, _: f"{x:g}" if x >= 1 else f"1/{1 / x:g}")
     ax.yaxis.set_minor_locator(NullLocator())
     fig.set_size_inches(7.0, 3.6)
     _name_ends(fig)

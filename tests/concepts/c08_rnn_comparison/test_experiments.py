@@ -155,6 +155,19 @@ def test_the_unsigned_texts_are_those_of_the_stored_models():
     assert sorted(texts) == ["A", "B"]
 
 
+def test_what_is_said_twice_is_as_new_to_the_writers_and_not_to_a_model_of_today(smollm2):
+    for first, second in experiments.said_twice().values():
+        assert second > 0.9 * first
+    first, second = experiments.said_twice_to(smollm2, 60)
+    assert second < first / 2
+
+
+@pytest.mark.parametrize("text", ["", "é", "a", "spam and eggs " * 30])
+def test_any_text_can_be_said_twice(text):
+    for bits in experiments.said_twice(text).values():
+        assert all(0 < each < 30 for each in bits)
+
+
 def test_a_writer_is_trained_in_place():
     for model in experiments.make_writers(3).values():
         before = [weight.clone() for weight in model.parameters()]
@@ -377,6 +390,12 @@ def test_rnn_chain():
     rest = {"writes": 93, "depth": 39}
     assert judge("rnn-chain", **loops, reads=each_token(experiments.gpt()), **rest).label == Label.ONLY_IF
     assert judge("rnn-chain", **loops, reads=loops["rnn"], **rest).label == Label.WRONG
+
+
+def test_what_a_token_adds_to_each_chain():
+    chains = {"a": [10, 58, 250], "b": [10, 106, 490], "c": [90, 90, 90], "d": [7, 487]}
+    found = experiments.each_token([16, 64, 256], chains)
+    assert found == {"rnn": 1.0, "lstm": 2.0, "reads": 0.0, "writes": 10.0}
 
 
 def test_what_was_only_calculated_is_not_tested():

@@ -7,7 +7,6 @@ import pytest
 import torch
 from drawing import draws, refuses
 
-from course_lib import costs
 from course_lib.concepts.c08_rnn_comparison import figures
 
 
@@ -105,9 +104,23 @@ def test_looked(drawn):
     assert draws(drawn, figures.looked, weights, [5, 2, 5], says=says)
 
 
+def test_looked_rings_what_is_seen_beside(drawn):
+    weights = 0.97 * torch.eye(5)
+    weights[1, 4] = 0.03
+    figures.looked(weights, [5, 2, 5, 1, 1])
+    (line,) = drawn[0][0].axes[0].lines
+    assert line.get_xydata().tolist() == [[4, 1]]
+
+
 @pytest.mark.parametrize("weights", [torch.full((3, 3), 1 / 3), torch.eye(3)[[2, 2, 2]]])
 def test_looked_refused_where_it_looks_elsewhere(drawn, weights):
     assert refuses(drawn, figures.looked, weights, [5, 2, 5])
+
+
+def test_repeated_greys_what_was_seen_before(drawn):
+    figures.repeated([4, 16], AGAIN, chance=0.125)
+    colours = [line.get_color() for line in drawn[0][0].axes[0].lines[:3]]
+    assert colours[0] == colours[1] != colours[2]
 
 
 RIGHT = {"RNN": [1.0, 1.0, 0.9, 0.3], "LSTM": [1.0, 1.0, 1.0, 0.6], "Transformer": [1.0, 1.0, 1.0, 0.99]}
@@ -131,37 +144,6 @@ def test_recalled(drawn):
 )
 def test_recalled_refused(drawn, model, shares):
     assert refuses(drawn, figures.recalled, RIGHT | {model: shares}, chance=0.125)
-
-
-def recorded():
-    """One after the other, and three beside each other."""
-    x = torch.ones(3, requires_grad=True)
-    row = beside = x
-    for _ in range(5):
-        row = row.sin()
-    beside = torch.stack([x.sin(), x.cos(), x.exp()])
-    return costs.operations(row), costs.operations(beside)
-
-
-def test_graphs(drawn):
-    says = "3 tokens: 5 operations in 5 steps, the recurrent network; 4 in 2, attention"
-    assert draws(drawn, figures.graphs, *recorded(), 3, says=says, labels=("x",))
-    ((fig, _),) = drawn
-    assert "in 5 steps, the other in 2" in fig.get_suptitle()
-    row, beside = fig.axes
-    assert [len(ax.lines) for ax in (row, beside)] == [5 + 4, 4 + 3]  # a dot each, and a line for each wait
-
-
-def test_graphs_draws_one_longest_way_in_front(drawn):
-    x = torch.ones(3, requires_grad=True)
-    figures.graphs(costs.operations(x.sin().sin().sin() + x.cos()), recorded()[1], 3)
-    ((fig, _),) = drawn
-    colours = [line.get_color() for line in fig.axes[0].lines if line.get_marker() == "s"]
-    assert len(colours) == 4
-
-
-def test_graphs_refused_where_the_chain_is_no_longer(drawn):
-    assert refuses(drawn, figures.graphs, *reversed(recorded()), 3)
 
 
 CHAINS = {

@@ -28,7 +28,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=2,
     minutes=15,
-    section="Who waits for whom",
+    section="Then why drop the RNN?",
 )
 
 

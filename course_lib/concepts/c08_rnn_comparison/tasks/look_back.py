@@ -1,4 +1,4 @@
-"""One look back
+"""A look back
 
 A network has read S symbols and kept all its states, `states` (B, S, D), for each of B texts. Another one
 writes T symbols, and `h` (B, T, D) holds its state at each of them. It looks back: the product of its state
@@ -21,7 +21,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=1,
     minutes=8,
-    section="One look back",
+    section="A look back for each word",
     forbidden=(
         "torch.nn.functional.scaled_dot_product_attention",
         "course_lib.attention.scaled_dot_product_attention",
