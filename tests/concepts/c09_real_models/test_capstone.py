@@ -1331,9 +1331,13 @@ def test_six_earlier_tasks_and_four_new_ones_make_ten_parts(earlier, monkeypatch
 @pytest.mark.parametrize(
     ("n_earlier", "written", "numbers"),
     [
-        (0, list(PARTS), [0, 0, 0, 3, 6, 9, 10]),  # all anew, and nothing saved before the end
-        (2, ["rms_norm", "mlp"], [0, 0, 2, 3, 3, 4, 4]),  # two brought along, two written
-        (8, ["forward", "sampler"], [0, 0, 8, 8, 8, 9, 10]),
+        (
+            0,
+            list(PARTS),
+            [0, 0, 3, 6, 9, 10, 9, 9],
+        ),  # all anew, and nothing saved before the end; then two faults
+        (2, ["rms_norm", "mlp"], [0, 2, 3, 3, 4, 4, 3, 3]),  # two brought along, two written
+        (8, ["forward", "sampler"], [0, 8, 8, 8, 9, 10, 9, 9]),
     ],
 )
 def test_no_step_from_the_first_cell_to_the_certificate_loses_a_part(
@@ -1348,8 +1352,8 @@ def test_no_step_from_the_first_cell_to_the_certificate_loses_a_part(
     scope = kernel(path, monkeypatch)
     found = re.findall(r"^(\d+) of 10 parts are yours\.", capsys.readouterr().out, re.MULTILINE)
     assert [int(n) for n in found] == numbers
-    assert len(scope["certificate"].measured) == numbers[-1]
-    assert f"a chat model: {numbers[-1]} of the 10 parts" in scope["page"].read_text(encoding="utf-8")
+    assert len(scope["certificate"].measured) == max(numbers)
+    assert f"a chat model: {max(numbers)} of the 10 parts" in scope["page"].read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("smollm2_missing")

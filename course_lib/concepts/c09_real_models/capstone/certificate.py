@@ -90,7 +90,8 @@ class Certificate:
     @property
     def pace(self) -> str:
         """How fast it writes."""
-        return f"On this machine it writes {self.speed:.2f} times as fast as the course's own model."
+        about = f"{self.speed:.2f} times as fast as" if abs(self.speed - 1) > 0.1 else "about as fast as"
+        return f"On this machine it writes {about} the course's own model."
 
     @property
     def check(self) -> str:

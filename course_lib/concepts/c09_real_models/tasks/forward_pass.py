@@ -10,25 +10,26 @@ by name:
 | `"table"` | (V, D) | a vector for each token |
 | `"layers"` | | for each layer a dictionary, with: |
 | ... `"norm_1"`, `"norm_2"` | (D,) | the weight of the norm before attention, and before the MLP |
-| ... `"q_proj"` | (H K, D) | makes the queries of all heads |
-| ... `"k_proj"`, `"v_proj"` | (G K, D) | make the keys and the values |
-| ... `"out_proj"` | (D, H K) | takes the joined heads back to the stream |
+| ... `"q_proj"` | (H·K, D) | makes the queries of all heads |
+| ... `"k_proj"`, `"v_proj"` | (G·K, D) | make the keys and the values |
+| ... `"out_proj"` | (D, H·K) | takes the joined heads back to the stream |
 | ... `"gate_proj"`, `"up_proj"` | (W, D) | widen, in the MLP |
 | ... `"down_proj"` | (D, W) | narrows again |
 | `"final_norm"` | (D,) | the weight of the norm after the last layer |
 | `"eps"`, `"base"` | | two numbers, for the norms and the rotation |
 
 **Before the layers.** The mask is (T, S + T): a new token may attend to all that is stored, to the new ones
-before it, and to itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`.
-`parts.embedding(ids, table)` makes the stream x, (B, T, D).
+before it, and to itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`,
+where 1 stands for True. `parts.embedding(ids, table)` makes the stream x, (B, T, D).
 
 **In each layer**, one of `weights["layers"]`, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. The block
 calls `norm_1(y)` with one argument, but `parts.rms_norm` needs three. Fill in the others: `lambda y:
 parts.rms_norm(y, layer["norm_1"], weights["eps"])` is a function of y alone. So are the other norm and the
 MLP, which calls `parts.mlp(y, gate, up, down)`. `attention(y)` has four steps:
 
-1. Three products make q, k and v, and each is cut into its heads. `y @ q_proj.mT` is (B, T, H K): split the
-   last axis into (H, K), then swap axes 1 and 2. K is the last axis of `stored[0][0]`.
+1. Three products make q, k and v, and each is cut into its heads. `y @ q_proj.mT` is (B, T, H·K): split the
+   last axis into (H, K), then swap axes 1 and 2. K is the size of the last axis of
+   `stored[0][0]`, S that of the axis before.
 2. Turn q and k, with `parts.rotation(q, start, base)`. The first new token stands at place S.
 3. `parts.cache(k_cache, v_cache, k, v)` puts k and v behind those that this layer has stored. What it gives
    is the layer's new pair.
