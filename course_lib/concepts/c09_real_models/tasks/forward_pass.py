@@ -27,9 +27,9 @@ calls `norm_1(y)` with one argument, but `parts.rms_norm` needs three. Fill in t
 parts.rms_norm(y, layer["norm_1"], weights["eps"])` is a function of y alone. So are the other norm and the
 MLP, which calls `parts.mlp(y, gate, up, down)`. `attention(y)` has four steps:
 
-1. Three products make q, k and v, and each is cut into its heads. `y @ q_proj.mT` is (B, T, H·K): split the
-   last axis into (H, K), then swap axes 1 and 2. K is the size of the last axis of
-   `stored[0][0]`, S that of the axis before.
+1. Three products make q, k and v, and each is cut into its heads. `y @ layer["q_proj"].mT` is (B, T, H·K):
+   split the last axis into (H, K), then swap axes 1 and 2. k and v become (B, G, T, K). K is the size of the
+   last axis of `stored[0][0]`, S that of the axis before.
 2. Turn q and k, with `parts.rotation(q, start, base)`. The first new token stands at place S.
 3. `parts.cache(k_cache, v_cache, k, v)` puts k and v behind those that this layer has stored. What it gives
    is the layer's new pair.

@@ -8,8 +8,9 @@ softmax(q k^T / sqrt(K)) v, as in `attention` (03_qkv), with the key heads of `g
 one.](../../notebooks/images/grouped_queries.svg)
 
 The queries are those of T new tokens, the keys and values those of all S + T: S come from the cache. `mask`
-(T, S + T) is True where a query may attend to a key; no row of it is all False. One way: share out k and v,
-then let your `attention` do the rest.
+(T, S + T) is True where a query may attend to a key; no row of it is all False. One way: repeat each
+head of k and v for its query heads, copies side by side (0, 0, 0, 1, 1, 1, ...), and let your `attention` do
+the rest.
 
 Hint: How many query heads share a key head? What must happen to k and v so that each query head finds one
 of its own?

@@ -3,8 +3,10 @@
 Turn scores (..., V) into the probabilities from which the next token is drawn; the drawing is done for you.
 First the temperature `t`, as in `temperature`, then the cut at `p`, as in `top_p` (07_mlm_vs_next_token; both
 answers may go in unchanged). At t = 0 the likeliest token of each row gets 1. t can be tiny, so subtract the
-largest score before you divide. p is above 0 and at most 1, the token that reaches p or crosses it stays,
-and what is left sums to 1. No two scores in the check are equal.
+largest score before you divide. Then add up the probabilities, largest first. Keep tokens until the sum
+reaches p, including the one that gets it there, set the rest to 0, and divide so that each row sums to 1:
+with p = 0.8, of 0.5, 0.25, 0.15, 0.1 three stay. p is above 0 and at most 1. No two scores in the check are
+equal.
 
 Hint: The temperature changes how much the likeliest have together. So which of the two must come first?
 
