@@ -27,6 +27,7 @@ def no_model(**_: object) -> None:
 @pytest.fixture
 def shell():
     """What runs a notebook's cells."""
+    InteractiveShell.clear_instance()  # another test's
     yield InteractiveShell.instance()
     InteractiveShell.clear_instance()
 
@@ -44,7 +45,8 @@ def test_a_model_that_is_installed():
     assert at_hand(lambda **names: names, device="cpu") == {"device": "cpu"}
 
 
-def test_outside_a_notebook():
+def test_outside_a_notebook(monkeypatch):
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: None)
     with pytest.raises(MissingModelError, match="SmolLM2 is not installed"):
         at_hand(no_model)
 
