@@ -714,7 +714,7 @@ def test_who_keeps_a_fault_hears_it_in_the_chat(small, ten):
         mine = assembled(*small, wrong, "small", seconds=5.0, keep=keep)
         assert mine.yours == ["cache"]
         assert ("The course's is used." in str(mine)) is not keep
-        assert ("It speaks all the same, as you asked." in str(mine)) is keep
+        assert ("The faulty part stays in, as you asked." in str(mine)) is keep
         assert bool(mine.heard) is not keep  # who keeps it hears it below
         assert mine.kept == ({"mlp": wrong["mlp"]} if keep else {})
         answers[keep] = mine.chat("Why?", temperature=0, max_new_tokens=8)

@@ -307,8 +307,11 @@ class MyModel:
         lines.append(self.beside)
         found = self.together
         if found.same and self.yours:
-            they = f"With the course's {', '.join(self.kept)} they" if self.kept else "Together they"
-            lines.append(f"{they} write {found.text.strip()!r}, as the course's do; {found.how_far}.")
+            text = f"{found.text.strip()!r}"
+            if self.kept:
+                lines.append(f"For comparison, with the course's {', '.join(self.kept)}: {text}.")
+            else:
+                lines.append(f"Together they write {text}, as the course's do; {found.how_far}.")
         elif found.same and not self.heard and not self.kept:
             lines.append(f"It says {found.text.strip()!r}")
         if found.late:

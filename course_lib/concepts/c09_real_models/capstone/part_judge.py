@@ -75,7 +75,7 @@ class Judgement:
             return f"✓ {name}: yours, in {self.measured}"
         place = f"In {self.where}: " if self.where.startswith("layer") else f"{self.where}: "
         lines = [f"✗ {name}: {place if self.where else ''}{self.problem}", self.detail]
-        used = "It speaks all the same, as you asked." if self.kept else "The course's is used."
+        used = "The faulty part stays in, as you asked." if self.kept else "The course's is used."
         return "\n    ".join([line for line in lines if line] + [used])
 
     @property

@@ -20,7 +20,7 @@ by name:
 
 **Before the layers.** The mask is (T, S + T): a new token may attend to all that is stored, to the new ones
 before it, and to itself. Two new tokens after three stored ones have `[[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]`,
-where 1 stands for True. `parts.embedding(ids, table)` makes the stream x, (B, T, D).
+where 1 stands for True. `parts.embedding(ids, weights["table"])` makes the stream x, (B, T, D).
 
 **In each layer**, one of `weights["layers"]`, `x = parts.block(x, attention, mlp, norm_1, norm_2)`. The block
 calls `norm_1(y)` with one argument, but `parts.rms_norm` needs three. Fill in the others: `lambda y:
@@ -30,13 +30,13 @@ MLP, which calls `parts.mlp(y, gate, up, down)`. `attention(y)` has four steps:
 1. Three products make q, k and v, and each is cut into its heads. `y @ layer["q_proj"].mT` is (B, T, H·K):
    split the last axis into (H, K), then swap axes 1 and 2. k and v become (B, G, T, K). K is the size of the
    last axis of `stored[0][0]`, S that of the axis before.
-2. Turn q and k, with `parts.rotation(q, start, base)`. The first new token stands at place S.
+2. Turn q and k, with `parts.rotation(q, S, weights["base"])`: the first new token stands at place S.
 3. `parts.cache(k_cache, v_cache, k, v)` puts k and v behind those that this layer has stored. What it gives
    is the layer's new pair.
 4. `parts.attention(q, keys, values, mask)` gives (B, H, T, K). Swap and join the heads again; `out_proj`
    makes the last product.
 
-**After the layers** comes the final norm, then the same table again: `x @ table.mT`.
+**After the layers** comes the final norm, then the same table again: `x @ weights["table"].mT`.
 
 Hint: Begin with the mask. S is `stored[0][0].shape[2]`, and `torch.ones(T, S + T, dtype=torch.bool).tril(S)`
 keeps in row i the stored tokens and the new ones 0 to i.
