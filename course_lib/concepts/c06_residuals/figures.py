@@ -386,6 +386,31 @@ def _named_at_their_ends(fig: Figure) -> None:
         ax.annotate(str(line.get_label()), at, xycoords="axes fraction", va="center", color=line.get_color())
 
 
+def lens(right: Mapping[str, ArrayLike]) -> None:
+    """How often the answer leads when the stream of a layer is read as if it were the last.
+
+    Args:
+        right: by way of reading (layers): as it is, with a fitted map, shifted and scaled number by number;
+            the last two without the last layer, which needs neither.
+    """
+    of = {name: as_numbers(shares) for name, shares in right.items()}
+    plain, fitted, scaled = of.values()
+    said = ", ".join(f"{name} {_first_above(each)}" for name, each in of.items())
+    title = supported(
+        "A fitted map reads the answer layers before the end",
+        said,
+        (fitted > 0.5).sum() >= 3 and max(plain[:-3].max(), scaled[:-3].max()) < 0.25,
+    )
+    fig = plots.lines(
+        {name: (np.arange(len(each)), 100 * each) for name, each in of.items()},
+        title=title,
+        x="after layer",
+        y="answer leads, %",
+    )
+    _named_at_their_ends(fig)
+    plots.show(fig, alt=f"Curves over the layers. The answer leads in more than half: {said}.")
+
+
 def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
     """What each layer is worth for two things, each layer left out in turn.
 
@@ -423,3 +448,8 @@ def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
 
 def _listed(layers: NDArray) -> str:
     return " and ".join(map(str, layers)) or "-"
+
+
+def _first_above(shares: NDArray) -> str:
+    layers = np.flatnonzero(shares > 0.5)
+    return f"from layer {layers[0]} on" if len(layers) else "nowhere"

@@ -457,6 +457,25 @@ def asked(loaded_smollm2):
     return experiments.capitals(loaded_smollm2)
 
 
+@pytest.fixture(scope="module")
+def lens(loaded_smollm2):
+    return experiments.lens(loaded_smollm2)
+
+
+def test_the_answer_is_there_before_the_end(lens):
+    plain, fitted, scaled = (shares[:, 0] for shares in lens.shares.values())
+    assert plain[:-1].max() < 0.1
+    assert scaled.max() < 0.4
+    assert fitted[26:].min() > 0.5
+    assert fitted[:20].max() < 0.1
+
+
+def test_the_map_knows_the_city_from_layer_23_on(lens):
+    among = lens.shares["fitted map"][:, 1]
+    assert among[:23].max() < 0.4
+    assert among[23:].min() > 0.5
+
+
 def test_the_capitals_need_a_layer_that_the_texts_do_not(asked, difference):
     (leads, among), alone = asked.knows.T, difference.rises.mean(1)
     assert asked.intact[1] > 0.9

@@ -157,6 +157,34 @@ def test_lengths(drawn):
     assert refuses(drawn, figures.lengths, norms)
 
 
+LENS = {
+    "as it is": [0.0] * 9 + [0.9],
+    "fitted map": [0.0] * 5 + [0.7, 0.8, 0.9, 0.9],
+    "shifted, scaled": [0.0] * 8 + [0.1],
+}
+
+
+def test_lens(drawn):
+    says = "as it is from layer 9 on, fitted map from layer 5 on, shifted, scaled nowhere"
+    assert draws(drawn, figures.lens, LENS, says=says, labels=("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("way", "other"),
+    [
+        ("as it is", "fitted map"),
+        ("fitted map", "as it is"),
+        ("shifted, scaled", "fitted map"),
+    ],
+)
+def test_lens_refused(drawn, way, other):
+    assert refuses(drawn, figures.lens, LENS | {way: LENS[other]})
+
+
+def test_lens_says_where_nothing_leads(drawn):
+    assert draws(drawn, figures.lens, LENS | {"as it is": [0.0] * 10}, says="as it is nowhere")
+
+
 RISES, BEST = np.full(9, 0.1), np.full(9, 0.9)
 RISES[[0, 7]], BEST[[0, 3]] = 2.0, 0.1
 
