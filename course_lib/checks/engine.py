@@ -56,6 +56,7 @@ class Prepared:
         self.again = again  # a case of before with other numbers, for a function that keeps something
         wide = {name: to_double(value) for name, value in case.inputs.items()}
         self.right = _wanted(task, task.reference, case, wide)
+        _ = self.right.slack  # found now, before a learner's function has run
         self._wrong: dict[tuple[str, bool], Wanted | None] = {}
 
     def wrong(self, task: Task, misconception: Misconception, gradients: bool) -> Wanted | None:
@@ -76,7 +77,7 @@ def _wanted(task: Task, function: Callable[..., Any], case: Case, inputs: Mappin
         return parts_of(task, function, case, moved)
 
     parts = run({name: copied(value) for name, value in inputs.items()})
-    return Wanted(parts, slack_of(run, inputs, parts, precision(case.inputs)))
+    return Wanted(parts, lambda: slack_of(run, inputs, parts, precision(case.inputs)))
 
 
 @functools.lru_cache(maxsize=64)  # the tasks of a notebook at the three seeds of a grader
@@ -344,5 +345,13 @@ def _explains(task: Task, misconception: Misconception, trial: _Trial) -> bool:
         return False  # here this mistake is right: what is wrong is something else, such as the dtype
     # A wrong function may be so sensitive that rounding explains anything: then nothing is explained.
     limit = {name: max(right.slack[name], 1e-3 * largest(value)) for name, value in wrong.parts.items()}
-    slack = {name: min(wrong.slack[name], limit[name]) for name in wrong.parts}
+    if all_agree(trial.got, wrong.parts, dict.fromkeys(limit, 0.0)):
+        return True
+    if not all_agree(trial.got, wrong.parts, limit):
+        return False  # most mistakes end here: what rounding does to them need not be found
+    try:
+        with guard_of(()):
+            slack = {name: min(wrong.slack[name], limit[name]) for name in wrong.parts}
+    except Exception:  # it may fail on inputs that were moved
+        return False
     return all_agree(trial.got, wrong.parts, slack)

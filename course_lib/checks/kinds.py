@@ -1,5 +1,6 @@
 """What a check is made of: tasks and their cases, known mistakes, and what was found."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,7 +103,16 @@ class Result:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a function gives for a case: its parts, and how far rounding may take each."""
+    """What a function gives for a case: its parts, and how far rounding may take each.
+
+    Args:
+        find_slack: finds the latter, which takes several calls of the function.
+    """
 
     parts: Parts
-    slack: dict[str, float]
+    find_slack: Callable[[], dict[str, float]]
+
+    @functools.cached_property
+    def slack(self) -> dict[str, float]:
+        """How far each part may be from the exact one."""
+        return self.find_slack()
