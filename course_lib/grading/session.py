@@ -285,19 +285,22 @@ class Session:
     def attempts(
         self, task: Task, learner: "Remote", cases: Sequence[Case], seconds: float
     ) -> Iterator[Attempt]:
-        """Attempts at some cases in the child, which makes the next while `engine.examine` looks at one."""
+        """Attempts at some cases in the child, which makes the next while `engine.examine` looks at one.
+
+        One that ends the child is the last: it can no more be right, and each child takes time to start.
+        """
         limit = seconds * self.seconds.slower
         outside = (self._attempt_outside(task, learner, case, limit) for case in cases)
-        inside = self._attempts_inside(task, learner, cases, limit, wire.MOST_RAW)
-        for made in outside if task.outside else inside:
+        for made in outside if task.outside else self._attempts_inside(task, learner, cases, limit):
             yield made
-            if made.is_last:
+            if made.is_last or made.failure == DEAD:
                 return
 
     def _attempts_inside(
-        self, task: Task, learner: "Remote", cases: Sequence[Case], limit: float, room: int
+        self, task: Task, learner: "Remote", cases: Sequence[Case], limit: float
     ) -> Iterator[Attempt]:
-        """Attempts that are made in the child; `room`: bytes that all their numbers may take together."""
+        """Attempts that are made in the child."""
+        room = wire.MOST_RAW  # bytes that all their numbers may take together
         specs = [self.specs.of(task, case) for case in cases]
         sizes = [len(spec) for spec in specs]
         question = {"do": "try", **learner.address, "seconds": limit, "sizes": sizes}
@@ -309,19 +312,13 @@ class Session:
                     return
                 room -= len(raw)
                 if room < 0:
-                    self.close()
-                    yield from [Attempt(failure=DEAD)] * len(cases[i:])
-                    return
-                made = _attempt(header, raw, task, case)
+                    raise wire.WireError("all answers together are too long")
+                yield _attempt(header, raw, task, case)
             except TimeOver:
                 yield Attempt(late=True)
-                return
             except (Died, wire.WireError):
                 self.close()
                 yield Attempt(failure=DEAD)
-                yield from self._attempts_inside(task, learner, cases[i + 1 :], limit, room)
-                return
-            yield made
 
     def _attempt_outside(self, task: Task, learner: "Remote", case: Case, limit: float) -> Attempt:
         """Make an attempt whose measuring stays out here."""

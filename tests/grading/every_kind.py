@@ -21,29 +21,34 @@ from hostile import Kind, Submission
 from world import ASSIGNMENT, REPOSITORY, World
 
 MODULES = (kinds_ends, kinds_files, kinds_reach, kinds_values)  # where the kinds stand
-TOGETHER = 5  # hostile submissions between two honest ones
+TOGETHER = 12  # hostile submissions between two honest ones
 # Kinds that only the limit for a whole notebook ends.
 SLOW = ("slow-drip", "fork-bomb", "fork-bomb-that-doubles")
 # Time limits of a batch: one for cells and calls that hang, one for notebooks that take for ever.
-HASTY = {"cell": 2.5, "in_all": 30.0, "slower": 0.5}
-IN_ALL = {"cell": 2.5, "in_all": 7.0, "slower": 0.5}
+HASTY = {"cell": 1.5, "in_all": 30.0, "slower": 0.3}
+IN_ALL = {**HASTY, "in_all": 7.0}
 LIMITS = {"memory_mb": 1024, "processes": 64}
 
+# All parts side by side: who waits for a limit keeps nobody else waiting.
 RUN = """
-import json, sys
+import json, sys, threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from course_lib.grading.batch import Settings, grade_all
+from course_lib.grading.batch import Settings, Work, grade_works
 from course_lib.grading.engines import choose
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
-jobs, out, _ = sys.argv[1:]
-with open(out, "w", encoding="utf-8") as file:
-    for job in json.loads(Path(jobs).read_text()):
-        submissions = [(student, Path(path)) for student, path in job["submissions"]]
-        settings = Settings(choose(job["engine"]), Limits(**job["limits"]), Seconds(**job["seconds"]))
-        for outcome in grade_all(Path(job["source"]), submissions, workers=3, settings=settings):
+described, out, _ = sys.argv[1:]
+told = json.loads(Path(described).read_text())
+engine, one_writes = choose(told["engine"]), threading.Lock()
+def grade(part):
+    settings = Settings(engine, Limits(**told["limits"]), Seconds(**part["seconds"]))
+    works = [Work(student, Path(source), Path(path)) for student, source, path in part["handed_in"]]
+    for _, outcome in grade_works(works, workers=part["workers"], settings=settings):
+        with one_writes, open(out, "a", encoding="utf-8") as file:
             file.write(outcome.to_json() + "\\n")
-            file.flush()
+with ThreadPoolExecutor() as pool:
+    list(pool.map(grade, told["parts"]))
 """
 
 
@@ -131,24 +136,19 @@ def run_batch(kinds: Sequence[Kind], engine: str | None = None, timeout: float =
         timeout: seconds after which the whole batch is given up.
     """
     with World() as world:
-        jobs = []
-        for notebook in dict.fromkeys(kind.notebook for kind in kinds):
-            mine = [kind for kind in kinds if kind.notebook == notebook]
-            quick, slow = [k for k in mine if k.name not in SLOW], [k for k in mine if k.name in SLOW]
-            jobs += [
-                {
-                    "source": str(world.source / f"{notebook}.ipynb"),
-                    "submissions": hand_in(world, notebook, some, len(jobs) + n),
-                    "engine": engine,
-                    "limits": LIMITS,
-                    "seconds": seconds,
-                }
-                for n, (some, seconds) in enumerate(((quick, HASTY), (slow, IN_ALL)))
-                if some
-            ]
+        slow = [kind for kind in kinds if kind.name in SLOW]
+        by_hand = [kind for kind in kinds if kind.notebook == "attention_by_hand" and kind not in slow]
+        in_torch = [kind for kind in kinds if kind.notebook == "attention_in_torch"]
+        parts = [
+            {"handed_in": hand_in(world, some, n), "seconds": seconds, "workers": workers}
+            for n, (some, seconds, workers) in enumerate(
+                ((slow, IN_ALL, 1), (by_hand, HASTY, 2), (in_torch, HASTY, 1))
+            )
+            if some
+        ]
         world.settle()
         start = time.monotonic()
-        out, error = _run(world, jobs, timeout)
+        out, error = _run(world, {"engine": engine, "limits": LIMITS, "parts": parts}, timeout)
         seconds = time.monotonic() - start
         outcomes = [json.loads(line) for line in out.splitlines()]
         time.sleep(0.5)  # what was left behind gets its chance
@@ -156,28 +156,27 @@ def run_batch(kinds: Sequence[Kind], engine: str | None = None, timeout: float =
     return Batch({outcome["student"]: outcome for outcome in outcomes}, touched, world, seconds, error)
 
 
-def hand_in(world: World, notebook: str, kinds: Sequence[Kind], job: int) -> list[tuple[str, str]]:
-    """Write the submissions of a batch; the names of students and their files in order."""
-    honest = Kind("honest", "nothing", lambda world, path: Submission(notebook).write(path))
+def hand_in(world: World, kinds: Sequence[Kind], part: int) -> list[tuple[str, str, str]]:
+    """Write the submissions of a part of the batch; the students, each with a source and a file, in order."""
+    notebook = kinds[0].notebook
+    honest = Kind("", "nothing", lambda world, path: Submission(notebook).write(path))
     handed_in = []
-    for n, kind in enumerate(kinds):
-        if n % TOGETHER == 0:
-            handed_in.append((f"honest-{job}-{n}", honest))
-        handed_in.append((kind.name, kind))
-    handed_in.append((f"honest-{job}-last", honest))
-    paths = []
-    for student, kind in handed_in:
-        path = world.submitted / student / ASSIGNMENT / f"{notebook}.ipynb"
+    for n in range(0, len(kinds), TOGETHER):
+        handed_in += [dataclasses.replace(honest, name=f"honest-{part}-{n}"), *kinds[n : n + TOGETHER]]
+    handed_in.append(dataclasses.replace(honest, name=f"honest-{part}-last"))
+    found = []
+    for kind in handed_in:
+        path = world.submitted / kind.name / ASSIGNMENT / f"{notebook}.ipynb"
         path.parent.mkdir(parents=True)
         kind.make(world, path)
-        paths.append((student, str(path)))
-    return paths
+        found.append((kind.name, str(world.source / path.name), str(path)))
+    return found
 
 
-def _run(world: World, jobs: list[dict], timeout: float) -> tuple[str, str]:
+def _run(world: World, told: dict, timeout: float) -> tuple[str, str]:
     """Run the grader in a process and a session of its own; the outcomes as lines, and what went wrong."""
-    described, out = world.root.with_suffix(".jobs"), world.root.with_suffix(".out")
-    described.write_text(json.dumps(jobs))
+    described, out = world.root.with_suffix(".told"), world.root.with_suffix(".out")
+    described.write_text(json.dumps(told))
     out.touch()
     command = [sys.executable, "-c", RUN, str(described), str(out), world.canaries["command line"]]
     try:

@@ -13,6 +13,7 @@ from course_lib.grading.session import Seconds
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SOFTMAX, MIX, ATTENTION = "03_qkv/softmax", "03_qkv/mix", "03_qkv/attention"
+DRAWN = "torch.randn(99, generator=torch.Generator().manual_seed(3))"
 WENT_ON = "the cell went on"
 NOTHING = "does nothing while answers are graded"
 LEFT_OUT = "Left out while answers are graded"
@@ -123,6 +124,8 @@ def graded(request, tmp_path_factory):
         locked("mix", checked(MIX, "mix")),
         answer("attention", compiled),
         locked("attention", checked(ATTENTION, "attention")),
+        answer("drawn", f"def drawn():\n    return {DRAWN}"),
+        locked("drawn", f"assert torch.equal(drawn(), {DRAWN})"),  # the same numbers in there and out here
     ]
     path = write(folder / "everyday.ipynb", [setup, *cells, *answers])
     with Grader(path, engine=request.param, seconds=Seconds(cell=20.0)) as grader:
@@ -140,7 +143,7 @@ def text(outputs):
 def test_the_answers_around_everyday_lines_get_their_points(graded):
     outcome, _, touched = graded
     assert {task.grade_id: task.status for task in outcome.tasks} == dict.fromkeys(
-        ("test_softmax", "test_mix", "test_attention"), "right"
+        ("test_softmax", "test_mix", "test_attention", "test_drawn"), "right"
     )
     assert (outcome.status, outcome.reason, outcome.reports) == ("graded", "", ())
     assert not touched.exists()

@@ -151,6 +151,13 @@ def test_all_answers_of_a_task_together_take_no_more_room_than_one_may(monkeypat
     assert [made.failure for made in attempts] == [None] * (len(CASES) - 1) + [DEAD]
 
 
+def test_an_attempt_that_ends_the_child_is_the_last():
+    """Another child for each of the other cases would take long, and change nothing."""
+    session = session_of(*said_by(TASK.reference)[:2])
+    attempts = list(session.attempts(TASK, Remote("softmax", session), [one.case for one in CASES], 5.0))
+    assert [made.failure for made in attempts] == [None, None, DEAD]
+
+
 @pytest.mark.parametrize("field", ["printed", "line"])
 def test_words_without_end_are_cut(field):
     (header, raw), *others = said_by(lambda scores: scores)

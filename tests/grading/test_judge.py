@@ -1,6 +1,7 @@
 """The grader says what a learner's own check says, and no submission makes it say anything else."""
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -8,20 +9,17 @@ import pickle
 import re
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import plausible
 import pytest
-from plausible import c01_tokens, c06_residuals
 from small import REPOSITORY, answer, cell, cells_of, checked, locked, right, with_hidden, write
 from task_cases import HIDDEN, VISIBLE, without_finale
 
 from course_lib.checks import as_text, examine
 from course_lib.checks.engine import prepare
 from course_lib.grading import judge
-from course_lib.grading.engines import ENGINES, NONE, choose, tried
+from course_lib.grading.engines import NONE, choose
 from course_lib.grading.judge import HIDDEN_ONLY, Grader
 from course_lib.grading.outcome import BY_HAND, Outcome, Status
 from course_lib.grading.sandbox import NoIsolation
@@ -83,51 +81,42 @@ def test_switches_that_a_cell_leaves_on_cost_nothing(engine, tmp_path):
 
 # ----------------------------------------------------------------------------------------------- many answers
 
-# NumPy and texts; all kinds of values, some measured out here; modules that are changed, measured out here.
-PLAUSIBLE = {
-    c01_tokens: (),
-    c06_residuals: ("06_residuals/identity_start", "06_residuals/depth_scaled_start"),
-}
+# Texts, NumPy, modules that are changed and measured out here, and functions that draw.
+TRIED = (
+    *("01_tokens/longest_match", "01_tokens/ppmi", "03_qkv/softmax"),
+    *("06_residuals/identity_start", "07_mlm_vs_next_token/sentence_pairs"),
+)
+OF_EACH = 2  # right answers to a task, and wrong ones
 
 
-OF_EACH = 2  # right answers to a task, and wrong ones: each is tried on all cases
-
-
-@pytest.fixture(scope="module", params=PLAUSIBLE, ids=lambda module: module.__name__)
-def answered(request, engine, tmp_path_factory):
-    """Plausible answers to a concept's tasks, each with what the grader says of it."""
-    module, tasks = request.param, PLAUSIBLE[request.param]
-    wanted: list[int] = []
-    taken: Counter[tuple[str, bool]] = Counter()
-    for n, one in enumerate(module.of):
-        if one.task in (tasks or [one.task]):
-            taken[one.task, one.right] += 1
-            wanted += [n] * (taken[one.task, one.right] <= OF_EACH)
-    answers = [module.of[n] for n in wanted]
-    code = inspect.getsource(plausible) + inspect.getsource(module).replace(
-        "from plausible import Answers\n", ""
-    )
-    names = [f"answer_{n}" for n in range(len(answers))]
-    cells = [cell("imports", "from course_lib import probing\nimport torch"), cell("plausible", code)]
-    cells.append(answer("all", f"{', '.join(names)} = [of[n].given for n in {wanted}]"))
-    for name, one in zip(names, answers, strict=True):
-        cells.append(locked(name, f'check("{one.task}", {name})'))
-    path = write(tmp_path_factory.mktemp("plausible") / "plausible.ipynb", cells)
-    with Grader(path, engine=engine, seconds=Seconds(in_all=600.0)) as grader:
-        outcome = grader.grade("ada", path)
-    return list(zip(answers, outcome.tasks, strict=True))
+def answers_to(task):
+    """The module with answers to a task, and the first of them."""
+    concept, _, name = task.partition("/")
+    module = importlib.import_module(f"course_lib.concepts.c{concept}.answers.{name}")
+    return module, [*module.RIGHT[:OF_EACH], *(given for _, given in module.WRONG[:OF_EACH])]
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value encountered")
-@pytest.mark.filterwarnings("ignore:divide by zero encountered", "ignore:nothing to attend to")
-def test_the_grader_says_of_every_answer_what_the_check_says(answered):
-    assert len(answered) >= 2 * 2 * OF_EACH
+@pytest.mark.filterwarnings("ignore:divide by zero encountered")
+def test_the_grader_says_of_every_answer_what_the_check_says(engine, tmp_path):
+    cells, local = [cell("imports", "import torch\nfrom course_lib import probing")], {}
+    for n, task in enumerate(TRIED):
+        module, given = answers_to(task)
+        names = [f"answer_{n}_{i}" for i in range(len(given))]
+        local |= {f"test_{name}": (task, one) for name, one in zip(names, given, strict=True)}
+        code = f"of = {{}}\nexec({inspect.getsource(module)!r}, of)\n{', '.join(names)} = "
+        code += f"*of['RIGHT'][:{OF_EACH}], *(one for _, one in of['WRONG'][:{OF_EACH}])"
+        cells += [answer(task, code), *(locked(name, f'check("{task}", {name})') for name in names)]
+    path = write(tmp_path / "answers.ipynb", cells)
+    with Grader(path, engine=engine, seconds=Seconds(in_all=600.0)) as grader:
+        graded = {task.grade_id: task for task in grader.grade("ada", path).tasks}
+    assert graded.keys() == local.keys()
     differ = []
-    for one, task in answered:
-        result = examine(without_finale(one.task), one.given, seed=VISIBLE)
+    for name, (task, given) in local.items():
+        result, came = examine(without_finale(task), given, seed=VISIBLE), graded[name]
         wanted = "" if result.passed else as_text(result).split("\n")[0]
-        if (task.status == "right") != result.passed or task.sentence.split("\n")[0] != wanted:
-            differ.append((one.task, one.words, wanted, task.status, task.sentence))
+        if (came.status == "right") != result.passed or came.sentence.split("\n")[0] != wanted:
+            differ.append((name, wanted, came.status, came.sentence))
     assert differ == []
 
 
@@ -154,6 +143,18 @@ def small(engine, tmp_path_factory):
     )
     with Grader(path, engine=engine, seconds=QUICK) as grader:
         yield grader
+
+
+@pytest.fixture
+def like_small(small):
+    """Makes graders of other NumPy notebooks, or with other limits, which need no process of their own."""
+
+    def made(source, seconds=QUICK):
+        grader = Grader(source, engine=small.engine, seconds=seconds)
+        grader.zygote = small.alive()
+        return grader
+
+    return made
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_right_answers_get_their_points_and_words_wait_for_a_person(grade):
 @pytest.mark.parametrize(
     "stub", ["    raise NotImplementedError", "    # YOUR CODE HERE\n    raise NotImplementedError()"]
 )
-def test_a_teachers_own_task_that_nobody_wrote_is_not_written(engine, tmp_path, stub):
+def test_a_teachers_own_task_that_nobody_wrote_is_not_written(like_small, tmp_path, stub):
     made = """class Ball:
     ### BEGIN SOLUTION
     mass = 2
@@ -221,13 +222,12 @@ def weight(mass):
     }
     test = locked("ball", "assert weight(2) > 19")
     source = write(tmp_path / "ball.ipynb", [answer("ball", made), test])
-    with Grader(source, engine=engine, seconds=QUICK) as grader:
-        for name, (code, status) in tried.items():
-            (task,) = grader.grade(
-                "ada", write(tmp_path / name / "ball.ipynb", [answer("ball", code), test])
-            ).tasks
-            assert (task.status, task.points) == (status, 0), name
-            assert task.sentence
+    grader = like_small(source)
+    for name, (code, status) in tried.items():
+        submitted = write(tmp_path / name / "ball.ipynb", [answer("ball", code), test])
+        (task,) = grader.grade("ada", submitted).tasks
+        assert (task.status, task.points) == (status, 0), name
+        assert task.sentence
 
 
 def test_the_same_submission_gets_the_same_outcome(grade):
@@ -515,11 +515,11 @@ def test_a_cell_of_too_many_characters_costs_itself_alone(grade):
     assert shown(astral, "between")[0]["text"] == chr(0x1F600) * 3 + "\n"
 
 
-def test_the_time_for_all_ends_everything(small, tmp_path, engine):
+def test_the_time_for_all_ends_everything(small, like_small, tmp_path):
     cells = [SETUP, *(cell(f"slow-{n}", "import time\ntime.sleep(0.8)") for n in range(9))]
     cells += [answer("softmax", RIGHT_SOFTMAX), answer("mix", RIGHT_MIX)]
-    with Grader(small.source, engine=engine, seconds=Seconds(cell=1.0, in_all=2.0)) as grader:
-        outcome = grader.grade("ada", write(tmp_path / "small.ipynb", cells))
+    grader = like_small(small.source, Seconds(cell=1.0, in_all=2.0))
+    outcome = grader.grade("ada", write(tmp_path / "small.ipynb", cells))
     assert outcome.status == Status.TIMED_OUT
     assert said(outcome) == {
         "test_softmax": "not run",
@@ -692,8 +692,8 @@ def test_of_a_cell_that_misleads_nothing_that_passes_nothing_is_said(grade):
 SORTS = "def double(x):\n    if isinstance(x, list): x.sort()\n    return x * 2"
 
 
-@pytest.fixture(scope="module")
-def own(engine, tmp_path_factory):
+@pytest.fixture
+def own(like_small, tmp_path):
     """Grades an answer by tests that a teacher wrote with plain assertions."""
     tests = with_hidden(
         "assert double(2) == 4\nnumbers = [3, 1]\ndouble(numbers)\nassert numbers == [3, 1], 'changed'\n"
@@ -705,14 +705,13 @@ def own(engine, tmp_path_factory):
         answer("double", "def double(x):\n    return x * 2"),
         locked("double", tests, 4.0),
     ]
-    folder = tmp_path_factory.mktemp("own")
-    with Grader(write(folder / "own.ipynb", cells), engine=engine, seconds=QUICK) as grader:
+    grader = like_small(write(tmp_path / "own.ipynb", cells))
 
-        def graded(code):
-            cells[1] = answer("double", code)
-            return grader.grade("ada", write(folder / "submitted.ipynb", cells)).tasks[0]
+    def graded(code):
+        cells[1] = answer("double", code)
+        return grader.grade("ada", write(tmp_path / "submitted.ipynb", cells)).tasks[0]
 
-        yield graded
+    return graded
 
 
 @pytest.mark.parametrize(
@@ -745,38 +744,14 @@ def test_a_teachers_hidden_assertion_keeps_its_numbers(own):
     assert (task.status, task.sentence) == ("wrong", "A hidden test fails.")
 
 
-def test_a_teachers_test_begins_anew_where_it_is_tried_again(engine, tmp_path):
+def test_a_teachers_test_begins_anew_where_it_is_tried_again(like_small, tmp_path):
     cells = [
         answer("double", "two = 2\ndef double(x):\n    return x * two"),
         locked("double", with_hidden("seen = [double(1)]", "seen.append(double(3))\nassert seen == [2, 6]")),
     ]
     source = write(tmp_path / "own.ipynb", cells)
     submitted = write(tmp_path / "submitted.ipynb", [*cells, cell("last", "two = 3")])
-    with Grader(source, engine=engine, seconds=QUICK) as grader:
-        assert said(grader.grade("ada", submitted)) == {"test_double": "right"}
-
-
-def test_torch_draws_the_same_numbers_where_its_kernels_were_chosen(small, monkeypatch):
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
-    with Grader(small.source, engine=small.engine) as grader:
-        process = grader.alive().process.pid
-        environment = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
-    assert b"ATEN_CPU_CAPABILITY=avx2" in environment
-
-
-@pytest.mark.parametrize("kind", ENGINES, ids=lambda kind: kind.name)
-def test_torch_draws_the_same_numbers_with_every_engine(kind, tmp_path):
-    if not tried(kind).works:
-        pytest.skip(f"{kind.name} does not work here")
-    draw = "torch.randn(99, generator=torch.Generator().manual_seed(3))"
-    cells = [
-        cell("setup", "import torch"),
-        answer("drawn", f"def drawn():\n    return {draw}"),
-        locked("drawn", f"assert torch.equal(drawn(), {draw})"),
-    ]
-    path = write(tmp_path / "drawn.ipynb", cells)
-    with Grader(path, engine=kind) as grader:
-        assert said(grader.grade("ada", path)) == {"test_drawn": "right"}
+    assert said(like_small(source).grade("ada", submitted)) == {"test_double": "right"}
 
 
 def test_a_teachers_test_of_an_endless_function_times_out(own, monkeypatch):
@@ -849,11 +824,14 @@ def test_without_isolation_nothing_runs(grade, small, monkeypatch):
     assert (outcome.status, outcome.reason) == (Status.NOT_RUN, "the grader failed: NoIsolation: refused")
 
 
-def test_children_and_the_copy_of_the_course_are_gone_in_the_end(small, tmp_path, engine):
-    with Grader(small.source, engine=engine) as grader:
+def test_children_and_the_copy_of_the_course_are_gone_in_the_end(small, monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    with Grader(small.source, engine=small.engine) as grader:
         assert grader.grade("ada", small.source).score == 3
         process, folder = grader.zygote.process, grader.zygote.folder.path
         assert os.path.isdir(folder)
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        assert b"ATEN_CPU_CAPABILITY=avx2" in environment  # with other kernels torch draws other numbers
     assert process.poll() is not None
     assert not os.path.exists(folder)
 
