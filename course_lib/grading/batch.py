@@ -44,35 +44,20 @@ class Settings:
     seconds: Seconds = field(default_factory=Seconds)
 
 
-def grade_all(
-    source: Path,
-    submissions: Sequence[tuple[str, Path]],
-    *,
-    workers: int | None = None,
-    settings: Settings | None = None,
-) -> Iterator[Outcome]:
-    """Grade submissions of one notebook; outcomes come as they are ready.
+def grade_works(
+    works: Sequence[Work], *, workers: int | None = None, settings: Settings | None = None
+) -> Iterator[tuple[Work, Outcome]]:
+    """Grade any notebooks on this machine; outcomes come as they are ready.
+
+    What goes wrong in a worker costs that work alone.
 
     Args:
-        source: the teacher's notebook.
-        submissions: students with their notebooks.
+        works: what to grade.
         workers: processes side by side, as many as cores if not given.
         settings: how to grade.
     Raises:
         NoIsolation: this machine cannot lock submissions in; the message says what to do.
         CannotStart: the process that submissions are forked from cannot be started.
-    """
-    works = [Work(student, source, path) for student, path in submissions]
-    for _, outcome in grade_works(works, workers=workers, settings=settings):
-        yield outcome
-
-
-def grade_works(
-    works: Sequence[Work], *, workers: int | None = None, settings: Settings | None = None
-) -> Iterator[tuple[Work, Outcome]]:
-    """Grade any notebooks on this machine; what goes wrong in a worker costs that work alone.
-
-    Raises: NoIsolation, CannotStart: as `grade_all`.
     """
     remove_folders()  # also where nothing is left to grade
     settings = settings or Settings()
@@ -153,7 +138,7 @@ def on_cluster(
         works: with paths that every worker can read, in a shared folder.
         client: a `dask.distributed.Client`.
         settings: how to grade.
-    Raises: CannotStart: as `grade_all`.
+    Raises: CannotStart: as `grade_works`.
     """
     from distributed import as_completed  # here, because one machine needs no cluster
 
