@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import reduce
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -386,26 +387,22 @@ def _leading_axes(q: Tensor, k: Tensor, v: Tensor | None) -> tuple[int, ...]:
             grouped = min(q.ndim, x.ndim) > 3 and heads and q.shape[-3] % heads == 0  # see `for_each_head`
             leads.append((*rest, q.shape[-3] if grouped else heads))
     try:
-        _broadcast(lead, *leads)
-    except RuntimeError:
+        np.broadcast_shapes(lead, *leads)
+    except ValueError:
         what = "q, k and v" if v is not None else "q and k"
         came = [tuple(x.shape[:-2]) for x in (q, k, v) if x is not None]
         raise ValueError(f"the leading axes of {what} must broadcast; got {came}") from None
-    return _broadcast(lead, leads[0])
+    return np.broadcast_shapes(lead, leads[0])
 
 
 def _check_fits_scores(name: str, other: Tensor, scores: tuple[int, ...]) -> None:
     try:
-        fits = _broadcast(other.shape, scores) == scores
-    except RuntimeError:
+        fits = np.broadcast_shapes(other.shape, scores) == scores
+    except ValueError:
         fits = False
     if not fits:
         came = tuple(other.shape)
         raise ValueError(f"{name} must broadcast to {scores} (..., queries, keys); got {came}")
-
-
-def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(torch.broadcast_shapes(*shapes))
 
 
 def _allowed(
@@ -423,4 +420,5 @@ def _allowed(
     if not allowed:
         return None
     joined = reduce(torch.logical_and, allowed)
-    return joined.expand(_broadcast(joined.shape, (n_queries, n_keys)))  # torch's kernel wants both axes
+    both = np.broadcast_shapes(joined.shape, (n_queries, n_keys))  # torch's kernel wants both axes
+    return joined.expand(both)

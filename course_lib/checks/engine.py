@@ -203,7 +203,9 @@ def _judged(task: Task, trials: list[_Trial], again: Callable[[_Trial], _Trial])
     if changed is not None:
         return _changed_input(task, changed, len(trials))
     first = next((trial for trial in trials if not trial.right), None)
-    known = None if first is None or first.attempt.late else diagnose(task, trials, first)
+    known = None
+    if first is not None and not first.attempt.late and not first.not_written:
+        known = diagnose(task, trials, first)
     forbidden = next((trial.attempt.forbidden for trial in trials if trial.attempt.forbidden), "")
     if forbidden and known is None:
         problem = f"It calls {forbidden}, which does the task for you: write the steps yourself."

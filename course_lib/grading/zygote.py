@@ -81,8 +81,6 @@ def prepare(modules: list[str]) -> None:
         torch.set_num_threads(1)  # before the first operation: children would wait for threads that they lack
         torch.set_num_interop_threads(1)
         (torch.ones(2, 2) @ torch.ones(2, 2)).sum().item()
-        if "course_lib.attention" in sys.modules:
-            torch.broadcast_shapes((1,), (1,))  # imports SymPy, which takes longer than most checks
         # A new Python in a sandbox could not look up what the processor can do, and would draw other numbers.
         os.environ["ATEN_CPU_CAPABILITY"] = torch.backends.cpu.get_cpu_capability().lower()
     shell.run_cell("None", store_history=False)
