@@ -210,11 +210,11 @@ def _make_mixer(
     return module
 
 
-def make_norm(norm_type: NormType, d_model: int, eps: float = 1e-5) -> nn.Module:
+def make_norm(norm_type: NormType, d_model: int, eps: float) -> nn.Module:
     """A `LayerNorm` or an `RMSNorm`, by name.
 
     Example:
-        >>> make_norm("rms", 6)
+        >>> make_norm("rms", 6, eps=1e-5)
         RMSNorm()
     """
     if norm_type == "layer":
@@ -230,17 +230,16 @@ class LayerNorm(nn.Module):
     Args:
         d_model: width of the vectors.
         eps: added to the variance, so that nothing is divided by 0.
-        bias: whether there is a shift.
     Example:
         >>> LayerNorm(2)(torch.tensor([3.0, 7.0])).round().tolist()
         [-1.0, 1.0]
     """
 
-    def __init__(self, d_model: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+    def __init__(self, d_model: int, *, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(d_model))
-        self.bias = nn.Parameter(torch.zeros(d_model)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(d_model))
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)

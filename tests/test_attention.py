@@ -3,15 +3,13 @@
 from contextlib import nullcontext
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import Largest, close, numbers, randomise, seeded
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from course_lib import maths
 from course_lib.attention import (
@@ -32,10 +30,6 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}
 both_ways = pytest.mark.parametrize("fused", [False, True], ids=["explicit", "fused"])
 
 
-def numbers(*shape, dtype=torch.float64, seed=0):
-    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed + sum(shape)))
-
-
 def qkv(dtype=torch.float64, t=T, s=S):
     return (
         numbers(B, H, t, K, dtype=dtype),
@@ -45,23 +39,11 @@ def qkv(dtype=torch.float64, t=T, s=S):
 
 
 def random_mask(*shape, empty_row=None):
-    mask = torch.rand(*shape, generator=torch.Generator().manual_seed(1)) < 0.6
+    mask = torch.rand(*shape, generator=seeded(1)) < 0.6
     mask[..., 0] = True
     if empty_row is not None:
         mask[..., empty_row, :] = False
     return mask
-
-
-def assert_close(ours, theirs, atol=1e-12):
-    assert ours.shape == theirs.shape
-    torch.testing.assert_close(ours, torch.as_tensor(theirs), rtol=0, atol=atol, check_dtype=False)
-
-
-def randomise(module, std=0.5):
-    """Every parameter counts, biases too."""
-    for n, parameter in enumerate(module.parameters()):
-        parameter.data = std * numbers(*parameter.shape, dtype=parameter.dtype, seed=n)
-    return module
 
 
 # ------------------------------------------------------------------------------------------ two functions
@@ -70,7 +52,7 @@ def randomise(module, std=0.5):
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("t", "s"), [(T, S), (T, T), (1, S), (S, T)])
+@pytest.mark.parametrize(("t", "s"), [(T, S), (T, T), (1, S), (S, T), (2, 2)])
 def test_fused_equals_explicit_equals_numpy(dtype, causal, masked, t, s):
     q, k, v = qkv(dtype, t, s)
     mask = random_mask(B, 1, t, s, empty_row=t // 2) if masked else None
@@ -83,25 +65,33 @@ def test_fused_equals_explicit_equals_numpy(dtype, causal, masked, t, s):
     for fused in (False, True):
         ours = scaled_dot_product_attention(q, k, v, mask, causal=causal, fused=fused)
         assert ours.dtype == dtype
-        assert_close(ours, numpy, TOLERANCE[dtype])
+        close(ours, numpy, TOLERANCE[dtype])
 
 
 def test_one_head_equals_the_loops():
     q, k, v = numbers(T, K), numbers(S, K), numbers(S, V)
     mask = random_mask(T, S, empty_row=2)
     for fused in (False, True):
-        assert_close(
-            scaled_dot_product_attention(q, k, v, mask, fused=fused), maths.attention_loops(q, k, v, mask)
-        )
+        close(scaled_dot_product_attention(q, k, v, mask, fused=fused), maths.attention_loops(q, k, v, mask))
 
 
 @both_ways
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(
-    "shape", [(T, S), (H, T, S), (B, 1, T, S), (B, H, T, S), (1, S), (T, T), (H, 1, S)], ids=str
+    ("t", "s", "shape"),
+    [
+        (T, S, ()),
+        (T, S, (S,)),
+        (T, S, (T, S)),
+        (T, S, (H, 1, S)),
+        (T, S, (H, T, S)),
+        (T, S, (B, 1, T, S)),
+        (T, S, (B, H, T, S)),
+        (T, T, (T, T)),
+        (1, S, (1, S)),
+    ],
 )
-def test_a_bias_is_added_to_the_scores(fused, causal, shape):
-    t, s = (shape[-2] if shape == (H, 1, S) else T), shape[-1]
+def test_a_bias_is_added_to_the_scores(fused, causal, t, s, shape):
     q, k, v = qkv(t=t, s=s)
     bias = 3 * numbers(*shape)
     for mask in (None, random_mask(B, 1, t, s, empty_row=0)):
@@ -109,18 +99,7 @@ def test_a_bias_is_added_to_the_scores(fused, causal, shape):
         allowed = torch.ones(B, 1, t, s, dtype=torch.bool) if mask is None else mask
         allowed = allowed & causal_mask(t, s) if causal else allowed
         scores = (q @ k.mT / K**0.5 + bias).masked_fill(~allowed, -torch.inf)
-        assert_close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
-
-
-@both_ways
-def test_gradients_with_a_bias(fused):
-    q, k, v = (x[:1, :1, :3].requires_grad_() for x in qkv())
-    bias = numbers(3, 3).requires_grad_()
-
-    def mix(q, k, v, bias):
-        return scaled_dot_product_attention(q, k, v, causal=True, bias=bias, fused=fused)
-
-    assert torch.autograd.gradcheck(mix, (q, k, v, bias))
+        close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
 
 
 @both_ways
@@ -128,12 +107,12 @@ def test_gradients_with_a_bias(fused):
 def test_equals_torch(fused, scale):
     q, k, v = qkv()
     mask = random_mask(B, H, T, S)
-    assert_close(
+    close(
         scaled_dot_product_attention(q, k, v, mask, scale=scale, fused=fused),
         F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale),
     )
     q = numbers(B, H, S, K, seed=1)
-    assert_close(
+    close(
         scaled_dot_product_attention(q, k, v, causal=True, scale=scale, fused=fused),
         F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale),
     )
@@ -146,32 +125,15 @@ def test_causal_mask_aligns_the_last_query_with_the_last_key():
 
 
 @both_ways
-def test_more_queries_than_keys_leaves_the_first_with_nothing(fused):
-    q, k, v = qkv(t=S, s=T)
-    mix = scaled_dot_product_attention(q, k, v, causal=True, fused=fused)
-    assert (mix[:, :, : S - T] == 0).all()
-    assert_close(mix[:, :, S - T :], F.scaled_dot_product_attention(q[:, :, S - T :], k, v, is_causal=True))
-
-
-@both_ways
 @pytest.mark.parametrize(
     "shape", [(S,), (1, S), (T, 1), (T, S), (B, 1, 1, S), (H, T, 1), (B, H, T, S)], ids=str
 )
 def test_every_mask_that_broadcasts(fused, shape):
     q, k, v = qkv()
-    mask = torch.rand(*shape, generator=torch.Generator().manual_seed(4)) < 0.6
+    mask = torch.rand(*shape, generator=seeded(4)) < 0.6
     whole = mask.expand(B, H, T, S)
     numpy = maths.attention(q.numpy(), k.numpy(), v.numpy(), whole.numpy())
-    assert_close(scaled_dot_product_attention(q, k, v, mask, fused=fused), numpy)
-
-
-@both_ways
-def test_leading_axes_broadcast(fused):
-    q, k, v = numbers(B, H, T, K), numbers(1, H, S, K), numbers(1, H, S, V)
-    assert_close(
-        scaled_dot_product_attention(q, k, v, fused=fused),
-        maths.attention(q.numpy(), k.numpy(), v.numpy()),
-    )
+    close(scaled_dot_product_attention(q, k, v, mask, fused=fused), numpy)
 
 
 @both_ways
@@ -190,21 +152,16 @@ def test_forbidden_rows_give_zeros_and_finite_gradients(fused, dtype):
 
 
 @both_ways
-def test_gradients(fused):
+@pytest.mark.parametrize("biased", [False, True])
+def test_gradients(fused, biased):
     q, k, v = (x[:1, :1, :3].clone().requires_grad_() for x in qkv())
+    bias = numbers(3, 3).requires_grad_() if biased else None
     mask = random_mask(3, 3, empty_row=1)
 
-    def mix(q, k, v):
-        return scaled_dot_product_attention(q, k, v, mask, fused=fused)
+    def mix(q, k, v, bias):
+        return scaled_dot_product_attention(q, k, v, mask, bias=bias, fused=fused)
 
-    assert torch.autograd.gradcheck(mix, (q, k, v))
-
-
-@both_ways
-def test_large_scores_do_not_overflow(fused):
-    q, k, v = (100 * x for x in qkv(torch.float32))
-    mix = scaled_dot_product_attention(q, k, v, random_mask(T, S), fused=fused)
-    assert mix.isfinite().all()
+    assert torch.autograd.gradcheck(mix, (q, k, v, bias))
 
 
 @both_ways
@@ -218,14 +175,14 @@ def test_inputs_stay_as_they_are(fused):
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 7), st.integers(1, 11), st.booleans(), st.integers(0, 10**6))
 def test_rows_of_weights_sum_to_1_or_to_0_where_nothing_is_allowed(t, s, causal, seed):
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     q, k = (50 * torch.randn(n, K, generator=generator, dtype=torch.float64) for n in (t, s))
     mask = torch.rand(t, s, generator=generator) < 0.5
     weights = attention_weights(q, k, mask, causal=causal)
     allowed = mask & causal_mask(t, s) if causal else mask
     assert (weights >= 0).all()
     assert (weights[~allowed] == 0).all()
-    assert_close(weights.sum(-1), allowed.any(-1).double())
+    close(weights.sum(-1), allowed.any(-1).double())
 
 
 # ------------------------------------------------------------------------------------------------ many heads
@@ -253,29 +210,8 @@ def test_equals_torchs_multihead_attention(bias, cross, dtype, atol):
     # nn.MultiheadAttention says True = may NOT attend
     expected, _ = theirs(x, source, source, attn_mask=~mask, key_padding_mask=~padding, need_weights=False)
     found = ours(x, context=context if cross else None, mask=mask & padding[:, None, None, :])
-    assert_close(found, expected, atol)
+    close(found, expected, atol)
     assert (found - ours(x, context=context if cross else None, mask=~mask)).abs().max() > 0.01
-
-
-@pytest.mark.parametrize("n_kv_heads", [1, 2, 3])
-def test_grouped_heads_equal_repeated_ones(n_kv_heads):
-    grouped = randomise(MultiHeadAttention(WIDTH, 6, n_kv_heads=n_kv_heads).double())
-    full = MultiHeadAttention(WIDTH, 6).double()
-    state = grouped.state_dict()
-    for name in ("k_proj.weight", "k_proj.bias", "v_proj.weight", "v_proj.bias"):
-        heads = state[name].chunk(n_kv_heads)
-        state[name] = torch.cat([head for head in heads for _ in range(6 // n_kv_heads)])
-    full.load_state_dict(state)
-    x = numbers(B, T, WIDTH)
-    assert_close(grouped(x), full(x))
-
-
-def test_without_positions_the_order_of_tokens_does_not_matter():
-    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
-    x, order = numbers(B, T, WIDTH), torch.tensor([3, 0, 4, 1, 2])
-    assert_close(layer(x[:, order]), layer(x)[:, order])
-    causal = randomise(MultiHeadAttention(WIDTH, 6, causal=True).double())
-    assert (causal(x[:, order]) - causal(x)[:, order]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("seen", [False, True], ids=["fused", "seen"])
@@ -299,13 +235,7 @@ def test_with_a_cache_the_steps_equal_one_pass(chunks, rotary):
     cache = KVCache(B, 3, S, 2, dtype=torch.float64)
     steps = [layer(part, cache=cache) for part in x.split(chunks, dim=1)]
     assert cache.length == S
-    assert_close(torch.cat(steps, dim=1), layer(x))
-
-
-def test_a_cache_for_another_batch():
-    cache = KVCache(3, 2, 5, 7)
-    with pytest.raises(ValueError, match=r"the cache holds 3 rows, 2 heads of width 7; got k \(1, 2, 1, 7\)"):
-        cache.append(torch.zeros(1, 2, 1, 7), torch.zeros(1, 2, 1, 7))
+    close(torch.cat(steps, dim=1), layer(x))
 
 
 def test_a_full_cache():
@@ -321,24 +251,17 @@ def test_the_recorded_weights_are_those_of_this_forward_pass():
     x, mask = numbers(B, T, WIDTH), random_mask(T, T)
     unseen = layer(x, mask=mask)
     with weights_recorded(layer) as seen:
-        assert_close(layer(x, mask=mask), unseen)
+        close(layer(x, mask=mask), unseen)
     layer(x)
     (weights,) = seen  # once, and not after the end
-    assert_close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
+    close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
     for head in range(6):
         rows = slice(2 * head, 2 * head + 2)
         q = x @ layer.q_proj.weight[rows].T + layer.q_proj.bias[rows]
         k = x @ layer.k_proj.weight[rows].T + layer.k_proj.bias[rows]
         allowed = (mask & torch.ones(T, T).tril().bool()).numpy()
         expected = maths.attention_weights(q.detach().numpy(), k.detach().numpy(), allowed)
-        assert_close(weights[:, head].detach(), expected)
-
-
-def test_changing_the_weights_changes_the_output():
-    layer = randomise(MultiHeadAttention(WIDTH, 6).double())
-    x = numbers(B, T, WIDTH)
-    with weights_changed(layer, torch.zeros_like):
-        assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+        close(weights[:, head].detach(), expected)
 
 
 def test_only_the_projections_are_in_the_state():
@@ -360,14 +283,14 @@ def test_attend_takes_the_place_of_the_mixing(causal):
         )
 
     layer.attend = with_one_mask(attend)
-    assert_close(layer(x), ours)
+    close(layer(x), ours)
     ((*shapes, mask),) = calls
     assert shapes == [(B, 6, T, 2)] * 3
     assert mask is None if not causal else torch.equal(mask, torch.ones(T, T).tril().bool())
     layer.attend = with_one_mask(lambda q, k, v, mask: torch.zeros_like(q))
-    assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+    close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
     layer.attend = scaled_dot_product_attention
-    assert_close(layer(x), ours)
+    close(layer(x), ours)
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -377,23 +300,30 @@ def test_attend_takes_the_place_of_the_mixing(causal):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"q": (K,)}, r"must be \(..., rows, width\); got \[\(11,\), \(2, 3, 7, 11\), \(2, 3, 7, 13\)\]"),
+        ({"v": (V,)}, r"must be \(..., rows, width\); got .*, \(13,\)\]"),
         ({"k": (B, H, S, K + 2)}, r"q and k must have the same width \(last axis\): q has 11, k has 13"),
+        ({"q": (B, H, T, 0), "k": (B, H, S, 0)}, r"must have a width \(last axis\) of at least 1; got 0"),
         ({"v": (B, H, S - 2, V)}, r"one row per key \(axis -2\): 7 in k, 5 in v"),
+        ({"v": (B, 2, S, V)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(2, 3\), \(2, 2\)\]"),
+        ({"k": (5, H, S, K)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(5, 3\), \(2, 3\)\]"),
+        (
+            {"q": (B, 6, T, K), "k": (B, 4, S, K), "v": (B, 4, S, V)},
+            r"must broadcast; got \[\(2, 6\), \(2, 4\), \(2, 4\)\]",
+        ),
+        (
+            {"q": (6, T, K), "k": (2, S, K), "v": (2, S, V)},
+            r"must broadcast; got \[\(6,\), \(2,\), \(2,\)\]",
+        ),
         ({"mask": (S, T)}, r"mask must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(7, 5\)"),
         ({"mask": (3, B, H, T, S)}, r"mask must broadcast to \(2, 3, 5, 7\) .*; got \(3, 2, 3, 5, 7\)"),
-        (
-            {"mask": (T, S), "dtype": torch.float32},
-            r"mask must be boolean \(True = may attend\); got torch.float32",
-        ),
-        (
-            {"mask": (T, S), "dtype": torch.int64},
-            r"mask must be boolean \(True = may attend\); got torch.int64",
-        ),
+        ({"mask": (T, S), "dtype": torch.float32}, r"mask must be boolean \(True .*; got torch.float32"),
+        ({"mask": (T, S), "dtype": torch.int64}, r"mask must be boolean \(True .*; got torch.int64"),
+        ({"bias": (T, S - 2)}, r"bias must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(5, 5\)"),
+        ({"bias": (5, B, H, T, S)}, r"bias must broadcast to \(2, 3, 5, 7\) .*; got \(5, 2, 3, 5, 7\)"),
     ],
-    ids=["width", "rows", "mask transposed", "mask too large", "mask float", "mask int"],
 )
-@pytest.mark.parametrize("causal", [False, True])
-def test_bad_input(own_errors, fused, changes, message, causal):
+def test_bad_input(own_errors, fused, changes, message):
     shapes = {"q": (B, H, T, K), "k": (B, H, S, K), "v": (B, H, S, V)} | changes
     dtype = shapes.pop("dtype", torch.bool)
     inputs = {
@@ -401,43 +331,22 @@ def test_bad_input(own_errors, fused, changes, message, causal):
         for name, shape in shapes.items()
     }
     with pytest.raises(ValueError, match=message):
-        scaled_dot_product_attention(**inputs, causal=causal, fused=fused)
+        scaled_dot_product_attention(**inputs, fused=fused)
 
 
-def test_bad_mask_for_a_layer(own_errors):
+def test_a_mask_is_looked_at_before_somebody_elses_function(own_errors):
     layer = MultiHeadAttention(WIDTH, 6)
-    with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 6, 5, 5\) .*; got \(5, 7\)"):
-        layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, S, dtype=torch.bool))
     layer.attend = with_one_mask(lambda q, k, v, mask: q)
     with pytest.raises(ValueError, match=r"mask must be boolean \(True = may attend\); got torch.float32"):
         layer(torch.ones(B, T, WIDTH), mask=torch.ones(T, T))
 
 
 def test_heads_that_do_not_divide():
-    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=0, d_model=12"):
-        MultiHeadAttention(12, 0)
-    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=5, d_model=12"):
-        MultiHeadAttention(WIDTH, 5)
+    for d_model, n_heads in [(WIDTH, 0), (WIDTH, 5), (0, 1)]:
+        with pytest.raises(ValueError, match=f"divide d_model: got n_heads={n_heads}, d_model={d_model}$"):
+            MultiHeadAttention(d_model, n_heads)
     with pytest.raises(ValueError, match="n_kv_heads must divide n_heads: got n_kv_heads=4, n_heads=6"):
         MultiHeadAttention(WIDTH, 6, n_kv_heads=4)
-
-
-def test_numpy_and_torch_agree_on_the_default_scale():
-    q, k = numbers(T, K), numbers(S, K)
-    by_hand = np.exp(q.numpy() @ k.numpy().T / np.sqrt(K))
-    assert_close(attention_weights(q, k), by_hand / by_hand.sum(1, keepdims=True))
-
-
-class Largest(TorchDispatchMode):
-    """The number of elements of the largest tensor that an operation makes."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        sizes = [t.numel() for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
-        self.elements = max([self.elements, *sizes])
-        return out
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -451,31 +360,14 @@ def test_only_the_explicit_way_stores_the_weights(causal):
     assert default.elements < 2 * 101 * 101
 
 
-def test_two_queries_of_two_do_not_see_the_future():
-    q, k, v = qkv(t=2, s=2)
-    for fused in (False, True):
-        mix = scaled_dot_product_attention(q, k, v, causal=True, fused=fused)
-        assert_close(mix[:, :, 0], v[:, :, 0])
-
-
-def test_masks_and_caches_are_made_on_the_device_that_is_asked_for():
-    meta = torch.device("meta")
-    assert causal_mask(T, S, meta).is_meta
-    cache = KVCache(B, H, S, K, device=meta, dtype=torch.float16)
-    for stored in (cache.keys, cache.values):
-        assert stored.is_meta
-        assert stored.dtype == torch.float16
-        assert stored.shape == (B, H, S, K)
-
-
 @both_ways
 def test_a_mask_fits_the_leading_axes_of_queries_and_keys_together(fused):
     """Queries that differ by head, keys that differ by batch: a mask may differ by both."""
     q, k, v = numbers(1, H, T, K), numbers(B, 1, S, K), numbers(B, 1, S, V)
-    mask = random_mask(B, H, T, S)
-    ours = scaled_dot_product_attention(q, k, v, mask, fused=fused)
     whole = [x.expand(B, H, -1, -1) for x in (q, k, v)]
-    assert_close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
+    for mask in (None, random_mask(B, H, T, S)):
+        ours = scaled_dot_product_attention(q, k, v, mask, fused=fused)
+        close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
 
 
 @both_ways
@@ -483,15 +375,9 @@ def test_a_mask_for_one_and_for_three_leading_axes(fused):
     q, k, v = qkv()
     mask = random_mask(H, T, S)
     expected = scaled_dot_product_attention(q, k, v, mask, fused=fused)
-    assert_close(scaled_dot_product_attention(q[0], k[0], v[0], mask, fused=fused), expected[0])
+    close(scaled_dot_product_attention(q[0], k[0], v[0], mask, fused=fused), expected[0])
     deep = scaled_dot_product_attention(q[None], k[None], v[None], mask.expand(1, B, H, T, S), fused=fused)
-    assert_close(deep, expected[None])
-
-
-def test_the_causal_mask_is_made_where_the_queries_are():
-    q, k, v = (torch.empty(shape, device="meta") for shape in ((B, H, T, K), (B, H, S, K), (B, H, S, V)))
-    assert attention_weights(q, k, causal=True).is_meta
-    assert scaled_dot_product_attention(q, k, v, causal=True).is_meta
+    close(deep, expected[None])
 
 
 # ------------------------------------------------------------------------------- one way for whoever mixes
@@ -538,23 +424,15 @@ def test_all_ways_get_the_bias(kind, causal, n_context, masked):
     context = None if n_context is None else numbers(B, n_context, WIDTH, seed=3)
     mask = random_mask(B, 1, T, n_context or T) if masked else None
     expected = everything_given(layer, x, context, mask)
-    assert_close(layer(x, context, mask), expected)
+    close(layer(x, context, mask), expected)
     with weights_recorded(layer) as seen:
-        assert_close(layer(x, context, mask), expected)
+        close(layer(x, context, mask), expected)
     assert len(seen) == 1
     for function in (scaled_dot_product_attention, partial(scaled_dot_product_attention, fused=False)):
         layer.attend = with_one_mask(function)
-        assert_close(layer(x, context, mask), expected)
+        close(layer(x, context, mask), expected)
     layer.score_bias = None
     assert n_context == 1 or (layer(x, context, mask) - expected).abs().max() > 1e-3
-
-
-@pytest.mark.parametrize("function", [lambda q, k, v, mask: q, maths.attention])
-def test_a_function_that_takes_no_bias_is_refused_where_there_is_one(function):
-    layer = biased("alibi")
-    layer.attend = with_one_mask(function)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'bias'"):
-        layer(numbers(B, T, WIDTH))
 
 
 def test_where_another_function_mixes_there_are_no_weights_to_see():
@@ -579,7 +457,7 @@ def test_switching_a_head_off_by_its_weights():
     other.load_state_dict(layer.state_dict())
     other.out_proj.weight.data[:, 8:10] = 0.0
     with weights_changed(layer, without_head_4):
-        assert_close(layer(x), other(x))
+        close(layer(x), other(x))
 
 
 def test_probes_inside_each_other_work_in_turn():
@@ -589,7 +467,7 @@ def test_probes_inside_each_other_work_in_turn():
             layer(x)
         layer(x)
     assert len(before) == 2
-    assert_close(after[0], 2 * before[0])
+    close(after[0], 2 * before[0])
     assert layer.attend is scaled_dot_product_attention
 
 
@@ -600,18 +478,18 @@ def test_neighbouring_queries_share_a_key_head(fused, t, heads):
     q, k, v = numbers(B, 6, t, K), numbers(B, heads, S, K), numbers(B, heads, S, V)
     mask = random_mask(B, 6, t, S)
     full = [x.repeat_interleave(6 // heads, dim=1) for x in (k, v)]
-    assert_close(for_each_head(q, k), full[0])
+    close(for_each_head(q, k), full[0])
     for options in ({}, {"mask": mask}, {"causal": True}, {"bias": numbers(6, t, S)}):
         expected = scaled_dot_product_attention(q, *full, fused=False, **options)
-        assert_close(scaled_dot_product_attention(q, k, v, fused=fused, **options), expected)
+        close(scaled_dot_product_attention(q, k, v, fused=fused, **options), expected)
 
 
 @both_ways
 def test_one_query_without_heads_meets_keys_with_some(fused):
     q, k, v = numbers(1, K), numbers(H, S, K), numbers(H, S, V)
     expected = attention_weights(q.expand(H, 1, K), k) @ v
-    assert_close(scaled_dot_product_attention(q, k, v, fused=fused), expected)
-    assert_close(scaled_dot_product_attention(q[None, None], k[None], v[None], fused=fused), expected[None])
+    close(scaled_dot_product_attention(q, k, v, fused=fused), expected)
+    close(scaled_dot_product_attention(q[None, None], k[None], v[None], fused=fused), expected[None])
 
 
 @both_ways
@@ -622,25 +500,6 @@ def test_a_bias_of_nan_is_never_hidden(fused):
 
 
 @both_ways
-def test_heads_that_cannot_be_shared(own_errors, fused):
-    q, k, v = numbers(B, 6, T, K), numbers(B, 4, S, K), numbers(B, 4, S, V)
-    with pytest.raises(ValueError, match=r"must broadcast; got \[\(2, 6\), \(2, 4\), \(2, 4\)\]"):
-        scaled_dot_product_attention(q, k, v, fused=fused)
-    with pytest.raises(ValueError, match=r"must broadcast; got \[\(6,\), \(2,\), \(2,\)\]"):
-        scaled_dot_product_attention(numbers(6, T, K), numbers(2, S, K), numbers(2, S, V), fused=fused)
-
-
-@pytest.mark.parametrize("bias", [torch.tensor(0.7), numbers(S)], ids=["no axis", "one for each key"])
-def test_a_bias_of_fewer_than_two_axes_is_the_same_in_both_ways(bias):
-    bias = bias.double()
-    q, k, v = qkv()
-    assert_close(
-        scaled_dot_product_attention(q, k, v, bias=bias),
-        scaled_dot_product_attention(q, k, v, bias=bias, fused=False),
-    )
-
-
-@both_ways
 def test_minus_infinity_in_the_bias_forbids(fused):
     """As a mask does, and a row of nothing else gives zeros, with gradients of zero."""
     q, k, v = (x.requires_grad_() for x in qkv())
@@ -648,7 +507,7 @@ def test_minus_infinity_in_the_bias_forbids(fused):
     bias[0, 2] = bias[3] = -torch.inf
     mix = scaled_dot_product_attention(q, k, v, bias=bias, fused=fused)
     finite = bias.clamp(min=-99)
-    assert_close(mix, scaled_dot_product_attention(q, k, v, bias > -torch.inf, bias=finite, fused=False))
+    close(mix, scaled_dot_product_attention(q, k, v, bias > -torch.inf, bias=finite, fused=False))
     assert (mix[..., 3, :] == 0).all()
     mix.sum().backward()
     assert q.grad.isfinite().all()
@@ -689,26 +548,6 @@ def test_torchs_kernel_is_never_given_what_it_does_not_check(monkeypatch, own_er
 
 
 @both_ways
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"v": (B, 2, S, V)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(2, 3\), \(2, 2\)\]"),
-        ({"k": (5, H, S, K)}, r"axes of q, k and v must broadcast; got \[\(2, 3\), \(5, 3\), \(2, 3\)\]"),
-        ({"bias": (T, S - 2)}, r"bias must broadcast to \(2, 3, 5, 7\) \(..., queries, keys\); got \(5, 5\)"),
-        ({"bias": (5, B, H, T, S)}, r"bias must broadcast to \(2, 3, 5, 7\) .*; got \(5, 2, 3, 5, 7\)"),
-        ({"q": (K,)}, r"must be \(..., rows, width\); got \[\(11,\), \(2, 3, 7, 11\), \(2, 3, 7, 13\)\]"),
-        ({"v": (V,)}, r"must be \(..., rows, width\); got .*, \(13,\)\]"),
-        ({"q": (B, H, T, 0), "k": (B, H, S, 0)}, r"must have a width \(last axis\) of at least 1; got 0"),
-    ],
-)
-def test_shapes_that_torch_would_explain_in_its_own_words(own_errors, fused, changes, message):
-    shapes = {"q": (B, H, T, K), "k": (B, H, S, K), "v": (B, H, S, V)} | changes
-    inputs = {name: torch.ones(shape) for name, shape in shapes.items()}
-    with pytest.raises(ValueError, match=message):
-        scaled_dot_product_attention(**inputs, fused=fused)
-
-
-@both_ways
 @pytest.mark.parametrize(("b", "t", "s"), [(0, T, S), (B, 0, S), (B, T, 0), (B, 0, 0), (0, 0, 0)])
 @pytest.mark.parametrize("causal", [False, True])
 def test_empty_inputs(fused, b, t, s, causal):
@@ -732,24 +571,20 @@ def test_a_layer_with_nothing_to_read(kind, b, t, s):
         found = layer(numbers(b, t, WIDTH), None if s is None else numbers(b, s, WIDTH))
     assert found.shape == (b, t, WIDTH)
     if s == 0:  # nothing to gather: zeros go into the last projection
-        assert_close(found, layer.out_proj.bias.expand(b, t, WIDTH))
-
-
-def test_a_width_of_nothing():
-    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=1, d_model=0"):
-        MultiHeadAttention(0, 1)
+        close(found, layer.out_proj.bias.expand(b, t, WIDTH))
 
 
 @pytest.mark.parametrize(
     ("k", "v", "came"),
     [
+        ((1, H, 1, K), (1, H, 1, K), r"k \(1, 3, 1, 11\), v \(1, 3, 1, 11\)"),
         ((B, 1, 1, K), (B, 1, 1, K), r"k \(2, 1, 1, 11\), v \(2, 1, 1, 11\)"),
         ((B, H, 1, 1), (B, H, 1, 1), r"k \(2, 3, 1, 1\), v \(2, 3, 1, 1\)"),
         ((B, H, 5, K), (B, H, 1, K), r"k \(2, 3, 5, 11\), v \(2, 3, 1, 11\)"),
     ],
-    ids=["heads", "width", "fewer values"],
+    ids=["rows", "heads", "width", "fewer values"],
 )
-def test_a_cache_for_other_heads(own_errors, k, v, came):
+def test_a_cache_for_others(own_errors, k, v, came):
     """torch would copy one head into three, without a word."""
     cache = KVCache(B, H, S, K)
     with pytest.raises(ValueError, match=f"^the cache holds 2 rows, 3 heads of width 11; got {came}$"):
