@@ -1,4 +1,4 @@
-"""The Transformer of 2017: against torch with the same weights, and on a task that needs both stacks."""
+"""The Transformer of 2017: against torch with the same weights, and on sentences that need both stacks."""
 
 import math
 from functools import cache
@@ -6,8 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from tensors import close, randomise, seeded
 from torch import nn
 
 from course_lib import probing
@@ -21,20 +20,15 @@ SIZES = {"max_seq_len": CONTEXT, "d_model": D, "n_layers": LAYERS, "n_heads": HE
 
 
 def make(**changes):
-    """A model in which every parameter counts: biases, and norm scales that are not 1."""
     sizes = {"source_vocab_size": V_SOURCE, "target_vocab_size": V_TARGET}
-    model = EncoderDecoder(EncoderDecoderConfig(**(sizes | SIZES | changes))).double()
-    generator = torch.Generator().manual_seed(0)
-    for parameter in model.parameters():
-        parameter.data = 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return model.eval()
+    return randomise(EncoderDecoder(EncoderDecoderConfig(**(sizes | SIZES | changes))).double())
 
 
-def random_pair(t=T, s=S, seed=0, v_target=V_TARGET):
+def random_pair(t=T, s=S):
     """Source, target, and a mask with padding inside and at the end of the source."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded()
     source = torch.randint(V_SOURCE, (B, s), generator=generator)
-    target = torch.randint(v_target, (B, t), generator=generator)
+    target = torch.randint(V_TARGET, (B, t), generator=generator)
     mask = torch.ones(B, s, dtype=torch.bool)
     mask[0, -3:] = False
     mask[1, 1:2] = False
@@ -86,7 +80,7 @@ def test_equals_torch(padded):
     wave = [[(math.cos if i % 2 else math.sin)(a) for i, a in enumerate(row)] for row in angles]
     places = torch.tensor(wave, dtype=torch.float64)
     # the table is in float32: its rounding may not hide a bug in what stands on it
-    torch.testing.assert_close(ours.position_embedding.weight, places, rtol=0, atol=1e-5)
+    close(ours.position_embedding.weight.double(), places, 1e-5)
     ours.position_embedding.weight = places
     source, target, mask = random_pair()
     forbidden = torch.ones(T, T, dtype=torch.bool).triu(1)  # torch: True = may not attend
@@ -98,7 +92,7 @@ def test_equals_torch(padded):
     expected = hidden @ ours.target_embedding.weight.T
 
     mask = mask if padded else None
-    torch.testing.assert_close(ours(source, target, mask), expected, rtol=0, atol=1e-10)
+    close(ours(source, target, mask), expected, 1e-10)
 
 
 def test_the_width_within_the_mlps_is_the_papers():
@@ -110,100 +104,31 @@ def test_the_width_within_the_mlps_is_the_papers():
 # ------------------------------------------------------------------------------ what every translator must do
 
 
-@given(place=st.integers(0, T - 1))
-@settings(max_examples=T, deadline=None)
-def test_the_target_does_not_see_its_future(place):
-    model, (source, target, mask) = make(), random_pair()
-    changed = target.clone()
-    changed[:, place] = (target[:, place] + 1) % V_TARGET
-    before, after = model(source, target, mask), model(source, changed, mask)
-    assert torch.equal(before[:, :place], after[:, :place])
-    assert (before[:, place:] != after[:, place:]).any(-1).all()
-
-
-def test_every_target_token_sees_the_whole_source():
-    model, (source, target, _) = make(), random_pair()
-    for place in (0, 5, S - 1):
-        changed = source.clone()
-        changed[:, place] = (source[:, place] + 1) % V_SOURCE
-        assert (model(source, target) != model(changed, target)).any(-1).all()
-
-
-@given(n_real=st.integers(1, S), n_padding=st.integers(0, CONTEXT - S), seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
-def test_padding_of_the_source_does_not_count(n_real, n_padding, seed):
-    model = make()
-    source, target, _ = random_pair(s=n_real + n_padding, seed=seed)
-    mask = (torch.arange(n_real + n_padding) < n_real).expand(B, -1)
-    padded = model(source, target, mask)
-    torch.testing.assert_close(padded, model(source[:, :n_real], target), rtol=0, atol=1e-10)
-    other = torch.where(mask, source, (source + 1) % V_SOURCE)
-    assert torch.equal(model(other, target, mask), padded)
-
-
-BOS, EOS, LONGEST = 10, 11, 4  # in the task of reversing digits
-
-
-def sequences_to_reverse(n, generator):
-    """Up to four digits, padded; and the same backwards between BOS and EOS."""
-    source = torch.randint(10, (n, LONGEST), generator=generator)
-    lengths = torch.randint(2, LONGEST + 1, (n, 1), generator=generator)
-    places = torch.arange(LONGEST + 1)
-    backwards = (
-        F.pad(source, (0, 1)).gather(1, (lengths - 1 - places).clamp(min=0)).where(places < lengths, EOS)
-    )
-    return source, torch.cat([torch.full((n, 1), BOS), backwards], dim=1), places[:-1] < lengths
-
-
-@cache
-def trained():
-    """In float64 and with steps that shrink: it ends near 1 on every processor, where 0.9 is asked."""
-    config = EncoderDecoderConfig(12, 12, max_seq_len=LONGEST + 1, d_model=32, n_layers=1, n_heads=2)
-    torch.manual_seed(0)
-    model, generator = EncoderDecoder(config).double(), torch.Generator().manual_seed(1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=400)
-    for _ in range(400):
-        source, target, mask = sequences_to_reverse(64, generator)
-        loss = F.cross_entropy(model(source, target[:, :-1], mask).flatten(0, 1), target[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return model.eval()
-
-
-def test_it_learns_to_reverse():
-    """The first digit written is the last one read: without cross-attention one in ten is right."""
-    source, target, mask = sequences_to_reverse(500, torch.Generator().manual_seed(2))
-    written = trained().translate(
-        source, bos_id=BOS, eos_id=EOS, max_new_tokens=LONGEST + 1, source_mask=mask
-    )
-    assert (written == target[:, 1:]).all(1).double().mean().item() > 0.9
+EOS, BOS = 0, 1
 
 
 @cache
 def translator():
-    """As notebook 03 trains it, from another seed: the model, its English, and sentences held out."""
-    english, german, pairs, held_out = translations(6000, torch.Generator().manual_seed(11))
+    """As in notebook 03, in half as many steps: the model, its English, and sentences held out."""
+    english, german, pairs, held_out = translations(6000, seeded(11))
     config = EncoderDecoderConfig(
         len(english), len(german), max_seq_len=12, d_model=32, n_layers=1, n_heads=2
     )
     torch.manual_seed(11)
     model = EncoderDecoder(config)
-    examples = [batch for _ in range(4) for batch in batches(*pairs, batch_size=64)]
+    examples = [batch for _ in range(2) for batch in batches(*pairs, batch_size=64)]
 
     def loss(model, batch):
         source, target = batch
         return F.cross_entropy(model(source, target[:, :-1], source > 0).mT, target[:, 1:])
 
-    train(model, examples, loss, TrainingConfig(len(examples), warmup_steps=30, learning_rate=0.006))
+    train(model, examples, loss, TrainingConfig(len(examples), warmup_steps=30, learning_rate=0.01))
     return model, english, *held_out
 
 
 def share_right(model, source, mask, target):
     """The share of sentences that are translated word for word."""
-    written = model.translate(source, bos_id=1, eos_id=0, max_new_tokens=11, source_mask=mask)
+    written = model.translate(source, bos_id=BOS, eos_id=EOS, max_new_tokens=11, source_mask=mask)
     answers = target[:, 1:]
     return (F.pad(written, (0, 11 - written.shape[1])) == answers).all(1).float().mean().item()
 
@@ -243,13 +168,11 @@ def greedy(model, source, mask, eos_id, max_new_tokens):
     return [row + [eos_id] * (longest - len(row)) for row in rows]
 
 
-@pytest.mark.parametrize("eos_id", [EOS, 7])  # 7: a digit, so that many rows never end
-@pytest.mark.parametrize("n", [0, 1, 3, LONGEST + 1])
+@pytest.mark.parametrize("eos_id", [EOS, 6])  # 6: a word that not every sentence has
+@pytest.mark.parametrize("n", [0, 1, 3, 11])
 def test_translate_is_greedy_search(eos_id, n):
-    model, (source, _, mask) = (
-        trained(),
-        sequences_to_reverse(13, torch.Generator().manual_seed(3)),
-    )
+    model, _, source, _ = translator()
+    source, mask = source[:13], source[:13] > 0
     new = model.translate(source, bos_id=BOS, eos_id=eos_id, max_new_tokens=n, source_mask=mask)
     assert new.tolist() == greedy(model, source, mask, eos_id, n)
 
@@ -270,14 +193,6 @@ def test_an_empty_batch():
     assert model(source[:0], target[:0], mask[:0]).shape == (0, T, V_TARGET)
     written = model.translate(source[:0], bos_id=0, eos_id=1, max_new_tokens=5)
     assert written.shape == (0, 0)
-
-
-def test_every_parameter_gets_a_gradient():
-    model, (source, target, mask) = make(), random_pair(CONTEXT, CONTEXT)
-    model(source, target, mask).logsumexp(-1).sum().backward()
-    for name, parameter in model.named_parameters():
-        if "k_proj.bias" not in name:  # the same for all keys: softmax does not see it
-            assert parameter.grad.abs().max() > 1e-9, name
 
 
 def test_initial_logits_are_near_chance():
@@ -324,8 +239,3 @@ def test_a_mask_that_does_not_fit(own_errors):
         make()(source, target, mask[:, 1:])
     with pytest.raises(ValueError, match="mask must be boolean"):
         make()(source, target, mask.long())
-
-
-def test_heads_that_do_not_divide_the_width():
-    with pytest.raises(ValueError, match="n_heads must divide d_model: got n_heads=7, d_model=30"):
-        make(n_heads=7)
