@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
-import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
@@ -89,11 +88,11 @@ def notebook(path: Path, *cells: str) -> Path:
 def test_the_ledger_lists_every_claim_of_the_lecture():
     ledger = load()
     assert len(ledger) == 60
-    assert all(claim.says and claim.show and claim.at and claim.notebook for claim in ledger.values())
-    minutes = [
-        int(at.split(":")[0]) * 60 + int(at.split(":")[1]) for at in (claim.at for claim in ledger.values())
-    ]
-    assert all(0 <= minute < 20 * 60 for minute in minutes)
+    for claim in ledger.values():
+        assert claim.says
+        assert claim.show
+        minutes, seconds = claim.at.split(":")
+        assert 0 <= 60 * int(minutes) + int(seconds) < 20 * 60
 
 
 def test_every_sentence_is_written_for_a_reader():
@@ -109,9 +108,7 @@ def test_each_notebook_judges_exactly_its_claims_once(path):
 
 
 def test_every_claim_belongs_to_one_notebook_of_the_course():
-    numbers = {claim.notebook[:2] for claim in load().values()}
-    assert numbers == {f"{number:02}" for number in range(10)}
-    assert len({claim.notebook for claim in load().values()}) == 10
+    assert {claim.notebook for claim in load().values()} == {path.stem for path in NOTEBOOKS.glob("0*.ipynb")}
 
 
 # ------------------------------------------------------------------------------------------ labels
@@ -165,11 +162,6 @@ def test_the_box_has_one_number_the_rivals_beside_it_a_caveat_and_the_label(ledg
     assert "97 %" not in shown_at_once
     assert "the slowest run is right in 97 % of cases (it is as the lecture says: at least 95 %)" in folded
     assert "Rival: The loop." in folded
-
-
-def test_a_broken_mechanism_gets_another_label_and_no_error(ledger, shown):
-    verdict("quick", **(GOOD | {"wait": 0.9}))
-    assert repr(shown[0]).endswith("→ wrong as said")
 
 
 def test_a_check_says_its_one_number(ledger, shown):
@@ -340,9 +332,3 @@ def test_an_interval_is_scipys_and_has_no_ends_for_fewer_than_two_numbers():
     assert interval(numbers) == pytest.approx(tuple(ttest_1samp(numbers, 0).confidence_interval(0.9)))
     assert interval([0.3, 0.3]) == (0.3, 0.3)
     assert interval(numbers[:1]) == interval([]) == (-math.inf, math.inf)
-
-
-def test_an_interval_holds_the_true_mean_in_nine_of_ten_draws():
-    random = np.random.default_rng(0)
-    held = [interval(random.normal(3, 2, 12)) for _ in range(1000)]
-    assert np.mean([low < 3 < high for low, high in held]) == pytest.approx(0.9, abs=0.03)

@@ -1,20 +1,14 @@
 """The NumPy versions against torch in float64, and the loops against the matrices."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from course_lib import maths
 
 B, T, S, K, D, V = 2, 5, 7, 3, 11, 13
 CLOSE = {"rtol": 0, "atol": 1e-10}
-score = st.floats(-1e3, 1e3)
 
 
 def numbers(*shape):
@@ -31,15 +25,6 @@ def mask_with_an_empty_row(*shape):
 def test_softmax_equals_torch(axis):
     x = 10 * numbers(B, T, S)
     np.testing.assert_allclose(maths.softmax(x, axis), torch.from_numpy(x).softmax(axis).numpy(), **CLOSE)
-
-
-@settings(deadline=None, max_examples=60)
-@given(arrays(np.float64, (T, S), elements=score), st.floats(-1e3, 1e3))
-def test_softmax_rows_sum_to_1_and_a_shift_changes_nothing(x, shift):
-    weights = maths.softmax(x)
-    assert (weights >= 0).all()
-    np.testing.assert_allclose(weights.sum(-1), 1, **CLOSE)
-    np.testing.assert_allclose(maths.softmax(x + shift), weights, **CLOSE)
 
 
 def test_softmax_of_extreme_scores():
@@ -72,14 +57,6 @@ def test_attention_equals_torch(masked, scale):
         *map(torch.from_numpy, (q, k, v)), attn_mask=torch.from_numpy(mask) if masked else None, scale=scale
     )
     np.testing.assert_allclose(ours, theirs.numpy(), **CLOSE)
-
-
-@settings(deadline=None, max_examples=60)
-@given(arrays(np.float64, (T, K), elements=score), arrays(bool, (T, S)))
-def test_rows_of_weights_sum_to_1_or_to_0_where_nothing_is_allowed(q, mask):
-    weights = maths.attention_weights(q, numbers(S, K), mask)
-    np.testing.assert_allclose(weights.sum(-1), mask.any(-1).astype(float), **CLOSE)
-    assert (weights[~mask] == 0).all()
 
 
 def test_attention_gives_zeros_where_nothing_is_allowed():
@@ -120,38 +97,25 @@ def test_softmax_of_nothing():
     assert maths.softmax(np.ones((T, 0), np.float32)).dtype == np.float32
 
 
-@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
-def test_vectors_without_a_width(function):
-    with pytest.raises(ValueError, match=r"^q and k need a width of at least 1 to be compared; got 0$"):
-        function(np.ones((T, 0)), np.ones((S, 0)), np.ones((S, D)))
-
-
-@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
-@pytest.mark.parametrize("mask", [np.zeros((T, S)), np.ones((T, S), int)], ids=["added", "counted"])
-def test_a_mask_that_is_not_boolean(function, mask):
-    """A mask of numbers to add, 0 = may attend, would mean the opposite here."""
-    with pytest.raises(ValueError, match=rf"^mask must be boolean \(True = may attend\); got {mask.dtype}$"):
-        function(numbers(T, K), numbers(S, K), numbers(S, D), mask)
-
-
-def test_cross_entropy_of_nothing():
-    with pytest.raises(ValueError, match=r"^cross_entropy is the mean of at least one answer; got none$"):
-        maths.cross_entropy(np.ones((0, V)), [])
-
-
-@pytest.mark.parametrize("shape", [(T, 1), (1,), (T - 1,), (T, V), ()])
-def test_cross_entropy_needs_one_target_for_each_row(shape):
-    message = rf"^logits must be \(N, V\) and targets \(N,\); got \(5, 13\) and {re.escape(str(shape))}$"
+@pytest.mark.parametrize(
+    ("logits", "targets", "message"),
+    [
+        (
+            (T, V),
+            np.zeros((T, 1), int),
+            r"^logits must be \(N, V\) .*; got \(5, 13\) and \(5, 1\)$",
+        ),
+        ((T, V), np.zeros(T - 1, int), r"got \(5, 13\) and \(4,\)$"),
+        ((T, V), 3, r"got \(5, 13\) and \(\)$"),
+        ((V,), np.zeros(T, int), r"got \(13,\) and \(5,\)$"),
+        ((0, V), [], "^cross_entropy is the mean of at least one answer; got none$"),
+        ((T, V), [0, 3, -1, 1, 12], "^targets run from 0 to 12; got -1$"),
+        ((T, V), [0, 3, V, 1, 12], "^targets run from 0 to 12; got 13$"),
+    ],
+)
+def test_cross_entropy_needs_one_target_for_each_row(logits, targets, message):
     with pytest.raises(ValueError, match=message):
-        maths.cross_entropy(numbers(T, V), np.zeros(shape, int))
-    with pytest.raises(ValueError, match=r"got \(13,\) and \(5,\)$"):
-        maths.cross_entropy(numbers(V), np.zeros(T, int))
-
-
-@pytest.mark.parametrize("target", [-1, V, -100])
-def test_cross_entropy_of_a_target_outside(target):
-    with pytest.raises(ValueError, match=f"^targets run from 0 to 12; got {target}$"):
-        maths.cross_entropy(numbers(T, V), [0, 3, target, 1, 12])
+        maths.cross_entropy(np.ones(logits), targets)
 
 
 # ----------------------------------------------------------------------------------------- byte-pair encoding
@@ -184,15 +148,34 @@ def test_cross_entropy_equals_torch():
     assert maths.cross_entropy([[1e4, 0.0]], [1]) == pytest.approx(1e4)
 
 
+@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
 @pytest.mark.parametrize(
-    ("shapes", "message"),
+    ("inputs", "message"),
     [
-        (((T, K), (S, K + 1), (S, D)), r"same width \(last axis\): q has 3, k has 4"),
-        (((T, K), (S, K), (S + 1, D)), r"one row per key: k has shape \(7, 3\), v has shape \(8, 11\)"),
-        (((K,), (S, K), (S, D)), r"at least two axes \(positions, width\); got \(3,\) and \(7, 3\)"),
+        ([np.ones((T, K)), np.ones((S, K + 1)), np.ones((S, D))], r"\(last axis\): q has 3, k has 4"),
+        (
+            [np.ones((T, 0)), np.ones((S, 0)), np.ones((S, D))],
+            "^q and k need a width of at least 1",
+        ),
+        (
+            [np.ones((T, K)), np.ones((S, K)), np.ones((S + 1, D))],
+            r"one row per key: k has shape \(7, 3\), v has shape \(8, 11\)",
+        ),
+        (
+            [np.ones(K), np.ones((S, K)), np.ones((S, D))],
+            r"at least two axes \(positions, width\); got \(3,\) and \(7, 3\)",
+        ),
+        # A mask of numbers to add, 0 = may attend, would mean the opposite here.
+        (
+            [np.ones((T, K)), np.ones((S, K)), np.ones((S, D)), np.zeros((T, S))],
+            r"^mask must be boolean \(True = may attend\); got float64$",
+        ),
+        (
+            [np.ones((T, K)), np.ones((S, K)), np.ones((S, D)), np.ones((T, S), int)],
+            r"^mask must be boolean \(True = may attend\); got int64$",
+        ),
     ],
 )
-@pytest.mark.parametrize("function", [maths.attention, maths.attention_loops])
-def test_shapes_that_do_not_fit(function, shapes, message):
+def test_what_does_not_fit(function, inputs, message):
     with pytest.raises(ValueError, match=message):
-        function(*(np.ones(shape) for shape in shapes))
+        function(*inputs)
