@@ -25,6 +25,29 @@ def randomise(module, std=0.3):
     return module.eval()
 
 
+def load_torchs_layer(ours, theirs):
+    """The weights of torch's encoder or decoder layer, which stores q, k and v as one, in our block."""
+    names = {
+        "self_attn": "attention",
+        "norm1": "attention_norm",
+        "linear1": "feed_forward.up_proj",
+        "linear2": "feed_forward.down_proj",
+        "norm2": "feed_forward_norm",
+    }
+    if hasattr(theirs, "multihead_attn"):
+        names |= {"multihead_attn": "cross_attention", "norm2": "cross_attention_norm"}
+        names["norm3"] = "feed_forward_norm"
+    state = {}
+    for name, value in theirs.state_dict().items():
+        module, _, part = name.partition(".")
+        if part.startswith("in_proj_"):
+            for projection, chunk in zip("qkv", value.chunk(3), strict=True):
+                state[f"{names[module]}.{projection}_proj.{part.removeprefix('in_proj_')}"] = chunk
+        else:
+            state[f"{names[module]}.{part}"] = value
+    ours.load_state_dict(state)
+
+
 class Largest(TorchDispatchMode):
     """The number of elements of the largest tensor that an operation makes."""
 

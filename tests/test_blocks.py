@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from tensors import close, numbers, randomise
+from tensors import close, load_torchs_layer, numbers, randomise
 from torch import nn
 
 from course_lib import maths
@@ -87,33 +87,13 @@ def torch_layer(norm_first, dtype):
     return randomise(layer)
 
 
-def copy_weights(ours, theirs):
-    """torch's encoder or decoder layer into ours."""
-    names = {
-        "norm1": "attention_norm",
-        "norm2": "feed_forward_norm",
-        "linear1": "feed_forward.up_proj",
-        "linear2": "feed_forward.down_proj",
-        "self_attn.out_proj": "attention.out_proj",
-    }
-    state = {}
-    for name, value in theirs.state_dict().items():
-        module, _, kind = name.rpartition(".")
-        if kind.startswith("in_proj_"):
-            for part, chunk in zip("qkv", value.chunk(3), strict=True):
-                state[f"attention.{part}_proj.{kind.removeprefix('in_proj_')}"] = chunk
-        else:
-            state[f"{names[module]}.{kind}"] = value
-    ours.load_state_dict(state)
-
-
 @pytest.mark.parametrize("norm_first", [True, False])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=str)
 def test_equals_torchs_encoder_layer(norm_first, masked, dtype, atol):
     theirs = torch_layer(norm_first, dtype)
     ours = make_block(D, H, D_FF, norm_first=norm_first).to(dtype)
-    copy_weights(ours, theirs)
+    load_torchs_layer(ours, theirs)
     x = numbers(B, T, D, dtype=dtype)
     mask = torch.ones(T, T).tril().bool() if masked else None
     close(ours(x, mask=mask), theirs(x, src_mask=~mask if masked else None), atol)
@@ -126,7 +106,7 @@ def test_a_stack_equals_torchs_encoder(norm_first):
     theirs = randomise(nn.TransformerEncoder(layer, 3, norm=last, enable_nested_tensor=False), std=0.3)
     ours = TransformerStack(D, 3, H, D_FF, norm_first=norm_first).double()
     for block, layer in zip(ours.blocks, theirs.layers, strict=True):
-        copy_weights(block, layer)
+        load_torchs_layer(block, layer)
     if norm_first:
         ours.final_norm.load_state_dict(theirs.norm.state_dict())
     x = numbers(B, T, D)

@@ -6,12 +6,13 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
-from tensors import close, randomise, seeded
+from tensors import close, load_torchs_layer, randomise, seeded
 from torch import nn
 
 from course_lib import probing
 from course_lib.data import batches, translations
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from course_lib.positions import sinusoidal
 from course_lib.training import TrainingConfig, train
 
 B, S, T, CONTEXT, D, LAYERS, HEADS, D_FF = 2, 11, 7, 23, 30, 2, 3, 37
@@ -38,50 +39,18 @@ def random_pair(t=T, s=S):
 # ---------------------------------------------------------------------------------------------- against torch
 
 
-def load(theirs, ours):
-    """Copy our weights into torch's layers, which store q, k and v as one."""
-    for layer, block in zip(theirs.layers, ours, strict=True):
-        pairs = [(layer.self_attn, block.attention), (layer.norm1, block.attention_norm)]
-        if hasattr(layer, "multihead_attn"):
-            pairs += [
-                (layer.multihead_attn, block.cross_attention),
-                (layer.norm2, block.cross_attention_norm),
-            ]
-            pairs += [(layer.norm3, block.feed_forward_norm)]
-        else:
-            pairs += [(layer.norm2, block.feed_forward_norm)]
-        pairs += [(layer.linear1, block.feed_forward.up_proj), (layer.linear2, block.feed_forward.down_proj)]
-        for their_part, our_part in pairs:
-            state = our_part.state_dict()
-            if isinstance(their_part, nn.MultiheadAttention):
-                projections = [our_part.q_proj, our_part.k_proj, our_part.v_proj]
-                state = {
-                    "in_proj_weight": torch.cat([p.weight for p in projections]),
-                    "in_proj_bias": torch.cat([p.bias for p in projections]),
-                    "out_proj.weight": our_part.out_proj.weight,
-                    "out_proj.bias": our_part.out_proj.bias,
-                }
-            their_part.load_state_dict(state)
-    return theirs.eval()
-
-
 @pytest.mark.parametrize("padded", [False, True])
 def test_equals_torch(padded):
     ours = make()
     options = {"dropout": 0.0, "activation": "relu", "batch_first": True, "dtype": torch.float64}
     encoder_layer = nn.TransformerEncoderLayer(D, HEADS, D_FF, **options)
     decoder_layer = nn.TransformerDecoderLayer(D, HEADS, D_FF, **options)
-    encoder = load(
-        nn.TransformerEncoder(encoder_layer, LAYERS, enable_nested_tensor=False), ours.encoder.blocks
-    )
-    decoder = load(nn.TransformerDecoder(decoder_layer, LAYERS), ours.decoder)
-
-    angles = [[t / 10000 ** (2 * (i // 2) / D) for i in range(D)] for t in range(CONTEXT)]
-    wave = [[(math.cos if i % 2 else math.sin)(a) for i, a in enumerate(row)] for row in angles]
-    places = torch.tensor(wave, dtype=torch.float64)
-    # the table is in float32: its rounding may not hide a bug in what stands on it
-    close(ours.position_embedding.weight.double(), places, 1e-5)
-    ours.position_embedding.weight = places
+    encoder = randomise(nn.TransformerEncoder(encoder_layer, LAYERS, enable_nested_tensor=False))
+    decoder = randomise(nn.TransformerDecoder(decoder_layer, LAYERS))
+    layers = [*encoder.layers, *decoder.layers]
+    for block, layer in zip([*ours.encoder.blocks, *ours.decoder], layers, strict=True):
+        load_torchs_layer(block, layer)
+    places = sinusoidal(CONTEXT, D).double()
     source, target, mask = random_pair()
     forbidden = torch.ones(T, T, dtype=torch.bool).triu(1)  # torch: True = may not attend
     padding = ~mask if padded else None
@@ -90,9 +59,7 @@ def test_equals_torch(padded):
     y = math.sqrt(D) * ours.target_embedding.weight[target] + places[:T]
     hidden = decoder(y, memory, tgt_mask=forbidden, memory_key_padding_mask=padding)
     expected = hidden @ ours.target_embedding.weight.T
-
-    mask = mask if padded else None
-    close(ours(source, target, mask), expected, 1e-10)
+    close(ours(source, target, mask if padded else None), expected, 1e-10)
 
 
 def test_the_width_within_the_mlps_is_the_papers():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from course_lib.widgets import outcome, predict, prediction, predictions
 
@@ -100,12 +99,6 @@ def test_a_cell_that_runs_again_asks_again(shown):
     predict("places", PLACES)
     outcome("places", 0.85)
     assert "no prediction" in repr(shown[-1])
-
-
-def test_a_tensor_is_a_number_once_it_is_taken_out(shown):
-    predict("places", PLACES).value = "above 80 %"
-    outcome("places", torch.tensor(0.8).item(), "{:.0%}")
-    assert repr(shown[-1]) == "✓ You said: above 80 %. The result: 80 %."
 
 
 @pytest.mark.parametrize("answers", [{}, {"only one": 1}, {"one": 1, "the same": 1}])
