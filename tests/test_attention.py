@@ -578,3 +578,9 @@ def test_a_cache_for_others(own_errors, k, v, came):
     with pytest.raises(ValueError, match=f"^the cache holds 2 rows, 3 heads of width 11; got {came}$"):
         cache.append(torch.ones(k), torch.ones(v))
     assert cache.length == 0
+
+
+def test_a_cache_and_a_context_exclude_each_other():
+    x = numbers(B, T, WIDTH, dtype=torch.float32)
+    with pytest.raises(ValueError, match="a cache keeps the tokens of x, .* together with a context"):
+        MultiHeadAttention(WIDTH, 6)(x, x, cache=KVCache(B, 6, T, 2))

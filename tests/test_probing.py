@@ -448,6 +448,16 @@ def test_a_strong_ridge_leaves_the_mean_of_the_last_stream():
     torch.testing.assert_close(lens(earlier), last.mean(0).expand(23, 5), rtol=0, atol=1e-4)
 
 
+def test_a_fitted_lens_helps_with_tokens_that_it_has_not_seen():
+    torch.manual_seed(0)
+    turn = torch.randn(5, 5)
+    streams = torch.randn(64, 5)
+    noisy = streams @ turn + 0.1 * torch.randn(64, 5)
+    lens, _ = fit_lens([streams[:40], noisy[:40]])
+    left = (lens(streams[40:]) - noisy[40:]).norm()
+    assert left < 0.2 * noisy[40:].norm()
+
+
 @pytest.mark.parametrize(
     ("shapes", "ridge"),
     [([(4, 3), (5, 3)], 0.1), ([(1, 3), (1, 3)], 0.1), ([(4, 3), (4, 3)], 0.0), ([], 0.1)],
