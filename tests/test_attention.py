@@ -582,5 +582,5 @@ def test_a_cache_for_others(own_errors, k, v, came):
 
 def test_a_cache_and_a_context_exclude_each_other():
     x = numbers(B, T, WIDTH, dtype=torch.float32)
-    with pytest.raises(ValueError, match="a cache keeps the tokens of x, .* together with a context"):
+    with pytest.raises(ValueError, match=r"a cache keeps the tokens of x, .* together with a context"):
         MultiHeadAttention(WIDTH, 6)(x, x, cache=KVCache(B, 6, T, 2))
