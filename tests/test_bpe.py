@@ -2,7 +2,6 @@
 
 import functools
 import importlib.util
-import inspect
 import json
 import random
 import sys
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import gguf
 import jaxtyping
-import numpy as np
 import pytest
 import regex
 import tiktoken
@@ -25,25 +23,14 @@ from tokenizers import models, pre_tokenizers, trainers
 from course_lib import bpe, maths
 from course_lib.bpe import GPT2_PATTERN, BPETokenizer, WordPiece, byte_characters
 from course_lib.data import python_topics
+from course_lib.gguf_file import read_gguf
+from course_lib.pretrained import smollm2_path
 
 topics = python_topics()
+SPECIAL = ["<|end|>", "<pad>"]
 
-SPACES = [
-    " ",
-    "  ",
-    "     ",
-    "\n",
-    "\n\n",
-    "\r\n",
-    "\t",
-    "\t \n",
-    "\u00a0",
-    "\u2003 ",
-    "\u3000",
-    "\u2028",
-    "\x0b",
-    "\x85",
-]
+SPACES = [" ", "  ", "     ", "\n", "\n\n", "\r\n", "\t", "\t \n", "\u00a0", "\u2003 ", "\u3000", "\u2028"]
+SPACES += ["\x0b", "\x85"]
 EMOJI = ["😀", "👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇫🇷", "1️⃣", "❤️", "🧑🏿‍🚀"]
 ENGLISH = [
     "don't", "I'll've", "WE'RE", "'tis", "it's's", "x=3.14159", "'''doc'''", "--flag",
@@ -100,11 +87,11 @@ def assert_same_ids(encode, reference, parts):
 
 
 @pytest.fixture(scope="module")
-def smollm2(smollm2_reader):
+def smollm2():
     """SmolLM2's vocabulary in our tokenizer and in Hugging Face's."""
-    fields = smollm2_reader.fields
+    metadata, _ = read_gguf(smollm2_path())
     tokens, merges, kinds = (
-        fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "merges", "token_type")
+        metadata[f"tokenizer.ggml.{name}"] for name in ("tokens", "merges", "token_type")
     )
     merges = [tuple(merge.split(" ")) for merge in merges]
     special = {token: i for i, token in enumerate(tokens) if kinds[i] == gguf.TokenType.CONTROL}
@@ -118,53 +105,58 @@ def smollm2(smollm2_reader):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A small GPT-2-style vocabulary, learned by `tokenizers` from Python's manual: ours and theirs."""
+    """The same vocabulary, learned from Python's manual by our tokenizer and by `tokenizers`."""
     theirs = tokenizers.Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=997, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=4_001, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     theirs.train_from_iterator(topics.values(), trainer)
-    model = json.loads(theirs.to_str())["model"]
-    tokens = sorted(model["vocab"], key=model["vocab"].get)
-    return BPETokenizer(tokens, map(tuple, model["merges"])), theirs
+    return BPETokenizer.train(topics.values(), 4_001, SPECIAL), theirs
 
 
 def test_smollm2_ids_on_varied_unicode(smollm2):
     ours, theirs = smollm2
     assert len(ours.special_tokens) == 17
-    parts = varied_text(0, 110_000, ours.special_tokens)
-    assert len("".join(parts)) >= 100_000
+    parts = varied_text(0, 40_000, ours.special_tokens)
     assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
 
 
 def test_smollm2_decodes_as_hugging_face(smollm2):
     ours, theirs = smollm2
     theirs.decoder = tokenizers.decoders.ByteLevel()
-    for part in varied_text(1, 3_000):
+    for part in varied_text(1, 3_000, ours.special_tokens):
         ids = theirs.encode(part).ids
         assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=False)
 
 
-def test_smollm2_round_trip(smollm2):
-    text = "".join(topics.values())[:30_000] + "Grüße, 你好, Привет, שלום, 👩‍👩‍👧‍👦<|im_start|>2024\n"
-    assert smollm2[0].decode(smollm2[0].encode(text)) == text
-
-
-def test_gpt2_style_ids_equal_tokenizers(trained):
+def test_training_equals_tokenizers(trained):
     ours, theirs = trained
-    assert ours.vocab_size == 997
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, varied_text(2, 30_000))
+    model = json.loads(theirs.to_str())["model"]
+    assert ours.merges == [tuple(merge) for merge in model["merges"]]
+    assert ours.tokens == sorted(model["vocab"], key=model["vocab"].get)
+    assert ours.special_tokens == {"<|end|>": 0, "<pad>": 1}
+    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, varied_text(2, 30_000, SPECIAL))
 
 
-def test_gpt2_style_ids_equal_tiktoken(trained):
+def test_ids_equal_tiktoken(trained):
     ours = trained[0]
     byte_of = {character: byte for byte, character in byte_characters().items()}
-    ranks = {bytes(byte_of[c] for c in token): i for i, token in enumerate(ours.tokens)}
+    tokens = enumerate(ours.tokens[len(SPECIAL) :], start=len(SPECIAL))
     # tiktoken's own GPT-2 expression (tiktoken_ext/openai_public.py)
     pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-    theirs = tiktoken.Encoding("manual", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
-    assert_same_ids(ours.encode, theirs.encode_ordinary, varied_text(3, 30_000))
+    theirs = tiktoken.Encoding(
+        "ours",
+        pat_str=pattern,
+        mergeable_ranks={bytes(byte_of[c] for c in token): i for i, token in tokens},
+        special_tokens=ours.special_tokens,
+    )
+    assert_same_ids(
+        ours.encode,
+        lambda text: theirs.encode(text, allowed_special="all"),
+        varied_text(3, 30_000, SPECIAL),
+    )
 
 
 @settings(deadline=None, max_examples=150)
@@ -208,6 +200,10 @@ def test_special_tokens_are_not_cut_and_come_back(smollm2):
 
 
 # ------------------------------------------------------------------------------------ many words, long words
+
+
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+BERT += ["play", "##ing", "##in", "##g", "p", "e", "##s", "É", "ing"]
 
 
 def n_cached(ours):
@@ -260,18 +256,6 @@ def test_a_long_word_is_not_looked_at_anew_for_each_merge(trained, monkeypatch):
 # ------------------------------------------------------------------------------------------------ words
 
 
-def test_digits_are_split_only_where_asked():
-    tokens = ["1", "2", "12"]
-    assert BPETokenizer(tokens, [("1", "2")]).encode("12") == [2]
-    assert BPETokenizer(tokens, [("1", "2")], split_digits=True).encode("12") == [0, 1]
-
-
-def test_white_space_leaves_one_space_to_the_word(trained):
-    words = trained[0]._word_pattern.findall("a  b\n\n c'll 12!?")
-    assert words == ["a", " ", " b", "\n\n", " c", "'ll", " 12", "!?"]
-    assert "".join(words) == "a  b\n\n c'll 12!?"
-
-
 def test_half_a_character_decodes_to_a_replacement(trained):
     first_byte, second_byte = (trained[0].tokens.index(byte_characters()[byte]) for byte in "é".encode())
     assert trained[0].decode([first_byte, second_byte]) == "é"
@@ -281,35 +265,49 @@ def test_half_a_character_decodes_to_a_replacement(trained):
 # ---------------------------------------------------------------------------------------------- bad input
 
 
-@pytest.fixture
-def toy():
-    return BPETokenizer(["a", "b"], [])
-
-
-def test_an_empty_text_has_no_tokens(toy, trained, smollm2):
+def test_an_empty_text_has_no_tokens(smollm2):
+    toy = BPETokenizer(["a", "b"], [])
     assert toy.encode("") == toy.pieces("") == []
     assert toy.decode([]) == ""
-    for ours, theirs in (trained, smollm2):
-        assert ours.encode("") == theirs.encode("").ids == []
+    ours, theirs = smollm2
+    assert ours.encode("") == theirs.encode("").ids == []
 
 
 @pytest.mark.parametrize(
-    ("bad", "kind"), [(7, "int: 7"), (None, "NoneType: None"), (b"ab", "bytes: b'ab'"), (["a"], "list")]
+    ("bad", "kind"), [(7, "int: 7"), (b"ab", "bytes: b'ab'"), (["a" * 100], f"list: ['{'a' * 58}")]
 )
-def test_not_a_string(toy, own_errors, bad, kind):
-    with pytest.raises(TypeError, match=f"encodes a string; got {kind}"):
-        toy.encode(bad)
+@pytest.mark.parametrize("use", [
+    lambda text: BPETokenizer(["a"], []).encode(text),
+    lambda text: BPETokenizer(["a"], []).merge_steps(text),
+    lambda text: BPETokenizer.train(["ab", text], 300),
+    lambda text: WordPiece(BERT).match_steps(text),
+    lambda text: WordPiece(BERT).frame("play", text),
+], ids=["encode", "merge_steps", "train", "match_steps", "frame"])  # fmt: skip
+def test_not_a_string(own_errors, use, bad, kind):
+    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got ") as caught:
+        use(bad)
+    assert str(caught.value).endswith(f" got {kind}")
 
 
-def test_lone_surrogate(toy):
+def test_lone_surrogate():
     with pytest.raises(ValueError, match=r"encodes valid Unicode; got a lone surrogate: '\\ud800'"):
-        toy.encode("\ud800")
+        BPETokenizer(["a"], []).encode("\ud800")
 
 
 @pytest.mark.parametrize("bad", [-1, 2, 10**9])
-def test_id_outside_the_vocabulary(toy, bad):
-    with pytest.raises(ValueError, match=f"token id {bad} is outside the vocabulary; ids run from 0 to 1"):
-        toy.decode([0, bad])
+def test_id_outside_the_vocabulary(bad):
+    toy = BPETokenizer(["a", "b"], [])
+    for use in (toy.token_bytes, lambda i: toy.decode([0, i])):
+        with pytest.raises(
+            ValueError, match=f"^token id {bad} is outside the vocabulary; ids run from 0 to 1$"
+        ):
+            use(bad)
+
+
+@pytest.mark.parametrize("bad", [0.0, "a"])
+def test_id_that_is_no_whole_number(own_errors, bad):
+    with pytest.raises(TypeError, match="not"):
+        BPETokenizer(["a", "b"], []).decode([bad])
 
 
 @pytest.mark.parametrize(
@@ -320,10 +318,35 @@ def test_merge_without_its_token(merge, lacking):
         BPETokenizer(["a", "b", "aa", "xa"], [("a", "a"), merge])
 
 
-@pytest.mark.parametrize("bad", [0.0, 0.5, "a"])
-def test_id_that_is_no_whole_number(toy, own_errors, bad):
-    with pytest.raises(TypeError, match="not"):
-        toy.decode([bad])
+@pytest.mark.parametrize("texts", ["", [], [""], iter(())])
+def test_empty_corpus(texts):
+    with pytest.raises(
+        ValueError, match=r"^the tokenizer learns from at least one word; the corpus is empty$"
+    ):
+        BPETokenizer.train(texts, 300)
+
+
+NO_TOKENIZER = {
+    "bytes and special tokens need a vocab_size of 256; got 255": lambda: BPETokenizer.train("ab", 255),
+    "bytes and special tokens need a vocab_size of 258; got 257":
+        lambda: BPETokenizer.train("ab", 257, ["<a>", "<b>"]),
+    "'é' stands twice in the vocabulary": lambda: BPETokenizer.train("ab", 300, ["<b>", "é"]),
+    "special_tokens must be a list of strings; got 'é'": lambda: BPETokenizer.train("ab", 300, "é"),
+    "special token '' with id 1 is not in the vocabulary": lambda: BPETokenizer.train("ab", 300, ["<a>", ""]),
+    "special token '<b>' with id 1 is not in the vocabulary":
+        lambda: BPETokenizer(["<a>", "a"], [], {"<b>": 1}),
+    "special token '<a>' with id 1 is not in the vocabulary":
+        lambda: BPETokenizer(["<a>", "a"], [], {"<a>": 1}),
+    "special token '[UNK]' with id -1 is not in the vocabulary": lambda: WordPiece(["[CLS]", "[SEP]"]),
+    "special token '[CLS]' with id -1 is not in the vocabulary": lambda: WordPiece(["[UNK]", "[SEP]"]),
+    "special token '[SEP]' with id -1 is not in the vocabulary": lambda: WordPiece(["[UNK]", "[CLS]"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", NO_TOKENIZER)
+def test_what_makes_no_tokenizer(own_errors, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{regex.escape(message)}$"):
+        NO_TOKENIZER[message]()
 
 
 # --------------------------------------------------------------------------------------------------- training
@@ -350,14 +373,6 @@ def learned_plainly(words, n_tokens):
         if pair[0] + pair[1] not in tokens:
             tokens.append(pair[0] + pair[1])
     return merges
-
-
-def test_learned_plainly_by_frequency_then_by_age():
-    # ab stands 3 times; then "ab" + "c" and "c" + "d" stand twice each: "c" is older than "ab"
-    assert learned_plainly(["abcd", "abcd", "ab"], 3) == [("a", "b"), ("c", "d"), ("ab", "cd")]
-    assert learned_plainly(["yz", "xy", "yz", "xy"], 1) == [("x", "y")]  # equal: by alphabet
-    assert learned_plainly(["aaaa"], 5) == [("a", "a"), ("aa", "aa")]
-    assert learned_plainly([], 5) == learned_plainly(["ab"], 0) == []
 
 
 def brute_force(texts, vocab_size):
@@ -387,47 +402,6 @@ def test_training_equals_brute_force_on_real_text():
     assert (ours.tokens, ours.merges) == brute_force([text], 256 + 61)
 
 
-END_OF_WORD = -1
-
-
-def counted_anew(text, vocab_size):
-    """What is learned if all pairs of the whole text are counted anew before each merge."""
-    tokens = list(byte_characters().values())
-    bytes_only = BPETokenizer(tokens, [])
-    words = Counter(bytes_only.words(text))
-    ids = np.concatenate([[*bytes_only.encode(word), END_OF_WORD] for word in words])
-    times = np.repeat(list(words.values()), [len(bytes_only.encode(word)) + 1 for word in words])
-    merges = []
-    while len(tokens) < vocab_size:
-        inside = (ids[:-1] != END_OF_WORD) & (ids[1:] != END_OF_WORD)
-        pairs = ids[:-1] * vocab_size + ids[1:]
-        known, place = np.unique(pairs[inside], return_inverse=True)  # sorted: the first of equals is ours
-        most_frequent = known[np.bincount(place, times[:-1][inside]).argmax()]
-        left, right = (tokens[i] for i in divmod(most_frequent, vocab_size))
-        merges.append((left, right))
-        if left + right not in tokens:
-            tokens.append(left + right)
-        merged = without_overlap(np.flatnonzero(inside & (pairs == most_frequent)))
-        ids[merged] = tokens.index(left + right)
-        ids, times = (np.delete(array, np.add(merged, 1)) for array in (ids, times))
-    return tokens, list(dict.fromkeys(merges))
-
-
-def without_overlap(starts):
-    """Of the places of a pair of equals those that are merged, from the left: of "aaa" the first."""
-    merged = [-2]
-    for start in starts:
-        if start > merged[-1] + 1:
-            merged.append(start)
-    return merged[1:]
-
-
-def test_training_on_the_whole_text_equals_brute_force():
-    corpus = "\n".join(topics.values())
-    ours = BPETokenizer.train(corpus, 8192)
-    assert (ours.tokens, ours.merges) == counted_anew(corpus, 8192)
-
-
 def test_a_pair_that_comes_up_again_is_merged_again():
     """ "abc" is made of "ab" and "c", then of "a" and "bc": one token, and pairs with it are one pair."""
     texts = ["abc\n" * 5 + "ab\n" * 3, "bc\n" * 17 + "abcx\n" * 3 + "abx\n" * 19, "xabcx " * 2]
@@ -443,55 +417,12 @@ def test_training_until_no_pair_is_left_equals_brute_force():
     assert ours.encode(" bandana") == [ours.tokens.index("Ġbandana")]
 
 
-@pytest.mark.parametrize("vocab_size", [1024, 4_001])
-def test_training_equals_tokenizers(vocab_size):
-    theirs = tokenizers.Tokenizer(models.BPE())
-    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    special = ["<|end|>", "<pad>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    theirs.train_from_iterator(
-        topics.values(),
-        trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        ),
-    )
-    model = json.loads(theirs.to_str())["model"]
-    ours = BPETokenizer.train(topics.values(), vocab_size, special)
-    assert ours.vocab_size == vocab_size
-    assert ours.merges == [tuple(merge) for merge in model["merges"]]
-    assert ours.tokens == sorted(model["vocab"], key=model["vocab"].get)
-    assert ours.special_tokens == {"<|end|>": 0, "<pad>": 1}
-    parts = varied_text(4, 10_000, special)
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text).ids, parts)
-
-
-def test_ids_equal_tiktoken_built_from_our_merges():
-    ours = BPETokenizer.train(topics.values(), 700, ["<|end|>"])
-    byte_of = {character: byte for byte, character in byte_characters().items()}
-    ranks = {bytes(byte_of[c] for c in token): i for i, token in enumerate(ours.tokens) if i > 0}
-    pattern = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-    theirs = tiktoken.Encoding("ours", pat_str=pattern, mergeable_ranks=ranks, special_tokens={"<|end|>": 0})
-    parts = varied_text(5, 10_000, ["<|end|>"])
-    assert_same_ids(ours.encode, lambda text: theirs.encode(text, allowed_special="all"), parts)
-
-
 def test_the_vocabulary_is_special_tokens_bytes_and_merges():
+    assert BPETokenizer.train("abab", 257, ["<a>"]).merges == []
     ours = BPETokenizer.train("abab", 259, ["<a>"])
     assert ours.tokens == ["<a>", *byte_characters().values(), "ab", "abab"]
     assert ours.merges == [("a", "b"), ("ab", "ab")]
     assert ours.encode("ab<a>") == [257, 0]
-
-
-def test_a_vocabulary_of_bytes_alone():
-    ours = BPETokenizer.train("abab", 257, ["<a>"])
-    assert (ours.vocab_size, ours.merges) == (257, [])
-    assert ours.decode(ours.encode("abab é 你")) == "abab é 你"
-
-
-def test_training_stops_when_no_pair_is_left():
-    ours = BPETokenizer.train("ab", 1_000)
-    assert (ours.vocab_size, ours.merges) == (257, [("a", "b")])
-    assert BPETokenizer.train("a b", 1_000).tokens[256:] == ["Ġb"]
 
 
 def test_of_equals_the_smallest_ids_are_merged_first():
@@ -505,17 +436,6 @@ def test_a_string_is_one_text_and_texts_do_not_touch():
     assert BPETokenizer.train("abab", 300).merges == BPETokenizer.train(["abab"], 300).merges
     assert BPETokenizer.train(iter(["a", "b"]), 300).merges == []
     assert BPETokenizer.train(["ab", "", "ab", "cd"], 257).merges == [("a", "b")]
-
-
-def test_how_often_a_word_occurs_counts():
-    assert BPETokenizer.train("ab\n" * 2 + "yz\n" * 3, 257).merges == [("y", "z")]
-
-
-def test_training_shows_its_options():
-    """Shift+Tab tells every option and its default."""
-    parameters = inspect.signature(BPETokenizer.train).parameters
-    assert [*parameters] == ["texts", "vocab_size", "special_tokens", "split_digits", "pattern"]
-    assert [parameters[name].default for name in ("split_digits", "pattern")] == [False, GPT2_PATTERN]
 
 
 def test_training_passes_the_options_on():
@@ -543,11 +463,13 @@ def test_two_merges_may_make_the_same_token():
 
 def merged_by_hand(word, merges):
     """The slow, obvious replay: of the pairs that are there, the one that was learned first."""
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
     tokens = [byte_characters()[byte] for byte in word.encode()]
     steps = [(None, tokens)]
-    while known := [pair for pair in merges if pair in pairwise(tokens)]:
-        tokens = maths.merge_pair(tokens, known[0])
-        steps.append((merges.index(known[0]), tokens))
+    while known := ranks.keys() & set(pairwise(tokens)):
+        first = min(known, key=ranks.get)
+        tokens = maths.merge_pair(tokens, first)
+        steps.append((ranks[first], tokens))
     return steps
 
 
@@ -562,42 +484,13 @@ def test_merge_steps_are_the_replay_by_hand(trained, word):
     assert steps[-1][1] == ours.encode(word)
 
 
-def test_merge_steps_of_a_special_token(own_errors):
-    ours = BPETokenizer.train("<end>ab", 258, ["<end>"])
-    assert ours.merge_steps("<end>") == [(None, [0])]
-    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
-        ours.merge_steps(7)
+def test_merge_steps_of_a_special_token():
+    assert BPETokenizer.train("<end>ab", 258, ["<end>"]).merge_steps("<end>") == [(None, [0])]
 
 
 def test_token_bytes():
     ours = BPETokenizer.train("<é>é", 258, ["<é>"])
     assert [ours.token_bytes(i) for i in (0, 103, 257)] == ["<é>".encode(), b"\xa9", "é".encode()]
-    with pytest.raises(ValueError, match=r"^token id 258 is outside the vocabulary; ids run from 0 to 257$"):
-        ours.token_bytes(258)
-    with pytest.raises(ValueError, match="token id -1 is outside"):
-        ours.token_bytes(-1)
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.text(min_size=1, max_size=40), st.integers(256, 300))
-def test_any_text_round_trips_through_its_own_vocabulary(text, vocab_size):
-    ours = BPETokenizer.train(text, vocab_size)
-    assert ours.decode(ours.encode(text)) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "👩‍👩‍👧‍👦🏳️‍🌈👍🏽",
-        "e\u0301o\u0308\u0323",
-        "שלום עולם\u200f مرحبا",
-        "你好，世界。한국어 にほんご",
-        "\x00\x01\x1b\x7f\x85\u2028",
-        "\ufeff\U0010ffff",
-    ],
-)
-def test_every_script_round_trips(trained, text):
-    assert trained[0].decode(trained[0].encode(text)) == text
 
 
 def test_text_between_the_matches_of_a_pattern_is_kept():
@@ -635,66 +528,6 @@ def test_words_keep_special_tokens_whole():
     assert ours.words("") == []
 
 
-@pytest.mark.parametrize("texts", ["", [], [""], iter(())])
-def test_empty_corpus(texts):
-    with pytest.raises(
-        ValueError, match=r"^the tokenizer learns from at least one word; the corpus is empty$"
-    ):
-        BPETokenizer.train(texts, 300)
-
-
-@pytest.mark.parametrize(
-    ("vocab_size", "special", "least"), [(255, [], 256), (257, ["<a>", "<b>"], 258), (0, [], 256)]
-)
-def test_no_room_for_the_bytes(vocab_size, special, least):
-    text = f"^bytes and special tokens need a vocab_size of {least}; got {vocab_size}$"
-    with pytest.raises(ValueError, match=text):
-        BPETokenizer.train("ab", vocab_size, special)
-
-
-@pytest.mark.parametrize(("special", "token"), [(["<a>", "<b>", "<a>"], "<a>"), (["<b>", "é"], "é")])
-def test_special_token_twice(special, token):
-    with pytest.raises(ValueError, match=f"^'{token}' stands twice in the vocabulary$"):
-        BPETokenizer.train("ab", 300, special)
-
-
-def test_one_string_is_no_list_of_special_tokens(own_errors):
-    with pytest.raises(TypeError, match=r"^special_tokens must be a list of strings; got 'é'$"):
-        BPETokenizer.train("ab", 300, "é")
-
-
-def test_empty_special_token():
-    with pytest.raises(ValueError, match=r"^special token '' with id 1 is not in the vocabulary$"):
-        BPETokenizer.train("ab", 300, ["<a>", ""])
-
-
-@pytest.mark.parametrize(
-    ("special", "shown"), [({"<b>": 1}, "'<b>' with id 1"), ({"<a>": 1}, "'<a>' with id 1")]
-)
-def test_special_token_that_is_not_there(special, shown):
-    with pytest.raises(ValueError, match=f"^special token {shown} is not in the vocabulary$"):
-        BPETokenizer(["<a>", "a"], [], special)
-
-
-@pytest.mark.parametrize(
-    ("texts", "shown"), [(["ab", 7], "int: 7"), ([b"ab"], "bytes: b'ab'"), (b"ab", "int: 97")]
-)
-def test_training_text_is_not_a_string(own_errors, texts, shown):
-    with pytest.raises(TypeError, match=f"^the tokenizer encodes a string; got {shown}$"):
-        BPETokenizer.train(texts, 300)
-
-
-def test_a_long_value_is_cut_short_in_the_message(own_errors, toy):
-    with pytest.raises(TypeError, match="got list") as caught:
-        toy.encode(["a" * 100])
-    assert str(caught.value) == "the tokenizer encodes a string; got list: " + repr(["a" * 100])[:60]
-
-
-def test_lone_surrogate_in_the_corpus():
-    with pytest.raises(ValueError, match=r"got a lone surrogate: '\\udfff'"):
-        BPETokenizer.train(["ab", "c\udfff\ud800"], 300)
-
-
 # ------------------------------------------------------------------------------------------- files
 
 
@@ -703,7 +536,7 @@ def saved(tmp_path):
     ours = BPETokenizer.train(
         "hug 12 hugs<end> bug é", 263, ["<end>", "<ü\n>"], split_digits=True, pattern=r"\p{L}+|\s|\p{N}+"
     )
-    ours.save(tmp_path / "tokenizer.json")
+    ours.save(str(tmp_path / "tokenizer.json"))
     return ours, tmp_path / "tokenizer.json"
 
 
@@ -728,31 +561,16 @@ def test_the_file_is_json_that_others_can_use(saved):
     assert [token.id for token in theirs.tokenize("hugs")] == ours.encode("hugs")
 
 
-def test_saving_replaces_and_leaves_nothing_else(saved):
+def test_a_save_that_fails_leaves_the_old_file(saved, monkeypatch):
     _, path = saved
-    other = BPETokenizer.train("xyz", 258)
-    other.save(str(path))
-    assert BPETokenizer.load(path).merges == other.merges
-    assert [entry.name for entry in path.parent.iterdir()] == ["tokenizer.json"]
-
-
-def test_saving_that_fails_keeps_the_old_file(saved):
-    ours, path = saved
     before = path.read_bytes()
-    ours.tokens.append(object())  # JSON cannot write it
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        ours.save(path)
-    assert path.read_bytes() == before
 
+    def refuse(old, new):
+        raise OSError("no space left")
 
-def test_saving_writes_beside_and_then_renames(saved, monkeypatch):
-    ours, path = saved
-    before, seen = path.read_bytes(), []
-    monkeypatch.setattr(
-        type(path), "replace", lambda old, new: seen.append((old.parent, new, old.read_bytes()))
-    )
-    ours.save(path)
-    assert seen == [(path.parent, path, before)]
+    monkeypatch.setattr(type(path), "replace", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        BPETokenizer.train("xyz", 258).save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["tokenizer.json"]
 
@@ -776,38 +594,24 @@ def test_two_writers_on_one_path_do_not_meet(saved, monkeypatch):
 
 
 DAMAGED = {
-    "": "Expecting value",
-    "{": "Expecting property name",
-    "[]": "list indices",
-    "7": "not subscriptable",
-    "{}": "KeyError('merges')",
-    '{"merges": []}': "missing 1 required positional argument: 'tokens'",
-    '{"version": "1.0", "merges": [], "tokens": []}': "unexpected keyword argument 'version'",
-    '{"tokens": ["a", "b"], "merges": [["a", "b"]]}': "merge 0 needs 'ab', which is not in the vocabulary",
-    '{"tokens": ["a", "b"], "merges": [["a"]]}': "not enough values to unpack",
-    '{"tokens": ["a", "a"], "merges": []}': "'a' stands twice in the vocabulary",
-    '{"tokens": ["a"], "merges": [], "pattern": "("}': "missing )",
+    b"": "Expecting value",
+    b"\xff\xfe\x00": "UnicodeDecodeError",
+    b"[]": "list indices",
+    b"{}": "KeyError('merges')",
+    b'{"version": "1.0", "merges": [], "tokens": []}': "unexpected keyword argument 'version'",
+    b'{"tokens": ["a", "b"], "merges": [["a", "b"]]}': "merge 0 needs 'ab', which is not in the vocabulary",
+    b'{"tokens": ["a", "b"], "merges": [["a"]]}': "not enough values to unpack",
+    b'{"tokens": ["a"], "merges": [], "pattern": "("}': "missing )",
 }
 
 
 @pytest.mark.parametrize("content", DAMAGED)
 def test_damaged_file(tmp_path, own_errors, content):
     path = tmp_path / "broken.json"
-    path.write_text(content)
+    path.write_bytes(content)
     with pytest.raises(ValueError, match=r"broken.json holds no tokenizer that we can read: ") as caught:
         BPETokenizer.load(path)
     assert DAMAGED[content] in str(caught.value)
-
-
-def test_file_that_is_no_text(tmp_path):
-    (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="x holds no tokenizer that we can read: UnicodeDecodeError"):
-        BPETokenizer.load(tmp_path / "x")
-
-
-def test_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere.json"):
-        BPETokenizer.load(tmp_path / "nowhere.json")
 
 
 # ---------------------------------------------------------------------------------------------- WordPiece
@@ -838,11 +642,15 @@ def bert(vocab_txt):
     """Ours, theirs and the characters for which they differ, each tried once between two letters."""
     ours = WordPiece(vocab_txt)
     theirs = tokenizers.BertWordPieceTokenizer(str(vocab_txt), lowercase=True)
-    # unassigned and private planes are all alike: one code point in 61 is enough there
-    codes = [*range(0xD800), *range(0xE000, 0x32000), *range(0x32000, 0x110000, 61), *range(0xE0000, 0xE0200)]
+    # Ideographs, Korean syllables, unassigned and private planes are all alike: one in 61, and their borders.
+    borders = (0x3400, 0x4DC0, 0x4E00, 0x9FFF, 0xAC00, 0xD7A4, 0xF900, 0x20000, 0x2A6E0, 0x2A700, 0x2B740)
+    borders += (0x2B820, 0x2CEB0, 0x2F800, 0x2FA20)
+    codes = {*range(0x3400), *range(0xA000, 0xAC00), *range(0xF900, 0x20000), *range(0xE0000, 0xE0200)}
+    codes |= {*range(0, 0x110000, 61), *(border + n for border in borders for n in range(-20, 20))}
+    codes = sorted(codes - {*range(0xD800, 0xE000)})
     different = set()
     with pytest.MonkeyPatch.context() as patch:
-        # 218,000 words: checking the types of each call would take three times as long as the calls.
+        # Checking the types of each call would take three times as long as the calls.
         patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
         for start in range(0, len(codes), 251):
             different.update(that_differ(ours, theirs, [chr(code) for code in codes[start : start + 251]]))
@@ -864,9 +672,8 @@ def test_wordpiece_ids_of_every_character(bert):
 def test_wordpiece_ids_on_varied_unicode(bert):
     ours, theirs, different = bert
     special = ["[MASK]", "[CLS]", "[PAD]", "[UNK]", "[SEP]"]
-    parts = varied_text(8, 110_000, special)
+    parts = varied_text(8, 40_000, special)
     parts = ["".join(c for c in part if c not in different) for part in parts]
-    assert len("".join(parts)) > 100_000
     assert_same_ids(
         lambda text: ours.frame(text)[0],
         lambda text: theirs.encode(text).ids,
@@ -915,24 +722,6 @@ def test_wordpiece_reads_a_file_or_takes_a_list(vocab_txt, tmp_path):
     assert WordPiece(tmp_path / "v.txt").tokens == ["[UNK]", "[CLS]", "[SEP]", "é\u2028"]
 
 
-BERT = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    "play",
-    "##ing",
-    "##in",
-    "##g",
-    "p",
-    "e",
-    "##s",
-    "É",
-    "ing",
-]
-
-
 def test_wordpiece_takes_the_longest_token_from_the_left():
     toy = WordPiece(BERT)
     assert toy.special_tokens == {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}
@@ -943,52 +732,9 @@ def test_wordpiece_takes_the_longest_token_from_the_left():
     assert toy.decode([2, 5, 6, 10, 3]) == "[CLS] playing e [SEP]"
 
 
-def test_wordpiece_match_steps(own_errors):
+def test_wordpiece_match_steps():
     toy = WordPiece(BERT)
     assert toy.match_steps("playins") == [([], "playins"), ([5], "ins"), ([5, 7], "s"), ([5, 7, 11], "")]
     assert toy.match_steps("playx") == [([], "playx"), ([5], "x"), ([1], "")]
     assert toy.match_steps("[MASK]") == [([4], "")]
     assert toy.match_steps("") == [([], "")]
-    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
-        toy.match_steps(7)
-
-
-def test_wordpiece_frames():
-    toy = WordPiece(BERT)
-    assert toy.frame("playing") == ([2, 5, 6, 3], [0, 0, 0, 0])
-    assert toy.frame("playing", "p e") == ([2, 5, 6, 3, 9, 10, 3], [0, 0, 0, 0, 1, 1, 1])
-
-
-def test_wordpiece_cleans_and_splits():
-    toy = WordPiece([*BERT, ",", "$", "你", "好", "p" * 100])
-    assert toy.words("p,,e$你好 e\u00adp\x00\ue000\ufffd\tp\np\u2003e\u200d") == [
-        *["p", ",", ",", "e", "$", "你", "好", "ep", "p", "p", "e"]
-    ]
-    assert toy.words("p" * 100 + " " + "p" * 101 + " [SEP]") == ["p" * 100, "[UNK]", "[SEP]"]
-    assert toy.encode("p" * 100 + " " + "p" * 101) == [18, 1]
-
-
-def test_wordpiece_knows_neither_capitals_nor_accents():
-    assert WordPiece(BERT).encode("PLAY É") == [5, 10]
-
-
-@pytest.mark.parametrize("token", ["[UNK]", "[CLS]", "[SEP]"])
-def test_wordpiece_without_a_needed_token(token):
-    with pytest.raises(
-        ValueError, match=rf"^special token '\[{token[1:-1]}\]' with id -1 is not in the vocab"
-    ):
-        WordPiece([other for other in BERT if other != token])
-
-
-def test_wordpiece_bad_input(own_errors):
-    toy = WordPiece(BERT)
-    with pytest.raises(ValueError, match=r"^'play' stands twice in the vocabulary$"):
-        WordPiece([*BERT, "play"])
-    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
-        toy.frame(7)
-    with pytest.raises(TypeError, match=r"^the tokenizer encodes a string; got int: 7$"):
-        toy.frame("play", 7)
-    with pytest.raises(ValueError, match="got a lone surrogate"):
-        toy.encode("\udc00")
-    with pytest.raises(ValueError, match=r"^token id 14 is outside the vocabulary; ids run from 0 to 13$"):
-        toy.decode([13, 14])
