@@ -5,7 +5,6 @@ Every weight of the small models is random, also biases and norms: at 0 and 1 th
 
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import gguf
 import jinja2
 import numpy as np
 import pytest
+import small_gguf
 import torch
 import transformers
 from from_hf import llama_from_hf, vit_from_hf
@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from transformers.utils import logging
 
 from course_lib import pretrained
-from course_lib.generation import generate
+from course_lib.gguf_file import read_gguf
 from course_lib.pretrained import (
     MissingModelError,
     bert_from_hf,
@@ -65,30 +65,12 @@ def test_logits_equal_hugging_face(smollm2, hugging_face):
             torch.testing.assert_close(model(ids), hugging_face(ids).logits, rtol=0, atol=3e-4)
 
 
-def test_weights_equal_hugging_face(smollm2, hugging_face):
-    assert sum(p.numel() for p in smollm2[0].parameters()) == sum(
-        p.numel() for p in hugging_face.parameters()
-    )
-    assert torch.equal(smollm2[0].lm_head.weight, hugging_face.lm_head.weight)
-    assert smollm2[0].lm_head.weight is smollm2[0].token_embedding.weight
-
-
 def test_the_tokenizer_is_the_file_s(smollm2):
     """What the metadata must switch on: digits apart, special tokens whole."""
     model, tokenizer = smollm2
     assert tokenizer.vocab_size == model.config.vocab_size == 49152
-    assert tokenizer.pieces("<|im_start|>In 2017 it's\n") == [
-        "<|im_start|>",
-        "In",
-        " ",
-        "2",
-        "0",
-        "1",
-        "7",
-        " it",
-        "'s",
-        "\n",
-    ]
+    pieces = tokenizer.pieces("<|im_start|>In 2017 it's\n")
+    assert pieces == ["<|im_start|>", "In", " ", "2", "0", "1", "7", " it", "'s", "\n"]
     assert tokenizer.encode("<|endoftext|><|im_start|><|im_end|>") == [0, 1, 2]
 
 
@@ -100,26 +82,11 @@ def test_ready_to_use(smollm2):
         assert tensor.dtype == torch.float32, name
         assert not tensor.requires_grad, name
     assert model.config.max_seq_len == 8192
+    assert model.lm_head.weight is model.token_embedding.weight
 
 
-def test_it_answers(smollm2):
-    model, tokenizer = smollm2
-    ids = torch.tensor([tokenizer.encode(chat_prompt("What is the capital of France?"))])
-    new = generate(model, ids, 23, eos_id=tokenizer.special_tokens["<|im_end|>"])[0, ids.shape[1] :]
-    assert tokenizer.decode(new.tolist()).startswith("The capital of France is Paris")
-    assert new[-1] == tokenizer.special_tokens["<|im_end|>"]
-
-
-def test_it_knows_the_paper_s_title(smollm2):
-    model, tokenizer = smollm2
-    probabilities = model(torch.tensor([tokenizer.encode("The paper is called Attention is all you")]))[
-        0, -1
-    ].softmax(-1)
-    assert tokenizer.decode([int(probabilities.argmax())]) == " need"
-
-
-def test_chat_prompt_equals_the_file_s_template(smollm2_reader):
-    template = smollm2_reader.fields["tokenizer.chat_template"].contents()
+def test_chat_prompt_equals_the_file_s_template():
+    template = read_gguf(smollm2_path()).metadata["tokenizer.chat_template"]
     render = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(template).render
     question = "What is\n  a {{ token }}?"
     user = {"role": "user", "content": question}
@@ -188,12 +155,6 @@ def test_sentence_embeddings_are_normalised_means(minilm, their_minilm):
     torch.testing.assert_close(ours, alone, rtol=0, atol=1e-6)  # padding changes nothing
 
 
-def test_alike_sentences_are_near(minilm):
-    vectors = sentence_embedding(*minilm, SENTENCES)
-    near = vectors @ vectors.T
-    assert min(near[0, 1], near[2, 3]) > 0.4 > 0.2 > near[:2, 2:].max()
-
-
 @pytest.mark.parametrize("bad", ["one string", []], ids=["a string", "nothing"])
 def test_sentences_come_in_a_list(minilm, bad, own_errors):
     with pytest.raises(
@@ -218,7 +179,7 @@ def test_minilm_with_a_wrong_file(tmp_path, name):
     for file in ("model.safetensors", "vocab.txt", "config.json"):
         (tmp_path / file).symlink_to(MINILM / file)
     (tmp_path / name).unlink()
-    (tmp_path / name).write_bytes((MINILM / name).read_bytes()[:-1])
+    (tmp_path / name).write_text("another")
     with pytest.raises(
         ValueError, match=rf"{name} has SHA-256 [0-9a-f]{{12}}\.\.\., expected [0-9a-f]{{12}}\.\.\.: it"
     ):
@@ -237,13 +198,8 @@ NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 
 def their_gpt2(**changes):
     options = {
-        "vocab_size": V,
-        "n_positions": CONTEXT,
-        "n_embd": 21,
-        "n_layer": 3,
-        "n_head": 3,
-        "n_inner": 37,
-    }
+        "vocab_size": V, "n_positions": CONTEXT, "n_embd": 21, "n_layer": 3, "n_head": 3, "n_inner": 37,
+    }  # fmt: skip
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(**options | NO_IDS | changes))
 
 
@@ -334,32 +290,17 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
-def test_logits_equal(family, changes):
-    make, load = FAMILIES[family]
-    theirs = randomised(make(**changes))
-    assert_equal(family, load(theirs.state_dict(), theirs.config.to_dict()), theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
-def test_logits_equal_in_float64(family, changes):
-    """Theirs computes Llama's norms in float32, whatever the type of the model: float32 is the limit."""
-    make, load = FAMILIES[family]
-    theirs = randomised(make(**changes), torch.float64)
-    ours = load(theirs.state_dict(), theirs.config.to_dict())
-    atol = 1e-5 if family == "llama" else 1e-10
-    assert_equal(family, ours, theirs, atol=atol, dtype=torch.float64)
-
-
-def test_llama_is_exact_but_for_their_norms(monkeypatch):
-    """Once their norm leaves float64 alone, all that remains is equal too."""
+def test_logits_equal_in_float64(family, changes, monkeypatch):
+    """Their Llama's norm computes in float32, whatever the type of the model: here it does not."""
     norm = transformers.models.llama.modeling_llama.LlamaRMSNorm
     monkeypatch.setattr(
         norm, "forward",
         lambda self, x: self.weight * x * (x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon).rsqrt(),
     )  # fmt: skip
-    theirs = randomised(their_llama(), torch.float64)
-    ours = llama_from_hf(theirs.state_dict(), theirs.config.to_dict())
-    assert_equal("llama", ours, theirs, atol=1e-10, dtype=torch.float64)
+    make, load = FAMILIES[family]
+    theirs = randomised(make(**changes), torch.float64)
+    ours = load(theirs.state_dict(), theirs.config.to_dict())
+    assert_equal(family, ours, theirs, atol=1e-10, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("family", "changes"), VARIANTS, ids=str)
@@ -435,7 +376,9 @@ def test_a_square_image_is_one_number():
 def test_the_model_is_ready_and_its_own(family):
     make, load = FAMILIES[family]
     theirs = randomised(make()).to(torch.bfloat16)
+    random_state = torch.get_rng_state()
     ours = load(theirs.state_dict(), theirs.config.to_dict())
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert not ours.training
     for name, tensor in [*ours.named_parameters(), *ours.named_buffers()]:
         assert (tensor.device, tensor.requires_grad) == (CPU, False), name
@@ -540,20 +483,14 @@ def test_tied_tensors_that_differ(family, name, ours):
          "rope_type must be 'default'; the configuration has 'yarn'"),
         ("llama", {"head_dim": 14}, "head_dim must be 60 / 6 = 10; the configuration has 14"),
         ("llama", {"hidden_act": "gelu"}, "the activation of a llama must be silu; got 'gelu'"),
-        ("llama", {"hidden_act": "swiglu"}, "the activation of a llama must be silu; got 'swiglu'"),
         ("gpt2", {"activation_function": "silu"},
          "the activation of a gpt2 must be gelu or gelu_new or gelu_pytorch_tanh or relu; got 'silu'"),
-        ("bert", {"hidden_act": "silu"}, "the activation of a bert must be gelu or .* or relu; got 'silu'"),
-        ("vit", {"hidden_act": "gelu_tanh"}, "the activation of a vit must be .*; got 'gelu_tanh'"),
         ("vit", {"patch_size": (2, 5)},
          r"patches must be square; the configuration has a patch_size of \(2, 5\)"),
-        ("vit", {"patch_size": [5, 2]}, r"the configuration has a patch_size of \(5, 2\)"),
         ("bert", {"position_embedding_type": "relative_key"},
          "position_embedding_type must be 'absolute'; the configuration has 'relative_key'"),
         ("bert", {"is_decoder": True}, "is_decoder must be False; the configuration has True"),
         ("vit", {"qkv_bias": False}, "qkv_bias must be True; the configuration has False"),
-        ("gpt2", {"activation_function": "quick_gelu"},
-         "the activation of a gpt2 must be gelu or .* or relu; got 'quick_gelu'"),
         ("gpt2", {"n_embd": None}, "the configuration lacks hidden_size or n_embd"),
         ("vit", {"image_size": None}, "the configuration lacks image_size"),
     ],
@@ -577,37 +514,11 @@ def test_a_configuration_that_does_not_say_what_it_is(family):
         load(theirs.state_dict(), config)
 
 
-def test_a_mistral_is_refused():
-    config = transformers.MistralConfig(
-        vocab_size=V, max_position_embeddings=CONTEXT, hidden_size=60, intermediate_size=37, sliding_window=3,
-        num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, **NO_IDS,
-    )  # fmt: skip
-    theirs = transformers.MistralForCausalLM(config)
-    with pytest.raises(ValueError, match="model_type must be 'llama'; the configuration has 'mistral'"):
-        llama_from_hf(theirs.state_dict(), config.to_dict())
-
-
-def test_a_width_of_heads_that_is_ours_may_be_named():
-    theirs = randomised(their_llama(head_dim=10))
-    assert theirs.config.to_dict()["head_dim"] == 10
-    assert_equal("llama", llama_from_hf(theirs.state_dict(), theirs.config.to_dict()), theirs, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [2, (2, 2), [2, 2]])
+@pytest.mark.parametrize("size", [(2, 2), [2, 2]])
 def test_the_size_of_a_patch_may_be_a_pair(size):
     theirs = randomised(their_vit(patch_size=size))
     ours = vit_from_hf(theirs.state_dict(), theirs.config.to_dict() | {"patch_size": size})
-    assert ours.config.patch_size == 2
     assert_equal("vit", ours, theirs, atol=1e-5)
-
-
-@every_family
-def test_loading_draws_no_random_numbers(family):
-    make, load = FAMILIES[family]
-    theirs = make()
-    before = torch.get_rng_state()
-    load(theirs.state_dict(), theirs.config.to_dict())
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 # ---------------------------------------------------------------------------------- files that are not right
@@ -634,44 +545,14 @@ def test_no_such_file(tmp_path):
         load_smollm2(tmp_path / "nothing.gguf", CPU)
 
 
-@pytest.mark.parametrize("kept", [0, 3, 24, 1_009, 500_009, -1])
+@pytest.mark.parametrize("kept", [0, 1_009])
 def test_a_truncated_file(tmp_path, kept):
-    """Cut in the header, in the metadata, in the tensors, and one byte before the end."""
-    size = smollm2_path().stat().st_size
-    kept = size - 1 if kept == -1 else kept
-    path = tmp_path / "cut.gguf"
-    with smollm2_path().open("rb") as whole, path.open("wb") as part:
-        shutil.copyfileobj(_Head(whole, kept), part)
+    """As `read_gguf` says it, and what to do; test_gguf_file.py cuts a file anywhere."""
+    with smollm2_path().open("rb") as whole:
+        (tmp_path / "cut.gguf").write_bytes(whole.read(kept))
     message = rf"cut.gguf \({kept:,} bytes\) is not a complete GGUF file: it was cut off or damaged; install"
     with pytest.raises(ValueError, match=message):
-        load_smollm2(path, CPU)
-
-
-class _Head:
-    """The first bytes of a file."""
-
-    def __init__(self, file, n_bytes):
-        self.file, self.left = file, n_bytes
-
-    def read(self, size):
-        block = self.file.read(min(size, self.left))
-        self.left -= len(block)
-        return block
-
-
-def test_one_wrong_byte(tmp_path):
-    path = tmp_path / "changed.gguf"
-    shutil.copyfile(smollm2_path(), path)
-    with path.open("r+b") as file:
-        file.seek(-1_000_003, 2)  # among the weights
-        byte = file.read(1)[0]
-        file.seek(-1, 1)
-        file.write(bytes([byte ^ 1]))
-    with pytest.raises(
-        ValueError,
-        match=r"changed.gguf has SHA-256 [0-9a-f]{12}\.\.\., expected b179c9523d0e\.\.\.: it is not",
-    ):
-        load_smollm2(path, CPU)
+        load_smollm2(tmp_path / "cut.gguf", CPU)
 
 
 def test_not_a_model_at_all(tmp_path):
@@ -683,69 +564,32 @@ def test_not_a_model_at_all(tmp_path):
 
 # ------------------------------------------------------------------------------------------------ small files
 
-TOKENS = ["a", "b", "ab", "<end>", "c"]
-D, KV, D_FF, LAYERS = 12, 4, 13, 2  # three heads of four, one for keys and values
+TOKENS = ["a", "b", "<end>", "c", "ab"]
+D, D_FF = 12, 13
 
 
-def tiny_tensors():
+@pytest.fixture
+def tiny(tmp_path):
+    """Writes a small file, with an output layer of its own, and says where it is and what is in it."""
+    shapes = {**small_gguf.shapes(len(TOKENS), D, D_FF), "output": (len(TOKENS), D)}
+    shapes |= dict.fromkeys(small_gguf.NORMS, (D,))
     rng = np.random.default_rng(0)
-    shapes = {
-        "token_embd.weight": (len(TOKENS), D),
-        "output_norm.weight": (D,),
-        "output.weight": (len(TOKENS), D),
-    }
-    for n in range(LAYERS):
-        shapes |= {
-            f"blk.{n}.attn_norm.weight": (D,), f"blk.{n}.ffn_norm.weight": (D,),
-            f"blk.{n}.attn_q.weight": (D, D), f"blk.{n}.attn_output.weight": (D, D),
-            f"blk.{n}.attn_k.weight": (KV, D), f"blk.{n}.attn_v.weight": (KV, D),
-            f"blk.{n}.ffn_gate.weight": (D_FF, D), f"blk.{n}.ffn_up.weight": (D_FF, D),
-            f"blk.{n}.ffn_down.weight": (D, D_FF),
-        }  # fmt: skip
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+    def write(**changes):
+        path = tmp_path / "tiny.gguf"
+        return small_gguf.write(path, tensors, tokens=TOKENS, d_model=D, d_ff=D_FF, **changes), tensors
+
+    return write
 
 
-def write(path, tensors, *, architecture="llama", tokenizer="gpt2", pre="gpt-2", more=None):
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_context_length(23)
-    writer.add_embedding_length(D)
-    writer.add_block_count(LAYERS)
-    writer.add_head_count(3)
-    writer.add_head_count_kv(1)
-    writer.add_feed_forward_length(D_FF)
-    writer.add_layer_norm_rms_eps(0.03125)
-    writer.add_rope_freq_base(523.0)
-    if tokenizer is not None:
-        writer.add_tokenizer_model(tokenizer)
-        if pre is not None:
-            writer.add_tokenizer_pre(pre)
-        writer.add_token_list(TOKENS)
-        writer.add_token_types([1, 1, 1, 3, 1])
-        writer.add_token_merges(["a b"])
-    if more is not None:
-        method, *values = more
-        getattr(writer, method)(*values)
-    for name, values in tensors.items():
-        writer.add_tensor(name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def test_a_small_file_with_an_output_layer_of_its_own(tmp_path):
-    tensors = tiny_tensors()
-    model, tokenizer = load_gguf(write(tmp_path / "tiny.gguf", tensors), CPU)
+def test_a_small_file_with_an_output_layer_of_its_own(tiny):
+    path, tensors = tiny()
+    model, tokenizer = load_gguf(path, CPU)
     config = model.config
-    assert (config.max_seq_len, config.d_model, config.n_layers, config.n_heads, config.n_kv_heads) == (
-        23,
-        12,
-        2,
-        3,
-        1,
-    )
-    assert (config.d_ff, config.norm_eps, config.rotary_base, config.tied) == (13, 0.03125, 523.0, False)
+    assert (config.max_seq_len, config.d_model, config.n_layers) == (101, 12, 2)
+    assert (config.n_heads, config.n_kv_heads, config.d_ff) == (3, 1, 13)
+    assert (config.norm_eps, config.rotary_base, config.tied) == (0.03125, 523.0, False)
     for ours, theirs in {
         "token_embedding": "token_embd", "lm_head": "output", "stack.final_norm": "output_norm",
         "stack.blocks.1.attention.k_proj": "blk.1.attn_k",
@@ -753,104 +597,58 @@ def test_a_small_file_with_an_output_layer_of_its_own(tmp_path):
         "stack.blocks.1.feed_forward_norm": "blk.1.ffn_norm",
         "stack.blocks.0.attention_norm": "blk.0.attn_norm",
     }.items():  # fmt: skip
-        assert np.array_equal(model.get_submodule(ours).weight.numpy(), tensors[f"{theirs}.weight"]), ours
-    assert tokenizer.encode("abc<end>") == [2, 4, 3]
-    assert model(torch.tensor([[2, 4, 3]])).isfinite().all()
+        assert np.array_equal(model.get_submodule(ours).weight.numpy(), tensors[theirs]), ours
+    assert tokenizer.encode("abc<end>") == [4, 3, 2]
 
 
-def test_the_default_device_is_the_best(tmp_path, monkeypatch):
+def test_the_default_device_is_the_best(tiny, monkeypatch):
     monkeypatch.setattr(pretrained, "best_device", lambda: torch.device("meta"))
-    model, _ = load_gguf(write(tmp_path / "tiny.gguf", tiny_tensors()))
+    model, _ = load_gguf(tiny()[0])
     assert all(tensor.is_meta for tensor in [*model.parameters(), *model.buffers()])
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"architecture": "bert"},
-            r"tiny.gguf holds a 'bert' model, its tokenizer is 'gpt2'; expected 'llama' and 'gpt2'",
-        ),
-        (
-            {"tokenizer": "llama"},
-            r"holds a 'llama' model, its tokenizer is 'llama'; expected 'llama' and 'gpt2'",
-        ),
-        ({"tokenizer": None}, r"holds a 'llama' model, its tokenizer is None; expected 'llama' and 'gpt2'"),
-        (
-            {"pre": "llama-bpe"},
-            "the tokenizer in the file finds words by 'llama-bpe'; ours by gpt-2 or smollm",
-        ),
-        ({"pre": None}, "the tokenizer in the file lacks pre"),
-        ({"more": ("add_key_length", 5)}, "llama.attention.key_length must be 12 / 3 = 4;"),
-        (
-            {"more": ("add_value_length", 5)},
-            "llama.attention.value_length must be 12 / 3 = 4;",
-        ),
-        (
-            {"more": ("add_rope_dimension_count", 2)},
-            "llama.rope.dimension_count must be 12 / 3 = 4; the configuration has 2",
-        ),
-        (
-            {"more": ("add_rope_scaling_type", gguf.RopeScalingType.LINEAR)},
-            "llama.rope.scaling.type must be 'none'; the configuration has 'linear'",
-        ),
-        (  # without a type, a factor means linear scaling
-            {"more": ("add_rope_scaling_factor", 2.0)},
-            "llama.rope.scaling.factor must be 1.0; the configuration has 2.0",
-        ),
-        (  # the name of the factor in older files
-            {"more": ("add_float32", "llama.rope.scale_linear", 4.0)},
-            "llama.rope.scale_linear must be 1.0; the configuration has 4.0",
-        ),
-    ],
-    ids=str,
-)
-def test_another_kind_of_model(tmp_path, changes, message):
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"architecture": "bert"},
+     "tiny.gguf holds a 'bert' model, its tokenizer is 'gpt2'; expected 'llama' and 'gpt2'"),
+    ({"tokenizer": "llama"},
+     "holds a 'llama' model, its tokenizer is 'llama'; expected 'llama' and 'gpt2'"),
+    ({"tokenizer": None}, "holds a 'llama' model, its tokenizer is None; expected 'llama' and 'gpt2'"),
+    ({"pre": "llama-bpe"}, "the tokenizer in the file finds words by 'llama-bpe'; ours by gpt-2 or smollm"),
+    ({"pre": None}, "the tokenizer in the file lacks pre"),
+    ({"more": ("add_key_length", 5)}, "llama.attention.key_length must be 12 / 3 = 4;"),
+    ({"more": ("add_value_length", 5)}, "llama.attention.value_length must be 12 / 3 = 4;"),
+    ({"more": ("add_rope_dimension_count", 2)},
+     "llama.rope.dimension_count must be 12 / 3 = 4; the configuration has 2"),
+    ({"more": ("add_rope_scaling_type", gguf.RopeScalingType.LINEAR)},
+     "llama.rope.scaling.type must be 'none'; the configuration has 'linear'"),
+    ({"more": ("add_rope_scaling_factor", 2.0)},  # without a type, a factor means linear scaling
+     "llama.rope.scaling.factor must be 1.0; the configuration has 2.0"),
+    ({"more": ("add_float32", "llama.rope.scale_linear", 4.0)},  # the name of the factor in older files
+     "llama.rope.scale_linear must be 1.0; the configuration has 4.0"),
+], ids=str)  # fmt: skip
+def test_another_kind_of_model(tiny, changes, message):
     with pytest.raises(ValueError, match=message):
-        load_gguf(write(tmp_path / "tiny.gguf", tiny_tensors(), **changes), CPU)
+        load_gguf(tiny(**changes)[0], CPU)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t.pop("blk.1.attn_k.weight"), "1 missing: stack.blocks.1.attention.k_proj.weight"),
-        (
-            lambda t: t.update({"blk.0.attn_q.bias": np.ones(D, np.float32)}),
-            "1 not expected: blk.0.attn_q.bias",
-        ),
-        (
-            lambda t: t.update({"output.weight": np.ones((7, D), np.float32)}),
-            r"1 of another shape: lm_head.weight \(7, 12\) instead of \(5, 12\)",
-        ),
-    ],
-    ids=["missing", "extra", "shape"],
-)
-def test_tensors_that_do_not_fit(tmp_path, change, message):
-    tensors = tiny_tensors()
-    change(tensors)
-    with pytest.raises(ValueError, match="the tensors do not fit the model: " + message):
-        load_gguf(write(tmp_path / "tiny.gguf", tensors), CPU)
-
-
-def test_a_hash_is_checked_where_it_is_given(tmp_path):
-    path = write(tmp_path / "tiny.gguf", tiny_tensors())
+def test_smollm2_is_known_by_its_hash(tiny):
     with pytest.raises(
-        ValueError, match=r"tiny.gguf has SHA-256 [0-9a-f]{12}\.\.\., expected 000000000000\.\.\."
+        ValueError,
+        match=r"tiny.gguf has SHA-256 [0-9a-f]{12}\.\.\., expected b179c9523d0e\.\.\.: it is not",
     ):
-        load_gguf(path, CPU, sha256="0" * 64)
+        load_smollm2(tiny()[0], CPU)
 
 
 @pytest.mark.parametrize(("pre", "splits"), [("gpt-2", False), ("smollm", True)])
-def test_the_file_says_how_words_are_found(tmp_path, pre, splits):
-    assert load_gguf(write(tmp_path / "tiny.gguf", tiny_tensors(), pre=pre), CPU)[1].split_digits is splits
+def test_the_file_says_how_words_are_found(tiny, pre, splits):
+    assert load_gguf(tiny(pre=pre)[0], CPU)[1].split_digits is splits
 
 
-def test_loading_needs_no_compiler(tmp_path):
+def test_loading_needs_no_compiler(tiny):
     """torch imports its compiler for some computations on its device "meta", and that takes a second."""
-    path = write(tmp_path / "tiny.gguf", tiny_tensors())
     code = (
         "import sys, torch; from course_lib.pretrained import load_gguf;"
-        f"load_gguf({str(path)!r}, torch.device('cpu')); print('torch._dynamo' in sys.modules)"
+        f"load_gguf({str(tiny()[0])!r}, torch.device('cpu')); print('torch._dynamo' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"
