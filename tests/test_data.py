@@ -127,27 +127,6 @@ def test_a_copied_held_out_sentence_is_dropped() -> None:
     assert split_by_document(copies, n_words=6)[1] != []  # five shared words only: no copy
 
 
-def test_the_split_does_not_depend_on_the_run() -> None:
-    code = (
-        "from course_lib.data import Vocabulary, sentences, split_by_document; "
-        "documents = {f'document {n}': f'Number {n} is here. Nothing else is.' for n in range(40)}; "
-        "train, held_out = split_by_document(sentences(documents, 3), 3); "
-        "print([s.text for s in held_out], Vocabulary([s.words for s in train], 9).tokens)"
-    )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(data.__file__).parents[1])},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    ]
-    assert runs[0] == runs[1]
-    assert "<unknown>" in runs[0]
-
-
 def test_a_special_token_in_the_text_has_one_number() -> None:
     texts = [["<cls>", "b", "<cls>", "a", "<unknown>", "b"], ["<cls>"]]
     vocabulary = Vocabulary(texts, size=5)
@@ -171,6 +150,29 @@ def test_import_does_not_wait_for_scikit_learn() -> None:
     subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(Path(data.__file__).parents[1])}, check=True
     )
+
+
+# ----------------------------------------------------------------------------------------------- random draws
+
+DRAWS: dict[str, Callable[[torch.Generator | None], torch.Tensor]] = {
+    "windows": lambda rng: next(windows(torch.arange(997), 3, 5, rng)),
+    "batches": lambda rng: next(batches(torch.arange(23), batch_size=23, generator=rng))[0],
+    "translations": lambda rng: translations(400, rng).held_out[1],
+    "sounds": lambda rng: sounds(5, generator=rng).inputs,
+    **{task.__name__: lambda rng, task=task: task(29, 5, 13, rng).inputs for task in TASKS},
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_draws_repeat_with_the_seed_only(draw: Callable[[torch.Generator | None], torch.Tensor]) -> None:
+    state = torch.get_rng_state()
+    generator = seeded()
+    first = draw(generator)
+    assert torch.equal(first, draw(seeded()))
+    assert not torch.equal(first, draw(generator))
+    assert not torch.equal(first, draw(seeded(1)))
+    assert torch.equal(torch.get_rng_state(), state)  # everything came from the generator
+    assert not torch.equal(draw(None), draw(None))
 
 
 # --------------------------------------------------------------------------- characters, windows, batches
@@ -204,19 +206,6 @@ def test_windows_are_pieces_of_the_text() -> None:
     assert pieces == {tuple(range(start, start + 5)) for start in range(100, 109)}
 
 
-def test_a_window_may_be_the_whole_text() -> None:
-    assert next(windows(torch.tensor([5, 3, 7]), length=2, batch_size=2)).tolist() == [[5, 3, 7]] * 2
-
-
-def test_windows_repeat_with_the_seed_only() -> None:
-    def first(seed: int) -> list[torch.Tensor]:
-        return list(itertools.islice(windows(torch.arange(997), 3, 5, seeded(seed)), 2))
-
-    assert torch.equal(torch.stack(first(0)), torch.stack(first(0)))
-    assert not torch.equal(torch.stack(first(0)), torch.stack(first(1)))
-    assert not torch.equal(*first(0))
-
-
 def test_batches_are_one_epoch_of_matching_rows() -> None:
     x = torch.arange(17)
     seen = list(batches(x, 10 * x[:, None], batch_size=5, generator=seeded()))
@@ -229,15 +218,6 @@ def test_batches_are_one_epoch_of_matching_rows() -> None:
 
 def test_no_rows_are_no_batches() -> None:
     assert list(batches(torch.empty(0, 3), torch.empty(0), batch_size=5)) == []
-
-
-def test_batches_repeat_with_the_seed_only() -> None:
-    def rows(seed: int) -> list[int]:
-        return [
-            i for (part,) in batches(torch.arange(23), batch_size=7, generator=seeded(seed)) for i in part
-        ]
-
-    assert rows(1) == rows(1) != rows(2)
 
 
 # ------------------------------------------------------------------------------------------- made tasks
@@ -310,16 +290,6 @@ def test_three_back() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_tasks_repeat_with_the_seed_only(task: Callable[..., Examples]) -> None:
-    state = torch.get_rng_state()
-    first, again, other = (task(29, 5, 13, seeded(seed)) for seed in (0, 0, 1))
-    assert torch.equal(torch.get_rng_state(), state)  # everything came from the generator
-    assert all(map(torch.equal, first, again))
-    assert not torch.equal(first.inputs, other.inputs)
-    assert not torch.equal(task(29, 5, 13).inputs, task(29, 5, 13).inputs)
-
-
-@pytest.mark.parametrize("task", TASKS)
 def test_what_tasks_ask_is_what_the_loss_counts(task: Callable[..., Examples]) -> None:
     inputs, targets = task(3, 5, 13, seeded())
     assert inputs.dtype == targets.dtype == torch.int64
@@ -342,6 +312,8 @@ def test_digits_are_scikit_learns() -> None:
     theirs = sorted((*map(float, image), int(label)) for image, label in zip(pixels, labels, strict=True))
     images, classes = (torch.cat(parts) for parts in zip(train, held_out, strict=True))
     assert images.shape == (1797, 1, 8, 8)
+    assert torch.equal(held_out.inputs, digits()[1].inputs)
+    assert not torch.equal(held_out.inputs, digits(seed=1)[1].inputs)
     assert images.dtype == torch.float32
     assert classes.dtype == torch.int64
     ours = torch.cat([16 * images.flatten(1), classes[:, None]], 1)  # sixteenths are exact in float32
@@ -358,11 +330,6 @@ def test_no_digit_is_on_both_sides() -> None:
 def test_every_digit_has_its_share_held_out() -> None:
     train, held_out = (part.targets.bincount(minlength=10) for part in digits(0.3))
     assert ((train + held_out) * 0.3 - held_out).abs().max() <= 1
-
-
-def test_the_seed_chooses_the_digits() -> None:
-    assert torch.equal(digits(seed=3)[1].inputs, digits(seed=3)[1].inputs)
-    assert not torch.equal(digits(seed=3)[1].inputs, digits(seed=4)[1].inputs)
 
 
 def test_photographs_are_scikit_learns() -> None:
@@ -504,12 +471,6 @@ def test_rows_of_words_are_ready_for_a_translator(drawn: Translations) -> None:
             assert (rows[:, -1] == end).all() if language else (rows[:, -1] != end).any()
 
 
-def test_translations_repeat_with_the_seed_only(drawn: Translations) -> None:
-    again, other = translations(4000, seeded()), translations(4000, seeded(1))
-    assert all(map(torch.equal, again.train + again.held_out, drawn.train + drawn.held_out))
-    assert not torch.equal(other.held_out[0], drawn.held_out[0])
-
-
 # ----------------------------------------------------------------------------------------------- sounds
 
 
@@ -572,13 +533,6 @@ def test_noise_is_beside_the_melody() -> None:
     assert torch.equal(classes, same)
     scale = clean.abs().amax(1, keepdim=True)
     assert ((noisy - clean) / scale).std().item() == pytest.approx(0.1, rel=0.03)
-
-
-def test_sounds_repeat_with_the_seed_only() -> None:
-    state = torch.get_rng_state()
-    assert all(map(torch.equal, sounds(5, generator=seeded()), sounds(5, generator=seeded())))
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.equal(sounds(5, generator=seeded(1))[0], sounds(5, generator=seeded(2))[0])
 
 
 # ---------------------------------------------------------------------------------------------- reviews
@@ -697,122 +651,51 @@ def test_no_compound_is_listed_twice() -> None:
 # --------------------------------------------------------------------------------------- bad input
 
 
-def test_sentences_need_words() -> None:
-    with pytest.raises(ValueError, match="at least one word; n_words is 0"):
-        sentences({"a": "Text."}, n_words=0)
-
-
-def test_vocabulary_too_small() -> None:
-    with pytest.raises(ValueError, match="2 special tokens needs a size above that; got 2"):
-        Vocabulary([["a"]], size=2)
-
-
-def test_encode_wants_a_list(own_errors: None) -> None:
-    with pytest.raises(TypeError, match=r"a list of words, not one string: try 'Two words'"):
-        Vocabulary([["two"]], size=3).encode("Two words")
-
-
-def test_decode_outside_the_vocabulary() -> None:
-    with pytest.raises(ValueError, match="numbers 0 to 2; got 3, -1"):
-        Vocabulary([["two"]], size=3).decode([2, 3, -1])
-
-
-@pytest.mark.parametrize("length", [0, 1])
-def test_a_text_too_short_to_split(length: int) -> None:
-    with pytest.raises(
-        ValueError, match=rf"cannot hold out 0\.1 of a text of {length} characters: a side is empty"
-    ):
-        characters("a" * length)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5])
-def test_a_share_of_characters_out_of_range(share: float) -> None:
-    with pytest.raises(
-        ValueError, match=rf"cannot hold out {re.escape(str(share))} of a text of 9 characters"
-    ):
-        characters("some text", share)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 1.5])
-def test_a_share_of_digits_out_of_range(share: float) -> None:
-    with pytest.raises(ValueError, match=rf"share above 0 and below 1; got {re.escape(str(share))}"):
-        digits(share)
-
-
 # Errors come with the call, not with the first batch.
-def test_windows_need_a_length() -> None:
-    with pytest.raises(ValueError, match="length must be at least 1; got 0"):
-        windows(torch.arange(7), length=0, batch_size=2)
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: sentences({"a": "Text."}, n_words=0), "a sentence has at least one word; n_words is 0"),
+    (lambda: Vocabulary([["a"]], size=2),
+     "a vocabulary with 2 special tokens needs a size above that; got 2"),
+    (lambda: Vocabulary([["to"]], 5, special=("<pad>",)),
+     "special must name '<unknown>', for words without a number; got ('<pad>',)"),
+    (lambda: Vocabulary([["two"]], size=3).encode("Two words"),
+     "encode needs a list of words, not one string: try 'Two words'.lower().split()"),
+    (lambda: Vocabulary([["two"]], size=3).decode([2, 3, -1]),
+     "the vocabulary has the numbers 0 to 2; got 3, -1"),
+    (lambda: characters("", 0.1), "cannot hold out 0.1 of a text of 0 characters: a side is empty"),
+    (lambda: characters("a", 0.1), "cannot hold out 0.1 of a text of 1 characters: a side is empty"),
+    (lambda: characters("some text", -0.5), "cannot hold out -0.5 of a text of 9"),
+    (lambda: characters("some text", 1.0), "cannot hold out 1.0 of a text of 9 characters"),
+    (lambda: digits(0.0), "held_out must be a share above 0 and below 1; got 0.0"),
+    (lambda: digits(1.0), "held_out must be a share above 0 and below 1; got 1.0"),
+    (lambda: windows(torch.arange(7), length=0, batch_size=2), "length must be at least 1; got 0"),
+    (lambda: windows(torch.arange(7), length=2, batch_size=0), "batch_size must be at least 1; got 0"),
+    (lambda: windows(torch.arange(5), length=5, batch_size=2),
+     "a window of 5 + 1 tokens does not fit into a text of 5"),
+    (lambda: batches(torch.arange(7), batch_size=0), "batch_size must be at least 1; got 0"),
+    (lambda: batches(torch.arange(7), torch.arange(5), batch_size=2),
+     "batches needs tensors with equally many rows; got [5, 7]"),
+    (lambda: batches(batch_size=2), "batches needs tensors with equally many rows; got []"),
+    (lambda: translations(0), "n must be at least 1; got 0"),
+    (lambda: sounds(0), "n must be at least 1; got 0"),
+], ids=lambda value: value if isinstance(value, str) else "")  # fmt: skip
+def test_bad_input(own_errors: None, call: Callable[[], object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}"):
+        call()
 
 
-def test_windows_need_a_batch() -> None:
-    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
-        windows(torch.arange(7), length=2, batch_size=0)
-
-
-@pytest.mark.parametrize("n", [0, 3, 5])
-def test_a_window_longer_than_the_text(n: int) -> None:
-    with pytest.raises(ValueError, match=rf"a window of 5 \+ 1 tokens does not fit into a text of {n}"):
-        windows(torch.arange(n), length=5, batch_size=2)
-
-
-def test_batches_of_nothing() -> None:
-    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
-        batches(torch.arange(7), batch_size=0)
-
-
-def test_batches_of_unequal_tensors() -> None:
-    with pytest.raises(ValueError, match=r"equally many rows; got \[5, 7\]"):
-        batches(torch.arange(7), torch.arange(5), batch_size=2)
-
-
-def test_a_vocabulary_without_a_token_for_unknown_words() -> None:
-    with pytest.raises(ValueError, match=r"^special must name '<unknown>', .*; got \('<pad>',\)$"):
-        Vocabulary([["to", "be"]], 5, special=("<pad>",))
-
-
-def test_batches_without_tensors() -> None:
-    with pytest.raises(ValueError, match=r"equally many rows; got \[\]"):
-        batches(batch_size=2)
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_tasks_need_a_batch(task: Callable[..., Examples]) -> None:
-    with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
-        task(0, 5, 13)
-
-
-SHORTEST = [
-    (pair_recall, 1),
-    (order, 2),
-    (two_relations, 3),
-    (three_back, 4),
-]
-
-
-@pytest.mark.parametrize(("task", "length"), SHORTEST)
-def test_tasks_need_a_length(task: Callable[..., Examples], length: int) -> None:
+@pytest.mark.parametrize(
+    ("task", "length", "vocab_size"),
+    [(pair_recall, 1, 8), (order, 2, 4), (two_relations, 3, 4), (three_back, 4, 3)],
+)
+def test_the_smallest_tasks(task: Callable[..., Examples], length: int, vocab_size: int) -> None:
+    """The smallest vocabulary at length 5: that of `pair_recall` grows with the length."""
     assert len(task(2, length, 13).inputs) == 2
-    with pytest.raises(ValueError, match=f"length must be at least {length}; got {length - 1}"):
-        task(2, length - 1, 13)
-
-
-FEWEST = [
-    (pair_recall, 8),
-    (order, 4),
-    (two_relations, 4),
-    (three_back, 3),
-]
-
-
-@pytest.mark.parametrize(("task", "vocab_size"), FEWEST)
-def test_tasks_need_a_vocabulary(task: Callable[..., Examples], vocab_size: int) -> None:
     assert task(19, 5, vocab_size).inputs.max() < vocab_size
-    with pytest.raises(ValueError, match=f"vocab_size must be at least {vocab_size}; got {vocab_size - 1}"):
-        task(2, 5, vocab_size - 1)
-
-
-@pytest.mark.parametrize("make", [translations, sounds])
-def test_at_least_one_is_drawn(make: Callable[[int], object]) -> None:
-    with pytest.raises(ValueError, match="n must be at least 1; got 0"):
-        make(0)
+    for sizes, name, least in (
+        ((0, 5, 13), "batch_size", 1),
+        ((2, length - 1, 13), "length", length),
+        ((2, 5, vocab_size - 1), "vocab_size", vocab_size),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} must be at least {least}; got {least - 1}$"):
+            task(*sizes)

@@ -8,6 +8,7 @@ import torch
 from torch import Generator
 
 from course_lib import readers
+from course_lib.decoder import GPT
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +98,16 @@ def test_the_stored_readers_are_those_of_the_curves(gaps: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", readers.KINDS)
 def test_a_short_training_follows_the_stored_curves(name: str) -> None:
     _, _, made = readers.load_readers()
-    steps = 100
+    steps = 50
     learned, held_out = readers.texts()
-    some = readers.pieces(held_out, 2048, Generator().manual_seed(0))
+    some = readers.pieces(held_out, 1024, Generator().manual_seed(0))
     model = readers.make_reader(causal=readers.KINDS[name], seed=7)
     history = readers.train_reader(model, learned, seed=7, steps=steps)
     bits = readers.gap_losses(model, some).mean().item() / math.log(2)
     place = made["steps"].index(steps)
     stored = [curve[place] for curve in made["bits"][name]]
     assert len(history.losses) == steps
-    assert bits == pytest.approx(sum(stored) / len(stored), abs=0.35)
+    assert bits == pytest.approx(sum(stored) / len(stored), abs=0.2)
 
 
 def test_torchs_own_random_numbers_go_on_when_readers_are_made_or_loaded() -> None:
@@ -117,14 +118,13 @@ def test_torchs_own_random_numbers_go_on_when_readers_are_made_or_loaded() -> No
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("name", readers.KINDS)
-def test_a_resumed_reader_is_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
-    """The one of both sides draws what is hidden from the generator that its pieces come from."""
+def test_a_resumed_reader_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    """It draws what is hidden from the generator that its pieces come from."""
     learned, _ = readers.texts()
     file = tmp_path / "reader.safetensors"
 
     def trained(steps: int, checkpoint: Path | None) -> tuple:
-        model = readers.make_reader(causal=readers.KINDS[name], seed=1)
+        model = readers.make_reader(causal=False, seed=1)
         history = readers.train_reader(
             model, learned, seed=5, steps=steps, checkpoint=checkpoint, checkpoint_every=2
         )
@@ -141,10 +141,16 @@ def test_a_resumed_reader_is_the_uninterrupted_one(name: str, tmp_path: Path) ->
 def test_a_longer_training_than_the_stored_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "STEPS", 22)
     learned, _ = readers.texts()
-    rates = {}
-    for steps in (21, 22, 24):
-        model = readers.make_reader(causal=True, seed=1)
-        rates[steps] = readers.train_reader(model, learned, seed=5, steps=steps).learning_rates
+    model = readers.make_reader(causal=True, seed=1)
+
+    def short(model: GPT, ids: torch.Tensor) -> torch.Tensor:
+        """Quick to compute: only the learning rates matter."""
+        return model.token_embedding.weight.square().mean()
+
+    rates = {
+        steps: readers.train_reader(model, learned, seed=5, steps=steps, loss=short).learning_rates
+        for steps in (21, 22, 24)
+    }
     assert [len(rates[steps]) for steps in rates] == [21, 22, 24]
     assert rates[21] == rates[22][:21]
     assert rates[22][20:] == pytest.approx([3e-3, 1.5e-3])
