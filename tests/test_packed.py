@@ -18,6 +18,7 @@ from course_lib.blocks import FeedForward
 from course_lib.concepts.c00_overview.explorer import NextWord
 from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
 from course_lib.concepts.c06_residuals.explorer import DepthExplorer
+from course_lib.data import python_topics
 from course_lib.decoder import GPT, GPTConfig
 from course_lib.generation import generate
 from course_lib.gguf_file import PackedTensor
@@ -33,7 +34,7 @@ from course_lib.packed import (
     why_not,
 )
 from course_lib.positions import RotaryEmbedding
-from course_lib.pretrained import chat_prompt, load_gguf, load_smollm2
+from course_lib.pretrained import load_gguf, load_smollm2
 
 CPU = torch.device("cpu")
 quick_here = pytest.mark.skipif(why_not(CPU) is not None, reason=str(why_not(CPU)))
@@ -319,8 +320,7 @@ def test_four_bits_cost_smollm2_no_hundredth_of_a_nat(smollm2, packed_smollm2):
     """Read as one text (unpacked), and a few tokens at a time (packed)."""
     model, tokenizer = smollm2
     ours = packed_smollm2[0]
-    text = load_gguf.__doc__ + chat_prompt.__doc__ + GPT.__doc__ + GPTConfig.__doc__
-    ids = torch.tensor([tokenizer.encode(text)])
+    ids = torch.tensor([tokenizer.encode(python_topics()["class"])[:240]])
     expected = loss(model, ids)
     assert abs(loss(ours, ids) - expected) < 0.01
     cache = ours.new_cache(1, ids.shape[1])

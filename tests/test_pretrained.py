@@ -3,11 +3,13 @@
 Every weight of the small models is random, also biases and norms: at 0 and 1 they would hide errors.
 """
 
+import functools
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gguf
 import jinja2
@@ -48,8 +50,12 @@ TEXTS = [
 @pytest.fixture(scope="session")
 def hugging_face(smollm2_reader):
     path = smollm2_path()
+    # They convert the tokenizer too, twice, and make the table of names anew for each module.
+    fields = {name: f for name, f in smollm2_reader.fields.items() if name != "tokenizer.ggml.merges"}
+    reader = SimpleNamespace(fields=fields, tensors=smollm2_reader.tensors)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gguf, "GGUFReader", lambda *_: smollm2_reader)  # read once
+        patch.setattr(gguf, "GGUFReader", lambda *_: reader)
+        patch.setattr(gguf, "get_tensor_name_map", functools.cache(gguf.get_tensor_name_map))
         model = transformers.AutoModelForCausalLM.from_pretrained(
             path.parent, gguf_file=path.name, dtype=torch.float32
         )
