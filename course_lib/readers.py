@@ -125,8 +125,6 @@ def train_reader(
     steps: int = STEPS,
     loss: Callable[[GPT, Tensor], Tensor] | None = None,
     after_step: Callable[[int], object] | None = None,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 100,
 ) -> History:
     """Train a reader in place, on as many characters a step for either kind.
 
@@ -137,7 +135,7 @@ def train_reader(
         steps: fewer than `STEPS` stop early: the learning rates are those of a whole training. With more
             the whole training is longer.
         loss: what it is asked, from the model and ids (B, T); left out, what its kind is asked.
-        after_step: see `training.train`, and so are checkpoint and checkpoint_every.
+        after_step: see `training.train`.
     Returns: the history.
     Raises: as `training.train`.
     Example:
@@ -157,9 +155,6 @@ def train_reader(
         windows(ids, CONTEXT if causal else CONTEXT - 1, 64, generator),
         loss,
         config,
-        checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every,
-        generator=generator,
         after_step=after_step,
         clock=lambda step: float(step if step < steps else whole),
     )

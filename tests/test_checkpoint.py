@@ -1,9 +1,7 @@
 """What a checkpoint's file holds, and how it is written; test_training.py has what a training makes of it."""
 
 import os
-import threading
 
-import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -98,32 +96,3 @@ def test_two_writers_on_one_path_leave_a_whole_file(tmp_path, monkeypatch):
     read.restore()
     assert_equal(read.model, one.model)
     assert os.listdir(tmp_path) == ["a.st"]
-
-
-def test_many_writers_on_one_path_leave_a_whole_file(tmp_path):
-    def write_often(seed):
-        for n in range(1, 6):
-            file_of(tmp_path / "a.st", seed, n).save([])
-
-    writers = [threading.Thread(target=write_often, args=(seed,)) for seed in (1, 2, 3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    read = file_of(tmp_path / "a.st", n=0)
-    read.restore()
-    seed = round(read.history.losses[0] / 0.1)
-    assert_equal(read.model, Tensors(seed))
-    assert os.listdir(tmp_path) == ["a.st"]
-
-
-def test_what_is_refused_changes_nothing(tmp_path):
-    file_of(tmp_path / "a.st").save([])
-    other = file_of(tmp_path / "a.st", seed=1, n=2)
-    other.settings["config.steps"] = "7"
-    with pytest.raises(
-        ValueError, match=r"a\.st is a checkpoint of another set-up: config.steps: 5 there, 7 here$"
-    ):
-        other.restore()
-    assert_equal(other.model, Tensors(1))
-    assert len(other.history.losses) == 2

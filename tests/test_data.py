@@ -4,8 +4,6 @@ import hashlib
 import itertools
 import json
 import re
-import subprocess
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -143,13 +141,6 @@ def test_vocabulary_numbers_by_frequency_then_alphabet() -> None:
     assert vocabulary.encode(["a", "c", "<cls>"]) == [3, 1, 0]
     assert vocabulary.decode([3, 1, 0]) == ["a", "<unknown>", "<cls>"]
     assert len(vocabulary) == 4
-
-
-def test_import_does_not_wait_for_scikit_learn() -> None:
-    code = "import sys, course_lib.data; sys.exit('sklearn' in sys.modules)"
-    subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(Path(data.__file__).parents[1])}, check=True
-    )
 
 
 # ----------------------------------------------------------------------------------------------- random draws

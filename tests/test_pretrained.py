@@ -650,11 +650,12 @@ def test_the_file_says_how_words_are_found(tiny, pre, splits):
     assert load_gguf(tiny(pre=pre)[0], CPU)[1].split_digits is splits
 
 
-def test_loading_needs_no_compiler(tiny):
-    """torch imports its compiler for some computations on its device "meta", and that takes a second."""
+def test_neither_a_compiler_nor_scikit_learn_is_waited_for(tiny):
+    """torch imports its compiler for some computations on its device "meta". Each takes a second."""
     code = (
-        "import sys, torch; from course_lib.pretrained import load_gguf;"
-        f"load_gguf({str(tiny()[0])!r}, torch.device('cpu')); print('torch._dynamo' in sys.modules)"
+        "import sys, torch, course_lib.data; from course_lib.pretrained import load_gguf;"
+        f"load_gguf({str(tiny()[0])!r}, torch.device('cpu'));"
+        "print({'torch._dynamo', 'sklearn'} & {*sys.modules})"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"
+    assert run.stdout == "set()\n"

@@ -1,7 +1,6 @@
 """The two readers: what each sees, and that the stored ones are what the recipe gives."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -107,7 +106,7 @@ def test_a_short_training_follows_the_stored_curves(name: str) -> None:
     place = made["steps"].index(steps)
     stored = [curve[place] for curve in made["bits"][name]]
     assert len(history.losses) == steps
-    assert bits == pytest.approx(sum(stored) / len(stored), abs=0.2)
+    assert bits == pytest.approx(sum(stored) / len(stored), abs=0.12)
 
 
 def test_torchs_own_random_numbers_go_on_when_readers_are_made_or_loaded() -> None:
@@ -116,26 +115,6 @@ def test_torchs_own_random_numbers_go_on_when_readers_are_made_or_loaded() -> No
     readers.load_readers()
     readers.make_reader(causal=True, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_resumed_reader_is_the_uninterrupted_one(tmp_path: Path) -> None:
-    """It draws what is hidden from the generator that its pieces come from."""
-    learned, _ = readers.texts()
-    file = tmp_path / "reader.safetensors"
-
-    def trained(steps: int, checkpoint: Path | None) -> tuple:
-        model = readers.make_reader(causal=False, seed=1)
-        history = readers.train_reader(
-            model, learned, seed=5, steps=steps, checkpoint=checkpoint, checkpoint_every=2
-        )
-        return model, history
-
-    whole, expected = trained(5, None)
-    trained(3, file)
-    resumed, history = trained(5, file)
-    assert history == expected
-    for ours, theirs in zip(resumed.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
 
 
 def test_a_longer_training_than_the_stored_ones(monkeypatch: pytest.MonkeyPatch) -> None:

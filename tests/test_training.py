@@ -440,7 +440,7 @@ RESUMED = {
 @pytest.mark.parametrize("stop", [2, 6])
 @pytest.mark.parametrize("case", RESUMED)
 def test_resumed_to_the_bit_with_random_numbers(tmp_path, case, stop):
-    """With dropout. What shuffles gets the same seed again, all else another one."""
+    """Most with dropout. What shuffles gets the same seed again, all else another one."""
     make, batches, seed = RESUMED[case]
     config, file = TrainingConfig(STEPS, muon_learning_rate=0.02), tmp_path / "run.safetensors"
     whole, first, resumed = make(), make(), make()
