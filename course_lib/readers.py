@@ -16,12 +16,11 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from course_lib.attention import MultiHeadAttention
-from course_lib.checkpoint import History
 from course_lib.data import python_topics, windows
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.device import seeded
 from course_lib.objectives import mask_tokens, shift, token_loss, token_losses
-from course_lib.training import TrainingConfig, train
+from course_lib.training import History, TrainingConfig, train
 
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 MASK_ID = len(ALPHABET)

@@ -1,20 +1,18 @@
-"""One training loop for every model: AdamW or Muon, warm-up and decay, checkpoints."""
+"""One training loop for every model: AdamW or Muon, warm-up and decay."""
 
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import count, islice
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 from tqdm.auto import tqdm
 
-from course_lib.checkpoint import Checkpoint, History
 from course_lib.device import has_bfloat16, keep_memory
 
 Item = TypeVar("Item")
@@ -56,6 +54,22 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be 0 or more, and finite; got {value}")
 
 
+@dataclass
+class History:
+    """The loss and the learning rate (AdamW's) of every step so far.
+
+    Args:
+        losses: a number for each step.
+        learning_rates: a number for each step.
+    Example:
+        >>> History([2.5, 1.5], [0.1, 0.05]).losses[-1]
+        1.5
+    """
+
+    losses: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+
+
 def share_of_peak(place: int | float, steps: int, warmup_steps: int = 0) -> float:
     """Share of the peak learning rate: up in a line, then down in a line, to 0 when all steps are done.
 
@@ -80,37 +94,27 @@ def train(
     loss: Callable[[Any, Any], Tensor],
     config: TrainingConfig,
     *,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 100,
-    generator: Generator | None = None,
     after_step: Callable[[int], object] | None = None,
     clock: Callable[[int], float] = float,
     progress: bool | None = None,
 ) -> History:
     """Train the model, in place, batch by batch.
 
-    On a CPU equal weights, batches and random state give the same result to the bit, and so does a resumed
-    run, unless the loss changes buffers, as BatchNorm does.
+    On a CPU equal weights, batches and random state give the same result to the bit.
 
     Args:
         model: on the device where it is to be trained.
-        batches: step -> batch, or an iterable, of which a resumed run skips what was used. A batch is a
-            tensor with one row per example, or a tuple, list or dict of such. An iterable that shuffles needs
-            the same seed before each call of `train`.
+        batches: step -> batch, or an iterable. A batch is a tensor with one row per example, or a tuple, list
+            or dict of such.
         loss: (model, batch) -> a scalar, or single losses, which are averaged here.
         config: rates and steps.
-        checkpoint: file for all that training changes (the random numbers of the CPU, not those of a GPU); if
-            it exists, training goes on from it. Its folder is made.
-        checkpoint_every: write the file after so many steps (once the next loss is finite), and at the end.
-        generator: what batches and loss draw from besides torch's own: the checkpoint keeps the states of
-            both. A loss that draws from yet another one draws other numbers in a resumed run.
         after_step: called with the number of steps done, to evaluate for instance.
         clock: step -> how far training is, in steps; default: the step itself. Training ends at config.steps.
             A budget of seconds: `lambda step: config.steps * (time.time() - start) / seconds`.
         progress: show a bar; None: if standard error is a terminal.
-    Returns: the history from the first step on, also where a checkpoint went on.
-    Raises: ValueError: batches or rows run out; as `Checkpoint` and `Checkpoint.restore`. FloatingPointError:
-        loss or gradient is not finite; the last good checkpoint is kept.
+    Returns: the history.
+    Raises: ValueError: batches or rows run out. FloatingPointError: loss or gradient is not finite; the
+        weights are those that gave it.
     Example:
         >>> model, x = nn.Linear(1, 1), torch.ones(3, 1)
         >>> def error(model, batch):
@@ -119,25 +123,13 @@ def train(
         >>> len(history.losses), history.losses[-1] < 1e-3
         (200, True)
     """
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1; got {checkpoint_every}")
     history = History()
     device = next(model.parameters()).device
     optimizers = make_optimizers(model, config)
-    generators = [torch.default_generator, generator or torch.default_generator]
-    saver = Checkpoint(Path(checkpoint) if checkpoint else None, model, optimizers, config, history)
-    random_states = saver.restore()  # fills the model, the optimizers and the history as well
-    done = len(history.losses)
-    upcoming = _from_step(batches, done)
-    if done:
-        for each, state in zip(generators, random_states, strict=True):
-            each.set_state(state)  # after the skipping, which may draw numbers as a DataLoader does
+    upcoming = map(batches, count()) if callable(batches) else iter(batches)
     autocast = torch.autocast(device.type, torch.bfloat16, config.mixed_precision and has_bfloat16(device))
     with _bar(config.steps, progress) as bar:
-        for step in count(done):
-            # A checkpoint is the state at this point, before the batch is drawn. It is written below: when
-            # these weights have given a finite loss, and before they change.
-            random_states = [each.get_state() for each in generators]
+        for step in count():
             place = clock(step)
             if place >= config.steps:
                 break
@@ -153,10 +145,7 @@ def train(
             value = mean_loss.item()
             gradient_norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
             if not math.isfinite(value + gradient_norm):
-                found = f"loss {value}, gradient norm {gradient_norm} in step {step}"
-                raise FloatingPointError(f"{found}; {saver.what_is_kept}")
-            if step % checkpoint_every == 0:
-                saver.save(random_states)
+                raise FloatingPointError(f"loss {value}, gradient norm {gradient_norm} in step {step}")
             share = share_of_peak(place, config.steps, config.warmup_steps)
             with autocast:  # Muon multiplies matrices too
                 update(optimizers, share)
@@ -166,7 +155,6 @@ def train(
             bar.update(int(min(place + 1, config.steps)) - bar.n)
             if after_step is not None:
                 after_step(step + 1)
-        saver.save(random_states)  # the last weights: no loss has tested them
     return history
 
 
@@ -188,16 +176,6 @@ def update(optimizers: Iterable[torch.optim.Optimizer], share: float) -> None:
             peak = group.setdefault("peak", group["lr"])
             group["lr"] = peak * share
         optimizer.step()
-
-
-def _from_step(batches: Iterable[Any] | Callable[[int], Any], step: int) -> Iterator[Any]:
-    """The batches of this step and those after it; those before, in an iterable, are drawn and forgotten."""
-    if callable(batches):
-        return map(batches, count(step))
-    upcoming = iter(batches)
-    for _ in islice(upcoming, step):
-        pass
-    return upcoming
 
 
 def _on_device(batch: Any, device: torch.device) -> Any:
