@@ -3,6 +3,7 @@
 The notebooks are copies in a temporary folder. Screenshots go to build/screenshots (ignored by git).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -31,6 +32,7 @@ from playwright.sync_api import (
     Locator,
     Page,
     Request,
+    TimeoutError,
     ViewportSize,
     expect,
     sync_playwright,
@@ -297,6 +299,10 @@ class Desk:
             timeout=60_000,
         )
 
+    def name(self) -> str | None:
+        """Of the notebook that is open."""
+        return self.page.evaluate("window.jupyterapp.shell.currentWidget?.context?.path")
+
     def close(self) -> None:
         """Close the notebooks that are open, unsaved."""
         self.page.evaluate(
@@ -307,14 +313,8 @@ class Desk:
 
     def save(self) -> dict[str, Any]:
         """Save the notebook that is open; what stands in the file, by JSON."""
-        name = self.page.evaluate(
-            """async () => {
-                const { context } = window.jupyterapp.shell.currentWidget;
-                await context.save();
-                return context.path;
-            }"""
-        )
-        return json.loads((self.lab.folder / name).read_text())
+        self.page.evaluate("window.jupyterapp.shell.currentWidget.context.save()")
+        return json.loads((self.lab.folder / str(self.name())).read_text())
 
     def run_all(self, timeout_s: float = 60) -> None:
         """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""
@@ -395,25 +395,25 @@ class Desk:
     def begin(self, *cells: str) -> None:
         """A notebook of these cells, none of which has run, with the kernel that lives on.
 
-        To open one takes longer than most tests: where the last test had the same, it is still there.
+        To open one takes longer than most tests: where it is still open, its cells are exchanged.
         """
-        if self.sources_of(SHOWN) == [*cells]:
-            self.page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-            return
-        self.close()
-        self.write(SHOWN, *cells)
-        self.open(SHOWN)
-
-    def sources_of(self, name: str) -> list[str] | None:
-        """What stands in the cells of a notebook; None: it is not the one that is open."""
-        return self.page.evaluate(
-            """name => {
+        is_open = self.page.evaluate(
+            """([name, cells]) => {
                 const panel = window.jupyterapp.shell.currentWidget;
-                return panel?.context?.path === name
-                    ? panel.content.widgets.map(cell => cell.model.sharedModel.getSource()) : null;
+                if (panel?.context?.path !== name) return false;
+                const notebook = panel.content.model.sharedModel;
+                const end = cells.length + notebook.cells.length;
+                const metadata = { trusted: true };
+                notebook.insertCells(0, cells.map(source => ({ cell_type: "code", source, metadata })));
+                notebook.deleteCellRange(cells.length, end);
+                return true;
             }""",
-            name,
+            [SHOWN, cells],
         )
+        if not is_open:
+            self.close()
+            self.write(SHOWN, *cells)
+            self.open(SHOWN)
 
     def shown(self, title: str, *cells: str) -> Locator:
         """Write a notebook of these cells and run it; the one explorer of this title that it shows."""
@@ -424,11 +424,14 @@ class Desk:
         return found
 
     def tidy(self) -> bool:
-        """Let the kernel forget what a test made; False where it is gone or busy."""
-        is_idle = self.page.evaluate(
-            "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
-        return is_idle and self.run("import ipywidgets\nipywidgets.Widget.close_all()\n%reset -f") == ""
+        """Let the kernel forget what a test made; False where it is gone or stays busy."""
+        status = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status"
+        # It may still be at what the page asked last; a new one would have to import torch again.
+        with contextlib.suppress(TimeoutError):
+            self.page.wait_for_function(f"{status} !== 'busy'", timeout=10_000)
+        if self.page.evaluate(status) != "idle":
+            return False
+        return self.run("import ipywidgets\nipywidgets.Widget.close_all()\n%reset_selective -f .") == ""
 
     def answered(self, explorer: Locator) -> None:
         """Wait until Python has answered everything that was asked."""
@@ -475,42 +478,37 @@ class Desk:
         # A curtain hides the change and lingers.
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
 
-    def both_themes(self) -> Iterator[str]:
-        """Both themes, first the one that is there, since a change takes a while."""
-        is_dark = self.is_dark()
-        for dark in (is_dark, not is_dark):
-            self.set_theme(dark)
-            yield "dark" if dark else "light"
-
-    def screenshots(self, explorer: Locator, name: str) -> None:
-        """The explorer in both themes, for people to look at."""
+    def look(self, explorer: Locator, name: str) -> list[str]:
+        """What axe-core finds in it, in the theme of now; a screenshot is left for people to look at."""
+        theme = "dark" if self.is_dark() else "light"
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 1800})
-        for theme in self.both_themes():
-            explorer.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
-
-    def accessibility_problems(self, selector: str = "section.cx") -> list[str]:
-        """What axe-core finds within `selector`, in both themes."""
+        explorer.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
         if not self.page.evaluate("'axe' in window"):
             # JupyterLab's module loader must not take the script for a module of its own.
             self.page.evaluate(
                 f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
             )
+        found: dict[str, Any] = explorer.evaluate(
+            """async part => {
+                const { passes, violations } = await axe.run(part, { resultTypes: ["violations"] });
+                return { passes: passes.length, violations };
+            }"""
+        )
+        assert found["passes"], f"axe-core found nothing to look at in {name}"
+        return [
+            f"{theme}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+
+    def problems(self, explorer: Locator, name: str) -> list[str]:
+        """The same in both themes, first the one that is there, since a change takes a while."""
         problems = []
-        for theme in self.both_themes():
-            found: dict[str, Any] = self.page.evaluate(
-                """async selector => {
-                    const { passes, violations } = await axe.run(selector, { resultTypes: ["violations"] });
-                    return { passes: passes.length, violations };
-                }""",
-                selector,
-            )
-            assert found["passes"], f"axe-core found nothing to look at in {selector}"
-            problems += [
-                f"{theme}: {rule['help']}: {node['html']}: {node['failureSummary']}"
-                for rule in found["violations"]
-                for node in rule["nodes"]
-            ]
+        is_dark = self.is_dark()
+        for dark in (is_dark, not is_dark):
+            self.set_theme(dark)
+            problems += self.look(explorer, name)
         return problems
 
 
@@ -567,7 +565,7 @@ def desk(
         lab.shut_kernels_down()
         return
     is_tidy = desk.tidy()
-    if not is_tidy or desk.sources_of(SHOWN) is None:
+    if not is_tidy or desk.name() != SHOWN:
         # Before its kernel goes away, or the page would complain.
         desk.close()
     lab.shut_kernels_down(but_of=SHOWN if is_tidy else None)

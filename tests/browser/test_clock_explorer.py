@@ -231,8 +231,7 @@ explorer
     expect(cell).to_be_focused()
     assert cell.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
     explorer.locator("summary").click()
-    desk.screenshots(explorer, "clock")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "clock") == []
     outer = explorer.bounding_box()
     assert outer is not None
     for part in explorer.locator(".cx-work, .cx-gaps").all():

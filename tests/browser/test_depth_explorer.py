@@ -265,8 +265,7 @@ def test_accessible_in_both_themes(desk) -> None:
     layers(explorer).focus()
     desk.page.keyboard.press("ArrowLeft")
     assert layers(explorer).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    desk.screenshots(explorer, "depth")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "depth") == []
     # Side by side, and nothing stands out of the box.
     (left, right) = (explorer.locator(f".cx-{part}-side").bounding_box() for part in ("layers", "depth"))
     outer = explorer.bounding_box()

@@ -233,14 +233,11 @@ def test_blocks_open_in_the_picture(desk, explorer: Locator) -> None:
 
 
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
-    desk.page.set_viewport_size({"width": 980, "height": 1800})
     explorer.get_by_role("radio", name="Attention").check()
     explorer.locator("summary").click()
-    desk.screenshots(explorer, "flow")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "flow") == []
     parts(explorer).last.click()
-    desk.screenshots(explorer, "flow-end")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "flow-end") == []
 
 
 def test_an_encoder_ends_with_a_sentence_vector(desk) -> None:
@@ -249,7 +246,6 @@ def test_an_encoder_ends_with_a_sentence_vector(desk) -> None:
     explorer.get_by_label("Block", exact=True).fill("5")
     expect(explorer).to_contain_text("5 of 6")
     expect(explorer.locator(".cx-flow-ribbon.cx-flow-followed")).to_have_count(10)
-    desk.screenshots(explorer, "flow-minilm")
     parts(explorer).last.click()
     expect(part(explorer)).to_contain_text("There is no next token: an encoder gives a vector")
     expect(explorer.locator(".cx-text")).to_contain_text("There is no next token: an encoder gives a vector")

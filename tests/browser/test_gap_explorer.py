@@ -215,8 +215,7 @@ explorer
     desk.page.keyboard.press("ArrowLeft")
     desk.page.keyboard.press("ArrowRight")
     assert token.nth(10).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    desk.screenshots(explorer, "gap")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "gap") == []
     outer, inner = explorer.bounding_box(), explorer.locator(".cx-gaps").bounding_box()
     assert outer is not None
     assert inner is not None

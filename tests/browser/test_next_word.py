@@ -238,5 +238,4 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     desk.page.keyboard.press("ArrowDown")
     second = explorer.locator(".cx-list button").nth(1)
     assert second.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    desk.screenshots(explorer, "next-word")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "next-word") == []

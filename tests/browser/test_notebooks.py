@@ -159,8 +159,7 @@ def test_03_qkv(desk) -> None:
     expect(trace).not_to_have_text(sentence)
     check_stepper(explorer)
     assert desk.page.locator(".jp-Cell").count() == before
-    desk.screenshots(explorer, "03_qkv")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "03_qkv") == []
 
 
 def check_next_word(explorer: Locator, loaded: tuple, text: str, settings: dict) -> None:
@@ -215,5 +214,4 @@ def test_00_overview(desk) -> None:
     keyboard.press("Enter")
     expect(field).to_have_value("One, two, three," + piece)
     assert desk.page.locator(".jp-Cell").count() == count
-    desk.screenshots(explorer, "00_overview")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "00_overview") == []

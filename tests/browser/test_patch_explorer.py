@@ -372,16 +372,14 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     desk.page.keyboard.press("Tab")
     expect(picture(explorer)).to_be_focused()
     assert picture(explorer).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    desk.screenshots(explorer, "patches")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "patches") == []
     explorer.get_by_label("Picture").select_option("draw")
     explorer.get_by_role("gridcell").nth(20).focus()
     desk.page.keyboard.press("Space")
     desk.answered(explorer)
-    desk.screenshots(explorer, "patches-draw")
-    assert desk.accessibility_problems() == []
+    assert desk.problems(explorer, "patches-draw") == []
     explorer.get_by_label("or one from a file").set_input_files(
         {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     )
     expect(explorer.get_by_role("alert")).to_contain_text("holds no picture")
-    assert desk.accessibility_problems() == []
+    assert desk.look(explorer, "patches-refused") == []

@@ -378,16 +378,15 @@ def test_a_large_table(desk) -> None:
         choose(explorer, scheme)
         click(explorer.locator(".cx-pattern canvas"), 400.5 / 512, 0.5)
         expect(place(explorer, "Query")).to_have_value("400")
-    choose(explorer, "learned")
-    desk.screenshots(explorer, "positions-large")
 
 
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     explorer.locator("summary").click()
-    for scheme in SCHEMES:
-        choose(explorer, scheme)
-        place(explorer, "Query").focus()
-        desk.page.keyboard.press("Shift+ArrowRight")
-        assert place(explorer, "Query").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-        desk.screenshots(explorer, f"positions-{scheme}")
-        assert desk.accessibility_problems() == []
+    place(explorer, "Query").focus()
+    desk.page.keyboard.press("Shift+ArrowRight")
+    assert place(explorer, "Query").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    for dark in (False, True):
+        desk.set_theme(dark)
+        for scheme in SCHEMES:
+            choose(explorer, scheme)
+            assert desk.look(explorer, f"positions-{scheme}") == []

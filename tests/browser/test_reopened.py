@@ -49,13 +49,11 @@ def test_an_explorer_comes_back_with_its_notebook_and_then_says_how(desk, tmp_pa
     field.fill("2")
     field.press("Enter")
     expect(explorer.get_by_role("alert")).to_contain_text("run the cells above it and its own cell again")
-    desk.screenshots(explorer, "reopened")
 
     # JupyterLab saves what its kernel knows, and so forgets on the next save what it has brought back.
     desk.save()
     reopen(desk)
     expect(lost).to_be_visible()
-    desk.screenshots(desk.page.locator(".jp-Cell").first, "lost")
     desk.run_all()
     expect(explorer).to_be_visible()
     expect(lost).to_be_hidden()
