@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, Page
 
 from course_lib.concepts.c09_real_models.capstone.certificate import Certificate
 from course_lib.concepts.c09_real_models.capstone.taking_along import PARTS
@@ -27,29 +26,37 @@ LONGEST = Certificate(
 )
 
 
-@pytest.fixture(params=[(390, "light"), (390, "dark"), (1366, "light"), (1366, "dark")], ids=str)
-def page(request: pytest.FixtureRequest, browser: Browser, tmp_path: Any) -> Iterator[Page]:
+WIDE = """() => [...document.querySelectorAll("p, h1, td, th, pre, svg")]
+    .filter(it => it.getBoundingClientRect().right > innerWidth || it.scrollWidth > it.clientWidth + 1)
+    .filter(it => getComputedStyle(it).display !== "inline").map(it => it.outerHTML)"""
+
+
+@pytest.fixture(scope="module")
+def certificate(context: BrowserContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page of a certificate with much to say."""
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page = context.new_page()
-    page.set_content(LONGEST.save(tmp_path / "certificate.html").read_text(encoding="utf-8"))
-    yield page
-    context.close()
-
-
-def test_it_fits_and_can_be_read(page: Page) -> None:
-    wide = """() => [...document.querySelectorAll("p, h1, td, th, pre, svg")]
-        .filter(it => it.getBoundingClientRect().right > innerWidth || it.scrollWidth > it.clientWidth + 1)
-        .filter(it => getComputedStyle(it).display !== "inline").map(it => it.outerHTML)"""
-    assert page.evaluate(wide) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    path = tmp_path_factory.mktemp("certificate") / "certificate.html"
+    page.set_content(LONGEST.save(path).read_text(encoding="utf-8"))
     page.add_script_tag(path=AXE)
-    found = page.evaluate("axe.run()")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1366])
+def test_it_fits(certificate: Page, width: int) -> None:
+    certificate.set_viewport_size({"width": width, "height": 800})
+    assert certificate.evaluate(WIDE) == []
+    assert certificate.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read(certificate: Page, scheme: str) -> None:
+    certificate.emulate_media(color_scheme=scheme)
+    found = certificate.evaluate("axe.run()")
     assert found["passes"]
     assert [(rule["help"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
 
 
-def test_on_paper_it_is_one_page(page: Page) -> None:
-    pdf = page.pdf(prefer_css_page_size=True)
+def test_on_paper_it_is_one_page(certificate: Page) -> None:
+    pdf = certificate.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type /Page\b", pdf)) == 1

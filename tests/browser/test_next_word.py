@@ -78,6 +78,7 @@ def test_shows_the_librarys_numbers(desk, explorer: Locator) -> None:
 
 def test_typing_and_choosing_by_mouse(desk, explorer: Locator) -> None:
     field = explorer.get_by_label("Your text")
+    expect(field).to_have_accessible_description(re.compile("^Type a beginning"))
     field.fill("the dog")
     expect(explorer.locator(".cx-pieces")).to_have_text("7 tokens: t | h | e | ␣ | d | o | g")
     assert rows(explorer) == expected_rows(desk, "the dog", "temperature=1")
@@ -118,19 +119,30 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     assert desk.page.locator(".jp-Cell").count() == cells_before
 
 
-def test_writes_on_and_stops(desk, explorer: Locator) -> None:
+def test_writes_on_token_by_token_and_stops(desk, explorer: Locator) -> None:
     field = explorer.get_by_label("Your text")
     # "<end>" would end some runs early: keep the likeliest letters only.
     desk.run("explorer.settings(1.0, 5, None)")
     expect(explorer.locator(".cx-text")).to_contain_text("top-k 5")
-    explorer.get_by_label("tokens", exact=True).fill("7")
+    field.evaluate(
+        """field => {
+            window.lengths = [];
+            const seen = new MutationObserver(() => window.lengths.push(field.value.length));
+            seen.observe(field.closest("section"), { childList: true, subtree: true, characterData: true });
+        }"""
+    )
+    explorer.get_by_label("tokens", exact=True).fill("9")
     explorer.get_by_role("button", name="Write on").click()
-    expect(explorer.get_by_role("status")).to_have_text("Wrote 7 tokens.")
-    desk.run("again = NextWord(model, tokenizer, 'a cat', top_k=5); again.write_on(7)")
+    expect(explorer.get_by_role("status")).to_have_text("Wrote 9 tokens.")
+    desk.run("again = NextWord(model, tokenizer, 'a cat', top_k=5); again.write_on(9)")
     assert field.input_value() == desk.run("print(again.text, end='')")
+    # The text has grown, and did not come all at once at the end.
+    lengths = desk.page.evaluate("[...new Set(window.lengths)]")
+    assert lengths == [length for length in range(5, 15) if length in lengths]
+    assert len(lengths) >= 9
 
     # Slow down each step, so that there is time to stop.
-    desk.run("import time; fast = explorer.step\ndef slow(): time.sleep(0.2); fast()\nexplorer.step = slow")
+    desk.run("import time; fast = explorer.step\ndef slow(): time.sleep(0.1); fast()\nexplorer.step = slow")
     explorer.get_by_role("button", name="Reset text").click()
     expect(field).to_have_value("a cat")
     explorer.get_by_label("tokens", exact=True).fill("50")
@@ -164,33 +176,6 @@ def test_a_text_of_ones_own_and_writing_from_the_keyboard(desk, explorer: Locato
     expect(explorer.locator(".cx-about").last).to_contain_text("Underlined: the model's own.")
 
 
-def test_writing_streams(desk, explorer: Locator) -> None:
-    """The text grows token by token, and does not come all at once at the end."""
-    desk.run("explorer.settings(1.0, 5, None)")
-    expect(explorer.locator(".cx-text")).to_contain_text("top-k 5")
-    field = explorer.get_by_label("Your text")
-    field.evaluate(
-        """field => {
-            window.lengths = [];
-            const seen = new MutationObserver(() => window.lengths.push(field.value.length));
-            seen.observe(field.closest("section"), { childList: true, subtree: true, characterData: true });
-        }"""
-    )
-    explorer.get_by_label("tokens", exact=True).fill("9")
-    explorer.get_by_role("button", name="Write on").click()
-    expect(explorer.get_by_role("status")).to_have_text("Wrote 9 tokens.")
-    lengths = desk.page.evaluate("[...new Set(window.lengths)]")
-    assert lengths == [length for length in range(5, 15) if length in lengths]
-    assert len(lengths) >= 9
-
-
-def test_explains_what_a_token_is(explorer: Locator) -> None:
-    about = explorer.locator(".cx-about").last
-    expect(about).to_contain_text("A token is a piece of text")
-    expect(about).to_contain_text("␣ stands for a space")
-    expect(explorer.get_by_label("Your text")).to_have_accessible_description(re.compile("^Type a beginning"))
-
-
 def test_bad_text_is_told(desk, explorer: Locator) -> None:
     field = explorer.get_by_label("Your text")
     before = rows(explorer)
@@ -207,29 +192,6 @@ def test_bad_text_is_told(desk, explorer: Locator) -> None:
     assert rows(explorer) == expected_rows(desk, "b", "temperature=1")
 
 
-def test_says_so_when_python_is_busy_and_catches_up(desk, explorer: Locator) -> None:
-    desk.page.evaluate(
-        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-        ".requestExecute({ code: 'import time; time.sleep(5)' })"
-    )
-    explorer.get_by_label("Your text").fill("dog")
-    expect(explorer.get_by_role("alert")).to_contain_text("Python is computing.")
-    expect(explorer.locator(".cx-pieces")).to_have_text("3 tokens: d | o | g")
-    expect(explorer.get_by_role("alert")).to_be_empty()
-
-
-def test_tells_a_kernel_that_computes_from_one_that_does_not_know_the_explorer(
-    desk, explorer: Locator
-) -> None:
-    alert = explorer.get_by_role("alert")
-    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    desk.page.evaluate(f"{kernel}.requestExecute({{ code: 'import time; time.sleep(60)' }})")
-    explorer.get_by_label("Your text").fill("dog")
-    expect(alert).to_contain_text("Python is computing. What is shown still belongs to the old input.")
-    desk.page.evaluate(f"{kernel}.restart()")
-    expect(alert).to_contain_text("no running kernel that knows this explorer. In JupyterLab, run the cells")
-
-
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     set_slider(explorer, "Top-k", "7")
     explorer.locator("summary").click()
@@ -239,3 +201,23 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     second = explorer.locator(".cx-list button").nth(1)
     assert second.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
     assert desk.problems(explorer, "next-word") == []
+
+
+def test_tells_a_kernel_that_computes_from_one_that_does_not_know_the_explorer(
+    desk, explorer: Locator
+) -> None:
+    alert = explorer.get_by_role("alert")
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    # Until it is told to go on, however long the page takes to notice.
+    desk.page.evaluate(
+        f"{kernel}.requestExecute({{ code: 'import os, time\\nwhile not os.path.exists(\"go\"): time.sleep(0.05)' }})"
+    )
+    explorer.get_by_label("Your text").fill("dog")
+    expect(alert).to_contain_text("Python is computing. What is shown still belongs to the old input.")
+    (desk.lab.folder / "go").touch()
+    expect(explorer.locator(".cx-pieces")).to_have_text("3 tokens: d | o | g")
+    expect(alert).to_be_empty()
+    desk.page.evaluate(f"{kernel}.requestExecute({{ code: 'import time; time.sleep(60)' }})")
+    explorer.get_by_label("Your text").fill("cat")
+    desk.page.evaluate(f"{kernel}.restart()")
+    expect(alert).to_contain_text("no running kernel that knows this explorer. In JupyterLab, run the cells")
