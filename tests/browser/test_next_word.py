@@ -1,11 +1,14 @@
 """The next-word explorer in JupyterLab on a tiny model, by mouse and by keyboard alone."""
 
 import re
+from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, expect
 
 TITLE = "Next word"
+LESSON = Path(__file__).resolve().parents[2] / "notebooks" / "00_overview.ipynb"
 # Letters as tokens, one of them special; the weights are the same in every run.
 MODEL = """
 import torch
@@ -203,21 +206,39 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     assert desk.problems(explorer, "next-word") == []
 
 
+def test_the_lessons_explorer_with_the_real_model(desk) -> None:
+    code = [cell.source for cell in nbformat.read(LESSON, 4).cells if cell.cell_type == "code"]
+    explorer = desk.shown(TITLE, *(cell for cell in code if "load_smollm2" in cell or "NextWord(" in cell))
+    field = explorer.get_by_label("Your text")
+    field.fill("The capital of France is")
+    expect(explorer.locator(".cx-pieces")).to_have_text("5 tokens: The | ␣capital | ␣of | ␣France | ␣is")
+    expect(explorer.locator(".cx-list button").first).to_contain_text("␣Paris")
+    explorer.locator(".cx-list button").first.click()
+    expect(field).to_have_value("The capital of France is Paris")
+    explorer.get_by_label("tokens", exact=True).fill("3")
+    explorer.get_by_role("button", name="Write on").click()
+    expect(explorer.locator(".cx-status")).to_contain_text(re.compile(r"^Wrote [123] token"))
+
+
 def test_tells_a_kernel_that_computes_from_one_that_does_not_know_the_explorer(
     desk, explorer: Locator
 ) -> None:
+    def compute(until: str) -> None:
+        desk.page.evaluate(
+            """code => {
+                window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code });
+            }""",
+            f"import os, time\nwhile not os.path.exists({until!r}): time.sleep(0.05)",
+        )
+
     alert = explorer.get_by_role("alert")
-    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-    # Until it is told to go on, however long the page takes to notice.
-    desk.page.evaluate(
-        f"{kernel}.requestExecute({{ code: 'import os, time\\nwhile not os.path.exists(\"go\"): time.sleep(0.05)' }})"
-    )
+    compute(until="seen")
     explorer.get_by_label("Your text").fill("dog")
     expect(alert).to_contain_text("Python is computing. What is shown still belongs to the old input.")
-    (desk.lab.folder / "go").touch()
+    (desk.lab.folder / "seen").touch()
     expect(explorer.locator(".cx-pieces")).to_have_text("3 tokens: d | o | g")
     expect(alert).to_be_empty()
-    desk.page.evaluate(f"{kernel}.requestExecute({{ code: 'import time; time.sleep(60)' }})")
+    compute(until="never")
     explorer.get_by_label("Your text").fill("cat")
-    desk.page.evaluate(f"{kernel}.restart()")
+    desk.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     expect(alert).to_contain_text("no running kernel that knows this explorer. In JupyterLab, run the cells")

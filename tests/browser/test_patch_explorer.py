@@ -65,7 +65,7 @@ def png(colour: tuple[int, int, int], size: tuple[int, int]) -> bytes:
 
 def test_a_patch_is_opened_by_mouse(desk, explorer: Locator) -> None:
     picture(explorer).scroll_into_view_if_needed()
-    for token in range(16):
+    for token in (0, 3, 6, 13):
         row, column = divmod(token, 4)
         click_place(explorer, (row + 0.5) / 4, (column + 0.5) / 4)
         expect(title(explorer)).to_have_text(f"Patch {token + 1} of 16: row {row + 1}, column {column + 1}")
@@ -86,7 +86,7 @@ def test_a_patch_is_opened_by_mouse(desk, explorer: Locator) -> None:
             if (y, x) == (1, 1):
                 np.testing.assert_allclose(shown, grey, atol=1)
             np.testing.assert_allclose(close, grey, atol=1)
-    desk.knows("explorer.opened", 15)
+    desk.knows("explorer.opened", 13)
 
 
 def test_a_token_as_text(desk) -> None:
@@ -165,22 +165,21 @@ def test_shuffled_and_back_in_order(desk, explorer: Locator) -> None:
     order = json.loads(
         desk.run("print(torch.randperm(16, generator=torch.Generator().manual_seed(0)).tolist())")
     )
+    # The lower right pixel of the patch that stands in each place.
+    greys = json.loads(desk.run(f"print(patchify(pictures['three'][None], 2)[0, {order}, 3].tolist())"))
     explorer.get_by_label("order numbers").uncheck()
+    explorer.get_by_role("button", name="Shuffle").click()
     canvas = picture(explorer).locator("canvas")
-    for _ in range(2):
-        explorer.get_by_role("button", name="Shuffle").click()
-        for place, token in enumerate(order):
-            row, column = divmod(place, 4)
-            # The lower right pixel of the patch that stands here.
-            number = desk.run(f"print(patchify(pictures['three'][None], 2)[0, {token}, 3].item())")
-            shown = desk.pixel(canvas, (row + 0.75) / 4, (column + 0.75) / 4)
-            np.testing.assert_allclose(shown, 255 * (1 - float(number)), atol=1)
-        click_place(explorer, 0.9, 0.9)
-        expect(title(explorer)).to_contain_text(f"Patch {order[15] + 1} of 16")
-        assert desk.run("print(torch.equal(explorer.image, pictures['three']))").strip() == "True"
-        explorer.get_by_role("button", name="Back in order").click()
-        click_place(explorer, 0.9, 0.9)
-        expect(title(explorer)).to_contain_text("Patch 16 of 16")
+    for place, grey in enumerate(greys):
+        row, column = divmod(place, 4)
+        shown = desk.pixel(canvas, (row + 0.75) / 4, (column + 0.75) / 4)
+        np.testing.assert_allclose(shown, 255 * (1 - grey), atol=1)
+    click_place(explorer, 0.9, 0.9)
+    expect(title(explorer)).to_contain_text(f"Patch {order[15] + 1} of 16")
+    assert desk.run("print(torch.equal(explorer.image, pictures['three']))").strip() == "True"
+    explorer.get_by_role("button", name="Back in order").click()
+    click_place(explorer, 0.9, 0.9)
+    expect(title(explorer)).to_contain_text("Patch 16 of 16")
 
 
 def test_order_numbers(explorer: Locator) -> None:

@@ -79,17 +79,15 @@ def tensor(desk, code: str) -> np.ndarray:
 def test_query_and_key_by_mouse(desk, explorer: Locator) -> None:
     pattern = explorer.locator(".cx-pattern canvas")
     expect_places(explorer, N // 3, N // 5)
-    for scheme in ("sinusoidal", "learned", "rotary"):
-        choose(explorer, scheme)
-        for query, key in ((0, 18), (18, 0), (12, 4), (7, 7)):
-            click(pattern, (query + 0.5) / N, 0.3)
-            click(pattern, (key + 0.5) / N, 0.8, shift=True)
-            expect_places(explorer, query, key)
-    for scheme in ("ALiBi", "relative"):
-        choose(explorer, scheme)
-        for query, key in ((0, 18), (18, 0), (12, 4)):
-            click(pattern, (query + 0.5) / N, (key + 0.5) / N)
-            expect_places(explorer, query, key)
+    choose(explorer, "rotary")
+    for query, key in ((0, 18), (18, 0), (7, 7)):
+        click(pattern, (query + 0.5) / N, 0.3)
+        click(pattern, (key + 0.5) / N, 0.8, shift=True)
+        expect_places(explorer, query, key)
+    choose(explorer, "relative")
+    for query, key in ((0, 18), (18, 0), (12, 4)):
+        click(pattern, (query + 0.5) / N, (key + 0.5) / N)
+        expect_places(explorer, query, key)
     expect(place(explorer, "Query")).to_be_focused()
     desk.knows("explorer.scheme, explorer.query, explorer.key", ("relative", 12, 4))
 
@@ -336,7 +334,7 @@ explorer
 
 def test_hands_are_told_as_the_library_turns(desk, explorer: Locator) -> None:
     for pair in range(WIDTH // 2):
-        for query, key in ((0, 0), (1, 0), (3, 17), (17, 3), (18, 6)):
+        for query, key in ((1, 0), (3, 17), (18, 6)):
             desk.run(f"explorer.pair, explorer.query, explorer.key = {pair}, {query}, {key}")
             expect_places(explorer, query, key)
             told = explorer.locator(".cx-text").text_content() or ""
