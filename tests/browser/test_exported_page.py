@@ -162,8 +162,6 @@ def _scripts(page: str, kind: str) -> list[str]:
 
 def _inside(package: str, path: str) -> Path:
     spec = find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
     return Path(spec.origin).parent / path
 
 

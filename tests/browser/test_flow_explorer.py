@@ -140,7 +140,6 @@ def test_the_matrix_has_three_stages_and_its_triangle(desk, explorer: Locator) -
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
     keyboard = desk.page.keyboard
-    cells_before = desk.page.locator(".jp-Cell").count()
     explorer.get_by_role("radio", name="MLPs").focus()
     keyboard.press("Space")
     expect(explorer).to_contain_text("You said MLPs; most parameters are in: ")
@@ -166,9 +165,6 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     explorer.locator(".cx-flow-matrix td[tabindex='0']").focus()
     keyboard.press("ArrowRight")
     expect(part(explorer).locator(".cx-trace").last).to_contain_text("a (4) → ␣: ")
-    for key in ("a", "b", "d", "d"):
-        keyboard.press(key)
-    assert desk.page.locator(".jp-Cell").count() == cells_before
 
 
 def test_the_model_writes_and_settings_cut(desk, explorer: Locator) -> None:
@@ -214,8 +210,6 @@ def test_blocks_open_in_the_picture(desk, explorer: Locator) -> None:
     expect(explorer.locator(".cx-flow-ribbon")).to_have_count(0)
     place = explorer.locator(".cx-flow-closed").nth(4).bounding_box()
     outer = picture.bounding_box()
-    assert place is not None
-    assert outer is not None
     middle = place["x"] + place["width"] / 2 - outer["x"]
     picture.click(position={"x": middle, "y": 30})
     expect(explorer).to_contain_text("4 of 5")

@@ -137,7 +137,7 @@ def test_writes_on_token_by_token_and_stops(desk, explorer: Locator) -> None:
     explorer.get_by_label("tokens", exact=True).fill("9")
     explorer.get_by_role("button", name="Write on").click()
     expect(explorer.get_by_role("status")).to_have_text("Wrote 9 tokens.")
-    desk.run("again = NextWord(model, tokenizer, 'a cat', top_k=5); again.write_on(9)")
+    desk.run("again = NextWord(model, tokenizer, 'a cat', top_k=5)\nfor _ in range(9): again.step()")
     assert field.input_value() == desk.run("print(again.text, end='')")
     # The text has grown, and did not come all at once at the end.
     lengths = desk.page.evaluate("[...new Set(window.lengths)]")

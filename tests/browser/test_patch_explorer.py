@@ -41,7 +41,6 @@ def picture(explorer: Locator) -> Locator:
 def click_place(explorer: Locator, row: float, column: float) -> None:
     """Click on the picture, at shares of its height and width."""
     box = picture(explorer).locator("canvas").bounding_box()
-    assert box is not None
     picture(explorer).click(position={"x": box["width"] * column, "y": box["height"] * row})
 
 
@@ -199,7 +198,6 @@ def test_order_numbers(explorer: Locator) -> None:
 
 def test_keyboard_alone(desk, explorer: Locator) -> None:
     keyboard = desk.page.keyboard
-    cells_before = desk.page.locator(".jp-Cell").count()
     explorer.get_by_label("Picture").focus()
     keyboard.press("Tab")
     expect(explorer.get_by_label("or one from a file")).to_be_focused()
@@ -230,9 +228,6 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
         expect(picture(explorer)).to_have_attribute("aria-valuenow", str(token))
         expect(title(explorer)).to_contain_text(f"Patch {token} of 16: ")
     expect(picture(explorer)).to_have_attribute("aria-valuetext", "Patch 16 of 16: row 4, column 4")
-    for key in ("a", "b", "d", "d"):
-        keyboard.press(key)
-    assert desk.page.locator(".jp-Cell").count() == cells_before
 
 
 def test_draw_by_keyboard(desk, explorer: Locator) -> None:
@@ -275,7 +270,6 @@ def test_draw_by_mouse(desk, explorer: Locator) -> None:
     table = explorer.get_by_role("grid", name="Sheet to draw on")
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
-    assert box is not None
     mouse = desk.page.mouse
 
     def to(x: float, y: float) -> None:

@@ -94,13 +94,6 @@ class NextWord(Explorer):
         """Draw one token from the probabilities after the settings and append it."""
         self.choose(self._draw())
 
-    def write_on(self, tokens: int) -> None:
-        """Step several times; ends early with the text."""
-        for _ in range(tokens):
-            self.step()
-            if self.state["ended"]:
-                break
-
     def reset(self) -> None:
         """Back to the first text and the first draws; the settings stay."""
         self._generator = None

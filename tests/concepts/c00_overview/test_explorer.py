@@ -63,6 +63,13 @@ def test_texts_that_share_a_beginning_share_the_cache(parts) -> None:
     assert seen[::3] == [4, 1, 3, 1, 1, 10]
 
 
+def written(explorer: NextWord, steps: int) -> str:
+    """The text after so many steps."""
+    for _ in range(steps):
+        assert ask(explorer, "step") == ""
+    return explorer.text
+
+
 def test_choose_step_and_reset(parts) -> None:
     model, tokenizer = parts
     explorer = NextWord(model, tokenizer, "a cat", top_k=5)
@@ -70,17 +77,11 @@ def test_choose_step_and_reset(parts) -> None:
     assert explorer.text == explorer.state["text"] == "a cats"
     check_numbers(explorer, model, "a cats", (1.0, 5, None))
     assert ask(explorer, "reset") == ""
-    explorer.write_on(13)
-    first = explorer.text
-    written = len(first) - len("a cat")  # fewer than 13 where it drew the end of the text
-    assert written > 0
+    first = written(explorer, 13)
+    assert len(first) > len("a cat")
     assert ask(explorer, "reset") == ""
-    for _ in range(written):
-        assert ask(explorer, "step") == ""
-    assert explorer.text == first
-    other = NextWord(model, tokenizer, "a cat", top_k=5, seed=1)
-    other.write_on(13)
-    assert other.text != first
+    assert written(explorer, 13) == first
+    assert written(NextWord(model, tokenizer, "a cat", top_k=5, seed=1), 13) != first
 
 
 def test_draws_follow_the_probabilities_after_the_settings(parts) -> None:
@@ -107,7 +108,7 @@ def test_the_end_of_a_text_is_told_and_not_appended(parts) -> None:
         model.lm_head.weight[END] = 100 * end
     explorer.text = "a ca"
     explorer.text = "a cat"
-    explorer.write_on(7)
+    explorer.step()
     assert explorer.text == "a cat"
     assert explorer.state["ended"]
     assert explorer.state["note"] == "The model's choice <end> is no text: it marks a beginning or an end."
@@ -126,7 +127,7 @@ def test_says_what_a_token_is_and_which_are_the_models(parts) -> None:
     assert explorer.state["about"].startswith("A token is a piece of text")
     assert "It knows 28. ␣ stands for a space" in explorer.state["about"]
     assert "Underlined" not in explorer.state["about"]
-    explorer.write_on(3)
+    written(explorer, 3)
     ask(explorer, "choose", token=2)
     assert explorer.state["n_written"] == 4
     assert explorer.state["about"].endswith("Underlined: the model's own.")

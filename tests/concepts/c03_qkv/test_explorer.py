@@ -295,9 +295,10 @@ def test_from_x_by_hand() -> None:
     np.testing.assert_array_equal(stepper.k, [[2], [0]])
     np.testing.assert_array_equal(stepper.v, [[4, 2, 1], [6, 0, 3]])
     assert stepper.trace("v", 1, 2) == "v(b, 3) = 3·1 + 0·0 = 3"
-    queries, keys, _ = (made["text"] for made in stepper.state["projections"])
+    queries, keys, values = (made["text"] for made in stepper.state["projections"])
     assert queries == "Queries q (x W_Q: what each token looks for)\n   1\na  2\nb  3"
     assert keys.startswith("Keys k (x W_K: what each token is found by)\n")
+    assert values.startswith("Values v (x W_V: what each token hands over)\n")
 
 
 def test_edits_of_x_and_its_matrices_recompute(from_x: AttentionStepper) -> None:
@@ -352,16 +353,6 @@ def test_what_comes_from_x_is_changed_there(from_x: AttentionStepper) -> None:
     with pytest.raises(ValueError, match="stage must be one of scores"):
         AttentionStepper(stage="project")
     assert from_x.state == before
-
-
-def test_stepper_uses_the_words_of_the_course() -> None:
-    roles = AttentionStepper().state["roles"]
-    meanings = {name: roles[name]["meaning"] for name in "qkv"}
-    assert meanings == {
-        "q": "what each token looks for",
-        "k": "what each token is found by",
-        "v": "what each token hands over",
-    }
 
 
 def test_each_stage_is_a_table_of_text() -> None:
