@@ -248,14 +248,6 @@ def test_heads_are_opened_and_followed_without_a_kernel(saved: Page) -> None:
     expect(heads.get_by_role("alert")).to_be_empty()
 
 
-def test_the_heads_leave_a_saved_page_small(exported: str) -> None:
-    with urllib.request.urlopen(exported.replace("index.html", "exported.json")) as answer:
-        models = json.load(answer)["state"].values()
-    sizes = [len(json.dumps(model)) for model in models if "drawn_as" in model["state"]]
-    assert len(sizes) == 1
-    assert sizes[0] < 3_000_000
-
-
 def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) -> None:
     depth = saved.locator('section.cx[aria-label="Depth"]')
     torch.manual_seed(1)
