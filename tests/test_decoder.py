@@ -201,6 +201,14 @@ def test_caches_for_the_layers_that_are_there():
     close(steps, model(ids), 1e-4)
 
 
+def test_only_a_table_of_positions_is_learned():
+    learned, fixed = (
+        len(list(GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions)).parameters()))
+        for positions in ("learned", "sinusoidal")
+    )
+    assert learned == fixed + 1
+
+
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rotary", "alibi", "relative", "none"])
 def test_no_rows_and_no_tokens(positions):
     model = GPT(GPTConfig(**SIZES, d_model=12, n_heads=3, positions=positions))
