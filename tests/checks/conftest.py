@@ -32,11 +32,11 @@ def accepts(record_property):
 def refuses(record_property):
     """Assert that a wrong answer is refused by its name (None: it has none), and that something is said."""
 
-    def judge(task, answer, name, seed=VISIBLE):
+    def judge(task, answer, name, seed=VISIBLE, how=""):
         result = examine(without_finale(task), answer, seed=seed)
         if result.passed and find_task(task).finale:  # some mistakes show in the real model alone
             result = examine(find_task(task), answer, seed=seed)
-        assert not result.passed
+        assert not result.passed, how or answer
         assert result.misconception == (name or ""), f"seed {seed}, {result.case}: {result.problem}"
         assert result.problem
         record_property("task", task)
