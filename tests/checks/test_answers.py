@@ -106,17 +106,11 @@ SLOW = {
 # Four correct answers for each task, as different as they come and quick, run at all these seeds.
 # Where none are named, these are the first four.
 DIFFERENT = {
-    "03_qkv/project": (1, 2, 3, 4),
-    "03_qkv/scores": (0, 2, 3, 5),
-    "03_qkv/softmax": (1, 2, 3, 5),
-    "03_qkv/mix": (1, 2, 3, 4),
-    "03_qkv/masked_weights": (1, 2, 3, 4),
-    "03_qkv/attention": (1, 2, 3, 5),
-    "03_qkv/cross_attention": (0, 1, 3, 4),
+    "00_overview/top_k": (1, 2, 3, 4),
+    "03_qkv/attention": (1, 2, 3, 4),
     "03_qkv/self_attention": (0, 2, 3, 4),
-    "03_qkv/sees_later": (0, 1, 3, 4),
-    "00_overview/linear_head": (1, 2, 3, 5),
-    "00_overview/top_k": (1, 3, 4, 7),
+    "03_qkv/sees_later": (0, 2, 3, 4),
+    "04_multi_head/linear_attention": (0, 1, 2, 4),
 }
 FIRST_FOUR = (0, 1, 2, 3)
 

@@ -40,11 +40,6 @@ RIGHT = [
 ]
 WRONG = [
     ("the likeliest alone", lambda x, t, k: np.eye(x.shape[-1])[x.argmax(-1)]),
-    (None, sampler_one_row),
-    (None, lambda x, t, k: sampler_by_rows(x, t, k + 1)),
     (None, lambda x, t, k: sampler_by_rows(x, t, max(k, 2))),
     (None, lambda x, t, k: sampler_by_rows(x, max(t, 1), k)),
-    (None, lambda x, t, k: sampler_cut_late(x, t, k).argmax(-1)),
-    (None, lambda x, t, k: -sampler_cut_late(-x, t, k)),
-    (None, lambda x, k, t: sampler_cut_late(x, t, int(k))),
 ]

@@ -35,11 +35,6 @@ def top_k_by_argpartition(logits, k):
     return out
 
 
-def top_k_in_place(logits, k):
-    logits[logits < np.sort(logits)[..., [-k]]] = -np.inf
-    return logits
-
-
 def threshold(logits, place):
     """One number of each sorted row."""
     return np.sort(logits, axis=-1)[..., place][..., None]
@@ -49,23 +44,15 @@ RIGHT = [
     top_k_by_loops,
     top_k_by_repeated_maximum,
     top_k_by_scatter,
-    top_k_by_argpartition,
     lambda x, k: np.where(x < np.partition(x, -k)[..., [-k]], -np.inf, x),
-    lambda x, k: top_k_in_place(x.copy(), k),
-    lambda x, k: torch.tensor(x).masked_fill(torch.tensor(x < threshold(x, -k)), -torch.inf),
     lambda x, k: np.where((x[..., None, :] > x[..., None]).sum(-1) < k, x, -np.inf),
 ]
 WRONG = [
     ("the k smallest", lambda x, k: top_k_by_scatter(x, k, largest=False)),
     ("one too many", lambda x, k: np.where(x >= threshold(x, -k - 1), x, -np.inf)),
-    (None, top_k_in_place),
     (None, lambda x, k: np.where(x >= k, x, -np.inf)),
-    (None, lambda x, k: np.where(x >= threshold(x, -k), x, np.nan)),
     (None, lambda x, k: top_k_by_loops(x, k, below=np.finfo(x.dtype).min)),
     (None, lambda x, k: top_k_by_loops(x, 2)),
-    (None, lambda x, k: np.where((x >= threshold(x, -k)) | (x.max(-1, keepdims=True) < 0), x, -np.inf)),
-    (None, lambda x, k: np.float32(top_k_by_loops(x, k))),
-    (None, lambda x, k: torch.tensor(x).topk(k)),
     (None, lambda x, k: np.where(x > threshold(x, -k - 1), x, -np.inf)),
     (None, lambda x, k: np.where(x >= np.sort(x)[..., -k : -k + 1], x, -np.inf)),
     (None, lambda x, k: np.array([np.where(row >= np.sort(row)[-k], row, -np.inf) for row in x])),

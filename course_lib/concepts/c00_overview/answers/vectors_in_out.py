@@ -11,9 +11,7 @@ RIGHT = [
     lambda ids, table: np.array([table[i] for i in ids.ravel()]).reshape(*ids.shape, -1),
 ]
 WRONG = [
-    (None, lambda ids, table: table[ids + 1]),
     (None, lambda ids, table: np.eye(len(table))[ids]),
-    (None, lambda ids, table: table[ids].astype(np.float16)),
     (None, lambda ids, table: table[tuple(ids)]),
     (None, lambda ids, table: table[ids].squeeze()),
     (None, lambda ids, table: np.stack([table[int(i)] for i in ids])),
