@@ -37,15 +37,8 @@ RIGHT = [
     cost_by_counting,
     cost(lambda h, w, p: h * w / p**2 + 1, lambda n, heads: n * n * heads),
     lambda h, w, p, heads: np.array([grid(h, w, p), heads * grid(h, w, p) ** 2]),
-    lambda h, w, p, heads: torch.tensor([grid(h, w, p), heads * grid(h, w, p) ** 2]),
     cost_by_shapes,
 ]
 WRONG = [
     (None, cost(lambda h, w, p: h // p + w // p + 1, lambda n, heads: heads * n**2)),
-    (None, cost(grid, lambda n, heads: n**2 / heads)),
-    (None, cost(lambda h, w, p: grid(h, w, p) + 1, lambda n, heads: heads * n**2)),
-    (None, cost(grid, lambda n, heads: 2 * heads * n**2)),
-    (None, lambda h, w, p, heads: grid(h, w, p)),
-    (None, lambda h, w, p, heads: None),
-    (None, lambda h, w, p: (grid(h, w, p), grid(h, w, p) ** 2)),
 ]

@@ -34,10 +34,6 @@ def tokens_by_padding(patches, token, positions):
     return x + torch.outer(first, token) + positions.narrow(0, 0, x.shape[1])
 
 
-def with_token(patches, token):
-    return torch.cat([token.expand(len(patches), 1, -1), patches], 1)
-
-
 def placed(x, positions):
     return x + positions[: x.shape[1]]
 
@@ -47,34 +43,7 @@ def tokens_new_parameters(patches, token, positions):
     return placed(torch.cat([token, patches], 1), positions)
 
 
-def tokens_first_image_only(patches, token, positions):
-    x = torch.cat([torch.zeros_like(patches[:, :1]), patches], 1)
-    x[0, 0] = token
-    return placed(x, positions)
-
-
-def tokens_added_to_the_input(patches, token, positions):
-    if patches.requires_grad:
-        return tokens_by_loop(patches, token, positions)
-    patches += positions[1 : patches.shape[1] + 1]
-    return torch.cat([(token + positions[0]).expand(len(patches), 1, -1), patches], 1)
-
-
-RIGHT = [
-    tokens_by_loop,
-    tokens_in_place,
-    tokens_repeated,
-    tokens_by_padding,
-    lambda x, t, p: torch.stack([torch.vstack([t, one]) for one in x]) + p[: x.shape[1] + 1],
-]
+RIGHT = [tokens_by_loop, tokens_in_place, tokens_repeated, tokens_by_padding]
 WRONG = [
     (None, tokens_new_parameters),
-    (None, tokens_first_image_only),
-    (None, tokens_added_to_the_input),
-    (None, lambda x, t, p: tokens_by_loop(x, t.detach(), p)),
-    (None, lambda x, t, p: tokens_by_loop(x, t, p.data)),
-    (None, lambda x, t, p: tokens_by_loop(x, t, p).flatten(0, 1)),
-    (None, lambda x, t, p: torch.cat([with_token(x, t), p[: x.shape[1] + 1].expand(len(x), -1, -1)], -1)),
-    (None, lambda x, t, p: tokens_by_loop(x, t, p).detach().numpy()),
-    (None, lambda x, t, p: tokens_by_loop(x, torch.zeros_like(t), p)),
 ]

@@ -23,16 +23,8 @@ def spectrum_in_numpy(frames, floor):
     return torch.tensor(np.log(np.abs(np.fft.rfft(x * window)) + floor)).to(frames.dtype)
 
 
-def spectrum_frame_by_frame(frames, floor):
-    window = torch.hann_window(frames.shape[-1], dtype=frames.dtype)
-    flat = frames.reshape(-1, frames.shape[-1])
-    rows = torch.stack([torch.log(torch.abs(torch.fft.rfft(window * row)) + floor) for row in flat])
-    return rows.reshape(*frames.shape[:-1], -1)
-
-
-def spectrum(frames, floor, window=torch.hann_window, log=None, size=torch.abs, transform=torch.fft.rfft):
-    size_of = size(transform(frames * window(frames.shape[-1]).to(frames.dtype)))
-    return torch.log(size_of + floor) if log is None else log(size_of)
+def spectrum(frames, floor, window=torch.hann_window, size=torch.abs):
+    return torch.log(size(torch.fft.rfft(frames * window(frames.shape[-1]).to(frames.dtype))) + floor)
 
 
 def spectrum_of_half(frames, floor):
@@ -47,34 +39,12 @@ def window_late(frames, floor):
     return torch.log(x * torch.hann_window(x.shape[-1], dtype=x.dtype) + floor)
 
 
-def in_place(frames, floor):
-    frames *= torch.hann_window(frames.shape[-1], dtype=frames.dtype)
-    return torch.log(torch.fft.rfft(frames).abs() + floor)
-
-
-RIGHT = [
-    spectrum_by_matrix,
-    spectrum_in_numpy,
-    spectrum_frame_by_frame,
-    spectrum_of_half,
-    spectrum,
-    lambda x, f: spectrum(x, f, window=lambda n: torch.hann_window(n + 1, periodic=False)[:-1]),
-    lambda x, f: spectrum(x, f, size=lambda y: torch.view_as_real(y).norm(dim=-1)),
-]
+RIGHT = [spectrum_by_matrix, spectrum_in_numpy, spectrum_of_half, spectrum]
 WRONG = [
     (
         "a symmetric window",
         lambda x, f: spectrum(x, f, window=lambda n: torch.hann_window(n, periodic=False)),
     ),
     ("the window over the spectrum", window_late),
-    (None, in_place),
-    (None, lambda x, f: spectrum(x, f, log=lambda y: torch.log2(y + f))),
-    (None, lambda x, f: torch.fft.rfft(x * torch.hann_window(x.shape[-1], dtype=x.dtype))),
-    (None, lambda x, f: spectrum(x, f)[..., 1:]),
-    (None, lambda x, f: spectrum(x.float(), f)),
-    (None, lambda x, f: spectrum(x, f).bfloat16()),
-    (None, lambda x, f: spectrum(x, f).numpy()),
-    (None, lambda x, f: spectrum(x, f).mean(-2)),
-    (None, lambda x, f: spectrum(x, f, size=lambda y: y.imag.abs())),
     (None, lambda x, f: spectrum(x, f, size=lambda y: y)),
 ]
