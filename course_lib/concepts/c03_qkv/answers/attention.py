@@ -59,23 +59,6 @@ def biased(q, k, v, mask=None):
     return scores.softmax(-1) @ v
 
 
-def in_numpy(q, k, v, mask=None):
-    return torch.tensor(by_loops(q.detach(), k.detach(), v.detach(), mask).numpy())
-
-
-def in_float32(q, k, v, mask=None):
-    out = torch.zeros(*q.shape[:-1], v.shape[-1])
-    out[...] = by_loops(q, k, v, mask)
-    return out
-
-
-def in_place(q, k, v, mask=None):
-    if not q.requires_grad:
-        q /= math.sqrt(q.shape[-1])
-        return by_loops(q * math.sqrt(q.shape[-1]), k, v, mask)
-    return by_loops(q, k, v, mask)
-
-
 def by_logsumexp(q, k, v, mask=None):
     """Weights as exp(score - log of the sum of all exp): no division."""
     scores = torch.einsum("...tk,...sk->...ts", q / math.sqrt(q.shape[-1]), k)
@@ -110,7 +93,6 @@ RIGHT = [
     by_logsumexp,
     in_chunks,
     flat,
-    lambda q, k, v, mask=None: by_loops(q * 1.0, k, v, mask).contiguous(),
     lambda queries, keys, values, allowed=None: flat(queries, keys, values, allowed),
 ]
 WRONG = [
@@ -124,15 +106,6 @@ WRONG = [
     ),
     (None, fused),
     (None, scaled_dot_product_attention),
-    (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).bfloat16()),
-    (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).double()),
-    (None, in_numpy),
-    (None, in_float32),
-    (None, in_place),
-    (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).numpy(force=True)),
-    (None, lambda q, k, v: by_loops(q, k, v)),
-    (None, lambda q, k, v, mask=None: (by_loops(q, k, v, mask), None)),
-    (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).mT),
     (None, lambda q, k, v, mask=None: without_shift(q, k, v) if mask is None else by_loops(q, k, v, mask)),
     (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).squeeze(-2)),
 ]

@@ -13,18 +13,12 @@ def by_loops(n_queries, n_keys):
 RIGHT = [
     by_loops,
     lambda t, s: torch.ones(t, s, dtype=torch.bool).tril(s - t),
-    lambda t, s: np.tril(np.ones((t, s), dtype=bool), k=s - t),
     lambda t, s: ~np.triu(np.ones((t, s), bool), 1 + s - t),
     lambda t, s: np.tri(s, s, dtype=bool)[s - t :] if s >= t else np.array(by_loops(t, s)),
 ]
 WRONG = [
-    ("aligned at the top left", lambda t, s: np.tril(np.ones((t, s), bool))),
-    ("upside down", lambda t, s: np.triu(np.ones((t, s), bool), 1 + s - t)),
     ("to be added to the scores", lambda t, s: torch.full((t, s), -math.inf).triu(s - t + 1)),
     (None, lambda t, s: np.tri(t, s, s - t)),
-    (None, lambda t, s: np.tri(t, s, s - t, dtype=int)),
-    (None, lambda t, s: np.tri(s, s, dtype=bool)),
-    (None, lambda t, s: np.array(by_loops(t, s))[None]),
     (None, lambda t, s: np.squeeze(by_loops(t, s)) if t == s else by_loops(t, s)),
     (None, lambda t, s: [row if i < 10 else [True] * s for i, row in enumerate(by_loops(t, s))]),
 ]

@@ -17,15 +17,9 @@ RIGHT = [
     lambda w, v: np.einsum("...ts,...sd->...td", w, v),
     lambda w, v: (w[..., :, :, None] * v[..., None, :, :]).sum(-2),
     lambda w, v: torch.tensor(w) @ torch.tensor(v),
-    lambda w, v: (v.swapaxes(-1, -2) @ w.swapaxes(-1, -2)).swapaxes(-1, -2),
 ]
 WRONG = [
     ("winner takes all", lambda w, v: by_loops(np.arange(w.shape[-1]) == w.argmax(-1)[..., None], v)),
     ("divided by the number of values", lambda w, v: (w[..., :, :, None] * v[..., None, :, :]).mean(-2)),
-    (None, lambda w, v: w * v),
-    (None, lambda w, v: by_loops(w, v).sum(-2)),
-    (None, lambda w, v: by_loops(w / w.sum(-1, keepdims=True), v)),
-    (None, lambda w, v: by_loops(w, v).astype(complex)),
-    (None, lambda w, v: by_loops(w.round(1), v)),
     (None, lambda w, v: by_loops(w / w.sum(-1, keepdims=True) * w.sum(-1, keepdims=True), v)),
 ]

@@ -3,7 +3,6 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from course_lib.concepts.c03_qkv.answers.attention import biased, by_logsumexp, by_loops, flat, fused
@@ -107,46 +106,9 @@ class InAList(nn.Module):
         return fused(*(part(x) for part in self.maps), mask)
 
 
-class NoSuper(Layer):
-    def __init__(self, d_model, d_head, causal=False):
-        self.q_proj = nn.Linear(d_model, d_head)
-
-
-class Cut(Layer):
-    def forward(self, x, mask=None):
-        return super().forward(x, mask).detach()
-
-
 class OneOfTheMasks(Layer):
     def allowed(self, x, mask):
         return super().allowed(x, None) if mask is None else mask
-
-
-class MaskOfWidth(Layer):
-    """Made with the layer, as many courses do."""
-
-    def __init__(self, d_model, d_head, causal=False):
-        super().__init__(d_model, d_head, causal)
-        self.seen = torch.ones(d_model, d_model, dtype=torch.bool).tril()
-
-    def allowed(self, x, mask):
-        seen = self.seen[: x.shape[-2], : x.shape[-2]]
-        return mask if not self.causal else seen if mask is None else seen & mask
-
-
-class KeptMask(Layer):
-    """Keeps the first mask of each size."""
-
-    def allowed(self, x, mask):
-        if mask is not None:
-            kept = self.__dict__.setdefault("kept", {})
-            mask = kept.setdefault(mask.shape, mask)
-        return super().allowed(x, mask)
-
-
-class WithDropout(Layer):
-    def forward(self, x, mask=None):
-        return F.dropout(super().forward(x, mask), 0.1, self.training)
 
 
 class BiasedMask(Layer):
@@ -163,15 +125,10 @@ class Squeezed(Layer):
 RIGHT = [Layer, WithLoops, WithParameters, WithBuffer, WithSavedBuffer]
 WRONG = [
     ("causal or mask, not both", OneOfTheMasks),
-    ("a mask of d_model tokens", MaskOfWidth),
-    (None, KeptMask),
-    (None, WithDropout),
     (None, BiasedMask),
     (None, WithBias),
     (None, Unregistered),
     (None, InAList),
-    (None, NoSuper),
-    (None, Cut),
     (None, Layer(3, 5)),
     (None, Squeezed),
 ]
