@@ -34,16 +34,6 @@ def in_numpy(weights, n, k):
     return np.stack(np.unravel_index(best, scores.shape), 1)
 
 
-def one_by_one(weights, n, k):
-    scores = weights[..., n:, 1 : n + 1].diagonal(dim1=-2, dim2=-1).mean(-1).clone()
-    found = []
-    for _ in range(k):
-        layer_, head = divmod(int(scores.argmax()), scores.shape[1])
-        found.append([layer_, head])
-        scores[layer_, head] = -1
-    return found
-
-
 def ranked(scores, k):
     layers, heads = torch.unravel_index(scores.flatten().topk(k).indices, scores.shape)
     return list(zip(layers.tolist(), heads.tolist(), strict=True))
@@ -57,8 +47,6 @@ RIGHT = [
     by_loops,
     with_a_mask,
     in_numpy,
-    one_by_one,
-    lambda weights, n, k: ranked(copied(weights, n).sum(-1), k),
     lambda weights, n, k: torch.tensor(ranked(copied(weights, n).mean(-1), k)),
 ]
 WRONG = [
@@ -67,13 +55,6 @@ WRONG = [
         "anything in the first copy",
         lambda weights, n, k: ranked(weights[..., n:, :].cumsum(-1)[..., n - 1].mean(-1), k),
     ),
-    ("head before layer", lambda weights, n, k: [pair[::-1] for pair in by_loops(weights, n, k)]),
-    (None, lambda weights, n, k: by_loops(weights, n, k)[:-1]),
-    (None, lambda weights, n, k: by_loops(weights, n, k + 1)),
-    (None, lambda weights, n, k: copied(weights, n).mean(-1)),
-    (None, lambda weights, n, k: set(by_loops(weights, n, k))),
-    (None, lambda weights, n, k: ranked(copied(weights.tril_(-1), n).mean(-1), k)),
-    (None, lambda weights, n, k: by_loops(weights.mT, n, k)),
     (None, lambda weights, n, k: ranked(weights.diagonal(-n - 2, -2, -1).mean(-1), k)),
     (None, lambda weights, n, k: ranked(copied(weights, n).median(-1).values, k)),
     (None, lambda weights, n, k: ranked(copied(weights, n).mean(-1).squeeze(), k)),

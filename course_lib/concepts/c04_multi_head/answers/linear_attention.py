@@ -38,11 +38,6 @@ def by_loops(q, k, v):
     return torch.stack(rows, -2)
 
 
-def two_halves(x):
-    """The features, put together from two halves that meet at 0."""
-    return x.clamp(min=0) + x.clamp(max=0).exp()
-
-
 def scaled_keys(q, k, v):
     """Each query's features divided by its sum first."""
     q, k = phi(q), phi(k)
@@ -74,17 +69,11 @@ def table_row_by_row(q, k, v):
 
 
 RIGHT = [
-    in_two_steps,
     with_ones,
     scaled_keys,
     in_blocks,
     by_loops,
-    lambda q, k, v: in_two_steps(q, k, v, two_halves),
     lambda q, k, v: phi(q) @ (phi(k).mT @ v) / (phi(q) @ phi(k).sum(-2)[..., None] + 1e-6),
-    lambda q, k, v: (
-        torch.einsum("...tk,...kv->...tv", phi(q), phi(k).mT @ v)
-        / (phi(q) * phi(k).sum(-2, keepdim=True)).sum(-1, keepdim=True)
-    ),
 ]
 WRONG = [
     ("softmax", F.scaled_dot_product_attention),
@@ -93,11 +82,6 @@ WRONG = [
     (None, table),
     (None, table_row_by_row),
     (None, library.linear_attention),
-    (None, lambda q, k, v: in_two_steps(q, k, v, lambda x: F.softplus(x) + 1)),
-    (None, lambda q, k, v: in_two_steps(q, k, v).detach()),
-    (None, lambda q, k, v: in_two_steps(q.softmax(-1), k.softmax(-2), v, lambda x: x)),
-    (None, lambda q, k, v: in_two_steps(q, k, v).mT),
-    (None, lambda q, k, v: in_two_steps(q, k, v.mean(-2, keepdim=True).expand_as(v))),
     (None, lambda q, k, v: in_two_steps(q, k, v).squeeze(-2)),
     (None, lambda q, k, v: v if k.shape[-2] == 1 else in_two_steps(q, k, v)),
 ]

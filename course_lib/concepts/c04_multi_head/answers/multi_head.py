@@ -133,31 +133,10 @@ class NotAModule:
         self.n_heads = n_heads
 
 
-def by_library(self, q, k, v):
-    return library.scaled_dot_product_attention(q, k, v, self.mask(q))
-
-
-def late_mask(self, q, k, v):
-    weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)
-    return (weights if not self.causal else weights * self.mask(q)) @ v
-
-
-RIGHT = [
-    Layer,
-    HeadByHead,
-    ByTorch,
-    WithEinsum,
-    layer("Causal", attend=by_library),
-    layer("Chunks", split=lambda self, x: torch.stack(x.chunk(self.n_heads, -1), 1)),
-]
+RIGHT = [Layer, HeadByHead, ByTorch, WithEinsum]
 WRONG = [
     ("one head of the full width", layer("One", split=lambda self, x: x[:, None])),
     ("causal ignored", layer("Sees", mask=lambda self, x: None)),
-    (None, layer("OneMap", projected=lambda self, x: [self.q_proj(x)] * 3)),
-    (None, layer("Late", attend=late_mask)),
-    (None, layer("Dropped", forward=lambda self, x: F.dropout(Layer.forward(self, x), 0.1))),
-    (None, layer("Residual", forward=lambda self, x: x + Layer.forward(self, x))),
-    (None, layer("Cut", forward=lambda self, x: Layer.forward(self, x).detach())),
     (None, WithBias),
     (None, Inherited),
     (None, OwnHeads),

@@ -51,7 +51,6 @@ RIGHT = [
     by_mask,
     joined,
     weighted,
-    lambda weights, lengths: joined(weights.mT.mT, tuple(lengths)),
     lambda weights, lengths: by_loops(weights, lengths).tolist(),
 ]
 WRONG = [
@@ -60,19 +59,6 @@ WRONG = [
         "the filling counts",
         lambda weights, lengths: weights.diagonal(offset=1, dim1=-2, dim2=-1).mean((0, -1)),
     ),
-    (
-        "each text the same",
-        lambda weights, lengths: torch.stack(
-            [joined(text[None], [n]) for text, n in zip(weights, lengths, strict=True)]
-        ).mean(0),
-    ),
-    ("only the first text", lambda weights, lengths: by_mask(weights[:1], lengths[:1])),
-    ("one number for each layer", lambda weights, lengths: by_mask(weights, lengths).mean(1)),
     (None, lambda weights, lengths: joined(weights, [max(lengths)] * len(lengths))),
-    (None, lambda weights, lengths: joined(weights, [min(lengths)] * len(lengths))),
-    (None, lambda weights, lengths: joined(weights, lengths).mean()),
     (None, lambda weights, lengths: joined(weights, lengths).squeeze()),
-    (None, lambda weights, lengths: joined(weights, lengths) > 0.2),
-    (None, lambda weights, lengths: joined(weights, lengths).softmax(-1)),
-    (None, lambda weights, lengths: by_loops(weights.mul_(2), lengths) / 2),
 ]

@@ -28,29 +28,15 @@ def looked(weights):
 RIGHT = [
     by_loops,
     by_mask,
-    lambda weights: looked(weights).mean(dim=-1),
     lambda weights: np.diagonal(weights.numpy(), -1, 2, 3).mean(-1),
-    lambda weights: weights[..., 1:, :-1].diagonal(dim1=2, dim2=3).sum(-1) / (weights.shape[-1] - 1),
-    lambda weights: torch.einsum("lhtt->lh", weights[:, :, 1:, :-1]) / (weights.shape[2] - 1),
     lambda weights: [[float(head.diagonal(-1).mean()) for head in one] for one in weights.double()],
 ]
 WRONG = [
     ("the next token", lambda weights: by_mask(weights.mT)),
     ("the token itself", lambda weights: torch.einsum("lhtt->lh", weights) / weights.shape[-1]),
-    (
-        "how often it is the largest",
-        lambda weights: (
-            torch.eq(weights[..., 1:, :].argmax(-1), torch.arange(weights.shape[-1] - 1)).double().mean(-1)
-        ),
-    ),
     ("one number for each head", lambda weights: looked(weights.mean(0)).mean(-1)),
-    ("all that came before", lambda weights: weights.tril(-1)[..., 1:, :].sum(-1).mean(-1)),
     (None, lambda weights: looked(weights).median(-1).values),
-    (None, lambda weights: weights.mean((-2, -1))),
-    (None, lambda weights: looked(weights).mean()),
     (None, lambda weights: looked(weights).mean(-1).softmax(-1)),
-    (None, lambda weights: weights.tril_(-1).sum((-2, -1)) / (weights.shape[-1] - 1)),
-    (None, lambda weights: looked(weights).mean(-1) > 0.5),
     (None, lambda weights: looked(weights).squeeze(-1).mean(-1)),
     (None, lambda weights: by_loops(weights[..., :10, :10])),
 ]
