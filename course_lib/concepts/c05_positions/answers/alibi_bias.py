@@ -8,10 +8,10 @@ import torch
 from course_lib.positions import ALiBi
 
 
-def penalties(n_heads, n_queries, n_keys, slope=lambda h, n: 2 ** (-8 * h / n), size=abs):
+def penalties(n_heads, n_queries, n_keys, slope=lambda h, n: 2 ** (-8 * h / n)):
     """Number by number."""
     places = range(n_keys - n_queries, n_keys)
-    sizes = [[size(t - s) for s in range(n_keys)] for t in places]
+    sizes = [[abs(t - s) for s in range(n_keys)] for t in places]
     slopes = [slope(h, n_heads) for h in range(1, n_heads + 1)]
     return torch.tensor([[[-m * d for d in row] for row in sizes] for m in slopes])
 
@@ -52,19 +52,12 @@ RIGHT = [
     penalties_cut_out,
     penalties_as_in_the_papers_code,
     penalties_by_halving,
-    penalties,
     lambda h, t, s: penalties(h, t, s).double(),
-    lambda h, t, s: penalties_of_grid(h, s, s)[:, s - t :],
 ]
 WRONG = [
     ("distance rewarded", lambda h, t, s: penalties(h, t, s).abs()),
     ("later keys left alone", lambda h, t, s: penalties(h, t, s).tril(s - t)),
     (None, lambda h, t, s: ALiBi(h)(torch.zeros(1, h, t, 1), s)),
-    (None, lambda h, t, s: penalties(h, t, s)[0]),
-    (None, lambda h, t, s: penalties(h, t, s).half()),
-    (None, lambda h, t, s: penalties(h, t, s, size=lambda d: math.log1p(abs(d)))),
-    (None, lambda h, t, s: penalties(h, s, s)),
-    (None, lambda h, t, s: penalties(h, t, s, size=lambda d: min(abs(d), 2))),
     (None, lambda h, t, s: penalties(h, t, s, lambda i, n: i / n)),
     (None, lambda h, t, s: penalties(h, t, s).squeeze(0)),
     (None, lambda h, t, s: penalties(h, t, s).squeeze(1)),

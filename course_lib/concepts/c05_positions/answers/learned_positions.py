@@ -1,7 +1,5 @@
 """Answers to learned_positions, as learners write them."""
 
-import math
-
 import torch
 
 from course_lib.positions import PositionEmbedding
@@ -42,20 +40,6 @@ def from_an_index_error(x, table, start):
         raise ValueError("beyond the table") from error
 
 
-def shared_out(x, table, start):
-    if start + x.shape[1] > len(table):
-        raise ValueError
-    return torch.stack([sequence + table[start + i] for i, sequence in enumerate(x)])
-
-
-def in_place(x, table, start):
-    if start + x.shape[1] > len(table):
-        raise ValueError
-    with torch.no_grad():
-        x += table[start : start + x.shape[1]]
-    return x
-
-
 def library(x, table, start):
     layer = PositionEmbedding(*table.shape)
     return torch.func.functional_call(layer, {"weight": table}, (x, start))
@@ -71,16 +55,8 @@ def left_to_torch(x, table, start):
         raise ValueError from error
 
 
-RIGHT = [
-    added,
-    looked_up,
-    by_one_hot,
-    in_sequences,
-    from_an_index_error,
-    lambda x, table, start: in_sequences(x.mT.contiguous().mT, table.clone(), start),
-]
+RIGHT = [added, looked_up, by_one_hot, in_sequences, from_an_index_error]
 WRONG = [
-    ("a row for each sequence", shared_out),
     (
         "no look at the end of the table",
         lambda x, table, start: x + table[(torch.arange(x.shape[1]) + start) % len(table)],
@@ -89,14 +65,9 @@ WRONG = [
         "no look at the end of the table",
         lambda x, table, start: x + table[(torch.arange(x.shape[1]) + start).clamp(max=len(table) - 1)],
     ),
-    (None, in_place),
     (None, library),
-    (None, lambda x, table, start: added(x, table, start).detach()),
     (None, lambda x, table, start: added(x, table.detach(), start)),
-    (None, lambda x, table, start: added(x, table, start) * math.sqrt(x.shape[-1])),
-    (None, lambda x, table, start: added(x, table, start).numpy() if not x.requires_grad else None),
     (None, lambda x, table, start: added(x, table, start=0, step=2)),
-    (None, lambda x, table, start: x),
     (None, left_to_torch),
     (None, lambda x, table, start: added(x, table, start).squeeze(1)),
 ]

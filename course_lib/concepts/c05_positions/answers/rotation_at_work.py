@@ -5,9 +5,7 @@ from torch import nn
 
 from course_lib import positions as library
 from course_lib.concepts.c05_positions.answers.rotate_pairs import (
-    by_complex,
     by_halves,
-    by_loops,
     by_slices,
     overwriting,
 )
@@ -101,11 +99,6 @@ class ShortTable(Tables):
         super().__init__(d_head, max_seq_len - 1, base)
 
 
-class NoStart(Tables):
-    def forward(self, x):
-        return Tables.forward(self, x)
-
-
 class StartNeeded(Tables):
     def forward(self, x, start):
         return Tables.forward(self, x, start)
@@ -124,12 +117,6 @@ class NotAModule:
         return by_slices(x, start, self.base)
 
 
-class InPlace(Tables):
-    def forward(self, x, start=0):
-        x[..., ::2] = Tables.forward(self, x, start)[..., ::2]
-        return Tables.forward(self, x, start)
-
-
 class OnlyNarrow(Tables):
     """Right on the small inputs, wrong in the model, whose heads are wider."""
 
@@ -137,18 +124,15 @@ class OnlyNarrow(Tables):
         return Tables.forward(self, x, start) if x.shape[-1] < 32 else x
 
 
-RIGHT = [Tables, Complex, Twice, Matrices, layer(by_complex), layer(by_loops)]
+RIGHT = [Tables, Complex, Twice, Matrices]
 WRONG = [
     ("pairs of halves", layer(by_halves)),
     ("the first number overwritten", layer(overwriting)),
     (None, Trained),
     (None, ShortTable),
-    (None, NoStart),
     (None, StartNeeded),
     (None, Ours),
     (None, NotAModule),
-    (None, InPlace),
     (None, OnlyNarrow),
-    (None, layer(lambda x, start, base: by_slices(x, start, base).detach())),
     (None, lambda d_head, max_seq_len, base: Tables(d_head, max_seq_len, base)),
 ]

@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import torch
 
 
@@ -58,38 +57,17 @@ def on_other_numbers(layers, x):
     return tried(layers, torch.randn_like(x))
 
 
-def in_numpy(layers, x):
-    rng = np.random.default_rng(0)
-    answer = np.ones(len(layers), dtype=bool)
-    for i, f in enumerate(layers):
-        for _ in range(20):
-            order = rng.permutation(x.shape[1])
-            left, right = f(x[:, order]).numpy(), f(x).numpy()[:, order]
-            answer[i] &= np.allclose(left, right, atol=1e-4)
-    return answer
-
-
 def any_order(layers, x):
     orders = itertools.permutations(range(x.shape[1]))
     orders = [list(order) for order in orders]
     return [any(alike(f(x[:, order]), f(x)[:, order]) for order in orders) for f in layers]
 
 
-def exchanged_in_place(layers, x):
-    found = tried(layers, x)
-    x[:, :2] = x[:, :2].flip(1)
-    return found
-
-
 RIGHT = [
-    tried,
     put_back,
     by_matrices,
-    lambda layers, x: tried(layers, x, two_exchanged),
     every_order,
     on_other_numbers,
-    in_numpy,
-    lambda layers, x: tuple(tried(layers, x, equal=torch.allclose)),
     lambda layers, x: [torch.tensor(int(right)) for right in tried(layers, x)],
 ]
 WRONG = [
@@ -102,9 +80,7 @@ WRONG = [
         lambda layers, x: tried(layers, x, two_exchanged, equal=lambda a, b: bool(torch.all(a - b < 1e-4))),
     ),
     ("yes to all", any_order),
-    (None, exchanged_in_place),
     (None, lambda layers, x: tried(layers, x)[:-1]),
-    (None, lambda layers, x: {str(f): right for f, right in zip(layers, tried(layers, x), strict=True)}),
     (None, lambda layers, x: tried(layers, x)[::-1]),
     (None, lambda layers, x: tried(layers, torch.ones_like(x))),
     (None, lambda layers, x: [tried(layers, x)[0]] * len(layers)),
