@@ -12,12 +12,6 @@ def by_blocks(stack):
                 nn.init.zeros_(linear.bias)
 
 
-def by_names(stack):
-    for name, parameter in stack.named_parameters():
-        if "out_proj" in name or "down_proj" in name:
-            parameter.data.zero_()
-
-
 @torch.no_grad()
 def by_state(stack):
     state = stack.state_dict()
@@ -54,17 +48,6 @@ def at_the_other_end(stack):
                 linear.weight.mul_(0)
             if linear.bias is not None:
                 linear.bias.mul_(0)
-
-
-def by_apply(stack):
-    def zero(module):
-        for name in ("out_proj", "down_proj"):
-            if isinstance(getattr(module, name, None), nn.Linear):
-                with torch.no_grad():
-                    for parameter in getattr(module, name).parameters():
-                        parameter.copy_(0 * parameter)
-
-    stack.apply(zero)
 
 
 def zeroing(*endings):
@@ -104,32 +87,17 @@ def all_parameters(stack):
             parameter.zero_()
 
 
-def in_place_without_no_grad(stack):
-    for block in stack.blocks:
-        block.attention.out_proj.weight.zero_()
-
-
 def last_norm_only(stack):
     nn.init.zeros_(stack.final_norm.weight)
 
 
-RIGHT = [
-    by_blocks,
-    at_the_other_end,
-    redrawn,
-    by_new_parameters,
-    by_names,
-    by_state,
-    by_apply,
-]
+RIGHT = [at_the_other_end, redrawn, by_new_parameters, by_state]
 WRONG = [
     ("everything", all_parameters),
     ("nothing changed", last_norm_only),
     (None, tiny),
     (None, frozen),
     (None, without_parts),
-    (None, in_place_without_no_grad),
     (None, zeroing("out_proj.weight", "out_proj.bias", "up_proj.weight", "up_proj.bias")),
     (None, zeroing("weight")),
-    (None, lambda stack: [nn.init.zeros_(block.weight) for block in stack.blocks]),
 ]

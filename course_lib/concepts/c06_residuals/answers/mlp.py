@@ -9,10 +9,6 @@ from torch import nn
 from course_lib import blocks as library
 
 
-def mlp_by_linear(x, up, up_bias, down, down_bias):
-    return F.linear(F.gelu(F.linear(x, up, up_bias)), down, down_bias)
-
-
 def mlp_by_erf(x, up, up_bias, down, down_bias):
     h = torch.einsum("...d,fd->...f", x, up) + up_bias
     h = h * (1 + torch.erf(h / math.sqrt(2))) / 2
@@ -39,12 +35,6 @@ def mlp_by_normal(x, up, up_bias, down, down_bias):
     return torch.matmul(h * torch.special.ndtr(h), down.t()).add(down_bias)
 
 
-def mlp_by_columns(x, up, up_bias, down, down_bias):
-    flat = x.reshape(-1, x.shape[-1]).T
-    h = F.gelu(up @ flat + up_bias[:, None])
-    return (down @ h + down_bias[:, None]).T.reshape(x.shape)
-
-
 def mlp_with(act):
     return lambda x, up, up_bias, down, down_bias: F.linear(act(F.linear(x, up, up_bias)), down, down_bias)
 
@@ -60,34 +50,9 @@ def mlp_by_library(x, up, up_bias, down, down_bias):
     return torch.func.functional_call(module, weights, x)
 
 
-def mlp_with_own_weights(x, up, up_bias, down, down_bias):
-    f, d = up.shape
-    return nn.Sequential(nn.Linear(d, f), nn.GELU(), nn.Linear(f, d)).to(x.dtype)(x)
-
-
-RIGHT = [
-    mlp_by_linear,
-    mlp_by_erf,
-    mlp_by_neurons,
-    mlp_by_columns,
-    mlp_by_modules,
-    mlp_by_normal,
-]
+RIGHT = [mlp_by_erf, mlp_by_neurons, mlp_by_modules, mlp_by_normal]
 WRONG = [
     ("no activation", lambda x, u, bu, d, bd: x @ (d @ u).T + d @ bu + bd),
     ("GELU by tanh", mlp_with(gelu_as_in_gpt2)),
     (None, mlp_by_library),
-    (None, mlp_with_own_weights),
-    (None, mlp_with(F.leaky_relu)),
-    (None, mlp_with(F.elu)),
-    (None, mlp_with(F.softplus)),
-    (None, mlp_with(lambda h: F.dropout(F.gelu(h), 0.5))),
-    (None, lambda x, *weights: mlp_by_linear(x, *weights).detach()),
-    (None, lambda x, u, bu, d, bd: F.linear(x, u, bu)),
-    (None, lambda x, u, bu, d, bd: F.gelu(F.linear(x, u, bu))),
-    (None, lambda x, u, bu, d, bd: F.linear(F.gelu(u @ x + bu), d, bd)),
-    (None, lambda x, *weights: mlp_by_linear(x, *weights).relu()),
-    (None, lambda x, *weights: mlp_by_linear(x.float(), *(w.float() for w in weights))),
-    (None, lambda x, u, bu, d, bd: F.linear(F.gelu(F.linear(x, u, bu)).round(decimals=2), d, bd)),
-    (None, lambda x, u, bu, d, bd: F.linear(F.gelu(F.linear(x, u, bu / 2)), d, bd)),
 ]

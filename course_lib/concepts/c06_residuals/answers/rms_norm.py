@@ -1,7 +1,5 @@
 """Answers to rms_norm, as learners write them."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,11 +14,6 @@ def rms(x, weight, eps):
 def rms_by_length(x, weight, eps):
     length = x.norm(dim=-1, keepdim=True)
     return weight * x / torch.sqrt(length**2 / x.size(-1) + eps)
-
-
-def rms_by_einsum(x, weight, eps):
-    mean_square = torch.einsum("...i,...i->...", x, x) / x.shape[-1]
-    return torch.einsum("...i,...,i->...i", x, (mean_square + eps) ** -0.5, weight)
 
 
 def rms_by_vectors(x, weight, eps):
@@ -40,37 +33,13 @@ def rms_ready_made(x, weight, eps):
     return torch.func.functional_call(norm, {"weight": weight}, x)
 
 
-def rms_in_place(x, weight, eps):
-    x /= torch.sqrt(x.pow(2).mean(-1, keepdim=True) + eps)
-    return x * weight
-
-
-def rms_weight_in_place(x, weight, eps):
-    weight /= 1
-    weight *= 2
-    return rms(x, weight, eps) / 2
-
-
-RIGHT = [
-    rms,
-    rms_by_length,
-    rms_by_einsum,
-    rms_by_variance,
-    rms_by_vectors,
-    lambda x, w, eps: rms(x.double(), w.double(), eps).to(x.dtype),
-]
+RIGHT = [rms, rms_by_length, rms_by_variance, rms_by_vectors]
 WRONG = [
     ("D outside the root", lambda x, w, eps: x / (x.norm(dim=-1, keepdim=True) / x.shape[-1]) * w),
     ("sum of squares", lambda x, w, eps: F.normalize(x, dim=-1, eps=eps) * w),
     ("mean of sizes", lambda x, w, eps: x / (x.abs().mean(-1, keepdim=True) + eps) * w),
-    (None, rms_in_place),
-    (None, rms_weight_in_place),
     (None, rms_ready_made),
     (None, lambda x, w, eps: F.rms_norm(x, w.shape, w, eps)),
     (None, lambda x, w, eps: torch.func.functional_call(library.RMSNorm(len(w), eps=eps), {"weight": w}, x)),
-    (None, lambda x, w, eps: rms(x, w, eps).detach()),
-    (None, lambda x, w, eps: rms(x.half(), w, eps).to(x.dtype)),
-    (None, lambda x, w, eps: rms(x.float(), w.float(), eps)),
-    (None, lambda x, w, eps: x / math.sqrt(x.shape[-1]) * w),
     ("the largest number", lambda x, w, eps: x / x.abs().amax(-1, keepdim=True) * w),
 ]

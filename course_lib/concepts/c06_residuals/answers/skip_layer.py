@@ -31,19 +31,6 @@ def by_own_hook(model, ids, layer):
         handle.remove()
 
 
-def by_probabilities(model, ids, layer):
-    """Token after token, from logarithms of probabilities."""
-
-    def mean_loss(logits):
-        chosen = logits.log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None])
-        return -chosen.mean().item()
-
-    with_all = mean_loss(model(ids))
-    others = [n for n in range(len(model.stack.blocks)) if n != layer]
-    with probing.layers_reordered(model, others):
-        return mean_loss(model(ids)) - with_all
-
-
 def by_copy(model, ids, layer):
     lacking = copy.deepcopy(model)
     del lacking.stack.blocks[layer]
@@ -81,12 +68,6 @@ def hook_stays(model, ids, layer):
     return loss_of(model, ids) - before
 
 
-def of_perplexity(model, ids, layer):
-    before = loss_of(model, ids).exp()
-    with probing.layers_skipped(model, [layer]):
-        return loss_of(model, ids).exp() - before
-
-
 def deleted(model, ids, layer):
     before = loss_of(model, ids)
     model.stack.blocks = nn.ModuleList(b for n, b in enumerate(model.stack.blocks) if n != layer)
@@ -106,23 +87,13 @@ def weights_zeroed(model, ids, layer):
     return result
 
 
-RIGHT = [
-    by_own_hook,
-    by_probabilities,
-    by_copy,
-    by_running_the_rest,
-    by_skipped,
-    by_forward,
-]
+RIGHT = [by_own_hook, by_copy, by_running_the_rest, by_forward]
 WRONG = [
     ("not put back", hook_stays),
     ("not put back", weights_zeroed),
     (None, deleted),
     (None, useless_hook_left),
-    (None, lambda model, ids, layer: None),
     (None, lambda model, ids, layer: [loss_of(model, ids), by_skipped(model, ids, layer)]),
     (None, lambda model, ids, layer: 0.0),
-    (None, of_perplexity),
-    (None, lambda model, ids, layer: by_skipped(model, ids, layer + 1)),
     (None, lambda model, ids, layer: by_skipped(model.train(), ids, layer)),
 ]
