@@ -23,12 +23,6 @@ def bits_by_numpy(losses, tokens):
     return losses.numpy().sum() * np.log2(np.e) / len("".join(tokens)[len(tokens[0]) :])
 
 
-def bits_by_mean(losses, tokens):
-    """Bits per token by tokens per character."""
-    _, *rest = tokens
-    return losses.mean() / torch.tensor(2.0).log() * (len(losses) / sum(map(len, rest)))
-
-
 def bits_by_weights(losses, tokens):
     """The mean of each character's share."""
     lengths = torch.tensor([len(token) for token in tokens[1:]], dtype=losses.dtype)
@@ -39,13 +33,7 @@ def characters(tokens):
     return len("".join(tokens[1:]))
 
 
-RIGHT = [
-    bits_by_loop,
-    bits_by_probability,
-    bits_by_numpy,
-    bits_by_mean,
-    bits_by_weights,
-]
+RIGHT = [bits_by_loop, bits_by_probability, bits_by_numpy, bits_by_weights]
 WRONG = [
     ("perplexity of a character", lambda losses, tokens: torch.exp(losses.sum() / characters(tokens))),
     (
@@ -54,12 +42,5 @@ WRONG = [
             [float(x) / math.log(2) / len(t) for x, t in zip(losses, tokens[1:], strict=True)]
         ),
     ),
-    (None, lambda losses, tokens: losses / math.log(2) / characters(tokens)),
-    (None, lambda losses, tokens: losses.sum() / math.log(2)),
-    (None, lambda losses, tokens: losses.sum() / math.log(2) / len(tokens)),
-    (None, lambda losses, tokens: -losses.sum() / math.log(2) / characters(tokens)),
-    (None, lambda losses, tokens: losses.sum() / 0.7 / characters(tokens)),
-    (None, lambda losses, tokens: round(bits_by_loop(losses, tokens), 2)),
     (None, lambda losses, tokens: losses.sum() / math.log(2) / len(" ".join(tokens[1:]))),
-    (None, lambda losses, tokens: f"{bits_by_loop(losses, tokens)} bits"),
 ]

@@ -60,23 +60,6 @@ def masked_by_numpy(ids, mask_id, vocab_size, special_ids, generator):
     return torch.from_numpy(inputs), torch.from_numpy(targets)
 
 
-def masked_by_loop(ids, mask_id, vocab_size, special_ids, generator):
-    rows, asked = [], []
-    for row in ids.tolist():
-        seen, wanted = [], []
-        for token, dice in zip(row, torch.rand(len(row), generator=generator).tolist(), strict=True):
-            chosen = token not in special_ids and dice < 0.15
-            wanted.append(token if chosen else -100)
-            if chosen and dice < 0.8 * 0.15:
-                token = mask_id
-            elif chosen and dice < 0.9 * 0.15:
-                token = int(torch.randint(vocab_size, (), generator=generator))
-            seen.append(token)
-        rows.append(seen)
-        asked.append(wanted)
-    return torch.tensor(rows), torch.tensor(asked)
-
-
 def masked_with_ordinary_tokens(ids, mask_id, vocab_size, special_ids, generator):
     """No special token and no mask is put in; each row is drawn alone."""
     tokens = torch.tensor([i for i in range(vocab_size) if i not in {*special_ids, mask_id}])
@@ -125,14 +108,6 @@ def more_than_ordinary(ids, mask_id, vocab_size, special_ids, generator):
     )
 
 
-def masked_in_place(ids, mask_id, vocab_size, special_ids, generator):
-    dice = torch.rand(ids.shape, generator=generator)
-    chosen = (dice < 0.15) & ~torch.isin(ids, torch.tensor(special_ids))
-    targets = torch.where(chosen, ids, -100)
-    ids[chosen & (dice < 0.12)] = mask_id
-    return ids, targets
-
-
 def masked_by_library(ids, mask_id, vocab_size, special_ids, generator):
     return library.mask_tokens(ids, mask_id, vocab_size, special_ids=special_ids, generator=generator)
 
@@ -159,13 +134,11 @@ RIGHT = [
     masked_as_hugging_face,
     masked_exactly,
     masked_by_numpy,
-    masked_by_loop,
     masked_with_ordinary_tokens,
 ]
 WRONG = [
     ("share of all places", more_than_ordinary),
     ("not the generator", hiding(throw=lambda ids, generator: torch.rand(ids.shape))),
-    (None, masked_in_place),
     (None, masked_by_library),
     (None, overwritten),
     (None, at_least_one),
@@ -174,7 +147,6 @@ WRONG = [
     (None, hiding(kinds=(0.7, 0.85))),
     (None, lambda *given: masked_by_one_throw(*given)[0]),
     (None, lambda *given: masked_by_one_throw(*given)[::-1]),
-    (None, lambda *given: [x.float() for x in masked_by_one_throw(*given)]),
     (None, lambda *given: [x.reshape(-1) for x in masked_by_one_throw(*given)]),
     (None, lambda ids, mask_id, v, *given: masked_by_one_throw(ids, mask_id, 3 * v, *given)),
     (None, lambda *given: [x.masked_fill(x == -100, -1) for x in masked_by_one_throw(*given)]),

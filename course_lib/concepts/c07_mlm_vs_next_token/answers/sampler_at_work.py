@@ -6,7 +6,6 @@ import torch
 from course_lib.concepts.c07_mlm_vs_next_token.answers.cached_step import (
     by_our_library,
     by_torch,
-    by_torchs_causal,
     old_and_new_apart,
     one_by_one,
     stored_then_attended,
@@ -30,14 +29,21 @@ def probabilities(scores, t, p):
     return sorted_and_scattered(shifted(scores, t), p)
 
 
-def plainly(read, draw, ids, n_new, t, p):
-    new, stored, written = ids, None, []
-    for _ in range(n_new):
-        scores, stored = read(new, stored, stored_then_attended)
-        token = draw(probabilities(scores, t, p))
-        written.append(token)
-        new = [token]
-    return written
+def writing(choose=probabilities, attend=stored_then_attended):
+    """Right but for what it is given."""
+
+    def answer(read, draw, ids, n_new, t, p):
+        new, stored, written = ids, None, []
+        for _ in range(n_new):
+            scores, stored = read(new, stored, attend)
+            new = [draw(choose(scores, t, p))]
+            written += new
+        return written
+
+    return answer
+
+
+plainly = writing()
 
 
 def prompt_first(read, draw, ids, n_new, t, p):
@@ -80,29 +86,6 @@ def recursively(read, draw, ids, n_new, t, p, stored=None):
     return [token, *recursively(read, draw, [token], n_new - 1, t, p, stored)]
 
 
-def writing(choose=probabilities, attend=stored_then_attended, give=list):
-    """Right but for what it is given."""
-
-    def answer(read, draw, ids, n_new, t, p):
-        new, stored, written = ids, None, []
-        for _ in range(n_new):
-            scores, stored = read(new, stored, attend)
-            new = [draw(choose(scores, t, p))]
-            written += new
-        return give(written)
-
-    return answer
-
-
-def prompt_changed(read, draw, ids, n_new, t, p):
-    stored, new = None, list(ids)
-    for _ in range(n_new):
-        scores, stored = read(new, stored, stored_then_attended)
-        ids.append(draw(probabilities(scores, t, p)))
-        new = ids[-1:]
-    return ids[-n_new:]
-
-
 def one_short(read, draw, ids, n_new, t, p):
     return plainly(read, draw, ids, n_new - 1, t, p)
 
@@ -122,22 +105,11 @@ def drawn_twice(read, draw, ids, n_new, t, p):
     return plainly(read, second, ids, n_new, t, p)
 
 
-RIGHT = [
-    plainly,
-    prompt_first,
-    prompt_token_by_token,
-    by_the_library,
-    recursively,
-]
+RIGHT = [plainly, prompt_first, prompt_token_by_token, by_the_library, recursively]
 WRONG = [
-    (None, writing(attend=by_torchs_causal)),
     (None, writing(attend=lambda *given: stored_then_attended(*given)[0])),
     (None, writing(choose=lambda scores, t, p: scores)),
-    (None, writing(give=lambda written: None)),
-    (None, writing(give=lambda written: written[::-1] if len(written) > 1 else [0])),
-    (None, prompt_changed),
     (None, one_short),
-    (None, drawn_by_itself),
     (None, drawn_twice),
     (None, lambda read, draw, ids, n_new, t, p: [draw([1.0] * 17) for _ in range(n_new)]),
 ]

@@ -61,30 +61,12 @@ def rows_in_one_axis(logits, t):
     return result
 
 
-def in_place(logits, t):
-    logits -= logits.amax(-1, keepdim=True)
-    return shifted(logits, t)
-
-
-RIGHT = [
-    shifted,
-    by_hand,
-    row_by_row,
-    by_numpy,
-    never_quite_zero,
-    by_logarithms,
-]
+RIGHT = [shifted, by_hand, never_quite_zero, by_logarithms]
 WRONG = [
     ("divided first", lambda logits, t: F.log_softmax(logits / t, -1).exp() if t else shifted(logits, 0)),
     (None, lambda logits, t: shifted(logits, max(t, 0.1))),
     (None, lambda logits, t: shifted(logits, max(t, 0.01))),
-    (None, lambda logits, t: shifted(logits, t + 1e-4)),
-    (None, lambda logits, t: F.softmax(logits / (t + 1e-6), dim=-1)),
     (None, lambda logits, t: shifted(logits.nan_to_num(neginf=0.0), t)),
-    (None, lambda logits, t: shifted(logits.half(), t)),
-    (None, lambda logits, t: shifted(logits if t else logits.abs(), t)),
-    (None, in_place),
     (None, rows_in_one_axis),
     (None, lambda logits, t: next_token_probabilities(logits, temperature=t)),
-    (None, lambda logits, t: shifted(logits, t).tolist() and None),
 ]

@@ -1,7 +1,5 @@
 """Answers to top_p, as learners write them."""
 
-import math
-
 import numpy as np
 import torch
 
@@ -69,22 +67,6 @@ def through_scores(probabilities, p):
     return next_token_probabilities(probabilities.log(), top_p=p)
 
 
-def shifted_mask(probabilities, p):
-    """As in many samplers: what is above p goes, moved by one so that the token that crosses stays."""
-    ordered, places = probabilities.sort(-1, descending=True)
-    goes = ordered.cumsum(-1) > p
-    goes[..., 1:] = goes[..., :-1].clone()
-    goes[..., 0] = False
-    kept = probabilities.masked_fill(goes.scatter(-1, places, goes), 0.0)
-    return kept / kept.sum(-1, keepdim=True)
-
-
-def top_share(probabilities, p):
-    n = math.ceil(p * probabilities.shape[-1])
-    kept = probabilities * (probabilities >= probabilities.topk(n, -1).values[..., -1:])
-    return kept / kept.sum(-1, keepdim=True)
-
-
 def first_row_for_all(probabilities, p):
     first = probabilities.reshape(-1, probabilities.shape[-1])[0]
     n = int((sorted_and_scattered(first, p) > 0).sum())
@@ -107,28 +89,11 @@ def behind_the_last(probabilities, p):
     return kept / kept.sum(-1, keepdim=True)
 
 
-def with_zeros_changed(probabilities, p):
-    probabilities[probabilities < 0.1] = 0
-    return sorted_and_scattered(probabilities, p)
-
-
-RIGHT = [
-    sorted_and_scattered,
-    token_by_token,
-    from_below,
-    pair_by_pair,
-    by_lowest,
-    by_search,
-    shifted_mask,
-]
+RIGHT = [sorted_and_scattered, token_by_token, from_below, pair_by_pair, by_search]
 WRONG = [
     ("the first row decides", first_row_for_all),
-    ("a share of the vocabulary", top_share),
     ("the one that crosses cut down", cut_down),
     (None, lambda probabilities, p: sorted_and_scattered(probabilities, p).softmax(-1)),
-    (None, lambda probabilities, p: sorted_and_scattered(probabilities.flatten(), p).view_as(probabilities)),
-    (None, lambda probabilities, p: sorted_and_scattered(probabilities.mT, p).mT),
-    (None, with_zeros_changed),
     (None, behind_the_last),
     (None, through_scores),
 ]
