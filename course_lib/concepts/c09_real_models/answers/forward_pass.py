@@ -70,16 +70,6 @@ def one_by_one(ids, weights, parts, stored):
     return torch.cat(logits, dim=1), stored
 
 
-def text_by_text(ids, weights, parts, stored):
-    found = []
-    for i in range(len(ids)):
-        its = [(keys[i : i + 1], values[i : i + 1]) for keys, values in stored]
-        found.append(all_in_the_loop(ids[i : i + 1], weights, parts, its))
-    pairs = zip(*(pairs for _, pairs in found), strict=True)
-    joined = [tuple(torch.cat(several) for several in zip(*layer, strict=True)) for layer in pairs]
-    return torch.cat([logits for logits, _ in found]), joined
-
-
 class Model:
     """With a method for each step."""
 
@@ -123,41 +113,9 @@ def by_a_class(ids, weights, parts, stored):
     return model.norm(x, weights["final_norm"]) @ weights["table"].mT, model.stored
 
 
-def in_place(ids, weights, parts, stored):
-    logits, now = helpers_outside(ids, weights, parts, stored)
-    stored[:] = now
-    return logits, stored
-
-
-def fixed_mask(ids, weights, parts, stored):
-    """Only what is new is masked; what is stored is not seen by who looks at the last keys first."""
-    seen = parts.attention
-
-    def attention(q, k, v, mask):
-        return seen(q, k, v, torch.ones_like(mask).tril())
-
-    return helpers_outside(ids, weights, with_another(parts, attention=attention), stored)
-
-
-def with_another(parts, **others):
-    """The parts with some in place of others."""
-    return type(parts)(**vars(parts) | others)
-
-
 def reads_backwards(ids, weights, parts, stored):
     logits, now = helpers_outside(ids, weights | {"layers": weights["layers"][::-1]}, parts, stored[::-1])
     return logits, now[::-1]
-
-
-def without_norm(ids, weights, parts, stored):
-    last = []
-
-    def block(x, *others):
-        last[:] = [parts.block(x, *others)]
-        return last[0]
-
-    _, now = all_in_the_loop(ids, weights, with_another(parts, block=block), stored)
-    return last[0] @ weights["table"].mT, now
 
 
 def returning(change):
@@ -165,18 +123,16 @@ def returning(change):
     return lambda *given: change(*helpers_outside(*given))
 
 
-RIGHT = [all_in_the_loop, helpers_outside, text_by_text, by_a_class, one_by_one]
+RIGHT = [
+    all_in_the_loop,
+    helpers_outside,
+    by_a_class,
+    one_by_one,
+]
 WRONG = [
     ("layers in reverse", reads_backwards),
-    ("a mask from the first token on", fixed_mask),
-    ("no final norm", without_norm),
     ("only the last layer stored", returning(lambda logits, now: (logits, now[-1]))),
-    (None, in_place),
     (None, returning(lambda logits, now: logits)),
     (None, returning(lambda logits, now: (logits, None))),
     (None, returning(lambda logits, now: (logits, [keys for keys, _ in now]))),
-    (None, returning(lambda logits, now: (logits.tolist(), now))),
-    (None, returning(lambda logits, now: (logits.argmax(-1), now))),
-    (None, returning(lambda logits, now: (logits[:, -1], now))),
-    (None, lambda ids, *given: helpers_outside(ids[0], *given)),
 ]

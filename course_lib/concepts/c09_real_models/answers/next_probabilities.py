@@ -61,14 +61,10 @@ RIGHT = [
     threshold,
     row_by_row,
     masked_scores,
-    lambda logits, t, p: cut(heat(logits.double(), t), p).to(logits.dtype),
 ]
 WRONG = [
     ("no temperature", lambda logits, t, p: cut(heat(logits, min(t * 1e40, 1.0)), p)),
     ("without the one that crosses", lambda logits, t, p: cut(heat(logits, t), p, crosses=False)),
     (None, lambda logits, t, p: generation.next_token_probabilities(logits, temperature=t, top_p=p)),
-    (None, lambda logits, t, p: cut(heat(logits, t + 0.1), p)),
     ("logarithms", lambda logits, t, p: cut(heat(logits, t), p).log()),
-    (None, lambda logits, t, p: cut(heat(logits, t), p).numpy()),
-    (None, lambda logits, t, p: logits.div_(t or 1).softmax(-1)),
 ]

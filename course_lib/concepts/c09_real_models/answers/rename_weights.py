@@ -68,37 +68,9 @@ def layer_by_layer(theirs):
     }
 
 
-def by_match(theirs):
-    def translated(name, tensor):
-        match name.split("."):
-            case ["wte", kind]:
-                yield f"token_embedding.{kind}", tensor
-            case ["wpe", kind]:
-                yield f"position_embedding.{kind}", tensor
-            case ["ln_f", kind]:
-                yield f"stack.final_norm.{kind}", tensor
-            case ["h", layer, ("ln_1" | "ln_2") as norm, kind]:
-                part = "attention" if norm == "ln_1" else "feed_forward"
-                yield f"stack.blocks.{layer}.{part}_norm.{kind}", tensor
-            case ["h", layer, "attn", "c_attn", kind]:
-                pieces = tensor.reshape(*tensor.shape[:-1], 3, -1)
-                for j, part in enumerate("qkv"):
-                    piece = pieces[..., j, :]
-                    yield (
-                        f"stack.blocks.{layer}.attention.{part}_proj.{kind}",
-                        piece.mT if piece.ndim > 1 else piece,
-                    )
-            case ["h", layer, ("attn" | "mlp") as side, module, kind]:
-                home = {"attn": "attention.out_proj", "c_fc": "feed_forward.up_proj"}
-                home = home.get(side) or home.get(module) or "feed_forward.down_proj"
-                yield f"stack.blocks.{layer}.{home}.{kind}", tensor.mT if tensor.ndim > 1 else tensor
-
-    return dict(pair for name, tensor in theirs.items() for pair in translated(name, tensor))
-
-
 def as_parameters(theirs):
     """With parameters as values, sorted by name."""
-    return {name: nn.Parameter(tensor) for name, tensor in sorted(by_match(theirs).items())}
+    return {name: nn.Parameter(tensor) for name, tensor in sorted(by_a_table_of_patterns(theirs).items())}
 
 
 def in_numpy(theirs):
@@ -143,12 +115,6 @@ def before(change):
     )
 
 
-def changing_theirs(theirs):
-    for name in [name for name in theirs if name.endswith((".attn.bias", ".attn.masked_bias"))]:
-        del theirs[name]
-    return layer_by_layer(theirs)
-
-
 def buffers_taken_out(theirs):
     rest = dict(theirs)
     for name in theirs:
@@ -167,40 +133,23 @@ def tables_first(theirs):
 def up_to_the_largest_number(theirs):
     n_layers = 1 + max(int(name.split(".")[1]) for name in theirs if name.startswith("h."))
     layers = tuple(f"h.{i}." for i in range(n_layers))
-    return by_match({name: theirs[name] for name in theirs if name[:2] != "h." or name.startswith(layers)})
-
-
-def rows_cut(theirs):
-    """c_attn cut along its rows, then turned."""
-    ours = layer_by_layer(theirs)
-    for name in theirs:
-        if name.endswith("c_attn.weight"):
-            for part, piece in zip("qkv", theirs[name].chunk(3), strict=False):
-                ours[f"stack.blocks.{name.split('.')[1]}.attention.{part}_proj.weight"] = piece.T
-    return ours
+    return layer_by_layer(
+        {name: theirs[name] for name in theirs if name[:2] != "h." or name.startswith(layers)}
+    )
 
 
 def thirds(*order):
     return lambda whole: torch.cat([whole.chunk(3, -1)[i] for i in order], -1)
 
 
-RIGHT = [
-    by_a_table_of_patterns,
-    layer_by_layer,
-    by_match,
-    as_parameters,
-    in_numpy,
-]
+RIGHT = [by_a_table_of_patterns, layer_by_layer, as_parameters, in_numpy]
 WRONG = [
     ("q and k exchanged", renamed(("q_proj", "k_proj"), ("k_proj", "q_proj"))),
     (None, by_our_library),
-    (None, changing_theirs),
-    (None, rows_cut),
     (None, buffers_taken_out),
     (None, tables_first),
     (None, up_to_the_largest_number),
     (None, lambda theirs: list(layer_by_layer(theirs).items())),
     (None, lambda theirs: dict.fromkeys(layer_by_layer(theirs), "a tensor")),
     (None, before(thirds(0, 2, 1))),
-    (None, renamed(("stack.final_norm", "norm"))),
 ]
