@@ -1,13 +1,11 @@
 """The warm-up: what its inputs promise, the naive softmax of the notebook, and the real model at its end."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from course_lib.checks import examine, find_task, real_model, tasks
+from course_lib.checks import examine, find_task, tasks
 from course_lib.concepts.c00_overview.answers.sampler import sampler_by_rows
-from course_lib.concepts.c00_overview.answers.temperature_softmax import bare, chances_by_loops
+from course_lib.concepts.c00_overview.answers.temperature_softmax import bare
 from course_lib.concepts.c00_overview.tasks.sampler import N_LIKELIEST, SETTINGS, sampler
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -44,7 +42,7 @@ def test_whatever_is_kept_of_a_tie_is_right(kept):
 
     ties = answer(np.array([3.0, 1.0, 1.0]), 2)
     assert np.isfinite(ties).tolist() == [True, kept != "last", kept != "first"]
-    for seed in range(10):
+    for seed in range(3):
         assert found("top_k", answer, seed=seed).passed
 
 
@@ -61,7 +59,7 @@ def test_whatever_is_kept_of_a_tie_is_right(kept):
     ],
 )
 def test_the_way_from_the_naive_softmax_to_the_right_one(answer, name):
-    for seed in range(10):
+    for seed in range(3):
         assert found("temperature_softmax", answer, seed=seed).misconception == name
 
 
@@ -69,15 +67,15 @@ def test_the_way_from_the_naive_softmax_to_the_right_one(answer, name):
 
 
 @pytest.fixture
-def finale(smollm2_at_hand):
-    """What a learner's function makes the model write, or why it does not."""
-    return lambda learner: found("sampler", learner)
+def finale(smollm2_at_hand, monkeypatch):
+    """What a learner's function makes the model write, in a few words, or why it does not."""
+    monkeypatch.setattr("course_lib.concepts.c00_overview.tasks.sampler.N_TOKENS", 7)
+    return lambda learner, **options: found("sampler", learner, **options)
 
 
 def test_the_model_writes_once_for_each_setting_and_the_same_each_time(finale):
     pieces = []
-    result = examine(find_task("00_overview/sampler"), sampler, hear=pieces.append)
-    assert result.passed
+    assert finale(sampler, hear=pieces.append).passed
     said = "".join(pieces)
     lines = [line for line in said.splitlines() if line.startswith("Temperature")]
     assert [line.split(": ")[0] for line in lines] == [
@@ -85,19 +83,15 @@ def test_the_model_writes_once_for_each_setting_and_the_same_each_time(finale):
     ]
     texts = [line.split(": ", 1)[1] for line in lines]
     assert len(set(texts)) == len(texts)
-    assert min(map(len, texts)) > 20
-    assert len(pieces) > 40  # as it comes
-    assert finale(sampler_by_rows).detail == said
-
-
-def test_all_the_models_likeliest_logits_reach_the_learner(finale):
+    assert min(map(len, texts)) > 10
+    assert len(pieces) > 20  # as it comes
     sizes = []
 
     def watched(logits, temperature, k):
         sizes.append(logits.shape)
-        return sampler(logits, temperature, k)
+        return sampler_by_rows(logits, temperature, k)
 
-    assert finale(watched).passed
+    assert finale(watched).detail == said
     assert (N_LIKELIEST,) in sizes
     assert max(sizes[-1]) > max(k for _, k in SETTINGS)
 
@@ -105,7 +99,7 @@ def test_all_the_models_likeliest_logits_reach_the_learner(finale):
 @pytest.mark.parametrize(
     "in_the_model",
     [
-        lambda logits, temperature, k: chances_by_loops(logits, temperature),
+        lambda logits, temperature, k: sampler(logits, temperature, len(logits)),
         lambda logits, temperature, k: sampler(logits, temperature, k)[:-1],
         lambda logits, temperature, k: sampler(logits, temperature, k) * np.nan,
     ],
@@ -116,18 +110,3 @@ def test_a_function_that_is_wrong_in_the_model_alone_is_refused(finale, in_the_m
 
     result = finale(answer)
     assert result.problem == "From the real model's logits your function makes other chances than ours."
-
-
-def test_without_the_model_the_function_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
-    result = found("sampler", sampler)
-    assert result.passed
-    assert result.detail == (
-        "Here SmolLM2 would draw its tokens from your chances, but it is missing: SmolLM2 is not installed; "
-        "from the course folder run: this"
-    )
-
-
-def test_the_small_inputs_alone_need_no_model(monkeypatch):
-    monkeypatch.setattr(real_model, "smollm2", lambda: pytest.fail("the model was loaded"))
-    assert examine(replace(find_task("00_overview/sampler"), finale=None), sampler).passed
-    assert not found("sampler", lambda logits, temperature, k: logits).passed

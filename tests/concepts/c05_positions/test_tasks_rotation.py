@@ -193,12 +193,3 @@ def test_the_second_half_of_a_text_is_read_after_the_first(smollm2):
     assert starts == [0] * 60 + [ids.shape[1] // 2] * 60
     with torch.no_grad():
         torch.testing.assert_close(scores, model(ids), atol=1e-2, rtol=0)
-
-
-def test_without_the_model_the_layer_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
-    result = examine(find_task(WORK), Tables)
-    assert result.passed
-    assert result.detail == (
-        "Here SmolLM2 would answer with your rotation, but it is missing: SmolLM2 is not installed; "
-        "from the course folder run: this"
-    )

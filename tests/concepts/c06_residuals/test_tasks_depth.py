@@ -335,12 +335,3 @@ def test_a_layer_that_fails_in_the_model_is_taken_out(finale, smollm2):
 
     assert finale(wide_fails).problem == "too wide"
     assert own_forwards(smollm2[0]) == []
-
-
-def test_without_the_model_the_layer_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
-    result = examine(find_task(WORK), plainly)
-    assert result.passed
-    assert result.detail == (
-        "Here SmolLM2 would answer with your layer, but it is missing: SmolLM2 is not installed; "
-        "from the course folder run: this"
-    )

@@ -225,11 +225,8 @@ def test_a_seal_has_a_ray_for_each_byte():
 # ---------------------------------------------------------------------------------------------- what is typed
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ it.digest }}", "$\\frac{1}$ & Co"],
-)
-def test_a_name_is_only_a_name(tmp_path, name):
+def test_a_name_is_only_a_name(tmp_path):
+    name = '<script>alert(1)</script> "><img src=x onerror=alert(1)> {{ it.digest }} $\\frac{1}$ & Co'
     it = replace(PLAIN, name=name, answer=f"Hello {name}", drawn=name)
     for soup in (page_of(it, tmp_path), BeautifulSoup(it._repr_html_(), "html.parser")):
         assert not soup.find_all(["script", "img"])

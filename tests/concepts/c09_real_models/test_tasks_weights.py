@@ -265,12 +265,3 @@ def test_a_search_that_is_wrong_in_real_vectors_alone_is_refused(finale):
         return [0, 1, 2] if len(query) > 100 else by_cosine_similarity(query, passages, k)
 
     assert "real vectors of 384 numbers your function names places" in finale(narrow_only).problem
-
-
-def test_without_the_model_one_sentence_says_what_is_missing(minilm_missing):
-    result = examine(find_task("09_real_models/nearest_passages"), by_cosine_similarity)
-    assert result.passed
-    assert result.detail == (
-        "Here MiniLM would find what Python's documentation says, but it is missing: MiniLM is not "
-        "installed; from the course folder run: this"
-    )
