@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from course_lib import data
 from course_lib.claims import Judgement, Label, judge
 from course_lib.concepts.c09_real_models import experiments
 from course_lib.concepts.c09_real_models.experiments import ALONE, ORDERS, OWN, RIVAL, SHARED, AnyData, Kind
 
 SEED = 11
+FEWER = {"pictures": 100, "sounds": 110, "reviews": 40}  # steps than in the notebook: they are enough
 
 
 def missed(judgement: Judgement) -> list[str]:
@@ -20,7 +22,7 @@ def missed(judgement: Judgement) -> list[str]:
 
 @pytest.fixture(scope="module")
 def found(loaded_minilm: tuple) -> AnyData:
-    return experiments.any_data(loaded_minilm, SEED, starts=1)
+    return experiments.any_data(loaded_minilm, SEED, starts=1, steps=FEWER)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,8 @@ def test_without_minilm_it_follows_the_seed_and_leaves_torch_as_it_was(
     monkeypatch: pytest.MonkeyPatch, as_a_user: Callable
 ) -> None:
     monkeypatch.setattr(experiments, "rivals", lambda kind: {"none": 0.0})
+    sounds = data.sounds
+    monkeypatch.setattr(data, "sounds", lambda n, **how: sounds(90, **how))
     before, few = torch.get_rng_state(), {"pictures": 2, "sounds": 1}
     with as_a_user():
         one, again, other = (experiments.any_data(None, seed, starts=2, steps=few) for seed in (3, 3, 5))
