@@ -8,8 +8,11 @@ from pathlib import Path
 import common
 import named
 import pytest
+import torch
+from training_step import HandmadeGPT
 
 from course_lib.checks import Result, find_task
+from course_lib.decoder import GPT, GPTConfig
 
 FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
 
@@ -49,10 +52,10 @@ def test_an_unknown_benchmark_is_named():
 APART = """
 import os
 from functools import partial
-import torch
 from common import Apart
-process, threads = Apart(partial, os.getpid), Apart(partial, torch.get_num_threads)
-print(process() == process() != os.getpid(), threads())
+there = Apart(partial, eval)
+process, threads = "__import__('os').getpid()", "__import__('torch').get_num_threads()"
+print(there(process) == there(process) != os.getpid(), there(threads))
 """
 
 
@@ -64,38 +67,34 @@ def test_a_contender_runs_in_a_process_of_its_own_on_one_thread():
     assert "Traceback" not in done.stderr
 
 
-RECIPE = """
-import torch
-from training_step import HandmadeGPT
-from course_lib.decoder import GPT, GPTConfig
-L, H, D, T, V = 2, 3, 12, 7, 11
-theirs = HandmadeGPT(L, H, D, T, V)
-ours = GPT(GPTConfig(
-    n_layers=L, n_heads=H, d_model=D, max_seq_len=T, vocab_size=V, activation="gelu"
-))
-weights = {
-    "token_embedding": theirs.tokens, "position_embedding": theirs.places, "stack.final_norm": theirs.norm
-}
-for n, block in enumerate(theirs.blocks):
-    parts = dict(attention_norm=block.first_norm, feed_forward_norm=block.second_norm)
-    parts |= {"attention.out_proj": block.out}
-    parts |= {"feed_forward.up_proj": block.mlp[0], "feed_forward.down_proj": block.mlp[2]}
-    weights |= {f"stack.blocks.{n}.{name}": part for name, part in parts.items()}
-state = {f"{k}.{name}": p for k, part in weights.items() for name, p in part.state_dict().items()}
-for n, block in enumerate(theirs.blocks):
-    for name, p in block.qkv.state_dict().items():
-        for kind, rows in zip("qkv", p.chunk(3), strict=True):
-            state[f"stack.blocks.{n}.attention.{kind}_proj.{name}"] = rows
-state["lm_head.weight"] = theirs.head.weight
-ours.load_state_dict(state)
-ids = torch.randint(V, (5, T), generator=torch.Generator().manual_seed(0))
-print(float((ours(ids) - theirs(ids)).abs().max() / theirs(ids).abs().max()) < 1e-5)
-"""
-
-
 def test_the_handmade_rival_is_the_same_model():
-    done = subprocess.run([sys.executable, "-c", RECIPE], cwd=FOLDER, capture_output=True, text=True)
-    assert done.stdout.split() == ["True"], done.stderr
+    n_layers, n_heads, width, length, n_words = 2, 3, 12, 7, 11
+    theirs = HandmadeGPT(n_layers, n_heads, width, length, n_words)
+    sizes = {"n_layers": n_layers, "n_heads": n_heads, "d_model": width, "max_seq_len": length}
+    ours = GPT(GPTConfig(vocab_size=n_words, activation="gelu", **sizes))
+    parts = {
+        "token_embedding": theirs.tokens,
+        "position_embedding": theirs.places,
+        "stack.final_norm": theirs.norm,
+        "lm_head": theirs.head,
+    }
+    for n, block in enumerate(theirs.blocks):
+        inside = f"stack.blocks.{n}"
+        parts |= {
+            f"{inside}.attention_norm": block.first_norm,
+            f"{inside}.feed_forward_norm": block.second_norm,
+            f"{inside}.attention.out_proj": block.out,
+            f"{inside}.feed_forward.up_proj": block.mlp[0],
+            f"{inside}.feed_forward.down_proj": block.mlp[2],
+        }
+    weights = {f"{k}.{name}": w for k, part in parts.items() for name, w in part.state_dict().items()}
+    for n, block in enumerate(theirs.blocks):
+        for name, w in block.qkv.state_dict().items():
+            for kind, rows in zip("qkv", w.chunk(3), strict=True):
+                weights[f"stack.blocks.{n}.attention.{kind}_proj.{name}"] = rows
+    ours.load_state_dict(weights)
+    ids = torch.randint(n_words, (5, length))
+    torch.testing.assert_close(ours(ids), theirs(ids), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

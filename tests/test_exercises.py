@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,10 +13,9 @@ import nbformat
 import pytest
 from jupyter_client import KernelManager
 from nbclient import NotebookClient
-from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import is_grade, is_solution
 
-from course_lib.checks import find_task, solution_source, task_names, tasks
+from course_lib.checks import find_task, tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 SOLUTIONS = sorted((ROOT / "solutions").glob("*/*.ipynb"))
@@ -29,17 +29,6 @@ def load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def test_every_solution_notebook_is_released():
-    assert [path.relative_to(ROOT / "solutions") for path in SOLUTIONS] == [
-        path.relative_to(ROOT / "exercises") for path in EXERCISES
-    ]
-    assert SOLUTIONS
-
-
-def test_a_release_is_the_committed_one_byte_for_byte(tool, tmp_path):
-    assert tool.contents(tool.release(tmp_path)) == tool.contents(ROOT / "exercises")
 
 
 # ------------------------------------------------------------------- notebooks come from tasks and Markdown
@@ -65,9 +54,11 @@ def made(tool, monkeypatch, tmp_path):
     return make
 
 
-def test_the_committed_solutions_are_made_of_the_tasks(tool, tmp_path):
-    tool.write_solutions(tmp_path / "solutions")
-    assert tool.different(tmp_path / "solutions", ROOT / "solutions") == []
+def test_what_is_committed_is_made_of_the_tasks_byte_for_byte(tool, tmp_path):
+    tool.release(tmp_path)
+    for kind in ("solutions", "exercises"):
+        assert tool.different(tmp_path / kind, ROOT / kind) == []
+    assert tool.contents(ROOT / "solutions").keys() == tool.contents(ROOT / "exercises").keys()
 
 
 def test_cells_stand_in_the_notebook_as_in_its_file(made):
@@ -85,6 +76,7 @@ def test_a_task_has_its_words_its_answer_and_its_check(made):
     said = cells["scores"].source
     assert said.startswith(f"## 2. {words.title}\n\nLevel {words.level} of 4 (")
     assert f"[{words.section}](../../notebooks/03_qkv.ipynb#{words.section.replace(' ', '-')})" in said
+    assert f"\n\n<details><summary>Hint</summary>\n\n{words.hints[0]}\n\nMore: `hint(" in said
     assert said.endswith('solution("03_qkv/scores")`.\n\n</details>')
     answer = cells["scores-answer"]
     assert answer.source.startswith("def scores(q, k):\n")
@@ -96,6 +88,12 @@ def test_a_task_has_its_words_its_answer_and_its_check(made):
     )
     assert test.metadata.nbgrader.points == words.level
     assert test.metadata.nbgrader.locked
+
+
+def test_what_a_task_forbids_is_named_in_its_words(tool):
+    forbidden = ("torch.nn.functional.softmax", "torch.nn.RMSNorm.forward")
+    words = replace(tasks.words("03_qkv")["03_qkv/scores"], forbidden=forbidden)
+    assert "\n\nNot allowed: `F.softmax`, `torch.nn.RMSNorm`.\n\n" in tool.markdown(1, words)
 
 
 def test_a_guest_has_its_own_words_and_points_and_an_answer_for_here(made):
@@ -141,10 +139,10 @@ def test_a_file_that_begins_without_the_name_of_a_cell_is_refused(made):
         made("# Toys\n\n<!-- task: scores -->\n")
 
 
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
-def test_a_notebook_shows_the_progress_in_its_first_code_cell(path):
-    first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
-    assert first.source.endswith(f'\n\nprogress("{path.parent.name}")')
+def test_a_notebook_shows_the_progress_in_its_first_code_cell():
+    for path in SOLUTIONS:
+        first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        assert first.source.endswith(f'\n\nprogress("{path.parent.name}")'), path
 
 
 # ------------------------------------------------------------------------------------------------ the release
@@ -198,56 +196,8 @@ def test_what_a_person_grades_is_handed_out_empty_with_its_points():
         assert (marks.grade, marks.solution, marks.locked, marks.task) == (True, True, False, False)
 
 
-@pytest.mark.parametrize("path", [*SOLUTIONS, *EXERCISES], ids=lambda path: "/".join(path.parts[-3:]))
-def test_the_metadata_is_valid_for_nbgrader(path):
-    notebook = nbformat.read(path, as_version=4)
-    MetadataValidator().validate_nb(notebook)
-    nbformat.validate(notebook)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
-
-
-@pytest.mark.parametrize("name", task_names())
-def test_a_task_has_an_answer_cell_a_graded_check_and_its_words(name):
-    task = find_task(name)
-    concept, short = name.split("/")
-    homes = [path for path in SOLUTIONS if path.parent.name == concept and f'check("{name}"' in _read(path)]
-    home = [path for path in homes if f'"grade_id": "{short}"' in path.read_text(encoding="utf-8")]
-    assert len(home) == 1
-    cells = nbformat.read(home[0], as_version=4).cells
-    place = next(
-        i for i, cell in enumerate(cells) if cell.metadata.get("nbgrader", {}).get("grade_id") == short
-    )
-    words, answer, test = cells[place - 1 : place + 2]
-    assert f"Level {task.level} of 4" in words.source
-    assert f", {task.minutes} minutes." in words.source
-    assert (
-        f"[{task.section}](../../notebooks/{concept}.ipynb#{task.section.replace(' ', '-')})" in words.source
-    )
-    assert f"<details><summary>Hint</summary>\n\n{task.hints[0]}\n" in words.source
-    assert is_solution(answer)
-    assert is_grade(test)
-    assert test.metadata.nbgrader.points == task.level
-    visible, hidden = test.source.split("### BEGIN HIDDEN TESTS\n")
-    assert visible.count("check(") == 1
-    assert f'check("{name}", ' in hidden
-    assert solution_source(name).startswith(("def ", "class "))
-
-
 def _read(path: Path) -> str:
     return "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-
-
-@pytest.mark.parametrize("name", [name for name in task_names() if find_task(name).forbidden])
-def test_what_a_task_forbids_is_named_in_its_words(name):
-    task = find_task(name)
-    cells = nbformat.read(ROOT / f"exercises/{name.split('/')[0]}/{task.notebook}.ipynb", as_version=4).cells
-    words = next(
-        cell.source for cell in cells if re.match(rf"## \d+\. {re.escape(task.title)}\n", cell.source)
-    )
-    said = re.search(r"^Not allowed: (.*)\.$", words, flags=re.MULTILINE)[1]
-    for routine in task.forbidden:
-        *_, owner, own = routine.split(".")
-        assert f"{owner}`" in said if own == "forward" else f"{own}`" in said
 
 
 # Task -> what a reader finds in the section that it points to, and in no other.
@@ -293,11 +243,22 @@ def kernel() -> Iterator[KernelManager]:
         manager.shutdown_kernel(now=True)
 
 
+WITHOUT_SMOLLM2 = """
+from unittest.mock import Mock
+from course_lib.concepts.c09_real_models.capstone import assembly
+from course_lib.pretrained import MissingModelError
+assembly._real = Mock(side_effect=MissingModelError("it is not installed"))
+"""
+
+
 @pytest.mark.parametrize("path", EXERCISES, ids=NAMES)
 def test_a_release_run_as_it_is_fails_only_because_nothing_is_written(path, kernel, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     clean = f"%reset -f\nimport os; os.chdir({str(tmp_path)!r})\ndel os\nprint(dir())"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(clean))
+    if path.stem == "my_transformer":  # SmolLM2 would talk for a minute; its page is run elsewhere
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(WITHOUT_SMOLLM2))
+        notebook.cells = [cell for cell in notebook.cells if not cell.source.startswith("!")]
     client = NotebookClient(notebook, kernel, timeout=300, allow_errors=True)
     client.execute()
     client.kc.stop_channels()

@@ -150,11 +150,19 @@ def test_where_ensurepip_is_missing_uv_brings_pip(set_up, venv_without_pip, monk
     assert called == [["/somewhere/uv", "pip", "install", "--python", venv_without_pip, "pip"]]
 
 
-def test_a_venv_whose_python_no_longer_runs_is_made_anew(set_up, venv_without_pip):
+def test_a_venv_whose_python_no_longer_runs_is_made_anew(set_up, venv_without_pip, monkeypatch):
     venv_without_pip.unlink()
     venv_without_pip.write_text("not a program")
+    commands = []
+
+    def quickly(command, run=subprocess.run, **how):
+        commands.append(command)
+        return run([*command, "--without-pip"] if "venv" in command else command, **how)
+
+    monkeypatch.setattr(set_up.subprocess, "run", quickly)
     set_up.make_venv()
-    assert has(venv_without_pip, "pip")
+    assert commands[-1] == [sys.executable, "-m", "venv", "--clear", str(set_up.VENV)]  # which brings pip
+    assert set_up.runs("-c", "")
     assert not has(venv_without_pip, "installed_before")
 
 
@@ -292,6 +300,7 @@ def test_when_the_time_is_over_all_that_was_started_ends_and_what_was_left_out_i
             raise subprocess.TimeoutExpired("pytest", timeout)
 
     monkeypatch.setattr(run_checks.subprocess, "Popen", UntilItHangs)
+    monkeypatch.setattr(run_checks, "WORKERS", ("--numprocesses=1", "--dist=loadfile"))  # one is soon there
     with_conftest = {"PYTHONPATH": str(ROOT / "tests"), "PYTEST_ADDOPTS": "-p conftest"}
     assert run_checks.run([str(file)], 1.0, with_conftest) == 1
     (child,) = children
