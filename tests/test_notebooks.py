@@ -106,7 +106,7 @@ def first_argument(node: ast.Call) -> str:
     return ""
 
 
-@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request: pytest.FixtureRequest) -> Notebook:
     return Notebook(request.param)
 

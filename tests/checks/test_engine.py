@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -34,6 +32,7 @@ from course_lib.checks import (
 )
 from course_lib.checks.attempt import Attempt, attempts
 from course_lib.checks.engine import prepare
+from course_lib.checks.tasks import exercise
 from course_lib.checks.values import boxed
 
 TOTALS = Task(
@@ -79,18 +78,11 @@ def loops(x):
         pass
 
 
-def loops_and_swallows_everything(x):
-    while True:
-        with contextlib.suppress(BaseException):
-            time.sleep(0.001)
-
-
 @pytest.mark.parametrize("learner", [loops, lambda x: time.sleep(60)])
-def test_an_endless_function_is_stopped_and_its_inputs_are_named(learner):
+def test_an_endless_function_is_waited_for_no_longer(learner):
     start = time.perf_counter()
-    said = problem(learner, seconds=0.2)
+    problem(learner, seconds=0.2)
     assert time.perf_counter() - start < 5
-    assert said.startswith("It took longer than 0.2 s on inputs of shape x (2, 3).")
 
 
 def turns_round(x):
@@ -132,28 +124,17 @@ def test_an_endless_loop_leaves_no_thread_behind():
 
 
 def test_a_function_that_cannot_be_stopped_is_left_behind_and_reported():
-    """In an interpreter of its own, because its thread stays."""
-    code = (
-        "import sys; sys.path.insert(0, 'tests/checks')\n"
-        "from test_engine import problem, loops_and_swallows_everything\n"
-        "print(problem(loops_and_swallows_everything, seconds=0.2))"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment
-    )
-    assert "restart the kernel" in done.stdout, done.stderr
+    over, calls = threading.Event(), []
 
-
-def test_only_the_first_case_is_waited_for():
-    calls = []
-
-    def slow(x):
+    def swallows_everything(x):
         calls.append(x.shape)
-        time.sleep(30)
+        while not over.is_set():
+            with contextlib.suppress(BaseException):
+                time.sleep(0.001)
 
-    problem(slow, seconds=0.2)
-    assert calls == [(2, 3)]
+    assert "restart the kernel" in problem(swallows_everything, seconds=0.2)
+    over.set()
+    assert calls == [(2, 3)], "only the first case is waited for"
 
 
 # ------------------------------------------------------------------------------------------ errors and prints
@@ -327,8 +308,8 @@ def test_two_mistakes_that_give_the_same_are_told_apart_by_the_other_cases():
     assert examine(alone, lambda x: x.sum(-1) * 3).misconception == ""
 
 
-@pytest.mark.parametrize("name", checks.task_names())
-def test_the_reference_is_right_as_it_is(name):
+@pytest.mark.parametrize("name", [name for name in checks.task_names() if exercise(name).other_reference])
+def test_a_reference_that_is_not_the_solution_is_right_as_it_is(name):
     task = without_finale(name)
     as_it_is = Task.__dataclass_fields__["adapt"].default
     direct = Task(**{**task.__dict__, "takes": "function", "adapt": as_it_is, "misconceptions": ()})
@@ -508,15 +489,6 @@ def test_a_solution_is_read_from_the_solutions(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(checks, "ROOT", tmp_path)
     solution("03_qkv/mix")
     assert capsys.readouterr().out.startswith("This copy of the course has no solutions")
-
-
-def test_no_library_module_below_imports_the_checks():
-    code = (
-        "import sys; from course_lib import maths, bpe, attention, positions, blocks, decoder, "
-        "generation, pretrained\n"
-        "sys.exit(any(name.startswith('course_lib.checks') for name in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_a_hidden_check_may_try_the_cases_in_another_order():

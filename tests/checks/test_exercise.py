@@ -178,11 +178,6 @@ def test_a_task_that_is_lost_is_named(course, name, text, said):
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("name", task_names())
-def test_every_task_is_built(name):
-    assert find_task(name).name == name
-
-
 def test_everything_that_is_often_said_is_said():
     used = {known.name for name in task_names() for known in find_task(name).misconceptions}
     assert set(often.SAYS) <= used

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -42,7 +43,7 @@ def test_values_of_another_length_are_stopped_before_torch_reads_beyond_its_memo
     def answer(q, k, v, mask=None):
         return F.scaled_dot_product_attention(q, k, torch.cat([v, v], -2))
 
-    said = examine(replace(find_task("03_qkv/real_model"), finale=None), answer).problem
+    said = examine(without_finale("03_qkv/real_model"), answer).problem
     assert "key and value must have one row per key (axis -2): 3 in key, 6 in value" in said
 
 
@@ -182,14 +183,6 @@ def test_another_routine_is_no_twin(called, forbidden):
     assert not is_twin(called, forbidden)
 
 
-def in_a_thread(q, k, v, mask=None):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(ready_made(q, k, v, attn_mask=mask)))
-    thread.start()
-    thread.join()
-    return results[0]
-
-
 def in_a_pool(q, k, v, mask=None):
     with ThreadPoolExecutor() as pool:
         return pool.submit(ready_made, q, k, v, attn_mask=mask).result()
@@ -206,28 +199,18 @@ def in_a_thread_of_ones_own(q, k, v, mask=None):
     return thread.result
 
 
-@pytest.mark.parametrize("answer", [in_a_thread, in_a_pool, in_a_thread_of_ones_own])
+@pytest.mark.parametrize("answer", [in_a_pool, in_a_thread_of_ones_own])
 def test_a_forbidden_routine_is_seen_in_a_thread_too(answer):
     before = threading.Thread.start
     assert "does the task for you" in found("attention", answer).problem
     assert threading.Thread.start is before
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        library.scaled_dot_product_attention,
-        lambda q, k, v, mask=None: library.attention_weights(q, k, mask) @ v,
-    ],
-)
-def test_the_real_model_needs_an_attention_of_ones_own(answer):
-    task = replace(find_task("03_qkv/real_model"), finale=None)
-    assert "does the task for you" in examine(task, answer).problem
+def test_the_real_model_needs_an_attention_of_ones_own_which_may_be_torchs():
+    task = without_finale("03_qkv/real_model")
+    assert "does the task for you" in examine(task, library.scaled_dot_product_attention).problem
     assert examine(task, ours).passed
-
-
-def test_what_one_task_forbids_another_allows():
-    assert examine(replace(find_task("03_qkv/real_model"), finale=None), ready_made).passed
+    assert examine(task, ready_made).passed
 
 
 def test_without_the_real_model_attention_is_right_and_one_sentence_says_what_is_missing(smollm2_missing):
@@ -525,7 +508,7 @@ def test_a_finale_is_heard_while_it_speaks():
         for _ in range(200):
             if heard:
                 break
-            __import__("time").sleep(0.01)
+            time.sleep(0.01)
         yield "two" if heard else "too late"
 
     task = replace(find_task("03_qkv/mix"), finale=finale)

@@ -8,21 +8,18 @@ from statistics import mean
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from scipy.stats import ttest_1samp
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from course_lib.blocks import TransformerStack
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c00_overview import experiments
 from course_lib.concepts.c00_overview.experiments import ClsToken, Reading, TrainingUpdatesBoth
 from course_lib.decoder import GPT, LlamaConfig
 
 SEED = 11
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 def learns_nothing(model: nn.Module, seed: int, steps: int) -> None:
@@ -45,9 +42,7 @@ def nothing_read(reading) -> Reading:
 
 def test_better_and_better(smollm2, reading):
     found = experiments.better_and_better(smollm2, SEED, cuts=2, reading=reading)
-    judgement = judge("better-and-better", found)
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("better-and-better", found) == (Label.ONLY_IF, [])
     # What the notebook says beside it.
     assert max(cut[0] for cut in found.last) < 0.55  # a full stop, before it has read anything
     by_mean = [mean(cuts) for cuts in zip(*found.mean, strict=True)]
@@ -58,28 +53,31 @@ def test_better_and_better(smollm2, reading):
 
 def test_where_layers_do_nothing_nothing_gets_better(smollm2, nothing_read):
     found = experiments.better_and_better(smollm2, SEED, cuts=1, reading=nothing_read)
-    assert judge("better-and-better", found).label == Label.WRONG
-    assert "middle" in missed(judge("better-and-better", found))
+    label, missed = judged("better-and-better", found)
+    assert label == Label.WRONG
+    assert "middle" in missed
 
 
 def test_untrained_layers_tell_less_than_counting(smollm2):
     sizes = {"vocab_size": 49152, "max_seq_len": 100, "d_model": 48, "n_layers": 30, "n_heads": 4}
     found = experiments.better_and_better((GPT(LlamaConfig(**sizes)), smollm2[1]), SEED, cuts=1)
-    assert judge("better-and-better", found).label == Label.WRONG
-    assert {"middle", "peak", "gain"} <= set(missed(judge("better-and-better", found)))
+    label, missed = judged("better-and-better", found)
+    assert label == Label.WRONG
+    assert {"middle", "peak", "gain"} <= set(missed)
 
 
 def test_many_tasks(smollm2, reading):
     found = experiments.many_tasks(smollm2, SEED, cuts=2, reading=reading)
-    assert judge("many-tasks", found).label == Label.TRUE
+    assert judged("many-tasks", found).label == Label.TRUE
     assert found == experiments.many_tasks(smollm2, SEED, cuts=2, reading=reading)
     assert found != experiments.many_tasks(smollm2, SEED + 1, cuts=2, reading=reading)
 
 
 def test_vectors_that_have_read_nothing_tell_less_than_counting(smollm2, nothing_read):
     found = experiments.many_tasks(smollm2, SEED, cuts=1, reading=nothing_read)
-    assert judge("many-tasks", found).label == Label.WRONG
-    assert {"sentiment_gain", "topic_gain"} <= set(missed(judge("many-tasks", found)))
+    label, missed = judged("many-tasks", found)
+    assert label == Label.WRONG
+    assert {"sentiment_gain", "topic_gain"} <= set(missed)
 
 
 def test_each_label_is_read_best_at_another_depth(reading):
@@ -109,7 +107,7 @@ def test_same_shape_out(make, label):
     sizes = [(n, d) for n in (1, 2, 3) for d in (4, 12, 28, 36, 44)]
     vectors = [torch.randn(n, 7, d) for n, d in sizes]
     kept = mean(float(make(x.shape[-1])(x).shape == x.shape) for x in vectors)
-    assert judge("same-shape-out", cases=120, kept_share=kept).label == label
+    assert judged("same-shape-out", cases=120, kept_share=kept).label == label
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_linear_head(reading, make, label):
     called = make().fit(vectors[~held], positive[~held]).predict(vectors[held])
     side = line[0].transform(vectors[held]) @ line[1].coef_[0] + line[1].intercept_[0] > 0
     numbers = {"asked": len(called), "wrong_side": (side != called).sum(), "right": 0.8}
-    assert judge("linear-head", **numbers).label == label
+    assert judged("linear-head", **numbers).label == label
 
 
 # ------------------------------------------------------------------------------------------ a direction
@@ -157,13 +155,11 @@ def parts() -> TrainingUpdatesBoth:
 
 
 def test_training_updates_both(parts):
-    judgement = judge("training-updates-both", parts)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("training-updates-both", parts) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_a_random_body_that_is_not_trained_around_for_longer_is_no_match(parts):
-    assert missed(judge("training-updates-both", replace(parts, longer=parts.parts["the body"]))) == ["late"]
+    assert judged("training-updates-both", replace(parts, longer=parts.parts["the body"])).missed == ["late"]
 
 
 def test_the_full_model_would_have_gone_on():
@@ -173,8 +169,9 @@ def test_the_full_model_would_have_gone_on():
 
 def test_where_training_does_nothing_it_is_wrong_that_it_does():
     found = experiments.training_updates_both(SEED, starts=1, train=learns_nothing)
-    assert judge("training-updates-both", found).label == Label.WRONG
-    assert set(missed(judge("training-updates-both", found))) == {"full", "no_body"}
+    label, missed = judged("training-updates-both", found)
+    assert label == Label.WRONG
+    assert set(missed) == {"full", "no_body"}
 
 
 def test_frozen_parts_stay_and_the_others_learn():
@@ -202,21 +199,19 @@ def places() -> ClsToken:
 
 
 def test_cls_token(places):
-    judgement = judge("cls-token", places)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("cls-token", places) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_a_mask_that_hides_nothing_is_no_causal_mask(places):
     broken = replace(places, shares=places.shares | {(True, "start"): places.shares[False, "start"]})
-    assert judge("cls-token", broken).label == Label.NOT_TESTED
+    assert judged("cls-token", broken).label == Label.NOT_TESTED
 
 
 def test_where_start_and_mean_read_nothing_it_takes_the_token_at_the_end(places):
     """As if the open body were causal, and the mean were that of the first token alone."""
     nothing = places.shares[True, "start"]
     blind = {(False, "start"): nothing, (False, "mean"): nothing, (True, "mean"): nothing}
-    assert judge("cls-token", replace(places, shares=places.shares | blind)).label == Label.TRUE
+    assert judged("cls-token", replace(places, shares=places.shares | blind)).label == Label.TRUE
 
 
 def test_there_is_no_difference_where_both_one_sided_tests_say_so():

@@ -8,19 +8,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from judged import judged
 
 from course_lib import data, embeddings
 from course_lib.bpe import BPETokenizer, byte_characters
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c01_tokens import experiments
 from course_lib.concepts.c01_tokens.experiments import COMMON, OCCURS, LearnedEmbeddings, Twins
 from course_lib.training import starts_of
 
 SEED = 11
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 def shuffled(numbered):
@@ -36,9 +33,7 @@ def shuffled(numbered):
 
 def test_subwords():
     found = experiments.subwords(SEED)
-    judgement = judge("subwords", found)
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == ["word_list"]
+    assert judged("subwords", found) == (Label.TRUE, ["word_list"])
     # Each doubling gains most on texts like those that it was trained on.
     assert found.per_token["Python's modules"][-1] > found.shorter
     assert found.listed > 1.5
@@ -58,9 +53,9 @@ def without_some_bytes(text, size):
     ],
 )
 def test_who_drops_bytes_or_learns_other_merges_is_noticed(train, number):
-    judgement = judge("subwords", experiments.subwords(SEED, train=train))
-    assert judgement.label == Label.WRONG
-    assert number in missed(judgement)
+    label, missed = judged("subwords", experiments.subwords(SEED, train=train))
+    assert label == Label.WRONG
+    assert number in missed
 
 
 def test_the_obvious_trainer_counts_anew_and_takes_the_first_of_equals():
@@ -80,9 +75,9 @@ def test_a_smaller_tokenizer_is_the_one_that_less_training_gives():
 
 def test_compounds(smollm2):
     found = experiments.compounds(smollm2, SEED)
-    judgement = judge("compounds", found)
-    assert judgement.label == Label.ONLY_IF
-    assert set(missed(judgement)) <= {"ahead"}  # whether it is ahead of the rival hangs by a point or two
+    label, missed = judged("compounds", found)
+    assert label == Label.ONLY_IF
+    assert set(missed) <= {"ahead"}  # whether it is ahead of the rival hangs by a point or two
     assert found.shares["rarest letter pair"][-1] > found.by_chance + 0.2
 
 
@@ -90,9 +85,9 @@ def test_a_tokenizer_that_does_not_heed_spaces_is_refused(smollm2):
     def train(text, size):
         return BPETokenizer.train(text[:100_000], size, pattern=r"(?s:.{1,60})")
 
-    judgement = judge("compounds", experiments.compounds(smollm2, SEED, train=train))
-    assert judgement.label == Label.WRONG
-    assert "across" in missed(judgement)
+    label, missed = judged("compounds", experiments.compounds(smollm2, SEED, train=train))
+    assert label == Label.WRONG
+    assert "across" in missed
 
 
 def test_who_has_often_read_the_parts_is_surely_ahead_of_letter_pairs(smollm2):
@@ -101,8 +96,7 @@ def test_who_has_often_read_the_parts_is_surely_ahead_of_letter_pairs(smollm2):
     def train(text, size):
         return BPETokenizer.train(" ".join(f" {a} ({b})" for a, b in parts) * 50 + text[:20_000], size)
 
-    judgement = judge("compounds", experiments.compounds(smollm2, SEED, train=train))
-    assert missed(judgement) == ["ahead"]
+    assert judged("compounds", experiments.compounds(smollm2, SEED, train=train)).missed == ["ahead"]
 
 
 def test_cuts_are_counted_in_letters_behind_the_space():
@@ -129,8 +123,9 @@ def test_lookup(smollm2, real):
     ids = torch.tensor([3, 0, 3])
     difference = (F.embedding(ids, table[:5]) - F.one_hot(ids, 5).float() @ table[:5]).abs().max()
     copies = int(times[times > 1].sum())
-    judgement = judge("lookup", difference=difference, twins=twins, copies=copies, elsewhere=0)
-    assert judgement.label == (Label.ONLY_IF if real else Label.TRUE)
+    assert judged("lookup", difference=difference, twins=twins, copies=copies, elsewhere=0).label == (
+        Label.ONLY_IF if real else Label.TRUE
+    )
 
 
 # ------------------------------------------------------------------------------------------ company
@@ -138,9 +133,7 @@ def test_lookup(smollm2, real):
 
 def test_company():
     found = experiments.company(SEED)
-    judgement = judge("company", found)
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("company", found) == (Label.ONLY_IF, [])
     assert (
         0.2 < found.counted[2] < 0.9
     )  # of words that occur 40 to 80 times neither hardly any nor nearly all
@@ -150,9 +143,7 @@ def test_vectors_that_know_no_company_find_no_twin():
     def count(numbered, size):
         return np.random.default_rng(SEED).normal(size=(size, 17))
 
-    judgement = judge("company", experiments.company(SEED, n_words=5, count=count))
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == ["common"]
+    assert judged("company", experiments.company(SEED, n_words=5, count=count)) == (Label.WRONG, ["common"])
 
 
 def test_where_shuffled_words_find_their_twin_nothing_was_tested():
@@ -161,7 +152,7 @@ def test_where_shuffled_words_find_their_twin_nothing_was_tested():
         rows = {word: i for i, word in enumerate(words)}
         return np.eye(size)[[rows.get(word.rstrip("*"), i) for i, word in enumerate(words)]]
 
-    assert judge("company", experiments.company(SEED, n_words=5, count=count)).label == Label.NOT_TESTED
+    assert judged("company", experiments.company(SEED, n_words=5, count=count)).label == Label.NOT_TESTED
 
 
 def test_a_twin_takes_half_of_the_places():
@@ -188,9 +179,7 @@ def test_a_twin_is_found_where_it_is_the_nearest():
 
 def test_counting(minilm):
     found = experiments.counting(minilm, SEED)
-    judgement = judge("counting", found)
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == ["ahead"]
+    assert judged("counting", found) == (Label.TRUE, ["ahead"])
     assert len(found.spelled[0]) > 400
     assert len(found.chosen[0]) == 24
 
@@ -199,18 +188,18 @@ def test_counts_of_shuffled_words_know_nothing(minilm):
     def count(numbered, size):
         return experiments.counted(shuffled(numbered), size)
 
-    judgement = judge("counting", experiments.counting(minilm, SEED, count=count))
-    assert judgement.label == Label.WRONG
-    assert {"related", "shared"} <= set(missed(judgement))
+    label, missed = judged("counting", experiments.counting(minilm, SEED, count=count))
+    assert label == Label.WRONG
+    assert {"related", "shared"} <= set(missed)
 
 
 def test_plain_counts_are_not_ahead_of_themselves(minilm):
     def count(numbered, size):
         return embeddings.cooccurrence(numbered, size, window=2).toarray().astype(float)
 
-    judgement = judge("counting", experiments.counting(minilm, SEED, count=count))
-    assert judgement.numbers["ahead"] == 0
-    assert judgement.label == Label.NOT_ONLY_WAY
+    found = experiments.counting(minilm, SEED, count=count)
+    assert found.ahead == 0
+    assert judged("counting", found).label == Label.NOT_ONLY_WAY
 
 
 def test_a_partner_is_nearer_than_those_of_other_pairs():
@@ -236,9 +225,7 @@ def learning() -> LearnedEmbeddings:
 
 
 def test_learned_embeddings(learning):
-    judgement = judge("learned-embeddings", learning)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("learned-embeddings", learning) == (Label.NOT_ONLY_WAY, [])
     assert mean(learning.learned[:2]) < mean(learning.learned[COMMON:]) - 0.3
 
 
@@ -246,9 +233,9 @@ def test_a_network_that_is_not_trained_finds_no_twin():
     def learn(numbered, size, seed, steps):
         return experiments.learned(numbered, size, seed, steps=0)
 
-    judgement = judge("learned-embeddings", experiments.learned_embeddings(SEED, n_words=5, learn=learn))
-    assert judgement.label == Label.WRONG
-    assert {"common", "by_rule", "alike"} == set(missed(judgement))
+    label, missed = judged("learned-embeddings", experiments.learned_embeddings(SEED, n_words=5, learn=learn))
+    assert label == Label.WRONG
+    assert {"common", "by_rule", "alike"} == set(missed)
 
 
 def test_learning_follows_the_seed_and_leaves_torch_as_it_was():
@@ -274,9 +261,9 @@ def made(loaded_minilm):
 
 
 def test_random_or_pretrained(starts):
-    judgement = judge("random-or-pretrained", starts)
-    assert judgement.label == Label.ONLY_IF
-    assert set(missed(judgement)) <= {"over_longer", "over_words"}  # for certain only with more starts
+    label, missed = judged("random-or-pretrained", starts)
+    assert label == Label.ONLY_IF
+    assert set(missed) <= {"over_longer", "over_words"}  # for certain only with more starts
     assert starts.unknown > 0.5
     # What the notebook says beside it: with 16 reviews all know little; 64 are worth 256.
     by_table = {name: np.mean(curves, axis=0) for name, curves in starts.curves.items()}
@@ -291,13 +278,14 @@ def test_a_table_whose_words_are_mixed_up_gains_nothing(starts, made):
         table = made.pretrained[torch.randperm(len(made.pretrained), generator=dice)]
         curves.append((*fewer, experiments.right(made, table, start, 256, 40)))
     broken = replace(starts, curves=starts.curves | {"MiniLM's": tuple(curves)})
-    assert judge("random-or-pretrained", broken).label == Label.WRONG
-    assert "many" in missed(judge("random-or-pretrained", broken))
+    label, missed = judged("random-or-pretrained", broken)
+    assert label == Label.WRONG
+    assert "many" in missed
 
 
 def test_where_counting_gives_as_good_a_table_no_rider_is_needed(starts):
     curves = starts.curves | {"counted": starts.curves["MiniLM's"]}
-    assert judge("random-or-pretrained", replace(starts, curves=curves)).label != Label.ONLY_IF
+    assert judged("random-or-pretrained", replace(starts, curves=curves)).label != Label.ONLY_IF
 
 
 def test_each_start_holds_out_other_reviews(made):

@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 import torch
+from judged import judged
 from torch import nn
 
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c02_patches import experiments
 from course_lib.concepts.c02_patches.experiments import Reader, Readers
 from course_lib.data import CONTOURS, Examples, digits
@@ -16,10 +17,6 @@ from course_lib.mixers import linear_attention
 from course_lib.patches import frames, patchify
 
 SEED = 11
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 def quiet(power):
@@ -42,21 +39,19 @@ def trained() -> Readers:
 def test_too_many_vectors(trained):
     price = experiments.price(clock=quiet(2))
     rows = experiments.read_digits(SEED, experiments.rows, starts=2)
-    judgement = judge("too-many-vectors", experiments.TooManyVectors(price, trained, rows))
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("too-many-vectors", experiments.TooManyVectors(price, trained, rows)) == (Label.ONLY_IF, [])
     # A rival that sees half of the digit is none.
     half = experiments.read_digits(SEED, lambda images: images[:, 0, :3], starts=2)
-    judgement = judge("too-many-vectors", experiments.TooManyVectors(price, trained, half))
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == ["by_rows"]
+    found = experiments.TooManyVectors(price, trained, half)
+    assert judged("too-many-vectors", found) == (Label.TRUE, ["by_rows"])
 
 
 def test_vectors_that_are_not_compared_with_each_other_cost_as_many_times_as_they_are(trained):
     price = experiments.price(attend=lambda q, k, v, fused: linear_attention(q, k, v), clock=quiet(1))
     found = experiments.TooManyVectors(price, trained, trained)
-    assert judge("too-many-vectors", found).label == Label.WRONG
-    assert set(missed(judge("too-many-vectors", found))) == {"operations", "kept", "slower", "fused_slower"}
+    label, missed = judged("too-many-vectors", found)
+    assert label == Label.WRONG
+    assert set(missed) == {"operations", "kept", "slower", "fused_slower"}
     assert found.operations == pytest.approx(4, rel=0.01)
 
 
@@ -77,26 +72,19 @@ def together(trained) -> experiments.TrainedTogether:
 
 
 def test_trained_together(together):
-    judgement = judge("trained-together", together)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("trained-together", together) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_a_patch_layer_that_no_gradient_reaches_is_not_trained(together):
-    judgement = judge("trained-together", replace(together, trained=together.frozen))
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == ["moved"]
+    assert judged("trained-together", replace(together, trained=together.frozen)) == (Label.WRONG, ["moved"])
 
 
 def test_where_a_random_layer_lets_too_little_through_it_has_to_be_trained(together):
-    judgement = judge("trained-together", replace(together, frozen=together.narrowed))
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == ["never"]
+    assert judged("trained-together", replace(together, frozen=together.narrowed)) == (Label.TRUE, ["never"])
 
 
 def test_where_one_number_is_enough_it_is_not_tested(together):
-    judgement = judge("trained-together", replace(together, narrowed=together.frozen))
-    assert judgement.label == Label.NOT_TESTED
+    assert judged("trained-together", replace(together, narrowed=together.frozen)).label == Label.NOT_TESTED
 
 
 def test_a_frozen_layer_stays_as_it_is_and_a_narrow_one_has_rank_1(together):
@@ -117,13 +105,13 @@ def hearing() -> experiments.VectorsFirst:
 
 
 def test_vectors_first(hearing):
-    judgement = judge("vectors-first", hearing)
-    assert judgement.label == Label.TRUE
-    assert set(missed(judgement)) <= {"longer", "gained"}  # from some starts raw samples take longer still
+    label, missed = judged("vectors-first", hearing)
+    assert label == Label.TRUE
+    assert set(missed) <= {"longer", "gained"}  # from some starts raw samples take longer still
 
 
 def test_where_the_choice_makes_no_difference_the_statement_is_wrong(hearing):
-    assert judge("vectors-first", replace(hearing, samples=hearing.spectra)).label == Label.WRONG
+    assert judged("vectors-first", replace(hearing, samples=hearing.spectra)).label == Label.WRONG
 
 
 def test_spectra_that_say_nothing_of_the_pitch_are_no_choice(hearing):
@@ -131,13 +119,15 @@ def test_spectra_that_say_nothing_of_the_pitch_are_no_choice(hearing):
         return pieces.square().mean(-1, keepdim=True).expand(-1, -1, 5)
 
     deaf = experiments.vectors_first(SEED, spectrum=loudness, starts=1, steps=40, longer=1)
-    judgement = judge("vectors-first", replace(hearing, spectra=deaf.spectra, one_matrix=deaf.one_matrix))
-    assert judgement.label == Label.WRONG
-    assert {"heard", "one_matrix"} <= set(missed(judgement))
+    label, missed = judged(
+        "vectors-first", replace(hearing, spectra=deaf.spectra, one_matrix=deaf.one_matrix)
+    )
+    assert label == Label.WRONG
+    assert {"heard", "one_matrix"} <= set(missed)
 
 
 def test_who_catches_up_in_the_end_needed_no_choice(hearing):
-    assert judge("vectors-first", replace(hearing, patient=hearing.spectra)).label == Label.NOT_ONLY_WAY
+    assert judged("vectors-first", replace(hearing, patient=hearing.spectra)).label == Label.NOT_ONLY_WAY
 
 
 def test_played_backwards_a_rise_is_a_fall(hearing):
@@ -201,8 +191,8 @@ def test_training_follows_the_seed_and_leaves_torch_as_it_was():
 
 
 def test_three_matrices():
-    assert judge("three-matrices", channels=3, difference=0.0).label == Label.TRUE
-    assert judge("three-matrices", channels=3, difference=0.1).label == Label.WRONG
+    assert judged("three-matrices", channels=3, difference=0.0).label == Label.TRUE
+    assert judged("three-matrices", channels=3, difference=0.1).label == Label.WRONG
 
 
 def test_same_linear_map():
@@ -213,5 +203,5 @@ def test_same_linear_map():
     for windows, label in ((same, Label.TRUE), (other, Label.WRONG)):
         convolved = nn.functional.conv2d(images, windows, stride=5).flatten(2).mT
         off = (mapped - convolved).abs().max() / 10
-        found = judge("same-linear-map", by_loop=0, rebuilt=0, told=1, by_convolution=off)
+        found = judged("same-linear-map", by_loop=0, rebuilt=0, told=1, by_convolution=off)
         assert found.label == label

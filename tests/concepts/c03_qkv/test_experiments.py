@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from torch import nn
 
 from course_lib import maths
 from course_lib.attention import MultiHeadAttention
 from course_lib.attention import scaled_dot_product_attention as attention
 from course_lib.blocks import FeedForward
-from course_lib.claims import Judgement, Label, judge, load
+from course_lib.claims import Label, load
 from course_lib.concepts.c03_qkv import experiments
 from course_lib.concepts.c03_qkv.experiments import (
     ALONE,
@@ -43,10 +44,6 @@ from course_lib.concepts.c03_qkv.experiments import (
 SEED = 11
 
 
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
-
-
 # ---------------------------------------------------------------------- without attention
 
 
@@ -56,9 +53,7 @@ def mixed() -> MlpBlind:
 
 
 def test_mlp_blind(mixed):
-    judgement = judge("mlp-blind", mixed)
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == []
+    assert judged("mlp-blind", mixed) == (Label.TRUE, [])
     assert {len(shares) for shares in mixed.right.values()} == {2}
 
 
@@ -71,8 +66,8 @@ def test_where_a_letter_always_has_the_same_colour_no_token_needs_its_neighbours
 
     monkeypatch.setattr(experiments, "lookup", the_same)
     alone = experiments.right(lambda: Reader(MIXERS[ALONE]()), SEED, 1)
-    judgement = judge("mlp-blind", replace(mixed, right=mixed.right | {ALONE: alone}))
-    assert (judgement.label, missed(judgement)) == (Label.WRONG, ["mlps_alone"])
+    found = replace(mixed, right=mixed.right | {ALONE: alone})
+    assert judged("mlp-blind", found) == (Label.WRONG, ["mlps_alone"])
 
 
 def test_attention_that_cannot_choose_is_an_average_and_tests_nothing(mixed):
@@ -83,8 +78,8 @@ def test_attention_that_cannot_choose_is_an_average_and_tests_nothing(mixed):
 
     shares = experiments.right(lambda: Reader(equal_weights()), SEED, 1)
     assert shares[0] == pytest.approx(mixed.commonest, abs=0.1)
-    judgement = judge("mlp-blind", replace(mixed, right=mixed.right | {ATTENTION: shares}))
-    assert (judgement.label, missed(judgement)) == (Label.NOT_TESTED, ["by_attention"])
+    found = replace(mixed, right=mixed.right | {ATTENTION: shares})
+    assert judged("mlp-blind", found) == (Label.NOT_TESTED, ["by_attention"])
 
 
 def test_a_wide_average_gets_there_in_the_end():
@@ -102,9 +97,7 @@ def ways(mixed) -> SelfVersusCross:
 
 
 def test_self_versus_cross(ways, mixed):
-    judgement = judge("self-versus-cross", ways)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("self-versus-cross", ways) == (Label.NOT_ONLY_WAY, [])
     assert ways.right[OWN] == mixed.right[ATTENTION]
 
 
@@ -113,13 +106,13 @@ def test_cross_attention_to_the_list_of_another_is_misled(ways, monkeypatch):
     another = letters, colours.roll(1, dims=0), asked, answers
     monkeypatch.setattr(experiments, "held_out", lambda: another)
     misled = experiments.right(Asker, SEED, 1)
-    judgement = judge("self-versus-cross", replace(ways, right=ways.right | {OTHER: misled}))
-    assert (judgement.label, missed(judgement)) == (Label.WRONG, ["from_list"])
+    found = replace(ways, right=ways.right | {OTHER: misled})
+    assert judged("self-versus-cross", found) == (Label.WRONG, ["from_list"])
 
 
 def test_where_self_attention_gets_no_list_it_takes_cross_attention(ways):
     without = experiments.right(partial(Asker, reads_list=False), SEED, 1)
-    assert judge("self-versus-cross", replace(ways, right=ways.right | {OWN: without})).label == Label.TRUE
+    assert judged("self-versus-cross", replace(ways, right=ways.right | {OWN: without})).label == Label.TRUE
 
 
 # ---------------------------------------------------------------------- what is learned
@@ -131,9 +124,7 @@ def learned() -> SharedAndLearned:
 
 
 def test_shared_and_learned(learned):
-    judgement = judge("shared-and-learned", learned)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("shared-and-learned", learned) == (Label.NOT_ONLY_WAY, [])
 
 
 @pytest.mark.parametrize(
@@ -145,8 +136,8 @@ def test_shared_and_learned(learned):
     ],
 )
 def test_who_holds_something_else_fixed_finds_something_else(held, label, numbers):
-    judgement = judge("shared-and-learned", experiments.shared_and_learned(SEED, starts=1, held=HELD | held))
-    assert (judgement.label, missed(judgement)) == (label, numbers)
+    found = experiments.shared_and_learned(SEED, starts=1, held=HELD | held)
+    assert judged("shared-and-learned", found) == (label, numbers)
 
 
 def test_what_is_held_stays_and_the_rest_learns(monkeypatch):
@@ -179,31 +170,29 @@ def scaling() -> SqrtScaling:
 
 
 def test_sqrt_scaling(scaling):
-    judgement = judge("sqrt-scaling", scaling)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("sqrt-scaling", scaling) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_in_narrow_keys_there_is_nothing_to_gain():
-    judgement = judge("sqrt-scaling", experiments.sqrt_scaling(SEED, starts=1, wide=32))
-    assert judgement.label == Label.WRONG
-    assert "wide_gain" in missed(judgement)
+    label, missed = judged("sqrt-scaling", experiments.sqrt_scaling(SEED, starts=1, wide=32))
+    assert label == Label.WRONG
+    assert "wide_gain" in missed
 
 
 def test_who_trains_nobody_has_tested_nothing():
-    assert judge("sqrt-scaling", experiments.sqrt_scaling(SEED, starts=1, steps=1)).label == Label.NOT_TESTED
+    assert judged("sqrt-scaling", experiments.sqrt_scaling(SEED, starts=1, steps=1)).label == Label.NOT_TESTED
 
 
 def test_it_is_the_only_way_where_others_do_not_divide_and_may_not_take_smaller_steps(scaling):
     undivided = (scaling.wide[NOT][1],)
     wide = scaling.wide | dict.fromkeys((NOT, WIDTH, UNIT), undivided * 3)
-    assert judge("sqrt-scaling", replace(scaling, wide=wide)).label == Label.TRUE
+    assert judged("sqrt-scaling", replace(scaling, wide=wide)).label == Label.TRUE
 
 
 @pytest.mark.parametrize("power", [0.25, 1.0])
 def test_another_power_of_the_width_does_not_keep_the_variance(scaling, power):
     divided = tuple(np.array(scaling.raw) / np.array(WIDTHS) ** (2 * power))
-    assert missed(judge("sqrt-scaling", replace(scaling, divided=divided))) == ["divided_growth"]
+    assert judged("sqrt-scaling", replace(scaling, divided=divided)).missed == ["divided_growth"]
 
 
 def test_the_four_ways_to_make_scores():

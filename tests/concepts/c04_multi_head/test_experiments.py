@@ -11,20 +11,17 @@ from typing import Any
 import nbformat
 import pytest
 import torch
+from judged import judged
 from torch.utils.flop_counter import FlopCounterMode
 
-from course_lib import claims, probing
+from course_lib import probing
 from course_lib.attention import MultiHeadAttention
-from course_lib.claims import Judgement, Label
+from course_lib.claims import Label
 from course_lib.concepts.c04_multi_head import experiments, figures
 from course_lib.data import Examples, order, pair_recall, two_relations
 from course_lib.mixers import linear_attention
 
 SEED = 11
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 def one_relation(*sizes: object) -> Examples:
@@ -88,7 +85,7 @@ def test_models_that_have_learned_nothing_solve_no_task() -> None:
 
 
 def test_one_graph_too_few(few: experiments.FewHeads) -> None:
-    assert claims.judge("one-graph-too-few", few).label == Label.ONLY_IF
+    assert judged("one-graph-too-few", few).label == Label.ONLY_IF
 
 
 def test_two_heads_divide_two_questions_between_them() -> None:
@@ -111,9 +108,9 @@ def test_one_head_tells_two_marks_apart_by_unequal_weights() -> None:
 
 def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "two_relations", one_relation)
-    judgement = claims.judge("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
-    assert judgement.label == Label.WRONG
-    assert "gain" in missed(judgement)
+    label, missed = judged("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
+    assert label == Label.WRONG
+    assert "gain" in missed
 
 
 def test_where_the_marks_stand() -> None:
@@ -132,15 +129,13 @@ def test_where_the_marks_stand() -> None:
 
 
 def test_attention_graph(smollm2: tuple) -> None:
-    assert claims.judge("attention-graph", experiments.graphs(smollm2, seed=SEED)).label == Label.TRUE
+    assert judged("attention-graph", experiments.graphs(smollm2, seed=SEED)).label == Label.TRUE
 
 
 def test_heads_with_random_weights_are_one_graph(smollm2: tuple) -> None:
     model, tokenizer = smollm2
     found = experiments.graphs((experiments.untrained(model, SEED), tokenizer), n_texts=2)
-    judgement = claims.judge("attention-graph", found)
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == ["typical", "twins"]
+    assert judged("attention-graph", found) == (Label.WRONG, ["typical", "twins"])
 
 
 def test_what_would_have_to_move() -> None:
@@ -186,23 +181,23 @@ def test_the_first_token(smollm2: tuple, scores: experiments.HeadScores) -> None
 
 
 def test_heads_specialise(heads: experiments.Specialists) -> None:
-    assert claims.judge("heads-specialise", heads).label == Label.TRUE
+    assert judged("heads-specialise", heads).label == Label.TRUE
 
 
 def test_random_weights_have_no_specialists(loaded_smollm2: tuple, loaded_minilm: tuple) -> None:
     model, tokenizer = loaded_smollm2
     untrained = experiments.untrained(model, SEED), tokenizer
-    judgement = claims.judge("heads-specialise", experiments.specialists(untrained, loaded_minilm))
-    assert judgement.label == Label.WRONG
-    assert {"previous", "copy_off"} <= set(missed(judgement))
+    label, missed = judged("heads-specialise", experiments.specialists(untrained, loaded_minilm))
+    assert label == Label.WRONG
+    assert {"previous", "copy_off"} <= set(missed)
 
 
 def test_heads_that_stay_on_cost_nothing(
     smollm2: tuple, minilm: tuple, scores: experiments.HeadScores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "heads_off", lambda model, heads: nullcontext())
-    judgement = claims.judge("heads-specialise", experiments.specialists(smollm2, minilm, scores=scores))
-    assert {"copy_off", "handed"} == set(missed(judgement))
+    found = experiments.specialists(smollm2, minilm, scores=scores)
+    assert set(judged("heads-specialise", found).missed) == {"copy_off", "handed"}
 
 
 def test_one_head_for_the_token_before_is_needed_most(heads: experiments.Specialists) -> None:
@@ -387,16 +382,16 @@ def test_a_layer_of_the_learner_shows_where_it_looks() -> None:
 
 
 def test_head_count_free(counts: experiments.HeadCounts) -> None:
-    assert claims.judge("head-count-free", counts).label == Label.ONLY_IF
+    assert judged("head-count-free", counts).label == Label.ONLY_IF
 
 
 def test_one_relation_needs_no_second_head(loaded_smollm2: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = loaded_smollm2
     untrained = experiments.untrained(model, SEED), tokenizer  # no head of it is needed
     monkeypatch.setattr(experiments, "two_relations", one_relation)
-    judgement = claims.judge("head-count-free", experiments.head_counts(untrained, starts=1))
-    assert judgement.label == Label.WRONG
-    assert {"second", "half"} <= set(missed(judgement))
+    label, missed = judged("head-count-free", experiments.head_counts(untrained, starts=1))
+    assert label == Label.WRONG
+    assert {"second", "half"} <= set(missed)
 
 
 def test_a_dial_says_how_the_loss_reacts(smollm2: tuple) -> None:
@@ -428,42 +423,38 @@ def test_a_dial_says_how_the_loss_reacts(smollm2: tuple) -> None:
 
 def test_quadratic(monkeypatch: pytest.MonkeyPatch) -> None:
     measure = partial(experiments.longer_texts, clock=counted)
-    judgement = claims.judge("quadratic", measure())
-    assert judgement.label == Label.ONLY_IF
-    assert judgement.numbers["operations"] == pytest.approx(2)
+    found = measure()
+    assert judged("quadratic", found).label == Label.ONLY_IF
+    assert found.operations == pytest.approx(2)
     monkeypatch.setitem(experiments.WAYS, "fused", experiments.WAYS["explicit"])  # it stores the table
-    assert missed(claims.judge("quadratic", measure((512, 1024)))) == ["fused_memory"]
+    assert judged("quadratic", measure((512, 1024))).missed == ["fused_memory"]
     monkeypatch.setitem(experiments.WAYS, "explicit", linear_attention)  # it makes none
-    judgement = claims.judge("quadratic", measure((512, 1024)))
-    assert judgement.label == Label.WRONG
-    assert {"operations", "explicit_time", "explicit_memory"} <= set(missed(judgement))
+    label, missed = judged("quadratic", measure((512, 1024)))
+    assert label == Label.WRONG
+    assert {"operations", "explicit_time", "explicit_memory"} <= set(missed)
 
 
 # ---------------------------------------------------------------------- what can replace it
 
 
 def test_linear_attention() -> None:
-    judgement = claims.judge("linear-attention", experiments.state_sizes(SEED))
-    assert judgement.label == Label.ONLY_IF
-    assert not missed(judgement)
+    assert judged("linear-attention", experiments.state_sizes(SEED)) == (Label.ONLY_IF, [])
 
 
 def test_a_state_that_keeps_every_token_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "LinearAttention", MultiHeadAttention)
     found = experiments.state_sizes(SEED, starts=1, pairs=6, widths=(16, 32))
-    assert {"short", "apart"} <= set(missed(claims.judge("linear-attention", found)))
+    assert {"short", "apart"} <= set(judged("linear-attention", found).missed)
 
 
 def test_other_mixers() -> None:
-    judgement = claims.judge("other-mixers", experiments.other_mixers(SEED))
-    assert judgement.label == Label.ONLY_IF
-    assert not missed(judgement)
+    assert judged("other-mixers", experiments.other_mixers(SEED)) == (Label.ONLY_IF, [])
 
 
 def test_a_mixer_that_asks_what_a_token_says_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "FourierMixing", partial(MultiHeadAttention, 16, 1))
     found = experiments.other_mixers(SEED, starts=1, pairs=6)
-    assert "waves_looked" in missed(claims.judge("other-mixers", found))
+    assert "waves_looked" in judged("other-mixers", found).missed
 
 
 def test_the_models_are_left_as_they_were(heads: object, counts: object, smollm2: tuple) -> None:

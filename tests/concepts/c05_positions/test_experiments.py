@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from judged import Judged, judged
 from torch import Tensor, nn
 
-from course_lib import claims, probing
+from course_lib import probing
 from course_lib.attention import MultiHeadAttention
 from course_lib.blocks import FeedForward, make_block
-from course_lib.claims import Judgement, Label
+from course_lib.claims import Label
 from course_lib.concepts.c05_positions import experiments
 from course_lib.concepts.c05_positions.experiments import PATIENT, WITH, WITHOUT
 from course_lib.data import Examples
@@ -21,14 +22,10 @@ from course_lib.pretrained import sentence_embedding
 SEED = 11
 
 
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
-
-
 # ---------------------------------------------------------------------- a set
 
 
-def a_set(**changed: nn.Module) -> Judgement:
+def a_set(**changed: nn.Module) -> Judged:
     """The claim judged with layers of random weights, some of them exchanged."""
     x, order = torch.randn(2, 7, 24, dtype=torch.float64), torch.tensor([3, 0, 6, 1, 5, 2, 4])
     layers = {
@@ -44,16 +41,15 @@ def a_set(**changed: nn.Module) -> Judgement:
         shuffled, straight = layer.double()(x[:, order]), layer(x)
         straight = straight if name == "answer" else straight[:, order]
         off[name] = (shuffled - straight).abs().max().item()
-    return claims.judge("a-set", **off, learned=1.0)
+    return judged("a-set", **off, learned=1.0)
 
 
 def test_a_set() -> None:
     assert a_set().label == Label.ONLY_IF
     assert a_set(masked=make_block(24, 4)).label == Label.TRUE
     for name in ("mixed", "mlp", "layer"):
-        judgement = a_set(**{name: make_block(24, 4, causal=True)})
-        assert (judgement.label, missed(judgement)) == (Label.WRONG, [name])
-    assert missed(a_set(answer=experiments.Reader(24, 5))) == ["answer"]
+        assert a_set(**{name: make_block(24, 4, causal=True)}) == (Label.WRONG, [name])
+    assert a_set(answer=experiments.Reader(24, 5)).missed == ["answer"]
     assert a_set(over_places=FeedForward(24, 96)).label == Label.NOT_TESTED
 
 
@@ -67,9 +63,9 @@ def readers() -> experiments.WithoutPositions:
 
 def with_changed(
     found: experiments.WithoutPositions, kind: str, reader: str, shares: tuple[float, ...]
-) -> Judgement:
+) -> Judged:
     right = found.right | {kind: {**found.right[kind], reader: shares}}
-    return claims.judge("order-matters", replace(found, right=right))
+    return judged("order-matters", replace(found, right=right))
 
 
 def scrambled(kind: str) -> list[Examples]:
@@ -91,29 +87,27 @@ def test_they_run_with_other_sizes_and_repeat_what_they_find() -> None:
 
 
 def test_order_matters(readers: experiments.WithoutPositions) -> None:
-    assert claims.judge("order-matters", readers).label == Label.ONLY_IF
+    assert judged("order-matters", readers).label == Label.ONLY_IF
     assert {len(shares) for of in readers.right.values() for shares in of.values()} == {2}
 
 
 def test_a_mask_gives_the_rival_the_order(readers: experiments.WithoutPositions) -> None:
     masked = experiments.reading("text", seed=SEED, starts=1, positions=False, causal=True)
     assert masked[0] > 0.9
-    judgement = with_changed(readers, "text", WITHOUT, masked)
-    assert (judgement.label, missed(judgement)) == (Label.WRONG, ["text"])
+    assert with_changed(readers, "text", WITHOUT, masked) == (Label.WRONG, ["text"])
 
 
 @pytest.mark.parametrize(("kind", "number"), [("sound", "sound_with"), ("image", "image_gain")])
 def test_where_the_order_says_nothing_positions_do_not_help(
     readers: experiments.WithoutPositions, kind: str, number: str
 ) -> None:
-    judgement = with_changed(readers, kind, WITH, experiments.read(*scrambled(kind), seed=SEED, starts=1))
-    assert judgement.label == Label.WRONG
-    assert number in missed(judgement)
+    label, missed = with_changed(readers, kind, WITH, experiments.read(*scrambled(kind), seed=SEED, starts=1))
+    assert label == Label.WRONG
+    assert number in missed
 
 
 def test_a_bag_that_is_as_good_says_no(readers: experiments.WithoutPositions) -> None:
-    judgement = with_changed(readers, "image", PATIENT, readers.right["image"][WITH])
-    assert missed(judgement) == ["image_gain"]
+    assert with_changed(readers, "image", PATIENT, readers.right["image"][WITH]).missed == ["image_gain"]
 
 
 def test_a_kind_that_there_is_not() -> None:
@@ -124,7 +118,7 @@ def test_a_kind_that_there_is_not() -> None:
 # ---------------------------------------------------------------------- house numbers
 
 
-def house_numbers(own: Tensor) -> Judgement:
+def house_numbers(own: Tensor) -> Judged:
     """The claim judged with these vectors of 64 places."""
     matrices = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(SEED)).double() / 32**0.5
     digits = (torch.arange(64)[:, None] >> torch.arange(6) & 1).double()
@@ -135,7 +129,7 @@ def house_numbers(own: Tensor) -> Judgement:
         "behind": own @ matrices[0] @ (own @ matrices[1]).T,
     }
     step = torch.linalg.lstsq(own[:-5], own[5:]).solution
-    return claims.judge(
+    return judged(
         "house-numbers",
         nearest=torch.cdist(own, own).fill_diagonal_(torch.inf).min(),
         shift=(own[:-5] @ step - own[5:]).abs().max(),
@@ -153,9 +147,9 @@ def parting(products: Tensor) -> float:
 def test_house_numbers() -> None:
     own = sinusoidal(64, 32).double()
     assert house_numbers(own).label == Label.NOT_ONLY_WAY
-    assert missed(house_numbers(own[torch.arange(64) // 2])) == ["nearest", "shift", "near", "waves"]
+    assert house_numbers(own[torch.arange(64) // 2]).missed == ["nearest", "shift", "near", "waves"]
     learned = PositionEmbedding(64, 32).weight.detach().double()
-    assert {"shift", "near", "waves"} <= set(missed(house_numbers(learned)))
+    assert {"shift", "near", "waves"} <= set(house_numbers(learned).missed)
 
 
 # ---------------------------------------------------------------------- beyond training
@@ -166,42 +160,39 @@ def beyond() -> experiments.BeyondTraining:
     return experiments.beyond_training(SEED)
 
 
-def with_back(found: experiments.BeyondTraining, **right: experiments.Runs) -> Judgement:
+def with_back(found: experiments.BeyondTraining, **right: experiments.Runs) -> Judged:
     back = replace(found.back, right={**found.back.right, **right})
-    return claims.judge("rule-or-learned", replace(found, back=back))
+    return judged("rule-or-learned", replace(found, back=back))
 
 
 def test_rule_or_learned(beyond: experiments.BeyondTraining) -> None:
-    judgement = claims.judge("rule-or-learned", beyond)
-    assert (judgement.label, missed(judgement)) == (Label.ONLY_IF, [])
+    assert judged("rule-or-learned", beyond) == (Label.ONLY_IF, [])
     runs = [*beyond.back.right.values(), *beyond.back.rivals.values(), *beyond.text.bits.values()]
     assert {len(each) for each in runs} == {3}
 
 
 def test_a_table_that_is_trained_everywhere_has_no_such_limit(beyond: experiments.BeyondTraining) -> None:
-    judgement = with_back(beyond, learned=beyond.back.rivals[experiments.ANYWHERE])
-    assert judgement.label == Label.WRONG  # and the rule has no advantage
-    assert {"untrained", "rule"} <= set(missed(judgement))
+    label, missed = with_back(beyond, learned=beyond.back.rivals[experiments.ANYWHERE])
+    assert label == Label.WRONG  # and the rule has no advantage
+    assert {"untrained", "rule"} <= set(missed)
 
 
 def test_without_positions_schemes_are_worth_nothing(beyond: experiments.BeyondTraining) -> None:
     none = beyond.back.right["none"]
-    assert {"trained", "back_gap"} <= set(missed(with_back(beyond, relative=none)))
+    assert {"trained", "back_gap"} <= set(with_back(beyond, relative=none).missed)
     text = replace(beyond.text, bits={**beyond.text.bits, "alibi": beyond.text.bits["none"]})
-    assert {"within", "bears"} <= set(missed(claims.judge("rule-or-learned", replace(beyond, text=text))))
+    assert {"within", "bears"} <= set(judged("rule-or-learned", replace(beyond, text=text)).missed)
 
 
 def test_without_its_window_rotary_is_not_cured(beyond: experiments.BeyondTraining) -> None:
     text = replace(beyond.text, windowed=beyond.text.bits)
-    assert missed(claims.judge("rule-or-learned", replace(beyond, text=text))) == ["windowed"]
+    assert judged("rule-or-learned", replace(beyond, text=text)).missed == ["windowed"]
 
 
 def test_models_that_have_learned_nothing_find_nothing() -> None:
-    judgement = claims.judge(
-        "rule-or-learned", experiments.beyond_training(31, starts=1, steps=1, trained=16)
-    )
-    assert judgement.label == Label.WRONG
-    assert {"trained", "within"} <= set(missed(judgement))
+    label, missed = judged("rule-or-learned", experiments.beyond_training(31, starts=1, steps=1, trained=16))
+    assert label == Label.WRONG
+    assert {"trained", "within"} <= set(missed)
 
 
 def test_a_model_that_scores_all_characters_alike_costs_their_number_in_bits() -> None:

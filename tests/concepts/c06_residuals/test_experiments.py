@@ -8,11 +8,12 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
+from judged import judged
 from torch import nn
 
 from course_lib import probing
 from course_lib.blocks import FeedForward
-from course_lib.claims import Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c06_residuals import experiments, figures
 from course_lib.concepts.c06_residuals.experiments import CAPITALS, XAVIER, FromLeast
 from course_lib.concepts.c06_residuals.tasks.layer_norm import layer_norm
@@ -24,11 +25,6 @@ from course_lib.plots import Unsupported
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SEED = 11
-
-
-def missed(judgement):
-    """The numbers outside of their bounds."""
-    return judgement.claim.missed(judgement.numbers)
 
 
 # ---------------------------------------------------------------------- the small task
@@ -76,20 +72,17 @@ def all_together(x, weight, bias, eps):
 
 def test_the_solutions_are_torchs_layer_and_what_is_broken_is_not():
     whole = experiments.against_torch(pre_norm_block, mlp, layer_norm)
-    judgement = judge("two-sublayers", **whole)
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == []
+    assert judged("two-sublayers", **whole) == (Label.TRUE, [])
     for broken in ((chain, mlp, layer_norm), (pre_norm_block, straight, layer_norm)):
-        assert missed(judge("two-sublayers", **experiments.against_torch(*broken)))
-    assert missed(judge("two-sublayers", **experiments.against_torch(pre_norm_block, mlp, all_together)))
+        assert judged("two-sublayers", **experiments.against_torch(*broken)).missed
+    assert judged("two-sublayers", **experiments.against_torch(pre_norm_block, mlp, all_together)).missed
 
 
 def test_only_additions_are_left_where_parts_give_zero():
-    judgement = judge("residual-add", **experiments.only_additions(pre_norm_block, mlp, layer_norm))
-    assert judgement.label == Label.TRUE
-    assert missed(judgement) == []
-    broken = judge("residual-add", **experiments.only_additions(chain, mlp, layer_norm))
-    assert {"moved", "added"} <= set(missed(broken))
+    ours = experiments.only_additions(pre_norm_block, mlp, layer_norm)
+    assert judged("residual-add", **ours) == (Label.TRUE, [])
+    broken = experiments.only_additions(chain, mlp, layer_norm)
+    assert {"moved", "added"} <= set(judged("residual-add", **broken).missed)
 
 
 def test_a_broken_part_changes_what_the_notebook_draws(monkeypatch):
@@ -197,35 +190,33 @@ def test_the_streams_of_the_notebook_have_long_tokens(smollm2):
 
 
 def test_mlp_shape(smollm2, minilm):
-    judgement = judge("mlp-shape", experiments.mlp_shape(SEED, smollm2=smollm2, minilm=minilm))
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == ["widened", "below"]
+    found = experiments.mlp_shape(SEED, smollm2=smollm2, minilm=minilm)
+    assert judged("mlp-shape", found) == (Label.WRONG, ["widened", "below"])
 
 
 def test_a_model_of_twice_the_width_with_a_gelu_behind_is_as_the_lecture_says(smollm2):
     narrow = BERT(BERTConfig(vocab_size=5, max_seq_len=3, d_model=6, n_layers=1, n_heads=2, d_ff=12))
     with probing.replaced(smollm2[0], FeedForward, experiments.bent):
         found = experiments.mlp_shape(SEED, starts=1, smollm2=smollm2, minilm=(narrow, None))
-    judgement = judge("mlp-shape", found)
-    assert judgement.label == Label.TRUE
-    assert "bent" in missed(judgement)  # a GELU behind it is nothing new to this model
+    label, missed = judged("mlp-shape", found)
+    assert label == Label.TRUE
+    assert "bent" in missed  # a GELU behind it is nothing new to this model
 
 
 # ---------------------------------------------------------------------- what a norm does to the numbers
 
 
 def test_norm_range(minilm):
-    judgement = judge("norm-range", experiments.norm_range(SEED, minilm=minilm))
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == ["outside", "negative"]
+    found = experiments.norm_range(SEED, minilm=minilm)
+    assert judged("norm-range", found) == (Label.WRONG, ["outside", "negative"])
 
 
 def test_a_norm_that_brings_values_to_0_to_1_is_as_the_lecture_says(minilm):
     changed = deepcopy(minilm[0])
     changed.stack.blocks[3].attention_norm = FromLeast(0, width=384)
-    judgement = judge("norm-range", experiments.norm_range(SEED, steps=2, minilm=(changed, minilm[1])))
-    assert judgement.label == Label.TRUE
-    assert {"centre", "variance", "patient"} <= set(missed(judgement))
+    label, missed = judged("norm-range", experiments.norm_range(SEED, steps=2, minilm=(changed, minilm[1])))
+    assert label == Label.TRUE
+    assert {"centre", "variance", "patient"} <= set(missed)
 
 
 @pytest.mark.parametrize("least", [0, -0.5])
@@ -244,9 +235,7 @@ def needed():
 
 
 def test_norm_needed(needed):
-    judgement = judge("norm-needed", needed)
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("norm-needed", needed) == (Label.ONLY_IF, [])
 
 
 @pytest.mark.parametrize(
@@ -258,9 +247,8 @@ def test_norm_needed(needed):
     ],
 )
 def test_other_stacks_grow_otherwise(needed, kind, other, label, number):
-    judgement = judge("norm-needed", replace(needed, sizes={**needed.sizes, kind: needed.sizes[other]}))
-    assert judgement.label == label
-    assert missed(judgement) == [number]
+    found = replace(needed, sizes={**needed.sizes, kind: needed.sizes[other]})
+    assert judged("norm-needed", found) == (label, [number])
 
 
 @pytest.mark.parametrize(
@@ -275,9 +263,7 @@ def test_stacks_that_learn_what_they_should_not_are_seen(needed, kind, other, la
     """One learns at all rates as the other does."""
     best = min(needed.losses[other].values())
     losses = {**needed.losses, kind: dict.fromkeys(needed.losses[kind], best)}
-    judgement = judge("norm-needed", replace(needed, losses=losses))
-    assert judgement.label == label
-    assert missed(judgement) == [number]
+    assert judged("norm-needed", replace(needed, losses=losses)) == (label, [number])
 
 
 # ---------------------------------------------------------------------- deep without additions
@@ -289,9 +275,7 @@ def deep():
 
 
 def test_deep_needs_residuals(deep):
-    judgement = judge("deep-needs-residuals", deep)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("deep-needs-residuals", deep) == (Label.NOT_ONLY_WAY, [])
 
 
 @pytest.mark.parametrize(
@@ -305,10 +289,11 @@ def test_deep_needs_residuals(deep):
     ],
 )
 def test_other_stacks_look_otherwise_before_training(deep, kind, other, number):
-    judgement = judge("deep-needs-residuals", replace(deep, before={**deep.before, kind: deep.before[other]}))
-    assert number in missed(judgement)
+    found = replace(deep, before={**deep.before, kind: deep.before[other]})
+    label, missed = judged("deep-needs-residuals", found)
+    assert number in missed
     if number in ("whisper", "carried"):
-        assert judgement.label == Label.WRONG
+        assert label == Label.WRONG
 
 
 @pytest.mark.parametrize(
@@ -316,19 +301,14 @@ def test_other_stacks_look_otherwise_before_training(deep, kind, other, number):
 )
 def test_additions_decide(deep, kind, other, number):
     """Given to the stack without, or taken from the one with them."""
-    judgement = judge(
-        "deep-needs-residuals", replace(deep, losses={6: {**deep.losses[6], kind: deep.losses[6][other]}})
-    )
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == [number]
+    found = replace(deep, losses={6: {**deep.losses[6], kind: deep.losses[6][other]}})
+    assert judged("deep-needs-residuals", found) == (Label.WRONG, [number])
 
 
 def test_without_a_start_that_learns_additions_are_the_only_way(deep):
     half = deep.turned_losses["rotations"]
-    judgement = judge(
-        "deep-needs-residuals", replace(deep, turned_losses={**deep.turned_losses, "both": half})
-    )
-    assert judgement.label == Label.TRUE
+    found = replace(deep, turned_losses={**deep.turned_losses, "both": half})
+    assert judged("deep-needs-residuals", found).label == Label.TRUE
 
 
 def test_the_rotating_start_keeps_lengths_and_angles():
@@ -355,18 +335,16 @@ def test_sixteen_layers_need_a_lower_rate():
 
 
 def test_more_layers():
-    judgement = judge("more-layers", experiments.stored_more_layers())
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("more-layers", experiments.stored_more_layers()) == (Label.ONLY_IF, [])
 
 
 def test_eight_layers_that_learn_too_shortly_are_not_better():
     """One start at another seed, with little work alone."""
     found = experiments.more_layers(SEED, depths=(1, 2, 8), work=1280, little=1280, starts=1)
-    judgement = judge("more-layers", found)
-    assert judgement.label == Label.WRONG
-    assert "longer" in missed(judgement)
-    assert "hurry" not in missed(judgement)
+    label, missed = judged("more-layers", found)
+    assert label == Label.WRONG
+    assert "longer" in missed
+    assert "hurry" not in missed
 
 
 def test_what_is_stored_is_what_the_experiment_gives():
@@ -384,27 +362,21 @@ def difference(loaded_smollm2):
 
 
 def test_learn_the_difference(difference):
-    judgement = judge("learn-the-difference", difference)
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("learn-the-difference", difference) == (Label.ONLY_IF, [])
 
 
 def test_layers_that_have_learned_nothing_are_not_missed(smollm2):
     untrained = GPT(LlamaConfig(smollm2[0].config.vocab_size, 32, d_model=8, n_layers=5, n_heads=2))
     found = experiments.learn_the_difference(SEED, steps=2, smollm2=(untrained, smollm2[1]))
-    judgement = judge("learn-the-difference", found)
-    assert judgement.label == Label.WRONG
-    assert {"chained", "bare", "worst"} <= set(missed(judgement))
+    label, missed = judged("learn-the-difference", found)
+    assert label == Label.WRONG
+    assert {"chained", "bare", "worst"} <= set(missed)
 
 
 @pytest.mark.parametrize(("way", "number"), [("without", "shared"), ("with", "chained")])
 def test_additions_make_a_layer_spare(difference, way, number):
-    judgement = judge(
-        "learn-the-difference",
-        replace(difference, skipped=dict.fromkeys(("with", "without"), difference.skipped[way])),
-    )
-    assert judgement.label == Label.WRONG
-    assert missed(judgement) == [number]
+    alike = replace(difference, skipped=dict.fromkeys(("with", "without"), difference.skipped[way]))
+    assert judged("learn-the-difference", alike) == (Label.WRONG, [number])
 
 
 def test_the_costly_layers_are_the_same_on_both_texts(difference):

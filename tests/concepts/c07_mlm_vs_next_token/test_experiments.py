@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from torch import nn
 
 from course_lib import probing, readers
 from course_lib.attention import MultiHeadAttention
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c07_mlm_vs_next_token import experiments
 from course_lib.concepts.c07_mlm_vs_next_token.experiments import (
     BEFORE,
@@ -36,10 +37,6 @@ SEED = 11
 pytestmark = pytest.mark.usefixtures("own_errors")  # the type checker would take a third of the time
 
 
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
-
-
 # ------------------------------------------------------------------------------------------ mask-15
 
 
@@ -50,8 +47,7 @@ def masked(as_a_user) -> Mask15:
 
 
 def test_mask_15(masked):
-    assert judge("mask-15", masked).label == Label.ONLY_IF
-    assert missed(judge("mask-15", masked)) == []
+    assert judged("mask-15", masked) == (Label.ONLY_IF, [])
 
 
 def all_hidden(ids, mask_id, vocab_size, **options):
@@ -72,8 +68,7 @@ def also_special(ids, mask_id, vocab_size, *, special_ids, **options):
     ],
 )
 def test_another_recipe_gets_another_label(masked, mask, label, numbers):
-    judgement = judge("mask-15", replace(masked, **vars(experiments.rates(SEED, mask=mask))))
-    assert (judgement.label, missed(judgement)) == (label, numbers)
+    assert judged("mask-15", replace(masked, **vars(experiments.rates(SEED, mask=mask)))) == (label, numbers)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +82,12 @@ def test_another_recipe_gets_another_label(masked, mask, label, numbers):
 )
 def test_another_training_in_its_place_is_noticed(masked, training, given, numbers):
     changed = replace(masked, bits={**masked.bits, training: masked.bits[given]})
-    assert missed(judge("mask-15", changed)) == numbers
+    assert judged("mask-15", changed).missed == numbers
 
 
 def test_a_recipe_that_hides_as_little_as_3_percent_pays_at_the_gap(masked):
     changed = replace(masked, bits={**masked.bits, RECIPE: masked.bits["3 %"]})
-    assert {"fewer", "more", "toll"} <= set(missed(judge("mask-15", changed)))
+    assert {"fewer", "more", "toll"} <= set(judged("mask-15", changed).missed)
 
 
 @pytest.mark.parametrize(("choose", "hide"), [(0.15, 1.0), (0.4, 0.5)])
@@ -163,33 +158,31 @@ def head(as_a_user) -> MlmHead:
 
 
 def test_mlm_head(head):
-    assert judge("mlm-head", head).label == Label.ONLY_IF
-    assert missed(judge("mlm-head", head)) == []
+    assert judged("mlm-head", head) == (Label.ONLY_IF, [])
 
 
 def test_a_head_with_a_bend_and_a_reader_that_has_learned_nothing_are_noticed(head):
     bent = deepcopy(readers.load_readers()[1])
     bent.lm_head = nn.Sequential(nn.GELU(), bent.lm_head)
-    judgement = judge("mlm-head", experiments.mlm_head(SEED, n=30, reader=bent))
-    assert judgement.label == Label.WRONG
-    assert "off" in missed(judgement)
+    label, missed = judged("mlm-head", experiments.mlm_head(SEED, n=30, reader=bent))
+    assert label == Label.WRONG
+    assert "off" in missed
     young = readers.make_reader(causal=False, seed=1)
-    assert "accuracy" in missed(judge("mlm-head", experiments.mlm_head(SEED, n=30, reader=young)))
+    assert "accuracy" in judged("mlm-head", experiments.mlm_head(SEED, n=30, reader=young)).missed
 
 
 def test_where_berts_head_is_linear_nothing_is_limited(head, monkeypatch):
     monkeypatch.setattr(BERT, "mlm_logits", lambda bert, hidden: hidden @ bert.token_embedding.weight.T)
     bent = experiments.mlm_head(SEED, n=10).bent
-    judgement = judge("mlm-head", replace(head, bent=bent))
-    assert (judgement.label, missed(judgement)) == (Label.NOT_ONLY_WAY, ["bent"])
+    assert judged("mlm-head", replace(head, bent=bent)) == (Label.NOT_ONLY_WAY, ["bent"])
 
 
 def test_weak_counts_are_no_rival_and_strong_ones_make_it_no_test(head):
     def with_counts(way, given):
         shares = {**head.gaps.shares, way: head.gaps.shares[given]}
-        return judge("mlm-head", replace(head, gaps=replace(head.gaps, shares=shares)))
+        return judged("mlm-head", replace(head, gaps=replace(head.gaps, shares=shares)))
 
-    assert missed(with_counts(COUNTS_BOTH, "bigram")) == ["counts"]
+    assert with_counts(COUNTS_BOTH, "bigram").missed == ["counts"]
     assert with_counts("bigram", COUNTS_BOTH).label == Label.NOT_TESTED
 
 
@@ -224,24 +217,24 @@ def kinds(as_a_user, head, loaded_smollm2, loaded_minilm) -> EncoderOrDecoder:
 
 
 def test_encoder_or_decoder(kinds):
-    judgement = judge("encoder-or-decoder", kinds)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert set(missed(judgement)) <= {"tried"}  # some 0.3 bits, as wide as the interval
+    label, missed = judged("encoder-or-decoder", kinds)
+    assert label == Label.NOT_ONLY_WAY
+    assert set(missed) <= {"tried"}  # some 0.3 bits, as wide as the interval
 
 
 def test_without_both_rivals_it_is_true(kinds):
     """A decoder whose vectors know no more than words, and that does not try."""
     one_pass = replace(kinds.trying, shares={TRYING.format(15): kinds.filled.shares[ONE_PASS]})
     weak = replace(kinds, trying=one_pass, probed={**kinds.probed, SMOLLM2: kinds.probed[WORDS]})
-    assert judge("encoder-or-decoder", weak).label == Label.TRUE
+    assert judged("encoder-or-decoder", weak).label == Label.TRUE
 
 
 def test_readers_that_have_learned_nothing_write_no_words(kinds):
     young = readers.make_reader(causal=True, seed=1)
     texts = experiments.writing(SEED, n=16, before=young)
-    judgement = judge("encoder-or-decoder", replace(kinds, texts=texts))
-    assert judgement.label == Label.WRONG
-    assert {"decoder_writes", "behind"} <= set(missed(judgement))
+    label, missed = judged("encoder-or-decoder", replace(kinds, texts=texts))
+    assert label == Label.WRONG
+    assert {"decoder_writes", "behind"} <= set(missed)
 
 
 @pytest.mark.parametrize(
@@ -255,14 +248,13 @@ def test_readers_that_have_learned_nothing_write_no_words(kinds):
 def test_another_in_its_place_is_noticed(kinds, part, name, given, numbers):
     found = getattr(kinds, part)
     changed = replace(kinds, **{part: {**found, name: found[given]}})
-    assert numbers <= set(missed(judge("encoder-or-decoder", changed)))
+    assert numbers <= set(judged("encoder-or-decoder", changed).missed)
 
 
 def test_a_lead_is_noticed(kinds):
     right = np.ones_like(kinds.probed[MINILM])
-    assert "lead" in missed(
-        judge("encoder-or-decoder", replace(kinds, probed={**kinds.probed, MINILM: right}))
-    )
+    ahead = replace(kinds, probed={**kinds.probed, MINILM: right})
+    assert "lead" in judged("encoder-or-decoder", ahead).missed
 
 
 def test_trying_is_scoring_the_whole_window():
@@ -317,7 +309,7 @@ def test_a_probe_finds_nothing_in_vectors_without_an_answer_and_takes_the_best_o
 
 
 def test_what_was_not_trained_is_not_tested():
-    assert judge("sentence-pairs").label == Label.NOT_TESTED
+    assert judged("sentence-pairs").label == Label.NOT_TESTED
 
 
 def test_what_is_drawn():
@@ -366,9 +358,9 @@ def moved(model: nn.Module) -> float:
 def test_causal():
     before, both, _ = readers.load_readers()
     rest = {"control": moved(both), "differing": 0, "saved": 15.8}
-    assert judge("causal", moved=moved(before), **rest).label == Label.TRUE
+    assert judged("causal", moved=moved(before), **rest).label == Label.TRUE
     for layer in before.modules():
         if isinstance(layer, MultiHeadAttention):
             layer.causal = False
-    assert judge("causal", moved=moved(before), **rest).label == Label.WRONG
-    assert judge("causal", moved=0, **rest | {"control": 0}).label == Label.NOT_TESTED
+    assert judged("causal", moved=moved(before), **rest).label == Label.WRONG
+    assert judged("causal", moved=0, **rest | {"control": 0}).label == Label.NOT_TESTED

@@ -10,11 +10,12 @@ import nbformat
 import pytest
 import torch
 import yaml
+from judged import judged
 
 from course_lib import costs, probing, readers
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks import find_task, try_it
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c08_rnn_comparison import experiments
 from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, RnnSlower, Training
 from course_lib.data import windows
@@ -25,10 +26,6 @@ from course_lib.recurrent import RecurrentLM, unroll
 NOTEBOOK = Path(__file__).parents[3] / "notebooks" / "08_rnn_comparison.ipynb"
 SEED = 11
 TINY = Training((3, 2), 2, 5, 0.01)
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 # ------------------------------------------------------------------------------------------ the name
@@ -186,9 +183,7 @@ def memory() -> FarMemory:
 
 
 def test_far_memory(memory):
-    judgement = judge("far-memory", memory)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("far-memory", memory) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_attention_that_sees_the_last_eight_tokens_alone_reaches_no_further(memory):
@@ -196,8 +191,7 @@ def test_attention_that_sees_the_last_eight_tokens_alone_reaches_no_further(memo
     with probing.weights_changed(model, experiments.only_last(8)):
         cut = experiments.reach(model, torch.Generator().manual_seed(SEED))
     broken = replace(memory, gradients=memory.gradients | {"Transformer": (tuple(cut.tolist()),)})
-    assert judge("far-memory", broken).label == Label.WRONG
-    assert missed(judge("far-memory", broken)) == ["direct"]
+    assert judged("far-memory", broken) == (Label.WRONG, ["direct"])
 
 
 def test_started_as_pytorch_does_neither_rival_brings_a_symbol_from_far(memory):
@@ -207,14 +201,14 @@ def test_started_as_pytorch_does_neither_rival_brings_a_symbol_from_far(memory):
         model = experiments.trained(make, experiments.one_symbol, *PLANS[name].one, seed=SEED)
         far = experiments.share(model, experiments.one_symbol, experiments.FARTHEST)
         right[name] = (memory.right[name][0], far, *memory.right[name][2:])
-    assert judge("far-memory", replace(memory, right=memory.right | right)).label == Label.TRUE
+    assert judged("far-memory", replace(memory, right=memory.right | right)).label == Label.TRUE
 
 
 def test_a_transformer_that_has_learned_nothing_recalls_nothing(memory):
     model = experiments.gpt()
     far = experiments.share(model, experiments.one_symbol, experiments.FARTHEST)
     guesses = replace(memory, right=memory.right | {"Transformer": (far, far, far, far)})
-    assert judge("far-memory", guesses).label == Label.WRONG
+    assert judged("far-memory", guesses).label == Label.WRONG
 
 
 @pytest.mark.parametrize(
@@ -231,12 +225,12 @@ def test_a_transformer_that_has_learned_nothing_recalls_nothing(memory):
 def test_another_mechanism_in_its_place_is_noticed(memory, raw, model, given, number):
     found = getattr(memory, raw)
     changed = replace(memory, **{raw: found | {model: found[given]}})
-    assert missed(judge("far-memory", changed)) == [number]
+    assert judged("far-memory", changed).missed == [number]
 
 
 def test_who_trains_rivals_on_less_has_not_tested_it(memory):
     hurried = replace(memory, texts=memory.texts | {"LSTM": memory.texts["Transformer"] // 2})
-    assert judge("far-memory", hurried).label == Label.NOT_TESTED
+    assert judged("far-memory", hurried).label == Label.NOT_TESTED
 
 
 def test_far_memory_of_other_sizes_follows_the_seed_and_leaves_torch_as_it_was():
@@ -337,9 +331,7 @@ def slower() -> RnnSlower:
 
 
 def test_rnn_slower(slower):
-    judgement = judge("rnn-slower", slower)
-    assert judgement.label == Label.ONLY_IF
-    assert missed(judgement) == []
+    assert judged("rnn-slower", slower) == (Label.ONLY_IF, [])
 
 
 @pytest.mark.parametrize(
@@ -352,14 +344,14 @@ def test_rnn_slower(slower):
 )
 def test_another_machine_makes_another_label(slower, changed, label):
     speeds = experiments.speeds(SEED, lengths=(64, 256), **changed)
-    assert judge("rnn-slower", replace(slower, speeds=speeds)).label == label
+    assert judged("rnn-slower", replace(slower, speeds=speeds)).label == label
 
 
 @pytest.mark.parametrize(("optimiser", "number"), [("", "lead"), (", Muon", "muon")])
 def test_where_a_transformer_stands_in_for_the_lstm_nobody_is_ahead(slower, optimiser, number):
     bits = slower.learning.bits
     changed = replace(slower.learning, bits=bits | {f"LSTM{optimiser}": bits[f"Transformer{optimiser}"]})
-    assert missed(judge("rnn-slower", replace(slower, learning=changed))) == [number]
+    assert judged("rnn-slower", replace(slower, learning=changed)).missed == [number]
 
 
 def test_rnn_slower_of_other_sizes_with_a_real_clock():
@@ -388,8 +380,8 @@ def test_rnn_chain():
         "lstm": each_token(experiments.lstm(fused=False)),
     }
     rest = {"writes": 93, "depth": 39}
-    assert judge("rnn-chain", **loops, reads=each_token(experiments.gpt()), **rest).label == Label.ONLY_IF
-    assert judge("rnn-chain", **loops, reads=loops["rnn"], **rest).label == Label.WRONG
+    assert judged("rnn-chain", **loops, reads=each_token(experiments.gpt()), **rest).label == Label.ONLY_IF
+    assert judged("rnn-chain", **loops, reads=loops["rnn"], **rest).label == Label.WRONG
 
 
 def test_what_a_token_adds_to_each_chain():
@@ -399,4 +391,4 @@ def test_what_a_token_adds_to_each_chain():
 
 
 def test_what_was_only_calculated_is_not_tested():
-    assert judge("internet-scale").label == Label.NOT_TESTED
+    assert judged("internet-scale").label == Label.NOT_TESTED

@@ -5,19 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from judged import judged
 from torch import Tensor, nn
 
 from course_lib import data
-from course_lib.claims import Judgement, Label, judge
+from course_lib.claims import Label
 from course_lib.concepts.c09_real_models import experiments
 from course_lib.concepts.c09_real_models.experiments import ALONE, ORDERS, OWN, RIVAL, SHARED, AnyData, Kind
 
 SEED = 11
 FEWER = {"pictures": 100, "sounds": 110, "reviews": 40}  # steps than in the notebook: they are enough
-
-
-def missed(judgement: Judgement) -> list[str]:
-    return judgement.claim.missed(judgement.numbers)
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +33,13 @@ def given_as(found: AnyData, name: str, other: str) -> AnyData:
 
 
 def test_any_data(found: AnyData) -> None:
-    judgement = judge("any-data", found)
-    assert judgement.label == Label.NOT_ONLY_WAY
-    assert missed(judgement) == []
+    assert judged("any-data", found) == (Label.NOT_ONLY_WAY, [])
 
 
 def test_a_stack_whose_vectors_are_alone_does_not_serve(found: AnyData) -> None:
-    judgement = judge("any-data", given_as(found, SHARED, ALONE))
-    assert judgement.label == Label.WRONG
-    assert "mixing" in missed(judgement)
+    label, missed = judged("any-data", given_as(found, SHARED, ALONE))
+    assert label == Label.WRONG
+    assert "mixing" in missed
 
 
 def test_one_that_never_learned_names_nothing(found: AnyData, kinds: dict[str, Kind]) -> None:
@@ -57,9 +52,9 @@ def test_one_that_never_learned_names_nothing(found: AnyData, kinds: dict[str, K
         }
         for name, kind in kinds.items()
     }
-    judgement = judge("any-data", replace(found, shares=shares))
-    assert judgement.label == Label.WRONG
-    assert set(missed(judgement)) == {"text", "image", "audio", "price", "mixing"}
+    label, missed = judged("any-data", replace(found, shares=shares))
+    assert label == Label.WRONG
+    assert set(missed) == {"text", "image", "audio", "price", "mixing"}
 
 
 def test_where_no_other_method_keeps_up_it_is_the_only_way(found: AnyData, kinds: dict[str, Kind]) -> None:
@@ -67,7 +62,7 @@ def test_where_no_other_method_keeps_up_it_is_the_only_way(found: AnyData, kinds
     mixed = {name: kind._replace(x=kind.x.flip(0), texts=()) for name, kind in kinds.items()}
     lost = {name: (max(experiments.rivals(kind).values()),) for name, kind in mixed.items()}
     shares = {name: {**of, RIVAL: lost[name]} for name, of in found.shares.items()}
-    assert judge("any-data", replace(found, shares=shares)).label == Label.TRUE
+    assert judged("any-data", replace(found, shares=shares)).label == Label.TRUE
 
 
 def test_the_order_counts_for_pictures_and_sounds_not_for_reviews(found: AnyData) -> None:
