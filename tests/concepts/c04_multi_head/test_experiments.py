@@ -58,8 +58,8 @@ def few() -> experiments.FewHeads:
 
 
 @pytest.fixture(scope="module")
-def counts(loaded_smollm2: tuple) -> experiments.HeadCounts:
-    return experiments.head_counts(loaded_smollm2, seed=SEED)
+def counts(loaded_smollm2: tuple, few: experiments.FewHeads) -> experiments.HeadCounts:
+    return experiments.head_counts(loaded_smollm2, seed=SEED, few=few)
 
 
 # ---------------------------------------------------------------------- small models

@@ -34,16 +34,14 @@ from course_lib.encoder import BERT
 from course_lib.objectives import IGNORE, mask_tokens, token_loss
 
 SEED = 11
-pytestmark = pytest.mark.usefixtures("own_errors")  # the type checker would take a third of the time
 
 
 # ------------------------------------------------------------------------------------------ mask-15
 
 
 @pytest.fixture(scope="module")
-def masked(as_a_user) -> Mask15:
-    with as_a_user():
-        return experiments.mask_15(SEED, starts=1, steps=70)
+def masked() -> Mask15:
+    return experiments.mask_15(SEED, starts=1, steps=70)
 
 
 def test_mask_15(masked):
@@ -152,9 +150,8 @@ def test_who_is_asked_seldom_is_measured_after_each_of_the_steps():
 
 
 @pytest.fixture(scope="module")
-def head(as_a_user) -> MlmHead:
-    with as_a_user():
-        return experiments.mlm_head(SEED)
+def head() -> MlmHead:
+    return experiments.mlm_head(SEED)
 
 
 def test_mlm_head(head):
@@ -210,10 +207,9 @@ def test_no_middle_of_a_piece_is_in_the_training_text(head):
 
 
 @pytest.fixture(scope="module")
-def kinds(as_a_user, head, loaded_smollm2, loaded_minilm) -> EncoderOrDecoder:
-    with as_a_user():
-        probed = experiments.probes(loaded_smollm2, loaded_minilm, SEED, cuts=1)
-        return EncoderOrDecoder(head.gaps, experiments.by_trying(SEED), experiments.writing(SEED), probed)
+def kinds(head, loaded_smollm2, loaded_minilm) -> EncoderOrDecoder:
+    probed = experiments.probes(loaded_smollm2, loaded_minilm, SEED, cuts=1)
+    return EncoderOrDecoder(head.gaps, experiments.by_trying(SEED), experiments.writing(SEED), probed)
 
 
 def test_encoder_or_decoder(kinds):
@@ -306,10 +302,6 @@ def test_a_probe_finds_nothing_in_vectors_without_an_answer_and_takes_the_best_o
 
 
 # ------------------------------------------------------------------------------------------ sentence-pairs
-
-
-def test_what_was_not_trained_is_not_tested():
-    assert judged("sentence-pairs").label == Label.NOT_TESTED
 
 
 def test_what_is_drawn():

@@ -55,11 +55,14 @@ def test_only_the_last_are_seen_whether_all_tokens_ask_or_one():
 # ------------------------------------------------------------------------------------------ the learner's
 
 
-def a_cell(source):
-    """What a cell of the notebook defines."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (cell,) = [cell for cell in notebook.cells if cell.id == source]
-    return cell.source
+def defined(*cells, keep_faults=False):
+    """What cells of the notebook define."""
+    sources = {cell.id: cell.source for cell in nbformat.read(NOTEBOOK, as_version=4).cells}
+    names = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad}
+    names["try_it"] = partial(try_it, keep_faults=keep_faults)
+    for cell in cells:
+        exec(sources[cell], names)
+    return names
 
 
 def test_an_lstms_error_comes_from_far_only_where_its_cell_is_added_to():
@@ -67,9 +70,8 @@ def test_an_lstms_error_comes_from_far_only_where_its_cell_is_added_to():
     known = experiments.gradients(3, starts=1)
     assert found["LSTM, gate half open"][0] == pytest.approx(known["LSTM"][0], rel=1e-6)
     assert found["LSTM, gate open"][0] == pytest.approx(known["LSTM, forget bias 5"][0], rel=1e-6)
-    names: dict = {"try_it": partial(try_it, keep_faults=True)}
-    exec(a_cell("reach-naive"), names)
-    naive = experiments.cell_gradients(names["lstm_step"], 3, starts=1)
+    wrong = defined("reach-naive", keep_faults=True)["lstm_step"]
+    naive = experiments.cell_gradients(wrong, 3, starts=1)
     assert naive["LSTM, gate open"][0][-1] < 1e-20 < 0.1 < found["LSTM, gate open"][0][-1]
 
 
@@ -77,27 +79,21 @@ def test_an_lstms_error_comes_from_far_only_where_its_cell_is_added_to():
     ("look", "low", "high"), [("right", 0.9, 1.0), ("naive", 0.0, 0.7), (None, 0.0, 0.3)]
 )
 def test_what_comes_through_depends_on_the_look_back_that_the_learner_wrote(look, low, high):
-    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad}
-    names["try_it"] = partial(try_it, keep_faults=look == "naive")
-    for cell in ("vector-define", "look-naive", "look-define"):
-        exec(a_cell(cell), names)
+    names = defined("vector-define", "look-naive", "look-define", keep_faults=look == "naive")
     network = experiments.taught(names["LooksBack" if look else "Repeater"], 11, steps=300)
     assert low <= experiments.right(network, 11) <= high
 
 
 def test_an_lstm_gets_further_through_one_vector_than_an_rnn():
-    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad}
-    exec(a_cell("vector-define"), names)
-    lstm = type("Lstm", (names["Repeater"],), {"kind": torch.nn.LSTM})
-    shares = [experiments.right(experiments.taught(make, 8), 8) for make in (names["Repeater"], lstm)]
+    repeater = defined("vector-define")["Repeater"]
+    lstm = type("Lstm", (repeater,), {"kind": torch.nn.LSTM})
+    shares = [experiments.right(experiments.taught(make, 8), 8) for make in (repeater, lstm)]
     assert shares[0] < 0.4 < 0.8 < shares[1]
 
 
 @torch.no_grad()
 def test_the_writer_finds_its_place_by_the_last_symbols_and_hardly_by_counting():
-    names: dict = {"torch": torch, "nn": torch.nn, "pad": torch.nn.functional.pad, "try_it": try_it}
-    for cell in ("vector-define", "look-naive", "look-define"):
-        exec(a_cell(cell), names)
+    names = defined("vector-define", "look-naive", "look-define")
     with torch.enable_grad():
         network = experiments.taught(names["LooksBack"], 16)
     read, others = torch.randint(1, 9, (2, 200, 16), generator=torch.Generator().manual_seed(5))
@@ -388,7 +384,3 @@ def test_what_a_token_adds_to_each_chain():
     chains = {"a": [10, 58, 250], "b": [10, 106, 490], "c": [90, 90, 90], "d": [7, 487]}
     found = experiments.each_token([16, 64, 256], chains)
     assert found == {"rnn": 1.0, "lstm": 2.0, "reads": 0.0, "writes": 10.0}
-
-
-def test_what_was_only_calculated_is_not_tested():
-    assert judged("internet-scale").label == Label.NOT_TESTED

@@ -1,6 +1,5 @@
 """The experiment of notebook 09, from another seed and with something broken; what it is made of."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -117,14 +116,13 @@ def test_what_is_known_is_standard_and_reviews_need_minilm(kinds: dict[str, Kind
 
 
 def test_without_minilm_it_follows_the_seed_and_leaves_torch_as_it_was(
-    monkeypatch: pytest.MonkeyPatch, as_a_user: Callable
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(experiments, "rivals", lambda kind: {"none": 0.0})
     sounds = data.sounds
     monkeypatch.setattr(data, "sounds", lambda n, **how: sounds(90, **how))
     before, few = torch.get_rng_state(), {"pictures": 2, "sounds": 1}
-    with as_a_user():
-        one, again, other = (experiments.any_data(None, seed, starts=2, steps=few) for seed in (3, 3, 5))
+    one, again, other = (experiments.any_data(None, seed, starts=2, steps=few) for seed in (3, 3, 5))
     assert torch.equal(torch.get_rng_state(), before)
     assert one.shares == again.shares != other.shares
     assert all(len(each) == 2 for of in one.shares.values() for each in of.values())
