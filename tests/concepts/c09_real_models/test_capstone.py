@@ -25,7 +25,7 @@ from course_lib.checks import find_task, real_model, solution_source
 from course_lib.checks.call import call
 from course_lib.checks.tasks import words
 from course_lib.concepts.c01_tokens.answers.tokenizer_at_work import ids_with_memory as cut
-from course_lib.concepts.c09_real_models.answers.grouped_attention import expanded as attend
+from course_lib.concepts.c09_real_models.answers.grouped_attention import attend
 from course_lib.concepts.c09_real_models.capstone import (
     assemble,
     assembly,
