@@ -420,6 +420,18 @@ def test_who_keeps_a_fault_hears_it_in_the_chat(small, ten):
     assert answers[False] == library != answers[True]
 
 
+def test_a_fault_that_is_kept_harms_nothing_in_the_chat(small):
+    before = [parameter.clone() for parameter in small[0].parameters()]
+    mine = assembled(*small, {"forward": into_the_weights}, "small", seconds=5.0, keep=True)
+    mine.chat("Why?", max_new_tokens=2)
+    assert all(map(torch.equal, before, small[0].parameters()))
+
+
+def test_the_same_words_from_other_scores_are_not_the_same():
+    assert assembly.Comparison("a", "a", 3, off=1e-5, largest=1.0).same
+    assert not assembly.Comparison("a", "a", 3, off=1e-3, largest=1.0).same
+
+
 def test_what_is_said_of_what_is_heard(small):
     def heard(**wrong):
         return assembled(*small, wrong, "small", seconds=5.0).heard
