@@ -12,7 +12,7 @@ from task_cases import VISIBLE, without_finale
 
 from course_lib.checks import engine, tasks
 from course_lib.checks.kinds import Task
-from course_lib.checks.values import CONTAINERS, is_float, shapes_of
+from course_lib.checks.values import CONTAINERS, is_double, is_float, shapes_of
 
 ARRAYS = (np.ndarray, np.generic, torch.Tensor)
 
@@ -109,6 +109,12 @@ def narrow(x):
     return x.half() if isinstance(x, torch.Tensor) else x.astype(np.float16)
 
 
+def single(x):
+    if not is_double({"": x}):
+        return x
+    return x.float() if isinstance(x, torch.Tensor) else x.astype(np.float32)
+
+
 def arrays(result):
     if isinstance(result, tuple | list):
         return [array for one in result for array in arrays(one)]
@@ -136,6 +142,10 @@ def overwriting():
         return result
 
     return wrapper
+
+
+def takes_floats(seen):
+    return has_floats(seen) and seen.task.other_forms and any(map(is_float, seen.given))
 
 
 def keeping():
@@ -182,6 +192,7 @@ WAYS = (
     ),
     Way("a thousandth too large", has_floats, of_each_array(lambda x: x * 1.001 if is_float(x) else x)),
     Way("digits lost", has_floats, of_each_array(narrow)),
+    Way("float32 where float64 came", takes_floats, of_each_array(single)),
     Way("no tensor", lambda seen: seen.task.tensor, of_each_array(lambda x: x.detach().numpy())),
     Way(
         "no graph",
