@@ -13,7 +13,7 @@ def numbers(*shape, dtype=torch.float64, seed=0):
     return torch.randn(shape, dtype=dtype, generator=seeded(seed + sum(shape)))
 
 
-def close(ours, theirs, atol=1e-12):
+def assert_close(ours, theirs, atol=1e-12):
     torch.testing.assert_close(ours, torch.as_tensor(theirs), rtol=0, atol=atol)
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensors import Largest, close, numbers, randomise, seeded
+from tensors import Largest, assert_close, numbers, randomise, seeded
 from torch import nn
 
 from course_lib import maths
@@ -65,14 +65,16 @@ def test_fused_equals_explicit_equals_numpy(dtype, causal, masked, t, s):
     for fused in (False, True):
         ours = scaled_dot_product_attention(q, k, v, mask, causal=causal, fused=fused)
         assert ours.dtype == dtype
-        close(ours, numpy, TOLERANCE[dtype])
+        assert_close(ours, numpy, TOLERANCE[dtype])
 
 
 def test_one_head_equals_the_loops():
     q, k, v = numbers(T, K), numbers(S, K), numbers(S, V)
     mask = random_mask(T, S, empty_row=2)
     for fused in (False, True):
-        close(scaled_dot_product_attention(q, k, v, mask, fused=fused), maths.attention_loops(q, k, v, mask))
+        assert_close(
+            scaled_dot_product_attention(q, k, v, mask, fused=fused), maths.attention_loops(q, k, v, mask)
+        )
 
 
 @both_ways
@@ -99,7 +101,7 @@ def test_a_bias_is_added_to_the_scores(fused, causal, t, s, shape):
         allowed = torch.ones(B, 1, t, s, dtype=torch.bool) if mask is None else mask
         allowed = allowed & causal_mask(t, s) if causal else allowed
         scores = (q @ k.mT / K**0.5 + bias).masked_fill(~allowed, -torch.inf)
-        close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
+        assert_close(ours, scores.softmax(-1).nan_to_num(0.0) @ v)
 
 
 @both_ways
@@ -107,12 +109,12 @@ def test_a_bias_is_added_to_the_scores(fused, causal, t, s, shape):
 def test_equals_torch(fused, scale):
     q, k, v = qkv()
     mask = random_mask(B, H, T, S)
-    close(
+    assert_close(
         scaled_dot_product_attention(q, k, v, mask, scale=scale, fused=fused),
         F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale),
     )
     q = numbers(B, H, S, K, seed=1)
-    close(
+    assert_close(
         scaled_dot_product_attention(q, k, v, causal=True, scale=scale, fused=fused),
         F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale),
     )
@@ -127,7 +129,7 @@ def test_every_mask_that_broadcasts(fused, shape):
     mask = torch.rand(*shape, generator=seeded(4)) < 0.6
     whole = mask.expand(B, H, T, S)
     numpy = maths.attention(q.numpy(), k.numpy(), v.numpy(), whole.numpy())
-    close(scaled_dot_product_attention(q, k, v, mask, fused=fused), numpy)
+    assert_close(scaled_dot_product_attention(q, k, v, mask, fused=fused), numpy)
 
 
 @both_ways
@@ -176,7 +178,7 @@ def test_rows_of_weights_sum_to_1_or_to_0_where_nothing_is_allowed(t, s, causal,
     allowed = mask & causal_mask(t, s) if causal else mask
     assert (weights >= 0).all()
     assert (weights[~allowed] == 0).all()
-    close(weights.sum(-1), allowed.any(-1).double())
+    assert_close(weights.sum(-1), allowed.any(-1).double())
 
 
 # ------------------------------------------------------------------------------------------------ many heads
@@ -204,7 +206,7 @@ def test_equals_torchs_multihead_attention(bias, cross, dtype, atol):
     # nn.MultiheadAttention says True = may NOT attend
     expected, _ = theirs(x, source, source, attn_mask=~mask, key_padding_mask=~padding, need_weights=False)
     found = ours(x, context=context if cross else None, mask=mask & padding[:, None, None, :])
-    close(found, expected, atol)
+    assert_close(found, expected, atol)
     assert (found - ours(x, context=context if cross else None, mask=~mask)).abs().max() > 0.01
 
 
@@ -229,7 +231,7 @@ def test_with_a_cache_the_steps_equal_one_pass(chunks, rotary):
     cache = KVCache(B, 3, S, 2, dtype=torch.float64)
     steps = [layer(part, cache=cache) for part in x.split(chunks, dim=1)]
     assert cache.length == S
-    close(torch.cat(steps, dim=1), layer(x))
+    assert_close(torch.cat(steps, dim=1), layer(x))
 
 
 def test_a_full_cache():
@@ -245,17 +247,17 @@ def test_the_recorded_weights_are_those_of_this_forward_pass():
     x, mask = numbers(B, T, WIDTH), random_mask(T, T)
     unseen = layer(x, mask=mask)
     with weights_recorded(layer) as seen:
-        close(layer(x, mask=mask), unseen)
+        assert_close(layer(x, mask=mask), unseen)
     layer(x)
     (weights,) = seen  # once, and not after the end
-    close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
+    assert_close(weights.sum(-1), torch.ones(B, 6, T, dtype=torch.float64))
     for head in range(6):
         rows = slice(2 * head, 2 * head + 2)
         q = x @ layer.q_proj.weight[rows].T + layer.q_proj.bias[rows]
         k = x @ layer.k_proj.weight[rows].T + layer.k_proj.bias[rows]
         allowed = (mask & torch.ones(T, T).tril().bool()).numpy()
         expected = maths.attention_weights(q.detach().numpy(), k.detach().numpy(), allowed)
-        close(weights[:, head].detach(), expected)
+        assert_close(weights[:, head].detach(), expected)
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -271,14 +273,14 @@ def test_attend_takes_the_place_of_the_mixing(causal):
         )
 
     layer.attend = with_one_mask(attend)
-    close(layer(x), ours)
+    assert_close(layer(x), ours)
     ((*shapes, mask),) = calls
     assert shapes == [(B, 6, T, 2)] * 3
     assert mask is None if not causal else torch.equal(mask, torch.ones(T, T).tril().bool())
     layer.attend = with_one_mask(lambda q, k, v, mask: torch.zeros_like(q))
-    close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
+    assert_close(layer(x), layer.out_proj.bias.expand(B, T, WIDTH))
     layer.attend = scaled_dot_product_attention
-    close(layer(x), ours)
+    assert_close(layer(x), ours)
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -355,7 +357,7 @@ def test_a_mask_fits_the_leading_axes_of_queries_and_keys_together(fused):
     whole = [x.expand(B, H, -1, -1) for x in (q, k, v)]
     for mask in (None, random_mask(B, H, T, S)):
         ours = scaled_dot_product_attention(q, k, v, mask, fused=fused)
-        close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
+        assert_close(ours, scaled_dot_product_attention(*whole, mask, fused=fused))
 
 
 @both_ways
@@ -363,9 +365,9 @@ def test_a_mask_for_one_and_for_three_leading_axes(fused):
     q, k, v = qkv()
     mask = random_mask(H, T, S)
     expected = scaled_dot_product_attention(q, k, v, mask, fused=fused)
-    close(scaled_dot_product_attention(q[0], k[0], v[0], mask, fused=fused), expected[0])
+    assert_close(scaled_dot_product_attention(q[0], k[0], v[0], mask, fused=fused), expected[0])
     deep = scaled_dot_product_attention(q[None], k[None], v[None], mask.expand(1, B, H, T, S), fused=fused)
-    close(deep, expected[None])
+    assert_close(deep, expected[None])
 
 
 # ------------------------------------------------------------------------------- one way for whoever mixes
@@ -412,13 +414,13 @@ def test_all_ways_get_the_bias(kind, causal, n_context, masked):
     context = None if n_context is None else numbers(B, n_context, WIDTH, seed=3)
     mask = random_mask(B, 1, T, n_context or T) if masked else None
     expected = everything_given(layer, x, context, mask)
-    close(layer(x, context, mask), expected)
+    assert_close(layer(x, context, mask), expected)
     with weights_recorded(layer) as seen:
-        close(layer(x, context, mask), expected)
+        assert_close(layer(x, context, mask), expected)
     assert len(seen) == 1
     for function in (scaled_dot_product_attention, partial(scaled_dot_product_attention, fused=False)):
         layer.attend = with_one_mask(function)
-        close(layer(x, context, mask), expected)
+        assert_close(layer(x, context, mask), expected)
     layer.score_bias = None
     assert n_context == 1 or (layer(x, context, mask) - expected).abs().max() > 1e-3
 
@@ -445,7 +447,7 @@ def test_switching_a_head_off_by_its_weights():
     other.load_state_dict(layer.state_dict())
     other.out_proj.weight.data[:, 8:10] = 0.0
     with weights_changed(layer, without_head_4):
-        close(layer(x), other(x))
+        assert_close(layer(x), other(x))
 
 
 def test_probes_inside_each_other_work_in_turn():
@@ -455,7 +457,7 @@ def test_probes_inside_each_other_work_in_turn():
             layer(x)
         layer(x)
     assert len(before) == 2
-    close(after[0], 2 * before[0])
+    assert_close(after[0], 2 * before[0])
     assert layer.attend is scaled_dot_product_attention
 
 
@@ -466,18 +468,18 @@ def test_neighbouring_queries_share_a_key_head(fused, t, heads):
     q, k, v = numbers(B, 6, t, K), numbers(B, heads, S, K), numbers(B, heads, S, V)
     mask = random_mask(B, 6, t, S)
     full = [x.repeat_interleave(6 // heads, dim=1) for x in (k, v)]
-    close(for_each_head(q, k), full[0])
+    assert_close(for_each_head(q, k), full[0])
     for options in ({}, {"mask": mask}, {"causal": True}, {"bias": numbers(6, t, S)}):
         expected = scaled_dot_product_attention(q, *full, fused=False, **options)
-        close(scaled_dot_product_attention(q, k, v, fused=fused, **options), expected)
+        assert_close(scaled_dot_product_attention(q, k, v, fused=fused, **options), expected)
 
 
 @both_ways
 def test_one_query_without_heads_meets_keys_with_some(fused):
     q, k, v = numbers(1, K), numbers(H, S, K), numbers(H, S, V)
     expected = attention_weights(q.expand(H, 1, K), k) @ v
-    close(scaled_dot_product_attention(q, k, v, fused=fused), expected)
-    close(scaled_dot_product_attention(q[None, None], k[None], v[None], fused=fused), expected[None])
+    assert_close(scaled_dot_product_attention(q, k, v, fused=fused), expected)
+    assert_close(scaled_dot_product_attention(q[None, None], k[None], v[None], fused=fused), expected[None])
 
 
 @both_ways
@@ -495,7 +497,7 @@ def test_minus_infinity_in_the_bias_forbids(fused):
     bias[0, 2] = bias[3] = -torch.inf
     mix = scaled_dot_product_attention(q, k, v, bias=bias, fused=fused)
     finite = bias.clamp(min=-99)
-    close(mix, scaled_dot_product_attention(q, k, v, bias > -torch.inf, bias=finite, fused=False))
+    assert_close(mix, scaled_dot_product_attention(q, k, v, bias > -torch.inf, bias=finite, fused=False))
     assert (mix[..., 3, :] == 0).all()
     mix.sum().backward()
     assert q.grad.isfinite().all()
@@ -559,7 +561,7 @@ def test_a_layer_with_nothing_to_read(kind, b, t, s):
         found = layer(numbers(b, t, WIDTH), None if s is None else numbers(b, s, WIDTH))
     assert found.shape == (b, t, WIDTH)
     if s == 0:  # nothing to gather: zeros go into the last projection
-        close(found, layer.out_proj.bias.expand(b, t, WIDTH))
+        assert_close(found, layer.out_proj.bias.expand(b, t, WIDTH))
 
 
 @pytest.mark.parametrize(

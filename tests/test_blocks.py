@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from tensors import close, load_torchs_layer, numbers, randomise
+from tensors import assert_close, load_torchs_layer, numbers, randomise
 from torch import nn
 
 from course_lib import maths
@@ -37,19 +37,19 @@ def arrays(*tensors):
 def test_norms_equal_numpy_and_torch(eps):
     x = 2 + numbers(B, T, D)
     layer, rms = randomise(LayerNorm(D, eps=eps).double()), randomise(RMSNorm(D, eps=eps).double())
-    close(layer(x), maths.layer_norm(*arrays(x, layer.weight, layer.bias), eps))
-    close(rms(x), maths.rms_norm(*arrays(x, rms.weight), eps))
+    assert_close(layer(x), maths.layer_norm(*arrays(x, layer.weight, layer.bias), eps))
+    assert_close(rms(x), maths.rms_norm(*arrays(x, rms.weight), eps))
     for ours, theirs in [(layer, nn.LayerNorm(D, eps=eps).double()), (rms, nn.RMSNorm(D, eps=eps).double())]:
         theirs.load_state_dict(ours.state_dict())
-        close(ours(x), theirs(x))
+        assert_close(ours(x), theirs(x))
 
 
 def test_norms_start_as_pure_normalisation():
     x = 5 + 3 * numbers(B, T, D)
     layer, rms = LayerNorm(D).double()(x), RMSNorm(D).double()(x)
-    close(layer.mean(-1), torch.zeros(B, T, dtype=torch.float64))
-    close(layer.var(-1, correction=0), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
-    close(rms.square().mean(-1), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
+    assert_close(layer.mean(-1), torch.zeros(B, T, dtype=torch.float64))
+    assert_close(layer.var(-1, correction=0), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
+    assert_close(rms.square().mean(-1), torch.ones(B, T, dtype=torch.float64), atol=1e-4)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -76,7 +76,7 @@ def test_feed_forward_equals_numpy(activation, bias):
         "relu": lambda: up.clip(0),
         "swiglu": lambda: silu(linear(mlp.gate_proj, x.numpy())) * up,
     }[activation]()
-    close(mlp(x), linear(mlp.down_proj, hidden))
+    assert_close(mlp(x), linear(mlp.down_proj, hidden))
     assert mlp.up_proj.out_features == D_FF
 
 
@@ -96,7 +96,7 @@ def test_equals_torchs_encoder_layer(norm_first, masked, dtype, atol):
     load_torchs_layer(ours, theirs)
     x = numbers(B, T, D, dtype=dtype)
     mask = torch.ones(T, T).tril().bool() if masked else None
-    close(ours(x, mask=mask), theirs(x, src_mask=~mask if masked else None), atol)
+    assert_close(ours(x, mask=mask), theirs(x, src_mask=~mask if masked else None), atol)
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
@@ -110,7 +110,7 @@ def test_a_stack_equals_torchs_encoder(norm_first):
     if norm_first:
         ours.final_norm.load_state_dict(theirs.norm.state_dict())
     x = numbers(B, T, D)
-    close(ours(x), theirs(x))
+    assert_close(ours(x), theirs(x))
     assert (ours.blocks[0](x) - ours(x)).abs().max() > 0.1
 
 
@@ -134,7 +134,7 @@ def test_a_mask_reaches_every_block():
     stack = randomise(TransformerStack(D, 2, H).double(), std=0.3)
     x, mask = numbers(B, T, D), torch.eye(T, dtype=torch.bool)
     alone = torch.cat([stack(x[:, t : t + 1]) for t in range(T)], dim=1)
-    close(stack(x, mask=mask), alone)
+    assert_close(stack(x, mask=mask), alone)
     assert (stack(x) - alone).abs().max() > 0.01
 
 
@@ -176,7 +176,7 @@ def test_with_a_cache_the_steps_of_a_stack_equal_one_pass(norm_first):
     x = numbers(B, T, D)
     cache = [KVCache(B, H, T, D // H, dtype=torch.float64) for _ in range(2)]
     steps = torch.cat([stack(part, cache=cache) for part in x.split([2, 1, 2], dim=1)], dim=1)
-    close(steps, stack(x))
+    assert_close(steps, stack(x))
     assert [one.length for one in cache] == [T, T]
 
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from tensors import close, randomise, seeded
+from tensors import assert_close, randomise, seeded
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -40,7 +40,7 @@ def random_ids(b=B, t=T, seed=0):
 @every_style
 def test_next_token_logits_are_the_last_ones(style):
     model, ids = random_gpt(style), random_ids()
-    close(model.next_token_logits(ids), model(ids)[:, -1], 1e-5)
+    assert_close(model.next_token_logits(ids), model(ids)[:, -1], 1e-5)
 
 
 def test_a_token_beyond_the_context():
@@ -90,7 +90,9 @@ def test_order_counts_the_past_does_not_see_the_future_and_a_cache_changes_nothi
     assert (model(changed)[:, 7:] != logits[:, 7:]).any(-1).all()
     for chunks in ([1] * T, [4, 1, 3, 3], [T]):
         cache = model.new_cache(B, T)
-        close(torch.cat([model(part, cache) for part in ids.split(chunks, dim=1)], dim=1), logits, 1e-10)
+        assert_close(
+            torch.cat([model(part, cache) for part in ids.split(chunks, dim=1)], dim=1), logits, 1e-10
+        )
         assert [layer.length for layer in cache] == [T] * LAYERS
     swapped = ids[:, [1, 0, *range(2, T)]]
     assert (model(swapped)[:, -1] - logits[:, -1]).abs().max() > 1e-3
@@ -100,7 +102,7 @@ def test_without_positions_the_order_of_earlier_tokens_is_invisible():
     model = GPT(GPTConfig(**SIZES | {"n_layers": 1}, d_model=12, n_heads=3, positions="none")).double()
     ids = random_ids(t=7)
     swapped = ids[:, [1, 0, *range(2, 7)]]
-    close(model(swapped)[:, -1], model(ids)[:, -1], 1e-12)
+    assert_close(model(swapped)[:, -1], model(ids)[:, -1], 1e-12)
 
 
 def test_tied_weights_are_one():
@@ -135,7 +137,7 @@ def test_every_layer_takes_your_attention(style):
         return torch.from_numpy(maths.attention(*(x.detach().numpy() for x in (q, k, v, mask))))
 
     model.use_attention(attention)
-    close(model(ids), ours, 1e-4)
+    assert_close(model(ids), ours, 1e-4)
     assert len(calls) == LAYERS
     n_heads = CONFIGS[style].n_heads
     shape = (B, n_heads, T, CONFIGS[style].d_model // n_heads)
@@ -155,16 +157,16 @@ def test_your_attention_gets_what_is_added_to_the_scores(positions):
     ours = model(ids)
     for fused in (True, False):
         model.use_attention(partial(scaled_dot_product_attention, fused=fused))
-        close(model(ids), ours, 1e-10)
+        assert_close(model(ids), ours, 1e-10)
         cache = model.new_cache(B)
         steps = torch.cat([model(part, cache) for part in ids.split([4, 1, 6], dim=1)], dim=1)
-        close(steps, ours, 1e-10)
+        assert_close(steps, ours, 1e-10)
     model.use_attention(lambda q, k, v, mask: scaled_dot_product_attention(q, k, v, mask))
     with pytest.raises(TypeError, match="unexpected keyword argument 'bias'"):
         model(ids)
     model.use_attention(None)
     with weights_recorded(model) as seen:
-        close(model(ids), ours, 1e-10)
+        assert_close(model(ids), ours, 1e-10)
     assert len(seen) == LAYERS
 
 
@@ -188,7 +190,7 @@ def test_an_interrupted_call_leaves_a_cache_that_is_refused():
             call(ids[:, 5:6], cache)
     cache = model.new_cache(B)
     model(ids[:, :5], cache)
-    close(model(ids[:, 5:6], cache)[:, 0], model(ids[:, :6])[:, -1], 1e-4)
+    assert_close(model(ids[:, 5:6], cache)[:, 0], model(ids[:, :6])[:, -1], 1e-4)
 
 
 def test_caches_for_the_layers_that_are_there():
@@ -198,7 +200,7 @@ def test_caches_for_the_layers_that_are_there():
     cache = model.new_cache(B)
     assert len(cache) == LAYERS - 1
     steps = torch.cat([model(part, cache) for part in ids.split([4, 7], dim=1)], dim=1)
-    close(steps, model(ids), 1e-4)
+    assert_close(steps, model(ids), 1e-4)
 
 
 def test_only_a_table_of_positions_is_learned():

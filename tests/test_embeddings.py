@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.metrics.pairwise import cosine_similarity
-from tensors import close, seeded
+from tensors import assert_close, seeded
 
 from course_lib.embeddings import (
     SkipGram,
@@ -198,7 +198,7 @@ def test_loss_equals_binary_cross_entropy(dtype, atol):
         total += F.binary_cross_entropy_with_logits(logits, answers, reduction="sum")
     loss = model.loss(pairs, negatives)
     assert loss.dtype == dtype
-    close(loss, total / B, atol)
+    assert_close(loss, total / B, atol)
 
 
 def test_extreme_scores_stay_finite():
@@ -309,7 +309,7 @@ def test_the_optimum_is_pmi_minus_log_k(k):
     joint = counts.double() / n
     pmi = (joint / (joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True))).log()
     learned = model.centre @ model.context.T
-    close(learned, pmi - math.log(k), 1e-3)
+    assert_close(learned, pmi - math.log(k), 1e-3)
     counted = ppmi(sparse.csr_array(counts.numpy())).toarray()
     np.testing.assert_allclose((learned.detach() + math.log(k)).clamp(min=0), counted, rtol=0, atol=1e-3)
 

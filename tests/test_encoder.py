@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 import transformers
-from tensors import close, randomise, seeded
+from tensors import assert_close, randomise, seeded
 
 from course_lib.encoder import BERT, BERTConfig, ViT, ViTConfig
 
@@ -53,7 +53,7 @@ def test_padding_does_not_change_real_tokens(n_real):
     ids, segments, _ = random_text()
     mask = (torch.arange(T) < n_real).expand(B, -1)
     padded = model(ids, segments, mask)[:, :n_real]
-    close(padded, model(ids[:, :n_real], segments[:, :n_real]), 1e-10)
+    assert_close(padded, model(ids[:, :n_real], segments[:, :n_real]), 1e-10)
     other = torch.where(mask, ids, (ids + 1) % V)  # bit-identical, whatever the padding holds
     assert torch.equal(model(other, segments, mask)[:, :n_real], padded)
 

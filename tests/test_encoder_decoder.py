@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
-from tensors import close, load_torchs_layer, randomise, seeded
+from tensors import assert_close, load_torchs_layer, randomise, seeded
 from torch import nn
 
 from course_lib import probing
@@ -59,7 +59,7 @@ def test_equals_torch(padded):
     y = math.sqrt(D) * ours.target_embedding.weight[target] + places[:T]
     hidden = decoder(y, memory, tgt_mask=forbidden, memory_key_padding_mask=padding)
     expected = hidden @ ours.target_embedding.weight.T
-    close(ours(source, target, mask if padded else None), expected, 1e-10)
+    assert_close(ours(source, target, mask if padded else None), expected, 1e-10)
 
 
 def test_the_width_within_the_mlps_is_the_papers():

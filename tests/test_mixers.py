@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from tensors import Largest, close, numbers, randomise, seeded
+from tensors import Largest, assert_close, numbers, randomise, seeded
 from torch import nn
 
 from course_lib.attention import KVCache, MultiHeadAttention
@@ -58,7 +58,7 @@ def test_equals_the_loops():
                 expected[t] += weight * v[s]
                 total += weight
             expected[t] /= total
-        close(linear_attention(q, k, v, causal=causal), expected)
+        assert_close(linear_attention(q, k, v, causal=causal), expected)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -67,15 +67,15 @@ def test_equals_the_loops():
 def test_equals_the_quadratic_form(length, masked, causal):
     q, k, v = qkv(length, length)
     mask = random_mask(B, 1, length) if masked else None
-    close(linear_attention(q, k, v, mask=mask, causal=causal), quadratic(q, k, v, mask, causal), 1e-11)
+    assert_close(linear_attention(q, k, v, mask=mask, causal=causal), quadratic(q, k, v, mask, causal), 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(S,), (1, S), (H, S), (B, 1, S), (B, H, S)], ids=str)
 def test_other_keys_than_queries_and_every_mask(shape):
     q, k, v = qkv()
-    close(linear_attention(q, k, v), quadratic(q, k, v))
+    assert_close(linear_attention(q, k, v), quadratic(q, k, v))
     mask = random_mask(*shape)
-    close(linear_attention(q, k, v, mask=mask), quadratic(q, k, v, mask))
+    assert_close(linear_attention(q, k, v, mask=mask), quadratic(q, k, v, mask))
 
 
 def test_float32_and_large_inputs():
@@ -84,7 +84,7 @@ def test_float32_and_large_inputs():
         ours = linear_attention(q, k, v, causal=causal)
         assert ours.dtype == torch.float32
         exact = quadratic(q.double(), k.double(), v.double(), causal=causal)
-        close(ours, exact.float(), 1e-5)
+        assert_close(ours, exact.float(), 1e-5)
         assert linear_attention(100 * q, 100 * k, v, causal=causal).isfinite().all()
 
 
@@ -94,7 +94,7 @@ def test_where_no_key_is_used_there_are_zeros_and_finite_gradients(causal):
     mask = torch.ones(B, 1, S, dtype=torch.bool)
     mask[0], mask[1, 0, :3] = False, False
     mix = linear_attention(q, k, v, mask=mask, causal=causal)
-    close(mix, quadratic(q, k, v, mask, causal))
+    assert_close(mix, quadratic(q, k, v, mask, causal))
     assert (mix[0] == 0).all()
     assert (mix[1, :, 3:] != 0).all()
     assert (mix[1, :, :3] == 0).all() == causal
@@ -157,8 +157,8 @@ def test_layer_equals_head_after_head(causal, length):
     layer = randomise(LinearAttention(D, H, causal=causal).double(), std=0.5)
     x, mask = numbers(B, length, D), random_mask(B, length)
     mask[:, 0] = True
-    close(layer(x), by_hand(layer, x, x, causal=causal), 1e-11)
-    close(layer(x, mask=mask[:, None, None]), by_hand(layer, x, x, mask, causal), 1e-11)
+    assert_close(layer(x), by_hand(layer, x, x, causal=causal), 1e-11)
+    assert_close(layer(x, mask=mask[:, None, None]), by_hand(layer, x, x, mask, causal), 1e-11)
 
 
 @pytest.mark.parametrize("shape", [(1, S), (1, 1, S), (H, 1, S), (B, 1, 1, S), (B, H, 1, S)], ids=str)
@@ -173,7 +173,7 @@ def test_layer_takes_masks_as_attention_does(shape):
         for project in (layer.q_proj, layer.k_proj, layer.v_proj)
     )
     expected = quadratic(q, k, v, mask.expand(B, H, 1, S).squeeze(-2))
-    close(seen[0].transpose(1, 2), expected)
+    assert_close(seen[0].transpose(1, 2), expected)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -195,7 +195,7 @@ def test_heads_that_do_not_divide_the_width():
 @pytest.mark.parametrize("length", [1, T, 16])
 def test_fourier_equals_numpy(length):
     x = numbers(B, length, D)
-    close(FourierMixing()(x), torch.from_numpy(np.fft.fft2(x.numpy(), axes=(1, 2)).real))
+    assert_close(FourierMixing()(x), torch.from_numpy(np.fft.fft2(x.numpy(), axes=(1, 2)).real))
 
 
 def test_fourier_equals_hugging_face():
@@ -203,7 +203,7 @@ def test_fourier_equals_hugging_face():
     theirs = transformers.models.fnet.modeling_fnet.FNetBasicFourierTransform(config)
     for dtype, atol in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         x = numbers(B, T, D, dtype=dtype)
-        close(FourierMixing()(x), theirs(x)[0], atol)
+        assert_close(FourierMixing()(x), theirs(x)[0], atol)
 
 
 def test_mlp_equals_the_mixer_written_with_torch():
@@ -212,10 +212,10 @@ def test_mlp_equals_the_mixer_written_with_torch():
     up.load_state_dict(ours.up_proj.state_dict())
     down.load_state_dict(ours.down_proj.state_dict())
     x = numbers(B, T, D)
-    close(ours(x), nn.Sequential(up, nn.GELU(), down)(x.transpose(1, 2)).transpose(1, 2))
+    assert_close(ours(x), nn.Sequential(up, nn.GELU(), down)(x.transpose(1, 2)).transpose(1, 2))
     for column in range(D):  # each column alone: nothing passes between columns
         alone = ours(x[:, :, column : column + 1])
-        close(ours(x)[:, :, column : column + 1], alone)
+        assert_close(ours(x)[:, :, column : column + 1], alone)
 
 
 # ---------------------------------------------------------------------------------------- what they all share
@@ -235,7 +235,7 @@ def test_in_the_place_of_attention_in_a_block(mixer):
     block = make_block(D, H, mixer=EVERY_MIXER[mixer]).double()
     x = numbers(B, T, D)
     between = x + block.attention(block.attention_norm(x))
-    close(block(x), between + block.feed_forward(block.feed_forward_norm(between)))
+    assert_close(block(x), between + block.feed_forward(block.feed_forward_norm(between)))
 
 
 @every_mixer
@@ -296,7 +296,7 @@ def test_what_does_not_fit(own_errors, changes, options, message):
 def test_linear_attention_over_nothing_is_zeros(lead, t, s):
     q, k, v = qkv(t, s, lead)
     mix = linear_attention(q, k, v, mask=torch.ones(s, dtype=torch.bool))
-    close(mix, quadratic(q, k, v) if s else torch.zeros(*lead, t, V, dtype=torch.float64))
+    assert_close(mix, quadratic(q, k, v) if s else torch.zeros(*lead, t, V, dtype=torch.float64))
     assert linear_attention(*qkv(t, t, lead), causal=True).shape == (*lead, t, V)
 
 

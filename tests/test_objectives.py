@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensors import close, numbers, seeded
+from tensors import assert_close, numbers, seeded
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from course_lib import maths
@@ -223,14 +223,14 @@ def test_pack_pair_equals_tokenizers(n_first, n_second, max_seq_len):
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
 def test_losses_equal_torch_and_numpy(shape, ignored, dtype, atol):
     logits, targets = 3 * numbers(*shape, V, dtype=dtype), random_targets(*shape, ignored=ignored)
-    close(token_loss(logits, targets), F.cross_entropy(logits.reshape(-1, V), targets.flatten()), atol)
+    assert_close(token_loss(logits, targets), F.cross_entropy(logits.reshape(-1, V), targets.flatten()), atol)
     one_by_one = [
         maths.cross_entropy(score[None], target[None])
         for score, target in zip(logits.reshape(-1, V), targets.flatten(), strict=True)
         if target != IGNORE
     ]
     assert one_by_one
-    close(token_losses(logits, targets), torch.tensor(one_by_one, dtype=dtype), 10 * atol)
+    assert_close(token_losses(logits, targets), torch.tensor(one_by_one, dtype=dtype), 10 * atol)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -262,7 +262,7 @@ def test_nothing_asked_costs_nothing():
 def test_one_token_and_no_token():
     logits = numbers(V)
     expected = -logits.log_softmax(-1)[3]
-    close(token_loss(logits, torch.tensor(3)), expected)
+    assert_close(token_loss(logits, torch.tensor(3)), expected)
     assert token_loss(numbers(0, T, V), torch.zeros(0, T, dtype=torch.long)).item() == 0
 
 
@@ -283,10 +283,10 @@ def test_losses_equal_those_of_hugging_face_models():
         ours = token_loss(theirs.prediction_logits, targets)
         ours = ours + token_loss(theirs.seq_relationship_logits, (~is_next).long())
         # theirs computes one of its losses in float32
-        close(ours, theirs.loss.double(), 1e-6)
+        assert_close(ours, theirs.loss.double(), 1e-6)
         inputs, targets = shift(ids)
         ours = token_loss(gpt(inputs).logits, targets)
-        close(ours, gpt(ids, labels=ids).loss.double(), 1e-6)
+        assert_close(ours, gpt(ids, labels=ids).loss.double(), 1e-6)
 
 
 # ---------------------------------------------------------------------------------------------------- errors

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensors import close, numbers
+from tensors import assert_close, numbers
 from torch import nn
 
 from course_lib.patches import PatchEmbedding, frames, patchify, unpatchify
@@ -50,7 +50,7 @@ def test_patch_embedding_equals_a_strided_convolution(height, width):
     )
     images = numbers(B, C, height, width)
     theirs = convolution(images).flatten(2).mT  # (B, N, D)
-    close(ours(images), theirs)
+    assert_close(ours(images), theirs)
 
 
 @pytest.mark.parametrize("lead", [(), (2,), (2, 3)])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import transformers
-from tensors import close, numbers
+from tensors import assert_close, numbers
 from torch import nn
 
 from course_lib.positions import (
@@ -42,8 +42,8 @@ def test_interleaved_rotation_is_a_complex_product(base):
         for i in range(K // 2):
             pair = torch.complex(x[..., t, 2 * i], x[..., t, 2 * i + 1])
             expected = pair * complex(math.cos(t / base ** (2 * i / K)), math.sin(t / base ** (2 * i / K)))
-            close(turned[..., t, 2 * i], expected.real, 1e-6)
-            close(turned[..., t, 2 * i + 1], expected.imag, 1e-6)
+            assert_close(turned[..., t, 2 * i], expected.real, 1e-6)
+            assert_close(turned[..., t, 2 * i + 1], expected.imag, 1e-6)
 
 
 def test_half_split_rotation_equals_hugging_face():
@@ -62,7 +62,7 @@ def test_half_split_rotation_equals_hugging_face():
     for ours, theirs in zip(
         (rotary(q, start), rotary(k, start)), llama.apply_rotary_pos_emb(q, k, cos, sin), strict=True
     ):
-        close(ours, theirs, 1e-6)
+        assert_close(ours, theirs, 1e-6)
 
 
 def test_odd_width():
@@ -85,7 +85,7 @@ def test_reset_brings_the_table_after_meta():
 def test_the_defaults_are_the_papers():
     default = RotaryEmbedding(K, LONGEST)
     assert (default.base, default.interleaved) == (10000.0, True)
-    close(default.cos, rotary_table(K, LONGEST, 10000.0)[0], 0)
+    assert_close(default.cos, rotary_table(K, LONGEST, 10000.0)[0], 0)
     x = numbers(B, H, T, K).float()
     cos, sin = default.cos[:T], default.sin[:T]
     assert torch.equal(default(x), apply_rotary(x, cos, sin, interleaved=True))
@@ -119,7 +119,7 @@ def test_learned_positions_equal_torchs_embedding():
     x = numbers(B, T, K)
     for start in (0, 1, LONGEST - T):
         expected = x + theirs(torch.arange(start, start + T))
-        close(ours(x, start), expected)
+        assert_close(ours(x, start), expected)
     assert torch.equal(ours(x), ours(x, 0))  # the first token stands at 0 unless said otherwise
     assert ours.weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert ours.weight.requires_grad
@@ -170,7 +170,7 @@ def test_alibi_equals_blooms_slopes(n_heads):
     allowed = torch.ones(T, T).tril().bool()
     ours = bias.masked_fill(~allowed, -torch.inf).softmax(-1)
     expected = theirs.expand_as(bias).masked_fill(~allowed, -torch.inf).softmax(-1)
-    close(ours, expected, 1e-6)
+    assert_close(ours, expected, 1e-6)
 
 
 def test_relative_positions_start_small():
@@ -188,7 +188,7 @@ def test_the_last_query_stands_where_the_last_key_does(t, s):
     slopes = [2.0**-4, 2.0**-8, 2.0**-2]  # three heads: those of two, and the first of four
     rows = [[[-slope * abs(place - key) for key in range(s)] for place in places] for slope in slopes]
     expected = torch.tensor(rows, dtype=torch.float64).reshape(3, t, s)
-    close(ALiBi(3)(q, s), expected)
+    assert_close(ALiBi(3)(q, s), expected)
     relative = RelativePositions(K, 2).double()
     bias = relative(q, s)
     assert bias.shape == (B, 3, t, s)

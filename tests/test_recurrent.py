@@ -4,7 +4,7 @@ import pytest
 import regex
 import torch
 import torch.nn.functional as F
-from tensors import close, numbers, randomise
+from tensors import assert_close, numbers, randomise
 from torch import nn
 
 from course_lib import costs
@@ -40,11 +40,11 @@ def test_equals_torch(cell, fused, n_layers):
     x = numbers(B, T, D)
     outputs, last = ours(x)
     their_outputs, their_last = theirs(x)
-    close(outputs, their_outputs)
+    assert_close(outputs, their_outputs)
     assert isinstance(last, tuple)
     for part, their_part in zip(last, (their_last,) if cell == "rnn" else their_last, strict=True):
-        close(part, their_part)
-    close(last[0][-1], outputs[:, -1])  # the state is the last output, of the highest layer
+        assert_close(part, their_part)
+    assert_close(last[0][-1], outputs[:, -1])  # the state is the last output, of the highest layer
 
 
 @both_cells
@@ -53,8 +53,8 @@ def test_the_loop_from_a_state_equals_torch(cell):
     x, state = numbers(B, T, D), random_state(cell)
     outputs, last = unroll(ours.step, x, state, ours.all_weights)
     expected, their_last = theirs(x, state[0] if cell == "rnn" else state)
-    close(outputs, expected)
-    close(torch.stack(last), their_last[None] if cell == "rnn" else torch.stack(their_last))
+    assert_close(outputs, expected)
+    assert_close(torch.stack(last), their_last[None] if cell == "rnn" else torch.stack(their_last))
 
 
 @both_cells
@@ -77,7 +77,7 @@ def test_loop_and_fused_give_equal_gradients(cell):
         (outputs.sin().sum() + sum(part.cos().sum() for part in last)).backward()
         gradients.append([p.grad for p in [x, *ours.parameters()]])
     for loop, fused in zip(*gradients, strict=True):
-        close(loop, fused)
+        assert_close(loop, fused)
 
 
 @both_cells
@@ -120,11 +120,11 @@ def test_language_model_from_torchs_parts(cell, tied):
     hidden, _ = theirs(F.embedding(ids, model.token_embedding.weight))
     logits = hidden @ (model.token_embedding if tied else model.lm_head).weight.T
     assert logits.shape == (B, T, V)
-    close(model(ids), logits)
+    assert_close(model(ids), logits)
     assert (model.lm_head.weight is model.token_embedding.weight) == tied
     assert model.cell.fused
     model.cell.fused = False
-    close(model(ids), logits)
+    assert_close(model(ids), logits)
 
 
 @both_cells
@@ -184,7 +184,7 @@ def gates(n_tokens, seed=0):
 @pytest.mark.parametrize("n_tokens", [1, 2, 3, 7, 8, 9, 131])
 def test_the_scan_is_the_loop(n_tokens):
     a, b = gates(n_tokens)
-    close(linear_scan(a, b), linear_recurrence(a, b))
+    assert_close(linear_scan(a, b), linear_recurrence(a, b))
 
 
 def test_the_loop_by_hand():
