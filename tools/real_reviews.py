@@ -29,11 +29,15 @@ EACH = 224  # of either kind, as many as our own
 def sentences(path: Path, seed: int) -> list[Review]:
     """As many clearly positive sentences as negative ones, drawn from the file.
 
-    Raises: ValueError: the file has not enough of them.
+    Raises: ValueError: a line is no number, rating and text, or the file has not enough of them.
     """
     found: dict[bool, list[Review]] = {True: [], False: []}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        _, rating, text = line.split("\t", 2)
+        try:
+            _, rating, text = line.split("\t", 2)
+            float(rating)
+        except ValueError:
+            raise ValueError(f"{path}: a number, a rating and a text expected, got {line!r:.80}") from None
         if abs(float(rating)) >= CLEAR and len(text.split()) in WORDS:
             found[float(rating) > 0].append(Review(text, float(rating) > 0, "film"))
     if min(map(len, found.values())) < EACH:
@@ -55,8 +59,8 @@ def main() -> None:
     with mock.patch.object(overview, "all_reviews", return_value=in_order):
         deep = overview.better_and_better(smollm2, chosen.seed)
     print("better-and-better, by depth:", [f"{depth}: {deep.at(depth):.0%}" for depth in deep.depths])
-    print(f"  words counted {mean(deep.counted):.0%}; points from 10 to 15 {100 * deep.middle:+.1f}")
-    print(f"  from 15 to 30 {100 * deep.above:+.1f}")
+    print(f"  words counted {mean(deep.counted):.0%}")
+    print(f"  points from 10 to 15 {100 * deep.middle:+.1f}, from 15 to 30 {100 * deep.above:+.1f}")
     with mock.patch.object(data, "reviews", return_value=(real, [])):
         start = tokens.random_or_pretrained(minilm, chosen.seed)
     print(f"random-or-pretrained: MiniLM's table at least {start.some:+.1%} (64), {start.many:+.1%} (256)")
