@@ -423,12 +423,12 @@ def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
     unknown = np.flatnonzero((cost < 0.2) & (right < 0.4))
     spared = np.flatnonzero((cost > 1) & (right > 0.8))
     said = (
-        f"without layer {_listed(unknown)} a text loses nearly nothing, and the right capital is seldom "
-        f"ahead of the others; without layer {_listed(spared)} a text loses more than 1 nat and most "
+        f"without {_listed(unknown)} a text loses nearly nothing, and the right capital is seldom "
+        f"ahead of the others; without {_listed(spared)} a text loses more than 1 nat and most "
         "capitals are known"
     )
     title = supported(
-        f"A text can do without layer {_listed(unknown)}, capitals without layer {_listed(spared)}",
+        f"A text can do without {_listed(unknown)}, capitals without {_listed(spared)}",
         said,
         len(unknown) > 0 and len(spared) > 0,
     )
@@ -447,7 +447,8 @@ def capitals(rises: ArrayLike, best: ArrayLike, intact: float) -> None:
 
 
 def _listed(layers: NDArray) -> str:
-    return " and ".join(map(str, layers)) or "-"
+    numbers = " and ".join(map(str, layers)) or "-"
+    return f"layers {numbers}" if len(layers) > 1 else f"layer {numbers}"
 
 
 def _first_above(shares: NDArray) -> str:
