@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.decoder import GPT
+from course_lib.device import has_bfloat16
 from course_lib.gguf_file import PackedTensor, unpack_q4_1
 
 BLOCK = 32  # weights that share a scale and an offset
@@ -100,12 +101,6 @@ def _pack_4(blocks: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.ops.aten._convert_weight_to_int4pack_for_cpu(numbers, 1), scales.bfloat16()
 
 
-def _dtype_for_many() -> torch.dtype:
-    """bfloat16 where the processor multiplies such matrices itself (AMX), else float32."""
-    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
-    return torch.bfloat16 if has_amx() else torch.float32
-
-
 def _product_4(x: Tensor, numbers: Tensor, scales: Tensor) -> Tensor:
     """x W^T of x (T, K), both in bfloat16."""
     return torch.ops.aten._weight_int4pack_mm_for_cpu(x, numbers, BLOCK, scales)
@@ -149,7 +144,7 @@ class PackedLinear(nn.Module):
         if len(tokens) < MANY:
             y = _product_4(tokens.bfloat16(), self.numbers, self.scales)
         else:
-            dtype = _dtype_for_many()
+            dtype = torch.bfloat16 if has_bfloat16(x.device) else torch.float32
             weights = torch.cat([matrix.unpack().to(dtype) for matrix in self.matrices])
             y = F.linear(tokens.to(dtype), weights).bfloat16()
         return y.view(*x.shape[:-1], -1)

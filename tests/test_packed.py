@@ -70,10 +70,10 @@ def test_one_product_gives_what_several_matrices_give(n_tokens):
 
 
 @quick_here
-@pytest.mark.parametrize("has_amx", [False, True])
+@pytest.mark.parametrize("able", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-def test_any_precision_comes_in_and_bfloat16_goes_out(monkeypatch, dtype, has_amx):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_amx, raising=False)
+def test_any_precision_comes_in_and_bfloat16_goes_out(monkeypatch, dtype, able):
+    monkeypatch.setattr(packed, "has_bfloat16", lambda device: able)
     weights = matrix(32, 64)
     for n_tokens in (3, MANY):
         x = torch.randn(n_tokens, 64).to(dtype)
