@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -61,15 +61,15 @@ class Guard(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = _short(func)
+        forbidden, mixes = _known(func, self._torch)
         if not self.called:
-            self.called = _forbidden(name, self._torch) or self._on_the_stack()
-        if name.lstrip("_").startswith("scaled_dot_product"):
+            self.called = forbidden or (self._on_the_stack() if self._code else "")
+        if mixes:
             check_attention_shapes(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _on_the_stack(self) -> str:
-        frame = sys._getframe(2) if self._code else None
+        frame: FrameType | None = sys._getframe(2)
         while frame is not None:
             of_that_name = self._code.get(frame.f_code.co_name)
             if of_that_name and frame.f_code in of_that_name:
@@ -95,10 +95,12 @@ def _watched(forbidden: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, dic
     return in_torch, by_name
 
 
-@functools.lru_cache(maxsize=1024)
-def _forbidden(called: str, routines: tuple[str, ...]) -> str:
-    """The one of some routines of torch's that was called, or whose twin was; "" where it was none."""
-    return next((name for name in routines if is_twin(called, name.rpartition(".")[2])), "")
+@functools.lru_cache(maxsize=4096)
+def _known(function: Any, routines: tuple[str, ...]) -> tuple[str, bool]:
+    """The one of some routines of torch's that a function or its twin is; and whether it is attention."""
+    called = _short(function)
+    forbidden = next((name for name in routines if is_twin(called, name.rpartition(".")[2])), "")
+    return forbidden, called.lstrip("_").startswith("scaled_dot_product")
 
 
 def is_twin(called: str, routine: str) -> bool:

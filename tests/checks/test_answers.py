@@ -26,7 +26,7 @@ MISTAKES = [(task, mistake) for task in task_names() for mistake in find_task(ta
 IN_PLACE = {"06_residuals/identity_start", "06_residuals/depth_scaled_start"}
 
 # So many seeds in every run. A new or changed task is tried at 300: COURSE_SEEDS=300 (all: ten minutes).
-N_SEEDS = int(os.environ.get("COURSE_SEEDS", "5"))
+N_SEEDS = int(os.environ.get("COURSE_SEEDS", "3"))
 # Wrong answers are tried at the check that a learner sees; where more seeds are asked for, at others too.
 SEEDS_OF_WRONG = (VISIBLE, *range(100, 100 + N_SEEDS // 30))
 
