@@ -16,6 +16,7 @@ spread over all, task by task: what their answers are compared with is prepared 
 order in which tools/run_checks.py names them. The real models are the session's: `smollm2` and `minilm`.
 """
 
+import gc
 import os
 import random
 import re
@@ -34,6 +35,9 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 os.environ |= dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+
+# What is imported and collected stays: Python need not look through it again and again.
+gc.disable()
 
 import jaxtyping
 import numpy as np
@@ -295,6 +299,13 @@ def pytest_sessionfinish(session, exitstatus) -> None:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         elif not stats.get("passed"):
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """From here on Python looks through what the tests make, and through that alone."""
+    gc.freeze()
+    gc.enable()
 
 
 # ------------------------------------------------------------------------------------------ one task
