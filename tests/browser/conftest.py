@@ -290,6 +290,7 @@ class Desk:
             }""",
             arg=name,
             timeout=60_000,
+            polling=50,
         )
 
     def name(self) -> str | None:
@@ -355,6 +356,7 @@ class Desk:
                 && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
             """,
             timeout=timeout_s * 1000,
+            polling=50,
         )
         raised = self.page.evaluate(
             """() => window.jupyterapp.shell.currentWidget.content.widgets
@@ -422,7 +424,7 @@ class Desk:
         # It may still be at what the page asked last; a new one would have to import torch again.
         try:
             status = self.page.wait_for_function(
-                f"{status} === 'busy' ? false : {status} ?? 'gone'", timeout=10_000
+                f"{status} === 'busy' ? false : {status} ?? 'gone'", timeout=10_000, polling=50
             ).json_value()
         except TimeoutError:
             return False
@@ -530,7 +532,7 @@ class Room:
 def _start(context: BrowserContext, lab: Lab) -> Page:
     page = context.new_page()
     page.goto(f"{lab.url}/lab?reset&token={lab.token}")
-    page.wait_for_function("window.jupyterapp", timeout=60_000)
+    page.wait_for_function("window.jupyterapp", timeout=60_000, polling=50)
     page.evaluate("window.jupyterapp.restored.then(() => {})")
     page.wait_for_selector("body[data-jp-theme-light]", state="attached")
     return page
