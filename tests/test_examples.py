@@ -24,7 +24,10 @@ def examples() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("place", "text"), examples().items(), ids=examples())
+EXAMPLES = examples()
+
+
+@pytest.mark.parametrize(("place", "text"), EXAMPLES.items(), ids=EXAMPLES)
 def test_an_example_gives_what_stands_below_it(place, text, own_errors, monkeypatch):
     monkeypatch.delenv("COURSE_FIGURES")  # as a learner runs it
     file, _, line = place.partition(":")

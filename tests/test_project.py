@@ -73,7 +73,7 @@ def test_conda_installs_the_same_list():
 
 LEARN = PYPROJECT["project"]["dependencies"]
 TEACH = [*LEARN, *PYPROJECT["project"]["optional-dependencies"]["teach"]]
-PROVIDERS = packages_distributions()
+providers = functools.cache(packages_distributions)  # takes long, and only the tests below ask
 CHECK = [
     *LEARN,
     *(line for group in PYPROJECT["project"]["optional-dependencies"].values() for line in group),
@@ -106,7 +106,7 @@ def test_every_import_is_a_declared_dependency(folder, dependencies):
     paths = [path for path in (ROOT / folder).rglob("*.py") if "grading" in folder or path not in GRADING]
     for path in paths:
         for module in imported(path) - sys.stdlib_module_names - ours - comes_along:
-            if not {name.lower().replace("_", "-") for name in PROVIDERS.get(module, [module])} & declared:
+            if not {name.lower().replace("_", "-") for name in providers().get(module, [module])} & declared:
                 missing.setdefault(module, path.name)
     assert missing == {}
 

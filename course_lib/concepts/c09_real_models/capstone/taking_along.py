@@ -9,6 +9,7 @@ Of a file only those imports, definitions and assignments run that the parts nee
 
 import ast
 import builtins
+import functools
 import inspect
 import linecache
 import math
@@ -396,7 +397,7 @@ def _definition(value: Any) -> tuple[Any, str]:
     )
     first = 0 if function is None else function.__code__.co_firstlineno
     try:
-        body = ast.parse("".join(lines)).body
+        body = _statements("".join(lines))
     except SyntaxError:
         body = []
     for tree in body if "." not in value.__qualname__ else []:
@@ -405,6 +406,12 @@ def _definition(value: Any) -> tuple[Any, str]:
             if start <= first <= (tree.end_lineno or 0):
                 return tree, "".join(lines[start - 1 : tree.end_lineno]).rstrip()
     raise ValueError(f"{value.__name__!r} cannot be saved: {_why_not_found(value, function)}")
+
+
+@functools.lru_cache(maxsize=64)  # one cell or file holds many functions, each of which is asked for often
+def _statements(code: str) -> list[ast.stmt]:
+    """What stands in a cell or a file, to be read only."""
+    return ast.parse(code).body
 
 
 def _why_not_found(value: Any, function: Any) -> str:
