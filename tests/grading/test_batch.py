@@ -127,7 +127,7 @@ from course_lib.grading import batch, engines
 from course_lib.grading.session import Seconds
 batch.SPARE_S = 1.0
 source = Path(sys.argv[1])
-settings = batch.Settings(engine=engines.choose(), seconds=Seconds(in_all=4.0))
+settings = batch.Settings(engine=engines.choose(), seconds=Seconds(in_all=2.0))
 batch.grade_one(batch.Work("ada", source, source), settings)
 """
 

@@ -65,19 +65,27 @@ def cells(idiom: Idiom, code: str, changed: bool = False) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def ready(engine, tmp_path_factory):
-    """A grader whose process all the others use, because it takes seconds to start."""
+    """A grader whose process all the others use, because it takes time to start."""
+    path = write(tmp_path_factory.mktemp("ready") / "ready.ipynb", [cell("numpy", "import numpy")])
+    with Grader(path, engine=engine) as grader:
+        yield grader
+
+
+@pytest.fixture(scope="module")
+def ready_with_torch(engine, tmp_path_factory):
+    """The same for notebooks that speak of torch; a fork of its process takes twice the time."""
     path = write(tmp_path_factory.mktemp("ready") / "ready.ipynb", [cell("torch", "import torch")])
     with Grader(path, engine=engine) as grader:
         yield grader
 
 
 @pytest.fixture
-def grade(ready, tmp_path):
+def grade(ready, ready_with_torch, tmp_path):
     """Grade a source and a submission of it."""
 
     def graded(source, submission, **settings):
         grader = Grader(write(tmp_path / "source.ipynb", source), engine=ready.engine, **settings)
-        grader.zygote = ready.alive()
+        grader.zygote = (ready_with_torch if "torch" in grader.content.decode() else ready).alive()
         submitted = write(tmp_path / "submitted.ipynb", submission)
         return [grader.grade("ada", path).tasks[0] for path in (grader.source, submitted)]
 
@@ -210,7 +218,7 @@ def test_what_a_test_does_with_a_value_of_the_submission_ends_too(grade):
     test = "import re\nassert not re.fullmatch(pattern, 'a' * 60 + 'b')"
     idiom = Idiom("pattern", "pattern = 'a+'", "", test)
     endless = cells(idiom, "pattern = '(a+)+(a+)+$'")
-    own, other = grade(cells(idiom, idiom.right), endless, seconds=Seconds(in_all=3.0))
+    own, other = grade(cells(idiom, idiom.right), endless, seconds=Seconds(in_all=2.0))
     assert (own.status, other.status) == ("right", "timed out")
 
 

@@ -345,11 +345,11 @@ def test_nothing_that_a_function_keeps_of_hidden_inputs_is_ever_shown(grade):
         "def softmax(x):\n    return x",
         "del exp_of",
         "def exp_of(x):\n    return 0 * x",
-        "def exp_of(x):\n    while True: pass",
+        "def exp_of(x):\n    import time; time.sleep(99)",
         "def exp_of(x):\n    import os; os._exit(0)",
         "np = None",
         "import os; os._exit(0)",
-        "while True: pass",
+        "import time; time.sleep(99)",
     ],
 )
 def test_what_a_later_cell_does_costs_no_answer_of_before(grade, later):
@@ -396,7 +396,7 @@ def test_a_later_cell_does_not_mend_an_answer_of_before(grade, later):
         ("return x", "right on the visible seed only"),
         ("x += 1; return x", "right on the visible seed only"),
         ("import os; os._exit(3)", "died"),
-        ("\n        while True: pass", "timed out"),
+        ("import time; time.sleep(99)", "timed out"),
     ],
 )
 def test_what_fails_on_hidden_inputs_alone_says_no_number(grade, fails, status):
