@@ -210,7 +210,7 @@ def test_what_the_sources_own_answers_lose_is_said_by_the_command(folder, engine
     source, submissions, out = folder
     notebook(source, SOFTMAX, WRONG[SOFTMAX])
     with pytest.raises(SystemExit, match=r"^Nothing was graded\. The source's own answers should get all"):
-        main(["folder", str(source), str(submissions), str(out), "--engine", engine.name])
+        main(["folder", str(source), str(submissions), str(out), "--workers", "1"])
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -339,7 +339,7 @@ def test_a_table_that_cannot_be_written_is_said(folder, engine):
     source, submissions, out = folder
     out.write_text("a file")
     with pytest.raises(SystemExit, match=r"^Stopped\. .*File exists"):
-        main(["folder", str(source), str(submissions), str(out)])
+        main(["folder", str(source), str(submissions), str(out), "--workers", "1"])
 
 
 def test_a_grade_book_that_cannot_be_opened_is_said(course, ready):
