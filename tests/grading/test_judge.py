@@ -546,6 +546,12 @@ def test_what_cells_show_is_kept(grade):
     assert any("image/png" in output.get("data", {}) for output in shown(outcome, "last"))
 
 
+def test_the_garbage_of_a_submission_is_collected(grade):
+    """The process that it is forked from starts without."""
+    outcome = grade(first="import gc\nprint(gc.isenabled(), gc.get_freeze_count() > 9)")
+    assert shown(outcome, "first")[0]["text"] == "True True\n"
+
+
 def test_what_is_shown_beyond_the_limit_is_counted(grade):
     outcome = grade(first=f"print('x' * {MOST_OUTPUT})", between="print('y' * 999)", last="1 / 0")
     assert said(outcome) == ALL_RIGHT
