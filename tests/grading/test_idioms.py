@@ -218,7 +218,7 @@ def test_what_a_test_does_with_a_value_of_the_submission_ends_too(grade):
     test = "import re\nassert not re.fullmatch(pattern, 'a' * 60 + 'b')"
     idiom = Idiom("pattern", "pattern = 'a+'", "", test)
     endless = cells(idiom, "pattern = '(a+)+(a+)+$'")
-    own, other = grade(cells(idiom, idiom.right), endless, seconds=Seconds(in_all=2.0))
+    own, other = grade(cells(idiom, idiom.right), endless, seconds=Seconds(in_all=3.0))
     assert (own.status, other.status) == ("right", "timed out")
 
 
