@@ -36,9 +36,6 @@ os.environ |= dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
-# What is imported and collected stays: Python need not look through it again and again.
-gc.disable()
-
 import jaxtyping
 import numpy as np
 import pytest
@@ -301,11 +298,15 @@ def pytest_sessionfinish(session, exitstatus) -> None:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """From here on Python looks through what the tests make, and through that alone."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected stays: Python need not look through it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 # ------------------------------------------------------------------------------------------ one task
