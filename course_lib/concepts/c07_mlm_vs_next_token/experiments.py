@@ -539,7 +539,7 @@ def told(candidates: Sequence[tuple[Any, Any]], answers: NDArray, seed: int) -> 
     right = np.stack([cross_val_predict(probe, x, answers, cv=fifths) == answers for probe, x in candidates])
     found = np.zeros(len(answers), dtype=bool)
     for others, own in fifths.split(answers, answers):
-        found[own] = right[right[:, others].mean(1).argmax(), own]
+        found[own] = right[np.argmax(right[:, others].mean(1)), own]
     return found
 
 

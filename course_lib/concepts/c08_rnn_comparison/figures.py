@@ -339,7 +339,7 @@ def scanned(lengths: Sequence[int], of: Mapping[str, Sequence[int]]) -> None:
     title = supported(
         f"Twice the tokens: twice the loop, {steps.mean():.0f} more operations in a row for the scan",
         said,
-        exponent(lengths, loop) > 0.9 and steps.max() - steps.min() < 1 and scan[-1] < loop[-1],
+        exponent(lengths, loop) > 0.9 and np.ptp(steps) < 1 and scan[-1] < loop[-1],
     )
     fig = plots.lines(
         {name: (lengths, each) for name, each in of.items()},
