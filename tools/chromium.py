@@ -45,7 +45,9 @@ def install() -> None:
     if root and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"])
         noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium-headless-shell"], env=noninteractive)
+        for package in ("chromium-headless-shell", "chromium"):  # older releases have the second only
+            if find() is None:
+                subprocess.run(["apt-get", "install", "-y", "-qq", package], env=noninteractive)
     if find() is None:
         # As root playwright can bring the system's libraries along; others have them on any desktop.
         libraries = ["--with-deps"] if root else []

@@ -74,6 +74,7 @@ CLOSED = {
         "Error: Canceled future for create_subshell_request",
     )
 }
+POLLING_MS = 50  # playwright's default is to ask at each frame, which a page then has to draw
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
 expect.set_options(timeout=30_000)
@@ -290,7 +291,7 @@ class Desk:
             }""",
             arg=name,
             timeout=60_000,
-            polling=50,
+            polling=POLLING_MS,
         )
 
     def name(self) -> str | None:
@@ -356,7 +357,7 @@ class Desk:
                 && jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === "idle"
             """,
             timeout=timeout_s * 1000,
-            polling=50,
+            polling=POLLING_MS,
         )
         raised = self.page.evaluate(
             """() => window.jupyterapp.shell.currentWidget.content.widgets
@@ -424,7 +425,7 @@ class Desk:
         # It may still be at what the page asked last; a new one would have to import torch again.
         try:
             status = self.page.wait_for_function(
-                f"{status} === 'busy' ? false : {status} ?? 'gone'", timeout=10_000, polling=50
+                f"{status} === 'busy' ? false : {status} ?? 'gone'", timeout=10_000, polling=POLLING_MS
             ).json_value()
         except TimeoutError:
             return False
@@ -532,7 +533,7 @@ class Room:
 def _start(context: BrowserContext, lab: Lab) -> Page:
     page = context.new_page()
     page.goto(f"{lab.url}/lab?reset&token={lab.token}")
-    page.wait_for_function("window.jupyterapp", timeout=60_000, polling=50)
+    page.wait_for_function("window.jupyterapp", timeout=60_000, polling=POLLING_MS)
     page.evaluate("window.jupyterapp.restored.then(() => {})")
     page.wait_for_selector("body[data-jp-theme-light]", state="attached")
     return page
