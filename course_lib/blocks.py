@@ -1,6 +1,7 @@
 """The Transformer layer from its parts, and a stack of layers: vectors in, vectors out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -366,6 +367,30 @@ def cached_length(cache: Sequence[KVCache] | None) -> int:
         found = f"the layers' caches hold {shortest} to {longest} tokens"
         raise ValueError(f"{found}, because a call was interrupted: begin again with a new cache")
     return longest
+
+
+@contextmanager
+def undone_if_interrupted(cache: Sequence[KVCache] | None) -> Iterator[None]:
+    """Inside, a call that does not come to its end leaves the caches as long as they were.
+
+    Raises: ValueError: as `cached_length`.
+    Example:
+        >>> cache = [KVCache(1, 2, 5, 3)]
+        >>> try:
+        ...     with undone_if_interrupted(cache):
+        ...         _ = cache[0].append(torch.zeros(1, 2, 4, 3), torch.zeros(1, 2, 4, 3))
+        ...         raise KeyboardInterrupt
+        ... except KeyboardInterrupt:
+        ...     print(cache[0].length)
+        0
+    """
+    before = cached_length(cache)
+    try:
+        yield
+    except BaseException:  # a KeyboardInterrupt, too
+        for layer in cache or ():
+            layer.length = before
+        raise
 
 
 def check_ids(ids: Tensor, n_ids: int, max_seq_len: int | None = None) -> None:

@@ -16,7 +16,15 @@ from course_lib.attention import (
     scaled_dot_product_attention,
     with_one_mask,
 )
-from course_lib.blocks import Activation, NormType, TransformerStack, cached_length, check_ids, initialise
+from course_lib.blocks import (
+    Activation,
+    NormType,
+    TransformerStack,
+    cached_length,
+    check_ids,
+    initialise,
+    undone_if_interrupted,
+)
 from course_lib.positions import ALiBi, PositionEmbedding, RelativePositions, RotaryEmbedding
 
 Caches = Sequence[KVCache] | None  # one per layer
@@ -137,13 +145,15 @@ class GPT(nn.Module):
 
         Args:
             ids: tokens.
-            cache: what `new_cache` gave; ids are then the tokens that follow those already in it.
+            cache: what `new_cache` gave; ids are then the tokens that follow those already in it. After a
+                call that was interrupted it holds what it held before.
         Returns: logits; softmax over the last axis gives probabilities.
         Raises: ValueError: more tokens than the context holds, ids outside the vocabulary, a cache that is
-            full or that an interrupted call has left unusable.
+            full or whose layers hold unequal numbers of tokens.
         """
-        hidden = self.stack(self.embed(ids, cache), cache=cache)
-        return self.lm_head(hidden)
+        with undone_if_interrupted(cache):
+            hidden = self.stack(self.embed(ids, cache), cache=cache)
+            return self.lm_head(hidden)
 
     def next_token_logits(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B V"]:
         """As `forward`, for the last position only: generation needs no other, and V is large.
@@ -154,10 +164,11 @@ class GPT(nn.Module):
             >>> model.next_token_logits(torch.tensor([[1, 2, 3]])).shape
             torch.Size([1, 7])
         """
-        x = self.embed(ids, cache)
-        if x.shape[1] == 0:
-            raise ValueError("the last token's vector is needed; got no tokens")
-        return self.lm_head(self.stack(x, cache=cache)[:, -1])
+        with undone_if_interrupted(cache):
+            x = self.embed(ids, cache)
+            if x.shape[1] == 0:
+                raise ValueError("the last token's vector is needed; got no tokens")
+            return self.lm_head(self.stack(x, cache=cache)[:, -1])
 
     def embed(self, ids: Int[Tensor, "B T"], cache: Caches = None) -> Float[Tensor, "B T D"]:
         """The vectors that enter the first layer.
