@@ -29,7 +29,7 @@ def linear_attention(
         q: queries.
         k: keys.
         v: values, one row per key.
-        mask: True = use this key, for all queries alike; broadcasts to (..., S).
+        mask: True = use this key, for all queries alike; broadcasts to (*lead, S).
         causal: each query uses the keys up to its own place.
     Returns: a weighted mean of the values for each query; zeros where no key is used.
     Raises: ValueError: shapes that do not fit; causal with unequal numbers of queries and keys; a mask that
@@ -40,19 +40,41 @@ def linear_attention(
         [[7.0]]
     """
     check_shapes(q, k, v)
-    n_queries, n_keys = q.shape[-2], k.shape[-2]
-    if mask is not None and mask.dtype != torch.bool:
-        raise ValueError(f"mask must be boolean (True = use this key); got {mask.dtype}")
+    *lead, n_queries, _ = q.shape
+    n_keys = k.shape[-2]
+    leads = [tuple(x.shape[:-2]) for x in (q, k, v)]
+    if len(set(leads)) > 1:  # fewer key heads, too, which attention would share among its queries
+        raise ValueError(f"q, k and v must have the same leading axes; got {leads}")
+    if mask is not None:
+        mask = _for_keys(mask, (*lead, n_keys))
     if causal and n_queries != n_keys:
         raise ValueError(f"causal needs one key per query; got {n_queries} queries, {n_keys} keys")
-    q = F.elu(q) + 1
-    k = F.elu(k) + 1
+    q = _features(q)
+    k = _features(k)
     if mask is not None:
         k = k.masked_fill(~mask[..., None], 0.0)
     v = F.pad(v, (0, 1), value=1.0)  # what mixes the ones is the sum of the weights
     mix = _mix_causally(q, k, v) if causal else q @ (k.mT @ v)  # (..., T, V + 1)
     totals = mix[..., -1:]
     return mix[..., :-1] / totals.masked_fill(totals == 0, 1.0)
+
+
+def _for_keys(mask: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be boolean (True = use this key); got {mask.dtype}")
+    try:
+        return mask.expand(shape)
+    except RuntimeError:
+        came = tuple(mask.shape)
+        raise ValueError(f"mask must broadcast to {shape} (..., keys); got {came}") from None
+
+
+def _features(x: Tensor) -> Tensor:
+    """elu(x) + 1: exp(x) below 0, x + 1 above.
+
+    Where x is far below 0, elu(x) is rounded to -1, and adding 1 would lose the key: from -17 in 32 bits.
+    """
+    return x.clamp(max=0).exp() + x.relu()
 
 
 def _mix_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -118,6 +140,7 @@ class LinearAttention(nn.Module):
             n_keys = k.shape[-2]
             if mask.shape[-2:] != (1, n_keys):
                 raise ValueError(f"mask can only leave out keys: (..., 1, {n_keys}); got {tuple(mask.shape)}")
+            check_shapes(q, k, v, mask)
             mask = mask.squeeze(-2)
         mix = linear_attention(q, k, v, mask=mask, causal=self.causal)
         return self.out_proj(mix.transpose(1, 2).flatten(2))

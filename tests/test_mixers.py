@@ -88,6 +88,28 @@ def test_float32_and_large_inputs():
         assert linear_attention(100 * q, 100 * k, v, causal=causal).isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("low", [-18.0, -30.0])
+def test_keys_far_below_zero_count_as_much_as_they_should(low, dtype):
+    """Of weights that are all tiny, elu(x) + 1 leaves zeros: it rounds elu(x) to -1 first."""
+    k = torch.tensor([[low], [low + 1]], dtype=dtype)
+    mix = linear_attention(torch.ones(1, 1, dtype=dtype), k, torch.tensor([[0.0], [1.0]], dtype=dtype))
+    assert mix.item() == pytest.approx(np.e / (1 + np.e), rel=1e-6 if dtype == torch.float32 else 0.02)
+
+
+def test_gradients_of_the_features():
+    """Also at 0, where its two parts meet, and where exp(x) alone would overflow."""
+    k = torch.tensor([[-200.0], [-18.0], [0.0], [100.0], [1000.0]], dtype=torch.float64, requires_grad=True)
+    weights = linear_attention(torch.ones(1, 1).double(), k, torch.eye(5).double())  # phi(k) / their sum
+    total = phi(k.detach()).sum()
+    slopes = torch.tensor([np.exp(-200.0), np.exp(-18.0), 1.0, 1.0, 1.0], dtype=torch.float64)
+    for n in range(5):
+        (found,) = torch.autograd.grad(weights[0, n], k, retain_graph=True)
+        expected = -weights[0, n].detach() / total * slopes
+        expected[n] += slopes[n] / total
+        assert_close(found[:, 0], expected, 1e-15)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_where_no_key_is_used_there_are_zeros_and_finite_gradients(causal):
     q, k, v = (x.requires_grad_() for x in qkv(S, S))
@@ -256,6 +278,14 @@ def test_masks_that_linear_attention_cannot_honour(own_errors, shape):
     assert str(caught.value).endswith(f"got {shape}")
 
 
+@pytest.mark.parametrize("lead", [(B + 1, 1), (B, H + 1), (3, B, H)], ids=str)
+def test_masks_for_others(own_errors, lead):
+    mask = torch.ones(*lead, 1, T, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"^mask must broadcast to \(2, 3, 5, 5\) .* got \(") as caught:
+        LinearAttention(D, H)(torch.zeros(B, T, D), mask=mask)
+    assert str(caught.value).endswith(f"got {(*lead, 1, T)}")
+
+
 @pytest.mark.parametrize(
     ("mixer", "what", "message"),
     [
@@ -281,6 +311,16 @@ def test_what_a_mixer_cannot_honour(own_errors, mixer, what, message):
         ({}, {"causal": True}, "causal needs one key per query; got 5 queries, 7 keys"),
         ({}, {"mask": torch.ones(S)}, r"mask must be boolean \(True = use this key\); got torch.float32"),
         ({}, {"mask": torch.ones(S).long()}, r"mask must be boolean \(True = .*; got torch.int64"),
+        ({}, {"mask": torch.ones(5).bool()}, r"^mask must broadcast to \(2, 3, 7\) .*keys\); got \(5,\)$"),
+        # torch would make eleven answers out of one.
+        ({}, {"mask": torch.ones(11, B, H, S).bool()}, r"to \(2, 3, 7\) .*; got \(11, 2, 3, 7\)$"),
+        ({}, {"mask": torch.ones(5, 1, S).bool()}, r"to \(2, 3, 7\) .*; got \(5, 1, 7\)$"),
+        (
+            {"k": (B, 1, S, K), "v": (B, 1, S, V)},
+            {},
+            r"^q, k and v must have the same leading axes; got \[\(2, 3\), \(2, 1\), \(2, 1\)\]$",
+        ),
+        ({"q": (B, 6, T, K)}, {}, r"the same leading axes; got \[\(2, 6\), \(2, 3\), \(2, 3\)\]$"),
     ],
 )
 def test_what_does_not_fit(own_errors, changes, options, message):
