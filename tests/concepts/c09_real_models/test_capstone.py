@@ -767,6 +767,24 @@ def test_a_part_is_found_however_its_cell_is_written(tmp_path, cells):
     assert again["rms_norm"](3, 0, 0) == 3
 
 
+# What `str.splitlines` splits at; for Python only three of them end a line.
+ENDS = ["\r\n", *(end for end in map(chr, range(0x3000)) if len(f"a{end}b".splitlines()) == 2)]
+
+
+@pytest.mark.parametrize("name", ["mine.py", "mine.ipynb", "magic.ipynb"])
+@pytest.mark.parametrize("end", ENDS, ids=ascii)
+def test_a_function_comes_whole_whatever_stands_above_it(tmp_path, end, name):
+    path, line_end = tmp_path / name, end if end in ("\r", "\r\n") else "\n"
+    code = line_end.join([f"# one{end}# two", *NORM.split("\n"), ""])
+    if name == "mine.py":
+        path.write_bytes(code.encode())
+    else:
+        notebook(path, "%matplotlib inline\n" * (name == "magic.ipynb") + code)
+    taken = take_along(path)
+    assert taken.source("rms_norm") == NORM
+    assert NORM in save(tmp_path / "parts.py", dict(taken)).read_text(encoding="utf-8")
+
+
 READS_T = "def rms_norm(x, weight, eps):\n    return [x, T]"
 
 
@@ -871,6 +889,16 @@ def test_a_broken_file_is_named_and_the_others_are_read(tmp_path, name, content)
     assert list(taken) == ["rms_norm"]
     assert len(taken.problems) == 1
     assert name in taken.problems[0]
+
+
+@pytest.mark.parametrize("suffix", [".ipynb", ".py"])
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path, suffix):
+    """Some editors of Windows write one."""
+    path = notebook(tmp_path / "mine.ipynb", NORM)
+    content = path.read_text(encoding="utf-8") if suffix == ".ipynb" else NORM
+    path = tmp_path / f"marked{suffix}"
+    path.write_text(content, encoding="utf-8-sig")
+    assert take_along(path).source("rms_norm") == NORM
 
 
 def test_a_path_that_cannot_be_read(tmp_path):
@@ -1419,6 +1447,24 @@ def test_a_chat_looks_at_its_numbers(small):
     for wrong in ({"top_p": 0.0}, {"temperature": -1.0}, {"top_p": 1.5}):
         with pytest.raises(ValueError, match="temperature must be 0 or more, top_p above 0 and at most 1"):
             mine.chat("Why?", **wrong)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["@dataclass\nclass Size:\n    n: int = 3\n    def of(self):\n        return self.n"],
+        ["N: int = 3", "class Size:\n    n: int\n    def of(self):\n        return N"],
+        ["three: Any = lambda: 3", "class Size:\n    def of(self):\n        return three()"],
+    ],
+)
+def test_what_has_an_annotation_is_taken_and_saved(tmp_path, cells):
+    imports = "from dataclasses import dataclass\nfrom typing import Any"
+    uses = "def rms_norm(x, weight, eps):\n    return [x, Size().of()]"
+    taken = take_along(notebook(tmp_path / "mine.ipynb", imports, *cells, uses))
+    assert not taken.problems
+    again = take_along(save(tmp_path / "parts.py", dict(taken)))
+    assert not again.problems
+    assert again["rms_norm"](5, 0, 0) == [5, 3]
 
 
 def test_a_lambda_with_an_annotation_is_taken(tmp_path, capsys):

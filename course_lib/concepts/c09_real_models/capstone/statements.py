@@ -8,6 +8,7 @@ Nothing runs here.
 
 import ast
 import dis
+import io
 import json
 import linecache
 import types
@@ -21,6 +22,8 @@ COMING = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assi
 COMING |= ast.AugAssign | ast.Pass | ast.Raise
 # Methods by which a constant is filled; torch's end in "_".
 CHANGING = {"append", "extend", "insert", "update", "setdefault", "add", "sort", "reverse", "fill"}
+# What code reads unasked: a class the first, an annotation the others (the last one since Python 3.14).
+PYTHONS = {"__name__", "__annotations__", "__conditional_annotations__"}
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,9 @@ def statements_of(path: Path, origin: str, problems: list[str]) -> list[Statemen
     for number, code in enumerate(cells, start=1):
         where = f"{origin}, cell {number}" if path.suffix == ".ipynb" else origin
         try:
-            if path.suffix == ".ipynb":
-                code = _without_magics(code)
+            tree, code = _parsed(code, where, path.suffix)
             file = lines_kept(where, code)
-            found += [_statement(tree, file) for tree in ast.parse(code, file).body]
+            found += [_statement(statement, file) for statement in tree.body]
         except SyntaxError as error:
             problems.append(f"{where} is left out: {error.msg}, line {error.lineno}")
         except ValueError as error:
@@ -87,7 +89,8 @@ def lines_kept(where: str, code: str) -> str:
 
     Two readings of a cell that was changed in between have two names, and so have two copies of a notebook.
     """
-    lines, file, n = code.splitlines(keepends=True), f"<{where}>", 1
+    # The parser's lines: `splitlines` splits at a form feed and at five others, too.
+    lines, file, n = list(io.StringIO(code, newline=None)), f"<{where}>", 1
     while linecache.getlines(file) not in ([], lines):
         n += 1
         file = f"<{where}, reading {n}>"
@@ -97,10 +100,21 @@ def lines_kept(where: str, code: str) -> str:
 
 def _cells(path: Path) -> list[str]:
     """The code of a file, of a notebook cell by cell."""
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     if path.suffix == ".py":
         return [text]
     return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+def _parsed(code: str, where: str, suffix: str) -> tuple[ast.Module, str]:
+    """A cell or a file, and its code as Python."""
+    try:
+        return ast.parse(code, f"<{where}>"), code
+    except SyntaxError:
+        if suffix == ".py":
+            raise
+    code = _without_magics(code)
+    return ast.parse(code, f"<{where}>"), code
 
 
 def _without_magics(code: str) -> str:
@@ -170,7 +184,7 @@ def needs_of(tree: ast.stmt) -> set[str]:
 
 def _globals_of(code: types.CodeType) -> set[str]:
     inner = (_globals_of(inner) for inner in code.co_consts if isinstance(inner, types.CodeType))
-    return _read_by(code).union(*inner) - {"__name__"}  # a class reads it
+    return _read_by(code).union(*inner) - PYTHONS
 
 
 def _read_by(code: types.CodeType) -> set[str]:
