@@ -72,6 +72,7 @@ def new_tokens(
         eos_id: a row that has written this token goes on writing only it; the end is when all rows have.
         generator: for repeatable draws.
         use_cache: False computes everything anew for each token: slower, same tokens where no two scores tie.
+            With packed weights that holds below `packed.MANY` tokens at once, see `packed.PackedLinear`.
     Raises: ValueError: no prompt, an empty prompt, a setting out of range, too many tokens, scores that are
         NaN or infinite.
     Example:

@@ -8,7 +8,7 @@ tries them before they are used.
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import cast
 
@@ -33,18 +33,21 @@ _PARTS = {
 }
 
 
-def why_not(device: torch.device) -> str | None:
+def why_not(device: torch.device, matrices: Iterable[PackedTensor] = ()) -> str | None:
     """Why a model cannot write with packed weights here, in one sentence; None where it can.
 
+    Args:
+        device: where the model goes.
+        matrices: of its layers, as they lie in a file.
     Example:
         >>> why_not(torch.device("meta"))
         'packed weights are for the processor, and the model goes to meta'
     """
-    return _not_made_for(device) or _what_torch_lacks()
+    return _not_made_for(device) or _what_torch_lacks() or _what_does_not_fit(matrices)
 
 
-def usable(device: torch.device) -> bool:
-    """Whether `why_not` has no reason. Where torch's products are missing or wrong, a warning says so.
+def usable(device: torch.device, matrices: Iterable[PackedTensor] = ()) -> bool:
+    """Whether `why_not` has no reason. A warning says one that is not the device or the processor.
 
     Example:
         >>> usable(torch.device("meta"))
@@ -52,10 +55,10 @@ def usable(device: torch.device) -> bool:
     """
     if _not_made_for(device) is not None:
         return False
-    lacking = _what_torch_lacks()
-    if lacking is not None:
-        warnings.warn(f"the weights are unpacked, which is slower: {lacking}", stacklevel=3)
-    return lacking is None
+    reason = _what_torch_lacks() or _what_does_not_fit(matrices)
+    if reason is not None:
+        warnings.warn(f"the weights are unpacked, which is slower: {reason}", stacklevel=3)
+    return reason is None
 
 
 def _not_made_for(device: torch.device) -> str | None:
@@ -81,6 +84,16 @@ def _what_torch_lacks() -> str | None:
         return f"the product of torch {torch.__version__} with packed weights is not that with unpacked ones"
     if not torch.allclose(rows.float(), (x @ x.T).expand(1, ROWS), rtol=0.05):
         return f"the product of torch {torch.__version__} with packed weights is not that with unpacked ones"
+    return None
+
+
+def _what_does_not_fit(matrices: Iterable[PackedTensor]) -> str | None:
+    for matrix in matrices:
+        n_out, n_in = matrix.shape
+        if matrix.packing.name != "Q4_1":
+            return f"packed weights must be Q4_1; got {matrix.packing.name}"
+        if n_out % ROWS or n_in % BLOCK:
+            return f"packed weights must be (a multiple of {ROWS}, a multiple of {BLOCK}); got {matrix.shape}"
     return None
 
 
@@ -117,8 +130,31 @@ def _product_8(x: Tensor, numbers: Tensor, scales: Tensor) -> Tensor:
     return torch.ops.aten._weight_int8pack_mm(x, numbers, scales)
 
 
-class PackedLinear(nn.Module):
+class _Fixed(nn.Module):
+    """A part that keeps its precision and its place: torch's products take no others."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        """What `to`, `half` and the like do to each tensor.
+
+        Raises: ValueError: fn gives another precision or device. In a whole model the table of tokens is
+            asked first, so that nothing is changed by then.
+        """
+        changed = fn(torch.zeros(1))
+        if (changed.dtype, changed.device.type) != (torch.float32, "cpu"):
+            got = f"{changed.dtype} on {changed.device.type}"
+            raise ValueError(
+                f"packed weights stay in torch.float32 on cpu; got {got}: load the model in float32"
+            )
+        return super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), recurse)
+
+
+class PackedLinear(_Fixed):
     """`nn.Linear` without a bias, from matrices as they lie in a GGUF file.
+
+    `MANY` tokens at once and more, all rows counted together, are read with the weights unpacked for a
+    moment, which is quicker. Either way rounds to 8 bits, but not to the same: SmolLM2's scores are off by up
+    to 1 from those in float32, and by up to 1 from one another. So a text may go on in one way alone and in
+    another beside others, with a cache and without.
 
     Args:
         matrices: one or several, packed as Q4_1; their outputs stand side by side, in one product.
@@ -130,9 +166,11 @@ class PackedLinear(nn.Module):
 
     def __init__(self, *matrices: PackedTensor) -> None:
         super().__init__()
-        for matrix in matrices:
-            _check(matrix)
+        reason = _what_does_not_fit(matrices)
+        if reason is not None:
+            raise ValueError(reason)
         self.matrices = matrices
+        self.n_out = sum(matrix.shape[0] for matrix in matrices)
         blocks = np.concatenate([matrix.data.reshape(matrix.shape[0], -1) for matrix in matrices])
         numbers, scales = _pack_4(blocks)
         self.register_buffer("numbers", numbers, persistent=False)
@@ -147,7 +185,7 @@ class PackedLinear(nn.Module):
             dtype = torch.bfloat16 if has_bfloat16(x.device) else torch.float32
             weights = torch.cat([matrix.unpack().to(dtype) for matrix in self.matrices])
             y = F.linear(tokens.to(dtype), weights).bfloat16()
-        return y.view(*x.shape[:-1], -1)
+        return y.view(*x.shape[:-1], self.n_out)
 
 
 class PackedAttention(MultiHeadAttention):
@@ -157,34 +195,28 @@ class PackedAttention(MultiHeadAttention):
         attention: whose place it takes.
         qkv: queries, keys and values, side by side.
         out: takes the place of `out_proj`.
-        turns: (positions, K / 2), cos + i sin of each pair's angle: to turn a pair is to multiply by it.
     """
 
-    turns: Tensor
+    rotary: nn.Module
 
-    def __init__(
-        self, attention: MultiHeadAttention, qkv: PackedLinear, out: PackedLinear, turns: Tensor
-    ) -> None:
+    def __init__(self, attention: MultiHeadAttention, qkv: PackedLinear, out: PackedLinear) -> None:
         nn.Module.__init__(self)  # the matrices of `MultiHeadAttention` are not wanted
-        self.n_heads, self.n_kv_heads, self.d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
-        self.causal, self.rotary = attention.causal, attention.rotary
-        self.score_bias, self.attend = attention.score_bias, attention.attend
-        self.qkv_proj = qkv
+        self.qkv_proj = qkv  # first, as it refuses to be converted
         self.add_module("out_proj", out)
-        self.register_buffer("turns", turns, persistent=False)
+        self.n_heads, self.n_kv_heads, self.d_head = attention.n_heads, attention.n_kv_heads, attention.d_head
+        self.causal, self.rotary = attention.causal, cast(nn.Module, attention.rotary)
+        self.score_bias, self.attend = attention.score_bias, attention.attend
 
     def project(self, x: Tensor, source: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """As `MultiHeadAttention.project`; queries and keys are turned together.
 
-        Raises: ValueError: the source is another sequence.
+        Raises: ValueError: the source is another sequence; positions beyond the table of turns.
         """
         if source is not x:
             raise ValueError("packed attention gets queries, keys and values out of one sequence")
         qkv = self._split(self.qkv_proj(x).float())  # (B, H + 2 H_kv, T, K)
-        turned, v = qkv.split([self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=1)
-        pairs = torch.view_as_complex(turned.unflatten(-1, (-1, 2)))
-        turned = torch.view_as_real(pairs * self.turns[start : start + x.shape[1]]).flatten(-2)
-        q, k = turned.split([self.n_heads, self.n_kv_heads], dim=1)
+        qk, v = qkv.split([self.n_heads + self.n_kv_heads, self.n_kv_heads], dim=1)
+        q, k = self.rotary(qk, start).split([self.n_heads, self.n_kv_heads], dim=1)
         return q, k, v
 
 
@@ -206,7 +238,7 @@ class PackedFeedForward(nn.Module):
         return self.down_proj(F.silu(gate) * up)
 
 
-class PackedTable(nn.Module):
+class PackedTable(_Fixed):
     """A table as it lies in a GGUF file. Called with ids it gives their rows, as `nn.Embedding` does.
 
     Example:
@@ -228,7 +260,7 @@ class PackedTable(nn.Module):
         return PackedTensor(shape, self.table.packing, rows).unpack()
 
 
-class PackedHead(nn.Module):
+class PackedHead(_Fixed):
     """The output layer: hidden vectors in, a score for each row of a table out.
 
     torch's product has 8 bits a weight and rounds its scores to 8 bits too: 25.3 and 25.2 both become 25.25.
@@ -250,7 +282,7 @@ class PackedHead(nn.Module):
         scores = _product_8(tokens.bfloat16(), self.numbers, self.scales).to(x.dtype)
         best = scores.topk(min(BEST, scores.shape[-1])).indices  # (T, BEST)
         again = self.table(best) @ tokens[..., None]  # (T, BEST, 1)
-        return scores.scatter(-1, best, again[..., 0]).view(*x.shape[:-1], -1)
+        return scores.scatter(-1, best, again[..., 0]).view(*x.shape[:-1], scores.shape[-1])
 
 
 def pack(model: GPT, matrices: Mapping[str, PackedTensor]) -> None:
@@ -266,8 +298,6 @@ def pack(model: GPT, matrices: Mapping[str, PackedTensor]) -> None:
     for name, value in ours.items():
         if getattr(config, name) != value:
             raise ValueError(f"packed weights need {name}={value!r}; the model has {getattr(config, name)!r}")
-    assert model.rotary is not None
-    turns = torch.complex(model.rotary.cos, model.rotary.sin)
     for n, block in enumerate(model.stack.blocks):
         own = {
             name: matrices[f"stack.blocks.{n}.{part}.{name}.weight"]
@@ -277,19 +307,9 @@ def pack(model: GPT, matrices: Mapping[str, PackedTensor]) -> None:
         qkv = PackedLinear(own["q_proj"], own["k_proj"], own["v_proj"])
         gate_up = PackedLinear(own["gate_proj"], own["up_proj"])
         attention = cast(MultiHeadAttention, block.attention)
-        block.attention = PackedAttention(attention, qkv, PackedLinear(own["out_proj"]), turns)
+        block.attention = PackedAttention(attention, qkv, PackedLinear(own["out_proj"]))
         block.feed_forward = PackedFeedForward(gate_up, PackedLinear(own["down_proj"]))
     table = PackedTable(matrices["token_embedding.weight"])
     output = matrices.get("lm_head.weight")
     model.add_module("token_embedding", table)
     model.add_module("lm_head", PackedHead(table if output is None else PackedTable(output)))
-
-
-def _check(matrix: PackedTensor) -> None:
-    n_out, n_in = matrix.shape
-    if matrix.packing.name != "Q4_1":
-        raise ValueError(f"packed weights must be Q4_1; got {matrix.packing.name}")
-    if n_out % ROWS or n_in % BLOCK:
-        raise ValueError(
-            f"packed weights must be (a multiple of {ROWS}, a multiple of {BLOCK}); got {matrix.shape}"
-        )

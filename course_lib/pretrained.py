@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import gguf
 import torch
@@ -146,18 +146,20 @@ def load_gguf(
         path: the file.
         device: default: `best_device()`.
         weights: "float32", to look at them and to change them; "packed", as they lie in the file, to write:
-            quicker, in a fifth of the memory. Where packed ones cannot be used they are float32, and
-            `packed.why_not` says why.
+            quicker, in a fifth of the memory, less exact (see `packed.PackedLinear`). Where packed ones
+            cannot be used they are float32, and `packed.why_not` says why.
         sha256: what the file's hash must be; None: not checked.
     Returns: the model in evaluation mode, and the tokenizer.
     Raises: MissingModelError, ValueError: as for `load_smollm2`. ValueError: another architecture, an option
-        that ours lacks, tensors that do not fit.
+        that ours lacks, tensors that do not fit, another word for weights.
     Example:
         >>> model, tokenizer = load_gguf(smollm2_path(), weights="packed")
         >>> logits = model.next_token_logits(torch.tensor([tokenizer.encode("Once upon a")]))
         >>> tokenizer.decode([int(logits.argmax())])
         ' time'
     """
+    if weights not in get_args(Weights):
+        raise ValueError(f"weights must be one of {get_args(Weights)}; got {weights!r}")
     path = Path(path)
     device = best_device() if device is None else device
     _check_file(path, None)
@@ -181,7 +183,10 @@ def load_gguf(
     )
     # Rotary pairs are neighbours, as ours are: llama.cpp reorders the rows of q and k so.
     config = LlamaConfig(**fields)
-    stays_packed = weights == "packed" and usable(device)
+    matrices = [
+        tensor for name, tensor in packed.items() if name.startswith("blk.") and len(tensor.shape) == 2
+    ]
+    stays_packed = weights == "packed" and usable(device, matrices)
     tensors = (
         (name, torch.empty(tensor.shape) if stays_packed and len(tensor.shape) == 2 else tensor.unpack())
         for name, tensor in packed.items()

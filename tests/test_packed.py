@@ -111,8 +111,7 @@ def test_attention_is_the_same(start):
     q, k, v, out = matrix(D, D), matrix(width, D), matrix(width, D), matrix(D, D)
     for name, weights in {"q_proj": q, "k_proj": k, "v_proj": v, "out_proj": out}.items():
         getattr(plain, name).weight = nn.Parameter(weights.unpack())
-    turns = torch.complex(plain.rotary.cos, plain.rotary.sin)
-    ours = PackedAttention(plain, PackedLinear(q, k, v), PackedLinear(out), turns)
+    ours = PackedAttention(plain, PackedLinear(q, k, v), PackedLinear(out))
     x = torch.randn(2, 5, D)
     with torch.no_grad():
         for found, expected in zip(ours.project(x, x, start), plain.project(x, x, start), strict=True):
@@ -123,6 +122,9 @@ def test_attention_is_the_same(start):
         ours(x, torch.randn(2, 3, D))
     with pytest.raises(ValueError, match="load the model in float32"), probing.scores_scaled(ours, 2.0):
         pass
+    for beyond in (17, 23):  # 5 positions are left, and none
+        with pytest.raises(ValueError, match=rf"^positions go up to 23; 7 tokens from {beyond} on need"):
+            ours.project(*[torch.randn(2, 7, D)] * 2, beyond)
 
 
 @quick_here
@@ -170,10 +172,10 @@ def test_a_head_of_few_rows():
 def small(tmp_path):
     """Writes a small model's file; its table is Q8_0, as SmolLM2's is."""
 
-    def write(*, tied=True):
+    def write(*, tied=True, packing="Q4_1"):
         shapes = small_gguf.shapes(VOCAB, D, D_FF) | ({} if tied else {"output": (VOCAB, D)})
         tensors = {
-            name: matrix(*shape, "Q4_1" if name.startswith("blk") else "Q8_0")
+            name: matrix(*shape, packing if name.startswith("blk") else "Q8_0")
             for name, shape in shapes.items()
         }
         tensors |= dict.fromkeys(small_gguf.NORMS, np.linspace(0.5, 1.5, D, dtype=np.float32))
@@ -199,10 +201,64 @@ def test_a_packed_model_scores_as_its_float32_twin(small, tied):
 
 @quick_here
 def test_a_packed_model_writes_with_a_cache_what_it_writes_without(small):
-    """Up to `MANY` tokens at once the sums are the same, also token by token."""
+    """Below `MANY` tokens at once the sums are the same, also token by token, whatever stands beside them."""
     model = load_gguf(small(), CPU, weights="packed")[0]
     ids = torch.randint(VOCAB, (2, 11))
-    assert torch.equal(generate(model, ids, 19), generate(model, ids, 19, use_cache=False))
+    written = generate(model, ids, 19)
+    assert torch.equal(written, generate(model, ids, 19, use_cache=False))
+    assert torch.equal(written[:1], generate(model, ids[:1], 19))
+
+
+@quick_here
+@pytest.mark.parametrize("shape", [(0, 5), (2, 0)])
+def test_no_rows_and_no_tokens_give_an_empty_result(small, shape):
+    model = load_gguf(small(), CPU, weights="packed")[0]
+    scores = model(torch.zeros(shape, dtype=torch.long))
+    assert (scores.shape, scores.dtype) == ((*shape, VOCAB), torch.float32)
+
+
+@quick_here
+def test_changed_positions_are_felt(small):
+    path = small()
+    plain, ours = load_gguf(path, CPU)[0], load_gguf(path, CPU, weights="packed")[0]
+    ids = torch.randint(VOCAB, (2, 11))
+    with torch.no_grad():
+        before = ours(ids)
+        with (
+            probing.positions_changed(plain, lambda t: 5 * t),
+            probing.positions_changed(ours, lambda t: 5 * t),
+        ):
+            assert (ours(ids) - before).norm() > 0.1 * before.norm()
+            assert_near(ours(ids), plain(ids))
+        with probing.replaced(ours, RotaryEmbedding, lambda rotary, x, start: x):
+            unturned = ours(ids)
+        with probing.positions_changed(ours, lambda t: 0 * t):
+            assert torch.equal(ours(ids), unturned)
+        assert torch.equal(ours(ids), before)
+
+
+@quick_here
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("convert", "got"),
+    [
+        (lambda part: part.to(torch.bfloat16), "torch.bfloat16 on cpu"),
+        (lambda part: part.half(), "torch.float16 on cpu"),
+        (lambda part: part.double(), "torch.float64 on cpu"),
+        (lambda part: part.to("meta"), "torch.float32 on meta"),
+    ],
+)
+def test_a_packed_model_keeps_its_precision_and_its_place(small, convert, got):
+    model = load_gguf(small(), CPU, weights="packed")[0]
+    ids = torch.randint(VOCAB, (2, 11))
+    with torch.no_grad():
+        before = model(ids)
+        message = rf"^packed weights stay in torch.float32 on cpu; got {got}: load the model in float32$"
+        for part in (model, model.lm_head, model.stack.blocks[1].attention):
+            with pytest.raises(ValueError, match=message):
+                convert(part)
+        assert torch.equal(model(ids), before)  # nothing is changed by halves
+        assert torch.equal(model.float().to(CPU)(ids), before)
 
 
 @quick_here
@@ -269,6 +325,19 @@ def test_where_packed_weights_cannot_be_used_they_are_float32(
     assert re.search(reason, why_not(CPU))
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
     assert isinstance(model.lm_head, nn.Linear)
+
+
+@quick_here
+@pytest.mark.parametrize("packing", ["Q8_0", "F16", "Q4_0", "BF16"])
+def test_files_that_are_packed_in_another_way_are_float32(small, packing):
+    path = small(packing=packing)
+    reason = f"packed weights must be Q4_1; got {packing}"
+    with pytest.warns(UserWarning, match=f"^the weights are unpacked, which is slower: {reason}$"):
+        ours = load_gguf(path, CPU, weights="packed")[0]
+    plain = load_gguf(path, CPU)[0].state_dict()
+    assert all(torch.equal(weight, plain[name]) for name, weight in ours.state_dict().items())
+    assert why_not(CPU, [matrix(16, 32), matrix(16, 32, packing)]) == reason
+    assert why_not(CPU, [matrix(24, 32)]).endswith("(a multiple of 16, a multiple of 32); got (24, 32)")
 
 
 def test_another_device_has_no_packed_weights(small):

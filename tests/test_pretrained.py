@@ -637,6 +637,12 @@ def test_another_kind_of_model(tiny, changes, message):
         load_gguf(tiny(**changes)[0], CPU)
 
 
+@pytest.mark.usefixtures("own_errors")
+def test_weights_of_another_name(tiny):
+    with pytest.raises(ValueError, match=r"^weights must be one of \('float32', 'packed'\); got 'Packed'$"):
+        load_gguf(tiny()[0], CPU, weights="Packed")
+
+
 def test_smollm2_is_known_by_its_hash(tiny):
     with pytest.raises(
         ValueError,
