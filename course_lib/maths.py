@@ -29,8 +29,7 @@ def softmax(scores: ArrayLike, axis: int = -1) -> Array:
 
     Differs: a row of -inf gives zeros here and NaN in `torch.softmax`.
     """
-    scores = np.asarray(scores)
-    scores = scores.astype(np.result_type(scores, np.float32), copy=False)
+    scores = _floats(scores)
     largest = scores.max(axis=axis, keepdims=True, initial=-np.inf)  # also of no scores at all
     # Subtracting the largest score changes nothing in the ratio and keeps exp from overflowing.
     powers = np.exp(scores - np.where(np.isneginf(largest), 0.0, largest).astype(scores.dtype))
@@ -56,7 +55,7 @@ def attention_loops(q: ArrayLike, k: ArrayLike, v: ArrayLike, mask: Mask = None)
     """
     q, k, v = np.asarray(q), np.asarray(k), np.asarray(v)
     _check_attention(q, k, v, mask)
-    allowed = np.ones((len(q), len(k)), dtype=bool) if mask is None else np.asarray(mask)
+    allowed = np.broadcast_to(True if mask is None else mask, (len(q), len(k)))
     output = np.zeros((len(q), v.shape[1]))
     for t in range(len(q)):
         powers = {}
@@ -85,12 +84,12 @@ def attention_weights(q: ArrayLike, k: ArrayLike, mask: Mask = None, scale: floa
         mask: (..., T, S), True = may attend.
         scale: what the scores are multiplied with.
     Returns: (..., T, S); each row sums to 1, or to 0 where there is no key that it may attend to.
-    Raises: ValueError: the widths of q and k differ, or are 0; a mask that is not boolean.
+    Raises: ValueError: shapes that do not fit; a mask that is not boolean.
     Example:
         >>> attention_weights([[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]).tolist()
         [[0.5, 0.5]]
     """
-    q, k = np.asarray(q), np.asarray(k)
+    q, k = _floats(q), _floats(k)
     _check_attention(q, k, mask=mask)
     scores = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     return softmax(scores if mask is None else np.where(mask, scores, -np.inf))
@@ -125,12 +124,12 @@ def layer_norm(
         x: (..., D)
         weight, bias: (D,), or one number.
         eps: keeps a vector of equal numbers from a division by 0.
-    Returns: as x.
+    Returns: of x's shape.
     Example:
         >>> layer_norm([1.0, 3.0], eps=0.0).tolist()
         [-1.0, 1.0]
     """
-    x = np.asarray(x)
+    x = _floats(x)
     centred = x - x.mean(-1, keepdims=True)
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * weight + bias
 
@@ -142,12 +141,12 @@ def rms_norm(x: ArrayLike, weight: Array | float = 1.0, eps: float = 1e-5) -> Ar
 
     Args:
         x, weight, eps: as for `layer_norm`.
-    Returns: as x.
+    Returns: of x's shape.
     Example:
         >>> rms_norm([3.0, 3.0], eps=0.0).tolist()
         [1.0, 1.0]
     """
-    x = np.asarray(x)
+    x = _floats(x)
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
 
 
@@ -159,7 +158,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
     Args:
         logits: (N, V)
         targets: (N,), whole numbers from 0 to V - 1.
-    Raises: ValueError: no answers, which have no mean; shapes that do not fit; a target outside.
+    Raises: ValueError: no answers, which have no mean; shapes that do not fit; targets that are outside, or
+        no whole numbers.
     Example:
         >>> round(cross_entropy([[0.0, 0.0]], [1]), 6)   # a coin: log 2
         0.693147
@@ -169,6 +169,8 @@ def cross_entropy(logits: ArrayLike, targets: ArrayLike) -> float:
         raise ValueError(f"logits must be (N, V) and targets (N,); got {logits.shape} and {targets.shape}")
     if len(targets) == 0:
         raise ValueError("cross_entropy is the mean of at least one answer; got none")
+    if targets.dtype.kind not in "iu":  # true and false would choose rows
+        raise ValueError(f"targets must be whole numbers; got {targets.dtype}")
     n_classes = logits.shape[1]
     for target in targets:
         if not 0 <= target < n_classes:
@@ -201,6 +203,12 @@ def merge_pair(word: Sequence[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
+def _floats(x: ArrayLike) -> Array:
+    """At least 32 bits: whole numbers, and floats of 16 bits, are soon too large when squared."""
+    x = np.asarray(x)
+    return x.astype(np.result_type(x, np.float32), copy=False)
+
+
 def _check_attention(q: NDArray, k: NDArray, v: NDArray | None = None, mask: Mask = None) -> None:
     if q.ndim < 2 or k.ndim < 2:
         raise ValueError(f"q and k need at least two axes (positions, width); got {q.shape} and {k.shape}")
@@ -210,5 +218,12 @@ def _check_attention(q: NDArray, k: NDArray, v: NDArray | None = None, mask: Mas
         raise ValueError("q and k need a width of at least 1 to be compared; got 0")
     if v is not None and (v.ndim < 2 or v.shape[-2] != k.shape[-2]):
         raise ValueError(f"k and v must have one row per key: k has shape {k.shape}, v has shape {v.shape}")
-    if mask is not None and np.asarray(mask).dtype != bool:
-        raise ValueError(f"mask must be boolean (True = may attend); got {np.asarray(mask).dtype}")
+    if mask is None:
+        return
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise ValueError(f"mask must be boolean (True = may attend); got {mask.dtype}")
+    scores = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
+    axes = zip(scores[::-1], mask.shape[::-1], strict=False)
+    if mask.ndim > len(scores) or any(came not in (1, n) for n, came in axes):
+        raise ValueError(f"mask must broadcast to {scores} (..., queries, keys); got {mask.shape}")

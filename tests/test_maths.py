@@ -1,5 +1,7 @@
 """The NumPy versions against torch in float64, and the loops against the matrices."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,9 @@ def test_softmax_of_nothing():
         ((0, V), [], "^cross_entropy is the mean of at least one answer; got none$"),
         ((T, V), [0, 3, -1, 1, 12], "^targets run from 0 to 12; got -1$"),
         ((T, V), [0, 3, V, 1, 12], "^targets run from 0 to 12; got 13$"),
+        # true and false choose rows, where numbers choose columns.
+        ((T, V), [True, False, True, True, False], "^targets must be whole numbers; got bool$"),
+        ((T, V), [0.0, 3.0, 5.0, 1.0, 12.0], "^targets must be whole numbers; got float64$"),
     ],
 )
 def test_cross_entropy_needs_one_target_for_each_row(logits, targets, message):
@@ -139,6 +144,35 @@ def test_norms_equal_torch(eps):
     np.testing.assert_allclose(
         maths.rms_norm(x, weight, eps), F.rms_norm(tensors[0], (D,), tensors[1], eps), **CLOSE
     )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.int32, 50_000), (np.uint16, 500), (np.float16, 500), (np.int8, 100)]
+)
+def test_numbers_whose_squares_do_not_fit_their_type(dtype, largest):
+    x = np.array([[largest, 3, largest // 2], [0, 7, 11]], dtype=dtype)
+    wide = x.astype(float)
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    np.testing.assert_allclose(maths.rms_norm(x), maths.rms_norm(wide), **close)
+    np.testing.assert_allclose(maths.layer_norm(x), maths.layer_norm(wide), **close)
+    np.testing.assert_allclose(maths.attention(x, x, x), maths.attention(wide, wide, wide), **close)
+
+
+@pytest.mark.parametrize("shape", [(S,), (1, S), (T, 1), (1, 1), ()], ids=str)
+def test_masks_that_broadcast(shape):
+    q, k, v = numbers(T, K), numbers(S, K), numbers(S, D)
+    mask = np.random.default_rng(1).random(shape) < 0.6
+    expected = maths.attention(q, k, v, np.broadcast_to(mask, (T, S)))
+    for function in (maths.attention, maths.attention_loops):
+        np.testing.assert_allclose(function(q, k, v, mask), expected, **CLOSE)
+
+
+def test_a_mask_with_the_leading_axes_that_queries_and_keys_have_together():
+    q, k, v = numbers(B, 1, T, K), numbers(3, S, K), numbers(3, S, D)
+    mask = np.random.default_rng(1).random((B, 3, T, S)) < 0.6
+    assert maths.attention(q, k, v, mask).shape == (B, 3, T, D)
+    with pytest.raises(ValueError, match=r"^mask must broadcast to \(2, 3, 5, 7\) .*\(11, 1, 1, 5, 7\)$"):
+        maths.attention(q, k, v, np.ones((11, 1, 1, T, S), bool))
 
 
 def test_cross_entropy_equals_torch():
@@ -173,6 +207,18 @@ def test_cross_entropy_equals_torch():
         (
             [np.ones((T, K)), np.ones((S, K)), np.ones((S, D)), np.ones((T, S), int)],
             r"^mask must be boolean \(True = may attend\); got int64$",
+        ),
+        *(
+            (
+                [np.ones((T, K)), np.ones((S, K)), np.ones((S, D)), np.ones(shape, bool)],
+                rf"^mask must broadcast to \(5, 7\) \(..., queries, keys\); got {re.escape(str(shape))}$",
+            )
+            for shape in [(11, 13), (S, T), (B, T, S), (1, T, S), (T - 1, S), (T,)]
+        ),
+        # One query, and as many answers as the mask has rows.
+        (
+            [np.ones((1, K)), np.ones((S, K)), np.ones((S, D)), np.ones((T, S), bool)],
+            r"^mask must broadcast to \(1, 7\) .*; got \(5, 7\)$",
         ),
     ],
 )
