@@ -241,7 +241,7 @@ def answer_cell(path: Path) -> str:
     """
     source = path.read_text(encoding="utf-8")
     node = _solution_of(_parsed(path), path)
-    lines = source.splitlines()
+    lines = source.split("\n")  # as Python counts them: `splitlines` splits at a form feed, too
     following = (other for other in _parsed(path).body if other.lineno > (node.end_lineno or 0))
     end = min((_first_line(other) for other in following), default=len(lines) + 1) - 1
     marks = [number for number in range(node.lineno, end + 1) if lines[number - 1].strip() == END]
@@ -252,7 +252,7 @@ def answer_cell(path: Path) -> str:
 
 def without_marks(answer: str) -> str:
     """An answer cell as plain Python."""
-    return "\n".join(line for line in answer.splitlines() if line.strip() not in (BEGIN, END))
+    return "\n".join(line for line in answer.split("\n") if line.strip() not in (BEGIN, END))
 
 
 def _unwrapped(text: str) -> str:

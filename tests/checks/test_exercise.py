@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from course_lib.checks import examine, find_task, often, task_names, tasks
-from course_lib.checks.exercise import TaskError, answer_cell, read_words
+from course_lib.checks.exercise import TaskError, answer_cell, read_words, without_marks
 
 GOOD = '''"""Double
 
@@ -99,6 +99,14 @@ def test_words_solution_and_mistakes_come_from_one_file(read):
         result = examine(task, wrong)
         assert result.misconception == name
         assert result.problem.startswith(said)
+
+
+@pytest.mark.parametrize("end", "\x0b\x0c\x1c\x1d\x1e")
+def test_a_form_feed_does_not_end_a_line(read, end):
+    """For Python; `str.splitlines` splits there."""
+    above, within = ("from course", f"# one{end}two\nfrom course"), ("two = 2", f"two = 2  # one{end}two")
+    assert read(above)[1] == read()[1]
+    assert without_marks(read(within)[1]).endswith(f"    two = 2  # one{end}two\n    return two * x")
 
 
 @pytest.mark.parametrize(
