@@ -117,11 +117,18 @@ class EncoderDecoder(nn.Module):
             target: the translation so far; padding at its end needs no mask.
             source_mask: True = real token, False = padding.
         Returns: logits; softmax over the last axis gives probabilities.
-        Raises: ValueError: an empty side, too many tokens, or ids outside their vocabulary.
+        Raises: ValueError: an empty side, too many tokens, ids outside their vocabulary, unequal numbers of
+            sources and targets, a mask that has not source's shape.
         """
-        keys = None if source_mask is None else source_mask[:, None, None]  # (B, 1, 1, S)
-        memory = self.encoder(self._embed(source, self.source_embedding), mask=keys)
+        read = self._embed(source, self.source_embedding)
         x = self._embed(target, self.target_embedding)
+        if len(source) != len(target):
+            raise ValueError(f"each source needs one target; got {len(source)} and {len(target)}")
+        if source_mask is not None and source_mask.shape != source.shape:
+            expected, came = tuple(source.shape), tuple(source_mask.shape)
+            raise ValueError(f"source_mask must have source's shape {expected}; got {came}")
+        keys = None if source_mask is None else source_mask[:, None, None]  # (B, 1, 1, S)
+        memory = self.encoder(read, mask=keys)
         for block in self.decoder:
             x = block(x, memory, keys)
         return F.linear(x, self.target_embedding.weight)

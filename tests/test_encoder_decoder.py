@@ -1,6 +1,7 @@
 """The Transformer of 2017: against torch with the same weights, and on sentences that need both stacks."""
 
 import math
+import re
 from functools import cache
 
 import pytest
@@ -200,9 +201,29 @@ def test_more_new_tokens_than_fit(n):
         make().translate(random_pair()[0], bos_id=0, eos_id=1, max_new_tokens=n)
 
 
-def test_a_mask_that_does_not_fit(own_errors):
+@pytest.mark.parametrize("shape", [(B, S - 1), (1, S), (1, 1), (S,), (B, 1, S)], ids=str)
+def test_a_mask_that_does_not_fit(own_errors, shape):
+    source, target, _ = random_pair()
+    message = f"source_mask must have source's shape (2, 11); got {shape}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()(source, target, torch.ones(shape, dtype=torch.bool))
+
+
+def test_a_mask_of_one_row_is_not_one_of_heads(own_errors):
+    """Three tokens, three heads: torch would keep one token from each head."""
+    source, target, _ = random_pair(s=HEADS)
+    with pytest.raises(ValueError, match=r"^source_mask must have source's shape \(2, 3\); got \(3,\)$"):
+        make()(source, target, torch.tensor([True, True, False]))
+
+
+def test_a_mask_of_numbers(own_errors):
     source, target, mask = random_pair()
-    with pytest.raises(ValueError, match=r"mask must broadcast to \(2, 3, 11, 11\) .* got \(2, 1, 1, 10\)"):
-        make()(source, target, mask[:, 1:])
     with pytest.raises(ValueError, match="mask must be boolean"):
         make()(source, target, mask.long())
+
+
+@pytest.mark.parametrize(("n_sources", "n_targets"), [(2, 1), (1, 2)])
+def test_as_many_sources_as_targets(own_errors, n_sources, n_targets):
+    source, target, mask = random_pair()
+    with pytest.raises(ValueError, match=f"^each source needs one target; got {n_sources} and {n_targets}$"):
+        make()(source[:n_sources], target[:n_targets], mask[:n_sources])
