@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import platformdirs
 
@@ -143,27 +143,29 @@ def _locked(place: Path) -> Iterator[None]:
         yield  # closing the file gives the lock back
 
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        lock(file)
+    except (BlockingIOError, PermissionError):  # another kernel has it; the second is Windows's word for it
+        return False
+    except OSError:  # a file system without locks: go on, the new file still comes in one piece
         return True
+    return True
 
-else:
-    import fcntl
 
-    def _try_lock(file: IO[str]) -> bool:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # a file system without locks: go on, the new file still comes in one piece
-            return True
-        return True
+def lock(file: IO[Any]) -> None:
+    """Lock a file until it is closed, or its process ends.
+
+    Raises: OSError: another process has locked it, or the file system has no locks.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # ---------------------------------------------------------------------------------------------------- showing

@@ -1,5 +1,6 @@
 """What a check says is right, and whatever a learner passes comes back as a sentence."""
 
+import errno
 import importlib.util
 import math
 import subprocess
@@ -18,7 +19,17 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as ready_made
 
 from course_lib import attention as library
-from course_lib.checks import Case, Misconception, Task, as_text, check, examine, find_task
+from course_lib.checks import (
+    Case,
+    Misconception,
+    Task,
+    as_text,
+    check,
+    examine,
+    find_task,
+    last_words,
+    records,
+)
 from course_lib.checks.engine import prepare
 from course_lib.checks.guard import check_attention_shapes, is_twin
 
@@ -537,3 +548,40 @@ def test_the_task_that_killed_the_kernel_is_named_at_the_next_check(tmp_path, mo
     assert "✓ Mixing the values" in said
     check("03_qkv/mix", lambda weights, v: weights @ v)
     assert "did not come to its end" not in capsys.readouterr().out
+
+
+def test_a_check_in_another_notebook_is_not_taken_for_one_that_died(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path))
+    code = (
+        "import sys\nfrom course_lib.checks import last_words\nwith last_words.noted(sys.argv[1]):\n"
+        "    print('at work', flush=True)\n    sys.stdin.read()\n"
+    )
+
+    def at_work(task):
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, task], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert run.stdout.readline().strip() == b"at work"
+        return run
+
+    with at_work("03_qkv/mix") as ends, at_work("03_qkv/scores") as dies:
+        assert last_words.unfinished() == ""
+        ends.communicate()
+        assert last_words.unfinished() == ""
+        dies.kill()
+    assert last_words.unfinished().startswith("The last check, of 03_qkv/scores, did not come to its end")
+    assert last_words.unfinished() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_files_cannot_be_locked_no_check_is_taken_for_one_that_died(tmp_path, monkeypatch):
+    """Who died could not be told from who is at work."""
+
+    def refused(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path))
+    monkeypatch.setattr(records, "lock", refused)
+    with last_words.noted("03_qkv/mix"):
+        assert last_words.unfinished() == ""
+    assert list(tmp_path.iterdir()) == []
