@@ -138,6 +138,9 @@ def _wrong_values(
         )
     properties = task.properties if name in task.results else ()
     broken = next(filter(None, (p.broken(value, case.inputs) for p in properties)), "")
+    if not where:
+        wanted, came = _apart(expected[()], value[()])
+        return Finding(broken or f"{label} is {came}, expected {wanted}.")
     return Finding(broken or f"{label} has the right shape but wrong values.", detail)
 
 
@@ -161,5 +164,12 @@ def _values_at(name: str, where: tuple[int, ...], expected: np.ndarray, got: np.
     wanted, came = expected[where], got[where]
     if expected.dtype == bool:
         return f"First difference {place}expected {bool(wanted)}, got {bool(came)}."
-    digits = 6 if f"{wanted:.6g}" != f"{came:.6g}" else 12
-    return f"First difference {place}expected {wanted:.{digits}g}, got {came:.{digits}g}."
+    wanted, came = _apart(wanted, came)
+    return f"First difference {place}expected {wanted}, got {came}."
+
+
+def _apart(wanted: Any, came: Any) -> tuple[str, str]:
+    """Two numbers with as many digits as it takes to tell them apart, whole ones with all of theirs."""
+    formats = ["d"] if all(number.dtype.kind in "iu" for number in (wanted, came)) else [".6g", ".12g"]
+    written = [(format(wanted, digits), format(came, digits)) for digits in formats]
+    return next((pair for pair in written if pair[0] != pair[1]), written[-1])

@@ -41,6 +41,7 @@ from course_lib.checks.values import (
 
 FINALE_SECONDS = 120.0  # a real model on a slow laptop
 N_AGAIN = 2  # cases that come a second time
+ELSEWHERE_RIGHT = "(That explains all that is wrong; the other inputs come out right.)"
 
 Ask = Callable[[Task, Any, Sequence[Case], float], Iterator[Attempt]]
 
@@ -305,33 +306,43 @@ def diagnose(task: Task, trials: list[_Trial], first: _Trial) -> Misconception |
     """The one misconception that gives what the learner's function gives.
 
     It must explain the first trial that is wrong, and be right where the learner is right. It may leave
-    others unexplained, because a learner can make two mistakes at once. Where two fit, and neither explains
-    all that the other does and more, neither is named.
+    others unexplained, because a learner can make two mistakes at once. Where there is none, it may be one
+    that explains all that is wrong: the learner has then guarded against it elsewhere. Where two fit, and
+    neither explains all that the other does and more, neither is named.
     """
-    candidates = []
+    right = {i for i, trial in enumerate(trials) if trial.right}
+    wrong = set(range(len(trials))) - right
+    candidates, guarded = [], []
     for misconception in task.misconceptions:
         if not _explains(task, misconception, first):
             continue
         explained = {i for i, trial in enumerate(trials) if _explains(task, misconception, trial)}
-        if _convinces(trials, explained):
+        if right <= explained and _convinces(trials, explained & wrong, wrong):
             candidates.append((explained, misconception))
+        elif explained >= wrong and _repeats(trials, wrong):
+            guarded.append((explained, misconception))
     best = [
         misconception
-        for explained, misconception in candidates
-        if all(explained > others for others, other in candidates if other is not misconception)
+        for explained, misconception in candidates or guarded
+        if all(explained > others for others, other in candidates or guarded if other is not misconception)
     ]
-    return best[0] if len(best) == 1 else None
+    if len(best) != 1:
+        return None
+    return best[0] if candidates else replace(best[0], hint=f"{best[0].hint} {ELSEWHERE_RIGHT}")
 
 
-def _convinces(trials: list[_Trial], explained: set[int]) -> bool:
-    """Whether the explained trials prove anything."""
-    if any(trial.right and i not in explained for i, trial in enumerate(trials)):
-        return False  # this mistake would have been seen where the learner is right
-    wrong = {i for i, trial in enumerate(trials) if not trial.right}
-    if any(trials[i].got is not None for i in explained & wrong):
-        return 2 * len(explained & wrong) >= len(wrong)  # the same wrong numbers, and not by accident
+def _convinces(trials: list[_Trial], explained: set[int], wrong: set[int]) -> bool:
+    """Whether the wrong trials that are explained prove anything."""
+    if any(trials[i].got is not None for i in explained):
+        return 2 * len(explained) >= len(wrong)  # the same wrong numbers, and not by accident
     # Failures only: the same ones everywhere, and somewhere numbers to compare.
-    return len(explained) == len(trials) and any(trial.got is not None for trial in trials)
+    return explained == wrong and any(trial.got is not None for trial in trials)
+
+
+def _repeats(trials: list[_Trial], wrong: set[int]) -> bool:
+    """Whether so much is wrong that to give the same wrong numbers each time is no accident."""
+    came = [trials[i].got for i in wrong]
+    return len(came) > 1 and all(got is not None and not all(map(_is_truth, got.values())) for got in came)
 
 
 def _explains(task: Task, misconception: Misconception, trial: _Trial) -> bool:

@@ -11,13 +11,14 @@ import numpy as np
 
 from course_lib.checks.compare import NOTHING
 from course_lib.checks.kinds import Result
-from course_lib.checks.values import named
+from course_lib.checks.values import equal, named
 
 LONG = 600  # characters of a list or a text that a person reads; above it the beginning is shown
 WHOLE, FEW = 20, 6  # entries of a dictionary that is shown whole, and of one that is longer
 MANY_LINES = 14  # of inputs and results; so many are folded away in a notebook
+CORNERS = 3  # numbers at each end of an axis, where not all are shown
 WIDTH = 100  # of a line below a cell
-SMALL = 64  # numbers of one array that a person reads; above it only the shape is shown
+SMALL = 64  # numbers of one array that a person reads; above it those at its corners are shown
 
 
 class CheckFailed(AssertionError):
@@ -142,11 +143,10 @@ def _lines(result: Result) -> list[str]:
         lines += ["", f"Input: {result.case.name}", *_listed(result.case.inputs)]
     if result.expected is not None and result.got is not None:
         names = [name for name in result.expected if "gradient" not in name or "gradient" in result.problem]
-        if any(result.expected[name].size <= SMALL for name in names):
-            expected, got = result.labels
-            lines += ["", f"{expected}:", *_listed({n: result.expected[n] for n in names}, result.got)]
-            came = {n: result.got[n] for n in names if n in result.got}
-            lines += ["", f"{got}:", *_listed(came, result.expected)]
+        expected, got = result.labels
+        lines += ["", f"{expected}:", *_listed({n: result.expected[n] for n in names}, result.got)]
+        came = {n: result.got[n] for n in names if n in result.got}
+        lines += ["", f"{got}:", *_listed(came, result.expected)]
     if result.printed:
         lines += ["", "Your code printed:", result.printed]
     return lines
@@ -160,15 +160,22 @@ def _listed(values: Mapping[str, Any], others: Mapping[str, Any] | None = None) 
             lines.append(f"  {name} = {_written(value)}")
             continue
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+        if array.shape == () and array.dtype != object:
+            lines.append(f"  {name} = {array.item()}")
+            continue
         if array.dtype == object:
             lines.append(f"  {name} = {_written(array.item(), _opened((others or {}).get(name)))}")
             continue
         head = f"  {name} {array.shape}"
-        if array.size > SMALL:
-            lines.append(f"{head}, {array.dtype}: too large to show")
-        else:
-            numbers = np.array2string(array, precision=4, suppress_small=True, prefix=" " * (len(head) + 3))
-            lines.append(f"{head} = {numbers}")
+        numbers = np.array2string(
+            array,
+            precision=4,
+            suppress_small=True,
+            threshold=SMALL,
+            edgeitems=CORNERS if array.ndim < 3 else 1,
+            prefix=" " * (len(head) + 3),
+        )
+        lines.append(f"{head} = {numbers}")
     return lines
 
 
@@ -181,7 +188,9 @@ def _written(value: Any, other: Any = None) -> str:
     """A value as a person reads it; of a long dictionary a few entries, if it can be those that differ."""
     if not isinstance(value, dict) or len(value) <= (FEW if isinstance(other, dict) else WHOLE):
         return named(value, LONG)
-    differ = [key for key in value if isinstance(other, dict) and value[key] != other.get(key, NOTHING)]
+    differ = [
+        key for key in value if isinstance(other, dict) and not equal(value[key], other.get(key, NOTHING))
+    ]
     chosen = differ or list(value)
     text = named({key: value[key] for key in chosen[:FEW]}, LONG)
     more = f" and {len(chosen) - FEW} more" if len(chosen) > FEW else ""

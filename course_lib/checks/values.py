@@ -140,7 +140,7 @@ def to_double(value: Any) -> Any:
 def same(a: Any, b: Any) -> bool:
     """Whether an input is still what it was, bit for bit."""
     if isinstance(a, CONTAINERS):
-        return _same_content(a, b)
+        return equal(a, b)
     if not hasattr(a, "shape"):
         return True  # numbers and texts cannot be changed in place, and layers have nothing to change
     # Who asks for gradients of an input has not changed its numbers.
@@ -151,12 +151,12 @@ def same(a: Any, b: Any) -> bool:
     return np.array_equal(a, b) or np.array_equal(a, b, equal_nan=a.dtype != bool)
 
 
-def _same_content(a: Any, b: Any) -> bool:
-    """The same of what stands in a list, a dictionary or a set, arrays among it."""
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values are the same, arrays within lists and dictionaries among them."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same_content(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return type(a) is type(b) and len(a) == len(b) and all(map(_same_content, a, b))
+        return type(a) is type(b) and len(a) == len(b) and all(map(equal, a, b))
     if hasattr(a, "shape") or hasattr(b, "shape"):
         return hasattr(a, "shape") and hasattr(b, "shape") and same(a, b)
     return a is b or bool(a == b)  # a list's NaN is still the same

@@ -31,7 +31,7 @@ from course_lib.checks import (
     try_it,
 )
 from course_lib.checks.attempt import Attempt, attempts
-from course_lib.checks.engine import prepare
+from course_lib.checks.engine import ELSEWHERE_RIGHT, prepare
 from course_lib.checks.tasks import exercise
 from course_lib.checks.values import boxed
 
@@ -261,6 +261,52 @@ def test_the_values_that_show_it_are_shown():
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("right", "came", "said"),
+    [
+        (lambda x: 150, 180, "The result is 180, expected 150."),
+        (lambda x: 0.5, 0.25, "The result is 0.25, expected 0.5."),
+        (lambda x: 0.5, 0.5000031, "The result is 0.500003, expected 0.5."),
+        (lambda x: 12_345_678, 12_345_679, "The result is 12345679, expected 12345678."),
+    ],
+)
+def test_a_number_is_said_as_a_number(right, came, said):
+    task = replace(TOTALS, reference=right, misconceptions=(), properties=())
+    result = examine(task, lambda x: came)
+    assert result.problem == said
+    assert f"Got:\n  result = {came}" in as_text(result)
+
+
+def test_several_numbers_are_said_by_their_names():
+    task = replace(
+        TOTALS,
+        reference=lambda x: (2, 150),
+        results=("sums", "multiplications"),
+        misconceptions=(),
+        properties=(),
+    )
+    assert examine(task, lambda x: (2, 180)).problem == "multiplications is 180, expected 150."
+
+
+def test_of_many_numbers_some_are_shown():
+    task = replace(TOTALS, cases=lambda rng: [Case("many", {"x": np.arange(216.0).reshape(72, 3)})])
+    text = as_text(examine(task, lambda x: np.arange(72) * 9 + 3.5))
+    assert "x (72, 3) = [[  0.   1.   2.]\n" in text
+    assert "Expected:\n  result (72,) = [  3.  12.  21. ... 624. 633. 642.]\n" in text
+    assert text.endswith("Got:\n  result (72,) = [  3.5  12.5  21.5 ... 624.5 633.5 642.5]")
+
+
+def test_a_changed_dictionary_of_tensors_is_shown():
+    def changes(theirs):
+        for name in list(theirs):
+            theirs[name] = theirs.pop(name) * 2
+        return theirs
+
+    result = examine(find_task("09_real_models/rename_weights"), changes)
+    assert result.problem.startswith("It changes its input 'theirs'")
+    assert "Before the call:" in as_text(result)
+
+
 def test_a_changed_input_is_named_even_if_the_result_is_right():
     def sorts(x):
         x.sort()
@@ -287,6 +333,32 @@ def test_a_known_mistake_is_named_with_its_hint():
 def test_a_mistake_that_is_right_elsewhere_is_not_named():
     """The first case agrees with no wrong function, so the later agreement proves nothing."""
     assert examine(TOTALS, lambda x: x.sum(0) if len(x) == 5 else x.sum(-1) + 1).misconception == ""
+
+
+def test_who_guarded_one_case_keeps_the_name():
+    def guarded(x):
+        return x.sum(-1) if len(x) == x.shape[1] else x.sum(0)
+
+    result = examine(TOTALS, guarded)
+    assert result.misconception == "over the rows"
+    assert result.problem == f"This is the total of each column. {ELSEWHERE_RIGHT}"
+    # One wrong result alone may be so by accident.
+    square, wide = TOTALS.cases(np.random.default_rng(0))[1:]
+    task = replace(TOTALS, cases=lambda rng: [square, square, wide])
+    assert examine(task, guarded).misconception == ""
+    assert not examine(task, guarded).passed
+
+
+def test_a_truth_value_that_is_wrong_proves_no_mistake():
+    task = replace(
+        TOTALS,
+        reference=lambda x: bool(x.sum() > 0),
+        cases=lambda rng: [Case(f"{i}", {"x": np.full(3, i, np.float32)}) for i in (-5, -3, -2, 2, 3, 5)],
+        misconceptions=(Misconception("never", "It always says no.", lambda x: False),),
+        properties=(),
+    )
+    assert examine(task, lambda x: x.sum() > 9).misconception == ""
+    assert examine(task, lambda x: False).misconception == "never"
 
 
 def test_two_mistakes_that_give_the_same_are_told_apart_by_the_other_cases():

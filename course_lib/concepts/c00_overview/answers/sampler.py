@@ -41,5 +41,5 @@ RIGHT = [
 WRONG = [
     ("the likeliest alone", lambda x, t, k: np.eye(x.shape[-1])[x.argmax(-1)]),
     (None, lambda x, t, k: sampler_by_rows(x, t, max(k, 2))),
-    (None, lambda x, t, k: sampler_by_rows(x, max(t, 1), k)),
+    ("a temperature of at least 1", lambda x, t, k: sampler_by_rows(x, max(t, 1), k)),
 ]

@@ -106,6 +106,11 @@ exercise.changed(
     ("k), temperature)", "k), 1)"),
 )
 exercise.changed(
+    "a temperature of at least 1",
+    "A temperature below 1 changes nothing: hand on each as it is.",
+    ("k), temperature)", "k), max(temperature, 1))"),
+)
+exercise.changed(
     "multiplied by the temperature",
     "The logits are multiplied by the temperature: divide.",
     ("k), temperature)", "k), 1 / temperature)"),

@@ -37,6 +37,12 @@ RIGHT = [
 ]
 WRONG = [
     ("nothing left", lambda n: np.maximum(0, np.log(n / n.sum(1, keepdims=True)))),
-    (None, lambda n: np.log(np.maximum(n * n.sum() / n.sum(0) / np.fmax(n.sum(1), 1)[:, None], 1))),
-    (None, lambda n: np.log(np.maximum(n * n.sum() / np.fmax(n.sum(0), 1) / n.sum(1)[:, None], 1))),
+    (
+        "0 divided by 0",
+        lambda n: np.log(np.maximum(n * n.sum() / n.sum(0) / np.fmax(n.sum(1), 1)[:, None], 1)),
+    ),
+    (
+        "0 divided by 0",
+        lambda n: np.log(np.maximum(n * n.sum() / np.fmax(n.sum(0), 1) / n.sum(1)[:, None], 1)),
+    ),
 ]

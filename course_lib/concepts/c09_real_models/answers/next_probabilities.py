@@ -56,6 +56,19 @@ def masked_scores(logits, t, p):
     return scores.softmax(-1)
 
 
+def cut_as_first_row(chances, p):
+    flat = chances.reshape(-1, chances.shape[-1])
+    n = int((flat[0].sort(descending=True).values.cumsum(0) < p).sum()) + 1
+    best = flat.topk(min(n, flat.shape[-1]))
+    kept = torch.zeros_like(flat).scatter(-1, best.indices, best.values)
+    return (kept / kept.sum(-1, keepdim=True)).view_as(chances)
+
+
+def min_p(chances, p):
+    kept = chances.where(chances >= (1 - p) * chances.max(-1, keepdim=True).values, 0)
+    return kept / kept.sum(-1, keepdim=True)
+
+
 RIGHT = [
     lambda logits, t, p: cut(heat(logits, t), p),
     threshold,
@@ -66,5 +79,7 @@ WRONG = [
     ("no temperature", lambda logits, t, p: cut(heat(logits, min(t * 1e40, 1.0)), p)),
     ("without the one that crosses", lambda logits, t, p: cut(heat(logits, t), p, crosses=False)),
     (None, lambda logits, t, p: generation.next_token_probabilities(logits, temperature=t, top_p=p)),
+    ("one cut for all rows", lambda logits, t, p: cut_as_first_row(heat(logits, t), p)),
+    ("a share of the largest", lambda logits, t, p: min_p(heat(logits, t), p)),
     ("logarithms", lambda logits, t, p: cut(heat(logits, t), p).log()),
 ]

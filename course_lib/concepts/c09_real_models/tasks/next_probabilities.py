@@ -17,7 +17,6 @@ Hint: `return top_p(temperature(logits, t), p)`, with both functions in the cell
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import in_torch, not_negative, primes
@@ -59,20 +58,11 @@ def next_probabilities(logits, t, p):
     """
     ### BEGIN SOLUTION
     chances = ((logits - logits.amax(-1, keepdim=True)) / max(t, 1e-30)).softmax(-1)
-    ordered = chances.sort(-1, descending=True).values
+    ordered, places = chances.sort(-1, descending=True)
     keeps = ordered.cumsum(-1) - ordered < p  # keep a token while the likelier ones sum to less than p
-    least = ordered.where(keeps, 1.0).amin(-1, keepdim=True)
-    kept = chances.where(chances >= least, 0.0)
+    kept = chances * torch.zeros_like(keeps).scatter(-1, places, keeps)
     return kept / kept.sum(-1, keepdim=True)
     ### END SOLUTION
-
-
-@exercise.reference
-def _(logits, t, p):
-    """Who is the largest is not asked by `==`, which rounding undoes."""
-    if t == 0:
-        return F.one_hot(logits.argmax(-1), logits.shape[-1]).to(logits.dtype)
-    return next_probabilities(logits, t, p)
 
 
 def distinct(rng, *shape):
@@ -84,10 +74,14 @@ def distinct(rng, *shape):
 
 @exercise.cases
 def _(rng):
-    def inputs(*shape, t, p, level=0.0):
-        """Logits with which no sum of the likeliest comes near to p, and the order of the two steps shows."""
+    def inputs(*shape, t, p, level=0.0, n_out=0):
+        """Logits with which no sum of the likeliest comes near to p, and the order of the two steps shows.
+
+        The `n_out` lowest are minus infinity.
+        """
         while True:
             logits = distinct(rng, *shape) + np.float32(level)
+            logits[np.argsort(logits)[:n_out]] = -np.inf
             rows = torch.from_numpy(logits)
             near = []
             for heat in {t, 1.0} - {0.0}:
@@ -97,8 +91,6 @@ def _(rng):
             if p == 1 or (min(near) > NEAR and (t in (0, 1) or other.any())):
                 return {"logits": logits, "t": t, "p": p}
 
-    ruled_out = inputs(7, t=2.0, p=0.5)
-    ruled_out["logits"][np.argsort(ruled_out["logits"])[:2]] = -np.inf
     return in_torch(
         [
             Case("one row", inputs(5, t=2.0, p=0.8)),
@@ -126,7 +118,11 @@ def _(rng):
                 inputs(2, 5, t=2.0, p=0.7, level=1000.0),
                 catches="exp of logits as they are",
             ),
-            Case("tokens that are ruled out", ruled_out, catches="minus infinity taken for a number"),
+            Case(
+                "hot, and tokens that are ruled out",
+                inputs(7, t=20.0, p=0.5, n_out=2),
+                catches="minus infinity taken for a number",
+            ),
             Case("a row of many", inputs(47, t=1.5, p=0.9), catches="a cut after a few tokens"),
             Case("a batch", inputs(*primes(rng, 2, 3, 5), t=1.5, p=0.75), catches="a loop over one table"),
         ]
@@ -182,21 +178,24 @@ exercise.changed(
 exercise.changed(
     "one token too many",
     "One token too many is left: the one that reaches p or crosses it is the last.",
-    ("- ordered < p", "- ordered - F.pad(ordered, (1, 0))[..., :-1] < p"),
+    ("- ordered < p", "- ordered - torch.nn.functional.pad(ordered, (1, 0))[..., :-1] < p"),
 )
 exercise.changed(
     "the least likely kept",
     "The rows were sorted the other way round, so the least likely tokens have p together: the likeliest "
     "stay.",
     ("descending=True", "descending=False"),
-    ("where(keeps, 1.0).amin", "where(keeps, 0.0).amax"),
-    ("chances >= least", "chances <= least"),
+)
+exercise.changed(
+    "one cut for all rows",
+    "How many tokens stay was counted in the first row and holds for all: each row has a cut of its own.",
+    ("places, keeps)", "places, keeps.reshape(-1, keeps.shape[-1])[0].expand_as(keeps))"),
 )
 exercise.changed(
     "the first places kept",
     "As many tokens are left as should be, but the first ones of each row: what was found in the sorted row "
     "must go back to the places that `sort` gives.",
-    ("chances >= least", "keeps"),
+    ("torch.zeros_like(keeps).scatter(-1, places, keeps)", "keeps"),
 )
 
 
@@ -223,8 +222,6 @@ exercise.changed(
     "what is beyond p",
     "The tokens beyond p are left, and the likeliest are gone: those stay that come before p is reached.",
     ("- ordered < p", "> p"),
-    ("where(keeps, 1.0).amin", "where(keeps, 0.0).amax"),
-    ("chances >= least", "chances <= least"),
 )
 
 
