@@ -69,6 +69,101 @@ def test_cells_that_need_it_are_left_out(shell, capsys):
         assert capsys.readouterr().out == f"Left out: there is no {name} here.\n"
 
 
+@pytest.mark.parametrize(
+    ("code", "made"),
+    [
+        ("with f() as a, g() as (b, *c), h() as x.y:\n    d = 1", "a b c d"),
+        ("if x:\n    a = 1\nelif y:\n    b = 1\nelse:\n    c = 1", "a b c"),
+        ("try:\n    a = 1\nexcept x as b:\n    c = 1\nelse:\n    d = 1\nfinally:\n    e = 1", "a b c d e"),
+        ("try:\n    a = 1\nexcept* x:\n    b = 1", "a b"),
+        ("for a, (b, *c) in x:\n    d = 1\nelse:\n    e = 1", "a b c d e"),
+        ("for x.y in z:\n    pass", ""),
+        ("while (a := f()):\n    b = 1\nelse:\n    c = 1", "a b c"),
+        (
+            "match x:\n    case [a, *b] | {'k': a, **b}:\n        c = 1\n    case y.z as d:\n        pass",
+            "a b c d",
+        ),
+        ("f(a := 1, x == 2)", "a"),
+        ("f((a := x) for x in y)", "a"),
+        ("a = b = 1", "a b"),
+        ("a: int = 1", "a"),
+        ("a += 1", "a"),
+        ("x[y] = x.z = 1\n", ""),
+        ("x[y] += 1\n", ""),
+        ("del x, y[z], (u, v)", ""),
+        ("import a.x, y.z as b", "a b"),
+        ("from x import a, y as b", "a b"),
+        ("from x import *", ""),
+        ("def a(x):\n    y = 1", "a"),
+        ("def a():\n    global b, y\n    b = y", "a b"),
+        ("async def a():\n    async with x as y:\n        z = await y", "a"),
+        ("class a(x):\n    global b\n    b = y = 1\n    def z(self):\n        pass", "a b"),
+        ("a = lambda x: x", "a"),
+        ("a = [x for x in y]", "a"),
+        ("a = {x for x in y}", "a"),
+        ("a = {x: z for x, z in y}", "a"),
+        ("a = [[z for z in x] for x in y for w in x], (x for x in y)", "a"),
+        ("a = [b := x for x in y]", "a b"),
+    ],
+)
+def test_what_a_statement_makes(code, made):
+    (statement,) = ast.parse(code).body
+    before = ast.dump(statement)
+    assert made_by(statement) == set(made.split())
+    assert ast.dump(statement) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "read"),
+    [
+        ("a = [x for x in b if x.y]", "b"),
+        ("a = {x: f(y) for x, y in b}", "b f"),
+        ("a = {x for x in [b for b in c]}", "c"),
+        ("a = {x for b in c for x in b}, b", "b c"),
+        ("a = lambda x: x + b", "b"),
+        ("a += b", "a b"),
+        ("a[b] = c", "a b c"),
+        ("for x in a:\n    b += x", "a b"),
+        ("if a:\n    b = 0\n    b += 1", "a"),
+        ("with a as b:\n    b(c)", "a c"),
+        ("try:\n    a()\nexcept b as c:\n    d(c)", "a b d"),
+        ("match a:\n    case [b, *c] if d:\n        e(b, c)", "a d e"),
+        ("del a, b[c]", "b c"),
+        ("def f(x, y=a):\n    z = x + b\n    return f(z)", "a b"),
+        ("def f():\n    global a\n    a += 1", "a"),
+        ("class A(a):\n    b = c\n    d = b", "a c"),
+        ("async def f():\n    return [await a(x) async for x in b]", "a b"),
+    ],
+)
+def test_what_a_statement_reads(code, read):
+    assert read_by(ast.parse(code).body[0]) == set(read.split())
+
+
+def test_what_a_cell_makes_on_any_way_is_left_out_with_it(shell, capsys):
+    shell.user_ns.update(at_hand=at_hand, load=no_model)
+    assert ran(shell, "model = at_hand(load)")
+    assert ran(shell, "try:\n    import never_there\nexcept ImportError:\n    n = model")
+    assert ran(shell, "def f():\n    global m\n    m = n")
+    capsys.readouterr()
+    for code, name in {
+        "f()": "f",
+        "print(m)": "m",
+        "k = 1\nfor i in [1]:\n    k += m": "m",
+        "k += 1": "k",
+    }.items():
+        assert ran(shell, code)
+        assert capsys.readouterr().out == f"Left out: there is no {name} here.\n"
+
+
+def test_after_a_cell_that_python_refuses_others_are_left_out(shell, capsys):
+    shell.user_ns.update(at_hand=at_hand, load=no_model)
+    assert ran(shell, "model = at_hand(load)")
+    assert not ran(shell, "def f(x, x):\n    return model")
+    assert "duplicate argument 'x' in function definition" in capsys.readouterr().out
+    assert ran(shell, "print(model.x)")
+    assert capsys.readouterr().out == "Left out: there is no model here.\n"
+
+
 def test_other_cells_run(shell, capsys):
     shell.user_ns.update(at_hand=at_hand, load=no_model)
     assert ran(shell, "model, tokenizer = at_hand(load)")

@@ -1,6 +1,7 @@
 """A real model for a notebook, which goes on without it where it is not installed."""
 
 import ast
+import copy
 import html
 import symtable
 from collections.abc import Callable, Iterator
@@ -61,9 +62,12 @@ class LeavesOut(ast.NodeTransformer):
 
     def visit_Module(self, cell: ast.Module) -> ast.Module:
         missing, made = [], set[str]()
-        for statement in cell.body:
-            missing += [name for name in sorted(read_by(statement) - made) if self.is_missing(name)]
-            made |= made_by(statement)
+        try:
+            for statement in cell.body:
+                missing += [name for name in sorted(read_by(statement) - made) if self.is_missing(name)]
+                made |= made_by(statement)
+        except SyntaxError:  # it can be parsed, but not run: Python says why
+            return cell
         if missing:
             self.names.update(dict.fromkeys(made, NotInstalled()))
             said = ast.parse(f"print('Left out: there is no {missing[0]} here.')")
@@ -82,37 +86,62 @@ def read_by(statement: ast.stmt) -> set[str]:
         >>> read_by(ast.parse("texts = [write(text) for text in beginnings]").body[0]) - {"beginnings"}
         {'write'}
     """
-
-    def of(table: symtable.SymbolTable) -> set[str]:
-        outside = table.get_type() == "module"
-        own = {
-            symbol.get_name()
-            for symbol in table.get_symbols()
-            if symbol.is_referenced() and (outside or symbol.is_global())
-        }
-        return own.union(*map(of, table.get_children()))
-
-    on_its_way = made_by(statement) if hasattr(statement, "body") else set()
-    for each in ast.walk(
-        statement
-    ):  # from Python 3.12 on, symtable counts a comprehension's as the notebook's
-        if isinstance(each, ast.comprehension):
-            on_its_way |= made_by(each)
-    return of(symtable.symtable(ast.unparse(statement), "cell", "exec")) - on_its_way
+    outside, *inside = _scopes(_Reading(), statement)
+    read = {symbol.get_name() for symbol in outside.get_symbols() if symbol.is_referenced()}
+    for scope in inside:
+        read |= {each.get_name() for each in scope.get_symbols() if each.is_referenced() and each.is_global()}
+    is_compound = hasattr(statement, "body") or isinstance(statement, ast.Match)
+    return read - _made_in(outside) if is_compound else read
 
 
-def made_by(statement: ast.stmt | ast.comprehension) -> set[str]:
-    """The names that a statement gives a value or a meaning.
+def made_by(statement: ast.stmt) -> set[str]:
+    """The names of the notebook that a statement gives a value or a meaning, or a function that it defines.
 
     Example:
         >>> sorted(made_by(ast.parse("model, tokenizer = load()").body[0]))
         ['model', 'tokenizer']
     """
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return {each.asname or each.name for each in statement.names}
-    targets = [*getattr(statement, "targets", []), *filter(None, [getattr(statement, "target", None)])]
-    names = (node for target in targets for node in ast.walk(target))
-    own = {node.id for node in names if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return own.union(*map(made_by, getattr(statement, "body", [])))
+    return set[str]().union(*map(_made_in, _scopes(_Plain(), statement)))
+
+
+class _Plain(ast.NodeTransformer):
+    """Writes some statements so that `symtable` sees in them what counts here."""
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp) -> ast.GeneratorExp:
+        # From Python 3.12 on, symtable takes the names of others for the notebook's.
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
+
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        # What is deleted is not made: `del x` becomes `del ()`.
+        return ast.Tuple([], node.ctx) if isinstance(node.ctx, ast.Del) else node
+
+
+class _Reading(_Plain):
+    """As `_Plain`, and `n += 1` reads `n`."""
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.Expr:
+        self.generic_visit(node)
+        return ast.Expr(ast.Tuple([node.target, node.value], ast.Load()))
+
+
+def _scopes(written: ast.NodeTransformer, statement: ast.stmt) -> Iterator[symtable.SymbolTable]:
+    """The notebook's scope as far as a statement goes, then those of its functions and classes."""
+    code = ast.unparse(written.visit(copy.deepcopy(statement)))
+    scopes = [symtable.symtable(code, "cell", "exec")]
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        yield scope
+
+
+def _made_in(scope: symtable.SymbolTable) -> set[str]:
+    outside = scope.get_type() == "module"
+    made = (symbol for symbol in scope.get_symbols() if symbol.is_assigned() or symbol.is_imported())
+    return {symbol.get_name() for symbol in made if outside or symbol.is_declared_global()}
