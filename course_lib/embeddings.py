@@ -213,8 +213,8 @@ def sample_negatives(
         counts: how often each word occurs.
         batch_size: how many pairs.
         k: how many words for each.
-        generator: where random numbers come from; None: torch's own source.
-    Returns: the numbers of the words, one row for each pair.
+        generator: where random numbers come from, on the CPU; None: torch's own source there.
+    Returns: the numbers of the words, one row for each pair, on the device of the counts.
     Raises: ValueError: counts below 0, or all of them 0.
     Example:
         >>> sample_negatives(torch.tensor([0, 7, 0]), batch_size=1, k=3)
@@ -227,6 +227,6 @@ def sample_negatives(
         raise ValueError(f"there is no word to draw: the {len(counts)} counts are all 0")
     if batch_size * k == 0:
         return torch.empty(batch_size, k, dtype=torch.int64, device=counts.device)
-    chances = counts.double() ** 0.75
+    chances = counts.cpu().double() ** 0.75  # some accelerators have no float64
     words = torch.multinomial(chances, batch_size * k, replacement=True, generator=generator)
-    return words.view(batch_size, k)
+    return words.view(batch_size, k).to(counts.device)

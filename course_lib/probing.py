@@ -513,7 +513,8 @@ def fit_lens(streams: Sequence[Float[Tensor, "N D"]], ridge: float = 1e-3) -> li
         streams: of at least two tokens, see `Record.streams`; leave out the first token of each text, whose
             entries outweigh all others in some models.
         ridge: above 0.
-    Raises: ValueError: shapes that differ, fewer than two tokens, a ridge that is not above 0.
+    Raises: ValueError: shapes that differ or have other axes, fewer than two tokens, a ridge that is not
+        above 0.
     Example:
         >>> x = torch.randn(50, 3, dtype=torch.float64)
         >>> first, last = fit_lens([2 * x, x], ridge=1e-9)
@@ -521,14 +522,16 @@ def fit_lens(streams: Sequence[Float[Tensor, "N D"]], ridge: float = 1e-3) -> li
         True
     """
     shapes = {tuple(stream.shape) for stream in streams}
-    if len(shapes) != 1 or streams[0].shape[0] < 2 or not ridge > 0:
+    if len(shapes) != 1 or streams[0].ndim != 2 or streams[0].shape[0] < 2 or not ridge > 0:
         got = f"got shapes {sorted(shapes)}, ridge {ridge}"
-        raise ValueError(f"need streams of one shape, at least two tokens, ridge above 0; {got}")
-    target = streams[-1].double()
+        raise ValueError(
+            f"need streams of one shape, (tokens, width), at least two tokens, ridge above 0; {got}"
+        )
+    target = streams[-1].cpu().double()  # some accelerators have no float64
     centred_target = target - target.mean(0)
     maps = []
     for stream in streams:
-        x = stream.double()
+        x = stream.cpu().double()
         centred = x - x.mean(0)
         gram = centred.mT @ centred
         gram.diagonal().add_(ridge * gram.diagonal().mean())

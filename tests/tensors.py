@@ -48,6 +48,23 @@ def load_torchs_layer(ours, theirs):
     ours.load_state_dict(state)
 
 
+class OnDevice(torch.Tensor):
+    """A tensor that counts as on a device without float64, such as Apple's MPS; `cpu` brings it back.
+
+    What is computed from it is there, too. `x.as_subclass(OnDevice)` makes one.
+    """
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        result = super().__torch_function__(function, types, args, kwargs or {})
+        if function is torch.Tensor.cpu:
+            return result.as_subclass(torch.Tensor)
+        for x in tree_leaves(result):
+            if isinstance(x, cls) and x.dtype == torch.float64:
+                raise TypeError(f"{function.__name__}: this device has no float64")
+        return result
+
+
 class Largest(TorchDispatchMode):
     """The number of elements of the largest tensor that an operation makes."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.metrics.pairwise import cosine_similarity
-from tensors import assert_close, seeded
+from tensors import OnDevice, assert_close, seeded
 
 from course_lib.embeddings import (
     SkipGram,
@@ -249,6 +249,12 @@ def test_negatives_repeat_from_a_seed():
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
     assert sample_negatives(counts, B).shape == (B, 5)
+
+
+def test_negatives_are_the_same_where_the_device_has_no_float64():
+    counts = torch.arange(1, V + 1)
+    drawn = sample_negatives(counts.as_subclass(OnDevice), B, K, generator=seeded())
+    assert torch.equal(drawn, sample_negatives(counts, B, K, generator=seeded()))
 
 
 @pytest.mark.parametrize(("batch_size", "k"), [(0, K), (B, 0), (0, 0)])

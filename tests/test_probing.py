@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tensors import OnDevice
 from torch import Tensor, nn
 
 from course_lib import attention
@@ -460,11 +461,26 @@ def test_a_fitted_lens_helps_with_tokens_that_it_has_not_seen():
 
 @pytest.mark.parametrize(
     ("shapes", "ridge"),
-    [([(4, 3), (5, 3)], 0.1), ([(1, 3), (1, 3)], 0.1), ([(4, 3), (4, 3)], 0.0), ([], 0.1)],
+    [
+        ([(4, 3), (5, 3)], 0.1),
+        ([(1, 3), (1, 3)], 0.1),
+        ([(4, 3), (4, 3)], 0.0),
+        ([(2, 4, 3), (2, 4, 3)], 0.1),
+        ([(4,), (4,)], 0.1),
+        ([], 0.1),
+    ],
 )
-def test_a_lens_needs_streams_of_one_shape(shapes: list, ridge: float):
-    with pytest.raises(ValueError, match="need streams of one shape"):
+def test_a_lens_needs_streams_of_one_shape(own_errors, shapes: list, ridge: float):
+    with pytest.raises(ValueError, match=r"^need streams of one shape, \(tokens, width\), .*; got shapes "):
         fit_lens([torch.ones(shape) for shape in shapes], ridge=ridge)
+
+
+def test_a_lens_is_fitted_where_the_device_has_no_float64():
+    streams = [torch.randn(23, 5) for _ in range(3)]
+    expected = fit_lens(streams)
+    for lens, other in zip(fit_lens([x.as_subclass(OnDevice) for x in streams]), expected, strict=True):
+        assert torch.equal(lens.weight, other.weight)
+        assert torch.equal(lens.bias, other.bias)
 
 
 def test_replaced_inside_replaced_brings_the_outer_one_back():

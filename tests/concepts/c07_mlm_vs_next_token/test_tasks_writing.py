@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from task_cases import cases_of
+from tensors import OnDevice
 
 from course_lib import pretrained
 from course_lib.attention import MultiHeadAttention, scaled_dot_product_attention
@@ -233,6 +234,14 @@ def test_what_is_drawn_is_the_same_each_time_and_stays_below_the_cut(smollm2):
         likeliest = scores.topk(N_LIKELIEST).values
         likelier = ((likeliest - likeliest[0]) / 1.5).softmax(-1)[likeliest > scores[token]]
         assert likelier.sum() < 0.5
+
+
+def test_scores_are_compared_where_the_device_has_no_float64(monkeypatch):
+    def read(model, ids, stored, attend):
+        return torch.randn(N_LIKELIEST + 11).as_subclass(OnDevice), ()
+
+    monkeypatch.setattr("course_lib.concepts.c07_mlm_vs_next_token.tasks.sampler_at_work.reads_on", read)
+    assert len(_written(write, None, [3, 5], 4, 1.5, 0.5)[1].drawn) == 4
 
 
 def narrow_only(q, k, v, k_cache, v_cache):

@@ -418,7 +418,7 @@ def _written(
         raise WrongForm(f"In the real model it draws {len(draw.drawn)} tokens, expected {n_new}.")
     for scores, chances in zip(draw.scores, draw.seen, strict=True):
         best = scores.topk(N_LIKELIEST).indices.sort().values
-        expected = cut_and_scaled(scores[best].double(), t, p).cpu().numpy()
+        expected = cut_and_scaled(scores[best].cpu().double(), t, p).numpy()
         # A token that ties for the last place moves a chance by less.
         if not np.abs(chances - expected).max() < 0.01:
             raise WrongForm("From the real model's scores your function makes other probabilities than ours.")
