@@ -388,7 +388,7 @@ def supported(title: str, numbers: str, *conditions: bool | np.bool_) -> str:
 def as_numbers(values: ArrayLike) -> NDArray:
     """An array of floats; a tensor may come from any device, and may still want gradients."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu()
+        values = values.detach().cpu().double()  # bfloat16 never converts by itself
     return np.asarray(values, dtype=float)
 
 

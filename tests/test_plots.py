@@ -154,6 +154,17 @@ def test_heatmap_draws_tensors_of_every_kind_of_number():
         assert drawn_texts(plots.heatmap(whole, title="whole")) == ["1.00", "0.00"]
 
 
+def test_numbers_of_figures_come_from_tensors_of_every_kind():
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.int64, torch.bool):
+        values = torch.tensor([[1, 0, 1]], dtype=dtype)
+        if values.is_floating_point():
+            values.requires_grad_()
+        found = plots.as_numbers(values)
+        assert found.dtype == float
+        assert found.tolist() == [[1.0, 0.0, 1.0]]
+    assert plots.as_numbers([0.5, 2]).tolist() == [0.5, 2.0]
+
+
 # -------------------------------------------------------------------------------------- dollar signs
 
 

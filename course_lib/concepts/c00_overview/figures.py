@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.plots import supported
+from course_lib.plots import as_numbers, supported
 
 Number = float | np.floating[Any]
 Head = tuple[ArrayLike, ArrayLike, Number]  # vectors, w, b
@@ -23,7 +23,7 @@ def temperatures(tokens: Sequence[str], probabilities: Mapping[float, ArrayLike]
         tokens: what they are, the likeliest first.
         probabilities: for each temperature, in rising order, one probability for each token.
     """
-    rows = {temperature: _array(shares) for temperature, shares in probabilities.items()}
+    rows = {temperature: as_numbers(shares) for temperature, shares in probabilities.items()}
     first = [float(shares[0]) for shares in rows.values()]
     falling = all(low > high for low, high in pairwise(first))
     said = ", ".join(
@@ -53,7 +53,7 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
         shares: for each way to read the vectors, (repetitions, depths); the first decides about the title.
         counting: what the count of words reaches.
     """
-    means = {name: _array(runs).mean(0).tolist() for name, runs in shares.items()}
+    means = {name: as_numbers(runs).mean(0).tolist() for name, runs in shares.items()}
     said = "; ".join(
         f"{name} {mean[0]:.0%} after {passed[0]} layers, at most {max(mean):.0%} (after "
         f"{passed[mean.index(max(mean))]}), {mean[-1]:.0%} after {passed[-1]}"
@@ -69,7 +69,7 @@ def layers(passed: Sequence[int], shares: Mapping[str, ArrayLike], counting: flo
         "The answer takes shape in the middle, and then no further", said, jumps, levels_off, above_counting
     )
     fig = plots.lines(
-        {name: (passed, 100 * _array(runs)) for name, runs in shares.items()},
+        {name: (passed, 100 * as_numbers(runs)) for name, runs in shares.items()},
         title=title,
         x="layers passed",
         y="held-out accuracy, %",
@@ -115,8 +115,8 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
         longer: those with a random body that were trained longer.
     """
     groups = {**shares, "the body, but longer": longer}
-    nothing, head, body, below, late = (float(_array(runs).mean()) for runs in groups.values())
-    said = ", ".join(f"{name} {_array(runs).mean():.1%}" for name, runs in groups.items())
+    nothing, head, body, below, late = (float(as_numbers(runs).mean()) for runs in groups.values())
+    said = ", ".join(f"{name} {as_numbers(runs).mean():.1%}" for name, runs in groups.items())
     title = supported(
         "A random head costs nothing, a random body costs time",
         said,
@@ -124,7 +124,7 @@ def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
     )
     in_lines = {name.replace(" and ", "\nand ").replace(", ", ",\n"): runs for name, runs in groups.items()}
     fig = plots.dots(
-        {name: 100 * _array(runs) for name, runs in in_lines.items()},
+        {name: 100 * as_numbers(runs) for name, runs in in_lines.items()},
         title=title,
         y="held-out accuracy, %",
         level=GUESSING,
@@ -140,7 +140,7 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
     Args:
         shares: the models' accuracies for each (causal, place).
     """
-    means = {key: float(_array(runs).mean()) for key, runs in shares.items()}
+    means = {key: float(as_numbers(runs).mean()) for key, runs in shares.items()}
     said = ", ".join(
         f"{'causal' if causal else 'open'} {place} {mean:.0%}" for (causal, place), mean in means.items()
     )
@@ -149,7 +149,7 @@ def places(shares: Mapping[tuple[bool, str], ArrayLike]) -> None:
     title = supported("Under a causal mask the start knows nothing", said, blind)
     fig, axes = plots.panels(2, title=title, size=(4.2, 3.2))
     for ax, causal, name in zip(axes, (False, True), ("every token sees all", "causal mask"), strict=True):
-        groups = {place: 100 * _array(runs) for (mask, place), runs in shares.items() if mask == causal}
+        groups = {place: 100 * as_numbers(runs) for (mask, place), runs in shares.items() if mask == causal}
         y = "held-out accuracy, %"
         plots.dots(groups, title=name, y=y, level=GUESSING, limits=(40.0, 90.0), ax=ax)
     plots.show(fig, alt=f"Dots, one a model, by body and place: {said}.")
@@ -160,7 +160,7 @@ def _along(vectors: ArrayLike, w: ArrayLike, b: Number) -> NDArray:
 
     Along the surface the direction is the one in which the vectors spread most.
     """
-    points, normal = _array(vectors), _array(w)
+    points, normal = as_numbers(vectors), as_numbers(w)
     length = np.linalg.norm(normal)
     distance = (points @ normal + float(b)) / length
     rest = points - np.outer(distance, normal / length)
@@ -175,8 +175,3 @@ def _one_legend(fig: Figure, axes: NDArray) -> None:
     for ax in axes:
         ax.get_legend().remove()
     fig.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
-
-
-def _array(numbers: Any) -> NDArray:
-    """Numbers from a list or a tensor, wherever it lives."""
-    return np.asarray(numbers.detach().cpu() if hasattr(numbers, "detach") else numbers, dtype=float)
