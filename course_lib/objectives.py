@@ -129,12 +129,15 @@ def shift(ids: Int[Tensor, "B T"]) -> tuple[Int[Tensor, "B T-1"], Int[Tensor, "B
     Args:
         ids: tokens.
     Returns: inputs; targets.
-    Raises: ValueError: fewer than two tokens.
+    Raises: ValueError: fewer than two tokens, or other axes.
     Example:
         >>> inputs, targets = shift(torch.tensor([[5, 3, 8]]))
         >>> inputs.tolist(), targets.tolist()
         ([[5, 3]], [[3, 8]])
     """
+    if ids.ndim != 2:
+        shape = tuple(ids.shape)
+        raise ValueError(f"ids must have two axes, (rows, tokens): ids[None] adds one; got shape {shape}")
     if ids.shape[1] < 2:
         raise ValueError(f"the next token needs sequences of at least 2; got {ids.shape[1]}")
     return ids[:, :-1], ids[:, 1:]
@@ -147,12 +150,13 @@ def token_losses(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape
         logits: a score for each token.
         targets: the right token, or `IGNORE`.
     Returns: in order, all in one row; in float32 where the logits have 16 bits.
-    Raises: ValueError: shapes that do not fit.
+    Raises: ValueError: shapes that do not fit; targets that are no whole numbers.
     Example:
         >>> token_losses(torch.zeros(3, 2), torch.tensor([1, IGNORE, 0]))  # one of two: log 2
         tensor([0.6931, 0.6931])
     """
-    return _cross_entropy(logits, targets, "none")[targets.flatten() != IGNORE]
+    targets = _checked(targets, logits)
+    return _cross_entropy(logits, targets, "none")[targets != IGNORE]
 
 
 def token_loss(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -162,22 +166,30 @@ def token_loss(logits: Float[Tensor, "*shape V"], targets: Int[Tensor, "*shape"]
         logits: as for `token_losses`.
         targets: as for `token_losses`.
     Returns: in nats.
-    Raises: ValueError: shapes that do not fit.
+    Raises: ValueError: as `token_losses`.
     Example:
         >>> token_loss(torch.zeros(3, 2), torch.tensor([1, IGNORE, 0]))
         tensor(0.6931)
     """
+    targets = _checked(targets, logits)
     n_asked = (targets != IGNORE).sum()
     return _cross_entropy(logits, targets, "sum") / n_asked.clamp(min=1)
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
+def _checked(targets: Tensor, logits: Tensor) -> Tensor:
+    """All targets in one row, in the type that torch's `cross_entropy` wants."""
     if logits.shape[:-1] != targets.shape:
         expected = tuple(logits.shape[:-1])
         raise ValueError(
             f"targets must be {expected}, one for each row of scores; got {tuple(targets.shape)}"
         )
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise ValueError(f"targets must be whole numbers; got {targets.dtype}")
+    return targets.flatten().long()
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
     rows = logits.reshape(-1, logits.shape[-1])
     if rows.itemsize < 4:  # sums of 16-bit numbers are soon too rough, or too large for them
         rows = rows.float()
-    return F.cross_entropy(rows, targets.flatten(), ignore_index=IGNORE, reduction=reduction)
+    return F.cross_entropy(rows, targets, ignore_index=IGNORE, reduction=reduction)

@@ -249,6 +249,17 @@ def test_losses_of_logits_of_16_bits_are_summed_in_float32(dtype):
     assert logits.grad.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.uint8], ids=str)
+def test_targets_of_every_kind_of_whole_number(own_errors, dtype):
+    logits = numbers(3, 257)
+    # In 8 bits without a sign, 156 and IGNORE are one.
+    targets = torch.tensor([0, IGNORE if dtype.is_signed else 156, 5]).to(dtype)
+    expected = token_losses(logits, targets.long())
+    assert len(expected) == 3 - dtype.is_signed
+    assert_close(token_losses(logits, targets), expected)
+    assert_close(token_loss(logits, targets), expected.mean())
+
+
 def test_nothing_asked_costs_nothing():
     logits, targets = numbers(B, T, V).requires_grad_(), torch.full((B, T), IGNORE)
     loss = token_loss(logits, targets)
@@ -315,6 +326,10 @@ IDS = torch.zeros(B, T, dtype=torch.long)
             lambda: token_losses(numbers(B, T, V), IDS.mT),
             r"^targets must be \(3, 5\), .*; got \(5, 3\)",
         ),
+        (lambda: shift(IDS[0]), r"^ids must have two axes, \(rows, tokens\): .*; got shape \(5,\)$"),
+        (lambda: shift(IDS[None]), r"^ids must have two axes, .*; got shape \(1, 3, 5\)$"),
+        (lambda: token_loss(numbers(B, T, V), IDS > 3), "^targets must be whole numbers; got torch.bool$"),
+        (lambda: token_losses(numbers(B, T, V), 1.0 * IDS), "^targets must be whole numbers; got .*float32$"),
         (lambda: token_loss(numbers(B, T, V), IDS.flatten()), r"^targets must be \(3, 5\), .*; got \(15,\)"),
     ],
 )
