@@ -15,6 +15,7 @@ from types import ModuleType
 
 import changed
 import lock
+import programs
 import pytest
 import run_checks
 
@@ -318,7 +319,7 @@ def asked(monkeypatch) -> list[str]:
     """The tests that run_checks asks pytest for, instead of running them."""
     tests = []
     monkeypatch.setattr(run_checks, "run", lambda some, *_, **__: tests.extend(some) or 0)
-    monkeypatch.setattr(run_checks.chromium, "find", lambda: "a browser")
+    monkeypatch.setattr(programs, "missing", lambda: False)
     monkeypatch.setattr(changed, "base", lambda root: "0123456789")
     monkeypatch.setattr(
         changed, "changed_files", lambda root, since: ["course_lib/concepts/c05_positions/claims.yml"]
@@ -352,8 +353,8 @@ def no_main_branch(root: Path) -> str:
 
 
 def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(asked, monkeypatch, capsys):
-    monkeypatch.setattr(run_checks.chromium, "find", lambda: None)
-    monkeypatch.setattr(run_checks.chromium, "install", lambda: asked.append("installed"))
+    monkeypatch.setattr(programs, "find", lambda: None)
+    monkeypatch.setattr(programs, "install", lambda: asked.append("installed"))
     run_checks.check_all()
     assert asked[:2] == ["installed", "tests/browser/test_attention_stepper.py"]
     asked.clear()
@@ -362,7 +363,37 @@ def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(as
     )
     assert run_checks.check_changed() == 0
     assert asked == ["tests/test_maths.py"]
-    assert "install chromium" in capsys.readouterr().out
+    assert "no Chromium or Chrome was found: install one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("there", "installed"),
+    [
+        ((), ["chromium-headless-shell fonts-liberation", "bubblewrap"]),
+        (("chromium-headless-shell",), ["bubblewrap"]),
+        (("bwrap", "chrome"), []),
+    ],
+)
+def test_as_root_debian_brings_what_is_missing_and_nothing_beside_it(monkeypatch, there, installed):
+    commands, there = [], {*there, "apt-get"}
+    brings = {"chromium-headless-shell": "chrome", "fonts-liberation": "fonts", "bubblewrap": "bwrap"}
+
+    def run(command, **_):
+        commands.append(command)
+        there.update(brings[name] for name in command[5:])
+
+    monkeypatch.setattr(programs.subprocess, "run", run)
+    monkeypatch.setattr(programs.shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr(programs, "OUTSIDE_PATH", ())
+    monkeypatch.setattr(programs, "playwrights", lambda: None)
+    monkeypatch.setattr(programs.os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.delenv("COURSE_CHROMIUM", raising=False)
+    monkeypatch.setattr(programs.sys, "platform", "linux")
+    assert programs.missing() == bool(installed)
+    programs.install()
+    assert [" ".join(command[5:]) for command in commands if "install" in command] == installed
+    assert all("--no-install-recommends" in command for command in commands if "install" in command)
+    assert not programs.missing()
 
 
 @pytest.mark.parametrize(

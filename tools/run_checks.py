@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import changed
-import chromium
+import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -74,8 +74,8 @@ def check_all() -> int:
     except RuntimeError:  # a copy without its history
         names = []
     left_out = set(changed.claims_tests(ROOT)) - set(changed.claims_reached(ROOT, names))
-    if chromium.find() is None:
-        chromium.install()
+    if programs.missing():
+        programs.install()
     status = run(sorted(set(files) - left_out, key=begins))
     if left_out:
         print(
@@ -95,8 +95,8 @@ def check_changed() -> int:
     files = changed.changed_files(ROOT, since)
     print(f"{len(files)} files changed since {since[:9]}: {', '.join(files)}", flush=True)
     tests = changed.reach(ROOT, files)
-    if any(map(in_browser, tests)) and chromium.find() is None:
-        print("Left out: the tests in a browser;", chromium.MISSING, flush=True)
+    if any(map(in_browser, tests)) and programs.find() is None:
+        print("Left out: the tests in a browser;", programs.MISSING, flush=True)
         tests = [test for test in tests if not in_browser(test)]
     tasks = [f"--task={task}" for task in changed.tasks(files)]
     status = run([*tasks, *tests], CHECK_S - (time.perf_counter() - STARTED))

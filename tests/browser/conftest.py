@@ -22,7 +22,6 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import nbformat
 import pytest
-from chromium import MISSING, find
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -35,6 +34,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from programs import MISSING, find
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter looks

@@ -1,4 +1,4 @@
-"""The browser that the tests of the explorers open."""
+"""The programs beside Python that tests need: a browser, and bubblewrap for the second sandbox."""
 
 import os
 import shutil
@@ -17,9 +17,12 @@ OUTSIDE_PATH = (
     os.path.expandvars(r"%ProgramFiles%\Google\Chrome\Application\chrome.exe"),
     os.path.expandvars(r"%ProgramFiles(x86)%\Microsoft\Edge\Application\msedge.exe"),
 )
+# Without what Debian recommends beside them: a hundred packages, printers among them. Pages need a font.
+DEBIAN = ("apt-get", "install", "-y", "-qq", "--no-install-recommends")
+FONTS = "fonts-liberation"
 MISSING = (
-    "no Chromium or Chrome was found: install one (Debian: sudo apt install chromium; others: "
-    ".venv/bin/python -m playwright install chromium) and try again"
+    "no Chromium or Chrome was found: install one (Debian: sudo apt install --no-install-recommends chromium "
+    f"{FONTS}; others: .venv/bin/python -m playwright install chromium) and try again"
 )
 
 
@@ -40,15 +43,29 @@ def playwrights() -> str | None:
 
 
 def install() -> None:
-    """Install Chromium where that needs no password: Debian's package as root, else playwright's build."""
+    """Install what is missing where that needs no password: as root from Debian, else playwright's browser.
+
+    Without bubblewrap its tests are skipped and say so; the grader has another sandbox.
+    """
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     if root and shutil.which("apt-get"):
         subprocess.run(["apt-get", "update", "-qq"])
-        noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for package in ("chromium-headless-shell", "chromium"):  # older releases have the second only
             if find() is None:
-                subprocess.run(["apt-get", "install", "-y", "-qq", package], env=noninteractive)
+                from_debian(package, FONTS)
+        if shutil.which("bwrap") is None:
+            from_debian("bubblewrap")
     if find() is None:
         # As root playwright can bring the system's libraries along; others have them on any desktop.
         libraries = ["--with-deps"] if root else []
         subprocess.run([sys.executable, "-m", "playwright", "install", *libraries, "chromium"])
+
+
+def missing() -> bool:
+    """Whether there is something for `install` to bring."""
+    return find() is None or (sys.platform == "linux" and shutil.which("bwrap") is None)
+
+
+def from_debian(*packages: str) -> None:
+    """Install packages without asking."""
+    subprocess.run([*DEBIAN, *packages], env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
