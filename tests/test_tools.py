@@ -353,6 +353,7 @@ def no_main_branch(root: Path) -> str:
 
 
 def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(asked, monkeypatch, capsys):
+    monkeypatch.setattr(programs, "missing", lambda: True)
     monkeypatch.setattr(programs, "find", lambda: None)
     monkeypatch.setattr(programs, "install", lambda: asked.append("installed"))
     run_checks.check_all()
