@@ -22,6 +22,8 @@ Bytes = NDArray[np.uint8]
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LENGTH = struct.Struct("<Q")
+_DEEPEST = 8  # arrays in arrays; llama.cpp reads none at all
+_MOST_AXES = 4  # ggml's
 
 
 class PackedTensor(NamedTuple):
@@ -65,7 +67,8 @@ def read_gguf(path: Path) -> GGUFFile:
 
     Args:
         path: of a whole model, such as `pretrained.smollm2_path()`.
-    Raises: ValueError: no GGUF file, one that was cut off or damaged, or a version that we do not know.
+    Raises: ValueError: no GGUF file, one that was cut off or damaged, and where, or a version that we do not
+        know. Before memory is taken, the file must be long enough for what its numbers say.
     Example:
         >>> from course_lib.pretrained import smollm2_path
         >>> metadata, tensors = read_gguf(smollm2_path())
@@ -73,28 +76,28 @@ def read_gguf(path: Path) -> GGUFFile:
         (30, (576, 576))
     """
     cursor = _Cursor(np.memmap(path, mode="r").data)
-    try:
-        magic, version = bytes(cursor.take(4)), cursor.number("I")
-        if magic != b"GGUF" or version not in (2, 3):
-            raise ValueError(f"it begins with {magic!r}, version {version}; expected b'GGUF', version 2 or 3")
-        n_tensors, n_values = cursor.number("Q"), cursor.number("Q")
-        metadata: dict[str, Any] = {}
-        for _ in range(n_values):
-            (name,) = cursor.strings(1)
-            metadata[name] = cursor.value(cursor.number("I"))
-        table = [cursor.table_entry() for _ in range(n_tensors)]
-    except KeyError as error:
-        raise ValueError(f"a value of unknown kind {error}") from error
+    magic, version = bytes(cursor.take(4)), cursor.number("I")
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError(f"it begins with {magic!r}, version {version}; expected b'GGUF', version 2 or 3")
+    n_tensors, n_values = cursor.count("tensors", 32), cursor.count("values", 13)
+    metadata: dict[str, Any] = {}
+    for _ in range(n_values):
+        (name,) = cursor.strings(1)
+        metadata[name] = cursor.value(cursor.number("I"))
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError(f"the tensors begin at a multiple of general.alignment; it is {alignment!r}")
-    start = cursor.position + -cursor.position % alignment
+    table: list[tuple[str, tuple[int, ...], gguf.GGMLQuantizationType, int]] = []
+    end = 0
+    for _ in range(n_tensors):
+        begin = end + -end % alignment  # one after the other, as llama.cpp wants them, too
+        name, shape, packing, n_bytes = cursor.table_entry(begin)
+        table.append((name, shape, packing, n_bytes))
+        end = begin + n_bytes
     tensors: dict[str, PackedTensor] = {}
-    for name, shape, packing, offset in table:
-        block_size, block_bytes = gguf.GGML_QUANT_SIZES[packing]
-        n_bytes = math.prod(shape) // block_size * block_bytes
-        cursor.position = start + offset
-        tensors[name] = PackedTensor(shape, packing, np.asarray(cursor.take(n_bytes)))
+    for name, shape, packing, n_bytes in table:
+        cursor.position += -cursor.position % alignment
+        tensors[name] = PackedTensor(shape, packing, np.asarray(cursor.take(n_bytes, f"tensor {name!r:.60}")))
     return GGUFFile(metadata, tensors)
 
 
@@ -138,17 +141,26 @@ def unpack_q8_0(blocks: Bytes) -> Tensor:
 
 
 class _Cursor:
-    """Reads the bytes of a file from the front."""
+    """Reads the bytes of a file from the front. What cannot be is a ValueError, which says where."""
 
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.position = 0
 
-    def take(self, n_bytes: int) -> memoryview:
-        """The next bytes. Raises ValueError where the file ends before them."""
+    def damaged(self, what: str) -> ValueError:
+        """The error that says what is wrong here."""
+        return ValueError(f"at byte {self.position:,}: {what}")
+
+    def need(self, n_bytes: int, what: str) -> None:
+        """Stop where the file ends before so many bytes."""
+        left = max(0, len(self.data) - self.position)
+        if n_bytes > left:
+            raise self.damaged(f"{what} would take {n_bytes:,} bytes or more; {left:,} are left")
+
+    def take(self, n_bytes: int, what: str = "a number") -> memoryview:
+        """The next bytes."""
+        self.need(n_bytes, what)
         start, self.position = self.position, self.position + n_bytes
-        if self.position > len(self.data):
-            raise ValueError(f"it should have {self.position:,} bytes or more")
         return self.data[start : self.position]
 
     def number(self, code: str) -> Any:
@@ -156,40 +168,79 @@ class _Cursor:
         (number,) = struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))
         return number
 
+    def count(self, what: str, n_bytes: int) -> int:
+        """How many of them follow, each of so many bytes or more."""
+        n = self.number("Q")
+        self.need(n * n_bytes, f"{n:,} {what}")
+        return n
+
     def strings(self, n: int) -> list[str]:
         """So many strings, each as its length and its bytes; in one loop, as a vocabulary has 98,000."""
         found: list[str] = []
-        data, position = self.data, self.position
+        data, position, end = self.data, self.position, len(self.data)
         for _ in range(n):
-            position += 8
-            if position > len(data):
+            begin = position + 8
+            if begin > end:
                 break
-            (n_bytes,) = _LENGTH.unpack_from(data, position - 8)
-            position += n_bytes
-            if position > len(data):
+            (n_bytes,) = _LENGTH.unpack_from(data, position)
+            if begin + n_bytes > end:
                 break
-            found.append(data[position - n_bytes : position].tobytes().decode())
+            try:
+                found.append(data[begin : begin + n_bytes].tobytes().decode())
+            except UnicodeDecodeError:
+                self.position = begin
+                raise self.damaged("a string that is no UTF-8") from None
+            position = begin + n_bytes
         self.position = position
-        self.take(0)  # raises an error where the file ends before
+        if len(found) < n:
+            self.take(self.number("Q"), "a string")  # says where the file ends
         return found
 
-    def value(self, kind: int) -> Any:
+    def value(self, kind: int, depth: int = 0) -> Any:
         """A number, a string, or a list of such."""
         if kind == _STRING:
             return self.strings(1)[0]
         if kind != _ARRAY:
-            return self.number(_FORMATS[kind])
-        kind, length = self.number("I"), self.number("Q")
+            return self.number(self.format(kind))
+        if depth == _DEEPEST:
+            raise self.damaged(f"arrays in arrays, more than {_DEEPEST} deep")
+        kind = self.number("I")
         if kind == _STRING:
-            return self.strings(length)
+            return self.strings(self.count("strings", 8))
         if kind == _ARRAY:
-            return [self.value(kind) for _ in range(length)]
-        code = _FORMATS[kind]
-        return list(struct.unpack(f"<{length}{code}", self.take(length * struct.calcsize("<" + code))))
+            return [self.value(kind, depth + 1) for _ in range(self.count("arrays", 12))]
+        code = "<" + self.format(kind)
+        n_bytes = struct.calcsize(code)
+        return np.frombuffer(self.take(self.count("numbers", n_bytes) * n_bytes), code).tolist()
 
-    def table_entry(self) -> tuple[str, tuple[int, ...], gguf.GGMLQuantizationType, int]:
-        """A tensor's name, shape, packing and place; the file has the last axis of the shape first."""
+    def format(self, kind: int) -> str:
+        """What `struct` calls this kind of number."""
+        if kind not in _FORMATS:
+            raise self.damaged(f"a value of unknown kind {kind}")
+        return _FORMATS[kind]
+
+    def table_entry(self, begin: int) -> tuple[str, tuple[int, ...], gguf.GGMLQuantizationType, int]:
+        """A tensor's name, shape, packing and size in bytes; the file has the last axis of the shape first.
+
+        Args:
+            begin: where it must lie, counted from the first tensor.
+        """
         (name,) = self.strings(1)
-        sizes = [self.number("Q") for _ in range(self.number("I"))]
-        packing = gguf.GGMLQuantizationType(self.number("I"))
-        return name, tuple(reversed(sizes)), packing, self.number("Q")
+        what = f"tensor {name!r:.60}"
+        n_axes = self.number("I")
+        if not 1 <= n_axes <= _MOST_AXES:
+            raise self.damaged(f"{what} has {n_axes} axes; expected 1 to {_MOST_AXES}")
+        shape = tuple(reversed([self.number("Q") for _ in range(n_axes)]))
+        kind, offset = self.number("I"), self.number("Q")
+        if kind not in gguf.GGML_QUANT_SIZES:
+            raise self.damaged(f"{what} is packed in an unknown way, {kind}")
+        packing = gguf.GGMLQuantizationType(kind)
+        block_size, block_bytes = gguf.GGML_QUANT_SIZES[packing]
+        if 0 in shape or shape[-1] % block_size:
+            expected = f"sizes from 1 on, the last a multiple of {block_size}"
+            raise self.damaged(f"{what} has shape {shape}; expected {expected}")
+        if offset != begin:
+            raise self.damaged(f"{what} begins at {offset:,}; expected {begin:,}")
+        n_bytes = math.prod(shape) // block_size * block_bytes
+        self.need(n_bytes, what)
+        return name, shape, packing, n_bytes

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -167,7 +168,7 @@ def load_gguf(
         metadata, packed = read_gguf(path)
     except (ValueError, OSError) as error:
         what = f"{path.name} ({path.stat().st_size:,} bytes) is not a complete GGUF file"
-        raise ValueError(f"{what}: it was cut off or damaged; {_AGAIN}") from error
+        raise ValueError(f"{what}, cut off or damaged ({error}); {_AGAIN}") from error
     _check_file(path, sha256)
     kind, bpe = metadata.get("general.architecture"), metadata.get("tokenizer.ggml.model")
     if (kind, bpe) != ("llama", "gpt2"):
@@ -183,6 +184,7 @@ def load_gguf(
     )
     # Rotary pairs are neighbours, as ours are: llama.cpp reorders the rows of q and k so.
     config = LlamaConfig(**fields)
+    _check_size(config, sum(math.prod(tensor.shape) for tensor in packed.values()))
     matrices = [
         tensor for name, tensor in packed.items() if name.startswith("blk.") and len(tensor.shape) == 2
     ]
@@ -272,9 +274,19 @@ def _tokenizer_of(metadata: Mapping[str, Any]) -> BPETokenizer:
     if pre not in known:
         raise ValueError(f"the tokenizer in the file finds words by {pre!r}; ours by {' or '.join(known)}")
     kinds = metadata["tokenizer.ggml.token_type"]
+    if len(kinds) != len(tokens):
+        raise ValueError(
+            f"the tokenizer in the file has {len(tokens)} tokens, and says of {len(kinds)} what they are"
+        )
     control = gguf.TokenType.CONTROL.value
     special = {token: i for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind == control}
     merges = [tuple(merge.split(" ")) for merge in metadata["tokenizer.ggml.merges"]]
+    for merge in merges:
+        if len(merge) != 2:
+            got = " ".join(merge)
+            raise ValueError(
+                f"a merge in the file must be two pieces with a space between them; got {got!r:.60}"
+            )
     return BPETokenizer(tokens, merges, special, split_digits=known[pre])
 
 
@@ -292,9 +304,11 @@ def _fields(theirs: Mapping[str, Any], ours: type, family: str, **known: Any) ->
         if field.name in known:
             continue
         names = _THEIR_NAMES["fields"].get(field.name, field.name).split()
-        found = [theirs[name] for name in names if theirs.get(name) is not None]
+        found = [name for name in names if theirs.get(name) is not None]
         if found:
-            known[field.name] = found[0]
+            known[field.name] = theirs[found[0]]
+            if field.type in (int, int | None):
+                _check_whole(found[0], theirs[found[0]])
         elif field.default is dataclasses.MISSING:
             raise ValueError(f"the configuration lacks {' or '.join(names)}")
     if "activation" in known:
@@ -318,6 +332,28 @@ def _check_head_width(theirs: Mapping[str, Any], d_model: int, n_heads: int) -> 
         if theirs.get(name) not in (None, d_model // n_heads):
             width = f"{d_model} / {n_heads} = {d_model // n_heads}"
             raise ValueError(f"{name} must be {width}; the configuration has {theirs[name]!r}")
+
+
+def _check_whole(name: str, value: Any) -> None:
+    """Raise an error for a number that counts nothing; what else may stand there, such as a pair, goes on."""
+    if isinstance(value, float) or (isinstance(value, int) and value < 1):
+        raise ValueError(f"{name} must be a whole number from 1 on; the configuration has {value!r}")
+
+
+def _check_size(config: GPTConfig, n_weights: int) -> None:
+    """Raise an error before memory is taken for a model that is far too large for its weights.
+
+    Where it is not, `_check_fit` says which are missing.
+    """
+    d_ff = 4 * config.d_model if config.d_ff is None else config.d_ff
+    each_layer = config.d_model * (2 * config.d_model + 3 * d_ff)  # less keys and values, which may be narrow
+    asked = config.vocab_size * config.d_model + config.n_layers * each_layer
+    if asked > 2 * n_weights:
+        raise ValueError(f"the configuration asks for {asked:,} weights or more; the file has {n_weights:,}")
+    n_positions = config.max_seq_len
+    if n_positions * config.d_model // config.n_heads > max(n_weights, 2**24):
+        table = "its table of positions would be larger than the file's weights"
+        raise ValueError(f"llama.context_length is {n_positions:,}: {table}")
 
 
 def _activation(theirs: str, family: str) -> str:

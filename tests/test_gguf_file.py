@@ -1,10 +1,13 @@
 """Our reader of GGUF files against the package `gguf`, which also writes the small ones."""
 
+import functools
 import struct
+import tracemalloc
 
 import gguf
 import numpy as np
 import pytest
+import small_gguf
 import torch
 
 from course_lib.gguf_file import read_gguf
@@ -117,6 +120,9 @@ def test_smollm2_bit_by_bit(smollm2_reader):
 # ---------------------------------------------------------------------------------------------- damaged files
 
 
+OURS = ("at byte ", "it begins with ", "the tensors begin at ", "the weights are packed as ")
+
+
 @pytest.fixture
 def small(tmp_path):
     """A small file as bytes, and how to read other bytes."""
@@ -135,8 +141,20 @@ def test_a_file_that_was_cut_off_anywhere(small):
     n_needed = content.rindex(whole.tensors["b"].unpack().numpy().tobytes()) + 8  # zeros may follow
     assert read(content[:n_needed]).metadata == whole.metadata
     for length in [*range(0, n_needed, 7), n_needed - 1]:
-        with pytest.raises(ValueError, match=r"it should have [\d,]+ bytes or more|empty file"):
+        message = r"^at byte [\d,]+: .+ would take [\d,]+ bytes or more; [\d,]+ are left$|empty file"
+        with pytest.raises(ValueError, match=message):
             read(content[:length])
+
+
+def refuses(read):
+    """Whether an error says what is wrong with a file; any but our own goes on."""
+    try:
+        read()
+    except ValueError as error:
+        if not str(error).startswith(OURS):
+            raise
+        return True
+    return False
 
 
 def test_a_damaged_byte_gives_no_foreign_error(small):
@@ -146,11 +164,36 @@ def test_a_damaged_byte_gives_no_foreign_error(small):
     for place in range(content.index(numbers(3, 5).tobytes())):
         damaged = bytearray(content)
         damaged[place] = (9, 255)[place % 2]
-        try:
-            read(bytes(damaged))
-        except ValueError:
-            refused += 1
+        refused += refuses(functools.partial(read, bytes(damaged)))
     assert refused > 199
+
+
+def test_damaged_headers_of_a_model(tmp_path):
+    """What is read has all its weights, in no more memory than a few times the file."""
+    shapes = small_gguf.shapes(5, 12, 13) | dict.fromkeys(small_gguf.NORMS, (12,))
+    tensors = {name: numbers(*shape) for name, shape in shapes.items()}
+    tokens = ["a", "b", "<end>", "c", "ab"]
+    path = small_gguf.write(tmp_path / "a.gguf", tensors, tokens=tokens, d_model=12, d_ff=13)
+    content = path.read_bytes()
+    n_header = content.index(tensors["token_embd"].tobytes())
+
+    def read():
+        for tensor in read_gguf(path).tensors.values():
+            assert tensor.unpack().shape == tensor.shape
+
+    rng = np.random.default_rng(0)
+    refused = 0
+    for n in range(499):
+        damaged = bytearray(content)
+        for place in rng.integers(n_header, size=1 + n % 3):
+            damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        tracemalloc.start()
+        refused += refuses(read)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20 * len(content)
+    assert 199 < refused < 480
 
 
 @pytest.mark.parametrize(
@@ -170,8 +213,83 @@ def test_another_beginning(small, place, value, message):
 def test_a_kind_of_value_that_nobody_knows(small):
     content, read = small
     place = content.index(b"test.add_uint8") + len("test.add_uint8")
-    with pytest.raises(ValueError, match=r"^a value of unknown kind 13$"):
+    with pytest.raises(ValueError, match=rf"^at byte {place + 4}: a value of unknown kind 13$"):
         read(content[:place] + struct.pack("<I", 13) + content[place + 4 :])
+
+
+@pytest.mark.parametrize(
+    ("after", "skipped", "value", "message"),
+    [
+        (b"GGUF", 4, 2**61 + 1, r"^at byte 16: 2,305,843,009,213,693,953 tensors would take [\d,]+ bytes or"),
+        (b"GGUF", 12, 2**61 + 1, r"^at byte 24: 2,305,843,009,213,693,953 values would take [\d,]+ bytes or"),
+        (
+            b"test.strings",
+            8,
+            997,
+            r"^at byte [\d,]+: 997 strings would take 7,976 bytes or more; [\d,]+ are l",
+        ),
+        (
+            b"test.strings",
+            16,
+            99_991,
+            r"^at byte [\d,]+: a string would take 99,991 bytes or more; [\d,]+ are",
+        ),
+        (
+            b"test.numbers",
+            8,
+            997,
+            r"^at byte [\d,]+: 997 numbers would take 3,988 bytes or more; [\d,]+ are l",
+        ),
+        (b"test.add_string", 12, 2**63 - 1, r"^at byte [\d,]+: a string that is no UTF-8$"),
+    ],
+)
+def test_more_than_the_file_can_hold(small, after, skipped, value, message):
+    content, read = small
+    place = content.index(after) + len(after) + skipped
+    with pytest.raises(ValueError, match=message):
+        read(content[:place] + struct.pack("<Q", value) + content[place + 8 :])
+
+
+@pytest.mark.parametrize("depth", [1, 8, 9, 3_001])
+def test_arrays_in_arrays(small, depth):
+    content, read = small
+    name = b"test.one"
+    place = content.index(name) + len(name)
+    within = struct.pack("<IQ", 9, 1) * (depth - 1) + struct.pack("<IQB", 0, 1, 251)
+    end = place + 4 + 12 + 9  # ["x"] stands there
+    nested = content[:place] + struct.pack("<I", 9) + within + content[end:]
+    if depth > 8:
+        with pytest.raises(ValueError, match=r"^at byte [\d,]+: arrays in arrays, more than 8 deep$"):
+            read(nested)
+    else:
+        found = read(nested).metadata["test.one"]
+        for _ in range(depth):
+            (found,) = found
+        assert found == 251
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_axes": 5}, "tensor 'a' has 5 axes; expected 1 to 4"),
+        ({"n_axes": 0}, "tensor 'a' has 0 axes; expected 1 to 4"),
+        ({"width": 0}, r"tensor 'a' has shape \(3, 0\); expected sizes from 1 on, the last a multiple of 1"),
+        (
+            {"packing": 3},
+            r"tensor 'a' has shape \(3, 5\); expected sizes from 1 on, the last a multiple of 32",
+        ),
+        ({"packing": 997}, "tensor 'a' is packed in an unknown way, 997"),
+        ({"offset": 32}, "tensor 'a' begins at 32; expected 0"),
+        ({"width": 2**40}, r"tensor 'a' would take 13,194,139,533,312 bytes or more; [\d,]+ are left"),
+    ],
+)
+def test_a_damaged_line_of_the_table(small, changes, message):
+    content, read = small
+    line = {"n_axes": 2, "width": 5, "height": 3, "packing": 0, "offset": 0}
+    before, after = (struct.pack("<IQQIQ", *values.values()) for values in (line, line | changes))
+    assert content.count(before) == 1
+    with pytest.raises(ValueError, match=rf"^at byte [\d,]+: {message}"):
+        read(content.replace(before, after))
 
 
 def test_an_alignment_of_0(tmp_path):

@@ -6,6 +6,7 @@ Every weight of the small models is random, also biases and norms: at 0 and 1 th
 import functools
 import importlib.util
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -556,7 +557,10 @@ def test_a_truncated_file(tmp_path, kept):
     """As `read_gguf` says it, and what to do; test_gguf_file.py cuts a file anywhere."""
     with smollm2_path().open("rb") as whole:
         (tmp_path / "cut.gguf").write_bytes(whole.read(kept))
-    message = rf"cut.gguf \({kept:,} bytes\) is not a complete GGUF file: it was cut off or damaged; install"
+    where = r"at byte [\d,]+: .+ are left|cannot mmap an empty file"
+    message = (
+        rf"cut.gguf \({kept:,} bytes\) is not a complete GGUF file, cut off or damaged \(({where})\); ins"
+    )
     with pytest.raises(ValueError, match=message):
         load_smollm2(tmp_path / "cut.gguf", CPU)
 
@@ -564,7 +568,11 @@ def test_a_truncated_file(tmp_path, kept):
 def test_not_a_model_at_all(tmp_path):
     path = tmp_path / "text.gguf"
     path.write_text("Not a model.\n" * 1_009)
-    with pytest.raises(ValueError, match=r"text.gguf \(13,117 bytes\) is not a complete GGUF file"):
+    begins = r"it begins with b'Not ', version \d+; expected b'GGUF', version 2 or 3"
+    message = (
+        rf"text.gguf \(13,117 bytes\) is not a complete GGUF file, cut off or damaged \({begins}\); install"
+    )
+    with pytest.raises(ValueError, match=message):
         load_gguf(path, CPU)
 
 
@@ -641,6 +649,71 @@ def test_another_kind_of_model(tiny, changes, message):
 def test_weights_of_another_name(tiny):
     with pytest.raises(ValueError, match=r"^weights must be one of \('float32', 'packed'\); got 'Packed'$"):
         load_gguf(tiny()[0], CPU, weights="Packed")
+
+
+ASKED = r"the configuration asks for [\d,]+ weights or more; the file has 1,884"
+
+
+@pytest.mark.parametrize(("name", "code", "value", "message"), [
+    ("context_length", "I", 2**24 + 101,
+     "llama.context_length is 16,777,317: its table of positions would be larger than the file's weights"),
+    ("context_length", "I", 2**31, "llama.context_length is 2,147,483,648: its table"),
+    ("block_count", "I", 2**20, ASKED),
+    ("embedding_length", "I", 2**20, ASKED),
+    ("feed_forward_length", "I", 2**30, ASKED),
+    ("block_count", "f", 2.0,
+     r"llama.block_count must be a whole number from 1 on; the configuration has 2\.0$"),
+    ("attention.head_count", "I", 0, "llama.attention.head_count must be a whole number from 1 on; the"),
+    ("attention.head_count_kv", "i", -1, "llama.attention.head_count_kv must be a whole number from 1 on"),
+    ("feed_forward_length", "f", 13.0, "llama.feed_forward_length must be a whole number from 1 on"),
+])  # fmt: skip
+@pytest.mark.usefixtures("own_errors")
+def test_numbers_that_were_damaged(tiny, name, code, value, message):
+    path, _ = tiny()
+    content, name = path.read_bytes(), f"llama.{name}".encode() + b"\4\0\0\0"
+    place = content.index(name) + len(name)
+    kind = struct.pack("<I", {"I": 4, "i": 5, "f": 6}[code])
+    path.write_bytes(content[: place - 4] + kind + struct.pack(f"<{code}", value) + content[place + 4 :])
+    with pytest.raises(ValueError, match=f"^{message}"):
+        load_gguf(path, CPU)
+
+
+@pytest.mark.parametrize(("name", "whole", "damaged", "message"), [
+    (b"merges", b"a b", b"a_b",
+     "a merge in the file must be two pieces with a space between them; got 'a_b'"),
+    (b"token_type", struct.pack("<5I", 1, 1, 3, 1, 1), struct.pack("<4I", 1, 1, 3, 1),
+     "the tokenizer in the file has 5 tokens, and says of 4 what they are"),
+])  # fmt: skip
+@pytest.mark.usefixtures("own_errors")
+def test_tokenizers_that_were_damaged(tiny, name, whole, damaged, message):
+    path, _ = tiny()
+    before, name, after = path.read_bytes().partition(b"tokenizer.ggml." + name)
+    kinds = after[:8]  # an array, of what
+    count = struct.pack("<Q", len(damaged) // 4) if name.endswith(b"type") else after[8:16]
+    content = after[16:].replace(whole, damaged, 1)
+    path.write_bytes(before + name + kinds + count + content)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        load_gguf(path, CPU)
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_damaged_headers_give_a_model_or_our_own_errors(tiny):
+    path, tensors = tiny()
+    content = path.read_bytes()
+    n_header = content.index(tensors["token_embd"].tobytes())
+    rng = np.random.default_rng(0)
+    read = 0
+    for _ in range(499):
+        damaged = bytearray(content)
+        damaged[rng.integers(n_header)] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            model, _ = load_gguf(path, CPU)
+        except ValueError:
+            continue
+        read += 1
+        assert sum(tensor.nbytes for tensor in [*model.parameters(), *model.buffers()]) < 2**27
+    assert 19 < read < 199
 
 
 def test_smollm2_is_known_by_its_hash(tiny):
