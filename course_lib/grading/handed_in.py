@@ -15,6 +15,16 @@ from course_lib.grading.batch import Work
 LITTER = re.compile(r"\._.*|\.DS_Store|__MACOSX|\.ipynb_checkpoints")  # of JupyterLab and of a Mac's archives
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 EXPORTED = (".py", ".html", ".pdf")
+# Signs that nobody sees, beside those of the category Cf: Unicode's Default_Ignorable_Code_Point, two blanks.
+UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U0001d159\U000e0000-\U000e0fff]"
+)
+# Letters that look like Latin ones (Unicode's confusables.txt): Cyrillic, then Greek.
+LETTERS = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝӏѵΑΒΕΖΗΙΚΜΝΟΡΤΥΧαινορυ",
+    "ABESIJKMHOPCTYXaesijopcyxhdqwlvABEZHIKMNOPTYXaivopu",
+)
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # Unicode Annex 9, table 4
 MOST_SAID = 10  # of the files in one folder
 LONGEST = 240  # bytes of a student's and a notebook's names, which are one file's name: systems take 255
@@ -162,7 +172,11 @@ def _within(place: Path, student: str, sources: Sequence[Path]) -> Iterator[Work
     """The notebooks in a student's folder, and what else there may have been meant as one."""
     expected = {source.name: Work(student, source, place / source.name) for source in sources}
     yield from expected.values()
-    others = ((path, _meant(path)) for path in _listed(place) if path.name not in expected)
+    others = (
+        (path, _disguised(path.name, expected) or _meant(path))
+        for path in _listed(place)
+        if path.name not in expected
+    )
     yield from _few((path, f"expected was {' or '.join(expected)}; {what}") for path, what in others if what)
 
 
@@ -175,7 +189,14 @@ def _misplaced(folder: Path, assignment: str) -> Iterator[str]:
     """What stands in a student's folder without this assignment, and looks as if it were that."""
     expected = f"expected was a folder {shown(folder / assignment)}"
     same = _plain(assignment)
-    found = ((path, "rename it" if _plain(path.name) == same else _meant(path)) for path in _listed(folder))
+    found = (
+        (
+            path,
+            _disguised(path.name, [assignment])
+            or ("rename it" if _plain(path.name) == same else _meant(path)),
+        )
+        for path in _listed(folder)
+    )
     yield from _few((path, f"{expected}; {what}") for path, what in found if what)
 
 
@@ -197,10 +218,23 @@ def _meant(path: Path) -> str:
     return "if it is that, rename or move it" if ".ipynb" in name else ""
 
 
+def _seen(name: str) -> str:
+    """A name as people see it: two forms of ü, signs of no width and letters of other alphabets are one."""
+    seen = "".join(c for c in UNSEEN.sub("", name) if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFKC", seen).translate(LETTERS)
+
+
 def _plain(name: str) -> str:
-    """A name without what people do not see: two forms of ü, small and capital letters, signs of no width."""
-    seen = "".join(c for c in name if unicodedata.category(c) != "Cf")
-    return unicodedata.normalize("NFKC", seen).casefold()
+    """A name without what people overlook: capital letters too, and a dot at the end."""
+    return _seen(name).casefold().rstrip(".")
+
+
+def _disguised(name: str, expected: Iterable[str]) -> str:
+    """What to do with a name that only looks like an expected one; "" where it does not."""
+    for wanted in expected:
+        if _seen(name) == _seen(wanted):
+            return f"it looks the same, but is {name!a}, not {wanted!a}; rename it"
+    return ""
 
 
 def _alike(folder: Path, students: Iterable[str]) -> Iterator[str]:

@@ -207,6 +207,20 @@ def test_what_may_be_a_submission_in_another_place_is_said(course, path):
     assert re.fullmatch(r"Left out: submitted/(.*?): (.*)\.", said).group(2) == MISPLACED[path]
 
 
+def test_a_name_in_other_signs_that_look_the_same_is_said_with_what_differs(course):
+    """Macs write the dots of ü apart."""
+    ours, theirs = (unicodedata.normalize(form, "übung") for form in ("NFC", "NFD"))
+    source = write(course / "solutions" / ASSIGNMENT / f"{ours}.ipynb", answers())
+    write(course / "in" / "ada" / f"{theirs}.ipynb", answers())
+    write(course / "in" / "bob" / f"{ours}.ipynb", answers())
+    write(course / "submitted" / "ada" / theirs / "by_hand.ipynb", answers())
+    differs = r"it looks the same, but is 'u\u0308bung{0}', not '\xfcbung{0}'; rename it."
+    expected = f"Left out: in/ada/{theirs}.ipynb: expected was {ours}.ipynb; {differs.format('.ipynb')}"
+    assert parted(in_folder(course / "in", [source])) == (["ada", "bob"], expected)
+    expected = f"Left out: submitted/ada/{theirs}: expected was a folder submitted/ada/{ours}; "
+    assert parted(in_course(course / "submitted", ours, [source])) == ([], expected + differs.format(""))
+
+
 def test_an_assignment_that_is_a_file_is_said(course):
     (course / "submitted" / "ada").mkdir()
     (course / "submitted" / "ada" / ASSIGNMENT).write_text("answers")

@@ -105,6 +105,25 @@ def test_a_sign_that_nobody_sees_makes_no_other_name(course: Path) -> None:
     assert "look alike; if they are one student, keep one of them." in said[0]
 
 
+UNSEEN = "\u034f\ufe0f\U000e0100\u3164\uffa0\u2800\u17b4\u180b\U0001d159"
+ALIKE = {f"ad{sign}a": "ada" for sign in UNSEEN} | {
+    "\u0430da": "ada",  # a Cyrillic letter
+    "\u0391da": "Ada",  # a Greek one
+    "\u0420\u0415\u0422\u0415\u0420": "PETEP",
+    "ada.": "ada",
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_name_that_people_take_for_another_is_said(course: Path, name: str) -> None:
+    for student in (name, ALIKE[name], "\u0434\u0436\u043e\u043d"):  # of other letters all along
+        submit(course, student)
+    students, said = handed_in(course)
+    assert len(students) == 3
+    both = " and ".join(map(ascii, sorted([name, ALIKE[name]])))
+    assert said == [f"In submitted {both} look alike; if they are one student, keep one of them."]
+
+
 def test_a_file_beside_a_notebook_is_said_as_a_terminal_can_show_it(course: Path) -> None:
     path = submit(course, "ada")
     path.with_name(f"{OSC}{OVERRIDE}x.zip").write_text("")
