@@ -180,10 +180,8 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
     if inner:
         os.close(connection)
         os.close(alive)
-        # A new Python shares nothing with us, and has to load what we have loaded.
-        most_bytes = policy.limits.memory_mb * MB + sandbox.own_memory(os.getpid())
         scratch = own_root.plan(policy.readable, policy.hidden).scratch
-        sandbox.wait_for(inner, policy.limits, scratch, most_bytes, 0, n_around=2)
+        sandbox.wait_for(inner, policy.limits, scratch, sandbox.memory_of([os.getpid()]), n_around=2)
     os.close(outer_end)
     sandbox.die_with_outer(alive)
     sandbox.go_first()

@@ -16,7 +16,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +25,9 @@ from course_lib.grading import own_root, syscalls, walls
 
 MB = 2**20
 WATCH_EVERY_S = 0.2
+# Memory that is no file's, in /proc/PID/status and in /proc/PID/smaps_rollup, proc(5).
+WHOLE = (b"RssAnon:", b"RssShmem:", b"VmSwap:", b"VmPTE:")
+SHARES = (b"Pss_Anon:", b"Pss_Shmem:", b"SwapPss:")
 
 # Users' numbers that are nobody's, by systemd's "Users, Groups, UIDs and GIDs"; and, where a container has
 # few numbers, those of services that come and go.
@@ -130,7 +133,7 @@ def enter(policy: Policy, keep: int) -> None:
     if inner:
         os.close(keep)
         os.close(alive)
-        wait_for(inner, policy.limits, plan.scratch, policy.limits.memory_mb * MB, own_memory(os.getpid()))
+        wait_for(inner, policy.limits, plan.scratch, memory_of([os.getpid()]))
     os.close(outer_end)
     confine(policy, plan, user)
     die_with_outer(alive)
@@ -248,6 +251,7 @@ def become(user: tuple[int, int]) -> None:
         os.setresgid(group, group, group)
         os.setresuid(number, number, number)
     syscalls.give_up_capabilities()
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)  # else a container's root may not count its memory
 
 
 def landlock_rights(scratch: str) -> dict[str, int]:
@@ -279,9 +283,7 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(
-    inner: int, limits: Limits, scratch: str, most_bytes: int, shared_bytes: int, n_around: int = 0
-) -> NoReturn:
+def wait_for(inner: int, limits: Limits, scratch: str, in_use: int, n_around: int = 0) -> NoReturn:
     """End as the inner process ends. End it on SIGTERM, or where all together use too much.
 
     The kernel's limits count memory for each process alone, and processes not at all for a container's root;
@@ -289,10 +291,9 @@ def wait_for(
 
     Args:
         inner: the process.
-        limits: how many processes there may be.
+        limits: how much memory and how many processes there may be.
         scratch: the folder to write to, as they see it.
-        most_bytes: what all may use together.
-        shared_bytes: what each of them shares with the zygote until one of them writes, and is not counted.
+        in_use: bytes on top of which their memory comes: those of the zygote, which they share or load anew.
         n_around: how many processes stand around the submission's, the inner one among them.
     """
     import resource  # here, because Windows has none
@@ -304,13 +305,17 @@ def wait_for(
             signal.pidfd_send_signal(ended, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, end)
+    most_bytes = limits.memory_mb * MB + in_use
     most_in_socket = socket_buffer()
     while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
         processes = [inner, *descendants(inner)][n_around:]
-        used = sum(max(0, own_memory(process) - shared_bytes) for process in processes)
-        used += most_in_socket * max(map(n_sockets, processes), default=0)  # they have one network
+        in_sockets = most_in_socket * max(map(n_sockets, processes), default=0)  # they have one network
+        used = memory_of(processes)
+        if used + in_sockets > most_bytes:  # what several share was counted for each
+            used = memory_of(processes, shared=True) or used  # takes longer; not every kernel says it
         names = max((n_names(process, scratch) for process in processes), default=0)  # and one folder
-        if used > most_bytes or len(processes) > limits.processes or names > own_root.MOST_NAMES:
+        too_many = len(processes) > limits.processes or names > own_root.MOST_NAMES
+        if used + in_sockets > most_bytes or too_many:
             end()
     _, status = os.waitpid(inner, 0)
     code = os.waitstatus_to_exitcode(status)
@@ -354,13 +359,19 @@ def n_names(process: int, folder: str) -> int:
     return 0
 
 
-def own_memory(process: int) -> int:
-    """Bytes of memory that a process uses, without the files that it reads; 0 if it has ended."""
+def memory_of(processes: Iterable[int], shared: bool = False) -> int:
+    """Bytes of memory that processes use, without the files that they read; none of those that have ended.
+
+    Args:
+        shared: what several processes have counts for each in part, and not for each as a whole.
+    """
+    file = "smaps_rollup" if shared else "status"
     used = 0
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_bytes().splitlines():
-            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:", b"VmPTE:")):
-                used += int(line.split()[1]) * 1024
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{process}/{file}").read_bytes().splitlines():
+                if line.startswith(SHARES if shared else WHOLE):
+                    used += int(line.split()[1]) * 1024
     return used
 
 

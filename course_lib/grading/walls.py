@@ -1,6 +1,6 @@
 """Two walls of the kernel that a process puts around itself and can never take down: seccomp and Landlock.
 
-seccomp refuses calls by their number, whatever they are called with. Landlock refuses files by where they
+seccomp refuses calls by their number, some of them by an argument. Landlock refuses files by where they
 stand, also where somebody found a way around the own root.
 """
 
@@ -66,6 +66,10 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "lsetxattr": (189, 6),
     "fsetxattr": (190, 7),
     "setxattrat": (463, 463),
+    # A share of the processor for each session, as the scheduler's autogroups give it; all disks at work.
+    "setsid": (112, 157),
+    "sync": (162, 81),
+    "syncfs": (306, 267),
     # Memory that no limit counts either, and that outlives a process.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
@@ -110,6 +114,9 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "vhangup": (153, 58),
 }
 CLONE, CLONE3, PRCTL, SOCKETPAIR, MMAP = (56, 220), (435, 435), (157, 167), (53, 199), (9, 222)
+FCNTL = (72, 25)
+LEASE, NOTIFY = 1024, 1026  # F_SETLEASE, F_NOTIFY: others would wait, or have us told what they do
+RECORD_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, and both of an open file (F_OFD_...), fcntl(2)
 MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20  # mmap(2)
 NEW_NAMESPACES = (
     syscalls.CLONE_NEWNS
@@ -124,7 +131,7 @@ NEW_NAMESPACES = (
 # linux/bpf_common.h: load a word, compare, return
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 # linux/seccomp.h: offsets in struct seccomp_data (the low half of an argument, on little-endian machines)
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 16, 40
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 16, 24, 40
 ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # linux/audit.h; the order of the columns above
 COLUMN = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -142,14 +149,25 @@ def refuse(number: int, error: int) -> bytes:
     return instruction(EQUAL, number, no=1) + instruction(RETURN, ERRNO | error)
 
 
-def refuse_by_argument(number: int, comparison: int, value: int, *, where: bool = True) -> bytes:
-    """Refuse this call where its first argument compares so (or, `where=False`, does not); else allow it."""
+def refuse_by_argument(
+    number: int,
+    comparison: int,
+    *values: int,
+    where: bool = True,
+    argument: int = FIRST_ARGUMENT,
+    error: int = errno.EPERM,
+) -> bytes:
+    """Answer this call with an error where its argument compares so with a value (or, `where=False`, not)."""
+    skip = 0 if where else 1
+    compared = [
+        instruction(comparison, value, yes=skip, no=1 - skip) + instruction(RETURN, ERRNO | error)
+        for value in values
+    ]
     return (
-        instruction(EQUAL, number, no=4)
-        + instruction(LOAD, FIRST_ARGUMENT)
-        + instruction(comparison, value, yes=0 if where else 1, no=1 if where else 0)
-        + instruction(RETURN, ERRNO | errno.EPERM)
-        + instruction(RETURN, ALLOW)
+        instruction(EQUAL, number, no=2 + 2 * len(values))
+        + instruction(LOAD, argument)
+        + b"".join(compared)
+        + instruction(LOAD, NUMBER)
     )
 
 
@@ -183,9 +201,15 @@ def seccomp_program(machine: str) -> bytes:
     # clone3 hides its flags behind a pointer. The C library takes clone where clone3 is missing.
     parts.append(refuse(CLONE3[column], errno.ENOSYS))
     parts.append(refuse_by_argument(CLONE[column], ANY_BIT, NEW_NAMESPACES))
-    # The signal that comes when the parent dies stays switched on.
-    parts.append(refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG))
+    # The signal that comes when the parent dies stays switched on, and memory can be counted from outside.
+    parts.append(
+        refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG, syscalls.PR_SET_DUMPABLE)
+    )
     parts.append(refuse_by_argument(SOCKETPAIR[column], EQUAL, 1, where=False))  # AF_UNIX only
+    parts.append(refuse_by_argument(FCNTL[column], EQUAL, LEASE, NOTIFY, argument=SECOND_ARGUMENT))
+    # No limit counts record locks. SQLite wants them: they are answered as if they were there, since nobody
+    # else has these files.
+    parts.append(refuse_by_argument(FCNTL[column], EQUAL, *RECORD_LOCKS, argument=SECOND_ARGUMENT, error=0))
     parts.append(refuse_shared_memory(MMAP[column]))
     for numbers in REFUSED.values():
         number = numbers[column]

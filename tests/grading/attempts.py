@@ -10,6 +10,7 @@ The attempts name no test framework and no torch, so that they start fast.
 
 import ctypes
 import errno
+import fcntl
 import itertools
 import json
 import mmap
@@ -279,7 +280,7 @@ def fork_bomb(goals: dict) -> Answer:
     for _ in range(200):
         try:
             if os.fork() == 0:
-                os.setsid()
+                refused(os.setsid)
                 signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
                 time.sleep(60)
                 os._exit(0)
@@ -291,10 +292,10 @@ def fork_bomb(goals: dict) -> Answer:
 
 @attempt
 def background_process(goals: dict) -> Answer:
-    """Twice forked, in a session of its own, deaf: as a daemon."""
+    """Twice forked, deaf, in a session of its own where it may: as a daemon."""
     mark(goals)
     if os.fork() == 0:
-        os.setsid()
+        refused(os.setsid)
         for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_IGN)
         if os.fork() == 0:
@@ -307,6 +308,15 @@ def background_process(goals: dict) -> Answer:
 def private(size: int) -> mmap.mmap:
     """Bytes of memory straight from the kernel."""
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def fill(memory: mmap.mmap | bytearray) -> None:
+    """Write to each of its pages."""
+    for place in range(0, len(memory), 4096):
+        memory[place] = 1
+
+
+LOADED: list[mmap.mmap] = []  # what the sandbox's processes share with the one that they are forked from
 
 
 @attempt
@@ -324,11 +334,38 @@ def memory_of_many(goals: dict) -> Answer:
     for number in range(10):
         if os.fork() == 0:
             mine = private(100 * MB) if number % 2 else bytearray(100 * MB)
-            for place in range(0, 100 * MB, 4096):
-                mine[place] = 1
+            fill(mine)
             time.sleep(60)
     time.sleep(5)
     return "lived"
+
+
+@attempt
+def memory_in_place_of_what_is_shared(goals: dict) -> Answer:
+    """Each gives back what it shares with the zygote, and takes as much. Ends before anybody answers."""
+    for _ in range(10):
+        if os.fork() == 0:
+            for loaded in LOADED:
+                loaded.madvise(mmap.MADV_DONTNEED)
+            mine = private(60 * MB)
+            fill(mine)
+            time.sleep(60)
+    time.sleep(5)
+    return "lived"
+
+
+@attempt
+def memory_that_many_share(goals: dict) -> Answer:
+    """What is there once counts once, however many processes read it: no harm in that."""
+    shared = private(100 * MB)
+    fill(shared)
+    started = 0
+    for _ in range(8):
+        if os.fork() == 0:
+            time.sleep(1)
+            os._exit(0)
+        started += 1
+    return [os.wait()[1] for _ in range(started)]
 
 
 @attempt
@@ -363,6 +400,42 @@ def memory_that_nobody_has(goals: dict) -> Answer:
         "shared zeros": refused(lambda: os.open("/dev/zero", os.O_RDWR)),
         "attributes": refused(lambda: os.setxattr("file", "user.one", b"x")),
     }
+
+
+@attempt
+def leases(goals: dict) -> Answer:
+    """A say in what others do with a file that they share with us: a lease keeps them waiting."""
+    with open(os.__file__, "rb") as library:
+        lease = refused(lambda: fcntl.fcntl(library, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+    folder = os.open(os.path.dirname(os.__file__), os.O_RDONLY)
+    return [lease, refused(lambda: fcntl.fcntl(folder, fcntl.F_NOTIFY, fcntl.DN_ACCESS))]
+
+
+@attempt
+def record_locks(goals: dict) -> Answer:
+    """Whether another process finds a record locked: no limit counts how many there are."""
+    with open("locked", "w") as file:
+        for kind in (fcntl.LOCK_EX, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            fcntl.lockf(file, kind, 1, 7)
+        child = os.fork()
+        if child == 0:
+            os._exit(refused(lambda: fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 7)) == "done")
+        return "none" if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) else "locked"
+
+
+@attempt
+def sessions(goals: dict) -> Answer:
+    """Sessions of one's own, each with a fair share of the processor: of 20 a neighbour gets a twentieth."""
+    child = os.fork()
+    if child == 0:
+        os._exit(refused(os.setsid) == "EPERM")
+    return "refused" if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) else "made"
+
+
+@attempt
+def hides(goals: dict) -> Answer:
+    """From who counts its memory: PR_SET_DUMPABLE, prctl(2)."""
+    return ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
 
 
 @attempt
@@ -548,6 +621,8 @@ ALONE = (
     "fork_bomb",
     "background_process",
     "memory_of_many",
+    "memory_in_place_of_what_is_shared",
+    "memory_that_many_share",
     "memory_in_sockets",
     "processor",
     "end_with_7",
@@ -559,7 +634,11 @@ WITH_TORCH = "work_with_torch"  # takes seconds: only when asked for
 def main(name: str, wanted: list[str]) -> dict:
     """The attempts with this engine, all or those named; and whether what stands outside is as it was."""
     engine = next(engine for engine in (*engines.ENGINES, engines.NONE) if engine.name == name)
+    import attempts  # as the sandbox imports it, beside this program
+
     report = {}
+    attempts.LOADED.append(private(60 * MB))
+    fill(attempts.LOADED[0])
     with goals_and_policy() as (goals, policy):
         if WITH_TORCH in wanted:
             policy = replace(policy, limits=Limits())

@@ -215,7 +215,8 @@ in_a_cell(
     STAY
     + """
 if not os.fork():
-    os.setsid()
+    with contextlib.suppress(OSError):
+        os.setsid()
     if not os.fork():
         stay(pathlib.Path("$outside"))
     os._exit(0)
@@ -229,7 +230,7 @@ in_a_cell(
     STAY
     + """
 if not ctypes.CDLL(None).fork():
-    os.setsid()
+    ctypes.CDLL(None).setsid()
     for number in set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)

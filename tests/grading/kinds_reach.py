@@ -323,6 +323,20 @@ if os.path.exists("/etc/shadow") and os.access("/etc/shadow", os.R_OK):
 """,
 )
 in_a_cell(
+    "holds-a-library",
+    "a lease on a package and a watch on its folder: whoever imports it waits",
+    """
+import fcntl
+with open(np.__file__) as library:
+    breaching("a lease", lambda: fcntl.fcntl(library, fcntl.F_SETLEASE, fcntl.F_RDLCK))
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+folder = os.open(os.path.dirname(np.__file__), os.O_RDONLY)
+breaching("a watch", lambda: fcntl.fcntl(folder, fcntl.F_NOTIFY, fcntl.DN_ACCESS))
+os.close(folder)
+""",
+    in_plain=True,
+)
+in_a_cell(
     "makes-devices",
     "devices of its own, to read disks and memory by",
     """

@@ -135,6 +135,14 @@ def test_dangerous_calls_are_refused(seen: dict) -> None:
     assert set(answer.values()) == {"EPERM"}
 
 
+def test_nobody_is_kept_waiting_by_a_lease_on_what_all_read(seen: dict) -> None:
+    assert seen["leases"]["answer"] == ["EPERM", "EPERM"]
+
+
+def test_no_session_of_its_own_has_a_share_of_the_processor(seen: dict) -> None:
+    assert seen["sessions"]["answer"] == "refused"
+
+
 def test_no_right_is_left(seen: dict, side: tuple[str, str]) -> None:
     answer = seen["rights"]["answer"]
     assert answer.pop("become root") in ("EPERM", "EINVAL")
@@ -188,6 +196,24 @@ def test_memory_has_an_end(seen: dict) -> None:
 def test_memory_of_all_processes_together_has_an_end(seen: dict) -> None:
     assert seen["memory_of_many"]["answer"] is None
     assert seen["memory_of_many"]["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_memory_in_place_of_what_is_shared_has_an_end(seen: dict) -> None:
+    attempt = seen["memory_in_place_of_what_is_shared"]
+    assert attempt["answer"] is None
+    assert attempt["ended"] in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
+def test_memory_that_many_share_counts_once(seen: dict) -> None:
+    assert seen["memory_that_many_share"]["answer"] == [0] * 8
+
+
+def test_memory_cannot_be_hidden_from_who_counts_it(seen: dict) -> None:
+    assert seen["hides"]["answer"] == -1
+
+
+def test_record_locks_are_answered_and_not_kept(seen: dict) -> None:
+    assert seen["record_locks"]["answer"] == "none"
 
 
 def test_memory_in_sockets_has_an_end(seen: dict) -> None:
@@ -463,14 +489,16 @@ def test_scratch_folder_covers_nothing(monkeypatch: pytest.MonkeyPatch, tree: Pa
 # ------------------------------------------------------------------------------------------ the filter
 
 
-def outcome(program: bytes, number: int, *, architecture: int, argument: int = 0, flags: int = 0) -> int:
+def outcome(
+    program: bytes, number: int, *, architecture: int, argument: int = 0, second: int = 0, flags: int = 0
+) -> int:
     """What the kernel would answer to a call: the filter's few kinds of instructions, carried out.
 
     Args:
         argument: the first one.
         flags: the fourth.
     """
-    data = struct.pack("=iIQQQQQ", number, architecture, 0, argument, 0, 0, flags)
+    data = struct.pack("=iIQQQQQ", number, architecture, 0, argument, second, 0, flags)
     instructions = list(struct.iter_unpack("HBBI", program))
     place, loaded = 0, 0
     while True:
@@ -497,22 +525,26 @@ def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
     column, architecture = walls.COLUMN[machine]
     program = walls.seccomp_program(machine)
 
-    def answer(number: int, argument: int = 0, flags: int = 0) -> int:
-        return outcome(program, number, architecture=architecture, argument=argument, flags=flags)
+    def answer(number: int, argument: int = 0, second: int = 0, flags: int = 0) -> int:
+        arguments = {"argument": argument, "second": second, "flags": flags}
+        return outcome(program, number, architecture=architecture, **arguments)
 
     listed = {numbers[column] for numbers in walls.REFUSED.values()} - {None}
     assert {answer(number) for number in listed} == {REFUSE}
-    special = [
-        numbers[column] for numbers in (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR, walls.MMAP)
-    ]
+    by_argument = (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR, walls.MMAP, walls.FCNTL)
+    special = [numbers[column] for numbers in by_argument]
     others = set(range(500)) - listed - set(special)
     assert {answer(number) for number in others} == {walls.ALLOW}
-    clone, clone3, prctl, socketpair, mmap = special
+    clone, clone3, prctl, socketpair, mmap, fcntl = special
     assert answer(clone, signal.SIGCHLD) == walls.ALLOW
     assert answer(clone, signal.SIGCHLD | 0x10000000) == REFUSE
     assert answer(clone3) == walls.ERRNO | errno.ENOSYS
-    assert (answer(prctl, 1), answer(prctl, 15)) == (REFUSE, walls.ALLOW)
+    assert (answer(prctl, 1), answer(prctl, 4), answer(prctl, 15)) == (REFUSE, REFUSE, walls.ALLOW)
     assert (answer(socketpair, 1), answer(socketpair, 30)) == (walls.ALLOW, REFUSE)
+    duplicate, test_lock, lock, lease, notify, size_of_pipe = 0, 5, 6, 1024, 1026, 1032
+    assert {answer(fcntl, 1024, which) for which in (duplicate, test_lock, size_of_pipe)} == {walls.ALLOW}
+    assert {answer(fcntl, second=which) for which in (lease, notify)} == {REFUSE}
+    assert answer(fcntl, second=lock) == walls.ERRNO  # done, it says
     shared, private, of_nothing = 1, 2, 0x20
     assert {answer(mmap, flags=flags) for flags in (shared, private, private | of_nothing)} == {walls.ALLOW}
     assert answer(mmap, flags=shared | of_nothing) == REFUSE
