@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from course_lib.grading import batch, handed_in, reports
 from course_lib.grading.gradebook import Book
@@ -20,6 +21,7 @@ from course_lib.grading.submission import Cell, Unreadable, hidden, read_bytes, 
 
 # Takes what is to be graded, gives what came.
 Run = Callable[[Sequence[batch.Work]], Generator[tuple[batch.Work, Outcome], None, None]]
+Item = TypeVar("Item", batch.Work, Outcome)
 ABSENT = "the submission has no such notebook"
 CHANGED = "the file has changed since it was graded, and is not shown; run the command again"
 
@@ -86,11 +88,16 @@ def autograde(
         return Done(tuple(book.outcomes()), len(works), tuple(notes))
 
 
-def _parted(found: Iterable[batch.Work | str]) -> tuple[list[batch.Work], list[str]]:
-    """Works, and the sentences between them."""
-    found = list(found)
-    works = [item for item in found if isinstance(item, batch.Work)]
-    return works, [item for item in found if isinstance(item, str)]
+def _parted(found: Iterable[Item | str]) -> tuple[list[Item], list[str]]:
+    """Works or outcomes, and the sentences between them."""
+    items: list[Item] = []
+    said: list[str] = []
+    for item in found:
+        if isinstance(item, str):
+            said.append(item)
+        else:
+            items.append(item)
+    return items, said
 
 
 def _changed(changes: Sequence[str], students: Sequence[str]) -> list[str]:
@@ -183,7 +190,8 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     config = settings(Path())  # of the folder that the command runs in, as nbgrader does
     released = {path.stem: release(path, config) for path in sources}
     journal = out / "outcomes.jsonl"
-    kept = {(o.student, o.notebook): o for o in _read(journal)}
+    before, damaged = _parted(_read(journal))
+    kept = {(outcome.student, outcome.notebook): outcome for outcome in before}
     new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
     graded = _graded(new, run)
     out.mkdir(parents=True, exist_ok=True)
@@ -195,7 +203,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
             file.write(outcome.to_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
-    notes = (*left_out, *_unhidden(sources))
+    notes = (*damaged, *left_out, *_unhidden(sources))
     as_graded = (_as_graded(work, kept[work.student, work.source.stem]) for work in works)  # one at a time
     outcomes = reports.write_pages(out / "feedback", released, as_graded)
     write(out / "grades.csv", reports.as_csv(outcomes))
@@ -216,11 +224,14 @@ def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:
     return before.digest if before else ""
 
 
-def _read(path: Path) -> Iterator[Outcome]:
-    """The outcomes of earlier runs; a last line that was cut off is no outcome."""
+def _read(path: Path) -> Iterator[Outcome | str]:
+    """The outcomes of earlier runs, and a sentence for a damaged one; a line that was cut off is none."""
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
             try:
-                yield Outcome.from_json(line)
+                yield Outcome.from_json(line.decode("utf-8"))
+            except UnicodeDecodeError:
+                place = handed_in.shown(path)
+                yield f"Line {number} of {place} is damaged. What it was about was graded again."
             except ValueError:
                 continue

@@ -46,6 +46,7 @@ from course_lib.grading.graded import (
     write,
     write_notebook,
 )
+from course_lib.grading.leftovers import alone
 from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
 from course_lib.grading.submission import Unreadable, read_bytes
 
@@ -53,6 +54,7 @@ PATIENCE_S = 60  # for another program, such as formgrader, that is writing to t
 VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
 KEY = ("assignment", "notebook", "student")
 SECRET, MOST_SECRET = "submission_secret.txt", 1000  # bytes; nbgrader's has 64
+NO_TIME = "timestamp.txt says no time: it counts as never late"
 KEEP = "keep what learners got, or start a new grade book: points given by hand are in the old one alone"
 OUTCOMES = Table(
     "course_outcome",
@@ -150,7 +152,8 @@ class Book:
             )
         self.released = {path.stem: release(path, self.config) for path in paths}
         self.changes: list[str] = []  # of tests and points, since the first was graded
-        self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
+        with alone(course):  # two runs would make the tables of a new one twice
+            self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
         self._penalties = AssignLatePenalties(config=self.config)
         self._penalties.init_plugin()
         try:
@@ -272,12 +275,14 @@ class Book:
         told = []
         submitted = self.folder(self.folders.submitted_directory, student)
         autograded = self.folder(self.folders.autograded_directory, student)
+        stamp = _timestamp(submitted / "timestamp.txt")
+        no_time = (NO_TIME,) if stamp is None and os.path.lexists(submitted / "timestamp.txt") else ()
         for outcome in outcomes:
             cells = cells_of(submitted / f"{outcome.notebook}.ipynb")
+            outcome = replace(outcome, reports=(*outcome.reports, *no_time))
             shown, with_notes = graded(self.released[outcome.notebook], cells, outcome)
             told.append(with_notes)
             write_notebook(autograded / f"{outcome.notebook}.ipynb", shown)
-        stamp = _timestamp(submitted / "timestamp.txt")
         if stamp is not None:
             write(autograded / "timestamp.txt", f"{stamp.isoformat(' ')} UTC\n")
         with suppress(Unreadable):  # of what came through the exchange: `nbgrader release_feedback` needs it
@@ -483,5 +488,5 @@ def _timestamp(path: Path) -> datetime | None:
             return None
         with open(path, encoding="utf-8") as file:
             return utils.parse_utc(file.read(100).strip() or None)
-    except (OSError, ValueError, OverflowError):
+    except (OSError, ValueError, ArithmeticError):
         return None

@@ -105,6 +105,16 @@ def shown(path: Path | str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def in_page(notebook: str) -> str:
+    """A notebook's name in that of a student's page, where the last + stands between the two.
+
+    Example:
+        >>> in_page("a+b")
+        'a%2Bb'
+    """
+    return notebook.replace("%", "%25").replace("+", "%2B")
+
+
 # ------------------------------------------------------------------------------------------------ small parts
 
 
@@ -139,7 +149,7 @@ def _stray(path: Path, place: str) -> Iterator[str]:
 def _refused(path: Path, name: str, sources: Sequence[Path]) -> str:
     """Why something cannot be taken for a student's, and what to do; "" where it can."""
     size = len(os.fsencode(name))
-    most = LONGEST - max(len(os.fsencode(source.stem)) for source in sources)
+    most = LONGEST - max(len(os.fsencode(in_page(source.stem))) for source in sources)
     if not all(map(_is_text, name)):
         return "its name is not UTF-8 or has control characters; rename it"
     if set(name) & set('<>"'):

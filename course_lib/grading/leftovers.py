@@ -3,12 +3,14 @@
 A run that ends in any other way removes its own.
 """
 
+import contextlib
 import fcntl
 import glob
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = "course-grading-"
@@ -55,6 +57,18 @@ def remove_folders() -> None:
             continue
         finally:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is here with this folder; go on where the file system has no locks."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def half_written(path: Path) -> Path:

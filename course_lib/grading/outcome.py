@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_NOTES, LONGEST_NOTE = 20, 500
+TO_DO = (": look at it", "; run the command again")  # how reports end that somebody has to act on
 BY_HAND = "to be graded by hand"  # the status of a task that waits for a person
 GIVEN = "graded by hand"  # and when it waits no more
 
@@ -103,8 +104,9 @@ class Outcome:
 
     @property
     def notes(self) -> list[str]:
-        """The reason and the reports, as many and as long as people read."""
-        notes = [text[:LONGEST_NOTE] for text in (self.reason, *self.reports) if text]
+        """The reason and the reports, what there is to do first, as many and as long as people read."""
+        reports = sorted(self.reports, key=lambda text: not text.endswith(TO_DO))
+        notes = [text[:LONGEST_NOTE] for text in (self.reason, *reports) if text]
         more = len(notes) - MOST_NOTES
         return notes if more <= 0 else [*notes[:MOST_NOTES], f"and {more:,} reports more"]
 

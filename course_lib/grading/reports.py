@@ -22,6 +22,7 @@ from nbgrader.plugins import ExportPlugin
 from course_lib.checks import find_task, task_names
 from course_lib.grading.gradebook import outcomes_of
 from course_lib.grading.graded import NOTES, Released, grade_id, graded, look_of, without_answers, write
+from course_lib.grading.handed_in import in_page
 from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome, one_line
 from course_lib.grading.rendering import LINK, PICTURE, PROTOCOLS, TAGS
 from course_lib.grading.submission import Cell
@@ -45,12 +46,14 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body>
 <main>
+<header>
 <h1>{title}</h1>
 <p>{student}: <strong>{score:g} of {max_score:g} points</strong>, {status}.</p>
 {notes}
 <table><thead><tr><th>task</th><th>points</th><th>result</th></tr></thead><tbody>
 {rows}
 </tbody></table>
+</header>
 {body}
 </main>
 </body>
@@ -63,6 +66,7 @@ html { color-scheme: light dark; color: CanvasText; background: Canvas; overflow
   :root { --success: #81c995; --danger: #ff9e94; --warning: #fdd663; --info: #8ab4f8; }
 }
 body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
+header { border: .2rem solid var(--info); padding: 0 1.2rem 1.2rem; }  /* no text of a student has one */
 table { border-collapse: collapse; } th, td { padding: .2rem .8rem .2rem 0; text-align: left; }
 pre { background: #8881; padding: .6rem; white-space: pre-wrap; }
 img { max-width: 100%; background: #fff; }
@@ -264,7 +268,7 @@ def write_pages(
     """
     told = []
     for outcome, cells in submissions:
-        path = out / f"{outcome.student}+{outcome.notebook}.html"
+        path = out / f"{outcome.student}+{in_page(outcome.notebook)}.html"
         if path.parent != out:
             raise ValueError(f"a student and a notebook should have names without a slash; got {path.name!r}")
         page, outcome = feedback_page(released[outcome.notebook], cells, outcome)

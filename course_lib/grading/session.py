@@ -124,7 +124,7 @@ class Zygote:
             wire.receive(self.control, START_S)
         except (wire.WireError, wire.Late, OSError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(0.0 if isinstance(error, wire.Late) else GRACE_S)
+                self.process.wait(0.0 if isinstance(error, wire.Late) else START_S)
             why = self._last_words()
             self.close()
             raise RuntimeError(why) from None

@@ -111,6 +111,16 @@ def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeyp
         grader.grade("ada", works[0].path)
 
 
+def test_why_it_cannot_start_is_said_where_it_takes_its_time_to_end(works, engine, monkeypatch):
+    monkeypatch.setattr(session, "GRACE_S", 0.0)
+    monkeypatch.setattr(Grader, "_needs", lambda _: (set(), ["no_such_module"], []))
+    with (
+        Grader(works[0].source, engine=engine) as grader,
+        pytest.raises(CannotStart, match=r"small\.ipynb cannot start: .*No module named 'no_such_module'"),
+    ):
+        grader.grade("ada", works[0].path)
+
+
 def test_a_start_that_takes_too_long_is_said(works, engine, monkeypatch):
     monkeypatch.setattr(session, "START_S", 0.01)
     with (

@@ -14,7 +14,7 @@ from nbconvert.exporters import HTMLExporter
 from nbgrader.apps import NbGraderAPI
 from nbgrader.server_extensions.formgrader import handlers
 
-from course_lib.grading import reports
+from course_lib.grading import assignments, reports
 from course_lib.grading.assignments import autograde, digest, grade_folder
 from course_lib.grading.batch import Work
 from course_lib.grading.graded import release, settings
@@ -147,6 +147,21 @@ def test_of_many_and_long_reports_people_read_the_first(tmp_path: Path) -> None:
     assert made.notes[:2] == ["r" * 500, "report 0"]
     assert made.notes[-2:] == ["report 18", "and 980 reports more"]
     assert len(reports.summary([made])) < 2_000
+
+
+@pytest.mark.parametrize(
+    "weighty",
+    [
+        "the cell 'a' names exec, which could mislead a check: look at it",
+        "the answer 'a' passes, but names torch.softmax, which does the task: look at it",
+        assignments.CHANGED,
+    ],
+)
+def test_what_somebody_has_to_look_at_is_not_buried_under_other_reports(weighty: str) -> None:
+    harmless = [f"the cell 'x: look at it {i}' ended its process: it was left out" for i in range(24)]
+    made = course_folder.outcome(reason="timed out", reports=(*harmless, weighty))
+    assert made.notes[:3] == ["timed out", weighty, harmless[0]]
+    assert made.notes[-1] == "and 6 reports more"
 
 
 def test_only_one_submission_is_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -198,8 +200,8 @@ def test_late_penalty_is_nbgraders(course: Path) -> None:
     assert entry(course, "bob")["penalty"] is None
 
 
-@pytest.mark.parametrize("text", ["", "yesterday evening", "9" * 50, "link", "pipe"])
-def test_a_time_that_is_none_costs_nothing(course: Path, book: Book, text: str) -> None:
+@pytest.mark.parametrize("text", ["", "yesterday evening", "9" * 50, "12h" + "7" * 50, "link", "pipe"])
+def test_a_time_that_is_none_costs_nothing_and_is_said(course: Path, book: Book, text: str) -> None:
     path = submit(course, "ada", when=text).with_name("timestamp.txt")
     if text == "link":
         path.unlink()
@@ -207,10 +209,12 @@ def test_a_time_that_is_none_costs_nothing(course: Path, book: Book, text: str) 
     if text == "pipe":
         path.unlink()
         os.mkfifo(path)
+    path.touch()
     book.record([outcome()])
     found = entry(course)
     assert found["when"] is None
     assert found["score"] == 2
+    assert book.outcomes()[0].reports == ("timestamp.txt says no time: it counts as never late",)
 
 
 def test_the_secret_of_the_exchange_goes_along_for_the_release_of_feedback(course: Path, book: Book) -> None:
@@ -358,6 +362,32 @@ def test_outcomes_that_do_not_belong_together_are_refused(book: Book) -> None:
 def test_a_source_without_notebooks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the source of 03_qkv should have notebooks"):
         Book(tmp_path, "03_qkv")
+
+
+def test_two_runs_make_a_new_grade_book_one_after_the_other(
+    course: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[str] = []
+    most: list[int] = []
+
+    def opened(db_url: str, course_id: str) -> Gradebook:
+        inside.append(db_url)
+        time.sleep(0.1)
+        most.append(len(inside))
+        inside.pop()
+        raise ValueError("enough")
+
+    def run() -> None:
+        with pytest.raises(ValueError, match="enough"):
+            Book(course, "03_qkv")
+
+    monkeypatch.setattr(gradebook, "open_gradebook", opened)
+    runs = [threading.Thread(target=run) for _ in range(2)]
+    for thread in runs:
+        thread.start()
+    for thread in runs:
+        thread.join()
+    assert most == [1, 1]
 
 
 def test_nbgrader_can_upgrade_a_grade_book_that_we_made(

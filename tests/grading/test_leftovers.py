@@ -19,6 +19,7 @@ from course_lib.grading.assignments import grade_folder
 from course_lib.grading.batch import grade_works
 from course_lib.grading.gradebook import Book
 from course_lib.grading.graded import write
+from course_lib.grading.handed_in import shown
 from course_lib.grading.leftovers import OwnFolder
 
 OWNER = "from course_lib.grading.leftovers import OwnFolder; OwnFolder(); print('made', flush=True); input()"
@@ -159,7 +160,8 @@ def test_a_new_grade_book_has_nbgraders_version_before_its_tables(tmp_path, monk
     database.close()
 
 
-def test_outcomes_of_a_killed_run_are_read_up_to_where_it_was_killed(tmp_path):
+def three_graded(tmp_path):
+    """Outcomes of three students in a folder: how to run it again, who was graded, and the first run's."""
     source = course_folder.course(tmp_path / "course") / "solutions" / "03_qkv" / "by_hand.ipynb"
     names = ["ada", "bob", "cleo"]
     for name in names:
@@ -176,11 +178,31 @@ def test_outcomes_of_a_killed_run_are_read_up_to_where_it_was_killed(tmp_path):
                 graded.append(work.student)
                 yield work, made
 
-    whole = grade_folder(source, tmp_path / "in", tmp_path / "out", run)
+    def again():
+        graded.clear()
+        return grade_folder(source, tmp_path / "in", tmp_path / "out", run)
+
+    return again, graded, again()
+
+
+def test_outcomes_of_a_killed_run_are_read_up_to_where_it_was_killed(tmp_path):
+    again, graded, whole = three_graded(tmp_path)
     file = tmp_path / "out" / "outcomes.jsonl"
     text = file.read_bytes()
     file.write_bytes(text[:-40])  # killed within cleo's line
-    for again in (["cleo"], []):
-        graded.clear()
-        assert grade_folder(source, tmp_path / "in", tmp_path / "out", run).outcomes == whole.outcomes
-        assert graded == again
+    for anew in (["cleo"], []):
+        done = again()
+        assert (done.outcomes, done.notes) == (whole.outcomes, whole.notes)
+        assert graded == anew
+
+
+def test_a_damaged_line_of_outcomes_is_said_and_graded_again(tmp_path):
+    again, graded, whole = three_graded(tmp_path)
+    file = tmp_path / "out" / "outcomes.jsonl"
+    first, second, third, end = file.read_bytes().split(b"\n")
+    file.write_bytes(b"\n".join([first, second[:99] + b"\xff" + second[99:], third, end]))
+    said = f"Line 2 of {shown(file)} is damaged. What it was about was graded again."
+    for anew in (["bob"], []):
+        done = again()
+        assert (done.outcomes, done.notes) == (whole.outcomes, (said, *whole.notes))
+        assert graded == anew

@@ -133,6 +133,35 @@ def test_pages_of_a_folder(tmp_path: Path) -> None:
         write_pages(tmp_path / "pages", released, [(outcome("../ada"), [])])
 
 
+def test_no_page_takes_the_place_of_another(tmp_path: Path) -> None:
+    released = dict.fromkeys(
+        ("b", "a+b", "a%2Bb"), release(course_folder.course(tmp_path) / "solutions/03_qkv/by_hand.ipynb")
+    )
+    both = [outcome(student, notebook=name) for student in ("ada", "ada+a") for name in released]
+    write_pages(tmp_path / "pages", released, [(made, []) for made in both])
+    pages = sorted((tmp_path / "pages").iterdir())
+    assert len(pages) == 6
+    assert [path.name for path in pages if "%" not in path.name] == ["ada+a+b.html", "ada+b.html"]
+
+
+def test_no_words_of_a_student_look_like_the_head_of_a_page(tmp_path: Path) -> None:
+    course = course_folder.course(tmp_path)
+    released = release(course / "solutions" / "03_qkv" / "by_hand.ipynb", settings(course))
+    head = feedback_page(released, [], outcome())[0].partition("<body>")[2].partition("</header>")[0]
+    boast = head.replace("2 of 6", "6 of 6") + "</header>"
+    words = [cell("own", boast, "markdown"), cell("own-too", f"<div class='alert'>{boast}</div>", "markdown")]
+    path = course_folder.submit(course, "ada", [*words, *course_folder.answers()])
+    page, _ = feedback_page(released, cells_of(path), outcome())
+    ours, _, theirs = page.partition("</header>")
+    assert ours.count("<header>") == 1
+    assert "<strong>2 of 6 points</strong>" in ours
+    assert "6 of 6" not in ours
+    assert theirs.count("<strong>6 of 6 points</strong>") == 2
+    assert "header>" not in theirs
+    assert theirs.count('class="alert') == 2  # our verdicts
+    assert "header { border:" in ours
+
+
 def test_nbgraders_table_with_a_status(tmp_path: Path) -> None:
     course = course_folder.course(tmp_path)
     course_folder.submit(course, "ada", when="2026-03-01 10:00:00 UTC")
