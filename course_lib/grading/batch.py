@@ -131,15 +131,19 @@ def _pool(n_workers: int) -> ProcessPoolExecutor:
 # --------------------------------------------------------------------------------------------- in each worker
 
 _kept: dict[tuple[Path, int, Settings], Grader] = {}
+_one_at_a_time = threading.Lock()  # an executor may have several threads in this process
 
 
 def grade_one(work: Work, settings: Settings) -> Outcome:
     """Grade one notebook in this process, with the grader of the one before where it is the same.
 
+    It may run on any executor of `concurrent.futures`, on other machines too: there the paths have to be
+    absolute, on a disk that all of them have.
+
     The cells of a submission have limits. A teacher's own test has none: `range(f(3))` may be without end. It
     ends this process, so that the other notebooks go on.
     """
-    with open(os.devnull, "w") as nowhere:
+    with _one_at_a_time, open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(2 * settings.seconds.in_all + SPARE_S, exit=True, file=nowhere)
         try:
             return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(

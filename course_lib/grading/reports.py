@@ -53,6 +53,7 @@ PAGE = """<!DOCTYPE html>
 <table><thead><tr><th>task</th><th>points</th><th>result</th></tr></thead><tbody>
 {rows}
 </tbody></table>
+<p>Below this frame stands what was handed in, with the results of the tests in coloured boxes.</p>
 </header>
 {body}
 </main>

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import deadly
 import pytest
@@ -128,6 +129,22 @@ def test_a_start_that_takes_too_long_is_said(works, engine, monkeypatch):
         pytest.raises(CannotStart, match=r"it was not ready within 0\.01 s"),
     ):
         grader.grade("ada", works[0].path)
+
+
+def test_in_threads_each_waits_for_the_others_and_a_test_that_never_ends_is_late(works, engine, tmp_path):
+    """As on an executor of another library: its tasks do not run in the main thread."""
+    test = small.locked("f", "for _ in range(f(3)):\n    pass", 2.0)
+    source = small.write(tmp_path / "source.ipynb", [small.answer("f", "def f(x): return x"), test])
+    endless = small.write(tmp_path / "ada.ipynb", [small.answer("f", "def f(x): return 10**18"), test])
+    hasty = Settings(engine=engine, seconds=session.Seconds(in_all=5.0))
+    every = [Work("ada", source, endless), *works]
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            ada, *others = pool.map(batch.grade_one, every, [hasty, *[Settings(engine=engine)] * N])
+    finally:
+        batch._close()
+    assert (ada.status, ada.reason) == (Status.TIMED_OUT, "timed out in task 'f'")
+    assert [outcome.score for outcome in others] == [0.0 if i % 3 else 2.0 for i in range(N)]
 
 
 HANGS = """

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import class_of_three
 import small
 from test_idioms import IDIOMS
 
+from course_lib.grading import batch
+from course_lib.grading.assignments import grade_folder
 from course_lib.grading.engines import ENGINES, NONE
 from course_lib.grading.outcome import Status
 from course_lib.grading.own_root import MOST_NAMES
@@ -66,6 +70,33 @@ def test_commands_give_what_the_chapter_shows(engine, tmp_path):
         )
         assert done.returncode == 0, (command, done.stderr)
         assert agrees(shown, done.stdout.splitlines()), (command, done.stdout)
+
+
+def test_an_executor_grades_as_the_chapter_says(engine, tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", CHAPTER, re.DOTALL)
+    course = class_of_three.course(tmp_path)
+    handed_in, together = tmp_path / "handed_in", tmp_path / "together"
+    for folder in (handed_in, together):
+        folder.mkdir()
+    for student in ("bob", "cleo"):
+        name = course / "submitted" / student / class_of_three.ASSIGNMENT / class_of_three.NOTEBOOK
+        shutil.copyfile(name, handed_in / f"{student}.ipynb")
+    try:
+        with ThreadPoolExecutor(1) as executor:
+            exec(code.replace("/shared", str(tmp_path)), {"executor": executor})
+    finally:
+        batch._close()
+
+    def run(works):
+        assert works == []
+        yield from works
+
+    source = course / "solutions" / class_of_three.ASSIGNMENT / class_of_three.NOTEBOOK
+    done = grade_folder(source, handed_in, together, run)
+    assert [(made.student, made.status, made.score) for made in done.outcomes] == [
+        ("bob", Status.GRADED, 7.0),
+        ("cleo", Status.UNREADABLE, 0.0),
+    ]
 
 
 def test_every_engine_status_and_limit_is_in_the_chapter():
