@@ -182,11 +182,7 @@ def _within(place: Path, student: str, sources: Sequence[Path]) -> Iterator[Work
     """The notebooks in a student's folder, and what else there may have been meant as one."""
     expected = {source.name: Work(student, source, place / source.name) for source in sources}
     yield from expected.values()
-    others = (
-        (path, _disguised(path.name, expected) or _meant(path))
-        for path in _listed(place)
-        if path.name not in expected
-    )
+    others = ((path, _meant(path, expected)) for path in _listed(place) if path.name not in expected)
     yield from _few((path, f"expected was {' or '.join(expected)}; {what}") for path, what in others if what)
 
 
@@ -198,15 +194,7 @@ def _holds(folder: Path, sources: Sequence[Path]) -> bool:
 def _misplaced(folder: Path, assignment: str) -> Iterator[str]:
     """What stands in a student's folder without this assignment, and looks as if it were that."""
     expected = f"expected was a folder {shown(folder / assignment)}"
-    same = _plain(assignment)
-    found = (
-        (
-            path,
-            _disguised(path.name, [assignment])
-            or ("rename it" if _plain(path.name) == same else _meant(path)),
-        )
-        for path in _listed(folder)
-    )
+    found = ((path, _meant(path, [assignment])) for path in _listed(folder))
     yield from _few((path, f"{expected}; {what}") for path, what in found if what)
 
 
@@ -218,8 +206,13 @@ def _few(found: Iterable[tuple[Path, str]]) -> Iterator[str]:
         yield f"Left out in {shown(found[0][0].parent)}: {len(found) - MOST_SAID:,} more like these."
 
 
-def _meant(path: Path) -> str:
-    """What to do with a file that may be meant as a notebook; "" where it is not."""
+def _meant(path: Path, expected: Iterable[str] = ()) -> str:
+    """What to do with what may be meant as an expected name, or as a notebook; "" where it is not."""
+    for wanted in expected:
+        if _seen(path.name) == _seen(wanted):
+            return f"it looks the same, but is {path.name!a}, not {wanted!a}; rename it"
+        if _plain(path.name) == _plain(wanted):
+            return "rename it"
     name = path.name.lower()
     if _is_folder(path):
         return ""
@@ -237,14 +230,6 @@ def _seen(name: str) -> str:
 def _plain(name: str) -> str:
     """A name without what people overlook: capital letters too, and a dot at the end."""
     return _seen(name).casefold().rstrip(".")
-
-
-def _disguised(name: str, expected: Iterable[str]) -> str:
-    """What to do with a name that only looks like an expected one; "" where it does not."""
-    for wanted in expected:
-        if _seen(name) == _seen(wanted):
-            return f"it looks the same, but is {name!a}, not {wanted!a}; rename it"
-    return ""
 
 
 def _alike(folder: Path, students: Iterable[str]) -> Iterator[str]:

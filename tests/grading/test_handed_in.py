@@ -192,7 +192,7 @@ MISPLACED = {
     "ada/03_qkv.tar.gz": "expected was a folder submitted/ada/03_qkv; unpack it",
     "ada/by_hand.ipynb": "expected was a folder submitted/ada/03_qkv; if it is that, rename or move it",
     "ada/03_QKV/by_hand.ipynb": "expected was a folder submitted/ada/03_qkv; rename it",
-    "zoe/03_qkv/by_hand.IPYNB": "expected was by_hand.ipynb; if it is that, rename or move it",
+    "zoe/03_qkv/by_hand.IPYNB": "expected was by_hand.ipynb; rename it",
     "zoe/03_qkv/by_hand (1).ipynb": "expected was by_hand.ipynb; if it is that, rename or move it",
     "zoe/03_qkv/by_hand.ipynb.txt": "expected was by_hand.ipynb; if it is that, rename or move it",
     "zoe/03_qkv/all.zip": "expected was by_hand.ipynb; unpack it",
