@@ -111,7 +111,7 @@ def _(patches, patch_size, height, width):
     return x.reshape(len(patches), -1, n * patch_size, n * patch_size)
 
 
-@wrong("unpatchify", "width before height", "height and width exchanged")
+@wrong("unpatchify", "width before height", "rows and columns of the grid exchanged")
 def _(patches, patch_size, height, width):
     p = patch_size
     x = patches.reshape(len(patches), width // p, height // p, p, p, -1).permute(0, 5, 1, 3, 2, 4)

@@ -52,10 +52,23 @@ SAYS = {
     "softmax over the queries": (
         "This is what you get when the softmax runs over the queries: each column sums to 1, each row should."
     ),
+    "keys not turned": (
+        "This is q @ k, which fails unless the sizes happen to fit: a query meets the rows of k, so exchange "
+        "the last two axes of k first."
+    ),
     "overflow": (
         "Right for small scores, but exp(1000) is more than a float holds, and exp(-1000) is 0. Subtract "
         "each row's largest score first."
     ),
+    "eps in the sum": (
+        "A little was added to every sum of exponentials, so the weights sum to a little less than 1. Only a "
+        "sum of 0, where nothing may be seen, needs another number to divide by, such as 1."
+    ),
+    "one maximum for all rows": (
+        "You subtract the largest score of all rows; in a row far below it, every exp becomes 0. Take each "
+        "row's own."
+    ),
+    "softmax over everything": "All weights together sum to 1: each row should, on its own.",
     "mask upside down": "The mask is read the other way round: True means that the query may attend.",
     "mask transposed": "The mask is transposed: its rows are queries, its columns keys, as they come.",
     "mask ignored": "The mask is not used.",
@@ -125,11 +138,54 @@ SAYS = {
     ),
     "start ignored": "The first token always stands at place 0: it stands at `start`.",
     "counted from 1": "The first token stands at start + 1: it stands at `start`.",
+    "one place too early": "The first token stands at start - 1: it stands at `start`.",
     "all tokens in one place": (
         "All tokens are turned as the first one is, by `start`: token i stands at start + i."
     ),
     "places along the heads": (
         "Places were counted along the axis of the heads: x is (B, H, T, K), and it is T that counts tokens."
+    ),
+    "halves written as neighbours": (
+        "Number i was turned together with i + K/2, and then the two were put side by side: the pairs are "
+        "neighbours as x comes, (0, 1), (2, 3), ..."
+    ),
+    "turned pairs reshaped": (
+        "First and second numbers were stacked in front, and `reshape` or `view` gave them the shape of x "
+        "with the wrong order: stack them behind, `torch.stack([first, second], dim=-1)`, then "
+        "`.flatten(-2)`."
+    ),
+    "turned pairs left apart": (
+        "The two numbers of a pair still have an axis of their own: `.flatten(-2)` puts them side by side."
+    ),
+    "pairs cut by a bare reshape": (
+        "`reshape` or `view` cut x into two in front of all axes, so numbers of different tokens were "
+        "paired: the first numbers are `x[..., 0::2]`, the second ones `x[..., 1::2]`."
+    ),
+    "cosine and sine exchanged": (
+        "Cosine and sine have changed places: at place 0, where the angle is 0, a token must stay as it is."
+    ),
+    "pairs counted from 1": (
+        "The pairs were counted from 1: the first has i = 0, and is turned by its place itself."
+    ),
+    "brackets of the exponent forgotten": (
+        "A power comes before a product and a quotient: without brackets only a part of 2i/K is the "
+        "exponent: write `base ** (2 * i / K)`."
+    ),
+    "divided by the number of tokens": (
+        "The exponent was divided by T, the number of tokens: it is 2i/K, K being the numbers in a head."
+    ),
+    "turned by degrees": ("The angle was read as degrees: sine and cosine take it as it is, in radians."),
+    "places up to T": (
+        "The places end at T, as if the first token stood at place 0: T places from `start` on end before "
+        "start + T."
+    ),
+    "tokens on axis 1": (
+        "The angles were laid along axis 1, as in Llama's own code, where tokens come before heads: here x "
+        "is (B, H, T, K), and it is T that counts tokens."
+    ),
+    "an axis for the heads behind the places": (
+        "The angles got an axis behind T, which meets the heads of x, (B, H, T, K): (T, K/2) fits as it is, "
+        "as the last two axes."
     ),
     "turned twice": "The angles are twice as large as they should be: is x turned twice?",
     "always 10,000": "The base is always 10,000: use the one that comes.",
@@ -166,6 +222,19 @@ SAYS = {
     ),
     "always the same eps": "eps is always 1e-5: use the one that comes.",
     "eps as a floor": "eps was taken for the least that the root may be: it is added, inside the root.",
+    "the mean of squares at least eps": (
+        "eps was taken for the least that the mean of the squares may be, with `clamp` or `maximum`: it is "
+        "added to it."
+    ),
+    "eps added to the result": (
+        "eps was added behind the division, to the result: it is added below the root, before the root is "
+        "taken."
+    ),
+    "always an eps of 1e-6": "eps is always 1e-6: use the one that comes.",
+    "divided by len(x)": (
+        "The sum of squares was divided by len(x), the size of the first axis: a vector has D numbers, "
+        "x.shape[-1]."
+    ),
     "eps squared": (
         "eps was squared before it was added: it is added to the mean of the squares as it comes."
     ),

@@ -1,7 +1,7 @@
 """Judge answers to the exercises, and record what was judged: the end of the run says how many."""
 
 import pytest
-from task_cases import HIDDEN, VISIBLE, without_finale
+from task_cases import HIDDEN, VISIBLE, place_of, told, without_finale
 
 from course_lib.checks import examine, find_task
 
@@ -21,7 +21,10 @@ def accepts(record_property):
             tried.append((find_task(task), VISIBLE))
         for whole, seed in tried:
             result = examine(whole, answer, seed=seed)
-            assert result.passed, f"seed {seed}, {result.case}: {result.problem} {result.detail}"
+            if not result.passed:
+                pytest.fail(
+                    f"{place_of(task, answer, seed)} is right, but refused: {told(result)}", pytrace=False
+                )
         record_property("task", task)
         record_property("answer", "right")
 
@@ -36,9 +39,12 @@ def refuses(record_property):
         result = examine(without_finale(task), answer, seed=seed)
         if result.passed and find_task(task).finale:  # some mistakes show in the real model alone
             result = examine(find_task(task), answer, seed=seed)
-        assert not result.passed, how or answer
-        assert result.misconception == (name or ""), f"seed {seed}, {result.case}: {result.problem}"
-        assert result.problem
+        place = place_of(task, answer, seed)
+        if result.passed:
+            pytest.fail(f"{place} is wrong ({how or name}), but accepted", pytrace=False)
+        if result.misconception != (name or ""):
+            expected = f"is not called {name!r}" if name else "should have no name"
+            pytest.fail(f"{place} {expected}: {told(result)}", pytrace=False)
         record_property("task", task)
         record_property("answer", "named" if name else "refused")
 

@@ -6,12 +6,13 @@ import os
 import numpy as np
 import pytest
 from spoiled import spoiled
-from task_cases import VISIBLE, without_finale
+from task_cases import VISIBLE, place_of, told, without_finale
 
 from course_lib.checks import engine, examine, find_task, task_names, tasks
-from course_lib.checks.attempt import attempts
+from course_lib.checks.attempt import attempts, clean_state
 from course_lib.checks.call import Call
-from course_lib.checks.values import largest
+from course_lib.checks.inputs import other_forms
+from course_lib.checks.values import largest, shapes_of
 
 
 def answers_to(task):
@@ -30,6 +31,7 @@ IN_PLACE = {"06_residuals/identity_start", "06_residuals/depth_scaled_start"}
 N_SEEDS = int(os.environ.get("COURSE_SEEDS", "3"))
 # Wrong answers are tried at the check that a learner sees and at others, right ones at so many in all.
 SEEDS = range(N_SEEDS)
+FORMS = {"float64", "stored column by column"}
 # So much of a case's largest value may rounding take; more would let wrong answers through.
 LARGEST_SLACK = 0.05
 
@@ -44,8 +46,9 @@ def test_a_correct_answer_is_accepted(task, answer, accepts):
     ("task", "name", "answer"), [(task, name, answer) for task in WRONG for name, answer in WRONG[task]]
 )
 def test_a_wrong_answer_is_refused(task, name, answer, refuses):
+    named = name in {mistake.name for mistake in find_task(task).misconceptions}
     for seed in SEEDS:
-        refuses(task, answer, name, seed)
+        refuses(task, answer, name if named else None, seed)
 
 
 @pytest.mark.parametrize("task", task_names())
@@ -76,7 +79,8 @@ def test_rounding_leaves_no_room_for_a_mistake(task):
 @pytest.mark.parametrize("task", task_names())
 def test_there_are_enough_answers(task):
     mistakes = {mistake.name for mistake in find_task(task).misconceptions}
-    assert {name for name, _ in WRONG[task]} - {None} <= mistakes
+    caught = {case.catches for case in find_task(task).cases(np.random.default_rng(VISIBLE))}
+    assert {name for name, _ in WRONG[task]} - {None} <= mistakes | caught
     assert len(mistakes) >= 6
     assert len(mistakes) + len(WRONG[task]) >= 10
     assert len(RIGHT[task]) >= 4
@@ -84,25 +88,46 @@ def test_there_are_enough_answers(task):
 
 @pytest.mark.parametrize("task", task_names())
 def test_each_case_is_there_for_a_wrong_answer_that_only_it_catches(task):
-    task = without_finale(task)
-    known = {mistake.name: mistake for mistake in task.misconceptions}
+    """Without the case this answer would pass, or keep its name to itself; `catches` is what it is called."""
+    task, name = without_finale(task), task
+    known = {mistake.name: [mistake.wrong] for mistake in task.misconceptions}
+    known |= {way: [answer] for way, answer in spoiled(name).items()}
+    for called, answer in WRONG[name]:
+        known.setdefault(called, []).append(answer)
     cases = engine.prepare(task, VISIBLE)
+    idle = []
     for case in task.cases(np.random.default_rng(VISIBLE))[1:]:
-        assert case.catches, f"the case {case.name!r} says nothing under `catches`"
-        if case.catches in known:
-            trials = trials_of(task, known[case.catches].wrong, cases)
-            without = [trial for trial in trials if trial.case.name != case.name]
-            needed = verdict(task, trials) != verdict(task, without)
-            assert needed, f"{case.catches!r} is refused by that name without the case {case.name!r}, too"
+        answers = known.get(case.catches, ())
+        left = without(task, case.name)
+        if not any(said(task, answer, cases) != said(task, answer, left) for answer in answers):
+            idle.append(
+                f"the case {case.name!r}, which catches {case.catches!r}"
+                + " (no such answer)" * (not answers)
+            )
+    assert not idle, f"what is said of these answers is the same without the cases: {'; '.join(idle)}"
 
 
-def trials_of(task, answer, cases):
-    made = attempts(task, answer, [prepared.case for prepared in cases], task.seconds)
-    return [engine._trial(task, *both, task.seconds) for both in zip(cases, made, strict=False)]
+def without(task, name):
+    """What is tried where a task lacks a case: forms that were made of it are made of another one then."""
+    prepared = engine.prepare(task, VISIBLE)
+    sizes = {shapes_of(each.case.inputs) for each in prepared if each.case.name == name and not each.again}
+    made_of_it = [
+        each for each in prepared if each.case.name in FORMS and shapes_of(each.case.inputs) in sizes
+    ]
+    left = [each for each in prepared if each.case.name != name and each not in made_of_it]
+    if made_of_it:
+        cases = [case for case in task.cases(np.random.default_rng(VISIBLE)) if case.name != name]
+        with clean_state():
+            left += [engine.Prepared(task, form) for form in other_forms(cases)]
+    return sorted(left, key=lambda each: each.again)
 
 
-def verdict(task, trials):
-    result = engine._judged(task, trials, lambda trial: trial)
+def said(task, answer, cases):
+    """Whether an answer passes at these cases, and the name that it gets."""
+    with clean_state():
+        made = attempts(task, answer, [prepared.case for prepared in cases], task.seconds)
+        trials = [engine._trial(task, *both, task.seconds) for both in zip(cases, made, strict=False)]
+        result = engine._judged(task, trials, lambda trial: trial)
     return result.passed, result.misconception
 
 
@@ -142,4 +167,7 @@ def test_no_correct_answer_is_refused_at_any_seed(task, monkeypatch):
         # At the check that a learner sees the others were tried above.
         for answer in answers[:1] if seed == VISIBLE else answers:
             result = examine(without_finale(task), answer, seed=seed)
-            assert result.passed, f"seed {seed}, {answer}, {result.case}: {result.problem} {result.detail}"
+            if not result.passed:
+                pytest.fail(
+                    f"{place_of(task, answer, seed)} is right, but refused: {told(result)}", pytrace=False
+                )

@@ -48,8 +48,7 @@ def test_every_layer_is_tried_and_both_answers_come():
         given = find_task("05_positions/which_is_equivariant").cases(np.random.default_rng(seed))
         assert {layer.name for case in given for layer in case.inputs["layers"]} == set(LAYERS)
         answers = [which_is_equivariant(**case.inputs) for case in given]
-        assert any(all(answer) for answer in answers)
-        assert any(not any(answer) for answer in answers)
+        assert {answer for case in answers for answer in case} == {True, False}
 
 
 def test_layers_change_nothing_and_keep_shape_and_kind():
@@ -150,7 +149,7 @@ def test_rows_are_those_that_the_library_reads():
 
 def test_a_table_that_ends_too_early_is_said_with_its_numbers():
     def answer(x, table, start):
-        if len(table) == start:  # the one-token case alone is right
+        if len(table) < start:  # the one-token case alone is right
             raise ValueError
         return x + table[start : start + x.shape[1]] if start + x.shape[1] <= len(table) else x
 

@@ -61,7 +61,7 @@ def test_the_questions_show_every_mistake():
     tokens = [given["targets"] for given in cases("masked_loss") if (given["targets"] >= 0).sum() > 1]
     assert all((targets == 0).any() for targets in tokens)
     unequal = [len(asked.sum(1).unique()) > 1 for asked in some if len(asked) > 1 and not asked.all()]
-    assert len(unequal) > 20
+    assert len(unequal) >= 20
     assert all(unequal)
 
 

@@ -101,11 +101,12 @@ def test_zeros_stand_between_others_however_they_are_scored():
 
 def test_of_the_passages_that_tie_several_are_named_in_the_order_of_places():
     for case in cases("nearest_passages", 9):
-        if case.name == "passages that tie":
+        if case.name == "many passages that tie":
             scores = cosines(case.inputs["query"], case.inputs["passages"])
             named = nearest_passages(**case.inputs)
-            tied = [int(place) for place in named if (scores == scores[place]).sum() > 1]
-            assert tied == sorted(tied)
+            for score in scores.unique():
+                tied = [int(place) for place in named if scores[place] == score]
+                assert tied == sorted(tied)
             assert len(tied) >= 2
 
 
@@ -176,13 +177,13 @@ def test_a_text_where_an_error_should_be_raised_is_said():
     result = examine(find_task("09_real_models/chat_template"), answer)
     assert result.problem.startswith("The result has length")
 
-    def half(turns, system=None):  # only the system prompt is watched
-        one_loop([("user", SMOLLM2_SYSTEM if system is None else system)])
-        said = [("system", SMOLLM2_SYSTEM if system is None else system), *turns]
-        turns = (f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in said)
-        return "".join(turns) + "<|im_start|>assistant\n"
+    def harmless(turns, system=None):  # signs are written in another way
+        def other(text):
+            return text.replace("<|im_start|>", "<start>").replace("<|im_end|>", "<end>")
 
-    assert problem("chat_template", half).startswith(
+        return one_loop([(role, other(text)) for role, text in turns], system and other(system))
+
+    assert problem("chat_template", harmless).startswith(
         "It must raise a ValueError, but got '<|im_start|>system"
     )
 

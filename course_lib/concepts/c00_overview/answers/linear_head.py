@@ -26,5 +26,9 @@ RIGHT = [
 ]
 WRONG = [
     ("bias forgotten", lambda x, w, b: (w @ x.T).T),
+    (
+        "two axes taken for granted",
+        lambda x, w, b: np.array([w @ v + b for v in x]) if x.ndim > 1 else w @ x + b,
+    ),
     (None, lambda x, w, b: (w @ x.T + b[:, None]).T),
 ]

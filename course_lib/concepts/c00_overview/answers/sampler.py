@@ -26,6 +26,11 @@ def sampler_one_row(logits, temperature, k):
     return out
 
 
+def table_by_loop(logits, temperature, k):
+    rows = [sampler_one_row(row, temperature, k) for row in np.atleast_2d(logits)]
+    return np.reshape(rows, logits.shape)
+
+
 def sampler_by_rows(logits, temperature, k):
     if logits.ndim > 1:
         return np.stack([sampler_by_rows(row, temperature, k) for row in logits])
@@ -40,6 +45,7 @@ RIGHT = [
 ]
 WRONG = [
     ("the likeliest alone", lambda x, t, k: np.eye(x.shape[-1])[x.argmax(-1)]),
-    (None, lambda x, t, k: sampler_by_rows(x, t, max(k, 2))),
+    ("at least two to choose from", lambda x, t, k: sampler_by_rows(x, t, max(k, 2))),
+    ("a loop over one table", table_by_loop),
     ("a temperature of at least 1", lambda x, t, k: sampler_by_rows(x, max(t, 1), k)),
 ]

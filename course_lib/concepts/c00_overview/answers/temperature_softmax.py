@@ -20,6 +20,14 @@ def chances_by_torch(logits, temperature):
     return torch.softmax(torch.tensor(logits) / temperature, -1)
 
 
+def table_by_loop(logits, temperature):
+    rows = []
+    for row in np.atleast_2d(logits / temperature):
+        powers = np.exp(row - row.max())
+        rows.append(powers / powers.sum())
+    return np.reshape(rows, logits.shape)
+
+
 def bare(x):
     """A softmax without a shift."""
     return np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
@@ -34,7 +42,12 @@ RIGHT = [
 WRONG = [
     ("temperature without effect", lambda x, t: chances_by_loops(x - t, 1)),
     (None, lambda x, t: np.nan_to_num(bare(x / t))),
-    (None, lambda x, t: chances_by_loops(x, max(t, 0.1))),
-    (None, lambda x, t: chances_by_loops(np.clip(x / t, -1000, 1000), 1)),
-    (None, lambda x, t: bare((x - x.mean(-1, keepdims=True)) / t)),
+    ("a least temperature", lambda x, t: chances_by_loops(x, max(t, 0.1))),
+    ("a least temperature", lambda x, t: chances_by_loops(x, t + 1e-6)),
+    ("a loop over one table", table_by_loop),
+    ("scores cut to -1,000 to 1,000", lambda x, t: chances_by_loops(np.clip(x / t, -1000, 1000), 1)),
+    (
+        "the mean subtracted instead of the largest",
+        lambda x, t: bare((x - x.mean(-1, keepdims=True)) / t),
+    ),
 ]

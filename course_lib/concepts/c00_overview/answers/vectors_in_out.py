@@ -11,8 +11,8 @@ RIGHT = [
     lambda ids, table: np.array([table[i] for i in ids.ravel()]).reshape(*ids.shape, -1),
 ]
 WRONG = [
-    (None, lambda ids, table: np.eye(len(table))[ids]),
+    ("columns, one a row", lambda ids, table: np.eye(table.shape[1])[ids] @ table.T),
     (None, lambda ids, table: table[tuple(ids)]),
-    (None, lambda ids, table: table[ids].squeeze()),
+    ("axes of 1 dropped", lambda ids, table: table[ids].squeeze()),
     (None, lambda ids, table: np.stack([table[int(i)] for i in ids])),
 ]

@@ -46,7 +46,7 @@ def _(rng):
 
     return [
         Case("two vectors, three classes", inputs(2, d=5, c=3)),
-        Case("a batch", inputs(2, 5, d=7, c=3), catches="weight @ vectors.T, turned back by another .T"),
+        Case("a batch", inputs(2, 5, d=7, c=3), catches="two axes taken for granted"),
         Case("one vector", inputs(d=5, c=2), catches="a bias for each vector"),
         Case("as many classes as numbers", inputs(2, d=3, c=3), catches="weight not transposed"),
     ]
@@ -61,6 +61,12 @@ exercise.changed(
     "weight not transposed",
     "This is vectors @ weight: it fails unless C happens to be D. The weight is (C, D): transpose it.",
     ("weight.T", "weight"),
+)
+exercise.changed(
+    "weight reshaped",
+    "A reshape to (D, C) leaves the numbers in their order, and no column is a class any more: `weight.T` "
+    "exchanges the axes.",
+    ("weight.T", "weight.reshape(-1, len(weight))"),
 )
 exercise.changed(
     "weight on the left",
@@ -94,6 +100,23 @@ exercise.changed(
 def _(vectors, weight, bias):
     """The result is transposed: one row of C scores for each vector, as the vectors stand in rows."""
     return linear_head(vectors, weight, bias).mT
+
+
+@exercise.mistake("classes in rows, weight on the left")
+def _(vectors, weight, bias):
+    """The result is transposed: one row of C scores for each vector, as the vectors stand in rows. So the
+    vectors come first, and the weight is what is transposed.
+    """
+    return weight @ vectors.T + bias[:, None]
+
+
+@exercise.mistake("two axes taken for granted")
+def _(vectors, weight, bias):
+    """Right for one table of vectors, not for a batch of tables: there `.T` turns all three axes round, and a
+    loop goes through the tables. `vectors @ weight.T` works whatever comes before the last axis.
+    """
+    turned = vectors.reshape(-1, vectors.shape[-1]) if vectors.ndim < 2 else vectors
+    return (weight @ turned.T + bias[:, None]).T.reshape(*vectors.shape[:-1], len(weight))
 
 
 @exercise.mistake("only the last vector")

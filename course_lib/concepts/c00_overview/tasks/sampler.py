@@ -52,7 +52,9 @@ def _(rng):
         Case("one row", inputs(7, temperature=2.0, k=3)),
         Case("two rows of five", inputs(2, 5, temperature=0.5, k=2), catches="a temperature of at least 1"),
         Case("k is 1", inputs(3, 5, temperature=0.7, k=1), catches="at least two to choose from"),
-        Case("a batch", inputs(*primes(rng, 2, 3, 11), temperature=3.0, k=2), catches="one row alone"),
+        Case(
+            "a batch", inputs(*primes(rng, 2, 3, 11), temperature=3.0, k=2), catches="a loop over one table"
+        ),
     ]
 
 
@@ -135,6 +137,18 @@ def _(logits, temperature, k):
 def _(logits, temperature, k):
     """The dropped logits became 0, and exp(0) is 1: minus infinity is what gets no chance."""
     return temperature_softmax(np.where(np.isfinite(top_k(logits, k)), logits, 0), temperature)
+
+
+@exercise.mistake("one sum for all rows")
+def _(logits, temperature, k):
+    """The chances of all rows together sum to 1: each row should, on its own."""
+    return temperature_softmax(top_k(logits, k).ravel(), temperature).reshape(logits.shape)
+
+
+@exercise.mistake("one cut for all rows")
+def _(logits, temperature, k):
+    """The k largest logits of all rows together were kept: keep k in each row."""
+    return temperature_softmax(top_k(logits.ravel(), k).reshape(logits.shape), temperature)
 
 
 @exercise.mistake("the likeliest alone")

@@ -49,24 +49,24 @@ def _(rng):
     dropped = draw(rng, 3, 7)
     dropped[np.arange(3), rng.integers(7, size=3)] = -np.inf
     batch = draw(rng, *primes(rng, 2, 3, 5))
+    tiny = 1e-20  # what is added to it, and what is taken as the least, is far larger, however small
     return [
         Case("one row", {"logits": draw(rng, 5), "temperature": 2.0}),
         Case("three rows of three", {"logits": square, "temperature": 2.0}, catches="keepdims forgotten"),
-        Case("a batch", {"logits": batch, "temperature": 0.7}, catches="sums over the rows of a table"),
+        Case("a batch", {"logits": batch, "temperature": 0.7}, catches="a loop over one table"),
         # Here exp overflows unless something is subtracted, be it divided or not.
         Case(
             "logits of 150",
             {"logits": 150 + alike(2, 3, spread=1), "temperature": 0.9},
-            catches="the largest subtracted before it is divided",
+            catches="overflow",
         ),
         Case(
             "a temperature near 0",
-            {"logits": 5 + alike(2, 3, spread=0.02), "temperature": 0.01},
-            catches="a temperature of at least 0.1",
+            {"logits": alike(2, 3, spread=2) * np.float32(tiny), "temperature": tiny},
+            catches="a least temperature",
         ),
-        Case("large logits", {"logits": far, "temperature": 2.0}, catches="one largest for the whole table"),
         Case(
-            "large logits, a low temperature",
+            "large logits",
             {"logits": far, "temperature": 0.5},
             catches="scores cut to -1,000 to 1,000",
         ),
@@ -93,6 +93,14 @@ def _(logits, temperature):
     subtracted, it falls out again when a row is divided by its sum.
     """
     return temperature_softmax(logits, 1)
+
+
+exercise.changed(
+    "a least temperature",
+    "Something was added to the temperature, or a small one was replaced by a larger one: it is never 0, so "
+    "divide by it as it is, however small.",
+    ("logits / temperature", "logits / max(temperature, 1e-8)"),
+)
 
 
 @exercise.mistake("temperature behind exp, one sum for all")
@@ -162,6 +170,16 @@ def _(logits, temperature):
 
 
 exercise.changed(
+    "one sum for all rows",
+    "There is one sum for all rows: each row sums to 1, on its own, so sum along the last axis.",
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum()"),
+)
+exercise.changed(
+    "one sum for each column",
+    "The sums run over axis 0: each row is divided by its own sum, along the last axis.",
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=0)"),
+)
+exercise.changed(
     "not normalised",
     "These are the exponentials: divide each row by its sum.",
     ("powers / powers.sum(axis=-1, keepdims=True)", "powers"),
@@ -175,6 +193,21 @@ exercise.changed(
     "keepdims forgotten, nothing subtracted",
     "The sums lost an axis, so NumPy lines them up with the columns: `sum(axis=-1, keepdims=True)`.",
     ("logits - logits.max(axis=-1, keepdims=True)", "logits"),
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
+)
+
+
+exercise.changed(
+    "keepdims forgotten at the maximum",
+    "The largest logits lost an axis, so NumPy lines them up with the columns: "
+    "`max(axis=-1, keepdims=True)`.",
+    ("logits.max(axis=-1, keepdims=True)", "logits.max(axis=-1)"),
+)
+exercise.changed(
+    "keepdims forgotten twice",
+    "The largest logits and the sums lost an axis, so NumPy lines them up with the columns: both need "
+    "`keepdims=True`.",
+    ("logits.max(axis=-1, keepdims=True)", "logits.max(axis=-1)"),
     ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
 )
 

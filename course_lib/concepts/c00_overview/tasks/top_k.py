@@ -62,23 +62,18 @@ def distinct(rng, *shape):
 @exercise.cases
 def _(rng):
     return [
-        Case("one row", {"logits": distinct(rng, 7), "k": 3}),
+        Case("one row", {"logits": distinct(rng, 7), "k": 2}),
         Case(
             "three rows of three",
             {"logits": distinct(rng, 3, 3), "k": 2},
-            catches="the largest of each column",
+            catches="one row alone",
         ),
         Case(
             "a batch",
             {"logits": distinct(rng, *primes(rng, 2, 3, 11)), "k": 2},
-            catches="a loop over a table",
+            catches="a loop over one table",
         ),
         Case("the largest alone", {"logits": distinct(rng, 3, 5), "k": 1}, catches="the slice -k : -k + 1"),
-        Case(
-            "all logits below zero",
-            {"logits": -np.abs(distinct(rng, 3, 7)), "k": 5},
-            catches="a row without a logit above zero left as it is",
-        ),
         Case(
             "k is the length of a row",
             {"logits": distinct(rng, 2, 5), "k": 5},
@@ -111,6 +106,12 @@ exercise.changed(
     "The others became a large negative number: softmax forgives that, but minus infinity was asked for.",
     ("-np.inf", "-1e9"),
 )
+exercise.changed(
+    "the lowest number",
+    "The others became the lowest number that there is: softmax forgives that, but minus infinity was asked "
+    "for.",
+    ("-np.inf", "np.finfo(logits.dtype).min"),
+)
 
 
 @exercise.mistake("one too many")
@@ -119,6 +120,11 @@ def _(logits, k):
     return top_k(logits, min(k + 1, logits.shape[-1]))
 
 
+exercise.changed(
+    "place k from the front",
+    "Place k of a sorted row is counted from its smallest logit: the k-th largest stands at place -k.",
+    ("[-k]", "[k]"),
+)
 exercise.changed(
     "one too few",
     "k - 1 logits are kept: the k-th largest stays too, so compare with >=, not with >.",
@@ -137,6 +143,30 @@ exercise.changed(
     "k logits were kept in each column: keep k in each row, along the last axis.",
     ("np.sort(logits)[..., [-k]]", "np.sort(logits, axis=0)[-k]"),
 )
+
+
+exercise.changed(
+    "a threshold for each column",
+    "The smallest logits that stay lost an axis, so NumPy lines them up with the columns: `[..., [-k]]` "
+    "keeps it.",
+    ("[..., [-k]]", "[..., -k]"),
+)
+
+
+@exercise.mistake("argsort taken for ranks")
+def _(logits, k):
+    """`np.argsort` says where the first, second, third ... of the sorted logits stands, not which rank each
+    logit has.
+    """
+    return np.where(np.argsort(logits) >= logits.shape[-1] - k, logits, -np.inf)
+
+
+@exercise.mistake("argsort taken for ranks, the largest first")
+def _(logits, k):
+    """`np.argsort` says where the first, second, third ... of the sorted logits stands, not which rank each
+    logit has.
+    """
+    return np.where(np.argsort(-logits) < k, logits, -np.inf)
 
 
 @exercise.mistake("sorted")

@@ -36,7 +36,7 @@ def _(rng):
         Case(
             "two texts",
             {"token_ids": rng.integers(7, size=(2, 5)), "table": table},
-            catches="a loop over one text",
+            catches="texts joined",
         ),
         Case(
             "one token", {"token_ids": rng.integers(7, size=1), "table": table}, catches="axes of 1 dropped"
@@ -44,7 +44,7 @@ def _(rng):
         Case(
             "as many tokens as numbers",
             {"token_ids": rng.permutation(11), "table": draw(rng, 11, 11)},
-            catches="columns, where they fit",
+            catches="columns, one a row",
         ),
     ]
 
@@ -58,6 +58,27 @@ exercise.changed(
     "columns instead of rows",
     "These are columns of the table: a token's vector is a row.",
     ("table[token_ids]", "table[:, token_ids]"),
+)
+exercise.changed(
+    "columns, one a row",
+    "These are columns of the table, written as rows: a token's vector is a row of the table itself.",
+    ("table[token_ids]", "table.T[token_ids]"),
+)
+exercise.changed(
+    "vectors in columns",
+    "The result is transposed: one row for each token.",
+    ("table[token_ids]", "table[token_ids].mT"),
+)
+exercise.changed(
+    "texts joined",
+    "All tokens stand in one long text: the axes of the ids stay, and one is added for the vector.",
+    ("table[token_ids]", "table[token_ids.ravel()]"),
+)
+exercise.changed(
+    "no table",
+    "These are rows of zeros with a 1 at the id: they still have to meet the table, `one_hot @ table`. "
+    "`table[token_ids]` is the short way.",
+    ("table[token_ids]", "np.eye(len(table))[token_ids]"),
 )
 exercise.changed(
     "places instead of ids",

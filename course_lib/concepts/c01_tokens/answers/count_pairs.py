@@ -8,10 +8,10 @@ from operator import add
 import numpy as np
 
 
-def count_by_index(words, start=0):
+def count_by_index(words):
     counts = defaultdict(int)
     for word in words:
-        for i in range(start, len(word) - 1):
+        for i in range(len(word) - 1):
             counts[word[i], word[i + 1]] += words[word]
     return counts
 
@@ -47,8 +47,13 @@ WRONG = [
             for a, b in pairwise(word)
         },
     ),
-    (None, lambda words: count_by_index(words, start=1)),
-    (None, from_the_second_pair),
-    (None, lambda words: count_by_index({tuple(bytes([i]) for i in b"".join(w)): words[w] for w in words})),
-    (None, lambda words: reduce(add, [Counter(list(pairwise(w)) * n) for w, n in words.items()])),
+    ("the first pair taken for granted", from_the_second_pair),
+    (
+        "pairs of single bytes",
+        lambda words: count_by_index({tuple(bytes([i]) for i in b"".join(w)): words[w] for w in words}),
+    ),
+    (
+        "a sum without a beginning",
+        lambda words: reduce(add, [Counter(list(pairwise(w)) * n) for w, n in words.items()]),
+    ),
 ]

@@ -53,5 +53,5 @@ def encode_with_numpy(text, ranks):
 RIGHT = [encode_by_merges, encode_by_rank_list, encode_by_recursion, encode_with_numpy]
 WRONG = [
     ("nothing merged", lambda t, r: encode_in_order(t, r, merge_slices)),
-    (None, lambda t, r: encode_by_merges(t, r) or [b""]),
+    ("an empty token", lambda t, r: encode_by_merges(t, r) or [b""]),
 ]

@@ -80,11 +80,24 @@ def begins_with_a_piece(word, vocab):
     return ["[UNK]"] if rest == ["[UNK]"] else [first, *rest]
 
 
+def two_at_most(word, vocab):
+    """A piece, and all the rest as another."""
+    for end in range(len(word), 0, -1):
+        if word[:end] in vocab:
+            rest = [f"##{word[end:]}"] if word[end:] else []
+            return [word[:end], *rest] if vocab.issuperset(rest) else ["[UNK]"]
+    return ["[UNK]"]
+
+
 RIGHT = [match_by_shrinking, match_by_vocabulary, match_by_recursion, match_with_numpy]
 WRONG = [
     ("goes back", match_any_way),
-    (None, lambda w, v: [] if "[UNK]" in match_by_shrinking(w, v) else match_by_shrinking(w, v)),
-    (None, skips_letters),
-    (None, begins_with_a_piece),
-    (None, lambda w, v: match_by_shrinking(w, v)[:2]),
+    (
+        None,
+        lambda w, v: [] if "[UNK]" in match_by_shrinking(w, v) else match_by_shrinking(w, v),
+    ),
+    ("unknown letters are dropped", skips_letters),
+    ("the first piece taken for granted", begins_with_a_piece),
+    ("two pieces at most", two_at_most),
+    ("the first two pieces alone", lambda w, v: match_by_shrinking(w, v)[:2]),
 ]

@@ -45,12 +45,12 @@ def merge_by_letters(tokens, pair):
     return [name.get(letter, pair[0] + pair[1]) for letter in text]
 
 
-def three_further(tokens, pair):
+def looks_behind_the_end(tokens, pair):
     out, i = [], 0
     while i < len(tokens):
-        found = tuple(tokens[i : i + 2]) == pair
+        found = tokens[i] == pair[0] and tokens[i + 1] == pair[1]
         out.append(pair[0] + pair[1] if found else tokens[i])
-        i += 3 if found else 1
+        i += 2 if found else 1
     return out
 
 
@@ -90,7 +90,7 @@ RIGHT = [
 ]
 WRONG = [
     ("nothing merged", merge_slices),
-    (None, three_further),
-    (None, must_be_there),
-    (None, from_the_first_token),
+    ("the token after the last one", looks_behind_the_end),
+    ("an error where there is no place", must_be_there),
+    ("the first token taken for granted", from_the_first_token),
 ]

@@ -55,6 +55,9 @@ RIGHT = [
 ]
 WRONG = [
     ("softmax instead of sigmoids", softmax_loss),
-    (None, lambda c, x, n: loss(c, x, n, log=log_by_cases)),
-    (None, lambda c, x, n: loss(c, x, n, log=lambda s: torch.log(torch.sigmoid(s) + 1e-9))),
+    ("gradients that are NaN", lambda c, x, n: loss(c, x, n, log=log_by_cases)),
+    (
+        "1e-9 added before the logarithm",
+        lambda c, x, n: loss(c, x, n, log=lambda s: torch.log(torch.sigmoid(s) + 1e-9)),
+    ),
 ]

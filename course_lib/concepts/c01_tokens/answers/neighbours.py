@@ -57,5 +57,8 @@ RIGHT = [
 WRONG = [
     ("divided by the word's own length", by_own_length),
     (None, lambda x, w, k: [i for i, _ in near_by_loops(x, w, k)]),
-    (None, lambda x, w, k: near_by_loops(x, w, k) if k > 1 else near_by_loops(x, w, k)[0]),
+    (
+        "one pair, not in a list",
+        lambda x, w, k: near_by_loops(x, w, k) if k > 1 else near_by_loops(x, w, k)[0],
+    ),
 ]

@@ -29,6 +29,11 @@ def ppmi_by_torch(counts):
     return (shares / chance).log().clamp(min=0).nan_to_num(0)
 
 
+def shares(sums):
+    """Of all, and something where it would be 0."""
+    return np.fmax(sums / sums.sum(), 1e-9)
+
+
 RIGHT = [
     ppmi_by_loops,
     ppmi_by_logs,
@@ -38,11 +43,11 @@ RIGHT = [
 WRONG = [
     ("nothing left", lambda n: np.maximum(0, np.log(n / n.sum(1, keepdims=True)))),
     (
-        "0 divided by 0",
-        lambda n: np.log(np.maximum(n * n.sum() / n.sum(0) / np.fmax(n.sum(1), 1)[:, None], 1)),
+        "a row of zeros divided by 0",
+        lambda n: np.log(np.maximum(n / n.sum(1)[:, None] / shares(n.sum(0)), 1)),
     ),
     (
-        "0 divided by 0",
-        lambda n: np.log(np.maximum(n * n.sum() / np.fmax(n.sum(0), 1) / n.sum(1)[:, None], 1)),
+        "a column of zeros divided by 0",
+        lambda n: np.log(np.maximum(n / n.sum(0) / shares(n.sum(1))[:, None], 1)),
     ),
 ]

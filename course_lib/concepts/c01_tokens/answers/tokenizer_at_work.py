@@ -44,5 +44,8 @@ def ids_in_numpy(words, ranks, ids, special):
 
 RIGHT = [ids_by_comprehension, ids_with_memory, ids_by_generator, ids_in_numpy]
 WRONG = [
-    (None, lambda w, r, i, s: np.concatenate([ids_by_comprehension([x], r, i, s) for x in w])),
+    (
+        "joined without a beginning",
+        lambda w, r, i, s: np.concatenate([ids_by_comprehension([x], r, i, s) for x in w]),
+    ),
 ]

@@ -70,6 +70,21 @@ def train_one_by_one(words, n):
     return go(words, n, {bytes([i]): i for i in range(256)})
 
 
+def train_on_text(words, n):
+    texts = {tuple(token.decode() for token in word): times for word, times in words.items()}
+    known = [chr(i) for i in range(256)]
+    merges = []
+    for _ in range(n):
+        counts = count_by_index(texts)
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], *map(known.index, pair)))
+        merges.append(tuple(token.encode() for token in best))
+        known.append(best[0] + best[1])
+        texts = {tuple(merge_by_stack(word, best)): times for word, times in texts.items()}
+    return merges
+
+
 RIGHT = [
     train_with_ids,
     train_one_by_one,
@@ -79,4 +94,5 @@ RIGHT = [
 WRONG = [
     ("nothing merged", lambda w, n: train(w, n, merge=merge_slices)),
     ("nothing merged", lambda w, n: [train(w, 1)[0]] * n),
+    ("tokens turned into text", train_on_text),
 ]

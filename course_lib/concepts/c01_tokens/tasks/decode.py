@@ -11,6 +11,8 @@ Hint: `b''.join(tokens)` joins bytes objects. Then look at the argument `errors`
 
 from itertools import pairwise
 
+import numpy as np
+
 from course_lib.checks import forms
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.kinds import Case
@@ -32,10 +34,10 @@ def decode(tokens):
     ### END SOLUTION
 
 
-def cut(rng, data, n):
-    """Bytes as n pieces, cut at random places."""
-    places = [0, *sorted(int(i) for i in rng.permutation(len(data) - 1)[: n - 1] + 1), len(data)]
-    return [data[start:end] for start, end in pairwise(places)]
+def cut(rng, text, n):
+    """A text as n pieces, cut at random places."""
+    places = [0, *sorted(int(i) for i in rng.permutation(len(text) - 1)[: n - 1] + 1), len(text)]
+    return [text[start:end] for start, end in pairwise(places)]
 
 
 @exercise.cases
@@ -53,17 +55,17 @@ def _(rng):
         Case(
             "the second half of a letter alone",
             {"tokens": [two[1:], a, four[:3], c]},
-            catches="invalid bytes dropped",
+            catches="a replacement for each byte",
         ),
         Case(
             "a sentence in many tokens",
-            {"tokens": cut(rng, "für 猫 und \N{SNAKE}, grün!\n".encode(), 13)},
+            {"tokens": [piece.encode() for piece in cut(rng, "für 猫 und \N{SNAKE}, grün!\n", 13)]},
             catches="white space taken off",
         ),
         Case(
             "an emoji in three tokens",
             {"tokens": [b, four[:1], four[1:3], four[3:], a]},
-            catches="Windows' code page",
+            catches="two tokens looked at together",
         ),
         Case(
             "half a letter at the end",
@@ -71,9 +73,9 @@ def _(rng):
             catches="a decoder that still waits for the other half",
         ),
         Case(
-            "a byte that never occurs in UTF-8",
-            {"tokens": [a, bytes([int(rng.integers(0xF8, 256))]), b]},
-            catches="only halves of letters replaced",
+            "bytes that never occur in UTF-8",
+            {"tokens": [a, rng.integers(0xF8, 256, size=2, dtype=np.uint8).tobytes(), b]},
+            catches="one replacement for all that stand together",
         ),
         Case("no tokens", {"tokens": []}, catches="reduce without a beginning"),
     ]
@@ -83,6 +85,14 @@ def _(rng):
 def _(tokens):
     """Each token was decoded alone, so a letter that is cut in two is lost: join all bytes first."""
     return "".join(decode([token]) for token in tokens)
+
+
+@exercise.mistake("each token alone, halves left out")
+def _(tokens):
+    """Each token was decoded alone, and what is no letter on its own was left out: join all bytes first, and
+    let the replacement character � stand for what is none then.
+    """
+    return "".join(token.decode(errors="ignore") for token in tokens)
 
 
 exercise.changed(
@@ -144,6 +154,12 @@ def _(tokens):
     `token.decode()` gives the text.
     """
     return "".join(str(token) for token in tokens)
+
+
+@exercise.mistake("the look of the joined bytes")
+def _(tokens):
+    """`str` of a bytes object shows how it is written, with its b and quotes: `decode` gives the text."""
+    return str(b"".join(tokens))
 
 
 @exercise.mistake("a list of texts")

@@ -10,6 +10,7 @@ Hint: In a loop: collect the neighbours that are in `ranks`. Where there are non
 with the lowest rank, `min(known, key=ranks.get)`, and merge it.
 """
 
+import re
 from itertools import pairwise
 
 from course_lib.checks import forms
@@ -54,10 +55,10 @@ def encodable(rng, alphabet, n_merges, length):
 
 @exercise.cases
 def _(rng):
-    a, b, c = letters(rng, 3)
+    a, b = letters(rng, 2)
     hug = {(b"u", b"g"): 0, (b"h", b"u"): 1, (b"h", b"ug"): 2, (b"p", b"ug"): 3}
     half = {single("gr"): 0, (b"gr", b"\xc3"): 1, (b"\xbc", b"n"): 2, single("\N{CAT FACE}")[:2]: 3}
-    run = {single(a + a): 0, single(a + b): 1, (a.encode(), (a + b).encode()): 2}
+    space = {single(f"{a} "): 0, (f"{a} ".encode(), b.encode()): 1, single(f" {b}"): 2}
     return [
         Case("one word", {"text": str(rng.choice(["pugs", "spug", "pugpug"])), "ranks": hug}),
         Case("a short text", encodable(rng, [a, b], 17, 29), catches="the longest pair first"),
@@ -66,17 +67,7 @@ def _(rng):
             {"text": "grün \N{CAT FACE}", "ranks": half},
             catches="characters instead of bytes",
         ),
-        Case(
-            "a run of one letter",
-            {"text": 5 * a + b + 3 * a, "ranks": run},
-            catches="a run merged from the right",
-        ),
-        Case(
-            "nothing to merge",
-            {"text": c + b + a, "ranks": {single(b + c): 0}},
-            catches="an error where no pair is known",
-        ),
-        Case("one byte", {"text": a, "ranks": run}, catches="the lowest rank of no pairs"),
+        Case("words", {"text": f"{b}{a} {b} {b}", "ranks": space}, catches="words cut apart"),
         Case("an empty text", {"text": "", "ranks": hug}, catches="an empty token"),
     ]
 
@@ -87,6 +78,11 @@ longest_first = exercise.changed(
     "the longest pair first",
     "",
     ("min(known, key=ranks.get)", "max(known, key=lambda pair: len(pair[0] + pair[1]))"),
+)
+shortest_first = exercise.changed(
+    "the shortest pair first",
+    "The pair that makes the shortest token was merged first: it is the one that was learned first.",
+    ("min(known, key=ranks.get)", "min(known, key=lambda pair: len(pair[0] + pair[1]))"),
 )
 leftmost_first = exercise.changed("the leftmost pair first", "", ("min(known, key=ranks.get)", "known[0]"))
 rightmost_first = exercise.changed("the rightmost pair first", "", ("min(known, key=ranks.get)", "known[-1]"))
@@ -140,6 +136,29 @@ def _(text, ranks):
     return list(text.encode())
 
 
+exercise.changed(
+    "rank 0 taken for none",
+    "The pair of rank 0 is never merged: 0 counts as false. Ask whether the pair is `in ranks`.",
+    ("if pair in ranks", "if ranks.get(pair)"),
+)
+
+
+@exercise.mistake("words cut apart")
+def _(text, ranks):
+    """The text was cut into words, and each on its own: the whole text counts as one word here, so a pair may
+    hold a space.
+    """
+    return [token for word in re.findall(r"\s+|\S+", text) for token in encode(word, ranks)]
+
+
+@exercise.mistake("spaces lost")
+def _(text, ranks):
+    """The text was split at its spaces, and they are lost: the whole text counts as one word here, and a
+    space is a byte like any other.
+    """
+    return [token for word in text.split() for token in encode(word, ranks)]
+
+
 @exercise.mistake("stops at a gap")
 def _(text, ranks):
     """It stopped at the first learned pair that is not in the text: later pairs may be there."""
@@ -172,10 +191,6 @@ def _(text, ranks):
     """These are ranks: return the tokens, as bytes objects."""
     made = {left + right: rank for (left, right), rank in ranks.items()}
     return [made.get(token, token) for token in encode(text, ranks)]
-
-
-def shortest_first(text, ranks):
-    return encode(text, {pair: len(pair[0] + pair[1]) for pair in ranks})
 
 
 OTHER_WAYS = (

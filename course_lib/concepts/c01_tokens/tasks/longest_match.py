@@ -53,19 +53,19 @@ def _(rng):
     alone = {a + b, c + d + e, c, d, e, f"##{d}"}
     back = {a + b + c, a + b, f"##{c + d}", f"##{c}", f"##{e}"}
     every = {a, b, c, *(f"##{x}" for x in (a, b, c))}
-    longer = [drawn(rng, [a, b, c], 2, 3) for _ in range(11)]
-    many = {*every, *longer[::2], *(f"##{piece}" for piece in longer[1::2])}
+    while True:
+        longer = [drawn(rng, [a, b, c], 2, 3) for _ in range(11)]
+        many = {*every, *longer[::2], *(f"##{piece}" for piece in longer[1::2])}
+        long = drawn(rng, [a, b, c], 29)
+        ways = [way(long, many) for way in (longest_match, from_the_end, fewest, longest_anywhere)]
+        if all(ways.count(pieces) == 1 for pieces in ways):
+            break
     return [
         Case("two pieces", {"word": str(rng.choice(["playing", "pling"])), "vocab": play}),
         Case(
-            "the whole word",
-            {"word": a + b, "vocab": {a, f"##{b}", a + b, b}},
-            catches="up to the last letter but one",
-        ),
-        Case(
-            "a letter that is in no piece",
-            {"word": a + b + e + c, "vocab": every},
-            catches="only the rest unknown",
+            "a longest piece that leads nowhere",
+            {"word": a + b + c + d, "vocab": back},
+            catches="goes back",
         ),
         Case(
             "the first letter is in no piece",
@@ -73,23 +73,18 @@ def _(rng):
             catches="the first piece taken for granted",
         ),
         Case(
-            "a longest piece that leads nowhere",
-            {"word": a + b + c + d, "vocab": back},
-            catches="goes back",
-        ),
-        Case(
             "pieces that only begin a word",
             {"word": a + b + c + d + e, "vocab": alone},
-            catches="pieces without their mark",
+            catches="pieces of both kinds",
         ),
         Case(
             "two ways to cut",
             {"word": a + b + c, "vocab": {a, a + b, f"##{c}", f"##{b + c}"}},
-            catches="cut from the right",
+            catches="two pieces at most",
         ),
         Case(
             "a long word",
-            {"word": drawn(rng, [a, b, c], 29), "vocab": many},
+            {"word": long, "vocab": many},
             catches="the first two pieces alone",
         ),
     ]
@@ -137,6 +132,11 @@ exercise.changed(
     ('return ["[UNK]"]', 'pieces.append("[UNK]"); start += 1; continue'),
 )
 exercise.changed(
+    "unknown letters are dropped",
+    "A letter that begins no piece was left out: the whole word is [UNK].",
+    ('return ["[UNK]"]', "start += 1; continue"),
+)
+exercise.changed(
     "the rest is dropped",
     "Where no piece fits it returns what it has so far: the whole word becomes [UNK].",
     ('return ["[UNK]"]', "return pieces"),
@@ -159,7 +159,7 @@ def goes_back(word, vocab, mark=""):
 
 
 @exercise.mistake("from the end")
-def _(word, vocab):
+def from_the_end(word, vocab):
     """The word was cut from the right: begin at its first letter."""
     pieces = []
     while word:
@@ -174,6 +174,46 @@ def _(word, vocab):
     return pieces
 
 
+@exercise.mistake("as few pieces as possible")
+def fewest(word, vocab):
+    """The word was cut into as few pieces as possible: a clever search, but WordPiece takes the longest piece
+    at the beginning of the rest, whatever comes behind it.
+    """
+    best = {0: []}
+    for end in range(1, len(word) + 1):
+        found = []
+        for start in range(end):
+            piece = "##" * (start > 0) + word[start:end]
+            if start in best and piece in vocab:
+                found.append([*best[start], piece])
+        if found:
+            best[end] = min(found, key=len)
+    return best.get(len(word), ["[UNK]"])
+
+
+@exercise.mistake("the longest piece anywhere")
+def longest_anywhere(word, vocab, inside=False):
+    """The longest piece was looked for in the whole word, then in what is left on both sides: begin at the
+    first letter, and take the longest piece that stands there.
+    """
+    if not word:
+        return []
+    for n in range(len(word), 0, -1):
+        for start in range(len(word) - n + 1):
+            end = start + n
+            piece = "##" * (inside or start > 0) + word[start:end]
+            if piece in vocab:
+                left = longest_anywhere(word[:start], vocab, inside)
+                pieces = [*left, piece, *longest_anywhere(word[end:], vocab, True)]
+                return ["[UNK]"] if "[UNK]" in pieces else pieces
+    return ["[UNK]"]
+
+
+exercise.changed(
+    "pieces of both kinds",
+    "Inside the word a piece without `##` was taken, too: there only marked pieces count.",
+    ("if mark + word[start:end] in vocab", "if {mark + word[start:end], word[start:end]} & vocab"),
+)
 exercise.changed(
     "one letter short",
     "The piece that reaches to the end of the word is never tried: `range` stops before its end.",

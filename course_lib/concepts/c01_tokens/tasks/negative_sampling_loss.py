@@ -69,14 +69,17 @@ def _(rng):
         [
             Case("one pair, one negative", inputs(1, 1, 3)),
             Case(
-                "two pairs, three negatives", inputs(2, 3, 5), gradients=True, catches="summed over the pairs"
+                "three pairs, three negatives",
+                inputs(3, 3, 5),
+                gradients=True,
+                catches="centres lined up with the drawn words",
             ),
             Case("scores of 1000", loud(1000), gradients=True, catches="gradients that are NaN"),
-            Case("scores of 60", loud(60), catches="1 minus a sigmoid in float32"),
+            Case("scores of 60", loud(60), catches="log of a sigmoid"),
             Case(
                 "a right pair with a score of -200",
                 loud(200, drawn=False),
-                catches="the logarithm of a sigmoid that is 0",
+                catches="log of 1 minus a sigmoid",
             ),
         ]
     )
@@ -86,8 +89,8 @@ def _(rng):
 
 exercise.changed(
     "log of a sigmoid",
-    "Right for small scores, but sigmoid(-1000) is 0, and its logarithm minus infinity: `F.logsigmoid` "
-    "takes both steps at once.",
+    "Right for small scores, but sigmoid(-1000) is 0, its logarithm minus infinity, and exp(1000) is more "
+    "than a float holds: `F.logsigmoid` takes all steps at once.",
     ("F.logsigmoid(right)", "right.sigmoid().log()"),
     ("F.logsigmoid(-wrong)", "(-wrong).sigmoid().log()"),
 )
@@ -105,8 +108,68 @@ exercise.changed(
     ("F.logsigmoid(-wrong)", "(1 - wrong.sigmoid()).log()"),
 )
 
+for little in ("1e-10", "1e-9", "1e-8", "1e-7"):
+    exercise.changed(
+        f"{little} added before the logarithm",
+        "Something was added to the sigmoids, so that no logarithm is of 0, and large scores come out too "
+        "small: `F.logsigmoid(score)` needs no such help.",
+        ("F.logsigmoid(right)", f"(right.sigmoid() + {little}).log()"),
+        ("F.logsigmoid(-wrong)", f"((-wrong).sigmoid() + {little}).log()"),
+    )
+exercise.changed(
+    "logarithms cut at -100",
+    "`F.binary_cross_entropy` takes the logarithm of sigmoids, which may be 0, and cuts it off at -100: use "
+    "`F.logsigmoid` on the scores.",
+    ("F.logsigmoid(right)", "right.sigmoid().log().clamp(min=-100)"),
+    ("F.logsigmoid(-wrong)", "(1 - wrong.sigmoid()).log().clamp(min=-100)"),
+)
+
+# ------------------------------------------------------------------------------------------------ the scores
+
+exercise.changed(
+    "centres lined up with the drawn words",
+    "Drawn word j was compared with centre j: `centres[:, None]` lines up each centre with its own k words.",
+    ("centres[:, None]", "centres"),
+)
+exercise.changed(
+    "one score for all right pairs",
+    "The products of all right pairs were added up to one score: each pair has its own, `.sum(-1)`.",
+    ("(centres * contexts).sum(-1)", "(centres * contexts).sum()"),
+)
+exercise.changed(
+    "one score for all pairs",
+    "All products were added up to one score: each pair has its own, `.sum(-1)`.",
+    ("(centres * contexts).sum(-1)", "(centres * contexts).sum()"),
+    ("(centres[:, None] * negatives).sum(-1)", "(centres[:, None] * negatives).sum()[None]"),
+)
+exercise.changed(
+    "every context for every centre",
+    "Every centre was compared with the contexts of all pairs: it has one that was met, its own.",
+    ("(centres * contexts).sum(-1)", "centres @ contexts.mT"),
+)
+exercise.changed(
+    "one score for all drawn words",
+    "The scores of the drawn words were summed before the log sigmoid: each is judged on its own, then sum.",
+    ("F.logsigmoid(-wrong).sum(-1)", "F.logsigmoid(-wrong.sum(-1))"),
+)
+exercise.changed(
+    "the mean of the drawn words",
+    "The mean of the drawn words was judged: each is judged on its own, then sum.",
+    ("F.logsigmoid(-wrong).sum(-1)", "F.logsigmoid(-wrong.mean(-1))"),
+)
+
 # -------------------------------------------------------------------------------------------- sums and means
 
+exercise.changed(
+    "drawn words of all pairs summed",
+    "The drawn words of all pairs were summed up: sum over the k words of each pair, `.sum(-1)`.",
+    ("F.logsigmoid(-wrong).sum(-1)", "F.logsigmoid(-wrong).sum()"),
+)
+exercise.changed(
+    "summed over the pairs",
+    "The sum runs over the pairs of the batch: sum over the k words of each pair, `.sum(-1)`.",
+    ("F.logsigmoid(-wrong).sum(-1)", "F.logsigmoid(-wrong).sum(0)"),
+)
 exercise.changed(
     "mean over the negatives",
     "The mean was taken over the drawn words of a pair: sum over them.",
@@ -139,6 +202,16 @@ exercise.changed(
     "negatives as if they were right",
     "The drawn words are treated as right ones: their scores need a minus sign before the log sigmoid.",
     ("-wrong", "wrong"),
+)
+exercise.changed(
+    "the minus before the log sigmoid",
+    "The minus stands before the log sigmoid: it belongs to the score, log sigmoid(-score).",
+    ("+ F.logsigmoid(-wrong)", "- F.logsigmoid(wrong)"),
+)
+exercise.changed(
+    "the right pair as if it were drawn",
+    "The score of the right pair has a minus: that is for the drawn words.",
+    ("F.logsigmoid(right)", "F.logsigmoid(-right)"),
 )
 exercise.changed(
     "negatives forgotten",

@@ -49,7 +49,11 @@ def apart(rng, n, d, k):
         # Of two vectors in nearly one direction the longer one has the larger product.
         vectors = draw(rng, n, d) * rng.choice([1, 2, 3], (n, 1)).astype(np.float32)
         word = int(rng.integers(1, n))
-        if are_apart(neighbours(vectors.astype(float), word, n - 1)):
+        first = [number for number, _ in neighbours(vectors.astype(float), word, k)]
+        by_product = [number for number, _ in ranked_by_products(vectors, word, k)]
+        products = np.sort(vectors @ vectors[word])
+        no_tie = np.diff(products).min() > 0.01
+        if no_tie and first != by_product and are_apart(neighbours(vectors.astype(float), word, n - 1)):
             return {"vectors": vectors, "word": word, "k": k}
 
 
@@ -72,10 +76,13 @@ def are_apart(pairs):
 def _(rng):
     zero = apart(rng, 7, 3, 6)
     zero["vectors"][0] = 0
+    short = apart(rng, 11, 7, 10)
+    short["vectors"] *= np.float32(1e-5)  # some right ways take lengths of 1e-6 for 0
     return [
         Case("five words", apart(rng, 5, 2, 3)),
-        Case("one neighbour", apart(rng, 11, 7, 1), catches="one pair, not in a list"),
+        Case("one neighbour", apart(rng, 7, 5, 1), catches="one pair, not in a list"),
         Case("a vector of zeros", zero, catches="NaN for a vector of zeros"),
+        Case("short vectors", short, catches="short vectors taken for zeros"),
         Case(
             "a longer vector in the same direction",
             parallel(rng, 4, 2),
@@ -112,12 +119,68 @@ exercise.changed(
     ("order[order != word]", "order[1:]"),
 )
 
+
+@exercise.mistake("numbers behind the word shifted")
+def _(vectors, word, k):
+    """The word was deleted first, so each word behind it has a number that is one too small."""
+    others = [
+        (number - (number > word), cosine) for number, cosine in neighbours(vectors, word, len(vectors))
+    ]
+    return others[:k]
+
+
+exercise.changed(
+    "one too few",
+    "One neighbour too few: the word itself was among the k, and left out afterwards. Leave it out first.",
+    ("np.argsort(-cosines)", 'np.argsort(-cosines, kind="stable")'),
+    ("in order[order != word][:k]", "in order[:k] if i != word"),
+)
+
 # ------------------------------------------------------------------------------------------- what is compared
 
 exercise.changed(
     "products instead of cosines",
     "These are products: divide by the lengths of both vectors, or long vectors win.",
     (" / np.maximum(lengths * lengths[word], 1e-30)", ""),
+)
+ranked_by_products = exercise.changed(
+    "ranked by products",
+    "The words are ranked by their products, and the cosines stand beside them: the largest cosine first.",
+    ("np.argsort(-cosines)", "np.argsort(-vectors @ vectors[word])"),
+)
+exercise.changed(
+    "one length for all words",
+    "`np.linalg.norm(vectors)` is one number, the length of all vectors together: each has its own, "
+    "`np.linalg.norm(vectors, axis=1)`.",
+    ("lengths * lengths[word]", "np.linalg.norm(vectors) * lengths[word]"),
+)
+exercise.changed(
+    "one length for all, twice",
+    "`np.linalg.norm(vectors)` is one number, the length of all vectors together: each has its own, "
+    "`np.linalg.norm(vectors, axis=1)`.",
+    ("lengths * lengths[word]", "np.linalg.norm(vectors) ** 2"),
+)
+
+
+@exercise.mistake("lengths of the columns")
+def _(vectors, word, k):
+    """Each column was divided by its length: a vector is a row, so its length is taken along axis 1."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-30)
+    cosines = unit @ unit[word]
+    order = np.argsort(-cosines)
+    return [(i, cosines[i]) for i in order[order != word][:k]]
+
+
+exercise.changed(
+    "squares of the lengths",
+    "The products were divided by the squares of the lengths: a length is the root of the sum of squares.",
+    ("np.maximum(lengths * lengths[word], 1e-30)", "np.maximum((lengths * lengths[word]) ** 2, 1e-30)"),
+)
+exercise.changed(
+    "short vectors taken for zeros",
+    "Something was added to the lengths, or small ones were replaced by a larger number, so short vectors "
+    "get cosines near 0: only a length of 0 needs help, `np.maximum(..., 1e-30)`.",
+    ("np.maximum(lengths * lengths[word], 1e-30)", "(lengths * lengths[word] + 1e-8)"),
 )
 exercise.changed(
     "divided by one length",
@@ -156,6 +219,11 @@ exercise.changed(
 
 # ------------------------------------------------------------------------------------------------ what comes
 
+exercise.changed(
+    "1 minus the cosine",
+    "These are 1 minus the cosines, which is called cosine distance: return the cosines.",
+    ("(i, cosines[i])", "(i, 1 - cosines[i])"),
+)
 exercise.changed(
     "cosine before word",
     "The cosine stands before the word: return pairs (word, cosine).",

@@ -52,7 +52,9 @@ def _(rng):
             n[rows, (often + 1) % shape[1]] = 0
             if empty:
                 n[empty] = 0
-            if ppmi(n).max() > 0.3:  # where nothing is above chance, all is 0 but for rounding
+            n_empty = (n.sum(0) == 0).sum() + (n.sum(1) == 0).sum()
+            # Where nothing is above chance, all is 0 but for rounding.
+            if n_empty == bool(empty) and ppmi(n).max() > 0.3:
                 return n
 
     return [
@@ -61,12 +63,12 @@ def _(rng):
         Case(
             "a word that never occurs",
             {"counts": counts(3, 5, empty=(1,))},
-            catches="only the sums of the columns kept from 0",
+            catches="a row of zeros divided by 0",
         ),
         Case(
             "a context that never occurs",
             {"counts": counts(5, 3, empty=(slice(None), 2))},
-            catches="only the sums of the rows kept from 0",
+            catches="a column of zeros divided by 0",
         ),
     ]
 
@@ -93,12 +95,35 @@ def _(counts):
     return np.maximum(np.log(ratio), 0)
 
 
+@exercise.mistake("a row of zeros divided by 0")
+def _(counts):
+    """A row of zeros gives 0/0, which is NaN: the result is 0 where the count is 0, also where a word never
+    occurs.
+    """
+    sums = counts.sum(axis=1, keepdims=True) * np.fmax(counts.sum(axis=0), 1)
+    return np.log(np.maximum(counts * counts.sum() / sums, 1))
+
+
+@exercise.mistake("a column of zeros divided by 0")
+def _(counts):
+    """A column of zeros gives 0/0, which is NaN: the result is 0 where the count is 0, also where a context
+    never occurs.
+    """
+    sums = np.fmax(counts.sum(axis=1, keepdims=True), 1) * counts.sum(axis=0)
+    return np.log(np.maximum(counts * counts.sum() / sums, 1))
+
+
 # --------------------------------------------------------------------------------------------- the logarithm
 
 exercise.changed(
     "another logarithm",
     "This is the logarithm to base 2: the natural one was asked for, `np.log`.",
     ("np.log", "np.log2"),
+)
+exercise.changed(
+    "logarithm to base 10",
+    "This is the logarithm to base 10: the natural one was asked for, `np.log`.",
+    ("np.log", "np.log10"),
 )
 exercise.changed("no logarithm", "The logarithm is missing: these are the ratios themselves.", ("np.log", ""))
 exercise.changed(
@@ -116,6 +141,21 @@ def _(counts):
     return ppmi(counts + 1)
 
 
+@exercise.mistake("a little added to every count")
+def _(counts):
+    """A little was added to every count: a word that never occurs then seems to meet rare contexts. Use the
+    counts as they are, and give 0 where a count is 0.
+    """
+    return ppmi(counts + 1e-9)
+
+
+exercise.changed(
+    "a little added to the ratio",
+    "A little was added to the ratio: take it as it is, and give 0 where the count is 0.",
+    ("by_chance[met])", "by_chance[met] + 1e-8)"),
+)
+
+
 @exercise.mistake("nothing left")
 def _(counts):
     """Everything is 0, because the ratio is never above 1: the count times the sum of all counts, divided by
@@ -129,6 +169,21 @@ exercise.changed(
     "The sums of the rows were used for the columns too: a context has its own sum, that of its column.",
     ("counts.sum(axis=0, keepdims=True)", "counts.sum(axis=1)"),
 )
+
+
+@exercise.mistake("the sums of the columns twice")
+def _(counts):
+    """The sums of the columns were used for the rows too: a word has its own sum, that of its row."""
+    return np.log(np.fmax(counts * counts.sum() / counts.sum(axis=0) ** 2, 1))
+
+
+@exercise.mistake("sums of rows and columns exchanged")
+def _(counts):
+    """The sums of rows and of columns are exchanged: axis 1 is added up for the sum of a row, and that one
+    stands in a column.
+    """
+    by_chance = counts.sum(axis=0)[:, None] * counts.sum(axis=1)
+    return np.log(np.fmax(counts * counts.sum() / by_chance, 1))
 
 
 @exercise.mistake("keepdims forgotten")
@@ -171,4 +226,13 @@ def _(counts):
     often by chance.
     """
     ratio = counts * counts.shape[1] / counts.sum(axis=1, keepdims=True)
+    return np.log(np.fmax(ratio, 1))
+
+
+@exercise.mistake("against the column alone")
+def _(counts):
+    """Only one of the two sums was used, and the number of words for the other: a frequent word meets much by
+    chance.
+    """
+    ratio = counts * counts.shape[0] / counts.sum(axis=0, keepdims=True)
     return np.log(np.fmax(ratio, 1))

@@ -75,10 +75,10 @@ def _(rng):
     pairs = [tuple(half.replace("_", " ").encode() for half in merge.split()) for merge in merges]
     ranks = {pair: rank for rank, pair in enumerate(pairs)}
     tokens = [*single("abcdefghijklmnopqrstuvwxyz <|>?\nüF"), *(left + right for left, right in ranks)]
-    # The numbers are in no order, as in a real vocabulary: a rank is no id.
-    numbers = [int(n) for n in rng.permutation(97)]
+    # The numbers are in no order, as in a real vocabulary: a rank is no id. A special word has 0, as there.
+    numbers = [1 + int(n) for n in rng.permutation(97)]
     ids = dict(zip(tokens, numbers))
-    special = {start: numbers[-1], end: numbers[-2]}
+    special = {start: 0, end: numbers[-1]}
 
     def case(name, *words, **more):
         return Case(name, {"words": list(words), "ranks": ranks, "ids": ids, "special": special}, **more)
@@ -165,6 +165,19 @@ exercise.changed(
     "Special words are missing: they have an id too, in `special`.",
     ("found.append(special[word])", "pass"),
 )
+
+
+exercise.changed(
+    "id 0 taken for none",
+    "The special word with the id 0 was cut: 0 counts as false. Ask whether the word is `in special`.",
+    ("if word in special", "if special.get(word)"),
+)
+
+
+@exercise.mistake("only the first word")
+def _(words, ranks, ids, special):
+    """Only the first word was cut: does the `return` stand in the loop?"""
+    return tokenizer_at_work([words[0]], ranks, ids, special)
 
 
 @exercise.mistake("words were joined")

@@ -24,11 +24,13 @@ from course_lib.concepts.c01_tokens.tasks.count_pairs import (  # noqa: F401  na
     count_pairs,
     drawn_words,
     letters,
+    once_in_each_word,
     single,
     without_overlap,
 )
 from course_lib.concepts.c01_tokens.tasks.merge_pair import (  # noqa: F401
     at_the_first_place,
+    from_the_right,
     merge_pair,
 )
 
@@ -64,10 +66,12 @@ def no_token_twice(merges):
 
 
 def trainable(rng, n, alphabet, most, n_merges):
-    """Random words on which the ways to choose among equals differ, and no two merges make the same token."""
+    """Random words on which these ways and those among equals differ, and no two merges make one token."""
     while True:
         words = drawn_words(rng, n, alphabet, most)
-        ways = [way(words, n_merges) for way in (train_merges, first_seen, by_alphabet, largest_numbers)]
+        of_runs = (run_from_the_right, runs_without_overlap)
+        among_equals = (first_seen, by_alphabet, largest_numbers, right_first, left_alone)
+        ways = [way(words, n_merges) for way in (train_merges, *among_equals, *of_runs)]
         if all(ways.count(merges) == 1 for merges in ways) and no_token_twice(ways[0]):
             return {"words": words, "n_merges": n_merges}
 
@@ -77,16 +81,15 @@ def _(rng):
     a, b, c, d = letters(rng, 4)
     few, many = rng.choice([[3, 5], [4, 7], [5, 8]]).tolist()
     hug = {single("hug"): 10, single("pug"): int(rng.integers(4, 6)), single("hugs"): int(rng.integers(2, 4))}
-    run = {single(3 * a): few, single(b + c): many}
+    twice = {single(2 * (c + d)): few, single(a + b): many}
     german = {single("grün"): few, single("für"): many, single("über"): 2}
     return [
         Case("three words", {"words": hug, "n_merges": 3}),
         Case(
             "pairs that are equally frequent",
-            trainable(rng, 5, [a, b, c], 1, 5),
-            catches="equals by the alphabet",
+            trainable(rng, 7, [a, b, c], 1, 5),
+            catches="of equals the right token first",
         ),
-        Case("a run of one letter", {"words": run, "n_merges": 2}, catches="runs counted without overlap"),
         Case(
             "more merges than there are pairs",
             {"words": {single(a + b + c): 1, single(d): 2}, "n_merges": 7},
@@ -94,11 +97,10 @@ def _(rng):
         ),
         Case(
             "a pair that comes twice in a word",
-            {"words": {single(2 * (c + d)): few}, "n_merges": 2},
-            catches="one place in each word",
+            {"words": twice, "n_merges": 3},
+            catches="a pair once in each word",
         ),
-        Case("letters of two bytes", {"words": german, "n_merges": 4}, catches="words counted once"),
-        Case("seven words", trainable(rng, 7, [a, b, c, d], 3, 7), catches="of equals the longest token"),
+        Case("letters of two bytes", {"words": german, "n_merges": 4}, catches="tokens turned into text"),
     ]
 
 
@@ -130,6 +132,20 @@ largest_numbers = exercise.changed(
 )
 
 
+right_first = exercise.changed(
+    "of equals the right token first",
+    "Of equally frequent pairs the one whose right token has the smallest number was taken: compare the left "
+    "tokens first.",
+    ("numbers[p[0]], numbers[p[1]]", "numbers[p[1]], numbers[p[0]]"),
+)
+left_alone = exercise.changed(
+    "of equals the left token alone",
+    "Equally frequent pairs with the same left token were left to chance: then the smallest number on the "
+    "right decides.",
+    ("numbers[p[0]], numbers[p[1]]", "numbers[p[0]]"),
+)
+
+
 @exercise.mistake("counted only once")
 def _(words, n_merges):
     """The pairs were counted once, at the start: count again after every merge, in the merged words."""
@@ -142,10 +158,16 @@ exercise.changed(
     "Pairs were counted across the border of two words: only neighbours within a word count.",
     ("count_pairs(words)", "across_words(words)"),
 )
-exercise.changed(
+runs_without_overlap = exercise.changed(
     "runs without overlap",
     'In a run such as "aaa" the pair (a, a) was counted once: its places overlap, and both count.',
     ("count_pairs(words)", "without_overlap(words)"),
+)
+
+exercise.changed(
+    "a pair once in each word",
+    "A pair that comes twice in a word was counted once: all its places count.",
+    ("count_pairs(words)", "once_in_each_word(words)"),
 )
 
 # --------------------------------------------------------------------------------------- when it stops
@@ -175,6 +197,9 @@ exercise.changed(
     "the rarest pair",
     "The rarest pair was merged: take the most frequent one.",
     ("-counts[p]", "counts[p]"),
+)
+run_from_the_right = exercise.changed(
+    "from right to left", "", ("merge_pair(list(word), pair)", "from_the_right(word, pair)")
 )
 exercise.changed(
     "only the first place in a word",

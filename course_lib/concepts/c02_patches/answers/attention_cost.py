@@ -40,5 +40,5 @@ RIGHT = [
     cost_by_shapes,
 ]
 WRONG = [
-    (None, cost(lambda h, w, p: h // p + w // p + 1, lambda n, heads: heads * n**2)),
+    ("height and width added", cost(lambda h, w, p: h // p + w // p + 1, lambda n, heads: heads * n**2)),
 ]

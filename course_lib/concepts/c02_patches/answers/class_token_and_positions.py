@@ -45,5 +45,6 @@ def tokens_new_parameters(patches, token, positions):
 
 RIGHT = [tokens_by_loop, tokens_in_place, tokens_repeated, tokens_by_padding]
 WRONG = [
-    (None, tokens_new_parameters),
+    ("gradients cut off", tokens_new_parameters),
+    ("all positions", lambda x, token, table: torch.stack([torch.cat([token[None], y]) for y in x]) + table),
 ]

@@ -96,7 +96,8 @@ RIGHT = [Reader, ByConvolution, ReadsFirst, WithBuffer]
 WRONG = [
     (None, OtherNames),
     (None, PositionsOfPatches),
-    (None, Resized),
+    ("always two images", Resized),
+    ("no gradients", reader("Detached", layers=lambda self, x: self.stack(x.detach()))),
     (None, lambda: Reader()),
     (None, type("NoModule", (), {})),
 ]

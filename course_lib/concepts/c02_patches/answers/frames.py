@@ -16,8 +16,8 @@ def frames_by_loop(sound, length, hop):
     return torch.stack(pieces, dim=-2)
 
 
-def frames_by_index(sound, length, hop):
-    n = (sound.shape[-1] - length) // hop + 1
+def frames_by_index(sound, length, hop, first=1):
+    n = (sound.shape[-1] - length) // hop + first
     index = torch.arange(n)[:, None] * hop + torch.arange(length)
     return sound[..., index]
 
@@ -42,6 +42,9 @@ def frames_padded(sound, length, hop):
 RIGHT = [frames_by_loop, frames_by_index, frames_by_strides, frames_sample_by_sample]
 WRONG = [
     ("the rest filled up", frames_padded),
+    ("the last frame is missing", lambda s, n, h: frames_by_index(s, n, h, first=0)),
+    ("never a gap", lambda s, n, h: frames_by_loop(s, n, min(h, n))),
+    ("axes of 1 dropped", lambda s, n, h: frames_by_loop(s, n, h).squeeze()),
     (None, library.frames),
     (None, lambda s, n, h: s.unfold(-1, n, h)),
 ]

@@ -25,6 +25,6 @@ RIGHT = [
     lambda w, p: w.reshape(len(w), p * p, -1).mT.reshape(len(w), -1, p, p),
 ]
 WRONG = [
-    (None, lambda w, p: nn.Parameter(kernels_by_loops(w, p))),
-    (None, lambda w, p: w.reshape(len(w), p, p, 3).permute(0, 3, 1, 2)),
+    ("gradients cut off", lambda w, p: nn.Parameter(kernels_by_loops(w, p))),
+    ("as many outputs as a patch is wide", lambda w, p: w.reshape(p, p, p, -1).permute(0, 3, 1, 2)),
 ]

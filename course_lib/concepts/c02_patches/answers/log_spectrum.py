@@ -39,6 +39,14 @@ def window_late(frames, floor):
     return torch.log(x * torch.hann_window(x.shape[-1], dtype=x.dtype) + floor)
 
 
+def frame_by_frame(frames, floor):
+    rows = []
+    for frame in torch.atleast_2d(frames):
+        window = torch.hann_window(len(frame), dtype=frame.dtype)
+        rows.append(torch.log(torch.fft.rfft(frame * window).abs() + floor))
+    return torch.stack(rows).reshape(*frames.shape[:-1], -1)
+
+
 RIGHT = [spectrum_by_matrix, spectrum_in_numpy, spectrum_of_half, spectrum]
 WRONG = [
     (
@@ -47,4 +55,6 @@ WRONG = [
     ),
     ("the window over the spectrum", window_late),
     (None, lambda x, f: spectrum(x, f, size=lambda y: y)),
+    ("a loop over one table", frame_by_frame),
+    ("digits lost on the way", lambda x, f: spectrum(x.float(), f)),
 ]

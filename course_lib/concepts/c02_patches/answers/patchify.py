@@ -48,6 +48,12 @@ def library_reordered(images, p):
     return rows.unflatten(2, (images.shape[1], -1)).mT.flatten(2)
 
 
+def unfold_reordered(images, p):
+    """F.unfold has the library's order, and takes floats alone."""
+    rows = F.unfold(images, p, stride=p).mT
+    return rows.unflatten(2, (images.shape[1], -1)).mT.flatten(2)
+
+
 RIGHT = [
     patchify_by_loops,
     patchify_by_tensor_unfold,
@@ -59,4 +65,6 @@ WRONG = [
     ("channels first", lambda x, p: F.unfold(x.double(), p, stride=p).mT.to(x.dtype)),
     ("channels first", library.patchify),
     (None, library_reordered),
+    ("always patches of 2 x 2 pixels", lambda x, p: patchify_by_loops(x, 2)),
+    ("a convolution of floats", unfold_reordered),
 ]

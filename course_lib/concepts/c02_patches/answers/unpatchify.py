@@ -41,8 +41,16 @@ def library_put_back(patches, p, height, width):
     return library.unpatchify(rows, p, (height, width))
 
 
+def fold_put_back(patches, p, height, width):
+    """F.fold has the library's order, and takes floats alone."""
+    columns = patches.unflatten(2, (p * p, -1)).mT.flatten(2).mT
+    return F.fold(columns, (height, width), p, stride=p)
+
+
 RIGHT = [unpatchify_by_loops, unpatchify_by_einsum, unpatchify_by_index, unpatchify_by_fold]
 WRONG = [
     (None, library_put_back),
+    ("always patches of 2 x 2 pixels", lambda x, p, h, w: unpatchify_by_loops(x, 2, h, w)),
+    ("a convolution of floats", fold_put_back),
     ("channels first", lambda x, p, h, w: library.unpatchify(x, p, (h, w))),
 ]

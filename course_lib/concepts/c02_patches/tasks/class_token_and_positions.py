@@ -50,13 +50,7 @@ def _(rng):
         [
             Case("one image, two patches", inputs(1, 2, 3)),
             Case("two images", inputs(2, 3, 5), gradients=True, catches="gradients cut off"),
-            Case(
-                "more positions than tokens",
-                inputs(3, 2, 5, spare=3),
-                catches="positions counted from the end",
-            ),
-            Case("as many images as tokens", inputs(5, 4, 3), catches="images taken for places"),
-            Case("many patches", inputs(*primes(rng, 2, 11, 7), spare=5), catches="other sizes"),
+            Case("many patches", inputs(*primes(rng, 2, 11, 7), spare=5), catches="all positions"),
         ]
     )
 
@@ -123,6 +117,16 @@ exercise.changed(
     ("positions[: x.shape[1]]", "positions[0]"),
 )
 exercise.changed(
+    "the sum of all positions",
+    "Every token got the sum of all positions: token i gets row i alone.",
+    ("positions[: x.shape[1]]", "positions.sum(0)"),
+)
+exercise.changed(
+    "positions begin at row 1",
+    "The positions begin at row 1: the class token has row 0.",
+    ("positions[: x.shape[1]]", "positions.roll(-1, 0)[: x.shape[1]]"),
+)
+exercise.changed(
     "multiplied by its place",
     "The tokens were multiplied by their positions: add them.",
     ("x + positions", "x * positions"),
@@ -132,6 +136,16 @@ exercise.changed(
     "The class token took the place of the first patch: it comes before it, and no patch is lost.",
     ("[first, patches]", "[first, patches[:, 1:]]"),
 )
+
+
+@exercise.mistake("tokens of different images mixed")
+def _(patches, class_token, positions):
+    """All class tokens came first, then the patches of all images, and a reshape cut this list anew: put each
+    class token before the patches of its own image, along axis 1.
+    """
+    all_tokens = torch.cat([class_token.expand(len(patches), -1), patches.flatten(0, 1)])
+    x = all_tokens.reshape(len(patches), -1, patches.shape[-1])
+    return x + positions[: x.shape[1]]
 
 
 @exercise.mistake("added to every patch")

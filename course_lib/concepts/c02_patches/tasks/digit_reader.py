@@ -231,6 +231,11 @@ exercise.changed(
     ),
 )
 exercise.changed(
+    "pixels column by column",
+    "Inside a patch the pixels come column by column: reading order goes along the first row first.",
+    ("patchify(2 * images - 1, 2)", "patchify(2 * images - 1, 2)[..., [0, 2, 1, 3]]"),
+)
+exercise.changed(
     "rows and columns exchanged",
     "Rows and columns are exchanged: the last axis of an image goes along a row.",
     ("patchify(2 * images - 1, 2)", "patchify(2 * images.mT - 1, 2)"),
@@ -239,6 +244,16 @@ exercise.changed(
     "the mean of all tokens",
     "The head reads the mean of all tokens: it should read the class token, number 0.",
     ("self.stack(x)[:, 0]", "self.stack(x).mean(1)"),
+)
+exercise.changed(
+    "the mean of the patches",
+    "The head reads the mean of the patches: it should read the class token, number 0.",
+    ("self.stack(x)[:, 0]", "self.stack(x)[:, 1:].mean(1)"),
+)
+exercise.changed(
+    "the largest of all tokens",
+    "The head reads the largest numbers of all tokens: it should read the class token, number 0.",
+    ("self.stack(x)[:, 0]", "self.stack(x).amax(1)"),
 )
 exercise.changed(
     "the last token",
@@ -259,6 +274,33 @@ exercise.changed(
     "no positions",
     "The positions are missing: without them the reader cannot know where a patch was.",
     ("self.class_token, self.position_embedding)", "self.class_token, 0 * self.position_embedding)"),
+)
+exercise.changed(
+    "positions for the patches alone",
+    "The positions were added before the class token was put in: the class token has row 0, and the first "
+    "patch row 1.",
+    (
+        "class_token_and_positions(patches, self.class_token, self.position_embedding)",
+        "class_token_and_positions(patches + self.position_embedding[:16], self.class_token, "
+        "torch.zeros_like(self.position_embedding))",
+    ),
+)
+exercise.changed(
+    "a class token without a place",
+    "The class token got no position: it has one too, row 0.",
+    (
+        "class_token_and_positions(patches, self.class_token, self.position_embedding)",
+        "class_token_and_positions(patches + self.position_embedding[1:], self.class_token, "
+        "torch.zeros_like(self.position_embedding))",
+    ),
+)
+exercise.changed(
+    "no class token",
+    "The class token is missing, and the head reads the first patch: there is one more token than patches.",
+    (
+        "class_token_and_positions(patches, self.class_token, self.position_embedding)",
+        "patches + self.position_embedding[:16]",
+    ),
 )
 exercise.changed(
     "the class token at the end",

@@ -42,7 +42,9 @@ def _(rng):
         [
             Case("one channel", weight(2, 1, 2)),
             Case("everything square", weight(3, 3, 3), gradients=True, catches="gradients cut off"),
-            Case("five channels", weight(*primes(rng, 7, 5), 2), catches="always three channels"),
+            Case(
+                "five channels", weight(*primes(rng, 7, 5), 2), catches="as many outputs as a patch is wide"
+            ),
         ]
     )
 
@@ -59,6 +61,12 @@ exercise.changed(
     "channels left at the end",
     "The channels are still the last axis: `nn.Conv2d` wants output, channel, row, column.",
     ("kernels.permute(0, 3, 1, 2)", "kernels"),
+)
+exercise.changed(
+    "moved the other way",
+    "`permute` was told where each axis goes: it wants to know for each place which axis comes there, so the "
+    "channels, axis 3, stand second.",
+    ("(0, 3, 1, 2)", "(0, 2, 3, 1)"),
 )
 exercise.changed(
     "rows and columns exchanged",

@@ -57,11 +57,11 @@ def _(rng):
     return in_torch(
         [
             Case("one frame of 6 samples", heard(6)),
-            Case("as many frames as samples", heard(7, 7, floor=0.1), catches="the wrong axis"),
-            Case("silence in one frame", quiet, catches="a logarithm of 0"),
-            Case("two sounds", heard(2, *primes(rng, 3, 8)), catches="other sizes"),
+            Case("as many frames as samples", heard(7, 7, floor=0.1), catches="always the same floor"),
+            Case("silence in one frame", quiet, catches="no floor"),
+            Case("two sounds", heard(2, *primes(rng, 3, 8)), catches="a loop over one table"),
             # In float32 a window of 4 samples is the same as in float64: its dtype is not asked for.
-            Case("float64", as_double(heard(2, 4)), catches="digits lost on the way"),
+            Case("frames of 4 in float64", as_double(heard(2, 4)), catches="digits lost on the way"),
         ]
     )
 
@@ -123,6 +123,20 @@ exercise.changed(
     ("torch.log(floor + sizes)", "floor + torch.log(sizes)"),
 )
 exercise.changed(
+    "always the same floor",
+    "The floor is always 0.01: use the one that comes.",
+    ("floor + sizes", "0.01 + sizes"),
+)
+
+
+@exercise.mistake("the floor inside the root")
+def _(frames, floor):
+    """The floor was added to the squares, inside the root: take the size first, then log(floor + size)."""
+    window = torch.hann_window(frames.shape[-1], dtype=frames.dtype)
+    return torch.log((torch.fft.rfft(frames * window).abs() ** 2 + floor).sqrt())
+
+
+exercise.changed(
     "logarithm of 1 + size",
     "1 was added instead of the floor: log(floor + size).",
     ("torch.log(floor + sizes)", "torch.log(1 + sizes)"),
@@ -131,6 +145,11 @@ exercise.changed(
     "another logarithm",
     "This is the logarithm to base 10: the natural one was asked for, `torch.log`.",
     ("torch.log(", "torch.log10("),
+)
+exercise.changed(
+    "logarithm to base 2",
+    "This is the logarithm to base 2: the natural one was asked for, `torch.log`.",
+    ("torch.log(", "torch.log2("),
 )
 exercise.changed(
     "decibels",
@@ -149,6 +168,11 @@ exercise.changed(
     ("rfft", "fft"),
 )
 exercise.changed(
+    "the last pitch is missing",
+    "The last pitch is missing: L samples have L // 2 + 1 pitches, from 0 to L // 2.",
+    (".abs()", ".abs()[..., : frames.shape[-1] // 2]"),
+)
+exercise.changed(
     "divided by the length",
     "The spectrum was divided by L: take it as `torch.fft.rfft` gives it.",
     (".abs()", ".abs() / frames.shape[-1]"),
@@ -163,3 +187,20 @@ exercise.changed(
     "The transform went across the frames: it goes along the samples of each, the last axis.",
     ("rfft(frames * window)", "rfft(frames * window, dim=-2)"),
 )
+exercise.changed(
+    "along the first axis",
+    "The transform went along the first axis: it goes along the samples of each frame, the last axis.",
+    ("rfft(frames * window)", "rfft(frames * window, dim=0)"),
+)
+exercise.changed(
+    "along all axes",
+    "The transform went along all axes: it goes along the samples of each frame alone, the last axis.",
+    ("rfft(frames * window)", "rfftn(frames * window)"),
+)
+
+
+@exercise.mistake("the window across the frames")
+def _(frames, floor):
+    """The window was laid across the frames: each frame is faded in and out, along its samples."""
+    window = torch.hann_window(frames.shape[-2], dtype=frames.dtype)[:, None]
+    return torch.log(floor + torch.fft.rfft(frames * window).abs())

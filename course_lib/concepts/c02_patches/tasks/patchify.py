@@ -20,7 +20,6 @@ import numpy as np
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import all_different, in_torch, primes
 from course_lib.checks.kinds import Case
-from course_lib.concepts.c02_patches.tasks.split_channels import stored_last
 
 exercise = Exercise(
     level=3,
@@ -49,17 +48,6 @@ def patchify(images, patch_size):
     ### END SOLUTION
 
 
-def grids(rng):
-    """Images, channels, rows and columns of patches, patch size: small first, then distinct primes."""
-    return {
-        "one grey image of 4 x 4 pixels": (1, 1, 2, 2, 2),
-        "a coloured image": (1, 3, 2, 3, 2),
-        "two images": (2, 3, 3, 2, 3),
-        "as many rows as columns": (3, 3, 3, 3, 2),
-        "five channels": (2, 5, *primes(rng, 2, 7), 3),
-    }
-
-
 @exercise.cases
 def _(rng):
     def images(b, c, rows, columns, p):
@@ -67,13 +55,13 @@ def _(rng):
 
     whole = images(2, 3, *primes(rng, 2, 5), 2)
     whole["images"] = rng.integers(0, 256, whole["images"].shape).astype(np.uint8)
-    last = images(2, 3, 2, 3, 3)
-    last["images"] = stored_last(last["images"])
     return in_torch(
         [
-            *(Case(name, images(*sizes), catches="other sizes") for name, sizes in grids(rng).items()),
-            Case("whole numbers from 0 to 255", whole, catches="floats from whole numbers"),
-            Case("channels stored last", last, catches="`view`"),
+            Case("one grey image of 4 x 4 pixels", images(1, 1, 2, 2, 2)),
+            Case(
+                "five channels", images(2, 5, *primes(rng, 2, 7), 3), catches="always patches of 2 x 2 pixels"
+            ),
+            Case("whole numbers from 0 to 255", whole, catches="a convolution of floats"),
         ]
     )
 
@@ -124,6 +112,45 @@ exercise.changed(
     ("rows, patch_size, columns, patch_size)", "patch_size, rows, patch_size, columns)"),
     ("(0, 2, 4, 3, 5, 1)", "(0, 3, 5, 2, 4, 1)"),
 )
+exercise.changed(
+    "rows and columns of the grid exchanged",
+    "The height was cut into as many pieces as there are columns of patches, and the width into as many as "
+    "there are rows: the height is (rows, p), the width (columns, p).",
+    ("rows, patch_size, columns, patch_size)", "columns, patch_size, rows, patch_size)"),
+)
+exercise.changed(
+    "pixels before patches",
+    "The place in a patch came before the patch: the first row holds the first pixel of every patch.",
+    ("(0, 2, 4, 3, 5, 1)", "(0, 3, 5, 2, 4, 1)"),
+)
+exercise.changed(
+    "channels between row and column",
+    "Inside a patch the order is row, channel, column: here it is row, column, channel.",
+    ("(0, 2, 4, 3, 5, 1)", "(0, 2, 4, 3, 1, 5)"),
+)
+exercise.changed(
+    "channels first, pixels column by column",
+    "Inside a patch the order is channel, column, row: here it is row, column, channel.",
+    ("(0, 2, 4, 3, 5, 1)", "(0, 2, 4, 1, 5, 3)"),
+)
+exercise.changed(
+    "channels first, patches column by column",
+    "The patches come column by column, and inside each the order is channel, row, column: the first row of "
+    "patches comes first, and inside it is row, column, channel.",
+    ("(0, 2, 4, 3, 5, 1)", "(0, 4, 2, 1, 3, 5)"),
+)
+
+
+@exercise.mistake("channels moved by a reshape")
+def _(images, patch_size):
+    """The channels were brought to the end by a reshape, which moves no number: `permute(0, 2, 3, 1)` moves
+    them.
+    """
+    n_images, n_channels, height, width = images.shape
+    moved = images.reshape(n_images, height, width, n_channels).permute(0, 3, 1, 2)
+    return patchify(moved, patch_size)
+
+
 exercise.changed(
     "a patch of each channel",
     "The channels were cut apart: a patch holds the numbers of all channels.",

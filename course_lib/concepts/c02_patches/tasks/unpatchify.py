@@ -18,7 +18,6 @@ import numpy as np
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import all_different, in_torch, primes
 from course_lib.checks.kinds import Case
-from course_lib.concepts.c02_patches.tasks.patchify import grids
 
 exercise = Exercise(
     level=3,
@@ -57,8 +56,14 @@ def _(rng):
     whole["patches"] = rng.integers(0, 256, whole["patches"].shape).astype(np.uint8)
     return in_torch(
         [
-            *(Case(name, patches(*sizes), catches="other sizes") for name, sizes in grids(rng).items()),
-            Case("whole numbers from 0 to 255", whole, catches="floats from whole numbers"),
+            Case("one grey image of 4 x 4 pixels", patches(1, 1, 2, 2, 2)),
+            Case(
+                "five channels",
+                patches(2, 5, *primes(rng, 2, 7), 3),
+                catches="always patches of 2 x 2 pixels",
+            ),
+            Case("as many rows as columns", patches(3, 3, 3, 3, 2), catches="as many columns as rows"),
+            Case("whole numbers from 0 to 255", whole, catches="a convolution of floats"),
         ]
     )
 
@@ -92,6 +97,30 @@ exercise.changed(
     ("(0, 5, 1, 3, 2, 4)", "(0, 5, 2, 3, 1, 4)"),
 )
 exercise.changed(
+    "rows and columns of the grid exchanged",
+    "Rows and columns of patches are exchanged: the patches of a row stand side by side, so N is (rows, "
+    "columns).",
+    ("rows, columns, patch_size, patch_size", "columns, rows, patch_size, patch_size"),
+)
+exercise.changed(
+    "rows and columns of patches exchanged",
+    "The axes of the patches were exchanged: the height is (row of patches, row in it), the width (column of "
+    "patches, column in it).",
+    ("(0, 5, 1, 3, 2, 4)", "(0, 5, 2, 3, 1, 4)"),
+)
+exercise.changed(
+    "all rows and columns exchanged",
+    "Rows and columns were exchanged, of the patches and in them: the height is (row of patches, row in it), "
+    "the width (column of patches, column in it).",
+    ("(0, 5, 1, 3, 2, 4)", "(0, 5, 2, 4, 1, 3)"),
+)
+exercise.changed(
+    "channels moved by a reshape",
+    "The channels were brought to the front by the last reshape, which moves no number: the permutation "
+    "moves them too.",
+    ("(0, 5, 1, 3, 2, 4)", "(0, 1, 3, 2, 4, 5)"),
+)
+exercise.changed(
     "pixels column by column",
     "Inside a patch the pixels were laid column by column: the first p C numbers are its first row.",
     ("(0, 5, 1, 3, 2, 4)", "(0, 5, 1, 4, 2, 3)"),
@@ -108,6 +137,13 @@ exercise.changed(
 def _(patches, patch_size, height, width):
     """Height and width are exchanged: the images are (B, C, height, width)."""
     return unpatchify(patches, patch_size, width, height)
+
+
+exercise.changed(
+    "height and width exchanged at the end",
+    "The last reshape has the width before the height: images are (B, C, height, width).",
+    ("-1, height, width)", "-1, width, height)"),
+)
 
 
 @exercise.mistake("the image lies on its side")

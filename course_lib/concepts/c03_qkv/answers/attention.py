@@ -88,6 +88,14 @@ def in_chunks(q, k, v, mask=None, size=2):
     return mix / total.masked_fill(total == 0, 1)
 
 
+def of_known_axes(q, k, v, mask=None):
+    """The keys are turned by axes that are named for tables and for batches of them."""
+    scores = q @ (k.T if k.ndim == 2 else k.transpose(1, 2)) / math.sqrt(q.shape[-1])
+    if mask is None:
+        return scores.softmax(-1) @ v
+    return scores.masked_fill(~mask, torch.finfo(q.dtype).min).softmax(-1) * mask @ v
+
+
 RIGHT = [
     by_loops,
     by_logsumexp,
@@ -98,7 +106,7 @@ RIGHT = [
 WRONG = [
     ("mask ignored", lambda q, k, v, mask=None: F.scaled_dot_product_attention(q, k, v)),
     ("NaN where nothing may be seen", biased),
-    ("overflow", without_shift),
+    ("infinity times the mask", without_shift),
     (None, lambda q, k, v, mask=None: biased(q, k, v, mask).nan_to_num(0.0)),
     (
         None,
@@ -106,6 +114,14 @@ WRONG = [
     ),
     (None, fused),
     (None, scaled_dot_product_attention),
-    (None, lambda q, k, v, mask=None: without_shift(q, k, v) if mask is None else by_loops(q, k, v, mask)),
-    (None, lambda q, k, v, mask=None: by_loops(q, k, v, mask).squeeze(-2)),
+    ("two or three axes only", of_known_axes),
+    (
+        "overflow with a mask",
+        lambda q, k, v, mask=None: (by_loops if mask is None else without_shift)(q, k, v, mask),
+    ),
+    (
+        "overflow without a mask",
+        lambda q, k, v, mask=None: (without_shift if mask is None else by_loops)(q, k, v, mask),
+    ),
+    ("an axis of one lost", lambda q, k, v, mask=None: by_loops(q, k, v, mask).squeeze(-2)),
 ]

@@ -19,6 +19,9 @@ RIGHT = [
 WRONG = [
     ("to be added to the scores", lambda t, s: torch.full((t, s), -math.inf).triu(s - t + 1)),
     (None, lambda t, s: np.tri(t, s, s - t)),
-    (None, lambda t, s: np.squeeze(by_loops(t, s)) if t == s else by_loops(t, s)),
-    (None, lambda t, s: [row if i < 10 else [True] * s for i, row in enumerate(by_loops(t, s))]),
+    (
+        "the first query at the first key",  # but for one alone
+        lambda t, s: np.tri(t, s, dtype=bool) if t > 1 else np.ones((1, s), bool),
+    ),
+    ("an axis of one lost", lambda t, s: np.squeeze(by_loops(t, s))),
 ]

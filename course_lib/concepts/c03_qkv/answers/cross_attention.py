@@ -36,6 +36,11 @@ def in_chunks(q, k, v, size=2):
     return mix / total
 
 
+def of_two_axes(x, context, w_q, w_k, w_v):
+    q, k, v = x @ w_q, context @ w_k, context @ w_v
+    return (q @ k.transpose(0, 1) / math.sqrt(q.shape[-1])).softmax(1) @ v
+
+
 def at_once(x, context, w_q, w_k, w_v):
     k, v = (context @ torch.cat([w_k, w_v], dim=1)).split(w_k.shape[1], dim=-1)
     return F.scaled_dot_product_attention(x @ w_q, k, v)
@@ -56,6 +61,7 @@ RIGHT = [
 WRONG = [
     ("self-attention", lambda x, c, q, k, v: at_once(x, x, q, k, v)),
     ("W on the wrong side", lambda x, c, q, k, v: attend(F.linear(x, q), F.linear(c, k), F.linear(c, v))),
+    ("an answer for two axes", of_two_axes),
+    ("an axis of one lost", lambda x, c, q, k, v: attend(x @ q, c @ k, (c @ v).squeeze(-2))),
     (None, lambda x, c, q, k, v: at_once(x, c.detach(), q, k, v)),
-    (None, lambda x, c, q, k, v: attend(x @ q, c @ k, (c @ v).squeeze(-2))),
 ]

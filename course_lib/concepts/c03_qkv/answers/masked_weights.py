@@ -23,6 +23,13 @@ def by_renormalising(scores, mask):
     return np.divide(powers, powers.sum(-1, keepdims=True), out=np.zeros_like(powers), where=powers > 0)
 
 
+def by_places(scores, mask):
+    """The mask as an index, which has to have as many axes as the scores."""
+    scores = scores.copy()
+    scores[~mask] = -np.inf
+    return by_torch(scores, mask).nan_to_num(0)
+
+
 def by_torch(scores, mask, fill=-math.inf):
     return torch.softmax(torch.tensor(scores).masked_fill(~torch.tensor(mask), fill), -1)
 
@@ -39,6 +46,7 @@ RIGHT = [
 ]
 WRONG = [
     ("allowed scores vanish", lambda s, m: np.nan_to_num(np.exp(s) * m / (np.exp(s) * m).sum(-1)[..., None])),
+    ("an answer for two axes", by_places),
     ("a uniform row where nothing may be seen", lambda s, m: by_torch(s, m, -100.0)),
     ("NaN where nothing may be seen", lambda s, m: np.exp(s) * m / (np.exp(s) * m).sum(-1, keepdims=True)),
 ]

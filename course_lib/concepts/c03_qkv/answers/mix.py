@@ -21,5 +21,5 @@ RIGHT = [
 WRONG = [
     ("winner takes all", lambda w, v: by_loops(np.arange(w.shape[-1]) == w.argmax(-1)[..., None], v)),
     ("divided by the number of values", lambda w, v: (w[..., :, :, None] * v[..., None, :, :]).mean(-2)),
-    (None, lambda w, v: by_loops(w / w.sum(-1, keepdims=True) * w.sum(-1, keepdims=True), v)),
+    ("normalised once more", lambda w, v: by_loops(w, v) / w.sum(-1, keepdims=True)),
 ]

@@ -28,6 +28,9 @@ RIGHT = [
 ]
 WRONG = [
     ("W on the wrong side", lambda x, q, k, v: [np.einsum("...td,kd->...tk", x, w) for w in (q, k, v)]),
-    (None, lambda x, q, k, v: [np.matmul(w.transpose(), x.transpose()).T for w in (q, k, v)]),
-    (None, lambda x, q, k, v: [np.squeeze(y) for y in at_once(x, q, k, v)]),
+    (
+        "an answer for two axes",
+        lambda x, q, k, v: [np.matmul(w.transpose(), x.transpose()).T for w in (q, k, v)],
+    ),
+    ("axes of one lost", lambda x, q, k, v: [np.squeeze(y) for y in at_once(x, q, k, v)]),
 ]

@@ -24,5 +24,6 @@ RIGHT = [
 WRONG = [
     ("mask ignored", lambda q, k, v, mask=None: F.scaled_dot_product_attention(q, k, v)),
     ("overflow", without_shift),
-    (None, lambda q, k, v, mask=None: with_einsum(q, k, v, mask).squeeze(-2)),
+    ("an answer for one sequence", lambda q, k, v, mask=None: with_einsum(q[0], k[0], v[0], mask)[None]),
+    ("an axis of one lost", lambda q, k, v, mask=None: with_einsum(q, k, v, mask).squeeze(-2)),
 ]

@@ -23,6 +23,6 @@ WRONG = [
     ("divided by K", lambda q, k: (q[..., :, None, :] * k[..., None, :, :]).mean(-1)),
     ("multiplied instead of divided", lambda q, k: by_loops(q, k) * q.shape[-1]),
     ("keys ask the queries", lambda q, k: by_loops(k, q)),
-    (None, lambda q, k: by_loops(q, k).clip(-100, 100)),
-    (None, lambda q, k: by_loops(q, k).squeeze()),
+    ("cut off", lambda q, k: by_loops(q, k).clip(-100, 100)),
+    ("an axis of one lost", lambda q, k: by_loops(q, k).squeeze()),
 ]

@@ -61,7 +61,7 @@ class WithBuffer(Layer):
 
     def __init__(self, d_model, d_head, causal=False):
         super().__init__(d_model, d_head, causal)
-        self.register_buffer("seen", torch.ones(64, 64).tril().bool(), persistent=False)
+        self.register_buffer("seen", torch.ones(1024, 1024).tril().bool(), persistent=False)
 
     def forward(self, x, mask=None):
         n = x.shape[-2]
@@ -74,13 +74,27 @@ class WithSavedBuffer(WithBuffer):
 
     def __init__(self, d_model, d_head, causal=False):
         super().__init__(d_model, d_head, causal)
-        self.register_buffer("tril", torch.tril(torch.ones(64, 64)))
+        self.register_buffer("tril", torch.tril(torch.ones(1024, 1024)))
 
     def forward(self, x, mask=None):
         n = x.shape[-2]
         seen = self.tril[:n, :n] > 0 if self.causal else torch.ones(n, n, dtype=torch.bool)
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         return by_logsumexp(q, k, v, seen if mask is None else seen & mask)
+
+
+class WithTable(Layer):
+    """The causal mask is made once, for as many tokens as seemed enough."""
+
+    def __init__(self, d_model, d_head, causal=False):
+        super().__init__(d_model, d_head, causal)
+        self.register_buffer("tril", torch.tril(torch.ones(128, 128)), persistent=False)
+
+    def forward(self, x, mask=None):
+        n = x.shape[-2]
+        seen = self.tril[:n, :n].bool() if self.causal else None
+        seen = mask if seen is None else seen if mask is None else seen & mask
+        return fused(self.q_proj(x), self.k_proj(x), self.v_proj(x), seen)
 
 
 class WithBias(Layer):
@@ -125,10 +139,11 @@ class Squeezed(Layer):
 RIGHT = [Layer, WithLoops, WithParameters, WithBuffer, WithSavedBuffer]
 WRONG = [
     ("causal or mask, not both", OneOfTheMasks),
-    (None, BiasedMask),
+    ("a mask of fixed size", WithTable),
+    ("NaN taken out of the result, not of its gradients", BiasedMask),
     (None, WithBias),
     (None, Unregistered),
     (None, InAList),
     (None, Layer(3, 5)),
-    (None, Squeezed),
+    ("an axis of one lost", Squeezed),
 ]

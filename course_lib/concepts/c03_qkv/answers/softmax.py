@@ -22,6 +22,14 @@ def without_stability(scores):
     )
 
 
+def by_tables(scores):
+    """A batch table by table; one row alone has no axis 1."""
+    if scores.ndim > 2:
+        return np.stack([by_tables(table) for table in scores])
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
 RIGHT = [
     by_loops,
     lambda scores: torch.softmax(torch.tensor(scores), dim=-1),
@@ -34,6 +42,8 @@ WRONG = [
     ("overflow", without_stability),
     ("logarithms", lambda s: torch.log_softmax(torch.tensor(s), -1)),
     ("sigmoid", lambda s: torch.sigmoid(torch.tensor(s))),
+    ("tables and batches only", by_tables),
+    ("-100 for -inf", lambda s: by_loops(np.where(np.isinf(s), -100, s))),
+    ("an axis of one lost", lambda s: by_loops(s).squeeze()),
     (None, lambda s: np.nan_to_num(without_stability(s))),
-    (None, lambda s: by_loops(s).squeeze()),
 ]

@@ -89,36 +89,39 @@ def _(rng):
     def large():
         made = inputs((), *sizes)
         made["q"] *= 30  # scores in the hundreds and thousands, those of the first query all negative
-        made["k"] = 30 * np.abs(made["k"])
-        made["q"][0] = -np.abs(made["q"][0])
-        return made
+        made["k"] *= 30
+        made["k"][:, 0] = np.abs(made["k"][:, 0])
+        made["q"][0] = [-abs(made["q"][0, 0]), *(len(made["q"].T) - 1) * [0]]
+        # A query whose forbidden scores alone are too large for exp.
+        scores = made["q"] @ made["k"].T / math.sqrt(made["q"].shape[-1])
+        made["mask"][1] = scores[1] < 60
+        return made if 0 < made["mask"][1].sum() < len(made["k"]) else large()
 
     def positive():
         made = inputs((), *sizes)
         return {**made, "q": 30 * np.abs(made["q"]), "k": 30 * np.abs(made["k"])}
 
-    square = inputs((), 3, 3, 3, 3)
     alone = inputs((), 3, 5, 2, 3)
     alone["mask"][1] = False
     alone["v"] = alone["v"].clip(-1, 1)  # some divide by the smallest float there: it must not overflow
     sizes = primes(rng, 3, 5, 7, 11)
     t, k, d = primes(rng, 3, 5, 7)
-    heads = inputs((2, 3), t, 11, k, d)
+    heads = inputs((3, 2), t, 11, k, d)
+    one = inputs((2,), 1, 7, 3, 5)
+    one["mask"] = np.arange(7)[None] != rng.integers(7)
     return in_torch(
         [
             Case("two queries, three keys, no mask", without_mask(inputs((), 2, 3, 5, 2))),
-            Case("everything square, no mask", without_mask(square), catches="queries and keys exchanged"),
-            Case("a mask", inputs((), 2, 3, 2, 5), gradients=True, catches="no look at the mask"),
-            Case("a square mask", inputs((), 3, 3, 2, 5), catches="rows and columns of the mask exchanged"),
+            Case("everything square, a mask", inputs((), 3, 3, 3, 3), catches="keys not turned"),
             Case(
                 "a query that may see nothing", alone, gradients=True, catches="NaN where nothing may be seen"
             ),
-            Case("two sequences, three heads, one mask", heads, catches="at most eight keys are read"),
-            Case("large scores", loud(large), catches="powers too large, with a mask"),
+            Case("three sequences, two heads, one mask", heads, catches="two or three axes only"),
+            Case("large scores", loud(large), catches="overflow with a mask"),
             Case("large scores, no mask", without_mask(loud(positive)), catches="overflow without a mask"),
             Case(
                 "one query, as when a model writes on",
-                inputs((2,), 1, 7, 3, 5),
+                one,
                 catches="an axis of one lost",
             ),
         ]
@@ -141,6 +144,32 @@ exercise.changed(
     ("q.shape[-1]", "v.shape[-1]"),
 )
 exercise.changed("uniform weights", "", (" / math.sqrt(q.shape[-1])", " * 0"))
+exercise.changed(
+    "scaled by axis 1",
+    "The scores are divided by the square root of `q.shape[1]`, which is the width of a key only where q has "
+    "two axes: `q.shape[-1]` is the last axis, whatever comes before.",
+    ("q.shape[-1]", "q.shape[1]"),
+)
+
+# ---------------------------------------------------------------------------------------------- the products
+
+keys_not_turned = exercise.changed(
+    "keys not turned",
+    "",
+    ("k.mT", "k"),
+)
+exercise.changed(
+    "keys reshaped",
+    "The keys were brought to (K, S) by a reshape, which keeps all numbers in their order: exchange the two "
+    "axes, with `.mT`.",
+    ("k.mT", "k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])"),
+)
+first_two_exchanged = exercise.changed(
+    "the first two axes exchanged",
+    "The first two axes of k were exchanged, which are the last two only where k has no others: count from "
+    "the end, -1 and -2.",
+    ("k.mT", "k.transpose(0, 1)"),
+)
 
 # ------------------------------------------------------------------------------------------------ the softmax
 
@@ -154,6 +183,52 @@ def over_queries(q, k, v, mask=None):
     return weights.masked_fill(~mask, 0) @ v
 
 
+def exponentials(q, k, mask, largest):
+    """What a softmax divides by its sums, with this function of the scores subtracted."""
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    powers = (scores - largest(scores)).exp()
+    return powers if mask is None else powers.masked_fill(~mask, 0)
+
+
+def of_each_row(scores):
+    return scores.amax(-1, keepdim=True)
+
+
+@exercise.mistake("softmax over everything")
+def _(q, k, v, mask=None):
+    powers = exponentials(q, k, mask, torch.amax)
+    return powers / powers.sum() @ v
+
+
+@exercise.mistake("one maximum for all rows")
+def _(q, k, v, mask=None):
+    powers = exponentials(q, k, mask, torch.amax)
+    total = powers.sum(-1, keepdim=True)
+    return powers / total.masked_fill(total == 0, 1) @ v
+
+
+@exercise.mistake("eps in the sum")
+def _(q, k, v, mask=None):
+    powers = exponentials(q, k, mask, of_each_row)
+    return powers / (powers.sum(-1, keepdim=True) + 1e-6) @ v
+
+
+over_axis_1 = exercise.changed(
+    "axis 1 instead of the last",
+    "The softmax runs over axis 1, which is the last one only where there are two: use axis -1.",
+    ("return scores.softmax(-1)", "return scores.softmax(1)"),
+    (".min).softmax(-1)", ".min).softmax(1)"),
+)
+
+
+@exercise.mistake("no softmax")
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return (scores if mask is None else scores * mask) @ v
+
+
 @exercise.mistake("overflow")
 def overflowing(q, k, v, mask=None):
     powers = (q @ k.mT / math.sqrt(q.shape[-1])).exp()
@@ -163,7 +238,25 @@ def overflowing(q, k, v, mask=None):
     return powers / total.masked_fill(total == 0, 1) @ v
 
 
+@exercise.mistake("infinity times the mask")
+def _(q, k, v, mask=None):
+    """Right for small scores, but exp(1000) is infinity, and infinity times 0 is NaN, also where the mask is
+    False. Mask the scores, and subtract each row's largest first.
+    """
+    powers = (q @ k.mT / math.sqrt(q.shape[-1])).exp()
+    powers = powers if mask is None else powers * mask
+    total = powers.sum(-1, keepdim=True)
+    return powers / total.masked_fill(total == 0, 1) @ v
+
+
 # --------------------------------------------------------------------------------------------------- the mask
+
+
+exercise.changed(
+    "mask taken for granted",
+    "It fails where no mask comes: with None everything is allowed.",
+    ("    if mask is None:\n        return scores.softmax(-1) @ v\n", ""),
+)
 
 
 @exercise.mistake("mask upside down")
@@ -185,6 +278,12 @@ def _(q, k, v, mask=None):
 def masked_late(q, k, v, mask=None):
     weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1)
     return (weights if mask is None else weights * mask) @ v
+
+
+@exercise.mistake("mask added")
+def _(q, k, v, mask=None):
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return (scores if mask is None else scores + mask).softmax(-1) @ v
 
 
 def filled(q, k, v, mask, number):

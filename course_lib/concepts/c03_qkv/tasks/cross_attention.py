@@ -47,7 +47,7 @@ def _(rng):
             ),
             Case("square weights", inputs((), 5, 3, 2, 2), catches="W on the wrong side"),
             Case("a batch", batch, gradients=True, catches="an answer for two axes"),
-            Case("a context of one token", inputs((2,), 3, 1, 5, 2), catches="an axis of one lost"),
+            Case("a context of one token", inputs((), 3, 1, 5, 2), catches="an axis of one lost"),
         ]
     )
 
@@ -97,6 +97,33 @@ def _(x, context, w_q, w_k, w_v):
 def _(x, context, w_q, w_k, w_v):
     """w_q makes the keys and w_k the queries: it is the other way round."""
     return cross_attention(x, context, w_k, w_q, w_v)
+
+
+exercise.changed(
+    "keys made with w_q",
+    "The keys are made with w_q, like the queries: they have a matrix of their own, w_k.",
+    ("context @ w_k", "context @ w_q"),
+)
+exercise.changed(
+    "values made with w_k",
+    "The values are made with w_k, like the keys: they have a matrix of their own, w_v.",
+    ("context @ w_v", "context @ w_k"),
+)
+exercise.changed(
+    "queries not projected",
+    "The queries are the tokens of x themselves: they too go through a matrix, w_q.",
+    ("x @ w_q", "x"),
+)
+exercise.changed(
+    "keys not projected",
+    "The keys are the tokens of the context themselves: they too go through a matrix, w_k.",
+    ("context @ w_k", "context"),
+)
+exercise.changed(
+    "values not projected",
+    "The tokens of the context themselves were mixed: they go through w_v first.",
+    ("context @ w_v", "context"),
+)
 
 
 @exercise.mistake("W on the wrong side")

@@ -40,15 +40,17 @@ def mix(weights, v):
 @exercise.cases
 def _(rng):
     def inputs(batch, t, s, d):
-        weights = maths.softmax(draw(rng, *batch, t, s, size=2.0))
-        return {"weights": weights.round(2) if weights.size <= 30 else weights, "v": draw(rng, *batch, s, d)}
+        weights = maths.softmax(2 * rng.standard_normal((*batch, t, s)))
+        if weights.size <= 30:  # hundredths, which still sum to 1
+            weights = rng.multinomial(100, weights) / 100
+        return {"weights": weights.astype(np.float32), "v": draw(rng, *batch, s, d)}
 
     nothing = {"weights": np.zeros((1, 3), np.float32), "v": draw(rng, 3, 2)}
     return [
         Case("two queries, three values", inputs((), 2, 3, 5)),
         Case("everything square", inputs((), 3, 3, 3), catches="weights transposed"),
-        Case("a batch", inputs((2,), *primes(rng, 11, 13, 17)), catches="an answer for two axes"),
-        Case("a query that takes nothing", nothing, catches="divided by weights that sum to 0"),
+        Case("a batch", inputs((2,), *primes(rng, 11, 13, 17)), catches="np.dot"),
+        Case("a query that takes nothing", nothing, catches="normalised once more"),
     ]
 
 
@@ -81,6 +83,33 @@ exercise.changed(
     "softmax once more",
     "The weights went through a softmax again: they are ready to use.",
     ("weights @", "maths.softmax(weights) @"),
+)
+exercise.changed(
+    "values times weights",
+    "This is v @ weights, which fails unless the sizes happen to fit: a row of weights comes first, then the "
+    "values.",
+    ("weights @ v", "v @ weights"),
+)
+exercise.changed(
+    "number by number",
+    "`*` multiplies number by number: all weighted sums at once are a matrix product, `@`.",
+    ("weights @ v", "weights * v"),
+)
+exercise.changed(
+    "np.dot",
+    "`np.dot` gives the values of each sequence to every other one: with more than two axes it is `@`.",
+    ("weights @ v", "np.dot(weights, v)"),
+)
+exercise.changed(
+    "mixes in columns",
+    "The result is transposed: one row per query, as in the weights.",
+    ("weights @ v", "(weights @ v).mT"),
+)
+exercise.changed(
+    "normalised once more",
+    "The weights were divided by their sum: they are ready to use, and those of a query that takes nothing "
+    "would become 0/0.",
+    ("weights @ v", "weights / weights.sum(-1, keepdims=True) @ v"),
 )
 exercise.changed("values transposed", "The values are transposed: a value is a row of v.", ("@ v", "@ v.mT"))
 exercise.changed(

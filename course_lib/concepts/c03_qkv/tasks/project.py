@@ -62,6 +62,18 @@ def _(x, w_q, w_k, w_v):
     return x @ w_q, x @ w_q, x @ w_q
 
 
+@exercise.mistake("keys made with w_q")
+def _(x, w_q, w_k, w_v):
+    """The keys are made with w_q, like the queries: they have a matrix of their own, w_k."""
+    return x @ w_q, x @ w_q, x @ w_v
+
+
+@exercise.mistake("values made with w_k")
+def _(x, w_q, w_k, w_v):
+    """The values are made with w_k, like the keys: they have a matrix of their own, w_v."""
+    return x @ w_q, x @ w_k, x @ w_k
+
+
 @exercise.mistake("keys and values swapped")
 def _(x, w_q, w_k, w_v):
     """The keys are where the values should be: return q, k, v in this order."""
@@ -84,6 +96,12 @@ def _(x, w_q, w_k, w_v):
 def _(x, w_q, w_k, w_v):
     """Your values are the tokens themselves: they too go through their matrix, w_v."""
     return x @ w_q, x @ w_k, x
+
+
+@exercise.mistake("x transposed")
+def _(x, w_q, w_k, w_v):
+    """x was transposed, and fits no longer unless the sizes happen to: its rows are tokens, as they come."""
+    return x.mT @ w_q, x.mT @ w_k, x.mT @ w_v
 
 
 @exercise.mistake("tokens in columns")

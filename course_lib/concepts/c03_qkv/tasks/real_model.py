@@ -19,9 +19,12 @@ from course_lib.checks.kinds import Case
 from course_lib.checks.values import WrongForm
 from course_lib.concepts.c03_qkv.tasks.attention import (
     attention,
+    first_two_exchanged,
     forbidden_zero,
+    keys_not_turned,
     loud,
     masked_late,
+    over_axis_1,
     over_queries,
     overflowing,
     without_mask,
@@ -67,12 +70,7 @@ def _(rng):
     large = loud(lambda: inputs((1, 3), 5, 7, 11, size=25))
     return in_torch(
         [
-            Case("one head, three tokens", inputs((1, 1), 3, 3, 2)),
-            Case(
-                "two new tokens after three",
-                inputs((1, 2), 2, 5, 3),
-                catches="divided by the square root of S",
-            ),
+            Case("two heads, three tokens, three wide", inputs((1, 2), 3, 3, 3)),
             Case("two sequences", inputs((2, 3), t, s, 3), catches="an answer for one sequence"),
             Case("large scores, no mask", without_mask(large), catches="overflow"),
             Case("one new token", inputs((1, 2), 1, 5, 3), catches="an axis of one lost"),
@@ -146,8 +144,21 @@ exercise.changed(
 )
 exercise.changed("uniform weights", "", ("(q, k, v, mask)", "(0 * q, k, v, mask)"))
 exercise.mistake("softmax over the queries")(over_queries)
+exercise.mistake("softmax over the heads")(over_axis_1)
+
+
+exercise.mistake("keys not turned")(keys_not_turned)
+
+
+@exercise.mistake("the first two axes exchanged")
+def _(q, k, v, mask=None):
+    """The first two axes of k were exchanged, sequences and heads: count from the end, -1 and -2."""
+    return first_two_exchanged(q, k, v, mask)
+
+
 exercise.mistake("overflow")(overflowing)
 exercise.changed("mask upside down", "", ("(q, k, v, mask)", "(q, k, v, None if mask is None else ~mask)"))
+exercise.changed("mask transposed", "", ("(q, k, v, mask)", "(q, k, v, None if mask is None else mask.T)"))
 exercise.changed("mask ignored", "", ("(q, k, v, mask)", "(q, k, v)"))
 exercise.mistake("masked after the softmax")(masked_late)
 exercise.mistake("forbidden scores set to zero")(forbidden_zero)

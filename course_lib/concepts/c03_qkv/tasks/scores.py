@@ -40,9 +40,16 @@ def _(rng):
 
     return [
         Case("two queries, three keys", inputs((), 2, 3, 5)),
-        Case("more of them", inputs((), *primes(rng, 7, 11, 13)), catches="divided by the square root of T"),
-        Case("a batch of two, three heads", inputs((2, 3), 3, 2, 5), catches="scaled by the length of q"),
-        Case("three sequences of three tokens, three wide", inputs((3,), 3, 3, 3), catches="batch left out"),
+        Case(
+            "a batch of two, three heads",
+            inputs((2, 3), *primes(rng, 5, 7, 11)),
+            catches="scaled by axis 1",
+        ),
+        Case(
+            "three sequences of three tokens, three wide",
+            inputs((3,), 3, 3, 3),
+            catches="keys not turned",
+        ),
         Case("large numbers", {name: 1000 * x for name, x in inputs((), 3, 5, 7).items()}, catches="cut off"),
         Case("a single query", inputs((), 1, 7, 3), catches="an axis of one lost"),
     ]
@@ -55,11 +62,38 @@ exercise.changed("divided by twice K", "", ("np.sqrt(q.shape[-1])", "q.shape[-1]
 exercise.changed("multiplied instead of divided", "", ("/ np.sqrt", "* np.sqrt"))
 exercise.changed("scaled by the number of keys", "", ("q.shape[-1]", "k.shape[-2]"))
 exercise.changed("scaled by the number of queries", "", ("q.shape[-1]", "q.shape[-2]"))
+exercise.changed(
+    "scaled by axis 1",
+    "The scores are divided by the square root of `q.shape[1]`, which is the width of a key only where q has "
+    "two axes: `q.shape[-1]` is the last axis, whatever comes before.",
+    ("q.shape[-1]", "q.shape[1]"),
+)
 exercise.changed("keys ask the queries", "", ("q @ k.swapaxes", "k @ q.swapaxes"))
+exercise.changed(
+    "keys not turned",
+    "",
+    ("k.swapaxes(-1, -2)", "k"),
+)
+exercise.changed(
+    "number by number",
+    "`*` multiplies number by number: the dot products of all pairs are a matrix product, `@`.",
+    ("q @ k.swapaxes(-1, -2)", "q * k"),
+)
 exercise.changed(
     "all axes reversed",
     "`.T` reverses all axes, so it fails on a batch: exchange only the last two.",
     ("k.swapaxes(-1, -2)", "k.T"),
+)
+exercise.changed(
+    "the first two axes exchanged",
+    "The first two axes of k were exchanged, which are the last two only where k has no others: count from "
+    "the end, -1 and -2.",
+    ("k.swapaxes(-1, -2)", "k.swapaxes(0, 1)"),
+)
+exercise.changed(
+    "np.dot",
+    "`np.dot` lets each sequence meet every other one: with more than two axes it is `@`.",
+    ("q @ k.swapaxes(-1, -2)", "np.dot(q, k.swapaxes(-1, -2))"),
 )
 
 

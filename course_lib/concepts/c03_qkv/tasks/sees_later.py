@@ -105,17 +105,16 @@ def layers(rng, d):
         return layer
 
     causal = masked(lambda n: np.tri(n, dtype=bool))
-    strictly = masked(lambda n: np.tri(n, k=-1, dtype=bool))
     every = masked(lambda n: np.ones((n, n), bool))
     ahead = masked(lambda n: np.tri(n, k=1, dtype=bool))
     later = masked(lambda n: np.tri(n, dtype=bool).T)
 
     def little(x):
-        return causal(x) + 0.02 * every(x)
+        return causal(x) + 0.01 * every(x)
 
-    # Layers of one code that differ in whole numbers: no code tells what is right.
+    # Of the same code as layers that look ahead, but for two whole numbers: no code tells what is right.
     query, key = between(rng, 1, 4), between(rng, 1, 4)
-    pair = min(query, key) - 1, max(query, key)
+    pair = max(query, key), min(query, key) - 1
     return [
         Layer("causal attention", False, causal),
         Layer(
@@ -128,7 +127,6 @@ def layers(rng, d):
             "only shrinking counts",
         ),
         Layer("attention that sees one token ahead", True, ahead, "the nearest output is left out"),
-        Layer("earlier tokens are added to each", False, lambda x: x + strictly(x), "a batch is put in"),
         Layer(
             "causal, but the first token sees the last",
             True,
@@ -139,29 +137,28 @@ def layers(rng, d):
             "causal, but the second token sees the third",
             True,
             masked(opened(1, 2)),
-            "a look at the first output alone",
+            "only the first output is compared",
         ),
         Layer(
             "causal, but the first token sees the second",
             True,
             masked(opened(0, 1)),
-            "a change of the last token alone",
+            "the second token is never changed",
         ),
         Layer(
             "an MLP, token by token", False, lambda x: torch.tanh(x @ w_v.to(x.dtype)), "counts any change"
         ),
         Layer("each token sees itself and later ones", True, later, "the order is turned round"),
-        Layer("causal, and a little of all tokens", True, little, "a tolerance of 0.1"),
-        Layer("no mask, signs taken off", True, lambda x: every(x.abs()), "the signs are turned"),
+        Layer("causal, and a little of all tokens", True, little, "too much tolerance"),
+        Layer("no mask, signs taken off", True, lambda x: every(x.abs()), "only turns the signs"),
         Layer(
             "no mask, tokens brought to length 1", True, lambda x: every(scaled(x)), "only scales the tokens"
         ),
         Layer("no mask, normalised", True, lambda x: every(scaled(centred(x))), "only shifts the tokens"),
-        Layer("causal, but a token sees a later one", True, masked(opened(*pair)), "tries even steps only"),
         Layer(
             "causal, with a pair allowed that was so already",
             False,
-            masked(opened(*pair[::-1])),
+            masked(opened(*pair)),
             "reads the code",
         ),
     ]
@@ -210,8 +207,14 @@ exercise.changed(
 )
 exercise.changed(
     "only the first output is compared",
-    "Only the first token's output is compared: a later one can look ahead too.",
+    "Only the first token's output is compared: a later one can look ahead too. Does a `return` end the loop "
+    "in its first round?",
     (COMPARE, "attend(changed)[0], y[0]"),
+)
+exercise.changed(
+    "the nearest output is left out",
+    "The output just before the changed token is not compared: `[:t]` has all that come before token t.",
+    (COMPARE, "attend(changed)[: t - 1], y[: t - 1]"),
 )
 exercise.changed(
     "only the next token is changed",
@@ -232,7 +235,27 @@ exercise.changed(
     (CHANGE, "changed[t:] *= 2"),
 )
 
-# By chance all three numbers of an output may move one way, so these try each token many times.
+exercise.changed(
+    "only turns the signs",
+    "Only the signs of the tokens are turned: a layer may be blind to that. Put other numbers in.",
+    (CHANGE, "changed[t:] *= -1"),
+)
+exercise.changed(
+    "ends in the first round",
+    "Only the second token is ever changed: does a `return` end the loop in its first round? Return False "
+    "after the loop.",
+    ("range(1, len(x))", "[1]"),
+    (CHANGE, "changed[t] = torch.randn_like(changed[t])"),
+)
+# By chance all three numbers of an output may move one way, or hardly: these try each token many times.
+exercise.changed(
+    "too much tolerance",
+    "An output may move by 0.1 and count as unmoved, and a layer may look ahead just a little. Rounding "
+    "moves it by a millionth: 1e-5 is a limit.",
+    ("range(1, len(x))", "[*range(1, len(x))] * 20"),
+    ("atol=1e-5", "atol=0.1"),
+)
+
 exercise.changed(
     "only growth counts",
     "Outputs that become smaller count as unmoved: their difference is below 0, and so below any limit. Take "

@@ -41,12 +41,12 @@ def _(rng):
     return [
         # Moved away from zero: a row that sums to zero would make one of the wrong functions divide by it.
         Case("two rows of three", {"scores": draw(rng, 2, 3) + np.float32(2)}),
-        Case("square", {"scores": draw(rng, 3, 3) + np.float32(2)}, catches="sums that lost their axis"),
-        Case("one row", {"scores": draw(rng, 5)}, catches="axis -2 in place of the last"),
-        Case("a batch", {"scores": draw(rng, *primes(rng, 5, 7, 11))}, catches="axis 1 in place of the last"),
+        Case("square", {"scores": draw(rng, 3, 3) + np.float32(2)}, catches="keepdims forgotten"),
+        Case("one row", {"scores": draw(rng, 5)}, catches="tables and batches only"),
+        Case("a batch", {"scores": draw(rng, *primes(rng, 5, 7, 11))}, catches="softmax over the queries"),
         Case("large scores", {"scores": far}, catches="one maximum for all rows"),
         Case("minus infinity beside scores far below zero", {"scores": hidden}, catches="-100 for -inf"),
-        Case("one score in each row", {"scores": draw(rng, 3, 1)}, catches="an axis of one lost"),
+        Case("a single score", {"scores": draw(rng, 1, 1)}, catches="an axis of one lost"),
     ]
 
 
@@ -73,7 +73,7 @@ exercise.changed(
 )
 exercise.changed(
     "softmax over everything",
-    "All numbers together sum to 1: each row should, on its own.",
+    "",
     ("scores.max(axis=-1, keepdims=True)", "scores.max()"),
     ("powers.sum(axis=-1, keepdims=True)", "powers.sum()"),
 )
@@ -83,8 +83,7 @@ exercise.changed(
 exercise.changed("overflow", "", ("scores - scores.max(axis=-1, keepdims=True)", "scores"))
 exercise.changed(
     "one maximum for all rows",
-    "You subtract the largest score of all rows; in a row far below it, every exp becomes 0. Take "
-    "each row's own.",
+    "",
     ("scores.max(axis=-1, keepdims=True)", "scores.max()"),
 )
 exercise.changed(
@@ -110,6 +109,37 @@ exercise.changed(
     "keepdims forgotten",
     "The sums lost an axis, so NumPy lines them up with the columns: `sum(axis=-1, keepdims=True)`.",
     ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
+)
+exercise.changed(
+    "keepdims forgotten in the maximum",
+    "The largest scores lost an axis, so NumPy lines them up with the columns: `max(axis=-1, "
+    "keepdims=True)`.",
+    ("scores.max(axis=-1, keepdims=True)", "scores.max(axis=-1)"),
+)
+exercise.changed(
+    "keepdims forgotten twice",
+    "The largest scores and the sums lost an axis, so NumPy lines them up with the columns: both need "
+    "`keepdims=True`.",
+    ("scores.max(axis=-1, keepdims=True)", "scores.max(axis=-1)"),
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)"),
+)
+exercise.changed(
+    "an axis put back for tables",
+    "`[:, None]` puts the lost axis back where there are two, and no others: `keepdims=True` keeps it, "
+    "however many there are.",
+    ("scores.max(axis=-1, keepdims=True)", "scores.max(axis=-1)[:, None]"),
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum(axis=-1)[:, None]"),
+)
+exercise.changed(
+    "eps in the sum",
+    "A little was added to the sum of the exponentials, so the weights sum to a little less than 1. It is "
+    "not needed: with the largest score subtracted, the sum is 1 at least.",
+    ("powers.sum(axis=-1, keepdims=True)", "(powers.sum(-1, keepdims=True) + 1e-6)"),
+)
+exercise.changed(
+    "one sum for all rows",
+    "Each row was divided by the sum of all rows: it is divided by its own.",
+    ("powers.sum(axis=-1, keepdims=True)", "powers.sum()"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import torch
 
 
@@ -28,14 +29,18 @@ def in_floats(t, d, h, g, b):
     return float(h * t**2 * b), 2 * g * t * (d / h) * b, 2.0 * h * t * t * d / h
 
 
+def in_32_bits(t, d, h, g, b):
+    """As whole numbers are on some machines."""
+    products = [(h, t, t, b), (2, g, t, d // h, b), (2, h, t, t, d // h)]
+    return [np.prod(factors, dtype=np.int32) for factors in products]
+
+
 RIGHT = [step_by_step, by_loops, of_tensors, in_floats]
 WRONG = [
-    (None, lambda t, d, h, g, b: (h * t * t * b, 2 * g * t * d // h * b, 2 * t * t * d * b)),
-    (None, lambda t, d, h, g, b: (h * h * t * t * b, 2 * g * t * d // h * b, 2 * t * t * d)),
-    (None, lambda t, d, h, g, b: step_by_step(t, d, h, max(g, min(h, 2)), b)),
-    (None, lambda t, d, h, g, b: step_by_step(t, d, h, g, max(b, 2))),
     (
-        None,
-        lambda t, d, h, g, b: step_by_step(t, d, h, g, b) if t > 1 else (0, *step_by_step(t, d, h, g, b)[1:]),
+        "bytes of the multiplications",
+        lambda t, d, h, g, b: (h * t * t * b, 2 * g * t * d // h * b, 2 * t * t * d * b),
     ),
+    ("numbers of 32 bits", in_32_bits),
+    (None, lambda t, d, h, g, b: (h * h * t * t * b, 2 * g * t * d // h * b, 2 * t * t * d)),
 ]

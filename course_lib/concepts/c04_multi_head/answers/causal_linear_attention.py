@@ -97,13 +97,16 @@ RIGHT = [
     in_blocks,
     by_loop,
     growing,
-    lambda q, k, v: by_sums(q, k, v, least=1e-6),
+    lambda q, k, v: by_sums(q, k, v, least=1e-12),
 ]
 WRONG = [
     ("blind to itself", lambda q, k, v: by_loop(q, k, v, look_first=True)),
     ("softmax", lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)),
+    ("eps in the divisor", lambda q, k, v: by_sums(q, k, v, least=1e-6)),
+    ("a table of all pairs", table),
+    (None, table_row_by_row),
     (None, sums_from_scratch),
     (None, lambda q, k, v: library.linear_attention(q, k, v, causal=True)),
-    (None, lambda q, k, v: by_sums(q, k, v, F.relu).nan_to_num(0.0)),
-    (None, lambda q, k, v: by_sums(q, k, v).squeeze(-2)),
+    ("relu", lambda q, k, v: by_sums(q, k, v, F.relu).nan_to_num(0.0)),
+    ("an axis of one lost", lambda q, k, v: by_sums(q, k, v).squeeze(-2)),
 ]

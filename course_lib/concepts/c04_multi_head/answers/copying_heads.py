@@ -57,5 +57,5 @@ WRONG = [
     ),
     (None, lambda weights, n, k: ranked(weights.diagonal(-n - 2, -2, -1).mean(-1), k)),
     (None, lambda weights, n, k: ranked(copied(weights, n).median(-1).values, k)),
-    (None, lambda weights, n, k: ranked(copied(weights, n).mean(-1).squeeze(), k)),
+    ("an axis of one lost", lambda weights, n, k: ranked(copied(weights, n).mean(-1).squeeze(), k)),
 ]

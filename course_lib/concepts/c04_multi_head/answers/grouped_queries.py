@@ -21,6 +21,12 @@ def by_axis(q, k, v):
     return attend(grouped, k[:, :, None], v[:, :, None]).flatten(1, 2)
 
 
+def by_axis_if_any(q, k, v):
+    """As `by_axis`, but the axis of a group of one is gone."""
+    grouped = q.unflatten(1, (k.shape[1], -1)).squeeze(2)
+    return attend(grouped, k[:, :, None], v[:, :, None]).flatten(1, 2)
+
+
 def as_rows(q, k, v):
     b, h, t, width = q.shape
     rows = q.reshape(b, k.shape[1], -1, width)  # all queries of a group below each other
@@ -36,6 +42,8 @@ RIGHT = [
 WRONG = [
     ("key heads in turn", lambda q, k, v: by_loop(q, k, v, lambda h, n, g: h % g)),
     ("one each, the rest share the last", lambda q, k, v: by_loop(q, k, v, lambda h, n, g: min(h, g - 1))),
-    (None, lambda q, k, v: by_loop(q, k, v).squeeze(2)),
-    (None, lambda q, k, v: by_loop(q, k.squeeze(1), v.squeeze(1))),
+    ("an answer for one sequence", lambda q, k, v: by_loop(q[:1], k[:1], v[:1])),
+    ("no axis for a group of one", by_axis_if_any),
+    ("no axis for one query", lambda q, k, v: by_loop(q, k, v).squeeze(2)),
+    ("no axis for one key head", lambda q, k, v: by_loop(q, k.squeeze(1), v.squeeze(1))),
 ]

@@ -41,10 +41,9 @@ RIGHT = [
 ]
 WRONG = [
     ("only the last of the list", one_after_the_other),
-    (None, lambda mix, heads: mix),
-    (None, lambda mix, heads: torch.zeros_like(mix)),
-    (None, lambda mix, heads: by_copy(mix, heads[1:])),
-    (None, lambda mix, heads: mix.index_fill(1, torch.tensor(heads), 0)),
-    (None, lambda mix, heads: by_loop(mix, [head for head in heads if head])),
-    (None, lambda mix, heads: by_loop(mix, heads).squeeze(2)),
+    ("nothing switched off", lambda mix, heads: mix),
+    ("everything switched off", lambda mix, heads: by_copy(mix, range(mix.shape[1]))),
+    ("an empty list as an index of floats", lambda mix, heads: mix.index_fill(1, torch.tensor(heads), 0)),
+    ("the first head stays", lambda mix, heads: by_loop(mix, [head for head in heads if head])),
+    ("an axis of one lost", lambda mix, heads: by_loop(mix, heads).squeeze(2)),
 ]

@@ -28,9 +28,11 @@ RIGHT = [
     lambda heads: heads.mT.flatten(1, 2).mT,
 ]
 WRONG = [
-    (None, lambda heads: heads[:, -1]),
     (None, lambda heads: heads.transpose(1, 2).view(len(heads), heads.shape[2], -1)),
-    (None, lambda heads: heads if heads.shape[1] == 1 else by_loop(heads)),
-    (None, lambda heads: heads.squeeze(3) if heads.shape[3] == 1 else by_loop(heads)),
-    (None, lambda heads: by_loop(heads).squeeze(1)),
+    ("one head is left as it is", lambda heads: heads if heads.shape[1] == 1 else by_loop(heads)),
+    (
+        "heads of one number are left as they are",
+        lambda heads: heads.squeeze(3) if heads.shape[3] == 1 else by_loop(heads),
+    ),
+    ("no axis for one token", lambda heads: by_loop(heads).squeeze(1)),
 ]

@@ -73,15 +73,18 @@ RIGHT = [
     scaled_keys,
     in_blocks,
     by_loops,
-    lambda q, k, v: phi(q) @ (phi(k).mT @ v) / (phi(q) @ phi(k).sum(-2)[..., None] + 1e-6),
+    lambda q, k, v: phi(q) @ (phi(k).mT @ v) / (phi(q) @ phi(k).sum(-2)[..., None] + 1e-12),
 ]
 WRONG = [
     ("softmax", F.scaled_dot_product_attention),
     ("elu without 1", lambda q, k, v: in_two_steps(q, k, v, F.elu)),
     ("scaled", lambda q, k, v: in_two_steps(q * q.shape[-1] ** -0.5, k, v)),
-    (None, table),
+    (
+        "eps in the divisor",
+        lambda q, k, v: phi(q) @ (phi(k).mT @ v) / (phi(q) @ phi(k).sum(-2)[..., None] + 1e-6),
+    ),
+    ("a table of all pairs", table),
     (None, table_row_by_row),
     (None, library.linear_attention),
-    (None, lambda q, k, v: in_two_steps(q, k, v).squeeze(-2)),
-    (None, lambda q, k, v: v if k.shape[-2] == 1 else in_two_steps(q, k, v)),
+    ("no axis for one query", lambda q, k, v: in_two_steps(q, k, v).squeeze(-2)),
 ]

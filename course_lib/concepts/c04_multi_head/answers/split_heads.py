@@ -25,7 +25,8 @@ RIGHT = [
 ]
 WRONG = [
     (None, lambda x, h: x),
-    (None, lambda x, h: by_loop(x, h).squeeze(1)),
-    (None, lambda x, h: by_loop(x, h).squeeze(3)),
-    (None, lambda x, h: by_loop(x, h).squeeze(2)),
+    ("tokens shared out", lambda x, h: torch.stack(x.chunk(h, dim=1), 1)),
+    ("no axis for one head", lambda x, h: by_loop(x, h).squeeze(1)),
+    ("no axis for one number", lambda x, h: by_loop(x, h).squeeze(3)),
+    ("no axis for one token", lambda x, h: by_loop(x, h).squeeze(2)),
 ]

@@ -89,8 +89,8 @@ def clear_of_zero(q, k, sums):
 def mixing_inputs(rng, batch, t, s, k, d, causal=False):
     """Queries, keys and values with which no mistake divides by nearly 0.
 
-    No right answer does either: some add 1e-6 to what they divide by, for fear of 0. And no number is 0:
-    there elu bends, and answers that put it together from two halves have another gradient.
+    And no number is 0: there elu bends, and answers that put it together from two halves have another
+    gradient.
     """
 
     def sums(features):
@@ -104,8 +104,14 @@ def mixing_inputs(rng, batch, t, s, k, d, causal=False):
             return {"q": q, "k": key, "v": draw(rng, *batch, s, d)}
 
 
+def faint_inputs(rng, t, s, k, d):
+    """Queries and keys far below 0: their features are so small that 1e-6 more shows in a sum of products."""
+    q, key = (rng.uniform(-7, -6, (n, k)).round(2).astype(np.float32) for n in (t, s))
+    return {"q": q, "k": key, "v": draw(rng, s, d)}
+
+
 def enlarged(inputs):
-    """The same with features so large that 1e-6 more is nothing, even in float64.
+    """The same with features so large that a little more is nothing, even in float64: some fear a sum of 0.
 
     None is negative: of a large negative number the feature is 0, or nearly, depending on how it is written.
     """
@@ -118,17 +124,16 @@ def _(rng):
         return mixing_inputs(rng, batch, t, t, k, d, causal=True)
 
     five = inputs((), 5, 2, 3)
-    some = inputs((2, 3), *primes(rng, 3, 5, 7))
     large = enlarged(inputs((2, 3), *primes(rng, 5, 7, 11)))
     return in_torch(
         [
             Case("two tokens", inputs((), 2, 3, 2)),
-            Case("everything square", inputs((), 3, 3, 3), catches="later keys in the mix"),
-            Case("five tokens", five, gradients=True, catches="a result without gradients"),
-            Case("two sequences, three heads", some, catches="sums along the first axis"),
-            Case("large queries and keys", large, catches="an answer in float32"),
+            Case("everything square", inputs((), 3, 3, 3), catches="S turned"),
+            Case("five tokens", five, gradients=True, catches="no graph"),
+            Case("two sequences, three heads, large numbers", large, catches="along the first axis"),
+            Case("small features", faint_inputs(rng, 5, 5, 3, 2), catches="eps in the divisor"),
             Case("many tokens", inputs((), LONG, 3, 2), catches="a table of all pairs"),
-            Case("one token", inputs((2,), 1, 3, 5), catches="an axis of one lost"),
+            Case("one token", inputs((), 1, 3, 5), catches="an axis of one lost"),
         ]
     )
 
@@ -183,6 +188,12 @@ exercise.changed(
     ("k.cumsum(-2)", "k.cumsum(-2).cumsum(-2)"),
 )
 exercise.changed(
+    "along the numbers of a key",
+    "The sums run over the numbers of a key: they run over the tokens, one axis further to the left.",
+    (".cumsum(-3)", ".cumsum(-2)"),
+    ("k.cumsum(-2)", "k.cumsum(-1)"),
+)
+exercise.changed(
     "along the first axis",
     "The sums run along the first axis, which is the batch where there is one: count the axis from the end.",
     (".cumsum(-3)", ".cumsum(0)"),
@@ -196,6 +207,29 @@ exercise.changed(
     "The divisor is missing: divide the mix of each query by phi(q) · z, so that its weights sum to 1.",
     (" / total", ""),
 )
+
+
+exercise.changed(
+    "eps in the divisor",
+    "A little was added to what is divided by, such as 1e-6: the features are above 0, so their sum is, too. "
+    "And where they are small, it is not a little.",
+    ("/ total", "/ (total + 1e-6)"),
+)
+exercise.changed(
+    "S turned",
+    "Each number of a value was multiplied by all of phi(k), which gives (V, K): S is (K, V), so that phi(q) "
+    "S is as wide as a value.",
+    ("k[..., :, None] * v[..., None, :]", "v[..., :, None] * k[..., None, :]"),
+)
+
+
+@exercise.mistake("only the values summed")
+def _(q, k, v):
+    """Running sums were made of the values, and then S of all keys: S grows by phi(k) v, key and value of one
+    token.
+    """
+    q, k = phi(q), phi(k)
+    return q @ (k.mT @ v.cumsum(-2)) / (q * k.cumsum(-2)).sum(-1, keepdim=True)
 
 
 @exercise.mistake("softmax")
@@ -223,6 +257,26 @@ exercise.changed(
     "elu without 1",
     "The 1 is missing: elu alone goes down to -1, and a weight may be negative.",
     ("F.elu(q) + 1, F.elu(k) + 1", "F.elu(q), F.elu(k)"),
+)
+exercise.changed(
+    "the 1 inside",
+    "This is elu(x + 1): the 1 is added after elu, so that every feature is positive.",
+    ("F.elu(q) + 1, F.elu(k) + 1", "F.elu(q + 1), F.elu(k + 1)"),
+)
+exercise.changed(
+    "relu",
+    "These are features by relu, which is 0 for everything negative: phi(x) = elu(x) + 1.",
+    ("F.elu(q) + 1, F.elu(k) + 1", "q.relu(), k.relu()"),
+)
+exercise.changed(
+    "exponentials",
+    "These are features by exp: phi(x) = elu(x) + 1.",
+    ("F.elu(q) + 1, F.elu(k) + 1", "q.exp(), k.exp()"),
+)
+exercise.changed(
+    "scaled",
+    "The queries were divided by the square root of K first: here nothing is scaled.",
+    ("F.elu(q) + 1", "F.elu(q / q.shape[-1] ** 0.5) + 1"),
 )
 exercise.changed(
     "divided by the number of keys",

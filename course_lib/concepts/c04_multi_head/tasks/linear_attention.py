@@ -24,6 +24,7 @@ from course_lib.checks.kinds import Case
 from course_lib.concepts.c04_multi_head.tasks.causal_linear_attention import (
     causal_linear_attention,
     enlarged,
+    faint_inputs,
     mixing_inputs,
     phi,
 )
@@ -62,22 +63,17 @@ exercise.adapt(in_linear_time)
 @exercise.cases
 def _(rng):
     equal = mixing_inputs(rng, (), 5, 5, 2, 3)
-    some = mixing_inputs(rng, (2, 3), *primes(rng, 2, 3, 5, 7))
     large = enlarged(mixing_inputs(rng, (2, 3), *primes(rng, 3, 5, 7, 11)))
-    one_query = mixing_inputs(rng, (1, 3), 1, 7, 3, 5)
-    one_key = mixing_inputs(rng, (2,), 5, 1, 3, 7)
+    one_query = mixing_inputs(rng, (), 1, 7, 3, 5)
     return in_torch(
         [
             Case("two queries, three keys", mixing_inputs(rng, (), 2, 3, 2, 3)),
-            Case(
-                "everything square", mixing_inputs(rng, (), 3, 3, 3, 3), catches="queries and keys exchanged"
-            ),
-            Case("as many queries as keys", equal, gradients=True, catches="a result without gradients"),
-            Case("two sequences, three heads", some, catches="an answer for two axes"),
-            Case("large queries and keys", large, catches="an answer in float32"),
+            Case("everything square", mixing_inputs(rng, (), 3, 3, 3, 3), catches="keys not turned"),
+            Case("as many queries as keys", equal, gradients=True, catches="no graph"),
+            Case("two sequences, three heads, large numbers", large, catches="along the first axis"),
+            Case("small features", faint_inputs(rng, 5, 7, 3, 2), catches="eps in the divisor"),
             Case("many tokens", mixing_inputs(rng, (), LONG, LONG, 3, 2), catches="a table of all pairs"),
             Case("one query", one_query, catches="no axis for one query"),
-            Case("one key", one_key, catches="one key by itself is given back"),
         ]
     )
 
@@ -144,6 +140,22 @@ def _(q, k, v):
 
 
 exercise.changed(
+    "eps in the divisor",
+    "A little was added to what is divided by, such as 1e-6: the features are above 0, so their sum is, too. "
+    "And where they are small, it is not a little.",
+    ("/ total", "/ (total + 1e-6)"),
+)
+exercise.changed(
+    "along the first axis",
+    "z was summed along the first axis, which is the batch where there is one: the keys are axis -2.",
+    ("k.sum(-2)", "k.sum(0)"),
+)
+exercise.changed(
+    "z as a mean",
+    "z is the mean of the features of the keys, while S is a sum: both are sums.",
+    ("k.sum(-2)", "k.mean(-2)"),
+)
+exercise.changed(
     "divided by the number of keys",
     "The mix was divided by the number of keys: divide by phi(q) · z, the sum of the weights.",
     ("/ total", "/ k.shape[-2]"),
@@ -162,6 +174,21 @@ exercise.changed(
     "The queries were divided by the square root of K first: here nothing is scaled.",
     ("F.elu(q) + 1", "F.elu(q / q.shape[-1] ** 0.5) + 1"),
 )
+
+
+exercise.changed(
+    "keys not turned",
+    "This is phi(k) @ v, which fails unless the sizes happen to fit: S is phi(k) turned, (K, S), times v.",
+    ("k.mT @ v", "k @ v"),
+)
+
+
+@exercise.mistake("softmax of the products")
+def _(q, k, v):
+    """The products of features went through a softmax: they are the weights, once divided by their sum. And a
+    softmax needs all of them at once, a table.
+    """
+    return (phi(q) @ phi(k).mT).softmax(-1) @ v
 
 
 @exercise.mistake("causal")

@@ -50,24 +50,14 @@ def _(rng):
         weights = np.stack([random_weights(rng, n_layers, n_heads, size) for _ in lengths])
         return {"weights": weights, "lengths": list(lengths)}
 
-    long, short = primes(rng, 11, 13, 17)[0], int(rng.integers(2, 5))
     return in_torch(
         [
             Case("one text of three tokens, one head", inputs(1, 1, 3, 3)),
             Case(
-                "two texts, one of them filled up",
-                inputs(2, 3, 5, 5, 3),
-                catches="the shortest length for all texts",
+                "three texts, all of them filled up",
+                inputs(2, 5, 11, *primes(rng, 3, 5, 7)),
+                catches="the longest text for all",
             ),
-            Case(
-                "a long text and a short one", inputs(3, 2, long, long, short), catches="the first ten tokens"
-            ),
-            Case(
-                "as many texts as layers, heads and tokens",
-                inputs(3, 3, 3, 3, 2, 3),
-                catches="layers instead of texts",
-            ),
-            Case("all of them filled up", inputs(2, 5, 7, 5, 3, 4), catches="the length of the longest text"),
             Case("texts of two tokens", inputs(5, 2, 3, 2, 2), catches="an axis of one lost"),
         ]
     )
@@ -96,6 +86,22 @@ exercise.changed(
     "count.",
     ("[..., : n - 1]", ""),
     ("+= n - 1", "+= text.shape[-1] - 1"),
+)
+exercise.changed(
+    "the longest text for all",
+    "All texts were read to the end of the longest one: each has a length of its own.",
+    ("zip(weights, lengths, strict=True)", "zip(weights, [max(lengths)] * len(lengths), strict=True)"),
+)
+exercise.changed(
+    "the shortest text for all",
+    "All texts were read to the end of the shortest one: each has a length of its own.",
+    ("zip(weights, lengths, strict=True)", "zip(weights, [min(lengths)] * len(lengths), strict=True)"),
+)
+exercise.changed(
+    "layers and heads instead of queries and keys",
+    "The diagonal was taken over layers and heads: without `dim1` and `dim2` it is that of the first two "
+    "axes.",
+    ("offset=1, dim1=-2, dim2=-1", "offset=1"),
 )
 exercise.changed(
     "the last real token looks at the filling",
@@ -135,6 +141,12 @@ def _(weights, lengths):
 def _(weights, lengths):
     """Only the first text was read: add up over all of them."""
     return next_token_score(weights[:1], lengths[:1])
+
+
+@exercise.mistake("only the last text")
+def _(weights, lengths):
+    """Only the last text was read: does each one overwrite the one before? Add up over all of them."""
+    return next_token_score(weights[-1:], lengths[-1:])
 
 
 exercise.changed(

@@ -45,16 +45,11 @@ def _(rng):
     def inputs(*sizes, causal=False):
         return {"weights": random_weights(rng, *sizes, causal=causal)}
 
-    two, many = inputs(3, 5, 2), inputs(*primes(rng, 2, 3), 17, causal=True)
     return in_torch(
         [
             Case("one head, three tokens", inputs(1, 1, 3, causal=True)),
-            Case("as many layers as heads and tokens", inputs(3, 3, 3), catches="layers instead of queries"),
-            Case(
-                "more layers than tokens", inputs(7, *primes(rng, 3, 5)), catches="layers and heads exchanged"
-            ),
-            Case("two tokens", two, catches="an axis of one lost"),
-            Case("many tokens, causal", many, catches="the first ten tokens"),
+            Case("some of all", inputs(*primes(rng, 3, 5, 7)), catches="heads before layers"),
+            Case("two tokens", inputs(1, 1, 2), catches="an axis of one lost"),
         ]
     )
 

@@ -47,6 +47,12 @@ def penalties_by_halving(n_heads, n_queries, n_keys):
     return torch.stack(table)
 
 
+def the_last_place_for_one_alone(n_heads, n_queries, n_keys):
+    """A single query stands where the last key does, more of them begin at the first key."""
+    table = penalties(n_heads, n_keys, n_keys)
+    return table[:, -1:] if n_queries == 1 else table[:, :n_queries]
+
+
 RIGHT = [
     penalties_of_grid,
     penalties_cut_out,
@@ -59,7 +65,7 @@ WRONG = [
     ("later keys left alone", lambda h, t, s: penalties(h, t, s).tril(s - t)),
     (None, lambda h, t, s: ALiBi(h)(torch.zeros(1, h, t, 1), s)),
     (None, lambda h, t, s: penalties(h, t, s, lambda i, n: i / n)),
-    (None, lambda h, t, s: penalties(h, t, s).squeeze(0)),
-    (None, lambda h, t, s: penalties(h, t, s).squeeze(1)),
-    (None, lambda h, t, s: penalties(h, t, s)[:8]),
+    ("the first query at the first key", the_last_place_for_one_alone),
+    ("no axis for one head", lambda h, t, s: penalties(h, t, s).squeeze(0)),
+    ("no axis for one query", lambda h, t, s: penalties(h, t, s).squeeze(1)),
 ]

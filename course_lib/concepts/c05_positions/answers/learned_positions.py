@@ -55,6 +55,14 @@ def left_to_torch(x, table, start):
         raise ValueError from error
 
 
+def not_all_rows(x, table, start):
+    """Where no row is left, torch makes an empty result of one token."""
+    rows = table[start : start + x.shape[1]]
+    if 0 < len(rows) < x.shape[1]:
+        raise ValueError("not enough rows")
+    return x + rows
+
+
 RIGHT = [added, looked_up, by_one_hot, in_sequences, from_an_index_error]
 WRONG = [
     (
@@ -68,6 +76,7 @@ WRONG = [
     (None, library),
     (None, lambda x, table, start: added(x, table.detach(), start)),
     (None, lambda x, table, start: added(x, table, start=0, step=2)),
-    (None, left_to_torch),
-    (None, lambda x, table, start: added(x, table, start).squeeze(1)),
+    ("no row at all is added to one token", not_all_rows),
+    ("one row added to all", left_to_torch),
+    ("an axis of one lost", lambda x, table, start: added(x, table, start).squeeze(1)),
 ]

@@ -36,6 +36,12 @@ def rows_counted(n_queries, n_keys, m):
     return sum((away > limit).long() for limit in range(-m, m))
 
 
+def the_last_place_for_one_alone(n_queries, n_keys, m):
+    """A single query stands where the last key does, more of them begin at the first key."""
+    table = rows(n_keys, n_keys, m)
+    return table[-1:] if n_queries == 1 else table[:n_queries]
+
+
 RIGHT = [
     rows_in_numpy,
     rows_by_where,
@@ -47,6 +53,7 @@ WRONG = [
     (None, lambda t, s, m: rows(t, s, m).float()),
     (None, lambda t, s, m: rows(t, s, m).clamp(max=2 * m - 1)),
     (None, lambda t, s, m: rows(t, s, m) >= m),
-    (None, lambda t, s, m: rows(t, s, m).squeeze(0)),
-    (None, lambda t, s, m: rows(t, s, min(m, s))),
+    ("the first query at the first key", the_last_place_for_one_alone),
+    ("an axis of one lost", lambda t, s, m: rows(t, s, m).squeeze(0)),
+    ("distances up to the last key only", lambda t, s, m: rows(t, s, min(m, s))),
 ]

@@ -99,6 +99,11 @@ class ShortTable(Tables):
         super().__init__(d_head, max_seq_len - 1, base)
 
 
+class Squeezed(Tables):
+    def forward(self, x, start=0):
+        return super().forward(x, start).squeeze(2)
+
+
 class StartNeeded(Tables):
     def forward(self, x, start):
         return Tables.forward(self, x, start)
@@ -129,7 +134,8 @@ WRONG = [
     ("pairs of halves", layer(by_halves)),
     ("the first number overwritten", layer(overwriting)),
     (None, Trained),
-    (None, ShortTable),
+    ("one row too few", ShortTable),
+    ("an axis of one lost", Squeezed),
     (None, StartNeeded),
     (None, Ours),
     (None, NotAModule),

@@ -70,7 +70,7 @@ RIGHT = [waves_by_exp, waves_in_numpy, waves_one_by_one, waves_shifted, waves_tu
 WRONG = [
     ("multiplied instead of divided", faster),
     (None, sinusoidal),
-    (None, lambda n, d: waves_in_numpy(n, d, axis=0)),
-    (None, lambda n, d: waves(n, d).squeeze(0)),
-    (None, lambda n, d: waves(min(n, 100), d)),
+    ("a bare reshape", lambda n, d: waves_in_numpy(n, d, axis=0)),
+    ("an axis of one lost", lambda n, d: waves(n, d).squeeze(0)),
+    ("a table of a hundred places", lambda n, d: waves(100, d)[:n]),
 ]

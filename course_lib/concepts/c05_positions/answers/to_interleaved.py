@@ -28,6 +28,6 @@ RIGHT = [rows_by_reshape, rows_by_index, rows_by_head, rows_by_matrix]
 WRONG = [
     (None, lambda w, n: rows_by_head(w, n).view(2, -1, w.shape[1])),
     (None, lambda w, n: rows_by_head(w, n).int()),
-    (None, lambda w, n: rows_by_head(w, n).squeeze(1)),
-    (None, lambda w, n: w.flip(0) if len(w) == 2 * n else rows_by_head(w, n)),
+    ("even rows, then odd rows", lambda w, n: torch.cat([w[::2], w[1::2]])),
+    ("an axis of one lost", lambda w, n: rows_by_head(w, n).squeeze(1)),
 ]

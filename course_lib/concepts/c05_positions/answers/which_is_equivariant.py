@@ -63,6 +63,11 @@ def any_order(layers, x):
     return [any(alike(f(x[:, order]), f(x)[:, order]) for order in orders) for f in layers]
 
 
+def the_same_tokens(layers, x):
+    """Whether the same numbers come out, in whatever order."""
+    return tried(layers, x, equal=lambda a, b: alike(a.sort(1).values, b.sort(1).values))
+
+
 RIGHT = [
     put_back,
     by_matrices,
@@ -80,9 +85,13 @@ WRONG = [
         lambda layers, x: tried(layers, x, two_exchanged, equal=lambda a, b: bool(torch.all(a - b < 1e-4))),
     ),
     ("yes to all", any_order),
+    ("the same tokens in any order", the_same_tokens),
     (None, lambda layers, x: tried(layers, x)[:-1]),
     (None, lambda layers, x: tried(layers, x)[::-1]),
     (None, lambda layers, x: tried(layers, torch.ones_like(x))),
     (None, lambda layers, x: [tried(layers, x)[0]] * len(layers)),
-    (None, lambda layers, x: tried(layers, x) if layers[1:] else tried(layers, x)[0]),
+    (
+        "no list for one layer",
+        lambda layers, x: tried(layers, x) if layers[1:] else tried(layers, x)[0],
+    ),
 ]

@@ -52,18 +52,17 @@ def _(rng):
         return {"n_heads": n_heads, "n_queries": n_queries, "n_keys": n_keys}
 
     t, s = primes(rng, 3, 5)[0], between(rng, 7, 60)
-    same = int(rng.choice([4, 8]))
+    few, many = between(rng, 3, 7), between(rng, 20, 30)
     return [
         Case("two queries, two keys", inputs(2, 2, 2)),
-        Case("fewer queries than keys", inputs(2, t, s), catches="queries counted from the first key"),
-        Case("as many heads as queries and keys", inputs(same, same, same), catches="axes in another order"),
-        Case("one head", inputs(1, 3, between(rng, 5, 40)), catches="no axis for one head"),
+        Case("fewer queries than keys", inputs(2, t, s), catches="the first query at the first key"),
+        Case("one head", inputs(1, few, few), catches="no axis for one head"),
         Case(
             "one query, as when a model writes on",
             inputs(4, 1, between(rng, 7, 60)),
             catches="no axis for one query",
         ),
-        Case("many heads", inputs(16, 5, between(rng, 20, 60)), catches="at most eight slopes"),
+        Case("many heads", inputs(16, many, many), catches="whole exponents"),
     ]
 
 
@@ -72,6 +71,22 @@ exercise.changed(
     "The queries were counted from the first key: they are the newest tokens, so the last query stands "
     "where the last key does.",
     ("torch.arange(n_queries) + n_keys - n_queries", "torch.arange(n_queries)"),
+)
+exercise.changed(
+    "all queries at the last key",
+    "Every query was put where the last key is: that is the place of the last one, the query before it "
+    "stands one place before.",
+    ("torch.arange(n_queries) + n_keys - n_queries", "torch.full((n_queries,), n_keys - 1)"),
+)
+exercise.changed(
+    "queries one place too late",
+    "The queries stand one place too far right: the last one stands where the last key does, at n_keys - 1.",
+    ("+ n_keys - n_queries", "+ n_keys - n_queries + 1"),
+)
+exercise.changed(
+    "queries one place too early",
+    "The queries stand one place too far left: the last one stands where the last key does, at n_keys - 1.",
+    ("+ n_keys - n_queries", "+ n_keys - n_queries - 1"),
 )
 exercise.changed(
     "slopes from 1 on",
@@ -106,6 +121,26 @@ exercise.changed(
     "not divided by the number of heads",
     "The slopes are 2^(-8h): divide the exponent by the number of heads.",
     (" / n_heads)", ")"),
+)
+exercise.changed(
+    "the minus of the exponent forgotten",
+    "The slopes are 2^(8h/H), and grow from head to head: the exponent has a minus.",
+    ("-8 * torch", "8 * torch"),
+)
+exercise.changed(
+    "brackets of the exponent forgotten",
+    "`2 ** -8 * h / H` is 2^-8, then times h / H: a power comes before a product, so put the exponent in "
+    "brackets, `2 ** (-8 * h / H)`.",
+    (
+        "2.0 ** (-8 * torch.arange(1, n_heads + 1) / n_heads)",
+        "2.0**-8 * torch.arange(1, n_heads + 1) / n_heads",
+    ),
+)
+exercise.changed(
+    "whole exponents",
+    "The exponent was divided with `//`, so heads share a slope: 8h/H is no whole number where there are "
+    "more than 8 heads.",
+    (" / n_heads)", " // n_heads)"),
 )
 exercise.changed(
     "no slopes",
@@ -152,6 +187,17 @@ exercise.changed(
     "queries and keys exchanged",
     "Queries and keys are exchanged: the result is (H, T, S), a row for each query.",
     ("* distances", "* distances.mT"),
+)
+
+
+exercise.changed(
+    "a bare reshape",
+    "The table was made with the heads last, and `reshape` or `view` gave it the right shape with the wrong "
+    "numbers: `permute` or `movedim` exchanges axes, or put the slopes in front, as (H, 1, 1).",
+    (
+        "-slopes[:, None, None] * distances",
+        "(-slopes * distances[..., None]).reshape(n_heads, n_queries, n_keys)",
+    ),
 )
 
 

@@ -81,23 +81,16 @@ def _(rng):
     t, d = primes(rng, 5, 7)
     return in_torch(
         [
-            Case("two tokens at the start", inputs(1, 2, 2, 5, 0), gradients=True),
-            Case("two sequences", inputs(2, t, d, 23, 3), gradients=True, catches="no gradients"),
-            Case(
-                "as many sequences as tokens and numbers",
-                inputs(3, 3, 3, 13, 2),
-                catches="rows along another axis",
-            ),
+            Case("two tokens at the start", inputs(1, 2, 2, 5, 0)),
+            Case("two sequences", inputs(2, t, d, 23, 3), gradients=True, catches="no graph"),
             Case("the last rows of the table", inputs(2, 3, 5, 7, 4), catches="the last row refused"),
             Case(
-                "one place too few in the table",
-                inputs(2, 3, 5, 7, 5),
-                catches="a look at the first place only",
+                "one place too few in the table", inputs(2, 3, 5, 7, 5), catches="one place too many allowed"
             ),
             Case(
-                "one token behind the table",
-                inputs(2, 1, 3, 5, 5),
-                catches="what is not there is added to one token",
+                "one token far behind the table",
+                inputs(2, 1, 3, 5, 6),
+                catches="no row at all is added to one token",
             ),
             Case("one row is left for three tokens", inputs(2, 3, 5, 7, 6), catches="one row added to all"),
             Case(
@@ -149,6 +142,22 @@ exercise.changed(
     ("table[start:end]", "table[start : start + len(x), None]"),
 )
 exercise.changed(
+    "sequences counted for tokens",
+    "As many rows were taken as there are sequences: x is (B, T, D), and it is T, `x.shape[1]`, that counts "
+    "tokens.",
+    ("start + x.shape[1]", "start + len(x)"),
+)
+exercise.changed(
+    "rows up to T",
+    "The rows end at T, as if the first token stood at place 0: T rows from `start` on end at `start + T`.",
+    ("table[start:end]", "table[start : x.shape[1]]"),
+)
+exercise.changed(
+    "all rows from start on",
+    "All rows from `start` on were added: take T of them, one for each token.",
+    ("table[start:end]", "table[start:]"),
+)
+exercise.changed(
     "places run on in the next sequence",
     "The places run on from one sequence to the next: each sequence begins at `start`.",
     (
@@ -181,6 +190,12 @@ def _(x, table, start):
     return x + table[start : start + x.shape[1]]
 
 
+exercise.changed(
+    "one place too many allowed",
+    "One place behind the last row of the table is let through: the last token stands at `start + T - 1`, "
+    "and the last row is `len(table) - 1`.",
+    ("end > len(table)", "end - 1 > len(table)"),
+)
 exercise.changed(
     "the last row refused",
     "The last row of the table cannot be used: refuse only where `start + T` is larger than the number of "

@@ -60,18 +60,21 @@ def _(rng):
         return {"n_queries": n_queries, "n_keys": n_keys, "max_distance": max_distance}
 
     t, s = primes(rng, 3, 5)[0], between(rng, 7, 60)
-    far = between(rng, 9, 40)
-    same = between(rng, 5, 7)
+    same, few = between(rng, 5, 7), between(rng, 3, 7)
     return [
         Case("two queries, two keys", inputs(2, 2, 1)),
-        Case("as many queries as keys", inputs(same, same, between(rng, 2, 3)), catches="cut off above only"),
-        Case("fewer queries than keys", inputs(t, s, 2), catches="queries counted from the first key"),
+        Case("fewer queries than keys", inputs(t, s, 2), catches="the first query at the first key"),
+        Case("as many queries as keys", inputs(same, same, between(rng, 2, 3)), catches="cut off below only"),
         Case(
             "one query, as when a model writes on",
             inputs(1, between(rng, 9, 60), 3),
             catches="an axis of one lost",
         ),
-        Case("no key is far", inputs(3, far - 2, far), catches="distances up to the last key only"),
+        Case(
+            "no key is far",
+            inputs(few, few, between(rng, 9, 40)),
+            catches="distances up to the last key only",
+        ),
     ]
 
 
@@ -80,6 +83,17 @@ exercise.changed(
     "The queries were counted from the first key: they are the newest tokens, so the last query stands "
     "where the last key does.",
     ("torch.arange(n_queries) + n_keys - n_queries", "torch.arange(n_queries)"),
+)
+exercise.changed(
+    "all queries at the last key",
+    "Every query was put where the last key is: that is the place of the last one, the query before it "
+    "stands one place before.",
+    ("torch.arange(n_queries) + n_keys - n_queries", "torch.full((n_queries,), n_keys - 1)"),
+)
+exercise.changed(
+    "queries one place too late",
+    "The queries stand one place too far right: the last one stands where the last key does, at n_keys - 1.",
+    ("+ n_keys - n_queries", "+ n_keys - n_queries + 1"),
 )
 exercise.changed(
     "query minus key",

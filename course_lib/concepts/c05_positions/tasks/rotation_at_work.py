@@ -98,29 +98,31 @@ def _(rng):
         return {**inputs(*shape, start=start), "before": (first, begin)}
 
     b, h, t = primes(rng, 2, 3, 5)
-    last = inputs(2, 3, 1, 6, start=12, base=100.0, max_seq_len=13)
     return in_torch(
         [
-            Case("one pair, three tokens", inputs(1, 1, 3, 2), gradients=True),
-            Case("from place 2 on", inputs(1, 2, 3, 4, start=2), catches="places counted by the layer"),
-            Case("everything square", inputs(4, 4, 4, 4, start=3), catches="places along another axis"),
+            Case("one pair, two heads, three tokens", inputs(1, 2, 3, 2)),
+            Case("everything square", inputs(4, 4, 4, 4, start=3), catches="tokens on axis 1"),
             Case(
                 "two sequences",
                 inputs(b, h, t, 14, start=7, base=10000.0),
                 gradients=True,
-                catches="no gradients",
+                catches="no graph",
             ),
             Case(
                 "as many tokens as places",
                 inputs(1, 2, 11, 6, base=100.0, max_seq_len=11),
-                catches="a table that is too short",
+                catches="one row too few",
             ),
             Case(
                 "the same layer, called with five tokens before",
                 called_before(5, 0, 1, 2, 3, 4, start=5),
                 catches="the table of the first call",
             ),
-            Case("the last place", last, catches="no row for the last place"),
+            Case(
+                "one new token",
+                inputs(2, 3, 1, 6, start=11, base=100.0, max_seq_len=13),
+                catches="an axis of one lost",
+            ),
         ]
     )
 
@@ -181,10 +183,36 @@ exercise.changed(
     ),
     ("torch.stack(turned, dim=-1).flatten(-2)", "x * cos + quarter * sin"),
 )
+exercise.changed(
+    "divided by the number of places",
+    "The exponent was divided by the number of places: it is 2i/K, K being the numbers in a head.",
+    (" / d_head", " / max_seq_len"),
+)
+exercise.changed(
+    "brackets of the exponent forgotten", "", ("/ base**exponents", "/ base ** (exponents * d_head) / d_head")
+)
+exercise.changed("pairs counted from 1", "", ("torch.arange(0, d_head, 2)", "torch.arange(2, d_head + 2, 2)"))
 exercise.changed("one angle for all pairs", "", (" / base**exponents", ""))
 exercise.changed("the slow pairs first", "", ("base**exponents", "base ** exponents.flip(0)"))
 exercise.changed("start ignored", "", ("slice(start, start + x.shape[-2])", "slice(x.shape[-2])"))
 exercise.changed("counted from 1", "", ("torch.arange(max_seq_len)", "torch.arange(1, max_seq_len + 1)"))
+exercise.changed(
+    "one place too early",
+    "",
+    ("torch.arange(max_seq_len)[:, None]", "torch.arange(-1, max_seq_len - 1)[:, None]"),
+)
+exercise.changed("places up to T", "", ("slice(start, start + x.shape[-2])", "slice(start, x.shape[-2])"))
+exercise.changed(
+    "cosine and sine exchanged",
+    "",
+    ("cos, sin = self.cos[rows], self.sin[rows]", "sin, cos = self.cos[rows], self.sin[rows]"),
+)
+exercise.changed(
+    "turned by degrees",
+    "",
+    ('"cos", angles.cos()', '"cos", angles.deg2rad().cos()'),
+    ('"sin", angles.sin()', '"sin", angles.deg2rad().sin()'),
+)
 exercise.changed(
     "all tokens in one place", "", ("slice(start, start + x.shape[-2])", "slice(start, start + 1)")
 )
@@ -192,6 +220,19 @@ exercise.changed(
     "places along the heads",
     "",
     ("x.shape[-2])", "x.shape[1])"),
+    ("self.cos[rows], self.sin[rows]", "self.cos[rows, None], self.sin[rows, None]"),
+)
+exercise.changed(
+    "tokens on axis 1",
+    "",
+    (
+        "self.cos[rows], self.sin[rows]",
+        "(table[rows].view(1, x.shape[1], 1, x.shape[-1] // 2) for table in (self.cos, self.sin))",
+    ),
+)
+exercise.changed(
+    "an axis for the heads behind the places",
+    "",
     ("self.cos[rows], self.sin[rows]", "self.cos[rows, None], self.sin[rows, None]"),
 )
 exercise.changed("always 10,000", "", ("base**exponents", "10_000**exponents"))
@@ -220,6 +261,16 @@ class _(Rotation):
         return super().forward(x, start)
 
 
+exercise.changed(
+    "one row too few",
+    "The tables have no row for the last place: places 0 to max_seq_len - 1 need max_seq_len rows.",
+    ("torch.arange(max_seq_len)", "torch.arange(max_seq_len - 1)"),
+)
+exercise.changed(
+    "the whole table",
+    "Cosines and sines of all places were used: take T rows, from row `start` on.",
+    ("rows = slice(start, start + x.shape[-2])", "rows = slice(None)"),
+)
 exercise.changed(
     "the last rows of the table",
     "The last T rows of the table are used: take T rows from row `start` on.",

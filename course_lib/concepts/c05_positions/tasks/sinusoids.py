@@ -45,15 +45,16 @@ def sinusoids(n, d):
 
 @exercise.cases
 def _(rng):
-    n, pairs = primes(rng, 7, 11, 13, 17, 19)[:2]
-    same = 2 * between(rng, 3, 11)
+    same, pairs = primes(rng, 7, 11, 13, 17, 19)[:2]
     return [
         Case("three places, four numbers", {"n": 3, "d": 4}),
-        Case("as many places as numbers", {"n": same, "d": same}, catches="rows and columns exchanged"),
-        Case("distinct sizes", {"n": n, "d": 2 * pairs}, catches="only sizes that are powers of 2"),
-        Case("two numbers", {"n": between(rng, 5, 60), "d": 2}, catches="an axis lost for one pair"),
+        Case("as many places as pairs", {"n": same, "d": 2 * same}, catches="places across, pairs down"),
         Case("one place", {"n": 1, "d": 2 * between(rng, 3, 40)}, catches="an axis of one lost"),
-        Case("many places", {"n": between(rng, 150, 200), "d": 4}, catches="a table of a hundred places"),
+        Case(
+            "many places",
+            {"n": between(rng, 150, 200), "d": 2 * pairs},
+            catches="a table of a hundred places",
+        ),
     ]
 
 
@@ -63,6 +64,30 @@ exercise.changed(
     "sin, cos.",
     ("0::2", ": d // 2"),
     ("1::2", "d // 2 :"),
+)
+exercise.changed(
+    "a bare reshape",
+    "Sines and cosines were stacked in front, and `reshape` or `view` gave them the right shape with the "
+    "wrong numbers: stack them behind, `torch.stack([sin, cos], dim=-1)`, then flatten the last two axes.",
+    ("return table", "return torch.stack([angles.sin(), angles.cos()]).reshape(n, d)"),
+)
+exercise.changed(
+    "places across, pairs down",
+    "The angles are transposed, which fits only where there are as many places as pairs: places are rows, "
+    "and pairs are columns, (n, d/2).",
+    ("torch.arange(n)[:, None]", "torch.arange(n)"),
+    ("10000 ** (torch.arange(0, d, 2) / d)", "10000 ** (torch.arange(0, d, 2) / d)[:, None]"),
+)
+exercise.changed(
+    "divided by the number of places in the exponent",
+    "The exponent was divided by n, the number of places: it is 2i/d, d being the numbers in a vector.",
+    ("2) / d)", "2) / n)"),
+)
+exercise.changed(
+    "brackets of the exponent forgotten",
+    "A power comes before a quotient: without brackets the place is divided by 10000^(2i), and then by d. "
+    "Write `10000 ** (2 * i / d)`.",
+    ("10000 ** (torch.arange(0, d, 2) / d)", "10000.0 ** torch.arange(0, d, 2) / d"),
 )
 exercise.changed(
     "i / d as exponent",

@@ -127,6 +127,7 @@ NOT_EQUIVARIANT = {
     "adds the mirror image": lambda x: x + 2 * x.flip(1),
     "sorts": lambda x: x.sort(1).values,
     "raises the first token": raising(0),
+    "raises the second token": raising(1),
     "raises the last token": raising(-1),
     "adds the first token to all": lambda x: x + x[:, :1],
     "adds the way from the first token to the last": lambda x: x + (x[:, -1:] - x[:, :1]),
@@ -145,9 +146,7 @@ def _(rng):
         return {"layers": [Layer(name, of[name]) for name in rng.permutation(names).tolist()], "x": x}
 
     b = int(rng.choice([2, 3]))
-    alone, so_far = "scales each token alone", "sum so far"
-    around = ("adds the token before in a ring", "sum of both neighbours in a ring", "adds the mirror image")
-    apart = ("adds a number to each sequence", "adds places to all sequences but the first")
+    alone = "scales each token alone"
     # In no other order is the way longer: to one who forgets signs, one of the layers is equivariant.
     growing = np.sort(all_different(rng, 2, 5, 3), axis=1)
     ways = ("adds the way from the first token to the last", "adds the way from the last token to the first")
@@ -155,28 +154,13 @@ def _(rng):
         [
             Case("two layers, four tokens", inputs(all_different(rng, 1, 4, 2), alone, "adds places")),
             Case(
-                "layers that look around",
-                inputs(all_different(rng, 2, 5, 3), *around, so_far, alone),
-                catches="one token of each compared",
-            ),
-            Case(
-                "sequences apart",
-                inputs(all_different(rng, b, 5, 7), *apart, "adds the largest of all"),
-                catches="one order of the sequences tried",
-            ),
-            Case(
-                "all of them equivariant",
-                inputs(all_different(rng, 2, 5, 7), *EQUIVARIANT),
-                catches="the answer to the first layer given for all",
-            ),
-            Case(
-                "none of them equivariant",
-                inputs(all_different(rng, 2, 5, 3), "adds places", *NOT_EQUIVARIANT),
-                catches="some tokens never exchanged",
+                "layers of all kinds",
+                inputs(all_different(rng, b, 5, 7), *drawn, *EQUIVARIANT, *NOT_EQUIVARIANT),
+                catches="only the first sequence",
             ),
             Case(
                 "numbers that grow from token to token",
-                inputs(growing, *ways, alone),
+                inputs(growing, *ways, "sorts", alone),
                 catches="only larger numbers count",
             ),
             Case(
@@ -184,10 +168,12 @@ def _(rng):
                 inputs(
                     draw(rng, 3, 5, 11), *ROUNDING, "adds the first token to all", "raises the last token"
                 ),
-                catches="no rounding forgiven",
+                catches="equal to the last digit",
             ),
             Case(
-                "one layer", inputs(all_different(rng, 2, 5, 3), around[1]), catches="no list for one layer"
+                "one layer",
+                inputs(all_different(rng, 2, 5, 3), "adds the mirror image"),
+                catches="no list for one layer",
             ),
         ]
     )
@@ -239,6 +225,28 @@ exercise.changed(
         "torch.randperm(x.shape[1]) for _ in range(20)",
         "torch.tensor([*range(x.shape[1] - 2), x.shape[1] - 1, x.shape[1] - 2])",
     ),
+)
+
+exercise.changed(
+    "the first token stays",
+    "This is what you get when the first token always stays where it is: a layer that treats it apart passes "
+    "that. Try orders that move all tokens.",
+    (
+        "torch.randperm(x.shape[1]) for",
+        "torch.cat([torch.tensor([0]), 1 + torch.randperm(x.shape[1] - 1)]) for",
+    ),
+)
+exercise.changed(
+    "drawn with repetition",
+    "Some tokens came twice and others not at all, as with `torch.randint`: an order has each token once, as "
+    "`torch.randperm` gives it.",
+    ("torch.randperm(x.shape[1])", "torch.randint(x.shape[1], (x.shape[1],))"),
+)
+exercise.changed(
+    "each token alone",
+    "Each token was given to the layer alone: that asks whether tokens have to do with each other. A layer "
+    "may mix them, as the mean does, as long as it does not mind their order.",
+    ("torch.randperm(x.shape[1]) for _ in range(20)", "torch.tensor([token]) for token in range(x.shape[1])"),
 )
 
 # ------------------------------------------------------------------------------------------- what is compared
@@ -298,6 +306,12 @@ exercise.changed(
     "Only the sum over all tokens was compared: it may stay while the tokens in it are others. Compare all "
     "numbers.",
     ("(f(x[:, order]), y[:, order]", "(f(x[:, order]).sum(1), y[:, order].sum(1)"),
+)
+exercise.changed(
+    "the same tokens in any order",
+    "Both results were sorted before they were compared, so only what comes out counts, not where: each "
+    "result should stand where its token went.",
+    ("(f(x[:, order]), y[:, order]", "(f(x[:, order]).sort(1).values, y.sort(1).values"),
 )
 exercise.changed(
     "only the first sequence",

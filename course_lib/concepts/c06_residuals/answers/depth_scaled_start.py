@@ -87,7 +87,7 @@ def only_divided(stack, std):
 RIGHT = [by_randn, truncated, by_state_dict, as_asked]
 WRONG = [
     ("norms changed", last_norm_redrawn),
-    (None, everything_normal),
+    ("biases and norms drawn", everything_normal),
     (None, only_divided),
     (None, drawn_by(nn.init.constant_)),
     (None, drawn_by(lambda weight, std: nn.init.xavier_normal_(weight))),

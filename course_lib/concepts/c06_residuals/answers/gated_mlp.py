@@ -51,6 +51,6 @@ RIGHT = [gated_by_sigmoid, gated_by_one_matrix, gated_by_neurons, gated_by_glu]
 WRONG = [
     ("sigmoid", lambda x, g, u, d: F.glu(torch.cat([x @ u.T, x @ g.T], -1)) @ d.T),
     (None, gated_by_library),
-    (None, gated_with(lambda g, h: quick_gelu(g) * h)),
-    (None, gated_with(lambda g, h: g * g.exp() / (1 + g.exp()) * h)),
+    ("GELU by a sigmoid", gated_with(lambda g, h: quick_gelu(g) * h)),
+    ("a SiLU by hand that overflows", gated_with(lambda g, h: g * g.exp() / (1 + g.exp()) * h)),
 ]

@@ -91,6 +91,16 @@ def last_norm_only(stack):
     nn.init.zeros_(stack.final_norm.weight)
 
 
+def known_by_its_width(stack):
+    """Of the MLP what gives as many numbers as the stream has, which others may, too."""
+    for block in stack.blocks:
+        out = block.attention.out_proj
+        for linear in (out, *block.feed_forward.children()):
+            if isinstance(linear, nn.Linear) and linear.out_features == out.out_features:
+                for parameter in linear.parameters():
+                    nn.init.zeros_(parameter)
+
+
 RIGHT = [at_the_other_end, redrawn, by_new_parameters, by_state]
 WRONG = [
     ("everything", all_parameters),
@@ -98,6 +108,7 @@ WRONG = [
     (None, tiny),
     (None, frozen),
     (None, without_parts),
-    (None, zeroing("out_proj.weight", "out_proj.bias", "up_proj.weight", "up_proj.bias")),
-    (None, zeroing("weight")),
+    ("the MLP's last matrix known by its width", known_by_its_width),
+    ("up for down", zeroing("out_proj.weight", "out_proj.bias", "up_proj.weight", "up_proj.bias")),
+    ("everything but the biases", zeroing("weight")),
 ]

@@ -68,6 +68,13 @@ def constant_statistics(x, weight, bias, eps):
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
 
 
+def over_the_axis_of_weight(x, weight, bias, eps):
+    """Over the axis that is as long as weight, which need not be the last one."""
+    axis = x.shape.index(len(weight))
+    centred = x - x.mean(axis, keepdim=True)
+    return centred / (centred.square().mean(axis, keepdim=True) + eps).sqrt() * weight + bias
+
+
 RIGHT = [by_var_mean, by_mean_of_squares, by_matrix, by_vectors, by_std, by_group_norm]
 WRONG = [
     (
@@ -80,4 +87,5 @@ WRONG = [
     (None, library_layer),
     (None, lambda x, w, b, eps: F.layer_norm(x, w.shape, w, b, eps)),
     (None, constant_statistics),
+    ("the axis that is as long as weight", over_the_axis_of_weight),
 ]

@@ -24,6 +24,16 @@ def by_running(model, ids):
     return torch.stack(rows)
 
 
+def put_back(model, ids):
+    """In evaluation mode, and then in the one that the model came in."""
+    training = model.training
+    model.eval()
+    try:
+        return by_record(model, ids)
+    finally:
+        model.train(training)
+
+
 def by_hooks(model, ids):
     streams = []
     handles = [
@@ -96,12 +106,13 @@ def one_model_after_the_other(model, ids):
     return torch.stack(rows).detach()
 
 
-RIGHT = [by_running, by_hooks, by_sums, by_fewer_layers]
+RIGHT = [put_back, by_hooks, by_sums, by_fewer_layers, by_running]
 WRONG = [
     ("a norm without its weights", bare),
     (None, with_a_hook_left),
-    (None, in_training_mode),
+    ("left in training mode", in_training_mode),
+    ("left in evaluation mode", lambda model, ids: by_running(model.eval(), ids)),
     (None, one_model_after_the_other),
-    (None, lambda model, ids: by_running(model, ids).transpose(0, 1)),
+    ("layers behind the sequences", lambda model, ids: torch.stack(list(by_running(model, ids)), 1)),
     (None, by_the_library),
 ]

@@ -41,5 +41,5 @@ def post_by_library(x, attention, mlp, norm_1, norm_2):
 RIGHT = [post_by_loop, post_by_sums, post_by_modules, post_by_sequence]
 WRONG = [
     (None, post_by_library),
-    (None, lambda x, *parts: post_by_loop(x.flatten(0, 1), *parts).view_as(x)),
+    ("all sequences as one", lambda x, *parts: post_by_loop(x.flatten(0, 1), *parts).view_as(x)),
 ]

@@ -56,5 +56,5 @@ def pre_by_library(x, attention, mlp, norm_1, norm_2):
 RIGHT = [pre_by_loop, pre_in_place, pre_by_modules, pre_by_sequence]
 WRONG = [
     (None, pre_by_library),
-    (None, lambda x, *parts: pre_by_loop(x.flatten(0, 1), *parts).view_as(x)),
+    ("all sequences as one", lambda x, *parts: pre_by_loop(x.flatten(0, 1), *parts).view_as(x)),
 ]

@@ -33,6 +33,12 @@ def rms_ready_made(x, weight, eps):
     return torch.func.functional_call(norm, {"weight": weight}, x)
 
 
+def over_the_axis_of_weight(x, weight, eps):
+    """Over the axis that is as long as weight, which need not be the last one."""
+    mean_square = x.pow(2).mean(x.shape.index(len(weight)), keepdim=True)
+    return x * (mean_square + eps).rsqrt() * weight
+
+
 RIGHT = [rms, rms_by_length, rms_by_variance, rms_by_vectors]
 WRONG = [
     ("D outside the root", lambda x, w, eps: x / (x.norm(dim=-1, keepdim=True) / x.shape[-1]) * w),
@@ -41,5 +47,6 @@ WRONG = [
     (None, rms_ready_made),
     (None, lambda x, w, eps: F.rms_norm(x, w.shape, w, eps)),
     (None, lambda x, w, eps: torch.func.functional_call(library.RMSNorm(len(w), eps=eps), {"weight": w}, x)),
+    ("the axis that is as long as weight", over_the_axis_of_weight),
     ("the largest number", lambda x, w, eps: x / x.abs().amax(-1, keepdim=True) * w),
 ]

@@ -87,6 +87,10 @@ def weights_zeroed(model, ids, layer):
     return result
 
 
+def sequences_added(model, ids, layer):
+    return sum(by_skipped(model, sequence[None], layer) for sequence in ids)
+
+
 RIGHT = [by_own_hook, by_copy, by_running_the_rest, by_forward]
 WRONG = [
     ("not put back", hook_stays),
@@ -95,5 +99,7 @@ WRONG = [
     (None, useless_hook_left),
     (None, lambda model, ids, layer: [loss_of(model, ids), by_skipped(model, ids, layer)]),
     (None, lambda model, ids, layer: 0.0),
-    (None, lambda model, ids, layer: by_skipped(model.train(), ids, layer)),
+    ("left in training mode", lambda model, ids, layer: by_skipped(model.train(), ids, layer)),
+    ("left in evaluation mode", lambda model, ids, layer: by_skipped(model.eval(), ids, layer)),
+    ("sequences added up", sequences_added),
 ]

@@ -84,27 +84,28 @@ class Mixer:
 @exercise.cases
 def _(rng):
     def inputs(b, t, d, f):
+        x = draw(rng, b, t, d) + np.float32(0.5)  # not around 0: it shows whether the mean was taken off
+        x[:, 0] *= np.float32(0.1)  # far below eps, for who takes eps for the least that something may be
         return {
-            # Not around 0, so that it shows whether the mean was taken off.
-            "x": draw(rng, b, t, d) + np.float32(0.5),
+            "x": x,
             "attention": Mixer(),
             "attention_scale": 1 + draw(rng, d, size=0.5),
             "mlp_scale": 1 + draw(rng, d, size=0.5),
             "gate": draw(rng, f, d),
             "up": draw(rng, f, d),
             "down": draw(rng, d, f),
-            "eps": 0.01,
+            "eps": 0.2,
         }
 
     return in_torch(
         [
-            Case("one token", inputs(1, 1, 3, 2), gradients=True),
+            Case("one token", inputs(1, 1, 3, 2)),
             Case("everything square", inputs(3, 3, 3, 3), catches="matrices transposed"),
             Case(
                 "two sequences",
                 inputs(2, *primes(rng, 3, 5), 11),
                 gradients=True,
-                catches="lengths taken to be equal",
+                catches="no graph",
             ),
         ]
     )
@@ -210,6 +211,16 @@ exercise.changed(
     ("F.silu(y @ gate.T) * (y @ up.T)", "(y @ gate.T) * F.silu(y @ up.T)"),
 )
 exercise.changed(
+    "SiLU on the product",
+    "The product went through SiLU: only W_gate x does, before it is multiplied.",
+    ("F.silu(y @ gate.T) * (y @ up.T)", "F.silu((y @ gate.T) * (y @ up.T))"),
+)
+exercise.changed(
+    "SiLU on both",
+    "Both wide vectors went through SiLU: only W_gate x does.",
+    ("* (y @ up.T)", "* F.silu(y @ up.T)"),
+)
+exercise.changed(
     "gate and up added",
     "SiLU(W_gate x) and W_up x were added: multiply them.",
     ("F.silu(y @ gate.T) * (y @ up.T)", "F.silu(y @ gate.T) + (y @ up.T)"),
@@ -278,6 +289,13 @@ exercise.changed(
     ("return x + (F.silu(y @ gate.T) * (y @ up.T)) @ down.T", "return x"),
 )
 exercise.changed(
+    "what attention adds is lost",
+    "What the MLP gives is added to x as it came: add it to the stream, which already holds what "
+    "attention gave.",
+    ("x = x + attention(y)", "first, x = x, x + attention(y)"),
+    ("return x + ", "return first + "),
+)
+exercise.changed(
     "both at once",
     "The MLP reads the stream from before attention: it reads what attention has added to.",
     ("x = x + attention(y)", "mixed = attention(y)"),
@@ -326,6 +344,54 @@ def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
 
 
 exercise.changed(
+    "eps as a floor",
+    "",
+    *both_norms("x / x.pow(2).mean(-1, keepdim=True).sqrt().clamp(min=eps)"),
+)
+exercise.changed(
+    "the mean of squares at least eps",
+    "",
+    *both_norms("x * x.pow(2).mean(-1, keepdim=True).clamp(min=eps).rsqrt()"),
+)
+
+
+@exercise.mistake("eps squared")
+def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
+    return block(x, attention, attention_scale, mlp_scale, gate, up, down, eps**2)
+
+
+@exercise.mistake("always the same eps")
+def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
+    return block(x, attention, attention_scale, mlp_scale, gate, up, down, 1e-5)
+
+
+exercise.changed(
+    "each sequence normalised as a whole",
+    "",
+    *both_norms("x * (x.pow(2).mean((-2, -1), keepdim=True) + eps).rsqrt()"),
+)
+exercise.changed(
+    "axis not kept",
+    "The mean of the squares has lost its axis, so that it does not fit x, or fits along another axis: keep "
+    "it with `keepdim=True`.",
+    *both_norms("x * (x.pow(2).mean(-1) + eps).rsqrt()"),
+)
+exercise.changed(
+    "multiplied by the root",
+    "The tokens are multiplied by the root of the mean of their squares: divide by it, as `rsqrt` does.",
+    *both_norms("x * (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()"),
+)
+
+
+@exercise.mistake("one more than the weight")
+def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
+    """The numbers are multiplied by 1 + scale. Some models store their scales so (Gemma), here the scale is
+    the factor itself.
+    """
+    return block(x, attention, 1 + attention_scale, 1 + mlp_scale, gate, up, down, eps)
+
+
+exercise.changed(
     "sum instead of mean",
     "The squares were added up, so each token has length 1: take their mean.",
     *both_norms("x * (x.pow(2).sum(-1, keepdim=True) + eps).rsqrt()"),
@@ -344,6 +410,25 @@ exercise.changed(
     "one mean for all",
     "The mean of the squares was taken over all tokens at once: each token has its own, over its D numbers.",
     *both_norms("x * (x.pow(2).mean() + eps).rsqrt()"),
+)
+
+
+exercise.changed(
+    "reshaped instead of transposed",
+    "`reshape` or `view` gave the matrices the shape that fits, but left the numbers in their order: `.mT` "
+    "or `.T` exchanges rows and columns.",
+    ("gate.T", "gate.reshape(gate.T.shape)"),
+    ("up.T", "up.reshape(up.T.shape)"),
+    ("down.T", "down.reshape(down.T.shape)"),
+)
+exercise.changed(
+    "the wide matrices transposed",
+    "This is `y @ gate` and `y @ up`: `nn.Linear` computes y @ W.T.",
+    ("gate.T", "gate"),
+    ("up.T", "up"),
+)
+exercise.changed(
+    "the last matrix transposed", "This is `h @ down`: `nn.Linear` computes h @ W.T.", ("down.T", "down")
 )
 
 

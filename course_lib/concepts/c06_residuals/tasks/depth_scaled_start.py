@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from course_lib.blocks import TransformerStack
 from course_lib.checks.exercise import Exercise
-from course_lib.checks.inputs import between, repeatable
+from course_lib.checks.inputs import between, primes, repeatable
 from course_lib.checks.kinds import Case, Property
 from course_lib.concepts.c06_residuals.tasks.identity_start import Stack, built, check_stack
 
@@ -181,9 +181,10 @@ def _(rng):
     return [
         Case("two layers", inputs(2, 0.02)),
         Case(
-            "as in SmolLM2", inputs(5, std(40, 60), "swiglu", False, "rms"), catches="sqrt(2) L for sqrt(2 L)"
+            "as in SmolLM2",
+            inputs(primes(rng, 3, 5)[0], std(40, 60), "swiglu", False, "rms"),
+            catches="a bias taken for granted",
         ),
-        Case("several layers", inputs(between(rng, 3, 4), std(4, 9)), catches="sqrt(L / 2) for sqrt(2 L)"),
     ]
 
 
@@ -221,6 +222,15 @@ def _(stack, std):
     for place, block in enumerate(stack.blocks, start=1):
         for linear in (block.attention.out_proj, block.feed_forward.down_proj):
             nn.init.normal_(linear.weight, std=std / (2 * place) ** 0.5)
+
+
+@exercise.mistake("only the last layer smaller")
+def _(stack, std):
+    """Only what the last layer adds starts smaller: all layers add to the stream."""
+    depth_scaled_start(stack, std)
+    for block in stack.blocks[:-1]:
+        for linear in (block.attention.out_proj, block.feed_forward.down_proj):
+            nn.init.normal_(linear.weight, std=std)
 
 
 exercise.changed(
@@ -272,6 +282,25 @@ exercise.changed(
     "biases left",
     "The matrices are right, but where the stack has biases, they are not 0.",
     ('\n        elif name.endswith("proj.bias"):\n            nn.init.zeros_(parameter)', ""),
+)
+
+
+@exercise.mistake("a bias taken for granted")
+def _(stack, std):
+    """Some stacks have no biases: `linear.bias` is None there, and cannot be filled. Ask first."""
+    depth_scaled_start(stack, std)
+    for linear in stack.modules():
+        if isinstance(linear, nn.Linear):
+            nn.init.zeros_(linear.bias)
+
+
+exercise.changed(
+    "biases and norms drawn",
+    "Biases and norms were drawn as the matrices are: biases become 0, and norms stay as they are.",
+    (
+        'elif name.endswith("proj.bias"):\n            nn.init.zeros_(parameter)',
+        "else:\n            nn.init.normal_(parameter, std=std)",
+    ),
 )
 exercise.changed(
     "norms changed",

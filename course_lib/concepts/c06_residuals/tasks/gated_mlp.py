@@ -85,6 +85,11 @@ exercise.changed(
     ("F.silu(x @ gate.mT)", 'F.gelu(x @ gate.mT, approximate="tanh")'),
 )
 exercise.changed(
+    "GELU by a sigmoid",
+    "The gate is x sigmoid(1.702 x), which comes close to a GELU: a SiLU is asked for, x sigmoid(x).",
+    ("F.silu(x @ gate.mT)", "F.silu(1.702 * x @ gate.mT) / 1.702"),
+)
+exercise.changed(
     "ReLU",
     "The gate is a ReLU, which is another variant of the paper (ReGLU): a SiLU is asked for.",
     ("F.silu", "F.relu"),
@@ -141,6 +146,33 @@ exercise.changed(
     "x added",
     "x was added to the result: that is the layer's business, the MLP gives what is to be added.",
     ("return wide", "return x + wide"),
+)
+exercise.changed(
+    "reshaped instead of transposed",
+    "`reshape` or `view` gave the matrices the shape that fits, but left the numbers in their order: `.mT` "
+    "or `.T` exchanges rows and columns.",
+    ("gate.mT", "gate.reshape(gate.mT.shape)"),
+    ("up.mT", "up.reshape(up.mT.shape)"),
+    ("down.mT", "down.reshape(down.mT.shape)"),
+)
+exercise.changed(
+    "the wide matrices transposed",
+    "This is `x @ gate` and `x @ up`, and fails unless D and W are the same. A row of the matrix makes one "
+    "number that comes out: `x @ gate.mT`.",
+    ("gate.mT", "gate"),
+    ("up.mT", "up"),
+)
+exercise.changed(
+    "the last matrix transposed",
+    "This is `h @ down`, and fails unless D and W are the same. A row of the matrix makes one number that "
+    "comes out: `h @ down.mT`.",
+    ("down.mT", "down"),
+)
+exercise.changed(
+    "brackets forgotten",
+    "`*` and `@` come one after the other, from the left: without brackets the gate meets x before `up` "
+    "does: write `F.silu(x @ gate.mT) * (x @ up.mT)`.",
+    ("* (x @ up.mT)", "* x @ up.mT"),
 )
 exercise.changed(
     "transposed",

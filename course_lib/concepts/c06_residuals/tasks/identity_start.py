@@ -195,9 +195,13 @@ def _(rng):
         Case(
             "as in SmolLM2",
             inputs(3, 6, 3, 7, "swiglu", bias=False, norm="rms"),
-            catches="other parts of an MLP",
+            catches="a bias taken for granted",
         ),
-        Case("all matrices square", inputs(2, 6, 2, 6, "swiglu"), catches="matrices known by their shapes"),
+        Case(
+            "all matrices square",
+            inputs(2, 6, 2, 6, "swiglu"),
+            catches="the MLP's last matrix known by its width",
+        ),
     ]
 
 
@@ -215,6 +219,17 @@ exercise.changed(
     "biases forgotten",
     "The matrices are 0, but where the stack has biases, those behind them are still added to the stream.",
     ("\n            if linear.bias is not None:\n                nn.init.zeros_(linear.bias)", ""),
+)
+exercise.changed(
+    "a bias taken for granted",
+    "Some stacks have no biases: `linear.bias` is None there, and cannot be filled. Ask first.",
+    ("            if linear.bias is not None:\n                nn", "            nn"),
+)
+exercise.changed(
+    "up for down",
+    "`up_proj` is 0 where `down_proj` should be: it makes the wide vector, and a bias of `down_proj` is "
+    "still added. Look for the matrix with the last word.",
+    ("block.feed_forward.down_proj", "block.feed_forward.up_proj"),
 )
 exercise.changed(
     "only the biases",
@@ -241,6 +256,16 @@ def _(stack):
     """
     for name, parameter in stack.named_parameters():
         if "proj" in name:
+            nn.init.zeros_(parameter)
+
+
+@exercise.mistake("everything but the biases")
+def _(stack):
+    """All that is called a weight is 0, but biases are still added to the stream; and with all its matrices 0
+    a branch is dead. Look for the matrix with the last word, and its bias.
+    """
+    for name, parameter in stack.named_parameters():
+        if name.endswith("weight"):
             nn.init.zeros_(parameter)
 
 

@@ -75,28 +75,32 @@ def _(rng):
     return norm_cases(rng, "weight", "bias")
 
 
+def spread(rng, *shape):
+    """Numbers of which each vector has a variance above 9: there an eps of 1e-5 does less than rounding."""
+    while True:
+        x = draw(rng, *shape, size=10)
+        if x.var(-1).min() > 9:
+            return x
+
+
 def norm_cases(rng, *learned):
     """What a norm is tried on; `learned` are the vectors that it gets beside x."""
 
-    def inputs(x, eps=1e-6):  # of numbers around 1 this changes the last digits only
+    def inputs(x, eps=1e-6):
         return {"x": x, **{name: draw(rng, x.shape[-1]) for name in learned}, "eps": eps}
 
     t, d = primes(rng, 5, 7)
-    flat = draw(rng, 2, 3, 5)
-    flat[0, 1], flat[1, 2] = 0.5, 0.0
+    small = draw(rng, 3, 2, 5)
+    small[0] *= np.float32(0.1)  # far below eps, for who takes eps for the least that something may be
     return in_torch(
         [
-            Case("one token of four numbers", inputs(all_different(rng, 4)), gradients=True),
+            Case("one token of four numbers", inputs(4 * all_different(rng, 4))),
+            Case("two sequences", inputs(spread(rng, 2, t, d)), gradients=True, catches="no graph"),
             Case(
-                "two sequences",
-                inputs(draw(rng, 2, t, d)),
-                gradients=True,
-                catches="lengths taken to be equal",
+                "everything square", inputs(spread(rng, 5, 5, 5)), catches="the axis that is as long as weight"
             ),
-            Case("everything square", inputs(draw(rng, 5, 5, 5)), catches="another axis that fits"),
-            Case("four axes", inputs(draw(rng, 2, 3, 5, 7)), catches="an answer for three axes"),
-            Case("a large eps", inputs(draw(rng, 3, 2, 5), eps=0.5), catches="eps squared"),
-            Case("all numbers of a token are the same", inputs(flat, eps=1e-3), catches="0 divided by 0"),
+            Case("four axes", inputs(spread(rng, 2, 3, 5, 7)), catches="normalised over axis 1"),
+            Case("a large eps, and small numbers", inputs(small, eps=0.5), catches="eps squared"),
         ]
     )
 
@@ -121,6 +125,13 @@ for name, axes in OTHER_AXES.items():
     )
 
 
+exercise.changed(
+    "one variance for all",
+    "There is one variance for all of x: each vector has its own, so this mean runs over the last axis, too, "
+    "and that axis stays (keepdim=True).",
+    ("centred.pow(2).mean(-1, keepdim=True)", "centred.pow(2).mean()"),
+)
+
 # ------------------------------------------------------------------------------------ what it divides by
 
 exercise.changed("eps outside the root", "", ("torch.sqrt(variance + eps)", "(torch.sqrt(variance) + eps)"))
@@ -128,8 +139,21 @@ exercise.changed("no eps", "", (" + eps", ""))
 exercise.changed("eps as a floor", "", ("torch.sqrt(variance + eps)", "torch.sqrt(variance).clamp(min=eps)"))
 exercise.changed("eps squared", "", ("+ eps", "+ eps**2"))
 exercise.changed("always the same eps", "", ("+ eps", "+ 1e-5"))
+exercise.changed("always an eps of 1e-6", "", ("+ eps", "+ 1e-6"))
+exercise.changed("the mean of squares at least eps", "", ("(variance + eps)", "(variance.clamp(min=eps))"))
+exercise.changed("eps added to the result", "", ("variance + eps) * weight", "variance) * weight + eps"))
+exercise.changed(
+    "eps added to the numbers",
+    "eps was added to x - mean: it is added to the variance, below the root.",
+    ("centred / torch.sqrt(variance + eps)", "(centred + eps) / torch.sqrt(variance)"),
+)
 exercise.changed("no root", "", ("torch.sqrt(variance + eps)", "(variance + eps)"))
 exercise.changed("sum of squares", "", ("centred.pow(2).mean(", "centred.pow(2).sum("))
+exercise.changed(
+    "divided by len(x)",
+    "",
+    ("centred.pow(2).mean(-1, keepdim=True)", "centred.pow(2).sum(-1, keepdim=True) / len(x)"),
+)
 exercise.changed(
     "D outside the root",
     "",
@@ -158,6 +182,12 @@ exercise.changed(
     "it with `keepdim=True`.",
     ("x - x.mean(-1, keepdim=True)", "x - x.mean(-1)"),
     ("centred.pow(2).mean(-1, keepdim=True)", "x.var(-1, correction=0)"),
+)
+exercise.changed(
+    "axis of the variance not kept",
+    "The variance of each vector has lost its axis, so that it does not fit x, or fits along another axis: "
+    "keep it with `keepdim=True`, as in the mean.",
+    ("centred.pow(2).mean(-1, keepdim=True)", "centred.pow(2).mean(-1)"),
 )
 exercise.changed(
     "only the mean taken away",

@@ -77,9 +77,11 @@ class Model:
     n_layers: int
     style: str
     seed: int
+    training: bool = False  # the mode that it comes in; without dropout its scores are the same
 
     def __repr__(self) -> str:
-        return f"a GPT of {self.n_layers} layers, {self.style} style, a head of its own"
+        mode = ", in training mode" if self.training else ""
+        return f"a GPT of {self.n_layers} layers, {self.style} style, a head of its own{mode}"
 
 
 @functools.lru_cache(maxsize=16)
@@ -90,7 +92,7 @@ def built(plan: Model) -> GPT:
     """
     family = {"GPT-2": GPTConfig, "Llama": LlamaConfig}[plan.style]
     sizes: dict[str, Any] = {"vocab_size": 17, "max_seq_len": 13, "d_model": 12, "n_heads": 3, "d_ff": 19}
-    model = GPT(family(**sizes, n_layers=plan.n_layers, tied=False)).eval()
+    model = GPT(family(**sizes, n_layers=plan.n_layers, tied=False)).train(plan.training)
     generator = torch.Generator().manual_seed(plan.seed)
     for name, value in model.named_parameters():
         size = 1 / math.sqrt(value.shape[-1]) if value.ndim > 1 else 0.3
@@ -99,29 +101,48 @@ def built(plan: Model) -> GPT:
     return model.double()
 
 
-def state_of(model: GPT) -> dict[str, np.ndarray]:
-    """A copy of its numbers, by name."""
-    return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+@dataclass(frozen=True)
+class State:
+    """What a model was: a copy of its numbers, and the parts that were in training mode, by name."""
+
+    numbers: dict[str, np.ndarray]
+    training: set[str]
 
 
-def traces(model: GPT, before: dict[str, np.ndarray]) -> str:
+def state_of(model: GPT) -> State:
+    numbers = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    return State(numbers, {name for name, part in model.named_modules() if part.training})
+
+
+def traces(model: GPT, before: State) -> str:
     """Where a model is no longer what it was, or nothing.
 
     Args:
         before: its `state_of` then.
     """
     state = state_of(model)
-    if len(state) < len(before):
+    if len(state.numbers) < len(before.numbers):
         return f"{len(model.stack.blocks)} of its {model.config.n_layers} layers are left"
     for name, part in model.named_modules():
         if part._forward_hooks or part._forward_pre_hooks:
             return f"a hook is left on {name or 'it'}"
         if "forward" in vars(part):
             return f"the forward of {name or 'the model'} is another one"
-        if part.training:
-            return f"{name or 'it'} is in training mode"
-    changed = [name for name, value in state.items() if not np.array_equal(value, before[name])]
-    return f"{changed[0]} has other numbers" if changed else ""
+    changed = [
+        name for name, value in state.numbers.items() if not np.array_equal(value, before.numbers[name])
+    ]
+    if changed:
+        return f"{changed[0]} has other numbers"
+    return other_mode(state, before)
+
+
+def other_mode(now: State, before: State) -> str:
+    """The first part that came in another mode, or nothing."""
+    parts = sorted(now.training ^ before.training)
+    if not parts:
+        return ""
+    came, is_now = ("training", "evaluation") if parts[0] in before.training else ("evaluation", "training")
+    return f"{parts[0] or 'it'} came in {came} mode and is in {is_now} mode"
 
 
 @exercise.adapt
@@ -140,10 +161,12 @@ def read_model(learner: Callable[[GPT, Tensor], Any]) -> Callable[[Model, Tensor
     return answer
 
 
-def text_inputs(rng: np.random.Generator, n_layers: int, style: str, b: int, t: int) -> dict[str, Any]:
+def text_inputs(
+    rng: np.random.Generator, n_layers: int, style: str, b: int, t: int, training: bool = False
+) -> dict[str, Any]:
     """A model, and random tokens for it of which none follows itself."""
     ids = rng.integers(1, 17, (b, t)).cumsum(1) % 17
-    return {"model": Model(n_layers, style, int(rng.integers(1000))), "ids": ids}
+    return {"model": Model(n_layers, style, int(rng.integers(1000)), training), "ids": ids}
 
 
 @exercise.cases
@@ -152,12 +175,14 @@ def _(rng):
         [
             Case("two layers, three tokens", text_inputs(rng, 2, "GPT-2", 1, 3)),
             Case(
-                "as many layers as sequences and tokens",
-                text_inputs(rng, 3, "GPT-2", 3, 3),
-                catches="axes exchanged",
+                "several sequences",
+                text_inputs(rng, 2, "Llama", *primes(rng, 3, 5)),
+                catches="a bare reshape",
             ),
             Case(
-                "several sequences", text_inputs(rng, 2, "Llama", *primes(rng, 3, 5)), catches="other sizes"
+                "a model in training mode",
+                text_inputs(rng, 3, "GPT-2", 1, 2, training=True),
+                catches="left in evaluation mode",
             ),
         ]
     )
@@ -176,6 +201,14 @@ exercise.changed(
     "behind `model.stack.final_norm`.",
     ("model.stack.final_norm(stream)", "block.feed_forward_norm(stream)"),
     ("for stream in seen.streams", "for block, stream in zip(model.stack.blocks, seen.streams, strict=True)"),
+)
+
+
+exercise.changed(
+    "the first norm of all",
+    "Each stream went through the first norm of the model, that of the first layer's attention: the head "
+    "always reads behind `model.stack.final_norm`.",
+    ("model.stack.final_norm(stream)", "model.stack.blocks[0].attention_norm(stream)"),
 )
 
 
@@ -257,6 +290,21 @@ def _(model, ids):
     return logit_lens(model, ids).flip(0)
 
 
+@exercise.mistake("layers behind the sequences")
+def _(model, ids):
+    """The layers are the second axis: the result is (L, B, T, V), and `torch.stack` puts them in front."""
+    return logit_lens(model, ids).transpose(0, 1)
+
+
+@exercise.mistake("a bare reshape")
+def _(model, ids):
+    """The layers were put one behind the other along the tokens, and `reshape` or `view` gave that the right
+    shape with the numbers of other sequences: `torch.stack` makes a new axis, in front.
+    """
+    scores = logit_lens(model, ids)
+    return torch.cat(list(scores), dim=1).reshape(scores.shape)
+
+
 @exercise.mistake("only the last token")
 def _(model, ids):
     """Only the last token was read: the result is (L, B, T, V), for every token."""
@@ -279,3 +327,19 @@ def _(model, ids):
 def _(model, ids):
     """These are logarithms of probabilities: return the scores as the head gives them."""
     return logit_lens(model, ids).log_softmax(-1)
+
+
+# -------------------------------------------------------------------------------------- what is left behind
+
+exercise.changed(
+    "left in evaluation mode",
+    "A model that came in training mode was left in evaluation mode, which is what `model.eval()` does: "
+    "leave it as it came. Ask `model.training` first, and put that back with `model.train(...)`.",
+    ("with torch.no_grad(), probing", "model.eval()\n    with torch.no_grad(), probing"),
+)
+exercise.changed(
+    "left in training mode",
+    "A model that came in evaluation mode was left in training mode, which is what `model.train()` does: "
+    "leave it as it came.",
+    ("with torch.no_grad(), probing", "model.train()\n    with torch.no_grad(), probing"),
+)

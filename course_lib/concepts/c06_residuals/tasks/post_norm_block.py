@@ -70,6 +70,23 @@ exercise.changed(
 )
 
 
+exercise.changed(
+    "no MLP",
+    "The layer ends after attention and its norm: the MLP reads the stream then, and adds to it.",
+    ("return norm_2(x + mlp(x))", "return x"),
+)
+exercise.changed(
+    "no attention",
+    "Attention is never called: it comes first, and norm_1 normalises the sum.",
+    ("x = norm_1(x + attention(x))", ""),
+)
+exercise.changed(
+    "attention twice",
+    "Attention stands in both lines: the second part is the MLP.",
+    ("+ mlp(x)", "+ attention(x)"),
+)
+
+
 @exercise.mistake("one addition around both")
 def _(x, attention, mlp, norm_1, norm_2):
     """x is added once, around both parts: add after each part."""

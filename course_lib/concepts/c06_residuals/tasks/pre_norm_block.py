@@ -84,9 +84,8 @@ def block_cases(rng):
                 "two sequences",
                 inputs(draw(rng, 2, t, d)),
                 gradients=True,
-                catches="lengths taken to be equal",
+                catches="all sequences as one",
             ),
-            Case("everything square", inputs(draw(rng, 5, 5, 5)), catches="another axis that fits"),
         ]
     )
 
@@ -126,6 +125,21 @@ def _(x, attention, mlp, norm_1, norm_2):
     return x + mlp(norm_2(attention(norm_1(x))))
 
 
+exercise.changed(
+    "no MLP",
+    "The layer ends after attention: the MLP reads the stream then, and adds to it.",
+    ("return x + mlp(norm_2(x))", "return x"),
+)
+exercise.changed(
+    "no attention",
+    "Attention is never called: it comes first, and the MLP reads the stream with what it has added.",
+    ("x = x + attention(norm_1(x))", ""),
+)
+exercise.changed(
+    "attention twice",
+    "Attention stands in both lines: the second part is the MLP.",
+    ("mlp(norm_2(x))", "attention(norm_2(x))"),
+)
 exercise.changed(
     "attention added to the normalised stream",
     "Attention's result is added to norm_1(x), so the stream itself is normalised on its way: add it to x "

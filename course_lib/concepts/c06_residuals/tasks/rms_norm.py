@@ -60,9 +60,21 @@ exercise.changed(
 )
 exercise.changed("eps squared", "", ("+ eps", "+ eps**2"))
 exercise.changed("always the same eps", "", ("+ eps", "+ 1e-5"))
-exercise.changed("always an eps of 1e-6", "eps is always 1e-6: use the one that comes.", ("+ eps", "+ 1e-6"))
+exercise.changed("always an eps of 1e-6", "", ("+ eps", "+ 1e-6"))
+exercise.changed(
+    "the mean of squares at least eps", "", ("(mean_square + eps)", "(mean_square.clamp(min=eps))")
+)
+exercise.changed(
+    "eps added to the result", "", ("mean_square + eps) * weight", "mean_square) * weight + eps")
+)
+exercise.changed(
+    "eps added to the numbers",
+    "eps was added to x: it is added to the mean of the squares, below the root.",
+    ("x / torch.sqrt(mean_square + eps)", "(x + eps) / torch.sqrt(mean_square)"),
+)
 exercise.changed("no root", "", ("torch.sqrt(mean_square + eps)", "(mean_square + eps)"))
 exercise.changed("sum of squares", "", ("mean(", "sum("))
+exercise.changed("divided by len(x)", "", ("mean(-1, keepdim=True)", "sum(-1, keepdim=True) / len(x)"))
 exercise.changed(
     "D outside the root",
     "",
@@ -98,6 +110,12 @@ exercise.changed(
     "x was divided by its standard deviation, for which the mean is taken away: take the mean of the "
     "squares of x itself.",
     ("x.pow(2).mean(-1, keepdim=True)", "x.var(-1, correction=0, keepdim=True)"),
+)
+exercise.changed(
+    "the standard deviation by D - 1",
+    "x was divided by its standard deviation, for which the mean is taken away and the sum divided by D - 1: "
+    "take the mean of the squares of x itself.",
+    ("x.pow(2).mean(-1, keepdim=True)", "x.var(-1, keepdim=True)"),
 )
 exercise.changed(
     "squared mean",

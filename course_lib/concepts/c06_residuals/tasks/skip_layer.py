@@ -34,6 +34,8 @@ from course_lib.checks.values import WrongForm, describe, numbers_of
 from course_lib.concepts.c06_residuals.tasks.logit_lens import Model, built, state_of, text_inputs, traces
 from course_lib.decoder import GPT
 
+OTHER_MODE = -1  # of a model that is as it was but for its mode; 1 is as it was, and 0 is not
+
 
 def right_increase(result, inputs):
     """For which layer the number is wrong, or the model was left changed."""
@@ -95,7 +97,7 @@ def skip_each(learner: Callable[[GPT, Tensor, int], Any]) -> Callable[[Model, Te
             left = traces(gpt, before)
             if len(gpt.stack.blocks) != model.n_layers:  # the next number would mean another layer
                 raise WrongForm(f"The model is not as it was before the call: {left}.")
-            untouched.append(left == "")
+            untouched.append(OTHER_MODE if left.endswith(" mode") else int(left == ""))
         return [torch.stack(costs), torch.tensor(untouched).int()]
 
     return answer
@@ -120,12 +122,17 @@ def _(rng):
             Case(
                 "three layers, as in Llama",
                 text_inputs(rng, 3, "Llama", 1, 7),
-                catches="all other layers skipped",
+                catches="all the others skipped",
             ),
             Case(
-                "two sequences",
-                text_inputs(rng, 3, "GPT-2", *primes(rng, 2, 5)),
-                catches="means of sequences added up",
+                "several sequences",
+                text_inputs(rng, 2, "GPT-2", *primes(rng, 2, 5)),
+                catches="sequences added up",
+            ),
+            Case(
+                "a model in training mode",
+                text_inputs(rng, 2, "Llama", 1, 5, training=True),
+                catches="left in evaluation mode",
             ),
         ]
     )
@@ -150,6 +157,19 @@ exercise.changed(
     "sum instead of mean",
     "The losses of all tokens were added up: take their mean.",
     ("targets)", 'targets, reduction="sum")'),
+)
+exercise.changed(
+    "sequences added up",
+    "The means of the sequences were added up: take the mean over all tokens of all sequences.",
+    (
+        "F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), targets)",
+        "F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), targets) * len(ids)",
+    ),
+)
+exercise.changed(
+    "perplexities",
+    "These are perplexities, exp of the loss: return by how much the loss itself grows.",
+    ("targets)", "targets).exp()"),
 )
 exercise.changed(
     "only the last token",
@@ -236,6 +256,11 @@ exercise.changed(
     ("[layer]", "[(layer - 1) % len(model.stack.blocks)]"),
 )
 exercise.changed(
+    "all the others skipped",
+    "All layers but this one were skipped: skip this one, the others stay.",
+    ("[layer]", "[n for n in range(len(model.stack.blocks)) if n != layer]"),
+)
+exercise.changed(
     "all later layers too",
     "All layers from this one on were skipped: skip one, the others stay.",
     ("[layer]", "range(layer, len(model.stack.blocks))"),
@@ -252,4 +277,16 @@ exercise.changed(
         "with probing.layers_skipped(model, [layer]):\n        return",
         "model.stack.blocks[layer].forward = lambda x, **others: x\n    return",
     ),
+)
+exercise.changed(
+    "left in evaluation mode",
+    "A model that came in training mode was left in evaluation mode, which is what `model.eval()` does: "
+    "leave it as it came. Ask `model.training` first, and put that back with `model.train(...)`.",
+    ("with_all = loss()", "with_all = loss()\n    model.eval()"),
+)
+exercise.changed(
+    "left in training mode",
+    "A model that came in evaluation mode was left in training mode, which is what `model.train()` does: "
+    "leave it as it came.",
+    ("with_all = loss()", "with_all = loss()\n    model.train()"),
 )

@@ -29,11 +29,17 @@ def bits_by_weights(losses, tokens):
     return torch.repeat_interleave(losses / lengths, lengths.long()).mean() * math.log2(math.e)
 
 
+def bits_in_single(losses, tokens):
+    """One number, in float32 whatever comes."""
+    n_characters = torch.tensor(sum(map(len, tokens[1:])), dtype=torch.float32)
+    return (losses.float().sum() / n_characters) / torch.log(torch.tensor(2.0))
+
+
 def characters(tokens):
     return len("".join(tokens[1:]))
 
 
-RIGHT = [bits_by_loop, bits_by_probability, bits_by_numpy, bits_by_weights]
+RIGHT = [bits_by_loop, bits_by_probability, bits_by_numpy, bits_by_weights, bits_in_single]
 WRONG = [
     ("perplexity of a character", lambda losses, tokens: torch.exp(losses.sum() / characters(tokens))),
     (
@@ -42,5 +48,5 @@ WRONG = [
             [float(x) / math.log(2) / len(t) for x, t in zip(losses, tokens[1:], strict=True)]
         ),
     ),
-    (None, lambda losses, tokens: losses.sum() / math.log(2) / len(" ".join(tokens[1:]))),
+    ("joined by spaces", lambda losses, tokens: losses.sum() / math.log(2) / len(" ".join(tokens[1:]))),
 ]

@@ -140,8 +140,8 @@ WRONG = [
     ("share of all places", more_than_ordinary),
     ("not the generator", hiding(throw=lambda ids, generator: torch.rand(ids.shape))),
     (None, masked_by_library),
-    (None, overwritten),
-    (None, at_least_one),
+    ("masks overwritten", overwritten),
+    ("at least one token chosen", at_least_one),
     (None, hiding(share=0.12)),
     (None, hiding(share=0.2)),
     (None, hiding(kinds=(0.7, 0.85))),
@@ -149,5 +149,8 @@ WRONG = [
     (None, lambda *given: masked_by_one_throw(*given)[::-1]),
     (None, lambda *given: [x.reshape(-1) for x in masked_by_one_throw(*given)]),
     (None, lambda ids, mask_id, v, *given: masked_by_one_throw(ids, mask_id, 3 * v, *given)),
-    (None, lambda *given: [x.masked_fill(x == -100, -1) for x in masked_by_one_throw(*given)]),
+    (
+        "-1 where nothing is asked",
+        lambda *given: [x.masked_fill(x == -100, -1) for x in masked_by_one_throw(*given)],
+    ),
 ]

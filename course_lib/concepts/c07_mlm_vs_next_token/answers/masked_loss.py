@@ -66,7 +66,7 @@ WRONG = [
             F.nll_loss(logits.log_softmax(-1).mT, t, reduction="sum") / (t >= 0).sum().clamp(min=1)
         ),
     ),
-    (None, loss_by_weighted_rows),
+    ("a mean of that row, whose gradient is NaN", loss_by_weighted_rows),
     (None, library.token_loss),
     (None, lambda logits, t: -logits[t >= 0].log_softmax(-1).gather(-1, t[t >= 0][:, None]).median()),
 ]

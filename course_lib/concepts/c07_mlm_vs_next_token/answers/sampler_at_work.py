@@ -107,6 +107,10 @@ def drawn_twice(read, draw, ids, n_new, t, p):
 
 RIGHT = [plainly, prompt_first, prompt_token_by_token, by_the_library, recursively]
 WRONG = [
+    (
+        "a temperature of 0",
+        writing(choose=lambda scores, t, p: sorted_and_scattered((scores / t).softmax(-1), p)),
+    ),
     (None, writing(attend=lambda *given: stored_then_attended(*given)[0])),
     (None, writing(choose=lambda scores, t, p: scores)),
     (None, one_short),

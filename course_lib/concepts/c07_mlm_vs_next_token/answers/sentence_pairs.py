@@ -82,6 +82,29 @@ def coin_of_its_own(documents, rng):
     return [random.choice(both) for both in zip(right, others, strict=True)]
 
 
+def by_number(is_next):
+    """The label by the number of the document and the place in it."""
+
+    def answer(documents, rng):
+        pairs = []
+        for d, document in enumerate(documents):
+            others = list(chain(*documents[:d], *documents[d + 1 :]))
+            for n, (first, following) in enumerate(pairwise(document)):
+                pairs.append(
+                    (first, following, True) if is_next(d, n) else (first, rng.choice(others), False)
+                )
+        return pairs
+
+    return answer
+
+
+def in_turn(documents, rng):
+    """The first label is drawn."""
+    first = rng.randint(0, 1)
+    right, others = with_a_share(1)(documents, rng), with_a_share(0)(documents, rng)
+    return [(right, others)[(first + i) % 2][i] for i in range(len(right))]
+
+
 def never_the_last(documents, rng):
     """The last sentence of another document is not put in."""
     pairs = []
@@ -101,10 +124,13 @@ def without_the_short(documents, rng):
 RIGHT = [by_a_coin, pairs_by_document_first, pairs_by_trying, pairs_shuffled, pairs_exactly_half]
 WRONG = [
     ("not the generator", coin_of_its_own),
+    ("in turn", by_number(lambda d, n: n % 2 == 0)),
+    ("in turn", by_number(lambda d, n: d % 2 == 0)),
+    ("in turn, from a coin on", in_turn),
     (None, with_a_share(0.4)),
     (None, with_a_share(0.75)),
     (None, never_the_last),
-    (None, without_the_short),
+    ("that sentence never put in", without_the_short),
     (None, lambda documents, rng: by_a_coin(documents, rng)[:-1]),
     (None, lambda documents, rng: [(a, b) for a, b, _ in by_a_coin(documents, rng)]),
     (None, lambda documents, rng: [(b, a, k) for a, b, k in by_a_coin(documents, rng)]),

@@ -65,8 +65,14 @@ RIGHT = [shifted, by_hand, never_quite_zero, by_logarithms]
 WRONG = [
     ("divided first", lambda logits, t: F.log_softmax(logits / t, -1).exp() if t else shifted(logits, 0)),
     (None, lambda logits, t: shifted(logits, max(t, 0.1))),
-    (None, lambda logits, t: shifted(logits, max(t, 0.01))),
-    (None, lambda logits, t: shifted(logits.nan_to_num(neginf=0.0), t)),
-    (None, rows_in_one_axis),
+    ("a tiny number added to t", lambda logits, t: shifted(logits, max(t, 1e-8))),
+    ("a t that is never below 1e-8", lambda logits, t: shifted(logits, t and max(t, 1e-8))),
+    ("a tiny t in place of 0", lambda logits, t: shifted(logits, t or 1e-8)),
+    ("a tiny number added to t", lambda logits, t: F.softmax(logits / (t + 1e-8), -1)),
+    (
+        "a score of 0 in place of minus infinity",
+        lambda logits, t: shifted(logits.nan_to_num(neginf=0.0), t),
+    ),
+    ("rows counted by one axis", rows_in_one_axis),
     (None, lambda logits, t: next_token_probabilities(logits, temperature=t)),
 ]

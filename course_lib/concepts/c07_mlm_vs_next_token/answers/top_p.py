@@ -81,6 +81,21 @@ def cut_down(probabilities, p):
     return torch.zeros_like(parts).scatter(-1, places, parts)
 
 
+def in_a_row(chances, p):
+    order = chances.argsort(descending=True)
+    n = int((chances[order].cumsum(0) < p).sum()) + 1
+    kept = torch.zeros_like(chances)
+    kept[order[:n]] = chances[order[:n]]
+    return kept / kept.sum()
+
+
+def in_a_table(probabilities, p):
+    """One row, or a table of them."""
+    if probabilities.ndim == 1:
+        return in_a_row(probabilities, p)
+    return torch.stack([in_a_row(row, p) for row in probabilities])
+
+
 def behind_the_last(probabilities, p):
     """Where all that there are do not cross p, there is none that crosses."""
     ordered = probabilities.sort(-1, descending=True).values
@@ -94,6 +109,7 @@ WRONG = [
     ("the first row decides", first_row_for_all),
     ("the one that crosses cut down", cut_down),
     (None, lambda probabilities, p: sorted_and_scattered(probabilities, p).softmax(-1)),
-    (None, behind_the_last),
+    ("a token behind the last looked up", behind_the_last),
+    ("a loop over one table", in_a_table),
     (None, through_scores),
 ]

@@ -27,6 +27,7 @@ exercise = Exercise(
     level=2,
     minutes=8,
     section="The same body, twice",
+    other_forms=False,  # one number comes back, which may be in float32 whatever the losses are in
 )
 
 
@@ -54,7 +55,7 @@ def _(rng):
             text, asked = "".join(tokens), "".join(tokens[1:])
             no_spaces = text.replace(" ", "")
             counts = [len(asked), len(text), len("".join(tokens[:-1])), n - 1, n]
-            counts += [len(no_spaces), len(text.split())]
+            counts += [len(no_spaces), len(text.split()), len(" ".join(tokens[1:]))]
             if words is WORDS:
                 counts.append(len(asked.encode()))
             if len(set(counts)) == len(counts):
@@ -64,7 +65,7 @@ def _(rng):
     return in_torch(
         [
             Case("a few tokens, plain letters", inputs(7, PLAIN)),
-            Case("letters of two bytes and three", inputs(23), catches="one byte for each letter"),
+            Case("letters of two bytes and three", inputs(23), catches="bytes"),
         ]
     )
 
@@ -87,10 +88,30 @@ exercise.changed(
 )
 
 
+exercise.changed(
+    "0.693",
+    "ln 2 was rounded to 0.693: `math.log(2)` has all its digits.",
+    ("math.log(2)", "0.693"),
+)
+
+
 @exercise.mistake("bits per token")
 def _(losses, tokens):
     """These are bits per token: divide by the number of characters."""
     return losses.mean() / math.log(2)
+
+
+exercise.changed(
+    "bits per token, the first too",
+    "The sum was divided by the number of tokens, the first one too: divide by the number of characters of "
+    "those that were asked.",
+    ("/ n_characters", "/ len(tokens)"),
+)
+exercise.changed(
+    "no sum",
+    "There is a number for each token: sum up the losses.",
+    ("losses.sum()", "losses"),
+)
 
 
 @exercise.mistake("nats per token")
@@ -122,6 +143,12 @@ exercise.changed(
     "bytes",
     "The bytes were counted: ü has two of them but is one character. `len(text)` counts characters.",
     ("len(token)", "len(token.encode())"),
+)
+exercise.changed(
+    "joined by spaces",
+    "A space was counted between any two tokens: tokens bring their own spaces, so nothing comes between "
+    "them.",
+    ("    return", "    n_characters += len(tokens) - 2\n    return"),
 )
 exercise.changed(
     "first token counted",

@@ -75,10 +75,13 @@ def _(rng):
     return in_torch(
         [
             Case("one new token, three before", inputs(1, 1, 1, 3, 2)),
-            Case("three new tokens, nothing before", inputs(1, 2, 3, 0, 5), catches="triu in place of tril"),
-            Case("everything square", inputs(3, 3, 3, 3, 3), catches="another axis that fits"),
-            Case("several texts", inputs(b, h, t, s, 11), catches="lengths taken to be equal"),
-            Case("large scores", inputs(2, 3, 2, 5, 3, size=30.0), catches="a softmax that overflows"),
+            Case(
+                "three new tokens, nothing before",
+                inputs(1, 2, 3, 0, 5),
+                catches="a largest score among none",
+            ),
+            Case("everything square", inputs(3, 3, 3, 3, 3), catches="tokens on axis 1"),
+            Case("large scores", inputs(b, h, t, s, 11, size=30.0), catches="overflow"),
         ]
     )
 
@@ -177,6 +180,23 @@ exercise.changed(
     ("tril(n_before)", "tril()"),
 )
 exercise.changed(
+    "a mask by the number of new tokens",
+    "The diagonal of the mask stands at T, the number of new tokens: it stands at S, as new token i sees all "
+    "S before it.",
+    ("tril(n_before)", "tril(n_new)"),
+)
+exercise.changed(
+    "mask upside down",
+    "The mask forbids what may be seen, and lets through what comes later.",
+    ("~seen", "seen"),
+)
+exercise.changed(
+    "masked after the softmax",
+    "",
+    ("scores.masked_fill(~seen, -torch.inf).softmax(-1)", "scores.softmax(-1) * seen"),
+)
+exercise.changed("forbidden scores set to zero", "", ("-torch.inf", "0"))
+exercise.changed(
     "not itself",
     "A new token does not see itself: the mask is too strict by one.",
     ("tril(n_before)", "tril(n_before - 1)"),
@@ -216,3 +236,28 @@ exercise.changed(
     "",
     ("softmax(-1)", "softmax(-2)"),
 )
+exercise.changed(
+    "scaled by the number of queries",
+    "",
+    ("q.shape[-1] ** 0.5", "q.shape[2] ** 0.5"),
+)
+exercise.changed("divided by twice K", "", ("q.shape[-1] ** 0.5", "q.shape[-1] ** 1 / 2"))
+exercise.changed("multiplied instead of divided", "", ("/ q.shape[-1]", "* q.shape[-1]"))
+exercise.changed("softmax over the heads", "", ("softmax(-1)", "softmax(1)"))
+exercise.changed(
+    "no softmax", "", ("scores.masked_fill(~seen, -torch.inf).softmax(-1)", "scores.masked_fill(~seen, 0)")
+)
+
+
+@exercise.mistake("overflow")
+def _(q, k, v, k_cache, v_cache):
+    keys, values = torch.cat([k_cache, k], 2), torch.cat([v_cache, v], 2)
+    powers = (q @ keys.mT / q.shape[-1] ** 0.5).exp().tril(k_cache.shape[2])
+    return powers / powers.sum(-1, keepdim=True) @ values, keys, values
+
+
+@exercise.mistake("tokens on axis 1")
+def _(q, k, v, k_cache, v_cache):
+    """Axis 1 was taken for the tokens, but it counts the heads: tokens are axis 2, or -2."""
+    given = (x.transpose(1, 2) for x in (q, k, v, k_cache, v_cache))
+    return tuple(x.transpose(1, 2) for x in cached_step(*given))

@@ -74,10 +74,9 @@ def _(rng):
     return in_torch(
         [
             Case("two rows of three tokens", inputs(2, 3, 5), gradients=True),
-            Case("a batch", inputs(3, t, v), gradients=True, catches="an answer for two rows"),
-            Case("as many tokens as the vocabulary has", inputs(5, 5, 5), catches="another axis that fits"),
+            Case("as many tokens as the vocabulary has", inputs(5, 5, 5), catches="keepdim forgotten"),
             Case("nothing asked: 0", inputs(2, 3, 5, share=0.0), catches="NaN where nothing is asked"),
-            Case("logits of 1000", inputs(3, 5, 7, size=1000.0), catches="log of a softmax"),
+            Case("logits of 1000", inputs(3, t, v, size=1000.0), catches="log of a softmax"),
             Case(
                 "nothing asked in a row",
                 last_row,
@@ -173,6 +172,34 @@ exercise.changed(
     "Right for small scores, but a softmax of large ones is 0 for all but one, and log(0) is minus "
     "infinity: `F.log_softmax` takes both steps at once.",
     ("F.log_softmax(logits, dim=-1)", "logits.softmax(-1).log()"),
+)
+exercise.changed(
+    "a tiny number in the logarithm",
+    "A tiny number was added to the probabilities, for fear of log(0), so no surprise can be large: "
+    "`F.log_softmax` needs none.",
+    ("F.log_softmax(logits, dim=-1)", "(logits.softmax(-1) + 1e-9).log()"),
+)
+exercise.changed(
+    "looked up along the places",
+    "The tokens were looked up along axis 1, which counts the places: the vocabulary is the last axis.",
+    ("gather(-1", "gather(1"),
+)
+exercise.changed(
+    "keepdim forgotten",
+    "What is taken away from the logits of a place came without its axis, so it runs along the vocabulary: "
+    "`keepdim=True` keeps it.",
+    ("F.log_softmax(logits, dim=-1)", "logits - logits.logsumexp(-1)"),
+)
+exercise.changed(
+    "softmax over the texts",
+    "The softmax runs over the texts of the batch, as it does where no axis is said: it belongs over the "
+    "vocabulary, the last axis.",
+    ("dim=-1", "dim=0"),
+)
+exercise.changed(
+    "softmax over everything",
+    "All probabilities of the batch together sum to 1: those of each place do, along the last axis.",
+    ("F.log_softmax(logits, dim=-1)", "logits - logits.flatten().logsumexp(0)"),
 )
 exercise.changed(
     "softmax over the tokens",

@@ -347,7 +347,7 @@ def _(rng):
     return [
         Case("two new tokens", inputs(1, 3, 2, 1.0, 0.8)),
         Case("the likeliest", inputs(1, 3, 3, 0.0, 1.0), catches="a temperature of 0"),
-        Case("two layers, hot, and cut", inputs(2, 5, 3, 3.0, 0.5), catches="no chance at all"),
+        Case("two layers, hot, and cut", inputs(2, 5, 3, 3.0, 0.5), catches="top-p before the temperature"),
     ]
 
 

@@ -127,6 +127,9 @@ N_AGAIN = 30  # so many draws are repeated with the same seed, and with another
 
 BY_CHANCE = "by chance for each pair"
 
+# How labels are made that say nothing of the sentences.
+GIVEN_AWAY = ("the same in every draw", "in turn")
+
 HALF = 0.07  # a right share of 2,000 labels is off by less: six standard deviations
 
 
@@ -187,7 +190,7 @@ def pairing(documents: Documents, draws: Sequence[Sequence[Pair]]) -> Report:
         "labelled False": kinds_of(of_label[False], place),
         "labels": labels,
         "share of True": SKIPPED if labels != BY_CHANCE else percent(nearest(share, (0, 0.5, 1), HALF)),
-        "sentences put in": how_drawn(documents, draws, place),
+        "sentences put in": SKIPPED if labels in GIVEN_AWAY else how_drawn(documents, draws, place),
     }
 
 
@@ -221,6 +224,8 @@ def how_labelled(draws: Sequence[Sequence[Pair]], place: Mapping[str, tuple[int,
     """Whether each pair's label is a matter of chance."""
     if len({tuple(label for *_, label in pairs) for pairs in draws}) == 1:
         return "the same in every draw"
+    if all(label != following for pairs in draws for (*_, label), (*_, following) in pairwise(pairs)):
+        return "in turn"
     together = [{(place[a][0], label) for a, _, label in pairs} for pairs in draws]
     alone = [len({place[a][0] for a, _, _ in pairs}) for pairs in draws]
     return "the same for a whole document" if list(map(len, together)) == alone else BY_CHANCE
@@ -257,8 +262,11 @@ def _(rng):
 
     return [
         Case("two documents of three sentences", inputs(3, 3)),
-        Case("three documents", inputs(*primes(rng, 3, 5, 7)), catches="a next document as the other one"),
-        Case("a document of one sentence", inputs(5, 1, 5, 3), catches="that sentence never put in"),
+        Case(
+            "a document of one sentence",
+            inputs(1, *primes(rng, 3, 5, 7)),
+            catches="that sentence never put in",
+        ),
     ]
 
 
@@ -342,6 +350,12 @@ exercise.changed(
     "The labels are the same in every draw, such as True and False in turn: their place in the list gives "
     "them away. Toss a coin for each pair.",
     ("rng.random() < 0.5", "len(pairs) % 2 == 0"),
+)
+exercise.changed(
+    "in turn, from a coin on",
+    "Chance decides the first label alone, then True and False come in turn, so each label gives the next "
+    "one away. Toss a coin for each pair.",
+    ("rng.random() < 0.5", "not pairs[-1][2] if pairs else rng.random() < 0.5"),
 )
 exercise.changed(
     "one coin for a document",

@@ -50,8 +50,7 @@ def _(rng):
     return in_torch(
         [
             Case("one row of five tokens", ids(1, 5)),
-            Case("as many rows as tokens", ids(5, 5), catches="the wrong axis"),
-            Case("a batch", ids(b, t), catches="other sizes"),
+            Case("a batch", ids(b, t), catches="the first row alone"),
         ]
     )
 
@@ -120,6 +119,12 @@ def _(ids):
     ...]`.
     """
     return ids[:-1], ids[1:]
+
+
+@exercise.mistake("the first row alone")
+def _(ids):
+    """Only the first row came back: each row of (B, T) is cut, `[:, ...]`."""
+    return ids[:1, :-1], ids[:1, 1:]
 
 
 @exercise.mistake("by two")

@@ -96,14 +96,21 @@ def _(rng):
     return in_torch(
         [
             Case("one row", inputs(5, t=2.0)),
-            Case("three rows of three", inputs(3, 3, t=2.0), catches="another axis that fits"),
-            Case("a batch", inputs(*primes(rng, 2, 3, 11), t=1.5), catches="an answer for two axes"),
-            Case("t = 0", inputs(2, 5, t=0.0, level=-7.0), catches="an answer for scores above 0"),
-            Case("a tiny t", inputs(2, 5, t=1e-37, size=1.0, level=100.0), catches="divided first"),
+            Case("a batch", inputs(*primes(rng, 2, 3, 11), t=1.5), catches="softmax without an axis"),
             Case(
-                "t = 0.002, scores that are nearly alike",
-                inputs(2, 5, t=0.002, size=0.0005),
-                catches="a t that is never below 0.01",
+                "t = 0, scores that are nearly alike",
+                inputs(2, 5, t=0.0, size=1e-9),
+                catches="a tiny t in place of 0",
+            ),
+            Case(
+                "a tiny t",
+                inputs(2, 5, t=1e-37, size=1.0, level=np.array([[100.0], [-100.0]])),
+                catches="divided first",
+            ),
+            Case(
+                "t = 1e-9, scores that are nearly alike",
+                inputs(2, 5, t=1e-9, size=2.5e-10),
+                catches="a t that is never below 1e-8",
             ),
             Case("ruled out", ruled_out, catches="a score of 0 in place of minus infinity"),
             Case("t = 0, a batch", inputs(*primes(rng, 2, 3, 5), t=0.0), catches="rows counted by one axis"),
@@ -119,6 +126,30 @@ exercise.changed(
     "too. Take each row's largest away first, then divide.",
     ("((logits - best) / t)", "(logits / t)"),
 )
+
+
+@exercise.mistake("one largest for all rows")
+def _(logits, t):
+    """The largest score of all rows was taken away from each: with a tiny t nothing is left of a row whose
+    own largest is lower. Take each row's own, `amax(-1, keepdim=True)`.
+    """
+    return ((logits - logits.max()) / t).softmax(-1) if t else temperature(logits, 0)
+
+
+exercise.changed(
+    "keepdim forgotten",
+    "The largest scores of the rows came without their axis, which runs along the columns then: "
+    "`amax(-1, keepdim=True)` keeps it.",
+    ("logits.amax(-1, keepdim=True)", "logits.amax(-1)"),
+)
+
+
+@exercise.mistake("a tiny number added to t")
+def _(logits, t):
+    """A tiny number was added to t, or put in its place, for fear of 0, so a tiny t becomes another one: give
+    t = 0 an answer of its own, and divide by t itself.
+    """
+    return ((logits - logits.amax(-1, keepdim=True)) / (t + 1e-8)).softmax(-1)
 
 
 @exercise.mistake("divided by zero")
@@ -216,6 +247,18 @@ exercise.changed(
     "softmax over the first axis",
     "The softmax runs over axis 0, which is the batch: each row should sum to 1, along axis -1.",
     ("softmax(-1)", "softmax(0)"),
+)
+
+
+exercise.changed(
+    "softmax without an axis",
+    "The softmax was told no axis. Of three torch then takes the first: say -1, the last.",
+    ("softmax(-1)", "softmax(1 if logits.ndim == 2 else 0)"),
+)
+exercise.changed(
+    "one sum for all rows",
+    "The exponentials were divided by the sum of all rows: each row is divided by its own.",
+    ("((logits - best) / t).softmax(-1)", "((logits - best) / t).exp() / ((logits - best) / t).exp().sum()"),
 )
 
 

@@ -84,10 +84,9 @@ def _(rng):
     return in_torch(
         [
             Case("one row", inputs(5, p=0.6)),
-            Case("two rows of five", inputs(2, 5, p=0.7), catches="a cut that one row does not tell apart"),
-            Case("three rows of three", inputs(3, 3, p=0.8), catches="another axis that fits"),
+            Case("three rows of three", inputs(3, 3, p=0.8), catches="the first row decides"),
             Case("p near 0", inputs(2, 3, p=0.01), catches="the likeliest, and who has p"),
-            Case("a batch", inputs(*primes(rng, 2, 3, 5), p=0.75), catches="an answer for two axes"),
+            Case("a batch", inputs(*primes(rng, 2, 3), 5, p=0.75), catches="a loop over one table"),
             Case("p = 1", {"probabilities": exact, "p": 1.0}, catches="a token behind the last looked up"),
         ]
     )
@@ -192,6 +191,19 @@ exercise.changed(
     ("torch.zeros_like(keeps).scatter(-1, places, keeps)", "keeps.gather(-1, places)"),
 )
 exercise.changed(
+    "added up over the rows",
+    "What the rows have in common was added up, along axis 0: the tokens of each row are, along axis -1.",
+    ("ordered.cumsum(-1)", "ordered.cumsum(0)"),
+)
+
+
+@exercise.mistake("all rows as one")
+def _(probabilities, p):
+    """The rows were joined, and all together sum to 1: each row is sorted, cut and scaled on its own."""
+    return top_p(probabilities.flatten(), p).reshape(probabilities.shape)
+
+
+exercise.changed(
     "the first row decides",
     "All rows keep as many tokens as the first one: each row reaches p after its own number.",
     (
@@ -249,6 +261,18 @@ exercise.changed(
     "one sum for all rows",
     "What is left was divided by the sum of all rows: each row sums to 1, on its own.",
     ("kept.sum(-1, keepdim=True)", "kept.sum()"),
+)
+exercise.changed(
+    "keepdim forgotten",
+    "The sums of the rows came without their axis, so what is divided are the columns: "
+    "`sum(-1, keepdim=True)` keeps it.",
+    ("kept.sum(-1, keepdim=True)", "kept.sum(-1)"),
+)
+exercise.changed(
+    "a tiny number added to the sum",
+    "A tiny number was added to the sum, for fear of 0, which makes every row too small: one token always "
+    "stays, so the sum is never 0.",
+    ("kept.sum(-1, keepdim=True)", "(kept.sum(-1, keepdim=True) + 1e-8)"),
 )
 exercise.changed(
     "a softmax of probabilities",

@@ -77,9 +77,37 @@ def crossed_off_once(waits_for):
     return max(length.values())
 
 
+def along_links(waits_for):
+    """Operations without a link are in no chain of it."""
+    links = [(before, name) for name, others in waits_for.items() for before in others]
+    length = lengths(waits_for)
+    return max(length[name] for _, name in links)
+
+
+def from_the_end(waits_for):
+    """The one operation for which no other waits."""
+    needed = {other for others in waits_for.values() for other in others}
+    end = next(name for name in waits_for if name not in needed)
+    return lengths(waits_for)[end]
+
+
+def every_path(waits_for):
+    """Without a memory."""
+    needed = {other for others in waits_for.values() for other in others}
+    longest, paths = 0, [(name, 1) for name in waits_for if name not in needed]
+    while paths:
+        name, n = paths.pop()
+        longest = max(longest, n)
+        paths += [(other, n + 1) for other in waits_for[name]]
+    return longest
+
+
 RIGHT = [with_a_stack, from_the_standard_library, in_waves, until_nothing_changes]
 WRONG = [
-    (None, crossed_off_once),
-    (None, lambda waits_for: min(lengths(waits_for).values())),
+    ("counted twice, crossed off once", crossed_off_once),
+    ("the largest of no chains", along_links),
+    ("one end alone", from_the_end),
+    ("every path walked", every_path),
+    ("the smallest of all", lambda waits_for: min(lengths(waits_for).values())),
     (None, lambda waits_for: 2 * in_waves(waits_for)),
 ]

@@ -49,5 +49,5 @@ WRONG = [
     ("all states alike", looking(share=lambda scores: (0 * scores).softmax(-1))),
     ("divided by the root of D", looking(score=lambda h, states: h @ states.mT * h.shape[-1] ** -0.5)),
     (None, lambda h, states: (scaled_dot_product_attention(h, states, states), right(h, states)[1])),
-    (None, looking(share=lambda scores: scores.exp() / scores.exp().sum(-1, keepdim=True))),
+    ("overflow", looking(share=lambda scores: scores.exp() / scores.exp().sum(-1, keepdim=True))),
 ]

@@ -76,6 +76,7 @@ WRONG = [
     ("gates interleaved", remembering(blocks=lambda sums: [sums[:, k::4] for k in range(4)])),
     (None, lstm_by_cell),
     (None, lstm_by_library),
-    (None, remembering(gate=lambda sums: sums.exp() / (1 + sums.exp()))),
+    ("overflow", remembering(gate=lambda sums: sums.exp() / (1 + sums.exp()))),
+    ("a bare reshape", remembering(blocks=lambda sums: sums.view(4, len(sums), -1))),
     (None, remembering(new=torch.relu)),
 ]

@@ -103,7 +103,7 @@ WRONG = [
         "the batch taken for the tokens",
         lambda vocab_size: Encoder(vocab_size, masked=False, batch_first=False),
     ),
-    (None, lambda vocab_size: OneLayer(17, causal)),
+    ("always 17 tokens", lambda vocab_size: OneLayer(17, causal)),
     (None, frozen),
     (None, lambda vocab_size: OneLayer(vocab_size, lambda q, k, v: v / 0)),
 ]

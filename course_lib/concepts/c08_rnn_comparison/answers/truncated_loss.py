@@ -65,6 +65,19 @@ def backwards_in_pieces(x, targets, w, u, k):
     return total
 
 
+def whole_pieces_and_the_rest(x, targets, w, u, k):
+    """Where no piece is whole, `unfold` is an error."""
+    n = x.shape[1] // k * k
+    pieces = x.unfold(1, k, k).permute(1, 0, 3, 2)
+    h, states = x.new_zeros(len(x), len(u)), []
+    for piece in (*pieces, x[:, n:]):
+        h = h.detach()
+        for token in piece.unbind(1):
+            h = torch.tanh(token @ w + h @ u)
+            states.append(h)
+    return (torch.stack(states, 1) - targets).square().sum()
+
+
 def unrolled(before=lambda h, t, k: h, each=lambda off: (off**2).sum()):
     def loss_of(x, targets, w, u, k):
         h, loss = x.new_zeros(len(x), len(u)), 0 * (x.sum() + w.sum() + u.sum())
@@ -83,6 +96,7 @@ def right(h, t, k):
 RIGHT = [loop_over_tokens, piece_by_piece, all_states_first, by_torchs_layer, backwards_in_pieces]
 WRONG = [
     (None, lambda x, targets, w, u, k: piece_by_piece(x.detach(), targets, w, u, k)),
-    (None, unrolled(lambda h, t, k: h.detach() if k > 1 and t % k == 0 else h)),
+    ("no cut between single tokens", unrolled(lambda h, t, k: h.detach() if k > 1 and t % k == 0 else h)),
+    ("no piece is whole", whole_pieces_and_the_rest),
     (None, unrolled(right, each=lambda off: off.sum())),
 ]

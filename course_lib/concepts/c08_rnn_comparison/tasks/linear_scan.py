@@ -104,16 +104,13 @@ def _(rng):
 
     long = inputs(1, LONG, 2)
     long["a"] = rng.uniform(0.2, 0.95, long["a"].shape).astype(np.float32)
-    zero, tiny = inputs(2, 7, 3), inputs(2, 13, 3)
+    zero = inputs(2, 7, 3)
     zero["a"][:, 3] = 0
-    tiny["a"] *= np.float32(1e-6)
     return in_torch(
         [
-            Case("one token", inputs(1, 1, 2)),
-            Case("three tokens", inputs(1, 3, 2), catches="rounds for powers of two alone"),
-            Case("a is 0 at one token", zero, catches="zero over zero in float64"),
-            Case("a of a millionth", tiny, catches="products kept from 0"),
-            Case("a below 0", inputs(2, 7, 3), catches="logarithms of a"),
+            Case("three tokens", inputs(1, 3, 2)),
+            Case("one token", inputs(1, 1, 2), catches="the logarithm of no tokens before"),
+            Case("a is 0 at one token", zero, catches="divided by products"),
             Case("many tokens", long, catches="step after step"),
         ]
     )

@@ -113,14 +113,6 @@ def _(rng):
     def case(name, graph, catches=""):
         return Case(name, {"waits_for": shuffled(rng, graph)}, catches=catches)
 
-    short_cut = {
-        "x": [],
-        "norm": ["x"],
-        "attend": ["norm"],
-        "add": ["x", "attend"],
-        "head": ["add", "x"],
-        "loss": ["head", "x"],
-    }
     square = {
         "x": [],
         "square": ["x", "x"],
@@ -129,18 +121,20 @@ def _(rng):
         "end": ["twice"],
     }
     apart = {"a": [], **in_a_row([f"b{i}" for i in range(5)]), **in_a_row([f"c{i}" for i in range(3)])}
+    while True:  # the end that comes first, or last, is not that of the longest chain
+        apart = shuffled(rng, apart)
+        if [name for name in apart if name in ("a", "b4", "c2")][1] == "b4":
+            break
     return [
         case("three in a row", in_a_row(["x", "y", "z"])),
-        case("one operation", {"x": []}, catches="no chain without two operations"),
-        case("a short cut", short_cut, catches="chains added up"),
+        case("one operation", {"x": []}, catches="the largest of no chains"),
         case("waits twice for the same", square, catches="counted twice, crossed off once"),
-        case("three graphs that know nothing of each other", apart, catches="from one input alone"),
-        case(
-            "three that wait for nothing",
-            {name: [] for name in "abc"},
-            catches="how many operations there are",
+        Case(
+            "three graphs that know nothing of each other",
+            {"waits_for": apart},
+            catches="one end alone",
         ),
-        case("a recurrent network", recurrent(5), catches="how many come before"),
+        case("a recurrent network", recurrent(5), catches="the first of each list"),
         case("many paths", ladder(41), catches="every path walked"),
         case("2,000 in a row", in_a_row([f"op{i}" for i in range(2000)]), catches="too deep for Python"),
     ]
@@ -155,9 +149,28 @@ exercise.changed(
     ("max((", "min(("),
 )
 exercise.changed(
+    "the smallest of all",
+    "The smallest of all lengths came back, which is that of an input, 1: the largest is asked for.",
+    ("max(length.values())", "min(length.values())"),
+)
+exercise.changed(
     "links counted",
     "The links between operations were counted: a chain of three operations has two links, and counts 3.",
     ("max(length.values())", "max(length.values()) - 1"),
+)
+
+
+exercise.changed(
+    "the first of each list",
+    "Only the first of those that an operation waits for was followed: it waits for all of them, so the "
+    "longest counts.",
+    ("for other in waits_for[name]), default", "for other in waits_for[name][:1]), default"),
+)
+exercise.changed(
+    "the last of each list",
+    "Only the last of those that an operation waits for was followed: it waits for all of them, so the "
+    "longest counts.",
+    ("for other in waits_for[name]), default", "for other in waits_for[name][-1:]), default"),
 )
 
 

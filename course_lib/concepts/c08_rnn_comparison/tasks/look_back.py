@@ -4,8 +4,8 @@ A network has read S symbols and kept all its states, `states` (B, S, D), for ea
 writes T symbols, and `h` (B, T, D) holds its state at each of them. It looks back: the product of its state
 with each state of the reader is a score, a softmax over the S scores makes weights of them, which sum to 1,
 and the mix is the sum of the reader's states by these weights. Nothing is divided by a root of D here. Return
-the mix (B, T, D) and the weights (B, T, S), in this order. Gradients must flow. (Bahdanau et al. 2015 scored
-by a small network; Luong et al. 2015 by the product.)
+the mix (B, T, D) and the weights (B, T, S), in this order. Products may be large, and gradients must flow.
+(Bahdanau et al. 2015 scored by a small network; Luong et al. 2015 by the product.)
 
 Hint: For one text, `h @ states.mT` holds the product of each row of h with each state.
 
@@ -55,10 +55,10 @@ def _(rng):
 
     return in_torch(
         [
-            Case("one text, two states", inputs(1, 1, 2, 2)),
-            Case("all sizes equal", inputs(3, 3, 3, 3), catches="h and the states exchanged"),
-            Case("large scores", inputs(2, 3, 5, 7, size=100.0), catches="an exponential that overflows"),
-            Case("a batch", inputs(*primes(rng, 3, 5, 7, 11)), gradients=True, catches="no gradients"),
+            Case("one text, two states", inputs(1, 1, 2, 3)),
+            Case("all sizes equal", inputs(3, 3, 3, 3), catches="states not turned"),
+            Case("large scores", inputs(2, 3, 5, 7, size=100.0), catches="overflow"),
+            Case("a batch", inputs(*primes(rng, 3, 5, 7, 11)), gradients=True, catches="no graph"),
         ]
     )
 
@@ -81,6 +81,16 @@ exercise.changed(
     "softmax over the texts",
     "The softmax runs over the texts of the batch: it belongs to the states, the last axis.",
     ("softmax(-1)", "softmax(0)"),
+)
+exercise.changed(
+    "softmax over everything",
+    "All weights together sum to 1: those of each symbol should, over the states.",
+    ("scores.softmax(-1)", "scores.flatten().softmax(0).reshape(scores.shape)"),
+)
+exercise.changed(
+    "overflow",
+    "",
+    ("scores.softmax(-1)", "scores.exp() / scores.exp().sum(-1, keepdim=True)"),
 )
 exercise.changed(
     "scores as they are",
@@ -110,7 +120,29 @@ exercise.changed(
     ("scores = h @", "scores = states @"),
 )
 
+exercise.changed(
+    "states not turned",
+    "The states were multiplied as they came, `h @ states`, which runs only where S is D: for the product of "
+    "each state of h with each of the states it is `h @ states.mT`.",
+    ("h @ states.mT", "h @ states"),
+)
+
+
+@exercise.mistake("the reader looks back")
+def _(h, states):
+    """The reader looks at the writer's states: it is the writer that looks, one row of weights for each of
+    its symbols.
+    """
+    return look_back(states, h)
+
+
 # ------------------------------------------------------------------------------------------ the mix
+
+exercise.changed(
+    "the writer's states mixed",
+    "The writer's own states were mixed: the weights belong to the states of the reader.",
+    ("weights @ states", "weights @ h"),
+)
 
 exercise.changed(
     "the last state alone",

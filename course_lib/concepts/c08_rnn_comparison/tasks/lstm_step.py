@@ -94,10 +94,9 @@ def _(rng):
     return in_torch(
         [
             Case("one text, one unit", one),
-            Case("as many texts as units", inputs(5, 3, 5), catches="texts and units exchanged"),
-            Case("four units", inputs(3, 4, 4), catches="four neighbours for each unit"),
-            Case("sums of several hundred", inputs(3, 5, 7, size=300.0), catches="a sigmoid that overflows"),
-            Case("a batch", inputs(*primes(rng, 5, 7, 11)), gradients=True, catches="no gradients"),
+            Case("four units", inputs(3, 4, 4), catches="cut along the wrong axis"),
+            Case("sums of several hundred", inputs(3, 5, 7, size=300.0), catches="overflow"),
+            Case("a batch", inputs(*primes(rng, 5, 7, 11)), gradients=True, catches="no graph"),
         ]
     )
 
@@ -132,6 +131,19 @@ exercise.changed(
     (".chunk(4, dim=-1)", ".unflatten(-1, (-1, 4)).unbind(-1)"),
 )
 
+exercise.changed(
+    "cut along the wrong axis",
+    "The four parts were cut out along the wrong axis, which runs only where D is 4: after a reshape to "
+    "(B, 4, D) the gates are on axis 1.",
+    (".chunk(4, dim=-1)", ".unflatten(-1, (4, -1)).unbind(-1)"),
+)
+exercise.changed(
+    "a bare reshape",
+    "A reshape to (4, B, D) takes the numbers in a row, so that one text gets those of another: cut the last "
+    "axis, or reshape to (B, 4, D) and exchange the first two axes.",
+    (".chunk(4, dim=-1)", ".reshape(4, *h.shape)"),
+)
+
 # --------------------------------------------------------------------------------- what the gates let through
 
 exercise.changed(
@@ -159,6 +171,15 @@ exercise.changed(
 exercise.changed(
     "gates as they are",
     "The gates are missing their sigmoid: a gate lets a part through, from 0 to 1.",
+    ("f.sigmoid()", "f"),
+    ("i.sigmoid()", "i"),
+    ("o.sigmoid()", "o"),
+)
+exercise.changed(
+    "overflow",
+    "Right for small sums, but exp(89) is more than a float32 holds, and infinity over infinity is NaN: "
+    "`torch.sigmoid` has no such limit.",
+    ("    c = f", "    f, i, o = (gate.exp() / (1 + gate.exp()) for gate in (f, i, o))\n    c = f"),
     ("f.sigmoid()", "f"),
     ("i.sigmoid()", "i"),
     ("o.sigmoid()", "o"),
@@ -198,6 +219,11 @@ exercise.changed(
 )
 exercise.changed(
     "h not read", "The output of before has no effect: U h is missing from the sums.", (" + h @ u.mT", "")
+)
+exercise.changed(
+    "w and u exchanged",
+    "W belongs to the token and U to the state: they are exchanged.",
+    ("x @ w.mT + h @ u.mT", "x @ u.mT + h @ w.mT"),
 )
 exercise.changed("no bias", "b has no effect: it belongs to the sums.", (" + b)", ")"))
 exercise.changed(

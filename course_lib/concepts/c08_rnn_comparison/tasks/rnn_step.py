@@ -81,7 +81,7 @@ def _(rng):
         [
             Case("one text", inputs(1, 2, 3)),
             Case("everything square", inputs(3, 3, 3), catches="x W instead of W x"),
-            Case("a batch", inputs(*primes(rng, 5, 7, 11)), gradients=True, catches="no gradients"),
+            Case("a batch", inputs(*primes(rng, 5, 7, 11)), gradients=True, catches="no graph"),
             Case("sums of several hundred", large(), catches="overflow"),
         ]
     )
@@ -138,6 +138,17 @@ exercise.changed(
     "This is `h @ u`. For a state that is a column U h was asked for, and for states that are rows this is "
     "`h @ u.mT`.",
     ("u.mT", "u"),
+)
+exercise.changed(
+    "w and u exchanged",
+    "W belongs to the token and U to the state: they are exchanged.",
+    ("x @ w.mT + h @ u.mT", "x @ u.mT + h @ w.mT"),
+)
+exercise.changed(
+    "b along the texts",
+    "With texts as columns b was added along the texts, which runs only where B is D: there it is a column "
+    "too, `b[:, None]`.",
+    ("x @ w.mT + h @ u.mT + b)", "w @ x.mT + u @ h.mT + b).mT"),
 )
 exercise.changed(
     "x W instead of W x",

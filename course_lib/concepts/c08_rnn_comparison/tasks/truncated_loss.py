@@ -70,28 +70,22 @@ def _(rng):
 
     return in_torch(
         [
-            Case("one token", inputs(1, 1, 2, 3, 2)),
-            Case(
-                "two pieces of two",
-                inputs(1, 4, 2, 3, 2),
-                gradients=True,
-                catches="only the last k tokens have a gradient",
-            ),
+            Case("two pieces of two", inputs(1, 4, 2, 3, 2), gradients=True),
             Case(
                 "the last piece is shorter",
-                inputs(1, 5, 2, 3, 3),
+                inputs(1, 7, 2, 3, 5),
                 gradients=True,
-                catches="as many pieces as k",
+                catches="pieces of equal length",
             ),
             Case(
                 "three pieces, the last of one token",
                 inputs(2, 7, 3, 5, 3),
                 gradients=True,
-                catches="cut a single time",
+                catches="cut once",
             ),
             Case(
                 "pieces of one token",
-                inputs(2, 3, 2, 3, 1),
+                inputs(2, 2, 5, 3, 1),
                 gradients=True,
                 catches="no cut between single tokens",
             ),
@@ -99,7 +93,7 @@ def _(rng):
                 "one piece, longer than the text",
                 inputs(2, 3, 3, 2, 7),
                 gradients=True,
-                catches="pieces filled up with zeros",
+                catches="no piece is whole",
             ),
         ]
     )
@@ -152,6 +146,15 @@ exercise.changed(
 def _(x, targets, w, u, k):
     """The text was cut into k pieces: it is pieces of k tokens."""
     return truncated_loss(x, targets, w, u, math.ceil(x.shape[1] / k))
+
+
+@exercise.mistake("pieces of equal length")
+def _(x, targets, w, u, k):
+    """The pieces have nearly equal lengths, as `chunk` makes them: each has k tokens, and the last one what
+    is left.
+    """
+    n_pieces = math.ceil(x.shape[1] / k)
+    return truncated_loss(x, targets, w, u, math.ceil(x.shape[1] / n_pieces))
 
 
 exercise.changed(

@@ -96,10 +96,13 @@ RIGHT = [one_loop, by_regex, backwards, with_own_error]
 WRONG = [
     ("signs taken out", cleaned),
     (None, with_names),
-    (None, by_accident),
-    (None, in_turn),
-    (None, after_a_question),
-    (None, filled_in_twice),
-    (None, lambda turns, system=None: one_loop(turns[-3:], system)),
-    (None, lambda turns, system=None: one_loop([turn for turn in turns if turn[1]], system)),
+    ("refuses whatever looks like a sign", by_accident),
+    ("user and assistant in turn", in_turn),
+    ("the last turn taken for granted", after_a_question),
+    ("texts filled into forms twice", filled_in_twice),
+    ("three turns at most", lambda turns, system=None: one_loop(turns[-3:], system)),
+    (
+        "empty turns left out",
+        lambda turns, system=None: one_loop([turn for turn in turns if turn[1]], system),
+    ),
 ]

@@ -39,7 +39,7 @@ RIGHT = [
 ]
 WRONG = [
     (
-        None,
+        "a stack of no tokens",
         lambda a, b, k, v: tuple(
             torch.cat([torch.stack(old.unbind(2), 2), new], 2) for old, new in ((a, k), (b, v))
         ),

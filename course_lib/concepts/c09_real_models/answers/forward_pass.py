@@ -118,6 +118,11 @@ def reads_backwards(ids, weights, parts, stored):
     return logits, now[::-1]
 
 
+def one_text(ids, weights, parts, stored):
+    """The first one."""
+    return helpers_outside(ids[:1], weights, parts, [(keys[:1], values[:1]) for keys, values in stored])
+
+
 def returning(change):
     """A right answer, of which something else is given back."""
     return lambda *given: change(*helpers_outside(*given))
@@ -132,6 +137,8 @@ RIGHT = [
 WRONG = [
     ("layers in reverse", reads_backwards),
     ("only the last layer stored", returning(lambda logits, now: (logits, now[-1]))),
+    ("an axis of one lost", returning(lambda logits, now: (logits.squeeze(1), now))),
+    ("one text alone", one_text),
     (None, returning(lambda logits, now: logits)),
     (None, returning(lambda logits, now: (logits, None))),
     (None, returning(lambda logits, now: (logits, [keys for keys, _ in now]))),

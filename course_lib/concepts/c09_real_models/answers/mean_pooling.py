@@ -53,8 +53,8 @@ WRONG = [
             / mask.sum(1, keepdim=True).clamp(min=1)
         ),
     ),
-    (None, from_first_to_last),
-    (None, without_nan),
+    ("from the first token to the last", from_first_to_last),
+    ("only NaN taken out", without_nan),
     (
         None,
         lambda vectors, mask: vectors.where(mask[..., None], 0).sum(1) / (mask.sum(1, keepdim=True) + 1e-3),

@@ -49,6 +49,11 @@ def ranked(scores):
     return lambda query, passages, k: scores(query, passages).sort(descending=True, stable=True).indices[:k]
 
 
+def k_looked_up(query, passages, k):
+    order = by_cosine_similarity(query, passages, len(passages))
+    return [int(order[i]) for i in range(k)]
+
+
 def by_exchanges(query, passages, k):
     """The best of the rest changes places with the first of the rest, who may so pass an equal."""
     scores = cosine(query, passages).tolist()
@@ -71,18 +76,25 @@ RIGHT = [by_cosine_similarity, python_sorts, one_after_the_other, with_lists, gr
 WRONG = [
     ("dot products", ranked(lambda query, passages: (passages * query).sum(-1))),
     ("distances", ranked(lambda query, passages: -torch.cdist(query[None], passages)[0])),
-    (None, lambda query, passages, k: cosine(query, passages).topk(k).indices),
-    (None, lambda query, passages, k: cosine(query, passages).topk(min(k, len(passages))).indices),
-    (None, lambda query, passages, k: np.argsort(-cosine(query, passages).numpy())[:k]),
-    (None, by_exchanges),
-    (None, lambda query, passages, k: by_cosine_similarity(query, passages, k) if query.any() else []),
+    ("k places looked up", k_looked_up),
     (
         None,
+        lambda query, passages, k: cosine(query, passages).topk(min(k, len(passages))).indices,
+    ),
+    ("an unstable sort", lambda query, passages, k: np.argsort(-cosine(query, passages).numpy())[:k]),
+    ("scores rounded", ranked(lambda query, passages: cosine(query, passages).round(decimals=2))),
+    (None, by_exchanges),
+    (
+        "no places for zeros",
+        lambda query, passages, k: by_cosine_similarity(query, passages, k) if query.any() else [],
+    ),
+    (
+        "the last zeros first",
         lambda query, passages, k: sorted(
             range(len(passages)), key=lambda i: (-cosine(query, passages)[i], -i * (not passages[i].any()))
         )[:k],
     ),
-    (None, lambda query, passages, k: [place + 1 for place in python_sorts(query, passages, k)]),
+    ("counted from 1", lambda query, passages, k: [i + 1 for i in python_sorts(query, passages, k)]),
     (
         None,
         ranked(

@@ -64,6 +64,12 @@ def cut_as_first_row(chances, p):
     return (kept / kept.sum(-1, keepdim=True)).view_as(chances)
 
 
+def of_the_likeliest(logits, n):
+    """The others are ruled out."""
+    lowest = logits.topk(min(n, logits.shape[-1])).values[..., -1:]
+    return logits.masked_fill(logits < lowest, -torch.inf)
+
+
 def min_p(chances, p):
     kept = chances.where(chances >= (1 - p) * chances.max(-1, keepdim=True).values, 0)
     return kept / kept.sum(-1, keepdim=True)
@@ -82,4 +88,9 @@ WRONG = [
     ("one cut for all rows", lambda logits, t, p: cut_as_first_row(heat(logits, t), p)),
     ("a share of the largest", lambda logits, t, p: min_p(heat(logits, t), p)),
     ("logarithms", lambda logits, t, p: cut(heat(logits, t), p).log()),
+    (
+        "minus infinity taken for a number",
+        lambda logits, t, p: threshold(logits.nan_to_num(neginf=0.0), t, p),
+    ),
+    ("a cut after a few tokens", lambda logits, t, p: cut(heat(of_the_likeliest(logits, 10), t), p)),
 ]

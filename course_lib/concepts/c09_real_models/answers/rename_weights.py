@@ -123,6 +123,15 @@ def buffers_taken_out(theirs):
     return layer_by_layer(rest)
 
 
+def told_by_shape(theirs):
+    """The one of the two c_proj that is square is the attention's."""
+    ours = layer_by_layer(theirs)
+    for name in [name for name in ours if name.endswith("down_proj.weight")]:
+        if ours[name].shape[0] == ours[name].shape[1]:
+            ours[name.replace("feed_forward.down_proj", "attention.out_proj")] = ours.pop(name)
+    return ours
+
+
 def tables_first(theirs):
     """The first two tensors are taken for the tables, whatever their names."""
     ours = layer_by_layer(theirs)
@@ -142,14 +151,14 @@ def thirds(*order):
     return lambda whole: torch.cat([whole.chunk(3, -1)[i] for i in order], -1)
 
 
-RIGHT = [by_a_table_of_patterns, layer_by_layer, as_parameters, in_numpy]
+RIGHT = [by_a_table_of_patterns, layer_by_layer, as_parameters, in_numpy, up_to_the_largest_number]
 WRONG = [
     ("q and k exchanged", renamed(("q_proj", "k_proj"), ("k_proj", "q_proj"))),
     (None, by_our_library),
-    (None, buffers_taken_out),
-    (None, tables_first),
-    (None, up_to_the_largest_number),
+    ("buffers taken for granted", buffers_taken_out),
+    ("the tables by their place", tables_first),
+    ("told apart by shape", told_by_shape),
     (None, lambda theirs: list(layer_by_layer(theirs).items())),
     (None, lambda theirs: dict.fromkeys(layer_by_layer(theirs), "a tensor")),
-    (None, before(thirds(0, 2, 1))),
+    ("k and v exchanged", before(thirds(0, 2, 1))),
 ]

@@ -65,8 +65,8 @@ def _(rng):
         [
             Case("one new token, two before", inputs(1, 1, 2, 1, 2)),
             Case("the first token", inputs(1, 2, 0, 1, 3), catches="a stack of no tokens"),
-            Case("everything square", inputs(2, 2, 2, 2, 2), catches="joined along another axis that fits"),
-            Case("several texts", inputs(*primes(rng, 2, 3, 5, 7), 11), catches="one text, one new token"),
+            Case("everything square", inputs(1, 2, 2, 2, 2), catches="joined along the heads"),
+            Case("several texts", inputs(*primes(rng, 2, 3, 5, 7), 11), catches="the first text alone"),
         ]
     )
 
@@ -171,6 +171,24 @@ exercise.changed(
     ("k], dim=2", "k], dim=0"),
     ("v], dim=2", "v], dim=0"),
 )
+
+
+@exercise.mistake("the first text alone")
+def _(k_cache, v_cache, k, v):
+    """Only the first text's tokens are there: all B texts have theirs."""
+    return extend_cache(k_cache[:1], v_cache[:1], k[:1], v[:1])
+
+
+@exercise.mistake("a bare reshape")
+def _(k_cache, v_cache, k, v):
+    """All numbers of the new tokens were put behind all of the old ones, then reshaped, so that heads get
+    each other's: join along axis 2.
+    """
+    return tuple(
+        torch.cat([old.flatten(1), new.flatten(1)], 1).reshape(*old.shape[:2], -1, old.shape[3])
+        for old, new in ((k_cache, k), (v_cache, v))
+    )
+
 
 # -------------------------------------------------------------------------------------------- keys and values
 

@@ -93,17 +93,10 @@ def _(rng):
     return in_torch(
         [
             Case("four query heads share two", inputs(1, 2, 2, 2, 3, 2)),
-            Case(
-                "as many queries as keys",
-                inputs(1, 2, 3, 5, 5, 3),
-                catches="heads shared by the wrong number",
-            ),
-            Case("everything square", inputs(3, 3, 3, 3, 3, 3), catches="another axis that fits"),
-            Case("one token, nothing before", inputs(1, 2, 3, 1, 1, 5), catches="axes of 1 dropped"),
-            Case("one new token, which sees all", new, catches="a mask that must hide something"),
-            Case("all share one", inputs(2, 1, 3, 5, 7, 2), catches="at least two key heads"),
-            Case("a key head for each query head", inputs(2, 3, 1, 5, 7, 2), catches="two that share"),
-            Case("scores of several hundred", loud, catches="exp of scores as they are"),
+            Case("everything square", inputs(1, 3, 3, 3, 3, 3), catches="keys not turned"),
+            Case("one new token, which sees all", new, catches="an axis of one lost"),
+            Case("all share one", inputs(1, 1, 3, 5, 7, 2), catches="no head repeated"),
+            Case("scores of several hundred", loud, catches="overflow"),
             Case("two texts", inputs(2, g, n, t, s, width), catches="one text alone"),
         ]
     )
@@ -127,6 +120,15 @@ exercise.changed(
     "keys in turn",
     "The values are shared by neighbours, but the keys come in turn: both are shared in the same way.",
     ("k.repeat_interleave(n_sharing, dim=1)", "k.repeat(1, n_sharing, 1, 1)"),
+)
+
+
+exercise.changed(
+    "no head repeated",
+    "There are fewer key heads than query heads, which runs only where all share one: repeat each for its "
+    "neighbours, `repeat_interleave(n, dim=1)`.",
+    ("    k = k.repeat_interleave(n_sharing, dim=1)  # (B, H, S + T, K)\n", ""),
+    ("    v = v.repeat_interleave(n_sharing, dim=1)\n", ""),
 )
 
 
@@ -177,6 +179,7 @@ def _(q, k, v, mask):
 exercise.changed("no scaling", "", (" / q.shape[-1] ** 0.5", ""))
 exercise.changed("divided by K", "", ("q.shape[-1] ** 0.5", "q.shape[-1]"))
 exercise.changed("divided by half of K", "", ("q.shape[-1] ** 0.5", "(q.shape[-1] / 2)"))
+exercise.changed("divided by twice K", "", ("q.shape[-1] ** 0.5", "q.shape[-1] ** 1 / 2"))
 exercise.changed("scaled by the number of keys", "", ("q.shape[-1] ** 0.5", "k.shape[-2] ** 0.5"))
 exercise.changed("scaled by the number of queries", "", ("q.shape[-1] ** 0.5", "q.shape[-2] ** 0.5"))
 exercise.changed("scaled by the number of heads", "", ("q.shape[-1] ** 0.5", "q.shape[1] ** 0.5"))
@@ -188,6 +191,31 @@ exercise.changed(
 exercise.changed("multiplied instead of divided", "", ("/ q.shape[-1] ** 0.5", "* q.shape[-1] ** 0.5"))
 exercise.changed("softmax over the queries", "", ("softmax(-1)", "softmax(-2)"))
 exercise.changed("softmax over the heads", "", ("softmax(-1)", "softmax(1)"))
+exercise.changed(
+    "softmax over the texts",
+    "The softmax runs over the texts of the batch: each row of each head should sum to 1, along the last "
+    "axis.",
+    ("softmax(-1)", "softmax(0)"),
+)
+exercise.changed(
+    "softmax over everything",
+    "All weights together sum to 1: each row of each head should, along the last axis.",
+    (".softmax(-1)", ".flatten().softmax(0).reshape(scores.shape)"),
+)
+exercise.changed(
+    "overflow",
+    "",
+    (
+        "return scores.masked_fill(~mask, -torch.inf).softmax(-1) @ v",
+        "powers = scores.exp() * mask\n    return powers / powers.sum(-1, keepdim=True) @ v",
+    ),
+)
+exercise.changed(
+    "keys not turned",
+    "The keys were multiplied as they came, `q @ k`, which runs only where there are K keys: for the product "
+    "of each query with each key it is `q @ k.mT`.",
+    ("k.mT", "k"),
+)
 exercise.changed(
     "no softmax", "", (".masked_fill(~mask, -torch.inf).softmax(-1)", ".masked_fill(~mask, 0.0)")
 )

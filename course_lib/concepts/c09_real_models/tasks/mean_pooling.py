@@ -71,28 +71,22 @@ def _(rng):
         mask = np.arange(n_places) < rng.permutation(lengths)[:, None]
         return {"vectors": draw(rng, len(lengths), n_places, d), "mask": mask}
 
-    front = inputs([2, 3], 5, 3)
-    front["mask"] = front["mask"][:, ::-1].copy()
     zeros = inputs([3, 5, 4], 5, 2)
     zeros["vectors"][:, 1] = 0
-    hidden = inputs([2, 4, 1], 5, 3)
-    hidden["vectors"][~hidden["mask"]] = np.nan
-    infinite = inputs([3, 1], 5, 2)
-    infinite["vectors"][~infinite["mask"]] = np.inf
+    strange = inputs([3, 1], 5, 2)
+    for vectors, is_token, number in zip(strange["vectors"], strange["mask"], (np.nan, np.inf), strict=True):
+        vectors[~is_token] = number
     between = inputs([5, 5, 5], 5, 2)
     between["mask"][np.arange(3), rng.integers(1, 4, 3)] = False
     t, d = primes(rng, 5, 7)
     return in_torch(
         [
             Case("one text, no padding", inputs([3], 3, 2)),
-            Case("padding in front", front, catches="tokens taken for the first places"),
             Case("padding in between", between, catches="from the first token to the last"),
-            Case("nothing but padding", inputs([0, 0], 3, 2), catches="an error where no token is left"),
-            Case("a text without tokens", inputs([0, 3], 3, 2), catches="0 divided by 0"),
+            Case("a text without tokens", inputs([0, 3], 3, 2), catches="zero over zero"),
             Case("a token that is zeros", zeros, catches="zeros taken for padding"),
-            Case("padding that is NaN", hidden, catches="NaN times 0"),
-            Case("padding that is infinite", infinite, catches="only NaN taken out"),
-            Case("a batch", inputs([t, 1, t - 1], t, d), gradients=True, catches="no gradients"),
+            Case("padding that is NaN or infinite", strange, catches="only NaN taken out"),
+            Case("a batch", inputs([t, 1, t - 1], t, d), gradients=True, catches="no graph"),
         ]
     )
 
@@ -165,6 +159,12 @@ exercise.changed(
     ("mask.sum(1, keepdim=True).clamp(min=1)", "(mask.sum(1, keepdim=True) + 1)"),
 )
 exercise.changed(
+    "keepdim forgotten",
+    "The numbers of tokens came as (B,), which runs along the D numbers of a vector: they need an axis for "
+    "these, `mask.sum(1, keepdim=True)`.",
+    ("mask.sum(1, keepdim=True)", "mask.sum(1)"),
+)
+exercise.changed(
     "one count for all",
     "Each text's sum was divided by the number of tokens of the whole batch: each has its own, `mask.sum(1, "
     "keepdim=True)`.",
@@ -182,6 +182,15 @@ def _(vectors, mask):
     return mean_pooling(vectors, torch.arange(mask.shape[1]) < mask.sum(1, keepdim=True))
 
 
+@exercise.mistake("from the first token to the last")
+def _(vectors, mask):
+    """All places from the first token to the last were taken: padding may stand in between, the mask says
+    where.
+    """
+    begun, goes_on = mask.cumsum(1) > 0, mask.flip(1).cumsum(1).flip(1) > 0
+    return mean_pooling(vectors, begun & goes_on)
+
+
 @exercise.mistake("zeros taken for padding")
 def _(vectors, mask):
     """Places whose vector is zeros were left out: the mask alone says what is padding."""
@@ -193,6 +202,11 @@ exercise.changed(
     "This is one vector for the whole batch: each text gets its own, so the mean runs over axis 1 alone.",
     ("tokens.sum(1)", "tokens.sum((0, 1))"),
     ("mask.sum(1, keepdim=True)", "mask.sum()"),
+)
+exercise.changed(
+    "mean over the texts",
+    "The mean runs over the texts of the batch: it runs over the tokens of a text, axis 1.",
+    ("tokens.sum(1) / mask.sum(1, keepdim=True)", "tokens.sum(0) / mask.sum(0)[:, None]"),
 )
 exercise.changed(
     "mean over the numbers",

@@ -136,36 +136,26 @@ def question_and_passages(rng, n, d, k, change=None):
         if fit and not tie(query, passages):
             if change:
                 change(query, passages)
-            if apart(query, passages):
+            some_point_away = (passages @ query < 0).any()  # so that zeros are not the lowest
+            if some_point_away and apart(query, passages):
                 return {"query": query, "passages": passages, "k": k}
 
 
 @exercise.cases
 def _(rng):
-    def turned_away(query, passages):
-        passages *= -np.sign(passages @ query)[:, None]
-
-    def emptied(query, passages, n=1):
-        """Zeros in front of two that are nearer: one points where the question does, one 76 degrees off.
+    def emptied(query, passages):
+        """Two of zeros in front of two that are nearer: one points where the question does, one is 76
+        degrees off.
 
         Distances of directions put zeros, whose score is 0, as if they were 60 degrees off.
         """
-        passages[rng.choice(len(passages) - 2, n, replace=False)] = 0
+        passages[rng.choice(len(passages) - 2, 2, replace=False)] = 0
         across = passages[-2] - passages[-2] @ query / (query @ query) * query
         passages[-2] = query / 4 + across * np.sqrt(query @ query / (across @ across))
         passages[-1] = 2 * query
 
-    def two_emptied(query, passages):
-        emptied(query, passages, 2)
-
-    def some_tied(query, passages):
-        """Along one axis they tie exactly, however it is computed: their lengths are powers of two."""
-        axis = int(np.argmax(query))
-        for place in rng.choice(len(passages), 4, replace=False):
-            passages[place] = 2.0 ** rng.integers(-2, 3) * np.eye(len(query))[axis]
-
     def tied(query, passages):
-        """As `some_tied`, on all axes: a sort that is not stable mixes up so many."""
+        """On an axis they tie exactly, however it is computed: their lengths are powers of two."""
         axes = rng.integers(len(query), size=len(passages))
         passages[:] = 2.0 ** rng.integers(-2, 3, (len(passages), 1)) * np.eye(len(query))[axes]
 
@@ -175,14 +165,12 @@ def _(rng):
     return in_torch(
         [
             Case("the best of three", inputs(3, 2, 1)),
-            Case("k is more than there are", inputs(3, 2, 5), catches="topk of more than there are"),
-            Case("all point the other way", inputs(5, 3, 3, turned_away), catches="only what is above 0"),
-            Case("a passage of zeros", inputs(11, 3, 11, emptied), catches="0 divided by 0"),
-            Case("two passages of zeros", inputs(11, 3, 11, two_emptied), catches="the last zeros first"),
+            Case("k is more than there are", inputs(5, 2, 7), catches="k places looked up"),
+            Case("as many passages as numbers", inputs(5, 5, 3), catches="lengths of the columns"),
+            Case("two passages of zeros", inputs(11, 3, 11, emptied), catches="the last zeros first"),
             Case("a question of zeros", nothing, catches="no places for zeros"),
-            Case("passages that tie", inputs(11, 3, 11, some_tied), catches="ties in the order of lengths"),
             Case("many passages that tie", inputs(61, 3, 53, tied), catches="an unstable sort"),
-            Case("many passages, many numbers", inputs(53, 19, 47), catches="lengths that are nearly right"),
+            Case("many passages, many numbers", inputs(53, 19, 47), catches="scores rounded"),
         ]
     )
 
@@ -298,10 +286,21 @@ exercise.changed(
     ),
 )
 exercise.changed(
+    "lengths of the columns",
+    "The dot products are divided by the lengths of the columns, which runs only where N is D: a passage is "
+    "a row, so its length runs over the last axis.",
+    ("passages.norm(dim=-1)", "passages.norm(dim=0)"),
+)
+exercise.changed(
     "either way",
     "A passage that points the other way was taken for near: -1 is the lowest cosine, so do not drop the "
     "sign.",
     ("passages @ query / sizes", "(passages @ query / sizes).abs()"),
+)
+exercise.changed(
+    "zeros last",
+    "A passage of zeros came last: its score is 0, so it comes before all that point away.",
+    ("/ sizes, 0.0)", "/ sizes, -torch.inf)"),
 )
 exercise.changed(
     "zero over zero",
@@ -338,6 +337,11 @@ exercise.changed(
     "The best place was left out, as if it were the question itself: here the question is not one of the "
     "passages.",
     ("[:k]", "[1 : k + 1]"),
+)
+exercise.changed(
+    "counted from 1",
+    "The places were counted from 1: they are counted from 0.",
+    ("indices[:k]", "indices[:k] + 1"),
 )
 exercise.changed("all places", "All places were returned: the first k of them are asked for.", ("[:k]", ""))
 exercise.changed(

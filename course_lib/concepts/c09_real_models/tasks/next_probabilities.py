@@ -74,15 +74,18 @@ def distinct(rng, *shape):
 
 @exercise.cases
 def _(rng):
-    def inputs(*shape, t, p, level=0.0, n_out=0):
+    def inputs(*shape, t, p, size=1.0, level=0.0, n_out=0):
         """Logits with which no sum of the likeliest comes near to p, and the order of the two steps shows.
 
         The `n_out` lowest are minus infinity.
         """
         while True:
-            logits = distinct(rng, *shape) + np.float32(level)
+            logits = np.float32(size) * distinct(rng, *shape) + np.float32(level)
             logits[np.argsort(logits)[:n_out]] = -np.inf
             rows = torch.from_numpy(logits)
+            largest = rows.amax(-1).flatten().tolist()
+            if len(set(largest)) < len(largest):
+                continue  # the largest of all rows would be that of two
             near = []
             for heat in {t, 1.0} - {0.0}:
                 sums = (rows.double() / heat).softmax(-1).sort(descending=True).values.cumsum(-1)
@@ -94,37 +97,25 @@ def _(rng):
     return in_torch(
         [
             Case("one row", inputs(5, t=2.0, p=0.8)),
-            Case("two rows", inputs(2, 5, t=3.0, p=0.7), catches="sums over the rows"),
-            Case("cold, and cut", inputs(2, 7, t=0.5, p=0.95), catches="cut, then cooled"),
-            Case("t = 0", inputs(7, t=0.0, p=0.9), catches="divided by 0"),
-            Case(
-                "t = 0, two rows, nothing to cut",
-                inputs(2, 5, t=0.0, p=1.0),
-                catches="one token for all rows",
-            ),
-            Case("t = 1", inputs(3, 5, t=1.0, p=0.6), catches="a temperature taken for missing"),
-            Case(
-                "all tokens to choose from",
-                inputs(3, 5, t=2.0, p=1.0),
-                catches="the last token lost to rounding",
-            ),
+            Case("t = 0, two rows", inputs(2, 5, t=0.0, p=1.0), catches="one winner for all rows"),
             Case(
                 "a tiny t",
-                inputs(7, t=1e-37, p=1.0),
-                catches="logits divided before their largest is taken off",
+                inputs(2, 5, t=1e-37, p=1.0, size=10.0, level=[[100.0], [-100.0]]),
+                catches="divided first",
             ),
             Case(
-                "logits of 1,000",
-                inputs(2, 5, t=2.0, p=0.7, level=1000.0),
-                catches="exp of logits as they are",
+                "t = 1e-9, logits that are nearly alike",
+                inputs(5, t=1e-9, p=0.9, size=2.5e-9),
+                catches="a tiny number added to t",
             ),
+            Case("logits of 1,000", inputs(2, 5, t=2.0, p=0.7, level=1000.0), catches="overflow"),
             Case(
                 "hot, and tokens that are ruled out",
                 inputs(7, t=20.0, p=0.5, n_out=2),
                 catches="minus infinity taken for a number",
             ),
             Case("a row of many", inputs(47, t=1.5, p=0.9), catches="a cut after a few tokens"),
-            Case("a batch", inputs(*primes(rng, 2, 3, 5), t=1.5, p=0.75), catches="a loop over one table"),
+            Case("a batch", inputs(*primes(rng, 2, 3), 5, t=1.5, p=0.75), catches="softmax without an axis"),
         ]
     )
 
@@ -167,7 +158,82 @@ exercise.changed(
     ("(logits - logits.amax(-1, keepdim=True)) / max(t, 1e-30)", "logits / t"),
 )
 
+
+@exercise.mistake("divided first")
+def _(logits, t, p):
+    """With a tiny t the scores overflow when they are divided: infinity minus infinity is NaN, in softmax
+    too. Take each row's largest away first, then divide.
+    """
+    return next_probabilities(logits / t, 1.0, p) if t else next_probabilities(logits, 0, p)
+
+
+@exercise.mistake("one largest for all rows")
+def _(logits, t, p):
+    """The largest score of all rows was taken away from each: with a tiny t nothing is left of a row whose
+    own largest is lower. Take each row's own, `amax(-1, keepdim=True)`.
+    """
+    return next_probabilities((logits - logits.max()) / t, 1.0, p) if t else next_probabilities(logits, 0, p)
+
+
+@exercise.mistake("overflow")
+def _(logits, t, p):
+    """Right for small scores, but exp(89) is more than a float32 holds: take each row's largest away before
+    you divide, and before exp.
+    """
+    if t == 0:
+        return next_probabilities(logits, 0, p)
+    powers = (logits / t).exp()
+    return next_probabilities((powers / powers.sum(-1, keepdim=True)).log(), 1.0, p)
+
+
+@exercise.mistake("one winner for all rows")
+def _(logits, t, p):
+    """At t = 0 only the largest score of all rows gets a 1: each row has its own likeliest token."""
+    return next_probabilities(logits, t, p) if t else (logits == logits.max()).to(logits.dtype)
+
+
+exercise.changed(
+    "a tiny number added to t",
+    "A tiny number was added to t, or put in its place, for fear of 0, so a tiny t becomes another one: "
+    "divide by t itself, and give t = 0 an answer of its own.",
+    ("max(t, 1e-30)", "(t + 1e-8)"),
+)
+exercise.changed(
+    "softmax without an axis",
+    "The softmax was told no axis. Of three torch then takes the first: say -1, the last.",
+    (".softmax(-1)", ".softmax(1 if logits.ndim == 2 else 0)"),
+)
+exercise.changed(
+    "softmax over the rows",
+    "The softmax runs over axis 0, from row to row: it runs along the last axis, -1.",
+    (".softmax(-1)", ".softmax(0)"),
+)
+
+
+@exercise.mistake("all rows as one")
+def _(logits, t, p):
+    """The rows were joined, and all together sum to 1: each row gets its own probabilities."""
+    return next_probabilities(logits.flatten(), t, p).reshape(logits.shape)
+
+
 # ---------------------------------------------------------------------------------------------------- the cut
+
+exercise.changed(
+    "added up over the rows",
+    "What the rows have in common was added up, along axis 0: the tokens of each row are, along axis -1.",
+    ("ordered.cumsum(-1)", "ordered.cumsum(0)"),
+)
+exercise.changed(
+    "one sum for all rows",
+    "What is left was divided by the sum of all rows: each row sums to 1, on its own.",
+    ("kept.sum(-1, keepdim=True)", "kept.sum()"),
+)
+exercise.changed(
+    "keepdim forgotten",
+    "The sums of the rows came without their axis, so what is divided are the columns: "
+    "`sum(-1, keepdim=True)` keeps it.",
+    ("kept.sum(-1, keepdim=True)", "kept.sum(-1)"),
+)
 
 exercise.changed(
     "without the one that crosses",
