@@ -34,6 +34,7 @@ from course_lib.checks.call import PRINTED_LIMIT, Call, OutOfTime, Printed, own_
 from course_lib.checks.values import copied, describe
 from course_lib.grading import absent, wire
 from course_lib.grading.asked import ALONE, WITH_ANOTHER, itself
+from course_lib.grading.identity import Identities
 from course_lib.grading.sandbox import interrupted_after
 from course_lib.grading.states import draws, restore, state_of
 from course_lib.grading.submission import names_mentioned, names_used
@@ -254,6 +255,9 @@ class Child:
         self.things: dict[int, Any] = {}  # that a test has got and that cannot travel
         self.leaves: list[Any] = []  # the tensors with gradients that the last call was given
         self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
+        self.identities = Identities(self.numbers)
+        self.given: set[int] = set()
+        self.told: set[int] = set()
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
@@ -338,13 +342,16 @@ class Child:
 
     def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
         try:
-            function, calls, things, drawn = _Unpickler(raw, self).load()  # as above
+            function, calls, things, drawn, numbers = _Unpickler(raw, self).load()  # as above
         except KeyError as missing:
             return {"missing": str(missing.args[0])}, b""
         problem = _other_than("function", function)
         if problem:
             return {"failure": dataclasses.asdict(problem), "kinds": kinds_of(TypeError)}, b""
         before = [copied(thing) for thing in things]
+        for thing, number in zip(things, numbers, strict=False):  # none where a check asks
+            if number:
+                self.identities.keep(thing, number)
         self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
         for generator, state in zip(draws(), drawn, strict=True):
             restore(generator, state)
@@ -365,8 +372,11 @@ class Child:
         blob = bytearray()
         states = [state_of(*both) for both in zip(things, before, strict=True)]
         states += [_moved(*both) for both in zip(draws(), drawn, strict=True)]
-        values = wire.encode(outcome.value, blob, self.keep if is_kept else None)
-        header = {"values": values, "states": wire.encode(states, blob), "printed": outcome.printed}
+        keeper = self if is_kept else None
+        self.given, self.told = set(numbers), set()
+        told = wire.encode(states, blob, keeper)  # first: what is read first on the other side
+        values = wire.encode(outcome.value, blob, keeper)
+        header = {"values": values, "states": told, "printed": outcome.printed}
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager

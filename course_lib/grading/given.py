@@ -1,4 +1,4 @@
-"""What a test may use: names of the source's own cells, and those that the learner is to define.
+"""A test of the source as code, and what it may use: names of the source's cells, and of the learner's.
 
 A name that an answer of the source binds is the learner's. What other cells of the source bind, in front of
 the test, is the source's: it runs where the test runs, with the source's code, whatever a submission has made
@@ -6,9 +6,13 @@ of it. So are the imports of an answer's cell, but for those within its solution
 """
 
 import ast
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
+from typing import Any
+
+import numpy as np
 
 from course_lib.grading.submission import Cell, names_bound, python_of
 
@@ -83,3 +87,18 @@ def _first(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) and not is_bare else ""
+
+
+@functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions
+def compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
+    """The code of a test, and apart from it its last line where that has a value."""
+    whole = ast.parse(code, name)
+    last = whole.body.pop() if whole.body and isinstance(whole.body[-1], ast.Expr) else None
+    value = compile(ast.Expression(last.value), name, "eval") if isinstance(last, ast.Expr) else None
+    return compile(whole, name, "exec"), value
+
+
+def points_of(value: Any) -> float | None:
+    """A number as points, as nbgrader reads the value of a cell's last line; None for anything else."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return float(np.nan_to_num(float(value))) if is_number else None

@@ -1,10 +1,10 @@
-"""Grade one notebook of one student: run its cells in the sandbox, run the source's tests out here.
+"""Grade one notebook of one student: run its cells in the sandbox, judge what they define.
 
     with Grader(Path("solutions/03_qkv/attention_by_hand.ipynb")) as grader:
         outcome = grader.grade("ada", Path("submitted/ada/03_qkv/attention_by_hand.ipynb"))
 
-In a test cell of the source, `check` is the grader's, and a learner's names are stand-ins: what is done with
-them is done in the sandbox, and what comes back is compared here.
+A test cell of the source that only calls `check` runs here: a learner's functions are called in the sandbox,
+and what comes back is compared here. A test of a teacher's own runs in a sandbox of its own (`bench`).
 """
 
 import ast
@@ -14,25 +14,26 @@ import hashlib
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
-import numpy as np
+import cloudpickle
 
 from course_lib.checks import CheckFailed, find_task
-from course_lib.checks.attempt import said_by
 from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
 from course_lib.grading import sandbox, share
+from course_lib.grading.calls import DEAD, Died, TimeOver
 from course_lib.grading.engines import Engine, choose
-from course_lib.grading.given import Given, given
+from course_lib.grading.given import compiled, given, points_of
 from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
-from course_lib.grading.session import DEAD, GRACE_S, Died, Remote, Seconds, Session, TimeOver, Zygote
-from course_lib.grading.stand_ins import Far, Names, is_stand_in, part
+from course_lib.grading.own_tests import OwnTest, Said
+from course_lib.grading.refused import refused
+from course_lib.grading.session import GRACE_S, Remote, Seconds, Session, Zygote
 from course_lib.grading.submission import (
     MOST_CODE,
     Cell,
@@ -60,7 +61,9 @@ HIDDEN_ONLY = (
     "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
     "on the inputs that the visible check gives, or on their order?"
 )
-OWN_TEST_S = 10.0  # for what a teacher's own test calls, all together
+OWN_TEST_S = 10.0  # for each part of a teacher's own test, apart from checks
+MOST_IN_ALL = 2**30  # bytes of all that such a part asks for
+TEST_DIED = "The process of this test has ended: out of memory, or by itself."
 
 
 class CannotStart(RuntimeError):
@@ -95,7 +98,8 @@ class Grader:
         self.specs = Specs()
         self.zygote: Zygote | None = None
         self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
-        self._given: dict[str, Given] = {}
+        self.tests: Zygote | None = None  # for teachers' own tests
+        self._given: dict[str, bytes] = {}
 
     def __enter__(self) -> "Grader":
         return self
@@ -106,10 +110,10 @@ class Grader:
         self.close()
 
     def close(self) -> None:
-        """End the process that children are forked from."""
-        if self.zygote is not None:
-            self.zygote.close()
-            self.zygote = None
+        """End the processes that children are forked from."""
+        for zygote in filter(None, (self.zygote, self.tests)):
+            zygote.close()
+        self.zygote = self.tests = None
 
     def grade(self, student: str, path: Path) -> Outcome:
         """Grade one submission; whatever it contains, an outcome comes back.
@@ -143,21 +147,33 @@ class Grader:
         return [cell for cell in self.cells if cell.grade]
 
     def alive(self) -> Zygote:
-        """The process that children are forked from; a new one where it is gone.
+        """The process that submissions are forked from; a new one where it is gone.
 
         Raises: CannotStart: it cannot be started.
         """
-        if self.zygote is not None and self.zygote.process.poll() is not None:
-            self.close()
-        if self.zygote is None:
-            try:
-                self.zygote = Zygote(*self._needs(), self.engine, self.limits)
-            except Exception as error:
-                why = f"{type(error).__name__}: {error}"
-                raise CannotStart(f"what runs submissions of {self.source} cannot start: {why}") from error
+        self.zygote = self._living(self.zygote, self._needs)
         return self.zygote
 
-    def _needs(self) -> tuple[set[str], list[str], list[bytes]]:
+    def for_tests(self) -> Zygote:
+        """The same for teachers' own tests, which may import all of the course.
+
+        Raises: CannotStart: it cannot be started.
+        """
+        self.tests = self._living(self.tests, self._needs_of_tests)
+        return self.tests
+
+    def _living(self, zygote: Zygote | None, needs: Callable[[], dict[str, Any]]) -> Zygote:
+        if zygote is not None and zygote.process.poll() is None:
+            return zygote
+        if zygote is not None:
+            zygote.close()
+        try:
+            return Zygote(**needs(), engine=self.engine, limits=self.limits)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise CannotStart(f"what runs submissions of {self.source} cannot start: {why}") from error
+
+    def _needs(self) -> dict[str, Any]:
         """What submissions may import of the course, what is imported for them beforehand, visible cases."""
         code = [python_of(cell.source) for cell in self.cells if cell.kind == "code" and not cell.is_test]
         imported = {name for text in code if is_python(text) for name in share.imports_of(text)}
@@ -166,7 +182,17 @@ class Grader:
         modules = ["numpy", "matplotlib_inline.backend_inline"]
         if "torch" in self.content.decode() or ("torch" in sys.modules and any(b"torch" in s for s in specs)):
             modules.append("torch")
-        return imported, [*modules, *sorted(name for name in share.needed(imported))], specs
+        modules += sorted(share.needed(imported))
+        return {"imported": imported, "modules": modules, "specs": specs}
+
+    def _needs_of_tests(self) -> dict[str, Any]:
+        """The same for tests: what the source imports is there."""
+        nodes = [node for cell in self.cells if cell.kind == "code" for node in nodes_of(cell.source)]
+        wished = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        wished += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+        torch = ["torch"] if "torch" in self.content.decode() else []
+        modules = ["numpy", *torch, "course_lib.grading.bench"]
+        return {"imported": None, "modules": modules, "specs": [], "wished": list(dict.fromkeys(wished))}
 
     def _tasks(self) -> list[Task]:
         """The tasks that the tests of the source check."""
@@ -189,10 +215,10 @@ class Grader:
         imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
         return set().union(*map(names_bound, imports))
 
-    def given(self, test: Cell) -> Given:
-        """What a test of the source may use."""
+    def given(self, test: Cell) -> bytes:
+        """What a test of the source may use, packed."""
         if test.grade_id not in self._given:
-            self._given[test.grade_id] = given(self.cells, test)
+            self._given[test.grade_id] = cloudpickle.dumps(given(self.cells, test))
         return self._given[test.grade_id]
 
 
@@ -279,8 +305,10 @@ class Grading:
                 self._tell_ways_round()
         finally:
             self.session.close()
+            for tested in self.tested.values():
+                tested.close()
         if self.is_source and not self.reason:
-            self.grader.seen = {name: tested.far.seen for name, tested in self.tested.items()}
+            self.grader.seen = {name: tested.seen for name, tested in self.tested.items()}
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -385,18 +413,32 @@ class Grading:
     def _test_again(self, tested: "Tested", fresh: Session) -> None:
         """Replace what became of a test. Of what is shown of it nothing is told a second time."""
         again = self._tested(tested.step, tested.before)
-        again.run(fresh, unseen=False)
-        if again.status:
-            return
-        again.run(fresh, unseen=True)
+        try:
+            again.run(fresh, unseen=False)
+            if again.status:
+                return
+            again.run(fresh, unseen=True)
+        finally:
+            again.close()
         if again.status != "not run":  # there was time for it
             tested.status, tested.sentence, tested.worth = again.status, again.sentence, again.worth
 
     def _tested(self, step: Test, before: list[Cell]) -> "Tested":
-        place = step.cell.grade_id
-        expected = None if self.is_source else self.grader.seen.get(place, {})
-        far = Far(self.session, place, OWN_TEST_S, self.grader.given(step.cell), before, expected)
-        return Tested(step, far, before, self.is_source)
+        begin = functools.partial(self._own_test, step.cell, before)
+        why = refused(step.cell.source, self.grader.imported()) if is_own_test(step.cell) else ""
+        return Tested(step, begin, before, why, self.is_source)
+
+    def _own_test(self, test: Cell, before: list[Cell]) -> OwnTest:
+        """A process for a teacher's own test."""
+        expected = None if self.is_source else self.grader.seen.get(test.grade_id, {})
+        start = {
+            "place": test.grade_id,
+            "cells": [cell.source for cell in before],
+            "checked": list(names_checked(test.source)),
+            "expected": expected,
+            "most": MOST_IN_ALL,
+        }
+        return OwnTest(self.grader.for_tests(), start, self.grader.given(test))
 
     def _note(self, tested: "Tested") -> None:
         """The first thing that took too long is the reason why a submission timed out."""
@@ -425,42 +467,46 @@ class Grading:
                 self.reports.append(f"the cell {_name(cell)!r} {what}")
 
 
-@functools.lru_cache(maxsize=256)  # the tests of a notebook are the same for all submissions
-def _compiled(code: str, name: str) -> tuple[CodeType, CodeType | None]:
-    """The code of a test, and apart from it its last line where that has a value."""
-    whole = ast.parse(code, name)
-    last = whole.body.pop() if whole.body and isinstance(whole.body[-1], ast.Expr) else None
-    value = compile(ast.Expression(last.value), name, "eval") if isinstance(last, ast.Expr) else None
-    return compile(whole, name, "exec"), value
-
-
 class Broken(Exception):
     """The grader itself has failed, which is nobody's wrong answer."""
 
 
-@dataclasses.dataclass
 class Tested:
     """A test cell on its way.
 
     Args:
         step: the test.
-        far: asks the submission what the test wants to know.
+        begin: starts a process for it, where it is a teacher's own test.
         before: the cells that have run before it.
+        refused: why it cannot run; "" where it can.
         is_source: as `Grading` has it.
     """
 
-    step: Test
-    far: Far
-    before: list[Cell]
-    is_source: bool = False
-    task: str = ""
-    status: str = ""  # "" as long as all is right
-    sentence: str = ""
-    worth: float | None = None  # the points that the cell's last line gives, see `_number`
+    def __init__(
+        self,
+        step: Test,
+        begin: Callable[[], OwnTest],
+        before: list[Cell],
+        refused: str = "",
+        is_source: bool = False,
+    ) -> None:
+        self.refused = refused
+        self.step = step
+        self.begin = begin
+        self.before = before
+        self.is_source = is_source
+        self.task = ""
+        self.status = ""  # "" as long as all is right
+        self.sentence = ""
+        self.worth: float | None = None  # the points that the cell's last line gives, see `points_of`
+        self.seen: dict[str, bool] = {}
+        self.own: OwnTest | None = None
 
-    def __post_init__(self) -> None:
-        self.scope = Names(self.far, names_checked(self.step.cell.source))
-        self.scope["check"] = self._check
+    def close(self) -> None:
+        """End its process."""
+        if self.own:
+            self.own.close()
+            self.own = None
 
     def run(self, session: Session, unseen: bool) -> None:
         """Run what is shown or what is hidden of the cell; its learner's functions are in a child."""
@@ -472,29 +518,76 @@ class Tested:
             return
         source = self.step.cell.source
         code = python_of(f"{hidden(source)}\n{behind_hidden(source)}" if unseen else released(source))
-        self.far.begin(session, OWN_TEST_S)
+        if not code.strip():
+            return
+        run = self._run_own if is_own_test(self.step.cell) else self._run_checks
         try:
-            with self.far.around(), sandbox.interrupted_after(left + GRACE_S, TimeOver):
-                statements, last = _compiled(code, self.step.cell.grade_id)
-                exec(statements, self.scope)
-                value = eval(last, self.scope) if last else None
-            if code.strip():
-                self.worth = _number(value)
-        except Broken:
-            raise
+            self.worth = run(code, session, left, unseen)
         except TimeOver:
             self.status, self.sentence = "timed out", "The time for the whole notebook was over in this test."
         except CheckFailed as failed:
             self.status, self.sentence = self._words(failed.result, unseen)
-        except Exception as error:  # a teacher's own test
-            self.status, self.sentence = "wrong", self._said_by(error, code, unseen)
-            if self.far.late:
-                self.status, self.sentence = "timed out", f"It took longer than {OWN_TEST_S:g} s."
 
-    def _check(self, task: str, learner: Any, *, seed: int = 0, seconds: float | None = None) -> None:
+    def _run_checks(self, code: str, session: Session, left: float, unseen: bool) -> float | None:
+        """Run a test that only checks: nothing of a submission comes here but what checks compare."""
+
+        def check(task: str, name: str, *, seed: int = 0, seconds: float | None = None) -> None:
+            result = self._check(session, task, name, seed, seconds)
+            if not result.passed:
+                raise CheckFailed(result)
+
+        name = self.step.cell.grade_id
+        scope: dict[str, Any] = {"check": check, **{name: name for name in names_checked(code)}}
+        try:
+            with sandbox.interrupted_after(left + GRACE_S, TimeOver):
+                statements, last = compiled(code, name)
+                exec(statements, scope)
+                return points_of(eval(last, scope) if last else None)
+        except (Broken, TimeOver, CheckFailed):
+            raise
+        except Exception as error:
+            raise Broken(f"in the test {name!r}: {type(error).__name__}: {error}") from error
+
+    def _run_own(self, code: str, session: Session, left: float, unseen: bool) -> float | None:
+        """Run a teacher's own test, in a process of its own."""
+        failed: list[Result] = []
+
+        def check(asked: dict[str, Any]) -> bool:
+            task, name, seed = str(asked["task"]), str(asked["name"]), int(asked["seed"])
+            result = self._check(session, task, name, seed, asked["seconds"])
+            failed.extend([] if result.passed else [result])
+            return result.passed
+
+        if self.refused:
+            self.status, self.sentence = "wrong", self.refused
+            return 0.0
+        seconds = min(left, OWN_TEST_S)
+        try:
+            if self.own is None:
+                self.own = self.begin()
+            said = self.own.run(code, session, check, seconds)
+        except TimeOver:
+            self.close()
+            if seconds < OWN_TEST_S:
+                raise
+            said = Said(is_late=True, error="late")
+        except Died:
+            self.close()
+            self.status, self.sentence = "died", TEST_DIED
+            return None
+        self.seen |= said.seen or {}
+        if said.is_check and failed:
+            raise CheckFailed(failed[-1])
+        if said.is_late and said.error:
+            self.status, self.sentence = "timed out", f"It took longer than {OWN_TEST_S:g} s."
+        elif said.error:
+            self.status, self.sentence = "wrong", self._said(said, code, unseen)
+        return said.worth
+
+    def _check(self, session: Session, task: str, name: str, seed: int, seconds: float | None) -> Result:
         """The check of the course, as a test calls it."""
         try:
-            result = examined(task, learner, seed, seconds)
+            result = examined(session, task, name, self.step.cell.grade_id, seed, seconds)
         except TimeOver:
             raise
         except Exception as error:
@@ -503,18 +596,14 @@ class Tested:
             place = f"{Path(frame.f_code.co_filename).name}, line {line}"
             raise Broken(f"in the check of {task}: {type(error).__name__} in {place}") from error
         self.task = self.task or task
-        if not result.passed:
-            raise CheckFailed(result)
+        return result
 
-    def _said_by(self, error: Exception, code: str, unseen: bool) -> str:
+    def _said(self, said: Said, code: str, unseen: bool) -> str:
         """What there is to say of an error in a teacher's own test; where it arose, to the teacher alone."""
-        words = said_by(error)  # it may hold a stand-in, whose own words come from the submission
-        said = f"{type(error).__name__}: {words}" if words else "A test of this cell fails."
         if self.is_source:
-            name = self.step.cell.grade_id
-            lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if _file(frame) == name]
-            return "\n".join([said[:500], *(code.split("\n")[n - 1].strip() for n in lines[-1:])])
-        return "A hidden test fails." if unseen else said[:500]
+            lines = code.split("\n")[said.line - 1 : said.line] if said.line else []
+            return "\n".join([said.error, *(line.strip() for line in lines)])
+        return "A hidden test fails." if unseen else said.error
 
     def _words(self, result: Result, unseen: bool) -> tuple[str, str]:
         """The status and the sentence of a task that failed; nothing of a hidden input is in it."""
@@ -531,30 +620,14 @@ class Tested:
         return "wrong", as_text(result)
 
 
-def _number(value: Any) -> float | None:
-    """A number as points, as nbgrader reads the value of a cell's last line; None for anything else."""
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return float(np.nan_to_num(float(value))) if is_number else None
-
-
-def _file(frame: FrameType) -> str:
-    return frame.f_code.co_filename
-
-
-def examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
-    """Examine a learner's function in the sandbox.
-
-    Raises: TypeError: it is none.
-    """
-    if not is_stand_in(learner):
-        raise TypeError(f"check({task!r}, ...) needs a name that the learner defines; got {learner!r:.60}")
-    far, name = part(learner, "far"), part(learner, "path")
+def examined(session: Session, task: str, name: str, place: str, seed: int, seconds: float | None) -> Result:
+    """Examine what has a name in a submission."""
     return examine(
         find_task(task),
-        Remote(name, far.session, far.place, OWN_TEST_S),
+        Remote(name, session, place, OWN_TEST_S),
         seed=seed,
         seconds=seconds,
-        ask=far.session.attempts,
+        ask=session.attempts,
         finale=False,
         shuffled=seed != 0,
     )

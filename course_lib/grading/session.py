@@ -18,22 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import Attempt, Failure, Reported, attempt
+from course_lib.checks.attempt import Attempt, Reported, attempt
 from course_lib.checks.call import PRINTED_LIMIT, call
 from course_lib.checks.kinds import Case, Task
 from course_lib.grading import sandbox, share, wire
+from course_lib.grading.calls import (
+    DEAD,
+    LATE,
+    MOST_LINE,
+    Call,
+    Died,
+    TimeOver,
+    call_there,
+    failure_in,
+    forbidden_in,
+    not_defined,
+    size_of,
+)
 from course_lib.grading.engines import Engine
 from course_lib.grading.leftovers import OwnFolder
-from course_lib.grading.stand_ins import LATE, Far, error_of
-from course_lib.grading.states import can_change, draws, restore, state_of
 from course_lib.grading.submission import Cell
-from course_lib.grading.travel import Addressed, Specs, packed_call
+from course_lib.grading.travel import Addressed, Specs
 
 MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
 SPARE = 100_000  # for what is around them
-MOST_LINE = 300  # characters of a line of code
-AS_VALUES = 8  # bytes of a value for each character that it has as JSON
-MOST_PRINTED = 100_000  # characters that one call may print where a test reads them
 START_S = 120.0  # until torch is loaded on a busy machine
 GRACE_S = 1.5  # after its time, before a child that does not listen is ended
 FORMS: dict[str, dict[str, type]] = {
@@ -43,18 +51,6 @@ FORMS: dict[str, dict[str, type]] = {
     "execute_result": {"data": dict},
 }
 OTHER = {"output_type": "stream", "name": "stderr", "text": "[An output of no known form was left out.]\n"}
-Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
-DEAD = Failure(
-    "its end", "The process that ran it has ended: killed, out of memory, or by itself.", wrong_form=True
-)
-
-
-class Died(Exception):
-    """The child is gone: it ended itself, was ended for its memory, or broke the pipe."""
-
-
-class TimeOver(Exception):
-    """The child was ended because its time was over."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,19 +65,30 @@ class Seconds:
 # ------------------------------------------------------------------------------------------------- the zygote
 
 
-class Zygote:
-    """The process that children are forked from, with the copy of the course that they may import.
+SUBMISSIONS, TESTS = "course_lib.grading.child:main", "course_lib.grading.bench:main"  # what children run
 
+
+class Zygote:
+    """The process that children are forked from, with what they may import of the course.
+
+    Args:
+        imported: what submissions may import of the course; None: all of it, for tests.
+        modules: to import beforehand.
+        specs: cases to rehearse.
+        engine: the kind of isolation.
+        limits: of each child.
+        wished: modules to import beforehand where they are there.
     Raises: RuntimeError: it has ended before it was ready, or takes too long; with its last words.
     """
 
     def __init__(
         self,
-        imported: set[str],
+        imported: set[str] | None,
         modules: list[str],
         specs: list[bytes],
         engine: Engine,
         limits: sandbox.Limits,
+        wished: Sequence[str] = (),
     ) -> None:
         self.folder = OwnFolder()
         place = self.folder.path
@@ -90,6 +97,7 @@ class Zygote:
         policy = sandbox.Policy(
             (*sandbox.interpreter_paths(), place), limits, hidden=(share.COURSE,), python_path=(place,)
         )
+        serve = TESTS if imported is None else SUBMISSIONS
         ours, theirs = socket.socketpair()
         environment = {
             "PATH": "/usr/bin:/bin",
@@ -120,7 +128,8 @@ class Zygote:
         theirs.close()
         self.control = ours
         try:
-            wire.send(self.control, {"modules": modules}, pickle.dumps((policy, engine, specs)))
+            start = {"modules": modules, "wished": list(wished), "serve": serve}
+            wire.send(self.control, start, pickle.dumps((policy, engine, specs)))
             wire.receive(self.control, START_S)
         except (wire.WireError, wire.Late, OSError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -226,7 +235,7 @@ class Session:
         else:
             self.before.append(cell)
         outputs = known_outputs(header["outputs"])
-        size = _size(outputs)
+        size = size_of(outputs)
         if size > self.room + SPARE:  # more than it was told
             outputs = []
         self.room = max(0, self.room - size)
@@ -326,73 +335,6 @@ class Session:
         made = attempt(task, remote, case, limit + 10 * GRACE_S, call)  # the child's limit comes first
         return Attempt(late=True) if remote.late else dataclasses.replace(made, forbidden=remote.called)
 
-    def ask_for(
-        self, far: Far, function: Any, values: tuple[Any, ...], named: dict[str, Any], seconds: float
-    ) -> Any:
-        """What a teacher's own test asks, see `call`.
-
-        Raises: Reported: as there, or it took longer.
-        """
-        try:
-            answers, _ = self.call(function, [(values, named)], seconds, far=far)
-            return answers[0]
-        except TimeOver:
-            far.late = True
-            raise Reported(LATE) from None
-
-    def call(
-        self,
-        function: Any,
-        calls: Sequence[Call],
-        seconds: float,
-        forbidden: Sequence[str] = (),
-        far: Far | None = None,
-    ) -> tuple[list[Any], str]:
-        """Call a function in the child; what it changes of plain values is changed here too.
-
-        Args:
-            function: a submission's, or one of Python's.
-            calls: the values of each call, in order and by name: plain ones, or what stands for the child's.
-            seconds: for all of them.
-            forbidden: routines that it must not call.
-            far: makes what stands for things that cannot travel; without it they are `wire.Foreign`.
-        Returns: what came of each, and the forbidden routine that was called.
-        Raises:
-            TimeOver: it took longer.
-            Reported: it raised an error, of which this has the kind too; or nothing came.
-        """
-        given = [value for values, named in calls for value in (*values, *named.values())]
-        ours = {id(value): value for value in given if not issubclass(type(value), Addressed)}
-        things = [value for value in ours.values() if can_change(value)]
-        raw = packed_call(function, calls, things, [state_of(one, None) for one in draws()])
-        try:
-            question = {
-                "do": "call",
-                "seconds": seconds,
-                "forbidden": list(forbidden),
-                "keep": far is not None,
-            }
-            header, blob = self.ask(question, raw, seconds)
-            if "missing" in header:
-                raise error_of(not_defined(header["missing"][:100]), ["builtins.NameError"], {})
-            if "late" in header:
-                self.close()
-                raise TimeOver
-            if far is not None:
-                far.must_have_room(len(blob) + AS_VALUES * _size(header))
-                sys.stdout.write(str(header.get("printed", ""))[:MOST_PRINTED])
-            if "failure" in header:
-                kinds = [str(kind)[:200] for kind in _list(header.get("kinds"))[:50]]
-                raise error_of(_failure(header["failure"]), kinds, far.errors if far else {})
-            _write_back([*things, *draws()], wire.decode(header.get("states"), blob))
-            answers = wire.decode(header.get("values"), blob, far.made if far else None)
-            if len(_list(answers)) != len(calls):
-                raise wire.WireError("the answers to other calls")
-            return answers, _called(header, forbidden)
-        except (Died, wire.WireError):
-            self.close()
-            raise Reported(DEAD) from None
-
 
 @dataclasses.dataclass
 class Remote(Addressed):
@@ -435,7 +377,7 @@ class Remote(Addressed):
     def _call(self, calls: list[Call]) -> list[Any]:
         start = time.monotonic()
         try:
-            answers, called = self.session.call(self, calls, max(0.1, self.seconds), self.forbidden)
+            answers, called = call_there(self.session, self, calls, max(0.1, self.seconds), self.forbidden)
             self.called = self.called or called
             return answers
         except TimeOver:
@@ -463,48 +405,6 @@ def _known(output: Any) -> dict[str, Any] | None:
     return {"output_type": kind, **known}
 
 
-def _list(value: Any) -> list[Any]:
-    """What must be a list.
-
-    Raises: WireError: it is none.
-    """
-    if type(value) is not list:
-        raise wire.WireError("a list is expected")
-    return value
-
-
-def _size(value: Any) -> int:
-    """About how many characters a value takes as JSON."""
-    if isinstance(value, list):
-        return 2 * len(value) + sum(map(_size, value))
-    if isinstance(value, dict):
-        return 2 + sum(map(_size, value)) + sum(map(_size, value.values()))
-    return len(value) if isinstance(value, str) else 10
-
-
-def not_defined(name: str) -> Failure:
-    """What there is to say of a name that a submission does not define."""
-    return Failure("NameError", f"name {name!r} is not defined")
-
-
-def _write_back(things: Sequence[Any], states: Any) -> None:
-    """Give what a function was given the state that it has in the child.
-
-    Raises:
-        WireError: the states of other things came.
-        Reported: it is no longer what it was, but for its numbers.
-    """
-    if type(states) is not list or len(states) != len(things):
-        raise wire.WireError("the states of other values")
-    for thing, state in zip(things, states, strict=True):
-        if state is not None:
-            try:
-                restore(thing, state)
-            except ValueError:
-                words = f"It makes something else of the {type(thing).__name__} that it is given."
-                raise Reported(Failure("Other", words, wrong_form=True)) from None
-
-
 def _attempt(header: dict[str, Any], raw: bytes, task: Task, case: Case) -> Attempt:
     """An attempt out of an answer, of which `wire.check_answer` has checked the form alone.
 
@@ -517,21 +417,15 @@ def _attempt(header: dict[str, Any], raw: bytes, task: Task, case: Case) -> Atte
     if changed and not (changed in case.inputs and _is_array(told.get("after"))):
         raise wire.WireError("an input that there is not was changed")
     if "failure" in told:
-        told["failure"] = _failure(told["failure"])
+        told["failure"] = failure_in(told["failure"])
     return Attempt(
         **{
             **told,
             "printed": told.get("printed", "")[:PRINTED_LIMIT],
             "line": told.get("line", "")[:MOST_LINE],
-            "forbidden": _called(told, task.forbidden),
+            "forbidden": forbidden_in(told, task.forbidden),
         }
     )
-
-
-def _called(header: dict[str, Any], forbidden: Sequence[str]) -> str:
-    """The forbidden routine that a child says was called; "" where it is none of those."""
-    called = header.get("forbidden", "")
-    return called if called in forbidden else ""
 
 
 def _is_array(value: Any) -> bool:
@@ -547,16 +441,3 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
     return not hasattr(value, "dtype")
-
-
-def _failure(fields: Any) -> Failure:
-    wanted = {field.name: field.type for field in dataclasses.fields(Failure)}
-    if type(fields) is not dict or fields.keys() != wanted.keys():
-        raise wire.WireError("a failure in other words")
-    return Failure(
-        kind=str(fields["kind"])[:100],
-        words=str(fields["words"])[:2000],
-        line=str(fields["line"])[:MOST_LINE],
-        wrong_form=fields["wrong_form"] is True,
-        not_written=fields["not_written"] is True,
-    )

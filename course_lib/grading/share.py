@@ -15,8 +15,8 @@ COURSE = Path(__file__).resolve().parents[1]
 ANSWERS = {"tasks", "answers", "capstone"}  # of a concept
 CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
 GRADING = (
-    *("__init__", "absent", "asked", "child", "engines", "own_root", "sandbox", "states", "submission"),
-    *("syscalls", "walls", "wire", "zygote"),
+    *("__init__", "absent", "asked", "child", "engines", "identity", "own_root", "sandbox", "states"),
+    *("submission", "syscalls", "walls", "wire", "zygote"),
 )
 # What stands in for modules that know answers, where a notebook calls them outside of its answers.
 STUBS = {
@@ -44,14 +44,19 @@ def assemble(*values, **named):
 }
 
 
-def make_share(folder: Path, imported: Iterable[str]) -> None:
+def make_share(folder: Path, imported: Iterable[str] | None) -> None:
     """Write the copy into an empty folder.
 
     Args:
         folder: gets the package.
-        imported: modules of the course that submissions may import, such as "course_lib.attention".
+        imported: modules of the course that submissions may import, such as "course_lib.attention"; None: all
+            of the course, for tests.
     """
     package = folder / PACKAGE
+    if imported is None:
+        shutil.copytree(COURSE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        _readable(folder)
+        return
     package.mkdir()
     for name in sorted(needed({PACKAGE, *imported})):
         for path in files_of(name):
@@ -68,6 +73,10 @@ def make_share(folder: Path, imported: Iterable[str]) -> None:
     for place, code in STUBS.items():
         (package / place).parent.mkdir(parents=True, exist_ok=True)
         (package / place).write_text(code, encoding="utf-8")
+    _readable(folder)
+
+
+def _readable(folder: Path) -> None:
     for path in [folder, *folder.rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
 

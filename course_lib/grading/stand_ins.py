@@ -8,29 +8,25 @@ and a plain value are asked for only where they define its class.
 """
 
 import builtins
-import contextlib
 import functools
 import inspect
 import io
-import re
+import itertools
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-from unittest import mock
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from course_lib.checks.attempt import Failure, Reported
 from course_lib.grading import asked
+from course_lib.grading.calls import LATE, Asked, TimeOver, call_there, error_class
 from course_lib.grading.given import Given
-from course_lib.grading.states import draws, restore, state_of
-from course_lib.grading.submission import Cell
+from course_lib.grading.identity import Identities
+from course_lib.grading.submission import definition
 from course_lib.grading.travel import Addressed
-
-if TYPE_CHECKING:
-    from course_lib.grading.session import Session
 
 # Special attributes that may be read; Python and NumPy look for many others by themselves.
 READ = {
@@ -45,48 +41,6 @@ VALUES = {f"builtins.{name}" for name in ("int", "float", "complex", "bool", "st
 VALUES |= {"builtins.dict", "builtins.set", "builtins.frozenset", "numpy.ndarray", "torch.Tensor"}
 # Who is given what is expected can say that it is the same.
 COMPARES = ("equal", "equals", "allclose", "isclose", "eq", "array_equal", "array_equiv")
-MOST_IN_ALL = 2**30  # bytes of all that one test asks for
-LATE = Failure("Late", "It takes too long.", wrong_form=True)
-# Errors that need more than words.
-OF_MORE_PARTS = (UnicodeDecodeError, UnicodeEncodeError, UnicodeTranslateError, BaseExceptionGroup)
-
-
-# ----------------------------------------------------------------------------------------------------- errors
-
-
-def error_of(failure: Failure, kinds: Sequence[str], own: dict[str, type]) -> Reported:
-    """An error of the sandbox as one of the same kind.
-
-    Args:
-        failure: what there is to say of it.
-        kinds: its class and those that this is made from, by their names.
-        own: classes of the submission's own errors, by their names; new ones are added.
-    """
-    error = error_class(kinds, own)(failure)
-    assert isinstance(error, Reported)
-    return error
-
-
-def error_class(kinds: Sequence[str], own: dict[str, type]) -> type[BaseException]:
-    """The class of an error: a submission's own one is made from Python's that it is made from."""
-    found: type = Reported
-    for kind in reversed(kinds):
-        module, _, name = kind.rpartition(".")
-        python = vars(builtins).get(name) if module == "builtins" else None
-        if python is not None:
-            is_one = isinstance(python, type) and issubclass(python, Exception)
-            found = _reported(python) if is_one and not issubclass(python, OF_MORE_PARTS) else found
-        elif module:
-            found = own.setdefault(kind, type(re.sub(r"\W", "_", name)[:100], (found,), {}))
-    return found
-
-
-@functools.cache
-def _reported(python: type[Exception]) -> type:
-    """A class of Python's errors, with the words of a failure."""
-    if python is Exception:
-        return Reported
-    return type(python.__name__, (Reported, python), {"__str__": Exception.__str__})
 
 
 # -------------------------------------------------------------------------------------------------- stand-ins
@@ -296,28 +250,28 @@ class Far:
     """Asks in the sandbox what a test wants to know.
 
     Args:
-        session: where.
+        child: where.
         place: the test.
-        seconds: for all that it asks.
         given: which names are whose.
-        cells: those that have run before the test.
+        cells: the code of those that have run before the test.
+        most: bytes of all that a part of the test asks for.
         expected: for what the source's own answers give as stand-ins, by its path, whether they define it or
             its class; and which operators take plain values. None where these answers run themselves.
     """
 
     def __init__(
         self,
-        session: "Session",
+        child: Asked,
         place: str,
-        seconds: float,
         given: Given,
-        cells: Sequence[Cell],
+        cells: Sequence[str],
+        most: int,
         expected: dict[str, bool] | None,
     ) -> None:
-        self.session = session
+        self.child = child
         self.place = place
-        self.seconds = seconds
-        self.room = MOST_IN_ALL
+        self.seconds = 0.0
+        self.most = self.room = most
         self.given = given
         self.cells = cells
         self.seen: dict[str, bool] = {}
@@ -327,12 +281,13 @@ class Far:
         self.leaves: list[Any] = []  # the tensors with gradients among what is given
         self.late = False
         self.errors: dict[str, type] = {}
+        self.identities = Identities(itertools.count(-time.monotonic_ns()))  # no other test has these
         self.fetched: dict[str, Any] = {}  # values that the next question may change
         self.names: dict[str, Any] = {}
 
-    def begin(self, session: "Session", seconds: float) -> None:
-        """Go on in a session, with new time."""
-        self.session, self.seconds, self.room = session, seconds, MOST_IN_ALL
+    def begin(self, seconds: float) -> None:
+        """Go on, with so much time for all that is asked, and new room."""
+        self.seconds, self.room = seconds, self.most
 
     def must_have_room(self, size: int) -> None:
         """Count the bytes that came: a test may ask without end, for a generator that never ends.
@@ -342,7 +297,7 @@ class Far:
         self.room -= size
         if self.room < 0:
             raise Reported(
-                Failure("MemoryError", f"It gives more than {MOST_IN_ALL:,} bytes.", wrong_form=True)
+                Failure("MemoryError", f"It gives more than {self.most:,} bytes.", wrong_form=True)
             )
 
     def ask(self, function: Any, *values: Any, **named: Any) -> Any:
@@ -361,7 +316,16 @@ class Far:
         self.leaves = [one for one in given.values() if getattr(one, "requires_grad", False) is True]
         start = time.monotonic()
         try:
-            return self.session.ask_for(self, function, values, named, self.seconds)
+            answers, _ = call_there(self.child, function, [(values, named)], self.seconds, maker=self)
+            return answers[0]
+        except TimeOver:
+            self.late = True
+            raise Reported(LATE) from None
+        except StopIteration as error:
+            if function is next:
+                raise
+            # What goes through calls of an answer, `all(map(...))` for instance, would end in peace.
+            raise RuntimeError(f"StopIteration: {error}") from None
         finally:
             self.seconds -= time.monotonic() - start
 
@@ -449,14 +413,11 @@ class Far:
         """As `inspect.getsource`: of a learner's function or class from the cells that were run."""
         if not is_stand_in(thing):
             return _getsource(thing)
-        from course_lib.grading import rendering  # here, because few tests read code
-
-        room, names = rendering.Room(), part(thing, "path").split(".")
-        for cell in reversed(self.cells):
-            with contextlib.suppress(rendering.TooMuch):
-                found = room.render("definition", cell.source, names=names)
-                if found:
-                    return found
+        names = part(thing, "path").split(".")
+        for code in reversed(self.cells):
+            found = definition(code, names)
+            if found:
+                return found
         raise OSError("could not get source code")
 
     def open(self, file: Any, mode: str = "r", **how: Any) -> io.StringIO:
@@ -467,21 +428,6 @@ class Far:
         if mode not in ("r", "rt"):
             raise ValueError(f"a test can read texts that a submission has written; the mode is {mode!r}")
         return io.StringIO(self.ask(asked.text_of, file))
-
-    @contextlib.contextmanager
-    def around(self) -> Iterator[None]:
-        """What a test needs while it runs; nothing that it prints is shown."""
-        drawn = [state_of(one, None) for one in draws()]
-        with (
-            mock.patch.object(inspect, "getsource", self.source_of),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            try:
-                yield
-            finally:
-                for generator, state in zip(draws(), drawn, strict=True):
-                    restore(generator, state)
 
 
 _getsource = inspect.getsource

@@ -54,7 +54,7 @@ def restore(value: Any, state: Any) -> None:
 
 
 def _restore(value: Any, state: Any) -> None:
-    if value is None or state is None:
+    if value is None or state is None or value is state:
         return
     if hasattr(value, "load_state_dict"):
         _restore_module(value, state)

@@ -401,11 +401,22 @@ def names_bound(node: ast.AST) -> set[str]:
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
+        return {node.name, *_bound_from_inside(node)}
     if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        return set()
-    own = {node.id} if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else set()
-    return own.union(*map(names_bound, ast.iter_child_nodes(node)))
+        return _bound_from_inside(node)
+    own: set[str | None] = {getattr(node, "name", None), getattr(node, "rest", None)}  # match, except
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        own = {node.id}
+    return {name for name in own if name}.union(*map(names_bound, ast.iter_child_nodes(node)))
+
+
+def _bound_from_inside(node: ast.AST) -> set[str]:
+    """Names outside that a function, a class or a comprehension binds: `global x`, `[x := 1 for ...]`."""
+    inner = list(ast.walk(node))
+    found = {name for one in inner if isinstance(one, ast.Global) for name in one.names}
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        found |= {one.target.id for one in inner if isinstance(one, ast.NamedExpr)}
+    return found
 
 
 def names_checked(code: str) -> set[str]:
@@ -429,6 +440,8 @@ def is_own_test(cell: Cell) -> bool:
 def definition(code: str, names: list[str]) -> str | None:
     """The code that defines a function or class, or with several names what is within one; None without it.
 
+    Where several statements do, it is all of them: which one counts in the end, only running it shows.
+
     Example:
         >>> definition("class A:\\n    def f(self): pass", ["A", "f"])
         'def f(self): pass'
@@ -437,9 +450,9 @@ def definition(code: str, names: list[str]) -> str | None:
     body: Sequence[ast.AST] = [tree] if tree else []
     for name in names:
         within = [node for one in body for node in ast.iter_child_nodes(one)]
-        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)][-1:]
-    found = ast.get_source_segment(python_of(code), body[0], padded=True) if body else None
-    return textwrap.dedent(found) if found else None
+        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
+    found = (ast.get_source_segment(python_of(code), node, padded=True) for node in body)
+    return "\n".join(textwrap.dedent(text) for text in found if text) or None
 
 
 def is_python(code: str) -> bool:

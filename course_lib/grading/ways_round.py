@@ -14,7 +14,14 @@ WAYS = {
     # built in, and modules: what reaches into others' code, or works where nobody watches
     *("exec", "eval", "globals", "vars", "setattr", "__import__", "builtins", "importlib"),
     *("threading", "_thread", "concurrent", "multiprocessing", "subprocess", "ctypes", "gc"),
-    *("sys.modules", "sys._getframe", "sys._current_frames", "sys.settrace", "sys.setprofile"),
+    *(
+        "unittest.mock",
+        "sys.modules",
+        "sys._getframe",
+        "sys._current_frames",
+        "sys.settrace",
+        "sys.setprofile",
+    ),
     *("inspect.stack", "inspect.currentframe", "os.fork", "os.system", "os.popen"),
     *("torch._C", "torch.jit", "torch.overrides", "torch.library", "course_lib.grading"),
     *("torch._decomp", "torch._prims", "torch._refs"),  # routines again, written in Python

@@ -11,12 +11,13 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
+from course_lib.grading.identity import Identities, has_identity
+from course_lib.grading.states import restore
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
@@ -157,14 +158,55 @@ def _exactly(pipe: socket.socket, n: int, end: float | None, ahead: bytearray | 
 # --------------------------------------------------------------------------------------------------- values
 
 
-def encode(value: Any, raw: bytearray, kept: Callable[[Any, bytearray], Any] | None = None) -> Any:
+class Keeper(Protocol):
+    """Knows what stays here, and which value is which."""
+
+    identities: Identities
+    given: set[int]  # the numbers of values that came with the question
+    told: set[int]  # of those that stand in the answer already
+
+    def keep(self, thing: Any, raw: bytearray) -> dict[str, Any]:
+        """Keep a thing; how it is found again."""
+
+
+def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     """A value as JSON; the numbers of its arrays are appended to `raw`.
 
-    What cannot travel becomes a `Foreign` with its description. With `kept`, that stays here, as do a tensor
-    with gradients and what is of a notebook's own class, and `kept` says how it is found again.
+    What cannot travel becomes a `Foreign` with its description. With a keeper, that stays here, as do a
+    tensor with gradients and what is of a notebook's own class; and values keep their identity.
     """
-    if kept is not None and (type(value).__module__ == "__main__" or _has_gradients(value)):
-        return kept(value, raw)
+    if keeper is None:
+        return _encoded(value, raw, None)
+    if type(value).__module__ == "__main__" or _has_gradients(value):
+        return keeper.keep(value, raw)
+    if not has_identity(value):
+        return _encoded(value, raw, keeper)
+    number = keeper.identities.number(value)
+    if number in keeper.told:
+        return {"is": "again", "no": number}
+    keeper.told.add(number)
+    told = _encoded(value, raw, keeper)
+    if told["is"] == "kept":
+        return told
+    if told["is"] == "array" and value.base is not None:
+        told |= _part_of_another(value, keeper)
+    return {**told, "no": number}
+
+
+def _part_of_another(value: np.ndarray, keeper: Keeper) -> dict[str, Any]:
+    """Where an array's numbers lie in another one that the other side has."""
+    start = value.__array_interface__["data"][0]
+    for number in keeper.told | keeper.given:
+        other = keeper.identities.values.get(number)
+        if other is value or type(other) is not np.ndarray or not np.may_share_memory(other, value):
+            continue
+        at = start - other.__array_interface__["data"][0]
+        if other.flags.c_contiguous and at >= 0:
+            return {"in": number, "offset": at, "strides": list(value.strides)}
+    return {}
+
+
+def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
     if isinstance(value, np.generic):
         value = float(value) if value.dtype.kind == "f" else value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -175,13 +217,16 @@ def encode(value: Any, raw: bytearray, kept: Callable[[Any, bytearray], Any] | N
         return {"is": "complex", "of": [value.real, value.imag]}
     for kind, sequence in SEQUENCES.items():
         if isinstance(value, sequence):  # named tuples too
-            return {"is": kind, "of": [encode(item, raw, kept) for item in value]}
+            return {"is": kind, "of": [encode(item, raw, keeper) for item in value]}
     if isinstance(value, dict):
-        return {"is": "dict", "of": [[encode(k, raw, kept), encode(v, raw, kept)] for k, v in value.items()]}
+        return {
+            "is": "dict",
+            "of": [[encode(k, raw, keeper), encode(v, raw, keeper)] for k, v in value.items()],
+        }
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
     told = _numbers(value, raw)
-    return kept(value, raw) if kept is not None and told["is"] == "foreign" else told
+    return keeper.keep(value, raw) if keeper is not None and told["is"] == "foreign" else told
 
 
 def _has_gradients(value: Any) -> bool:
@@ -237,27 +282,37 @@ def _foreign(value: Any) -> Any:
     return {"is": "foreign", "kind": type(value).__name__, "words": words}
 
 
-def decode(value: Any, raw: bytes, made: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+class Maker(Protocol):
+    """Makes what stands for things that were kept, and knows which value is which."""
+
+    identities: Identities
+
+    def made(self, told: dict[str, Any]) -> Any:
+        """What stands for a thing that a child tells of."""
+
+
+def decode(value: Any, raw: bytes, maker: Maker | None = None) -> Any:
     """The value that `encode` made, in Python's, NumPy's and torch's own types.
 
     Args:
         value: what `encode` gave.
         raw: the numbers of its arrays.
-        made: makes what stands for a thing that was kept; without it there may be none.
+        maker: makes what stands for a thing that was kept; without it there may be none.
     Raises: WireError: it is not what `encode` makes.
     """
     if value is None or type(value) in (bool, int, float, str):
         return value
     try:
-        return _Decoder(raw, made).value(value, 0)
+        return _Decoder(raw, maker).value(value, 0)
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise WireError(f"a value is not what it says: {type(error).__name__}") from None
 
 
 class _Decoder:
-    def __init__(self, raw: bytes, made: Callable[[dict[str, Any]], Any] | None) -> None:
+    def __init__(self, raw: bytes, maker: Maker | None) -> None:
         self.raw = raw
-        self.made = made
+        self.maker = maker
+        self.here: dict[int, Any] = {}  # values of this answer by number
         self.bytes_left = len(raw)  # arrays that share bytes would be many times as large as what came
         self.items_left = MOST_ITEMS
         self.hashed_left = MOST_HASHED
@@ -267,6 +322,29 @@ class _Decoder:
             return it
         if depth > DEEPEST or type(it) is not dict:
             raise WireError("a value is nested too deeply, or of no known kind")
+        if self.maker is None or "no" not in it:
+            return self.content(it, depth)
+        known, number = self.maker.identities, it["no"]
+        if type(number) is not int:
+            raise WireError("a number is expected")
+        if it["is"] != "again":
+            value = self.updated(known, it, depth)
+            known.keep(value, number)
+            self.here[number] = value
+        return self.here[number]
+
+    def updated(self, known: Identities, it: dict[str, Any], depth: int) -> Any:
+        """A value with new contents, where it is known already."""
+        value, ours = self.content(it, depth), known.values.get(it["no"])
+        if "in" in it:
+            return self.view(value, ours, known.values.get(it["in"]), it)
+        try:
+            restore(ours, value)
+        except ValueError:  # of another kind or shape: another value
+            return value
+        return value if ours is None else ours
+
+    def content(self, it: dict[str, Any], depth: int) -> Any:
         kind = it["is"]
         if kind in SEQUENCES:
             items = self.items(it["of"], hashed="set" in kind)
@@ -293,11 +371,11 @@ class _Decoder:
             return complex(*map(float, it["of"]))
         if kind == "refused":
             return Refused(_text(it["words"]))
-        if kind == "kept" and self.made is not None:
+        if kind == "kept" and self.maker is not None:
             numbers: dict[str, Any] = {
                 key: self.value(it[key], depth + 1) for key in ("value", "tensor", "gradient") if key in it
             }
-            return self.made({**it, **numbers})
+            return self.maker.made({**it, **numbers})
         if kind == "foreign":
             name = re.sub(r"\W", "_", _text(it["kind"]))[:40] or "object"
             return type(name, (Foreign,), {})(_text(it["words"])[:200])
@@ -313,6 +391,14 @@ class _Decoder:
         if self.items_left < 0:
             raise WireError(f"more than {MOST_ITEMS:,} items in one value")
         return items
+
+    def view(self, value: np.ndarray, ours: Any, other: Any, it: dict[str, Any]) -> np.ndarray:
+        """An array as a part of another that is here; NumPy looks whether it lies within."""
+        if type(other) is not np.ndarray or not other.flags.c_contiguous:
+            return value
+        view = np.ndarray(value.shape, value.dtype, other, it["offset"], it["strides"])
+        is_same = type(ours) is np.ndarray and ours.__array_interface__ == view.__array_interface__
+        return ours if is_same else view
 
     def array(self, it: dict[str, Any]) -> np.ndarray:
         dtype, shape, start = DTYPES[it["dtype"]], it["shape"], it["at"]

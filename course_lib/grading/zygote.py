@@ -1,7 +1,8 @@
 """The process that submissions are forked from: torch is loaded, and it never held a secret.
 
 It has a copy of the course without checks, references and solutions, and reads nothing of a submission.
-For each one it forks a process that is locked in before it runs a line.
+For each one it forks a process that is locked in before it runs a line. Another one is there for teachers'
+own tests, with all of the course.
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from course_lib.grading.child import seed
 from course_lib.grading.engines import Engine, Started
 from course_lib.grading.sandbox import NoIsolation, Policy
 
-SERVE = "course_lib.grading.child:main"
 TRIES = 3
 
 
@@ -32,7 +32,7 @@ def main(control: socket.socket) -> None:
         os._exit(0)  # the grader has gone already
     policy, engine, specs = pickle.loads(raw)  # from the grader, before any submission is there
     gc.disable()  # nearly all that is made until then stays: to look for the rest takes half a second
-    prepare(start["modules"])
+    prepare(start["modules"], start["wished"])
     rehearse(specs)
     gc.freeze()  # the children share these pages
     gc.enable()
@@ -48,7 +48,7 @@ def main(control: socket.socket) -> None:
             wire.send(control, {"status": children.pop(question["end"]).kill()})
             continue
         try:
-            new = _started(engine, policy)
+            new = _started(engine, policy, start["serve"])
         except NoIsolation as error:
             wire.send(control, {"error": str(error)})
             continue
@@ -59,23 +59,26 @@ def main(control: socket.socket) -> None:
     os._exit(0)  # the grader has gone; children die with this process
 
 
-def _started(engine: Engine, policy: Policy) -> Started:
+def _started(engine: Engine, policy: Policy, serve: str) -> Started:
     """A child; on a busy machine one may fail to start, and the next does not.
 
     Raises: NoIsolation: none could be locked in.
     """
     for _ in range(TRIES - 1):
         with contextlib.suppress(NoIsolation):
-            return engine.start(policy, SERVE)
-    return engine.start(policy, SERVE)
+            return engine.start(policy, serve)
+    return engine.start(policy, serve)
 
 
-def prepare(modules: list[str]) -> None:
-    """Import what submissions will, once for all of them."""
+def prepare(modules: list[str], wished: list[str]) -> None:
+    """Import what submissions or tests will, once for all of them; of what is wished what is there."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     shell = child.shell()  # first: matplotlib looks for it, to show figures as pictures
     for name in modules:
         importlib.import_module(name)
+    for name in wished:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)  # before the first operation: children would wait for threads that they lack

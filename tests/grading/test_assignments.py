@@ -71,7 +71,7 @@ class Run:
         graders: dict[Path, Grader] = {}
         for work in works:
             grader = graders.setdefault(work.source, Grader(work.source, engine=self.ready.engine))
-            grader.zygote = self.ready.alive()
+            grader.zygote, grader.tests = self.ready.alive(), self.ready.for_tests()
             if work.path != work.source:
                 if len(self.graded) == self.stop_after:
                     raise KeyboardInterrupt

@@ -104,7 +104,8 @@ def test_a_process_that_cannot_start_is_told_once(works, monkeypatch, workers):
 
 
 def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeypatch):
-    monkeypatch.setattr(Grader, "_needs", lambda _: (set(), ["no_such_module"], []))
+    needs = {"imported": set(), "modules": ["no_such_module"], "specs": []}
+    monkeypatch.setattr(Grader, "_needs", lambda _: needs)
     with (
         Grader(works[0].source, engine=engine) as grader,
         pytest.raises(CannotStart, match=r"small\.ipynb cannot start: .*No module named 'no_such_module'"),

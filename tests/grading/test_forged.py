@@ -18,7 +18,8 @@ from course_lib.checks.engine import prepare
 from course_lib.checks.kinds import Result
 from course_lib.checks.values import boxed
 from course_lib.grading import child, judge, wire
-from course_lib.grading.session import DEAD, MOST_OUTPUT, SPARE, Died, Remote, Seconds, Session, TimeOver
+from course_lib.grading.calls import DEAD, Died, TimeOver, call_there
+from course_lib.grading.session import MOST_OUTPUT, SPARE, Remote, Seconds, Session
 from course_lib.grading.submission import Cell
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -240,7 +241,7 @@ def test_no_lie_makes_a_wrong_answer_right(frames):
 def test_no_lie_about_a_call_does_more_than_an_honest_failure(lie, more):
     session = session_of(lie, *more)
     try:
-        answers, forbidden = session.call(Remote("f", session), [((1,), {}), ((2,), {})], 1.0)
+        answers, forbidden = call_there(session, Remote("f", session), [((1,), {}), ((2,), {})], 1.0)
     except (TimeOver, ValueError, Reported):
         return
     finally:

@@ -10,11 +10,11 @@ import yaml
 from small import answer, cell, locked, write
 
 from course_lib.checks.attempt import Failure
-from course_lib.grading import judge, stand_ins
+from course_lib.grading import judge
+from course_lib.grading.calls import OF_MORE_PARTS, error_class, error_of
 from course_lib.grading.child import kinds_of
 from course_lib.grading.judge import Grader
 from course_lib.grading.session import Seconds
-from course_lib.grading.stand_ins import OF_MORE_PARTS, error_class, error_of
 from course_lib.grading.states import restore, state_of
 
 pytestmark = pytest.mark.usefixtures("own_errors")
@@ -85,7 +85,8 @@ def grade(ready, ready_with_torch, tmp_path):
 
     def graded(source, submission, **settings):
         grader = Grader(write(tmp_path / "source.ipynb", source), engine=ready.engine, **settings)
-        grader.zygote = (ready_with_torch if "torch" in grader.content.decode() else ready).alive()
+        like = ready_with_torch if "torch" in grader.content.decode() else ready
+        grader.zygote, grader.tests = like.alive(), like.for_tests()
         submitted = write(tmp_path / "submitted.ipynb", submission)
         return [grader.grade("ada", path).tasks[0] for path in (grader.source, submitted)]
 
@@ -105,7 +106,7 @@ def test_a_task_may_be_called_as_a_function_of_pythons_own(ready, tmp_path):
     idiom = Idiom("sum", "def sum(numbers): return numbers[0] + numbers[1]", "", "assert sum([4, 5]) == 9")
     path = write(tmp_path / "source.ipynb", cells(idiom, idiom.right))
     grader = Grader(path, engine=ready.engine)
-    grader.zygote = ready.alive()
+    grader.zygote, grader.tests = ready.alive(), ready.for_tests()
     codes = {"right": idiom.right, "wrong": "def sum(numbers): return 0"}
     for status, code in codes.items():
         submitted = write(tmp_path / "submitted.ipynb", cells(idiom, code))
@@ -328,7 +329,7 @@ def test_what_was_kept_by_a_child_that_has_died_is_there_no_more(grade):
 
 
 def test_what_comes_without_end_is_cut_off(grade, monkeypatch):
-    monkeypatch.setattr(stand_ins, "MOST_IN_ALL", 10**6)
+    monkeypatch.setattr(judge, "MOST_IN_ALL", 10**6)
     idiom = Idiom("endless", "def up(): yield from range(9)", "", "assert sum(1 for _ in up()) == 9")
     endless = "def up():\n    while True:\n        yield 'x' * 10**4"
     own, other = grade(cells(idiom, idiom.right), cells(idiom, endless))

@@ -151,7 +151,7 @@ def like_small(small):
 
     def made(source, seconds=QUICK):
         grader = Grader(source, engine=small.engine, seconds=seconds)
-        grader.zygote = small.alive()
+        grader.zygote, grader.tests = small.alive(), small.for_tests()
         return grader
 
     return made

@@ -1,0 +1,258 @@
+"""A teacher's own test runs behind a wall of its own, for one submission; what it leaves there is gone."""
+
+import time
+from pathlib import Path
+
+import pytest
+from small import answer, cell, locked, with_hidden, write
+
+from course_lib.grading import judge
+from course_lib.grading.judge import Grader
+
+pytestmark = pytest.mark.usefixtures("own_errors")
+
+
+@pytest.fixture(scope="module")
+def ready(engine, tmp_path_factory):
+    """A grader whose processes all others use."""
+    path = write(tmp_path_factory.mktemp("ready") / "ready.ipynb", [cell("numpy", "import numpy")])
+    with Grader(path, engine=engine) as grader:
+        yield grader
+
+
+@pytest.fixture
+def grades(ready, tmp_path):
+    """Grade answers of one notebook with one grader; what becomes of its tasks, answer by answer."""
+
+    def graded(right, answers, *tests, plain="import numpy as np"):
+        def cells(code):
+            tested = [locked(f"own{i}", test, 2.0) for i, test in enumerate(tests)]
+            return [cell("plain", plain), answer("own", code), *tested]
+
+        grader = Grader(write(tmp_path / "source.ipynb", cells(right)), engine=ready.engine)
+        grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+        own = grader.grade("the source", grader.source)
+        assert [(task.status, task.sentence) for task in own.tasks] == [("right", "")] * len(tests)
+        paths = [write(tmp_path / f"{i}.ipynb", cells(code)) for i, code in enumerate(answers)]
+        return [grader.grade(f"student {i}", path).tasks for i, path in enumerate(paths)]
+
+    return graded
+
+
+ROOT = "import math\ndef root(n):\n    if n < 0: raise ValueError('negative')\n    return math.sqrt(n)"
+ABS = "import math\ndef root(n): return math.sqrt(abs(n))"
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("import pytest\nwith pytest.raises(ValueError): root(-1)", "Failed: DID NOT RAISE"),
+        ("import pytest\nif root(4) and not raises(-1): pytest.fail('no error')", "Failed: no error"),
+        ("import pytest\nif not raises(-1): pytest.skip('no error')", "Skipped: no error"),
+        ("import sys\nif not raises(-1): sys.exit('no error')", "SystemExit: no error"),
+    ],
+)
+def test_an_error_that_is_no_exception_is_a_wrong_answer(grades, test, said):
+    helper = "def raises(n):\n    try: root(n)\n    except ValueError: return True\n    return False\n"
+    wrong, right = grades(ROOT, [ABS, ROOT], helper + test, "assert root(4) == 2")
+    assert [task.status for task in wrong] == ["wrong", "right"]
+    assert said in wrong[0].sentence
+    assert [task.status for task in right] == ["right", "right"]
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        "del np.sum",
+        "import os\nos.environ.clear()\nos.environ['HOME'] = 'nowhere'",
+        "import builtins\nbuiltins.sum = None",
+        "import inspect\ninspect.signature = None",
+        "np.random.seed(3)\nnp.seterr(all='raise')",
+        "import sys\nsys.setrecursionlimit(60)\nsys.modules.clear()",
+    ],
+)
+def test_what_a_test_leaves_behind_is_gone_with_it(grades, leaves):
+    double = "def double(x): return np.add(x, x)"
+    checks = "assert np.sum(double(np.ones(3))) == 6 and np.random.rand() < 1"
+    everybody = grades(double, [double, double], checks, f"{checks}\n{leaves}")
+    assert [task.status for tasks in everybody for task in tasks] == ["right"] * 4
+
+
+def test_the_source_and_other_submissions_are_not_there(grades, tmp_path):
+    """Whatever file a student names, the test reads that of its own place."""
+    test = "from pathlib import Path\nassert not Path(where).exists()\nassert not Path(where).parent.exists()"
+    ((task,),) = grades("where = '/nowhere/a'", [f"where = {str(tmp_path / 'source.ipynb')!r}"], test)
+    assert task.status == "right"
+    assert (tmp_path / "source.ipynb").exists()
+
+
+def test_hidden_inputs_of_other_tests_are_not_there(grades):
+    look = (
+        "import gc\nassert not any('tr' + 'easure' in text for text in gc.get_objects() if type(text) is str)"
+    )
+    hidden = with_hidden("assert f(2) == 4", "assert f(3) == 6, 'tr' 'easure'")
+    double = "def f(x): return 2 * x"
+    (own,) = grades(double, [double], hidden, look)
+    assert [task.status for task in own] == ["right", "right"]
+
+
+def test_a_test_that_never_ends_ends(grades, monkeypatch):
+    """Whole numbers of one hash are compared each with all others."""
+    monkeypatch.setattr(judge, "OWN_TEST_S", 2.0)
+    endless = "xs = [n * (2**61 - 1) for n in range(200_000)]"
+    start = time.monotonic()
+    ((first, second),) = grades("xs = [1, 2]", [endless], "assert len(set(xs)) == len(xs)", "assert xs")
+    assert time.monotonic() - start < 60  # it would take hours
+    assert (first.status, first.sentence) == ("timed out", "It took longer than 2 s.")
+    assert second.status == "right"
+
+
+def test_a_test_that_takes_all_memory_gets_none(grades):
+    ((first, second),) = grades("n = 3", ["n = 300_000"], "assert np.ones((n, n)).sum() == n * n", "assert n")
+    assert first.status == "wrong"
+    assert "MemoryError" in first.sentence
+    assert second.status == "right"
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        ("assert eval(formula) == 6", "eval"),
+        ("exec(formula)", "exec"),
+        ("code = compile(formula, 'own', 'eval')", "compile"),
+        ("import pickle\nassert pickle.loads(formula)", "pickle"),
+        ("from pickle import loads\nassert loads(formula)", "pickle"),
+    ],
+)
+def test_a_test_that_would_run_what_a_student_wrote_is_refused(ready, tmp_path, test, name):
+    """Whoever runs there could say that all is right."""
+    written = tmp_path / "written"
+    code = f"formula = 'open({str(written)!r}, \"w\")'"
+    path = write(tmp_path / "source.ipynb", [answer("own", "formula = '2 * 3'"), locked("own", test, 2.0)])
+    grader = Grader(path, engine=ready.engine)
+    grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+    submitted = write(tmp_path / "ada.ipynb", [answer("own", code), locked("own", test, 2.0)])
+    for place in (path, submitted):
+        (task,) = grader.grade("ada", place).tasks
+        assert task.points == 0
+        assert task.sentence == (
+            f"It would run what a student wrote, by `{name}`: compare values, or call a function."
+        )
+    assert not Path(written).exists()
+
+
+def test_in_a_test_regular_expressions_and_json_are_no_code(grades):
+    test = "import json, re\nassert re.compile('a+').match(word)\nassert json.loads('[1]') == [1]"
+    (right,) = grades("word = 'aa'", ["word = 'aaa'"], test)
+    assert right[0].status == "right"
+
+
+COPY = "import copy\n"
+ALIASES = {
+    "the list itself": (
+        "def sorted_copy(xs): return sorted(xs)",
+        "def sorted_copy(xs):\n    xs.sort()\n    return xs",
+        "a = [1, 2]\nb = sorted_copy(a)\nassert b == [1, 2]\nassert b is not a",
+    ),
+    "a shallow copy": (
+        COPY + "def copied(xs): return copy.deepcopy(xs)",
+        "def copied(xs): return list(xs)",
+        "a = [[1], [2]]\nb = copied(a)\nb[0].append(9)\nassert a == [[1], [2]]",
+    ),
+    "one row many times": (
+        "def table(n): return [[0] * n for _ in range(n)]",
+        "def table(n): return [[0] * n] * n",
+        "t = table(2)\nt[0][0] = 1\nassert t == [[1, 0], [0, 0]]",
+    ),
+    "a default list": (
+        "def added(x, xs=None): return [*(xs or []), x]",
+        "def added(x, xs=[]):\n    xs.append(x)\n    return xs",
+        "a = added(1)\nb = added(2)\nassert a == [1] and a is not b",
+    ),
+    "a view of an array": (
+        "def half(x): return x[:2].copy()",
+        "def half(x): return x[:2]",
+        "a = np.arange(4)\nb = half(a)\nb[0] = 9\nassert a[0] == 0",
+    ),
+    "the array itself": (
+        "def doubled(x): return 2 * x",
+        "def doubled(x):\n    x *= 2\n    return x",
+        "a = np.arange(4)\nassert doubled(a) is not a",
+    ),
+    "a dictionary's own list": (
+        "store = {'a': [1]}\ndef get(k): return list(store[k])",
+        "store = {'a': [1]}\ndef get(k): return store[k]",
+        "get('a').append(2)\nx, y = get('a'), get('a')\nassert x == [1] and x is not y",
+    ),
+    "errors that end a loop": (
+        "def even(n): return n % 2 == 0",
+        "def even(n):\n    raise StopIteration",
+        "assert all(map(even, [2, 4]))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_what_is_the_same_thing_stays_the_same(grades, name):
+    right, wrong, test = ALIASES[name]
+    ((first,), (second,)) = grades(right, [right, wrong], test)
+    assert first.status == "right"
+    assert second.status == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("right", "test"),
+    [
+        ("def same(xs): return xs", "a = [[1], 2]\nassert same(a) is a and same(a)[0] is a[0]"),
+        ("def rows(n):\n    r = [0]\n    return [r] * n", "a = rows(3)\nassert a[0] is a[2]"),
+        ("xs = [1]\ndef more(): xs.append(2)", "a = xs\nmore()\nassert xs == [1, 2] and a is xs"),
+        (
+            "def grow(xs): xs.append([0])",
+            "a = []\ngrow(a)\ngrow(a)\nassert a == [[0], [0]]\nassert a[0] is not a[1]",
+        ),
+        ("def clear(d): d.clear()", "d = {1: [2]}\nclear(d)\nassert d == {}"),
+        ("def swap(p): p[0], p[1] = p[1], p[0]", "a = [[1], [2]]\nx = a[0]\nswap(a)\nassert a[1] is x"),
+        (
+            "def many(n): return [[i] for i in range(n)]",
+            "assert [x[0] for x in many(30_000)] == [*range(30_000)]",
+        ),
+        ("def big(): return np.zeros(10**5)", "assert sum(len(big()) for _ in range(100)) == 10**7"),
+        ("def T(x): return x.T", "a = np.ones((2, 3))\nb = T(a)\nb[2, 0] = 5\nassert a[0, 2] == 5"),
+    ],
+)
+def test_right_answers_may_share_what_a_test_lets_them(grades, right, test):
+    ((task,),) = grades(right, [right], test)
+    assert (task.status, task.sentence) == ("right", "")
+
+
+REFUSED = {
+    "with mock.patch('builtins.sorted', None): assert f([2, 1]) == [1, 2]": "replaces `builtins.sorted`",
+    "np.linalg.inv = None\nassert f([1]) == [1]": "replaces `np.linalg.inv`",
+    "with mock.patch.object(np, 'sort', None): f([1])": "replaces `np.sort`",
+    "setattr(np, 'sort', None)": "replaces `np.sort`",
+    "calls = []\nf([1], key=lambda x: calls.append(x))\nassert len(calls) <= 1": "noted in `calls`",
+    "n = 0\ndef key(x):\n    global n\n    n += 1\nf([1], key)\nassert n == 1": "noted in `n`",
+    "class Own(list):\n    n = 0\n    def __getitem__(self, i):\n        self.n += 1\nf(Own())": "in `self`",
+    "assert not np.shares_memory(f(a), a)": "`shares_memory` cannot know",
+}
+
+
+@pytest.mark.parametrize("test", REFUSED)
+def test_a_test_that_could_pass_in_silence_is_refused_on_the_source(ready, tmp_path, test):
+    source = [cell("plain", "import numpy as np\nfrom unittest import mock"), answer("own", "f = sorted")]
+    path = write(tmp_path / "source.ipynb", [*source, locked("own", test, 2.0)])
+    grader = Grader(path, engine=ready.engine)
+    grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+    (task,) = grader.grade("the source", path).tasks
+    assert (task.status, task.points) == ("wrong", 0.0)
+    assert REFUSED[test] in task.sentence
+
+
+def test_code_is_read_as_a_whole_where_several_statements_bind_a_name(grades):
+    """A definition that never runs hides nothing."""
+    dead = "def total(xs):\n    s = 0\n    for x in xs: s += x\n    return s\n"
+    others = ["if False:\n    def total(xs): return sum(xs)", "match 1:\n    case 2 as total: pass"]
+    answers = [dead + other for other in others]
+    right = "def total(xs): return sum(xs)"
+    results = grades(right, [right, *answers], "import inspect\nassert 'for' not in inspect.getsource(total)")
+    assert [task.status for (task,) in results] == ["right", "wrong", "wrong"]
