@@ -103,9 +103,11 @@ def test_a_process_that_cannot_start_is_told_once(works, monkeypatch, workers):
         list(grade_works(many, workers=workers, settings=IN_NOTHING))
 
 
+NEEDS = {"imported": set(), "modules": ["no_such_module"], "specs": []}
+
+
 def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeypatch):
-    needs = {"imported": set(), "modules": ["no_such_module"], "specs": []}
-    monkeypatch.setattr(Grader, "_needs", lambda _: needs)
+    monkeypatch.setattr(Grader, "_needs", lambda _: NEEDS)
     with (
         Grader(works[0].source, engine=engine) as grader,
         pytest.raises(CannotStart, match=r"small\.ipynb cannot start: .*No module named 'no_such_module'"),
@@ -115,7 +117,7 @@ def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeyp
 
 def test_why_it_cannot_start_is_said_where_it_takes_its_time_to_end(works, engine, monkeypatch):
     monkeypatch.setattr(session, "GRACE_S", 0.0)
-    monkeypatch.setattr(Grader, "_needs", lambda _: (set(), ["no_such_module"], []))
+    monkeypatch.setattr(Grader, "_needs", lambda _: NEEDS)
     with (
         Grader(works[0].source, engine=engine) as grader,
         pytest.raises(CannotStart, match=r"small\.ipynb cannot start: .*No module named 'no_such_module'"),

@@ -65,8 +65,8 @@ def test_an_error_that_is_no_exception_is_a_wrong_answer(grades, test, said):
     [
         "del np.sum",
         "import os\nos.environ.clear()\nos.environ['HOME'] = 'nowhere'",
-        "import builtins\nbuiltins.sum = None",
-        "import inspect\ninspect.signature = None",
+        "import builtins\nvars(builtins)['sum'] = None",
+        "import inspect\nvars(inspect)['signature'] = None",
         "np.random.seed(3)\nnp.seterr(all='raise')",
         "import sys\nsys.setrecursionlimit(60)\nsys.modules.clear()",
     ],
