@@ -1,7 +1,6 @@
 """Grade many submissions, on all cores; every one gets an outcome."""
 
 import contextlib
-import faulthandler
 import multiprocessing
 import os
 import signal
@@ -20,7 +19,6 @@ from course_lib.grading.outcome import Outcome
 from course_lib.grading.sandbox import Limits
 from course_lib.grading.session import Seconds
 
-SPARE_S = 60.0  # beyond the limits of a submission, until its worker is taken to hang
 AHEAD = 2  # for each worker: one that it grades, and one that waits while the last is written down
 MOST_KEPT = 4  # graders of one worker, each with a process of its own
 
@@ -139,18 +137,10 @@ def grade_one(work: Work, settings: Settings) -> Outcome:
 
     It may run on any executor of `concurrent.futures`, on other machines too: there the paths have to be
     absolute, on a disk that all of them have.
-
-    The cells of a submission have limits. A teacher's own test has none: `range(f(3))` may be without end. It
-    ends this process, so that the other notebooks go on.
     """
-    with _one_at_a_time, open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(2 * settings.seconds.in_all + SPARE_S, exit=True, file=nowhere)
-        try:
-            return _grader(work.source, work.source.stat().st_mtime_ns, settings).grade(
-                work.student, work.path
-            )
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    with _one_at_a_time:
+        grader = _grader(work.source, work.source.stat().st_mtime_ns, settings)
+        return grader.grade(work.student, work.path)
 
 
 def _grader(source: Path, changed: int, settings: Settings) -> Grader:

@@ -9,7 +9,6 @@ the outer is gone first.
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -409,16 +408,14 @@ def limit(limits: Limits, in_use: int | None = None) -> None:
 def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[None]:
     """Raise an error in what takes too long: again and again, in case it is caught there.
 
-    Code that never looks for signals goes on, and in another thread than the main one all that is compiled:
-    that has to be ended from outside.
+    Code that never looks for signals goes on: that has to be ended from outside.
     """
 
     def late(*_: object) -> None:
         raise error
 
     if threading.current_thread() is not threading.main_thread():
-        with _interrupted_in_thread(max(seconds, 0.001), error):
-            yield
+        yield
         return
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.2)
@@ -427,29 +424,6 @@ def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[No
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before or signal.SIG_DFL)
-
-
-@contextlib.contextmanager
-def _interrupted_in_thread(seconds: float, error: type[BaseException]) -> Iterator[None]:
-    """The same where no signal arrives: Python raises the error between two lines of the thread."""
-    thread = ctypes.c_ulong(threading.get_ident())
-    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    ended = threading.Event()
-
-    def watch() -> None:
-        wait = seconds
-        while not ended.wait(wait):
-            raise_in(thread, ctypes.py_object(error))
-            wait = 0.2
-
-    watching = threading.Thread(target=watch, daemon=True)
-    watching.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watching.join()
-        raise_in(thread, None)  # it may have come too late
 
 
 def address_space() -> int:
