@@ -63,6 +63,7 @@ HIDDEN_ONLY = (
 )
 OWN_TEST_S = 10.0  # for each part of a teacher's own test, apart from checks
 MOST_IN_ALL = 2**30  # bytes of all that such a part asks for
+MOST_SAID = 500  # characters of an error
 TEST_DIED = "The process of this test has ended: out of memory, or by itself."
 
 
@@ -544,8 +545,10 @@ class Tested:
             return points_of(eval(last, scope) if last else None)
         except (Broken, TimeOver, CheckFailed):
             raise
-        except Exception as error:
-            raise Broken(f"in the test {name!r}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # the test's own: no Python, a task that there is not
+            said = Said(error=f"{type(error).__name__}: {error}"[:MOST_SAID])
+            self.status, self.sentence = "wrong", self._said(said, code, unseen)
+            return 0.0
 
     def _run_own(self, code: str, session: Session, left: float, unseen: bool) -> float | None:
         """Run a teacher's own test, in a process of its own."""
