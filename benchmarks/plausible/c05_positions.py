@@ -105,14 +105,14 @@ def _(x, table, start):
     return x + table[start : start + x.shape[1]]
 
 
-@wrong("learned_positions", "refused one too late", "no look at the end of the table")
+@wrong("learned_positions", "refused one too late", "only the first place looked at")
 def _(x, table, start):
     if start > len(table):
         raise ValueError
     return x + table[start : start + x.shape[1]]
 
 
-@wrong("learned_positions", "a slice that ends at T")
+@wrong("learned_positions", "a slice that ends at T", "rows up to T")
 def _(x, table, start):
     return x + table[start : x.shape[1]]
 
@@ -231,7 +231,7 @@ def _(x, start, base):
     return torch.view_as_real(pairs * torch.exp(-1j * angle)).flatten(-2)
 
 
-@wrong("rotate_pairs", "degrees")
+@wrong("rotate_pairs", "degrees", "turned by degrees")
 def _(x, start, base):
     pairs = torch.complex(x[..., ::2], x[..., 1::2])
     angle = torch.arange(start, start + x.shape[2]).to(x)[:, None] / base ** (
@@ -265,7 +265,7 @@ def _(weight, n_heads):
     return weight.reshape(n_heads, 2, -1, weight.shape[1]).reshape(len(weight), -1)
 
 
-@wrong("to_interleaved", "concatenated even and odd rows of the whole")
+@wrong("to_interleaved", "concatenated even and odd rows of the whole", "even rows, then odd rows")
 def _(weight, n_heads):
     return torch.cat([weight[::2], weight[1::2]])
 
@@ -348,7 +348,7 @@ class _(Layer):
         return super().forward(x)
 
 
-@wrong("rotation_at_work", "the slice ends at T")
+@wrong("rotation_at_work", "the slice ends at T", "places up to T")
 class _(Layer):
     def forward(self, x, start=0):
         rows = slice(start, x.shape[2])

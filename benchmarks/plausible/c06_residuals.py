@@ -128,7 +128,7 @@ def _(x, gate, up, down):
     return (torch.sigmoid(x @ gate.mT) * (x @ up.mT)) @ down.mT
 
 
-@wrong("gated_mlp", "precedence: * before @")
+@wrong("gated_mlp", "precedence: * before @", "brackets forgotten")
 def _(x, gate, up, down):
     return F.silu(x @ gate.mT) * x @ up.mT @ down.mT
 
@@ -228,7 +228,7 @@ def _(stack):
             nn.init.normal_(parameter, 0.0, 0.0)
 
 
-@wrong("identity_start", "up_proj for down_proj")
+@wrong("identity_start", "up_proj for down_proj", "up for down")
 def _(stack):
     for block in stack.blocks:
         for part in (block.attention.out_proj, block.feed_forward.up_proj):
@@ -251,7 +251,7 @@ def _(stack):
         weight = torch.zeros_like(weight)
 
 
-@wrong("identity_start", "all but the biases of the whole stack are 0")
+@wrong("identity_start", "all but the biases of the whole stack are 0", "everything but the biases")
 def _(stack):
     for name, parameter in stack.named_parameters():
         if name.endswith("weight"):
@@ -298,7 +298,7 @@ def _(stack, std):
     _draw(stack, std, std / math.sqrt(4 * len(stack.blocks)))
 
 
-@wrong("depth_scaled_start", "biases drawn too")
+@wrong("depth_scaled_start", "biases drawn too", "biases and norms drawn")
 def _(stack, std):
     _draw(stack, std, std / math.sqrt(2 * len(stack.blocks)))
     for parameter in stack.parameters():
@@ -306,7 +306,7 @@ def _(stack, std):
             nn.init.normal_(parameter, std=std)
 
 
-@wrong("depth_scaled_start", "only the last layer's matrices are smaller")
+@wrong("depth_scaled_start", "only the last layer's matrices are smaller", "only the last layer smaller")
 def _(stack, std):
     _draw(stack, std, std)
     _draw(stack.blocks[-1], std, std / math.sqrt(2 * len(stack.blocks)))
@@ -328,7 +328,7 @@ def _streams(model, ids):
     return seen.streams
 
 
-@wrong("logit_lens", "layers after the batch")
+@wrong("logit_lens", "layers after the batch", "layers behind the sequences")
 def _(model, ids):
     return torch.stack([model.lm_head(model.stack.final_norm(x)) for x in _streams(model, ids)], dim=1)
 
@@ -338,7 +338,7 @@ def _(model, ids):
     return torch.stack([F.layer_norm(model.lm_head(x), (17,)) for x in _streams(model, ids)])
 
 
-@wrong("logit_lens", "the first norm of all")
+@wrong("logit_lens", "the first norm of all", "the first norm of all")
 def _(model, ids):
     norm = model.stack.blocks[0].attention_norm
     return torch.stack([model.lm_head(norm(x)) for x in _streams(model, ids)])
@@ -364,7 +364,7 @@ def _(model, ids, layer):
         return float(_loss(model, ids) - base)
 
 
-@wrong("skip_layer", "the model without all other layers")
+@wrong("skip_layer", "the model without all other layers", "all the others skipped")
 def _(model, ids, layer):
     base = _loss(model, ids)
     others = [n for n in range(len(model.stack.blocks)) if n != layer]
@@ -379,7 +379,7 @@ def _(model, ids, layer):
         return (_loss(model, ids) - base) * (len(ids) + 1)
 
 
-@wrong("skip_layer", "perplexities")
+@wrong("skip_layer", "perplexities", "perplexities")
 def _(model, ids, layer):
     base = _loss(model, ids).exp()
     with probing.layers_skipped(model, [layer]):
@@ -421,7 +421,7 @@ def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
     return x + F.silu(y @ (gate + up).T) @ down.T
 
 
-@wrong("block_at_work", "the MLP added to x, attention forgotten on the way")
+@wrong("block_at_work", "the MLP added to x, attention forgotten on the way", "what attention adds is lost")
 def _(x, attention, attention_scale, mlp_scale, gate, up, down, eps):
     y = x + attention(_norm(x, attention_scale, eps))
     z = _norm(y, mlp_scale, eps)

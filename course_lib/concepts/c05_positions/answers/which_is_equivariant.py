@@ -89,7 +89,6 @@ WRONG = [
     (None, lambda layers, x: tried(layers, x)[:-1]),
     (None, lambda layers, x: tried(layers, x)[::-1]),
     (None, lambda layers, x: tried(layers, torch.ones_like(x))),
-    (None, lambda layers, x: [tried(layers, x)[0]] * len(layers)),
     (
         "no list for one layer",
         lambda layers, x: tried(layers, x) if layers[1:] else tried(layers, x)[0],

@@ -191,6 +191,12 @@ def _(x, table, start):
 
 
 exercise.changed(
+    "only the first place looked at",
+    "It was asked whether the table has a row for the first token: the last one, at `start + T - 1`, is the "
+    "first to have none.",
+    ("end > len(table)", "start >= len(table)"),
+)
+exercise.changed(
     "one place too many allowed",
     "One place behind the last row of the table is let through: the last token stands at `start + T - 1`, "
     "and the last row is `len(table) - 1`.",

@@ -97,7 +97,9 @@ def norm_cases(rng, *learned):
             Case("one token of four numbers", inputs(4 * all_different(rng, 4))),
             Case("two sequences", inputs(spread(rng, 2, t, d)), gradients=True, catches="no graph"),
             Case(
-                "everything square", inputs(spread(rng, 5, 5, 5)), catches="the axis that is as long as weight"
+                "everything square",
+                inputs(spread(rng, 5, 5, 5)),
+                catches="the axis that is as long as weight",
             ),
             Case("four axes", inputs(spread(rng, 2, 3, 5, 7)), catches="normalised over axis 1"),
             Case("a large eps, and small numbers", inputs(small, eps=0.5), catches="eps squared"),

@@ -322,7 +322,7 @@ def _(rng):
     def inputs(n_layers, n_ids, n_new, t, p):
         """A text in which no number of `draw`, and no sum of the likeliest, comes near to a border.
 
-        Where both temperature and top-p are at work, their order shows.
+        Where both temperature and top-p are at work, their order shows, and whether anything is drawn.
         """
         while True:
             known = {
@@ -340,7 +340,8 @@ def _(rng):
             sums = temperature(rows, t).sort(descending=True).values.cumsum(-1)
             near = float((sums - p).abs().min()) if t and p < 1 else 1.0
             kept, others = cut_and_scaled(rows, t, p) > 0, top_p_first(rows, t, p) > 0
-            order_tells = t in (0, 1) or p == 1 or not torch.equal(kept, others)
+            some_left = bool((others.sum(-1) > 1).any())
+            order_tells = t in (0, 1) or p == 1 or (some_left and not torch.equal(kept, others))
             if min(draw.nearest, near) > NEAR and len(set(tokens)) == n_new and order_tells:
                 return known
 

@@ -269,12 +269,6 @@ exercise.changed(
     ("kept.sum(-1, keepdim=True)", "kept.sum(-1)"),
 )
 exercise.changed(
-    "a tiny number added to the sum",
-    "A tiny number was added to the sum, for fear of 0, which makes every row too small: one token always "
-    "stays, so the sum is never 0.",
-    ("kept.sum(-1, keepdim=True)", "(kept.sum(-1, keepdim=True) + 1e-8)"),
-)
-exercise.changed(
     "a softmax of probabilities",
     "A softmax went over probabilities, which makes them more equal: divide what is left by its sum.",
     ("kept / kept.sum(-1, keepdim=True)", "kept.where(kept > 0, -torch.inf).softmax(-1)"),

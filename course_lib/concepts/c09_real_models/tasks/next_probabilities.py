@@ -75,7 +75,8 @@ def distinct(rng, *shape):
 @exercise.cases
 def _(rng):
     def inputs(*shape, t, p, size=1.0, level=0.0, n_out=0):
-        """Logits with which no sum of the likeliest comes near to p, and the order of the two steps shows.
+        """Logits with which no sum of the likeliest comes near to p, the order of the two steps shows, and
+        not all rows keep as many tokens.
 
         The `n_out` lowest are minus infinity.
         """
@@ -90,8 +91,11 @@ def _(rng):
             for heat in {t, 1.0} - {0.0}:
                 sums = (rows.double() / heat).softmax(-1).sort(descending=True).values.cumsum(-1)
                 near.append(float((sums - p).abs().min()))
-            other = (next_probabilities(rows, t, p) > 0) != (cut_first(rows, t, p) > 0)
-            if p == 1 or (min(near) > NEAR and (t in (0, 1) or other.any())):
+            kept = next_probabilities(rows, t, p) > 0
+            other = kept != (cut_first(rows, t, p) > 0)
+            numbers = kept.sum(-1).flatten().tolist()
+            unequal = len(numbers) == 1 or len(set(numbers)) > 1
+            if p == 1 or (min(near) > NEAR and unequal and (t in (0, 1) or other.any())):
                 return {"logits": logits, "t": t, "p": p}
 
     return in_torch(
