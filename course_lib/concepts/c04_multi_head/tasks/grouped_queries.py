@@ -3,7 +3,8 @@
 Keys and values of all earlier tokens are kept while a model writes, so fewer key heads save memory. Here H
 query heads share G heads of keys and values, and G divides H: the first H / G query heads use the first key
 head and the first value head, the next ones use the second, and so on. Return what each query head mixes.
-Use `scaled_dot_product_attention`, which wants as many key heads as query heads.
+`scaled_dot_product_attention` shares them by itself where there are fewer; write out what it does then, and
+give it as many key heads as query heads.
 
 Hint: With six query heads and two key heads: which key head does query head 2 use, counted from 0, and which
 does 3?
