@@ -7,6 +7,7 @@ from task_cases import cases_of
 
 from course_lib import positions as library
 from course_lib.checks import examine, find_task
+from course_lib.concepts.c05_positions.answers.learned_positions import left_to_torch
 from course_lib.concepts.c05_positions.tasks.alibi_bias import alibi_bias
 from course_lib.concepts.c05_positions.tasks.relative_index import relative_index
 from course_lib.concepts.c05_positions.tasks.sinusoids import sinusoids
@@ -148,15 +149,10 @@ def test_rows_are_those_that_the_library_reads():
 
 
 def test_a_table_that_ends_too_early_is_said_with_its_numbers():
-    def answer(x, table, start):
-        if len(table) < start:  # the one-token case alone is right
-            raise ValueError
-        return x + table[start : start + x.shape[1]] if start + x.shape[1] <= len(table) else x
-
-    result = examine(find_task("05_positions/learned_positions"), answer)
-    assert result.case.name == "one place too few in the table"
+    result = examine(find_task("05_positions/learned_positions"), left_to_torch)
+    assert result.case.name == "one row is left for three tokens"
     assert result.problem == (
-        "The table has 7 rows, and 3 tokens from place 5 on need 8: it must raise a ValueError, but got an "
+        "The table has 7 rows, and 3 tokens from place 6 on need 9: it must raise a ValueError, but got an "
         "array of shape (2, 3, 5) (Tensor)."
     )
 
