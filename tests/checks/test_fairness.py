@@ -383,7 +383,7 @@ def layer(**members):
             self.k_proj = nn.Linear(d_model, d_head, bias=False)
             self.v_proj = nn.Linear(d_model, d_head, bias=False)
             self.causal = causal
-            self.register_buffer("tril", torch.tril(torch.ones(32, 32)))
+            self.register_buffer("tril", torch.tril(torch.ones(256, 256)))
 
         def allowed(self, x, mask):
             n = x.shape[-2]

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from course_lib.checks import forms
 from course_lib.checks.exercise import Exercise
+from course_lib.checks.inputs import between
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c01_tokens.tasks.count_pairs import drawn, drawn_words, letters, single
 from course_lib.concepts.c01_tokens.tasks.merge_pair import from_the_right, merge_pair
@@ -64,7 +65,7 @@ def _(rng):
         Case("a short text", encodable(rng, [a, b], 17, 29), catches="the longest pair first"),
         Case(
             "letters of several bytes",
-            {"text": "grün \N{CAT FACE}", "ranks": half},
+            {"text": " ".join(["grün \N{CAT FACE}"] * between(rng, 2, 20)), "ranks": half},
             catches="characters instead of bytes",
         ),
         Case("words", {"text": f"{b}{a} {b} {b}", "ranks": space}, catches="words cut apart"),

@@ -23,5 +23,9 @@ WRONG = [
         "the first query at the first key",  # but for one alone
         lambda t, s: np.tri(t, s, dtype=bool) if t > 1 else np.ones((1, s), bool),
     ),
+    (
+        "a table of 64 tokens",
+        lambda t, s: np.tri(64, dtype=bool)[s - t : s, :s] if s <= 64 else np.tri(64, dtype=bool),
+    ),
     ("an axis of one lost", lambda t, s: np.squeeze(by_loops(t, s))),
 ]

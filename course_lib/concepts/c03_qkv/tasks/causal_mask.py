@@ -36,6 +36,7 @@ def _(rng):
     def sizes(n_old, n_new):
         return {"n_queries": n_new, "n_keys": n_old + n_new}
 
+    many = 130 - between(rng, 0, 65)  # few at the visible check, whose table is then too small for others
     return [
         Case("three tokens", sizes(0, 3)),
         Case(
@@ -44,6 +45,11 @@ def _(rng):
             catches="the first query at the first key",
         ),
         Case("one new token: it sees all", sizes(between(rng, 5, 60), 1), catches="an axis of one lost"),
+        Case(
+            "many tokens",
+            sizes(0, many),
+            catches="a table of 64 tokens",
+        ),
     ]
 
 

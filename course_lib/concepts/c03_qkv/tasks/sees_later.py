@@ -106,7 +106,6 @@ def layers(rng, d):
 
     causal = masked(lambda n: np.tri(n, dtype=bool))
     every = masked(lambda n: np.ones((n, n), bool))
-    ahead = masked(lambda n: np.tri(n, k=1, dtype=bool))
     later = masked(lambda n: np.tri(n, dtype=bool).T)
 
     def little(x):
@@ -126,7 +125,6 @@ def layers(rng, d):
             lambda x: x - x.amax(0),
             "only shrinking counts",
         ),
-        Layer("attention that sees one token ahead", True, ahead, "the nearest output is left out"),
         Layer(
             "causal, but the first token sees the last",
             True,
@@ -137,7 +135,7 @@ def layers(rng, d):
             "causal, but the second token sees the third",
             True,
             masked(opened(1, 2)),
-            "only the first output is compared",
+            "the second token is never changed",
         ),
         Layer(
             "causal, but the first token sees the second",
@@ -155,6 +153,12 @@ def layers(rng, d):
             "no mask, tokens brought to length 1", True, lambda x: every(scaled(x)), "only scales the tokens"
         ),
         Layer("no mask, normalised", True, lambda x: every(scaled(centred(x))), "only shifts the tokens"),
+        Layer(
+            "causal, but a token sees a later one",
+            True,
+            masked(opened(*pair[::-1])),
+            "knows some pairs by the code",
+        ),
         Layer(
             "causal, with a pair allowed that was so already",
             False,

@@ -16,7 +16,7 @@ Hint: Scores: H T T K multiplications, mixes as many. And H K is d_model.
 """
 
 from course_lib.checks.exercise import Exercise
-from course_lib.checks.inputs import primes
+from course_lib.checks.inputs import between, primes
 from course_lib.checks.kinds import Case
 
 exercise = Exercise(
@@ -64,9 +64,13 @@ def _(rng):
         return primes(rng, 3, 5, 7, 11, 13, 17)[:n]
 
     return [
-        Case("three tokens, two heads", layer(3, 5, 2, 1, 4)),
+        Case("three tokens, two heads", layer(3, between(rng, 2, 9), 2, 1, 4)),
         Case("other sizes", layer(*some(4), 2), catches="always four bytes"),
-        Case("a layer of SmolLM2, 2,048 tokens", layer(2048, 64, 3, 3, 4), catches="numbers of 32 bits"),
+        Case(
+            "a layer of SmolLM2, some 2,000 tokens",
+            layer(between(rng, 1500, 2500), 64, 3, 3, 4),
+            catches="numbers of 32 bits",
+        ),
     ]
 
 

@@ -52,7 +52,7 @@ def _(rng):
         return {"n_heads": n_heads, "n_queries": n_queries, "n_keys": n_keys}
 
     t, s = primes(rng, 3, 5)[0], between(rng, 7, 60)
-    few, many = between(rng, 3, 7), between(rng, 20, 30)
+    few, many = between(rng, 3, 30), between(rng, 20, 60)
     return [
         Case("two queries, two keys", inputs(2, 2, 2)),
         Case("fewer queries than keys", inputs(2, t, s), catches="the first query at the first key"),

@@ -45,9 +45,9 @@ def sinusoids(n, d):
 
 @exercise.cases
 def _(rng):
-    same, pairs = primes(rng, 7, 11, 13, 17, 19)[:2]
+    same, pairs = between(rng, 7, 40), primes(rng, 7, 11, 13, 17, 19)[0]
     return [
-        Case("three places, four numbers", {"n": 3, "d": 4}),
+        Case("three places", {"n": 3, "d": 2 * between(rng, 2, 9)}),
         Case("as many places as pairs", {"n": same, "d": 2 * same}, catches="places across, pairs down"),
         Case("one place", {"n": 1, "d": 2 * between(rng, 3, 40)}, catches="an axis of one lost"),
         Case(

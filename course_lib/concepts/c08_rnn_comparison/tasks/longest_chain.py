@@ -23,6 +23,7 @@ import functools
 import graphlib
 
 from course_lib.checks.exercise import Exercise
+from course_lib.checks.inputs import between
 from course_lib.checks.kinds import Case
 
 exercise = Exercise(
@@ -126,7 +127,7 @@ def _(rng):
         if [name for name in apart if name in ("a", "b4", "c2")][1] == "b4":
             break
     return [
-        case("three in a row", in_a_row(["x", "y", "z"])),
+        case("three in a row", in_a_row([chr(ord("a") + i) for i in rng.permutation(26)[:3]])),
         case("one operation", {"x": []}, catches="the largest of no chains"),
         case("waits twice for the same", square, catches="counted twice, crossed off once"),
         Case(
@@ -134,8 +135,8 @@ def _(rng):
             {"waits_for": apart},
             catches="one end alone",
         ),
-        case("a recurrent network", recurrent(5), catches="the first of each list"),
-        case("many paths", ladder(41), catches="every path walked"),
+        case("a recurrent network", recurrent(between(rng, 5, 9)), catches="the first of each list"),
+        case("many paths", ladder(between(rng, 41, 60)), catches="every path walked"),
         case("2,000 in a row", in_a_row([f"op{i}" for i in range(2000)]), catches="too deep for Python"),
     ]
 
