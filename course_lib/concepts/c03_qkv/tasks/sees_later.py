@@ -106,6 +106,7 @@ def layers(rng, d):
 
     causal = masked(lambda n: np.tri(n, dtype=bool))
     every = masked(lambda n: np.ones((n, n), bool))
+    ahead = masked(lambda n: np.tri(n, k=1, dtype=bool))
     later = masked(lambda n: np.tri(n, dtype=bool).T)
 
     def little(x):
@@ -125,6 +126,7 @@ def layers(rng, d):
             lambda x: x - x.amax(0),
             "only shrinking counts",
         ),
+        Layer("attention that sees one token ahead", True, ahead, "the nearest output is left out"),
         Layer(
             "causal, but the first token sees the last",
             True,
