@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from course_lib.grading import batch, engines, judge, sandbox
-from course_lib.grading.outcome import Outcome, one_line
+from course_lib.grading import batch
+from course_lib.grading.intake.handed_in import Work
+from course_lib.grading.judging import judge
+from course_lib.grading.results.outcome import Outcome, one_line
+from course_lib.grading.walls import engines, sandbox
 
 if TYPE_CHECKING:
     from course_lib.grading import assignments
@@ -136,10 +139,10 @@ def runner(chosen: argparse.Namespace) -> "Runner":
 class Runner:
     """Grades, and shows how far it is."""
 
-    def __init__(self, grade: functools.partial[Iterator[tuple[batch.Work, Outcome]]]) -> None:
+    def __init__(self, grade: functools.partial[Iterator[tuple[Work, Outcome]]]) -> None:
         self.grade = grade
 
-    def __call__(self, works: Sequence[batch.Work]) -> Generator[tuple[batch.Work, Outcome], None, None]:
+    def __call__(self, works: Sequence[Work]) -> Generator[tuple[Work, Outcome], None, None]:
         yield from tqdm(self.grade(works), total=len(works), unit=" notebooks", disable=None)
 
 

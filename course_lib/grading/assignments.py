@@ -12,16 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from course_lib.grading import batch, handed_in, reports
-from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import cells_of, release, settings, write
-from course_lib.grading.judge import digest_of, failed, not_run
-from course_lib.grading.outcome import Outcome, must_be_right, one_line
-from course_lib.grading.submission import Cell, Unreadable, hidden, read_bytes, read_cells
+from course_lib.grading import reports
+from course_lib.grading.intake import handed_in
+from course_lib.grading.intake.handed_in import Work
+from course_lib.grading.intake.submission import Cell, Unreadable, hidden, read_bytes, read_cells
+from course_lib.grading.judging.judge import digest_of, failed, not_run
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.graded import cells_of, release, settings, write
+from course_lib.grading.results.outcome import Outcome, must_be_right, one_line
 
 # Takes what is to be graded, gives what came.
-Run = Callable[[Sequence[batch.Work]], Generator[tuple[batch.Work, Outcome], None, None]]
-Item = TypeVar("Item", batch.Work, Outcome)
+Run = Callable[[Sequence[Work]], Generator[tuple[Work, Outcome], None, None]]
+Item = TypeVar("Item", Work, Outcome)
 ABSENT = "the submission has no such notebook"
 CHANGED = "the file has changed since it was graded, and is not shown; run the command again"
 
@@ -129,7 +131,7 @@ def _unhidden(sources: Sequence[Path]) -> list[str]:
     return [f"{alone}: {', '.join(names)}"] if names else []
 
 
-def digest(work: batch.Work) -> str:
+def digest(work: Work) -> str:
     """What a submission and its source are now; "" for one that cannot be read."""
     try:
         return digest_of(work.source.read_bytes(), read_bytes(work.path))
@@ -137,7 +139,7 @@ def digest(work: batch.Work) -> str:
         return ""
 
 
-def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work, Outcome]]:
+def _graded(works: Sequence[Work], run: Run) -> Iterator[tuple[Work, Outcome]]:
     """Outcomes of all, of those that are not there too.
 
     The sources are graded first, as if they were submissions: no outcome comes before they have all points.
@@ -146,7 +148,7 @@ def _graded(works: Sequence[batch.Work], run: Run) -> Iterator[tuple[batch.Work,
     """
     present = [work for work in works if os.path.lexists(work.path)]
     sources = dict.fromkeys(work.source for work in present)
-    waiting = [batch.Work("the source", source, source) for source in sources]
+    waiting = [Work("the source", source, source) for source in sources]
     ready = [
         (work, not_run(work.student, work.source, ABSENT)) for work in works if not os.path.lexists(work.path)
     ]
@@ -211,14 +213,14 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     return Done(tuple(outcomes), len(new), notes)
 
 
-def _as_graded(work: batch.Work, outcome: Outcome) -> tuple[Outcome, list[Cell]]:
+def _as_graded(work: Work, outcome: Outcome) -> tuple[Outcome, list[Cell]]:
     """An outcome and the cells that it is about; none where the file is another one now."""
     if outcome.digest in ("", digest(work)):
         return outcome, cells_of(work.path)
     return replace(outcome, reports=(*outcome.reports, CHANGED)), []
 
 
-def _digest(kept: dict[tuple[str, str], Outcome], work: batch.Work) -> str:
+def _digest(kept: dict[tuple[str, str], Outcome], work: Work) -> str:
     """The digest of the outcome of before."""
     before = kept.get((work.student, work.source.stem))
     return before.digest if before else ""

@@ -12,24 +12,16 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from course_lib.grading.engines import Engine, choose
-from course_lib.grading.judge import CannotStart, Grader, failed, not_run
-from course_lib.grading.leftovers import remove_folders
-from course_lib.grading.outcome import Outcome
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.session import Seconds
+from course_lib.grading.intake.handed_in import Work
+from course_lib.grading.judging.judge import CannotStart, Grader, failed, not_run
+from course_lib.grading.judging.session import Seconds
+from course_lib.grading.results.outcome import Outcome
+from course_lib.grading.walls.engines import Engine, choose
+from course_lib.grading.walls.leftovers import remove_folders
+from course_lib.grading.walls.sandbox import Limits
 
 AHEAD = 2  # for each worker: one that it grades, and one that waits while the last is written down
 MOST_KEPT = 4  # graders of one worker, each with a process of its own
-
-
-@dataclass(frozen=True)
-class Work:
-    """One notebook of one student."""
-
-    student: str
-    source: Path
-    path: Path
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 
 from nbgrader.exchange.default import ExchangeCollect
 
-from course_lib.grading.outcome import one_line
+from course_lib.grading.results.outcome import one_line
 
 Wanted = Callable[[str, int], bool]
 PIECE = 1 << 20  # bytes that are copied at a time

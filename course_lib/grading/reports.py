@@ -20,12 +20,20 @@ from nbgrader.api import Assignment, Gradebook, MissingEntry, Student
 from nbgrader.plugins import ExportPlugin
 
 from course_lib.checks import find_task, task_names
-from course_lib.grading.gradebook import outcomes_of
-from course_lib.grading.graded import NOTES, Released, grade_id, graded, look_of, without_answers, write
-from course_lib.grading.handed_in import in_page
-from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome, one_line
-from course_lib.grading.rendering import LINK, PICTURE, PROTOCOLS, TAGS
-from course_lib.grading.submission import Cell
+from course_lib.grading.intake.handed_in import in_page
+from course_lib.grading.intake.submission import Cell
+from course_lib.grading.results.gradebook import outcomes_of
+from course_lib.grading.results.graded import (
+    NOTES,
+    Released,
+    grade_id,
+    graded,
+    look_of,
+    without_answers,
+    write,
+)
+from course_lib.grading.results.outcome import BY_HAND, Outcome, Status, TaskOutcome, one_line
+from course_lib.grading.results.rendering import LINK, PICTURE, PROTOCOLS, TAGS
 
 HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
 FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")  # the last four are wide = + - @

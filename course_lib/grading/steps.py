@@ -16,12 +16,12 @@ from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import NbGraderPreprocessor
 from traitlets.log import get_logger
 
-from course_lib.grading.engines import choose
-from course_lib.grading.gradebook import note, open_gradebook
-from course_lib.grading.graded import cells_of, graded, release
-from course_lib.grading.outcome import Outcome, must_be_right, one_line
-from course_lib.grading.sandbox import NoIsolation
-from course_lib.grading.submission import Unreadable, read_bytes, read_cells
+from course_lib.grading.intake.submission import Unreadable, read_bytes, read_cells
+from course_lib.grading.results.gradebook import note, open_gradebook
+from course_lib.grading.results.graded import cells_of, graded, release
+from course_lib.grading.results.outcome import Outcome, must_be_right, one_line
+from course_lib.grading.walls.engines import choose
+from course_lib.grading.walls.sandbox import NoIsolation
 
 Resources = dict[str, Any]
 
@@ -35,7 +35,7 @@ def grader(source: Path) -> Any:
 
     Raises: SystemExit: the source's own answers do not get all points.
     """
-    from course_lib.grading.judge import Grader  # here, because it brings torch
+    from course_lib.grading.judging.judge import Grader  # here, because it brings torch
 
     made = _kept.enter_context(Grader(source))
     try:

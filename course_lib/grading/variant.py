@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from course_lib.grading.graded import grade_id, write
+from course_lib.grading.results.graded import grade_id, write
 
 BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 PLACE = re.compile(r"\bseed(?: in [(\[]| *= *)\d[\d_, ]*")  # for seed in (31, 57): or check(..., seed=31)

@@ -16,7 +16,7 @@ from course_lib.checks.compare import all_agree
 from course_lib.checks.engine import N_AGAIN, prepare
 from course_lib.checks.kinds import Case
 from course_lib.checks.values import close
-from course_lib.grading.travel import packed, spec
+from course_lib.grading.pipe.travel import packed, spec
 from course_lib.grading.variant import reseed
 
 TEST = "### BEGIN HIDDEN TESTS\nfor seed in (31, 57):\n### END HIDDEN TESTS"

@@ -26,8 +26,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from course_lib.grading import engines, sandbox
-from course_lib.grading.sandbox import MB, Limits, Policy
+from course_lib.grading.walls import engines, sandbox
+from course_lib.grading.walls.sandbox import MB, Limits, Policy
 
 LIMITS = Limits(memory_mb=256, cpu_s=1, processes=24, files=128, scratch_mb=8, file_mb=4)
 Answer = dict | list | str | int | bool | None
@@ -240,18 +240,22 @@ def programs(goals: dict) -> Answer:
 
 @attempt
 def kernel(goals: dict) -> Answer:
-    from course_lib.grading import walls
-    from course_lib.grading.syscalls import machine
+    from course_lib.grading.walls import kernel
+    from course_lib.grading.walls.syscalls import machine
 
-    column = walls.COLUMN[machine()][0]
+    column = kernel.COLUMN[machine()][0]
     special = {
-        "clone into a user namespace": raw_call(walls.CLONE[column], 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0),
-        "clone3": raw_call(walls.CLONE3[column], 0, 0),
-        "outlive the parent": raw_call(walls.PRCTL[column], 1, 0, 0, 0, 0),
-        "socketpair of TIPC": raw_call(walls.SOCKETPAIR[column], 30, 1, 0, 0),
+        "clone into a user namespace": raw_call(
+            kernel.CLONE[column], 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0
+        ),
+        "clone3": raw_call(kernel.CLONE3[column], 0, 0),
+        "outlive the parent": raw_call(kernel.PRCTL[column], 1, 0, 0, 0, 0),
+        "socketpair of TIPC": raw_call(kernel.SOCKETPAIR[column], 30, 1, 0, 0),
     }
     # With nonsense as arguments: a call that is let through fails in another way, or is "done".
-    listed = {name: numbers[column] for name, numbers in walls.REFUSED.items() if numbers[column] is not None}
+    listed = {
+        name: numbers[column] for name, numbers in kernel.REFUSED.items() if numbers[column] is not None
+    }
     return special | {name: raw_call(number, -1, -1, -1, -1, -1) for name, number in listed.items()}
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from course_lib.grading.engines import Engine, choose
-from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.walls.engines import Engine, choose
+from course_lib.grading.walls.sandbox import NoIsolation
 
 
 @pytest.fixture(scope="session")

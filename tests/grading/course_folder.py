@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image
 from small import cell, with_hidden, write
 
-from course_lib.grading.gradebook import Book
-from course_lib.grading.outcome import BY_HAND, CellOutput, Outcome, Status, TaskOutcome
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.outcome import BY_HAND, CellOutput, Outcome, Status, TaskOutcome
 
 
 def picture(size: tuple[int, int], kind: str = "PNG") -> str:

@@ -5,8 +5,8 @@ import os
 import signal
 
 from course_lib.grading.batch import Settings, Work
-from course_lib.grading.judge import CannotStart, not_run
-from course_lib.grading.outcome import Outcome, Status
+from course_lib.grading.judging.judge import CannotStart, not_run
+from course_lib.grading.results.outcome import Outcome, Status
 
 
 class Odd(Exception):

@@ -35,9 +35,9 @@ import json, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from course_lib.grading.batch import Settings, Work, grade_works
-from course_lib.grading.engines import choose
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.session import Seconds
+from course_lib.grading.walls.engines import choose
+from course_lib.grading.walls.sandbox import Limits
+from course_lib.grading.judging.session import Seconds
 described, out, _ = sys.argv[1:]
 told = json.loads(Path(described).read_text())
 engine, one_writes = choose(told["engine"]), threading.Lock()

@@ -332,7 +332,7 @@ def forging(name: str, tries: str, code: str, words: object = "died", wrong: str
 def forge():
     import sys
     from course_lib.checks.values import boxed
-    child = sys.modules.get("course_lib.grading.child") or sys.modules["__main__"]
+    child = sys.modules.get("course_lib.grading.judging.child") or sys.modules["__main__"]
     before = child.told
 {code}
     def told(made):

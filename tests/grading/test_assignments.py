@@ -13,12 +13,13 @@ import pytest
 from course_folder import CONFIG, empty_gradebook
 from small import answer, cell, checked, locked, right, with_hidden, write
 
-from course_lib.grading import assignments, engines
+from course_lib.grading import assignments
 from course_lib.grading.__main__ import main
-from course_lib.grading.gradebook import Book
-from course_lib.grading.judge import Grader
-from course_lib.grading.outcome import Outcome
-from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.judging.judge import Grader
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.outcome import Outcome
+from course_lib.grading.walls import engines
+from course_lib.grading.walls.sandbox import NoIsolation
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SOFTMAX, MIX = "03_qkv/softmax", "03_qkv/mix"

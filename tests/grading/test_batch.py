@@ -9,11 +9,12 @@ import deadly
 import pytest
 import small
 
-from course_lib.grading import batch, session
+from course_lib.grading import batch
 from course_lib.grading.batch import Settings, Work, grade_works
-from course_lib.grading.engines import NONE
-from course_lib.grading.judge import CannotStart, Grader
-from course_lib.grading.outcome import Status
+from course_lib.grading.judging import session
+from course_lib.grading.judging.judge import CannotStart, Grader
+from course_lib.grading.results.outcome import Status
+from course_lib.grading.walls.engines import NONE
 
 TASK = "03_qkv/softmax"
 WRONG = "def softmax(scores):\n    return scores"

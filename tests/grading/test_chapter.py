@@ -15,12 +15,12 @@ from test_idioms import IDIOMS
 
 from course_lib.grading import batch
 from course_lib.grading.assignments import grade_folder
-from course_lib.grading.engines import ENGINES, NONE
-from course_lib.grading.outcome import Status
-from course_lib.grading.own_root import MOST_NAMES
-from course_lib.grading.sandbox import Limits
-from course_lib.grading.session import Seconds
-from course_lib.grading.submission import MOST_BYTES, MOST_CELLS, MOST_CODE, MOST_PARTS
+from course_lib.grading.intake.submission import MOST_BYTES, MOST_CELLS, MOST_CODE, MOST_PARTS
+from course_lib.grading.judging.session import Seconds
+from course_lib.grading.results.outcome import Status
+from course_lib.grading.walls.engines import ENGINES, NONE
+from course_lib.grading.walls.own_root import MOST_NAMES
+from course_lib.grading.walls.sandbox import Limits
 
 CHAPTER = (small.REPOSITORY / "workshop" / "grading.md").read_text("utf-8")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)

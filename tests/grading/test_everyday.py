@@ -5,11 +5,11 @@ import inspect
 import pytest
 from small import answer, cell, checked, locked, right, write
 
-from course_lib.grading.absent import ConfinedShell
-from course_lib.grading.child import Outputs
-from course_lib.grading.engines import ENGINES, NONE, tried
-from course_lib.grading.judge import Grader
-from course_lib.grading.session import Seconds
+from course_lib.grading.judging.absent import ConfinedShell
+from course_lib.grading.judging.child import Outputs
+from course_lib.grading.judging.judge import Grader
+from course_lib.grading.judging.session import Seconds
+from course_lib.grading.walls.engines import ENGINES, NONE, tried
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SOFTMAX, MIX, ATTENTION = "03_qkv/softmax", "03_qkv/mix", "03_qkv/attention"

@@ -18,7 +18,7 @@ from traitlets.config import Config
 
 from course_lib.grading import exchange
 from course_lib.grading.exchange import Collect, copy_files, owner_of
-from course_lib.grading.graded import cells_of, settings
+from course_lib.grading.results.graded import cells_of, settings
 
 STUDENTS = [f"student{number:02d}" for number in range(50)]
 

@@ -17,9 +17,9 @@ from nbgrader.server_extensions.formgrader import handlers
 from course_lib.grading import assignments, reports
 from course_lib.grading.assignments import autograde, digest, grade_folder
 from course_lib.grading.batch import Work
-from course_lib.grading.graded import release, settings
-from course_lib.grading.outcome import Outcome, TaskOutcome
-from course_lib.grading.rendering import Room
+from course_lib.grading.results.graded import release, settings
+from course_lib.grading.results.outcome import Outcome, TaskOutcome
+from course_lib.grading.results.rendering import Room
 
 PASTED = {
     "source": "My drawing: ![image.png](attachment:image.png) ![lost](attachment:lost.png)",

@@ -17,10 +17,11 @@ from course_lib.checks.call import call
 from course_lib.checks.engine import prepare
 from course_lib.checks.kinds import Result
 from course_lib.checks.values import boxed
-from course_lib.grading import child, judge, wire
-from course_lib.grading.calls import DEAD, Died, TimeOver, call_there
-from course_lib.grading.session import MOST_OUTPUT, SPARE, Remote, Seconds, Session
-from course_lib.grading.submission import Cell
+from course_lib.grading.intake.submission import Cell
+from course_lib.grading.judging import child, judge
+from course_lib.grading.judging.session import MOST_OUTPUT, SPARE, Remote, Seconds, Session
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.calls import DEAD, Died, TimeOver, call_there
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 TASK = without_finale("03_qkv/softmax")

@@ -18,15 +18,16 @@ from nbgrader.apps import NbGraderAPI
 from small import cell
 from sqlalchemy import event
 
-from course_lib.grading import assignments, gradebook
+from course_lib.grading import assignments
 from course_lib.grading.assignments import autograde
 from course_lib.grading.batch import Work
-from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import look_of, settings
-from course_lib.grading.judge import told
-from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, Status, TaskOutcome
+from course_lib.grading.intake.submission import read_cells
+from course_lib.grading.judging.judge import told
 from course_lib.grading.reports import summary
-from course_lib.grading.submission import read_cells
+from course_lib.grading.results import gradebook
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.graded import look_of, settings
+from course_lib.grading.results.outcome import BY_HAND, GIVEN, Outcome, Status, TaskOutcome
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from nbgrader import utils
 from small import cell
 
-from course_lib.grading.graded import (
+from course_lib.grading.results.graded import (
     Released,
     cells_of,
     grade_id,
@@ -27,8 +27,8 @@ from course_lib.grading.graded import (
     verdict,
     write,
 )
-from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
-from course_lib.grading.rendering import Room, TooMuch
+from course_lib.grading.results.outcome import CellOutput, Outcome, Status, TaskOutcome
+from course_lib.grading.results.rendering import Room, TooMuch
 
 SCRIPT = "<script>alert(1)</script>"
 PNG = course_folder.PNG

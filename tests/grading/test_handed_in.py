@@ -12,13 +12,14 @@ import course_folder
 import pytest
 from course_folder import answers, submit, write
 
-from course_lib.grading import __main__, assignments, gradebook
+from course_lib.grading import __main__, assignments
 from course_lib.grading.assignments import autograde, grade_folder
 from course_lib.grading.batch import Work
-from course_lib.grading.gradebook import Book
-from course_lib.grading.handed_in import in_course, in_folder
-from course_lib.grading.judge import CannotStart, Grader
-from course_lib.grading.outcome import Outcome
+from course_lib.grading.intake.handed_in import in_course, in_folder
+from course_lib.grading.judging.judge import CannotStart, Grader
+from course_lib.grading.results import gradebook
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.outcome import Outcome
 
 ASSIGNMENT = "03_qkv"
 NOT_UTF_8 = os.fsdecode(b"M\xfcller")

@@ -13,16 +13,17 @@ from nbgrader.coursedir import CourseDirectory
 from PIL import Image
 from small import cell
 
-from course_lib.grading import __main__, assignments, exchange, rendering, steps
+from course_lib.grading import __main__, assignments, exchange, steps
 from course_lib.grading.batch import Work
 from course_lib.grading.exchange import Collect, copy_files
-from course_lib.grading.graded import cells_of, release, settings
-from course_lib.grading.handed_in import in_course
-from course_lib.grading.outcome import Outcome
-from course_lib.grading.rendering import Room, TooMuch
+from course_lib.grading.intake.handed_in import in_course
+from course_lib.grading.intake.submission import Cell
+from course_lib.grading.judging.session import MOST_OUTPUT, Seconds, Session, known_outputs
 from course_lib.grading.reports import as_csv, feedback_page
-from course_lib.grading.session import MOST_OUTPUT, Seconds, Session, known_outputs
-from course_lib.grading.submission import Cell
+from course_lib.grading.results import rendering
+from course_lib.grading.results.graded import cells_of, release, settings
+from course_lib.grading.results.outcome import Outcome
+from course_lib.grading.results.rendering import Room, TooMuch
 
 ASSIGNMENT = "03_qkv"
 OSC = "\x1b]52;c;ZXZpbA==\x07"  # lets a terminal put a text into the clipboard

@@ -17,7 +17,7 @@ from every_kind import KINDS, Batch, differences, run_batch
 from hostile import Kind, by_name
 from world import ASSIGNMENT, World, run_plainly
 
-from course_lib.grading.engines import engines
+from course_lib.grading.walls.engines import engines
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the sandbox needs Linux")
 HERE = Path(__file__).parent

@@ -10,12 +10,12 @@ import yaml
 from small import answer, cell, locked, write
 
 from course_lib.checks.attempt import Failure
-from course_lib.grading import judge
-from course_lib.grading.calls import OF_MORE_PARTS, error_class, error_of
-from course_lib.grading.child import kinds_of
-from course_lib.grading.judge import Grader
-from course_lib.grading.session import Seconds
-from course_lib.grading.states import restore, state_of
+from course_lib.grading.judging import judge
+from course_lib.grading.judging.child import kinds_of
+from course_lib.grading.judging.judge import Grader
+from course_lib.grading.judging.session import Seconds
+from course_lib.grading.pipe.calls import OF_MORE_PARTS, error_class, error_of
+from course_lib.grading.pipe.states import restore, state_of
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 
@@ -282,7 +282,7 @@ LIES = [
 def test_a_forged_stand_in_is_worth_nothing(grade, ready, lie):
     told = {"is": "list", "of": [lie]}
     forged = (
-        "import course_lib.grading.child as child\nhonest = child.wire.send\n"
+        "import course_lib.grading.judging.child as child\nhonest = child.wire.send\n"
         f"def send(pipe, header, raw=b''):\n    if 'values' in header: header['values'] = {told!r}\n"
         "    honest(pipe, header, raw)\nchild.wire.send = send\ndef make(): pass"
     )

@@ -18,12 +18,9 @@ from task_cases import HIDDEN, VISIBLE, without_finale
 
 from course_lib.checks import as_text, examine
 from course_lib.checks.engine import prepare
-from course_lib.grading import judge
-from course_lib.grading.engines import NONE, choose
-from course_lib.grading.judge import HIDDEN_ONLY, Grader
-from course_lib.grading.outcome import BY_HAND, Outcome, Status
-from course_lib.grading.sandbox import NoIsolation
-from course_lib.grading.session import (
+from course_lib.grading.judging import judge
+from course_lib.grading.judging.judge import HIDDEN_ONLY, Grader
+from course_lib.grading.judging.session import (
     MOST_OUTPUT,
     OTHER,
     SPARE,
@@ -33,6 +30,9 @@ from course_lib.grading.session import (
     TimeOver,
     known_outputs,
 )
+from course_lib.grading.results.outcome import BY_HAND, Outcome, Status
+from course_lib.grading.walls.engines import NONE, choose
+from course_lib.grading.walls.sandbox import NoIsolation
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 NOTEBOOKS = sorted((REPOSITORY / "solutions").glob("*/*.ipynb"))
@@ -580,7 +580,7 @@ def test_broken_texts_are_kept_in_a_form_that_files_take(grade):
 # --------------------------------------------------------------------------------------------- a lying child
 
 LYING = """
-import course_lib.grading.child as child
+import course_lib.grading.judging.child as child
 honest = child.wire.send
 def send(pipe, header, raw=b''):
     if {field!r} in header:
@@ -646,7 +646,7 @@ def test_forged_outputs_cost_the_forgers_points_at_most(grade, small, lie):
     assert small.alive().process.pid == before
 
 
-DEEP = """import course_lib.grading.child as child
+DEEP = """import course_lib.grading.judging.child as child
 deep = []
 for _ in range(600):
     deep = [deep]
@@ -666,7 +666,7 @@ def test_nested_outputs_cost_themselves_alone(grade):
 def test_noise_in_the_pipe_costs_the_answers_behind_it_at_most(grade, small, noise):
     before = small.alive().process.pid
     send = f"lambda pipe, *_: pipe.sendall(b{noise!r} * 99)"
-    outcome = grade(between=f"import course_lib.grading.child as child\nchild.wire.send = {send}")
+    outcome = grade(between=f"import course_lib.grading.judging.child as child\nchild.wire.send = {send}")
     assert said(outcome)["test_softmax"] == "right"
     assert outcome.status in (Status.GRADED, Status.TIMED_OUT)
     assert small.alive().process.pid == before
@@ -825,7 +825,7 @@ def test_without_isolation_nothing_runs(grade, small, monkeypatch):
         raise NoIsolation("refused")
 
     with monkeypatch.context() as patched:
-        patched.setattr("course_lib.grading.session.Zygote.fork", refused)
+        patched.setattr("course_lib.grading.judging.session.Zygote.fork", refused)
         outcome = grade()
     assert (outcome.status, outcome.reason) == (Status.NOT_RUN, "the grader failed: NoIsolation: refused")
 

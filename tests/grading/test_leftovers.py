@@ -14,15 +14,19 @@ import course_folder
 import pytest
 from nbgrader.api import get_alembic_version
 
-from course_lib.grading import assignments, leftovers
+from course_lib.grading import assignments
 from course_lib.grading.assignments import grade_folder
 from course_lib.grading.batch import grade_works
-from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import write
-from course_lib.grading.handed_in import shown
-from course_lib.grading.leftovers import OwnFolder
+from course_lib.grading.intake.handed_in import shown
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.graded import write
+from course_lib.grading.walls import leftovers
+from course_lib.grading.walls.leftovers import OwnFolder
 
-OWNER = "from course_lib.grading.leftovers import OwnFolder; OwnFolder(); print('made', flush=True); input()"
+OWNER = """from course_lib.grading.walls.leftovers import OwnFolder
+OwnFolder()
+print("made", flush=True)
+input()"""
 
 
 @pytest.fixture(autouse=True)

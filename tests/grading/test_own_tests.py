@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from small import answer, cell, locked, with_hidden, write
 
-from course_lib.grading import judge
-from course_lib.grading.judge import Grader
+from course_lib.grading.judging import judge
+from course_lib.grading.judging.judge import Grader
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from course_folder import PNG, picture
 
-from course_lib.grading import rendering
-from course_lib.grading.rendering import Room, TooMuch
+from course_lib.grading.results import rendering
+from course_lib.grading.results.rendering import Room, TooMuch
 
 JPEG = picture((3, 2), "JPEG")
 NESTED = "<div>" * 60 + "x"

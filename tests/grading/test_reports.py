@@ -13,10 +13,10 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import ExportApp, NbGraderAPI
 from small import cell
 
-from course_lib.grading.gradebook import Book
-from course_lib.grading.graded import cells_of, release, settings
-from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
 from course_lib.grading.reports import Export, as_csv, feedback_page, summary, write_pages
+from course_lib.grading.results.gradebook import Book
+from course_lib.grading.results.graded import cells_of, release, settings
+from course_lib.grading.results.outcome import CellOutput, Outcome, Status, TaskOutcome
 
 SCRIPT = "<script>alert(1)</script>"
 

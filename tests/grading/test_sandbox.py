@@ -17,9 +17,9 @@ from pathlib import Path
 import attempts
 import pytest
 
-from course_lib.grading import engines, own_root, sandbox, walls
-from course_lib.grading.sandbox import NoIsolation, Policy
-from course_lib.grading.syscalls import CAP_SYS_ADMIN, has_capabilities
+from course_lib.grading.walls import engines, kernel, own_root, sandbox
+from course_lib.grading.walls.sandbox import NoIsolation, Policy
+from course_lib.grading.walls.syscalls import CAP_SYS_ADMIN, has_capabilities
 
 HERE = Path(__file__).parent
 LINUX = sys.platform == "linux"
@@ -276,10 +276,10 @@ def test_all_ends_when_the_zygote_is_killed(side: tuple[str, str]) -> None:
 
 ALONE_BEHIND_LANDLOCK = """
 import os, sys
-from course_lib.grading import walls
+from course_lib.grading.walls import kernel
 
-walls.no_new_rights()
-version = walls.landlock({sys.argv[1]: walls.READ_FILE | walls.READ_DIR})
+kernel.no_new_rights()
+version = kernel.landlock({sys.argv[1]: kernel.READ_FILE | kernel.READ_DIR})
 answers = []
 file = sys.argv[1] + "/file"
 for path, flags in ((file, os.O_RDONLY), (file, os.O_WRONLY), ("/etc/passwd", os.O_RDONLY)):
@@ -295,13 +295,13 @@ print(version, *answers)
 @only_linux
 def test_landlock_alone_refuses_files_elsewhere(tmp_path: Path) -> None:
     """Within the own root it is not noticed, and there it is for what nobody has thought of."""
-    if walls.landlock_version() == 0:
+    if kernel.landlock_version() == 0:
         pytest.skip("this kernel has no Landlock")
     (tmp_path / "file").write_text("x")
     command = [sys.executable, "-c", ALONE_BEHIND_LANDLOCK, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     version, *answers = done.stdout.split()
-    assert 1 <= int(version) <= walls.NEWEST
+    assert 1 <= int(version) <= kernel.NEWEST
     assert answers == ["done", "refused", "refused"]
 
 
@@ -423,7 +423,7 @@ import sys
 
 sys.modules["resource"] = None  # as on Windows
 sys.platform = sys.argv[1]
-from course_lib.grading import engines
+from course_lib.grading.walls import engines
 
 print(engines.engines(), engines.choose("none").name)
 print(engines.doctor())
@@ -504,54 +504,54 @@ def outcome(
     while True:
         code, yes, no, value = instructions[place]
         place += 1
-        if code == walls.RETURN:
+        if code == kernel.RETURN:
             return value
-        if code == walls.LOAD:
+        if code == kernel.LOAD:
             loaded = struct.unpack_from("=I", data, value)[0]
             continue
         holds = {
-            walls.EQUAL: loaded == value,
-            walls.AT_LEAST: loaded >= value,
-            walls.ANY_BIT: bool(loaded & value),
+            kernel.EQUAL: loaded == value,
+            kernel.AT_LEAST: loaded >= value,
+            kernel.ANY_BIT: bool(loaded & value),
         }[code]
         place += yes if holds else no
 
 
-REFUSE = walls.ERRNO | errno.EPERM
+REFUSE = kernel.ERRNO | errno.EPERM
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
-    column, architecture = walls.COLUMN[machine]
-    program = walls.seccomp_program(machine)
+    column, architecture = kernel.COLUMN[machine]
+    program = kernel.seccomp_program(machine)
 
     def answer(number: int, argument: int = 0, second: int = 0, flags: int = 0) -> int:
         arguments = {"argument": argument, "second": second, "flags": flags}
         return outcome(program, number, architecture=architecture, **arguments)
 
-    listed = {numbers[column] for numbers in walls.REFUSED.values()} - {None}
+    listed = {numbers[column] for numbers in kernel.REFUSED.values()} - {None}
     assert {answer(number) for number in listed} == {REFUSE}
-    by_argument = (walls.CLONE, walls.CLONE3, walls.PRCTL, walls.SOCKETPAIR, walls.MMAP, walls.FCNTL)
+    by_argument = (kernel.CLONE, kernel.CLONE3, kernel.PRCTL, kernel.SOCKETPAIR, kernel.MMAP, kernel.FCNTL)
     special = [numbers[column] for numbers in by_argument]
     others = set(range(500)) - listed - set(special)
-    assert {answer(number) for number in others} == {walls.ALLOW}
+    assert {answer(number) for number in others} == {kernel.ALLOW}
     clone, clone3, prctl, socketpair, mmap, fcntl = special
-    assert answer(clone, signal.SIGCHLD) == walls.ALLOW
+    assert answer(clone, signal.SIGCHLD) == kernel.ALLOW
     assert answer(clone, signal.SIGCHLD | 0x10000000) == REFUSE
-    assert answer(clone3) == walls.ERRNO | errno.ENOSYS
-    assert (answer(prctl, 1), answer(prctl, 4), answer(prctl, 15)) == (REFUSE, REFUSE, walls.ALLOW)
-    assert (answer(socketpair, 1), answer(socketpair, 30)) == (walls.ALLOW, REFUSE)
+    assert answer(clone3) == kernel.ERRNO | errno.ENOSYS
+    assert (answer(prctl, 1), answer(prctl, 4), answer(prctl, 15)) == (REFUSE, REFUSE, kernel.ALLOW)
+    assert (answer(socketpair, 1), answer(socketpair, 30)) == (kernel.ALLOW, REFUSE)
     duplicate, test_lock, lock, lease, notify, size_of_pipe = 0, 5, 6, 1024, 1026, 1032
-    assert {answer(fcntl, 1024, which) for which in (duplicate, test_lock, size_of_pipe)} == {walls.ALLOW}
+    assert {answer(fcntl, 1024, which) for which in (duplicate, test_lock, size_of_pipe)} == {kernel.ALLOW}
     assert {answer(fcntl, second=which) for which in (lease, notify)} == {REFUSE}
-    assert answer(fcntl, second=lock) == walls.ERRNO  # done, it says
+    assert answer(fcntl, second=lock) == kernel.ERRNO  # done, it says
     shared, private, of_nothing = 1, 2, 0x20
-    assert {answer(mmap, flags=flags) for flags in (shared, private, private | of_nothing)} == {walls.ALLOW}
+    assert {answer(mmap, flags=flags) for flags in (shared, private, private | of_nothing)} == {kernel.ALLOW}
     assert answer(mmap, flags=shared | of_nothing) == REFUSE
 
 
 def test_filter_kills_who_uses_other_numbers() -> None:
-    program = walls.seccomp_program("x86_64")
-    _, architecture = walls.COLUMN["x86_64"]
-    assert outcome(program, 1, architecture=0x40000003) == walls.KILL_PROCESS  # of 32 bits
-    assert outcome(program, walls.X32 | 41, architecture=architecture) == walls.ERRNO | errno.ENOSYS
+    program = kernel.seccomp_program("x86_64")
+    _, architecture = kernel.COLUMN["x86_64"]
+    assert outcome(program, 1, architecture=0x40000003) == kernel.KILL_PROCESS  # of 32 bits
+    assert outcome(program, kernel.X32 | 41, architecture=architecture) == kernel.ERRNO | errno.ENOSYS

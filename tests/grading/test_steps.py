@@ -18,10 +18,10 @@ from nbgrader.apps import NbGraderAPI
 from small import cell
 
 from course_lib.grading import steps
-from course_lib.grading.gradebook import Book, outcomes_of
-from course_lib.grading.graded import settings
-from course_lib.grading.outcome import BY_HAND, Outcome, Status, TaskOutcome
-from course_lib.grading.sandbox import NoIsolation
+from course_lib.grading.results.gradebook import Book, outcomes_of
+from course_lib.grading.results.graded import settings
+from course_lib.grading.results.outcome import BY_HAND, Outcome, Status, TaskOutcome
+from course_lib.grading.walls.sandbox import NoIsolation
 
 # nbgrader adds a submission to its database piece by piece, and is warned of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Object of type <Submitted:sqlalchemy.exc.SAWarning")
@@ -64,9 +64,9 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A course folder whose autograding goes through our steps, with a made-up grader."""
     folder = course_folder.course(tmp_path)
     shutil.copyfile(small.REPOSITORY / "nbgrader_config.py", folder / "nbgrader_config.py")
-    judge = ModuleType("course_lib.grading.judge")
+    judge = ModuleType("course_lib.grading.judging.judge")
     judge.Grader = MadeUpGrader  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "course_lib.grading.judge", judge)
+    monkeypatch.setitem(sys.modules, "course_lib.grading.judging.judge", judge)
     for name in ("made", "asked", "closed"):
         monkeypatch.setattr(MadeUpGrader, name, [])
     yield folder

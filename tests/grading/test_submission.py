@@ -7,13 +7,13 @@ import re
 import pytest
 from small import answer, cell, checked, locked
 
-from course_lib.grading import submission
-from course_lib.grading.submission import (
+from course_lib.grading.intake import submission
+from course_lib.grading.intake.names import names_used
+from course_lib.grading.intake.submission import (
     MOST_BYTES,
     Run,
     Unreadable,
     hidden,
-    names_used,
     plan,
     read_bytes,
     read_cells,

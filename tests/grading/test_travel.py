@@ -15,9 +15,9 @@ import torch
 
 from course_lib.checks import find_task, task_names, tasks
 from course_lib.checks.engine import prepare
-from course_lib.grading import share
-from course_lib.grading.judge import Grader
-from course_lib.grading.travel import Specs, packed, spec
+from course_lib.grading.judging.judge import Grader
+from course_lib.grading.pipe.travel import Specs, packed, spec
+from course_lib.grading.walls import share
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "solutions").glob("*/*.ipynb"))
@@ -202,7 +202,12 @@ def test_the_share_has_no_check_no_solution_and_no_verdict(shared):
     checks = {name for name in there if name.startswith("checks/")}
     grading = {name for name in there if name.startswith("grading/")}
     assert checks == {"checks/__init__.py", *(f"checks/{name}.py" for name in share.CHECKS)}
-    assert grading == {f"grading/{name}.py" for name in share.GRADING}
+    rooms = ("results", "intake", "judging", "pipe", "walls")
+    assert {name.split("/")[1] for name in grading} == {"__init__.py", *rooms}
+    known = {
+        path.stem for name in grading for path in [Path(name)] if path.parent.stem not in ("pipe", "walls")
+    }
+    assert known == {"__init__", "names", "absent", "child", "zygote"}
     assert "checks/__init__.py" in there
     assert not [name for name in there if name.endswith((".ipynb", ".pyc"))]
     assert not [name for name in there if name.startswith("ledger")]

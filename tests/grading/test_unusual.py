@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from small import answer, cell, checked, locked, write
 
-from course_lib.grading.judge import Grader
-from course_lib.grading.session import Seconds
+from course_lib.grading.judging.judge import Grader
+from course_lib.grading.judging.session import Seconds
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 SETUP = "import numpy as np\nimport torch\nfrom torch import nn"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading.ways_round import COMPUTED, MOST, ways_round
+from course_lib.grading.judging.ways_round import COMPUTED, MOST, ways_round
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTED = ["np", "torch", "F"]  # by the cell that comes first
@@ -43,7 +43,7 @@ ATTACKS = {
         "course_lib.checks.guard",
         "course_lib.checks.guard.Guard = ...",
     ],
-    "import course_lib.grading.child": ["course_lib.grading"],
+    "import course_lib.grading.judging.child": ["course_lib.grading"],
     "check.__globals__['x'] = 3": ["__globals__"],
     "exec('x = 3')": ["exec"],
     "eval ('x')": ["eval"],

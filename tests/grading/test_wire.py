@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from course_lib.checks.values import Refused
-from course_lib.grading import session, wire
-from course_lib.grading.wire import Foreign, Late, WireError
+from course_lib.grading.judging import session
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.wire import Foreign, Late, WireError
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 

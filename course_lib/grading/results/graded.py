@@ -19,10 +19,7 @@ from nbgrader import preprocessors, utils
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from course_lib.grading.leftovers import half_written, remove_half_written
-from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
-from course_lib.grading.rendering import Room, TooMuch
-from course_lib.grading.submission import (
+from course_lib.grading.intake.submission import (
     PICTURES,
     Cell,
     Known,
@@ -31,6 +28,9 @@ from course_lib.grading.submission import (
     read_bytes,
     read_cells,
 )
+from course_lib.grading.results.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
+from course_lib.grading.results.rendering import Room, TooMuch
+from course_lib.grading.walls.leftovers import half_written, remove_half_written
 
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.grading.submission import Cell, names_bound, python_of
+from course_lib.grading.intake.names import names_bound, python_of
+from course_lib.grading.intake.submission import Cell
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
-from course_lib.grading.identity import Identities, has_identity
-from course_lib.grading.states import restore
+from course_lib.grading.pipe.identity import Identities, has_identity
+from course_lib.grading.pipe.states import restore
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes

@@ -8,9 +8,8 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-from course_lib.grading.batch import Work
 
 LITTER = re.compile(r"\._.*|\.DS_Store|__MACOSX|\.ipynb_checkpoints")  # of JupyterLab and of a Mac's archives
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -28,6 +27,15 @@ LETTERS = str.maketrans(
 TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # Unicode Annex 9, table 4
 MOST_SAID = 10  # of the files in one folder
 LONGEST = 240  # bytes of a student's and a notebook's names, which are one file's name: systems take 255
+
+
+@dataclass(frozen=True)
+class Work:
+    """One notebook of one student."""
+
+    student: str
+    source: Path
+    path: Path
 
 
 def in_course(submitted: Path, assignment: str, sources: Sequence[Path]) -> Iterator[Work | str]:

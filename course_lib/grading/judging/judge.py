@@ -26,15 +26,10 @@ from course_lib.checks import CheckFailed, find_task
 from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
-from course_lib.grading import sandbox, share
-from course_lib.grading.calls import DEAD, Died, TimeOver
-from course_lib.grading.engines import Engine, choose
-from course_lib.grading.given import compiled, given, points_of
-from course_lib.grading.outcome import CellOutput, Outcome, Status, TaskOutcome
-from course_lib.grading.own_tests import OwnTest, Said
-from course_lib.grading.refused import refused
-from course_lib.grading.session import Remote, Seconds, Session, Zygote
-from course_lib.grading.submission import (
+from course_lib.grading.intake.given import compiled, given, points_of
+from course_lib.grading.intake.names import is_python, names_bound, names_checked, nodes_of, python_of
+from course_lib.grading.intake.refused import refused
+from course_lib.grading.intake.submission import (
     MOST_CODE,
     Cell,
     Run,
@@ -43,19 +38,20 @@ from course_lib.grading.submission import (
     behind_hidden,
     hidden,
     is_own_test,
-    is_python,
-    names_bound,
-    names_checked,
-    nodes_of,
     plan,
-    python_of,
     read_bytes,
     read_cells,
     released,
     unwritten,
 )
-from course_lib.grading.travel import Specs
-from course_lib.grading.ways_round import ways_round
+from course_lib.grading.judging.own_tests import OwnTest, Said
+from course_lib.grading.judging.session import Remote, Seconds, Session, Zygote
+from course_lib.grading.judging.ways_round import ways_round
+from course_lib.grading.pipe.calls import DEAD, Died, TimeOver
+from course_lib.grading.pipe.travel import Specs
+from course_lib.grading.results.outcome import CellOutput, Outcome, Status, TaskOutcome
+from course_lib.grading.walls import sandbox, share
+from course_lib.grading.walls.engines import Engine, choose
 
 HIDDEN_ONLY = (
     "It passes the visible check, but not the same check with other numbers and other sizes: does it depend "
@@ -192,7 +188,7 @@ class Grader:
         wished = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         wished += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
         torch = ["torch"] if "torch" in self.content.decode() else []
-        modules = ["numpy", *torch, "course_lib.grading.bench"]
+        modules = ["numpy", *torch, "course_lib.grading.judging.bench"]
         return {"imported": None, "modules": modules, "specs": [], "wished": list(dict.fromkeys(wished))}
 
     def _tasks(self) -> list[Task]:

@@ -21,8 +21,9 @@ import numpy as np
 from course_lib.checks.attempt import Attempt, Reported, attempt
 from course_lib.checks.call import PRINTED_LIMIT, call
 from course_lib.checks.kinds import Case, Task
-from course_lib.grading import sandbox, share, wire
-from course_lib.grading.calls import (
+from course_lib.grading.intake.submission import Cell
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.calls import (
     DEAD,
     LATE,
     MOST_LINE,
@@ -35,10 +36,10 @@ from course_lib.grading.calls import (
     not_defined,
     size_of,
 )
-from course_lib.grading.engines import Engine
-from course_lib.grading.leftovers import OwnFolder
-from course_lib.grading.submission import Cell
-from course_lib.grading.travel import Addressed, Specs
+from course_lib.grading.pipe.travel import Addressed, Specs
+from course_lib.grading.walls import sandbox, share
+from course_lib.grading.walls.engines import Engine
+from course_lib.grading.walls.leftovers import OwnFolder
 
 MOST_OUTPUT = 800_000  # characters that the cells of one submission may show
 SPARE = 100_000  # for what is around them
@@ -65,7 +66,10 @@ class Seconds:
 # ------------------------------------------------------------------------------------------------- the zygote
 
 
-SUBMISSIONS, TESTS = "course_lib.grading.child:main", "course_lib.grading.bench:main"  # what children run
+SUBMISSIONS, TESTS = (
+    "course_lib.grading.judging.child:main",
+    "course_lib.grading.judging.bench:main",
+)  # what children run
 
 
 class Zygote:
@@ -116,7 +120,7 @@ class Zygote:
             environment["ATEN_CPU_CAPABILITY"] = kernels
         self.said = tempfile.TemporaryFile()  # noqa: SIM115 (`close` closes it)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "course_lib.grading.zygote", str(theirs.fileno())],
+            [sys.executable, "-m", "course_lib.grading.judging.zygote", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             env=environment,
             cwd=place,

@@ -16,7 +16,7 @@ from typing import Any
 import cloudpickle
 
 from course_lib.checks.kinds import Case, Task
-from course_lib.grading import share
+from course_lib.grading.walls import share
 
 
 class Addressed:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from course_lib.checks.attempt import Failure, Reported
-from course_lib.grading import wire
-from course_lib.grading.identity import has_identity, within
-from course_lib.grading.states import can_change, draws, restore, state_of
-from course_lib.grading.travel import Addressed, packed_call
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.identity import has_identity, within
+from course_lib.grading.pipe.states import can_change, draws, restore, state_of
+from course_lib.grading.pipe.travel import Addressed, packed_call
 
 AS_VALUES = 8  # bytes of a value for each character that it has as JSON
 MOST_PRINTED = 100_000  # characters that one call may print where a test reads them

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = "course_lib"
-COURSE = Path(__file__).resolve().parents[1]
+COURSE = Path(__file__).resolve().parents[2]
 ANSWERS = {"tasks", "answers", "capstone"}  # of a concept
 CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
-GRADING = (
-    *("__init__", "absent", "asked", "child", "engines", "identity", "own_root", "sandbox", "states"),
-    *("submission", "syscalls", "walls", "wire", "zygote"),
+INSIDE = (  # what of the grader is needed in there; nothing of it knows a test
+    *("__init__", "*/__init__", "pipe/*", "walls/*"),
+    *("intake/names", "judging/absent", "judging/child", "judging/zygote"),
 )
 # What stands in for modules that know answers, where a notebook calls them outside of its answers.
 STUBS = {
@@ -57,19 +57,13 @@ def make_share(folder: Path, imported: Iterable[str] | None) -> None:
         shutil.copytree(COURSE, package, ignore=shutil.ignore_patterns("__pycache__"))
         _readable(folder)
         return
-    package.mkdir()
-    for name in sorted(needed({PACKAGE, *imported})):
-        for path in files_of(name):
-            target = package / path.relative_to(COURSE)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-    for path in COURSE.iterdir():  # numbers and texts beside the modules
-        if path.suffix in (".yml", ".safetensors"):
-            shutil.copyfile(path, package / path.name)
-    for part, names in {"checks": CHECKS, "grading": GRADING}.items():
-        (package / part).mkdir()
-        for name in names:
-            shutil.copyfile(COURSE / part / f"{name}.py", package / part / f"{name}.py")
+    inside = [*(f"checks/{name}.py" for name in CHECKS), *(f"grading/{name}.py" for name in INSIDE)]
+    paths = [path for name in needed({PACKAGE, *imported}) for path in files_of(name)]
+    paths += [path for path in COURSE.iterdir() if path.suffix in (".yml", ".safetensors")]
+    for path in [*paths, *(path for pattern in inside for path in COURSE.glob(pattern))]:
+        target = package / path.relative_to(COURSE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     for place, code in STUBS.items():
         (package / place).parent.mkdir(parents=True, exist_ok=True)
         (package / place).write_text(code, encoding="utf-8")

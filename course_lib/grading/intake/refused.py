@@ -8,7 +8,7 @@ right.
 import ast
 from collections.abc import Collection, Iterator
 
-from course_lib.grading.submission import names_bound, nodes_of
+from course_lib.grading.intake.names import names_bound, nodes_of
 
 # What would run a text or bytes of a student's, who could then say anything.
 RUNS = ("eval", "exec", "compile", "pickle", "cloudpickle", "dill", "marshal", "shelve")

@@ -4,20 +4,18 @@ nbgrader's marks are taken from the source alone. What a student has changed in 
 does not count; cells that are missing, doubled or moved are reported.
 """
 
-import ast
 import dataclasses
 import json
 import math
 import os
-import re
 import stat
-import textwrap
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from course_lib.grading.intake.names import bound_in, names_checked, names_used, python_of
 
 MOST_BYTES = 20 * 2**20
 MOST_PARTS = 2_000_000  # lists, fields and items of a notebook file; each takes some 100 bytes of memory
@@ -212,7 +210,7 @@ def plan(source: list[Cell], cells: list[Cell], used_in: Callable[[Cell], set[st
                 tested.add(role)
                 steps.append(Test(known.tests[role], known.answer_of[role], missing=False))
         elif known.same(role, cell):
-            if known.plain[role] in known.opening or used & _bound(cell.source):
+            if known.plain[role] in known.opening or used & bound_in(cell.source):
                 steps.append(Run(cell))
         else:
             answered.add(role)
@@ -277,7 +275,7 @@ class Known:
         own = (cell for role, cell in placed if role not in self.tests and not self.same(role, cell))
         found = set().union(*(used_in(cell) for cell in own if cell.kind == "code"))
         for role, cell in reversed(placed):
-            if self.same(role, cell) and found & _bound(cell.source):
+            if self.same(role, cell) and found & bound_in(cell.source):
                 found |= names_used(cell.source)
         return found
 
@@ -350,124 +348,8 @@ def _parted(source: str) -> tuple[str, str]:
     return "\n".join(shown).rstrip("\n"), "\n".join(kept_back)
 
 
-def _tree(code: str) -> ast.Module | None:
-    """Some Python code as Python reads it; None where it is no Python."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return ast.parse(python_of(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def nodes_of(code: str) -> Iterator[ast.AST]:
-    """The parts of some Python code."""
-    tree = _tree(code)
-    return ast.walk(tree) if tree else iter(())
-
-
-def names_used(code: str) -> set[str]:
-    """The names that some code reads; none where it is no Python (magics are lines of their own).
-
-    No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
-    """
-    nodes = nodes_of(code)
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-
-
-def names_mentioned(code: str) -> set[str]:
-    """All names in some code, as attributes and as texts too, that its own definitions do not explain."""
-    found: set[str] = set()
-    own: set[str] = set()
-    for node in nodes_of(code):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
-            found.add(node.value)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            own.add(node.name)
-    return found - own
-
-
-def _bound(code: str) -> set[str]:
-    """The names that some code of the source binds at its top level."""
-    tree = _tree(code)
-    return names_bound(tree) if tree else set()
-
-
-def names_bound(node: ast.AST) -> set[str]:
-    """The names that a statement binds outside itself; "*" for an import of all."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name, *_bound_from_inside(node)}
-    if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        return _bound_from_inside(node)
-    own: set[str | None] = {getattr(node, "name", None), getattr(node, "rest", None)}  # match, except
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        own = {node.id}
-    return {name for name in own if name}.union(*map(names_bound, ast.iter_child_nodes(node)))
-
-
-def _bound_from_inside(node: ast.AST) -> set[str]:
-    """Names outside that a function, a class or a comprehension binds: `global x`, `[x := 1 for ...]`."""
-    inner = list(ast.walk(node))
-    found = {name for one in inner if isinstance(one, ast.Global) for name in one.names}
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        found |= {one.target.id for one in inner if isinstance(one, ast.NamedExpr)}
-    return found
-
-
-def names_checked(code: str) -> set[str]:
-    """The names that some code gives to `check`."""
-    return {
-        value.id
-        for node in nodes_of(code)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
-        for value in node.args
-        if isinstance(value, ast.Name)
-    }
-
-
 def is_own_test(cell: Cell) -> bool:
     """Whether a test uses more than the checks of the course."""
     code = python_of(cell.source)
-    known = names_checked(code) | _bound(cell.source) | {"check"}
+    known = names_checked(code) | bound_in(cell.source) | {"check"}
     return cell.is_test and bool(names_used(code) - known)
-
-
-def definition(code: str, names: list[str]) -> str | None:
-    """The code that defines a function or class, or with several names what is within one; None without it.
-
-    Where several statements do, it is all of them: which one counts in the end, only running it shows.
-
-    Example:
-        >>> definition("class A:\\n    def f(self): pass", ["A", "f"])
-        'def f(self): pass'
-    """
-    tree = _tree(code)
-    body: Sequence[ast.AST] = [tree] if tree else []
-    for name in names:
-        within = [node for one in body for node in ast.iter_child_nodes(one)]
-        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
-    found = (ast.get_source_segment(python_of(code), node, padded=True) for node in body)
-    return "\n".join(textwrap.dedent(text) for text in found if text) or None
-
-
-def is_python(code: str) -> bool:
-    """Whether some code can be read."""
-    return _tree(code) is not None
-
-
-# Lines of IPython's: a statement below a watch, `x = !ls` and `%magic`, which may go on below, `name?`.
-WATCHED = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\s", re.MULTILINE)
-MAGIC = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?[%!](?:.*\\\n)*.*", re.MULTILINE)
-HELP = re.compile(r"^([ \t]*)(?:\?+[\w.*]+|[\w.*]+\?+)[ \t]*$", re.MULTILINE)
-
-
-def python_of(code: str) -> str:
-    """The code without shell lines and magics, but for the statements that some of them run."""
-    for lines, instead in ((WATCHED, r"\1"), (MAGIC, r"\1pass"), (HELP, r"\1pass")):
-        code = lines.sub(instead, code)
-    return code

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_lib.grading import syscalls
+from course_lib.grading.walls import syscalls
 
 # The second where something in the first has to be readable.
 SCRATCH = ("/scratch", "/scratch-of-the-sandbox")

@@ -16,10 +16,12 @@ import sys
 from typing import Any
 
 from course_lib.checks.attempt import attempt
-from course_lib.grading import child, sandbox, wire
-from course_lib.grading.child import seed
-from course_lib.grading.engines import Engine, Started
-from course_lib.grading.sandbox import NoIsolation, Policy
+from course_lib.grading.judging import child
+from course_lib.grading.judging.child import seed
+from course_lib.grading.pipe import wire
+from course_lib.grading.walls import sandbox
+from course_lib.grading.walls.engines import Engine, Started
+from course_lib.grading.walls.sandbox import NoIsolation, Policy
 
 TRIES = 3
 

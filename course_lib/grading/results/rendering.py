@@ -29,8 +29,9 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import HighlightMagicsPreprocessor
 from PIL import Image
 
-from course_lib.grading import sandbox, wire
-from course_lib.grading.submission import definition
+from course_lib.grading.intake.names import definition
+from course_lib.grading.pipe import wire
+from course_lib.grading.walls import sandbox
 
 START_S = 120.0  # until the libraries are loaded on a busy machine
 TEXT_S = 3.0  # for one text
@@ -64,9 +65,9 @@ class Rendering:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "course_lib.grading.rendering", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "course_lib.grading.results.rendering", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

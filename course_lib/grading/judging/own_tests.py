@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from course_lib.grading import wire
-from course_lib.grading.calls import Died, TimeOver
-from course_lib.grading.session import GRACE_S, Session, Zygote
+from course_lib.grading.judging.session import GRACE_S, Session, Zygote
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.calls import Died, TimeOver
 
 Check = Callable[[dict[str, Any]], bool]
 

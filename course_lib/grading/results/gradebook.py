@@ -35,7 +35,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from course_lib.grading.graded import (
+from course_lib.grading.intake.submission import Unreadable, read_bytes
+from course_lib.grading.results.graded import (
     Released,
     cells_of,
     grade_id,
@@ -46,9 +47,8 @@ from course_lib.grading.graded import (
     write,
     write_notebook,
 )
-from course_lib.grading.leftovers import alone
-from course_lib.grading.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
-from course_lib.grading.submission import Unreadable, read_bytes
+from course_lib.grading.results.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
+from course_lib.grading.walls.leftovers import alone
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
 VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table

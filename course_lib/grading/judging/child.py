@@ -32,12 +32,13 @@ from traitlets.config import Config
 from course_lib.checks.attempt import DEFAULTS, Attempt, Failure, attempt, clean_state, failure_of, guard_of
 from course_lib.checks.call import PRINTED_LIMIT, Call, OutOfTime, Printed, own_line
 from course_lib.checks.values import copied, describe
-from course_lib.grading import absent, wire
-from course_lib.grading.asked import ALONE, WITH_ANOTHER, itself
-from course_lib.grading.identity import Identities
-from course_lib.grading.sandbox import interrupted_after
-from course_lib.grading.states import draws, restore, state_of
-from course_lib.grading.submission import names_mentioned, names_used
+from course_lib.grading.intake.names import names_mentioned, names_used
+from course_lib.grading.judging import absent
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.asked import ALONE, WITH_ANOTHER, itself
+from course_lib.grading.pipe.identity import Identities
+from course_lib.grading.pipe.states import draws, restore, state_of
+from course_lib.grading.walls.sandbox import interrupted_after
 
 MOST_READ = 100_000  # characters that a call may print where a teacher's test reads them
 SPECIAL = ("__call__", *ALONE, *WITH_ANOTHER, *(f"__r{name[2:]}" for name in WITH_ANOTHER))

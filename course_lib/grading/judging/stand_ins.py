@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from course_lib.checks.attempt import Failure, Reported
-from course_lib.grading import asked
-from course_lib.grading.calls import LATE, Asked, TimeOver, call_there, error_class
-from course_lib.grading.given import Given
-from course_lib.grading.identity import Identities
-from course_lib.grading.submission import definition
-from course_lib.grading.travel import Addressed
+from course_lib.grading.intake.given import Given
+from course_lib.grading.intake.names import definition
+from course_lib.grading.pipe import asked
+from course_lib.grading.pipe.calls import LATE, Asked, TimeOver, call_there, error_class
+from course_lib.grading.pipe.identity import Identities
+from course_lib.grading.pipe.travel import Addressed
 
 # Special attributes that may be read; Python and NumPy look for many others by themselves.
 READ = {

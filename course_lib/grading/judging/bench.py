@@ -14,11 +14,11 @@ import traceback
 from typing import Any
 
 from course_lib.checks.attempt import said_by
-from course_lib.grading import wire
-from course_lib.grading.calls import Died, TimeOver
-from course_lib.grading.child import seed
-from course_lib.grading.given import compiled, points_of
-from course_lib.grading.stand_ins import Far, Names, is_stand_in, part
+from course_lib.grading.intake.given import compiled, points_of
+from course_lib.grading.judging.child import seed
+from course_lib.grading.judging.stand_ins import Far, Names, is_stand_in, part
+from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.calls import Died, TimeOver
 
 MOST_SAID = 500  # characters of an error
 

@@ -1,6 +1,6 @@
 """Does an engine hold? A program inside it tries to get out, and says what it could.
 
-    python -m course_lib.grading.trial namespaces
+    python -m course_lib.grading.walls.trial namespaces
 
 prints a list of what got out, as JSON: [] where the engine holds. Where it does not start: an error.
 """
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from course_lib.grading import engines, sandbox
-from course_lib.grading.sandbox import Limits, Policy
+from course_lib.grading.walls import engines, sandbox
+from course_lib.grading.walls.sandbox import Limits, Policy
 
 # Where to reach what stands outside: names of files, a port, a socket's name, a process's number.
 Goals = dict[str, str | int]
@@ -85,7 +85,7 @@ def inside(connection: int) -> None:
 def outside(name: str) -> list[str]:
     """Set the goals up, start the engine, and hear what got out of it."""
     engine = next(engine for engine in (*engines.ENGINES, engines.NONE) if engine.name == name)
-    library = Path(__file__).parents[1]
+    library = Path(__file__).parents[2]
     policy = Policy((*sandbox.interpreter_paths(), library), Limits(memory_mb=512))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -104,7 +104,7 @@ def outside(name: str) -> list[str]:
             "abstract": f"course-{os.getpid()}",
             "pid": os.getpid(),
         }
-        started = engine.start(policy, "course_lib.grading.trial:inside")
+        started = engine.start(policy, "course_lib.grading.walls.trial:inside")
         started.connection.sendall(json.dumps(goals).encode())
         answer = engines.read_all(started.connection)
         started.kill()

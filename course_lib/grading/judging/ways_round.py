@@ -8,7 +8,7 @@ are read, not Python: IPython runs more than Python does, and no code is too lon
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from course_lib.grading.share import CHECKS
+from course_lib.grading.walls.share import CHECKS
 
 WAYS = {
     # built in, and modules: what reaches into others' code, or works where nobody watches

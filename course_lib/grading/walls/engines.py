@@ -20,10 +20,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from course_lib.grading import own_root, sandbox, walls
-from course_lib.grading.own_root import DEVICES
-from course_lib.grading.sandbox import MB, Limits, NoIsolation, Policy
-from course_lib.grading.syscalls import CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, has_capabilities
+from course_lib.grading.walls import kernel, own_root, sandbox
+from course_lib.grading.walls.own_root import DEVICES
+from course_lib.grading.walls.sandbox import MB, Limits, NoIsolation, Policy
+from course_lib.grading.walls.syscalls import CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, has_capabilities
 
 START_WITHIN_S = 60.0
 END_WITHIN_S = 5.0
@@ -173,7 +173,7 @@ def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
         "connection": connection,
         "work": work,
     }
-    command = [sys.executable, "-P", "-m", "course_lib.grading.engines", json.dumps(task)]
+    command = [sys.executable, "-P", "-m", "course_lib.grading.walls.engines", json.dumps(task)]
     whole = bubblewrap_command(policy, command, connection)
     alive, outer_end = os.pipe()
     inner = os.fork()
@@ -245,7 +245,7 @@ def namespaces() -> list[str]:
 def environment(policy: Policy) -> dict[str, str]:
     """What a new Python needs, and what `sandbox.make_home` keeps."""
     kept = {name: os.environ[name] for name in sandbox.ENVIRONMENT if name in os.environ}
-    folders = policy.python_path or (Path(__file__).parents[2],)
+    folders = policy.python_path or (Path(__file__).parents[3],)
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -257,9 +257,9 @@ def close_from_inside(task: str) -> NoReturn:
         sandbox.limit(Limits(**given["limits"]), given["address_space"])
         os.umask(0o077)
         sandbox.become(tuple(given["user"]))
-        walls.no_new_rights()
-        walls.landlock(sandbox.landlock_rights(os.getcwd()))
-        walls.seccomp()
+        kernel.no_new_rights()
+        kernel.landlock(sandbox.landlock_rights(os.getcwd()))
+        kernel.seccomp()
         sandbox.make_home(os.getcwd())
     except BaseException as error:
         os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
@@ -318,8 +318,8 @@ def tried(engine: Engine) -> Trial:
     """Start the engine in a new Python and let a program inside try to get out (`trial`)."""
     if sys.platform != "linux":
         return Trial(engine, False, f"it needs Linux, this is {sys.platform}")
-    command = [sys.executable, "-P", "-m", "course_lib.grading.trial", engine.name]
-    place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-P", "-m", "course_lib.grading.walls.trial", engine.name]
+    place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_WITHIN_S, env=place)
     except subprocess.TimeoutExpired:
@@ -375,7 +375,7 @@ def doctor() -> str:
     """Which isolation this machine offers, what each protects from, and what to do where none works."""
     lines = [f"This machine: {platform.system()} {platform.release()}, {platform.machine()}, {who()}."]
     if sys.platform == "linux":
-        version = walls.landlock_version()
+        version = kernel.landlock_version()
         lines.append(
             f"Landlock, the second wall: {f'version {version}' if version else 'not in this kernel'}."
         )

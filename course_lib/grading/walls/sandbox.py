@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from course_lib.grading import own_root, syscalls, walls
+from course_lib.grading.walls import kernel, own_root, syscalls
 
 MB = 2**20
 WATCH_EVERY_S = 0.2
@@ -137,7 +137,7 @@ def enter(policy: Policy, keep: int) -> None:
     os.close(outer_end)
     confine(policy, plan, user)
     die_with_outer(alive)
-    walls.seccomp()
+    kernel.seccomp()
 
 
 def stand_alone(keep: int) -> None:
@@ -233,8 +233,8 @@ def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     os.umask(0o077)
     syscalls.called("sethostname", syscalls.libc().sethostname(b"sandbox", 7))
     become(user)
-    walls.no_new_rights()
-    walls.landlock(landlock_rights(plan.scratch))
+    kernel.no_new_rights()
+    kernel.landlock(landlock_rights(plan.scratch))
     make_home(plan.scratch)
 
 
@@ -256,9 +256,9 @@ def become(user: tuple[int, int]) -> None:
 
 def landlock_rights(scratch: str) -> dict[str, int]:
     """Read everywhere in the own root, write to the scratch folder and the devices."""
-    reading = walls.EXECUTE | walls.READ_FILE | walls.READ_DIR
-    device = walls.READ_FILE | walls.READ_DIR | walls.WRITE_FILE | walls.TRUNCATE | walls.IOCTL_DEV
-    everything = (1 << walls.FILE_RIGHTS[walls.NEWEST]) - 1
+    reading = kernel.EXECUTE | kernel.READ_FILE | kernel.READ_DIR
+    device = kernel.READ_FILE | kernel.READ_DIR | kernel.WRITE_FILE | kernel.TRUNCATE | kernel.IOCTL_DEV
+    everything = (1 << kernel.FILE_RIGHTS[kernel.NEWEST]) - 1
     return {"/": reading, "/dev": device, scratch: everything}
 
 

@@ -9,8 +9,8 @@ import errno
 import os
 import struct
 
-from course_lib.grading import syscalls
-from course_lib.grading.syscalls import prctl, syscall
+from course_lib.grading.walls import syscalls
+from course_lib.grading.walls.syscalls import prctl, syscall
 
 # ------------------------------------------------------------------------------------------------- seccomp
 

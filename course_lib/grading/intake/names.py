@@ -1,0 +1,123 @@
+"""What some code names, binds and defines: read as Python, never run."""
+
+import ast
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+
+
+def _tree(code: str) -> ast.Module | None:
+    """Some Python code as Python reads it; None where it is no Python."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return ast.parse(python_of(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def nodes_of(code: str) -> Iterator[ast.AST]:
+    """The parts of some Python code."""
+    tree = _tree(code)
+    return ast.walk(tree) if tree else iter(())
+
+
+def names_used(code: str) -> set[str]:
+    """The names that some code reads; none where it is no Python (magics are lines of their own).
+
+    No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
+    """
+    nodes = nodes_of(code)
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+
+
+def names_mentioned(code: str) -> set[str]:
+    """All names in some code, as attributes and as texts too, that its own definitions do not explain."""
+    found: set[str] = set()
+    own: set[str] = set()
+    for node in nodes_of(code):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            own.add(node.name)
+    return found - own
+
+
+def bound_in(code: str) -> set[str]:
+    """The names that some code of the source binds at its top level."""
+    tree = _tree(code)
+    return names_bound(tree) if tree else set()
+
+
+def names_bound(node: ast.AST) -> set[str]:
+    """The names that a statement binds outside itself; "*" for an import of all."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name, *_bound_from_inside(node)}
+    if isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        return _bound_from_inside(node)
+    own: set[str | None] = {getattr(node, "name", None), getattr(node, "rest", None)}  # match, except
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        own = {node.id}
+    return {name for name in own if name}.union(*map(names_bound, ast.iter_child_nodes(node)))
+
+
+def _bound_from_inside(node: ast.AST) -> set[str]:
+    """Names outside that a function, a class or a comprehension binds: `global x`, `[x := 1 for ...]`."""
+    inner = list(ast.walk(node))
+    found = {name for one in inner if isinstance(one, ast.Global) for name in one.names}
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        found |= {one.target.id for one in inner if isinstance(one, ast.NamedExpr)}
+    return found
+
+
+def names_checked(code: str) -> set[str]:
+    """The names that some code gives to `check`."""
+    return {
+        value.id
+        for node in nodes_of(code)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "check"
+        for value in node.args
+        if isinstance(value, ast.Name)
+    }
+
+
+def definition(code: str, names: list[str]) -> str | None:
+    """The code that defines a function or class, or with several names what is within one; None without it.
+
+    Where several statements do, it is all of them: which one counts in the end, only running it shows.
+
+    Example:
+        >>> definition("class A:\\n    def f(self): pass", ["A", "f"])
+        'def f(self): pass'
+    """
+    tree = _tree(code)
+    body: Sequence[ast.AST] = [tree] if tree else []
+    for name in names:
+        within = [node for one in body for node in ast.iter_child_nodes(one)]
+        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
+    found = (ast.get_source_segment(python_of(code), node, padded=True) for node in body)
+    return "\n".join(textwrap.dedent(text) for text in found if text) or None
+
+
+def is_python(code: str) -> bool:
+    """Whether some code can be read."""
+    return _tree(code) is not None
+
+
+# Lines of IPython's: a statement below a watch, `x = !ls` and `%magic`, which may go on below, `name?`.
+WATCHED = re.compile(r"^([ \t]*)%(?:time|timeit|prun)\s", re.MULTILINE)
+MAGIC = re.compile(r"^([ \t]*)(?:\w[\w, ]*=[ \t]*)?[%!](?:.*\\\n)*.*", re.MULTILINE)
+HELP = re.compile(r"^([ \t]*)(?:\?+[\w.*]+|[\w.*]+\?+)[ \t]*$", re.MULTILINE)
+
+
+def python_of(code: str) -> str:
+    """The code without shell lines and magics, but for the statements that some of them run."""
+    for lines, instead in ((WATCHED, r"\1"), (MAGIC, r"\1pass"), (HELP, r"\1pass")):
+        code = lines.sub(instead, code)
+    return code

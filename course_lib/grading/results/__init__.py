@@ -1,0 +1,1 @@
+"""What goes out: an outcome, the grade book, the notebook that people read."""
