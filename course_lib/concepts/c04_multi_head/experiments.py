@@ -778,11 +778,19 @@ def _targets(half: int) -> Tensor:
 
 
 def others_of(off: Sequence[Head], spared: Sequence[Head], shuffled: Sequence[Head]) -> list[Head]:
-    """As many heads of the same layers, the first in a shuffled list that are not to be spared."""
+    """As many heads of the same layers, the first in a shuffled list that are not to be spared.
+
+    Where a layer has no more of these, one of the nearest that has; where none has, one to be spared.
+
+    Args:
+        off: at most half of all heads; none of them is taken.
+        spared: taken last.
+        shuffled: all heads.
+    """
     chosen: list[Head] = []
     for layer, _ in off:
-        free = (head for head in shuffled if head[0] == layer and head not in (*spared, *chosen))
-        chosen.append(next(free))
+        free = [head for head in shuffled if head not in (*off, *chosen)]
+        chosen.append(min(free, key=lambda head: (head in spared, abs(head[0] - layer))))
     return chosen
 
 
@@ -995,8 +1003,8 @@ def agreement(
 ) -> dict[str, tuple[float, ...]]:
     """Is the number of the verb still right without the heads that look at the subject?
 
-    Rival: as many other heads of the same layers, three draws.
-    Does not show: longer sentences, or what would be lost with many more heads.
+    Rival: as many other heads of the same layers, or of the nearest where these have too few; three draws.
+    Does not show: longer sentences.
 
     Args:
         smollm2: the model and its tokenizer.
@@ -1005,8 +1013,14 @@ def agreement(
         seed: which others are drawn.
     Returns: in how many sentences with another noun before the verb the right one of *is* and *are* is the
         more probable, one number a draw.
+    Raises: ValueError: too many heads to leave as many others, or none.
     """
     model, tokenizer = smollm2
+    half = len(found.ranking) // 2
+    if not 1 <= n_heads <= half:
+        raise ValueError(
+            f"n_heads has to be 1 to {half}, half of all, so that as many others are left; got {n_heads}"
+        )
     best = found.ranking[:n_heads]
     drawn = [
         others_of(

@@ -232,9 +232,10 @@ def agreement(right: Mapping[str, ArrayLike]) -> None:
     """
     shares = {each: as_numbers(draws) for each, draws in right.items()}
     whole, without, others = (draws.mean() for draws in shares.values())
+    _, off, _ = shares
     said = means(shares)
     title = supported(
-        "Without six heads that look at the subject, the verb agrees about as often",
+        f"With {off}, the verb agrees about as often",
         said,
         whole - without < 0.15,
         others - without < 0.15,

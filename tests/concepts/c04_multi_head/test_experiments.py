@@ -295,6 +295,43 @@ def test_the_verb_agrees_without_the_heads_that_look_at_its_subject(
     assert broken["all heads on"][0] < 0.7
 
 
+def test_the_verb_fails_without_two_dozen_heads_that_look_at_its_subject(
+    loaded_smollm2: tuple, subject: experiments.FoundHead
+) -> None:
+    """As "Your turn" finds; not without as many others."""
+    found = experiments.agreement(loaded_smollm2, subject, n_heads=24)
+    assert mean(found["24 subject heads off"]) < 0.65
+    assert mean(found["24 others off"]) > 0.7
+
+
+@pytest.mark.parametrize("n_heads", [1, 53, 135])
+def test_the_verb_without_any_number_of_heads_up_to_half(
+    loaded_smollm2: tuple, subject: experiments.FoundHead, n_heads: int
+) -> None:
+    found = experiments.agreement(loaded_smollm2, subject, n_heads=n_heads)
+    assert list(found) == ["all heads on", f"{n_heads} subject heads off", f"{n_heads} others off"]
+    assert len(found[f"{n_heads} others off"]) == 3
+
+
+@pytest.mark.parametrize("n_heads", [0, 136])
+def test_as_many_others_must_be_left(
+    loaded_smollm2: tuple, subject: experiments.FoundHead, n_heads: int, own_errors: None
+) -> None:
+    text = f"n_heads has to be 1 to 135, half of all, so that as many others are left; got {n_heads}"
+    with pytest.raises(ValueError, match=text):
+        experiments.agreement(loaded_smollm2, subject, n_heads=n_heads)
+
+
+def test_others_are_of_the_same_layers_or_where_these_have_no_more_of_the_nearest() -> None:
+    shuffled = [(4, 0), (2, 1), (0, 1), (3, 0), (2, 0), (3, 1), (0, 0), (4, 1)]
+    assert experiments.others_of([(2, 0), (4, 1)], [(2, 0), (4, 1)], shuffled) == [(2, 1), (4, 0)]
+    assert experiments.others_of([(2, 0), (2, 1)], [(2, 0), (2, 1)], shuffled) == [(3, 0), (3, 1)]
+    spared = [(2, 0), *((layer, head) for layer in (2, 3, 4) for head in (0, 1))]
+    assert experiments.others_of([(2, 0)], spared, shuffled) == [(0, 1)]  # far, but not to be spared
+    everything = experiments.others_of([(2, 0)], shuffled, shuffled)
+    assert everything == [(2, 1)]  # all are to be spared, and one has to be taken
+
+
 # ---------------------------------------------------------------------- what the learner mends
 
 

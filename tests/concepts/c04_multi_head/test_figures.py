@@ -119,6 +119,7 @@ def test_nouns(drawn):
 def test_agreement(drawn):
     right = {"all on": [0.81], "6 off": [0.78], "others off": [0.84, 0.86]}
     assert draws(drawn, figures.agreement, right, says="all on 81%, 6 off 78%, others off 85%")
+    assert drawn[0][0].get_suptitle().startswith("With 6 off")  # as many as were tried
     assert refuses([], figures.agreement, right | {"6 off": [0.55]})  # they are needed
     assert refuses([], figures.agreement, right | {"others off": [0.95]})  # more than others
 
