@@ -197,7 +197,7 @@ class Claim:
         kind: see `KINDS`.
         says: the statement.
         show: the experiment, and what it must show.
-        experiment: the function of the concept's `experiments.py` that measures the numbers.
+        experiment: the function of the concept's `experiments` that measures the numbers.
         rival: of a measured claim: the best that one can do without the mechanism in question.
         caveat: what a careful expert adds or corrects.
         only_if: where the statement ends, in words that go on after "only if"; with evidence of a limit.
@@ -393,6 +393,12 @@ def load(concepts: str | Path = CONCEPTS) -> dict[str, Claim]:
     Raises: ClaimError: an entry is malformed, or an id is taken.
     """
     return dict(_load(Path(concepts)))
+
+
+def experiment_files(claim: Claim) -> list[Path]:
+    """What the experiments of a claim's concept stand in: `experiments.py`, or the files of that folder."""
+    concept = CONCEPTS / f"c{claim.notebook}"
+    return sorted([*concept.glob("experiments.py"), *concept.glob("experiments/*.py")])
 
 
 def judging_cells(notebook: str | Path) -> list[tuple[str, str]]:

@@ -260,9 +260,9 @@ def _judged_in(claim: Claim, folder: Path, notebooks: Path) -> tuple[str, str]:
 
 def _source(claim: Claim) -> str:
     """The function that measures the claim's numbers, as it is written; nothing where the notebook does."""
-    if not claim.experiment:
-        return ""
-    text = (claims.CONCEPTS / f"c{claim.notebook}" / "experiments.py").read_text(encoding="utf-8")
-    found = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
-    own = next((node for node in found if node.name == claim.experiment), None)
-    return ast.get_source_segment(text, own) or "" if own else ""
+    for path in claims.experiment_files(claim):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef) and node.name == claim.experiment:
+                return ast.get_source_segment(text, node) or ""
+    return ""

@@ -150,6 +150,25 @@ def test_an_experiment_has_a_page_with_every_run_and_its_code(entries, tmp_path,
     assert "The runs" not in later
 
 
+def test_an_experiment_may_stand_in_a_folder_with_a_file_for_each_question(
+    entries, tmp_path, monkeypatch, tool
+):
+    first = tool.source(entries["quick"])
+    folder = tmp_path / "c03_qkv" / "experiments"
+    folder.mkdir()
+    (tmp_path / "c03_qkv" / "experiments.py").rename(folder / "who_is_quick.py")
+    assert tool.source(entries["quick"]) == first
+    (folder / "__init__.py").write_text("from who_is_quick import race\n")
+    (folder / "who_is_slow.py").write_text("def crawl():\n    return 1 > 2\n")
+    second = tool.source(entries["quick"])
+    assert second != first
+    pages(tmp_path, monkeypatch, race(0.5))
+    page = BeautifulSoup((tmp_path / "experiments" / "quick.html").read_text("utf-8"), "html.parser")
+    assert page.find("pre").text == "def race():\n    return 1 < 2"
+    (folder / "who_is_slow.py").write_text("def crawl():\n    return 1 > 3\n")  # others may rest on it
+    assert tool.source(entries["quick"]) not in (first, second)
+
+
 def test_the_lecture_page_says_each_statement_in_order_with_its_label(entries, tmp_path, monkeypatch):
     page = pages(tmp_path, monkeypatch, race(0.5))["lecture"]
     rows = [[cell.text.strip() for cell in row.find_all("td")] for row in page.find_all("tr")]

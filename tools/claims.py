@@ -5,8 +5,8 @@
     python tools/claims.py --anew                 # all of them again
 
 A run is on record in its concept's runs.jsonl as soon as it ends, whatever it found: who stops this and
-starts it again goes on from there. A run counts as long as its experiment's file stays as it is, or gives the
-same numbers once its text has changed: then one run is made again, and the others stay.
+starts it again goes on from there. A run counts as long as the experiments of its concept stay as they are,
+or give the same numbers once their text has changed: then one run is made again, and the others stay.
 """
 
 import argparse
@@ -52,10 +52,11 @@ def folder(claim: Claim) -> Path:
 
 
 def source(claim: Claim) -> str:
-    """Which version of the experiment's file this is."""
+    """Which version of the concept's experiments this is."""
     if not claim.experiment:
         return "notebook"
-    return hashlib.sha256((folder(claim) / "experiments.py").read_bytes()).hexdigest()[:12]
+    text = b"".join(path.read_bytes() for path in claims.experiment_files(claim))
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def experiment(claim: Claim) -> Callable[..., Any]:
@@ -112,8 +113,8 @@ def make(job: Job) -> Run:
 def keep(claim: Claim, run: Run) -> list[Run]:
     """Put a run on record; return all runs of the claim that count now.
 
-    Those of another version of the experiment's file leave, unless this one has given the numbers that it had
-    given there: then only the text has changed, and they stay.
+    Those of another version of the experiments leave, unless this one has given the numbers that it had given
+    there: then only the text has changed, and they stay.
     """
     path = folder(claim) / ledger.RUNS
     on_record = ledger.read(path) if path.exists() else []
