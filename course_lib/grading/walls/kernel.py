@@ -118,15 +118,6 @@ FCNTL = (72, 25)
 LEASE, NOTIFY = 1024, 1026  # F_SETLEASE, F_NOTIFY: others would wait, or have us told what they do
 RECORD_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, and both of an open file (F_OFD_...), fcntl(2)
 MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20  # mmap(2)
-NEW_NAMESPACES = (
-    syscalls.CLONE_NEWNS
-    | syscalls.CLONE_NEWUTS
-    | syscalls.CLONE_NEWIPC
-    | syscalls.CLONE_NEWUSER
-    | syscalls.CLONE_NEWPID
-    | syscalls.CLONE_NEWNET
-    | syscalls.CLONE_NEWCGROUP
-)
 
 # linux/bpf_common.h: load a word, compare, return
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -135,7 +126,7 @@ NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 1
 ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 # linux/audit.h; the order of the columns above
 COLUMN = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-X32 = 0x40000000  # on x86_64 a second set of numbers for the same calls
+X32 = 0x40000000  # from here on x86_64 has a second set of numbers for the same calls, and others have none
 SECCOMP_MODE_FILTER = 2
 
 
@@ -144,9 +135,14 @@ def instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
     return struct.pack("HBBI", code, yes, no, value)
 
 
+def on(number: int, *answer: bytes) -> bytes:
+    """Instructions for this call alone. The number is loaded."""
+    return instruction(EQUAL, number, no=len(answer)) + b"".join(answer)
+
+
 def refuse(number: int, error: int) -> bytes:
-    """Answer this call with an error. The number is loaded."""
-    return instruction(EQUAL, number, no=1) + instruction(RETURN, ERRNO | error)
+    """Answer this call with an error."""
+    return on(number, instruction(RETURN, ERRNO | error))
 
 
 def refuse_by_argument(
@@ -159,27 +155,22 @@ def refuse_by_argument(
 ) -> bytes:
     """Answer this call with an error where its argument compares so with a value (or, `where=False`, not)."""
     skip = 0 if where else 1
-    compared = [
-        instruction(comparison, value, yes=skip, no=1 - skip) + instruction(RETURN, ERRNO | error)
-        for value in values
-    ]
-    return (
-        instruction(EQUAL, number, no=2 + 2 * len(values))
-        + instruction(LOAD, argument)
-        + b"".join(compared)
-        + instruction(LOAD, NUMBER)
-    )
+    compared = []
+    for value in values:
+        compared.append(instruction(comparison, value, yes=skip, no=1 - skip))
+        compared.append(instruction(RETURN, ERRNO | error))
+    return on(number, instruction(LOAD, argument), *compared, instruction(LOAD, NUMBER))
 
 
 def refuse_shared_memory(mmap: int) -> bytes:
     """Refuse memory without a file that processes share: it stays when each has let go of its pages."""
-    return (
-        instruction(EQUAL, mmap, no=5)
-        + instruction(LOAD, FOURTH_ARGUMENT)
-        + instruction(ANY_BIT, MAP_ANONYMOUS, no=2)
-        + instruction(ANY_BIT, MAP_SHARED, no=1)
-        + instruction(RETURN, ERRNO | errno.EPERM)
-        + instruction(RETURN, ALLOW)
+    return on(
+        mmap,
+        instruction(LOAD, FOURTH_ARGUMENT),
+        instruction(ANY_BIT, MAP_ANONYMOUS, no=2),
+        instruction(ANY_BIT, MAP_SHARED, no=1),
+        instruction(RETURN, ERRNO | errno.EPERM),
+        instruction(RETURN, ALLOW),
     )
 
 
@@ -195,22 +186,20 @@ def seccomp_program(machine: str) -> bytes:
         instruction(EQUAL, architecture, yes=1),
         instruction(RETURN, KILL_PROCESS),  # 32-bit calls have other numbers
         instruction(LOAD, NUMBER),
+        instruction(AT_LEAST, X32, no=1),
+        instruction(RETURN, ERRNO | errno.ENOSYS),
+        # clone3 hides its flags behind a pointer. The C library takes clone where clone3 is missing.
+        refuse(CLONE3[column], errno.ENOSYS),
+        refuse_by_argument(CLONE[column], ANY_BIT, syscalls.NEW_NAMESPACES),
+        # The signal that comes when the parent dies stays on, and memory can be counted from outside.
+        refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG, syscalls.PR_SET_DUMPABLE),
+        refuse_by_argument(SOCKETPAIR[column], EQUAL, 1, where=False),  # AF_UNIX only
+        refuse_by_argument(FCNTL[column], EQUAL, LEASE, NOTIFY, argument=SECOND_ARGUMENT),
+        # No limit counts record locks. SQLite wants them: they are answered as if they were there, since
+        # nobody else has these files.
+        refuse_by_argument(FCNTL[column], EQUAL, *RECORD_LOCKS, argument=SECOND_ARGUMENT, error=0),
+        refuse_shared_memory(MMAP[column]),
     ]
-    if machine == "x86_64":
-        parts += [instruction(AT_LEAST, X32, no=1), instruction(RETURN, ERRNO | errno.ENOSYS)]
-    # clone3 hides its flags behind a pointer. The C library takes clone where clone3 is missing.
-    parts.append(refuse(CLONE3[column], errno.ENOSYS))
-    parts.append(refuse_by_argument(CLONE[column], ANY_BIT, NEW_NAMESPACES))
-    # The signal that comes when the parent dies stays switched on, and memory can be counted from outside.
-    parts.append(
-        refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG, syscalls.PR_SET_DUMPABLE)
-    )
-    parts.append(refuse_by_argument(SOCKETPAIR[column], EQUAL, 1, where=False))  # AF_UNIX only
-    parts.append(refuse_by_argument(FCNTL[column], EQUAL, LEASE, NOTIFY, argument=SECOND_ARGUMENT))
-    # No limit counts record locks. SQLite wants them: they are answered as if they were there, since nobody
-    # else has these files.
-    parts.append(refuse_by_argument(FCNTL[column], EQUAL, *RECORD_LOCKS, argument=SECOND_ARGUMENT, error=0))
-    parts.append(refuse_shared_memory(MMAP[column]))
     for numbers in REFUSED.values():
         number = numbers[column]
         if number is not None:
@@ -278,20 +267,11 @@ def landlock(rights: dict[str, int]) -> int:
     )
     size = 8 if version < 4 else 16 if version < 6 else 24
     rules = syscall("landlock_create_ruleset", syscalls.LANDLOCK_CREATE_RULESET, attributes, size, 0)
-    try:
-        for folder, allowed in rights.items():
-            add_rule(rules, folder, allowed & known)
-        syscall("landlock_restrict_self", syscalls.LANDLOCK_RESTRICT_SELF, rules, 0)
-    finally:
-        os.close(rules)
-    return version
-
-
-def add_rule(rules: int, folder: str, allowed: int) -> None:
-    """Allow this below the folder: struct landlock_path_beneath_attr."""
-    place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-    try:
-        rule = struct.pack("=Qi", allowed, place)
+    for folder, allowed in rights.items():
+        place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        rule = struct.pack("=Qi", allowed & known, place)  # struct landlock_path_beneath_attr
         syscall("landlock_add_rule", syscalls.LANDLOCK_ADD_RULE, rules, PATH_BENEATH, rule, 0)
-    finally:
         os.close(place)
+    syscall("landlock_restrict_self", syscalls.LANDLOCK_RESTRICT_SELF, rules, 0)
+    os.close(rules)
+    return version

@@ -1,17 +1,20 @@
 """The few calls of Linux that Python does not offer. Each raises OSError with the call's name.
 
-Nothing here decides anything: what is confined, and how, is in `sandbox`, `own_root` and `walls`.
+Nothing here decides anything: what is confined, and how, is in `sandbox`, `own_root` and `kernel`.
 """
 
 import ctypes
 import os
 import platform
+import struct
 from functools import cache
 from pathlib import Path
 
 # unshare(2)
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP = 0x10000000, 0x20000000, 0x40000000, 0x02000000
+NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER
+NEW_NAMESPACES |= CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP  # all of them
 
 # mount(2), umount(2)
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
@@ -35,17 +38,6 @@ MOUNT_SETATTR = 442
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 
 
-class MountAttributes(ctypes.Structure):
-    """struct mount_attr, mount_setattr(2)."""
-
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
-
-
 @cache
 def libc() -> ctypes.CDLL:
     """The C library that this Python runs on."""
@@ -61,7 +53,7 @@ def machine() -> str:
     Raises:
         OSError: neither x86_64 nor aarch64, whose numbers are all that we have.
     """
-    name = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    name = platform.machine()
     if name not in PIVOT_ROOT:
         raise OSError(f"the sandbox knows x86_64 and aarch64, this machine is {name}")
     return name
@@ -99,17 +91,9 @@ def add_to_mount(target: str, attributes: int) -> None:
 
     Unlike mount(2) with MS_REMOUNT it leaves alone what is set already, which in a user namespace it has to.
     """
-    wanted = MountAttributes(attr_set=attributes)
-    size = ctypes.sizeof(wanted)
-    syscall(
-        "mount_setattr",
-        MOUNT_SETATTR,
-        AT_FDCWD,
-        target.encode(),
-        AT_RECURSIVE,
-        ctypes.byref(wanted),
-        size,
-    )
+    wanted = struct.pack("4Q", attributes, 0, 0, 0)  # struct mount_attr: to set, to clear, two more
+    place = target.encode()
+    syscall("mount_setattr", MOUNT_SETATTR, AT_FDCWD, place, AT_RECURSIVE, wanted, len(wanted))
 
 
 def unmount(target: str) -> None:
