@@ -17,7 +17,6 @@ SCRATCH = ("/scratch", "/scratch-of-the-sandbox")
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")  # not zero: mapped, it is memory that nobody counts
 MOST_NAMES = 4096  # files and folders in the scratch folder
 TRIES = 50
-MAX_LINKS = 40  # as the kernel follows at most
 SMALL = "size=1m,nr_inodes=4k,mode=0755"  # for folders and links alone
 
 
@@ -47,8 +46,14 @@ def plan(readable: Iterable[Path], hidden: Iterable[Path] = ()) -> Plan:
     """
     found: set[str] = set()
     links: dict[str, str] = {}
-    for path in readable:
-        found.add(follow(os.path.abspath(path), links))
+    for path in map(os.path.abspath, readable):
+        try:
+            os.stat(path)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(f"{path} cannot be shown in the sandbox: its links lead in a circle") from None
+            raise FileNotFoundError(f"{path} should be readable in the sandbox, but does not exist") from None
+        found.add(follow(path, links))
     shown = [path for path in sorted(found) if not within(path, found - {path})]
     links = {link: target for link, target in links.items() if not within(link, shown)}
     covered = sorted({os.path.realpath(path) for path in hidden if os.path.exists(path)})
@@ -69,30 +74,13 @@ def within(path: str, folders: Iterable[str]) -> bool:
 
 def follow(path: str, links: dict[str, str]) -> str:
     """Where a path really is; the links on the way are noted in `links`."""
-    parts = path.split("/")[::-1]
-    here = ""
-    n_links = 0
-    while parts:
-        part = parts.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            here = os.path.dirname(here).rstrip("/")
-            continue
-        place = f"{here}/{part}"
-        if not os.path.islink(place):
-            here = place
-            continue
-        links[place] = os.readlink(place)
-        n_links += 1
-        if n_links > MAX_LINKS:
-            raise OSError(f"{path} cannot be shown in the sandbox: its links lead in a circle")
-        if links[place].startswith("/"):
-            here = ""
-        parts += links[place].split("/")[::-1]
-    if not os.path.exists(here or "/"):
-        raise FileNotFoundError(f"{path} should be readable in the sandbox, but does not exist")
-    return here or "/"
+    here = "/"
+    for part in Path(path).parts:
+        here = os.path.normpath(os.path.join(here, part))  # there is no link in it that .. could lead out of
+        if os.path.islink(here):
+            links[here] = os.readlink(here)
+            here = follow(os.path.join(os.path.dirname(here), links[here]), links)
+    return here
 
 
 def build(plan: Plan, scratch_mb: int, owner: tuple[int, int]) -> None:
