@@ -47,9 +47,8 @@ class Started:
     def kill(self) -> int:
         """End it, if it still runs, and all that it started; say how it ended, as `wait` does."""
         if self.has_outer:
-            os.kill(
-                self.pid, signal.SIGTERM
-            )  # our own child, not yet waited for: the number is still its own
+            # Our own child, not yet waited for: the number is still its own.
+            os.kill(self.pid, signal.SIGTERM)
             until = time.monotonic() + END_WITHIN_S
             while not self.has_ended() and time.monotonic() < until:
                 time.sleep(0.001)
@@ -269,21 +268,14 @@ def close_from_inside(task: str) -> NoReturn:
 
 # -------------------------------------------------------------------------------------------- which one works
 
+CONFINED = (
+    "reading and changing other files, the network, other processes, programs left behind, and too much "
+    "memory, time, room or processes"
+)
+SLOWER = "gaps in the kernel itself. It is slower: each submission starts a Python of its own"
 ENGINES = (
-    Engine(
-        "namespaces",
-        "reading and changing other files, the network, other processes, programs left behind, and too much "
-        "memory, time, room or processes",
-        "gaps in the kernel itself",
-        in_namespaces,
-    ),
-    Engine(
-        "bubblewrap",
-        "reading and changing other files, the network, other processes, programs left behind, and too much "
-        "memory, time, room or processes",
-        "gaps in the kernel itself. It is slower: each submission starts a Python of its own",
-        in_bubblewrap,
-    ),
+    Engine("namespaces", CONFINED, "gaps in the kernel itself", in_namespaces),
+    Engine("bubblewrap", CONFINED, SLOWER, in_bubblewrap),
 )
 NONE = Engine(
     "none",
@@ -293,47 +285,29 @@ NONE = Engine(
 )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What came of trying an engine.
-
-    Attributes:
-        engine: which one.
-        works: whether it started and nothing got out of it.
-        why: what went wrong, one sentence; "" where it works.
-    """
-
-    engine: Engine
-    works: bool
-    why: str
-
-
-def trials() -> tuple[Trial, ...]:
-    """Every engine tried on this machine, each in a process of its own."""
-    return tuple(tried(engine) for engine in ENGINES)
-
-
 @cache
-def tried(engine: Engine) -> Trial:
-    """Start the engine in a new Python and let a program inside try to get out (`trial`)."""
+def fault_of(engine: Engine) -> str:
+    """Start the engine in a new Python and let a program inside try to get out (`trial`).
+
+    Returns: what went wrong, one sentence; "" where it started and nothing got out of it.
+    """
     if sys.platform != "linux":
-        return Trial(engine, False, f"it needs Linux, this is {sys.platform}")
+        return f"it needs Linux, this is {sys.platform}"
     command = [sys.executable, "-P", "-m", "course_lib.grading.walls.trial", engine.name]
     place = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_WITHIN_S, env=place)
     except subprocess.TimeoutExpired:
-        return Trial(engine, False, f"it did not answer within {START_WITHIN_S:.0f} s")
+        return f"it did not answer within {START_WITHIN_S:.0f} s"
     if done.returncode != 0:
-        last = (done.stderr.strip() or f"its trial ended with {done.returncode}").splitlines()[-1]
-        return Trial(engine, False, last)
+        return (done.stderr.strip() or f"its trial ended with {done.returncode}").splitlines()[-1]
     got_out = json.loads(done.stdout)
-    return Trial(engine, not got_out, f"a program inside {' and '.join(got_out)}" if got_out else "")
+    return f"a program inside {' and '.join(got_out)}" if got_out else ""
 
 
 def engines() -> list[Engine]:
     """The engines that confine a submission on this machine, best first. Empty where none does."""
-    return [trial.engine for trial in trials() if trial.works]
+    return [engine for engine in ENGINES if not fault_of(engine)]
 
 
 def choose(name: str | None = None) -> Engine:
@@ -345,15 +319,14 @@ def choose(name: str | None = None) -> Engine:
     """
     if name == NONE.name:
         return NONE
-    names = [engine.name for engine in ENGINES]
-    if name is not None and name not in names:
-        raise ValueError(f"an engine is one of {', '.join([*names, NONE.name])}, not {name!r}")
-    for engine in ENGINES:
-        if name in (None, engine.name) and tried(engine).works:
+    wanted = [engine for engine in ENGINES if name in (None, engine.name)]
+    if not wanted:
+        names = ", ".join(engine.name for engine in (*ENGINES, NONE))
+        raise ValueError(f"an engine is one of {names}, not {name!r}")
+    for engine in wanted:
+        if not fault_of(engine):
             return engine
-    why = "; ".join(
-        f"{trial.engine.name}: {trial.why}" for trial in trials() if name in (None, trial.engine.name)
-    )
+    why = "; ".join(f"{engine.name}: {fault_of(engine)}" for engine in wanted)
     raise NoIsolation(
         f"submissions are not run without isolation, and this machine offers none ({why}). "
         "`python -m course_lib.grading doctor` says what to do"
@@ -373,27 +346,21 @@ What to do where none works:
 
 def doctor() -> str:
     """Which isolation this machine offers, what each protects from, and what to do where none works."""
-    lines = [f"This machine: {platform.system()} {platform.release()}, {platform.machine()}, {who()}."]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    who = "as root" if is_root else "as an ordinary user"
+    lines = [f"This machine: {platform.system()} {platform.release()}, {platform.machine()}, {who}."]
     if sys.platform == "linux":
         version = kernel.landlock_version()
         lines.append(
             f"Landlock, the second wall: {f'version {version}' if version else 'not in this kernel'}."
         )
-    for trial in trials():
-        lines += [
-            "",
-            f"{trial.engine.name}: {'works' if trial.works else 'does not work here: ' + trial.why}",
-        ]
-        lines += [f"  protects from: {trial.engine.protects}", f"  not from: {trial.engine.lacks}"]
-    lines += ["", f"{NONE.name}: only where you ask for it"]
-    lines += [f"  protects from: {NONE.protects}", f"  not from: {NONE.lacks}", ""]
+    states = [f"does not work here: {fault}" if fault else "works" for fault in map(fault_of, ENGINES)]
+    states.append("only where you ask for it")
+    for engine, state in zip((*ENGINES, NONE), states, strict=True):
+        lines += ["", f"{engine.name}: {state}"]
+        lines += [f"  protects from: {engine.protects}", f"  not from: {engine.lacks}"]
     best = engines()
-    return "\n".join([*lines, f"Submissions are run with: {best[0].name}." if best else ADVICE])
-
-
-def who() -> str:
-    """As whom the grader runs, in words."""
-    return "as root" if hasattr(os, "geteuid") and os.geteuid() == 0 else "as an ordinary user"
+    return "\n".join([*lines, "", f"Submissions are run with: {best[0].name}." if best else ADVICE])
 
 
 if __name__ == "__main__":  # in bubblewrap
