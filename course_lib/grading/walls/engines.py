@@ -18,16 +18,16 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from course_lib.grading.walls import kernel, own_root, sandbox
 from course_lib.grading.walls.own_root import DEVICES
 from course_lib.grading.walls.sandbox import MB, Limits, NoIsolation, Policy
-from course_lib.grading.walls.syscalls import CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN, has_capabilities
 
 START_WITHIN_S = 60.0
 END_WITHIN_S = 5.0
 READY, FAILED = b"+", b"-"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,10 @@ class Engine:
         raise NoIsolation(f"the sandbox '{self.name}' could not be made: {why or 'it ended at once'}")
 
 
-def run_child(
-    child: Callable[[Policy, int, str], NoReturn], policy: Policy, connection: int, work: str
-) -> NoReturn:
-    """In the forked process: nothing of what the parent was about to do happens here too."""
+def run_child(child: Callable[[T, int, str], NoReturn], allowed: T, connection: int, work: str) -> NoReturn:
+    """In the new process: nothing of what the parent was about to do happens here too."""
     try:
-        child(policy, connection, work)
+        child(allowed, connection, work)
     except BaseException as error:  # whatever it was, the parent says it
         os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
     finally:
@@ -159,49 +157,37 @@ def unconfined(policy: Policy, connection: int, work: str) -> NoReturn:
 
 
 def in_bubblewrap(policy: Policy, connection: int, work: str) -> NoReturn:
-    """A new Python in bubblewrap's sandbox, which closes the rest from inside (`close_from_inside`)."""
+    """A new Python in bubblewrap's sandbox, which closes the rest from inside (`inside_bubblewrap`)."""
     sandbox.stand_alone(connection)
     os.set_inheritable(connection, True)
-    user = (os.geteuid(), os.getegid())
-    if has_capabilities(CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID):
-        user = (sandbox.unused_user(),) * 2
-    task = {
+    allowed = {
         "limits": asdict(policy.limits),
         "address_space": sandbox.address_space(),  # there is no /proc inside to read it from
-        "user": user,
-        "connection": connection,
-        "work": work,
+        "user": [sandbox.unused_user()] * 2 if sandbox.is_root() else [os.geteuid(), os.getegid()],
     }
-    command = [sys.executable, "-P", "-m", "course_lib.grading.walls.engines", json.dumps(task)]
-    whole = bubblewrap_command(policy, command, connection)
-    alive, outer_end = os.pipe()
-    inner = os.fork()
-    if inner:
-        os.close(connection)
-        os.close(alive)
-        scratch = own_root.plan(policy.readable, policy.hidden).scratch
-        sandbox.wait_for(inner, policy.limits, scratch, sandbox.memory_of([os.getpid()]), n_around=2)
-    os.close(outer_end)
+    task = json.dumps([allowed, connection, work])
+    plan = own_root.plan(policy.readable, policy.hidden)
+    python = [sys.executable, "-P", "-m", "course_lib.grading.walls.engines", task]
+    command = bubblewrap_command(policy, plan, python)
+    alive = sandbox.fork_inner(connection, policy.limits, plan.scratch, n_around=2)
     sandbox.die_with_outer(alive)
     sandbox.go_first()
-    os.execv(whole[0], whole)
+    os.execv(command[0], command)
 
 
-def bubblewrap_command(policy: Policy, command: Sequence[str], keep_fd: int) -> list[str]:
-    """The command line that runs a command in bubblewrap (bwrap(1)).
+def bubblewrap_command(policy: Policy, plan: own_root.Plan, command: Sequence[str]) -> list[str]:
+    """The command line that runs a command in bubblewrap (bwrap(1)), which hands on the open descriptors.
 
     Args:
-        policy: what it may read, and how large the scratch folder is.
+        policy: how large the scratch folder is, and where a new Python looks for modules.
+        plan: what it may read.
         command: program and arguments.
-        keep_fd: the descriptor to hand on. bwrap hands on what it inherits; close all others before.
     Raises:
         NoIsolation: bubblewrap is not installed.
     """
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         raise NoIsolation("bubblewrap is not installed: the command bwrap is not there")
-    os.fstat(keep_fd)  # an error here is clearer than one in the sandbox
-    plan = own_root.plan(policy.readable, policy.hidden)
     words = [bwrap, "--die-with-parent", "--new-session", "--clearenv", *namespaces()]
     # bwrap would make the folders on the way for its own user alone.
     on_the_way = {
@@ -236,7 +222,7 @@ def namespaces() -> list[str]:
         "--hostname",
         "sandbox",
     ]
-    if has_capabilities(CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID):
+    if sandbox.is_root():
         return [*kinds, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return ["--unshare-user", *kinds]
 
@@ -248,22 +234,12 @@ def environment(policy: Policy) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def close_from_inside(task: str) -> NoReturn:
-    """In bubblewrap: what it leaves to us. Limits, another user where we are root, Landlock, seccomp."""
-    given = json.loads(task)
-    connection = int(given["connection"])
-    try:
-        sandbox.limit(Limits(**given["limits"]), given["address_space"])
-        os.umask(0o077)
-        sandbox.become(tuple(given["user"]))
-        kernel.no_new_rights()
-        kernel.landlock(sandbox.landlock_rights(os.getcwd()))
-        kernel.seccomp()
-        sandbox.make_home(os.getcwd())
-    except BaseException as error:
-        os.write(connection, FAILED + f"{type(error).__name__}: {error}".encode())
-        os._exit(1)
-    call(given["work"], connection)
+def inside_bubblewrap(allowed: dict[str, Any], connection: int, work: str) -> NoReturn:
+    """What bubblewrap leaves to us: limits, another user where we are root, Landlock, seccomp."""
+    sandbox.limit(Limits(**allowed["limits"]), allowed["address_space"])
+    sandbox.give_up_rights(tuple(allowed["user"]), os.getcwd())
+    kernel.seccomp()
+    call(work, connection)
 
 
 # -------------------------------------------------------------------------------------------- which one works
@@ -364,4 +340,4 @@ def doctor() -> str:
 
 
 if __name__ == "__main__":  # in bubblewrap
-    close_from_inside(sys.argv[1])
+    run_child(inside_bubblewrap, *json.loads(sys.argv[1]))

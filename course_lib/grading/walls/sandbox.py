@@ -128,13 +128,7 @@ def enter(policy: Policy, keep: int) -> None:
     plan = own_root.plan(policy.readable, policy.hidden)
     stand_alone(keep)
     user = new_namespaces()
-    alive, outer_end = os.pipe()
-    inner = os.fork()
-    if inner:
-        os.close(keep)
-        os.close(alive)
-        wait_for(inner, policy.limits, plan.scratch, memory_of([os.getpid()]))
-    os.close(outer_end)
+    alive = fork_inner(keep, policy.limits, plan.scratch)
     confine(policy, plan, user)
     die_with_outer(alive)
     kernel.seccomp()
@@ -168,8 +162,7 @@ def new_namespaces() -> tuple[int, int]:
         (uid, gid) that the inner process takes.
     """
     kinds = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
-    rights = (syscalls.CAP_SYS_ADMIN, syscalls.CAP_SETUID, syscalls.CAP_SETGID)
-    if syscalls.has_capabilities(*rights):
+    if is_root():
         syscalls.unshare(kinds)
         nobody = unused_user()
         return nobody, nobody
@@ -197,6 +190,12 @@ def new_namespaces() -> tuple[int, int]:
     return nobody, nobody
 
 
+def is_root() -> bool:
+    """Whether this process has the rights of the machine's root that a sandbox is made with."""
+    rights = (syscalls.CAP_SYS_ADMIN, syscalls.CAP_SETUID, syscalls.CAP_SETGID)
+    return syscalls.has_capabilities(*rights)
+
+
 def run_helper(entered: int, *users: tuple[int, int]) -> NoReturn:
     """Wait until the parent is in its user namespace, then write there who is who."""
     try:
@@ -222,6 +221,22 @@ def unused_user() -> int:
     return numbers[os.getpid() % len(numbers)]
 
 
+def fork_inner(keep: int, limits: Limits, scratch: str, n_around: int = 0) -> int:
+    """Fork the inner process and go on there; this one becomes the outer (`wait_for`), and never returns.
+
+    Returns:
+        a pipe that the outer holds open (`die_with_outer`).
+    """
+    alive, outer_end = os.pipe()
+    inner = os.fork()
+    if inner:
+        os.close(keep)
+        os.close(alive)
+        wait_for(inner, limits, scratch, n_around)
+    os.close(outer_end)
+    return alive
+
+
 def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     """All but seccomp, in the inner process."""
     os.setsid()  # a signal to the own process group would reach the outer
@@ -230,17 +245,22 @@ def confine(policy: Policy, plan: own_root.Plan, user: tuple[int, int]) -> None:
     os.umask(0o022)
     syscalls.unshare(syscalls.CLONE_NEWNS)
     own_root.build(plan, policy.limits.scratch_mb, user)
-    os.umask(0o077)
     syscalls.called("sethostname", syscalls.libc().sethostname(b"sandbox", 7))
-    become(user)
-    kernel.no_new_rights()
-    kernel.landlock(landlock_rights(plan.scratch))
-    make_home(plan.scratch)
+    give_up_rights(user, plan.scratch)
 
 
 def go_first() -> None:
     """Where memory runs out on the machine, this process goes first, proc_pid_oom_score_adj(5)."""
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def give_up_rights(user: tuple[int, int], scratch: str) -> None:
+    """In the own root: be another user, read what there is, write to the scratch folder, and no more."""
+    os.umask(0o077)
+    become(user)
+    kernel.no_new_rights()
+    kernel.landlock(landlock_rights(scratch))
+    make_home(scratch)
 
 
 def become(user: tuple[int, int]) -> None:
@@ -283,7 +303,7 @@ def die_with_outer(alive: int) -> None:
     os.close(alive)
 
 
-def wait_for(inner: int, limits: Limits, scratch: str, in_use: int, n_around: int = 0) -> NoReturn:
+def wait_for(inner: int, limits: Limits, scratch: str, n_around: int) -> NoReturn:
     """End as the inner process ends. End it on SIGTERM, or where all together use too much.
 
     The kernel's limits count memory for each process alone, and processes not at all for a container's root;
@@ -293,7 +313,6 @@ def wait_for(inner: int, limits: Limits, scratch: str, in_use: int, n_around: in
         inner: the process.
         limits: how much memory and how many processes there may be.
         scratch: the folder to write to, as they see it.
-        in_use: bytes on top of which their memory comes: those of the zygote, which they share or load anew.
         n_around: how many processes stand around the submission's, the inner one among them.
     """
     import resource  # here, because Windows has none
@@ -305,7 +324,8 @@ def wait_for(inner: int, limits: Limits, scratch: str, in_use: int, n_around: in
             signal.pidfd_send_signal(ended, signal.SIGKILL)
 
     signal.signal(signal.SIGTERM, end)
-    most_bytes = limits.memory_mb * MB + in_use
+    # On top of what the zygote has, and with it this process: they share it or load it anew.
+    most_bytes = limits.memory_mb * MB + memory_of([os.getpid()])
     most_in_socket = socket_buffer()
     while not select.select([ended], [], [], WATCH_EVERY_S)[0]:
         processes = [inner, *descendants(inner)][n_around:]
