@@ -29,7 +29,6 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import HighlightMagicsPreprocessor
 from PIL import Image
 
-from course_lib.grading.intake.names import definition
 from course_lib.grading.pipe import wire
 from course_lib.grading.walls import sandbox
 
@@ -266,17 +265,11 @@ def coloured(text: str, language: str) -> tuple[str, int]:
     return found, len(found)
 
 
-def defined(text: str, names: list[str]) -> tuple[str, int]:
-    """The part of some code that defines a name; "" without it."""
-    return definition(text, names) or "", 0
-
-
 KINDS: dict[str, Any] = {
     "markdown": markdown,
     "html": output,
     "code": coloured,
     "picture": picture,
-    "definition": defined,
 }
 
 
