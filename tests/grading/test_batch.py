@@ -102,7 +102,7 @@ def test_a_process_that_cannot_start_is_told_once(works, monkeypatch, workers):
         list(grade_works(many, workers=workers, settings=IN_NOTHING))
 
 
-NEEDS = {"imported": set(), "modules": ["no_such_module"], "specs": []}
+NEEDS = {"imported": set(), "beside": {}, "modules": ["no_such_module"], "specs": []}
 
 
 def test_why_it_cannot_start_is_said_and_not_of_a_student(works, engine, monkeypatch):

@@ -83,11 +83,14 @@ def ready_with_torch(engine, tmp_path_factory):
 def grade(ready, ready_with_torch, tmp_path):
     """Grade a source and a submission of it."""
 
-    def graded(source, submission, **settings):
+    def graded(source, submission, fresh=False, **settings):
         grader = Grader(write(tmp_path / "source.ipynb", source), engine=ready.engine, **settings)
         like = ready_with_torch if "torch" in grader.content.decode() else ready
-        grader.zygote, grader.tests = like.alive(), like.for_tests()
         submitted = write(tmp_path / "submitted.ipynb", submission)
+        if fresh:
+            with grader:
+                return [grader.grade("ada", path).tasks[0] for path in (grader.source, submitted)]
+        grader.zygote, grader.tests = like.alive(), like.for_tests()
         return [grader.grade("ada", path).tasks[0] for path in (grader.source, submitted)]
 
     return graded
@@ -99,6 +102,21 @@ def test_an_idiom_gives_all_points_to_the_right_answer_and_not_to_the_wrong_one(
     assert (own.status, own.sentence, own.points) == ("right", "", 2.0)
     assert other.points == idiom.points
     assert other.sentence
+
+
+def test_files_that_a_cell_names_are_there(grade, tmp_path):
+    """For submissions those that tests alone name are not."""
+    (tmp_path / "data.csv").write_text("1\n2\n", encoding="utf-8")
+    (tmp_path / "expected.csv").write_text("3\n", encoding="utf-8")
+    (tmp_path / "other.csv").write_text("4\n", encoding="utf-8")
+    test = "from pathlib import Path\nassert total(name) == int(Path('expected.csv').read_text())"
+    test += "\nassert sorted(map(str, Path().glob('*.csv'))) == ['data.csv', 'expected.csv']"
+    right = "def total(name):\n    with open(name) as file: return sum(map(int, file))"
+    wrong = "def total(name): return int(open('expected.csv').read())"
+    idiom = Idiom("files", right, wrong, test, plain="name = 'data.csv'")
+    own, other = grade(cells(idiom, right), cells(idiom, wrong), fresh=True)
+    assert (own.status, other.status) == ("right", "wrong")
+    assert "FileNotFoundError" in other.sentence
 
 
 def test_a_task_may_be_called_as_a_function_of_pythons_own(ready, tmp_path):
@@ -326,15 +344,6 @@ def test_what_was_kept_by_a_child_that_has_died_is_there_no_more(grade):
     idiom = Idiom("dies", ends.replace("import os; os._exit(1)", "pass"), "", test)
     own, other = grade(cells(idiom, idiom.right), cells(idiom, ends))
     assert (own.status, other.status) == ("right", "wrong")
-
-
-def test_what_comes_without_end_is_cut_off(grade, monkeypatch):
-    monkeypatch.setattr(judge, "MOST_IN_ALL", 10**6)
-    idiom = Idiom("endless", "def up(): yield from range(9)", "", "assert sum(1 for _ in up()) == 9")
-    endless = "def up():\n    while True:\n        yield 'x' * 10**4"
-    own, other = grade(cells(idiom, idiom.right), cells(idiom, endless))
-    assert (own.status, other.status) == ("right", "wrong")
-    assert other.sentence == "Reported: It gives more than 1,000,000 bytes."
 
 
 def test_a_stand_in_in_the_words_of_a_test_may_have_none(grade):

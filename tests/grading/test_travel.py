@@ -192,7 +192,7 @@ def test_a_case_is_packed_once():
 def shared(request, tmp_path_factory) -> tuple[Path, Path]:
     """A notebook of the source, and the copy of the course that its submissions may import."""
     folder = tmp_path_factory.mktemp("share")
-    share.make_share(folder, Grader(request.param)._needs()["imported"])
+    share.make_share(folder, Grader(request.param)._needs()["imported"], {})
     return request.param, folder / "course_lib"
 
 

@@ -7,17 +7,42 @@ of it. So are the imports of an answer's cell, but for those within its solution
 
 import ast
 import functools
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
-from course_lib.grading.intake.names import names_bound, python_of
+from course_lib.grading.intake.names import names_bound, nodes_of, python_of
 from course_lib.grading.intake.submission import Cell
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+
+
+# Names of what draws at random, and of what sets from where; others begin with "rand".
+DRAWS = ("shuffle", "permutation", "choice", "choices", "sample", "normal", "uniform")
+SEEDS = ("seed", "manual_seed", "set_state", "default_rng", "Generator")
+SHOWS = ("print", "display", "plt")
+
+
+NAME = re.compile(r"(?!.*\.ipynb$)\w[\w -]*(?:[./]\w[\w -]*)*")  # of a file in the folder or below
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """One or more statements of a cell in front of a test.
+
+    Args:
+        code: to run, once.
+        seed: from which they draw, see `seeds`.
+    """
+
+    code: CodeType
+    seed: int | None = None
 
 
 @dataclass
@@ -27,33 +52,58 @@ class Given:
     Args:
         statements: for a name, those that bind or change it, in their order; "*" for imports of all.
         learners: names that answers bind.
-        imported: those among them that solutions only import.
+        imported: those among them that solutions only import, and no cell in front.
     """
 
-    statements: dict[str, list[CodeType]] = field(default_factory=dict)
+    statements: dict[str, list[Statement]] = field(default_factory=dict)
     learners: set[str] = field(default_factory=set)
     imported: set[str] = field(default_factory=set)
 
 
 def given(source: Sequence[Cell], test: Cell) -> Given:
     """What the cells in front of a test give it."""
-    found = Given()
+    found, seed_of = Given(), seeds(source)
     for cell in source[: source.index(test)]:
         if cell.kind != "code":
             continue
-        code = python_of(cell.source)
-        for statement in _statements(code):
+        code, seed = python_of(cell.source), seed_of.get(cell.source)
+        statements = _statements(code)
+        place = cell.grade_id or cell.id
+        whole = Statement(compile(ast.Module(statements, []), place, "exec"), seed)
+        for statement in statements:
             is_import = isinstance(statement, ast.Import | ast.ImportFrom)
             if cell.solution and not (is_import and not _in_solution(code, statement)):
-                bound = names_bound(statement)
+                bound = names_bound(statement) - (found.statements.keys() if is_import else set())
                 found.imported |= bound - found.learners if is_import else set()
                 found.imported -= set() if is_import else bound
                 found.learners |= bound
             else:
-                compiled = compile(ast.Module([statement], []), cell.grade_id or cell.id, "exec")
+                alone = Statement(compile(ast.Module([statement], []), place, "exec"))
                 for name in names_changed(statement):
-                    found.statements.setdefault(name, []).append(compiled)
+                    found.statements.setdefault(name, []).append(alone if seed is None else whole)
     return found
+
+
+def seeds(source: Sequence[Cell]) -> dict[str, int]:
+    """Seeds for cells that draw at random with none set: by their code, so the same for everybody."""
+    found = {}
+    for cell in source:
+        if cell.kind == "code" and not (cell.grade or cell.solution):
+            nodes = list(nodes_of(cell.source))
+            names = {getattr(node, "id", getattr(node, "attr", None)) or "" for node in nodes}
+            if names.intersection(SEEDS):
+                break
+            if names.intersection(DRAWS) or any(name.startswith("rand") for name in names):
+                found[cell.source] = zlib.crc32(cell.source.encode())
+    return found
+
+
+def files_named(cells: Sequence[Cell], folder: Path) -> dict[str, Path]:
+    """The files in a folder that some cells of the source name, as `open("data.csv")` does."""
+    nodes = (node for cell in cells if cell.kind == "code" for node in nodes_of(cell.source))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = [name for name in texts if NAME.fullmatch(name) and (folder / name).is_file()]
+    return {name: folder / name for name in names}
 
 
 def _statements(code: str) -> list[ast.stmt]:
@@ -70,7 +120,7 @@ def _in_solution(code: str, statement: ast.stmt) -> bool:
 
 
 def names_changed(statement: ast.stmt) -> set[str]:
-    """The names that a statement binds, or whose value it changes: `data["x"] = 1`, `data.append(1)`."""
+    """The names that a statement binds, or whose value it may change: `data["x"] = 1`, `shuffle(data)`."""
     return names_bound(statement) | set(_changed(statement))
 
 
@@ -79,7 +129,9 @@ def _changed(statement: ast.stmt) -> Iterator[str]:
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             yield _first(node)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            yield _first(node.value.func)
+            called = node.value.func
+            if ast.unparse(called).partition(".")[0] not in SHOWS:
+                yield from (_first(called), *(arg.id for arg in node.value.args if isinstance(arg, ast.Name)))
 
 
 def _first(node: ast.expr) -> str:

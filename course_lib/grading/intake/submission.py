@@ -41,6 +41,7 @@ class Cell:
     solution: bool = False
     grade: bool = False
     points: float = 0.0
+    seed: int | None = None  # of what it draws, see `given.seeds`
     pictures: dict[str, str] = field(default_factory=dict, hash=False)  # pasted into it: base64 by name
 
     @property

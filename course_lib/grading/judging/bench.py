@@ -15,10 +15,11 @@ from typing import Any
 
 from course_lib.checks.attempt import said_by
 from course_lib.grading.intake.given import compiled, points_of
-from course_lib.grading.judging.child import seed
 from course_lib.grading.judging.stand_ins import Far, Names, is_stand_in, part
-from course_lib.grading.pipe import wire
+from course_lib.grading.pipe import asked, wire
 from course_lib.grading.pipe.calls import Died, TimeOver
+from course_lib.grading.pipe.states import seed
+from course_lib.grading.pipe.surroundings import bring
 
 MOST_SAID = 500  # characters of an error
 
@@ -54,7 +55,7 @@ class Bench:
         start, raw = wire.receive(pipe)
         self.place = start["place"]
         given = pickle.loads(raw)  # from the grader; nothing of a submission went into it
-        self.far = Far(Relay(pipe), self.place, given, start["cells"], start["most"], start["expected"])
+        self.far = Far(Relay(pipe), self.place, given, start["cells"], start["expected"])
         self.scope = Names(self.far, set(start["checked"]))
         self.scope["check"] = self.check
 
@@ -67,8 +68,9 @@ class Bench:
 
     def run(self, code: str, seconds: float) -> dict[str, Any]:
         """What comes of a part: its points, or what there is to say of its error."""
-        self.far.begin(seconds)
+        self.far.seconds = seconds  # for all that it asks
         try:
+            self.far.ask(asked.itself, None)  # for the files that cells have written
             statements, last = compiled(code, self.place)
             exec(statements, self.scope)
             return {"worth": points_of(eval(last, self.scope) if last else None)}
@@ -107,6 +109,7 @@ def main(connection: int) -> None:
     pipe = socket.socket(fileno=connection)
     os.register_at_fork(after_in_child=pipe.close)
     seed()
+    bring()
     try:
         Bench(pipe).serve()
     except wire.WireError:  # the grader has gone

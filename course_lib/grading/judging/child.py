@@ -13,7 +13,6 @@ import itertools
 import json
 import os
 import pickle
-import random
 import socket
 import sys
 import time
@@ -23,7 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
 
-import numpy as np
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type
@@ -37,11 +35,19 @@ from course_lib.grading.judging import absent
 from course_lib.grading.pipe import wire
 from course_lib.grading.pipe.asked import ALONE, WITH_ANOTHER, itself
 from course_lib.grading.pipe.identity import Identities
-from course_lib.grading.pipe.states import draws, restore, state_of
+from course_lib.grading.pipe.states import seed, seeded, state_of
+from course_lib.grading.pipe.surroundings import Surroundings, bring
 from course_lib.grading.walls.sandbox import interrupted_after
 
 MOST_READ = 100_000  # characters that a call may print where a teacher's test reads them
-SPECIAL = ("__call__", *ALONE, *WITH_ANOTHER, *(f"__r{name[2:]}" for name in WITH_ANOTHER))
+SPECIAL = (
+    "__call__",
+    "__enter__",
+    "__exit__",
+    *ALONE,
+    *WITH_ANOTHER,
+    *(f"__r{name[2:]}" for name in WITH_ANOTHER),
+)
 MANY = 100_000  # things that are read of a generator, which may never end
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
@@ -259,6 +265,8 @@ class Child:
         self.identities = Identities(self.numbers)
         self.given: set[int] = set()
         self.told: set[int] = set()
+        self.surroundings = Surroundings()
+        self.number_by_id: dict[int, int] = {}  # of what is kept
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
@@ -281,6 +289,7 @@ class Child:
         start = monotonic()
         with (
             self.captured(),
+            seeded(question["seed"]),
             interrupted_after(question["seconds"], OutOfTime),
             contextlib.suppress(OutOfTime),
         ):
@@ -316,7 +325,7 @@ class Child:
 
     def number_of(self, thing: Any) -> int:
         """The number by which a thing is found again."""
-        number = next(self.numbers)
+        number = self.number_by_id.setdefault(id(thing), next(self.numbers))
         self.things[number] = thing
         return number
 
@@ -343,7 +352,7 @@ class Child:
 
     def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
         try:
-            function, calls, things, drawn, numbers = _Unpickler(raw, self).load()  # as above
+            function, calls, things, numbers, around = _Unpickler(raw, self).load()  # as above
         except KeyError as missing:
             return {"missing": str(missing.args[0])}, b""
         problem = _other_than("function", function)
@@ -354,8 +363,8 @@ class Child:
             if number:
                 self.identities.keep(thing, number)
         self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
-        for generator, state in zip(draws(), drawn, strict=True):
-            restore(generator, state)
+        if around is not None:
+            self.surroundings.take(around)
         guard = guard_of(tuple(question["forbidden"]))
         is_kept = question["keep"]
         read = itself if is_kept else _read
@@ -372,12 +381,13 @@ class Child:
             return {**told, "printed": outcome.printed}, b""
         blob = bytearray()
         states = [state_of(*both) for both in zip(things, before, strict=True)]
-        states += [_moved(*both) for both in zip(draws(), drawn, strict=True)]
         keeper = self if is_kept else None
         self.given, self.told = set(numbers), set()
         told = wire.encode(states, blob, keeper)  # first: what is read first on the other side
         values = wire.encode(outcome.value, blob, keeper)
         header = {"values": values, "states": told, "printed": outcome.printed}
+        if is_kept:
+            header["around"] = wire.encode(self.surroundings.answered(), blob)
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     @contextlib.contextmanager
@@ -409,12 +419,6 @@ class _Unpickler(pickle.Unpickler):
 def kinds_of(kind: type) -> list[str]:
     """A class and those that it is made from, by their names."""
     return [f"{one.__module__}.{one.__qualname__}" for one in kind.__mro__]
-
-
-def _moved(generator: Any, before: Any) -> Any:
-    """The state of a generator of random numbers, if something was drawn from it."""
-    state = state_of(generator, None)
-    return None if pickle.dumps(state) == pickle.dumps(before) else state
 
 
 def called(function: Callable[[], Any], seconds: float, most_printed: int = PRINTED_LIMIT) -> Call:
@@ -467,15 +471,6 @@ def told(made: Attempt) -> Answer:
     return {name: wire.encode(value, raw) for name, value in fields.items()}, bytes(raw)
 
 
-def seed() -> None:
-    """Set what a learner's own code may draw from: the same grades each time."""
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.manual_seed(0)
-
-
 def main(connection: int) -> None:
     """Serve until the grader has gone.
 
@@ -486,6 +481,7 @@ def main(connection: int) -> None:
     os.register_at_fork(after_in_child=pipe.close)  # a process that a submission starts has no part in this
     sys.meta_path.append(NotHere())
     sys.path.append("")  # for modules that a submission writes
+    bring()
     absent.speak()
     seed()
     with contextlib.suppress(wire.WireError):  # the grader has gone

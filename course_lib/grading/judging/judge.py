@@ -26,7 +26,7 @@ from course_lib.checks import CheckFailed, find_task
 from course_lib.checks.engine import examine, prepare
 from course_lib.checks.kinds import Case, Result, Task
 from course_lib.checks.show import as_text
-from course_lib.grading.intake.given import compiled, given, points_of
+from course_lib.grading.intake.given import compiled, files_named, given, points_of, seeds
 from course_lib.grading.intake.names import is_python, names_bound, names_checked, nodes_of, python_of
 from course_lib.grading.intake.refused import refused
 from course_lib.grading.intake.submission import (
@@ -58,7 +58,6 @@ HIDDEN_ONLY = (
     "on the inputs that the visible check gives, or on their order?"
 )
 OWN_TEST_S = 10.0  # for each part of a teacher's own test, apart from checks
-MOST_IN_ALL = 2**30  # bytes of all that such a part asks for
 MOST_SAID = 500  # characters of an error
 TEST_DIED = "The process of this test has ended: out of memory, or by itself."
 
@@ -92,6 +91,7 @@ class Grader:
         self.seconds = seconds or Seconds()
         self.engine = engine or choose()
         self.limits = limits or sandbox.Limits()
+        self.seeds = seeds(self.cells)
         self.specs = Specs()
         self.zygote: Zygote | None = None
         self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
@@ -180,7 +180,8 @@ class Grader:
         if "torch" in self.content.decode() or ("torch" in sys.modules and any(b"torch" in s for s in specs)):
             modules.append("torch")
         modules += sorted(share.needed(imported))
-        return {"imported": imported, "modules": modules, "specs": specs}
+        beside = files_named([cell for cell in self.cells if not cell.is_test], self.source.parent)
+        return {"imported": imported, "beside": beside, "modules": modules, "specs": specs}
 
     def _needs_of_tests(self) -> dict[str, Any]:
         """The same for tests: what the source imports is there."""
@@ -189,7 +190,9 @@ class Grader:
         wished += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
         torch = ["torch"] if "torch" in self.content.decode() else []
         modules = ["numpy", *torch, "course_lib.grading.judging.bench"]
-        return {"imported": None, "modules": modules, "specs": [], "wished": list(dict.fromkeys(wished))}
+        beside = files_named(self.cells, self.source.parent)
+        needs = {"imported": None, "beside": beside, "modules": modules, "specs": []}
+        return {**needs, "wished": list(dict.fromkeys(wished))}
 
     def _tasks(self) -> list[Task]:
         """The tasks that the tests of the source check."""
@@ -351,7 +354,8 @@ class Grading:
         if cell in self.left_out:
             return
         with self._costs_alone(cell):
-            outputs, lost, late = self.session.run(cell)
+            seed = self.grader.seeds.get(cell.source)
+            outputs, lost, late = self.session.run(dataclasses.replace(cell, seed=seed))
             if late:
                 self._late(f"timed out in the cell {_name(cell)!r}")
             if lost:
@@ -433,7 +437,6 @@ class Grading:
             "cells": [cell.source for cell in before],
             "checked": list(names_checked(test.source)),
             "expected": expected,
-            "most": MOST_IN_ALL,
         }
         return OwnTest(self.grader.for_tests(), start, self.grader.given(test))
 

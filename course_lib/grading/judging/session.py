@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ class Zygote:
 
     Args:
         imported: what submissions may import of the course; None: all of it, for tests.
+        beside: files that stand beside the source, by their names there.
         modules: to import beforehand.
         specs: cases to rehearse.
         engine: the kind of isolation.
@@ -88,6 +90,7 @@ class Zygote:
     def __init__(
         self,
         imported: set[str] | None,
+        beside: Mapping[str, Path],
         modules: list[str],
         specs: list[bytes],
         engine: Engine,
@@ -97,7 +100,7 @@ class Zygote:
         self.folder = OwnFolder()
         place = self.folder.path
         place.chmod(0o755)
-        share.make_share(place, imported)
+        share.make_share(place, imported, beside)
         policy = sandbox.Policy(
             (*sandbox.interpreter_paths(), place), limits, hidden=(share.COURSE,), python_path=(place,)
         )
@@ -255,7 +258,8 @@ class Session:
         return set(header["used"]), set(header["mentioned"])
 
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
-        return {"do": "run", "code": cell.source, "seconds": self.seconds.cell, "room": max(0, room)}
+        question = {"do": "run", "code": cell.source, "seconds": self.seconds.cell}
+        return {**question, "room": max(0, room), "seed": cell.seed}
 
     def ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         """Ask the child; start one where there is none.

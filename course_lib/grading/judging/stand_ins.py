@@ -8,10 +8,11 @@ and a plain value are asked for only where they define its class.
 """
 
 import builtins
+import copy
 import functools
 import inspect
-import io
 import itertools
+import operator
 import sys
 import time
 import types
@@ -20,12 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.checks.attempt import Failure, Reported
-from course_lib.grading.intake.given import Given
+from course_lib.checks.attempt import Reported
+from course_lib.grading.intake.given import Given, Statement
 from course_lib.grading.intake.names import definition
 from course_lib.grading.pipe import asked
 from course_lib.grading.pipe.calls import LATE, Asked, TimeOver, call_there, error_class
 from course_lib.grading.pipe.identity import Identities
+from course_lib.grading.pipe.states import seeded
+from course_lib.grading.pipe.surroundings import Surroundings
 from course_lib.grading.pipe.travel import Addressed
 
 # Special attributes that may be read; Python and NumPy look for many others by themselves.
@@ -39,6 +42,7 @@ READ = {
 # What is one of these comes as a value, so nothing that stands for it can be one.
 VALUES = {f"builtins.{name}" for name in ("int", "float", "complex", "bool", "str", "bytes", "list", "tuple")}
 VALUES |= {"builtins.dict", "builtins.set", "builtins.frozenset", "numpy.ndarray", "torch.Tensor"}
+MOST_WAYS = 9  # to one thing
 # Who is given what is expected can say that it is the same.
 COMPARES = ("equal", "equals", "allclose", "isclose", "eq", "array_equal", "array_equiv")
 
@@ -52,22 +56,22 @@ class StandIn(Addressed):
     Args:
         far: who asks there.
         address: how it is found there: its name with the test that asks, or a number.
-        path: how the test came to it: "Vector", "Vector.unit", "Vector()".
+        paths: the ways in which the test came to it: "Vector", "Vector.unit", "Vector()".
         kinds: its class and those that this is made from.
         bases: of a class, itself and those that it is made from.
     """
 
-    __slots__ = ("_address", "_bases", "_far", "_kinds", "_path")
+    __slots__ = ("_address", "_bases", "_far", "_kinds", "_paths")
 
     def __init__(
         self,
         far: "Far",
         address: Any,
-        path: str,
+        paths: Sequence[str],
         kinds: Sequence[str] = (),
         bases: Sequence[str] = (),
     ) -> None:
-        given = {"far": far, "address": address, "path": path, "kinds": kinds, "bases": bases}
+        given = {"far": far, "address": address, "paths": list(paths), "kinds": kinds, "bases": bases}
         for key, value in given.items():
             object.__setattr__(self, f"_{key}", value)
 
@@ -82,7 +86,7 @@ class StandIn(Addressed):
         if name.startswith("__") and name.endswith("__") and name not in READ:
             return object.__getattribute__(self, name)
         if object.__getattribute__(self, "_kinds")[:1] == ["builtins.module"]:
-            module = object.__getattribute__(self, "_path")
+            module, *_ = object.__getattribute__(self, "_paths")
             raise TypeError(f"the test should import {module} itself: only an answer does")
         return far.ask(getattr, self, name)
 
@@ -107,9 +111,15 @@ class StandIn(Addressed):
     def __hash__(self) -> int:
         return hash(object.__getattribute__(self, "_far").ask(hash, self))
 
+    def __copy__(self) -> Any:
+        return object.__getattribute__(self, "_far").ask(copy.copy, self)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return object.__getattribute__(self, "_far").ask(copy.deepcopy, self)
+
 
 def part(stand_in: StandIn, name: str) -> Any:
-    """What is known here of a stand-in: its far, address, path, kinds, bases."""
+    """What is known here of a stand-in: its far, address, paths, kinds, bases."""
     return object.__getattribute__(stand_in, f"_{name}")
 
 
@@ -120,7 +130,7 @@ def is_stand_in(value: Any) -> bool:
 
 def _call(self: StandIn, *values: Any, **named: Any) -> Any:
     if not all(map(is_stand_in, (*values, *named.values()))):
-        part(self, "far").must_permit_call(part(self, "path"))
+        part(self, "far").must_permit_call(part(self, "paths"))
     return part(self, "far").ask(self, *values, **named)
 
 
@@ -129,16 +139,25 @@ def _alone(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_another(function: Callable[..., Any], turned: bool = False) -> Callable[..., Any]:
-    def operator(self: StandIn, other: Any) -> Any:
-        if not is_stand_in(other) and not part(self, "far").takes_plain(function, part(self, "path")):
-            return NotImplemented
+    def asks(self: StandIn, other: Any) -> Any:
+        if not is_stand_in(other) and not part(self, "far").takes_plain(function, part(self, "paths")):
+            items: Any = self  # of its own, which are compared here
+            return any(item == other for item in items) if function is operator.contains else NotImplemented
         return part(self, "far").ask(function, *((other, self) if turned else (self, other)))
 
-    return operator
+    return asks
+
+
+def _exit(self: StandIn, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> Any:
+    """What an own context says to an error: to one of Python's that it is made from."""
+    pythons = [one for one in (kind.__mro__ if kind else ()) if one.__module__ == "builtins"]
+    return part(self, "far").ask(asked.leave, self, pythons[0] if pythons else None, str(error))
 
 
 FORWARDED: dict[str, Callable[..., Any]] = {
     "__call__": _call,
+    "__enter__": _alone(asked.enter),
+    "__exit__": _exit,
     **{name: _alone(function) for name, function in asked.ALONE.items()},
     **{name: _with_another(function) for name, function in asked.WITH_ANOTHER.items()},
     **{
@@ -236,14 +255,14 @@ def _fits(gradient: Any, tensor: Any) -> bool:
     return is_tensor and (gradient.shape, gradient.dtype) == (tensor.shape, tensor.dtype)
 
 
-def path_of(function: Any, values: Sequence[Any]) -> str:
-    """How a test comes to what a function gives: by which names, calls and operators."""
+def paths_of(function: Any, values: Sequence[Any]) -> list[str]:
+    """The ways in which a test comes to what a function gives: by which names, calls and operators."""
     if is_stand_in(function):
-        return f"{part(function, 'path')}()"
-    path = next((part(value, "path") for value in values if is_stand_in(value)), "")
+        return [f"{path}()" for path in part(function, "paths")]
+    paths = next((part(value, "paths") for value in values if is_stand_in(value)), [""])
     if function is getattr:
-        return f"{path}.{values[1]}"
-    return path if function is asked.itself else f"{function.__name__}({path})"
+        return [f"{path}.{values[1]}" for path in paths]
+    return paths if function is asked.itself else [f"{function.__name__}({path})" for path in paths]
 
 
 class Far:
@@ -254,7 +273,6 @@ class Far:
         place: the test.
         given: which names are whose.
         cells: the code of those that have run before the test.
-        most: bytes of all that a part of the test asks for.
         expected: for what the source's own answers give as stand-ins, by its path, whether they define it or
             its class; and which operators take plain values. None where these answers run themselves.
     """
@@ -265,40 +283,25 @@ class Far:
         place: str,
         given: Given,
         cells: Sequence[str],
-        most: int,
         expected: dict[str, bool] | None,
     ) -> None:
         self.child = child
         self.place = place
         self.seconds = 0.0
-        self.most = self.room = most
         self.given = given
         self.cells = cells
         self.seen: dict[str, bool] = {}
         self.is_source = expected is None
         self.expected = self.seen if expected is None else expected
-        self.path = ""  # of what is asked for
+        self.paths: list[str] = []  # of what is asked for
+        self.stand_ins: dict[int, StandIn] = {}  # what is the same thing there is one here
         self.leaves: list[Any] = []  # the tensors with gradients among what is given
         self.late = False
         self.errors: dict[str, type] = {}
+        self.surroundings = Surroundings()
         self.identities = Identities(itertools.count(-time.monotonic_ns()))  # no other test has these
         self.fetched: dict[str, Any] = {}  # values that the next question may change
         self.names: dict[str, Any] = {}
-
-    def begin(self, seconds: float) -> None:
-        """Go on, with so much time for all that is asked, and new room."""
-        self.seconds, self.room = seconds, self.most
-
-    def must_have_room(self, size: int) -> None:
-        """Count the bytes that came: a test may ask without end, for a generator that never ends.
-
-        Raises: Reported: they are too many.
-        """
-        self.room -= size
-        if self.room < 0:
-            raise Reported(
-                Failure("MemoryError", f"It gives more than {self.most:,} bytes.", wrong_form=True)
-            )
 
     def ask(self, function: Any, *values: Any, **named: Any) -> Any:
         """What a function gives, one of a submission's or one of Python's.
@@ -311,7 +314,7 @@ class Far:
             raise Reported(LATE)
         if function is not asked.itself:
             self.forget()
-        self.path = path_of(function, values)
+        self.paths = paths_of(function, values)
         given = {id(value): value for value in (*values, *named.values()) if not is_stand_in(value)}
         self.leaves = [one for one in given.values() if getattr(one, "requires_grad", False) is True]
         start = time.monotonic()
@@ -332,13 +335,13 @@ class Far:
     def forget(self) -> None:
         """Let go of values that the next call may change, but for those that the test has replaced itself."""
         for name, value in self.fetched.items():
-            if self.names.get(name) is value:
+            if dict.get(self.names, name) is value:
                 del self.names[name]
         self.fetched.clear()
 
     def named(self, name: str) -> StandIn:
         """Stands for what has a name in a submission, whatever that is."""
-        return kind_with(frozenset(["__call__"]))(self, (self.place, name), name)
+        return kind_with(frozenset(["__call__"]))(self, (self.place, name), [name])
 
     def fetch(self, name: str) -> Any:
         """What has a name in a submission.
@@ -363,13 +366,21 @@ class Far:
         kinds, bases = ([str(kind)[:200] for kind in told[key][:100]] for key in ("kinds", "bases"))
         if "builtins.Exception" in bases:
             return error_class(bases, self.errors)
-        if "value" in told and not self.is_source and self.path not in self.expected:
+        is_expected = self.is_source or any(path in self.expected for path in self.paths)
+        if "value" in told and not is_expected:
             return told["value"]  # of a class made from list, where the source has a list
         if "tensor" in told:
             return self.tensor(told, "torch.nn.parameter.Parameter" in kinds)
-        self.seen[self.path] = self.seen.get(self.path, True) and told["own"] is True
-        special = frozenset(told["has"]).intersection(FORWARDED)
-        return kind_with(special)(self, int(told["number"]), self.path, kinds, bases)
+        for path in self.paths:
+            self.seen[path] = self.seen.get(path, True) and told["own"] is True
+        number, special = int(told["number"]), frozenset(told["has"]).intersection(FORWARDED)
+        same = self.stand_ins.get(number) if is_expected else None
+        if same is None:
+            made = kind_with(special)(self, number, self.paths, kinds, bases)
+            return self.stand_ins.setdefault(number, made) if is_expected else made
+        ways = part(same, "paths")
+        ways += [path for path in self.paths if path not in ways][: MOST_WAYS - len(ways)]
+        return same
 
     def tensor(self, told: dict[str, Any], is_parameter: bool) -> Any:
         """A tensor with gradients: they go on in the sandbox from here, and come back.
@@ -387,50 +398,67 @@ class Far:
                 raise TypeError("the gradient does not fit")
             leaf.grad = gradient
             return leaf
-        result, leaves = (StandIn(self, int(told[key]), self.path) for key in ("number", "leaves"))
+        result, leaves = (StandIn(self, int(told[key]), self.paths) for key in ("number", "leaves"))
         return attached(self, values, result, leaves, self.leaves)
 
-    def takes_plain(self, function: Any, path: str) -> bool:
+    def takes_plain(self, function: Any, paths: Sequence[str]) -> bool:
         """Whether an operator takes plain values: as for the source's own answers, which define the class."""
-        use = f"{function.__name__}({path}, a value)"
-        if self.is_source and self.seen.get(path):
-            self.seen[use] = True
-        return self.expected.get(use, False)
+        uses = {path: f"{function.__name__}({path}, a value)" for path in paths}
+        if self.is_source:
+            self.seen |= {use: True for path, use in uses.items() if self.seen.get(path)}
+        return any(self.expected.get(use, False) for use in uses.values())
 
-    def must_permit_call(self, path: str) -> None:
+    def must_permit_call(self, paths: Sequence[str]) -> None:
         """Refuse to give values to something that is none in the source: they may be what is expected.
 
         Raises: TypeError.
         """
+        if paths[0] in self.given.imported:
+            raise TypeError(f"the test should import {paths[0]} itself: only an answer does")
+        if not any(map(self._is_callable, paths)):
+            raise TypeError(f"{paths[0]} should be a value that can be compared here")
+
+    def _is_callable(self, path: str) -> bool:
+        """Whether something may be given values; what compares, only if the source defines it."""
         name = path.split(".")[-1]
         compares = name in COMPARES or name.startswith("assert")
-        if path in self.given.imported:
-            raise TypeError(f"the test should import {path} itself: only an answer does")
-        if path not in self.expected or (compares and not self.expected[path]):
-            raise TypeError(f"{path} should be a value that can be compared here")
+        return path in self.expected and (self.expected[path] or not compares)
+
+    def type_of(self, thing: StandIn) -> Any:
+        """Its class, or what stands for that."""
+        kind, *_ = part(thing, "kinds") or [""]
+        found, *_ = known([kind])
+        return self.ask(type, thing) if found is object else found
 
     def source_of(self, thing: Any) -> str:
         """As `inspect.getsource`: of a learner's function or class from the cells that were run."""
         if not is_stand_in(thing):
             return _getsource(thing)
-        names = part(thing, "path").split(".")
+        names = part(thing, "paths")[0].split(".")
         for code in reversed(self.cells):
             found = definition(code, names)
             if found:
                 return found
         raise OSError("could not get source code")
 
-    def open(self, file: Any, mode: str = "r", **how: Any) -> io.StringIO:
-        """As `open` of a text to be read: all files are those of the sandbox.
-
-        Raises: ValueError: it is to be opened for something else.
-        """
-        if mode not in ("r", "rt"):
-            raise ValueError(f"a test can read texts that a submission has written; the mode is {mode!r}")
-        return io.StringIO(self.ask(asked.text_of, file))
-
 
 _getsource = inspect.getsource
+
+
+class _Kind(type):
+    """What `type` is in a test: of what stands for a thing in the sandbox it gives that thing's class."""
+
+    def __call__(cls, *values: Any, **named: Any) -> Any:
+        if len(values) == 1 and is_stand_in(values[0]):
+            return part(values[0], "far").type_of(values[0])
+        return (super().__call__ if cls is not Type else type)(*values, **named)
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return isinstance(thing, type) if cls is Type else super().__instancecheck__(thing)
+
+
+class Type(type, metaclass=_Kind):
+    """See `_Kind`."""
 
 
 class Names(dict[str, Any]):
@@ -442,11 +470,24 @@ class Names(dict[str, Any]):
     """
 
     def __init__(self, far: Far, checked: set[str]) -> None:
-        super().__init__(__name__="test", open=far.open)
+        super().__init__(__name__="test", type=Type)
         self.far = far
         self.checked = checked
-        self.done: set[int] = set()  # statements of the source
+        self.done: set[Statement] = set()
         far.names = self
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a name, `"n" in globals()`; also if nothing was asked of it so far."""
+        return self.get(name, self) is not self
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """As that of a dictionary."""
+        if str(name).startswith("__"):  # cloudpickle looks for some
+            return super().get(name, default)
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def __missing__(self, name: str) -> Any:
         given = self.far.given
@@ -456,7 +497,7 @@ class Names(dict[str, Any]):
         if name not in given.learners:
             for key in (name, "*"):
                 self._run(key)
-                if name in self:
+                if super().__contains__(name):
                     return self[name]
             if hasattr(builtins, name):
                 raise KeyError(name)
@@ -467,6 +508,7 @@ class Names(dict[str, Any]):
     def _run(self, name: str) -> None:
         """Run the statements of the source that bind a name, each once."""
         for statement in self.far.given.statements.get(name, ()):
-            if id(statement) not in self.done:
-                self.done.add(id(statement))
-                exec(statement, self)
+            if statement not in self.done:
+                self.done.add(statement)
+                with seeded(statement.seed):
+                    exec(statement.code, self)

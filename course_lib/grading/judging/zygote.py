@@ -17,8 +17,8 @@ from typing import Any
 
 from course_lib.checks.attempt import attempt
 from course_lib.grading.judging import child
-from course_lib.grading.judging.child import seed
 from course_lib.grading.pipe import wire
+from course_lib.grading.pipe.states import seed
 from course_lib.grading.walls import sandbox
 from course_lib.grading.walls.engines import Engine, Started
 from course_lib.grading.walls.sandbox import NoIsolation, Policy

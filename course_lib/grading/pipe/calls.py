@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from course_lib.checks.attempt import Failure, Reported
 from course_lib.grading.pipe import wire
 from course_lib.grading.pipe.identity import has_identity, within
-from course_lib.grading.pipe.states import can_change, draws, restore, state_of
+from course_lib.grading.pipe.states import can_change, restore
+from course_lib.grading.pipe.surroundings import Surroundings
 from course_lib.grading.pipe.travel import Addressed, packed_call
 
-AS_VALUES = 8  # bytes of a value for each character that it has as JSON
 MOST_PRINTED = 100_000  # characters that one call may print where a test reads them
 MOST_LINE = 300  # characters of a line of code
 Call = tuple[tuple[Any, ...], dict[str, Any]]  # values in order, and by name
@@ -54,13 +54,8 @@ class Asked(Protocol):
 class Maker(wire.Maker, Protocol):
     """Makes what stands for things that cannot travel."""
 
+    surroundings: Surroundings
     errors: dict[str, type]  # classes of a submission's own errors, by their names
-
-    def must_have_room(self, size: int) -> None:
-        """Count the bytes that came.
-
-        Raises: Reported: they are too many.
-        """
 
 
 def call_there(
@@ -94,7 +89,7 @@ def call_there(
         inner = [value for value in within(ours.values()) if id(value) not in whole]
         things += inner
         numbers = [maker.identities.number(value) if has_identity(value) else 0 for value in things]
-    raw = packed_call(function, calls, things, [state_of(one, None) for one in draws()], numbers)
+    raw = packed_call(function, calls, things, numbers, maker and maker.surroundings.told())
     try:
         question = {
             "do": "call",
@@ -109,12 +104,13 @@ def call_there(
             child.close()
             raise TimeOver
         if maker is not None:
-            maker.must_have_room(len(blob) + AS_VALUES * size_of(header))
             sys.stdout.write(str(header.get("printed", ""))[:MOST_PRINTED])
+            if "around" in header:
+                maker.surroundings.take_answer(**wire.decode(header["around"], blob))
         if "failure" in header:
             kinds = [str(kind)[:200] for kind in _list(header.get("kinds"))[:50]]
             raise error_of(failure_in(header["failure"]), kinds, maker.errors if maker else {})
-        _write_back([*things, *draws()], wire.decode(header.get("states"), blob, maker))
+        _write_back(things, wire.decode(header.get("states"), blob, maker))
         answers = wire.decode(header.get("values"), blob, maker)
         if len(_list(answers)) != len(calls):
             raise wire.WireError("the answers to other calls")

@@ -1,7 +1,9 @@
 """What a function may change in what it is given: numbers of modules, places of generators, lists, arrays."""
 
+import contextlib
 import random
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,27 @@ def draws() -> list[Any]:
     torch = sys.modules.get("torch")
     theirs = None if torch is None else torch.default_generator
     return [random._inst, np.random.mtrand._rand, theirs]
+
+
+def seed(number: int = 0) -> None:
+    """Set what code draws from that names no generator."""
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(number)
+
+
+@contextlib.contextmanager
+def seeded(number: int | None) -> Iterator[None]:
+    """Within, what is drawn is drawn from a seed, if there is one; afterwards all goes on as before."""
+    before = [state_of(one, None) for one in draws()]
+    if number is not None:
+        seed(number)
+    yield
+    if number is not None:
+        for generator, state in zip(draws(), before, strict=True):
+            restore(generator, state)
 
 
 def _is_torch_generator(value: Any) -> bool:

@@ -11,6 +11,12 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,7 +42,24 @@ DTYPES = {
         *("float16", "float32", "float64", "complex64", "complex128"),
     )
 }
-SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
+SEQUENCES: dict[str, Any] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "deque": deque,
+}
+# Of these a teacher's test gets what they are made from; elsewhere they do not travel.
+EXACT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    Decimal: lambda it: (str(it),),
+    Fraction: lambda it: (it.numerator, it.denominator),
+    date: lambda it: (it.year, it.month, it.day),
+    datetime: lambda it: (it.year, it.month, it.day, it.hour, it.minute, it.second, it.microsecond),
+    timedelta: lambda it: (it.days, it.seconds, it.microseconds),
+    range: lambda it: (it.start, it.stop, it.step),
+    type(Path()): lambda it: (str(it),),
+}
+EXACT_BY_NAME = {kind.__name__: kind for kind in EXACT}
 
 # What a child may answer to each question: one of these fields, which exclude each other, and with it what
 # stands behind it. A flag that is not up is left out.
@@ -53,7 +76,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
         "missing": (),
         "late": (),
         "failure": ("kinds", "printed"),
-        "values": ("states", "printed", "forbidden"),
+        "values": ("states", "printed", "forbidden", "around"),
     },
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
@@ -225,6 +248,8 @@ def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
         }
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
+    if keeper is not None and type(value) in EXACT and getattr(value, "tzinfo", None) is None:
+        return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
     told = _numbers(value, raw)
     return keeper.keep(value, raw) if keeper is not None and told["is"] == "foreign" else told
 
@@ -371,6 +396,8 @@ class _Decoder:
             return complex(*map(float, it["of"]))
         if kind == "refused":
             return Refused(_text(it["words"]))
+        if kind == "exact" and self.maker is not None:
+            return EXACT_BY_NAME[it["kind"]](*it["from"])
         if kind == "kept" and self.maker is not None:
             numbers: dict[str, Any] = {
                 key: self.value(it[key], depth + 1) for key in ("value", "tensor", "gradient") if key in it

@@ -7,10 +7,11 @@ is not there: an answer that calls the library instead of doing the task stops w
 import ast
 import pickletools
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 PACKAGE = "course_lib"
+BESIDE = "beside"  # next to it, what stands beside the source
 COURSE = Path(__file__).resolve().parents[2]
 ANSWERS = {"tasks", "answers", "capstone"}  # of a concept
 CHECKS = ("attempt", "call", "guard", "kinds", "real_model", "values")  # how to try; nothing of what is right
@@ -44,15 +45,19 @@ def assemble(*values, **named):
 }
 
 
-def make_share(folder: Path, imported: Iterable[str] | None) -> None:
+def make_share(folder: Path, imported: Iterable[str] | None, beside: Mapping[str, Path]) -> None:
     """Write the copy into an empty folder.
 
     Args:
         folder: gets the package.
         imported: modules of the course that submissions may import, such as "course_lib.attention"; None: all
             of the course, for tests.
+        beside: files that stand beside the source, by their names there.
     """
     package = folder / PACKAGE
+    for name, path in beside.items():
+        (folder / BESIDE / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / BESIDE / name)
     if imported is None:
         shutil.copytree(COURSE, package, ignore=shutil.ignore_patterns("__pycache__"))
         _readable(folder)
