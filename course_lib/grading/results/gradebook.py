@@ -6,13 +6,13 @@ tables stands one of ours, `course_outcome`: how far grading came and why, which
 """
 
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from nbgrader import dbutil, utils
 from nbgrader.api import Assignment, Grade, Gradebook, Notebook, SubmittedAssignment, SubmittedNotebook
@@ -51,7 +51,6 @@ from course_lib.grading.results.outcome import BY_HAND, GIVEN, Outcome, TaskOutc
 from course_lib.grading.walls.leftovers import alone
 
 PATIENCE_S = 60  # for another program, such as formgrader, that is writing to the grade book
-VERSION = "alembic_version (version_num VARCHAR(32) NOT NULL)"  # as nbgrader makes this table
 KEY = ("assignment", "notebook", "student")
 SECRET, MOST_SECRET = "submission_secret.txt", 1000  # bytes; nbgrader's has 64
 NO_TIME = "timestamp.txt says no time: it counts as never late"
@@ -107,14 +106,9 @@ def _enter_version(db_url: str) -> None:
     would leave a grade book of no version, which `nbgrader db upgrade` cannot bring up to date.
     """
     engine = create_engine(db_url)
-    version = ScriptDirectory(dbutil.ALEMBIC_DIR).get_current_head()
     with engine.begin() as connection:
         if set(inspect(connection).get_table_names()) <= {"alembic_version"}:
-            connection.execute(text(f"CREATE TABLE IF NOT EXISTS {VERSION}"))
-            once = "WHERE NOT EXISTS (SELECT * FROM alembic_version)"
-            connection.execute(
-                text(f"INSERT INTO alembic_version SELECT :version {once}"), {"version": version}
-            )
+            MigrationContext.configure(connection).stamp(ScriptDirectory(dbutil.ALEMBIC_DIR), "head")
     engine.dispose()
 
 
@@ -124,15 +118,11 @@ class Book:
     Args:
         course: The folder, with nbgrader_config.py where it has one.
         assignment: As its folder in the source is called ("03_qkv").
-        source: Folder of its notebooks with solutions and hidden tests; the course's own, if None.
-        db_url: Of the database; the course's own, if empty.
     Raises: ValueError: the assignment is no folder's name, the source has no notebook that can be read, the
         grade book cannot be opened, or it has grades and the source has other cells.
     """
 
-    def __init__(
-        self, course: Path, assignment: str, *, source: Path | None = None, db_url: str = ""
-    ) -> None:
+    def __init__(self, course: Path, assignment: str) -> None:
         if Path(assignment).name != assignment:
             raise ValueError(
                 f"the assignment should be a folder's name alone, such as 03_qkv; got {assignment}"
@@ -140,7 +130,7 @@ class Book:
         self.config = settings(course)
         self.assignment = assignment
         self.folders = CourseDirectory(config=self.config)
-        self.source = source or self.folder(self.folders.source_directory, ".")
+        self.source = self.folder(self.folders.source_directory, ".")
         paths = sorted(self.source.glob("*.ipynb"))
         if not paths:
             there = sorted({path.parent.name for path in self.source.parent.glob("*/*.ipynb")})
@@ -153,7 +143,7 @@ class Book:
         self.released = {path.stem: release(path, self.config) for path in paths}
         self.changes: list[str] = []  # of tests and points, since the first was graded
         with alone(course):  # two runs would make the tables of a new one twice
-            self.gradebook = open_gradebook(db_url or self.folders.db_url, self.folders.course_id)
+            self.gradebook = open_gradebook(self.folders.db_url, self.folders.course_id)
         self._penalties = AssignLatePenalties(config=self.config)
         self._penalties.init_plugin()
         try:
@@ -484,9 +474,7 @@ def _entered(notebook: Notebook) -> list[set[str]]:
 def _timestamp(path: Path) -> datetime | None:
     """When a submission was handed in, in UTC; None where its timestamp.txt does not say it."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        with open(path, encoding="utf-8") as file:
-            return utils.parse_utc(file.read(100).strip() or None)
-    except (OSError, ValueError, ArithmeticError):
+        text = read_bytes(path).decode("utf-8").strip()
+        return utils.parse_utc(text[:100] or None)
+    except (ValueError, ArithmeticError):
         return None
