@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,20 +133,41 @@ def test_folders_are_made_while_other_runs_look_for_left_ones(temporary):
         folder.remove()
 
 
-def test_a_half_written_file_of_a_killed_run_goes_when_it_is_written_again(tmp_path, owner):
+def test_a_half_written_file_of_a_killed_run_goes_when_it_is_written_again(tmp_path, monkeypatch):
     path = tmp_path / "autograded" / "page.html"
-    write(path, "first")
-    living = path.with_name(f".page.html.{owner.pid}")
-    living.write_text("half")
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "fsync", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write(path, "a long first one")
+    (left,) = path.parent.iterdir()
+    assert left.name.startswith(".page.html.")
     other = path.with_name(".page.html.backup")
     other.write_text("a person's own")
     write(path, "second")
-    assert living.exists()
-    owner.kill()
-    owner.wait()
-    write(path, "third")
     assert sorted(path.parent.iterdir()) == [other, path]
-    assert path.read_text() == "third"
+    assert path.read_text() == "second"
+
+
+def test_what_two_runs_write_into_one_file_is_the_whole_of_one(tmp_path, monkeypatch):
+    path = tmp_path / "page.html"
+    inside: list[int] = []
+    most: list[int] = []
+
+    def slow(file: int) -> None:
+        inside.append(file)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.remove(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    runs = [threading.Thread(target=write, args=(path, text)) for text in ("a" * 7, "b" * 5, "c" * 3)]
+    for thread in runs:
+        thread.start()
+    for thread in runs:
+        thread.join()
+    assert most == [1, 1, 1]
+    assert path.read_text() in ("a" * 7, "b" * 5, "c" * 3)
+    assert list(tmp_path.glob(".page*")) == []
 
 
 @pytest.mark.parametrize("tables", ["", "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"])

@@ -30,7 +30,7 @@ from course_lib.grading.intake.submission import (
 )
 from course_lib.grading.results.outcome import BY_HAND, GIVEN, Outcome, TaskOutcome
 from course_lib.grading.results.rendering import Room, TooMuch
-from course_lib.grading.walls.leftovers import half_written, remove_half_written
+from course_lib.grading.walls.leftovers import alone
 
 SAVED = ("LockCells", "ClearSolutions", "ClearOutput", "CheckCellMetadata", "ComputeChecksums")
 SHOWN = ("ClearHiddenTests", "ClearMarkScheme", "ComputeChecksums")
@@ -260,7 +260,7 @@ class _Shown:
             clean |= self._rich(data)
         except TooMuch as why:
             clean["text/html"] = f"<em>[{self._note(f'An output is left out: {why}')}]</em>"
-        return _new_output("display_data", data=clean)
+        return _new_output("display_data", data=clean, metadata={})
 
     def _rich(self, data: Mapping[str, str]) -> dict[str, str]:
         """HTML and pictures of an output.
@@ -303,10 +303,6 @@ def _block(page: str) -> str:
 
 def _new_output(kind: str, **content: Any) -> NotebookNode:
     """An output. nbformat's own function validates each, which takes longer than to grade a task."""
-    if kind in ("display_data", "execute_result"):
-        content["metadata"] = {}
-    if kind == "execute_result":
-        content["execution_count"] = None
     return nbformat.from_dict({"output_type": kind, **content})
 
 
@@ -351,7 +347,7 @@ def verdict(task: TaskOutcome) -> list[NotebookNode]:
         "text/plain": str(float(task.points)),
         "text/html": f'<div class="alert alert-{look}">{result} {points}</div>',
     }
-    outputs = [_new_output("execute_result", data=data)]
+    outputs = [_new_output("execute_result", data=data, metadata={}, execution_count=None)]
     if task.sentence:
         outputs.append(_new_output("stream", name="stdout", text=f"{_text(task.sentence)}\n"))
     return outputs
@@ -379,13 +375,13 @@ def _name(cells: list[NotebookNode]) -> None:
 def write(path: Path, text: str) -> None:
     """Write a file whole or not at all, also when the machine stops midway."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = half_written(path)
-    with open(new, "wb") as file:
-        file.write(text.encode("utf-8", "replace"))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    remove_half_written(path)
+    half = path.with_name(f".{path.name}.half")  # where a killed run has left one, it is written over
+    with alone(path.parent):
+        with open(half, "wb") as file:
+            file.write(text.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(half, path)
 
 
 def write_notebook(path: Path, notebook: NotebookNode) -> None:

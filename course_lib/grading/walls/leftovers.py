@@ -1,14 +1,12 @@
-"""What a killed run leaves behind: temporary folders and half-written files, which the next run removes.
+"""What a killed run leaves behind: temporary folders, which the next run removes.
 
 A run that ends in any other way removes its own.
 """
 
 import contextlib
 import fcntl
-import glob
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,27 +67,3 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def half_written(path: Path) -> Path:
-    """Where to write a file before it takes its place."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def remove_half_written(path: Path) -> None:
-    """Remove what runs that were killed had written of a file; not what a process that lives is writing."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        number = left.suffix.removeprefix(".")
-        if number.isdecimal() and not _lives(int(number)) and stat.S_ISREG(left.lstat().st_mode):
-            left.unlink(missing_ok=True)
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process of this number runs."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
