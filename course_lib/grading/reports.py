@@ -33,7 +33,7 @@ from course_lib.grading.results.graded import (
     write,
 )
 from course_lib.grading.results.outcome import BY_HAND, Outcome, Status, TaskOutcome, one_line
-from course_lib.grading.results.rendering import LINK, PICTURE, PROTOCOLS, TAGS
+from course_lib.grading.results.rendering import PROTOCOLS, TAGS, may_have
 
 HEADER = ("student", "assignment", "notebook", "status", "reason", "score", "max_score")
 FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])")  # the last four are wide = + - @
@@ -255,14 +255,10 @@ def _exporter() -> HTMLExporter:
 
 
 def _is_harmless(tag: str, name: str, value: str) -> bool:
-    """Whether a tag may have an attribute: looks, words, links to the web, and pictures within the page."""
-    if name == "href":
-        return tag == "a" and LINK.match(value) is not None
-    if name == "src":
-        return tag == "img" and PICTURE.match(value) is not None
-    if name == "id":  # of a cell; no text of a student has one
+    """Whether a tag of a page may have an attribute: what a student's may have, looks, and a cell's id."""
+    if name == "id":  # no text of a student has one
         return value.startswith("cell-id=")
-    return name in ("class", "alt", "open", "colspan", "rowspan")
+    return name in ("class", "open") or may_have(tag, name, value)
 
 
 def write_pages(

@@ -174,7 +174,7 @@ class _Words(IPythonRenderer):
 
 def harmless(text: str, pictures: Mapping[str, str] | None = None) -> tuple[str, int]:
     """HTML with the tags that we know, and its size; of an unsafe link or picture the words remain."""
-    clean = bleach.clean(text, tags=TAGS, attributes=_may_have, protocols=PROTOCOLS)
+    clean = bleach.clean(text, tags=TAGS, attributes=may_have, protocols=PROTOCOLS)
     clean = clean.replace("<details>", "<details open>")  # nbgrader's pages do not show how to open it
     size = len(re.sub('src="data:[^"]*"', "", clean))
     if size > MOST_HTML:
@@ -193,7 +193,7 @@ def output(text: str) -> tuple[str, int]:
     return found.replace("<th", "<td").replace("</th>", "</td>"), size
 
 
-def _may_have(tag: str, name: str, value: str) -> bool:
+def may_have(tag: str, name: str, value: str) -> bool:
     """Whether a student's tag may have an attribute: links to the web, pictures within the page, words."""
     if name == "href":
         return tag == "a" and LINK.match(value) is not None
