@@ -18,6 +18,12 @@ from course_lib import probing
 from course_lib.attention import MultiHeadAttention
 from course_lib.claims import Label
 from course_lib.concepts.c04_multi_head import experiments, figures
+from course_lib.concepts.c04_multi_head.experiments import (
+    are_more_heads_better,
+    can_linear_attention_replace_it,
+    can_other_mixers_replace_it,
+    is_one_head_enough,
+)
 from course_lib.data import Examples, order, pair_recall, two_relations
 from course_lib.mixers import linear_attention
 
@@ -107,7 +113,7 @@ def test_one_head_tells_two_marks_apart_by_unequal_weights() -> None:
 
 
 def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "two_relations", one_relation)
+    monkeypatch.setattr(is_one_head_enough, "two_relations", one_relation)
     label, missed = judged("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
     assert label == Label.WRONG
     assert "gain" in missed
@@ -425,7 +431,7 @@ def test_head_count_free(counts: experiments.HeadCounts) -> None:
 def test_one_relation_needs_no_second_head(loaded_smollm2: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = loaded_smollm2
     untrained = experiments.untrained(model, SEED), tokenizer  # no head of it is needed
-    monkeypatch.setattr(experiments, "two_relations", one_relation)
+    monkeypatch.setattr(are_more_heads_better, "two_relations", one_relation)
     label, missed = judged("head-count-free", experiments.head_counts(untrained, starts=1))
     assert label == Label.WRONG
     assert {"second", "half"} <= set(missed)
@@ -479,7 +485,7 @@ def test_linear_attention() -> None:
 
 
 def test_a_state_that_keeps_every_token_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "LinearAttention", MultiHeadAttention)
+    monkeypatch.setattr(can_linear_attention_replace_it, "LinearAttention", MultiHeadAttention)
     found = experiments.state_sizes(SEED, starts=1, pairs=6, widths=(16, 32))
     assert {"short", "apart"} <= set(judged("linear-attention", found).missed)
 
@@ -489,7 +495,7 @@ def test_other_mixers() -> None:
 
 
 def test_a_mixer_that_asks_what_a_token_says_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "FourierMixing", partial(MultiHeadAttention, 16, 1))
+    monkeypatch.setattr(can_other_mixers_replace_it, "FourierMixing", partial(MultiHeadAttention, 16, 1))
     found = experiments.other_mixers(SEED, starts=1, pairs=6)
     assert "waves_looked" in judged("other-mixers", found).missed
 
