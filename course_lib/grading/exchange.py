@@ -16,6 +16,7 @@ import pwd
 import shutil
 import stat
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,9 @@ class Collect(ExchangeCollect):
         """
         try:
             record: dict[str, Any] = super()._path_to_record(path)
-        except (ValueError, OverflowError):  # of the time in its name
-            name = os.path.basename(path)
-            return {
-                "username": path,
-                "filename": name,
-                "timestamp": None,
-                "refused": "its name holds no time",
-            }
+        except (ValueError, OverflowError):
+            name, no_time = os.path.basename(path), "its name holds no time"
+            return {"username": path, "filename": name, "timestamp": datetime.min, "refused": no_time}
         owner = owner_of(path)
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             record["refused"] = "it is no folder"

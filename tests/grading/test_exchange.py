@@ -10,6 +10,7 @@ from typing import Any
 
 import course_folder
 import pytest
+from nbgrader.api import Gradebook
 from nbgrader.auth import Authenticator
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange import ExchangeFactory
@@ -145,6 +146,17 @@ def test_odd_names_in_the_exchange_stop_nobody(
     assert [path.name for path in (course / "submitted").iterdir()] == ["ada"]
     assert "its name holds no time" in caplog.text
     assert caplog.text.count("it is no folder") == 2
+
+
+def test_a_name_without_a_time_stops_nobody_where_only_those_in_time_are_wanted(
+    course: Path, owners: dict[str, str]
+) -> None:
+    (course.parent / "exchange/small/inbound/eve+03_qkv+yesterday").mkdir()
+    submit(course, "ada", "'mine'")
+    with Gradebook(CourseDirectory(config=config(course)).db_url, "small") as book:
+        book.update_or_create_assignment("03_qkv", duedate="2100-01-01 10:00:00 UTC")
+    collect(course, before_duedate=True)
+    assert [path.name for path in (course / "submitted").iterdir()] == ["ada"]
 
 
 def test_odd_names_of_students_stop_nobody(course: Path, owners: dict[str, str]) -> None:
