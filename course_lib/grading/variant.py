@@ -15,7 +15,7 @@ from pathlib import Path
 
 from course_lib.grading.results.graded import grade_id, write
 
-BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?(?:### END HIDDEN TESTS|\Z)", re.DOTALL)
 PLACE = re.compile(r"\bseed(?: in [(\[]| *= *)\d[\d_, ]*")  # for seed in (31, 57): or check(..., seed=31)
 LARGEST = 999_999_999  # seeds are drawn from 1 to here
 
@@ -66,8 +66,8 @@ def variant(source: Path, out: Path, secret: str | None = None) -> Variant:
             old = "".join(cell["source"])
             new = reseed(old, f"{secret}\n{path.stem}/{grade_id(cell)}")
             cell["source"] = new.splitlines(keepends=True)
-            hidden = old.partition(BEGIN)[2].partition(END)[0]
-            (changed if PLACE.search(hidden) else kept).append(f"{path.stem}/{grade_id(cell)}")
+            has_seed = any(map(PLACE.search, HIDDEN.findall(old)))
+            (changed if has_seed else kept).append(f"{path.stem}/{grade_id(cell)}")
         text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
         write(out / path.relative_to(source), text)
     return Variant(secret, tuple(changed), tuple(kept))
@@ -81,13 +81,13 @@ def reseed(test: str, key: str) -> str:
         >>> reseed(test, "key").splitlines()
         ['f(seed=1)', '### BEGIN HIDDEN TESTS', 'f(seed=474_274_367)', '### END HIDDEN TESTS']
     """
-    before, begin, rest = test.partition(BEGIN)
-    hidden, end, after = rest.partition(END)
     numbers = count()
 
     def draw(_: re.Match[str]) -> str:
         digest = hashlib.sha256(f"{key}\n{next(numbers)}".encode()).digest()
         return f"{1 + int.from_bytes(digest[:8]) % LARGEST:_}"
 
-    hidden = PLACE.sub(lambda place: re.sub(r"\d[\d_]*", draw, place[0]), hidden)
-    return before + begin + hidden + end + after
+    def renew(place: re.Match[str]) -> str:
+        return re.sub(r"\d[\d_]*", draw, place[0])
+
+    return HIDDEN.sub(lambda hidden: PLACE.sub(renew, hidden[0]), test)

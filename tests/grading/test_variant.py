@@ -110,6 +110,13 @@ def test_what_counts_as_a_seed(hidden: str, n_seeds: int) -> None:
     compile(made, "test", "exec")
 
 
+def test_every_hidden_part_of_a_test_has_other_seeds() -> None:
+    part = "### BEGIN HIDDEN TESTS\nf(seed=31)\n### END HIDDEN TESTS\nf(seed=7)\n"
+    made = reseed(part + part + "### BEGIN HIDDEN TESTS\nf(seed=31)", "key")
+    assert len({*seeds(made)}) == 4
+    assert (seeds(made).count(7), seeds(made).count(31)) == (2, 0)
+
+
 def test_every_code_test_of_the_course_has_a_seed(tmp_path: Path) -> None:
     made = variant(ROOT / "solutions", tmp_path / "all", "pepper")
     assert made.kept == ("weights/own_experiment_plan", "weights/own_experiment_code")
