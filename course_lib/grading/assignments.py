@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -72,13 +72,8 @@ def autograde(
             missing = ", ".join(unknown) or "anybody"
             problem = f"{folder} should have a folder {assignment} of {missing}; collect first"
             raise ValueError("\n".join([problem, *left_out]))
-        known = {source.stem: book.recorded(source.stem) for source in sources}
-        works = [
-            work
-            for work in found
-            if (not students or work.student in students)
-            and (again or known[work.source.stem].get(work.student) != (digest(work) or "none"))
-        ]
+        works = [work for work in found if not students or work.student in students]
+        works = works if again else _ungraded(works, book.recorded())
         waiting = Counter(work.student for work in works)
         collected: dict[str, list[Outcome]] = {}
         lost: list[str] = []
@@ -139,6 +134,17 @@ def digest(work: Work) -> str:
         return ""
 
 
+def _ungraded(works: Sequence[Work], digests: Mapping[tuple[str, str], str]) -> list[Work]:
+    """Those that were not graded as they are now.
+
+    Args:
+        digests: of the outcomes that there are, by student and notebook.
+    """
+    return [
+        work for work in works if digests.get((work.student, work.source.stem)) != (digest(work) or "none")
+    ]
+
+
 def _graded(works: Sequence[Work], run: Run) -> Iterator[tuple[Work, Outcome]]:
     """Outcomes of all, of those that are not there too.
 
@@ -194,7 +200,7 @@ def grade_folder(source: Path, submissions: Path, out: Path, run: Run) -> Done:
     journal = out / "outcomes.jsonl"
     before, damaged = _parted(_read(journal))
     kept = {(outcome.student, outcome.notebook): outcome for outcome in before}
-    new = [work for work in works if _digest(kept, work) != (digest(work) or "none")]
+    new = _ungraded(works, {place: outcome.digest for place, outcome in kept.items()})
     graded = _graded(new, run)
     out.mkdir(parents=True, exist_ok=True)
     is_cut_off = journal.exists() and not journal.read_bytes().endswith(b"\n")
@@ -218,12 +224,6 @@ def _as_graded(work: Work, outcome: Outcome) -> tuple[Outcome, list[Cell]]:
     if outcome.digest in ("", digest(work)):
         return outcome, cells_of(work.path)
     return replace(outcome, reports=(*outcome.reports, CHANGED)), []
-
-
-def _digest(kept: dict[tuple[str, str], Outcome], work: Work) -> str:
-    """The digest of the outcome of before."""
-    before = kept.get((work.student, work.source.stem))
-    return before.digest if before else ""
 
 
 def _read(path: Path) -> Iterator[Outcome | str]:

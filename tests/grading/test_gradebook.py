@@ -145,7 +145,7 @@ def test_nothing_is_recorded_where_it_stops_midway(
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}", "small") as found:
         assert [student.id for student in found.students] == ["bob"]
     assert entry(course, "bob")["score"] == 2
-    assert book.recorded("by_hand") == {"bob": "first"}
+    assert book.recorded() == {("bob", "by_hand"): "first"}
     book.record([outcome("ada")])
     assert entry(course)["score"] == 2
 
@@ -235,8 +235,7 @@ def test_outcomes_come_back_without_what_cells_printed(course: Path, book: Book)
     book.record([late])
     book.record([outcome("ada")])
     assert book.outcomes() == [outcome("ada", cells=()), outcome("bob", **changed(late))]
-    assert book.recorded("by_hand") == {"ada": "first", "bob": "first"}
-    assert book.recorded("more") == {}
+    assert book.recorded() == {("ada", "by_hand"): "first", ("bob", "by_hand"): "first"}
 
 
 def changed(late: Outcome) -> dict[str, Any]:

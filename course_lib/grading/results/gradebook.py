@@ -358,11 +358,11 @@ class Book:
 
     # -------------------------------------------------------------------------------------- what is in there
 
-    def recorded(self, notebook: str) -> dict[str, str]:
-        """For each student whose notebook has an outcome, its digest."""
-        mine = (OUTCOMES.c.assignment == self.assignment, OUTCOMES.c.notebook == notebook)
-        rows = self.gradebook.db.execute(select(OUTCOMES.c.student, OUTCOMES.c.digest).where(*mine))
-        return {row.student: row.digest for row in rows}
+    def recorded(self) -> dict[tuple[str, str], str]:
+        """The digest of each outcome, by student and notebook."""
+        rows = select(OUTCOMES.c.student, OUTCOMES.c.notebook, OUTCOMES.c.digest)
+        found = self.gradebook.db.execute(rows.filter_by(assignment=self.assignment))
+        return {(row.student, row.notebook): row.digest for row in found}
 
     def by_hand(self) -> list[str]:
         """What there is to know about points that a person gave, in sentences."""
