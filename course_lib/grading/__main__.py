@@ -7,10 +7,9 @@ python -m course_lib.grading doctor                    which isolation this mach
 """
 
 import argparse
-import functools
 import gc
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,20 +129,15 @@ def run_doctor(chosen: argparse.Namespace) -> None:
     say(engines.doctor())
 
 
-def runner(chosen: argparse.Namespace) -> "Runner":
-    """How to grade, by the options of a command."""
+def runner(chosen: argparse.Namespace) -> "assignments.Run":
+    """What grades, by the options of a command, and shows how far it is."""
     settings = batch.Settings(engine=engines.choose("none" if chosen.unsafe else chosen.engine))
-    return Runner(functools.partial(batch.grade_works, workers=chosen.workers, settings=settings))
 
+    def run(works: Sequence[Work]) -> Generator[tuple[Work, Outcome], None, None]:
+        graded = batch.grade_works(works, workers=chosen.workers, settings=settings)
+        yield from tqdm(graded, total=len(works), unit=" notebooks", disable=None)
 
-class Runner:
-    """Grades, and shows how far it is."""
-
-    def __init__(self, grade: functools.partial[Iterator[tuple[Work, Outcome]]]) -> None:
-        self.grade = grade
-
-    def __call__(self, works: Sequence[Work]) -> Generator[tuple[Work, Outcome], None, None]:
-        yield from tqdm(self.grade(works), total=len(works), unit=" notebooks", disable=None)
+    return run
 
 
 def tell(done: "assignments.Done") -> None:

@@ -70,7 +70,9 @@ def _graded(
     Raises: CannotStart: the only worker can start nothing. Beside others it may be for want of memory.
     """
     running: dict[Future[Outcome], Work] = {}
-    with _pool(n_workers) as pool:
+    # Not forked: a fork of a process that has threads may hang.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_workers, spawn, initializer=_start) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < AHEAD * n_workers:
@@ -113,11 +115,6 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _pool(n_workers: int) -> ProcessPoolExecutor:
-    # Not forked: a fork of a process that has threads may hang.
-    return ProcessPoolExecutor(n_workers, multiprocessing.get_context("spawn"), initializer=_start)
-
-
 # --------------------------------------------------------------------------------------------- in each worker
 
 _kept: dict[tuple[Path, int, Settings], Grader] = {}
@@ -131,13 +128,12 @@ def grade_one(work: Work, settings: Settings) -> Outcome:
     absolute, on a disk that all of them have.
     """
     with _one_at_a_time:
-        grader = _grader(work.source, work.source.stat().st_mtime_ns, settings)
-        return grader.grade(work.student, work.path)
+        return _grader(work.source, settings).grade(work.student, work.path)
 
 
-def _grader(source: Path, changed: int, settings: Settings) -> Grader:
+def _grader(source: Path, settings: Settings) -> Grader:
     """The grader of a notebook, kept with those of a few others."""
-    key = (source, changed, settings)
+    key = (source, source.stat().st_mtime_ns, settings)
     if not _kept:  # a process of a pool ends without atexit, but not without this
         Finalize(None, _close, exitpriority=1)
     if key not in _kept:
