@@ -61,7 +61,7 @@ class Started:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self) -> int:
-        """Wait until it ends. Where a signal ended it, -signal; in bubblewrap 128 + signal."""
+        """Wait until it ends. Where a signal ended it, 128 + signal; without isolation -signal."""
         self.connection.close()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 

@@ -247,25 +247,20 @@ def landlock_version() -> int:
         return 0
 
 
-def landlock(rights: dict[str, int]) -> int:
+def landlock(rights: dict[str, int]) -> None:
     """Allow these rights below these folders, and no others anywhere; no TCP, no signals to others.
+
+    Where the kernel has no Landlock, this wall is not there.
 
     Args:
         rights: folder -> a sum of the rights above. Those that the kernel does not know yet are left out.
-    Returns:
-        The version that is in force; 0: none, the kernel has no Landlock.
     """
     version = min(landlock_version(), NEWEST)
     if version == 0:
-        return 0
+        return
     known = (1 << FILE_RIGHTS[version]) - 1
-    attributes = struct.pack(
-        "QQQ",
-        known,
-        BIND_AND_CONNECT_TCP if version >= 4 else 0,
-        ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0,
-    )
-    size = 8 if version < 4 else 16 if version < 6 else 24
+    attributes = struct.pack("QQQ", known, BIND_AND_CONNECT_TCP, ABSTRACT_SOCKETS_AND_SIGNALS)
+    size = 8 if version < 4 else 16 if version < 6 else 24  # bytes of them that the kernel reads
     rules = syscall("landlock_create_ruleset", syscalls.LANDLOCK_CREATE_RULESET, attributes, size, 0)
     for folder, allowed in rights.items():
         place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
@@ -274,4 +269,3 @@ def landlock(rights: dict[str, int]) -> int:
         os.close(place)
     syscall("landlock_restrict_self", syscalls.LANDLOCK_RESTRICT_SELF, rules, 0)
     os.close(rules)
-    return version

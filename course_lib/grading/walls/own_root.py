@@ -7,7 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.grading.walls import syscalls
@@ -20,7 +20,7 @@ TRIES = 50
 SMALL = "size=1m,nr_inodes=4k,mode=0755"  # for folders and links alone
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
     """What the root will hold, every path as it is outside.
 
@@ -31,10 +31,10 @@ class Plan:
         scratch: the folder to write to.
     """
 
-    shown: list[str] = field(default_factory=list)
-    links: dict[str, str] = field(default_factory=dict)
-    hidden: list[str] = field(default_factory=list)
-    scratch: str = SCRATCH[0]
+    shown: list[str]
+    links: dict[str, str]
+    hidden: list[str]
+    scratch: str
 
 
 def plan(readable: Iterable[Path], hidden: Iterable[Path] = ()) -> Plan:

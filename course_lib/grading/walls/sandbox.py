@@ -304,7 +304,8 @@ def die_with_outer(alive: int) -> None:
 
 
 def wait_for(inner: int, limits: Limits, scratch: str, n_around: int) -> NoReturn:
-    """End as the inner process ends. End it on SIGTERM, or where all together use too much.
+    """End with the code of the inner process, or 128 + its signal. End it on SIGTERM, or where all together
+    use too much.
 
     The kernel's limits count memory for each process alone, and processes not at all for a container's root;
     bubblewrap's do not count names.
@@ -315,8 +316,6 @@ def wait_for(inner: int, limits: Limits, scratch: str, n_around: int) -> NoRetur
         scratch: the folder to write to, as they see it.
         n_around: how many processes stand around the submission's, the inner one among them.
     """
-    import resource  # here, because Windows has none
-
     ended = os.pidfd_open(inner)
 
     def end(*_: object) -> None:
@@ -337,13 +336,7 @@ def wait_for(inner: int, limits: Limits, scratch: str, n_around: int) -> NoRetur
         too_many = len(processes) > limits.processes or names > own_root.MOST_NAMES
         if used + in_sockets > most_bytes or too_many:
             end()
-    _, status = os.waitpid(inner, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError):
-            signal.signal(-code, signal.SIG_DFL)
-        os.kill(os.getpid(), -code)
+    code = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
     os._exit(code if code >= 0 else 128 - code)
 
 
