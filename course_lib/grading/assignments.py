@@ -3,7 +3,6 @@
 Both take up where an earlier run stopped: what has an outcome and has not changed is not graded again.
 """
 
-import contextlib
 import itertools
 import os
 from collections import Counter
@@ -159,17 +158,17 @@ def _graded(works: Sequence[Work], run: Run) -> Iterator[tuple[Work, Outcome]]:
         (work, not_run(work.student, work.source, ABSENT)) for work in works if not os.path.lexists(work.path)
     ]
     graded = run([*waiting, *present])
-    with contextlib.ExitStack() as stack:
-        stack.callback(graded.close)
-        for work, outcome in graded:
+    try:
+        while waiting:
+            work, outcome = next(graded)
             if work in waiting:
                 must_be_right(work.source, outcome)
                 waiting.remove(work)
             else:
                 ready.append((work, outcome))
-            if not waiting:
-                break
-        stack.pop_all()
+    except BaseException:
+        graded.close()  # and with it what it has started
+        raise
     return itertools.chain(ready, graded)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from course_lib.grading.results.graded import grade_id, write
+from course_lib.grading.results.graded import grade_id, write_notebook
 
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?(?:### END HIDDEN TESTS|\Z)", re.DOTALL)
 PLACE = re.compile(r"\bseed(?: in [(\[]| *= *)\d[\d_, ]*")  # for seed in (31, 57): or check(..., seed=31)
@@ -68,8 +68,7 @@ def variant(source: Path, out: Path, secret: str | None = None) -> Variant:
             cell["source"] = new.splitlines(keepends=True)
             has_seed = any(map(PLACE.search, HIDDEN.findall(old)))
             (changed if has_seed else kept).append(f"{path.stem}/{grade_id(cell)}")
-        text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        write(out / path.relative_to(source), text)
+        write_notebook(out / path.relative_to(source), notebook)
     return Variant(secret, tuple(changed), tuple(kept))
 
 

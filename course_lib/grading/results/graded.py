@@ -384,6 +384,6 @@ def write(path: Path, text: str) -> None:
         os.replace(half, path)
 
 
-def write_notebook(path: Path, notebook: NotebookNode) -> None:
+def write_notebook(path: Path, notebook: Mapping[str, Any]) -> None:
     """Write a notebook whole or not at all."""
     write(path, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
