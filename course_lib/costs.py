@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node, saved_tensors_hooks
 
 Name = TypeVar("Name", bound=Hashable)
@@ -96,12 +97,14 @@ class Operation(NamedTuple):
         name: autograd's.
         depth: how many operations stand on the longest way from the start to this one, itself counted.
         waits_for: whose results it needs, by their numbers in the list.
+        hides: whether it is somebody's `torch.autograd.Function`: it counts as one, whatever it does inside.
     Example: see `operations`.
     """
 
     name: str
     depth: int
     waits_for: tuple[int, ...]
+    hides: bool = False
 
 
 def operations(tensor: Tensor) -> list[Operation]:
@@ -134,7 +137,7 @@ def operations(tensor: Tensor) -> list[Operation]:
             numbers = tuple(number_of[other] for other in before)
             depth = 1 + max((found[number].depth for number in numbers), default=0)
             number_of[node] = len(found)
-            found.append(Operation(node.name(), depth, numbers))
+            found.append(Operation(node.name(), depth, numbers, isinstance(node, BackwardCFunction)))
     return found
 
 

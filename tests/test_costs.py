@@ -113,6 +113,22 @@ def test_a_recurrent_network_is_as_long_as_its_text_unless_a_kernel_hides_it():
     assert chain[True, 12] == chain[True, 5]
 
 
+def test_a_function_of_somebodys_own_is_said_to_hide_what_it_does():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.exp().exp()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    x = torch.ones(3, requires_grad=True)
+    found = costs.operations(Twice.apply(x.sin()).sum())
+    assert [operation.hides for operation in found] == [False, True, False]
+    assert costs.longest_chain(Twice.apply(x)) == 1
+
+
 def test_parameters_are_no_operations():
     with pytest.raises(ValueError, match=r"recorded no operation: was the tensor computed"):
         costs.longest_chain(torch.ones(3, requires_grad=True))

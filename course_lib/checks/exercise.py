@@ -64,6 +64,7 @@ class Exercise:
         seconds: for each call.
         outside: `adapt` reports facts that could be forged where a submission's code runs; so a grader keeps
             it outside, and plain values go in and come back.
+        on_trust: what `adapt` finds out beside the results, in words, where it cannot stay outside.
         other_forms: try a case in float64, and one that is stored column by column, too.
     """
 
@@ -81,6 +82,7 @@ class Exercise:
         tensor: bool = False,
         seconds: float = 5.0,
         outside: bool = False,
+        on_trust: str = "",
         other_forms: bool = True,
     ) -> None:
         self._code: dict[str, Any] = {
@@ -90,6 +92,7 @@ class Exercise:
             "tensor": tensor,
             "seconds": seconds,
             "outside": outside,
+            "on_trust": on_trust,
             "other_forms": other_forms,
         }
         self.answer: Any = None  # our solution

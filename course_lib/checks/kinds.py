@@ -74,6 +74,9 @@ class Task(Words):
     # A grader runs `adapt` where the learner's code is locked in, beside what it makes. Where `adapt` reports
     # facts that could be forged there, it stays outside, and plain values go in and come back.
     outside: bool = False
+    # What `adapt` finds out there beside the results, in words, where it cannot stay outside. The chapter on
+    # grading names these tasks.
+    on_trust: str = ""
     other_forms: bool = False  # try a case in float64, and one that is stored column by column, too
     misconceptions: tuple[Misconception, ...] = ()
     answer: Any = None  # ours, as a learner would hand it in

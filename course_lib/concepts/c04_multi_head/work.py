@@ -1,6 +1,8 @@
 """Does the work of a function of queries, keys and values grow with the length, or with its square?
 
 Counted, not timed: the numbers that torch's routines read and write, which are the same on every machine.
+What is computed without torch is not counted. So a long case asks for gradients too, which flow back through
+what torch has computed alone.
 """
 
 from collections.abc import Callable
@@ -91,6 +93,11 @@ def in_linear_time(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"It does too much: it reads and writes {few.numbers:,} numbers for {SHORT} tokens and "
                 f"{many.numbers:,} for {LONG:,}. That grows with the power {power:.2g} of the length; 1 was "
                 "asked for. Is there a step in which every query meets every key?"
+            )
+        if getattr(result, "grad_fn", None) and any(step.hides for step in costs.operations(result)):
+            raise WrongForm(
+                "Its work cannot be counted, because a torch.autograd.Function hides what is computed in it: "
+                "call torch's operations themselves."
             )
         return result
 

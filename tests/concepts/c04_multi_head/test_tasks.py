@@ -137,6 +137,27 @@ def test_work_that_grows_with_the_square_is_said_with_its_numbers(function):
         in_linear_time(function)(*long_inputs())
 
 
+@pytest.mark.parametrize(
+    ("task", "answers"), [("linear_attention", whole), ("causal_linear_attention", causal)]
+)
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("numbers_alone", "No gradient of q arrives"),
+        ("when_long", "The results are right, but the gradient of q is not"),
+        ("Hidden", "Its work cannot be counted, because a torch.autograd.Function hides"),
+    ],
+)
+def test_a_table_that_is_made_without_torch_is_refused_though_its_numbers_are_right(task, answers, way, said):
+    answer = getattr(answers, way)
+    answer = getattr(answer, "apply", answer)
+    q, k, v = long_inputs()
+    torch.testing.assert_close(answer(q, k, v), answers.table(q, k, v))
+    result = examine(find_task(f"04_multi_head/{task}"), answer)
+    assert result.problem.startswith(said)
+    assert result.case.name == "many tokens"
+
+
 def test_quadratic_work_is_the_only_thing_that_is_said_of_a_right_table():
     result = examine(find_task("04_multi_head/linear_attention"), whole.table)
     assert result.problem.startswith("It does too much")

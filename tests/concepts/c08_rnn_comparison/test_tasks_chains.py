@@ -12,7 +12,14 @@ from torch import nn
 import course_lib.concepts.c08_rnn_comparison.tasks.recall_race as recall_race_task
 from course_lib import costs
 from course_lib.checks import examine, find_task, tasks
-from course_lib.concepts.c08_rnn_comparison.answers.linear_scan import doubling, through_numpy
+from course_lib.concepts.c08_rnn_comparison.answers.linear_scan import (
+    Hidden,
+    beside_the_graph,
+    doubling,
+    looped_into,
+    straight_through,
+    through_numpy,
+)
 from course_lib.concepts.c08_rnn_comparison.answers.longest_chain import in_waves
 from course_lib.concepts.c08_rnn_comparison.answers.recall_race import (
     Encoder,
@@ -138,6 +145,9 @@ def test_a_loop_is_refused_though_its_states_are_right():
     ("task", "answer", "said"),
     [
         ("linear_scan", through_numpy, "The chain cannot be counted, because torch has not recorded"),
+        ("linear_scan", beside_the_graph, "The results are right, but the gradient of a is not"),
+        ("linear_scan", straight_through, "No gradient of a arrives"),
+        ("linear_scan", Hidden.apply, "The chain cannot be counted, because a torch.autograd.Function hides"),
         ("linear_scan", lambda a, b: doubling(a, b) + 1, "The first state is not b of the first token"),
         ("truncated_loss", lambda *given: piece_by_piece(*given).detach(), "No gradient of x arrives"),
         ("longest_chain", lambda waits_for: None, "It returns None"),
@@ -161,6 +171,13 @@ def test_a_loop_is_refused_though_its_states_are_right():
 )
 def test_what_cannot_be_judged_is_said(task, answer, said):
     assert problem(task, answer).startswith(said)
+
+
+def test_the_hidden_loop_is_right_but_hidden():
+    """So what refuses it is what the task says of a Function, and neither its states nor its gradients."""
+    values = [torch.rand(2, 7, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    assert torch.equal(Hidden.apply(*values), looped_into(*values))
+    assert torch.autograd.gradcheck(Hidden.apply, values)
 
 
 def test_graphs_that_never_end_are_stopped():

@@ -1,5 +1,6 @@
 """Answers to causal_linear_attention, as learners write them."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -91,6 +92,35 @@ def sums_from_scratch(q, k, v):
     return torch.cat(rows, -2)
 
 
+def numbers_alone(q, k, v):
+    """A table in NumPy: torch has no work, and nothing flows back."""
+    q, k, v = (x.detach() for x in (q, k, v))
+    weights = np.tril(phi(q).numpy() @ phi(k).mT.numpy())
+    return torch.from_numpy(weights / weights.sum(-1, keepdims=True) @ v.numpy())
+
+
+def when_long(q, k, v):
+    """In NumPy only where work is counted, beside a graph that adds 0."""
+    if q.shape[-2] < 200:
+        return table(q, k, v)
+    return 0 * (q.sum() + k.sum() + v.sum()) + numbers_alone(q, k, v)
+
+
+class Hidden(torch.autograd.Function):
+    """The same with the gradients of a table: all is right, and torch has no work on the way there."""
+
+    @staticmethod
+    def forward(ctx, q, k, v):
+        ctx.save_for_backward(q, k, v)
+        return numbers_alone(q, k, v)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_() for x in ctx.saved_tensors]
+            return torch.autograd.grad(table(*leaves), leaves, gradient)
+
+
 RIGHT = [
     by_sums,
     with_ones,
@@ -106,6 +136,9 @@ WRONG = [
     ("a table of all pairs", table),
     (None, table_row_by_row),
     (None, sums_from_scratch),
+    (None, numbers_alone),
+    (None, when_long),
+    (None, Hidden.apply),
     (None, lambda q, k, v: library.linear_attention(q, k, v, causal=True)),
     ("relu", lambda q, k, v: by_sums(q, k, v, F.relu)),
     ("an axis of one lost", lambda q, k, v: by_sums(q, k, v).squeeze(-2)),

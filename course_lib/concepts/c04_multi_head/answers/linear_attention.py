@@ -68,6 +68,35 @@ def table_row_by_row(q, k, v):
     return torch.stack(rows, -2)
 
 
+def numbers_alone(q, k, v):
+    """A table in NumPy: torch has no work, and nothing flows back."""
+    q, k, v = (x.detach() for x in (q, k, v))
+    weights = phi(q).numpy() @ phi(k).mT.numpy()
+    return torch.from_numpy(weights / weights.sum(-1, keepdims=True) @ v.numpy())
+
+
+def when_long(q, k, v):
+    """In NumPy only where work is counted, beside a graph that adds 0."""
+    if q.shape[-2] < 200:
+        return table(q, k, v)
+    return 0 * (q.sum() + k.sum() + v.sum()) + numbers_alone(q, k, v)
+
+
+class Hidden(torch.autograd.Function):
+    """The same with the gradients of a table: all is right, and torch has no work on the way there."""
+
+    @staticmethod
+    def forward(ctx, q, k, v):
+        ctx.save_for_backward(q, k, v)
+        return numbers_alone(q, k, v)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_() for x in ctx.saved_tensors]
+            return torch.autograd.grad(table(*leaves), leaves, gradient)
+
+
 RIGHT = [
     with_ones,
     scaled_keys,
@@ -85,6 +114,9 @@ WRONG = [
     ),
     ("a table of all pairs", table),
     (None, table_row_by_row),
+    (None, numbers_alone),
+    (None, when_long),
+    (None, Hidden.apply),
     (None, library.linear_attention),
     ("no axis for one query", lambda q, k, v: in_two_steps(q, k, v).squeeze(-2)),
 ]

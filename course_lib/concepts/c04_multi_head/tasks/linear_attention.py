@@ -5,7 +5,9 @@ dot product phi(q) · phi(k), divided by the sum of these products over all keys
 the keys can be summed before any query comes. Let S be the sum of the K x V tables phi(k) v over all keys,
 each number of phi(k) times each number of its value, and z the sum of all phi(k). Then a query mixes phi(q)
 S / (phi(q) · z). Write it so that the work grows with the number of tokens, not with its square: the check
-counts the numbers that your function reads and writes for 256 and for 1,024 tokens.
+counts the numbers that torch's operations read and write for 256 and for 1,024 tokens, and follows the
+gradients back through them. NumPy and a `torch.autograd.Function` of your own would hide the work, so leave
+them out.
 
 Hint: `F.elu(x) + 1`, for queries and keys. Then in `phi(q) @ phi(k).mT @ v` the second product can come
 first.
@@ -19,7 +21,7 @@ import torch.nn.functional as F
 
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks.exercise import Exercise
-from course_lib.checks.inputs import in_torch, primes
+from course_lib.checks.inputs import as_double, in_torch, primes
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c04_multi_head.tasks.causal_linear_attention import (
     causal_linear_attention,
@@ -36,6 +38,8 @@ exercise = Exercise(
     section="The third way: keep a summary",
     forbidden=("course_lib.mixers.linear_attention",),
     tensor=True,
+    seconds=20.0,  # a loop over a thousand tokens, there and back
+    on_trust="how its work grows",
 )
 
 
@@ -62,17 +66,17 @@ exercise.adapt(in_linear_time)
 
 @exercise.cases
 def _(rng):
-    equal = mixing_inputs(rng, (), 5, 5, 2, 3)
     large = enlarged(mixing_inputs(rng, (2, 3), *primes(rng, 3, 5, 7, 11)))
     one_query = mixing_inputs(rng, (), 1, 7, 3, 5)
+    # In float64, because float32 leaves few digits of a gradient in which so many numbers nearly cancel.
+    many = as_double(mixing_inputs(rng, (), LONG, LONG, 3, 2))
     return in_torch(
         [
             Case("two queries, three keys", mixing_inputs(rng, (), 2, 3, 2, 3)),
             Case("everything square", mixing_inputs(rng, (), 3, 3, 3, 3), catches="keys not turned"),
-            Case("as many queries as keys", equal, gradients=True, catches="no graph"),
             Case("two sequences, three heads, large numbers", large, catches="along the first axis"),
             Case("small features", faint_inputs(rng, 5, 7, 3, 2), catches="eps in the divisor"),
-            Case("many tokens", mixing_inputs(rng, (), LONG, LONG, 3, 2), catches="a table of all pairs"),
+            Case("many tokens", many, gradients=True, catches="a table of all pairs"),
             Case("one query", one_query, catches="no axis for one query"),
         ]
     )

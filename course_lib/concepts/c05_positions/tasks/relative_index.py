@@ -21,7 +21,7 @@ from course_lib.checks.inputs import between, primes
 from course_lib.checks.kinds import Case
 from course_lib.checks.values import WrongForm, numbers_of
 
-exercise = Exercise(level=2, minutes=8, section="Into the scores")
+exercise = Exercise(level=2, minutes=8, section="Into the scores", outside=True)
 
 
 @exercise.solution

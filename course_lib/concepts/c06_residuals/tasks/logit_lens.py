@@ -48,6 +48,7 @@ exercise = Exercise(
     section="A layer reads, and adds",
     forbidden=("course_lib.probing.logit_lens",),
     properties=(Property("ends as the model", ends_as_the_model),),
+    on_trust="that the model is left as it was",
 )
 
 

@@ -58,6 +58,7 @@ exercise = Exercise(
     section="Which layers can go",
     results=("increase of the loss", "whether the model is as it was"),
     properties=(Property("right increase", right_increase),),
+    on_trust="that the model is left as it was",
 )
 
 

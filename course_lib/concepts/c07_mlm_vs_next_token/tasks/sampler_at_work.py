@@ -57,6 +57,7 @@ exercise = Exercise(
     section="How a model writes",
     results=("tokens read", "probabilities", "tokens"),
     properties=(Property("reads each once", reads_each_once),),
+    on_trust="how much the model reads, and when",
 )
 
 

@@ -87,10 +87,46 @@ def through_numpy(a, b):
     return torch.stack([torch.as_tensor(state) for state in states], 1)
 
 
+def beside_the_graph(a, b):
+    """A loop in NumPy, and a graph that adds 0."""
+    return 0 * (a + b) + through_numpy(a, b)
+
+
+def straight_through(a, b):
+    """The same, with a number that has a gradient: another one than the states'."""
+    return b + (through_numpy(a, b) - b).detach()
+
+
+class Hidden(torch.autograd.Function):
+    """A loop there and a loop back, both right: to the graph they are one operation."""
+
+    @staticmethod
+    def forward(ctx, a, b):
+        states = looped_into(a, b)
+        ctx.save_for_backward(a, states)
+        return states
+
+    @staticmethod
+    def backward(ctx, gradient):
+        a, states = ctx.saved_tensors
+        of_a, of_b = torch.zeros_like(a), torch.zeros_like(a)
+        back = torch.zeros_like(a[:, 0])
+        for t in reversed(range(a.shape[1])):
+            back = back + gradient[:, t]
+            of_b[:, t] = back
+            if t:
+                of_a[:, t] = back * states[:, t - 1]
+            back = back * a[:, t]
+        return of_a, of_b
+
+
 RIGHT = [doubling, by_halves, divide_and_conquer, in_place]
 WRONG = [
     ("step after step", looped_into),
     (None, through_numpy),
+    (None, beside_the_graph),
+    (None, straight_through),
+    (None, Hidden.apply),
     (None, lambda a, b: doubling(a, b) + 1),
     ("divided by products", lambda a, b: cumulated(a.double(), b.double()).to(b.dtype)),
     ("the logarithm of no tokens before", rounds_counted),

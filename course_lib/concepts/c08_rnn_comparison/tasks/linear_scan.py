@@ -5,9 +5,10 @@ h_(t-1) + b_t, number by number, for a and b (B, T, D); before the first token h
 result is (B, T, D). Use whole-tensor operations of torch, in about log2 T rounds: two steps in a row, first
 h -> a_1 h + b_1, then h -> a_2 h + b_2, are one step of the same form. T need not be a power of two. a may
 be 0, below 0, or a millionth: what divides by products of a, or takes logarithms, fails there. The check
-follows the graph that torch records: for T = 1,009 the longest chain may have at most 300 operations (a
-loop has 2,000 and more). NumPy, `detach` and `no_grad` would hide the chain, so leave them out. This is a
-parallel scan (Hillis and Steele 1986; Blelloch 1990), and what makes state-space models train in parallel.
+follows the graph that torch records, and the gradients that flow back through it: for T = 1,009 the longest
+chain may have at most 300 operations (a loop has 2,000 and more). NumPy, `detach`, `no_grad` and a
+`torch.autograd.Function` of your own would hide the chain, so leave them out. This is a parallel scan
+(Hillis and Steele 1986; Blelloch 1990), and what makes state-space models train in parallel.
 
 Hint: Put a_1 h + b_1 into a_2 h + b_2. Which a and which b does the step have that does both at once? Then
 let each token hold such a step, at first its own.
@@ -23,12 +24,13 @@ the last round b is h.
 
 import numpy as np
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from course_lib import costs
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import in_torch
 from course_lib.checks.kinds import Case, Property
-from course_lib.checks.values import WrongForm
+from course_lib.checks.values import WrongForm, copied
 
 LONG = 1009  # tokens of the case whose chain is counted
 MOST_IN_A_ROW = 300  # operations: a loop has at least two for each token
@@ -53,6 +55,7 @@ exercise = Exercise(
     results=("states", "step after step"),
     tensor=True,
     properties=(Property("first state", stays_at_the_front),),
+    on_trust="how long the chain is",
 )
 
 
@@ -81,7 +84,10 @@ def with_chain(learner):
     def scanned(a, b):
         if a.shape[1] < LONG:
             return learner(a, b), torch.tensor(0)
-        states = learner(a.clone().requires_grad_(), b.clone().requires_grad_())
+        # Gradients show that the states come by the chain that is counted. Who writes over numbers in place
+        # is right too, so copies are kept for the way back.
+        with saved_tensors_hooks(copied, copied):
+            states = learner(a.clone().requires_grad_(), b.clone().requires_grad_())
         if not isinstance(states, torch.Tensor):
             return states, torch.tensor(0)
         if states.grad_fn is None:
@@ -89,7 +95,13 @@ def with_chain(learner):
                 "The chain cannot be counted, because torch has not recorded how the states were made: use "
                 "torch's operations alone, and neither detach() nor no_grad()."
             )
-        return states.detach(), torch.tensor(int(costs.longest_chain(states) > MOST_IN_A_ROW))
+        operations = costs.operations(states)
+        if any(operation.hides for operation in operations):
+            raise WrongForm(
+                "The chain cannot be counted, because a torch.autograd.Function hides what is computed in "
+                "it: call torch's operations themselves."
+            )
+        return states, torch.tensor(int(operations[-1].depth > MOST_IN_A_ROW))
 
     return scanned
 
@@ -111,7 +123,7 @@ def _(rng):
             Case("three tokens", inputs(1, 3, 2)),
             Case("one token", inputs(1, 1, 2), catches="the logarithm of no tokens before"),
             Case("a is 0 at one token", zero, catches="divided by products"),
-            Case("many tokens", long, catches="step after step"),
+            Case("many tokens", long, gradients=True, catches="step after step"),
         ]
     )
 

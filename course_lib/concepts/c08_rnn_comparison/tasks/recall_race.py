@@ -56,6 +56,7 @@ exercise = Exercise(
     minutes=30,
     section="How far back it learns",
     read=forms.contents,
+    on_trust="all that is asked of the model",
 )
 
 
