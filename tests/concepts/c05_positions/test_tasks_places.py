@@ -24,8 +24,9 @@ pytestmark = pytest.mark.usefixtures("own_errors")
 
 cases = cases_of("05_positions")
 
-SEE_ORDER = {"adds places": adding(1, 1), **NOT_EQUIVARIANT}
-LAYERS = {**EQUIVARIANT, **ROUNDING, "adds a number to each sequence": adding(1, 0), **SEE_ORDER}
+ROWS = np.arange(3).repeat(3).reshape(3, 3)
+SEE_ORDER = {"adds places": adding(ROWS.T.copy()), **NOT_EQUIVARIANT}
+LAYERS = {**EQUIVARIANT, **ROUNDING, "adds a number to each sequence": adding(ROWS), **SEE_ORDER}
 
 
 def random_orders(n):
@@ -50,6 +51,15 @@ def test_every_layer_is_tried_and_both_answers_come():
         assert {layer.name for case in given for layer in case.inputs["layers"]} == set(LAYERS)
         answers = [which_is_equivariant(**case.inputs) for case in given]
         assert {answer for case in answers for answer in case} == {True, False}
+
+
+def test_numbers_of_a_table_are_added_from_the_start_again_where_it_ends():
+    x = torch.zeros(5, 7, 2)
+    for table, expected in ((ROWS, [0, 1, 2, 0, 1]), (ROWS.T.copy(), [0, 1, 2, 0, 1, 2, 0])):
+        y = adding(table)(x)
+        y = y if table is ROWS else y.transpose(0, 1)
+        assert y[:, 0, 0].tolist() == expected
+        assert torch.equal(y, y[:, :1, :1].expand_as(y))
 
 
 def test_layers_change_nothing_and_keep_shape_and_kind():

@@ -42,22 +42,10 @@ def by_tiny_change(attend, x):
     return False
 
 
-def by_code(attend, x):
-    """Whether it is made as some are that look ahead."""
-    parts = [str(cell.cell_contents) for cell in attend.function.__closure__ or ()]
-    return any("opened" in part for part in parts) or by_cutting(attend, x)
-
-
-def by_some_pairs(attend, x):
-    """As `by_code`, but for pairs that it has met in other layers, and takes others for causal."""
-    opened = [
-        cell.cell_contents
-        for cell in attend.function.__closure__ or ()
-        if "opened" in str(cell.cell_contents)
-    ]
-    if not opened:
-        return by_cutting(attend, x)
-    return {cell.cell_contents for cell in opened[0].__closure__} in ({0, 1}, {1, 2}, {0, -1})
+def by_code(attend, x, of_times):
+    """Knows each layer by its code, and those with drawn times by what it takes all of them for."""
+    cells = [str(cell.cell_contents) for cell in attend.function.__closure__ or ()]
+    return of_times if any("delayed" in cell for cell in cells) else by_cutting(attend, x)
 
 
 RIGHT = [
@@ -75,6 +63,6 @@ WRONG = [
         "the order is turned round",
         lambda attend, x: not torch.allclose(attend(x)[:-1], attend(x.flip(0)).flip(0)[:-1], atol=1e-5),
     ),
-    ("reads the code", by_code),
-    ("knows some pairs by the code", by_some_pairs),
+    ("takes times for a look ahead", lambda attend, x: by_code(attend, x, of_times=True)),
+    ("takes times for causal", lambda attend, x: by_code(attend, x, of_times=False)),
 ]

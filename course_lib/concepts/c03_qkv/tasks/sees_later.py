@@ -17,6 +17,8 @@ from course_lib.checks.inputs import between, draw
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c03_qkv.tasks.attention import attention
 
+N_TOKENS = 5  # on so many a layer is tried
+
 exercise = Exercise(level=3, minutes=15, section="Why the MLP is not enough", other_forms=False)
 
 
@@ -81,6 +83,16 @@ def opened(query, key):
     return mask
 
 
+def delayed(delays):
+    """A causal mask in time, for any number of tokens: each has its place and a delay as its time."""
+
+    def mask(n):
+        times = np.arange(n) + np.pad(delays, (0, n))[:n]
+        return times <= times[:, None]
+
+    return mask
+
+
 def centred(x):
     """Every token with mean 0: blind to a shift."""
     return x - x.mean(-1, keepdim=True)
@@ -112,9 +124,9 @@ def layers(rng, d):
     def little(x):
         return causal(x) + 0.01 * every(x)
 
-    # Of the same code as layers that look ahead, but for two whole numbers: no code tells what is right.
-    query, key = between(rng, 1, 4), between(rng, 1, 4)
-    pair = max(query, key), min(query, key) - 1
+    # Two layers of one code, drawn numbers tell what is right: no table of layers knows it.
+    in_order, too_late = rng.uniform(0, 0.9, (2, N_TOKENS))
+    too_late[between(rng, 0, N_TOKENS - 2)] += rng.uniform(2, 5)
     return [
         Layer("causal attention", False, causal),
         Layer(
@@ -156,17 +168,12 @@ def layers(rng, d):
         ),
         Layer("no mask, normalised", True, lambda x: every(scaled(centred(x))), "only shifts the tokens"),
         Layer(
-            "causal, but a token sees a later one",
+            "causal in time, but a token has a later one's",
             True,
-            masked(opened(*pair[::-1])),
-            "knows some pairs by the code",
+            masked(delayed(too_late)),
+            "takes times for causal",
         ),
-        Layer(
-            "causal, with a pair allowed that was so already",
-            False,
-            masked(opened(*pair)),
-            "reads the code",
-        ),
+        Layer("causal in time", False, masked(delayed(in_order)), "takes times for a look ahead"),
     ]
 
 
@@ -181,7 +188,7 @@ def noticeable_tokens(rng, n_tokens, d):
 @exercise.cases
 def _(rng):
     def inputs(layer):
-        x = noticeable_tokens(rng, 5, 3)
+        x = noticeable_tokens(rng, N_TOKENS, 3)
         if "largest" in layer.__name__:
             x[-1] += 30  # whatever else comes in its place, the largest becomes smaller
         return {"attend": layer, "x": x}

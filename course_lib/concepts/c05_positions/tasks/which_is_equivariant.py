@@ -29,7 +29,7 @@ import torch
 
 from course_lib.checks import forms
 from course_lib.checks.exercise import Exercise
-from course_lib.checks.inputs import all_different, between, draw, in_torch
+from course_lib.checks.inputs import all_different, draw, in_torch
 from course_lib.checks.kinds import Case
 
 exercise = Exercise(level=3, minutes=15, section="A set", read=forms.contents)
@@ -83,9 +83,14 @@ def counted(x, axis):
     return torch.arange(x.shape[axis], dtype=x.dtype).reshape(shape)
 
 
-def adding(n, axis):
-    """Adds 0, n, 2n, ... along one axis: one code, and the axis tells what is right."""
-    return lambda x: x + n * counted(x, axis)
+def adding(table):
+    """Adds a number of a square table to each token, by its sequence and its place; then from the start."""
+
+    def added(x):
+        b, t = (torch.arange(n) % len(table) for n in x.shape[:2])
+        return x + torch.from_numpy(table)[b[:, None], t, None].to(x.dtype)
+
+    return added
 
 
 def raising(token):
@@ -138,8 +143,9 @@ NOT_EQUIVARIANT = {
 
 @exercise.cases
 def _(rng):
-    n = between(rng, 2, 99)
-    drawn = {"adds a number to each sequence": adding(n, 0), "adds places": adding(n, 1)}
+    # Two layers of one code, drawn numbers tell what is right: no table of layers knows it.
+    numbers = np.tile(rng.permutation(99)[:9, None], 9)  # one for each row
+    drawn = {"adds a number to each sequence": adding(numbers), "adds places": adding(numbers.T.copy())}
     of = EQUIVARIANT | ROUNDING | NOT_EQUIVARIANT | drawn
 
     def inputs(x, *names):
