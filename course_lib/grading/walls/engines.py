@@ -6,12 +6,12 @@ An engine is believed only after a program inside it has tried to get out.
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -49,16 +49,12 @@ class Started:
         if self.has_outer:
             # Our own child, not yet waited for: the number is still its own.
             os.kill(self.pid, signal.SIGTERM)
-            until = time.monotonic() + END_WITHIN_S
-            while not self.has_ended() and time.monotonic() < until:
-                time.sleep(0.001)
+            ended = os.pidfd_open(self.pid)
+            select.select([ended], [], [], END_WITHIN_S)
+            os.close(ended)
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         return self.wait()
-
-    def has_ended(self) -> bool:
-        """Whether it has ended; `wait` then answers at once."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self) -> int:
         """Wait until it ends. Where a signal ended it, 128 + signal; without isolation -signal."""
