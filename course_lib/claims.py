@@ -8,6 +8,7 @@ down what comes out: a label is computed from the numbers, in `Claim.label` and 
 import ast
 import difflib
 import functools
+import hashlib
 import html
 import json
 import math
@@ -17,7 +18,6 @@ import statistics
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -203,9 +203,6 @@ class Claim:
         only_if: where the statement ends, in words that go on after "only if"; with evidence of a limit.
         evidence: the numbers that decide: room for noise, none for the opposite. A claim without them is not
             tested. 1 stands for yes.
-        bounds: of what is measured: the day its bounds were last changed, such as "2026-11-28". Runs of
-            earlier days do not count.
-        fresh: the first seed on record. Bounds that were changed after runs had been seen need later ones.
         decides: the number that is shown where there is room for one; the first of what is said, if empty.
         against: the number of the rival that is shown beside it.
     Raises: ClaimError: an unknown kind; a claim without the rival or the words that it needs.
@@ -222,8 +219,6 @@ class Claim:
     caveat: str = ""
     only_if: str = ""
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
-    bounds: str = ""
-    fresh: int = 101  # notebooks use 0, tests small ones
     decides: str = ""
     against: str = ""
 
@@ -242,11 +237,14 @@ class Claim:
             raise ClaimError(f"claim {self.id!r}: a limit and the words after 'only if' need each other")
         if self.evidence and self.kind == "measured" and not self.rival:
             raise ClaimError(f"claim {self.id!r} is measured: its entry needs the rival it was held against")
-        if self.evidence and self.kind == "measured" and not _is_day(self.bounds):
-            raise ClaimError(
-                f"claim {self.id!r} is measured: bounds is the day on which its bounds were last changed, "
-                f'such as "2026-11-28"; got {self.bounds!r}'
-            )
+
+    @property
+    def bounds(self) -> str:
+        """Which bounds these are: runs that were made before others do not count, nor do their seeds."""
+        told = {
+            name: (evidence.part, evidence.low, evidence.high) for name, evidence in self.evidence.items()
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def shown(self) -> str:
@@ -301,7 +299,9 @@ class Judgement:
 
     @property
     def words(self) -> str:
-        """The label, and where the statement ends."""
+        """The label, and where the statement ends; of what could not come out otherwise, that it is so."""
+        if self.label == Label.TRUE and self.claim.kind == "construction":
+            return "true by construction, checked"
         return f"{self.label} {self.claim.only_if}" if self.label == Label.ONLY_IF else str(self.label)
 
     def sentence(self, name: str) -> str:
@@ -490,13 +490,6 @@ def _number(claim_id: str, name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise ClaimError(f"claim {claim_id!r} needs one number for {name}; it came as {value!r}") from None
-
-
-def _is_day(text: Any) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except (TypeError, ValueError):
-        return False
 
 
 def _names(names: Any) -> str:

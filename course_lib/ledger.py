@@ -47,6 +47,8 @@ class Run:
         source: which version of the experiment ran.
         seed: None where the notebook ran it, or where nothing is drawn at random.
         took: seconds.
+        bounds: which bounds the claim had, see `Claim.bounds`.
+        aside: why it does not count; "" if it does.
     """
 
     claim: str
@@ -55,11 +57,12 @@ class Run:
     source: str
     seed: int | None = None
     took: float = 0.0
+    bounds: str = ""
+    aside: str = ""
 
     def counts(self, claim: Claim) -> bool:
-        """Whether it found each of the claim's numbers, from a seed that its bounds had not seen."""
-        fresh = self.date >= claim.bounds and (self.seed is None or self.seed >= claim.fresh)
-        return fresh and set(self.numbers) == set(claim.evidence)
+        """Whether the claim's numbers had their bounds before it was made."""
+        return not self.aside and self.bounds == claim.bounds and set(self.numbers) == set(claim.evidence)
 
 
 def seconds(at: str) -> int:
@@ -107,7 +110,8 @@ def read(path: Path) -> list[Run]:
 
 def write(path: Path, found: Iterable[Run]) -> None:
     """Write the runs of one concept, whole or not at all."""
-    lines = [json.dumps({k: v for k, v in asdict(run).items() if v is not None}) + "\n" for run in found]
+    told = ({name: v for name, v in asdict(run).items() if v is not None and v != ""} for run in found)
+    lines = [json.dumps(run) + "\n" for run in told]
     aside = path.with_suffix(".tmp")
     aside.write_text("".join(lines), encoding="utf-8")
     aside.replace(path)
@@ -115,15 +119,17 @@ def write(path: Path, found: Iterable[Run]) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim on the pages, with the runs that count, see `Run.counts`."""
+    """A claim on the pages, with the runs that count, see `Run.counts`, and those that were set aside."""
 
     claim: Claim
     runs: Sequence[Run]
+    aside: Sequence[Run] = ()
 
     @classmethod
     def of(cls, claim: Claim, found: Sequence[Run]) -> "Entry":
         """The entry of a claim."""
-        return cls(claim, [run for run in found if run.counts(claim)])
+        counting = [run for run in found if run.counts(claim)]
+        return cls(claim, counting, [run for run in found if not run.counts(claim)])
 
     @functools.cached_property
     def labels(self) -> Counter[Label]:
@@ -151,6 +157,10 @@ class Entry:
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
         agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
+        if len(self.runs) > 1:
+            names = list(self.claim.evidence)
+            varied = [name for name in names if len(set(self.numbers(name))) > 1]
+            agree += f", {len(varied)} of {len(names)} numbers vary"
         return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
 
     def numbers(self, name: str) -> list[float]:

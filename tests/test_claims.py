@@ -30,7 +30,6 @@ MEASURED = """
   says: It is quick.
   show: A race.
   rival: The loop.
-  bounds: "2026-04-30"
   caveat: On two cores.
   only_if: it is short
   decides: wait
@@ -166,7 +165,8 @@ def test_the_box_has_one_number_the_rivals_beside_it_a_caveat_and_the_label(ledg
 
 def test_a_check_says_its_one_number(ledger, shown):
     verdict("sum", error=1e-7)
-    assert repr(shown[0]) == "Lecture, 8:35: It sums to 1.\n  Largest error 1e-07.\n→ true"
+    lines = ["Lecture, 8:35: It sums to 1.", "  Largest error 1e-07.", "→ true by construction, checked"]
+    assert repr(shown[0]) == "\n".join(lines)
 
 
 def test_what_came_out_is_recorded_where_asked(ledger, shown, tmp_path, monkeypatch):
@@ -276,11 +276,6 @@ JUDGED = "evidence: {said: {x: {says: '{:.1f} of it all', low: 0}}}"
             "kind must be one of measured, construction; got 'guessed'",
         ),
         (f"- {{{FIELDS}, kind: measured, show: s, {JUDGED}}}", "needs the rival"),
-        (f"- {{{FIELDS}, kind: measured, show: s, rival: r, {JUDGED}}}", "bounds is the day .* got ''"),
-        (
-            f"- {{{FIELDS}, kind: measured, show: s, rival: r, bounds: soon, {JUDGED}}}",
-            "bounds .* got 'soon'",
-        ),
         (f"- {{{FIELDS}, kind: construction, show: s, decides: y, {JUDGED}}}", "one of x; got 'y'"),
         (f"- {{{FIELDS}, kind: construction, show: s, only_if: y, {JUDGED}}}", "need each other"),
         (f"- {{{FIELDS}, kind: construction, show: s, {JUDGED.replace('said', 'limit')}}}", "no number says"),

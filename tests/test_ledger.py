@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,7 +31,6 @@ LEDGER = """
   show: A race.
   experiment: race
   rival: The loop.
-  bounds: "2026-04-30"
   caveat: On two cores.
   decides: wait
   against: loop
@@ -41,6 +41,9 @@ LEDGER = """
       loop: {says: "the loop takes {:.2f} seconds", high: 0.6}
 - {id: later, at: "17:59", kind: measured, says: It comes., show: s}
 """
+
+
+BOUNDS = "b40ee1aa10fc"  # of the claim `quick`
 
 
 @pytest.fixture
@@ -56,7 +59,8 @@ def entries(tmp_path, monkeypatch) -> dict:
 
 
 def race(wait: float, loop: float = 0.9, seed: int | None = 101, **more: object) -> Run:
-    return Run("quick", {"wait": wait, "loop": loop}, "2026-05-01", "first", seed, **more)
+    told = {"bounds": BOUNDS, **more}
+    return Run("quick", {"wait": wait, "loop": loop}, "2026-05-01", "first", seed, **told)
 
 
 def pages(folder: Path, monkeypatch, *found: Run) -> dict[str, BeautifulSoup]:
@@ -71,20 +75,25 @@ def pages(folder: Path, monkeypatch, *found: Run) -> dict[str, BeautifulSoup]:
 
 
 def test_a_run_of_before_the_bounds_does_not_count(entries):
-    early = replace(race(0.5), date="2026-04-29")
-    assert Entry.of(entries["quick"], [early, race(0.7)]).runs == [race(0.7)]
+    claim = entries["quick"]
+    early = race(0.5)
+    wider = {**claim.evidence, "wait": replace(claim.evidence["wait"], high=0.8)}
+    entry = Entry.of(replace(claim, evidence=wider), [early])
+    assert (entry.runs, entry.aside) == ([], [early])
+    reworded = {**claim.evidence, "wait": replace(claim.evidence["wait"], says="it took {:.2f} seconds")}
+    assert Entry.of(replace(claim, evidence=reworded), [early]).runs == [early]
 
 
-def test_a_run_from_a_seed_that_the_bounds_had_seen_does_not_count(entries):
-    moved = replace(entries["quick"], fresh=201)
-    assert Entry.of(moved, [race(0.5, seed=101), race(0.7, seed=201)]).runs == [race(0.7, seed=201)]
+def test_a_run_that_was_set_aside_does_not_count(entries):
+    found = [race(0.5, aside="a busy machine"), race(0.7, seed=102)]
+    assert Entry.of(entries["quick"], found).runs == found[1:]
 
 
 def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
     found = [race(0.5), race(0.7, seed=102), race(0.55, seed=103), race(0.52, seed=104)]
     entry = Entry.of(entries["quick"], found)
     assert entry.label == Label.TRUE
-    assert entry.reproduced() == "3 of 4 runs agree (1 wrong as said); 2026-05-01."
+    assert entry.reproduced() == "3 of 4 runs agree, 1 of 2 numbers vary (1 wrong as said); 2026-05-01."
     assert entry.judgement.numbers["wait"] == 0.52, "the one in the middle of those that agree"
     assert entry.spread("wait") == "0.50 to 0.70; it is as the lecture says: at most 0.60"
 
@@ -111,7 +120,7 @@ def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
     other = Evidence("the loop is {:.2f} times as slow", high=0.6, part="rival")
     apart = replace(claim, evidence={**claim.evidence, "loop": other})
     assert "rival" not in Entry.of(apart, [race(0.5)]).plot()  # not of one kind
-    alone = Entry.of(entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
+    alone = Entry.of(entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook", bounds=entries["sum"].bounds)])
     assert alone.plot().count("<circle") == 1
 
 
@@ -119,7 +128,7 @@ def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
 
 
 def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monkeypatch):
-    sums = Run("sum", {"error": 0.0}, "2026-05-01", "notebook")
+    sums = Run("sum", {"error": 0.0}, "2026-05-01", "notebook", bounds=entries["sum"].bounds)
     page = pages(tmp_path, monkeypatch, race(0.9), sums)["claims"]
     assert [heading.text for heading in page.find_all("h2")] == ["Wrong as said", "Not tested here", "True"]
     assert [article["id"] for article in page.find_all("article")] == ["quick", "later", "sum"]
@@ -231,9 +240,23 @@ def test_a_broken_line_is_named(tmp_path, line):
 
 def test_every_run_on_record_is_of_a_claim_and_has_its_numbers():
     for claim, of in ledger.runs().items():
-        assert claim in load()
-        assert len({run.seed for run in of}) == len(of)
-        assert len(Entry.of(load()[claim], of).runs) == len(of), claim
+        entry = Entry.of(load()[claim], of)
+        seeds = [run.seed for run in entry.runs]
+        assert seeds, claim
+        assert len(set(seeds)) == len(seeds)
+        assert all(set(run.numbers) == set(entry.claim.evidence) for run in entry.runs), claim
+
+
+def test_no_run_counts_whose_seed_was_seen_before_the_bounds_were_written():
+    for claim, of in ledger.runs().items():
+        entry = Entry.of(load()[claim], of)
+        seen = {run.seed for run in entry.aside if run.bounds != entry.claim.bounds} - {None}
+        assert not seen & {run.seed for run in entry.runs}, claim
+
+
+def test_whatever_does_not_count_says_why():
+    for claim, of in ledger.runs().items():
+        assert all(run.aside for run in Entry.of(load()[claim], of).aside), claim
 
 
 # ------------------------------------------------------------------------------------------ making runs
@@ -253,24 +276,38 @@ def tool(entries, monkeypatch) -> ModuleType:
     return module
 
 
-def test_a_run_is_kept_with_its_seed_and_replaces_what_no_longer_counts(tool, entries, tmp_path):
+def test_a_run_is_kept_with_its_seed_and_so_is_what_no_longer_counts(tool, entries, tmp_path):
     path = tmp_path / "c03_qkv" / ledger.RUNS
     write(path, [race(0.9, seed=155), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
     run = tool.make(tool.Job("quick", 101))
     assert run.numbers == {"wait": pytest.approx(0.401), "loop": 0.9}
-    tool.keep(entries["quick"], run)
-    assert [(kept.claim, kept.seed) for kept in read(path)] == [("quick", 101), ("sum", None)]
+    assert tool.keep(entries["quick"], run) == [run]
     tool.keep(entries["quick"], tool.make(tool.Job("quick", 102)))
-    assert [kept.seed for kept in read(path) if kept.claim == "quick"] == [101, 102]
+    kept = [(run.seed, run.aside) for run in read(path) if run.claim == "quick"]
+    assert kept == [(101, ""), (102, ""), (155, "another version of the experiments")]
+    other = replace(tool.make(tool.Job("quick", 102)), numbers={"wait": 0.2, "loop": 0.9})
+    tool.keep(entries["quick"], other)
+    assert [run.aside for run in read(path) if run.seed == 102] == ["made anew", ""]
+
+
+def test_other_bounds_need_seeds_that_they_have_not_seen(tool, entries):
+    claim = entries["quick"]
+    found = [race(0.5, seed=101), race(0.5, seed=120)]
+    assert tool.first_seed(claim, found) == 101
+    wider = {**claim.evidence, "wait": replace(claim.evidence["wait"], high=0.8)}
+    other = replace(claim, evidence=wider)
+    assert tool.first_seed(other, found) == 201
+    assert tool.missing(other, found, []) == [tool.Job("quick", 201)]
+    assert [tool._set_aside(other, run, race(0.5)).aside for run in found] == 2 * ["other bounds"]
 
 
 def test_what_is_on_record_is_not_run_again_and_slow_experiments_run_less_often(tool, entries):
     quick = entries["quick"]
-    assert tool.missing(quick, []) == [tool.Job("quick", 101)]
+    assert tool.missing(quick, [], []) == [tool.Job("quick", 101)]
     made = [race(0.5, seed=seed, took=2.0) for seed in (101, 102, 104)]
-    assert [job.seed for job in tool.missing(quick, made)] == [103, *range(105, 121)]
+    assert [job.seed for job in tool.missing(quick, [], made)] == [103, *range(105, 121)]
     slow = [race(0.5, seed=101, took=30.0)]
-    assert [job.seed for job in tool.missing(quick, slow)] == list(range(102, 111))
+    assert [job.seed for job in tool.missing(quick, [], slow)] == list(range(102, 111))
 
 
 def test_another_version_of_the_experiment_or_of_the_numbers_does_not_count(tool, entries, tmp_path):
@@ -293,7 +330,8 @@ def test_where_only_the_text_has_changed_runs_stay(tool, entries, tmp_path):
     assert tool.counted(entries["quick"], read(path)) == read(path)
     (tmp_path / "c03_qkv" / "experiments.py").write_text("another experiment")
     other = replace(tool.make(jobs[0]), numbers={"wait": 0.5, "loop": 0.9})
-    assert tool.keep(entries["quick"], other) == [other] == read(path)
+    assert tool.keep(entries["quick"], other) == [other]
+    assert Counter(run.aside for run in read(path)) == {"another version of the experiments": 3, "": 1}
 
 
 def test_the_cost_is_said_before(tool):

@@ -6,7 +6,9 @@
 
 A run is on record in its concept's runs.jsonl as soon as it ends, whatever it found: who stops this and
 starts it again goes on from there. A run counts as long as the experiments of its concept stay as they are,
-or give the same numbers once their text has changed: then one run is made again, and the others stay.
+or give the same numbers once their text has changed: then one run is made again, and the others stay. It
+counts only for the bounds that stood when it was made; other bounds need seeds that they have not seen. What
+no longer counts stays on record, with the reason.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from course_lib.ledger import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
+FIRST = 101  # notebooks use 0, tests small ones
 QUICK_S, MANY, FEW = 10.0, 20, 10  # a run that is quicker than this is made so many times, others fewer
 WORKERS = 2
 
@@ -72,15 +75,28 @@ def counted(claim: Claim, on_record: Sequence[Run]) -> list[Run]:
     return [run for run in on_record if run.source == now and run.counts(claim)]
 
 
-def missing(claim: Claim, on_record: Sequence[Run]) -> list[Job]:
-    """The runs of a claim that are not on record; of one that was never timed, the first."""
+def first_seed(claim: Claim, found: Sequence[Run]) -> int:
+    """The first seed that was not seen before the claim's bounds were written."""
+    seen = [run.seed for run in found if run.seed is not None and run.bounds != claim.bounds]
+    return FIRST + 100 * math.ceil(max(0, max(seen, default=0) - FIRST + 1) / 100)
+
+
+def missing(claim: Claim, found: Sequence[Run], on_record: Sequence[Run]) -> list[Job]:
+    """The runs of a claim that are not on record; of one that was never timed, the first.
+
+    Args:
+        claim: whose.
+        found: all of its runs.
+        on_record: those that count.
+    """
     if "seed" not in inspect.signature(experiment(claim)).parameters:
         return [] if on_record else [Job(claim.id, None)]
     if not on_record:
-        return [Job(claim.id, claim.fresh)]
+        return [Job(claim.id, first_seed(claim, found))]
     n = MANY if statistics.median(run.took for run in on_record) < QUICK_S else FEW
     made = {run.seed for run in on_record}
-    return [Job(claim.id, seed) for seed in range(claim.fresh, claim.fresh + n) if seed not in made]
+    first = first_seed(claim, found)
+    return [Job(claim.id, seed) for seed in range(first, first + n) if seed not in made]
 
 
 @functools.cache
@@ -107,26 +123,36 @@ def make(job: Job) -> Run:
     began = time.perf_counter()
     numbers = claims.judge(claim.id, function(**given)).numbers
     took = round(time.perf_counter() - began, 1)
-    return Run(claim.id, numbers, date.today().isoformat(), source(claim), job.seed, took)
+    return Run(claim.id, numbers, date.today().isoformat(), source(claim), job.seed, took, claim.bounds)
 
 
 def keep(claim: Claim, run: Run) -> list[Run]:
     """Put a run on record; return all runs of the claim that count now.
 
-    Those of another version of the experiments leave, unless this one has given the numbers that it had given
-    there: then only the text has changed, and they stay.
+    Those of another version of the experiments are set aside, unless this one has given the numbers that it
+    had given there: then only the text has changed, and they count. So is one that was made anew.
     """
     path = folder(claim) / ledger.RUNS
     on_record = ledger.read(path) if path.exists() else []
-    earlier = [other for other in on_record if other.claim == claim.id and other.seed != run.seed]
-    if any(
-        (other.claim, other.seed, other.numbers) == (claim.id, run.seed, run.numbers) for other in on_record
-    ):
-        earlier = [replace(other, source=run.source) for other in earlier]
-    own = [*counted(claim, earlier), run]
+    earlier = [other for other in on_record if other.claim == claim.id]
+    if any((other.seed, other.numbers) == (run.seed, run.numbers) for other in earlier if not other.aside):
+        earlier = [other if other.aside else replace(other, source=run.source) for other in earlier]
+        earlier = [other for other in earlier if other.aside or other.seed != run.seed]
+    own = [*(_set_aside(claim, other, run) for other in earlier), run]
     others = [other for other in on_record if other.claim != claim.id]
     ledger.write(path, sorted([*others, *own], key=lambda run: (run.claim, run.seed or 0)))
-    return own
+    return counted(claim, own)
+
+
+def _set_aside(claim: Claim, other: Run, run: Run) -> Run:
+    """An earlier run beside a new one, with the reason why it does not count any more, if there is one."""
+    if other.aside:
+        return other
+    if other.bounds != claim.bounds:
+        return replace(other, aside="other bounds")
+    if other.source != run.source:
+        return replace(other, aside="another version of the experiments")
+    return replace(other, aside="made anew") if other.seed == run.seed else other
 
 
 def take_over(record: Path) -> None:
@@ -135,7 +161,8 @@ def take_over(record: Path) -> None:
         found = json.loads(line)
         claim = claims.load()[found["claim"]]
         if claim.evidence and not claim.experiment and set(found["evidence"]) == set(claim.evidence):
-            keep(claim, Run(claim.id, found["evidence"], date.today().isoformat(), "notebook"))
+            numbers, today = found["evidence"], date.today().isoformat()
+            keep(claim, Run(claim.id, numbers, today, "notebook", bounds=claim.bounds))
 
 
 def cost(jobs: Sequence[Job], on_record: dict[str, list[Run]]) -> str:
@@ -156,7 +183,9 @@ def make_runs(wanted: Sequence[Claim], anew: bool) -> None:
     timed = {claim.id: found.get(claim.id, []) for claim in wanted}
     by_id = {claim.id: claim for claim in wanted}
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        while jobs := [job for claim in wanted for job in missing(claim, on_record[claim.id])]:
+        while jobs := [
+            job for claim in wanted for job in missing(claim, found.get(claim.id, []), on_record[claim.id])
+        ]:
             print(cost(jobs, timed), flush=True)
             waiting = [pool.submit(make, job) for job in jobs]
             for done in tqdm(as_completed(waiting), total=len(jobs), unit=" runs", disable=None):
