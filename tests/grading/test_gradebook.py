@@ -83,9 +83,9 @@ def test_the_comment_says_what_is_wrong_without_the_numbers(course: Path, book: 
     assert entry(course)["comments"]["mix"] == "    k is wrong.\n    At 0: 1."
 
 
-def test_notebook_that_was_not_handed_in_gets_nothing(course: Path, book: Book) -> None:
+def test_notebook_that_was_not_handed_in_gets_nothing(course: Path) -> None:
     submit(course, "ada")
-    book.record([outcome()])
+    autograde(course, "03_qkv", made_up)
     found = entry(course, notebook="more")
     assert found["grades"] == {"test_scores": (0, None)}
     assert found["waiting"] == set()
@@ -98,18 +98,18 @@ def test_notebook_that_waits_for_its_outcome_is_left_alone(course: Path, book: B
     assert entry(course, notebook="more")["grades"] == {"test_scores": (None, None)}
 
 
-def test_notebook_that_was_taken_back_is_forgotten(course: Path, book: Book) -> None:
+def test_notebook_that_was_taken_back_gets_nothing(course: Path, book: Book) -> None:
     path = submit(course, "ada")
     course_folder.write(path.with_name("more.ipynb"), [])
     scored = (TaskOutcome("test_scores", "03_qkv/scores", 1.0, 1.0, "right", ""),)
     book.record([outcome(), outcome(notebook="more", tasks=scored)])
     assert entry(course, notebook="more")["score"] == 1
     path.with_name("more.ipynb").unlink()
-    book.record([outcome()])
+    done = autograde(course, "03_qkv", made_up)
     assert entry(course, notebook="more")["score"] == 0
-    assert [found.notebook for found in book.outcomes()] == ["by_hand"]
-    autograded = course / "autograded" / "ada" / "03_qkv"
-    assert [path.name for path in autograded.iterdir()] == ["by_hand.ipynb"]
+    assert [found.reason for found in done.outcomes] == ["", assignments.ABSENT]
+    shown = course / "autograded" / "ada" / "03_qkv" / "more.ipynb"
+    assert assignments.ABSENT in shown.read_text("utf-8")
 
 
 def test_formgrader_knows_that_it_was_graded(course: Path, book: Book) -> None:

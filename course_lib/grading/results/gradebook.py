@@ -252,10 +252,10 @@ class Book:
         """Write what one submission got: its notebooks in autograded/, then its grades in one transaction.
 
         A person's scores and comments stay; a score of theirs waits for another look where the submission has
-        changed since. A notebook of the assignment that was not handed in gets 0 points.
+        changed since.
 
         Args:
-            outcomes: Of one student, one for each notebook that was handed in.
+            outcomes: Of one student, also of what was not handed in; those that are not among them stay.
         Raises:
             ValueError: the outcomes are of several students, of another assignment, or name cells that the
                 source does not have.
@@ -286,9 +286,6 @@ class Book:
             for notebook in entry.notebooks:
                 if notebook.name in by_name:
                     self._grade(notebook, by_name[notebook.name])
-                elif not os.path.lexists(submitted / f"{notebook.name}.ipynb"):
-                    _nothing(notebook)
-                    self._forget(student, notebook.name)
             session.flush()
             for notebook in entry.notebooks:
                 self._penalty(entry, notebook)
@@ -332,13 +329,6 @@ class Book:
             # Inputs and numbers stand below the test: here only what is wrong.
             sentences = [tasks[name].sentence.partition("\n\n")[0] for name in about if name in tasks]
             comment.auto_comment = verbatim("\n\n".join(filter(None, sentences))) or None
-
-    def _forget(self, student: str, notebook: str) -> None:
-        """Take back what is left of a notebook that was handed in once and is not any more."""
-        key = {"assignment": self.assignment, "notebook": notebook, "student": student}
-        self.gradebook.db.execute(delete(OUTCOMES).filter_by(**key))
-        path = self.folder(self.folders.autograded_directory, student) / f"{notebook}.ipynb"
-        path.unlink(missing_ok=True)
 
     def _digest(self, outcome: Outcome) -> str | None:
         """The digest of the outcome that is recorded in this one's place."""
@@ -414,13 +404,6 @@ def outcomes_of(gradebook: Gradebook, assignment: str) -> list[Outcome]:
 
     outcomes = map(Outcome.from_json, found)
     return [replace(one, tasks=tuple(now(one, task) for task in one.tasks)) for one in outcomes]
-
-
-def _nothing(notebook: SubmittedNotebook) -> None:
-    """0 points for a notebook that was not handed in."""
-    for grade in notebook.grades:
-        grade.auto_score = 0.0
-        grade.needs_manual_grade = grade.manual_score is not None
 
 
 def _whose(grade: Grade) -> str:
