@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -427,9 +426,6 @@ def interrupted_after(seconds: float, error: type[BaseException]) -> Iterator[No
     def late(*_: object) -> None:
         raise error
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.2)
     try:
