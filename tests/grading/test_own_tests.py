@@ -78,6 +78,25 @@ def test_what_a_test_leaves_behind_is_gone_with_it(grades, leaves):
     assert [task.status for tasks in everybody for task in tasks] == ["right"] * 4
 
 
+FIRST = with_hidden("np.testing.assert_allclose(a(3.0), 6)", "np.testing.assert_allclose(a(5.0), [10.0])")
+
+
+@pytest.mark.parametrize("wrong", ["return x", "raise NotImplementedError", "np.zeros(-1)"])
+def test_an_earlier_test_is_not_run_again_with_a_later_one(grades, wrong):
+    both = "def a(x): {}\ndef b(x): return 3 * x"
+    second = "np.testing.assert_allclose(b(2.0), 6)\nassert np.pi > 3"
+    ((first, other),) = grades(both.format("return 2 * x"), [both.format(wrong)], FIRST, second)
+    assert (first.points, other.status) == (0.0, "right")
+
+
+def test_what_an_earlier_test_defines_is_there(grades):
+    first = "wanted = [n * n for n in range(4)]\nassert squares(4) == wanted\nfound = squares(2)"
+    wrong = "def squares(n): return [n * n for n in range(max(n, 3))]"
+    right = "def squares(n): return [n * n for n in range(n)]"
+    ((one, two),) = grades(right, [wrong], first, "assert found == wanted[:2]")
+    assert (one.status, two.status) == ("right", "wrong")
+
+
 def test_the_source_and_other_submissions_are_not_there(grades, tmp_path):
     """Whatever file a student names, the test reads that of its own place."""
     test = "from pathlib import Path\nassert not Path(where).exists()\nassert not Path(where).parent.exists()"

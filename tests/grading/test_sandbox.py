@@ -527,10 +527,11 @@ def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
     listed = {numbers[column] for numbers in kernel.REFUSED.values()} - {None}
     assert {answer(number) for number in listed} == {REFUSE}
     by_argument = (kernel.CLONE, kernel.CLONE3, kernel.PRCTL, kernel.SOCKETPAIR, kernel.MMAP, kernel.FCNTL)
+    by_argument = (*by_argument, kernel.FLOCK)
     special = [numbers[column] for numbers in by_argument]
     others = set(range(500)) - listed - set(special)
     assert {answer(number) for number in others} == {kernel.ALLOW}
-    clone, clone3, prctl, socketpair, mmap, fcntl = special
+    clone, clone3, prctl, socketpair, mmap, fcntl, flock = special
     assert answer(clone, signal.SIGCHLD) == kernel.ALLOW
     assert answer(clone, signal.SIGCHLD | 0x10000000) == REFUSE
     assert answer(clone3) == kernel.ERRNO | errno.ENOSYS
@@ -539,7 +540,7 @@ def test_filter_refuses_what_it_should_and_nothing_else(machine: str) -> None:
     duplicate, test_lock, lock, lease, notify, size_of_pipe = 0, 5, 6, 1024, 1026, 1032
     assert {answer(fcntl, 1024, which) for which in (duplicate, test_lock, size_of_pipe)} == {kernel.ALLOW}
     assert {answer(fcntl, second=which) for which in (lease, notify)} == {REFUSE}
-    assert answer(fcntl, second=lock) == kernel.ERRNO  # done, it says
+    assert answer(fcntl, second=lock) == answer(flock) == kernel.ERRNO  # done, they say
     shared, private, of_nothing = 1, 2, 0x20
     assert {answer(mmap, flags=flags) for flags in (shared, private, private | of_nothing)} == {kernel.ALLOW}
     assert answer(mmap, flags=shared | of_nothing) == REFUSE

@@ -9,7 +9,7 @@ import ast
 import functools
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.grading.intake.names import names_bound, nodes_of, python_of
+from course_lib.grading.intake.names import (
+    names_bound,
+    names_mentioned,
+    names_read,
+    names_used,
+    nodes_of,
+    python_of,
+)
 from course_lib.grading.intake.submission import Cell
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -61,8 +68,9 @@ class Given:
 
 
 def given(source: Sequence[Cell], test: Cell) -> Given:
-    """What the cells in front of a test give it."""
+    """What the cells in front of a test give it, as far as it can need that."""
     found, seed_of = Given(), seeds(source)
+    reads: dict[Statement, set[str]] = {}
     for cell in source[: source.index(test)]:
         if cell.kind != "code":
             continue
@@ -70,6 +78,7 @@ def given(source: Sequence[Cell], test: Cell) -> Given:
         statements = _statements(code)
         place = cell.grade_id or cell.id
         whole = Statement(compile(ast.Module(statements, []), place, "exec"), seed)
+        reads[whole] = names_used(code)
         for statement in statements:
             is_import = isinstance(statement, ast.Import | ast.ImportFrom)
             if cell.solution and not (is_import and not _in_solution(code, statement)):
@@ -79,9 +88,23 @@ def given(source: Sequence[Cell], test: Cell) -> Given:
                 found.learners |= bound
             else:
                 alone = Statement(compile(ast.Module([statement], []), place, "exec"))
-                for name in names_changed(statement):
+                reads[alone] = names_read(statement)
+                # Of a test in front, what it defines: its asserts are its own.
+                for name in names_bound(statement) if cell.is_test else names_changed(statement):
                     found.statements.setdefault(name, []).append(alone if seed is None else whole)
+    _keep_what_is_needed(found, names_mentioned(test.source), reads)
     return found
+
+
+def _keep_what_is_needed(found: Given, names: set[str], reads: Mapping[Statement, set[str]]) -> None:
+    """Leave out what no name leads to: what other tests hide, for instance."""
+    waiting, needed = [*names, "*"], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [other for statement in found.statements.get(name, ()) for other in reads[statement]]
+    found.statements = {name: kept for name, kept in found.statements.items() if name in needed}
 
 
 def seeds(source: Sequence[Cell]) -> dict[str, int]:

@@ -27,7 +27,13 @@ def names_used(code: str) -> set[str]:
 
     No size bounds how long Python's parser takes: the code of a student is read in the sandbox alone.
     """
-    nodes = nodes_of(code)
+    tree = _tree(code)
+    return names_read(tree) if tree else set()
+
+
+def names_read(tree: ast.AST) -> set[str]:
+    """The names that parts of some code read."""
+    nodes = ast.walk(tree)
     return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
@@ -87,22 +93,59 @@ def names_checked(code: str) -> set[str]:
     }
 
 
-def definition(code: str, names: list[str]) -> str | None:
-    """The code that defines a function or class, or with several names what is within one; None without it.
+def definition(cells: Sequence[str], names: Sequence[str]) -> str:
+    """The code that defines a function or class, or with several names what is within one; "" without it.
 
-    Where several statements do, it is all of them: which one counts in the end, only running it shows.
+    Where several statements of the last cell that does define it, it is all of them: which one counts in the
+    end, only running it shows. With them comes what they take over from elsewhere: `f = g`, `@g`, `A.f = g`.
 
     Example:
-        >>> definition("class A:\\n    def f(self): pass", ["A", "f"])
+        >>> definition(["class A:\\n    def f(self): pass"], ["A", "f"])
         'def f(self): pass'
     """
-    tree = _tree(code)
-    body: Sequence[ast.AST] = [tree] if tree else []
-    for name in names:
-        within = [node for one in body for node in ast.iter_child_nodes(one)]
-        body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
-    found = (ast.get_source_segment(python_of(code), node, padded=True) for node in body)
-    return "\n".join(textwrap.dedent(text) for text in found if text) or None
+    found: dict[str, None] = {}
+    waiting, asked = [tuple(names)], set()
+    while waiting:
+        name = waiting.pop(0)
+        if name in asked:
+            continue
+        asked.add(name)
+        for code, node in _defining(cells, name):
+            text = textwrap.dedent(ast.get_source_segment(code, node, padded=True) or "")
+            found[text] = None
+            waiting += [(other,) for other in sorted(_taken_over(node))]
+    return "\n".join(found)
+
+
+def _defining(cells: Sequence[str], names: Sequence[str]) -> list[tuple[str, ast.stmt]]:
+    """The statements of the last cell in which there are some, and those of all cells that change a class."""
+    found: list[tuple[str, ast.stmt]] = []
+    for code in reversed(cells):
+        tree = _tree(code)
+        body: Sequence[ast.AST] = [tree] if tree and not found else []
+        for name in names:
+            within = [node for one in body for node in ast.iter_child_nodes(one)]
+            body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
+        found += [(python_of(code), node) for node in body if isinstance(node, ast.stmt)]
+        put = [node for node in (tree.body if tree else []) if _puts_into(node, names[0])]
+        found += [(python_of(code), node) for node in put]
+    return found
+
+
+def _puts_into(node: ast.stmt, name: str) -> bool:
+    """Whether a statement sets an attribute of what has a name."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    attributes = [target for target in targets if isinstance(target, ast.Attribute)]
+    return any(isinstance(one.value, ast.Name) and one.value.id == name for one in attributes)
+
+
+def _taken_over(node: ast.stmt) -> set[str]:
+    """The names of what a statement makes its own: of an assignment, and of decorators."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        parts: list[ast.AST] = [*node.decorator_list]
+    else:
+        parts = [node] if isinstance(node, ast.Assign | ast.AnnAssign) else []
+    return set().union(*map(names_read, parts))
 
 
 def is_python(code: str) -> bool:

@@ -34,7 +34,7 @@ from course_lib.grading.intake.names import names_mentioned, names_used
 from course_lib.grading.judging import absent
 from course_lib.grading.pipe import wire
 from course_lib.grading.pipe.asked import ALONE, WITH_ANOTHER, itself
-from course_lib.grading.pipe.identity import Identities
+from course_lib.grading.pipe.identity import Identities, has_identity
 from course_lib.grading.pipe.states import seed, seeded, state_of
 from course_lib.grading.pipe.surroundings import Surroundings, bring
 from course_lib.grading.walls.sandbox import interrupted_after
@@ -263,8 +263,7 @@ class Child:
         self.leaves: list[Any] = []  # the tensors with gradients that the last call was given
         self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
         self.identities = Identities(self.numbers)
-        self.given: set[int] = set()
-        self.told: set[int] = set()
+        self.identities_of: dict[int, Identities] = {}  # by test
         self.surroundings = Surroundings()
         self.number_by_id: dict[int, int] = {}  # of what is kept
 
@@ -352,21 +351,16 @@ class Child:
 
     def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
         try:
-            function, calls, things, numbers, around = _Unpickler(raw, self).load()  # as above
+            function, calls, things = self.question(raw)
         except KeyError as missing:
             return {"missing": str(missing.args[0])}, b""
         problem = _other_than("function", function)
         if problem:
             return {"failure": dataclasses.asdict(problem), "kinds": kinds_of(TypeError)}, b""
-        before = [copied(thing) for thing in things]
-        for thing, number in zip(things, numbers, strict=False):  # none where a check asks
-            if number:
-                self.identities.keep(thing, number)
-        self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
-        if around is not None:
-            self.surroundings.take(around)
-        guard = guard_of(tuple(question["forbidden"]))
         is_kept = question["keep"]
+        before = things if is_kept else [copied(thing) for thing in things]
+        self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
+        guard = guard_of(tuple(question["forbidden"]))
         read = itself if is_kept else _read
 
         def run() -> list[Any]:
@@ -376,19 +370,33 @@ class Child:
         outcome = called(run, question["seconds"], MOST_READ if is_kept else PRINTED_LIMIT)
         if outcome.late:
             return {"late": True}, b""
+        blob = bytearray()
+        keeper = self if is_kept else None
         if outcome.error is not None:
             told = {"failure": _shortened(failure_of(outcome.error)), "kinds": kinds_of(type(outcome.error))}
-            return {**told, "printed": outcome.printed}, b""
-        blob = bytearray()
-        states = [state_of(*both) for both in zip(things, before, strict=True)]
-        keeper = self if is_kept else None
-        self.given, self.told = set(numbers), set()
-        told = wire.encode(states, blob, keeper)  # first: what is read first on the other side
-        values = wire.encode(outcome.value, blob, keeper)
-        header = {"values": values, "states": told, "printed": outcome.printed}
+            about = {"about": wire.encode(vars(outcome.error), blob, self)} if is_kept else {}
+            return {**told, **about, "printed": outcome.printed}, bytes(blob)
+        changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
+        others = [None if is_kept and has_identity(thing) else thing for thing in things]
+        states = [state_of(*both) for both in zip(others, before, strict=True)]
+        values = [changed, *(wire.encode(value, blob, keeper) for value in (states, outcome.value))]
+        header = {"values": {"is": "list", "of": values}, "printed": outcome.printed}
         if is_kept:
             header["around"] = wire.encode(self.surroundings.answered(), blob)
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
+
+    def question(self, raw: bytes) -> tuple[Any, Any, list[Any]]:
+        """What is to be called, with what, and which of that may change.
+
+        Raises: KeyError: what it names is not there.
+        """
+        news, function, calls, things, around = _Unpickler(raw, self).load()  # as above
+        if news is not None:
+            self.identities = self.identities_of.setdefault(news.test, Identities(self.numbers))
+            self.identities.take(news)
+        if around is not None:
+            self.surroundings.take(around)
+        return function, calls, things
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:
@@ -413,7 +421,11 @@ class _Unpickler(pickle.Unpickler):
 
         Raises: KeyError: there is nothing of that name.
         """
-        return self.child.learner(*address) if isinstance(address, tuple) else self.child.things[address]
+        if not isinstance(address, tuple):
+            return self.child.things[address]
+        if len(address) == 1:
+            return self.child.identities.values[address[0]]
+        return self.child.learner(*address)
 
 
 def kinds_of(kind: type) -> list[str]:

@@ -13,6 +13,7 @@ import functools
 import inspect
 import itertools
 import operator
+import re
 import sys
 import time
 import types
@@ -42,6 +43,12 @@ READ = {
 # What is one of these comes as a value, so nothing that stands for it can be one.
 VALUES = {f"builtins.{name}" for name in ("int", "float", "complex", "bool", "str", "bytes", "list", "tuple")}
 VALUES |= {"builtins.dict", "builtins.set", "builtins.frozenset", "numpy.ndarray", "torch.Tensor"}
+# What a dictionary shows of itself, made again from what it holds.
+VIEWS: dict[str, Callable[[list[Any]], Any]] = {
+    "builtins.dict_keys": lambda held: dict.fromkeys(held).keys(),
+    "builtins.dict_items": lambda held: dict(held).items(),
+    "builtins.dict_values": lambda held: dict(enumerate(held)).values(),
+}
 MOST_WAYS = 9  # to one thing
 # Who is given what is expected can say that it is the same.
 COMPARES = ("equal", "equals", "allclose", "isclose", "eq", "array_equal", "array_equiv")
@@ -102,6 +109,11 @@ class StandIn(Addressed):
     def __subclasscheck__(self, thing: Any) -> bool:
         return object.__getattribute__(self, "_far").ask(issubclass, thing, self) is True
 
+    def __mro_entries__(self, bases: Any) -> tuple[type, ...]:
+        raise TypeError(
+            "a test cannot make a class from an answer's: let the answer define it, or a plain cell"
+        )
+
     def __str__(self) -> str:
         return str(object.__getattribute__(self, "_far").ask(str, self))
 
@@ -141,11 +153,19 @@ def _alone(function: Callable[..., Any]) -> Callable[..., Any]:
 def _with_another(function: Callable[..., Any], turned: bool = False) -> Callable[..., Any]:
     def asks(self: StandIn, other: Any) -> Any:
         if not is_stand_in(other) and not part(self, "far").takes_plain(function, part(self, "paths")):
-            items: Any = self  # of its own, which are compared here
-            return any(item == other for item in items) if function is operator.contains else NotImplemented
+            return _compared_here(function, self, other)
         return part(self, "far").ask(function, *((other, self) if turned else (self, other)))
 
     return asks
+
+
+def _compared_here(function: Callable[..., Any], thing: StandIn, other: Any) -> Any:
+    """What can be said without telling the thing what it is compared with: by what it holds."""
+    kind = VIEWS.get((part(thing, "kinds") or [""])[0])
+    if kind is None and function is not operator.contains:
+        return NotImplemented
+    held = part(thing, "far").ask(list, thing)
+    return function(kind(held) if kind else held, other)
 
 
 def _exit(self: StandIn, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> Any:
@@ -186,6 +206,12 @@ def known(kinds: Sequence[str]) -> tuple[type, ...]:
         if isinstance(there, type) and kind not in VALUES and not issubclass(there, arrays()):
             found.append(there)
     return (*found, object)
+
+
+def of_own_class(value: Any, kind: str) -> Any:
+    """A value as one of a class of that name, which is made from the value's."""
+    name = re.sub(r"\W", "_", kind.rpartition(".")[2])[:100]
+    return type(name, (type(value),), {})(value)
 
 
 def arrays() -> tuple[type, ...]:
@@ -295,6 +321,7 @@ class Far:
         self.expected = self.seen if expected is None else expected
         self.paths: list[str] = []  # of what is asked for
         self.stand_ins: dict[int, StandIn] = {}  # what is the same thing there is one here
+        self.parameters: dict[int, Any] = {}
         self.leaves: list[Any] = []  # the tensors with gradients among what is given
         self.late = False
         self.errors: dict[str, type] = {}
@@ -368,7 +395,7 @@ class Far:
             return error_class(bases, self.errors)
         is_expected = self.is_source or any(path in self.expected for path in self.paths)
         if "value" in told and not is_expected:
-            return told["value"]  # of a class made from list, where the source has a list
+            return of_own_class(told["value"], kinds[0])  # made from list, where the source has a list
         if "tensor" in told:
             return self.tensor(told, "torch.nn.parameter.Parameter" in kinds)
         for path in self.paths:
@@ -393,7 +420,12 @@ class Far:
         if not (isinstance(values, torch.Tensor) and values.is_floating_point()):
             raise TypeError("a tensor of floats is expected")
         if told["is_leaf"] is True:
-            leaf = torch.nn.Parameter(values) if is_parameter else values.requires_grad_()
+            leaf = self.parameters.get(told["number"])
+            if leaf is None or not _fits(values, leaf):
+                leaf = torch.nn.Parameter(values) if is_parameter else values.requires_grad_()
+                self.parameters[told["number"]] = leaf
+            elif not torch.equal(leaf.detach(), values):
+                leaf.data.copy_(values)
             if not _fits(gradient, leaf):
                 raise TypeError("the gradient does not fit")
             leaf.grad = gradient
@@ -434,12 +466,10 @@ class Far:
         """As `inspect.getsource`: of a learner's function or class from the cells that were run."""
         if not is_stand_in(thing):
             return _getsource(thing)
-        names = part(thing, "paths")[0].split(".")
-        for code in reversed(self.cells):
-            found = definition(code, names)
-            if found:
-                return found
-        raise OSError("could not get source code")
+        found = definition(self.cells, part(thing, "paths")[0].split("."))
+        if not found:
+            raise OSError("could not get source code")
+        return found
 
 
 _getsource = inspect.getsource

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from course_lib.checks.attempt import Failure, Reported
 from course_lib.grading.pipe import wire
-from course_lib.grading.pipe.identity import has_identity, within
+from course_lib.grading.pipe.identity import Identities
 from course_lib.grading.pipe.states import can_change, restore
 from course_lib.grading.pipe.surroundings import Surroundings
 from course_lib.grading.pipe.travel import Addressed, packed_call
@@ -83,13 +83,14 @@ def call_there(
     given = [value for values, named in calls for value in (*values, *named.values())]
     ours = {id(value): value for value in given if not issubclass(type(value), Addressed)}
     things = [value for value in ours.values() if can_change(value)]
-    numbers: list[int] = []
+    known: dict[int, int] = {}
+    news = around = None
     if maker is not None:
-        whole = {id(value) for value in things}
-        inner = [value for value in within(ours.values()) if id(value) not in whole]
-        things += inner
-        numbers = [maker.identities.number(value) if has_identity(value) else 0 for value in things]
-    raw = packed_call(function, calls, things, numbers, maker and maker.surroundings.told())
+        known = dict(maker.identities.number_by_id)
+        news = maker.identities.news(ours.values())
+        known = {id: n for id, n in known.items() if maker.identities.number_by_id.get(id) == n}
+        around = maker.surroundings.told()
+    raw = packed_call(known, news, function, calls, things, around)
     try:
         question = {
             "do": "call",
@@ -98,8 +99,6 @@ def call_there(
             "keep": maker is not None,
         }
         header, blob = child.ask(question, raw, seconds)
-        if "missing" in header:
-            raise error_of(not_defined(header["missing"][:100]), ["builtins.NameError"], {})
         if "late" in header:
             child.close()
             raise TimeOver
@@ -107,17 +106,35 @@ def call_there(
             sys.stdout.write(str(header.get("printed", ""))[:MOST_PRINTED])
             if "around" in header:
                 maker.surroundings.take_answer(**wire.decode(header["around"], blob))
-        if "failure" in header:
-            kinds = [str(kind)[:200] for kind in _list(header.get("kinds"))[:50]]
-            raise error_of(failure_in(header["failure"]), kinds, maker.errors if maker else {})
-        _write_back(things, wire.decode(header.get("states"), blob, maker))
-        answers = wire.decode(header.get("values"), blob, maker)
-        if len(_list(answers)) != len(calls):
+        if "missing" in header or "failure" in header:
+            raise _error(header, blob, maker)
+        changed, states, answers = map(_list, _list(wire.decode(header.get("values"), blob, maker)))
+        if len(answers) != len(calls):
             raise wire.WireError("the answers to other calls")
+        _write_back(things, states)
+        if maker is not None:
+            _update(maker.identities, changed)
         return answers, forbidden_in(header, forbidden)
-    except (Died, wire.WireError):
+    except wire.WireError as error:
+        child.close()
+        words = f"What it gives cannot be compared here: {error}."
+        raise Reported(Failure("Other", words, wrong_form=True) if maker else DEAD) from None
+    except Died:
         child.close()
         raise Reported(DEAD) from None
+
+
+def _error(header: dict[str, Any], blob: bytes, maker: Maker | None) -> Reported:
+    """An error that a child tells of, with what it holds."""
+    if "missing" in header:
+        return error_of(not_defined(header["missing"][:100]), ["builtins.NameError"], {})
+    kinds = [str(kind)[:200] for kind in _list(header.get("kinds"))[:50]]
+    if maker is None:  # in the grader itself it would end more than a test
+        kinds = [kind for kind in kinds if kind != "builtins.SystemExit"]
+    error = error_of(failure_in(header["failure"]), kinds, maker.errors if maker else {})
+    if maker is not None and "about" in header:
+        vars(error).update(wire.decode(header["about"], blob, maker))
+    return error
 
 
 def _list(value: Any) -> list[Any]:
@@ -144,22 +161,44 @@ def not_defined(name: str) -> Failure:
     return Failure("NameError", f"name {name!r} is not defined")
 
 
-def _write_back(things: Sequence[Any], states: Any) -> None:
+def _give(thing: Any, state: Any) -> None:
+    """Give something the state that it has in the child.
+
+    Raises: Reported: it is no longer what it was, but for its numbers.
+    """
+    try:
+        restore(thing, state)
+    except ValueError:
+        words = f"It makes something else of the {type(thing).__name__} that it is given."
+        raise Reported(Failure("Other", words, wrong_form=True)) from None
+
+
+def _write_back(things: Sequence[Any], states: Sequence[Any]) -> None:
     """Give what a function was given the state that it has in the child.
 
     Raises:
         WireError: the states of other things came.
-        Reported: it is no longer what it was, but for its numbers.
+        Reported: see `_give`.
     """
-    if type(states) is not list or len(states) != len(things):
+    if len(states) != len(things):
         raise wire.WireError("the states of other values")
     for thing, state in zip(things, states, strict=True):
         if state is not None:
-            try:
-                restore(thing, state)
-            except ValueError:
-                words = f"It makes something else of the {type(thing).__name__} that it is given."
-                raise Reported(Failure("Other", words, wrong_form=True)) from None
+            _give(thing, state)
+
+
+def _update(known: Identities, changed: Sequence[Any]) -> None:
+    """Give values the contents that they have in the child, by their numbers.
+
+    Raises:
+        WireError: those of other values came.
+        Reported: see `_give`.
+    """
+    for pair in changed:
+        if type(pair) is not tuple or len(pair) != 2 or pair[0] not in known.values:
+            raise wire.WireError("the contents of other values")
+        _give(known.values[pair[0]], pair[1])
+        known.settle(pair[0])
 
 
 def forbidden_in(header: dict[str, Any], forbidden: Sequence[str]) -> str:
@@ -208,7 +247,7 @@ def error_class(kinds: Sequence[str], own: dict[str, type]) -> type[BaseExceptio
         module, _, name = kind.rpartition(".")
         python = vars(builtins).get(name) if module == "builtins" else None
         if python is not None:
-            is_one = isinstance(python, type) and issubclass(python, Exception)
+            is_one = isinstance(python, type) and issubclass(python, Exception | SystemExit)
             found = _reported(python) if is_one and not issubclass(python, OF_MORE_PARTS) else found
         elif module:
             found = own.setdefault(kind, type(re.sub(r"\W", "_", name)[:100], (found,), {}))

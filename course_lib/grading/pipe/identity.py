@@ -1,26 +1,65 @@
 """Which value is which: what can change keeps its identity, although each side has copies.
 
 A test and the answers that it calls have values of their own. Both sides give the same number to what is the
-same: so `b is a` and a change of one that shows in the other are what they would be in one process.
+same, and tell each other what has changed in it: so `b is a` and a change of one that shows in the other are
+what they would be in one process, also where an answer keeps what it was given.
 """
 
-import itertools
 import sys
-from collections import OrderedDict
+import zlib
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from course_lib.grading.pipe.states import restore
+
 MOST = 10_000  # values that are known at once
-MOST_BYTES = 64 * 2**20  # of them
-KINDS = (list, dict, set, np.ndarray)
+MOST_BYTES = 64 * 2**20  # of arrays among them
+DICTIONARIES = (dict, Counter, OrderedDict, defaultdict)
+KINDS = (list, set, deque, np.ndarray, *DICTIONARIES)
+
+
+@dataclass(frozen=True)
+class News:
+    """What a test's process tells with a question.
+
+    Args:
+        test: which process this is; others know other values.
+        values, numbers: of those that are new to the other side.
+        contents: by number, what has changed.
+        forgotten: numbers of values that the test has no more.
+    """
+
+    test: int
+    values: list[Any]
+    numbers: list[int]
+    contents: dict[int, Any]
+    forgotten: list[int]
 
 
 def has_identity(value: Any) -> bool:
     """Whether a value can change, so that it matters which one it is."""
+    if not _is_tensor(value):
+        return type(value) in KINDS
+    return not value.requires_grad and numbers_of(value) is not None
+
+
+def numbers_of(value: Any) -> np.ndarray | None:
+    """The numbers of an array or a tensor, in its own memory; None where NumPy cannot know them."""
+    if type(value) is np.ndarray:
+        return value
+    try:
+        return value.detach().numpy() if _is_tensor(value) else None
+    except (TypeError, RuntimeError):
+        return None
+
+
+def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    return type(value) in KINDS or (torch is not None and type(value) is torch.Tensor)
+    return torch is not None and type(value) is torch.Tensor
 
 
 def within(values: Iterable[Any]) -> list[Any]:
@@ -33,25 +72,35 @@ def within(values: Iterable[Any]) -> list[Any]:
             continue
         if has_identity(value):
             found[id(value)] = value
-        if isinstance(value, dict):
-            waiting += reversed([*value, *value.values()])
-        elif isinstance(value, list | tuple | set | frozenset):
-            waiting += reversed(list(value))
+        waiting += reversed(items_of(value))
     return list(found.values())
 
 
+def items_of(value: Any) -> list[Any]:
+    """What a container holds."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return list(value) if isinstance(value, list | tuple | set | frozenset | deque) else []
+
+
+def content(value: Any) -> Any:
+    """A value of its kind that holds the same."""
+    return value.detach().clone() if _is_tensor(value) else value.copy()
+
+
 class Identities:
-    """Values by their numbers; the oldest are forgotten where there are too many.
+    """Values by their numbers.
 
     Args:
-        numbers: for values that have none.
+        numbers: for values that have none; the other side has others.
     """
 
-    def __init__(self, numbers: Iterator[int] | None = None) -> None:
-        self.numbers = numbers or itertools.count(1)
-        self.values: OrderedDict[int, Any] = OrderedDict()
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self.test = next(numbers)
+        self.numbers = numbers
+        self.values: dict[int, Any] = {}
         self.number_by_id: dict[int, int] = {}
-        self.size = 0
+        self._seen: dict[int, Any] = {}
 
     def number(self, value: Any) -> int:
         """The number of a value."""
@@ -63,20 +112,93 @@ class Identities:
         self.forget(number)
         self.values[number] = value
         self.number_by_id[id(value)] = number
-        self.size += _bytes(value)
-        while len(self.values) > 1 and (len(self.values) > MOST or self.size > MOST_BYTES):
-            self.forget(next(iter(self.values)))
+        self._seen[number] = _look(value)
         return number
 
     def forget(self, number: int) -> None:
         """Let go of what has this number."""
         if number in self.values:
             value = self.values.pop(number)
-            self.size -= _bytes(value)
+            self._seen.pop(number, None)
             if self.number_by_id.get(id(value)) == number:
                 del self.number_by_id[id(value)]
 
+    def settle(self, number: int) -> None:
+        """Note that the other side knows what a value holds."""
+        self._seen[number] = _look(self.values[number])
+
+    def changed(self) -> list[int]:
+        """The numbers of those that have changed since this was asked, or since the other side told."""
+        found = []
+        for number, value in self.values.items():
+            now = _look(value)
+            if not _same(now, self._seen[number]):
+                self._seen[number] = now
+                found.append(number)
+        return found
+
+    def news(self, values: Iterable[Any]) -> News:
+        """What the other side has to know before it is given some values."""
+        contents = {number: content(self.values[number]) for number in self.changed()}
+        held = [item for one in contents.values() for item in items_of(one)]
+        new = [value for value in within([*values, *held]) if id(value) not in self.number_by_id]
+        forgotten = self._unused()
+        return News(self.test, new, [self.number(value) for value in new], contents, forgotten)
+
+    def take(self, news: News) -> None:
+        """Learn them.
+
+        Raises:
+            KeyError: a value is not there.
+            ValueError: one is of another kind or shape.
+        """
+        for value, number in zip(news.values, news.numbers, strict=True):
+            self.keep(value, number)
+        for number, value in news.contents.items():
+            restore(self.values[number], value)
+            self.settle(number)
+        for number in news.forgotten:
+            self.forget(number)
+
+    def _unused(self) -> list[int]:
+        """Let go of values that nobody else has here, and of the oldest where there are too many."""
+        found = [number for number in list(self.values) if _references(self.values, number) <= ALONE]
+        size = sum(map(_bytes, self.values.values()))
+        for number, value in self.values.items():
+            if len(self.values) - len(found) <= MOST and size <= MOST_BYTES:
+                break
+            size -= _bytes(value)
+            found.append(number)
+        for number in found:
+            self.forget(number)
+        return found
+
+
+def _references(values: dict[int, Any], number: int) -> int:
+    return sys.getrefcount(values[number])
+
+
+ALONE = _references({0: []}, 0)  # of what is in one dictionary only
+
+
+def _look(value: Any) -> Any:
+    """What is another one, see `_same`, as soon as a value holds something else."""
+    numbers = numbers_of(value)
+    if numbers is None:
+        return set(value) if isinstance(value, set) else items_of(value)
+    if numbers.dtype == object:
+        return list(numbers.flat)
+    return [value.shape, str(value.dtype), getattr(value, "requires_grad", 0), zlib.crc32(numbers.tobytes())]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return len(a) == len(b) and (a == b if isinstance(a, set) else all(map(_is_same, a, b)))
+
+
+def _is_same(a: Any, b: Any) -> bool:
+    """Whether an item is another one; whole numbers and texts that are equal are not."""
+    return a is b or (type(a) is type(b) and isinstance(a, int | str | tuple) and a == b)
+
 
 def _bytes(value: Any) -> int:
-    """About how much room a value takes, apart from what it holds; it may not change while it is kept."""
-    return int(value.nbytes) if hasattr(value, "nbytes") else 64
+    return int(value.nbytes) if hasattr(value, "nbytes") else 0

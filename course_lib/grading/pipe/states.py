@@ -3,6 +3,7 @@
 import contextlib
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,11 +69,9 @@ def _restore(value: Any, state: Any) -> None:
         value.set_state(sys.modules["torch"].from_numpy(np.array(state)))
     elif type(value) is not type(state):
         raise ValueError(f"it is a {type(state).__name__}")
-    elif isinstance(value, dict | set):
+    elif isinstance(value, dict | set | list | deque):
         value.clear()
-        value.update(state)
-    elif isinstance(value, list):
-        value[:] = state
+        (value.update if isinstance(value, dict | set) else value.extend)(state)
     elif value.shape != state.shape or value.dtype != state.dtype:
         raise ValueError(f"it has shape {tuple(state.shape)} and dtype {state.dtype}")
     else:

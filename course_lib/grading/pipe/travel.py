@@ -8,7 +8,7 @@ import contextlib
 import functools
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -31,12 +31,17 @@ def packed(*values: Any) -> bytes:
     return _packed(_Pickler, values)
 
 
-def packed_call(*values: Any) -> bytes:
-    """The same of a question, which may name what is in the child already."""
-    return _packed(_AddressPickler, values)
+def packed_call(known: Mapping[int, int], *values: Any) -> bytes:
+    """The same of a question, which may name what is in the child already.
+
+    Args:
+        known: numbers of values that the child has, by their ids.
+        values: the question.
+    """
+    return _packed(functools.partial(_AddressPickler, known), values)
 
 
-def _packed(pickler: type["_Pickler"], values: tuple[Any, ...]) -> bytes:
+def _packed(pickler: Callable[[io.BytesIO], "_Pickler"], values: tuple[Any, ...]) -> bytes:
     file = io.BytesIO()
     with _by_value():
         pickler(file).dump(values)
@@ -82,7 +87,15 @@ class _Pickler(cloudpickle.Pickler):
 
 
 class _AddressPickler(_Pickler):
+    """An address is a name with the test that asks, a number, or one in a tuple, of a value."""
+
+    def __init__(self, known: Mapping[int, int], file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.known = known
+
     def persistent_id(self, value: Any) -> Any:
+        if id(value) in self.known:
+            return (self.known[id(value)],)
         is_there = issubclass(type(value), Addressed)
         return object.__getattribute__(value, "_address") if is_there else None
 

@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -22,8 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
-from course_lib.grading.pipe.identity import Identities, has_identity
-from course_lib.grading.pipe.states import restore
+from course_lib.grading.pipe.identity import MOST, Identities, has_identity, numbers_of
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
@@ -59,6 +58,7 @@ EXACT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     range: lambda it: (it.start, it.stop, it.step),
     type(Path()): lambda it: (str(it),),
 }
+FACTORIES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, list, dict, set)}
 EXACT_BY_NAME = {kind.__name__: kind for kind in EXACT}
 
 # What a child may answer to each question: one of these fields, which exclude each other, and with it what
@@ -75,8 +75,8 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
     "call": {
         "missing": (),
         "late": (),
-        "failure": ("kinds", "printed"),
-        "values": ("states", "printed", "forbidden", "around"),
+        "failure": ("kinds", "printed", "about"),
+        "values": ("printed", "forbidden", "around"),
     },
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
@@ -184,9 +184,7 @@ def _exactly(pipe: socket.socket, n: int, end: float | None, ahead: bytearray | 
 class Keeper(Protocol):
     """Knows what stays here, and which value is which."""
 
-    identities: Identities
-    given: set[int]  # the numbers of values that came with the question
-    told: set[int]  # of those that stand in the answer already
+    identities: Identities  # of what the other side has, too
 
     def keep(self, thing: Any, raw: bytearray) -> dict[str, Any]:
         """Keep a thing; how it is found again."""
@@ -204,54 +202,82 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
         return keeper.keep(value, raw)
     if not has_identity(value):
         return _encoded(value, raw, keeper)
-    number = keeper.identities.number(value)
-    if number in keeper.told:
-        return {"is": "again", "no": number}
-    keeper.told.add(number)
+    known = keeper.identities
+    if id(value) in known.number_by_id:
+        return {"is": "again", "no": known.number_by_id[id(value)]}
+    if len(known.values) > 2 * MOST:  # the test's process forgets some, and says which
+        return _encoded(value, raw, keeper)
+    number = known.number(value)
     told = _encoded(value, raw, keeper)
     if told["is"] == "kept":
+        known.forget(number)
         return told
-    if told["is"] == "array" and value.base is not None:
-        told |= _part_of_another(value, keeper)
-    return {**told, "no": number}
+    return {**told, **_part_of_another(value, number, known), "no": number}
 
 
-def _part_of_another(value: np.ndarray, keeper: Keeper) -> dict[str, Any]:
-    """Where an array's numbers lie in another one that the other side has."""
-    start = value.__array_interface__["data"][0]
-    for number in keeper.told | keeper.given:
-        other = keeper.identities.values.get(number)
-        if other is value or type(other) is not np.ndarray or not np.may_share_memory(other, value):
+def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
+    """What has changed in values that the other side has: for each its number, and what it holds now."""
+    known, told = keeper.identities, []
+    for number in known.changed():
+        value = known.values[number]
+        content = _encoded(value, raw, keeper) if has_identity(value) else _foreign(value)
+        told.append({"is": "tuple", "of": [number, content]})
+    return {"is": "list", "of": told}
+
+
+def _part_of_another(value: Any, own: int, known: Identities) -> dict[str, Any]:
+    """Where the numbers of an array or a tensor lie in another one that the other side has."""
+    numbers = numbers_of(value)
+    if numbers is None or numbers.dtype == object:
+        return {}
+    start = numbers.__array_interface__["data"][0]
+    for number, other in known.values.items():
+        whole = numbers_of(other)
+        if number == own or whole is None or not np.may_share_memory(whole, numbers):
             continue
-        at = start - other.__array_interface__["data"][0]
-        if other.flags.c_contiguous and at >= 0:
-            return {"in": number, "offset": at, "strides": list(value.strides)}
+        at = start - whole.__array_interface__["data"][0]
+        if whole.flags.c_contiguous and at >= 0:
+            return {"in": number, "offset": at, "strides": list(numbers.strides)}
     return {}
 
 
 def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
     if isinstance(value, np.generic):
+        if keeper is not None and value.dtype.str in DTYPES:
+            return {"is": "scalar", "of": _array(np.asarray(value), raw)}
         value = float(value) if value.dtype.kind == "f" else value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return _simple(value)
-    if type(value) in (bytes, bytearray):
-        return {"is": "bytes", "hex": value.hex()}
-    if type(value) is complex:
-        return {"is": "complex", "of": [value.real, value.imag]}
+    if type(value) in (bytes, bytearray, complex):
+        return _bytes_or_complex(value)
     for kind, sequence in SEQUENCES.items():
         if isinstance(value, sequence):  # named tuples too
             return {"is": kind, "of": [encode(item, raw, keeper) for item in value]}
     if isinstance(value, dict):
-        return {
-            "is": "dict",
-            "of": [[encode(k, raw, keeper), encode(v, raw, keeper)] for k, v in value.items()],
-        }
+        pairs = [[encode(k, raw, keeper), encode(v, raw, keeper)] for k, v in value.items()]
+        return {"is": "dict", "of": pairs, **_kind_of_dictionary(value, keeper)}
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
     if keeper is not None and type(value) in EXACT and getattr(value, "tzinfo", None) is None:
         return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
     told = _numbers(value, raw)
     return keeper.keep(value, raw) if keeper is not None and told["is"] == "foreign" else told
+
+
+def _bytes_or_complex(value: Any) -> dict[str, Any]:
+    if type(value) is complex:
+        return {"is": "complex", "of": [value.real, value.imag]}
+    return {"is": "bytes", "hex": value.hex()}
+
+
+def _kind_of_dictionary(value: dict[Any, Any], keeper: Keeper | None) -> dict[str, str]:
+    """What a test has to know of it; checks compare all as plain ones."""
+    if keeper is None:
+        return {}
+    if type(value) is defaultdict:
+        factory = getattr(value.default_factory, "__name__", "")
+        return {"as": "defaultdict", "factory": factory} if factory in FACTORIES else {}
+    return {"as": type(value).__name__} if type(value) in (Counter, OrderedDict) else {}
 
 
 def _has_gradients(value: Any) -> bool:
@@ -337,7 +363,6 @@ class _Decoder:
     def __init__(self, raw: bytes, maker: Maker | None) -> None:
         self.raw = raw
         self.maker = maker
-        self.here: dict[int, Any] = {}  # values of this answer by number
         self.bytes_left = len(raw)  # arrays that share bytes would be many times as large as what came
         self.items_left = MOST_ITEMS
         self.hashed_left = MOST_HASHED
@@ -352,22 +377,12 @@ class _Decoder:
         known, number = self.maker.identities, it["no"]
         if type(number) is not int:
             raise WireError("a number is expected")
-        if it["is"] != "again":
-            value = self.updated(known, it, depth)
-            known.keep(value, number)
-            self.here[number] = value
-        return self.here[number]
-
-    def updated(self, known: Identities, it: dict[str, Any], depth: int) -> Any:
-        """A value with new contents, where it is known already."""
-        value, ours = self.content(it, depth), known.values.get(it["no"])
-        if "in" in it:
-            return self.view(value, ours, known.values.get(it["in"]), it)
-        try:
-            restore(ours, value)
-        except ValueError:  # of another kind or shape: another value
-            return value
-        return value if ours is None else ours
+        if it["is"] == "again":
+            return known.values[number]
+        value = self.content(it, depth)
+        value = self.view(value, known.values.get(it["in"]), it) if "in" in it else value
+        known.keep(value, number)
+        return value
 
     def content(self, it: dict[str, Any], depth: int) -> Any:
         kind = it["is"]
@@ -376,12 +391,13 @@ class _Decoder:
             return SEQUENCES[kind](self.value(item, depth + 1) for item in items)
         if kind == "dict":
             pairs = (self.items(pair) for pair in self.items(it["of"], hashed=True))
-            return {self.value(k, depth + 1): self.value(v, depth + 1) for k, v in pairs}
+            plain = {self.value(k, depth + 1): self.value(v, depth + 1) for k, v in pairs}
+            return _dictionary(plain, it)
         return self.single(kind, it, depth)
 
     def single(self, kind: Any, it: dict[str, Any], depth: int) -> Any:
-        if kind == "array":
-            return self.array(it)
+        if kind in ("array", "scalar"):
+            return self.array(it) if kind == "array" else self.array(it["of"])[()]
         if kind == "tensor":
             import torch  # here, because it is slow to import and not every answer needs it
 
@@ -419,13 +435,13 @@ class _Decoder:
             raise WireError(f"more than {MOST_ITEMS:,} items in one value")
         return items
 
-    def view(self, value: np.ndarray, ours: Any, other: Any, it: dict[str, Any]) -> np.ndarray:
-        """An array as a part of another that is here; NumPy looks whether it lies within."""
-        if type(other) is not np.ndarray or not other.flags.c_contiguous:
+    def view(self, value: Any, other: Any, it: dict[str, Any]) -> Any:
+        """An array or a tensor as a part of another that is here; NumPy looks whether it lies within."""
+        whole, numbers = numbers_of(other), numbers_of(value)
+        if whole is None or numbers is None or not whole.flags.c_contiguous:
             return value
-        view = np.ndarray(value.shape, value.dtype, other, it["offset"], it["strides"])
-        is_same = type(ours) is np.ndarray and ours.__array_interface__ == view.__array_interface__
-        return ours if is_same else view
+        view = np.ndarray(numbers.shape, numbers.dtype, whole, it["offset"], it["strides"])
+        return view if type(value) is np.ndarray else sys.modules["torch"].from_numpy(view)
 
     def array(self, it: dict[str, Any]) -> np.ndarray:
         dtype, shape, start = DTYPES[it["dtype"]], it["shape"], it["at"]
@@ -439,6 +455,13 @@ class _Decoder:
             raise WireError("an array is longer than the bytes that came")
         numbers = np.frombuffer(self.raw, dtype, count=math.prod(shape), offset=start)
         return numbers.reshape(shape).copy()
+
+
+def _dictionary(plain: dict[Any, Any], it: dict[str, Any]) -> dict[Any, Any]:
+    kind = it.get("as")
+    if kind == "defaultdict":
+        return defaultdict(FACTORIES[it["factory"]], plain)
+    return Counter(plain) if kind == "Counter" else OrderedDict(plain) if kind == "OrderedDict" else plain
 
 
 def _text(value: Any) -> str:

@@ -135,6 +135,12 @@ class Outcome:
             ) from None
 
 
+ELSEWHERE = (
+    "If they do so in a notebook, the test asks for what is not there where submissions are graded: "
+    "what is, and what to write instead, stands in workshop/grading.md under 'Tests of your own'."
+)
+
+
 def must_be_right(source: Path, outcome: Outcome) -> None:
     """Refuse a source whose own answers do not get all points.
 
@@ -145,5 +151,5 @@ def must_be_right(source: Path, outcome: Outcome) -> None:
             why = task.sentence or outcome.reason or f"It is {task.status}."
             raise ValueError(
                 f"The source's own answers should get all points; in {source} the cell {task.grade_id!r} "
-                f"gets {task.points:g} of {task.max_points:g}. {why}"
+                f"gets {task.points:g} of {task.max_points:g}. {why}\n{ELSEWHERE}"
             )

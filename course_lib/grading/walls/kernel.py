@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[int, int | None]] = {
     "vhangup": (153, 58),
 }
 CLONE, CLONE3, PRCTL, SOCKETPAIR, MMAP = (56, 220), (435, 435), (157, 167), (53, 199), (9, 222)
-FCNTL = (72, 25)
+FCNTL, FLOCK = (72, 25), (73, 32)
 LEASE, NOTIFY = 1024, 1026  # F_SETLEASE, F_NOTIFY: others would wait, or have us told what they do
 RECORD_LOCKS = (6, 7, 37, 38)  # F_SETLK, F_SETLKW, and both of an open file (F_OFD_...), fcntl(2)
 MAP_SHARED, MAP_ANONYMOUS = 0x01, 0x20  # mmap(2)
@@ -195,8 +195,9 @@ def seccomp_program(machine: str) -> bytes:
         refuse_by_argument(PRCTL[column], EQUAL, syscalls.PR_SET_PDEATHSIG, syscalls.PR_SET_DUMPABLE),
         refuse_by_argument(SOCKETPAIR[column], EQUAL, 1, where=False),  # AF_UNIX only
         refuse_by_argument(FCNTL[column], EQUAL, LEASE, NOTIFY, argument=SECOND_ARGUMENT),
-        # No limit counts record locks. SQLite wants them: they are answered as if they were there, since
-        # nobody else has these files.
+        # No limit counts record locks, and others would wait for a lock of a package's file. SQLite wants
+        # them: they are answered as if they were there, since nobody else has what a submission writes.
+        refuse(FLOCK[column], 0),
         refuse_by_argument(FCNTL[column], EQUAL, *RECORD_LOCKS, argument=SECOND_ARGUMENT, error=0),
         refuse_shared_memory(MMAP[column]),
     ]
