@@ -120,7 +120,9 @@ def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
     other = Evidence("the loop is {:.2f} times as slow", high=0.6, part="rival")
     apart = replace(claim, evidence={**claim.evidence, "loop": other})
     assert "rival" not in Entry.of(apart, [race(0.5)]).plot()  # not of one kind
-    alone = Entry.of(entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook", bounds=entries["sum"].bounds)])
+    alone = Entry.of(
+        entries["sum"], [Run("sum", {"error": 0.0}, "2026-05-01", "notebook", bounds=entries["sum"].bounds)]
+    )
     assert alone.plot().count("<circle") == 1
 
 
