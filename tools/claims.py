@@ -135,13 +135,19 @@ def keep(claim: Claim, run: Run) -> list[Run]:
     path = folder(claim) / ledger.RUNS
     on_record = ledger.read(path) if path.exists() else []
     earlier = [other for other in on_record if other.claim == claim.id]
-    if any((other.seed, other.numbers) == (run.seed, run.numbers) for other in earlier if not other.aside):
+    if any(other.seed == run.seed and _alike(other, run) for other in earlier if not other.aside):
         earlier = [other if other.aside else replace(other, source=run.source) for other in earlier]
         earlier = [other for other in earlier if other.aside or other.seed != run.seed]
     own = [*(_set_aside(claim, other, run) for other in earlier), run]
     others = [other for other in on_record if other.claim != claim.id]
     ledger.write(path, sorted([*others, *own], key=lambda run: (run.claim, run.seed or 0)))
     return counted(claim, own)
+
+
+def _alike(run: Run, other: Run) -> bool:
+    """Whether two runs found the same, but for the last digits, in which processors differ."""
+    same = (math.isclose(run.numbers[name], n, rel_tol=1e-5) for name, n in other.numbers.items())
+    return run.numbers.keys() == other.numbers.keys() and all(same)
 
 
 def _set_aside(claim: Claim, other: Run, run: Run) -> Run:
