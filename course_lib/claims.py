@@ -6,6 +6,7 @@ down what comes out: a label is computed from the numbers, in `Claim.label` and 
 """
 
 import ast
+import dataclasses
 import difflib
 import functools
 import hashlib
@@ -16,15 +17,17 @@ import os
 import re
 import statistics
 import string
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import yaml
 
 CONCEPTS = Path(__file__).with_name("concepts")
+RUNS = "runs.jsonl"
 KINDS = {
     "measured": "an experiment that could have come out the other way",
     "construction": "a theorem or a definition, which the notebook checks",
@@ -286,11 +289,64 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What was given to those that learn in an experiment.
+
+    Args:
+        steps: of the mechanism.
+        rival_steps: of its rival, three times as many or more.
+        widths, rates: that the rival was tried with; its best counts.
+        but: why one of them is not varied; "" where all are.
+    Raises: ClaimError: the rival got less.
+    """
+
+    steps: int
+    rival_steps: int
+    widths: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    but: str = ""
+
+    def __post_init__(self) -> None:
+        if self.rival_steps < 3 * self.steps:
+            raise ClaimError(
+                f"the rival should get at least three times {self.steps} steps; it gets {self.rival_steps}"
+            )
+        if min(len(self.widths), len(self.rates)) < 2 and not self.but:
+            raise ClaimError(
+                "the rival should be tried with two widths and two rates at least, or `but` says why not; "
+                f"got widths {self.widths} and rates {self.rates}"
+            )
+
+    def __str__(self) -> str:
+        tried = [
+            f"{name} {', '.join(f'{value:g}' for value in values)}"
+            for name, values in (("widths", self.widths), ("rates", self.rates))
+            if values
+        ]
+        whole = "; ".join([f"{self.rival_steps:,} steps beside {self.steps:,}", *tried])
+        return f"The rival got {whole}.{f' {self.but}' if self.but else ''}"
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def trains(trained: Trained) -> Callable[[Function], Function]:
+    """Say of an experiment in which models learn what each was given; a test refuses one without it."""
+
+    def say(experiment: Function) -> Function:
+        vars(experiment)["trained"] = trained
+        return experiment
+
+    return say
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A claim, the numbers that were found, and the label that they give it."""
 
     claim: Claim
     numbers: Mapping[str, float]
+    record: str = ""  # of how many runs this is the one in the middle
 
     @property
     def label(self) -> Label:
@@ -315,7 +371,11 @@ class Judgement:
 
     def __repr__(self) -> str:
         lines = [self._statement(), *(f"  {sentence}." for sentence in self.short())]
-        return "\n".join([*lines, *([self.claim.caveat] if self.claim.caveat else []), f"→ {self.words}"])
+        behind = [line for line in (self._of_record(), self.claim.caveat) if line]
+        return "\n".join([*lines, *behind, f"→ {self.words}"])
+
+    def _of_record(self) -> str:
+        return f"From the runs on record: {self.record}" if self.record else ""
 
     def _statement(self) -> str:
         return f"Lecture, {self.claim.at}: {self.claim.says}"
@@ -324,6 +384,7 @@ class Judgement:
         lines = [f"<em>{html.escape(self._statement())}</em>", f"<strong>{html.escape(self.words)}</strong>"]
         lines += [
             " ".join(html.escape(f"{sentence}.") for sentence in self.short()),
+            html.escape(self._of_record()),
             html.escape(self.claim.caveat),
         ]
         shown = "".join(f"<p style='margin:.2em 0'>{line}</p>" for line in lines if line)
@@ -340,6 +401,124 @@ class Judgement:
         )
         rival = f"<p>Rival: {html.escape(self.claim.rival)}</p>" if self.claim.rival else ""
         return f"<details><summary>All numbers</summary><ul>{items}</ul>{rival}</details>"
+
+
+# ------------------------------------------------------------------------------------------ what is on record
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of an experiment found.
+
+    Attributes:
+        claim: its id.
+        numbers: the claim's evidence.
+        date: the day, such as "2026-11-28".
+        source: which version of the experiment ran.
+        seed: None where the notebook ran it, or where nothing is drawn at random.
+        took: seconds.
+        bounds: which bounds the claim had, see `Claim.bounds`.
+        aside: why it does not count; "" if it does.
+    """
+
+    claim: str
+    numbers: Mapping[str, float]
+    date: str
+    source: str
+    seed: int | None = None
+    took: float = 0.0
+    bounds: str = ""
+    aside: str = ""
+
+    def counts(self, claim: Claim) -> bool:
+        """Whether the claim's numbers had their bounds before it was made."""
+        return not self.aside and self.bounds == claim.bounds and set(self.numbers) == set(claim.evidence)
+
+
+def runs(concepts: str | Path = CONCEPTS) -> dict[str, list[Run]]:
+    """The runs of each claim, in the order in which they were made.
+
+    Raises: ClaimError: a line is no run, for instance because it was cut while it was written.
+    """
+    found: dict[str, list[Run]] = {}
+    for path in sorted(Path(concepts).glob(f"c*/{RUNS}")):
+        for run in read(path):
+            found.setdefault(run.claim, []).append(run)
+    return found
+
+
+def read(path: Path) -> list[Run]:
+    """The runs in one file; see `runs`."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            found.append(Run(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise ClaimError(
+                f"{path.parent.name}/{path.name}, line {number} is no run ({type(error).__name__}): "
+                f"{line[:80]!r}; remove it, and run `make claims` again"
+            ) from None
+    return found
+
+
+def write(path: Path, found: Iterable[Run]) -> None:
+    """Write the runs of one concept, whole or not at all."""
+    told = ({name: v for name, v in asdict(run).items() if v is not None and v != ""} for run in found)
+    lines = [json.dumps(run) + "\n" for run in told]
+    aside = path.with_suffix(".tmp")
+    aside.write_text("".join(lines), encoding="utf-8")
+    aside.replace(path)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is on record of a claim: the runs that count, see `Run.counts`, and those that were set aside."""
+
+    claim: Claim
+    runs: Sequence[Run]
+    aside: Sequence[Run] = ()
+
+    @classmethod
+    def of(cls, claim: Claim, found: Sequence[Run]) -> Self:
+        """The record of a claim."""
+        counting = [run for run in found if run.counts(claim)]
+        return cls(claim, counting, [run for run in found if not run.counts(claim)])
+
+    @functools.cached_property
+    def labels(self) -> Counter[Label]:
+        """How many runs gave each label."""
+        return Counter(self.claim.label(run.numbers) for run in self.runs)
+
+    @property
+    def label(self) -> Label:
+        """The label that most runs gave."""
+        return self.labels.most_common(1)[0][0] if self.runs else Label.NOT_TESTED
+
+    @property
+    def judgement(self) -> Judgement:
+        """Of the runs that gave this label, the one whose deciding number is in the middle."""
+        label = self.label
+        agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == label]
+        agree.sort(key=lambda numbers: numbers.get(self.claim.shown, 0.0))
+        return Judgement(self.claim, agree[len(agree) // 2] if agree else {})
+
+    def reproduced(self) -> str:
+        """How many runs agree, and when they were made."""
+        if not self.runs:
+            return "No run is on record." if self.claim.evidence else ""
+        days = sorted({run.date for run in self.runs})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
+        agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
+        if len(self.runs) > 1:
+            names = list(self.claim.evidence)
+            varied = [name for name in names if len(set(self.numbers(name))) > 1]
+            agree += f", {len(varied)} of {len(names)} numbers vary"
+        return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
+
+    def numbers(self, name: str) -> list[float]:
+        """What all runs found."""
+        return [run.numbers[name] for run in self.runs]
 
 
 def colour(label: Label) -> str:
@@ -372,11 +551,26 @@ def judge(claim_id: str, found: Any = None, /, **evidence: Any) -> Judgement:
     return Judgement(claim, claim.numbers(evidence))
 
 
+def on_record(claim_id: str) -> Judgement:
+    """Of the runs on record that gave a claim its label, the one in the middle.
+
+    Raises: ClaimError: there is no such claim, or no run that counts.
+    """
+    record = Record.of(_find(claim_id), runs().get(claim_id, []))
+    if not record.runs:
+        raise ClaimError(f"no run of the claim {claim_id!r} is on record; `make claims` makes them")
+    return dataclasses.replace(record.judgement, record=record.reproduced())
+
+
 def verdict(claim_id: str, found: Any = None, /, **evidence: Any) -> None:
-    """Judge one claim (see `judge`), and show what comes out."""
+    """Judge one claim (see `judge`), and show what comes out; without numbers, what is on record.
+
+    An experiment may take too long for a notebook: its rival has more steps, and several widths and rates.
+    """
     from IPython.display import display
 
-    judgement = judge(claim_id, found, **evidence)
+    is_shown = found is not None or evidence or not _find(claim_id).evidence
+    judgement = judge(claim_id, found, **evidence) if is_shown else on_record(claim_id)
     if ledger := os.environ.get("COURSE_LEDGER"):
         claim, numbers = judgement.claim, judgement.numbers
         record = {"claim": claim.id, "label": judgement.label, "missed": claim.missed(numbers)}

@@ -5,19 +5,19 @@ The runs stand in each concept's `runs.jsonl`, passes and failures alike. `make 
 
 import ast
 import functools
+import importlib
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from course_lib import claims
-from course_lib.claims import Claim, ClaimError, Evidence, Judgement, Label, capitalised
+from course_lib.claims import Claim, Evidence, Label, Record, capitalised, runs
 
-RUNS, EXPERIMENTS = "runs.jsonl", "experiments"
+EXPERIMENTS = "experiments"
 SURPRISES = (Label.WRONG, Label.ONLY_IF, Label.NOT_ONLY_WAY, Label.NOT_TESTED, Label.TRUE)
 WIDTH, HEIGHT, MARGIN = 260, 34, 12  # of a plot, in px
 
@@ -34,35 +34,6 @@ class Lecture:
     def at(self, time: str) -> str:
         """The address of the video at this time, such as "2:29"."""
         return f"{self.video}&t={seconds(time)}s"
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run of an experiment found.
-
-    Attributes:
-        claim: its id.
-        numbers: the claim's evidence.
-        date: the day, such as "2026-11-28".
-        source: which version of the experiment ran.
-        seed: None where the notebook ran it, or where nothing is drawn at random.
-        took: seconds.
-        bounds: which bounds the claim had, see `Claim.bounds`.
-        aside: why it does not count; "" if it does.
-    """
-
-    claim: str
-    numbers: Mapping[str, float]
-    date: str
-    source: str
-    seed: int | None = None
-    took: float = 0.0
-    bounds: str = ""
-    aside: str = ""
-
-    def counts(self, claim: Claim) -> bool:
-        """Whether the claim's numbers had their bounds before it was made."""
-        return not self.aside and self.bounds == claim.bounds and set(self.numbers) == set(claim.evidence)
 
 
 def seconds(at: str) -> int:
@@ -82,90 +53,14 @@ def lecture() -> Lecture:
     return Lecture(**yaml.safe_load(Path(__file__).with_name("lecture.yml").read_text(encoding="utf-8")))
 
 
-def runs(concepts: str | Path = claims.CONCEPTS) -> dict[str, list[Run]]:
-    """The runs of each claim, in the order in which they were made.
+class Entry(Record):
+    """A claim on the pages."""
 
-    Raises: ClaimError: a line is no run, for instance because it was cut while it was written.
-    """
-    found: dict[str, list[Run]] = {}
-    for path in sorted(Path(concepts).glob(f"c*/{RUNS}")):
-        for run in read(path):
-            found.setdefault(run.claim, []).append(run)
-    return found
-
-
-def read(path: Path) -> list[Run]:
-    """The runs in one file; see `runs`."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            found.append(Run(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise ClaimError(
-                f"{path.parent.name}/{path.name}, line {number} is no run ({type(error).__name__}): "
-                f"{line[:80]!r}; remove it, and run `make claims` again"
-            ) from None
-    return found
-
-
-def write(path: Path, found: Iterable[Run]) -> None:
-    """Write the runs of one concept, whole or not at all."""
-    told = ({name: v for name, v in asdict(run).items() if v is not None and v != ""} for run in found)
-    lines = [json.dumps(run) + "\n" for run in told]
-    aside = path.with_suffix(".tmp")
-    aside.write_text("".join(lines), encoding="utf-8")
-    aside.replace(path)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A claim on the pages, with the runs that count, see `Run.counts`, and those that were set aside."""
-
-    claim: Claim
-    runs: Sequence[Run]
-    aside: Sequence[Run] = ()
-
-    @classmethod
-    def of(cls, claim: Claim, found: Sequence[Run]) -> "Entry":
-        """The entry of a claim."""
-        counting = [run for run in found if run.counts(claim)]
-        return cls(claim, counting, [run for run in found if not run.counts(claim)])
-
-    @functools.cached_property
-    def labels(self) -> Counter[Label]:
-        """How many runs gave each label."""
-        return Counter(self.claim.label(run.numbers) for run in self.runs)
-
-    @property
-    def label(self) -> Label:
-        """The label that most runs gave."""
-        return self.labels.most_common(1)[0][0] if self.runs else Label.NOT_TESTED
-
-    @property
-    def judgement(self) -> Judgement:
-        """Of the runs that gave this label, the one whose deciding number is in the middle."""
-        label = self.label
-        agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == label]
-        agree.sort(key=lambda numbers: numbers.get(self.claim.shown, 0.0))
-        return Judgement(self.claim, agree[len(agree) // 2] if agree else {})
-
-    def reproduced(self) -> str:
-        """How many runs agree, and when they were made."""
-        if not self.runs:
-            return "No run is on record." if self.claim.evidence else ""
-        days = sorted({run.date for run in self.runs})
-        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
-        agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
-        if len(self.runs) > 1:
-            names = list(self.claim.evidence)
-            varied = [name for name in names if len(set(self.numbers(name))) > 1]
-            agree += f", {len(varied)} of {len(names)} numbers vary"
-        return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
-
-    def numbers(self, name: str) -> list[float]:
-        """What all runs found."""
-        return [run.numbers[name] for run in self.runs]
+    def trained(self) -> str:
+        """What the rival got where models learn; "" elsewhere."""
+        name = f"course_lib.concepts.c{self.claim.notebook}.experiments"
+        experiment = getattr(importlib.import_module(name), self.claim.experiment, None)
+        return str(getattr(experiment, "trained", ""))
 
     def spread(self, name: str) -> str:
         """How far the runs lie apart, and what the number's bounds are."""

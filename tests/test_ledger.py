@@ -12,8 +12,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course_lib import claims, ledger
-from course_lib.claims import ClaimError, Evidence, Label, load
-from course_lib.ledger import Entry, Run, read, write, write_pages
+from course_lib.claims import ClaimError, Evidence, Label, Run, load, read, write
+from course_lib.ledger import Entry, write_pages
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -194,7 +194,7 @@ def test_the_lecture_page_says_each_statement_in_order_with_its_label(entries, t
 
 def test_links_lead_to_cells_and_articles(tmp_path, monkeypatch):
     """With the course's own ledger and runs."""
-    found = [run for of in ledger.runs().values() for run in of]
+    found = [run for of in claims.runs().values() for run in of]
     (tmp_path / "build").mkdir()
     made = pages(tmp_path / "build", monkeypatch, *found)
     experiments = made["claims"].find_all("a", string="the experiment")
@@ -221,17 +221,17 @@ def test_links_lead_to_cells_and_articles(tmp_path, monkeypatch):
 
 
 def test_runs_come_back_as_they_were_kept(entries, tmp_path):
-    path = tmp_path / "c03_qkv" / ledger.RUNS
+    path = tmp_path / "c03_qkv" / claims.RUNS
     kept = [race(0.5, took=1.5), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")]
     write(path, kept)
     assert read(path) == kept
-    assert ledger.runs(tmp_path) == {"quick": kept[:1], "sum": kept[1:]}
-    assert [file.name for file in path.parent.glob("runs*")] == [ledger.RUNS]
+    assert claims.runs(tmp_path) == {"quick": kept[:1], "sum": kept[1:]}
+    assert [file.name for file in path.parent.glob("runs*")] == [claims.RUNS]
 
 
 @pytest.mark.parametrize("line", ['{"claim": "sum", "numb', "[1]", '{"claim": "sum"}', ""])
 def test_a_broken_line_is_named(tmp_path, line):
-    path = tmp_path / ledger.RUNS
+    path = tmp_path / claims.RUNS
     write(path, [race(0.5)])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(
@@ -241,7 +241,7 @@ def test_a_broken_line_is_named(tmp_path, line):
 
 
 def test_every_run_on_record_is_of_a_claim_and_has_its_numbers():
-    for claim, of in ledger.runs().items():
+    for claim, of in claims.runs().items():
         entry = Entry.of(load()[claim], of)
         seeds = [run.seed for run in entry.runs]
         assert seeds, claim
@@ -250,14 +250,14 @@ def test_every_run_on_record_is_of_a_claim_and_has_its_numbers():
 
 
 def test_no_run_counts_whose_seed_was_seen_before_the_bounds_were_written():
-    for claim, of in ledger.runs().items():
+    for claim, of in claims.runs().items():
         entry = Entry.of(load()[claim], of)
         seen = {run.seed for run in entry.aside if run.bounds != entry.claim.bounds} - {None}
         assert not seen & {run.seed for run in entry.runs}, claim
 
 
 def test_whatever_does_not_count_says_why():
-    for claim, of in ledger.runs().items():
+    for claim, of in claims.runs().items():
         assert all(run.aside for run in Entry.of(load()[claim], of).aside), claim
 
 
@@ -279,7 +279,7 @@ def tool(entries, monkeypatch) -> ModuleType:
 
 
 def test_a_run_is_kept_with_its_seed_and_so_is_what_no_longer_counts(tool, entries, tmp_path):
-    path = tmp_path / "c03_qkv" / ledger.RUNS
+    path = tmp_path / "c03_qkv" / claims.RUNS
     write(path, [race(0.9, seed=155), Run("sum", {"error": 0.0}, "2026-05-01", "notebook")])
     run = tool.make(tool.Job("quick", 101))
     assert run.numbers == {"wait": pytest.approx(0.401), "loop": 0.9}
@@ -320,7 +320,7 @@ def test_another_version_of_the_experiment_or_of_the_numbers_does_not_count(tool
 
 
 def test_where_only_the_text_has_changed_runs_stay(tool, entries, tmp_path):
-    path = tmp_path / "c03_qkv" / ledger.RUNS
+    path = tmp_path / "c03_qkv" / claims.RUNS
     jobs = [tool.Job("quick", seed) for seed in (101, 102, 103)]
     for run in map(tool.make, jobs):
         tool.keep(entries["quick"], run)
@@ -354,7 +354,7 @@ def test_what_notebooks_found_is_taken_over_where_there_is_no_experiment(tool, t
     ]
     record.write_text("".join(json.dumps(line) + "\n" for line in lines))
     tool.take_over(record)
-    kept = read(tmp_path / "c03_qkv" / ledger.RUNS)
+    kept = read(tmp_path / "c03_qkv" / claims.RUNS)
     assert [(run.claim, run.seed, run.numbers) for run in kept] == [("sum", None, {"error": 1e-8})]
 
 
@@ -368,7 +368,7 @@ def test_every_claim_belongs_to_a_chapter_of_the_lecture():
 
 
 def test_where_a_label_says_only_if_each_limit_was_met():
-    found = ledger.runs()
+    found = claims.runs()
     for claim in load().values():
         limits = {name for name, evidence in claim.evidence.items() if evidence.part == "limit"}
         for run in Entry.of(claim, found.get(claim.id, [])).runs:

@@ -14,7 +14,7 @@ import nbformat
 import offline
 import pytest
 
-from course_lib import claims, ledger
+from course_lib import claims
 
 ROOT = Path(__file__).parents[1]
 # A notebook has 60 s on two cores of its own. Here it has one thread, and what counts is how long that keeps
@@ -69,8 +69,8 @@ def test_it_runs_in_time_and_judges_each_of_its_claims_once(path, tmp_path, reco
     judged = [json.loads(line) for line in record.read_text("utf-8").splitlines()] if record.exists() else []
     own = [claim for claim in claims.load().values() if path == f"notebooks/{claim.notebook}.ipynb"]
     assert sorted(one["claim"] for one in judged) == sorted(claim.id for claim in own)
-    runs = ledger.runs()
-    entries = {claim.id: ledger.Entry.of(claim, runs.get(claim.id, [])) for claim in own}
+    runs = claims.runs()
+    entries = {claim.id: claims.Record.of(claim, runs.get(claim.id, [])) for claim in own}
     known = {claim: {entry.label, *entry.labels} for claim, entry in entries.items()}
     missed = {one["claim"]: set(entries[one["claim"]].claim.missed(one["evidence"])) for one in judged}
     moved = {claim for claim, names in missed.items() if names and names <= BY_THE_CLOCK.get(claim, set())}

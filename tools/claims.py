@@ -31,8 +31,7 @@ from typing import Any
 from tqdm import tqdm
 
 from course_lib import claims, ledger
-from course_lib.claims import Claim
-from course_lib.ledger import Run
+from course_lib.claims import Claim, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -132,15 +131,15 @@ def keep(claim: Claim, run: Run) -> list[Run]:
     Those of another version of the experiments are set aside, unless this one has given the numbers that it
     had given there: then only the text has changed, and they count. So is one that was made anew.
     """
-    path = folder(claim) / ledger.RUNS
-    on_record = ledger.read(path) if path.exists() else []
+    path = folder(claim) / claims.RUNS
+    on_record = claims.read(path) if path.exists() else []
     earlier = [other for other in on_record if other.claim == claim.id]
     if any(other.seed == run.seed and _alike(other, run) for other in earlier if not other.aside):
         earlier = [other if other.aside else replace(other, source=run.source) for other in earlier]
         earlier = [other for other in earlier if other.aside or other.seed != run.seed]
     own = [*(_set_aside(claim, other, run) for other in earlier), run]
     others = [other for other in on_record if other.claim != claim.id]
-    ledger.write(path, sorted([*others, *own], key=lambda run: (run.claim, run.seed or 0)))
+    claims.write(path, sorted([*others, *own], key=lambda run: (run.claim, run.seed or 0)))
     return counted(claim, own)
 
 
@@ -184,7 +183,7 @@ def cost(jobs: Sequence[Job], on_record: dict[str, list[Run]]) -> str:
 
 def make_runs(wanted: Sequence[Claim], anew: bool) -> None:
     """Make what is missing; a claim that was never timed is run once before its other runs are counted."""
-    found = ledger.runs()
+    found = claims.runs()
     on_record = {claim.id: [] if anew else counted(claim, found.get(claim.id, [])) for claim in wanted}
     timed = {claim.id: found.get(claim.id, []) for claim in wanted}
     by_id = {claim.id: claim for claim in wanted}
@@ -216,7 +215,7 @@ def run_experiments(names: Sequence[str] = (), anew: bool = False) -> None:
     make_runs(wanted, anew)
     BUILD.mkdir(exist_ok=True)
     pages = ledger.write_pages(BUILD, ROOT / "notebooks")
-    found = ledger.runs()
+    found = claims.runs()
     for claim in wanted:
         entry = ledger.Entry.of(claim, found.get(claim.id, []))
         print(f"{claim.id:24} {entry.judgement.words}: {entry.reproduced()}")
