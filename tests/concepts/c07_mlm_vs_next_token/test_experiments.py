@@ -247,6 +247,14 @@ def test_another_in_its_place_is_noticed(kinds, part, name, given, numbers):
     assert numbers <= set(judged("encoder-or-decoder", changed).missed)
 
 
+def test_what_minilm_tells_decides_nothing(kinds):
+    """Its vectors come from pairs of sentences, not from masked words alone."""
+    untold = replace(kinds, probed={**kinds.probed, MINILM: kinds.probed[WORDS]})
+    label, missed = judged("encoder-or-decoder", untold)
+    assert label == Label.NOT_ONLY_WAY
+    assert "encoder_told" in missed
+
+
 def test_a_lead_is_noticed(kinds):
     right = np.ones_like(kinds.probed[MINILM])
     ahead = replace(kinds, probed={**kinds.probed, MINILM: right})
