@@ -337,7 +337,7 @@ def test_eight_layers_that_learn_too_shortly_are_not_better_and_give_what_is_sto
     assert label == Label.WRONG
     assert "longer" in missed
     assert "hurry" not in missed
-    assert found.bits[8, 160][0] == pytest.approx(experiments.stored_more_layers().bits[8, 160][0], abs=0.1)
+    assert found.bits[8, 32, 160][0] == pytest.approx(experiments.stored_more_layers().bits[8, 32, 160][0], abs=0.1)
 
 
 # ---------------------------------------------------------------------- the stream of a real model
