@@ -77,7 +77,7 @@ def given(source: Sequence[Cell], test: Cell) -> Given:
         code, seed = python_of(cell.source), seed_of.get(cell.source)
         statements = _statements(code)
         place = cell.grade_id or cell.id
-        whole = Statement(compile(ast.Module(statements, []), place, "exec"), seed)
+        whole = Statement(_compiled(statements, place), seed)
         reads[whole] = names_used(code)
         for statement in statements:
             is_import = isinstance(statement, ast.Import | ast.ImportFrom)
@@ -87,13 +87,21 @@ def given(source: Sequence[Cell], test: Cell) -> Given:
                 found.imported -= set() if is_import else bound
                 found.learners |= bound
             else:
-                alone = Statement(compile(ast.Module([statement], []), place, "exec"))
+                alone = Statement(_compiled([statement], place))
                 reads[alone] = names_read(statement)
                 # Of a test in front, what it defines: its asserts are its own.
                 for name in names_bound(statement) if cell.is_test else names_changed(statement):
                     found.statements.setdefault(name, []).append(alone if seed is None else whole)
     _keep_what_is_needed(found, names_mentioned(test.source), reads)
     return found
+
+
+def _compiled(statements: list[ast.stmt], place: str) -> CodeType:
+    """Some statements; what only a notebook can run, `await` for instance, defines nothing for a test."""
+    try:
+        return compile(ast.Module(statements, []), place, "exec")
+    except SyntaxError:
+        return compile("", place, "exec")
 
 
 def _keep_what_is_needed(found: Given, names: set[str], reads: Mapping[Statement, set[str]]) -> None:

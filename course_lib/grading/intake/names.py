@@ -104,16 +104,17 @@ def definition(cells: Sequence[str], names: Sequence[str]) -> str:
         'def f(self): pass'
     """
     found: dict[str, None] = {}
-    waiting, asked = [tuple(names)], set()
+    waiting, asked = [(tuple(names), False)], set()
     while waiting:
-        name = waiting.pop(0)
+        name, is_taken_over = waiting.pop(0)
         if name in asked:
             continue
         asked.add(name)
         for code, node in _defining(cells, name):
             text = textwrap.dedent(ast.get_source_segment(code, node, padded=True) or "")
             found[text] = None
-            waiting += [(other,) for other in sorted(_taken_over(node))]
+            others = names_read(node) if is_taken_over else _taken_over(node)
+            waiting += [((other,), True) for other in sorted(others)]
     return "\n".join(found)
 
 
@@ -142,10 +143,8 @@ def _puts_into(node: ast.stmt, name: str) -> bool:
 def _taken_over(node: ast.stmt) -> set[str]:
     """The names of what a statement makes its own: of an assignment, and of decorators."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        parts: list[ast.AST] = [*node.decorator_list]
-    else:
-        parts = [node] if isinstance(node, ast.Assign | ast.AnnAssign) else []
-    return set().union(*map(names_read, parts))
+        return set().union(*map(names_read, node.decorator_list))
+    return names_read(node)
 
 
 def is_python(code: str) -> bool:

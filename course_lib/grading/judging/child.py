@@ -374,7 +374,7 @@ class Child:
         keeper = self if is_kept else None
         if outcome.error is not None:
             told = {"failure": _shortened(failure_of(outcome.error)), "kinds": kinds_of(type(outcome.error))}
-            about = {"about": wire.encode(vars(outcome.error), blob, self)} if is_kept else {}
+            about = {"about": wire.encode(about_error(outcome.error), blob, self)} if is_kept else {}
             return {**told, **about, "printed": outcome.printed}, bytes(blob)
         changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
         others = [None if is_kept and has_identity(thing) else thing for thing in things]
@@ -426,6 +426,12 @@ class _Unpickler(pickle.Unpickler):
         if len(address) == 1:
             return self.child.identities.values[address[0]]
         return self.child.learner(*address)
+
+
+def about_error(error: BaseException) -> dict[str, Any]:
+    """What an error holds."""
+    code = {"code": error.code} if isinstance(error, SystemExit) else {}
+    return {**vars(error), **code, "args": error.args}
 
 
 def kinds_of(kind: type) -> list[str]:

@@ -85,9 +85,9 @@ class StandIn(Addressed):
     def __getattribute__(self, name: str) -> Any:
         far = object.__getattribute__(self, "_far")
         if name == "__class__":
-            return known(object.__getattribute__(self, "_kinds"))[0]
+            return far.known(object.__getattribute__(self, "_kinds"))[0]
         if name == "__bases__":
-            return known(object.__getattribute__(self, "_bases"))[:1]
+            return far.known(object.__getattribute__(self, "_bases"))[:1]
         if name == "__signature__":
             return signature(far.ask(asked.parameters, self))
         if name.startswith("__") and name.endswith("__") and name not in READ:
@@ -459,8 +459,13 @@ class Far:
     def type_of(self, thing: StandIn) -> Any:
         """Its class, or what stands for that."""
         kind, *_ = part(thing, "kinds") or [""]
-        found, *_ = known([kind])
+        found, *_ = self.known([kind])
         return self.ask(type, thing) if found is object else found
+
+    def known(self, kinds: Sequence[str]) -> tuple[type, ...]:
+        """See `known`; of a notebook's own classes those that the source gives the test."""
+        own: list[Any] = [dict.get(self.names, kind.removeprefix("__main__.")) for kind in kinds]
+        return (*(one for one in own if issubclass(type(one), type)), *known(kinds))
 
     def source_of(self, thing: Any) -> str:
         """As `inspect.getsource`: of a learner's function or class from the cells that were run."""

@@ -133,7 +133,10 @@ def _error(header: dict[str, Any], blob: bytes, maker: Maker | None) -> Reported
         kinds = [kind for kind in kinds if kind != "builtins.SystemExit"]
     error = error_of(failure_in(header["failure"]), kinds, maker.errors if maker else {})
     if maker is not None and "about" in header:
-        vars(error).update(wire.decode(header["about"], blob, maker))
+        about = wire.decode(header["about"], blob, maker)
+        error.args = about.pop("args")
+        for name, value in about.items():
+            setattr(error, name, value)
     return error
 
 
@@ -259,4 +262,4 @@ def _reported(python: type[Exception]) -> type:
     """A class of Python's errors, with the words of a failure."""
     if python is Exception:
         return Reported
-    return type(python.__name__, (Reported, python), {"__str__": Exception.__str__})
+    return type(python.__name__, (Reported, python), {"__str__": lambda self: self.failure.words})

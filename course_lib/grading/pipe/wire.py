@@ -4,6 +4,7 @@ A frame is two lengths, a JSON text, and raw bytes. The other side is hostile: e
 checked before it is believed, and what does not fit raises `WireError`.
 """
 
+import builtins
 import json
 import math
 import re
@@ -57,9 +58,13 @@ EXACT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     timedelta: lambda it: (it.days, it.seconds, it.microseconds),
     range: lambda it: (it.start, it.stop, it.step),
     type(Path()): lambda it: (str(it),),
+    np.str_: lambda it: (str(it),),
+    type(...): lambda it: (),
+    type: lambda it: (it.__name__,),
 }
 FACTORIES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, list, dict, set)}
-EXACT_BY_NAME = {kind.__name__: kind for kind in EXACT}
+EXACT_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in EXACT}
+EXACT_BY_NAME["type"] = {one.__name__: one for one in vars(builtins).values() if isinstance(one, type)}.get
 
 # What a child may answer to each question: one of these fields, which exclude each other, and with it what
 # stands behind it. A flag that is not up is left out.
@@ -200,6 +205,8 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
         return _encoded(value, raw, None)
     if type(value).__module__ == "__main__" or _has_gradients(value):
         return keeper.keep(value, raw)
+    if _is_exact(value):
+        return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
     if not has_identity(value):
         return _encoded(value, raw, keeper)
     known = keeper.identities
@@ -213,6 +220,12 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
         known.forget(number)
         return told
     return {**told, **_part_of_another(value, number, known), "no": number}
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether a value is what it is made from; of classes, those that are built in."""
+    is_other = isinstance(value, type) and value.__module__ != "builtins"
+    return type(value) in EXACT and not is_other and getattr(value, "tzinfo", None) is None
 
 
 def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
@@ -252,14 +265,13 @@ def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
         return _bytes_or_complex(value)
     for kind, sequence in SEQUENCES.items():
         if isinstance(value, sequence):  # named tuples too
-            return {"is": kind, "of": [encode(item, raw, keeper) for item in value]}
+            more = {"most": value.maxlen} if kind == "deque" else {}
+            return {"is": kind, "of": [encode(item, raw, keeper) for item in value], **more}
     if isinstance(value, dict):
         pairs = [[encode(k, raw, keeper), encode(v, raw, keeper)] for k, v in value.items()]
         return {"is": "dict", "of": pairs, **_kind_of_dictionary(value, keeper)}
     if isinstance(value, Refused):
         return {"is": "refused", "words": value.words}
-    if keeper is not None and type(value) in EXACT and getattr(value, "tzinfo", None) is None:
-        return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
     told = _numbers(value, raw)
     return keeper.keep(value, raw) if keeper is not None and told["is"] == "foreign" else told
 
@@ -388,7 +400,8 @@ class _Decoder:
         kind = it["is"]
         if kind in SEQUENCES:
             items = self.items(it["of"], hashed="set" in kind)
-            return SEQUENCES[kind](self.value(item, depth + 1) for item in items)
+            values = [self.value(item, depth + 1) for item in items]
+            return deque(values, it["most"]) if kind == "deque" else SEQUENCES[kind](values)
         if kind == "dict":
             pairs = (self.items(pair) for pair in self.items(it["of"], hashed=True))
             plain = {self.value(k, depth + 1): self.value(v, depth + 1) for k, v in pairs}
