@@ -197,7 +197,7 @@ def _same(a: Any, b: Any) -> bool:
 
 def _is_same(a: Any, b: Any) -> bool:
     """Whether an item is another one; whole numbers and texts that are equal are not."""
-    return a is b or (type(a) is type(b) and isinstance(a, int | str | tuple) and a == b)
+    return a is b or (type(a) is type(b) and isinstance(a, int | str) and a == b)
 
 
 def _bytes(value: Any) -> int:
