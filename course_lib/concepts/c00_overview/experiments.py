@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from course_lib.blocks import TransformerStack
 from course_lib.bpe import BPETokenizer
-from course_lib.claims import interval
+from course_lib.claims import Trained, interval, trains
 from course_lib.data import Review, Sentence, Vocabulary, python_sentences, reviews
 from course_lib.decoder import GPT
 from course_lib.device import one_core, seeded
@@ -68,6 +68,11 @@ def all_reviews() -> tuple[Review, ...]:
 def labels(question: str) -> NDArray:
     """What each review is: `positive` or not, or its `topic`."""
     return np.array([getattr(review, question) for review in all_reviews()])
+
+
+def even_letters() -> NDArray:
+    """Of each review whether it has an even number of letters."""
+    return np.array([sum(map(str.isalpha, review.text)) % 2 == 0 for review in all_reviews()])
 
 
 @torch.no_grad()
@@ -206,13 +211,14 @@ class ManyTasks:
     """Shares of held-out reviews that are told right, for each way to cut them.
 
     Args:
-        sentiment, topic: from the vectors after the last layer.
+        sentiment, topic, parity: from the vectors after the last layer; parity: see `even_letters`.
         early_sentiment, early_topic: from the mean of the vectors before the first.
         counted_sentiment, counted_topic: by counting words.
     """
 
     sentiment: tuple[float, ...]
     topic: tuple[float, ...]
+    parity: tuple[float, ...]
     early_sentiment: tuple[float, ...]
     early_topic: tuple[float, ...]
     counted_sentiment: tuple[float, ...]
@@ -234,6 +240,11 @@ class ManyTasks:
         return mean(self.topic)
 
     @property
+    def even(self) -> float:
+        """Reviews with an even number of letters, and others, told right."""
+        return mean(self.parity)
+
+    @property
     def sentiment_before(self) -> float:
         """Without the body, less than with it."""
         return mean(self.early_sentiment) - mean(self.sentiment)
@@ -251,19 +262,20 @@ def many_tasks(
 
     Rival: counting words with logistic regression, and the mean of the vectors before the first layer.
     Equal for both: the reviews, and the ways to cut them into fifths, one of which is held out.
-    Does not show: any other label; which depth is best for each.
+    Does not show: any other label, of which the number of letters, even or odd, is one that they lack; which
+        depth is best for each.
 
     Args: as for `better_and_better`.
     """
     reading = reading or read_reviews(smollm2)
-    questions = ("positive", "topic")
-    found = [
-        tuple(held_out(head(), vectors, labels(question), seed + cut) for cut in range(cuts))
-        for vectors in (reading.last[:, -1], reading.mean[:, 0])
-        for question in questions
-    ]
-    counted = [words_counted(question, seed, cuts=cuts) for question in questions]
-    return ManyTasks(*found, *counted)
+    answers = {question: labels(question) for question in ("positive", "topic")}
+
+    def told(vectors: NDArray, answers: NDArray) -> tuple[float, ...]:
+        return tuple(held_out(head(), vectors, answers, seed + cut) for cut in range(cuts))
+
+    late = [told(reading.last[:, -1], of) for of in (*answers.values(), even_letters())]
+    early = [told(reading.mean[:, 0], of) for of in answers.values()]
+    return ManyTasks(*late, *early, *(words_counted(question, seed, cuts=cuts) for question in answers))
 
 
 # ------------------------------------------------------------------------------------------ a direction
@@ -409,6 +421,13 @@ class TrainingUpdatesBoth:
         return mean(self.longer) - self.full
 
 
+@trains(
+    Trained(
+        150,
+        450,
+        but="The rival is the same model with a part that stays random: its width and rate are the same.",
+    )
+)
 def training_updates_both(
     seed: int = 0,
     *,
@@ -519,3 +538,66 @@ def cls_token(
             for causal, place in bar(kinds, desc="models")
         }
     )
+
+
+# ------------------------------------------------------------------------------------------ cls-needed
+
+
+@dataclass(frozen=True)
+class ClsNeeded:
+    """Held-out accuracies, one for each start.
+
+    Args:
+        token, pooled: by whether the body is causal: read from a token at the end, and from the mean of all
+            vectors, without a token, after more steps.
+    """
+
+    token: Mapping[bool, tuple[float, ...]]
+    pooled: Mapping[bool, tuple[float, ...]]
+
+    @property
+    def with_token(self) -> float:
+        """With the token, in both bodies."""
+        return mean(map(mean, self.token.values()))
+
+    @property
+    def needed(self) -> float:
+        """Without it, less those with it."""
+        return mean(map(mean, self.pooled.values())) - self.with_token
+
+
+@trains(
+    Trained(80, 240, but="The rival is the same model without its token: its width and rate are the same.")
+)
+def cls_needed(
+    seed: int = 0,
+    *,
+    starts: int = 2,
+    steps: int = 80,
+    longer: int = 240,
+    make: Callable[..., Any] = Classifier,
+    train: Train = train,
+) -> ClsNeeded:
+    """Does a classifier have need of a token of its own?
+
+    Rival: the mean of all vectors, trained three times as long. After as many steps: see `cls_token`.
+    Equal for both: the bodies, an open and a causal one, the sentences, their order.
+    Does not show: that no body needs one; other questions.
+
+    Args:
+        seed: another seed has other starts.
+        starts: how many.
+        steps, longer: of training, and of the rival's.
+        make, train: as for `cls_token`.
+    """
+
+    def read(place: str, n: int) -> dict[bool, tuple[float, ...]]:
+        return {
+            causal: tuple(
+                trained(start, steps=n, make=make, train=train, place=place, causal=causal)
+                for start in starts_of(seed, starts)
+            )
+            for causal in (False, True)
+        }
+
+    return ClsNeeded(read("end", steps), read("mean", longer))

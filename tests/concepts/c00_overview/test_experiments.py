@@ -16,7 +16,7 @@ from torch import nn
 from course_lib.blocks import TransformerStack
 from course_lib.claims import Label
 from course_lib.concepts.c00_overview import experiments
-from course_lib.concepts.c00_overview.experiments import ClsToken, Reading, TrainingUpdatesBoth
+from course_lib.concepts.c00_overview.experiments import ClsNeeded, ClsToken, Reading, TrainingUpdatesBoth
 from course_lib.decoder import GPT, LlamaConfig
 
 SEED = 11
@@ -68,7 +68,9 @@ def test_untrained_layers_tell_less_than_counting(smollm2):
 
 def test_many_tasks(smollm2, reading):
     found = experiments.many_tasks(smollm2, SEED, cuts=2, reading=reading)
-    assert judged("many-tasks", found).label == Label.TRUE
+    assert judged("many-tasks", found).label == Label.ONLY_IF
+    legible = replace(found, parity=found.sentiment)
+    assert judged("many-tasks", legible).label == Label.TRUE
     assert found == experiments.many_tasks(smollm2, SEED, cuts=2, reading=reading)
     assert found != experiments.many_tasks(smollm2, SEED + 1, cuts=2, reading=reading)
 
@@ -226,12 +228,35 @@ def test_there_is_no_difference_where_both_one_sided_tests_say_so():
     assert experiments.farthest(some[:1]) == math.inf
 
 
+# ------------------------------------------------------------------------------------------ cls-needed
+
+
+@pytest.fixture(scope="module")
+def without_token() -> ClsNeeded:
+    return experiments.cls_needed(SEED, starts=1)
+
+
+def test_cls_needed(without_token):
+    assert judged("cls-needed", without_token) == (Label.WRONG, ["needed"])
+
+
+def test_where_the_mean_reads_nothing_a_token_is_needed(without_token):
+    blind = replace(without_token, pooled={False: (0.5,), True: (0.5,)})
+    assert judged("cls-needed", blind).label == Label.TRUE
+
+
+def test_where_the_token_reads_nothing_its_need_is_not_tested(without_token):
+    blind = replace(without_token, token={False: (0.5,), True: (0.5,)})
+    assert judged("cls-needed", blind).label == Label.NOT_TESTED
+
+
 # ------------------------------------------------------------------------------------------ other sizes
 
 
 def test_other_sizes_follow_the_seed():
-    def run(seed: int) -> tuple[TrainingUpdatesBoth, ClsToken]:
+    def run(seed: int) -> tuple[TrainingUpdatesBoth, ClsToken, ClsNeeded]:
         both = experiments.training_updates_both(seed, starts=1, steps=1, longer=2)
-        return both, experiments.cls_token(seed, starts=1, steps=1)
+        needed = experiments.cls_needed(seed, starts=1, steps=1, longer=2)
+        return both, experiments.cls_token(seed, starts=1, steps=1), needed
 
     assert run(3) == run(3) != run(5)
