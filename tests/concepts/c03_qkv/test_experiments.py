@@ -101,6 +101,22 @@ def test_self_versus_cross(ways, mixed):
     assert ways.right[OWN] == mixed.right[ATTENTION]
 
 
+def test_rivals_learn_for_longer(monkeypatch):
+    """Those of cross-attention, and those whose matrices stay random; the others do not."""
+    taken = []
+
+    def trained(make, seed=0, *, steps):
+        taken.append(steps)
+        return make()
+
+    monkeypatch.setattr(experiments, "trained", trained)
+    experiments.self_versus_cross(SEED, starts=1, steps=2, longer=7)
+    assert taken == [7, 7, 2, 2]
+    taken.clear()
+    experiments.shared_and_learned(SEED, starts=1, steps=2, longer=7)
+    assert taken == [2, 7, 2, 0]
+
+
 def test_cross_attention_to_the_list_of_another_is_misled(ways, monkeypatch):
     letters, colours, asked, answers = experiments.held_out()
     another = letters, colours.roll(1, dims=0), asked, answers
@@ -228,9 +244,9 @@ def test_there_is_an_answer_for_each_question_however_long_the_list():
 def test_other_sizes_follow_the_seed_and_leave_torch_as_it_was():
     def run(seed):
         mixed = experiments.mlp_blind(seed, starts=2, steps=2)
-        ways = experiments.self_versus_cross(seed, starts=2, steps=2)
+        ways = experiments.self_versus_cross(seed, starts=2, steps=2, longer=2)
         assert ways == experiments.self_versus_cross(seed, starts=2, steps=2, mixed=mixed)
-        learned = experiments.shared_and_learned(seed, starts=2, steps=2)
+        learned = experiments.shared_and_learned(seed, starts=2, steps=2, longer=3)
         return mixed, ways, learned, experiments.sqrt_scaling(seed, starts=2, steps=2, wide=16)
 
     before = torch.get_rng_state()
@@ -254,6 +270,15 @@ def one_by_one(make: Callable[[], nn.Module]) -> float:
     """By how much a layer's outputs differ where it gets all tokens and where it gets each alone."""
     layer, tokens = make(), torch.randn(1, 7, 8)
     return (layer(tokens) - torch.cat([layer(token) for token in tokens.split(1, 1)], 1)).abs().max().item()
+
+
+@torch.no_grad()
+def bent(make: Callable[[], nn.Module]) -> float:
+    """How far what a network gives for a sum is from the sum of what it gives for each, by its length."""
+    network, (one, other) = make(), torch.randn(2, 8)
+    nothing = network(torch.zeros(8))
+    both = network(one + other) - nothing
+    return ((both - (network(one) + network(other) - 2 * nothing)).norm() / both.norm()).item()
 
 
 SCORES = np.random.default_rng(SEED).normal(size=(5, 7))
@@ -283,6 +308,7 @@ MLP, SELF = partial(FeedForward, 8, 32), partial(MultiHeadAttention, 8, 1)
         ("per-token-mlp", "linked", linked, MLP, SELF),
         ("per-token-mlp", "alone_or_not", one_by_one, MLP, SELF),
         ("mlp-parallel", "difference", one_by_one, MLP, SELF),
+        ("linear-algebra", "bent", bent, partial(nn.Linear, 8, 8), MLP),
         ("information-flow", "linked", linked, SELF, partial(SELF, causal=True)),
         ("mixing-weights", "least", least, maths.softmax, lambda scores: scores),
         ("mixing-weights", "row_error", rows_off, maths.softmax, np.exp),
