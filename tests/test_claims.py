@@ -285,7 +285,6 @@ NOT_YET = {
     "learn-the-difference",
     "deep-needs-residuals",
     "far-memory",
-    "any-data",
 }
 
 
