@@ -269,9 +269,6 @@ def learns(function: Callable[..., Any], seen: set[Any]) -> bool:
 NOT_YET = {
     "random-or-pretrained",
     "learned-embeddings",
-    "too-many-vectors",
-    "trained-together",
-    "vectors-first",
     "sqrt-scaling",
     "one-graph-too-few",
     "head-count-free",

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from course_lib import costs
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.blocks import TransformerStack, initialise
+from course_lib.claims import Trained, trains
 from course_lib.data import Examples, digits, sounds
 from course_lib.device import keep_memory, seeded
 from course_lib.patches import frames, patchify
@@ -256,23 +257,34 @@ class TooManyVectors:
         return self.rows.ahead_of(self.squares)
 
 
+@trains(Trained(150, 450, but="Its width and rates are those of the reader of squares."))
 def too_many_vectors(
-    seed: int = 0, *, price: Callable[[], Price] = price, rows: Cut = rows, **how: Any
+    seed: int = 0,
+    *,
+    steps: int = 150,
+    longer: int = 450,
+    price: Callable[[], Price] = price,
+    rows: Cut = rows,
+    **how: Any,
 ) -> TooManyVectors:
     """Does attention slow down with many vectors, so that an image has to become few of them?
 
-    Rival: rows of pixels, which are as few as patches; a fused attention, which never stores the table.
-    Equal for both: queries, keys and values; the digits, the reader, its starts and steps.
+    Rival: rows of pixels, which are as few as patches, read by one that was trained three times as long; a
+        fused attention, which never stores the table.
+    Equal for both: queries, keys and values; the digits, the reader, its starts.
     Does not show: a whole layer, most of whose work is in matrices while vectors are few; large pictures.
 
     Args:
         seed: of the readers.
+        steps, longer: of training, and of the rival's.
         price: measures what attention takes.
         rows: the rival's vectors.
         how: see `train_readers`.
     """
     return TooManyVectors(
-        price(), read_digits(seed, desc="squares", **how), read_digits(seed, rows, desc="rows", **how)
+        price(),
+        read_digits(seed, steps=steps, desc="squares", **how),
+        read_digits(seed, rows, steps=longer, desc="rows", **how),
     )
 
 
@@ -326,22 +338,26 @@ class TrainedTogether:
         return self.narrowed.ahead_of(self.trained)
 
 
-def trained_together(seed: int = 0, *, trained: Readers | None = None, **how: Any) -> TrainedTogether:
+@trains(Trained(150, 450, but="Its width and rates are those of the layer that is trained."))
+def trained_together(
+    seed: int = 0, *, steps: int = 150, longer: int = 450, trained: Readers | None = None, **how: Any
+) -> TrainedTogether:
     """Is the patch layer trained together with the Transformer, and does it have to be?
 
-    Rival: a patch layer that stays random, while everything behind it is trained.
-    Equal for both: the digits, the starts, the steps.
+    Rival: a patch layer that stays random, while everything behind it is trained, three times as long.
+    Equal for both: the digits, the starts; where little gets through, the steps, too.
     Does not show: large patches, whose numbers do not all fit into a vector; large pictures.
 
     Args:
         seed: of the readers.
+        steps, longer: of training, and of the rival's.
         trained: what `read_digits` found already from this seed.
         how: see `train_readers`.
     """
     return TrainedTogether(
-        trained or read_digits(seed, desc="trained", **how),
-        read_digits(seed, change=frozen, desc="frozen", **how),
-        read_digits(seed, change=narrowed, desc="one number", **how),
+        trained or read_digits(seed, steps=steps, desc="trained", **how),
+        read_digits(seed, change=frozen, steps=longer, desc="frozen", **how),
+        read_digits(seed, change=narrowed, steps=steps, desc="one number", **how),
     )
 
 
@@ -400,6 +416,7 @@ class VectorsFirst:
         return self.patient.ahead_of(self.samples)
 
 
+@trains(Trained(200, 600, but="Its rates were chosen for it; its width is that of the reader of spectra."))
 def vectors_first(
     seed: int = 0,
     *,

@@ -96,6 +96,26 @@ def test_a_frozen_layer_stays_as_it_is_and_a_narrow_one_has_rank_1(together):
     assert torch.linalg.matrix_rank(together.frozen.models[0].embedding.weight) == 4
 
 
+def test_rivals_learn_for_longer(monkeypatch):
+    taken = []
+
+    def read_digits(seed=0, cut=experiments.squares, *, steps, desc):
+        taken.append((desc, steps))
+
+    monkeypatch.setattr(experiments, "read_digits", read_digits)
+    experiments.too_many_vectors(SEED, steps=2, longer=7, price=lambda: None)
+    assert taken == [("squares", 2), ("rows", 7)]
+
+
+def test_a_frozen_layer_has_more_steps(monkeypatch):
+    taken = {}
+    monkeypatch.setattr(
+        experiments, "read_digits", lambda seed, *, steps, desc, **how: taken.update({desc: steps})
+    )
+    experiments.trained_together(SEED, steps=2, longer=7)
+    assert taken == {"trained": 2, "frozen": 7, "one number": 2}
+
+
 # ------------------------------------------------------------------------------------------ vectors-first
 
 
