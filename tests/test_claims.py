@@ -272,7 +272,6 @@ NOT_YET = {
     "sqrt-scaling",
     "one-graph-too-few",
     "head-count-free",
-    "linear-attention",
     "other-mixers",
     "order-matters",
     "rule-or-learned",
@@ -281,7 +280,6 @@ NOT_YET = {
     "norm-range",
     "learn-the-difference",
     "deep-needs-residuals",
-    "far-memory",
 }
 
 

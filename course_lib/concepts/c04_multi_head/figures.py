@@ -288,34 +288,35 @@ def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping
 
 
 def summaries(states: StateSizes) -> None:
-    """What linear attention looks up, by the size of its summary, and what gives it more: a bar for each.
+    """What linear attention looks up, by the size of its summary and by its steps: a bar for each.
 
     Args:
         states: what was measured.
     """
-    small, large = min(states.looked), max(states.looked)
+    steps = {n: share for n, share in states.longer.items() if n in (min(states.longer), max(states.longer))}
     shares = {
-        f"8 pairs, {small} x {small} numbers": states.few,
-        f"24 pairs, {small} x {small} numbers": states.narrow,
-        f"24 pairs, {large} x {large} numbers": states.wide,
-        "24 pairs, softmax attention": states.softmax,
+        "8 x 8 numbers": states.narrow,
+        **{f"16 x 16 numbers, {n:,} steps": share for n, share in steps.items()},
+        "64 x 64 numbers": states.wide,
+        "softmax attention, 8 wide": states.softmax,
     }
     said = ", ".join(f"{each} {share:.0%}" for each, share in shares.items())
     title = supported(
-        "After the same training, a larger summary recalls more",
+        "Of 24 pairs, a larger summary recalls more, and so does longer training",
         said,
-        states.few > 0.85,
-        states.narrow < states.few - 0.15,
-        states.wide > states.narrow + 0.1,
+        states.narrow < states.late - 0.1,
+        states.early < states.late - 0.1,
+        states.wide > states.narrow + 0.3,
+        states.softmax > states.narrow + 0.3,
     )
     grey, linear = "#999999", plots.ATTENTION
     fig = plots.bars(
         {each: 100 * share for each, share in shares.items()},
-        (linear, linear, linear, grey),
+        (linear, linear, linear, linear, grey),
         title=title,
         x="looked up right, %",
         end=112,
-        size=(7.6, 2.9),
+        size=(7.6, 3.3),
     )
     ax = fig.axes[0]
     ax.axvline(12.5, color="#444444", linestyle=":")

@@ -75,7 +75,7 @@ def test_they_run_with_other_sizes_and_repeat_what_they_find(loaded_smollm2: tup
     tiny = {"starts": 1, "steps": 2}
     for run in (
         partial(experiments.few_heads, length=5, width=8, **tiny),
-        partial(experiments.state_sizes, pairs=4, widths=(16, 32), **tiny),
+        partial(experiments.state_sizes, pairs=4, steps=2, longer=(1, 3)),
         partial(experiments.other_mixers, pairs=4, width=8, **tiny),
     ):
         assert run(seed=3) == run(seed=3)
@@ -486,8 +486,13 @@ def test_linear_attention() -> None:
 
 def test_a_state_that_keeps_every_token_has_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(can_linear_attention_replace_it, "LinearAttention", MultiHeadAttention)
-    found = experiments.state_sizes(SEED, starts=1, pairs=6, widths=(16, 32))
-    assert {"short", "apart"} <= set(judged("linear-attention", found).missed)
+    found = experiments.state_sizes(SEED, pairs=6, steps=150, rates=(0.03,), longer=(50, 150))
+    assert "short" in judged("linear-attention", found).missed
+
+
+def test_the_small_state_counts_at_its_best_rate() -> None:
+    found = experiments.state_sizes(SEED, pairs=3, steps=5, rates=(0.001, 0.03), longer=(1, 3))
+    assert found.narrow == max(found.small.values()) > min(found.small.values())
 
 
 def test_other_mixers() -> None:

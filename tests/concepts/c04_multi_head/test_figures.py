@@ -144,21 +144,23 @@ def test_costs_refused(drawn):
 
 def test_summaries(drawn):
     states = experiments.StateSizes(
-        first=(1.0,),
-        looked={16: (0.39, 0.41), 64: (0.98, 1.0)},
-        fewer=(0.99,),
-        parted=(0.65,),
-        longer=(0.7,),
-        attention=(1.0,),
+        order=1.0,
+        softmax=1.0,
+        small={0.01: 0.31, 0.03: 0.36},
+        longer={150: 0.67, 450: 0.88},
+        wide=0.99,
         lengths=(512, 1024),
         multiplied=(1, 2),
         kept=(1, 2),
     )
-    says = "8 pairs, 16 x 16 numbers 99%, 24 pairs, 16 x 16 numbers 40%, 24 pairs, 64 x 64 numbers 99%"
+    says = (
+        "8 x 8 numbers 36%, 16 x 16 numbers, 150 steps 67%, 16 x 16 numbers, 450 steps 88%, 64 x 64 numbers"
+    )
     assert draws(drawn, figures.summaries, states, says=says, labels=("x",))
-    assert refuses([], figures.summaries, replace(states, fewer=(0.6,)))  # it holds nothing
-    assert refuses([], figures.summaries, replace(states, looked={16: (0.9,), 64: (1.0,)}))  # no limit
-    assert refuses([], figures.summaries, replace(states, looked={16: (0.4,), 64: (0.45,)}))  # no more
+    assert refuses([], figures.summaries, replace(states, small={0.03: 0.9}))  # no limit
+    assert refuses([], figures.summaries, replace(states, longer={150: 0.67, 450: 0.7}))  # no matter of steps
+    assert refuses([], figures.summaries, replace(states, wide=0.45))  # size is no help
+    assert refuses([], figures.summaries, replace(states, softmax=0.5))  # nobody holds them
 
 
 TWO_TASKS = {

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from course_lib.concepts.c04_multi_head.experiments.can_linear_attention_replace_it import StateSizes
 from course_lib.concepts.c04_multi_head.experiments.small_models import Mixer, look_up, which_first
 from course_lib.mixers import FourierMixing, MLPMixing
 from course_lib.training import bar
@@ -71,7 +70,6 @@ def other_mixers(
     width: int = 16,
     steps: int = 150,
     rows: int = 64,
-    states: StateSizes | None = None,
 ) -> OtherMixers:
     """Can something that never asks what a token says take attention's place?
 
@@ -86,7 +84,6 @@ def other_mixers(
         width: of the vectors.
         steps: of training.
         rows: in each step.
-        states: what `state_sizes` found with the same sizes, if it has been called: attention's share.
     """
 
     def looked(mixer: Mixer, **how: int) -> tuple[float, ...]:
@@ -98,10 +95,9 @@ def other_mixers(
         return {"attention": None, "MLP over places": places, "Fourier": FourierMixing, "plain mean": Mean}
 
     marks, values = mixers(7), mixers(2 * pairs)
-    known = {"attention": states.attention} if states else {}
     return OtherMixers(
         first={name: which_first(mixer, seed, starts, width, steps, rows) for name, mixer in marks.items()},
-        looked={name: known.get(name) or looked(mixer) for name, mixer in bar(values.items())},
+        looked={name: looked(mixer) for name, mixer in bar(values.items())},
         longer=looked(values["MLP over places"], steps=3 * steps, starts=1),
     )
 

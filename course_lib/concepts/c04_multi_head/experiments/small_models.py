@@ -43,7 +43,13 @@ class Small(nn.Module):
 
 @one_core()
 def trained(
-    task: Task, *sizes: int, seed: int = 0, steps: int = 150, rows: int = 64, **options: Any
+    task: Task,
+    *sizes: int,
+    seed: int = 0,
+    steps: int = 150,
+    rows: int = 64,
+    rate: float = 0.01,
+    **options: Any,
 ) -> tuple[Small, float]:
     """Train a small model, and ask it what it has not met.
 
@@ -53,6 +59,7 @@ def trained(
         seed: of weights and rows.
         steps: of training.
         rows: in each step.
+        rate: AdamW's at its peak; Muon's, for the hidden matrices, is four times as high.
         options: see `Small`.
     Returns: the model, and its share of right answers to 400 new rows.
     """
@@ -60,7 +67,7 @@ def trained(
         model = Small(sizes[-1], **options)
     random = torch.Generator().manual_seed(seed)
     inputs, targets = task(400, *sizes, random)
-    rates = TrainingConfig(steps, learning_rate=0.01, muon_learning_rate=0.04)
+    rates = TrainingConfig(steps, learning_rate=rate, muon_learning_rate=4 * rate)
     train(model, lambda step: task(rows, *sizes, random), _loss, rates, progress=False)
     with torch.no_grad():
         right = (model(inputs).argmax(-1) == targets)[targets != IGNORE]
@@ -94,6 +101,7 @@ def look_up(
     width: int = 16,
     steps: int = 150,
     rows: int = 64,
+    rate: float = 0.01,
     seed: int = 0,
     starts: int = 1,
 ) -> tuple[float, ...]:
@@ -102,7 +110,7 @@ def look_up(
     Args:
         mixer: makes what mixes vectors of this width; None: attention.
         pairs: how many keys with a value there are in a row.
-        width, steps, rows, seed, starts: of the models, see `learned`.
+        width, steps, rows, rate, seed, starts: of the models, see `learned`.
     """
-    how = {"width": width, "steps": steps, "rows": rows, "mixer": mixer}
+    how = {"width": width, "steps": steps, "rows": rows, "rate": rate, "mixer": mixer}
     return learned(pair_recall, pairs, pairs + 9, seed=seed, starts=starts, **how)
