@@ -18,8 +18,8 @@ from course_lib.training import bar
 class StateSizes:
     """What linear attention gets right, and what it takes as texts get longer.
 
-    Shares of right answers. A head's state is the sum of k^T v over all keys: as many numbers as the square of
-    its width.
+    Shares of right answers. A head's state is the sum of k^T v over all keys: as many numbers as the square
+    of its width.
 
     Args:
         order: which of two marks came first.
