@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from course_lib import claims
-from course_lib.claims import Claim, Evidence, Label, Record, capitalised, runs
+from course_lib.claims import Claim, Evidence, Label, Record, Run, capitalised, runs
 
 EXPERIMENTS = "experiments"
 SURPRISES = (Label.WRONG, Label.ONLY_IF, Label.NOT_ONLY_WAY, Label.NOT_TESTED, Label.TRUE)
@@ -61,6 +61,10 @@ class Entry(Record):
         name = f"course_lib.concepts.c{self.claim.notebook}.experiments"
         experiment = getattr(importlib.import_module(name), self.claim.experiment, None)
         return str(getattr(experiment, "trained", ""))
+
+    def no_longer(self, found: Sequence[Run]) -> list[str]:
+        """What these runs measured and the claim does not ask for any more."""
+        return sorted({name for run in found for name in run.numbers} - self.claim.evidence.keys())
 
     def spread(self, name: str) -> str:
         """How far the runs lie apart, and what the number's bounds are."""

@@ -161,6 +161,17 @@ def test_an_experiment_has_a_page_with_every_run_and_its_code(entries, tmp_path,
     assert "The runs" not in later
 
 
+def test_what_is_no_longer_measured_stays_on_the_page(entries, tmp_path, monkeypatch):
+    early = replace(race(0.5, aside="a clock decided"), numbers={"wait": 0.5, "speed": 3.25})
+    pages(tmp_path, monkeypatch, early)
+    page = BeautifulSoup((tmp_path / "experiments" / "quick.html").read_text("utf-8"), "html.parser")
+    rows = [[cell.text.strip() for cell in row.find_all(["th", "td"])] for row in page.find_all("tr")]
+    assert rows == [
+        ["seed", "wait", "loop", "speed", "label"],
+        ["101", "0.50", "", "3.25", "a clock decided"],
+    ]
+
+
 def test_an_experiment_may_stand_in_a_folder_with_a_file_for_each_question(
     entries, tmp_path, monkeypatch, tool
 ):
@@ -244,7 +255,7 @@ def test_every_run_on_record_is_of_a_claim_and_has_its_numbers():
     for claim, of in claims.runs().items():
         entry = Entry.of(load()[claim], of)
         seeds = [run.seed for run in entry.runs]
-        assert seeds, claim
+        assert bool(seeds) == bool(entry.claim.evidence), claim
         assert len(set(seeds)) == len(seeds)
         assert all(set(run.numbers) == set(entry.claim.evidence) for run in entry.runs), claim
 

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from course_lib import costs, probing, readers
 from course_lib.bpe import BPETokenizer
+from course_lib.claims import Trained, trains
 from course_lib.data import python_topics, windows
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.device import seeded
@@ -34,6 +35,7 @@ NEAREST, FARTHEST, FEW, MOST = 8, 128, 4, 16  # and where it is tested
 LENGTHS = (16, 64, 256, 1024)
 WIDTHS = ((40, 32), (128, 96), (256, 192), (768, 584))  # LSTM and Transformer, equally many weights
 PIECE = 64  # characters, and tokens where widths are compared
+LONGER = (64, 256, 512)  # tokens where the widest are compared
 POINTS = (10, 20, 40, 60)
 
 Make = Callable[[], nn.Module]
@@ -208,8 +210,8 @@ class Plan(NamedTuple):
 
 
 PLANS: Mapping[str, Plan] = {
-    "RNN": Plan(MODELS["RNN, identity"], Training(FAR, 300, 32, 0.003), Training(MANY, 750, 32, 0.003)),
-    "LSTM": Plan(MODELS["LSTM, forget bias 5"], Training(FAR, 240, 8, 0.01), Training(MANY, 900, 32, 0.02)),
+    "RNN": Plan(MODELS["RNN, identity"], Training(FAR, 720, 32, 0.003), Training(MANY, 1200, 32, 0.003)),
+    "LSTM": Plan(MODELS["LSTM, forget bias 5"], Training(FAR, 720, 8, 0.01), Training(MANY, 1200, 32, 0.02)),
     "Transformer": Plan(gpt, Training(FAR, 240, 4, 0.01), Training(MANY, 400, 8, 0.01)),
 }
 
@@ -277,14 +279,15 @@ class FarMemory:
         return 100 * (self.transformer - max(self.right["RNN"][3], self.right["LSTM"][3]))
 
 
+@trains(Trained(400, 1200, but="All have about 15,000 weights; their rates were found by trying."))
 def far_memory(
     seed: int = 0, *, starts: int = 3, distance: int = FARTHEST, plans: Mapping[str, Plan] = PLANS
 ) -> FarMemory:
     """Does every token reach every other directly, and does it take attention to reach that far?
 
     Rival: an RNN that starts with the identity and an LSTM whose forget gate starts open, each with learning
-        rate, lengths and batches of its own.
-    Equal for both: about 15,000 weights, the tasks, the answers that are asked; the rivals read more texts.
+        rate, lengths and batches of its own, and three times the steps.
+    Equal for both: about 15,000 weights, the tasks, the answers that are asked.
     Does not show: what happens with more weights, with far more training, or in real text. Trained once.
 
     Args:
@@ -387,7 +390,7 @@ def share(model: nn.Module, task: Callable[..., Batch], length: int) -> float:
     return (answered(model, batch).argmax(-1) == batch[1]).float().mean().item()
 
 
-# ------------------------------------------------------------------------------------------ rnn-slower
+# ------------------------------------------------------------------------------------------ speeds
 
 
 @dataclass(frozen=True)
@@ -399,6 +402,8 @@ class Speeds:
         rates: by texts at once and model, tokens a second at each length, with about 15,000 weights.
         weights: by model, how many it has at each width.
         by_width: by texts at once and model, tokens a second at each width, in texts of `PIECE` tokens.
+        widest: by tokens in a text, one at a time, how many tokens the widest LSTM gets through for one of
+            the widest Transformer.
         chains: by model, the longest chain of operations at the largest length.
     """
 
@@ -406,7 +411,14 @@ class Speeds:
     rates: Mapping[int, Rates]
     weights: Mapping[str, tuple[int, ...]]
     by_width: Mapping[int, Rates]
+    widest: Mapping[int, float]
     chains: Mapping[str, int]
+
+    @property
+    def small(self) -> float:
+        """How many tokens the smallest LSTM gets through for one of the Transformer, 16 texts at once."""
+        lstm, transformer = self.by_width[16].values()
+        return lstm[0] / transformer[0]
 
     def longer(self, model: str) -> tuple[float, ...]:
         """How many times as long it takes for 16 texts as for one, at each length."""
@@ -434,104 +446,26 @@ class Learning:
         return mean(run[-1] for run in self.bits[name])
 
 
-@dataclass(frozen=True)
-class RnnSlower:
-    """What a step costs, and what it teaches."""
-
-    speeds: Speeds
-    learning: Learning
-
-    def _ahead(self, texts: int, width: int) -> float:
-        lstm, transformer = self.speeds.by_width[texts].values()
-        return lstm[width] / transformer[width]
-
-    @property
-    def uneven(self) -> float:
-        """Weights of the larger model by those of the smaller one, where they differ most."""
-        return max(max(pair) / min(pair) for pair in zip(*self.speeds.weights.values(), strict=True))
-
-    @property
-    def large(self) -> float:
-        """The LSTM's tokens a second by the Transformer's: largest width, one text at a time."""
-        return self._ahead(1, -1)
-
-    @property
-    def small(self) -> float:
-        """The same: smallest width, 16 texts at once."""
-        return self._ahead(16, 0)
-
-    @property
-    def batch(self) -> float:
-        """The same: largest width, 16 texts at once."""
-        return self._ahead(16, -1)
-
-    @property
-    def row(self) -> float:
-        """The LSTM's longest chain by the Transformer's."""
-        return self.speeds.chains["LSTM, loop"] / self.speeds.chains["Transformer"]
-
-    @property
-    def overhead(self) -> float:
-        """How many times as long the RNN's loop takes for 16 texts as for one, at the largest length."""
-        return self.speeds.longer("RNN, loop")[-1]
-
-    @property
-    def works(self) -> float:
-        """The same of the Transformer."""
-        return self.speeds.longer("Transformer")[-1]
-
-    @property
-    def lead(self) -> float:
-        """The bits that the Transformer needs more than the LSTM at the end, with AdamW."""
-        return self.learning.end("Transformer") - self.learning.end("LSTM")
-
-    @property
-    def muon(self) -> float:
-        """The same with Muon."""
-        return self.learning.end("Transformer, Muon") - self.learning.end("LSTM, Muon")
-
-
-def rnn_slower(
-    seed: int = 0,
-    *,
-    starts: int = 3,
-    lengths: Sequence[int] = LENGTHS,
-    widths: Sequence[tuple[int, int]] = WIDTHS,
-    points: Sequence[int] = POINTS,
-    clock: Clock = costs.alternate,
-) -> RnnSlower:
-    """Do recurrent networks train slower than a Transformer?
-
-    Rival: the LSTM in one kernel, with a forget bias, both optimisers, and the best of a few learning rates.
-    Equal for both: about as many weights at every width, the texts, the steps, one core.
-    Does not show: what several cores or a GPU make of it; the chain that they would wait for is counted.
-
-    Args:
-        seed: of weights and texts.
-        starts: of what learns.
-        lengths, widths, clock: as for `speeds`.
-        points: steps after which is measured; the last one ends the training.
-    """
-    return RnnSlower(
-        speeds(seed, lengths=lengths, widths=widths, clock=clock),
-        learning(seed, starts=starts, points=points),
-    )
-
-
 def speeds(
     seed: int = 0,
     *,
     lengths: Sequence[int] = LENGTHS,
     widths: Sequence[tuple[int, int]] = WIDTHS,
+    longer: Sequence[int] = LONGER,
     cores: int = 1,
     clock: Clock = costs.alternate,
 ) -> Speeds:
     """Tokens a second in training, for one text at a time and for 16.
 
+    Equal for both: about as many weights at every width, the texts, the cores.
+    Does not show: what many processors make of it, which would wait for the chain; the chain is counted. And
+        another machine, or one with more to do, has other numbers.
+
     Args:
         seed: of weights and texts.
         lengths: tokens in a text.
         widths: of LSTM and Transformer, with equally many weights.
+        longer: tokens in a text where the widest are compared.
         cores: that PyTorch may use.
         clock: what times a list of functions, so many rounds each; see `costs.alternate`.
     """
@@ -547,6 +481,8 @@ def speeds(
         "Transformer": [_made(partial(gpt, width, width), seed) for _, width in widths],
     }
 
+    pairs = [dict(zip(wide, pair, strict=True)) for pair in zip(*wide.values(), strict=True)]
+
     def rates(models: Mapping[str, nn.Module], texts: int, length: int) -> list[float]:
         ids = torch.randint(SYMBOLS, (texts, length + 1), generator=random)
         rounds = clock([partial(_step, model, ids) for model in models.values()], 2)
@@ -554,17 +490,20 @@ def speeds(
 
     by_length: dict[int, Rates] = {}
     by_width: dict[int, Rates] = {}
+    widest: dict[int, float] = {}
     with _cores(cores):
         for texts in bar((1, 16), desc="speeds"):
             columns = zip(*[rates(made, texts, length) for length in lengths], strict=True)
             by_length[texts] = dict(zip(made, columns, strict=True))
-            pairs = [dict(zip(wide, pair, strict=True)) for pair in zip(*wide.values(), strict=True)]
             columns = zip(*[rates(pair, texts, PIECE) for pair in pairs], strict=True)
             by_width[texts] = dict(zip(wide, columns, strict=True))
+        for length in bar(longer, desc="longer texts"):
+            of_lstm, of_transformer = rates(pairs[-1], 1, length)
+            widest[length] = of_lstm / of_transformer
     ids = torch.zeros(1, lengths[-1], dtype=torch.long)
     chains = {name: costs.longest_chain(made[name](ids)[0, -1]) for name in ("LSTM, loop", "Transformer")}
     weights = {name: tuple(map(n_weights, models)) for name, models in wide.items()}
-    return Speeds(tuple(lengths), by_length, weights, by_width, chains)
+    return Speeds(tuple(lengths), by_length, weights, by_width, widest, chains)
 
 
 def _step(model: nn.Module, ids: Tensor) -> None:

@@ -12,12 +12,12 @@ import torch
 import yaml
 from judged import judged
 
-from course_lib import costs, probing, readers
+from course_lib import claims, costs, probing, readers
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks import find_task, try_it
 from course_lib.claims import Label
 from course_lib.concepts.c08_rnn_comparison import experiments
-from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, RnnSlower, Training
+from course_lib.concepts.c08_rnn_comparison.experiments import PLANS, FarMemory, Plan, Training
 from course_lib.data import windows
 from course_lib.decoder import GPT
 from course_lib.objectives import token_loss
@@ -190,11 +190,12 @@ def test_attention_that_sees_the_last_eight_tokens_alone_reaches_no_further(memo
     assert judged("far-memory", broken) == (Label.WRONG, ["direct"])
 
 
-def test_started_as_pytorch_does_neither_rival_brings_a_symbol_from_far(memory):
-    """So it is the start, not the network; and the statement needs no rider."""
+def test_started_as_pytorch_does_neither_rival_soon_brings_a_symbol_from_far(memory):
+    """So it is the start, not the network; with three times the steps an LSTM does it from here, too."""
     right = {}
     for name, make in (("RNN", experiments.rnn), ("LSTM", experiments.lstm)):
-        model = experiments.trained(make, experiments.one_symbol, *PLANS[name].one, seed=SEED)
+        soon = PLANS[name].one._replace(steps=240)
+        model = experiments.trained(make, experiments.one_symbol, *soon, seed=SEED)
         far = experiments.share(model, experiments.one_symbol, experiments.FARTHEST)
         right[name] = (memory.right[name][0], far, *memory.right[name][2:])
     assert judged("far-memory", replace(memory, right=memory.right | right)).label == Label.TRUE
@@ -294,6 +295,20 @@ def test_all_symbols_are_said_again_each_after_the_one_before():
 # ------------------------------------------------------------------------------------------ rnn-slower
 
 
+def test_one_core_does_not_judge_whether_recurrent_networks_train_slower():
+    assert judged("rnn-slower").label == Label.NOT_TESTED
+
+
+def test_what_a_clock_had_decided_stays_on_record():
+    """Ten runs of 29 November were replaced within three minutes; two of them found the opposite."""
+    found = claims.runs()["rnn-slower"]
+    assert len(found) == 45
+    assert all(run.aside for run in found)
+    replaced = [run for run in found if "replaced" in run.aside]
+    assert sum(run.numbers["large"] > 0.9 for run in replaced) == 2
+    assert len(replaced) == 10
+
+
 def machine(processors=1, beside=1e6):
     """A clock that knows a machine instead of having one.
 
@@ -321,44 +336,40 @@ def machine(processors=1, beside=1e6):
     return clock
 
 
-@pytest.fixture(scope="module")
-def slower() -> RnnSlower:
-    return experiments.rnn_slower(SEED, starts=1, clock=machine())
+def test_speeds_follow_the_machine():
+    one, many, near = (
+        experiments.speeds(SEED, lengths=(64, 256), clock=clock)
+        for clock in (machine(), machine(processors=10_000), machine(beside=1e9))
+    )
+    assert one.small > 1 > many.small
+    assert many.widest[512] < many.widest[64] < one.widest[64] < 1
+    assert near.widest[512] > 1  # nothing has to be fetched
+    assert one.chains["LSTM, loop"] > 20 * one.chains["Transformer"]
 
 
-def test_rnn_slower(slower):
-    assert judged("rnn-slower", slower) == (Label.ONLY_IF, [])
+def test_widths_have_equally_many_weights():
+    found = experiments.speeds(SEED, lengths=(5,), longer=(), clock=machine())
+    assert all(max(pair) < 1.1 * min(pair) for pair in zip(*found.weights.values(), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("changed", "label"),
-    [
-        ({"clock": machine(processors=10_000)}, Label.TRUE),
-        ({"clock": machine(beside=1e9)}, Label.WRONG),  # nothing has to be fetched
-        ({"clock": machine(), "widths": ((40, 32), (128, 128))}, Label.NOT_TESTED),
-    ],
-)
-def test_another_machine_makes_another_label(slower, changed, label):
-    speeds = experiments.speeds(SEED, lengths=(64, 256), **changed)
-    assert judged("rnn-slower", replace(slower, speeds=speeds)).label == label
-
-
-@pytest.mark.parametrize(("optimiser", "number"), [("", "lead"), (", Muon", "muon")])
-def test_where_a_transformer_stands_in_for_the_lstm_nobody_is_ahead(slower, optimiser, number):
-    bits = slower.learning.bits
-    changed = replace(slower.learning, bits=bits | {f"LSTM{optimiser}": bits[f"Transformer{optimiser}"]})
-    assert judged("rnn-slower", replace(slower, learning=changed)).missed == [number]
-
-
-def test_rnn_slower_of_other_sizes_with_a_real_clock():
-    found = experiments.rnn_slower(3, starts=2, lengths=(5, 11), widths=((8, 8),), points=(1, 2))
-    assert found.speeds.lengths == (5, 11)
-    assert all(rate > 0 for of in found.speeds.rates.values() for rates in of.values() for rate in rates)
-    assert {len(of) for of in found.learning.bits.values()} == {2}
-    for seconds in found.learning.seconds.values():
+def test_speeds_and_learning_of_other_sizes_with_a_real_clock():
+    found = experiments.speeds(3, lengths=(5, 11), widths=((8, 8),), longer=(7,))
+    assert found.lengths == (5, 11)
+    assert all(rate > 0 for of in found.rates.values() for rates in of.values() for rate in rates)
+    assert found.widest.keys() == {7}
+    learned = experiments.learning(3, starts=2, points=(1, 2))
+    assert {len(of) for of in learned.bits.values()} == {2}
+    for seconds in learned.seconds.values():
         assert all(0 < before < after for before, after in pairwise(seconds))
     again = experiments.learning(3, starts=2, points=(1, 2)).bits
-    assert again == found.learning.bits != experiments.learning(5, starts=2, points=(1, 2)).bits
+    assert again == learned.bits != experiments.learning(5, starts=2, points=(1, 2)).bits
+
+
+@pytest.mark.parametrize("optimiser", ["", ", Muon"])
+def test_after_few_steps_the_lstm_is_ahead_in_bits(optimiser):
+    """As the lesson says; where a Transformer stands in for the LSTM, nobody is."""
+    learned = experiments.learning(SEED, starts=1)
+    assert learned.end(f"Transformer{optimiser}") - learned.end(f"LSTM{optimiser}") > 0.05
 
 
 # ------------------------------------------------------------------------------------------ the others
