@@ -294,20 +294,20 @@ class Trained:
 
     Args:
         steps: of the mechanism.
-        rival_steps: of its rival, three times as many or more.
+        rival_steps: of its rival, three times as many or more; None where it does not learn.
         widths, rates: that the rival was tried with; its best counts.
-        but: why one of them is not varied; "" where all are.
+        but: why one of them is not varied, or what a rival does that does not learn; "" where all are.
     Raises: ClaimError: the rival got less.
     """
 
     steps: int
-    rival_steps: int
+    rival_steps: int | None
     widths: tuple[int, ...] = ()
     rates: tuple[float, ...] = ()
     but: str = ""
 
     def __post_init__(self) -> None:
-        if self.rival_steps < 3 * self.steps:
+        if self.rival_steps is not None and self.rival_steps < 3 * self.steps:
             raise ClaimError(
                 f"the rival should get at least three times {self.steps} steps; it gets {self.rival_steps}"
             )
@@ -318,6 +318,8 @@ class Trained:
             )
 
     def __str__(self) -> str:
+        if self.rival_steps is None:
+            return f"The rival does not learn. {self.but}"
         tried = [
             f"{name} {', '.join(f'{value:g}' for value in values)}"
             for name, values in (("widths", self.widths), ("rates", self.rates))

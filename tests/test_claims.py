@@ -231,6 +231,7 @@ def test_without_numbers_what_is_on_record_is_shown(ledger, shown, monkeypatch):
             "two widths and two rates",
         ),
         ({"steps": 100, "rival_steps": 300, "widths": (16, 32)}, "two widths and two rates .*rates ()"),
+        ({"steps": 100, "rival_steps": None}, "two widths and two rates"),
     ],
 )
 def test_a_rival_that_gets_less_is_refused(given, message):
@@ -243,6 +244,8 @@ def test_what_a_rival_got_is_said():
     assert str(trained) == "The rival got 1,500 steps beside 150; widths 16, 32; rates 0.001, 0.01."
     same = Trained(150, 450, but="Its width is that of what it reads.")
     assert str(same) == "The rival got 450 steps beside 150. Its width is that of what it reads."
+    still = Trained(150, None, but="It counts all that there is.")
+    assert str(still) == "The rival does not learn. It counts all that there is."
 
 
 def names_in(code: CodeType) -> Iterator[str]:
@@ -267,8 +270,6 @@ def learns(function: Callable[..., Any], seen: set[Any]) -> bool:
 
 # Their rivals have not had three times the steps yet; one that has leaves this list.
 NOT_YET = {
-    "random-or-pretrained",
-    "learned-embeddings",
     "sqrt-scaling",
     "one-graph-too-few",
     "head-count-free",

@@ -63,7 +63,7 @@ def main() -> None:
     print(f"  points from 10 to 15 {100 * deep.middle:+.1f}, from 15 to 30 {100 * deep.above:+.1f}")
     with mock.patch.object(data, "reviews", return_value=(real, [])):
         start = tokens.random_or_pretrained(minilm, chosen.seed)
-    print(f"random-or-pretrained: MiniLM's table at least {start.some:+.1%} (64), {start.many:+.1%} (256)")
+    print(f"random-or-pretrained: MiniLM's table at least {start.gain:+.1%} (64 and 256)")
     print(f"  counted {start.own:.2f} of that; over words counted {start.over_words:+.1%} at least")
     with mock.patch.object(two_kinds, "reviews", return_value=(real, [])):
         probed = two_kinds.probes(smollm2, minilm, chosen.seed)

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from statistics import mean
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from course_lib import data, embeddings, maths
 from course_lib.blocks import TransformerStack
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
-from course_lib.claims import interval
+from course_lib.claims import Trained, interval, trains
 from course_lib.decoder import GPT
 from course_lib.device import seeded
 from course_lib.encoder import BERT
@@ -38,6 +39,7 @@ OCCURS = (10, 20, 40, 80, 160, 320, 640)  # how often the words of a group occur
 COMMON = OCCURS.index(160)  # the first group of common words
 AMOUNTS = (16, 64, 256)  # labelled reviews
 N_HELD_OUT = 192
+RATES = (0.001, 0.003, 0.01)
 PAIRS = """true false, first last, left right, read write, input output, start end, upper lower, before after,
 local global, string bytes, minimum maximum, day month, add remove, parent child, row column, one two,
 html xml, encode decode, key value, client server, integer float, list tuple, open close, method function"""
@@ -45,7 +47,7 @@ html xml, encode decode, key value, client server, integer float, list tuple, op
 Texts = Sequence[Sequence[str]]  # sentences as words
 Numbered = Sequence[Sequence[int]]  # as the numbers of their words
 Shares = tuple[float, ...]
-Train = Callable[[Any, Tensor, Tensor, int], object]
+Train = Callable[..., object]
 
 
 def smaller(tokenizer: BPETokenizer, size: int) -> BPETokenizer:
@@ -400,6 +402,12 @@ def agreement(ours: NDArray, theirs: NDArray) -> tuple[float, float]:
     return same, float(spearmanr(*(cosine[np.triu_indices(len(cosine), 1)] for cosine in cosines))[0])
 
 
+def by_spelling(words: Sequence[str]) -> NDArray:
+    """Vectors that know a word's letters and pairs of letters, and nothing of its company."""
+    counts = CountVectorizer(analyzer="char_wb", ngram_range=(1, 2)).fit_transform(words)
+    return counts.toarray().astype(float)
+
+
 def numbered_pairs(vocabulary: data.Vocabulary) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Pairs of words that the vocabulary has: `PAIRS`, and each word that also stands there with an s."""
     known = {word: number for number, word in enumerate(vocabulary.tokens)}
@@ -415,14 +423,15 @@ class Counting:
 
     Args:
         chosen, spelled: of the first words of `PAIRS`, and of words with and without an s, how often the own
-            partner is nearer than another pair's: with plain counts, and with PPMI and SVD.
+            partner is nearer than another pair's: with logarithms of counts, with PPMI and SVD, and by
+            spelling.
         shared: of the five nearest words, how many are the same as in MiniLM's table.
         luck: how many would be by chance.
         ranks: how alike all pairs of words are ordered (Spearman).
     """
 
-    chosen: tuple[Shares, Shares]
-    spelled: tuple[Shares, Shares]
+    chosen: tuple[Shares, Shares, Shares]
+    spelled: tuple[Shares, Shares, Shares]
     shared: float
     luck: float
     ranks: float
@@ -439,9 +448,19 @@ class Counting:
 
     @property
     def ahead(self) -> float:
-        """How much more often with PPMI and SVD than with plain counts, at least; all pairs."""
-        plain, refined = (np.array(a + b) for a, b in zip(self.chosen, self.spelled, strict=True))
-        return interval(refined - plain)[0]
+        """How much more often with PPMI and SVD than with logarithms of counts, at least; all pairs."""
+        logarithms, refined, _ = (np.array(a + b) for a, b in zip(self.chosen, self.spelled, strict=True))
+        return interval(refined - logarithms)[0]
+
+    @property
+    def spelling(self) -> float:
+        """Of the chosen pairs, by spelling alone."""
+        return mean(self.chosen[2])
+
+    @property
+    def spelling_with_s(self) -> float:
+        """Of those that spelling chooses."""
+        return mean(self.spelled[2])
 
 
 def counting(
@@ -449,8 +468,8 @@ def counting(
 ) -> Counting:
     """Can vectors that know which words belong together be computed by counting neighbours?
 
-    Rival: rows of plain counts, without PPMI and SVD.
-    Equal for both: nine tenths of the sentences of Python's documentation, the window, the pairs.
+    Rival: spelling alone, and logarithms of counts, without PPMI and SVD.
+    Equal for all: nine tenths of the sentences of Python's documentation, the window, the pairs.
     Does not show: what people call alike. We chose 24 pairs, spelling the others, and MiniLM's table was
         learned from the company of words, too.
 
@@ -460,9 +479,12 @@ def counting(
         count: (sentences, size of the vocabulary) -> the vectors.
     """
     vocabulary, numbered = numbers(random.Random(seed).sample(texts(), len(texts()) * 9 // 10))
-    plain = embeddings.cooccurrence(numbered, len(vocabulary), window=2).toarray().astype(float)
-    vectors = count(numbered, len(vocabulary))
-    chosen, spelled = ((nearer(plain, pairs), nearer(vectors, pairs)) for pairs in numbered_pairs(vocabulary))
+    logarithms = np.log1p(embeddings.cooccurrence(numbered, len(vocabulary), window=2).toarray())
+    vectors, letters = count(numbered, len(vocabulary)), by_spelling(vocabulary.tokens)
+    chosen, spelled = (
+        (nearer(logarithms, pairs), nearer(vectors, pairs), nearer(letters, pairs))
+        for pairs in numbered_pairs(vocabulary)
+    )
     model, wordpiece = minilm
     row_of = {token: row for row, token in enumerate(wordpiece.tokens)}
     both = [
@@ -515,6 +537,7 @@ class LearnedEmbeddings:
         return 100 * (mean(self.counted[COMMON:]) - self.common)
 
 
+@trains(Trained(800, None, but="It counts all the pairs from which the network learns."))
 def learned_embeddings(
     seed: int = 0, *, n_words: int = 25, steps: int = 800, learn: Callable[..., NDArray] = learned
 ) -> LearnedEmbeddings:
@@ -558,9 +581,9 @@ class Reader(nn.Module):
         return self.head(out.sum(1) / is_word.sum(1, keepdim=True))
 
 
-def train(model: Any, ids: Tensor, positive: Tensor, steps: int) -> None:
+def train(model: Any, ids: Tensor, positive: Tensor, steps: int, rate: float = 0.003) -> None:
     """AdamW on 16 reviews a step; as the notebook's cell trains."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
     for _ in range(steps):
         batch = torch.randint(len(ids), (16,))
         loss = F.cross_entropy(model(ids[batch]), positive[batch])
@@ -606,7 +629,7 @@ class Written:
     def tables(self, seed: int) -> dict[str, Tensor]:
         """The three that a model may start with; words that a text lacks start random."""
         with seeded(seed):
-            first, own = 0.5 * torch.randn(2, len(self.pretrained), 64)
+            first, own = 0.02 * torch.randn(2, len(self.pretrained), 64)  # as usual
         for place, row in self.counted.items():
             own[place] = row
         return {"random": first, "counted": own, "MiniLM's": self.pretrained}
@@ -658,8 +681,8 @@ class RandomOrPretrained:
     """Shares of held-out reviews that are told right, for each start.
 
     Args:
-        curves: by table, with each of `AMOUNTS`.
-        longer: with a random table and the most reviews, trained three times as long.
+        curves: by table, with each of `AMOUNTS`; at its best learning rate.
+        longer: with a random table and the most reviews, trained three times as long; at its best rate.
         words: by counting words, with each of `AMOUNTS`.
         unknown: the share of the reviews' different tokens that the counted table lacks.
     """
@@ -675,14 +698,9 @@ class RandomOrPretrained:
         return (np.array(self.curves[table]) - np.array(others))[:, 1:]
 
     @property
-    def some(self) -> float:
-        """MiniLM's table more than a random one, with 64 reviews, at least."""
-        return interval(self._gains("random")[:, 0])[0]
-
-    @property
-    def many(self) -> float:
-        """The same with 256."""
-        return interval(self._gains("random")[:, 1])[0]
+    def gain(self) -> float:
+        """MiniLM's table more than a random one, with 64 and 256 reviews, at least."""
+        return interval(self._gains("random").mean(1))[0]
 
     @property
     def over_longer(self) -> float:
@@ -701,20 +719,24 @@ class RandomOrPretrained:
         return float(self._gains("random", "counted").mean() / self._gains("random").mean())
 
 
+@trains(Trained(40, 120, rates=RATES, but="A table has 64 numbers a word, whatever they start as."))
 def random_or_pretrained(
     minilm: tuple[BERT, WordPiece],
     seed: int = 0,
     *,
     starts: int = 6,
     steps: int = 40,
+    longer: int = 120,
+    rates: Sequence[float] = RATES,
     make: Callable[[Tensor], Any] = Reader,
     train: Train = train,
 ) -> RandomOrPretrained:
     """Does a small model that learns to judge reviews gain from a table that knows words already?
 
-    Rival: a random table trained three times as long; counting words with logistic regression.
+    Rival: a random table that starts small, as usual, also trained three times as long; counting words with
+        logistic regression.
     Equal for all: the reviews to learn from, those held out, and their order; the model, its other numbers
-        and the steps, but for that rival; the size of the table's numbers.
+        and the steps, but for that rival; the rates that are tried, of which the best counts, by amount.
     Does not show: reviews from life, for these were written for the course; vectors made to be downloaded,
         for MiniLM's table is the first layer of a model; how many labels would close the gap.
 
@@ -722,20 +744,29 @@ def random_or_pretrained(
         minilm: its table and its tokens.
         seed: of the first start.
         starts: each with other reviews held out.
-        steps: of training.
+        steps, longer: of training, and of the rival's.
+        rates: learning rates.
         make: (table) -> the model.
-        train: (model, ids, labels, steps) -> trains it.
+        train: (model, ids, labels, steps, rate) -> trains it.
     """
-    made = written(minilm)
-    curves: dict[str, list[Shares]] = {name: [] for name in made.tables(0)}
-    longer, words = list[float](), list[Shares]()
-    for start in bar(starts_of(seed, starts), "starts"):
-        tables = made.tables(start)
-        for name, table in tables.items():
-            curves[name].append(tuple(right(made, table, start, n, steps, make, train) for n in AMOUNTS))
-        longer.append(right(made, tables["random"], start, AMOUNTS[-1], 3 * steps, make, train))
-        words.append(tuple(words_counted(made, start, n) for n in AMOUNTS))
+    made, own = written(minilm), starts_of(seed, starts)
+    tables = [made.tables(start) for start in own]
+
+    def best(name: str, n: int, steps: int) -> Shares:
+        """What each start gets right, at the rate at which they get most."""
+        tried = (
+            tuple(
+                right(made, table[name], start, n, steps, make, partial(train, rate=rate))
+                for start, table in zip(own, tables, strict=True)
+            )
+            for rate in rates
+        )
+        return max(tried, key=mean)
+
+    curves = {
+        name: tuple(zip(*(best(name, n, steps) for n in AMOUNTS), strict=True))
+        for name in bar(tables[0], "tables")
+    }
+    words = tuple(tuple(words_counted(made, start, n) for n in AMOUNTS) for start in own)
     unknown = 1 - len(made.counted) / len(made.pretrained)
-    return RandomOrPretrained(
-        {name: tuple(runs) for name, runs in curves.items()}, tuple(longer), tuple(words), unknown
-    )
+    return RandomOrPretrained(curves, best("random", AMOUNTS[-1], longer), words, unknown)
