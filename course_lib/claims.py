@@ -1,6 +1,6 @@
 """The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which looks at its numbers.
 
-The course follows one lecture. Every statement it makes stands, in our own words, in the `claims.yml` of the
+The course follows one lecture. What it states stands, for the most part in our own words, in the `claims.yml` of the
 concept whose notebook judges it, with the numbers that decide about it and the bounds of each. Nobody writes
 down what comes out: a label is computed from the numbers, in `Claim.label` and nowhere else.
 """

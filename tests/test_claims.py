@@ -1,4 +1,4 @@
-"""The ledger is complete, verdicts are never granted unseen, and every claim is judged where it says."""
+"""The ledger is well formed, verdicts are never granted unseen, and every claim is judged where it says."""
 
 import importlib
 import inspect
@@ -90,7 +90,7 @@ def notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def test_the_ledger_lists_every_claim_of_the_lecture():
+def test_the_ledger_lists_the_claims_of_the_lecture():
     ledger = load()
     assert len(ledger) == 63
     for claim in ledger.values():
