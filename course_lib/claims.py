@@ -1,8 +1,8 @@
 """The ledger of the lecture's claims: an experiment ends with `verdict(...)`, which looks at its numbers.
 
-The course follows one lecture. What it states stands, for the most part in our own words, in the `claims.yml` of the
-concept whose notebook judges it, with the numbers that decide about it and the bounds of each. Nobody writes
-down what comes out: a label is computed from the numbers, in `Claim.label` and nowhere else.
+The course follows one lecture. What it states stands, for the most part in our own words, in the `claims.yml`
+of the concept whose notebook judges it, with the numbers that decide about it and the bounds of each. Nobody
+writes down what comes out: a label is computed from the numbers, in `Claim.label` and nowhere else.
 """
 
 import ast
@@ -511,6 +511,8 @@ class Record:
         days = sorted({run.date for run in self.runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
+        if self.claim.kind == "construction" and len(self.runs) == 1:
+            return f"Checked in the lesson; {when}."
         agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
         if len(self.runs) > 1:
             names = list(self.claim.evidence)

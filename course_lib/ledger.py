@@ -56,6 +56,11 @@ def lecture() -> Lecture:
 class Entry(Record):
     """A claim on the pages."""
 
+    def rival(self) -> str:
+        """The rival, and what it got; "" where there is none."""
+        said = [f"Rival: {self.claim.rival.rstrip('.')}.", self.trained()] if self.claim.rival else []
+        return " ".join(filter(None, said))
+
     def trained(self) -> str:
         """What the rival got where models learn; "" elsewhere."""
         name = f"course_lib.concepts.c{self.claim.notebook}.experiments"
@@ -140,6 +145,7 @@ def write_pages(folder: str | Path, notebooks: str | Path) -> list[Path]:
         "by_chapter": by_chapter,
         "colour": claims.colour,
         "n_claims": len(entries),
+        "n_by_construction": sum(entry.claim.kind == "construction" for entry in by_label[Label.TRUE]),
     }
     (folder / EXPERIMENTS).mkdir(exist_ok=True)
     for entry in entries:

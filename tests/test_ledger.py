@@ -135,7 +135,10 @@ def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monk
     assert [heading.text for heading in page.find_all("h2")] == ["Wrong as said", "Not tested here", "True"]
     assert [article["id"] for article in page.find_all("article")] == ["quick", "later", "sum"]
     said = " ".join(page.p.text.split())
-    assert "what came out: 1 wrong as said, 1 not tested here, 1 true." in said
+    assert "what came out: 1 wrong as said, 1 not tested here, 1 true (1 of them by construction)." in said
+    checked = " ".join(page.find(id="sum").text.split())
+    assert "true by construction, checked" in checked
+    assert "Checked in the lesson; 2026-05-01." in checked
     quick = page.find(id="quick")
     assert quick.h3.text == "It is <quick> | a*b*c."
     shown, folded = quick.find(class_="found").text, quick.details.text
@@ -144,6 +147,31 @@ def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monk
     assert "Rival: The loop." in folded
     assert "On two cores." in quick.text
     assert not page.find("script")
+
+
+def test_what_does_not_count_is_named_where_nothing_else_is_there(entries, tmp_path, monkeypatch):
+    early = race(0.5, bounds="others", aside="other bounds")
+    page = pages(tmp_path, monkeypatch, early)["claims"]
+    quick = page.find(id="quick")
+    said = " ".join(quick.text.split())
+    assert "not tested here" in said
+    assert "No run is on record. 1 earlier run does not count." in said
+    assert quick.find("a", string="1 earlier run")["href"] == "experiments/quick.html#aside"
+    assert "2 earlier runs do not count." in " ".join(
+        pages(tmp_path, monkeypatch, early, replace(early, seed=102))["claims"].text.split()
+    )
+    own = BeautifulSoup((tmp_path / "experiments" / "quick.html").read_text("utf-8"), "html.parser")
+    rows = [[cell.text.strip() for cell in row.find_all(["th", "td"])] for row in own.find_all("tr")]
+    assert rows[:2] == [["seed", "wait", "loop", "why not"], ["101", "0.50", "0.90", "other bounds"]]
+
+
+def test_what_the_rival_got_stands_beside_it(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(Entry, "trained", lambda entry: "The rival got 450 steps beside 150.")
+    page = pages(tmp_path, monkeypatch, race(0.5))["claims"]
+    told = "Rival: The loop. The rival got 450 steps beside 150."
+    assert told in " ".join(page.find(id="quick").text.split())
+    own = (tmp_path / "experiments" / "quick.html").read_text("utf-8")
+    assert told in " ".join(BeautifulSoup(own, "html.parser").text.split())
 
 
 def test_an_experiment_has_a_page_with_every_run_and_its_code(entries, tmp_path, monkeypatch):
@@ -167,7 +195,7 @@ def test_what_is_no_longer_measured_stays_on_the_page(entries, tmp_path, monkeyp
     page = BeautifulSoup((tmp_path / "experiments" / "quick.html").read_text("utf-8"), "html.parser")
     rows = [[cell.text.strip() for cell in row.find_all(["th", "td"])] for row in page.find_all("tr")]
     assert rows == [
-        ["seed", "wait", "loop", "speed", "label"],
+        ["seed", "wait", "loop", "speed", "why not"],
         ["101", "0.50", "", "3.25", "a clock decided"],
     ]
 
