@@ -275,7 +275,6 @@ NOT_YET = {
     "head-count-free",
     "other-mixers",
     "order-matters",
-    "rule-or-learned",
     "mlp-shape",
     "norm-needed",
     "norm-range",

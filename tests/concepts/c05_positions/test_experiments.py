@@ -1,6 +1,7 @@
 """The experiments of notebook 05 from another seed; with a mechanism broken each finds something else."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from course_lib.claims import Label
 from course_lib.concepts.c05_positions import experiments
 from course_lib.concepts.c05_positions.experiments import PATIENT, WITH, WITHOUT
 from course_lib.data import Examples
+from course_lib.decoder import GPT
 from course_lib.mixers import MLPMixing
 from course_lib.positions import PositionEmbedding, sinusoidal
 from course_lib.pretrained import sentence_embedding
@@ -167,8 +169,8 @@ def with_back(found: experiments.BeyondTraining, **right: experiments.Runs) -> J
 
 def test_rule_or_learned(beyond: experiments.BeyondTraining) -> None:
     assert judged("rule-or-learned", beyond) == (Label.ONLY_IF, [])
-    runs = [*beyond.back.right.values(), *beyond.back.rivals.values(), *beyond.text.bits.values()]
-    assert {len(each) for each in runs} == {3}
+    runs = [*beyond.back.right.values(), *beyond.text.bits.values(), beyond.text.longer]
+    assert {len(each) for each in runs} == {2}
 
 
 def test_a_table_that_is_trained_everywhere_has_no_such_limit(beyond: experiments.BeyondTraining) -> None:
@@ -179,9 +181,34 @@ def test_a_table_that_is_trained_everywhere_has_no_such_limit(beyond: experiment
 
 def test_without_positions_schemes_are_worth_nothing(beyond: experiments.BeyondTraining) -> None:
     none = beyond.back.right["none"]
-    assert {"trained", "back_gap"} <= set(with_back(beyond, relative=none).missed)
-    text = replace(beyond.text, bits={**beyond.text.bits, "alibi": beyond.text.bits["none"]})
-    assert {"within", "bears"} <= set(judged("rule-or-learned", replace(beyond, text=text)).missed)
+    assert with_back(beyond, relative=none) == (Label.WRONG, ["trained", "relative"])
+    text = replace(beyond.text, bits={**beyond.text.bits, "alibi": beyond.text.longer})
+    assert judged("rule-or-learned", replace(beyond, text=text)).missed == ["bears"]
+
+
+def test_three_layers_without_positions_need_more_steps(beyond: experiments.BeyondTraining) -> None:
+    few = {experiments.UNPLACED: beyond.back.right["none"], experiments.LONGER: beyond.back.right["alibi"]}
+    back = replace(beyond.back, rivals=beyond.back.rivals | few)
+    found = judged("rule-or-learned", replace(beyond, back=back))
+    assert found == (Label.ONLY_IF, ["patient", "alibi"])
+
+
+def test_what_no_positions_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three layers: five times the steps, each width with each rate. A lesson can leave them out."""
+    given: list[tuple[int, int, float]] = []
+
+    def learn(model: GPT, batches: Iterable[object], loss: object, steps: int, rate: float = 0.01) -> None:
+        given.append((steps, model.config.d_model, rate))
+
+    monkeypatch.setattr(experiments, "_learn", learn)
+    assert experiments.UNPLACED not in experiments.three_places_ago(3, 1, 7, 8, patient=False).rivals
+    without = len(given)
+    experiments.three_places_ago(3, 1, 7, 8)
+    assert given[2 * without :] == [(35, 32, 0.005), (35, 32, 0.01), (35, 64, 0.005), (35, 64, 0.01)]
+    given.clear()
+    assert len(experiments.english_text(3, 1, 7, 8).longer) == 1
+    assert [steps for steps, _, _ in given] == [7, 7, 7, 21]
+    assert experiments.english_text(3, 1, 7, 8, patient=False).longer == ()
 
 
 def test_without_its_window_rotary_is_not_cured(beyond: experiments.BeyondTraining) -> None:
