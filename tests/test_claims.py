@@ -275,11 +275,6 @@ NOT_YET = {
     "head-count-free",
     "other-mixers",
     "order-matters",
-    "mlp-shape",
-    "norm-needed",
-    "norm-range",
-    "learn-the-difference",
-    "deep-needs-residuals",
 }
 
 

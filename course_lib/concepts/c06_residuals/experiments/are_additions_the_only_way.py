@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib import probing
+from course_lib.claims import Trained, trains
 from course_lib.concepts.c06_residuals.experiments.small_models import (
     Reverser,
     adding,
@@ -29,6 +30,7 @@ KINDS = {  # with additions, with norms
     "neither": (False, False),
 }
 XAVIER = "neither, Xavier's start"
+RATES = (0.003, 0.001, 0.0003)  # with norms alone
 
 
 class AtStart(NamedTuple):
@@ -53,14 +55,15 @@ class DeepNeedsResiduals:
         before: by kind of stack, see `KINDS`, and from Xavier's start with neither: for each depth what it
             looks like before training.
         losses: by number of layers and by kind: the loss after training, one a start, in nats.
-        slow: the lowest loss of the deeper stack with norms, without additions, trained three times as long.
+        slow: the losses of the deeper stack with norms, without additions, trained three times as long at
+            each of `RATES`.
         turned_before: of stacks without additions, by start: "attends to itself", "rotations", "both".
         turned_losses: theirs after training.
     """
 
     before: Mapping[str, Sequence[AtStart]]
     losses: Mapping[int, Mapping[str, tuple[float, ...]]]
-    slow: float
+    slow: tuple[float, ...]
     turned_before: Mapping[str, AtStart]
     turned_losses: Mapping[str, float]
 
@@ -103,7 +106,7 @@ class DeepNeedsResiduals:
     def bare(self) -> float:
         """The lowest loss of the deeper stack without additions."""
         deep = self.losses[max(self.losses)]
-        return min(*deep["norm"], *deep["neither"], self.slow)
+        return min(*deep["norm"], *deep["neither"], *self.slow)
 
     @property
     def added(self) -> float:
@@ -184,6 +187,7 @@ def _mean_cosine(stream: Tensor) -> float:
     return ((cosines.sum((1, 2)) - n_tokens).mean() / (n_tokens * (n_tokens - 1))).item()
 
 
+@trains(Trained(80, 240, rates=RATES, but="All are of one width."))
 def deep_needs_residuals(
     seed: int = 0,
     starts: int = 2,
@@ -193,8 +197,8 @@ def deep_needs_residuals(
 ) -> DeepNeedsResiduals:
     """Do gradients get lost in a deep stack, and do additions carry them?
 
-    Rival: norms alone; three times the training at a lower rate; a start of rotations in which each token
-        attends mostly to itself, and each of its two halves.
+    Rival: norms alone, also with three times the training at the best of three rates; a start of
+        rotations in which each token attends mostly to itself, and each of its two halves.
     Equal for both: model, rows, steps and learning rate, but for the rivals, which get more steps.
     Does not show: how fast large models learn without additions. The rivals have one start.
 
@@ -218,7 +222,7 @@ def deep_needs_residuals(
             learn(fresh(start, n, norms=norms), start, steps, additions=additions)
             for start in starts_of(seed, starts if n == deep else 1)
         )
-    slow = learn(fresh(seed, deep), seed, 3 * steps, rate=0.003, additions=False)
+    slow = tuple(learn(fresh(seed, deep), seed, 3 * steps, rate, additions=False) for rate in bar(RATES))
     parts = {"attends to itself": (True, False), "rotations": (False, True), "both": (True, True)}
     turned_before = {name: at_start(turning(seed, deep, *of), False) for name, of in parts.items()}
     turned_losses = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib import probing
+from course_lib.claims import Trained, trains
 from course_lib.concepts.c06_residuals.experiments.real_models import (
     Model,
     layers_out,
@@ -24,6 +25,8 @@ from course_lib.concepts.c06_residuals.experiments.small_models import (
     tested,
 )
 
+RATE, RATES = 0.005, (0.01, 0.005, 0.003)  # with additions, and without
+
 
 @dataclass(frozen=True)
 class LearnTheDifference:
@@ -37,7 +40,8 @@ class LearnTheDifference:
         untrained: that of the median layer of a small stack that has learned nothing.
         rises: by how many nats the loss rises without each layer, on two texts: (layers, 2).
         bare: the same without any additions.
-        losses: of two small layers that learned with and without additions.
+        losses: of two small layers that learned with and without additions; of the latter, those that lose
+            least by a skipped layer.
         skipped: by how many nats they rise when the one or the other is left out.
     """
 
@@ -81,20 +85,21 @@ class LearnTheDifference:
         return mean(self.skipped["without"])
 
 
+@trains(Trained(300, 900, rates=RATES, but="All are of one width."))
 def learn_the_difference(
     seed: int = 0, steps: int = 300, *, smollm2: Model, rises: Tensor | None = None
 ) -> LearnTheDifference:
     """Do layers learn what is to be added, so that one can be missed?
 
     Rival: an untrained stack of 30 layers, for the size of what is added; two layers that learned the same
-        task without additions, for one that is left out.
-    Equal for both: model, rows, steps and learning rate of the small ones.
+        task without additions, three times as long at the best of three rates, for one that is left out.
+    Equal for both: model and task of the small ones.
     Does not show: that a small difference is a sign of learning: an untrained layer adds as little. One
         start.
 
     Args:
         seed: of the small models.
-        steps: of their training.
+        steps: of their training with additions.
         smollm2: the model and its tokenizer.
         rises: what `layers_out` gave, if that is known.
     """
@@ -107,12 +112,9 @@ def learn_the_difference(
         bare = (text_losses(smollm2, texts) - intact).mean().item()
     entered = torch.stack([smollm2[0].embed(texts).detach(), *seen.streams[:-1]])  # (layers, B, T, D)
     mixed, thought = torch.stack(seen.attention), torch.stack(seen.feed_forward)
-    losses: dict[str, float] = {}
-    skipped: dict[str, tuple[float, ...]] = {}
-    for name, additions in {"with": True, "without": False}.items():
-        model = fresh(seed, 2)
-        losses[name] = learn(model, seed, steps, rate=0.005, additions=additions)
-        skipped[name] = tuple(_without_layer(model, layer, additions) - losses[name] for layer in (0, 1))
+    loss, lost = _learned(seed, steps, RATE, additions=True)
+    chains = [_learned(seed, 3 * steps, rate, additions=False) for rate in RATES]
+    chain_loss, chain_lost = min(chains, key=lambda chain: mean(chain[1]))
     return LearnTheDifference(
         attention=_share(mixed, entered),
         mlp=_share(thought, entered + mixed),
@@ -120,8 +122,8 @@ def learn_the_difference(
         untrained=_untrained_share(seed),
         rises=rises,
         bare=bare,
-        losses=losses,
-        skipped=skipped,
+        losses={"with": loss, "without": chain_loss},
+        skipped={"with": lost, "without": chain_lost},
     )
 
 
@@ -137,6 +139,13 @@ def _untrained_share(seed: int) -> float:
         model(new_rows())
     streams = torch.stack(passed.streams)
     return torch.tensor(_share(streams.diff(dim=0), streams[:-1])).median().item()
+
+
+def _learned(seed: int, steps: int, rate: float, additions: bool) -> tuple[float, tuple[float, ...]]:
+    """The loss of two small layers, and by how much it rises without the one or the other."""
+    model = fresh(seed, 2)
+    loss = learn(model, seed, steps, rate, additions)
+    return loss, tuple(_without_layer(model, layer, additions) - loss for layer in (0, 1))
 
 
 def _without_layer(model: Reverser, layer: int, additions: bool) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from course_lib.claims import Trained, trains
 from course_lib.concepts.c06_residuals.experiments.real_models import Model
 from course_lib.concepts.c06_residuals.experiments.small_models import Reverser, blocks_of, fresh, learn
 from course_lib.data import reviews
@@ -86,6 +87,7 @@ class FromLeast(nn.Module):
         return (self.least + (x - low) / (high - low)) * self.weight + self.bias
 
 
+@trains(Trained(80, 400, but="All are of one width and learn at one rate."))
 def norm_range(seed: int = 0, steps: int = 80, *, minilm: Model) -> NormRange:
     """Does normalisation bring the numbers to the range from 0 to 1, and could it?
 
