@@ -42,6 +42,7 @@ class Cell:
     grade: bool = False
     points: float = 0.0
     seed: int | None = None  # of what it draws, see `given.seeds`
+    is_given: bool = False  # it runs as it stands in the source
     pictures: dict[str, str] = field(default_factory=dict, hash=False)  # pasted into it: base64 by name
 
     @property

@@ -18,7 +18,7 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
 
@@ -260,6 +260,7 @@ class Child:
         self.shell = shell()
         self.asked: dict[tuple[str, str], Any] = {}  # by test and name
         self.things: dict[int, Any] = {}  # that a test has got and that cannot travel
+        self.given: list[type] = []  # classes of the source's own cells
         self.leaves: list[Any] = []  # the tensors with gradients that the last call was given
         self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
         self.identities = Identities(self.numbers)
@@ -285,7 +286,7 @@ class Child:
     def run(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Run one cell."""
         self.shell.outputs = outputs = Outputs(question["room"])
-        start = monotonic()
+        start, before = monotonic(), self.classes()
         with (
             self.captured(),
             seeded(question["seed"]),
@@ -293,9 +294,15 @@ class Child:
             contextlib.suppress(OutOfTime),
         ):
             self.shell.run_cell(question["code"], store_history=False)
+        if question["given"]:
+            self.given += [one for one in self.classes() if one not in before]
         late = monotonic() - start > question["seconds"]
         header = {"outputs": outputs.done(), "lost": outputs.lost}
         yield {**header, "late": True} if late else header, b""
+
+    def classes(self) -> list[type]:
+        """The classes that the notebook has names for."""
+        return [one for one in self.shell.user_ns.values() if issubclass(type(one), type)]
 
     def learner(self, place: str, name: str) -> Any:
         """What a test asks for: what it got the first time, or what has that name now.
@@ -312,7 +319,7 @@ class Child:
     def keep(self, thing: Any, raw: bytearray) -> dict[str, Any]:
         """Keep what cannot travel; how it is found again, and what a test may do with it."""
         has = [name for name in SPECIAL if hasattr(type(thing), name)]
-        bases = kinds_of(thing) if isinstance(thing, type) else []
+        bases = kinds_of(thing, self.given) if isinstance(thing, type) else []
         is_own = getattr(thing, "__module__", "") == "__main__"
         told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has, "own": is_own}
         if isinstance(thing, int | float | str | tuple | list | dict | set | frozenset):
@@ -320,7 +327,7 @@ class Child:
         if getattr(thing, "requires_grad", False) is True:
             told |= {"tensor": wire.encode(thing.detach(), raw), "is_leaf": thing.is_leaf}
             told |= {"gradient": wire.encode(thing.grad, raw), "leaves": self.number_of(self.leaves)}
-        return {**told, "kinds": kinds_of(type(thing))}
+        return {**told, "kinds": kinds_of(type(thing), self.given)}
 
     def number_of(self, thing: Any) -> int:
         """The number by which a thing is found again."""
@@ -434,9 +441,13 @@ def about_error(error: BaseException) -> dict[str, Any]:
     return {**vars(error), **code, "args": error.args}
 
 
-def kinds_of(kind: type) -> list[str]:
-    """A class and those that it is made from, by their names."""
-    return [f"{one.__module__}.{one.__qualname__}" for one in kind.__mro__]
+def kinds_of(kind: type, given: Collection[type] = ()) -> list[str]:
+    """A class and those that it is made from, by their names; of own ones it matters whose they are."""
+    found = []
+    for one in type.__dict__["__mro__"].__get__(kind):
+        own = ".answer" if one.__module__ == "__main__" and one not in given else ""
+        found.append(f"{one.__module__}{own}.{one.__qualname__}")
+    return found
 
 
 def called(function: Callable[[], Any], seconds: float, most_printed: int = PRINTED_LIMIT) -> Call:

@@ -354,8 +354,10 @@ class Grading:
         if cell in self.left_out:
             return
         with self._costs_alone(cell):
-            seed = self.grader.seeds.get(cell.source)
-            outputs, lost, late = self.session.run(dataclasses.replace(cell, seed=seed))
+            plain = {one.source for one in self.grader.cells if not (one.grade or one.solution)}
+            seed, is_given = self.grader.seeds.get(cell.source), cell.source in plain
+            known = dataclasses.replace(cell, seed=seed, is_given=is_given)
+            outputs, lost, late = self.session.run(known)
             if late:
                 self._late(f"timed out in the cell {_name(cell)!r}")
             if lost:

@@ -259,7 +259,7 @@ class Session:
 
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         question = {"do": "run", "code": cell.source, "seconds": self.seconds.cell}
-        return {**question, "room": max(0, room), "seed": cell.seed}
+        return {**question, "room": max(0, room), "seed": cell.seed, "given": cell.is_given}
 
     def ask(self, question: dict[str, Any], raw: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         """Ask the child; start one where there is none.

@@ -19,7 +19,7 @@ from course_lib.grading.pipe.states import restore
 MOST = 10_000  # values that are known at once
 MOST_BYTES = 64 * 2**20  # of arrays among them
 DICTIONARIES = (dict, Counter, OrderedDict, defaultdict)
-KINDS = (list, set, deque, np.ndarray, *DICTIONARIES)
+KINDS = (list, set, deque, bytearray, np.ndarray, *DICTIONARIES)
 
 
 @dataclass(frozen=True)
@@ -185,14 +185,17 @@ def _look(value: Any) -> Any:
     """What is another one, see `_same`, as soon as a value holds something else."""
     numbers = numbers_of(value)
     if numbers is None:
-        return set(value) if isinstance(value, set) else items_of(value)
+        if isinstance(value, set | bytearray):
+            return bytes(value) if isinstance(value, bytearray) else set(value)
+        return items_of(value)
     if numbers.dtype == object:
         return list(numbers.flat)
-    return [value.shape, str(value.dtype), getattr(value, "requires_grad", 0), zlib.crc32(numbers.tobytes())]
+    learns = getattr(value, "requires_grad", False)
+    return f"{numbers.shape} {value.dtype} {learns} {zlib.crc32(numbers.tobytes())}"
 
 
 def _same(a: Any, b: Any) -> bool:
-    return len(a) == len(b) and (a == b if isinstance(a, set) else all(map(_is_same, a, b)))
+    return len(a) == len(b) and (all(map(_is_same, a, b)) if isinstance(a, list) else a == b)
 
 
 def _is_same(a: Any, b: Any) -> bool:

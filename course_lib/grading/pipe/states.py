@@ -69,7 +69,7 @@ def _restore(value: Any, state: Any) -> None:
         value.set_state(sys.modules["torch"].from_numpy(np.array(state)))
     elif type(value) is not type(state):
         raise ValueError(f"it is a {type(state).__name__}")
-    elif isinstance(value, dict | set | list | deque):
+    elif isinstance(value, dict | set | list | deque | bytearray):
         value.clear()
         (value.update if isinstance(value, dict | set) else value.extend)(state)
     elif value.shape != state.shape or value.dtype != state.dtype:

@@ -262,7 +262,7 @@ def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return _simple(value)
     if type(value) in (bytes, bytearray, complex):
-        return _bytes_or_complex(value)
+        return _bytes_or_complex(value, keeper)
     for kind, sequence in SEQUENCES.items():
         if isinstance(value, sequence):  # named tuples too
             more = {"most": value.maxlen} if kind == "deque" else {}
@@ -276,10 +276,10 @@ def _encoded(value: Any, raw: bytearray, keeper: Keeper | None) -> Any:
     return keeper.keep(value, raw) if keeper is not None and told["is"] == "foreign" else told
 
 
-def _bytes_or_complex(value: Any) -> dict[str, Any]:
+def _bytes_or_complex(value: Any, keeper: Keeper | None) -> dict[str, Any]:
     if type(value) is complex:
         return {"is": "complex", "of": [value.real, value.imag]}
-    return {"is": "bytes", "hex": value.hex()}
+    return {"is": "bytes" if type(value) is bytes or keeper is None else "bytearray", "hex": value.hex()}
 
 
 def _kind_of_dictionary(value: dict[Any, Any], keeper: Keeper | None) -> dict[str, str]:
@@ -419,8 +419,8 @@ class _Decoder:
             box = np.empty((), dtype=object)
             box[()] = self.value(it["of"], depth + 1)
             return box
-        if kind == "bytes":
-            return bytes.fromhex(it["hex"])
+        if kind in ("bytes", "bytearray"):
+            return (bytes if kind == "bytes" else bytearray).fromhex(it["hex"])
         if kind == "complex":
             return complex(*map(float, it["of"]))
         if kind == "refused":
