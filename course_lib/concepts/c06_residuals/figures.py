@@ -275,16 +275,19 @@ def deep(trained: Mapping[int, Mapping[str, ArrayLike]], guessing: float) -> Non
     plots.show(fig, alt=f"Dots, one for each training run. Mean loss, {said}; guessing {guessing:.2f}.")
 
 
-def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike]) -> None:
-    """How well models of several depths do for the same work.
+def depth(
+    much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike], wider: Mapping[int, ArrayLike]
+) -> None:
+    """How well models of several depths do for the same work, and wider ones with as many weights.
 
     Args:
         much: by number of layers, the fewest first: bits for a character after much training, one a run.
         little: the same after little training.
+        wider: the same of those of as many weights as the deepest, the most layers first.
     """
     of = {
-        f"{work}:\n{n} layer" + "s" * (n > 1): as_numbers(bits)
-        for work, found in {"little work": little, "much work": much}.items()
+        f"{name}:\n{n} layer" + "s" * (n > 1): as_numbers(bits)
+        for name, found in {"little work": little, "much work": much, "as many weights": wider}.items()
         for n, bits in found.items()
     }
     said = ", ".join(f"{name} {bits.mean():.2f}".replace("\n", " ") for name, bits in of.items())
@@ -292,10 +295,11 @@ def depth(much: Mapping[int, ArrayLike], little: Mapping[int, ArrayLike]) -> Non
         as_numbers(found[n]).mean() for found in (much, little) for n in (min(found), max(found))
     )
     title = supported(
-        "For the same work one layer wins when it is little, four when it is much",
+        "One layer wins when work is little, four when it is much; two wide ones do as well as eight",
         f"{said} bits",
         all(n in much for n in (1, 4)) and min(much, key=lambda n: as_numbers(much[n]).mean()) == 4,
         many < few - 0.02 and many_soon > few_soon + 0.05,
+        as_numbers(wider[2]).mean() <= many + 0.02 if 2 in wider else False,
     )
     fig = plots.dots(of, title=title, y="bits a character")
     plots.show(fig, alt=f"Dots, one for each start. On average: {said} bits for a character.")

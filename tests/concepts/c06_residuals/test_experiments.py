@@ -330,14 +330,22 @@ def test_more_layers():
     assert judged("more-layers", experiments.stored_more_layers()) == (Label.ONLY_IF, [])
 
 
+def test_wider_layers_that_learn_less_are_seen():
+    depth = experiments.stored_more_layers()
+    bits = depth.bits | {(2, 64, 1000): depth.much[1], (1, 96, 3000): depth.little[1]}
+    assert judged("more-layers", replace(depth, bits=bits)).missed == ["wide", "single"]
+
+
 def test_eight_layers_that_learn_too_shortly_are_not_better_and_give_what_is_stored():
     """The first of the stored starts, with little work alone."""
-    found = experiments.more_layers(depths=(1, 2, 8), work=1280, little=1280, starts=1)
+    found = experiments.more_layers(101, depths=(1, 2, 8), work=1280, little=1280, starts=1)
     label, missed = judged("more-layers", found)
     assert label == Label.WRONG
     assert "longer" in missed
     assert "hurry" not in missed
-    assert found.bits[8, 32, 160][0] == pytest.approx(experiments.stored_more_layers().bits[8, 32, 160][0], abs=0.1)
+    assert found.bits[8, 32, 160][0] == pytest.approx(
+        experiments.stored_more_layers().bits[8, 32, 160][0], abs=0.1
+    )
 
 
 # ---------------------------------------------------------------------- the stream of a real model

@@ -129,12 +129,15 @@ def test_deep_refused(drawn, change):
 
 def test_depth(drawn):
     much, little = {1: [2.3, 2.4], 4: [2.1, 2.1], 8: [2.2, 2.2]}, {1: [2.5, 2.5], 8: [3.0, 3.0]}
+    wider = {2: [2.15, 2.15], 1: [2.05, 2.05]}
     says = "little work: 1 layer 2.50, little work: 8 layers 3.00, much work: 1 layer 2.35"
-    assert draws(drawn, figures.depth, much, little, says=says, labels=("y",))
+    assert draws(drawn, figures.depth, much, little, wider, says=says, labels=("y",))
     drawn.clear()
-    assert refuses(drawn, figures.depth, {**much, 4: much[1]}, little)  # not four, but eight are best
-    assert refuses(drawn, figures.depth, little, little)  # not better after long training
-    assert refuses(drawn, figures.depth, much, much)  # not worse after short training
+    assert refuses(drawn, figures.depth, {**much, 4: much[1]}, little, wider)  # not four, but eight are best
+    assert refuses(drawn, figures.depth, little, little, wider)  # not better after long training
+    assert refuses(drawn, figures.depth, much, much, wider)  # not worse after short training
+    assert refuses(drawn, figures.depth, much, little, {**wider, 2: [2.3, 2.3]})  # eight are better
+    assert refuses(drawn, figures.depth, much, little, {})
 
 
 def test_branches(drawn):
