@@ -299,7 +299,7 @@ def depth(
         f"{said} bits",
         all(n in much for n in (1, 4)) and min(much, key=lambda n: as_numbers(much[n]).mean()) == 4,
         many < few - 0.02 and many_soon > few_soon + 0.05,
-        as_numbers(wider[2]).mean() <= many + 0.02 if 2 in wider else False,
+        2 in wider and bool(as_numbers(wider[2]).mean() <= many + 0.02),
     )
     fig = plots.dots(of, title=title, y="bits a character")
     plots.show(fig, alt=f"Dots, one for each start. On average: {said} bits for a character.")
