@@ -117,6 +117,9 @@ def test_files_that_a_cell_names_are_there(grade, tmp_path):
     own, other = grade(cells(idiom, right), cells(idiom, wrong), fresh=True)
     assert (own.status, other.status) == ("right", "wrong")
     assert "FileNotFoundError" in other.sentence
+    writes = "with open('expected.csv', 'w') as file: file.write('0')\ndef total(name): return 0"
+    _, other = grade(cells(idiom, right), cells(idiom, writes), fresh=True)
+    assert other.status == "wrong"
 
 
 def test_a_task_may_be_called_as_a_function_of_pythons_own(ready, tmp_path):

@@ -94,7 +94,9 @@ def names_checked(code: str) -> set[str]:
 
 
 def definition(cells: Sequence[str], names: Sequence[str]) -> str:
-    """The code that defines a function or class, or with several names what is within one; "" without it.
+    """The code that defines a function or class, or with several names what is within one.
+
+    "" where none does, or it comes from elsewhere, from a file that an answer has written for instance.
 
     Where several statements of the last cell that does define it, it is all of them: which one counts in the
     end, only running it shows. With them comes what they take over from elsewhere: `f = g`, `@g`, `A.f = g`.
@@ -111,9 +113,11 @@ def definition(cells: Sequence[str], names: Sequence[str]) -> str:
             continue
         asked.add(name)
         for code, node in _defining(cells, name):
+            if isinstance(node, ast.Import | ast.ImportFrom) and not is_taken_over:
+                return ""
             text = textwrap.dedent(ast.get_source_segment(code, node, padded=True) or "")
             found[text] = None
-            others = names_read(node) if is_taken_over else _taken_over(node)
+            others = names_read(node) if is_taken_over else _taken_over(node, name[0])
             waiting += [((other,), True) for other in sorted(others)]
     return "\n".join(found)
 
@@ -140,9 +144,9 @@ def _puts_into(node: ast.stmt, name: str) -> bool:
     return any(isinstance(one.value, ast.Name) and one.value.id == name for one in attributes)
 
 
-def _taken_over(node: ast.stmt) -> set[str]:
+def _taken_over(node: ast.stmt, name: str) -> set[str]:
     """The names of what a statement makes its own: of an assignment, and of decorators."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == name:
         return set().union(*map(names_read, node.decorator_list))
     return names_read(node)
 

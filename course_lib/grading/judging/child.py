@@ -18,7 +18,7 @@ import sys
 import time
 import types
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
 
@@ -319,7 +319,7 @@ class Child:
     def keep(self, thing: Any, raw: bytearray) -> dict[str, Any]:
         """Keep what cannot travel; how it is found again, and what a test may do with it."""
         has = [name for name in SPECIAL if hasattr(type(thing), name)]
-        bases = kinds_of(thing, self.given) if isinstance(thing, type) else []
+        bases = kinds_of(thing, self.number_of_class) if isinstance(thing, type) else []
         is_own = getattr(thing, "__module__", "") == "__main__"
         told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has, "own": is_own}
         if isinstance(thing, int | float | str | tuple | list | dict | set | frozenset):
@@ -327,7 +327,11 @@ class Child:
         if getattr(thing, "requires_grad", False) is True:
             told |= {"tensor": wire.encode(thing.detach(), raw), "is_leaf": thing.is_leaf}
             told |= {"gradient": wire.encode(thing.grad, raw), "leaves": self.number_of(self.leaves)}
-        return {**told, "kinds": kinds_of(type(thing), self.given)}
+        return {**told, "kinds": kinds_of(type(thing), self.number_of_class)}
+
+    def number_of_class(self, kind: type) -> int:
+        """Its number; 0 for one of the source's own cells."""
+        return 0 if any(kind is one for one in self.given) else self.number_of(kind)
 
     def number_of(self, thing: Any) -> int:
         """The number by which a thing is found again."""
@@ -374,14 +378,19 @@ class Child:
             with clean_state(), guard:
                 return [read(function(*values, **named)) for values, named in calls]
 
-        outcome = called(run, question["seconds"], MOST_READ if is_kept else PRINTED_LIMIT)
+        errors = Printed(MOST_READ) if is_kept else None
+        outcome = called(run, question["seconds"], MOST_READ if is_kept else PRINTED_LIMIT, errors)
         if outcome.late:
             return {"late": True}, b""
         blob = bytearray()
         keeper = self if is_kept else None
         if outcome.error is not None:
-            told = {"failure": _shortened(failure_of(outcome.error)), "kinds": kinds_of(type(outcome.error))}
+            told = {
+                "failure": _shortened(failure_of(outcome.error)),
+                "kinds": kinds_of(type(outcome.error), self.number_of_class),
+            }
             about = {"about": wire.encode(about_error(outcome.error), blob, self)} if is_kept else {}
+            about |= {"complained": errors.text} if errors else {}
             return {**told, **about, "printed": outcome.printed}, bytes(blob)
         changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
         others = [None if is_kept and has_identity(thing) else thing for thing in things]
@@ -390,6 +399,7 @@ class Child:
         header = {"values": {"is": "list", "of": values}, "printed": outcome.printed}
         if is_kept:
             header["around"] = wire.encode(self.surroundings.answered(), blob)
+            header["complained"] = errors.text if errors else ""
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
     def question(self, raw: bytes) -> tuple[Any, Any, list[Any]]:
@@ -441,22 +451,37 @@ def about_error(error: BaseException) -> dict[str, Any]:
     return {**vars(error), **code, "args": error.args}
 
 
-def kinds_of(kind: type, given: Collection[type] = ()) -> list[str]:
-    """A class and those that it is made from, by their names; of own ones it matters whose they are."""
+def kinds_of(kind: type, number_of: Callable[[type], int] = id) -> list[str]:
+    """A class and those that it is made from, by their names; those of answers have numbers, too.
+
+    Args:
+        kind: a class.
+        number_of: 0 for a class of the source's own cells.
+    """
     found = []
     for one in type.__dict__["__mro__"].__get__(kind):
-        own = ".answer" if one.__module__ == "__main__" and one not in given else ""
-        found.append(f"{one.__module__}{own}.{one.__qualname__}")
+        module = sys.modules.get(str(one.__module__))
+        is_own = one.__module__ == "__main__" or vars(module or sys).get(one.__name__, one) is not one
+        number = number_of(one) if is_own else 0
+        found.append(f"{one.__module__}{f'.answer{number}' if number else ''}.{one.__qualname__}")
     return found
 
 
-def called(function: Callable[[], Any], seconds: float, most_printed: int = PRINTED_LIMIT) -> Call:
-    """As `checks.call.call`, without a thread: what ignores its limit is ended from outside."""
+def called(
+    function: Callable[[], Any],
+    seconds: float,
+    most_printed: int = PRINTED_LIMIT,
+    errors: Printed | None = None,
+) -> Call:
+    """As `checks.call.call`, without a thread: what ignores its limit is ended from outside.
+
+    What is written to stderr is printed, too, or stands in `errors`.
+    """
     printed = Printed(most_printed)
     try:
         with (
             contextlib.redirect_stdout(printed),
-            contextlib.redirect_stderr(printed),
+            contextlib.redirect_stderr(errors or printed),
             warnings.catch_warnings(action="ignore"),
             interrupted_after(seconds, OutOfTime),
         ):

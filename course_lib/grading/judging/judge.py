@@ -180,7 +180,7 @@ class Grader:
         if "torch" in self.content.decode() or ("torch" in sys.modules and any(b"torch" in s for s in specs)):
             modules.append("torch")
         modules += sorted(share.needed(imported))
-        beside = files_named([cell for cell in self.cells if not cell.is_test], self.source.parent)
+        beside = self.beside(for_tests=False)
         return {"imported": imported, "beside": beside, "modules": modules, "specs": specs}
 
     def _needs_of_tests(self) -> dict[str, Any]:
@@ -190,9 +190,12 @@ class Grader:
         wished += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
         torch = ["torch"] if "torch" in self.content.decode() else []
         modules = ["numpy", *torch, "course_lib.grading.judging.bench"]
-        beside = files_named(self.cells, self.source.parent)
-        needs = {"imported": None, "beside": beside, "modules": modules, "specs": []}
+        needs = {"imported": None, "beside": self.beside(), "modules": modules, "specs": []}
         return {**needs, "wished": list(dict.fromkeys(wished))}
+
+    def beside(self, for_tests: bool = True) -> dict[str, Path]:
+        """The files beside the source that its cells name; for submissions without those that tests name."""
+        return files_named([cell for cell in self.cells if for_tests or not cell.is_test], self.source.parent)
 
     def _tasks(self) -> list[Task]:
         """The tasks that the tests of the source check."""
@@ -439,6 +442,8 @@ class Grading:
             "cells": [cell.source for cell in before],
             "checked": list(names_checked(test.source)),
             "expected": expected,
+            "seed": int.from_bytes(hashlib.sha256(self.grader.content + test.grade_id.encode()).digest()[:4]),
+            "files": sorted(self.grader.beside().keys() - self.grader.beside(for_tests=False).keys()),
         }
         return OwnTest(self.grader.for_tests(), start, self.grader.given(test))
 

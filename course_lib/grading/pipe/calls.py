@@ -104,6 +104,7 @@ def call_there(
             raise TimeOver
         if maker is not None:
             sys.stdout.write(str(header.get("printed", ""))[:MOST_PRINTED])
+            sys.stderr.write(str(header.get("complained", ""))[:MOST_PRINTED])
             if "around" in header:
                 maker.surroundings.take_answer(**wire.decode(header["around"], blob))
         if "missing" in header or "failure" in header:

@@ -32,6 +32,7 @@ class Surroundings:
     """Those of this process; files whose names begin with a dot are its own."""
 
     def __init__(self) -> None:
+        self.own: set[str] = set()  # files that the other side never changes
         self.files = _look()
         self.drawn = b""  # the states of generators that both know
 
@@ -80,7 +81,8 @@ class Surroundings:
         """Write what the other side has changed, which may say anything."""
         for name, content in files.items():
             parts = PurePosixPath(name).parts
-            if not parts or parts[0] == "/" or any(part.startswith(".") for part in parts):
+            is_ours = "/".join(parts) in self.own or any(part.startswith(".") for part in parts)
+            if not parts or parts[0] == "/" or is_ours:
                 continue
             with contextlib.suppress(OSError, ValueError):
                 if content is None:

@@ -80,8 +80,8 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
     "call": {
         "missing": (),
         "late": (),
-        "failure": ("kinds", "printed", "about"),
-        "values": ("printed", "forbidden", "around"),
+        "failure": ("kinds", "printed", "about", "complained"),
+        "values": ("printed", "forbidden", "around", "complained"),
     },
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
@@ -89,7 +89,7 @@ TYPES: dict[str, type] = {
     **dict.fromkeys(("used", "mentioned", "outputs", "kinds"), list),
     "lost": int,
     "late": bool,
-    **dict.fromkeys(("missing", "printed", "line", "forbidden", "changed"), str),
+    **dict.fromkeys(("missing", "printed", "complained", "line", "forbidden", "changed"), str),
 }
 
 
@@ -203,7 +203,8 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     """
     if keeper is None:
         return _encoded(value, raw, None)
-    if type(value).__module__ == "__main__" or _has_gradients(value):
+    is_other = isinstance(value, np.ndarray) and type(value) is not np.ndarray  # a matrix, for instance
+    if type(value).__module__ == "__main__" or _has_gradients(value) or is_other:
         return keeper.keep(value, raw)
     if _is_exact(value):
         return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
@@ -249,7 +250,7 @@ def _part_of_another(value: Any, own: int, known: Identities) -> dict[str, Any]:
         if number == own or whole is None or not np.may_share_memory(whole, numbers):
             continue
         at = start - whole.__array_interface__["data"][0]
-        if whole.flags.c_contiguous and at >= 0:
+        if whole.flags.forc and at >= 0:
             return {"in": number, "offset": at, "strides": list(numbers.strides)}
     return {}
 
@@ -451,9 +452,10 @@ class _Decoder:
     def view(self, value: Any, other: Any, it: dict[str, Any]) -> Any:
         """An array or a tensor as a part of another that is here; NumPy looks whether it lies within."""
         whole, numbers = numbers_of(other), numbers_of(value)
-        if whole is None or numbers is None or not whole.flags.c_contiguous:
+        if whole is None or numbers is None or not whole.flags.forc:
             return value
-        view = np.ndarray(numbers.shape, numbers.dtype, whole, it["offset"], it["strides"])
+        memory = whole if whole.flags.c_contiguous else whole.T
+        view = np.ndarray(numbers.shape, numbers.dtype, memory, it["offset"], it["strides"])
         return view if type(value) is np.ndarray else sys.modules["torch"].from_numpy(view)
 
     def array(self, it: dict[str, Any]) -> np.ndarray:
