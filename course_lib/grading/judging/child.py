@@ -389,9 +389,11 @@ class Child:
                 "failure": _shortened(failure_of(outcome.error)),
                 "kinds": kinds_of(type(outcome.error), self.number_of_class),
             }
-            about = {"about": wire.encode(about_error(outcome.error), blob, self)} if is_kept else {}
-            about |= {"complained": errors.text} if errors else {}
-            return {**told, **about, "printed": outcome.printed}, bytes(blob)
+            if errors is not None:
+                told |= {"contents": wire.encode_changed(blob, self), "complained": errors.text}
+                told |= {"about": wire.encode(about_error(outcome.error), blob, self)}
+                told |= {"around": wire.encode(self.surroundings.answered(), blob)}
+            return {**told, "printed": outcome.printed}, bytes(blob)
         changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
         others = [None if is_kept and has_identity(thing) else thing for thing in things]
         states = [state_of(*both) for both in zip(others, before, strict=True)]

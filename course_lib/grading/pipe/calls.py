@@ -134,6 +134,7 @@ def _error(header: dict[str, Any], blob: bytes, maker: Maker | None) -> Reported
         kinds = [kind for kind in kinds if kind != "builtins.SystemExit"]
     error = error_of(failure_in(header["failure"]), kinds, maker.errors if maker else {})
     if maker is not None and "about" in header:
+        _update(maker.identities, _list(wire.decode(header.get("contents"), blob, maker)))
         about = wire.decode(header["about"], blob, maker)
         error.args = about.pop("args")
         for name, value in about.items():

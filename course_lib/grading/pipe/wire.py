@@ -80,7 +80,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
     "call": {
         "missing": (),
         "late": (),
-        "failure": ("kinds", "printed", "about", "complained"),
+        "failure": ("kinds", "printed", "contents", "about", "around", "complained"),
         "values": ("printed", "forbidden", "around", "complained"),
     },
 }
