@@ -153,9 +153,7 @@ def test_summaries(drawn):
         multiplied=(1, 2),
         kept=(1, 2),
     )
-    says = (
-        "8 x 8 numbers 36%, 16 x 16 numbers, 150 steps 67%, 16 x 16 numbers, 450 steps 88%, 64 x 64"
-    )
+    says = "8 x 8 numbers 36%, 16 x 16 numbers, 150 steps 67%, 16 x 16 numbers, 450 steps 88%, 64 x 64"
     assert draws(drawn, figures.summaries, states, says=says, labels=("x",))
     assert refuses([], figures.summaries, replace(states, small={0.03: 0.9}))  # no limit
     assert refuses([], figures.summaries, replace(states, longer={150: 0.67, 450: 0.7}))  # no matter of steps
