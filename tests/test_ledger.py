@@ -375,6 +375,13 @@ def test_where_only_the_text_has_changed_runs_stay(tool, entries, tmp_path):
     assert Counter(run.aside for run in read(path)) == {"another version of the experiments": 3, "": 1}
 
 
+def test_runs_are_alike_whose_last_digits_differ(tool):
+    run = race(0.5, loop=2e-8)
+    assert tool._alike(run, replace(run, numbers={"wait": 0.500001, "loop": 1e-8}))
+    assert not tool._alike(run, replace(run, numbers={"wait": 0.501, "loop": 2e-8}))
+    assert not tool._alike(run, replace(run, numbers={"wait": 0.5}))
+
+
 def test_the_cost_is_said_before(tool):
     jobs = [tool.Job("quick", seed) for seed in range(10)]
     known = {"quick": [race(0.5, took=30.0)]}

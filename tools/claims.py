@@ -145,8 +145,10 @@ def keep(claim: Claim, run: Run) -> list[Run]:
 
 def _alike(run: Run, other: Run) -> bool:
     """Whether two runs found the same, but for the last digits, in which processors differ."""
-    same = (math.isclose(run.numbers[name], n, rel_tol=1e-5) for name, n in other.numbers.items())
-    return run.numbers.keys() == other.numbers.keys() and all(same)
+    if run.numbers.keys() != other.numbers.keys():
+        return False
+    pairs = ((run.numbers[name], n) for name, n in other.numbers.items())
+    return all(math.isclose(*pair, rel_tol=1e-5, abs_tol=1e-6) for pair in pairs)
 
 
 def _set_aside(claim: Claim, other: Run, run: Run) -> Run:
