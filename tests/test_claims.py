@@ -274,7 +274,6 @@ NOT_YET = {
     "one-graph-too-few",
     "head-count-free",
     "other-mixers",
-    "order-matters",
 }
 
 

@@ -90,7 +90,31 @@ def test_they_run_with_other_sizes_and_repeat_what_they_find() -> None:
 
 def test_order_matters(readers: experiments.WithoutPositions) -> None:
     assert judged("order-matters", readers).label == Label.ONLY_IF
-    assert {len(shares) for of in readers.right.values() for shares in of.values()} == {2}
+    counts = {name: len(shares) for of in readers.right.values() for name, shares in of.items()}
+    assert counts == {WITHOUT: 2, WITH: 2, PATIENT: 1}
+
+
+def test_what_those_without_positions_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three times the steps of those with them, two widths, two rates. A lesson can leave them out."""
+    given: list[tuple[str, int, int, float]] = []
+
+    def learn(model: nn.Module, batches: object, loss: object, steps: int, rate: float = 0.01) -> None:
+        given.append((f"{len(model.stack.blocks)} layers", model.head.in_features, steps, rate))
+
+    monkeypatch.setattr(experiments, "_learn", learn)
+    short = experiments.without_positions(3, 1, 7, patient=False)
+    assert [steps for _, _, steps, _ in given] == [7, 7, 21, 21, 7, 7]
+    given.clear()
+    assert {kind: [*of][:-1] for kind, of in experiments.without_positions(3, 1, 7).right.items()} == {
+        kind: [*of] for kind, of in short.right.items()
+    }
+    digits = [each for each in given if each[2] == 63]
+    assert digits == [
+        ("3 layers", 32, 63, 0.01),
+        ("3 layers", 64, 63, 0.005),
+        ("4 layers", 32, 63, 0.005),
+        ("4 layers", 64, 63, 0.01),
+    ]
 
 
 def test_a_mask_gives_the_rival_the_order(readers: experiments.WithoutPositions) -> None:
