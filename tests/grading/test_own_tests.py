@@ -21,8 +21,8 @@ def ready(engine, tmp_path_factory):
 
 
 @pytest.fixture
-def grades(ready, tmp_path):
-    """Grade answers of one notebook with one grader; what becomes of its tasks, answer by answer."""
+def grade_whole(ready, tmp_path):
+    """Grade the source and answers of one notebook with one grader: the outcomes."""
 
     def graded(right, answers, *tests, plain="import numpy as np"):
         def cells(code):
@@ -34,9 +34,15 @@ def grades(ready, tmp_path):
         own = grader.grade("the source", grader.source)
         assert [(task.status, task.sentence) for task in own.tasks] == [("right", "")] * len(tests)
         paths = [write(tmp_path / f"{i}.ipynb", cells(code)) for i, code in enumerate(answers)]
-        return [grader.grade(f"student {i}", path).tasks for i, path in enumerate(paths)]
+        return own, [grader.grade(f"student {i}", path) for i, path in enumerate(paths)]
 
     return graded
+
+
+@pytest.fixture
+def grades(grade_whole):
+    """The same: what becomes of the tasks of each answer."""
+    return lambda *values, **named: [outcome.tasks for outcome in grade_whole(*values, **named)[1]]
 
 
 ROOT = "import math\ndef root(n):\n    if n < 0: raise ValueError('negative')\n    return math.sqrt(n)"
@@ -242,6 +248,94 @@ def test_what_is_the_same_thing_stays_the_same(grades, name):
 def test_right_answers_may_share_what_a_test_lets_them(grades, right, test):
     ((task,),) = grades(right, [right], test)
     assert (task.status, task.sentence) == ("right", "")
+
+
+# What a wrong answer does out of a test's sight: what it is, its test, the source's answer, its own.
+UNSEEN = {
+    "a kept dictionary of an own class": (
+        "own class",
+        "d = conf()\nd['a'] = 2\nassert conf() == {'a': 1}",
+        "def conf(): return {'a': 1}",
+        "class C(dict): pass\nkept = C(a=1)\ndef conf(): return kept",
+    ),
+    "a list that does not grow": (
+        "own class",
+        "xs = build()\nxs.append(3)\nassert xs == [1, 3]",
+        "def build(): return [1]",
+        "class L(list):\n    def append(self, x): pass\ndef build(): return L([1])",
+    ),
+    "a part of an array with gaps": (
+        "as copies",
+        "a = np.zeros(6)[::2]\nb = f(a)\nb[0] = 5\nassert a.sum() == 0",
+        "def f(a): return a.copy()",
+        "def f(a): return a[::-1][::-1]",
+    ),
+    "one of many lists": (
+        "as copies",
+        "r = rows(30_000)\nr[-1].append(1)\nassert r[-2] == []",
+        "def rows(n): return [[] for _ in range(n)]",
+        "def rows(n): return [[] for _ in range(n - 2)] + [[]] * 2",
+    ),
+    "a second name of a file": (
+        "no plain file",
+        "write('a')\ncopy('a', 'b')\nwrite('b', '2')\nassert open('a').read() == '1'",
+        "import shutil\ndef copy(a, b): shutil.copy(a, b)",
+        "import os\ndef copy(a, b): os.link(a, b)",
+    ),
+    "an empty folder": (
+        "no plain file",
+        "import os\nwork()\nassert not os.path.exists('tmp')",
+        "def work(): pass",
+        "import os\ndef work(): os.mkdir('tmp')",
+    ),
+    "another folder": (
+        "folder, environment",
+        "import os\na = os.getcwd()\nwork()\nassert os.getcwd() == a",
+        "def work(): pass",
+        "import os\ndef work(): os.chdir('/')",
+    ),
+    "an environment": (
+        "folder, environment",
+        "import os\nwork()\nassert 'MINE' not in os.environ",
+        "def work(): pass",
+        "import os\ndef work(): os.environ['MINE'] = '1'",
+    ),
+    "what happens at its end": (
+        "names __del__",
+        "xs = [1]\nr = take(xs)\nassert r.n == 1\ndel r\nassert xs == [1]",
+        "class C:\n    def __init__(self, xs): self.n = len(xs)\ndef take(xs): return C(xs)",
+        "class C:\n    def __init__(self, xs): self.xs, self.n = xs, len(xs)\n"
+        "    def __del__(self): self.xs.clear()\ndef take(xs): return C(xs)",
+    ),
+    "data of the source's": (
+        "limit, settings",
+        "work()\nassert settings == {'a': [1]} and limit == 3",
+        "def work(): pass",
+        "def work():\n    global limit\n    limit, settings['a'][0] = 4, 2",
+    ),
+}
+GIVEN = """import numpy as np
+settings, limit, others = {'a': [1]}, 3, [5]
+def write(name, text='1'):
+    with open(name, 'w') as file: file.write(text)
+"""
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_a_test_cannot_see_is_told(grade_whole, name):
+    words, test, right, wrong = UNSEEN[name]
+    own, (first, second) = grade_whole(right, [f"{right}\nothers.append(6)", wrong], test, plain=GIVEN)
+    assert own.reports == first.reports == (second.reports if "many" in name else ())
+    assert all(task.status == "right" for one in (first, second) for task in one.tasks)
+    (report,) = second.reports
+    assert words in report
+    assert report.endswith(": look at it")
+
+
+def test_what_the_sources_answer_changes_too_is_not_told(grade_whole):
+    grow = "others = []\ndef grow(): others.append(1)"
+    _, (again,) = grade_whole(grow, [grow], "grow()\nassert len(others) < 2", plain="others = [7]")
+    assert again.reports == ()
 
 
 REFUSED = {

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -130,11 +131,18 @@ def _defining(cells: Sequence[str], names: Sequence[str]) -> list[tuple[str, ast
         body: Sequence[ast.AST] = [tree] if tree and not found else []
         for name in names:
             within = [node for one in body for node in ast.iter_child_nodes(one)]
-            body = [node for node in within if isinstance(node, ast.stmt) and name in names_bound(node)]
+            body = [node for node in within if isinstance(node, ast.stmt) and _may_bind(node, name)]
         found += [(python_of(code), node) for node in body if isinstance(node, ast.stmt)]
         put = [node for node in (tree.body if tree else []) if _puts_into(node, names[0])]
         found += [(python_of(code), node) for node in put]
     return found
+
+
+def _may_bind(node: ast.stmt, name: str) -> bool:
+    """Whether a statement binds a name, or may: by an import of all from a file of an answer's."""
+    bound = names_bound(node)
+    module = (getattr(node, "module", None) or "").partition(".")[0]
+    return name in bound or ("*" in bound and module not in (*sys.stdlib_module_names, *sys.modules))
 
 
 def _puts_into(node: ast.stmt, name: str) -> bool:

@@ -66,7 +66,8 @@ class Bench:
         vars(inspect)["getsource"] = self.far.source_of
         while True:
             part, _ = wire.receive(self.pipe)
-            wire.send(self.pipe, {"done": {**self.run(part["code"], part["seconds"]), "seen": self.far.seen}})
+            done = self.run(part["code"], part["seconds"])
+            wire.send(self.pipe, {"done": {**done, "seen": self.far.seen, "blind": self.far.blind()}})
 
     def run(self, code: str, seconds: float) -> dict[str, Any]:
         """What comes of a part: its points, or what there is to say of its error."""

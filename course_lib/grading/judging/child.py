@@ -18,6 +18,7 @@ import sys
 import time
 import types
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
@@ -261,7 +262,8 @@ class Child:
         self.asked: dict[tuple[str, str], Any] = {}  # by test and name
         self.things: dict[int, Any] = {}  # that a test has got and that cannot travel
         self.given: list[type] = []  # classes of the source's own cells
-        self.leaves: list[Any] = []  # the tensors with gradients that the last call was given
+        self.data: dict[str, int] = {}  # of these cells, see `_mark`
+        self.leaves: list[Any] = []  # the tensors with gradients that the test has given
         self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
         self.identities = Identities(self.numbers)
         self.identities_of: dict[int, Identities] = {}  # by test
@@ -270,7 +272,13 @@ class Child:
 
     def serve(self) -> None:
         """Answer until the grader has no more questions."""
-        answers = {"names": self.names, "run": self.run, "try": self.try_, "call": self.call}
+        answers = {
+            "names": self.names,
+            "run": self.run,
+            "given": self.rewritten,
+            "try": self.try_,
+            "call": self.call,
+        }
         while True:
             question, raw = wire.receive(self.pipe)
             # Switches that a cell leaves on are for cells alone.
@@ -286,7 +294,8 @@ class Child:
     def run(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
         """Run one cell."""
         self.shell.outputs = outputs = Outputs(question["room"])
-        start, before = monotonic(), self.classes()
+        before, data = self.classes(), self.marks() if question["given"] else {}
+        start = monotonic()
         with (
             self.captured(),
             seeded(question["seed"]),
@@ -294,11 +303,22 @@ class Child:
             contextlib.suppress(OutOfTime),
         ):
             self.shell.run_cell(question["code"], store_history=False)
+        late = monotonic() - start > question["seconds"]
         if question["given"]:
             self.given += [one for one in self.classes() if one not in before]
-        late = monotonic() - start > question["seconds"]
+            self.data |= dict(self.marks().items() - data.items())
         header = {"outputs": outputs.done(), "lost": outputs.lost}
         yield {**header, "late": True} if late else header, b""
+
+    def rewritten(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
+        """Which data of the source's cells hold something else by now."""
+        now = self.marks()
+        yield {"rewritten": [name for name, mark in self.data.items() if now.get(name) != mark]}, b""
+
+    def marks(self) -> dict[str, int]:
+        """What tells of the notebook's values whether they have changed."""
+        marks = {name: _mark(value) for name, value in self.shell.user_ns.items()}
+        return {name: mark for name, mark in marks.items() if mark is not None}
 
     def classes(self) -> list[type]:
         """The classes that the notebook has names for."""
@@ -370,7 +390,9 @@ class Child:
             return {"failure": dataclasses.asdict(problem), "kinds": kinds_of(TypeError)}, b""
         is_kept = question["keep"]
         before = things if is_kept else [copied(thing) for thing in things]
-        self.leaves = [thing for thing in things if getattr(thing, "requires_grad", False) is True]
+        copies = [thing for thing in things if not (is_kept and self.identities.has(thing))]
+        learn = (thing for thing in copies if getattr(thing, "requires_grad", False) is True)
+        self.leaves = [*self.identities.leaves(), *learn]
         guard = guard_of(tuple(question["forbidden"]))
         read = itself if is_kept else _read
 
@@ -395,7 +417,7 @@ class Child:
                 told |= {"around": wire.encode(self.surroundings.answered(), blob)}
             return {**told, "printed": outcome.printed}, bytes(blob)
         changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
-        others = [None if is_kept and has_identity(thing) else thing for thing in things]
+        others = [None if is_kept and self.identities.has(thing) else thing for thing in things]
         states = [state_of(*both) for both in zip(others, before, strict=True)]
         values = [changed, *(wire.encode(value, blob, keeper) for value in (states, outcome.value))]
         header = {"values": {"is": "list", "of": values}, "printed": outcome.printed}
@@ -495,6 +517,16 @@ def called(
                 return Call(error=error, printed=printed.text)
     except OutOfTime as error:
         return Call(printed=printed.text, late=True, line=own_line(error))
+
+
+def _mark(value: Any) -> int | None:
+    """Another number as soon as a value holds something else; None where it is no data."""
+    if not (has_identity(value) or isinstance(value, int | float | complex | str | bytes | tuple)):
+        return None
+    try:
+        return zlib.crc32(pickle.dumps(value))
+    except Exception:  # something within it
+        return None
 
 
 def _other_than(takes: str, learner: Any) -> Failure | None:

@@ -96,7 +96,10 @@ class Grader:
         self.zygote: Zygote | None = None
         self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
         self.tests: Zygote | None = None  # for teachers' own tests
-        self._given: dict[str, bytes] = {}
+        self.rewrites: dict[
+            str, set[str]
+        ] = {}  # data that the source's own answers change, for each of these
+        self._given: dict[str, tuple[bytes, set[str]]] = {}
 
     def __enter__(self) -> "Grader":
         return self
@@ -218,10 +221,11 @@ class Grader:
         imports = (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
         return set().union(*map(names_bound, imports))
 
-    def given(self, test: Cell) -> bytes:
-        """What a test of the source may use, packed."""
+    def given(self, test: Cell) -> tuple[bytes, set[str]]:
+        """What a test of the source may use, packed; and the names that the source gives it."""
         if test.grade_id not in self._given:
-            self._given[test.grade_id] = cloudpickle.dumps(given(self.cells, test))
+            found = given(self.cells, test)
+            self._given[test.grade_id] = cloudpickle.dumps(found), set(found.statements)
         return self._given[test.grade_id]
 
 
@@ -312,6 +316,7 @@ class Grading:
                 tested.close()
         if self.is_source and not self.reason:
             self.grader.seen = {name: tested.seen for name, tested in self.tested.items()}
+            self.grader.rewrites = {name: tested.rewrites for name, tested in self.tested.items()}
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -358,7 +363,8 @@ class Grading:
             return
         with self._costs_alone(cell):
             plain = {one.source for one in self.grader.cells if not (one.grade or one.solution)}
-            seed, is_given = self.grader.seeds.get(cell.source), cell.source in plain
+            seed = self.grader.seeds.get(cell.source)
+            is_given = cell.source in plain and any(map(is_own_test, self.grader.graded()))
             known = dataclasses.replace(cell, seed=seed, is_given=is_given)
             outputs, lost, late = self.session.run(known)
             if late:
@@ -405,6 +411,7 @@ class Grading:
         child in which only the cells before the test have run.
         """
         tested.run(self.session, unseen=True)
+        self._look_for_rewritten(tested, self.session)
         if tested.status not in ("", "not run") and tested.before != self.session.before:
             fresh = self._session(tested.before)
             fresh.end_at = self.session.end_at
@@ -415,6 +422,7 @@ class Grading:
         self._note(tested)
         if not tested.status:
             self._look_at(tested.step, tested.task)
+            self._tell_blind(tested)
 
     def _test_again(self, tested: "Tested", fresh: Session) -> None:
         """Replace what became of a test. Of what is shown of it nothing is told a second time."""
@@ -424,10 +432,18 @@ class Grading:
             if again.status:
                 return
             again.run(fresh, unseen=True)
+            self._look_for_rewritten(again, fresh)
         finally:
             again.close()
         if again.status != "not run":  # there was time for it
             tested.status, tested.sentence, tested.worth = again.status, again.sentence, again.worth
+            tested.blind, tested.rewrites = again.blind, again.rewrites
+
+    def _look_for_rewritten(self, tested: "Tested", session: Session) -> None:
+        """Which data of the source's a test uses that an answer has changed: the test has its own."""
+        if tested.own and not tested.status:
+            _, names = self.grader.given(tested.step.cell)
+            tested.rewrites = session.rewritten() & names
 
     def _tested(self, step: Test, before: list[Cell]) -> "Tested":
         begin = functools.partial(self._own_test, step.cell, before)
@@ -445,7 +461,8 @@ class Grading:
             "seed": int.from_bytes(hashlib.sha256(self.grader.content + test.grade_id.encode()).digest()[:4]),
             "files": sorted(self.grader.beside().keys() - self.grader.beside(for_tests=False).keys()),
         }
-        return OwnTest(self.grader.for_tests(), start, self.grader.given(test))
+        packed, _ = self.grader.given(test)
+        return OwnTest(self.grader.for_tests(), start, packed)
 
     def _note(self, tested: "Tested") -> None:
         """The first thing that took too long is the reason why a submission timed out."""
@@ -462,6 +479,14 @@ class Grading:
             if (holder if short == "forward" else short) in names:
                 what = f"names {forbidden}, which does the task: look at it"
                 self.reports.append(f"the answer {step.answer!r} passes, but {what}")
+
+    def _tell_blind(self, tested: "Tested") -> None:
+        """Tell the teacher what a test of their own, which passes, has not seen as it is."""
+        test = tested.step.cell.grade_id
+        rewritten = tested.rewrites - self.grader.rewrites.get(test, tested.rewrites)
+        told = [f"an answer has changed {', '.join(sorted(rewritten))}"] if rewritten else []
+        for what in (*sorted(tested.blind), *told):
+            self.reports.append(f"the test {test!r} passes, but {what}: look at it")
 
     def _tell_ways_round(self) -> None:
         """Tell the teacher which cells name what could mislead the checks of the answers that pass."""
@@ -507,6 +532,8 @@ class Tested:
         self.sentence = ""
         self.worth: float | None = None  # the points that the cell's last line gives, see `points_of`
         self.seen: dict[str, bool] = {}
+        self.blind: set[str] = set()  # see `Said`
+        self.rewrites: set[str] = set()
         self.own: OwnTest | None = None
 
     def close(self) -> None:
@@ -583,7 +610,8 @@ class Tested:
             self.close()
             self.status, self.sentence = "died", TEST_DIED
             return None
-        self.seen |= said.seen or {}
+        self.seen |= said.seen
+        self.blind |= {*said.blind}
         if said.is_check and failed:
             raise CheckFailed(failed[-1])
         if said.is_late and said.error:

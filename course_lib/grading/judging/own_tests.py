@@ -7,7 +7,7 @@ it, where the test lets it; so what comes from there is nothing but that student
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from course_lib.grading.judging.session import GRACE_S, Session, Zygote
@@ -15,6 +15,13 @@ from course_lib.grading.pipe import wire
 from course_lib.grading.pipe.calls import Died, TimeOver
 
 Check = Callable[[dict[str, Any]], bool]
+# What a test does not see as it is, and what a teacher is told of it.
+BLIND = {
+    "class": "a value of an own class came to it as a plain one",
+    "copies": "what may be one thing came to it as copies",
+    "files": "an answer has left what is no plain file: a link, an empty folder",
+    "process": "an answer has changed its folder, environment or torch's default dtype",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Said:
         is_check: the error is that of a check of the course.
         is_late: the submission took too long.
         seen: see `Far`.
+        blind: what a teacher is told of what the test did not see as it is.
     """
 
     worth: float | None = None
@@ -35,7 +43,8 @@ class Said:
     line: int = 0
     is_check: bool = False
     is_late: bool = False
-    seen: dict[str, bool] | None = None
+    seen: dict[str, bool] = field(default_factory=dict)
+    blind: tuple[str, ...] = ()
 
 
 class OwnTest:
@@ -105,9 +114,10 @@ def _asked(session: Session, seconds: float, raw: bytes) -> tuple[dict[str, Any]
 def _said(done: dict[str, Any]) -> Said:
     """What a process says of its part, which may say anything."""
     seen = {str(path): own is True for path, own in done["seen"].items()}
+    blind = tuple(words for what, words in BLIND.items() if what in done["blind"])
     if "worth" in done:
         worth = done["worth"]
         is_number = type(worth) is float and math.isfinite(worth)
-        return Said(worth if is_number else None if worth is None else 0.0, seen=seen)
+        return Said(worth if is_number else None if worth is None else 0.0, seen=seen, blind=blind)
     line = done["lines"][-1] if done["lines"] else 0
-    return Said(0.0, str(done["said"]), int(line), done["check"] is True, done["late"] is True, seen)
+    return Said(0.0, str(done["said"]), int(line), done["check"] is True, done["late"] is True, seen, blind)

@@ -257,6 +257,14 @@ class Session:
         header, _ = self.ask({"do": "names", "code": cell.source}, b"", self.seconds.cell)
         return set(header["used"]), set(header["mentioned"])
 
+    def rewritten(self) -> set[str]:
+        """The names of the source's data that a submission has changed, as far as the child says."""
+        try:
+            header, _ = self.ask({"do": "given"}, b"", self.seconds.cell)
+        except (TimeOver, Died):
+            return set()
+        return set(map(str, header["rewritten"]))
+
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         question = {"do": "run", "code": cell.source, "seconds": self.seconds.cell}
         return {**question, "room": max(0, room), "seed": cell.seed, "given": cell.is_given}

@@ -322,11 +322,12 @@ class Far:
         self.paths: list[str] = []  # of what is asked for
         self.stand_ins: dict[int, StandIn] = {}  # what is the same thing there is one here
         self.parameters: dict[int, Any] = {}
-        self.leaves: list[Any] = []  # the tensors with gradients among what is given
+        self.learning: list[Any] = []  # the tensors with gradients among what is given
         self.late = False
         self.errors: dict[str, type] = {}
         self.surroundings = Surroundings()
         self.identities = Identities(itertools.count(-time.monotonic_ns()))  # no other test has these
+        self.noted: set[str] = set()
         self.fetched: dict[str, Any] = {}  # values that the next question may change
         self.names: dict[str, Any] = {}
 
@@ -343,7 +344,7 @@ class Far:
             self.forget()
         self.paths = paths_of(function, values)
         given = {id(value): value for value in (*values, *named.values()) if not is_stand_in(value)}
-        self.leaves = [one for one in given.values() if getattr(one, "requires_grad", False) is True]
+        self.learning = [one for one in given.values() if getattr(one, "requires_grad", False) is True]
         start = time.monotonic()
         try:
             answers, _ = call_there(self.child, function, [(values, named)], self.seconds, maker=self)
@@ -385,6 +386,15 @@ class Far:
             self.fetched[name] = found
         return found
 
+    def note(self, what: str) -> None:
+        """See `wire.Maker`."""
+        self.noted.add(what)
+
+    def blind(self) -> list[str]:
+        """What the test did not see as it is, see `BLIND`."""
+        copies = {"copies"} if self.identities.are_too_many else set()
+        return [*self.noted, *self.surroundings.stays, *copies]
+
     def made(self, told: dict[str, Any]) -> Any:
         """What stands for a thing that a child tells of, which may tell anything.
 
@@ -395,6 +405,7 @@ class Far:
             return error_class(bases, self.errors)
         is_expected = self.is_source or any(path in self.expected for path in self.paths)
         if "value" in told and not is_expected:
+            self.note("class")
             return of_own_class(told["value"], kinds[0])  # made from list, where the source has a list
         if "tensor" in told:
             return self.tensor(told, "torch.nn.parameter.Parameter" in kinds)
@@ -431,7 +442,8 @@ class Far:
             leaf.grad = gradient
             return leaf
         result, leaves = (StandIn(self, int(told[key]), self.paths) for key in ("number", "leaves"))
-        return attached(self, values, result, leaves, self.leaves)
+        copies = [one for one in self.learning if not self.identities.has(one)]
+        return attached(self, values, result, leaves, [*self.identities.leaves(), *copies])
 
     def takes_plain(self, function: Any, paths: Sequence[str]) -> bool:
         """Whether an operator takes plain values: as for the source's own answers, which define the class."""

@@ -30,7 +30,7 @@ WAYS = {
     ),  # some notebooks import that one
     # of whatever they are
     *("._C", ".DisableTorchFunction", ".DisableTorchFunctionSubclass", ".f_back", ".tb_frame"),
-    *(".__globals__", ".__builtins__", ".__dict__", ".__code__", ".__subclasses__"),
+    *(".__globals__", ".__builtins__", ".__dict__", ".__code__", ".__subclasses__", ".__del__"),
 }
 COMPUTED = "getattr with a computed name"
 DEEPEST = 3  # names in one of them, at most

@@ -166,16 +166,10 @@ def not_defined(name: str) -> Failure:
     return Failure("NameError", f"name {name!r} is not defined")
 
 
-def _give(thing: Any, state: Any) -> None:
-    """Give something the state that it has in the child.
-
-    Raises: Reported: it is no longer what it was, but for its numbers.
-    """
-    try:
-        restore(thing, state)
-    except ValueError:
-        words = f"It makes something else of the {type(thing).__name__} that it is given."
-        raise Reported(Failure("Other", words, wrong_form=True)) from None
+def _other(thing: Any) -> Reported:
+    """What there is to say of something that is no longer what it was, but for its numbers."""
+    words = f"It makes something else of the {type(thing).__name__} that it is given."
+    return Reported(Failure("Other", words, wrong_form=True))
 
 
 def _write_back(things: Sequence[Any], states: Sequence[Any]) -> None:
@@ -183,13 +177,15 @@ def _write_back(things: Sequence[Any], states: Sequence[Any]) -> None:
 
     Raises:
         WireError: the states of other things came.
-        Reported: see `_give`.
+        Reported: see `_other`.
     """
     if len(states) != len(things):
         raise wire.WireError("the states of other values")
     for thing, state in zip(things, states, strict=True):
-        if state is not None:
-            _give(thing, state)
+        try:
+            restore(thing, state)
+        except ValueError:
+            raise _other(thing) from None
 
 
 def _update(known: Identities, changed: Sequence[Any]) -> None:
@@ -197,13 +193,15 @@ def _update(known: Identities, changed: Sequence[Any]) -> None:
 
     Raises:
         WireError: those of other values came.
-        Reported: see `_give`.
+        Reported: see `_other`.
     """
     for pair in changed:
         if type(pair) is not tuple or len(pair) != 2 or pair[0] not in known.values:
             raise wire.WireError("the contents of other values")
-        _give(known.values[pair[0]], pair[1])
-        known.settle(pair[0])
+        try:
+            known.put(*pair)
+        except ValueError:
+            raise _other(known.values[pair[0]]) from None
 
 
 def forbidden_in(header: dict[str, Any], forbidden: Sequence[str]) -> str:

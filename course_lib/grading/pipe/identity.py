@@ -42,9 +42,7 @@ class News:
 
 def has_identity(value: Any) -> bool:
     """Whether a value can change, so that it matters which one it is."""
-    if not _is_tensor(value):
-        return type(value) in KINDS
-    return not value.requires_grad and numbers_of(value) is not None
+    return (value.is_leaf and numbers_of(value) is not None) if _is_tensor(value) else type(value) in KINDS
 
 
 def numbers_of(value: Any) -> np.ndarray | None:
@@ -80,12 +78,16 @@ def items_of(value: Any) -> list[Any]:
     """What a container holds."""
     if isinstance(value, dict):
         return [*value, *value.values()]
+    if type(value) is np.ndarray and value.dtype == object:
+        return list(value.flat)
     return list(value) if isinstance(value, list | tuple | set | frozenset | deque) else []
 
 
 def content(value: Any) -> Any:
     """A value of its kind that holds the same."""
-    return value.detach().clone() if _is_tensor(value) else value.copy()
+    if _is_tensor(value):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    return value.copy()
 
 
 class Identities:
@@ -100,7 +102,12 @@ class Identities:
         self.numbers = numbers
         self.values: dict[int, Any] = {}
         self.number_by_id: dict[int, int] = {}
+        self.are_too_many = False  # some values have lost their identity
         self._seen: dict[int, Any] = {}
+
+    def has(self, value: Any) -> bool:
+        """Whether a value is known."""
+        return id(value) in self.number_by_id
 
     def number(self, value: Any) -> int:
         """The number of a value."""
@@ -123,9 +130,23 @@ class Identities:
             if self.number_by_id.get(id(value)) == number:
                 del self.number_by_id[id(value)]
 
-    def settle(self, number: int) -> None:
-        """Note that the other side knows what a value holds."""
-        self._seen[number] = _look(self.values[number])
+    def put(self, number: int, content: Any) -> None:
+        """Give a value what it holds on the other side.
+
+        Raises:
+            KeyError: it is not there.
+            ValueError: it is of another kind or shape.
+        """
+        value = self.values[number]
+        restore(value, content.detach() if _is_tensor(content) else content)
+        if _is_tensor(value):
+            value.requires_grad_(content.requires_grad)
+        self._seen[number] = _look(value)
+
+    def leaves(self) -> list[Any]:
+        """The tensors with gradients."""
+        known = (self.values[number] for number in sorted(self.values))
+        return [value for value in known if getattr(value, "requires_grad", False)]
 
     def changed(self) -> list[int]:
         """The numbers of those that have changed since this was asked, or since the other side told."""
@@ -141,7 +162,9 @@ class Identities:
         """What the other side has to know before it is given some values."""
         contents = {number: content(self.values[number]) for number in self.changed()}
         held = [item for one in contents.values() for item in items_of(one)]
-        new = [value for value in within([*values, *held]) if id(value) not in self.number_by_id]
+        given = within([*values, *held])
+        self.are_too_many |= len(given) == MOST
+        new = [value for value in given if not self.has(value)]
         forgotten = self._unused()
         return News(self.test, new, [self.number(value) for value in new], contents, forgotten)
 
@@ -155,22 +178,22 @@ class Identities:
         for value, number in zip(news.values, news.numbers, strict=True):
             self.keep(value, number)
         for number, value in news.contents.items():
-            restore(self.values[number], value)
-            self.settle(number)
+            self.put(number, value)
         for number in news.forgotten:
             self.forget(number)
 
     def _unused(self) -> list[int]:
         """Let go of values that nobody else has here, and of the oldest where there are too many."""
         found = [number for number in list(self.values) if _references(self.values, number) <= ALONE]
-        size = sum(map(_bytes, self.values.values()))
-        for number, value in self.values.items():
-            if len(self.values) - len(found) <= MOST and size <= MOST_BYTES:
-                break
-            size -= _bytes(value)
-            found.append(number)
         for number in found:
             self.forget(number)
+        size = sum(map(_bytes, self.values.values()))
+        while len(self.values) > MOST or size > MOST_BYTES:
+            oldest = next(iter(self.values))
+            size -= _bytes(self.values[oldest])
+            self.forget(oldest)
+            found.append(oldest)
+            self.are_too_many = True
         return found
 
 
@@ -189,7 +212,7 @@ def _look(value: Any) -> Any:
             return bytes(value) if isinstance(value, bytearray) else set(value)
         return items_of(value)
     if numbers.dtype == object:
-        return list(numbers.flat)
+        return items_of(value)
     learns = getattr(value, "requires_grad", False)
     return f"{numbers.shape} {value.dtype} {learns} {zlib.crc32(numbers.tobytes())}"
 

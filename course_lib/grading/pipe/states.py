@@ -75,7 +75,7 @@ def _restore(value: Any, state: Any) -> None:
     elif value.shape != state.shape or value.dtype != state.dtype:
         raise ValueError(f"it has shape {tuple(state.shape)} and dtype {state.dtype}")
     else:
-        (value.detach() if hasattr(value, "detach") else value)[...] = state
+        (value.data if hasattr(value, "detach") else value)[...] = state
 
 
 def _restore_numpy(value: Any, state: dict[str, Any]) -> None:

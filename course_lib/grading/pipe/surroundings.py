@@ -2,7 +2,7 @@
 
 Each has a folder of its own, and with each question and each answer goes what has changed in it. Where the
 test sets a seed, the answer draws from there on; what an answer does to its generators never comes back, so
-it cannot know what the test draws next.
+it cannot know what the test draws next. What else it changes, in its process, stays there and is noted.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import shutil
+import stat
 import sys
 import zlib
 from pathlib import Path, PurePosixPath
@@ -29,12 +30,15 @@ Told = tuple[list[Any] | None, Files]
 
 
 class Surroundings:
-    """Those of this process; files whose names begin with a dot are its own."""
+    """Those of this process."""
 
     def __init__(self) -> None:
         self.own: set[str] = set()  # files that the other side never changes
-        self.files = _look()
+        self.place = os.getcwd()
+        self.files, self.others = _look(self.place)
         self.drawn = b""  # the states of generators that both know
+        self.process = _process()
+        self.stays: set[str] = set()  # what the other side has changed for itself alone
 
     def told(self) -> Told:
         """What a test's process tells with a question: generators, if the test has drawn or set a seed."""
@@ -50,15 +54,20 @@ class Surroundings:
             restore(generator, state)
         self.drawn = pickle.dumps([state_of(one, None) for one in draws()])
         self._write(files)
+        self.process = _process()
 
     def answered(self) -> dict[str, Any]:
         """What a submission's process tells with its answer."""
         has_drawn = pickle.dumps([state_of(one, None) for one in draws()]) != self.drawn
-        return {"files": self._changed(), "has_drawn": has_drawn}
+        others = self.others
+        files = self._changed()
+        stays = {"files": self.others != others, "process": _process() != self.process}
+        return {"files": files, "has_drawn": has_drawn, "stays": [what for what in stays if stays[what]]}
 
-    def take_answer(self, files: Files, has_drawn: bool) -> None:
+    def take_answer(self, files: Files, has_drawn: bool, stays: list[str]) -> None:
         """What came of that; generators go on from another place, so that a seed set again is seen."""
         self._write(files)
+        self.stays.update(map(str, stays))
         if has_drawn:
             random.random()
             np.random.random()  # noqa: NPY002
@@ -68,12 +77,12 @@ class Surroundings:
 
     def _changed(self) -> Files:
         """The files that have changed since this was asked, or since the other side changed them."""
-        now, room = _look(), MOST
+        (now, self.others), room = _look(self.place), MOST
         files: Files = dict.fromkeys(self.files.keys() - now.keys())
         for name, seen in now.items():
             if self.files.get(name) != seen and seen[1] <= room:
                 room -= seen[1]
-                files[name] = np.fromfile(name, np.uint8)
+                files[name] = np.fromfile(os.path.join(self.place, name), np.uint8)
         self.files = now
         return files
 
@@ -81,36 +90,44 @@ class Surroundings:
         """Write what the other side has changed, which may say anything."""
         for name, content in files.items():
             parts = PurePosixPath(name).parts
-            is_ours = "/".join(parts) in self.own or any(part.startswith(".") for part in parts)
-            if not parts or parts[0] == "/" or is_ours:
+            if not parts or parts[0] == "/" or ".." in parts or "/".join(parts) in self.own:
                 continue
             with contextlib.suppress(OSError, ValueError):
+                path = Path(self.place, name)
                 if content is None:
-                    os.unlink(name)
+                    path.unlink()
                 else:
-                    Path(name).parent.mkdir(parents=True, exist_ok=True)
-                    Path(name).write_bytes(np.asarray(content, np.uint8).tobytes())
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(np.asarray(content, np.uint8).tobytes())
         if files:
-            self.files = _look()
+            self.files, self.others = _look(self.place)
 
 
-def _look() -> dict[str, Seen]:
-    """What tells of each file whether it has changed."""
-    found = {}
-    for folder, inner, names in os.walk("."):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in names:
-            path = os.path.normpath(os.path.join(folder, name))
-            if not name.startswith(".") and os.path.isfile(path) and not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    found[path] = _seen(path)
-    return found
+def _look(place: str) -> tuple[dict[str, Seen], set[str]]:
+    """What tells of each file whether it has changed; and all that is no plain file: links, empty folders."""
+    found: dict[str, Seen] = {}
+    others = set()
+    for folder, inner, names in os.walk(place):
+        if not (inner or names):
+            others.add(folder)
+        for path in (Path(folder, name) for name in (*inner, *names)):
+            with contextlib.suppress(OSError):
+                state = path.lstat()
+                is_file = stat.S_ISREG(state.st_mode)
+                if is_file:
+                    code = zlib.crc32(path.read_bytes()) if state.st_size <= SMALL else 0
+                    found[str(path.relative_to(place))] = state.st_ctime_ns, state.st_size, code
+                if state.st_nlink > 1 if is_file else not stat.S_ISDIR(state.st_mode):
+                    others.add(str(path))
+    return found, others
 
 
-def _seen(path: str) -> Seen:
-    state = os.stat(path)
-    code = zlib.crc32(Path(path).read_bytes()) if state.st_size <= SMALL else 0
-    return state.st_mtime_ns, state.st_size, code
+def _process() -> tuple[Any, ...]:
+    """What a process has besides: its folder, its environment, torch's default type."""
+    torch = sys.modules.get("torch")
+    with contextlib.suppress(OSError):
+        return os.getcwd(), dict(os.environ), torch and torch.get_default_dtype()
+    return ()
 
 
 def bring() -> None:

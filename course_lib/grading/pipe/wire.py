@@ -77,6 +77,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
         "failure": ("printed", "forbidden"),
         "got": ("printed", "forbidden", "changed", "after"),
     },
+    "given": {"rewritten": ()},
     "call": {
         "missing": (),
         "late": (),
@@ -86,7 +87,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
 TYPES: dict[str, type] = {
-    **dict.fromkeys(("used", "mentioned", "outputs", "kinds"), list),
+    **dict.fromkeys(("used", "mentioned", "outputs", "kinds", "rewritten"), list),
     "lost": int,
     "late": bool,
     **dict.fromkeys(("missing", "printed", "complained", "line", "forbidden", "changed"), str),
@@ -203,6 +204,9 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     """
     if keeper is None:
         return _encoded(value, raw, None)
+    known = keeper.identities
+    if known.has(value):
+        return {"is": "again", "no": known.number_by_id[id(value)]}
     is_other = isinstance(value, np.ndarray) and type(value) is not np.ndarray  # a matrix, for instance
     if type(value).__module__ == "__main__" or _has_gradients(value) or is_other:
         return keeper.keep(value, raw)
@@ -210,11 +214,8 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
         return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
     if not has_identity(value):
         return _encoded(value, raw, keeper)
-    known = keeper.identities
-    if id(value) in known.number_by_id:
-        return {"is": "again", "no": known.number_by_id[id(value)]}
     if len(known.values) > 2 * MOST:  # the test's process forgets some, and says which
-        return _encoded(value, raw, keeper)
+        return {**_encoded(value, raw, keeper), "is_copy": True}
     number = known.number(value)
     told = _encoded(value, raw, keeper)
     if told["is"] == "kept":
@@ -235,6 +236,8 @@ def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
     for number in known.changed():
         value = known.values[number]
         content = _encoded(value, raw, keeper) if has_identity(value) else _foreign(value)
+        if _has_gradients(value):
+            content["learns"] = True
         told.append({"is": "tuple", "of": [number, content]})
     return {"is": "list", "of": told}
 
@@ -354,6 +357,9 @@ class Maker(Protocol):
     def made(self, told: dict[str, Any]) -> Any:
         """What stands for a thing that a child tells of."""
 
+    def note(self, what: str) -> None:
+        """Note that the test does not see something as it is."""
+
 
 def decode(value: Any, raw: bytes, maker: Maker | None = None) -> Any:
     """The value that `encode` made, in Python's, NumPy's and torch's own types.
@@ -368,7 +374,7 @@ def decode(value: Any, raw: bytes, maker: Maker | None = None) -> Any:
         return value
     try:
         return _Decoder(raw, maker).value(value, 0)
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise WireError(f"a value is not what it says: {type(error).__name__}") from None
 
 
@@ -385,6 +391,8 @@ class _Decoder:
             return it
         if depth > DEEPEST or type(it) is not dict:
             raise WireError("a value is nested too deeply, or of no known kind")
+        if self.maker is not None and "is_copy" in it:
+            self.maker.note("copies")
         if self.maker is None or "no" not in it:
             return self.content(it, depth)
         known, number = self.maker.identities, it["no"]
@@ -393,7 +401,11 @@ class _Decoder:
         if it["is"] == "again":
             return known.values[number]
         value = self.content(it, depth)
-        value = self.view(value, known.values.get(it["in"]), it) if "in" in it else value
+        if "in" in it:
+            view = self.view(value, known.values.get(it["in"]), it)
+            if view is value:
+                self.maker.note("copies")
+            value = view
         known.keep(value, number)
         return value
 
@@ -415,7 +427,8 @@ class _Decoder:
         if kind == "tensor":
             import torch  # here, because it is slow to import and not every answer needs it
 
-            return torch.from_numpy(self.array(it["of"]))
+            tensor = torch.from_numpy(self.array(it["of"]))
+            return tensor.requires_grad_() if self.maker is not None and "learns" in it else tensor
         if kind == "box":
             box = np.empty((), dtype=object)
             box[()] = self.value(it["of"], depth + 1)
