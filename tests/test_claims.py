@@ -271,9 +271,6 @@ def learns(function: Callable[..., Any], seen: set[Any]) -> bool:
 # Their rivals have not had three times the steps yet; one that has leaves this list.
 NOT_YET = {
     "sqrt-scaling",
-    "one-graph-too-few",
-    "head-count-free",
-    "other-mixers",
 }
 
 

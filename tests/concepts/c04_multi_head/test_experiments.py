@@ -1,5 +1,6 @@
 """The experiments of notebook 04 from another seed; with a mechanism broken each finds something else."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +20,6 @@ from course_lib.attention import MultiHeadAttention
 from course_lib.claims import Label
 from course_lib.concepts.c04_multi_head import experiments, figures
 from course_lib.concepts.c04_multi_head.experiments import (
-    are_more_heads_better,
     can_linear_attention_replace_it,
     can_other_mixers_replace_it,
     is_one_head_enough,
@@ -52,31 +52,39 @@ def scores(loaded_smollm2: tuple, loaded_minilm: tuple) -> experiments.HeadScore
 
 
 @pytest.fixture(scope="module")
+def subject(loaded_smollm2: tuple) -> experiments.FoundHead:
+    return experiments.subject_head(loaded_smollm2, seed=SEED)
+
+
+@pytest.fixture(scope="module")
 def heads(
-    loaded_smollm2: tuple, loaded_minilm: tuple, scores: experiments.HeadScores
+    loaded_smollm2: tuple,
+    loaded_minilm: tuple,
+    scores: experiments.HeadScores,
+    subject: experiments.FoundHead,
 ) -> experiments.Specialists:
-    return experiments.specialists(loaded_smollm2, loaded_minilm, seed=SEED, scores=scores)
+    return experiments.specialists(loaded_smollm2, loaded_minilm, seed=SEED, scores=scores, verb=subject)
 
 
 @pytest.fixture(scope="module")
 def few() -> experiments.FewHeads:
-    return experiments.few_heads(SEED)
+    """Of one width, and without longer rows: these take too long for a test."""
+    return experiments.few_heads(SEED, far=0, widths=(32,))
 
 
 @pytest.fixture(scope="module")
-def counts(loaded_smollm2: tuple, few: experiments.FewHeads) -> experiments.HeadCounts:
-    return experiments.head_counts(loaded_smollm2, seed=SEED, few=few)
+def counts(loaded_smollm2: tuple) -> experiments.HeadCounts:
+    return experiments.head_counts(loaded_smollm2, seed=SEED, length=10, widths=(32,))
 
 
 # ---------------------------------------------------------------------- small models
 
 
 def test_they_run_with_other_sizes_and_repeat_what_they_find(loaded_smollm2: tuple) -> None:
-    tiny = {"starts": 1, "steps": 2}
     for run in (
-        partial(experiments.few_heads, length=5, width=8, **tiny),
+        partial(experiments.few_heads, length=5, far=7, widths=(8, 16), steps=2),
         partial(experiments.state_sizes, pairs=4, steps=2, longer=(1, 3)),
-        partial(experiments.other_mixers, pairs=4, width=8, **tiny),
+        partial(experiments.other_mixers, pairs=4, widths=(8, 16), starts=1, steps=2),
     ):
         assert run(seed=3) == run(seed=3)
         assert run(seed=3) != run(seed=4)
@@ -91,7 +99,21 @@ def test_models_that_have_learned_nothing_solve_no_task() -> None:
 
 
 def test_one_graph_too_few(few: experiments.FewHeads) -> None:
-    assert judged("one-graph-too-few", few).label == Label.ONLY_IF
+    found = replace(few, far=few.near)  # longer rows take too long for a test
+    assert judged("one-graph-too-few", found).label == Label.ONLY_IF
+    assert math.isnan(few.longer)
+
+
+def test_both_count_at_their_best_width_and_rate() -> None:
+    found = experiments.few_heads(SEED, length=5, far=7, steps=5, widths=(8, 16))
+    for rows, length in ((found.near, 5), (found.far, 7)):
+        for name, n_heads, steps in (("two heads", 2, 5), ("one head, three times the steps", 1, 15)):
+            tried = experiments.tuned(length, n_heads, steps, (8, 16), (0.003, 0.01), SEED)
+            assert set(tried) == {(8, 0.003), (8, 0.01), (16, 0.003), (16, 0.01)}
+            assert rows[name] == max(tried.values()) > min(tried.values())
+    assert found.longer == pytest.approx(
+        100 * (found.far["two heads"] - found.far["one head, three times the steps"])
+    )
 
 
 def test_two_heads_divide_two_questions_between_them() -> None:
@@ -114,9 +136,9 @@ def test_one_head_tells_two_marks_apart_by_unequal_weights() -> None:
 
 def test_a_single_relation_is_not_too_much_for_one_head(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(is_one_head_enough, "two_relations", one_relation)
-    label, missed = judged("one-graph-too-few", experiments.few_heads(SEED, starts=1, patience=1))
+    label, missed = judged("one-graph-too-few", experiments.few_heads(SEED, far=7, steps=100, widths=(32,)))
     assert label == Label.WRONG
-    assert "gain" in missed
+    assert {"gain", "longer"} <= set(missed)
 
 
 def test_where_the_marks_stand() -> None:
@@ -195,14 +217,18 @@ def test_random_weights_have_no_specialists(loaded_smollm2: tuple, loaded_minilm
     untrained = experiments.untrained(model, SEED), tokenizer
     label, missed = judged("heads-specialise", experiments.specialists(untrained, loaded_minilm))
     assert label == Label.WRONG
-    assert {"previous", "copy_off"} <= set(missed)
+    assert {"previous", "copy_off", "subject"} <= set(missed)
 
 
 def test_heads_that_stay_on_cost_nothing(
-    smollm2: tuple, minilm: tuple, scores: experiments.HeadScores, monkeypatch: pytest.MonkeyPatch
+    smollm2: tuple,
+    minilm: tuple,
+    scores: experiments.HeadScores,
+    subject: experiments.FoundHead,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(probing, "heads_off", lambda model, heads: nullcontext())
-    found = experiments.specialists(smollm2, minilm, scores=scores)
+    found = experiments.specialists(smollm2, minilm, scores=scores, verb=subject)
     assert set(judged("heads-specialise", found).missed) == {"copy_off", "handed"}
 
 
@@ -247,11 +273,6 @@ def test_the_name_is_forgotten_without_copying_heads(heads: experiments.Speciali
 # ---------------------------------------------------------------------- the lecture's own heads
 
 
-@pytest.fixture(scope="module")
-def subject(loaded_smollm2: tuple) -> experiments.FoundHead:
-    return experiments.subject_head(loaded_smollm2, seed=SEED)
-
-
 def test_a_place_alone_is_right_in_half() -> None:
     for choices in (experiments.pronouns, experiments.subjects):
         for half in (0, 1):
@@ -276,8 +297,10 @@ def test_the_right_noun_is_the_one_that_is_meant() -> None:
         assert words[right].endswith("s") == (words[found.asking] == "are") != words[wrong].endswith("s")
 
 
-def test_heads_for_pronouns_and_subjects(loaded_minilm: tuple, subject: experiments.FoundHead) -> None:
-    pronoun = experiments.pronoun_head(loaded_minilm, seed=SEED)
+def test_heads_for_pronouns_and_subjects(
+    heads: experiments.Specialists, subject: experiments.FoundHead
+) -> None:
+    pronoun = heads.she
     assert pronoun.ranking[0] == (1, 3)
     assert pronoun.right > 0.95
     assert pronoun.fresh < 0.75
@@ -431,8 +454,9 @@ def test_head_count_free(counts: experiments.HeadCounts) -> None:
 def test_one_relation_needs_no_second_head(loaded_smollm2: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = loaded_smollm2
     untrained = experiments.untrained(model, SEED), tokenizer  # no head of it is needed
-    monkeypatch.setattr(are_more_heads_better, "two_relations", one_relation)
-    label, missed = judged("head-count-free", experiments.head_counts(untrained, starts=1))
+    monkeypatch.setattr(is_one_head_enough, "two_relations", one_relation)
+    found = experiments.head_counts(untrained, seed=SEED, length=10, widths=(32,))
+    label, missed = judged("head-count-free", found)
     assert label == Label.WRONG
     assert {"second", "half"} <= set(missed)
 
@@ -496,13 +520,21 @@ def test_the_small_state_counts_at_its_best_rate() -> None:
 
 
 def test_other_mixers() -> None:
-    assert judged("other-mixers", experiments.other_mixers(SEED)) == (Label.ONLY_IF, [])
+    found = experiments.other_mixers(SEED, widths=(16,), rates=(0.01,))
+    assert judged("other-mixers", found) == (Label.ONLY_IF, [])
 
 
 def test_a_mixer_that_asks_what_a_token_says_looks_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(can_other_mixers_replace_it, "FourierMixing", partial(MultiHeadAttention, 16, 1))
-    found = experiments.other_mixers(SEED, starts=1, pairs=6)
+    found = experiments.other_mixers(SEED, starts=1, pairs=6, widths=(16,))
     assert "waves_looked" in judged("other-mixers", found).missed
+
+
+def test_the_mixers_count_at_their_best_width_and_rate() -> None:
+    found = experiments.other_mixers(SEED, starts=1, pairs=3, steps=3)
+    for name, best in (("Fourier", found.waves_looked), ("MLP over places", found.learned_looked)):
+        assert set(found.tuned[name]) == {(16, 0.01), (16, 0.03), (64, 0.01), (64, 0.03)}
+        assert best == max(found.tuned[name].values()) > min(found.tuned[name].values())
 
 
 def test_the_models_are_left_as_they_were(heads: object, counts: object, smollm2: tuple) -> None:

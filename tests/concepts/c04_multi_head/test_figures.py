@@ -9,11 +9,11 @@ from drawing import draws, refuses
 from course_lib.concepts.c04_multi_head import experiments, figures
 
 RIGHT = {
-    "one head": [0.75, 0.79],
-    "two heads": [0.96, 0.98],
-    "one head, wide": [0.8, 0.81],
-    "one head, longer": [0.97],
-    "two layers": [1.0, 0.99],
+    "one head": 0.77,
+    "two heads": 0.97,
+    "one head, three times the steps": 0.88,
+    "one head, ten times the steps": 0.98,
+    "one head in two layers": 1.0,
 }
 
 
@@ -24,17 +24,19 @@ def test_one_or_two(drawn):
 
 
 def test_relations(drawn):
-    says = "one head 77%, two heads 97%, one head, wide 80%, one head, longer 97%, two layers 100%"
+    says = (
+        "one head 77%, two heads 97%, one head, three times the steps 88%, one head, ten times the steps 98%"
+    )
     assert draws(drawn, figures.relations, RIGHT, says=says)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"two heads": [0.8, 0.81], "one head, wide": [0.7]},
-        {"one head, wide": [0.95]},
-        {"two layers": [0.68, 0.9]},
-        {"one head, longer": [0.78]},
+        {"two heads": 0.81},  # a second head is no help
+        {"one head, three times the steps": 0.96},  # nor is it needed then
+        {"one head, ten times the steps": 0.8},
+        {"one head in two layers": 0.8},
     ],
 )
 def test_relations_refused(drawn, change):

@@ -34,6 +34,7 @@ from course_lib.concepts.c04_multi_head.experiments.is_one_head_enough import (
     first_weights,
     mark_places,
     marks_seen,
+    tuned,
     two_questions,
 )
 from course_lib.concepts.c04_multi_head.experiments.is_the_first_token_needed import FirstToken, first_token
@@ -147,6 +148,7 @@ __all__ = [
     "subject_head",
     "subjects",
     "trained",
+    "tuned",
     "two_questions",
     "untrained",
     "weights_of",

@@ -1,6 +1,7 @@
 """Are more heads better, and is memory the limit? Which of a real model's can go?"""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -10,7 +11,12 @@ from torch import Tensor
 
 from course_lib import costs
 from course_lib.attention import scaled_dot_product_attention
-from course_lib.concepts.c04_multi_head.experiments.is_one_head_enough import FewHeads
+from course_lib.claims import Trained, trains
+from course_lib.concepts.c04_multi_head.experiments.is_one_head_enough import (
+    THREE_TIMES,
+    ahead,
+    tuned,
+)
 from course_lib.concepts.c04_multi_head.experiments.real_models import (
     Head,
     Model,
@@ -19,10 +25,10 @@ from course_lib.concepts.c04_multi_head.experiments.real_models import (
     pieces,
     ranked,
 )
-from course_lib.concepts.c04_multi_head.experiments.small_models import learned
-from course_lib.data import two_relations
 from course_lib.objectives import token_loss
 from course_lib.training import bar
+
+TWO_LONGER, EIGHT_LONGER = "two heads, three times the steps", "eight heads, three times the steps"
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class HeadCounts:
     """What more heads bring, and what fewer cost.
 
     Args:
-        right: by number of heads the shares of right answers of small models of one width, one a start.
+        small: by small model the share of right answers; empty where these were left out.
         kept: by number of heads the bytes kept for training, with the table of weights and fused.
         least: SmolLM2's heads, the least important first.
         rise: by how much its loss rises, as a share, without so many of them.
@@ -38,7 +44,7 @@ class HeadCounts:
         n_drawn: how many are drawn.
     """
 
-    right: Mapping[int, tuple[float, ...]]
+    small: Mapping[str, float]
     kept: Mapping[int, tuple[int, int]]
     least: tuple[Head, ...]
     rise: Mapping[int, float]
@@ -47,13 +53,14 @@ class HeadCounts:
 
     @property
     def second(self) -> float:
-        """How many points more two heads get than one."""
-        return 100 * (mean(self.right[2]) - mean(self.right[1]))
+        """How many points more two heads get than one after three times as many steps."""
+        return ahead(self.small, THREE_TIMES)
 
     @property
     def further(self) -> float:
-        """What six more heads bring, as a share of what the second brought."""
-        return (mean(self.right[8]) - mean(self.right[2])) / (mean(self.right[2]) - mean(self.right[1]))
+        """How many points more eight heads get than two, both after three times as many steps."""
+        small = self.small
+        return 100 * (small[EIGHT_LONGER] - small[TWO_LONGER]) if small else math.nan
 
     @property
     def with_table(self) -> float:
@@ -81,33 +88,46 @@ class HeadCounts:
         return self.rise[max(self.rise)]
 
 
+@trains(Trained(steps=150, rival_steps=450, widths=(32, 64), rates=(0.003, 0.01)))
 def head_counts(
     smollm2: Model,
     *,
     seed: int = 0,
-    few: FewHeads | None = None,
-    starts: int = 2,
-    length: int = 10,
+    length: int = 40,
     steps: int = 150,
+    widths: Sequence[int] = (32, 64),
+    rates: Sequence[float] = (0.003, 0.01),
     draws: int = 3,
 ) -> HeadCounts:
     """Are more heads better, and is memory the limit?
 
-    Rival: two heads, which have as many parameters as eight; heads of the trained model drawn by lot.
-    Equal for both: width and parameters, rows, steps, rates, starts; the number of heads that are off.
+    Rival: one head with three times the steps of two; two heads with as many steps as eight; heads of the
+        trained model drawn by lot.
+    Equal for both: one head and two have their best of two widths and rates; width, rate and steps of two
+        heads and eight; rows, starts; the number of heads that are off.
     Does not show: how many heads a task with more relations could use.
 
     Args:
         smollm2: the model and its tokenizer.
         seed: of weights and rows, which reviews are read, and what is drawn.
-        few: what `few_heads` found, if it has been called with the same sizes.
-        starts: how many small models are trained for each number of heads.
-        length, steps: as for `few_heads`.
+        length: symbols in a row of the small models; 0: none is trained.
+        steps, widths, rates: as for `few_heads`.
         draws: how often heads of the trained model are drawn by lot.
     """
-    right = {1: few.right["one head"], 2: few.right["two heads"]} if few else {}
-    for n in bar([n for n in (1, 2, 4, 8) if n not in right]):
-        right[n] = learned(two_relations, length, 20, seed=seed, starts=starts, steps=steps, n_heads=n)
+
+    def best(n_heads: int, steps: int) -> float:
+        return max(tuned(length, n_heads, steps, widths, rates, seed).values())
+
+    def usual(n_heads: int) -> float:
+        (right,) = tuned(length, n_heads, 3 * steps, widths[:1], rates[-1:], seed).values()
+        return right
+
+    small: dict[str, Callable[[], float]] = {
+        "two heads": lambda: best(2, steps),
+        THREE_TIMES: lambda: best(1, 3 * steps),
+        TWO_LONGER: lambda: usual(2),
+        EIGHT_LONGER: lambda: usual(8),
+    }
     model, tokenizer = smollm2
     need = importance(model, pieces(tokenizer.encode, seed, n=4, length=64))
     least, third = ranked(need)[::-1], need.numel() // 3
@@ -118,8 +138,8 @@ def head_counts(
         return unread.loss(off) / intact - 1
 
     return HeadCounts(
-        right=right,
-        kept={n: (bytes_of_heads(n, fused=False), bytes_of_heads(n, fused=True)) for n in right},
+        small={name: measure() for name, measure in bar(small.items())} if length else {},
+        kept={n: (bytes_of_heads(n, fused=False), bytes_of_heads(n, fused=True)) for n in (1, 8)},
         least=tuple(least),
         rise={n: rise(least[:n]) for n in (third, third * 5 // 3)},
         drawn=tuple(rise(by_lot(need, 3 * seed + draw)[:third]) for draw in range(draws)),

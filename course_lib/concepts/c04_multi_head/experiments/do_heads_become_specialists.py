@@ -21,6 +21,11 @@ from course_lib.concepts.c04_multi_head.experiments.real_models import (
     weights_of,
 )
 from course_lib.concepts.c04_multi_head.experiments.what_do_heads_look_at import HeadScores, head_scores
+from course_lib.concepts.c04_multi_head.experiments.who_looks_at_the_subject import (
+    FoundHead,
+    pronoun_head,
+    subject_head,
+)
 from course_lib.objectives import token_loss
 from course_lib.training import bar
 
@@ -40,6 +45,8 @@ class Specialists:
         given: what each of five copying heads gives to the token that followed, with the head for the token
             before on, with it off, and with another of its layer off, by name, in this order.
         specific: what the ten copying heads cost on reviews, in nats a token.
+        she: MiniLM's head for the noun that a pronoun can mean.
+        verb: SmolLM2's head for the subject of a verb.
     """
 
     scores: HeadScores
@@ -51,6 +58,8 @@ class Specialists:
     first_copy: float
     given: Mapping[str, tuple[float, ...]]
     specific: float
+    she: FoundHead
+    verb: FoundHead
 
     @property
     def fresh(self) -> float:
@@ -71,6 +80,26 @@ class Specialists:
     def over_others(self) -> float:
         """How many times as much that is as what other tokens give to these places."""
         return self.same_token / self.scores.by_others
+
+    @property
+    def pronoun(self) -> float:
+        """In how many new sentences the best head for it looks more at the noun that a pronoun can mean."""
+        return self.she.right
+
+    @property
+    def pronoun_fresh(self) -> float:
+        """The same of the best with random weights."""
+        return self.she.fresh
+
+    @property
+    def subject(self) -> float:
+        """In how many the best head for it looks from a verb more at its subject."""
+        return self.verb.right
+
+    @property
+    def subject_fresh(self) -> float:
+        """The same of the best with random weights."""
+        return self.verb.fresh
 
     @property
     def copy_off(self) -> float:
@@ -105,20 +134,22 @@ def specialists(
     *,
     seed: int = 0,
     scores: HeadScores | None = None,
+    she: FoundHead | None = None,
+    verb: FoundHead | None = None,
     n_rows: int = 2,
     half: int = 40,
 ) -> Specialists:
     """Do heads come to do different things, and does it matter that they do?
 
-    Rival: a model of the same shape with random weights; the same places asked by other tokens; as many other
-        heads of the same layers switched off.
+    Rival: a model of the same shape with random weights, and its best head; the same places asked by other
+        tokens; as many other heads of the same layers switched off.
     Equal for both: texts, rows and places; the number of heads that are off, and their layers.
-    Does not show: heads for the subject of a sentence or for what a pronoun means.
+    Does not show: whether heads for pronouns and subjects are needed; for the verb, `agreement` asks that.
 
     Args:
         smollm2, minilm: models and their tokenizers.
         seed: which reviews are read, the random weights, the tokens that are repeated, and what is drawn.
-        scores: what `head_scores` found, if it has been called.
+        scores, she, verb: what `head_scores`, `pronoun_head`, `subject_head` found, if they have been called.
         n_rows, half: rows of tokens drawn by lot, and how many there are before they come again.
     """
     scores = scores or head_scores(smollm2, minilm, seed=seed)
@@ -153,6 +184,8 @@ def specialists(
             "note-taker on, its neighbour off": given_to_targets(model, twice, copying[:5], mate),
         },
         specific=unread.loss(ten) - unread.loss(),
+        she=she or pronoun_head(minilm, seed=seed),
+        verb=verb or subject_head(smollm2, seed=seed),
     )
 
 

@@ -1,17 +1,21 @@
 """Are two questions too many for one head? And where do two heads look?"""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.attention import attention_weights
+from course_lib.claims import Trained, trains
 from course_lib.concepts.c04_multi_head.experiments.small_models import Small, learned, trained
 from course_lib.data import two_relations
 from course_lib.training import bar, starts_of
+
+THREE_TIMES, TEN_TIMES = "one head, three times the steps", "one head, ten times the steps"
 
 
 @dataclass(frozen=True)
@@ -19,73 +23,132 @@ class FewHeads:
     """What models with one head and with two get right where each symbol asks for two others.
 
     Args:
-        right: by model the shares of right answers, one a start.
+        near: in short rows, by model the share of right answers.
+        far: the same in longer rows; empty where these were left out.
         extra: how many parameters two heads have more than one.
     """
 
-    right: Mapping[str, tuple[float, ...]]
+    near: Mapping[str, float]
+    far: Mapping[str, float]
     extra: int
 
     @property
-    def single(self) -> float:
-        """The share of right answers with one head."""
-        return mean(self.right["one head"])
-
-    @property
     def gain(self) -> float:
-        """How many points more two heads get."""
-        return self._ahead_of("one head")
+        """How many points more two heads get than one after as many steps."""
+        return ahead(self.near, "one head")
 
     @property
-    def over_wide(self) -> float:
-        """How many points more they get than one of twice the width."""
-        return self._ahead_of("one head, twice the width")
+    def over_tuned(self) -> float:
+        """How many points more they get than one after three times as many."""
+        return ahead(self.near, THREE_TIMES)
+
+    @property
+    def longer(self) -> float:
+        """The same in longer rows."""
+        return ahead(self.far, THREE_TIMES)
 
     @property
     def patient(self) -> float:
-        """How many points more they get than one after `patience` times as many steps."""
-        return self._ahead_of("one head, more steps")
+        """How many points more they get than one after ten times as many."""
+        return ahead(self.near, TEN_TIMES)
+
+    @property
+    def patient_longer(self) -> float:
+        """The same in longer rows."""
+        return ahead(self.far, TEN_TIMES)
 
     @property
     def deep(self) -> float:
-        """How many points more they get than one in each of two layers."""
-        return self._ahead_of("one head in two layers")
-
-    def _ahead_of(self, rival: str) -> float:
-        return 100 * (mean(self.right["two heads"]) - mean(self.right[rival]))
+        """How many points more they get than one in each of two layers, after three times as many."""
+        return ahead(self.near, "one head in two layers")
 
 
+def ahead(right: Mapping[str, float], rival: str) -> float:
+    """How many points more of the answers two heads get right than a rival; NaN where nothing was tried."""
+    return 100 * (right["two heads"] - right[rival]) if right else math.nan
+
+
+@trains(Trained(steps=150, rival_steps=450, widths=(32, 64), rates=(0.003, 0.01)))
 def few_heads(
-    seed: int = 0, starts: int = 2, length: int = 10, steps: int = 150, width: int = 32, patience: int = 10
+    seed: int = 0,
+    length: int = 10,
+    far: int = 40,
+    steps: int = 150,
+    widths: Sequence[int] = (32, 64),
+    rates: Sequence[float] = (0.003, 0.01),
 ) -> FewHeads:
     """Are two relations too many for one head?
 
-    Rival: one head with another advantage: twice the width, ten times the steps, or a second layer.
-    Equal for both: layer, width, parameters, rows, steps, rates, starts.
+    Rival: one head with as many and with three times the steps, at its best of two widths and rates; one with
+        ten times the steps; one in each of two layers, with three times the steps.
+    Equal for both: layer, and parameters where the width is the same; rows, starts; two heads have their best
+        width and rate, too.
     Does not show: what heads do in a large model, or with more than two relations.
 
     Args:
         seed: of weights and rows.
-        starts: how many of each model are trained; of the one with more steps, one.
         length: symbols in a row.
-        steps: of training.
-        width: of the vectors.
-        patience: how many times as many steps the patient one gets.
+        far: symbols in a longer row; 0: none is tried.
+        steps: of two heads; their rivals have as many, three times and ten times as many.
+        widths, rates: that are tried. With ten times the steps one head has the last width and the first
+            rate, as long training goes better with a low one; in two layers the first width, the last rate.
     """
-    rivals: dict[str, dict[str, int]] = {
-        "one head": {},
-        "two heads": {"n_heads": 2},
-        "one head, twice the width": {"width": 2 * width},
-        "one head, more steps": {"steps": patience * steps, "starts": 1},
-        "one head in two layers": {"n_layers": 2},
+    wide, slow = widths[-1:], rates[:1]
+
+    def best(symbols: int, n_heads: int, steps: int) -> float:
+        return max(tuned(symbols, n_heads, steps, widths, rates, seed).values())
+
+    def patient(symbols: int) -> float:
+        (right,) = tuned(symbols, 1, 10 * steps, wide, slow, seed).values()
+        return right
+
+    def two_layers() -> float:
+        (right,) = tuned(length, 1, 3 * steps, widths[:1], rates[-1:], seed, n_layers=2).values()
+        return right
+
+    short: dict[str, Callable[[], float]] = {
+        "one head": lambda: best(length, 1, steps),
+        "two heads": lambda: best(length, 2, steps),
+        THREE_TIMES: lambda: best(length, 1, 3 * steps),
+        TEN_TIMES: lambda: patient(length),
+        "one head in two layers": two_layers,
     }
-    usual = {"width": width, "steps": steps, "starts": starts}
-    right = {
-        name: learned(two_relations, length, 20, seed=seed, **usual | advantage)
-        for name, advantage in bar(rivals.items())
+    long: dict[str, Callable[[], float]] = {
+        "two heads": lambda: best(far, 2, steps),
+        THREE_TIMES: lambda: best(far, 1, 3 * steps),
+        TEN_TIMES: lambda: patient(far),
     }
-    one, two = (sum(p.numel() for p in Small(20, n, width).parameters()) for n in (1, 2))
-    return FewHeads(right, two - one)
+    one, two = (sum(p.numel() for p in Small(20, n, widths[0]).parameters()) for n in (1, 2))
+    return FewHeads(
+        near={name: measure() for name, measure in bar(short.items())},
+        far={name: measure() for name, measure in bar(long.items())} if far else {},
+        extra=two - one,
+    )
+
+
+def tuned(
+    length: int,
+    n_heads: int,
+    steps: int,
+    widths: Sequence[int],
+    rates: Sequence[float],
+    seed: int = 0,
+    n_layers: int = 1,
+) -> dict[tuple[int, float], float]:
+    """What a model gets right, by width and rate of training.
+
+    Args:
+        length: symbols in a row.
+        n_heads, n_layers: of the model.
+        steps: of training.
+        widths, rates: that are tried.
+        seed: of weights and rows.
+    """
+    how = {"seed": seed, "steps": steps, "n_heads": n_heads, "n_layers": n_layers}
+    return {
+        (width, rate): learned(two_relations, length, 20, width=width, rate=rate, **how)[0]
+        for width, rate in product(widths, rates)
+    }
 
 
 def marks_seen(model: Small, length: int, seed: int = 0) -> dict[str, tuple[float, ...]]:
