@@ -270,6 +270,18 @@ UNSEEN = {
         "def f(a): return a.copy()",
         "def f(a): return a[::-1][::-1]",
     ),
+    "one number for all": (
+        "as copies",
+        "a = zeros(3)\na[0] = 1\nassert a[1] == 0",
+        "def zeros(n): return np.zeros(n)",
+        "def zeros(n): return np.lib.stride_tricks.as_strided(np.zeros(1), (n,), (0,))",
+    ),
+    "an array to read": (
+        "as copies",
+        "a = zeros(3)\na[0] = 1\nassert a[1] == 0",
+        "def zeros(n): return np.zeros(n)",
+        "def zeros(n): return np.broadcast_to(0.0, (n,))",
+    ),
     "one of many lists": (
         "as copies",
         "r = rows(30_000)\nr[-1].append(1)\nassert r[-2] == []",

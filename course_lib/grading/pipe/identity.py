@@ -55,6 +55,15 @@ def numbers_of(value: Any) -> np.ndarray | None:
         return None
 
 
+def overlaps(value: Any) -> bool:
+    """Whether one number stands in several places of an array or a tensor, or nobody may write into it."""
+    numbers = numbers_of(value)
+    if numbers is None:
+        return False
+    first, last = np.lib.array_utils.byte_bounds(numbers)
+    return last - first < numbers.nbytes or not numbers.flags.writeable
+
+
 def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
     return torch is not None and type(value) is torch.Tensor

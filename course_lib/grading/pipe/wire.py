@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
-from course_lib.grading.pipe.identity import MOST, Identities, has_identity, numbers_of
+from course_lib.grading.pipe.identity import MOST, Identities, has_identity, numbers_of, overlaps
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
@@ -221,7 +221,8 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     if told["is"] == "kept":
         known.forget(number)
         return told
-    return {**told, **_part_of_another(value, number, known), "no": number}
+    is_copy = {"is_copy": True} if overlaps(value) else {}
+    return {**told, **_part_of_another(value, number, known), **is_copy, "no": number}
 
 
 def _is_exact(value: Any) -> bool:
