@@ -47,10 +47,14 @@ def parameters(function: Any) -> list[tuple[str, int, bool, Any]]:
 
 def gradients(result: Any, leaves: list[Any], gradient: Any) -> list[Any]:
     """Send a gradient back from a result; what reaches the tensors that a test has given returns."""
+    before = [leaf.grad for leaf in leaves]
     for leaf in leaves:
         leaf.grad = None
     result.backward(gradient, retain_graph=True)
-    return [leaf.grad for leaf in leaves]
+    found = [leaf.grad for leaf in leaves]
+    for leaf, own in zip(leaves, before, strict=True):
+        leaf.grad = own
+    return found
 
 
 def enter(context: Any) -> Any:

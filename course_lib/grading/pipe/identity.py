@@ -94,9 +94,11 @@ def items_of(value: Any) -> list[Any]:
 
 def content(value: Any) -> Any:
     """A value of its kind that holds the same."""
-    if _is_tensor(value):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    return value.copy()
+    if not _is_tensor(value):
+        return value.copy()
+    made = value.detach().clone().requires_grad_(value.requires_grad)
+    made.grad = value.grad
+    return made
 
 
 class Identities:
@@ -150,6 +152,7 @@ class Identities:
         restore(value, content.detach() if _is_tensor(content) else content)
         if _is_tensor(value):
             value.requires_grad_(content.requires_grad)
+            value.grad = content.grad
         self._seen[number] = _look(value)
 
     def leaves(self) -> list[Any]:
@@ -222,8 +225,10 @@ def _look(value: Any) -> Any:
         return items_of(value)
     if numbers.dtype == object:
         return items_of(value)
-    learns = getattr(value, "requires_grad", False)
-    return f"{numbers.shape} {value.dtype} {learns} {zlib.crc32(numbers.tobytes())}"
+    look = f"{numbers.shape} {value.dtype} {zlib.crc32(numbers.tobytes())}"
+    if getattr(value, "requires_grad", False):
+        look += f" learns, {'' if value.grad is None else _look(value.grad)}"
+    return look
 
 
 def _same(a: Any, b: Any) -> bool:

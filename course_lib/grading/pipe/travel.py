@@ -83,7 +83,15 @@ class _Pickler(cloudpickle.Pickler):
         torch = sys.modules.get("torch")
         if torch is not None and type(value) is torch.Tensor and _is_plain(value):
             return torch.from_numpy, (value.numpy(),)
+        if torch is not None and type(value) is torch.Tensor and value.is_leaf and value.grad is not None:
+            return with_gradient, (value.detach(), value.grad)
         return super().reducer_override(value)
+
+
+def with_gradient(numbers: Any, gradient: Any) -> Any:
+    """A tensor that has a gradient already."""
+    numbers.requires_grad_().grad = gradient
+    return numbers
 
 
 class _AddressPickler(_Pickler):

@@ -238,7 +238,7 @@ def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
         value = known.values[number]
         content = _encoded(value, raw, keeper) if has_identity(value) else _foreign(value)
         if _has_gradients(value):
-            content["learns"] = True
+            content |= {"learns": True, "gradient": None if value.grad is None else _tensor(value.grad, raw)}
         told.append({"is": "tuple", "of": [number, content]})
     return {"is": "list", "of": told}
 
@@ -426,10 +426,7 @@ class _Decoder:
         if kind in ("array", "scalar"):
             return self.array(it) if kind == "array" else self.array(it["of"])[()]
         if kind == "tensor":
-            import torch  # here, because it is slow to import and not every answer needs it
-
-            tensor = torch.from_numpy(self.array(it["of"]))
-            return tensor.requires_grad_() if self.maker is not None and "learns" in it else tensor
+            return self.tensor(it, depth)
         if kind == "box":
             box = np.empty((), dtype=object)
             box[()] = self.value(it["of"], depth + 1)
@@ -451,6 +448,14 @@ class _Decoder:
             name = re.sub(r"\W", "_", _text(it["kind"]))[:40] or "object"
             return type(name, (Foreign,), {})(_text(it["words"])[:200])
         raise WireError("a value of an unknown kind")
+
+    def tensor(self, it: dict[str, Any], depth: int) -> Any:
+        import torch  # here, because it is slow to import and not every answer needs it
+
+        tensor = torch.from_numpy(self.array(it["of"]))
+        if self.maker is not None and "learns" in it:
+            tensor.requires_grad_().grad = self.value(it["gradient"], depth + 1)
+        return tensor
 
     def items(self, items: Any, hashed: bool = False) -> list[Any]:
         if type(items) is not list:
