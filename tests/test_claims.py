@@ -268,20 +268,12 @@ def learns(function: Callable[..., Any], seen: set[Any]) -> bool:
     return any(learns(one, seen) for one in own if one not in seen)
 
 
-# Their rivals have not had three times the steps yet; one that has leaves this list.
-NOT_YET = {
-    "sqrt-scaling",
-}
-
-
 @pytest.mark.parametrize("claim", [one for one in load().values() if one.experiment], ids=lambda one: one.id)
 def test_an_experiment_in_which_models_learn_says_what_the_rival_got(claim):
     module = importlib.import_module(f"course_lib.concepts.c{claim.notebook}.experiments")
     experiment = getattr(module, claim.experiment)
     asked = claim.kind == "measured" and learns(inspect.unwrap(experiment), set())
-    has_it = hasattr(experiment, "trained")
-    assert asked <= has_it or claim.id in NOT_YET
-    assert claim.id not in NOT_YET or not has_it
+    assert asked <= hasattr(experiment, "trained")
 
 
 def test_an_unknown_claim_is_refused(shown):

@@ -192,7 +192,7 @@ def test_sqrt_scaling(scaling):
 def test_in_narrow_keys_there_is_nothing_to_gain():
     label, missed = judged("sqrt-scaling", experiments.sqrt_scaling(SEED, starts=1, wide=32))
     assert label == Label.WRONG
-    assert "wide_gain" in missed
+    assert {"wide_gain", "patient_gain"} <= set(missed)
 
 
 def test_who_trains_nobody_has_tested_nothing():
@@ -202,7 +202,30 @@ def test_who_trains_nobody_has_tested_nothing():
 def test_it_is_the_only_way_where_others_do_not_divide_and_may_not_take_smaller_steps(scaling):
     undivided = (scaling.wide[NOT][1],)
     wide = scaling.wide | dict.fromkeys((NOT, WIDTH, UNIT), undivided * 3)
-    assert judged("sqrt-scaling", replace(scaling, wide=wide)).label == Label.TRUE
+    alone = replace(scaling, wide=wide, narrow=dict.fromkeys((NOT, ROOT), 0.5), longer=(undivided * 3,) * 2)
+    assert judged("sqrt-scaling", alone).label == Label.TRUE
+
+
+def test_it_buys_no_larger_steps_where_longer_training_does_as_well(scaling):
+    narrow, (small, _, large) = scaling.longer
+    patient = replace(scaling, longer=(narrow, (small, scaling.wide[ROOT][1], large)))
+    assert judged("sqrt-scaling", patient) == (Label.WRONG, ["patient_gain"])
+
+
+def test_what_no_division_is_given(monkeypatch):
+    """Three times the steps, in two widths at three rates. A lesson can leave that out."""
+    given = []
+
+    def learn(make, seed, starts, *, steps, rate):
+        given.append((make().attention.q_proj.out_features, steps, rate))
+        return 0.5, 0.5
+
+    monkeypatch.setattr(experiments, "right", learn)
+    short = experiments.sqrt_scaling(3, starts=2, steps=7, patient=False)
+    assert (short.longer, {steps for _, steps, _ in given}) == ((), {7})
+    n_others = len(given)
+    assert len(experiments.sqrt_scaling(3, starts=2, steps=7).longer) == 2
+    assert given[2 * n_others :] == [(width, 21, rate) for width in (32, 128) for rate in experiments.RATES]
 
 
 @pytest.mark.parametrize("power", [0.25, 1.0])
