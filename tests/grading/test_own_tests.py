@@ -306,6 +306,24 @@ UNSEEN = {
         "def work(): pass",
         "import os\ndef work(): os.chdir('/')",
     ),
+    "settings of torch": (
+        "or settings",
+        "import torch\nwork()\nassert torch.is_grad_enabled()",
+        "def work(): pass",
+        "import torch\ndef work(): torch.set_grad_enabled(False)",
+    ),
+    "settings of NumPy": (
+        "or settings",
+        "work()\nassert np.geterr()['divide'] == 'warn'",
+        "def work(): pass",
+        "def work(): np.seterr(all='raise')",
+    ),
+    "bytes the other way round": (
+        "as copies",
+        "assert f().dtype.isnative",
+        "def f(): return np.arange(3)",
+        "def f(): return np.arange(3, dtype='>i8')",
+    ),
     "an environment": (
         "folder, environment",
         "import os\nwork()\nassert 'MINE' not in os.environ",

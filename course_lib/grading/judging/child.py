@@ -397,7 +397,7 @@ class Child:
         read = itself if is_kept else _read
 
         def run() -> list[Any]:
-            with clean_state(), guard:
+            with clean_state(), guard, self.surroundings.watched():
                 return [read(function(*values, **named)) for values, named in calls]
 
         errors = Printed(MOST_READ) if is_kept else None

@@ -20,7 +20,7 @@ BLIND = {
     "class": "a value of an own class came to it as a plain one",
     "copies": "what may be one thing came to it as copies",
     "files": "an answer has left what is no plain file: a link, an empty folder",
-    "process": "an answer has changed its folder, environment or torch's default dtype",
+    "process": "an answer has changed its folder, environment or settings",
 }
 
 

@@ -55,13 +55,17 @@ def numbers_of(value: Any) -> np.ndarray | None:
         return None
 
 
-def overlaps(value: Any) -> bool:
-    """Whether one number stands in several places of an array or a tensor, or nobody may write into it."""
+def is_odd(value: Any) -> bool:
+    """Whether a copy of an array or a tensor is not what it is.
+
+    One number stands in several places, nobody may write into it, or its bytes stand the other way round.
+    """
     numbers = numbers_of(value)
     if numbers is None:
         return False
     first, last = np.lib.array_utils.byte_bounds(numbers)
-    return last - first < numbers.nbytes or not numbers.flags.writeable
+    shares = last - first < numbers.nbytes
+    return shares or not numbers.flags.writeable or not numbers.dtype.isnative
 
 
 def _is_tensor(value: Any) -> bool:

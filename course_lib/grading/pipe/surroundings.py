@@ -6,6 +6,7 @@ it cannot know what the test draws next. What else it changes, in its process, s
 """
 
 import contextlib
+import decimal
 import os
 import pickle
 import random
@@ -13,6 +14,7 @@ import shutil
 import stat
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,7 +39,6 @@ class Surroundings:
         self.place = os.getcwd()
         self.files, self.others = _look(self.place)
         self.drawn = b""  # the states of generators that both know
-        self.process = _process()
         self.stays: set[str] = set()  # what the other side has changed for itself alone
 
     def told(self) -> Told:
@@ -54,15 +55,21 @@ class Surroundings:
             restore(generator, state)
         self.drawn = pickle.dumps([state_of(one, None) for one in draws()])
         self._write(files)
-        self.process = _process()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Within, it is noted what an answer changes of its process."""
+        before = _process()
+        yield
+        self.stays = {"process"} if _process() != before else set()
 
     def answered(self) -> dict[str, Any]:
         """What a submission's process tells with its answer."""
         has_drawn = pickle.dumps([state_of(one, None) for one in draws()]) != self.drawn
         others = self.others
         files = self._changed()
-        stays = {"files": self.others != others, "process": _process() != self.process}
-        return {"files": files, "has_drawn": has_drawn, "stays": [what for what in stays if stays[what]]}
+        stays = self.stays | ({"files"} if self.others != others else set())
+        return {"files": files, "has_drawn": has_drawn, "stays": list(stays)}
 
     def take_answer(self, files: Files, has_drawn: bool, stays: list[str]) -> None:
         """What came of that; generators go on from another place, so that a seed set again is seen."""
@@ -122,12 +129,15 @@ def _look(place: str) -> tuple[dict[str, Seen], set[str]]:
     return found, others
 
 
-def _process() -> tuple[Any, ...]:
-    """What a process has besides: its folder, its environment, torch's default type."""
+def _process() -> list[Any]:
+    """What a process has besides: its folder, its environment, the settings of Python, NumPy and torch."""
     torch = sys.modules.get("torch")
-    with contextlib.suppress(OSError):
-        return os.getcwd(), dict(os.environ), torch and torch.get_default_dtype()
-    return ()
+    found: list[Any] = [dict(os.environ), list(sys.path), sys.getrecursionlimit(), decimal.getcontext().prec]
+    found += [np.geterr(), np.get_printoptions()]
+    found += [str(torch.get_default_dtype()), torch.is_grad_enabled()] if torch else ["torch.float32", True]
+    with contextlib.suppress(OSError):  # the folder may be gone
+        found.append(os.getcwd())
+    return found
 
 
 def bring() -> None:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
-from course_lib.grading.pipe.identity import MOST, Identities, has_identity, numbers_of, overlaps
+from course_lib.grading.pipe.identity import MOST, Identities, has_identity, is_odd, numbers_of
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
@@ -221,7 +221,7 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     if told["is"] == "kept":
         known.forget(number)
         return told
-    is_copy = {"is_copy": True} if overlaps(value) else {}
+    is_copy = {"is_copy": True} if is_odd(value) else {}
     return {**told, **_part_of_another(value, number, known), **is_copy, "no": number}
 
 
