@@ -48,7 +48,7 @@ def relations(right: Mapping[str, float]) -> None:
     said = means(shares)
     one, two, tuned, patient, deep = right.values()
     title = supported(
-        "One head is behind two after three times the steps; after ten times, or in two layers, it is not",
+        "One head needs more than three times the steps of two, or a second layer",
         said,
         two > one + 0.05 and two > tuned + 0.02,
         min(patient, deep) > two - 0.03,
