@@ -191,6 +191,85 @@ def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=alt)
 
 
+def falling(cosines: Sequence[Sequence[float]]) -> None:
+    """How alike the rows of tokens are, step by step.
+
+    Args:
+        cosines: at each step the mean cosine of rows that never occur, and of those that occur often.
+    """
+    never, often = np.asarray(cosines, dtype=float).T
+    ends = {"never": (never[0], never.max(), never[-1]), "often": (often[0], often.max(), often[-1])}
+    said = "; ".join(f"{name} {', '.join(f'{n:.2f}' for n in each)}" for name, each in ends.items())
+    title = supported(
+        "All rows fall together; then those that occur part again",
+        said,
+        never[-1] > 0.95,
+        often.max() > 0.7,
+        often[-1] < 0.5,
+    )
+    steps = np.arange(len(never))
+    curves = {"tokens that never occur": (steps, never), "tokens that occur often": (steps, often)}
+    fig = plots.lines(curves, title=title, x="steps of training", y="mean cosine of two rows")
+    fig.axes[0].set_ylim(-0.05, 1.05)
+    plots.show(fig, alt=f"Two curves, the mean cosine of two rows at the start, at most, at the end: {said}.")
+
+
+def years(found: Sequence[int], points: ArrayLike) -> None:
+    """Years as points in the plane in which their rows spread most.
+
+    Args:
+        found: the years.
+        points: (N, 2).
+    """
+    along, across = np.asarray(points, dtype=float).T
+    r = float(np.corrcoef(along, found)[0, 1])
+    along, r = (along, r) if r > 0 else (-along, -r)  # later years to the right
+    title = supported(
+        "The years lie along a line, nearly in their order",
+        f"the first direction and the year: correlation {r:.2f}",
+        r > 0.85,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(6.8, 4.2))
+    drawn = ax.scatter(along, across, c=found, cmap="viridis", s=14)
+    for year in (1700, 1750, 1800, 1850, 1900, 1914, 1945, 1969, 2000, 2021):
+        if year in found:
+            at = list(found).index(year)
+            ax.annotate(
+                str(year), (along[at], across[at]), xytext=(4, 4), textcoords="offset points", fontsize=9
+            )
+    fig.colorbar(drawn, ax=ax, label="year")
+    ax.set(xlabel="direction in which the rows spread most", ylabel="and second most")
+    ax.spines[["top", "right"]].set_visible(False)
+    alt = f"{len(list(found))} years as points; correlation of the first direction and the year: {r:.2f}."
+    plots.show(fig, alt=alt)
+
+
+def letters(right: Mapping[str, float], commonest: Mapping[str, float]) -> None:
+    """How often a letter can be read from a row, by its place in the word.
+
+    Args:
+        right: the share of words for each place.
+        commonest: the same if one always says the commonest letter there.
+    """
+    said = ", ".join(f"{place} {share:.0%} and {commonest[place]:.0%}" for place, share in right.items())
+    title = supported(
+        "The first letter can be read from most rows, the third from none",
+        said,
+        right["first"] > 0.7,
+        right["third"] < commonest["third"] + 0.05,
+    )
+    fig = plots.grouped_bars(
+        {
+            "read from the row": [100 * share for share in right.values()],
+            "always the commonest letter": [100 * commonest[place] for place in right],
+        },
+        [f"{place} letter" for place in right],
+        title=title,
+        y="words, %",
+    )
+    plots.show(fig, alt=f"Bars for each place, read from the row and guessed: {said}.")
+
+
 def _name_sizes(ax: Axes, sizes: Sequence[int]) -> None:
     """Each size in full, instead of powers of ten."""
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])

@@ -14,7 +14,13 @@ from course_lib import data, embeddings
 from course_lib.bpe import BPETokenizer, byte_characters
 from course_lib.claims import Label
 from course_lib.concepts.c01_tokens import experiments
-from course_lib.concepts.c01_tokens.experiments import COMMON, OCCURS, LearnedEmbeddings, Twins
+from course_lib.concepts.c01_tokens.experiments import (
+    COMMON,
+    OCCURS,
+    LearnedEmbeddings,
+    Twins,
+    is_random_a_bad_start,
+)
 from course_lib.training import starts_of
 
 SEED = 11
@@ -302,8 +308,8 @@ def test_each_table_has_its_best_rate_and_a_random_one_more_steps(loaded_minilm,
         taken.append(steps)
         return train.keywords["rate"]
 
-    monkeypatch.setattr(experiments, "written", lambda minilm: made)
-    monkeypatch.setattr(experiments, "right", right)
+    monkeypatch.setattr(is_random_a_bad_start, "written", lambda minilm: made)
+    monkeypatch.setattr(is_random_a_bad_start, "right", right)
     how = {"starts": 1, "steps": 2, "longer": 7, "rates": (0.1, 0.3, 0.2)}
     found = experiments.random_or_pretrained(loaded_minilm, SEED, **how)
     assert set(found.curves.values()) == {((0.3, 0.3, 0.3),)}
@@ -355,3 +361,128 @@ def test_what_real_tokenizers_keep(smollm2, minilm):
     assert ours.decode(ours.encode("HELLO  喝")) == "HELLO  喝"
     assert theirs.encode("HÉLLO  ") == theirs.encode("hello")
     assert "[UNK]" in theirs.pieces("👩‍👩‍👧‍👦")
+
+
+# ------------------------------------------------------------------------------------------ rows
+
+
+def test_a_token_that_was_never_trained_is_mute_and_its_pieces_are_not(smollm2):
+    tokenizer = smollm2[1]
+    (ghost,) = tokenizer.encode("swigfaiss")
+    assert experiments.silent(smollm2, [ghost]) == 1
+    assert experiments.silent(smollm2, [tokenizer.encode("dentist")[-1]]) == 0
+    assert experiments.answer(smollm2, 'Tell me a story about "swigfaiss".', 8) == 'The story of "'
+    assert "<|im_end|>" in experiments.answer(smollm2, 'Tell me a story about "swigfaiss".', 8, stop=False)
+    said = experiments.story_about(smollm2, [tokenizer.encode(piece)[0] for piece in ("Sw", "ig", "faiss")])
+    assert len(said) > 20
+
+
+def test_what_is_learned_next_are_other_words(smollm2):
+    tokenizer = smollm2[1]
+    tokens = [tokenizer.encode(piece)[0] for piece in ("swigfaiss", "swigfaiss", "Plane")]
+    found = experiments.learned_next(tokenizer, tokens)
+    assert len({*found, *tokens}) == 5
+    assert all(tokenizer.decode([token]).isalpha() for token in found)
+
+
+def test_an_own_way_to_cut_is_that_of_the_question_alone(smollm2):
+    question = "What is the capital of France?"
+    tokenizer = smollm2[1]
+    own = experiments.answer(smollm2, question, 8, encode=tokenizer.encode)
+    assert own == experiments.answer(smollm2, question, 8) == "The capital of France is Paris."
+    letters = experiments.with_merges(tokenizer, 0)
+    assert "Paris" not in experiments.answer(smollm2, question, 8, encode=letters.encode)
+
+
+def test_a_tokenizer_with_fewer_merges_has_the_same_numbers(smollm2):
+    tokenizer = smollm2[1]
+    assert experiments.with_merges(tokenizer, 0).pieces("Paris 12") == [*"Paris 12"]
+    whole = experiments.with_merges(tokenizer, len(tokenizer.merges))
+    assert whole.encode("the berries, 12 🍓") == tokenizer.encode("the berries, 12 🍓")
+    some = experiments.with_merges(tokenizer, 500)
+    assert tokenizer.decode(some.encode("the berries")) == "the berries"
+
+
+def test_words_as_bytes():
+    assert experiments.as_bytes("a ré") == [["a"], ["Ġ", "r", "Ã", "©"]]
+
+
+def test_a_table_is_kept_whatever_happens(smollm2):
+    table = smollm2[0].token_embedding.weight
+    before = table.detach()[:3].clone()
+
+    def swap_and_fail():
+        with experiments.table_kept(smollm2[0]) as rows:
+            rows[[0, 1]] = rows[[1, 0]]
+            assert not torch.equal(table[:3], before)
+            raise KeyError("swapped")
+
+    with pytest.raises(KeyError, match="swapped"):
+        swap_and_fail()
+    assert torch.equal(table[:3], before)
+
+
+def test_the_chances_of_kinds_follow_the_sentence(smollm2):
+    found = experiments.kinds(smollm2, "Berlin")
+    assert [*found] == ["an animal", "a city", "food"]
+    assert max(found, key=found.get) == "a city"
+    assert sum(found.values()) < 1
+
+
+class Smallest(torch.nn.Module):
+    """As in the notebook's cell."""
+
+    def __init__(self, n_tokens, d_model=64):
+        super().__init__()
+        self.rows = torch.nn.Parameter(0.02 * torch.randn(n_tokens, d_model))
+        self.matrix = torch.nn.Linear(d_model, d_model)
+
+    def forward(self, tokens):
+        return self.matrix(self.rows[tokens]) @ self.rows.T
+
+
+def test_rows_that_never_occur_fall_together():
+    half = experiments.half_read()
+    assert not {*half.never.tolist()} & {*half.pairs.flatten().tolist()}
+    torch.manual_seed(SEED)
+    net = Smallest(half.tokenizer.vocab_size)
+    assert abs(experiments.alike(net.rows[half.never])) < 0.05
+    experiments.next_words(net, half.pairs, steps=60, rate=0.005)
+    assert experiments.alike(net.rows[half.never]) > 0.95
+
+
+def test_alike_and_nearest():
+    rows = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [0.0, 1.0]])
+    assert experiments.alike(rows) == pytest.approx(2 / 6)
+    assert experiments.nearest(rows, 0, torch.arange(4), 1) == [1]
+
+
+def test_letters_can_be_read_from_rows(smollm2):
+    read = experiments.letters_in_rows(smollm2, SEED)
+    assert read.right["first"] > 0.7 > 0.3 > read.commonest["first"]
+    assert read.right["third"] < 0.3
+    assert read.n > 1000
+
+
+def test_letters_in_sight_are_copied(smollm2):
+    words = experiments.words_to_spell(smollm2[1], n=4)
+    assert all(5 <= len(word) <= 8 for word in words)
+    blind = experiments.spelled(smollm2, words)
+    sighted = experiments.spelled(smollm2, words, in_sight=True)
+    assert [*blind.said] == [*sighted.said] == words
+    assert sighted.whole > blind.whole
+    assert len(blind.places) == 4
+
+
+def test_years_stand_in_order(minilm):
+    found, rows, at = experiments.years(minilm)
+    assert found == sorted(found)
+    assert {1914, 1945} <= {*found}
+    assert rows.shape == (len(found), 384)
+    assert [minilm[1].tokens[i] for i in at] == [str(year) for year in found]
+
+
+def test_own_rows(smollm2, minilm):
+    found = experiments.own_rows(smollm2, minilm)
+    assert judged("lookup", found)[0] == Label.ONLY_IF
+    assert found.difference == 0

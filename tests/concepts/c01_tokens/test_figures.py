@@ -120,3 +120,41 @@ def test_curves(drawn):
 )
 def test_curves_refused(drawn, means):
     assert refuses(drawn, figures.curves, (16, 64, 256), starts(*means))
+
+
+FALLING = [[0.0, 0.0], [0.9, 0.85], [0.99, 0.3]]
+
+
+def test_falling(drawn):
+    assert draws(drawn, figures.falling, FALLING, says="never 0.00, 0.99, 0.99; often 0.00, 0.85, 0.30")
+
+
+@pytest.mark.parametrize("last", [[0.8, 0.3], [0.99, 0.8]])
+def test_falling_refused(drawn, last):
+    assert refuses(drawn, figures.falling, [*FALLING[:2], last])
+
+
+YEARS = [1700, 1800, 1914, 2000]
+
+
+def test_years(drawn):
+    points = np.array([[0.0, 1], [1.1, 0], [2, 1], [3, 0]])
+    assert drawing.draws(drawn, figures.years, YEARS, points, says="4 years as points")
+    assert {text.get_text() for text in drawn[0][0].axes[0].texts} == {"1700", "1800", "1914", "2000"}
+
+
+def test_years_refused(drawn):
+    assert refuses(drawn, figures.years, YEARS, np.array([[1.0, 0], [0, 1], [2, 0], [0, 2]]))
+
+
+LETTERS = {"first": 0.8, "second": 0.33, "third": 0.16, "last": 0.6}
+GUESSED = {"first": 0.18, "second": 0.17, "third": 0.15, "last": 0.22}
+
+
+def test_letters(drawn):
+    assert drawing.draws(drawn, figures.letters, LETTERS, GUESSED, says="first 80% and 18%")
+
+
+@pytest.mark.parametrize(("place", "share"), [("first", 0.5), ("third", 0.4)])
+def test_letters_refused(drawn, place, share):
+    assert refuses(drawn, figures.letters, {**LETTERS, place: share}, GUESSED)

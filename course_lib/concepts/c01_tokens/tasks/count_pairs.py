@@ -18,7 +18,9 @@ from course_lib.checks import forms
 from course_lib.checks.exercise import Exercise
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=1, minutes=6, section="Bytes, then pieces", read=forms.counts)
+exercise = Exercise(
+    level=1, minutes=6, section="Who decides which letters belong together?", read=forms.counts
+)
 
 
 @exercise.solution

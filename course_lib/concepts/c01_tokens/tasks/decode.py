@@ -18,7 +18,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c01_tokens.tasks.count_pairs import letters
 
-exercise = Exercise(level=1, minutes=5, section="Bytes, then pieces", read=forms.contents)
+exercise = Exercise(level=1, minutes=5, section="A new text", read=forms.contents)
 
 
 @exercise.solution

@@ -21,7 +21,7 @@ from course_lib.concepts.c01_tokens.tasks.count_pairs import drawn, drawn_words,
 from course_lib.concepts.c01_tokens.tasks.merge_pair import from_the_right, merge_pair
 from course_lib.concepts.c01_tokens.tasks.train_merges import no_token_twice, train_merges
 
-exercise = Exercise(level=3, minutes=12, section="Bytes, then pieces", read=forms.contents)
+exercise = Exercise(level=3, minutes=12, section="A new text", read=forms.contents)
 
 
 @exercise.solution

@@ -18,7 +18,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c01_tokens.tasks.count_pairs import drawn, letters
 
-exercise = Exercise(level=3, minutes=12, section="Real tokenizers", read=forms.contents)
+exercise = Exercise(level=3, minutes=12, section="Not letters, but tokens", read=forms.contents)
 
 
 @exercise.solution

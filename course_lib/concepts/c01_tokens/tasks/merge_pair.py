@@ -15,7 +15,9 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.kinds import Case
 from course_lib.concepts.c01_tokens.tasks.count_pairs import letters, single
 
-exercise = Exercise(level=2, minutes=8, section="Bytes, then pieces", read=forms.contents)
+exercise = Exercise(
+    level=2, minutes=8, section="Who decides which letters belong together?", read=forms.contents
+)
 
 
 @exercise.solution

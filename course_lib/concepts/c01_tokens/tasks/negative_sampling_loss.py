@@ -22,7 +22,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import draw, in_torch
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=3, minutes=12, section="Counted or learned", tensor=True)
+exercise = Exercise(level=3, minutes=12, section="Does learning find the same?", tensor=True)
 
 
 @exercise.solution

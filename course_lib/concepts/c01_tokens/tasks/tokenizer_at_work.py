@@ -43,7 +43,7 @@ TEXTS = (  # compared with the model's own tokenizer, token for token
 )
 N_TOKENS = 24
 
-exercise = Exercise(level=2, minutes=8, section="Real tokenizers", read=forms.contents)
+exercise = Exercise(level=2, minutes=8, section="A new text", read=forms.contents)
 
 
 @exercise.solution

@@ -34,7 +34,9 @@ from course_lib.concepts.c01_tokens.tasks.merge_pair import (  # noqa: F401
     merge_pair,
 )
 
-exercise = Exercise(level=3, minutes=15, section="Bytes, then pieces", read=forms.contents)
+exercise = Exercise(
+    level=3, minutes=15, section="Who decides which letters belong together?", read=forms.contents
+)
 
 
 @exercise.solution
