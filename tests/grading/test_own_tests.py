@@ -73,8 +73,8 @@ def test_an_error_that_is_no_exception_is_a_wrong_answer(grades, test, said):
         "import os\nos.environ.clear()\nos.environ['HOME'] = 'nowhere'",
         "import builtins\nvars(builtins)['sum'] = None",
         "import inspect\nvars(inspect)['signature'] = None",
-        "np.random.seed(3)\nnp.seterr(all='raise')",
-        "import sys\nsys.setrecursionlimit(60)\nsys.modules.clear()",
+        "np.random.seed(3)\nnp.set_printoptions(precision=1)",
+        "import sys\nsys.modules.clear()",
     ],
 )
 def test_what_a_test_leaves_behind_is_gone_with_it(grades, leaves):
@@ -258,6 +258,19 @@ UNSEEN = {
         "def conf(): return {'a': 1}",
         "class C(dict): pass\nkept = C(a=1)\ndef conf(): return kept",
     ),
+    "a position in a text": (
+        "as copies",
+        "import io\ns = io.StringIO('a b')\nassert n(s) == 3\nassert s.read() == 'a b'",
+        "def n(s): return len(s.getvalue())",
+        "def n(s): return len(s.read())",
+    ),
+    "a class with another's module": (
+        "own class",
+        "assert name().upper() == 'ADA'",
+        "def name(): return 'ada'",
+        "class T(str):\n    __module__ = 'numpy'\n    def upper(self): return 'BOB'\n"
+        "def name(): return T('ada')",
+    ),
     "a list that does not grow": (
         "own class",
         "xs = build()\nxs.append(3)\nassert xs == [1, 3]",
@@ -362,13 +375,31 @@ def test_what_a_test_cannot_see_is_told(grade_whole, name):
     assert report.endswith(": look at it")
 
 
-def test_what_the_sources_answer_changes_too_is_not_told(grade_whole):
-    grow = "others = []\ndef grow(): others.append(1)"
-    _, (again,) = grade_whole(grow, [grow], "grow()\nassert len(others) < 2", plain="others = [7]")
+def test_data_of_the_sources_that_its_own_answer_changes_is_refused(ready, tmp_path):
+    cells = [cell("plain", "notes = []"), answer("own", "def add(): notes.append(1)")]
+    path = write(tmp_path / "source.ipynb", [*cells, locked("own", "add()\nassert len(notes) < 2", 2.0)])
+    grader = Grader(path, engine=ready.engine)
+    grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+    (task,) = grader.grade("the source", path).tasks
+    assert (task.status, task.points) == ("wrong", 0.0)
+    assert "change notes, of which the test has its own" in task.sentence
+
+
+def test_a_first_file_is_nothing_to_look_at(grade_whole):
+    right = "def save():\n    with open('a.txt', 'w') as file: file.write('1')"
+    _, (again,) = grade_whole(right, [right], "save()\nassert open('a.txt').read() == '1'")
     assert again.reports == ()
 
 
 REFUSED = {
+    "with np.errstate(all='raise'): assert f([2, 1]) == [1, 2]": "`errstate` sets",
+    "import warnings\nwarnings.simplefilter('error')\nassert f([2, 1]) == [1, 2]": "`simplefilter` sets",
+    "import sys\nsys.setrecursionlimit(99)\nassert f([2, 1]) == [1, 2]": "`setrecursionlimit` sets",
+    "import sys\nsys.modules['heapq'] = None\nassert f([2, 1]) == [1, 2]": "replaces `sys.modules['heapq']`",
+    "import time\nt = time.process_time()\nassert f([1]) == [1]": "`process_time` sees",
+    "import warnings\nwith warnings.catch_warnings(record=True): f([1])": "`catch_warnings` sees",
+    "import functools\nk = functools.cache(abs)\nf([1], key=k)\nk.cache_info()": "`cache_info` sees",
+    "import itertools\nn = itertools.count()\nf([1], key=lambda x: next(n))": "noted in `n`",
     "with mock.patch('builtins.sorted', None): assert f([2, 1]) == [1, 2]": "replaces `builtins.sorted`",
     "np.linalg.inv = None\nassert f([1]) == [1]": "replaces `np.linalg.inv`",
     "with mock.patch.object(np, 'sort', None): f([1])": "replaces `np.sort`",

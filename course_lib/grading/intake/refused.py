@@ -12,6 +12,18 @@ from course_lib.grading.intake.names import names_bound, nodes_of
 
 # What would run a text or bytes of a student's, who could then say anything.
 RUNS = ("eval", "exec", "compile", "pickle", "cloudpickle", "dill", "marshal", "shelve")
+# What measures the process of the test alone, and what holds there alone.
+MEASURES = (
+    "process_time",
+    "thread_time",
+    "getrusage",
+    "tracemalloc",
+    "cache_info",
+    "catch_warnings",
+    "assertNoLogs",
+)
+SETS = ("setrecursionlimit", "addaudithook", "set_default_dtype")
+STRICT = ("raise", "error")  # as in `np.errstate(all="raise")`, `simplefilter("error")`
 MEMORY = ("shares_memory", "may_share_memory", "data_ptr")
 FILLS = ("append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "clear")
 
@@ -48,6 +60,10 @@ def _said(node: ast.AST, imported: Collection[str], handed: Collection[str]) -> 
     if isinstance(node, ast.Attribute | ast.Name) and _last(node) in MEMORY:
         what = _last(node)
         yield f"Arrays come as copies, which `{what}` cannot know: change one, and look at the other."
+    if isinstance(node, ast.Attribute | ast.Name) and _last(node) in MEASURES:
+        yield f"`{_last(node)}` sees the test's own process, where no answer runs: compare values instead."
+    for name in _set(node):
+        yield f"What `{name}` sets holds where the test runs, and no answer does: compare values instead."
     for place in _replaced(node, imported):
         short = place.rpartition(".")[2]
         instead = f"`assert {short!r} not in inspect.getsource(f)`"
@@ -64,12 +80,23 @@ def _names(node: ast.AST) -> Iterator[str]:
         yield (node.module or "").partition(".")[0]
 
 
+def _set(node: ast.AST) -> Iterator[str]:
+    """What is called to set something of a process."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        is_strict = any(isinstance(value, ast.Constant) and value.value in STRICT for value in given)
+        strict = ("errstate", "seterr", "simplefilter", "filterwarnings")
+        if _last(node.func) in SETS or (_last(node.func) in strict and is_strict):
+            yield _last(node.func)
+
+
 def _replaced(node: ast.AST, imported: Collection[str]) -> Iterator[str]:
     """Names in modules that a statement or a patch puts something else into."""
     if isinstance(node, ast.Assign | ast.AugAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         for target in targets:
-            if isinstance(target, ast.Attribute) and _root(target) in imported:
+            is_module = ast.unparse(target).startswith("sys.modules[")
+            if is_module or (isinstance(target, ast.Attribute) and _root(target) in imported):
                 yield ast.unparse(target)
     if not (isinstance(node, ast.Call) and node.args):
         return
@@ -86,6 +113,9 @@ def _noted(node: ast.AST, handed: Collection[str]) -> Iterator[str]:
     """Names in which functions note something that are handed to an answer, or whose objects are."""
     if isinstance(node, ast.Lambda) or (isinstance(node, ast.FunctionDef) and node.name in handed):
         yield from _filled(node, but=_own(node))
+        calls = [call for call in ast.walk(node) if isinstance(call, ast.Call) and call.args]
+        counters = {_root(call.args[0]) for call in calls if ast.unparse(call.func) == "next"}
+        yield from sorted(counters - _own(node) - {""})
     if isinstance(node, ast.ClassDef):
         for method in node.body:
             if isinstance(method, ast.FunctionDef) and method.name not in ("__init__", "__post_init__"):

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
 
+from cloudpickle.cloudpickle import _class_setstate, _make_skeleton_class
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type
@@ -382,7 +383,7 @@ class Child:
 
     def _answers(self, question: dict[str, Any], raw: bytes) -> Answer:
         try:
-            function, calls, things = self.question(raw)
+            function, calls, things, others = self.question(raw)
         except KeyError as missing:
             return {"missing": str(missing.args[0])}, b""
         problem = _other_than("function", function)
@@ -397,7 +398,7 @@ class Child:
         read = itself if is_kept else _read
 
         def run() -> list[Any]:
-            with clean_state(), guard, self.surroundings.watched():
+            with clean_state(), guard, self.watched(others if is_kept else []):
                 return [read(function(*values, **named)) for values, named in calls]
 
         errors = Printed(MOST_READ) if is_kept else None
@@ -417,8 +418,8 @@ class Child:
                 told |= {"around": wire.encode(self.surroundings.answered(), blob)}
             return {**told, "printed": outcome.printed}, bytes(blob)
         changed = wire.encode_changed(blob, self) if is_kept else {"is": "list", "of": []}
-        others = [None if is_kept and self.identities.has(thing) else thing for thing in things]
-        states = [state_of(*both) for both in zip(others, before, strict=True)]
+        untold = [None if is_kept and self.identities.has(thing) else thing for thing in things]
+        states = [state_of(*both) for both in zip(untold, before, strict=True)]
         values = [changed, *(wire.encode(value, blob, keeper) for value in (states, outcome.value))]
         header = {"values": {"is": "list", "of": values}, "printed": outcome.printed}
         if is_kept:
@@ -426,18 +427,32 @@ class Child:
             header["complained"] = errors.text if errors else ""
         return {**header, "forbidden": getattr(guard, "called", "")}, bytes(blob)
 
-    def question(self, raw: bytes) -> tuple[Any, Any, list[Any]]:
-        """What is to be called, with what, and which of that may change.
+    def question(self, raw: bytes) -> tuple[Any, Any, list[Any], list[Any]]:
+        """What is to be called, with what; which of that is told when it changes; other copies of the test's.
 
         Raises: KeyError: what it names is not there.
         """
-        news, function, calls, things, around = _Unpickler(raw, self).load()  # as above
+        reader = _Unpickler(raw, self)
+        news, function, calls, things, around = reader.load()  # as above
         if news is not None:
             self.identities = self.identities_of.setdefault(news.test, Identities(self.numbers))
             self.identities.take(news)
         if around is not None:
             self.surroundings.take(around)
-        return function, calls, things
+        told = {*map(id, things), *reader.here, *self.identities.number_by_id}
+        given = [value for values, named in calls for value in (*values, *named.values())]
+        return function, calls, things, [value for value in given if id(value) not in told]
+
+    @contextlib.contextmanager
+    def watched(self, others: Sequence[Any]) -> Iterator[None]:
+        """Within, it is noted what an answer changes that stays here: of its process, and of some copies."""
+        before = list(map(_crc, others))
+        try:
+            with self.surroundings.watched():
+                yield
+        finally:
+            if list(map(_crc, others)) != before:
+                self.surroundings.stays.add("copies")
 
     @contextlib.contextmanager
     def captured(self) -> Iterator[None]:
@@ -451,17 +466,40 @@ class Child:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads the grader's questions, in which what a test has got of a submission stands as its address."""
+    """Reads the grader's questions.
+
+    What a test has got of a submission stands there as its address; a class of the source's cells becomes
+    the one that these cells have made here.
+    """
 
     def __init__(self, raw: bytes, child: Child) -> None:
         super().__init__(io.BytesIO(raw))
         self.child = child
+        self.here: set[int] = set()  # ids of what is here already
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names."""
+        found = super().find_class(module, name)
+        if found is _make_skeleton_class:
+            return lambda kind, name, *others: self.given(name) or found(kind, name, *others)
+        if found is _class_setstate:
+            return lambda kind, state: kind if self.given(kind.__name__) is kind else found(kind, state)
+        return found
+
+    def given(self, name: str) -> type | None:
+        """The class of this name that the source's cells have made here."""
+        return next((kind for kind in reversed(self.child.given) if kind.__name__ == name), None)
 
     def persistent_load(self, address: Any) -> Any:
         """The thing.
 
         Raises: KeyError: there is nothing of that name.
         """
+        found = self._found(address)
+        self.here.add(id(found))
+        return found
+
+    def _found(self, address: Any) -> Any:
         if not isinstance(address, tuple):
             return self.child.things[address]
         if len(address) == 1:
@@ -523,6 +561,10 @@ def _mark(value: Any) -> int | None:
     """Another number as soon as a value holds something else; None where it is no data."""
     if not (has_identity(value) or isinstance(value, int | float | complex | str | bytes | tuple)):
         return None
+    return _crc(value)
+
+
+def _crc(value: Any) -> int | None:
     try:
         return zlib.crc32(pickle.dumps(value))
     except Exception:  # something within it

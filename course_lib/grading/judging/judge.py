@@ -59,6 +59,9 @@ HIDDEN_ONLY = (
 )
 OWN_TEST_S = 10.0  # for each part of a teacher's own test, apart from checks
 MOST_SAID = 500  # characters of an error
+REWRITTEN = (
+    "Its answers change {}, of which the test has its own: let an answer's cell define it, or return it"
+)
 TEST_DIED = "The process of this test has ended: out of memory, or by itself."
 
 
@@ -96,9 +99,6 @@ class Grader:
         self.zygote: Zygote | None = None
         self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
         self.tests: Zygote | None = None  # for teachers' own tests
-        self.rewrites: dict[
-            str, set[str]
-        ] = {}  # data that the source's own answers change, for each of these
         self._given: dict[str, tuple[bytes, set[str]]] = {}
 
     def __enter__(self) -> "Grader":
@@ -316,7 +316,6 @@ class Grading:
                 tested.close()
         if self.is_source and not self.reason:
             self.grader.seen = {name: tested.seen for name, tested in self.tested.items()}
-            self.grader.rewrites = {name: tested.rewrites for name, tested in self.tested.items()}
         return dataclasses.replace(
             whole,
             status=Status.TIMED_OUT if self.reason else Status.GRADED,
@@ -444,6 +443,9 @@ class Grading:
         if tested.own and not tested.status:
             _, names = self.grader.given(tested.step.cell)
             tested.rewrites = session.rewritten() & names
+            if tested.rewrites and self.is_source:
+                changed = ", ".join(sorted(tested.rewrites))
+                tested.status, tested.sentence = "wrong", f"{REWRITTEN.format(changed)}."
 
     def _tested(self, step: Test, before: list[Cell]) -> "Tested":
         begin = functools.partial(self._own_test, step.cell, before)
@@ -483,8 +485,7 @@ class Grading:
     def _tell_blind(self, tested: "Tested") -> None:
         """Tell the teacher what a test of their own, which passes, has not seen as it is."""
         test = tested.step.cell.grade_id
-        rewritten = tested.rewrites - self.grader.rewrites.get(test, tested.rewrites)
-        told = [f"an answer has changed {', '.join(sorted(rewritten))}"] if rewritten else []
+        told = [f"an answer has changed {', '.join(sorted(tested.rewrites))}"] if tested.rewrites else []
         for what in (*sorted(tested.blind), *told):
             self.reports.append(f"the test {test!r} passes, but {what}: look at it")
 

@@ -39,7 +39,7 @@ LONGEST = 60  # characters of a name
 IMPORT = re.compile(r"(?:^|;)[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+([^;\n#]*)", re.MULTILINE)
 ASSIGNED = re.compile(r"(?:^|[;:])[ \t]*([A-Za-z_]\w*(?:\.\w+)+)[ \t]*=(?!=)", re.MULTILINE)
 GETATTR = re.compile(r"(?<![\w.])getattr[ \t]*\(")
-WITH_A_NAME = re.compile(r"""(?<![\w.])getattr[ \t]*\([^,()]{0,99},[ \t]*(["'])\w+\1[ \t]*[,)]""")
+WITH_A_NAME = re.compile(r"""(?<![\w.])(getattr)[ \t]*\(([^,()]{0,99}),[ \t]*(["'])(\w+)\3[ \t]*[,)]""")
 
 
 def ways_round(code: str, imported: Iterable[str]) -> list[str]:
@@ -54,12 +54,13 @@ def ways_round(code: str, imported: Iterable[str]) -> list[str]:
         ['eval', 'np.exp = ...', 'sys.modules']
     """
     own = dict(_imported(code))
+    code = WITH_A_NAME.sub(r"\2.\4 ", code)
     words = {*own.values(), *(_whole(word, own) for word in re.findall(r"[\w.]+", code))}
     found = {place.strip(".") for word in words for place in _places(word) if place in WAYS}
     roots = {*imported, *own}
     assigned = {name for name in ASSIGNED.findall(code) if name.partition(".")[0] in roots}
     found |= {f"{_whole(name, own)[:LONGEST]} = ..." for name in assigned}
-    if len(GETATTR.findall(code)) > len(WITH_A_NAME.findall(code)):
+    if GETATTR.search(code):
         found.add(COMPUTED)
     return sorted(found)[:MOST]
 

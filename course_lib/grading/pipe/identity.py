@@ -10,6 +10,7 @@ import zlib
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from course_lib.grading.pipe.states import restore
 
 MOST = 10_000  # values that are known at once
 MOST_BYTES = 64 * 2**20  # of arrays among them
+TESTS = "test"  # the module of what a test, or a cell of the source's, defines
 DICTIONARIES = (dict, Counter, OrderedDict, defaultdict)
 KINDS = (list, set, deque, bytearray, np.ndarray, *DICTIONARIES)
 
@@ -42,7 +44,16 @@ class News:
 
 def has_identity(value: Any) -> bool:
     """Whether a value can change, so that it matters which one it is."""
-    return (value.is_leaf and numbers_of(value) is not None) if _is_tensor(value) else type(value) in KINDS
+    if _is_tensor(value):
+        return value.is_leaf and numbers_of(value) is not None
+    return type(value) in KINDS or is_instance(value)
+
+
+def is_instance(value: Any) -> bool:
+    """Whether it is an object with attributes, of a class that a test or the source's cells define."""
+    *own, _ = type.__dict__["__mro__"].__get__(type(value))  # but for `object`
+    is_own = all(kind.__module__ == TESTS for kind in own) and not issubclass(type(value), type)
+    return type(value) is SimpleNamespace or (is_own and bool(own) and hasattr(value, "__dict__"))
 
 
 def numbers_of(value: Any) -> np.ndarray | None:
@@ -70,7 +81,7 @@ def is_odd(value: Any) -> bool:
 
 def _is_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and type(value) is torch.Tensor
+    return torch is not None and type(value) in (torch.Tensor, torch.nn.Parameter)
 
 
 def within(values: Iterable[Any]) -> list[Any]:
@@ -93,13 +104,20 @@ def items_of(value: Any) -> list[Any]:
         return [*value, *value.values()]
     if type(value) is np.ndarray and value.dtype == object:
         return list(value.flat)
+    if is_instance(value):
+        return list(vars(value).values())
     return list(value) if isinstance(value, list | tuple | set | frozenset | deque) else []
 
 
+def held(value: Any) -> Any:
+    """What a known value holds: itself, or the attributes of an object."""
+    return value if _is_tensor(value) or type(value) in KINDS else vars(value)
+
+
 def content(value: Any) -> Any:
-    """A value of its kind that holds the same."""
+    """A value of its kind that holds the same; of an object its attributes."""
     if not _is_tensor(value):
-        return value.copy()
+        return held(value).copy()
     made = value.detach().clone().requires_grad_(value.requires_grad)
     made.grad = value.grad
     return made
@@ -153,10 +171,14 @@ class Identities:
             ValueError: it is of another kind or shape.
         """
         value = self.values[number]
-        restore(value, content.detach() if _is_tensor(content) else content)
         if _is_tensor(value):
+            if not _is_tensor(content) or (value.shape, value.dtype) != (content.shape, content.dtype):
+                raise ValueError("it is no such tensor")
+            value.data[...] = content.detach()
             value.requires_grad_(content.requires_grad)
             value.grad = content.grad
+        else:
+            restore(held(value), content)
         self._seen[number] = _look(value)
 
     def leaves(self) -> list[Any]:
@@ -224,6 +246,8 @@ def _look(value: Any) -> Any:
     """What is another one, see `_same`, as soon as a value holds something else."""
     numbers = numbers_of(value)
     if numbers is None:
+        if held(value) is not value:
+            return [*vars(value), *vars(value).values()]
         if isinstance(value, set | bytearray):
             return bytes(value) if isinstance(value, bytearray) else set(value)
         return items_of(value)

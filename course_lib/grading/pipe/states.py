@@ -33,7 +33,8 @@ def state_of(value: Any, before: Any) -> Any:
     """
     if hasattr(value, "state_dict"):
         frozen = [name for name, weight in value.named_parameters() if not weight.requires_grad]
-        return {"numbers": dict(value.state_dict()), "frozen": frozen}
+        training = [module.training for module in value.modules()]
+        return {"numbers": dict(value.state_dict()), "frozen": frozen, "training": training}
     if isinstance(value, random.Random):
         return value.getstate()
     if isinstance(value, np.random.Generator):
@@ -94,6 +95,8 @@ def _restore_module(value: Any, state: Any) -> None:
     """The numbers, of which kind they are, and which of them cannot learn."""
     numbers, frozen = state["numbers"], state["frozen"]
     value.load_state_dict(numbers)
+    for module, training in zip(value.modules(), state["training"], strict=True):
+        module.training = training is True
     for name, weight in value.named_parameters():
         weight.requires_grad_(name not in frozen)
         if name in numbers:

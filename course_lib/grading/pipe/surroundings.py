@@ -60,8 +60,10 @@ class Surroundings:
     def watched(self) -> Iterator[None]:
         """Within, it is noted what an answer changes of its process."""
         before = _process()
-        yield
-        self.stays = {"process"} if _process() != before else set()
+        try:
+            yield
+        finally:
+            self.stays = {"process"} if _process() != before else set()
 
     def answered(self) -> dict[str, Any]:
         """What a submission's process tells with its answer."""
@@ -115,7 +117,7 @@ def _look(place: str) -> tuple[dict[str, Seen], set[str]]:
     found: dict[str, Seen] = {}
     others = set()
     for folder, inner, names in os.walk(place):
-        if not (inner or names):
+        if folder != place and not (inner or names):
             others.add(folder)
         for path in (Path(folder, name) for name in (*inner, *names)):
             with contextlib.suppress(OSError):

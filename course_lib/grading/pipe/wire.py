@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -23,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from course_lib.checks.values import Refused, describe
-from course_lib.grading.pipe.identity import MOST, Identities, has_identity, is_odd, numbers_of
+from course_lib.grading.pipe.identity import MOST, Identities, has_identity, held, is_odd, numbers_of
 
 LENGTHS = struct.Struct(">QQ")
 MOST_JSON = 8 * 2**20  # bytes
@@ -62,6 +63,8 @@ EXACT: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     type(...): lambda it: (),
     type: lambda it: (it.__name__,),
 }
+# Python's own that no module has under their names.
+NAMELESS = {*EXACT, *(one for one in vars(types).values() if isinstance(one, type))}
 FACTORIES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, list, dict, set)}
 EXACT_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in EXACT}
 EXACT_BY_NAME["type"] = {one.__name__: one for one in vars(builtins).values() if isinstance(one, type)}.get
@@ -208,7 +211,7 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     if known.has(value):
         return {"is": "again", "no": known.number_by_id[id(value)]}
     is_other = isinstance(value, np.ndarray) and type(value) is not np.ndarray  # a matrix, for instance
-    if type(value).__module__ == "__main__" or _has_gradients(value) or is_other:
+    if _is_own(type(value)) or _has_gradients(value) or is_other:
         return keeper.keep(value, raw)
     if _is_exact(value):
         return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
@@ -225,6 +228,12 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     return {**told, **_part_of_another(value, number, known), **is_copy, "no": number}
 
 
+def _is_own(kind: type) -> bool:
+    """Whether a class is a submission's: none that stands in a module under its name."""
+    stands = vars(sys.modules.get(str(kind.__module__), sys)).get(kind.__name__) is kind
+    return kind.__module__ == "__main__" or not (stands or kind in NAMELESS)
+
+
 def _is_exact(value: Any) -> bool:
     """Whether a value is what it is made from; of classes, those that are built in."""
     is_other = isinstance(value, type) and value.__module__ != "builtins"
@@ -236,7 +245,8 @@ def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
     known, told = keeper.identities, []
     for number in known.changed():
         value = known.values[number]
-        content = _encoded(value, raw, keeper) if has_identity(value) else _foreign(value)
+        is_other = numbers_of(value) is None and _has_gradients(value)  # it is no leaf any more
+        content = _foreign(value) if is_other else _encoded(held(value), raw, keeper)
         if _has_gradients(value):
             content |= {"learns": True, "gradient": None if value.grad is None else _tensor(value.grad, raw)}
         told.append({"is": "tuple", "of": [number, content]})
