@@ -33,6 +33,7 @@ from course_lib.data import (
     Vocabulary,
     batches,
     characters,
+    cities,
     compounds,
     digits,
     docstrings,
@@ -578,7 +579,8 @@ def test_words_alone_tell_much_but_not_all() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["reviews.yml", "english_german.yml", "languages.yml", "compounds.yml", "questions.yml"]
+    "name",
+    ["reviews.yml", "english_german.yml", "languages.yml", "compounds.yml", "cities.yml", "questions.yml"],
 )
 def test_what_we_wrote_says_its_licence(name: str) -> None:
     text = (Path(data.__file__).parent / name).read_text(encoding="utf-8")
@@ -637,6 +639,19 @@ def test_compounds_are_two_words_each() -> None:
 def test_no_compound_is_listed_twice() -> None:
     text = (Path(data.__file__).parent / "compounds.yml").read_text(encoding="utf-8")
     assert len(re.findall(r"[a-z]+\|[a-z]+", text)) == len(compounds())
+
+
+# -------------------------------------------------------------------------------------------- cities
+
+
+def test_cities_lie_in_europe_and_no_two_in_one_place() -> None:
+    found = cities()
+    text = (Path(data.__file__).parent / "cities.yml").read_text(encoding="utf-8")
+    assert len(re.findall(r"^[a-z]+: \[", text, flags=re.MULTILINE)) == len(found) == 68
+    assert len(set(found.values())) == len(found)
+    assert all(35 < latitude < 61 and -10 < longitude < 38 for latitude, longitude in found.values())
+    assert found["lisbon"][1] < found["madrid"][1] < found["rome"][1] < found["istanbul"][1]
+    assert found["seville"][0] < found["rome"][0] < found["berlin"][0] < found["oslo"][0]
 
 
 # --------------------------------------------------------------------------------------- bad input

@@ -1,22 +1,35 @@
-"""The tasks of 01_tokens: what their inputs promise, and the real model at their end."""
+"""The tasks of 01_tokens: what their inputs promise, and the real models at their end."""
 
+import re
 from collections import Counter
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 from task_cases import cases_of
 
 from course_lib import maths
 from course_lib.bpe import BPETokenizer, WordPiece, byte_characters
 from course_lib.checks import examine, find_task
+from course_lib.concepts.c01_tokens.answers.place_of import one_matrix
 from course_lib.concepts.c01_tokens.answers.tokenizer_at_work import ids_by_comprehension, ids_with_memory
 from course_lib.concepts.c01_tokens.tasks.count_pairs import count_pairs
 from course_lib.concepts.c01_tokens.tasks.encode import encode
 from course_lib.concepts.c01_tokens.tasks.longest_match import longest_match
 from course_lib.concepts.c01_tokens.tasks.merge_pair import merge_pair
+from course_lib.concepts.c01_tokens.tasks.place_of import (
+    COUNTRIES,
+    LANDMARKS,
+    drawn,
+    is_one_token,
+    kilometres,
+    mapped,
+    place_of,
+)
 from course_lib.concepts.c01_tokens.tasks.tokenizer_at_work import QUESTION, TEXTS
 from course_lib.concepts.c01_tokens.tasks.train_merges import train_merges
+from course_lib.data import cities
 
 pytestmark = pytest.mark.usefixtures("own_errors")
 
@@ -89,6 +102,23 @@ def test_of_every_kind_of_tie_there_is_one():
         assert ties >= 2
 
 
+def test_a_place_is_what_ridge_regression_predicts():
+    for case in cases("place_of"):
+        rows, places, row, ridge = case.inputs.values()
+        fitted = Ridge(alpha=ridge).fit(rows.astype(float), places.astype(float))
+        np.testing.assert_allclose(
+            place_of(rows, places, row, ridge), fitted.predict(row[None])[0], atol=1e-2
+        )
+
+
+def test_no_unknown_city_lies_in_the_middle():
+    """There every way of voting would be right."""
+    for case in cases("place_of", 100):
+        moved = np.abs(place_of(**case.inputs) - case.inputs["places"].mean(axis=0))
+        assert moved[1] > 1, case.name
+        assert moved[0] > 1 or "one latitude" in case.name
+
+
 # ------------------------------------------------------------------------------------------ in the real model
 
 
@@ -142,3 +172,91 @@ def test_a_function_that_is_wrong_in_the_model_alone_is_refused(finale, in_the_m
 def test_the_models_merges_never_make_a_token_twice(smollm2):
     """Else going through the merges once would be another rule than the lowest rank first."""
     assert not made_twice(smollm2[1].merges)
+
+
+# ------------------------------------------------------------------------------------------ in MiniLM's table
+
+
+def on_the_map(learner, **options):
+    return examine(find_task("01_tokens/place_of"), learner, **options)
+
+
+def test_cities_are_placed_by_the_others_as_they_come_and_countries_are_drawn(minilm_at_hand):
+    pieces = []
+    assert on_the_map(one_matrix, hear=pieces.append).passed
+    said = "".join(pieces)
+    assert len(pieces) > 12
+    off = {
+        way: int(km.replace(",", "")) for way, km in re.findall(r"^  (.*): ([\d,]+) km$", said, re.MULTILINE)
+    }
+    assert next(iter(off)) == "your function"
+    mine, nearest, letters, middle = off.values()
+    assert 370 < mine < 420
+    assert 370 < nearest < 420
+    assert 720 < letters < 780
+    assert 860 < middle < 910
+    map_ = said.split("begins at its place.")[1]
+    assert set(re.findall("[a-z]+", map_)) > set(COUNTRIES.split())
+    assert set(re.findall("[A-Z]{4,}", map_)) == {name.upper() for name in LANDMARKS}
+
+
+def test_no_country_is_among_the_cities_and_all_are_one_token(minilm):
+    assert not cities().keys() & set(COUNTRIES.split())
+    assert all(is_one_token(minilm[1], word) for word in [*cities(), *COUNTRIES.split()])
+    assert set(LANDMARKS) < cities().keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda place: place + 0.1, "With 67 real rows of 384 numbers your function gives ["),
+        (lambda place: place[None], "With 67 real rows of 384 numbers your function gives [["),
+        (
+            lambda place: place * np.nan,
+            "With 67 real rows of 384 numbers your function gives [nan nan], expected [",
+        ),
+        (lambda place: None, "It returns None"),
+    ],
+)
+def test_a_function_that_is_wrong_with_real_rows_alone_is_refused(minilm_at_hand, wrong, said):
+    def answer(rows, places, row, ridge):
+        right = one_matrix(rows, places, row, ridge)
+        return right if len(rows) < 67 else wrong(right)
+
+    assert on_the_map(answer).problem.startswith(said)
+
+
+def test_without_minilm_one_sentence_says_what_is_missing(minilm_missing):
+    result = on_the_map(one_matrix)
+    assert result.passed
+    assert result.detail.startswith("Here MiniLM would say where cities lie, but it is missing: ")
+
+
+def test_words_of_ones_own_are_drawn_or_told_below_the_map(minilm):
+    lines = mapped(place_of, *minilm, ["dante", "londoners", "dante", "\N{SNOWMAN}"]).splitlines()
+    assert any("dante" in line for line in lines[:17])
+    assert lines[17:] == ["londoners: not one token", "\N{SNOWMAN}: not one token"]
+
+
+def test_a_map_has_north_above_and_west_on_the_left():
+    lines, left = drawn({"a": (60, -10), "b": (36, 30), "c": (48, 10)})
+    assert (lines[0], lines[-1].strip(), lines[8].index("c")) == ("a", "b", 32)
+    assert len(lines) == 17
+    assert left == []
+
+
+def test_what_has_no_room_on_a_map_is_told():
+    same, outside = (
+        dict.fromkeys(["one", "two", "three", "four"], (48, 10)),
+        {"far": (70, 10), "east": (48, 60)},
+    )
+    lines, left = drawn(same | outside)
+    assert left == ["four", "far", "east"]
+    assert [line.strip() for line in lines[7:10]] == ["three", "one", "two"]
+
+
+def test_kilometres_are_those_on_a_globe():
+    paris, london, pole = (np.array([place]) for place in ([48.9, 2.4], [51.5, -0.1], [90, 0]))
+    assert kilometres(paris, london)[0] == pytest.approx(340, abs=10)
+    assert kilometres(paris, paris)[0] == pytest.approx(0, abs=0.5)
+    assert kilometres(pole, -pole)[0] == pytest.approx(np.pi * 6371, rel=1e-6)
