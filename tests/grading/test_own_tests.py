@@ -350,6 +350,18 @@ UNSEEN = {
         "class C:\n    def __init__(self, xs): self.xs, self.n = xs, len(xs)\n"
         "    def __del__(self): self.xs.clear()\ndef take(xs): return C(xs)",
     ),
+    "an object of the source's": (
+        "changed config",
+        "work()\nassert config.colours == ['red', 'blue']",
+        "def work(): pass",
+        "def work(): config.colours.sort()",
+    ),
+    "a class of the source's": (
+        "changed Config",
+        "work()\nassert Config.rate == 3",
+        "def work(): pass",
+        "def work(): Config.rate = 4",
+    ),
     "data of the source's": (
         "limit, settings",
         "work()\nassert settings == {'a': [1]} and limit == 3",
@@ -359,6 +371,10 @@ UNSEEN = {
 }
 GIVEN = """import numpy as np
 settings, limit, others = {'a': [1]}, 3, [5]
+class Config:
+    rate = 3
+    def __init__(self): self.colours = ['red', 'blue']
+config = Config()
 def write(name, text='1'):
     with open(name, 'w') as file: file.write(text)
 """

@@ -559,9 +559,11 @@ def called(
 
 def _mark(value: Any) -> int | None:
     """Another number as soon as a value holds something else; None where it is no data."""
-    if not (has_identity(value) or isinstance(value, int | float | complex | str | bytes | tuple)):
-        return None
-    return _crc(value)
+    if has_identity(value) or isinstance(value, int | float | complex | str | bytes | tuple):
+        return _crc(value)
+    if value.__class__.__module__ == "__main__" or getattr(value, "__module__", "") == "__main__":
+        return _crc([(name, _crc(one)) for name, one in vars(value).items()])  # an object, or a class
+    return None
 
 
 def _crc(value: Any) -> int | None:
