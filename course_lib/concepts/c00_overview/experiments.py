@@ -281,7 +281,20 @@ def many_tasks(
 # ------------------------------------------------------------------------------------------ a direction
 
 
-def pairs_counted() -> float:
+@dataclass(frozen=True)
+class PairsCounted:
+    """What counting pairs of neighbours tells of the direction of held-out sentences.
+
+    Args:
+        right: how often it is right.
+        n_pairs: for how many pairs it stores a number.
+    """
+
+    right: float
+    n_pairs: int
+
+
+def pairs_counted() -> PairsCounted:
     """How often counting pairs of neighbours tells the direction of held-out sentences."""
 
     def texts(sentences: Sequence[Sentence]) -> tuple[list[str], list[int]]:
@@ -291,7 +304,8 @@ def pairs_counted() -> float:
 
     known, unread = python_sentences(n_words=N_WORDS)
     pairs = make_pipeline(CountVectorizer(ngram_range=(2, 2)), LogisticRegression())
-    return pairs.fit(*texts(known)).score(*texts(unread))
+    right = pairs.fit(*texts(known)).score(*texts(unread))
+    return PairsCounted(right, len(pairs[0].vocabulary_))
 
 
 @functools.cache
