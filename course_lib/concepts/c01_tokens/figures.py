@@ -253,7 +253,7 @@ def letters(right: Mapping[str, float], commonest: Mapping[str, float]) -> None:
     """
     said = ", ".join(f"{place} {share:.0%} and {commonest[place]:.0%}" for place, share in right.items())
     title = supported(
-        "The first letter can be read from most rows, the third from none",
+        "The first letter can be read from most rows, the third hardly",
         said,
         right["first"] > 0.7,
         right["third"] < commonest["third"] + 0.05,

@@ -480,6 +480,26 @@ def test_years_stand_in_order(minilm):
     assert {1914, 1945} <= {*found}
     assert rows.shape == (len(found), 384)
     assert [minilm[1].tokens[i] for i in at] == [str(year) for year in found]
+    by_row, by_number = experiments.years_apart(found, rows, at)
+    assert by_row == 1 < by_number
+
+
+@pytest.mark.parametrize(("where", "speaks"), [("read", True), ("written", False)])
+def test_what_is_read_decides(smollm2, where, speaks):
+    model, tokenizer = smollm2
+    (ghost,), other = tokenizer.encode("swigfaiss"), tokenizer.encode(" dentist")[0]
+    row = model.token_embedding.weight[other].detach()
+    with experiments.row_lent(model, ghost, row, where=where):
+        assert (experiments.silent(smollm2, [ghost]) == 0) == speaks
+    assert experiments.silent(smollm2, [ghost]) == 1
+
+
+def test_a_row_is_read_or_written(smollm2, own_errors):
+    with (
+        pytest.raises(ValueError, match='"read" or "written"; got \'said\''),
+        experiments.row_lent(smollm2[0], 0, torch.zeros(576), where="said"),
+    ):
+        pass
 
 
 def test_own_rows(smollm2, minilm):

@@ -34,6 +34,7 @@ from course_lib.concepts.c01_tokens.experiments.what_is_in_a_row import (
     nearest,
     next_words,
     own_rows,
+    row_lent,
     silent,
     spelled,
     story_about,
@@ -41,6 +42,7 @@ from course_lib.concepts.c01_tokens.experiments.what_is_in_a_row import (
     with_merges,
     words_to_spell,
     years,
+    years_apart,
 )
 from course_lib.concepts.c01_tokens.experiments.where_do_tokenizers_cut import (
     SIZES,
@@ -82,6 +84,7 @@ __all__ = [
     "own_rows",
     "random_or_pretrained",
     "right",
+    "row_lent",
     "silent",
     "smaller",
     "spelled",
@@ -94,4 +97,5 @@ __all__ = [
     "words_to_spell",
     "written",
     "years",
+    "years_apart",
 ]

@@ -113,6 +113,36 @@ def table_kept(model: Any) -> Iterator[Tensor]:
         table.copy_(before)
 
 
+@contextmanager
+def row_lent(model: Any, token: int, row: Tensor, *, where: str) -> Iterator[None]:
+    """Inside, a token has another row, but only in one of the two places where rows are used.
+
+    Args:
+        model: whose table is used in both.
+        token: its number.
+        row: which it has there.
+        where: "read", where the row enters the model, or "written", where it scores what comes next.
+    Raises: ValueError: another place.
+    """
+
+    def read(module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return torch.where((inputs[0] == token)[..., None], row, output)
+
+    def scored(module: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        scores = output.clone()
+        scores[..., token] = inputs[0] @ row
+        return scores
+
+    if where not in ("read", "written"):
+        raise ValueError(f'a row is used where it is "read" or "written"; got {where!r}')
+    part, change = (model.token_embedding, read) if where == "read" else (model.lm_head, scored)
+    hook = part.register_forward_hook(change)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 # ------------------------------------------------------------------------------------------ tokens
 
 
@@ -326,3 +356,21 @@ def years(reader: tuple[BERT, WordPiece]) -> tuple[list[int], NDArray, list[int]
     found = [year for year in range(1700, 2022) if str(year) in row_of]
     at = [row_of[str(year)] for year in found]
     return found, reader[0].token_embedding.weight.detach().cpu().numpy()[at], at
+
+
+def years_apart(found: Sequence[int], rows: NDArray, numbers: Sequence[int]) -> tuple[float, float]:
+    """How many years away is the year whose row is nearest, and the one whose number is (medians)?
+
+    Args:
+        found, rows, numbers: as `years` gives them.
+    """
+    unit = rows - rows.mean(0)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    apart = -unit @ unit.T
+    by_number = np.abs(np.subtract.outer(numbers, numbers)).astype(float)
+    own = np.array(found)
+    nearest = []
+    for distance in (apart, by_number):
+        np.fill_diagonal(distance, np.inf)
+        nearest.append(float(np.median(np.abs(own[distance.argmin(1)] - own))))
+    return nearest[0], nearest[1]
