@@ -245,7 +245,7 @@ def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
     known, told = keeper.identities, []
     for number in known.changed():
         value = known.values[number]
-        is_other = numbers_of(value) is None and _has_gradients(value)  # it is no leaf any more
+        is_other = getattr(value, "is_leaf", True) is not True  # a tensor that comes from others now
         content = _foreign(value) if is_other else _encoded(held(value), raw, keeper)
         if _has_gradients(value):
             content |= {"learns": True, "gradient": None if value.grad is None else _tensor(value.grad, raw)}
