@@ -75,7 +75,10 @@ def story_about(chat: Chat, tokens: Sequence[int], n_tokens: int = 16) -> str:
 def silent(chat: Chat, tokens: Sequence[int]) -> int:
     """About how many of some tokens, each a name, there is no story: the turn ends in its place."""
     before, after = map(chat[1].encode, chat_prompt(STORY.format(PLACE)).split(PLACE))
-    return sum(END in written(chat, [*before, token, *after], 6) for token in tokens)
+    prompts = [[*before, token, *after] for token in tokens]
+    rows = torch.tensor(prompts, device=chat[0].token_embedding.weight.device)
+    new = generate(chat[0], rows, 6)[:, len(prompts[0]) :].tolist()
+    return sum(END in chat[1].decode(row) for row in new)
 
 
 def learned_next(tokenizer: BPETokenizer, tokens: Sequence[int]) -> list[int]:
