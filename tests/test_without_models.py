@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 # Cells that need no model and take long, with those that show what they found.
 LONG = {
     "00_overview": {f"{name}-{cell}" for name in ("parts", "cls") for cell in ("run", "figure", "verdict")},
-    "01_tokens": {"twins-run", "twins-shuffle", "learned-run"},
+    "01_tokens": {"twins-define", "twins-figure", "learned-run", "learned-figure"},
 }
 
 
@@ -199,7 +199,7 @@ def test_a_cell_that_loads_a_model_does_not_use_it(notebook):
             if "at_hand" in read_by(statement):
                 loaded |= made_by(statement)
             elif loaded & read_by(statement):
-                assert ast.unparse(statement) == "smollm2, tokenizer = chat"  # taken apart
+                assert ast.unparse(statement).endswith(", tokenizer = chat")  # taken apart
                 loaded |= made_by(statement)
 
 
