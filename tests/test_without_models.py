@@ -16,7 +16,10 @@ NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 # Cells that need no model and take long, with those that show what they found.
 LONG = {
     "00_overview": {f"{name}-{cell}" for name in ("parts", "cls") for cell in ("run", "figure", "verdict")},
-    "01_tokens": {"twins-define", "twins-figure", "learned-run", "learned-figure"},
+    "01_tokens": {
+        *("twins-define", "twins-figure", "learned-run", "learned-figure"),
+        *("company-verdict", "related-run", "related-verdict"),
+    },
 }
 
 
