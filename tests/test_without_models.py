@@ -214,5 +214,5 @@ def test_a_notebook_goes_on(monkeypatch, capsys, shell, notebook):
     (path,) = (path for path in NOTEBOOKS if path.stem == notebook)
     for name, code in code_cells(path).items():
         assert name in LONG[notebook] or ran(shell, code), name
-    assert isinstance(shell.user_ns["model"], NotInstalled)
-    assert "Left out: there is no language_model here." in capsys.readouterr().out
+    assert isinstance(shell.user_ns["model" if notebook == "01_tokens" else "language_model"], NotInstalled)
+    assert "Left out: there is no " in capsys.readouterr().out
