@@ -83,15 +83,22 @@ class _Pickler(cloudpickle.Pickler):
         torch = sys.modules.get("torch")
         if torch is not None and type(value) is torch.Tensor and _is_plain(value):
             return torch.from_numpy, (value.numpy(),)
-        if torch is not None and type(value) is torch.Tensor and value.is_leaf and value.grad is not None:
-            return with_gradient, (value.detach(), value.grad)
+        if torch is not None and has_gradient(value):
+            return with_gradient, (value.detach(), value.grad, type(value))
         return super().reducer_override(value)
 
 
-def with_gradient(numbers: Any, gradient: Any) -> Any:
-    """A tensor that has a gradient already."""
-    numbers.requires_grad_().grad = gradient
-    return numbers
+def has_gradient(value: Any) -> bool:
+    """Whether it is a tensor or a parameter whose gradient is there."""
+    torch = sys.modules["torch"]
+    return type(value) in (torch.Tensor, torch.nn.Parameter) and value.is_leaf and value.grad is not None
+
+
+def with_gradient(numbers: Any, gradient: Any, kind: type) -> Any:
+    """Such a tensor or parameter."""
+    made: Any = kind(numbers) if kind is not type(numbers) else numbers
+    made.requires_grad_().grad = gradient
+    return made
 
 
 class _AddressPickler(_Pickler):
