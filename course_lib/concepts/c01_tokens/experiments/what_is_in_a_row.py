@@ -60,21 +60,27 @@ def answer(
         stop: at the mark that ends its turn; else it goes on.
         encode: cuts the question in place of the tokenizer.
     """
-    before, after = map(chat[1].encode, chat_prompt(PLACE).split(PLACE))
+    before, after = _around(chat, PLACE)
     ids = chat[1].encode(chat_prompt(question)) if encode is None else [*before, *encode(question), *after]
     said = written(chat, ids, n_tokens)
     return said.split(END)[0] if stop else said
 
 
+def _around(chat: Chat, question: str) -> tuple[list[int], list[int]]:
+    """The tokens of the conversation before and after the place in a question."""
+    before, after = map(chat[1].encode, chat_prompt(question).split(PLACE))
+    return before, after
+
+
 def story_about(chat: Chat, tokens: Sequence[int], n_tokens: int = 16) -> str:
     """The story about a name whose tokens are set by hand."""
-    before, after = map(chat[1].encode, chat_prompt(STORY.format(PLACE)).split(PLACE))
+    before, after = _around(chat, STORY.format(PLACE))
     return written(chat, [*before, *tokens, *after], n_tokens).split(END)[0]
 
 
 def silent(chat: Chat, tokens: Sequence[int]) -> int:
     """About how many of some tokens, each a name, there is no story: the turn ends in its place."""
-    before, after = map(chat[1].encode, chat_prompt(STORY.format(PLACE)).split(PLACE))
+    before, after = _around(chat, STORY.format(PLACE))
     prompts = [[*before, token, *after] for token in tokens]
     rows = torch.tensor(prompts, device=chat[0].token_embedding.weight.device)
     new = generate(chat[0], rows, 6)[:, len(prompts[0]) :].tolist()
