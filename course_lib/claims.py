@@ -513,11 +513,12 @@ class Record:
         others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
         if self.claim.kind == "construction" and len(self.runs) == 1:
             return f"Checked in the lesson; {when}."
+        if len(self.runs) == 1:
+            return f"One stored run; {when}."
         agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
-        if len(self.runs) > 1:
-            names = list(self.claim.evidence)
-            varied = [name for name in names if len(set(self.numbers(name))) > 1]
-            agree += f", {len(varied)} of {len(names)} numbers vary"
+        names = list(self.claim.evidence)
+        varied = [name for name in names if len(set(self.numbers(name))) > 1]
+        agree += f", {len(varied)} of {len(names)} numbers vary"
         return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
 
     def numbers(self, name: str) -> list[float]:

@@ -143,7 +143,7 @@ def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monk
     assert quick.h3.text == "It is <quick> | a*b*c."
     shown, folded = quick.find(class_="found").text, quick.details.text
     assert "It takes 0.90 seconds. The loop takes 0.90 seconds." in shown
-    assert "1 of 1 runs agree; 2026-05-01." in folded
+    assert "One stored run; 2026-05-01." in folded
     assert "Rival: The loop." in folded
     assert "On two cores." in quick.text
     assert not page.find("script")

@@ -30,7 +30,7 @@ from course_lib.mixers import linear_attention
 SEED = 11
 
 
-def one_relation(*sizes: object) -> Examples:
+def one_relation(*sizes: Any) -> Examples:
     """Asked is only for the mark before."""
     found = two_relations(*sizes)
     return found._replace(targets=torch.where(found.targets >= 0, found.targets // 2, found.targets))
@@ -209,7 +209,14 @@ def test_the_first_token(smollm2: tuple, scores: experiments.HeadScores) -> None
 
 
 def test_heads_specialise(heads: experiments.Specialists) -> None:
-    assert judged("heads-specialise", heads).label == Label.TRUE
+    assert judged("heads-specialise", heads) == (Label.ONLY_IF, [])
+
+
+def test_where_no_head_rests_at_the_first_token_nothing_limits_it(heads: experiments.Specialists) -> None:
+    busy = replace(
+        heads.scores, trained={**heads.scores.trained, "the first token": torch.full((30, 9), 0.5)}
+    )
+    assert judged("heads-specialise", replace(heads, scores=busy)) == (Label.TRUE, ["parked"])
 
 
 def test_random_weights_have_no_specialists(loaded_smollm2: tuple, loaded_minilm: tuple) -> None:
@@ -514,9 +521,14 @@ def test_a_state_that_keeps_every_token_has_no_limit(monkeypatch: pytest.MonkeyP
     assert "short" in judged("linear-attention", found).missed
 
 
-def test_the_small_state_counts_at_its_best_rate() -> None:
-    found = experiments.state_sizes(SEED, pairs=3, steps=5, rates=(0.001, 0.03), longer=(1, 3))
+def test_states_and_attention_count_at_their_best_rate() -> None:
+    measure = partial(experiments.state_sizes, SEED, pairs=3, steps=5, longer=(1, 3))
+    found = measure(rates=(0.001, 0.03))
     assert found.narrow == max(found.small.values()) > min(found.small.values())
+    assert found.softmax == max(found.attention.values()) > min(found.attention.values())
+    one, other = (measure(rates=(rate,)).longer for rate in (0.001, 0.03))
+    assert found.longer == {n: max(one[n], other[n]) for n in (1, 3)}
+    assert one[3] != other[3]
 
 
 def test_other_mixers() -> None:

@@ -147,7 +147,7 @@ def test_costs_refused(drawn):
 def test_summaries(drawn):
     states = experiments.StateSizes(
         order=1.0,
-        softmax=1.0,
+        attention={0.03: 1.0},
         small={0.01: 0.31, 0.03: 0.36},
         longer={150: 0.67, 450: 0.88},
         wide=0.99,
@@ -160,7 +160,7 @@ def test_summaries(drawn):
     assert refuses([], figures.summaries, replace(states, small={0.03: 0.9}))  # no limit
     assert refuses([], figures.summaries, replace(states, longer={150: 0.67, 450: 0.7}))  # no matter of steps
     assert refuses([], figures.summaries, replace(states, wide=0.45))  # size is no help
-    assert refuses([], figures.summaries, replace(states, softmax=0.5))  # nobody holds them
+    assert refuses([], figures.summaries, replace(states, attention={0.03: 0.5}))  # nobody holds them
 
 
 TWO_TASKS = {

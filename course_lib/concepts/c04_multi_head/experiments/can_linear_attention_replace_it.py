@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 
 from course_lib import costs
 from course_lib.claims import Trained, trains
-from course_lib.concepts.c04_multi_head.experiments.small_models import look_up, which_first
+from course_lib.concepts.c04_multi_head.experiments.small_models import Mixer, look_up, which_first
 from course_lib.concepts.c04_multi_head.experiments.what_does_attention_cost import multiplications, power
 from course_lib.mixers import LinearAttention, linear_attention
 from course_lib.training import bar
@@ -23,9 +24,9 @@ class StateSizes:
 
     Args:
         order: which of two marks came first.
-        softmax: what attention looks up at the smallest width.
-        small: by rate of training, what linear attention looks up at this width, after more steps.
-        longer: by steps, what it looks up at twice the width.
+        attention: by rate of training, what attention looks up at the smallest width.
+        small: the same of linear attention at this width, after more steps.
+        longer: by steps, what it looks up at twice the width at its best rate.
         wide: what it looks up at eight times the width.
         lengths: in tokens.
         multiplied: multiplications and additions in products of matrices, one a length.
@@ -33,7 +34,7 @@ class StateSizes:
     """
 
     order: float
-    softmax: float
+    attention: Mapping[float, float]
     small: Mapping[float, float]
     longer: Mapping[int, float]
     wide: float
@@ -52,6 +53,11 @@ class StateSizes:
         return power(self.lengths, self.kept)
 
     @property
+    def softmax(self) -> float:
+        """What attention looks up at its best rate."""
+        return max(self.attention.values())
+
+    @property
     def narrow(self) -> float:
         """What the smallest state looks up at its best rate."""
         return max(self.small.values())
@@ -65,11 +71,6 @@ class StateSizes:
     def early(self) -> float:
         """What twice the width looks up after the fewest steps."""
         return self.longer[min(self.longer)]
-
-    @property
-    def midway(self) -> float:
-        """The same after three times as many."""
-        return self.longer[3 * min(self.longer)]
 
     @property
     def late(self) -> float:
@@ -92,14 +93,14 @@ def state_sizes(
     steps: int = 500,
     patience: int = 3,
     rates: Sequence[float] = (0.01, 0.03),
-    longer: Sequence[int] = (150, 450, 1500),
+    longer: Sequence[int] = (150, 1500),
     rows: int = 32,
     lengths: Sequence[int] = (512, 1024, 2048),
 ) -> StateSizes:
     """Does linear attention do what attention does, at a cost that grows with the length?
 
-    Rival: attention of the same width; linear attention has three times its steps, and its best of two rates.
-    Equal for both: layer, width, rows.
+    Rival: attention of the same width; linear attention has three times its steps.
+    Equal for both: layer, width, rows; each has its best of two rates.
     Does not show: what a large model loses, or linear attention that also forgets.
 
     Args:
@@ -108,26 +109,27 @@ def state_sizes(
         width: of the vectors, at which attention and the smallest state are compared.
         steps: in which attention is trained.
         patience: how many times as many the smallest state gets.
-        rates: at which it is trained; attention has the highest.
-        longer: the steps of a state of twice the width; three times the fewest are among them.
+        rates: at which both are trained, and a state of twice the width; one of eight times has the highest.
+        longer: the steps of a state of twice the width.
         rows: in each step.
         lengths: in tokens, for what it takes.
     """
-    quickest = max(rates)
 
-    def looked(width: int, steps: int, rate: float) -> float:
-        mixer = partial(LinearAttention, width, 1)
-        return look_up(mixer, pairs, width=width, steps=steps, rows=rows, rate=rate, seed=seed)[0]
+    def looked(mixer: Mixer, width: int, steps: int, rates: Sequence[float] = rates) -> dict[float, float]:
+        how = {"width": width, "steps": steps, "rows": rows, "seed": seed}
+        return {rate: look_up(mixer, pairs, rate=rate, **how)[0] for rate in rates}
+
+    def linear(width: int, *how: Any) -> dict[float, float]:
+        return looked(partial(LinearAttention, width, 1), width, *how)
 
     (order,) = which_first(partial(LinearAttention, 2 * width, 1), seed, 1, 2 * width, min(longer), rows)
-    (softmax,) = look_up(None, pairs, width=width, steps=steps, rows=rows, rate=quickest, seed=seed)
     sums = [partial(linear_attention, *torch.ones(3, 1, 1, n, 64, requires_grad=True)) for n in lengths]
     return StateSizes(
         order=order,
-        softmax=softmax,
-        small={rate: looked(width, patience * steps, rate) for rate in bar(rates)},
-        longer={n: looked(2 * width, n, min(rates)) for n in bar(longer)},
-        wide=looked(8 * width, min(longer), quickest),
+        attention=looked(None, width, steps),
+        small=linear(width, patience * steps),
+        longer={n: max(linear(2 * width, n).values()) for n in bar(longer)},
+        wide=linear(8 * width, min(longer), [max(rates)])[max(rates)],
         lengths=tuple(lengths),
         multiplied=tuple(multiplications(call) for call in sums),
         kept=tuple(costs.bytes_kept(call) for call in sums),

@@ -102,6 +102,11 @@ class Specialists:
         return self.verb.fresh
 
     @property
+    def parked(self) -> float:
+        """Which share of SmolLM2's heads gives more than half of its weight to the first token."""
+        return (self.scores.trained["the first token"] > 0.5).float().mean().item()
+
+    @property
     def copy_off(self) -> float:
         """By how many nats a repetition costs more without the copying heads."""
         return self.without[-1] - self.without[0]
