@@ -511,10 +511,8 @@ class Record:
         days = sorted({run.date for run in self.runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
-        if self.claim.kind == "construction" and len(self.runs) == 1:
-            return f"Checked in the lesson; {when}."
         if len(self.runs) == 1:
-            return f"One stored run; {when}."
+            return f"{'One stored run' if self.claim.experiment else 'Checked in the lesson'}; {when}."
         agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
         names = list(self.claim.evidence)
         varied = [name for name in names if len(set(self.numbers(name))) > 1]
