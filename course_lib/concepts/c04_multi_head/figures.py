@@ -104,7 +104,7 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
 
     Args:
         trained, start: by relation the scores of trained heads and of random ones, from 0 to 1; the first two
-            are drawn.
+            are drawn, of which the second is the first token.
     """
     shown = list(trained)[:2]
     after = {each: np.sort(as_numbers(trained[each]), axis=None)[::-1] for each in shown}
@@ -116,6 +116,7 @@ def specialists(trained: Mapping[str, ArrayLike], start: Mapping[str, ArrayLike]
         "Training turns most heads to the first token and makes a few into specialists",
         said,
         all(after[each][0] > 2 * before[each] for each in after),
+        float(np.median(after[shown[1]])) > 0.5,
     )
     fig, axes = plots.panels(len(after), title=title, size=(3.3, 3.2))
     for ax, each in zip(axes, after, strict=True):

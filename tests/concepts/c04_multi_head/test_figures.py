@@ -67,7 +67,7 @@ def test_graphs_refused(drawn):
     assert refuses(drawn, figures.graphs, TOKENS, four_heads(), {"one": (1, 0), "two": (1, 0)})
 
 
-AFTER = {"the token before": [[0.1, 0.9], [0.2, 0.05]], "the first token": [[0.1, 0.6], [0.7, 0.1]]}
+AFTER = {"the token before": [[0.1, 0.9], [0.2, 0.05]], "the first token": [[0.1, 0.6], [0.7, 0.6]]}
 AT_START = {"the token before": [[0.1, 0.1], [0.12, 0.1]], "the first token": [[0.1, 0.1], [0.1, 0.11]]}
 
 
@@ -79,6 +79,8 @@ def test_specialists(drawn):
 
 def test_specialists_refused(drawn):
     assert refuses(drawn, figures.specialists, AFTER, AT_START | {"the first token": [[0.5, 0.1]]})
+    few = AFTER | {"the first token": [[0.7, 0.4], [0.5, 0.5]]}  # half of them rest there, not most
+    assert refuses([], figures.specialists, few, AT_START)
 
 
 def test_silenced(drawn):
