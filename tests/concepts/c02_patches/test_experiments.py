@@ -10,7 +10,7 @@ from torch import nn
 
 from course_lib.claims import Label
 from course_lib.concepts.c02_patches import experiments
-from course_lib.concepts.c02_patches.experiments import Reader, Readers
+from course_lib.concepts.c02_patches.experiments import Reader, Readers, which_pieces
 from course_lib.data import CONTOURS, Examples, digits
 from course_lib.encoder import ViT, ViTConfig
 from course_lib.mixers import linear_attention
@@ -102,7 +102,7 @@ def test_rivals_learn_for_longer(monkeypatch):
     def read_digits(seed=0, cut=experiments.squares, *, steps, desc):
         taken.append((desc, steps))
 
-    monkeypatch.setattr(experiments, "read_digits", read_digits)
+    monkeypatch.setattr(which_pieces, "read_digits", read_digits)
     experiments.too_many_vectors(SEED, steps=2, longer=7, price=lambda: None)
     assert taken == [("squares", 2), ("rows", 7)]
 
@@ -110,7 +110,7 @@ def test_rivals_learn_for_longer(monkeypatch):
 def test_a_frozen_layer_has_more_steps(monkeypatch):
     taken = {}
     monkeypatch.setattr(
-        experiments, "read_digits", lambda seed, *, steps, desc, **how: taken.update({desc: steps})
+        which_pieces, "read_digits", lambda seed, *, steps, desc, **how: taken.update({desc: steps})
     )
     experiments.trained_together(SEED, steps=2, longer=7)
     assert taken == {"trained": 2, "frozen": 7, "one number": 2}
