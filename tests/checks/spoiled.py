@@ -173,6 +173,7 @@ WITHOUT_TRAINING = (
     "02_patches/split_channels",
     "02_patches/patchify",
     "02_patches/unpatchify",
+    "02_patches/neighbours_alike",
     "02_patches/frames",
     "02_patches/log_spectrum",
     "03_qkv/real_model",

@@ -134,12 +134,16 @@ def _(rng):
     )
 
 
-def train_reader(reader: nn.Module, seed: int = 0) -> float:
+def train_reader(
+    reader: nn.Module, seed: int = 0, learning_rate: float = 3e-3, muon_learning_rate: float = 0.02
+) -> float:
     """Train a reader on 1,437 handwritten digits, in place, in a few seconds.
 
     Args:
         reader: from images (B, 1, 8, 8) in [0, 1] to scores (B, 10).
         seed: draws the batches.
+        learning_rate: as in `TrainingConfig`.
+        muon_learning_rate: as there.
     Returns: the share of 360 other digits that it reads rightly.
     """
     from course_lib.data import digits  # here, because only the finale needs data and training
@@ -158,9 +162,9 @@ def train_reader(reader: nn.Module, seed: int = 0) -> float:
     config = TrainingConfig(
         steps=N_STEPS,
         warmup_steps=N_STEPS // 10,
-        learning_rate=3e-3,
+        learning_rate=learning_rate,
         weight_decay=0.05,
-        muon_learning_rate=0.02,
+        muon_learning_rate=muon_learning_rate,
     )
     train(reader, batch, loss, config, progress=False)
     reader.eval()
