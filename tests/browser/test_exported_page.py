@@ -62,7 +62,11 @@ TokenExplorer({"ours": BPETokenizer.train("straw raw", 259), "bytes": BPETokeniz
     """
 from course_lib.concepts.c02_patches.explorer import PatchExplorer
 numbers = torch.Generator().manual_seed(0)
-PatchExplorer({"grey": torch.randint(17, (1, 4, 6), generator=numbers) / 16, "blue": torch.ones(3, 8, 8)}, 2)
+grey, full = torch.randint(17, (1, 4, 6), generator=numbers) / 16, torch.ones(1, 8, 8)
+pictures = {"full": full, "grey": grey, "blue": torch.ones(3, 8, 8)}
+patches = PatchExplorer(pictures, 2, reads=lambda image: f"Read as {image.sum():.0f}.")
+patches.on_move(2, -1)
+patches
 """,
     """
 from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
@@ -210,7 +214,11 @@ def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> No
         ("blue", "4"): patchify(blue[None], 4)[0],
     }
     is_shuffled = False
-    text = patches.locator(".cx-text")
+    text, reading = patches.locator(".cx-text"), patches.locator(".cx-reading")
+    expect(reading).to_have_text("Read as 42.")
+    expect(text).to_contain_text("Read as 42. Moved 2 down, 1 left. full: 8 × 8 pixels")
+    patches.get_by_label("Picture").select_option("draw")
+    expect(text).to_contain_text("Read as 0. In its place. draw: 8 × 8 pixels")
     for source, cut, shuffled in (("grey", "2", False), ("grey", "rows", True), ("blue", "4", True)):
         patches.get_by_label("Picture").select_option(source)
         patches.get_by_label("One token is").select_option(cut)
@@ -225,6 +233,7 @@ def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> No
         row = tokens[source, cut][int(re.findall(r"\d+", first)[0]) - 1].tolist()[: told["shown_of_row"]]
         expect(text).to_contain_text(f"{view['text']} {told['text']} {told['cost']} {order} {first}")
         expect(text).to_contain_text(f"Flattened: {' '.join(map(str, row))}")
+        expect(reading).to_be_hidden()
     expect(patches.get_by_role("alert")).to_be_empty()
 
 
@@ -394,7 +403,7 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: str
         shown.append(page.locator("section.cx").all_text_contents())
     assert len(shown[0]) == len(CELLS)
     assert shown[0] == shown[1]
-    assert options("Patches", "Picture") == ["grey", "blue", "draw one"]
+    assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
     assert options("Heads", "Model") == ["small", "large"]
     assert options("Depth", "Model") == ["deep", "also"]
     assert options("Depth", "Lens") == ["plain", "fitted"]

@@ -51,6 +51,10 @@ def numbers(explorer: Locator, channel: str) -> list[list[int]]:
     )
 
 
+def reading(explorer: Locator) -> Locator:
+    return explorer.locator(".cx-reading")
+
+
 def sheet(desk) -> np.ndarray:
     """The picture that Python has, in sixteenths."""
     return np.array(json.loads(desk.run("print((explorer.image[0] * 16).tolist())")))
@@ -355,6 +359,83 @@ def test_the_sheet_without_pictures(desk) -> None:
     )
     expect(explorer.get_by_role("grid")).to_be_visible()
     expect(explorer.get_by_label("Picture").locator("option")).to_have_text(["draw one"])
+    # Without a reader.
+    expect(reading(explorer)).to_be_hidden()
+    expect(explorer.get_by_role("button", name="Move")).to_have_count(0)
+
+
+READ = """
+def reads(image):
+    if image[0, 7, 0] > 0:
+        raise ValueError("This is no digit.")
+    return f"Read as {(16 * image.flatten() @ torch.arange(64.0)).int()}."
+
+explorer = PatchExplorer(pictures, 8, reads=reads)
+explorer
+"""
+
+
+def test_a_picture_is_read_wherever_it_is_moved(desk) -> None:
+    explorer = desk.shown(TITLE, PICTURES, READ)
+    keyboard, seen = desk.page.keyboard, set()
+
+    def stands(place: str, name: str = "three") -> None:
+        expect(explorer.locator(".cx-text")).to_contain_text(f" {place} {name}: 8 × 8 pixels")
+        desk.answered(explorer)
+        said = desk.run("print(reads(explorer.image), end='')")
+        expect(reading(explorer)).to_have_text(said)
+        expect(explorer.locator(".cx-text")).to_contain_text(f"{said} {place} {name}: ")
+        shown = numbers(explorer, "grey")
+        assert shown == json.loads(desk.run("print((explorer.image[0] * 16).int().tolist())"))
+        seen.add(said)
+
+    stands("In its place.")
+    # Faster than Python answers.
+    hurry = """(e, [names, ways]) => {
+        const select = e.querySelector("select");
+        for (const name of names) {
+            select.value = name;
+            select.dispatchEvent(new Event("change"));
+        }
+        for (const way of ways) e.querySelector(`[aria-label="Move ${way}"]`).click();
+    }"""
+    explorer.evaluate(hurry, [[], ["up", "right", "right", "left", "down", "right"]])
+    stands("Moved 2 right.")
+    explorer.get_by_role("button", name="Move right").click()
+    alert = explorer.get_by_role("alert")
+    expect(alert).to_have_text(
+        "A picture can be moved at most 2 pixels from its place; this would be 3 right."
+    )
+    stands("Moved 2 right.")
+    explorer.get_by_role("button", name="Move left").focus()
+    for way, key, place in (
+        ("left", "Enter", "Moved 1 right."),
+        ("right", "Space", "Moved 2 right."),
+        ("up", "Enter", "Moved 1 up, 2 right."),
+    ):
+        expect(explorer.get_by_role("button", name=f"Move {way}")).to_be_focused()
+        keyboard.press(key)
+        stands(place)
+        keyboard.press("Tab")
+    keyboard.press("Tab")
+    expect(explorer.get_by_role("button", name="Back in place")).to_be_focused()
+    keyboard.press("Enter")
+    stands("In its place.")
+    expect(alert).to_be_empty()
+    assert len(seen) == 4
+    explorer.get_by_label("Picture").select_option("China")
+    expect(reading(explorer)).to_be_hidden()
+    expect(explorer.get_by_role("button", name="Move")).to_have_count(0)
+    # A move does not overtake the choice of a picture.
+    explorer.evaluate(hurry, [["three", "draw"], ["up"]])
+    stands("Moved 1 up.", "draw")
+    explorer.get_by_role("gridcell").first.press("Space")
+    stands("In its place.", "draw")
+    assert sheet(desk)[0, 0] == 16
+    explorer.get_by_role("gridcell").nth(56).press("Space")
+    expect(alert).to_have_text("This is no digit.")
+    stands("In its place.", "draw")
+    assert sheet(desk)[7, 0] == 0
 
 
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
@@ -376,3 +457,7 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     )
     expect(explorer.get_by_role("alert")).to_contain_text("holds no picture")
     assert desk.look(explorer, "patches-refused") == []
+    explorer = desk.shown(TITLE, PICTURES, READ)
+    explorer.get_by_role("button", name="Move down").press("Enter")
+    expect(explorer.locator(".cx-text")).to_contain_text("Moved 1 down.")
+    assert desk.problems(explorer, "patches-read") == []

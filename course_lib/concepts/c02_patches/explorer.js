@@ -6,10 +6,16 @@ const LARGEST_TOKEN = 140;
 const LEAST_FOR_NUMBERS = [22, 16]; // width and height of a token, in CSS pixels
 const LEAST_FOR_LINES = 4;
 const LINE = "#56b4e9"; // as --cx-token: on a picture, in both themes
+const WAYS = [
+  ["left", 0, -1],
+  ["right", 0, 1],
+  ["up", -1, 0],
+  ["down", 1, 0],
+];
 
 function render({ model, el }) {
   const box = frame({ model, el, title: "Patches", textLabel: "The tokens as text" });
-  const { body, ask, set } = box;
+  const { body, ask, askAfter, set } = box;
 
   const sheetView = () => model.get("state").sheet;
   const view = () => (model.get("source") === DRAW ? sheetView() : model.get("pictures")[model.get("source")]);
@@ -31,6 +37,26 @@ function render({ model, el }) {
   const numbered = h("input", { id: uniqueId("numbered"), type: "checkbox", onchange: () => set("numbered", numbered.checked) });
   const shuffle = h("button", { type: "button", class: "cx-button", onclick: () => set("shuffled", !model.get("shuffled")) });
   const about = h("p", { id: uniqueId("about"), class: "cx-about" });
+  const reading = h("p", { class: "cx-reading", role: "status" });
+  const stands = h("p", { class: "cx-about" });
+  const moving = h(
+    "div",
+    { class: "cx-moving", role: "group", "aria-label": "Move by one pixel" },
+    h(
+      "div",
+      { class: "cx-bar" },
+      h(
+        "span",
+        { class: "cx-field" },
+        "Move:",
+        ...WAYS.map(([way, down, right]) =>
+          h("button", { type: "button", class: "cx-button", "aria-label": `Move ${way}`, onclick: () => move("move", { down, right }) }, way),
+        ),
+      ),
+      h("button", { type: "button", class: "cx-button", onclick: () => move("back") }, "Back in place"),
+    ),
+    stands,
+  );
   const origin = h("p", { class: "cx-note" });
   const counts = h("p", { class: "cx-counts", role: "status" });
   const cost = h("p", {});
@@ -49,6 +75,8 @@ function render({ model, el }) {
   const excerpt = h("p", { class: "cx-note" });
   const sheet = drawingSheet();
   body.append(
+    reading,
+    moving,
     h("div", { class: "cx-bar" }, labelled("Picture", source), labelled("or one from a file", file)),
     h(
       "div",
@@ -80,6 +108,12 @@ function render({ model, el }) {
     }
     await ask("picture", { name: chosen.name, size: chosen.size, data });
     file.value = ""; // so that the same file can be chosen again
+  }
+
+  // One after the other: each goes on from where the last one left the picture.
+  let moved = Promise.resolve();
+  function move(kind, fields) {
+    moved = moved.then(() => askAfter(kind, fields));
   }
 
   /** The token at a place of the picture, and back. */
@@ -333,6 +367,10 @@ function render({ model, el }) {
       isSmallShuffled = model.get("shuffled");
       small = painted(view().shape[1], view().shape[2], whole());
     }
+    const { reading: read, place } = view();
+    reading.hidden = moving.hidden = read === null;
+    setText(reading, read ?? "");
+    setText(stands, place);
     setText(about, model.get("state").about);
     setText(origin, view().text);
     setText(counts, cut().text);
@@ -344,7 +382,7 @@ function render({ model, el }) {
     setAttribute(picture, "aria-valuenow", opened() + 1);
     setAttribute(picture, "aria-valuetext", title.textContent);
     const { text_shuffled: isShuffled, text_in_order: inOrder } = cut();
-    setText(box.text, [view().text, cut().text, cut().cost, model.get("shuffled") ? isShuffled : inOrder, "", ...token].join("\n"));
+    setText(box.text, [...(read === null ? [] : [read, place]), view().text, cut().text, cut().cost, model.get("shuffled") ? isShuffled : inOrder, "", ...token].join("\n"));
     box.settle();
   }
 

@@ -3,7 +3,7 @@
 import base64
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ LARGEST_SIDE = 2_048  # pixels of a picture that is given
 SHEET_SIZE = 8
 FULL = 16  # the darkest of the sheet's 17 greys, as in `data.digits`
 DARK, REACH = 0.35, 1.1  # cells from the pen: up to here full ink, from here on none
+FARTHEST = 2  # pixels from its place that a picture can be moved
 
 MOST_TOKENS = 4_096  # of one picture: the vector of each travels to the page
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -37,7 +38,7 @@ SHOWN_OF_ROW = 24
 SHOWN_OF_ORDER = 16
 ABOUT = (
     "Choose a token with the mouse or the arrow keys to see its numbers. Without a running kernel you can "
-    "still cut, shuffle and open what is here; drawing and a picture from a file need Python."
+    "still cut, shuffle and open what is here; {} and a picture from a file need Python."
 )
 _CHANNELS = {1: ["grey"], 3: ["red", "green", "blue"]}
 
@@ -52,7 +53,10 @@ class PatchExplorer(Explorer):
             page. Without any, it opens with an empty sheet to draw on.
         patch_size: shown at first where it fits; left out, the projection's, else 16.
         projection: makes the vectors of patches that fit it; all others are made by a random one of width 8.
-    Raises: ValueError: images or a patch size that cannot be shown.
+        reads: says in a sentence what a grey picture of the sheet's size, (1, 8, 8) in [0, 1], is read as.
+            With it the sentence stands above the picture, and such a picture can be moved, at most FARTHEST
+            pixels from its place.
+    Raises: ValueError: images or a patch size that cannot be shown, or what `reads` gives is no text.
     """
 
     _esm = _ASSETS["esm"]
@@ -71,18 +75,25 @@ class PatchExplorer(Explorer):
         images: Mapping[str, Tensor],
         patch_size: int | None = None,
         projection: PatchEmbedding | None = None,
+        reads: Callable[[Tensor], str] | None = None,
     ) -> None:
         super().__init__()
-        self._images = _checked_images(images)
+        self._images = _checked_images(images)  # each in its place
+        self._moves: dict[str, tuple[int, int]] = {}  # pixels down and right, of those that were moved
         self._own_text = ""
         self._projection = projection
+        self._reads = reads
         usual = projection.patch_size if projection else 16
         self._patch_size = usual if patch_size is None else _checked_patch_size(patch_size)
-        self.pictures = {name: self._view(name) for name in images}
+        self.pictures = {name: self._view(name, image) for name, image in self._images.items()}
         self._images[DRAW] = torch.zeros(1, SHEET_SIZE, SHEET_SIZE)
         first, *_ = self._images
         self.show_state(
-            about=ABOUT, largest_file=LARGEST_FILE, names=[*images], sheet=self._view(DRAW), error=""
+            about=ABOUT.format("drawing" if reads is None else "drawing, moving"),
+            largest_file=LARGEST_FILE,
+            names=[*images],
+            sheet=self._view(DRAW, self._images[DRAW]),
+            error="",
         )
         self.source, self.cut = first, str(self._patch_size)
         rows, columns = self._shown_cut()["grid"]
@@ -96,8 +107,8 @@ class PatchExplorer(Explorer):
 
     @property
     def image(self) -> Tensor:
-        """The picture shown, whole and in order: (C, height, width) in [0, 1]; a copy."""
-        return self._images[self.source].clone()
+        """The picture shown, whole, in order and where it was moved: (C, height, width) in [0, 1]; a copy."""
+        return self._image(self.source)
 
     def on_picture(self, name: str, size: int, data: str) -> None:
         """The page: a file was chosen; data is its bytes in base64, or "" if it is too large to be sent."""
@@ -106,14 +117,14 @@ class PatchExplorer(Explorer):
                 f"{name} has {size / 1e6:.1f} MB, the explorer takes {LARGEST_FILE / 1e6:.0f}: scale it down."
             )
         self._images[OWN], self._own_text = _read_picture(name, base64.b64decode(data))
-        self.pictures = {**self.pictures, OWN: self._view(OWN)}
+        self.pictures = {**self.pictures, OWN: self._view(OWN, self._images[OWN])}
         self.show_state(names=[*self.pictures])
         self.source = OWN
 
     def on_stroke(self, points: Sequence[Sequence[float]], erase: bool) -> None:
         """The page: the pen went from point to point of the sheet, x and y in cells from the top left."""
         ink = torch.tensor(_ink(_checked_way(points)))
-        sheet = self._images[DRAW]
+        sheet = self._image(DRAW)
         self._show_sheet(torch.minimum(sheet, 1 - ink) if erase else torch.maximum(sheet, ink))
 
     def on_grey(self, row: int, column: int, change: int) -> None:
@@ -125,7 +136,7 @@ class PatchExplorer(Explorer):
         ):
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}; got {value!r}.")
-        sheet = self._images[DRAW].clone()
+        sheet = self._image(DRAW)
         sheet[0, row, column] = (sheet[0, row, column] + change / FULL).clamp(0, 1)
         self._show_sheet(sheet)
 
@@ -133,16 +144,52 @@ class PatchExplorer(Explorer):
         """The page: the sheet is to be empty again."""
         self._show_sheet(torch.zeros(1, SHEET_SIZE, SHEET_SIZE))
 
+    def on_move(self, down: int, right: int) -> None:
+        """The page: the picture is to move so many pixels from where it is; what left it can come back."""
+        for name, value in (("down", down), ("right", right)):
+            if type(value) is not int:
+                raise ValueError(f"{name} must be a whole number of pixels; got {value!r}.")
+        if self._shown_view()["reading"] is None:
+            shape = tuple(self._images[self.source].shape)
+            raise ValueError(
+                "Only what is read can be moved, a grey picture of "
+                f"{SHEET_SIZE} × {SHEET_SIZE} pixels; got {shape}."
+            )
+        was_down, was_right = self._moves.get(self.source, (0, 0))
+        moved = (was_down + down, was_right + right)
+        if max(map(abs, moved)) > FARTHEST:
+            raise ValueError(
+                f"A picture can be moved at most {FARTHEST} pixels from its place; "
+                f"this would be {_way(*moved)}."
+            )
+        self._show_moved(*moved)
+
+    def on_back(self) -> None:
+        """The page: the picture is to stand in its place again."""
+        self._show_moved(0, 0)
+
     @traitlets.validate("source")
     def _check_source(self, proposal: Any) -> str:
         if proposal["value"] not in self._images:
             raise ValueError(f"source must be one of {[*self._images]}; got {proposal['value']!r}.")
         return proposal["value"]
 
+    def _image(self, source: str) -> Tensor:
+        return _moved(self._images[source], *self._moves.get(source, (0, 0)))
+
     def _show_sheet(self, sheet: Tensor) -> None:
-        self._images[DRAW] = sheet
-        self.show_state(sheet=self._view(DRAW))
+        view = self._view(DRAW, sheet)  # first, as `reads` may raise
+        self._images[DRAW], self._moves[DRAW] = sheet, (0, 0)
+        self.show_state(sheet=view)
         self.source = DRAW
+
+    def _show_moved(self, down: int, right: int) -> None:
+        view = self._view(self.source, self._images[self.source], (down, right))
+        self._moves[self.source] = (down, right)
+        if self.source == DRAW:
+            self.show_state(sheet=view)
+        else:
+            self.pictures = {**self.pictures, self.source: view}
 
     def _shown_view(self) -> dict[str, Any]:
         return self.state["sheet"] if self.source == DRAW else self.pictures[self.source]
@@ -151,11 +198,11 @@ class PatchExplorer(Explorer):
         view = self._shown_view()
         return view["cuts"].get(self.cut) or view["cuts"][view["default"]]
 
-    def _view(self, source: str) -> dict[str, Any]:
+    def _view(self, source: str, given: Tensor, moved: tuple[int, int] = (0, 0)) -> dict[str, Any]:
         """All that is shown of one picture."""
-        image = self._images[source]
+        image = _moved(given, *moved)
         n_channels, height, width = image.shape
-        full = _full(image)
+        full = _full(given)  # of all of it, so that no move changes what a number means
         is_ink = full == FULL
         sizes = _sizes(height, width, self._patch_size)
         cuts = {str(size): self._cut(image, size) for size in sizes} | {ROWS: self._cut(image, ROWS)}
@@ -163,6 +210,8 @@ class PatchExplorer(Explorer):
         ends = f"0 is white paper and {full} full ink" if is_ink else f"0 is dark and {full} bright"
         done = f"{self._own_text} " if source == OWN else ""
         return {
+            "reading": self._reading(image),
+            "place": f"Moved {_way(*moved)}." if any(moved) else "In its place.",
             "pixels": packed((image * full).round(), np.uint8),
             "shape": list(image.shape),
             "channels": _CHANNELS[n_channels],
@@ -172,6 +221,15 @@ class PatchExplorer(Explorer):
             "cuts": cuts,
             "default": str(max(size for size in sizes if size <= max(min(height, width) // 4, sizes[0]))),
         }
+
+    def _reading(self, image: Tensor) -> str | None:
+        """What the picture is read as, None where it is not read."""
+        if self._reads is None or image.shape != (1, SHEET_SIZE, SHEET_SIZE):
+            return None
+        text = self._reads(image.clone())
+        if not isinstance(text, str):
+            raise ValueError(f"reads must give a sentence; got {text!r}.")
+        return text
 
     def _cut(self, image: Tensor, size: int | str) -> dict[str, Any]:
         """One way to cut one picture: where the numbers of each token stand, its vector, counts in words.
@@ -228,6 +286,17 @@ class PatchExplorer(Explorer):
                 else:
                     vectors = PatchEmbedding(size, len(image), WIDTH)(image[None])[0]
         return vectors, "Vector by a random projection"
+
+
+def _moved(image: Tensor, down: int, right: int) -> Tensor:
+    """The picture moved over white paper, which is 0 as in `data.digits`; a copy."""
+    return nn.functional.pad(image, (right, -right, down, -down))
+
+
+def _way(down: int, right: int) -> str:
+    """Pixels from the place in words: 1 up, 2 right."""
+    ways = ((down, "down" if down > 0 else "up"), (right, "right" if right > 0 else "left"))
+    return ", ".join(f"{abs(pixels)} {way}" for pixels, way in ways if pixels)
 
 
 def _lines(image: Tensor) -> Tensor:
@@ -287,7 +356,7 @@ def _counts(n_channels: int, grid: tuple[int, int], tile: tuple[int, int], lost:
     n_tokens, n_numbers = grid[0] * grid[1], n_channels * tile[0] * tile[1]
     parts = f"{n_channels} × {tile[0]} × {tile[1]} = " if n_channels > 1 else f"{tile[0]} × {tile[1]} = "
     across = f"{grid[0]} × {grid[1]} = " if grid[1] > 1 else ""
-    text = f"{across}{n_tokens:,} tokens of {parts}{n_numbers:,} numbers."
+    text = f"{across}{n_tokens:,} token{'' if n_tokens == 1 else 's'} of {parts}{n_numbers:,} numbers."
     if any(lost):
         left_out = [
             f"{n} {thing}{'' if n == 1 else 's'} of pixels {where}"

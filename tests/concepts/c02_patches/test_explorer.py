@@ -142,6 +142,11 @@ def test_patches_are_described() -> None:
     )
 
 
+def test_a_whole_picture_is_one_token() -> None:
+    cut = PatchExplorer({"eight": EIGHT}, 8).pictures["eight"]["cuts"]["8"]
+    assert cut["text"] == "1 token of 8 × 8 = 64 numbers."
+
+
 def test_of_large_patches_a_part_is_shown(pictures) -> None:
     assert PatchExplorer(pictures, 8).pictures["colours"]["cuts"]["8"]["excerpt"] == (
         "Shown are the top left 4 × 4 of 8 × 8 numbers of each channel, "
@@ -361,3 +366,227 @@ def test_pictures_of_every_shape_can_be_shown(shape: tuple[int, int, int]) -> No
 
 def test_it_keeps_the_frame(pictures) -> None:
     assert keeps_the_frame(PatchExplorer(pictures, 2))
+    explorer = PatchExplorer(pictures | {"eight": EIGHT}, 2, reads=ink_of)
+    explorer.source = "eight"
+    assert ask(explorer, "move", down=1, right=0) == ""
+    assert keeps_the_frame(explorer)
+
+
+# No two rows or columns alike, and ink at all edges.
+EIGHT = torch.randint(1, 17, (1, 8, 8), generator=torch.Generator().manual_seed(1)) / 16
+
+
+def ink_of(image: torch.Tensor) -> str:
+    """What a reader would say: here how much ink there is, and where it is on average."""
+    rows = (image[0].sum(1) * torch.arange(8)).sum()
+    columns = (image[0].sum(0) * torch.arange(8)).sum()
+    return f"Read as {image.sum():.4f}, {rows:.4f}, {columns:.4f}."
+
+
+def reading(explorer: PatchExplorer) -> str | None:
+    """What an exported page would show of it."""
+    views = explorer.get_state()
+    view = views["state"]["sheet"] if explorer.source == DRAW else views["pictures"][explorer.source]
+    return view["reading"]
+
+
+def test_a_picture_of_the_sheets_size_is_read(pictures) -> None:
+    seen = []
+
+    def reads(image: torch.Tensor) -> str:
+        seen.append((tuple(image.shape), image.dtype))
+        said = ink_of(image)
+        image.zero_()  # what a reader does with it is its own
+        return said
+
+    colours = torch.zeros(3, 8, 8)
+    mean = EIGHT / 3  # grey, though not in the sheet's 17 greys
+    explorer = PatchExplorer(pictures | {"eight": EIGHT, "three": colours, "mean": mean}, reads=reads)
+    assert seen == [((1, 8, 8), torch.float32)] * 3  # with the empty sheet
+    assert {name: view["reading"] for name, view in explorer.pictures.items()} == {
+        "colours": None,
+        "greys": None,
+        "eight": ink_of(EIGHT),
+        "three": None,
+        "mean": ink_of(mean),
+    }
+    explorer.source = "eight"
+    assert torch.equal(explorer.image, EIGHT)
+    for kind, fields in (
+        ("stroke", {"points": [[4.5, 1.5], [4.5, 6.2]], "erase": False}),
+        ("grey", {"row": 7, "column": 2, "change": 5}),
+        ("move", {"down": -1, "right": 0}),
+        ("stroke", {"points": [[4.5, 3.5]], "erase": True}),
+        ("clear", {}),
+    ):
+        before = reading(explorer)
+        assert ask(explorer, kind, **fields) == ""
+        assert explorer.source == DRAW
+        assert reading(explorer) == ink_of(explorer.image) != before
+        shown = packed(explorer.state["sheet"]["pixels"], "u1").reshape(1, 8, 8)
+        np.testing.assert_array_equal(shown / 16, explorer.image)
+    assert send(explorer, saved(Image.new("L", (8, 8)))) == ""
+    assert reading(explorer) is None
+
+
+def test_without_a_reader_nothing_is_read_or_moved(pictures) -> None:
+    explorer = PatchExplorer({"eight": EIGHT})
+    assert reading(explorer) is None
+    assert "moving" not in explorer.state["about"]
+    assert explorer.state["about"].endswith("drawing and a picture from a file need Python.")
+    about = PatchExplorer({"eight": EIGHT}, reads=ink_of).state["about"]
+    assert about.endswith("drawing, moving and a picture from a file need Python.")
+    not_read = "Only what is read can be moved, a grey picture of 8 × 8 pixels; got "
+    assert ask(explorer, "move", down=0, right=1) == f"{not_read}(1, 8, 8)."
+    assert ask(PatchExplorer(pictures, reads=ink_of), "move", down=0, right=1) == f"{not_read}(3, 11, 17)."
+    assert torch.equal(explorer.image, EIGHT)
+
+
+@pytest.mark.parametrize("source", ["eight", DRAW])
+def test_a_picture_is_moved_over_white_paper_and_comes_back(source: str) -> None:
+    explorer = PatchExplorer({"eight": EIGHT, "other": 1 - EIGHT}, reads=ink_of)
+    explorer.source = source
+    if source == DRAW:
+        ask(explorer, "stroke", points=[[0, 0], [7.5, 3], [2, 8]], erase=False)
+    start = explorer.image
+    assert start[0, 0].any()  # to leave the sheet
+    assert start[0, :, 7].any()
+    at = [0, 0]
+    for down, right, place in (
+        (-1, 0, "Moved 1 up."),
+        (0, 1, "Moved 1 up, 1 right."),
+        (-1, 0, "Moved 2 up, 1 right."),
+        (0, 1, "Moved 2 up, 2 right."),
+        (4, -3, "Moved 2 down, 1 left."),
+        (-2, 0, "Moved 1 left."),
+        (0, 1, "In its place."),
+        (1, 0, "Moved 1 down."),
+    ):
+        assert ask(explorer, "move", down=down, right=right) == ""
+        at = [at[0] + down, at[1] + right]
+        expected = torch.zeros(1, 8, 8)
+        for row in range(8):
+            for column in range(8):
+                came_from = (row - at[0], column - at[1])
+                if min(came_from) >= 0 and max(came_from) < 8:
+                    expected[0, row, column] = start[0, *came_from]
+        assert torch.equal(explorer.image, expected)
+        view = explorer.state["sheet"] if source == DRAW else explorer.pictures["eight"]
+        np.testing.assert_array_equal(packed(view["pixels"], "u1").reshape(1, 8, 8) / 16, expected)
+        tokens = (patchify(expected[None], 2)[0] * 16).numpy()
+        np.testing.assert_array_equal(tokens_of(view, view["cuts"]["2"]), tokens)
+        assert (view["reading"], view["place"]) == (ink_of(expected), place)
+    # Each picture has its own place.
+    explorer.source = "other"
+    assert torch.equal(explorer.image, 1 - EIGHT)
+    explorer.source = source
+    assert torch.equal(explorer.image, expected)
+    assert ask(explorer, "back") == ""
+    assert torch.equal(explorer.image, start)
+    assert reading(explorer) == ink_of(start)
+
+
+def test_numbers_mean_the_same_wherever_a_picture_is_moved() -> None:
+    nearly = EIGHT.clone()
+    nearly[0, 3, 7] = 0.3  # no 16th
+    explorer = PatchExplorer({"nearly": nearly}, reads=ink_of)
+    ask(explorer, "move", down=0, right=1)
+    assert not (explorer.image * 16 % 1).any()
+    view = explorer.pictures["nearly"]
+    assert (view["full"], view["is_ink"]) == (255, False)
+
+
+def test_what_is_drawn_on_a_moved_sheet_moves_with_it() -> None:
+    explorer = PatchExplorer({}, reads=ink_of)
+    ask(explorer, "grey", row=0, column=3, change=16)
+    ask(explorer, "grey", row=4, column=3, change=7)
+    ask(explorer, "move", down=-1, right=0)
+    ask(explorer, "grey", row=7, column=5, change=2)
+    assert explorer.state["sheet"]["place"] == "In its place."
+    moved = torch.zeros(1, 8, 8)
+    moved[0, 3, 3], moved[0, 7, 5] = 7 / 16, 2 / 16
+    assert torch.equal(explorer.image, moved)
+    # What had left the sheet when it was drawn on does not come back.
+    ask(explorer, "move", down=1, right=0)
+    expected = torch.zeros(1, 8, 8)
+    expected[0, 4, 3] = 7 / 16
+    assert torch.equal(explorer.image, expected)
+    assert ask(explorer, "back") == ""
+    assert torch.equal(explorer.image, moved)
+    ask(explorer, "move", down=0, right=2)
+    ask(explorer, "stroke", points=[[0.5, 7.5]], erase=False)
+    assert (explorer.image[0, 3, 5], explorer.image[0, 7, 0], explorer.image[0, 3, 3]) == (7 / 16, 1, 0)
+    assert explorer.state["sheet"]["place"] == "In its place."
+    ask(explorer, "move", down=0, right=2)
+    ask(explorer, "clear")
+    assert (explorer.image.any(), explorer.state["sheet"]["place"]) == (False, "In its place.")
+    assert ask(explorer, "move", down=0, right=2) == ""
+
+
+@pytest.mark.usefixtures("own_errors")
+@pytest.mark.parametrize(
+    ("down", "right", "message"),
+    [
+        (-1, 0, "A picture can be moved at most 2 pixels from its place; this would be 3 up, 1 right."),
+        (0, 2, "A picture can be moved at most 2 pixels from its place; this would be 2 up, 3 right."),
+        (5, 0, "A picture can be moved at most 2 pixels from its place; this would be 3 down, 1 right."),
+        (0, -4, "A picture can be moved at most 2 pixels from its place; this would be 2 up, 3 left."),
+        ("1", 0, "down must be a whole number of pixels; got '1'."),
+        (0, 0.5, "right must be a whole number of pixels; got 0.5."),
+        (0, True, "right must be a whole number of pixels; got True."),
+    ],
+)
+def test_a_picture_stays_near_its_place(down: object, right: object, message: str) -> None:
+    explorer = PatchExplorer({"eight": EIGHT}, reads=ink_of)
+    ask(explorer, "move", down=-2, right=1)
+    before, pictures = explorer.image, explorer.pictures
+    assert ask(explorer, "move", down=down, right=right) == message
+    assert torch.equal(explorer.image, before)
+    assert explorer.pictures == pictures
+    assert ask(explorer, "move", down=2, right=-1) == ""
+    assert torch.equal(explorer.image, EIGHT)
+
+
+def test_a_reader_that_fails_leaves_everything_as_it_was() -> None:
+    failing: list[Exception] = []
+
+    def reads(image: torch.Tensor) -> str:
+        if failing:
+            raise failing[0]
+        return ink_of(image)
+
+    def shown() -> tuple:
+        views = {name: explorer.state[name] for name in explorer.state if name not in ("answered", "error")}
+        return views, explorer.pictures, explorer.source, explorer.image.tolist()
+
+    explorer = PatchExplorer({"eight": EIGHT}, reads=reads)
+    ask(explorer, "stroke", points=[[0, 0], [7.5, 3]], erase=False)
+    ask(explorer, "move", down=0, right=1)
+    questions = (
+        ("stroke", {"points": [[4.5, 1.5]], "erase": False}),
+        ("grey", {"row": 7, "column": 2, "change": 5}),
+        ("clear", {}),
+        ("move", {"down": 1, "right": 0}),
+        ("back", {}),
+    )
+    for source in ("eight", DRAW):
+        explorer.source = source
+        before = shown()
+        for kind, fields in questions:
+            failing[:] = [ValueError("This is no digit.")]
+            assert ask(explorer, kind, **fields) == "This is no digit."
+            failing[:] = [KeyError("seven")]
+            with pytest.raises(KeyError, match="seven"):
+                ask(explorer, kind, **fields)
+            assert explorer.state["error"] == "Python stopped with KeyError: 'seven'"
+            assert shown() == before
+    failing.clear()
+    assert ask(explorer, "move", down=0, right=1) == ""
+    assert explorer.state["sheet"]["place"] == "Moved 2 right."
+    assert reading(explorer) == ink_of(explorer.image)
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_a_reader_gives_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"reads must give a sentence; got 8\."):
+        PatchExplorer({}, reads=lambda image: 8)
