@@ -1,6 +1,6 @@
-"""The figures of notebook 02: pictures and melodies as vectors, their price, what a reader makes of them."""
+"""The figures of notebook 02: pictures between words, their pieces, melodies, and what is read there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from course_lib import plots
 from course_lib.patches import patchify
 from course_lib.plots import supported
 
-_GAP = 0.15  # between the tiles of a mosaic, in sides of a tile
+_GAP = 0.15  # between the tiles of a mosaic, in the longer side of a tile
 
 
 def cut(picture: Tensor, lists: Mapping[str, Tensor], patch_size: int) -> None:
@@ -75,50 +75,106 @@ def exchanged(before: Tensor, after: Tensor) -> None:
     plots.show(fig, alt="A photograph twice, as it was and with channels exchanged.")
 
 
-def photograph(picture: Tensor, name: str) -> None:
-    """A picture as it is.
+def line(text: str, *pictures: Tensor) -> None:
+    """A line of words and pictures, as a model gets it.
 
     Args:
-        picture: (3, height, width) in [0, 1].
-        name: written above it.
+        text: with a {} for each picture.
+        pictures: (1, height, width) each, 0 paper and 1 ink.
     """
-    fig, (ax,) = plots.panels(size=(4.0, 2.7))
-    _picture(ax, picture.permute(1, 2, 0), name)
-    plots.show(fig, alt=f"A picture: {name}.")
+    words = text.split("{}")
+    widths = [w for part in words for w in (max(0.115 * len(part.strip()), 0.02), 0.7)][:-1]
+    fig, axes = plots.panels(len(widths), size=(1.0, 0.8))
+    fig.set_size_inches(sum(widths) + 0.4, 0.9)
+    axes[0].get_gridspec().set_width_ratios(widths)
+    for n, ax in enumerate(axes):
+        if n % 2:
+            _picture(ax, 1 - pictures[n // 2][0], "")
+        else:
+            ax.set_axis_off()
+            ax.text(0.5, 0.5, words[n // 2].strip(), ha="center", va="center", fontsize=14)
+    plots.show(fig, alt=f"A line: {text.replace('{}', '[a picture]')}")
 
 
-def costs(tokens: Sequence[int], seconds: Mapping[str, ArrayLike], kept: Mapping[str, ArrayLike]) -> None:
-    """What attention takes, over the number of vectors, each as a multiple of the first.
+def nearness(pictures: Sequence[Tensor], cosines: Tensor) -> None:
+    """How near the vectors of some pictures are to the rows of ten numerals.
 
     Args:
-        tokens: how many vectors, each twice as many as before.
-        seconds: for each way of computing it, the time.
-        kept: the same for the bytes.
+        pictures: (1, 8, 8) each, 0 paper and 1 ink.
+        cosines: (pictures, 10).
     """
-    times = {name: np.asarray(each, dtype=float) for name, each in seconds.items()}
-    stored = {name: np.asarray(each, dtype=float) for name, each in kept.items()}
-    said = ", ".join(f"{name} {each[-1] / each[-3]:.0f}" for name, each in times.items())
-    title = supported(
-        "Time grows faster than the number of vectors, with or without a table",
-        f"times as long: {said}",
-        all(each[-1] / each[-3] > 4.5 for each in times.values()),
+    best = cosines.argmax(1).tolist()
+    said = ", ".join(
+        f"nearest to {digit} ({row[digit]:.2f})" for digit, row in zip(best, cosines, strict=True)
     )
-    fig, axes = plots.panels(2, title=title, size=(4.6, 3.4))
-    for ax, of_each, what in zip(axes, (times, stored), ("time", "bytes kept for training"), strict=True):
-        series = {name: (list(tokens), each / each[0]) for name, each in of_each.items()}
-        expected = (np.asarray(tokens) / tokens[0]) ** 2
-        series["number of vectors, squared"] = (list(tokens), expected)
-        label = f"times as much as for {tokens[0]}"
-        plots.lines(series, title=what, x="vectors", y=label, log_x=True, log_y=True, ax=ax)
-        ax.set_xticks(tokens, [f"{n:,}" for n in tokens])
-        ax.minorticks_off()
-    bytes_said = ", ".join(f"{name} {each[-1] / each[-3]:.0f}" for name, each in stored.items())
-    alt = f"Curves from {tokens[0]} to {tokens[-1]} vectors. Four times as many vectors, the largest: "
-    plots.show(fig, alt=f"{alt}times as long, {said}; times as many bytes, {bytes_said}.")
+    fig, axes = plots.panels(2, len(pictures), title=said.capitalize(), size=(2.6, 2.0))
+    for n, ((left, right), picture) in enumerate(zip(axes, pictures, strict=True)):
+        _picture(left, 1 - picture[0], "")
+        colours = ["C1" if digit == best[n] else "C0" for digit in range(10)]
+        right.bar(range(10), cosines[n].tolist(), color=colours)
+        right.set_xticks(range(10))
+        right.set(ylim=(0, 1), ylabel="cosine")
+    axes[-1][1].set_xlabel("row of the numeral")
+    plots.show(fig, alt=f"Pictures, and beside each ten bars, the cosines with the numerals' rows: {said}.")
+
+
+def moved(pictures: Tensor, names: Sequence[str], taken_for: Tensor) -> None:
+    """A digit in several places, and what it is taken for in each.
+
+    Args:
+        pictures: (n, 1, height, width), 0 paper and 1 ink; the first where it was.
+        names: of the places.
+        taken_for: (n,) digits.
+    """
+    read = [int(digit) for digit in taken_for]
+    said = ", ".join(f"{name} {digit}" for name, digit in zip(names, read, strict=True))
+    title = supported(
+        "Moved by one pixel it is another digit", said, all(digit != read[0] for digit in read[1:])
+    )
+    fig, axes = plots.panels(len(names), title=title, size=(1.5, 1.9))
+    for ax, picture, name, digit in zip(axes, pictures, names, read, strict=True):
+        _picture(ax, 1 - picture[0], f"{name}: {digit}")
+    plots.show(fig, alt=f"A digit in several places, and the numeral it comes nearest to: {said}.")
+
+
+def pieces(sheets: Tensor, cuts: Mapping[str, Callable[[Tensor], Tensor]]) -> None:
+    """A sheet and the same moved, and the pieces that they are cut into; those of both in one colour.
+
+    Args:
+        sheets: (2, 1, height, width), -1 paper and 1 ink.
+        cuts: by name, each makes vectors (2, N, width) of sheets.
+    """
+    lists = {name: cut(sheets) for name, cut in cuts.items()}
+    again = {name: _found_again(*vectors) for name, vectors in lists.items()}
+    said = ", ".join(f"{name} {both} of {inked}" for name, (both, inked) in again.items())
+    (same, squares), *others = again.values()
+    title = supported(
+        "Moved, the digit is made of the same squares, and of no other pieces again",
+        f"found again: {said}",
+        same == squares,
+        all(both < inked / 2 for both, inked in others),
+    )
+    fig, axes = plots.panels(1 + len(lists), 2, title=title, size=(2.0, 2.1))
+    for row, (sheet, name) in enumerate(zip(sheets, ("the sheet", "moved"), strict=True)):
+        _picture(axes[row][0], (1 - sheet[0]) / 2, name)
+        for ax, (cut_name, vectors) in zip(axes[row][1:], lists.items(), strict=True):
+            side = round(vectors.shape[2] ** 0.5)
+            tiles = vectors[row].unflatten(1, (1, -1) if cut_name == "rows" else (side, side))
+            columns = 1 if cut_name == "rows" else round(len(tiles) ** 0.5)
+            _picture(
+                ax, _mosaic(np.asarray((1 - tiles) / 2), columns, fill=0.75), cut_name if row == 0 else ""
+            )
+    plots.show(fig, alt=f"A sheet with a digit, twice, and its pieces. Pieces with ink found again: {said}.")
+
+
+def _found_again(first: Tensor, second: Tensor) -> tuple[int, int]:
+    """How many different pieces with ink of one list are in another, and how many there are."""
+    inked = [piece for piece in first.unique(dim=0) if (piece > -1).any()]
+    return sum(bool((second == piece).all(1).any()) for piece in inked), len(inked)
 
 
 def cuts(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
-    """How many digits are read right, by what a vector holds; the first are squares.
+    """How many moved digits are read right, by what a vector holds; the first are squares.
 
     Args:
         right: for each way to cut the share of right answers, one number a seed.
@@ -126,97 +182,38 @@ def cuts(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
     """
     shares = {name: np.asarray(each, dtype=float) for name, each in right.items()}
     said = ", ".join(f"{name} {each.mean():.0%}" for name, each in shares.items())
-    squares = next(iter(shares.values())).mean()
+    squares, *others = (each.mean() for each in shares.values())
     title = supported(
-        "Small digits are read no worse from any other pieces than from squares",
-        said,
-        all(each.mean() > squares - 0.04 for each in shares.values()),
+        "Digits that move are read from squares", said, squares > 0.6, all(squares > each for each in others)
     )
     fig = plots.dots(
         {name: 100 * each for name, each in shares.items()},
         title=title,
         y="right on held-out digits, %",
         level=(rival[0], 100 * rival[1]),
-        limits=(80.0, 100.5),
+        limits=(0.0, 102.0),
     )
     plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; {rival[0]} {rival[1]:.0%}.")
 
 
-def scrambled(right: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
-    """How many digits are read right, whole and with their patches in another order.
+def covered(picture: Tensor, read: Sequence[str]) -> None:
+    """A digit under sixteen pieces of paper, and on each what is read where only this one lies there.
 
     Args:
-        right: for a reader with positions and one without, the shares for whole and for scrambled digits.
+        picture: (1, 8, 8), 0 paper and 1 ink.
+        read: a word for each piece of 2 x 2 pixels, in reading order.
     """
-    groups = {}
-    for name, pair in right.items():
-        for order, shares in zip(("whole", "scrambled"), pair, strict=True):
-            groups[f"{name},\n{order}"] = 100 * np.asarray(shares, dtype=float)
-    said = ", ".join(f"{' '.join(name.split())} {each.mean():.0f} %" for name, each in groups.items())
-    with_whole, with_scrambled, without, without_scrambled = groups.values()
-    title = supported(
-        "Scrambled patches are noise to a reader with positions, and all the same to one without",
-        said,
-        abs(without - without_scrambled).max() < 1,
-        with_scrambled.max() < with_whole.min() / 2,
-    )
-    fig = plots.dots(
-        groups,
-        title=title,
-        y="right on held-out digits, %",
-        level=("guessing", 10.0),
-        limits=(0.0, 102.0),
-    )
-    plots.show(fig, alt=f"Dots, one for each training run. Means: {said}.")
-
-
-def covered(images: Tensor, falls: Tensor, patch_size: int) -> None:
-    """Digits, and over each patch how far the right answer falls when it is covered.
-
-    Args:
-        images: (n, 1, height, width), 0 paper and 1 ink.
-        falls: (n, N) by how much the probability of the right answer falls, for each patch.
-        patch_size: side of a patch in pixels.
-    """
-    worst = falls.amax(1)
-    said = ", ".join(f"{fall:.2f}" for fall in worst.tolist())
-    title = supported(
-        "Covering a single patch can take away more than half of the certainty",
-        f"the largest falls are {said}",
-        all(fall > 0.5 for fall in worst.tolist()),
-    )
-    side = images.shape[-1] // patch_size
-    fig, axes = plots.panels(len(images), 2, title=title, size=(2.2, 2.3))
-    for (above, below), image, fall in zip(axes.T, images, falls.reshape(-1, side, side), strict=True):
-        _picture(above, 1 - image[0], "")
-        fall = fall.clamp(min=0)
-        plots.heatmap(fall, title="fall in probability", limits=(0.0, 1.0), ax=below)
-    plots.show(fig, alt=f"{len(images)} digits and a map of each; the patch that matters most costs {said}.")
-
-
-def filters(before: Tensor, after: Tensor) -> None:
-    """The patch layer's filters, one tile for each number of a token's vector.
-
-    Args:
-        before, after: (D, p p).
-    """
-    grown = float(after.norm() / before.norm())
-    like = float(torch.corrcoef(torch.stack([before.flatten(), after.flatten()]))[0, 1])
-    said = f"they are {grown:.1f} times as large, and correlate with what they were by {like:.2f}"
-    title = supported("Training makes the filters larger, and others", said, grown > 1.2 and like < 0.9)
-    fig, axes = plots.panels(1, 2, title=title, size=(7.0, 1.6))
-    side = round(before.shape[1] ** 0.5)
-    most = float(torch.cat([before, after]).abs().max())
-    for ax, weights, name in zip(axes.flat, (before, after), ("before", "after"), strict=True):
-        tiles = weights.unflatten(1, (side, side))
-        mosaic = np.ma.masked_invalid(_mosaic(np.asarray(tiles), columns=16, fill=np.nan))
-        image = ax.imshow(mosaic, cmap="PuOr", vmin=-most, vmax=most)
-        ax.set_axis_off()
-        ax.set_title(name, loc="left", fontsize=11)
-    fig.colorbar(image, ax=list(axes.flat), label="weight", shrink=0.8)
-    plots.show(
-        fig, alt=f"{len(before)} small squares of weights, before and after training; afterwards {said}."
-    )
+    said = " ".join(read)
+    fig, axes = plots.panels(2, title=f"Read under paper: {len({*read})} different answers", size=(2.4, 2.6))
+    _picture(axes[0], 1 - picture[0], "the digit")
+    _picture(axes[1], 1 - 0.35 * picture[0], "what is read, by where the paper lies")
+    for n, word in enumerate(read):
+        row, column = divmod(n, 4)
+        axes[1].text(2 * column + 0.5, 2 * row + 0.5, word, ha="center", va="center", fontsize=14)
+    for edge in (1.5, 3.5, 5.5):
+        axes[1].axhline(edge, color="0.7", linewidth=0.8)
+        axes[1].axvline(edge, color="0.7", linewidth=0.8)
+    plots.show(fig, alt=f"A digit, and on a grid of four by four what is read with paper there: {said}.")
 
 
 def melodies(spectra: Tensor, names: Sequence[str], notes: int, hertz: float, seconds: float) -> None:
@@ -250,54 +247,6 @@ def melodies(spectra: Tensor, names: Sequence[str], notes: int, hertz: float, se
     plots.show(fig, alt=f"Dark lines, tones and overtones, over time, for {kinds}: {said}.")
 
 
-def heard(right: Mapping[str, ArrayLike], rival: tuple[str, float]) -> None:
-    """How many melodies are named right, by what a vector holds: spectra, then raw samples.
-
-    Args:
-        right: the shares of right answers, one number a seed.
-        rival: a name and the share that it gets right.
-    """
-    shares = {name: np.asarray(each, dtype=float) for name, each in right.items()}
-    said = ", ".join(f"{name} {each.mean():.0%}" for name, each in shares.items())
-    first, *others = shares.values()
-    title = supported(
-        "With as many steps it hears more in spectra than in raw samples",
-        said,
-        all(first.mean() > each.mean() + 0.05 for each in others),
-    )
-    fig = plots.dots(
-        {name: 100 * each for name, each in shares.items()},
-        title=title,
-        y="right on held-out melodies, %",
-        level=(rival[0], 100 * rival[1]),
-        limits=(0.0, 102.0),
-    )
-    plots.show(fig, alt=f"Dots, one for each training run. Means: {said}; {rival[0]} {rival[1]:.0%}.")
-
-
-def backwards(shares: ArrayLike, names: Sequence[str]) -> None:
-    """What melodies are taken for when they are played backwards, one table for each reader.
-
-    Args:
-        shares: (readers, played, heard); each row sums to 1; first rise, then fall.
-        names: of the classes.
-    """
-    tables = np.asarray(shares, dtype=float)
-    swapped = tables[:, [0, 1], [1, 0]]
-    rise, fall = swapped.mean(0)
-    said = f"a rise is heard as a fall in {rise:.0%}, a fall as a rise in {fall:.0%}"
-    title = supported(
-        "Played backwards, a rise is heard as a fall and a fall as a rise", said, min(rise, fall) > 0.6
-    )
-    fig, axes = plots.panels(len(tables), title=title, size=(3.3, 3.0))
-    for number, (ax, table) in enumerate(zip(axes, tables, strict=True), start=1):
-        plots.heatmap(
-            table, names, names, title=f"reader {number}", x="heard", y="played", limits=(0.0, 1.0), ax=ax
-        )
-    stay = ", ".join(f"{share:.0%}" for share in tables[:, 2, 2])
-    plots.show(fig, alt=f"A table for each reader: {said}. A peak is heard as a peak in {stay}.")
-
-
 def _picture(ax: Axes, pixels: ArrayLike, name: str) -> None:
     ax.imshow(np.asarray(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set_xticks([])
@@ -306,13 +255,13 @@ def _picture(ax: Axes, pixels: ArrayLike, name: str) -> None:
 
 
 def _mosaic(tiles: NDArray, columns: int, fill: float = 1.0) -> NDArray:
-    """Tiles (N, side, side, ...) in rows, with gaps between them."""
-    count, side = tiles.shape[:2]
-    gap = max(1, round(_GAP * side))
-    step = side + gap
+    """Tiles (N, height, width, ...) in rows, with gaps between them."""
+    count, height, width = tiles.shape[:3]
+    gap = max(1, round(_GAP * max(height, width)))
+    down, across = height + gap, width + gap
     rows = -(-count // columns)
-    page = np.full((rows * step - gap, columns * step - gap, *tiles.shape[3:]), fill, dtype=float)
+    page = np.full((rows * down - gap, columns * across - gap, *tiles.shape[3:]), fill, dtype=float)
     for number, tile in enumerate(tiles):
-        top, left = (place * step for place in divmod(number, columns))
-        page[top : top + side, left : left + side] = tile
+        row, column = divmod(number, columns)
+        page[row * down : row * down + height, column * across : column * across + width] = tile
     return page

@@ -40,73 +40,63 @@ def test_exchanged(drawn, picture):
     assert refuses([], figures.exchanged, picture, picture[[1, 0, 2]])
 
 
-def test_photograph(drawn, picture):
-    figures.photograph(picture, "mine")
-    assert drawn[0][1] == "A picture: mine."
+def test_line(drawn):
+    sheet = torch.arange(4.0).reshape(1, 2, 2) / 4
+    figures.line("A {} and {}", sheet, 1 - sheet)
+    fig, alt = drawn[0]
+    assert alt == "A line: A [a picture] and [a picture]"
+    assert [ax.texts[0].get_text() for ax in fig.axes if ax.texts] == ["A", "and", ""]
+    assert fig.axes[1].images[0].get_array().tolist() == [[1, 0.75], [0.5, 0.25]]  # ink is dark
 
 
-SIZES = (128, 256, 512, 1024)
+def test_nearness(drawn):
+    cosines = torch.full((2, 10), 0.5)
+    cosines[0, 3], cosines[1, 7] = 0.875, 0.625
+    figures.nearness([torch.rand(1, 8, 8)] * 2, cosines)
+    fig, alt = drawn[0]
+    assert alt.endswith("nearest to 3 (0.88), nearest to 7 (0.62).")
+    assert [bar.get_height() for bar in fig.axes[1].patches] == [0.5] * 3 + [0.875] + [0.5] * 6
 
 
-def test_costs(drawn):
-    seconds = {"table": [1, 4, 16, 62.0], "fused": [2, 6, 22, 90.0]}
-    kept = {"table": [1, 3.9, 15, 60.0], "fused": [1, 2, 4, 8.0]}
-    says = "times as long, table 16, fused 15; times as many bytes, table 15, fused 4."
-    assert draws(drawn, figures.costs, SIZES, seconds, kept, says=says)
-    lines = {line.get_label(): line.get_ydata() for line in drawn[0][0].axes[0].lines}
-    assert lines["number of vectors, squared"].tolist() == [1, 4, 16, 64]
-    assert lines["fused"][-1] == 45
+def test_moved(drawn):
+    places, sheets = ["as it is", "left", "right"], torch.rand(3, 1, 8, 8)
+    assert draws(drawn, figures.moved, sheets, places, torch.tensor([8, 4, 1]), says="as it is 8, left 4")
+    assert refuses([], figures.moved, sheets, places, torch.tensor([8, 4, 8]))
 
 
-def test_costs_refused(drawn):
-    seconds = {"table": [1, 4, 16, 62.0], "fused": [1, 2, 4, 8.0]}
-    assert refuses(drawn, figures.costs, SIZES, seconds, seconds)
+def sheets_and_cuts(order):
+    """A sheet of 8 x 8 with a digit, and the same moved by a square; three ways to cut it."""
+    sheet = -torch.ones(1, 1, 8, 8)
+    sheet[0, 0, 1:6, :3] = torch.rand(5, 3, generator=torch.Generator().manual_seed(1))
+    return torch.cat([sheet, sheet.roll(4, dims=3)]), {
+        "squares": lambda x: patchify(x, 4),
+        "rows": lambda x: x.flatten(1, 2),
+        "anywhere": lambda x: x.flatten(1)[:, order].unflatten(1, (4, 16)),
+    }
+
+
+def test_pieces(drawn):
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(2))
+    sheets, cuts = sheets_and_cuts(order)
+    assert draws(drawn, figures.pieces, sheets, cuts, says="squares 2 of 2, rows 0 of 5, anywhere 0 of 4")
+    squares = patchify(torch.arange(64).reshape(1, 1, 8, 8), 4).flatten()
+    assert refuses([], figures.pieces, *sheets_and_cuts(squares))  # these are squares, too
 
 
 def test_cuts(drawn):
-    right = {"squares": [0.94, 0.96], "rows": [0.96, 0.97], "reshape": [0.93, 0.94]}
-    assert draws(drawn, figures.cuts, right, ("nearest", 0.98), says="squares 95%, rows 96%")
-
-
-def test_cuts_refused(drawn):
-    right = {"squares": [0.94, 0.96], "rows": [0.96, 0.97], "reshape": [0.7, 0.9]}
-    assert refuses(drawn, figures.cuts, right, ("nearest", 0.98))
-
-
-def test_scrambled(drawn):
-    right = {"with": ([0.95, 0.94], [0.1, 0.12]), "without": ([0.66, 0.64], [0.66, 0.64])}
-    assert draws(drawn, figures.scrambled, right, says="with, scrambled 11 %, without, whole 65 %")
-
-
-@pytest.mark.parametrize(
-    "right",
-    [
-        {"with": ([0.95, 0.94], [0.6, 0.5]), "without": ([0.66, 0.64], [0.66, 0.64])},
-        {"with": ([0.95, 0.94], [0.1, 0.12]), "without": ([0.66, 0.64], [0.5, 0.64])},
-    ],
-    ids=["hardly disturbed", "order matters without positions"],
-)
-def test_scrambled_refused(drawn, right):
-    assert refuses(drawn, figures.scrambled, right)
+    right = {"squares": [0.78, 0.82], "rows": [0.66, 0.7], "anywhere": [0.14, 0.16]}
+    assert draws(drawn, figures.cuts, right, ("convolutions", 0.98), says="squares 80%, rows 68%")
+    assert refuses([], figures.cuts, right | {"rows": [0.81, 0.83]}, ("convolutions", 0.98))
+    assert refuses([], figures.cuts, right | {"squares": [0.5, 0.52]}, ("convolutions", 0.98))
 
 
 def test_covered(drawn):
-    falls = torch.tensor([[0.1, 0.75, -0.1, 0.0], [0.625, 0.0, 0.2, 0.3]])
-    images = torch.rand(2, 1, 6, 6)
-    assert draws(drawn, figures.covered, images, falls, 3, says="costs 0.75, 0.62")
-    below = [
-        ax.images[0].get_array() for ax in drawn[0][0].axes if ax.get_title(loc="left").startswith("fall")
-    ]
-    assert below[0].tolist() == [[pytest.approx(0.1), 0.75], [0, 0]]
-    assert refuses([], figures.covered, images, falls.clamp(max=0.4), 3)
-
-
-def test_filters(drawn):
-    before = torch.randn(7, 4, generator=torch.Generator().manual_seed(2))
-    moved = before + 2 * torch.randn(7, 4, generator=torch.Generator().manual_seed(3))
-    assert draws(drawn, figures.filters, before, moved, says="7 small squares of weights")
-    assert refuses([], figures.filters, before, 2 * before)  # larger, but the same
-    assert refuses([], figures.filters, before, 0.5 * moved)  # others, but no larger
+    read = [str(n % 3) for n in range(16)]
+    figures.covered(torch.rand(1, 8, 8), read)
+    fig, _ = drawn[0]
+    assert fig.get_suptitle() == "Read under paper: 3 different answers"
+    written = {text.get_position(): text.get_text() for text in fig.axes[1].texts}
+    assert written[4.5, 2.5] == read[6]  # the second row, the third column
 
 
 def spectra_with_steps(*at: int) -> torch.Tensor:
@@ -123,21 +113,3 @@ def test_melodies(drawn):
     assert draws(drawn, figures.melodies, spectra_with_steps(8, 16), names, 3, 40.0, 0.01, says=says)
     assert [ax.get_ylabel() for ax in drawn[0][0].axes] == ["pitch, Hz"] * 2
     assert refuses([], figures.melodies, spectra_with_steps(3, 16), names, 3, 40.0, 0.01)
-
-
-def test_heard(drawn):
-    right = {"spectra": [0.99, 0.97], "raw": [0.6, 0.8]}
-    assert draws(
-        drawn, figures.heard, right, ("one matrix", 0.99), says="spectra 98%, raw 70%; one matrix 99%"
-    )
-    assert refuses([], figures.heard, {"spectra": [0.9, 0.9], "raw": [0.88, 0.89]}, ("one matrix", 0.99))
-
-
-def test_backwards(drawn):
-    names = ["rise", "fall", "peak", "dip"]
-    swaps = np.eye(4)[[1, 0, 2, 3]]
-    stays = np.eye(4)
-    assert draws(
-        drawn, figures.backwards, [swaps, 0.9 * swaps + 0.1 * stays], names, says="as a fall in 95%, a fall"
-    )
-    assert refuses([], figures.backwards, [swaps, stays], names)

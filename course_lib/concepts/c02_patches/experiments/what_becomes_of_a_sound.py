@@ -68,19 +68,19 @@ class VectorsFirst:
         return self.patient.ahead_of(self.samples)
 
 
-@trains(Trained(200, 600, but="Its rates were chosen for it; its width is that of the reader of spectra."))
+@trains(Trained(200, 1800, but="Its rates were chosen for it; its width is that of the reader of spectra."))
 def vectors_first(
     seed: int = 0,
     *,
     steps: int = 200,
-    longer: int = 600,
+    longer: int = 1800,
     spectrum: Callable[[Tensor], Tensor] = log_spectrum,
     sounds: tuple[Examples, Examples] | None = None,
     **how: Any,
 ) -> VectorsFirst:
     """Does it matter what the vectors hold that a sound becomes?
 
-    Rival: the raw samples of the same frames, at rates that suit them, also with three times as many steps.
+    Rival: the raw samples of the same frames, at rates that suit them, also with nine times as many steps.
     Equal for both: the melodies, the frames, the reader, its starts.
     Does not show: that anything has to become vectors, which is how a Transformer is made; real sounds.
 

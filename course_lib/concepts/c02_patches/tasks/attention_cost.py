@@ -14,7 +14,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import primes
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=2, minutes=6, section="Too many vectors", results=("tokens", "scores"))
+exercise = Exercise(level=2, minutes=6, section="Smaller pieces", results=("tokens", "scores"))
 
 
 @exercise.solution

@@ -192,8 +192,8 @@ def reads_digits(learner: Callable[[], nn.Module]) -> Iterator[str]:
     yield f"It reads {right:.1%} of 360 others rightly.\n"
     other = train_reader(loaded(BareReshape(), start(0)))
     yield (
-        f"The same model on a bare reshape, half rows of pixels instead of patches: {other:.1%}. So the "
-        "share of right answers is no test of how an image was cut."
+        f"The same model on a bare reshape, half rows of pixels instead of patches: {other:.1%}. As long "
+        "as digits keep their place, the share of right answers is no test of how an image was cut."
     )
 
 

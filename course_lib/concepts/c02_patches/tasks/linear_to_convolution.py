@@ -15,7 +15,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import all_different, in_torch, primes
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=2, minutes=10, section="Patches, three ways", tensor=True)
+exercise = Exercise(level=2, minutes=10, section="Cut it", tensor=True)
 
 
 @exercise.solution

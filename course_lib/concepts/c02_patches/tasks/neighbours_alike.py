@@ -42,7 +42,7 @@ WIDTH = 32
 RATES = {"learning_rate": 0.01, "muon_learning_rate": 0.04}
 FURTHEST = 1e-4  # rounding moves a mean by less than a hundredth of that
 
-exercise = Exercise(level=3, minutes=15, section="Smaller pieces", tensor=True)
+exercise = Exercise(level=3, minutes=15, section="Which pieces?", tensor=True)
 
 
 @exercise.solution

@@ -24,7 +24,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=3,
     minutes=18,
-    section="Patches, three ways",
+    section="Cut it",
     forbidden=("course_lib.patches.patchify",),
     tensor=True,
 )

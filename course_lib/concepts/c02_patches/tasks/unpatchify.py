@@ -22,7 +22,7 @@ from course_lib.checks.kinds import Case
 exercise = Exercise(
     level=3,
     minutes=15,
-    section="Patches, three ways",
+    section="Cut it",
     forbidden=("course_lib.patches.unpatchify",),
     tensor=True,
 )
