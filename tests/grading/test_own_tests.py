@@ -20,8 +20,16 @@ def ready(engine, tmp_path_factory):
         yield grader
 
 
+@pytest.fixture(scope="module")
+def ready_with_torch(engine, tmp_path_factory):
+    """The same for notebooks that speak of torch."""
+    path = write(tmp_path_factory.mktemp("ready") / "ready.ipynb", [cell("torch", "import torch")])
+    with Grader(path, engine=engine) as grader:
+        yield grader
+
+
 @pytest.fixture
-def grade_whole(ready, tmp_path):
+def grade_whole(ready, ready_with_torch, tmp_path):
     """Grade the source and answers of one notebook with one grader: the outcomes."""
 
     def graded(right, answers, *tests, plain="import numpy as np"):
@@ -30,7 +38,8 @@ def grade_whole(ready, tmp_path):
             return [cell("plain", plain), answer("own", code), *tested]
 
         grader = Grader(write(tmp_path / "source.ipynb", cells(right)), engine=ready.engine)
-        grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+        like = ready_with_torch if "torch" in grader.content.decode() else ready
+        grader.zygote, grader.tests = like.alive(), like.for_tests()
         own = grader.grade("the source", grader.source)
         assert [(task.status, task.sentence) for task in own.tasks] == [("right", "")] * len(tests)
         paths = [write(tmp_path / f"{i}.ipynb", cells(code)) for i, code in enumerate(answers)]
@@ -369,6 +378,36 @@ UNSEEN = {
         "def work():\n    global limit\n    limit, settings['a'][0] = 4, 2",
     ),
 }
+# The same of what a plain cell defines: that, what becomes of it, and the words.
+MOVED = {
+    "weights": ("import torch\nm = torch.nn.Linear(2, 1)", "m.weight.data.zero_()"),
+    "whether it trains": ("import torch\nm = torch.nn.Dropout()", "m.eval()"),
+    "gradients of weights": ("import torch\nm = torch.nn.Linear(2, 1)", "m.bias.sum().backward()"),
+    "a gradient": ("import torch\nm = torch.ones(2)", "m.grad = torch.ones(2)"),
+    "a place in NumPy's numbers": ("m = np.random.default_rng(3)", "m.random()"),
+    "a place in Python's numbers": ("import random\nm = random.Random(3)", "m.random()"),
+    "a place in a text": ("import io\nm = io.StringIO('ab')", "m.read(1)"),
+    "an array of Python's": ("import array\nm = array.array('i', [1])", "m.append(2)"),
+    "a default": ("def m(x, seen=[]): return seen", "m.__defaults__[0].append(2)"),
+    "a partial": (
+        "from functools import partial\nm = partial(sorted, key=[1])",
+        "m.keywords['key'].append(2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_else_of_the_sources_moves_is_told(grade_whole, name):
+    plain, moves = MOVED[name]
+    right = "def work(): pass"
+    wrong = "def work(): " + moves
+    own, (again, other) = grade_whole(
+        right, [right, wrong], "work()\nm", plain=f"import numpy as np\n{plain}"
+    )
+    assert own.reports == again.reports == ()
+    assert other.reports == ("the test 'test_own0' passes, but an answer has changed m: look at it",)
+
+
 GIVEN = """import numpy as np
 settings, limit, others = {'a': [1]}, 3, [5]
 class Config:
@@ -401,10 +440,53 @@ def test_data_of_the_sources_that_its_own_answer_changes_is_refused(ready, tmp_p
     assert "change notes, of which the test has its own" in task.sentence
 
 
-def test_a_first_file_is_nothing_to_look_at(grade_whole):
-    right = "def save():\n    with open('a.txt', 'w') as file: file.write('1')"
-    _, (again,) = grade_whole(right, [right], "save()\nassert open('a.txt').read() == '1'")
-    assert again.reports == ()
+# Nothing to look at: the test, the source's answer, another that is as right; in front of them stands PLAIN.
+PLAIN = """import copy
+import torch
+class T:
+    def __init__(self, xs): self.xs = xs
+t, rng = T([1]), np.random.default_rng(0)
+weights = torch.ones(2, requires_grad=True)
+norm = torch.nn.BatchNorm1d(2)
+"""
+SAVE = "def save():\n    with open('a.txt', 'w') as file: file.write('1')"
+BY_HAND = "def step(w, rate):\n    with torch.no_grad(): w -= rate * w.grad"
+STEPPED = """w = torch.ones(2, requires_grad=True)
+w.sum().backward()
+step(w, 0.5)
+assert w.tolist() == [0.5, 0.5]"""
+NOTHING = {
+    "a first file": ("save()\nassert open('a.txt').read() == '1'", SAVE, SAVE),
+    "an optimizer": (
+        STEPPED,
+        BY_HAND,
+        "def step(w, rate): torch.optim.SGD([w], rate).step()",
+    ),
+    "a function's gradient": (
+        "assert slope(3.0) == 6",
+        "def slope(x): return 2 * x",
+        "def slope(x): return torch.func.grad_and_value(lambda x: x**2)(torch.tensor(x))[0].item()",
+    ),
+    "a copy of an object": (
+        "assert first().xs == [1] and isinstance(t, T)",
+        "def first(): return t",
+        "def first(): return copy.copy(t)",
+    ),
+    "draws, gradients and means as the source's": (
+        "assert noise(3).shape == (3,) and rng is not weights is not norm",
+        "def noise(n):\n    weights.sum().backward(); norm(torch.ones(3, 2))\n    return rng.normal(size=n)",
+        "def noise(n):\n    (3 * weights).sum().backward(); norm(torch.zeros(3, 2))\n"
+        "    return np.array([rng.normal() for _ in range(n)])",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_a_right_answer_is_nothing_to_look_at(grade_whole, name):
+    test, right, other = NOTHING[name]
+    own, (again, first) = grade_whole(right, [right, other], test, plain=f"import numpy as np\n{PLAIN}")
+    assert all(task.status == "right" for task in first.tasks)
+    assert own.reports == again.reports == first.reports == ()
 
 
 REFUSED = {

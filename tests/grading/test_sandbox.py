@@ -108,7 +108,14 @@ def test_nothing_outside_can_be_changed(seen: dict) -> None:
 
 def test_environment_and_descriptors_are_not_handed_on(seen: dict) -> None:
     names = set(seen["environment"]["answer"])
-    assert names <= {*sandbox.ENVIRONMENT, "HOME", "TMPDIR", "MPLCONFIGDIR", "PATH"}
+    assert names <= {
+        *sandbox.ENVIRONMENT,
+        "HOME",
+        "TMPDIR",
+        "MPLCONFIGDIR",
+        "PATH",
+        "TORCHINDUCTOR_CACHE_DIR",
+    }
     assert seen["descriptors"]["answer"] == {"opened": [0, 1, 2], "nowhere": True}
 
 

@@ -51,6 +51,10 @@ SPECIAL = (
     *(f"__r{name[2:]}" for name in WITH_ANOTHER),
 )
 MANY = 100_000  # things that are read of a generator, which may never end
+PYTHONS = (
+    "__slotnames__",
+    "__annotations__",
+)  # what Python notes in a class when an object is copied or read
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
 
@@ -252,6 +256,7 @@ class _Empty(importlib.abc.Loader):
 
 
 Answer = tuple[dict[str, Any], bytes]  # header and raw bytes of a frame
+Marks = tuple[int | None, int | None]  # see `_mark` and `_state`
 
 
 class Child:
@@ -263,7 +268,7 @@ class Child:
         self.asked: dict[tuple[str, str], Any] = {}  # by test and name
         self.things: dict[int, Any] = {}  # that a test has got and that cannot travel
         self.given: list[type] = []  # classes of the source's own cells
-        self.data: dict[str, int] = {}  # of these cells, see `_mark`
+        self.data: dict[str, Marks] = {}  # of these cells
         self.leaves: list[Any] = []  # the tensors with gradients that the test has given
         self.numbers = itertools.count(time.monotonic_ns())  # no other child has these
         self.identities = Identities(self.numbers)
@@ -312,14 +317,19 @@ class Child:
         yield {**header, "late": True} if late else header, b""
 
     def rewritten(self, question: dict[str, Any], raw: bytes) -> Iterator[Answer]:
-        """Which data of the source's cells hold something else by now."""
+        """Which data of the source's cells hold something else by now, and what else of theirs has moved."""
         now = self.marks()
-        yield {"rewritten": [name for name, mark in self.data.items() if now.get(name) != mark]}, b""
+        pairs = {name: (marks, now.get(name, (None, None))) for name, marks in self.data.items()}
+        rewritten = [name for name, (before, after) in pairs.items() if before[0] != after[0]]
+        moved = [name for name, (before, after) in pairs.items() if before[1] != after[1]]
+        yield {"rewritten": rewritten, "moved": moved}, b""
 
-    def marks(self) -> dict[str, int]:
+    def marks(self) -> dict[str, Marks]:
         """What tells of the notebook's values whether they have changed."""
-        marks = {name: _mark(value) for name, value in self.shell.user_ns.items()}
-        return {name: mark for name, mark in marks.items() if mark is not None}
+        own = self.shell.user_ns.keys() - self.shell.user_ns_hidden.keys()
+        return {
+            name: (_mark(value), _state(value)) for name, value in self.shell.user_ns.items() if name in own
+        }
 
     def classes(self) -> list[type]:
         """The classes that the notebook has names for."""
@@ -562,8 +572,20 @@ def _mark(value: Any) -> int | None:
     if has_identity(value) or isinstance(value, int | float | complex | str | bytes | tuple):
         return _crc(value)
     if value.__class__.__module__ == "__main__" or getattr(value, "__module__", "") == "__main__":
-        return _crc([(name, _crc(one)) for name, one in vars(value).items()])  # an object, or a class
+        held = {name: _crc(one) for name, one in vars(value).items() if name not in PYTHONS}
+        return _crc(held)  # of an object, or a class
     return None
+
+
+def _state(value: Any) -> int | None:
+    """Another number as soon as something moves that is no data: weights, gradients, the place of a generator."""
+    try:
+        weights = value.parameters() if hasattr(value, "named_parameters") else [value]
+        gradients = [one.grad for one in weights if getattr(one, "is_leaf", False) is True]
+        rest = None if _mark(value) else value
+        return _crc([gradients, getattr(value, "__defaults__", None), rest])
+    except Exception:  # a class of modules, for instance
+        return None
 
 
 def _crc(value: Any) -> int | None:

@@ -98,6 +98,7 @@ class Grader:
         self.specs = Specs()
         self.zygote: Zygote | None = None
         self.seen: dict[str, dict[str, bool]] = {}  # see `Far`, for each test of a teacher's own
+        self.moved: dict[str, set[str]] = {}  # by test, what the source's own answers move, see `_state`
         self.tests: Zygote | None = None  # for teachers' own tests
         self._given: dict[str, tuple[bytes, set[str]]] = {}
 
@@ -441,8 +442,11 @@ class Grading:
     def _look_for_rewritten(self, tested: "Tested", session: Session) -> None:
         """Which data of the source's a test uses that an answer has changed: the test has its own."""
         if tested.own and not tested.status:
-            _, names = self.grader.given(tested.step.cell)
-            tested.rewrites = session.rewritten() & names
+            test, (_, names) = tested.step.cell.grade_id, self.grader.given(tested.step.cell)
+            rewritten, moved = (found & names for found in session.rewritten())
+            if self.is_source:
+                self.grader.moved[test] = moved
+            tested.rewrites = rewritten | (moved - self.grader.moved.get(test, set()))
             if tested.rewrites and self.is_source:
                 changed = ", ".join(sorted(tested.rewrites))
                 tested.status, tested.sentence = "wrong", f"{REWRITTEN.format(changed)}."

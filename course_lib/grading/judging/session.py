@@ -257,13 +257,16 @@ class Session:
         header, _ = self.ask({"do": "names", "code": cell.source}, b"", self.seconds.cell)
         return set(header["used"]), set(header["mentioned"])
 
-    def rewritten(self) -> set[str]:
-        """The names of the source's data that a submission has changed, as far as the child says."""
+    def rewritten(self) -> tuple[set[str], set[str]]:
+        """The names of the source's data that a submission has changed, as far as the child says.
+
+        Apart from them, those of what has moved: draws, weights, gradients.
+        """
         try:
             header, _ = self.ask({"do": "given"}, b"", self.seconds.cell)
         except (TimeOver, Died):
-            return set()
-        return set(map(str, header["rewritten"]))
+            return set(), set()
+        return set(map(str, header["rewritten"])), set(map(str, header["moved"]))
 
     def _to_run(self, cell: Cell, room: int) -> dict[str, Any]:
         question = {"do": "run", "code": cell.source, "seconds": self.seconds.cell}

@@ -22,6 +22,7 @@ WITH_ANOTHER: dict[str, Callable[..., Any]] = {
     for name in (
         *COMPARED,
         *("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"),
+        *("iadd", "isub", "imul", "itruediv", "iand", "ior"),
     )
 }
 

@@ -80,7 +80,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
         "failure": ("printed", "forbidden"),
         "got": ("printed", "forbidden", "changed", "after"),
     },
-    "given": {"rewritten": ()},
+    "given": {"rewritten": ("moved",)},
     "call": {
         "missing": (),
         "late": (),
@@ -90,7 +90,7 @@ ANSWERS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # Of their fields; all others are dictionaries, as `encode` makes them.
 TYPES: dict[str, type] = {
-    **dict.fromkeys(("used", "mentioned", "outputs", "kinds", "rewritten"), list),
+    **dict.fromkeys(("used", "mentioned", "outputs", "kinds", "rewritten", "moved"), list),
     "lost": int,
     "late": bool,
     **dict.fromkeys(("missing", "printed", "complained", "line", "forbidden", "changed"), str),

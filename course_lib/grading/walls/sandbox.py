@@ -285,7 +285,8 @@ def make_home(scratch: str) -> None:
     """Of the environment stays what is harmless; home and temporary files are in the scratch folder."""
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     os.environ.clear()
-    os.environ.update(kept, HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch, PATH="")
+    own = {"TORCHINDUCTOR_CACHE_DIR": scratch}  # else an optimizer's first step makes a folder and sets it
+    os.environ.update(kept, HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch, PATH="", **own)
     tempfile.tempdir = None  # it may have been asked for before
 
 
