@@ -280,6 +280,26 @@ UNSEEN = {
         "class T(str):\n    __module__ = 'numpy'\n    def upper(self): return 'BOB'\n"
         "def name(): return T('ada')",
     ),
+    "a tensor of an own class": (
+        "own class",
+        "import torch\nt = ones(2)\nassert isinstance(t, torch.Tensor) and t.shape == (2,)\n"
+        "torch.testing.assert_close(t.sum(), torch.tensor(2.0))\nassert torch.equal(t, torch.ones(2))",
+        "import torch\ndef ones(n): return torch.ones(n)",
+        "import torch\nclass T(torch.Tensor): pass\ndef ones(n): return torch.ones(n).as_subclass(T)",
+    ),
+    "a tensor of an own class with gradients": (
+        "own class",
+        "import torch\nx = torch.ones(2, requires_grad=True)\ntwice(x).sum().backward()\n"
+        "assert x.grad.tolist() == [2, 2]",
+        "import torch\ndef twice(x): return 2 * x",
+        "import torch\nclass T(torch.Tensor): pass\ndef twice(x): return (2 * x).as_subclass(T)",
+    ),
+    "a setting of NumPy that is quiet": (
+        "or settings",
+        "was = np.geterr()\nwork()\nassert np.geterr() == was",
+        "def work(): pass",
+        "def work(): np.seterr(divide='ignore')",
+    ),
     "a list that does not grow": (
         "own class",
         "xs = build()\nxs.append(3)\nassert xs == [1, 3]",
@@ -509,6 +529,37 @@ REFUSED = {
 }
 
 
+# What a test cannot do: the source's answer, the test, and what is said.
+IMPOSSIBLE = {
+    "a coroutine": (
+        "async def f(): return 1",
+        "import asyncio\nassert asyncio.run(f()) == 1",
+        "a test cannot run a coroutine: let a function of the answer do it",
+    ),
+    "a generator of the test's": (
+        "f = next",
+        "def g(): yield 1\nassert f(g()) == 1",
+        "a test cannot give this to an answer: cannot pickle 'generator' object",
+    ),
+    "a list in itself": (
+        "def f():\n    a = []\n    a.append(a)\n    return a",
+        "assert len(f()) == 1",
+        "What it gives cannot be compared here: something within holds itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_a_test_cannot_do_is_said_in_a_sentence(ready, tmp_path, name):
+    right, test, said = IMPOSSIBLE[name]
+    path = write(tmp_path / "source.ipynb", [answer("own", right), locked("own", test, 2.0)])
+    grader = Grader(path, engine=ready.engine)
+    grader.zygote, grader.tests = ready.alive(), ready.for_tests()
+    (task,) = grader.grade("the source", path).tasks
+    assert (task.status, task.points) == ("wrong", 0.0)
+    assert said in task.sentence
+
+
 @pytest.mark.parametrize("test", REFUSED)
 def test_a_test_that_could_pass_in_silence_is_refused_on_the_source(ready, tmp_path, test):
     source = [cell("plain", "import numpy as np\nfrom unittest import mock"), answer("own", "f = sorted")]
@@ -518,6 +569,67 @@ def test_a_test_that_could_pass_in_silence_is_refused_on_the_source(ready, tmp_p
     (task,) = grader.grade("the source", path).tasks
     assert (task.status, task.points) == ("wrong", 0.0)
     assert REFUSED[test] in task.sentence
+
+
+# Code in which what is forbidden is not seen, or what is required stands for show only.
+LOOPED = "def looped(*xs):\n    s = 0\n    for x in xs[-1]: s += x\n    return s\n"
+CLASS = "class S:\n    def total(self, xs): sum\n"
+DOUBTFUL = {
+    "total": {
+        "a text of before": "total = 'sum'\ndef total(xs): return xs[0] + xs[1]",
+        "a dead definition": "if 0:\n    def total(xs): return sum(xs)\ndef total(xs): return xs[0] + xs[1]",
+        "a global name": "def total(xs): return sum(xs)\ndef put(f):\n    global total\n    total = f\n"
+        "class K:\n    @staticmethod\n    def total(xs):\n        for x in xs: return x + 2\nput(K.total)",
+    },
+    "S.total": {
+        "a member of before": "class S:\n    def total(self, xs): sum\n"
+        "    def total(self, xs): return xs[0] + xs[1]",
+        "a class of before": "class S:\n    def total(self, xs): sum\n"
+        "class S:\n    def total(self, xs): return xs[0] + xs[1]",
+        "a type": CLASS + "S = type('S', (), {'total': looped})",
+        "a decorator": f"def d(c):\n    c.total = looped\n    return c\n@d\n{CLASS}",
+        "a decorator that makes another": f"def d(c): return type('S', (), dict(total=looped))\n@d\n{CLASS}",
+        "another name": CLASS + "T = S\nT.total = looped",
+        "a metaclass": "class M(type):\n    def __new__(m, n, b, d):\n        d['total'] = looped\n"
+        f"        return super().__new__(m, n, b, d)\n{CLASS.replace('S', 'S(metaclass=M)')}",
+        "locals": f"{CLASS}    locals()['total'] = looped",
+        "a method of the class": f"{CLASS}    @classmethod\n    def fix(c): c.total = looped\nS.fix()",
+        "an object's own": f"{CLASS}    def __init__(self): self.total = looped",
+    },
+}
+TESTED = {
+    "total": "import inspect\ncode = inspect.getsource(total)\nassert 'sum' in code and 'for' not in code\n"
+    "assert total([1, 2]) == 3",
+}
+TESTED["S.total"] = TESTED["total"].replace("total(", "S().total(").replace("(total)", "(S.total)")
+RIGHT = {
+    "total": [
+        "def total(xs): return sum(xs)",
+        "from functools import cache\n@cache\ndef add(xs): return sum(xs)\ntotal = lambda xs: add((*xs,))",
+        "def total(xs, start=0):\n    total = sum(xs)\n    return total",
+    ],
+    "S.total": [
+        "class S:\n    def total(self, xs): return sum(xs)",
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass S:\n    n: int = 0\n"
+        "    def total(self, xs): return sum(xs)\n    @property\n    def mean(self): return 0\n"
+        "    @mean.setter\n    def mean(self, value): self.sum = value",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_code_that_may_not_be_what_runs_is_told(grade_whole, name):
+    doubtful = [LOOPED + code for code in DOUBTFUL[name].values()]
+    own, outcomes = grade_whole(RIGHT[name][0], [*RIGHT[name], *doubtful], TESTED[name])
+    assert [outcome.tasks[0].sentence for outcome in outcomes if outcome.tasks[0].status != "right"] == []
+    rights, others = outcomes[: len(RIGHT[name])], outcomes[len(RIGHT[name]) :]
+    assert own.reports == ()
+    assert [outcome.reports for outcome in rights] == [()] * len(rights)
+    told = dict(zip(DOUBTFUL[name], others, strict=True))
+    words = (
+        "the test 'test_own0' passes, but the code that it reads is bound more than once, or may be replaced"
+    )
+    assert [what for what, outcome in told.items() if outcome.reports != (f"{words}: look at it",)] == []
 
 
 def test_code_is_read_as_a_whole_where_several_statements_bind_a_name(grades):

@@ -103,7 +103,8 @@ BROKEN = {
     "a list": (b"[]", "no notebook"),
     "a number": (b"3", "no notebook"),
     "a number of 5000 digits": (b"9" * 5000, "no JSON"),
-    "without cells": (b'{"nbformat": 4}', "a notebook of version 4, and version 4 is needed"),
+    "without cells": (b'{"nbformat": 4}', "a notebook without a list of cells"),
+    "with cells that are none": (b'{"cells": {}, "nbformat": 4}', "a notebook without a list of cells"),
     "cells by name": (b'{"cells": {}}', "no notebook"),
     "of version 3": (
         b'{"nbformat": 3, "worksheets": []}',

@@ -123,6 +123,58 @@ def definition(cells: Sequence[str], names: Sequence[str]) -> str:
     return "\n".join(found)
 
 
+def is_in_doubt(cells: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether what has a name may be something else than its code in `definition` says.
+
+    More than one statement binds it, or none that is plainly made for that; the class around it is made over;
+    or something puts what it likes under that name, in a class or from within a function.
+
+    Example:
+        >>> is_in_doubt(["def f(): pass\\nf = g"], ["f"])
+        True
+    """
+    for n in range(1, len(names) + 1):
+        is_around = n < len(names)
+        found = [node for _, node in _defining(cells, names[:n]) if not _adds_to(node, names[n - 1])]
+        if len(found) > 1 or not all(_is_plain(node, names[n - 1], is_around) for node in found):
+            return True
+        own = [node for node in found if isinstance(node, ast.ClassDef)]
+        makers = [maker for node in own for maker in (*node.decorator_list, *node.keywords)]
+        if any(_is_own(cells, name) for maker in makers for name in names_read(maker)):
+            return True
+    nodes = [node for code in cells for node in nodes_of(code)]
+    if len(names) == 1:
+        return any(isinstance(node, ast.Global) and names[0] in node.names for node in nodes)
+    return any(_puts_under(node, names[-1]) for node in nodes)
+
+
+def _adds_to(node: ast.stmt, name: str) -> bool:
+    """Whether it is one more part of what has the name: `@f.setter`, `@f.register`."""
+    makers = getattr(node, "decorator_list", [])
+    return any(isinstance(one, ast.Attribute) and ast.unparse(one.value) == name for one in makers)
+
+
+def _is_plain(node: ast.stmt, name: str, is_around: bool) -> bool:
+    """Whether a statement is plainly made to bind a name; around others, only a class is."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name == name and (isinstance(node, ast.ClassDef) or not is_around)
+    return isinstance(node, ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom) and not is_around
+
+
+def _is_own(cells: Sequence[str], name: str) -> bool:
+    """Whether some code has made what has a name, which it does not import."""
+    return any(not isinstance(node, ast.Import | ast.ImportFrom) for _, node in _defining(cells, [name]))
+
+
+def _puts_under(node: ast.AST, name: str) -> bool:
+    """Whether a part of some code puts something under a name: `c.f = g`, `d["f"] = g`."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr__"):
+        return any(isinstance(value, ast.Constant) and value.value == name for value in node.args)
+    key = getattr(node, "slice", None)  # of `d["f"]`
+    put = [getattr(node, "attr", None), getattr(key, "value", None)]
+    return isinstance(getattr(node, "ctx", None), ast.Store) and name in put
+
+
 def _defining(cells: Sequence[str], names: Sequence[str]) -> list[tuple[str, ast.stmt]]:
     """The statements of the last cell in which there are some, and those of all cells that change a class."""
     found: list[tuple[str, ast.stmt]] = []

@@ -115,13 +115,13 @@ def read_cells(content: bytes) -> list[Cell]:
     except (ValueError, RecursionError) as error:
         what = "nested too deeply" if isinstance(error, RecursionError) else "no JSON"
         raise Unreadable(f"the file is {what}") from None
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        version = notebook.get("nbformat") if isinstance(notebook, dict) else None
-        old = f"a notebook of version {version!r:.20}, and version 4 is needed" if version else "no notebook"
-        raise Unreadable(f"the file is {old}")
-    if notebook.get("nbformat") != 4:
-        found = repr(notebook.get("nbformat"))[:20]
-        raise Unreadable(f"the file is a notebook of version {found}, and version 4 is needed")
+    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
+    if not isinstance(notebook, dict) or not (version or isinstance(notebook.get("cells"), list)):
+        raise Unreadable("the file is no notebook")
+    if version != 4:
+        raise Unreadable(f"the file is a notebook of version {version!r:.20}, and version 4 is needed")
+    if not isinstance(notebook.get("cells"), list):
+        raise Unreadable("the file is a notebook without a list of cells")
     if len(notebook["cells"]) > MOST_CELLS:
         raise Unreadable(
             f"the notebook has {len(notebook['cells']):,} cells; at most {MOST_CELLS:,} are read"

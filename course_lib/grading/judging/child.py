@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic  # by its own name: a cell may put another clock into `time`
 from typing import Any, cast
 
+import numpy as np
 from cloudpickle.cloudpickle import _class_setstate, _make_skeleton_class
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -51,10 +52,8 @@ SPECIAL = (
     *(f"__r{name[2:]}" for name in WITH_ANOTHER),
 )
 MANY = 100_000  # things that are read of a generator, which may never end
-PYTHONS = (
-    "__slotnames__",
-    "__annotations__",
-)  # what Python notes in a class when an object is copied or read
+PLAIN = (int, float, str, tuple, list, dict, set, frozenset)  # what is made from these counts as such
+PYTHONS = ("__slotnames__", "__annotations__")  # what Python itself notes in a class
 SHOWN = ("text/plain", "text/html", "text/latex", "text/markdown", "image/png", "image/jpeg")
 
 
@@ -326,10 +325,9 @@ class Child:
 
     def marks(self) -> dict[str, Marks]:
         """What tells of the notebook's values whether they have changed."""
-        own = self.shell.user_ns.keys() - self.shell.user_ns_hidden.keys()
-        return {
-            name: (_mark(value), _state(value)) for name, value in self.shell.user_ns.items() if name in own
-        }
+        hidden = self.shell.user_ns_hidden  # IPython's own
+        values = {name: value for name, value in self.shell.user_ns.items() if name not in hidden}
+        return {name: (_mark(value), _state(value)) for name, value in values.items()}
 
     def classes(self) -> list[type]:
         """The classes that the notebook has names for."""
@@ -353,7 +351,8 @@ class Child:
         bases = kinds_of(thing, self.number_of_class) if isinstance(thing, type) else []
         is_own = getattr(thing, "__module__", "") == "__main__"
         told = {"is": "kept", "number": self.number_of(thing), "bases": bases, "has": has, "own": is_own}
-        if isinstance(thing, int | float | str | tuple | list | dict | set | frozenset):
+        is_tensor = "torch" in sys.modules and isinstance(thing, sys.modules["torch"].Tensor)
+        if isinstance(thing, PLAIN) or (is_tensor and wire.is_own(type(thing))):
             told |= {"value": wire.encode(thing, raw)}
         if getattr(thing, "requires_grad", False) is True:
             told |= {"tensor": wire.encode(thing.detach(), raw), "is_leaf": thing.is_leaf}
@@ -408,7 +407,7 @@ class Child:
         read = itself if is_kept else _read
 
         def run() -> list[Any]:
-            with clean_state(), guard, self.watched(others if is_kept else []):
+            with clean_state(), guard, self.watched(others) if is_kept else contextlib.nullcontext():
                 return [read(function(*values, **named)) for values, named in calls]
 
         errors = Printed(MOST_READ) if is_kept else None
@@ -458,7 +457,8 @@ class Child:
         """Within, it is noted what an answer changes that stays here: of its process, and of some copies."""
         before = list(map(_crc, others))
         try:
-            with self.surroundings.watched():
+            # As in a notebook, so that it is seen where an answer is quiet.
+            with np.errstate(divide="warn", over="warn", invalid="warn"), self.surroundings.watched():
                 yield
         finally:
             if list(map(_crc, others)) != before:
@@ -578,7 +578,7 @@ def _mark(value: Any) -> int | None:
 
 
 def _state(value: Any) -> int | None:
-    """Another number as soon as something moves that is no data: weights, gradients, the place of a generator."""
+    """Another number as soon as something else moves: weights, gradients, the place of a generator."""
     try:
         weights = value.parameters() if hasattr(value, "named_parameters") else [value]
         gradients = [one.grad for one in weights if getattr(one, "is_leaf", False) is True]

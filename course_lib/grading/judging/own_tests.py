@@ -18,6 +18,7 @@ Check = Callable[[dict[str, Any]], bool]
 # What a test does not see as it is, and what a teacher is told of it.
 BLIND = {
     "class": "a value of an own class came to it as a plain one",
+    "code": "the code that it reads is bound more than once, or may be replaced",
     "copies": "what may be one thing came to it as copies",
     "files": "an answer has left what is no plain file: a link, an empty folder",
     "process": "an answer has changed its folder, environment or settings",

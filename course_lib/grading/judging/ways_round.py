@@ -30,6 +30,7 @@ WAYS = {
     ),  # some notebooks import that one
     # of whatever they are
     *("._C", ".DisableTorchFunction", ".DisableTorchFunctionSubclass", ".f_back", ".tb_frame"),
+    *("type.__setattr__", ".get_ipython", ".user_ns", ".user_module", ".user_global_ns"),
     *(".__globals__", ".__builtins__", ".__dict__", ".__code__", ".__subclasses__", ".__del__"),
 }
 COMPUTED = "getattr with a computed name"

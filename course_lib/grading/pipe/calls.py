@@ -262,4 +262,5 @@ def _reported(python: type[Exception]) -> type:
     """A class of Python's errors, with the words of a failure."""
     if python is Exception:
         return Reported
-    return type(python.__name__, (Reported, python), {"__str__": lambda self: self.failure.words})
+    held = {"__str__": lambda self: self.failure.words, "stands_for": python}
+    return type(python.__name__, (Reported, python), held)

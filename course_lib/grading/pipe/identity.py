@@ -254,8 +254,8 @@ def _look(value: Any) -> Any:
     if numbers.dtype == object:
         return items_of(value)
     look = f"{numbers.shape} {value.dtype} {zlib.crc32(numbers.tobytes())}"
-    if getattr(value, "requires_grad", False):
-        look += f" learns, {'' if value.grad is None else _look(value.grad)}"
+    if _is_tensor(value):
+        look += f" {value.requires_grad}, {'' if value.grad is None else _look(value.grad)}"
     return look
 
 

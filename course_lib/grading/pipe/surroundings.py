@@ -79,7 +79,7 @@ class Surroundings:
         self.stays.update(map(str, stays))
         if has_drawn:
             random.random()
-            np.random.random()  # noqa: NPY002
+            np.random.seed(np.random.randint(2**31))  # noqa: NPY002
             if "torch" in sys.modules:
                 sys.modules["torch"].rand(())
             self.drawn = pickle.dumps([state_of(one, None) for one in draws()])

@@ -37,8 +37,12 @@ def packed_call(known: Mapping[int, int], *values: Any) -> bytes:
     Args:
         known: numbers of values that the child has, by their ids.
         values: the question.
+    Raises: TypeError: something within cannot travel.
     """
-    return _packed(functools.partial(_AddressPickler, known), values)
+    try:
+        return _packed(functools.partial(_AddressPickler, known), values)
+    except TypeError as error:
+        raise TypeError(f"a test cannot give this to an answer: {error}") from None
 
 
 def _packed(pickler: Callable[[io.BytesIO], "_Pickler"], values: tuple[Any, ...]) -> bytes:
@@ -81,10 +85,10 @@ class _Pickler(cloudpickle.Pickler):
         if isinstance(value, functools.cached_property):
             return functools.cached_property, (value.func,), {"attrname": value.attrname}
         torch = sys.modules.get("torch")
+        if torch is not None and has_gradient(value):
+            return with_gradient, (value.detach(), value.grad, type(value), value.requires_grad)
         if torch is not None and type(value) is torch.Tensor and _is_plain(value):
             return torch.from_numpy, (value.numpy(),)
-        if torch is not None and has_gradient(value):
-            return with_gradient, (value.detach(), value.grad, type(value))
         return super().reducer_override(value)
 
 
@@ -94,10 +98,10 @@ def has_gradient(value: Any) -> bool:
     return type(value) in (torch.Tensor, torch.nn.Parameter) and value.is_leaf and value.grad is not None
 
 
-def with_gradient(numbers: Any, gradient: Any, kind: type) -> Any:
+def with_gradient(numbers: Any, gradient: Any, kind: type, learns: bool) -> Any:
     """Such a tensor or parameter."""
     made: Any = kind(numbers) if kind is not type(numbers) else numbers
-    made.requires_grad_().grad = gradient
+    made.requires_grad_(learns).grad = gradient
     return made
 
 

@@ -211,7 +211,7 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     if known.has(value):
         return {"is": "again", "no": known.number_by_id[id(value)]}
     is_other = isinstance(value, np.ndarray) and type(value) is not np.ndarray  # a matrix, for instance
-    if _is_own(type(value)) or _has_gradients(value) or is_other:
+    if is_own(type(value)) or _has_gradients(value) or is_other:
         return keeper.keep(value, raw)
     if _is_exact(value):
         return {"is": "exact", "kind": type(value).__name__, "from": [*EXACT[type(value)](value)]}
@@ -228,7 +228,7 @@ def encode(value: Any, raw: bytearray, keeper: Keeper | None = None) -> Any:
     return {**told, **_part_of_another(value, number, known), **is_copy, "no": number}
 
 
-def _is_own(kind: type) -> bool:
+def is_own(kind: type) -> bool:
     """Whether a class is a submission's: none that stands in a module under its name."""
     stands = vars(sys.modules.get(str(kind.__module__), sys)).get(kind.__name__) is kind
     return kind.__module__ == "__main__" or not (stands or kind in NAMELESS)
@@ -247,8 +247,9 @@ def encode_changed(raw: bytearray, keeper: Keeper) -> Any:
         value = known.values[number]
         is_other = getattr(value, "is_leaf", True) is not True  # a tensor that comes from others now
         content = _foreign(value) if is_other else _encoded(held(value), raw, keeper)
-        if _has_gradients(value):
-            content |= {"learns": True, "gradient": None if value.grad is None else _tensor(value.grad, raw)}
+        if _has_gradients(value) or getattr(value, "grad", None) is not None:
+            gradient = None if value.grad is None else _tensor(value.grad, raw)
+            content |= {"learns": value.requires_grad, "gradient": gradient}
         told.append({"is": "tuple", "of": [number, content]})
     return {"is": "list", "of": told}
 
@@ -410,6 +411,8 @@ class _Decoder:
         if type(number) is not int:
             raise WireError("a number is expected")
         if it["is"] == "again":
+            if number not in known.values:
+                raise WireError("something within holds itself, or is not there")
             return known.values[number]
         value = self.content(it, depth)
         if "in" in it:
@@ -464,7 +467,7 @@ class _Decoder:
 
         tensor = torch.from_numpy(self.array(it["of"]))
         if self.maker is not None and "learns" in it:
-            tensor.requires_grad_().grad = self.value(it["gradient"], depth + 1)
+            tensor.requires_grad_(it["learns"] is True).grad = self.value(it["gradient"], depth + 1)
         return tensor
 
     def items(self, items: Any, hashed: bool = False) -> list[Any]:
