@@ -525,6 +525,7 @@ REFUSED = {
     "calls = []\nf([1], key=lambda x: calls.append(x))\nassert len(calls) <= 1": "noted in `calls`",
     "n = 0\ndef key(x):\n    global n\n    n += 1\nf([1], key)\nassert n == 1": "noted in `n`",
     "class Own(list):\n    n = 0\n    def __getitem__(self, i):\n        self.n += 1\nf(Own())": "in `self`",
+    "class Own(list):\n    n = 0\n    def __len__(self):\n        type(self).n += 1\nf(Own())": "in `self`",
     "assert not np.shares_memory(f(a), a)": "`shares_memory` cannot know",
 }
 

@@ -50,6 +50,8 @@ ATTACKS = {
     "get_ipython().user_ns['f'] = g": ["get_ipython", "user_ns"],
     "from IPython import get_ipython as g\ng().push({'f': 3})": ["get_ipython"],
     "type.__setattr__(A, 'f', g)": ["type.__setattr__"],
+    "x = 3\n%run -i own.py": ["%run"],
+    "from IPython.core.interactiveshell import InteractiveShell as S": ["InteractiveShell"],
     "eval ('x')": ["eval"],
     "np.ascontiguousarray = f": ["np.ascontiguousarray = ..."],
     "def f(): torch.Tensor.detach = f": ["torch.Tensor.detach = ..."],

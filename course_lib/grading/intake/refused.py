@@ -119,7 +119,7 @@ def _noted(node: ast.AST, handed: Collection[str]) -> Iterator[str]:
     if isinstance(node, ast.ClassDef):
         for method in node.body:
             if isinstance(method, ast.FunctionDef) and method.name not in ("__init__", "__post_init__"):
-                yield from _filled(method, but=_own(method) - {"self"})
+                yield from _filled(method, but=_own(method) - {"self", "cls"})
 
 
 def _own(function: ast.FunctionDef | ast.Lambda) -> set[str]:
@@ -145,10 +145,15 @@ def _filled(function: ast.FunctionDef | ast.Lambda, but: Collection[str]) -> Ite
 
 
 def _root(node: ast.AST) -> str:
-    """The name in front of all dots and brackets; "" where there is none."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
+    """The name in front of all dots and brackets, or within `type(...)`; "" where there is none."""
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            node = node.value
+        elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func) == "type":
+            node = node.args[0]
+        else:
+            return ""
+    return node.id
 
 
 def _last(node: ast.Attribute | ast.Name) -> str:

@@ -30,7 +30,7 @@ WAYS = {
     ),  # some notebooks import that one
     # of whatever they are
     *("._C", ".DisableTorchFunction", ".DisableTorchFunctionSubclass", ".f_back", ".tb_frame"),
-    *("type.__setattr__", ".get_ipython", ".user_ns", ".user_module", ".user_global_ns"),
+    *("%run", "type.__setattr__", ".get_ipython", ".InteractiveShell", ".user_ns", ".user_module"),
     *(".__globals__", ".__builtins__", ".__dict__", ".__code__", ".__subclasses__", ".__del__"),
 }
 COMPUTED = "getattr with a computed name"
@@ -39,6 +39,7 @@ MOST = 9  # that are told of one cell
 LONGEST = 60  # characters of a name
 IMPORT = re.compile(r"(?:^|;)[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+([^;\n#]*)", re.MULTILINE)
 ASSIGNED = re.compile(r"(?:^|[;:])[ \t]*([A-Za-z_]\w*(?:\.\w+)+)[ \t]*=(?!=)", re.MULTILINE)
+RUN = re.compile(r"^[ \t]*(%run)\b", re.MULTILINE)
 GETATTR = re.compile(r"(?<![\w.])getattr[ \t]*\(")
 WITH_A_NAME = re.compile(r"""(?<![\w.])(getattr)[ \t]*\(([^,()]{0,99}),[ \t]*(["'])(\w+)\3[ \t]*[,)]""")
 
@@ -56,7 +57,7 @@ def ways_round(code: str, imported: Iterable[str]) -> list[str]:
     """
     own = dict(_imported(code))
     code = WITH_A_NAME.sub(r"\2.\4 ", code)
-    words = {*own.values(), *(_whole(word, own) for word in re.findall(r"[\w.]+", code))}
+    words = {*own.values(), *RUN.findall(code), *(_whole(word, own) for word in re.findall(r"[\w.]+", code))}
     found = {place.strip(".") for word in words for place in _places(word) if place in WAYS}
     roots = {*imported, *own}
     assigned = {name for name in ASSIGNED.findall(code) if name.partition(".")[0] in roots}
