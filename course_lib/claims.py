@@ -64,6 +64,7 @@ class Evidence:
         low, high: the lowest and the highest value with which it says what its part says; left out, that end
             is open.
         part: one of `PARTS`.
+        clock: a clock gives it, so that no run gives the same number again.
     Raises: ClaimError: no such place or several, or a range that is empty or accepts any number.
     """
 
@@ -71,6 +72,7 @@ class Evidence:
     low: float = -math.inf
     high: float = math.inf
     part: str = "said"
+    clock: bool = False
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:

@@ -375,11 +375,20 @@ def test_where_only_the_text_has_changed_runs_stay(tool, entries, tmp_path):
     assert Counter(run.aside for run in read(path)) == {"another version of the experiments": 3, "": 1}
 
 
-def test_runs_are_alike_whose_last_digits_differ(tool):
-    run = race(0.5, loop=2e-8)
-    assert tool._alike(run, replace(run, numbers={"wait": 0.500001, "loop": 1e-8}))
-    assert not tool._alike(run, replace(run, numbers={"wait": 0.501, "loop": 2e-8}))
-    assert not tool._alike(run, replace(run, numbers={"wait": 0.5}))
+def test_runs_are_alike_whose_last_digits_differ(tool, entries):
+    claim, run = entries["quick"], race(0.5, loop=2e-8)
+    assert tool._alike(claim, run, replace(run, numbers={"wait": 0.500001, "loop": 1e-8}))
+    assert not tool._alike(claim, run, replace(run, numbers={"wait": 0.501, "loop": 2e-8}))
+    assert not tool._alike(claim, run, replace(run, numbers={"wait": 0.5}))
+
+
+def test_a_clock_gives_no_number_again(tool, entries):
+    claim = entries["quick"]
+    timed = replace(claim, evidence={**claim.evidence, "wait": replace(claim.evidence["wait"], clock=True)})
+    run = race(0.5)
+    assert tool._alike(timed, run, replace(run, numbers={**run.numbers, "wait": 0.7}))
+    assert not tool._alike(timed, run, replace(run, numbers={**run.numbers, "loop": 0.1}))
+    assert timed.bounds == claim.bounds
 
 
 def test_the_cost_is_said_before(tool):

@@ -129,12 +129,13 @@ def keep(claim: Claim, run: Run) -> list[Run]:
     """Put a run on record; return all runs of the claim that count now.
 
     Those of another version of the experiments are set aside, unless this one has given the numbers that it
-    had given there: then only the text has changed, and they count. So is one that was made anew.
+    had given there, but for those of a clock: then only the text has changed, and they count. So is one that
+    was made anew.
     """
     path = folder(claim) / claims.RUNS
     on_record = claims.read(path) if path.exists() else []
     earlier = [other for other in on_record if other.claim == claim.id]
-    if any(other.seed == run.seed and _alike(other, run) for other in earlier if not other.aside):
+    if any(other.seed == run.seed and _alike(claim, other, run) for other in earlier if not other.aside):
         earlier = [other if other.aside else replace(other, source=run.source) for other in earlier]
         earlier = [other for other in earlier if other.aside or other.seed != run.seed]
     own = [*(_set_aside(claim, other, run) for other in earlier), run]
@@ -143,11 +144,12 @@ def keep(claim: Claim, run: Run) -> list[Run]:
     return counted(claim, own)
 
 
-def _alike(run: Run, other: Run) -> bool:
-    """Whether two runs found the same, but for the last digits, in which processors differ."""
+def _alike(claim: Claim, run: Run, other: Run) -> bool:
+    """Whether two runs found the same, but for what a clock gave, and for last digits."""
     if run.numbers.keys() != other.numbers.keys():
         return False
-    pairs = ((run.numbers[name], n) for name, n in other.numbers.items())
+    clock = {name for name, evidence in claim.evidence.items() if evidence.clock}
+    pairs = ((run.numbers[name], n) for name, n in other.numbers.items() if name not in clock)
     return all(math.isclose(*pair, rel_tol=1e-5, abs_tol=1e-6) for pair in pairs)
 
 

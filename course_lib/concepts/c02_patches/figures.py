@@ -12,7 +12,7 @@ from course_lib import plots
 from course_lib.patches import patchify
 from course_lib.plots import supported
 
-_GAP = 0.15  # between the tiles of a mosaic, in the longer side of a tile
+_GAP = 0.15  # between the tiles of a mosaic, in the shorter side of a tile
 
 
 def cut(picture: Tensor, lists: Mapping[str, Tensor], patch_size: int) -> None:
@@ -206,7 +206,7 @@ def covered(picture: Tensor, read: Sequence[str]) -> None:
     said = " ".join(read)
     fig, axes = plots.panels(2, title=f"Read under paper: {len({*read})} different answers", size=(2.4, 2.6))
     _picture(axes[0], 1 - picture[0], "the digit")
-    _picture(axes[1], 1 - 0.35 * picture[0], "what is read, by where the paper lies")
+    _picture(axes[1], 1 - 0.35 * picture[0], "read with paper there")
     for n, word in enumerate(read):
         row, column = divmod(n, 4)
         axes[1].text(2 * column + 0.5, 2 * row + 0.5, word, ha="center", va="center", fontsize=14)
@@ -257,7 +257,7 @@ def _picture(ax: Axes, pixels: ArrayLike, name: str) -> None:
 def _mosaic(tiles: NDArray, columns: int, fill: float = 1.0) -> NDArray:
     """Tiles (N, height, width, ...) in rows, with gaps between them."""
     count, height, width = tiles.shape[:3]
-    gap = max(1, round(_GAP * max(height, width)))
+    gap = max(1, round(_GAP * min(height, width)))
     down, across = height + gap, width + gap
     rows = -(-count // columns)
     page = np.full((rows * down - gap, columns * across - gap, *tiles.shape[3:]), fill, dtype=float)
