@@ -42,7 +42,7 @@ PARTS = {  # what a number that lies within its bounds says
 
 
 class Label(StrEnum):
-    """What the evidence makes of a statement."""
+    """What the evidence makes of a statement, the harder the later."""
 
     TRUE = "true"
     NOT_ONLY_WAY = "true, not the only way"
@@ -495,8 +495,11 @@ class Record:
 
     @property
     def label(self) -> Label:
-        """The label that most runs gave."""
-        return self.labels.most_common(1)[0][0] if self.runs else Label.NOT_TESTED
+        """The label that most runs gave; of two that as many gave, the harder one."""
+        harder = list(Label).index
+        return max(
+            self.labels, key=lambda label: (self.labels[label], harder(label)), default=Label.NOT_TESTED
+        )
 
     @property
     def judgement(self) -> Judgement:

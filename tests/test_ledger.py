@@ -98,6 +98,14 @@ def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
     assert entry.spread("wait") == "0.50 to 0.70; it is as the lecture says: at most 0.60"
 
 
+@pytest.mark.parametrize("waits", [(0.5, 0.7), (0.7, 0.5)])
+def test_of_two_labels_with_as_many_runs_the_harder_one_counts(entries, waits):
+    found = [race(wait, seed=seed) for seed, wait in enumerate(waits, start=101)]
+    entry = Entry.of(entries["quick"], found)
+    assert entry.label == Label.WRONG
+    assert entry.reproduced() == "1 of 2 runs agree, 1 of 2 numbers vary (1 true); 2026-05-01."
+
+
 def test_a_run_of_an_older_ledger_does_not_count(entries):
     older = Run("quick", {"wait": 0.9}, "2026-04-01", "before", 109)
     entry = Entry.of(entries["quick"], [older, race(0.5)])
