@@ -18,7 +18,7 @@ from course_lib.pretrained import chat_prompt
 Chat = tuple[GPT, BPETokenizer]
 END = "<|im_end|>"
 # One sum is solved before it is asked another; each {} is the place of a picture.
-SUM = chat_prompt("What is 4 + 3?") + f"4 + 3 = 7{END}\n<|im_start|>user\nWhat is {{}} + {{}}?{END}\n"
+SUM = chat_prompt("What is 3 + 1?") + f"3 + 1 = 4{END}\n<|im_start|>user\nWhat is {{}} + {{}}?{END}\n"
 SUM += "<|im_start|>assistant\n"
 STORED = Path(course_lib.__file__).with_name("four_patches.safetensors")
 # Before and behind the patches, as the stored matrix learned to be read between them.
