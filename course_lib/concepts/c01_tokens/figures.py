@@ -11,6 +11,29 @@ from course_lib import plots
 from course_lib.plots import supported
 
 
+def strips(rows: Mapping[str, ArrayLike], shown: int = 64) -> None:
+    """Some rows of a table as strips of colour, a cell for each number.
+
+    Args:
+        rows: by the name of the token, (D,) each.
+        shown: how many of their numbers.
+    """
+    table = np.asarray([np.asarray(row, dtype=float) for row in rows.values()])
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    cosines = unit @ unit.T - 2 * np.eye(len(unit))
+    names = list(rows)
+    one, other = sorted(int(n) for n in np.unravel_index(cosines.argmax(), cosines.shape))
+    said = f"{names[one]} and {names[other]} are most alike, cosine {cosines[one, other]:.2f}"
+    fig, (ax,) = plots.panels(title=said, size=(7.6, 0.42 * len(names) + 0.5))
+    most = float(np.abs(table[:, :shown]).max())
+    ax.imshow(table[:, :shown], cmap="PuOr", vmin=-most, vmax=most, aspect="auto")
+    ax.set_yticks(range(len(names)), [plots.literal(name) for name in names])
+    ax.set_xticks([])
+    for line in range(1, len(names)):
+        ax.axhline(line - 0.5, color="white", linewidth=4)
+    plots.show(fig, alt=f"A strip of {shown} coloured cells for each of {', '.join(names)}: {said}.")
+
+
 def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
     """Bytes that a token holds, over the size of the vocabulary.
 

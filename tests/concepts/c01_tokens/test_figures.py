@@ -158,3 +158,13 @@ def test_letters(drawn):
 @pytest.mark.parametrize(("place", "share"), [("first", 0.5), ("third", 0.4)])
 def test_letters_refused(drawn, place, share):
     assert refuses(drawn, figures.letters, {**LETTERS, place: share}, GUESSED)
+
+
+def test_strips(drawn):
+    rows = {"tea": [1.0, 2, 0], "king": [0.0, -1, 3], "coffee": [1.0, 1.5, 0.25]}
+    figures.strips(rows, shown=2)
+    fig, alt = drawn[0]
+    assert fig.get_suptitle().startswith("tea and coffee are most alike, cosine 0.9")
+    assert fig.axes[0].images[0].get_array().tolist() == [[1, 2], [0, -1], [1, 1.5]]
+    assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["tea", "king", "coffee"]
+    assert "2 coloured cells for each of tea, king, coffee" in alt
