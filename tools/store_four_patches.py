@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from course_lib.concepts.c02_patches.experiments import PROMPTS, four_patches, line, next_tokens
+from course_lib.concepts.c02_patches.experiments import PROMPTS, four_patches, line, moved, next_tokens
 from course_lib.concepts.c02_patches.experiments.what_does_it_see import STORED
 from course_lib.data import digits
 from course_lib.patches import patchify
@@ -30,12 +30,15 @@ CUTS = {
 }
 
 
+WAYS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))  # by at most one pixel
+
+
 def rate_at(step: int) -> float:
     """A linear warm-up, then half a cosine."""
     return RATE * min(1, (step + 1) / WARMUP) * (0.5 + 0.5 * math.cos(math.pi * step / STEPS))
 
 
-def learned(cut: str) -> tuple[Tensor, Tensor, list[float]]:
+def learned(cut: str, is_moved: bool = False) -> tuple[Tensor, Tensor, list[float]]:
     """The matrix, the row that is added, and the loss at each step; in bfloat16, which is twice as quick."""
     model, tokenizer = load_smollm2(device=torch.device("cpu"))
     model.requires_grad_(False).to(torch.bfloat16)
@@ -47,7 +50,11 @@ def learned(cut: str) -> tuple[Tensor, Tensor, list[float]]:
     optimizer, losses = torch.optim.Adam([matrix, shift]), []
     for step in range(STEPS):
         rows = torch.randint(len(learn.targets), (BATCH,))
-        patches = (CUTS[cut](learn.inputs[rows]) @ matrix + shift).to(torch.bfloat16)
+        images = learn.inputs[rows]
+        if is_moved:
+            ways = [WAYS[n] for n in torch.randint(len(WAYS), (BATCH,)).tolist()]
+            images = torch.cat([moved(image[None], *way) for image, way in zip(images, ways, strict=True)])
+        patches = (CUTS[cut](images) @ matrix + shift).to(torch.bfloat16)
         lines = torch.stack([line((model, tokenizer), PROMPTS[step % 2], four) for four in patches])
         scores = model.lm_head(model.stack(lines)[:, -1]).float()
         loss = F.cross_entropy(scores, numerals[learn.targets[rows]])
@@ -62,14 +69,17 @@ def learned(cut: str) -> tuple[Tensor, Tensor, list[float]]:
     return matrix.detach(), shift.detach(), losses
 
 
-def share_right(cut: str, stored: tuple[Tensor, Tensor]) -> float:
-    """Of the digits that are held out, the share that the model reads; in float32, as in the notebook."""
+def shares_right(cut: str, stored: tuple[Tensor, Tensor]) -> list[float]:
+    """Of held-out digits, moved in each of the ways, the share that the model reads; in float32."""
     chat = load_smollm2(device=torch.device("cpu"))
     numerals = torch.tensor(chat[1].encode("0123456789"))
     _, test = digits()
-    patches = CUTS[cut](test.inputs) @ stored[0] + stored[1]
-    found = next_tokens(chat, torch.stack([line(chat, PROMPTS[0], four) for four in patches]))
-    return (found == numerals[test.targets]).float().mean().item()
+    shares = []
+    for way in WAYS:
+        patches = CUTS[cut](moved(test.inputs, *way)) @ stored[0] + stored[1]
+        found = next_tokens(chat, torch.stack([line(chat, PROMPTS[0], four) for four in patches]))
+        shares.append((found == numerals[test.targets]).float().mean().item())
+    return shares
 
 
 def main() -> int:
@@ -78,21 +88,24 @@ def main() -> int:
     parser.add_argument(
         "--cut", choices=CUTS, default="squares", help='"lines" to see what a wrong cut learns'
     )
+    parser.add_argument("--moved", action="store_true", help="learn from pictures that move, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    matrix, shift, losses = learned(arguments.cut)
+    matrix, shift, losses = learned(arguments.cut, arguments.moved)
     made = {
         "made_by": "tools/store_four_patches.py",
         "date": datetime.date.today().isoformat(),
         "torch": torch.__version__.split("+")[0],
         "cut": arguments.cut,
+        "moved": str(arguments.moved),
         "seed": str(SEED),
         "steps": f"{STEPS} of {BATCH} digits",
         "loss": f"{losses[0]:.3f} at first, {sum(losses[-20:]) / 20:.3f} in the last 20 steps",
     }
     save_file({"matrix": matrix, "shift": shift}, arguments.out, metadata=made)
     stored = four_patches(arguments.out)
-    print(f"{share_right(arguments.cut, stored):.1%} of 360 other digits are read right")
+    for way, share in zip(WAYS, shares_right(arguments.cut, stored), strict=True):
+        print(f"moved by {way}: {share:.1%} of 360 other digits are read right")
     return 0
 
 
