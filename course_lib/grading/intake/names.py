@@ -149,9 +149,9 @@ def is_in_doubt(cells: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _adds_to(node: ast.stmt, name: str) -> bool:
-    """Whether it is one more part of what has the name: `@f.setter`, `@f.register`."""
-    makers = getattr(node, "decorator_list", [])
-    return any(isinstance(one, ast.Attribute) and ast.unparse(one.value) == name for one in makers)
+    """Whether it is one more part of a property of that name: `@f.setter`."""
+    makers = [ast.unparse(maker) for maker in getattr(node, "decorator_list", [])]
+    return any(maker in (f"{name}.setter", f"{name}.getter", f"{name}.deleter") for maker in makers)
 
 
 def _is_plain(node: ast.stmt, name: str, is_around: bool) -> bool:
@@ -168,7 +168,7 @@ def _is_own(cells: Sequence[str], name: str) -> bool:
 
 def _puts_under(node: ast.AST, name: str) -> bool:
     """Whether a part of some code puts something under a name: `c.f = g`, `d["f"] = g`."""
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr__"):
+    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "__setattr__":
         return any(isinstance(value, ast.Constant) and value.value == name for value in node.args)
     key = getattr(node, "slice", None)  # of `d["f"]`
     put = [getattr(node, "attr", None), getattr(key, "value", None)]
