@@ -149,7 +149,7 @@ def pieces(sheets: Tensor, cuts: Mapping[str, Callable[[Tensor], Tensor]]) -> No
     said = ", ".join(f"{name} {both} of {inked}" for name, (both, inked) in again.items())
     (same, squares), *others = again.values()
     title = supported(
-        "Moved, the digit is made of the same squares, and of no other pieces again",
+        "Moved sideways, the digit is made of the same squares, and of no other pieces again",
         f"found again: {said}",
         same == squares,
         all(both < inked / 2 for both, inked in others),
