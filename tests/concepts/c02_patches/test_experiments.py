@@ -127,7 +127,7 @@ def hearing() -> experiments.VectorsFirst:
 def test_vectors_first(hearing):
     label, missed = judged("vectors-first", hearing)
     assert label == Label.TRUE
-    assert set(missed) <= {"gained"}  # here no longer
+    assert set(missed) <= {"longer", "gained"}  # here raw samples had no more steps
 
 
 def test_where_the_choice_makes_no_difference_the_statement_is_wrong(hearing):
@@ -197,7 +197,7 @@ def test_digits_on_sheets():
     torch.testing.assert_close(ink, learn.inputs.sum((1, 2, 3)).repeat(2))
     inked = known.inputs[:, 0] > -1
     for lines in (inked.any(1), inked.any(2)):  # they stand everywhere
-        assert lines.float().mean(0).min() > 0.01
+        assert lines.any(0).all()
         assert lines.sum(1).max() <= 8
 
 
