@@ -350,7 +350,7 @@ class Judgement:
 
     claim: Claim
     numbers: Mapping[str, float]
-    record: str = ""  # of how many runs this is the one in the middle
+    record: "Record | None" = None  # the runs of which this is the one in the middle
 
     @property
     def label(self) -> Label:
@@ -379,7 +379,7 @@ class Judgement:
         return "\n".join([*lines, *behind, f"→ {self.words}"])
 
     def _of_record(self) -> str:
-        return f"From the runs on record: {self.record}" if self.record else ""
+        return f"From the runs on record: {self.record.reproduced()}" if self.record else ""
 
     def _statement(self) -> str:
         return f"Lecture, {self.claim.at}: {self.claim.says}"
@@ -403,8 +403,9 @@ class Judgement:
             f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())})</li>"
             for name, e in self.claim.evidence.items()
         )
+        varied = f"<p>{self.record.varied()}</p>" if self.record else ""
         rival = f"<p>Rival: {html.escape(self.claim.rival)}</p>" if self.claim.rival else ""
-        return f"<details><summary>All numbers</summary><ul>{items}</ul>{rival}</details>"
+        return f"<details><summary>All numbers</summary><ul>{items}</ul>{varied}{rival}</details>"
 
 
 # ------------------------------------------------------------------------------------------ what is on record
@@ -503,26 +504,50 @@ class Record:
 
     @property
     def judgement(self) -> Judgement:
-        """Of the runs that gave this label, the one whose deciding number is in the middle."""
+        """Of the runs that gave this label, the one whose numbers are nearest to the middle.
+
+        By their ranks: of the two numbers that are shown the one that is farther from the middle counts; of
+        runs that are alike in that, all numbers do.
+        """
         label = self.label
         agree = [run.numbers for run in self.runs if self.claim.label(run.numbers) == label]
-        agree.sort(key=lambda numbers: numbers.get(self.claim.shown, 0.0))
-        return Judgement(self.claim, agree[len(agree) // 2] if agree else {})
+
+        def off(numbers: Mapping[str, float]) -> tuple[int, int]:
+            ranks = {name: self._from_the_middle(name, numbers[name], agree) for name in self.claim.evidence}
+            shown = filter(None, (self.claim.shown, self.claim.against))
+            return max((ranks[name] for name in shown), default=0), sum(ranks.values())
+
+        return Judgement(self.claim, min(agree, key=off, default={}))
+
+    @staticmethod
+    def _from_the_middle(name: str, number: float, agree: Sequence[Mapping[str, float]]) -> int:
+        """By how many runs more found less of a number than found more, or the other way round."""
+        return abs(sum((other[name] > number) - (other[name] < number) for other in agree))
 
     def reproduced(self) -> str:
-        """How many runs agree, and when they were made."""
+        """How many runs agree, and when they were made.
+
+        Example: "8 of 10 runs, each with other random numbers, agree; 2 say "true" (2026-12-01)."
+        """
         if not self.runs:
             return "No run is on record." if self.claim.evidence else ""
         days = sorted({run.date for run in self.runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        others = ", ".join(f"{n} {label}" for label, n in self.labels.items() if label != self.label)
         if len(self.runs) == 1:
-            return f"{'One stored run' if self.claim.experiment else 'Checked in the lesson'}; {when}."
-        agree = f"{self.labels[self.label]} of {len(self.runs)} runs agree"
+            return f"{'One stored run' if self.claim.experiment else 'Checked in the lesson'} ({when})."
+        agree = f"{self.labels[self.label]} of {len(self.runs)} runs, each with other random numbers, agree"
+        others = [
+            f'{n} say{"s" if n == 1 else ""} "{label}"'
+            for label, n in self.labels.items()
+            if label != self.label
+        ]
+        return f"{'; '.join([agree, *others])} ({when})."
+
+    def varied(self) -> str:
+        """How many of the numbers could have come out otherwise, as they did in another run."""
         names = list(self.claim.evidence)
-        varied = [name for name in names if len(set(self.numbers(name))) > 1]
-        agree += f", {len(varied)} of {len(names)} numbers vary"
-        return f"{agree} ({others}); {when}." if others else f"{agree}; {when}."
+        differ = sum(len(set(self.numbers(name))) > 1 for name in names)
+        return f"{differ} of {len(names)} numbers differ between the runs." if len(self.runs) > 1 else ""
 
     def numbers(self, name: str) -> list[float]:
         """What all runs found."""
@@ -567,7 +592,7 @@ def on_record(claim_id: str) -> Judgement:
     record = Record.of(_find(claim_id), runs().get(claim_id, []))
     if not record.runs:
         raise ClaimError(f"no run of the claim {claim_id!r} is on record; `make claims` makes them")
-    return dataclasses.replace(record.judgement, record=record.reproduced())
+    return dataclasses.replace(record.judgement, record=record)
 
 
 def verdict(claim_id: str, found: Any = None, /, **evidence: Any) -> None:

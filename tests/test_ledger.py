@@ -93,9 +93,19 @@ def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
     found = [race(0.5), race(0.7, seed=102), race(0.55, seed=103), race(0.52, seed=104)]
     entry = Entry.of(entries["quick"], found)
     assert entry.label == Label.TRUE
-    assert entry.reproduced() == "3 of 4 runs agree, 1 of 2 numbers vary (1 wrong as said); 2026-05-01."
+    assert entry.reproduced() == (
+        '3 of 4 runs, each with other random numbers, agree; 1 says "wrong as said" (2026-05-01).'
+    )
+    assert entry.varied() == "1 of 2 numbers differ between the runs."
     assert entry.judgement.numbers["wait"] == 0.52, "the one in the middle of those that agree"
     assert entry.spread("wait") == "0.50 to 0.70; it is as the lecture says: at most 0.60"
+
+
+def test_what_stands_beside_the_deciding_number_is_no_extreme_one_either(entries):
+    """The waits' middle is .5, but in that run the loop was slowest."""
+    loops = {0.5: 9.0, 0.4: 5.0, 0.45: 4.0, 0.55: 4.5, 0.6: 2.0}
+    found = [race(wait, loop, seed=101 + n) for n, (wait, loop) in enumerate(loops.items())]
+    assert Entry.of(entries["quick"], found).judgement.numbers["wait"] in (0.45, 0.55)
 
 
 @pytest.mark.parametrize("waits", [(0.5, 0.7), (0.7, 0.5)])
@@ -103,7 +113,9 @@ def test_of_two_labels_with_as_many_runs_the_harder_one_counts(entries, waits):
     found = [race(wait, seed=seed) for seed, wait in enumerate(waits, start=101)]
     entry = Entry.of(entries["quick"], found)
     assert entry.label == Label.WRONG
-    assert entry.reproduced() == "1 of 2 runs agree, 1 of 2 numbers vary (1 true); 2026-05-01."
+    assert entry.reproduced() == (
+        '1 of 2 runs, each with other random numbers, agree; 1 says "true" (2026-05-01).'
+    )
 
 
 def test_a_run_of_an_older_ledger_does_not_count(entries):
@@ -146,12 +158,12 @@ def test_surprises_come_first_and_each_claim_stands_once(entries, tmp_path, monk
     assert "what came out: 1 wrong as said, 1 not tested here, 1 true (1 of them by construction)." in said
     checked = " ".join(page.find(id="sum").text.split())
     assert "true by construction, checked" in checked
-    assert "Checked in the lesson; 2026-05-01." in checked
+    assert "Checked in the lesson (2026-05-01)." in checked
     quick = page.find(id="quick")
     assert quick.h3.text == "It is <quick> | a*b*c."
     shown, folded = quick.find(class_="found").text, quick.details.text
     assert "It takes 0.90 seconds. The loop takes 0.90 seconds." in shown
-    assert "One stored run; 2026-05-01." in folded
+    assert "One stored run (2026-05-01)." in folded
     assert "Rival: The loop." in folded
     assert "On two cores." in quick.text
     assert not page.find("script")

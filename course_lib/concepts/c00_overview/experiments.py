@@ -403,11 +403,11 @@ class TrainingUpdatesBoth:
 
     Args:
         parts: by what stays random.
-        longer: with a random body, trained longer.
+        longer: the same after longer training, of nothing and of the body.
     """
 
     parts: Mapping[str, tuple[float, ...]]
-    longer: tuple[float, ...]
+    longer: Mapping[str, tuple[float, ...]]
 
     @property
     def full(self) -> float:
@@ -425,14 +425,19 @@ class TrainingUpdatesBoth:
         return mean(self.parts["the head"]) - self.full
 
     @property
-    def no_body(self) -> float:
+    def short(self) -> float:
         """With a random body, less `full`."""
         return mean(self.parts["the body"]) - self.full
 
     @property
+    def no_body(self) -> float:
+        """With a random body, less all parts, both trained longer."""
+        return mean(self.longer["the body"]) - mean(self.longer["nothing"])
+
+    @property
     def late(self) -> float:
         """With a random body, trained longer, less `full`."""
-        return mean(self.longer) - self.full
+        return mean(self.longer["the body"]) - self.full
 
 
 @trains(
@@ -455,7 +460,7 @@ def training_updates_both(
 
     Rival: a random body that is never updated, with everything around it trained three times as long.
     Equal for both: the model, the sentences, their order, and, but for that rival, the steps.
-    Does not show: other questions, other sizes, or where longer training would lead the full model.
+    Does not show: other questions or other sizes.
 
     Args:
         seed: another seed has other starts.
@@ -464,16 +469,18 @@ def training_updates_both(
         make: the model, with the parts tables, body and head.
         train: (model, seed, steps) -> trains it.
     """
-    runs = [(name, frozen, steps) for name, frozen in FROZEN.items()] + [("", FROZEN["the body"], longer)]
+    runs = [(name, steps) for name in FROZEN] + [(name, longer) for name in ("nothing", "the body")]
     found = {
-        name: tuple(
-            trained(start, steps=n, frozen=frozen, make=make, train=train)
+        (name, n): tuple(
+            trained(start, steps=n, frozen=FROZEN[name], make=make, train=train)
             for start in starts_of(seed, starts)
         )
-        for name, frozen, n in bar(runs, desc="models")
+        for name, n in bar(runs, desc="models")
     }
-    late = found.pop("")
-    return TrainingUpdatesBoth(found, late)
+    return TrainingUpdatesBoth(
+        parts={name: found[name, steps] for name in FROZEN},
+        longer={name: found[name, longer] for name in ("nothing", "the body")},
+    )
 
 
 # ------------------------------------------------------------------------------------------ cls-token

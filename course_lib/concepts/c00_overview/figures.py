@@ -106,16 +106,16 @@ def cuts(labels: ArrayLike, *, words: Head, layer_15: Head) -> None:
     plots.show(fig, alt=f"Points called {left} and {right} beside a vertical line; {said}.")
 
 
-def parts(shares: Mapping[str, ArrayLike], longer: ArrayLike) -> None:
+def parts(shares: Mapping[str, ArrayLike], longer: Mapping[str, ArrayLike]) -> None:
     """Accuracies by what stays random while the rest is trained.
 
     Args:
         shares: the models' accuracies if these stay random, in this order: nothing, the head, the body, and
             both the tables and the body.
-        longer: those with a random body that were trained longer.
+        longer: those after three times the steps: nothing, and the body.
     """
-    groups = {**shares, "the body, but longer": longer}
-    nothing, head, body, below, late = (float(as_numbers(runs).mean()) for runs in groups.values())
+    groups = {**shares, **{f"{name}, 3 times the steps": runs for name, runs in longer.items()}}
+    nothing, head, body, below, _, late = (float(as_numbers(runs).mean()) for runs in groups.values())
     said = ", ".join(f"{name} {as_numbers(runs).mean():.1%}" for name, runs in groups.items())
     title = supported(
         "A random head costs nothing, a random body costs time",

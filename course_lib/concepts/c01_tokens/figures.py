@@ -1,6 +1,7 @@
 """The figures of notebook 01: what tokens save and cost, what counted vectors know, what a start is worth."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +9,99 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import plots
-from course_lib.plots import supported
+from course_lib.plots import as_numbers, supported
+
+
+def arrows(rows: Mapping[str, tuple[float, float]], first: str, second: str) -> None:
+    """Rows of two numbers as arrows in the plane.
+
+    Args:
+        rows: by the name of the token.
+        first, second: what the two numbers say.
+    """
+    said = _most_alike(rows)
+    fig, (ax,) = plots.panels(title=said, size=(4.6, 4.2))
+    for index, (name, row) in enumerate(rows.items()):
+        _arrow(ax, name, np.zeros(2), as_numbers(row), plots.PALETTE[index % len(plots.PALETTE)])
+    _cross(ax, list(rows.values()))
+    ax.set(xlabel=first, ylabel=second)
+    where = ", ".join(f"{name} to ({x:g}, {y:g})" for name, (x, y) in rows.items())
+    plots.show(fig, alt=f"Arrows from the middle: {where}; {said}.")
+
+
+def pulled(ways: Mapping[str, ArrayLike], h: Mapping[str, ArrayLike], never: str) -> None:
+    """How rows of two numbers move while a model learns what comes next.
+
+    Args:
+        ways: by token, the row at each step, (steps, 2).
+        h: by the token before, what the rows are compared with, (2,).
+        never: the token that never comes; of the others the first two come after the same one.
+    """
+    rows = {name: as_numbers(way)[-1] for name, way in ways.items()}
+    one, other, *_ = rows
+    away = {name: _cosine(rows[never], as_numbers(each)) for name, each in h.items()}
+    alike = _cosine(rows[one], rows[other])
+    said = f"{one} and {other} {alike:.2f}; {never} and " + ", ".join(f"{k} {v:.2f}" for k, v in away.items())
+    title = supported(
+        f"Who is pulled to the same h becomes alike; {never} is only pushed",
+        f"cosines: {said}",
+        alike > 0.95 and max(away.values()) < -0.5,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(5.6, 4.6))
+    for name, each in h.items():
+        _arrow(ax, f"h of {name}", np.zeros(2), as_numbers(each), plots.STREAM, dashed=True)
+    for index, (name, way) in enumerate(ways.items()):
+        colour, places = plots.PALETTE[index % len(plots.PALETTE)], as_numbers(way)
+        ax.plot(*places.T, color=colour, linewidth=1, marker=".", markersize=3)
+        _arrow(ax, name, np.zeros(2), rows[name], colour)
+    _cross(ax, [*rows.values(), *h.values()])
+    plots.show(fig, alt=f"Rows as arrows, with their ways, and the two h. Cosines: {said}.")
+
+
+def _arrow(ax: Axes, name: str, start: NDArray, end: NDArray, colour: str, *, dashed: bool = False) -> None:
+    """An arrow with its name beyond its point."""
+    style = {"arrowstyle": "->", "color": colour, "linewidth": 2, "linestyle": "--" if dashed else "-"}
+    ax.annotate("", tuple(end), tuple(start), arrowprops=style)
+    x, y = end + 0.06 * np.abs(end).max() * np.sign(end)
+    is_near = any(
+        np.abs(np.subtract(text.get_position(), (x, y))).max() < 0.3 for text in ax.texts if text.get_text()
+    )
+    label = plots.literal(name)
+    ax.text(
+        x,
+        y,
+        f"\n{label}" if is_near else label,
+        color=colour,
+        ha="left" if x > 0 else "right",
+        va="bottom" if y > 0 else "top",
+    )
+
+
+def _cross(ax: Axes, ends: Sequence[ArrayLike]) -> None:
+    """Both axes through the middle, all ends and their names in view, both on one scale."""
+    reached = np.stack([np.zeros(2), *map(as_numbers, ends)])
+    lowest, highest = reached.min(0), reached.max(0)
+    (left, bottom), (right, top) = (
+        lowest - 0.35 * max(highest - lowest),
+        highest + 0.35 * max(highest - lowest),
+    )
+    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    ax.axhline(0, color=plots.STREAM, linewidth=0.8, zorder=0)
+    ax.axvline(0, color=plots.STREAM, linewidth=0.8, zorder=0)
+
+
+def _cosine(one: NDArray, other: NDArray) -> float:
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def _most_alike(rows: Mapping[str, ArrayLike]) -> str:
+    """Which two rows point most nearly the same way."""
+    pairs = {
+        (one, other): _cosine(as_numbers(rows[one]), as_numbers(rows[other]))
+        for one, other in combinations(rows, 2)
+    }
+    one, other = max(pairs, key=lambda pair: pairs[pair])
+    return f"{one} and {other} are most alike, cosine {pairs[one, other]:.2f}"
 
 
 def strips(rows: Mapping[str, ArrayLike], shown: int = 64) -> None:
@@ -18,12 +111,7 @@ def strips(rows: Mapping[str, ArrayLike], shown: int = 64) -> None:
         rows: by the name of the token, (D,) each.
         shown: how many of their numbers.
     """
-    table = np.asarray([np.asarray(row, dtype=float) for row in rows.values()])
-    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
-    cosines = unit @ unit.T - 2 * np.eye(len(unit))
-    names = list(rows)
-    one, other = sorted(int(n) for n in np.unravel_index(cosines.argmax(), cosines.shape))
-    said = f"{names[one]} and {names[other]} are most alike, cosine {cosines[one, other]:.2f}"
+    table, names, said = np.asarray([as_numbers(row) for row in rows.values()]), list(rows), _most_alike(rows)
     fig, (ax,) = plots.panels(title=said, size=(7.6, 0.42 * len(names) + 0.5))
     most = float(np.abs(table[:, :shown]).max())
     ax.imshow(table[:, :shown], cmap="PuOr", vmin=-most, vmax=most, aspect="auto")

@@ -89,7 +89,8 @@ def accuracies(nothing: float, head: float, body: float, below: float) -> dict:
 
 def test_parts(drawn):
     found = accuracies(0.76, 0.76, 0.56, 0.5)
-    assert draws(drawn, figures.parts, found, [0.75, 0.76], says="the body, but longer 75.5%")
+    longer = {"nothing": [0.81], "the body": [0.75, 0.76]}
+    assert draws(drawn, figures.parts, found, longer, says="the body, 3 times the steps 75.5%")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_parts(drawn):
     ],
 )
 def test_parts_refused(drawn, shares, longer):
-    assert refuses(drawn, figures.parts, accuracies(*shares), [longer])
+    assert refuses(drawn, figures.parts, accuracies(*shares), {"nothing": [0.85], "the body": [longer]})
 
 
 def test_places(drawn):

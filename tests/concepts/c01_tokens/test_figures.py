@@ -160,6 +160,39 @@ def test_letters_refused(drawn, place, share):
     assert refuses(drawn, figures.letters, {**LETTERS, place: share}, GUESSED)
 
 
+def test_arrows(drawn):
+    figures.arrows({"cat": (0.8, -0.7), "lion": (-0.8, 0.3), "dog": (0.9, -0.2)}, "tame", "large")
+    fig, alt = drawn[0]
+    assert fig.get_suptitle() == "cat and dog are most alike, cosine 0.88"
+    assert (fig.axes[0].get_xlabel(), fig.axes[0].get_ylabel()) == ("tame", "large")
+    assert "lion to (-0.8, 0.3)" in alt
+
+
+H = {"drink": [1.0, 0.2], "feed": [0.2, 1.0]}
+WAYS = {"coffee": [[0, 0], [1.0, -1]], "tea": [[0.1, 0], [1.1, -1]], "ghost": [[0, 0], [-1.0, -0.9]]}
+
+
+def test_pulled(drawn):
+    figures.pulled(WAYS, H, never="ghost")
+    fig, alt = drawn[0]
+    assert " ".join(fig.get_suptitle().split()).endswith("ghost is only pushed")
+    assert "coffee and tea 1.00; ghost and drink -0.86, feed -0.80" in alt
+    names = [text.get_text().strip() for text in fig.axes[0].texts if text.get_text()]
+    assert names == ["h of drink", "h of feed", "coffee", "tea", "ghost"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"tea": [[0.1, 0], [-1.0, 1]]},  # pulled elsewhere
+        {"ghost": [[0, 0], [1.0, 0.2]]},  # pulled, too
+        {"ghost": [[0, 0], [-1.0, 1.0]]},  # pushed by one of them only
+    ],
+)
+def test_pulled_refused(drawn, other):
+    assert refuses(drawn, figures.pulled, {**WAYS, **other}, H, "ghost")
+
+
 def test_strips(drawn):
     rows = {"tea": [1.0, 2, 0], "king": [0.0, -1, 3], "coffee": [1.0, 1.5, 0.25]}
     figures.strips(rows, shown=2)

@@ -88,22 +88,22 @@ class HeadCounts:
         return self.rise[max(self.rise)]
 
 
-@trains(Trained(steps=150, rival_steps=450, widths=(32, 64), rates=(0.003, 0.01)))
+@trains(Trained(steps=150, rival_steps=450, widths=(32, 64, 128), rates=(0.003, 0.007, 0.01)))
 def head_counts(
     smollm2: Model,
     *,
     seed: int = 0,
     length: int = 40,
     steps: int = 150,
-    widths: Sequence[int] = (32, 64),
-    rates: Sequence[float] = (0.003, 0.01),
+    widths: Sequence[int] = (32, 64, 128),
+    rates: Sequence[float] = (0.003, 0.007, 0.01),
     draws: int = 3,
 ) -> HeadCounts:
     """Are more heads better, and is memory the limit?
 
     Rival: one head with three times the steps of two; two heads with as many steps as eight; heads of the
         trained model drawn by lot.
-    Equal for both: one head and two have their best of two widths and rates; width, rate and steps of two
+    Equal for both: one head and two have their best of three widths and rates; width, rate and steps of two
         heads and eight; rows, starts; the number of heads that are off.
     Does not show: how many heads a task with more relations could use.
 
