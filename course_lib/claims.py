@@ -379,7 +379,7 @@ class Judgement:
         return "\n".join([*lines, *behind, f"→ {self.words}"])
 
     def _of_record(self) -> str:
-        return f"From the runs on record: {self.record.reproduced()}" if self.record else ""
+        return f"From the record: {self.record.agreed()}." if self.record else ""
 
     def _statement(self) -> str:
         return f"Lecture, {self.claim.at}: {self.claim.says}"
@@ -403,7 +403,9 @@ class Judgement:
             f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())})</li>"
             for name, e in self.claim.evidence.items()
         )
-        varied = f"<p>{self.record.varied()}</p>" if self.record else ""
+        varied = ""
+        if self.record:
+            varied = f"<p>{html.escape(f'{self.record.reproduced()} {self.record.varied()}')}</p>"
         rival = f"<p>Rival: {html.escape(self.claim.rival)}</p>" if self.claim.rival else ""
         return f"<details><summary>All numbers</summary><ul>{items}</ul>{varied}{rival}</details>"
 
@@ -524,24 +526,24 @@ class Record:
         """By how many runs more found less of a number than found more, or the other way round."""
         return abs(sum((other[name] > number) - (other[name] < number) for other in agree))
 
-    def reproduced(self) -> str:
-        """How many runs agree, and when they were made.
+    def agreed(self) -> str:
+        """How many runs gave the label."""
+        return f"{self.labels[self.label]} of {len(self.runs)} runs agree"
 
-        Example: "8 of 10 runs, each with other random numbers, agree; 2 say "true" (2026-12-01)."
-        """
+    def reproduced(self) -> str:
+        """How many runs agree, what the others say, and when they were made."""
         if not self.runs:
             return "No run is on record." if self.claim.evidence else ""
         days = sorted({run.date for run in self.runs})
         when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
         if len(self.runs) == 1:
             return f"{'One stored run' if self.claim.experiment else 'Checked in the lesson'} ({when})."
-        agree = f"{self.labels[self.label]} of {len(self.runs)} runs, each with other random numbers, agree"
         others = [
             f'{n} say{"s" if n == 1 else ""} "{label}"'
             for label, n in self.labels.items()
             if label != self.label
         ]
-        return f"{'; '.join([agree, *others])} ({when})."
+        return f"{'; '.join([f'{self.agreed()}, each with other random numbers', *others])} ({when})."
 
     def varied(self) -> str:
         """How many of the numbers could have come out otherwise, as they did in another run."""

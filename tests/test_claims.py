@@ -214,8 +214,8 @@ def test_without_numbers_what_is_on_record_is_shown(ledger, shown, monkeypatch):
     ]
     monkeypatch.setattr(claims, "runs", lambda: {"quick": found})
     verdict("quick")
-    said = '3 of 4 runs, each with other random numbers, agree; 1 says "wrong as said" (2026-05-01).'
-    assert f"From the runs on record: {said}" in repr(shown[0])
+    said = '3 of 4 runs agree, each with other random numbers; 1 says "wrong as said" (2026-05-01).'
+    assert "From the record: 3 of 4 runs agree." in repr(shown[0])
     assert html.escape(said) in shown[0]._repr_html_()
     assert "1 of 6 numbers differ between the runs." in shown[0]._repr_html_()
     assert (shown[0].label, shown[0].numbers["wait"]) == (Label.TRUE, 0.5)

@@ -94,7 +94,7 @@ def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
     entry = Entry.of(entries["quick"], found)
     assert entry.label == Label.TRUE
     assert entry.reproduced() == (
-        '3 of 4 runs, each with other random numbers, agree; 1 says "wrong as said" (2026-05-01).'
+        '3 of 4 runs agree, each with other random numbers; 1 says "wrong as said" (2026-05-01).'
     )
     assert entry.varied() == "1 of 2 numbers differ between the runs."
     assert entry.judgement.numbers["wait"] == 0.52, "the one in the middle of those that agree"
@@ -114,7 +114,7 @@ def test_of_two_labels_with_as_many_runs_the_harder_one_counts(entries, waits):
     entry = Entry.of(entries["quick"], found)
     assert entry.label == Label.WRONG
     assert entry.reproduced() == (
-        '1 of 2 runs, each with other random numbers, agree; 1 says "true" (2026-05-01).'
+        '1 of 2 runs agree, each with other random numbers; 1 says "true" (2026-05-01).'
     )
 
 
