@@ -94,6 +94,10 @@ def _cosine(one: NDArray, other: NDArray) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
+def _marks(marked: Sequence[int]) -> str:
+    return f" Marked are the columns {', '.join(map(str, marked))}." if marked else ""
+
+
 def _most_alike(rows: Mapping[str, ArrayLike]) -> str:
     """Which two rows point most nearly the same way."""
     pairs = {
@@ -104,12 +108,13 @@ def _most_alike(rows: Mapping[str, ArrayLike]) -> str:
     return f"{one} and {other} are most alike, cosine {pairs[one, other]:.2f}"
 
 
-def strips(rows: Mapping[str, ArrayLike], shown: int = 64) -> None:
+def strips(rows: Mapping[str, ArrayLike], shown: int = 64, marked: Sequence[int] = ()) -> None:
     """Some rows of a table as strips of colour, a cell for each number.
 
     Args:
         rows: by the name of the token, (D,) each.
         shown: how many of their numbers.
+        marked: columns with a mark above.
     """
     table, names, said = np.asarray([as_numbers(row) for row in rows.values()]), list(rows), _most_alike(rows)
     fig, (ax,) = plots.panels(title=said, size=(7.6, 0.42 * len(names) + 0.5))
@@ -119,7 +124,11 @@ def strips(rows: Mapping[str, ArrayLike], shown: int = 64) -> None:
     ax.set_xticks([])
     for line in range(1, len(names)):
         ax.axhline(line - 0.5, color="white", linewidth=4)
-    plots.show(fig, alt=f"A strip of {shown} coloured cells for each of {', '.join(names)}: {said}.")
+    ax.plot(marked, [-0.75] * len(marked), "v", color=plots.BLACK, markersize=7, clip_on=False)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    plots.show(
+        fig, alt=f"A strip of {shown} coloured cells for each of {', '.join(names)}: {said}.{_marks(marked)}"
+    )
 
 
 def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:

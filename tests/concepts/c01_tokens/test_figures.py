@@ -195,8 +195,10 @@ def test_pulled_refused(drawn, other):
 
 def test_strips(drawn):
     rows = {"tea": [1.0, 2, 0], "king": [0.0, -1, 3], "coffee": [1.0, 1.5, 0.25]}
-    figures.strips(rows, shown=2)
+    figures.strips(rows, shown=2, marked=[1])
     fig, alt = drawn[0]
+    assert fig.axes[0].lines[-1].get_xdata().tolist() == [1]
+    assert alt.endswith("Marked are the columns 1.")
     assert fig.get_suptitle().startswith("tea and coffee are most alike, cosine 0.9")
     assert fig.axes[0].images[0].get_array().tolist() == [[1, 2], [0, -1], [1, 1.5]]
     assert [tick.get_text() for tick in fig.axes[0].get_yticklabels()] == ["tea", "king", "coffee"]
