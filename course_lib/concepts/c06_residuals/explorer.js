@@ -55,7 +55,7 @@ function render({ model, el }) {
   const layers = h(
     "div",
     { class: "cx-layers", role: "slider", tabindex: "0", "aria-label": "Layer", "aria-orientation": "vertical", "aria-valuemin": "0", "aria-describedby": about.id },
-    h("div", { class: "cx-layer cx-layer-head" }, h("span", {}, "layer"), h("span", {}, "the stream's norm"), h("span", {}, "the lens reads")),
+    h("div", { class: "cx-layer cx-layer-head" }, h("span", {}, "layer"), h("span", {}, "the stream's length"), h("span", {}, "the lens reads")),
     h("div", { class: "cx-layer-rows" }, rows, drawing),
   );
 

@@ -30,8 +30,8 @@ MOST_TOKENS = 24  # of a text that are read
 LENSES = ("plain", "fitted")
 ALONG = 0.3  # cosine from which an addition goes along with the stream; against it from minus that on
 ABOUT = (
-    "A row is a layer, counted from 0. Its point is the norm (the length) of the followed token's stream as "
-    "it leaves the layer; thin lines are the other tokens. Beside it stands the likeliest next token by the "
+    "A row is a layer, counted from 0. Its point is the length of the followed token's stream as it leaves "
+    "the layer; thin lines are the other tokens. Beside it stands the likeliest next token by the "
     "lens, which lets the model's last norm and head read this stream (fitted: after a map towards the last "
     f"layer's stream). Attention and MLP add along the stream (cosine from {ALONG}), against (from −{ALONG}) "
     "or across. Keys: up and down walk through the layers, left and right through the tokens, S skips the "
@@ -263,7 +263,7 @@ class _Reader:
             "tokens": reading.tokens,
             "names": names,
             "norms": packed(norms, np.float32),
-            # (L, T, 4): norm and cosine of what attention adds, then of what the MLP adds
+            # (L, T, 4): length and cosine of what attention adds, then of what the MLP adds
             "additions": packed(additions, np.float32),
             "walk": [
                 [
@@ -334,7 +334,7 @@ def _key(skipped: list[int], exchanged: list[int]) -> str:
 
 
 def _additions(stream: Float[Tensor, "1 T D"], parts: tuple[Tensor, Tensor]) -> list[list[float]]:
-    """For each token the norm of what attention adds and its cosine with the stream; the same of the MLP."""
+    """For each token the length of what attention adds, and its cosine with the stream; so of the MLP."""
     columns = []
     for part in parts:
         columns += [part[0].norm(dim=-1), F.cosine_similarity(part[0], stream[0], dim=-1)]
@@ -345,9 +345,9 @@ def _additions(stream: Float[Tensor, "1 T D"], parts: tuple[Tensor, Tensor]) -> 
 def _walk(layer: int, name: str, before: float, addition: list[float], after: float) -> str:
     attention, attention_cosine, mlp, mlp_cosine = addition
     return (
-        f"Layer {layer}, token {name}: the stream enters with norm {_norm(before)}. "
+        f"Layer {layer}, token {name}: the stream enters with length {_norm(before)}. "
         f"Attention adds {_norm(attention)} {_direction(attention_cosine)}, "
-        f"the MLP {_norm(mlp)} {_direction(mlp_cosine)}. The stream leaves with norm {_norm(after)}."
+        f"the MLP {_norm(mlp)} {_direction(mlp_cosine)}. The stream leaves with length {_norm(after)}."
     )
 
 
@@ -369,7 +369,8 @@ def _norm(value: float) -> str:
 def _norms_text(name: str, norms: list[float]) -> str:
     layers = ", ".join(f"{layer}: {_norm(norm)}" for layer, norm in enumerate(norms[1:]))
     return (
-        f"Norm of the stream of {name}: {_norm(norms[0])} before the first layer, then after layer {layers}."
+        f"Length of the stream of {name}: {_norm(norms[0])} before the first layer, then after layer "
+        f"{layers}."
     )
 
 

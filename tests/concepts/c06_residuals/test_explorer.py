@@ -232,15 +232,15 @@ def test_depth_is_described() -> None:
     view, effects = explorer.views["tiny"], explorer.effects["tiny"]
     assert view["text"] == "tiny. Layers: 2.\nTokens (2): a (1) | a (2)"
     assert view["walk"][0][1] == (
-        "Layer 0, token a (2): the stream enters with norm 4. Attention adds 3 across "
-        "(cosine 0.00), the MLP 396 along (cosine 0.80). The stream leaves with norm 400."
+        "Layer 0, token a (2): the stream enters with length 4. Attention adds 3 across "
+        "(cosine 0.00), the MLP 396 along (cosine 0.80). The stream leaves with length 400."
     )
     assert view["walk"][1][0] == (
-        "Layer 1, token a (1): the stream enters with norm 400. Attention adds 3 across "
-        "(cosine 0.00), the MLP 800 against (cosine −1.00). The stream leaves with norm 400."
+        "Layer 1, token a (1): the stream enters with length 400. Attention adds 3 across "
+        "(cosine 0.00), the MLP 800 against (cosine −1.00). The stream leaves with length 400."
     )
     assert view["norms_text"][1] == (
-        "Norm of the stream of a (2): 4 before the first layer, then after layer 0: 400, 1: 400."
+        "Length of the stream of a (2): 4 before the first layer, then after layer 0: 400, 1: 400."
     )
     assert view["lenses"]["plain"][0][1] == [["a", "100.0 %"], ["b", "0.0 %"]]
     assert view["final"][1] == [["b", "100.0 %"], ["a", "0.0 %"]]

@@ -94,7 +94,7 @@ def norm_cases(rng, *learned):
     small[0] *= np.float32(0.1)  # far below eps, for who takes eps for the least that something may be
     return in_torch(
         [
-            Case("one token of four numbers", inputs(4 * all_different(rng, 4))),
+            Case("two sequences of two tokens", inputs(4 * all_different(rng, 2, 2, 4))),
             Case("two sequences", inputs(spread(rng, 2, t, d)), gradients=True, catches="no graph"),
             Case(
                 "everything square",
