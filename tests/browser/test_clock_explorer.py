@@ -26,7 +26,7 @@ def explorer(desk) -> Locator:
 
 
 def cells(explorer: Locator, network: str) -> Locator:
-    return explorer.get_by_role("grid", name=f"Cells of the {network}").get_by_role("gridcell")
+    return explorer.get_by_role("grid", name=f"Boxes of the {network}").get_by_role("gridcell")
 
 
 def clock(explorer: Locator) -> Locator:
@@ -50,7 +50,7 @@ def test_the_clock_is_turned_by_mouse(desk, explorer: Locator) -> None:
         expect(explorer).not_to_contain_text("it took")
         step.click()
     expect(explorer.get_by_text("You said 4 for the Transformer; it took 3.", exact=True)).to_be_visible()
-    expect(status(explorer, 0)).to_have_text("Cells at work: 3, done: 3, ready: 3, waiting: 6.")
+    expect(status(explorer, 0)).to_have_text("Boxes at work: 3, done: 3, ready: 3, waiting: 6.")
     expect(status(explorer, 1)).to_have_text(
         "Done after 3 ticks. The processors were at work for 42 % of the time."
     )
@@ -65,7 +65,7 @@ def test_the_clock_is_turned_by_mouse(desk, explorer: Locator) -> None:
     explorer.get_by_role("button", name="Back").click()
     expect(clock(explorer)).to_have_attribute("aria-valuetext", "Tick 6")
     expect(explorer.locator(".cx-ended tbody tr")).to_have_text(["reading31273"])
-    # What a cell needs, in both networks.
+    # What a box needs, in both networks.
     recurrent.nth(2 * T + 3).hover()
     expect(explorer.locator("[data-mark=result]")).to_have_count(2)
     for network, needed in ((recurrent, [T + 3, 2 * T + 2]), (attention, [T, T + 1, T + 2, T + 3])):
@@ -90,11 +90,11 @@ explorer.tick, explorer.layer, explorer.token, explorer.guess, explorer.ended = 
         "Words (5): the (1) | cat | sat | on | the (5)",
         "Layers: 2. Processors: 2. Mode: reading. Tick 3.",
         "",
-        "Recurrent network: Cells at work: 2, done: 3, ready: 2, waiting: 3.",
+        "Recurrent network: Boxes at work: 2, done: 3, ready: 2, waiting: 3.",
         "Layer 0: the (1) 1 | cat 2 | sat 3 now | on ○ | the (5) ·",
         "Layer 1: the (1) 2 | cat 3 now | sat ○ | on · | the (5) ·",
         "",
-        "Transformer: Cells at work: 2, done: 4, ready: 4, waiting: 0.",
+        "Transformer: Boxes at work: 2, done: 4, ready: 4, waiting: 0.",
         "Layer 0: the (1) 1 | cat 1 | sat 2 | on 2 | the (5) 3 now",
         "Layer 1: the (1) 3 now | cat ○ | sat ○ | on ○ | the (5) ○",
         "",
@@ -208,6 +208,23 @@ def test_settings_texts_and_times(desk, explorer: Locator) -> None:
     desk.run("explorer.layer, explorer.token, explorer.tick, explorer.ended = 3, 7, 2, ['2,reading,4']")
     expect(attention).to_have_count(4)
     expect(explorer.locator(".cx-trace")).to_contain_text("Followed: b, layer 1.")
+
+
+def test_it_does_not_ask_what_was_just_answered(desk) -> None:
+    explorer = desk.shown(TITLE, IMPORT, f"explorer = ClockExplorer({TEXT!r}, tick=3)\nexplorer")
+    guess = explorer.get_by_label(re.compile("Your guess"))
+    end = explorer.get_by_role("button", name="To the end")
+    expect(end).to_be_visible()
+    expect(guess).to_be_hidden()
+    end.click()
+    processors = explorer.get_by_label("Processors of each")
+    processors.select_option("1")
+    guess.fill("14")
+    end.click()
+    expect(explorer.get_by_text("You said 14 for the Transformer; it took 15.", exact=True)).to_be_visible()
+    processors.select_option("12")
+    expect(clock(explorer)).to_have_attribute("aria-valuetext", "Tick 0")
+    expect(guess).to_be_hidden()
 
 
 def test_accessible_in_both_themes(desk) -> None:

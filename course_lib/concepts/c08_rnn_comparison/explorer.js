@@ -18,6 +18,7 @@ function render({ model, el }) {
   const tick = () => Math.min(model.get("tick"), end());
   const layer = () => Math.min(model.get("layer"), layers() - 1);
   const token = () => Math.min(model.get("token"), names().length - 1);
+  const settingKey = () => `${layers()},${model.get("mode")},${processors()}`;
   const timesKey = () => `${names().length},${layers()}`;
 
   // ------------------------------------------------------------------------------------------------ the parts
@@ -34,6 +35,7 @@ function render({ model, el }) {
   const about = h("p", { id: uniqueId("about"), class: "cx-about" });
 
   const guess = h("input", { id: uniqueId("guess"), class: "cx-count", type: "number", min: 1, oninput: () => choose({ guess: Math.max(0, Math.round(Number(guess.value))) }, false) });
+  const guessField = labelled("How many ticks will the Transformer need? Your guess", guess);
   const guessed = h("span", { role: "status" });
   const clock = h("input", { id: uniqueId("clock"), class: "cx-slider", type: "range", min: 0, oninput: () => turnTo(Number(clock.value)), "aria-describedby": about.id });
   const now = h("span", { class: "cx-tick-now" });
@@ -47,7 +49,7 @@ function render({ model, el }) {
     const status = h("p", { class: "cx-summary", role: "status" });
     const heads = h("tr", {});
     const rows = h("tbody", {});
-    const table = h("table", { class: "cx-work", role: "grid", "aria-label": `Cells of the ${title}` }, h("caption", {}, title), h("thead", {}, heads), rows);
+    const table = h("table", { class: "cx-work", role: "grid", "aria-label": `Boxes of the ${title}` }, h("caption", {}, title), h("thead", {}, heads), rows);
     return { way, title, status, heads, rows, cells: [], node: h("div", { class: "cx-work-side" }, table, status) };
   });
   const trace = h("p", { class: "cx-trace cx-lines-kept", role: "status" });
@@ -61,7 +63,7 @@ function render({ model, el }) {
       ["wait", "·", "waits"],
     ].flatMap(([standing, symbol, words]) => [h("span", { class: "cx-work-key", "data-standing": standing }, symbol), words]),
     h("span", { class: "cx-work-key", "data-mark": "input" }, ""),
-    "what the followed cell needs",
+    "what the followed box needs",
   );
   const endedRows = h("tbody", {});
   const endedTable = h(
@@ -89,7 +91,7 @@ function render({ model, el }) {
     h("div", { class: "cx-bar" }, labelled("Mode", mode), labelled("Layers", layerCount), labelled("Processors of each", processorCount)),
     h("div", { class: "cx-cut" }, h("label", { for: text.id, class: "cx-label" }, "Your text"), text),
     note,
-    h("div", { class: "cx-bar cx-actions" }, labelled("How many ticks will the Transformer need? Your guess", guess), guessed),
+    h("div", { class: "cx-bar cx-actions" }, guessField, guessed),
     h("div", { class: "cx-replay" }, h("label", { for: clock.id }, "Clock"), clock, now, back, next, last),
     ...works.map(({ node }) => node),
     legend,
@@ -107,7 +109,7 @@ function render({ model, el }) {
   }
   function turnTo(wanted) {
     const to = Math.min(Math.max(wanted, 0), end());
-    const key = `${layers()},${model.get("mode")},${processors()}`;
+    const key = settingKey();
     const isNew = to === end() && !model.get("ended").includes(key);
     choose({ tick: to, ...(isNew ? { ended: [...model.get("ended"), key] } : {}) }, false);
     drawClock(); // the handle may have been pulled past the end, where nothing changes
@@ -141,7 +143,7 @@ function render({ model, el }) {
     }
   }
 
-  /** Of each cell of a network how it stands at this tick, the symbol of that, and a sentence. */
+  /** Of each box of a network how it stands at this tick, the symbol of that, and a sentence. */
   function standings(way) {
     const at = ticks(way);
     return at.map((own, i) => {
@@ -162,7 +164,7 @@ function render({ model, el }) {
     for (const part of [next, last]) setAttribute(part, "aria-disabled", tick() === end() ? "true" : null);
   }
 
-  /** Draw one network; returns its part of the text, and what is said of the followed cell. */
+  /** Draw one network; returns its part of the text, and what is said of the followed box. */
   function drawWork({ way, title, status, cells }) {
     const found = standings(way);
     const width = names().length;
@@ -183,7 +185,7 @@ function render({ model, el }) {
     const count = (standing) => found.filter(([other]) => other === standing).length;
     const counts = Object.entries(STANDINGS).map(([standing, words]) => `${words}: ${count(standing)}`);
     const isDone = tick() >= endOf(ticks(way));
-    const said = isDone ? plan()[way].end[processors()] : `Cells ${counts.join(", ")}.`;
+    const said = isDone ? plan()[way].end[processors()] : `Boxes ${counts.join(", ")}.`;
     setText(status, said);
     const rows = cells.map((_, l) => {
       const line = names().map((name, t) => {
@@ -231,6 +233,7 @@ function render({ model, el }) {
     processorCount.value = processors();
     mode.value = model.get("mode");
     const said = model.get("guess");
+    guessField.hidden = model.get("told").includes(settingKey()); // nobody is asked what was just answered
     if (said !== Number(guess.value)) guess.value = said || "";
     const shape = JSON.stringify([layers(), model.get("state").words]);
     if (shape !== built) {
@@ -242,8 +245,8 @@ function render({ model, el }) {
     const followed = [`Followed: ${names()[token()]}, layer ${layer()}.`, ...drawn.map((part) => part.followed)].join("\n");
     setText(trace, followed);
     const needed = endOf(ticks("transformer"));
-    const isTold = said > 0 && tick() >= needed;
-    setText(guessed, isTold ? `You said ${said} for the Transformer; it took ${needed}.` : "");
+    const isAnswered = said > 0 && tick() >= needed;
+    setText(guessed, isAnswered ? `You said ${said} for the Transformer; it took ${needed}.` : "");
     const settings = `Layers: ${layers()}. Processors: ${processors()}. Mode: ${model.get("mode")}. Tick ${tick()}.`;
     setText(
       box.text,
@@ -254,7 +257,7 @@ function render({ model, el }) {
         ...drawn.flatMap(({ lines }) => lines),
         "",
         followed,
-        ...(isTold ? [guessed.textContent] : []),
+        ...(isAnswered ? [guessed.textContent] : []),
         "",
         ...drawEnded(),
         drawTimes(),
@@ -263,7 +266,7 @@ function render({ model, el }) {
     box.settle();
   }
 
-  box.watch(draw, "state", "plans", "measured", "layers", "processors", "mode", "tick", "layer", "token", "guess", "ended");
+  box.watch(draw, "state", "plans", "measured", "layers", "processors", "mode", "tick", "layer", "token", "guess", "ended", "told");
   return () => {
     typing.cancel();
     box.close();

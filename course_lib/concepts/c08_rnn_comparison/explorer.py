@@ -24,11 +24,11 @@ ROUNDS = (15, 5)  # of the first and the second measurement; the fastest counts
 VOCABULARY = 97  # of the models that are measured
 SIZES = "Each has 33,000 parameters in a layer and reads one text at a time."
 ABOUT = (
-    "A cell is one layer at one word; layers are counted from 0. In both networks it takes one tick of one "
-    "processor, although attention reads more at later words. A number is the tick at which a cell worked; "
-    "○ is ready and works once a processor takes it; · waits for other cells. When reading (and in training) "
-    "all words are there from the start; when writing, the last layer's cell at a word says what the next "
-    "word is. Keys: at the clock, left and right are a tick back and on, End lets both finish; at the cells, "
+    "A box is one layer at one word; layers are counted from 0. In both networks it takes one tick of one "
+    "processor, although attention reads more at later words. A number is the tick at which a box worked; "
+    "○ is ready and works once a processor takes it; · waits for other boxes. When reading (and in training) "
+    "all words are there from the start; when writing, the last layer's box at a word says what the next "
+    "word is. Keys: at the clock, left and right are a tick back and on, End lets both finish; at the boxes, "
     "arrows walk, Space is a tick on, Shift and Space one back. A page without a kernel can do all but "
     "another text and new times."
 )
@@ -37,7 +37,7 @@ _ASSETS = assets(__file__)
 
 
 class ClockExplorer(Explorer):
-    """Who waits for whom: cells of two networks on a clock, with as many processors as the reader likes.
+    """Who waits for whom: boxes of two networks on a clock, with as many processors as the reader likes.
 
     Every setting is scheduled at once for the text, so that an exported page shows them all.
 
@@ -46,7 +46,8 @@ class ClockExplorer(Explorer):
         layers: of each network at first.
         processors: of each network at first.
         mode: "reading", with all words there, or "writing" them one after the other, at first.
-        tick: where the clock stands at first.
+        tick: where the clock stands at first; past 0 it has told something of these settings, and what the
+            Transformer needs with them is not asked.
     Raises: ValueError: a text without a word or too long; traitlets.TraitError: a setting that is not among
         `LAYERS`, `PROCESSORS`, `MODES`.
     """
@@ -58,10 +59,11 @@ class ClockExplorer(Explorer):
     processors = traitlets.Enum(PROCESSORS, PROCESSORS[0]).tag(sync=True)
     mode = traitlets.Enum([*MODES], next(iter(MODES))).tag(sync=True)
     tick = traitlets.Int(0, min=0).tag(sync=True)  # past the end nothing changes
-    layer = traitlets.Int(0, min=0).tag(sync=True)  # of the followed cell
+    layer = traitlets.Int(0, min=0).tag(sync=True)  # of the followed box
     token = traitlets.Int(0, min=0).tag(sync=True)
     guess = traitlets.Int(0, min=0).tag(sync=True)  # ticks of the Transformer; 0: none said
     ended: Any = traitlets.List().tag(sync=True)  # the settings seen to their end, as `_key` with processors
+    told: Any = traitlets.List().tag(sync=True)  # the settings of which the lesson has told, in the same form
     # All that can be shown of this text, by layers and mode: see `_plan`.
     plans = traitlets.Dict().tag(sync=True)
     # What was measured so far, by words and layers.
@@ -81,6 +83,7 @@ class ClockExplorer(Explorer):
             self.layers, self.processors, self.mode = layers, processors, mode
             self.text = text
             self.tick = tick
+            self.told = [f"{_key(layers, mode)},{processors}"] if tick else []
 
     @property
     def text(self) -> str:
@@ -147,9 +150,9 @@ def _key(layers: int, mode: str) -> str:
 
 
 def _plan(names: list[str], layers: int, mode: str) -> dict[str, Any]:
-    """For each network what every cell waits for, in numbers and in words, and its tick by processors.
+    """For each network what every box waits for, in numbers and in words, and its tick by processors.
 
-    Cells are numbered layer by layer.
+    Boxes are numbered layer by layer.
     """
     made, n_words, writing = {}, len(names), mode == "writing"
     cells = [(layer, token) for layer in range(layers) for token in range(n_words)]
@@ -166,7 +169,7 @@ def _plan(names: list[str], layers: int, mode: str) -> dict[str, Any]:
 
 
 def _needs(names: list[str], cell: Cell, inputs: list[Cell], layers: int, writing: bool) -> str:
-    """What a cell waits for, in words."""
+    """What a box waits for, in words."""
     if not inputs:
         return "needs only its word."
     found = []

@@ -157,7 +157,7 @@ def repeated(lengths: Sequence[int], shares: Mapping[str, Sequence[float]], chan
 
 
 def looked(weights: ArrayLike, said: Sequence[int]) -> None:
-    """Which of the reader's states is seen at each symbol that is written; a ring where it looks aside.
+    """Which of the reader's states is seen at each symbol that is written; a ring where it first looks aside.
 
     Args:
         weights: (written, read); each row sums to 1.
@@ -188,10 +188,13 @@ def looked(weights: ArrayLike, said: Sequence[int]) -> None:
     if scale := ax.images[0].colorbar:
         scale.remove()
     beside = np.argwhere((weights > 0.01) & ~np.eye(len(weights), dtype=bool))
-    if len(beside) <= len(weights):  # where it looks everywhere, rings say nothing
-        ax.plot(*beside.T[::-1], "o", markersize=17, markerfacecolor="none", markeredgecolor=plots.ORANGE)
+    ring = ""
+    if 0 < len(beside) <= len(weights):  # where it looks everywhere, a ring says nothing
+        row, column = beside[0]  # the topmost
+        ax.plot(column, row, "o", markersize=17, markerfacecolor="none", markeredgecolor=plots.ORANGE)
+        ring = f" A ring at row {row + 1}, column {column + 1}, which has {weights[row, column]:.2f}."
     fig.set_size_inches(5.6, 4.9)
-    plots.show(fig, alt=f"A matrix of weights, a row for each symbol that is written; {told}.")
+    plots.show(fig, alt=f"A matrix of weights, a row for each symbol that is written; {told}.{ring}")
 
 
 def reach(gradients: Mapping[str, ArrayLike]) -> None:

@@ -38,7 +38,7 @@ def test_every_setting_is_scheduled_at_once(clock: ClockExplorer, layers: int, m
             )
 
 
-def test_what_a_cell_needs_is_said(clock: ClockExplorer) -> None:
+def test_what_a_box_needs_is_said(clock: ClockExplorer) -> None:
     reading, writing = clock.plans["2,reading"], clock.plans["2,writing"]
     assert reading["recurrent"]["needs"][7] == "needs layer 0 of sat and layer 1 of cat."
     assert reading["transformer"]["needs"][7] == "needs layer 0 of the (1), cat, sat."
@@ -125,6 +125,11 @@ def test_a_bad_question_about_the_clock_changes_nothing(
 def test_settings_without_a_plan(clock: ClockExplorer, name: str, value: object, message: str) -> None:
     with pytest.raises((ValueError, TraitError), match=re.escape(message)):
         setattr(clock, name, value)
+
+
+@pytest.mark.parametrize(("tick", "told"), [(0, []), (3, ["4,writing,2"])])
+def test_what_the_clock_has_told_is_not_asked(tick: int, told: list[str]) -> None:
+    assert ClockExplorer(WORDS, layers=4, processors=2, mode="writing", tick=tick).told == told
 
 
 def test_it_keeps_the_frame(clock: ClockExplorer) -> None:

@@ -104,12 +104,18 @@ def test_looked(drawn):
     assert draws(drawn, figures.looked, weights, [5, 2, 5], says=says)
 
 
-def test_looked_rings_what_is_seen_beside(drawn):
+def test_looked_rings_the_topmost_that_is_seen_beside(drawn):
     weights = 0.97 * torch.eye(5)
-    weights[1, 4] = 0.03
-    figures.looked(weights, [5, 2, 5, 1, 1])
+    weights[1, 4], weights[3, 0] = 0.03, 0.02
+    says = "A ring at row 2, column 5, which has 0.03"
+    assert draws(drawn, figures.looked, weights, [5, 2, 5, 1, 1], says=says)
     (line,) = drawn[0][0].axes[0].lines
     assert line.get_xydata().tolist() == [[4, 1]]
+
+
+def test_looked_has_no_ring_where_it_looks_nowhere_else(drawn):
+    figures.looked(torch.eye(5), [5, 2, 5, 1, 1])
+    assert not drawn[0][0].axes[0].lines
 
 
 @pytest.mark.parametrize("weights", [torch.full((3, 3), 1 / 3), torch.eye(3)[[2, 2, 2]]])
