@@ -344,7 +344,7 @@ def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
     expect(text).to_contain_text(reference.view["text"])
     expect(text).to_contain_text(reference.state["end"]["text"])
     for layer, part in enumerate(("qkv", "mlp", "weights", "probabilities", "mix")):
-        flow.get_by_label("Block", exact=True).fill(str(layer))
+        flow.get_by_label("Layer", exact=True).fill(str(layer))
         flow.get_by_label("Head").select_option(str(layer % 3))
         flow.locator(".cx-flow-token").nth(layer).click()
         names = [each["id"] for each in reference.view["parts"]]

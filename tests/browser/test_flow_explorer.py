@@ -51,7 +51,7 @@ def library(desk, code: str) -> list:
 
 
 def test_every_part_opens_with_its_numbers(desk, explorer: Locator) -> None:
-    explorer.get_by_label("Block", exact=True).fill("3")
+    explorer.get_by_label("Layer", exact=True).fill("3")
     explorer.get_by_label("Head").select_option("2")
     explorer.locator(".cx-flow-token").nth(3).click()
     titles = parts(explorer).all_text_contents()
@@ -90,11 +90,11 @@ print(json.dumps([block["said"][3], view["lens"][3], part["words"], part["formul
     product, score, weight = (f"{number:.3f}".replace("-", "−") for number in cell)
     desk.tells(
         explorer,
-        "Decoder of 5 blocks, 4 heads, 2 for keys and values, vectors of width 24, 97 tokens known.",
+        "Decoder of 5 layers, 4 heads, 2 for keys and values, vectors of width 24, 97 tokens known.",
         "Tokens (5): a (1) | ␣ | c | a (4) | t",
         f"You said Attention; most parameters are in: MLPs. Of {total:,}: {listed}.",
         "",
-        "Block 3 of 5, head 2, token a (4).",
+        "Layer 3 of 5, head 2, token a (4).",
         said,
         lens,
         "",
@@ -143,11 +143,11 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     explorer.get_by_role("radio", name="MLPs").focus()
     keyboard.press("Space")
     expect(explorer).to_contain_text("You said MLPs; most parameters are in: ")
-    for name in ("Whole model", "One block"):
+    for name in ("Whole model", "One layer"):
         keyboard.press("Tab")
         expect(explorer.get_by_role("button", name=name)).to_be_focused()
     keyboard.press("Tab")
-    expect(explorer.get_by_label("Block", exact=True)).to_be_focused()
+    expect(explorer.get_by_label("Layer", exact=True)).to_be_focused()
     keyboard.press("ArrowRight")
     expect(explorer).to_contain_text("1 of 5")
     keyboard.press("Tab")
@@ -226,6 +226,14 @@ def test_blocks_open_in_the_picture(desk, explorer: Locator) -> None:
     desk.page.emulate_media(reduced_motion="reduce")
 
 
+def test_what_was_answered_before_is_not_asked(desk, explorer: Locator) -> None:
+    asked = explorer.get_by_role("group", name=re.compile("First a guess"))
+    expect(asked).to_be_visible()
+    desk.run("explorer.guess, explorer.asks = 'MLPs', False")
+    expect(asked).to_be_hidden()
+    expect(explorer.locator(".cx-text")).not_to_contain_text("You said MLPs")
+
+
 def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
     explorer.get_by_role("radio", name="Attention").check()
     explorer.locator("summary").click()
@@ -237,7 +245,7 @@ def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
 def test_an_encoder_ends_with_a_sentence_vector(desk) -> None:
     explorer = desk.shown(TITLE, MINILM)
     expect(explorer.get_by_role("button", name="Take the likeliest")).to_be_hidden()
-    explorer.get_by_label("Block", exact=True).fill("5")
+    explorer.get_by_label("Layer", exact=True).fill("5")
     expect(explorer).to_contain_text("5 of 6")
     expect(explorer.locator(".cx-flow-ribbon.cx-flow-followed")).to_have_count(10)
     parts(explorer).last.click()

@@ -5,7 +5,7 @@ const FLOW = { head: 22, cell: 4, squares: 5, top: 4, rows: 260, least: 24, most
 const LEAST_WEIGHT = { followed: 0.005, other: 0.08 }; // of a ribbon
 const SLIDING_MS = 60;
 const STAGE_NAMES = { products: "q · k", scores: "scores", weights: "softmax" };
-const ZOOM_NAMES = { model: "Whole model", block: "One block" };
+const ZOOM_NAMES = { model: "Whole model", block: "One layer" };
 // What is drawn of an open block, left to right: numbers, symbol, colour, heads, part, how much wider than others.
 const COLUMNS = [
   ["stream", "x", "stream", "", "stream"],
@@ -105,7 +105,7 @@ function render({ model, el }) {
       ["attention", "attention"],
       ["mlp", "MLP"],
     ].flatMap(([kind, words]) => [h("span", { class: `cx-swatch cx-of-${kind}` }), `${words} `]),
-    "· Bars in a closed block: the length of what attention and MLP add, as a share of the stream’s.",
+    "· Bars in a closed layer: the length of what attention and MLP add, as a share of the stream’s.",
   );
 
   const write = button("Write one more: draw it", () => askForToken("write", { likeliest: false }));
@@ -182,7 +182,7 @@ function render({ model, el }) {
       "div",
       { class: "cx-bar cx-actions" },
       h("div", { class: "cx-steps", role: "group", "aria-label": "Zoom" }, ...zooms.map(({ node }) => node)),
-      h("span", { class: "cx-flow-slide" }, h("label", { for: slide.id }, "Block"), slide, slideNow),
+      h("span", { class: "cx-flow-slide" }, h("label", { for: slide.id }, "Layer"), slide, slideNow),
       labelled("Head", heads),
     ),
     parts,
@@ -420,7 +420,7 @@ function render({ model, el }) {
   picture.addEventListener("pointermove", (event) => {
     const { l, id } = under(event);
     const found = view().parts.find((each) => each.id === id);
-    setText(hint, l !== undefined ? `Block ${l}: click to open it.` : found ? `${found.title}: ${found.words}` : "");
+    setText(hint, l !== undefined ? `Layer ${l}: click to open it.` : found ? `${found.title}: ${found.words}` : "");
   });
   picture.addEventListener("pointerleave", () => setText(hint, ""));
 
@@ -562,8 +562,9 @@ function render({ model, el }) {
 
   /** What the guess was, beside what is so; "" where there was none. */
   function drawGuess() {
+    question.hidden = !model.get("asks");
     const counts = view().parameters;
-    const guess = counts.some(([kind]) => kind === model.get("guess")) ? model.get("guess") : "";
+    const guess = !question.hidden && counts.some(([kind]) => kind === model.get("guess")) ? model.get("guess") : "";
     answers.querySelectorAll("input").forEach((input) => (input.checked = input.value === guess));
     if (guess === "") {
       setText(revealed, "");
@@ -614,12 +615,12 @@ function render({ model, el }) {
     zooms.forEach(({ zoom, node }) => setAttribute(node, "aria-current", zoom === model.get("zoom") ? "true" : null));
     if (document.activeElement !== slide) slide.value = model.get("layer");
     setText(slideNow, `${model.get("layer")} of ${view().n_layers}`);
-    setAttribute(slide, "aria-valuetext", `Block ${model.get("layer")}`);
+    setAttribute(slide, "aria-valuetext", `Layer ${model.get("layer")}`);
     heads.value = head();
     drawEnd();
     const guessed = drawGuess();
     const place = [
-      `Block ${model.get("layer")} of ${view().n_layers}, head ${head()}, token ${view().names[token()]}.`,
+      `Layer ${model.get("layer")} of ${view().n_layers}, head ${head()}, token ${view().names[token()]}.`,
       block().said[token()],
       ...view().lens.slice(model.get("layer"), model.get("layer") + 1),
     ];
@@ -641,7 +642,7 @@ function render({ model, el }) {
     box.settle();
   }
 
-  box.watch(draw, "state", "view", "blocks", "layer", "head", "token", "key", "part", "stage", "zoom", "guess");
+  box.watch(draw, "state", "view", "blocks", "layer", "head", "token", "key", "part", "stage", "zoom", "guess", "asks");
   // The width as reported: read later, it may be that of a page which is hidden for a moment.
   const watch = new ResizeObserver(([{ contentRect }]) =>
     requestAnimationFrame(() => {

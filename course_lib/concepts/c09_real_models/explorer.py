@@ -41,12 +41,12 @@ STAGES = ("products", "scores", "weights")
 ZOOMS = ("model", "block")
 TEXTS = {True: "The capital of France is", False: "A cat sat on the warm mat."}  # of a decoder, an encoder
 ABOUT = (
-    "Left to right: each token's row is its residual stream, on its way through the model. One block is "
-    "open, the others are narrow; blocks and heads are counted from 0. The followed token's row is drawn "
+    "Left to right: each token's row is its residual stream, on its way through the model. One layer is "
+    "open, the others are narrow; layers and heads are counted from 0. The followed token's row is drawn "
     "strongly; orange ribbons show what it gathers from other tokens in the chosen head. Small bars are the "
     "first coordinates of a vector, up where they are above 0 and down where they are below; the largest "
     "fills its frame. Choose a part for its formula and numbers. Keys: arrows move among tokens, parts and "
-    "cells. A page without a kernel shows the blocks that were opened; another text, another block and "
+    "cells. A page without a kernel shows the layers that were opened; another text, another layer and "
     "another word need Python."
 )
 
@@ -54,7 +54,7 @@ _ASSETS = assets(__file__)
 
 
 class FlowExplorer(Explorer):
-    """Follow a text through a whole model: tokens, embeddings, each block, and what comes out at the end.
+    """Follow a text through a whole model: tokens, embeddings, each layer, and what comes out at the end.
 
     Args:
         model: a `GPT` or a `BERT`.
@@ -62,10 +62,11 @@ class FlowExplorer(Explorer):
         text: what is read at first, up to `LONGEST_TEXT` characters; of its tokens the first
             `MOST_TOKENS`. Left out: a short sentence in English.
         examples: other texts to choose from.
-        layer: the block that is open at first.
+        layer: the one that is open at first.
         temperature: of the next token, and so are top_k and top_p, see `NextWord`.
         seed: of the draws.
-    Raises: ValueError: another kind of model or tokenizer, a block that is not there, a setting out of range,
+        asks: whether it asks for a guess, which kind of part holds most parameters.
+    Raises: ValueError: another kind of model or tokenizer, a layer that is not there, a setting out of range,
         a text that is empty, too long or without a token.
     """
 
@@ -82,6 +83,7 @@ class FlowExplorer(Explorer):
     guess = traitlets.Unicode("").tag(
         sync=True
     )  # which part of the model holds most parameters; "": none said
+    asks = traitlets.Bool(True).tag(sync=True)  # for that guess
     # All that is shown of the text but the insides of blocks; those that were opened, by their number.
     view = traitlets.Dict().tag(sync=True)
     blocks = traitlets.Dict().tag(sync=True)
@@ -98,6 +100,7 @@ class FlowExplorer(Explorer):
         top_k: int | None = None,
         top_p: float | int | None = None,
         seed: int = 0,
+        asks: bool = True,
     ) -> None:
         super().__init__()
         self._model, self._tokenizer = _checked(model, tokenizer)
@@ -110,7 +113,7 @@ class FlowExplorer(Explorer):
         self._first_text = TEXTS[self._is_decoder] if text is None else text
         self._examples = [self._first_text, *(each for each in examples if each != self._first_text)]
         with self.hold_sync():  # one message instead of one for each change
-            self.layer = layer
+            self.layer, self.asks = layer, asks
             self.text = self._first_text
             self.token = MOST_TOKENS
 
@@ -257,7 +260,7 @@ class FlowExplorer(Explorer):
         ]
         kind = "decoder" if self._is_decoder else "encoder"
         lines = [
-            f"{kind.capitalize()} of {config.n_layers} blocks, {heads}, vectors of width {config.d_model}, "
+            f"{kind.capitalize()} of {config.n_layers} layers, {heads}, vectors of width {config.d_model}, "
             f"{config.vocab_size:,} tokens known.",
             f"Tokens ({n}): {' | '.join(names)}",
             left,
@@ -290,7 +293,7 @@ class FlowExplorer(Explorer):
             return []
         rows = likeliest(self._tokenizer, logit_lens(self._model, torch.cat([s[:, -1] for s in streams])))
         return [
-            f"If block {layer} were the last one, the likeliest next token would be “{piece}” ({share})."
+            f"If layer {layer} were the last one, the likeliest next token would be “{piece}” ({share})."
             for layer, ((piece, share), *_) in enumerate(rows)
         ]
 
@@ -369,10 +372,10 @@ def _checked(model: Any, tokenizer: Any) -> tuple[Any, TextTokenizer]:
     for layer, block in enumerate(model.stack.blocks):
         if not isinstance(block.feed_forward, FeedForward):
             raise ValueError(
-                f"Block {layer} must have a FeedForward; got {type(block.feed_forward).__name__}."
+                f"Layer {layer} must have a FeedForward; got {type(block.feed_forward).__name__}."
             )
     if not len(model.stack.blocks):
-        raise ValueError("The model has no block to open.")
+        raise ValueError("The model has no layer to open.")
     if not isinstance(tokenizer, TextTokenizer):
         raise ValueError(f"The tokenizer must have encode and pieces; got {type(tokenizer).__name__}.")
     return model, tokenizer

@@ -72,9 +72,9 @@ def _start(model: GPT | BERT, n: int) -> list[dict[str, Any]]:
 
 
 _NO_PLACE = {
-    "rotary": "Its place is not in it: each block turns queries and keys by their place.",
-    "alibi": "Its place is not in it: each block takes the distance off the scores.",
-    "relative": "Its place is not in it: each block adds a term for the distance to the scores.",
+    "rotary": "Its place is not in it: each layer turns queries and keys by their place.",
+    "alibi": "Its place is not in it: each layer takes the distance off the scores.",
+    "relative": "Its place is not in it: each layer adds a term for the distance to the scores.",
     "none": "Nothing says at which place it stands.",
 }
 
@@ -121,7 +121,7 @@ def _pre_block(model: GPT, n: int) -> list[dict[str, Any]]:
             "block",
             "output",
             "Add",
-            "What the MLP gives is added, too, and the stream goes on to the next block.",
+            "What the MLP gives is added, too, and the stream goes on to the next layer.",
             "x ← x + MLP",
             f"x {n} × {d}",
             ("x", "middle", ""),
@@ -153,7 +153,7 @@ def _post_block(model: BERT, n: int) -> list[dict[str, Any]]:
             "block",
             "output",
             "Add, norm",
-            "What the MLP gives is added, too; the normalised sum goes on to the next block.",
+            "What the MLP gives is added, too; the normalised sum goes on to the next layer.",
             f"x ← norm(x + MLP); {norm}",
             f"x {n} × {d}",
             ("x", "middle", ""),
@@ -168,7 +168,7 @@ def _stream(n: int, d: int) -> dict[str, Any]:
         "block",
         "stream",
         "Stream in",
-        "One vector for each token enters. Every part of the block reads it and adds to it.",
+        "One vector for each token enters. Every part of the layer reads it and adds to it.",
         "x",
         f"x {n} × {d}",
         ("x", "stream", ""),
@@ -278,7 +278,7 @@ def _decoder_end(model: GPT, n: int) -> list[dict[str, Any]]:
             "end",
             "norm",
             "Last norm",
-            "One more norm follows the last block.",
+            "One more norm follows the last layer.",
             _norm_formula(model),
             f"x {n} × {config.d_model}",
             ("norm(x)", "norm", ""),

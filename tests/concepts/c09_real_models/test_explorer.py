@@ -146,11 +146,11 @@ def test_a_special_token_ends_the_flow() -> None:
 
 def test_the_parts_of_the_flow_are_described(flow: FlowExplorer) -> None:
     assert flow.view["text"].splitlines() == [
-        "Decoder of 3 blocks, 6 heads, 2 for keys and values, vectors of width 24, 97 tokens known.",
+        "Decoder of 3 layers, 6 heads, 2 for keys and values, vectors of width 24, 97 tokens known.",
         "Tokens (5): a (1) | ␣ | c | a (4) | t",
     ]
     assert flow.view["lens"][1].startswith(
-        "If block 1 were the last one, the likeliest next token would be “"
+        "If layer 1 were the last one, the likeliest next token would be “"
     )
     parts = {part["id"]: part for part in flow.view["parts"]}
     assert len(parts) == len(flow.view["parts"]) == 16
@@ -258,12 +258,17 @@ def test_models_that_cannot_flow(flowing: GPT, own_errors) -> None:
         FlowExplorer(flowing, Characters(), layer=3)
     with pytest.raises(ValueError, match="The text has no token that the model knows"):
         FlowExplorer(flowing, BPETokenizer(["a"], []), "°")
-    with pytest.raises(ValueError, match="The model has no block to open"):
+    with pytest.raises(ValueError, match="The model has no layer to open"):
         FlowExplorer(flow_model(n_layers=0), Characters())
     changed = flow_model()
     changed.stack.blocks[1].feed_forward = nn.Identity()
-    with pytest.raises(ValueError, match="Block 1 must have a FeedForward; got Identity"):
+    with pytest.raises(ValueError, match="Layer 1 must have a FeedForward; got Identity"):
         FlowExplorer(changed, Characters())
+
+
+def test_it_asks_unless_told_otherwise(flowing: GPT) -> None:
+    assert FlowExplorer(flowing, Characters(), "a cat").asks
+    assert not FlowExplorer(flowing, Characters(), "a cat", asks=False).asks
 
 
 def test_it_keeps_the_frame(flow: FlowExplorer) -> None:
