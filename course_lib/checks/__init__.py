@@ -82,7 +82,7 @@ def check(task: str, learner: Any, *, seed: int = 0, seconds: float | None = Non
 
 
 def try_it(
-    task: str, learner: T, *, keep_faults: bool = False, seed: int = 0, seconds: float | None = None
+    task: str | Task, learner: T, *, keep_faults: bool = False, seed: int = 0, seconds: float | None = None
 ) -> T:
     """As `check`, for a function in a notebook that is still to be mended: shows what is wrong, never raises.
 
@@ -91,7 +91,8 @@ def try_it(
         layer_norm = try_it("06_residuals/layer_norm", layer_norm)
 
     Args:
-        task, learner, seed, seconds: as in `check`.
+        task: its name, or a task in another form than the exercise has.
+        learner, seed, seconds: as in `check`.
         keep_faults: return your function in any case, to see what its mistake does to all that follows.
     Returns: what the notebook goes on with: your function if it is right, the course's own if it is not yet.
     Raises: ValueError: there is no such task.
@@ -106,12 +107,12 @@ def try_it(
     return instead
 
 
-def _examined(task: str, learner: Any, seed: int, seconds: float | None) -> Result:
-    found = find_task(task)
+def _examined(task: str | Task, learner: Any, seed: int, seconds: float | None) -> Result:
+    found = task if isinstance(task, Task) else find_task(task)
     died = last_words.unfinished()
     if died:
         show(died, f"<p>{html.escape(died)}</p>")
-    with last_words.noted(task):
+    with last_words.noted(found.name):
         return examine(found, learner, seed=seed, seconds=seconds, hear=listener())
 
 
