@@ -1,12 +1,14 @@
 """The figures of notebook 05: drawn where the numbers support the title, refused where they do not."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from drawing import draws, refuses
 
 from course_lib.concepts.c05_positions import figures
-from course_lib.positions import ALiBi, apply_rotary, rotary_table, sinusoidal
+from course_lib.positions import ALiBi, sinusoidal
 
 TEXTS = ["The dog bit the man.", "The man bit the dog.", "A dog was there."]
 
@@ -22,33 +24,6 @@ def test_sentences(drawn):
 @pytest.mark.parametrize(("as_it_is", "without"), [(0.978, 0.999), (0.9999, 1.0)])
 def test_sentences_refused(drawn, as_it_is, without):
     assert refuses(drawn, figures.sentences, TEXTS, [as_it_is, 0.5], [without, 0.4])
-
-
-RIGHT = {
-    "text": {"without": [0.5, 0.5], "with": [1.0, 0.98]},
-    "image": {"without": [0.65, 0.67], "with": [0.93, 0.95], "longer": [0.75]},
-    "sound": {"without": [0.25, 0.27], "with": [0.99, 0.97]},
-}
-CHANCE = {"text": 0.5, "image": 0.1, "sound": 0.25}
-
-
-def test_needs_order(drawn):
-    says = "image: without 66%, with 94%, longer 75%; sound: without 26%, with 98%"
-    assert draws(drawn, figures.needs_order, RIGHT, CHANCE, says=says, labels=("y",))
-    assert [ax.get_title(loc="left") for ax in drawn[0][0].axes] == list(RIGHT)
-
-
-@pytest.mark.parametrize(
-    ("kind", "change"),
-    [
-        ("text", {"without": [0.65]}),  # a bag tells which came first
-        ("image", {"without": [0.3], "longer": [0.35]}),  # a bag of patches tells little
-        ("image", {"longer": [0.9]}),  # more training does without
-        ("sound", {"with": [0.3]}),  # nothing is learned with positions either
-    ],
-)
-def test_needs_order_refused(drawn, kind, change):
-    assert refuses(drawn, figures.needs_order, RIGHT | {kind: RIGHT[kind] | change}, CHANCE)
 
 
 def test_places(drawn):
@@ -78,26 +53,6 @@ def test_products_refused(drawn):
     assert refuses(drawn, figures.products, PRODUCTS | {"more waves": PRODUCTS["waves"]}, (3, 11), 17)
 
 
-def both_scores() -> tuple[torch.Tensor, torch.Tensor]:
-    """One query and one key at 11 places, turned and with waves added."""
-    query, key = torch.randn(2, 1, 8).expand(2, 11, 8)
-    cos, sin = rotary_table(8, 11)
-    turned = [apply_rotary(each, cos, sin, interleaved=True) for each in (query, key)]
-    return turned[0] @ turned[1].mT, (query + sinusoidal(11, 8)) @ (key + sinusoidal(11, 8)).mT
-
-
-def test_scores(drawn):
-    turned, added = both_scores()
-    assert draws(drawn, figures.scores, turned, added, says="turned 0%, added")
-    assert np.array_equal(drawn[0][0].axes[0].images[0].get_array(), turned)
-
-
-def test_scores_refused(drawn):
-    turned, added = both_scores()
-    assert refuses(drawn, figures.scores, added, added)
-    assert refuses(drawn, figures.scores, turned, turned)
-
-
 def index(n: int, farthest: int) -> torch.Tensor:
     return (torch.arange(n) - torch.arange(n)[:, None]).clamp(-farthest, farthest) + farthest
 
@@ -112,32 +67,6 @@ def test_biases_refused(drawn):
     bias = ALiBi(4)(torch.zeros(1, 4, 11, 2), 11)
     assert refuses(drawn, figures.biases, bias.flip(0), index(11, 5))  # the gentle head first
     assert refuses(drawn, figures.biases, bias, torch.arange(121).view(11, 11))  # a row for each pair
-
-
-BACK = {"rotary": [[1.0, 1.0, 0.9], [1.0, 1.0, 0.8]], "alibi": [[0.3] * 3] * 2, "none": [[0.3, 0.2, 0.2]]}
-TEXT = {
-    "none": [[2.4, 2.8, 2.9, 2.9]],
-    "rotary": [[2.2, 2.4, 2.5, 3.5], [2.2, 2.4, 2.5, 3.7]],
-    "alibi": [[1.9, 2.2, 2.2, 2.1]],
-}
-ENDS = {"ends": [32, 64, 128, 256], "trained": 32}
-
-
-def test_beyond(drawn):
-    says = "rotary 85%, alibi 30%, none 20%; text: none 2.90, rotary 3.60, alibi 2.10 bits"
-    assert draws(drawn, figures.beyond, BACK, TEXT, **ENDS, says=says, labels=("x", "y"))
-    first, second = drawn[0][0].axes
-    assert first.lines[0].get_xydata() == pytest.approx(np.array([[32, 100], [64, 100], [128, 85]]))
-    assert second.lines[0].get_ydata() == pytest.approx([2.2, 2.4, 2.5, 3.6])
-    assert [line.get_color() for line in first.lines[:3]] == [line.get_color() for line in second.lines[:3]]
-    names = [text.get_text() for text in drawn[0][0].legends[0].get_texts()]
-    assert names == list(BACK)
-
-
-def test_beyond_refused(drawn):
-    assert refuses(drawn, figures.beyond, BACK | {"rotary": [[1.0, 0.4, 0.3]]}, TEXT, **ENDS)
-    assert refuses(drawn, figures.beyond, BACK, TEXT | {"rotary": [[2.2, 2.4, 2.5, 2.6]]}, **ENDS)
-    assert refuses(drawn, figures.beyond, BACK, TEXT | {"alibi": [[1.9, 2.2, 2.9, 3.0]]}, **ENDS)
 
 
 LOSSES = {
@@ -166,3 +95,157 @@ def test_moved(drawn):
 )
 def test_moved_refused(drawn, change):
     assert refuses(drawn, figures.moved, LOSSES | change)
+
+
+HANDS = {"one hand": [1.0], "two hands": [1.0, 0.1]}
+
+
+def test_faces(drawn):
+    says = "one hand: 0 1.00, 1 0.54, 6 0.96, 44 1.00; two hands: 0 1.00, 1 0.77, 6 0.89, 44 0.35"
+    assert draws(drawn, figures.faces, HANDS, (0, 1, 6, 44), says=says)
+    axes = drawn[0][0].axes
+    assert [len(ax.lines) for ax in axes] == [1] * 4 + [2] * 4
+    assert axes[1].lines[0].get_xydata()[1] == pytest.approx(0.92 * np.array([math.sin(1), math.cos(1)]))
+    assert drawn[0][0].get_suptitle().startswith("One hand takes 44 for 0")
+
+
+def test_faces_refused(drawn):
+    assert refuses(drawn, figures.faces, HANDS, (0, 1, 6, 40))  # six rounds and a third
+    assert refuses(drawn, figures.faces, HANDS | {"two hands": [1.0, 2.0]}, (0, 1, 6, 44))
+
+
+def likeness(places_a_round: float, n: int = 64) -> np.ndarray:
+    """Cosines that come back after a round, a little less each time."""
+    apart = np.abs(np.arange(n) - np.arange(n)[:, None])
+    return 0.9**apart * (1 + np.cos(2 * np.pi * apart / places_a_round)) / 2
+
+
+def test_comes_back(drawn):
+    assert draws(drawn, figures.comes_back, likeness(6), says="3 0.00, 4 0.16, 6 0.53", labels=("x", "y"))
+    assert drawn[0][0].axes[0].lines[0].get_ydata()[:2] == pytest.approx(likeness(6)[0, :2])
+
+
+def test_comes_back_refused(drawn):
+    assert refuses(drawn, figures.comes_back, likeness(1000))
+    assert refuses(drawn, figures.comes_back, likeness(9))
+
+
+def circle(places_a_round: float, n: int = 511, start: float = 0.0) -> np.ndarray:
+    angles = start + 2 * np.pi * np.arange(n) / places_a_round
+    return 3 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+ROUNDS = (6, 18, 54, 162, 486)
+
+
+def test_hands(drawn):
+    circles = [circle(each, start=number) for number, each in enumerate(ROUNDS)]
+    assert draws(drawn, figures.hands, circles, ROUNDS, says="a round takes 6, 18, 54, 162, 486 places")
+    first, second, *_ = drawn[0][0].axes
+    quick = first.lines[0].get_xydata()
+    assert quick[0] == pytest.approx([0, 1])  # place 1 on top
+    assert quick[1] == pytest.approx([math.sin(math.pi / 3), 0.5])  # then clockwise
+    assert [text.get_text() for text in first.texts] == [str(place) for place in range(1, 13)]
+    assert [text.get_text() for text in second.texts[:3]] == ["1", "3", "5"]
+    assert drawn[0][0].get_suptitle().startswith("Five clock hands")
+
+
+def test_hands_that_turn_the_other_way_are_drawn_clockwise_too(drawn):
+    assert draws(drawn, figures.hands, [circle(-each) for each in ROUNDS], ROUNDS, says="6, 18")
+    assert drawn[0][0].axes[0].lines[0].get_xydata()[1][0] > 0
+
+
+def test_hands_refused(drawn):
+    circles = [circle(each) for each in ROUNDS]
+    assert refuses(drawn, figures.hands, circles[:4], ROUNDS[:4])
+    assert refuses(drawn, figures.hands, circles, (6, 12, 24, 48, 96))
+    flat = [each * [1, 0.05] for each in circles]
+    assert refuses(drawn, figures.hands, flat, ROUNDS)
+
+
+ENOUGH = {
+    "the whole table": (1.0, 0.73, 1.0),
+    "the five hands": (1.0, 0.68, 0.993),
+    "10 by chance": (0.05, 0.0, 0.83),
+    "the quick hand": (0.49, 0.06, 0.85),
+}
+
+
+def test_enough(drawn):
+    assert draws(drawn, figures.enough, ENOUGH, says="the five hands: 1.00, 0.68, 0.993", labels=("x",))
+    assert [bar.get_width() for bar in drawn[0][0].axes[1].patches] == [0.73, 0.68, 0.0, 0.06]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"the five hands": (0.9, 0.7, 0.99)},
+        {"the five hands": (1.0, 0.5, 1.0)},
+        {"10 by chance": (0.3, 0, 1)},
+    ],
+)
+def test_enough_refused(drawn, change):
+    assert refuses(drawn, figures.enough, ENOUGH | change)
+
+
+def looking(*at: int, n: int = 40) -> np.ndarray:
+    """Weights of a head that looks so far back, the same to each."""
+    apart = np.arange(n)[:, None] - np.arange(n)
+    return np.isin(apart, at) / max(len(at), 1) + 0.01
+
+
+BY_HANDS = {0: looking(), 1: looking(1, 7, 14), 2: looking(1), 32: looking(1)}
+
+
+def test_by_distance(drawn):
+    says = "1 hands: 1 back 0.34, 7 back 0.34, 14 back 0.34"
+    assert draws(drawn, figures.by_distance, BY_HANDS, says=says, labels=("x",))
+    none, quick, *_ = drawn[0][0].axes
+    assert [round(bar.get_height(), 2) for bar in quick.patches][:3] == [0.01, 0.34, 0.01]
+    assert none.get_title(loc="left") == "no hand turns"
+
+
+@pytest.mark.parametrize("change", [{0: looking(1)}, {1: looking(1)}, {2: looking(1, 7)}, {32: looking(2)}])
+def test_by_distance_refused(drawn, change):
+    assert refuses(drawn, figures.by_distance, BY_HANDS | change)
+
+
+CLOCK = {1: [6, 9, 12, 13], 0: [13, 3, 13, 14], -1: [12, 10, 6, 12], -2: [11, 11, 11, 8]}
+
+
+def test_follows_the_clock(drawn):
+    says = "set on by +1: itself 6.0 nats; as it is: the next 3.0 nats; set on by -1: next but one 6.0 nats"
+    assert draws(drawn, figures.follows_the_clock, CLOCK, says=says, labels=("x", "y"))
+    assert np.array_equal(drawn[0][0].axes[0].images[0].get_array(), list(CLOCK.values()))
+
+
+@pytest.mark.parametrize("change", [{0: [3, 13, 13, 14]}, {-2: [11, 11, 8, 11]}, {-1: [12, 6.5, 6, 12]}])
+def test_follows_the_clock_refused(drawn, change):
+    assert refuses(drawn, figures.follows_the_clock, CLOCK | change)
+
+
+MENDS = {
+    "as it is": {0: 3.8, 1000: 4.3, 16_000: 7.1},
+    "places / 4": {0: 5.3, 1000: 5.3, 16_000: 5.6},
+    "base x 4": {0: 3.8, 1000: 4.2, 16_000: 4.6},
+}
+
+
+def test_mends(drawn):
+    says = "with nothing to look at it is 4.40. as it is: 0 3.80, 1,000 4.30, 16,000 7.10"
+    assert draws(drawn, figures.mends, MENDS, 4.4, says=says, labels=("x",))
+    names = [label.get_text() for label in drawn[0][0].axes[0].get_xticklabels()]
+    assert names == ["no jump", "1,000 places", "16,000 places"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"as it is": {0: 3.8, 1000: 4.3, 16_000: 4.6}},
+        {"places / 4": {0: 3.9, 1000: 5.3, 16_000: 5.6}},
+        {"base x 4": {0: 4.8, 1000: 4.2, 16_000: 4.6}},
+        {"base x 4": {0: 3.8, 1000: 4.2, 16_000: 6.6}},
+    ],
+)
+def test_mends_refused(drawn, change):
+    assert refuses(drawn, figures.mends, MENDS | change, 4.4)

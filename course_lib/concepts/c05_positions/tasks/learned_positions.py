@@ -26,7 +26,7 @@ from course_lib.checks.values import WrongForm, describe
 exercise = Exercise(
     level=2,
     minutes=10,
-    section="House numbers",
+    section="What did training find?",
     forbidden=("course_lib.positions.PositionEmbedding.forward",),
     tensor=True,
 )

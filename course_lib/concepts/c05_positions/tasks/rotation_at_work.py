@@ -32,7 +32,7 @@ from course_lib.concepts.c05_positions.tasks.rotate_pairs import WRONGLY_TURNED,
 exercise = Exercise(
     level=4,
     minutes=20,
-    section="In a real model",
+    section="A clock hand",
     call="Rotation(d_head, max_seq_len, base)(x, start)",
     forbidden=(
         "course_lib.positions.apply_rotary",

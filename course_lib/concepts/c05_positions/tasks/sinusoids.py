@@ -21,7 +21,7 @@ from course_lib.checks.inputs import between, primes
 from course_lib.checks.kinds import Case
 
 exercise = Exercise(
-    level=2, minutes=10, section="House numbers", forbidden=("course_lib.positions.sinusoidal",)
+    level=2, minutes=10, section="What to write on the card?", forbidden=("course_lib.positions.sinusoidal",)
 )
 
 
@@ -117,6 +117,12 @@ exercise.changed(
     "pairs counted from 1",
     "The pairs were counted from 1: the first has i = 0, and its angle is t itself.",
     ("torch.arange(0, d, 2)", "torch.arange(2, d + 2, 2)"),
+)
+exercise.changed(
+    "one speed for all hands",
+    "All pairs turn at the same speed, so they say the same thing: pair i turns by t / 10000^(2i/d), slower "
+    "than the one before.",
+    ("10000 ** (torch.arange(0, d, 2) / d)", "torch.ones(d // 2)"),
 )
 exercise.changed(
     "slow waves first",

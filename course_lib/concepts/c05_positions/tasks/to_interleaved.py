@@ -21,7 +21,7 @@ from course_lib.checks.exercise import Exercise
 from course_lib.checks.inputs import all_different, in_torch, primes
 from course_lib.checks.kinds import Case
 
-exercise = Exercise(level=2, minutes=12, section="A clock hand", tensor=True)
+exercise = Exercise(level=2, minutes=12, section="Which two numbers are a pair?", tensor=True)
 
 
 @exercise.solution
