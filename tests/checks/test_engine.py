@@ -447,6 +447,27 @@ def test_a_notebook_goes_on_with_what_is_right_or_with_a_fault_that_one_wants_to
     assert "the course's own" not in capsys.readouterr().out
 
 
+def test_a_task_can_be_tried_in_another_form(capsys):
+    def turned(v, weights):
+        return right_mix(weights, v)
+
+    task = find_task("03_qkv/mix")
+    other = replace(
+        task,
+        cases=lambda rng: [
+            replace(case, inputs=dict(reversed(case.inputs.items()))) for case in task.cases(rng)
+        ],
+        reference=lambda v, weights: task.reference(weights, v),
+        misconceptions=(),
+        properties=(),
+        answer=turned,
+    )
+    assert try_it(other, turned) is turned
+    assert try_it(other, lambda v, weights: plain_mean(weights, v)) is turned
+    assert "the course's own runs" in capsys.readouterr().out
+    assert not examine(task, turned).passed
+
+
 def right_mix(weights, v):
     return weights @ v
 
