@@ -1,5 +1,6 @@
 """The tasks of 05_positions on rotation: what their solutions promise, and the reward's end."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from course_lib.attention import MultiHeadAttention
 from course_lib.checks import WrongForm, examine, find_task, real_model
 from course_lib.concepts.c05_positions.answers.depends_on_offset import scores
 from course_lib.concepts.c05_positions.answers.rotation_at_work import OnlyNarrow, Tables
+from course_lib.concepts.c05_positions.tasks.base_for_length import base_for_length
 from course_lib.concepts.c05_positions.tasks.depends_on_offset import Placing, depends_on_offset
 from course_lib.concepts.c05_positions.tasks.rotate_pairs import rotate_pairs
 from course_lib.concepts.c05_positions.tasks.rotation_at_work import turned_by
@@ -94,6 +96,24 @@ def test_a_place_that_there_is_not_is_said(place):
     rotate = Placing("left as it is", torch.eye(2).expand(11, 2, 2).double())
     with pytest.raises(ValueError, match=f"places go from 0 to 10; got {place}"):
         rotate(torch.ones(2), place)
+
+
+def comes_farther(base, length, trained, old, d_head):
+    """Whether a hand that never made a whole round in training comes farther than it came there."""
+    exponents = [2 * hand / d_head for hand in range(d_head // 2)]
+    slow = [each for each in exponents if trained / old**each < 2 * math.pi]
+    return any(length / base**each > trained / old**each * (1 + 1e-9) for each in slow)
+
+
+def test_with_the_base_no_slow_hand_comes_farther_and_with_a_smaller_one_it_does():
+    for case in cases("base_for_length", 20):
+        given = tuple(case.inputs.values())
+        old = case.inputs["base"]
+        base = base_for_length(*given)
+        assert base >= old
+        assert not comes_farther(base, *given)
+        if base > old:
+            assert comes_farther(max(0.999 * base, old), *given), case.name
 
 
 # ------------------------------------------------------------------------------------------- what is said
@@ -193,3 +213,15 @@ def test_the_second_half_of_a_text_is_read_after_the_first(smollm2):
     assert starts == [0] * 60 + [ids.shape[1] // 2] * 60
     with torch.no_grad():
         torch.testing.assert_close(scores, model(ids), atol=1e-2, rtol=0)
+
+
+def test_smollm2_repeats_a_name_over_a_jump_with_the_learners_base(smollm2_at_hand):
+    result = examine(find_task("05_positions/base_for_length"), base_for_length)
+    assert result.problem == ""
+    request, own, yours = result.detail.split("\n")
+    assert (
+        request == "Repeat after me: Olbrandis Kewtimole sings. (The answer begins 1,000 places further on.)"
+    )
+    assert own.startswith("with its own base, 100,000: ")
+    assert "Kewtimole" not in own
+    assert yours == "with yours, 303,143: Olbrandis Kewtimole sings."
