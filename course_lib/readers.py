@@ -3,17 +3,23 @@
 Characters of Python's language reference, two layers. One is asked at every place for the next character
 (as GPT), the other for the 15 % that were hidden (as BERT). Trained for longer than a notebook may take, both
 stand in files beside this module, which `tools/store_readers.py` made.
+
+And a large one: SmolLM2 was asked for the next token; `filler` makes of it, for a while, a model that was asked
+for hidden ones.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import yaml
-from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Generator, Tensor, nn
 
 from course_lib.attention import MultiHeadAttention
 from course_lib.data import python_topics, windows
@@ -28,7 +34,9 @@ CONTEXT = 32  # characters that are read at once
 GAP = CONTEXT - 1  # where the gap is in a piece of text: so many characters stand on either side
 STEPS = 3000  # of the stored readers
 KINDS = {"before": True, "both": False}  # what each sees, and whether that is causal
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 _FOLDER = Path(__file__).parent
+FILLER = _FOLDER / "filler.safetensors"
 _BOTH_SIDES = slice(GAP - CONTEXT // 2, GAP + CONTEXT // 2)  # what a reader of both sides sees of a piece
 
 
@@ -237,3 +245,136 @@ def load_readers() -> tuple[GPT, GPT, dict[str, Any]]:
         load_model(model, _FOLDER / f"reader_{name}.safetensors")
         models.append(model.eval().requires_grad_(False))
     return models[0], models[1], yaml.safe_load((_FOLDER / "readers.yml").read_text("utf-8"))
+
+
+class Beside(nn.Module):
+    """A large matrix, which stays as it is, and beside it two small ones, which may learn.
+
+        y = W x + B A x      (Hu et al. 2021, section 4.1)
+
+    Args:
+        large: W.
+        down: A, of as many rows as the small matrices are wide.
+        up: B.
+    Example:
+        >>> beside = Beside(nn.Linear(4, 6, bias=False), torch.zeros(2, 4), torch.zeros(6, 2))
+        >>> x = torch.randn(3, 4)
+        >>> torch.equal(beside(x), beside.large(x))
+        True
+    """
+
+    def __init__(
+        self, large: nn.Linear, down: Float[Tensor, "r n_in"], up: Float[Tensor, "n_out r"]
+    ) -> None:
+        super().__init__()
+        if (up.shape[0], down.shape[1]) != tuple(large.weight.shape) or up.shape[1] != down.shape[0]:
+            shapes = f"down {tuple(down.shape)}, up {tuple(up.shape)}"
+            raise ValueError(f"up @ down must be {tuple(large.weight.shape)}, as the large matrix; got {shapes}")
+        self.large = large
+        self.down = nn.Parameter(down)
+        self.up = nn.Parameter(up)
+
+    def forward(self, x: Float[Tensor, "... n_in"]) -> Float[Tensor, "... n_out"]:
+        return self.large(x) + x @ self.down.T @ self.up.T
+
+
+@contextmanager
+def filler(model: GPT, path: Path = FILLER) -> Iterator[Float[Tensor, " D"]]:
+    """SmolLM2 as a model that fills gaps: its mask lifted, the stored small matrices beside those of attention.
+
+    As SmolLM2 was trained, the answer for a place is read at the place before it. Afterwards all is as before.
+
+    Args:
+        model: SmolLM2 with unpacked weights.
+        path: what `tools/store_filler.py` stored.
+    Yields: the row that stands where a token is hidden, in place of one of the embedding table's.
+    Raises: ValueError: the matrices do not fit the model.
+    Example:
+        >>> from course_lib.pretrained import load_smollm2
+        >>> model, tokenizer = load_smollm2()
+        >>> rows = model.embed(torch.tensor([tokenizer.encode("<|endoftext|>The capital of? is Paris.")]))
+        >>> with filler(model) as gap, torch.no_grad():
+        ...     rows[0, 4] = gap
+        ...     scores = model.lm_head(model.stack(rows))[0, 3]
+        >>> tokenizer.decode([int(scores.argmax())])
+        ' France'
+    """
+    from safetensors.torch import load_file  # here, so that importing this module stays quick
+
+    stored = load_file(path)
+    device = model.token_embedding.weight.device
+    blocks = [block.attention for block in model.stack.blocks]
+    if f"{len(blocks) - 1}.q_proj.down" not in stored or f"{len(blocks)}.q_proj.down" in stored:
+        raise ValueError(f"{path.name} is for another number of layers than {len(blocks)}")
+    beside = {}
+    for n, attention in enumerate(blocks):
+        for name in PROJECTIONS:
+            large = getattr(attention, name)
+            if not isinstance(large, nn.Linear):
+                raise ValueError(f"the filler needs unpacked weights; {name} is a {type(large).__name__}")
+            down, up = (stored[f"{n}.{name}.{part}"].float().to(device) for part in ("down", "up"))
+            beside[attention, name] = Beside(large, down, up).requires_grad_(False)
+    were_causal = [attention.causal for attention in blocks]
+    try:
+        for (attention, name), both in beside.items():
+            setattr(attention, name, both)
+        for attention in blocks:
+            attention.causal = False
+        yield stored["gap"].float().to(device)
+    finally:
+        for (attention, name), both in beside.items():
+            setattr(attention, name, both.large)
+        for attention, was in zip(blocks, were_causal, strict=True):
+            attention.causal = was
+
+
+class Filler(nn.Module):
+    """The same as a model of its own, which leaves SmolLM2 as it is between two calls.
+
+    Args:
+        model: see `filler`.
+        path: see `filler`.
+    Example: see `filler`.
+    """
+
+    def __init__(self, model: GPT, path: Path = FILLER) -> None:
+        super().__init__()
+        self.model = model
+        self.path = path
+
+    @torch.no_grad()
+    def forward(
+        self, ids: Int[Tensor, "B T"], hidden: Bool[Tensor, "B T"], places: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B V"]:
+        """The scores for one place of each row.
+
+        Args:
+            ids: tokens; what stands where one is hidden does not matter.
+            hidden: True = hidden.
+            places: which one is asked for, from 0.
+        """
+        with filler(self.model, self.path) as gap:
+            rows = self.model.embed(F.pad(ids, (1, 0)))  # 0: the token of a start
+            rows[:, 1:][hidden] = gap
+            asked = self.model.stack(rows)[torch.arange(len(ids)), places]  # one place before, as in training
+            return self.model.lm_head(asked)
+
+
+def filler_made(path: Path = FILLER) -> dict[str, Any]:
+    """How the filler was made: seed, date, texts, and how many of the gaps it filled after so many steps.
+
+    Args:
+        path: what `tools/store_filler.py` stored.
+    Returns: "made_by", "date", "seed" and the like; "curves": for "filler" and its rival "mask kept" a list of
+        [steps, hidden tokens that it was asked for, gaps that it filled rightly, gaps with the right word among
+        its five likeliest]; "filled": by way to fill them how many of the 48 gaps, and with the right word among
+        five.
+    Example:
+        >>> sorted(filler_made()["curves"])
+        ['filler', 'mask kept']
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        made: dict[str, Any] = dict(file.metadata())
+    return made | {name: json.loads(made[name]) for name in ("curves", "filled")}

@@ -76,7 +76,8 @@ class GapExplorer(Explorer):
 
     Args:
         models: by name, each a `GPT` with its tokenizer. It is causal, or it reads both sides and then knows
-            `readers.MASK_ID`. Models that cut the text into the same tokens stand side by side.
+            `readers.MASK_ID`, or it is SmolLM2 as a `readers.Filler`. Models that cut the text into the same
+            tokens stand side by side.
         text: what is read at first, up to `LONGEST_TEXT` characters; of its tokens the first
             `MOST_TOKENS`.
         model: the name of the one whose tokens and numbers are shown at first; left out, the first.
@@ -209,14 +210,17 @@ class _Reader:
     """A model with its tokenizer, and the text that it reads."""
 
     def __init__(self, name: str, model: nn.Module, tokenizer: TextTokenizer) -> None:
+        self.filler = model if isinstance(model, readers.Filler) else None
+        if isinstance(model, readers.Filler):
+            model = model.model
         if not isinstance(model, GPT):
             raise ValueError(
                 f"{name} is a {type(model).__name__}. What is needed is a GPT: a decoder that says the next "
                 "token, or the same without its causal mask, trained to say what is hidden."
             )
-        self.is_causal = readers.is_causal(model)
+        self.is_causal = self.filler is None and readers.is_causal(model)
         vocab_size = model.config.vocab_size
-        if not self.is_causal and vocab_size <= readers.MASK_ID:
+        if not self.is_causal and self.filler is None and vocab_size <= readers.MASK_ID:
             raise ValueError(
                 f"{name} reads both sides, so it must know token {readers.MASK_ID}, which stands for what is "
                 f"hidden; it knows {vocab_size} tokens, from 0."
@@ -337,6 +341,10 @@ class _Reader:
     def _both_sides(self, hidden: list[int]) -> Float[Tensor, "T V"]:
         """For each token the scores where it stands, while it and the gaps are hidden."""
         texts = self.ids.repeat(len(self.ids), 1)  # (T, T)
+        if self.filler is not None:
+            are_hidden = torch.eye(len(texts), dtype=torch.bool, device=texts.device)
+            are_hidden[:, hidden] = True
+            return self.filler(texts, are_hidden, torch.arange(len(texts), device=texts.device))
         texts[:, hidden] = readers.MASK_ID
         texts.fill_diagonal_(readers.MASK_ID)
         return self.model(texts).diagonal().T
