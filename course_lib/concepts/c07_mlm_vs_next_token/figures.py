@@ -61,6 +61,117 @@ def gap(
     plots.show(fig, alt=f"A row of tokens with numbers, and bars for five fillings: {said}.")
 
 
+def from_both_sides(tried: Sequence[str], before: ArrayLike, after: ArrayLike) -> None:
+    """What is expected in the gap by what stands before it, and of what was tried by the whole sentence.
+
+    Args:
+        tried: what was tried in the gap.
+        before: the share of each, by what stands before the gap, among all tokens.
+        after: the share of each among those tried, by the whole sentence.
+    """
+    left, both = as_numbers(before), as_numbers(after)
+    shown = [*np.argsort(-left)[:3], *np.argsort(-both)[:4]]
+    shown = list(dict.fromkeys(shown))
+    said = ", ".join(f"{tried[n].strip()} {left[n]:.1%} and {both[n]:.0%}" for n in shown)
+    first = tried[int(both.argmax())].strip()
+    title = supported(
+        f"The right side decides: {first}",
+        said,
+        both.max() > 0.3 and left[both.argmax()] < 0.05 and both[left.argmax()] < 0.05,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.2, 3.0))
+    width, places = 0.4, np.arange(len(shown))
+    ax.bar(places - width / 2, 100 * left[shown], width, color=plots.SKY, label="left side only", hatch="//")
+    ax.bar(places + width / 2, 100 * both[shown], width, color=plots.BLUE, label="the whole sentence, by trying")
+    ax.set_xticks(places, [plots.literal(tried[n].strip()) for n in shown])
+    ax.set(ylabel="share in the gap, %", ylim=(0, max(60, 110 * both.max())))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    plots.show(fig, alt=f"Bars for each word, from the left and by the whole sentence: {said}.")
+
+
+def asked(filler: ArrayLike, rival: ArrayLike, n: int) -> None:
+    """How a model learns to fill gaps, and a rival that keeps its mask does not.
+
+    Args:
+        filler: (times, 4): steps, hidden tokens that were asked for, gaps filled rightly, and gaps with the
+            right word among five.
+        rival: the same.
+        n: how many gaps there are.
+    """
+    ours, other = as_numbers(filler), as_numbers(rival)
+    enough = int(np.argmax(ours[:, 3] > n / 2))
+    said = (
+        f"of {n} gaps with the right word among five {ours[0, 3]:.0f} at first, {ours[enough, 3]:.0f} after "
+        f"{ours[enough, 1]:,.0f} hidden tokens, {ours[-1, 3]:.0f} after {ours[-1, 1]:,.0f}; with the mask kept "
+        f"{other[0, 3]:.0f} at first, {other[:, 3].max():.0f} at most"
+    )
+    title = supported(
+        "Asked for hidden tokens, the same body fills gaps; with its mask kept it does not",
+        said,
+        enough > 0 and ours[-1, 3] > 1.5 * other[:, 3].max() and other[-1, 3] < other[0, 3] + n / 10,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.2, 3.4))
+    for curve, colour, name in ((ours, plots.BLUE, "mask lifted"), (other, plots.SKY, "mask kept")):
+        ax.plot(curve[:, 1], curve[:, 3], "o-", color=colour, label=f"{name}: among five")
+        ax.plot(curve[:, 1], curve[:, 2], "s--", color=colour, label=f"{name}: the first", markersize=4)
+    ax.set(xlabel="hidden tokens asked for", ylabel=f"gaps with the right word, of {n}", ylim=(0, n))
+    ax.set_xscale("symlog", linthresh=300)
+    ticks = [0, 300, 1000, 3000, 10000, 30000]
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.set_xlim(-20, 40000)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, loc="upper left", ncols=2)
+    plots.show(fig, alt=f"Curves of a training: {said}.")
+
+
+def contest(filled: Mapping[str, Sequence[int]], n: int) -> None:
+    """Who fills gaps best.
+
+    Args:
+        filled: by way, from the left, by trying, the filler, the filler and the writer together: the gaps that
+            are filled rightly, and those with the right word among five.
+        n: how many gaps there are.
+    """
+    said = "; ".join(f"{way} {first}, among five {five}" for way, (first, five) in filled.items())
+    left, trying, filler, judged = (first for first, _ in filled.values())
+    title = supported(
+        "One proposes, the other judges: together they fill most gaps",
+        said,
+        judged > max(filler, trying) + n / 10 and min(filler, trying) > left,
+    )
+    fig, (ax,) = plots.panels(title=title, size=(7.6, 3.2))
+    names = [way.replace(", ", ",\n") for way in filled]
+    for place, (first, five) in enumerate(filled.values()):
+        ax.barh(place, five, color=plots.SKY, alpha=0.35)
+        ax.barh(place, first, color=plots.BLUE)
+        ax.text(first - 0.4, place, f"{first}", ha="right", va="center", color="white", fontweight="bold")
+        ax.text(five + 0.4, place, f"{five} among five", va="center")
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set(xlabel=f"gaps with the right word, of {n} (stored)", xlim=(0, n))
+    ax.spines[["top", "right"]].set_visible(False)
+    plots.show(fig, alt=f"Bars, gaps of {n} with the right word: {said}.")
+
+
+def surprises(found: Mapping[str, float]) -> None:
+    """How surprising a model finds texts that it did not write, and its own at rising temperatures.
+
+    Args:
+        found: bits a token, first of the texts that it did not write, then of its own.
+    """
+    said = ", ".join(f"{name} {each:.1f}" for name, each in found.items())
+    others, *own = found.values()
+    title = supported(
+        "Below 1 its own words are too plain, far above they fall apart",
+        said,
+        own == sorted(own) and own[-2] < others - 0.5 and own[-1] > others + 2,
+    )
+    colours = [plots.STREAM] + [plots.ORANGE] * len(own)
+    fig = plots.bars(found, colours, title=title, x="surprise to SmolLM2, bits a token", fmt="%.1f", size=(7.2, 2.8))
+    plots.show(fig, alt=f"Bars, bits a token: {said}.")
+
+
 def curves(
     steps: Sequence[int],
     stored: Mapping[str, ArrayLike],
@@ -212,6 +323,8 @@ def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
     for ax, (name, each) in zip(axes, of.items(), strict=True):
         ax.bar(range(len(each)), 100 * each, color=plots.BLUE)
         ax.set_xticks(np.arange(len(names)), [plots.literal(token) for token in names])
+        if max(map(len, names)) > 2:
+            ax.tick_params(axis="x", rotation=60)
         ax.set(ylabel="share, %", title=name, ylim=(0, 100 * max(float(e.max()) for e in of.values()) + 5))
         ax.spines[["top", "right"]].set_visible(False)
     plots.show(fig, alt=f"Bars of the likeliest tokens: {said}; top-p keeps {kept} of those shown.")

@@ -1,16 +1,23 @@
 """What notebook 07 shows live with real models, besides its experiments: gaps, and what fills them."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
+from course_lib import readers
 from course_lib.bpe import BPETokenizer
+from course_lib.concepts.c07_mlm_vs_next_token import experiments
+from course_lib.concepts.c07_mlm_vs_next_token.tasks.sampler_at_work import reads_on
 from course_lib.decoder import GPT
-from course_lib.objectives import token_losses
-from course_lib.readers import Filler
+from course_lib.device import one_core
+from course_lib.objectives import token_loss, token_losses
+from course_lib.readers import GAP, MASK_ID, Filler
+
+__all__ = ["GAPS", "behind", "both_ways", "changed", "contest", "reads_on", "three_places"]
 
 GAPS: list[tuple[str, str, str]] = [
     (left, word, right)
@@ -72,3 +79,73 @@ def _as_sentences(model: GPT, before: list[int], tried: Tensor, after: list[int]
     parts = (torch.tensor(before).expand(n, -1), tried[:, None], torch.tensor(after).expand(n, -1))
     rows = torch.cat(parts, dim=1)
     return token_losses(model(rows[:, :-1]), rows[:, 1:]).view(n, -1).sum(1).argsort()
+
+
+# ------------------------------------------------------------------------------------------ the small readers
+
+
+@one_core()
+def three_places(
+    recipe: Callable[[Tensor, int, int, list[int], Generator], tuple[Tensor, Tensor]], steps: int = 70
+) -> tuple[float, float, float]:
+    """Bits at a gap, where the right character stands and where a wrong one does, of a reader of both sides.
+
+    Args:
+        recipe: hides, as the task `mask_tokens`; the reader learns from what it makes.
+        steps: of training.
+    """
+    random = Generator().manual_seed(0)
+
+    def loss(model: GPT, ids: Tensor) -> Tensor:
+        inputs, targets = recipe(ids, MASK_ID, MASK_ID + 1, [], random)
+        return token_loss(model(inputs), targets)
+
+    reader = experiments.learn(readers.make_reader(causal=False, seed=0), 0, steps, loss)
+    pieces = experiments.held_out(0)
+    right = pieces[:, GAP]
+    wrong = (right + torch.randint(1, MASK_ID, right.shape, generator=Generator().manual_seed(0))) % MASK_ID
+    scores = [experiments.in_the_middle(reader, pieces, put) for put in (MASK_ID, right, wrong)]
+    hidden, seen, mistaken = (token_losses(each, right).mean().item() / math.log(2) for each in scores)
+    return hidden, seen, mistaken
+
+
+@torch.no_grad()
+def changed(model: GPT, ids: Tensor) -> float:
+    """The share of earlier places (all but the last) whose output changes, in any bit, with the last token.
+
+    Args:
+        model: a reader of characters.
+        ids: (B, T), the texts.
+    """
+    other = ids.clone()
+    other[:, -1] = (other[:, -1] + 1) % MASK_ID
+    return (model(ids) != model(other))[:, :-1].any(-1).float().mean().item()
+
+
+@torch.no_grad()
+def both_ways(model: GPT, ids: Tensor, n: int) -> tuple[float, int]:
+    """Write n tokens without a cache and with one: how many times fewer are read, and how many are others.
+
+    Args:
+        model: causal.
+        ids: (B, T), the beginnings.
+        n: how many tokens.
+    """
+    passed: list[int] = []
+
+    def count(block: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        passed.append(args[0].shape[1])
+
+    hook = model.stack.blocks[0].register_forward_hook(count)
+    read, texts = [], []
+    for cache in (None, model.new_cache(len(ids))):
+        text = unread = ids
+        for _ in range(n):
+            token = model.next_token_logits(unread, cache).argmax(-1, keepdim=True)
+            text = torch.cat([text, token], dim=1)
+            unread = text if cache is None else token
+        read.append(sum(passed))
+        passed.clear()
+        texts.append(text)
+    hook.remove()
+    return read[0] / read[1], int((texts[0] != texts[1]).sum())
