@@ -4,8 +4,8 @@ Characters of Python's language reference, two layers. One is asked at every pla
 (as GPT), the other for the 15 % that were hidden (as BERT). Trained for longer than a notebook may take, both
 stand in files beside this module, which `tools/store_readers.py` made.
 
-And a large one: SmolLM2 was asked for the next token; `filler` makes of it, for a while, a model that was asked
-for hidden ones.
+And a large one: SmolLM2 was asked for the next token; `filler` makes of it, for a while, a model that was
+asked for hidden ones.
 """
 
 import json
@@ -263,13 +263,13 @@ class Beside(nn.Module):
         True
     """
 
-    def __init__(
-        self, large: nn.Linear, down: Float[Tensor, "r n_in"], up: Float[Tensor, "n_out r"]
-    ) -> None:
+    def __init__(self, large: nn.Linear, down: Float[Tensor, "r n_in"], up: Float[Tensor, "n_out r"]) -> None:
         super().__init__()
         if (up.shape[0], down.shape[1]) != tuple(large.weight.shape) or up.shape[1] != down.shape[0]:
             shapes = f"down {tuple(down.shape)}, up {tuple(up.shape)}"
-            raise ValueError(f"up @ down must be {tuple(large.weight.shape)}, as the large matrix; got {shapes}")
+            raise ValueError(
+                f"up @ down must be {tuple(large.weight.shape)}, as the large matrix; got {shapes}"
+            )
         self.large = large
         self.down = nn.Parameter(down)
         self.up = nn.Parameter(up)
@@ -280,9 +280,10 @@ class Beside(nn.Module):
 
 @contextmanager
 def filler(model: GPT, path: Path = FILLER) -> Iterator[Float[Tensor, " D"]]:
-    """SmolLM2 as a model that fills gaps: its mask lifted, the stored small matrices beside those of attention.
+    """SmolLM2 as a model that fills gaps: its mask lifted, stored small matrices beside those of attention.
 
-    As SmolLM2 was trained, the answer for a place is read at the place before it. Afterwards all is as before.
+    As SmolLM2 was trained, the answer for a place is read at the place before it. Afterwards all is as it
+    was.
 
     Args:
         model: SmolLM2 with unpacked weights.
@@ -303,28 +304,28 @@ def filler(model: GPT, path: Path = FILLER) -> Iterator[Float[Tensor, " D"]]:
 
     stored = load_file(path)
     device = model.token_embedding.weight.device
-    blocks = [block.attention for block in model.stack.blocks]
-    if f"{len(blocks) - 1}.q_proj.down" not in stored or f"{len(blocks)}.q_proj.down" in stored:
-        raise ValueError(f"{path.name} is for another number of layers than {len(blocks)}")
+    layers = _attentions(model)
+    if f"{len(layers) - 1}.q_proj.down" not in stored or f"{len(layers)}.q_proj.down" in stored:
+        raise ValueError(f"{path.name} is for another number of layers than {len(layers)}")
     beside = {}
-    for n, attention in enumerate(blocks):
+    for n, attention in enumerate(layers):
         for name in PROJECTIONS:
             large = getattr(attention, name)
             if not isinstance(large, nn.Linear):
                 raise ValueError(f"the filler needs unpacked weights; {name} is a {type(large).__name__}")
             down, up = (stored[f"{n}.{name}.{part}"].float().to(device) for part in ("down", "up"))
             beside[attention, name] = Beside(large, down, up).requires_grad_(False)
-    were_causal = [attention.causal for attention in blocks]
+    were_causal = [attention.causal for attention in layers]
     try:
         for (attention, name), both in beside.items():
             setattr(attention, name, both)
-        for attention in blocks:
+        for attention in layers:
             attention.causal = False
         yield stored["gap"].float().to(device)
     finally:
         for (attention, name), both in beside.items():
             setattr(attention, name, both.large)
-        for attention, was in zip(blocks, were_causal, strict=True):
+        for attention, was in zip(layers, were_causal, strict=True):
             attention.causal = was
 
 
@@ -365,10 +366,10 @@ def filler_made(path: Path = FILLER) -> dict[str, Any]:
 
     Args:
         path: what `tools/store_filler.py` stored.
-    Returns: "made_by", "date", "seed" and the like; "curves": for "filler" and its rival "mask kept" a list of
-        [steps, hidden tokens that it was asked for, gaps that it filled rightly, gaps with the right word among
-        its five likeliest]; "filled": by way to fill them how many of the 48 gaps, and with the right word among
-        five.
+    Returns: "made_by", "date", "seed" and the like; "curves": for "filler" and its rival "mask kept" a list
+        of [steps, hidden tokens that it was asked for, gaps that it filled rightly, gaps with the right word
+        among its five likeliest]; "filled": by way to fill them how many of the 48 gaps, and how many with
+        the right word among five.
     Example:
         >>> sorted(filler_made()["curves"])
         ['filler', 'mask kept']

@@ -1,10 +1,10 @@
 """Make of SmolLM2 a model that fills gaps, as notebook 07 uses it, and store what has learned.
 
-SmolLM2 stays as it is. Its causal mask is lifted; beside each matrix of attention stand two small ones; a row of
-its own stands for what is hidden. Only these learn: 0.9 of 135 million numbers, asked for hidden tokens of texts
-that SmolLM2 wrote before, of everyday scenes, and of the course's reviews. A rival keeps the mask, all else
-alike; of it the curve alone is stored. The gaps that both are asked are in no text that they learn from. Some
-half an hour on one core.
+SmolLM2 stays as it is. Its causal mask is lifted; beside each matrix of attention stand two small ones; a row
+of its own stands for what is hidden. Only these learn: 0.9 of 135 million numbers, asked for hidden tokens of
+texts that SmolLM2 wrote before, of everyday scenes, and of the course's reviews. A rival keeps the mask, all
+else alike; of it the curve alone is stored. The gaps that both are asked are in no text that they learn from.
+Some half an hour on one core.
 """
 
 import argparse
@@ -38,10 +38,11 @@ OWN = 6  # of the rows of a step, how many are of SmolLM2's own texts; the other
 MEASURED = [0, 5, 10, 20, 40, 80, 120, 160, 200, 240, 280, 320]
 REQUEST = "Write a few plain sentences about an ordinary day: {}."
 SCENES = """in the kitchen | on the farm | at school | in the garden | at the station | at the doctor's
-at the market | by the sea | in the forest | at a birthday | in winter | when it rains | at night | in the street
-in the office | at the shop | in the village | on a journey | at breakfast | in the bathroom | with a pet
-in the mountains | at a concert | in the library | in the workshop | at a football match | in a small boat
-in the old house | with the family | at the bank | on the bus | in the restaurant | with friends | at the zoo"""
+at the market | by the sea | in the forest | at a birthday | in winter | when it rains | at night
+in the street | in the office | at the shop | in the village | on a journey | at breakfast | in the bathroom
+with a pet | in the mountains | at a concert | in the library | in the workshop | at a football match
+in a small boat | in the old house | with the family | at the bank | on the bus | in the restaurant
+with friends | at the zoo"""
 N_EACH, N_TOKENS = 6, 100  # texts of each scene, and how long they are
 
 
@@ -177,7 +178,15 @@ def main() -> int:
     first, second = reviews()
     others = torch.tensor([token for each in first + second for token in tokenizer.encode(each.text + "\n")])
     shared = overlap([own, others], tokenizer)
-    print(len(own), "own tokens,", len(others), "of reviews;", shared, "gaps share six tokens in a row", flush=True)
+    print(
+        len(own),
+        "own tokens,",
+        len(others),
+        "of reviews;",
+        shared,
+        "gaps share six tokens in a row",
+        flush=True,
+    )
     filler = Learner(*chat)
     curves = {"filler": learn(filler, own, others)}
     rival = Learner(*load_smollm2(device=torch.device("cpu")), keeps_mask=True)

@@ -1,4 +1,4 @@
-"""The figures of notebook 07: one gap read from one side and from both, two readers, pairs, settings."""
+"""The figures of notebook 07: one gap read from both sides, who fills gaps, two readers, settings, surprise."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,59 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from course_lib import plots
-from course_lib.claims import interval
 from course_lib.plots import as_numbers, supported
 
 BITS = "surprise at the gap, bits"
-
-
-def gap(
-    tokens: Sequence[str],
-    surprise: ArrayLike,
-    place: int,
-    tried: Sequence[str],
-    before: ArrayLike,
-    after: ArrayLike,
-) -> None:
-    """A sentence with the surprise at each token, and what is expected in the gap.
-
-    Args:
-        tokens: of the sentence, the gap filled.
-        surprise: at each token but the first, in bits, read from the left.
-        place: of the gap among the tokens.
-        tried: what was tried in the gap.
-        before: the share of each, by what stands before the gap.
-        after: the share of each among those tried, by the whole sentence.
-    """
-    bits, left, both = as_numbers(surprise), as_numbers(before), as_numbers(after)
-    answer = list(tried).index(tokens[place])
-    best = np.argsort(-(left / left.max() + both))[:5]
-    said = (
-        f"{tokens[place].strip()} surprises by {bits[place - 1]:.1f} bits from the left; its share is "
-        f"{left[answer]:.1%} there, and {both[answer]:.0%} of those tried with both sides read"
-    )
-    title = supported(
-        f"From the left{tokens[place]} is a surprise; with both sides, the likeliest tried",
-        said,
-        left[answer] < 0.05 and both[answer] == both.max() > 0.3,
-    )
-    fig, (tiles, bars) = plots.panels(1, 2, title=title, size=(8.4, 2.0))
-    tiles, bars = tiles[0], bars[0]
-    image = tiles.imshow(bits[None], cmap="Blues", aspect="auto", vmin=0, vmax=max(bits.max(), 1))
-    for column, number in enumerate(bits):
-        dark = image.norm(number) > 0.6
-        tiles.text(column, 0, f"{number:.1f}", ha="center", va="center", color="white" if dark else "black")
-    tiles.set_xticks(range(len(bits)), [plots.literal(token.strip()) for token in tokens[1:]])
-    tiles.get_xticklabels()[place - 1].set_fontweight("bold")
-    tiles.set(yticks=[], title="surprise at each token, bits, read from the left")
-    width, rows = 0.4, np.arange(len(best))
-    bars.bar(rows - width / 2, 100 * left[best], width, color=plots.SKY, label="left side only", hatch="//")
-    bars.bar(rows + width / 2, 100 * both[best], width, color=plots.BLUE, label="both sides")
-    bars.set_xticks(rows, [plots.literal(tried[number].strip()) for number in best])
-    bars.set(ylabel="share in the gap, %", ylim=(0, 105))
-    bars.spines[["top", "right"]].set_visible(False)
-    bars.legend(frameon=False)
-    plots.show(fig, alt=f"A row of tokens with numbers, and bars for five fillings: {said}.")
 
 
 def from_both_sides(tried: Sequence[str], before: ArrayLike, after: ArrayLike) -> None:
@@ -82,7 +32,9 @@ def from_both_sides(tried: Sequence[str], before: ArrayLike, after: ArrayLike) -
     fig, (ax,) = plots.panels(title=title, size=(7.2, 3.0))
     width, places = 0.4, np.arange(len(shown))
     ax.bar(places - width / 2, 100 * left[shown], width, color=plots.SKY, label="left side only", hatch="//")
-    ax.bar(places + width / 2, 100 * both[shown], width, color=plots.BLUE, label="the whole sentence, by trying")
+    ax.bar(
+        places + width / 2, 100 * both[shown], width, color=plots.BLUE, label="the whole sentence, by trying"
+    )
     ax.set_xticks(places, [plots.literal(tried[n].strip()) for n in shown])
     ax.set(ylabel="share in the gap, %", ylim=(0, max(60, 110 * both.max())))
     ax.spines[["top", "right"]].set_visible(False)
@@ -103,8 +55,8 @@ def asked(filler: ArrayLike, rival: ArrayLike, n: int) -> None:
     enough = int(np.argmax(ours[:, 3] > n / 2))
     said = (
         f"of {n} gaps with the right word among five {ours[0, 3]:.0f} at first, {ours[enough, 3]:.0f} after "
-        f"{ours[enough, 1]:,.0f} hidden tokens, {ours[-1, 3]:.0f} after {ours[-1, 1]:,.0f}; with the mask kept "
-        f"{other[0, 3]:.0f} at first, {other[:, 3].max():.0f} at most"
+        f"{ours[enough, 1]:,.0f} hidden tokens, {ours[-1, 3]:.0f} after {ours[-1, 1]:,.0f}; with the mask "
+        f"kept {other[0, 3]:.0f} at first, {other[:, 3].max():.0f} at most"
     )
     title = supported(
         "Asked for hidden tokens, the same body fills gaps; with its mask kept it does not",
@@ -129,8 +81,8 @@ def contest(filled: Mapping[str, Sequence[int]], n: int) -> None:
     """Who fills gaps best.
 
     Args:
-        filled: by way, from the left, by trying, the filler, the filler and the writer together: the gaps that
-            are filled rightly, and those with the right word among five.
+        filled: by way, from the left, by trying, the filler, the filler and the writer together: the gaps
+            that are filled rightly, and those with the right word among five.
         n: how many gaps there are.
     """
     said = "; ".join(f"{way} {first}, among five {five}" for way, (first, five) in filled.items())
@@ -168,7 +120,9 @@ def surprises(found: Mapping[str, float]) -> None:
         own == sorted(own) and own[-2] < others - 0.5 and own[-1] > others + 2,
     )
     colours = [plots.STREAM] + [plots.ORANGE] * len(own)
-    fig = plots.bars(found, colours, title=title, x="surprise to SmolLM2, bits a token", fmt="%.1f", size=(7.2, 2.8))
+    fig = plots.bars(
+        found, colours, title=title, x="surprise to SmolLM2, bits a token", fmt="%.1f", size=(7.2, 2.8)
+    )
     plots.show(fig, alt=f"Bars, bits a token: {said}.")
 
 
@@ -215,26 +169,6 @@ def curves(
     plots.show(fig, alt=f"Two curves, three stored runs each, and points of this run: {said}.")
 
 
-def fillers(bits: Mapping[str, float]) -> None:
-    """Who fills the gap how well.
-
-    Args:
-        bits: by way, in this order: counts of the left, counts of both sides, the reader of what came before,
-            the reader of both sides; then the first trying every character, by the more and more characters
-            behind the gap that count.
-    """
-    said = ", ".join(f"{name} {height:.2f}" for name, height in bits.items()).replace("\n", " ")
-    count_left, count_both, before, both, *_, tried = bits.values()
-    title = supported(
-        "Two sides beat one, and by trying one reader uses both",
-        said,
-        max(both, count_both, tried) < min(before, count_left) - 0.5,
-    )
-    colours = [plots.STREAM] * 2 + [plots.SKY, plots.BLUE] + [plots.ORANGE] * (len(bits) - 4)
-    fig = plots.bars(bits, colours, title=title, x=BITS, fmt="%.2f", size=(7.6, 3.6))
-    plots.show(fig, alt=f"Bars, {BITS}: {said}.")
-
-
 def nothing_hidden(found: Mapping[str, ArrayLike]) -> None:
     """What three trainings know of a place where nothing is hidden.
 
@@ -265,39 +199,6 @@ def nothing_hidden(found: Mapping[str, ArrayLike]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="upper left")
     plots.show(fig, alt=f"Bars, surprise in bits: {said}.")
-
-
-def pairs(found: Mapping[str, Mapping[str, ArrayLike]]) -> None:
-    """How often the next sentence is told from another one.
-
-    Args:
-        found: by way of telling, first the heads that were trained on sentences of another document, of the
-            same, and on exchanged ones, last shared words; for each, pair by pair, whether it is right where
-            the other sentence is of another document, of the same, and where the two are exchanged.
-    """
-    right = {way: {kind: as_numbers(x).mean() for kind, x in of.items()} for way, of in found.items()}
-    said = "; ".join(
-        f"{way}: " + ", ".join(f"{kind} {share:.0%}" for kind, share in shares.items())
-        for way, shares in right.items()
-    )
-    apart, within, ordered, *_, words = (list(shares.values()) for shares in right.values())
-    title = supported(
-        "The next sentence is told from another document's; order is not told",
-        said,
-        apart[0] > max(apart[1], within[1]) + 0.03 and words[0] > 0.6,
-        max(abs(apart[2] - 0.5), abs(ordered[2] - 0.5)) < 0.1,
-    )
-    fig = plots.grouped_bars(
-        {way: [100 * share for share in shares.values()] for way, shares in right.items()},
-        list(next(iter(right.values()))),
-        title=title,
-        y="right, %",
-        level=("guessing", 50.0),
-        top=105.0,
-        n_columns=2,
-        size=(8.6, 3.6),
-    )
-    plots.show(fig, alt=f"Bars by kind of other sentence: {said}.")
 
 
 def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
@@ -354,32 +255,3 @@ def writing(real: Mapping[str, float]) -> None:
         size=(8.2, 3.2),
     )
     plots.show(fig, alt=f"Bars, real words: {said}.")
-
-
-def classifiers(told: Mapping[str, ArrayLike]) -> None:
-    """How many reviews a linear probe tells, by what it reads.
-
-    Args:
-        told: by what, the encoder's vectors first, then the decoder's, last words counted: for each review
-            how often it is told right.
-    """
-    of = {name: as_numbers(each) for name, each in told.items()}
-    half = {name: each.mean() - interval(each)[0] for name, each in of.items()}
-    said = ", ".join(f"{name} {x.mean():.0%} ± {half[name]:.0%}" for name, x in of.items())
-    encoder, decoder, words = of.values()
-    title = supported(
-        "Six layers each: both tell more reviews than words counted do",
-        said,
-        min(encoder.mean(), decoder.mean()) > words.mean(),
-    )
-    fig, (ax,) = plots.panels(title=title, size=(6.4, 3.2))
-    for place, (name, x) in enumerate(of.items()):
-        ax.errorbar(
-            place, 100 * x.mean(), 100 * half[name], fmt="os^"[place], color=plots.PALETTE[place], capsize=6
-        )
-    ax.axhline(50, color=plots.STREAM, linestyle="--", label="guessing")
-    ax.set_xticks(range(len(of)), list(of))
-    ax.set(ylabel="reviews right, %", xlim=(-0.6, len(of) - 0.4), ylim=(40, 100))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
-    plots.show(fig, alt=f"Points with 90% intervals over reviews: {said}; guessing 50%.")

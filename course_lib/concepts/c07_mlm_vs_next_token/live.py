@@ -35,7 +35,12 @@ def behind(right: str) -> str:
     return right if right[:1] in (",", ".") else " " + right
 
 
-LEFT, TRYING, FILLING, JUDGED = "from the left", "by trying 50", "the filler", "the filler proposes 10, the writer judges"
+LEFT, TRYING, FILLING, JUDGED = (
+    "from the left",
+    "by trying 50",
+    "the filler",
+    "the filler proposes 10, the writer judges",
+)
 N_OWN, N_PROPOSED = 50, 10
 Chat = tuple[GPT, BPETokenizer]
 

@@ -301,3 +301,21 @@ def test_characters_are_the_readers_tokens() -> None:
 
 def test_it_keeps_the_frame(gap: GapExplorer) -> None:
     assert keeps_the_frame(gap)
+
+
+def test_smollm2_asked_for_gaps_stands_beside_itself(smollm2) -> None:
+    model, tokenizer = smollm2
+    filling = two_readers.Filler(model)
+    both = {"SmolLM2": smollm2, "asked for gaps": (filling, tokenizer)}
+    explorer = GapExplorer(both, "The capital of France is Paris.", hidden=[3])
+    answer = explorer.answers["asked for gaps"]["3"]
+    assert not explorer.views["asked for gaps"]["is_causal"]
+    assert answer["gaps"]["3"]["title"] == "asked for gaps, both sides (1 pass)"
+    pieces, _, (share, _) = shown_gap(answer["gaps"]["3"])
+    ids = torch.tensor([tokenizer.encode("The capital of France is Paris.")])
+    scores = filling(ids, torch.arange(ids.shape[1])[None] == 3, torch.tensor([3]))[0]
+    np.testing.assert_allclose(share, scores.softmax(-1)[ids[0, 3]], atol=6e-4)
+    assert pieces[0].strip("␣ ") == "France"
+    assert len(answer["bits"]) == ids.shape[1]
+    assert None not in answer["bits"]  # it answers for the first token, too
+    assert explorer.answers["SmolLM2"]["3"]["gaps"]["3"]["title"] == "SmolLM2, left only (1 pass)"

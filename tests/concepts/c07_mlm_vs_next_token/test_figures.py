@@ -6,20 +6,72 @@ from drawing import draws, refuses
 
 from course_lib.concepts.c07_mlm_vs_next_token import figures
 
-TOKENS = ["He", " ate", " the", " cake", "."]
 TRIED = [" bread", " cake", " dog", " rest", " soup", " wall"]
 BEFORE, AFTER = [0.3, 0.01, 0.2, 0.1, 0.2, 0.05], [0.02, 0.95, 0.0, 0.01, 0.02, 0.0]
-GAP = (TOKENS, [3.0, 1.0, 6.6, 0.5], 3, TRIED)
 
 
-def test_gap(drawn):
-    says = "cake surprises by 6.6 bits from the left; its share is 1.0% there, and 95% of those tried"
-    assert draws(drawn, figures.gap, *GAP, BEFORE, AFTER, says=says)
+def test_from_both_sides(drawn):
+    says = "dog 20.0% and 0%, rest 10.0% and 1%, soup 20.0% and 2%"
+    assert draws(drawn, figures.from_both_sides, TRIED, BEFORE, AFTER, says="cake 1.0% and 95%")
+    assert "The right side decides: cake" in drawn[0][0].get_suptitle()
+    assert says.split(",")[0] in drawn[0][1]
 
 
-def test_gap_refused_where_the_left_side_knows_or_both_do_not(drawn):
-    assert refuses(drawn, figures.gap, *GAP, AFTER, AFTER)
-    assert refuses(drawn, figures.gap, *GAP, BEFORE, BEFORE)
+def test_from_both_sides_refused_where_the_left_side_knows_or_both_do_not(drawn):
+    assert refuses(drawn, figures.from_both_sides, TRIED, AFTER, AFTER)
+    assert refuses(drawn, figures.from_both_sides, TRIED, BEFORE, BEFORE)
+    nobody = [0.2, 0.25, 0.2, 0.15, 0.1, 0.1]
+    assert refuses(drawn, figures.from_both_sides, TRIED, BEFORE, nobody)
+
+
+ASKED = np.array([[0, 0, 1, 8], [20, 1400, 12, 28], [320, 24000, 20, 32]])
+KEPT = np.array([[0, 0, 4, 11], [20, 1400, 5, 11], [320, 24000, 4, 12]])
+
+
+def test_asked(drawn):
+    says = "28 after 1,400 hidden tokens, 32 after 24,000; with the mask kept 11 at first, 12 at most"
+    assert draws(drawn, figures.asked, ASKED, KEPT, 48, says=says)
+
+
+@pytest.mark.parametrize("change", [0, 1, 2])
+def test_asked_refused(drawn, change):
+    """Half of the gaps from the start; the rival gets there, too; the rival learns something."""
+    ours, other = ASKED.copy(), KEPT.copy()
+    if change == 0:
+        ours[0, 3] = 30
+    elif change == 1:
+        other[1, 3] = 30
+    else:
+        other[-1, 3] = 17
+    assert refuses(drawn, figures.asked, ours, other, 48)
+
+
+FILLED = {"left": (5, 12), "trying": (15, 19), "filler": (20, 32), "filler, then writer": (32, 39)}
+
+
+def test_contest(drawn):
+    assert draws(drawn, figures.contest, FILLED, 48, says="filler, then writer 32, among five 39")
+
+
+@pytest.mark.parametrize(
+    ("way", "first"), [("filler, then writer", 23), ("trying", 30), ("filler", 4), ("left", 16)]
+)
+def test_contest_refused(drawn, way, first):
+    """Too small a lead, over either; one of them no better than the left side."""
+    assert refuses(drawn, figures.contest, FILLED | {way: (first, 40)}, 48)
+
+
+SURPRISES = {"texts": 5.6, "0": 2.0, "0.7": 3.5, "1": 4.4, "1.5": 12.3}
+
+
+def test_surprises(drawn):
+    assert draws(drawn, figures.surprises, SURPRISES, says="texts 5.6, 0 2.0, 0.7 3.5, 1 4.4, 1.5 12.3")
+
+
+@pytest.mark.parametrize("change", [{"0": 4.0}, {"1": 5.5}, {"1.5": 7.0}])
+def test_surprises_refused(drawn, change):
+    """Not rising; its own as surprising as the others; the hottest no wonder."""
+    assert refuses(drawn, figures.surprises, SURPRISES | change)
 
 
 STEPS, LIVE_STEPS = [50, 100, 1000], [50, 100]
@@ -50,33 +102,6 @@ def test_curves_refused(drawn, change):
     assert refuses(drawn, figures.curves, STEPS, stored, LIVE_STEPS, seldom)
 
 
-FILLERS = {
-    "counts left": 2.3,
-    "counts, both": 0.9,
-    "before": 1.6,
-    "both": 0.8,
-    "trying, 1": 0.7,
-    "before, trying": 0.4,
-}
-
-
-def test_fillers(drawn):
-    assert draws(
-        drawn,
-        figures.fillers,
-        FILLERS,
-        says="both 0.80, trying, 1 0.70, before, trying 0.40",
-        labels=("x",),
-    )
-
-
-@pytest.mark.parametrize(
-    ("way", "bits"), [("before, trying", 1.5), ("both", 1.7), ("before", 0.7), ("counts, both", 2.5)]
-)
-def test_fillers_refused(drawn, way, bits):
-    assert refuses(drawn, figures.fillers, FILLERS | {way: bits})
-
-
 HIDDEN = {
     "masks only": [(2.8, 3.5, 3.9), (3.0, 3.7, 4.1)],
     "left": [(2.8, 0.5, 8.0)],
@@ -101,40 +126,6 @@ def test_nothing_hidden(drawn):
 )
 def test_nothing_hidden_refused(drawn, name, bits):
     assert refuses(drawn, figures.nothing_hidden, HIDDEN | {name: [bits]})
-
-
-KINDS = ("another document", "the same document", "exchanged")
-PAIRS = {
-    "head": dict(zip(KINDS, (0.9, 0.7, 0.5), strict=True)),
-    "same": dict(zip(KINDS, (0.8, 0.7, 0.5), strict=True)),
-    "order": dict(zip(KINDS, (0.5, 0.5, 0.55), strict=True)),
-    "cosine": dict(zip(KINDS, (0.9, 0.7, 0.5), strict=True)),
-    "words": dict(zip(KINDS, (0.8, 0.6, 0.5), strict=True)),
-}
-
-
-def pair_by_pair(shares):
-    return {kind: np.arange(100) < 100 * share for kind, share in shares.items()}
-
-
-def test_pairs(drawn):
-    says = "head: another document 90%, the same document 70%, exchanged 50%; same:"
-    assert draws(drawn, figures.pairs, {way: pair_by_pair(of) for way, of in PAIRS.items()}, says=says)
-
-
-@pytest.mark.parametrize(
-    ("way", "shares"),
-    [
-        ("head", (0.7, 0.7, 0.5)),
-        ("head", (0.9, 0.7, 0.9)),
-        ("same", (0.9, 0.9, 0.5)),
-        ("order", (0.5, 0.5, 0.8)),
-        ("words", (0.5, 0.5, 0.5)),
-    ],
-)
-def test_pairs_refused(drawn, way, shares):
-    found = PAIRS | {way: dict(zip(KINDS, shares, strict=True))}
-    assert refuses(drawn, figures.pairs, {way: pair_by_pair(of) for way, of in found.items()})
 
 
 SHARES = {
@@ -182,15 +173,3 @@ def test_writing_refused(drawn, who, share):
 def told(share, n=400):
     """By review: each is told in that share of the cuts, and a little more or less."""
     return share + 0.3 * np.sin(np.arange(n))
-
-
-def test_classifiers(drawn):
-    found = {"MiniLM": told(0.69), "SmolLM2": told(0.69)[::-1], "words": told(0.6)}
-    says = "MiniLM 69% ± 2%, SmolLM2 69% ± 2%, words 60% ± 2%"
-    assert draws(drawn, figures.classifiers, found, says=says, labels=("y",))
-
-
-@pytest.mark.parametrize("shares", [(0.69, 0.45, 0.5), (0.45, 0.69, 0.5), (0.6, 0.6, 0.7)])
-def test_classifiers_refused(drawn, shares):
-    encoder, decoder, words = map(told, shares)
-    assert refuses(drawn, figures.classifiers, {"a": encoder, "b": decoder[::-1], "words": words})
