@@ -5,7 +5,6 @@ from string import ascii_lowercase
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from course_lib import plots
@@ -14,38 +13,127 @@ from course_lib.plots import as_numbers, means, supported
 CHANCE = ("guessing", 0.25)  # four colours
 
 
-def looks(sentences: Mapping[str, tuple[Sequence[str], ArrayLike]], who: str = "bark") -> None:
-    """What share of its attention a word gives to each word of its sentence.
+def asks(pieces: Sequence[str], found: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
+    """The scores that a word gives in two sentences which differ in one word, and the weights they become.
 
     Args:
-        sentences: for each sentence the word that decides, the pieces, and the share that each piece gets.
-        who: the word that looks.
+        pieces: of the first sentence.
+        found: for the word of each sentence the scores and the weights, one for each piece.
     """
-    given = {word: as_numbers(shares) for word, (_, shares) in sentences.items()}
-    decides = {word: given[word][pieces.index(word)] for word, (pieces, _) in sentences.items()}
-    equal = {word: 1 / len(pieces) for word, (pieces, _) in sentences.items()}
-    said = "; ".join(
-        f"{word} gets {share:.0%}, an equal share is {equal[word]:.0%}" for word, share in decides.items()
+    (first, other), colours = found, (plots.ATTENTION, plots.SKY)
+    scores, weights = (
+        {word: as_numbers(parts[number]) for word, parts in found.items()} for number in (0, 1)
+    )
+    changed, moved = (
+        ~np.isclose(numbers[first], numbers[other], atol=1e-4) for numbers in (scores, weights)
+    )
+    place = list(pieces).index(first)
+    said = f"{changed.sum()} of {len(pieces)} scores change, and {moved.sum()} weights; "
+    said += "; ".join(
+        f"“{word}” has the score {scores[word][place]:.1f} and gets {weights[word][place]:.0%}"
+        for word in found
     )
     title = supported(
-        f'In each sentence "{who}" gives the deciding word more than an equal share',
+        "One score is another, and with it every weight",
         said,
-        all(share > equal[word] for word, share in decides.items()),
+        changed.sum() == 1 and changed[place],
+        moved.all(),
     )
-    fig, axes = plots.panels(len(sentences), title=title, size=(4.4, 3.2))
-    for ax, (deciding, (pieces, _)) in zip(axes, sentences.items(), strict=True):
-        shares = given[deciding]
-        colours = [plots.ATTENTION if piece == deciding else plots.STREAM for piece in pieces]
-        places = np.arange(len(pieces))[::-1]
-        ax.barh(places, shares, color=colours, height=0.7)
-        ax.set_yticks(places, [plots.literal(piece) for piece in pieces])
-        for place, number in zip(places, shares, strict=True):
-            ax.text(number + 0.005, place, f"{number:.0%}", va="center", fontsize=9)
-        ax.axvline(equal[deciding], color=plots.BLACK, linestyle=":", linewidth=1.2, label="an equal share")
-        ax.set(xlim=(0, shares.max() * 1.2), xlabel=f'share of the attention of "{who}"')
+    fig, axes = plots.panels(2, title=title, size=(4.4, 4.0))
+    names = [
+        f"{first} / {other}" if number == place else plots.literal(piece)
+        for number, piece in enumerate(pieces)
+    ]
+    places = np.arange(len(pieces))
+    for ax, numbers, label in zip(axes, (scores, weights), ("score", "weight"), strict=True):
+        for index, (word, colour) in enumerate(zip(found, colours, strict=True)):
+            lies = places + 0.4 * index - 0.2
+            bars = ax.barh(lies, numbers[word], 0.36, color=colour, label=f"with “{word}”")
+            form = "{:.1f}" if label == "score" else "{:.0%}"
+            ax.bar_label(bars, [form.format(number) for number in numbers[word]], padding=3, fontsize=8)
+        ax.set_yticks(places, names)
+        ax.invert_yaxis()
+        ax.margins(x=0.16)
+        ax.set(xlabel=f"{label} that “bark” gives")
+        ax.axvline(0, color=plots.BLACK, linewidth=0.8)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False, loc="lower right")
-    plots.show(fig, alt=f"Bars, one for each word of a sentence: {said}.")
+    axes[1].legend(frameon=False, loc="lower right")
+    plots.show(fig, alt=f"Bars for each piece of a sentence, its score and its weight: {said}.")
+
+
+def searches(
+    words: Sequence[str], scores: Mapping[str, ArrayLike], expected: Mapping[str, str], n_shown: int = 10
+) -> None:
+    """Which words score highest where one word asks, in each of several heads.
+
+    Args:
+        words: that are scored.
+        scores: by head, one for each word.
+        expected: by head, a word that stands high in it, and in no other.
+        n_shown: how many are drawn.
+    """
+    ranked = {head: np.argsort(-as_numbers(numbers)) for head, numbers in scores.items()}
+    places = {
+        (head, word): [words[i] for i in order].index(word) + 1
+        for head, order in ranked.items()
+        for word in expected.values()
+    }
+    said = "; ".join(f"in {head} “{word}” is number {place:,}" for (head, word), place in places.items())
+    title = supported(
+        "The same word asks different questions in different heads",
+        said,
+        all(
+            place <= 20 if expected[head] == word else place > 100 for (head, word), place in places.items()
+        ),
+    )
+    fig, axes = plots.panels(len(scores), title=title, size=(4.4, 3.6))
+    for ax, (head, order) in zip(axes, ranked.items(), strict=True):
+        shown = order[:n_shown]
+        tops = as_numbers(scores[head])[shown]
+        colours = [plots.ATTENTION if words[i] == expected[head] else plots.KEY for i in shown]
+        bars = ax.barh(np.arange(len(shown)), tops, color=colours, height=0.7)
+        ax.bar_label(bars, fmt=" %.1f", fontsize=9)
+        ax.set_yticks(np.arange(len(shown)), [plots.literal(words[i]) for i in shown])
+        ax.invert_yaxis()
+        ax.set(xlim=(0, tops.max() * 1.15), xlabel="score", title=f"“bark” asks in {head}")
+        ax.spines[["top", "right"]].set_visible(False)
+    tops_said = "; ".join(
+        f"{head}: " + ", ".join(words[i] for i in order[:n_shown]) for head, order in ranked.items()
+    )
+    plots.show(fig, alt=f"Bars of the {n_shown} highest scores of {len(words):,}. {tops_said}. {said}.")
+
+
+def products(query: ArrayLike, keys: Mapping[str, ArrayLike]) -> None:
+    """A query and a key number by number: what each pair of numbers adds to the score.
+
+    Args:
+        query: its numbers.
+        keys: by word, the first with the larger score.
+    """
+    terms = {word: as_numbers(query) * as_numbers(key) for word, key in keys.items()}
+    sums = {word: float(parts.sum()) for word, parts in terms.items()}
+    first, other = sums.values()
+    said = "; ".join(
+        f"with “{word}” {(parts > 0).sum()} of {len(parts)} are above 0, and they add up to {sums[word]:.1f}"
+        for word, parts in terms.items()
+    )
+    named = list(sums)
+    title = supported(
+        f"A score is a sum: with “{named[0]}” it comes to about twice as much as with “{named[1]}”",
+        said,
+        1.6 < first / other < 2.4,
+    )
+    fig, axes = plots.panels(1, 2, title=title, size=(7.6, 1.9))
+    low, high = min(map(np.min, terms.values())), max(map(np.max, terms.values()))
+    for (ax,), (word, parts) in zip(axes, terms.items(), strict=True):
+        colours = [plots.ATTENTION if part > 0 else plots.STREAM for part in parts]
+        ax.bar(np.arange(len(parts)), parts, color=colours)
+        ax.axhline(0, color=plots.BLACK, linewidth=0.8)
+        ax.set(ylim=(low - 0.3, high + 0.3), ylabel="product", xticks=[])
+        ax.text(0.01, 0.86, f"bark × {word}: together {sums[word]:.1f}", transform=ax.transAxes)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[-1][0].set_xlabel(f"the {len(parts)} numbers of query and key")
+    plots.show(fig, alt=f"Bars, one for each product of a number of the query with one of the key: {said}.")
 
 
 def mixers(right: Mapping[str, ArrayLike]) -> None:
@@ -90,43 +178,38 @@ def links(moved: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=f"Two maps, output by changed token: {said}.")
 
 
-def mix(names: Sequence[str], values: ArrayLike, weights: ArrayLike, mixed: ArrayLike) -> None:
-    """Values that are colours of light, each as wide as its weight, and the colour of their mix.
+def mix(pieces: Sequence[str], weights: ArrayLike, values: ArrayLike) -> None:
+    """What each piece hands over, times its weight, and the sum.
 
     Args:
-        names: one for each value.
-        values: (N, 3), red, green and blue from 0 to 1.
-        weights: how much of each.
-        mixed: the mix.
+        pieces: of the sentence.
+        weights: one for each piece.
+        values: one row for each piece.
     """
-    colours, shares, result = as_numbers(values), as_numbers(weights), as_numbers(mixed)
-    away = np.abs(shares @ colours - result).max()
+    shares, rows = as_numbers(weights), as_numbers(values)
+    parts = shares[:, None] * rows
+    mixed = parts.sum(0)
+    alike = rows @ mixed / np.linalg.norm(rows, axis=1) / np.linalg.norm(mixed)
+    best = int(shares.argmax())
+    others = np.delete(alike, best).max()
+    said = f"“{pieces[best]}” has {shares[best]:.0%} of the weight; the mix has a cosine of {alike[best]:.2f} "
+    said += f"to its value, and of {others:.2f} at most to the others"
     title = supported(
-        "The mix is each colour times its weight, added up",
-        f"the mix is {away:.2g} away from the weighted sum; the weights are {shares.round(3).tolist()}",
-        away < 1e-6,
-        shares.min() >= 0 and abs(shares.sum() - 1) < 1e-6,
+        f"The mix is mostly what “{pieces[best]}” hands over",
+        said,
+        shares[best] > 0.5,
+        alike[best] > 0.9 and others < 0.6,
     )
-    fig, (ax,) = plots.panels(title=title, size=(6.4, 2.6))
-    left = 0.0
-    for name, colour, share in zip(names, colours, shares, strict=True):
-        ax.add_patch(Rectangle((left, 1.1), share, 0.8, facecolor=colour, edgecolor=plots.BLACK))
-        if share > 0.12:
-            label = f"{name}\n{share:.2f}"
-            ink = "white" if np.dot((0.21, 0.72, 0.07), colour) < 0.4 else "black"
-            ax.text(left + share / 2, 1.5, plots.literal(label), ha="center", va="center", color=ink)
-        left += share
-    shown = ", ".join(f"{number:.2f}" for number in result)
-    ax.add_patch(Rectangle((0, 0), 1, 0.8, facecolor=result.clip(0, 1), edgecolor=plots.BLACK))
-    ink = "white" if np.dot((0.21, 0.72, 0.07), result) < 0.4 else "black"
-    ax.text(0.5, 0.4, f"mix: red, green, blue = {shown}", ha="center", va="center", color=ink)
-    ax.set(xlim=(0, 1), ylim=(0, 1.95), xlabel="weight")
-    ax.set_yticks([])
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    parts = [f"{name} {share:.2f}" for name, share in zip(names, shares, strict=True)]
-    plots.show(
-        fig, alt=f"A bar of colours as wide as their weights ({', '.join(parts)}); below it the mix, {shown}."
+    names = [f"{share:.0%} of {piece}" for share, piece in zip(shares, pieces, strict=True)]
+    fig = plots.heatmap(
+        np.vstack([parts, mixed]),
+        [*names, "the mix"],
+        title=title,
+        x=f"the {rows.shape[1]} numbers of a value",
+        numbers=False,
     )
+    fig.axes[0].axhline(len(names) - 0.5, color=plots.BLACK, linewidth=2)
+    plots.show(fig, alt=f"A map, one row for each piece and one for the mix: {said}.")
 
 
 def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> None:
@@ -206,28 +289,33 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
     plots.show(_shares(right, title), alt=alt)
 
 
-def translation(english: Sequence[str], german: Sequence[str], weights: ArrayLike) -> None:
-    """At which English word a translator looks while it writes each German one.
+def translation(
+    english: Sequence[str], german: Sequence[str], before: ArrayLike, after: ArrayLike
+) -> None:
+    """At which English word a translator looks while it writes each German one, before and after training.
 
     Args:
         english: the words that it reads.
         german: the words that it writes, the last one a verb.
-        weights: (German, English).
+        before, after: (German, English).
     """
-    given = as_numbers(weights)
-    before, last = given.argmax(1)[-2:]
-    seen = f"for {german[-1]!r} it looks most at {english[last]!r}, for {german[-2]!r} at {english[before]!r}"
-    title = f"For “{german[-1]}”, at the end, the writer jumps back"
-    fig = plots.heatmap(
-        given,
-        german,
-        english,
-        title=supported(title, seen, last < before),
-        y="German word that it writes",
-        x="English word that it looks at",
-        limits=(0.0, 1.0),
+    maps = {"before training": as_numbers(before), "after training": as_numbers(after)}
+    fresh, given = maps.values()
+    earlier, last = given.argmax(1)[-2:]
+    said = f"before training no word gets more than {fresh.max():.0%}; after it, for “{german[-1]}” it looks "
+    said += f"most at “{english[last]}”, for “{german[-2]}” at “{english[earlier]}”"
+    title = supported(
+        f"It has learned where to look: for “{german[-1]}”, at the end, it jumps back",
+        said,
+        fresh.max() < 0.5,
+        last < earlier,
     )
-    plots.show(fig, alt=f"A map, German by English words: {seen}, further to the right.")
+    fig, axes = plots.panels(2, title=title, size=(5.0, 3.6))
+    for ax, (name, weights) in zip(axes, maps.items(), strict=True):
+        plots.heatmap(weights, german, english, title=name, limits=(0.0, 1.0), ax=ax)
+        ax.set(xlabel="English word that it looks at")
+    axes[0].set_ylabel("German word that it writes")
+    plots.show(fig, alt=f"Two maps, German by English words: {said}, further to the left.")
 
 
 def learned(before: Sequence[ArrayLike], after: Sequence[ArrayLike], colours: Sequence[str]) -> None:
