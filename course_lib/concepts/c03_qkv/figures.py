@@ -27,7 +27,7 @@ def asks(pieces: Sequence[str], found: Mapping[str, tuple[ArrayLike, ArrayLike]]
     changed, moved = (
         ~np.isclose(numbers[first], numbers[other], atol=1e-4) for numbers in (scores, weights)
     )
-    place = list(pieces).index(first)
+    place = int(np.abs(scores[first] - scores[other]).argmax())
     said = f"{changed.sum()} of {len(pieces)} scores change, and {moved.sum()} weights; "
     said += "; ".join(
         f"“{word}” has the score {scores[word][place]:.1f} and gets {weights[word][place]:.0%}"

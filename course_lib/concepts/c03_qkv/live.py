@@ -112,7 +112,7 @@ def goes_on(chat: tuple[GPT, BPETokenizer], text: str, n_tokens: int = 12) -> st
     model, tokenizer = chat
     ids = torch.tensor([tokenizer.encode(text)], device=next(model.parameters()).device)
     end = tokenizer.special_tokens.get("<|im_end|>")
-    written = generate(model, ids, n_tokens, temperature=0, eos_id=end)[0, ids.shape[1] :].tolist()
+    written = generate(model, ids, n_tokens, eos_id=end)[0, ids.shape[1] :].tolist()
     return " ".join(tokenizer.decode([token for token in written if token != end]).split())
 
 

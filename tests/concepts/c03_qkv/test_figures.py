@@ -1,7 +1,5 @@
 """The figures of notebook 03 are drawn where the numbers support their titles, and only there."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -9,12 +7,13 @@ from drawing import refuses
 
 from course_lib.concepts.c03_qkv import figures
 
-PIECES = ["[CLS]", "the", "tree", "bark", "[SEP]"]
-LOOKS = {"tree": (PIECES, torch.tensor([0.5, 0.05, 0.3, 0.1, 0.05]))}
+PIECES = ["the", "dog", "bark"]
+ASKS = {"dog": ([1.0, 3.0, 0.5], [0.1, 0.8, 0.1]), "tree": ([1.0, 0.2, 0.5], [0.5, 0.2, 0.3])}
+HEADS = {"dog": "head 1", "leaf": "head 2"}  # the word that stands first in each
 MIXED = {"MLPs alone": [0.24, 0.26], "an average": [0.42, 0.45], "attention": [1.0, 0.99]}
 MOVED = {"MLP": torch.eye(3), "attention": torch.full((3, 3), 0.1)}
-COLOURS = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-WEIGHTS = np.array([0.05, 0.15, 0.8])
+QUERY, KEYS = [1.0, -2.0, 1.0], {"dog": [2.0, -1.0, 0.5], "tree": [1.0, -1.0, -0.5]}
+VALUES = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
 WIDTHS = [4, 64]
 RAW, DIVIDED = np.array([[4.1, 63.0], [3.9, 66.0]]), np.array([[1.02, 0.99], [0.98, 1.03]])
 RATES = (0.002, 0.01, 0.02)
@@ -35,17 +34,53 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return outputs
 
 
-def test_looks(shown):
-    figures.looks(LOOKS)
-    assert shown == [
-        'In each sentence "bark" gives the deciding word more than an equal share. '
-        "Bars, one for each word of a sentence: tree gets 30%, an equal share is 20%."
-    ]
+def test_asks(shown):
+    figures.asks(PIECES, ASKS)
+    assert "1 of 3 scores change, and 3 weights; “dog” has the score 3.0 and gets 80%" in shown[0]
 
 
-def test_looks_wants_more_than_an_equal_share(shown):
-    even = {"tree": (PIECES, [0.5, 0.1, 0.2, 0.1, 0.1])}
-    assert refuses(shown, figures.looks, even, says="tree gets 20%, an equal share is 20%")
+def test_asks_wants_one_score_and_all_weights(shown):
+    two = ASKS | {"tree": ([1.5, 0.2, 0.5], [0.5, 0.2, 0.3])}
+    assert refuses(shown, figures.asks, PIECES, two, says="2 of 3 scores change, and 3 weights")
+    kept = ASKS | {"tree": ([1.0, 0.2, 0.5], [0.1, 0.6, 0.3])}
+    assert refuses(shown, figures.asks, PIECES, kept, says="1 of 3 scores change, and 2 weights")
+
+
+def searched(places: dict[str, int]) -> tuple[list[str], dict[str, np.ndarray], dict[str, str]]:
+    """300 words and their scores in two heads: the first stands highest in its own, lower in the other."""
+    words = [f"word {number}" for number in range(300)]
+    words[0], words[1] = HEADS
+    falling = -np.arange(300.0)
+    scores = {}
+    for word, head in HEADS.items():
+        row = falling - 0.1
+        for each, place in places.items():
+            row[words.index(each)] = 0.5 if each == word else falling[place - 1]
+        scores[head] = row
+    return words, scores, {head: word for word, head in HEADS.items()}
+
+
+def test_searches(shown):
+    figures.searches(*searched({"dog": 200, "leaf": 150}), n_shown=3)
+    assert "head 1: dog, word 2, word 3" in shown[0]
+    assert "in head 1 “dog” is number 1; in head 1 “leaf” is number" in shown[0]
+
+
+def test_searches_wants_each_word_high_in_its_own_head_only(shown):
+    assert refuses(shown, figures.searches, *searched({"dog": 50, "leaf": 150}), says="in head 2 “dog” is")
+    words, scores, expected = searched({"dog": 200, "leaf": 150})
+    turned = dict(zip(expected, reversed(expected.values()), strict=True))
+    assert refuses(shown, figures.searches, words, scores, turned, says="in head 1 “leaf” is number 1")
+
+
+def test_products(shown):
+    figures.products(QUERY, KEYS)
+    assert "with “dog” 3 of 3 are above 0, and they add up to 4.5; with “tree” 2 of 3" in shown[0]
+
+
+def test_products_wants_about_twice_as_much(shown):
+    for other in ([2.0, -1.0, 0.5], [0.5, 0.0, 0.0]):
+        assert refuses(shown, figures.products, QUERY, KEYS | {"tree": other}, says="with “dog” 3 of 3")
 
 
 def test_mixers(shown):
@@ -78,33 +113,15 @@ def test_links_wants_none_for_the_mlp_and_all_for_attention(shown):
     )
 
 
-@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS[::-1]])  # a dark mix, and a light one
-def test_mix(shown, weights):
-    figures.mix(["a: red", "b: yellow", "c: blue"], COLOURS, weights, weights @ COLOURS)
-    assert f"c: blue {weights[2]:.2f}" in shown[0]
+def test_mix(shown):
+    figures.mix(PIECES, [0.1, 0.8, 0.1], VALUES)
+    assert "“dog” has 80% of the weight; the mix has a cosine of 1.00 to its value, and of 0.06" in shown[0]
 
 
-def test_mix_wants_the_weighted_sum_by_weights(shown):
-    names = ["a: red", "b: yellow", "c: blue"]
-    assert refuses(
-        shown,
-        figures.mix,
-        names,
-        COLOURS,
-        WEIGHTS,
-        WEIGHTS @ COLOURS - [0, 0, 0.8],
-        says=r"the mix is 0.8 away",
-    )
-    for weights in (np.array([-0.25, 0.5, 0.75]), np.array([0.5, 0.5, 0.5])):
-        assert refuses(
-            shown,
-            figures.mix,
-            names,
-            COLOURS,
-            weights,
-            weights @ COLOURS,
-            says=re.escape(str(weights.tolist())),
-        )
+def test_mix_wants_one_value_that_leads(shown):
+    assert refuses(shown, figures.mix, PIECES, [0.3, 0.4, 0.3], VALUES, says="“dog” has 40% of the weight")
+    alike = VALUES + 2  # to all of them the mix is alike
+    assert refuses(shown, figures.mix, PIECES, [0.1, 0.8, 0.1], alike, says="a cosine of 1.00 to its value")
 
 
 def test_scores_grow(shown):
@@ -158,16 +175,19 @@ ENGLISH, GERMAN = ["she", "has", "bought", "it"], ["sie", "hat", "es", "gekauft"
 LOOKS_BACK = torch.tensor([[0.9, 0.1, 0, 0], [0, 0.8, 0.2, 0], [0, 0, 0.3, 0.7], [0, 0.2, 0.7, 0.1]])
 
 
+FRESH = torch.full((4, 4), 0.25)
+
+
 def test_translation(shown):
-    figures.translation(ENGLISH, GERMAN, LOOKS_BACK)
-    assert "for 'gekauft' it looks most at 'bought', for 'es' at 'it', further to the right" in shown[0]
+    figures.translation(ENGLISH, GERMAN, FRESH, LOOKS_BACK)
+    assert "for “gekauft” it looks most at “bought”, for “es” at “it”, further to the left" in shown[0]
 
 
-def test_translation_wants_a_verb_that_jumps_back(shown):
-    for in_order in (torch.eye(4), torch.full((4, 4), 0.25)):
-        assert refuses(
-            shown, figures.translation, ENGLISH, GERMAN, in_order, says="for 'gekauft' it looks most"
-        )
+def test_translation_wants_a_verb_that_jumps_back_and_did_not_look_there_before(shown):
+    for in_order in (torch.eye(4), FRESH):
+        assert refuses(shown, figures.translation, ENGLISH, GERMAN, FRESH, in_order, says="“gekauft” it looks")
+    settled = (ENGLISH, GERMAN, LOOKS_BACK, LOOKS_BACK)
+    assert refuses(shown, figures.translation, *settled, says="no word gets more than 90%")
 
 
 def test_learned(shown):
