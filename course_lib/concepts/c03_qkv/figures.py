@@ -24,9 +24,7 @@ def asks(pieces: Sequence[str], found: Mapping[str, tuple[ArrayLike, ArrayLike]]
     scores, weights = (
         {word: as_numbers(parts[number]) for word, parts in found.items()} for number in (0, 1)
     )
-    changed, moved = (
-        ~np.isclose(numbers[first], numbers[other], atol=1e-4) for numbers in (scores, weights)
-    )
+    changed, moved = (~np.isclose(numbers[first], numbers[other], atol=1e-4) for numbers in (scores, weights))
     place = int(np.abs(scores[first] - scores[other]).argmax())
     said = f"{changed.sum()} of {len(pieces)} scores change, and {moved.sum()} weights; "
     said += "; ".join(
@@ -82,9 +80,7 @@ def searches(
     title = supported(
         "The same word asks different questions in different heads",
         said,
-        all(
-            place <= 20 if expected[head] == word else place > 100 for (head, word), place in places.items()
-        ),
+        all(place <= 20 if expected[head] == word else place > 100 for (head, word), place in places.items()),
     )
     fig, axes = plots.panels(len(scores), title=title, size=(4.4, 3.6))
     for ax, (head, order) in zip(axes, ranked.items(), strict=True):
@@ -192,7 +188,9 @@ def mix(pieces: Sequence[str], weights: ArrayLike, values: ArrayLike) -> None:
     alike = rows @ mixed / np.linalg.norm(rows, axis=1) / np.linalg.norm(mixed)
     best = int(shares.argmax())
     others = np.delete(alike, best).max()
-    said = f"“{pieces[best]}” has {shares[best]:.0%} of the weight; the mix has a cosine of {alike[best]:.2f} "
+    said = (
+        f"“{pieces[best]}” has {shares[best]:.0%} of the weight; the mix has a cosine of {alike[best]:.2f} "
+    )
     said += f"to its value, and of {others:.2f} at most to the others"
     title = supported(
         f"The mix is mostly what “{pieces[best]}” hands over",
@@ -289,9 +287,7 @@ def cross(right: Mapping[str, ArrayLike]) -> None:
     plots.show(_shares(right, title), alt=alt)
 
 
-def translation(
-    english: Sequence[str], german: Sequence[str], before: ArrayLike, after: ArrayLike
-) -> None:
+def translation(english: Sequence[str], german: Sequence[str], before: ArrayLike, after: ArrayLike) -> None:
     """At which English word a translator looks while it writes each German one, before and after training.
 
     Args:

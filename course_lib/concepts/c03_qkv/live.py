@@ -61,7 +61,7 @@ def keys_in_place(
     ids = _framed(minilm, reader, [sentence.format(word) for word in words])
     vectors = minilm.token_embedding(ids) + minilm.segment_embedding(torch.zeros_like(ids))
     enters = minilm.embedding_norm(minilm.position_embedding(vectors))[:, place]
-    layer = minilm.stack.blocks[0].attention
+    layer = next(part for part in minilm.modules() if isinstance(part, MultiHeadAttention))
     keys: NDArray[np.float32] = layer.k_proj(enters).unflatten(-1, (-1, layer.d_head)).transpose(0, 1).numpy()
     return keys
 

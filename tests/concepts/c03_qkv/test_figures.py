@@ -185,7 +185,9 @@ def test_translation(shown):
 
 def test_translation_wants_a_verb_that_jumps_back_and_did_not_look_there_before(shown):
     for in_order in (torch.eye(4), FRESH):
-        assert refuses(shown, figures.translation, ENGLISH, GERMAN, FRESH, in_order, says="“gekauft” it looks")
+        assert refuses(
+            shown, figures.translation, ENGLISH, GERMAN, FRESH, in_order, says="“gekauft” it looks"
+        )
     settled = (ENGLISH, GERMAN, LOOKS_BACK, LOOKS_BACK)
     assert refuses(shown, figures.translation, *settled, says="no word gets more than 90%")
 

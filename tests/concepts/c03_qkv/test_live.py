@@ -74,7 +74,10 @@ def test_its_own_mixing_comes_back_after_an_error(minilm):
 
 
 def test_a_model_without_attention_is_refused():
-    with pytest.raises(ValueError, match="Linear has no attention"), live.mixing_by(torch.nn.Linear(2, 3), max):
+    with (
+        pytest.raises(ValueError, match="Linear has no attention"),
+        live.mixing_by(torch.nn.Linear(2, 3), max),
+    ):
         pass
 
 
