@@ -37,7 +37,7 @@ FROZEN: Mapping[str, tuple[str, ...]] = {
     "tables and body": ("tables", "body"),
 }
 
-Train = Callable[[Any, int, int], object]
+Train = Callable[..., object]  # (model, seed, steps, rate)
 
 
 # ------------------------------------------------------------------------------------------ the reviews
@@ -350,11 +350,11 @@ class Classifier(nn.Module):
         return self.head({"start": out[:, 0], "end": out[:, -1], "mean": out.mean(1)}[self.place])
 
 
-def train(model: Any, seed: int, steps: int) -> None:
+def train(model: Any, seed: int, steps: int, rate: float = 0.003) -> None:
     """Train with AdamW on 32 sentences a step, each forwards and backwards; as the notebook's cells do it."""
     learn, *_ = sentences()
     random = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.003)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
     for _ in range(steps):
         chosen = torch.randint(len(learn), (32,), generator=random)
         ids, labels = examples(learn[chosen], model.place)
@@ -404,10 +404,13 @@ class TrainingUpdatesBoth:
     Args:
         parts: by what stays random.
         longer: the same after longer training, of nothing and of the body.
+        by_rate: of the same two, by the rate of training: nothing after the steps of `parts`, the body after
+            longer training; empty where only one rate was tried.
     """
 
     parts: Mapping[str, tuple[float, ...]]
     longer: Mapping[str, tuple[float, ...]]
+    by_rate: Mapping[str, Mapping[float, tuple[float, ...]]]
 
     @property
     def full(self) -> float:
@@ -436,15 +439,17 @@ class TrainingUpdatesBoth:
 
     @property
     def late(self) -> float:
-        """With a random body, trained longer, less `full`."""
-        return mean(self.longer["the body"]) - self.full
+        """With a random body, trained longer, less all parts, each at its best rate."""
+        best = {name: max(map(mean, found.values())) for name, found in self.by_rate.items()}
+        return best["the body"] - best["nothing"]
 
 
 @trains(
     Trained(
         150,
         450,
-        but="The rival is the same model with a part that stays random: its width and rate are the same.",
+        rates=(0.003, 0.01, 0.03),
+        but="The rival is the same model with a body that stays random: its width is the same.",
     )
 )
 def training_updates_both(
@@ -453,33 +458,43 @@ def training_updates_both(
     starts: int = 3,
     steps: int = 150,
     longer: int = 450,
+    rates: Sequence[float] = (0.003, 0.01, 0.03),
     make: Callable[..., Any] = Classifier,
     train: Train = train,
 ) -> TrainingUpdatesBoth:
     """Do both the head and the Transformer have to be trained?
 
-    Rival: a random body that is never updated, with everything around it trained three times as long.
-    Equal for both: the model, the sentences, their order, and, but for that rival, the steps.
+    Rival: a random body that is never updated, with everything around it trained three times as long, at the
+        best of three rates.
+    Equal for both: the model, the sentences, their order, the rates, and, but for that rival, the steps.
     Does not show: other questions or other sizes.
 
     Args:
         seed: another seed has other starts.
         starts: how many.
         steps, longer: of training, and of the rival's.
+        rates: that both are tried with; all other comparisons have the first.
         make: the model, with the parts tables, body and head.
-        train: (model, seed, steps) -> trains it.
+        train: (model, seed, steps, rate) -> trains it.
     """
-    runs = [(name, steps) for name in FROZEN] + [(name, longer) for name in ("nothing", "the body")]
+    usual, *others = rates
+    runs = [(name, steps, usual) for name in FROZEN]
+    runs += [(name, longer, usual) for name in ("nothing", "the body")]
+    runs += [("nothing", steps, rate) for rate in others] + [("the body", longer, rate) for rate in others]
     found = {
-        (name, n): tuple(
-            trained(start, steps=n, frozen=FROZEN[name], make=make, train=train)
+        (name, n, rate): tuple(
+            trained(start, steps=n, frozen=FROZEN[name], make=make, train=functools.partial(train, rate=rate))
             for start in starts_of(seed, starts)
         )
-        for name, n in bar(runs, desc="models")
+        for name, n, rate in bar(runs, desc="models")
     }
     return TrainingUpdatesBoth(
-        parts={name: found[name, steps] for name in FROZEN},
-        longer={name: found[name, longer] for name in ("nothing", "the body")},
+        parts={name: found[name, steps, usual] for name in FROZEN},
+        longer={name: found[name, longer, usual] for name in ("nothing", "the body")},
+        by_rate={
+            name: {rate: found[name, n, rate] for rate in rates}
+            for name, n in (("nothing", steps), ("the body", longer))
+        },
     )
 
 

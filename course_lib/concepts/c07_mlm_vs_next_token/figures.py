@@ -1,4 +1,4 @@
-"""The figures of notebook 07: one gap read from both sides, who fills gaps, two readers, settings, surprise."""
+"""The figures of notebook 07: a gap read from both sides, who fills gaps, two readers, settings, surprise."""
 
 from collections.abc import Mapping, Sequence
 

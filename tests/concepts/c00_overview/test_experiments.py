@@ -22,7 +22,7 @@ from course_lib.decoder import GPT, LlamaConfig
 SEED = 11
 
 
-def learns_nothing(model: nn.Module, seed: int, steps: int) -> None:
+def learns_nothing(model: nn.Module, seed: int, steps: int, rate: float = 0.0) -> None:
     """In the place of training."""
 
 
@@ -162,14 +162,15 @@ def test_training_updates_both(parts):
     assert judged("training-updates-both", parts) == (Label.NOT_ONLY_WAY, [])
 
 
-def test_a_random_body_that_is_not_trained_around_for_longer_is_no_match(parts):
-    short = replace(parts, longer={**parts.longer, "the body": parts.parts["the body"]})
-    assert judged("training-updates-both", short).missed == ["late"]
+def test_a_random_body_that_has_not_learned_by_then_is_no_match(parts):
+    slow = dict.fromkeys(parts.by_rate["the body"], parts.parts["the body"])
+    found = replace(parts, by_rate={**parts.by_rate, "the body": slow})
+    assert judged("training-updates-both", found).missed == ["late"]
 
 
-def test_a_random_body_that_catches_up_with_the_whole_model_says_that_it_need_not_be_trained(parts):
-    caught_up = replace(parts, longer={**parts.longer, "the body": parts.longer["nothing"]})
-    assert judged("training-updates-both", caught_up) == (Label.WRONG, ["no_body"])
+def test_each_side_has_its_best_rate(parts):
+    rates = {"nothing": {0.003: (0.7,), 0.01: (0.8,)}, "the body": {0.003: (0.75,), 0.01: (0.65,)}}
+    assert replace(parts, by_rate=rates).late == pytest.approx(-0.05)
 
 
 def test_the_full_model_goes_on_to_learn(parts):

@@ -102,7 +102,9 @@ def test_who_has_often_read_the_parts_is_surely_ahead_of_letter_pairs(smollm2):
     def train(text, size):
         return BPETokenizer.train(" ".join(f" {a} ({b})" for a, b in parts) * 50 + text[:20_000], size)
 
-    assert judged("compounds", experiments.compounds(smollm2, SEED, train=train)).missed == ["ahead"]
+    missed = judged("compounds", experiments.compounds(smollm2, SEED, train=train)).missed
+    assert "ahead" in missed
+    assert set(missed) <= {"ahead", "exact"}  # nor does it cut them into smaller pieces
 
 
 def test_cuts_are_counted_in_letters_behind_the_space():

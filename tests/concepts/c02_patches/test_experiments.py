@@ -247,8 +247,9 @@ def test_training_follows_the_seed_and_leaves_torch_as_it_was():
 
 
 def test_three_matrices():
-    assert judged("three-matrices", channels=3, difference=0.0).label == Label.TRUE
-    assert judged("three-matrices", channels=3, difference=0.1).label == Label.WRONG
+    assert judged("three-matrices", channels=3, difference=0.0, digit=1).label == Label.ONLY_IF
+    assert judged("three-matrices", channels=3, difference=0.0, digit=3).label == Label.TRUE
+    assert judged("three-matrices", channels=3, difference=0.1, digit=1).label == Label.WRONG
 
 
 def test_same_linear_map():

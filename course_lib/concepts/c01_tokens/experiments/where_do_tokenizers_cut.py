@@ -3,7 +3,7 @@
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import mean
@@ -128,11 +128,13 @@ class Compounds:
         hits: by way of cutting, at each of `SIZES` but the first: of each compound, whether its seam is cut.
         across: our tokens that go on behind a space.
         real: SmolLM2's pieces of each compound.
+        ours: after how many letters our largest tokenizer cuts each compound.
     """
 
     hits: Mapping[str, tuple[tuple[bool, ...], ...]]
     across: int
     real: Mapping[str, tuple[str, ...]]
+    ours: Mapping[str, Sequence[int]]
 
     @property
     def shares(self) -> dict[str, tuple[float, ...]]:
@@ -178,6 +180,12 @@ class Compounds:
         ]
         return len(in_two) / sum(len(pieces) > 1 for pieces in self.real.values())
 
+    @property
+    def exact(self) -> float:
+        """How many become exactly their two words in our largest tokenizer."""
+        seams = data.compounds()
+        return mean(list(at) == [seams[word]] for word, at in self.ours.items())
+
 
 def compounds(
     smollm2: tuple[GPT, BPETokenizer],
@@ -220,4 +228,5 @@ def compounds(
         {name: tuple(of) for name, of in hits.items()},
         sum(bool(re.search("[a-z]Ġ", token)) for token in blind.tokens),  # Ġ: a space
         {word: tuple(piece.strip() for piece in smollm2[1].pieces(" " + word)) for word in seams},
+        found,
     )

@@ -107,6 +107,12 @@ class Specialists:
         return (self.scores.trained["the first token"] > 0.5).float().mean().item()
 
     @property
+    def named(self) -> float:
+        """Which share of them gives as much to the token before, or to places of the same token."""
+        places = torch.stack([self.scores.trained[f"the {name}"] for name in ("token before", "same token")])
+        return (places.amax(0) > 0.5).float().mean().item()
+
+    @property
     def copy_off(self) -> float:
         """By how many nats a repetition costs more without the copying heads."""
         return self.without[-1] - self.without[0]
