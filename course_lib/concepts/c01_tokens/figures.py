@@ -1,4 +1,4 @@
-"""The figures of notebook 01: what tokens save and cost, what counted vectors know, what a start is worth."""
+"""The figures of notebook 01: what tokens save and cost, how rows move, what counted vectors know."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -277,37 +277,6 @@ def word_map(vectors: ArrayLike, groups: Mapping[str, str]) -> None:
     kept = {kind: ", ".join(word for word in words if groups[word] == kind) for kind in groups.values()}
     said = "; ".join(f"{kind}: {of_kind}" for kind, of_kind in kept.items())
     alt = f"{len(words)} words as points; for {same:.0%} the nearest is of their kind. {said}."
-    plots.show(fig, alt=alt)
-
-
-def curves(amounts: Sequence[int], right: Mapping[str, ArrayLike]) -> None:
-    """Held-out accuracy over the number of labelled examples, by the table that a model starts with.
-
-    Args:
-        amounts: labelled reviews.
-        right: for each table (runs, amounts): random, counted from little text, learned from much.
-    """
-    runs = {name: 100 * np.asarray(shares, dtype=float) for name, shares in right.items()}
-    first = next(iter(runs.values()))
-    means = {name: ", ".join(f"{mean:.0f}" for mean in each.mean(0)) for name, each in runs.items()}
-    said = "; ".join(f"{name} {mean}" for name, mean in means.items())
-    gaps = [(each - first).mean(0)[1:] for each in runs.values()]
-    title = supported(
-        "MiniLM's table helps; one counted in Python's documentation hardly does",
-        said,
-        gaps[-1].min() > 2,
-        gaps[1].mean() < gaps[-1].mean() / 2,
-    )
-    fig = plots.lines(
-        {name: (np.asarray(amounts), each) for name, each in runs.items()},
-        title=title,
-        x="labelled reviews",
-        y="right on held-out reviews, %",
-        log_x=True,
-        level=("guessing", 50.0),
-    )
-    _name_sizes(fig.axes[0], amounts)
-    alt = f"Curves with bands over {', '.join(map(str, amounts))} reviews; means in per cent: {said}."
     plots.show(fig, alt=alt)
 
 

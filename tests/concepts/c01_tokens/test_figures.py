@@ -102,26 +102,6 @@ def test_word_map_refused(drawn, words):
     assert refuses(drawn, figures.word_map, vectors, mixed)
 
 
-def starts(random: float, counted: float, learned: float) -> dict:
-    means = {"random": random, "counted": counted, "MiniLM's": learned}
-    return {
-        name: np.array([[0.55, mean - 0.05, mean], [0.53, mean - 0.06, mean + 0.01]])
-        for name, mean in means.items()
-    }
-
-
-def test_curves(drawn):
-    found = starts(0.66, 0.67, 0.74)
-    assert draws(drawn, figures.curves, (16, 64, 256), found, says="random 54, 60, 66; counted 54, 62, 68")
-
-
-@pytest.mark.parametrize(
-    "means", [(0.66, 0.66, 0.67), (0.66, 0.73, 0.74)], ids=["no better than random", "counted as good"]
-)
-def test_curves_refused(drawn, means):
-    assert refuses(drawn, figures.curves, (16, 64, 256), starts(*means))
-
-
 FALLING = [[0.0, 0.0], [0.9, 0.85], [0.99, 0.3]]
 
 
