@@ -20,8 +20,6 @@ Hint: Hand i is slow if trained / base^(2i/K) is less than 2 pi. If there is non
 than those of training, the old base will do.
 """
 
-import math
-
 import torch
 
 from course_lib.checks import real_model
@@ -55,7 +53,7 @@ def base_for_length(length, trained, base, d_head):
     n_hands, times = d_head // 2, length / trained
     for hand in range(1, n_hands):
         reached = trained / base ** (hand / n_hands)
-        if reached < 2 * math.pi and times > 1:
+        if reached < 2 * torch.pi and times > 1:
             return base * times ** (n_hands / hand)  # the quickest of the slow asks for most
     return float(base)
     ### END SOLUTION
@@ -63,7 +61,7 @@ def base_for_length(length, trained, base, d_head):
 
 def reached(trained, base, n_hands):
     """The angle that each hand came to in training, in whole rounds."""
-    return [trained / base ** (hand / n_hands) / (2 * math.pi) for hand in range(n_hands)]
+    return [trained / base ** (hand / n_hands) / (2 * torch.pi) for hand in range(n_hands)]
 
 
 @exercise.cases
@@ -72,7 +70,7 @@ def _(rng):
         """Some hands have gone round and some have not, none of them nearly."""
         while True:
             trained = between(rng, least, 20_000)
-            rounds = [trained / base ** (hand / n_hands) / (2 * math.pi) for hand in range(n_hands)]
+            rounds = [trained / base ** (hand / n_hands) / (2 * torch.pi) for hand in range(n_hands)]
             slow = [hand for hand in range(n_hands) if rounds[hand] < 1]
             if slow and 2 < slow[0] < n_hands - 1 and min(abs(each - 1) for each in rounds) > 0.03:
                 return given(round(times * trained), trained, base, n_hands)
@@ -158,22 +156,22 @@ exercise.changed(
     "all hands but the first",
     "Quick hands were asked, too. They have gone round in training and know every angle: only hands with "
     "less than 2 pi count.",
-    ("reached < 2 * math.pi and times > 1", "times > 1"),
+    ("reached < 2 * torch.pi and times > 1", "times > 1"),
 )
 exercise.changed(
     "less than one radian",
     "A hand counts as slow only if it turned by less than 1. A whole round is 2 pi.",
-    ("2 * math.pi and", "1 and"),
+    ("2 * torch.pi and", "1 and"),
 )
 exercise.changed(
     "less than half a round",
     "A hand counts as slow only if it made less than half a round: a whole one is 2 pi.",
-    ("2 * math.pi and", "math.pi and"),
+    ("2 * torch.pi and", "torch.pi and"),
 )
 exercise.changed(
     "in degrees",
     "The angle was compared with 360: it is in radians, so a whole round is 2 pi.",
-    ("2 * math.pi and", "360 and"),
+    ("2 * torch.pi and", "360 and"),
 )
 exercise.changed(
     "rounds over the new length",
