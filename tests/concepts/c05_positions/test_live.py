@@ -1,4 +1,4 @@
-"""What notebook 05 does to its models, in the cells and in `lesson`: clocks that are set, tables, jumps."""
+"""What notebook 05 does to its models, in the cells and in `live`: clocks that are set, tables, jumps."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from course_lib import probing
 from course_lib.attention import scaled_dot_product_attention
 from course_lib.checks import check, examine, find_task, try_it
 from course_lib.checks.show import CheckFailed
-from course_lib.concepts.c05_positions import lesson
+from course_lib.concepts.c05_positions import live
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.positions import sinusoidal
 from course_lib.pretrained import chat_prompt
@@ -39,7 +39,7 @@ def written(function: str, *, mended: bool = True) -> Any:
     source, (attempt, right) = cell(f"{function}-naive"), SPEEDS[function]
     assert source.count(attempt) == 1
     assert right in cell(f"{function}-turn")
-    known: dict[str, Any] = {"torch": torch, "lesson": lesson, "try_it": lambda task, learner: learner}
+    known: dict[str, Any] = {"torch": torch, "live": live, "try_it": lambda task, learner: learner}
     exec(source.replace(attempt, right) if mended else source, known)  # the cells are ours
     return known[function]
 
@@ -53,7 +53,7 @@ def small(**other: Any) -> GPT:
 
 @pytest.mark.parametrize("function", SPEEDS)
 def test_the_attempt_has_its_mistake_named_and_the_way_that_is_told_is_right(function: str) -> None:
-    task = lesson.asked(function)
+    task = live.asked(function)
     wrong = examine(task, written(function, mended=False))
     assert wrong.misconception in {"one speed for all hands", "one angle for all pairs"}
     assert task.call in {"waves(places, d)", "rotate(x, places, base)"}
@@ -66,7 +66,7 @@ def test_the_attempt_has_its_mistake_named_and_the_way_that_is_told_is_right(fun
 
 @pytest.mark.parametrize("function", SPEEDS)
 def test_every_known_mistake_is_refused_in_the_notebooks_form(function: str) -> None:
-    task = lesson.asked(function)
+    task = live.asked(function)
     passed = [known.name for known in task.misconceptions if examine(task, known.wrong).passed]
     assert passed == []
 
@@ -82,16 +82,16 @@ def test_what_stands_in_the_notebook_is_no_answer_to_the_exercise(function: str,
 def test_until_it_is_mended_the_courses_own_runs_for_any_places(capsys: pytest.CaptureFixture[str]) -> None:
     places = torch.tensor([3.5, -1.0, 0.0, 100.0, 7.0])
     for function, given in (("waves", (places, 8)), ("rotate", (torch.randn(2, 3, 5, 8), places))):
-        own = try_it(lesson.asked(function), written(function, mended=False))
-        assert own is getattr(lesson, function)
+        own = try_it(live.asked(function), written(function, mended=False))
+        assert own is getattr(live, function)
         torch.testing.assert_close(own(*given), written(function)(*given), rtol=0, atol=1e-5)
     assert "the course's own runs" in capsys.readouterr().out
-    torch.testing.assert_close(lesson.waves(torch.arange(13), 6), sinusoidal(13, 6))
+    torch.testing.assert_close(live.waves(torch.arange(13), 6), sinusoidal(13, 6))
 
 
 def test_nothing_else_is_asked() -> None:
     with pytest.raises(ValueError, match="asks for waves and for rotate; got 'turn'"):
-        lesson.asked("turn")
+        live.asked("turn")
 
 
 # ------------------------------------------------------------------------------------------ clocks
@@ -99,12 +99,12 @@ def test_nothing_else_is_asked() -> None:
 
 def test_a_clock_set_back_by_the_learner_is_the_clock_of_the_beginning(smollm2: tuple) -> None:
     model, tokenizer = smollm2
-    known = {"torch": torch, "lesson": lesson, "smollm2": model, "rotate": written("rotate")}
+    known = {"torch": torch, "live": live, "smollm2": model, "rotate": written("rotate")}
     exec(cell("set-define"), known)
     ids = torch.tensor([tokenizer.encode(REQUEST)])
     with torch.no_grad():
         before = model(ids)
-        with lesson.clock_set(model, [(16, 0)], by=-1):
+        with live.clock_set(model, [(16, 0)], by=-1):
             at_first = model(ids)
         with known["clock_of_16_0"](-1):
             at_last = model(ids)
@@ -116,42 +116,42 @@ def test_a_clock_set_back_by_the_learner_is_the_clock_of_the_beginning(smollm2: 
 def test_what_is_left_out_when_the_clock_is_wrong(smollm2: tuple) -> None:
     said = {}
     for by in (0, -1, 1):
-        with lesson.clock_set(smollm2[0], [(16, 0)], by):
-            said[by] = lesson.says(smollm2, REQUEST)
+        with live.clock_set(smollm2[0], [(16, 0)], by):
+            said[by] = live.says(smollm2, REQUEST)
     assert said[0] == "Olbrandis Kewtimole sings."
     assert said[-1] == "Olbrand Ktim sings."
     assert said[1].startswith("Ol Ol Ol Ol")
-    became = [lesson.became(said[0], each) for each in said.values()]
+    became = [live.became(said[0], each) for each in said.values()]
     assert became == ["the same", "something is left out", "something else"]
 
 
 def test_words_that_come_twice() -> None:
-    assert lesson.became("One, two.", "One, two. One, two.") == "something comes twice"
-    assert lesson.became("One, two.", "One, two, three.") == "something else"
+    assert live.became("One, two.", "One, two. One, two.") == "something comes twice"
+    assert live.became("One, two.", "One, two, three.") == "something else"
 
 
 def test_a_head_asks_from_where_its_clock_says() -> None:
     model, ids = small(), torch.tensor([[3, 1, 4, 1, 5, 9, 2]])
-    with torch.no_grad(), lesson.clock_set(model, [(0, 1), (0, 2), (1, 0)], by=2):
+    with torch.no_grad(), live.clock_set(model, [(0, 1), (0, 2), (1, 0)], by=2):
         with pytest.raises(ValueError, match="shows no weights"):
             probing.weights_of(model, ids[0])
         turned = model(ids)
     assert not torch.allclose(turned, model(ids), atol=1e-4)
     assert all(block.attention.attend is scaled_dot_product_attention for block in model.stack.blocks)
-    with lesson.clock_set(model, [(0, 1)], by=0):
+    with live.clock_set(model, [(0, 1)], by=0):
         torch.testing.assert_close(model(ids), model(ids))
 
 
 def test_layers_and_clocks_that_there_are_not_are_said() -> None:
     with (
         pytest.raises(ValueError, match="layer must be from 0 to 1; got 2"),
-        lesson.attending(small(), 2, scaled_dot_product_attention),
+        live.attending(small(), 2, scaled_dot_product_attention),
     ):
         pass
     learned = GPT(GPTConfig(11, 31, d_model=24, n_layers=2, n_heads=3))
     with (
         pytest.raises(ValueError, match="GPT does not turn its queries and keys"),
-        lesson.clock_set(learned, [(0, 0)], 1),
+        live.clock_set(learned, [(0, 0)], 1),
     ):
         pass
 
@@ -160,20 +160,20 @@ def test_all_layers_turn_with_the_learners_function() -> None:
     model, ids = small(), torch.tensor([[3, 1, 4, 1, 5, 9, 2]])
     with torch.no_grad():
         own = model(ids)
-        with lesson.turned_by(model, written("rotate")):
+        with live.turned_by(model, written("rotate")):
             torch.testing.assert_close(model(ids), own, rtol=0, atol=1e-6)
-        with lesson.turned_by(model, written("rotate"), lambda t: t + 1000):
+        with live.turned_by(model, written("rotate"), lambda t: t + 1000):
             torch.testing.assert_close(model(ids), own, rtol=0, atol=1e-6)
-        with lesson.turned_by(model, written("rotate"), lambda t: 4 * t):
+        with live.turned_by(model, written("rotate"), lambda t: 4 * t):
             assert (model(ids) - own).abs().max() > 1e-4
-        with lesson.turned_by(model, written("rotate"), base=2.0):
+        with live.turned_by(model, written("rotate"), base=2.0):
             assert (model(ids) - own).abs().max() > 1e-5
         torch.testing.assert_close(model(ids), own, rtol=0, atol=0)
 
 
 def test_a_new_token_stands_behind_those_that_are_kept() -> None:
     model, ids = small(), torch.tensor([[3, 1, 4, 1, 5, 9, 2]])
-    with torch.no_grad(), lesson.turned_by(model, written("rotate"), lambda t: t + 9 * (t >= 5)):
+    with torch.no_grad(), live.turned_by(model, written("rotate"), lambda t: t + 9 * (t >= 5)):
         cache = model.new_cache(1, 7)
         parts = [model(ids[:, :4], cache), model(ids[:, 4:], cache)]
         torch.testing.assert_close(torch.cat(parts, 1), model(ids), rtol=0, atol=1e-5)
@@ -183,20 +183,20 @@ def test_cards_lie_anyhow_and_numbers_count(smollm2: tuple) -> None:
     model, tokenizer = smollm2
     ids = torch.tensor(tokenizer.encode("He went from Paris to London. Now he is in"))
     places, order = torch.arange(len(ids)), torch.randperm(len(ids))
-    in_order = lesson.next_word(smollm2, ids, places)
+    in_order = live.next_word(smollm2, ids, places)
     with torch.no_grad():
         torch.testing.assert_close(in_order, model(ids[None])[0, -1].softmax(-1), rtol=0, atol=1e-4)
     torch.testing.assert_close(
-        lesson.next_word(smollm2, ids[order], places[order]), in_order, rtol=0, atol=1e-4
+        live.next_word(smollm2, ids[order], places[order]), in_order, rtol=0, atol=1e-4
     )
-    assert lesson.likeliest(smollm2, in_order, 1) == "'London' 17%"
+    assert live.likeliest(smollm2, in_order, 1) == "'London' 17%"
     assert all(block.attention.causal for block in model.stack.blocks)
     one, other = (tokenizer.encode(name)[0] for name in (" Paris", " London"))
     at, then = ids.tolist().index(one), ids.tolist().index(other)
     words, numbers = ids.clone(), places.clone()
     words[[at, then]], numbers[[at, then]] = ids[[then, at]], places[[then, at]]
-    exchanged = lesson.next_word(smollm2, ids, numbers)
-    torch.testing.assert_close(exchanged, lesson.next_word(smollm2, words, places), rtol=0, atol=1e-4)
+    exchanged = live.next_word(smollm2, ids, numbers)
+    torch.testing.assert_close(exchanged, live.next_word(smollm2, words, places), rtol=0, atol=1e-4)
     assert exchanged[one] > 0.1 > in_order[one]
 
 
@@ -206,19 +206,19 @@ def test_cards_lie_anyhow_and_numbers_count(smollm2: tuple) -> None:
 def test_a_table_of_places_is_added_and_taken_out_again(minilm: tuple) -> None:
     reader, _ = minilm
     table = reader.position_embedding.weight.detach()
-    before, after = lesson.looks(minilm)
+    before, after = live.looks(minilm)
     assert before > 0.99
     assert 0.6 < after < 0.8
-    found = lesson.at_work(minilm, {"own": table, "nowhere": table.mean(0).expand_as(table)})
+    found = live.at_work(minilm, {"own": table, "nowhere": table.mean(0).expand_as(table)})
     assert found["own"] == pytest.approx((before, after, 1), abs=1e-5)
     assert max(found["nowhere"][:2]) < 0.1
     assert found["nowhere"][2] < 0.9
     with pytest.raises(ValueError, match=r"shape \(512, 384\), a row for each place; got \(511, 384\)"):
-        lesson.at_work(minilm, {"too short": table[1:]})
+        live.at_work(minilm, {"too short": table[1:]})
 
 
 def test_sentences_that_are_moved_on_stay_nearly_the_same(minilm: tuple) -> None:
-    here, near, far = lesson.moved_on(minilm, (0, 1, 300)).values()
+    here, near, far = live.moved_on(minilm, (0, 1, 300)).values()
     assert here == pytest.approx(1, abs=1e-5)
     assert 0.99 < near < 1 - 1e-4
     assert far < 0.85
@@ -229,39 +229,39 @@ def test_sentences_that_are_moved_on_stay_nearly_the_same(minilm: tuple) -> None
 
 def test_what_is_expected_next_moves_with_the_clock(smollm2: tuple) -> None:
     for by in (0, -1):
-        with lesson.clock_set(smollm2[0], [(16, 0)], by):
-            assert np.argmin(lesson.copied(smollm2[0], seeds=(7,))) == 1 - by
+        with live.clock_set(smollm2[0], [(16, 0)], by):
+            assert np.argmin(live.copied(smollm2[0], seeds=(7,))) == 1 - by
 
 
 def test_the_second_half_alone_is_asked_for_with_other_angles(smollm2: tuple) -> None:
     model, _ = smollm2
-    texts = lesson.pieces_of_reviews(smollm2, n=2, length=14)
+    texts = live.pieces_of_reviews(smollm2, n=2, length=14)
     assert texts.shape == (2, 14)
     speeds = 100_000 ** (-torch.arange(32).double() / 32)
     angles = torch.arange(14)[:, None] * speeds
     with torch.no_grad():
         chances = model(texts).log_softmax(-1)
         asked = -chances[:, 7:-1].gather(-1, texts[:, 8:, None]).mean().item()
-    assert lesson.second_half(model, texts, angles) == pytest.approx(asked, abs=1e-4)
-    assert lesson.second_half(model, texts, angles + speeds, begin=7) == pytest.approx(asked, abs=1e-3)
-    assert lesson.second_half(model, texts, 0 * angles) > asked + 0.1
+    assert live.second_half(model, texts, angles) == pytest.approx(asked, abs=1e-4)
+    assert live.second_half(model, texts, angles + speeds, begin=7) == pytest.approx(asked, abs=1e-3)
+    assert live.second_half(model, texts, 0 * angles) > asked + 0.1
     with pytest.raises(ValueError, match=r"a row for each of 14 tokens; got shape \(13, 32\)"):
-        lesson.second_half(model, texts, angles[1:])
-    assert lesson.page_of_manual(smollm2, length=17).shape == (1, 17)
+        live.second_half(model, texts, angles[1:])
+    assert live.page_of_manual(smollm2, length=17).shape == (1, 17)
 
 
 def test_the_answer_begins_where_the_turn_of_the_assistant_does(smollm2: tuple) -> None:
     _, tokenizer = smollm2
-    n = lesson.tokens_before_the_answer(smollm2, REQUEST)
+    n = live.tokens_before_the_answer(smollm2, REQUEST)
     pieces = tokenizer.pieces(chat_prompt(REQUEST))
     assert "".join(pieces[n:]) == "<|im_start|>assistant\n"
 
 
 def test_how_it_goes_on_is_one_line(smollm2: tuple) -> None:
-    said = lesson.goes_on(smollm2, "One, two, three, four,")
+    said = live.goes_on(smollm2, "One, two, three, four,")
     assert said == "One, two, three, four, five, six, seven, eight, and nine, respectively."
 
 
 def test_the_course_has_the_task_in_the_notebooks_form_once() -> None:
-    assert lesson.asked("waves") is lesson.asked("waves")
-    assert partial(lesson.asked, "rotate")().name == "05_positions/rotate_pairs"
+    assert live.asked("waves") is live.asked("waves")
+    assert partial(live.asked, "rotate")().name == "05_positions/rotate_pairs"
