@@ -158,36 +158,6 @@ def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=f"Curves over the size of the vocabulary; bytes per token at {sizes[-1]}: {ends}.")
 
 
-def seams(sizes: Sequence[int], at_seam: Mapping[str, ArrayLike]) -> None:
-    """How often a compound is cut at its seam, over the size of the vocabulary.
-
-    Args:
-        sizes: tokens in the vocabulary.
-        at_seam: the share of compounds at each size, for "byte pairs", then the rivals: "rarest letter pair"
-            and "random", with as many cuts.
-    """
-    of = {name: np.asarray(shares, dtype=float) for name, shares in at_seam.items()}
-    pairs, rare, by_chance = of.values()
-    said = ", ".join(f"{name} {shares.round(2).tolist()}" for name, shares in of.items())
-    title = supported(
-        "Byte pairs hit the seam far more often than chance; rare letter pairs come close",
-        said,
-        (pairs > by_chance + 0.1).all(),
-        (pairs - rare).mean() < (pairs - by_chance).mean() / 2,
-    )
-    fig = plots.lines(
-        {name: (sizes, 100 * shares) for name, shares in of.items()},
-        title=title,
-        x="tokens in the vocabulary",
-        y="compounds cut at the seam, %",
-        log_x=True,
-    )
-    fig.axes[0].set_ylim(0, 105)
-    _name_sizes(fig.axes[0], sizes)
-    ends = ", ".join(f"{name} {shares[-1]:.0%}" for name, shares in of.items())
-    plots.show(fig, alt=f"Three curves over the size of the vocabulary; at {sizes[-1]} tokens: {ends}.")
-
-
 def prices(n_tokens: Mapping[str, int], n_bytes: Mapping[str, int]) -> None:
     """Tokens for the same sentence in many languages, the cheapest on top.
 

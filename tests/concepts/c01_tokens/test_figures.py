@@ -33,20 +33,6 @@ def test_lengths_refused(drawn, held):
     assert refuses(drawn, figures.lengths, SIZES, {"reviews": held})
 
 
-def cut_rates(pairs: float, rare: float, random: float) -> dict:
-    names = ("byte pairs", "rarest letter pair", "random")
-    return {name: [rate, rate - 0.03] for name, rate in zip(names, (pairs, rare, random), strict=True)}
-
-
-def test_seams(drawn):
-    assert draws(drawn, figures.seams, SIZES[:2], cut_rates(0.9, 0.85, 0.5), says="rarest letter pair 82%")
-
-
-@pytest.mark.parametrize("rates", [(0.6, 0.58, 0.55), (0.95, 0.6, 0.5)], ids=["as chance", "far above rare"])
-def test_seams_refused(drawn, rates):
-    assert refuses(drawn, figures.seams, SIZES[:2], cut_rates(*rates))
-
-
 def test_prices(drawn):
     n_tokens = {"English": 12, "Thai": 60, "French": 20}
     n_bytes = {"English": 54, "Thai": 102, "French": 49}
