@@ -300,15 +300,16 @@ def enough(given: Mapping[str, tuple[float, float, float]]) -> None:
     Args:
         given: by what is left of the table: what head 0.2 gives to the token before, head 1.8 to the next,
             and how alike its sentences' vectors are to those of the whole table. The first is the whole
-            table, the second the hands alone, the third as many directions by chance.
+            table, the second the hands alone, the third as many directions next in size, the fourth as many
+            by chance.
     """
-    whole, alone, chance, *_ = given.values()
+    whole, alone, following, chance, *_ = given.values()
     said = "; ".join(f"{name}: {a:.2f}, {b:.2f}, {c:.3f}" for name, (a, b, c) in given.items())
     title = supported(
         "With the hands alone the heads still find the neighbour; with as many others they do not",
         said,
         alone[0] > 0.95 * whole[0] and alone[1] > 0.8 * whole[1],
-        chance[0] < 0.2 and chance[1] < 0.1,
+        all(other[0] < 0.2 and other[1] < 0.1 for other in (following, chance)),
     )
     fig, axes = plots.panels(2, title=title, size=(4.4, 0.42 * len(given) + 1.1))
     names = [plots.literal(name) for name in given]
@@ -403,10 +404,11 @@ def mends(losses: Mapping[str, Mapping[int, float]], alone: float) -> None:
     """What a jump in the places costs, as it is and with two mends.
 
     Args:
-        losses: by way ("as it is" first, then divided places, then a larger base) and by jump the loss.
+        losses: by way ("as it is" first, then one or more divisions of the places, a larger base last) and by
+            jump the loss.
         alone: the loss with nothing before the jump.
     """
-    as_it_is, divided, larger = losses.values()
+    as_it_is, *divided, larger = losses.values()
     near, *_, far = as_it_is
     said = "; ".join(
         f"{name}: " + ", ".join(f"{jump:,} {loss:.2f}" for jump, loss in each.items())
@@ -417,11 +419,11 @@ def mends(losses: Mapping[str, Mapping[int, float]], alone: float) -> None:
         said,
         as_it_is[far] > alone + 1,
         larger[far] < as_it_is[far] - 1 and larger[near] < as_it_is[near] + 0.1,
-        divided[near] > as_it_is[near] + 0.5,
+        all(each[near] > as_it_is[near] + 0.5 and each[far] > larger[far] + 0.3 for each in divided),
     )
     table = np.array([list(each.values()) for each in losses.values()])
     jumps = [f"{jump:,} places" if jump else "no jump" for jump in as_it_is]
-    fig, (ax,) = plots.panels(title=title, size=(6.8, 3.2))
+    fig, (ax,) = plots.panels(title=title, size=(6.8, 0.6 * len(table) + 1.4))
     plots.heatmap(
         table, list(losses), jumps, title="loss, nats", x="the second half stands further by", ax=ax
     )

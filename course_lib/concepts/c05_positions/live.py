@@ -5,7 +5,7 @@ Not among the experiments: no claim rests on it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -209,6 +209,90 @@ def likeliest(chat: Model, chances: Tensor, n: int = 3) -> str:
 
 
 # ------------------------------------------------------------------------------------------- MiniLM's table
+
+
+@dataclass(frozen=True)
+class Hands:
+    """The clock hands of a table of places.
+
+    Args:
+        rounds: how many places a round takes, the quickest hand first.
+        planes: for each hand the two directions in which it turns, (2, D).
+        directions: in which places differ most; the planes lie in them, (n, D).
+        missed: of the steps from row to row the share that one matrix for all of them does not make.
+    """
+
+    rounds: list[float]
+    planes: list[Tensor]
+    directions: Tensor
+    missed: float
+
+
+def hands_in(table: Tensor, n_directions: int = 16) -> Hands:
+    """One matrix that takes each row to the next, and the planes in which it turns.
+
+        rows[t] @ step = rows[t + 1], by least squares for all t at once
+
+    The matrix knows only the directions in which rows differ most (one for all would fit nearly anything). Of
+    its eigenvalues those are kept that turn and do not shrink: their size is 1, give or take 0.05.
+
+    Args:
+        table: a row for each place, (places, D).
+        n_directions: how many of the D directions are kept.
+    Raises: ValueError: no more rows than directions.
+    """
+    if len(table) <= n_directions:
+        raise ValueError(f"for {n_directions} directions it takes more rows than that; got {len(table)}")
+    rows = (table - table.mean(0)).double()
+    directions = torch.linalg.svd(rows, full_matrices=False).Vh[:n_directions]
+    x = rows @ directions.T
+    step = torch.linalg.lstsq(x[:-1], x[1:]).solution
+    missed = (x[:-1] @ step - x[1:]).square().sum() / x[1:].square().sum()
+    values, vectors = torch.linalg.eig(step)
+    turns = [i for i, value in enumerate(values) if value.imag > 1e-3 and abs(value.abs() - 1) < 0.05]
+    turns.sort(key=lambda i: -values[i].angle().item())
+    return Hands(
+        rounds=[2 * torch.pi / values[i].angle().item() for i in turns],
+        planes=[torch.stack([vectors[:, i].real, vectors[:, i].imag]) @ directions for i in turns],
+        directions=directions,
+        missed=missed.item(),
+    )
+
+
+def only(table: Tensor, directions: Tensor) -> Tensor:
+    """The table with places that differ in these directions alone; row 0, of the first mark, stays.
+
+    Args:
+        table: (512, D).
+        directions: (n, D), at any angle to each other.
+    """
+    places = table[1:].double()
+    basis = torch.linalg.qr(directions.double().T).Q
+    kept = places.mean(0) + (places - places.mean(0)) @ basis @ basis.T
+    return torch.cat([table[:1].double(), kept])
+
+
+def largest(table: Tensor, n: int, besides: Tensor | None = None) -> Tensor:
+    """The n directions in which places differ most, (n, D).
+
+    Args:
+        table: (512, D); row 0, of the first mark, does not count.
+        n: how many.
+        besides: directions (m, D) that do not count; None: all do.
+    """
+    rows = table[1:].double()
+    rows = rows - rows.mean(0)
+    if besides is not None:
+        basis = torch.linalg.qr(besides.double().T).Q
+        rows = rows - rows @ basis @ basis.T
+    return torch.linalg.svd(rows, full_matrices=False).Vh[:n]
+
+
+def share(vectors: Tensor, directions: Tensor) -> float:
+    """Which share of what vectors (N, D) differ by lies in these directions (n, D)."""
+    differ = (vectors - vectors.mean(0)).double()
+    basis = torch.linalg.qr(directions.double().T).Q
+    return ((differ @ basis).square().sum() / differ.square().sum()).item()
 
 
 @contextmanager

@@ -166,6 +166,7 @@ def test_hands_refused(drawn):
 ENOUGH = {
     "the whole table": (1.0, 0.73, 1.0),
     "the five hands": (1.0, 0.68, 0.993),
+    "the next 10": (0.1, 0.0, 0.87),
     "10 by chance": (0.05, 0.0, 0.83),
     "the quick hand": (0.49, 0.06, 0.85),
 }
@@ -173,7 +174,7 @@ ENOUGH = {
 
 def test_enough(drawn):
     assert draws(drawn, figures.enough, ENOUGH, says="the five hands: 1.00, 0.68, 0.993", labels=("x",))
-    assert [bar.get_width() for bar in drawn[0][0].axes[1].patches] == [0.73, 0.68, 0.0, 0.06]
+    assert [bar.get_width() for bar in drawn[0][0].axes[1].patches] == [0.73, 0.68, 0.0, 0.0, 0.06]
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,7 @@ def test_enough(drawn):
     [
         {"the five hands": (0.9, 0.7, 0.99)},
         {"the five hands": (1.0, 0.5, 1.0)},
+        {"the next 10": (0.9, 0, 1)},
         {"10 by chance": (0.3, 0, 1)},
     ],
 )
@@ -226,6 +228,7 @@ def test_follows_the_clock_refused(drawn, change):
 
 MENDS = {
     "as it is": {0: 3.8, 1000: 4.3, 16_000: 7.1},
+    "places / 2": {0: 4.4, 1000: 4.7, 16_000: 5.1},
     "places / 4": {0: 5.3, 1000: 5.3, 16_000: 5.6},
     "base x 4": {0: 3.8, 1000: 4.2, 16_000: 4.6},
 }
@@ -243,6 +246,8 @@ def test_mends(drawn):
     [
         {"as it is": {0: 3.8, 1000: 4.3, 16_000: 4.6}},
         {"places / 4": {0: 3.9, 1000: 5.3, 16_000: 5.6}},
+        {"places / 2": {0: 3.9, 1000: 4.7, 16_000: 5.1}},
+        {"places / 2": {0: 4.4, 1000: 4.7, 16_000: 4.7}},
         {"base x 4": {0: 4.8, 1000: 4.2, 16_000: 4.6}},
         {"base x 4": {0: 3.8, 1000: 4.2, 16_000: 6.6}},
     ],

@@ -265,3 +265,51 @@ def test_how_it_goes_on_is_one_line(smollm2: tuple) -> None:
 def test_the_course_has_the_task_in_the_notebooks_form_once() -> None:
     assert live.asked("waves") is live.asked("waves")
     assert partial(live.asked, "rotate")().name == "05_positions/rotate_pairs"
+
+
+def turning(rounds: tuple[float, ...], places: int = 211, width: int = 23) -> torch.Tensor:
+    """Rows in which hands turn, each in two of the width's directions, which stand askew."""
+    angles = torch.arange(places).double()[:, None] * 2 * torch.pi / torch.tensor(rounds).double()
+    pairs = torch.stack([angles.cos(), angles.sin()], dim=-1).flatten(-2)  # (places, 2 hands)
+    draw = torch.Generator().manual_seed(5)
+    askew = torch.linalg.qr(torch.randn(width, width, generator=draw).double()).Q[: 2 * len(rounds)]
+    return pairs @ askew + 3
+
+
+def test_hands_are_found_where_there_are_some() -> None:
+    found = live.hands_in(turning((31.0, 7.0)), n_directions=4)
+    assert found.rounds == pytest.approx([7, 31], rel=1e-3)
+    assert found.missed < 1e-4
+    assert found.directions.shape == (4, 23)
+    rows = turning((31.0, 7.0))
+    lies = (rows - rows.mean(0)) @ found.planes[0].T  # (places, 2): where each lies on the quick hand's sheet
+    assert lies[7:].numpy() == pytest.approx(lies[:-7].numpy(), abs=1e-2)
+    assert lies.norm(dim=1).std() < 0.05 * lies.norm(dim=1).mean()
+
+
+def test_what_only_grows_has_no_hand_and_too_few_rows_are_said() -> None:
+    grows = 1.3 ** torch.arange(41).double()[:, None] * torch.tensor([1.0, -2.0, 0.5]).double()
+    assert live.hands_in(grows, n_directions=1).rounds == []
+    with pytest.raises(ValueError, match=r"more rows than that; got 16"):
+        live.hands_in(torch.randn(16, 23))
+
+
+def test_a_table_keeps_what_lies_in_its_directions_alone() -> None:
+    table = torch.randn(43, 7, generator=torch.Generator().manual_seed(2)).double()
+    kept = live.only(table, torch.tensor([[2.0, 0, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0]]))
+    assert torch.equal(kept[0], table[0])
+    torch.testing.assert_close(kept[1:, :2], table[1:, :2])
+    torch.testing.assert_close(kept[1:, 2:], table[1:, 2:].mean(0).expand(42, -1))
+
+
+def test_the_largest_directions_and_the_next() -> None:
+    table = torch.randn(211, 5, generator=torch.Generator().manual_seed(3)).double() * torch.tensor(
+        [1.0, 9.0, 3.0, 0.1, 27.0]
+    )
+    table[0] = 1e6  # the first mark's, which does not count
+    first = live.largest(table, 1)
+    assert first[0].abs().argmax() == 4
+    assert live.largest(table, 1, besides=first)[0].abs().argmax() == 1
+    assert live.share(table[1:], live.largest(table, 2)) > 0.98
+    assert live.share(table[1:], torch.eye(5)[3:4]) < 0.001
+    assert live.share(table[1:], torch.eye(5)) == pytest.approx(1)
