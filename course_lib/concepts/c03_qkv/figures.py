@@ -1,7 +1,7 @@
-"""The figures of notebook 03: who looks at whom, what that is good for, and what scaling does."""
+"""The figures of notebook 03: who looks at whom, what that is good for, and what a mask does."""
 
 from collections.abc import Mapping, Sequence
-from string import ascii_lowercase
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -153,27 +153,6 @@ def mixers(right: Mapping[str, ArrayLike]) -> None:
     plots.show(_shares(right, title), alt=alt)
 
 
-def links(moved: Mapping[str, ArrayLike]) -> None:
-    """Which outputs move when a token is changed.
-
-    Args:
-        moved: for "MLP" and "attention" how far each output (row) moved when each token (column) was changed.
-    """
-    mlp, attention = (as_numbers(moved[name]) for name in ("MLP", "attention"))
-    others = ~np.eye(len(mlp), dtype=bool)
-    farthest, least = mlp[others].max(initial=0), attention.min()
-    said = f"outputs of the MLP move by up to {farthest:.2g} with another token, of attention by at least "
-    said += f"{least:.2g}"
-    title = supported("The MLP links no token to another, attention all", said, farthest == 0 and least > 0)
-    fig, axes = plots.panels(2, title=title, size=(4.0, 3.4))
-    for ax, (name, matrix) in zip(axes, moved.items(), strict=True):
-        names = range(len(mlp))
-        plots.heatmap(
-            matrix, names, names, title=name, y="output of token", x="token that was changed", ax=ax
-        )
-    plots.show(fig, alt=f"Two maps, output by changed token: {said}.")
-
-
 def mix(pieces: Sequence[str], weights: ArrayLike, values: ArrayLike) -> None:
     """What each piece hands over, times its weight, and the sum.
 
@@ -210,83 +189,6 @@ def mix(pieces: Sequence[str], weights: ArrayLike, values: ArrayLike) -> None:
     plots.show(fig, alt=f"A map, one row for each piece and one for the mix: {said}.")
 
 
-def scores_grow(widths: Sequence[int], raw: ArrayLike, scaled: ArrayLike) -> None:
-    """The variance of scores over the width of a key.
-
-    Args:
-        widths: numbers in a key.
-        raw, scaled: (runs, widths).
-    """
-    raw, scaled = as_numbers(raw), as_numbers(scaled)
-    growth, ratio = raw[:, -1].mean() / raw[:, 0].mean(), widths[-1] / widths[0]
-    low, high = scaled.min(), scaled.max()
-    said = f"raw variance grows {growth:.0f} times; divided, it goes from {low:.2f} to {high:.2f}"
-    title = supported(
-        "Raw scores spread as keys get longer; divided ones keep their size",
-        f"keys grow {ratio:.0f} times, {said}",
-        0.5 * ratio < growth < 2 * ratio,
-        low > 0.8 and high < 1.25,
-    )
-    fig = plots.lines(
-        {"raw": (widths, raw), "divided by the square root": (widths, scaled)},
-        title=title,
-        x="numbers in a key",
-        y="variance of the scores",
-        log_x=True,
-        log_y=True,
-    )
-    plots.show(fig, alt=f"Curves over the length of a key: {said}.")
-
-
-def scaling(right: Mapping[str, Sequence[float]], rates: Sequence[float]) -> None:
-    """What training reaches at several learning rates, by what scores are divided by.
-
-    Args:
-        right: the share of right answers at each rate, not divided, divided by the root, then other ways.
-        rates: learning rates, from a small one up.
-    """
-    said = "; ".join(
-        f"{name} " + ", ".join(f"{share:.0%}" for share in shares) for name, shares in right.items()
-    )
-    undivided, root, *others = (as_numbers(shares) for shares in right.values())
-    title = supported(
-        "Divided by the root, scores bear larger steps; its two rivals bear larger ones still",
-        f"at learning rates of {', '.join(f'{rate:g}' for rate in rates)}: {said}",
-        min(undivided[0], root[0], root[1]) > 0.9 and root[1] > undivided[1] + 0.1,
-        all(shares.min() > 0.9 and shares[-1] > root[-1] + 0.1 for shares in others),
-    )
-    fig = plots.grouped_bars(
-        {name: [100 * share for share in shares] for name, shares in right.items()},
-        [f"learning rate {rate:g}" for rate in rates],
-        title=title,
-        y="right, %",
-        level=(CHANCE[0], 100 * CHANCE[1]),
-        top=115.0,
-        n_columns=5,
-    )
-    plots.show(fig, alt=f"Bars, right answers at three learning rates, from small to large: {said}.")
-
-
-def cross(right: Mapping[str, ArrayLike]) -> None:
-    """Whether a model can read the list.
-
-    Args:
-        right: the share of right answers of each run: first without the list, then the list averaged, then
-            read by attention, in one or more ways.
-    """
-    blind, averaged, *readers = (as_numbers(runs) for runs in right.values())
-    least = min(float(runs.min()) for runs in readers)
-    title = supported(
-        "Who reads the list can answer, in one sequence or in two",
-        f"without the list up to {blind.max():.0%} are right, averaged {averaged.max():.0%}, read "
-        f"{least:.0%} or more",
-        blind.max() < 0.3,
-        averaged.max() + 0.2 < least,
-    )
-    alt = f"Dots, one for each run; mean share of right answers: {means(right)}."
-    plots.show(_shares(right, title), alt=alt)
-
-
 def translation(english: Sequence[str], german: Sequence[str], before: ArrayLike, after: ArrayLike) -> None:
     """At which English word a translator looks while it writes each German one, before and after training.
 
@@ -312,27 +214,6 @@ def translation(english: Sequence[str], german: Sequence[str], before: ArrayLike
         ax.set(xlabel="English word that it looks at")
     axes[0].set_ylabel("German word that it writes")
     plots.show(fig, alt=f"Two maps, German by English words: {said}, further to the left.")
-
-
-def learned(before: Sequence[ArrayLike], after: Sequence[ArrayLike], colours: Sequence[str]) -> None:
-    """Who looks at whom in one list, before and after training.
-
-    Args:
-        before, after: letters and colours of the list, letters asked for, and weights (questions, entries).
-        colours: their names.
-    """
-    letters, kinds, asked = (as_numbers(part).astype(int) for part in before[:3])
-    maps = {"before training": as_numbers(before[3]), "after training": as_numbers(after[3])}
-    own = asked[:, None] == letters
-    most, least = maps["before training"][own].max(), maps["after training"][own].min()
-    said = f"at the own letter {most:.0%} at most, then {least:.0%} or more"
-    title = supported("Training teaches each question to find its own letter", said, most < 0.5 < least)
-    rows = [f"{ascii_lowercase[letter]}?" for letter in asked]
-    columns = [f"{ascii_lowercase[i]} {colours[j]}" for i, j in zip(letters, kinds, strict=True)]
-    fig, axes = plots.panels(2, title=title, size=(5.0, 2.9))
-    for ax, (name, weights) in zip(axes, maps.items(), strict=True):
-        plots.heatmap(weights, rows, columns, title=name, limits=(0.0, 1.0), ax=ax)
-    plots.show(fig, alt=f"Two maps, question by entry: {said}.")
 
 
 def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
@@ -366,6 +247,38 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
         numbers=False,
     )
     plots.show(fig, alt=f"A map of {len(pieces)} tokens, who looks by at whom: {said}.")
+
+
+def late_mask(own: ArrayLike, late: ArrayLike, ends: Sequence[int] = (8, 16, 32, 64, 96)) -> None:
+    """What a model loses over the place in a text, with its own mask and with zeros behind softmax.
+
+    Args:
+        own, late: in nats, one for each place.
+        ends: where one stretch of places ends and the next begins.
+    """
+    losses = {"its own mask": as_numbers(own), "zeros behind softmax": as_numbers(late)}
+    parts = {name: [each.mean() for each in np.split(row, ends)] for name, row in losses.items()}
+    costs = np.subtract(*reversed(parts.values()))
+    bounds = [0, *ends, len(losses["its own mask"])]
+    names = [f"{start + 1} to {end}" for start, end in pairwise(bounds)]
+    said = "; ".join(
+        f"places {names[at]}: {', '.join(f'{name} {row[at]:.2f}' for name, row in parts.items())}"
+        for at in (0, -1)
+    )
+    title = supported(
+        "Zeros behind softmax: the nearer to the beginning, the more they cost",
+        said,
+        bool((np.diff(costs) < 0.1).all()),
+        costs[0] > costs[-1] + 2,
+        costs[-1] > 0.2,
+    )
+    x = range(len(names))
+    fig = plots.lines(
+        {name: (x, row) for name, row in parts.items()}, title=title, x="places in the text", y="loss, nats"
+    )
+    fig.axes[0].set_xticks(x, names)
+    fig.axes[0].set_ylim(bottom=0)
+    plots.show(fig, alt=f"Two curves, the loss over the place in a text. {said}.")
 
 
 def _shares(groups: Mapping[str, ArrayLike], title: str) -> Figure:

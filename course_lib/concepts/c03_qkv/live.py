@@ -19,6 +19,7 @@ from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_lib.generation import generate
+from course_lib.objectives import token_losses
 from course_lib.training import TrainingConfig, train
 
 START, END = 1, 0  # of a sentence, in the numbers of `data.translations`
@@ -114,6 +115,23 @@ def goes_on(chat: tuple[GPT, BPETokenizer], text: str, n_tokens: int = 12) -> st
     end = tokenizer.special_tokens.get("<|im_end|>")
     written = generate(model, ids, n_tokens, eos_id=end)[0, ids.shape[1] :].tolist()
     return " ".join(tokenizer.decode([token for token in written if token != end]).split())
+
+
+@torch.no_grad()
+def losses_by_place(chat: tuple[GPT, BPETokenizer], n: int = 4, length: int = 128) -> Float[Tensor, " T"]:
+    """What a model loses at each place of plain texts, in nats, a mean over pieces of reviews.
+
+    Args:
+        chat: a model and its tokenizer.
+        n: pieces.
+        length: tokens in each.
+    Returns: one number for each token that is followed by another.
+    """
+    model, tokenizer = chat
+    text = " ".join(review.text for half in data.reviews() for review in half)
+    ids = torch.tensor(tokenizer.encode(text)[: n * length], device=next(model.parameters()).device)
+    rows = ids.view(n, length)
+    return token_losses(model(rows)[:, :-1], rows[:, 1:]).view(n, -1).mean(0)
 
 
 # ---------------------------------------------------------------------- a translator

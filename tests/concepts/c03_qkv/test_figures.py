@@ -11,16 +11,8 @@ PIECES = ["the", "dog", "bark"]
 ASKS = {"dog": ([1.0, 3.0, 0.5], [0.1, 0.8, 0.1]), "tree": ([1.0, 0.2, 0.5], [0.5, 0.2, 0.3])}
 HEADS = {"dog": "head 1", "leaf": "head 2"}  # the word that stands first in each
 MIXED = {"MLPs alone": [0.24, 0.26], "an average": [0.42, 0.45], "attention": [1.0, 0.99]}
-MOVED = {"MLP": torch.eye(3), "attention": torch.full((3, 3), 0.1)}
 QUERY, KEYS = [1.0, -2.0, 1.0], {"dog": [2.0, -1.0, 0.5], "tree": [1.0, -1.0, -0.5]}
 VALUES = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]])
-WIDTHS = [4, 64]
-RAW, DIVIDED = np.array([[4.1, 63.0], [3.9, 66.0]]), np.array([[1.02, 0.99], [0.98, 1.03]])
-RATES = (0.002, 0.01, 0.02)
-SCALED = {"no": [1.0, 0.7, 0.4], "root": [1.0, 0.99, 0.5], "width": [1.0, 1.0, 0.98], "unit": [1.0, 1.0, 1.0]}
-WAYS = {"questions": [0.25, 0.24], "averaged": [0.44, 0.43], "self": [1.0, 0.98], "cross": [1.0, 1.0]}
-LIST = [0, 7, 25], [0, 1, 1], [25, 0]  # letters, colours, letters asked for
-BEFORE, AFTER = (*LIST, [[1 / 3] * 3] * 2), (*LIST, [[0.0, 0.1, 0.9], [0.8, 0.1, 0.1]])
 WORDS = ["The", "cat", "sat"]
 LOOKS_AT_SECOND = torch.tensor([[1, 0, 0], [0.3, 0.7, 0], [0.5, 0.2, 0.3]])
 GLANCES = torch.tensor([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.5, 0.2, 0.3]])
@@ -100,19 +92,6 @@ def test_mixers_wants_guesses_a_little_and_nearly_all(shown, name, runs, said):
     assert refuses(shown, figures.mixers, {**MIXED, name: runs}, says=said)
 
 
-def test_links(shown):
-    figures.links(MOVED)
-    assert "of the MLP move by up to 0 with another token, of attention by at least 0.1" in shown[0]
-
-
-def test_links_wants_none_for_the_mlp_and_all_for_attention(shown):
-    every = torch.full((3, 3), 0.1)
-    assert refuses(shown, figures.links, MOVED | {"MLP": every}, says=r"by up to 0\.1 with another token")
-    assert refuses(
-        shown, figures.links, MOVED | {"attention": every.tril()}, says=r"attention by at least 0$"
-    )
-
-
 def test_mix(shown):
     figures.mix(PIECES, [0.1, 0.8, 0.1], VALUES)
     assert "“dog” has 80% of the weight; the mix has a cosine of 1.00 to its value, and of 0.06" in shown[0]
@@ -122,53 +101,6 @@ def test_mix_wants_one_value_that_leads(shown):
     assert refuses(shown, figures.mix, PIECES, [0.3, 0.4, 0.3], VALUES, says="“dog” has 40% of the weight")
     alike = VALUES + 2  # to all of them the mix is alike
     assert refuses(shown, figures.mix, PIECES, [0.1, 0.8, 0.1], alike, says="a cosine of 1.00 to its value")
-
-
-def test_scores_grow(shown):
-    figures.scores_grow(WIDTHS, RAW, DIVIDED)
-    assert "raw variance grows 16 times; divided, it goes from 0.98 to 1.03" in shown[0]
-
-
-def test_scores_grow_wants_growth_with_the_width_and_none_when_divided(shown):
-    assert refuses(shown, figures.scores_grow, WIDTHS, DIVIDED, DIVIDED, says="raw variance grows 1 times")
-    assert refuses(shown, figures.scores_grow, WIDTHS, RAW, DIVIDED - 0.75, says="from 0.23 to 0.28")
-
-
-def test_scaling(shown):
-    figures.scaling(SCALED, RATES)
-    assert "no 100%, 70%, 40%; root 100%, 99%, 50%; width 100%, 100%, 98%" in shown[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "shares"),
-    [
-        ("no", [1.0, 0.98, 0.4]),  # bears what the root bears
-        ("no", [0.5, 0.4, 0.3]),  # not even small steps
-        ("root", [1.0, 0.75, 0.5]),
-        ("width", [1.0, 0.99, 0.55]),
-        ("unit", [0.6, 1.0, 1.0]),
-    ],
-)
-def test_scaling_wants_larger_steps_by_the_root_and_larger_ones_still_by_its_rivals(shown, name, shares):
-    said = f"{name} " + ", ".join(f"{share:.0%}" for share in shares)
-    assert refuses(shown, figures.scaling, SCALED | {name: shares}, RATES, says=said)
-
-
-def test_cross(shown):
-    figures.cross(WAYS)
-    assert "questions 24%, averaged 44%, self 99%, cross 100%" in shown[0]
-
-
-@pytest.mark.parametrize(
-    ("name", "runs", "said"),
-    [
-        ("questions", [0.25, 0.5], "without the list up to 50% are right"),
-        ("averaged", [0.44, 0.9], "averaged 90%"),
-        ("self", [1.0, 0.5], "read 50% or more"),
-    ],
-)
-def test_cross_wants_readers_that_answer_and_others_that_do_not(shown, name, runs, said):
-    assert refuses(shown, figures.cross, {**WAYS, name: runs}, says=said)
 
 
 ENGLISH, GERMAN = ["she", "has", "bought", "it"], ["sie", "hat", "es", "gekauft"]
@@ -192,16 +124,6 @@ def test_translation_wants_a_verb_that_jumps_back_and_did_not_look_there_before(
     assert refuses(shown, figures.translation, *settled, says="no word gets more than 90%")
 
 
-def test_learned(shown):
-    figures.learned(BEFORE, AFTER, ["red", "blue"])
-    assert "at the own letter 33% at most, then 80% or more" in shown[0]
-
-
-def test_learned_wants_a_change(shown):
-    assert refuses(shown, figures.learned, BEFORE, BEFORE, ["red", "blue"], says="then 33% or more")
-    assert refuses(shown, figures.learned, AFTER, AFTER, ["red", "blue"], says="letter 90% at most")
-
-
 def test_glances(shown):
     figures.glances(WORDS, GLANCES)
     assert "the first token gets 60% on average" in shown[0]
@@ -210,3 +132,17 @@ def test_glances(shown):
 def test_glances_wants_the_first_token_and_nothing_ahead(shown):
     assert refuses(shown, figures.glances, WORDS, torch.full((3, 3), 1 / 3), says="that looks ahead is 0.33")
     assert refuses(shown, figures.glances, WORDS, LOOKS_AT_SECOND, says="the largest share of 1 of 2")
+
+
+OWN_LOSSES = np.full(127, 4.0)
+LATE_LOSSES = 4.0 + 6.0 * np.exp(-np.arange(127) / 40)
+
+
+def test_late_mask(shown):
+    figures.late_mask(OWN_LOSSES, LATE_LOSSES)
+    assert "places 1 to 8: its own mask 4.00, zeros behind softmax 9.50; places 97 to 127" in shown[0]
+
+
+def test_late_mask_wants_damage_that_is_largest_at_the_beginning_and_stays(shown):
+    for late in (LATE_LOSSES[::-1], OWN_LOSSES, OWN_LOSSES + 3.0, OWN_LOSSES + 5 * (np.arange(127) < 8)):
+        assert refuses(shown, figures.late_mask, OWN_LOSSES, late, says="its own mask 4.00")

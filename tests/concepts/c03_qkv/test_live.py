@@ -130,3 +130,18 @@ def test_looks_are_rows_of_weights_of_one_sentence(translator):
     assert not torch.allclose(*maps, atol=1e-3)
     with pytest.raises(ValueError, match="no new sentence has the word 'dragon'"):
         translator.looks("dragon")
+
+
+def test_losses_by_place_are_those_of_reviews_and_a_late_mask_raises_them(smollm2):
+    model, _ = smollm2
+    own = live.losses_by_place(smollm2, n=2, length=17)
+    assert own.shape == (16,)
+
+    def late(q, k, v, mask):
+        weights = (q @ k.mT / k.shape[-1] ** 0.5).softmax(-1)
+        return (weights * mask) @ v
+
+    with live.mixing_by(model, late):
+        assert (live.losses_by_place(smollm2, n=2, length=17) - own).mean() > 2
+    one, other = (live.losses_by_place(smollm2, n=1, length=length) for length in (17, 34))
+    assert torch.allclose(one, other[:16], atol=1e-3)
