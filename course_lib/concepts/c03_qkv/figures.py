@@ -257,8 +257,9 @@ def late_mask(own: ArrayLike, late: ArrayLike, ends: Sequence[int] = (8, 16, 32,
         ends: where one stretch of places ends and the next begins.
     """
     losses = {"its own mask": as_numbers(own), "zeros behind softmax": as_numbers(late)}
-    parts = {name: [each.mean() for each in np.split(row, ends)] for name, row in losses.items()}
-    costs = np.subtract(*reversed(parts.values()))
+    parts = {name: np.array([each.mean() for each in np.split(row, ends)]) for name, row in losses.items()}
+    as_it_is, behind = parts.values()
+    costs = behind - as_it_is
     bounds = [0, *ends, len(losses["its own mask"])]
     names = [f"{start + 1} to {end}" for start, end in pairwise(bounds)]
     said = "; ".join(
