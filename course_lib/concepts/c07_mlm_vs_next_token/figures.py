@@ -1,4 +1,4 @@
-"""The figures of notebook 07: a gap read from both sides, who fills gaps, two readers, settings, surprise."""
+"""The figures of notebook 07: a gap read from both sides, who fills gaps, two readers, what is drawn, surprise."""
 
 from collections.abc import Mapping, Sequence
 
@@ -201,34 +201,41 @@ def nothing_hidden(found: Mapping[str, ArrayLike]) -> None:
     plots.show(fig, alt=f"Bars, surprise in bits: {said}.")
 
 
-def settings(shares: Mapping[str, ArrayLike], names: Sequence[str]) -> None:
-    """What the settings make of the probabilities of the next token.
+def drawn(words: Sequence[str], of: Mapping[float, tuple[ArrayLike, ArrayLike]]) -> None:
+    """What the temperature makes of a few shares, and how often each word is drawn by them.
 
     Args:
-        shares: by setting, first as they are, then colder, then top-k, then top-p: for each token shown its
-            share.
-        names: of the tokens shown, the likeliest first.
+        words: the likeliest first.
+        of: by temperature, rising: the share of each word, and how often it was drawn.
     """
-    of = {name: as_numbers(each) for name, each in shares.items()}
-    as_is, colder, few, cut = of.values()
-    kept = int((cut > 0).sum())
-    said = ", ".join(f"{name}: first {each[0]:.0%}, last shown {each[-1]:.1%}" for name, each in of.items())
-    title = supported(
-        "A lower temperature lifts the likeliest and keeps all; top-k and top-p cut the tail off",
-        said,
-        colder[0] > as_is[0] and colder[-1] > 0 and cut[kept:].max(initial=0) == 0,
-        0 < kept < len(cut) and cut[0] > as_is[0],
-        few[0] > as_is[0] and few[-1] == 0,
+    found = {t: (as_numbers(shares), as_numbers(counts)) for t, (shares, counts) in of.items()}
+    shares = np.stack([each for each, _ in found.values()])  # (temperatures, words)
+    rates = np.stack([counts / counts.sum() for _, counts in found.values()])
+    said = "; ".join(
+        f"temperature {t:g}: "
+        + ", ".join(
+            f"{word} {share:.1%}, drawn {count:.0f} times"
+            for word, share, count in zip(words, *both, strict=True)
+        )
+        for t, both in found.items()
     )
-    fig, axes = plots.panels(len(of), title=title, size=(2.6, 2.8))
-    for ax, (name, each) in zip(axes, of.items(), strict=True):
-        ax.bar(range(len(each)), 100 * each, color=plots.BLUE)
-        ax.set_xticks(np.arange(len(names)), [plots.literal(token) for token in names])
-        if max(map(len, names)) > 2:
-            ax.tick_params(axis="x", rotation=60)
-        ax.set(ylabel="share, %", title=name, ylim=(0, 100 * max(float(e.max()) for e in of.values()) + 5))
+    title = supported(
+        "Each comes about as often as its share says; heat makes shares more alike",
+        said,
+        np.abs(rates - shares).max() < 0.05,
+        (np.diff(shares[:, 0]) < 0).all() and (np.diff(shares[:, -1]) > 0).all(),
+    )
+    fig, axes = plots.panels(len(found), title=title, size=(3.0, 2.9))
+    places = np.arange(len(words))
+    for ax, t, share, rate in zip(axes, found, shares, rates, strict=True):
+        painted = ax.bar(places, 100 * share, color=plots.BLUE, alpha=0.8, label="share")
+        ax.bar_label(painted, fmt="%.0f", padding=4)
+        ax.plot(places, 100 * rate, "D", color=plots.ORANGE, markersize=6, label="drawn")
+        ax.set_xticks(places, [plots.literal(word) for word in words], rotation=40)
+        ax.set(ylabel="%", title=f"temperature {t:g}", ylim=(0, 112 * shares.max()))
         ax.spines[["top", "right"]].set_visible(False)
-    plots.show(fig, alt=f"Bars of the likeliest tokens: {said}; top-p keeps {kept} of those shown.")
+    axes[-1].legend(frameon=False)
+    plots.show(fig, alt=f"Bars for shares, diamonds for what was drawn: {said}.")
 
 
 def writing(real: Mapping[str, float]) -> None:

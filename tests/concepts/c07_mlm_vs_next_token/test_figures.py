@@ -128,31 +128,30 @@ def test_nothing_hidden_refused(drawn, name, bits):
     assert refuses(drawn, figures.nothing_hidden, HIDDEN | {name: [bits]})
 
 
-SHARES = {
-    "as it is": [0.4, 0.3, 0.1],
-    "colder": [0.6, 0.3, 0.02],
-    "top-k": [0.6, 0.4, 0.0],
-    "top-p": [0.6, 0.4, 0.0],
+DRAWN = {
+    0.5: ([0.8, 0.15, 0.05], [790, 155, 55]),
+    1: ([0.6, 0.3, 0.1], [610, 285, 105]),
+    2.0: ([0.5, 0.3, 0.2], [520, 290, 190]),
 }
 
 
-def test_settings(drawn):
-    says = "first 60%, last shown 2.0%, top-k: first 60%, last shown 0.0%; top-p keeps 2 of those shown"
-    assert draws(drawn, figures.settings, SHARES, ["a", "$", "c"], says=says.split("; ")[1])
+def test_drawn(drawn):
+    says = "temperature 1: a 60.0%, drawn 610 times, $ 30.0%, drawn 285 times"
+    assert draws(drawn, figures.drawn, ["a", "$", "c"], DRAWN, says=says)
+    assert "about as often" in drawn[0][0].get_suptitle()
 
 
 @pytest.mark.parametrize(
-    ("way", "shares"),
+    ("t", "found"),
     [
-        ("colder", [0.3, 0.3, 0.2]),
-        ("colder", [0.6, 0.4, 0.0]),
-        ("top-k", [0.5, 0.3, 0.2]),
-        ("top-p", [0.5, 0.3, 0.2]),
-        ("top-p", [0.6, 0.0, 0.4]),
+        (1, ([0.6, 0.3, 0.1], [700, 200, 100])),
+        (2.0, ([0.65, 0.15, 0.2], [650, 150, 200])),
+        (2.0, ([0.5, 0.45, 0.05], [500, 450, 50])),
     ],
 )
-def test_settings_refused(drawn, way, shares):
-    assert refuses(drawn, figures.settings, SHARES | {way: shares}, "abc")
+def test_drawn_refused(drawn, t, found):
+    """Drawn otherwise than by its share; heat lifts the first; heat lowers the last."""
+    assert refuses(drawn, figures.drawn, "abc", DRAWN | {t: found})
 
 
 REAL = {"text": 0.95, "before": 0.85, "both": 0.15, "both again": 0.25, "three": 0.45, "five": 0.95}

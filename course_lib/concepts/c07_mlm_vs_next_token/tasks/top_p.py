@@ -97,9 +97,7 @@ def _(rng):
 
 @exercise.mistake("without the one that crosses")
 def _(probabilities, p):
-    """The token that crosses p was dropped, so what is left does not reach p: it stays, the next one is the
-    first to go.
-    """
+    """The cut comes too early: the tokens that are left have less than p together."""
     ordered, places = probabilities.sort(-1, descending=True)
     keeps = ordered.cumsum(-1) <= p
     keeps[..., 0] = True
@@ -109,8 +107,8 @@ def _(probabilities, p):
 
 exercise.changed(
     "nothing left",
-    "The token that crosses p was dropped. Where the likeliest crosses it alone, nothing is left, and 0/0 "
-    "is NaN: the token that crosses stays.",
+    "The cut comes too early: the tokens that are left have less than p together. Where the likeliest alone "
+    "has more than p, nothing is left at all, and 0/0 is NaN.",
     ("ordered.cumsum(-1) - ordered < p", "ordered.cumsum(-1) <= p"),
 )
 exercise.changed(
