@@ -1,4 +1,4 @@
-"""The figures of notebook 07: a gap read from both sides, who fills gaps, two readers, what is drawn, surprise."""
+"""The figures of notebook 07: a gap read from both sides, who fills it, two readers, draws, surprise."""
 
 from collections.abc import Mapping, Sequence
 
@@ -229,10 +229,10 @@ def drawn(words: Sequence[str], of: Mapping[float, tuple[ArrayLike, ArrayLike]])
     places = np.arange(len(words))
     for ax, t, share, rate in zip(axes, found, shares, rates, strict=True):
         painted = ax.bar(places, 100 * share, color=plots.BLUE, alpha=0.8, label="share")
-        ax.bar_label(painted, fmt="%.0f", padding=4)
+        ax.bar_label(painted, fmt="%.1f", padding=7)
         ax.plot(places, 100 * rate, "D", color=plots.ORANGE, markersize=6, label="drawn")
         ax.set_xticks(places, [plots.literal(word) for word in words], rotation=40)
-        ax.set(ylabel="%", title=f"temperature {t:g}", ylim=(0, 112 * shares.max()))
+        ax.set(ylabel="%", title=f"temperature {t:g}", ylim=(0, 118 * shares.max()))
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1].legend(frameon=False)
     plots.show(fig, alt=f"Bars for shares, diamonds for what was drawn: {said}.")

@@ -257,8 +257,8 @@ def _(rng):
 
 exercise.changed(
     "always the mask",
-    "Every chosen token became the mask. Who learns from this is asked about masks alone, never about a token "
-    "that it can see; but the texts that it reads later have no masks.",
+    "Every chosen token became the mask. Who learns from this is asked about masks alone, never about a "
+    "token that it can see; but the texts that it reads later have no masks.",
     ("dice < 0.8", "dice < 1"),
 )
 exercise.changed(
