@@ -110,14 +110,15 @@ def surprises(found: Mapping[str, float]) -> None:
     """How surprising a model finds texts that it did not write, and its own at rising temperatures.
 
     Args:
-        found: bits a token, first of the texts that it did not write, then of its own.
+        found: bits a token, first of the texts that it did not write, then of its own: near 0, at 1, above.
     """
     said = ", ".join(f"{name} {each:.1f}" for name, each in found.items())
     others, *own = found.values()
     title = supported(
-        "Below 1 its own words are too plain, far above they fall apart",
+        "Near 0 hardly a surprise, at 1 about as much as in people's words, above it far more",
         said,
-        own == sorted(own) and own[-2] < others - 0.5 and own[-1] > others + 2,
+        own == sorted(own) and own[0] < others / 2,
+        abs(own[-2] - others) < 1 and own[-1] > others + 3,
     )
     colours = [plots.STREAM] + [plots.ORANGE] * len(own)
     fig = plots.bars(

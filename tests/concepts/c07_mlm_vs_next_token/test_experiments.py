@@ -357,8 +357,9 @@ def moved(model: nn.Module) -> float:
 
 def test_causal():
     before, both, _ = readers.load_readers()
-    rest = {"control": moved(both), "differing": 0, "saved": 15.8}
-    assert judged("causal", moved=moved(before), **rest).label == Label.TRUE
+    rest = {"control": moved(both), "differing": 0, "saved": 15.8, "asked": 0.14}
+    assert judged("causal", moved=moved(before), **rest).label == Label.ONLY_IF
+    assert judged("causal", moved=moved(before), **rest | {"asked": 0.01}).label == Label.TRUE
     for layer in before.modules():
         if isinstance(layer, MultiHeadAttention):
             layer.causal = False
