@@ -115,7 +115,7 @@ def surprises(found: Mapping[str, float]) -> None:
     said = ", ".join(f"{name} {each:.1f}" for name, each in found.items())
     others, *own = found.values()
     title = supported(
-        "Near 0 hardly a surprise, at 1 about as much as in people's words, above it far more",
+        "Near 0 hardly a surprise, at 1 about as much as in the reviews, above it far more",
         said,
         own == sorted(own) and own[0] < others / 2,
         abs(own[-2] - others) < 1 and own[-1] > others + 3,
