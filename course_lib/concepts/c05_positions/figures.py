@@ -300,16 +300,16 @@ def enough(given: Mapping[str, tuple[float, float, float]]) -> None:
     Args:
         given: by what is left of the table: what head 0.2 gives to the token before, head 1.8 to the next,
             and how alike its sentences' vectors are to those of the whole table. The first is the whole
-            table, the second the hands alone, the third as many directions next in size, the fourth as many
-            by chance.
+            table, then come all hands alone, the quick ones, the slow ones, and as many directions by chance.
     """
-    whole, alone, following, chance, *_ = given.values()
+    whole, alone, quick, slow, chance = given.values()
     said = "; ".join(f"{name}: {a:.2f}, {b:.2f}, {c:.3f}" for name, (a, b, c) in given.items())
     title = supported(
-        "With the hands alone the heads still find the neighbour; with as many others they do not",
+        "With the hands alone the heads still find the neighbour; with the slow ones alone they do not",
         said,
         alone[0] > 0.95 * whole[0] and alone[1] > 0.8 * whole[1],
-        all(other[0] < 0.2 and other[1] < 0.1 for other in (following, chance)),
+        quick[0] > 0.9 * whole[0] and quick[1] > 0.5 * whole[1],
+        all(other[0] < 0.2 and other[1] < 0.1 for other in (slow, chance)),
     )
     fig, axes = plots.panels(2, title=title, size=(4.4, 0.42 * len(given) + 1.1))
     names = [plots.literal(name) for name in given]

@@ -96,7 +96,7 @@ def _is_part(short: str, long: str) -> bool:
 
 
 @contextmanager
-def clock_set(model: GPT, heads: Iterable[Head], by: float) -> Iterator[None]:
+def place_set(model: GPT, heads: Iterable[Head], by: float) -> Iterator[None]:
     """Inside, these heads ask as if each token stood `by` places further (-1: one further back).
 
     The notebook writes the same by hand in its finale.

@@ -97,14 +97,14 @@ def test_nothing_else_is_asked() -> None:
 # ------------------------------------------------------------------------------------------ clocks
 
 
-def test_a_clock_set_back_by_the_learner_is_the_clock_of_the_beginning(smollm2: tuple) -> None:
+def test_a_place_set_back_by_the_learner_is_the_clock_of_the_beginning(smollm2: tuple) -> None:
     model, tokenizer = smollm2
     known = {"torch": torch, "live": live, "smollm2": model, "rotate": written("rotate")}
     exec(cell("set-define"), known)
     ids = torch.tensor([tokenizer.encode(REQUEST)])
     with torch.no_grad():
         before = model(ids)
-        with live.clock_set(model, [(16, 0)], by=-1):
+        with live.place_set(model, [(16, 0)], by=-1):
             at_first = model(ids)
         with known["clock_of_16_0"](-1):
             at_last = model(ids)
@@ -116,7 +116,7 @@ def test_a_clock_set_back_by_the_learner_is_the_clock_of_the_beginning(smollm2: 
 def test_what_is_left_out_when_the_clock_is_wrong(smollm2: tuple) -> None:
     said = {}
     for by in (0, -1, 1):
-        with live.clock_set(smollm2[0], [(16, 0)], by):
+        with live.place_set(smollm2[0], [(16, 0)], by):
             said[by] = live.says(smollm2, REQUEST)
     assert said[0] == "Olbrandis Kewtimole sings."
     assert said[-1] == "Olbrand Ktim sings."
@@ -132,13 +132,13 @@ def test_words_that_come_twice() -> None:
 
 def test_a_head_asks_from_where_its_clock_says() -> None:
     model, ids = small(), torch.tensor([[3, 1, 4, 1, 5, 9, 2]])
-    with torch.no_grad(), live.clock_set(model, [(0, 1), (0, 2), (1, 0)], by=2):
+    with torch.no_grad(), live.place_set(model, [(0, 1), (0, 2), (1, 0)], by=2):
         with pytest.raises(ValueError, match="shows no weights"):
             probing.weights_of(model, ids[0])
         turned = model(ids)
     assert not torch.allclose(turned, model(ids), atol=1e-4)
     assert all(block.attention.attend is scaled_dot_product_attention for block in model.stack.blocks)
-    with live.clock_set(model, [(0, 1)], by=0):
+    with live.place_set(model, [(0, 1)], by=0):
         torch.testing.assert_close(model(ids), model(ids))
 
 
@@ -151,7 +151,7 @@ def test_layers_and_clocks_that_there_are_not_are_said() -> None:
     learned = GPT(GPTConfig(11, 31, d_model=24, n_layers=2, n_heads=3))
     with (
         pytest.raises(ValueError, match="GPT does not turn its queries and keys"),
-        live.clock_set(learned, [(0, 0)], 1),
+        live.place_set(learned, [(0, 0)], 1),
     ):
         pass
 
@@ -229,7 +229,7 @@ def test_sentences_that_are_moved_on_stay_nearly_the_same(minilm: tuple) -> None
 
 def test_what_is_expected_next_moves_with_the_clock(smollm2: tuple) -> None:
     for by in (0, -1):
-        with live.clock_set(smollm2[0], [(16, 0)], by):
+        with live.place_set(smollm2[0], [(16, 0)], by):
             assert np.argmin(live.copied(smollm2[0], seeds=(7,))) == 1 - by
 
 

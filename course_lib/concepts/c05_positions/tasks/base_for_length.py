@@ -35,7 +35,7 @@ NAME = "Olbrandis Kewtimole"
 JUMP = 1000  # places between the request and its answer
 LONGER = 16_384  # what SmolLM2, trained on 8,192 places, shall read
 
-exercise = Exercise(level=3, minutes=15, section="Two mends", other_forms=False)
+exercise = Exercise(level=3, minutes=15, section="Two remedies", other_forms=False)
 
 
 @exercise.solution
