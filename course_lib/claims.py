@@ -400,7 +400,8 @@ class Judgement:
         if not self.numbers:
             return ""
         items = "".join(
-            f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())})</li>"
+            f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())}"
+            f"{'' if e.met(self.numbers[name]) else '; here it is not'})</li>"
             for name, e in self.claim.evidence.items()
         )
         varied = ""
