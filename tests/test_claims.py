@@ -261,7 +261,9 @@ def names_in(code: CodeType) -> Iterator[str]:
 def learns(function: Callable[..., Any], seen: set[Any]) -> bool:
     """Whether a function of a concept's experiments trains anything, by itself or by others that it calls."""
     names = set(names_in(function.__code__))
-    if names & {"train", "AdamW", "Adam", "SGD", "Muon", "backward", "fit", "train_step"}:
+    if names & {"train", "AdamW", "Adam", "SGD", "Muon", "backward", "fit"}:
+        return True
+    if any(name.startswith("train_") for name in names):  # of the library's
         return True
     seen.add(function)
     called = [inspect.unwrap(one) for one in map(function.__globals__.get, names) if callable(one)]
