@@ -25,6 +25,7 @@ from course_lib.attention import (
 )
 from course_lib.blocks import FeedForward, TransformerBlock, TransformerStack
 from course_lib.decoder import GPT
+from course_lib.packed import PackedAttention, PackedFeedForward
 from course_lib.positions import PositionEmbedding, RotaryEmbedding, rotary_at
 
 Part = TypeVar("Part", bound=nn.Module)
@@ -267,7 +268,6 @@ class Parts:
     output: Tensor
 
 
-@torch.no_grad()
 def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts:
     """What one layer computes on one text, step by step, from one forward pass.
 
@@ -283,26 +283,65 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         >>> parts_of(model, [1, 2, 3], layer=1).hidden.shape
         torch.Size([3, 16])
     """
+    _check_index("layer", layer, len(_blocks(model)))
+    return all_parts_of(model, ids, [layer])[0]
+
+
+@torch.no_grad()
+def all_parts_of(
+    model: nn.Module, ids: Sequence[int] | Tensor, layers: Sequence[int] | None = None
+) -> list[Parts]:
+    """What several layers compute on one text, from one forward pass; by default all of them.
+
+    Args: see `parts_of`.
+    Raises: ValueError: see `parts_of`.
+    Example:
+        >>> from course_lib.decoder import GPTConfig
+        >>> model = GPT(GPTConfig(7, 5, d_model=4, n_layers=2, n_heads=2))
+        >>> first, second = all_parts_of(model, [1, 2, 3])
+        >>> torch.equal(first.output, second.stream)
+        True
+    """
     row = torch.as_tensor(ids)
     if row.ndim != 1:
         raise ValueError(f"ids must be the tokens of one text, one axis; got shape {tuple(row.shape)}")
     blocks = _blocks(model)
-    _check_index("layer", layer, len(blocks))
-    block = blocks[layer]
-    attention, mlp = block.attention, block.feed_forward
-    if not isinstance(attention, MultiHeadAttention) or not isinstance(mlp, FeedForward):
-        found = f"{type(attention).__name__} and {type(mlp).__name__}"
-        raise ValueError(f"layer {layer} must have MultiHeadAttention and FeedForward; it has {found}")
+    chosen = range(len(blocks)) if layers is None else layers
+    for layer in chosen:
+        attention, mlp = blocks[layer].attention, blocks[layer].feed_forward
+        if not isinstance(attention, MultiHeadAttention) or not isinstance(
+            mlp, FeedForward | PackedFeedForward
+        ):
+            found = f"{type(attention).__name__} and {type(mlp).__name__}"
+            raise ValueError(f"layer {layer} must have MultiHeadAttention and FeedForward; it has {found}")
+    # All layers by the way that makes weights, so that the numbers are those of `recorded` to the last digit.
+    with weights_recorded(model) as weights, ExitStack() as hooks:
+        calls = [hooks.enter_context(_calls_kept(blocks[layer])) for layer in chosen]
+        model(row[None].to(next(model.parameters()).device))
+    return [
+        _parts(blocks[layer], kept, weights[_attentions(model).index(blocks[layer].attention)][0])
+        for layer, kept in zip(chosen, calls, strict=True)
+    ]
+
+
+def _parts(
+    block: TransformerBlock, calls: Mapping[str, tuple[tuple[Any, ...], Tensor]], weights: Tensor
+) -> Parts:
+    """The parts of one layer, from what each of its modules was called with and gave."""
+    attention: Any = block.attention
 
     def cut(x: Tensor) -> Tensor:
         return x[0].unflatten(-1, (-1, attention.d_head)).transpose(0, 1)  # (T, H K) -> (H, T, K)
 
-    # All layers by the way that makes weights, so that the numbers are those of `recorded` to the last digit.
-    with weights_recorded(model), weights_recorded(attention) as seen, _calls_kept(block) as calls:
-        model(row[None].to(next(model.parameters()).device))
-    took = {part: inputs[0] for part, (inputs, _) in calls.items()}
+    took = {part: inputs[0] for part, (inputs, _) in calls.items() if inputs}
     gave = {part: output for part, (_, output) in calls.items()}
-    q, k, v = (cut(gave[f"attention.{part}_proj"]) for part in "qkv")
+    if isinstance(attention, PackedAttention):
+        sizes = [attention.n_heads, attention.n_kv_heads, attention.n_kv_heads]
+        q, k, v = cut(gave["attention.qkv_proj"].float()).split(sizes)
+        gate, up = gave["feed_forward.gate_up_proj"].float().chunk(2, dim=-1)
+    else:
+        q, k, v = (cut(gave[f"attention.{part}_proj"]) for part in "qkv")
+        gate, up = gave.get("feed_forward.gate_proj"), gave["feed_forward.up_proj"]
     turned_q, turned_k = q, k
     if attention.rotary is not None:
         turned_q, turned_k = attention.rotary(q[None])[0], attention.rotary(k[None])[0]
@@ -310,8 +349,7 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
     products = turned_q @ keys.mT
     scores = products * attention.d_head**-0.5
     if attention.score_bias is not None:
-        scores = (scores[None] + attention.score_bias(turned_q[None], len(row)))[0]
-    is_gated = "feed_forward.gate_proj" in gave
+        scores = (scores[None] + attention.score_bias(turned_q[None], q.shape[1]))[0]
     is_pre = block.norm_first
     return Parts(
         stream=took[""][0],
@@ -323,13 +361,13 @@ def parts_of(model: nn.Module, ids: Sequence[int] | Tensor, layer: int) -> Parts
         turned_k=turned_k,
         products=products,
         scores=scores,
-        weights=seen[0][0],
-        mix=cut(took["attention.out_proj"]),
+        weights=weights,
+        mix=cut(took["attention.out_proj"].float()),
         attention=gave["attention"][0],
         middle=(took if is_pre else gave)["feed_forward_norm" if is_pre else "attention_norm"][0],
         mlp_input=took["feed_forward"][0],
-        gate=F.silu(gave["feed_forward.gate_proj"][0]) if is_gated else None,
-        up=gave["feed_forward.up_proj"][0],
+        gate=None if gate is None else F.silu(gate[0]),
+        up=up[0],
         hidden=took["feed_forward.down_proj"][0],
         feed_forward=gave["feed_forward"][0],
         output=gave[""][0],

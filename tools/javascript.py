@@ -2,8 +2,8 @@
 
     python tools/javascript.py
 
-An explorer's file reaches the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at
-the top of the frame are globals of all others.
+An explorer's files reach the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at the
+top of the frame are globals of all others, and those of several files in one folder are globals of one another.
 """
 
 import json
@@ -17,6 +17,7 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 FRAME = LIBRARY / "widgets" / "explorer.js"
+TOGETHER = LIBRARY / "widgets" / "microscope"
 RULES = (
     "eqeqeq",
     "no-else-return",
@@ -28,19 +29,26 @@ RULES = (
 )
 
 
-def configuration(frame: str) -> dict:
+def configuration(frame: str, together: str = "") -> dict:
     """What oxlint is told: its own rules of correctness, and ours.
 
     Args:
         frame: the source of the frame, which uses few of its own functions.
+        together: the sources of the files that stand in one folder, `TOGETHER`.
     """
-    names = re.findall(r"^(?:function|const|let) (\w+)", frame, re.MULTILINE)
-    unused = ["error", {"varsIgnorePattern": f"^({'|'.join(names)})$"}]
+
+    def known(source: str) -> dict:
+        names = re.findall(r"^(?:async )?(?:function|const|let|class) (\w+)", source, re.MULTILINE)
+        unused = ["error", {"varsIgnorePattern": f"^({'|'.join(names)})$"}]
+        return {"globals": dict.fromkeys(names, "readonly"), "rules": {"no-unused-vars": unused}}
+
+    own = known(frame)
     return {
         "env": {"browser": True, "es2024": True},
         "categories": {"correctness": "error"},
-        "globals": dict.fromkeys(names, "readonly"),
-        "rules": {**dict.fromkeys(RULES, "error"), "no-unused-vars": unused},
+        "globals": own["globals"],
+        "rules": {**dict.fromkeys(RULES, "error"), **own["rules"]},
+        "overrides": [{"files": [f"**/{TOGETHER.name}/*.js"], **known(frame + together)}],
     }
 
 
@@ -55,7 +63,9 @@ def main(folder: Path = LIBRARY) -> int:
         sys.exit("This needs oxlint: set up anew with `make test`")
     with tempfile.TemporaryDirectory() as place:
         config = Path(place) / "oxlint.json"
-        config.write_text(json.dumps(configuration(FRAME.read_text(encoding="utf-8"))), encoding="utf-8")
+        together = "".join(path.read_text(encoding="utf-8") for path in sorted(TOGETHER.glob("*.js")))
+        told = configuration(FRAME.read_text(encoding="utf-8"), together)
+        config.write_text(json.dumps(told), encoding="utf-8")
         return subprocess.run([oxlint, "--config", config, folder]).returncode
 
 

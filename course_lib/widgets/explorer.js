@@ -7,24 +7,18 @@ const COMPUTING = "Python is computing. What is shown still belongs to the old i
 const NOBODY =
   "No answer from Python: this page has no running kernel that knows this explorer. In JupyterLab, run the cells above it and its own cell again. What is shown still belongs to the old input.";
 
-/** A new element: h("button", { class: "cx-button", onclick: f }, "text", child). */
-function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+/** A new element: h("button", { class: "cx-button", onclick: f }, "text", child); null and lists are welcome among the children. */
+const h = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
+
+/** A new element of a drawing: svg("line", { x1: 0, y1: 0 }). */
+const svg = (tag, attributes = {}, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+
+function filled(node, attributes, children = []) {
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== false && value !== null) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children);
-  return node;
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-/** A new element of a drawing: svg("line", { x1: 0, y1: 0 }). */
-function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
+  node.append(...children.flat(2).filter((child) => child !== null));
   return node;
 }
 
@@ -49,7 +43,8 @@ function uniqueId(stem) {
 
 /**
  * The outer box: a named region with a place for messages and a text alternative.
- * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so.
+ * ask(kind, fields) asks Python and resolves with the state that answers; while nobody answers, the message says so,
+ * but for a question that is quiet, whose answer nobody waits for.
  * askAfter(kind, fields) is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
  */
@@ -98,11 +93,11 @@ function frame({ model, el, title, textLabel }) {
       }
       silent = false;
     }
-    setAttribute(root, "aria-busy", waiting.size > 0 ? "true" : null);
+    setAttribute(root, "aria-busy", [...waiting.values()].some((each) => !each.quiet) ? "true" : null);
     showMessage();
   };
 
-  const question = (kind, fields, send) =>
+  const question = (kind, fields, send, quiet = false) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
       // Again and again, because a kernel may die while it computes.
@@ -110,8 +105,9 @@ function frame({ model, el, title, textLabel }) {
         silent = true;
         showMessage();
       }, PATIENCE_MS);
-      waiting.set(request, { resolve, timer });
-      setAttribute(root, "aria-busy", "true");
+      if (quiet) clearInterval(timer);
+      else setAttribute(root, "aria-busy", "true");
+      waiting.set(request, { resolve, timer, quiet });
       try {
         send({ request, kind, ...fields });
       } catch {
@@ -123,7 +119,7 @@ function frame({ model, el, title, textLabel }) {
     model.set(name, value);
     model.save_changes();
   };
-  const ask = (kind, fields = {}) => question(kind, fields, (content) => model.send(content));
+  const ask = (kind, fields = {}, { quiet = false } = {}) => question(kind, fields, (content) => model.send(content), quiet);
   const askAfter = (kind, fields = {}) => question(kind, fields, (content) => set("asked", content));
 
   const watched = [];
@@ -141,7 +137,7 @@ function frame({ model, el, title, textLabel }) {
     for (const { timer } of waiting.values()) clearInterval(timer);
     waiting.clear();
   };
-  return { root, body, message, text, ask, askAfter, set, settle, watch, close };
+  return { root, body, message, details, text, ask, askAfter, set, settle, watch, close };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */

@@ -26,20 +26,23 @@ LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. T
 ALIVE = "It comes alive in JupyterLab or in an exported page, where it also says as text what it shows."
 
 
-def assets(module: str) -> dict[str, str]:
-    """The JavaScript module and the style sheet of one explorer: the frame's file, then its own.
+def assets(module: str, *parts: str) -> dict[str, str]:
+    """The JavaScript module and the style sheet of one explorer: the frame's files, then its own.
 
-    A widget's module reaches the page as one text that cannot import its neighbours; joining two files is all
-    the building there is.
+    A widget's module reaches the page as one text that cannot import its neighbours; joining files is all the
+    building there is.
 
     Args:
-        module: the explorer's `__file__`; its `.js` and `.css` stand beside it under the same name.
+        module: the explorer's `__file__`.
+        parts: its files, without `.js` and `.css`, in their order; they stand beside it. Default: one, of the
+            same name.
     """
-    parts = (Path(__file__), Path(module))
-    return {
-        kind: "\n".join(part.with_suffix(f".{ending}").read_text(encoding="utf-8") for part in parts)
-        for kind, ending in {"esm": "js", "css": "css"}.items()
-    }
+    own = [Path(module).with_name(part) for part in parts or [Path(module).stem]]
+    joined = {}
+    for kind, ending in {"esm": ".js", "css": ".css"}.items():
+        files = [part.with_suffix(ending) for part in (Path(__file__), *own)]
+        joined[kind] = "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+    return joined
 
 
 class Explorer(anywidget.AnyWidget):

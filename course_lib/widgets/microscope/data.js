@@ -1,0 +1,225 @@
+// What the microscope knows of a text, unpacked, and how a token is written. Python computed every number.
+
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+const range = (n) => Array.from({ length: n }, (_, i) => i);
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const percent = (p) => `${p >= 0.9995 ? "100" : p >= 0.99 || p < 0.0995 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
+const count = (n) => n.toLocaleString("en");
+const nth = (n) => count(n) + (n % 100 > 10 && n % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th"));
+const fixed = (x) => x.toFixed(1).replace("-", "−");
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
+
+/** An array of numbers, as Python's `packed_all` packed it. */
+async function inflated({ type, data }) {
+  const stream = new Blob([unpacked(data, Uint8Array)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new KINDS[type](await new Response(stream).arrayBuffer());
+}
+
+/** One text and all that a model computed on it; see Python's `recording`. */
+class Recording {
+  static async open(saved) {
+    const it = Object.assign(new Recording(), saved);
+    it.T = saved.tokens.length;
+    it.kept = new Map(); // shares, computed once
+    it.lenses = new Map(); // of each token
+    it.heads = new Map(); // the words that a head brings
+    it.a = {};
+    const names = Object.keys(saved.arrays);
+    const arrays = await Promise.all(names.map((name) => inflated(saved.arrays[name])));
+    names.forEach((name, i) => (it.a[name] = arrays[i]));
+    it.shown = saved.writes ? it.a.next_ids.length / it.T : 0;
+    it.watched = saved.writes ? it.a.kept_p.length / it.T - 1 : 0;
+    if (saved.writes) it.addLens(saved, it.a);
+    return it;
+  }
+
+  /** More of it, which came later. */
+  async add(more, into) {
+    const arrays = {};
+    for (const [name, array] of Object.entries(more.arrays)) arrays[name] = await inflated(array);
+    into(arrays, more.pieces, more);
+  }
+
+  addLens(found, arrays) {
+    const { lens_of: tokens, pieces } = found;
+    const n = tokens.length;
+    tokens.forEach((t, i) => {
+      const read = (name, layer) => {
+        const at = layer * n + i;
+        const best = arrays[`${name}_id`].length / (this.L * n);
+        const words = range(best).map((b) => [pieces[arrays[`${name}_id`][best * at + b]], arrays[`${name}_p`][best * at + b]]);
+        return { words, word: words[0][0], p: words[0][1], rank: arrays[`${name}_rank`][at], pa: arrays[`${name}_pa`][at] };
+      };
+      const layers = range(this.L).map((layer) => ({ ...read("lens", layer), mid: read("mid", layer), map: arrays.map_id ? read("map", layer) : null }));
+      this.lenses.set(t, layers);
+    });
+  }
+
+  /** What each layer would say at a token; null where nobody has asked yet. */
+  lens(t) {
+    return this.lenses.get(t) ?? null;
+  }
+
+  addNeeds(found, arrays) {
+    this.off ??= [];
+    const size = (this.H + 1) * this.T;
+    this.needs ??= range(this.L);
+    found.layers.forEach((layer, i) => {
+      const rows = this.watched + 1;
+      this.needs[layer] = {
+        p: arrays.off_p.subarray(i * size * rows, (i + 1) * size * rows),
+        best: Array.from(arrays.off_id.subarray(i * size, (i + 1) * size), (piece) => found.pieces[piece]),
+      };
+    });
+  }
+
+  /** Whether each head was switched off, so that it is known what becomes of the next token. */
+  knowsNeeds() {
+    return Boolean(this.a.off_p) || (this.needs?.every((layer) => layer.p) ?? false);
+  }
+
+  /** The watched tokens with one head off (or, head = H, one layer skipped), and the likeliest then; null: not known. */
+  alone(layer, head, t) {
+    const rows = this.watched + 1;
+    const at = head * this.T + t;
+    const all = this.a.off_p;
+    const whole = (layer * (this.H + 1) + head) * this.T + t;
+    const found = all ? all.subarray(whole * rows, (whole + 1) * rows) : this.needs?.[layer]?.p?.subarray(at * rows, (at + 1) * rows);
+    if (!found) return null;
+    const p = Array.from(found, (x) => x / 65535);
+    return { p: p.slice(0, -1), best: all ? this.pieces[this.a.off_id[whole]] : this.needs[layer].best[at], bestP: p.at(-1) };
+  }
+
+  /** The same of a recording with something off. */
+  kept10(t) {
+    const rows = this.watched + 1;
+    const p = Array.from(this.a.kept_p.subarray(t * rows, (t + 1) * rows));
+    return { p: p.slice(0, -1), best: this.pieces[this.a.kept_id[t]], bestP: p.at(-1) };
+  }
+
+  /** How many tokens one can look at. */
+  sees(q, n = this.T) {
+    return this.causal ? q + 1 : n;
+  }
+
+  score(layer, head, q, k) {
+    const rows = this.causal ? (this.T * (this.T + 1)) / 2 : this.T * this.T;
+    const at = this.causal ? (q * (q + 1)) / 2 + k : q * this.T + k;
+    return this.a.scores[(layer * this.H + head) * rows + at] / this.scale;
+  }
+
+  /** What token q looks at in one head: a share of each token that it sees. */
+  shares(layer, head, q) {
+    const name = (layer * this.H + head) * this.T + q;
+    if (!this.kept.has(name)) {
+      const scores = range(this.sees(q)).map((k) => this.score(layer, head, q, k));
+      const most = Math.max(...scores);
+      const raised = scores.map((s) => Math.exp(s - most));
+      const whole = sum(raised);
+      this.kept.set(name, raised.map((r) => r / whole));
+    }
+    return this.kept.get(name);
+  }
+
+  /** Four bits a number: q, k, v of a head, or of a token (x, read, mlp_read). */
+  vector(kind, layer, head, t) {
+    const heads = { q: this.H, k: this.G, v: this.G }[kind] ?? 1;
+    const own = heads === 1 ? 0 : kind === "q" ? head : Math.floor((head * this.G) / this.H);
+    const at = (layer * heads + own) * this.T + t;
+    const bytes = this.a[kind].length / this.a[`${kind}_max`].length;
+    const top = this.a[`${kind}_max`][at] / 7;
+    return range(2 * bytes).map((i) => (((this.a[kind][bytes * at + (i >> 1)] >> (i % 2 ? 4 : 0)) & 15) - 8) * top);
+  }
+
+  /** A query or key as it was before it was turned by its place; null where nothing turns. */
+  unturned(kind, layer, head, t) {
+    if (this.base === null) return null;
+    const turned = this.vector(kind, layer, head, t);
+    const half = turned.length / 2;
+    const back = [...turned];
+    for (let i = 0; i < half; i += 1) {
+      const angle = t / this.base ** (i / half);
+      const [a, b] = this.interleaved ? [2 * i, 2 * i + 1] : [i, i + half];
+      back[a] = turned[a] * Math.cos(angle) + turned[b] * Math.sin(angle);
+      back[b] = turned[b] * Math.cos(angle) - turned[a] * Math.sin(angle);
+    }
+    return back;
+  }
+
+  /** The likeliest next token. */
+  answer(t) {
+    return this.pieces[this.a.next_ids[t * this.shown]];
+  }
+
+  /** The chances of the likeliest next tokens after the settings; of all that are not among the first `shown`. */
+  chances(t, { temperature = 1, topK = 0, topP = 1 } = {}, shown = this.watched) {
+    const all = this.shown;
+    const logits = this.a.next_logits.subarray(t * all, (t + 1) * all);
+    if (temperature === 0) return { p: range(shown).map((i) => (i ? 0 : 1)), rest: 0, kept: 1 };
+    const raise = (x) => Math.exp((x - logits[0]) / temperature);
+    const listed = Array.from(logits, raise);
+    const bins = this.a.rest.length / this.T;
+    const others = sum(range(bins).map((i) => this.a.rest[t * bins + i] * raise(this.low + (i + 0.5) * this.step)));
+    const whole = sum(listed) + others;
+    const p = listed.map((x) => x / whole);
+    let last = topK ? Math.min(topK, all) : all;
+    if (topP < 1) {
+      let total = 0;
+      const kept = sum(p.slice(0, last)) + (topK ? 0 : others / whole);
+      const enough = p.findIndex((x) => (total += x / kept) >= topP);
+      last = Math.min(last, enough < 0 ? all : enough + 1);
+    }
+    const isCut = (topK > 0 && topK < this.vocabulary) || topP < 1;
+    const left = sum(p.slice(0, last)) + (isCut ? 0 : others / whole);
+    const after = p.map((x, i) => (i < last ? x / left : 0)).slice(0, shown);
+    return { p: after, rest: Math.max(0, 1 - sum(after)), kept: isCut ? last : null };
+  }
+
+  share(layer, t) {
+    const at = 2 * (layer * this.T + t);
+    return { attention: this.a.share[at], mlp: this.a.share[at + 1] };
+  }
+
+  length(place, t) {
+    return this.a.length[place * this.T + t];
+  }
+
+  /** What a head brings, read as an output; null where nobody has asked yet. */
+  words(layer, head, t) {
+    const own = this.heads.get(`${layer}.${head}`);
+    if (own) return own[t];
+    if (!this.a.words) return null;
+    const n = this.a.words.length / (this.L * this.H * this.T);
+    const at = ((layer * this.H + head) * this.T + t) * n;
+    return Array.from(this.a.words.subarray(at, at + n), (piece) => this.pieces[piece]);
+  }
+
+  units(layer, t) {
+    const n = this.a.unit_n.length / (this.L * this.T);
+    const at = (layer * this.T + t) * n;
+    return range(n).map((i) => {
+      const [gate, up, hidden] = this.a.units.subarray(3 * (at + i), 3 * (at + i) + 3);
+      return { n: this.a.unit_n[at + i], gate, up, hidden };
+    });
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ how a token is written
+const isJoined = (piece) => /^[\p{L}\p{N}]/u.test(piece);
+
+/** Words as they are; what is hard to see gets a name or quotes. */
+function bare(piece) {
+  if (piece === "") return "nothing";
+  if (/^ +$/.test(piece)) return "a space";
+  if (/^\n+$/.test(piece)) return "a new line";
+  if (piece === "\u00a0") return "a hard space";
+  const shown = piece.replace(/^ /, "").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "␣");
+  return /[\p{L}\p{N}]/u.test(shown) ? shown : `“${shown}”`;
+}
+
+/** In a list: a piece that goes on with a word has dots before it. */
+const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
+const tok = (piece, kind) => h("span", { class: `tk of-${kind}` }, bare(piece));
+const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);

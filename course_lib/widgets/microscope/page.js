@@ -1,0 +1,650 @@
+// The microscope's page: one text, one chosen layer, head and token, and four views of them.
+
+const ALL_VIEWS = { next: nextView, look: lookView, say: sayView, way: wayView };
+const ATLAS = "The capital of France is"; // the text of the tour
+const TOUR = [
+  [{ view: "next" }, "Five tokens went in; chances for the next come out. Point at another token: what did the model expect there?"],
+  [{ view: "look" }, "How does it know? This head, one of 270, looks back at “France”. Point at the map: which others do?"],
+  [{ view: "look", off: { heads: [[23, 4]], layers: [] } }, "We switch that head off. Watch the word at the end of the text."],
+  [{ view: "say" }, "Read every layer as if it were the last. Where does “Paris” begin to climb, and who pushes it?"],
+  [{ view: "way", part: "attention", step: 5 }, "And inside that head: a query meets keys, a softmax makes shares, and values are mixed by them."],
+];
+const KEYS = [["1", "to", "4", "views"], ["←", "→", "tokens"], ["↑", "↓", "layers"], ["[", "]", "heads"], ["o", "switches off"], ["Esc", "closes"]];
+const ALL_ON = { heads: [], layers: [] };
+const FIRST = { view: "look", mode: "pair", part: "", step: 2, temperature: 1, topK: 0, topP: 1, map: false };
+
+class Microscope {
+  constructor(model, box) {
+    this.model = model;
+    this.outer = box;
+    this.id = uniqueId("map");
+    this.passing = null;
+    this.asked = new Set();
+    this.pending = null; // what is to be off, until somebody has answered
+    this.state = { ...FIRST, layer: 0, head: 0, token: 0, key: 0, n: 1 };
+    this.frame();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what came
+  /** Another text came, from Python or from a file. */
+  async open() {
+    const [saved] = this.model.get("texts");
+    if (!saved || saved === this.saved) return;
+    const isFirst = !this.saved;
+    this.saved = saved;
+    const D = await Recording.open(saved);
+    if (saved !== this.saved) return;
+    const before = this.D;
+    this.D = D;
+    this.asked.clear();
+    this.drawn = null;
+    const goesOn = before && before.writes && before.n === D.n && D.T > this.state.n && before.ids.slice(0, this.state.n).every((id, i) => id === D.ids[i]);
+    const n = goesOn ? this.state.n + 1 : D.n;
+    const place = { n, token: n - 1, layer: Math.min(this.state.layer, D.L - 1), head: Math.min(this.state.head, D.H - 1) };
+    this.state = { ...this.state, ...place, part: D.writes || this.state.part !== "end" ? this.state.part : "" };
+    if (isFirst) Object.assign(this.state, { step: this.state.part ? 5 : 2 }, this.model.get("shown"));
+    const asked = isFirst ? this.model.get("shown").key : undefined;
+    this.state.key = asked ?? this.most(this.state);
+    if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
+    if (!D.writes && this.state.mode === "need") this.state.mode = "pair";
+    await this.openNow();
+    this.choose(this.state.view);
+  }
+
+  /** The same text with something off. */
+  async openNow() {
+    const saved = this.model.get("now");
+    this.pending = null;
+    this.N = null;
+    if (saved.arrays && saved.ids.join() === this.D.ids.join()) {
+      const N = await Recording.open(saved);
+      if (saved === this.model.get("now")) this.N = N;
+    }
+  }
+
+  off() {
+    const { off = [], skipped = [] } = this.model.get("now");
+    return this.pending ?? { heads: off, layers: skipped };
+  }
+
+  /** More of the text's recording came. */
+  async receive(piece) {
+    const { D, N } = this;
+    if (piece.lens) await D.add(piece.lens, (arrays, _, found) => D.addLens(found, arrays));
+    if (piece.now && N) await N.add(piece.now, (arrays, _, found) => N.addLens(found, arrays));
+    if (piece.needs) await D.add(piece.needs, (arrays, _, found) => D.addNeeds(found, arrays));
+    if (piece.words) {
+      await D.add(piece.words, ({ words }, pieces) => {
+        const each = words.length / D.T;
+        D.heads.set(`${piece.layer}.${piece.head}`, range(D.T).map((t) => Array.from(words.subarray(t * each, (t + 1) * each), (i) => pieces[i])));
+      });
+    }
+    if (piece.draws) this.drawn = { ...piece, at: this.state.n - 1 };
+    this.draw();
+  }
+
+  ask(kind, fields, options) {
+    return this.outer.ask(kind, fields, options);
+  }
+
+  /** Ask once; what comes is drawn when it comes. */
+  once(name, kind, fields, options) {
+    if (this.asked.has(name)) return null;
+    this.asked.add(name);
+    this.ask(kind, fields, options);
+    return null;
+  }
+
+  /** What each layer would say at a token, with what is off now; null until it is known. */
+  lensOf(c, t) {
+    const found = c.N.lens(t);
+    if (found === null) this.once(`lens ${t} ${c.N !== c.D}`, "lens", { token: t });
+    return found;
+  }
+
+  askWords(layer, head) {
+    return this.once(`words ${layer}.${head}`, "words", { layer, head });
+  }
+
+  /** Each head off, alone, layer by layer, as long as somebody wants to see it. */
+  async askNeeds() {
+    const { D } = this;
+    if (this.needing === D) return;
+    this.needing = D;
+    while (this.D === D && this.state.mode === "need" && !D.knowsNeeds()) {
+      const first = D.needs?.findIndex((layer) => !layer.p) ?? 0;
+      if (first < 0) break;
+      const answer = await this.ask("needs", { first });
+      if (answer.error) break;
+      // What came is unpacked a moment later.
+      while (!D.needs?.[first]?.p) await new Promise((done) => setTimeout(done, 10));
+    }
+    this.needing = null;
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  current() {
+    const c = { ...this.state, ...this.passing, D: this.D, N: this.N ?? this.D, off: this.off() };
+    c.token = clamp(c.token, 0, c.n - 1);
+    if (this.passing?.token !== undefined && this.passing.key === undefined && c.token !== this.state.token) c.key = this.most(c);
+    c.key = clamp(c.key, 0, this.D.sees(c.token, c.n) - 1);
+    return c;
+  }
+
+  most(c) {
+    const w = (this.N ?? this.D).shares(c.layer, c.head, clamp(c.token, 0, c.n - 1)).slice(0, c.n);
+    return w.indexOf(Math.max(...w));
+  }
+
+  set(change, byItself = false) {
+    if (!byItself) clearInterval(this.unfolding);
+    this.passing = null;
+    const before = this.state;
+    this.state = { ...before, ...change };
+    if (change.token !== undefined && change.key === undefined && change.token !== before.token) this.state.key = this.most(this.state);
+    if (change.temperature !== undefined || change.topK !== undefined || change.topP !== undefined || change.n !== undefined) this.drawn = null;
+    this.draw();
+    this.remember();
+  }
+
+  preview(change) {
+    this.passing = change;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  /** Attention unfolds one step after the other, unless somebody chooses a step first. */
+  toggle(part) {
+    const closes = this.state.part === part;
+    this.set({ part: closes ? "" : part, step: calm() ? 5 : 2 });
+    if (closes || part !== "attention" || calm()) return;
+    const next = () => (this.state.step < 5 && this.state.part === "attention" ? this.set({ step: this.state.step + 1 }, true) : clearInterval(this.unfolding));
+    this.unfolding = setInterval(next, UNFOLDING_MS);
+  }
+
+  /** Take a token as the next one: at once where it is the one that was recorded. */
+  take(i, t = this.state.token) {
+    const { D } = this;
+    const { n } = this.state;
+    if (t < n - 1) return;
+    const token = D.a.next_tokens[(n - 1) * D.shown + i];
+    if (n < D.T && D.ids[n] === token) this.set({ n: n + 1, token: n });
+    else this.ask("append", { token, n });
+  }
+
+  takeBack() {
+    const { n } = this.state;
+    if (n > this.D.n) this.set({ n: n - 1, token: n - 2 });
+  }
+
+  settings() {
+    const { n, temperature, topK, topP } = this.state;
+    return { n, temperature, topK, topP };
+  }
+
+  /** Draw the next token, or, to see how often each comes, many times. */
+  drawTokens(times = 0) {
+    if (this.state.token !== this.state.n - 1) this.set({ token: this.state.n - 1 });
+    if (times) this.ask("draws", { times, ...this.settings() });
+    else this.ask("draw", this.settings());
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is off
+  isOff({ off }) {
+    return off.heads.length + off.layers.length > 0;
+  }
+
+  /** The chances of the watched tokens with what is off; null while all is on, or nobody has answered yet. */
+  without(c, t) {
+    const { heads, layers } = c.off;
+    if (!this.isOff(c) || !c.D.writes) return null;
+    if (this.N && !this.pending) return this.N.kept10(t);
+    if (heads.length + layers.length > 1) return null;
+    return heads.length ? c.D.alone(...heads[0], t) : c.D.alone(layers[0], c.D.H, t);
+  }
+
+  named({ heads, layers }) {
+    const names = [...heads.map(([l, n]) => `head ${l}.${n}`), ...layers.map((l) => `layer ${l}`)];
+    if (names.length < 3) return names.join(" and ");
+    const kinds = [[heads, "head"], [layers, "layer"]].filter(([list]) => list.length);
+    return kinds.map(([list, kind]) => `${list.length} ${kind}${list.length > 1 ? "s" : ""}`).join(" and ");
+  }
+
+  told(c) {
+    const { D, token: t } = c;
+    const name = this.named(c.off);
+    if (!D.writes) {
+      if (!this.N || this.pending) return [`${name} goes off …`];
+      return [`with ${name} off, the vector of `, tok(D.tokens[t], "query"), " turns: its cosine with what it was is ", em(this.N.a.turned[t].toFixed(3)), "."];
+    }
+    const w = this.without(c, t);
+    if (!w) return [`${name} goes off …`];
+    const best = D.answer(t);
+    const then = w.best === best ? ["."] : ["; ", tok(w.best, "token"), " is first."];
+    return [`with ${name} off, `, tok(best, "token"), " gets ", em(percent(w.p[0])), ` instead of ${percent(D.chances(t).p[0])}`, ...then];
+  }
+
+  /** Whether the chosen head (in the view of layers the layer) is off. */
+  chosenIsOff(c) {
+    if (c.view === "say") return c.off.layers.includes(c.layer);
+    return c.off.heads.some(([l, n]) => l === c.layer && n === c.head);
+  }
+
+  switchOff() {
+    const c = this.current();
+    const { heads, layers } = c.off;
+    const isOff = this.chosenIsOff(c);
+    if (c.view === "next") this.setOff(ALL_ON);
+    else if (c.view === "say") this.setOff({ heads, layers: isOff ? layers.filter((l) => l !== c.layer) : [...layers, c.layer].sort((a, b) => a - b) });
+    else this.setOff({ layers, heads: isOff ? heads.filter(([l, n]) => l !== c.layer || n !== c.head) : [...heads, [c.layer, c.head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]) });
+  }
+
+  async setOff(off) {
+    this.pending = off;
+    this.draw();
+    // What is known already is shown; the rest of the picture follows if somebody is there.
+    const isKnown = !this.isOff({ off }) || Boolean(this.without({ ...this.current(), off }, this.state.token));
+    const { error } = await this.ask("off", off, { quiet: isKnown });
+    if (!error || this.pending !== off) return;
+    this.pending = null;
+    this.draw();
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  frame() {
+    const { outer: box } = this;
+    const quiet = (long, short, press) => h("button", { class: "quiet", onclick: press }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
+    this.tabs = Object.entries(ALL_VIEWS).map(([name, { title: [long, short] }]) => h("button", { role: "tab", id: `${this.id}-${name}`, "data-name": name, "aria-label": long, onclick: () => this.choose(name, true) }, h("span", { class: "long" }, long), h("span", { class: "short" }, short)));
+    this.models = h("select", { "aria-label": "Model", onchange: () => this.read(this.D.text, this.models.value) });
+    this.pick = h("select", { "aria-label": "Text", onchange: () => this.read(this.pick.value) });
+    this.edit = quiet("Own text", "Own", () => this.startWriting());
+    this.placeText = [h("span", {}, "Layer "), h("span", {}, " head ")];
+    this.spins = { layer: this.spin("layer"), head: this.spin("head") };
+    this.said = h("span", { role: "status" });
+    this.button = h("button", { class: "switch", onclick: () => this.switchOff() });
+    this.allOn = h("button", { class: "quiet", onclick: () => this.setOff(ALL_ON) }, "All on");
+    this.words = h("div", { class: "text", role: "group", "aria-label": "The text: choose a token", dir: "auto" });
+    this.own = h("input", { class: "own", "aria-label": "Your text", spellcheck: "false" });
+    this.writing = h("form", { class: "writing", hidden: true, onsubmit: (event) => this.send(event) }, this.own, h("button", { class: "take" }, "Read"), h("button", { type: "button", class: "quiet", onclick: () => this.stopWriting() }, "Cancel"));
+    this.stage = h("div", { class: "stage", role: "tabpanel" });
+    this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
+    this.source = h("span");
+    this.how = h("div", { class: "how", hidden: true });
+    this.help = quiet("How to read this", "Help", () => this.showHow(this.how.hidden));
+    setAttribute(this.help, "aria-expanded", "false");
+    this.startTour = quiet("Tour", "Tour", () => this.tour(0));
+    this.link = quiet("Copy link", "Link", () => this.copyLink());
+    this.picture = quiet("Copy picture", "Picture", () => this.copyPicture());
+    const asText = quiet("As text", "Text", () => (box.details.open = !box.details.open));
+    this.footer = h("div", { class: "foot" }, this.source, h("span", {}, this.startTour, asText, this.picture, this.link, this.help));
+    this.root = h("div", { class: "mx" },
+      h("div", { class: "top" }, h("div", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown: (e) => this.onTab(e) }, this.tabs), h("span", { class: "space" }), this.models, this.pick, this.edit),
+      h("div", { class: "busy", "aria-hidden": "true" }),
+      h("div", { class: "say" }, h("p", {}, this.placeText[0], this.spins.layer.node, this.placeText[1], this.spins.head.node, this.said), h("span", { class: "switches" }, this.allOn, this.button)),
+      this.words, this.writing, this.thread, this.stage, this.footer, this.how,
+    );
+    box.body.append(this.root);
+    box.root.addEventListener("keydown", (event) => this.onKey(event));
+    this.watch = onWidth(this.stage, () => this.D && this.choose(this.state.view));
+    this.words.addEventListener("pointerleave", () => this.preview(null));
+  }
+
+  spin(name) {
+    const by = (step) => this.set({ [name]: clamp(this.state[name] + step, 0, this.last(name)) });
+    const input = h("input", { type: "number", min: 0, "aria-label": name === "layer" ? "Layer" : "Head" });
+    input.addEventListener("input", () => input.value !== "" && this.set({ [name]: clamp(Math.round(Number(input.value)), 0, this.last(name)) }));
+    input.addEventListener("blur", () => this.draw());
+    const arrow = (step, sign) => h("button", { tabindex: -1, "aria-hidden": "true", onclick: () => by(step) }, sign);
+    return { input, node: h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›")) };
+  }
+
+  last(name) {
+    return (name === "layer" ? this.D.L : this.D.H) - 1;
+  }
+
+  startWriting() {
+    this.own.value = this.D.text;
+    this.writing.hidden = false;
+    this.words.hidden = true;
+    this.own.focus();
+    this.own.select();
+  }
+
+  stopWriting() {
+    if (this.writing.hidden) return;
+    this.writing.hidden = true;
+    this.words.hidden = false;
+    this.edit.focus();
+    this.draw();
+  }
+
+  async send(event) {
+    event.preventDefault();
+    const { error } = await this.read(this.own.value);
+    if (!error) this.stopWriting();
+  }
+
+  read(text, model = null) {
+    return this.ask("read", model ? { text, model } : { text });
+  }
+
+  onTab(event) {
+    const names = this.tabs.filter((tab) => !tab.hidden).map((tab) => tab.dataset.name);
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.stopPropagation();
+    event.preventDefault();
+    this.choose(names[(names.indexOf(this.state.view) + step + names.length) % names.length], true);
+    this.tabs.find((tab) => tab.dataset.name === this.state.view).focus();
+  }
+
+  onKey(event) {
+    if (!this.D || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { key, target } = event;
+    if (key === "Escape") {
+      this.stopWriting();
+      this.showHow(false);
+      this.set({ part: "" });
+      return;
+    }
+    if (/^(INPUT|SELECT|TEXTAREA|PRE|SUMMARY)$/.test(target.tagName)) return;
+    const { token, n, layer, head } = this.state;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, "[": -1, "]": 1 }[key];
+    if (/^[1-4]$/.test(key)) {
+      const name = Object.keys(ALL_VIEWS)[key - 1];
+      if (!this.tabs[key - 1].hidden) this.choose(name, true);
+    } else if (key === "ArrowLeft" || key === "ArrowRight") {
+      this.set({ token: clamp(token + step, 0, n - 1) });
+      if (target.classList.contains("t")) this.tokens[this.state.token].focus();
+    } else if (key === "ArrowUp" || key === "ArrowDown") this.set({ layer: clamp(layer + step, 0, this.D.L - 1) });
+    else if (key === "[" || key === "]") this.set({ head: clamp(head + step, 0, this.D.H - 1) });
+    else if (key === "o") this.switchOff();
+    else return;
+    event.preventDefault();
+  }
+
+  showHow(isOpen) {
+    this.how.hidden = !isOpen;
+    setAttribute(this.help, "aria-expanded", String(isOpen));
+  }
+
+  choose(view, keep = false) {
+    this.state = { ...this.state, view };
+    this.passing = null;
+    this.root.dataset.view = view;
+    const inside = this.stage.contains(document.activeElement);
+    this.stage.replaceChildren();
+    this.parts = null;
+    this.drawText(this.current());
+    this.parts = ALL_VIEWS[view].build(this);
+    setAttribute(this.stage, "aria-labelledby", `${this.id}-${view}`);
+    const keys = KEYS.map((names) => [names.slice(0, -1).map((name) => (name === "to" ? " to " : h("kbd", {}, name))), ` ${names.at(-1)}  `]);
+    this.how.replaceChildren(...ALL_VIEWS[view].how.map((words) => h("p", {}, words)), h("p", { class: "keys" }, keys));
+    this.draw();
+    if (inside) this.tabs.find((tab) => tab.dataset.name === view).focus();
+    if (keep) this.remember();
+  }
+
+  /** Five states of the microscope itself, one after the other. */
+  async tour(i) {
+    this.at = i;
+    setAttribute(this.footer, "data-tour", i !== null && "");
+    setAttribute(this.source, "class", i !== null && "tour");
+    if (i === null) {
+      this.draw();
+      this.startTour.focus();
+      return;
+    }
+    if (this.D.text !== ATLAS) {
+      const { error } = await this.read(ATLAS);
+      if (error) return this.tour(null);
+      while (this.D.text !== ATLAS) await new Promise((done) => setTimeout(done, 20));
+    }
+    const [{ off = ALL_ON, ...state }, words] = TOUR[i];
+    const { D } = this;
+    this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: 5, ...state };
+    this.setOff(off);
+    const isLast = i + 1 === TOUR.length;
+    this.source.replaceChildren(h("b", {}, `${i + 1} of ${TOUR.length}`), words, h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next"));
+    this.choose(state.view, true);
+    this.source.querySelector("button").focus();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is taken away
+  /** What is chosen goes where a link or Python finds it. */
+  remember() {
+    const { view, layer, head, token, key, mode, part, temperature, topK, topP } = this.state;
+    this.outer.set("shown", { view, layer, head, token, key, mode, part, temperature, topK, topP });
+  }
+
+  /** On a page of its own the link; in a notebook the line that opens this. */
+  async copyLink() {
+    const { view, layer, head, token, key, mode, part } = this.state;
+    const { heads, layers } = this.off();
+    const more = { mode: mode === "pair" ? "" : mode, part };
+    const listed = [
+      `view="${view}", layer=${layer}, head=${head}, token=${token}, key=${key}`,
+      ...Object.entries(more).filter(([, value]) => value).map(([name, value]) => `${name}="${value}"`),
+      ...(heads.length ? [`off=[${heads.map((pair) => `(${pair.join(", ")})`).join(", ")}]`] : []),
+      ...(layers.length ? [`skipped=[${layers.join(", ")}]`] : []),
+    ];
+    const line = `Microscope(model, tokenizer, ${JSON.stringify(this.D.text)}, ${listed.join(", ")})`;
+    await this.copied(this.link, navigator.clipboard?.writeText(this.model.get("state").link ?? line));
+  }
+
+  async copied(button, done) {
+    const before = button.firstChild.textContent;
+    const works = await Promise.resolve(done ?? Promise.reject(new Error("no clipboard"))).then(() => true, () => false);
+    for (const each of button.children) setText(each, works ? "Copied" : "Not allowed here");
+    setTimeout(() => [before, button === this.link ? "Link" : "Picture"].forEach((words, i) => setText(button.children[i], words)), 1500);
+  }
+
+  /** What is seen, with its sentence as the title and its source below, as a picture. */
+  async copyPicture() {
+    const copy = this.root.cloneNode(true);
+    const canvases = [...this.root.querySelectorAll("canvas")];
+    [...copy.querySelectorAll("canvas")].forEach((node, i) => {
+      const image = h("img", { src: canvases[i].toDataURL(), style: node.getAttribute("style"), class: "code" });
+      node.replaceWith(image);
+    });
+    for (const node of copy.querySelectorAll(".top, .busy, .switches, .writing, .how, .foot > span + span, [hidden]")) node.remove();
+    for (const each of copy.querySelectorAll(".spin")) each.replaceWith(h("b", {}, each.querySelector("input").getAttribute("data-value")));
+    copy.querySelector(".foot").firstChild.append(` “${this.D.text}”. The microscope of “Transformers, one experiment per claim”.`);
+    const rules = [...document.styleSheets].flatMap((sheet) => {
+      try {
+        return [...sheet.cssRules].filter((rule) => rule.cssText.includes(".mx") || rule.cssText.includes(".cx"));
+      } catch {
+        return []; // of another origin
+      }
+    });
+    const scheme = getComputedStyle(this.outer.root).colorScheme;
+    const { clientWidth: width, clientHeight: height } = this.root;
+    const outer = h("div", { class: "cx", xmlns: "http://www.w3.org/1999/xhtml", style: `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : scheme === "dark" ? "dark" : "light"};` }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
+    const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="${width + 30}" height="${height + 10}"><foreignObject width="100%" height="100%">${new XMLSerializer().serializeToString(outer)}</foreignObject></svg>`;
+    const image = new Image();
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
+    const made = image.decode().then(() => {
+      const canvas = h("canvas");
+      const pen = sized(canvas, width + 30, height + 10);
+      pen.drawImage(image, 0, 0, width + 30, height + 10);
+      return new Promise((done) => canvas.toBlob(done, "image/png"));
+    });
+    await this.copied(this.picture, "ClipboardItem" in window ? navigator.clipboard.write([new ClipboardItem({ "image/png": made })]) : null);
+  }
+
+  isDark() {
+    return this.colour("--cx-text") !== this.colour("--cx-back") && parseInt(this.colour("--cx-back").match(/\d+/)?.[0] ?? "255", 10) < 128;
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  /** A colour of the sheet as it is now, for a canvas. */
+  colour(name) {
+    this.colours ??= new Map();
+    if (!this.colours.has(name)) {
+      this.probe ??= this.root.appendChild(h("span", { hidden: true }));
+      this.probe.style.color = `var(${name})`;
+      this.colours.set(name, getComputedStyle(this.probe).color);
+    }
+    return this.colours.get(name);
+  }
+
+  isWide() {
+    return this.stage.clientWidth > 620;
+  }
+
+  drawText(c) {
+    const { D } = c;
+    const kept = `${D.ids} ${c.n}`;
+    if (this.textDrawn !== kept) this.makeText(c, kept);
+    const shares = c.view === "look" || c.view === "way" ? c.N.shares(c.layer, c.head, c.token) : null;
+    this.tokens.forEach((token, i) => {
+      const [, , small, line] = token.children;
+      setAttribute(token, "data-chosen", i === c.token && "");
+      setAttribute(token, "data-key", Boolean(shares) && i === c.key && "");
+      setAttribute(token, "data-later", Boolean(shares) && D.causal && i > c.token && "");
+      setAttribute(token, "aria-pressed", String(i === c.token));
+      token.tabIndex = i === this.state.token ? 0 : -1;
+      token.style.setProperty("--w", shares?.[i] ?? 0);
+      const isTold = shares && (shares[i] >= 0.1 || (i === c.key && shares[i] >= 0.01)) && (i === c.key || D.tokens[i].trim().length > 1);
+      setText(small, isTold ? percent(shares[i]) : "");
+      line.hidden = c.view !== "next" || i === 0;
+      if (D.writes) line.style.setProperty("--own", `${100 * D.a.own[i]}%`);
+    });
+    this.ghost.hidden = !D.writes;
+    if (!D.writes) return;
+    const last = c.n - 1;
+    const best = D.answer(last);
+    const w = this.without(c, last);
+    const shown = w ? w.best : best;
+    const p = D.chances(last).p[0];
+    setAttribute(this.tokens[last], "data-gap", shown.startsWith(" ") && "");
+    const [words, small] = this.ghost.children;
+    setText(words, seen(shown));
+    setText(small, w ? `${percent(p)} → ${percent(shown === best ? w.p[0] : w.bestP)}` : percent(p));
+    this.ghost.style.visibility = c.view === "next" ? "hidden" : "";
+  }
+
+  makeText(c, kept) {
+    const { D } = c;
+    this.textDrawn = kept;
+    const isInside = this.words.contains(document.activeElement);
+    this.tokens = D.tokens.slice(0, c.n).map((piece, i) => {
+      const token = h("button", { class: "t", "aria-label": bare(piece), onclick: () => this.set({ token: i }) }, h("i"), h("b", {}, seen(piece)), h("small"), h("u"));
+      setAttribute(token, "data-gap", (D.tokens[i + 1]?.startsWith(" ") ?? false) && "");
+      setAttribute(token, "data-written", i >= D.n && "");
+      token.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ token: i }));
+      token.addEventListener("focus", () => token.matches(":focus-visible") && this.state.token !== i && this.set({ token: i }));
+      return token;
+    });
+    this.ghost = h("button", { class: "ghost", title: "Take it", onclick: () => this.take(0, c.n - 1) }, h("i"), h("small"));
+    this.words.replaceChildren(...this.tokens, this.ghost);
+    if (isInside) this.tokens[Math.min(this.state.token, c.n - 1)].focus();
+    this.fit();
+  }
+
+  /** A text that needs two lines is written smaller. */
+  fit() {
+    this.words.classList.remove("small");
+    this.words.classList.toggle("small", this.words.clientHeight > 70);
+  }
+
+  box(node) {
+    const [a, b] = [node.getBoundingClientRect(), this.root.getBoundingClientRect()];
+    return { left: a.left - b.left, right: a.right - b.left, top: a.top - b.top, bottom: a.bottom - b.top };
+  }
+
+  placeAfter(t) {
+    const box = this.box(this.tokens[t].children[0]);
+    return { x: box.right, y: box.bottom };
+  }
+
+  foot(t) {
+    const box = this.box(this.tokens[t].children[0]);
+    return { x: (box.left + box.right) / 2, y: box.bottom + 20, line: box.bottom };
+  }
+
+  draw() {
+    if (!this.parts) return;
+    this.colours = null;
+    const c = this.current();
+    const { D } = c;
+    const view = ALL_VIEWS[c.view];
+    for (const tab of this.tabs) {
+      const { name } = tab.dataset;
+      setAttribute(tab, "aria-selected", String(name === c.view));
+      tab.tabIndex = name === c.view ? 0 : -1;
+      tab.hidden = !D.writes && (name === "next" || name === "say");
+    }
+    this.drawChoices(D);
+    this.drawText(c);
+    view.draw(this, c, this.parts);
+    this.drawPlace(c, typeof view.place === "function" ? view.place(c) : view.place);
+    this.said.replaceChildren(...view.say(this, c).flat());
+    const some = this.isOff(c);
+    const isOff = this.chosenIsOff(c);
+    const what = c.view === "say" ? `layer ${c.layer}` : `${c.layer}.${c.head}`;
+    this.button.hidden = c.view === "next" && !some;
+    setText(this.button, c.view === "next" ? "All on again" : isOff ? `${c.view === "say" ? "Layer" : "Head"} ${what.replace("layer ", "")} on again` : c.view === "say" ? `Skip ${what}` : `Switch ${what} off`);
+    setAttribute(this.button, "aria-pressed", String(isOff || (c.view === "next" && some)));
+    this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
+    this.thread.replaceChildren(...view.threads(this, c));
+    if (this.at === undefined || this.at === null) this.source.replaceChildren(`${D.model}, ${D.L} layers of ${D.H} heads.`);
+    const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
+    const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), `${view.title[0]}. ${place}${this.said.textContent}`, this.isOff(c) ? `Off: ${this.named(c.off)}.` : "", ...view.text(this, c)];
+    setText(this.outer.text, lines.filter(Boolean).join("\n"));
+  }
+
+  drawChoices(D) {
+    const { models = [], examples = [] } = this.model.get("state");
+    setOptions(this.models, models.map((name) => [name, name]));
+    this.models.value = D.model;
+    this.models.hidden = models.length < 2;
+    const texts = [...new Set([D.text, ...examples])];
+    setOptions(this.pick, texts.map((text) => [text, text.length > 26 ? `${text.slice(0, 24)}…` : text]));
+    this.pick.value = D.text;
+    this.pick.hidden = texts.length < 2;
+    this.startTour.hidden = !(D.writes && D.L === 30 && D.H === 9);
+    this.edit.hidden = this.model.get("state").link !== undefined;
+  }
+
+  drawPlace(c, place) {
+    this.placeText[0].hidden = this.spins.layer.node.hidden = place < 1;
+    this.placeText[1].hidden = this.spins.head.node.hidden = place < 2;
+    for (const [name, { input }] of Object.entries(this.spins)) {
+      if (document.activeElement !== input || Number(input.value) !== c[name]) input.value = c[name];
+      setAttribute(input, "max", this.last(name));
+      setAttribute(input, "data-value", c[name]);
+    }
+  }
+}
+
+/** A token as it stands in the running text. */
+const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
+
+function render({ model, el }) {
+  const box = frame({ model, el, title: "Microscope", textLabel: "The picture as text" });
+  const page = new Microscope(model, box);
+  const isNow = () => page.D && model.get("texts")[0] === page.saved;
+  box.watch(() => page.open(), "texts");
+  box.watch(() => isNow() && page.openNow().then(() => page.draw()), "now");
+  box.watch(() => page.D && page.receive(model.get("piece")), "piece");
+  box.watch(() => {
+    if (!page.D) return;
+    const { view, ...chosen } = { ...page.state, ...model.get("shown") };
+    const isOther = view !== page.state.view;
+    page.state = { ...page.state, ...chosen, view };
+    if (isOther) page.choose(view);
+    else page.draw();
+  }, "shown");
+  box.watch(() => {
+    page.draw();
+    box.settle();
+  }, "state");
+  return () => {
+    page.watch.disconnect();
+    clearInterval(page.unfolding);
+    box.close();
+  };
+}
+
+export default { render };

@@ -1,0 +1,54 @@
+"""Record the texts that come with the microscope, and write its page that needs no kernel.
+
+    python tools/microscope.py record        # each text of TEXTS, where its file is missing
+    python tools/microscope.py page FILE
+"""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from course_lib.pretrained import load_smollm2
+from course_lib.widgets.microscope import TEXTS, page
+from course_lib.widgets.microscope.recording import Reading
+
+# What the model writes after each is recorded, too: so many tokens.
+RECORDED = {
+    "1-france": ("The capital of France is", 2),
+    "2-brelindor": ("Repeat after me: Brelindor Vastquimmel sings. Brelindor", 5),
+}
+
+
+def record(name: str, text: str, written: int) -> None:
+    """One file."""
+    model, tokenizer = load_smollm2(device=torch.device("cpu"))
+    ids = tokenizer.encode(text)
+    given = len(ids)
+    with torch.inference_mode():
+        for _ in range(written):
+            ids = [*ids, int(model(torch.tensor([ids]))[0, -1].argmax())]
+    found = {**Reading(model, tokenizer, ids, given).everything(), "model": "SmolLM2-135M"}
+    TEXTS.mkdir(exist_ok=True)
+    path = TEXTS / f"{name}.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(found, separators=(",", ":")).encode(), mtime=0))
+    print(f"{path.name}: {len(ids)} tokens, {path.stat().st_size / 1000:.0f} kB")
+
+
+def main(arguments: list[str]) -> None:
+    """As the first lines say."""
+    match arguments:
+        case ["record"]:
+            for name, (text, written) in RECORDED.items():
+                if not (TEXTS / f"{name}.json.gz").exists():
+                    record(name, text, written)
+        case ["page", file]:
+            Path(file).write_text(page(), encoding="utf-8")
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
