@@ -106,7 +106,7 @@ const lookView = {
     return { W, wide, isSheet, columns, per, x, y, cw: width, ch: size, place, right: x + columns * D.H * width + (columns - 1) * 26, bottom: y + per * size };
   },
   draw(m, c, v) {
-    const { D, N } = c;
+    const { D } = c;
     const g = this.layout(m, c);
     const { wide, cw, ch, isSheet } = g;
     v.at = (x, y) => {

@@ -27,7 +27,7 @@ const nextView = {
     const rest = made("div", { class: "row rest" });
     const list = h("div", { class: "list", role: "group", "aria-label": "Likeliest next tokens: choose one to take it" }, rows.map((r) => r.row), rest.row);
     const knobs = Object.entries(KNOBS).map(([name, [label, limits, write]]) => {
-      const output = h("output");
+      const output = h("span");
       const input = h("input", { type: "range", ...limits, "aria-label": label, oninput: () => m.set({ [name]: Number(input.value) }) });
       const draw = (value) => {
         input.value = value;
@@ -53,11 +53,11 @@ const nextView = {
     const comes = t + 1 < c.n ? D.tokens[t + 1] : null;
     const wide = m.isWide();
     const caret = m.placeAfter(c.n - 1).x + 2;
-    const [left, words] = wide ? [caret > 240 && caret < 340 ? caret - 5 : 264, 150] : [10, 104];
+    const [left, words] = wide ? [caret > 240 && caret < 340 ? caret - 3 : 264, 150] : [10, 104];
     const most = m.stage.clientWidth - left - words - (changed ? 126 : 66);
     Object.assign(v.list.style, { left: `${left}px` });
     v.list.style.setProperty("--word", `${words}px`);
-    v.list.style.setProperty("--pitch", wide ? "37px" : "31px");
+    v.list.style.setProperty("--pitch", wide ? "37px" : "30px");
     const drawn = m.drawn?.at === t && !w ? m.drawn : null;
     const show = (row, p, before, text, times) => {
       row.after.style.width = `${p * most}px`;

@@ -42,9 +42,9 @@ class Microscope {
     const n = goesOn ? this.state.n + 1 : D.n;
     const place = { n, token: n - 1, layer: Math.min(this.state.layer, D.L - 1), head: Math.min(this.state.head, D.H - 1) };
     this.state = { ...this.state, ...place, part: D.writes || this.state.part !== "end" ? this.state.part : "" };
-    if (isFirst) Object.assign(this.state, { step: this.state.part ? 5 : 2 }, this.model.get("shown"));
-    const asked = isFirst ? this.model.get("shown").key : undefined;
-    this.state.key = asked ?? this.most(this.state);
+    const shown = isFirst ? this.model.get("shown") : {};
+    Object.assign(this.state, shown, shown.part ? { step: STEPS.length } : {});
+    this.state.key = shown.key ?? this.most(this.state);
     if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
     if (!D.writes && this.state.mode === "need") this.state.mode = "pair";
     await this.openNow();
@@ -253,7 +253,7 @@ class Microscope {
   // ---------------------------------------------------------------------------------------------- the frame
   frame() {
     const { outer: box } = this;
-    const quiet = (long, short, press) => h("button", { class: "quiet", onclick: press }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
+    const quiet = (long, short, press) => h("button", { class: "quiet", "aria-label": long, onclick: press }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
     this.tabs = Object.entries(ALL_VIEWS).map(([name, { title: [long, short] }]) => h("button", { role: "tab", id: `${this.id}-${name}`, "data-name": name, "aria-label": long, onclick: () => this.choose(name, true) }, h("span", { class: "long" }, long), h("span", { class: "short" }, short)));
     this.models = h("select", { "aria-label": "Model", onchange: () => this.read(this.D.text, this.models.value) });
     this.pick = h("select", { "aria-label": "Text", onchange: () => this.read(this.pick.value) });
@@ -403,10 +403,11 @@ class Microscope {
     const [{ off = ALL_ON, ...state }, words] = TOUR[i];
     const { D } = this;
     this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: 5, ...state };
-    this.setOff(off);
     const isLast = i + 1 === TOUR.length;
     this.source.replaceChildren(h("b", {}, `${i + 1} of ${TOUR.length}`), words, h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next"));
+    this.pending = off;
     this.choose(state.view, true);
+    this.setOff(off);
     this.source.querySelector("button").focus();
   }
 
@@ -588,7 +589,7 @@ class Microscope {
     setAttribute(this.button, "aria-pressed", String(isOff || (c.view === "next" && some)));
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
     this.thread.replaceChildren(...view.threads(this, c));
-    if (this.at === undefined || this.at === null) this.source.replaceChildren(`${D.model}, ${D.L} layers of ${D.H} heads.`);
+    if (this.at === undefined || this.at === null) this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.`));
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
     const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), `${view.title[0]}. ${place}${this.said.textContent}`, this.isOff(c) ? `Off: ${this.named(c.off)}.` : "", ...view.text(this, c)];
     setText(this.outer.text, lines.filter(Boolean).join("\n"));

@@ -13,7 +13,7 @@ const sayView = {
     return { layers, lens };
   },
   draw(m, c, v) {
-    const { D, N, token: t } = c;
+    const { D, token: t } = c;
     const W = m.stage.clientWidth;
     const wide = m.isWide();
     const rows = m.lensOf(c, t);

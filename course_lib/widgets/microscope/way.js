@@ -215,7 +215,7 @@ const wayView = {
       if (read === null || (gates && i === 0)) return;
       const at = [nameRight + 12, X.p1, X.p2 + (wide ? 60 : 12)][i];
       add(svg("path", { d: `M${at},${y + (i === 1 ? 18 : 5)} V${y0 - 10}`, stroke: "var(--edge)", "stroke-opacity": 0.6, "stroke-width": 1.5, "stroke-dasharray": "2 3" }));
-      add(text(x, y0, [wide ? words : "", bare(read.word), wide ? ` ${percent(read.p)}` : ""], { "text-anchor": anchor }), text(x, y0 + 20, `${answer} ${nth(read.rank)}`, { "text-anchor": anchor, style: "fill: var(--token-ink); font-weight: 700; font-size: 15px" }));
+      add(text(x, y0, [wide ? words : "", bare(read.word), wide ? ` ${percent(read.p)}` : ""], { "text-anchor": anchor }), text(x, y0 + 20, `${answer} ${nth(read.rank)}`, { "text-anchor": anchor, style: `fill: var(--token-ink); font-weight: 700; font-size: ${p.W < 350 ? 12 : 15}px` }));
     });
   },
   /** The MLP's strongest units: each number that came up, let through by its gate. */
@@ -225,7 +225,10 @@ const wayView = {
     const x = X.m0 + 10;
     const tall = clamp((y - 100) / 6.4, 15, 26);
     const top = y < 190 ? y + 50 : 78;
-    const cols = wide ? { n: x + 64, gate: x + 146, up: x + 212, is: x + 286, bar: x + 300 } : { n: x + 30, gate: x + 68, up: x + 110, is: x + 154, bar: x + 160 };
+    const squeezed = wide ? Math.min(1, p.f + 0.05) : Math.min(1, p.pw / 362) ** 1.5;
+    const at = (wide ? [64, 146, 212, 286, 300] : [30, 68, 110, 154, 160]).map((each) => each * squeezed);
+    const [n, gate, up, is, bar] = at.map((each) => x + each);
+    const cols = { n, gate, up, is, bar };
     const room = X.m1 - 10 - cols.bar;
     const most = Math.max(...units.map((each) => Math.abs(each.hidden)), 1e-9);
     const end = { "text-anchor": "end" };
@@ -260,9 +263,9 @@ const wayView = {
     add(back);
     return m;
   },
-  places({ wide, px, f }) {
+  places({ wide, px, pw, f }) {
     const k = px + 112 * f;
-    return wide ? [k, k + 86 * f, px + 320 * f, px + 408 * f, px + 520 * f] : [px + 44, px + 102, px + 182, px + 226, px + 298];
+    return wide ? [k, k + 86 * f, px + 320 * f, px + 408 * f, px + 520 * f] : [0.12, 0.28, 0.5, 0.62, 0.83].map((share) => px + share * pw);
   },
   /** One row for each key: its score, what the softmax makes of it, and its value. */
   unfold(p) {
@@ -315,7 +318,8 @@ const wayView = {
     const group = D.H / D.G;
     const with_ = range(D.H).filter((n0) => n0 !== head && Math.floor(n0 / group) === Math.floor(head / group));
     const notes = [group > 1 ? `Head ${head} shares its keys and values with ${with_.join(" and ")}.` : "", turns ? "The small hands: queries and keys are turned by their place." : ""];
-    if (end + 60 < 417 || step < 5) add(text(cols.k, 417, notes.filter(Boolean).join(" ")));
+    const said = notes.filter(Boolean);
+    if (end + 60 < 417 || step < 5) this.wrapped(said.join(" "), (px + pw - cols.k) / 6).forEach((words, i, all) => add(text(cols.k, 419 - 16 * (all.length - 1 - i), words)));
   },
   mix(p) {
     const { m, c, add, text, X, y, pw, end, shares, wide, cols, u, fresh } = p;
@@ -401,22 +405,24 @@ const wayView = {
     if (wide) lines.forEach((words, i) => label(x0, 372 + 22 * i, words, "fill: var(--cx-soft)"));
     return m;
   },
-  /** Where the vector begins: a row of the table. */
+  /** Where the vectors begin: rows of the table. */
   start(p) {
-    const { c, add, text, wide, px, pw, f } = p;
+    const { m, c, add, text, wide, px, pw, f, Y, pitch, nameRight, H } = p;
     const { D, N, token: t } = c;
-    const x = px + (wide ? 40 * f : 12);
-    const width = wide ? 64 * 7 * f : pw - 24;
-    const label = (y, words, style = "") => add(text(x, y, words, { style: `font-size: 14px; ${style}` }));
+    const [row, x] = wide ? [nameRight + 66, px + 190 * f] : [px + 108, px + 116];
+    const width = wide ? 470 * f : pw - 128;
     this.closing(p);
-    label(84, [tok_(D.tokens[t], "query"), ` is token ${count(D.ids[t])} of ${count(D.vocabulary)}.`], "fill: var(--cx-text)");
-    label(124, D.causal && D.base !== null ? "Its row in the table is its vector:" : "Its row in the table, and its place's, make its vector:", "fill: var(--cx-text)");
-    this.strip(p, N.vector("x", 0, 0, t), x, 156, "stream", { width, height: 30 });
-    label(188, `${D.D} numbers, of which the first 64 are shown. Length ${fixed(N.length(0, t))}.`);
-    label(234, D.base === null ? "What it means here, the layers have to add." : "It says which token this is, and nothing of where it stands:", "fill: var(--cx-text)");
-    if (D.base !== null) label(256, "queries and keys are turned by their place, in every layer.", "fill: var(--cx-text)");
-    const lengths = `${D.L} layers add to it. At the end its length is ${fixed(N.length(D.L, t))}.`;
-    label(302, wide ? lengths : lengths.replace("At the end its length is", "Its last length:"));
+    add(text(nameRight, 48, "token", { "text-anchor": "end" }), text(row, 48, wide ? "its row" : "row", { "text-anchor": "end" }), text(x, 48, wide ? `in a table of ${count(D.vocabulary)} rows: ${D.D} numbers, of which 64 are shown` : `${D.D} numbers`));
+    range(c.n).forEach((i) => {
+      const isOn = i === t;
+      const size = `font-size: ${pitch > 20 ? 15 : 12}px`;
+      add(text(nameRight, Y(i), bare(D.tokens[i]).slice(0, 12), { "text-anchor": "end", style: `${size}; fill: var(${isOn ? "--query-ink" : "--cx-text"}); font-weight: ${isOn ? 700 : 400}` }), text(row, Y(i), count(D.ids[i]), { "text-anchor": "end", style: size }));
+      this.strip(p, N.vector("x", 0, 0, i), x, Y(i), "stream", { width, height: clamp(pitch - 4, 8, 24), opacity: isOn ? 1 : 0.55 });
+      add(svg("rect", { x: px, y: Y(i) - pitch / 2, width: pw, height: pitch, fill: "transparent", style: "cursor: pointer", onclick: () => m.set({ token: i }) }));
+    });
+    const where = D.base === null ? "A vector for its place is added: so equal tokens differ." : "Equal tokens begin equal: their places come in later, where queries and keys are turned.";
+    const lengths = `At the start its length is ${fixed(N.length(0, t))}; after ${D.L} layers have added to it, ${fixed(N.length(D.L, t))}.`;
+    if (wide) [where, lengths].forEach((words, i) => add(text(px + 40 * f, H - 48 + 22 * i, words, { style: "font-size: 13px" })));
   },
   /** How the last vector becomes chances: the norm, a score for each token, the softmax. */
   end(p) {
@@ -425,8 +431,8 @@ const wayView = {
     this.closing(p);
     const x = px + (wide ? 40 * f : 12);
     const label = (y, words, style = "") => add(text(x, y, words, { style: `font-size: 14px; ${style}` }));
-    label(76, wide ? `The last vector goes through a norm. Its product with each of the ${count(D.vocabulary)} rows of the table is a score;` : "Norm, then a score for each token;", "fill: var(--cx-text)");
-    label(98, wide ? "softmax raises e to the power of each score and divides by the sum." : "softmax makes chances.", "fill: var(--cx-text)");
+    const how = `The last vector goes through a norm. Its product with each of the ${count(D.vocabulary)} rows of the table is a score; softmax raises e to the power of each and divides by the sum.`;
+    this.wrapped(wide ? how : "A norm, then a score for each token; softmax makes chances of them.", (pw - (wide ? 50 * f : 12)) / 6.9).forEach((words, i) => label(62 + 20 * i, words, "fill: var(--cx-text)"));
     const shown = Math.min(10, D.shown);
     const { p: chances } = D.chances(t, c, shown);
     const scores = range(shown).map((i) => D.a.next_logits[t * D.shown + i]);
@@ -443,22 +449,31 @@ const wayView = {
       add(text(at(cols.score), y, fixed(score), style), svg("rect", { x: at(cols.bar), y: y - 6, width: Math.max(1, (cols.room * (wide ? f : 1) * (score - least)) / (most - least)), height: 12, rx: 2, fill: "var(--edge)", "fill-opacity": 0.5 }));
       add(text(at(cols.p), y, percent(chances[i]), style), svg("rect", { x: at(cols.end), y: y - 8, width: Math.max(1, chances[i] * cols.width * (wide ? f : 1)), height: 16, rx: 2, fill: "var(--cx-token)" }));
     });
-    label(410, `The lowest of all scores is ${fixed(D.low)} or a little more.`);
+    label(410, `${wide ? "The lowest of all scores" : "The lowest score"} is ${fixed(D.low)} or a little more.`);
+  },
+  /** Words in lines of so many letters. */
+  wrapped(words, most) {
+    const lines = [""];
+    for (const each of words.split(" ")) {
+      if (lines.at(-1) && lines.at(-1).length + each.length >= most) lines.push("");
+      lines.push(`${lines.pop()} ${each}`.trim());
+    }
+    return lines;
   },
   closing(p) {
     const { px, wide, add, text, c } = p;
-    const back = this.button(p, "back", "Close", { part: "" }, svg("rect", { class: "zone", x: px + 8, y: 8, width: 84, height: 24, rx: 6 }), text(px + 16, 20, `← Layer ${c.layer}`, { style: "fill: var(--cx-soft)" }), text(px + 112 * (wide ? p.f : 1), 20, c.part === "start" ? "Embedding" : "Scores and softmax", { class: "title" }));
+    const back = this.button(p, "back", "Close", { part: "" }, svg("rect", { class: "zone", x: px + 8, y: 8, width: 84, height: 24, rx: 6 }), text(px + 16, 20, `← Layer ${c.layer}`, { style: "fill: var(--cx-soft)" }), text(px + 112 * (wide ? p.f : 1), 20, c.part === "start" ? "Embedding" : "Norm, scores, softmax", { class: "title" }));
     setAttribute(back, "data-back", "");
     add(back);
   },
 
-  place: (c) => (c.part === "" || c.part === "attention" ? 2 : 1),
+  place: (c) => ({ start: 0, mlp: 1, end: 0 })[c.part] ?? 2,
   say(m, c) {
     const { D, N, token: t, layer, head, step } = c;
     const q = tok(D.tokens[t], "query");
-    if (m.isOff(c)) return [": ", ...m.told(c)];
-    if (c.part === "start") return [": but first ", q, " becomes ", em(String(D.D), "stream"), " numbers."];
-    if (c.part === "end") return [": and in the end ", tok(D.answer(t), "token"), " gets ", em(percent(D.chances(t, c).p[0]), "token"), "."];
+    if (m.isOff(c) && c.part !== "start") return [this.place(c) ? ": " : "", ...m.told(c)];
+    if (c.part === "start") return ["At the start ", q, " becomes ", em(String(D.D), "stream"), ` numbers: row ${count(D.ids[t])} of a table.`];
+    if (c.part === "end") return [`Of ${count(D.vocabulary)} scores softmax makes chances: `, tok(D.answer(t), "token"), " gets ", em(percent(D.chances(t, c).p[0]), "token"), "."];
     const share = () => em(percent(N.shares(layer, head, t)[c.key]));
     const score = N.score(layer, head, t, c.key);
     const key = tok(D.tokens[c.key], "key");

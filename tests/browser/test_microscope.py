@@ -1,0 +1,403 @@
+"""The microscope in JupyterLab on small models, and its page without a kernel: mouse, keyboard, sizes, themes."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from course_lib.widgets import microscope
+
+from .conftest import AXE
+
+TITLE = "Microscope"
+N_LAYERS, N_HEADS, TEXT = 5, 6, "acate"
+MODELS = f"""
+import json
+import torch
+from course_lib import probing
+from course_lib.bpe import BPETokenizer, WordPiece
+from course_lib.decoder import GPT, LlamaConfig
+from course_lib.encoder import BERT, BERTConfig
+from course_lib.widgets.microscope import Microscope
+torch.manual_seed(0)
+letters = [*"abcdefghijklmnopqrstuvwxyz"]
+writes = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=24, n_layers={N_LAYERS}, n_heads={N_HEADS}))
+reads = BERT(BERTConfig(vocab_size=55, max_seq_len=61, d_model=14, n_layers=2, n_heads=7))
+for model in (writes, reads):
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= 15
+tokenizer = BPETokenizer([*letters, "Ġ"], [])
+pieces = WordPiece(["[UNK]", "[CLS]", "[SEP]", *letters, *("##" + letter for letter in letters)])
+"""
+SHOW = f"""
+scope = Microscope(writes, tokenizer, {TEXT!r}, layer=1, head=2, name="writes", others={{"reads": (reads, pieces)}})
+scope
+"""
+
+
+@pytest.fixture
+def scope(desk) -> Locator:
+    found = desk.shown(TITLE, MODELS, SHOW)
+    expect(found.locator(".t")).to_have_count(len(TEXT))
+    return found
+
+
+def weights(desk, off: str = "[]", text: str = TEXT) -> list:
+    """Layers, heads, queries, keys, from the library and without the microscope."""
+    code = f"with probing.heads_off(writes, {off}):\n    print(probing.weights_of(writes, tokenizer.encode({text!r})).tolist())"
+    return json.loads(desk.run(code))
+
+
+def chances(desk, context: str = "probing.heads_off(writes, [])", text: str = TEXT) -> list[float]:
+    """Of the next token, by its id."""
+    code = f"with torch.no_grad(), {context}:\n    print(writes(torch.tensor([tokenizer.encode({text!r})]))[0, -1].softmax(-1).tolist())"
+    return json.loads(desk.run(code))
+
+
+def percent(p: float) -> str:
+    if p >= 0.9995:
+        return "100 %"
+    return f"{100 * p:.1f} %" if p >= 0.99 or p < 0.0995 else f"{100 * p:.0f} %"
+
+
+def best(p: list[float]) -> int:
+    return p.index(max(p))
+
+
+def said(scope: Locator) -> Locator:
+    return scope.get_by_role("status")
+
+
+def tab(scope: Locator, name: str) -> Locator:
+    return scope.get_by_role("tab", name=name)
+
+
+def test_pointing_shows_and_a_click_keeps(desk, scope: Locator) -> None:
+    expected = weights(desk)
+    key = best(expected[1][2][4])
+    expect(said(scope)).to_have_text(re.compile(rf": e looks {percent(expected[1][2][4][key])} at "))
+    tokens = scope.locator(".t")
+    tokens.nth(2).hover()
+    share = max(expected[1][2][2])
+    expect(said(scope)).to_have_text(re.compile(rf"^: a looks {percent(share)} at "))
+    scope.locator(".foot").hover()
+    expect(said(scope)).to_have_text(re.compile("^: e looks "))
+    tokens.nth(3).click()
+    scope.locator(".foot").hover()
+    expect(said(scope)).to_have_text(re.compile(rf"^: t looks {percent(max(expected[1][2][3]))} at "))
+    # The map: a head that is pointed at, then kept.
+    squares = scope.locator(".map")
+    squares.click(position={"x": 5, "y": 5})
+    expect(scope.get_by_label("Layer", exact=True)).to_have_value("0")
+    expect(scope.get_by_label("Head", exact=True)).to_have_value("0")
+    assert squares.get_attribute("aria-valuetext") == "Layer 0, head 0"
+    bright = squares.locator("i").evaluate_all("nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))")
+    at = best(expected[0][0][3])
+    for layer in range(N_LAYERS):
+        for head in range(N_HEADS):
+            assert bright[N_HEADS * layer + head] == pytest.approx(expected[layer][head][3][at], abs=0.005)
+    desk.knows("scope.shown['layer'], scope.shown['head'], scope.shown['token']", (0, 0, 3))
+
+
+def test_keyboard_alone(desk, scope: Locator) -> None:
+    keyboard = desk.page.keyboard
+    tab(scope, "Who looks where").focus()
+    keyboard.press("ArrowRight")
+    expect(tab(scope, "What each layer would say")).to_be_focused()
+    expect(said(scope)).to_contain_text("would say")
+    keyboard.press("ArrowLeft")
+    for key, layer, head, token in (
+        ("ArrowDown", 2, 2, "e"), ("]", 2, 3, "e"), ("[", 2, 2, "e"), ("ArrowUp", 1, 2, "e"),
+    ):
+        keyboard.press(key)
+        expect(scope.get_by_label("Layer", exact=True)).to_have_value(str(layer))
+        expect(scope.get_by_label("Head", exact=True)).to_have_value(str(head))
+    scope.locator(".t").nth(4).focus()
+    keyboard.press("ArrowLeft")
+    expect(scope.locator(".t").nth(3)).to_be_focused()
+    expect(said(scope)).to_have_text(re.compile("^: t looks "))
+    for key, name in (("1", "What comes next"), ("3", "What each layer would say"), ("4", "The whole way"), ("2", "Who looks where")):
+        keyboard.press(key)
+        expect(tab(scope, name)).to_have_attribute("aria-selected", "true")
+    scope.locator(".map").focus()
+    keyboard.press("ArrowRight")
+    expect(scope.get_by_label("Head", exact=True)).to_have_value("3")
+    # A number is typed into a field that stays where it is.
+    field = scope.get_by_label("Layer", exact=True)
+    field.fill("4")
+    expect(field).to_be_focused()
+    expect(scope.locator(".map")).to_have_attribute("aria-valuetext", "Layer 4, head 3")
+    keyboard.press("ArrowDown")
+    expect(scope.locator(".map")).to_have_attribute("aria-valuetext", "Layer 3, head 3")
+    scope.locator(".t").nth(3).focus()
+    keyboard.press("4")
+    scope.get_by_role("button", name="Attention: open").focus()
+    keyboard.press("Enter")
+    expect(scope.get_by_role("button", name="mix, step 5 of 5")).to_have_attribute("aria-pressed", "true")
+    keyboard.press("Escape")
+    expect(scope.get_by_role("button", name="Attention: open")).to_be_visible()
+    # None of these keys was a shortcut of JupyterLab.
+    assert desk.page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == 2
+
+
+def test_heads_and_layers_go_off(desk, scope: Locator) -> None:
+    before = chances(desk)
+    first = best(before)
+    ghost = scope.locator(".ghost")
+    expect(ghost).to_have_text(re.compile(percent(before[first])))
+    scope.get_by_role("button", name="Switch 1.2 off").click()
+    after = chances(desk, "probing.heads_off(writes, [(1, 2)])")
+    expect(said(scope)).to_contain_text(f"with head 1.2 off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(after[first])} instead of {percent(before[first])}")
+    expect(ghost).to_contain_text(f"{percent(before[first])} → {percent(after[best(after)])}")
+    # A second head, and what the others then look at.
+    scope.get_by_label("Layer", exact=True).fill("0")
+    scope.get_by_role("button", name="Switch 0.2 off").click()
+    two = chances(desk, "probing.heads_off(writes, [(0, 2), (1, 2)])")
+    expect(said(scope)).to_contain_text(f"with head 0.2 and head 1.2 off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(two[first])}")
+    expect(scope.locator(".off")).to_have_count(2)
+    desk.answered(scope)
+    changed = weights(desk, "[(0, 2), (1, 2)]")
+    scope.get_by_label("Layer", exact=True).fill("4")
+    w = changed[4][2][4]
+    expect(scope.locator(".t").nth(best(w)).locator("small")).to_have_text(percent(max(w)))
+    tab(scope, "What each layer would say").click()
+    scope.get_by_label("Layer", exact=True).fill("3")
+    scope.get_by_role("button", name="Skip layer 3").click()
+    three = chances(desk, "probing.heads_off(writes, [(0, 2), (1, 2)]), probing.layers_skipped(writes, [3])")
+    expect(said(scope)).to_contain_text(f"with 2 heads and 1 layer off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(three[first])}")
+    scope.get_by_role("button", name="All on").click()
+    expect(said(scope)).to_contain_text("would say")
+    desk.knows("scope.now", {})
+
+
+def test_which_head_is_needed_is_measured_in_pieces(desk, scope: Locator) -> None:
+    before = chances(desk)
+    first = best(before)
+    scope.get_by_label("needs the head").check()
+    expect(scope.locator("progress")).to_be_hidden(timeout=30_000)
+    alone = json.loads(desk.run(f"""
+def without(layer, head):
+    with torch.no_grad(), probing.heads_off(writes, [(layer, head)]):
+        return writes(torch.tensor([tokenizer.encode({TEXT!r})]))[0, -1].softmax(-1)[{first}].item()
+print([[without(layer, head) for head in range({N_HEADS})] for layer in range({N_LAYERS})])
+"""))
+    verb = "falls" if alone[1][2] < before[first] else "rises"
+    expect(said(scope)).to_contain_text(f" {verb} to {percent(alone[1][2])}")
+    bright = scope.locator(".map i").evaluate_all("nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))")
+    for i, p in enumerate(p for row in alone for p in row):
+        assert bright[i] == pytest.approx(min(abs(before[first] - p) / before[first], 1), abs=0.003)
+    # Known now: a switch answers at once, as a table without a kernel would.
+    scope.get_by_label("Head", exact=True).fill("0")
+    scope.get_by_role("button", name="Switch 1.0 off").click()
+    expect(said(scope)).to_contain_text(f"gets {percent(alone[1][0])} instead")
+
+
+def test_next_tokens_are_taken_and_drawn(desk, scope: Locator) -> None:
+    tab(scope, "What comes next").click()
+    p = chances(desk)
+    order = sorted(range(27), key=lambda i: -p[i])
+    rows = scope.locator("button.row")
+    for n in (0, 1, 5):
+        expect(rows.nth(n)).to_contain_text(percent(p[order[n]]))
+    scope.get_by_label("Temperature").fill("0.5")
+    sharper = [x**2 for x in p]
+    expect(rows.first).to_contain_text(f"{percent(p[order[0]])} → {percent(sharper[order[0]] / sum(sharper))}")
+    scope.get_by_label("Top-k").fill("1")
+    expect(rows.nth(1)).to_have_attribute("data-out", "")
+    scope.get_by_role("button", name="Draw 100").click()
+    expect(rows.first).to_contain_text("drawn 100 times")
+    scope.get_by_role("button", name="Draw one").click()
+    expect(scope.locator(".t")).to_have_count(len(TEXT) + 1)
+    letters = "abcdefghijklmnopqrstuvwxyz "
+    desk.knows("scope.text", TEXT + letters[order[0]])
+    scope.get_by_role("button", name="Take one back").click()
+    expect(scope.locator(".t")).to_have_count(len(TEXT))
+    rows.nth(2).click()
+    expect(scope.locator(".t")).to_have_count(len(TEXT) + 1)
+    desk.knows("scope.text", TEXT + letters[order[2]])
+
+
+def test_own_text_and_another_model(desk, scope: Locator) -> None:
+    scope.get_by_role("button", name="Own text").click()
+    field = scope.get_by_label("Your text")
+    expect(field).to_be_focused()
+    field.fill("")
+    desk.page.keyboard.press("Enter")
+    expect(scope.get_by_role("alert")).to_contain_text("The text is empty")
+    field.fill("dog a")
+    desk.page.keyboard.press("Enter")
+    expect(scope.locator(".t")).to_have_count(5)
+    expect(scope.get_by_role("alert")).to_be_empty()
+    expect(scope.get_by_role("button", name="Own text")).to_be_focused()
+    expected = weights(desk, text="dog a")[1][2][4]
+    expect(said(scope)).to_contain_text(f"looks {percent(max(expected))} at")
+    scope.get_by_label("Model").select_option("reads")
+    expect(scope.locator(".t")).to_have_text(["[CLS]", "d", "o", "g", "a", "[SEP]"])
+    expect(tab(scope, "What comes next")).to_be_hidden()
+    scope.get_by_role("button", name=re.compile("Switch .* off")).click()
+    expect(said(scope)).to_contain_text("its cosine with what it was is")
+    tab(scope, "The whole way").click()
+    expect(scope.locator(".way")).to_contain_text("gathers from all tokens")
+
+
+def test_the_whole_way_has_the_librarys_numbers(desk, scope: Locator) -> None:
+    tab(scope, "The whole way").click()
+    code = f"""
+part = probing.parts_of(writes, tokenizer.encode({TEXT!r}), 1)
+print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), part.hidden[4].abs().topk(6).indices.tolist()]))
+"""
+    scores, shares, units = json.loads(desk.run(code))
+    scope.get_by_role("button", name="Attention: open").click()
+    shown = scope.locator(".way")
+    for k, share in enumerate(shares):
+        expect(shown).to_contain_text(f"{scores[k]:.1f}".replace("-", "−"))
+        expect(shown).to_contain_text(percent(share) if share >= 0.005 else "0 %")
+    scope.get_by_role("button", name="q meets k, step 2 of 5").click()
+    expect(said(scope)).to_contain_text("divided by √4")
+    scope.get_by_role("button", name="q, k, v, step 1 of 5").click()
+    expect(shown).to_contain_text("turned by its place, 4")
+    scope.get_by_role("button", name="Close attention").click()
+    scope.get_by_role("button", name="MLP: open").click()
+    for unit in units:
+        expect(shown).to_contain_text(str(unit))
+    scope.get_by_role("button", name="Where the vector begins").click()
+    expect(said(scope)).to_contain_text("becomes 24 numbers: row 4 of a table")
+    scope.get_by_role("button", name="How the last vector becomes chances").click()
+    expect(said(scope)).to_contain_text("Of 27 scores softmax makes chances")
+
+
+def test_python_changes_the_page(desk, scope: Locator) -> None:
+    desk.run("scope.shown = {**scope.shown, 'view': 'way', 'layer': 3, 'part': 'mlp'}")
+    expect(tab(scope, "The whole way")).to_have_attribute("aria-selected", "true")
+    expect(said(scope)).to_contain_text("answers e most")
+    desk.run("scope.text = 'tea'")
+    expect(scope.locator(".t")).to_have_text([*"tea"])
+    desk.run("scope.switch([(3, 1)])")
+    expect(said(scope)).to_contain_text("with head 3.1 off")
+    scope.get_by_role("button", name="As text").click()
+    expect(scope.locator(".cx-text")).to_contain_text("t | e | a\nThe whole way. Layer 3: with head 3.1 off")
+
+
+def test_accessible_in_both_themes(desk, scope: Locator) -> None:
+    for name in ("What comes next", "What each layer would say", "The whole way", "Who looks where"):
+        tab(scope, name).click()
+        assert desk.look(scope, f"microscope-{name.split()[-1]}") == []
+    scope.get_by_role("button", name="How to read this").click()
+    assert desk.problems(scope, "microscope") == []
+
+
+# -------------------------------------------------------------------------------------------------- without a kernel
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("microscope") / "microscope.html"
+    path.write_text(microscope.page(), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+# What is written outside of the picture, or smaller than 12 pixels.
+OUTSIDE = """() => {
+    const box = document.querySelector(".mx").getBoundingClientRect();
+    const texts = [...document.querySelectorAll(".mx :is(text, span, button, small, label, p, b)")];
+    const seen = texts.filter(node => node.textContent.trim() && node.getClientRects().length && !node.closest("[hidden]"));
+    return seen.filter(node => {
+        const { left, right } = node.getBoundingClientRect();
+        return left < box.left - 1 || right > box.right + 1 || parseFloat(getComputedStyle(node).fontSize) < 12;
+    }).map(node => node.outerHTML.slice(0, 120));
+}"""
+
+
+def open_file(page: Page, file: str, state: str = "") -> None:
+    page.route("http://localhost/*", lambda route: route.fulfill(body=file, content_type="text/html"))
+    page.goto(f"http://localhost/microscope{state}")
+    page.wait_for_selector(".t")
+
+
+@pytest.fixture
+def alone(page: Page, file: str) -> Page:
+    open_file(page, file)
+    return page
+
+
+def test_recordings_answer_without_a_kernel(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    assert scope.bounding_box()["height"] <= 620
+    expect(said(scope)).to_have_text(": is looks 90 % at France.")
+    scope.get_by_role("button", name="Switch 23.4 off").click()
+    expect(said(scope)).to_have_text(": with head 23.4 off, Paris gets 14 % instead of 77 %.")
+    expect(scope.locator(".ghost")).to_contain_text("77 % → 14 %")
+    scope.get_by_label("Layer", exact=True).fill("22")
+    scope.get_by_role("button", name="Switch 22.4 off").click()
+    expect(scope.get_by_role("alert")).to_contain_text("Several at once? This needs the model")
+    scope.get_by_role("button", name="All on").click()
+    tab(scope, "What each layer would say").click()
+    scope.get_by_label("Layer", exact=True).fill("23")
+    expect(said(scope)).to_contain_text("Paris climbs from 2,079th to 396th.")
+    tab(scope, "What comes next").click()
+    scope.get_by_role("button", name="Take “Paris”").click()
+    expect(scope.locator(".t").last).to_have_text("Paris")
+    scope.get_by_label("Text", exact=True).select_option("Repeat after me: Brelindor Vastquimmel sings. Brelindor")
+    expect(said(scope)).to_contain_text("with 65 %")
+    tab(scope, "Who looks where").click()
+    scope.get_by_label("Layer", exact=True).fill("18")
+    scope.get_by_label("Head", exact=True).fill("6")
+    expect(said(scope)).to_contain_text("99.6 % at V.")
+    # The state stands in the link.
+    alone.reload()
+    expect(said(scope)).to_contain_text("looks")
+    expect(scope.get_by_label("Head", exact=True)).to_have_value("6")
+
+
+def test_five_states_of_the_tour(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    scope.get_by_role("button", name="Tour").click()
+    for n, words in enumerate(
+        ("the model expects Paris, with 77 %", "looks 90 % at France", "gets 14 % instead of 77 %", "climbs from", "of what is gets is the value of France"),
+        start=1,
+    ):
+        expect(scope.locator(".tour")).to_contain_text(f"{n} of 5")
+        expect(said(scope)).to_contain_text(words)
+        scope.locator(".tour button").click()
+    expect(scope.get_by_role("button", name="Tour")).to_be_focused()
+
+
+def test_a_picture_is_made(alone: Page) -> None:
+    # The clipboard of a test cannot be written to.
+    alone.evaluate(
+        """() => { navigator.clipboard.write = async items => {
+            window.copied = (await items[0].getType("image/png")).size;
+        }; }"""
+    )
+    alone.locator(".cx").get_by_role("button", name="Copy picture").click()
+    alone.wait_for_function("window.copied > 20000")
+
+
+@pytest.mark.parametrize("view", ["next", "look", "look&mode=sheet", "say", "way", *(f"way&part={part}" for part in ("start", "attention", "mlp", "end"))])
+def test_it_fits(page: Page, file: str, view: str) -> None:
+    """Nothing is wider than the page, and one of 390 x 700 holds it whole, of 1,000 x 620 too."""
+    open_file(page, file, f"#view={view}")
+    scope = page.locator(".cx")
+    for text in ("The capital of France is", "Repeat after me: Brelindor Vastquimmel sings. Brelindor"):
+        scope.get_by_label("Text", exact=True).select_option(text)
+        for width, height in ((1000, 620), (760, 640), (390, 700), (320, 760)):
+            page.set_viewport_size({"width": width, "height": height})
+            # The picture follows a frame or two later.
+            page.wait_for_timeout(150)
+            assert page.evaluate(OUTSIDE) == [], (text, width)
+            wide, high = page.evaluate("[document.documentElement.scrollWidth, document.querySelector('.cx').offsetHeight]")
+            assert wide <= width, (text, width)
+            assert high <= height, (text, width)
+
+
+def test_the_page_is_accessible(alone: Page, context: BrowserContext) -> None:
+    alone.evaluate(AXE.read_text())
+    for scheme in ("light", "dark"):
+        alone.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for key in "1234":
+            alone.locator(".t").last.focus()
+            alone.keyboard.press(key)
+            found = alone.evaluate("axe.run('.cx', { resultTypes: ['violations'] })")
+            assert [(rule["help"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]] == []
