@@ -157,9 +157,9 @@ const lookView = {
     setAttribute(v.map, "aria-valuetext", `Layer ${c.layer}, head ${c.head}`);
     this.drawHead(m, c, v, g);
     for (const mode of v.modes) {
-      mode.text.replaceChildren(...MODES[mode.name](D, c));
       mode.input.checked = mode.name === c.mode;
       mode.label.hidden = (mode.name === "after" && !repeats) || (mode.name === "need" && !D.writes);
+      if (!mode.label.hidden) mode.text.replaceChildren(...MODES[mode.name](D, c));
     }
     const waits = c.mode === "need" && !D.knowsNeeds();
     v.bar.hidden = !waits;

@@ -33,9 +33,10 @@ class Microscope {
     const isFirst = !this.saved;
     this.saved = saved;
     const D = await Recording.open(saved);
+    const N = await this.opened(D);
     if (saved !== this.saved) return;
     const before = this.D;
-    this.D = D;
+    Object.assign(this, { D, N, pending: null });
     this.asked.clear();
     this.drawn = null;
     const goesOn = before && before.writes && before.n === D.n && D.T > this.state.n && before.ids.slice(0, this.state.n).every((id, i) => id === D.ids[i]);
@@ -47,19 +48,21 @@ class Microscope {
     this.state.key = shown.key ?? this.most(this.state);
     if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
     if (!D.writes && this.state.mode === "need") this.state.mode = "pair";
-    await this.openNow();
     this.choose(this.state.view);
   }
 
-  /** The same text with something off. */
-  async openNow() {
+  /** The same text with something off; null where all is on, or only that is known. */
+  async opened(D) {
     const saved = this.model.get("now");
-    this.pending = null;
-    this.N = null;
-    if (saved.arrays && saved.ids.join() === this.D.ids.join()) {
-      const N = await Recording.open(saved);
-      if (saved === this.model.get("now")) this.N = N;
-    }
+    return saved.arrays && saved.ids.join() === D.ids.join() ? Recording.open(saved) : null;
+  }
+
+  async openNow() {
+    const [{ D }, saved] = [this, this.model.get("now")];
+    const N = await this.opened(D);
+    if (D !== this.D || saved !== this.model.get("now")) return;
+    Object.assign(this, { N, pending: null });
+    this.draw();
   }
 
   off() {
@@ -285,7 +288,8 @@ class Microscope {
     );
     box.body.append(this.root);
     box.root.addEventListener("keydown", (event) => this.onKey(event));
-    this.watch = onWidth(this.stage, () => this.D && this.choose(this.state.view));
+    // A page that is hidden for a moment has no width.
+    this.watch = onWidth(this.stage, () => this.D && this.stage.clientWidth && this.choose(this.state.view));
     this.words.addEventListener("pointerleave", () => this.preview(null));
   }
 
@@ -565,7 +569,7 @@ class Microscope {
   }
 
   draw() {
-    if (!this.parts) return;
+    if (!this.parts || this.stage.clientWidth === 0) return;
     this.colours = null;
     const c = this.current();
     const { D } = c;
@@ -627,7 +631,7 @@ function render({ model, el }) {
   const page = new Microscope(model, box);
   const isNow = () => page.D && model.get("texts")[0] === page.saved;
   box.watch(() => page.open(), "texts");
-  box.watch(() => isNow() && page.openNow().then(() => page.draw()), "now");
+  box.watch(() => isNow() && page.openNow(), "now");
   box.watch(() => page.D && page.receive(model.get("piece")), "piece");
   box.watch(() => {
     if (!page.D) return;
