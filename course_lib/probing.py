@@ -318,8 +318,9 @@ def all_parts_of(
     with weights_recorded(model) as weights, ExitStack() as hooks:
         calls = [hooks.enter_context(_calls_kept(blocks[layer])) for layer in chosen]
         model(row[None].to(next(model.parameters()).device))
+    order: list[nn.Module] = [*_attentions(model)]
     return [
-        _parts(blocks[layer], kept, weights[_attentions(model).index(blocks[layer].attention)][0])
+        _parts(blocks[layer], kept, weights[order.index(blocks[layer].attention)][0])
         for layer, kept in zip(chosen, calls, strict=True)
     ]
 
@@ -338,10 +339,12 @@ def _parts(
     if isinstance(attention, PackedAttention):
         sizes = [attention.n_heads, attention.n_kv_heads, attention.n_kv_heads]
         q, k, v = cut(gave["attention.qkv_proj"].float()).split(sizes)
+        gate: Tensor | None
         gate, up = gave["feed_forward.gate_up_proj"].float().chunk(2, dim=-1)
     else:
         q, k, v = (cut(gave[f"attention.{part}_proj"]) for part in "qkv")
         gate, up = gave.get("feed_forward.gate_proj"), gave["feed_forward.up_proj"]
+    gated = None if gate is None else F.silu(gate[0])
     turned_q, turned_k = q, k
     if attention.rotary is not None:
         turned_q, turned_k = attention.rotary(q[None])[0], attention.rotary(k[None])[0]
@@ -362,11 +365,11 @@ def _parts(
         products=products,
         scores=scores,
         weights=weights,
-        mix=cut(took["attention.out_proj"].float()),
+        mix=cut(took["attention.out_proj"]),
         attention=gave["attention"][0],
         middle=(took if is_pre else gave)["feed_forward_norm" if is_pre else "attention_norm"][0],
         mlp_input=took["feed_forward"][0],
-        gate=None if gate is None else F.silu(gate[0]),
+        gate=gated,
         up=up[0],
         hidden=took["feed_forward.down_proj"][0],
         feed_forward=gave["feed_forward"][0],

@@ -1,4 +1,4 @@
-"""The microscope without a browser: every number is the model's own, every question of the page is answered."""
+"""The microscope without a browser: every number is the model's own, every question is answered."""
 
 import json
 from pathlib import Path
@@ -185,7 +185,10 @@ def test_vectors_have_four_bits(written) -> None:
 def test_shares_of_the_stream_and_units_of_the_mlp(written) -> None:
     _, _, _, arrays, parts = written
     for layer, p in enumerate(parts):
-        added = p.attention.norm(dim=-1) / p.stream.norm(dim=-1), p.feed_forward.norm(dim=-1) / p.middle.norm(dim=-1)
+        added = (
+            p.attention.norm(dim=-1) / p.stream.norm(dim=-1),
+            p.feed_forward.norm(dim=-1) / p.middle.norm(dim=-1),
+        )
         np.testing.assert_allclose(arrays["share"][layer], torch.stack(added, -1), rtol=1e-4)
         gate, up, hidden = np.moveaxis(arrays["units"][layer], -1, 0)
         np.testing.assert_allclose(gate * up, hidden, rtol=1e-3, atol=1e-4)
@@ -207,7 +210,9 @@ def test_each_head_off_is_as_with_it_alone_off(written) -> None:
             off = heads_off(model, [(layer, head)]) if head < N_HEADS else layers_skipped(model, [layer])
             with torch.no_grad(), off:
                 chances = model(ids)[0].softmax(-1)
-            np.testing.assert_allclose(arrays["off_p"][layer, head, :, :10] / 65535, chances.gather(1, ten), atol=2e-5)
+            np.testing.assert_allclose(
+                arrays["off_p"][layer, head, :, :10] / 65535, chances.gather(1, ten), atol=2e-5
+            )
             assert [needs["pieces"][n] for n in arrays["off_id"][layer, head]] == [
                 (LETTERS + " ")[i] for i in chances.argmax(-1)
             ]
@@ -237,7 +242,10 @@ def test_what_a_head_brings_is_read_as_an_output(written) -> None:
         expected = logit_lens(model, brought).topk(4).indices
         said = [[found["pieces"][n] for n in row] for row in opened(found)["words"]]
         assert said == [[(LETTERS + " ")[i] for i in row] for row in expected]
-        assert (np.array(reading.everything()["pieces"])[opened(reading.everything())["words"][layer, head]] == said).all()
+        assert (
+            np.array(reading.everything()["pieces"])[opened(reading.everything())["words"][layer, head]]
+            == said
+        ).all()
 
 
 def test_an_encoder_turns() -> None:
@@ -267,7 +275,7 @@ def test_tokens_as_they_stand_in_a_text(tokenizer, token: int, text: str) -> Non
     assert piece(tokenizer, token) == text
 
 
-# -------------------------------------------------------------------------------------------------- what is asked
+# ---------------------------------------------------------------------------------------- what is asked
 
 
 @pytest.fixture
@@ -277,12 +285,32 @@ def scope() -> Microscope:
 
 def test_it_opens_where_it_is_told() -> None:
     scope = Microscope(
-        *writer(), "acate", view="way", layer=2, head=1, token=3, key=1, off=[(0, 2)], skipped=[1],
-        mode="first", part="mlp", temperature=0.5, top_k=3, top_p=0.9,
+        *writer(),
+        "acate",
+        view="way",
+        layer=2,
+        head=1,
+        token=3,
+        key=1,
+        off=[(0, 2)],
+        skipped=[1],
+        mode="first",
+        part="mlp",
+        temperature=0.5,
+        top_k=3,
+        top_p=0.9,
     )
     assert scope.shown == {
-        "view": "way", "layer": 2, "head": 1, "token": 3, "key": 1, "mode": "first", "part": "mlp",
-        "temperature": 0.5, "topK": 3, "topP": 0.9,
+        "view": "way",
+        "layer": 2,
+        "head": 1,
+        "token": 3,
+        "key": 1,
+        "mode": "first",
+        "part": "mlp",
+        "temperature": 0.5,
+        "topK": 3,
+        "topP": 0.9,
     }
     assert (scope.now["off"], scope.now["skipped"]) == ([[0, 2]], [1])
 
@@ -359,15 +387,27 @@ def test_another_model_reads_and_has_no_next_word(scope: Microscope) -> None:
     [
         ("read", {"text": ""}, "The text is empty"),
         ("read", {"text": "°"}, "has no token that the model knows"),
-        ("read", {"text": "a" * (MOST_TOKENS + 1)}, f"has {MOST_TOKENS + 1} tokens, the picture holds {MOST_TOKENS}"),
+        (
+            "read",
+            {"text": "a" * (MOST_TOKENS + 1)},
+            f"has {MOST_TOKENS + 1} tokens, the picture holds {MOST_TOKENS}",
+        ),
         ("read", {"text": "a", "model": "else"}, "model must be one of ['writes', 'reads']; got 'else'"),
         ("off", {"heads": [[3, 0]], "layers": []}, "layer must be a whole number from 0 to 2; got 3"),
         ("off", {"heads": [[0, 6]], "layers": []}, "head must be a whole number from 0 to 5; got 6"),
         ("off", {"heads": [], "layers": [-1]}, "layer must be a whole number from 0 to 2; got -1"),
         ("append", {"token": 27, "n": 5}, "A token is a whole number from 0 to 26; got 27"),
         ("append", {"token": 1, "n": 4}, "n must be from 5 to 5; got 4"),
-        ("draw", {"n": 5, "temperature": 3, "topK": 0, "topP": 1}, "temperature must be a number from 0 to 2"),
-        ("draws", {"times": 0, "n": 5, "temperature": 1, "topK": 0, "topP": 1}, "times must be from 1 to 10,000"),
+        (
+            "draw",
+            {"n": 5, "temperature": 3, "topK": 0, "topP": 1},
+            "temperature must be a number from 0 to 2",
+        ),
+        (
+            "draws",
+            {"times": 0, "n": 5, "temperature": 1, "topK": 0, "topP": 1},
+            "times must be from 1 to 10,000",
+        ),
         ("lens", {"token": 5}, "token must be a whole number from 0 to 4; got 5"),
         ("words", {"layer": 0, "head": "1"}, "head must be a whole number from 0 to 5; got '1'"),
         ("needs", {"first": 3}, "layer must be a whole number from 0 to 2; got 3"),
@@ -415,7 +455,7 @@ def test_it_keeps_the_frame(scope: Microscope) -> None:
     assert scope._esm.count("export default { render };") == 1
 
 
-# -------------------------------------------------------------------------------------------------- real models
+# ---------------------------------------------------------------------------------------- real models
 
 
 @pytest.fixture(scope="module")
@@ -461,6 +501,4 @@ def test_other_places_than_rotary_ones() -> None:
     model = loud(GPT(GPTConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=2, n_heads=3)))
     found = Reading(model, writer()[1], IDS).recording()
     assert (found["base"], found["gated"]) == (None, False)
-    np.testing.assert_allclose(
-        shares(found, opened(found)["scores"]), weights_of(model, IDS), atol=0.004
-    )
+    np.testing.assert_allclose(shares(found, opened(found)["scores"]), weights_of(model, IDS), atol=0.004)

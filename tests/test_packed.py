@@ -32,6 +32,8 @@ from course_lib.packed import (
 )
 from course_lib.positions import RotaryEmbedding
 from course_lib.pretrained import load_gguf, load_smollm2
+from course_lib.widgets.microscope import Microscope
+from course_lib.widgets.microscope.recording import unpacked_all
 
 CPU = torch.device("cpu")
 quick_here = pytest.mark.skipif(why_not(CPU) is not None, reason=str(why_not(CPU)))

@@ -360,7 +360,7 @@ def test_where_no_browser_is_found_one_is_installed_or_its_tests_are_left_out(as
     assert asked[:2] == ["installed", "tests/browser/test_attention_stepper.py"]
     asked.clear()
     monkeypatch.setattr(
-        changed, "reach", lambda *_: ["tests/test_maths.py", "tests/browser/test_next_word.py"]
+        changed, "reach", lambda *_: ["tests/test_maths.py", "tests/browser/test_microscope.py"]
     )
     assert run_checks.check_changed() == 0
     assert asked == ["tests/test_maths.py"]
@@ -476,6 +476,7 @@ def test_a_project_without_a_main_branch_is_told(tmp_path):
 
 
 LIBRARY, TESTS = "course_lib/concepts/c00_overview", "concepts/c00_overview"
+WIDGETS = "course_lib/widgets/microscope"
 
 
 @pytest.mark.parametrize(
@@ -484,13 +485,13 @@ LIBRARY, TESTS = "course_lib/concepts/c00_overview", "concepts/c00_overview"
         ("course_lib/maths.py", "test_maths.py", "test_attention.py", "test_device.py"),
         ("course_lib/device.py", "test_device.py", "test_training.py", "test_maths.py"),
         (f"{LIBRARY}/claims.yml", f"{TESTS}/test_experiments.py", "test_claims.py", "test_attention.py"),
-        (f"{LIBRARY}/explorer.js", f"{TESTS}/test_explorer.py", "browser/test_next_word.py", "test_bpe.py"),
+        (f"{WIDGETS}/page.js", "browser/test_microscope.py", "test_project.py", "test_bpe.py"),
         (f"{LIBRARY}/figures.py", f"{TESTS}/test_figures.py", "test_project.py", "test_plots.py"),
         ("notebooks/00_overview.ipynb", f"{TESTS}/test_experiments.py", "test_claims.py", "test_bpe.py"),
         ("tools/exercises.py", "test_exercises.py", "test_project.py", "test_bpe.py"),
         ("tools/offline.py", "test_offline.py", "test_project.py", "test_bpe.py"),
         ("tests/test_bpe.py", "test_bpe.py", "test_project.py", "test_claims.py"),
-        ("tests/browser/conftest.py", "browser/test_next_word.py", "test_project.py", "test_bpe.py"),
+        ("tests/browser/conftest.py", "browser/test_microscope.py", "test_project.py", "test_bpe.py"),
         ("constraints.txt", "test_project.py", "test_tools.py", "test_bpe.py"),
     ],
 )

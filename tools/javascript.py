@@ -2,8 +2,8 @@
 
     python tools/javascript.py
 
-An explorer's files reach the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at the
-top of the frame are globals of all others, and those of several files in one folder are globals of one another.
+An explorer's files reach the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at
+the top of the frame are globals of all others, and those of files in one folder are globals of one another.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Record the texts that come with the microscope, and write its page that needs no kernel.
 
-    python tools/microscope.py record        # each text of TEXTS, where its file is missing
-    python tools/microscope.py page FILE
+python tools/microscope.py record        # each text of TEXTS, where its file is missing
+python tools/microscope.py page FILE
 """
 
 import gzip

@@ -195,31 +195,19 @@ function labelled(text, control) {
   return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
 }
 
-/** A table of the likeliest next tokens as Python lists them, a pair of columns for each head; one head has no title. */
-function nextTokens(caption, ...heads) {
-  const cells = Array.from({ length: SHOWN_NEXT }, () => heads.flatMap(() => [h("td", {}), h("td", { class: "cx-share" })]));
-  const titles = heads.map((head) => h("th", { scope: "col", colspan: "2" }, head));
-  const words = h("caption", {}, caption);
-  const node = h(
-    "table",
-    { class: "cx-next-tokens" },
-    words,
-    ...(heads.length > 1 ? [h("thead", {}, h("tr", {}, ...titles))] : []),
-    h("tbody", {}, ...cells.map((line) => h("tr", {}, ...line))),
-  );
-  /** Fill the columns of one head. */
-  const fill = (column, found) =>
-    cells.forEach((line, i) => {
+/** A table of the likeliest next tokens as Python lists them. */
+function nextTokens() {
+  const cells = Array.from({ length: SHOWN_NEXT }, () => [h("td", {}), h("td", { class: "cx-share" })]);
+  const words = h("caption", {});
+  const node = h("table", { class: "cx-next-tokens" }, words, h("tbody", {}, cells.map((line) => h("tr", {}, line))));
+  const fill = (found) =>
+    cells.forEach(([left, right], i) => {
       const [piece, share] = found[i] ?? ["", ""];
-      const [left, right] = line.slice(2 * column);
       setText(left, piece);
       setText(right, share);
       right.style.setProperty("--cx-share", share.replace(" ", ""));
     });
-  const hide = (column, isHidden) => {
-    for (const part of [titles[column], ...cells.flatMap((line) => line.slice(2 * column, 2 * column + 2))]) part.hidden = isHidden;
-  };
-  return { node, words, titles, fill, hide };
+  return { node, words, fill };
 }
 
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */

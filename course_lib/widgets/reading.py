@@ -140,16 +140,6 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def listed(rows: list[list[str]]) -> str:
-    """What `likeliest` gives for one token, in one line.
-
-    Example:
-        >>> listed([["a", "62.0 %"], ["b", "38.0 %"]])
-        'a 62.0 %, b 38.0 %'
-    """
-    return ", ".join(" ".join(row) for row in rows)
-
-
 def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
     """How the next token is drawn, by name. Raises: ValueError: one that is out of range."""
     if not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
@@ -167,18 +157,6 @@ def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]
         "top_k": top_k,
         "top_p": None if top_p is None else float(top_p),
     }
-
-
-def for_page(settings: dict[str, Any]) -> dict[str, Any]:
-    """Sliders have no place for None: 0 tokens and probability 1 mean "all"."""
-    return {"top_k": settings["top_k"] or 0, "top_p": 1.0 if settings["top_p"] is None else settings["top_p"]}
-
-
-def settings_text(settings: dict[str, Any]) -> str:
-    """The settings of the sliders to read, see `for_page`."""
-    top_k = f"top-k {settings['top_k']}" if settings["top_k"] else "top-k off"
-    top_p = f"top-p {settings['top_p']:g}" if settings["top_p"] < 1 else "top-p off"
-    return f"temperature {settings['temperature']:g}, {top_k}, {top_p}"
 
 
 def _next_text(tokenizer: TextTokenizer, i: int) -> str:

@@ -28,13 +28,12 @@ from course_lib.bpe import BPETokenizer
 from course_lib.concepts.c02_patches.explorer import PatchExplorer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 from course_lib.concepts.c05_positions.explorer import PositionsExplorer
-from course_lib.concepts.c06_residuals.explorer import DepthExplorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
-from course_lib.concepts.c09_real_models.explorer import FlowExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.patches import patchify
+from course_lib.probing import heads_off, weights_of
 
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 HOST = Path(__file__).parent / "static_host.html"
@@ -44,16 +43,11 @@ CELLS = [
 import torch
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
-from course_lib.concepts.c00_overview.explorer import NextWord
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 torch.manual_seed(0)
 for word in ("The", " first", " king"):
     print(word, end="", flush=True)
 AttentionStepper()
-""",
-    """
-model = GPT(LlamaConfig(vocab_size=3, max_seq_len=61, d_model=8, n_layers=2, n_heads=2)).eval()
-NextWord(model, BPETokenizer(["a", "b", "Ġ"], []), "a b")
 """,
     """
 from course_lib.concepts.c01_tokens.explorer import TokenExplorer
@@ -69,18 +63,11 @@ patches.on_move(2, -1)
 patches
 """,
     """
-from course_lib.concepts.c04_multi_head.explorer import HeadsExplorer
-letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
-sizes = dict(vocab_size=27, max_seq_len=61, d_model=24, n_layers=30, n_heads=12)
-HeadsExplorer({"small": (model, BPETokenizer(["a", "b", "Ġ"], [])),
-               "large": (GPT(LlamaConfig(**sizes)), letters)}, "ab ba" * 8)
-""",
-    """
-from course_lib.concepts.c06_residuals.explorer import DepthExplorer
+from course_lib.widgets.microscope import Microscope
 torch.manual_seed(1)
-deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
-both = {"deep": (deep, letters), "also": (deep, letters)}
-DepthExplorer(both, "acat", lenses={"deep": [torch.nn.Identity()] * 5})
+letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
+deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3)).eval()
+Microscope(deep, letters, "acat", layer=4, head=2, key=1, off=[(0, 1)], name="deep")
 """,
     """
 from course_lib import readers
@@ -95,12 +82,6 @@ explorer.ROUNDS = (1, 1)
 clock = explorer.ClockExplorer("a rose is a rose", layers=2)
 clock.measure()
 clock
-""",
-    """
-from course_lib.concepts.c09_real_models.explorer import FlowExplorer
-flow = FlowExplorer(deep, letters, "acat", top_k=3)
-flow.write()
-flow
 """,
     "from course_lib.concepts.c05_positions.explorer import PositionsExplorer\nPositionsExplorer(23, 6, 7)",
     'AttentionStepper(["a", "b"], x=[[1, 2], [3, 0]], w_q=[[1], [0.5]], w_k=[[0], [1]], w_v=[[2], [1]])',
@@ -237,48 +218,28 @@ def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> No
     expect(patches.get_by_role("alert")).to_be_empty()
 
 
-def test_heads_are_opened_and_followed_without_a_kernel(saved: Page) -> None:
-    heads = saved.locator('section.cx[aria-label="Heads"]')
-    heads.get_by_label("Model").select_option("large")
-    sheet = heads.get_by_role("slider", name="Opened head")
-    for keys, title in (
-        (["Control+End"], "Layer 29, head 11"),
-        (["ArrowUp", "ArrowLeft", "ArrowLeft"], "Layer 27, head 10"),
-        (["Control+Home"], "Layer 0, head 0"),
-    ):
-        for key in keys:
-            sheet.press(key)
-        expect(heads.locator(".cx-title")).to_have_text(title)
-        expect(heads.locator(".cx-text")).to_contain_text(f"{title}. Each token, and the one")
-    # The first token has none before it to look at.
-    heads.locator(".cx-from").first.click()
-    expect(heads.locator(".cx-trace")).to_have_text("Layer 0, head 0: from a (1) to a (1) 100.0 %.")
-    expect(heads.locator(".cx-share").first).to_have_text("100.0 %")
-    sheet.press("l")
-    expect(heads.locator(".cx-names bdi")).to_have_count(32)
-    expect(heads.get_by_role("alert")).to_be_empty()
-
-
-def test_layers_are_walked_and_changed_one_by_one_without_a_kernel(saved: Page) -> None:
-    depth = saved.locator('section.cx[aria-label="Depth"]')
+def test_the_microscope_looks_without_a_kernel(saved: Page) -> None:
+    scope = saved.locator('section.cx[aria-label="Microscope"]')
     torch.manual_seed(1)
-    deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3))
-    letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
-    reference = DepthExplorer(
-        {"deep": (deep, letters), "also": (deep, letters)}, "acat", lenses={"deep": [torch.nn.Identity()] * 5}
-    )
-    text, view, effects = depth.locator(".cx-text"), reference.views["deep"], reference.effects["deep"]
-    expect(text).to_contain_text(effects[";"]["text"])
-    layers = depth.get_by_role("slider", name="Layer")
-    layers.press("ArrowLeft")
-    for layer in range(4):
-        for key, effect in (("s", effects[f"{layer};"]), ("x", effects[f";{layer}"])):
-            layers.press(key)
-            for told in (view["walk"][layer][2], effect["text"], effect["turned"][2]):
-                expect(text).to_contain_text(told)
-            layers.press(key)
-        layers.press("ArrowDown")
-    expect(depth.get_by_role("alert")).to_be_empty()
+    deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_heads=3)).eval()
+    ids = torch.tensor([[0, 2, 0, 19]])
+    with torch.no_grad():
+        before = deep(ids)[0, -1].softmax(-1)
+        with heads_off(deep, [(0, 1)]):
+            now, weights = deep(ids)[0, -1].softmax(-1), weights_of(deep, ids[0])
+    said = scope.get_by_role("status")
+    best = int(before.argmax())
+    shares = f"gets {100 * now[best]:.1f} % instead of {100 * before[best]:.1f} %"
+    expect(said).to_contain_text(f": with head 0.1 off, {chr(97 + best)} {shares}")
+    # What the other heads look at without it was saved as well.
+    scope.get_by_role("button", name="As text").click()
+    rows = [f"{100 * share:.0f} %" for share in weights[4, 2, 3].tolist() if share >= 0.0995]
+    for row in rows:
+        expect(scope.locator(".cx-text")).to_contain_text(row)
+    for name, words in (("What each layer would say", "Off: head 0.1."), ("The whole way", "Attention adds")):
+        scope.get_by_role("tab", name=name).click()
+        expect(scope.locator(".cx-text")).to_contain_text(words)
+    expect(scope.get_by_role("alert")).to_be_empty()
 
 
 def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
@@ -333,32 +294,6 @@ def test_the_clock_runs_without_a_kernel(saved: Page) -> None:
     expect(clock.get_by_role("alert")).to_be_empty()
 
 
-def test_a_model_is_opened_without_a_kernel(saved: Page) -> None:
-    flow = saved.locator('section.cx[aria-label="Flow"]')
-    torch.manual_seed(1)
-    sizes = {"vocab_size": 27, "max_seq_len": 61, "d_model": 12, "n_layers": 5, "n_heads": 3}
-    letters = BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ"], [])
-    reference = FlowExplorer(GPT(LlamaConfig(**sizes)), letters, "acat", top_k=3)
-    reference.write()
-    text = flow.locator(".cx-text")
-    expect(text).to_contain_text(reference.view["text"])
-    expect(text).to_contain_text(reference.state["end"]["text"])
-    for layer, part in enumerate(("qkv", "mlp", "weights", "probabilities", "mix")):
-        flow.get_by_label("Layer", exact=True).fill(str(layer))
-        flow.get_by_label("Head").select_option(str(layer % 3))
-        flow.locator(".cx-flow-token").nth(layer).click()
-        names = [each["id"] for each in reference.view["parts"]]
-        flow.locator(".cx-flow-parts button").nth(names.index(part)).click()
-        each = reference.view["parts"][names.index(part)]
-        expect(text).to_contain_text(f"{each['title']}. {each['words']} {each['formula']} {each['shapes']}")
-        expect(text).to_contain_text(reference.blocks[str(layer)]["said"][layer])
-        if part == "weights":
-            expect(text).to_contain_text(reference.blocks[str(layer)]["looks"][layer % 3][layer])
-    flow.get_by_role("radio", name="Attention").check()
-    expect(text).to_contain_text("You said Attention; most parameters are in: ")
-    expect(flow.get_by_role("alert")).to_be_empty()
-
-
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
     reference = PositionsExplorer(23, 6, 7)
@@ -400,13 +335,11 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: str
     while states:
         page.goto(exported)
         page.wait_for_selector("body[data-ready]")
+        page.wait_for_selector(".mx .t")
         shown.append(page.locator("section.cx").all_text_contents())
     assert len(shown[0]) == len(CELLS)
     assert shown[0] == shown[1]
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
-    assert options("Heads", "Model") == ["small", "large"]
-    assert options("Depth", "Model") == ["deep", "also"]
-    assert options("Depth", "Lens") == ["plain", "fitted"]
     assert options("Gap", "Model") == ["left", "both"]
     assert options("Tokens", "or one sentence in")[1:] == list(languages())
     schemes = PositionsExplorer(23, 6, 7).views.values()
@@ -445,18 +378,16 @@ def test_says_that_python_is_needed(saved: Page) -> None:
     sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[:-2]}
     for section in sections.values():
         expect(section.get_by_role("alert")).to_be_empty()
-    for title in ("Next word", "Tokens", "Depth"):
-        sections[title].get_by_label("Your text").fill("b")
+    sections["Tokens"].get_by_label("Your text").fill("b")
     field = sections["Attention, step by step"].get_by_label("q of the, dimension 1")
     field.fill("5")
     field.blur()
     sections["Patches"].get_by_label("Picture").select_option("draw")
     sections["Patches"].get_by_role("gridcell").first.press("Space")
-    sections["Heads"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
+    sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
     for place in (1, 3):  # a single gap is known
         sections["Gap"].locator("button.cx-word").nth(place).press("Space")
     sections["Clock"].get_by_role("button", name="Measure on this machine").press("Enter")
-    sections["Flow"].get_by_role("button", name="Take the likeliest").press("Enter")
     for section in sections.values():
         expect(section.get_by_role("alert")).to_contain_text("this page has no running kernel")
 

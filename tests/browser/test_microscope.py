@@ -1,4 +1,4 @@
-"""The microscope in JupyterLab on small models, and its page without a kernel: mouse, keyboard, sizes, themes."""
+"""The microscope in JupyterLab on small models, and its page without a kernel."""
 
 import json
 import re
@@ -12,6 +12,7 @@ from .conftest import AXE
 
 TITLE = "Microscope"
 N_LAYERS, N_HEADS, TEXT = 5, 6, "acate"
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
 MODELS = f"""
 import json
 import torch
@@ -32,7 +33,8 @@ tokenizer = BPETokenizer([*letters, "Ġ"], [])
 pieces = WordPiece(["[UNK]", "[CLS]", "[SEP]", *letters, *("##" + letter for letter in letters)])
 """
 SHOW = f"""
-scope = Microscope(writes, tokenizer, {TEXT!r}, layer=1, head=2, name="writes", others={{"reads": (reads, pieces)}})
+others = {{"reads": (reads, pieces)}}
+scope = Microscope(writes, tokenizer, {TEXT!r}, layer=1, head=2, name="writes", others=others)
 scope
 """
 
@@ -46,13 +48,15 @@ def scope(desk) -> Locator:
 
 def weights(desk, off: str = "[]", text: str = TEXT) -> list:
     """Layers, heads, queries, keys, from the library and without the microscope."""
-    code = f"with probing.heads_off(writes, {off}):\n    print(probing.weights_of(writes, tokenizer.encode({text!r})).tolist())"
+    given = f"probing.weights_of(writes, tokenizer.encode({text!r})).tolist()"
+    code = f"with probing.heads_off(writes, {off}):\n    print({given})"
     return json.loads(desk.run(code))
 
 
 def chances(desk, context: str = "probing.heads_off(writes, [])", text: str = TEXT) -> list[float]:
     """Of the next token, by its id."""
-    code = f"with torch.no_grad(), {context}:\n    print(writes(torch.tensor([tokenizer.encode({text!r})]))[0, -1].softmax(-1).tolist())"
+    given = f"writes(torch.tensor([tokenizer.encode({text!r})]))[0, -1].softmax(-1).tolist()"
+    code = f"with torch.no_grad(), {context}:\n    print({given})"
     return json.loads(desk.run(code))
 
 
@@ -93,7 +97,9 @@ def test_pointing_shows_and_a_click_keeps(desk, scope: Locator) -> None:
     expect(scope.get_by_label("Layer", exact=True)).to_have_value("0")
     expect(scope.get_by_label("Head", exact=True)).to_have_value("0")
     assert squares.get_attribute("aria-valuetext") == "Layer 0, head 0"
-    bright = squares.locator("i").evaluate_all("nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))")
+    bright = squares.locator("i").evaluate_all(
+        "nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))"
+    )
     at = best(expected[1][2][3])  # what is looked at stays, too
     for layer in range(N_LAYERS):
         for head in range(N_HEADS):
@@ -108,8 +114,11 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     expect(tab(scope, "What each layer would say")).to_be_focused()
     expect(said(scope)).to_contain_text("would say")
     keyboard.press("ArrowLeft")
-    for key, layer, head, token in (
-        ("ArrowDown", 2, 2, "e"), ("]", 2, 3, "e"), ("[", 2, 2, "e"), ("ArrowUp", 1, 2, "e"),
+    for key, layer, head in (
+        ("ArrowDown", 2, 2),
+        ("]", 2, 3),
+        ("[", 2, 2),
+        ("ArrowUp", 1, 2),
     ):
         keyboard.press(key)
         expect(scope.get_by_label("Layer", exact=True)).to_have_value(str(layer))
@@ -118,7 +127,12 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     keyboard.press("ArrowLeft")
     expect(scope.locator(".t").nth(3)).to_be_focused()
     expect(said(scope)).to_have_text(re.compile("^: t looks "))
-    for key, name in (("1", "What comes next"), ("3", "What each layer would say"), ("4", "The whole way"), ("2", "Who looks where")):
+    for key, name in (
+        ("1", "What comes next"),
+        ("3", "What each layer would say"),
+        ("4", "The whole way"),
+        ("2", "Who looks where"),
+    ):
         keyboard.press(key)
         expect(tab(scope, name)).to_have_attribute("aria-selected", "true")
     scope.locator(".map").focus()
@@ -149,13 +163,16 @@ def test_heads_and_layers_go_off(desk, scope: Locator) -> None:
     expect(ghost).to_have_text(re.compile(percent(before[first])))
     scope.get_by_role("button", name="Switch 1.2 off").click()
     after = chances(desk, "probing.heads_off(writes, [(1, 2)])")
-    expect(said(scope)).to_contain_text(f"with head 1.2 off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(after[first])} instead of {percent(before[first])}")
+    told = f"{LETTERS[first]} gets {percent(after[first])} instead of {percent(before[first])}"
+    expect(said(scope)).to_contain_text(f"with head 1.2 off, {told}")
     expect(ghost).to_contain_text(f"{percent(before[first])} → {percent(after[best(after)])}")
     # A second head, and what the others then look at.
     scope.get_by_label("Layer", exact=True).fill("0")
     scope.get_by_role("button", name="Switch 0.2 off").click()
     two = chances(desk, "probing.heads_off(writes, [(0, 2), (1, 2)])")
-    expect(said(scope)).to_contain_text(f"with head 0.2 and head 1.2 off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(two[first])}")
+    expect(said(scope)).to_contain_text(
+        f"with head 0.2 and head 1.2 off, {LETTERS[first]} gets {percent(two[first])}"
+    )
     expect(scope.locator(".off")).to_have_count(2)
     desk.answered(scope)
     changed = weights(desk, "[(0, 2), (1, 2)]")
@@ -166,7 +183,9 @@ def test_heads_and_layers_go_off(desk, scope: Locator) -> None:
     scope.get_by_label("Layer", exact=True).fill("3")
     scope.get_by_role("button", name="Skip layer 3").click()
     three = chances(desk, "probing.heads_off(writes, [(0, 2), (1, 2)]), probing.layers_skipped(writes, [3])")
-    expect(said(scope)).to_contain_text(f"with 2 heads and 1 layer off, {'abcdefghijklmnopqrstuvwxyz'[first]} gets {percent(three[first])}")
+    expect(said(scope)).to_contain_text(
+        f"with 2 heads and 1 layer off, {LETTERS[first]} gets {percent(three[first])}"
+    )
     scope.get_by_role("button", name="All on").click()
     expect(said(scope)).to_contain_text("would say")
     desk.knows("scope.now", {})
@@ -177,15 +196,19 @@ def test_which_head_is_needed_is_measured_in_pieces(desk, scope: Locator) -> Non
     first = best(before)
     scope.get_by_label("needs the head").check()
     expect(scope.locator("progress")).to_be_hidden(timeout=30_000)
-    alone = json.loads(desk.run(f"""
+    alone = json.loads(
+        desk.run(f"""
 def without(layer, head):
     with torch.no_grad(), probing.heads_off(writes, [(layer, head)]):
         return writes(torch.tensor([tokenizer.encode({TEXT!r})]))[0, -1].softmax(-1)[{first}].item()
 print([[without(layer, head) for head in range({N_HEADS})] for layer in range({N_LAYERS})])
-"""))
+""")
+    )
     verb = "falls" if alone[1][2] < before[first] else "rises"
     expect(said(scope)).to_contain_text(f" {verb} to {percent(alone[1][2])}")
-    bright = scope.locator(".map i").evaluate_all("nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))")
+    bright = scope.locator(".map i").evaluate_all(
+        "nodes => nodes.map(node => Number(node.style.getPropertyValue('--w')))"
+    )
     for i, p in enumerate(p for row in alone for p in row):
         assert bright[i] == pytest.approx(min(abs(before[first] - p) / before[first], 1), abs=0.003)
     # Known now: a switch answers at once, as a table without a kernel would.
@@ -203,20 +226,21 @@ def test_next_tokens_are_taken_and_drawn(desk, scope: Locator) -> None:
         expect(rows.nth(n)).to_contain_text(percent(p[order[n]]))
     scope.get_by_label("Temperature").fill("0.5")
     sharper = [x**2 for x in p]
-    expect(rows.first).to_contain_text(f"{percent(p[order[0]])} → {percent(sharper[order[0]] / sum(sharper))}")
+    expect(rows.first).to_contain_text(
+        f"{percent(p[order[0]])} → {percent(sharper[order[0]] / sum(sharper))}"
+    )
     scope.get_by_label("Top-k").fill("1")
     expect(rows.nth(1)).to_have_attribute("data-out", "")
     scope.get_by_role("button", name="Draw 100").click()
     expect(rows.first).to_contain_text("drawn 100 times")
     scope.get_by_role("button", name="Draw one").click()
     expect(scope.locator(".t")).to_have_count(len(TEXT) + 1)
-    letters = "abcdefghijklmnopqrstuvwxyz "
-    desk.knows("scope.text", TEXT + letters[order[0]])
+    desk.knows("scope.text", TEXT + LETTERS[order[0]])
     scope.get_by_role("button", name="Take one back").click()
     expect(scope.locator(".t")).to_have_count(len(TEXT))
     rows.nth(2).click()
     expect(scope.locator(".t")).to_have_count(len(TEXT) + 1)
-    desk.knows("scope.text", TEXT + letters[order[2]])
+    desk.knows("scope.text", TEXT + LETTERS[order[2]])
 
 
 def test_own_text_and_another_model(desk, scope: Locator) -> None:
@@ -246,7 +270,8 @@ def test_the_whole_way_has_the_librarys_numbers(desk, scope: Locator) -> None:
     tab(scope, "The whole way").click()
     code = f"""
 part = probing.parts_of(writes, tokenizer.encode({TEXT!r}), 1)
-print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), part.hidden[4].abs().topk(6).indices.tolist()]))
+units = part.hidden[4].abs().topk(6).indices
+print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), units.tolist()]))
 """
     scores, shares, units = json.loads(desk.run(code))
     scope.get_by_role("button", name="Attention: open").click()
@@ -288,7 +313,7 @@ def test_accessible_in_both_themes(desk, scope: Locator) -> None:
     assert desk.problems(scope, "microscope") == []
 
 
-# -------------------------------------------------------------------------------------------------- without a kernel
+# ---------------------------------------------------------------------------------------- without a kernel
 
 
 @pytest.fixture(scope="module")
@@ -302,10 +327,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 OUTSIDE = """() => {
     const box = document.querySelector(".mx").getBoundingClientRect();
     const texts = [...document.querySelectorAll(".mx :is(text, span, button, small, label, p, b)")];
-    const seen = texts.filter(node => node.textContent.trim() && node.getClientRects().length && !node.closest("[hidden]"));
+    const seen = texts.filter(node => node.textContent.trim() && node.getClientRects().length);
     return seen.filter(node => {
         const { left, right } = node.getBoundingClientRect();
-        return left < box.left - 1 || right > box.right + 1 || parseFloat(getComputedStyle(node).fontSize) < 12;
+        const isSmall = parseFloat(getComputedStyle(node).fontSize) < 12;
+        return left < box.left - 1 || right > box.right + 1 || isSmall;
     }).map(node => node.outerHTML.slice(0, 120));
 }"""
 
@@ -339,7 +365,9 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     tab(scope, "What comes next").click()
     scope.get_by_role("button", name="Take “Paris”").click()
     expect(scope.locator(".t").last).to_have_text("Paris")
-    scope.get_by_label("Text", exact=True).select_option("Repeat after me: Brelindor Vastquimmel sings. Brelindor")
+    scope.get_by_label("Text", exact=True).select_option(
+        "Repeat after me: Brelindor Vastquimmel sings. Brelindor"
+    )
     expect(said(scope)).to_contain_text("with 65 %")
     tab(scope, "Who looks where").click()
     scope.get_by_label("Layer", exact=True).fill("18")
@@ -355,7 +383,13 @@ def test_five_states_of_the_tour(alone: Page) -> None:
     scope = alone.locator(".cx")
     scope.get_by_role("button", name="Tour").click()
     for n, words in enumerate(
-        ("the model expects Paris, with 77 %", "looks 90 % at France", "gets 14 % instead of 77 %", "climbs from", "of what is gets is the value of France"),
+        (
+            "the model expects Paris, with 77 %",
+            "looks 90 % at France",
+            "gets 14 % instead of 77 %",
+            "climbs from",
+            "of what is gets is the value of France",
+        ),
         start=1,
     ):
         expect(scope.locator(".tour")).to_contain_text(f"{n} of 5")
@@ -375,7 +409,17 @@ def test_a_picture_is_made(alone: Page) -> None:
     alone.wait_for_function("window.copied > 20000")
 
 
-@pytest.mark.parametrize("view", ["next", "look", "look&mode=sheet", "say", "way", *(f"way&part={part}" for part in ("start", "attention", "mlp", "end"))])
+@pytest.mark.parametrize(
+    "view",
+    [
+        "next",
+        "look",
+        "look&mode=sheet",
+        "say",
+        "way",
+        *(f"way&part={part}" for part in ("start", "attention", "mlp", "end")),
+    ],
+)
 def test_it_fits(page: Page, file: str, view: str) -> None:
     """Nothing is wider than the page, and one of 390 x 700 holds it whole, of 1,000 x 620 too."""
     open_file(page, file, f"#view={view}")
@@ -387,7 +431,9 @@ def test_it_fits(page: Page, file: str, view: str) -> None:
             # The picture follows a frame or two later.
             page.wait_for_timeout(150)
             assert page.evaluate(OUTSIDE) == [], (text, width)
-            wide, high = page.evaluate("[document.documentElement.scrollWidth, document.querySelector('.cx').offsetHeight]")
+            wide, high = page.evaluate(
+                "[document.documentElement.scrollWidth, document.querySelector('.cx').offsetHeight]"
+            )
             assert wide <= width, (text, width)
             assert high <= height, (text, width)
 
@@ -400,4 +446,8 @@ def test_the_page_is_accessible(alone: Page, context: BrowserContext) -> None:
             alone.locator(".t").last.focus()
             alone.keyboard.press(key)
             found = alone.evaluate("axe.run('.cx', { resultTypes: ['violations'] })")
-            assert [(rule["help"], node["html"], node["failureSummary"]) for rule in found["violations"] for node in rule["nodes"]] == []
+            assert [
+                (rule["help"], node["html"], node["failureSummary"])
+                for rule in found["violations"]
+                for node in rule["nodes"]
+            ] == []

@@ -134,7 +134,7 @@ function render({ model, el }) {
     const isHidden = chosen.hidden.includes(token);
     const found = isHidden ? group(shown).flatMap((other) => [answered(other, chosen).gaps[token], tried(other, chosen)].filter(Boolean)) : [];
     while (tables.length < found.length) {
-      const table = nextTokens("", "");
+      const table = nextTokens();
       const own = h("p", {});
       const node = h("div", {}, table.node, own);
       tables.push({ table, own, node });
@@ -144,7 +144,7 @@ function render({ model, el }) {
       node.hidden = i >= found.length;
       if (node.hidden) return;
       setText(table.words, found[i].title);
-      table.fill(0, found[i].rows);
+      table.fill(found[i].rows);
       setText(own, found[i].own);
     });
 

@@ -1,11 +1,11 @@
 """The microscope: one text inside a model, in four views of one chosen layer, head and token.
 
-    recording   all that is shown of one text, as numbers
-    data.js     the same on the page, and how a token is written
-    next.js, look.js, say.js, way.js   what comes next, who looks where, what each layer would say, the whole way
-    page.js     the frame of the four: sentence, text, keys, tour, and what is asked of Python
-    recorded.js answers in Python's place, on a page without a kernel
-    texts/      recordings, made by tools/microscope.py
+recording   all that is shown of one text, as numbers
+data.js     the same on the page, and how a token is written
+next.js, look.js, say.js, way.js   what comes next, who looks where, what each layer would say, the whole way
+page.js     the frame of the four: sentence, text, keys, tour, and what is asked of Python
+recorded.js answers in Python's place, on a page without a kernel
+texts/      recordings, made by tools/microscope.py
 """
 
 import gzip
@@ -62,7 +62,7 @@ class Microscope(Explorer):
     _esm = _ASSETS["esm"]
     _css = _ASSETS["css"]
     # Recordings: that of the text, then others that came with it.
-    texts = traitlets.List().tag(sync=True)
+    texts: Any = traitlets.List().tag(sync=True)
     # The same text with something off; empty while all is on.
     now = traitlets.Dict().tag(sync=True)
     # What the page asked for last: more of a recording.
@@ -98,7 +98,7 @@ class Microscope(Explorer):
         self._maps = {name: maps}
         self._model = name
         self._generator = torch.Generator().manual_seed(seed)
-        self._off = sorted({*map(tuple, off)})
+        self._off = _pairs(off)
         self._skipped = sorted({*skipped})
         for what, value, known in (("view", view, VIEWS), ("mode", mode, MODES), ("part", part, PARTS)):
             if value not in known:
@@ -112,9 +112,9 @@ class Microscope(Explorer):
             chosen = {"layer": (layer, size["L"]), "head": (head, size["H"]), "token": (token, size["n"])}
             if key is not None:
                 chosen["key"] = (key, size["n"])
-            for what, (value, count) in chosen.items():
-                _check_place(what, value, count)
-            self.shown = {what: value for what, (value, _) in chosen.items()} | {
+            for choice, (place, count) in chosen.items():
+                _check_place(choice, place, count)
+            self.shown = {choice: place for choice, (place, _) in chosen.items()} | {
                 "view": view,
                 "mode": mode,
                 "part": part,
@@ -160,7 +160,7 @@ class Microscope(Explorer):
 
         Raises: ValueError: one that is not there.
         """
-        heads, layers = sorted({*map(tuple, off)}), sorted({*skipped})
+        heads, layers = _pairs(off), sorted({*skipped})
         size = self.texts[0]
         for layer, head in heads:
             _check_place("layer", layer, size["L"])
@@ -200,14 +200,16 @@ class Microscope(Explorer):
         if type(times) is not int or not 0 < times <= 10_000:
             raise ValueError(f"times must be from 1 to 10,000; got {times!r}.")
         drawn = self._drawn(times, n, temperature, topK or None, None if topP == 1 else topP)
-        self.piece = {"draws": [drawn.count(i) for i in self._reading.watched[n - 1].tolist()], "times": times}
+        self.piece = {
+            "draws": [drawn.count(i) for i in self._reading.watched[n - 1].tolist()],
+            "times": times,
+        }
 
     def on_lens(self, token: int) -> None:
         """The page: what each layer would say at one more token."""
         self._writes()
         _check_place("token", token, len(self._reading.ids))
-        changed = {"off": self._off, "skipped": self._skipped}
-        now = self._reading.lens(token, **changed) if self.now else None
+        now = self._reading.lens(token, off=self._off, skipped=self._skipped) if self.now else None
         self.piece = {"lens": self._reading.lens(token), "now": now}
 
     def on_words(self, layer: int, head: int) -> None:
@@ -245,9 +247,9 @@ class Microscope(Explorer):
         """Let the model read another text."""
         checked_text(text)
         tokenizer = self._models[self._model][1]
-        framed = isinstance(tokenizer, WordPiece)
-        ids = tokenizer.frame(text)[0] if framed else tokenizer.encode(text)
-        if len(ids) <= 2 * framed:
+        marks = 2 if isinstance(tokenizer, WordPiece) else 0
+        ids = tokenizer.frame(text)[0] if isinstance(tokenizer, WordPiece) else tokenizer.encode(text)
+        if len(ids) <= marks:
             raise ValueError("The text has no token that the model knows: type another one.")
         if len(ids) > MOST_TOKENS:
             raise ValueError(f"The text has {len(ids)} tokens, the picture holds {MOST_TOKENS}: shorten it.")
@@ -267,6 +269,10 @@ class Microscope(Explorer):
         if not self._off and not self._skipped:
             return {}
         return self._reading.recording(off=self._off, skipped=self._skipped)
+
+
+def _pairs(heads: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    return sorted({(layer, head) for layer, head in heads})
 
 
 def _check_place(what: str, value: Any, count: int) -> None:

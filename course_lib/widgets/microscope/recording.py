@@ -1,7 +1,7 @@
 """All that the microscope shows of one text, as numbers: read in one pass, packed, and unpacked by the page.
 
-A recording is a dictionary that JSON can hold: words and sizes as they are, and under `arrays` each array as its
-type, its shape and its bytes (deflated, base64). Vectors have four bits a number, as they are only looked at.
+A recording is a dictionary that JSON can hold: words and sizes as they are, and under `arrays` each array as
+its type, its shape and its bytes (deflated, base64). Vectors have four bits a number, to be looked at only.
 It comes from a running model or out of a file, and the page does not know from which.
 """
 
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from course_lib.blocks import TransformerBlock
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT
 from course_lib.probing import (
@@ -69,12 +70,13 @@ class Reading:
         given: int | None = None,
         maps: Sequence[nn.Module] | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.maps = model, tokenizer, maps
+        self.model: Any = model
+        self.tokenizer, self.maps = tokenizer, maps
         self.ids = list(ids)
         self.given = len(self.ids) if given is None else given
         device = next(model.parameters()).device
         self.row = torch.tensor([self.ids], device=device)
-        self.blocks = list(model.stack.blocks)
+        self.blocks: list[Any] = [each for each in model.modules() if isinstance(each, TransformerBlock)]
         self.n_heads = self.blocks[0].attention.n_heads
         self._streams: list[Tensor] = []
         if isinstance(model, GPT):
@@ -114,7 +116,13 @@ class Reading:
         else:
             arrays["turned"] = torch.cosine_similarity(end, self.vectors, dim=-1).float().cpu().numpy()
         mlp = {"F": layers[0].hidden.shape[-1], "gated": layers[0].gate is not None}
-        return {**self._about(), **mlp, "off": [*map(list, off)], "skipped": [*skipped], "lens_of": [*lens_of]} | {
+        return {
+            **self._about(),
+            **mlp,
+            "off": [*map(list, off)],
+            "skipped": [*skipped],
+            "lens_of": [*lens_of],
+        } | {
             "scale": arrays.pop("scale").item(),
             "low": arrays.pop("low").item() if "low" in arrays else 0.0,
             "pieces": names.pieces,
@@ -207,12 +215,13 @@ class Reading:
         """The chances of the ten watched tokens and the highest of now, (T, 11); the tokens that have it."""
         p = logits.softmax(-1)
         highest = p.max(-1)
-        return torch.cat([p.gather(1, self.watched), highest.values[:, None]], 1).cpu().numpy(), highest.indices
+        return torch.cat(
+            [p.gather(1, self.watched), highest.values[:, None]], 1
+        ).cpu().numpy(), highest.indices
 
     def _next(self, logits: Tensor, names: "_Names") -> dict[str, np.ndarray]:
         """What comes next, and how likely each token was before it came."""
-        n, size = logits.shape
-        top = logits.topk(min(SHOWN, size))
+        top = logits.topk(min(SHOWN, logits.shape[-1]))
         low = float(logits.min().floor())
         bins = int(np.ceil((float(logits.max()) - low) / BIN)) + 1
         others = ((logits - low) / BIN).long().scatter(1, top.indices, bins)  # those listed: one bin too far
@@ -222,7 +231,7 @@ class Reading:
         own = chances[:-1].gather(1, came)
         kept, best = self._kept(logits)
         return {
-            "low": np.float32(low),
+            "low": np.array(low),
             "rest": rest.cpu().numpy().astype(np.uint16),
             "next_ids": names.numbers(top.indices),
             "next_tokens": top.indices.cpu().numpy().astype(np.uint32),
@@ -233,10 +242,8 @@ class Reading:
             "kept_id": names.numbers(best),
         }
 
-    def _lens(
-        self, layers: Sequence[Parts], tokens: Sequence[int], names: "_Names"
-    ) -> dict[str, np.ndarray]:
-        """What each layer would say at some tokens: its words, and the place of the word that wins with all on."""
+    def _lens(self, layers: Sequence[Parts], tokens: Sequence[int], names: "_Names") -> dict[str, np.ndarray]:
+        """What each layer would say at some tokens, and the place of the word that wins in the end."""
         chosen = torch.tensor([*tokens], device=self.row.device)
         read = {
             "lens": torch.stack([parts.output[chosen] for parts in layers]),  # (L, tokens, D)
@@ -247,7 +254,12 @@ class Reading:
             read["map"] = torch.stack(mapped)
         answers = self.answers[chosen].repeat(len(layers), 1)
         ranks: type[np.number] = np.uint16 if len(self.tokenizer.tokens) < 65536 else np.uint32
-        kinds = {"id": np.uint16, "p": np.float32, "rank": ranks, "pa": np.float32}
+        kinds: dict[str, type[np.number]] = {
+            "id": np.uint16,
+            "p": np.float32,
+            "rank": ranks,
+            "pa": np.float32,
+        }
         found = {}
         for name, streams in read.items():
             rows = zip(streams.flatten(0, 1).split(ROWS), answers.split(ROWS), strict=True)
@@ -259,7 +271,7 @@ class Reading:
         return found
 
     def _says(self, stream: Tensor, answers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of each vector the words that it would say and their chances; place and chance of the answer."""
+        """The words that each vector would say, and their chances; place and chance of the answer."""
         logits = logit_lens(self.model, stream).float()
         top, total = logits.topk(min(BEST, logits.shape[-1])), logits.logsumexp(-1, keepdim=True)
         own = logits.gather(1, answers)
@@ -277,7 +289,7 @@ class Reading:
 
 
 def piece(tokenizer: Tokenizer, i: int) -> str:
-    """One token as it stands in a running text, with the space in front of it; bytes that are no letter as ⟨E2⟩.
+    """One token as it stands in a running text, its space in front; bytes that are no letter as ⟨E2⟩.
 
     Example:
         >>> piece(BPETokenizer(["Ġa"], []), 0)
@@ -339,7 +351,10 @@ class _Names:
 
     def numbers(self, ids: Tensor) -> np.ndarray:
         """The numbers that stand for these tokens."""
-        flat = [self._of[i] if i in self._of else self._of.setdefault(i, self._named(i)) for i in ids.flatten().tolist()]
+        flat = [
+            self._of[i] if i in self._of else self._of.setdefault(i, self._named(i))
+            for i in ids.flatten().tolist()
+        ]
         return np.array(flat, np.uint16).reshape(ids.shape)
 
     def moved(self, numbers: np.ndarray, pieces: Sequence[str]) -> np.ndarray:
@@ -424,7 +439,7 @@ def _ranks(scores: Tensor, own: Tensor) -> Tensor:
 
 @contextmanager
 def _each_off(block: nn.Module, stream: Tensor) -> Iterator[None]:
-    """Inside, of a batch of one text H + 1 times, row h goes without head h of this layer, the last without it."""
+    """Inside, of one text H + 1 times, row h goes without head h of this layer, the last without it all."""
     attention: Any = block.attention
     n_heads = attention.n_heads
     keep = 1 - torch.eye(n_heads + 1, n_heads, device=stream.device)  # (H + 1, H)

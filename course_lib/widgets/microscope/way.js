@@ -196,7 +196,7 @@ const wayView = {
       text(m0 + 4, 20, "MLP", { class: "title", style: "fill: var(--mlp-ink)" }),
       text(m0 + 4, 38, words),
       wide ? this.pill(p, m1 - 54, 9, gates ? "close" : "open", 54) : null,
-      svg("path", { d: `M${m0},${y - 3} ${half(-1)} V${y + 3} ${back} Z`, fill: "var(--cx-mlp)" }),
+      svg("path", { d: `M${m0},${y - 3} ${half(-1)} V${y + 3} ${back} Z`, class: "mlp" }),
       wide && thick > 14 ? text((m0 + m1) / 2, y, `${D.D} → ${count(D.F)} → ${D.D}`, { "text-anchor": "middle", style: "fill: #1a1e24; font-weight: 600" }) : null,
     ];
     add(this.button(p, "mlp", gates ? "MLP: close" : "MLP: open", () => m.toggle("mlp"), nodes), this.plus(p, X.p2, "mlp"));
@@ -314,7 +314,7 @@ const wayView = {
     });
     if (step >= 5) this.mix(p);
     if (!wide) return;
-    add(this.plus(p, X.p1, "attention"), svg("rect", { x: X.m0 + 6, y: y - 12, width: X.m1 - X.m0 - 12, height: 24, rx: 10, fill: "var(--cx-mlp)", style: "cursor: pointer", onclick: () => m.set({ part: "mlp" }) }), text((X.m0 + X.m1) / 2, y, "MLP", { "text-anchor": "middle", style: "fill: #1a1e24; font-weight: 600; pointer-events: none" }), this.plus(p, X.p2, "mlp"));
+    add(this.plus(p, X.p1, "attention"), svg("rect", { x: X.m0 + 6, y: y - 12, width: X.m1 - X.m0 - 12, height: 24, rx: 10, class: "mlp", style: "cursor: pointer", onclick: () => m.set({ part: "mlp" }) }), text((X.m0 + X.m1) / 2, y, "MLP", { "text-anchor": "middle", style: "fill: #1a1e24; font-weight: 600; pointer-events: none" }), this.plus(p, X.p2, "mlp"));
     const group = D.H / D.G;
     const with_ = range(D.H).filter((n0) => n0 !== head && Math.floor(n0 / group) === Math.floor(head / group));
     const notes = [group > 1 ? `Head ${head} shares its keys and values with ${with_.join(" and ")}.` : "", turns ? "The small hands: queries and keys are turned by their place." : ""];

@@ -13,7 +13,6 @@ from torch import nn
 from course_lib import readers as two_readers
 from course_lib.attention import MultiHeadAttention
 from course_lib.bpe import BPETokenizer
-from course_lib.concepts.c00_overview.explorer import NextWord
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
@@ -190,9 +189,6 @@ def test_characters_that_are_not_known_are_named_and_nothing_is_answered(
     assert (gap.text, gap.views, gap.answers, gap.tried) == before
     with pytest.raises(ValueError, match=re.escape(message)):
         GapExplorer({"left": gap_models["left"]}, text)
-    next_word = NextWord(*gap_models["left"], "a cat")
-    assert ask(next_word, "text", text=text) == message
-    assert next_word.text == "a cat"
 
 
 def test_a_gap_is_described() -> None:
