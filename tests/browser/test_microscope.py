@@ -428,9 +428,12 @@ def test_it_fits(page: Page, file: str, view: str) -> None:
         scope.get_by_label("Text", exact=True).select_option(text)
         for width, height in ((1000, 620), (760, 640), (390, 700), (320, 760)):
             page.set_viewport_size({"width": width, "height": height})
-            # The picture follows a frame or two later.
-            page.wait_for_timeout(150)
-            assert page.evaluate(OUTSIDE) == [], (text, width)
+            for _ in range(20):  # the picture follows some frames later
+                page.wait_for_timeout(50)
+                cut = page.evaluate(OUTSIDE)
+                if not cut:
+                    break
+            assert cut == [], (text, width)
             wide, high = page.evaluate(
                 "[document.documentElement.scrollWidth, document.querySelector('.cx').offsetHeight]"
             )

@@ -25,7 +25,6 @@ from course_lib.probing import (
     heads_off,
     layers_skipped,
     logit_lens,
-    recorded,
     resumed,
 )
 from course_lib.widgets.reading import Tokenizer, readable
@@ -38,7 +37,7 @@ WORDS = 4  # that a head brings
 UNITS = 6  # of the MLP, the strongest
 NUMBERS = 64  # of a vector of the stream
 ROWS = 128  # vectors that are read through the head at once
-AT_ONCE = 16  # tokens of which all layers are read without being asked
+AT_ONCE = 8  # tokens of which all layers are read without being asked
 
 Recording = dict[str, Any]
 Off = Sequence[tuple[int, int]]
@@ -78,14 +77,12 @@ class Reading:
         self.row = torch.tensor([self.ids], device=device)
         self.blocks: list[Any] = [each for each in model.modules() if isinstance(each, TransformerBlock)]
         self.n_heads = self.blocks[0].attention.n_heads
-        self._streams: list[Tensor] = []
+        self._kept_parts: dict[tuple[Any, ...], list[Parts]] = {}
         if isinstance(model, GPT):
-            with recorded(model) as seen:
-                self.logits = model(self.row)[0]
-            self._streams = [model.embed(self.row), *seen.streams]
+            self.logits = logit_lens(model, self._parts()[-1].output)
             self.watched = self.logits.topk(min(WATCHED, self.logits.shape[-1])).indices  # (T, 10)
         else:
-            self.vectors = model(self.row)[0]
+            self.vectors = self._parts()[-1].output
 
     @property
     def answers(self) -> Tensor:
@@ -107,8 +104,7 @@ class Reading:
         n = len(self.ids)
         if lens_of is None:
             lens_of = range(n) if n <= AT_ONCE else [self.given - 1]
-        with self._changed(off, skipped):
-            layers = all_parts_of(self.model, self.row[0])
+        layers = self._parts(off, skipped)
         end = layers[-1].output
         arrays = _insides(layers, skipped, self.blocks[0].attention.causal)
         if isinstance(self.model, GPT):
@@ -133,8 +129,7 @@ class Reading:
     def lens(self, token: int, *, off: Off = (), skipped: Sequence[int] = ()) -> Recording:
         """What each layer would say at one more token."""
         names = _Names(self.tokenizer)
-        with self._changed(off, skipped):
-            layers = all_parts_of(self.model, self.row[0])
+        layers = self._parts(off, skipped)
         arrays = packed_all(self._lens(layers, [token], names))
         return {"lens_of": [token], "pieces": names.pieces, "arrays": arrays}
 
@@ -142,7 +137,7 @@ class Reading:
     def words(self, layer: int, head: int) -> Recording:
         """What a head adds at each token, read as if it were an output: its likeliest words, (T, WORDS)."""
         names = _Names(self.tokenizer)
-        found = self._words(all_parts_of(self.model, self.row[0], [layer])[0], layer, [head])[0]
+        found = self._words(self._parts()[layer], layer, [head])[0]
         return {"pieces": names.pieces, "arrays": packed_all({"words": names.numbers(found)})}
 
     @torch.no_grad()
@@ -156,7 +151,7 @@ class Reading:
         chances, best = [], []
         for layer in layers:
             rows = self.row.expand(self.n_heads + 1, -1)
-            stream = self._streams[layer].expand(self.n_heads + 1, -1, -1)
+            stream = self._parts()[layer].stream.expand(self.n_heads + 1, -1, -1)
             with resumed(self.model, layer, stream), _each_off(self.blocks[layer], stream):
                 found = [self._kept(logits) for logits in self.model(rows)]
             chances.append(np.stack([p for p, _ in found]))
@@ -174,21 +169,25 @@ class Reading:
         needs = self.needs(range(len(self.blocks)))
         names = _Names(self.tokenizer, found["pieces"], needs["pieces"])
         with torch.no_grad():
-            layers = all_parts_of(self.model, self.row[0])
-            words = [self._words(parts, n, range(self.n_heads)) for n, parts in enumerate(layers)]
+            words = [self._words(parts, n, range(self.n_heads)) for n, parts in enumerate(self._parts())]
         own = unpacked_all(needs["arrays"])
         own["off_id"] = names.moved(own["off_id"], needs["pieces"])
         own["words"] = names.numbers(torch.stack(words))  # (L, H, T, WORDS)
         return {**found, "pieces": names.pieces, "arrays": found["arrays"] | packed_all(own)}
 
-    @contextmanager
-    def _changed(self, off: Off, skipped: Sequence[int]) -> Iterator[None]:
-        with ExitStack() as changes:
-            if off:
-                changes.enter_context(heads_off(self.model, off))
-            if skipped:
-                changes.enter_context(layers_skipped(self.model, skipped))
-            yield
+    def _parts(self, off: Off = (), skipped: Sequence[int] = ()) -> list[Parts]:
+        """Of every layer; those with all on and the last others are kept."""
+        changes = (*off, *skipped)
+        if changes not in self._kept_parts:
+            with ExitStack() as changed:
+                if off:
+                    changed.enter_context(heads_off(self.model, off))
+                if skipped:
+                    changed.enter_context(layers_skipped(self.model, skipped))
+                found = all_parts_of(self.model, self.row[0])
+            with_all_on = {name: parts for name, parts in self._kept_parts.items() if not name}
+            self._kept_parts = {**with_all_on, changes: found}
+        return self._kept_parts[changes]
 
     def _about(self) -> Recording:
         attention = self.blocks[0].attention

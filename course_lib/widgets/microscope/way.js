@@ -318,8 +318,9 @@ const wayView = {
     const group = D.H / D.G;
     const with_ = range(D.H).filter((n0) => n0 !== head && Math.floor(n0 / group) === Math.floor(head / group));
     const notes = [group > 1 ? `Head ${head} shares its keys and values with ${with_.join(" and ")}.` : "", turns ? "The small hands: queries and keys are turned by their place." : ""];
-    const said = notes.filter(Boolean);
-    if (end + 60 < 417 || step < 5) this.wrapped(said.join(" "), (px + pw - cols.k) / 6).forEach((words, i, all) => add(text(cols.k, 419 - 16 * (all.length - 1 - i), words)));
+    const lines = this.wrapped(notes.filter(Boolean).join(" "), (px + pw - cols.k) / 6);
+    const first = 435 - 16 * lines.length;
+    if (step < 5 || Math.max(end + 22, 330) + 45 < first) lines.forEach((words, i) => add(text(cols.k, first + 16 * i, words)));
   },
   mix(p) {
     const { m, c, add, text, X, y, pw, end, shares, wide, cols, u, fresh } = p;
