@@ -460,7 +460,7 @@ def test_it_keeps_the_frame(scope: Microscope) -> None:
 
 @pytest.fixture(scope="module")
 def france() -> dict:
-    return next(recordings())
+    return recordings()[0]
 
 
 def test_the_course_speaks_of_these_numbers(france: dict) -> None:

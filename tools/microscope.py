@@ -11,20 +11,30 @@ from pathlib import Path
 
 import torch
 
+from course_lib.bpe import BPETokenizer
+from course_lib.decoder import GPT
 from course_lib.pretrained import load_smollm2
 from course_lib.widgets.microscope import TEXTS, page
 from course_lib.widgets.microscope.recording import Reading
 
 # What the model writes after each is recorded, too: so many tokens.
 RECORDED = {
-    "1-france": ("The capital of France is", 2),
-    "2-brelindor": ("Repeat after me: Brelindor Vastquimmel sings. Brelindor", 5),
+    "00-france": ("The capital of France is", 2),
+    "01-brelindor": ("Repeat after me: Brelindor Vastquimmel sings. Brelindor", 5),
+    "02-mary": ("When Mary and John went to the shop, John gave a drink to", 1),
+    "03-italy": ("The capital of Italy is", 1),
+    "04-opposite": ("The opposite of hot is", 1),
+    "05-counting": ("One, two, three, four,", 2),
+    "06-teacher": ("The teacher Brelindor sings, and the children hear Brelindor", 0),
+    "07-moon": ("The first king of the Moon was", 4),
+    "08-door": ("He opened the door and saw a", 2),
+    "09-python": ("def square(x):\n    return x", 2),
 }
 
 
-def record(name: str, text: str, written: int) -> None:
+def record(chat: tuple[GPT, BPETokenizer], name: str, text: str, written: int) -> None:
     """One file."""
-    model, tokenizer = load_smollm2(device=torch.device("cpu"))
+    model, tokenizer = chat
     ids = tokenizer.encode(text)
     given = len(ids)
     with torch.inference_mode():
@@ -41,9 +51,10 @@ def main(arguments: list[str]) -> None:
     """As the first lines say."""
     match arguments:
         case ["record"]:
+            chat = load_smollm2(device=torch.device("cpu"))
             for name, (text, written) in RECORDED.items():
                 if not (TEXTS / f"{name}.json.gz").exists():
-                    record(name, text, written)
+                    record(chat, name, text, written)
         case ["page", file]:
             Path(file).write_text(page(), encoding="utf-8")
         case _:

@@ -10,7 +10,8 @@ texts/      recordings, made by tools/microscope.py
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ LAYERS_AT_ONCE = 2  # of which each head is switched off, so that the page hears
 VIEWS = ("next", "look", "say", "way")
 MODES = ("pair", "need", "before", "first", "self", "after", "sheet")
 PARTS = ("", "start", "attention", "mlp", "end")
+SIZES = ("L", "H", "vocabulary")  # by which the model of the recordings is known
 TEXTS = Path(__file__).with_name("texts")
 
 _ASSETS = assets(__file__, "data", "next", "look", "say", "way", "page")
@@ -263,7 +265,8 @@ class Microscope(Explorer):
         self._reading = Reading(model, tokenizer, found["ids"], found["n"]) if found else reading
         now = self._with_off()
         self.now, self.texts = now, [{**(found or reading.recording()), "model": self._model}]
-        self.show_state(models=[*self._models], error="")
+        known = [each for each in recordings() if all(each[size] == self.texts[0][size] for size in SIZES)]
+        self.show_state(models=[*self._models], examples=[each["text"] for each in known], error="")
 
     def _with_off(self) -> Recording:
         if not self._off and not self._skipped:
@@ -280,10 +283,10 @@ def _check_place(what: str, value: Any, count: int) -> None:
         raise ValueError(f"{what} must be a whole number from 0 to {count - 1}; got {value!r}.")
 
 
-def recordings() -> Iterator[Recording]:
-    """The texts that come with the course, in their order."""
-    for path in sorted(TEXTS.glob("*.json.gz")):
-        yield json.loads(gzip.decompress(path.read_bytes()))
+@cache
+def recordings() -> tuple[Recording, ...]:
+    """The texts that come with the course, in their order, read once."""
+    return tuple(json.loads(gzip.decompress(path.read_bytes())) for path in sorted(TEXTS.glob("*.json.gz")))
 
 
 def page() -> str:

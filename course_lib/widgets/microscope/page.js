@@ -463,7 +463,8 @@ class Microscope {
       }
     });
     const scheme = getComputedStyle(this.outer.root).colorScheme;
-    const { clientWidth: width, clientHeight: height } = this.root;
+    const { clientWidth: width } = this.root;
+    const height = this.root.clientHeight - this.root.querySelector(".top").offsetHeight;
     const outer = h("div", { class: "cx", style: `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : scheme === "dark" ? "dark" : "light"};` }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
     const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="${width + 30}" height="${height + 10}"><foreignObject width="100%" height="100%">${new XMLSerializer().serializeToString(outer)}</foreignObject></svg>`;
     const image = new Image();
