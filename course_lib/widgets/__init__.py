@@ -5,6 +5,7 @@
     control            run a function again with each change of a slider or a text
     explorer           the frame: one state, questions of the page and their answers
     reading            how explorers read a text, and write what a model would say next
+    microscope         the explorer that several lessons use, in files of its own
 
 A concept's explorer is a small live figure, driven by mouse or keyboard: `explorer.py`, `explorer.js` and
 `explorer.css` in its folder. How to write the next one (that of `c03_qkv` is the pattern):

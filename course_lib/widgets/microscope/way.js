@@ -23,7 +23,9 @@ const wayView = {
     const [px, pw] = wide ? [166, W - 166] : [0, W];
     const H = wide ? 430 : 448;
     const top = 66;
-    const pitch = clamp((H - top - 88) / c.n, Math.min(12.6, (H - top - 10) / c.n), 48);
+    const pitch = Math.min((H - top - 88) / c.n, 48);
+    const every = Math.ceil(11.5 / pitch); // of many tokens not all have room for a word
+    const isNear = (i, at) => i !== at && Math.abs(i - at) < every;
     const parts = [];
     const p = {
       m, c, v, wide, W, px, pw, H, top, pitch, parts, codes: [],
@@ -31,6 +33,7 @@ const wayView = {
       add: (...nodes) => parts.push(...nodes.flat().filter(Boolean)),
       text: (x, y, words, more = {}) => svg("text", { x, y, "dominant-baseline": "central", ...more }, words),
       Y: (i) => top + (i + 0.5) * pitch,
+      isTold: (i) => i === c.token || (i === c.key && !isNear(i, c.token)) || (i % every === 0 && !isNear(i, c.token) && !isNear(i, c.key)),
       rows: c.D.writes ? m.lensOf(c, c.token) : null,
       shares: c.N.shares(c.layer, c.head, c.token),
       step: c.part === "attention" ? c.step : 0,
@@ -128,7 +131,7 @@ const wayView = {
     D.tokens.slice(0, n).forEach((piece, i) => {
       const later = D.causal && i > t;
       const colour = i === t ? "fill: var(--query-ink); font-weight: 700" : i === c.key ? "fill: var(--key-ink); font-weight: 700" : later ? "fill: var(--faint)" : "";
-      add(text(p.nameRight, Y(i), bare(piece).slice(0, 12), { "text-anchor": "end", class: "big", style: `font-size: ${pitch > 20 ? 15 : 12}px; ${colour}; cursor: pointer`, onclick: () => m.set({ token: i }) }));
+      if (p.isTold(i)) add(text(p.nameRight, Y(i), bare(piece).slice(0, 12), { "text-anchor": "end", class: "big", style: `font-size: ${pitch > 20 ? 15 : 12}px; ${colour}; cursor: pointer`, onclick: () => m.set({ token: i }) }));
       if (i !== t && !(step && !wide)) add(svg("line", { x1: p.nameRight + 6, x2: step ? p.nameRight + 6 : gates ? X.a1 : X.out - 8, y1: Y(i), y2: Y(i), stroke: "var(--cx-stream)", "stroke-opacity": later ? 0.1 : step || gates || pitch < 20 ? 0.12 : 0.25, "stroke-width": 1.5 }));
     });
     add(svg("path", { d: `M${p.nameRight + 6},${y} H${X.out - 10}`, stroke: "var(--cx-stream)", "stroke-width": 4, fill: "none", "stroke-opacity": step ? 0.14 : 1 }));
@@ -258,7 +261,7 @@ const wayView = {
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
     });
-    const back = this.button(p, "back", "Close attention", { part: "" }, svg("rect", { class: "zone", x: px + (wide ? 8 : 0), y: 8, width: wide ? 84 : 42, height: 24, rx: 6 }), text(px + (wide ? 16 : 6), 20, wide ? `← Layer ${c.layer}` : "←", { style: "fill: var(--cx-soft)" }));
+    const back = this.button(p, "back", "Close attention", { part: "" }, svg("rect", { class: "zone", x: px + (wide ? 8 : 0), y: 8, width: p.f > 0.85 ? 84 : 42, height: 24, rx: 6 }), text(px + (wide ? 16 : 6), 20, p.f > 0.85 ? `← Layer ${c.layer}` : "←", { style: "fill: var(--cx-soft)" }));
     setAttribute(back, "data-back", "");
     add(back);
     return m;
@@ -273,7 +276,7 @@ const wayView = {
     const { D, N, token: t, layer, head, n } = c;
     const u = wide ? 2 * f : 0.9;
     const cols = wide ? { k: px + 112 * f, s: px + 272 * f, soft: px + 408 * f, v: px + 520 * f } : { k: px + 68, s: px + 132, soft: px + 186, v: px + pw - 104 };
-    const tall = clamp(pitch - 4, 8, 18);
+    const tall = clamp(pitch - 4, Math.min(pitch - 1, 8), 18);
     Object.assign(p, { cols, tall, u });
     this.steps(p, this.places(p));
     if (wide) {
@@ -295,19 +298,19 @@ const wayView = {
       this.strip(p, key, cols.k, splits ? yy - tall * 0.2 : yy, "key", { height: splits ? tall * 0.6 : tall, opacity: later ? 0.3 : k === c.key ? 1 : 0.75 });
       // Number by number: what fits pushes the score up, what does not, down.
       if (splits) this.strip(p, key.map((x, i) => x * query[i]), cols.k, yy + tall * 0.38, "attention", { height: tall * 0.4, coming: fresh, delay: 120 * k + 200 });
-      if (turns) this.dial(p, cols.k + 64 * u + 10, yy, k, "key");
+      if (turns && pitch > 9) this.dial(p, cols.k + 64 * u + 10, yy, k, "key");
       if (later) {
-        if (step >= 3) add(text(cols.s + 46, yy, "hidden", { "text-anchor": "end", style: "fill: var(--faint)" }));
+        if (step >= 3 && p.isTold(k)) add(text(cols.s + 46, yy, "hidden", { "text-anchor": "end", style: "fill: var(--faint)" }));
         return;
       }
       const bold = k === c.key ? 700 : 400;
-      add(text(cols.s + 46, yy, fixed(N.score(layer, head, t, k)), { "text-anchor": "end", style: `fill: var(--cx-text); font-weight: ${bold}; ${size}; animation-delay: ${120 * k + 200}ms`, class: fresh && step === 2 ? "fade" : "" }));
+      if (p.isTold(k)) add(text(cols.s + 46, yy, fixed(N.score(layer, head, t, k)), { "text-anchor": "end", style: `fill: var(--cx-text); font-weight: ${bold}; ${size}; animation-delay: ${120 * k + 200}ms`, class: fresh && step === 2 ? "fade" : "" }));
       if (step >= 4) {
         const room = wide ? 58 : 30;
         const fade = fresh && step === 4 ? "fade" : "";
         const isSmall = shares[k] < 0.005;
         add(svg("rect", { class: fade, x: cols.soft, y: yy - tall / 2 + 1, width: Math.max(1, shares[k] * room), height: tall - 2, rx: 2, fill: "var(--cx-attention)", "fill-opacity": k === c.key ? 1 : 0.6 }));
-        add(text(cols.soft + Math.max(1, shares[k] * room) + 6, yy, isSmall ? "0 %" : percent(shares[k]), { class: fade, style: `fill: var(${isSmall ? "--faint" : "--attention-ink"}); font-weight: ${bold}; ${size}` }));
+        if (p.isTold(k) || shares[k] >= 0.1) add(text(cols.soft + Math.max(1, shares[k] * room) + 6, yy, isSmall ? "0 %" : percent(shares[k]), { class: fade, style: `fill: var(${isSmall ? "--faint" : "--attention-ink"}); font-weight: ${bold}; ${size}` }));
       }
       if (step >= 5) this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh });
       add(svg("rect", { x: nameRight - 60, y: yy - pitch / 2, width: cols.v - nameRight + 60 + 64 * u, height: pitch, fill: "transparent", style: "cursor: pointer", onclick: () => m.set({ key: k, token: t }) }));
@@ -417,8 +420,8 @@ const wayView = {
     range(c.n).forEach((i) => {
       const isOn = i === t;
       const size = `font-size: ${pitch > 20 ? 15 : 12}px`;
-      add(text(nameRight, Y(i), bare(D.tokens[i]).slice(0, 12), { "text-anchor": "end", style: `${size}; fill: var(${isOn ? "--query-ink" : "--cx-text"}); font-weight: ${isOn ? 700 : 400}` }), text(row, Y(i), count(D.ids[i]), { "text-anchor": "end", style: size }));
-      this.strip(p, N.vector("x", 0, 0, i), x, Y(i), "stream", { width, height: clamp(pitch - 4, 8, 24), opacity: isOn ? 1 : 0.55 });
+      if (p.isTold(i)) add(text(nameRight, Y(i), bare(D.tokens[i]).slice(0, 12), { "text-anchor": "end", style: `${size}; fill: var(${isOn ? "--query-ink" : "--cx-text"}); font-weight: ${isOn ? 700 : 400}` }), text(row, Y(i), count(D.ids[i]), { "text-anchor": "end", style: size }));
+      this.strip(p, N.vector("x", 0, 0, i), x, Y(i), "stream", { width, height: clamp(pitch - 4, Math.min(pitch - 1, 8), 24), opacity: isOn ? 1 : 0.55 });
       add(svg("rect", { x: px, y: Y(i) - pitch / 2, width: pw, height: pitch, fill: "transparent", style: "cursor: pointer", onclick: () => m.set({ token: i }) }));
     });
     const where = D.base === null ? "A vector for its place is added: so equal tokens differ." : "Equal tokens begin equal: their places come in later, where queries and keys are turned.";
@@ -462,8 +465,8 @@ const wayView = {
     return lines;
   },
   closing(p) {
-    const { px, wide, add, text, c } = p;
-    const back = this.button(p, "back", "Close", { part: "" }, svg("rect", { class: "zone", x: px + 8, y: 8, width: 84, height: 24, rx: 6 }), text(px + 16, 20, `← Layer ${c.layer}`, { style: "fill: var(--cx-soft)" }), text(px + 112 * (wide ? p.f : 1), 20, c.part === "start" ? "Embedding" : "Norm, scores, softmax", { class: "title" }));
+    const { px, add, text, c } = p;
+    const back = this.button(p, "back", "Close", { part: "" }, svg("rect", { class: "zone", x: px + 8, y: 8, width: 84, height: 24, rx: 6 }), text(px + 16, 20, `← Layer ${c.layer}`, { style: "fill: var(--cx-soft)" }), text(px + 112, 20, c.part === "start" ? "Embedding" : "Norm, scores, softmax", { class: "title" }));
     setAttribute(back, "data-back", "");
     add(back);
   },
