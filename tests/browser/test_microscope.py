@@ -127,6 +127,11 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     keyboard.press("ArrowLeft")
     expect(scope.locator(".t").nth(3)).to_be_focused()
     expect(said(scope)).to_have_text(re.compile("^: t looks "))
+    looked = "nodes => nodes.findIndex(node => node.hasAttribute('data-key'))"
+    at = scope.locator(".t").evaluate_all(looked)
+    keyboard.press("Shift+ArrowLeft" if at else "Shift+ArrowRight")
+    expect(scope.locator(".t").nth(at - 1 if at else 1)).to_have_attribute("data-key", "")
+    expect(scope.locator(".t").nth(3)).to_have_attribute("data-chosen", "")
     for key, name in (
         ("1", "What comes next"),
         ("3", "What each layer would say"),
@@ -426,7 +431,7 @@ def test_it_fits(page: Page, file: str, view: str) -> None:
     scope = page.locator(".cx")
     for text in ("The capital of France is", "Repeat after me: Brelindor Vastquimmel sings. Brelindor"):
         scope.get_by_label("Text", exact=True).select_option(text)
-        for width, height in ((1000, 620), (760, 640), (390, 700), (320, 760)):
+        for width, height in ((1000, 620), (760, 640), (683, 700), (390, 700), (320, 760)):
             page.set_viewport_size({"width": width, "height": height})
             for _ in range(20):  # the picture follows some frames later
                 page.wait_for_timeout(50)

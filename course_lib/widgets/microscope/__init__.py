@@ -176,13 +176,13 @@ class Microscope(Explorer):
         """The page: another text was typed or chosen, or another model."""
         if model is not None and model not in self._models:
             raise ValueError(f"model must be one of {[*self._models]}; got {model!r}.")
-        before, self._model = self._model, model or self._model
+        before = self._model, self._off, self._skipped
+        if model not in (None, self._model):
+            self._model, self._off, self._skipped = str(model), [], []
         try:
-            if self._model != before:
-                self._off, self._skipped = [], []
             self.text = text
         except ValueError:
-            self._model = before
+            self._model, self._off, self._skipped = before
             raise
 
     def on_off(self, heads: list[list[int]], layers: list[int]) -> None:

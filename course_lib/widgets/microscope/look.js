@@ -178,8 +178,11 @@ const lookView = {
   /** Every head as a small table, the stronger the more weight. */
   drawSheet(m, c, v, g) {
     const { D, N, n } = c;
-    const pen = sized(v.sheet, g.right - g.x, g.bottom - g.y);
     const colour = m.colour("--cx-attention");
+    const name = [g.cw, n, colour, m.colour("--cell")].join();
+    if (v.drawn === name && v.of === N) return;
+    Object.assign(v, { drawn: name, of: N });
+    const pen = sized(v.sheet, g.right - g.x, g.bottom - g.y);
     const ground = m.colour("--cell");
     const side = (g.cw - 2) / n;
     for (let l = 0; l < D.L; l += 1)

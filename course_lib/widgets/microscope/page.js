@@ -9,7 +9,7 @@ const TOUR = [
   [{ view: "say" }, "Read every layer as if it were the last. Where does “Paris” begin to climb, and who pushes it?"],
   [{ view: "way", part: "attention", step: 5 }, "And inside that head: a query meets keys, a softmax makes shares, and values are mixed by them."],
 ];
-const KEYS = [["1", "to", "4", "views"], ["←", "→", "tokens"], ["↑", "↓", "layers"], ["[", "]", "heads"], ["o", "switches off"], ["Esc", "closes"]];
+const KEYS = [["1", "to", "4", "views"], ["←", "→", "tokens"], ["Shift", "←", "→", "what it looks at"], ["↑", "↓", "layers"], ["[", "]", "heads"], ["o", "switches off"], ["Esc", "closes"]];
 const ALL_ON = { heads: [], layers: [] };
 const FIRST = { view: "look", mode: "pair", part: "", step: 2, temperature: 1, topK: 0, topP: 1, map: false };
 
@@ -101,8 +101,11 @@ class Microscope {
   /** What each layer would say at a token, with what is off now; null until it is known. */
   lensOf(c, t) {
     const found = c.N.lens(t);
-    if (found === null) this.once(`lens ${t} ${c.N !== c.D}`, "lens", { token: t });
-    return found;
+    if (found !== null) return found;
+    // A token that is only passed over is not asked about.
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => this.once(`lens ${t} ${c.N !== c.D}`, "lens", { token: t }), this.passing ? 200 : 0);
+    return null;
   }
 
   askWords(layer, head) {
@@ -276,7 +279,7 @@ class Microscope {
     this.help = quiet("How to read this", "Help", () => this.showHow(this.how.hidden));
     setAttribute(this.help, "aria-expanded", "false");
     this.startTour = quiet("Tour", "Tour", () => this.tour(0));
-    this.link = quiet("Copy link", "Link", () => this.copyLink());
+    this.link = this.model.get("state").link ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
     this.picture = quiet("Copy picture", "Picture", () => this.copyPicture());
     const asText = quiet("As text", "Text", () => (box.details.open = !box.details.open));
     this.footer = h("div", { class: "foot" }, this.source, h("span", {}, this.startTour, asText, this.picture, this.link, this.help));
@@ -352,12 +355,13 @@ class Microscope {
       return;
     }
     if (/^(INPUT|SELECT|TEXTAREA|PRE|SUMMARY)$/.test(target.tagName)) return;
-    const { token, n, layer, head } = this.state;
+    const { token, n, layer, head, key: looked } = this.state;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, "[": -1, "]": 1 }[key];
     if (/^[1-4]$/.test(key)) {
       const name = Object.keys(ALL_VIEWS)[key - 1];
       if (!this.tabs[key - 1].hidden) this.choose(name, true);
-    } else if (key === "ArrowLeft" || key === "ArrowRight") {
+    } else if (event.shiftKey && (key === "ArrowLeft" || key === "ArrowRight")) this.set({ key: clamp(looked + step, 0, this.D.sees(token, n) - 1) });
+    else if (key === "ArrowLeft" || key === "ArrowRight") {
       this.set({ token: clamp(token + step, 0, n - 1) });
       if (target.classList.contains("t")) this.tokens[this.state.token].focus();
     } else if (key === "ArrowUp" || key === "ArrowDown") this.set({ layer: clamp(layer + step, 0, this.D.L - 1) });
@@ -438,10 +442,10 @@ class Microscope {
   }
 
   async copied(button, done) {
-    const before = button.firstChild.textContent;
+    const before = [...button.children].map((each) => each.textContent);
     const works = await Promise.resolve(done ?? Promise.reject(new Error("no clipboard"))).then(() => true, () => false);
     for (const each of button.children) setText(each, works ? "Copied" : "Not allowed here");
-    setTimeout(() => [before, button === this.link ? "Link" : "Picture"].forEach((words, i) => setText(button.children[i], words)), 1500);
+    setTimeout(() => before.forEach((words, i) => setText(button.children[i], words)), 1500);
   }
 
   /** What is seen, with its sentence as the title and its source below, as a picture. */
@@ -542,7 +546,7 @@ class Microscope {
       token.addEventListener("focus", () => token.matches(":focus-visible") && this.state.token !== i && this.set({ token: i }));
       return token;
     });
-    this.ghost = h("button", { class: "ghost", title: "Take it", onclick: () => this.take(0, c.n - 1) }, h("i"), h("small"));
+    this.ghost = h("button", { class: "ghost", title: "Take it", onclick: () => this.isOff(this.current()) || this.take(0, c.n - 1) }, h("i"), h("small"));
     this.words.replaceChildren(...this.tokens, this.ghost);
     if (isInside) this.tokens[Math.min(this.state.token, c.n - 1)].focus();
     this.fit();
@@ -593,7 +597,7 @@ class Microscope {
     setText(this.button, c.view === "next" ? "All on again" : isOff ? `${c.view === "say" ? "Layer" : "Head"} ${what.replace("layer ", "")} on again` : c.view === "say" ? `Skip ${what}` : `Switch ${what} off`);
     setAttribute(this.button, "aria-pressed", String(isOff || (c.view === "next" && some)));
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
-    this.thread.replaceChildren(...view.threads(this, c));
+    this.thread.replaceChildren(...(this.words.hidden ? [] : view.threads(this, c)));
     if (this.at === undefined || this.at === null) this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.`));
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
     const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), `${view.title[0]}. ${place}${this.said.textContent}`, this.isOff(c) ? `Off: ${this.named(c.off)}.` : "", ...view.text(this, c)];
@@ -649,6 +653,7 @@ function render({ model, el }) {
   return () => {
     page.watch.disconnect();
     clearInterval(page.unfolding);
+    clearTimeout(page.soon);
     box.close();
   };
 }

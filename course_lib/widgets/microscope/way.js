@@ -426,7 +426,8 @@ const wayView = {
     });
     const where = D.base === null ? "A vector for its place is added: so equal tokens differ." : "Equal tokens begin equal: their places come in later, where queries and keys are turned.";
     const lengths = `At the start its length is ${fixed(N.length(0, t))}; after ${D.L} layers have added to it, ${fixed(N.length(D.L, t))}.`;
-    if (wide) [where, lengths].forEach((words, i) => add(text(px + 40 * f, H - 48 + 22 * i, words, { style: "font-size: 13px" })));
+    const lines = this.wrapped(`${where} ${lengths}`, (pw - 60 * f) / 6.3);
+    if (wide) lines.forEach((words, i) => add(text(px + 40 * f, H - 14 - 20 * (lines.length - 1 - i), words, { style: "font-size: 13px" })));
   },
   /** How the last vector becomes chances: the norm, a score for each token, the softmax. */
   end(p) {
