@@ -17,6 +17,21 @@ async function inflated({ type, data }) {
   return new KINDS[type](await new Response(stream).arrayBuffer());
 }
 
+const mass = (groups) => sum(groups.map(([n, power]) => n * power));
+
+/** The first groups, as many as make this much together; of the last one only as many as it takes. */
+function until(groups, much, weight) {
+  const kept = [];
+  let left = much;
+  for (const [n, power] of groups) {
+    if (left <= 0) break;
+    const taken = Math.min(n, Math.ceil(left / weight(power) - 1e-9));
+    if (taken > 0) kept.push([taken, power]);
+    left -= taken * weight(power);
+  }
+  return kept;
+}
+
 /** One text and all that a model computed on it; see Python's `recording`. */
 class Recording {
   static async open(saved) {
@@ -157,24 +172,19 @@ class Recording {
   chances(t, { temperature = 1, topK = 0, topP = 1 } = {}, shown = this.watched) {
     const all = this.shown;
     const logits = this.a.next_logits.subarray(t * all, (t + 1) * all);
-    if (temperature === 0) return { p: range(shown).map((i) => (i ? 0 : 1)), rest: 0, kept: 1 };
+    if (temperature === 0) return { p: range(shown).map((i) => (i ? 0 : 1)), rest: 0, kept: 1, isCounted: true };
     const raise = (x) => Math.exp((x - logits[0]) / temperature);
-    const listed = Array.from(logits, raise);
     const bins = this.a.rest.length / this.T;
-    const others = sum(range(bins).map((i) => this.a.rest[t * bins + i] * raise(this.low + (i + 0.5) * this.step)));
-    const whole = sum(listed) + others;
-    const p = listed.map((x) => x / whole);
-    let last = topK ? Math.min(topK, all) : all;
-    if (topP < 1) {
-      let total = 0;
-      const kept = sum(p.slice(0, last)) + (topK ? 0 : others / whole);
-      const enough = p.findIndex((x) => (total += x / kept) >= topP);
-      last = Math.min(last, enough < 0 ? all : enough + 1);
-    }
+    // From the likeliest on: so many tokens, and the power of each. Those that are not listed are counted in steps of their scores.
+    const listed = Array.from(logits, (x) => [1, raise(x)]);
+    const others = range(bins).reverse().map((i) => [this.a.rest[t * bins + i], raise(this.low + (i + 0.5) * this.step)]);
+    let groups = [...listed, ...others];
+    if (topK > 0) groups = until(groups, topK, () => 1);
+    if (topP < 1) groups = until(groups, topP * mass(groups), (power) => power);
+    const whole = mass(groups);
+    const p = range(shown).map((i) => (i < groups.length ? groups[i][1] / whole : 0));
     const isCut = (topK > 0 && topK < this.vocabulary) || topP < 1;
-    const left = sum(p.slice(0, last)) + (isCut ? 0 : others / whole);
-    const after = p.map((x, i) => (i < last ? x / left : 0)).slice(0, shown);
-    return { p: after, rest: Math.max(0, 1 - sum(after)), kept: isCut ? last : null };
+    return { p, rest: Math.max(0, 1 - sum(p)), kept: isCut ? sum(groups.map(([n]) => n)) : null, isCounted: groups.length <= all };
   }
 
   share(layer, t) {

@@ -77,7 +77,7 @@ const nextView = {
       setAttribute(row.row, "data-out", changed && !w && now.p[i] === 0 && "");
       setAttribute(row.row, "aria-disabled", t < c.n - 1 && "true");
     });
-    const others = now.kept ? now.kept === 1 ? "one is kept" : `${now.kept} are kept` : `${count(D.vocabulary - v.rows.length)} others`;
+    const others = now.kept ? now.kept === 1 ? "one is kept" : `${now.isCounted ? "" : "some "}${count(now.kept)} are kept` : `${count(D.vocabulary - v.rows.length)} others`;
     show(v.rest, now.rest, plain.rest, others, drawn ? drawn.times - sum(drawn.draws) : null);
     for (const knob of v.knobs) {
       knob.draw(c[knob.name]);

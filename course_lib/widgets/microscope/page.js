@@ -531,6 +531,8 @@ class Microscope {
     const [words, small] = this.ghost.children;
     setText(words, seen(shown));
     setText(small, w ? `${percent(p)} → ${percent(shown === best ? w.p[0] : w.bestP)}` : percent(p));
+    // Two numbers side by side, not one over the other.
+    small.style.left = this.tokens[last].children[2].textContent ? "26px" : "0";
     this.ghost.style.visibility = c.view === "next" ? "hidden" : "";
   }
 

@@ -279,10 +279,10 @@ class Reading:
     def _words(self, parts: Parts, layer: int, heads: Sequence[int]) -> Tensor:
         """What heads add, read as outputs (heads, T, WORDS)."""
         out = self.blocks[layer].attention.out_proj
-        alone = torch.zeros(len(heads), *parts.mix.transpose(0, 1).shape, device=parts.mix.device)
+        alone = parts.mix.new_zeros(len(heads), *parts.mix.transpose(0, 1).shape)
         for i, head in enumerate(heads):
             alone[i, :, head] = parts.mix[head]
-        nothing = torch.zeros(1, alone[0, 0].numel(), device=alone.device)
+        nothing = alone.new_zeros(1, alone[0, 0].numel())
         brought = out(alone.flatten(2)) - out(nothing)
         return logit_lens(self.model, brought.float()).topk(WORDS).indices
 
