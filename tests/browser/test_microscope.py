@@ -386,9 +386,12 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     scope.get_by_label("Layer", exact=True).fill("18")
     scope.get_by_label("Head", exact=True).fill("6")
     expect(said(scope)).to_contain_text("99.6 % at V.")
-    # The state stands in the link.
+    # The state stands in the link: the text, and what is off, too.
+    scope.get_by_role("button", name="Switch 18.6 off").click()
+    expect(said(scope)).to_contain_text("with head 18.6 off, V gets")
+    told = said(scope).text_content()
     alone.reload()
-    expect(said(scope)).to_contain_text("looks")
+    expect(said(scope)).to_have_text(str(told))
     expect(scope.get_by_label("Head", exact=True)).to_have_value("6")
 
 

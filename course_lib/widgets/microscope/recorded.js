@@ -3,11 +3,25 @@
 const NEEDS_MODEL = "This needs the model: it works in the notebooks of the course.";
 
 /** What stands in the place of a widget's model; see anywidget's `model`. */
-function recordedModel(recordings, shown) {
+function recordedModel(recordings, { text, off, skipped, ...shown }) {
   const listeners = new Map();
-  const values = { texts: [recordings[0]], now: {}, piece: {}, shown, state: { examples: recordings.map((each) => each.text), error: "" } };
+  const values = {
+    texts: [recordings.find((each) => each.text === text) ?? recordings[0]],
+    now: { off: off ? [off.split(".").map(Number)] : [], skipped: skipped ? [Number(skipped)] : [] },
+    piece: {},
+    shown,
+    state: { examples: recordings.map((each) => each.text), error: "" },
+  };
+  /** What is seen stands in the address. */
+  const remember = () => {
+    const { off: heads = [], skipped: layers = [] } = values.now;
+    const all = { text: values.texts[0].text, ...values.shown, off: heads.map((pair) => pair.join(".")).join(), skipped: layers.join() };
+    const told = Object.entries(all).filter(([, value]) => value !== "");
+    history.replaceState(null, "", `#${new URLSearchParams(told)}`);
+  };
   const change = (changes) => {
     Object.assign(values, changes);
+    if (changes.texts || changes.now) remember();
     for (const name of Object.keys(changes)) for (const listener of listeners.get(`change:${name}`) ?? []) listener();
   };
   const answers = {
@@ -26,7 +40,7 @@ function recordedModel(recordings, shown) {
     get: (name) => (name === "state" ? { ...values.state, link: location.href } : values[name]),
     set(name, value) {
       values[name] = value;
-      if (name === "shown") history.replaceState(null, "", `#${new URLSearchParams(value)}`);
+      if (name === "shown") remember();
     },
     save_changes() {},
     on: (name, listener) => listeners.set(name, [...(listeners.get(name) ?? []), listener]),
@@ -50,6 +64,5 @@ function linked() {
   return Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => [name, numbers.has(name) ? Number(value) : value]));
 }
 
-const FIRST_STATE = { view: "look", mode: "pair", part: "", layer: 23, head: 4, token: 4, key: 3, temperature: 1, topK: 0, topP: 1 };
 const recordings = JSON.parse(document.getElementById("recordings").textContent);
-render({ model: recordedModel(recordings, { ...FIRST_STATE, ...linked() }), el: document.getElementById("microscope") });
+render({ model: recordedModel(recordings, { ...FIRST, layer: 23, head: 4, token: 4, key: 3, ...linked() }), el: document.getElementById("microscope") });
