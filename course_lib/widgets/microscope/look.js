@@ -83,7 +83,7 @@ const lookView = {
     v.bar = h("progress", { max: 1, "aria-label": "Heads that were switched off" });
     v.aside = h("div", { class: "aside" }, h("fieldset", {}, h("legend", {}, "The map is bright where"), v.modes.map((x) => x.label)), v.bar, v.hint);
     v.map2 = h("button", { class: "quiet back", onclick: () => m.set({ mode: "pair" }) }, "← Back to the map");
-    v.lens = svg("svg", { class: "lens", "aria-hidden": "true" }, svg("path"), svg("path"));
+    v.lens = svg("svg", { class: "lens", "aria-hidden": "true" }, svg("rect"), svg("path"));
     m.stage.append(v.lens, map, v.grid, v.aside, v.map2);
     return v;
   },
@@ -115,6 +115,8 @@ const lookView = {
       return { layer: clamp(layer, 0, D.L - 1), head: clamp(Math.floor((x - column * (D.H * cw + 26)) / cw), 0, D.H - 1) };
     };
     Object.assign(v.map.style, { left: `${g.x}px`, top: `${g.y}px`, width: `${g.right - g.x}px`, height: `${g.bottom - g.y}px` });
+    const px = (places) => Object.fromEntries(Object.entries(places).map(([name, value]) => [name, `${value}px`]));
+    const set = (node, [left, top], width, height) => Object.assign(node.style, px({ left, top, width, height }));
     v.sheet.hidden = !isSheet;
     const repeats = range(c.n).some((q) => rules(D).after(q) !== null);
     const heads = range(D.L).flatMap((l) => range(D.H).map((n) => [l, n]));
@@ -124,10 +126,11 @@ const lookView = {
       if (isSheet) return;
       const w = this.brightness(m, c, l, n);
       const [x, y] = g.place(l, n);
-      node.style.cssText = `left:${x}px;top:${y}px;width:${cw}px;height:${ch}px;--w:${clamp(Math.abs(w ?? 0), 0, 1).toFixed(3)};--hue:var(${w < 0 ? "--cx-token" : "--cx-attention"})`;
+      set(node, [x, y], cw, ch);
+      node.style.setProperty("--w", clamp(Math.abs(w ?? 0), 0, 1).toFixed(3));
+      node.style.setProperty("--hue", `var(${w < 0 ? "--cx-token" : "--cx-attention"})`);
     });
     if (isSheet) this.drawSheet(m, c, v, g);
-    const set = (node, [x, y], width, height) => Object.assign(node.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
     const [mx, my] = g.place(c.layer, c.head);
     set(v.chosen, [mx - 1, my - 1], cw + 2, ch + 2);
     const crossed = [...c.off.heads.map(([l, n]) => [g.place(l, n), cw]), ...c.off.layers.map((l) => [g.place(l, 0), D.H * cw])];
@@ -151,7 +154,8 @@ const lookView = {
       setAttribute(node, "data-on", n === c.head && "");
       const isFirst = wide && n === 0 && column === 0 && cw >= 18;
       setText(node, isFirst ? "head 0" : String(n));
-      Object.assign(node.style, { top: "-15px" }, isFirst ? { left: "auto", right: `calc(100% - ${x + cw / 2 + 4}px)` } : { left: `${x}px`, width: `${cw}px`, textAlign: "center" });
+      const above = isFirst ? { left: "auto", right: `calc(100% - ${x + cw / 2 + 4}px)` } : { ...px({ left: x, width: cw }), textAlign: "center" };
+      Object.assign(node.style, above, { top: "-15px" });
     }));
     setAttribute(v.map, "aria-valuenow", c.layer * D.H + c.head + 1);
     setAttribute(v.map, "aria-valuetext", `Layer ${c.layer}, head ${c.head}`);
@@ -234,11 +238,15 @@ const lookView = {
     const [x, y] = g.place(c.layer, c.head);
     const [cx, cy] = [g.x + x + g.cw + 1, g.y + y];
     const [pt, pb] = under ? [g.bottom + 8, 450] : [wide ? g.y - 14 : g.y - 8, wide ? 430 : 448];
-    filled(v.lens.children[0], { d: `M${edge + 10},${pt} H${W - 10} q10,0 10,10 V${pb - 10} q0,10 -10,10 H${edge + 10} q-10,0 -10,-10 V${pt + 10} q0,-10 10,-10 Z` });
-    filled(v.lens.children[1], { d: under ? "" : `M${cx},${cy - 1} L${edge + 1},${pt + 8} V${pb - 8} L${cx},${cy + g.ch + 1} Z`, style: `opacity: ${isSheet ? 0.3 : 0.75}` });
+    const [panel, beam] = v.lens.children;
+    filled(panel, { x: edge, y: pt, width: W - edge, height: pb - pt, rx: 10 });
+    const d = under ? "" : `M${cx},${cy - 1} L${edge + 1},${pt + 8} V${pb - 8} L${cx},${cy + g.ch + 1} Z`;
+    filled(beam, { d, opacity: isSheet ? 0.3 : 0.75 });
     v.aside.hidden = isSheet;
     v.map2.hidden = !isSheet;
-    Object.assign(v.aside.style, wide ? { left: `${W - 184}px`, top: `${g.y + 2}px`, width: "176px" } : { left: `${left - names + 10}px`, top: `${top + side * n + 16}px`, width: "auto", right: "4px" });
+    const beside = { left: `${W - 184}px`, top: `${g.y + 2}px`, width: "176px" };
+    const below = { left: `${left - names + 10}px`, top: `${top + side * n + 16}px`, width: "auto", right: "4px" };
+    Object.assign(v.aside.style, wide ? beside : below);
     Object.assign(v.map2.style, wide ? { right: "12px", top: `${g.y - 46}px` } : { right: "4px", top: "0px" });
   },
   place: 2,
@@ -256,7 +264,8 @@ const lookView = {
     const w = N.shares(layer, head, t);
     const most = w.indexOf(Math.max(...w));
     const at = (k) => (k === t ? ["itself"] : k === 0 && t > 1 ? [tok(D.tokens[k], "key"), ", the first token"] : [tok(D.tokens[k], "key")]);
-    return [": ", tok(D.tokens[t], "query"), " looks ", em(percent(w[c.key])), " at ", ...at(c.key), ...(most === c.key ? ["."] : [`, and ${percent(w[most])} at `, ...at(most), "."])];
+    const more = most === c.key ? [] : [`, and ${percent(w[most])} at `, ...at(most)];
+    return [": ", tok(D.tokens[t], "query"), " looks ", em(percent(w[c.key])), " at ", ...at(c.key), ...more, "."];
   },
   text(m, c) {
     const { D, N, layer, head } = c;
@@ -273,8 +282,10 @@ const lookView = {
       const to = m.foot(k);
       if (Math.abs(to.line - from.line) > 2) return [];
       const depth = k === c.token ? 18 : clamp(16 + Math.abs(from.x - to.x) * 0.12, 18, 44);
-      const d = k === c.token ? `M${from.x - 4},${from.y} c-14,${depth} 22,${depth} 8,0` : `M${from.x},${from.y} C${from.x},${from.y + depth} ${to.x},${to.y + depth} ${to.x},${to.y}`;
-      return [svg("path", { d, fill: "none", stroke: "var(--cx-attention)", "stroke-width": 1 + 6 * share, "stroke-opacity": k === c.key ? 0.95 : 0.45, "stroke-linecap": "round" })];
+      const round = `M${from.x - 4},${from.y} c-14,${depth} 22,${depth} 8,0`;
+      const over = `M${from.x},${from.y} C${from.x},${from.y + depth} ${to.x},${to.y + depth} ${to.x},${to.y}`;
+      const look = { "stroke-width": 1 + 6 * share, "stroke-opacity": k === c.key ? 0.95 : 0.45 };
+      return [svg("path", { d: k === c.token ? round : over, stroke: "var(--cx-attention)", ...look })];
     });
   },
 };

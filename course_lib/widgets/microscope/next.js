@@ -66,7 +66,8 @@ const nextView = {
       row.drawn.hidden = times === null;
       row.drawn.style.left = `${((times ?? 0) / (drawn?.times ?? 1)) * most}px`;
       row.number.style.left = `${Math.max(p, changed ? before : 0, times === null ? 0 : times / drawn.times) * most}px`;
-      row.number.replaceChildren(...(changed ? [h("s", {}, `${percent(before)} → `), percent(p)] : [percent(p)]), ...(times === null ? [] : [h("s", {}, `, drawn ${times} times`)]));
+      const [was, drawn_] = [changed ? [h("s", {}, `${percent(before)} → `)] : [], times === null ? [] : [h("s", {}, `, drawn ${times} times`)]];
+      row.number.replaceChildren(...was, percent(p), ...drawn_);
       setText(row.word, text);
     };
     v.rows.forEach((row, i) => {
@@ -77,7 +78,8 @@ const nextView = {
       setAttribute(row.row, "data-out", changed && !w && now.p[i] === 0 && "");
       setAttribute(row.row, "aria-disabled", t < c.n - 1 && "true");
     });
-    const others = now.kept ? now.kept === 1 ? "one is kept" : `${now.isCounted ? "" : "some "}${count(now.kept)} are kept` : `${count(D.vocabulary - v.rows.length)} others`;
+    const kept = now.kept === 1 ? "one is kept" : `${now.isCounted ? "" : "some "}${count(now.kept ?? 0)} are kept`;
+    const others = now.kept ? kept : `${count(D.vocabulary - v.rows.length)} others`;
     show(v.rest, now.rest, plain.rest, others, drawn ? drawn.times - sum(drawn.draws) : null);
     for (const knob of v.knobs) {
       knob.draw(c[knob.name]);
@@ -115,6 +117,6 @@ const nextView = {
     const side = Math.sign(to - from) * r;
     const bend = `V${top - r} Q${from},${top} ${from + side},${top} H${to - side} Q${to},${top} ${to},${top + r} V${bottom}`;
     const d = `M${from},${y - 30} ${r < 1 ? `V${bottom}` : bend}`;
-    return [svg("path", { d, fill: "none", stroke: "var(--cx-token)", "stroke-width": 2.5, "stroke-linecap": "round" })];
+    return [svg("path", { d, stroke: "var(--cx-token)", "stroke-width": 2.5 })];
   },
 };

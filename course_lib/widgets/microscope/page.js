@@ -9,7 +9,15 @@ const TOUR = [
   [{ view: "say" }, "Read every layer as if it were the last. Where does “Paris” begin to climb, and who pushes it?"],
   [{ view: "way", part: "attention", step: 5 }, "And inside that head: a query meets keys, a softmax makes shares, and values are mixed by them."],
 ];
-const KEYS = [["1", "to", "4", "views"], ["←", "→", "tokens"], ["Shift", "←", "→", "what it looks at"], ["↑", "↓", "layers"], ["[", "]", "heads"], ["o", "switches off"], ["Esc", "closes"]];
+const KEYS = [
+  ["1", "to", "4", "views"],
+  ["←", "→", "tokens"],
+  ["Shift", "←", "→", "what it looks at"],
+  ["↑", "↓", "layers"],
+  ["[", "]", "heads"],
+  ["o", "switches off"],
+  ["Esc", "closes"],
+];
 const ALL_ON = { heads: [], layers: [] };
 const FIRST = { view: "look", mode: "pair", part: "", step: 2, temperature: 1, topK: 0, topP: 1, map: false };
 
@@ -242,7 +250,11 @@ class Microscope {
     const isOff = this.chosenIsOff(c);
     if (c.view === "next") this.setOff(ALL_ON);
     else if (c.view === "say") this.setOff({ heads, layers: isOff ? layers.filter((l) => l !== c.layer) : [...layers, c.layer].sort((a, b) => a - b) });
-    else this.setOff({ layers, heads: isOff ? heads.filter(([l, n]) => l !== c.layer || n !== c.head) : [...heads, [c.layer, c.head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]) });
+    else {
+      const others = heads.filter(([l, n]) => l !== c.layer || n !== c.head);
+      const more = [...others, [c.layer, c.head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+      this.setOff({ layers, heads: isOff ? others : more });
+    }
   }
 
   async setOff(off) {
@@ -259,8 +271,13 @@ class Microscope {
   // ---------------------------------------------------------------------------------------------- the frame
   frame() {
     const { outer: box } = this;
-    const quiet = (long, short, press) => h("button", { class: "quiet", "aria-label": long, onclick: press }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
-    this.tabs = Object.entries(ALL_VIEWS).map(([name, { title: [long, short] }]) => h("button", { role: "tab", id: `${this.id}-${name}`, "data-name": name, "aria-label": long, onclick: () => this.choose(name, true) }, h("span", { class: "long" }, long), h("span", { class: "short" }, short)));
+    // Each name long and short, for wide pages and narrow ones.
+    const named = (long, short, attributes) => h("button", { "aria-label": long, ...attributes }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
+    const quiet = (long, short, onclick) => named(long, short, { class: "quiet", onclick });
+    this.tabs = Object.entries(ALL_VIEWS).map(([name, { title }]) => {
+      const onclick = () => this.choose(name, true);
+      return named(...title, { role: "tab", id: `${this.id}-${name}`, "data-name": name, onclick });
+    });
     this.models = h("select", { "aria-label": "Model", onchange: () => this.read(this.D.text, this.models.value) });
     this.pick = h("select", { "aria-label": "Text", onchange: () => this.read(this.pick.value) });
     this.edit = quiet("Own text", "Own", () => this.startWriting());
@@ -271,7 +288,9 @@ class Microscope {
     this.allOn = h("button", { class: "quiet", onclick: () => this.setOff(ALL_ON) }, "All on");
     this.words = h("div", { class: "text", role: "group", "aria-label": "The text: choose a token", dir: "auto" });
     this.own = h("input", { class: "own", "aria-label": "Your text", spellcheck: "false" });
-    this.writing = h("form", { class: "writing", hidden: true, onsubmit: (event) => this.send(event) }, this.own, h("button", { class: "take" }, "Read"), h("button", { type: "button", class: "quiet", onclick: () => this.stopWriting() }, "Cancel"));
+    const cancel = h("button", { type: "button", class: "quiet", onclick: () => this.stopWriting() }, "Cancel");
+    const onsubmit = (event) => this.send(event);
+    this.writing = h("form", { class: "writing", hidden: true, onsubmit }, this.own, h("button", { class: "take" }, "Read"), cancel);
     this.stage = h("div", { class: "stage", role: "tabpanel" });
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
     this.source = h("span");
@@ -283,10 +302,14 @@ class Microscope {
     this.picture = quiet("Copy picture", "Picture", () => this.copyPicture());
     const asText = quiet("As text", "Text", () => (box.details.open = !box.details.open));
     this.footer = h("div", { class: "foot" }, this.source, h("span", {}, this.startTour, asText, this.picture, this.link, this.help));
+    const onkeydown = (event) => this.onTab(event);
+    const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown }, this.tabs);
+    const { layer, head } = this.spins;
+    const sentence = h("p", {}, this.placeText[0], layer.node, this.placeText[1], head.node, this.said);
     this.root = h("div", { class: "mx" },
-      h("div", { class: "top" }, h("div", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown: (e) => this.onTab(e) }, this.tabs), h("span", { class: "space" }), this.models, this.pick, this.edit),
+      h("div", { class: "top" }, tabs, h("span", { class: "space" }), this.models, this.pick, this.edit),
       h("div", { class: "busy", "aria-hidden": "true" }),
-      h("div", { class: "say" }, h("p", {}, this.placeText[0], this.spins.layer.node, this.placeText[1], this.spins.head.node, this.said), h("span", { class: "switches" }, this.allOn, this.button)),
+      h("div", { class: "say" }, sentence, h("span", { class: "switches" }, this.allOn, this.button)),
       this.words, this.writing, this.thread, this.stage, this.footer, this.how,
     );
     box.body.append(this.root);
@@ -412,7 +435,8 @@ class Microscope {
     const { D } = this;
     this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: 5, ...state };
     const isLast = i + 1 === TOUR.length;
-    this.source.replaceChildren(h("b", {}, `${i + 1} of ${TOUR.length}`), words, h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next"));
+    const next = h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next");
+    this.source.replaceChildren(h("b", {}, `${i + 1} of ${TOUR.length}`), words, next);
     this.pending = off;
     this.choose(state.view, true);
     this.setOff(off);
@@ -466,11 +490,12 @@ class Microscope {
         return []; // of another origin
       }
     });
-    const scheme = getComputedStyle(this.outer.root).colorScheme;
     const { clientWidth: width } = this.root;
     const height = this.root.clientHeight - this.root.querySelector(".top").offsetHeight;
-    const outer = h("div", { class: "cx", style: `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : scheme === "dark" ? "dark" : "light"};` }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
-    const drawing = `<svg xmlns="http://www.w3.org/2000/svg" width="${width + 30}" height="${height + 10}"><foreignObject width="100%" height="100%">${new XMLSerializer().serializeToString(outer)}</foreignObject></svg>`;
+    const style = `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
+    const outer = h("div", { class: "cx", style }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
+    const inside = svg("foreignObject", { width: "100%", height: "100%" }, outer);
+    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width + 30, height: height + 10 }, inside));
     const image = new Image();
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
     const made = image.decode().then(() => {
@@ -541,7 +566,8 @@ class Microscope {
     this.textDrawn = kept;
     const isInside = this.words.contains(document.activeElement);
     this.tokens = D.tokens.slice(0, c.n).map((piece, i) => {
-      const token = h("button", { class: "t", "aria-label": bare(piece), onclick: () => this.set({ token: i }) }, h("i"), h("b", {}, seen(piece)), h("small"), h("u"));
+      const onclick = () => this.set({ token: i });
+      const token = h("button", { class: "t", "aria-label": bare(piece), onclick }, h("i"), h("b", {}, seen(piece)), h("small"), h("u"));
       setAttribute(token, "data-gap", (D.tokens[i + 1]?.startsWith(" ") ?? false) && "");
       setAttribute(token, "data-written", i >= D.n && "");
       token.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ token: i }));
@@ -594,15 +620,20 @@ class Microscope {
     this.said.replaceChildren(...view.say(this, c).flat());
     const some = this.isOff(c);
     const isOff = this.chosenIsOff(c);
-    const what = c.view === "say" ? `layer ${c.layer}` : `${c.layer}.${c.head}`;
+    const [what, verb] = c.view === "say" ? [`Layer ${c.layer}`, `Skip layer ${c.layer}`] : [`Head ${c.layer}.${c.head}`, `Switch ${c.layer}.${c.head} off`];
     this.button.hidden = c.view === "next" && !some;
-    setText(this.button, c.view === "next" ? "All on again" : isOff ? `${c.view === "say" ? "Layer" : "Head"} ${what.replace("layer ", "")} on again` : c.view === "say" ? `Skip ${what}` : `Switch ${what} off`);
+    setText(this.button, c.view === "next" ? "All on again" : isOff ? `${what} on again` : verb);
     setAttribute(this.button, "aria-pressed", String(isOff || (c.view === "next" && some)));
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
     this.thread.replaceChildren(...(this.words.hidden ? [] : view.threads(this, c)));
-    if (this.at === undefined || this.at === null) this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.`));
+    if (this.at === undefined || this.at === null) {
+      const recorded = this.model.get("state").link ? " Recorded: no kernel needed." : "";
+      this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${recorded}`));
+    }
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
-    const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), `${view.title[0]}. ${place}${this.said.textContent}`, this.isOff(c) ? `Off: ${this.named(c.off)}.` : "", ...view.text(this, c)];
+    const told = `${view.title[0]}. ${place}${this.said.textContent}`;
+    const off = this.isOff(c) ? `Off: ${this.named(c.off)}.` : "";
+    const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), told, off, ...view.text(this, c)];
     setText(this.outer.text, lines.filter(Boolean).join("\n"));
   }
 

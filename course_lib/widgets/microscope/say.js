@@ -36,8 +36,10 @@ const sayView = {
     const text = (attributes, ...words) => parts.push(svg("text", attributes, ...words));
     const ink = "fill: var(--token-ink); font-weight: 700";
     for (let r = 1; r <= far; r *= 10) {
-      parts.push(svg("line", { x1: at(r), x2: at(r), y1: top - 4, y2: y(D.L), stroke: r === 1 ? "var(--cx-token)" : "var(--line)", "stroke-width": r === 1 ? 2 : 1 }));
-      if (wide || r === 1 || r === far || r === 100) text({ x: at(r), y: 12, "text-anchor": r === far && !wide ? "start" : "middle", style: r === 1 ? ink : "" }, r === 1 ? "1st" : nth(r));
+      const line = r === 1 ? { stroke: "var(--cx-token)", "stroke-width": 2 } : { stroke: "var(--line)" };
+      parts.push(svg("path", { d: `M${at(r)},${top - 4} V${y(D.L)}`, ...line }));
+      const isNamed = wide || r === 1 || r === far || r === 100;
+      if (isNamed) text({ x: at(r), y: 12, "text-anchor": r === far && !wide ? "start" : "middle", style: r === 1 ? ink : "" }, nth(r));
     }
     text({ x: 0, y: 12 }, wide ? "layer would say" : "would say");
     if (wide) text({ x: at(far) - 36, y: 12, "text-anchor": "end" }, svg("tspan", { style: ink }, bare(answer)), " is its");
@@ -46,18 +48,24 @@ const sayView = {
       const isNew = l === 0 || read[l - 1].word !== piece;
       const base = { y: y(l) + tall / 2, "dominant-baseline": "central" };
       text({ ...base, x: wide ? 20 : 16, "text-anchor": "end", style: l === c.layer ? "fill: var(--cx-text); font-weight: 700" : "" }, l);
-      text({ ...base, class: "word", x: x.word, "data-new": (isNew || l === c.layer) && "", "data-answer": piece === answer && "" }, word(piece).slice(0, wide ? 18 : 9));
+      const isAnswer = piece === answer;
+      const look = { "data-new": (isNew || l === c.layer) && "", "data-answer": isAnswer && "" };
+      text({ ...base, class: "word", x: x.word, ...look }, word(piece).slice(0, wide ? 18 : 9));
       text({ ...base, x: x.share, "text-anchor": "end" }, percent(p));
       if (c.off.layers.includes(l)) parts.push(svg("path", { d: `M0,${y(l) + tall / 2} H${x.share}`, stroke: "var(--cx-text)", "stroke-width": 1.5 }));
-      if (x.bars) parts.push(svg("rect", { x: x.bar, y: y(l) + 2.5, width: Math.max(1, p * x.bars), height: tall - 5, rx: 1.5, fill: piece === answer ? "var(--cx-token)" : "var(--edge)", "fill-opacity": piece === answer ? 1 : 0.45 }));
+      const bar = { x: x.bar, y: y(l) + 2.5, width: Math.max(1, p * x.bars), height: tall - 5, rx: 1.5 };
+      if (x.bars) parts.push(svg("rect", { ...bar, class: isAnswer ? "token" : "edge" }));
     });
     // The way of the answer: attention's part and the MLP's part of each layer.
     const path = isMapped ? this.mapped(read, at, y, tall) : this.way(rows, at, y, tall);
-    for (const { part, line } of path) parts.push(svg("line", { ...line, stroke: part === "map" ? "var(--cx-stream)" : `var(--cx-${part})`, "stroke-width": 3.5, "stroke-linecap": "round" }));
+    for (const { part, line } of path) parts.push(svg("line", { ...line, class: "step", stroke: `var(--cx-${part})` }));
     parts.push(svg("circle", { cx: at(read.at(-1).rank), cy: y(D.L), r: 5, fill: "var(--cx-token)" }));
     if (!isMapped) this.nameSteps(path, { x, at, y, tall, wide }, text);
     if (wide) text({ x: at(1) + 10, y: y(D.L) - 2, style: `${ink}; font-size: 14px` }, bare(answer));
-    rows.forEach((_, l) => parts.push(svg("rect", { class: "hit", x: 0, y: y(l), width: W, height: tall, onpointermove: (e) => e.pointerType === "mouse" && m.preview({ layer: l }), onclick: () => m.set({ layer: l }) })));
+    rows.forEach((_, layer) => {
+      const onpointermove = (event) => event.pointerType === "mouse" && m.preview({ layer });
+      parts.push(svg("rect", { class: "hit", x: 0, y: y(layer), width: W, height: tall, onpointermove, onclick: () => m.set({ layer }) }));
+    });
     v.layers.onpointerleave = () => m.preview(null);
     setAttribute(v.layers, "aria-label", this.text(m, c).join(". "));
     v.layers.replaceChildren(...parts);
@@ -72,7 +80,10 @@ const sayView = {
       return l > 0 ? [attention, mlp] : [mlp];
     });
   },
-  mapped: (read, at, y, tall) => read.slice(1).map((row, i) => ({ part: "map", line: { x1: at(read[i].rank), y1: y(i) + tall, x2: at(row.rank), y2: y(i + 1) + tall } })),
+  mapped(read, at, y, tall) {
+    const ends = read.map((row, l) => [at(row.rank), y(l) + tall]);
+    return ends.slice(1).map(([x2, y2], l) => ({ part: "stream", line: { x1: ends[l][0], y1: ends[l][1], x2, y2 } }));
+  },
   /** The largest step of each part is named, where nothing is in the way. */
   nameSteps(path, { x, at, y, tall, wide }, text) {
     const taken = path.map(({ line }) => [Math.min(line.x1, line.x2) - 4, Math.max(line.x1, line.x2) + 4, line.y1 - 8, line.y2 + 8]);
@@ -85,10 +96,12 @@ const sayView = {
       const [x1, x2, line] = [at(best.from), at(best.to), y(best.l) + (part === "mlp" ? 0.75 : 0.25) * tall];
       const left = x1 - 14 - long;
       const end = at(1) - 10 - long;
-      const places = [[x2 + 14, line], [left, line], [left, line + tall / 2], [x2 + 14, line - tall / 2], [end, line + 1.6 * tall], [end, line - 1.3 * tall], [x.from + 4, line]];
-      const isFree = ([from, mid]) => from >= x.from - 2 && from + long <= at(1) - 4 && !taken.some(([l, r, t, b]) => l < from + long && r > from && t < mid && b > mid);
+      const beside = [[x2 + 14, line], [left, line], [left, line + tall / 2], [x2 + 14, line - tall / 2]];
+      const places = [...beside, [end, line + 1.6 * tall], [end, line - 1.3 * tall], [x.from + 4, line]];
+      const isTaken = (from, mid) => taken.some(([l, r, t, b]) => l < from + long && r > from && t < mid && b > mid);
+      const isFree = ([from, mid]) => from >= x.from - 2 && from + long <= at(1) - 4 && !isTaken(from, mid);
       const place = places.find(isFree);
-      if (place) text({ x: place[0], y: place[1], "dominant-baseline": "central", style: `fill: var(--${part}-ink); font-weight: 600; font-size: ${wide ? 13 : 12}px` }, words);
+      if (place) text({ x: place[0], y: place[1], class: `of-${part}`, "dominant-baseline": "central", style: `font-size: ${wide ? 13 : 12}px` }, words);
     }
   },
   place: 1,
