@@ -131,33 +131,6 @@ def strips(rows: Mapping[str, ArrayLike], shown: int = 64, marked: Sequence[int]
     )
 
 
-def lengths(sizes: Sequence[int], per_token: Mapping[str, ArrayLike]) -> None:
-    """Bytes that a token holds, over the size of the vocabulary.
-
-    Args:
-        sizes: tokens in the vocabulary, each twice the one before.
-        per_token: for each text the bytes per token at each size.
-    """
-    gains = {name: np.diff(np.asarray(held, dtype=float)) for name, held in per_token.items()}
-    said = "; ".join(f"{name} {', '.join(f'{gain:.2f}' for gain in each)}" for name, each in gains.items())
-    title = supported(
-        "More tokens make texts shorter, but later doublings gain less",
-        f"each doubling adds bytes per token: {said}",
-        all((each > 0).all() and (np.diff(each) < 0.05).all() for each in gains.values()),
-        all(each[-1] < 0.8 * each.max() for each in gains.values()),
-    )
-    fig = plots.lines(
-        {name: (sizes, held) for name, held in per_token.items()},
-        title=title,
-        x="tokens in the vocabulary",
-        y="bytes per token",
-        log_x=True,
-    )
-    _name_sizes(fig.axes[0], sizes)
-    ends = ", ".join(f"{name} {np.asarray(held)[-1]:.1f}" for name, held in per_token.items())
-    plots.show(fig, alt=f"Curves over the size of the vocabulary; bytes per token at {sizes[-1]}: {ends}.")
-
-
 def prices(n_tokens: Mapping[str, int], n_bytes: Mapping[str, int]) -> None:
     """Tokens for the same sentence in many languages, the cheapest on top.
 

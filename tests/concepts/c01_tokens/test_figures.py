@@ -15,24 +15,6 @@ SIZES = [256, 512, 1024, 2048]
 draws = partial(drawing.draws, labels=("x",))
 
 
-def test_lengths(drawn):
-    held = {"reviews": [1.0, 1.8, 2.2, 2.4], "code": np.array([1.0, 1.7, 2.2, 2.6])}
-    assert draws(drawn, figures.lengths, SIZES, held, says="at 2048: reviews 2.4, code 2.6")
-    assert [label.get_text() for label in drawn[0][0].axes[0].get_xticklabels()][2] == "1,024"
-
-
-@pytest.mark.parametrize(
-    "held",
-    [
-        [1.0, 1.3, 1.6, 1.9],  # each doubling gains as much
-        [1.0, 1.2, 1.5, 2.0],  # more and more
-        [1.0, 1.8, 1.7, 1.9],  # a larger vocabulary makes it longer
-    ],
-)
-def test_lengths_refused(drawn, held):
-    assert refuses(drawn, figures.lengths, SIZES, {"reviews": held})
-
-
 def test_prices(drawn):
     n_tokens = {"English": 12, "Thai": 60, "French": 20}
     n_bytes = {"English": 54, "Thai": 102, "French": 49}
