@@ -398,13 +398,13 @@ def lesson(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
 
 def test_a_join_that_mixes_tokens_changes_the_next_figure(lesson: Callable[..., dict[str, Any]]) -> None:
-    names = ("heads-naive", "heads-module", "two-predict", "two-run")
+    names = ("heads-shapes", "heads-naive", "heads-module", "two-predict", "two-run")
 
     def two_heads(join: Callable[[torch.Tensor], torch.Tensor]) -> float:
         known: dict[str, Any] = {"join": join}
-        lesson(known, "heads-naive")
+        lesson(known, *names[:2])
         known["join"] = join
-        lesson(known, *names[1:])
+        lesson(known, *names[2:])
         return mean(known["drawn"][0]["two heads"])
 
     right = two_heads(lambda heads: heads.transpose(1, 2).flatten(2))
