@@ -4,8 +4,22 @@ const PATIENCE_MS = 3000;
 const TYPING_MS = 400;
 const SHOWN_NEXT = 5; // as in Python
 const COMPUTING = "Python is computing. What is shown still belongs to the old input.";
+const NEEDS_PYTHON = "This needs Python: it works in the notebooks of the course.";
 const NOBODY =
   "No answer from Python: this page has no running kernel that knows this explorer. In JupyterLab, run the cells above it and its own cell again. What is shown still belongs to the old input.";
+
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+const range = (n) => Array.from({ length: n }, (_, i) => i);
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const percent = (p) => `${p >= 0.9995 ? "100" : p >= 0.99 || p < 0.0995 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
+const count = (n) => n.toLocaleString("en");
+const nth = (n) => count(n) + (n % 100 > 10 && n % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th"));
+const fixed = (x) => x.toFixed(1).replace("-", "−");
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** In the sentence: a number or name in the colour of what it is, and a piece of a text on a ground of that colour. */
+const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);
+const mark = (text, kind) => h("span", { class: `tk of-${kind}` }, text);
 
 /** A new element: h("button", { class: "cx-button", onclick: f }, "text", child); null and lists are welcome among the children. */
 const h = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
@@ -47,8 +61,10 @@ function uniqueId(stem) {
  * but for a question that is quiet, whose answer nobody waits for.
  * askAfter(kind, fields) is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
+ * answers: where no kernel is there, answers[kind](fields) gives in Python's place what changes, by trait, or a promise
+ * of it; what it throws is shown as Python's errors are.
  */
-function frame({ model, el, title, textLabel }) {
+function frame({ model, el, title, textLabel, answers = {} }) {
   const message = h("p", { class: "cx-message", role: "alert" });
   const text = h("pre", { class: "cx-text", tabindex: "0", "aria-label": textLabel });
   const details = h("details", { class: "cx-details" }, h("summary", {}, textLabel), text);
@@ -66,11 +82,27 @@ function frame({ model, el, title, textLabel }) {
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
   el.append(root);
 
+  /** Whether no kernel knows this explorer: it was exported, or its notebook opened again. */
+  const isAlone = () => model.widget_manager.kernel === null || root.closest(".jupyter-widgets-disconnected") !== null;
+
   /** Whether somebody may still answer: the explorer belongs to a kernel, and this one is at work. */
   const isComputing = () => {
-    if (root.closest(".jupyter-widgets-disconnected")) return false;
     const { kernel } = model.widget_manager; // JupyterLab's managers have it, or null where it is gone
-    return kernel === undefined || kernel?.status === "busy";
+    return !isAlone() && (kernel === undefined || kernel.status === "busy");
+  };
+
+  /** Answer in Python's place. */
+  const answer = async ({ request, kind, ...fields }) => {
+    let [changes, error] = [{}, ""];
+    try {
+      if (!answers[kind]) throw new Error(NEEDS_PYTHON);
+      changes = await answers[kind](fields);
+    } catch (refusal) {
+      error = refusal.message;
+    }
+    const { state = {}, ...others } = changes;
+    for (const [name, value] of Object.entries(others)) model.set(name, value);
+    model.set("state", { ...model.get("state"), ...state, answered: request, error });
   };
 
   const waiting = new Map();
@@ -109,7 +141,8 @@ function frame({ model, el, title, textLabel }) {
       else setAttribute(root, "aria-busy", "true");
       waiting.set(request, { resolve, timer, quiet });
       try {
-        send({ request, kind, ...fields });
+        if (isAlone()) answer({ request, kind, ...fields });
+        else send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
       }
@@ -296,4 +329,212 @@ function caretCanMove(input, direction) {
   const { selectionStart: start, selectionEnd: end, value } = input;
   if (start === 0 && end === value.length) return false;
   return direction < 0 ? end > 0 : start < value.length;
+}
+
+/** A button that is named long on wide pages and short on narrow ones. */
+function named(long, short, attributes) {
+  return h("button", { "aria-label": long, type: "button", ...attributes }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
+}
+
+/** The same without an edge. */
+function quiet(long, short, onclick) {
+  return named(long, short, { class: "quiet", onclick });
+}
+
+/** A number inside the sentence that can be stepped: `set(value)` is called with numbers from `low` to `high()` only. */
+function spin({ label, low = 0, high, get, set }) {
+  const to = (value) => set(clamp(value, low, high()));
+  const input = h("input", { type: "number", min: low, "aria-label": label });
+  input.addEventListener("input", () => input.value !== "" && to(Math.round(Number(input.value))));
+  input.addEventListener("blur", () => show());
+  const arrow = (step, sign) => h("button", { type: "button", tabindex: -1, "aria-hidden": "true", onclick: () => to(get() + step) }, sign);
+  /** A field in which somebody types is left alone. */
+  const show = () => {
+    const value = get();
+    if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
+    setAttribute(input, "max", high());
+    setAttribute(input, "data-value", value);
+    input.style.setProperty("--digits", String(high()).length);
+  };
+  return { input, node: h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›")), show };
+}
+
+/** Several choices of which one holds, as tabs or as settings: arrow keys walk. options: [value, [long, short]] each. */
+function tabs({ label, options, choose, role = "tab", id = uniqueId("tabs") }) {
+  const isTab = role === "tab";
+  const buttons = options.map(([value, names]) =>
+    named(...names, { role, id: `${id}-${value}`, "data-name": value, onclick: () => choose(value) }));
+  const onkeydown = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.stopPropagation();
+    event.preventDefault();
+    const shown = buttons.filter((button) => !button.hidden);
+    const at = shown.findIndex((button) => button.tabIndex === 0);
+    const next = shown[(at + step + shown.length) % shown.length];
+    choose(next.dataset.name);
+    next.focus();
+  };
+  const show = (chosen) => {
+    for (const button of buttons) {
+      const isChosen = button.dataset.name === String(chosen);
+      setAttribute(button, isTab ? "aria-selected" : "aria-checked", String(isChosen));
+      button.tabIndex = isChosen ? 0 : -1;
+    }
+  };
+  return { node: h("div", { class: "tabs", role: isTab ? "tablist" : "radiogroup", "aria-label": label, onkeydown }, buttons), buttons, show, id };
+}
+
+/** A line in which a text of one's own is typed, in the place of `instead`; send(text) resolves with the state that answers. */
+function writing({ label, send, instead, closed }) {
+  const own = h("input", { class: "own", "aria-label": label, spellcheck: "false" });
+  const cancel = h("button", { type: "button", class: "quiet", onclick: () => close() }, "Cancel");
+  const onsubmit = async (event) => {
+    event.preventDefault();
+    const { error } = await send(own.value);
+    setAttribute(own, "aria-invalid", error ? "true" : null);
+    if (!error) close();
+  };
+  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, h("button", { class: "push" }, "Read"), cancel);
+  const open = (text) => {
+    own.value = text;
+    node.hidden = false;
+    instead.hidden = true;
+    own.focus();
+    own.select();
+  };
+  const close = () => {
+    if (node.hidden) return;
+    node.hidden = true;
+    instead.hidden = false;
+    closed();
+  };
+  return { node, open, close };
+}
+
+/** A page to begin with: one computed sentence above, which is headline and control at once; the figure; a foot. */
+class Instrument {
+  /** box: what `frame` gave. */
+  constructor(box) {
+    this.outer = box;
+  }
+
+  /**
+   * name: a class of the sheet. All else are lists of nodes: top: choices above; place: what the sentence begins with;
+   * switches: beside it; between: from there to the figure; tools: more buttons of the foot.
+   */
+  build({ name, top = [], place = [], switches = [], between = [], tools = [], role = null }) {
+    const { outer: box } = this;
+    this.said = h("span", { role: "status" });
+    this.stage = h("div", { class: "stage", role });
+    this.source = h("span", { class: "source" });
+    this.how = h("div", { class: "how", hidden: true });
+    this.help = quiet("How to read this", "Help", () => this.showHow(this.how.hidden));
+    setAttribute(this.help, "aria-expanded", "false");
+    this.picture = quiet("Copy picture", "Picture", () => this.copyPicture());
+    const asText = quiet("As text", "Text", () => (box.details.open = !box.details.open));
+    this.footer = h("div", { class: "foot" }, this.source, h("span", {}, tools, asText, this.picture, this.help));
+    this.root = h("div", { class: `ex ${name}` },
+      top.length ? h("div", { class: "top" }, top) : null,
+      h("div", { class: "busy", "aria-hidden": "true" }),
+      h("div", { class: "say" }, h("p", {}, place, this.said), switches.length ? h("span", { class: "switches" }, switches) : null),
+      between, this.stage, this.footer, this.how,
+    );
+    box.body.append(this.root);
+    box.root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.showHow(false);
+    });
+  }
+
+  /** What the sentence says now: texts, `em` and `mark`. */
+  say(...parts) {
+    this.said.replaceChildren(...parts.flat(Infinity));
+  }
+
+  /** What is folded behind "How to read this": sentences, then the keys, each [key, ..., what it does]. */
+  tell(sentences, keys) {
+    const shown = keys.map((names) => [names.slice(0, -1).map((name) => (name === "to" ? " to " : h("kbd", {}, name))), ` ${names.at(-1)}  `]);
+    this.how.replaceChildren(...sentences.map((words) => h("p", {}, words)), h("p", { class: "keys" }, shown));
+  }
+
+  showHow(isOpen) {
+    this.how.hidden = !isOpen;
+    setAttribute(this.help, "aria-expanded", String(isOpen));
+  }
+
+  isWide() {
+    return this.stage.clientWidth > 620;
+  }
+
+  /** Where a node stands in the root. */
+  box(node) {
+    const [a, b] = [node.getBoundingClientRect(), this.root.getBoundingClientRect()];
+    return { left: a.left - b.left, right: a.right - b.left, top: a.top - b.top, bottom: a.bottom - b.top };
+  }
+
+  /** A colour of the sheet as it is now, for a canvas; `forget` when the theme may have changed. */
+  colour(name) {
+    this.colours ??= new Map();
+    if (!this.colours.has(name)) {
+      this.probe ??= this.root.appendChild(h("span", { hidden: true }));
+      this.probe.style.color = `var(${name})`;
+      this.colours.set(name, getComputedStyle(this.probe).color);
+    }
+    return this.colours.get(name);
+  }
+
+  forget() {
+    this.colours = null;
+  }
+
+  isDark() {
+    return this.colour("--cx-text") !== this.colour("--cx-back") && parseInt(this.colour("--cx-back").match(/\d+/)?.[0] ?? "255", 10) < 128;
+  }
+
+  async copied(button, done) {
+    const before = [...button.children].map((each) => each.textContent);
+    const works = await Promise.resolve(done ?? Promise.reject(new Error("no clipboard"))).then(() => true, () => false);
+    for (const each of button.children) setText(each, works ? "Copied" : "Not allowed here");
+    setTimeout(() => before.forEach((words, i) => setText(button.children[i], words)), 1500);
+  }
+
+  /** What stands below a copied picture, after the source. */
+  credit() {
+    return "";
+  }
+
+  /** What is seen, with its sentence as the title and its source below, as a picture. */
+  async copyPicture() {
+    const copy = this.root.cloneNode(true);
+    const canvases = [...this.root.querySelectorAll("canvas")];
+    [...copy.querySelectorAll("canvas")].forEach((node, i) => {
+      const image = h("img", { src: canvases[i].toDataURL(), style: node.getAttribute("style"), class: node.getAttribute("class") });
+      node.replaceWith(image);
+    });
+    for (const node of copy.querySelectorAll(".top, .busy, .switches, .writing, .how, .foot > span + span, [hidden]")) node.remove();
+    for (const each of copy.querySelectorAll(".spin")) each.replaceWith(h("b", {}, each.querySelector("input").getAttribute("data-value")));
+    copy.querySelector(".foot").firstChild.append(`${this.credit()} From “Transformers, one experiment per claim”.`);
+    const rules = [...document.styleSheets].flatMap((sheet) => {
+      try {
+        return [...sheet.cssRules].filter((rule) => rule.cssText.includes(".ex") || rule.cssText.includes(".cx"));
+      } catch {
+        return []; // of another origin
+      }
+    });
+    const { clientWidth: width } = this.root;
+    const height = this.root.clientHeight - (this.root.querySelector(".top")?.offsetHeight ?? 0);
+    const style = `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
+    const outer = h("div", { class: "cx", style }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
+    const inside = svg("foreignObject", { width: "100%", height: "100%" }, outer);
+    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width + 30, height: height + 10 }, inside));
+    const image = new Image();
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
+    const made = image.decode().then(() => {
+      const canvas = h("canvas");
+      const pen = sized(canvas, width + 30, height + 10);
+      pen.drawImage(image, 0, 0, width + 30, height + 10);
+      return new Promise((done) => canvas.toBlob(done, "image/png"));
+    });
+    await this.copied(this.picture, "ClipboardItem" in window ? navigator.clipboard.write([new ClipboardItem({ "image/png": made })]) : null);
+  }
 }

@@ -362,7 +362,7 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     expect(scope.locator(".ghost")).to_contain_text("77 % → 14 %")
     scope.get_by_label("Layer", exact=True).fill("22")
     scope.get_by_role("button", name="Switch 22.4 off").click()
-    expect(scope.get_by_role("alert")).to_contain_text("Several at once? This needs the model")
+    expect(scope.get_by_role("alert")).to_contain_text("Several at once? This needs Python")
     scope.get_by_role("button", name="All on").click()
     tab(scope, "What each layer would say").click()
     scope.get_by_label("Layer", exact=True).fill("23")

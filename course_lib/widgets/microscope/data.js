@@ -1,14 +1,5 @@
 // What the microscope knows of a text, unpacked, and how a token is written. Python computed every number.
 
-const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-const range = (n) => Array.from({ length: n }, (_, i) => i);
-const sum = (values) => values.reduce((a, b) => a + b, 0);
-const percent = (p) => `${p >= 0.9995 ? "100" : p >= 0.99 || p < 0.0995 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
-const count = (n) => n.toLocaleString("en");
-const nth = (n) => count(n) + (n % 100 > 10 && n % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th"));
-const fixed = (x) => x.toFixed(1).replace("-", "−");
-const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
-
 const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
 
 /** An array of numbers, as Python's `packed_all` packed it. */
@@ -231,5 +222,4 @@ function bare(piece) {
 
 /** In a list: a piece that goes on with a word has dots before it. */
 const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
-const tok = (piece, kind) => h("span", { class: `tk of-${kind}` }, bare(piece));
-const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);
+const tok = (piece, kind) => mark(bare(piece), kind);

@@ -37,8 +37,8 @@ const nextView = {
       return { name, draw, node: h("div", { class: "knob" }, h("label", {}, label, output), input) };
     });
     const take = h("button", { class: "take", onclick: () => m.take(0, m.state.n - 1) });
-    const drawOne = h("button", { onclick: () => m.drawTokens() }, "Draw one");
-    const drawMany = h("button", { onclick: () => m.drawTokens(DRAWS) }, `Draw ${DRAWS}`);
+    const drawOne = h("button", { class: "push", onclick: () => m.drawTokens() }, "Draw one");
+    const drawMany = h("button", { class: "push", onclick: () => m.drawTokens(DRAWS) }, `Draw ${DRAWS}`);
     const back = h("button", { class: "quiet", onclick: () => m.takeBack() }, "Take one back");
     const hint = h("p", {}, "The lines under the text: how likely each token was before it came.");
     m.stage.append(list, h("div", { class: "knobs" }, knobs.map((k) => k.node), take, h("div", { class: "draws" }, drawOne, drawMany), back, hint));

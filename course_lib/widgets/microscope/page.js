@@ -21,11 +21,11 @@ const KEYS = [
 const ALL_ON = { heads: [], layers: [] };
 const FIRST = { view: "look", mode: "pair", part: "", step: 2, temperature: 1, topK: 0, topP: 1, map: false };
 
-class Microscope {
+class Microscope extends Instrument {
   constructor(model, box) {
+    super(box);
     this.model = model;
-    this.outer = box;
-    this.id = uniqueId("map");
+    this.hasLink = Boolean(model.get("state").hasLink); // on a page of its own
     this.passing = null;
     this.asked = new Set();
     this.pending = null; // what is to be off, until somebody has answered
@@ -262,7 +262,7 @@ class Microscope {
     this.draw();
     // What is known already is shown; the rest of the picture follows if somebody is there.
     const isKnown = !this.isOff({ off }) || Boolean(this.without({ ...this.current(), off }, this.state.token));
-    const { error } = await this.ask("off", off, { quiet: isKnown });
+    await this.ask("off", off, { quiet: isKnown });
     if (!error || this.pending !== off) return;
     this.pending = null;
     this.draw();
@@ -270,110 +270,62 @@ class Microscope {
 
   // ---------------------------------------------------------------------------------------------- the frame
   frame() {
-    const { outer: box } = this;
-    // Each name long and short, for wide pages and narrow ones.
-    const named = (long, short, attributes) => h("button", { "aria-label": long, ...attributes }, h("span", { class: "long" }, long), h("span", { class: "short" }, short));
-    const quiet = (long, short, onclick) => named(long, short, { class: "quiet", onclick });
-    this.tabs = Object.entries(ALL_VIEWS).map(([name, { title }]) => {
-      const onclick = () => this.choose(name, true);
-      return named(...title, { role: "tab", id: `${this.id}-${name}`, "data-name": name, onclick });
-    });
+    const views = Object.entries(ALL_VIEWS).map(([name, { title }]) => [name, title]);
+    this.tabs = tabs({ label: "Views", options: views, choose: (name) => this.choose(name, true) });
     this.models = h("select", { "aria-label": "Model", onchange: () => this.read(this.D.text, this.models.value) });
     this.pick = h("select", { "aria-label": "Text", onchange: () => this.read(this.pick.value) });
-    this.edit = quiet("Own text", "Own", () => this.startWriting());
+    this.edit = quiet("Own text", "Own", () => this.writing.open(this.D.text));
     this.placeText = [h("span", {}, "Layer "), h("span", {}, " head ")];
-    this.spins = { layer: this.spin("layer"), head: this.spin("head") };
-    this.said = h("span", { role: "status" });
+    this.spins = Object.fromEntries(["layer", "head"].map((name) => [name, this.spin(name)]));
     this.button = h("button", { class: "switch", onclick: () => this.switchOff() });
     this.allOn = h("button", { class: "quiet", onclick: () => this.setOff(ALL_ON) }, "All on");
     this.words = h("div", { class: "text", role: "group", "aria-label": "The text: choose a token", dir: "auto" });
-    this.own = h("input", { class: "own", "aria-label": "Your text", spellcheck: "false" });
-    const cancel = h("button", { type: "button", class: "quiet", onclick: () => this.stopWriting() }, "Cancel");
-    const onsubmit = (event) => this.send(event);
-    this.writing = h("form", { class: "writing", hidden: true, onsubmit }, this.own, h("button", { class: "take" }, "Read"), cancel);
-    this.stage = h("div", { class: "stage", role: "tabpanel" });
+    const closed = () => {
+      this.edit.focus();
+      this.draw();
+    };
+    this.writing = writing({ label: "Your text", send: (text) => this.read(text), instead: this.words, closed });
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
-    this.source = h("span");
-    this.how = h("div", { class: "how", hidden: true });
-    this.help = quiet("How to read this", "Help", () => this.showHow(this.how.hidden));
-    setAttribute(this.help, "aria-expanded", "false");
     this.startTour = quiet("Tour", "Tour", () => this.tour(0));
-    this.link = this.model.get("state").link ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
-    this.picture = quiet("Copy picture", "Picture", () => this.copyPicture());
-    const asText = quiet("As text", "Text", () => (box.details.open = !box.details.open));
-    this.footer = h("div", { class: "foot" }, this.source, h("span", {}, this.startTour, asText, this.picture, this.link, this.help));
-    const onkeydown = (event) => this.onTab(event);
-    const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown }, this.tabs);
+    this.link = this.hasLink ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
     const { layer, head } = this.spins;
-    const sentence = h("p", {}, this.placeText[0], layer.node, this.placeText[1], head.node, this.said);
-    this.root = h("div", { class: "mx" },
-      h("div", { class: "top" }, tabs, h("span", { class: "space" }), this.models, this.pick, this.edit),
-      h("div", { class: "busy", "aria-hidden": "true" }),
-      h("div", { class: "say" }, sentence, h("span", { class: "switches" }, this.allOn, this.button)),
-      this.words, this.writing, this.thread, this.stage, this.footer, this.how,
-    );
-    box.body.append(this.root);
-    box.root.addEventListener("keydown", (event) => this.onKey(event));
+    this.build({
+      name: "mx",
+      top: [this.tabs.node, h("span", { class: "space" }), this.models, this.pick, this.edit],
+      place: [this.placeText[0], layer.node, this.placeText[1], head.node],
+      switches: [this.allOn, this.button],
+      between: [this.words, this.writing.node, this.thread],
+      tools: [this.startTour, this.link],
+      role: "tabpanel",
+    });
+    this.outer.root.addEventListener("keydown", (event) => this.onKey(event));
     // A page that is hidden for a moment has no width.
     this.watch = onWidth(this.stage, () => this.D && this.stage.clientWidth && this.choose(this.state.view));
     this.words.addEventListener("pointerleave", () => this.preview(null));
   }
 
   spin(name) {
-    const by = (step) => this.set({ [name]: clamp(this.state[name] + step, 0, this.last(name)) });
-    const input = h("input", { type: "number", min: 0, "aria-label": name === "layer" ? "Layer" : "Head" });
-    input.addEventListener("input", () => input.value !== "" && this.set({ [name]: clamp(Math.round(Number(input.value)), 0, this.last(name)) }));
-    input.addEventListener("blur", () => this.draw());
-    const arrow = (step, sign) => h("button", { tabindex: -1, "aria-hidden": "true", onclick: () => by(step) }, sign);
-    return { input, node: h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›")) };
+    return spin({
+      label: name === "layer" ? "Layer" : "Head",
+      high: () => (this.D ? this.last(name) : 0),
+      get: () => this.shown?.[name] ?? this.state[name],
+      set: (value) => this.set({ [name]: value }),
+    });
   }
 
   last(name) {
     return (name === "layer" ? this.D.L : this.D.H) - 1;
   }
 
-  startWriting() {
-    this.own.value = this.D.text;
-    this.writing.hidden = false;
-    this.words.hidden = true;
-    this.own.focus();
-    this.own.select();
-  }
-
-  stopWriting() {
-    if (this.writing.hidden) return;
-    this.writing.hidden = true;
-    this.words.hidden = false;
-    this.edit.focus();
-    this.draw();
-  }
-
-  async send(event) {
-    event.preventDefault();
-    const { error } = await this.read(this.own.value);
-    if (!error) this.stopWriting();
-  }
-
   read(text, model = null) {
     return this.ask("read", model ? { text, model } : { text });
-  }
-
-  onTab(event) {
-    const names = this.tabs.filter((tab) => !tab.hidden).map((tab) => tab.dataset.name);
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    event.stopPropagation();
-    event.preventDefault();
-    this.choose(names[(names.indexOf(this.state.view) + step + names.length) % names.length], true);
-    this.tabs.find((tab) => tab.dataset.name === this.state.view).focus();
   }
 
   onKey(event) {
     if (!this.D || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key, target } = event;
     if (key === "Escape") {
-      this.stopWriting();
-      this.showHow(false);
+      this.writing.close();
       this.set({ part: "" });
       return;
     }
@@ -382,7 +334,7 @@ class Microscope {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1, "[": -1, "]": 1 }[key];
     if (/^[1-4]$/.test(key)) {
       const name = Object.keys(ALL_VIEWS)[key - 1];
-      if (!this.tabs[key - 1].hidden) this.choose(name, true);
+      if (!this.tabs.buttons[key - 1].hidden) this.choose(name, true);
     } else if (event.shiftKey && (key === "ArrowLeft" || key === "ArrowRight")) this.set({ key: clamp(looked + step, 0, this.D.sees(token, n) - 1) });
     else if (key === "ArrowLeft" || key === "ArrowRight") {
       this.set({ token: clamp(token + step, 0, n - 1) });
@@ -394,11 +346,6 @@ class Microscope {
     event.preventDefault();
   }
 
-  showHow(isOpen) {
-    this.how.hidden = !isOpen;
-    setAttribute(this.help, "aria-expanded", String(isOpen));
-  }
-
   choose(view, keep = false) {
     this.state = { ...this.state, view };
     this.passing = null;
@@ -408,11 +355,10 @@ class Microscope {
     this.parts = null;
     this.drawText(this.current());
     this.parts = ALL_VIEWS[view].build(this);
-    setAttribute(this.stage, "aria-labelledby", `${this.id}-${view}`);
-    const keys = KEYS.map((names) => [names.slice(0, -1).map((name) => (name === "to" ? " to " : h("kbd", {}, name))), ` ${names.at(-1)}  `]);
-    this.how.replaceChildren(...ALL_VIEWS[view].how.map((words) => h("p", {}, words)), h("p", { class: "keys" }, keys));
+    setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${view}`);
+    this.tell(ALL_VIEWS[view].how, KEYS);
     this.draw();
-    if (inside) this.tabs.find((tab) => tab.dataset.name === view).focus();
+    if (inside) this.tabs.buttons.find((tab) => tab.dataset.name === view).focus();
     if (keep) this.remember();
   }
 
@@ -446,8 +392,20 @@ class Microscope {
   // ---------------------------------------------------------------------------------------------- what is taken away
   /** What is chosen goes where a link or Python finds it. */
   remember() {
+    this.outer.set("shown", this.chosen());
+  }
+
+  chosen() {
     const { view, layer, head, token, key, mode, part, temperature, topK, topP } = this.state;
-    this.outer.set("shown", { view, layer, head, token, key, mode, part, temperature, topK, topP });
+    return { view, layer, head, token, key, mode, part, temperature, topK, topP };
+  }
+
+  /** On a page of its own the address says what is seen. */
+  address() {
+    const { heads, layers } = this.off();
+    const all = { text: this.D.text, ...this.chosen(), off: heads.map((pair) => pair.join(".")).join(), skipped: layers.join() };
+    const told = `#${new URLSearchParams(Object.entries(all).filter(([, value]) => value !== ""))}`;
+    if (told !== location.hash) history.replaceState(null, "", told);
   }
 
   /** On a page of its own the link; in a notebook the line that opens this. */
@@ -462,71 +420,10 @@ class Microscope {
       ...(layers.length ? [`skipped=[${layers.join(", ")}]`] : []),
     ];
     const line = `Microscope(model, tokenizer, ${JSON.stringify(this.D.text)}, ${listed.join(", ")})`;
-    await this.copied(this.link, navigator.clipboard?.writeText(this.model.get("state").link ?? line));
-  }
-
-  async copied(button, done) {
-    const before = [...button.children].map((each) => each.textContent);
-    const works = await Promise.resolve(done ?? Promise.reject(new Error("no clipboard"))).then(() => true, () => false);
-    for (const each of button.children) setText(each, works ? "Copied" : "Not allowed here");
-    setTimeout(() => before.forEach((words, i) => setText(button.children[i], words)), 1500);
-  }
-
-  /** What is seen, with its sentence as the title and its source below, as a picture. */
-  async copyPicture() {
-    const copy = this.root.cloneNode(true);
-    const canvases = [...this.root.querySelectorAll("canvas")];
-    [...copy.querySelectorAll("canvas")].forEach((node, i) => {
-      const image = h("img", { src: canvases[i].toDataURL(), style: node.getAttribute("style"), class: "code" });
-      node.replaceWith(image);
-    });
-    for (const node of copy.querySelectorAll(".top, .busy, .switches, .writing, .how, .foot > span + span, [hidden]")) node.remove();
-    for (const each of copy.querySelectorAll(".spin")) each.replaceWith(h("b", {}, each.querySelector("input").getAttribute("data-value")));
-    copy.querySelector(".foot").firstChild.append(` “${this.D.text}”. The microscope of “Transformers, one experiment per claim”.`);
-    const rules = [...document.styleSheets].flatMap((sheet) => {
-      try {
-        return [...sheet.cssRules].filter((rule) => rule.cssText.includes(".mx") || rule.cssText.includes(".cx"));
-      } catch {
-        return []; // of another origin
-      }
-    });
-    const { clientWidth: width } = this.root;
-    const height = this.root.clientHeight - this.root.querySelector(".top").offsetHeight;
-    const style = `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
-    const outer = h("div", { class: "cx", style }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
-    const inside = svg("foreignObject", { width: "100%", height: "100%" }, outer);
-    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width + 30, height: height + 10 }, inside));
-    const image = new Image();
-    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
-    const made = image.decode().then(() => {
-      const canvas = h("canvas");
-      const pen = sized(canvas, width + 30, height + 10);
-      pen.drawImage(image, 0, 0, width + 30, height + 10);
-      return new Promise((done) => canvas.toBlob(done, "image/png"));
-    });
-    await this.copied(this.picture, "ClipboardItem" in window ? navigator.clipboard.write([new ClipboardItem({ "image/png": made })]) : null);
-  }
-
-  isDark() {
-    return this.colour("--cx-text") !== this.colour("--cx-back") && parseInt(this.colour("--cx-back").match(/\d+/)?.[0] ?? "255", 10) < 128;
+    await this.copied(this.link, navigator.clipboard?.writeText(this.hasLink ? location.href : line));
   }
 
   // ---------------------------------------------------------------------------------------------- what is drawn
-  /** A colour of the sheet as it is now, for a canvas. */
-  colour(name) {
-    this.colours ??= new Map();
-    if (!this.colours.has(name)) {
-      this.probe ??= this.root.appendChild(h("span", { hidden: true }));
-      this.probe.style.color = `var(${name})`;
-      this.colours.set(name, getComputedStyle(this.probe).color);
-    }
-    return this.colours.get(name);
-  }
-
-  isWide() {
-    return this.stage.clientWidth > 620;
-  }
-
   drawText(c) {
     const { D } = c;
     const kept = `${D.ids} ${c.n}`;
@@ -586,11 +483,6 @@ class Microscope {
     this.words.classList.toggle("small", this.words.clientHeight > 70);
   }
 
-  box(node) {
-    const [a, b] = [node.getBoundingClientRect(), this.root.getBoundingClientRect()];
-    return { left: a.left - b.left, right: a.right - b.left, top: a.top - b.top, bottom: a.bottom - b.top };
-  }
-
   placeAfter(t) {
     const box = this.box(this.tokens[t].children[0]);
     return { x: box.right, y: box.bottom };
@@ -603,21 +495,17 @@ class Microscope {
 
   draw() {
     if (!this.parts || this.stage.clientWidth === 0) return;
-    this.colours = null;
+    this.forget();
     const c = this.current();
     const { D } = c;
     const view = ALL_VIEWS[c.view];
-    for (const tab of this.tabs) {
-      const { name } = tab.dataset;
-      setAttribute(tab, "aria-selected", String(name === c.view));
-      tab.tabIndex = name === c.view ? 0 : -1;
-      tab.hidden = !D.writes && (name === "next" || name === "say");
-    }
+    this.tabs.show(c.view);
+    for (const tab of this.tabs.buttons) tab.hidden = !D.writes && ["next", "say"].includes(tab.dataset.name);
     this.drawChoices(D);
     this.drawText(c);
     view.draw(this, c, this.parts);
     this.drawPlace(c, typeof view.place === "function" ? view.place(c) : view.place);
-    this.said.replaceChildren(...view.say(this, c).flat());
+    this.say(view.say(this, c));
     const some = this.isOff(c);
     const isOff = this.chosenIsOff(c);
     const [what, verb] = c.view === "say" ? [`Layer ${c.layer}`, `Skip layer ${c.layer}`] : [`Head ${c.layer}.${c.head}`, `Switch ${c.layer}.${c.head} off`];
@@ -627,7 +515,7 @@ class Microscope {
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
     this.thread.replaceChildren(...(this.words.hidden ? [] : view.threads(this, c)));
     if (this.at === undefined || this.at === null) {
-      const recorded = this.model.get("state").link ? " Recorded: no kernel needed." : "";
+      const recorded = this.hasLink ? " Recorded: no kernel needed." : "";
       this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${recorded}`));
     }
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
@@ -635,6 +523,7 @@ class Microscope {
     const off = this.isOff(c) ? `Off: ${this.named(c.off)}.` : "";
     const lines = [D.tokens.slice(0, c.n).map(bare).join(" | "), told, off, ...view.text(this, c)];
     setText(this.outer.text, lines.filter(Boolean).join("\n"));
+    if (this.hasLink) this.address();
   }
 
   drawChoices(D) {
@@ -647,25 +536,42 @@ class Microscope {
     this.pick.value = D.text;
     this.pick.hidden = texts.length < 2;
     this.startTour.hidden = !(D.writes && D.L === 30 && D.H === 9);
-    this.edit.hidden = this.model.get("state").link !== undefined;
+    this.edit.hidden = this.hasLink;
   }
 
   drawPlace(c, place) {
     this.placeText[0].hidden = this.spins.layer.node.hidden = place < 1;
     this.placeText[1].hidden = this.spins.head.node.hidden = place < 2;
-    for (const [name, { input }] of Object.entries(this.spins)) {
-      if (document.activeElement !== input || Number(input.value) !== c[name]) input.value = c[name];
-      setAttribute(input, "max", this.last(name));
-      setAttribute(input, "data-value", c[name]);
-    }
+    this.shown = c;
+    for (const each of Object.values(this.spins)) each.show();
+  }
+
+  credit() {
+    return ` “${this.D.text}”.`;
   }
 }
 
 /** A token as it stands in the running text. */
 const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
 
+/** Recordings answer what they know. */
+function recorded(model) {
+  return {
+    read({ text }) {
+      const texts = model.get("texts");
+      const found = texts.find((each) => each.text === text);
+      if (!found) throw new Error(NEEDS_PYTHON);
+      return { texts: [found, ...texts.filter((each) => each !== found)], now: {} };
+    },
+    off({ heads, layers }) {
+      if (heads.length + layers.length > 1) throw new Error(`Several at once? ${NEEDS_PYTHON}`);
+      return { now: { off: heads, skipped: layers } };
+    },
+  };
+}
+
 function render({ model, el }) {
-  const box = frame({ model, el, title: "Microscope", textLabel: "The picture as text" });
+  const box = frame({ model, el, title: "Microscope", textLabel: "The picture as text", answers: recorded(model) });
   const page = new Microscope(model, box);
   const isNow = () => page.D && model.get("texts")[0] === page.saved;
   box.watch(() => page.open(), "texts");
