@@ -263,7 +263,7 @@ class Microscope extends Instrument {
     // What is known already is shown; the rest of the picture follows if somebody is there.
     const isKnown = !this.isOff({ off }) || Boolean(this.without({ ...this.current(), off }, this.state.token));
     await this.ask("off", off, { quiet: isKnown });
-    if (!error || this.pending !== off) return;
+    if (this.pending !== off) return;
     this.pending = null;
     this.draw();
   }
