@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import axe_playwright_python
 import nbformat
 import pytest
+from explorers import alone
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -35,6 +36,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 from programs import MISSING, find
+
+from course_lib.widgets.explorer import Explorer
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter looks
@@ -256,6 +259,72 @@ def _is_local(url: str) -> bool:
     return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
 
 
+def tells(explorer: Locator, *lines: str) -> None:
+    """Wait until an explorer says exactly these lines as text."""
+    text = re.escape("\n".join(lines))
+    # Of a pattern, unlike a string, each space counts.
+    expect(explorer.locator(".cx-text")).to_have_text(re.compile(f"^{text}$"))
+
+
+def found_by_axe(page: Page, explorer: Locator, name: str) -> list[str]:
+    """What axe-core finds in an explorer."""
+    if not page.evaluate("'axe' in window"):
+        # JupyterLab's module loader must not take the script for a module of its own.
+        page.evaluate(f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()")
+    found: dict[str, Any] = explorer.evaluate_all(
+        """async parts => {
+            const options = { resultTypes: ["violations"] };
+            const { passes, violations } = await axe.run({ include: parts }, options);
+            return { passes: passes.length, violations };
+        }"""
+    )
+    assert found["passes"], f"axe-core found nothing to look at in {name}"
+    return [
+        f"{name}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@dataclass
+class Alone:
+    """A page of its own for one explorer, as it was saved: no JupyterLab, no kernel, no network."""
+
+    page: Page
+
+    def shown(self, explorer: Explorer, width: int = 1000, dark: bool = False) -> Locator:
+        """The explorer, on a page of this width."""
+        self.page.set_viewport_size({"width": width, "height": 768})
+        self.page.emulate_media(color_scheme="dark" if dark else "light")
+        self.page.set_content(alone(explorer))
+        found = self.page.locator(".cx")
+        expect(found).to_have_count(1)
+        return found
+
+    def look(self, explorer: Explorer, name: str) -> list[str]:
+        """What axe-core finds, wide and narrow, light and dark; screenshots are left for people to look at.
+
+        Nothing may be wider than the page.
+        """
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        problems = []
+        for width in (1000, 390):
+            for dark in (False, True):
+                found = self.shown(explorer, width, dark)
+                self.page.wait_for_timeout(400)  # what comes in has come
+                full = f"{name}-{width}-{'dark' if dark else 'light'}"
+                found.screenshot(path=SCREENSHOTS / f"{full}.png")
+                problems += found_by_axe(self.page, found, full)
+                if self.page.evaluate("document.documentElement.scrollWidth") > width:
+                    problems.append(f"{full}: wider than the page")
+        return problems
+
+
+@pytest.fixture
+def alone_page(page: Page) -> Alone:
+    return Alone(page)
+
+
 @dataclass
 class Desk:
     """A page of JupyterLab and what a person does there."""
@@ -438,9 +507,7 @@ class Desk:
 
     def tells(self, explorer: Locator, *lines: str) -> None:
         """Wait until the page says exactly these lines as text."""
-        text = re.escape("\n".join(lines))
-        # Of a pattern, unlike a string, each space counts.
-        expect(explorer.locator(".cx-text")).to_have_text(re.compile(f"^{text}$"))
+        tells(explorer, *lines)
 
     def knows(self, expression: str, value: object) -> None:
         """Wait until Python has a choice of the page: one is held back while another is under way."""
@@ -483,24 +550,7 @@ class Desk:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size({"width": 1280, "height": 1800})
         explorer.first.screenshot(path=SCREENSHOTS / f"{name}-{theme}.png")
-        if not self.page.evaluate("'axe' in window"):
-            # JupyterLab's module loader must not take the script for a module of its own.
-            self.page.evaluate(
-                f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()"
-            )
-        found: dict[str, Any] = explorer.evaluate_all(
-            """async parts => {
-                const options = { resultTypes: ["violations"] };
-                const { passes, violations } = await axe.run({ include: parts }, options);
-                return { passes: passes.length, violations };
-            }"""
-        )
-        assert found["passes"], f"axe-core found nothing to look at in {name}"
-        return [
-            f"{theme}: {rule['help']}: {node['html']}: {node['failureSummary']}"
-            for rule in found["violations"]
-            for node in rule["nodes"]
-        ]
+        return found_by_axe(self.page, explorer, f"{name}-{theme}")
 
     def problems(self, explorer: Locator, name: str) -> list[str]:
         """The same in both themes, first the one that is there, since a change takes a while."""
