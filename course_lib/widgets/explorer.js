@@ -252,6 +252,34 @@ function unpacked(text, Kind) {
   return new Kind(bytes.buffer);
 }
 
+const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
+
+/** An array of numbers, as Python's `packed_all` packed it. */
+async function inflated({ type, data }) {
+  const stream = new Blob([unpacked(data, Uint8Array)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new KINDS[type](await new Response(stream).arrayBuffer());
+}
+
+const isJoined = (piece) => /^[\p{L}\p{N}]/u.test(piece);
+
+/** A token's name: words as they are; what is hard to see gets a name or quotes. */
+function bare(piece) {
+  if (piece === "") return "nothing";
+  const several = (one, many) => (piece.length === 1 ? one : `${piece.length} ${many}`);
+  if (/^ +$/.test(piece)) return several("a space", "spaces");
+  if (/^\n+$/.test(piece)) return several("a new line", "new lines");
+  if (piece === "\u00a0") return "a hard space";
+  const shown = piece.replace(/^ /, "").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "␣");
+  return /[\p{L}\p{N}]/u.test(shown) ? shown : `“${shown}”`;
+}
+
+/** In a list: a piece that goes on with a word has dots before it. */
+const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
+const tok = (piece, kind) => mark(bare(piece), kind);
+
+/** A token as it stands in the running text. */
+const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
+
 /** Give a canvas a size in CSS pixels, with all the pixels that the screen has; returns a pen that counts CSS pixels. */
 function sized(canvas, width, height) {
   const density = window.devicePixelRatio || 1;
@@ -523,16 +551,16 @@ class Instrument {
     });
     const { clientWidth: width } = this.root;
     const height = this.root.clientHeight - (this.root.querySelector(".top")?.offsetHeight ?? 0);
-    const style = `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
+    const style = `width:${width}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
     const outer = h("div", { class: "cx", style }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
     const inside = svg("foreignObject", { width: "100%", height: "100%" }, outer);
-    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width + 30, height: height + 10 }, inside));
+    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width, height: height + 10 }, inside));
     const image = new Image();
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
     const made = image.decode().then(() => {
       const canvas = h("canvas");
-      const pen = sized(canvas, width + 30, height + 10);
-      pen.drawImage(image, 0, 0, width + 30, height + 10);
+      const pen = sized(canvas, width, height + 10);
+      pen.drawImage(image, 0, 0, width, height + 10);
       return new Promise((done) => canvas.toBlob(done, "image/png"));
     });
     await this.copied(this.picture, "ClipboardItem" in window ? navigator.clipboard.write([new ClipboardItem({ "image/png": made })]) : null);

@@ -1,12 +1,4 @@
-// What the microscope knows of a text, unpacked, and how a token is written. Python computed every number.
-
-const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
-
-/** An array of numbers, as Python's `packed_all` packed it. */
-async function inflated({ type, data }) {
-  const stream = new Blob([unpacked(data, Uint8Array)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new KINDS[type](await new Response(stream).arrayBuffer());
-}
+// What the microscope knows of a text, unpacked. Python computed every number.
 
 const mass = (groups) => sum(groups.map(([n, power]) => n * power));
 
@@ -206,20 +198,3 @@ class Recording {
     });
   }
 }
-
-// ------------------------------------------------------------------------------------------------ how a token is written
-const isJoined = (piece) => /^[\p{L}\p{N}]/u.test(piece);
-
-/** Words as they are; what is hard to see gets a name or quotes. */
-function bare(piece) {
-  if (piece === "") return "nothing";
-  if (/^ +$/.test(piece)) return "a space";
-  if (/^\n+$/.test(piece)) return "a new line";
-  if (piece === "\u00a0") return "a hard space";
-  const shown = piece.replace(/^ /, "").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "␣");
-  return /[\p{L}\p{N}]/u.test(shown) ? shown : `“${shown}”`;
-}
-
-/** In a list: a piece that goes on with a word has dots before it. */
-const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
-const tok = (piece, kind) => mark(bare(piece), kind);

@@ -551,9 +551,6 @@ class Microscope extends Instrument {
   }
 }
 
-/** A token as it stands in the running text. */
-const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
-
 /** Recordings answer what they know. */
 function recorded(model) {
   return {
