@@ -66,7 +66,7 @@ deep = GPT(LlamaConfig(vocab_size=27, max_seq_len=61, d_model=12, n_layers=5, n_
 Microscope(deep, letters, "acat", layer=4, head=2, key=1, off=[(0, 1)], name="deep")
 """,
     """
-from course_lib import plots, readers
+from course_lib import readers
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 both_ways = {name: (readers.make_reader(causal=causal, seed=0), Characters())
              for name, causal in (("left", True), ("both", False))}
