@@ -2,7 +2,6 @@
 
 const PATIENCE_MS = 3000;
 const TYPING_MS = 400;
-const SHOWN_NEXT = 5; // as in Python
 const COMPUTING = "Python is computing. What is shown still belongs to the old input.";
 const NEEDS_PYTHON = "This needs Python: it works in the notebooks of the course.";
 const NOBODY =
@@ -226,21 +225,6 @@ function setOptions(select, options) {
 /** A label in front of its control. */
 function labelled(text, control) {
   return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
-}
-
-/** A table of the likeliest next tokens as Python lists them. */
-function nextTokens() {
-  const cells = Array.from({ length: SHOWN_NEXT }, () => [h("td", {}), h("td", { class: "cx-share" })]);
-  const words = h("caption", {});
-  const node = h("table", { class: "cx-next-tokens" }, words, h("tbody", {}, cells.map((line) => h("tr", {}, line))));
-  const fill = (found) =>
-    cells.forEach(([left, right], i) => {
-      const [piece, share] = found[i] ?? ["", ""];
-      setText(left, piece);
-      setText(right, share);
-      right.style.setProperty("--cx-share", share.replace(" ", ""));
-    });
-  return { node, words, fill };
 }
 
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */

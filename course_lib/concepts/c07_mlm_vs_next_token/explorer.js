@@ -200,7 +200,7 @@ class Gap extends Instrument {
   makeText(tokens, ways) {
     const isCharacters = tokens.every((piece) => piece.length === 1);
     this.words.classList.toggle("characters", isCharacters);
-    setAttribute(this.words, "data-many", ways.length > 2 && "");
+    this.words.style.setProperty("--bar", `${isCharacters ? Math.max(5 - ways.length, 1.5) : Math.max(11 - 2 * ways.length, 3)}px`);
     setAttribute(this.words, "dir", this.view().is_rtl ? "rtl" : "ltr");
     this.tokens = tokens.map((piece, place) => {
       const bars = ways.map(({ kind }) => h("i", { class: kind }));
@@ -292,6 +292,10 @@ class Gap extends Instrument {
     const built = JSON.stringify(ways);
     if (this.listed !== built) this.makeLists(ways);
     this.listed = built;
+    const aLine = this.isWide() ? 6 : 3;
+    this.lists.style.gridTemplateColumns = `repeat(${Math.min(ways.length, aLine)}, minmax(0, 1fr))`;
+    this.lists.classList.toggle("many", ways.length > 3);
+    this.lists.classList.toggle("wrapped", ways.length > aLine);
     this.columns.forEach((column, i) => {
       const way = ways[i];
       const found = c.token === null ? undefined : this.found(way, c.others, c.token);
@@ -302,6 +306,7 @@ class Gap extends Instrument {
       const tried = found?.tried ? `${found.tried} tokens tried, ` : "";
       [`${way.name}${found ? `: ${tried}${passes}` : ""}`, `${way.name}${found ? `, ${passes}` : ""}`].forEach((words, n) => setText(column.under[n], words));
       setText(column.none, this.nothing(c, ways, way, found));
+      column.none.hidden = Boolean(found);
       column.list.hidden = !found;
       column.rows.forEach(({ row, name, bar, number }, n) => {
         const line = lines[n];
@@ -332,6 +337,7 @@ class Gap extends Instrument {
       const bits = c.tokens.map((_, place) => this.found(first, [], place)?.bits ?? 0);
       const most = bits.indexOf(Math.max(...bits));
       setText(this.lead, "Nothing is hidden. ");
+      setText(this.followed, "");
       if (bits[most] === 0) this.say();
       else this.say(mark(bare(c.tokens[most]), "token"), ` surprises ${first.name} most, ${first.said}: `, em(`${bits[most].toFixed(1)} bits`, "token"), ".");
       return;

@@ -93,7 +93,7 @@ class GapExplorer(Explorer):
         super().__init__()
         self._readers = {name: _Reader(name, *pair) for name, pair in checked_models(models).items()}
         with self.hold_sync():  # one message instead of one for each change
-            self.weights = {name: reader.packed() for name, reader in self._readers.items() if reader.is_small}
+            self.weights = {name: each.packed() for name, each in self._readers.items() if each.is_small}
             self._read(text, next(iter(models)) if model is None else model, hidden)
             for reader in self._readers.values():
                 if reader.cost() <= AT_ONCE:
@@ -275,18 +275,15 @@ class _Reader:
 
     @torch.no_grad()
     def answer(self, hidden: list[int]) -> list[dict[str, Any] | None]:
-        """For each token, what is expected there while it and these are hidden; None: nothing is before it."""
+        """What is expected at each token while it and these are hidden; None: nothing stands before it."""
         self.model.eval()
-        start, scores = 0, None
-        if self.is_causal:
-            start, _, scores = self._written(hidden)
-        else:
-            scores = self._both_sides(hidden)
-        n_silent = len(self.ids) - len(scores)  # at the beginning: nothing stands before them
-        passes = [1 + sum(start < gap < place for gap in hidden) * self.is_causal for place in range(len(self.ids))]
-        return [None] * n_silent + [
-            self._gap(scores[place - n_silent], place) | {"passes": passes[place]}
-            for place in range(n_silent, len(self.ids))
+        if not self.is_causal:
+            return [self._gap(scores, place, 1) for place, scores in enumerate(self._both_sides(hidden))]
+        start, _, scores = self._written(hidden)
+        silent: list[dict[str, Any] | None] = [None] * (start + 1)
+        return silent + [
+            self._gap(scores[place - start - 1], place, 1 + sum(start < gap < place for gap in hidden))
+            for place in range(start + 1, len(self.ids))
         ]
 
     @torch.no_grad()
@@ -314,10 +311,10 @@ class _Reader:
             agree = after.gather(-1, texts[:, at + 1 :, None])[..., 0]  # (N, S)
             tried[tokens] += agree[:, [n - at - 1 for n in known]].sum(-1)
         passes = 1 + sum(start < gap < place for gap in others) + len(tokens)
-        return self._gap(tried, place) | {"passes": passes, "tried": len(tokens)}
+        return {**self._gap(tried, place, passes), "tried": len(tokens)}
 
     def _scores_after(self, texts: Int[Tensor, "N T"], at: int) -> Float[Tensor, "N S V"]:
-        """What is expected behind place `at` and so on, of texts that are the same before it: that is read once."""
+        """What is expected behind place `at`, and so on, of texts alike before it: that is read once."""
         n_texts, n_tokens = texts.shape
         first, caches = self.model.new_cache(1, at), self.model.new_cache(n_texts, n_tokens)
         self.model.next_token_logits(texts[:1, :at], first)
@@ -359,8 +356,8 @@ class _Reader:
         texts.fill_diagonal_(readers.MASK_ID)
         return self.model(texts).diagonal().T
 
-    def _gap(self, scores: Float[Tensor, " V"], place: int) -> dict[str, Any]:
-        """The likeliest tokens and their shares; the hidden one's surprise and rank."""
+    def _gap(self, scores: Float[Tensor, " V"], place: int, passes: int) -> dict[str, Any]:
+        """The likeliest tokens and their shares; the surprise and rank of the hidden one."""
         logs = scores.log_softmax(-1)
         best, own = logs.topk(min(SHOWN, len(logs))), logs[self.ids[place]]
         return {
@@ -370,6 +367,7 @@ class _Reader:
             ],
             "bits": round(-own.item() / math.log(2), 4),
             "rank": int((logs > own).sum()) + 1,
+            "passes": passes,
         }
 
 
