@@ -17,9 +17,10 @@ from course_lib.gguf_file import read_gguf
 from course_lib.pretrained import _tokenizer_of, smollm2_path
 from course_lib.widgets.reading import readable
 
-from .conftest import Alone, tells
+from .conftest import Alone, found_by_axe, tells
 
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
+TEXT = "strawberry bananas ☕"
 CORPUS = "straw strawberry berry berries raw drawing bananas"
 SMALL = f"""
 from course_lib.bpe import BPETokenizer, WordPiece
@@ -58,7 +59,7 @@ HARD = [
 
 @pytest.fixture
 def explorer(alone_page: Alone) -> Locator:
-    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "strawberry bananas ☕"))
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, TEXT))
     expect(found.locator(".bit").first).to_be_visible()
     return found
 
@@ -67,8 +68,17 @@ def bits(explorer: Locator, side: int) -> list[str]:
     return explorer.locator(".text").nth(side).locator(".bit").all_text_contents()
 
 
-def said(explorer: Locator) -> Locator:
-    return explorer.locator(".say p")
+def said(explorer: Locator) -> str:
+    return explorer.locator(".say p").inner_text()
+
+
+def says(explorer: Locator, words: str | re.Pattern[str]) -> None:
+    """Wait until the sentence contains this."""
+    expect(explorer.locator(".say p")).to_contain_text(words, use_inner_text=True)
+
+
+def says_only(explorer: Locator, words: str) -> None:
+    expect(explorer.locator(".say p")).to_have_text(words, use_inner_text=True)
 
 
 def tree(explorer: Locator, kind: str, side: int = 0) -> list[str]:
@@ -143,9 +153,13 @@ def test_the_page_cuts_as_the_library_does(module: Page, tokenizer: BPETokenizer
             assert [*shares.values()] == [len(tokenizer.token_bytes(i)) for i in ids], repr(text)
             assert dropped == len(text.encode()) - sum(shares.values())
         else:
-            lengths = [len(name) - 2 * name.startswith("##") for name in map(tokenizer.tokens.__getitem__, ids)]
+            lengths = [
+                len(name) - 2 * name.startswith("##") for name in map(tokenizer.tokens.__getitem__, ids)
+            ]
             known = [
-                (share, n) for share, n, i in zip(shares.values(), lengths, ids, strict=True) if i not in (0, 100)
+                (share, n)
+                for share, n, i in zip(shares.values(), lengths, ids, strict=True)
+                if i not in (0, 100)
             ]
             assert [share for share, _ in known] == [n for _, n in known], repr(text)
 
@@ -155,10 +169,304 @@ def test_the_page_writes_tokens_as_the_library_does(module: Page) -> None:
     answer = module.evaluate(
         """async ([saved, odd]) => {
             const tokenizer = await tokenizerOf(saved);
-            const all = [...tokenizer.tokens.map((_, id) => tokenizer.bytes(id)), ...odd.map(bytes => Uint8Array.from(bytes))];
+            const all = tokenizer.tokens.map((_, id) => tokenizer.bytes(id));
+            all.push(...odd.map(bytes => Uint8Array.from(bytes)));
             return JSON.stringify(all.map(readable));
         }""",
         [packed_vocabulary(SMOLLM2), [[*data] for data in odd]],
     )
     expected = [readable(SMOLLM2.token_bytes(i)) for i in range(SMOLLM2.vocab_size)]
     assert json.loads(answer) == expected + [readable(data) for data in odd]
+
+
+def test_a_text_stands_in_its_tokens(explorer: Locator) -> None:
+    for side, tokenizer in enumerate((OURS, PIECES)):
+        expect(explorer.locator(".line").nth(side)).to_contain_text(f"{len(tokenizer.encode(TEXT))} tokens")
+    # ☕ is a token to each of its bytes, which are no letters: one letter in three stripes.
+    assert bits(explorer, 0) == [*OURS.pieces("strawberry bananas "), "☕"]
+    stripes = explorer.locator(".bit").last
+    assert bits(explorer, 1) == ["straw", "berry", *"bananas", "☕"]
+    expect(explorer.locator(".text").nth(1).locator("[data-lost]")).to_have_text("☕")
+    assert stripes.get_attribute("aria-label") == "[UNK]"
+    cup = explorer.locator(".text").first.locator(".bit").last
+    assert cup.get_attribute("aria-label") == "⟨E2⟩, ⟨98⟩, ⟨95⟩"
+    assert cup.evaluate("node => node.style.getPropertyValue('--tint')").count("var(--cx-token)") == 2
+    says_only(
+        explorer,
+        "ours cuts ‹strawberry› into 2 tokens: straw berry. pieces cuts it into 2 tokens: straw ##berry.",
+    )
+
+
+def test_how_a_word_grew(explorer: Locator) -> None:
+    steps = OURS.merge_steps("strawberry")
+    n = len(steps) - 1
+    step = explorer.get_by_label("Steps of text 1")
+    expect(step).to_have_value(str(n))
+    assert tree(explorer, "byte") == [*"strawberry"]
+    for k in range(n, 0, -1):
+        rank, ids = steps[k]
+        left, right = OURS.merges[rank]
+        step.fill(str(k))
+        if k < n:
+            says(
+                explorer,
+                re.compile(
+                    f"^ours builds ‹strawberry›: {left} and {right} make {left}{right}, the {rank + 1}.. "
+                ),
+            )
+        assert tree(explorer, "token") == names(OURS, ids)
+        assert tree(explorer, "last") == [left + right]
+        assert len(tree(explorer, "new")) == k
+    step.fill("0")
+    says_only(explorer, "ours begins ‹strawberry› with 10 bytes.")
+    assert (tree(explorer, "token"), tree(explorer, "new")) == ([*"strawberry"], [])
+    # WordPiece: the longest piece that fits, of which as many longer ones were tried.
+    assert (tree(explorer, "byte", 1), tree(explorer, "new", 1)) == ([*"strawberry"], ["straw", "berry"])
+    assert explorer.locator(".grown").nth(1).locator(".tried").evaluate_all(
+        "all => all.map(node => node.clientHeight > 0)"
+    ) == [True, False]
+    explorer.get_by_label("Steps of text 2").fill("1")
+    says_only(explorer, "pieces cuts ‹strawberry›, from the left: straw is piece 1 of 2.")
+    assert tree(explorer, "new", 1) == ["straw"]
+
+
+def test_pointing_shows_leaving_goes_back_and_a_click_keeps(explorer: Locator) -> None:
+    first = said(explorer)
+    token = explorer.locator(".text").nth(1).locator(".bit").nth(3)  # the first a of bananas
+    info = explorer.locator(".info")
+    asked = info.text_content()
+    token.hover()
+    expect(info).to_have_text(f"##a number {PIECES.encode('bananas')[1]}")
+    says(explorer, "‹␣bananas›")
+    assert tree(explorer, "byte") == ["␣", *"bananas"]
+    explorer.locator(".foot").hover()
+    expect(info).to_have_text(asked)
+    says_only(explorer, first)
+    token.click()
+    explorer.locator(".foot").hover()
+    says(explorer, "‹␣bananas›")
+    expect(token).to_have_attribute("aria-pressed", "true")
+    # A letter in several tokens: each has its own place.
+    cup = explorer.locator(".text").first.locator(".bit").last
+    box = cup.bounding_box()
+    for i, name in enumerate(("E2", "98", "95")):
+        cup.hover(position={"x": box["width"] * (i + 0.5) / 3, "y": box["height"] / 2})
+        expect(info).to_have_text(re.compile(rf"^⟨{name}⟩ number \d+, 1 byte: {name}$"))
+    # And a step of the figure.
+    explorer.locator(".foot").hover()
+    explorer.get_by_role("button", name="Word before").click()
+    says_only(explorer, first)
+    new = explorer.locator(".grown").first.locator(".new")
+    new.last.click()  # the lowest row
+    expect(explorer.get_by_label("Steps of text 1")).to_have_value("1")
+    says(explorer, "the 1st pair")
+
+
+def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
+    explorer.locator(".text").nth(1).locator(".bit").last.click()
+    says(explorer, "into 4 tokens: ␣ ⟨E2⟩ ⟨98⟩ ⟨95⟩. pieces loses it: [UNK].")
+    expect(explorer.locator(".info")).to_have_text("[UNK] number 0, in the place of ☕")
+    expect(explorer.locator(".grown").nth(1)).to_contain_text("the whole word is lost")
+    field = explorer.get_by_label("Your text")
+    for text, told in {
+        "a  b": "ours cuts ‹a› into",
+        "Straw": "pieces reads straw and keeps it whole.",
+        "é": "pieces reads e and keeps it whole.",
+        "p" * 101: "pieces loses it: [UNK].",
+    }.items():
+        field.fill(text)
+        says(explorer, told if text != "a  b" else "ours keeps ‹a› whole")
+    expect(explorer.locator(".grown").nth(1)).to_be_hidden()  # a long word has the room of both
+    explorer.get_by_role("button", name="pieces").click()
+    expect(explorer.locator(".grown").nth(1)).to_have_text(
+        "A word of more than 100 letters is lost, without a try."
+    )
+    field.fill("a\u200b")
+    expect(explorer.locator(".text").first.locator(".bit")).to_have_count(2)
+    explorer.locator(".text").first.locator(".bit").last.click()
+    says(explorer, "pieces drops it.")
+
+
+def test_keyboard_alone(explorer: Locator) -> None:
+    keyboard = explorer.page.keyboard
+    explorer.get_by_role("tab").first.focus()
+    keyboard.press("Tab")
+    expect(explorer.get_by_label("Your text")).to_be_focused()
+    keyboard.press("Control+A")
+    keyboard.type("straw bananas")
+    says(explorer, "‹straw›")
+    for _ in range(4):  # the language, the word before, the next one
+        keyboard.press("Tab")
+    first = explorer.locator(".text").first.locator(".bit")
+    expect(first.first).to_be_focused()
+    assert first.first.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    keyboard.press("ArrowRight")
+    expect(first.nth(1)).to_be_focused()
+    says(explorer, "‹␣bananas›")
+    keyboard.press("Tab")
+    second = explorer.locator(".text").nth(1).locator(".bit")
+    expect(second.nth(1)).to_be_focused()  # the same word
+    keyboard.press("ArrowRight")
+    expect(explorer.locator(".info")).to_contain_text("##a number")
+    keyboard.press("ArrowLeft")
+    keyboard.press("ArrowLeft")
+    says(explorer, "‹straw›")
+    keyboard.press("Tab")
+    step = explorer.get_by_label("Steps of text 1")
+    expect(step).to_be_focused()
+    n = len(OURS.merge_steps("straw")) - 1
+    keyboard.press("ArrowDown")
+    expect(step).to_have_value(str(n - 1))
+    says(explorer, "ours builds")
+    # The languages: one tab stop, arrows choose.
+    explorer.get_by_role("tab").first.focus()
+    keyboard.press("ArrowRight")
+    expect(explorer.get_by_role("tab").last).to_be_focused()
+    chosen = explorer.locator(".chart [aria-checked=true]")
+    chosen.focus()
+    before = chosen.text_content()
+    keyboard.press("ArrowUp")
+    expect(chosen).to_be_focused()
+    assert chosen.text_content() != before
+    explorer.get_by_role("button", name="How to read this").press("Enter")
+    expect(explorer.locator(".how")).to_be_visible()
+    keyboard.press("Escape")
+    expect(explorer.locator(".how")).to_be_hidden()
+
+
+def test_what_languages_cost(explorer: Locator) -> None:
+    explorer.get_by_role("tab").last.click()
+    sentences = languages()
+    costs = {name: [len(each.encode(text)) for each in (OURS, PIECES)] for name, text in sentences.items()}
+    rows = explorer.get_by_role("radio")
+    assert rows.count() == len(sentences) == 20
+    shown = {row.locator(".name").text_content(): row for row in rows.all()}
+    for name, (ours, pieces) in costs.items():
+        label = shown[name].get_attribute("aria-label")
+        assert label.startswith(f"{name}: ours {ours} tokens; pieces {pieces} token"), label
+        lost = sum(ids == [0] for _, ids, _ in cut(PIECES, sentences[name]))
+        assert (f"{lost} word" in label) == bool(lost)
+    dearest = max(costs, key=lambda name: costs[name][0])
+    times = costs[dearest][0] / costs["English"][0]
+    expect(explorer.get_by_label("Language", exact=True)).to_have_value(dearest)
+    says(explorer, f"ours needs {costs[dearest][0]} tokens, {times:.1f} times English; ")
+    tops = {name: row.bounding_box()["y"] for name, row in shown.items()}
+    cheapest_first = sorted(tops, key=tops.get)
+    assert [costs[name][0] for name in cheapest_first] == sorted(ours for ours, _ in costs.values())
+    # Pointing shows, a click keeps, and a token of the sentence leads to its word.
+    shown["Greek"].hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences["Greek"])
+    expect(shown["Greek"]).to_have_attribute("aria-checked", "true")
+    explorer.locator(".foot").hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences[dearest])
+    shown["German"].click()
+    explorer.locator(".foot").hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences["German"])
+    explorer.locator(".text").first.locator(".bit").first.click()
+    expect(explorer.get_by_role("tab").first).to_have_attribute("aria-selected", "true")
+    says(explorer, "‹Wir›")
+    expect(explorer.get_by_label("One sentence in")).to_have_value("German")
+    expect(explorer.get_by_label("Your text")).to_have_value(sentences["German"])
+    explorer.get_by_label("One sentence in").select_option("")
+    expect(explorer.get_by_label("Your text")).to_have_value(TEXT)
+
+
+def test_the_tokens_as_text(explorer: Locator) -> None:
+    explorer.get_by_label("Your text").fill("raw ☕↵")
+    ids = {name: i for i, name in enumerate(OURS.tokens)}
+    merges = [(OURS.merges[rank], rank + 1) for rank, _ in OURS.merge_steps("raw")[1:]]
+    assert [(left + right) for (left, right), _ in merges] == ["aw", "raw"]
+    tells(
+        explorer,
+        "Text: raw ☕",
+        "",
+        "",
+        "ours: 6 tokens",
+        f"raw {ids['raw']} | ␣ 220 | ⟨E2⟩ 158 | ⟨98⟩ 246 | ⟨95⟩ 243 | ↵ 198",
+        "raw:",
+        *(
+            f"merge {k}: {left} + {right} → {left}{right}, the {rank}{'st' if rank == 1 else 'nd'} pair"
+            for k, ((left, right), rank) in enumerate(merges, start=1)
+        ),
+        "",
+        "pieces: 4 tokens",
+        "r 20 | ##a 29 | ##w 51 | [UNK] 0 (lost: ☕)",
+        "raw:",
+        "match 1: r is the longest piece that fits at the start of raw; 3 tried",
+        "match 2: ##a is the longest piece that fits at the start of aw; 2 tried",
+        "match 3: ##w is the longest piece that fits at the start of w; 1 tried",
+    )
+
+
+def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
+    field, alert = explorer.get_by_label("Your text"), explorer.get_by_role("alert")
+    explorer.get_by_role("button", name="Next word").click()
+    before = said(explorer)
+    for text, told in {
+        "": "The text is empty: type at least one character.",
+        "a" * 2001: "The text has 2,001 characters, the explorer takes 2,000: shorten it.",
+    }.items():
+        field.fill(text)
+        expect(alert).to_have_text(told)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        says_only(explorer, before)
+    field.fill("straw")
+    expect(alert).to_be_empty()
+    says(explorer, "‹straw›")
+
+
+def test_another_pattern_needs_python(alone_page: Alone) -> None:
+    found = alone_page.shown(TokenExplorer({"words": BPETokenizer.train("a b", 257, pattern=r"\w+|\W")}, "a"))
+    found.get_by_label("Your text").fill("b")
+    expect(found.get_by_role("alert")).to_contain_text("This needs Python")
+    says_only(found, "words keeps ‹a› whole.")
+
+
+def test_it_keeps_its_size(alone_page: Alone) -> None:
+    """Whatever is typed: nothing grows, nothing stands out at a side."""
+    page = alone_page.page
+    texts = ["a" * 500, "👩‍👩‍👧‍👦" * 9, "Straw" * 30 + " שלום", "straw " * 333, "x\n\ny", "\u202e ." * 9]
+    for width, most in ((1000, 620), (760, 620), (500, 700), (390, 700), (320, 720)):
+        found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "strawberry"), width)
+        expect(found.locator(".bit").first).to_be_visible()
+        height = found.bounding_box()["height"]
+        assert height <= most, width
+        for text in texts if width in (1000, 320) else texts[2:3]:
+            found.get_by_label("Your text").fill(text.replace("\n", "↵"))
+            expect(found.locator(".source")).to_contain_text(f"{len(text):,} character")
+            assert found.bounding_box()["height"] == height, (width, text)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, text)
+        found.get_by_role("tab").last.click()
+        assert found.bounding_box()["height"] == pytest.approx(height, abs=1), width
+
+
+def test_it_can_be_read_by_all(alone_page: Alone) -> None:
+    explorer = TokenExplorer({"ours": OURS, "pieces": PIECES, "third": OURS}, TEXT)
+    assert alone_page.look(explorer, "tokens") == []
+    explorer.language = "Tamil"
+    alone_page.shown(explorer)
+    alone_page.page.get_by_role("tab").last.click()
+    assert found_by_axe(alone_page.page, alone_page.page.locator(".cx"), "tokens, languages") == []
+
+
+def test_python_answers_in_jupyterlab(desk) -> None:
+    explorer = desk.shown("Tokens", SMALL, 'explorer = TokenExplorer(tokenizers, "straw")\nexplorer')
+    says(explorer, "‹straw›")
+    field = explorer.get_by_label("Your text")
+    field.fill("berries bananas")
+    says(explorer, "‹berries›")
+    assert desk.run("print(explorer.text)").strip() == "berries bananas"
+    # Keys stay in the explorer: JupyterLab would open another cell, or walk on.
+    explorer.locator(".bit").first.focus()
+    for key in ("b", "ArrowRight", "Enter"):
+        desk.page.keyboard.press(key)
+    says(explorer, "‹␣bananas›")
+    expect(desk.page.locator(".jp-CodeCell")).to_have_count(2)
+    field.fill("")
+    expect(explorer.get_by_role("alert")).to_have_text("The text is empty: type at least one character.")
+    explorer.get_by_label("One sentence in").select_option("German")
+    desk.knows("explorer.language", "German")
+    desk.run("explorer.text = 'raw'; explorer.shown = ['pieces', 'ours']")
+    expect(field).to_have_value("raw")
+    says(explorer, "pieces cuts ‹raw› into 3 tokens")
+    assert desk.problems(explorer, "tokens") == []

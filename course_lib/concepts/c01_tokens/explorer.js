@@ -48,7 +48,7 @@ class Tokens extends Instrument {
 
   /** All that is to be seen. */
   current() {
-    const c = { language: this.model.get("language"), ...this.state, ...this.passing };
+    const c = { language: this.model.get("language"), isWide: this.isWide(), ...this.state, ...this.passing };
     const shown = this.model.get("shown");
     if (c.view === "price") {
       c.prices = this.prices(shown);

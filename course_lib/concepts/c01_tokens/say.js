@@ -2,7 +2,7 @@
 
 /** In a row of pieces each keeps its place, whatever its direction. */
 const isolated = (text) => (isRightToLeft(text) ? `\u2068${text}\u2069` : text);
-const written = (text, most = 24) => short(readable(encoded(text)), most);
+const written = (text, most = 20) => short(readable(encoded(text)), most);
 
 /** A token: its number, and what it consists of. */
 function told(cut, { id, word }) {
@@ -24,21 +24,22 @@ function stepSaid({ cuts, grown: all, steps, side }) {
 }
 
 /** The same when the word has become its tokens: what each tokenizer makes of it. */
-function cutSaid({ text, cuts, tokens }) {
+function cutSaid({ text, cuts, tokens, isWide }) {
+  const [most, few, long] = isWide ? [6, 4, 24] : [4, 3, 14];
   const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
   const [own] = words.find(Boolean) ?? [text];
   const all = cuts.map((cut, side) => {
     const [word, ids] = words[side] ?? ["", []];
     if (!ids.length) return { verb: "drops", rest: [] };
-    const reads = word.trim() === own.trim() || word === "[UNK]" ? [] : ["reads ", mark(written(word, 16), "stream"), " and "];
+    const reads = word.trim() === own.trim() || word === "[UNK]" ? [] : ["reads ", mark(written(word, long - 6), "stream"), " and "];
     if (cut.isLost(tokens[side].word)) return { reads, verb: "loses", rest: [": ", mark("[UNK]", "token")] };
     if (ids.length === 1) return { reads, verb: "keeps", rest: [" whole"] };
-    const names = ids.slice(0, ids.length > 6 ? 4 : 6).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);
-    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens:`, names, ids.length > 6 ? " and so on" : ""] };
+    const names = ids.slice(0, ids.length > most ? few : most).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);
+    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens:`, names, ids.length > most ? " and so on" : ""] };
   });
   const [first, second] = all;
   const then = second ? [". ", cuts[1].title, " ", second.reads ?? [], second.verb, " it", second.rest] : [];
-  return [`${cuts[0].title} ${first.verb} `, written(own), ...first.rest, ...then, "."];
+  return [`${cuts[0].title} ${first.verb} `, written(own, long), ...first.rest, ...then, "."];
 }
 
 /** What the sentence says of a language. */
