@@ -458,7 +458,7 @@ def test_python_answers_in_jupyterlab(desk) -> None:
     assert desk.run("print(explorer.text)").strip() == "berries bananas"
     # Keys stay in the explorer: JupyterLab would open another cell, or walk on.
     explorer.locator(".bit").first.focus()
-    for key in ("b", "ArrowRight", "Enter"):
+    for key in ("b", "ArrowRight", "ArrowRight", "Enter"):
         desk.page.keyboard.press(key)
     says(explorer, "‹␣bananas›")
     expect(desk.page.locator(".jp-CodeCell")).to_have_count(2)

@@ -174,7 +174,7 @@ class Tokens extends Instrument {
     const figure = h("div", { class: "grown", "aria-hidden": "true" });
     const stepper = h("span", { class: "stepper" }, spinner.node, of);
     const other = h("button", { type: "button", class: "quiet", onclick: () => this.turnTo(1 - side) });
-    const panel = h("div", { class: "panel" }, h("div", { class: "head" }, head, other, stepper), figure);
+    const panel = h("div", { class: "grows" }, h("div", { class: "head" }, head, other, stepper), figure);
     const all = { line: h("div", { class: "line" }, h("div", { class: "who" }, title, size), text), title, size, text, panel, head, other, of, spinner, stepper, figure };
     // What is pointed at: a token, or a step.
     const pointed = {
@@ -339,6 +339,7 @@ class Tokens extends Instrument {
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");
     Object.assign(side, { word, grownTo: `${word} ${step}` });
+    side.figure.style.setProperty("--beside", `${roomBeside(width) - 8}px`);
     side.figure.replaceChildren(...(found ? found.draw({ step, width, height, measured: (words, size) => this.measured(words, size) }) : [h("p", {}, "Nothing of it is read.")]));
   }
 
