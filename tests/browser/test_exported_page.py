@@ -25,7 +25,6 @@ from course_lib.concepts.c02_patches.explorer import PatchExplorer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
-from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.patches import patchify
@@ -254,36 +253,6 @@ def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
     expect(gap.get_by_role("alert")).to_be_empty()
 
 
-def test_the_clock_runs_without_a_kernel(saved: Page) -> None:
-    clock = saved.locator('section.cx[aria-label="Clock"]')
-    reference = ClockExplorer("a rose is a rose", layers=2)
-    text, turn = clock.locator(".cx-text"), clock.get_by_label("Clock", exact=True)
-    # What was measured on the way to the page is still there.
-    times = clock.locator(".cx-times tbody tr").first.locator("td").all_text_contents()
-    assert all(float(time) > 0 for time in times)
-    expect(text).to_contain_text("Milliseconds for 5 words and 80 words: RNN")
-    clock.get_by_label("Your guess").fill("7")
-    for mode, processors in (("reading", 2), ("writing", 12)):
-        clock.get_by_label("Mode").select_option(mode)
-        clock.get_by_label("Processors of each").select_option(str(processors))
-        expect(text).to_contain_text(f"Layers: 2. Processors: {processors}. Mode: {mode}. Tick 0.")
-        clock.get_by_role("gridcell").nth(7).focus()
-        clock.get_by_role("gridcell").nth(7).press("Space")
-        expect(text).to_contain_text("Tick 1.")
-        expect(text).to_contain_text("Followed: is, layer 1.")
-        turn.press("End")
-        for plan in reference.plans[f"2,{mode}"].values():
-            expect(text).to_contain_text(plan["end"][str(processors)])
-            expect(text).to_contain_text(
-                f"{plan['needs'][7]} It worked at tick {plan['ticks'][str(processors)][7]}."
-            )
-    expect(clock.locator(".cx-ended tbody tr")).to_have_count(2)
-    clock.get_by_label("Layers").select_option("4")
-    expect(text).to_contain_text("Layers: 4. Processors: 12. Mode: writing. Tick 0.")
-    expect(text).to_contain_text("Times: not measured.")
-    expect(clock.get_by_role("alert")).to_be_empty()
-
-
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
     reference = PositionsExplorer(23, 6, 7)
@@ -378,7 +347,8 @@ def test_says_that_python_is_needed(saved: Page) -> None:
     sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
     for place in (1, 3):  # a single gap is known
         sections["Gap"].locator("button.cx-word").nth(place).press("Space")
-    sections["Clock"].get_by_role("button", name="Measure on this machine").press("Enter")
+    sections["Clock"].get_by_role("tab", name="On a real machine").press("Enter")
+    sections["Clock"].get_by_role("button", name="Measure here").press("Enter")
     for section in sections.values():
         expect(section.get_by_role("alert")).to_contain_text("This needs Python")
 
