@@ -9,7 +9,6 @@ MathML, pictures lie within the page.
 
 import re
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
@@ -17,8 +16,6 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from course_lib.widgets import alone
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Alone:

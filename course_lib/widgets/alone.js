@@ -88,7 +88,7 @@ function tell(id, answer) {
     box.style.borderLeftColor = said.colour;
     choices.set(id, said);
   }
-  const all = [...choices.values()];
+  const all = [...new Set(outcomes.map((box) => choices.get(box.dataset.asked)))].filter(Boolean);
   const held = all.filter(({ held }) => held).length;
   const first = `You made ${all.length} prediction${all.length > 1 ? "s" : ""}; ${held} held.`;
   for (const box of document.querySelectorAll(".course-predictions")) {
