@@ -8,7 +8,5 @@ c = get_config()  # noqa: F821 (Jupyter defines this name before it reads the fi
 
 # Printed in pieces, it is one text: else each word of a streamed text is a line of its own.
 c.Exporter.preprocessors = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
-c.HTMLExporter.template_name = "course"
+# Beside JupyterLab's template, whose place it takes; who names another one gets that.
 c.HTMLExporter.extra_template_basedirs = [str(Path(course_lib.__file__).parent / "export" / "templates")]
-# Slides are HTML, too, and would take over the template.
-c.SlidesExporter.template_name = "reveal"
