@@ -82,8 +82,11 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
   el.append(root);
 
+  /** Whether its notebook was opened again in JupyterLab, with another kernel. */
+  const isReopened = () => root.closest(".jupyter-widgets-disconnected") !== null;
+
   /** Whether no kernel knows this explorer: it was exported, or its notebook opened again. */
-  const isAlone = () => model.widget_manager.kernel === null || root.closest(".jupyter-widgets-disconnected") !== null;
+  const isAlone = () => model.widget_manager.kernel === null || isReopened();
 
   /** Whether somebody may still answer: the explorer belongs to a kernel, and this one is at work. */
   const isComputing = () => {
@@ -95,7 +98,7 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const answer = async ({ request, kind, ...fields }) => {
     let [changes, error] = [{}, ""];
     try {
-      if (!answers[kind]) throw new Error(NEEDS_PYTHON);
+      if (!answers[kind]) throw new Error(isReopened() ? NOBODY : NEEDS_PYTHON);
       changes = await answers[kind](fields);
     } catch (refusal) {
       error = refusal.message;
