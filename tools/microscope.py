@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
             model = smollm2_path()
             Path(file).write_text(page(model), encoding="utf-8")
             folder = Path(file).resolve().parent
-            print(f"{file} shows what was recorded. For texts of one's own put the model beside it, and serve both:")
+            print(f"{file} shows what was recorded. To read other texts, too, it needs the model beside it:")
             print(f"cp {model} {folder}\npython -m http.server --directory {folder}")
         case _:
             sys.exit(__doc__)

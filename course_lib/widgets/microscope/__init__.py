@@ -295,8 +295,8 @@ def page(model: Path | None = None) -> str:
     """A page of its own, with all recordings, which needs neither a kernel nor anything from outside.
 
     Args:
-        model: the GGUF file of the recordings' model. Where the page is served with this file beside it, a reader
-            may load it, and the page then reads other texts, too.
+        model: the GGUF file of the recordings' model. Where the page is served with this file beside it, a
+            reader may load it, and the page then reads other texts, too.
     """
     saved = json.dumps([*recordings()], ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     script = assets(__file__, "data", "next", "look", "say", "way", "page", "recorded")["esm"]
@@ -304,8 +304,8 @@ def page(model: Path | None = None) -> str:
     worker = ""
     if model is not None:
         code = assets(__file__, "data", "model", shared=["bpe"])["esm"]
-        name, size = quote(model.name), model.stat().st_size
-        worker = f'<script type="text/plain" id="worker" data-file="{name}" data-bytes="{size}">\n{code}</script>\n'
+        told = f'data-file="{quote(model.name)}" data-bytes="{model.stat().st_size}"'
+        worker = f'<script type="text/plain" id="worker" {told}>\n{code}</script>\n'
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">

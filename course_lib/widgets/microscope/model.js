@@ -6,10 +6,10 @@ const [SHOWN, BIN, WATCHED, BEST, WORDS, UNITS, NUMBERS] = [48, 0.1, 10, 3, 4, 6
 const [MOST_TOKENS, LONGEST_TEXT] = [48, 2000];
 
 // ------------------------------------------------------------------------------------------------ the file
-const READERS = ["getUint8", "getInt8", "getUint16", "getInt16", "getUint32", "getInt32", "getFloat32", "getUint8", null, null, "getBigUint64", "getBigInt64", "getFloat64"];
-const [STRING, ARRAY] = [8, 9];
-const CONTROL = 3; // the kind of a special token
+const READERS = { 0: "Uint8", 1: "Int8", 2: "Uint16", 3: "Int16", 4: "Uint32", 5: "Int32", 6: "Float32", 7: "Uint8", 10: "BigUint64", 11: "BigInt64", 12: "Float64" };
+const [U32, U64, STRING, ARRAY] = [4, 10, 8, 9];
 const SPLITS_DIGITS = { "gpt-2": false, smollm: true };
+const CONTROL = 3; // the kind of a special token
 
 /** A float16 as a number, by its bits. */
 const HALVES = Float32Array.from({ length: 65536 }, (_, bits) => {
@@ -50,26 +50,28 @@ function readGGUF(buffer) {
   const view = new DataView(buffer);
   let at = 4;
   const number = (kind) => {
-    const value = Number(view[READERS[kind]](at, true));
-    at += Number(/\d+/.exec(READERS[kind])[0]) / 8;
+    const name = READERS[kind];
+    if (!name) throw new Error(`a value of unknown kind ${kind}`);
+    const value = Number(view[`get${name}`](at, true));
+    at += parseInt(name.replace(/\D+/, ""), 10) / 8;
     return value;
   };
-  const [count, size] = [() => number(4), () => number(10)];
   const string = () => {
-    const bytes = new Uint8Array(buffer, at + 8, size());
+    const bytes = new Uint8Array(buffer, at + 8, number(U64));
     at += bytes.length;
-    return new TextDecoder().decode(bytes);
+    return decoded(bytes);
   };
-  const value = (kind) => (kind === STRING ? string() : kind === ARRAY ? list(count(), size()) : number(kind));
+  const value = (kind) => (kind === STRING ? string() : kind === ARRAY ? list(number(U32), number(U64)) : number(kind));
   const list = (kind, n) => Array.from({ length: n }, () => value(kind));
-  if (view.getUint32(0, true) !== 0x46554747 || count() < 2) throw new Error("it does not begin as one");
-  const [tensors, values] = [size(), size()];
-  const named = Object.fromEntries(range(values).map(() => [string(), value(count())]));
-  const table = range(tensors).map(() => ({ name: string(), shape: list(10, count()), kind: count(), offset: size() }));
-  const start = Math.ceil(at / 32) * 32;
+  if (view.getUint32(0, true) !== 0x46554747 || number(U32) < 2) throw new Error("it does not begin as one");
+  const [tensors, values] = [number(U64), number(U64)];
+  const named = Object.fromEntries(range(values).map(() => [string(), value(number(U32))]));
+  const table = range(tensors).map(() => ({ name: string(), shape: list(U64, number(U32)), kind: number(U32), offset: number(U64) }));
+  const alignment = named["general.alignment"] ?? 32;
+  const start = Math.ceil(at / alignment) * alignment;
   const packed = table.map(({ name, shape: [width, rows = 1], kind, offset }) => {
     const packing = PACKINGS[kind];
-    if (!packing) throw new Error(`${name} is packed in another way`);
+    if (!packing) throw new Error(`${name} is packed in a way that nobody here can read`);
     const stride = (width / packing.block) * packing.size;
     return [name, { rows, width, stride, unpack: packing.unpack, bytes: new Uint8Array(buffer, start + offset, rows * stride) }];
   });
@@ -84,12 +86,12 @@ function bytePairsOf(values) {
   return new BytePairs({ tokens, merges: merges.map((merge) => merge.split(" ")), special, digits: SPLITS_DIGITS[pre] });
 }
 
-const text = (bytes, options) => new TextDecoder("utf-8", { ignoreBOM: true, ...options }).decode(bytes);
+const decoded = (bytes, options) => new TextDecoder("utf-8", { ignoreBOM: true, ...options }).decode(bytes);
 
 /** One token as it stands in a running text; bytes that are no letter as ⟨E2⟩. */
 function pieceOf(tokenizer, id) {
   try {
-    return text(tokenizer.bytes(id), { fatal: true });
+    return decoded(tokenizer.bytes(id), { fatal: true });
   } catch {
     return readable(tokenizer.bytes(id));
   }
@@ -135,7 +137,6 @@ function times(matrix, vectors) {
 
 const plus = (x, y) => x.map((value, i) => value + y[i]);
 const norm = (x) => Math.sqrt(x.reduce((total, value) => total + value * value, 0));
-const silu = (x) => x / (1 + Math.exp(-x));
 
 /** The logarithm of the sum of the exponentials: a score less this is the logarithm of a chance. */
 function whole(scores) {
@@ -157,9 +158,6 @@ function largest(values, n) {
 }
 
 // ------------------------------------------------------------------------------------------------ the model
-// What is kept of each token in each layer.
-const PARTS = ["stream", "read", "q", "k", "v", "scores", "mix", "middle", "mlpRead", "units", "share", "output"];
-
 class Model {
   constructor(buffer) {
     const { values, tensors } = readGGUF(buffer);
@@ -202,30 +200,30 @@ class Model {
 
   /**
    * One layer on a text: for each token what enters, is computed and leaves. silent: its heads that are off.
-   * before: the same of the first tokens, which no later one changes.
+   * before: the same of another text whose first tokens, up to start, are these, so that no number of theirs differs.
    */
-  layer(l, stream, { silent, isSkipped, before }) {
+  layer(l, stream, { silent, isSkipped, before, start }) {
     const weights = (name) => this.tensors[`blk.${l}.${name}.weight`];
-    const start = before.stream.length;
+    const earlier = (name) => (start ? before[name].slice(0, start) : []);
     const x = stream.slice(start);
     const read = x.map((each) => this.normed(each, `blk.${l}.attn_norm.weight`));
     const turned = (name) => times(weights(name), read).map((each, i) => this.turned(each, start + i));
     const [q, k, v] = [turned("attn_q"), turned("attn_k"), times(weights("attn_v"), read)];
-    const [keys, values] = [[...before.k, ...k], [...before.v, ...v]];
+    const [keys, values] = [[...earlier("k"), ...k], [...earlier("v"), ...v]];
     const scores = q.map((each, i) => this.scores(each, keys.slice(0, start + i + 1)));
     const mix = scores.map((each) => this.mixed(each, values, silent));
     const attention = times(weights("attn_output"), mix);
     const middle = x.map((each, i) => plus(each, attention[i]));
     const mlpRead = middle.map((each) => this.normed(each, `blk.${l}.ffn_norm.weight`));
-    const [gate, up] = ["ffn_gate", "ffn_up"].map((name) => times(weights(name), mlpRead));
-    for (const each of gate) each.forEach((value, i) => (each[i] = silu(value)));
+    const gate = times(weights("ffn_gate"), mlpRead).map((each) => each.map((value) => value / (1 + Math.exp(-value))));
+    const up = times(weights("ffn_up"), mlpRead);
     const hidden = gate.map((each, i) => each.map((value, n) => value * up[i][n]));
     const mlp = times(weights("ffn_down"), hidden);
     const units = hidden.map((each, i) => largest(each.map(Math.abs), UNITS).map((n) => [n, gate[i][n], up[i][n], each[n]]));
     const share = x.map((each, i) => (isSkipped ? [0, 0] : [norm(attention[i]) / norm(each), norm(mlp[i]) / norm(middle[i])]));
     const output = isSkipped ? x : middle.map((each, i) => plus(each, mlp[i]));
     const found = { stream: x, read, q, k, v, scores, mix, middle, mlpRead, units, share, output };
-    return Object.fromEntries(Object.entries(found).map(([name, rows]) => [name, [...before[name], ...rows]]));
+    return Object.fromEntries(Object.entries(found).map(([name, rows]) => [name, [...earlier(name), ...rows]]));
   }
 
   /** What one token's heads make of the keys up to it. */
@@ -259,9 +257,8 @@ class Model {
     const layers = [];
     let stream = ids.map((id) => Float32Array.from(rowOf(this.table, id)));
     for (let l = 0; l < this.L; l += 1) {
-      const kept = Object.fromEntries(PARTS.map((name) => [name, l < first ? (base.layers[l]?.[name].slice(0, common) ?? []) : []]));
       const silent = off.filter(([layer]) => layer === l).map(([, head]) => head);
-      layers.push(this.layer(l, stream, { silent, isSkipped: skipped.includes(l), before: kept }));
+      layers.push(this.layer(l, stream, { silent, isSkipped: skipped.includes(l), before: base.layers[l], start: l < first ? common : 0 }));
       stream = layers[l].output;
     }
     const known = first === this.L ? base.logits.slice(0, common) : [];
@@ -281,7 +278,7 @@ function namesOf(tokenizer) {
   return { of, pieces: () => [...numbers.keys()] };
 }
 
-const packedAs = (type, shape, data) => ({ type, shape, data: KINDS[type].from(data.flat(Infinity)) });
+const array = (type, shape, data) => ({ type, shape, data: KINDS[type].from(data.flat(Infinity)) });
 
 /** Each number of each vector as one of 15 levels, two in a byte, and the largest of each vector. */
 function fourBits(vectors) {
@@ -326,7 +323,7 @@ class Reading {
     const pass = this.pass({ ids, off, skipped });
     const { scale, low, ...arrays } = { ...this.insides(pass), ...this.next(pass, names), ...this.read(pass, lensOf, names) };
     return {
-      text: text(Uint8Array.from(ids.slice(0, given).flatMap((id) => [...tokenizer.bytes(id)]))), tokens: ids.map((id) => pieceOf(tokenizer, id)), ids, n: given,
+      text: decoded(Uint8Array.from(ids.slice(0, given).flatMap((id) => [...tokenizer.bytes(id)]))), tokens: ids.map((id) => pieceOf(tokenizer, id)), ids, n: given,
       L, D, H, G, K, F, vocabulary: table.rows, writes: true, causal: true, base, interleaved: true, gated: true, step: BIN,
       off, skipped, lens_of: lensOf, scale, low, pieces: names.pieces(), arrays, model: this.name,
     };
@@ -346,19 +343,19 @@ class Reading {
     for (const [name, each] of Object.entries(vectors)) {
       const [levels, most] = fourBits(each);
       const shape = shapes[name] ?? [L, T];
-      found[name] = packedAs("uint8", [...shape, levels.length / each.length], levels);
-      found[`${name}_max`] = packedAs("float32", shape, most);
+      found[name] = array("uint8", [...shape, levels.length / each.length], levels);
+      found[`${name}_max`] = array("float32", shape, most);
     }
     const units = layers.map((layer) => layer.units);
     const n = units[0][0].length;
     return {
       ...found,
       scale,
-      scores: packedAs("int16", [L, H, (T * (T + 1)) / 2], scores.map((x) => Math.round(x * scale))),
-      length: packedAs("float32", [L + 1, T], [...layers.map((layer) => layer.stream), layers.at(-1).output].map((rows) => rows.map(norm))),
-      share: packedAs("float32", [L, T, 2], layers.map((layer) => layer.share)),
-      units: packedAs("float32", [L, T, n, 3], units.map((rows) => rows.map((each) => each.map(([, ...values]) => values)))),
-      unit_n: packedAs("uint16", [L, T, n], units.map((rows) => rows.map((each) => each.map(([place]) => place)))),
+      scores: array("int16", [L, H, (T * (T + 1)) / 2], scores.map((x) => Math.round(x * scale))),
+      length: array("float32", [L + 1, T], [...layers.map((layer) => layer.stream), layers.at(-1).output].map((rows) => rows.map(norm))),
+      share: array("float32", [L, T, 2], layers.map((layer) => layer.share)),
+      units: array("float32", [L, T, n, 3], units.map((rows) => rows.map((each) => each.map(([, ...values]) => values)))),
+      unit_n: array("uint16", [L, T, n], units.map((rows) => rows.map((each) => each.map(([place]) => place)))),
     };
   }
 
@@ -381,14 +378,14 @@ class Reading {
     const kept = this.kept(logits);
     return {
       low,
-      rest: packedAs("uint16", [T, bins], rest),
-      next_ids: packedAs("uint16", [T, top[0].length], top.map((each) => each.map(names.of))),
-      next_tokens: packedAs("uint32", [T, top[0].length], top),
-      next_logits: packedAs("float32", [T, top[0].length], top.map((each, t) => each.map((id) => logits[t][id]))),
-      own: packedAs("float32", [T], [0, ...came.map(([p]) => p)]),
-      own_rank: packedAs("uint16", [T], [0, ...came.map(([, rank]) => rank)]),
-      kept_p: packedAs("float32", [T, kept[0].p.length], kept.map(({ p }) => p)),
-      kept_id: packedAs("uint16", [T], kept.map(({ best }) => names.of(best))),
+      rest: array("uint16", [T, bins], rest),
+      next_ids: array("uint16", [T, top[0].length], top.map((each) => each.map(names.of))),
+      next_tokens: array("uint32", [T, top[0].length], top),
+      next_logits: array("float32", [T, top[0].length], top.map((each, t) => each.map((id) => logits[t][id]))),
+      own: array("float32", [T], [0, ...came.map(([p]) => p)]),
+      own_rank: array("uint16", [T], [0, ...came.map(([, rank]) => rank)]),
+      kept_p: array("float32", [T, kept[0].p.length], kept.map(({ p }) => p)),
+      kept_id: array("uint16", [T], kept.map(({ best }) => names.of(best))),
     };
   }
 
@@ -414,10 +411,10 @@ class Reading {
       const shape = [layers.length, tokens.length];
       const column = (kind) => said.map((each) => each[kind]);
       const best = said.length ? [said[0].id.length] : [BEST];
-      found[`${name}_id`] = packedAs("uint16", [...shape, ...best], column("id"));
-      found[`${name}_p`] = packedAs("float32", [...shape, ...best], column("p"));
-      found[`${name}_rank`] = packedAs(this.model.table.rows < 65536 ? "uint16" : "uint32", shape, column("rank"));
-      found[`${name}_pa`] = packedAs("float32", shape, column("pa"));
+      found[`${name}_id`] = array("uint16", [...shape, ...best], column("id"));
+      found[`${name}_p`] = array("float32", [...shape, ...best], column("p"));
+      found[`${name}_rank`] = array(this.model.table.rows < 65536 ? "uint16" : "uint32", shape, column("rank"));
+      found[`${name}_pa`] = array("float32", shape, column("pa"));
     }
     return found;
   }
@@ -434,7 +431,7 @@ class Reading {
     const names = namesOf(model.tokenizer);
     const alone = this.pass({ ids }).layers[layer].mix.map((x) => x.map((value, i) => (Math.floor(i / model.K) === head ? value : 0)));
     const said = model.logits(times(model.tensors[`blk.${layer}.attn_output.weight`], alone)).map((scores) => largest(scores, WORDS));
-    const arrays = { words: packedAs("uint16", [ids.length, WORDS], said.map((each) => each.map(names.of))) };
+    const arrays = { words: array("uint16", [ids.length, WORDS], said.map((each) => each.map(names.of))) };
     return { pieces: names.pieces(), arrays };
   }
 

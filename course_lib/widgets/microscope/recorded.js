@@ -88,7 +88,7 @@ function answering(model, recordings, { source, url, size }) {
   const switched = async (text, changed) => (isOff(changed) ? ask("recording", { ...text, ...changed }) : {});
   const opened = async (found) => {
     const now = await switched({ ids: found.ids, given: found.n }, changes());
-    return { texts: [found, ...recordings.filter((each) => each !== found)], now };
+    return { now, texts: [found, ...recordings.filter((each) => each !== found)] };
   };
   const others = recorded(model);
   return {
