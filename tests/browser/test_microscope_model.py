@@ -413,6 +413,57 @@ def test_next_tokens_are_taken_and_drawn(scope: Scope, small) -> None:
     expect(scope.error).to_be_empty()
 
 
+# The worker hears of each head that is to be measured a third of a second later.
+SLOW = """() => {
+    const { postMessage } = Worker.prototype;
+    window.measured = 0;
+    Worker.prototype.postMessage = function (message) {
+        if (message.kind !== "need") return postMessage.call(this, message);
+        window.measured += 1;
+        setTimeout(() => postMessage.call(this, message), 300);
+    };
+}"""
+
+
+def test_what_is_slow_can_be_left(scope: Scope, small) -> None:
+    page = scope.page
+    page.evaluate(SLOW)
+    scope.write(OWN)
+    expect(scope.words).to_have_text(seen(small[1], OWN))
+    bar = scope.box.get_by_label("Heads that were switched off")
+    scope.box.get_by_label("needs the head").check()
+    expect(bar).to_be_visible()
+    page.wait_for_function("window.measured > 0")
+    # Meanwhile other questions are answered.
+    scope.button("Switch 1.2 off").click()
+    expect(scope.said).to_contain_text("with head 1.2 off")
+    scope.button("1.2 on again").click()
+    expect(bar).to_be_visible()
+    # Another question of the map and another view stop it.
+    needs = scope.box.get_by_label("needs the head")
+    first = scope.box.get_by_label("tokens look at the first")
+    for leave, back in (
+        (first.check, needs.check),
+        (lambda: scope.tab("What comes next"), lambda: scope.tab("Who looks where")),
+    ):
+        leave()
+        page.wait_for_timeout(400)
+        before = page.evaluate("window.measured")
+        page.wait_for_timeout(700)
+        assert page.evaluate("window.measured") == before
+        back()
+        page.wait_for_function(f"window.measured > {before}")
+    # Of another text the other one's heads are told.
+    scope.write("tea")
+    expect(scope.words).to_have_text([*"tea"])
+    expect(bar).to_be_hidden()
+    ids = small[1].encode("tea")
+    p, q = (chances(small, ids, {"off": off, "skipped": []}) for off in ([], [[1, 2]]))
+    best = p.index(max(p))
+    expect(scope.said).to_contain_text(f" {'falls' if q[best] < p[best] else 'rises'} to {percent(q[best])}")
+    expect(scope.error).to_be_empty()
+
+
 def test_the_model_is_fetched_once_and_the_link_says_all(scope: Scope, small) -> None:
     fetched = []
     scope.page.on("request", lambda request: fetched.append(request.url) if "gguf" in request.url else None)
