@@ -130,7 +130,8 @@ class Microscope extends Instrument {
     this.needing = D;
     const isWanted = () => this.D === D && this.state.mode === "need" && this.state.view === "look";
     while (isWanted() && !D.knowsNeeds()) {
-      const first = D.needs?.findIndex((layer) => !layer.p) ?? 0;
+      // Two layers at once, the last ones first: they take the least time.
+      const first = Math.max(0, (D.needs?.findLastIndex((layer) => !layer.p) ?? D.L - 1) - 1);
       const answer = await this.ask("needs", { first });
       if (answer.error) break;
       // What came is unpacked a moment later.

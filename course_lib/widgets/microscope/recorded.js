@@ -126,19 +126,22 @@ function answering(model, recordings, { source, url, size }) {
     async words({ layer, head }) {
       return { piece: { words: await ask("words", { ...here(), layer, head }), layer, head } };
     },
-    /** Each head of a layer alone off; nothing once the reader has turned to something else. */
-    async needs({ first: layer }) {
+    /** Each head of two layers alone off, as in Python; nothing once the reader has turned to something else. */
+    async needs({ first }) {
       const [text] = model.get("texts");
+      const layers = [first, first + 1].filter((layer) => layer < text.L);
       const rows = [];
-      for (const head of range(text.H + 1)) {
-        rows.push(...(await ask("need", { ...here(), layer, head })));
-        const { mode, view } = model.get("shown");
-        if (text !== model.get("texts")[0] || mode !== "need" || view !== "look") throw new Error("");
+      for (const layer of layers) {
+        for (const head of range(text.H + 1)) {
+          rows.push(...(await ask("need", { ...here(), layer, head })));
+          const { mode, view } = model.get("shown");
+          if (text !== model.get("texts")[0] || mode !== "need" || view !== "look") throw new Error("");
+        }
       }
       const pieces = [...new Set(rows.map(({ best }) => best))];
-      const off_p = { type: "uint16", data: Uint16Array.from(rows.flatMap(({ p }) => p), (p) => Math.round(p * 65535)) };
-      const off_id = { type: "uint16", data: Uint16Array.from(rows, ({ best }) => pieces.indexOf(best)) };
-      return { piece: { needs: { layers: [layer], pieces, arrays: { off_p, off_id } } } };
+      const off_p = { data: Uint16Array.from(rows.flatMap(({ p }) => p), (p) => Math.round(p * 65535)) };
+      const off_id = { data: Uint16Array.from(rows, ({ best }) => pieces.indexOf(best)) };
+      return { piece: { needs: { layers, pieces, arrays: { off_p, off_id } } } };
     },
   };
 }
