@@ -135,16 +135,17 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const question = (kind, fields, send, quiet = false) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
+      const isOwn = isAlone();
       // Again and again, because a kernel may die while it computes.
       const timer = setInterval(() => {
         silent = true;
         showMessage();
       }, PATIENCE_MS);
-      if (quiet) clearInterval(timer);
-      else setAttribute(root, "aria-busy", "true");
+      if (quiet || isOwn) clearInterval(timer); // what the page answers itself it answers in the end
+      if (!quiet) setAttribute(root, "aria-busy", "true");
       waiting.set(request, { resolve, timer, quiet });
       try {
-        if (isAlone()) answer({ request, kind, ...fields });
+        if (isOwn) answer({ request, kind, ...fields });
         else send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
@@ -398,7 +399,8 @@ function writing({ label, send, instead, closed }) {
     setAttribute(own, "aria-invalid", error ? "true" : null);
     if (!error) close();
   };
-  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, h("button", { class: "push" }, "Read"), cancel);
+  const push = h("button", { class: "push" }, "Read");
+  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, push, cancel);
   const open = (text) => {
     own.value = text;
     node.hidden = false;
@@ -412,7 +414,7 @@ function writing({ label, send, instead, closed }) {
     instead.hidden = false;
     closed();
   };
-  return { node, open, close };
+  return { node, push, open, close };
 }
 
 /** A page to begin with: one computed sentence above, which is headline and control at once; the figure; a foot. */
