@@ -156,7 +156,8 @@ def continuation(
         eos_id: the token that ends the text; it is no part of it. None: nothing ends it.
 
     Example:
-        >>> letters, model = BPETokenizer([*"abc"], []), GPT(GPTConfig(3, 5, d_model=4, n_layers=1, n_heads=2))
+        >>> letters = BPETokenizer([*"abc"], [])
+        >>> model = GPT(GPTConfig(3, 5, d_model=4, n_layers=1, n_heads=2))
         >>> len(continuation(model, letters, "ab", 3))
         3
     """
