@@ -38,12 +38,14 @@ def keeps_the_frame(explorer: Explorer) -> bool:
     for content in (None, "text", {}, {"kind": "reset"}, {"request": 3, "kind": "reset"}):
         explorer._receive(explorer, content)
     assert explorer.state == before
-    # The module and the style that reach the page are the frame's, then its own.
+    # The module and the style that reach the page begin with the frame's and end with its own.
     for sent, ending in ((explorer._esm, ".js"), (explorer._css, ".css")):
-        files = (
-            Path(module).with_suffix(ending) for module in (frame.__file__, inspect.getfile(type(explorer)))
+        first, last = (
+            Path(module).with_suffix(ending).read_text(encoding="utf-8")
+            for module in (frame.__file__, inspect.getfile(type(explorer)))
         )
-        assert sent == "\n".join(file.read_text(encoding="utf-8") for file in files)
+        assert sent.startswith(f"{first}\n")
+        assert sent.endswith(last)
     assert explorer._esm.count("export default { render };") == 1
     return True
 
