@@ -13,11 +13,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 FRAME = LIBRARY / "widgets" / "explorer.js"
-TOGETHER = LIBRARY / "widgets" / "microscope"
 RULES = (
     "eqeqeq",
     "no-else-return",
@@ -29,12 +29,12 @@ RULES = (
 )
 
 
-def configuration(frame: str, together: str = "") -> dict:
+def configuration(frame: str, together: Mapping[str, str]) -> dict:
     """What oxlint is told: its own rules of correctness, and ours.
 
     Args:
         frame: the source of the frame, which uses few of its own functions.
-        together: the sources of the files that stand in one folder, `TOGETHER`.
+        together: by folder the sources of the files that stand there together.
     """
 
     def known(source: str) -> dict:
@@ -48,7 +48,9 @@ def configuration(frame: str, together: str = "") -> dict:
         "categories": {"correctness": "error"},
         "globals": own["globals"],
         "rules": {**dict.fromkeys(RULES, "error"), **own["rules"]},
-        "overrides": [{"files": [f"**/{TOGETHER.name}/*.js"], **known(frame + together)}],
+        "overrides": [
+            {"files": [f"**/{folder}/*.js"], **known(frame + sources)} for folder, sources in together.items()
+        ],
     }
 
 
@@ -63,7 +65,11 @@ def main(folder: Path = LIBRARY) -> int:
         sys.exit("This needs oxlint: set up anew with `make test`")
     with tempfile.TemporaryDirectory() as place:
         config = Path(place) / "oxlint.json"
-        together = "".join(path.read_text(encoding="utf-8") for path in sorted(TOGETHER.glob("*.js")))
+        folders = {path.parent for path in LIBRARY.rglob("*.js")} - {FRAME.parent}
+        together = {
+            each.name: "".join(path.read_text(encoding="utf-8") for path in sorted(each.glob("*.js")))
+            for each in sorted(folders)
+        }
         told = configuration(FRAME.read_text(encoding="utf-8"), together)
         config.write_text(json.dumps(told), encoding="utf-8")
         return subprocess.run([oxlint, "--config", config, folder]).returncode
