@@ -19,7 +19,8 @@ const KEYS = [
 
 const brief = (name, most = 14) => ([...name].length > most ? `${[...name].slice(0, most - 1).join("")}…` : name);
 const isExact = (x) => Math.abs(x - Math.round(1000 * x) / 1000) < 1e-12;
-const styled = (sizes) => Object.entries(sizes).map(([name, value]) => `--${name}:${value}${name === "columns" ? "" : "px"}`).join(";");
+const styled = (sizes) => Object.entries(sizes).map(([name, value]) => `--${name}:${value}px;`).join("");
+const inked = (kind) => `--hue:var(--cx-${kind});--ink:var(--${kind}-ink);`;
 const undivided = (c, t) => shares(powers(c.scores[t], c.allowed[t]).of);
 const columnsOf = (table) => table[0].map((_, j) => String(j + 1));
 
@@ -43,10 +44,12 @@ function widthOf(text, size = 14) {
   return ruler.measureText(text).width;
 }
 
-/** How high names along the top stand: slanted where one is wider than its column. */
-function headHeight(list, w) {
-  const most = Math.max(...list.map((name) => widthOf(brief(name, 11))));
-  return most > w - 2 ? most * 0.77 + 12 : 22;
+/** How high names along the top stand, slanted where one is wider than its column, and how far they stand out at the end. */
+function heading(list, w) {
+  const wide = list.map((name) => widthOf(brief(name, 11)));
+  const most = Math.max(...wide);
+  if (most <= w - 2) return [22, 0];
+  return [most * 0.77 + 12, Math.max(0, ...wide.map((own, i) => own * 0.64 + 14 - (list.length - i - 0.5) * w))];
 }
 
 // ------------------------------------------------------------------------------------------------ parts of figures
@@ -56,7 +59,8 @@ function headHeight(list, w) {
  * that can be changed, without which they cannot; act(r, i): what a click does; isShare: each number is a bar.
  */
 function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place, act, isShare = false }) {
-  const size = w >= 48 ? 15 : w >= 38 ? 13 : 12;
+  const size = w >= 48 ? 15 : w >= 42 ? 13 : 12;
+  let stop = [0, 0]; // where Tab comes in: at what is chosen
   const cells = range(rows).map((r) => range(columns).map((i) => {
     const cell = place ? h("input", { class: "n", inputmode: "decimal" }) : h("div", { class: "n", role: "gridcell" });
     const send = (text) => {
@@ -65,6 +69,7 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
     };
     const now = () => place(p.current(), r, i).reduce((part, name) => part[name], p.current().inputs);
     if (place) p.editable(cell, send, now);
+    cell.addEventListener("focus", () => (stop = [r, i]));
     p.chooses(cell, pick(r, i));
     if (act) {
       cell.addEventListener("click", () => act(r, i));
@@ -79,19 +84,22 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
   const ring = h("i", { class: "ring" });
   const lines = place ? cells : cells.map((line) => h("div", { role: "row" }, line));
   const role = place ? "group" : "grid";
-  const node = h("div", { class: `numbers as-${kind}`, role, "aria-label": label, style: styled({ columns, w, tall, size }), "data-share": isShare }, lines, ring);
+  const style = `${styled({ w, tall, size })}--columns:${columns};${inked(kind)}`;
+  const node = h("div", { class: "numbers", role, "aria-label": label, style, "data-share": isShare }, lines, ring);
   grid(cells);
   const draw = (c) => {
     const values = data(c);
     const all = values.flat().filter(Number.isFinite);
-    const digits = [3, 2, 1, 0].find((most) => all.every((x) => widthOf(written(x, most), size) <= w - (place ? 7 : 4))) ?? -1;
+    const digits = [3, 2, 1, 0].find((most) => all.every((x) => widthOf(written(x, most), size) <= w - (place ? 6 : 3))) ?? -1;
     const largest = isShare ? 1 : Math.max(...all.map(Math.abs), 1e-12);
     const [row, column] = at(c);
+    stop = [row ?? stop[0], column ?? stop[1]];
     ring.hidden = row === null || column === null;
     ring.style.setProperty("--row", row);
     ring.style.setProperty("--column", column);
     cells.forEach((line, r) => line.forEach((cell, i) => {
       const x = values[r][i];
+      cell.tabIndex = r === stop[0] && i === stop[1] ? 0 : -1;
       const told = isShare ? percent(x) : written(x, digits);
       if (place) p.fill(cell, written(x, 17), told);
       else setText(cell, told);
@@ -118,11 +126,12 @@ function labels(p, { list, n, pick, at, kind, side = null, top = null }) {
     const name = list(c)[i];
     if (side) p.fill(node, name, name);
     else setText(node.firstChild, top ? brief(name, 11) : name);
+    if (side) node.tabIndex = i === at(c) ? 0 : -1;
     setAttribute(node, "title", name);
     setAttribute(node, "data-lit", i === at(c) && "");
   });
-  const slant = { "data-slanted": top > 22 && "", style: top ? `--high:${top}px` : "" };
-  return { node: h("div", { class: `${top ? "heads" : "names"} as-${kind}`, ...slant }, nodes), draw };
+  const slant = { "data-slanted": top > 22 && "", style: inked(kind) + (top ? styled({ high: top }) : "") };
+  return { node: h("div", { class: top ? "heads" : "names", ...slant }, nodes), draw };
 }
 
 /** A row of shares as one bar that is cut; w: how wide it is; only: the one part that is seen, as a stair. */
@@ -136,6 +145,7 @@ function bar(p, { n, w = 0, t = null, only = null, isNamed = false }) {
       const fitting = told.find((text) => widthOf(text, 13) + 12 < own[s] * w) ?? "";
       setText(part.firstChild, only === null ? fitting : only === s ? percent(own[s]) : "");
       part.style.flexGrow = own[s];
+      setAttribute(part, "data-end", sum(own.slice(0, s)) + own[s] / 2 > 0.5 && "");
       setAttribute(part, "data-lit", s === c.s && "");
     });
   };
@@ -154,8 +164,9 @@ function crossing(p, { left, above, result, list, kind, rows, inner, columns, pi
   const name = p.nameWidth();
   const fits = (width - name - 26) / (inner + columns);
   const isTight = fits < LEAST_PX + 3;
-  const w = Math.min(92, isTight ? (width - name) / columns : fits);
-  const top = headHeight(list(p.current()), w);
+  const free = isTight ? (width - name) / columns : fits;
+  const [top, out] = heading(list(p.current()), free);
+  const w = Math.min(92, free - out / (isTight ? columns : inner + columns));
   const tall = Math.min(40, (high - top - (isTight ? 74 : 22)) / ((isTight ? 3 : inner) + rows));
   const size = { w, tall };
   const heads = labels(p, { list, n: columns, pick, at, kind, top });
@@ -163,7 +174,8 @@ function crossing(p, { left, above, result, list, kind, rows, inner, columns, pi
   const made = numbers(p, { ...result, ...size, rows, columns, pick: (t, i) => ({ t, ...pick(i) }), at: (c) => [c.t, at(c)] });
   if (isTight) {
     // Only the chosen row and column, one below the other.
-    const line = (part, more) => numbers(p, { ...part, rows: 1, columns: inner, w: Math.min(64, width / inner), tall, pick: () => ({}), at: () => [0, null], ...more });
+    const one = { rows: 1, columns: inner, w: Math.min(64, width / inner), tall, pick: () => ({}), at: () => [0, null] };
+    const line = (part, more) => numbers(p, { ...part, ...one, ...more });
     const lines = [
       line(left, { data: (c) => [left.data(c)[c.t]], place: left.place && ((c, _, i) => left.place(c, c.t, i)) }),
       line(above, { data: (c) => [above.data(c).map((row) => row[at(c)])], place: above.place && ((c, _, i) => above.place(c, i, at(c))) }),
@@ -187,9 +199,11 @@ function scored(p, blocks, below = "") {
   const [width, high] = p.room();
   const { T, S, keys } = p.current();
   const name = p.nameWidth();
-  const w = clamp((width - name - 150) / S, Math.min(LEAST_PX + 3, (width - name) / S), 76);
+  const most = (width - name - 6) / S; // without bars
+  const free = clamp((width - name - (p.isWide() ? 150 : 110)) / S, Math.min(LEAST_PX + 3, most), 76);
+  const [top, out] = heading(keys, free);
+  const w = Math.min(free, most - out / S);
   const rest = Math.min(width - name - w * S - 14, 420);
-  const top = headHeight(keys, w);
   const tall = Math.min(44, (high - top - 42 * (blocks.length - 1) - (below ? 24 : 0)) / (blocks.length * T));
   const heads = labels(p, { list: (c) => c.keys, n: S, pick: (s) => ({ s }), at: (c) => c.s, kind: "key", top });
   const draws = [heads];
@@ -202,7 +216,7 @@ function scored(p, blocks, below = "") {
     const looks = h("div", { class: "bars", style: bars.length ? `width:${rest}px` : "margin:0" }, bars.map((each) => each.node));
     return [h("i"), i ? h("p", { class: "sign" }, sign) : heads.node, head, side.node, table.node, looks];
   });
-  return { node: h("div", { class: "scored", style: styled({ w, tall }) }, lines, h("p", { class: "small below" }, below)), draws };
+  return { node: h("div", { class: "scored", style: styled({ w, tall }) }, lines, below ? h("p", { class: "small below" }, below) : null), draws };
 }
 
 // ------------------------------------------------------------------------------------------------ the steps
@@ -247,8 +261,8 @@ const VIEWS = {
     title: "Scale",
     how: "The longer the keys, the larger the scores, by nothing but their length. Dividing by its root undoes that.",
     build: (p) => scored(p, [
-      { label: "scores", title: "shares, if undivided", data: (c) => c.scores, own: undivided },
-      { label: "scaled scores", title: "shares", data: (c) => c.scale, own: (c, t) => c.softmax[t], sign: `↓ ÷ √${p.current().K}` },
+      { label: "scores", title: "if undivided", data: (c) => c.scores, own: undivided },
+      { label: "scaled scores", title: "divided", data: (c) => c.scale, own: (c, t) => c.softmax[t], sign: `↓ ÷ √${p.current().K}` },
     ]),
     where: (p) => [p.asker, " and ", p.found, ": "],
     say(p, c) {
@@ -264,7 +278,7 @@ const VIEWS = {
     how: "What is forbidden gets the score −∞, and so no share. A causal mask hides what comes later.",
     build: (p) => scored(p, [
       { label: "masked scores", title: "shares", data: (c) => c.masked, own: (c, t) => c.softmax[t], act: (row, column) => p.ask("toggle", { row, column }) },
-    ], "A click on a score forbids it, or allows it."),
+    ], "Click a score to forbid or allow it."),
     where: (p) => [p.asker, " ", p.may, " look at ", p.found, ": "],
     say: (p, c) => (c.allowed[c.t][c.s] ? ["its score stays ", em(written(c.scale[c.t][c.s])), "."] : ["its score becomes ", em("−∞"), ", its share 0."]),
     table: (c) => [c.keys, c.masked],
@@ -288,7 +302,8 @@ const VIEWS = {
       const others = range(T > 1 ? T : 0).map((t) => bar(p, { n: S, t, w: line > 16 ? rest : 0 }));
       const asking = labels(p, { list: (c) => c.queries, n: others.length, pick: (t) => ({ t }), at: (c) => c.t, kind: "query" });
       const band = bands({ across: (c) => c.s });
-      const all = h("div", { class: "all", style: styled({ tall: line }) }, h("p", { class: "small" }, "shares of all"), asking.node, h("div", { class: "bars" }, others.map((each) => each.node)));
+      const all = h("div", { class: "all", style: styled({ tall: line }) },
+        h("p", { class: "small" }, "shares of all"), asking.node, h("div", { class: "bars" }, others.map((each) => each.node)));
       const node = h("div", { class: "softmax", style: styled({ tall, w }) },
         h("i"), h("p", { class: "two small" }, h("span", {}, "score"), power), h("p", { class: "small" }, "end to end"),
         band.nodes, side.node, table.node, h("div", { class: "bars stairs" }, stairs.map((each) => each.node)),
@@ -304,7 +319,8 @@ const VIEWS = {
     where: (p) => [p.asker, " looks at ", p.found, " with "],
     say(p, c) {
       const { of, less } = c.powers;
-      if (!c.allowed[c.t][c.s]) return [em("0 %"), c.allowed[c.t].some(Boolean) ? ": it is forbidden." : ": everything is forbidden, so all shares are 0."];
+      const isEmpty = !c.allowed[c.t].some(Boolean);
+      if (!c.allowed[c.t][c.s]) return [em("0 %"), isEmpty ? ": everything is forbidden, so all shares are 0." : ": it is forbidden."];
       const power = ["e", h("sup", {}, written(c.scale[c.t][c.s] - less)), " ≈ ", em(written(of[c.s])), ", of ", em(written(sum(of))), " in all"];
       return [em(percent(c.softmax[c.t][c.s])), ": ", power, less ? `. (First ${written(less)} is subtracted from all.)` : "."];
     },
@@ -326,18 +342,24 @@ const VIEWS = {
       const of = (rows) => rows.map((row) => shown.map((i) => row[i]));
       const common = { rows: S, columns: shown.length, w, tall, kind: "value", pick: (s, i) => ({ s, j: shown[i] }), at };
       const side = labels(p, { list: (c) => c.keys, n: S, pick: (s) => ({ s }), at: (c) => c.s, kind: "key", side: own ? "key_tokens" : "tokens" });
-      const weights = numbers(p, { ...common, kind: "attention", label: "shares", columns: 1, w: share, data: (c) => c.softmax[c.t].map((x) => [x]), pick: (s) => ({ s }), at: (c) => [c.s, null], isShare: true });
+      const weights = numbers(p, {
+        ...common, kind: "attention", label: "shares", columns: 1, w: share, isShare: true,
+        data: (c) => c.softmax[c.t].map((x) => [x]), pick: (s) => ({ s }), at: (c) => [c.s, null],
+      });
       const values = numbers(p, { ...common, label: "values", data: (c) => of(c.v), place: inputs.v && ((_, s, i) => ["v", s, shown[i]]) });
       const parts = numbers(p, { ...common, label: "share × value", data: (c) => of(c.v).map((row, s) => row.map((x) => c.softmax[c.t][s] * x)) });
-      const result = numbers(p, { ...common, label: "mix", rows: 1, data: (c) => of([c.mix[c.t]]), pick: (_, i) => ({ j: shown[i] }), at: (c) => [0, shown.indexOf(c.j)] });
+      const sums = { rows: 1, data: (c) => of([c.mix[c.t]]), pick: (_, i) => ({ j: shown[i] }), at: (c) => [0, shown.indexOf(c.j)] };
+      const result = numbers(p, { ...common, ...sums, label: "mix" });
       const band = bands({ across: (c) => c.s });
       const who = h("p", { class: "gets" });
-      const titles = [["share", "attention"], ["", "value"], ["value", "value"], ["", "value"], [shown.length * w > 90 ? "share × value" : "product", "value"]];
+      const last = shown.length * w > 90 ? "share × value" : "product";
+      const titles = [["share", "attention"], ["", "value"], ["value", "value"], ["", "value"], [last, "value"]];
       const sign = (text) => h("span", { class: "sign" }, text);
       const node = h("div", { class: "mix", style: styled({ w, tall }) },
         h("i"), titles.map((title) => h("p", {}, em(...title))),
         band.nodes, side.node, weights.node, sign("×"), values.node, sign("="), parts.node, who, result.node);
-      return { node, draws: [band, side, weights, values, parts, result, { draw: (c) => who.replaceChildren(mark(brief(c.queries[c.t]), "query"), " gets") }] };
+      const draw = (c) => who.replaceChildren(mark(brief(c.queries[c.t]), "query"), " gets");
+      return { node, draws: [band, side, weights, values, parts, result, { draw }] };
     },
     where: (p) => ["Number ", p.column.node, " of what ", p.asker, " gets: "],
     say: (p, c) => p.sum(c.softmax[c.t], c.v.map((row) => row[c.j]), ["attention", "value", "value"]),
@@ -350,7 +372,6 @@ class Stepper extends Instrument {
     super(box);
     this.model = model;
     this.passing = null;
-    this.next = null; // what a drag asks when its last question is answered
     const { softmax, mix } = model.get("state");
     const most = (row) => row.indexOf(Math.max(...row));
     const t = softmax.length - 1;
@@ -411,19 +432,6 @@ class Stepper extends Instrument {
     this.ask("reset");
   }
 
-  /** Of what a drag asks only the latest waits. */
-  async latest(send) {
-    this.next = send;
-    if (this.isSending) return;
-    this.isSending = true;
-    while (this.next) {
-      const now = this.next;
-      this.next = null;
-      await now();
-    }
-    this.isSending = false;
-  }
-
   /** A field sends on Enter or when it is left, Escape takes back; a number, `now()`, can be dragged, too, or stepped. */
   editable(field, send, now = null) {
     for (const [name, value] of Object.entries({ autocomplete: "off", spellcheck: "false" })) field.setAttribute(name, value);
@@ -438,7 +446,7 @@ class Stepper extends Instrument {
       if (error) setAttribute(field, "aria-invalid", "true");
       else this.takeBack(field);
     };
-    const step = (by, from = now()) => this.latest(() => send(String(Math.round(1e6 * (from + STEP * by)) / 1e6)));
+    const step = (by, from = now()) => send(String(Math.round(1e6 * (from + STEP * by)) / 1e6));
     field.addEventListener("focus", () => (field.value === field.dataset.shown ? this.takeBack(field) : field.select()));
     field.addEventListener("blur", () => (field.value === field.dataset.full ? this.takeBack(field) : commit()));
     field.addEventListener("keydown", (event) => {
@@ -451,7 +459,6 @@ class Stepper extends Instrument {
     });
     if (!now) return;
     field.addEventListener("pointerdown", (event) => {
-      this.isSending = false;
       if (event.button === 0 && !field.matches(":focus")) drag = { x: event.clientX, from: now(), by: 0 };
     });
     field.addEventListener("mousedown", (event) => {
@@ -517,10 +524,11 @@ class Stepper extends Instrument {
     this.column = spin({ label: "Number", low: 1, high: () => this.current().width, get: () => this.current().j + 1, set: (j) => this.set({ j: j - 1 }) });
     this.where = h("span");
     this.who = h("span", { class: "small" });
-    this.then = h("span", { class: "small" }, "at first");
+    this.once = h("span", { class: "small" }, "at first");
     this.find = h("p", { class: "find small" });
     this.strip = h("div", { class: "strip" });
-    this.build({ name: "at", top: [this.tabs.node, h("span", { class: "space" }), this.undo, this.mask], place: [this.where], between: [this.strip], role: "tabpanel" });
+    const top = [this.tabs.node, h("span", { class: "space" }), this.undo, this.mask];
+    this.build({ name: "at", top, place: [this.where], between: [this.strip], role: "tabpanel" });
     this.outer.root.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|PRE)$/.test(event.target.tagName)) return;
       const stage = this.stages()[Number(event.key) - 1];
@@ -532,8 +540,8 @@ class Stepper extends Instrument {
   // ---------------------------------------------------------------------------------------------- sizes
   nameWidth() {
     const { queries, keys, S } = this.current();
-    const most = this.isWide() ? 130 : S > 5 ? 44 : 76;
-    return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(name) + 18)), 44, most);
+    const most = this.isWide() ? 130 : S > 5 ? 42 : 76;
+    return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(name) + 18)), 42, most);
   }
 
   numberWidth() {
@@ -556,7 +564,8 @@ class Stepper extends Instrument {
   fit(c) {
     const { stage, made, T, S, K, D, C, queries, keys, j } = c;
     const { clientWidth: width } = this.stage;
-    const shape = JSON.stringify([stage, stage === "project" && made, stage === "mix" && !this.isWide() && j, T, S, K, D, C, queries, keys, width]);
+    const own = stage === "project" ? made : stage === "mix" && !this.isWide() ? j : "";
+    const shape = JSON.stringify([stage, own, T, S, K, D, C, queries, keys, width]);
     if (shape === this.built) return;
     this.built = shape;
     const view = VIEWS[stage];
@@ -565,7 +574,7 @@ class Stepper extends Instrument {
     this.root.setAttribute("style", styled({ name: this.nameWidth(), label, figure: this.height() }));
     setAttribute(this.root, "data-long", this.isWide() && Math.max(S, K) > 4 && "");
     this.bars = [bar(this, { n: S, isNamed: true, w: width - label - PADDING_PX }), bar(this, { n: S })];
-    this.strip.replaceChildren(this.who, this.bars[0].node, this.then, this.bars[1].node, this.find);
+    this.strip.replaceChildren(this.who, this.bars[0].node, this.once, this.bars[1].node, this.find);
     this.parts = view.build(this);
     this.stage.replaceChildren(this.parts.node);
     this.where.replaceChildren(...view.where(this));
@@ -593,7 +602,8 @@ class Stepper extends Instrument {
     const { first } = c;
     const isFirst = Object.keys(first).every((name) => JSON.stringify(first[name]) === JSON.stringify(c[name]));
     setAttribute(this.undo, "aria-disabled", isFirst && "true");
-    this.source.replaceChildren(`${c.T} ${c.T > 1 ? "queries" : "query"}, ${c.S} key${c.S > 1 ? "s" : ""}`, h("span", { class: "long" }, ": numbers to play with."));
+    const many = `${c.T} ${c.T > 1 ? "queries" : "query"}, ${c.S} key${c.S > 1 ? "s" : ""}`;
+    this.source.replaceChildren(many, h("span", { class: "long" }, ": numbers to play with."));
     this.drawText(c, view);
   }
 
@@ -605,17 +615,22 @@ class Stepper extends Instrument {
     const differs = before.length === c.S && before.some((share, s) => Math.abs(share - own[s]) > 0.0005);
     this.bars[0].draw(c, own);
     this.bars[1].draw(c, differs ? before : own);
-    for (const node of [this.then, this.bars[1].node]) node.style.visibility = differs ? "" : "hidden";
-    const n = sum(Object.entries(c.inputs).map(([name, table]) => sum(table.map((row, r) => row.filter((x, i) => x !== c.first.inputs[name]?.[r]?.[i]).length))));
+    for (const node of [this.once, this.bars[1].node]) node.style.visibility = differs ? "" : "hidden";
+    const changed = ([name, table]) => table.flat().filter((x, i) => x !== c.first.inputs[name].flat()[i]).length;
+    const n = sum(Object.entries(c.inputs).map(changed));
     const [first] = this.stages();
+    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: () => this.go(first) }, "Try it in step 1.");
     const told = () => {
       if (!c.allowed[c.t][c.s]) return [" is forbidden: no number helps."];
       if (c.allowed[c.t].filter(Boolean).length === 1) return [": the only one that is left gets all, whatever its score."];
-      if (own[c.s] < GOAL) return [" above 90\u00a0%? ", c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: () => this.go(first) }, "Try it in step 1.")];
-      return [" has ", em(percent(own[c.s])), n ? `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?` : ". Choose a pair that has little: can one number bring it there?"];
+      if (own[c.s] < GOAL) return [" above 90\u00a0%? ", way];
+      const much = [" has ", em(percent(own[c.s]))];
+      if (!n) return [much, ". Choose a pair with less: can one number bring it there?"];
+      return [much, `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];
     };
     const more = told();
-    this.find.replaceChildren(more[0].startsWith(" above") ? "Can one number bring " : "", mark(brief(c.queries[c.t]), "query"), " → ", mark(brief(c.keys[c.s]), "key"), ...more);
+    const pair = [mark(brief(c.queries[c.t]), "query"), " → ", mark(brief(c.keys[c.s]), "key")];
+    this.find.replaceChildren(more.includes(way) ? "Can one number bring " : "", ...pair, ...more.flat());
   }
 
   /** "2·1 + 0·0.5 = 2", in the colours of what is multiplied; where there is no room for all only their sum. */
