@@ -319,7 +319,7 @@ def test_there_is_something_to_find(alone_page) -> None:
     find.get_by_role("button", name="Try it in step 1.").click()
     stepper.get_by_label("q of bark, number 2").fill("6")
     stepper.get_by_label("q of bark, number 2").press("Enter")
-    expect(find).to_have_text(re.compile("^bark → tree has 9[0-9.]+ %, with 1 number changed."))
+    expect(find).to_have_text(re.compile("^bark → tree has 9[0-9.]+ % ✓, with 1 number changed."))
     expect(stepper.locator(".strip")).to_contain_text("at first")
     # What no step of the softmax would survive: the largest is subtracted.
     stepper.get_by_label("q of bark, number 2").fill("900")

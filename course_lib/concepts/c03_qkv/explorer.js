@@ -62,7 +62,7 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
   const size = w >= 48 ? 15 : w >= 42 ? 13 : 12;
   let stop = [0, 0]; // where Tab comes in: at what is chosen
   const cells = range(rows).map((r) => range(columns).map((i) => {
-    const cell = place ? h("input", { class: "n", inputmode: "decimal" }) : h("div", { class: "n", role: "gridcell" });
+    const cell = place ? h("input", { class: "n" }) : h("div", { class: "n", role: "gridcell" });
     const send = (text) => {
       const [array, row, column] = place(p.current(), r, i);
       return p.ask("edit", { array, row, column, text });
@@ -90,7 +90,7 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
   const draw = (c) => {
     const values = data(c);
     const all = values.flat().filter(Number.isFinite);
-    const digits = [3, 2, 1, 0].find((most) => all.every((x) => widthOf(written(x, most), size) <= w - (place ? 6 : 3))) ?? -1;
+    const digits = [3, 2, 1, 0].find((most) => all.every((x) => widthOf(written(x, most), size) <= w - (place || w > 40 ? 6 : 3))) ?? -1;
     const largest = isShare ? 1 : Math.max(...all.map(Math.abs), 1e-12);
     const [row, column] = at(c);
     stop = [row ?? stop[0], column ?? stop[1]];
@@ -469,7 +469,10 @@ class Stepper extends Instrument {
     field.addEventListener("pointermove", (event) => {
       const by = drag ? Math.round((event.clientX - drag.x) / DRAG_PX) : 0;
       if (!drag || by === drag.by) return;
-      if (!drag.isMoving) field.setPointerCapture(event.pointerId);
+      if (!drag.isMoving) {
+        field.setPointerCapture(event.pointerId);
+        field.click();
+      }
       Object.assign(drag, { isMoving: true, by });
       step(by, drag.from);
     });
@@ -540,7 +543,7 @@ class Stepper extends Instrument {
   // ---------------------------------------------------------------------------------------------- sizes
   nameWidth() {
     const { queries, keys, S } = this.current();
-    const most = this.isWide() ? 130 : S > 5 ? 42 : 76;
+    const most = this.isWide() ? 130 : S > 5 && this.stage.clientWidth < 400 ? 42 : 76;
     return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(name) + 18)), 42, most);
   }
 
@@ -626,7 +629,7 @@ class Stepper extends Instrument {
       if (own[c.s] < GOAL) return [" above 90\u00a0%? ", way];
       const much = [" has ", em(percent(own[c.s]))];
       if (!n) return [much, ". Choose a pair with less: can one number bring it there?"];
-      return [much, `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];
+      return [much, " ✓", `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];
     };
     const more = told();
     const pair = [mark(brief(c.queries[c.t]), "query"), " → ", mark(brief(c.keys[c.s]), "key")];
