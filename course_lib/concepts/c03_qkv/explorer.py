@@ -21,7 +21,7 @@ _MATRICES = {"q": "w_q", "k": "w_k", "v": "w_v"}
 _FROM_X = ("x", *_MATRICES.values())
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
-_ASSETS = assets(__file__, "attend", "explorer")
+_ASSETS = assets(__file__, "attend", "parts", "steps", "explorer")
 _EXAMPLE: dict[str, Any] = {
     "tokens": ["the", "cat", "it"],
     "q": [[1, 0, 0], [0, 1, 1], [1, 0, 2]],
