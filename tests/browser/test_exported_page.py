@@ -145,19 +145,23 @@ def saved(loaded: Page, watch) -> Page:
     return loaded
 
 
-def test_steps_and_traces_without_a_kernel(saved: Page) -> None:
+def test_attention_is_stepped_through_and_changed_without_a_kernel(saved: Page) -> None:
     stepper = saved.locator('section.cx[aria-label="Attention, step by step"]').first
-    expect(stepper.locator('[data-table="scale"]')).to_be_hidden()
-    stepper.get_by_role("button", name="5 Mix").click()
     stepper.get_by_label("Mask", exact=True).select_option("causal")
+    field = stepper.get_by_label("q of it, number 3")
+    field.fill("3")
+    field.press("Enter")
     reference = AttentionStepper(mask="causal")
-    for stage in ("scores", "scale", "mask", "softmax", "mix"):
-        cells = stepper.locator(f'[data-table="{stage}"] tbody td')
+    reference.update(q=[*reference.q[:2], [1, 0, 3]])
+    labels = {"scores": "scores", "scale": "scaled scores", "mask": "masked scores"}
+    for stage, label in labels.items():
+        stepper.get_by_role("tab", name=stage.capitalize()).click()
+        cells = stepper.get_by_role("grid", name=label, exact=True).get_by_role("gridcell")
         texts = [text.replace("−", "-").replace("∞", "inf") for text in cells.all_text_contents()]
         np.testing.assert_allclose([*map(float, texts)], reference.numbers(stage).ravel(), atol=5e-4)
-        for row, column in ((0, 1), (1, 1), (2, 0)):
-            cells.nth(3 * row + column).focus()
-            expect(stepper.get_by_role("status")).to_have_text(reference.trace(stage, row, column))
+    the, cat, it = (f"{100 * share:.0f} %" for share in reference.numbers("softmax")[2])
+    expect(stepper.locator(".cx-text")).to_contain_text(f"it looks at: the {the}, cat {cat}, it {it}.")
+    expect(stepper.get_by_role("alert")).to_be_empty()
 
 
 def test_tokens_of_other_texts_without_a_kernel(saved: Page) -> None:
@@ -306,9 +310,7 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
     assert options("Tokens", "One sentence in")[1:] == list(languages())
     schemes = PositionsExplorer(23, 6, 7).views.values()
     assert options("Positions", "Scheme") == [scheme["label"] for scheme in schemes]
-    tables = page.locator("section.cx").last.locator(".cx-inputs").first.locator("[data-table]")
-    names = [table.get_attribute("data-table") for table in tables.all()]
-    assert names == ["x", "w_q", "w_k", "w_v"]
+    assert options("Attention, step by step", "What is made") == ["query", "key", "value"]
 
 
 def test_streamed_text_stays_one_text(exported: Path) -> None:
@@ -336,14 +338,11 @@ def test_what_a_model_streams_is_one_text_in_jupyterlabs_file_and_in_its_export(
 
 def test_says_that_python_is_needed(saved: Page) -> None:
     """What the page cannot find out by itself."""
-    # All but Positions, which has nothing to ask, and the second stepper.
-    sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[:-2]}
+    # All but Positions and the steppers, which find out everything.
+    sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[1:-2]}
     for section in sections.values():
         expect(section.get_by_role("alert")).to_be_empty()
     del sections["Tokens"]  # cuts by itself
-    field = sections["Attention, step by step"].get_by_label("q of the, dimension 1")
-    field.fill("5")
-    field.blur()
     sections["Patches"].get_by_label("Picture").select_option("draw")
     sections["Patches"].get_by_role("gridcell").first.press("Space")
     sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
