@@ -3,7 +3,7 @@
 const TRAITS = ["left", "right", "pairs", "query", "key", "pair", "head"];
 const SHOWN_PARTS = 7; // hands or heads below a curve
 const SHOWN_PAIRS = 32; // of rows in a pattern
-const SLOW = 10; // a hand whose round takes as many times as many places as there are is left out
+const SLOW = 10; // hands that need more than so many times all places for a round are left out
 const VIOLET = [118, 84, 196]; // of a table: above 0, as in the figures; brown below
 const BROWN = [179, 98, 26];
 const VERMILION = [213, 94, 0]; // of scores
@@ -19,7 +19,7 @@ const KEYS = [
 ];
 const HOW = [
   "Words play no part here: take all to be alike, so that only the places of query and key count.",
-  "Above: what each place gets, a column of numbers (violet above 0, brown below). Or each query's place, a row, with each key's.",
+  "Above: what each place gets, a column of numbers (violet above 0, brown below). All pairs: each query, a row, with each key.",
   "Below: the query with a key at each place. Grey: the same distances, seen from all other places.",
   "Hands: a round tip for the query, a square one for the key. On the thick rim the key's hand came in training.",
   "Point to look, click to keep. Drag a flag, or the line between both.",
@@ -109,7 +109,9 @@ class Positions extends Instrument {
     const { query, key } = this.current();
     if (together) this.began ??= { query, key };
     else if ("query" in change || "key" in change) this.began = null;
+    this.isSetting = true;
     for (const [name, value] of Object.entries(change)) if (this.model.get(name) !== value) this.outer.set(name, value);
+    this.isSetting = false;
     this.draw();
   }
 
@@ -220,7 +222,7 @@ class Positions extends Instrument {
 
   // ---------------------------------------------------------------------------------------------- what is drawn
   draw() {
-    if (this.stage.clientWidth === 0) return;
+    if (this.isSetting || this.stage.clientWidth === 0) return;
     const c = this.current();
     const { n_places: n, d_model: width, trained } = this.sizes;
     for (const each of Object.values(this.spins)) each.show();
@@ -229,7 +231,7 @@ class Positions extends Instrument {
     const shown = [c.left, c.right].map((name) => this.scheme(name));
     this.patterns.show(c.pairs ? "pairs" : "places");
     this.patterns.node.hidden = !shown.some(isAdded);
-    const beyond = `${trained} of ${places(n)} were trained; hatched is what was never met. Move the query beyond ${trained}: what is new to each?`;
+    const beyond = `${trained} of ${places(n)} were trained; hatched is what was never met. Move the query beyond place ${trained - 1}: what is new to each?`;
     setText(this.question, trained < n ? beyond : `Which places look most like place ${c.query}? And when both move on, which number stays?`);
     const offset = c.key - c.query;
     const score = (scheme) => [`${this.called(scheme.name)} `, em(written(scheme.score(c.query, c.key, c.head)))];
@@ -299,37 +301,40 @@ class Positions extends Instrument {
 
   /** Below the curve: hands that turn, what each head adds, or both vectors. */
   drawParts(side, scheme, c) {
-    const { m, parts } = side;
-    const { n_places: n, d_model: width } = this.sizes;
     const isHand = scheme.speeds.length > 0;
     const name = isHand ? "pair" : "head";
-    const quick = scheme.speeds.filter((speed) => ROUND / speed < SLOW * n).length;
-    const shown = isHand || scheme.heads ? few(scheme.heads || quick, SHOWN_PARTS, this.model.get(name)) : [];
-    const kept = [scheme.name, shown, m.clock].join(";");
-    if (side.kept !== kept) {
+    const chosen = this.model.get(name);
+    const kept = `${scheme.name} ${side.m.clock}`;
+    // A row that has the chosen one stays, and with it the focus.
+    if (side.kept !== kept || (side.list.length && !side.list.includes(chosen))) {
       side.kept = kept;
-      const words = (i) => (isHand ? roundOf(scheme.speeds[i]) : `head ${i}`);
-      side.stripes = shown.length ? [] : ["query", "key"].map((each) => [each, h("canvas", { class: "strip" })]);
-      side.choice = tabs({
-        label: isHand ? "Hand" : "Head",
-        role: "radio",
-        options: shown.map((i) => [i, [words(i), words(i)]]),
-        choose: (value) => this.set({ [name]: Number(value) }),
-      });
-      side.choice.buttons.forEach((button, i) => {
-        button.prepend(svg("svg", { viewBox: "-24 -24 48 48", height: m.clock, "aria-hidden": "true" }));
-        if (isHand) setAttribute(button, "aria-label", `Hand ${shown[i]}: a round takes ${words(shown[i])} places`);
-        button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ [name]: shown[i] }));
-        button.addEventListener("pointerleave", () => this.passing && this.preview(null));
-      });
-      const vectors = side.stripes.map(([each, canvas]) => h("p", { class: "stripes" }, em(each, each), canvas));
-      const title = isHand ? "hands: a round takes so many places (dotted above)" : shown.length ? "what each head adds" : "both vectors, number under number";
-      parts.replaceChildren(h("p", {}, title), ...(shown.length ? [side.choice.node] : vectors));
+      const quick = scheme.speeds.filter((speed) => ROUND / speed < SLOW * this.sizes.n_places).length;
+      side.list = isHand || scheme.heads ? few(scheme.heads || quick, SHOWN_PARTS, chosen) : [];
+      this.makeParts(side, scheme, name);
     }
     side.choice.show(c[name]);
-    side.choice.buttons.forEach((button, i) =>
-      button.firstChild.replaceChildren(...(isHand ? clockFace(scheme, scheme.speeds[shown[i]], c, this.sizes) : [this.slope(side, scheme, shown[i])])));
-    for (const [each, canvas] of side.stripes) fill(canvas, 1, width, (_, i) => this.ink(scheme, c[each], i));
+    side.choice.buttons.forEach((button, i) => {
+      const part = isHand ? clockFace(scheme, scheme.speeds[side.list[i]], c, this.sizes) : [this.slope(side, scheme, side.list[i])];
+      button.firstChild.replaceChildren(...part);
+    });
+    for (const [each, canvas] of side.strips) fill(canvas, 1, this.sizes.d_model, (_, i) => this.ink(scheme, c[each], i));
+  }
+
+  makeParts(side, scheme, name) {
+    const isHand = name === "pair";
+    const words = (i) => (isHand ? roundOf(scheme.speeds[i]) : `head ${i}`);
+    const options = side.list.map((i) => [i, [words(i), words(i)]]);
+    side.choice = tabs({ label: isHand ? "Hand" : "Head", role: "radio", options, choose: (value) => this.set({ [name]: Number(value) }) });
+    side.choice.buttons.forEach((button, i) => {
+      button.prepend(svg("svg", { viewBox: "-24 -24 48 48", height: side.m.clock, "aria-hidden": "true" }));
+      if (isHand) setAttribute(button, "aria-label", `Hand ${side.list[i]}: a round takes ${words(side.list[i])} places`);
+      button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ [name]: side.list[i] }));
+      button.addEventListener("pointerleave", () => this.passing && this.preview(null));
+    });
+    side.strips = side.list.length ? [] : ["query", "key"].map((each) => [each, h("canvas", { class: "strip" })]);
+    const vectors = side.strips.map(([each, canvas]) => h("p", { class: "stripes" }, em(each, each), canvas));
+    const title = isHand ? "hands: a round takes so many places (dotted above)" : vectors.length ? "both vectors, number under number" : "what each head adds";
+    side.parts.replaceChildren(h("p", {}, title), ...(vectors.length ? vectors : [side.choice.node]));
   }
 
   slope({ limits: [low, high] }, scheme, head) {
@@ -419,9 +424,9 @@ function drawing({ m, isTable, rows, limits, hatch }, scheme, c, { n_places: n, 
     svg("polygon", { class: "shade", points: [...end(0), ...end(1).reverse()].join(" ") }),
     path("score", steps(true)),
     path("score is-new", steps(false)),
-    write(LEFT, m.top - 8, TITLES[scheme.name](c), "start"),
+    write(LEFT, m.top - 6, TITLES[scheme.name](c), "start"),
   );
-  if (scheme.name === "learned" && m.wide > 380) nodes.push(write(m.end, m.top - 8, "grey: from all other places", "end"));
+  if (scheme.name === "learned" && m.wide > 380) nodes.push(write(m.end, m.top - 6, "grey: from all other places", "end"));
   for (const score of new Set([0, ...limits])) if (score >= 0 || scheme.heads) nodes.push(write(LEFT - 5, y(score) + 4, signed(score), "end"));
   const step = [1, 2, 5, 10, 20, 50, 100].find((each) => each * m.cell > 44) ?? 200;
   for (let at = query % step; at < n; at += step) {
