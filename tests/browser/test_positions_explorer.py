@@ -426,10 +426,10 @@ def test_what_was_never_trained_is_told_and_hatched(show) -> None:
     )
     # Hatched, from place 14 on: 11 and more from place 3.
     canvas = plot(explorer).locator("canvas").bounding_box()
-    boxes = [each.bounding_box() for each in plot(explorer).locator("polygon[fill]").all()]
+    boxes = [each.bounding_box() for each in plot(explorer).locator(".new").all()]
     curve = next(box for box in boxes if box["y"] > canvas["y"] + canvas["height"])
     assert (curve["x"] - canvas["x"]) / canvas["width"] == pytest.approx(14 / N, abs=0.01)
-    expect(show(trained=N).locator("polygon[fill]")).to_have_count(0)
+    expect(show(trained=N).locator(".new")).to_have_count(0)
 
 
 def test_heads_belong_to_schemes_that_differ_by_head(show) -> None:
@@ -480,7 +480,7 @@ def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int)
             """e => {
                 const frame = e.getBoundingClientRect();
                 const isOut = ({ left, right }) => left < frame.left || right > frame.right;
-                const isShown = (n) => n.getClientRects().length && !n.closest("defs, .busy");
+                const isShown = (n) => n.getClientRects().length && !n.closest(".busy");
                 const isCut = (n) => n instanceof HTMLElement && !n.matches("input") && n.clientWidth
                     && n.children.length === 0 && n.scrollWidth > n.clientWidth + 1;
                 return [...e.querySelectorAll(".ex *")].filter(isShown)

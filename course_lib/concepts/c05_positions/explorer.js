@@ -158,10 +158,10 @@ class Positions extends Instrument {
     setOptions(pick, Object.keys(CAPTIONS).map((each) => [each, this.called(each) === "random" ? "random rows" : each]));
     const [caption, parts] = [h("span", { class: "caption" }), h("div", { class: "parts" })];
     const note = h("p", { class: "note", hidden: this.sizes.trained > this.last });
-    const [canvas, over] = [h("canvas"), svg("svg")];
-    const plot = h("div", { class: "plot", "aria-hidden": "true" }, canvas, over);
+    const [canvas, hatched, over] = [h("canvas"), h("div"), svg("svg")];
+    const plot = h("div", { class: "plot", "aria-hidden": "true" }, canvas, hatched, over);
     const node = h("div", { class: "side" }, h("div", { class: "head" }, pick, caption), plot, parts, note);
-    const side = { name, pick, caption, canvas, over, plot, parts, note, node, hatch: uniqueId("hatch") };
+    const side = { name, pick, caption, canvas, hatched, over, plot, parts, note, node };
     plot.addEventListener("pointerdown", (event) => this.onPress(side, event));
     plot.addEventListener("pointermove", (event) => this.onMove(side, event));
     plot.addEventListener("pointerup", () => (this.held = null));
@@ -253,6 +253,7 @@ class Positions extends Instrument {
     side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
     side.limits = this.limits(scheme, c);
     this.paint(side, scheme, c);
+    side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
     side.over.replaceChildren(...drawing(side, scheme, c, this.sizes, this.shownScore(scheme, c)));
     side.plot.style.height = `${side.m.height}px`;
     this.drawParts(side, scheme, c);
@@ -384,36 +385,43 @@ class Positions extends Instrument {
 /** Whether a scheme adds something to vectors, so that what counts is each place; for others it is the distance. */
 const isAdded = (scheme) => scheme.numbers !== null;
 
+/** What training never met, hatched: places, or distances. */
+function unmet({ m, isTable }, scheme, { query }, { n_places: n, trained }) {
+  if (trained === n) return [];
+  const x = (place) => LEFT + place * m.cell;
+  const y = (place) => m.flags + (place / n) * m.pattern;
+  const shape = (from, to, top, bottom, ...corners) => {
+    const cut = corners.length ? `;clip-path:polygon(${corners.join()})` : "";
+    return h("div", { class: "new", style: `left:${from}px;width:${to - from}px;top:${top}px;height:${bottom - top}px${cut}` });
+  };
+  const curve = (from, to) => shape(x(from), x(to), m.top, m.bottom);
+  if (isAdded(scheme)) {
+    const rest = isTable ? [] : [shape(LEFT, x(trained), y(trained), y(n))];
+    return [shape(x(trained), m.end, m.flags, y(n)), ...rest, curve(query < trained ? trained : 0, n)];
+  }
+  return [
+    shape(x(trained), m.end, m.flags, y(n - trained), "0 0", "100% 0", "100% 100%"),
+    shape(LEFT, x(n - trained), y(trained), y(n), "0 0", "0 100%", "100% 100%"),
+    ...(query >= trained ? [curve(0, query - trained + 1)] : []),
+    ...(query + trained < n ? [curve(query + trained, n)] : []),
+  ];
+}
+
 /** What is drawn over a pattern, and the curve below it. */
-function drawing({ m, isTable, rows, limits, hatch }, scheme, c, { n_places: n, trained }, shownScore) {
+function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained }, shownScore) {
   const { query, key } = c;
+  const nodes = [];
   const x = (place) => LEFT + (place + 0.5) * m.cell;
-  const edge = (place) => LEFT + place * m.cell;
   const down = (place) => m.flags + (place / n) * m.pattern;
   const y = (score) => m.bottom - 4 - ((score - limits[0]) / (limits[1] - limits[0])) * (m.curve - 8);
   const write = (at, height, words, anchor = "middle", name = null) => svg("text", { x: at, y: height, "text-anchor": anchor, class: name }, words);
   const path = (name, d, more = {}) => svg("path", { class: name, d, ...more });
-  const shape = (...points) => svg("polygon", { points: points.map((point) => point.join()).join(" "), fill: `url(#${hatch})` });
-  const boxed = (from, to, top, bottom) => shape([from, top], [to, top], [to, bottom], [from, bottom]);
-
-  // What was never met in training: places, or distances.
-  const stripes = { id: hatch, width: 7, height: 7, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" };
-  const nodes = [svg("defs", {}, svg("pattern", stripes, path("stripe", "M0 0V7")))];
-  const isMet = (place) => (isAdded(scheme) ? Math.max(query, place) : Math.abs(place - query)) < trained;
-  if (trained < n && isAdded(scheme)) {
-    nodes.push(boxed(edge(trained), m.end, m.flags, down(n)), boxed(query < trained ? edge(trained) : LEFT, m.end, m.top, m.bottom));
-    if (!isTable) nodes.push(boxed(LEFT, edge(trained), down(trained), down(n)));
-  } else if (trained < n) {
-    nodes.push(shape([edge(trained), down(0)], [m.end, down(0)], [m.end, down(n - trained)]));
-    nodes.push(shape([LEFT, down(trained)], [LEFT, down(n)], [edge(n - trained), down(n)]));
-    if (query >= trained) nodes.push(boxed(LEFT, edge(query - trained + 1), m.top, m.bottom));
-    if (query + trained < n) nodes.push(boxed(edge(query + trained), m.end, m.top, m.bottom));
-  }
 
   // The curve, its shade, and where the chosen hand comes round; close together these lines would hide the curve.
   const points = (score) => range(n).map((place) => `${x(place).toFixed(1)},${y(score(place)).toFixed(1)}`);
   const end = (i) => points((place) => scheme.spread(place - query, c.head)[i]);
   const line = points((place) => scheme.score(query, place, c.head));
+  const isMet = (place) => (isAdded(scheme) ? Math.max(query, place) : Math.abs(place - query)) < trained;
   const steps = (met) => range(n - 1).filter((i) => (isMet(i) && isMet(i + 1)) === met).map((i) => `M${line[i]}L${line[i + 1]}`).join("");
   const round = scheme.speeds.length ? (ROUND / scheme.speeds[c.pair]) * m.cell : 0;
   const back = Math.floor((x(query) - LEFT) / round);
