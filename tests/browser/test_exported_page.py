@@ -16,14 +16,12 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from explorers import unpacked
 from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import plots, readers
 from course_lib.bpe import BPETokenizer
 from course_lib.concepts.c02_patches.explorer import PatchExplorer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
@@ -259,22 +257,14 @@ def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
 
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
-    reference = PositionsExplorer(23, 6, 7)
-    text, query = positions.locator(".cx-text"), positions.get_by_role("slider", name="Query")
-    place, key = reference.query, reference.key
-    for scheme in reference.views:
-        positions.get_by_label("Scheme").select_option(scheme)
-        query.press("ArrowDown")
-        query.press("Shift+ArrowRight")
-        place, key = place + 2, key + 1
-        view = reference.views[scheme]
-        products = unpacked(view["products"], np.int32)
-        product = products[key - place + 22 if view["is_offset_only"] else 23 * place + key] / 10_000
-        told = f"{product:.10g}.".replace("-", "−")
-        expect(text).to_contain_text(f"{view['text']} Query at place {place}, key at place {key}, ")
-        by_head = " by head 0" if view["n_heads"] else ""
-        expect(text).to_contain_text(f"{view['product']}{by_head}: {told}")
-    expect(positions.locator(".cx-untrained").first).to_be_visible()
+    query = positions.get_by_label("Place of the query")
+    query.fill("12")
+    query.press("Shift+ArrowRight")
+    positions.get_by_label("Scheme on the right").select_option("ALiBi")
+    expect(positions.locator(".cx-text")).to_contain_text("Query at place 13, key at place 5, 8 places back")
+    # Head 0 of four: a slope of a quarter.
+    expect(positions.get_by_role("status")).to_contain_text("ALiBi −2.00.")
+    expect(positions.locator(".note").last).to_have_text("Distance 8 is new: the line goes on.")
     expect(positions.get_by_role("alert")).to_be_empty()
 
 
@@ -308,8 +298,8 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
     assert options("Gap", "Model") == ["left", "both"]
     assert options("Tokens", "One sentence in")[1:] == list(languages())
-    schemes = PositionsExplorer(23, 6, 7).views.values()
-    assert options("Positions", "Scheme") == [scheme["label"] for scheme in schemes]
+    schemes = ["sinusoidal", "random rows", "rotary", "ALiBi", "relative"]
+    assert options("Positions", "Scheme on the left") == schemes
     assert options("Attention, step by step", "What is made") == ["query", "key", "value"]
 
 
