@@ -89,6 +89,7 @@ function tell(id, answer) {
     choices.set(id, said);
   }
   const all = [...new Set(outcomes.map((box) => choices.get(box.dataset.asked)))].filter(Boolean);
+  if (all.length === 0) return;
   const held = all.filter(({ held }) => held).length;
   const first = `You made ${all.length} prediction${all.length > 1 ? "s" : ""}; ${held} held.`;
   for (const box of document.querySelectorAll(".course-predictions")) {
