@@ -40,7 +40,8 @@ def keeps_the_frame(explorer: Explorer, *parts: str) -> bool:
         explorer._receive(explorer, content)
     assert explorer.state == before
     # The module and the style that reach the page are the frame's, then its own.
-    own = [Path(inspect.getfile(type(explorer))).with_name(part) for part in parts or ("explorer",)]
+    folder = Path(inspect.getfile(type(explorer))).parent
+    own = [folder / part for part in parts or ("explorer",)]
     for sent, ending in ((explorer._esm, ".js"), (explorer._css, ".css")):
         files = [file.with_suffix(ending) for file in (Path(frame.__file__), *own)]
         assert sent == "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())

@@ -81,8 +81,11 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
   el.append(root);
 
+  /** Whether its notebook was opened again in JupyterLab, with another kernel. */
+  const isReopened = () => root.closest(".jupyter-widgets-disconnected") !== null;
+
   /** Whether no kernel knows this explorer: it was exported, or its notebook opened again. */
-  const isAlone = () => model.widget_manager.kernel === null || root.closest(".jupyter-widgets-disconnected") !== null;
+  const isAlone = () => model.widget_manager.kernel === null || isReopened();
 
   /** Whether somebody may still answer: the explorer belongs to a kernel, and this one is at work. */
   const isComputing = () => {
@@ -94,7 +97,7 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const answer = async ({ request, kind, ...fields }) => {
     let [changes, error] = [{}, ""];
     try {
-      if (!answers[kind]) throw new Error(NEEDS_PYTHON);
+      if (!answers[kind]) throw new Error(isReopened() ? NOBODY : NEEDS_PYTHON);
       changes = await answers[kind](fields);
     } catch (refusal) {
       error = refusal.message;
@@ -131,16 +134,17 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const question = (kind, fields, send, quiet = false) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
+      const isOwn = isAlone();
       // Again and again, because a kernel may die while it computes.
       const timer = setInterval(() => {
         silent = true;
         showMessage();
       }, PATIENCE_MS);
-      if (quiet) clearInterval(timer);
-      else setAttribute(root, "aria-busy", "true");
+      if (quiet || isOwn) clearInterval(timer); // what the page answers itself it answers in the end
+      if (!quiet) setAttribute(root, "aria-busy", "true");
       waiting.set(request, { resolve, timer, quiet });
       try {
-        if (isAlone()) answer({ request, kind, ...fields });
+        if (isOwn) answer({ request, kind, ...fields });
         else send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
@@ -407,7 +411,8 @@ function writing({ label, send, instead, closed }) {
     setAttribute(own, "aria-invalid", error ? "true" : null);
     if (!error) close();
   };
-  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, h("button", { class: "push" }, "Read"), cancel);
+  const push = h("button", { class: "push" }, "Read");
+  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, push, cancel);
   const open = (text) => {
     own.value = text;
     node.hidden = false;
@@ -421,7 +426,7 @@ function writing({ label, send, instead, closed }) {
     instead.hidden = false;
     closed();
   };
-  return { node, open, close };
+  return { node, push, open, close };
 }
 
 /** A page to begin with: one computed sentence above, which is headline and control at once; the figure; a foot. */

@@ -15,6 +15,9 @@ function until(groups, much, weight) {
   return kept;
 }
 
+/** An array as Python packed it, or as the page's own model made it. */
+const opened = (array) => (ArrayBuffer.isView(array.data) ? array.data : inflated(array));
+
 /** One text and all that a model computed on it; see Python's `recording`. */
 class Recording {
   static async open(saved) {
@@ -25,7 +28,7 @@ class Recording {
     it.heads = new Map(); // the words that a head brings
     it.a = {};
     const names = Object.keys(saved.arrays);
-    const arrays = await Promise.all(names.map((name) => inflated(saved.arrays[name])));
+    const arrays = await Promise.all(names.map((name) => opened(saved.arrays[name])));
     names.forEach((name, i) => (it.a[name] = arrays[i]));
     it.shown = saved.writes ? it.a.next_ids.length / it.T : 0;
     it.watched = saved.writes ? it.a.kept_p.length / it.T - 1 : 0;
@@ -36,7 +39,7 @@ class Recording {
   /** More of it, which came later. */
   async add(more, into) {
     const arrays = {};
-    for (const [name, array] of Object.entries(more.arrays)) arrays[name] = await inflated(array);
+    for (const [name, array] of Object.entries(more.arrays)) arrays[name] = await opened(array);
     into(arrays, more.pieces, more);
   }
 
