@@ -17,7 +17,6 @@ from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
 FRAME = LIBRARY / "widgets" / "explorer.js"
-TOGETHER = LIBRARY / "widgets" / "microscope"
 RULES = (
     "eqeqeq",
     "no-else-return",
@@ -29,12 +28,12 @@ RULES = (
 )
 
 
-def configuration(frame: str, together: str = "") -> dict:
+def configuration(frame: str, folders: dict[str, str]) -> dict:
     """What oxlint is told: its own rules of correctness, and ours.
 
     Args:
         frame: the source of the frame, which uses few of its own functions.
-        together: the sources of the files that stand in one folder, `TOGETHER`.
+        folders: by the name of each folder of several files their sources; they reach the page together.
     """
 
     def known(source: str) -> dict:
@@ -48,7 +47,9 @@ def configuration(frame: str, together: str = "") -> dict:
         "categories": {"correctness": "error"},
         "globals": own["globals"],
         "rules": {**dict.fromkeys(RULES, "error"), **own["rules"]},
-        "overrides": [{"files": [f"**/{TOGETHER.name}/*.js"], **known(frame + together)}],
+        "overrides": [
+            {"files": [f"**/{name}/*.js"], **known(frame + sources)} for name, sources in folders.items()
+        ],
     }
 
 
@@ -63,8 +64,11 @@ def main(folder: Path = LIBRARY) -> int:
         sys.exit("This needs oxlint: set up anew with `make test`")
     with tempfile.TemporaryDirectory() as place:
         config = Path(place) / "oxlint.json"
-        together = "".join(path.read_text(encoding="utf-8") for path in sorted(TOGETHER.glob("*.js")))
-        told = configuration(FRAME.read_text(encoding="utf-8"), together)
+        folders: dict[str, list[str]] = {}
+        for path in folder.rglob("*.js"):
+            folders.setdefault(path.parent.name, []).append(path.read_text(encoding="utf-8"))
+        several = {name: "".join(sources) for name, sources in folders.items() if len(sources) > 1}
+        told = configuration(FRAME.read_text(encoding="utf-8"), several)
         config.write_text(json.dumps(told), encoding="utf-8")
         return subprocess.run([oxlint, "--config", config, folder]).returncode
 
