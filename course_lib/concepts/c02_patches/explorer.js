@@ -177,7 +177,7 @@ class Patches extends Instrument {
       name: "px",
       top: [this.pick, quiet("Your picture", "Yours", () => this.file.click()), this.file, h("span", { class: "space" }), this.rubber, this.clear, this.mix],
       place: ["Cut into ", h("span", { class: "spin" }, arrow(-1, "‹"), this.size, arrow(1, "›"), this.sizeName), ", "],
-      between: [this.reading, this.lines],
+      between: [this.reading],
     });
     this.tell(HOW, KEYS);
 
@@ -223,6 +223,7 @@ class Patches extends Instrument {
         h("div", {}, h("div", { class: "heads" }, h("p", {}, "its colours"), this.rowSays), this.channels.map(({ node }) => node)),
         h("div", {}, h("p", {}, "one vector"), this.list),
         this.weights),
+      this.lines,
     );
     this.listen();
     this.watch = onWidth(this.stage, () => this.draw());
@@ -448,7 +449,7 @@ class Patches extends Instrument {
       const colour = this.coloursOf(row, area, c);
       if (channels > 1) this.enlarge(plane, colour);
       setText(name, COLOURS[channels][c]);
-      setText(part, `${count(c * area + from + 1)}${to - from > 1 ? ` to ${count(c * area + to)}` : ""}${to < area ? " …" : ""}`);
+      setText(part, `${count(c * area + from + 1)}${to - from > 1 ? `–${count(c * area + to)}` : ""}${to < area ? " …" : ""}`);
       cells.forEach((cell, i) => {
         cell.hidden = from + i >= to;
         if (cell.hidden) return;
@@ -470,12 +471,13 @@ class Patches extends Instrument {
     const { cut, nearest: found, shown: { token } } = this;
     const { weights, names, width } = cut.matrix;
     const vector = cut.vector(token);
-    const written = vector.map((x) => x.toFixed(2).replace("-0.00", "0.00").replace("-", "−"));
+    const far = Math.max(...vector.map(Math.abs));
+    const written = vector.map((x) => x.toFixed(far < 0.2 ? 3 : 2).replace(/^-(?=0.0*$)/, "").replace("-", "−"));
     this.entries.forEach(({ node, filter, number, bar }, k) => {
       node.hidden = k >= weights.length;
       if (node.hidden) return;
       setText(number, written[k]);
-      bar.style.setProperty("--v", clamp(Math.abs(vector[k]), 0, 1));
+      bar.style.setProperty("--v", Math.abs(vector[k]) / (names ? 1 : far || 1));
       setAttribute(bar, "data-below", vector[k] < 0 && "");
       if (this.filtered === cut.matrix) return;
       const most = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
@@ -484,7 +486,7 @@ class Patches extends Instrument {
       setAttribute(node, "title", names?.[k] ?? null);
     });
     this.filtered = cut.matrix;
-    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights.`);
+    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights, ${width > weights.length ? `the first ${weights.length} drawn` : "drawn beside"}.`);
     this.toTwin.hidden = !found;
     let says = "";
     if (found) {
@@ -583,13 +585,18 @@ class Patches extends Instrument {
   }
 
   isWide() {
-    return this.stage.clientWidth > 900;
+    return this.stage.clientWidth > 632;
   }
 
   /** From the opened token to the same, enlarged; and from its numbers to its vector. */
   drawLines() {
-    const [a, b, c, d] = [this.over.lastChild, this.close, this.channels[0].box, this.list].map((node) => this.box(node));
-    const { bottom } = this.box(this.channels[this.cut.channels - 1].box);
+    const stage = this.box(this.stage);
+    const at = (node) => {
+      const { left, right, top, bottom } = this.box(node);
+      return { left: left - stage.left, right: right - stage.left, top: top - stage.top, bottom: bottom - stage.top };
+    };
+    const [a, b, c, d] = [this.over.lastChild, this.close, this.channels[0].box, this.list].map(at);
+    const { bottom } = at(this.channels[this.cut.channels - 1].box);
     this.lines.replaceChildren(...(this.isWide() ? [
       svg("path", { class: "zoom", d: `M${a.right},${a.top}L${b.left},${b.top}M${a.right},${a.bottom}L${b.left},${b.bottom}` }),
       svg("path", { class: "matrix", d: `M${c.right + 5},${c.top}L${d.left - 6},${d.top}V${d.bottom}L${c.right + 5},${bottom}Z` }),
