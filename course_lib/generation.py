@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from course_lib.blocks import check_ids
+from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig
 
 
@@ -140,6 +141,23 @@ def generate(
         use_cache=use_cache,
     )
     return torch.cat([ids, *(token[:, None] for token in new)], dim=1)
+
+
+def continuation(
+    model: GPT, tokenizer: BPETokenizer, text: str, max_new_tokens: int, eos_id: int | None = None
+) -> str:
+    """What a model writes behind a text, the likeliest token each time.
+
+    Args:
+        model: the model.
+        tokenizer: its own.
+        text: what it reads.
+        max_new_tokens: how many tokens it writes, at most.
+        eos_id: the token that ends the text; it is no part of it. None: nothing ends it.
+    """
+    ids = torch.tensor([tokenizer.encode(text)], device=next(model.parameters()).device)
+    new = generate(model, ids, max_new_tokens, eos_id=eos_id)[0, ids.shape[1] :].tolist()
+    return tokenizer.decode(new[:-1] if new and new[-1] == eos_id else new)
 
 
 def _check_lengths(ids: Tensor, max_new_tokens: int, config: GPTConfig) -> None:

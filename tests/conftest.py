@@ -205,11 +205,11 @@ def minilm_missing(monkeypatch):
 def scope(test: str) -> str:
     """What stays together on one worker: the tests in a browser, of a task, of a notebook, or of a file."""
     task = re.search(r"\[(\d\d_\w+/\w+)", test)
-    if "[notebooks/" in test:
-        return test
+    notebook = re.search(r"\[notebooks/.*", test)
+    file = test.split("::")[0]
     if test.startswith("tests/browser/"):
         return "tests/browser"
-    return task[1] if task else test.split("::")[0]
+    return file + notebook[0] if notebook else task[1] if task else file
 
 
 SCHEDULER = pytest.StashKey()

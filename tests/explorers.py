@@ -11,6 +11,7 @@ import torch
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import explorer as frame
+from course_lib.widgets.alone import page
 from course_lib.widgets.explorer import Explorer
 
 END = 27  # the token of `letter_model` that ends a text
@@ -39,7 +40,8 @@ def keeps_the_frame(explorer: Explorer, *parts: str) -> bool:
         explorer._receive(explorer, content)
     assert explorer.state == before
     # The module and the style that reach the page are the frame's, then its own.
-    own = [Path(inspect.getfile(type(explorer))).with_name(part) for part in parts or ("explorer",)]
+    folder = Path(inspect.getfile(type(explorer))).parent
+    own = [folder / part for part in parts or ("explorer",)]
     for sent, ending in ((explorer._esm, ".js"), (explorer._css, ".css")):
         files = [file.with_suffix(ending) for file in (Path(frame.__file__), *own)]
         assert sent == "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
@@ -47,34 +49,9 @@ def keeps_the_frame(explorer: Explorer, *parts: str) -> bool:
     return True
 
 
-LOADER = """
-const values = JSON.parse(document.getElementById("state").textContent);
-const listeners = new Map();
-const of = (name) => listeners.get(name) ?? [];
-const model = {
-  widget_manager: { kernel: null },
-  get: (name) => values[name],
-  set(name, value) {
-    values[name] = value;
-    for (const listener of of(`change:${name}`)) listener();
-  },
-  save_changes() {},
-  on: (name, listener) => listeners.set(name, [...of(name), listener]),
-  off: (name, listener) => listeners.set(name, of(name).filter((each) => each !== listener)),
-};
-render({ model, el: document.querySelector("main") });
-"""
-
-
 def alone(explorer: Explorer) -> str:
     """A page that shows an explorer as it is saved, without a kernel."""
-    values = {name: value for name, value in explorer.get_state().items() if not name.startswith("_")}
-    saved = json.dumps(values).replace("</", "<\\/")
-    script = explorer._esm.replace("export default { render };", "")
-    style = "html { color-scheme: light dark; background: light-dark(#fff, #111418); } body { margin: 0; }"
-    return f"""<!DOCTYPE html><html lang="en"><title>An explorer</title><link rel="icon" href="data:,">
-<style>{style}{explorer._css}</style><main></main><script type="application/json" id="state">{saved}</script>
-<script type="module">{script}{LOADER}</script></html>"""
+    return page([explorer], "An explorer")
 
 
 def unpacked(text: str, kind: type[np.number]) -> np.ndarray:

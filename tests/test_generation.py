@@ -9,9 +9,10 @@ from from_hf import llama_from_hf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT, GPTConfig, LlamaConfig
 from course_lib.encoder import BERT, BERTConfig
-from course_lib.generation import generate, new_tokens, next_token_probabilities
+from course_lib.generation import continuation, generate, new_tokens, next_token_probabilities
 from course_lib.pretrained import gpt2_from_hf
 from course_lib.probing import layers_reordered
 from course_lib.recurrent import RecurrentLM
@@ -316,3 +317,13 @@ def test_layers_taken_away_write_the_same_with_and_without_a_cache(model):
     with layers_reordered(model, []):
         texts = [generate(model, prompts(), NEW, use_cache=use_cache) for use_cache in (True, False)]
     assert torch.equal(*texts)
+
+
+def test_a_continuation_is_what_is_written_and_ends_before_its_end(model):
+    tokenizer = BPETokenizer([chr(ord("!") + i) for i in range(V)], [])
+    text = "abc"
+    new = generate(model, torch.tensor([tokenizer.encode(text)]), NEW)[0, len(text) :].tolist()
+    assert continuation(model, tokenizer, text, NEW) == tokenizer.decode(new)
+    end = new[2]
+    assert continuation(model, tokenizer, text, NEW, end) == tokenizer.decode(new[: new.index(end)])
+    assert continuation(model, tokenizer, text, NEW, eos_id=new[0]) == ""

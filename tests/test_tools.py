@@ -92,8 +92,8 @@ def test_jupyter_gets_the_courses_defaults_and_keeps_its_own(set_up, monkeypatch
         saved = {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
         assert json.loads(lab.read_text()) == saved
         assert own.read_text() == "{}"
-        (exporter,) = json.loads((defaults / "jupyter_nbconvert_config.json").read_text()).values()
-        assert exporter == {"preprocessors": ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]}
+        for name in ("jupyter_nbconvert_config.py", "jupyter_server_config.py"):  # tests/test_export.py
+            assert (defaults / name).exists()
 
 
 def test_a_python_without_venv(set_up, monkeypatch, tmp_path):

@@ -2,8 +2,8 @@
 
     python tools/javascript.py
 
-An explorer's files reach the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at
-the top of the frame are globals of all others, and those of files in one folder are globals of one another.
+An explorer's files reach the page behind those that several share (`course_lib.widgets.explorer.assets`), so
+the names at their top are globals of all others, and those of files in one folder are globals of one another.
 """
 
 import json
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
-FRAME = LIBRARY / "widgets" / "explorer.js"
+SHARED = LIBRARY / "widgets"
 RULES = (
     "eqeqeq",
     "no-else-return",
@@ -32,7 +32,7 @@ def configuration(frame: str, folders: dict[str, str]) -> dict:
     """What oxlint is told: its own rules of correctness, and ours.
 
     Args:
-        frame: the source of the frame, which uses few of its own functions.
+        frame: the sources that several share, which use few of their own functions.
         folders: by the name of each folder of several files their sources; they reach the page together.
     """
 
@@ -68,7 +68,8 @@ def main(folder: Path = LIBRARY) -> int:
         for path in folder.rglob("*.js"):
             folders.setdefault(path.parent.name, []).append(path.read_text(encoding="utf-8"))
         several = {name: "".join(sources) for name, sources in folders.items() if len(sources) > 1}
-        told = configuration(FRAME.read_text(encoding="utf-8"), several)
+        frame = "".join(path.read_text(encoding="utf-8") for path in sorted(SHARED.glob("*.js")))
+        told = configuration(frame, several)
         config.write_text(json.dumps(told), encoding="utf-8")
         return subprocess.run([oxlint, "--config", config, folder]).returncode
 

@@ -161,8 +161,8 @@ def newest_versions() -> list[str]:
 def set_jupyter_defaults() -> None:
     """Give the Jupyter in .venv the course's defaults; a reader's own settings stand above them.
 
-    JupyterLab saves the explorers with a notebook: else they are gone when it is opened again. nbconvert
-    joins what was printed in pieces: else each word of a streamed text is a line in an exported page.
+    JupyterLab saves the explorers with a notebook: else they are gone when it is opened again. A notebook is
+    exported to HTML as a page that is alive without a kernel and without a network.
     """
     shutil.copytree(ROOT / "tools" / "jupyter", VENV / "etc" / "jupyter", dirs_exist_ok=True)
 

@@ -4,6 +4,7 @@
     at_hand            a real model; where it is not installed, a sentence, and the notebook goes on
     control            run a function again with each change of a slider or a text
     explorer           the frame: one state, questions of the page and their answers
+    alone              all of these on a page that has no kernel
     reading            how explorers read a text, and write what a model would say next
     microscope         the explorer that several lessons use, in files of its own
 

@@ -4,13 +4,15 @@
     outcome("places", accuracy, "{:.0%}")
     predictions()
 
-The choices live in the kernel's memory: nothing is stored, and who chooses nothing is not held up.
+The choices live in the kernel's memory: nothing is stored, and who chooses nothing is not held up. An
+exported page has no kernel: an outcome brings along what it says of each answer, and `alone.js` shows it.
 """
 
 import html
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,21 @@ class Question:
     def held(self) -> bool:
         """Whether the result supports what was chosen."""
         return self.said == self.nearest
+
+    def told(self, name: str) -> dict[str, str | bool]:
+        """What is said of what was chosen: beside the result, in which colour, and at the end."""
+        from course_lib import plots
+
+        if self.said is None:
+            text = f"The result: {self.result}. (You made no prediction.)"
+            return {"text": text, "colour": plots.SKY}
+        mark = "✓" if self.held else "✗"
+        return {
+            "text": f"{mark} You said: {self.said}. The result: {self.result}.",
+            "colour": plots.GREEN if self.held else plots.ORANGE,
+            "line": f"{mark} {name}: you said {self.said}; the result was {self.result}",
+            "held": self.held,
+        }
 
 
 _questions: dict[str, Question] = {}
@@ -74,7 +91,7 @@ def outcome(name: str, result: Any, form: str = "{}") -> None:
     question.nearest = _nearest(question.answers, result)
     question.result = spaced(form.format(result))
     question.said = question.buttons.value
-    _show(_Outcome(question))
+    _show(_Outcome(name, question))
 
 
 def predictions() -> None:
@@ -99,25 +116,21 @@ def _is_number(value: Any) -> bool:
 
 
 class _Outcome:
-    def __init__(self, question: Question) -> None:
-        self.question = question
+    def __init__(self, name: str, question: Question) -> None:
+        self.name = name
+        self.question = replace(question)  # as it is now
 
     def __repr__(self) -> str:
-        question = self.question
-        if question.said is None:
-            return f"The result: {question.result}. (You made no prediction.)"
-        mark = "✓" if question.held else "✗"
-        return f"{mark} You said: {question.said}. The result: {question.result}."
+        return str(self.question.told(self.name)["text"])
 
     def _repr_html_(self) -> str:
-        from course_lib import plots
-
         question = self.question
-        colour = plots.SKY
-        if question.said is not None:
-            colour = plots.GREEN if question.held else plots.ORANGE
+        says = {answer: replace(question, said=answer).told(self.name) for answer in question.answers}
+        asked = {"asked": question.buttons.model_id, "name": self.name, "says": json.dumps(says)}
+        data = "".join(f" data-{key}='{html.escape(value)}'" for key, value in asked.items())
+        colour = question.told(self.name)["colour"]
         return (
-            f"<div class='course-outcome' style='border-left:.4em solid {colour};padding:.3em 1em'>"
+            f"<div class='course-outcome'{data} style='border-left:.4em solid {colour};padding:.3em 1em'>"
             f"{html.escape(repr(self))}</div>"
         )
 
@@ -132,16 +145,16 @@ class _Summary:
         held = sum(question.held for question in self.made.values())
         made = f"{len(self.made)} prediction" + "s" * (len(self.made) > 1)
         lines = [f"You made {made}; {held} held."]
-        for name, question in self.made.items():
-            mark = "✓" if question.held else "✗"
-            lines.append(f"{mark} {name}: you said {question.said}; the result was {question.result}")
-        return "\n".join(lines)
+        return "\n".join(
+            [*lines, *(str(question.told(name)["line"]) for name, question in self.made.items())]
+        )
 
     def _repr_html_(self) -> str:
         first, *rest = repr(self).split("\n")
         items = "".join(f"<li style='list-style:none'>{html.escape(line)}</li>" for line in rest)
         return (
-            f"<div class='course-outcome'><p><strong>{html.escape(first)}</strong></p><ul>{items}</ul></div>"
+            "<div class='course-outcome course-predictions'>"
+            f"<p><strong>{html.escape(first)}</strong></p><ul>{items}</ul></div>"
         )
 
 

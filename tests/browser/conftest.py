@@ -14,28 +14,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import axe_playwright_python
 import nbformat
 import pytest
+from chromium import VIEWPORT, Watch, launched, watched
 from explorers import alone
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Locator,
-    Page,
-    Request,
-    TimeoutError,
-    ViewportSize,
-    expect,
-    sync_playwright,
-)
-from programs import MISSING, find
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect
 
 from course_lib.widgets.explorer import Explorer
 
@@ -44,19 +32,6 @@ DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter lo
 SCREENSHOTS = ROOT / "build" / "screenshots"
 # axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
-LOCAL = {"127.0.0.1", "localhost"}
-CHROMIUM_FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-    # A request that were to get past our route would find no address.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -68,15 +43,6 @@ SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 
-VIEWPORT: ViewportSize = {"width": 1280, "height": 1000}
-# What JupyterLab writes if we close a notebook, or restart its kernel, while it asks the kernel something.
-CLOSED = {
-    f"{asked} message before replies were done"
-    for asked in (
-        "Could not restore the debugger state: Canceled future for debug_request",
-        "Error: Canceled future for create_subshell_request",
-    )
-}
 POLLING_MS = 50  # playwright's default is to ask at each frame, which a page then has to draw
 SHOWN = "shown.ipynb"  # its kernel is handed on from test to test, since torch is slow to import
 
@@ -107,36 +73,6 @@ class Lab:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
-
-
-@dataclass
-class Watch:
-    """What a page did that it must not do."""
-
-    outside: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    # First lines that a test brings about on purpose. No test may write an error without saying so.
-    expected: set[str] = field(default_factory=set)
-
-    def request(self, request: Request) -> None:
-        if not _is_local(request.url):
-            self.outside.append(request.url)
-
-    def console(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.error(f"{message.text} ({message.location.get('url', '')})", message.text)
-
-    def error(self, text: str, said: str) -> None:
-        if said.partition("\n")[0] not in CLOSED | self.expected:
-            self.errors.append(text)
-
-    def check(self) -> None:
-        """Fail on what was seen since the last check, and forget it."""
-        outside, self.outside = self.outside, []
-        errors, self.errors = self.errors, []
-        self.expected = set()
-        assert outside == []
-        assert errors == []
 
 
 @pytest.fixture(scope="package")
@@ -209,14 +145,8 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    chromium = find()
-    if chromium is None:
-        pytest.fail(MISSING)
-    flags = [*CHROMIUM_FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -228,15 +158,8 @@ def seen() -> Watch:
 @pytest.fixture(scope="package")
 def context(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     """One for all pages, so that the scripts of JupyterLab are read once."""
-    context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
-    context.route(lambda url: not _is_local(url), lambda route: route.abort())
-    context.on("request", seen.request)
-    context.on("console", seen.console)
-    context.on("weberror", lambda error: seen.error(f"uncaught: {error.error}", str(error.error)))
-    yield context
-    context.close()
-    # What came after the last test's own check.
-    seen.check()
+    with watched(browser, seen) as context:
+        yield context
 
 
 @pytest.fixture
@@ -252,11 +175,6 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     page = context.new_page()
     yield page
     page.close()
-
-
-def _is_local(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("data", "blob", "about") or parts.hostname in LOCAL
 
 
 def tells(explorer: Locator, *lines: str) -> None:

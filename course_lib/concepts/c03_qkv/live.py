@@ -18,7 +18,7 @@ from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.decoder import GPT
 from course_lib.encoder import BERT
 from course_lib.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
-from course_lib.generation import generate
+from course_lib.generation import continuation
 from course_lib.objectives import token_losses
 from course_lib.training import TrainingConfig, train
 
@@ -110,11 +110,7 @@ def goes_on(chat: tuple[GPT, BPETokenizer], text: str, n_tokens: int = 12) -> st
         chat: a model and its tokenizer.
         n_tokens: at most; it stops where its turn in a conversation ends.
     """
-    model, tokenizer = chat
-    ids = torch.tensor([tokenizer.encode(text)], device=next(model.parameters()).device)
-    end = tokenizer.special_tokens.get("<|im_end|>")
-    written = generate(model, ids, n_tokens, eos_id=end)[0, ids.shape[1] :].tolist()
-    return " ".join(tokenizer.decode([token for token in written if token != end]).split())
+    return " ".join(continuation(*chat, text, n_tokens, chat[1].special_tokens.get("<|im_end|>")).split())
 
 
 @torch.no_grad()

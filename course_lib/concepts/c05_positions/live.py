@@ -19,7 +19,7 @@ from course_lib.checks import Case, Misconception, Task, find_task
 from course_lib.data import python_topics, questions, reviews
 from course_lib.decoder import GPT
 from course_lib.encoder import BERT
-from course_lib.generation import generate
+from course_lib.generation import continuation
 from course_lib.objectives import token_losses
 from course_lib.positions import RotaryEmbedding, apply_rotary, rotary_at
 from course_lib.pretrained import chat_prompt, sentence_embedding
@@ -49,25 +49,18 @@ def says(chat: Model, request: str, n_tokens: int = 14) -> str:
         request: what it is asked.
         n_tokens: of the answer, at most.
     """
-    return _written(chat, chat_prompt(request), n_tokens, chat[1].special_tokens[END])
+    return continuation(*chat, chat_prompt(request), n_tokens, chat[1].special_tokens[END])
 
 
 def goes_on(chat: Model, text: str, n_tokens: int = 14) -> str:
     """How the model goes on with a text, the text included, on one line."""
-    return " ".join((text + _written(chat, text, n_tokens, None)).split())
+    return " ".join((text + continuation(*chat, text, n_tokens, chat[1].special_tokens[END])).split())
 
 
 def tokens_before_the_answer(chat: Model, request: str) -> int:
     """How many tokens stand before the turn of the one who answers."""
     before, _ = chat_prompt(request).split("<|im_start|>assistant")
     return len(chat[1].encode(before))
-
-
-def _written(chat: Model, text: str, n_tokens: int, end: int | None) -> str:
-    model, tokenizer = chat
-    ids = torch.tensor([tokenizer.encode(text)], device=_device(model))
-    written = generate(model, ids, n_tokens, eos_id=end)[0, ids.shape[1] :].tolist()
-    return str(tokenizer.decode(written)).split(END)[0]
 
 
 def became(asked: str, said: str) -> str:
