@@ -10,6 +10,7 @@ const FLY_MS = 250;
 const MOST_FLYING = 2000;
 const COST_SIDE = 104; // CSS pixels of the box in which looks are an area
 const MOST_IN_COST = 1300; // tokens on its side
+const STEPS = { "+": 1, "=": 1, "-": -1 };
 const HOW = [
   "Each square becomes a token: its numbers stand in one row, colour after colour and line after line, and one matrix makes every row a vector.",
   "Where no matrix was given it is the page's own: the mean, five waves, two contrasts of colour. Models learn theirs, of hundreds of numbers.",
@@ -52,6 +53,7 @@ class Patches extends Instrument {
     setText(this.outer.message, this.get("state").error); // a file was refused before
     for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
     this.model.save_changes();
+    this.open(); // the next choice may come before the page is drawn
   }
 
   isDrawing() {
@@ -75,8 +77,7 @@ class Patches extends Instrument {
   }
 
   opened() {
-    this.best ??= this.get("opened") ?? this.cut.telling();
-    return Math.min(this.get("opened") ?? this.best, this.cut.n - 1);
+    return Math.min(this.get("opened") ?? (this.best ??= this.cut.telling()), this.cut.n - 1);
   }
 
   /** The token at a place of the picture, and back. */
@@ -147,7 +148,8 @@ class Patches extends Instrument {
     this.visited.clear();
     const isTelling = Boolean(this.greys);
     this.greys = greys;
-    this.set({ moved: Object.fromEntries(Object.entries(this.get("moved")).filter(([name]) => name !== DRAW)) });
+    const others = Object.entries(this.get("moved")).filter(([name]) => name !== DRAW);
+    this.set({ opened: this.opened(), moved: Object.fromEntries(others) });
     this.draw();
     if (isTelling) return;
     let told = null;
@@ -201,9 +203,10 @@ class Patches extends Instrument {
     this.toTwin = button({ class: "twin", onclick: () => this.choose(this.nearest.token) }, this.twin, this.twinSays);
     this.rowSays = h("p", {});
     this.channels = range(3).map((c) => {
-      const parts = { plane: h("canvas"), name: h("b"), part: h("span"), cells: range(64).map(() => h("i")) };
+      const cells = range(64).map((i) => h("i", { onpointerenter: () => this.preview({ pixel: this.from + i }) }));
+      const parts = { cells, plane: h("canvas"), name: h("b"), part: h("span") };
       parts.frame = h("div", { class: "plane" }, parts.plane, h("i"));
-      parts.box = h("div", { class: "cells" }, parts.cells);
+      parts.box = h("div", { class: "cells", onpointerleave: () => this.preview({}) }, parts.cells);
       parts.node = h("div", { class: `channel of-${c}` }, parts.frame, h("div", {}, h("p", {}, parts.name, " ", parts.part), parts.box));
       return parts;
     });
@@ -300,7 +303,7 @@ class Patches extends Instrument {
     if (isWalked || (isPicture && this.isDrawing() && this.write(key))) event.preventDefault();
     else if (ctrlKey) return;
     else if (key === "s") this.shuffle();
-    else if (key === "+" || key === "-") this.step(key === "+" ? 1 : -1);
+    else if (key in STEPS) this.step(STEPS[key]);
   }
 
   /** One token further, or one pixel: in the token, and on the sheet. */
@@ -437,6 +440,7 @@ class Patches extends Instrument {
     const page = channels === 1 ? 64 : 12;
     const from = page * Math.floor(pixel / page);
     const to = Math.min(from + page, area);
+    this.from = from;
     this.title.replaceChildren(h("b", {}, `${this.kind} ${count(token + 1)}`), cut.n > 9999 ? "" : h("span", { class: "long" }, ` of ${count(cut.n)}`));
     setText(this.at, `Pixel ${count(pixel + 1)} of ${count(area)}`);
     setText(this.rowSays, `one row of ${count(length)}`);
@@ -486,7 +490,9 @@ class Patches extends Instrument {
       setAttribute(node, "title", names?.[k] ?? null);
     });
     this.filtered = cut.matrix;
-    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights, ${width > weights.length ? `the first ${weights.length} drawn` : "drawn beside"}.`);
+    const isPart = width > weights.length;
+    const which = isPart ? `the first ${weights.length} drawn` : "drawn beside";
+    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights, ${which}.`);
     this.toTwin.hidden = !found;
     let says = "";
     if (found) {
@@ -496,7 +502,7 @@ class Patches extends Instrument {
       this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), 56);
     }
     setText(this.twinSays, says);
-    const by = names ? ", by the page's own matrix" : width > weights.length ? `, the first ${weights.length} of ${count(width)} numbers` : "";
+    const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
     return [`Its vector${by}: ${written.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
   }
 
