@@ -577,7 +577,7 @@ def test_pictures_of_every_shape_and_twelve_fast_clicks(alone_page, shape: tuple
         assert alone_page.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("width", [760, 390, 320])
+@pytest.mark.parametrize("width", [992, 988, 934, 760, 500, 390, 320])
 def test_nothing_is_cut_on_narrow_pages(alone_page, width: int) -> None:
     pictures = {"China": photographs()["China"], "eight": EIGHT}
     explorer = alone_page.shown(PatchExplorer(pictures, reads=ink_of), width)

@@ -16,13 +16,13 @@ const MOST_COMPARED = 300_000; // tokens
 const LIGHT = [1 / 3, 1 / 3, 1 / 3];
 const WAVES = [
   ["mean", LIGHT, 0, 0],
-  ["left against right", LIGHT, 0, 1],
-  ["top against bottom", LIGHT, 1, 0],
-  ["corners against corners", LIGHT, 1, 1],
-  ["sides against middle", LIGHT, 0, 2],
-  ["top and bottom against middle", LIGHT, 2, 0],
-  ["red against blue", [1, 0, -1], 0, 0],
-  ["green against red and blue", [-0.5, 1, -0.5], 0, 0],
+  ["left–right", LIGHT, 0, 1],
+  ["up–down", LIGHT, 1, 0],
+  ["corners", LIGHT, 1, 1],
+  ["sides", LIGHT, 0, 2],
+  ["ends", LIGHT, 2, 0],
+  ["red–blue", [1, 0, -1], 0, 0],
+  ["green", [-0.5, 1, -0.5], 0, 0],
 ];
 
 /** The matrix for tokens of this shape: for each number of the vector its weights, and what it tells. */

@@ -13,8 +13,9 @@ const MOST_IN_COST = 1300; // tokens on its side
 const STEPS = { "+": 1, "=": 1, "-": -1 };
 const HOW = [
   "Each square becomes a token: its numbers stand in one row, colour after colour and line after line, and one matrix makes every row a vector.",
-  "Where no matrix was given it is the page's own: the mean, five waves, two contrasts of colour. Models learn theirs, of hundreds of numbers.",
-  "Each small picture beside the vector is the patch that makes its number largest. Point to look, click to keep. Drop or paste a picture of yours.",
+  "Where no matrix was given it is the page's own: the mean, five waves, two contrasts of colour. Models learn theirs, for hundreds of numbers.",
+  "Each small picture is the patch that makes its number largest. Dashed: the patch whose vector is nearest.",
+  "Point to look, click to keep. Drop or paste a picture of yours.",
 ];
 const KEYS = [
   ["←", "→", "↑", "↓", "patches, or pixels"],
@@ -39,7 +40,7 @@ class Patches extends Instrument {
     this.model = model;
     this.passing = {}; // what is only pointed at: token, pixel
     this.pixel = 0; // of the opened token
-    this.visited = new Set(); // places that pictures were moved to
+    this.visited = new Map(); // by picture, the places where it was
     this.frame();
   }
 
@@ -50,7 +51,8 @@ class Patches extends Instrument {
 
   set(changes) {
     this.passing = {};
-    setText(this.outer.message, this.get("state").error); // a file was refused before
+    if (this.isRefused) setText(this.outer.message, this.get("state").error);
+    this.isRefused = false;
     for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
     this.model.save_changes();
     this.open(); // the next choice may come before the page is drawn
@@ -74,6 +76,7 @@ class Patches extends Instrument {
     const numbers = moved.some(Boolean) ? shifted(inPlace, view.shape, moved) : inPlace;
     Object.assign(this, { key, view, moved, sizes, image: null, jumbled: null, best: null });
     this.cut = new Cut({ ...view, numbers }, size, this.get("state").projection);
+    this.pixel = Math.min(this.pixel, this.cut.area - 1);
   }
 
   opened() {
@@ -139,13 +142,14 @@ class Patches extends Instrument {
       if (!error) this.set({ opened: null, cut: "" });
     } catch (refusal) {
       setText(this.outer.message, refusal.message);
+      this.isRefused = true;
     }
     this.file.value = ""; // so that the same file can be chosen again
   }
 
   /** The sheet as the page has it; Python is told one state at a time, however fast the pen is. */
   async keep(greys) {
-    this.visited.clear();
+    this.visited.delete(DRAW);
     const isTelling = Boolean(this.greys);
     this.greys = greys;
     const others = Object.entries(this.get("moved")).filter(([name]) => name !== DRAW);
@@ -166,7 +170,8 @@ class Patches extends Instrument {
     const button = (attributes, ...words) => h("button", { type: "button", ...attributes }, words);
     const arrow = (by, sign) => button({ tabindex: -1, "aria-hidden": "true", onclick: () => this.step(by) }, sign);
     this.pick = h("select", { "aria-label": "Picture", onchange: () => this.set({ opened: null, source: this.pick.value }) });
-    this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "A picture's file", onchange: () => this.read(this.file.files[0]) });
+    const read = () => this.read(this.file.files[0]);
+    this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "A picture's file", onchange: read });
     const rub = () => setAttribute(this.rubber, "aria-pressed", String(!this.isRubbing()));
     this.rubber = button({ class: "switch", "aria-pressed": "false", onclick: rub }, "Rub out");
     this.clear = button({ class: "quiet", onclick: () => this.keep(Array(SHEET ** 2).fill(0)) }, "Clear");
@@ -211,8 +216,8 @@ class Patches extends Instrument {
       return parts;
     });
     this.entries = range(8).map(() => {
-      const parts = { filter: h("canvas"), number: h("b"), bar: h("u") };
-      parts.node = h("li", {}, parts.filter, h("span", {}, parts.number, parts.bar));
+      const parts = { filter: h("canvas"), number: h("b"), name: h("small"), bar: h("u") };
+      parts.node = h("li", {}, parts.filter, h("span", {}, parts.number, parts.name, parts.bar));
       return parts;
     });
     this.list = h("ol", {}, this.entries.map(({ node }) => node));
@@ -321,7 +326,7 @@ class Patches extends Instrument {
       const cell = to((row * cut.tall + Math.floor(pixel / cut.wide)) * broad + column * cut.wide + (pixel % cut.wide), cut.rows * cut.tall, broad);
       const [y, x] = [Math.floor(cell / broad), cell % broad];
       this.choose(Math.floor(y / cut.tall) * cut.columns + Math.floor(x / cut.wide), (y % cut.tall) * cut.wide + (x % cut.wide));
-    } else this.choose(this.tokenAt(to(this.placeOf(this.opened()), cut.rows, cut.columns)), 0);
+    } else this.choose(this.tokenAt(to(this.placeOf(this.opened()), cut.rows, cut.columns)));
     return true;
   }
 
@@ -466,7 +471,8 @@ class Patches extends Instrument {
       return `${COLOURS[channels][c]}, ${part.textContent}: ${row.slice(c * area + from, c * area + to).join(" ")}`;
     });
     this.channels.forEach(({ node }, c) => (node.hidden = c >= channels));
-    const where = cut.columns > 1 ? `: row ${Math.floor(this.placeOf(token) / cut.columns) + 1}, column ${(this.placeOf(token) % cut.columns) + 1}` : "";
+    const at = this.placeOf(token);
+    const where = cut.columns > 1 ? `: row ${Math.floor(at / cut.columns) + 1}, column ${(at % cut.columns) + 1}` : "";
     return [`${this.kind} ${count(token + 1)} of ${count(cut.n)}${where}`, `Its row has ${plural(length, "number", "numbers")}.`, ...told];
   }
 
@@ -477,7 +483,7 @@ class Patches extends Instrument {
     const vector = cut.vector(token);
     const far = Math.max(...vector.map(Math.abs));
     const written = vector.map((x) => x.toFixed(far < 0.2 ? 3 : 2).replace(/^-(?=0.0*$)/, "").replace("-", "−"));
-    this.entries.forEach(({ node, filter, number, bar }, k) => {
+    this.entries.forEach(({ node, filter, number, name, bar }, k) => {
       node.hidden = k >= weights.length;
       if (node.hidden) return;
       setText(number, written[k]);
@@ -487,7 +493,7 @@ class Patches extends Instrument {
       const most = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
       const of = (j) => 127.5 * (1 + weights[k][j] / most);
       this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), 28);
-      setAttribute(node, "title", names?.[k] ?? null);
+      setText(name, names?.[k] ?? "");
     });
     this.filtered = cut.matrix;
     const isPart = width > weights.length;
@@ -521,8 +527,9 @@ class Patches extends Instrument {
     const told = [`In attention each looks at each: ${looks}. ${half}`];
     if (isRead) {
       const here = 5 * (this.moved[0] + FARTHEST) + this.moved[1] + FARTHEST;
-      const read = (i) => (this.visited.has(`${source} ${i}`) && readings?.[i].match(/\d+/)?.[0].slice(0, 2)) || "";
-      for (const i of [12, here]) this.visited.add(`${source} ${i}`);
+      const visited = (this.visited.get(source) ?? new Set([12])).add(here);
+      this.visited.set(source, visited);
+      const read = (i) => (visited.has(i) && readings?.[i].match(/\d+/)?.[0].slice(0, 2)) || "";
       setText(this.reading, readings?.[here] ?? `What is it read as? ${NEEDS_PYTHON}`);
       [...this.pad.children].forEach((button, i) => {
         setText(button, read(i));
@@ -559,8 +566,9 @@ class Patches extends Instrument {
   /** Returns where the picture comes from, and how it is cut, as text. */
   drawChoices() {
     const { cut, view } = this;
-    const { pictures, names, source } = { pictures: this.get("pictures"), names: this.get("state").names, source: this.get("source") };
-    setOptions(this.pick, [...names, ...(OWN in pictures ? [OWN] : [])].map((name) => [name, name]).concat([[DRAW, "draw one"]]));
+    const source = this.get("source");
+    const names = [...this.get("state").names, ...(OWN in this.get("pictures") ? [OWN] : [])];
+    setOptions(this.pick, [...names.map((each) => [each, each]), [DRAW, "draw one"]]);
     this.pick.value = source;
     setOptions(this.size, [...this.sizes.map((size) => [size, `${size} × ${size}`]), [ROWS, "rows of pixels"]]);
     this.size.value = cut.size;
