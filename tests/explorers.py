@@ -24,8 +24,8 @@ def ask(explorer: Explorer, kind: str, **fields: object) -> str:
     return explorer.state["error"]
 
 
-def keeps_the_frame(explorer: Explorer) -> bool:
-    """What an explorer owes to pages, whichever it is."""
+def keeps_the_frame(explorer: Explorer, *parts: str) -> bool:
+    """What an explorer owes to pages, whichever it is; parts: its files, where they are several."""
     # An exported page is JSON, which knows neither infinity nor NaN.
     assert json.loads(json.dumps(explorer.state, allow_nan=False)) == explorer.state
     assert json.loads(json.dumps(explorer.get_state(), allow_nan=False))["state"] == explorer.state
@@ -39,14 +39,12 @@ def keeps_the_frame(explorer: Explorer) -> bool:
     for content in (None, "text", {}, {"kind": "reset"}, {"request": 3, "kind": "reset"}):
         explorer._receive(explorer, content)
     assert explorer.state == before
-    # The module and the style that reach the page begin with the frame's and end with its own.
+    # The module and the style that reach the page are the frame's, then its own.
+    folder = Path(inspect.getfile(type(explorer))).parent
+    own = [folder / part for part in parts or ("explorer",)]
     for sent, ending in ((explorer._esm, ".js"), (explorer._css, ".css")):
-        first, last = (
-            Path(module).with_suffix(ending).read_text(encoding="utf-8")
-            for module in (frame.__file__, inspect.getfile(type(explorer)))
-        )
-        assert sent.startswith(f"{first}\n")
-        assert sent.endswith(last)
+        files = [file.with_suffix(ending) for file in (Path(frame.__file__), *own)]
+        assert sent == "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
     assert explorer._esm.count("export default { render };") == 1
     return True
 

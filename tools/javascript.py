@@ -2,8 +2,8 @@
 
     python tools/javascript.py
 
-An explorer's files reach the page behind the frame's (`course_lib.widgets.explorer.assets`), so the names at
-the top of the frame are globals of all others, and those of files in one folder are globals of one another.
+An explorer's files reach the page behind those that several share (`course_lib.widgets.explorer.assets`), so
+the names at their top are globals of all others, and those of files in one folder are globals of one another.
 """
 
 import json
@@ -13,11 +13,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
-FRAME = LIBRARY / "widgets" / "explorer.js"
+SHARED = LIBRARY / "widgets"
 RULES = (
     "eqeqeq",
     "no-else-return",
@@ -29,12 +28,12 @@ RULES = (
 )
 
 
-def configuration(frame: str, together: Mapping[str, str]) -> dict:
+def configuration(frame: str, folders: dict[str, str]) -> dict:
     """What oxlint is told: its own rules of correctness, and ours.
 
     Args:
-        frame: the source of the frame, which uses few of its own functions.
-        together: by folder the sources of the files that stand there together.
+        frame: the sources that several share, which use few of their own functions.
+        folders: by the name of each folder of several files their sources; they reach the page together.
     """
 
     def known(source: str) -> dict:
@@ -49,7 +48,7 @@ def configuration(frame: str, together: Mapping[str, str]) -> dict:
         "globals": own["globals"],
         "rules": {**dict.fromkeys(RULES, "error"), **own["rules"]},
         "overrides": [
-            {"files": [f"**/{folder}/*.js"], **known(frame + sources)} for folder, sources in together.items()
+            {"files": [f"**/{name}/*.js"], **known(frame + sources)} for name, sources in folders.items()
         ],
     }
 
@@ -65,12 +64,12 @@ def main(folder: Path = LIBRARY) -> int:
         sys.exit("This needs oxlint: set up anew with `make test`")
     with tempfile.TemporaryDirectory() as place:
         config = Path(place) / "oxlint.json"
-        folders = {path.parent for path in LIBRARY.rglob("*.js")} - {FRAME.parent}
-        together = {
-            each.name: "".join(path.read_text(encoding="utf-8") for path in sorted(each.glob("*.js")))
-            for each in sorted(folders)
-        }
-        told = configuration(FRAME.read_text(encoding="utf-8"), together)
+        folders: dict[str, list[str]] = {}
+        for path in folder.rglob("*.js"):
+            folders.setdefault(path.parent.name, []).append(path.read_text(encoding="utf-8"))
+        several = {name: "".join(sources) for name, sources in folders.items() if len(sources) > 1}
+        frame = "".join(path.read_text(encoding="utf-8") for path in sorted(SHARED.glob("*.js")))
+        told = configuration(frame, several)
         config.write_text(json.dumps(told), encoding="utf-8")
         return subprocess.run([oxlint, "--config", config, folder]).returncode
 

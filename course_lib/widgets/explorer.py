@@ -2,7 +2,7 @@
 
 import base64
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ LOST = """<p class="cx-forgotten" hidden>Python no longer knows this explorer. T
 ALIVE = "It comes alive in JupyterLab or in an exported page, where it also says as text what it shows."
 
 
-def assets(module: str, *parts: str) -> dict[str, str]:
+def assets(module: str, *parts: str, shared: Sequence[str] = ()) -> dict[str, str]:
     """The JavaScript module and the style sheet of one explorer: the frame's files, then its own.
 
     A widget's module reaches the page as one text that cannot import its neighbours; joining files is all the
@@ -36,11 +36,13 @@ def assets(module: str, *parts: str) -> dict[str, str]:
         module: the explorer's `__file__`.
         parts: its files, without `.js` and `.css`, in their order; they stand beside it. Default: one, of the
             same name.
+        shared: files that stand beside the frame's, and come after them.
     """
+    here = Path(__file__)
     own = [Path(module).with_name(part) for part in parts or [Path(module).stem]]
     joined = {}
     for kind, ending in {"esm": ".js", "css": ".css"}.items():
-        files = [part.with_suffix(ending) for part in (Path(__file__), *own)]
+        files = [part.with_suffix(ending) for part in (here, *map(here.with_name, shared), *own)]
         joined[kind] = "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
     return joined
 

@@ -16,16 +16,13 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from explorers import unpacked
 from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import plots, readers
 from course_lib.bpe import BPETokenizer
 from course_lib.concepts.c02_patches.explorer import PatchExplorer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
-from course_lib.concepts.c08_rnn_comparison.explorer import ClockExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.patches import patchify
@@ -165,20 +162,16 @@ def test_attention_is_stepped_through_and_changed_without_a_kernel(saved: Page) 
     expect(stepper.get_by_role("alert")).to_be_empty()
 
 
-def test_tokens_languages_and_replays_without_a_kernel(saved: Page) -> None:
+def test_tokens_of_other_texts_without_a_kernel(saved: Page) -> None:
     tokens = saved.locator('section.cx[aria-label="Tokens"]')
-    left, right = (tokens.get_by_role("group", name=f"Tokenizer {number}") for number in (1, 2))
     ours = BPETokenizer.train("straw raw", 259)
-    last = len(ours.merge_steps("straw")) - 1
-    expect(left.locator("ol bdi")).to_have_text([ours.decode([i]) for i in ours.encode("straw")])
-    for step in range(1, last + 1):
-        left.get_by_role("button", name="Next").click()
-        expect(left.get_by_role("status").last).to_contain_text(f"Merge {step} of {last}: ")
-    right.get_by_label("Tokenizer").select_option("ours")
-    expect(right.get_by_role("status").first).to_contain_text(f"{len(ours.encode('straw'))} tokens")
-    tokens.get_by_label("or one sentence in").select_option("Greek")
+    expect(tokens.locator(".text").first.locator(".bit")).to_have_text(ours.pieces("straw"))
+    tokens.get_by_label("One sentence in").select_option("Greek")
     expect(tokens.get_by_label("Your text")).to_have_value(languages()["Greek"])
-    expect(left.get_by_role("status").first).to_contain_text("times as many")
+    # The page itself cuts what nobody has asked before.
+    tokens.get_by_label("Your text").fill("raw")
+    expect(tokens.locator(".text").first.locator(".bit")).to_have_text(ours.pieces("raw"))
+    expect(tokens.get_by_label("Steps of text 1")).to_have_value(str(len(ours.merge_steps("raw")) - 1))
     expect(tokens.get_by_role("alert")).to_be_empty()
 
 
@@ -262,54 +255,16 @@ def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
     expect(gap.get_by_role("alert")).to_be_empty()
 
 
-def test_the_clock_runs_without_a_kernel(saved: Page) -> None:
-    clock = saved.locator('section.cx[aria-label="Clock"]')
-    reference = ClockExplorer("a rose is a rose", layers=2)
-    text, turn = clock.locator(".cx-text"), clock.get_by_label("Clock", exact=True)
-    # What was measured on the way to the page is still there.
-    times = clock.locator(".cx-times tbody tr").first.locator("td").all_text_contents()
-    assert all(float(time) > 0 for time in times)
-    expect(text).to_contain_text("Milliseconds for 5 words and 80 words: RNN")
-    clock.get_by_label("Your guess").fill("7")
-    for mode, processors in (("reading", 2), ("writing", 12)):
-        clock.get_by_label("Mode").select_option(mode)
-        clock.get_by_label("Processors of each").select_option(str(processors))
-        expect(text).to_contain_text(f"Layers: 2. Processors: {processors}. Mode: {mode}. Tick 0.")
-        clock.get_by_role("gridcell").nth(7).focus()
-        clock.get_by_role("gridcell").nth(7).press("Space")
-        expect(text).to_contain_text("Tick 1.")
-        expect(text).to_contain_text("Followed: is, layer 1.")
-        turn.press("End")
-        for plan in reference.plans[f"2,{mode}"].values():
-            expect(text).to_contain_text(plan["end"][str(processors)])
-            expect(text).to_contain_text(
-                f"{plan['needs'][7]} It worked at tick {plan['ticks'][str(processors)][7]}."
-            )
-    expect(clock.locator(".cx-ended tbody tr")).to_have_count(2)
-    clock.get_by_label("Layers").select_option("4")
-    expect(text).to_contain_text("Layers: 4. Processors: 12. Mode: writing. Tick 0.")
-    expect(text).to_contain_text("Times: not measured.")
-    expect(clock.get_by_role("alert")).to_be_empty()
-
-
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
-    reference = PositionsExplorer(23, 6, 7)
-    text, query = positions.locator(".cx-text"), positions.get_by_role("slider", name="Query")
-    place, key = reference.query, reference.key
-    for scheme in reference.views:
-        positions.get_by_label("Scheme").select_option(scheme)
-        query.press("ArrowDown")
-        query.press("Shift+ArrowRight")
-        place, key = place + 2, key + 1
-        view = reference.views[scheme]
-        products = unpacked(view["products"], np.int32)
-        product = products[key - place + 22 if view["is_offset_only"] else 23 * place + key] / 10_000
-        told = f"{product:.10g}.".replace("-", "−")
-        expect(text).to_contain_text(f"{view['text']} Query at place {place}, key at place {key}, ")
-        by_head = " by head 0" if view["n_heads"] else ""
-        expect(text).to_contain_text(f"{view['product']}{by_head}: {told}")
-    expect(positions.locator(".cx-untrained").first).to_be_visible()
+    query = positions.get_by_label("Place of the query")
+    query.fill("12")
+    query.press("Shift+ArrowRight")
+    positions.get_by_label("Scheme on the right").select_option("ALiBi")
+    expect(positions.locator(".cx-text")).to_contain_text("Query at place 13, key at place 5, 8 places back")
+    # Head 0 of four: a slope of a quarter.
+    expect(positions.get_by_role("status")).to_contain_text("ALiBi −2.00.")
+    expect(positions.locator(".note").last).to_have_text("Distance 8 is new: the line goes on.")
     expect(positions.get_by_role("alert")).to_be_empty()
 
 
@@ -342,9 +297,9 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
     assert shown[0] == shown[1]
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
     assert options("Gap", "Model") == ["left", "both"]
-    assert options("Tokens", "or one sentence in")[1:] == list(languages())
-    schemes = PositionsExplorer(23, 6, 7).views.values()
-    assert options("Positions", "Scheme") == [scheme["label"] for scheme in schemes]
+    assert options("Tokens", "One sentence in")[1:] == list(languages())
+    schemes = ["sinusoidal", "random rows", "rotary", "ALiBi", "relative"]
+    assert options("Positions", "Scheme on the left") == schemes
     assert options("Attention, step by step", "What is made") == ["query", "key", "value"]
 
 
@@ -366,7 +321,9 @@ def test_what_a_model_streams_is_one_text_in_jupyterlabs_file_and_in_its_export(
     assert ["".join(output["text"]) for output in cell["outputs"]] == ["The first king"]
     address = f"{desk.lab.url}/nbconvert/html/shown.ipynb?token={desk.lab.token}"
     with urllib.request.urlopen(address) as answer:
-        assert "<pre>The first king" in answer.read().decode()
+        page = answer.read().decode()
+    assert "<pre>The first king" in page
+    assert "<script src" not in page
 
 
 def test_says_that_python_is_needed(saved: Page) -> None:
@@ -375,13 +332,14 @@ def test_says_that_python_is_needed(saved: Page) -> None:
     sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[1:-2]}
     for section in sections.values():
         expect(section.get_by_role("alert")).to_be_empty()
-    sections["Tokens"].get_by_label("Your text").fill("b")
+    del sections["Tokens"]  # cuts by itself
     sections["Patches"].get_by_label("Picture").select_option("draw")
     sections["Patches"].get_by_role("gridcell").first.press("Space")
     sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
     for place in (1, 3):  # a single gap is known
         sections["Gap"].locator("button.cx-word").nth(place).press("Space")
-    sections["Clock"].get_by_role("button", name="Measure on this machine").press("Enter")
+    sections["Clock"].get_by_role("tab", name="On a real machine").press("Enter")
+    sections["Clock"].get_by_role("button", name="Measure here").press("Enter")
     for section in sections.values():
         expect(section.get_by_role("alert")).to_contain_text("This needs Python")
 
@@ -399,16 +357,16 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     names = "e => [...e.querySelectorAll('*')].flatMap(each => each.getAttributeNames())"
     assert set(places.evaluate(names)) == {"type", "name"}
     expect(page.locator(".course-answers :checked")).to_have_count(0)
+    both.get_by_label("yes").click()
+    expect(outcomes.last).to_have_text("✗ You said: yes. The result: False.")
+    expect(counted.locator("strong")).to_have_text("You made 1 prediction; 0 held.")
     places.get_by_label("about <b>65</b> %").click()
     expect(outcomes.first).to_have_text("✗ You said: about <b>65</b> %. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.ORANGE))
-    line = "✗ places: you said about <b>65</b> %; the result was 51 %"
-    expect(counted).to_have_text(f"You made 1 prediction; 0 held.{line}")
+    expect(counted).to_contain_text("2 predictions; 0 held.✗ places: you said about <b>65</b> %")
     page.keyboard.press("ArrowUp")
     expect(outcomes.first).to_have_text("✓ You said: half. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.GREEN))
-    both.get_by_label("yes").click()
-    expect(outcomes.last).to_have_text("✗ You said: yes. The result: False.")
     lines = ["✓ places: you said half; the result was 51 %", "✗ both: you said yes; the result was False"]
     expect(counted.locator("strong")).to_have_text("You made 2 predictions; 1 held.")
     expect(counted.get_by_role("listitem")).to_have_text(lines)
@@ -418,9 +376,9 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     expect(counted.get_by_role("listitem")).to_have_text(lines)
     other = shutil.copy(exported, exported.with_name("other.html"))
     forbidden = "get() { throw new Error('forbidden'); }"
-    page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {forbidden} }})")
     for path in (other, exported):
         page.goto(path.as_uri())
+        page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {forbidden} }})")
         expect(page.locator(".course-answers input")).to_have_count(5)
         expect(page.locator(".course-answers :checked")).to_have_count(0)
     page.get_by_label("half").click()

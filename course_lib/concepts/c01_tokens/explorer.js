@@ -1,155 +1,426 @@
-// The token explorer's page: shows the tokens and replays that Python computed, and asks for another text.
+// The token explorer's page: a text in the tokens of two tokenizers; how a word became its tokens, or what languages cost.
+
+const LONGEST_TEXT = 2000; // as in Python
+const MOST_KEPT = 300; // texts that were cut
+const MOST_BESIDE = 34; // letters of a word, with two tokenizers side by side
+const SIZES = [25, 22, 19, 16, 14];
+const HOW = {
+  cut: [
+    "A text in its tokens, each with a tint. Where a letter is in stripes, it lies in several tokens; what has no tint is dropped.",
+    "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again.",
+    "WordPiece (BERT) takes the longest piece that fits, from the left; grey are the longer ones that it tried.",
+    "␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",
+  ],
+  price: [
+    "One sentence in 20 languages, the cheapest first; each cell of a bar is a token. Choose a language to see its cuts.",
+    "Of a script that is rare in its training text a tokenizer has learned few pairs: a token is a byte or two.",
+    "WordPiece knows no bytes: hatched are words that it loses, [UNK].",
+  ],
+};
+const ASKED = {
+  cut: ["Which word costs most?", " Point at a token; choose a word."],
+  price: ["Why so many?", " Point at the tokens of a letter."],
+};
+const KEYS = [["←", "→", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
+
+
+class Tokens extends Instrument {
+  constructor(model, box, tokenizers) {
+    super(box);
+    Object.assign(this, { model, tokenizers, cuttings: new Map(), passing: null });
+    // token: of the text on this side; steps: how many are shown on each side, null: all; isTold: somebody chose the token.
+    this.state = { view: "cut", side: 0, token: 0, steps: [], isTold: false };
+    this.make();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  /** A text by one tokenizer. */
+  cutting(view, name) {
+    const key = `${name}\n${view.text}`;
+    if (this.cuttings.size > MOST_KEPT) this.cuttings.clear();
+    if (!this.cuttings.has(key)) this.cuttings.set(key, new Cutting(name, this.tokenizers.get(name), view.text, view.cuts[name]));
+    return this.cuttings.get(key);
+  }
+
+  /** Every sentence with what it costs each tokenizer, cheapest first. */
+  prices(shown) {
+    const found = this.model.get("sentences").map(([language, view]) => ({ language, sides: shown.map((name) => this.cutting(view, name).price()) }));
+    const [{ sides: english }] = found;
+    for (const { sides } of found) sides.forEach((side, i) => (side.times = side.n / english[i].n));
+    return found.sort((a, b) => a.sides[0].n - b.sides[0].n);
+  }
+
+  /** All that is to be seen. */
+  current() {
+    const c = { language: this.model.get("language"), isWide: this.isWide(), ...this.state, ...this.passing };
+    const shown = this.model.get("shown");
+    if (c.view === "price") {
+      c.prices = this.prices(shown);
+      c.language ||= c.prices.at(-1).language;
+    }
+    const view = this.model.get("sentences").find(([name]) => name === c.language)?.[1] ?? this.model.get("state").view;
+    c.text = view.text;
+    c.cuts = shown.map((name) => this.cutting(view, name));
+    const { tokens } = c.cuts[c.side];
+    c.token = clamp(c.token, 0, tokens.length - 1);
+    // Of each side: the token at this place, how its word grew, and how many steps of that are shown.
+    c.tokens = c.cuts.map((cut, side) => (side === c.side ? tokens[c.token] : cut.tokenAt(tokens[c.token])) ?? null);
+    c.grown = c.tokens.map((token, side) => token && grown(c.cuts[side], token.word));
+    c.steps = c.grown.map((each, side) => Math.min(c.steps[side] ?? Infinity, each?.high ?? 0));
+    return c;
+  }
+
+  /** What came may be another text, of which the first token is chosen. */
+  show() {
+    const before = this.now;
+    this.set({});
+    if (before && before.text === this.now.text && before.cuts.every((cut, side) => cut === this.now.cuts[side])) return;
+    this.set({ side: 0, token: 0, steps: [], isTold: false });
+  }
+
+  set(change) {
+    this.passing = null;
+    this.state = { ...this.state, ...change };
+    this.draw();
+  }
+
+  preview(change) {
+    this.passing = change;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  chooseToken(side, token) {
+    const { view, language } = this.now;
+    if (view === "price") this.outer.set("language", language);
+    this.set({ view: "cut", side, token, steps: [], isTold: true });
+  }
+
+  chooseLanguage(language) {
+    this.typing.giveUp();
+    this.outer.set("language", language);
+  }
+
+  /** The word before or the next one. */
+  turn(by) {
+    const { side, cuts, tokens } = this.now;
+    const words = [...new Set(cuts[side].tokens.map(({ word }) => word))];
+    const next = words[clamp(words.indexOf(tokens[side]?.word) + by, 0, words.length - 1)];
+    this.set({ token: cuts[side].tokens.findIndex(({ word }) => word === next), steps: [] });
+  }
+
+  /** The same word on the other side. */
+  turnTo(side) {
+    const { cuts, tokens } = this.now;
+    this.set({ side, token: cuts[side].tokens.indexOf(tokens[side]), steps: [] });
+    this.sides[side].other.focus();
+  }
+
+  /** How many steps of a side are shown. */
+  stepped(side, step) {
+    const { cuts, tokens } = this.now;
+    return { side, token: cuts[side].tokens.indexOf(tokens[side]), steps: Object.assign([...this.state.steps], { [side]: step }) };
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  make() {
+    const languages = this.model.get("sentences").map(([language]) => [language, language]);
+    const select = (label, options) => {
+      const node = h("select", { "aria-label": label, onchange: () => this.chooseLanguage(node.value) });
+      setOptions(node, options);
+      return node;
+    };
+    this.tabs = tabs({
+      label: "Views",
+      options: [["cut", ["How a word is cut", "Cut"]], ["price", ["What a language costs", "Cost"]]],
+      choose: (view) => this.set({ view }),
+    });
+    this.field = h("input", { class: "typed", "aria-label": "Your text", spellcheck: "false", dir: "auto" });
+    this.typing = typedText(this.field, (text) => this.outer.ask("text", { text: text.replaceAll("↵", "\n") }));
+    this.sentence = select("One sentence in", [["", "your text"], ...languages]);
+    this.priced = select("Language", languages);
+    const turn = (by, sign, label) => h("button", { type: "button", "aria-label": label, onclick: () => this.turn(by) }, sign);
+    this.lead = h("span");
+    this.word = h("b", { dir: "auto" });
+    this.turned = h("span", { class: "turn" }, turn(-1, "‹", "Word before"), this.word, turn(1, "›", "Next word"));
+    this.sides = this.model.get("shown").map((_, side) => this.makeSide(side));
+    this.texts = h("div", { class: "texts" }, this.sides.map(({ line }) => line));
+    this.info = h("p", { class: "info" });
+    this.build({
+      name: "tx",
+      top: [this.tabs.node, this.field, this.sentence],
+      place: [this.lead, this.turned, this.priced],
+      between: [this.texts, this.info],
+      role: "tabpanel",
+    });
+    this.chart = h("div", { class: "chart", role: "radiogroup", "aria-label": "Languages", onkeydown: (event) => this.onChartKey(event) });
+    this.titles = this.sides.map(() => h("span", { class: "bar" }));
+    this.chart.append(h("div", { class: "titles" }, h("span", { class: "name" }), this.titles));
+    this.rows = languages.map(([language]) => this.makeRow(language));
+    this.stage.append(...this.sides.map(({ panel }) => panel), this.chart);
+    this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  /** A tokenizer: its text, and how the chosen word grew. */
+  makeSide(side) {
+    const { names } = this.model.get("state");
+    const options = names.map((name) => h("option", { value: name }, name));
+    const title = names.length > 2 ? h("select", { "aria-label": `Tokenizer ${side + 1}` }, options) : h("b");
+    title.addEventListener("change", () => this.outer.set("shown", this.model.get("shown").with(side, title.value)));
+    const size = h("span");
+    const text = h("p", { class: "text", role: "group", dir: "auto", onkeydown: (event) => this.onTextKey(event, side) });
+    const [head, of] = [h("span"), h("span")];
+    const spinner = spin({
+      label: `Steps of text ${side + 1}`,
+      high: () => this.now?.grown[side]?.high ?? 0,
+      get: () => this.now?.steps[side] ?? 0,
+      set: (step) => this.set(this.stepped(side, step)),
+    });
+    const figure = h("div", { class: "grown", "aria-hidden": "true" });
+    const stepper = h("span", { class: "stepper" }, spinner.node, of);
+    const other = h("button", { type: "button", class: "quiet", onclick: () => this.turnTo(1 - side) });
+    const panel = h("div", { class: "grows" }, h("div", { class: "head" }, head, other, stepper), figure);
+    const line = h("div", { class: "line" }, h("div", { class: "who" }, title, size), text);
+    const all = { line, title, size, text, panel, head, other, of, spinner, stepper, figure };
+    // What is pointed at: a token, or a step.
+    const pointed = {
+      text: (event) => {
+        const token = this.aimed(side, event);
+        return token === null ? null : { side, token, steps: [], language: this.now.language, isTold: true };
+      },
+      figure: (event) => {
+        const found = this.now.grown[side];
+        return found?.high ? this.stepped(side, found.stepAt(event.clientY - figure.getBoundingClientRect().top)) : null;
+      },
+    };
+    for (const [name, at] of Object.entries(pointed)) {
+      const node = all[name];
+      node.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.preview(at(event)));
+      node.addEventListener("pointerleave", () => this.preview(null));
+      node.addEventListener("click", (event) => {
+        const found = at(event);
+        if (found && name === "text") this.chooseToken(side, found.token);
+        else if (found) this.set(found);
+      });
+    }
+    return all;
+  }
+
+  makeRow(language) {
+    const bars = this.sides.map(() => h("span", { class: "bar" }, h("b"), h("i"), h("span")));
+    const node = h("button", { type: "button", role: "radio", onclick: () => this.chooseLanguage(language) }, h("span", { class: "name" }, language), bars);
+    node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ language }));
+    node.addEventListener("pointerleave", () => this.preview(null));
+    this.chart.append(node);
+    return { language, node, bars };
+  }
+
+  /** The token that is pointed at: a letter may lie in several. */
+  aimed(side, { target, clientX }) {
+    const bit = target.closest(".bit");
+    if (!bit) return null;
+    const { parts } = this.now.cuts[side].bits[bit.dataset.bit];
+    const { left, right, width } = bit.getBoundingClientRect();
+    let share = ((isRightToLeft(bit.textContent) ? right - clientX : clientX - left) / width) * sum(parts.map((part) => part.share));
+    const { token } = parts.find((part) => (share -= part.share) <= 0) ?? parts.at(-1);
+    return token < 0 ? null : token;
+  }
+
+  onTextKey(event, side) {
+    const by = { ArrowRight: 1, ArrowLeft: -1, Enter: 0, " ": 0 }[event.key];
+    if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const { tokens } = this.now.cuts[side];
+    const onwards = getComputedStyle(event.currentTarget).direction === "rtl" ? -by : by;
+    this.chooseToken(side, clamp(tokens.indexOf(this.now.tokens[side]) + onwards, 0, tokens.length - 1));
+    event.currentTarget.querySelector('[tabindex="0"]')?.focus();
+  }
+
+  onChartKey(event) {
+    const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const { prices, language } = this.now;
+    const next = prices[clamp(prices.findIndex((each) => each.language === language) + by, 0, prices.length - 1)].language;
+    this.chooseLanguage(next);
+    this.rows.find((row) => row.language === next).node.focus();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  draw() {
+    if (this.stage.clientWidth === 0) return;
+    const c = this.current();
+    this.now = c;
+    this.root.dataset.view = c.view;
+    setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${c.view}`);
+    this.tabs.show(c.view);
+    this.tell(HOW[c.view], KEYS);
+    const isPrice = c.view === "price";
+    this.field.hidden = this.sentence.hidden = isPrice;
+    if (!this.passing) this.typing.show(c.text.replaceAll("\n", "↵"));
+    this.sentence.value = this.model.get("language");
+    for (const option of this.priced.options) setAttribute(option, "selected", option.value === c.language && "");
+    this.priced.value = c.language;
+    // A long word needs the room of both.
+    const isOne = !this.isWide() || Math.max(...c.grown.map((each) => each?.cells ?? 0)) > MOST_BESIDE;
+    const isHidden = (side) => isPrice || (isOne && side !== c.side);
+    this.sides.forEach(({ panel }, side) => (panel.hidden = isHidden(side)));
+    this.sides.forEach((side, n) => {
+      this.drawText(c, side, n);
+      if (!isHidden(n)) this.drawPanel(c, side, n);
+      side.other.hidden = !isOne || !c.tokens[1 - n];
+      setText(side.other, c.cuts[1 - n]?.title ?? "");
+    });
+    this.fit(c);
+    if (isPrice) this.drawPrices(c);
+    const token = c.isTold && (!isPrice || this.passing) ? c.tokens[c.side] : null;
+    const [asked, how] = ASKED[c.view];
+    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : [asked, h("span", { class: "long" }, how)]));
+    this.turned.hidden = isPrice;
+    this.priced.hidden = !isPrice;
+    const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
+    setText(this.lead, lead);
+    setText(this.word, word);
+    this.say(...said);
+    const known = ({ title, tokenizer }) => `${title}: ${tokenizer.merges ? many(tokenizer.merges.length, "merge") : many(tokenizer.tokens.length, "piece")}. `;
+    const size = `${many(Array.from(c.text).length, "character")}, ${many(encoded(c.text).length, "byte")}.`;
+    this.source.replaceChildren(h("span", { class: "long" }, [...new Set(c.cuts.map(known))].join("")), size);
+    setText(this.outer.text, asText(c));
+  }
+
+  drawText(c, side, n) {
+    const [cut, token] = [c.cuts[n], c.tokens[n]];
+    if (side.title.tagName === "SELECT") side.title.value = cut.title;
+    else setText(side.title, cut.title);
+    setText(side.size, many(cut.tokens.length, "token"));
+    setAttribute(side.text, "aria-label", `${cut.title}: the text, choose a token`);
+    if (side.drawn !== cut) this.makeText(side, cut);
+    const isTold = n === c.side && c.isTold && (c.view === "cut" || this.passing);
+    side.bits.forEach((node, i) => {
+      const { parts } = cut.bits[i];
+      const tokens = parts.map((part) => cut.tokens[part.token]);
+      setAttribute(node, "data-word", c.view === "cut" && token && tokens.some((each) => each?.word === token.word) && "");
+      setAttribute(node, "data-on", isTold && tokens.includes(token) && "");
+      if (!parts.length) return;
+      node.tabIndex = i === (token?.bits[0] ?? cut.tokens[0]?.bits[0]) ? 0 : -1;
+      setAttribute(node, "aria-pressed", String(Boolean(isTold) && tokens.includes(token)));
+    });
+  }
+
+  /** The text, with a tint for each token and stripes where a letter lies in several. */
+  makeText(side, cut) {
+    const isInside = side.text.contains(document.activeElement);
+    side.drawn = cut;
+    side.bits = cut.bits.map(({ text, parts }, i) => {
+      const shown = Array.from(LETTERS.segment(text), ({ segment }) => visible(segment)).join("");
+      if (!parts.length) return h("span", {}, shown);
+      const tokens = parts.map(({ token }) => cut.tokens[token]);
+      const label = tokens.map((each) => (each ? cut.name(each.id) : "left out")).join(", ");
+      const node = h("span", { class: "bit", role: "button", "data-bit": i, "aria-label": label }, shown);
+      setAttribute(node, "data-whole", tokens.length === 1 && tokens[0]?.bits.length === 1 && "");
+      setAttribute(node, "data-lost", tokens.some((each) => !each || cut.isLost(each.word)) && "");
+      node.style.setProperty("--tint", parts.length > 1 ? stripes(parts, isRightToLeft(text)) : tint(parts[0].token));
+      return node;
+    });
+    side.text.replaceChildren(...side.bits);
+    if (isInside) requestAnimationFrame(() => side.text.querySelector('[tabindex="0"]')?.focus());
+  }
+
+  /** A long text is written smaller. */
+  fit({ text, cuts }) {
+    const fitted = [text, cuts.map(({ title }) => title), this.stage.clientWidth].join("\n");
+    if (this.fitted === fitted) return;
+    this.fitted = fitted;
+    for (const size of this.isWide() ? SIZES : SIZES.slice(2)) {
+      this.texts.style.setProperty("--size", `${size}px`);
+      if (this.texts.scrollHeight <= this.texts.clientHeight) break;
+    }
+    this.texts.scrollTop = 0;
+  }
+
+  drawPanel(c, side, n) {
+    const [{ title, isBytes, text }, found, step] = [c.cuts[n], c.grown[n], c.steps[n]];
+    setText(side.head, `${title} ${isBytes ? "merges neighbours" : "takes the longest piece"}`);
+    side.stepper.hidden = !found?.high;
+    side.spinner.show();
+    setText(side.of, ` of ${many(found?.high ?? 0, ...(isBytes ? ["merge"] : ["match", "matches"]))}`);
+    const { clientWidth: width, clientHeight: height } = side.figure;
+    const word = [title, text, c.tokens[n]?.word, width, height].join();
+    if (side.grownTo === `${word} ${step}`) return;
+    setAttribute(side.figure, "data-new", side.word !== word && "");
+    Object.assign(side, { word, grownTo: `${word} ${step}` });
+    side.figure.style.setProperty("--beside", `${roomBeside(width) - 8}px`);
+    const measured = (words, size) => this.measured(words, size);
+    side.figure.replaceChildren(...(found?.draw({ step, width, height, measured }) ?? [h("p", {}, "Nothing of it is read.")]));
+  }
+
+  measured(words, size) {
+    this.pen ??= document.createElement("canvas").getContext("2d");
+    this.pen.font = `600 ${size}px ${getComputedStyle(this.root).fontFamily}`;
+    return this.pen.measureText(words).width;
+  }
+
+  drawPrices(c) {
+    const [name, beside] = this.isWide() ? [92, 84] : [78, 34];
+    const most = Math.max(...c.prices.flatMap(({ sides }) => sides.map(({ n }) => n)));
+    const room = ((this.chart.clientWidth - name) / c.cuts.length - beside) / most;
+    const cell = room > 2.5 ? Math.floor(room) : room;
+    const sizes = { "--name": `${name}px`, "--cell-width": `${cell}px`, "--gap": cell > 2.5 ? "1px" : "0px" };
+    for (const [property, value] of Object.entries(sizes)) this.chart.style.setProperty(property, value);
+    this.titles.forEach((node, side) => setText(node, `${c.cuts[side].title}${this.isWide() ? ": tokens, beside English" : ""}`));
+    for (const { language, node, bars } of this.rows) {
+      const place = c.prices.findIndex((each) => each.language === language);
+      const { sides } = c.prices[place];
+      const isChosen = language === c.language;
+      node.style.setProperty("--place", place + 1);
+      node.tabIndex = isChosen ? 0 : -1;
+      setAttribute(node, "aria-checked", String(isChosen));
+      setAttribute(node, "aria-label", priceTold(c, c.prices[place]));
+      bars.forEach((bar, side) => {
+        const { n, lost, times } = sides[side];
+        const [kept, hatched, words] = bar.children;
+        kept.style.setProperty("--n", n - lost);
+        hatched.style.setProperty("--n", lost);
+        // What is lost makes a text no cheaper.
+        const more = lost ? `${many(lost, "word")} lost` : times === 1 ? "" : `${times.toFixed(1)} ×`;
+        words.replaceChildren(count(n), this.isWide() ? h("s", {}, `  ${more}`) : "");
+      });
+    }
+  }
+}
+
+/** In Python's place, where there is none. */
+function answers(model, opened) {
+  return {
+    async text({ text }) {
+      const length = Array.from(text).length;
+      if (!length) throw new Error("The text is empty: type at least one character.");
+      if (length > LONGEST_TEXT) throw new Error(`The text has ${count(length)} characters, the explorer takes ${count(LONGEST_TEXT)}: shorten it.`);
+      const cuts = {};
+      for (const [name, tokenizer] of await opened) cuts[name] = tokenizer.words(text).map((word) => [word, ...tokenizer.cut(word)]);
+      return { language: "", state: { view: { text, cuts } } };
+    },
+  };
+}
 
 function render({ model, el }) {
-  const box = frame({ model, el, title: "Tokens", textLabel: "The tokens as text" });
-  const { body, ask } = box;
-  const { names, languages } = model.get("state");
-
-  const textId = uniqueId("text");
-  const languageId = uniqueId("language");
-  const about = h("p", { id: uniqueId("about"), class: "cx-about" });
-  const field = h("textarea", { id: textId, class: "cx-prompt", rows: 2, spellcheck: "false", dir: "auto", "aria-describedby": about.id });
-  const language = h(
-    "select",
-    { id: languageId, class: "cx-select", onchange: () => choose(language.value) },
-    h("option", { value: "" }, "no language: your own text"),
-    ...languages.map((name) => h("option", { value: name }, name)),
-  );
-  const size = h("p", { class: "cx-about" });
-  const sides = model.get("shown").map((_, side) => panel(side));
-  body.append(
-    h("label", { for: textId, class: "cx-label" }, "Your text"),
-    field,
-    h("div", { class: "cx-bar cx-source" }, size, h("span", { class: "cx-field" }, h("label", { for: languageId }, "or one sentence in"), language)),
-    about,
-    h("div", { class: "cx-sides" }, ...sides.map(({ node }) => node)),
-  );
-
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
-  const view = () => model.get("sentences")[model.get("language")] ?? model.get("state").view;
-
-  const typing = typedText(field, (text) => ask("text", { text }));
-
-  function choose(name) {
-    // Whatever was typed and not yet answered is given up.
-    typing.giveUp();
-    set("language", name);
-  }
-
-  /** One tokenizer: its tokens, word by word, and the replay of the word that is opened. */
-  function panel(side) {
-    const select = h(
-      "select",
-      { class: "cx-select", id: uniqueId("tokenizer"), onchange: () => set("shown", model.get("shown").with(side, select.value)) },
-      ...names.map((name) => h("option", { value: name }, name)),
-    );
-    const summary = h("p", { class: "cx-summary", role: "status" });
-    const note = h("p", { class: "cx-note" });
-    const words = h("ol", { class: "cx-words", "aria-label": "Tokens and ids, word by word: choose a word to replay it" });
-    const back = h("button", { type: "button", class: "cx-button", onclick: () => go(step - 1) }, "◀ Back");
-    const next = h("button", { type: "button", class: "cx-button cx-primary", onclick: () => go(step + 1) }, "Next ▶");
-    const slider = h("input", { id: uniqueId("step"), type: "range", class: "cx-slider", min: 0, oninput: () => go(Number(slider.value)) });
-    const controls = h("div", { class: "cx-replay" }, back, h("label", { for: slider.id }, "Replay"), slider, next);
-    const sentence = h("p", { class: "cx-trace", role: "status" });
-    // The sentence says the same: a screen reader need not hear it twice.
-    const pieces = h("p", { class: "cx-words cx-so-far", "aria-hidden": "true" });
-
-    let cut = null;
-    let buttons = [];
-    let opened = 0;
-    let step = 0;
-
-    const steps = () => cut.words[opened]?.steps ?? [];
-    const run = (id, i, { lost = "", isNew = false } = {}) => {
-      const { text, kind } = cut.tokens[id];
-      return h(
-        "span",
-        { class: "cx-run", "data-kind": kind, "data-odd": i % 2 === 1, "data-new": isNew },
-        h("bdi", {}, text),
-        lost ? h("span", { class: "cx-lost" }, "for ", h("bdi", {}, lost)) : "",
-        h("small", {}, id),
-      );
-    };
-
-    function go(to) {
-      if (to < 0 || to >= steps().length) return;
-      step = to;
-      drawReplay();
-    }
-
-    function open(word) {
-      opened = word;
-      step = 0;
-      drawReplay();
-    }
-
-    function draw() {
-      const name = model.get("shown")[side];
-      const shownView = view();
-      select.value = name;
-      setText(summary, shownView.cuts[name].summary);
-      setText(note, shownView.cuts[name].note);
-      setAttribute(words, "dir", shownView.direction);
-      setAttribute(pieces, "dir", shownView.direction);
-      if (JSON.stringify(cut) === JSON.stringify(shownView.cuts[name])) return;
-      cut = shownView.cuts[name];
-      buttons = cut.words.map((word, w) =>
-        h("button", { type: "button", class: "cx-word", onclick: () => open(w) }, ...word.steps.at(-1).ids.map((id, i) => run(id, i, word))),
-      );
-      words.replaceChildren(...buttons.map((button) => h("li", {}, button)));
-      if (buttons.length) grid([buttons]);
-      open(0);
-    }
-
-    function drawReplay() {
-      buttons.forEach((button, w) => setAttribute(button, "aria-current", w === opened ? "true" : null));
-      const last = steps().length - 1;
-      const { text, ids, rest, new: made } = steps()[step] ?? { text: "", ids: [], rest: "", new: [] };
-      controls.hidden = last < 1;
-      setAttribute(slider, "max", Math.max(last, 0));
-      slider.value = step;
-      setAttribute(slider, "aria-valuetext", `${step} of ${last}`);
-      setAttribute(back, "aria-disabled", step === 0 ? "true" : null);
-      setAttribute(next, "aria-disabled", step === last ? "true" : null);
-      setText(sentence, text);
-      pieces.replaceChildren(...ids.map((id, i) => run(id, i, { isNew: made.includes(i) })));
-      if (rest) pieces.append(h("span", { class: "cx-run", "data-kind": "rest" }, h("bdi", {}, rest)));
-    }
-
-    const node = h(
-      "div",
-      { class: "cx-side", role: "group", "aria-label": `Tokenizer ${side + 1}` },
-      h("div", { class: "cx-field" }, h("label", { for: select.id }, "Tokenizer"), select),
-      summary,
-      note,
-      words,
-      controls,
-      sentence,
-      pieces,
-    );
-    const asText = () => [cut.description, ...cut.words.flatMap((word) => word.steps.map(({ text }) => text))].join("\n");
-    return { node, draw, asText };
-  }
-
-  function draw() {
-    const { text, size: sizeText } = view();
-    typing.show(text);
-    language.value = model.get("language");
-    setText(size, sizeText);
-    setText(about, model.get("state").about);
-    for (const side of sides) side.draw();
-    setText(box.text, [`Text: ${text}\n${sizeText}`, ...sides.map((side) => side.asText())].join("\n\n"));
+  const saved = Object.entries(model.get("vocabularies"));
+  const opened = Promise.all(saved.map(async ([name, each]) => [name, await tokenizerOf(each)]));
+  const box = frame({ model, el, title: "Tokens", textLabel: "The tokens as text", answers: answers(model, opened) });
+  let page = null;
+  const show = () => page?.show();
+  box.watch(show, "shown", "language");
+  box.watch(() => {
+    show();
     box.settle();
-  }
-
-  for (const name of ["state", "shown", "language"]) model.on(`change:${name}`, draw);
-  draw();
+  }, "state");
+  opened.then((tokenizers) => {
+    page = new Tokens(model, box, new Map(tokenizers));
+    show();
+  });
   return () => {
-    typing.cancel();
-    for (const name of ["state", "shown", "language"]) model.off(`change:${name}`, draw);
+    page?.watch.disconnect();
+    page?.typing.cancel();
     box.close();
   };
 }

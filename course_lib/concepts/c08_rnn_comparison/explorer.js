@@ -1,274 +1,400 @@
-// The clock explorer's page: moves the clock over schedules that Python has made, and asks for texts and times.
+// The clock explorer's page: two networks at the same words, on one clock; and the times that Python measured.
 
-const STANDINGS = { work: "at work", done: "done", ready: "ready", wait: "waiting" };
+const TICK_MS = 400;
+const TILE = 5; // pixels
+const NETWORKS = [
+  { isRecurrent: true, title: "Recurrent network", name: "recurrent network", kind: "stream", waits: "a box waits for the ones left and below" },
+  { isRecurrent: false, title: "Transformer", name: "Transformer", kind: "attention", waits: "a box waits for the layer below, at its word and before" },
+];
+const VIEWS = [
+  ["reading", ["Reading", "Reading"]],
+  ["writing", ["Writing", "Writing"]],
+  ["times", ["On a real machine", "Machine"]],
+];
+const HOW = [
+  "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it worked, ○ could work now, · waits. Both networks do equally many boxes.",
+  "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word.",
+  "Point at a box: bold is the longest chain that it waits for. No number of processors makes it shorter. A click keeps it. The tiles at the bottom are the boxes, piled up by the tick at which they worked.",
+  "A real machine has no such clock: one core does all boxes in turn, and each call costs a little.",
+];
+const KEYS = [
+  ["p", "plays"],
+  ["[", "]", "a tick back, on"],
+  ["←", "→", "↑", "↓", "boxes"],
+  ["Enter", "keeps one"],
+  ["Esc", "lets it go"],
+];
+const SYMBOLS = { ready: "○", wait: "·" };
+const STANDS = { done: "done at tick", work: "works now, tick", ready: "ready", wait: "waits" };
+
+class Clock extends Instrument {
+  constructor(model, box) {
+    super(box);
+    this.model = model;
+    this.limits = model.get("state").limits;
+    this.view = model.get("mode");
+    this.kept = null; // a box whose chain stays
+    this.passing = {}; // a box or a tick that is pointed at
+    this.networks = NETWORKS.map(network);
+    this.frame();
+    this.listen();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is built
+  frame() {
+    const { limits, networks } = this;
+    const choices = [
+      ["After ", "tick", 0, () => this.end()],
+      [", with ", "layers", 1, () => limits.layers],
+      [" on ", "processors", 1, () => limits.words],
+    ];
+    this.choices = choices.map(([before, name, low, high]) => {
+      const label = `Number of ${name.replace(/s?$/, "s")}`;
+      const made = spin({ label, low, high, get: () => this.now?.[name] ?? low, set: (value) => this.set({ [name]: value }) });
+      const unit = h("span");
+      return { name, unit, show: made.show, all: [before, made.node, unit] };
+    });
+    this.place = h("span", { class: "place" }, this.choices.map(({ all }) => all), " each,");
+    this.tabs = tabs({ label: "Views", options: VIEWS, choose: (view) => this.choose(view) });
+    this.edit = quiet("Own text", "Own", () => this.writing.open(this.model.get("text")));
+    this.measure = h("button", { class: "switch", onclick: () => this.outer.askAfter("measure") }, "Measure here");
+    this.hint = h("p", { class: "hint", role: "status" });
+    const closed = () => {
+      setText(this.outer.message, "");
+      this.edit.focus();
+    };
+    this.writing = writing({ label: "Your text", send: (text) => this.read(text), instead: this.hint, closed });
+    this.build({
+      name: "clock",
+      top: [this.tabs.node, h("span", { class: "space" }), this.edit],
+      place: [this.place, " "],
+      switches: [this.measure],
+      between: [this.hint, this.writing.node],
+      role: "tabpanel",
+    });
+    this.play = h("button", { class: "push", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
+    this.axis = h("div", { class: "axis" });
+    const tiles = h("div", { "aria-hidden": "true" }, networks[0].half, this.axis, networks[1].half);
+    this.slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Clock", "aria-valuemin": 0 }, tiles);
+    const turn = h("div", { class: "turn" }, h("span", { class: "switches" }, this.play), this.slider);
+    this.clock = h("div", {}, networks.map(({ node }) => node), turn);
+    this.bars = h("div", { class: "bars" });
+    this.stage.append(this.clock, this.bars);
+    this.tell(HOW, KEYS);
+  }
+
+  listen() {
+    const { slider } = this;
+    const at = (event) => {
+      const { left, width } = this.axis.getBoundingClientRect();
+      return { tick: clamp(Math.ceil(((event.clientX - left) / width) * this.now.most), 0, this.end()) };
+    };
+    const turn = (event) => {
+      slider.setPointerCapture(event.pointerId);
+      this.passing = {};
+      this.set(at(event));
+    };
+    slider.addEventListener("pointerdown", turn);
+    slider.addEventListener("pointermove", (event) => (event.buttons ? turn(event) : this.preview(at(event))));
+    for (const part of [slider, ...this.networks.map(({ grid: boxes }) => boxes)]) part.addEventListener("pointerleave", () => this.preview({}));
+    slider.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -Infinity, End: Infinity }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      this.turn(step);
+    });
+    this.outer.root.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  /** Boxes for these words and layers; layers are counted from below. */
+  rebuild({ layers, words }) {
+    const n = words.length;
+    for (const net of this.networks) {
+      net.boxes = range(layers * n).map((box) => {
+        const node = h("div", { class: "bx", role: "gridcell", onclick: () => this.keep(box), onblur: () => this.preview({}) });
+        node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ box }));
+        node.addEventListener("focus", () => node.matches(":focus-visible") && this.preview({ box }));
+        return node;
+      });
+      const lines = range(layers).map((layer) => net.boxes.slice(layer * n, (layer + 1) * n)).reverse();
+      const name = (i) => h("span", { role: "rowheader" }, h("span", { class: "long" }, "layer "), String(layers - 1 - i));
+      net.grid.replaceChildren(...lines.map((line, i) => h("div", { class: "layer", role: "row" }, name(i), line)));
+      net.words.replaceChildren(h("span"), ...words.map((word) => h("span", { title: word }, h("bdi", {}, word))));
+      net.node.style.setProperty("--n", n);
+      setAttribute(net.node, "data-many", n > 6 && "");
+      setAttribute(net.links, "viewBox", `0 0 ${n} ${layers}`);
+      grid(lines);
+    }
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  /** Another choice, of which Python is told; the clock stays where it is seen to stand. */
+  set(changes) {
+    this.stop();
+    const tick = Math.min(this.model.get("tick"), this.end());
+    for (const [name, value] of Object.entries({ tick, ...changes })) this.outer.set(name, value);
+    this.draw();
+  }
+
+  choose(view) {
+    this.view = view;
+    this.kept = null;
+    setText(this.outer.message, "");
+    this.set(view === "times" ? {} : { mode: view });
+  }
+
+  read(text) {
+    let error = "";
+    try {
+      wordsOf(text, this.limits);
+      this.kept = null;
+      this.set({ text });
+    } catch (refusal) {
+      error = refusal.message;
+    }
+    setText(this.outer.message, error);
+    return { error };
+  }
+
+  preview(passing) {
+    if (passing.box === this.passing.box && passing.tick === this.passing.tick) return;
+    this.passing = passing;
+    this.draw();
+  }
+
+  keep(box) {
+    this.kept = this.kept === box ? null : box;
+    this.draw();
+  }
+
+  /** The tick at which both are done. */
+  end() {
+    return this.now ? Math.max(...this.now.runs.map(({ end }) => end)) : 0;
+  }
+
+  turn(step) {
+    this.set({ tick: clamp(Math.min(this.model.get("tick"), this.end()) + step, 0, this.end()) });
+  }
+
+  stop() {
+    clearInterval(this.running);
+    this.running = null;
+  }
+
+  /** Play from here, or from the start where nothing is left; or pause. */
+  run(isOn) {
+    this.stop();
+    if (isOn) {
+      if (this.model.get("tick") >= this.end()) this.outer.set("tick", 0);
+      this.running = setInterval(() => {
+        this.outer.set("tick", this.model.get("tick") + 1);
+        if (this.model.get("tick") >= this.end()) this.stop();
+        this.draw();
+      }, TICK_MS);
+    }
+    this.draw();
+  }
+
+  onKey(event) {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key === "Escape") {
+      this.writing.close();
+      this.kept = null;
+      this.draw();
+    }
+    if (/^(INPUT|PRE|SUMMARY)$/.test(target.tagName) || this.view === "times") return;
+    if (key === "[" || key === "]") this.turn(key === "[" ? -1 : 1);
+    else if (key === "p") this.play.click();
+    else if ((key === "Enter" || key === " ") && target.classList.contains("bx")) target.click();
+    else return;
+    event.preventDefault();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  /** What is seen: the choices, what is pointed at, and both networks' runs. */
+  current() {
+    const { model, limits } = this;
+    const [text, layers, processors, mode] = ["text", "layers", "processors", "mode"].map((name) => model.get(name));
+    const key = JSON.stringify([text, layers, processors, mode]);
+    if (key !== this.now?.key) {
+      const words = wordsOf(text, limits).map(shortened);
+      const sizes = { words: words.length, layers, processors, isWriting: mode === "writing" };
+      const runs = this.networks.map(({ isRecurrent }) => schedule({ ...sizes, isRecurrent }));
+      this.now = { key, words, names: numbered(words), layers, processors, mode, runs, most: layers * words.length };
+      const shape = JSON.stringify([words, layers]);
+      if (shape !== this.shape) this.rebuild(this.now);
+      this.shape = shape;
+      if (this.kept >= this.now.most) this.kept = null;
+    }
+    this.now.tick = Math.min(this.passing.tick ?? model.get("tick"), this.end());
+    this.now.box = this.passing.box ?? this.kept;
+    return this.now;
+  }
+
+  draw() {
+    const c = this.current();
+    const isTimes = this.view === "times";
+    if (!isTimes) this.view = c.mode;
+    this.tabs.show(this.view);
+    setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${this.view}`);
+    this.clock.hidden = this.place.hidden = this.edit.hidden = isTimes;
+    this.bars.hidden = this.measure.hidden = !isTimes;
+    setText(this.outer.text, (isTimes ? this.drawTimes() : this.drawClock(c)).join("\n"));
+  }
+
+  drawClock(c) {
+    for (const { name, unit, show } of this.choices) {
+      show();
+      setText(unit, ` ${name.replace(/s?$/, c[name] === 1 ? "" : "s")}`);
+    }
+    setText(this.play, calm() ? "Next" : this.running ? "Pause" : "Play");
+    const told = this.networks.flatMap((net, i) => this.drawNetwork(net, c, c.runs[i]));
+    this.networks.forEach((net, i) => this.drawTiles(net, c, c.runs[i]));
+    this.drawSlider(c);
+    this.say(this.standing(c));
+    this.hint.replaceChildren(...this.hinted(c));
+    this.source.replaceChildren("Every box takes one tick", h("span", { class: "long" }, ": a picture, not a measurement"), ".");
+    const settings = `After ${plural(c.tick, "tick")}, with ${plural(c.layers, "layer")} on ${plural(c.processors, "processor")} each, ${this.said.textContent}`;
+    return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
+  }
+
+  /** Where both stand, in one sentence. */
+  standing({ runs, tick, words, most, mode }) {
+    const [recurrent, transformer] = this.networks.map(({ name, kind }) => em(name, kind));
+    if (tick === 0) return ["nothing has happened yet."];
+    const lead = runs[0].end - runs[1].end;
+    if (tick === this.end()) {
+      if (lead === 0) return ["both are done, at the same tick."];
+      return ["both are done, the ", lead > 0 ? transformer : recurrent, ` ${plural(Math.abs(lead), "tick")} earlier.`];
+    }
+    const [first, second] = runs.map((run, i) => {
+      const done = range(most).filter((box) => run.ticks[box] <= tick);
+      if (run.end <= tick) return "is done";
+      if (i === 1 && mode === "reading") return `has ${done.length} of ${most} boxes done`;
+      return `is at word ${1 + Math.max(...done.map((box) => box % words.length))} of ${words.length}`;
+    });
+    if (first === second) return [first.replace("is", "both are"), "."];
+    return ["the ", transformer, ` ${second}; the `, recurrent, ` ${first}.`];
+  }
+
+  hinted({ runs, box, names, layers }) {
+    if (box === null) return ["Point at a box to see the chain that it waits for. Which chain is the longest?"];
+    const place = layers > 1 ? `, layer ${Math.floor(box / names.length)},` : "";
+    const [before, after] = runs.map(({ chains }) => chains[box] - 1);
+    const inRow = before === 1 ? "box" : "boxes in a row";
+    const word = mark(h("bdi", {}, names[box % names.length]), "token");
+    const [first, second] = [em(String(before), "stream"), em(String(after), "attention")];
+    return [word, `${place} waits for `, first, ` ${inRow} in the recurrent network, for `, second, " in the Transformer."];
+  }
+
+  /** Draw one network; returns its part of the text. */
+  drawNetwork({ title, waits, state, boxes, links }, { names, layers, processors, mode, tick, box }, run) {
+    const n = names.length;
+    const [bold, all] = box === null ? [[], null] : [chain(run, box), needed(run, box)];
+    const nameOf = (i) => `${names[i % n]}, layer ${Math.floor(i / n)}`;
+    boxes.forEach((node, i) => {
+      const at = run.ticks[i];
+      const isReady = run.waits[i].every((other) => run.ticks[other] <= tick);
+      const standing = at < tick ? "done" : at === tick ? "work" : isReady ? "ready" : "wait";
+      setText(node, SYMBOLS[standing] ?? String(at));
+      setAttribute(node, "data-standing", standing);
+      setAttribute(node, "data-chain", all && (bold.includes(i) ? "bold" : all.has(i) ? "in" : "out"));
+      setAttribute(node, "aria-selected", String(i === this.kept));
+      setAttribute(node, "aria-label", `${nameOf(i)}: ${STANDS[standing]}${at <= tick ? ` ${at}` : ""}`);
+    });
+    const thin = all ? run.waits[box].map((other) => [other, box]) : [];
+    const thick = bold.slice(1).map((to, i) => [bold[i], to, "thick"]);
+    links.replaceChildren(...[...thin, ...thick].map(([from, to, weight = "thin"]) => svg("path", { d: between(from, to, n, layers), class: weight })));
+    const worked = run.ticks.filter((at) => at <= tick).length;
+    const share = Math.round((100 * boxes.length) / (processors * run.end));
+    const isDone = worked === boxes.length;
+    const now = isDone ? `done after ${plural(run.end, "tick")}` : `${worked} of ${boxes.length} boxes`;
+    const said = [waits, mode === "writing" ? "; the next word waits for the top box" : "", now, isDone ? `, processors ${share} % busy` : ""];
+    state.forEach((part, i) => setText(part, said[i]));
+    const rows = range(layers).map((l) => `layer ${l}: ${range(n).map((t) => boxes[l * n + t].textContent).join(" ")}`);
+    return ["", `${title}: ${said[2]}${said[3]}.`, ...rows.reverse(), ...(all ? [`Chain: ${bold.map(nameOf).join("; ")}.`] : [])];
+  }
+
+  /** The boxes at work at each tick so far, the recurrent network's above the axis. */
+  drawTiles({ isRecurrent, tiles, ended }, { tick, most, names, layers }, { ticks, end }) {
+    const high = isRecurrent ? layers : names.length;
+    setAttribute(tiles, "viewBox", `0 0 ${most} ${high}`);
+    tiles.style.height = `${TILE * high}px`;
+    const pile = (t) => range(ticks.filter((at) => at === t).length).map((k) =>
+      svg("rect", { x: t - 0.94, y: isRecurrent ? high - 1 - k : k, width: 0.88, height: 0.8, "data-now": t === tick && "" }));
+    tiles.replaceChildren(...range(tick).flatMap((t) => pile(t + 1)));
+    setText(ended, end <= tick ? `done at ${end}` : "");
+    ended.style.left = `${(100 * end) / most}%`;
+    setAttribute(ended, "data-late", end > 0.7 * most && "");
+  }
+
+  drawSlider({ tick, most }) {
+    const shown = range(most).map((t) => t + 1).filter((t) => t === 1 || t % 5 === 0);
+    this.axis.replaceChildren(...shown.map((t) => h("span", { style: `left: ${(100 * (t - 0.5)) / most}%` }, String(t))));
+    setAttribute(this.slider, "aria-valuemax", this.end());
+    setAttribute(this.slider, "aria-valuenow", tick);
+    setAttribute(this.slider, "aria-valuetext", `Tick ${tick}`);
+  }
+
+  /** What was measured, as bars. */
+  drawTimes() {
+    const { where, lengths, layers, weights, rows } = this.model.get("measured");
+    const longest = Math.max(...rows.flatMap(({ ms }) => ms));
+    const times = ({ ms: [short, long] }) => `${fixed(long / short)} times`;
+    const [loop, , last] = rows;
+    this.say(`${lengths[1] / lengths[0]} times as many words take the `, em("recurrent network", "stream"), ` ${times(loop)} as long, the `, em("Transformer", "attention"), ` ${times(last)}.`);
+    this.hint.replaceChildren("One core does all boxes in turn, so nobody waits: what a loop costs here is its many small calls.");
+    this.bars.replaceChildren(...rows.map((row) => {
+      const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
+      return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
+    }));
+    const sizes = `: one step of training, ${plural(layers, "layer")} of ${count(weights)} weights`;
+    this.source.replaceChildren(where[0], h("span", { class: "long" }, where[1], sizes), ".");
+    const listed = rows.map((row) => `${row.name}: ${row.ms.map((ms, i) => `${lengths[i]} words ${fixed(ms)} ms`).join(", ")}, ${times(row)}.`);
+    return [this.said.textContent, this.hint.textContent, ...listed, `${where.join("")}${sizes}.`];
+  }
+}
+
+/** A network's place on the page, without its boxes. */
+function network(told) {
+  const { title, name, kind } = told;
+  const drawing = () => svg("svg", { preserveAspectRatio: "none", "aria-hidden": "true" });
+  const [links, tiles, ended] = [drawing(), drawing(), h("b", { class: `of-${kind}` })];
+  const state = range(4).map(() => h("i"));
+  const boxes = h("div", { class: "boxes", role: "grid", "aria-label": `Boxes of the ${title}` });
+  const words = h("div", { class: "words", "aria-hidden": "true" });
+  const head = h("p", {}, em(title, kind), h("span", { class: "long" }, state.slice(0, 2)), h("span", {}, state.slice(2)));
+  const node = h("div", { class: `net ${kind}` }, head, h("div", { class: "area" }, links, boxes), words);
+  const half = h("div", { class: `half ${kind}` }, tiles, ended, h("span", {}, "boxes at work", h("span", { class: "long" }, ` in the ${name}`)));
+  return { ...told, node, state, grid: boxes, links, words, half, tiles, ended, boxes: [] };
+}
+
+const plural = (n, unit) => `${n} ${unit}${n === 1 ? "" : "s"}`;
+
+/** A word that fits into the page. */
+const shortened = (word) => ([...word].length > 24 ? `${[...word].slice(0, 23).join("")}…` : word);
+
+/** The words to read; those that stand more than once with their places. */
+const numbered = (words) => words.map((word, i) => (words.filter((other) => other === word).length > 1 ? `${word} (${i + 1})` : word));
+
+/** A line from box to box, in the gaps between the others. */
+function between(from, to, n, layers) {
+  const [x1, x2] = [from % n, to % n].map((word) => word + 0.5);
+  const [y1, y2] = [from, to].map((box) => layers - Math.floor(box / n) - 0.5);
+  if (y1 === y2) return `M${x1} ${y1}H${x2}`;
+  // What is written comes in again at the bottom of the next word.
+  if (y1 < y2) return `M${x1} ${y1}H${(x1 + x2) / 2}V${y2}H${x2}`;
+  return `M${x1} ${y1}V${(y1 + y2) / 2}H${x2}V${y2}`;
+}
 
 function render({ model, el }) {
-  const box = frame({ model, el, title: "Clock", textLabel: "The clock as text" });
-  const { body, ask, askAfter } = box;
-
-  const { ways, options } = model.get("state");
-  const titles = ways.map(([, title]) => title);
-  const names = () => model.get("state").names;
-  const layers = () => model.get("layers");
-  const processors = () => model.get("processors");
-  const plan = () => model.get("plans")[`${layers()},${model.get("mode")}`];
-  const ticks = (way) => plan()[way].ticks[processors()];
-  const endOf = (numbers) => Math.max(...numbers);
-  const end = () => Math.max(...ways.map(([way]) => endOf(ticks(way))));
-  const tick = () => Math.min(model.get("tick"), end());
-  const layer = () => Math.min(model.get("layer"), layers() - 1);
-  const token = () => Math.min(model.get("token"), names().length - 1);
-  const settingKey = () => `${layers()},${model.get("mode")},${processors()}`;
-  const timesKey = () => `${names().length},${layers()}`;
-
-  // ------------------------------------------------------------------------------------------------ the parts
-  const select = (name, choose) => h("select", { id: uniqueId(name), class: "cx-select", onchange: (event) => choose(event.target.value) });
-  const layerCount = select("layers", (value) => choose({ layers: Number(value) }));
-  const processorCount = select("processors", (value) => choose({ processors: Number(value) }));
-  const mode = select("mode", (value) => choose({ mode: value }));
-  setOptions(layerCount, options.layers);
-  setOptions(processorCount, options.processors);
-  setOptions(mode, options.modes);
-  const text = h("textarea", { id: uniqueId("text"), class: "cx-prompt", rows: 1, spellcheck: "false", dir: "auto" });
-  const typing = typedText(text, (value) => ask("text", { text: value }));
-  const note = h("p", { class: "cx-note", role: "status" });
-  const about = h("p", { id: uniqueId("about"), class: "cx-about" });
-
-  const guess = h("input", { id: uniqueId("guess"), class: "cx-count", type: "number", min: 1, oninput: () => choose({ guess: Math.max(0, Math.round(Number(guess.value))) }, false) });
-  const guessField = labelled("How many ticks will the Transformer need? Your guess", guess);
-  const guessed = h("span", { role: "status" });
-  const clock = h("input", { id: uniqueId("clock"), class: "cx-slider", type: "range", min: 0, oninput: () => turnTo(Number(clock.value)), "aria-describedby": about.id });
-  const now = h("span", { class: "cx-tick-now" });
-  const button = (words, press) => h("button", { type: "button", class: "cx-button", onclick: press }, words);
-  const back = button("Back", () => turnTo(tick() - 1));
-  const next = button("Next tick", () => turnTo(tick() + 1));
-  const last = button("To the end", () => turnTo(end()));
-  next.classList.add("cx-primary");
-
-  const works = ways.map(([way, title]) => {
-    const status = h("p", { class: "cx-summary", role: "status" });
-    const heads = h("tr", {});
-    const rows = h("tbody", {});
-    const table = h("table", { class: "cx-work", role: "grid", "aria-label": `Boxes of the ${title}` }, h("caption", {}, title), h("thead", {}, heads), rows);
-    return { way, title, status, heads, rows, cells: [], node: h("div", { class: "cx-work-side" }, table, status) };
-  });
-  const trace = h("p", { class: "cx-trace cx-lines-kept", role: "status" });
-  const legend = h(
-    "p",
-    { class: "cx-note cx-work-keys", "aria-hidden": "true" },
-    ...[
-      ["work", "3", "at work"],
-      ["done", "3", "done, at this tick"],
-      ["ready", "○", "ready"],
-      ["wait", "·", "waits"],
-    ].flatMap(([standing, symbol, words]) => [h("span", { class: "cx-work-key", "data-standing": standing }, symbol), words]),
-    h("span", { class: "cx-work-key", "data-mark": "input" }, ""),
-    "what the followed box needs",
-  );
-  const endedRows = h("tbody", {});
-  const endedTable = h(
-    "table",
-    { class: "cx-sums cx-ended" },
-    h("caption", {}, "Ticks, seen to the end"),
-    h("thead", {}, h("tr", {}, ...["mode", "layers", "processors", ...titles].map((head) => h("th", { scope: "col" }, head)))),
-    endedRows,
-  );
-  const measure = button("Measure on this machine", () => {
-    setText(times.ratio, "Waiting for Python: the networks compute.");
-    askAfter("measure", { layers: layers() });
-  });
-  const times = { heads: [0, 1].map(() => h("th", { scope: "col" })), ratio: h("p", { role: "status" }) };
-  times.cells = Array.from({ length: 3 }, () => [h("th", { scope: "row" }), h("td", {}), h("td", {})]);
-  times.table = h(
-    "table",
-    { class: "cx-sums cx-times" },
-    h("caption", {}, "Milliseconds, forward and backward"),
-    h("thead", {}, h("tr", {}, h("td", {}), ...times.heads)),
-    h("tbody", {}, ...times.cells.map((line) => h("tr", {}, ...line))),
-  );
-
-  body.append(
-    h("div", { class: "cx-bar" }, labelled("Mode", mode), labelled("Layers", layerCount), labelled("Processors of each", processorCount)),
-    h("div", { class: "cx-cut" }, h("label", { for: text.id, class: "cx-label" }, "Your text"), text),
-    note,
-    h("div", { class: "cx-bar cx-actions" }, guessField, guessed),
-    h("div", { class: "cx-replay" }, h("label", { for: clock.id }, "Clock"), clock, now, back, next, last),
-    ...works.map(({ node }) => node),
-    legend,
-    trace,
-    about,
-    h("div", { class: "cx-gaps" }, h("div", {}, endedTable), h("div", {}, measure, times.table, times.ratio)),
-  );
-
-  // ------------------------------------------------------------------------------------------------ what is asked
-  /** Choose; another setting puts the clock back. */
-  function choose(changes, isSetting = true) {
-    const all = isSetting ? { ...changes, tick: 0, guess: 0 } : changes;
-    for (const [trait, value] of Object.entries(all)) model.set(trait, value);
-    model.save_changes();
-  }
-  function turnTo(wanted) {
-    const to = Math.min(Math.max(wanted, 0), end());
-    const key = settingKey();
-    const isNew = to === end() && !model.get("ended").includes(key);
-    choose({ tick: to, ...(isNew ? { ended: [...model.get("ended"), key] } : {}) }, false);
-    drawClock(); // the handle may have been pulled past the end, where nothing changes
-  }
-  const follow = (l, t) => {
-    if (l !== layer() || t !== token()) choose({ layer: l, token: t }, false);
-  };
-  const onSpace = (event) => {
-    if (event.key !== " " || event.altKey || event.metaKey || event.ctrlKey) return;
-    event.preventDefault();
-    turnTo(tick() + (event.shiftKey ? -1 : 1));
-  };
-  for (const part of [clock, ...works.map(({ rows }) => rows)]) part.addEventListener("keydown", onSpace);
-
-  // ------------------------------------------------------------------------------------------------ what is drawn
-  let built = null;
-
-  function rebuild() {
-    for (const work of works) {
-      work.cells = Array.from({ length: layers() }, (_, l) =>
-        names().map((__, t) => {
-          const cell = h("td", { role: "gridcell" });
-          for (const type of ["focus", "mouseenter"]) cell.addEventListener(type, () => follow(l, t));
-          return cell;
-        }),
-      );
-      const words = model.get("state").words.map((word) => h("th", { scope: "col", role: "columnheader" }, h("bdi", {}, word)));
-      work.heads.replaceChildren(h("td", { role: "presentation" }), ...words);
-      work.rows.replaceChildren(...work.cells.map((line, l) => h("tr", {}, h("th", { scope: "row", role: "rowheader" }, `layer ${l}`), ...line)));
-      grid(work.cells);
-    }
-  }
-
-  /** Of each box of a network how it stands at this tick, the symbol of that, and a sentence. */
-  function standings(way) {
-    const at = ticks(way);
-    return at.map((own, i) => {
-      const missing = plan()[way].waits[i].filter((needed) => at[needed] > tick()).length;
-      if (own < tick()) return ["done", String(own), `It worked at tick ${own}.`];
-      if (own === tick()) return ["work", String(own), "It works now."];
-      if (missing === 0) return ["ready", "○", "It is ready."];
-      return ["wait", "·", `It waits; still missing: ${missing}.`];
-    });
-  }
-
-  function drawClock() {
-    clock.max = names().length * layers(); // all cells in turn: never more
-    clock.value = tick();
-    setText(now, `Tick ${tick()}`);
-    setAttribute(clock, "aria-valuetext", `Tick ${tick()}`);
-    setAttribute(back, "aria-disabled", tick() === 0 ? "true" : null);
-    for (const part of [next, last]) setAttribute(part, "aria-disabled", tick() === end() ? "true" : null);
-  }
-
-  /** Draw one network; returns its part of the text, and what is said of the followed box. */
-  function drawWork({ way, title, status, cells }) {
-    const found = standings(way);
-    const width = names().length;
-    const followed = layer() * width + token();
-    const needed = plan()[way].waits[followed];
-    cells.forEach((line, l) =>
-      line.forEach((cell, t) => {
-        const i = l * width + t;
-        const [standing, symbol] = found[i];
-        setText(cell, symbol);
-        setAttribute(cell, "data-standing", standing);
-        setAttribute(cell, "data-mark", i === followed ? "result" : needed.includes(i) ? "input" : null);
-        const worked = standing === "done" || standing === "work" ? ` tick ${symbol}` : "";
-        setAttribute(cell, "aria-label", `${names()[t]}, layer ${l}: ${STANDINGS[standing]}${worked}`);
-        cell.tabIndex = i === followed ? 0 : -1;
-      }),
-    );
-    const count = (standing) => found.filter(([other]) => other === standing).length;
-    const counts = Object.entries(STANDINGS).map(([standing, words]) => `${words}: ${count(standing)}`);
-    const isDone = tick() >= endOf(ticks(way));
-    const said = isDone ? plan()[way].end[processors()] : `Boxes ${counts.join(", ")}.`;
-    setText(status, said);
-    const rows = cells.map((_, l) => {
-      const line = names().map((name, t) => {
-        const [standing, symbol] = found[l * width + t];
-        return `${name} ${symbol}${standing === "work" ? " now" : ""}`;
-      });
-      return `Layer ${l}: ${line.join(" | ")}`;
-    });
-    return { lines: ["", `${title}: ${said}`, ...rows], followed: `${title}: ${plan()[way].needs[followed]} ${found[followed][2]}` };
-  }
-
-  /** The settings that were seen to their end; returns them as text. */
-  function drawEnded() {
-    const ended = model.get("ended").map((key) => {
-      const [n, how, p] = key.split(",");
-      const found = ways.map(([way]) => endOf(model.get("plans")[`${n},${how}`][way].ticks[p]));
-      return [how, n, p, ...found];
-    });
-    while (endedRows.children.length < ended.length) endedRows.append(h("tr", {}, ...Array.from({ length: 5 }, () => h("td", {}))));
-    [...endedRows.children].forEach((row, i) => {
-      row.hidden = i >= ended.length;
-      if (!row.hidden) ended[i].forEach((value, column) => setText(row.children[column], String(value)));
-    });
-    endedTable.hidden = ended.length === 0;
-    return ended.map(([how, n, p, ...found]) => `Ticks for ${how}, layers ${n}, processors ${p}: ${titles.map((title, i) => `${title} ${found[i]}`).join(", ")}.`);
-  }
-
-  /** What was measured for these sizes; returns it as text. */
-  function drawTimes() {
-    const measured = model.get("measured")[timesKey()];
-    times.table.hidden = !measured;
-    setText(times.ratio, measured?.ratio ?? "");
-    if (!measured) return "Times: not measured.";
-    times.heads.forEach((head, i) => setText(head, measured.heads[i]));
-    times.cells.forEach((line, i) => line.forEach((cell, j) => setText(cell, measured.rows[i][j])));
-    return measured.text;
-  }
-
-  function draw() {
-    const { text: given, about: words, note: leftOut } = model.get("state");
-    typing.show(given);
-    setText(about, words);
-    setText(note, leftOut);
-    layerCount.value = layers();
-    processorCount.value = processors();
-    mode.value = model.get("mode");
-    const said = model.get("guess");
-    guessField.hidden = model.get("told").includes(settingKey()); // nobody is asked what was just answered
-    if (said !== Number(guess.value)) guess.value = said || "";
-    const shape = JSON.stringify([layers(), model.get("state").words]);
-    if (shape !== built) {
-      built = shape;
-      rebuild();
-    }
-    drawClock();
-    const drawn = works.map(drawWork);
-    const followed = [`Followed: ${names()[token()]}, layer ${layer()}.`, ...drawn.map((part) => part.followed)].join("\n");
-    setText(trace, followed);
-    const needed = endOf(ticks("transformer"));
-    const isAnswered = said > 0 && tick() >= needed;
-    setText(guessed, isAnswered ? `You said ${said} for the Transformer; it took ${needed}.` : "");
-    const settings = `Layers: ${layers()}. Processors: ${processors()}. Mode: ${model.get("mode")}. Tick ${tick()}.`;
-    setText(
-      box.text,
-      [
-        `Words (${names().length}): ${names().join(" | ")}`,
-        ...(leftOut ? [leftOut] : []),
-        settings,
-        ...drawn.flatMap(({ lines }) => lines),
-        "",
-        followed,
-        ...(isAnswered ? [guessed.textContent] : []),
-        "",
-        ...drawEnded(),
-        drawTimes(),
-      ].join("\n"),
-    );
-    box.settle();
-  }
-
-  box.watch(draw, "state", "plans", "measured", "layers", "processors", "mode", "tick", "layer", "token", "guess", "ended", "told");
+  const box = frame({ model, el, title: "Clock", textLabel: "The picture as text" });
+  const page = new Clock(model, box);
+  box.watch(() => page.draw(), "text", "layers", "processors", "mode", "tick", "measured");
+  box.watch(() => box.settle(), "state");
   return () => {
-    typing.cancel();
+    page.stop();
     box.close();
   };
 }

@@ -1,0 +1,70 @@
+// What the sentence says, and the picture as text.
+
+/** In a row of pieces each keeps its place, whatever its direction. */
+const isolated = (text) => (isRightToLeft(text) ? `\u2068${text}\u2069` : text);
+const written = (text, most = 20) => short(readable(encoded(text)), most);
+
+/** A token: its number, and what it consists of. */
+function told(cut, { id, word }) {
+  const bytes = cut.tokenizer.bytes(id);
+  const consists = cut.isBytes ? `, ${many(bytes.length, "byte")}: ${short(hex(bytes), 60)}` : "";
+  const of = cut.isLost(word) ? `, in the place of ${written(cut.words[word][0])}` : consists;
+  return [mark(short(cut.name(id), 40), "token"), ` number ${count(id)}${of}`];
+}
+
+/** How the sentence begins, the chosen word, and the rest, while not all steps are shown. */
+function stepSaid({ cuts, grown: all, steps, side }) {
+  const [{ title, isBytes, tokenizer }, found, step] = [cuts[side], all[side], steps[side]];
+  const { text, high, bytes, matches } = found;
+  const word = written(text);
+  if (!isBytes && step === 0) return [`${title} looks for `, word, ` among its ${many(tokenizer.tokens.length, "piece")}.`];
+  if (!isBytes) return [`${title} cuts `, word, ", from the left: ", mark(matches[step - 1].name, "token"), ` is piece ${step} of ${high}.`];
+  if (step === 0) return [`${title} begins `, word, ` with ${many(bytes.length, "byte")}.`];
+  const { left, right, both, learned } = found.joined(step);
+  const joined = [mark(left, "token"), " and ", mark(right, "token"), " make ", mark(both, "token")];
+  return [`${title} builds `, word, ": ", joined, `, the ${learned} pair it learned.`];
+}
+
+/** The same when the word has become its tokens: what each tokenizer makes of it. */
+function cutSaid({ text, cuts, tokens, isWide }) {
+  const [most, few, long] = isWide ? [6, 4, 24] : [4, 2, 12];
+  const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
+  const [own] = words.find(Boolean) ?? [text];
+  const all = cuts.map((cut, side) => {
+    const [word, ids] = words[side] ?? ["", []];
+    if (!ids.length) return { verb: "drops", rest: [] };
+    const reads = word.trim() === own.trim() || word === "[UNK]" ? [] : ["reads ", mark(written(word, long - 6), "stream"), " and "];
+    if (cut.isLost(tokens[side].word)) return { reads, verb: "loses", rest: [": ", mark("[UNK]", "token")] };
+    if (ids.length === 1) return { reads, verb: "keeps", rest: [" whole"] };
+    const names = ids.slice(0, ids.length > most ? few : most).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);
+    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens:`, names, ids.length > most ? " and so on" : ""] };
+  });
+  const [first, second] = all;
+  const then = second ? [". ", cuts[1].title, " ", second.reads ?? [], second.verb, " it", second.rest] : [];
+  return [`${cuts[0].title} ${first.verb} `, written(own, long), ...first.rest, ...then, "."];
+}
+
+/** What the sentence says of a language. */
+function priceSaid({ cuts, prices, language }) {
+  const { sides } = prices.find((each) => each.language === language);
+  const said = sides.map(({ n, lost, words, times }, side) => {
+    // What is lost makes a text no cheaper.
+    const beside = lost ? `, and loses ${lost} of ${many(words, "word")}` : times === 1 ? "" : `, ${times.toFixed(1)} times English`;
+    return [side ? "; " : " ", cuts[side].title, " needs ", em(many(n, "token"), "token"), beside];
+  });
+  return ["In ", "", ...said, "."];
+}
+
+const priceTold = ({ cuts }, { language, sides }) =>
+  `${language}: ${sides.map(({ n, lost }, side) => `${cuts[side].title} ${many(n, "token")}${lost ? `, ${many(lost, "word")} lost` : ""}`).join("; ")}`;
+
+/** The picture as text. */
+function asText(c) {
+  const lines = [`Text: ${c.text}`, ...(c.prices ?? []).map((each) => priceTold(c, each))];
+  c.cuts.forEach((cut, side) => {
+    const each = cut.tokens.map(({ id, word }) => `${isolated(cut.name(id))} ${id}${cut.isLost(word) ? ` (lost: ${cut.words[word][0]})` : ""}`);
+    lines.push("", `${cut.title}: ${many(cut.tokens.length, "token")}`, each.join(" | "));
+    if (c.view === "cut" && c.grown[side]) lines.push(`${written(c.grown[side].text)}:`, ...c.grown[side].lines());
+  });
+  return lines.join("\n");
+}
