@@ -36,20 +36,24 @@ ALL_ON: dict[str, Any] = {"off": [], "skipped": []}
 SOME_OFF = {"off": [[0, 1], [1, 2]], "skipped": [1]}
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write(path: Path, tied: bool = True, **options: str) -> Path:
     """Packed as SmolLM2 is, but for the queries, which are not packed."""
     rng = np.random.default_rng(0)
     tensors: dict[str, Any] = dict.fromkeys(small_gguf.NORMS, np.linspace(0.5, 1.5, D, dtype=np.float32))
-    for name, shape in small_gguf.shapes(len(TOKENS), D, D_FF).items():
+    shapes = small_gguf.shapes(len(TOKENS), D, D_FF) | ({} if tied else {"output": (len(TOKENS), D)})
+    for name, shape in shapes.items():
         weights = rng.normal(size=shape).astype(np.float32) * 0.3
-        kind = gguf.GGMLQuantizationType["Q8_0" if name == "token_embd" else "Q4_1"]
+        kind = gguf.GGMLQuantizationType["Q4_1" if name.startswith("blk") else "Q8_0"]
         if not name.endswith("attn_q"):
             tensors[name] = PackedTensor(shape, kind, gguf.quantize(weights, kind))
         else:
             tensors[name] = weights
-    path = tmp_path_factory.mktemp("model") / "small model.gguf"
-    return small_gguf.write(path, tensors, tokens=TOKENS, d_model=D, d_ff=D_FF, pre="smollm")
+    return small_gguf.write(path, tensors, tokens=TOKENS, d_model=D, d_ff=D_FF, **options)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("model") / "small model.gguf", pre="smollm")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ class Asked:
         page.evaluate(
             """async () => {
                 const { textContent, dataset } = document.getElementById("worker");
-                const shown = "Object.assign(window, { Reading, loaded, readGGUF, nextChances })";
+                const shown = "Object.assign(window, { Model, Reading, loaded, readGGUF, nextChances })";
                 (0, eval)(`${textContent}; ${shown};`);
                 const file = { url: new URL(dataset.file, location.href).href, size: Number(dataset.bytes) };
                 window.reading = new Reading(await loaded(file, () => {}), "small");
@@ -255,17 +259,37 @@ def test_what_cannot_be_read_is_refused_in_pythons_words(asked: Asked, small) ->
 
 def test_a_file_is_read_as_python_reads_it(asked: Asked, file: Path) -> None:
     metadata, tensors = read_gguf(file)
-    found = asked.page.evaluate(
+    values, sizes = asked.page.evaluate(
         """async () => {
             const { values, tensors } = readGGUF(await (await fetch("small.gguf")).arrayBuffer());
-            const sizes = Object.entries(tensors).map(([name, { rows, width }]) => [name, rows, width]);
-            return [values, sizes];
+            return [values, Object.entries(tensors).map(([name, { rows, width }]) => [name, rows, width])];
         }"""
     )
-    assert found[0] == metadata
-    assert {name: rows * width for name, rows, width in found[1]} == {
-        name: int(np.prod(tensor.shape)) for name, tensor in tensors.items()
+    assert values == metadata
+    assert {name: (rows, width) for name, rows, width in sizes} == {
+        name: (1, *tensor.shape)[-2:] for name, tensor in tensors.items()
     }
+
+
+def test_other_files_of_the_kind(asked: Asked, tmp_path: Path) -> None:
+    """An output layer of its own, and a tokenizer that leaves digits together."""
+    path = write(tmp_path / "other.gguf", tied=False, pre="gpt-2")
+    model, tokenizer = load_gguf(path, torch.device("cpu"))
+    ids = tokenizer.encode(OWN)
+    made = "new Model(await (await fetch('other.gguf')).arrayBuffer())"
+    asked.page.route("**/other.gguf", lambda route: route.fulfill(path=path))
+    told = "[m.tokenizer.digits, m.run(ids).logits.map(x => [...x])]"
+    digits, found = asked.page.evaluate(f"async ids => {{ const m = {made}; return {told}; }}", ids)
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(torch.tensor([ids]))[0], atol=1e-3)
+    assert digits is tokenizer.split_digits is False
+    for changes, said in (
+        ({"architecture": "qwen2"}, "it holds qwen2,gpt2; expected llama and gpt2"),
+        ({"pre": "llama-bpe"}, "its tokenizer finds words by llama-bpe; expected gpt-2 or smollm"),
+    ):
+        write(path, **changes)
+        with pytest.raises(Error, match=re.escape(said)):
+            asked.page.evaluate(f"async () => {{ {made}; }}")
 
 
 # ---------------------------------------------------------------------------------------- the page

@@ -132,7 +132,7 @@ class AttentionStepper(Explorer):
             return self._parts["custom_mask"].copy()
         return np.ones((n_queries, n_keys), dtype=bool)
 
-    def numbers(self, stage: str) -> NDArray[np.float64]:
+    def numbers(self, stage: str) -> maths.Array:
         """The numbers of one of `STAGES` under the mask in use; forbidden pairs are -inf after "mask"."""
         self._check_choice("stage", stage, STAGES)
         q, k, v, allowed = self._parts["q"], self._parts["k"], self._parts["v"], self.allowed()

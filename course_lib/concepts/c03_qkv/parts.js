@@ -7,7 +7,6 @@ const KEY = { list: (c) => c.keys, pick: (s) => ({ s }), at: (c) => c.s, kind: "
 
 const brief = (name, most = 14) => ([...name].length > most ? `${[...name].slice(0, most - 1).join("")}…` : name);
 const styled = (sizes) => Object.entries(sizes).map(([name, value]) => `--${name}:${value}px;`).join("");
-const inked = (kind) => `--hue:var(--cx-${kind});--ink:var(--${kind}-ink);`;
 
 /** A number to read: at most so many decimals, a true minus; powers of ten where that says too little. */
 function written(x, digits = 3) {
@@ -68,8 +67,8 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
   const ring = h("i", { class: "ring" });
   const lines = place ? cells : cells.map((line) => h("div", { role: "row" }, line));
   const role = place ? "group" : "grid";
-  const style = `${styled({ w, tall, size })}--columns:${columns};${inked(kind)}`;
-  const node = h("div", { class: "numbers", role, "aria-label": label, style, "data-share": isShare }, lines, ring);
+  const style = `${styled({ w, tall, size })}--columns:${columns}`;
+  const node = h("div", { class: `numbers as-${kind}`, role, "aria-label": label, style, "data-share": isShare }, lines, ring);
   grid(cells);
   const draw = (c) => {
     const values = data(c);
@@ -114,8 +113,8 @@ function labels(p, { list, n, pick, at, kind, side = null, top = null }) {
     setAttribute(node, "title", name);
     setAttribute(node, "data-lit", i === at(c) && "");
   });
-  const slant = { "data-slanted": top > 22 && "", style: inked(kind) + (top ? styled({ high: top }) : "") };
-  return { node: h("div", { class: top ? "heads" : "names", ...slant }, nodes), draw };
+  const slant = { "data-slanted": top > 22 && "", style: top && styled({ high: top }) };
+  return { node: h("div", { class: `${top ? "heads" : "names"} as-${kind}`, ...slant }, nodes), draw };
 }
 
 /** A row of shares as one bar that is cut; w: how wide it is; only: the one part that is seen, as a stair. */

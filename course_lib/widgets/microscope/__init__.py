@@ -5,7 +5,8 @@ data.js     the same on the page, and how a token is written
 next.js, look.js, say.js, way.js   what comes next, who looks where, what each layer would say, the whole way
 page.js     the frame of the four: sentence, text, keys, tour, and what is asked of Python
 recorded.js answers in Python's place, on a page without a kernel
-model.js    the model itself, for that page: it reads the GGUF file, and answers what was not recorded
+model.js    the model itself, in a worker of that page, where it answers what was not recorded
+gguf.js     what it reads from its file
 texts/      recordings, made by tools/microscope.py
 """
 
@@ -303,7 +304,7 @@ def page(model: Path | None = None) -> str:
     script = script.replace("export default { render };\n", "")
     worker = ""
     if model is not None:
-        code = assets(__file__, "data", "model", shared=["bpe"])["esm"]
+        code = assets(__file__, "data", "gguf", "model", shared=["bpe"])["esm"]
         told = f'data-file="{quote(model.name)}" data-bytes="{model.stat().st_size}"'
         worker = f'<script type="text/plain" id="worker" {told}>\n{code}</script>\n'
     return f"""<!DOCTYPE html>
