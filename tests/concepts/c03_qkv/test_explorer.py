@@ -322,5 +322,6 @@ def test_what_comes_from_x_is_changed_there(from_x: AttentionStepper) -> None:
 
 
 def test_it_keeps_the_frame(from_x: AttentionStepper) -> None:
-    assert keeps_the_frame(AttentionStepper())
-    assert keeps_the_frame(from_x)
+    files = ("attend", "parts", "steps", "explorer")
+    assert keeps_the_frame(AttentionStepper(), *files)
+    assert keeps_the_frame(from_x, *files)
