@@ -154,6 +154,12 @@ def continuation(
         text: what it reads.
         max_new_tokens: how many tokens it writes, at most.
         eos_id: the token that ends the text; it is no part of it. None: nothing ends it.
+
+    Example:
+        >>> letters = BPETokenizer([*"abc"], [])
+        >>> model = GPT(GPTConfig(3, 5, d_model=4, n_layers=1, n_heads=2))
+        >>> len(continuation(model, letters, "ab", 3))
+        3
     """
     ids = torch.tensor([tokenizer.encode(text)], device=next(model.parameters()).device)
     new = generate(model, ids, max_new_tokens, eos_id=eos_id)[0, ids.shape[1] :].tolist()

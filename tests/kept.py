@@ -1,11 +1,12 @@
-"""For nbval: keep what a notebook's cells show, and its widgets, as JupyterLab saves them.
+"""pytest with nbval, which keeps what a notebook's cells show, and its widgets, as JupyterLab saves them.
 
-    python -m pytest -p nbval.plugin -p tests.kept --nbval-lax --keep=FILE NOTEBOOK
+    python tests/kept.py -p nbval.plugin --nbval-lax --keep=FILE NOTEBOOK
 
 nbval alone runs the cells and lets go of what they show.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import nbformat
@@ -52,3 +53,7 @@ def keep(cells: list[plugin.IPyNbCell], path: Path) -> None:
     if saved.exists():
         file.nb.metadata["widgets"] = {STATE: json.loads(saved.read_text("utf-8"))}
     nbformat.write(file.nb, path)
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main(plugins=[sys.modules["__main__"]]))

@@ -19,7 +19,7 @@ def settings(name: str) -> Config:
     return PyFileConfigLoader(name, path=str(DEFAULTS)).load_config()
 
 
-def page(name: str, **options: object) -> str:
+def page(config: Config, exporter: type[HTMLExporter] = HTMLExporter) -> str:
     """The page of a short notebook."""
     bar = nbformat.v4.new_output(
         "display_data", {alone.VIEW: {"model_id": "closed"}, "text/plain": "runs:   0%|          | 0/2"}
@@ -33,12 +33,12 @@ def page(name: str, **options: object) -> str:
     ]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"widgets": {alone.STATE: {"state": {}}}})
     resources = {"metadata": {"path": str(DEFAULTS.parents[1] / "notebooks")}}
-    return HTMLExporter(config=settings(name), **options).from_notebook_node(notebook, resources)[0]
+    return exporter(config=config).from_notebook_node(notebook, resources)[0]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_page_is_one_file_that_loads_nothing(name):
-    text = page(name)
+    text = page(settings(name))
     assert text.count("<script") == 2  # the state and what shows it
     assert "https://" not in text.partition("<body")[2]
     assert 'src="data:image/svg+xml;base64,' in text
@@ -46,14 +46,16 @@ def test_a_page_is_one_file_that_loads_nothing(name):
 
 
 def test_of_a_widget_that_is_gone_a_page_shows_its_words_but_no_bar():
-    text = page(CONFIGS[0])
+    text = page(settings(CONFIGS[0]))
     assert "An explorer. It comes alive." in text
     assert "0%|" not in text
 
 
 def test_who_asks_for_another_template_gets_it():
-    assert "tex2jax" in page(CONFIGS[0], template_name="classic")
-    assert SlidesExporter(config=settings(CONFIGS[0])).template_name == "reveal"
+    config = settings(CONFIGS[0])
+    assert "reveal.js" in page(config, SlidesExporter)
+    config.TemplateExporter.template_name = "classic"  # as --template=classic does
+    assert "tex2jax" in page(config)
     assert reports._exporter().template_name == "basic"
 
 

@@ -46,8 +46,8 @@ def as_a_learner() -> dict[str, str]:
 
 def run_notebook(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a notebook, each of its cells as a test; the folder gets what it shows and its verdicts find."""
-    keep = ("-p", "tests.kept", f"--keep={folder / KEPT}")
-    command, environment = offline.cut([sys.executable, "-m", "pytest", "-q", *NBVAL, *keep, path], folder)
+    pytest_that_keeps = (sys.executable, ROOT / "tests" / "kept.py", f"--keep={folder / KEPT}")
+    command, environment = offline.cut([*pytest_that_keeps, "-q", *NBVAL, path], folder)
     own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COURSE_LEDGER": str(folder / "claims.jsonl")}
     return subprocess.run(
         command,

@@ -1,7 +1,7 @@
 """Record the texts that come with the microscope, and write its page that needs no kernel.
 
 python tools/microscope.py record        # each text of TEXTS, where its file is missing
-python tools/microscope.py page FILE
+python tools/microscope.py page FILE     # says where to put the model, with which it reads any text
 """
 
 import gzip
@@ -13,7 +13,7 @@ import torch
 
 from course_lib.bpe import BPETokenizer
 from course_lib.decoder import GPT
-from course_lib.pretrained import load_smollm2
+from course_lib.pretrained import load_smollm2, smollm2_path
 from course_lib.widgets.microscope import TEXTS, page
 from course_lib.widgets.microscope.recording import Reading
 
@@ -56,7 +56,11 @@ def main(arguments: list[str]) -> None:
                 if not (TEXTS / f"{name}.json.gz").exists():
                     record(chat, name, text, written)
         case ["page", file]:
-            Path(file).write_text(page(), encoding="utf-8")
+            model = smollm2_path()
+            Path(file).write_text(page(model), encoding="utf-8")
+            folder = Path(file).resolve().parent
+            print(f"{file} shows what was recorded. To read other texts, too, it needs the model beside it:")
+            print(f"cp {model} {folder}\npython -m http.server --directory {folder}")
         case _:
             sys.exit(__doc__)
 

@@ -2,14 +2,13 @@
 
     jupyter nbconvert --to html notebooks/03_qkv.ipynb
 
-nbconvert finds the template `course` by the defaults of the course (tools/jupyter). The template is that of
-JupyterLab without what it loads from the net: `course_lib.widgets.alone` shows the widgets, formulas are
-MathML, pictures lie within the page.
+By the defaults of the course (tools/jupyter) nbconvert finds our template `lab` before its own. Ours is the
+same without what that loads from the net: `course_lib.widgets.alone` shows the widgets, formulas are MathML,
+pictures lie within the page.
 """
 
 import re
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
@@ -17,8 +16,6 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from course_lib.widgets import alone
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Alone:

@@ -88,7 +88,8 @@ function tell(id, answer) {
     box.style.borderLeftColor = said.colour;
     choices.set(id, said);
   }
-  const all = [...choices.values()];
+  const all = [...new Set(outcomes.map((box) => choices.get(box.dataset.asked)))].filter(Boolean);
+  if (all.length === 0) return;
   const held = all.filter(({ held }) => held).length;
   const first = `You made ${all.length} prediction${all.length > 1 ? "s" : ""}; ${held} held.`;
   for (const box of document.querySelectorAll(".course-predictions")) {
@@ -112,21 +113,19 @@ function kept(name) {
 function prediction(id, el) {
   const { _options_labels: answers, index } = saved[id].state;
   const outcome = outcomes.find((each) => each.dataset.asked === id);
-  const store = kept(outcome?.dataset.name);
-  const before = [outcome && store.get(), answers[index ?? -1]].find((answer) => answers.includes(answer));
-  const choose = (answer) => {
-    if (!outcome) return;
-    store.set(answer);
-    tell(id, answer);
-  };
+  const store = outcome && kept(outcome.dataset.name);
+  const before = [store?.get(), answers[index ?? -1]].find((answer) => answers.includes(answer));
   const group = made("div", { class: "course-answers", role: "radiogroup", "aria-label": MINE });
   for (const answer of answers) {
     const button = made("input", { type: "radio", name: id, checked: answer === before });
-    button.addEventListener("change", () => choose(answer));
+    button.addEventListener("change", () => {
+      store?.set(answer);
+      tell(id, answer);
+    });
     group.append(made("label", {}, button, answer));
   }
   el.append(group);
-  if (before) choose(before);
+  if (before !== undefined) tell(id, before);
 }
 
 // ---------------------------------------------------------------------------------------------- controls

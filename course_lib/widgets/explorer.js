@@ -2,7 +2,6 @@
 
 const PATIENCE_MS = 3000;
 const TYPING_MS = 400;
-const SHOWN_NEXT = 5; // as in Python
 const COMPUTING = "Python is computing. What is shown still belongs to the old input.";
 const NEEDS_PYTHON = "This needs Python: it works in the notebooks of the course.";
 const NOBODY =
@@ -21,7 +20,7 @@ const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);
 const mark = (text, kind) => h("span", { class: `tk of-${kind}` }, text);
 
-/** A new element: h("button", { class: "cx-button", onclick: f }, "text", child); null and lists are welcome among the children. */
+/** A new element: h("button", { class: "push", onclick: f }, "text", child); null and lists are welcome among the children. */
 const h = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
 
 /** A new element of a drawing: svg("line", { x1: 0, y1: 0 }). */
@@ -82,8 +81,11 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
   el.append(root);
 
+  /** Whether its notebook was opened again in JupyterLab, with another kernel. */
+  const isReopened = () => root.closest(".jupyter-widgets-disconnected") !== null;
+
   /** Whether no kernel knows this explorer: it was exported, or its notebook opened again. */
-  const isAlone = () => model.widget_manager.kernel === null || root.closest(".jupyter-widgets-disconnected") !== null;
+  const isAlone = () => model.widget_manager.kernel === null || isReopened();
 
   /** Whether somebody may still answer: the explorer belongs to a kernel, and this one is at work. */
   const isComputing = () => {
@@ -95,7 +97,7 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const answer = async ({ request, kind, ...fields }) => {
     let [changes, error] = [{}, ""];
     try {
-      if (!answers[kind]) throw new Error(NEEDS_PYTHON);
+      if (!answers[kind]) throw new Error(isReopened() ? NOBODY : NEEDS_PYTHON);
       changes = await answers[kind](fields);
     } catch (refusal) {
       error = refusal.message;
@@ -132,16 +134,17 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   const question = (kind, fields, send, quiet = false) =>
     new Promise((resolve) => {
       const request = uniqueId("request");
+      const isOwn = isAlone();
       // Again and again, because a kernel may die while it computes.
       const timer = setInterval(() => {
         silent = true;
         showMessage();
       }, PATIENCE_MS);
-      if (quiet) clearInterval(timer);
-      else setAttribute(root, "aria-busy", "true");
+      if (quiet || isOwn) clearInterval(timer); // what the page answers itself it answers in the end
+      if (!quiet) setAttribute(root, "aria-busy", "true");
       waiting.set(request, { resolve, timer, quiet });
       try {
-        if (isAlone()) answer({ request, kind, ...fields });
+        if (isOwn) answer({ request, kind, ...fields });
         else send({ request, kind, ...fields });
       } catch {
         // A kernel that has died refuses at once; the timer says so to the reader.
@@ -223,26 +226,6 @@ function setOptions(select, options) {
   select.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
 }
 
-/** A label in front of its control. */
-function labelled(text, control) {
-  return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
-}
-
-/** A table of the likeliest next tokens as Python lists them. */
-function nextTokens() {
-  const cells = Array.from({ length: SHOWN_NEXT }, () => [h("td", {}), h("td", { class: "cx-share" })]);
-  const words = h("caption", {});
-  const node = h("table", { class: "cx-next-tokens" }, words, h("tbody", {}, cells.map((line) => h("tr", {}, line))));
-  const fill = (found) =>
-    cells.forEach(([left, right], i) => {
-      const [piece, share] = found[i] ?? ["", ""];
-      setText(left, piece);
-      setText(right, share);
-      right.style.setProperty("--cx-share", share.replace(" ", ""));
-    });
-  return { node, words, fill };
-}
-
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */
 function unpacked(text, Kind) {
   const letters = atob(text);
@@ -251,6 +234,34 @@ function unpacked(text, Kind) {
   for (let i = 0; i < letters.length; i += 1) bytes[i] = letters.charCodeAt(i);
   return new Kind(bytes.buffer);
 }
+
+const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
+
+/** An array of numbers, as Python's `packed_all` packed it. */
+async function inflated({ type, data }) {
+  const stream = new Blob([unpacked(data, Uint8Array)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new KINDS[type](await new Response(stream).arrayBuffer());
+}
+
+const isJoined = (piece) => /^[\p{L}\p{N}]/u.test(piece);
+
+/** A token's name: words as they are; what is hard to see gets a name or quotes. */
+function bare(piece) {
+  if (piece === "") return "nothing";
+  const several = (one, many) => (piece.length === 1 ? one : `${piece.length} ${many}`);
+  if (/^ +$/.test(piece)) return several("a space", "spaces");
+  if (/^\n+$/.test(piece)) return several("a new line", "new lines");
+  if (piece === "\u00a0") return "a hard space";
+  const shown = piece.replace(/^ /, "").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "␣");
+  return /[\p{L}\p{N}]/u.test(shown) ? shown : `“${shown}”`;
+}
+
+/** In a list: a piece that goes on with a word has dots before it. */
+const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
+const tok = (piece, kind) => mark(bare(piece), kind);
+
+/** A token as it stands in the running text. */
+const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
 
 /** Give a canvas a size in CSS pixels, with all the pixels that the screen has; returns a pen that counts CSS pixels. */
 function sized(canvas, width, height) {
@@ -395,7 +406,8 @@ function writing({ label, send, instead, closed }) {
     setAttribute(own, "aria-invalid", error ? "true" : null);
     if (!error) close();
   };
-  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, h("button", { class: "push" }, "Read"), cancel);
+  const push = h("button", { class: "push" }, "Read");
+  const node = h("form", { class: "writing", hidden: true, onsubmit }, own, push, cancel);
   const open = (text) => {
     own.value = text;
     node.hidden = false;
@@ -409,7 +421,7 @@ function writing({ label, send, instead, closed }) {
     instead.hidden = false;
     closed();
   };
-  return { node, open, close };
+  return { node, push, open, close };
 }
 
 /** A page to begin with: one computed sentence above, which is headline and control at once; the figure; a foot. */
@@ -523,16 +535,16 @@ class Instrument {
     });
     const { clientWidth: width } = this.root;
     const height = this.root.clientHeight - (this.root.querySelector(".top")?.offsetHeight ?? 0);
-    const style = `width:${width + 30}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
+    const style = `width:${width}px;margin:0;max-width:none;border:0;color-scheme:${this.isDark() ? "dark" : "light"}`;
     const outer = h("div", { class: "cx", style }, h("style", {}, rules.map((rule) => rule.cssText).join("\n")), copy);
     const inside = svg("foreignObject", { width: "100%", height: "100%" }, outer);
-    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width + 30, height: height + 10 }, inside));
+    const drawing = new XMLSerializer().serializeToString(svg("svg", { width: width, height: height + 10 }, inside));
     const image = new Image();
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing)}`;
     const made = image.decode().then(() => {
       const canvas = h("canvas");
-      const pen = sized(canvas, width + 30, height + 10);
-      pen.drawImage(image, 0, 0, width + 30, height + 10);
+      const pen = sized(canvas, width, height + 10);
+      pen.drawImage(image, 0, 0, width, height + 10);
       return new Promise((done) => canvas.toBlob(done, "image/png"));
     });
     await this.copied(this.picture, "ClipboardItem" in window ? navigator.clipboard.write([new ClipboardItem({ "image/png": made })]) : null);

@@ -1,22 +1,19 @@
-"""How explorers read a text with a model's own tokenizer, and write what the model would say next."""
+"""How explorers read a text with a model's own tokenizer."""
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib.bpe import BPETokenizer, WordPiece
 
 LONGEST_TEXT = 2_000  # characters
-SHOWN_NEXT = 5
 _MARKS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 
 Tokenizer = BPETokenizer | WordPiece
-Token = tuple[int, str]  # the id, and the text to read
 
 
 @runtime_checkable
@@ -91,24 +88,6 @@ def token_text(tokenizer: Tokenizer, i: int) -> str:
     return text if direction(text) == "ltr" else f"\u2068{text}\u2069"
 
 
-def tokens_of(name: str, tokenizer: TextTokenizer, text: str) -> list[Token]:
-    """The tokens of a text. Raises: ValueError: as many ids as pieces are needed, of the model's name."""
-    ids = list(tokenizer.encode(text))
-    if isinstance(tokenizer, Tokenizer):
-        return [(i, token_text(tokenizer, i)) for i in ids]
-    pieces = [readable(piece.encode()) for piece in tokenizer.pieces(text)]
-    if len(pieces) != len(ids):
-        raise ValueError(f"{name}'s tokenizer gives {len(ids)} ids and {len(pieces)} pieces.")
-    return list(zip(ids, pieces, strict=True))
-
-
-def left_out(wanted: Sequence[Token], kept: Sequence[Token]) -> str:
-    """What is said of tokens that are not read; "" where all are."""
-    if len(kept) == len(wanted):
-        return ""
-    return f"Too long for one picture: {len(kept)} of {len(wanted)} tokens are read."
-
-
 def named(tokens: list[str]) -> list[str]:
     """The tokens to read; those that stand more than once with their places.
 
@@ -118,26 +97,6 @@ def named(tokens: list[str]) -> list[str]:
     """
     times = Counter(tokens)
     return [token if times[token] == 1 else f"{token} ({n})" for n, token in enumerate(tokens, start=1)]
-
-
-def likeliest(tokenizer: TextTokenizer, scores: Float[Tensor, "T V"]) -> list[list[list[str]]]:
-    """For each row of scores the `SHOWN_NEXT` likeliest tokens, with their shares as text."""
-    found = scores.topk(min(SHOWN_NEXT, scores.shape[-1]))
-    shares = (found.values - scores.logsumexp(-1, keepdim=True)).exp()
-    return [
-        [[_next_text(tokenizer, i), percent(share)] for i, share in zip(*row, strict=True)]
-        for row in zip(found.indices.tolist(), shares.tolist(), strict=True)
-    ]
-
-
-def percent(share: float) -> str:
-    """A share from 0 to 1 to read.
-
-    Example:
-        >>> percent(0.125)
-        '12.5 %'
-    """
-    return f"{100 * share:.1f} %"
 
 
 def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
@@ -157,10 +116,3 @@ def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]
         "top_k": top_k,
         "top_p": None if top_p is None else float(top_p),
     }
-
-
-def _next_text(tokenizer: TextTokenizer, i: int) -> str:
-    if isinstance(tokenizer, Tokenizer):
-        return token_text(tokenizer, i)
-    decode = getattr(tokenizer, "decode", None)
-    return readable(decode([i]).encode()) if decode else f"token {i}"

@@ -16,13 +16,11 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from explorers import unpacked
 from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import plots, readers
 from course_lib.bpe import BPETokenizer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 from course_lib.data import languages
 from course_lib.decoder import GPT, LlamaConfig
@@ -144,19 +142,23 @@ def saved(loaded: Page, watch) -> Page:
     return loaded
 
 
-def test_steps_and_traces_without_a_kernel(saved: Page) -> None:
+def test_attention_is_stepped_through_and_changed_without_a_kernel(saved: Page) -> None:
     stepper = saved.locator('section.cx[aria-label="Attention, step by step"]').first
-    expect(stepper.locator('[data-table="scale"]')).to_be_hidden()
-    stepper.get_by_role("button", name="5 Mix").click()
     stepper.get_by_label("Mask", exact=True).select_option("causal")
+    field = stepper.get_by_label("q of it, number 3")
+    field.fill("3")
+    field.press("Enter")
     reference = AttentionStepper(mask="causal")
-    for stage in ("scores", "scale", "mask", "softmax", "mix"):
-        cells = stepper.locator(f'[data-table="{stage}"] tbody td')
+    reference.update(q=[*reference.q[:2], [1, 0, 3]])
+    labels = {"scores": "scores", "scale": "scaled scores", "mask": "masked scores"}
+    for stage, label in labels.items():
+        stepper.get_by_role("tab", name=stage.capitalize()).click()
+        cells = stepper.get_by_role("grid", name=label, exact=True).get_by_role("gridcell")
         texts = [text.replace("−", "-").replace("∞", "inf") for text in cells.all_text_contents()]
         np.testing.assert_allclose([*map(float, texts)], reference.numbers(stage).ravel(), atol=5e-4)
-        for row, column in ((0, 1), (1, 1), (2, 0)):
-            cells.nth(3 * row + column).focus()
-            expect(stepper.get_by_role("status")).to_have_text(reference.trace(stage, row, column))
+    the, cat, it = (f"{100 * share:.0f} %" for share in reference.numbers("softmax")[2])
+    expect(stepper.locator(".cx-text")).to_contain_text(f"it looks at: the {the}, cat {cat}, it {it}.")
+    expect(stepper.get_by_role("alert")).to_be_empty()
 
 
 def test_tokens_of_other_texts_without_a_kernel(saved: Page) -> None:
@@ -222,46 +224,37 @@ def test_the_microscope_looks_without_a_kernel(saved: Page) -> None:
     expect(scope.get_by_role("alert")).to_be_empty()
 
 
-def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
+def test_gaps_and_texts_are_answered_without_a_kernel(saved: Page) -> None:
     gap = saved.locator('section.cx[aria-label="Gap"]')
     models = {
         name: (readers.make_reader(causal=causal, seed=0), Characters())
         for name, causal in (("left", True), ("both", False))
     }
     reference = GapExplorer(models, "a gap")
-    text, tokens = gap.locator(".cx-text"), gap.locator("button.cx-word")
-    tokens.nth(2).press("h")
-    for place in range(5):
-        tokens.nth(place).press("Space")
-        answer = reference.answers["left"][str(place)]
-        expect(text).to_contain_text(answer["text"])
-        for found in (answer["gaps"][str(place)], reference.tried["left"][f"{place};{place}"]):
-            rows = ", ".join(" ".join(row) for row in found["rows"]) or "no answer"
-            expect(text).to_contain_text(f"{found['title']}: {rows}. {found['own']}")
-        tokens.nth(place).press("Space")
-    gap.get_by_label("Model").select_option("both")
-    expect(text).to_contain_text(reference.answers["both"][""]["text"])
+    gap.locator("button.t").nth(3).press("h")
+    for text in ("a gap", "another"):
+        answers = [reference.answers[name][""][3] for name in models]
+        bits = [answers[0]["bits"], reference.tried["left"][";3"]["bits"], answers[1]["bits"]]
+        said = " · ".join(f"{each:.1f}" for each in bits)
+        expect(gap.locator(".t[aria-pressed=true] small")).to_have_text(f"{said} bits")
+        if text == "a gap":
+            reference.text = "another"
+            gap.get_by_role("button", name="Own text").click()
+            gap.get_by_label("Your text").fill("another")
+            gap.get_by_label("Your text").press("Enter")
     expect(gap.get_by_role("alert")).to_be_empty()
 
 
 def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions = saved.locator('section.cx[aria-label="Positions"]')
-    reference = PositionsExplorer(23, 6, 7)
-    text, query = positions.locator(".cx-text"), positions.get_by_role("slider", name="Query")
-    place, key = reference.query, reference.key
-    for scheme in reference.views:
-        positions.get_by_label("Scheme").select_option(scheme)
-        query.press("ArrowDown")
-        query.press("Shift+ArrowRight")
-        place, key = place + 2, key + 1
-        view = reference.views[scheme]
-        products = unpacked(view["products"], np.int32)
-        product = products[key - place + 22 if view["is_offset_only"] else 23 * place + key] / 10_000
-        told = f"{product:.10g}.".replace("-", "−")
-        expect(text).to_contain_text(f"{view['text']} Query at place {place}, key at place {key}, ")
-        by_head = " by head 0" if view["n_heads"] else ""
-        expect(text).to_contain_text(f"{view['product']}{by_head}: {told}")
-    expect(positions.locator(".cx-untrained").first).to_be_visible()
+    query = positions.get_by_label("Place of the query")
+    query.fill("12")
+    query.press("Shift+ArrowRight")
+    positions.get_by_label("Scheme on the right").select_option("ALiBi")
+    expect(positions.locator(".cx-text")).to_contain_text("Query at place 13, key at place 5, 8 places back")
+    # Head 0 of four: a slope of a quarter.
+    expect(positions.get_by_role("status")).to_contain_text("ALiBi −2.00.")
+    expect(positions.locator(".note").last).to_have_text("Distance 8 is new: the line goes on.")
     expect(positions.get_by_role("alert")).to_be_empty()
 
 
@@ -293,13 +286,11 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
         shown.append(page.locator("section.cx").all_text_contents())
     assert shown[0] == shown[1]
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
-    assert options("Gap", "Model") == ["left", "both"]
+    assert options("Gap", "Models") == ["left, both"]
     assert options("Tokens", "One sentence in")[1:] == list(languages())
-    schemes = PositionsExplorer(23, 6, 7).views.values()
-    assert options("Positions", "Scheme") == [scheme["label"] for scheme in schemes]
-    tables = page.locator("section.cx").last.locator(".cx-inputs").first.locator("[data-table]")
-    names = [table.get_attribute("data-table") for table in tables.all()]
-    assert names == ["x", "w_q", "w_k", "w_v"]
+    schemes = ["sinusoidal", "random rows", "rotary", "ALiBi", "relative"]
+    assert options("Positions", "Scheme on the left") == schemes
+    assert options("Attention, step by step", "What is made") == ["query", "key", "value"]
 
 
 def test_streamed_text_stays_one_text(exported: Path) -> None:
@@ -320,22 +311,19 @@ def test_what_a_model_streams_is_one_text_in_jupyterlabs_file_and_in_its_export(
     assert ["".join(output["text"]) for output in cell["outputs"]] == ["The first king"]
     address = f"{desk.lab.url}/nbconvert/html/shown.ipynb?token={desk.lab.token}"
     with urllib.request.urlopen(address) as answer:
-        assert "<pre>The first king" in answer.read().decode()
+        page = answer.read().decode()
+    assert "<pre>The first king" in page
+    assert "<script src" not in page
 
 
 def test_says_that_python_is_needed(saved: Page) -> None:
     """What the page cannot find out by itself."""
-    # All but Positions, which has nothing to ask, and the second stepper.
-    sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[:-2]}
+    # All but Positions and the steppers, which find out everything.
+    sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[1:-2]}
     for section in sections.values():
         expect(section.get_by_role("alert")).to_be_empty()
-    del sections["Tokens"], sections["Patches"]  # cut by themselves
-    field = sections["Attention, step by step"].get_by_label("q of the, dimension 1")
-    field.fill("5")
-    field.blur()
+    del sections["Tokens"], sections["Patches"], sections["Gap"]  # the page computes all of it
     sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
-    for place in (1, 3):  # a single gap is known
-        sections["Gap"].locator("button.cx-word").nth(place).press("Space")
     sections["Clock"].get_by_role("tab", name="On a real machine").press("Enter")
     sections["Clock"].get_by_role("button", name="Measure here").press("Enter")
     for section in sections.values():
@@ -355,16 +343,16 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     names = "e => [...e.querySelectorAll('*')].flatMap(each => each.getAttributeNames())"
     assert set(places.evaluate(names)) == {"type", "name"}
     expect(page.locator(".course-answers :checked")).to_have_count(0)
+    both.get_by_label("yes").click()
+    expect(outcomes.last).to_have_text("✗ You said: yes. The result: False.")
+    expect(counted.locator("strong")).to_have_text("You made 1 prediction; 0 held.")
     places.get_by_label("about <b>65</b> %").click()
     expect(outcomes.first).to_have_text("✗ You said: about <b>65</b> %. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.ORANGE))
-    line = "✗ places: you said about <b>65</b> %; the result was 51 %"
-    expect(counted).to_have_text(f"You made 1 prediction; 0 held.{line}")
+    expect(counted).to_contain_text("2 predictions; 0 held.✗ places: you said about <b>65</b> %")
     page.keyboard.press("ArrowUp")
     expect(outcomes.first).to_have_text("✓ You said: half. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.GREEN))
-    both.get_by_label("yes").click()
-    expect(outcomes.last).to_have_text("✗ You said: yes. The result: False.")
     lines = ["✓ places: you said half; the result was 51 %", "✗ both: you said yes; the result was False"]
     expect(counted.locator("strong")).to_have_text("You made 2 predictions; 1 held.")
     expect(counted.get_by_role("listitem")).to_have_text(lines)
@@ -374,9 +362,9 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     expect(counted.get_by_role("listitem")).to_have_text(lines)
     other = shutil.copy(exported, exported.with_name("other.html"))
     forbidden = "get() { throw new Error('forbidden'); }"
-    page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {forbidden} }})")
     for path in (other, exported):
         page.goto(path.as_uri())
+        page.add_init_script(f"Object.defineProperty(window, 'localStorage', {{ {forbidden} }})")
         expect(page.locator(".course-answers input")).to_have_count(5)
         expect(page.locator(".course-answers :checked")).to_have_count(0)
     page.get_by_label("half").click()

@@ -1,212 +1,480 @@
-"""The gap explorer in JupyterLab on small models, by mouse and by keyboard alone."""
+"""The gap explorer: its page without a kernel, against Python, and once in JupyterLab."""
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Locator, expect
+from explorers import ask, letter_model
+from playwright.sync_api import Locator, Page, expect
 
-TITLE = "Gap"
-TEXT = "a gap in it"
-MODELS = f"""
-import json
-import torch
 from course_lib import readers
 from course_lib.bpe import BPETokenizer
-from course_lib.decoder import GPT, LlamaConfig
+from course_lib.concepts.c07_mlm_vs_next_token import explorer as gap_explorer
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
-left, both = (readers.make_reader(causal=causal, seed=0) for causal in (True, False))
-torch.manual_seed(0)
-sizes = dict(vocab_size=2001, max_seq_len=61, d_model=512, n_layers=0, n_heads=4)
-large = GPT(LlamaConfig(**sizes))
-for model in (left, both, large):
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            parameter.data *= 8
-letters = [*"abcdefghijklmnopqrstuvwxyz", "Ġ", "ga"]
-words = BPETokenizer([*letters, *(f"#{{n}}" for n in range(2001 - len(letters)))], [("g", "a")])
-models = {{"one side": (left, Characters()), "large": (large, words), "both": (both, Characters())}}
-explorer = GapExplorer(models, {TEXT!r})
-explorer
-"""
+from course_lib.decoder import GPT, LlamaConfig
+from course_lib.widgets import explorer as frame
+
+TITLE = "Gap"
+TEXT = "return the value of it"
+GAP = 11  # the v of value
+# Texts for both, with what else is hidden, and where is asked.
+ASKED: list[tuple[str, list[tuple[list[int], int]]]] = [
+    ("The value of a list", [([], 0), ([], 1), ([2, 5], 3), ([0, 1], 2), ([0, 1], 1), ([3, 4, 18], 4)]),
+    ("two cafés, one café", [([], 16)]),
+    ("a", [([], 0)]),
+    ("ab", [([0], 1)]),
+    ("\n\\ \"~' {}", [([0], 3)]),
+    ("x" * 40, [([7], 31)]),
+]
+REFUSED = ["", "x" * 2001, "שלום טוב", "日本"]
+
+
+class AnyLetters:
+    """Whatever is written, a token for each character."""
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) % 26 for letter in text]
+
+    def pieces(self, text: str) -> list[str]:
+        return [*text]
+
+
+@pytest.fixture(scope="module")
+def both_readers() -> dict[str, tuple]:
+    before, both, _ = readers.load_readers()
+    return {"one side": (before, Characters()), "two sides": (both, Characters())}
 
 
 @pytest.fixture
-def explorer(desk) -> Locator:
-    return desk.shown(TITLE, MODELS)
+def gap(both_readers) -> GapExplorer:
+    return GapExplorer(both_readers, TEXT, hidden=[GAP])
+
+
+@pytest.fixture
+def shown(alone_page, gap: GapExplorer) -> Locator:
+    return alone_page.shown(gap)
 
 
 def tokens(explorer: Locator) -> Locator:
-    return explorer.locator("button.cx-word")
+    return explorer.locator("button.t")
 
 
-def tables(explorer: Locator) -> Locator:
-    return explorer.locator(".cx-gaps > div:visible")
+def lists(explorer: Locator) -> Locator:
+    return explorer.locator(".lists > div")
 
 
-def test_tokens_are_hidden_and_shown_by_mouse(desk, explorer: Locator) -> None:
-    token = tokens(explorer)
-    expect(token).to_have_count(len(TEXT))
-    expect(token.nth(5)).to_have_attribute("aria-pressed", "true")
-    expect(token.nth(5)).to_contain_text("___")
-    expect(tables(explorer).locator("caption")).to_have_text(
-        [
-            "one side, left only (1 pass)",
-            re.compile(r"one side, both sides by trying 2\d tokens \(2\d passes\)"),
-            "both, both sides (1 pass)",
+def said(explorer: Locator) -> Locator:
+    return explorer.locator(".say p")
+
+
+def away(explorer: Locator) -> None:
+    """Point at nothing."""
+    explorer.locator(".foot").hover()
+
+
+def percent(p: float) -> str:
+    """As the page writes shares."""
+    if p < 0.0005:
+        return "< 0.1 %"
+    if p >= 0.9995:
+        return "100 %"
+    return f"{100 * p:.1f} %" if p >= 0.99 or p < 0.0995 else f"{100 * p:.0f} %"
+
+
+def shares(gap: GapExplorer, token: int) -> list[str]:
+    """What the three ways give to what stands there."""
+    ways = (
+        gap.answers["one side"][""][token],
+        gap.tried["one side"][f";{token}"],
+        gap.answers["two sides"][""][token],
+    )
+    return [percent(2 ** -way["bits"]) for way in ways]
+
+
+def sentence(gap: GapExplorer, token: int) -> re.Pattern[str]:
+    left, tried, both = map(re.escape, shares(gap, token))
+    tail = f" {left}; by trying, with both sides, {tried}; two sides {both}."
+    return re.compile(rf"^From the left alone one side gives .*{tail}$")
+
+
+def own_text(explorer: Locator, text: str) -> None:
+    explorer.get_by_role("button", name="Own text").click()
+    explorer.get_by_label("Your text").fill(text)
+    explorer.get_by_label("Your text").press("Enter")
+
+
+# ---------------------------------------------------------------------------------------------- the numbers
+
+
+def alike(found: Any, expected: Any) -> bool:
+    """The page counts as Python does: tokens, passes and ranks exactly, shares and surprises nearly."""
+    if expected is None:
+        return found is None
+    assert [piece for piece, _ in found["rows"]] == [piece for piece, _ in expected["rows"]]
+    for name, tolerance in (("rows", 1e-5), ("bits", 1e-3)):
+        values = [
+            [share for _, share in each["rows"]] if name == "rows" else each["bits"]
+            for each in (found, expected)
         ]
+        np.testing.assert_allclose(*values, atol=tolerance)
+    names = ("rank", "passes", "tried")
+    return [found.get(name) for name in names] == [expected.get(name) for name in names]
+
+
+def test_the_pages_reader_answers_as_python(page: Page, gap: GapExplorer) -> None:
+    sources = (
+        Path(frame.__file__).with_suffix(".js"),
+        Path(gap_explorer.__file__).with_name("reader.js"),
     )
-    # The likeliest of the library: left of the gap, and with the gap hidden.
-    likeliest = json.loads(
-        desk.run(
-            f"""
-ids = readers.encode({TEXT!r})
-hidden = ids.clone()
-hidden[5] = readers.MASK_ID
-with torch.no_grad():
-    rows = [left(ids[None, :5])[0, -1], both(hidden[None])[0, 5]]
-print(json.dumps([readers.decode(row.topk(5).indices) for row in rows]))
-"""
-        )
+    page.add_script_tag(content="\n".join(source.read_text(encoding="utf-8") for source in sources))
+    page.evaluate(
+        """values => {
+            const model = { get: (name) => values[name] };
+            window.answer = async (kind, fields) => {
+                Object.assign(values, await readersOf(model)[kind](fields));
+                return { ...values, weights: null };
+            };
+        }""",
+        {name: value for name, value in gap.get_state().items() if not name.startswith("_")},
     )
-    for table, letters in zip((0, 2), likeliest, strict=True):
-        cells = tables(explorer).nth(table).locator("tbody td:nth-child(1)")
-        expect(cells).to_have_text([letter.replace(" ", "␣").replace("\n", "↵") for letter in letters])
-    token.nth(2).click()
-    expect(token.nth(2)).to_have_attribute("aria-pressed", "true")
-    expect(token.nth(2)).to_have_attribute("aria-current", "true")
-    expect(tables(explorer)).to_have_count(3)
-    # A click on another gap follows it, the next one shows its token again.
-    token.nth(5).click()
-    expect(token.nth(5)).to_have_attribute("aria-current", "true")
-    expect(token.nth(5)).to_have_attribute("aria-pressed", "true")
-    expect(tables(explorer).locator("caption").first).to_have_text("one side, left only (2 passes)")
-    token.nth(5).click()
-    expect(token.nth(5)).to_have_attribute("aria-pressed", "false")
-    expect(token.nth(5)).to_contain_text("␣")
-    expect(tables(explorer)).to_have_count(0)
-    explorer.get_by_role("button", name="Show all").click()
-    expect(explorer.locator("[aria-pressed=true]")).to_have_count(0)
-    desk.knows("explorer.hidden, explorer.token", ([], 5))
+    for text, asked in ASKED:
+        values = page.evaluate("text => answer('text', { text })", text)
+        assert ask(gap, "text", text=text) == ""
+        assert values["state"]["text"] == gap.text
+        for name in ("views", "hidden", "token"):
+            assert values[name] == getattr(gap, name)
+        for others, token in asked:
+            question = {"text": text, "model": "one side", "others": others, "token": token}
+            values = page.evaluate("question => answer('find', question)", question)
+            assert ask(gap, "find", **question) == ""
+        for trait in ("answers", "tried"):
+            for name, expected in getattr(gap, trait).items():
+                assert {*values[trait][name]} == {*expected}
+                for key, answer in expected.items():
+                    found = values[trait][name][key]
+                    pairs = [(found, answer)] if trait == "tried" else zip(found, answer, strict=True)
+                    assert all(alike(one, other) for one, other in pairs), (text, name, key)
 
 
-def test_a_gap_as_text(desk) -> None:
-    """A model that always gives the next token the same scores: half, a quarter, a quarter."""
-    explorer = desk.shown(
-        TITLE,
-        """
-import math
-import torch
-from torch import nn
-from course_lib.bpe import BPETokenizer
-from course_lib.decoder import GPT, LlamaConfig
-from course_lib.concepts.c07_mlm_vs_next_token.explorer import GapExplorer
-model = GPT(LlamaConfig(vocab_size=3, max_seq_len=5, d_model=2, n_layers=0, n_heads=1))
-model.lm_head = nn.Linear(2, 3)
-model.lm_head.weight.data.zero_()
-model.lm_head.bias.data.copy_(torch.tensor([math.log(2), 0, 0]))
-explorer = GapExplorer({"tiny": (model, BPETokenizer(["a", "b", "c"], []))}, "abc", hidden=[1])
-explorer
-""",
-    )
-    view = ["tiny reads what stands before.", "Tokens (3): a | b | c", ""]
-    surprise = "Surprise in bits by tiny: a – | b (hidden) 2.0 | c 2.0. Mean: 2.00 bits."
-    answer = "a 50.0 %, b 25.0 %, c 25.0 %. Hidden is b: 25.0 %, a surprise of 2.0 bits."
-    desk.tells(
-        explorer,
-        *view,
-        surprise,
-        "",
-        f"tiny, left only (1 pass): {answer}",
-        f"tiny, both sides by trying 3 tokens (4 passes): {answer}",
-    )
-    desk.run("explorer.token = 2")
-    desk.tells(explorer, *view, surprise, "", "c is not hidden.")
-    desk.run("explorer.hidden, explorer.token = [0], 0")
-    text = explorer.locator(".cx-text")
-    for title in ("left only", "both sides by trying"):
-        expect(text).to_contain_text(f"tiny, {title}: no answer. Nothing stands before it to go by.")
+def test_what_is_refused_is_refused_in_the_same_words(shown: Locator, gap: GapExplorer) -> None:
+    before = said(shown).text_content()
+    for text in REFUSED:
+        error = ask(gap, "text", text=text)
+        assert error
+        own_text(shown, text)
+        expect(shown.get_by_role("alert")).to_have_text(error)
+        expect(shown.get_by_label("Your text")).to_have_value(text)  # to be mended
+        shown.page.keyboard.press("Escape")
+        expect(tokens(shown)).to_have_count(len(TEXT))
+        expect(said(shown)).to_have_text(before or "")
 
 
-def test_keyboard_alone(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    token = tokens(explorer)
-    explorer.get_by_label("Model").focus()
-    for part in (explorer.get_by_label("Your text"), token.nth(5), explorer.get_by_text("Show all")):
-        keyboard.press("Tab")
-        expect(part).to_be_focused()
-    keyboard.press("Shift+Tab")
-    keyboard.press("h")
-    expect(token.nth(5)).to_have_attribute("aria-pressed", "false")
-    keyboard.press("ArrowLeft")
-    expect(token.nth(4)).to_be_focused()
-    expect(explorer.locator(".cx-trace")).to_have_text(
-        re.compile(r"p: a surprise of [\d.]+ bits by one side\. Space hides it\.")
-    )
-    keyboard.press("Space")
-    expect(token.nth(4)).to_have_attribute("aria-pressed", "true")
-    expect(token.nth(4)).to_have_accessible_name(re.compile(r"hidden token 5, [\d.]+ bits"))
-    expect(explorer.locator(".cx-trace")).to_contain_text(
-        "p is hidden. Likeliest by one side, left only (1 pass): "
-    )
-    keyboard.press("End")
-    keyboard.press("h")
-    expect(token.last).to_have_attribute("aria-pressed", "true")
-    keyboard.press("ArrowRight")
-    keyboard.press("Home")
-    keyboard.press("Enter")
-    expect(token.first).to_have_attribute("aria-pressed", "true")
-    expect(explorer.locator(".cx-trace")).to_contain_text("one side, left only: no answer; by")
+# ---------------------------------------------------------------------------------------------- the page
 
 
-def test_models_and_texts(desk, explorer: Locator) -> None:
-    token, model = tokens(explorer), explorer.get_by_label("Model")
-    model.select_option("large")
-    expect(tables(explorer).locator("caption").first).to_have_text("large, left only (1 pass)")
-    token.nth(2).click()
-    expect(explorer.locator(".cx-trace")).to_contain_text("is hidden. Likeliest by large, left only (1 pass)")
-    model.select_option("both")
-    expect(token.nth(2)).to_have_attribute("aria-pressed", "true")
-    field = explorer.get_by_label("Your text")
-    field.fill("x" * 33)
-    expect(token).to_have_count(32)
-    expect(
-        explorer.get_by_text("Too long for one picture: 32 of 33 tokens are read.", exact=True)
-    ).to_be_visible()
-    field.fill("mask me")
-    expect(token).to_have_count(7)
-    expect(token.nth(3)).to_have_attribute("aria-pressed", "true")
-    for place in (0, 1, 2, 4, 5):
-        token.nth(place).click()
-        expect(token.nth(place)).to_have_attribute("aria-pressed", "true")
-    token.nth(6).click()
-    expect(explorer.get_by_role("alert")).to_contain_text("one must stay")
-    expect(token.nth(6)).to_have_attribute("aria-pressed", "false")
-    desk.run("explorer.text = 'dog'; explorer.hidden = [0, 2]; explorer.token = 2")
-    expect(field).to_have_value("dog")
-    expect(token.nth(2)).to_have_attribute("aria-current", "true")
+def test_it_opens_with_the_gap_and_what_fills_it(shown: Locator, gap: GapExplorer) -> None:
+    expect(said(shown)).to_have_text(sentence(gap, GAP))
+    token = tokens(shown).nth(GAP)
+    expect(token).to_have_attribute("aria-pressed", "true")
+    assert token.locator("b").evaluate("node => getComputedStyle(node).color") == "rgba(0, 0, 0, 0)"
+    ways = [
+        gap.answers["one side"][""][GAP],
+        gap.tried["one side"][f";{GAP}"],
+        gap.answers["two sides"][""][GAP],
+    ]
+    assert ways[1]["passes"] == ways[1]["tried"] + 1
+    heads = [
+        "From the left alone",
+        "From both sides, by trying",
+        "From both sides at once",
+    ]
+    under = [
+        "one side: 1 pass",
+        f"one side: {ways[1]['tried']} tokens tried, {ways[1]['passes']} passes",
+        "two sides: 1 pass",
+    ]
+    for n, way in enumerate(ways):
+        column = lists(shown).nth(n)
+        expect(column.locator(".head .long")).to_have_text(heads[n])
+        expect(column.locator("small .long")).to_have_text(under[n])
+        rows = way["rows"] if way["rank"] <= 7 else [*way["rows"][:6], ["v", 2 ** -way["bits"]]]
+        names = {" ": "a space", "\n": "a new line"}
+        shown_names = [names.get(piece, piece if piece.isalnum() else f"“{piece}”") for piece, _ in rows]
+        expect(column.locator("li:visible .name")).to_have_text([*shown_names, re.compile(r"^\d+ others$")])
+        rest = 1 - sum(share for _, share in rows)
+        drawn = column.locator("li:visible .bar i").evaluate_all("bars => bars.map(bar => bar.style.width)")
+        widths = [float(width.removesuffix("%")) / 100 for width in drawn]
+        np.testing.assert_allclose(widths, [*(share for _, share in rows), rest], atol=1e-4)
+        own = column.locator("[data-own]")
+        expect(own).to_have_count(1)
+        expect(own.locator(".name")).to_have_text("v")
+        expect(own.locator(".share")).to_contain_text(percent(2 ** -way["bits"]))
+    # The surprises over the text.
+    heights = token.locator(".bits i").evaluate_all("bars => bars.map(bar => bar.style.height)")
+    expected = [min(way["bits"], 7) / 7 for way in ways]  # of the logarithm of 97 tokens
+    np.testing.assert_allclose([float(h.removesuffix("%")) / 100 for h in heights], expected, atol=1e-3)
+    expect(token.locator("small")).to_have_text(" · ".join(f"{way['bits']:.1f}" for way in ways) + " bits")
 
 
-def test_accessible_in_both_themes(desk) -> None:
-    explorer = desk.shown(
-        TITLE,
-        """
-from course_lib import readers
-from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
-before, both, _ = readers.load_readers()
-models = {"left": (before, Characters()), "both": (both, Characters())}
-explorer = GapExplorer(models, "return the value of the list")
-explorer
-""",
-    )
-    token = tokens(explorer)
+def test_pointing_shows_and_a_click_keeps(shown: Locator, gap: GapExplorer) -> None:
+    token = tokens(shown)
+    token.nth(9).hover()
+    expect(said(shown)).to_have_text(sentence(gap, 9))
+    expect(token.nth(9)).to_have_attribute("data-hidden", "")
+    expect(token.nth(GAP)).not_to_have_attribute("data-hidden", "")
+    away(shown)
+    expect(said(shown)).to_have_text(sentence(gap, GAP))
+    token.nth(9).click()
+    away(shown)
+    expect(said(shown)).to_have_text(sentence(gap, 9))
+    expect(shown.locator(".t[aria-pressed=true]")).to_have_count(1)
+    for arrow, place in (("›", 10), ("›", 11), ("‹", 10)):
+        shown.locator(".step button", has_text=arrow).click()
+        expect(said(shown)).to_have_text(sentence(gap, place))
+    # A second click shows the token again: then the text's greatest surprise is told.
     token.nth(10).click()
-    expect(token.nth(10)).to_have_attribute("aria-pressed", "true")
-    explorer.locator("summary").click()
-    token.nth(10).focus()
-    desk.page.keyboard.press("ArrowLeft")
-    desk.page.keyboard.press("ArrowRight")
-    assert token.nth(10).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    assert desk.problems(explorer, "gap") == []
-    outer, inner = explorer.bounding_box(), explorer.locator(".cx-gaps").bounding_box()
-    assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+    away(shown)
+    bits = [answer["bits"] for answer in gap.answers["one side"][""][1:]]
+    most = f"surprises one side most, from the left alone: {max(bits):.1f} bits."
+    expect(said(shown)).to_have_text(re.compile(f"^Nothing is hidden. .* {re.escape(most)}$"))
+    expect(shown.locator(".lists li:visible")).to_have_count(0)
+
+
+def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
+    keyboard, token = shown.page.keyboard, tokens(shown)
+    stops = (
+        shown.get_by_role("radio", name="One gap"),
+        shown.get_by_role("button", name="Own text"),
+        token.nth(GAP),
+        shown.get_by_role("button", name="As text"),
+    )
+    shown.page.evaluate("document.activeElement.blur()")
+    for stop in stops:
+        keyboard.press("Tab")
+        expect(stop).to_be_focused()
+    keyboard.press("Shift+Tab")
+    assert token.nth(GAP).evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    keyboard.press("ArrowLeft")
+    expect(said(shown)).to_have_text(sentence(gap, GAP - 1))  # for a look
+    expect(token.nth(GAP)).to_have_attribute("aria-pressed", "true")
+    keyboard.press("h")
+    expect(token.nth(GAP - 1)).to_have_attribute("aria-pressed", "true")
+    keyboard.press("Home")
+    keyboard.press("Space")
+    expect(token.first).to_have_attribute("aria-pressed", "true")
+    expect(said(shown)).to_contain_text(": from the left one side has nothing to go by; two sides ")
+    expect(lists(shown).first).to_contain_text("Nothing stands before it to go by.")
+    keyboard.press("End")
+    keyboard.press("Enter")
+    expect(token.last).to_have_attribute("aria-pressed", "true")
+    keyboard.press("Tab")
+    expect(said(shown)).to_have_text(sentence(gap, len(TEXT) - 1))
+    keyboard.press("Shift+Tab")
+    expect(token.last).to_be_focused()
+    keyboard.press("h")
+    expect(shown.locator(".t[aria-pressed=true]")).to_have_count(0)
+
+
+def test_several_gaps(alone_page, both_readers) -> None:
+    gap = GapExplorer(both_readers, "the values", hidden=[5])
+    shown = alone_page.shown(gap)
+    token, pressed = tokens(shown), shown.locator(".t[aria-pressed=true]")
+    shown.get_by_role("radio", name="Several").click()
+    token.nth(1).click()
+    token.nth(3).click()
+    away(shown)
+    expect(pressed).to_have_count(3)
+    assert ask(gap, "find", text="the values", model="one side", others=[1, 3, 5], token=3) == ""
+    answers = [gap.answers[name]["1,3,5"] for name in ("one side", "two sides")]
+    expect(said(shown)).to_contain_text(f" {percent(2 ** -answers[0][3]['bits'])}; by trying, ")
+    expect(said(shown)).to_contain_text(f"; two sides {percent(2 ** -answers[1][3]['bits'])}.")
+    expect(lists(shown).first.locator("small .long")).to_have_text("one side: 2 passes")
+    # Another gap is followed by a click, and shown again by the next one.
+    token.nth(1).click()
+    expect(token.nth(1)).to_have_attribute("data-followed", "")
+    expect(pressed).to_have_count(3)
+    token.nth(1).click()
+    expect(pressed).to_have_count(2)
+    for place in (0, 1, 2, 4, 6, 7, 8):
+        token.nth(place).click()
+    expect(pressed).to_have_count(8)
+    expect(shown.locator(".hint")).to_have_text("At most 8 of these tokens can be hidden; one must stay.")
+    shown.get_by_role("button", name="Show all").click()
+    expect(pressed).to_have_count(0)
+    token.nth(4).click()
+    token.nth(6).click()
+    shown.get_by_role("radio", name="One gap").click()
+    away(shown)
+    expect(pressed).to_have_count(1)
+    expect(said(shown)).to_have_text(sentence(gap, 6))
+
+
+def test_own_texts(shown: Locator, gap: GapExplorer) -> None:
+    text = "two cafés, one 🙂 and the tabs\t of all"
+    own_text(shown, text)
+    expect(tokens(shown)).to_have_count(32)
+    expect(shown.locator(".hint")).to_have_text(
+        "Left out, as the model knows only the signs of an English keyboard: é 🙂 U+0009. "
+        "The first 32 of 34 tokens are read."
+    )
+    gap.text = text
+    expect(said(shown)).to_have_text(sentence(gap, 16))
+    # What only Python had tried so far is tried by the page.
+    tokens(shown).nth(9).click()
+    gap.token = 9
+    expect(said(shown)).to_have_text(sentence(gap, 9))
+    own_text(shown, "a")
+    expect(shown.get_by_role("status")).to_be_empty()
+    tokens(shown).first.click()
+    expect(shown.locator(".t[aria-pressed=true]")).to_have_count(0)
+    expect(shown.locator(".hint")).to_contain_text("one must stay")
+
+
+def test_as_text(shown: Locator, gap: GapExplorer) -> None:
+    text = shown.locator(".cx-text")
+    expect(text).to_contain_text("return the ▢alue of it")
+    left, tried, both = shares(gap, GAP)
+    expect(text).to_contain_text(
+        f"one side gives v {left}; by trying, with both sides, {tried}; two sides {both}."
+    )
+    bits = " | ".join(
+        f"{'a space' if letter == ' ' else letter} {answer['bits']:.1f}"
+        for letter, answer in zip(TEXT, gap.answers["two sides"][""], strict=True)
+    )
+    expect(text).to_contain_text(f"Surprise in bits, two sides with both sides: {bits}")
+    tokens(shown).nth(GAP).click()
+    expect(text).to_contain_text(TEXT)
+
+
+def test_a_model_that_stays_in_python_answers_what_it_was_asked(alone_page) -> None:
+    shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran"))
+    tokens(shown).nth(5).click()
+    expect(said(shown)).to_contain_text("From the left alone letters gives ")
+    expect(lists(shown).locator("li:visible")).to_have_count(16)
+    shown.get_by_role("radio", name="Several").click()
+    tokens(shown).nth(2).click()
+    expect(said(shown)).to_contain_text("needs Python: the notebooks of the course answer it.")
+    expect(lists(shown).get_by_text("This needs Python.")).to_have_count(2)
+    shown.get_by_role("radio", name="One gap").click()
+    away(shown)
+    expect(lists(shown).locator("li:visible")).to_have_count(16)
+    own_text(shown, "dog")
+    needed = "This text needs Python: another one can be read in the notebooks of the course."
+    expect(shown.get_by_role("alert")).to_have_text(needed)
+    shown.get_by_role("button", name="Cancel").click()
+    expect(tokens(shown)).to_have_count(7)
+
+
+def test_models_that_cut_otherwise_are_chosen(alone_page, both_readers) -> None:
+    model = GPT(LlamaConfig(vocab_size=28, max_seq_len=7, d_model=8, n_layers=1, n_heads=2))
+    words = model, BPETokenizer([*"abcdefghijklmnopqrstuvwxyz", "Ġ", "ca"], [("c", "a")])
+    shown = alone_page.shown(GapExplorer({**both_readers, "words": words}, "acatran", hidden=[6]))
+    models = shown.get_by_label("Models")
+    expect(models.locator("option")).to_have_text(["one side, two sides", "words"])
+    expect(lists(shown)).to_have_count(3)
+    models.select_option("words")
+    expect(lists(shown)).to_have_count(2)
+    expect(tokens(shown)).to_have_text(["a", "ca", "t", "r", "a", "n"])
+    expect(shown.get_by_role("status")).to_contain_text("surprises words most")  # it has no seventh token
+    models.select_option("one side, two sides")
+    expect(tokens(shown).nth(6)).to_have_attribute("aria-pressed", "true")
+
+
+# ------------------------------------------------------------------------------------- size and access
+
+
+def test_accessible_wide_and_narrow_in_both_themes(alone_page, gap: GapExplorer) -> None:
+    assert alone_page.look(gap, "gap") == []
+
+
+def test_it_neither_grows_nor_jumps(alone_page, gap: GapExplorer) -> None:
+    shown = alone_page.shown(gap)
+    height = "node => node.getBoundingClientRect().height"
+    first = shown.evaluate(height)
+    assert first <= 620
+    places = [0, 5, 13, len(TEXT) - 1]
+    for act in (
+        *(lambda place=place: tokens(shown).nth(place).click() for place in places),
+        lambda: tokens(shown).nth(places[-1]).click(),  # nothing is hidden
+        lambda: shown.get_by_role("radio", name="Several").click(),
+        *(lambda place=place: tokens(shown).nth(place).click() for place in places),
+        lambda: shown.get_by_role("button", name="Own text").click(),
+    ):
+        act()
+        assert shown.evaluate(height) == first
+
+
+@pytest.mark.parametrize("width", [760, 500, 320])
+def test_nothing_is_too_wide(alone_page, both_readers, width: int) -> None:
+    outside = """node => {
+        const box = node.getBoundingClientRect();
+        return [...node.querySelectorAll(".ex *:not(.unseen)")].filter(each => {
+            const { left, right, width } = each.getBoundingClientRect();
+            return width && (left < box.left - 1 || right > box.right + 1);
+        }).map(each => each.outerHTML.slice(0, 100));
+    }"""
+    for models, text in (
+        ({**both_readers, "letters": letter_model()}, "acatran"),  # five lists
+        ({"one side": both_readers["one side"]}, "w" * 500),
+        ({"letters": (letter_model()[0], AnyLetters())}, "שלום 🙂 e\u0301"),
+    ):
+        shown = alone_page.shown(GapExplorer(models, text), width)
+        for place in (0, -1):
+            tokens(shown).nth(place).click()
+            expect(tokens(shown).nth(place)).to_have_attribute("aria-pressed", "true")
+            assert shown.evaluate(outside) == []
+        assert shown.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_clicks_that_come_faster_than_answers(shown: Locator, gap: GapExplorer) -> None:
+    own_text(shown, "the values of it")
+    expect(tokens(shown)).to_have_count(16)
+    for n in range(12):
+        tokens(shown).nth(n).click(delay=0)
+    away(shown)
+    gap.text = "the values of it"
+    gap.token = 11
+    expect(said(shown)).to_have_text(sentence(gap, 11))
+    expect(shown.get_by_role("alert")).to_be_empty()
+
+
+def test_all_is_on_the_first_screen_of_a_telephone(alone_page, gap: GapExplorer) -> None:
+    box = alone_page.shown(gap, 390).locator(".lists").bounding_box()
+    assert box["y"] + box["height"] <= 700
+
+
+# ---------------------------------------------------------------------------------------------- in JupyterLab
+
+CELL = """
+import torch
+from explorers import letter_model
+from course_lib.concepts.c07_mlm_vs_next_token.explorer import GapExplorer
+explorer = GapExplorer({"letters": letter_model()}, "acatran", hidden=[2])
+explorer
+"""
+
+
+def test_python_answers_where_it_is_there(desk) -> None:
+    tests = str(Path(__file__).parents[1])
+    shown = desk.shown(TITLE, f"import sys\nsys.path.insert(0, {tests!r})", CELL)
+    shown.get_by_role("radio", name="Several").click()
+    tokens(shown).nth(5).click()
+    desk.knows("explorer.hidden, explorer.token", ([2, 5], 5))
+    found = json.loads(desk.run("import json; print(json.dumps(explorer.tried['letters']['2;5']))"))
+    expect(said(shown)).to_contain_text(f"by trying, with both sides, {percent(2 ** -found['bits'])}.")
+    # Keys stay here.
+    desk.page.keyboard.press("h")
+    desk.knows("explorer.hidden", [2])
+    own_text(shown, "dogma")
+    expect(tokens(shown)).to_have_count(5)
+    desk.knows("explorer.text, explorer.hidden", ("dogma", [2]))
+    own_text(shown, "")
+    expect(shown.get_by_role("alert")).to_have_text("The text is empty: type at least one character.")
+    desk.page.keyboard.press("Escape")
+    # What Python chooses is shown.
+    desk.run("explorer.hidden, explorer.token = [1], 1")
+    expect(tokens(shown).nth(1)).to_have_attribute("aria-pressed", "true")
+    assert desk.problems(shown, "gap") == []

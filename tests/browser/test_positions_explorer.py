@@ -1,382 +1,549 @@
-"""The positions explorer in JupyterLab, by mouse and by keyboard alone."""
+"""The positions explorer on a page of its own, and in JupyterLab what needs a kernel."""
 
 import json
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Locator, expect
+
+from course_lib.concepts.c05_positions.explorer import SCHEMES, PositionsExplorer
+from course_lib.decoder import MAX_DISTANCE
+from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding, sinusoidal
 
 TITLE = "Positions"
 N, WIDTH, TRAINED, N_HEADS = 19, 6, 11, 3
-SCHEMES = ("sinusoidal", "learned", "rotary", "ALiBi", "relative")
-SHOW = f"""
-import torch
-from course_lib.positions import ALiBi, rotary_table, sinusoidal
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
-numbers = torch.Generator().manual_seed(0)
-table = torch.randn({N}, {WIDTH}, generator=numbers)
-explorer = PositionsExplorer({N}, {WIDTH}, {TRAINED}, n_heads={N_HEADS}, learned=table)
-explorer
-"""
-LARGE = """
-import torch
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
-explorer = PositionsExplorer(512, 384, 384, learned=torch.eye(512, 384))
-explorer
-"""
-BROWN, VIOLET, PAPER = (179, 88, 6), (84, 39, 136), (247, 247, 247)
+BROWN, VIOLET, VERMILION = (179, 98, 26), (118, 84, 196), (213, 94, 0)
+
+
+def random_table(n: int = N, width: int = WIDTH) -> torch.Tensor:
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(0))
+
+
+def positions(n: int = N, width: int = WIDTH, trained: int = TRAINED, **choices: Any) -> PositionsExplorer:
+    options = {name: choices.pop(name) for name in ("n_heads", "learned") if name in choices}
+    explorer = PositionsExplorer(n, width, trained, **{"n_heads": N_HEADS, **options})
+    for name, value in choices.items():
+        setattr(explorer, name, value)
+    return explorer
 
 
 @pytest.fixture
-def explorer(desk) -> Locator:
-    return desk.shown(TITLE, SHOW)
+def show(alone_page) -> Callable[..., Locator]:
+    return lambda **choices: alone_page.shown(positions(**choices), choices.pop("page_width", 1000))
 
 
 def place(explorer: Locator, name: str) -> Locator:
-    return explorer.get_by_role("slider", name=name, exact=True)
+    return explorer.get_by_label(f"Place of the {name}")
 
 
-def choose(explorer: Locator, scheme: str) -> None:
-    explorer.get_by_label("Scheme").select_option(scheme)
+def choose(explorer: Locator, side: str, scheme: str) -> None:
+    explorer.get_by_label(f"Scheme on the {side}").select_option(scheme)
 
 
 def expect_places(explorer: Locator, query: int, key: int) -> None:
-    expect(place(explorer, "Query")).to_have_value(str(query))
-    expect(place(explorer, "Key")).to_have_value(str(key))
-    expect(explorer.get_by_role("status")).to_contain_text(f"Query at place {query}, key at place {key}, ")
+    expect(place(explorer, "query")).to_have_value(str(query))
+    expect(place(explorer, "key")).to_have_value(str(key))
 
 
-def click(part: Locator, row: float, column: float, shift: bool = False) -> None:
-    """Click on a drawing, at shares of its height and width."""
-    part.scroll_into_view_if_needed()
-    box = part.bounding_box()
-    part.click(
-        position={"x": box["width"] * column, "y": box["height"] * row},
-        modifiers=["Shift"] if shift else [],
+def plot(explorer: Locator, side: int = 0) -> Locator:
+    return explorer.locator(".plot").nth(side)
+
+
+def spot(explorer: Locator, side: int, column: float, row: float | None = None) -> tuple[float, float]:
+    """A point of the window: of a pattern, in places; without a row, on the curve."""
+    canvas = plot(explorer, side).locator("canvas").bounding_box()
+    n = int(plot(explorer, side).locator("canvas").get_attribute("width") or 0)
+    below = canvas["height"] + 80
+    share = below / canvas["height"] if row is None else (row + 0.5) / n
+    return canvas["x"] + canvas["width"] * (column + 0.5) / n, canvas["y"] + canvas["height"] * share
+
+
+def library_scores(scheme: str, explorer: PositionsExplorer, table: torch.Tensor | None) -> np.ndarray:
+    """Of each head, each query's place with each key's, by the library's own classes."""
+    n, width, heads, trained = (
+        explorer.state[name] for name in ("n_places", "d_model", "n_heads", "trained")
     )
+    if scheme == "ALiBi":
+        return ALiBi(heads)(torch.zeros(1, heads, n, 1), n).numpy()
+    if scheme == "relative":
+        torch.manual_seed(0)
+        relative = RelativePositions(width, min(MAX_DISTANCE, trained - 1))
+        queries = torch.randn(1, heads, 1, width).expand(-1, -1, n, -1)
+        return relative(queries, n)[0].detach().numpy()
+    if scheme == "rotary":
+        vectors = RotaryEmbedding(width, n)(torch.ones(1, 1, n, width))[0, 0]
+    else:
+        vectors = sinusoidal(n, width) if scheme == "sinusoidal" else table
+    unit = torch.nn.functional.normalize(vectors.double(), dim=1)
+    return (unit @ unit.T)[None].numpy()
 
 
-def curve(explorer: Locator, name: str) -> np.ndarray:
-    """The points of one of both curves."""
-    points = explorer.locator(f".cx-{name}-curve").get_attribute("d") or ""
-    return np.array([[float(n) for n in pair.split()] for pair in points[1:].split("L")])
-
-
-def turned(explorer: Locator, name: str) -> float:
-    """Degrees by which one of both hands is turned."""
-    return float(
-        re.findall(r"rotate\(([\d.e-]+) ", explorer.locator(f".cx-hand-{name}").get_attribute("transform"))[0]
+def computed(alone_page, explorer: PositionsExplorer, scheme: str) -> dict[str, Any]:
+    """The page's own formulas: all scores, what each place gets, and the spread at each offset."""
+    script = explorer._esm.replace("export default { render };", "")
+    found = alone_page.page.evaluate(
+        """([script, name, sizes, tables]) => {
+            const { schemeOf } = new Function(`${script}; return { schemeOf };`)();
+            const scheme = schemeOf(name, sizes, tables);
+            const { n_places: n, d_model: width } = sizes;
+            const places = [...Array(n).keys()];
+            const heads = scheme.heads || 1;
+            const of = (length, f) => [...Array(length).keys()].map(f);
+            return JSON.stringify({
+                scores: of(heads, (head) => places.map((q) => places.map((k) => scheme.score(q, k, head)))),
+                spread: of(heads, (head) => of(2 * n - 1, (i) => scheme.spread(i - n + 1, head))),
+                numbers: scheme.numbers && places.map((place) => of(width, (i) => scheme.numbers(place, i))),
+                speeds: scheme.speeds,
+                ends: scheme.ends,
+            });
+        }""",
+        [script, scheme, explorer.state, explorer.tables],
     )
+    return json.loads(found)
 
 
-def tensor(desk, code: str) -> np.ndarray:
-    return np.array(json.loads(desk.run(f"print(({code}).tolist())")))
+HARD = {
+    "usual": (N, WIDTH, TRAINED, N_HEADS, random_table()),
+    "one place": (1, 2, 1, 1, random_table(1, 2)),
+    "two, odd heads": (2, 4, 1, 5, random_table(2, 4)),
+    "no table": (23, 6, 7, 12, None),
+    "many heads, zeros": (40, 32, 33, 64, torch.eye(40, 32)),
+    "large numbers": (40, 8, 40, 6, random_table(40, 8) * 1e6),
+    "many places": (150, 64, 128, 2, random_table(150, 64).cumsum(0)),
+}
 
 
-def test_query_and_key_by_mouse(desk, explorer: Locator) -> None:
-    pattern = explorer.locator(".cx-pattern canvas")
-    expect_places(explorer, N // 3, N // 5)
-    choose(explorer, "rotary")
-    for query, key in ((0, 18), (18, 0), (7, 7)):
-        click(pattern, (query + 0.5) / N, 0.3)
-        click(pattern, (key + 0.5) / N, 0.8, shift=True)
-        expect_places(explorer, query, key)
-    choose(explorer, "relative")
-    for query, key in ((0, 18), (18, 0), (12, 4)):
-        click(pattern, (query + 0.5) / N, (key + 0.5) / N)
-        expect_places(explorer, query, key)
-    expect(place(explorer, "Query")).to_be_focused()
-    desk.knows("explorer.scheme, explorer.query, explorer.key", ("relative", 12, 4))
-
-
-def test_pulling_along_the_pattern(desk, explorer: Locator) -> None:
-    pattern = explorer.locator(".cx-pattern canvas")
-    pattern.scroll_into_view_if_needed()
-    box = pattern.bounding_box()
-    x, height = box["x"] + box["width"] / 2, box["height"]
-    mouse = desk.page.mouse
-    mouse.move(x, box["y"] + height * 0.5 / N)
-    mouse.down()
-    mouse.move(x, box["y"] + height * 9.5 / N, steps=5)
-    expect_places(explorer, 9, N // 5)
-    mouse.move(x, box["y"] + height + 50, steps=3)  # beyond the edge, the last place stays
-    expect_places(explorer, N - 1, N // 5)
-    mouse.up()
-    mouse.move(x, box["y"] + height / 2)
-    expect_places(explorer, N - 1, N // 5)
-
-
-def test_a_key_is_chosen_on_the_curve(desk, explorer: Locator) -> None:
-    choose(explorer, "rotary")
-    drawing = explorer.locator(".cx-curve")
-    place(explorer, "Query").fill("7")
-    expect_places(explorer, 7, N // 5)
-    box = drawing.evaluate("e => e.viewBox.baseVal.width")
-    for key in (0, 6, 7, 18):
-        x = curve(explorer, "query")[key, 0]
-        click(drawing, 0.5, x / box)
-        expect_places(explorer, 7, key)
-        # The dot stands on the curve.
-        dot = explorer.locator(".cx-dot")
-        at = [float(dot.get_attribute(name) or "nan") for name in ("cx", "cy")]
-        np.testing.assert_allclose(at, curve(explorer, "query")[key], atol=0.06)
-    expect(place(explorer, "Key")).to_be_focused()
-
-
-def test_patterns_have_the_librarys_numbers(desk, explorer: Locator) -> None:
-    for scheme, code in (
-        ("sinusoidal", f"sinusoidal({N}, {WIDTH})"),
-        ("learned", "table"),
-        ("rotary", f"rotary_table({WIDTH}, {N})[0]"),
-        ("ALiBi", f"ALiBi({N_HEADS})(torch.zeros(1, {N_HEADS}, {N}, 1), {N})[0]"),
-    ):
-        choose(explorer, scheme)
-        numbers = tensor(desk, code)
-        strongest = np.abs(numbers).max() if scheme == "ALiBi" else np.quantile(np.abs(numbers), 0.99)
-        canvas = explorer.locator(".cx-pattern canvas")
-        expect(canvas).to_have_attribute("width", str(numbers.shape[1]))
-        for row, column in ((0, 0), (1, 1), (12, 2), (18, 1)):
-            share = np.clip(numbers[row, column] / strongest, -1, 1)
-            ink = np.array(BROWN if share < 0 else VIOLET)
-            expected = PAPER + abs(share) * (ink - PAPER)
-            shown = desk.pixel(canvas, (row + 0.5) / N, (column + 0.5) / numbers.shape[1])
-            np.testing.assert_allclose(shown, expected, atol=1.01)
-
-
-def test_both_curves_agree_where_the_offset_decides_alone(desk, explorer: Locator) -> None:
-    place(explorer, "Query").fill("4")
-    place(explorer, "Key").fill("13")
-    expect_places(explorer, 4, 13)
-    agree = {}
+@pytest.mark.parametrize("case", HARD)
+def test_the_page_computes_what_the_library_computes(alone_page, case: str) -> None:
+    n, width, trained, heads, table = HARD[case]
+    explorer = PositionsExplorer(n, width, trained, n_heads=heads, learned=table)
+    if table is None:
+        torch.manual_seed(0)
+        table = torch.empty(n, width).normal_(std=0.02)
     for scheme in SCHEMES:
-        choose(explorer, scheme)
-        curves = [{round(x): y for x, y in curve(explorer, name)} for name in ("query", "key")]
-        common = curves[0].keys() & curves[1].keys()
-        assert len(common) == N - 9
-        agree[scheme] = all(abs(curves[0][x] - curves[1][x]) < 0.11 for x in common)
-        is_told = "depends on the places themselves" not in (
-            explorer.locator(".cx-text").text_content() or ""
-        )
-        assert agree[scheme] == is_told
-    assert agree == {scheme: scheme != "learned" for scheme in SCHEMES}
+        found = computed(alone_page, explorer, scheme)
+        expected = library_scores(scheme, explorer, table)
+        np.testing.assert_allclose(found["scores"], expected, atol=2e-4)
+        for head, scores in enumerate(expected):
+            diagonals = [scores.diagonal(offset) for offset in range(1 - n, n)]
+            ends = [(each.min(), each.max()) for each in diagonals]
+            np.testing.assert_allclose(found["spread"][head], ends, atol=2e-4)
+        np.testing.assert_allclose(found["ends"], (expected.min(), expected.max()), atol=2e-4)
+        numbers = {"sinusoidal": sinusoidal(n, width), "learned": table}.get(scheme)
+        if numbers is None:
+            assert found["numbers"] is None
+        else:
+            size = numbers.abs().max().item() or 1
+            np.testing.assert_allclose(np.divide(found["numbers"], size), numbers / size, atol=6e-5)
+        turns = RotaryEmbedding(width, 2)
+        steps = torch.atan2(turns.sin[1], turns.cos[1]) if scheme in ("sinusoidal", "rotary") else []
+        np.testing.assert_allclose(found["speeds"], steps, rtol=1e-4)
 
 
-def test_moving_both_leaves_the_angle_and_the_product(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    for scheme in ("sinusoidal", "rotary"):
-        choose(explorer, scheme)
-        place(explorer, "Query").fill("9")
-        place(explorer, "Key").fill("2")
-        expect_places(explorer, 9, 2)
-        for pair in range(WIDTH // 2):
-            explorer.get_by_label("Pair", exact=True).select_option(str(pair))
-            expect(explorer.get_by_text(f"Pair {pair} as the hand of a clock")).to_be_visible()
-            step = 180 / math.pi / 10_000 ** (2 * pair / WIDTH)
-            assert turned(explorer, "query") == pytest.approx(9 * step % 360, abs=1e-3)
-            assert turned(explorer, "key") == pytest.approx(2 * step % 360, abs=1e-3)
-        before = explorer.get_by_role("status").text_content() or ""
-        angle = re.findall(r"[\d.]+° apart, cosine .*", explorer.locator(".cx-text").text_content() or "")
-        explorer.get_by_role("button", name="Both one on").click()
-        expect_places(explorer, 10, 3)
-        place(explorer, "Key").focus()
-        keyboard.press("Shift+ArrowDown")
-        expect_places(explorer, 11, 4)
-        after = explorer.get_by_role("status").text_content() or ""
-        assert re.findall(r"vectors: .*?\. |angles: .*?\. ", after) == re.findall(
-            r"vectors: .*?\. |angles: .*?\. ", before
-        )
-        expect(explorer.locator(".cx-text")).to_contain_text(angle[0])
-        assert turned(explorer, "query") == pytest.approx(11 * step % 360, abs=1e-3)
-        keyboard.press("Shift+ArrowLeft")
-        expect_places(explorer, 10, 3)
-        explorer.get_by_role("button", name="Both one back").click()
-        expect_places(explorer, 9, 2)
+def test_the_sentence_says_both_scores(show) -> None:
+    table = random_table()
+    for left, right in (("sinusoidal", "learned"), ("rotary", "ALiBi"), ("relative", "relative")):
+        explorer = positions(learned=table, left=left, right=right, query=4, key=13, head=1)
+        found = show(learned=table, left=left, right=right, query=4, key=13, head=1)
+        scores = [library_scores(scheme, explorer, table) for scheme in (left, right)]
+        written = []
+        for each in scores:
+            score = each[min(1, len(each) - 1), 4, 13]
+            written.append(f"{score:.{3 if abs(score) < 0.0995 else 2}f}".replace("-", "−"))
+        said = f", 9 places on: {left} {written[0]}, {right} {written[1]}."
+        expect(found.get_by_role("status")).to_have_text(said)
+    place(found, "key").fill("4")
+    expect(found.get_by_role("status")).to_contain_text(", the same place: ")
+    place(found, "key").fill("3")
+    expect(found.get_by_role("status")).to_contain_text(", 1 place back: ")
 
 
-def test_keyboard_alone(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    explorer.get_by_label("Scheme").focus()
-    keyboard.press("Tab")
-    expect(explorer.get_by_label("Pair", exact=True)).to_be_focused()
-    keyboard.press("Tab")
-    expect(explorer.get_by_role("button", name="Both one back")).to_be_focused()
-    keyboard.press("Enter")
+def test_pointing_previews_and_a_click_keeps(show) -> None:
+    explorer = show(query=7, key=3, left="sinusoidal", right="rotary")
+    mouse = explorer.page.mouse
+    for side, row, (query, key) in (
+        (0, 5, (7, 15)),
+        (1, 12, (12, 15)),
+        (0, None, (7, 15)),
+        (1, None, (7, 15)),
+    ):
+        mouse.move(*spot(explorer, side, 15, row))
+        expect_places(explorer, query, key)
+        mouse.move(2, 2)
+        expect_places(explorer, 7, 3)
+    mouse.move(*spot(explorer, 1, 15, 12))
+    mouse.down()
+    mouse.up()
+    mouse.move(2, 2)
+    expect_places(explorer, 12, 15)
+    expect(explorer.get_by_role("group", name="Two schemes")).to_be_focused()
+    mouse.move(*spot(explorer, 0, 4, 3))  # what a place gets: a column is a key
+    mouse.down()
+    mouse.move(*spot(explorer, 0, 9, 3))
+    mouse.up()
+    mouse.move(2, 2)
+    expect_places(explorer, 12, 9)
+
+
+def test_flags_and_the_line_between_them_can_be_dragged(show) -> None:
+    explorer = show(query=12, key=4)
+    mouse = explorer.page.mouse
+
+    def drag(start: Locator, side: int, to: float, row: float = 0) -> None:
+        box = start.bounding_box()
+        mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        mouse.down()
+        x, y = spot(explorer, side, to, row)
+        mouse.move(x, y - 30 if side == 0 else y, steps=6)
+        mouse.up()
+        mouse.move(2, 2)
+
+    flag = plot(explorer).locator('[data-hold="query"]')
+    drag(flag, 0, 16)
+    expect_places(explorer, 16, 4)
+    drag(plot(explorer).locator('[data-hold="key"]'), 0, 2)
+    expect_places(explorer, 16, 2)
+    drag(plot(explorer, 1).locator('[data-hold="query"]'), 1, 9, row=7)  # rotary: a row
+    expect_places(explorer, 7, 2)
+    drag(plot(explorer).locator(".hit"), 0, 8)  # by its middle, from 4.5
+    query, key = (int(place(explorer, name).input_value()) for name in ("query", "key"))
+    assert (query - key, query > 7) == (5, True)
+    drag(plot(explorer).locator(".hit"), 0, 18)  # as far as both can go
+    expect_places(explorer, 18, 13)
+
+
+def test_a_finger_that_scrolls_has_chosen_nothing(show) -> None:
+    explorer = show(query=7, key=3)
+    x, y = spot(explorer, 0, 15, 5)
+    event = {"clientX": x, "clientY": y, "pointerId": 1, "bubbles": True, "pointerType": "touch"}
+    plot(explorer).evaluate("e => { e.setPointerCapture = () => {}; }")
+    plot(explorer).dispatch_event("pointerdown", event)
+    expect_places(explorer, 7, 15)
+    plot(explorer).dispatch_event("pointercancel", event)
+    expect_places(explorer, 7, 3)
+
+
+def test_keyboard_alone(show) -> None:
+    explorer = show(query=5, key=2)
+    keyboard = explorer.page.keyboard
+    explorer.get_by_role("radio", name="What a place gets").focus()
+    keyboard.press("ArrowRight")
+    expect(explorer.get_by_role("radio", name="All pairs")).to_be_focused()
+    for name in ("Both one back", "Both one on"):
+        keyboard.press("Tab")
+        expect(explorer.get_by_role("button", name=name)).to_be_focused()
+        keyboard.press("Enter")
     expect_places(explorer, 5, 2)
     keyboard.press("Tab")
-    keyboard.press("Space")
-    expect_places(explorer, 6, 3)
+    expect(place(explorer, "query")).to_be_focused()
+    keyboard.press("ArrowUp")
+    expect_places(explorer, 6, 2)
+    keyboard.press("Shift+ArrowUp")
+    expect_places(explorer, 5, 1)
     keyboard.press("Tab")
-    expect(place(explorer, "Query")).to_be_focused()
+    expect(place(explorer, "key")).to_be_focused()
+    keyboard.press("Shift+ArrowRight")
+    expect_places(explorer, 6, 2)
+    keyboard.press("Tab")
+    expect(explorer.get_by_role("group", name="Two schemes")).to_be_focused()
+    assert explorer.locator(".stage").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
     for key, query, other in (
-        ("Home", 0, 3),
-        ("ArrowLeft", 0, 3),
-        ("Shift+ArrowLeft", 0, 3),
-        ("ArrowDown", 1, 3),
-        ("ArrowRight", 2, 3),
-        ("ArrowUp", 1, 3),
-        ("Shift+ArrowRight", 2, 4),
-        ("Shift+ArrowUp", 1, 3),
-        ("End", 18, 3),
-        ("ArrowRight", 18, 3),
-        ("Shift+ArrowDown", 18, 3),
-        ("Shift+ArrowLeft", 17, 2),
+        ("ArrowRight", 6, 3),
+        ("ArrowLeft", 6, 2),
+        ("ArrowDown", 7, 2),
+        ("ArrowUp", 6, 2),
+        ("Shift+ArrowLeft", 5, 1),
+        ("Shift+ArrowUp", 4, 0),
+        ("Shift+ArrowUp", 4, 0),  # no farther
+        ("ArrowLeft", 4, 0),
+        ("Shift+ArrowDown", 5, 1),
     ):
         keyboard.press(key)
         expect_places(explorer, query, other)
-    expect(place(explorer, "Query")).to_have_attribute("aria-valuetext", "place 17")
     keyboard.press("Tab")
-    expect(place(explorer, "Key")).to_be_focused()
-    keyboard.press("ArrowUp")
-    expect_places(explorer, 17, 1)
-    keyboard.press("Shift+ArrowRight")
-    expect_places(explorer, 18, 2)
-    expect(explorer.get_by_role("button", name="Both one on")).to_have_attribute("aria-disabled", "true")
+    expect(explorer.get_by_label("Scheme on the left")).to_be_focused()
+    keyboard.press("Tab")
+    expect(explorer.get_by_role("radiogroup", name="Hand").first.get_by_role("radio").first).to_be_focused()
+    keyboard.press("ArrowRight")
+    expect(explorer.locator(".cx-text")).to_contain_text("Hand 1, a round in 135 places")
 
 
-def test_heads_and_pairs_belong_to_their_schemes(desk, explorer: Locator) -> None:
-    head, pair = (explorer.get_by_label(name, exact=True) for name in ("Head", "Pair"))
-    for scheme, has_pairs, has_heads in zip(SCHEMES, (1, 0, 1, 0, 0), (0, 0, 0, 1, 1), strict=True):
-        choose(explorer, scheme)
-        (expect(pair).to_be_visible if has_pairs else expect(pair).to_be_hidden)()
-        (expect(head).to_be_visible if has_heads else expect(head).to_be_hidden)()
-        clock = explorer.locator(".cx-clock")
-        (expect(clock).to_be_visible if has_pairs else expect(clock).to_be_hidden)()
-    choose(explorer, "ALiBi")
-    slopes = tensor(desk, f"ALiBi({N_HEADS}).slopes")
-    for i, slope in enumerate(slopes):
-        head.select_option(str(i))
-        number = round(-3 * slope * 10_000) / 10_000
-        expect(explorer.get_by_role("status")).to_contain_text(
-            f"by head {i}: {str(number).replace('-', '−')}. "
-        )
+def test_what_stays_when_both_move_on_is_told(show) -> None:
+    explorer = show(trained=N, learned=random_table(), query=4, key=9)
+    values = explorer.locator(".value")
+    begun = values.all_text_contents()
+    for _ in range(3):
+        explorer.get_by_role("button", name="Both one on").click()
+    expect_places(explorer, 7, 12)
+    sentence = explorer.get_by_role("status").text_content() or ""
+    now = re.findall(r"(−?[\d.]+)[,.]", sentence.partition(":")[2])
+    assert now[0] == begun[0]
+    assert now[1] != begun[1]
+    expect(values).to_have_text([f"still {now[0]}", f"{begun[1]} → {now[1]}"])
+    place(explorer, "key").press("Shift+ArrowLeft")
+    expect(values.first).to_have_text(f"still {now[0]}")
+    for _ in range(2):
+        place(explorer, "key").press("Shift+ArrowLeft")
+    expect(values).to_have_text(begun)  # back where they were
+    explorer.get_by_role("button", name="Both one on").click()
+    place(explorer, "key").fill("5")  # another distance: nothing to compare
+    expect(values.first).not_to_contain_text("still")
 
 
-def test_places_beyond_training_are_marked(desk, explorer: Locator) -> None:
-    for scheme in SCHEMES:
-        choose(explorer, scheme)
-        hatched = explorer.locator(".cx-untrained:visible")
-        expect(hatched).to_have_count(2 if scheme in ("ALiBi", "relative") else 1)
-        pattern = explorer.locator(".cx-pattern canvas").bounding_box()
-        beyond = hatched.first.bounding_box()
-        assert (beyond["y"] - pattern["y"]) / pattern["height"] == pytest.approx(TRAINED / N, abs=0.01)
-        expect(explorer).to_contain_text(f"Hatched: places from {TRAINED} on, beyond training.")
-    expect(explorer.locator(".cx-far")).to_have_count(2)
-    status = explorer.get_by_role("status")
-    place(explorer, "Query").fill("10")
-    place(explorer, "Key").fill("10")
-    expect(status).to_contain_text("Both places are among the 11 places of training.")
-    place(explorer, "Query").fill("11")
-    expect(status).to_contain_text("The query lies beyond the 11 places of training. Their distance occurred")
-    place(explorer, "Key").fill("18")
-    expect(status).to_contain_text("Query and key lie beyond")
-    place(explorer, "Query").fill("3")
-    expect(status).to_contain_text("The key lies beyond the 11 places of training. Their distance is longer")
+def test_the_curves_shade_is_how_far_other_places_differ(show) -> None:
+    explorer = show(learned=random_table(), query=4, key=9)
+    for side, is_even in ((0, True), (1, False)):
+        points = plot(explorer, side).locator(".shade").get_attribute("points") or ""
+        y = np.array([float(pair.split(",")[1]) for pair in points.split()])
+        widths = y[:N] - y[N:][::-1]  # the least lies lower
+        assert (widths.max() < 0.11) == is_even
+        assert widths.min() >= 0
 
 
-def test_places_as_text(desk) -> None:
-    explorer = desk.shown(
-        TITLE,
-        """
-import torch
-from course_lib.concepts.c05_positions.explorer import PositionsExplorer
-explorer = PositionsExplorer(8, 4, 5, n_heads=2, learned=torch.eye(8)[:, :4] + torch.ones(8, 4))
-explorer.query, explorer.key, explorer.pair = 1, 3, 0
-explorer
-""",
+def test_the_score_stands_on_its_curve(show) -> None:
+    explorer = show(query=4, key=9, left="ALiBi", right="relative", head=2)
+    for side, scheme in enumerate(("ALiBi", "relative")):
+        part = plot(explorer, side)
+        line = "".join(part.locator("path.score").nth(i).get_attribute("d") or "" for i in range(2))
+        at = {float(x): float(y) for x, y in re.findall(r"([\d.]+),([\d.]+)", line)}
+        dot = [float(part.locator(".dot").get_attribute(name) or "nan") + 4.5 for name in ("x", "y")]
+        x = min(at, key=lambda each: abs(each - dot[0]))
+        assert (x, at[x]) == pytest.approx(dot, abs=0.06)
+        scores = library_scores(scheme, positions(), None)[2, 4]
+        heights = np.array([at[x] for x in sorted(at)])
+        assert np.corrcoef(heights, -scores)[0, 1] > 0.9999  # a straight scale
+
+
+def test_patterns_have_the_librarys_numbers(alone_page) -> None:
+    table = random_table()
+    cases = (
+        ("sinusoidal", False, sinusoidal(N, WIDTH).T),
+        ("learned", False, table.T),
+        ("learned", True, None),
+        ("rotary", False, None),
+        ("ALiBi", True, None),
     )
-    desk.tells(
-        explorer,
-        "Sinusoidal: a fixed vector of 4 sines and cosines for each of 8 places, added to the vector of the "
-        "token. Each pair of them is a hand that turns, quick ones first.",
-        "",
-        # cos 2 + cos 0.02
-        "Query at place 1, key at place 3, 2 places after the query. Product of both position vectors: "
-        "0.5837.",
-        "It depends on the distance alone: it stays if both move on, and if they change places.",
-        "Pair 0 turns by 57.3° from place to place; in training it came to 229.2°. The query's hand stands "
-        "at 57.3° and the key's at 171.9°: 114.6° apart, cosine −0.4161.",
-        "Both places are among the 5 places of training.",
-    )
-    text = explorer.locator(".cx-text")
-    for choice, said in (
-        (
-            "'learned', 5, 4, 0",
-            "Query at place 5, key at place 4, 1 place before the query. Product of both position vectors: "
-            "4. It depends on the places themselves: at this distance it goes from 4 to 6, according to "
-            "where the query stands. The query lies beyond the 5 places of training. No training has reached",
-        ),
-        (
-            "'ALiBi', 6, 6, 1",
-            "Query at place 6, key at place 6, the same. Added to the score by head 1: 0. It",
-        ),
-        ("'ALiBi', 6, 6, 1", "Query and key lie beyond the 5 places of training. Their distance occurred in"),
-        ("'ALiBi', 0, 6, 1", "by head 1: −0.0234."),  # 6 / 256
-        (
-            "'ALiBi', 0, 6, 1",
-            "The key lies beyond the 5 places of training. Their distance is longer than any",
-        ),
-        ("'relative', 0, 6, 1", "but it counts as 4: nothing new."),
-        ("'rotary', 0, 6, 1", "1 of the 2 pairs were never half a turn apart there"),
-    ):
-        desk.run(f"explorer.scheme, explorer.query, explorer.key, explorer.head = {choice}")
-        expect(text).to_contain_text(said)
-
-
-def test_hands_are_told_as_the_library_turns(desk, explorer: Locator) -> None:
-    for pair in range(WIDTH // 2):
-        for query, key in ((1, 0), (3, 17), (18, 6)):
-            desk.run(f"explorer.pair, explorer.query, explorer.key = {pair}, {query}, {key}")
-            expect_places(explorer, query, key)
-            told = explorer.locator(".cx-text").text_content() or ""
-            line = next(line for line in told.splitlines() if line.startswith(f"Pair {pair} "))
-            numbers = [float(n.replace("−", "-")) for n in re.findall(r"−?\d+(?:\.\d+)?", line)]
-            step = math.degrees(10_000 ** (-2 * pair / WIDTH))
-            between = (key - query) * step % 360
-            assert numbers[1] == pytest.approx(step, abs=0.051)
-            assert numbers[-4:-1] == pytest.approx(
-                [query * step % 360, key * step % 360, min(between, 360 - between)], abs=0.051
+    for scheme, pairs, numbers in cases:
+        explorer = positions(learned=table, left=scheme, right=scheme, pairs=pairs)
+        found = alone_page.shown(explorer)
+        canvas = plot(found).locator("canvas")
+        expect(canvas).to_have_attribute("height", str(WIDTH if numbers is not None else N))
+        pixels = canvas.evaluate("e => [...e.getContext('2d').getImageData(0, 0, e.width, e.height).data]")
+        shown = np.array(pixels).reshape(-1, N, 4)
+        if numbers is None:
+            every_head = library_scores(scheme, explorer, table)
+            scores, least = every_head[0], every_head.min()
+            low = math.floor(least) if scheme == "ALiBi" else min(math.floor(4 * least) / 4, 0)
+            share, inks = (
+                (scores - low) / ((0 if scheme == "ALiBi" else 1) - low),
+                np.full((N, N, 3), VERMILION),
             )
-            assert numbers[-1] == pytest.approx(math.cos(math.radians(between)), abs=1e-4)
+        else:
+            rows = np.sort(np.abs(numbers.numpy()).ravel())
+            share = np.clip(np.abs(numbers.numpy()) / rows[int(0.99 * (rows.size - 1))], 0, 1)
+            inks = np.where((numbers.numpy() < 0)[..., None], BROWN, VIOLET)
+        np.testing.assert_allclose(shown[..., 3], 255 * share, atol=1.01)
+        # A pale pixel keeps its colour only roughly.
+        solid = shown[..., 3] > 200
+        np.testing.assert_allclose(shown[solid][:, :3], inks[solid], atol=2)
 
 
-def test_one_place_of_training_is_one(desk) -> None:
+def test_hands_turn_as_the_library_turns(show) -> None:
+    explorer = show(query=7, key=3)
+    for pair, step in enumerate(10_000 ** (-2 * np.arange(WIDTH // 2) / WIDTH)):
+        if (2 * math.pi / step) > 10 * N:
+            continue  # it hardly moves here, and is left out
+        face = explorer.locator(".parts").first.get_by_role("radio").nth(pair)
+        for name, at in (("query", 7), ("key", 3)):
+            x, y = (
+                float(part)
+                for part in re.findall(r"-?[\d.]+", face.locator(f"path.{name}").get_attribute("d") or "")[
+                    -2:
+                ]
+            )
+            assert math.atan2(x, -y) == pytest.approx(math.remainder(at * step, 2 * math.pi), abs=2e-3)
+
+
+def test_a_hand_shows_where_it_comes_round(show) -> None:
+    explorer = show(n=64, width=32, trained=64, query=20, key=26)
+    cell = plot(explorer).locator("canvas").bounding_box()["width"] / 64
+    hands = explorer.get_by_role("radiogroup", name="Hand").get_by_role("radio")
+    names = [each.get_attribute("aria-label") or "" for each in hands.all()]
+    assert [name.split()[-2] for name in names] == ["6.3", "11", "35", "63", "112", "353", "628"]
+    for i, places in ((0, 2 * math.pi), (1, 2 * math.pi * 10_000 ** (2 / 32)), (3, 62.83)):
+        hands.nth(i).click()
+        expect(hands.nth(i)).to_have_attribute("aria-checked", "true")
+        lines = [
+            float(x)
+            for x in re.findall(r"M([\d.]+)", plot(explorer).locator(".round").get_attribute("d") or "")
+        ]
+        middle = 32 + 20.5 * cell
+        expected = [
+            x for x in (middle + turn * places * cell for turn in range(-12, 12)) if 32 <= x <= 32 + 64 * cell
+        ]
+        assert lines == pytest.approx(expected, abs=0.1)
+
+
+def test_a_hand_that_python_chose_is_among_those_shown(show) -> None:
+    explorer = show(n=64, width=32, trained=64, pair=14)
+    hands = explorer.get_by_role("radiogroup", name="Hand").get_by_role("radio")
+    expect(hands.nth(6)).to_have_attribute("aria-checked", "true")
+    expect(explorer.locator(".cx-text")).to_contain_text("Hand 14, a round in 19,869 places")
+    hands.nth(6).press("ArrowLeft")
+    expect(hands.nth(5)).to_be_focused()
+    expect(hands.nth(5)).to_have_attribute("aria-checked", "true")
+
+
+def test_what_was_never_trained_is_told_and_hatched(show) -> None:
+    explorer = show(query=10, key=10, left="sinusoidal", right="rotary")
+    notes = explorer.locator(".note")
+    expect(explorer.locator(".ask")).to_contain_text("11 of 19 places were trained")
+    said = (
+        (10, 10, "Both places were trained.", "Distance 0 was trained: nothing is new."),
+        (11, 10, "New: the vector of the query.", "Distance 1 was trained: nothing is new."),
+        (
+            12,
+            18,
+            "New: the vectors of both places.",
+            "Distance 6 was trained: nothing is new.",
+        ),
+        # The first hand came everywhere in ten steps, the other two did not.
+        (3, 14, "New: the vector of the key.", "Distance 11 is new: 2 of 3 hands are at new angles."),
+    )
+    for query, key, added, turned in said:
+        place(explorer, "query").fill(str(query))
+        place(explorer, "key").fill(str(key))
+        expect(notes).to_have_text([added, turned])
+    choose(explorer, "left", "ALiBi")
+    choose(explorer, "right", "relative")
+    expect(notes).to_have_text(
+        ["Distance 11 is new: the line goes on.", "Distance 11 is new: it counts as 10."]
+    )
+    # Hatched, from place 14 on: 11 and more from place 3.
+    canvas = plot(explorer).locator("canvas").bounding_box()
+    boxes = [each.bounding_box() for each in plot(explorer).locator(".new").all()]
+    curve = next(box for box in boxes if box["y"] > canvas["y"] + canvas["height"])
+    assert (curve["x"] - canvas["x"]) / canvas["width"] == pytest.approx(14 / N, abs=0.01)
+    expect(show(trained=N).locator(".new")).to_have_count(0)
+
+
+def test_heads_belong_to_schemes_that_differ_by_head(show) -> None:
+    explorer = show(left="ALiBi", right="sinusoidal", query=0, key=3)
+    heads = explorer.get_by_role("radiogroup", name="Head").get_by_role("radio")
+    expect(heads).to_have_count(N_HEADS)
+    for i, slope in enumerate(ALiBi(N_HEADS).slopes.tolist()):
+        heads.nth(i).hover()
+        expect(explorer.locator(".value").first).to_have_text(f"−{3 * slope:.{2 if slope > 0.04 else 3}f}")
+    choose(explorer, "left", "learned")
+    expect(heads).to_have_count(0)
+    expect(explorer.locator(".stripes")).to_have_count(2)
+
+
+def test_places_as_text(show) -> None:
+    table = torch.eye(8)[:, :4] + torch.ones(8, 4)
+    explorer = show(n=8, width=4, trained=5, n_heads=2, learned=table, query=1, key=3)
+    explorer.get_by_role("button", name="As text").click()
+    # (cos 2 + cos 0.02) / 2; rows (1, 2, 1, 1) and (1, 1, 1, 2), later ones without a 2
+    said = """Query at place 1, key at place 3, 2 places on: sinusoidal 0.29, learned 0.86.
+sinusoidal: adds waves to the word's vector; how alike place 1 and each are (cosine): 0.29.
+From all places, at this distance: 0.29.
+Hand 0, a round in 6.3 places: query at 57°, key at 172°.
+Both places were trained.
+learned: adds 4 numbers, found by training; how alike place 1 and each are (cosine): 0.86.
+From all places, at this distance: 0.86 to 1.00.
+Both places were trained."""
+    assert explorer.locator(".cx-text").text_content() == said
+
+
+@pytest.mark.parametrize(("width", "most"), [(1000, 620), (760, 640), (390, 700), (320, 780)])
+def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int) -> None:
+    explorer = alone_page.shown(positions(64, 32, 32, query=21, key=12), width)
+    page = explorer.page
+    before = explorer.bounding_box()["height"]
+    assert before <= most
+    for left, right in (("sinusoidal", "learned"), ("rotary", "ALiBi"), ("relative", "relative")):
+        choose(explorer, "left", left)
+        choose(explorer, "right", right)
+        for query, key in (("63", "0"), ("40", "40")):
+            place(explorer, "query").fill(query)
+            place(explorer, "key").fill(key)
+        page.keyboard.press("Shift+ArrowUp")
+        assert explorer.bounding_box()["height"] == before
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # Nothing is drawn beyond the frame, and nothing is cut.
+        beyond = explorer.evaluate(
+            """e => {
+                const frame = e.getBoundingClientRect();
+                const isOut = ({ left, right }) => left < frame.left || right > frame.right;
+                const isShown = (n) => n.getClientRects().length && !n.closest(".busy");
+                const isCut = (n) => n instanceof HTMLElement && !n.matches("input") && n.clientWidth
+                    && n.children.length === 0 && n.scrollWidth > n.clientWidth + 1;
+                return [...e.querySelectorAll(".ex *")].filter(isShown)
+                    .filter((n) => isOut(n.getBoundingClientRect()) || isCut(n)).map((n) => n.outerHTML);
+            }"""
+        )
+        assert beyond == []
+
+
+@pytest.mark.parametrize(
+    ("explorer", "query", "key"),
+    [
+        (positions(1, 2, 1, n_heads=1), 0, 0),
+        (positions(512, 64, 384, n_heads=64, head=63, learned=torch.eye(512, 64), pair=31), 230, 162),
+    ],
+    ids=["smallest", "largest"],
+)
+def test_the_smallest_and_the_largest(alone_page, explorer: PositionsExplorer, query: int, key: int) -> None:
+    found = alone_page.shown(explorer)
+    mouse = found.page.mouse
+    for scheme in SCHEMES:
+        choose(found, "right", scheme)
+        mouse.move(*spot(found, 1, 0.2, 0.2))
+        on = found.get_by_role("button", name="Both one on")
+        on.evaluate("e => { for (let i = 0; i < 12; i += 1) e.click(); }")
+        mouse.move(2, 2)
+        expect(found.get_by_role("status")).not_to_contain_text("NaN")
+        drawn = found.locator("svg").evaluate_all("all => all.map((each) => each.outerHTML).join('')")
+        assert not re.search("NaN|Infinity|undefined", drawn)
+    expect_places(found, query, key)  # sixty places further, where there are as many
+    expect(found.get_by_role("alert")).to_be_empty()
+
+
+def test_accessible_and_large_enough_to_read(alone_page) -> None:
+    table = random_table(64, 32)
+    assert alone_page.look(positions(64, 32, 32, learned=table, query=20, key=26), "positions") == []
+    sizes = alone_page.page.locator(".ex").evaluate(
+        "e => [...e.querySelectorAll('*')].filter((n) => n.textContent.trim() && n.getClientRects().length)"
+        ".map((n) => parseFloat(getComputedStyle(n).fontSize))"
+    )
+    assert min(sizes) >= 12
+
+
+def test_with_a_kernel(desk) -> None:
     explorer = desk.shown(
         TITLE,
         "from course_lib.concepts.c05_positions.explorer import PositionsExplorer\n"
-        "PositionsExplorer(1, 2, 1, n_heads=1)",
+        f"explorer = PositionsExplorer({N}, {WIDTH}, {TRAINED})\n"
+        "explorer",
     )
-    for scheme in SCHEMES:
-        choose(explorer, scheme)
-        expect(explorer.locator(".cx-text")).to_contain_text("Query at place 0, key at place 0, the same.")
-        expect(explorer.locator(".cx-text")).to_contain_text("Both places are among the 1 place of training.")
-
-
-def test_python_changes_the_page(desk, explorer: Locator) -> None:
-    desk.run("explorer.scheme = 'rotary'; explorer.query = 17; explorer.key = 4; explorer.pair = 1")
-    expect(explorer.get_by_label("Scheme")).to_have_value("rotary")
-    expect(explorer.get_by_label("Pair", exact=True)).to_have_value("1")
-    expect_places(explorer, 17, 4)
-    desk.run("explorer.scheme = 'relative'; explorer.head = 2")
-    expect(explorer.get_by_label("Head", exact=True)).to_have_value("2")
-
-
-def test_a_large_table(desk) -> None:
-    explorer = desk.shown(TITLE, LARGE)
-    for scheme in SCHEMES:
-        choose(explorer, scheme)
-        click(explorer.locator(".cx-pattern canvas"), 400.5 / 512, 0.5)
-        expect(place(explorer, "Query")).to_have_value("400")
-
-
-def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
-    explorer.locator("summary").click()
-    place(explorer, "Query").focus()
-    desk.page.keyboard.press("Shift+ArrowRight")
-    assert place(explorer, "Query").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    for dark in (False, True):
-        desk.set_theme(dark)
-        for scheme in SCHEMES:
-            choose(explorer, scheme)
-            assert desk.look(explorer, f"positions-{scheme}") == []
+    cells = desk.page.locator(".jp-CodeCell").count()
+    choose(explorer, "right", "ALiBi")
+    place(explorer, "query").fill("12")
+    explorer.locator(".stage").focus()
+    for key in ("ArrowRight", "b", "d", "d"):  # to JupyterLab: a new cell, and away with one
+        desk.page.keyboard.press(key)
+    assert desk.page.locator(".jp-CodeCell").count() == cells
+    desk.knows("explorer.left, explorer.right, explorer.query, explorer.key", ("sinusoidal", "ALiBi", 12, 4))
+    desk.run("explorer.right, explorer.pairs, explorer.head, explorer.key = 'relative', True, 2, 9")
+    expect(explorer.get_by_label("Scheme on the right")).to_have_value("relative")
+    expect(explorer.get_by_role("radio", name="All pairs")).to_have_attribute("aria-checked", "true")
+    expect(explorer.get_by_role("radio", name="head 2")).to_have_attribute("aria-checked", "true")
+    expect_places(explorer, 12, 9)
+    ground = explorer.evaluate("e => getComputedStyle(e).backgroundColor")
+    desk.set_theme(True)
+    assert explorer.evaluate("e => getComputedStyle(e).backgroundColor") != ground

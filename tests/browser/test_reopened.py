@@ -27,7 +27,7 @@ def test_an_explorer_comes_back_with_its_notebook_and_then_says_how(desk, tmp_pa
     explorer = desk.shown(TITLE, *CELLS)
     lost = desk.page.get_by_text(LOST)
     expect(lost).to_be_hidden()
-    explorer.get_by_role("button", name="5 Mix").click()
+    explorer.get_by_role("tab", name="5 Mix").click()
     explorer.get_by_label("Mask", exact=True).select_option("causal")
     desk.page.get_by_label("tails").check()
     desk.answered(explorer)
@@ -41,14 +41,16 @@ def test_an_explorer_comes_back_with_its_notebook_and_then_says_how(desk, tmp_pa
         expect(explorer.or_(lost.filter(visible=True))).to_be_visible()
         if explorer.is_visible():
             break
-    expect(explorer.locator('[data-table="mix"]')).to_be_visible()
+    expect(explorer.get_by_role("tab", name="5 Mix")).to_have_attribute("aria-selected", "true")
     expect(explorer.get_by_label("Mask", exact=True)).to_have_value("causal")
     expect(desk.page.get_by_label("tails")).to_be_checked()
     expect(lost).to_be_hidden()
-    field = explorer.get_by_label("q of the, dimension 1")
+    # Nobody answers any more, so the page does.
+    field = explorer.get_by_label("v of the, number 1")
     field.fill("2")
     field.press("Enter")
-    expect(explorer.get_by_role("alert")).to_contain_text("run the cells above it and its own cell again")
+    expect(explorer.get_by_role("status")).to_contain_text("·2 + ")
+    expect(explorer.get_by_role("alert")).to_be_empty()
 
     # JupyterLab saves what its kernel knows, and so forgets on the next save what it has brought back.
     desk.save()

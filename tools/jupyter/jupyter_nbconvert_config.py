@@ -1,12 +1,12 @@
 """What `jupyter nbconvert` makes of a notebook: see `course_lib.export`."""
 
-from course_lib.export import TEMPLATES
+from pathlib import Path
+
+import course_lib
 
 c = get_config()  # noqa: F821 (Jupyter defines this name before it reads the file)
 
 # Printed in pieces, it is one text: else each word of a streamed text is a line of its own.
 c.Exporter.preprocessors = ["nbconvert.preprocessors.CoalesceStreamsPreprocessor"]
-c.HTMLExporter.template_name = "course"
-c.HTMLExporter.extra_template_basedirs = [str(TEMPLATES)]
-# Slides are HTML, too, and would take over the template.
-c.SlidesExporter.template_name = "reveal"
+# Beside JupyterLab's template, whose place it takes; who names another one gets that.
+c.HTMLExporter.extra_template_basedirs = [str(Path(course_lib.__file__).parent / "export" / "templates")]

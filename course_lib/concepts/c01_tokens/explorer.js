@@ -1,22 +1,25 @@
 // The token explorer's page: a text in the tokens of two tokenizers; how a word became its tokens, or what languages cost.
 
 const LONGEST_TEXT = 2000; // as in Python
+const MOST_KEPT = 300; // texts that were cut
 const MOST_BESIDE = 34; // letters of a word, with two tokenizers side by side
 const SIZES = [25, 22, 19, 16, 14];
 const HOW = {
   cut: [
     "A text in its tokens, each with a tint. Where a letter is in stripes, it lies in several tokens; what has no tint is dropped.",
-    "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again. WordPiece (BERT) takes the longest piece that fits, from the left.",
+    "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again.",
+    "WordPiece (BERT) takes the longest piece that fits, from the left; grey are the longer ones that it tried.",
     "␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",
   ],
   price: [
     "One sentence in 20 languages, the cheapest first; each cell of a bar is a token. Choose a language to see its cuts.",
-    "Of a script that is rare in its training text a tokenizer has learned few pairs: a token is a byte or two. WordPiece knows no bytes: hatched are words that it loses, [UNK].",
+    "Of a script that is rare in its training text a tokenizer has learned few pairs: a token is a byte or two.",
+    "WordPiece knows no bytes: hatched are words that it loses, [UNK].",
   ],
 };
 const ASKED = {
-  cut: "Which word costs most? Point at a token; choose a word.",
-  price: "Why so many? Point at the tokens of a letter.",
+  cut: ["Which word costs most?", " Point at a token; choose a word."],
+  price: ["Why so many?", " Point at the tokens of a letter."],
 };
 const KEYS = [["←", "→", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
 
@@ -34,6 +37,7 @@ class Tokens extends Instrument {
   /** A text by one tokenizer. */
   cutting(view, name) {
     const key = `${name}\n${view.text}`;
+    if (this.cuttings.size > MOST_KEPT) this.cuttings.clear();
     if (!this.cuttings.has(key)) this.cuttings.set(key, new Cutting(name, this.tokenizers.get(name), view.text, view.cuts[name]));
     return this.cuttings.get(key);
   }
@@ -160,7 +164,8 @@ class Tokens extends Instrument {
   /** A tokenizer: its text, and how the chosen word grew. */
   makeSide(side) {
     const { names } = this.model.get("state");
-    const title = names.length > 2 ? h("select", { "aria-label": `Tokenizer ${side + 1}` }, names.map((name) => h("option", { value: name }, name))) : h("b");
+    const options = names.map((name) => h("option", { value: name }, name));
+    const title = names.length > 2 ? h("select", { "aria-label": `Tokenizer ${side + 1}` }, options) : h("b");
     title.addEventListener("change", () => this.outer.set("shown", this.model.get("shown").with(side, title.value)));
     const size = h("span");
     const text = h("p", { class: "text", role: "group", dir: "auto", onkeydown: (event) => this.onTextKey(event, side) });
@@ -175,14 +180,18 @@ class Tokens extends Instrument {
     const stepper = h("span", { class: "stepper" }, spinner.node, of);
     const other = h("button", { type: "button", class: "quiet", onclick: () => this.turnTo(1 - side) });
     const panel = h("div", { class: "grows" }, h("div", { class: "head" }, head, other, stepper), figure);
-    const all = { line: h("div", { class: "line" }, h("div", { class: "who" }, title, size), text), title, size, text, panel, head, other, of, spinner, stepper, figure };
+    const line = h("div", { class: "line" }, h("div", { class: "who" }, title, size), text);
+    const all = { line, title, size, text, panel, head, other, of, spinner, stepper, figure };
     // What is pointed at: a token, or a step.
     const pointed = {
       text: (event) => {
         const token = this.aimed(side, event);
         return token === null ? null : { side, token, steps: [], language: this.now.language, isTold: true };
       },
-      figure: (event) => this.now.grown[side]?.high && this.stepped(side, this.now.grown[side].stepAt(event.clientY - figure.getBoundingClientRect().top)),
+      figure: (event) => {
+        const found = this.now.grown[side];
+        return found?.high ? this.stepped(side, found.stepAt(event.clientY - figure.getBoundingClientRect().top)) : null;
+      },
     };
     for (const [name, at] of Object.entries(pointed)) {
       const node = all[name];
@@ -265,7 +274,8 @@ class Tokens extends Instrument {
     this.fit(c);
     if (isPrice) this.drawPrices(c);
     const token = c.isTold && (!isPrice || this.passing) ? c.tokens[c.side] : null;
-    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : [ASKED[c.view]]));
+    const [asked, how] = ASKED[c.view];
+    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : [asked, h("span", { class: "long" }, how)]));
     this.turned.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
@@ -340,7 +350,8 @@ class Tokens extends Instrument {
     setAttribute(side.figure, "data-new", side.word !== word && "");
     Object.assign(side, { word, grownTo: `${word} ${step}` });
     side.figure.style.setProperty("--beside", `${roomBeside(width) - 8}px`);
-    side.figure.replaceChildren(...(found ? found.draw({ step, width, height, measured: (words, size) => this.measured(words, size) }) : [h("p", {}, "Nothing of it is read.")]));
+    const measured = (words, size) => this.measured(words, size);
+    side.figure.replaceChildren(...(found?.draw({ step, width, height, measured }) ?? [h("p", {}, "Nothing of it is read.")]));
   }
 
   measured(words, size) {

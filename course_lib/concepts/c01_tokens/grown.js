@@ -82,7 +82,8 @@ class Merges {
     for (let k = step; k > 0; k -= 1) {
       const top = TOP + (this.high - k) * this.row;
       for (const piece of this.rows[k]) {
-        nodes.push(block(piece.isNew ? `new${k === step ? " last" : ""}` : piece.n > 1 ? "kept" : "bare", place(piece, top, this.row), fitting(this.name(piece.id), piece)));
+        const kind = piece.isNew ? `new${k === step ? " last" : ""}` : piece.n > 1 ? "kept" : "bare";
+        nodes.push(block(kind, place(piece, top, this.row), fitting(this.name(piece.id), piece)));
       }
       if (this.row > 12) nodes.push(beside(top, this.row, `${this.joined(k).learned}${left > 80 ? " pair" : ""}`));
     }
@@ -130,7 +131,8 @@ class Matches {
   }
 
   draw({ step, width, height, measured }) {
-    if (this.isWhole) return [h("p", {}, this.isTooLong ? `A word of more than ${LONGEST_WORD} letters is lost, without a try.` : "A special token: it is never cut.")];
+    if (this.isTooLong) return [h("p", {}, `A word of more than ${LONGEST_WORD} letters is lost, without a try.`)];
+    if (this.isWhole) return [h("p", {}, "A special token: it is never cut.")];
     const left = roomBeside(width);
     const cell = Math.min(LETTER, (width - left) / this.letters.length);
     const tried = sum(this.matches.map((match) => match.tried));
@@ -153,12 +155,14 @@ class Matches {
       wedge.style.clipPath = `polygon(0 0, 100% 0, ${(100 * n) / rest}% 100%, 0 100%)`;
       const wide = Math.max(n * cell, n ? 0 : 56);
       const isNamed = row > 13 && measured(words, 13) < wide - 2;
-      nodes.push(wedge, block(`${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
+      const kind = `${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`;
+      nodes.push(wedge, block(kind, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
       if (row > 12) nodes.push(beside(at + down, row, left > 80 ? `number ${id}` : String(id)));
       return at;
     });
     const all = many(this.cut.tokenizer.tokens.length, "piece");
-    const end = this.isLost ? `Nothing of the ${all} fits here, so the whole word is lost.` : this.high === 1 ? `The whole word is one of the ${all}.` : "";
+    const whole = this.high === 1 ? `The whole word is one of the ${all}.` : "";
+    const end = this.isLost ? `Nothing of the ${all} fits here, so the whole word is lost.` : whole;
     if (step === this.high && end) nodes.push(h("p", { style: `left:${left}px;top:${top + 4}px` }, end));
     return nodes;
   }

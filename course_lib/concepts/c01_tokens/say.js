@@ -7,7 +7,8 @@ const written = (text, most = 20) => short(readable(encoded(text)), most);
 /** A token: its number, and what it consists of. */
 function told(cut, { id, word }) {
   const bytes = cut.tokenizer.bytes(id);
-  const of = cut.isLost(word) ? `, in the place of ${written(cut.words[word][0])}` : cut.isBytes ? `, ${many(bytes.length, "byte")}: ${short(hex(bytes), 60)}` : "";
+  const consists = cut.isBytes ? `, ${many(bytes.length, "byte")}: ${short(hex(bytes), 60)}` : "";
+  const of = cut.isLost(word) ? `, in the place of ${written(cut.words[word][0])}` : consists;
   return [mark(short(cut.name(id), 40), "token"), ` number ${count(id)}${of}`];
 }
 
@@ -20,12 +21,13 @@ function stepSaid({ cuts, grown: all, steps, side }) {
   if (!isBytes) return [`${title} cuts `, word, ", from the left: ", mark(matches[step - 1].name, "token"), ` is piece ${step} of ${high}.`];
   if (step === 0) return [`${title} begins `, word, ` with ${many(bytes.length, "byte")}.`];
   const { left, right, both, learned } = found.joined(step);
-  return [`${title} builds `, word, ": ", mark(left, "token"), " and ", mark(right, "token"), " make ", mark(both, "token"), `, the ${learned} pair it learned.`];
+  const joined = [mark(left, "token"), " and ", mark(right, "token"), " make ", mark(both, "token")];
+  return [`${title} builds `, word, ": ", joined, `, the ${learned} pair it learned.`];
 }
 
 /** The same when the word has become its tokens: what each tokenizer makes of it. */
 function cutSaid({ text, cuts, tokens, isWide }) {
-  const [most, few, long] = isWide ? [6, 4, 24] : [4, 3, 14];
+  const [most, few, long] = isWide ? [6, 4, 24] : [4, 2, 12];
   const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
   const [own] = words.find(Boolean) ?? [text];
   const all = cuts.map((cut, side) => {

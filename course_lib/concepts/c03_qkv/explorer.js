@@ -1,323 +1,329 @@
-// The attention stepper's page: shows the tables that Python computed, which numbers made a number, and asks for edits.
+// The attention stepper's page: one step of attention at a time, and above it what comes of all of them.
 
-const STAGES = ["scores", "scale", "mask", "softmax", "mix"];
-const HINT = "Point at a number, or move to it with Tab and the arrow keys, to see where it comes from.";
-const PROJECT = "project";
-const QKV = ["q", "k", "v"];
+const GOAL = 0.9;
+const STEP = 0.5; // what one drag or one press of Shift and an arrow adds
+const DRAG_PX = 12;
+const PADDING_PX = 12; // of the panel
+const MASK_NAMES = { off: "No mask", causal: "Causal mask", custom: "Own mask" };
+const CHANGE = "Numbers in a frame can be changed: type, or drag sideways. The bar above says what comes of it.";
+const KEYS = [
+  ["1", "to", "6", "steps"],
+  ["←", "→", "↑", "↓", "numbers"],
+  ["Shift", "↑", "↓", `${STEP} more or less`],
+  ["Enter", "keeps"],
+  ["Esc", "takes back"],
+];
 
-/** The cells that a number of a stage is computed from: [table, row, column], null for a whole row or column. */
-function inputsOf(stage, row, column) {
-  return {
-    scores: [["q", row, null], ["k", column, null]],
-    scale: [["scores", row, column]],
-    mask: [["scale", row, column]],
-    softmax: [["mask", row, null]],
-    mix: [["softmax", row, null], ["v", null, column]],
-    q: [["x", row, null], ["w_q", null, column]],
-    k: [["x", row, null], ["w_k", null, column]],
-    v: [["x", row, null], ["w_v", null, column]],
-  }[stage];
+class Stepper extends Instrument {
+  constructor(model, box) {
+    super(box);
+    this.model = model;
+    this.passing = null;
+    const { softmax, mix } = model.get("state");
+    const most = (row) => row.indexOf(Math.max(...row));
+    const t = softmax.length - 1;
+    this.chosen = { t, s: most(softmax[t]), j: most(mix[t].map(Math.abs)), made: "q" };
+    this.frame();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  current() {
+    const state = this.model.get("state");
+    const c = { ...state, ...this.chosen, ...this.passing, stage: this.model.get("stage"), mask: this.model.get("mask") };
+    const [T, S, K, D, C] = [c.q.length, c.k.length, c.k[0].length, c.v[0].length, c.inputs.x?.[0].length ?? 0];
+    c.width = c.stage === "project" ? c[c.made][0].length : D; // numbers in what is looked at
+    Object.assign(c, { T, S, K, D, C, queries: state.tokens, keys: state.key_tokens ?? state.tokens });
+    Object.assign(c, { t: Math.min(c.t, T - 1), s: Math.min(c.s, S - 1), j: Math.min(c.j, c.width - 1) });
+    c.masked = c.scale.map((row, t) => row.map((x, s) => (c.allowed[t][s] ? x : null)));
+    c.powers = powers(c.scale[c.t], c.allowed[c.t]);
+    return c;
+  }
+
+  set(change) {
+    this.passing = null;
+    this.chosen = { ...this.chosen, ...change };
+    this.draw();
+  }
+
+  preview(change) {
+    this.passing = change;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  /** What a mouse points at is seen while it points there; a click or the focus keeps it. */
+  chooses(node, change) {
+    node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && event.buttons === 0 && this.preview(change));
+    node.addEventListener("pointerleave", () => this.preview(null));
+    node.addEventListener("mousedown", () => node.tabIndex < 0 || node.focus());
+    node.addEventListener("focus", () => this.set(change));
+    node.addEventListener("click", () => this.set(change));
+    return node;
+  }
+
+  go(stage) {
+    this.outer.set("stage", stage);
+  }
+
+  stages() {
+    return Object.keys(VIEWS).filter((name) => name !== "project" || this.model.get("state").inputs.x);
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is changed
+  ask(kind, fields) {
+    return this.outer.ask(kind, fields);
+  }
+
+  reset() {
+    for (const field of this.stage.querySelectorAll("input")) this.takeBack(field);
+    this.ask("reset");
+  }
+
+  /** A field sends on Enter or when it is left, Escape takes back; a number, `now()`, can be dragged, too, or stepped. */
+  editable(field, send, now = null) {
+    for (const [name, value] of Object.entries({ autocomplete: "off", spellcheck: "false" })) field.setAttribute(name, value);
+    let [sent, drag] = [null, null];
+    const commit = async () => {
+      const text = field.value;
+      if (text === field.dataset.full || text === sent) return;
+      sent = text;
+      const { error } = await send(text);
+      sent = null;
+      if (field.value !== text) return;
+      if (error) setAttribute(field, "aria-invalid", "true");
+      else this.takeBack(field);
+    };
+    const step = (by, from = now()) => send(String(Math.round(1e6 * (from + STEP * by)) / 1e6));
+    field.addEventListener("focus", () => (field.value === field.dataset.shown ? this.takeBack(field) : field.select()));
+    field.addEventListener("blur", () => (field.value === field.dataset.full ? this.takeBack(field) : commit()));
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") commit();
+      else if (event.key === "Escape") this.takeBack(field);
+      else if (now && event.shiftKey && /^Arrow(Up|Down)$/.test(event.key)) {
+        event.preventDefault();
+        step(event.key === "ArrowUp" ? 1 : -1);
+      }
+    });
+    if (!now) return;
+    field.addEventListener("pointerdown", (event) => {
+      if (event.button === 0 && !field.matches(":focus")) drag = { x: event.clientX, from: now(), by: 0 };
+    });
+    field.addEventListener("mousedown", (event) => {
+      if (!drag) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    });
+    field.addEventListener("pointermove", (event) => {
+      const by = drag ? Math.round((event.clientX - drag.x) / DRAG_PX) : 0;
+      if (!drag || by === drag.by) return;
+      if (!drag.isMoving) {
+        field.setPointerCapture(event.pointerId);
+        field.click();
+      }
+      Object.assign(drag, { isMoving: true, by });
+      step(by, drag.from);
+    });
+    field.addEventListener("pointerup", () => {
+      if (drag && !drag.isMoving) field.focus();
+      drag = null;
+    });
+    field.addEventListener("pointercancel", () => (drag = null));
+  }
+
+  /** What is known stands in a field: rounded, or in full and chosen while somebody is in it. */
+  takeBack(field) {
+    const isInside = field.matches(":focus");
+    field.value = isInside ? field.dataset.full : field.dataset.shown;
+    setAttribute(field, "aria-invalid", null);
+    if (isInside) field.select();
+  }
+
+  /** A reader who types is left alone. */
+  fill(field, full, shown) {
+    const { full: before, shown: seen } = field.dataset;
+    const isTyping = ![before ?? "", seen].includes(field.value);
+    Object.assign(field.dataset, { full, shown });
+    if (!isTyping && field.value !== (field.matches(":focus") ? full : shown)) this.takeBack(field);
+    setAttribute(field, "value", shown); // a copied picture knows attributes only
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  /** What is chosen stands in the sentence, and can be chosen there. */
+  choice(label, name) {
+    const select = h("select", { class: "tk", "aria-label": label });
+    select.addEventListener("change", () => this.set({ [name]: name === "made" ? select.value : Number(select.value) }));
+    return select;
+  }
+
+  showChoice(select, kind, options, value) {
+    setOptions(select, options.map(([own, text]) => [own, brief(text, 18)]));
+    select.className = `tk of-${kind}`;
+    select.value = value;
+    select.disabled = options.length < 2;
+    for (const option of select.options) setAttribute(option, "selected", option.selected);
+  }
+
+  frame() {
+    const options = this.stages().map((name, i) => [name, [`${i + 1} ${VIEWS[name].title}`, VIEWS[name].title]]);
+    this.tabs = tabs({ label: "Steps", options, choose: (name) => this.go(name) });
+    this.mask = h("select", { "aria-label": "Mask", onchange: () => this.ask("mask", { choice: this.mask.value }) });
+    setOptions(this.mask, Object.entries(MASK_NAMES));
+    this.undo = quiet("Reset", "Reset", () => this.reset());
+    [this.asker, this.found, this.maker] = [["Query", "t"], ["Key", "s"], ["What is made", "made"]].map((each) => this.choice(...each));
+    this.may = h("button", { class: "may", onclick: () => this.ask("toggle", { row: this.current().t, column: this.current().s }) });
+    this.column = spin({ label: "Number", low: 1, high: () => this.current().width, get: () => this.current().j + 1, set: (j) => this.set({ j: j - 1 }) });
+    this.where = h("span");
+    this.who = h("span", { class: "small" });
+    this.once = h("span", { class: "small" }, "at first");
+    this.find = h("p", { class: "find small" });
+    this.strip = h("div", { class: "strip" });
+    const top = [this.tabs.node, h("span", { class: "space" }), this.undo, this.mask];
+    this.build({ name: "at", top, place: [this.where], between: [this.strip], role: "tabpanel" });
+    this.outer.root.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|PRE)$/.test(event.target.tagName)) return;
+      const stage = this.stages()[Number(event.key) - 1];
+      if (stage) this.go(stage);
+    });
+    this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  // ---------------------------------------------------------------------------------------------- sizes
+  nameWidth() {
+    const { queries, keys, S } = this.current();
+    const most = this.isWide() ? 130 : S > 5 && this.stage.clientWidth < 400 ? 42 : 76;
+    return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(name) + 18)), 42, most);
+  }
+
+  numberWidth() {
+    return this.isWide() ? 66 : 44;
+  }
+
+  /** Of all steps the tallest decides, so that nothing moves from one to the next. */
+  height() {
+    const { T, S, K, C } = this.current();
+    const rows = Math.max(K + T, C ? C + T : 0, S + 2, S + 1 + (T > 1 ? 0.7 * T + 0.6 : 0));
+    return Math.round(clamp(38 * rows + 78, 220, 410));
+  }
+
+  room() {
+    return [this.stage.clientWidth - 2 * PADDING_PX, this.height() - 2 * PADDING_PX];
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  /** Build what the step needs where it is another one, or of another size. */
+  fit(c) {
+    const { stage, made, T, S, K, D, C, queries, keys, j } = c;
+    const { clientWidth: width } = this.stage;
+    const own = stage === "project" ? made : stage === "mix" && !this.isWide() ? j : "";
+    const shape = JSON.stringify([stage, own, T, S, K, D, C, queries, keys, width]);
+    if (shape === this.built) return;
+    this.built = shape;
+    const view = VIEWS[stage];
+    const focused = this.stage.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    const label = this.nameWidth() + (this.isWide() ? 2 * this.numberWidth() + 3 + PADDING_PX : 4);
+    this.root.setAttribute("style", styled({ name: this.nameWidth(), label, figure: this.height() }));
+    setAttribute(this.root, "data-long", this.isWide() && Math.max(S, K) > 4 && "");
+    this.bars = [bar(this, { n: S, isNamed: true, w: width - label - PADDING_PX }), bar(this, { n: S })];
+    this.strip.replaceChildren(this.who, this.bars[0].node, this.once, this.bars[1].node, this.find);
+    this.parts = view.build(this);
+    this.stage.replaceChildren(this.parts.node);
+    this.where.replaceChildren(...view.where(this));
+    setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${stage}`);
+    this.tell([view.how, CHANGE], KEYS);
+    if (focused) [...this.stage.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === focused)?.focus();
+  }
+
+  draw() {
+    if (!this.stage.clientWidth) return;
+    const c = this.current();
+    this.fit(c);
+    const view = VIEWS[c.stage];
+    this.tabs.show(c.stage);
+    this.mask.value = c.mask;
+    const numbered = (list) => list.map((text, i) => [i, text]);
+    this.showChoice(this.asker, "query", numbered(c.queries), c.t);
+    this.showChoice(this.found, "key", numbered(c.keys), c.s);
+    this.showChoice(this.maker, MADE[c.made], Object.entries(MADE), c.made);
+    this.column.show();
+    setText(this.may, c.allowed[c.t][c.s] ? "may" : "may not");
+    for (const part of this.parts.draws) part.draw(c);
+    this.drawStrip(c);
+    this.say(view.say(this, c));
+    const { first } = c;
+    const isFirst = Object.keys(first).every((name) => JSON.stringify(first[name]) === JSON.stringify(c[name]));
+    setAttribute(this.undo, "aria-disabled", isFirst && "true");
+    const many = `${c.T} ${c.T > 1 ? "queries" : "query"}, ${c.S} key${c.S > 1 ? "s" : ""}`;
+    this.source.replaceChildren(many, h("span", { class: "long" }, ": numbers to play with."));
+    this.drawText(c, view);
+  }
+
+  /** Where the chosen query looks, where it looked at first, and what there is to find. */
+  drawStrip(c) {
+    const own = c.softmax[c.t];
+    this.who.replaceChildren(mark(brief(c.queries[c.t], this.isWide() ? 14 : 6), "query"), h("span", { class: "long" }, " looks at"));
+    const before = attended(c.first, c.first.mask).softmax[c.t] ?? [];
+    const differs = before.length === c.S && before.some((share, s) => Math.abs(share - own[s]) > 0.0005);
+    this.bars[0].draw(c, own);
+    this.bars[1].draw(c, differs ? before : own);
+    for (const node of [this.once, this.bars[1].node]) node.style.visibility = differs ? "" : "hidden";
+    const changed = ([name, table]) => table.flat().filter((x, i) => x !== c.first.inputs[name].flat()[i]).length;
+    const n = sum(Object.entries(c.inputs).map(changed));
+    const [first] = this.stages();
+    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: () => this.go(first) }, "Try it in step 1.");
+    const told = () => {
+      if (!c.allowed[c.t][c.s]) return [" is forbidden: no number helps."];
+      if (c.allowed[c.t].filter(Boolean).length === 1) return [": the only one that is left gets all, whatever its score."];
+      if (own[c.s] < GOAL) return [" above 90\u00a0%? ", way];
+      const much = [" has ", em(percent(own[c.s]))];
+      if (!n) return [much, ". Choose a pair with less: can one number bring it there?"];
+      return [much, " ✓", `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];
+    };
+    const more = told();
+    const pair = [mark(brief(c.queries[c.t]), "query"), " → ", mark(brief(c.keys[c.s]), "key")];
+    this.find.replaceChildren(more.includes(way) ? "Can one number bring " : "", ...pair, ...more.flat());
+  }
+
+  /** "2·1 + 0·0.5 = 2", in the colours of what is multiplied; where there is no room for all only their sum. */
+  sum(left, right, kinds) {
+    const value = dot(left, right);
+    if (!this.isWide() && left.length > 4) return [`${left.length} products add up to `, em(written(value), kinds[2]), "."];
+    const factor = (x, kind) => em(x < 0 ? `(${written(x)})` : written(x), kind);
+    const terms = left.map((x, i) => [i ? " + " : "", factor(x, kinds[0]), "·", factor(right[i], kinds[1])]);
+    return [terms, [...left, ...right, value].every(isExact) ? " = " : " ≈ ", em(written(value), kinds[2]), "."];
+  }
+
+  drawText(c, view) {
+    const [columns, values] = view.table(c);
+    const cells = values.map((row) => row.map((x) => (view.write ?? written)(x)));
+    const widths = columns.map((name, i) => Math.max(name.length, ...cells.map((row) => row[i].length)));
+    const first = Math.max(...c.queries.map((name) => name.length));
+    const line = (name, texts) => name.padEnd(first) + texts.map((text, i) => `  ${text.padStart(widths[i])}`).join("");
+    const at = { t: c.t, ...(columns === c.keys ? { s: c.s } : { j: c.j }) };
+    const looks = `${c.queries[c.t]} looks at: ${c.keys.map((key, s) => `${key} ${percent(c.softmax[c.t][s])}`).join(", ")}.`;
+    const said = `${view.title}. ${this.placeOf(c, at)}: ${this.said.textContent}`;
+    setText(this.outer.text, [said, looks, "", line("", columns), ...c.queries.map((name, r) => line(name, cells[r]))].join("\n"));
+  }
+
+  placeOf(c, { t, s, j }) {
+    return [t !== undefined ? c.queries[t] : [], s !== undefined ? c.keys[s] : [], j !== undefined ? `number ${j + 1}` : []].flat().join(", ");
+  }
+
+  nameOf(c, array, row, column) {
+    if (array.startsWith("w_")) return `${array.toUpperCase()}, row ${row + 1}, column ${column + 1}`;
+    return `${array} of ${(array === "q" || array === "x" ? c.queries : c.keys)[row]}, number ${column + 1}`;
+  }
 }
 
 function render({ model, el }) {
-  const box = frame({ model, el, title: "Attention, step by step", textLabel: "The tables as text" });
-  const { body, ask } = box;
-  const trace = h("p", { class: "cx-trace", role: "status" }, HINT);
-
-  const back = h("button", { type: "button", class: "cx-button", onclick: () => go(-1) }, "◀ Back");
-  const next = h("button", { type: "button", class: "cx-button cx-primary", onclick: () => go(1) }, "Next ▶");
-  // What a reader may change is q, k and v, or x and the matrices that make them: then that is the first step.
-  const inputNames = model.get("state").input_names;
-  const made = inputNames.includes("x") ? QKV : [];
-  const stageNames = made.length ? [PROJECT, ...STAGES] : STAGES;
-  const steps = stageNames.map((name, i) =>
-    h("button", { type: "button", class: "cx-step", "data-stage": name, onclick: () => setStage(name) }, `${i + 1} ${name[0].toUpperCase()}${name.slice(1)}`),
-  );
-  const maskId = uniqueId("mask");
-  const mask = h(
-    "select",
-    { id: maskId, class: "cx-select", onchange: () => set("mask", mask.value) },
-    h("option", { value: "off" }, "off: all may see all"),
-    h("option", { value: "causal" }, "causal: no later tokens"),
-    h("option", { value: "custom" }, "custom: choose each pair"),
-  );
-  const reset = h("button", { type: "button", class: "cx-button", onclick: restart }, "Reset numbers");
-  const inputs = h("div", { class: "cx-row cx-inputs" });
-  const projections = h("div", { class: "cx-row cx-inputs", hidden: !made.length });
-  const outputs = h("div", { class: "cx-row" });
-  body.append(
-    h(
-      "div",
-      { class: "cx-bar" },
-      h("div", { class: "cx-steps", role: "group", "aria-label": "Stage" }, back, ...steps, next),
-      h("span", { class: "cx-field" }, h("label", { for: maskId }, "Mask"), mask),
-      reset,
-    ),
-    inputs,
-    projections,
-    outputs,
-    trace,
-  );
-
-  let tables = {};
-  let shape = "";
-  let selected = null;
-
-  const set = (name, value) => {
-    model.set(name, value);
-    model.save_changes();
-  };
-  const setStage = (name) => set("stage", name);
-  const go = (by) => setStage(stageNames[Math.min(Math.max(stageNames.indexOf(model.get("stage")) + by, 0), stageNames.length - 1)]);
-  const stages = () => model.get("state").stages[model.get("mask")];
-  /** The computed tables, each with its sentences: q, k and v where they are made from x, then the stages. */
-  const computed = () => [...model.get("state").projections, ...stages()];
-  const computedNames = [...made, ...STAGES];
-  const drawnNames = () => computedNames.slice(0, stageNames.indexOf(model.get("stage")) + (made.length || 1));
-
-  function restart() {
-    for (const name of inputNames) {
-      for (const field of [...tables[name].names, ...tables[name].cells].flat()) revert(field);
-    }
-    ask("reset");
-  }
-
-  /** An input table: numbers (and token names) in text fields. */
-  function inputTable(name, rows, columns) {
-    const state = model.get("state");
-    const side = name === "q" || name === "x" ? "tokens" : name === "k" && !state.self_attention ? "key_tokens" : null;
-    const names = [];
-    const heads = rows.map((_, row) => {
-      const head = h("th", { scope: "row" });
-      if (side !== null) {
-        const field = h("input", { type: "text", class: "cx-name", size: 6, maxlength: 12, "aria-label": `Name of token ${row + 1}`, autocomplete: "off", spellcheck: "false" });
-        editable(field, (text) => ask("name", { side, row, text }));
-        names.push([field]);
-        head.append(field);
-      }
-      return head;
-    });
-    const cells = rows.map((_, row) =>
-      columns.map((_, column) => {
-        const field = h("input", { type: "text", inputmode: "decimal", class: "cx-number", size: 4, autocomplete: "off", spellcheck: "false" });
-        editable(field, (text) => ask("edit", { array: name, row, column, text }));
-        field.addEventListener("focus", () => select(null));
-        return field;
-      }),
-    );
-    grid(cells);
-    if (names.length) grid(names);
-    const holders = cells.map((line) => line.map((cell) => h("td", {}, cell)));
-    const node = h(
-      "table",
-      { class: "cx-table", "data-table": name },
-      h("caption", {}, h("strong", {}, state.roles[name].title), h("span", { class: "cx-formula" }, state.roles[name].meaning)),
-      h("thead", {}, h("tr", {}, h("td", {}), ...columns.map((column) => h("th", { scope: "col" }, column)))),
-      h("tbody", {}, ...rows.map((_, row) => h("tr", {}, heads[row], ...holders[row]))),
-    );
-    return { node, heads, cells, holders, names };
-  }
-
-  /** Send on Enter or when the field is left; Escape brings the last good text back. */
-  function editable(field, send) {
-    let sent = null;
-    const commit = async () => {
-      const text = field.value;
-      if (text === field.dataset.value || text === sent) return;
-      sent = text;
-      const state = await send(text);
-      sent = null;
-      if (field.value !== text) return;
-      if (state.error) {
-        setAttribute(field, "aria-invalid", "true");
-      } else {
-        field.value = field.dataset.value;
-        setAttribute(field, "aria-invalid", null);
-      }
-    };
-    field.addEventListener("focus", () => field.select());
-    field.addEventListener("blur", commit);
-    field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") commit();
-      if (event.key !== "Escape") return;
-      revert(field);
-      field.select();
-    });
-  }
-
-  function revert(field) {
-    field.value = field.dataset.value;
-    setAttribute(field, "aria-invalid", null);
-  }
-
-  function stageTable(name, rows, columns) {
-    const heads = rows.map(() => h("th", { scope: "row", role: "rowheader" }));
-    const columnHeads = columns.map(() => h("th", { scope: "col", role: "columnheader" }));
-    const cells = rows.map((_, row) =>
-      columns.map((_, column) => {
-        const cell = h("td", { role: "gridcell", class: "cx-cell" }, h("span", { class: "cx-value" }));
-        cell.addEventListener("mouseenter", () => select([name, row, column]));
-        cell.addEventListener("mouseleave", () => select(focused()));
-        cell.addEventListener("focus", () => select([name, row, column]));
-        cell.addEventListener("mousedown", () => cell.focus());
-        if (name === "mask") {
-          const toggle = () => (model.get("mask") === "custom" ? ask("toggle", { row, column }) : null);
-          cell.addEventListener("click", toggle);
-          cell.addEventListener("keydown", (event) => {
-            if (event.key !== " " && event.key !== "Enter") return;
-            event.preventDefault();
-            toggle();
-          });
-        }
-        return cell;
-      }),
-    );
-    grid(cells);
-    const title = h("strong");
-    const formula = h("span", { class: "cx-formula" });
-    const node = h(
-      "table",
-      { class: "cx-table", role: "grid", "data-table": name },
-      h("caption", {}, title, formula),
-      h("thead", {}, h("tr", {}, h("td", { role: "presentation" }), ...columnHeads)),
-      h("tbody", {}, ...rows.map((_, row) => h("tr", {}, heads[row], ...cells[row]))),
-    );
-    return { node, heads, columnHeads, cells, holders: cells, title, formula };
-  }
-
-  function focused() {
-    const place = document.activeElement?.closest?.(".cx-cell");
-    if (!place || !box.root.contains(place)) return null;
-    for (const name of computedNames) {
-      for (const [row, line] of (tables[name]?.cells ?? []).entries()) {
-        const column = line.indexOf(place);
-        if (column >= 0) return [name, row, column];
-      }
-    }
-    return null;
-  }
-
-  function select(place) {
-    selected = place;
-    drawSelection();
-  }
-
-  function drawSelection() {
-    const marked = new Set();
-    let sentence = HINT;
-    if (selected !== null) {
-      const [name, row, column] = selected;
-      const stage = computed()[computedNames.indexOf(name)];
-      sentence = stage.traces[row][column];
-      if (name === "mask" && model.get("mask") === "custom") sentence += ". Click, Space or Enter changes it.";
-      for (const [table, r, c] of inputsOf(name, row, column)) {
-        tables[table].holders.forEach((line, i) =>
-          line.forEach((cell, j) => ((r === null || r === i) && (c === null || c === j) ? marked.add(cell) : null)),
-        );
-      }
-    }
-    for (const [name, table] of Object.entries(tables)) {
-      table.holders.forEach((line, row) =>
-        line.forEach((cell, column) => {
-          const chosen = selected !== null && selected[0] === name && selected[1] === row && selected[2] === column;
-          setAttribute(cell, "data-mark", chosen ? "result" : marked.has(cell) ? "input" : null);
-        }),
-      );
-    }
-    setText(trace, sentence);
-  }
-
-  function build() {
-    const state = model.get("state");
-    const columns = (rows) => rows[0].map((_, i) => String(i + 1));
-    tables = {};
-    for (const name of inputNames) tables[name] = inputTable(name, state.inputs[name], columns(state.inputs[name]));
-    for (const projection of state.projections) tables[projection.name] = stageTable(projection.name, state.tokens, projection.columns);
-    for (const [i, name] of STAGES.entries()) tables[name] = stageTable(name, state.tokens, state.stages.off[i].columns);
-    inputs.replaceChildren(...inputNames.map((name) => tables[name].node));
-    projections.replaceChildren(...made.map((name) => tables[name].node));
-    outputs.replaceChildren(...STAGES.map((name) => tables[name].node));
-    selected = null;
-  }
-
-  function draw() {
-    const state = model.get("state");
-    const widths = inputNames.map((name) => [state.inputs[name].length, state.inputs[name][0].length]);
-    const now = JSON.stringify([state.tokens.length, state.self_attention, widths]);
-    if (now !== shape) {
-      shape = now;
-      build();
-    }
-    const last = stageNames.indexOf(model.get("stage"));
-    const drawn = drawnNames();
-    for (const name of inputNames) drawInputs(name);
-    for (const [i, name] of computedNames.entries()) {
-      const isCurrent = stageNames[last] === (made.includes(name) ? PROJECT : name);
-      drawStage(name, computed()[i], drawn.includes(name), isCurrent);
-    }
-    steps.forEach((step, i) => {
-      setAttribute(step, "aria-current", i === last ? "step" : null);
-      setAttribute(step, "data-done", i < last);
-    });
-    // aria-disabled instead of disabled: a button that vanishes from under the focus leaves the keyboard nowhere.
-    setAttribute(back, "aria-disabled", last === 0 ? "true" : null);
-    setAttribute(next, "aria-disabled", last === stageNames.length - 1 ? "true" : null);
-    mask.value = model.get("mask");
-    setText(box.text, computed().slice(0, drawn.length).map((stage) => stage.text).join("\n\n"));
-    if (selected !== null && !drawn.includes(selected[0])) selected = null;
-    drawSelection();
+  const box = frame({ model, el, title: "Attention, step by step", textLabel: "The picture as text", answers: answersOf(model) });
+  const page = new Stepper(model, box);
+  box.watch(() => page.draw(), "stage");
+  box.watch(() => {
+    page.draw();
     box.settle();
-  }
-
-  function drawInputs(name) {
-    const state = model.get("state");
-    const table = tables[name];
-    const isMatrix = name.startsWith("w_");
-    const names = name === "q" || name === "x" ? state.tokens : state.key_tokens;
-    table.heads.forEach((head, row) => {
-      const field = table.names[row]?.[0];
-      if (field) fill(field, names[row]);
-      else setText(head, isMatrix ? String(row + 1) : names[row]);
-    });
-    table.cells.forEach((line, row) =>
-      line.forEach((field, column) => {
-        fill(field, state.inputs[name][row][column]);
-        const place = isMatrix ? `${state.roles[name].title}, row ${row + 1}, column ${column + 1}` : `${name} of ${names[row]}, dimension ${column + 1}`;
-        setAttribute(field, "aria-label", place);
-      }),
-    );
-  }
-
-  function drawStage(name, stage, isDrawn, isCurrent) {
-    const table = tables[name];
-    table.node.hidden = !isDrawn;
-    setAttribute(table.node, "data-current", isCurrent);
-    setAttribute(table.node, "aria-label", `${stage.title}, ${stage.formula}`);
-    setText(table.title, stage.title);
-    setText(table.formula, stage.formula);
-    table.heads.forEach((head, row) => setText(head, model.get("state").tokens[row]));
-    table.columnHeads.forEach((head, column) => setText(head, stage.columns[column]));
-    table.cells.forEach((line, row) =>
-      line.forEach((cell, column) => {
-        const value = stage.values?.[row][column];
-        setText(cell.firstChild, stage.cells[row][column]);
-        setAttribute(cell, "data-masked", value === null);
-        if (name === "softmax") cell.style.setProperty("--cx-share", `${100 * value}%`);
-        setAttribute(cell, "data-toggle", name === "mask" && model.get("mask") === "custom");
-      }),
-    );
-  }
-
-  /** Show the model's text in a field, unless the reader is in the middle of typing another one. */
-  function fill(field, text) {
-    if (field.value === (field.dataset.value ?? "") || field.value === text) field.value = text;
-    field.dataset.value = text;
-  }
-
-  for (const name of ["state", "stage", "mask"]) model.on(`change:${name}`, draw);
-  draw();
+  }, "state");
   return () => {
-    for (const name of ["state", "stage", "mask"]) model.off(`change:${name}`, draw);
+    page.watch.disconnect();
     box.close();
   };
 }

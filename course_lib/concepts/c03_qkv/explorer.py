@@ -1,6 +1,7 @@
-"""The attention stepper: from tokens or queries to a mix of values, every number traceable to its inputs."""
+"""The attention stepper: attention on a few tokens, step by step, in numbers that one can check by hand."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,38 +10,18 @@ import traitlets
 from numpy.typing import ArrayLike, NDArray
 
 from course_lib import maths
-from course_lib.widgets.explorer import Explorer, assets, format_number
+from course_lib.widgets.explorer import Explorer, assets
 
-# Title, formula, and what one number is called.
-_STAGES = {
-    "scores": ("Scores", "q · k", "score"),
-    "scale": ("Scale", "scores / √{width}", "scaled"),
-    "mask": ("Mask", "{mask}", "masked"),
-    "softmax": ("Softmax", "each row sums to 1", "weight"),
-    "mix": ("Mix", "weights · v", "output"),
-}
-_MASKS = {"off": "nothing forbidden", "causal": "no later tokens", "custom": "your choice"}
-STAGES = tuple(_STAGES)
+STAGES = ("scores", "scale", "mask", "softmax", "mix")
 # Comes before the others where queries, keys and values are made from x.
 PROJECT = "project"
-MASKS = tuple(_MASKS)
-# Every number has a sentence of its own that travels to the page; more are no longer checked by hand anyway.
-LARGEST = 8
-
-# Title, and what it is for: the words of the course.
-_ROLES = {
-    "x": ("Tokens x", "one vector for each token"),
-    "w_q": ("W_Q", "makes the queries"),
-    "w_k": ("W_K", "makes the keys"),
-    "w_v": ("W_V", "makes the values"),
-    "q": ("Queries q", "what each token looks for"),
-    "k": ("Keys k", "what each token is found by"),
-    "v": ("Values v", "what each token hands over"),
-}
+MASKS = ("off", "causal", "custom")
+LARGEST = 8  # rows and columns: more are no longer checked by hand
 _MATRICES = {"q": "w_q", "k": "w_k", "v": "w_v"}
 _FROM_X = ("x", *_MATRICES.values())
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
-_ASSETS = assets(__file__)
+_ASSETS = assets(__file__, "attend", "parts", "steps", "explorer")
 _EXAMPLE: dict[str, Any] = {
     "tokens": ["the", "cat", "it"],
     "q": [[1, 0, 0], [0, 1, 1], [1, 0, 2]],
@@ -65,13 +46,12 @@ class AttentionStepper(Explorer):
         key_tokens: one name per key; left out, the queries' tokens: self-attention.
         mask: "off", "causal" or "custom".
         custom_mask: (T, S), True = may attend; left out, everything is allowed.
-        stage: the last stage drawn: "scores", "scale", "mask", "softmax" or "mix", or "project" if x is
+        stage: the step that is shown: "scores", "scale", "mask", "softmax" or "mix", or "project" if x is
             given; left out, the first.
     Raises: ValueError: names or numbers that do not fit together.
     Example:
-        >>> stepper = AttentionStepper()
-        >>> stepper.trace("scores", 2, 1)
-        'score(it → cat) = 1·0.5 + 0·2 + 2·1 = 2.5'
+        >>> AttentionStepper().numbers("scores").tolist()
+        [[1.0, 0.5, 0.0], [0.0, 3.0, 1.5], [1.0, 2.5, 1.0]]
     """
 
     _esm = _ASSETS["esm"]
@@ -105,12 +85,12 @@ class AttentionStepper(Explorer):
         self._parts: dict[str, Any] = _checked(
             {**given, "key_tokens": key_tokens, "custom_mask": custom_mask}
         )
-        self._first = self._parts
-        stages = self._stage_names()
+        stages = STAGES if self._parts["x"] is None else (PROJECT, *STAGES)
         self._check_choice("mask", mask, MASKS)
         self._check_choice("stage", stages[0] if stage is None else stage, stages)
-        self._show()
+        self._first = (self._parts, mask)
         self.mask, self.stage = mask, stages[0] if stage is None else stage
+        self._show()
 
     def update(self, **changes: Any) -> None:
         """Replace some of tokens, key_tokens, q, k, v and custom_mask at once, and recompute.
@@ -152,18 +132,19 @@ class AttentionStepper(Explorer):
             return self._parts["custom_mask"].copy()
         return np.ones((n_queries, n_keys), dtype=bool)
 
-    def numbers(self, stage: str) -> NDArray[np.float64]:
+    def numbers(self, stage: str) -> maths.Array:
         """The numbers of one of `STAGES` under the mask in use; forbidden pairs are -inf after "mask"."""
         self._check_choice("stage", stage, STAGES)
-        return self._numbers(self.allowed())[stage]
-
-    def trace(self, stage: str, row: int, column: int) -> str:
-        """How one number comes about, as the page writes it; stage "q", "k" or "v" where they come from x."""
-        projections = {made["name"]: made for made in self.state["projections"]}
-        if stage in projections:
-            return projections[stage]["traces"][row][column]
-        self._check_choice("stage", stage, STAGES)
-        return self.state["stages"][self.mask][STAGES.index(stage)]["traces"][row][column]
+        q, k, v, allowed = self._parts["q"], self._parts["k"], self._parts["v"], self.allowed()
+        if stage == "softmax":
+            return maths.attention_weights(q, k, allowed)
+        if stage == "mix":
+            return maths.attention(q, k, v, allowed)
+        scores = q @ k.T
+        if stage == "scores":
+            return scores
+        scaled = scores / math.sqrt(q.shape[1])
+        return scaled if stage == "scale" else np.where(allowed, scaled, -np.inf)
 
     def on_edit(self, array: str, row: int, column: int, text: str) -> None:
         """The page: one number of an input table was typed."""
@@ -182,36 +163,48 @@ class AttentionStepper(Explorer):
         self.update(**{side: names})
 
     def on_toggle(self, row: int, column: int) -> None:
-        """The page: one pair of the custom mask was allowed or forbidden."""
-        allowed = self.allowed("custom")
+        """The page: one pair was allowed or forbidden; what else the mask in use says stays."""
+        allowed = self.allowed()
         row, column = self._check_place(row, column, allowed.shape)
         allowed[row, column] = not allowed[row, column]
-        self.update(custom_mask=allowed)
+        self._parts = {**self._parts, "custom_mask": allowed}
+        self.on_mask("custom")
+
+    def on_mask(self, choice: str) -> None:
+        """The page: another mask was chosen."""
+        self._check_choice("mask", choice, MASKS)
+        self.mask = choice
+        self._show()
 
     def on_reset(self) -> None:
-        """The page: back to the numbers and names it began with."""
-        self._parts = self._first
+        """The page: back to the numbers, the names and the mask it began with."""
+        self._parts, self.mask = self._first
         self._show()
 
     def _inputs(self) -> tuple[str, ...]:
         """The tables that a reader may change: all others follow from them."""
         return ("q", "k", "v") if self._parts["x"] is None else _FROM_X
 
-    def _stage_names(self) -> tuple[str, ...]:
-        return STAGES if self._parts["x"] is None else (PROJECT, *STAGES)
-
-    def _show(self) -> None:
-        tokens, key_tokens = self._row_names()
+    @traitlets.observe("mask")
+    def _show(self, _: Any = None) -> None:
+        first, first_mask = self._first
         self.show_state(
-            tokens=tokens,
-            key_tokens=key_tokens,
-            self_attention=self._parts["key_tokens"] is None,
-            input_names=[*self._inputs()],
-            inputs={name: _input_texts(self._parts[name]) for name in self._inputs()},
-            roles={name: {"title": title, "meaning": meaning} for name, (title, meaning) in _ROLES.items()},
-            projections=[] if self._parts["x"] is None else [self._projection(name) for name in _MATRICES],
-            stages={kind: self._stages(kind) for kind in MASKS},
+            **self._given_by(self._parts),
+            first={**self._given_by(first), "mask": first_mask},
+            **{name: self._parts[name].tolist() for name in "qkv"},
+            allowed=self.allowed().tolist(),
+            **{stage: self.numbers(stage).tolist() for stage in STAGES if stage != "mask"},
         )
+
+    def _given_by(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """What a reader may change, as JSON: all that the page needs to go on without Python."""
+        custom = parts["custom_mask"]
+        return {
+            "tokens": parts["tokens"],
+            "key_tokens": parts["key_tokens"],
+            "inputs": {name: parts[name].tolist() for name in self._inputs()},
+            "custom_mask": None if custom is None else custom.tolist(),
+        }
 
     @staticmethod
     def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -224,114 +217,6 @@ class AttentionStepper(Explorer):
             if type(value) is not int or not 0 <= value < size:
                 raise ValueError(f"{name} must be a whole number from 0 to {size - 1}; got {value!r}.")
         return row, column
-
-    def _numbers(self, allowed: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
-        q, k, v = (self._parts[name] for name in "qkv")
-        scores = q @ k.T
-        scaled = scores / math.sqrt(q.shape[1])
-        return {
-            "scores": scores,
-            "scale": scaled,
-            "mask": np.where(allowed, scaled, -np.inf),
-            "softmax": maths.attention_weights(q, k, allowed),
-            "mix": maths.attention(q, k, v, allowed),
-        }
-
-    def _projection(self, name: str) -> dict[str, Any]:
-        """Queries, keys or values as the page shows them where they are made from x."""
-        title, meaning = _ROLES[name]
-        x, weights, made = (self._parts[part] for part in ("x", _MATRICES[name], name))
-        formula = f"x {_ROLES[_MATRICES[name]][0]}: {meaning}"
-        rows = self._parts["tokens"]
-        columns = [str(j + 1) for j in range(made.shape[1])]
-        cells = [[_cell(number) for number in row] for row in made.tolist()]
-        traces = [
-            [
-                f"{name}({row}, {column}) {_trace_product(x[t], weights[:, j])}"
-                for j, column in enumerate(columns)
-            ]
-            for t, row in enumerate(rows)
-        ]
-        return _step(name, title, formula, rows, columns, cells, traces)
-
-    def _stages(self, kind: str) -> list[dict[str, Any]]:
-        """Everything the page shows of each stage, so that it never computes."""
-        allowed = self.allowed(kind)
-        numbers = self._numbers(allowed)
-        return [self._stage(name, kind, numbers, allowed) for name in STAGES]
-
-    def _stage(
-        self,
-        name: str,
-        kind: str,
-        numbers: Mapping[str, NDArray[np.float64]],
-        allowed: NDArray[np.bool_],
-    ) -> dict[str, Any]:
-        title, template, word = _STAGES[name]
-        formula = template.format(width=self._parts["q"].shape[1], mask=_MASKS[kind])
-        rows, columns = self._row_names()
-        arrow = " → "
-        if name == "mix":
-            columns = [str(j + 1) for j in range(self._parts["v"].shape[1])]
-            arrow = ", "
-        values = numbers[name].tolist()
-        cells = [[_cell(x) for x in row] for row in values]
-        traces = []
-        for t, row in enumerate(rows):
-            sentences = []
-            for i, column in enumerate(columns):
-                sentences.append(f"{word}({row}{arrow}{column}) {self._trace(name, t, i, numbers, allowed)}")
-            traces.append(sentences)
-        # JSON has no infinity.
-        finite = [[x if math.isfinite(x) else None for x in row] for row in values]
-        return {**_step(name, title, formula, rows, columns, cells, traces), "values": finite}
-
-    def _trace(
-        self,
-        stage: str,
-        row: int,
-        column: int,
-        numbers: Mapping[str, NDArray[np.float64]],
-        allowed: NDArray[np.bool_],
-    ) -> str:
-        """How one number comes about, without its name."""
-        q, k, v = (self._parts[name] for name in "qkv")
-        if stage == "scores":
-            return _trace_product(q[row], k[column])
-        if stage == "scale":
-            return _trace_scale(float(numbers["scores"][row, column]), q.shape[1])
-        if stage == "mask":
-            queries, keys = self._row_names()
-            scaled = float(numbers["scale"][row, column])
-            return _trace_mask(scaled, bool(allowed[row, column]), queries[row], keys[column])
-        if stage == "softmax":
-            return _trace_softmax(numbers["mask"][row], column)
-        return _trace_mix(numbers["softmax"][row], v[:, column])
-
-    def _row_names(self) -> tuple[list[str], list[str]]:
-        """The names of the queries and of the keys."""
-        return self._parts["tokens"], self._parts["key_tokens"] or self._parts["tokens"]
-
-
-def _step(
-    name: str,
-    title: str,
-    formula: str,
-    rows: list[str],
-    columns: list[str],
-    cells: list[list[str]],
-    traces: list[list[str]],
-) -> dict[str, Any]:
-    """One table as the page shows it."""
-    return {
-        "name": name,
-        "title": title,
-        "formula": formula,
-        "columns": columns,
-        "cells": cells,
-        "traces": traces,
-        "text": _table(f"{title} ({formula})", rows, columns, cells),
-    }
 
 
 def _given(direct: dict[str, Any], from_x: dict[str, Any], key_tokens: Any) -> dict[str, Any]:
@@ -425,7 +310,7 @@ def _names(label: str, names: Any) -> list[str]:
         raise ValueError(f"{label} must hold 1 to {LARGEST} names; got {len(names)}.")
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f"A token needs a name of at least one visible character; got {name!r}.")
+            raise ValueError(f"A token needs a name of at least one visible character; got “{name}”.")
     return [name.strip() for name in names]
 
 
@@ -445,96 +330,9 @@ def _matrix(label: str, numbers: Any) -> NDArray[np.float64]:
 
 def _number(text: Any) -> float:
     cleaned = str(text).strip().replace("−", "-").replace(",", ".")
-    if not cleaned:
-        raise ValueError("Type a number such as 0.5; the field is empty.")
-    try:
-        value = float(cleaned)
-    except ValueError:
-        raise ValueError(f"Type a number such as 0.5; got {text!r}.") from None
-    if not math.isfinite(value) or abs(value) >= 1e6:
-        raise ValueError(f"Type a number below a million; got {text!r}.")
+    if not _NUMBER.fullmatch(cleaned):
+        raise ValueError(f"Type a number such as 0.5; got “{text!s:.20}”.")
+    value = float(cleaned)
+    if abs(value) >= 1e6:
+        raise ValueError(f"Type a number below a million; got “{text!s:.20}”.")
     return value
-
-
-def _input_texts(matrix: NDArray[np.float64]) -> list[list[str]]:
-    return [[_input_text(x) for x in row] for row in matrix.tolist()]
-
-
-def _input_text(value: float) -> str:
-    """The shortest text that reads back as the same number."""
-    text = repr(value)
-    return text.removesuffix(".0").replace("-", "−")
-
-
-def _cell(value: float) -> str:
-    return format_number(value) if math.isfinite(value) else "−∞"
-
-
-def _factor(value: float) -> str:
-    text = format_number(value)
-    return f"({text})" if text.startswith("−") else text
-
-
-def _equals(value: float) -> str:
-    """ "= 2.5" where the printed digits are exact, "≈ 0.333" where they are rounded."""
-    return f"{'=' if _has_three_digits(value) else '≈'} {format_number(value)}"
-
-
-def _has_three_digits(value: float) -> bool:
-    return abs(value - round(value, 3)) < 1e-12
-
-
-def _products(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
-    pairs = zip(left.tolist(), right.tolist(), strict=True)
-    return " + ".join(f"{_factor(a)}·{_factor(b)}" for a, b in pairs)
-
-
-def _trace_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> str:
-    # The numbers in the line may be rounded; then the line as written is rounded too.
-    exact = all(_has_three_digits(number) for number in (*left.tolist(), *right.tolist()))
-    return f"{'=' if exact else '≈'} {_products(left, right)} {_equals(float(left @ right))}"
-
-
-def _trace_scale(score: float, width: int) -> str:
-    return f"= {format_number(score)} / √{width} {_equals(score / math.sqrt(width))}"
-
-
-def _trace_mask(scaled: float, allowed: bool, query: str, key: str) -> str:
-    if allowed:
-        return f"{_equals(scaled)}, unchanged: “{query}” may attend to “{key}”"
-    return f"= −∞: “{query}” may not attend to “{key}”"
-
-
-def _trace_softmax(masked: NDArray[np.float64], column: int) -> str:
-    if not np.isfinite(masked).any():
-        return "= 0: every key is forbidden, so the whole row is 0"
-    shifted, note = masked, ""
-    largest = float(np.max(masked))
-    if largest > 10:
-        # e^x has too many digits to read then; the ratio is the same after subtracting.
-        shifted = masked - largest
-        note = f" (largest score, {format_number(largest)}, subtracted from all)"
-    terms = ["0" if math.isinf(x) else f"e^{_factor(x)}" for x in shifted.tolist()]
-    powers = np.exp(shifted)
-    above = float(powers[column])
-    below = float(powers.sum())
-    return (
-        f"= {terms[column]} / ({' + '.join(terms)}) "
-        f"≈ {format_number(above)} / {format_number(below)} {_equals(above / below)}{note}"
-    )
-
-
-def _trace_mix(weights: NDArray[np.float64], values: NDArray[np.float64]) -> str:
-    # The weights in the line are rounded, so the line as written is rounded too.
-    exact = all(_has_three_digits(x) for x in weights.tolist())
-    return f"{'=' if exact else '≈'} {_products(weights, values)} {_equals(float(weights @ values))}"
-
-
-def _table(title: str, rows: list[str], columns: list[str], cells: list[list[str]]) -> str:
-    lines = [title]
-    head = max(len(name) for name in rows)
-    widths = [max(len(text) for text in texts) for texts in zip(columns, *cells, strict=True)]
-    for name, texts in zip(["", *rows], [columns, *cells], strict=True):
-        aligned = [f"  {text:>{width}}" for text, width in zip(texts, widths, strict=True)]
-        lines.append(f"{name:<{head}}{''.join(aligned)}")
-    return "\n".join(lines)

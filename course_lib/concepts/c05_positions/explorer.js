@@ -1,351 +1,509 @@
-// The positions explorer's page: draws patterns, curves and hands from the numbers that Python sent, and asks nothing.
+// The positions explorer's page: two schemes side by side, and for both one place of a query and one of a key.
 
-const UNITS = 10000; // as in Python
-const ALL_INK = 30000;
-const PAPER = [247, 247, 247]; // of the pattern, in both themes; below 0 brown and above it violet, as in `plots`
-const BELOW = [179, 88, 6];
-const ABOVE = [84, 39, 136];
-const CURVE = { width: 390, height: 250, left: 6, right: 384, top: 24, bottom: 206 };
-const CLOCK = { side: 200, middle: 100, rim: 88, query: 78, key: 56, between: 32 };
+const TRAITS = ["left", "right", "pairs", "query", "key", "pair", "head"];
+const SHOWN_PARTS = 7; // hands or heads below a curve
+const SHOWN_PAIRS = 32; // of rows in a pattern
+const SLOW = 10; // hands that need more than so many times all places for a round are left out
+const VIOLET = [118, 84, 196]; // of a table: above 0, as in the figures; brown below
+const BROWN = [179, 98, 26];
+const VERMILION = [213, 94, 0]; // of scores
+const LEFT = 32; // of the plots: room for what stands beside them
+const RIGHT = 8;
+const TALL = { flags: 22, pattern: 128, title: 24, curve: 142, ticks: 18, clock: 48 };
+const LOW = { flags: 20, pattern: 48, title: 18, curve: 72, ticks: 16, clock: 28 };
+const ROUND = 2 * Math.PI;
+const KEYS = [
+  ["←", "→", "the key"],
+  ["↑", "↓", "the query"],
+  ["Shift", "with an arrow: both"],
+];
+const HOW = [
+  "Words play no part here: take all to be alike, so that only the places of query and key count.",
+  "Above: what each place gets, a column of numbers (violet above 0, brown below). All pairs: each query, a row, with each key.",
+  "Below: the query with a key at each place. Grey: the same distances, seen from all other places.",
+  "Hands: a round tip for the query, a square one for the key. On the thick rim the key's hand came in training.",
+  "Point to look, click to keep. Drag a flag, or the line between both.",
+];
+const PATTERNS = [
+  ["places", ["What a place gets", "Places"]],
+  ["pairs", ["All pairs", "All pairs"]],
+];
+const CAPTIONS = {
+  sinusoidal: () => "adds waves to the word's vector",
+  learned: ({ d_model: width, isGiven }) => `adds ${width} numbers, ${isGiven ? "found by training" : "by chance"}`,
+  rotary: () => "turns query and key, adds nothing",
+  ALiBi: () => "takes off a slope times the distance",
+  relative: () => "adds a number for each distance (untrained)",
+};
+const alike = ({ query }) => `how alike place ${query} and each are (cosine)`;
+const added = ({ head, query }) => `what head ${head} adds to scores of place ${query}`;
+const turned = ({ query }) => `score of place ${query} with each, words alike`;
+const TITLES = { sinusoidal: alike, learned: alike, rotary: turned, ALiBi: added, relative: added };
 
-const number = (units) => String(units / UNITS).replace("-", "−");
-const degrees = (angle) => `${(Math.floor(10 * angle + 0.5) / 10).toFixed(1)}°`;
-/** An angle from 0 to 360 degrees. */
-const around = (angle) => ((angle % 360) + 360) % 360;
+const places = (many) => `${many} ${many === 1 ? "place" : "places"}`;
+/** An angle from half a turn back to half a turn on. */
+const around = (angle) => angle - ROUND * Math.round(angle / ROUND);
+const degrees = (angle) => `${(Math.round((angle * 360) / ROUND) % 360 + 360) % 360}°`;
+
+const signed = (number) => `${number}`.replace("-", "−");
+/** A score as it is written. */
+function written(score) {
+  const text = score.toFixed(Math.abs(score) < 0.0995 ? 3 : 2);
+  return Number(text) === 0 ? "0" : signed(text);
+}
+
+/** In how many places a hand goes round. */
+function roundOf(speed) {
+  const many = ROUND / speed;
+  return many < 9.95 ? fixed(many) : count(Math.round(many));
+}
+
+/** At most so many of n, evenly, the chosen one among them. */
+function few(n, most, chosen) {
+  const shown = n <= most ? range(n) : range(most).map((i) => Math.round((i * (n - 1)) / (most - 1)));
+  if (!shown.includes(chosen)) shown[shown.findLastIndex((each) => each < chosen)] = chosen;
+  return shown;
+}
+
+/** Fill a canvas, a pixel for each cell; the ground shines through, so that the colours follow the theme. */
+function fill(canvas, rows, columns, colour) {
+  const image = new ImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i += 1) {
+    const [ink, share] = colour(Math.floor(i / columns), i % columns);
+    image.data.set(ink, 4 * i);
+    image.data[4 * i + 3] = 255 * clamp(share, 0, 1);
+  }
+  Object.assign(canvas, { width: columns, height: rows });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+class Positions extends Instrument {
+  constructor(model, box) {
+    super(box);
+    this.model = model;
+    this.sizes = model.get("state");
+    this.last = this.sizes.n_places - 1;
+    this.schemes = new Map();
+    this.passing = null;
+    this.held = null; // what the pointer drags
+    this.began = null; // where both stood before they went on together
+    this.frame();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  current() {
+    return { ...Object.fromEntries(TRAITS.map((name) => [name, this.model.get(name)])), ...this.passing };
+  }
+
+  scheme(name) {
+    if (!this.schemes.has(name)) this.schemes.set(name, schemeOf(name, this.sizes, this.model.get("tables")));
+    return this.schemes.get(name);
+  }
+
+  called(name) {
+    return name === "learned" && !this.sizes.isGiven ? "random" : name;
+  }
+
+  set(change, together = false) {
+    this.passing = null;
+    const { query, key } = this.current();
+    if (together) this.began ??= { query, key };
+    else if ("query" in change || "key" in change) this.began = null;
+    this.isSetting = true;
+    for (const [name, value] of Object.entries(change)) if (this.model.get(name) !== value) this.outer.set(name, value);
+    this.isSetting = false;
+    this.draw();
+  }
+
+  preview(change) {
+    this.passing = change;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  moveBoth(step) {
+    const [query, key] = ["query", "key"].map((name) => this.model.get(name));
+    const by = clamp(step, -Math.min(query, key), this.last - Math.max(query, key));
+    if (by) this.set({ query: query + by, key: key + by }, true);
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  frame() {
+    const place = (name) =>
+      spin({ label: `Place of the ${name}`, high: () => this.last, get: () => this.current()[name], set: (value) => this.set({ [name]: value }) });
+    this.spins = { query: place("query"), key: place("key") };
+    const { query, key } = this.spins;
+    const both = (step, label, sign) => h("button", { type: "button", "aria-label": label, onclick: () => this.moveBoth(step) }, sign);
+    this.both = [both(-1, "Both one back", "‹"), both(1, "Both one on", "›")];
+    this.patterns = tabs({ label: "Upper picture", role: "radio", options: PATTERNS, choose: (value) => this.set({ pairs: value === "pairs" }) });
+    this.question = h("p", { class: "ask" });
+    this.build({
+      name: "po",
+      top: [this.patterns.node, h("span", { class: "space" }), h("span", { class: "spin" }, this.both[0], "Move both", this.both[1])],
+      place: ["A ", em("query", "query"), " at ", h("span", { class: "long" }, "place "), query.node, " meets a ", em("key", "key"), " at ", key.node],
+      between: [this.question],
+      role: "group",
+    });
+    setAttribute(this.stage, "aria-label", "Two schemes. Arrow keys move the key and the query");
+    setAttribute(this.stage, "tabindex", "0");
+    this.tell(HOW, KEYS);
+    this.sides = ["left", "right"].map((name) => this.side(name));
+    this.stage.append(...this.sides.map((side) => side.node));
+    this.outer.root.addEventListener("keydown", (event) => this.onKey(event));
+    this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  side(name) {
+    const pick = h("select", { "aria-label": `Scheme on the ${name}`, onchange: () => this.set({ [name]: pick.value }) });
+    setOptions(pick, Object.keys(CAPTIONS).map((each) => [each, this.called(each) === "random" ? "random rows" : each]));
+    const [caption, parts] = [h("span", { class: "caption" }), h("div", { class: "parts" })];
+    const note = h("p", { class: "note", hidden: this.sizes.trained > this.last });
+    const [canvas, hatched, over] = [h("canvas"), h("div"), svg("svg")];
+    const plot = h("div", { class: "plot", "aria-hidden": "true" }, canvas, hatched, over);
+    const node = h("div", { class: "side" }, h("div", { class: "head" }, pick, caption), plot, parts, note);
+    const side = { name, pick, caption, canvas, hatched, over, plot, parts, note, node };
+    plot.addEventListener("pointerdown", (event) => this.onPress(side, event));
+    plot.addEventListener("pointermove", (event) => this.onMove(side, event));
+    plot.addEventListener("pointerup", () => (this.held = null));
+    // A finger that scrolls the page has chosen nothing.
+    plot.addEventListener("pointercancel", () => {
+      if (this.held) this.set(this.held.before);
+      this.held = null;
+    });
+    plot.addEventListener("pointerleave", () => this.passing && this.preview(null));
+    return side;
+  }
+
+  // ---------------------------------------------------------------------------------------------- pointing
+  /** The places that a point of a plot stands for. */
+  at({ plot, m, isTable }, event) {
+    const { left, top } = plot.getBoundingClientRect();
+    const place = (share) => clamp(Math.floor(share * this.sizes.n_places), 0, this.last);
+    const key = place((event.clientX - left - LEFT) / m.wide);
+    const row = (event.clientY - top - m.flags) / m.pattern;
+    return isTable || row > 1 ? { key } : { query: place(row), key };
+  }
+
+  onPress(side, event) {
+    if (event.button !== 0) return;
+    event.preventDefault();
+    this.stage.focus({ preventScroll: true });
+    side.plot.setPointerCapture(event.pointerId);
+    this.passing = null;
+    const { query, key } = this.current();
+    const there = this.at(side, event);
+    this.held = { what: event.target.dataset.hold ?? "", from: there.key, before: { query, key } };
+    if (!this.held.what) this.set(there);
+  }
+
+  onMove(side, event) {
+    const there = this.at(side, event);
+    if (!this.held) {
+      if (event.pointerType === "mouse") this.preview(event.target.dataset.hold ? null : there);
+      return;
+    }
+    const { what, from } = this.held;
+    this.held.from = there.key;
+    if (what === "both") this.moveBoth(there.key - from);
+    else if (what === "query") this.set({ query: side.isTable ? there.key : (there.query ?? this.last) });
+    else this.set(what === "key" ? { key: there.key } : there);
+  }
+
+  onKey(event) {
+    const move = MOVES[event.key];
+    if (!move || event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|PRE)$/.test(event.target.tagName)) return;
+    const step = move[0] + move[1];
+    const name = move[0] ? "query" : "key";
+    if (event.shiftKey) this.moveBoth(step);
+    else if (event.target === this.stage) this.set({ [name]: clamp(this.model.get(name) + step, 0, this.last) });
+    else return;
+    event.preventDefault();
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  draw() {
+    if (this.isSetting || this.stage.clientWidth === 0) return;
+    const c = this.current();
+    const { n_places: n, d_model: width, trained } = this.sizes;
+    for (const each of Object.values(this.spins)) each.show();
+    setAttribute(this.both[0], "aria-disabled", Math.min(c.query, c.key) === 0 && "true");
+    setAttribute(this.both[1], "aria-disabled", Math.max(c.query, c.key) === this.last && "true");
+    const shown = [c.left, c.right].map((name) => this.scheme(name));
+    this.patterns.show(c.pairs ? "pairs" : "places");
+    this.patterns.node.hidden = !shown.some(isAdded);
+    const beyond = `${trained} of ${places(n)} were trained; hatched is what was never met. Move the query beyond place ${trained - 1}: what is new to each?`;
+    setText(this.question, trained < n ? beyond : `Which places look most like place ${c.query}? And when both move on, which number stays?`);
+    const offset = c.key - c.query;
+    const score = (scheme) => [`${this.called(scheme.name)} `, em(written(scheme.score(c.query, c.key, c.head)))];
+    const many = [`, ${Math.abs(offset)} `, h("span", { class: "long" }, Math.abs(offset) === 1 ? "place " : "places "), offset < 0 ? "back" : "on"];
+    this.say(offset ? many : ", the same place", ": ", score(shown[0]), ", ", score(shown[1]), ".");
+    this.sides.forEach((side, i) => this.drawSide(side, shown[i], c));
+    setText(this.source, `${places(n)}, vectors of ${width} numbers.`);
+    setText(this.outer.text, this.told(shown, c));
+  }
+
+  drawSide(side, scheme, c) {
+    side.isTable = isAdded(scheme) && !c.pairs;
+    side.pick.value = scheme.name;
+    for (const option of side.pick.options) setAttribute(option, "selected", option.value === scheme.name);
+    setText(side.caption, CAPTIONS[scheme.name](this.sizes));
+    const m = this.isWide() ? TALL : LOW;
+    const wide = side.plot.clientWidth - LEFT - RIGHT;
+    const top = m.flags + m.pattern + m.title;
+    side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
+    side.limits = this.limits(scheme, c);
+    this.paint(side, scheme, c);
+    side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
+    side.over.replaceChildren(...drawing(side, scheme, c, this.sizes, this.shownScore(scheme, c)));
+    side.plot.style.height = `${side.m.height}px`;
+    this.drawParts(side, scheme, c);
+    if (!side.note.hidden) setText(side.note, this.note(scheme, c));
+  }
+
+  /** From where to where a curve goes: the same for both sides where both are cosines. */
+  limits(scheme, c) {
+    const outward = (x) => {
+      const parts = Math.abs(x) >= 1 ? 1 : 10 ** -Math.floor(Math.log10(Math.abs(x) || 1));
+      return (Math.sign(x) * Math.ceil(Math.abs(x) * parts - 1e-9)) / parts;
+    };
+    if (scheme.heads) {
+      const [low, high] = [outward(Math.min(scheme.ends[0], 0)), outward(Math.max(scheme.ends[1], 0))];
+      return low < high ? [low, high] : [0, 1];
+    }
+    const least = [c.left, c.right].map((name) => this.scheme(name)).filter((each) => !each.heads).map((each) => each.ends[0]);
+    return [Math.min(Math.floor(4 * Math.min(...least) + 1e-9) / 4, 0), 1];
+  }
+
+  paint(side, scheme, c) {
+    const { m, canvas, isTable, limits: [low, high] } = side;
+    const { n_places: n, d_model: width } = this.sizes;
+    Object.assign(canvas.style, { left: `${LEFT}px`, top: `${m.flags}px`, width: `${m.wide}px`, height: `${m.pattern}px` });
+    // Of many numbers only some pairs are drawn, as each needs a pixel at least.
+    side.rows = isTable ? few(width / 2, SHOWN_PAIRS, c.pair).flatMap((pair) => [2 * pair, 2 * pair + 1]) : range(n);
+    const kept = [scheme.name, isTable, scheme.heads && c.head, low, side.rows].join(";");
+    if (side.painted === kept) return;
+    side.painted = kept;
+    if (isTable) fill(canvas, side.rows.length, n, (row, place) => this.ink(scheme, place, side.rows[row]));
+    else fill(canvas, n, n, (query, key) => [VERMILION, (scheme.score(query, key, c.head) - low) / (high - low)]);
+    canvas.style.imageRendering = side.rows.length > m.pattern ? "auto" : "pixelated";
+  }
+
+  /** Colour and strength of a number that a place gets. */
+  ink(scheme, place, i) {
+    const { n_places: n, d_model: width } = this.sizes;
+    if (!scheme.strongest) {
+      const all = Float64Array.from({ length: n * width }, (_, at) => Math.abs(scheme.numbers(Math.floor(at / width), at % width))).sort();
+      // Not the largest: one number of MiniLM's table is ten times as large as nearly all others.
+      scheme.strongest = all[Math.floor(0.99 * (all.length - 1))] || 1;
+    }
+    const x = scheme.numbers(place, i);
+    return [x < 0 ? BROWN : VIOLET, Math.abs(x) / scheme.strongest];
+  }
+
+  /** Below the curve: hands that turn, what each head adds, or both vectors. */
+  drawParts(side, scheme, c) {
+    const isHand = scheme.speeds.length > 0;
+    const name = isHand ? "pair" : "head";
+    const chosen = this.model.get(name);
+    const kept = `${scheme.name} ${side.m.clock}`;
+    // A row that has the chosen one stays, and with it the focus.
+    if (side.kept !== kept || (side.list.length && !side.list.includes(chosen))) {
+      side.kept = kept;
+      const quick = scheme.speeds.filter((speed) => ROUND / speed < SLOW * this.sizes.n_places).length;
+      side.list = isHand || scheme.heads ? few(scheme.heads || quick, SHOWN_PARTS, chosen) : [];
+      this.makeParts(side, scheme, name);
+    }
+    side.choice.show(c[name]);
+    side.choice.buttons.forEach((button, i) => {
+      const part = isHand ? clockFace(scheme, scheme.speeds[side.list[i]], c, this.sizes) : [this.slope(side, scheme, side.list[i])];
+      button.firstChild.replaceChildren(...part);
+    });
+    for (const [each, canvas] of side.strips) fill(canvas, 1, this.sizes.d_model, (_, i) => this.ink(scheme, c[each], i));
+  }
+
+  makeParts(side, scheme, name) {
+    const isHand = name === "pair";
+    const words = (i) => (isHand ? roundOf(scheme.speeds[i]) : `head ${i}`);
+    const options = side.list.map((i) => [i, [words(i), words(i)]]);
+    side.choice = tabs({ label: isHand ? "Hand" : "Head", role: "radio", options, choose: (value) => this.set({ [name]: Number(value) }) });
+    side.choice.buttons.forEach((button, i) => {
+      button.prepend(svg("svg", { viewBox: "-24 -24 48 48", height: side.m.clock, "aria-hidden": "true" }));
+      if (isHand) setAttribute(button, "aria-label", `Hand ${side.list[i]}: a round takes ${words(side.list[i])} places`);
+      button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ [name]: side.list[i] }));
+      button.addEventListener("pointerleave", () => this.passing && this.preview(null));
+    });
+    side.strips = side.list.length ? [] : ["query", "key"].map((each) => [each, h("canvas", { class: "strip" })]);
+    const vectors = side.strips.map(([each, canvas]) => h("p", { class: "stripes" }, em(each, each), canvas));
+    const title = isHand ? "hands: a round takes so many places (dotted above)" : vectors.length ? "both vectors, number under number" : "what each head adds";
+    side.parts.replaceChildren(h("p", {}, title), ...(vectors.length ? vectors : [side.choice.node]));
+  }
+
+  slope({ limits: [low, high] }, scheme, head) {
+    const y = (offset) => 18 - (36 * (scheme.score(Math.max(-offset, 0), Math.max(offset, 0), head) - low)) / (high - low);
+    const points = range(2 * this.last + 1).map((i) => `${(20 * (i - this.last)) / (this.last || 1)},${y(i - this.last)}`);
+    return svg("path", { class: "score", d: `M${points.join("L")}` });
+  }
+
+  // ---------------------------------------------------------------------------------------------- words
+  /** The score; where both have gone on together also what it was before. */
+  shownScore(scheme, { query, key, head }) {
+    const { began } = this;
+    const is = written(scheme.score(query, key, head));
+    if (!began || key - query !== began.key - began.query || query === began.query) return is;
+    const was = written(scheme.score(began.query, began.key, head));
+    return was === is ? `still ${is}` : `${was} → ${is}`;
+  }
+
+  /** What is new to the scheme. */
+  note(scheme, { query, key }) {
+    const { trained, farthest } = this.sizes;
+    const beyond = Object.entries({ query, key }).filter(([, place]) => place >= trained).map(([name]) => name);
+    if (isAdded(scheme)) return ["Both places were trained.", `New: the vector of the ${beyond[0]}.`, "New: the vectors of both places."][beyond.length];
+    const distance = Math.abs(key - query);
+    if (distance < trained) return `Distance ${distance} was trained: nothing is new.`;
+    const hands = scheme.speeds.filter((speed) => Math.abs(around(distance * speed)) > (trained - 1) * speed).length;
+    const then = { rotary: `${hands} of ${scheme.speeds.length} hands are at new angles`, ALiBi: "the line goes on", relative: `it counts as ${farthest}` };
+    return `Distance ${distance} is new: ${then[scheme.name]}.`;
+  }
+
+  told(shown, c) {
+    const side = (scheme) => {
+      const [least, most] = scheme.spread(c.key - c.query, c.head).map(written);
+      const speed = scheme.speeds[c.pair];
+      const angles = () => `query at ${degrees(c.query * speed)}, key at ${degrees(c.key * speed)}.`;
+      return [
+        `${this.called(scheme.name)}: ${CAPTIONS[scheme.name](this.sizes)}; ${TITLES[scheme.name](c)}: ${this.shownScore(scheme, c)}.`,
+        `From all places, at this distance: ${least === most ? least : `${least} to ${most}`}.`,
+        speed && `Hand ${c.pair}, a round in ${roundOf(speed)} places: ${angles()}`,
+        this.sizes.trained <= this.last && this.note(scheme, c),
+      ];
+    };
+    return [`Query at place ${c.query}, key at place ${c.key}${this.said.textContent}`, ...shown.flatMap(side)].filter(Boolean).join("\n");
+  }
+}
+
+/** Whether a scheme adds something to vectors, so that what counts is each place; for others it is the distance. */
+const isAdded = (scheme) => scheme.numbers !== null;
+
+/** What training never met, hatched: places, or distances. */
+function unmet({ m, isTable }, scheme, { query }, { n_places: n, trained }) {
+  if (trained === n) return [];
+  const x = (place) => LEFT + place * m.cell;
+  const y = (place) => m.flags + (place / n) * m.pattern;
+  const shape = (from, to, top, bottom, ...corners) => {
+    const cut = corners.length ? `;clip-path:polygon(${corners.join()})` : "";
+    return h("div", { class: "new", style: `left:${from}px;width:${to - from}px;top:${top}px;height:${bottom - top}px${cut}` });
+  };
+  const curve = (from, to) => shape(x(from), x(to), m.top, m.bottom);
+  if (isAdded(scheme)) {
+    const rest = isTable ? [] : [shape(LEFT, x(trained), y(trained), y(n))];
+    return [shape(x(trained), m.end, m.flags, y(n)), ...rest, curve(query < trained ? trained : 0, n)];
+  }
+  return [
+    shape(x(trained), m.end, m.flags, y(n - trained), "0 0", "100% 0", "100% 100%"),
+    shape(LEFT, x(n - trained), y(trained), y(n), "0 0", "0 100%", "100% 100%"),
+    ...(query >= trained ? [curve(0, query - trained + 1)] : []),
+    ...(query + trained < n ? [curve(query + trained, n)] : []),
+  ];
+}
+
+/** What is drawn over a pattern, and the curve below it. */
+function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained }, shownScore) {
+  const { query, key } = c;
+  const nodes = [];
+  const x = (place) => LEFT + (place + 0.5) * m.cell;
+  const down = (place) => m.flags + (place / n) * m.pattern;
+  const y = (score) => m.bottom - 4 - ((score - limits[0]) / (limits[1] - limits[0])) * (m.curve - 8);
+  const write = (at, height, words, anchor = "middle", name = null) => svg("text", { x: at, y: height, "text-anchor": anchor, class: name }, words);
+  const path = (name, d, more = {}) => svg("path", { class: name, d, ...more });
+
+  // The curve, its shade, and where the chosen hand comes round; close together these lines would hide the curve.
+  const points = (score) => range(n).map((place) => `${x(place).toFixed(1)},${y(score(place)).toFixed(1)}`);
+  const end = (i) => points((place) => scheme.spread(place - query, c.head)[i]);
+  const line = points((place) => scheme.score(query, place, c.head));
+  const isMet = (place) => (isAdded(scheme) ? Math.max(query, place) : Math.abs(place - query)) < trained;
+  const steps = (met) => range(n - 1).filter((i) => (isMet(i) && isMet(i + 1)) === met).map((i) => `M${line[i]}L${line[i + 1]}`).join("");
+  const round = scheme.speeds.length ? (ROUND / scheme.speeds[c.pair]) * m.cell : 0;
+  const back = Math.floor((x(query) - LEFT) / round);
+  const rounds = round < 16 ? [] : range(Math.floor((m.end - x(query)) / round) + back + 1).map((i) => x(query) + (i - back) * round);
+  nodes.push(
+    path("axis", `M${LEFT},${y(0)}H${m.end}`),
+    path("round", rounds.map((at) => `M${at.toFixed(1)},${m.bottom}V${m.top}`).join("")),
+    svg("polygon", { class: "shade", points: [...end(0), ...end(1).reverse()].join(" ") }),
+    path("score", steps(true)),
+    path("score is-new", steps(false)),
+    write(LEFT, m.top - 6, TITLES[scheme.name](c), "start"),
+  );
+  if (scheme.name === "learned" && m.wide > 380) nodes.push(write(m.end, m.top - 6, "grey: from all other places", "end"));
+  for (const score of new Set([0, ...limits])) if (score >= 0 || scheme.heads) nodes.push(write(LEFT - 5, y(score) + 4, signed(score), "end"));
+  const step = [1, 2, 5, 10, 20, 50, 100].find((each) => each * m.cell > 44) ?? 200;
+  for (let at = query % step; at < n; at += step) {
+    nodes.push(write(x(at), m.bottom + 15, at === query ? "same" : `${at > query ? "+" : ""}${signed(at - query)}`));
+  }
+
+  // Both places.
+  const column = (place) => ({ x: x(place) - Math.max(m.cell, 3) / 2, y: m.flags - 1, width: Math.max(m.cell, 3), height: m.pattern + 2 });
+  const tall = Math.max(m.pattern / n, 3);
+  const row = { x: LEFT - 1, y: down(query + 0.5) - tall / 2, width: m.wide + 2, height: tall };
+  const framed = (name, box) => [svg("rect", { class: "halo", ...box }), svg("rect", { class: `line ${name}`, ...box })];
+  nodes.push(path("line query", `M${x(query)},${m.top}V${m.bottom}`), path("line key dashed", `M${x(key)},${m.top}V${m.bottom}`));
+  nodes.push(...framed("query", isTable ? column(query) : row), ...framed("key", column(key)));
+  if (isTable && scheme.speeds.length) {
+    const pair = (2 * m.pattern) / rows.length;
+    nodes.push(path("bracket", `M${LEFT - 5},${m.flags + (pair * rows.indexOf(2 * c.pair)) / 2}v${pair}`));
+  }
+
+  // Their flags, to be dragged; they make room for each other.
+  const apart = isTable ? (Math.max(30 - Math.abs(x(key) - x(query)), 0) / 2) * (key < query ? -1 : 1) : 0;
+  const [queryX, keyX] = [x(query) - apart, x(key) + apart].map((at) => clamp(at, LEFT + 6, m.end - 6));
+  const flag = (name, at, height) => [
+    svg("rect", { class: `full ${name}`, "data-hold": name, x: at - 14, y: height - 9, width: 28, height: 18, rx: name === "query" ? 9 : 3 }),
+    write(at, height + 4, c[name], "middle", `flag ${name}`),
+  ];
+  if (isTable) nodes.push(...["link", "hit"].map((kind) => path(kind, `M${queryX},10H${keyX}`, { "data-hold": "both" })));
+  nodes.push(...(isTable ? flag("query", queryX, 10) : flag("query", 15, down(query + 0.5))), ...flag("key", keyX, 10));
+
+  // The score, on the side that is away from the query where there is room.
+  const score = scheme.score(query, key, c.head);
+  const room = 8 * shownScore.length + 12;
+  const isLeft = key < query ? x(key) > LEFT + room : x(key) > m.end - room;
+  nodes.push(svg("rect", { class: "dot", x: x(key) - 4.5, y: y(score) - 4.5, width: 9, height: 9, rx: 1 }));
+  nodes.push(write(x(key) + (isLeft ? -9 : 9), y(score) < m.top + 20 ? y(score) + 17 : y(score) - 8, shownScore, isLeft ? "end" : "start", "value"));
+  return nodes;
+}
+
+/** The hands of query and key, and the rim where the key's came in training. */
+function clockFace(scheme, speed, { query, key }, { trained }) {
+  const point = (angle, r) => `${(r * Math.sin(angle)).toFixed(2)},${(-r * Math.cos(angle)).toFixed(2)}`;
+  const arc = (from, to) => `M${point(from, 20)}A20,20 0 ${to - from > Math.PI ? 1 : 0} 1 ${point(to, 20)}`;
+  // Added, each place was trained or not; turned, what counts is how far the key's hand is from the query's.
+  const reach = (trained - 1) * speed;
+  const [from, to] = isAdded(scheme) ? [0, reach] : [query * speed - reach, query * speed + reach];
+  const hand = (name, angle, tip, size) => [
+    svg("path", { class: `line ${name}`, d: `M0,0L${point(angle, 15)}` }),
+    svg(tip, { class: `full ${name}`, transform: `translate(${point(angle, 15)})`, ...size }),
+  ];
+  return [
+    svg("circle", { class: "face", r: 20 }),
+    svg("path", { class: "rim", d: to - from < ROUND ? arc(from, to) : `${arc(0, Math.PI)}${arc(Math.PI, ROUND)}` }),
+    ...hand("query", query * speed, "circle", { r: 3.4 }),
+    ...hand("key", key * speed, "rect", { x: -3, y: -3, width: 6, height: 6 }),
+  ];
+}
 
 function render({ model, el }) {
-  const box = frame({ model, el, title: "Positions", textLabel: "The places as text" });
-  const { body, set } = box;
-  const view = () => model.get("views")[model.get("scheme")];
-  const { n_places: n, trained } = model.get("state");
-  const head = () => (view().n_heads ? model.get("head") : 0);
-
-  // Unpacked once for each scheme.
-  let products = null;
-  let table = null;
-  /** The product of a query's place with a key's. */
-  const product = (query, key) =>
-    products[view().is_offset_only ? head() * (2 * n - 1) + key - query + n - 1 : (head() * n + query) * n + key];
-
-  // ------------------------------------------------------------------------------------------------ the choices
-  const select = (name, choose) => h("select", { id: uniqueId(name), class: "cx-select", onchange: (event) => choose(event.target.value) });
-  const scheme = select("scheme", (value) => set("scheme", value));
-  const pair = select("pair", (value) => set("pair", Number(value)));
-  const heads = select("head", (value) => set("head", Number(value)));
-  const pairField = labelled("Pair", pair);
-  const headField = labelled("Head", heads);
-  const about = h("p", { id: uniqueId("about"), class: "cx-about" });
-
-  const move = (name, place) => set(name, Math.min(Math.max(place, 0), n - 1));
-  const canMoveBoth = (step) => ["query", "key"].every((name) => model.get(name) + step >= 0 && model.get(name) + step < n);
-  const moveBoth = (step) => {
-    if (!canMoveBoth(step)) return;
-    model.set("query", model.get("query") + step);
-    set("key", model.get("key") + step);
-  };
-  const slider = (name, label) => {
-    const input = h("input", { id: uniqueId(name), type: "range", class: "cx-slider", min: 0, max: n - 1, "aria-describedby": about.id });
-    const output = h("span", { class: "cx-output" });
-    input.addEventListener("input", () => move(name, Number(input.value)));
-    input.addEventListener("keydown", (event) => {
-      if (!(event.key in MOVES) || event.altKey || event.ctrlKey || event.metaKey) return;
-      event.preventDefault();
-      // Down goes on to the next place, as in the pattern.
-      const [down, right] = MOVES[event.key];
-      if (event.shiftKey) moveBoth(down + right);
-      else move(name, model.get(name) + down + right);
-    });
-    const node = h("div", { class: "cx-setting" }, h("label", { for: input.id }, h("span", { class: `cx-swatch cx-${name}` }), label), input, output);
-    return { input, output, node };
-  };
-  const places = { query: slider("query", "Query"), key: slider("key", "Key") };
-  const together = (step, text) => h("button", { type: "button", class: "cx-button", onclick: () => moveBoth(step) }, text);
-  const buttons = new Map([[-1, together(-1, "Both one back")], [1, together(1, "Both one on")]]);
-
-  // ------------------------------------------------------------------------------------------------ the pattern
-  const origin = h("p", {});
-  const patternTitle = h("p", { class: "cx-title" });
-  const canvas = h("canvas", { "aria-hidden": "true" });
-  const mark = (kind, ...content) => h("div", { class: `cx-place ${kind}` }, ...content);
-  const marks = {
-    beyond: mark("cx-untrained"),
-    beyondKeys: mark("cx-untrained"),
-    pair: mark("cx-pair-mark"),
-    query: mark("cx-query-mark", h("span", {}, "Q")),
-    key: mark("cx-key-mark", h("span", {}, "K")),
-  };
-  const pattern = h("div", { class: "cx-pattern", "aria-hidden": "true" }, canvas, ...Object.values(marks));
-  const legend = h("p", { class: "cx-note" });
-
-  /** Put a mark over a part of the pattern, in shares of its height and width. */
-  const cover = (node, [top, height], [left, width]) => {
-    const share = (value) => `${100 * value}%`;
-    Object.assign(node.style, { top: share(top), height: share(height), left: share(left), width: share(width) });
-  };
-
-  function choose(event) {
-    const { left, top, width, height } = canvas.getBoundingClientRect();
-    const at = (share, many) => Math.min(Math.max(Math.floor(share * many), 0), many - 1);
-    const row = at((event.clientY - top) / height, n);
-    const column = at((event.clientX - left) / width, view().columns || n);
-    if (view().columns === 0) {
-      model.set("query", row);
-      set("key", column);
-    } else set(event.shiftKey ? "key" : "query", row);
-    places.query.input.focus({ preventScroll: true });
-  }
-  /** Act on a press and on every move until it ends. */
-  const whilePressed = (node, act) => {
-    node.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      event.preventDefault();
-      node.setPointerCapture(event.pointerId);
-      act(event);
-    });
-    node.addEventListener("pointermove", (event) => {
-      if (node.hasPointerCapture(event.pointerId)) act(event);
-    });
-  };
-  whilePressed(pattern, choose);
-
-  function paint() {
-    const columns = view().columns || n;
-    const image = new ImageData(columns, n);
-    const values = view().columns ? table : Int32Array.from({ length: n * n }, (_, i) => product(Math.floor(i / n), i % n));
-    const largest = view().columns ? ALL_INK : values.reduce((most, value) => Math.max(most, Math.abs(value)), 1);
-    values.forEach((value, i) => {
-      const ink = value < 0 ? BELOW : ABOVE;
-      const share = Math.abs(value) / largest;
-      image.data.set([...PAPER.map((paper, c) => paper + share * (ink[c] - paper)), 255], 4 * i);
-    });
-    canvas.width = columns;
-    canvas.height = n;
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    const most = number(view().columns ? view().strongest : largest);
-    const hatched = trained < n ? ` Hatched: places from ${trained} on, beyond training.` : "";
-    setText(patternTitle, view().pattern);
-    setText(legend, `Brown is below 0 and violet above, strongest from ${most} on.${hatched}`);
-  }
-
-  // ------------------------------------------------------------------------------------------------ the curve
-  const curveTitle = h("p", { class: "cx-title" });
-  const { width, height, left, right, top, bottom } = CURVE;
-  const across = (offset) => left + ((offset + n - 1) / Math.max(2 * n - 2, 1)) * (right - left);
-  const label = (x, y, text, anchor = "middle") => svg("text", { x, y, "text-anchor": anchor }, text);
-  const curves = { query: svg("path", { class: "cx-query-curve" }), key: svg("path", { class: "cx-key-curve" }) };
-  const dot = svg("circle", { class: "cx-dot", r: 5 });
-  const [least, most] = [label(left, bottom + 14, "", "start"), label(left, top - 6, "", "start")];
-  const far = trained < n ? [[1 - n, -trained], [trained, n - 1]] : [];
-  const half = (right - left) / Math.max(4 * n - 4, 1); // of a place
-  const curve = svg(
-    "svg",
-    { class: "cx-curve", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    ...far.map(([from, to]) => {
-      const start = Math.max(across(from) - half, left);
-      return svg("rect", { class: "cx-far", x: start, y: top, width: Math.min(across(to) + half, right) - start, height: bottom - top });
-    }),
-    svg("path", { class: "cx-axis", d: `M${left} ${bottom}H${right}M${across(0)} ${top}V${bottom + 5}` }),
-    curves.key,
-    curves.query,
-    dot,
-    least,
-    most,
-    label(across(0), bottom + 18, "same place"),
-    label(left, bottom + 32, `${n - 1} before`, "start"),
-    label(right, bottom + 32, `${n - 1} after`, "end"),
-    ...(far.length ? [label(right, top - 6, "shaded: longer than in training", "end")] : []),
-  );
-  whilePressed(curve, (event) => {
-    const { left: start, width: wide } = curve.getBoundingClientRect();
-    const x = ((event.clientX - start) / wide) * width;
-    move("key", model.get("query") + Math.round(((x - left) / (right - left)) * (2 * n - 2)) - (n - 1));
-    places.key.input.focus({ preventScroll: true });
-  });
-  const curveNote = h("p", { class: "cx-note" });
-  const dependence = h("p", {});
-
-  function drawCurve() {
-    const [query, key] = [model.get("query"), model.get("key")];
-    const seenFrom = (place) => Array.from({ length: n }, (_, other) => product(place, other));
-    const drawn = { query: seenFrom(query), key: seenFrom(key) };
-    // Where each place has products of its own, some are far larger than those that are drawn.
-    const all = view().is_offset_only ? view().ends : [...drawn.query, ...drawn.key];
-    const [low, high] = [Math.min(...all), Math.max(...all)];
-    const up = (units) => bottom - ((units - low) / Math.max(high - low, 1)) * (bottom - top);
-    for (const [name, path] of Object.entries(curves)) {
-      const points = drawn[name].map((units, other) => `${across(other - model.get(name)).toFixed(1)} ${up(units).toFixed(1)}`);
-      setAttribute(path, "d", `M${points.join("L")}`);
-    }
-    setAttribute(dot, "cx", across(key - query));
-    setAttribute(dot, "cy", up(product(query, key)));
-    setText(least, number(low));
-    setText(most, number(high));
-    setText(curveTitle, `${productName()} over distance`);
-    setText(curveNote, `Thin: seen from place ${query}, where the query stands. Thick: seen from place ${key}, where the key stands. The dot: the key, seen by the query.`);
-  }
-
-  // ------------------------------------------------------------------------------------------------ the clock
-  const { side, middle, rim, between } = CLOCK;
-  /** A point of the clock; hands start at the top and go to the right. */
-  const point = (angle, length) => {
-    const radians = (angle * Math.PI) / 180;
-    return [middle + length * Math.sin(radians), middle - length * Math.cos(radians)].map((part) => part.toFixed(2));
-  };
-  const arc = (from, turn, radius) => `M${point(from, radius)}A${radius} ${radius} 0 ${Math.abs(turn) > 180 ? 1 : 0} ${turn < 0 ? 0 : 1} ${point(from + turn, radius)}`;
-  const hand = (name, tip) => svg("g", { class: `cx-hand-${name}` }, svg("line", { x1: middle, y1: middle, x2: middle, y2: middle - CLOCK[name] }), tip);
-  const hands = {
-    query: hand("query", svg("circle", { cx: middle, cy: middle - CLOCK.query, r: 6 })),
-    key: hand("key", svg("rect", { x: middle - 5, y: middle - CLOCK.key - 5, width: 10, height: 10 })),
-  };
-  const seen = svg("path", { class: "cx-seen" });
-  const angle = svg("path", { class: "cx-angle" });
-  const clockTitle = h("p", { class: "cx-title" });
-  const handsText = h("p", {});
-  const clock = h(
-    "div",
-    { class: "cx-clock" },
-    svg(
-      "svg",
-      { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" },
-      svg("circle", { class: "cx-face", cx: middle, cy: middle, r: rim }),
-      seen,
-      angle,
-      hands.query,
-      hands.key,
-    ),
-    h("div", { class: "cx-clock-words" }, clockTitle, handsText, h("p", { class: "cx-note" }, "Round tip: query. Square tip: key. The thick rim: where the hand came in training.")),
-  );
-
-  function drawClock() {
-    const step = view().steps[model.get("pair")];
-    clock.hidden = step === undefined;
-    if (clock.hidden) return;
-    const [query, key] = [model.get("query"), model.get("key")];
-    for (const [name, node] of Object.entries(hands)) setAttribute(node, "transform", `rotate(${around(model.get(name) * step)} ${middle} ${middle})`);
-    const turned = (trained - 1) * step;
-    setAttribute(seen, "d", turned >= 360 ? `${arc(0, 180, rim)}${arc(180, 180, rim)}` : arc(0, turned, rim));
-    const turn = around((key - query) * step);
-    setAttribute(angle, "d", arc(query * step, turn > 180 ? turn - 360 : turn, between));
-    setText(clockTitle, `Pair ${model.get("pair")} as the hand of a clock`);
-  }
-
-  // ------------------------------------------------------------------------------------------------ the words
-  const trace = h("p", { class: "cx-trace", role: "status" });
-  const productName = () => view().product + (view().n_heads ? ` by head ${head()}` : "");
-
-  const scoreText = () => {
-    const [query, key] = [model.get("query"), model.get("key")];
-    const distance = Math.abs(key - query);
-    const where = `${distance} ${distance === 1 ? "place" : "places"} ${key < query ? "before" : "after"} the query`;
-    return `Query at place ${query}, key at place ${key}, ${distance ? where : "the same"}. ${productName()}: ${number(product(query, key))}.`;
-  };
-  const dependenceText = () => {
-    if (view().is_offset_only) return view().dependence;
-    const offset = model.get("key") - model.get("query");
-    const same = Array.from({ length: n - Math.abs(offset) }, (_, i) => product(Math.max(-offset, 0) + i, Math.max(offset, 0) + i));
-    const [low, high] = [Math.min(...same), Math.max(...same)].map(number);
-    return `It depends on the places themselves: at this distance it goes from ${low} to ${high}, according to where the query stands.`;
-  };
-  const handsSentence = () => {
-    const step = view().steps[model.get("pair")];
-    const [query, key] = [model.get("query"), model.get("key")];
-    const turn = around((key - query) * step);
-    const apart = Math.min(turn, 360 - turn);
-    const cosine = number(Math.floor(UNITS * Math.cos((apart * Math.PI) / 180) + 0.5));
-    const turned = (trained - 1) * step;
-    const came = turned >= 360 ? "it went all the way round" : `it came to ${degrees(turned)}`;
-    return (
-      `Pair ${model.get("pair")} turns by ${degrees(step)} from place to place; in training ${came}. The query's hand stands at ` +
-      `${degrees(around(query * step))} and the key's at ${degrees(around(key * step))}: ${degrees(apart)} apart, cosine ${cosine}.`
-    );
-  };
-  const beyondText = () => {
-    const beyond = ["query", "key"].filter((name) => model.get(name) >= trained);
-    const all = trained === 1 ? "1 place" : `${trained} places`;
-    if (beyond.length === 0) return `Both places are among the ${all} of training.`;
-    const who = beyond.length === 2 ? "Query and key lie" : `The ${beyond[0]} lies`;
-    const isFar = Math.abs(model.get("key") - model.get("query")) >= trained;
-    return `${who} beyond the ${all} of training. ${view().beyond[isFar ? 1 : 0]}`;
-  };
-
-  function drawWords() {
-    setText(origin, view().text);
-    setText(trace, `${scoreText()} ${beyondText()}`);
-    setText(dependence, dependenceText());
-    const hasHands = view().steps.length > 0;
-    if (hasHands) setText(handsText, handsSentence());
-    setText(box.text, [view().text, "", scoreText(), dependenceText(), ...(hasHands ? [handsSentence()] : []), beyondText()].join("\n"));
-  }
-
-  // ------------------------------------------------------------------------------------------------ all of it
-  body.append(
-    h("div", { class: "cx-bar" }, labelled("Scheme", scheme), pairField, headField, ...buttons.values()),
-    h("div", { class: "cx-settings", role: "group", "aria-label": "Places" }, places.query.node, places.key.node),
-    about,
-    h("div", { class: "cx-cut" }, origin),
-    h(
-      "div",
-      { class: "cx-sides" },
-      h("div", { class: "cx-side" }, patternTitle, pattern, legend),
-      h("div", { class: "cx-side" }, curveTitle, curve, curveNote, dependence),
-    ),
-    clock,
-    trace,
-  );
-
-  function drawChoices() {
-    setOptions(scheme, model.get("state").schemes.map((name) => [name, model.get("views")[name].label]));
-    setOptions(pair, view().steps.map((step, i) => [i, `${i}: ${degrees(step)} a place`]));
-    setOptions(heads, Array.from({ length: view().n_heads }, (_, i) => [i, i]));
-    scheme.value = model.get("scheme");
-    pair.value = model.get("pair");
-    heads.value = model.get("head");
-    pairField.hidden = view().steps.length === 0;
-    headField.hidden = view().n_heads === 0;
-    setText(about, model.get("state").about);
-    for (const [name, { input, output }] of Object.entries(places)) {
-      const place = model.get(name);
-      input.value = place;
-      setText(output, `place ${place}`);
-      setAttribute(input, "aria-valuetext", `place ${place}`);
-    }
-    for (const [step, button] of buttons) setAttribute(button, "aria-disabled", canMoveBoth(step) ? null : "true");
-  }
-
-  function drawMarks() {
-    const all = [0, 1];
-    const [query, key] = [model.get("query"), model.get("key")];
-    const { columns, per_pair: perPair } = view();
-    cover(marks.beyond, [trained / n, 1 - trained / n], all);
-    cover(marks.beyondKeys, [0, trained / n], [trained / n, 1 - trained / n]);
-    marks.beyondKeys.hidden = columns > 0;
-    cover(marks.query, [query / n, 1 / n], all);
-    if (columns > 0) cover(marks.key, [key / n, 1 / n], all);
-    else cover(marks.key, all, [key / n, 1 / n]);
-    setAttribute(marks.key, "data-column", columns > 0 ? null : "");
-    marks.pair.hidden = perPair === 0;
-    cover(marks.pair, all, [(model.get("pair") * perPair) / columns, perPair / columns]);
-  }
-
-  let painted = "";
-  function draw() {
-    const picture = `${model.get("scheme")} ${head()}`;
-    if (picture !== painted) {
-      painted = picture;
-      products = unpacked(view().products, Int32Array);
-      table = unpacked(view().table, Int16Array);
-      paint();
-    }
-    drawChoices();
-    drawMarks();
-    drawCurve();
-    drawClock();
-    drawWords();
+  const box = frame({ model, el, title: "Positions", textLabel: "The picture as text" });
+  const page = new Positions(model, box);
+  const draw = () => {
+    page.draw();
     box.settle();
-  }
-
-  box.watch(draw, "state", "views", "scheme", "query", "key", "pair", "head");
-  return box.close;
+  };
+  box.watch(draw, "state", ...TRAITS);
+  return () => {
+    page.watch.disconnect();
+    cancelAnimationFrame(page.waiting);
+    box.close();
+  };
 }
 
 export default { render };

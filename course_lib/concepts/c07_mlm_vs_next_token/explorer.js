@@ -1,186 +1,446 @@
-// The gap explorer's page: hides tokens, walks over what Python has answered, and asks for other texts and gaps.
+// The gap explorer's page: a text with a gap, and side by side what fills it, from the left alone and from both sides.
 
-const MOST_BITS = 8; // from here on the colour is the strongest
-const STRONGEST = 50; // per cent of it that still lets text be read in both themes
-const HIDDEN = "___";
+const MOST_HIDDEN = 8;
+const PAUSE_MS = 250; // a token that is only passed over is not asked about
+const SLOTS = 8; // lines of a list: the likeliest tokens, and all others together
+const WAYS = {
+  left: { title: "From the left alone", short: "Left alone", said: "from the left alone" },
+  tried: { title: "From both sides, by trying", short: "By trying", said: "by trying, with both sides," },
+  both: { title: "From both sides at once", short: "Both sides", said: "with both sides" },
+};
+const HOW = [
+  "Hide a token: the lists show what a model puts into the gap, and how likely it finds each. The framed one is what stood there.",
+  "From the left alone it reads what stands before the gap, in one pass. By trying it uses the right side, too: each of its likeliest tokens goes into the gap, and the whole text is scored, a pass for each. What stood there is tried as well, to see its share.",
+  "A model that reads both sides answers in one pass.",
+  "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits. With several gaps, one side fills each gap with its own likeliest token before it reads on.",
+];
+const KEYS = [["←", "→", "walk through the text"], ["H", "or Space hides, and shows again"], ["Esc", "closes"]];
 
-function render({ model, el }) {
-  const box = frame({ model, el, title: "Gap", textLabel: "The gap as text" });
-  const { body, ask, askAfter } = box;
+class Gap extends Instrument {
+  constructor(model, box) {
+    super(box);
+    this.model = model;
+    this.several = false;
+    this.passing = null; // the token that is pointed at
+    this.asked = new Map(); // whether each question has been answered
+    this.frame();
+  }
 
-  const view = (name = model.get("model")) => model.get("views")[name];
-  /** Of these places those that a model's text has; one token stays. */
-  const fitting = (name, places) => places.filter((place) => place < view(name).tokens.length).slice(0, view(name).tokens.length - 1);
-  const choice = () => {
-    const name = model.get("model");
-    return { model: name, hidden: fitting(name, model.get("hidden")), token: Math.min(model.get("token"), view().tokens.length - 1) };
-  };
-  // The keys are made as by `_key` in Python.
-  const answered = (name, { hidden }) => model.get("answers")[name][hidden.join(",")];
-  const tried = (name, { hidden, token }) => model.get("tried")[name][`${hidden.join(",")};${token}`];
+  // ---------------------------------------------------------------------------------------------- what came
+  get(trait) {
+    return this.model.get(trait);
+  }
+
+  view(name = this.get("model")) {
+    return this.get("views")[name];
+  }
+
   /** The models that cut the text as this one does. */
-  const group = (name) => {
-    const isLike = (other) => JSON.stringify(view(other).tokens) === JSON.stringify(view(name).tokens);
-    return model.get("state").names.filter(isLike);
-  };
-  /** Whether Python has answered all that a choice shows. */
-  const isAnswered = (chosen) =>
-    group(chosen.model).every(
-      (name) => answered(name, chosen) && (!chosen.hidden.includes(chosen.token) || !view(name).is_causal || tried(name, chosen)),
-    );
-
-  // ------------------------------------------------------------------------------------------------ the parts
-  const name = h("select", { id: uniqueId("model"), class: "cx-select", onchange: () => choose({ model: name.value }) });
-  const nameField = labelled("Model", name);
-  const text = h("textarea", { id: uniqueId("text"), class: "cx-prompt", rows: 1, spellcheck: "false", dir: "auto" });
-  const typing = typedText(text, (value) => busy(ask("text", { text: value })));
-  const note = h("p", { class: "cx-note", role: "status" });
-  const about = h("p", { id: uniqueId("about"), class: "cx-about" });
-  const tokens = h("ol", { class: "cx-words cx-tokens cx-gap", "aria-label": "Tokens: follow one, hide it or show it again", "aria-describedby": about.id });
-  const scale = h("p", { class: "cx-note", "aria-hidden": "true" }, "surprise: 0 bits", h("span", { class: "cx-scale" }), `${MOST_BITS} bits or more`);
-  const trace = h("p", { class: "cx-trace", role: "status" });
-  const gaps = h("div", { class: "cx-gaps" });
-  const showAll = h("button", { type: "button", class: "cx-button", onclick: () => choose({ hidden: [] }) }, "Show all");
-
-  body.append(
-    h("div", { class: "cx-bar" }, nameField),
-    h("div", { class: "cx-cut" }, h("label", { for: text.id, class: "cx-label" }, "Your text"), text),
-    note,
-    about,
-    tokens,
-    h("div", { class: "cx-bar" }, scale, showAll),
-    trace,
-    gaps,
-  );
-
-  // ------------------------------------------------------------------------------------------------ what is asked
-  /** Say that it takes a moment. */
-  function busy(asked) {
-    setText(trace, "Waiting for Python: the models compute.");
-    return asked;
+  group(name = this.get("model")) {
+    const tokens = JSON.stringify(this.view(name).tokens);
+    return this.get("state").names.filter((other) => JSON.stringify(this.view(other).tokens) === tokens);
   }
 
-  /** Choose at once what is answered, else ask Python. */
-  function choose(changes) {
-    const next = { ...choice(), ...changes };
-    if (changes.model) next.hidden = fitting(next.model, next.hidden);
-    next.token = Math.min(next.token, view(next.model).tokens.length - 1);
-    if (!isAnswered(next)) {
-      busy(askAfter("choose", next));
-      return;
+  /** How each of them answers. */
+  ways() {
+    return this.group().flatMap((name) => (this.view(name).is_causal ? ["left", "tried"] : ["both"]).map((kind) => ({ name, kind, ...WAYS[kind] })));
+  }
+
+  /** What was answered in this way at a token while the others are hidden; null: nothing can be; undefined: nobody has yet. */
+  found({ name, kind }, others, token) {
+    if (kind !== "tried") return this.get("answers")[name][keyOf(others)]?.[token];
+    return this.get("tried")[name][keyOf(others.filter((place) => place !== token), token)];
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  /** The gaps that the text has; the one that is followed; the others that stay where another token is hidden. */
+  current() {
+    const { tokens } = this.view();
+    const kept = this.get("hidden").filter((place) => place < tokens.length).slice(0, Math.min(MOST_HIDDEN, tokens.length - 1));
+    const several = this.several || kept.length > 1;
+    const others = several ? kept : [];
+    const { passing } = this;
+    const own = kept.includes(this.get("token")) ? this.get("token") : kept[0] ?? null;
+    const token = passing ?? own;
+    const hidden = token === null ? [] : [...new Set([...others, token])].sort((a, b) => a - b);
+    return { tokens, several, others, hidden, token, kept, own };
+  }
+
+  set(choice) {
+    this.full = false;
+    for (const [trait, value] of Object.entries(choice)) this.model.set(trait, value);
+    this.model.save_changes();
+  }
+
+  /** Hide a token or show it again. */
+  toggle(place) {
+    const { kept, own, several, tokens } = this.current();
+    const left = kept.filter((other) => other !== place);
+    this.passing = null;
+    if (place === own) this.set({ hidden: several ? left : [], token: (several ? left.find((other) => other > place) ?? left.at(-1) : null) ?? place });
+    else if (!several) this.set({ hidden: tokens.length > 1 ? [place] : [], token: place });
+    else if (kept.includes(place)) this.set({ token: place });
+    else if (kept.length < Math.min(MOST_HIDDEN, tokens.length - 1)) this.set({ hidden: [...kept, place].sort((a, b) => a - b), token: place });
+    else this.full = true;
+    this.draw();
+  }
+
+  /** The gap before or behind; a single one moves on. */
+  step(by) {
+    const { kept, own, several, tokens } = this.current();
+    if (several) this.set({ token: kept[(kept.indexOf(own) + by + kept.length) % kept.length] });
+    else {
+      const place = (own + by + tokens.length) % tokens.length;
+      this.set({ hidden: [place], token: place });
     }
-    for (const [trait, value] of Object.entries(next)) model.set(trait, value);
-    model.save_changes();
   }
-  const follow = (token) => {
-    if (token !== choice().token) choose({ token });
-  };
-  const toggle = (token) => {
-    const { hidden } = choice();
-    const others = hidden.filter((other) => other !== token);
-    choose({ token, hidden: others.length < hidden.length ? others : [...hidden, token].sort((a, b) => a - b) });
-  };
 
-  // ------------------------------------------------------------------------------------------------ what is drawn
-  let buttons = []; // of each token
-  const tables = []; // of each answer
-  let built = null;
+  manyGaps(several) {
+    this.several = several;
+    const { kept, own } = this.current();
+    if (!several && kept.length > 1) this.set({ hidden: [own], token: own });
+    this.draw();
+  }
 
-  function rebuild() {
-    buttons = view().tokens.map((_, place) => {
-      const parts = { piece: h("bdi", {}), bits: h("small", {}) };
-      let wasFollowed = true;
-      const button = h("button", { type: "button", class: "cx-word" }, h("span", { class: "cx-run" }, parts.piece, parts.bits));
-      // A click on a gap follows it first: only the next one shows its token again.
-      button.addEventListener("pointerdown", () => {
-        const { hidden, token } = choice();
-        wasFollowed = place === token || !hidden.includes(place);
-      });
-      button.addEventListener("focus", () => follow(place));
-      button.addEventListener("click", () => {
-        if (wasFollowed) toggle(place);
-        wasFollowed = true;
-      });
+  preview(place) {
+    if (this.passing === place) return;
+    this.passing = place;
+    this.full = false;
+    this.soon();
+  }
+
+  /** What is not yet answered is asked; what is only pointed at, a moment later. */
+  ask(c, ways) {
+    clearTimeout(this.waiting);
+    if (c.token === null || ways.every((way) => this.found(way, c.others, c.token) !== undefined)) return;
+    const question = { text: this.get("state").text, model: this.get("model"), others: c.others, token: c.token };
+    const name = JSON.stringify(question);
+    if (this.asked.has(name)) return;
+    const send = async () => {
+      this.asked.set(name, false);
+      await this.outer.ask("find", question, { quiet: this.passing !== null });
+      this.asked.set(name, true);
+      this.soon();
+    };
+    if (this.passing === null) send();
+    else this.waiting = setTimeout(send, PAUSE_MS);
+  }
+
+  /** Whether nobody knows it. */
+  isRefused(c) {
+    return this.asked.get(JSON.stringify({ text: this.get("state").text, model: this.get("model"), others: c.others, token: c.token })) === true;
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  frame() {
+    this.models = h("select", { "aria-label": "Models", onchange: () => this.set({ model: this.models.value }) });
+    const options = [["one", ["One gap", "One gap"]], ["several", ["Several", "Several"]]];
+    this.gaps = tabs({ label: "Gaps", role: "radio", options, choose: (name) => this.manyGaps(name === "several") });
+    this.showAll = quiet("Show all", "All", () => this.set({ hidden: [] }));
+    this.edit = quiet("Own text", "Own", () => this.writing.open(this.get("state").text));
+    this.lead = h("span");
+    const arrow = (by, sign) => h("button", { type: "button", tabindex: -1, "aria-hidden": "true", onclick: () => this.step(by) }, sign);
+    this.followed = h("b", { class: "of-token", dir: "auto" });
+    this.stepper = h("span", { class: "step" }, arrow(-1, "‹"), this.followed, arrow(1, "›"));
+    this.words = h("div", { class: "text", role: "group", "aria-label": "The text: hide a token" });
+    this.words.addEventListener("pointerleave", () => this.preview(null));
+    this.words.addEventListener("focusout", () => this.preview(null));
+    const closed = () => this.edit.focus();
+    this.writing = writing({ label: "Your text", send: (text) => this.outer.ask("text", { text }), instead: this.words, closed });
+    this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
+    this.build({
+      name: "gx",
+      top: [this.models, this.gaps.node, h("span", { class: "space" }), this.showAll, this.edit],
+      place: [this.lead, this.stepper],
+      between: [this.words, this.writing.node],
+    });
+    this.lists = h("div", { class: "lists" });
+    this.hint = h("p", { class: "hint", "aria-live": "polite" });
+    this.stage.append(this.lists, this.hint, this.thread);
+    this.tell(HOW, KEYS);
+    this.outer.root.addEventListener("keydown", (event) => event.key === "Escape" && this.writing.close());
+    this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  /** Several changes at once are drawn once. */
+  soon() {
+    if (this.isDue) return;
+    this.isDue = true;
+    queueMicrotask(() => {
+      this.isDue = false;
+      this.draw();
+    });
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  draw() {
+    if (this.stage.clientWidth === 0) return;
+    const c = this.current();
+    const ways = this.ways();
+    this.ask(c, ways);
+    this.drawChoices(c);
+    this.drawText(c, ways);
+    this.drawLists(c, ways);
+    this.drawSentence(c, ways);
+    this.drawNotes(c);
+    this.drawThreads(c);
+    setText(this.outer.text, this.asText(c, ways).join("\n"));
+  }
+
+  drawChoices(c) {
+    const { names } = this.get("state");
+    const groups = [...new Map(names.map((name) => [this.group(name).join(", "), name]))].map(([all, name]) => [name, all]);
+    setOptions(this.models, groups);
+    this.models.value = groups.find(([, all]) => all.split(", ").includes(this.get("model")))[0];
+    this.models.hidden = groups.length === 1;
+    this.gaps.show(c.several ? "several" : "one");
+    this.showAll.hidden = !c.several;
+  }
+
+  makeText(tokens, ways) {
+    const isCharacters = tokens.every((piece) => piece.length === 1);
+    this.words.classList.toggle("characters", isCharacters);
+    this.words.style.setProperty("--bar", `${isCharacters ? Math.max(5 - ways.length, 1.5) : Math.max(11 - 2 * ways.length, 3)}px`);
+    setAttribute(this.words, "dir", this.view().is_rtl ? "rtl" : "ltr");
+    this.tokens = tokens.map((piece, place) => {
+      const bars = ways.map(({ kind }) => h("i", { class: kind }));
+      const shown = /^ +$/.test(piece) ? "\u00a0" : seen(piece);
+      const button = h("button", { type: "button", class: "t", onclick: () => this.toggle(place) },
+        h("span", { class: "bits", dir: "ltr", "aria-hidden": "true" }, bars, h("small")), h("b", { dir: "auto" }, shown));
+      setAttribute(button, "data-gap", !isCharacters && tokens[place + 1]?.startsWith(" ") && "");
+      button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview(place));
+      button.addEventListener("focus", () => button.matches(":focus-visible") && this.preview(place));
       button.addEventListener("keydown", (event) => {
         if (event.altKey || event.metaKey || event.ctrlKey || event.shiftKey || event.key.toLowerCase() !== "h") return;
         event.preventDefault();
-        toggle(place);
+        this.toggle(place);
       });
-      return { button, ...parts };
+      return { button, bars, number: button.querySelector("small") };
     });
-    tokens.replaceChildren(...buttons.map(({ button }) => h("li", {}, button)));
-    grid([buttons.map(({ button }) => button)]);
+    this.words.replaceChildren(...this.tokens.map(({ button }) => button), h("span", { class: "axis", "aria-hidden": "true" }, "surprise in bits"));
+    grid([this.tokens.map(({ button }) => button)]);
   }
 
-  function drawTokens(chosen) {
-    const { bits } = answered(chosen.model, chosen);
-    const { tokens: pieces, names } = view();
-    buttons.forEach(({ button, piece, bits: number }, place) => {
-      const isHidden = chosen.hidden.includes(place);
-      const shown = bits[place] === null ? "–" : bits[place].toFixed(1);
-      setText(piece, isHidden ? HIDDEN : pieces[place]);
-      setText(number, shown);
-      button.style.setProperty("--cx-surprise", `${(STRONGEST * Math.min(bits[place] ?? 0, MOST_BITS)) / MOST_BITS}%`);
-      setAttribute(button, "aria-pressed", isHidden ? "true" : "false");
-      setAttribute(button, "aria-label", `${isHidden ? `hidden token ${place + 1}` : names[place]}, ${shown} bits`);
-      setAttribute(button, "aria-current", place === chosen.token ? "true" : null);
-      button.tabIndex = place === chosen.token ? 0 : -1;
+  drawText(c, ways) {
+    const built = JSON.stringify([c.tokens, ways.map(({ kind }) => kind)]);
+    if (this.built !== built) this.makeText(c.tokens, ways);
+    this.built = built;
+    this.fit(built);
+    const most = Math.ceil(Math.log2(this.view().vocab_size));
+    this.tokens.forEach(({ button, bars, number }, place) => {
+      const all = ways.map((way) => this.found(way, c.others, place));
+      bars.forEach((bar, i) => {
+        bar.style.height = `${(100 * Math.min(all[i]?.bits ?? 0, most)) / most}%`;
+        bar.hidden = !all[i];
+      });
+      const bits = all.map((each) => each?.bits.toFixed(1) ?? "–");
+      setText(number, place === c.token && all.some(Boolean) ? `${bits.join(" · ")} bits` : "");
+      const isHidden = c.hidden.includes(place);
+      setAttribute(button, "data-hidden", isHidden && "");
+      setAttribute(button, "data-followed", place === c.token && "");
+      setAttribute(button, "aria-pressed", String(c.kept.includes(place)));
+      setAttribute(button, "aria-label", `${bare(c.tokens[place])}, token ${place + 1}: surprise ${bits.join(", ")} bits`);
+      if (!this.words.contains(document.activeElement)) button.tabIndex = place === (c.own ?? 0) ? 0 : -1;
     });
-    setAttribute(showAll, "aria-disabled", chosen.hidden.length === 0 ? "true" : null);
+    if (c.token === null) return;
+    const { button } = this.tokens[c.token];
+    setAttribute(this.words, "data-end", button.offsetLeft > this.words.clientWidth / 2 && "");
   }
 
-  function drawGaps(chosen) {
-    const { model: shown, token } = chosen;
-    const isHidden = chosen.hidden.includes(token);
-    const found = isHidden ? group(shown).flatMap((other) => [answered(other, chosen).gaps[token], tried(other, chosen)].filter(Boolean)) : [];
-    while (tables.length < found.length) {
-      const table = nextTokens();
-      const own = h("p", {});
-      const node = h("div", {}, table.node, own);
-      tables.push({ table, own, node });
-      gaps.append(node);
+  /** A text that needs more than a line is written smaller. */
+  fit(built) {
+    const fitted = `${built} ${this.words.clientWidth}`;
+    if (this.fitted === fitted) return;
+    this.fitted = fitted;
+    this.words.classList.remove("small");
+    this.words.classList.toggle("small", this.tokens[0].button.offsetTop < this.tokens.at(-1).button.offsetTop);
+  }
+
+  makeLists(ways) {
+    this.columns = ways.map(({ kind }) => {
+      const [title, under] = range(2).map(() => [h("span", { class: "long" }), h("span", { class: "short" })]);
+      const none = h("p", { class: "none" });
+      const rows = range(SLOTS).map(() => {
+        const [name, bar, number] = [h("span", { class: "name", dir: "auto" }), h("i", { class: kind }), h("span", { class: "share" })];
+        return { name, bar, number, row: h("li", {}, name, h("span", { class: "bar" }, bar, number)) };
+      });
+      const list = h("ol", {}, rows.map(({ row }) => row));
+      return { title, under, none, rows, list, node: h("div", {}, h("p", { class: "head" }, h("i", { class: kind }), title), h("small", {}, under), list, none) };
+    });
+    this.lists.replaceChildren(...this.columns.map(({ node }) => node));
+  }
+
+  /** The lines of a list: [token, share, rank of what stood there]; the last one is of all others. */
+  lines(way, c) {
+    const found = this.found(way, c.others, c.token);
+    if (!found) return [];
+    const own = 2 ** -found.bits;
+    const rows = found.rows.map(([piece, p], i) => ({ piece, p, isOwn: i + 1 === found.rank }));
+    const most = SLOTS - 1;
+    const shown = found.rank > Math.min(most, rows.length) ? [...rows.slice(0, most - 1), { piece: c.tokens[c.token], p: own, isOwn: true, rank: found.rank }] : rows;
+    const n = (found.tried ?? this.view(way.name).vocab_size) - shown.length;
+    return n > 0 ? [...shown, { rest: n, p: Math.max(0, 1 - sum(shown.map(({ p }) => p))) }] : shown;
+  }
+
+  named(line, way) {
+    if (line.rest) return this.stage.clientWidth > 860 ? `${count(line.rest)} others` : "others";
+    return this.view(way.name).tokens.every((piece) => piece.length === 1) ? bare(line.piece) : word(line.piece);
+  }
+
+  drawLists(c, ways) {
+    const built = JSON.stringify(ways);
+    if (this.listed !== built) this.makeLists(ways);
+    this.listed = built;
+    const aLine = this.isWide() ? 6 : 3;
+    this.lists.style.gridTemplateColumns = `repeat(${Math.min(ways.length, aLine)}, minmax(0, 1fr))`;
+    this.lists.classList.toggle("many", ways.length > 3);
+    this.lists.classList.toggle("wrapped", ways.length > aLine);
+    this.columns.forEach((column, i) => {
+      const way = ways[i];
+      const found = c.token === null ? undefined : this.found(way, c.others, c.token);
+      const lines = found ? this.lines(way, c) : [];
+      column.lines = lines;
+      const passes = found ? `${found.passes} ${found.passes === 1 ? "pass" : "passes"}` : "";
+      [way.title, way.short].forEach((words, n) => setText(column.title[n], words));
+      const tried = found?.tried ? `${found.tried} tokens tried, ` : "";
+      [`${way.name}${found ? `: ${tried}${passes}` : ""}`, `${way.name}${found ? `, ${passes}` : ""}`].forEach((words, n) => setText(column.under[n], words));
+      setText(column.none, this.nothing(c, ways, way, found));
+      column.none.hidden = Boolean(found);
+      column.list.hidden = !found;
+      column.rows.forEach(({ row, name, bar, number }, n) => {
+        const line = lines[n];
+        row.hidden = !line;
+        if (!line) return;
+        setText(name, this.named(line, way));
+        bar.style.width = `${100 * line.p}%`;
+        number.style.left = `${100 * line.p}%`;
+        setText(number, told(line.p) + (line.rank ? `, ${nth(line.rank)}` : ""));
+        setAttribute(row, "data-own", Boolean(line.isOwn) && "");
+        setAttribute(row, "data-rest", Boolean(line.rest) && "");
+      });
+    });
+  }
+
+  /** What stands where there is no list. */
+  nothing(c, ways, way, found) {
+    if (c.token === null) return way === ways[0] ? "Click on a word to hide it." : "";
+    if (found === null) return "Nothing stands before it to go by.";
+    if (found !== undefined) return "";
+    return this.isRefused(c) ? "This needs Python." : "…";
+  }
+
+  drawSentence(c, ways) {
+    this.stepper.hidden = c.token === null;
+    const [first] = ways;
+    if (c.token === null) {
+      const bits = c.tokens.map((_, place) => this.found(first, [], place)?.bits ?? 0);
+      const most = bits.indexOf(Math.max(...bits));
+      setText(this.lead, "Nothing is hidden. ");
+      setText(this.followed, "");
+      if (bits[most] === 0) this.say();
+      else this.say(mark(bare(c.tokens[most]), "token"), ` surprises ${first.name} most, ${first.said}: `, em(`${bits[most].toFixed(1)} bits`, "token"), ".");
+      return;
     }
-    tables.forEach(({ table, own, node }, i) => {
-      node.hidden = i >= found.length;
-      if (node.hidden) return;
-      setText(table.words, found[i].title);
-      table.fill(found[i].rows);
-      setText(own, found[i].own);
+    const found = ways.map((way) => this.found(way, c.others, c.token));
+    const share = (i) => (found[i] ? em(told(2 ** -found[i].bits), "token") : "…");
+    const own = bare(c.tokens[c.token]);
+    const rest = ways.map((way, i) => {
+      const isNew = way.name !== ways[i - 1]?.name;
+      return i === 0 || found[i] === null ? [] : ["; ", isNew ? `${way.name} ` : "", isNew && way.kind === "both" ? "" : `${way.said} `, share(i)];
     });
-
-    const name = view().names[token];
-    const bits = answered(shown, chosen).bits[token];
-    const surprise = bits === null ? "nothing stands before it to go by" : `a surprise of ${bits.toFixed(1)} bits by ${shown}`;
-    const first = found.map(({ title, rows }) => `${title}: ${rows[0]?.join(" ") ?? "no answer"}`);
-    setText(trace, isHidden ? `${name} is hidden. Likeliest by ${first.join("; by ")}.` : `${name}: ${surprise}. Space hides it.`);
-    const listed = (rows) => rows.map((row) => row.join(" ")).join(", ") || "no answer";
-    const lines = isHidden ? found.map(({ title, rows, own }) => `${title}: ${listed(rows)}. ${own}`) : [`${name} is not hidden.`];
-    setText(box.text, [view().text, "", answered(shown, chosen).text, "", ...lines].join("\n"));
+    const isUnknown = this.isRefused(c) && found.every((each) => !each);
+    setText(this.followed, own);
+    if (isUnknown) setText(this.lead, "With these gaps, what is expected at ");
+    else if (found[0] === null) setText(this.lead, "Nothing stands before ");
+    else setText(this.lead, `${first.said[0].toUpperCase()}${first.said.slice(1)} ${first.name} gives `);
+    const known = found[0] === null ? [`: from the left ${first.name} has nothing to go by`, rest] : [" ", share(0), rest];
+    this.say(h("span", { class: "unseen" }, own), isUnknown ? " needs Python: the notebooks of the course answer it" : known, ".");
   }
 
-  function draw() {
-    // A choice by Python may come before its answer does.
-    const chosen = choice();
-    if (!isAnswered(chosen)) return;
-    const { names, text: given, about: words } = model.get("state");
-    setOptions(name, names.map((option) => [option, option]));
-    name.value = model.get("model");
-    nameField.hidden = name.options.length === 1;
-    typing.show(given);
-    setText(about, words);
-    setText(note, view().note);
-    if (built !== view()) {
-      built = view();
-      rebuild();
-    }
-    drawTokens(chosen);
-    drawGaps(chosen);
+  drawNotes(c) {
+    const { unknown, n_tokens: n } = this.view();
+    const letters = unknown.slice(0, 10).map(visible).join(" ") + (unknown.length > 10 ? " …" : "");
+    const notes = [
+      unknown.length ? `Left out, as the model knows only the signs of an English keyboard: ${letters}.` : "",
+      n > c.tokens.length ? `The first ${c.tokens.length} of ${n} tokens are read.` : "",
+    ].filter(Boolean);
+    const most = Math.min(MOST_HIDDEN, c.tokens.length - 1);
+    const full = this.full || c.tokens.length === 1 ? `At most ${most} of these tokens can be hidden; one must stay.` : "";
+    setText(this.hint, full || notes.join(" ") || "Which token does the left side settle alone, and which only both together? Point at one; a click keeps it.");
+    const names = this.group().join(", ");
+    this.source.replaceChildren(names, h("span", { class: "long" }, `: ${count(this.view().vocab_size)} tokens to choose from.`));
+  }
+
+  /** From the gap down to the lists, and from list to list what stands in both. */
+  drawThreads(c) {
+    this.thread.replaceChildren();
+    if (c.token === null || this.words.hidden) return;
+    const { left, top } = this.stage.getBoundingClientRect();
+    const at = (node) => {
+      const box = node.getBoundingClientRect();
+      return { left: box.left - left, right: box.right - left, top: box.top - top, x: (box.left + box.right) / 2 - left, y: (box.top + box.bottom) / 2 - top, end: box.bottom - top };
+    };
+    const gap = at(this.tokens[c.token].button);
+    const isNear = this.tokens.at(-1).button.offsetTop === this.tokens[c.token].button.offsetTop;
+    const lines = [svg("path", { class: "stem", "stroke-opacity": isNear ? 1 : 0.4, d: `M${gap.x},${gap.end}V0` }), svg("path", { class: "stem", d: `M0,0H${this.stage.clientWidth}` })];
+    this.columns.slice(1).forEach((column, i) => {
+      const before = this.columns[i];
+      const [from, to] = [at(before.node), at(column.node)];
+      if (to.top !== from.top) return;
+      before.lines.forEach((line, n) => {
+        const other = column.lines.findIndex(({ piece }) => piece !== undefined && piece === line.piece);
+        if (other < 0 || !(this.isWide() || line.isOwn)) return;
+        const begin = this.isWide() ? Math.min(at(before.rows[n].number).right + 8, from.right) : from.right;
+        const [y, z, middle] = [at(before.rows[n].row).y, at(column.rows[other].row).y, (from.right + to.left) / 2];
+        lines.push(svg("path", { class: line.isOwn ? "same" : "", d: `M${begin},${y}H${from.right}C${middle},${y} ${middle},${z} ${to.left},${z}` }));
+      });
+    });
+    this.thread.append(...lines);
+  }
+
+  asText(c, ways) {
+    const shown = c.tokens.map((piece, place) => (c.hidden.includes(place) ? piece.replace(/\S+|^ $/, "▢") : piece)).join("");
+    const lists = c.token === null ? [] : ways.map((way, i) => {
+      const { lines, under, none } = this.columns[i];
+      const listed = lines.map((line) => `${this.named(line, way)} ${told(line.p)}${line.rank ? ` (${nth(line.rank)})` : ""}`).join(", ");
+      return `${way.title}, ${under[0].textContent}: ${listed || none.textContent}`;
+    });
+    const surprises = ways.map((way) => {
+      const bits = c.tokens.map((piece, place) => `${bare(piece)} ${this.found(way, c.others, place)?.bits.toFixed(1) ?? "–"}`);
+      return `Surprise in bits, ${way.name} ${way.said.replace(/,$/, "")}: ${bits.join(" | ")}`;
+    });
+    return [shown, this.lead.textContent + this.said.textContent, ...lists, ...surprises, this.hint.textContent];
+  }
+
+  /** Without its arrows. */
+  copyPicture() {
+    this.root.classList.add("still");
+    const done = super.copyPicture();
+    this.root.classList.remove("still");
+    return done;
+  }
+}
+
+/** A share to read; what rounds to nothing is still something. */
+const told = (p) => (p < 0.0005 ? "< 0.1 %" : percent(p));
+
+/** A letter that may have nothing to stand on, or no shape. */
+function visible(letter) {
+  if (/\p{M}/u.test(letter)) return `◌${letter}`;
+  return /[\p{L}\p{N}\p{P}\p{S}]/u.test(letter) ? letter : `U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+}
+
+function render({ model, el }) {
+  const box = frame({ model, el, title: "Gap", textLabel: "The gap as text", answers: readersOf(model) });
+  const page = new Gap(model, box);
+  box.watch(() => page.soon(), "views", "answers", "tried", "model", "hidden", "token");
+  box.watch(() => {
+    page.soon();
     box.settle();
-  }
-
-  box.watch(draw, "state", "views", "answers", "tried", "model", "hidden", "token");
+  }, "state");
   return () => {
-    typing.cancel();
+    page.watch.disconnect();
+    clearTimeout(page.waiting);
     box.close();
   };
 }

@@ -10,53 +10,29 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from course_lib import readers
-from course_lib.decoder import GPT
-from course_lib.objectives import token_losses
+from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets.explorer import Explorer, assets
-from course_lib.widgets.reading import (
-    TextTokenizer,
-    Token,
-    checked_models,
-    checked_text,
-    left_out,
-    likeliest,
-    named,
-    percent,
-    readable,
-    tokens_of,
-)
+from course_lib.widgets.microscope.recording import packed_all, piece
+from course_lib.widgets.reading import TextTokenizer, Tokenizer, checked_models, checked_text, direction
 
 MOST_TOKENS = 32  # of a text that are read
 MOST_HIDDEN = 8
+SHOWN = 7  # of the likeliest tokens
 TRIED = 20  # tokens that a model which reads one side tries in a gap
-SHOWN_UNKNOWN = 10  # characters that are named where a model does not know them
-SMALL = 1_000_000  # parameters up to which every single gap is computed at once
-ABOUT = (
-    "The number under a token is the surprise in bits: −log₂ of the probability that the model gives it. "
-    "A model that reads to the left sees what stands before a token. It cannot read a gap, so it fills each "
-    "one with its own likeliest token before it reads on. By trying it can use the right side, too: each of "
-    f"its {TRIED} likeliest tokens is put into the gap, and the hidden one as well, to see its share. The "
-    "whole text is scored with each, and the shares are those among the tokens tried. A model that reads "
-    "both sides answers in one pass, and for its numbers each token is hidden in turn. Keys: left and right "
-    "walk through the tokens, H or space hides one and shows it again. A page without a kernel can do what "
-    "has been answered; another text and other gaps need Python."
-)
+AT_ONCE = 2e11  # multiplications, up to which every single gap of the first text is tried
+UNKNOWN = "The model knows none of these letters: it reads those of an English keyboard. Type another text."
 
-_ASSETS = assets(__file__)
+_ASSETS = assets(__file__, "reader", "explorer")
 
 
 class Characters:
-    """What the models of `readers` read, as a tokenizer: each character of `readers.ALPHABET` is a token."""
+    """What the models of `readers` read, as a tokenizer: each character of `readers.ALPHABET` is a token.
+
+    All other characters are left out.
+    """
 
     def encode(self, text: str) -> list[int]:
-        """The numbers of the characters. Raises: ValueError: some are not in the alphabet, and which."""
-        unknown = [readable(c.encode()) for c in dict.fromkeys(text) if c not in readers.ALPHABET]
-        if unknown:
-            some = " ".join(unknown[:SHOWN_UNKNOWN]) + " …" * (len(unknown) > SHOWN_UNKNOWN)
-            raise ValueError(
-                f"The model does not know {some}: it reads the letters, digits and signs of an English "
-                "keyboard. Type another text."
-            )
+        """The numbers of the characters."""
         return readers.encode(text).tolist()
 
     def pieces(self, text: str) -> list[str]:
@@ -71,8 +47,13 @@ class Characters:
 class GapExplorer(Explorer):
     """Hide tokens and see what models put there: from the left, from both sides, or by trying candidates.
 
-    For the first text, models of up to `SMALL` parameters answer every single gap at once, so that an
-    exported page can show them all. A larger one answers the first gap, and others when they are hidden.
+    A model that reads to the left sees what stands before a gap, and fills each gap with its own likeliest
+    token before it reads on. By trying it uses the right side, too: each of its `TRIED` likeliest tokens and
+    the hidden one are put into the gap, and the whole text is scored with each. A model that reads both sides
+    is asked for each token in turn, while it and the gaps are hidden.
+
+    For the first text every single gap is answered at once, so that an exported page can show them all, if
+    that takes at most `AT_ONCE` multiplications; the models of `readers` read on without Python.
 
     Args:
         models: by name, each a `GPT` with its tokenizer. It is causal, or it reads both sides and then knows
@@ -80,7 +61,7 @@ class GapExplorer(Explorer):
             tokens stand side by side.
         text: what is read at first, up to `LONGEST_TEXT` characters; of its tokens the first
             `MOST_TOKENS`.
-        model: the name of the one whose tokens and numbers are shown at first; left out, the first.
+        model: the name of the one whose tokens are shown at first; left out, the first.
         hidden: the places, from 0, that are hidden at first; left out, the middle.
     Raises: ValueError: no model, another kind of model, a name or place that is not there, a text that is
         empty, too long or without a token.
@@ -88,16 +69,18 @@ class GapExplorer(Explorer):
 
     _esm = _ASSETS["esm"]
     _css = _ASSETS["css"]
-    # Choices of the page, which an exported page can make without Python.
+    # Choices of the page, which it can make without Python.
     model = traitlets.Unicode().tag(sync=True)  # a name of `models`
     hidden: Any = traitlets.List().tag(sync=True)  # places, in order
-    token: Any = traitlets.Int(0).tag(sync=True)  # the place that is followed
+    token: Any = traitlets.Int(0).tag(sync=True)  # the gap that is followed
     # The tokens of each model, by name.
     views = traitlets.Dict().tag(sync=True)
     # What was answered so far, by the model's name and the hidden places ("3,7"): see `_Reader.answer`.
     answers = traitlets.Dict().tag(sync=True)
-    # What was tried so far, by the model's name and `_key`.
+    # What was tried so far, by the model's name, the other gaps and the place ("3;7"): see `_Reader.attempt`.
     tried = traitlets.Dict().tag(sync=True)
+    # The small readers, by name, for pages without Python.
+    weights = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -110,12 +93,12 @@ class GapExplorer(Explorer):
         super().__init__()
         self._readers = {name: _Reader(name, *pair) for name, pair in checked_models(models).items()}
         with self.hold_sync():  # one message instead of one for each change
+            self.weights = {name: each.packed() for name, each in self._readers.items() if each.is_small}
             self._read(text, next(iter(models)) if model is None else model, hidden)
             for reader in self._readers.values():
-                if reader.is_small:
-                    self._find([reader], [], 0)
+                if reader.cost() <= AT_ONCE:
                     for place in range(len(reader.pieces)):
-                        self._find([reader], [place], place)
+                        self._find([reader], [], place)
 
     @property
     def text(self) -> str:
@@ -130,80 +113,78 @@ class GapExplorer(Explorer):
         """The page: another text was typed."""
         self.text = text
 
-    def on_choose(self, model: str, hidden: list[int], token: int) -> None:
-        """The page: something was chosen that is not yet computed."""
-        self._prepare(model, hidden, token)
-        with self.hold_trait_notifications():  # the three are checked together
-            self.model, self.hidden, self.token = model, hidden, token
+    def on_find(self, text: str, model: str, others: list[int], token: int) -> None:
+        """The page: what is expected at this token while the others are hidden, too?"""
+        if text == self.text:  # else the question came too late
+            self._check(model, others, token, self._lengths)
+            self._find(self._group(model), others, token)
 
-    @traitlets.validate("model")
-    def _check_model(self, proposal: Any) -> str:
-        self._prepare(proposal["value"], self.hidden, self.token)
-        return proposal["value"]
+    @traitlets.validate("model", "hidden", "token")
+    def _check_choice(self, proposal: Any) -> Any:
+        name, value = proposal["trait"].name, proposal["value"]
+        choice = {"model": self.model, "hidden": self.hidden, "token": self.token, name: value}
+        self._check(**choice, lengths=self._lengths)
+        return sorted({*value}) if name == "hidden" else value
 
-    @traitlets.validate("hidden")
-    def _check_hidden(self, proposal: Any) -> list[int]:
-        self._prepare(self.model, proposal["value"], self.token)
-        return sorted({*proposal["value"]})
+    @traitlets.observe("model", "hidden", "token")
+    def _choose(self, _: Any = None) -> None:
+        others = self.hidden if len(self.hidden) > 1 else []  # a single gap goes elsewhere, more stay
+        self._find(self._group(self.model), others, self.token)
 
-    @traitlets.validate("token")
-    def _check_token(self, proposal: Any) -> int:
-        self._prepare(self.model, self.hidden, proposal["value"])
-        return proposal["value"]
+    @property
+    def _lengths(self) -> dict[str, int]:
+        return {name: len(reader.pieces) for name, reader in self._readers.items()}
 
-    def _prepare(self, model: Any, hidden: Any, token: Any) -> None:
-        """Check a choice, and compute what it shows before the page asks what that looks like."""
-        if model not in self._readers:
-            raise ValueError(f"model must be one of {[*self._readers]}; got {model!r}.")
-        most = max(len(reader.pieces) for reader in self._readers.values())
+    def _check(self, model: Any, hidden: Any, token: Any, lengths: Mapping[str, int]) -> None:
+        """Raises: ValueError: a name or place that is not there, too many gaps."""
+        if model not in lengths:
+            raise ValueError(f"model must be one of {[*lengths]}; got {model!r}.")
+        most = max(lengths.values())
         places = [*hidden, token] if isinstance(hidden, list) else [hidden]
         if any(type(place) is not int or not 0 <= place < most for place in places):
             raise ValueError(
                 f"hidden and token must be places from 0 to {most - 1}; got {hidden!r}, {token!r}."
             )
-        n_tokens = len(self._readers[model].pieces)
-        n_hidden = sum(place < n_tokens for place in {*hidden})
-        if n_hidden > min(MOST_HIDDEN, n_tokens - 1):
+        n_hidden = sum(place < lengths[model] for place in {*hidden})
+        if n_hidden > min(MOST_HIDDEN, lengths[model] - 1):
             raise ValueError(
                 f"At most {MOST_HIDDEN} tokens can be hidden, and one must stay; got {n_hidden} of "
-                f"{n_tokens}: show one before you hide another."
+                f"{lengths[model]}: show one before you hide another."
             )
-        self._find(self._group(model), hidden, token)
 
     def _read(self, text: str, model: str, hidden: Sequence[int] | None) -> None:
         """Let all models read this text; nothing changes where one of them cannot."""
         checked_text(text)
-        if model not in self._readers:
-            raise ValueError(f"model must be one of {[*self._readers]}; got {model!r}.")
         cuts = {name: reader.cut(text) for name, reader in self._readers.items()}
-        for name, (tokens, note) in cuts.items():
-            self._readers[name].take(tokens, note)
-        n_tokens = len(self._readers[model].pieces)
-        middle = n_tokens // 2
-        chosen = [*hidden] if hidden is not None else [middle] * (n_tokens > 1)
+        lengths = {name: len(cut["tokens"]) for name, (_, cut) in cuts.items()}
+        n_tokens = lengths.get(model, 0)
+        chosen = [*hidden] if hidden is not None else [n_tokens // 2] * (n_tokens > 1)
+        token = chosen[0] if chosen else n_tokens // 2
+        self._check(model, chosen, token, lengths)
+        for name, reader in self._readers.items():
+            reader.take(*cuts[name])
         with self.hold_sync():
-            self.views = {name: reader.view() for name, reader in self._readers.items()}
+            self.views = {name: reader.view for name, reader in self._readers.items()}
             self.answers, self.tried = ({name: {} for name in self._readers} for _ in range(2))
-            self.on_choose(model, chosen, chosen[0] if chosen else middle)
-            self.show_state(about=ABOUT, names=[*self._readers], text=text, error="")
+            with self.hold_trait_notifications():  # the three are checked together
+                self.model, self.hidden, self.token = model, chosen, token
+            self._choose()
+            self.show_state(names=[*self._readers], text=text, error="")
 
     def _group(self, model: str) -> list["_Reader"]:
         """The models that cut the text as this one does."""
         shown = self._readers[model].pieces
         return [reader for reader in self._readers.values() if reader.pieces == shown]
 
-    def _find(self, group: list["_Reader"], hidden: list[int], token: int) -> None:
+    def _find(self, group: list["_Reader"], others: list[int], token: int) -> None:
         """Put into `answers` and `tried` what is not yet there."""
         for reader in group:
-            places, name = reader.fitting(hidden), reader.name
-            if _key(places) not in self.answers[name]:
-                answer = reader.answer(places)
-                self.answers = {**self.answers, name: {**self.answers[name], _key(places): answer}}
-            followed = min(token, len(reader.pieces) - 1)
-            key = _key(places, followed)
-            if followed in places and reader.is_causal and key not in self.tried[name]:
-                gap = reader.attempt(places, followed)
-                self.tried = {**self.tried, name: {**self.tried[name], key: gap}}
+            gaps, name, place = reader.fitting(others), reader.name, min(token, len(reader.pieces) - 1)
+            if _key(gaps) not in self.answers[name]:
+                self.answers = _with(self.answers, name, _key(gaps), reader.answer(gaps))
+            left = [gap for gap in gaps if gap != place]
+            if reader.is_causal and _key(left, place) not in self.tried[name]:
+                self.tried = _with(self.tried, name, _key(left, place), reader.attempt(left, place))
 
 
 class _Reader:
@@ -219,81 +200,102 @@ class _Reader:
                 "token, or the same without its causal mask, trained to say what is hidden."
             )
         self.is_causal = self.filler is None and readers.is_causal(model)
-        vocab_size = model.config.vocab_size
-        if not self.is_causal and self.filler is None and vocab_size <= readers.MASK_ID:
+        config = model.config
+        if not self.is_causal and self.filler is None and config.vocab_size <= readers.MASK_ID:
             raise ValueError(
                 f"{name} reads both sides, so it must know token {readers.MASK_ID}, which stands for what is "
-                f"hidden; it knows {vocab_size} tokens, from 0."
+                f"hidden; it knows {config.vocab_size} tokens, from 0."
             )
         self.name, self.model, self.tokenizer = name, model, tokenizer
-        self.is_small = sum(parameter.numel() for parameter in model.parameters()) <= SMALL
-        self.take([], "")
+        self.n_parameters = sum(parameter.numel() for parameter in model.parameters())
+        # What the page can compute itself.
+        sizes = config.vocab_size, config.max_seq_len, config.d_model, config.n_layers, config.n_heads
+        self.is_small = isinstance(tokenizer, Characters) and config == LlamaConfig(*sizes)
 
-    def cut(self, text: str) -> tuple[list[Token], str]:
-        """The tokens of a text that are read, and what is said of the others."""
-        found = tokens_of(self.name, self.tokenizer, text)
-        kept = found[: min(MOST_TOKENS, self.model.config.max_seq_len)]
-        if not kept:
+    def packed(self) -> dict[str, Any]:
+        """The model for the page."""
+        config = self.model.config
+        arrays = {name: weight.detach().cpu().numpy() for name, weight in self.model.named_parameters()}
+        return {
+            "n_heads": config.n_heads,
+            "eps": config.norm_eps,
+            "base": config.rotary_base,
+            "most": min(MOST_TOKENS, config.max_seq_len),
+            "n_shown": SHOWN,
+            "n_tried": TRIED,
+            "arrays": packed_all(arrays),
+        }
+
+    def cost(self) -> float:
+        """Multiplications that it takes to try every single gap."""
+        return self.is_causal * self.n_parameters * (TRIED + 1) * len(self.pieces) ** 2 / 2
+
+    def cut(self, text: str) -> tuple[list[int], dict[str, Any]]:
+        """The ids that are read, and what is said of the text."""
+        ids = list(self.tokenizer.encode(text))
+        known = isinstance(self.tokenizer, Tokenizer)
+        pieces = [self.named(i) for i in ids] if known else self.tokenizer.pieces(text)
+        if len(pieces) != len(ids):
+            raise ValueError(f"{self.name}'s tokenizer gives {len(ids)} ids and {len(pieces)} pieces.")
+        n_kept = min(MOST_TOKENS, self.model.config.max_seq_len, len(ids))
+        unknown = []
+        if isinstance(self.tokenizer, Characters):
+            unknown = [each for each in dict.fromkeys(text) if each not in readers.ALPHABET]
+            if unknown and not "".join(pieces).strip():
+                raise ValueError(UNKNOWN)
+        if not n_kept:
             raise ValueError(f"The text has no token of {self.name}: type another one.")
-        return kept, left_out(found, kept)
+        return ids[:n_kept], {
+            "tokens": pieces[:n_kept],
+            "n_tokens": len(ids),  # of the whole text
+            "unknown": unknown,
+            "is_causal": self.is_causal,
+            "is_rtl": direction(text) == "rtl",
+            "vocab_size": self.model.config.vocab_size,
+        }
 
-    def take(self, tokens: list[Token], note: str) -> None:
+    def take(self, ids: list[int], view: dict[str, Any]) -> None:
         """Read these tokens from now on."""
-        self.note = note
-        self.pieces = [piece for _, piece in tokens]
-        self.names = named(self.pieces)
-        self._last: tuple[list[int], tuple[int, Tensor, Tensor]] | None = None
+        self.view, self.pieces = view, view["tokens"]
+        self._unfilled: dict[int, Tensor] = {}  # the scores behind each token, by the place where it begins
         device = next(self.model.parameters()).device
-        self.ids = torch.tensor([i for i, _ in tokens], dtype=torch.long, device=device)
+        self.ids = torch.tensor(ids, dtype=torch.long, device=device)
+
+    def named(self, i: int) -> str:
+        """A token as it stands in a text."""
+        if isinstance(self.tokenizer, Tokenizer):
+            return piece(self.tokenizer, i)
+        decode = getattr(self.tokenizer, "decode", None)
+        return decode([i]) if decode else f"token {i}"
 
     def fitting(self, hidden: Sequence[int]) -> list[int]:
         """Of these places those that this text has; one token stays."""
         n_tokens = len(self.pieces)
         return [place for place in sorted({*hidden}) if place < n_tokens][: n_tokens - 1]
 
-    def view(self) -> dict[str, Any]:
-        side = "what stands before" if self.is_causal else "both sides"
-        lines = [
-            f"{self.name} reads {side}.",
-            f"Tokens ({len(self.names)}): {' | '.join(self.names)}",
-            self.note,
-        ]
-        return {
-            "text": "\n".join(filter(None, lines)),
-            "note": self.note,
-            "is_causal": self.is_causal,
-            "tokens": self.pieces,
-            "names": self.names,
-        }
-
     @torch.no_grad()
-    def answer(self, hidden: list[int]) -> dict[str, Any]:
-        """The surprise at each token while these are hidden, and what is said of each gap."""
+    def answer(self, hidden: list[int]) -> list[dict[str, Any] | None]:
+        """What is expected at each token while it and these are hidden; None: nothing stands before it."""
         self.model.eval()
-        start = 0
-        if self.is_causal:
-            start, _, scores = self._written(hidden)
-        else:
-            scores = self._both_sides(hidden)
-        n_silent = len(self.ids) - len(scores)  # at the beginning: nothing stands before them
-        losses = token_losses(scores, self.ids[n_silent:]) / math.log(2)
-        bits = [None] * n_silent + [round(loss, 3) for loss in losses.tolist()]
-        gaps = {}
-        for n, place in enumerate(hidden):
-            at = place - n_silent
-            title = f"{self.name}, {'left only' if self.is_causal else 'both sides'}"
-            n_passes = n - start + 1 if self.is_causal else 1
-            gaps[str(place)] = self._gap(title, n_passes, place, scores[max(at, 0) : max(at + 1, 0)])
-        return {"bits": bits, "text": self._surprise_text(hidden, bits), "gaps": gaps}
+        if not self.is_causal:
+            return [self._gap(scores, place, 1) for place, scores in enumerate(self._both_sides(hidden))]
+        start, _, scores = self._written(hidden)
+        silent: list[dict[str, Any] | None] = [None] * (start + 1)
+        return silent + [
+            self._gap(scores[place - start - 1], place, 1 + sum(start < gap < place for gap in hidden))
+            for place in range(start + 1, len(self.ids))
+        ]
 
     @torch.no_grad()
-    def attempt(self, hidden: list[int], place: int) -> dict[str, Any]:
+    def attempt(self, others: list[int], place: int) -> dict[str, Any] | None:
         """What fills a gap when the whole text is scored with each of the likeliest tokens in turn."""
         self.model.eval()
-        start, written, scores = self._written(hidden)
-        title = f"{self.name}, both sides by trying"
+        hidden = sorted([*others, place])
+        if len(hidden) == len(self.ids):
+            return None
+        start, written, scores = self._written(hidden, to_end=False)
         if place < start:
-            return self._gap(title, 0, place, scores[:0])
+            return None
         before = scores[place - start - 1].log_softmax(-1)  # (V,)
         tokens = before.topk(min(TRIED, len(before))).indices
         if self.ids[place] not in tokens:
@@ -301,42 +303,47 @@ class _Reader:
         texts = written[start:].repeat(len(tokens), 1)  # (N, T)
         at = place - start
         texts[:, at] = tokens
-        after = self._scores_after(texts, at)[:, :-1].log_softmax(-1)  # (N, S, V)
-        known = [n for n in range(at + 1, texts.shape[1]) if n + start not in hidden]
-        agree = after.gather(-1, texts[:, at + 1 :, None])[..., 0]  # (N, S)
-        total = before[tokens] + agree[:, [n - at - 1 for n in known]].sum(-1)
         tried = torch.full_like(before, -torch.inf)
-        tried[tokens] = total
-        n_passes = hidden.index(place) - start + 1 + len(tokens)
-        return self._gap(f"{title} {len(tokens)} tokens", n_passes, place, tried[None])
+        tried[tokens] = before[tokens]
+        known = [n for n in range(at + 1, texts.shape[1]) if n + start not in hidden]
+        if known:
+            after = self._scores_after(texts, at).log_softmax(-1)  # (N, S, V)
+            agree = after.gather(-1, texts[:, at + 1 :, None])[..., 0]  # (N, S)
+            tried[tokens] += agree[:, [n - at - 1 for n in known]].sum(-1)
+        passes = 1 + sum(start < gap < place for gap in others) + len(tokens)
+        return {**self._gap(tried, place, passes), "tried": len(tokens)}
 
     def _scores_after(self, texts: Int[Tensor, "N T"], at: int) -> Float[Tensor, "N S V"]:
-        """The scores from place `at` on, of texts that are the same before it: those are read once."""
+        """What is expected behind place `at`, and so on, of texts alike before it: that is read once."""
         n_texts, n_tokens = texts.shape
         first, caches = self.model.new_cache(1, at), self.model.new_cache(n_texts, n_tokens)
         self.model.next_token_logits(texts[:1, :at], first)
         for one, many in zip(first, caches, strict=True):
             many.append(one.keys.expand(n_texts, -1, -1, -1), one.values.expand(n_texts, -1, -1, -1))
-        return self.model(texts[:, at:], caches)
+        return self.model(texts[:, at:-1], caches)
 
-    def _written(self, hidden: list[int]) -> tuple[int, Tensor, Float[Tensor, "T V"]]:
+    def _written(self, hidden: list[int], to_end: bool = True) -> tuple[int, Tensor, Float[Tensor, "T V"]]:
         """The text with the model's own likeliest token in each gap.
 
+        Args:
+            to_end: whether what follows the last gap is read, too.
         Returns:
             the place of the first token that is not hidden, where the model begins; the ids; the scores of
             what follows each token from there on, without the last.
         """
-        if self._last is not None and self._last[0] == hidden:
-            return self._last[1]
         start = next(place for place in range(len(self.ids)) if place not in hidden)
-        written = self.ids.clone()
-        scores = self.model(written[None, start:])[0, :-1]
-        for place in hidden:
-            if place > start:
-                written[place] = scores[place - start - 1].argmax()
+        written, is_read = self.ids.clone(), True
+        if start not in self._unfilled:
+            self._unfilled[start] = self.model(written[None, start:])[0, :-1]
+        scores = self._unfilled[start]
+        for place in (gap for gap in hidden if gap > start):
+            if not is_read:
                 scores = self.model(written[None, start:])[0, :-1]
-        self._last = (hidden, (start, written, scores))  # `attempt` asks what `answer` has asked
-        return self._last[1]
+            written[place] = scores[place - start - 1].argmax()
+            is_read = False
+        if to_end and not is_read:
+            scores = self.model(written[None, start:])[0, :-1]
+        return start, written, scores
 
     def _both_sides(self, hidden: list[int]) -> Float[Tensor, "T V"]:
         """For each token the scores where it stands, while it and the gaps are hidden."""
@@ -349,32 +356,32 @@ class _Reader:
         texts.fill_diagonal_(readers.MASK_ID)
         return self.model(texts).diagonal().T
 
-    def _gap(self, title: str, n_passes: int, place: int, scores: Float[Tensor, "n V"]) -> dict[str, Any]:
-        """What is said of a gap; without scores, that nothing can be said."""
-        if len(scores) == 0:
-            return {"title": title, "rows": [], "own": "Nothing stands before it to go by."}
-        share = scores.softmax(-1)[0, self.ids[place]].item()
-        bits = token_losses(scores, self.ids[place : place + 1]).item() / math.log(2)
-        own = f"Hidden is {self.names[place]}: {percent(share)}, a surprise of {bits:.1f} bits."
-        title = f"{title} ({n_passes} {'pass' if n_passes == 1 else 'passes'})"
-        return {"title": title, "rows": likeliest(self.tokenizer, scores)[0], "own": own}
+    def _gap(self, scores: Float[Tensor, " V"], place: int, passes: int) -> dict[str, Any]:
+        """The likeliest tokens and their shares; the surprise and rank of the hidden one."""
+        logs = scores.log_softmax(-1)
+        best, own = logs.topk(min(SHOWN, len(logs))), logs[self.ids[place]]
+        return {
+            "rows": [
+                [self.named(i), round(math.exp(log), 6)]
+                for i, log in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            ],
+            "bits": round(-own.item() / math.log(2), 4),
+            "rank": int((logs > own).sum()) + 1,
+            "passes": passes,
+        }
 
-    def _surprise_text(self, hidden: list[int], bits: list[float | None]) -> str:
-        parts = [
-            f"{name}{' (hidden)' if place in hidden else ''} {'–' if n is None else f'{n:.1f}'}"
-            for place, (name, n) in enumerate(zip(self.names, bits, strict=True))
-        ]
-        said = [n for n in bits if n is not None]
-        mean = f" Mean: {sum(said) / len(said):.2f} bits." if said else ""
-        return f"Surprise in bits by {self.name}: {' | '.join(parts)}.{mean}"
+
+def _with(found: dict[str, Any], name: str, key: str, answer: Any) -> dict[str, Any]:
+    """The same with one more answer of a model."""
+    return {**found, name: {**found[name], key: answer}}
 
 
 def _key(hidden: list[int], token: int | None = None) -> str:
     """The name of what is asked; the page makes the same.
 
     Example:
-        >>> _key([3, 7]), _key([3, 7], 3)
-        ('3,7', '3,7;3')
+        >>> _key([3, 7]), _key([7], 3)
+        ('3,7', '7;3')
     """
     places = ",".join(map(str, hidden))
     return places if token is None else f"{places};{token}"

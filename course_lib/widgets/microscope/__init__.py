@@ -5,6 +5,8 @@ data.js     the same on the page, and how a token is written
 next.js, look.js, say.js, way.js   what comes next, who looks where, what each layer would say, the whole way
 page.js     the frame of the four: sentence, text, keys, tour, and what is asked of Python
 recorded.js answers in Python's place, on a page without a kernel
+model.js    the model itself, in a worker of that page, where it answers what was not recorded
+gguf.js     what it reads from its file
 texts/      recordings, made by tools/microscope.py
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -289,11 +292,21 @@ def recordings() -> tuple[Recording, ...]:
     return tuple(json.loads(gzip.decompress(path.read_bytes())) for path in sorted(TEXTS.glob("*.json.gz")))
 
 
-def page() -> str:
-    """A page of its own, with all recordings, which needs neither a kernel nor anything from outside."""
+def page(model: Path | None = None) -> str:
+    """A page of its own, with all recordings, which needs neither a kernel nor anything from outside.
+
+    Args:
+        model: the GGUF file of the recordings' model. Where the page is served with this file beside it, a
+            reader may load it, and the page then reads other texts, too.
+    """
     saved = json.dumps([*recordings()], ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     script = assets(__file__, "data", "next", "look", "say", "way", "page", "recorded")["esm"]
     script = script.replace("export default { render };\n", "")
+    worker = ""
+    if model is not None:
+        code = assets(__file__, "data", "gguf", "model", shared=["bpe"])["esm"]
+        told = f'data-file="{quote(model.name)}" data-bytes="{model.stat().st_size}"'
+        worker = f'<script type="text/plain" id="worker" {told}>\n{code}</script>\n'
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -308,7 +321,7 @@ body {{ max-width: 1000px; margin: 0 auto; background: light-dark(#ffffff, #1114
 </style>
 <main id="microscope"></main>
 <script type="application/json" id="recordings">{saved}</script>
-<script type="module">
+{worker}<script type="module">
 {script}</script>
 </html>
 """

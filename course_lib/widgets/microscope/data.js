@@ -1,12 +1,4 @@
-// What the microscope knows of a text, unpacked, and how a token is written. Python computed every number.
-
-const KINDS = { uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int16: Int16Array, float32: Float32Array };
-
-/** An array of numbers, as Python's `packed_all` packed it. */
-async function inflated({ type, data }) {
-  const stream = new Blob([unpacked(data, Uint8Array)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new KINDS[type](await new Response(stream).arrayBuffer());
-}
+// What the microscope knows of a text, unpacked. Python computed every number.
 
 const mass = (groups) => sum(groups.map(([n, power]) => n * power));
 
@@ -23,6 +15,9 @@ function until(groups, much, weight) {
   return kept;
 }
 
+/** An array as Python packed it, or as the page's own model made it. */
+const opened = (array) => (ArrayBuffer.isView(array.data) ? array.data : inflated(array));
+
 /** One text and all that a model computed on it; see Python's `recording`. */
 class Recording {
   static async open(saved) {
@@ -33,7 +28,7 @@ class Recording {
     it.heads = new Map(); // the words that a head brings
     it.a = {};
     const names = Object.keys(saved.arrays);
-    const arrays = await Promise.all(names.map((name) => inflated(saved.arrays[name])));
+    const arrays = await Promise.all(names.map((name) => opened(saved.arrays[name])));
     names.forEach((name, i) => (it.a[name] = arrays[i]));
     it.shown = saved.writes ? it.a.next_ids.length / it.T : 0;
     it.watched = saved.writes ? it.a.kept_p.length / it.T - 1 : 0;
@@ -44,7 +39,7 @@ class Recording {
   /** More of it, which came later. */
   async add(more, into) {
     const arrays = {};
-    for (const [name, array] of Object.entries(more.arrays)) arrays[name] = await inflated(array);
+    for (const [name, array] of Object.entries(more.arrays)) arrays[name] = await opened(array);
     into(arrays, more.pieces, more);
   }
 
@@ -206,20 +201,3 @@ class Recording {
     });
   }
 }
-
-// ------------------------------------------------------------------------------------------------ how a token is written
-const isJoined = (piece) => /^[\p{L}\p{N}]/u.test(piece);
-
-/** Words as they are; what is hard to see gets a name or quotes. */
-function bare(piece) {
-  if (piece === "") return "nothing";
-  if (/^ +$/.test(piece)) return "a space";
-  if (/^\n+$/.test(piece)) return "a new line";
-  if (piece === "\u00a0") return "a hard space";
-  const shown = piece.replace(/^ /, "").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\u00a0", "␣");
-  return /[\p{L}\p{N}]/u.test(shown) ? shown : `“${shown}”`;
-}
-
-/** In a list: a piece that goes on with a word has dots before it. */
-const word = (piece) => (isJoined(piece) ? `…${bare(piece)}` : bare(piece));
-const tok = (piece, kind) => mark(bare(piece), kind);

@@ -168,7 +168,8 @@ const lookView = {
     const waits = c.mode === "need" && !D.knowsNeeds();
     v.bar.hidden = !waits;
     v.bar.value = (D.needs?.filter((layer) => layer.p).length ?? 0) / D.L;
-    setText(v.hint, waits ? "Each head is switched off, one after the other." : c.mode === "need" ? "Blue: likelier without the head." : "");
+    const slow = m.hasLink ? " This takes minutes; another question stops it." : "";
+    setText(v.hint, waits ? `Each head is switched off, one after the other.${slow}` : c.mode === "need" ? "Blue: likelier without the head." : "");
     if (waits) m.askNeeds();
   },
   brightness(m, c, layer, head) {

@@ -49,14 +49,16 @@ class Microscope extends Instrument {
     this.drawn = null;
     const goesOn = before && before.writes && before.n === D.n && D.T > this.state.n && before.ids.slice(0, this.state.n).every((id, i) => id === D.ids[i]);
     const n = goesOn ? this.state.n + 1 : D.n;
-    const place = { n, token: n - 1, layer: Math.min(this.state.layer, D.L - 1), head: Math.min(this.state.head, D.H - 1) };
-    this.state = { ...this.state, ...place, part: D.writes || this.state.part !== "end" ? this.state.part : "" };
+    const part = D.writes || this.state.part !== "end" ? this.state.part : "";
     const shown = isFirst ? this.model.get("shown") : {};
-    Object.assign(this.state, shown, shown.part ? { step: STEPS.length } : {});
+    this.state = { ...this.state, n, token: n - 1, part, ...shown, ...(shown.part ? { step: STEPS.length } : {}) };
+    for (const [name, many] of Object.entries({ layer: D.L, head: D.H, token: n })) this.state[name] = clamp(this.state[name] || 0, 0, many - 1);
     this.state.key = shown.key ?? this.most(this.state);
     if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
     if (!D.writes && this.state.mode === "need") this.state.mode = "pair";
     this.choose(this.state.view);
+    const { load } = this.model.get("state");
+    if (isFirst && load?.wanted && !load.isHere) this.write(load.wanted);
   }
 
   /** The same text with something off; null where all is on, or only that is known. */
@@ -70,6 +72,7 @@ class Microscope extends Instrument {
     const N = await this.opened(D);
     if (D !== this.D || saved !== this.model.get("now")) return;
     Object.assign(this, { N, pending: null });
+    this.asked.clear();
     this.draw();
   }
 
@@ -125,13 +128,14 @@ class Microscope extends Instrument {
     const { D } = this;
     if (this.needing === D) return;
     this.needing = D;
-    while (this.D === D && this.state.mode === "need" && !D.knowsNeeds()) {
-      const first = D.needs?.findIndex((layer) => !layer.p) ?? 0;
-      if (first < 0) break;
+    const isWanted = () => this.D === D && this.state.mode === "need" && this.state.view === "look";
+    while (isWanted() && !D.knowsNeeds()) {
+      // Two layers at once, the last ones first: they take the least time.
+      const first = Math.max(0, (D.needs?.findLastIndex((layer) => !layer.p) ?? D.L - 1) - 1);
       const answer = await this.ask("needs", { first });
       if (answer.error) break;
       // What came is unpacked a moment later.
-      while (!D.needs?.[first]?.p) await new Promise((done) => setTimeout(done, 10));
+      while (isWanted() && !D.needs?.[first]?.p) await new Promise((done) => setTimeout(done, 10));
     }
     this.needing = null;
   }
@@ -274,17 +278,20 @@ class Microscope extends Instrument {
     this.tabs = tabs({ label: "Views", options: views, choose: (name) => this.choose(name, true) });
     this.models = h("select", { "aria-label": "Model", onchange: () => this.read(this.D.text, this.models.value) });
     this.pick = h("select", { "aria-label": "Text", onchange: () => this.read(this.pick.value) });
-    this.edit = quiet("Own text", "Own", () => this.writing.open(this.D.text));
+    this.edit = quiet("Own text", "Own", () => this.write(this.D.text));
     this.placeText = [h("span", {}, "Layer "), h("span", {}, " head ")];
     this.spins = Object.fromEntries(["layer", "head"].map((name) => [name, this.spin(name)]));
     this.button = h("button", { class: "switch", onclick: () => this.switchOff() });
     this.allOn = h("button", { class: "quiet", onclick: () => this.setOff(ALL_ON) }, "All on");
     this.words = h("div", { class: "text", role: "group", "aria-label": "The text: choose a token", dir: "auto" });
     const closed = () => {
+      if (this.isLoading()) this.ask("stop");
       this.edit.focus();
       this.draw();
     };
-    this.writing = writing({ label: "Your text", send: (text) => this.read(text), instead: this.words, closed });
+    this.writing = writing({ label: "Your text", send: (text) => this.readOwn(text), instead: this.words, closed });
+    this.bar = h("progress", { "aria-label": "The model: how much of it has come" });
+    this.writing.push.before(this.bar);
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
     this.startTour = quiet("Tour", "Tour", () => this.tour(0));
     this.link = this.hasLink ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
@@ -319,6 +326,25 @@ class Microscope extends Instrument {
 
   read(text, model = null) {
     return this.ask("read", model ? { text, model } : { text });
+  }
+
+  write(text) {
+    this.writing.open(text);
+    this.draw();
+  }
+
+  /** A text of one's own; on a page of its own the model is loaded first, if it is not there yet. */
+  async readOwn(text) {
+    const { load } = this.model.get("state");
+    if (load && !load.isHere) {
+      const state = await this.ask("load");
+      if (state.error || this.writing.node.hidden) return state;
+    }
+    return this.read(text);
+  }
+
+  isLoading() {
+    return (this.model.get("state").load?.at ?? null) !== null;
   }
 
   onKey(event) {
@@ -515,8 +541,8 @@ class Microscope extends Instrument {
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
     this.thread.replaceChildren(...(this.words.hidden ? [] : view.threads(this, c)));
     if (this.at === undefined || this.at === null) {
-      const recorded = this.hasLink ? " Recorded: no kernel needed." : "";
-      this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${recorded}`));
+      const by = !this.hasLink ? "" : D.a.off_p ? " Recorded: no kernel needed." : " Computed by this page.";
+      this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${by}`));
     }
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
     const told = `${view.title[0]}. ${place}${this.said.textContent}`;
@@ -527,7 +553,7 @@ class Microscope extends Instrument {
   }
 
   drawChoices(D) {
-    const { models = [], examples = [] } = this.model.get("state");
+    const { models = [], examples = [], load } = this.model.get("state");
     setOptions(this.models, models.map((name) => [name, name]));
     this.models.value = D.model;
     this.models.hidden = models.length < 2;
@@ -536,7 +562,19 @@ class Microscope extends Instrument {
     this.pick.value = D.text;
     this.pick.hidden = texts.length < 2;
     this.startTour.hidden = !(D.writes && D.L === 30 && D.H === 9);
-    this.edit.hidden = this.hasLink;
+    this.edit.hidden = this.hasLink && !load;
+    this.bar.hidden = !this.isLoading();
+    if (load) this.drawLoad(load);
+  }
+
+  /** What it costs to read a text of one's own, and how much of the model has come. */
+  drawLoad({ size, at, isHere }) {
+    const { push } = this.writing;
+    const [all, some] = [size, at ?? 0].map((bytes) => (bytes / 1e6).toFixed(size < 1e7 ? 1 : 0));
+    const [long, short] = at !== null ? [`${some} of ${all} MB`, `${some} MB`] : isHere ? ["Read", "Read"] : [`Load the model: ${all} MB, once`, `Load ${all} MB`];
+    push.replaceChildren(h("span", { class: "long" }, long), h("span", { class: "short" }, short));
+    push.disabled = at !== null;
+    this.bar.value = (at ?? 0) / size;
   }
 
   drawPlace(c, place) {
@@ -550,9 +588,6 @@ class Microscope extends Instrument {
     return ` “${this.D.text}”.`;
   }
 }
-
-/** A token as it stands in the running text. */
-const seen = (piece) => (/^\s*$/.test(piece) ? piece.replaceAll("\n", "↵").replaceAll(" ", "␣") : piece.replace(/^ /, "").replaceAll("\n", "↵"));
 
 /** Recordings answer what they know. */
 function recorded(model) {
@@ -570,8 +605,8 @@ function recorded(model) {
   };
 }
 
-function render({ model, el }) {
-  const box = frame({ model, el, title: "Microscope", textLabel: "The picture as text", answers: recorded(model) });
+function render({ model, el, answers = recorded(model) }) {
+  const box = frame({ model, el, title: "Microscope", textLabel: "The picture as text", answers });
   const page = new Microscope(model, box);
   const isNow = () => page.D && model.get("texts")[0] === page.saved;
   box.watch(() => page.open(), "texts");
