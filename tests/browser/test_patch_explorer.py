@@ -667,4 +667,10 @@ def test_python_answers_and_knows_what_is_chosen(desk) -> None:
     explorer.get_by_role("button", name="Shuffle").click()
     size(explorer).select_option("64")
     desk.knows("explorer.cut, explorer.shuffled, explorer.opened", ("64", True, 59))
-    assert desk.problems(explorer, "patches-lab") == []
+    # Its colours are JupyterLab's.
+    background = (
+        "e => Math.max(...getComputedStyle(e).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"
+    )
+    assert explorer.evaluate(background) > 200
+    desk.set_theme(dark=True)
+    assert explorer.evaluate(background) < 60
