@@ -9,26 +9,27 @@
     microscope         the explorer that several lessons use, in files of its own
 
 A concept's explorer is a small live figure, driven by mouse or keyboard: `explorer.py`, `explorer.js` and
-`explorer.css` in its folder. How to write the next one (that of `c03_qkv` is the pattern):
+`explorer.css` in its folder. How to write the next one (that of `c08_rnn_comparison` is the shortest):
 
-1. Python decides. Subclass `explorer.Explorer`; compute everything that is shown with floors 0 to 2, and put
-   it into the one synced dictionary `state`. One dictionary means one message, so the page never draws half
-   of an update, and a page exported without a kernel has all it needs. What stands in an order is sent as a
-   list: a saved notebook sorts the keys of its dictionaries. The first line of the class's docstring says in
-   one sentence what there is to see: it stands where no widget can be drawn.
-2. Each thing a reader may ask for is a method `on_<kind>(self, **fields)`. It checks its input and raises
+1. Figure first: one computed sentence, which is headline and control at once, above a figure of one height;
+   choices on top in one row, the manual folded. `Instrument` of the frame's `explorer.js` builds that page.
+   Not above 620 pixels at 1,000 wide, nothing beside the page at 320; no text below 12 pixels.
+2. Python is the judge of every number. What it computes stands in the one synced dictionary `state`: one
+   message, so the page never draws half of an update, and a saved notebook has all it needs. What stands in
+   an order is sent as a list: a saved notebook sorts the keys of its dictionaries. The first line of the
+   class's docstring says in one sentence what there is to see: it stands where no widget can be drawn.
+3. Each thing a reader may ask for is a method `on_<kind>(self, **fields)`. It checks its input and raises
    ValueError with one sentence; `Explorer` shows the sentence and keeps the last good state.
-3. JavaScript displays. `explorer.js` ends with `export default { render };`, for its function
-   `render({ model, el })`. The helpers of the frame's `explorer.js` are in scope and its styles are there,
-   because `assets(__file__)` puts those files in front. Build the DOM once, then change text and attributes
-   only. `frame()` gives the outer box, the message line and `ask(kind, fields)`, which says so when Python
-   still computes or nobody answers.
-4. Reachable by keyboard: native controls, or `grid()` for one tab stop and arrow keys. A label on every
-   control, a second carrier beside each colour, and in the frame's `text` the same content as text, anew
-   with each change. A sentence is written once: by Python into the state, or by the page, where it follows
-   from choices that an exported page can make.
-5. Tests: the state against the library in the concept's folder below tests/concepts; both themes, the
-   keyboard and the text in tests/browser.
+4. Where no kernel is there, the page answers by itself: `frame({ ..., answers })` has a function of the same
+   name for each kind that JavaScript can answer, and tests compare it with Python's. What a page computes
+   anyway, Python need not send.
+5. `explorer.js` ends with `export default { render };`, for its function `render({ model, el })`. The helpers
+   of the frame are in scope, because `assets(__file__, ...)` joins the files. Build the DOM once, then change
+   text and attributes only.
+6. Reachable by keyboard: native controls, or one tab stop and arrow keys. A label on every control, a second
+   carrier beside each colour, and in the frame's `text` the same content as text, anew with each change.
+7. Tests: the state against the library in the concept's folder below tests/concepts; the page in
+   tests/browser, on a page of its own; in JupyterLab only what needs it: a kernel that answers, keys, themes.
 """
 
 from course_lib.widgets.controls import control

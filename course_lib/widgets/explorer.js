@@ -20,7 +20,7 @@ const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);
 const mark = (text, kind) => h("span", { class: `tk of-${kind}` }, text);
 
-/** A new element: h("button", { class: "cx-button", onclick: f }, "text", child); null and lists are welcome among the children. */
+/** A new element: h("button", { class: "push", onclick: f }, "text", child); null and lists are welcome among the children. */
 const h = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
 
 /** A new element of a drawing: svg("line", { x1: 0, y1: 0 }). */
@@ -224,11 +224,6 @@ function setOptions(select, options) {
   if (JSON.stringify(options) === select.dataset.options) return;
   select.dataset.options = JSON.stringify(options);
   select.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
-}
-
-/** A label in front of its control. */
-function labelled(text, control) {
-  return h("span", { class: "cx-field" }, h("label", { for: control.id }, text), control);
 }
 
 /** Bytes that Python packed, as numbers of one kind: unpacked(text, Int32Array). */

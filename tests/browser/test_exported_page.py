@@ -20,7 +20,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from course_lib import plots, readers
 from course_lib.bpe import BPETokenizer
-from course_lib.concepts.c02_patches.explorer import PatchExplorer
 from course_lib.concepts.c03_qkv.explorer import AttentionStepper
 from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapExplorer
 from course_lib.data import languages
@@ -52,7 +51,7 @@ numbers = torch.Generator().manual_seed(0)
 grey, full = torch.randint(17, (1, 4, 6), generator=numbers) / 16, torch.ones(1, 8, 8)
 pictures = {"full": full, "grey": grey, "blue": torch.ones(3, 8, 8)}
 patches = PatchExplorer(pictures, 2, reads=lambda image: f"Read as {image.sum():.0f}.")
-patches.on_move(2, -1)
+patches.moved = {"full": [2, -1]}
 patches
 """,
     """
@@ -175,37 +174,29 @@ def test_tokens_of_other_texts_without_a_kernel(saved: Page) -> None:
     expect(tokens.get_by_role("alert")).to_be_empty()
 
 
-def test_patches_are_cut_shuffled_and_opened_without_a_kernel(saved: Page) -> None:
+def test_patches_are_cut_moved_and_drawn_without_a_kernel(saved: Page) -> None:
     patches = saved.locator('section.cx[aria-label="Patches"]')
     numbers = torch.Generator().manual_seed(0)
     grey, blue = torch.randint(17, (1, 4, 6), generator=numbers), torch.full((3, 8, 8), 255)
-    reference = PatchExplorer({"grey": grey / 16, "blue": blue / 255}, 2)
-    tokens = {
-        ("grey", "2"): patchify(grey[None], 2)[0],
-        ("grey", "rows"): grey[0],
-        ("blue", "4"): patchify(blue[None], 4)[0],
-    }
-    is_shuffled = False
-    text, reading = patches.locator(".cx-text"), patches.locator(".cx-reading")
+    text, reading = patches.locator(".cx-text"), patches.locator(".reading")
+    picture, size = patches.get_by_label("Picture", exact=True), patches.get_by_label("Cut into")
     expect(reading).to_have_text("Read as 42.")
-    expect(text).to_contain_text("Read as 42. Moved 2 down, 1 left. full: 8 × 8 pixels")
-    patches.get_by_label("Picture").select_option("draw")
-    expect(text).to_contain_text("Read as 0. In its place. draw: 8 × 8 pixels")
-    for source, cut, shuffled in (("grey", "2", False), ("grey", "rows", True), ("blue", "4", True)):
-        patches.get_by_label("Picture").select_option(source)
-        patches.get_by_label("One token is").select_option(cut)
-        if shuffled != is_shuffled:
-            is_shuffled = shuffled
-            patches.get_by_role("button", name="Shuffle").click()
-        patches.get_by_role("slider").press("Control+Home")
-        view = reference.pictures[source]
-        told = view["cuts"][cut]
-        order = told["text_shuffled" if shuffled else "text_in_order"]
-        first = patches.locator(".cx-title").text_content() or ""
-        row = tokens[source, cut][int(re.findall(r"\d+", first)[0]) - 1].tolist()[: told["shown_of_row"]]
-        expect(text).to_contain_text(f"{view['text']} {told['text']} {told['cost']} {order} {first}")
-        expect(text).to_contain_text(f"Flattened: {' '.join(map(str, row))}")
+    expect(text).to_contain_text("Read as 42. Moved 2 down, 1 left.")
+    for source, cut, row in (
+        ("grey", "2", patchify(grey[None], 2)[0, 0]),
+        ("grey", "rows", grey[0, 0]),
+        ("blue", "2", patchify(blue[None], 2)[0, 0, :4]),
+    ):
+        picture.select_option(source)
+        size.select_option(cut)
+        patches.get_by_role("slider", name="Opened token").press("Control+Home")
+        expect(text).to_contain_text(f": {' '.join(map(str, row.tolist()))}")
         expect(reading).to_be_hidden()
+    picture.select_option("draw")
+    expect(reading).to_have_text("Read as 0.")
+    patches.get_by_role("slider", name="Opened token").press("Space")
+    expect(text).to_contain_text("grey, 1–4: 16 0 0 0")
+    expect(reading).to_contain_text("This needs Python")
     expect(patches.get_by_role("alert")).to_be_empty()
 
 
@@ -233,25 +224,24 @@ def test_the_microscope_looks_without_a_kernel(saved: Page) -> None:
     expect(scope.get_by_role("alert")).to_be_empty()
 
 
-def test_single_gaps_are_filled_without_a_kernel(saved: Page) -> None:
+def test_gaps_and_texts_are_answered_without_a_kernel(saved: Page) -> None:
     gap = saved.locator('section.cx[aria-label="Gap"]')
     models = {
         name: (readers.make_reader(causal=causal, seed=0), Characters())
         for name, causal in (("left", True), ("both", False))
     }
     reference = GapExplorer(models, "a gap")
-    text, tokens = gap.locator(".cx-text"), gap.locator("button.cx-word")
-    tokens.nth(2).press("h")
-    for place in range(5):
-        tokens.nth(place).press("Space")
-        answer = reference.answers["left"][str(place)]
-        expect(text).to_contain_text(answer["text"])
-        for found in (answer["gaps"][str(place)], reference.tried["left"][f"{place};{place}"]):
-            rows = ", ".join(" ".join(row) for row in found["rows"]) or "no answer"
-            expect(text).to_contain_text(f"{found['title']}: {rows}. {found['own']}")
-        tokens.nth(place).press("Space")
-    gap.get_by_label("Model").select_option("both")
-    expect(text).to_contain_text(reference.answers["both"][""]["text"])
+    gap.locator("button.t").nth(3).press("h")
+    for text in ("a gap", "another"):
+        answers = [reference.answers[name][""][3] for name in models]
+        bits = [answers[0]["bits"], reference.tried["left"][";3"]["bits"], answers[1]["bits"]]
+        said = " · ".join(f"{each:.1f}" for each in bits)
+        expect(gap.locator(".t[aria-pressed=true] small")).to_have_text(f"{said} bits")
+        if text == "a gap":
+            reference.text = "another"
+            gap.get_by_role("button", name="Own text").click()
+            gap.get_by_label("Your text").fill("another")
+            gap.get_by_label("Your text").press("Enter")
     expect(gap.get_by_role("alert")).to_be_empty()
 
 
@@ -296,7 +286,7 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
         shown.append(page.locator("section.cx").all_text_contents())
     assert shown[0] == shown[1]
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
-    assert options("Gap", "Model") == ["left", "both"]
+    assert options("Gap", "Models") == ["left, both"]
     assert options("Tokens", "One sentence in")[1:] == list(languages())
     schemes = ["sinusoidal", "random rows", "rotary", "ALiBi", "relative"]
     assert options("Positions", "Scheme on the left") == schemes
@@ -332,12 +322,8 @@ def test_says_that_python_is_needed(saved: Page) -> None:
     sections = {part.get_attribute("aria-label"): part for part in saved.locator("section.cx").all()[1:-2]}
     for section in sections.values():
         expect(section.get_by_role("alert")).to_be_empty()
-    del sections["Tokens"]  # cuts by itself
-    sections["Patches"].get_by_label("Picture").select_option("draw")
-    sections["Patches"].get_by_role("gridcell").first.press("Space")
+    del sections["Tokens"], sections["Patches"], sections["Gap"]  # the page computes all of it
     sections["Microscope"].get_by_role("button", name=re.compile("^Switch")).press("Enter")
-    for place in (1, 3):  # a single gap is known
-        sections["Gap"].locator("button.cx-word").nth(place).press("Space")
     sections["Clock"].get_by_role("tab", name="On a real machine").press("Enter")
     sections["Clock"].get_by_role("button", name="Measure here").press("Enter")
     for section in sections.values():

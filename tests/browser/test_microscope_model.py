@@ -372,19 +372,21 @@ def test_own_text_and_all_that_is_asked_of_it(scope: Scope, small) -> None:
         scope.button(f"Switch {layer}.{head} off").click()
     without = chances(small, ids, {"off": [[0, 1], [1, 0]], "skipped": []})
     expect(scope.said).to_contain_text(f" gets {percent(without[first])} instead of {percent(p[first])}")
-    # What each layer would say, with these off and with all on again.
+    # What each layer would say: with these off, with a layer skipped as well, and with all on again.
     scope.tab("What each layer would say")
     reading = Reading(*small, ids)
-    for off in ([(0, 1), (1, 0)], []):
-        found = reading.lens(len(ids) - 1, off=off)
+    for off, skipped in (([(0, 1), (1, 0)], []), ([(0, 1), (1, 0)], [1]), ([], [])):
+        if skipped:
+            scope.button("Skip layer 1").click()
+        elif not off:
+            scope.button("All on").click()
+        found = reading.lens(len(ids) - 1, off=off, skipped=skipped)
         arrays = unpacked_all(found["arrays"])
         for layer in range(L):
             scope.box.get_by_label("Layer", exact=True).fill(str(layer))
             told = f"Layer {layer}: {named(found['pieces'][arrays['lens_id'][layer, 0, 0]])} "
             told += percent(float(arrays["lens_p"][layer, 0, 0]))
             expect(scope.box.locator(".cx-text")).to_contain_text(told)
-        if off:
-            scope.button("All on").click()
     # Which head is needed: measured when it is asked for.
     scope.tab("Who looks where")
     scope.box.get_by_label("needs the head").check()
@@ -570,9 +572,17 @@ def test_a_file_that_is_not_there_or_another(
     expect(scope.words).to_have_text(seen(small[1], OWN))
 
 
-def test_a_page_from_a_file_and_one_without_a_model_need_python(
-    page: Page, html: str, tmp_path: Path
-) -> None:
+def test_an_old_file_in_the_store_is_replaced(scope: Scope, small) -> None:
+    old = "async () => (await caches.open('microscope')).put('small%20model.gguf', new Response('old'))"
+    scope.page.evaluate(old)
+    scope.page.reload()
+    scope.write(OWN)
+    expect(scope.error).to_contain_text("it ends after 3 bytes of")
+    scope.send.click()
+    expect(scope.words).to_have_text(seen(small[1], OWN))
+
+
+def test_a_page_from_a_file_needs_python(page: Page, html: str, tmp_path: Path) -> None:
     (tmp_path / "scope.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "scope.html").as_uri())
     scope = Scope(page)

@@ -1,221 +1,404 @@
-"""The patch explorer in JupyterLab: pictures, files and drawing, by mouse and by keyboard alone."""
+"""The patch explorer's page: its numbers beside the library's, alone, and in JupyterLab with a kernel."""
 
+import base64
 import io
 import json
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from explorers import ask
 from PIL import Image
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
+from scipy.fft import dctn
+from torch import Tensor
 
-from course_lib.concepts.c02_patches.explorer import LARGEST_FILE
+from course_lib.concepts.c02_patches.explorer import DRAW, OWN, PatchExplorer
+from course_lib.data import digits, photographs
+from course_lib.patches import PatchEmbedding, patchify
 
 TITLE = "Patches"
-PICTURES = """
-import torch
-from course_lib.data import digits, photographs
-from course_lib.patches import patchify
-from course_lib.concepts.c02_patches.explorer import PatchExplorer
-pictures = {"three": digits()[0].inputs[0], "China": photographs()["China"]}
-"""
-SHOW = """
-explorer = PatchExplorer(pictures, 2)
-explorer
-"""
+NUMBERS = torch.Generator().manual_seed(0)
+COLOURS = torch.randint(256, (3, 11, 17), generator=NUMBERS) / 255  # no size but 1 fits
+GREYS = torch.randint(17, (1, 8, 6), generator=NUMBERS) / 16
+# No two rows or columns alike, and ink at all edges.
+EIGHT = torch.randint(1, 17, (1, 8, 8), generator=NUMBERS) / 16
 
 
+def ink_of(image: Tensor) -> str:
+    """What a reader would say: here how much ink there is, and where it is on average."""
+    rows = (image[0].sum(1) * torch.arange(8)).sum()
+    columns = (image[0].sum(0) * torch.arange(8)).sum()
+    return f"Read as {image.sum():.2f}, {rows:.2f}, {columns:.2f}."
+
+
+# --------------------------------------------------------------------------------- numbers, without the page
 @pytest.fixture
-def explorer(desk) -> Locator:
-    return desk.shown(TITLE, PICTURES, SHOW)
+def compute(page: Page) -> Callable[..., Any]:
+    """Ask a function of the explorer's module."""
+    page.set_content("<title>numbers</title>")
+    page.add_script_tag(content=PatchExplorer({})._esm.replace("export default { render };", ""))
+    return page.evaluate
+
+
+def cut(
+    compute: Callable[..., Any], image: Tensor, full: int, size: str, projection: dict | None = None
+) -> dict:
+    """All that the page computes for one picture and size."""
+    picture = {"numbers": (image * full).round().flatten().tolist(), "shape": [*image.shape], "full": full}
+    return compute(
+        """([picture, size, projection]) => {
+            const cut = new Cut({ ...picture, numbers: Uint8Array.from(picture.numbers) }, size, projection);
+            const tokens = range(cut.n);
+            const { order, places } = cut.shuffled();
+            return {
+                rows: tokens.map((t) => cut.row(t)), vectors: tokens.map((t) => cut.vector(t)),
+                nearest: tokens.map((t) => cut.nearest(t)), telling: cut.telling(), lost: cut.lost,
+                order, places: [...places],
+            };
+        }""",
+        [picture, size, projection],
+    )
+
+
+@pytest.mark.parametrize(("image", "full"), [(COLOURS, 255), (GREYS, 16)], ids=["colours", "greys"])
+def test_every_number_is_the_librarys(compute, image: Tensor, full: int) -> None:
+    height, width = image.shape[1:]
+    lines = image.transpose(0, 1).flatten(1)  # each row of pixels, colour after colour
+    for size in (1, 2, 3, 4, "rows"):
+        tall, wide = (1, width) if isinstance(size, str) else (size, size)
+        rows, columns = height // tall, width // wide
+        kept = image[None, :, : rows * tall, : columns * wide]
+        expected = lines if isinstance(size, str) else patchify(kept, size)[0]
+        found = cut(compute, image, full, str(size))
+        np.testing.assert_array_equal(found["rows"], (expected * full).round().numpy())
+        assert found["lost"] == [height - rows * tall, width - columns * wide]
+
+        # The page's own matrix: coefficients of a cosine transform of the light, and contrasts of colours.
+        squares = np.reshape(found["rows"], (-1, len(image), tall, wide)) / full
+        waves = dctn(squares.mean(1), type=2, axes=(1, 2)) / (4 * tall * wide)
+        places = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0)]
+        vectors = [waves[:, y, x] * (2 if y + x else 1) for y, x in places if y < tall and x < wide]
+        if len(image) == 3:
+            red, green, blue = squares.mean((2, 3)).T
+            vectors += [red - blue, green - (red + blue) / 2]
+        np.testing.assert_allclose(found["vectors"], np.stack(vectors, 1), atol=1e-9)
+
+        # The nearest vector, and how many are the same.
+        apart = ((np.stack(vectors, 1)[:, None] - np.stack(vectors, 1)) ** 2).sum(2)
+        np.fill_diagonal(apart, np.inf)
+        for token, nearest in enumerate(found["nearest"]):
+            assert apart[token, nearest["token"]] == pytest.approx(apart[token].min())
+            assert nearest["same"] == (apart[token] < 1e-18).sum()
+
+        # One order for all, and back.
+        n = len(expected)
+        assert sorted(found["order"]) == list(range(n))
+        assert n < 8 or found["order"] != list(range(n))
+        assert [found["places"][token] for token in found["order"]] == list(range(n))
+
+
+def test_a_given_matrix_makes_the_vectors_that_fit_it(compute) -> None:
+    projection = PatchEmbedding(2, 3, 13)
+    sent = PatchExplorer({"colours": COLOURS}, projection=projection).state["projection"]
+    found = cut(compute, COLOURS, 255, "2", sent)
+    with torch.no_grad():
+        expected = projection(COLOURS[None, :, :10, :16])[0, :, :8]
+    np.testing.assert_allclose(found["vectors"], expected, atol=1e-5)
+    # One made for other sizes or channels cannot make these.
+    for image, full, size in ((COLOURS, 255, "4"), (COLOURS, 255, "rows"), (GREYS, 16, "2")):
+        assert cut(compute, image, full, size, sent) == cut(compute, image, full, size)
+
+
+def test_it_begins_where_edges_and_colours_are(compute) -> None:
+    image = torch.full((3, 8, 8), 0.5)
+    image[:, 0:4, 4:8] = torch.rand(1, 4, 4, generator=NUMBERS) / 2  # edges without colours
+    image[0, 4, 0:2] = 1  # a little colour
+    assert cut(compute, image, 255, "4")["telling"] in (1, 2)
+    image[0, 4:6, 4:8], image[2, 6:8, 4:8] = 1, 1
+    assert cut(compute, image, 255, "4")["telling"] == 3
+    assert cut(compute, torch.zeros(1, 8, 8), 16, "4")["telling"] == 0
+
+
+def test_no_other_token_is_nearest_where_there_is_one(compute) -> None:
+    assert cut(compute, EIGHT, 16, "8")["nearest"] == [None]
+
+
+def inked(greys: np.ndarray, way: list[list[float]], erases: bool) -> np.ndarray:
+    """The slow way: the pen stops every hundredth of a cell."""
+    steps = [np.linspace(a, b, 2000) for a, b in zip(way, way[1:] or way, strict=False)]
+    pen = np.concatenate(steps)
+    result = greys.copy()
+    for i in range(64):
+        away = np.hypot(*(pen - [i % 8 + 0.5, i // 8 + 0.5]).T).min()
+        ink = round(16 * min(max((1.1 - away) / 0.75, 0), 1))
+        result[i] = min(result[i], 16 - ink) if erases else max(result[i], ink)
+    return result
+
+
+@pytest.mark.parametrize("erases", [False, True])
+def test_a_pen_leaves_ink(compute, erases: bool) -> None:
+    greys = (EIGHT.flatten() * 16).int().numpy()
+    way = [[1.0, 1.5], [5.5, 1.0], [4.0, 4.0], [6.53, 7.0]]
+    draw = "([greys, way, erases]) => inked(greys, way, erases)"
+    whole = compute(draw, [greys.tolist(), way, erases])
+    np.testing.assert_array_equal(whole, inked(greys, way, erases))
+    pieces = greys.tolist()
+    for start in range(3):
+        pieces = compute(draw, [pieces, way[start : start + 2], erases])
+    assert pieces == whole != greys.tolist()
+    assert compute(draw, [[0] * 64, [[4.5, 3.5]], False])[28] == 16  # a dot
+
+
+def test_what_python_and_the_page_answer_is_the_same(compute) -> None:
+    explorer = PatchExplorer({"eight": EIGHT})
+    explorer.cut = "2"
+    greys = (EIGHT.flatten() * 16).int().tolist()
+    pixels = base64.b64encode(bytes(range(256)) * 588).decode()
+    file = {"name": "cat.png", "height": 448, "width": 896, "pixels": pixels}
+    answer = """([kind, fields, pictures, moved]) =>
+        answers({ get: (name) => ({ pictures, moved })[name] })[kind](fields)"""
+    before = explorer.pictures
+    for kind, fields in (("draw", {"greys": greys}), ("picture", file)):
+        assert ask(explorer, kind, **fields) == ""
+        told = compute(answer, [kind, fields, before, {}])
+        assert {name: getattr(explorer, name) for name in told if name != "state"} == {
+            name: value for name, value in told.items() if name != "state"
+        }
+        assert {name: explorer.state[name] for name in told.get("state", {})} == told.get("state", {})
+
+
+def test_a_move_is_pythons(compute) -> None:
+    explorer = PatchExplorer({"eight": EIGHT}, reads=ink_of)
+    greys = (EIGHT.flatten() * 16).int().tolist()
+    for way in ([0, 1], [-2, 1], [2, -2]):
+        explorer.moved = {"eight": way}
+        shifted = compute("([greys, way]) => shifted(greys, [1, 8, 8], way)", [greys, way])
+        np.testing.assert_array_equal(shifted, (explorer.image.flatten() * 16).int())
+
+
+# --------------------------------------------------------------------------------- the page, without a kernel
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def sentence(explorer: Locator) -> Locator:
+    return explorer.locator(".say [role=status]")
 
 
 def title(explorer: Locator) -> Locator:
-    return explorer.locator(".cx-title")
+    return explorer.locator(".panel p").first
 
 
 def picture(explorer: Locator) -> Locator:
     return explorer.get_by_role("slider", name="Opened token")
 
 
-def click_place(explorer: Locator, row: float, column: float) -> None:
-    """Click on the picture, at shares of its height and width."""
+def size(explorer: Locator) -> Locator:
+    return explorer.get_by_label("Cut into")
+
+
+def point(explorer: Locator, row: float, column: float, click: bool = False) -> None:
+    """At the picture, at shares of its height and width."""
     box = picture(explorer).locator("canvas").bounding_box()
-    picture(explorer).click(position={"x": box["width"] * column, "y": box["height"] * row})
+    to = {"x": box["width"] * column, "y": box["height"] * row}
+    (picture(explorer).click if click else picture(explorer).hover)(position=to)
 
 
-def numbers(explorer: Locator, channel: str) -> list[list[int]]:
-    """The table of one channel, as printed."""
-    return explorer.locator(f'[data-channel="{channel}"] tr').evaluate_all(
-        "rows => rows.map(row => [...row.cells].map(cell => Number(cell.textContent)))"
+def cells(explorer: Locator) -> list[list[int]]:
+    """The numbers that are shown, channel by channel."""
+    return explorer.locator(".channel:visible .cells").evaluate_all(
+        "all => all.map(each => [...each.children].filter(c => !c.hidden).map(c => Number(c.textContent)))"
     )
 
 
-def reading(explorer: Locator) -> Locator:
-    return explorer.locator(".cx-reading")
-
-
-def sheet(desk) -> np.ndarray:
-    """The picture that Python has, in sixteenths."""
-    return np.array(json.loads(desk.run("print((explorer.image[0] * 16).tolist())")))
-
-
-def png(colour: tuple[int, int, int], size: tuple[int, int]) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, "PNG")
-    return file.getvalue()
-
-
-def test_a_patch_is_opened_by_mouse(desk, explorer: Locator) -> None:
-    picture(explorer).scroll_into_view_if_needed()
-    for token in (0, 3, 6, 13):
-        row, column = divmod(token, 4)
-        click_place(explorer, (row + 0.5) / 4, (column + 0.5) / 4)
-        expect(title(explorer)).to_have_text(f"Patch {token + 1} of 16: row {row + 1}, column {column + 1}")
-        expected = json.loads(
-            desk.run(f"print((patchify(pictures['three'][None], 2)[0, {token}] * 16).int().tolist())")
+def pixels(canvas: Locator, points: list[tuple[float, float]]) -> np.ndarray:
+    """Red, green and blue of points of a canvas, at shares of its height and width."""
+    return np.array(
+        canvas.evaluate(
+            """(canvas, points) => {
+                const { width, height } = canvas;
+                const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+                return points.map(([row, column]) => {
+                    const at = 4 * (Math.floor(row * height) * width + Math.floor(column * width));
+                    return [...data.slice(at, at + 3)];
+                });
+            }""",
+            points,
         )
-        assert numbers(explorer, "grey") == [expected[:2], expected[2:]]
-        expect(explorer.locator(".cx-numbers").first).to_have_text(
-            f"Flattened: {' '.join(map(str, expected))}"
-        )
-        # Ink is dark, on the picture and in the enlarged token.
-        for number, (y, x) in zip(expected, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
-            grey = 255 * (1 - number / 16)
-            shown = desk.pixel(
-                picture(explorer).locator("canvas"), (row + 0.55 + y / 4) / 4, (column + 0.55 + x / 4) / 4
-            )
-            close = desk.pixel(explorer.locator(".cx-token"), 0.25 + y / 2, 0.25 + x / 2)
-            if (y, x) == (1, 1):
-                np.testing.assert_allclose(shown, grey, atol=1)
-            np.testing.assert_allclose(close, grey, atol=1)
-    desk.knows("explorer.opened", 13)
-
-
-def test_a_token_as_text(desk) -> None:
-    explorer = desk.shown(
-        TITLE,
-        """
-import torch
-from course_lib.patches import PatchEmbedding
-from course_lib.concepts.c02_patches.explorer import PatchExplorer
-sums = PatchEmbedding(2, 1, 1)
-sums.projection.weight.data.fill_(1)
-sums.projection.bias.data.fill_(-2)
-explorer = PatchExplorer({"sixteen": torch.arange(16).reshape(1, 4, 4) / 16}, 2, sums)
-explorer.opened = 1
-explorer
-""",
     )
-    desk.tells(
-        explorer,
-        "sixteen: 4 × 4 pixels. Numbers are 16ths: 0 is white paper and 16 full ink.",
+
+
+def test_the_roof_is_seen_first(alone_page) -> None:
+    china = photographs()["China"]
+    explorer = alone_page.shown(PatchExplorer())
+    expect(sentence(explorer)).to_have_text(
+        "this picture is 60 patches: each becomes one row of 12,288 numbers."
+    )
+    expect(size(explorer)).to_have_value("64")
+    expect(title(explorer)).to_have_text("Patch 13 of 60")
+    roof = (china[:, 64:128, 128:192] * 255).round().int()
+    assert cells(explorer) == roof.flatten(1)[:, :12].tolist()
+    (close,) = pixels(explorer.locator(".patch canvas"), [(32.5 / 64, 32.5 / 64)])
+    np.testing.assert_allclose(close, roof[:, 32, 32], atol=1)
+    assert explorer.bounding_box()["height"] <= 620
+    expect(explorer.locator(".source")).to_contain_text("China: 427 × 640 pixels, red, green and blue")
+    expect(explorer.locator(".caption")).to_have_text("Left out: 43 rows of pixels at the bottom.")
+
+
+def test_a_token_as_text(alone_page) -> None:
+    sums = PatchEmbedding(2, 1, 1)
+    sums.projection.weight.data.fill_(1)
+    sums.projection.bias.data.fill_(-2)
+    sixteen = PatchExplorer({"sixteen": torch.arange(16).reshape(1, 4, 4) / 16, "odd": COLOURS}, 2, sums)
+    sixteen.opened = 1
+    explorer = alone_page.shown(sixteen)
+    text = explorer.locator(".cx-text")
+    lines = [
+        "sixteen: 4 × 4 pixels; numbers from 0, paper, to 16, ink.",
         "2 × 2 = 4 tokens of 2 × 2 = 4 numbers.",
-        "Attention computes a score for each pair of tokens: 4² = 16. "
-        "With each pixel a token there would be 16² = 256, 16 times as many.",
+        "In attention each looks at each: 4 × 4 = 16 looks. At 1 × 1: 256, 16 times as many.",
         "In reading order.",
-        "",
         "Patch 2 of 4: row 1, column 2",
-        "grey:",
-        "2 3",
-        "6 7",
-        "Flattened: 2 3 6 7",
-        "Vector: −0.875",
-    )
-    text = explorer.locator(".cx-text")
-    desk.run("explorer.cut, explorer.shuffled = 'rows', True")
+        "Its row has 4 numbers.",
+        "grey, 1–4: 2 3 6 7",
+        "Its vector: −0.88",
+        "Nearest vector: patch 1. Do they look alike?",
+    ]
+    assert text.text_content() == "\n".join(lines)
+    explorer.get_by_label("Picture", exact=True).select_option("odd")
+    size(explorer).select_option("rows")
+    expect(text).to_contain_text("11 tokens of 3 × 17 = 51 numbers.")
+    expect(text).to_contain_text("In attention each looks at each: 11 × 11 = 121 looks.")
+    size(explorer).select_option("4")
     expect(text).to_contain_text(
-        desk.run("print(explorer.pictures['sixteen']['cuts']['rows']['text_shuffled'])")
+        "2 × 4 = 8 tokens of 3 × 4 × 4 = 48 numbers. Left out: 3 rows of pixels at the bottom "
+        "and 1 column of pixels at the right."
     )
-    expect(text).to_contain_text("Row 2 of 4 grey: 4 5 6 7 Flattened: 4 5 6 7")
-    # A token that this cut does not have: the last one.
-    desk.run("explorer.opened = 99")
-    expect(text).to_contain_text("Row 4 of 4")
+    row = patchify(COLOURS[None, :, :8, :16], 4)[0, 0].mul(255).round().int().tolist()
+    picture(explorer).press("Control+Home")
+    expect(text).to_contain_text(f"green, 17–28 …: {' '.join(map(str, row[16:28]))}")
 
 
-def test_photographs_patches_and_rows(desk, explorer: Locator) -> None:
-    explorer.get_by_label("Picture").select_option("China")
-    size = explorer.get_by_label("One token is")
-    expect(size.locator("option")).to_have_text(
-        [*(f"a patch of {n} × {n} pixels" for n in (16, 32, 64)), "a row of pixels"]
-    )
-    size.select_option("64")
-    expect(explorer).to_contain_text(
-        "6 × 10 = 60 tokens of 3 × 64 × 64 = 12,288 numbers. Cropped to what fits:"
-    )
-    expect(explorer).to_contain_text("60² = 3,600.")
-    click_place(explorer, 0.5 + 1 / 12, 0.35)
-    expect(title(explorer)).to_have_text("Patch 34 of 60: row 4, column 4")
-    crop = "pictures['China'][:, 192:256, 192:256]"
-    for i, channel in enumerate(("red", "green", "blue")):
-        expected = desk.run(f"print(({crop}[{i}, :4, :4] * 255).round().int().tolist())")
-        assert numbers(explorer, channel) == json.loads(expected)
-    pixel = json.loads(desk.run(f"print(({crop}[:, 32, 32] * 255).round().int().tolist())"))
-    np.testing.assert_allclose(desk.pixel(explorer.locator(".cx-token"), 32.5 / 64, 32.5 / 64), pixel, atol=1)
-    text = explorer.locator(".cx-text")
-    expect(text).to_contain_text(f"green: {' '.join(map(str, numbers(explorer, 'green')[0]))}")
-    expect(text).to_contain_text("Shown are the top left 4 × 4 of 64 × 64 numbers of each channel")
-    size.select_option("16")
-    expect(explorer).to_contain_text("The tokens are too small here for their numbers.")
-    size.select_option("rows")
-    expect(explorer).to_contain_text("427 tokens of 3 × 1 × 640 = 1,920 numbers.")
-    picture(explorer).focus()
-    desk.page.keyboard.press("Control+End")
-    expect(title(explorer)).to_have_text("Row 427 of 427")
+def test_point_to_look_and_click_to_keep(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"three": digits()[0].inputs[0]}, 2))
+    three = digits()[0].inputs[0]
+    patches = (patchify(three[None], 2)[0] * 16).int().tolist()
+    kept = title(explorer).text_content()
+    for row, column in ((0, 0), (0, 3), (1, 2), (3, 1)):
+        point(explorer, (row + 0.5) / 4, (column + 0.5) / 4)
+        expect(title(explorer)).to_have_text(f"Patch {4 * row + column + 1} of 16")
+        assert cells(explorer) == [patches[4 * row + column]]
+        corners = [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
+        close = pixels(explorer.locator(".patch canvas"), corners)
+        there = pixels(
+            picture(explorer).locator("canvas"), [((row + y) / 4, (column + x) / 4) for y, x in corners]
+        )
+        greys = 255 * (1 - np.array(patches[4 * row + column])[:, None] / 16)
+        np.testing.assert_allclose(np.stack([close, there]), np.stack([greys, greys]).repeat(3, 2), atol=1)
+    explorer.get_by_role("button", name="As text").hover()
+    expect(title(explorer)).to_have_text(kept)
+    point(explorer, 0.6, 0.1, click=True)
+    explorer.get_by_role("button", name="As text").hover()
+    expect(title(explorer)).to_have_text("Patch 9 of 16")
+    # A pixel, and where its numbers stand in the row.
+    explorer.locator(".patch").hover(position={"x": 100, "y": 20})
+    expect(explorer.locator(".cells [data-chosen]")).to_have_text(str(patches[8][1]))
+    explorer.locator(".cells i").nth(2).hover()
+    expect(explorer.get_by_role("slider", name="Pixel")).to_have_attribute("aria-valuetext", "Pixel 3 of 4")
+    explorer.get_by_role("button", name="As text").hover()
+    expect(explorer.locator(".cells [data-chosen]")).to_have_text(str(patches[8][0]))
 
 
-def test_shuffled_and_back_in_order(desk, explorer: Locator) -> None:
-    order = json.loads(
-        desk.run("print(torch.randperm(16, generator=torch.Generator().manual_seed(0)).tolist())")
+def test_a_pixel_has_a_number_in_each_colour(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"China": photographs()["China"]}, 32))
+    at = explorer.get_by_role("slider", name="Pixel of the token")
+    at.press("End")
+    for _ in range(5):
+        at.press("ArrowDown")
+    expect(at).to_have_attribute("aria-valuetext", "Pixel 192 of 1,024")
+    expect(explorer.locator(".channel p:visible")).to_have_text(
+        ["red 181–192 …", "green 1,205–1,216 …", "blue 2,229–2,240 …"]
     )
+    row, column = divmod(int(picture(explorer).get_attribute("aria-valuenow")) - 1, 20)
+    patch = (photographs()["China"][:, 32 * row :, 32 * column :][:, :32, :32] * 255).round().int()
+    expect(explorer.locator(".cells:visible [data-chosen]")).to_have_text(
+        [str(number) for number in patch[:, 5, 31].tolist()]
+    )
+
+
+def test_sizes_keep_the_place_and_the_height(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer())
+    point(explorer, 0.47, 0.52, click=True)
+    height = explorer.bounding_box()["height"]
+    for key, n, numbers, looks in (
+        ("-", "260", "3,072", "260 × 260 = 67,600 looks"),
+        ("-", "1,040", "768", "1,040 × 1,040 = 1,081,600 looks"),
+        ("-", "4,240", "192", "4,240 × 4,240 = 17,977,600 looks"),
+        ("+", "1,040", "768", "1,040 × 1,040 = 1,081,600 looks"),
+    ):
+        alone_page.page.keyboard.press(key)
+        expect(sentence(explorer)).to_have_text(
+            f"this picture is {n} patches: each becomes one row of {numbers} numbers."
+        )
+        expect(explorer.locator(".cost")).to_contain_text(looks)
+        side = int(size(explorer).input_value())
+        row, column = divmod(int(picture(explorer).get_attribute("aria-valuenow")) - 1, 640 // side)
+        # The middle of the patch that was chosen is in it.
+        assert (row, column) == (224 // side, 352 // side)
+        assert explorer.bounding_box()["height"] == height
+    size(explorer).select_option("rows")
+    expect(sentence(explorer)).to_have_text(
+        "this picture is 427 rows: each becomes one row of 1,920 numbers."
+    )
+    size(explorer).select_option("1")
+    expect(sentence(explorer)).to_contain_text("273,280 patches")
+    expect(explorer.locator(".cost")).to_contain_text("74,681,958,400 looks")
+    assert explorer.bounding_box()["height"] == height
+
+
+def test_shuffled_and_back(alone_page, compute) -> None:
+    three = digits()[0].inputs[0]
+    order = cut(compute, three, 16, "2")["order"]
+    explorer = alone_page.shown(PatchExplorer({"three": three}, 2))
+    canvas = picture(explorer).locator("canvas")
     # The lower right pixel of the patch that stands in each place.
-    greys = json.loads(desk.run(f"print(patchify(pictures['three'][None], 2)[0, {order}, 3].tolist())"))
-    explorer.get_by_label("order numbers").uncheck()
+    greys = patchify(three[None], 2)[0, :, 3]
+    for shown in (order, list(range(16))):
+        explorer.get_by_role("button", name="Shuffle").click()
+        found = pixels(
+            canvas, [((row + 0.75) / 4, (column + 0.75) / 4) for row in range(4) for column in range(4)]
+        )
+        np.testing.assert_allclose(found[:, 0], 255 * (1 - greys[shown].numpy()), atol=1)
+        point(explorer, 0.9, 0.9, click=True)
+        expect(title(explorer)).to_have_text(f"Patch {shown[15] + 1} of 16")
+    expect(sentence(explorer)).to_contain_text("16 patches: each becomes")
     explorer.get_by_role("button", name="Shuffle").click()
-    canvas = picture(explorer).locator("canvas")
-    for place, grey in enumerate(greys):
-        row, column = divmod(place, 4)
-        shown = desk.pixel(canvas, (row + 0.75) / 4, (column + 0.75) / 4)
-        np.testing.assert_allclose(shown, 255 * (1 - grey), atol=1)
-    click_place(explorer, 0.9, 0.9)
-    expect(title(explorer)).to_contain_text(f"Patch {order[15] + 1} of 16")
-    assert desk.run("print(torch.equal(explorer.image, pictures['three']))").strip() == "True"
-    explorer.get_by_role("button", name="Back in order").click()
-    click_place(explorer, 0.9, 0.9)
-    expect(title(explorer)).to_contain_text("Patch 16 of 16")
+    expect(sentence(explorer)).to_have_text(
+        "the 16 patches are the same in another order: attention alone cannot tell."
+    )
+    first = ", ".join(str(token + 1) for token in order)
+    expect(explorer.locator(".cx-text")).to_contain_text(f"Shuffled, always the same way: {first}")
 
 
-def test_order_numbers(explorer: Locator) -> None:
-    """They stand in the corners, which are white: without them nothing dark is there."""
-    canvas = picture(explorer).locator("canvas")
-    darkest = """canvas => {
-        const [w, h] = [canvas.width / 4, canvas.height / 4];
-        const { data } = canvas.getContext("2d").getImageData(3 * w + 3, 3 * h + 3, 30, 12);
-        return Math.min(...data);
-    }"""
-    assert canvas.evaluate(darkest) < 50
-    explorer.get_by_label("order numbers").uncheck()
-    assert canvas.evaluate(darkest) > 200
-    explorer.get_by_label("order numbers").check()
-    assert canvas.evaluate(darkest) < 50
-
-
-def test_keyboard_alone(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    explorer.get_by_label("Picture").focus()
-    keyboard.press("Tab")
-    expect(explorer.get_by_label("or one from a file")).to_be_focused()
-    keyboard.press("Tab")
-    expect(explorer.get_by_label("One token is")).to_be_focused()
-    keyboard.press("Tab")
-    keyboard.press("Space")
-    expect(explorer.get_by_label("order numbers")).not_to_be_checked()
-    keyboard.press("Tab")
-    keyboard.press("Enter")
-    expect(explorer.get_by_role("button", name="Back in order")).to_be_focused()
-    keyboard.press("Enter")
-    keyboard.press("Tab")
-    expect(picture(explorer)).to_be_focused()
+def test_keyboard_alone(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"three": digits()[0].inputs[0]}, 2))
+    keyboard = alone_page.page.keyboard
+    explorer.get_by_label("Picture", exact=True).focus()
+    names = []
+    for _ in range(8):
+        keyboard.press("Tab")
+        names.append(
+            alone_page.page.evaluate("document.activeElement.ariaLabel ?? document.activeElement.textContent")
+        )
+    assert names[:5] == ["Your picture", "Shuffle", "Cut into", "Opened token", "Pixel of the token"]
+    assert names[5].startswith("Nearest vector: patch")
+    assert names[6:] == ["As text", "Copy picture"]
+    picture(explorer).focus()
     for key, token in (
         ("Control+Home", 1),
         ("ArrowLeft", 1),
@@ -230,51 +413,73 @@ def test_keyboard_alone(desk, explorer: Locator) -> None:
     ):
         keyboard.press(key)
         expect(picture(explorer)).to_have_attribute("aria-valuenow", str(token))
-        expect(title(explorer)).to_contain_text(f"Patch {token} of 16: ")
+        expect(title(explorer)).to_have_text(f"Patch {token} of 16")
     expect(picture(explorer)).to_have_attribute("aria-valuetext", "Patch 16 of 16: row 4, column 4")
+    keyboard.press("s")
+    expect(sentence(explorer)).to_contain_text("in another order")
+    assert picture(explorer).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    explorer.get_by_role("button", name="How to read this").press("Enter")
+    expect(explorer.locator(".how")).to_contain_text("one matrix makes every row a vector")
+    keyboard.press("Escape")
+    expect(explorer.locator(".how")).to_be_hidden()
 
 
-def test_draw_by_keyboard(desk, explorer: Locator) -> None:
-    keyboard = desk.page.keyboard
-    expect(explorer.get_by_role("grid")).to_be_hidden()
-    explorer.get_by_label("Picture").select_option("draw")
-    cells_before = desk.page.locator(".jp-Cell").count()
-    cell = explorer.get_by_role("gridcell").first
-    cell.focus()
-    for _ in range(3):
-        keyboard.press("d")
-    keyboard.press("l")
-    keyboard.press("ArrowRight")
-    keyboard.press("ArrowDown")
-    keyboard.press("Space")
-    keyboard.press("End")
-    keyboard.press("Space")
-    keyboard.press("l")
-    desk.answered(explorer)
-    expected = np.zeros((8, 8))
-    expected[0, 0], expected[1, 1], expected[1, 7] = 2, 16, 15
-    np.testing.assert_array_equal(sheet(desk), expected)
-    expect(explorer.get_by_role("gridcell", name="row 2, column 8: grey 15 of 16")).to_be_focused()
-    keyboard.press("d")
-    desk.answered(explorer)
-    keyboard.press("Space")
-    desk.answered(explorer)
-    expected[1, 7] = 0
-    np.testing.assert_array_equal(sheet(desk), expected)
-    click_place(explorer, 0.1, 0.1)
-    assert numbers(explorer, "grey") == [[2, 0], [0, 16]]
-    explorer.get_by_role("button", name="Clear").click()
-    desk.answered(explorer)
-    assert not sheet(desk).any()
-    assert desk.page.locator(".jp-Cell").count() == cells_before
+def dropped(explorer: Locator, kind: str, name: str, data: bytes) -> None:
+    """A file comes by "drop" or "paste"."""
+    explorer.evaluate(
+        """(e, [kind, name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            const files = new DataTransfer();
+            files.items.add(new File([bytes], name, { type: "image/png" }));
+            const all = { bubbles: true, dataTransfer: files, clipboardData: files };
+            e.dispatchEvent(kind === "drop" ? new DragEvent(kind, all) : new ClipboardEvent(kind, all));
+        }""",
+        [kind, name, base64.b64encode(data).decode()],
+    )
 
 
-def test_draw_by_mouse(desk, explorer: Locator) -> None:
-    explorer.get_by_label("Picture").select_option("draw")
-    table = explorer.get_by_role("grid", name="Sheet to draw on")
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    mouse = desk.page.mouse
+def test_a_picture_of_ones_own(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"three": digits()[0].inputs[0]}, 2))
+    alert, file = explorer.get_by_role("alert"), explorer.get_by_label("A picture's file")
+    wide = np.zeros((448, 896, 3), np.uint8)
+    wide[:, 224:672] = [255, 0, 51]  # the middle square
+    file.set_input_files({"name": "wall.png", "mimeType": "image/png", "buffer": png(Image.fromarray(wide))})
+    expect(explorer.get_by_label("Picture", exact=True)).to_have_value(OWN)
+    expect(sentence(explorer)).to_have_text(
+        "this picture is 49 patches: each becomes one row of 3,072 numbers."
+    )
+    point(explorer, 0.5, 0.5, click=True)
+    assert cells(explorer) == [[255] * 12, [0] * 12, [51] * 12]
+    expect(explorer.locator(".source")).to_contain_text("the middle of wall.png, 448 × 896: 224 × 224 pixels")
+    # What is no picture changes nothing, and the next choice takes the message away.
+    before = "wall.png"
+    for kind in ("drop", "paste"):
+        dropped(explorer, kind, "notes.png", b"no picture")
+        expect(alert).to_have_text("notes.png holds no picture that can be read: try a PNG or JPEG file.")
+        expect(explorer.locator(".source")).to_contain_text(before)
+        explorer.get_by_role("button", name="Shuffle").click()
+        expect(alert).to_be_empty()
+        # What one could see through is on white.
+        dropped(explorer, kind, f"{kind}.png", png(Image.new("RGBA", (30, 40), (0, 0, 255, 0))))
+        before = f"{kind}.png, 40 × 30"
+        expect(explorer.locator(".source")).to_contain_text(before)
+        assert cells(explorer) == [[255] * 12] * 3
+    expect(alert).to_be_empty()
+
+
+def drawn(explorer: Locator) -> np.ndarray:
+    """The sheet as it is seen, in sixteenths."""
+    middles = [((row + 0.25) / 8, (column + 0.25) / 8) for row in range(8) for column in range(8)]
+    reds = pixels(picture(explorer).locator("canvas"), middles)[:, 0]
+    return np.round(16 * (1 - reds / 255)).astype(int).reshape(8, 8)
+
+
+def test_draw_without_a_kernel(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"eight": EIGHT}, 2, reads=ink_of))
+    explorer.get_by_label("Picture", exact=True).select_option("draw")
+    expect(explorer.locator(".reading")).to_have_text("Read as 0.00, 0.00, 0.00.")
+    box = picture(explorer).locator("canvas").bounding_box()
+    mouse, keyboard = alone_page.page.mouse, alone_page.page.keyboard
 
     def to(x: float, y: float) -> None:
         mouse.move(box["x"] + box["width"] * x / 8, box["y"] + box["height"] * y / 8, steps=5)
@@ -284,180 +489,173 @@ def test_draw_by_mouse(desk, explorer: Locator) -> None:
     to(4.5, 6.5)
     mouse.up()
     to(1.5, 6.5)  # the pen is up
-    desk.answered(explorer)
-    drawn = sheet(desk)
-    assert (drawn[1:7, 4] == 16).all()
-    assert (drawn[1:7, 3] > 0).all()
-    assert not drawn[:, :3].any()
-    shown = explorer.get_by_role("gridcell").evaluate_all(
-        "cells => cells.map(cell => Number(cell.dataset.grey))"
-    )
-    np.testing.assert_array_equal(np.array(shown).reshape(8, 8), drawn)
-    explorer.get_by_label("rub out").check()
+    expected = inked(np.zeros(64, int), [[4.5, 1.5], [4.5, 6.5]], False).reshape(8, 8)
+    np.testing.assert_array_equal(drawn(explorer), expected)
+    expect(explorer.locator(".reading")).to_contain_text("What is it read as? This needs Python")
+    explorer.get_by_role("button", name="Rub out").click()
     to(4.5, 3.5)
     mouse.down()
     mouse.up()
-    desk.answered(explorer)
-    assert sheet(desk)[3, 4] == 0
-    assert desk.run("print(explorer.source, tuple(explorer.image.shape))").strip() == "draw (1, 8, 8)"
+    assert drawn(explorer)[3, 4] == 0
+    explorer.get_by_role("button", name="Clear").click()
+    assert not drawn(explorer).any()
+    picture(explorer).focus()
+    for key in ("Control+Home", *"dddl", "ArrowRight", "ArrowDown", "Space", "End", "Space", "l"):
+        keyboard.press(key)
+    expected = np.zeros((8, 8), int)
+    expected[0, 0], expected[1, 1], expected[1, 7] = 2, 16, 15
+    np.testing.assert_array_equal(drawn(explorer), expected)
+    for key in ("d", "Space"):
+        keyboard.press(key)
+    expected[1, 7] = 0
+    np.testing.assert_array_equal(drawn(explorer), expected)
+    # What is drawn on a moved sheet stays where it is seen.
+    explorer.get_by_role("button", name="Move: 1 down", exact=True).click()
+    picture(explorer).press("Control+Home")
+    keyboard.press("d")
+    expected = np.roll(expected, 1, 0)
+    expected[0, 0] = 1
+    np.testing.assert_array_equal(drawn(explorer), expected)
+    expect(explorer.locator(".cx-text")).to_contain_text("In its place.")
+    expect(explorer.get_by_role("alert")).to_be_empty()
 
 
-def test_a_picture_from_a_file(desk, explorer: Locator, tmp_path: Path) -> None:
-    file = explorer.get_by_label("or one from a file")
-    file.set_input_files(
-        {"name": "wall.png", "mimeType": "image/png", "buffer": png((255, 0, 51), (300, 200))}
-    )
-    expect(explorer.get_by_label("Picture")).to_have_value("your own picture")
-    expect(explorer.get_by_label("One token is")).to_have_value("32")
-    explorer.get_by_label("One token is").select_option("16")
-    expect(explorer).to_contain_text("14 × 14 = 196 tokens of 3 × 16 × 16 = 768 numbers.")
-    assert numbers(explorer, "red") == [[255] * 4] * 4
-    assert numbers(explorer, "blue") == [[51] * 4] * 4
-    assert desk.pixel(explorer.locator(".cx-token"), 0.5, 0.5) == [255, 0, 51]
-    expect(explorer.locator(".cx-text")).to_contain_text("wall.png, the middle square of 200 × 300 pixels")
-    alert = explorer.get_by_role("alert")
-    file.set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"})
-    expect(alert).to_have_text("notes.txt holds no picture that can be read: try a PNG or JPEG file.")
-    large = tmp_path / "large.jpg"
-    large.write_bytes(bytes(LARGEST_FILE + 1))
-    file.set_input_files(large)
-    expect(alert).to_have_text("large.jpg has 6.0 MB, the explorer takes 6: scale it down.")
-    assert desk.run("print(explorer.source, tuple(explorer.image.shape))").strip() == (
-        "your own picture (3, 224, 224)"
-    )
-    # As much as is taken does arrive.
-    noise = np.random.default_rng(0).integers(256, size=(1400, 1400, 3), dtype=np.uint8)
-    data = io.BytesIO()
-    Image.fromarray(noise).save(data, "PNG")
-    assert 5_800_000 < len(data.getvalue()) <= LARGEST_FILE
-    big = tmp_path / "noise.png"
-    big.write_bytes(data.getvalue())
-    file.set_input_files(big)
-    expect(explorer.locator(".cx-text")).to_contain_text("noise.png, the middle square of 1400 × 1400 pixels")
-    expect(alert).to_be_empty()
+def test_a_picture_is_read_wherever_it_is_moved(alone_page) -> None:
+    reference = PatchExplorer({"eight": EIGHT, "other": 1 - EIGHT, "wide": COLOURS}, 8, reads=ink_of)
+    explorer = alone_page.shown(reference)
+    reading = explorer.locator(".reading")
 
+    def stands(name: str, down: int, right: int, place: str) -> None:
+        reference.source = name
+        reference.moved = {name: (down, right)}
+        expect(reading).to_have_text(ink_of(reference.image))
+        expect(explorer.locator(".cx-text")).to_contain_text(place)
+        assert np.array_equal(drawn(explorer), (reference.image[0] * 16).round().int())
 
-def test_python_changes_the_page(desk, explorer: Locator) -> None:
-    desk.run(
-        "explorer.source = 'China'; explorer.cut = '32'; explorer.shuffled = True; explorer.opened = 259"
-    )
-    expect(explorer.get_by_label("Picture")).to_have_value("China")
-    expect(explorer.get_by_label("One token is")).to_have_value("32")
-    expect(title(explorer)).to_have_text("Patch 260 of 260: row 13, column 20")
-    expect(explorer.get_by_role("button", name="Back in order")).to_be_visible()
-    # Fewer tokens: the last is opened.
-    explorer.get_by_label("One token is").select_option("64")
-    expect(title(explorer)).to_have_text("Patch 60 of 60: row 6, column 10")
-    desk.knows("explorer.source, explorer.cut, explorer.shuffled", ("China", "64", True))
-
-
-def test_the_sheet_without_pictures(desk) -> None:
-    explorer = desk.shown(
-        TITLE,
-        "from course_lib.concepts.c02_patches.explorer import PatchExplorer\n"
-        "explorer = PatchExplorer({})\nexplorer",
-    )
-    expect(explorer.get_by_role("grid")).to_be_visible()
-    expect(explorer.get_by_label("Picture").locator("option")).to_have_text(["draw one"])
-    # Without a reader.
-    expect(reading(explorer)).to_be_hidden()
+    stands("eight", 0, 0, "In its place.")
+    for name, place in (("1 up", (-1, 0)), ("2 down, 1 left", (2, -1)), ("2 right", (0, 2))):
+        explorer.get_by_role("button", name=f"Move: {name}", exact=True).click()
+        stands("eight", *place, f"Moved {name}.")
+    # Faster than one reads; at the edge nothing happens.
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp", "ArrowLeft"):
+        alone_page.page.keyboard.press(key)
+    stands("eight", -2, 1, "Moved 2 up, 1 right.")
+    pressed = explorer.get_by_role("button", pressed=True, name="Move")
+    expect(pressed).to_be_focused()
+    expect(pressed).to_have_attribute("aria-label", "Move: 2 up, 1 right")
+    # Places where it was say what it was read as.
+    expect(explorer.get_by_role("button", name="Move: in its place")).to_have_text(f"{int(EIGHT.sum())}"[:2])
+    expect(explorer.get_by_role("button", name="Move: 2 up, 2 left")).to_be_empty()
+    explorer.get_by_label("Picture", exact=True).select_option("other")
+    stands("other", 0, 0, "In its place.")
+    explorer.get_by_label("Picture", exact=True).select_option("eight")
+    stands("eight", -2, 1, "Moved 2 up, 1 right.")
+    explorer.get_by_label("Picture", exact=True).select_option("wide")
+    expect(reading).to_be_hidden()
     expect(explorer.get_by_role("button", name="Move")).to_have_count(0)
 
 
-READ = """
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2048, 1), (1, 3, 2048), (3, 64, 64)])
+def test_pictures_of_every_shape_and_twelve_fast_clicks(alone_page, shape: tuple[int, int, int]) -> None:
+    image = torch.rand(shape, generator=NUMBERS)
+    explorer = alone_page.shown(PatchExplorer({"a very long name " * 19: image}), 390)
+    explorer.evaluate("""e => {
+        const [less, more] = e.querySelectorAll(".spin button");
+        for (let i = 0; i < 12; i += 1) less.click();
+        for (let i = 0; i < 4; i += 1) more.click();
+    }""")
+    sizes = [*(str(n) for n in (1, 2, 4, 8, 16) if n <= min(shape[1:])), "rows"]
+    chosen = sizes[min(4, len(sizes) - 1)]
+    expect(size(explorer)).to_have_value(chosen)
+    n = shape[1] if chosen == "rows" else 16
+    expect(picture(explorer)).to_have_attribute("aria-valuemax", str(n))
+    for _ in range(12):
+        alone_page.page.keyboard.press("s")
+    expect(explorer.locator(".cx-text")).to_contain_text("In reading order.")
+    for width in (390, 1000):
+        alone_page.page.set_viewport_size({"width": width, "height": 700})
+        assert alone_page.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [992, 988, 934, 760, 500, 390, 320])
+def test_nothing_is_cut_on_narrow_pages(alone_page, width: int) -> None:
+    pictures = {"China": photographs()["China"], "eight": EIGHT}
+    explorer = alone_page.shown(PatchExplorer(pictures, reads=ink_of), width)
+    for source in pictures:
+        explorer.get_by_label("Picture", exact=True).select_option(source)
+        assert alone_page.page.evaluate("document.documentElement.scrollWidth") <= width
+        over = explorer.evaluate(
+            """e => {
+                const { right } = e.getBoundingClientRect();
+                const isCut = (each) => each.checkVisibility() && each.getBoundingClientRect().right > right;
+                return [...e.querySelectorAll(".ex *")].filter(isCut).map((each) => each.outerHTML);
+            }"""
+        )
+        assert over == []
+    if width == 390:
+        explorer.get_by_label("Picture", exact=True).select_option("China")
+        panel = explorer.locator(".panel").bounding_box()
+        assert panel["y"] + panel["height"] <= 700
+
+
+def test_good_to_look_at_and_accessible(alone_page) -> None:
+    assert alone_page.look(PatchExplorer({"China": photographs()["China"]}), "patches") == []
+    read = PatchExplorer({"eight": EIGHT}, 4, reads=ink_of)
+    read.source, read.shuffled = DRAW, True
+    assert alone_page.look(read, "patches-read") == []
+
+
+# ------------------------------------------------------------------------------- with a kernel, in JupyterLab
+SHOW = """
+import torch
+from course_lib.data import digits, photographs
+from course_lib.concepts.c02_patches.explorer import PatchExplorer
+
 def reads(image):
-    if image[0, 7, 0] > 0:
-        raise ValueError("This is no digit.")
+    if image[0, 7, 7] == image[0, 0, 1] == 1:
+        raise KeyError("seven")
     return f"Read as {(16 * image.flatten() @ torch.arange(64.0)).int()}."
 
+pictures = {"three": digits()[0].inputs[0], "China": photographs()["China"]}
 explorer = PatchExplorer(pictures, 8, reads=reads)
 explorer
 """
 
 
-def test_a_picture_is_read_wherever_it_is_moved(desk) -> None:
-    explorer = desk.shown(TITLE, PICTURES, READ)
-    keyboard, seen = desk.page.keyboard, set()
-
-    def stands(place: str, name: str = "three") -> None:
-        expect(explorer.locator(".cx-text")).to_contain_text(f" {place} {name}: 8 × 8 pixels")
-        desk.answered(explorer)
-        said = desk.run("print(reads(explorer.image), end='')")
-        expect(reading(explorer)).to_have_text(said)
-        expect(explorer.locator(".cx-text")).to_contain_text(f"{said} {place} {name}: ")
-        shown = numbers(explorer, "grey")
-        assert shown == json.loads(desk.run("print((explorer.image[0] * 16).int().tolist())"))
-        seen.add(said)
-
-    stands("In its place.")
-    # Faster than Python answers.
-    hurry = """(e, [names, ways]) => {
-        const select = e.querySelector("select");
-        for (const name of names) {
-            select.value = name;
-            select.dispatchEvent(new Event("change"));
-        }
-        for (const way of ways) e.querySelector(`[aria-label="Move ${way}"]`).click();
-    }"""
-    explorer.evaluate(hurry, [[], ["up", "right", "right", "left", "down", "right"]])
-    stands("Moved 2 right.")
-    explorer.get_by_role("button", name="Move right").click()
-    alert = explorer.get_by_role("alert")
-    expect(alert).to_have_text(
-        "A picture can be moved at most 2 pixels from its place; this would be 3 right."
-    )
-    stands("Moved 2 right.")
-    explorer.get_by_role("button", name="Move left").focus()
-    for way, key, place in (
-        ("left", "Enter", "Moved 1 right."),
-        ("right", "Space", "Moved 2 right."),
-        ("up", "Enter", "Moved 1 up, 2 right."),
-    ):
-        expect(explorer.get_by_role("button", name=f"Move {way}")).to_be_focused()
-        keyboard.press(key)
-        stands(place)
-        keyboard.press("Tab")
-    keyboard.press("Tab")
-    expect(explorer.get_by_role("button", name="Back in place")).to_be_focused()
-    keyboard.press("Enter")
-    stands("In its place.")
-    expect(alert).to_be_empty()
-    assert len(seen) == 4
-    explorer.get_by_label("Picture").select_option("China")
-    expect(reading(explorer)).to_be_hidden()
-    expect(explorer.get_by_role("button", name="Move")).to_have_count(0)
-    # A move does not overtake the choice of a picture.
-    explorer.evaluate(hurry, [["three", "draw"], ["up"]])
-    stands("Moved 1 up.", "draw")
-    explorer.get_by_role("gridcell").first.press("Space")
-    stands("In its place.", "draw")
-    assert sheet(desk)[0, 0] == 16
-    explorer.get_by_role("gridcell").nth(56).press("Space")
-    expect(alert).to_have_text("This is no digit.")
-    stands("In its place.", "draw")
-    assert sheet(desk)[7, 0] == 0
-
-
-def test_accessible_in_both_themes(desk, explorer: Locator) -> None:
-    explorer.locator("summary").click()
-    explorer.get_by_label("Picture").select_option("China")
-    explorer.get_by_label("One token is").select_option("64")
-    explorer.get_by_role("button", name="Shuffle").focus()
-    desk.page.keyboard.press("Tab")
-    expect(picture(explorer)).to_be_focused()
-    assert picture(explorer).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
-    assert desk.problems(explorer, "patches") == []
-    explorer.get_by_label("Picture").select_option("draw")
-    explorer.get_by_role("gridcell").nth(20).focus()
-    desk.page.keyboard.press("Space")
+def test_python_answers_and_knows_what_is_chosen(desk) -> None:
+    explorer = desk.shown(TITLE, SHOW)
+    reading = explorer.locator(".reading")
+    n_cells = desk.page.locator(".jp-Cell").count()
+    explorer.get_by_role("button", name="Move: 1 right", exact=True).click()
+    desk.knows("explorer.moved", {"three": [0, 1]})
+    assert reading.text_content() == desk.run("print(reads(explorer.image), end='')")
+    explorer.get_by_label("Picture", exact=True).select_option("draw")
+    picture(explorer).focus()
+    for key in ("Control+Home", "d", "ArrowRight", "Space", "Control+End", "d", "b", "a"):
+        desk.page.keyboard.press(key)
     desk.answered(explorer)
-    assert desk.problems(explorer, "patches-draw") == []
-    explorer.get_by_label("or one from a file").set_input_files(
-        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    greys = np.array(json.loads(desk.run("print((explorer.image[0] * 16).tolist())")))
+    np.testing.assert_array_equal(np.argwhere(greys), [[0, 0], [0, 1], [7, 7]])
+    assert (greys[0, 0], greys[0, 1], greys[7, 7]) == (1, 16, 1)
+    expect(reading).to_have_text(desk.run("print(reads(explorer.image), end='')"))
+    assert desk.page.locator(".jp-Cell").count() == n_cells
+    # An error of Python is shown, and its sheet comes back.
+    desk.page.keyboard.press("Space")
+    expect(explorer.get_by_role("alert")).to_have_text("Python stopped with KeyError: 'seven'")
+    assert drawn(explorer)[7, 7] == 1
+    # A picture of one's own reaches Python.
+    wall = png(Image.new("RGB", (300, 200), (255, 0, 51)))
+    file = {"name": "wall.png", "mimeType": "image/png", "buffer": wall}
+    explorer.get_by_label("A picture's file").set_input_files(file)
+    expect(explorer.get_by_label("Picture", exact=True)).to_have_value(OWN)
+    desk.knows(
+        "explorer.source, [round(x, 2) for x in explorer.image.mean((1, 2)).tolist()]", (OWN, [1.0, 0.0, 0.2])
     )
-    expect(explorer.get_by_role("alert")).to_contain_text("holds no picture")
-    assert desk.look(explorer, "patches-refused") == []
-    explorer = desk.shown(TITLE, PICTURES, READ)
-    explorer.get_by_role("button", name="Move down").press("Enter")
-    expect(explorer.locator(".cx-text")).to_contain_text("Moved 1 down.")
-    assert desk.problems(explorer, "patches-read") == []
+    expect(explorer.get_by_role("alert")).to_be_empty()
+    # And Python chooses, too.
+    desk.run("explorer.source, explorer.cut, explorer.opened = 'China', '32', 259")
+    expect(title(explorer)).to_have_text("Patch 260 of 260")
+    explorer.get_by_role("button", name="Shuffle").click()
+    size(explorer).select_option("64")
+    desk.knows("explorer.cut, explorer.shuffled, explorer.opened", ("64", True, 59))
+    assert desk.problems(explorer, "patches-lab") == []

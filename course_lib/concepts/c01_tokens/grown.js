@@ -155,7 +155,8 @@ class Matches {
       wedge.style.clipPath = `polygon(0 0, 100% 0, ${(100 * n) / rest}% 100%, 0 100%)`;
       const wide = Math.max(n * cell, n ? 0 : 56);
       const isNamed = row > 13 && measured(words, 13) < wide - 2;
-      nodes.push(wedge, block(`${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
+      const kind = `${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`;
+      nodes.push(wedge, block(kind, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
       if (row > 12) nodes.push(beside(at + down, row, left > 80 ? `number ${id}` : String(id)));
       return at;
     });

@@ -1,398 +1,678 @@
-// The patch explorer's page: draws the picture from the bytes and places that Python sent, and asks for what is drawn.
+// The patch explorer's page: a picture cut into tokens, and one of them followed to its numbers and its vector.
 
+const OWN = "your own picture"; // names, as in Python
 const DRAW = "draw";
-const LARGEST_PICTURE = 480; // CSS pixels
-const LARGEST_TOKEN = 140;
-const LEAST_FOR_NUMBERS = [22, 16]; // width and height of a token, in CSS pixels
-const LEAST_FOR_LINES = 4;
-const LINE = "#56b4e9"; // as --cx-token: on a picture, in both themes
-const WAYS = [
-  ["left", 0, -1],
-  ["right", 0, 1],
-  ["up", -1, 0],
-  ["down", 1, 0],
+const COLOURS = { 1: ["grey"], 3: ["red", "green", "blue"] };
+const TONES = [[238, 88, 80], [88, 186, 104], [96, 140, 245]]; // of each colour alone, at its brightest
+const LEAST_FOR_LINES = 5; // CSS pixels of a patch
+const MOST_LINES = 14; // of patches, with a line through each as far as it is read
+const FLY_MS = 250;
+const MOST_FLYING = 2000;
+const COST_SIDE = 104; // CSS pixels of the box in which looks are an area
+const MOST_IN_COST = 1300; // tokens on its side
+const STEPS = { "+": 1, "=": 1, "-": -1 };
+const HOW = [
+  "Each square becomes a token: its numbers stand in one row, colour after colour and line after line, and one matrix makes every row a vector.",
+  "Where no matrix was given it is the page's own: the mean, five waves, two contrasts of colour. Models learn theirs, for hundreds of numbers.",
+  "Each small picture is the patch that makes its number largest. Dashed: the patch whose vector is nearest.",
+  "Point to look, click to keep. Drop or paste a picture of yours.",
+];
+const KEYS = [
+  ["←", "→", "↑", "↓", "patches, or pixels"],
+  ["−", "+", "size"],
+  ["s", "shuffles"],
+  ["Space", "d", "l", "ink or none, darker, lighter"],
+  ["Ctrl V", "your picture"],
+  ["Esc", "closes"],
 ];
 
-function render({ model, el }) {
-  const box = frame({ model, el, title: "Patches", textLabel: "The tokens as text" });
-  const { body, ask, askAfter, set } = box;
+/** Where a picture was moved to. */
+function placeName([down, right]) {
+  const ways = [[down, down > 0 ? "down" : "up"], [right, right > 0 ? "right" : "left"]].filter(([n]) => n);
+  return ways.map(([n, way]) => `${Math.abs(n)} ${way}`).join(", ") || "in its place";
+}
 
-  const sheetView = () => model.get("state").sheet;
-  const view = () => (model.get("source") === DRAW ? sheetView() : model.get("pictures")[model.get("source")]);
-  const cut = () => view().cuts[model.get("cut")] ?? view().cuts[view().default];
+const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many}`;
 
-  // Unpacked once for each picture and cut.
-  let pixels = null;
-  let starts = null;
-  let offsets = null;
-  let order = null;
-  let vectors = null;
-  let unpackedView = null;
-  let unpackedCut = null;
-  const opened = () => Math.min(model.get("opened"), starts.length - 1);
-
-  const source = h("select", { id: uniqueId("source"), class: "cx-select", onchange: () => set("source", source.value) });
-  const file = h("input", { id: uniqueId("file"), type: "file", accept: "image/*", class: "cx-file", onchange: () => send(file.files[0]) });
-  const size = h("select", { id: uniqueId("cut"), class: "cx-select", onchange: () => set("cut", size.value) });
-  const numbered = h("input", { id: uniqueId("numbered"), type: "checkbox", onchange: () => set("numbered", numbered.checked) });
-  const shuffle = h("button", { type: "button", class: "cx-button", onclick: () => set("shuffled", !model.get("shuffled")) });
-  const about = h("p", { id: uniqueId("about"), class: "cx-about" });
-  const reading = h("p", { class: "cx-reading", role: "status" });
-  const stands = h("p", { class: "cx-about" });
-  const moving = h(
-    "div",
-    { class: "cx-moving", role: "group", "aria-label": "Move by one pixel" },
-    h(
-      "div",
-      { class: "cx-bar" },
-      h(
-        "span",
-        { class: "cx-field" },
-        "Move:",
-        ...WAYS.map(([way, down, right]) =>
-          h("button", { type: "button", class: "cx-button", "aria-label": `Move ${way}`, onclick: () => move("move", { down, right }) }, way),
-        ),
-      ),
-      h("button", { type: "button", class: "cx-button", onclick: () => move("back") }, "Back in place"),
-    ),
-    stands,
-  );
-  const origin = h("p", { class: "cx-note" });
-  const counts = h("p", { class: "cx-counts", role: "status" });
-  const cost = h("p", {});
-  const note = h("p", { class: "cx-note" }, "The tokens are too small here for their numbers.");
-  const canvas = h("canvas", {});
-  const picture = h(
-    "div",
-    { class: "cx-picture", role: "slider", tabindex: "0", "aria-label": "Opened token", "aria-valuemin": "1", "aria-describedby": about.id },
-    canvas,
-  );
-  const title = h("p", { class: "cx-title" });
-  const close = h("canvas", { class: "cx-token", "aria-hidden": "true" });
-  const channels = h("div", { class: "cx-row cx-values" });
-  const row = h("p", { class: "cx-numbers" });
-  const vector = h("p", { class: "cx-numbers" });
-  const excerpt = h("p", { class: "cx-note" });
-  const sheet = drawingSheet();
-  body.append(
-    reading,
-    moving,
-    h("div", { class: "cx-bar" }, labelled("Picture", source), labelled("or one from a file", file)),
-    h(
-      "div",
-      { class: "cx-bar cx-cut" },
-      labelled("One token is", size),
-      h("span", { class: "cx-field" }, numbered, h("label", { for: numbered.id }, "order numbers")),
-      shuffle,
-    ),
-    about,
-    sheet.node,
-    h(
-      "div",
-      { class: "cx-sides" },
-      h("div", { class: "cx-side" }, picture, note, origin, counts, cost),
-      h("div", { class: "cx-side" }, title, h("div", { class: "cx-row cx-values" }, h("div", { class: "cx-close" }, close), channels), row, vector, excerpt),
-    ),
-  );
-
-  async function send(chosen) {
-    if (!chosen) return;
-    let data = "";
-    if (chosen.size <= model.get("state").largest_file) {
-      const address = await new Promise((resolve) => {
-        const reader = new FileReader();
-        reader.onloadend = () => resolve(reader.result ?? "");
-        reader.readAsDataURL(chosen);
-      });
-      data = address.slice(address.indexOf(",") + 1);
-    }
-    await ask("picture", { name: chosen.name, size: chosen.size, data });
-    file.value = ""; // so that the same file can be chosen again
+class Patches extends Instrument {
+  constructor(model, box) {
+    super(box);
+    this.model = model;
+    this.passing = {}; // what is only pointed at: token, pixel
+    this.pixel = 0; // of the opened token
+    this.visited = new Map(); // by picture, the places where it was
+    this.frame();
   }
 
-  // One after the other: each goes on from where the last one left the picture.
-  let moved = Promise.resolve();
-  function move(kind, fields) {
-    moved = moved.then(() => askAfter(kind, fields));
+  // ---------------------------------------------------------------------------------------------- what is chosen
+  get(name) {
+    return this.model.get(name);
+  }
+
+  set(changes) {
+    this.passing = {};
+    if (this.isRefused) setText(this.outer.message, this.get("state").error);
+    this.isRefused = false;
+    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
+    this.model.save_changes();
+    this.open(); // the next choice may come before the page is drawn
+  }
+
+  isDrawing() {
+    return this.get("source") === DRAW;
+  }
+
+  /** The picture and how it is cut, made anew where one of them is another. */
+  open() {
+    const source = this.get("source");
+    const view = source === DRAW ? this.get("state").sheet : this.get("pictures")[source];
+    const moved = this.get("moved")[source] ?? [0, 0];
+    const sizes = sizesOf(view.shape, Number(this.get("cut")) || 0);
+    const usual = sizes.findLast((size) => size === 1 || 4 * size <= Math.min(view.shape[1], view.shape[2]));
+    const size = [...sizes, ROWS].find((each) => String(each) === this.get("cut")) ?? usual;
+    const key = [view, ...moved, this.greys, size];
+    if (this.key && key.every((part, i) => part === this.key[i])) return;
+    const inPlace = this.greys ?? unpacked(view.pixels, Uint8Array);
+    const numbers = moved.some(Boolean) ? shifted(inPlace, view.shape, moved) : inPlace;
+    Object.assign(this, { key, view, moved, sizes, image: null, jumbled: null, best: null });
+    this.cut = new Cut({ ...view, numbers }, size, this.get("state").projection);
+    this.pixel = Math.min(this.pixel, this.cut.area - 1);
+  }
+
+  opened() {
+    return Math.min(this.get("opened") ?? (this.best ??= this.cut.telling()), this.cut.n - 1);
   }
 
   /** The token at a place of the picture, and back. */
-  const placeOf = (token) => (model.get("shuffled") ? order.indexOf(token) : token);
-  const tokenAt = (place) => (model.get("shuffled") ? order[place] : place);
-  const open = (place) => set("opened", tokenAt(place));
+  tokenAt(place) {
+    return this.get("shuffled") ? this.cut.shuffled().order[place] : place;
+  }
 
-  picture.addEventListener("pointerdown", (event) => {
-    const { left, top, width, height } = canvas.getBoundingClientRect();
-    const [rows, columns] = cut().grid;
-    const at = (share, n) => Math.min(Math.max(Math.floor(share * n), 0), n - 1);
-    open(at((event.clientY - top) / height, rows) * columns + at((event.clientX - left) / width, columns));
-  });
-  picture.addEventListener("keydown", (event) => {
-    if (event.altKey || event.metaKey || event.shiftKey) return;
-    const [rows, columns] = cut().grid;
-    const place = placeOf(opened());
-    let [r, c] = [Math.floor(place / columns), place % columns];
-    if (event.key in MOVES && !event.ctrlKey) {
-      const [down, right] = MOVES[event.key];
-      [r, c] = [r + down, c + right];
-      if (r < 0 || r >= rows || c < 0 || c >= columns) [r, c] = [Math.floor(place / columns), place % columns];
-    } else if (event.key === "Home") [r, c] = [event.ctrlKey ? 0 : r, 0];
-    else if (event.key === "End") [r, c] = [event.ctrlKey ? rows - 1 : r, columns - 1];
-    else return;
-    event.preventDefault();
-    open(r * columns + c);
-  });
+  placeOf(token) {
+    return this.get("shuffled") ? this.cut.shuffled().places[token] : token;
+  }
 
-  /** Paint numbers of the picture, each at its place, as an image of `height` times `width` pixels. */
-  function painted(height, width, placesAndNumbers) {
-    const image = new ImageData(width, height);
-    const { channels: names, full, is_ink: isInk } = view();
-    const grey = names.length === 1;
-    image.data.fill(255);
-    for (const [place, number] of placesAndNumbers) {
-      const share = isInk ? 1 - number / full : number / full;
-      const at = 4 * (place % (height * width));
-      if (grey) image.data.fill(255 * share, at, at + 3);
-      else image.data[at + Math.floor(place / (height * width))] = 255 * share;
+  choose(token, pixel = this.pixel) {
+    this.pixel = pixel;
+    this.set({ opened: token });
+    this.drawSoon();
+  }
+
+  preview(passing) {
+    this.passing = passing;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
+  }
+
+  /** Another size; the token that is opened then lies where the last one lay: from size to size around the same spot. */
+  resize(size) {
+    if (size === undefined) return;
+    const { cut } = this;
+    const [top, left] = [Math.floor(this.opened() / cut.columns) * cut.tall, (this.opened() % cut.columns) * cut.wide];
+    const isInside = ([y, x]) => y >= top && y < top + cut.tall && x >= left && x < left + cut.wide;
+    if (!this.spot || !isInside(this.spot)) this.spot = [top + cut.tall / 2, left + cut.wide / 2];
+    const [tall, wide] = size === ROWS ? [1, cut.width] : [size, size];
+    const at = (n, side, whole) => Math.min(Math.floor(n / side), Math.floor(whole / side) - 1);
+    this.pixel = 0;
+    const opened = at(this.spot[0], tall, cut.height) * Math.floor(cut.width / wide) + at(this.spot[1], wide, cut.width);
+    this.set({ cut: String(size), opened });
+  }
+
+  step(by) {
+    const all = [...this.sizes, ROWS];
+    this.resize(all[all.indexOf(this.cut.size) + by]);
+  }
+
+  shuffle() {
+    const before = this.cut.n > MOST_FLYING || calm() ? null : range(this.cut.n).map((token) => this.placeOf(token));
+    this.set({ shuffled: !this.get("shuffled") });
+    if (before) this.fly(before);
+  }
+
+  moveTo(place) {
+    const to = place.map((n) => clamp(n, -FARTHEST, FARTHEST));
+    this.set({ opened: this.opened(), moved: { ...this.get("moved"), [this.get("source")]: to } });
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is given
+  async read(file) {
+    if (!file) return;
+    try {
+      const { error } = await this.outer.ask("picture", await squareOf(file));
+      if (!error) this.set({ opened: null, cut: "" });
+    } catch (refusal) {
+      setText(this.outer.message, refusal.message);
+      this.isRefused = true;
     }
+    this.file.value = ""; // so that the same file can be chosen again
+  }
+
+  /** The sheet as the page has it; Python is told one state at a time, however fast the pen is. */
+  async keep(greys) {
+    this.visited.delete(DRAW);
+    const isTelling = Boolean(this.greys);
+    this.greys = greys;
+    const others = Object.entries(this.get("moved")).filter(([name]) => name !== DRAW);
+    this.set({ opened: this.opened(), moved: Object.fromEntries(others) });
+    this.draw();
+    if (isTelling) return;
+    let told = null;
+    while (this.greys !== told) {
+      told = this.greys;
+      await this.outer.ask("draw", { greys: told });
+    }
+    this.greys = null;
+    this.draw();
+  }
+
+  // ---------------------------------------------------------------------------------------------- the frame
+  frame() {
+    const button = (attributes, ...words) => h("button", { type: "button", ...attributes }, words);
+    const arrow = (by, sign) => button({ tabindex: -1, "aria-hidden": "true", onclick: () => this.step(by) }, sign);
+    this.pick = h("select", { "aria-label": "Picture", onchange: () => this.set({ opened: null, source: this.pick.value }) });
+    const read = () => this.read(this.file.files[0]);
+    this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "A picture's file", onchange: read });
+    const rub = () => setAttribute(this.rubber, "aria-pressed", String(!this.isRubbing()));
+    this.rubber = button({ class: "switch", "aria-pressed": "false", onclick: rub }, "Rub out");
+    this.clear = button({ class: "quiet", onclick: () => this.keep(Array(SHEET ** 2).fill(0)) }, "Clear");
+    this.mix = button({ class: "switch", onclick: () => this.shuffle() }, "Shuffle");
+    this.size = h("select", { "aria-label": "Cut into", onchange: () => this.resize([...this.sizes, ROWS][this.size.selectedIndex]) });
+    this.sizeName = h("input", { type: "hidden" }); // for a copied picture
+    this.reading = h("p", { class: "reading", role: "status" });
+    this.lines = svg("svg", { class: "threads", "aria-hidden": "true" });
+    this.build({
+      name: "px",
+      top: [this.pick, quiet("Your picture", "Yours", () => this.file.click()), this.file, h("span", { class: "space" }), this.rubber, this.clear, this.mix],
+      place: ["Cut into ", h("span", { class: "spin" }, arrow(-1, "‹"), this.size, arrow(1, "›"), this.sizeName), ", "],
+      between: [this.reading],
+    });
+    this.tell(HOW, KEYS);
+
+    this.canvas = h("canvas");
+    this.over = svg("svg", { "aria-hidden": "true" });
+    this.board = h("div", { class: "picture", role: "slider", tabindex: "0", "aria-label": "Opened token", "aria-valuemin": "1" }, this.canvas, this.over);
+    this.caption = h("p", { class: "caption" });
+    this.area = h("canvas", { "aria-hidden": "true" });
+    this.looks = h("p", {});
+    this.pad = h("div", { class: "pad", role: "group", "aria-label": "Move the picture" }, range(25).map((i) => {
+      const place = [Math.floor(i / 5) - FARTHEST, (i % 5) - FARTHEST];
+      return button({ "aria-label": `Move: ${placeName(place)}`, onclick: () => this.moveTo(place) });
+    }));
+
+    this.title = h("p", {});
+    this.patch = h("canvas");
+    this.close = h("div", { class: "patch", role: "slider", tabindex: "0", "aria-label": "Pixel of the token", "aria-valuemin": "1" }, this.patch, h("i"));
+    this.at = h("p", {});
+    this.twin = h("canvas");
+    this.twinSays = h("span");
+    this.toTwin = button({ class: "twin", onclick: () => this.choose(this.nearest.token) }, this.twin, this.twinSays);
+    this.rowSays = h("p", {});
+    this.channels = range(3).map((c) => {
+      const cells = range(64).map((i) => h("i", { onpointerenter: () => this.preview({ pixel: this.from + i }) }));
+      const parts = { cells, plane: h("canvas"), name: h("b"), part: h("span") };
+      parts.frame = h("div", { class: "plane" }, parts.plane, h("i"));
+      parts.box = h("div", { class: "cells", onpointerleave: () => this.preview({}) }, parts.cells);
+      parts.node = h("div", { class: `channel of-${c}` }, parts.frame, h("div", {}, h("p", {}, parts.name, " ", parts.part), parts.box));
+      return parts;
+    });
+    this.entries = range(8).map(() => {
+      const parts = { filter: h("canvas"), number: h("b"), name: h("small"), bar: h("u") };
+      parts.node = h("li", {}, parts.filter, h("span", {}, parts.number, parts.name, parts.bar));
+      return parts;
+    });
+    this.list = h("ol", {}, this.entries.map(({ node }) => node));
+    this.weights = h("p", { class: "weights" });
+    this.stage.append(
+      h("div", { class: "left" }, this.board),
+      this.caption,
+      h("div", { class: "cost" }, this.pad, this.area, this.looks),
+      h("div", { class: "panel" },
+        h("div", {}, this.title, this.close, this.at, this.toTwin),
+        h("div", {}, h("div", { class: "heads" }, h("p", {}, "its colours"), this.rowSays), this.channels.map(({ node }) => node)),
+        h("div", {}, h("p", {}, "one vector"), this.list),
+        this.weights),
+      this.lines,
+    );
+    this.listen();
+    this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  // ---------------------------------------------------------------------------------------------- gestures
+  isRubbing() {
+    return this.rubber.getAttribute("aria-pressed") === "true";
+  }
+
+  listen() {
+    const { root } = this.outer;
+    root.addEventListener("keydown", (event) => this.onKey(event));
+    root.addEventListener("paste", (event) => this.read(event.clipboardData.files[0]));
+    root.addEventListener("dragover", (event) => event.preventDefault());
+    root.addEventListener("drop", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      this.read(event.dataTransfer.files[0]);
+    });
+    this.pad.addEventListener("keydown", (event) => {
+      const way = MOVES[event.key];
+      if (!way) return;
+      event.preventDefault();
+      this.moveTo(this.moved.map((n, i) => n + way[i]));
+      this.draw();
+      this.pad.querySelector('[aria-pressed="true"]').focus();
+    });
+    for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.board.addEventListener(type, (event) => this.onPen(event));
+    this.board.addEventListener("pointerleave", () => this.preview({}));
+    this.board.addEventListener("click", (event) => this.choose(this.under(event)));
+    for (const node of [this.close, ...this.channels.map((each) => each.frame)]) {
+      const pixel = (event) => this.share(event, node, this.cut.wide, this.cut.tall);
+      node.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.preview({ pixel: pixel(event) }));
+      node.addEventListener("pointerleave", () => this.preview({}));
+      node.addEventListener("click", (event) => this.choose(this.opened(), pixel(event)));
+    }
+  }
+
+  /** Which of so many columns and rows of a node the pointer is in. */
+  share(event, node, columns, rows) {
+    const { left, top, width, height } = node.getBoundingClientRect();
+    const at = (share, n) => clamp(Math.floor(share * n), 0, n - 1);
+    return at((event.clientY - top) / height, rows) * columns + at((event.clientX - left) / width, columns);
+  }
+
+  under(event) {
+    const { cut } = this;
+    const at = this.share(event, this.canvas, cut.width, cut.height);
+    const [row, column] = [Math.floor(Math.floor(at / cut.width) / cut.tall), Math.floor((at % cut.width) / cut.wide)];
+    return this.tokenAt(Math.min(row, cut.rows - 1) * cut.columns + Math.min(column, cut.columns - 1));
+  }
+
+  onPen(event) {
+    const { type } = event;
+    const { left, top, width } = this.canvas.getBoundingClientRect();
+    const spot = [event.clientX - left, event.clientY - top].map((x) => (x * SHEET) / width);
+    const isDown = type === "pointerdown" && this.isDrawing() && event.button === 0;
+    if (isDown) {
+      this.board.setPointerCapture(event.pointerId);
+      this.set({ shuffled: false });
+    }
+    const points = isDown ? [spot] : this.pen ? [this.pen, spot] : null;
+    this.pen = points && type !== "pointerup" && type !== "pointercancel" ? spot : null;
+    if (event.pointerType === "mouse") this.preview({ token: this.under(event) });
+    if (points) this.keep(inked(Array.from(this.cut.numbers), points, this.isRubbing()));
+  }
+
+  onKey(event) {
+    const { key, target, ctrlKey } = event;
+    if (event.altKey || event.metaKey || /^(INPUT|SELECT|TEXTAREA|PRE|SUMMARY)$/.test(target.tagName)) return;
+    const isPicture = target === this.board;
+    const isWalked = (isPicture || target === this.close) && this.walk(key, ctrlKey, isPicture);
+    if (isWalked || (isPicture && this.isDrawing() && this.write(key))) event.preventDefault();
+    else if (ctrlKey) return;
+    else if (key === "s") this.shuffle();
+    else if (key in STEPS) this.step(STEPS[key]);
+  }
+
+  /** One token further, or one pixel: in the token, and on the sheet. */
+  walk(key, ctrlKey, isPicture) {
+    const { cut, pixel } = this;
+    const far = ctrlKey ? Infinity : 0;
+    const [down, right] = MOVES[key] ?? { Home: [-far, -Infinity], End: [far, Infinity] }[key] ?? [0, 0];
+    if (!down && !right) return false;
+    const to = (at, rows, columns) => clamp(Math.floor(at / columns) + down, 0, rows - 1) * columns + clamp((at % columns) + right, 0, columns - 1);
+    if (!isPicture) this.choose(this.opened(), to(pixel, cut.tall, cut.wide));
+    else if (this.isDrawing()) {
+      this.set({ shuffled: false });
+      const broad = cut.columns * cut.wide;
+      const [row, column] = [Math.floor(this.opened() / cut.columns), this.opened() % cut.columns];
+      const cell = to((row * cut.tall + Math.floor(pixel / cut.wide)) * broad + column * cut.wide + (pixel % cut.wide), cut.rows * cut.tall, broad);
+      const [y, x] = [Math.floor(cell / broad), cell % broad];
+      this.choose(Math.floor(y / cut.tall) * cut.columns + Math.floor(x / cut.wide), (y % cut.tall) * cut.wide + (x % cut.wide));
+    } else this.choose(this.tokenAt(to(this.placeOf(this.opened()), cut.rows, cut.columns)));
+    return true;
+  }
+
+  /** Ink by a key, at the chosen pixel. */
+  write(key) {
+    const { numbers, offsets } = this.cut;
+    const at = this.cut.start(this.opened()) + offsets[this.pixel];
+    const change = { d: 1, l: -1, " ": numbers[at] === INK ? -INK : INK }[key.toLowerCase()];
+    if (change) this.keep(Array.from(numbers, (number, i) => (i === at ? clamp(number + change, 0, INK) : number)));
+    return Boolean(change);
+  }
+
+  // ---------------------------------------------------------------------------------------------- what is drawn
+  /** What colour each of these numbers has on the screen: of all channels together, or of one alone. */
+  coloursOf(numbers, area, channel = null) {
+    const { full, channels } = this.cut;
+    const light = (number) => Math.round((255 * (full === INK ? full - number : number)) / full);
+    if (channels === 1) return (i) => Array(3).fill(light(numbers[i]));
+    if (channel === null) return (i) => [numbers[i], numbers[area + i], numbers[2 * area + i]];
+    return (i) => TONES[channel].map((tone) => Math.round((tone * numbers[channel * area + i]) / full));
+  }
+
+  /** Pixels as a small picture. */
+  painted(height, width, colour) {
+    const image = new ImageData(width, height);
+    for (let i = 0; i < height * width; i += 1) image.data.set([...colour(i), 255], 4 * i);
     const small = new OffscreenCanvas(width, height);
     small.getContext("2d").putImageData(image, 0, 0);
     return small;
   }
 
-  /** Every place of every token, with the number of the token that stands there. */
-  function* whole() {
-    for (let place = 0; place < starts.length; place += 1) {
-      const from = starts[tokenAt(place)];
-      for (const offset of offsets) yield [starts[place] + offset, pixels[from + offset]];
-    }
+  /** A token, or what has its shape, enlarged. */
+  enlarge(canvas, colour, width = canvas.parentElement.clientWidth, height = width) {
+    const { tall, wide } = this.cut;
+    const pen = sized(canvas, width, height);
+    pen.imageSmoothingEnabled = wide > width;
+    pen.drawImage(this.painted(tall, wide, colour), 0, 0, width, height);
   }
 
-  /** Size a canvas to `largest` CSS pixels or to what its box has, and fill it with a part of a small image. */
-  function enlarge(target, small, height, width, largest) {
-    const room = Math.min(largest, target.parentElement.clientWidth || largest);
-    const side = Math.min(room / width, largest / height);
-    const pen = sized(target, width * side, height * side);
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(small, 0, 0, width, height, 0, 0, width * side, height * side);
-    return { pen, side };
+  /** Which pixel of the picture stands at pixel i of the shuffled one. */
+  comesFrom(i) {
+    const { cut } = this;
+    const [y, x] = [Math.floor(i / cut.width), i % cut.width];
+    const [row, column] = [Math.floor(y / cut.tall), Math.floor(x / cut.wide)];
+    if (row >= cut.rows || column >= cut.columns) return i;
+    return cut.start(this.tokenAt(row * cut.columns + column)) + (y % cut.tall) * cut.width + (x % cut.wide);
   }
 
-  let small = null; // the picture pixel by pixel, in order or not
-  let isSmallShuffled = false;
-
-  function drawPicture() {
-    const [rows, columns] = cut().grid;
-    const [tall, wide] = cut().tile;
-    const { pen, side } = enlarge(canvas, small, rows * tall, columns * wide, LARGEST_PICTURE);
-    const [width, height] = [wide * side, tall * side];
-    if (Math.min(width, height) >= LEAST_FOR_LINES) {
-      pen.strokeStyle = LINE;
-      pen.lineWidth = 1;
-      pen.beginPath();
-      for (let c = 0; c <= columns; c += 1) {
-        pen.moveTo(c * width, 0);
-        pen.lineTo(c * width, rows * height);
-      }
-      for (let r = 0; r <= rows; r += 1) {
-        pen.moveTo(0, r * height);
-        pen.lineTo(columns * width, r * height);
-      }
-      pen.stroke();
-    }
-    const fits = width >= LEAST_FOR_NUMBERS[0] && height >= LEAST_FOR_NUMBERS[1];
-    if (model.get("numbered") && fits) {
-      pen.font = "bold 12px sans-serif";
-      pen.textBaseline = "top";
-      for (let place = 0; place < starts.length; place += 1) {
-        const text = String(tokenAt(place) + 1);
-        const [x, y] = [(place % columns) * width, Math.floor(place / columns) * height];
-        pen.fillStyle = "#ffffffd9";
-        pen.fillRect(x + 1, y + 1, pen.measureText(text).width + 4, 14);
-        pen.fillStyle = "#000000";
-        pen.fillText(text, x + 3, y + 2);
-      }
-    }
-    note.hidden = fits || !model.get("numbered");
-    const place = placeOf(opened());
-    const [x, y] = [(place % columns) * width, Math.floor(place / columns) * height];
-    // Black around white is seen on every picture.
-    for (const [colour, line] of [["#000000", 5], ["#ffffff", 2]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = line;
-      pen.strokeRect(x, y, width, height);
-    }
-  }
-
-  /** The opened token: enlarged, its numbers by channel, as one row, and its vector; returns the same as text. */
-  function drawToken() {
-    const { kind, grid: [, columns], tile: [tall, wide], shown: [lines, line], shown_of_row: most } = cut();
-    const token = opened();
-    const where = Array.from(offsets, (offset) => starts[token] + offset);
-    const numbers = where.map((place) => pixels[place]);
-    const place = kind === "Row" ? "" : `: row ${Math.floor(token / columns) + 1}, column ${(token % columns) + 1}`;
-    setText(title, `${kind} ${token + 1} of ${starts.length}${place}`);
-    enlarge(close, painted(tall, wide, numbers.entries()), tall, wide, LARGEST_TOKEN);
-    const squares = view().channels.map((name, c) => ({
-      name,
-      rows: Array.from({ length: lines }, (_, r) => numbers.slice((c * tall + r) * wide, (c * tall + r) * wide + line)),
-    }));
-    channels.replaceChildren(
-      ...squares.map(({ name, rows }) =>
-        h(
-          "table",
-          { class: "cx-pixels", "data-channel": name },
-          h("caption", {}, name),
-          h("tbody", {}, ...rows.map((values) => h("tr", {}, ...values.map((value) => h("td", {}, value))))),
-        ),
-      ),
-    );
-    const width = vectors.length / starts.length;
-    const thousandths = Array.from(vectors.subarray(token * width, (token + 1) * width));
-    const texts = {
-      row: `Flattened: ${numbers.slice(0, most).join(" ")}${most < numbers.length ? " …" : ""}`,
-      vector: `${cut().vector_text}: ${thousandths.map((n) => (n / 1000).toFixed(3).replace("-", "−")).join(" ")}`,
-    };
-    setText(row, texts.row);
-    setText(vector, texts.vector);
-    setText(excerpt, cut().excerpt);
-    return [
-      title.textContent,
-      ...squares.flatMap(({ name, rows }) => [`${name}:`, ...rows.map((values) => values.join(" "))]),
-      texts.row,
-      texts.vector,
-      ...(cut().excerpt ? [cut().excerpt] : []),
-    ];
-  }
-
-  /** The empty sheet: drawn on with the pen, or cell by cell from the keyboard. */
-  function drawingSheet() {
-    const [, height, width] = sheetView().shape;
-    const cells = Array.from({ length: height }, (_, r) =>
-      Array.from({ length: width }, (_, c) => {
-        const cell = h("td", { role: "gridcell", class: "cx-ink" });
-        cell.addEventListener("keydown", (event) => {
-          if (event.altKey || event.metaKey || event.ctrlKey) return;
-          const full = sheetView().full;
-          const change = { d: 1, l: -1, " ": cell.dataset.grey === String(full) ? -full : full }[event.key.toLowerCase()];
-          if (change === undefined) return;
-          event.preventDefault();
-          ask("grey", { row: r, column: c, change });
-        });
-        return cell;
-      }),
-    );
-    grid(cells);
-    const table = h(
-      "table",
-      { class: "cx-sheet", role: "grid", "aria-label": "Sheet to draw on" },
-      h("tbody", {}, ...cells.map((line) => h("tr", {}, ...line))),
-    );
-    const erase = h("input", { id: uniqueId("erase"), type: "checkbox" });
-    const clear = h("button", { type: "button", class: "cx-button", onclick: () => ask("clear") }, "Clear");
-    const hint = h("p", { class: "cx-note" }, "Draw with the mouse. Keys: arrows move, D darker, L lighter, Space full ink or none.");
-    const node = h(
-      "div",
-      { class: "cx-row" },
-      table,
-      h("div", { class: "cx-drawing" }, hint, h("div", { class: "cx-bar cx-cut" }, h("span", { class: "cx-field" }, erase, h("label", { for: erase.id }, "rub out")), clear)),
-    );
-
-    // The pen's way since the last answer; one question at a time, however fast the pen is.
-    let way = [];
-    let isAsking = false;
-    const at = (event) => {
-      const { left, top, width: wide, height: tall } = table.getBoundingClientRect();
-      return [((event.clientX - left) / wide) * width, ((event.clientY - top) / tall) * height];
-    };
-    async function flush() {
-      if (isAsking) return;
-      isAsking = true;
-      while (way.length > 0) {
-        const points = way;
-        way = [];
-        await ask("stroke", { points, erase: erase.checked });
-      }
-      isAsking = false;
-    }
-    let last = null;
-    table.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      table.setPointerCapture(event.pointerId);
-      last = at(event);
-      way.push(last);
-      flush();
-    });
-    table.addEventListener("pointermove", (event) => {
-      if (last === null) return;
-      if (way.length === 0) way.push(last); // the way goes on where it was cut off
-      last = at(event);
-      way.push(last);
-      flush();
-    });
-    for (const type of ["pointerup", "pointercancel"]) table.addEventListener(type, () => (last = null));
-
-    const draw = () => {
-      const { pixels: packed, full } = sheetView();
-      const greys = unpacked(packed, Uint8Array);
-      cells.flat().forEach((cell, i) => {
-        setAttribute(cell, "data-grey", String(greys[i]));
-        setAttribute(cell, "aria-label", `row ${Math.floor(i / width) + 1}, column ${(i % width) + 1}: grey ${greys[i]} of ${full}`);
-        cell.style.setProperty("--cx-grey", `${(100 * greys[i]) / full}%`);
+  /** From the places where the tokens stood before to where they stand now. */
+  fly(before) {
+    const { n, columns, tall, wide } = this.cut;
+    const corner = (place) => [(place % columns) * wide, Math.floor(place / columns) * tall];
+    cancelAnimationFrame(this.flying);
+    const start = performance.now();
+    const frame = (now) => {
+      const part = clamp((now - start) / FLY_MS, 0, 1);
+      this.drawPicture(part === 1 ? null : (pen) => {
+        for (let token = 0; token < n; token += 1) {
+          const [from, to] = [corner(before[token]), corner(this.placeOf(token))];
+          pen.drawImage(this.image, ...corner(token), wide, tall, ...from.map((x, i) => x + (to[i] - x) * part * (2 - part)), wide, tall);
+        }
       });
+      if (part < 1) this.flying = requestAnimationFrame(frame);
     };
-    return { node, draw };
+    frame(start);
   }
 
-  function drawChoices() {
-    setOptions(source, [...model.get("state").names.map((name) => [name, name]), [DRAW, "draw one"]]);
-    // An object's keys that are numbers come first, in their order.
-    setOptions(size, Object.entries(view().cuts).map(([key, { label }]) => [key, label]));
-    source.value = model.get("source");
-    size.value = model.get("cut") in view().cuts ? model.get("cut") : view().default;
-    numbered.checked = model.get("numbered");
-    setText(shuffle, model.get("shuffled") ? "Back in order" : "Shuffle");
-    sheet.node.hidden = model.get("source") !== DRAW;
+  drawPicture(flight = null) {
+    const { cut, canvas } = this;
+    const { height, width, rows, columns, tall, wide } = cut;
+    const colour = this.coloursOf(cut.numbers, height * width);
+    this.image ??= this.painted(height, width, colour);
+    if (this.get("shuffled")) this.jumbled ??= this.painted(height, width, (i) => colour(this.comesFrom(i)));
+    const side = Math.min(this.board.parentElement.clientWidth / width, (this.isWide() ? 280 : 210) / height);
+    const [x1, y1] = [Math.max(side, 4 / width), Math.max(side, 4 / height)];
+    const pen = sized(canvas, width * x1, height * y1);
+    pen.scale(x1, y1);
+    pen.imageSmoothingEnabled = side < 1;
+    pen.globalAlpha = 0.3; // what is left out
+    pen.drawImage(this.image, 0, 0);
+    pen.globalAlpha = 1;
+    pen.clearRect(0, 0, columns * wide, rows * tall);
+    if (flight) flight(pen);
+    else pen.drawImage(this.get("shuffled") ? this.jumbled : this.image, 0, 0, columns * wide, rows * tall, 0, 0, columns * wide, rows * tall);
+    this.drawOver(wide * x1, tall * y1, flight);
   }
 
-  function draw() {
-    drawChoices();
-    const isNew = unpackedView !== view() || unpackedCut !== cut();
-    if (isNew) {
-      [unpackedView, unpackedCut] = [view(), cut()];
-      pixels = unpacked(view().pixels, Uint8Array);
-      [starts, offsets, order, vectors] = ["starts", "offsets", "order", "vectors"].map((name) => unpacked(cut()[name], Int32Array));
+  /** Lines over the picture: the grid, how far it is read, the opened token and the one that is nearest. */
+  drawOver(w, t, flight) {
+    const { cut, over, canvas, shown: { token } } = this;
+    const { rows, columns } = cut;
+    for (const side of ["width", "height"]) setAttribute(over, side, parseFloat(canvas.style[side]));
+    const parts = [];
+    if (Math.min(w, t) >= LEAST_FOR_LINES) {
+      const lines = [...range(columns + 1).map((c) => `M${c * w},0V${rows * t}`), ...range(rows + 1).map((r) => `M0,${r * t}H${columns * w}`)];
+      parts.push(svg("path", { class: "grid", d: lines.join("") }));
     }
-    if (isNew || isSmallShuffled !== model.get("shuffled")) {
-      isSmallShuffled = model.get("shuffled");
-      small = painted(view().shape[1], view().shape[2], whole());
+    const ring = (each, name) => {
+      const [x, y] = [(this.placeOf(each) % columns) * w, Math.floor(this.placeOf(each) / columns) * t];
+      return [`${name} under`, name].map((kind) => svg("rect", { class: kind, x, y, width: w, height: t }));
+    };
+    if (rows <= MOST_LINES && columns > 1 && !this.get("shuffled") && !flight) {
+      const last = Math.floor(token / columns);
+      const read = (r) => `M${w / 2},${(r + 0.5) * t}H${((r < last ? columns - 1 : token % columns) + 0.5) * w}`;
+      parts.push(svg("path", { class: "way", d: range(last + 1).map(read).join("") }));
     }
-    const { reading: read, place } = view();
-    reading.hidden = moving.hidden = read === null;
-    setText(reading, read ?? "");
-    setText(stands, place);
-    setText(about, model.get("state").about);
-    setText(origin, view().text);
-    setText(counts, cut().text);
-    setText(cost, cut().cost);
-    sheet.draw();
-    drawPicture();
-    const token = drawToken();
-    setAttribute(picture, "aria-valuemax", starts.length);
-    setAttribute(picture, "aria-valuenow", opened() + 1);
-    setAttribute(picture, "aria-valuetext", title.textContent);
-    const { text_shuffled: isShuffled, text_in_order: inOrder } = cut();
-    setText(box.text, [...(read === null ? [] : [read, place]), view().text, cut().text, cut().cost, model.get("shuffled") ? isShuffled : inOrder, "", ...token].join("\n"));
+    if (!flight) parts.push(this.nearest ? ring(this.nearest.token, "near") : [], ring(token, "chosen"));
+    over.replaceChildren(...parts.flat());
+  }
+
+  /** The token and its numbers; returns them as text. */
+  drawToken() {
+    const { cut, shown: { token, pixel } } = this;
+    const { tall, wide, area, channels, length } = cut;
+    const row = cut.row(token);
+    const page = channels === 1 ? 64 : 12;
+    const from = page * Math.floor(pixel / page);
+    const to = Math.min(from + page, area);
+    this.from = from;
+    this.title.replaceChildren(h("b", {}, `${this.kind} ${count(token + 1)}`), cut.n > 9999 ? "" : h("span", { class: "long" }, ` of ${count(cut.n)}`));
+    setText(this.at, `Pixel ${count(pixel + 1)} of ${count(area)}`);
+    setText(this.rowSays, `one row of ${count(length)}`);
+    this.enlarge(this.patch, this.coloursOf(row, area));
+    const place = { left: (pixel % wide) / wide, top: Math.floor(pixel / wide) / tall, width: 1 / wide, height: 1 / tall };
+    for (const node of [this.close, ...this.channels.map((each) => each.frame)]) {
+      for (const [name, share] of Object.entries(place)) node.lastChild.style[name] = `${100 * share}%`;
+    }
+    const told = this.channels.slice(0, channels).map(({ plane, name, part, cells }, c) => {
+      const colour = this.coloursOf(row, area, c);
+      if (channels > 1) this.enlarge(plane, colour);
+      setText(name, COLOURS[channels][c]);
+      setText(part, `${count(c * area + from + 1)}${to - from > 1 ? `–${count(c * area + to)}` : ""}${to < area ? " …" : ""}`);
+      cells.forEach((cell, i) => {
+        cell.hidden = from + i >= to;
+        if (cell.hidden) return;
+        const rgb = colour(from + i);
+        const light = sum(rgb.map((x, k) => [0.2126, 0.7152, 0.0722][k] * (x / 255) ** 2.2));
+        setText(cell, row[c * area + from + i]);
+        Object.assign(cell.style, { background: `rgb(${rgb})`, color: light > 0.18 ? "#000" : "#fff" });
+        setAttribute(cell, "data-chosen", from + i === pixel && "");
+      });
+      return `${COLOURS[channels][c]}, ${part.textContent}: ${row.slice(c * area + from, c * area + to).join(" ")}`;
+    });
+    this.channels.forEach(({ node }, c) => (node.hidden = c >= channels));
+    const at = this.placeOf(token);
+    const where = cut.columns > 1 ? `: row ${Math.floor(at / cut.columns) + 1}, column ${(at % cut.columns) + 1}` : "";
+    return [`${this.kind} ${count(token + 1)} of ${count(cut.n)}${where}`, `Its row has ${plural(length, "number", "numbers")}.`, ...told];
+  }
+
+  /** Its vector, and whose vector is nearest. */
+  drawVector() {
+    const { cut, nearest: found, shown: { token } } = this;
+    const { weights, names, width } = cut.matrix;
+    const vector = cut.vector(token);
+    const far = Math.max(...vector.map(Math.abs));
+    const written = vector.map((x) => x.toFixed(far < 0.2 ? 3 : 2).replace(/^-(?=0.0*$)/, "").replace("-", "−"));
+    this.entries.forEach(({ node, filter, number, name, bar }, k) => {
+      node.hidden = k >= weights.length;
+      if (node.hidden) return;
+      setText(number, written[k]);
+      bar.style.setProperty("--v", Math.abs(vector[k]) / (names ? 1 : far || 1));
+      setAttribute(bar, "data-below", vector[k] < 0 && "");
+      if (this.filtered === cut.matrix) return;
+      const most = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
+      const of = (j) => 127.5 * (1 + weights[k][j] / most);
+      this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), 28);
+      setText(name, names?.[k] ?? "");
+    });
+    this.filtered = cut.matrix;
+    const isPart = width > weights.length;
+    const which = isPart ? `the first ${weights.length} drawn` : "drawn beside";
+    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights, ${which}.`);
+    this.toTwin.hidden = !found;
+    let says = "";
+    if (found) {
+      const other = `${this.kind.toLowerCase()} ${count(found.token + 1)}`;
+      const same = `${plural(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
+      says = found.same ? same : `Nearest vector: ${other}. Do they look alike?`;
+      this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), 56);
+    }
+    setText(this.twinSays, says);
+    const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
+    return [`Its vector${by}: ${written.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
+  }
+
+  /** Looks as an area, or, where a picture can be moved, what it is read as; returns both as text. */
+  drawCost() {
+    const { cut, sizes, view: { readings, shape } } = this;
+    const source = this.get("source");
+    const all = sizes.map((size) => [size, cut.count(size)]);
+    const box = Math.max(...all.map(([, n]) => n).filter((n) => n <= MOST_IN_COST), 1);
+    const [size, n] = all.findLast((each) => each[0] < cut.size) ?? [0, 0];
+    const looks = `${count(cut.n)} × ${count(cut.n)} = ${plural(cut.n ** 2, "look", "looks")}`;
+    const half = n ? `At ${size} × ${size}: ${count(n ** 2)}, ${count(Math.round((n / cut.n) ** 2))} times as many.` : "";
+    const isRead = this.get("state").is_reading && shape.join() === `1,${SHEET},${SHEET}`;
+    this.reading.hidden = this.pad.hidden = !isRead;
+    this.area.hidden = isRead;
+    const told = [`In attention each looks at each: ${looks}. ${half}`];
+    if (isRead) {
+      const here = 5 * (this.moved[0] + FARTHEST) + this.moved[1] + FARTHEST;
+      const visited = (this.visited.get(source) ?? new Set([12])).add(here);
+      this.visited.set(source, visited);
+      const read = (i) => (visited.has(i) && readings?.[i].match(/\d+/)?.[0].slice(0, 2)) || "";
+      setText(this.reading, readings?.[here] ?? `What is it read as? ${NEEDS_PYTHON}`);
+      [...this.pad.children].forEach((button, i) => {
+        setText(button, read(i));
+        setAttribute(button, "data-same", read(i) !== "" && read(i) === read(12) && "");
+        setAttribute(button, "aria-pressed", String(i === here));
+        button.tabIndex = i === here ? 0 : -1;
+      });
+      this.looks.replaceChildren("Move it by a pixel: is it still read the same?", h("br"), "Where it is, its place is blue.");
+      return [this.reading.textContent, this.moved.some(Boolean) ? `Moved ${placeName(this.moved)}.` : "In its place.", ...told];
+    }
+    this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);
+    const pen = sized(this.area, COST_SIDE, COST_SIDE);
+    const side = (tokens) => Math.max((COST_SIDE * tokens) / box, 1);
+    pen.fillStyle = this.colour("--cell");
+    pen.fillRect(0, 0, COST_SIDE, COST_SIDE);
+    pen.fillStyle = this.colour("--cx-attention");
+    pen.fillRect(0, 0, side(cut.n), side(cut.n));
+    pen.setLineDash([2, 2]);
+    pen.font = "12px sans-serif";
+    pen.textAlign = "right";
+    if (cut.n > box) {
+      pen.fillStyle = "#000000";
+      pen.fillText(`${count(Math.round(cut.n / box))} boxes wide`, COST_SIDE - 6, COST_SIDE - 7);
+    }
+    for (const [name, tokens] of cut.n > box ? [] : all) {
+      pen.fillStyle = tokens <= cut.n ? "#000000" : this.colour("--cx-soft");
+      pen.strokeStyle = pen.fillStyle;
+      pen.strokeRect(0.5, 0.5, side(tokens) - 1, side(tokens) - 1);
+      if (side(tokens) > 20 && tokens <= box) pen.fillText(name, side(tokens) - 4, side(tokens) - 5);
+    }
+    return told;
+  }
+
+  /** Returns where the picture comes from, and how it is cut, as text. */
+  drawChoices() {
+    const { cut, view } = this;
+    const source = this.get("source");
+    const names = [...this.get("state").names, ...(OWN in this.get("pictures") ? [OWN] : [])];
+    setOptions(this.pick, [...names.map((each) => [each, each]), [DRAW, "draw one"]]);
+    this.pick.value = source;
+    setOptions(this.size, [...this.sizes.map((size) => [size, `${size} × ${size}`]), [ROWS, "rows of pixels"]]);
+    this.size.value = cut.size;
+    setAttribute(this.sizeName, "data-value", this.size.selectedOptions[0].textContent);
+    this.rubber.hidden = this.clear.hidden = !this.isDrawing();
+    this.mix.hidden = cut.n === 1;
+    setAttribute(this.mix, "aria-pressed", String(this.get("shuffled")));
+    const is = { drawing: this.isDrawing(), ink: cut.full === INK, grey: cut.channels === 1 };
+    for (const [name, value] of Object.entries(is)) setAttribute(this.root, `data-${name}`, value && "");
+    const n = em(plural(cut.n, ...(cut.size === ROWS ? ["row", "rows"] : ["patch", "patches"])), "token");
+    if (this.get("shuffled")) this.say("the ", n, " are the same in another order: attention alone cannot tell.");
+    else {
+      const [each, numbers] = [cut.n === 1 ? ": one row of " : ": each becomes one row of ", cut.length === 1 ? " number." : " numbers."];
+      this.say("this picture is ", n, each, h("b", {}, count(cut.length)), numbers);
+    }
+    const lost = [[cut.lost[0], "row", "at the bottom"], [cut.lost[1], "column", "at the right"]].filter(([some]) => some);
+    const cropped = lost.length ? `Left out: ${lost.map(([some, line, where]) => `${plural(some, line, `${line}s`)} of pixels ${where}`).join(" and ")}.` : "";
+    setText(this.caption, this.isDrawing() ? "Draw here, with the mouse or with keys." : cropped);
+    const { name, height, width } = view.file ?? {};
+    const file = name ? `, the middle of ${name}, ${count(height)} × ${count(width)}` : "";
+    const ends = cut.full === INK ? `0, paper, to ${INK}, ink` : `0, dark, to ${cut.full}, bright`;
+    const pixels = `${count(cut.height)} × ${count(cut.width)} pixels${cut.channels === 3 ? ", red, green and blue" : ""}`;
+    setText(this.source, `${source === DRAW ? "your drawing" : source}${file}: ${pixels}; numbers from ${ends}.`);
+    const product = (...parts) => parts.filter((part) => part > 1 || parts.length === 1).map(count).join(" × ") || "1";
+    const equal = (parts, result) => (parts === count(result) ? parts : `${parts} = ${count(result)}`);
+    const [tokens, numbers] = [equal(product(cut.rows, cut.columns), cut.n), equal(product(cut.channels, cut.tall, cut.wide), cut.length)];
+    return [this.source.textContent, `${tokens} ${cut.n === 1 ? "token" : "tokens"} of ${numbers} ${cut.length === 1 ? "number" : "numbers"}. ${cropped}`];
+  }
+
+  isWide() {
+    return this.stage.clientWidth > 632;
+  }
+
+  /** From the opened token to the same, enlarged; and from its numbers to its vector. */
+  drawLines() {
+    const stage = this.box(this.stage);
+    const at = (node) => {
+      const { left, right, top, bottom } = this.box(node);
+      return { left: left - stage.left, right: right - stage.left, top: top - stage.top, bottom: bottom - stage.top };
+    };
+    const [a, b, c, d] = [this.over.lastChild, this.close, this.channels[0].box, this.list].map(at);
+    const { bottom } = at(this.channels[this.cut.channels - 1].box);
+    this.lines.replaceChildren(...(this.isWide() ? [
+      svg("path", { class: "zoom", d: `M${a.right},${a.top}L${b.left},${b.top}M${a.right},${a.bottom}L${b.left},${b.bottom}` }),
+      svg("path", { class: "matrix", d: `M${c.right + 5},${c.top}L${d.left - 6},${d.top}V${d.bottom}L${c.right + 5},${bottom}Z` }),
+    ] : []));
+  }
+
+  /** Once, however many choices change together. */
+  drawSoon() {
+    if (!this.isDue) queueMicrotask(() => this.isDue && this.draw());
+    this.isDue = true;
+  }
+
+  draw() {
+    this.isDue = false;
+    if (this.stage.clientWidth === 0) return;
+    this.forget();
+    this.open();
+    const { cut } = this;
+    const token = Math.min(this.passing.token ?? this.opened(), cut.n - 1);
+    this.shown = { token, pixel: Math.min(this.passing.pixel ?? this.pixel, cut.area - 1) };
+    this.kind = cut.size === ROWS ? "Row" : "Patch";
+    this.nearest = cut.nearest(token);
+    const [source, counts] = this.drawChoices();
+    const costs = this.drawCost();
+    this.drawPicture();
+    const told = this.drawToken();
+    const vector = this.drawVector();
+    this.drawLines();
+    const first = range(Math.min(cut.n, 16)).map((place) => this.tokenAt(place) + 1).join(", ");
+    const order = this.get("shuffled") ? `Shuffled, always the same way: ${first}${cut.n > 16 ? " …" : ""}` : "In reading order.";
+    const lines = [source, counts, ...costs, order, ...told, ...vector];
+    setText(this.outer.text, lines.map((line) => line.trim()).filter(Boolean).join("\n"));
+    for (const [node, now, max, words] of [[this.board, token, cut.n, told[0]], [this.close, this.shown.pixel, cut.area, this.at.textContent]]) {
+      setAttribute(node, "aria-valuemax", max);
+      setAttribute(node, "aria-valuenow", now + 1);
+      setAttribute(node, "aria-valuetext", words);
+    }
+  }
+}
+
+/** Without Python the page keeps what is drawn and what comes from a file; what it would be read as it cannot know. */
+function answers(model) {
+  return {
+    picture({ pixels, ...file }) {
+      const view = { pixels, shape: [3, OWN_SIDE, OWN_SIDE], full: 255, readings: null, file };
+      return { pictures: { ...model.get("pictures"), [OWN]: view }, source: OWN };
+    },
+    draw({ greys }) {
+      return { source: DRAW, state: { sheet: { pixels: packedBytes(greys), shape: [1, SHEET, SHEET], full: INK, readings: null } } };
+    },
+  };
+}
+
+function render({ model, el }) {
+  const box = frame({ model, el, title: "Patches", textLabel: "The tokens as text", answers: answers(model) });
+  const page = new Patches(model, box);
+  box.watch(() => {
+    page.drawSoon();
     box.settle();
-  }
-
-  const names = ["state", "source", "cut", "numbered", "shuffled", "opened"];
-  for (const name of names) model.on(`change:${name}`, draw);
-  draw();
-  const watch = onWidth(picture, draw);
+  }, "state", "source", "cut", "shuffled", "opened", "moved", "pictures");
   return () => {
-    watch.disconnect();
-    for (const name of names) model.off(`change:${name}`, draw);
+    page.watch.disconnect();
     box.close();
   };
 }

@@ -217,7 +217,7 @@ class Gap extends Instrument {
       });
       return { button, bars, number: button.querySelector("small") };
     });
-    this.words.replaceChildren(...this.tokens.map(({ button }) => button));
+    this.words.replaceChildren(...this.tokens.map(({ button }) => button), h("span", { class: "axis", "aria-hidden": "true" }, "surprise in bits"));
     grid([this.tokens.map(({ button }) => button)]);
   }
 
@@ -243,9 +243,8 @@ class Gap extends Instrument {
       if (!this.words.contains(document.activeElement)) button.tabIndex = place === (c.own ?? 0) ? 0 : -1;
     });
     if (c.token === null) return;
-    const { button, number } = this.tokens[c.token];
-    const [at, all] = [this.box(button), this.box(this.words)];
-    setAttribute(number, "data-end", at.left - all.left > (all.right - all.left) / 2 && "");
+    const { button } = this.tokens[c.token];
+    setAttribute(this.words, "data-end", button.offsetLeft > this.words.clientWidth / 2 && "");
   }
 
   /** A text that needs more than a line is written smaller. */
@@ -367,7 +366,7 @@ class Gap extends Instrument {
     ].filter(Boolean);
     const most = Math.min(MOST_HIDDEN, c.tokens.length - 1);
     const full = this.full || c.tokens.length === 1 ? `At most ${most} of these tokens can be hidden; one must stay.` : "";
-    setText(this.hint, full || notes.join(" ") || "Over the text: the surprise at each token, in bits. Which one does the left side settle alone, and which only both together?");
+    setText(this.hint, full || notes.join(" ") || "Which token does the left side settle alone, and which only both together? Point at one; a click keeps it.");
     const names = this.group().join(", ");
     this.source.replaceChildren(names, h("span", { class: "long" }, `: ${count(this.view().vocab_size)} tokens to choose from.`));
   }
