@@ -10,9 +10,11 @@ const WAYS = {
 };
 const HOW = [
   "Hide a token: the lists show what a model puts into the gap, and how likely it finds each. The framed one is what stood there.",
-  "From the left alone it reads what stands before the gap, in one pass. By trying it uses the right side, too: each of its likeliest tokens goes into the gap, and the whole text is scored, a pass for each. What stood there is tried as well, to see its share.",
+  "From the left alone it reads what stands before the gap, in one pass. By trying it uses the right side, too: each of its likeliest tokens " +
+    "goes into the gap, and the whole text is scored, a pass for each. What stood there is tried as well, to see its share.",
   "A model that reads both sides answers in one pass.",
-  "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits. With several gaps, one side fills each gap with its own likeliest token before it reads on.",
+  "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits. " +
+    "With several gaps, who reads one side fills each gap with its own likeliest token before it reads on.",
 ];
 const KEYS = [["←", "→", "walk through the text"], ["H", "or Space hides, and shows again"], ["Esc", "closes"]];
 
@@ -59,7 +61,7 @@ class Gap extends Instrument {
     const kept = this.get("hidden").filter((place) => place < tokens.length).slice(0, Math.min(MOST_HIDDEN, tokens.length - 1));
     const several = this.several || kept.length > 1;
     const others = several ? kept : [];
-    const { passing } = this;
+    const passing = this.passing < tokens.length ? this.passing : null;
     const own = kept.includes(this.get("token")) ? this.get("token") : kept[0] ?? null;
     const token = passing ?? own;
     const hidden = token === null ? [] : [...new Set([...others, token])].sort((a, b) => a - b);
@@ -265,7 +267,8 @@ class Gap extends Instrument {
         return { name, bar, number, row: h("li", {}, name, h("span", { class: "bar" }, bar, number)) };
       });
       const list = h("ol", {}, rows.map(({ row }) => row));
-      return { title, under, none, rows, list, node: h("div", {}, h("p", { class: "head" }, h("i", { class: kind }), title), h("small", {}, under), list, none) };
+      const head = h("p", { class: "head" }, h("i", { class: kind }), title);
+      return { title, under, none, rows, list, node: h("div", {}, head, h("small", {}, under), list, none) };
     });
     this.lists.replaceChildren(...this.columns.map(({ node }) => node));
   }
@@ -277,7 +280,8 @@ class Gap extends Instrument {
     const own = 2 ** -found.bits;
     const rows = found.rows.map(([piece, p], i) => ({ piece, p, isOwn: i + 1 === found.rank }));
     const most = SLOTS - 1;
-    const shown = found.rank > Math.min(most, rows.length) ? [...rows.slice(0, most - 1), { piece: c.tokens[c.token], p: own, isOwn: true, rank: found.rank }] : rows;
+    const isBehind = found.rank > Math.min(most, rows.length);
+    const shown = isBehind ? [...rows.slice(0, most - 1), { piece: c.tokens[c.token], p: own, isOwn: true, rank: found.rank }] : rows;
     const n = (found.tried ?? this.view(way.name).vocab_size) - shown.length;
     return n > 0 ? [...shown, { rest: n, p: Math.max(0, 1 - sum(shown.map(({ p }) => p))) }] : shown;
   }
@@ -303,7 +307,8 @@ class Gap extends Instrument {
       const passes = found ? `${found.passes} ${found.passes === 1 ? "pass" : "passes"}` : "";
       [way.title, way.short].forEach((words, n) => setText(column.title[n], words));
       const tried = found?.tried ? `${found.tried} tokens tried, ` : "";
-      [`${way.name}${found ? `: ${tried}${passes}` : ""}`, `${way.name}${found ? `, ${passes}` : ""}`].forEach((words, n) => setText(column.under[n], words));
+      const under = found ? [`: ${tried}${passes}`, `, ${passes}`] : ["", ""];
+      under.forEach((words, n) => setText(column.under[n], way.name + words));
       setText(column.none, this.nothing(c, ways, way, found));
       column.none.hidden = Boolean(found);
       column.list.hidden = !found;
@@ -378,11 +383,15 @@ class Gap extends Instrument {
     const { left, top } = this.stage.getBoundingClientRect();
     const at = (node) => {
       const box = node.getBoundingClientRect();
-      return { left: box.left - left, right: box.right - left, top: box.top - top, x: (box.left + box.right) / 2 - left, y: (box.top + box.bottom) / 2 - top, end: box.bottom - top };
+      const from = { left: box.left - left, right: box.right - left, top: box.top - top, bottom: box.bottom - top };
+      return { ...from, x: (from.left + from.right) / 2, y: (from.top + from.bottom) / 2 };
     };
     const gap = at(this.tokens[c.token].button);
     const isNear = this.tokens.at(-1).button.offsetTop === this.tokens[c.token].button.offsetTop;
-    const lines = [svg("path", { class: "stem", "stroke-opacity": isNear ? 1 : 0.4, d: `M${gap.x},${gap.end}V0` }), svg("path", { class: "stem", d: `M0,0H${this.stage.clientWidth}` })];
+    const lines = [
+      svg("path", { class: "stem", "stroke-opacity": isNear ? 1 : 0.4, d: `M${gap.x},${gap.bottom}V0` }),
+      svg("path", { class: "stem", d: `M0,0H${this.stage.clientWidth}` }),
+    ];
     this.columns.slice(1).forEach((column, i) => {
       const before = this.columns[i];
       const [from, to] = [at(before.node), at(column.node)];
