@@ -236,6 +236,11 @@ def test_keyboard_alone(alone_page) -> None:
     expect(alone_page.page.locator(":focus")).to_have_attribute("aria-label", "cat, cat: 7")
     press("ArrowRight")
     expect(said(stepper)).to_have_text("0·0 + 3·1 + 1·0.5 = 3.5.")
+    # Where a figure goes away, the focus does not.
+    press("5")
+    expect(stepper.get_by_role("tab", name="Mix")).to_be_focused()
+    stepper.get_by_role("button", name="Try it in step 1.").press("Enter")
+    expect(tab).to_be_focused()
 
 
 def test_a_number_is_typed_dragged_or_stepped(alone_page) -> None:

@@ -520,7 +520,7 @@ def test_loading_can_be_stopped(scope: Scope, small, file: Path) -> None:
     waiting: list[Route] = []
     scope.page.route("**/*.gguf", lambda route: waiting.append(route))
     scope.write(OWN)
-    expect(scope.box.get_by_label("The model: how much of it has come")).to_be_visible()
+    expect(scope.box.get_by_label("Loaded so far")).to_be_visible()
     expect(scope.send).to_be_disabled()
     expect(scope.box).to_have_attribute("aria-busy", "true")
     # What was recorded is answered meanwhile.

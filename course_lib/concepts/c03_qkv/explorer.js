@@ -230,7 +230,9 @@ class Stepper extends Instrument {
     this.where.replaceChildren(...view.where(this));
     setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${stage}`);
     this.tell([view.how, CHANGE], KEYS);
-    if (focused) [...this.stage.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === focused)?.focus();
+    if (!focused) return;
+    const same = [...this.stage.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === focused);
+    (same ?? this.tabs.buttons[this.stages().indexOf(stage)]).focus();
   }
 
   draw() {
@@ -269,7 +271,11 @@ class Stepper extends Instrument {
     const changed = ([name, table]) => table.flat().filter((x, i) => x !== c.first.inputs[name].flat()[i]).length;
     const n = sum(Object.entries(c.inputs).map(changed));
     const [first] = this.stages();
-    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: () => this.go(first) }, "Try it in step 1.");
+    const toFirst = () => {
+      this.go(first);
+      this.tabs.buttons[0].focus();
+    };
+    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: toFirst }, "Try it in step 1.");
     const told = () => {
       if (!c.allowed[c.t][c.s]) return [" is forbidden: no number helps."];
       if (c.allowed[c.t].filter(Boolean).length === 1) return [": the only one that is left gets all, whatever its score."];
@@ -280,7 +286,8 @@ class Stepper extends Instrument {
     };
     const more = told();
     const pair = [mark(brief(c.queries[c.t]), "query"), " → ", mark(brief(c.keys[c.s]), "key")];
-    this.find.replaceChildren(more.includes(way) ? "Can one number bring " : "", ...pair, ...more.flat());
+    const words = h("span", {}, more.includes(way) ? "Can one number bring " : "", pair, more);
+    if (words.textContent !== this.find.textContent) this.find.replaceChildren(words);
   }
 
   /** "2·1 + 0·0.5 = 2", in the colours of what is multiplied; where there is no room for all only their sum. */

@@ -290,8 +290,8 @@ class Microscope extends Instrument {
       this.draw();
     };
     this.writing = writing({ label: "Your text", send: (text) => this.readOwn(text), instead: this.words, closed });
-    this.bar = h("progress", { "aria-label": "The model: how much of it has come" });
-    this.writing.push.before(this.bar);
+    this.bar = h("progress", { "aria-label": "Loaded so far" });
+    if (this.hasLink) this.writing.push.before(this.bar);
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
     this.startTour = quiet("Tour", "Tour", () => this.tour(0));
     this.link = this.hasLink ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
