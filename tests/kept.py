@@ -1,6 +1,6 @@
 """pytest with nbval, which keeps what a notebook's cells show, and its widgets, as JupyterLab saves them.
 
-    python tests/kept.py -p nbval.plugin --nbval-lax --keep=FILE NOTEBOOK
+    python tests/kept.py --nbval-lax --keep=FILE NOTEBOOK
 
 nbval alone runs the cells and lets go of what they show.
 """
@@ -56,4 +56,4 @@ def keep(cells: list[plugin.IPyNbCell], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main(plugins=[sys.modules["__main__"]]))
+    sys.exit(pytest.main(plugins=[plugin, sys.modules["__main__"]]))

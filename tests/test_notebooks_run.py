@@ -30,8 +30,7 @@ ROOT = Path(__file__).parents[1]
 # its core busy: no easier, and the same on a busy machine. The limit leaves room for slower processors. The
 # last number is by the clock: a notebook that runs into it hangs.
 LIMIT_S, HANGS_S = 150, 900
-# One plugin of pytest, not all that are installed: to load them takes longer than some notebooks.
-NBVAL = ("-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
+NBVAL = ("--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
 KEPT = "executed.ipynb"
 
 
@@ -48,6 +47,7 @@ def run_notebook(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a notebook, each of its cells as a test; the folder gets what it shows and its verdicts find."""
     pytest_that_keeps = (sys.executable, ROOT / "tests" / "kept.py", f"--keep={folder / KEPT}")
     command, environment = offline.cut([*pytest_that_keeps, "-q", *NBVAL, path], folder)
+    # One plugin of pytest, not all that are installed: to load them takes longer than some notebooks.
     own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COURSE_LEDGER": str(folder / "claims.jsonl")}
     return subprocess.run(
         command,
