@@ -252,7 +252,7 @@ def test_places_are_compared_without_a_kernel(saved: Page) -> None:
     positions.get_by_label("Scheme on the right").select_option("ALiBi")
     expect(positions.locator(".cx-text")).to_contain_text("Query at place 13, key at place 5, 8 places back")
     # Head 0 of four: a slope of a quarter.
-    expect(positions.get_by_role("status")).to_contain_text("ALiBi −2.00.")
+    expect(positions.get_by_role("status")).to_contain_text("ALiBi adds −2.00.")
     expect(positions.locator(".note").last).to_have_text("Distance 8 is new: the line goes on.")
     expect(positions.get_by_role("alert")).to_be_empty()
 
