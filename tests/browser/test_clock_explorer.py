@@ -205,12 +205,18 @@ def test_the_sentence_follows_every_choice(alone_page) -> None:
     )
     for wanted, last, sentence in (
         ("99", 9, "both are done, the Transformer 1 tick earlier."),
-        ("8", 8, "the Transformer is done; the recurrent network is at word 5 of 5, with 1 of 15 boxes left."),
+        (
+            "8",
+            8,
+            "the Transformer is done; the recurrent network is at word 5 of 5, with 1 of 15 boxes left.",
+        ),
     ):
         ticks.fill(wanted)
         expect(said(explorer)).to_have_text(sentence)
         expect(clock(explorer)).to_have_attribute("aria-valuenow", str(last))
-        expect(hint(explorer)).to_have_text(("After 9 ticks both are done. " if wanted == "99" else "") + QUESTION)
+        expect(hint(explorer)).to_have_text(
+            ("After 9 ticks both are done. " if wanted == "99" else "") + QUESTION
+        )
     processors.fill("1")
     expect(clock(explorer)).to_have_attribute("aria-valuemax", "15")
     clock(explorer).press("End")
