@@ -7,6 +7,9 @@ const NEEDS_PYTHON = "This needs Python: it works in the notebooks of the course
 const NOBODY =
   "No answer from Python: this page has no running kernel that knows this explorer. In JupyterLab, run the cells above it and its own cell again. What is shown still belongs to the old input.";
 
+const TYPED = 'input:not([type="number"]), textarea';
+const WRONG = ':not(form) > [aria-invalid="true"]'; // what still stands there and is refused
+
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 const sum = (values) => values.reduce((a, b) => a + b, 0);
@@ -60,6 +63,7 @@ function uniqueId(stem) {
  * but for a question that is quiet, whose answer nobody waits for.
  * askAfter(kind, fields) is for a question that must not overtake choices which are still on their way.
  * set(name, value) tells Python a choice that the page can make by itself.
+ * forgive() takes the last error back, but where what was refused still stands in a field; a press and a key do so.
  * answers: where no kernel is there, answers[kind](fields) gives in Python's place what changes, by trait, or a promise
  * of it; what it throws is shown as Python's errors are.
  */
@@ -79,6 +83,15 @@ function frame({ model, el, title, textLabel, answers = {} }) {
   for (const type of ["keydown", "keypress", "keyup"]) root.addEventListener(type, (event) => event.stopPropagation());
   // JupyterLab takes the focus back to the cell on a click that reaches it.
   for (const type of ["mousedown", "contextmenu"]) root.addEventListener(type, (event) => event.stopPropagation());
+  // What the reader does next takes an error back; a press comes before the field that it leaves can be refused.
+  // Of the focus a mouse leaves no ring, but where something is typed.
+  const acted = (isMouse, isAct) => {
+    setAttribute(root, "data-pointed", isMouse && "");
+    if (isAct) forgive();
+  };
+  root.addEventListener("pointerdown", () => acted(true, true), { capture: true });
+  const onkeydown = ({ key, target }) => acted(false, !/^(Tab|Shift)$/.test(key) && !target.matches(TYPED));
+  root.addEventListener("keydown", onkeydown, { capture: true });
   el.append(root);
 
   /** Whether its notebook was opened again in JupyterLab, with another kernel. */
@@ -109,9 +122,18 @@ function frame({ model, el, title, textLabel, answers = {} }) {
 
   const waiting = new Map();
   let silent = false;
+  let forgiven = null; // the answer whose error was taken back
   const showMessage = () => {
     const reason = isComputing() ? COMPUTING : NOBODY;
-    setText(message, silent ? reason : (model.get("state").error ?? ""));
+    const { answered, error } = model.get("state");
+    const told = silent ? reason : answered === forgiven ? "" : (error ?? "");
+    setText(message, told);
+    setAttribute(message, "data-limit", told === NEEDS_PYTHON && "");
+  };
+  const forgive = () => {
+    if (silent || root.querySelector(WRONG)) return;
+    forgiven = model.get("state").answered;
+    setText(message, "");
   };
 
   const settle = () => {
@@ -173,7 +195,7 @@ function frame({ model, el, title, textLabel, answers = {} }) {
     for (const { timer } of waiting.values()) clearInterval(timer);
     waiting.clear();
   };
-  return { root, body, message, details, text, ask, askAfter, set, settle, watch, close };
+  return { root, body, message, details, text, ask, askAfter, set, settle, forgive, watch, close };
 }
 
 /** Call f once, when `delay` ms have passed without another call; now() calls it at once if a call is due. */
@@ -356,18 +378,30 @@ function quiet(long, short, onclick) {
 function spin({ label, low = 0, high, get, set }) {
   const to = (value) => set(clamp(value, low, high()));
   const input = h("input", { type: "number", min: low, "aria-label": label });
-  input.addEventListener("input", () => input.value !== "" && to(Math.round(Number(input.value))));
-  input.addEventListener("blur", () => show());
+  input.addEventListener("input", () => {
+    const value = input.value === "" ? get() : Math.round(Number(input.value));
+    const [least, most] = [value < low && `at least ${low}`, value > high() && `at most ${high()}`];
+    setAttribute(node, "data-limit", least || most);
+    if (input.value !== "") to(value);
+  });
+  input.addEventListener("blur", () => {
+    setAttribute(node, "data-limit", null);
+    input.value = get();
+    show();
+  });
   const arrow = (step, sign) => h("button", { type: "button", tabindex: -1, "aria-hidden": "true", onclick: () => to(get() + step) }, sign);
+  const node = h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›"));
   /** A field in which somebody types is left alone. */
   const show = () => {
     const value = get();
-    if (document.activeElement !== input || Number(input.value) !== value) input.value = value;
+    const isTyping = document.activeElement === input && (input.value === "" || Number(input.value) === value);
+    if (!isTyping) input.value = value;
+    setAttribute(input, "placeholder", value);
     setAttribute(input, "max", high());
     setAttribute(input, "data-value", value);
     input.style.setProperty("--digits", String(high()).length);
   };
-  return { input, node: h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›")), show };
+  return { input, node, show };
 }
 
 /** Several choices of which one holds, as tabs or as settings: arrow keys walk. options: [value, [long, short]] each. */
@@ -417,6 +451,7 @@ function writing({ label, send, instead, closed }) {
   };
   const close = () => {
     if (node.hidden) return;
+    setAttribute(own, "aria-invalid", null);
     node.hidden = true;
     instead.hidden = false;
     closed();
@@ -450,7 +485,7 @@ class Instrument {
       top.length ? h("div", { class: "top" }, top) : null,
       h("div", { class: "busy", "aria-hidden": "true" }),
       h("div", { class: "say" }, h("p", {}, place, this.said), switches.length ? h("span", { class: "switches" }, switches) : null),
-      between, this.stage, this.footer, this.how,
+      between, h("div", { class: "notice" }, box.message), this.stage, this.footer, this.how,
     );
     box.body.append(this.root);
     box.root.addEventListener("keydown", (event) => {
@@ -523,7 +558,7 @@ class Instrument {
       const image = h("img", { src: canvases[i].toDataURL(), style: node.getAttribute("style"), class: node.getAttribute("class") });
       node.replaceWith(image);
     });
-    for (const node of copy.querySelectorAll(".top, .busy, .switches, .writing, .how, .foot > span + span, [hidden]")) node.remove();
+    for (const node of copy.querySelectorAll(".top, .busy, .switches, .writing, .notice, .how, .foot > span + span, [hidden]")) node.remove();
     for (const each of copy.querySelectorAll(".spin")) each.replaceWith(h("b", {}, each.querySelector("input").getAttribute("data-value")));
     copy.querySelector(".foot").firstChild.append(`${this.credit()} From “Transformers, one experiment per claim”.`);
     const rules = [...document.styleSheets].flatMap((sheet) => {

@@ -254,6 +254,8 @@ def test_a_number_is_typed_dragged_or_stepped(alone_page) -> None:
     mouse.down()
     mouse.move(x + 36, y, steps=4)  # three times twelve pixels
     expect(field).to_have_value("3.5")
+    mouse.move(x + 36, y - 24, steps=4)  # up is more
+    expect(field).to_have_value("4.5")
     mouse.move(x - 60, y, steps=4)
     mouse.up()
     expect(field).to_have_value("−0.5")
@@ -285,9 +287,21 @@ def test_what_is_wrong_is_told_and_nothing_is_lost(alone_page) -> None:
     expect(alert).to_have_text("Type a number such as 0.5; got “twotwotwotwotwotwotw”.")
     expect(field).to_have_attribute("aria-invalid", "true")
     np.testing.assert_allclose(numbers(stepper, "scores"), AttentionStepper().numbers("scores").ravel())
+    below, beside = alert.bounding_box(), field.bounding_box()
+    assert below is not None
+    assert beside is not None
+    assert 0 <= below["y"] - beside["y"] - beside["height"] < 10
     field.press("Escape")
     expect(field).to_have_value("1")
     expect(field).not_to_have_attribute("aria-invalid", "true")
+    # What is left behind is put back, and why is told until the next press.
+    field.fill("1/3")
+    stepper.locator(".source").click()
+    expect(alert).to_contain_text("got “1/3”")
+    expect(field).to_have_value("1")
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    stepper.locator(".source").click()
+    expect(alert).to_be_empty()
     name = stepper.get_by_label("Name of token 2")
     name.fill(" ")
     name.press("Enter")
@@ -302,7 +316,9 @@ def test_what_is_wrong_is_told_and_nothing_is_lost(alone_page) -> None:
 def test_a_mask_is_chosen_or_clicked_down_to_a_row_of_zeros(alone_page) -> None:
     stepper = alone_page.shown(AttentionStepper(stage="mask"))
     cells = table(stepper, "masked scores").get_by_role("gridcell")
-    stepper.get_by_label("Mask", exact=True).select_option("causal")
+    stepper.get_by_role("button", name="the causal mask").click()
+    expect(stepper.get_by_label("Mask", exact=True)).to_have_value("causal")
+    expect(stepper.get_by_role("button", name="the causal mask")).to_have_count(0)
     expect(cells.nth(5)).to_have_text("−∞")
     cells.nth(5).click()
     expect(cells.nth(5)).to_have_text("0.866")
@@ -414,6 +430,7 @@ def test_the_picture_says_it_all_as_text(alone_page) -> None:
     assert stepper.locator(".cx-text").text_content() == "\n".join(lines)
     stepper.get_by_role("button", name="How to read this").click()
     expect(stepper.locator(".how")).to_contain_text("A causal mask hides what comes later.")
+    expect(stepper.locator(".how .keys")).to_contain_text(f"1 to {len(STAGES)} steps")
 
 
 def test_every_step_can_be_read_wide_and_narrow_light_and_dark(alone_page) -> None:

@@ -279,7 +279,7 @@ def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
     expect(explorer.locator(".grown").nth(1)).to_be_hidden()  # a long word has the room of both
     explorer.get_by_role("button", name="pieces").click()
     expect(explorer.locator(".grown").nth(1)).to_have_text(
-        "A word of more than 100 letters is lost, without a try."
+        "A word of more than 100 letters is lost, without a try: BERT's own limit."
     )
     field.fill("a\u200b")
     expect(explorer.locator(".text").first.locator(".bit")).to_have_count(2)
@@ -410,15 +410,63 @@ def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
         expect(alert).to_have_text(told)
         expect(field).to_have_attribute("aria-invalid", "true")
         says_only(explorer, before)
+        # What is shown belongs to another text.
+        assert float(explorer.locator(".stage").evaluate("node => getComputedStyle(node).opacity")) < 0.5
     field.fill("straw")
     expect(alert).to_be_empty()
     says(explorer, "‹straw›")
+    assert explorer.locator(".stage").evaluate("node => getComputedStyle(node).opacity") == "1"
+    # An empty field that is left has its text back.
+    field.fill("")
+    expect(alert).to_contain_text("The text is empty")
+    message, sentence = alert.bounding_box(), explorer.locator(".say").bounding_box()
+    assert 0 <= message["y"] - sentence["y"] - sentence["height"] < 10
+    field.press("Tab")
+    expect(field).to_have_value("straw")
+    expect(alert).to_be_empty()
+
+
+def test_the_question_needs_more_than_one_word(alone_page: Alone) -> None:
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "straw"))
+    expect(found.locator(".info")).to_contain_text("Type a sentence")
+    found.get_by_label("Your text").fill("straw berry")
+    expect(found.locator(".info .long")).to_have_text(re.compile("^Which word costs most?"))
+    expect(found.locator(".info")).not_to_contain_text("Type a sentence")
+
+
+def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:
+    n = len(OURS.merge_steps("strawberry")) - 1
+    expect(explorer.locator(".head").first).to_contain_text("read from below")
+    explorer.page.clock.install()
+    explorer.get_by_role("button", name="Play text 1").click()
+    step = explorer.get_by_label("Steps of text 1")
+    for k in range(n + 1):
+        expect(step).to_have_value(str(k))
+        explorer.page.clock.run_for(600)
+    # Another choice stops it.
+    explorer.get_by_role("button", name="Play text 1").click()
+    explorer.page.clock.run_for(600)
+    expect(step).to_have_value("1")
+    step.fill("3")
+    explorer.page.clock.run_for(3000)
+    expect(step).to_have_value("3")
+    # An emptied number comes back, and a limit is said.
+    step.fill("")
+    step.blur()
+    expect(step).to_have_value("3")
+    step.fill("99")
+    expect(step).to_have_value(str(n))
+    expect(explorer.locator("[data-limit]")).to_have_attribute("data-limit", f"at most {n}")
+    step.blur()
+    expect(explorer.locator(".spin[data-limit]")).to_have_count(0)
 
 
 def test_another_pattern_needs_python(alone_page: Alone) -> None:
     found = alone_page.shown(TokenExplorer({"words": BPETokenizer.train("a b", 257, pattern=r"\w+|\W")}, "a"))
     found.get_by_label("Your text").fill("b")
-    expect(found.get_by_role("alert")).to_contain_text("This needs Python")
+    alert = found.get_by_role("alert")
+    expect(alert).to_contain_text("This needs Python")
+    expect(alert).to_have_attribute("data-limit", "")  # which is no mistake
     says_only(found, "words keeps ‹a› whole.")
 
 

@@ -3,6 +3,7 @@
 const LONGEST_TEXT = 2000; // as in Python
 const MOST_KEPT = 300; // texts that were cut
 const MOST_BESIDE = 34; // letters of a word, with two tokenizers side by side
+const PLAY_MS = 600; // a step
 const SIZES = [25, 22, 19, 16, 14];
 const HOW = {
   cut: [
@@ -18,8 +19,10 @@ const HOW = {
   ],
 };
 const ASKED = {
-  cut: ["Which word costs most?", " Point at a token; choose a word."],
-  price: ["Why so many?", " Point at the tokens of a letter."],
+  // A text of one word, others, and what languages cost: wide, and where there is less room.
+  word: ["Point at a token for its number. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
+  cut: ["Which word costs most? Point at a token; choose a word.", "Which word costs most? Tap one."],
+  price: ["Why so many? Point at the tokens of a letter.", "Why so many? Tap a letter."],
 };
 const KEYS = [["←", "→", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
 
@@ -122,6 +125,19 @@ class Tokens extends Instrument {
     return { side, token: cuts[side].tokens.indexOf(tokens[side]), steps: Object.assign([...this.state.steps], { [side]: step }) };
   }
 
+  /** All steps, one after the other, until somebody chooses another one. */
+  play(side) {
+    clearInterval(this.playing);
+    let step = 0;
+    this.set(this.stepped(side, step));
+    this.playing = setInterval(() => {
+      const { high } = this.now.grown[side] ?? { high: 0 };
+      if (this.state.steps[side] !== step || step >= high) return clearInterval(this.playing);
+      step += 1;
+      return this.set(this.stepped(side, step));
+    }, PLAY_MS);
+  }
+
   // ---------------------------------------------------------------------------------------------- the frame
   make() {
     const languages = this.model.get("sentences").map(([language]) => [language, language]);
@@ -135,7 +151,13 @@ class Tokens extends Instrument {
       options: [["cut", ["How a word is cut", "Cut"]], ["price", ["What a language costs", "Cost"]]],
       choose: (view) => this.set({ view }),
     });
-    this.field = h("input", { class: "typed", "aria-label": "Your text", spellcheck: "false", dir: "auto" });
+    this.field = h("input", { class: "typed", "aria-label": "Your text", placeholder: "Type anything", spellcheck: "false", dir: "auto" });
+    this.field.addEventListener("blur", () => {
+      if (this.field.value) return;
+      this.typing.giveUp();
+      this.outer.forgive();
+    });
+    this.typeHere = h("span", { class: "long here", "aria-hidden": "true" }, "Type:");
     this.typing = typedText(this.field, (text) => this.outer.ask("text", { text: text.replaceAll("↵", "\n") }));
     this.sentence = select("One sentence in", [["", "your text"], ...languages]);
     this.priced = select("Language", languages);
@@ -148,7 +170,7 @@ class Tokens extends Instrument {
     this.info = h("p", { class: "info" });
     this.build({
       name: "tx",
-      top: [this.tabs.node, this.field, this.sentence],
+      top: [this.tabs.node, this.typeHere, this.field, this.sentence],
       place: [this.lead, this.turned, this.priced],
       between: [this.texts, this.info],
       role: "tabpanel",
@@ -177,11 +199,12 @@ class Tokens extends Instrument {
       set: (step) => this.set(this.stepped(side, step)),
     });
     const figure = h("div", { class: "grown", "aria-hidden": "true" });
-    const stepper = h("span", { class: "stepper" }, spinner.node, of);
+    const play = h("button", { type: "button", class: "quiet", "aria-label": `Play text ${side + 1}`, onclick: () => this.play(side) }, "Play");
+    const stepper = h("span", { class: "stepper" }, spinner.node, of, play);
     const other = h("button", { type: "button", class: "quiet", onclick: () => this.turnTo(1 - side) });
     const panel = h("div", { class: "grows" }, h("div", { class: "head" }, head, other, stepper), figure);
     const line = h("div", { class: "line" }, h("div", { class: "who" }, title, size), text);
-    const all = { line, title, size, text, panel, head, other, of, spinner, stepper, figure };
+    const all = { line, title, size, text, panel, head, other, of, play, spinner, stepper, figure };
     // What is pointed at: a token, or a step.
     const pointed = {
       text: (event) => {
@@ -256,7 +279,7 @@ class Tokens extends Instrument {
     this.tabs.show(c.view);
     this.tell(HOW[c.view], KEYS);
     const isPrice = c.view === "price";
-    this.field.hidden = this.sentence.hidden = isPrice;
+    this.typeHere.hidden = this.field.hidden = this.sentence.hidden = isPrice;
     if (!this.passing) this.typing.show(c.text.replaceAll("\n", "↵"));
     this.sentence.value = this.model.get("language");
     for (const option of this.priced.options) setAttribute(option, "selected", option.value === c.language && "");
@@ -274,8 +297,10 @@ class Tokens extends Instrument {
     this.fit(c);
     if (isPrice) this.drawPrices(c);
     const token = c.isTold && (!isPrice || this.passing) ? c.tokens[c.side] : null;
-    const [asked, how] = ASKED[c.view];
-    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : [asked, h("span", { class: "long" }, how)]));
+    const isOneWord = c.text.trim().split(/\s+/).length < 2;
+    const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"];
+    const asked = [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)];
+    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : asked));
     this.turned.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
@@ -340,18 +365,27 @@ class Tokens extends Instrument {
 
   drawPanel(c, side, n) {
     const [{ title, isBytes, text }, found, step] = [c.cuts[n], c.grown[n], c.steps[n]];
-    setText(side.head, `${title} ${isBytes ? "merges neighbours" : "takes the longest piece"}`);
     side.stepper.hidden = !found?.high;
     side.spinner.show();
-    setText(side.of, ` of ${many(found?.high ?? 0, ...(isBytes ? ["merge"] : ["match", "matches"]))}`);
+    const high = found?.high ?? 0;
+    setText(side.of, ` of ${c.isWide ? many(high, ...(isBytes ? ["merge"] : ["match", "matches"])) : high}`);
+    side.play.hidden = high < 2;
     const { clientWidth: width, clientHeight: height } = side.figure;
     const word = [title, text, c.tokens[n]?.word, width, height].join();
+    const told = () => {
+      const [isWide, wide, brief] = [c.isWide, ...(isBytes ? ["merges neighbours", "merges"] : ["takes the longest piece", "takes longest"])];
+      if (isWide && found?.matches?.some(({ tried }) => tried)) return `${wide}; grey: longer ones tried`;
+      if (!isBytes || !(found?.high > 1)) return isWide ? wide : brief;
+      if (!found.isNamed) return isWide ? `${wide} ↑ for the letters between, type less` : `${brief} ↑ type less`;
+      return isWide ? `${wide} ↑ read from below` : `${brief} ↑ from below`;
+    };
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");
     Object.assign(side, { word, grownTo: `${word} ${step}` });
     side.figure.style.setProperty("--beside", `${roomBeside(width) - 8}px`);
     const measured = (words, size) => this.measured(words, size);
     side.figure.replaceChildren(...(found?.draw({ step, width, height, measured }) ?? [h("p", {}, "Nothing of it is read.")]));
+    setText(side.head, `${title} ${told()}`);
   }
 
   measured(words, size) {
@@ -421,6 +455,7 @@ function render({ model, el }) {
   return () => {
     page?.watch.disconnect();
     page?.typing.cancel();
+    clearInterval(page?.playing);
     box.close();
   };
 }

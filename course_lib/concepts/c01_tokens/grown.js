@@ -12,7 +12,7 @@ function block(kind, [left, top, width, height], ...inside) {
 
 /** What stands left of a row. */
 const beside = (top, height, words, more = []) => h("span", { class: "beside", style: `top:${top}px;height:${height}px` }, words, more);
-const roomBeside = (width) => (width > 400 ? 88 : 62);
+const roomBeside = (width) => (width > 400 ? 104 : 62);
 
 /** Byte pairs. rows[k]: the pieces after k merges, each with its id, its first byte, how many, and whether it is new. */
 class Merges {
@@ -71,6 +71,7 @@ class Merges {
     const fitting = (words, { n }, size = 13, high = this.row) => (high > 13 && measured(words, size) < n * cell - 2 ? words : "");
     const names = Array.from(this.bytes, (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte])));
     const areNamed = names.every((name) => fitting(name, { n: 1 }, 13, ROW));
+    this.isNamed = areNamed && this.row > 13;
     const now = this.rows[step];
     const nodes = [beside(0, TOP - 4, many(now.length, "token"), h("small", {}, "number"))];
     now.forEach((piece, i) => {
@@ -85,7 +86,7 @@ class Merges {
         const kind = piece.isNew ? `new${k === step ? " last" : ""}` : piece.n > 1 ? "kept" : "bare";
         nodes.push(block(kind, place(piece, top, this.row), fitting(this.name(piece.id), piece)));
       }
-      if (this.row > 12) nodes.push(beside(top, this.row, `${this.joined(k).learned}${left > 80 ? " pair" : ""}`));
+      if (this.row > 12) nodes.push(beside(top, this.row, `${left > 80 ? "learned " : ""}${this.joined(k).learned}`));
     }
     const foot = TOP + this.high * this.row;
     names.forEach((name, from) => nodes.push(block("byte", place({ from, n: 1 }, foot, ROW), areNamed ? name : "")));
@@ -131,7 +132,7 @@ class Matches {
   }
 
   draw({ step, width, height, measured }) {
-    if (this.isTooLong) return [h("p", {}, `A word of more than ${LONGEST_WORD} letters is lost, without a try.`)];
+    if (this.isTooLong) return [h("p", {}, `A word of more than ${LONGEST_WORD} letters is lost, without a try: BERT's own limit.`)];
     if (this.isWhole) return [h("p", {}, "A special token: it is never cut.")];
     const left = roomBeside(width);
     const cell = Math.min(LETTER, (width - left) / this.letters.length);

@@ -27,7 +27,7 @@ function stepSaid({ cuts, grown: all, steps, side }) {
 
 /** The same when the word has become its tokens: what each tokenizer makes of it. */
 function cutSaid({ text, cuts, tokens, isWide }) {
-  const [most, few, long] = isWide ? [6, 4, 24] : [4, 2, 12];
+  const [most, few, long] = isWide ? [6, 4, 24] : [4, 1, 12];
   const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
   const [own] = words.find(Boolean) ?? [text];
   const all = cuts.map((cut, side) => {

@@ -5,9 +5,9 @@ const STEP = 0.5; // what one drag or one press of Shift and an arrow adds
 const DRAG_PX = 12;
 const PADDING_PX = 12; // of the panel
 const MASK_NAMES = { off: "No mask", causal: "Causal mask", custom: "Own mask" };
-const CHANGE = "Numbers in a frame can be changed: type, or drag sideways. The bar above says what comes of it.";
+const MADE_OF = " In a model, a matrix makes them from each token's vector.";
+const CHANGE = "Numbers in a frame can be changed: type, or drag; right and up is more. The bar above shows the shares that Softmax makes in the end, rounded.";
 const KEYS = [
-  ["1", "to", "6", "steps"],
   ["←", "→", "↑", "↓", "numbers"],
   ["Shift", "↑", "↓", `${STEP} more or less`],
   ["Enter", "keeps"],
@@ -71,6 +71,7 @@ class Stepper extends Instrument {
 
   // ---------------------------------------------------------------------------------------------- what is changed
   ask(kind, fields) {
+    this.outer.message.removeAttribute("style");
     return this.outer.ask(kind, fields);
   }
 
@@ -89,13 +90,19 @@ class Stepper extends Instrument {
       sent = text;
       const { error } = await send(text);
       sent = null;
+      if (error) this.refuse(field);
       if (field.value !== text) return;
-      if (error) setAttribute(field, "aria-invalid", "true");
+      if (error && field.matches(":focus")) setAttribute(field, "aria-invalid", "true");
       else this.takeBack(field);
     };
     const step = (by, from = now()) => send(String(Math.round(1e6 * (from + STEP * by)) / 1e6));
     field.addEventListener("focus", () => (field.value === field.dataset.shown ? this.takeBack(field) : field.select()));
-    field.addEventListener("blur", () => (field.value === field.dataset.full ? this.takeBack(field) : commit()));
+    field.addEventListener("blur", () => {
+      const isKnown = field.value === field.dataset.full || field.getAttribute("aria-invalid");
+      if (isKnown) this.takeBack(field);
+      else commit();
+    });
+    field.addEventListener("input", () => setAttribute(field, "aria-invalid", null));
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") commit();
       else if (event.key === "Escape") this.takeBack(field);
@@ -106,7 +113,7 @@ class Stepper extends Instrument {
     });
     if (!now) return;
     field.addEventListener("pointerdown", (event) => {
-      if (event.button === 0 && !field.matches(":focus")) drag = { x: event.clientX, from: now(), by: 0 };
+      if (event.button === 0 && !field.matches(":focus")) drag = { at: event.clientX - event.clientY, from: now(), by: 0 };
     });
     field.addEventListener("mousedown", (event) => {
       if (!drag) return;
@@ -114,7 +121,7 @@ class Stepper extends Instrument {
       event.stopImmediatePropagation();
     });
     field.addEventListener("pointermove", (event) => {
-      const by = drag ? Math.round((event.clientX - drag.x) / DRAG_PX) : 0;
+      const by = drag ? Math.round((event.clientX - event.clientY - drag.at) / DRAG_PX) : 0;
       if (!drag || by === drag.by) return;
       if (!drag.isMoving) {
         field.setPointerCapture(event.pointerId);
@@ -128,6 +135,14 @@ class Stepper extends Instrument {
       drag = null;
     });
     field.addEventListener("pointercancel", () => (drag = null));
+  }
+
+  /** What is wrong is told beside the field. */
+  refuse(field) {
+    const { message } = this.outer;
+    const { left, bottom } = this.box(field);
+    const at = { left: clamp(left - 14, 0, this.stage.clientWidth - message.offsetWidth), top: bottom - this.box(message.parentNode).top + 4 };
+    for (const [side, value] of Object.entries(at)) message.style[side] = `${value}px`;
   }
 
   /** What is known stands in a field: rounded, or in full and chosen while somebody is in it. */
@@ -156,7 +171,7 @@ class Stepper extends Instrument {
   }
 
   showChoice(select, kind, options, value) {
-    setOptions(select, options.map(([own, text]) => [own, brief(text, 18)]));
+    setOptions(select, options.map(([own, text]) => [own, brief(text)]));
     select.className = `tk of-${kind}`;
     select.value = value;
     select.disabled = options.length < 2;
@@ -191,7 +206,7 @@ class Stepper extends Instrument {
   nameWidth() {
     const { queries, keys, S } = this.current();
     const most = this.isWide() ? 130 : S > 5 && this.stage.clientWidth < 400 ? 42 : 76;
-    return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(name) + 18)), 42, most);
+    return clamp(Math.max(...[...queries, ...keys].map((name) => widthOf(brief(name)) + 18)), 42, most);
   }
 
   numberWidth() {
@@ -229,7 +244,7 @@ class Stepper extends Instrument {
     this.stage.replaceChildren(this.parts.node);
     this.where.replaceChildren(...view.where(this));
     setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${stage}`);
-    this.tell([view.how, CHANGE], KEYS);
+    this.tell([view.how, CHANGE], [["1", "to", String(this.stages().length), "steps"], ...KEYS]);
     if (!focused) return;
     const same = [...this.stage.querySelectorAll("[aria-label]")].find((node) => node.getAttribute("aria-label") === focused);
     (same ?? this.tabs.buttons[this.stages().indexOf(stage)]).focus();
@@ -255,14 +270,14 @@ class Stepper extends Instrument {
     const isFirst = Object.keys(first).every((name) => JSON.stringify(first[name]) === JSON.stringify(c[name]));
     setAttribute(this.undo, "aria-disabled", isFirst && "true");
     const many = `${c.T} ${c.T > 1 ? "queries" : "query"}, ${c.S} key${c.S > 1 ? "s" : ""}`;
-    this.source.replaceChildren(many, h("span", { class: "long" }, ": numbers to play with."));
+    this.source.replaceChildren(many, h("span", { class: "long" }, `: numbers to play with.${c.inputs.x ? "" : MADE_OF}`));
     this.drawText(c, view);
   }
 
   /** Where the chosen query looks, where it looked at first, and what there is to find. */
   drawStrip(c) {
     const own = c.softmax[c.t];
-    this.who.replaceChildren(mark(brief(c.queries[c.t], this.isWide() ? 14 : 6), "query"), h("span", { class: "long" }, " looks at"));
+    this.who.replaceChildren(mark(brief(c.queries[c.t], this.isWide() ? 12 : 6), "query"), h("span", { class: "long" }, " looks at"));
     const before = attended(c.first, c.first.mask).softmax[c.t] ?? [];
     const differs = before.length === c.S && before.some((share, s) => Math.abs(share - own[s]) > 0.0005);
     this.bars[0].draw(c, own);

@@ -5,7 +5,7 @@ const LEAST_PX = 31; // what a number of one decimal takes
 const QUERY = { list: (c) => c.queries, pick: (t) => ({ t }), at: (c) => c.t, kind: "query" };
 const KEY = { list: (c) => c.keys, pick: (s) => ({ s }), at: (c) => c.s, kind: "key" };
 
-const brief = (name, most = 14) => ([...name].length > most ? `${[...name].slice(0, most - 1).join("")}…` : name);
+const brief = (name, most = 12) => ([...name].length > most ? `${[...name].slice(0, most - 1).join("")}…` : name);
 const styled = (sizes) => Object.entries(sizes).map(([name, value]) => `--${name}:${value}px;`).join("");
 
 /** A number to read: at most so many decimals, a true minus; powers of ten where that says too little. */
@@ -30,7 +30,7 @@ function widthOf(text, size = 14) {
 
 /** How high names along the top stand, slanted where one is wider than its column, and how far they stand out at the end. */
 function heading(list, w) {
-  const wide = list.map((name) => widthOf(brief(name, 11)));
+  const wide = list.map((name) => widthOf(brief(name)));
   const most = Math.max(...wide);
   if (most <= w - 2) return [22, 0];
   return [most * 0.77 + 12, Math.max(0, ...wide.map((own, i) => own * 0.64 + 14 - (list.length - i - 0.5) * w))];
@@ -42,7 +42,7 @@ function heading(list, w) {
  * that can be changed, without which they cannot; act(r, i): what a click does; isShare: each number is a bar.
  */
 function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place, act, isShare = false }) {
-  const size = w >= 48 ? 15 : w >= 42 ? 13 : 12;
+  const size = w >= 64 ? 17 : w >= 48 ? 15 : w >= 42 ? 13 : 12;
   let stop = [0, 0]; // where Tab comes in: at what is chosen
   const cells = range(rows).map((r) => range(columns).map((i) => {
     const cell = place ? h("input", { class: "n" }) : h("div", { class: "n", role: "gridcell" });
@@ -68,7 +68,8 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
   const lines = place ? cells : cells.map((line) => h("div", { role: "row" }, line));
   const role = place ? "group" : "grid";
   const style = `${styled({ w, tall, size })}--columns:${columns}`;
-  const node = h("div", { class: `numbers as-${kind}`, role, "aria-label": label, style, "data-share": isShare }, lines, ring);
+  const isDragged = Boolean(place) && w >= 56 && "";
+  const node = h("div", { class: `numbers as-${kind}`, role, "aria-label": label, style, "data-share": isShare, "data-dragged": isDragged }, lines, ring);
   grid(cells);
   const draw = (c) => {
     const values = data(c);
@@ -107,8 +108,8 @@ function labels(p, { list, n, pick, at, kind, side = null, top = null }) {
   if (side) grid(nodes.map((node) => [node]));
   const draw = (c) => nodes.forEach((node, i) => {
     const name = list(c)[i];
-    if (side) p.fill(node, name, name);
-    else setText(node.firstChild, top ? brief(name, 11) : name);
+    if (side) p.fill(node, name, brief(name));
+    else setText(node.firstChild, top ? brief(name) : name);
     if (side) node.tabIndex = i === at(c) ? 0 : -1;
     setAttribute(node, "title", name);
     setAttribute(node, "data-lit", i === at(c) && "");
@@ -149,8 +150,8 @@ function crossing(p, { left, above, result, list, kind, rows, inner, columns, pi
   const isTight = fits < LEAST_PX;
   const free = isTight ? (width - name) / columns : fits;
   const [top, out] = heading(list(p.current()), free);
-  const w = Math.min(92, free - out / (isTight ? columns : inner + columns));
-  const tall = Math.min(40, (high - top - (isTight ? 74 : 22)) / ((isTight ? 3 : inner) + rows));
+  const w = Math.min(108, free - out / (isTight ? columns : inner + columns));
+  const tall = Math.min(46, (high - top - (isTight ? 74 : 22)) / ((isTight ? 3 : inner) + rows));
   const size = { w, tall };
   const heads = labels(p, { list, n: columns, pick, at, kind, top });
   const side = labels(p, { ...QUERY, n: rows, side: "tokens", kind: left.kind });
@@ -177,8 +178,8 @@ function crossing(p, { left, above, result, list, kind, rows, inner, columns, pi
   return { node: h("div", { class: "crossing", style: styled(size) }, band.nodes, parts), draws: [band, heads, second, side, first, made] };
 }
 
-/** Scores, a row for each query, with what a softmax makes of each row; one block above the other. */
-function scored(p, blocks, below = "") {
+/** Scores, a row for each query, with what a softmax makes of each row; one block above the other; below(c): what is said there. */
+function scored(p, blocks, below = null) {
   const [width, high] = p.room();
   const { T, S, keys } = p.current();
   const name = p.nameWidth();
@@ -199,6 +200,9 @@ function scored(p, blocks, below = "") {
     const looks = h("div", { class: "bars", style: bars.length ? `width:${rest}px` : "margin:0" }, bars.map((each) => each.node));
     return [h("i"), i ? h("p", { class: "sign" }, sign) : heads.node, head, side.node, table.node, looks];
   });
-  return { node: h("div", { class: "scored", style: styled({ w, tall }) }, lines, below ? h("p", { class: "small below" }, below) : null), draws };
+  const foot = h("p", { class: "small below" });
+  const draw = (c) => foot.replaceChildren(...below(c));
+  if (below) draws.push({ draw });
+  return { node: h("div", { class: "scored", style: styled({ w, tall }) }, lines, below ? foot : null), draws };
 }
 

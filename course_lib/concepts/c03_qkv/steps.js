@@ -7,6 +7,8 @@ const isExact = (x) => Math.abs(x - Math.round(1000 * x) / 1000) < 1e-12;
 const undivided = (c, t) => shares(powers(c.scores[t], c.allowed[t]).of);
 const columnsOf = (table) => table[0].map((_, j) => String(j + 1));
 
+const causal = (p) => h("button", { class: "link", onclick: () => p.ask("mask", { choice: "causal" }) }, "the causal mask");
+
 const VIEWS = {
   project: {
     title: "Project",
@@ -49,12 +51,13 @@ const VIEWS = {
     build: (p) => scored(p, [
       { label: "scores", title: "if undivided", data: (c) => c.scores, own: undivided },
       { label: "scaled scores", title: "divided", data: (c) => c.scale, own: (c, t) => c.softmax[t], sign: `↓ ÷ √${p.current().K}` },
-    ]),
+    ], p.isWide() && p.current().T < 5 ? () => ["With more numbers to a key the scores grow: undivided, the largest share would run to 100 %."] : null),
     where: (p) => [p.asker, " and ", p.found, ": "],
     say(p, c) {
       const [score, scaled] = [c.scores[c.t][c.s], c.scale[c.t][c.s]];
       const [before, now] = [undivided(c, c.t)[c.s], c.softmax[c.t][c.s]].map(percent);
-      const effect = before === now ? [" Its share stays ", em(now), "."] : [" Undivided, its share would be ", em(before), ", not ", em(now), "."];
+      const would = p.isWide() ? " Undivided, its share would be " : " Undivided: ";
+      const effect = before === now ? [" Its share stays ", em(now), "."] : [would, em(before), ", not ", em(now), "."];
       return [em(written(score)), ` ÷ √${c.K}`, isExact(scaled) ? " = " : " ≈ ", em(written(scaled)), ".", effect];
     },
     table: (c) => [c.keys, c.scale],
@@ -64,7 +67,10 @@ const VIEWS = {
     how: "What is forbidden gets the score −∞, and so no share. A causal mask hides what comes later.",
     build: (p) => scored(p, [
       { label: "masked scores", title: "shares", data: (c) => c.masked, own: (c, t) => c.softmax[t], act: (row, column) => p.ask("toggle", { row, column }) },
-    ], "Click a score to forbid or allow it."),
+    ], (c) => {
+      if (c.mask !== "off") return ["Click a score to forbid or allow it."];
+      return [p.isWide() ? "Click a score to forbid or allow it. Or take " : "Click a score, or take ", causal(p), "."];
+    }),
     where: (p) => [p.asker, " ", p.may, " look at ", p.found, ": "],
     say: (p, c) => (c.allowed[c.t][c.s] ? ["its score stays ", em(written(c.scale[c.t][c.s])), "."] : ["its score becomes ", em("−∞"), ", its share 0."]),
     table: (c) => [c.keys, c.masked],
