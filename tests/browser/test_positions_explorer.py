@@ -577,7 +577,7 @@ def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int)
                 const frame = e.getBoundingClientRect();
                 const isOut = ({ left, right }) => left < frame.left || right > frame.right;
                 const isShown = (n) => n.getClientRects().length && !n.closest(".busy");
-                const isCut = (n) => n instanceof HTMLElement && !n.matches("input") && n.clientWidth
+                const isCut = (n) => n instanceof HTMLElement && !n.matches("input, .spin button") && n.clientWidth
                     && n.children.length === 0 && n.scrollWidth > n.clientWidth + 1;
                 return [...e.querySelectorAll(".ex *")].filter(isShown)
                     .filter((n) => isOut(n.getBoundingClientRect()) || isCut(n)).map((n) => n.outerHTML);
