@@ -92,7 +92,6 @@ class Positions extends Instrument {
     this.passing = null;
     this.held = null; // what the pointer drags
     this.began = null; // where both stood before they went on together
-    this.isBeyond = false; // whether somebody typed a place that does not exist
     this.frame();
   }
 
@@ -112,7 +111,6 @@ class Positions extends Instrument {
 
   set(change, together = false) {
     this.passing = null;
-    this.isBeyond = false;
     const { query, key } = this.current();
     if (together) this.began ??= { query, key };
     else if ("query" in change || "key" in change) this.began = null;
@@ -140,14 +138,6 @@ class Positions extends Instrument {
       spin({ label: `Place of the ${name}`, high: () => this.last, get: () => this.current()[name], set: (value) => this.set({ [name]: value }) });
     this.spins = { query: place("query"), key: place("key") };
     const { query, key } = this.spins;
-    for (const { input } of [query, key]) {
-      input.title = `0 to ${this.last}`;
-      // Before the field's own answer, which is the nearest place that exists, and after it.
-      let isBeyond = false;
-      const look = () => (isBeyond = input.value !== "" && Math.round(Number(input.value)) !== clamp(Math.round(Number(input.value)), 0, this.last));
-      input.addEventListener("input", look, { capture: true });
-      input.addEventListener("input", () => isBeyond && this.sayWhichExist());
-    }
     this.both = [this.stepper(-1, "Move both one back", "‹"), this.stepper(1, "Move both one on", "Move both ›")];
     this.patterns = tabs({ label: "Upper picture", role: "radio", options: PATTERNS, choose: (value) => this.choosePattern(value) });
     const why = ["Neither adds numbers to a place", "Neither adds numbers"];
@@ -192,11 +182,6 @@ class Positions extends Instrument {
     const stops = { onpointerup: stop, onpointerleave: stop, onpointercancel: stop };
     const button = h("button", { type: "button", class: "push", "aria-label": label, onpointerdown, onclick, ...stops }, sign);
     return button;
-  }
-
-  sayWhichExist() {
-    this.isBeyond = true;
-    this.draw();
   }
 
   choosePattern(value) {
@@ -305,8 +290,7 @@ class Positions extends Instrument {
     const plain = trained < n ? beyond : `Which number stays? And which places look most like place ${c.query}?`;
     const by = this.hasMoved(c) ? c.query - this.began.query : 0;
     const answers = shown.map((scheme) => [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c))]);
-    const parts = by ? [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."]
-      : [this.isBeyond ? `There are ${places(n)}: 0 to ${this.last}.` : plain];
+    const parts = by ? [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."] : [plain];
     this.question.className = by ? "answer" : "";
     if (this.question.textContent !== parts.map((part) => part.textContent ?? part).join("")) this.question.replaceChildren(...parts);
   }
