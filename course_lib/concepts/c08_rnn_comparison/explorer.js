@@ -33,7 +33,6 @@ class Clock extends Instrument {
     this.model = model;
     this.limits = model.get("state").limits;
     this.view = model.get("mode");
-    this.note = ""; // about a number that cannot be
     this.kept = null; // a box whose chain stays
     this.passing = {}; // a box or a tick that is pointed at
     this.networks = NETWORKS.map(network);
@@ -53,11 +52,6 @@ class Clock extends Instrument {
       const label = `Number of ${name.replace(/s?$/, "s")}`;
       const unit = h("span");
       const made = spin({ label, low, high, get: () => this.now?.[name] ?? low, set: (value) => this.set({ [name]: value }) });
-      setAttribute(made.input, "title", `At least ${low}, at most ${high()}`);
-      // Before and after the field has taken what is typed.
-      let typed = "";
-      made.node.addEventListener("input", () => (typed = made.input.value), true);
-      made.node.addEventListener("input", () => this.limit(name, Number(typed || low), low, high()));
       return { name, unit, show: made.show, all: [before, made.node, unit] };
     });
     this.play = h("button", { class: "play", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
@@ -137,16 +131,8 @@ class Clock extends Instrument {
   /** Another choice, of which Python is told; the clock stays where it is seen to stand. */
   set(changes) {
     this.stop();
-    this.note = "";
     const tick = Math.min(this.model.get("tick"), this.end());
     for (const [name, value] of Object.entries({ tick, ...changes })) this.outer.set(name, value);
-    this.draw();
-  }
-
-  /** Say which numbers there are where another one was typed. */
-  limit(name, typed, low, high) {
-    if (typed >= low && typed <= high) return;
-    this.note = name === "tick" ? `After ${plural(high, "tick")} both are done. ` : `Here there can be ${low} to ${high} ${name}. `;
     this.draw();
   }
 
@@ -301,7 +287,7 @@ class Clock extends Instrument {
       const all = wordsIn(this.model.get("text")).length;
       const cut = all > names.length ? `The first ${names.length} of ${all} words are read. ` : "";
       const how = matchMedia("(hover: none)").matches ? "Tap" : "Point at";
-      return [this.note || cut, `${how} a box to see the chain that it waits for. Which chain is the longest?`];
+      return [cut, `${how} a box to see the chain that it waits for. Which chain is the longest?`];
     }
     const place = layers > 1 ? `, layer ${Math.floor(box / names.length)},` : "";
     const [before, after] = runs.map(({ chains }) => chains[box] - 1);
