@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from course_lib.widgets import microscope
 
@@ -361,19 +361,26 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     expect(said(scope)).to_have_text(": with head 23.4 off, Paris gets 14 % instead of 77 %.")
     expect(scope.locator(".ghost")).to_contain_text("77 % → 14 %")
     scope.get_by_label("Layer", exact=True).fill("22")
-    scope.get_by_role("button", name="Switch 22.4 off").click()
-    expect(scope.get_by_role("alert")).to_contain_text("Several at once? This needs Python")
-    scope.get_by_role("button", name="All on").click()
+    # Of several at once nothing was recorded: the one goes off, the other on.
+    scope.get_by_role("button", name="Switch 22.4 off instead").click()
+    expect(said(scope)).to_contain_text("with head 22.4 off, Paris gets")
+    scope.get_by_role("button", name="Head 22.4 on again").click()
     tab(scope, "What each layer would say").click()
     scope.get_by_label("Layer", exact=True).fill("23")
     expect(said(scope)).to_contain_text("Paris climbs from 2,079th to 396th.")
+    # Another word than before: its own chance, not that of the word in whose place it stands.
+    scope.get_by_role("button", name="Skip layer 23").click()
+    expect(scope.locator(".ghost")).to_have_text("New0.9 % → 30 %")
+    expect(scope.locator(".layers")).to_contain_text("layer said, with all on")
+    scope.get_by_role("button", name="Layer 23 on again").click()
+    expect(scope.get_by_role("alert")).to_be_empty()
     tab(scope, "What comes next").click()
     # As `next_token_probabilities` has it: 27.06 and 5.17 %, and 3,285 tokens.
     scope.get_by_label("Temperature").fill("1.5")
     scope.get_by_label("Top-p").fill("0.9")
     expect(scope.locator("button.row").first).to_contain_text("77 % → 27 %")
     expect(scope.locator("button.row").nth(1)).to_contain_text("6.5 % → 5.2 %")
-    expect(scope.locator(".rest")).to_contain_text(re.compile(r"^some 3,\d{3} are kept"))
+    expect(scope.locator(".rest")).to_contain_text(re.compile(r"^some 3,\d{3} others kept"))
     scope.get_by_label("Temperature").fill("1")
     scope.get_by_label("Top-p").fill("1")
     scope.get_by_role("button", name="Take “Paris”").click()
@@ -395,6 +402,104 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     expect(scope.get_by_label("Head", exact=True)).to_have_value("6")
 
 
+def test_draws_without_a_kernel(alone: Page) -> None:
+    """Paris has 77 %, “the” the next 6.5 %, all but ten tokens the last 9.7 %."""
+    scope = alone.locator(".cx")
+    tab(scope, "What comes next").click()
+    rows, rest = scope.locator("button.row"), scope.locator(".rest")
+    for number, told in (
+        (0.80, "Drawn: the, with 6.5 %. To go on from it needs the model."),
+        (0.9999, "Drawn: one of 49,142 others, with 9.7 %. To go on from it needs the model."),
+    ):
+        alone.evaluate(f"Math.random = () => {number}")
+        scope.get_by_role("button", name="Draw one").click()
+        expect(said(scope)).to_have_text(told)
+    expect(rest).to_have_attribute("data-drawn", "")
+    # One draw in each hundredth.
+    alone.evaluate("let i = 0; Math.random = () => (i++ % 100 + 0.5) / 100")
+    scope.get_by_role("button", name="Draw 100").click()
+    expect(said(scope)).to_contain_text("the model expects Paris")
+    shown = " ".join([*rows.all_text_contents(), *rest.all_text_contents()]).replace("once", "1 times")
+    times = [int(found) for found in re.findall(r"drawn (\d+) times", shown)]
+    assert times[0] in (76, 77, 78)
+    assert times[-1] in (9, 10, 11)
+    assert (len(times), sum(times)) == (11, 100)
+    # What was cut is never drawn; what was recorded is taken.
+    scope.get_by_label("Top-k").fill("1")
+    scope.get_by_role("button", name="Draw 100").click()
+    expect(rows.first).to_contain_text("drawn 100 times")
+    scope.get_by_role("button", name="Draw one").click()
+    expect(scope.locator(".t").last).to_have_text("Paris")
+    # Where nothing is recorded behind a token, it is not offered.
+    expect(rows.nth(1)).to_have_attribute("aria-disabled", "true")
+    expect(scope.get_by_role("button", name="Take “.”")).to_be_visible()
+    scope.get_by_role("button", name="Take “.”").click()
+    expect(scope.locator(".take")).to_be_hidden()
+    scope.locator(".t").first.click()
+    scope.get_by_role("button", name="Draw one").click()
+    expect(said(scope)).to_contain_text("Drawn: a new line")
+    expect(scope.get_by_role("alert")).to_be_empty()
+
+
+def test_names_and_places_in_every_text(alone: Page) -> None:
+    """No two rows look the same, and no place is beyond the vocabulary."""
+    scope = alone.locator(".cx")
+    choice = scope.get_by_label("Text", exact=True)
+    names = {}
+    for text in choice.locator("option").evaluate_all("nodes => nodes.map(node => node.value)"):
+        choice.select_option(text)
+        tab(scope, "What comes next").click()
+        expect(scope.locator(".t")).to_have_count(len(recorded_tokens(text)))
+        for token in scope.locator(".t").all():
+            token.click()
+            shown = scope.locator("button.row > span:first-child").all_text_contents()
+            assert len({*shown}) == len(shown), (text, shown)
+        names[text] = shown
+        tab(scope, "What each layer would say").click()
+        places = re.findall(r"[\d,]+(?=th)", " ".join(scope.locator(".layers text").all_text_contents()))
+        assert max(int(place.replace(",", "")) for place in places) <= 49_152, text
+    assert [name for text, shown in names.items() if text.startswith("def") for name in shown][:3] == [
+        "␣“**”",
+        "␣“*”",
+        "“**”",
+    ]
+
+
+def place(node: Locator) -> FloatRect:
+    found = node.bounding_box()
+    assert found
+    return found
+
+
+def recorded_tokens(text: str) -> list[str]:
+    found = next(each for each in microscope.recordings() if each["text"] == text)
+    return found["tokens"][: found["n"]]
+
+
+def test_the_focus_frames_no_caption(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    tab(scope, "The whole way").click()
+    mlp = scope.get_by_role("button", name="MLP: open")
+    mlp.locator(".zone").click(position={"x": 5, "y": 5})
+    opened = scope.get_by_role("button", name="MLP: close")
+    expect(opened).to_have_css("outline-style", "none")
+    expect(opened.locator(".zone")).to_have_css("stroke", "none")
+    alone.keyboard.press("Enter")
+    expect(mlp).to_be_focused()
+    expect(mlp.locator(".zone")).not_to_have_css("stroke", "none")
+    zone = place(mlp.locator(".zone"))
+    for caption in ("after attention", "after the MLP"):
+        assert zone["y"] + zone["height"] < place(scope.locator(".way text", has_text=caption))["y"]
+    # The label of a thick ribbon stands beside the squares of the heads.
+    scope.get_by_label("Text", exact=True).select_option("He opened the door and saw a")
+    share = place(scope.locator(".way text", has_text="96 %"))
+    for square in map(place, scope.locator(".square").all()):
+        assert square["y"] + square["height"] <= share["y"] + 1
+    # A phone says, too, what can be opened.
+    alone.set_viewport_size({"width": 390, "height": 700})
+    expect(scope.locator(".way .pill")).to_have_count(2)
+
+
 def test_five_states_of_the_tour(alone: Page) -> None:
     scope = alone.locator(".cx")
     scope.get_by_role("button", name="Tour").click()
@@ -410,7 +515,11 @@ def test_five_states_of_the_tour(alone: Page) -> None:
     ):
         expect(scope.locator(".tour")).to_contain_text(f"{n} of 5")
         expect(said(scope)).to_contain_text(words)
-        scope.locator(".tour button").click()
+        tour, text, stage = (place(scope.locator(f".{name}")) for name in ("tour", "text", "stage"))
+        assert tour["y"] + tour["height"] <= text["y"] + 1
+        assert tour["width"] <= stage["width"]
+        assert alone.evaluate("document.querySelector('.cx').offsetHeight") <= 620
+        scope.locator(".tour").get_by_role("button", name="Done" if n == 5 else "Next").click()
     expect(scope.get_by_role("button", name="Tour")).to_be_focused()
 
 

@@ -344,11 +344,17 @@ def test_what_was_not_recorded_needs_the_model(scope: Scope, small) -> None:
         scope.box.get_by_label("Layer", exact=True).fill(layer)
         scope.button(f"Switch {layer}.2 off").click()
     expect(scope.error).to_have_text("This needs the model itself: “Own text” loads it.")
-    scope.button("All on").click()
+    # What is done next takes the refusal back; draws need no model.
     scope.tab("What comes next")
+    expect(scope.error).to_be_empty()
+    scope.button("All on again").click()
+    scope.box.get_by_label("Top-k").fill("1")
     scope.button("Draw 100").click()
+    expect(scope.box.locator("button.row").first).to_contain_text("drawn 100 times")
+    scope.box.locator("button.row").nth(2).click()
     expect(scope.error).to_have_text("This needs the model itself: “Own text” loads it.")
     scope.button("Own text").click()
+    expect(scope.error).to_be_empty()
     expect(scope.field).to_have_value(TEXT)
     expect(scope.send).to_have_text(re.compile("^Load the model: 0.1 MB, once"))
     scope.button("Cancel").click()
@@ -582,14 +588,22 @@ def test_an_old_file_in_the_store_is_replaced(scope: Scope, small) -> None:
     expect(scope.words).to_have_text(seen(small[1], OWN))
 
 
-def test_a_page_from_a_file_needs_python(page: Page, html: str, tmp_path: Path) -> None:
+def test_a_page_from_a_file_offers_what_it_knows(page: Page, html: str, tmp_path: Path, small) -> None:
     (tmp_path / "scope.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "scope.html").as_uri())
     scope = Scope(page)
     expect(scope.button("Own text")).to_be_hidden()
     scope.tab("What comes next")
+    p = chances(small, small[1].encode(TEXT))
+    first = p.index(max(p))
+    assert first != 3  # which was recorded
+    expect(scope.box.locator(".take")).to_be_hidden()
+    scope.box.get_by_label("Top-k").fill("1")
     scope.button("Draw one").click()
-    expect(scope.error).to_have_text("This needs Python: it works in the notebooks of the course.")
+    expect(scope.said).to_contain_text("Drawn: ")
+    expect(scope.said).to_contain_text(", with 100 %. To go on from it needs the model.")
+    expect(scope.box.locator("button.row").first).to_have_attribute("data-drawn", "")
+    expect(scope.error).to_be_empty()
 
 
 def test_nothing_is_cut_while_it_loads(scope: Scope) -> None:

@@ -154,6 +154,12 @@ class Recording {
     return this.pieces[this.a.next_ids[t * this.shown]];
   }
 
+  /** Of a token by its piece; null where it is not among the listed ones. */
+  chanceOf(t, piece) {
+    const place = range(this.shown).find((i) => this.pieces[this.a.next_ids[t * this.shown + i]] === piece);
+    return place === undefined ? null : this.chances(t, {}, this.shown).p[place];
+  }
+
   /** The chances of the likeliest next tokens after the settings; of all that are not among the first `shown`. */
   chances(t, { temperature = 1, topK = 0, topP = 1 } = {}, shown = this.watched) {
     const all = this.shown;
@@ -171,6 +177,19 @@ class Recording {
     const p = range(shown).map((i) => (i < groups.length ? groups[i][1] / whole : 0));
     const isCut = (topK > 0 && topK < this.vocabulary) || topP < 1;
     return { p, rest: Math.max(0, 1 - sum(p)), kept: isCut ? sum(groups.map(([n]) => n)) : null, isCounted: groups.length <= all };
+  }
+
+  /** How often each watched token comes in so many draws of the one after t. */
+  draws(t, times, settings) {
+    const drawn = range(times).map(() => this.drawn(t, settings));
+    return range(this.watched).map((i) => drawn.filter((each) => each === i).length);
+  }
+
+  /** The place of a drawn token among the listed ones; null: one of the others. */
+  drawn(t, settings) {
+    let left = Math.random();
+    const place = this.chances(t, settings, this.shown).p.findIndex((p) => (left -= p) < 0);
+    return place < 0 ? null : place;
   }
 
   share(layer, t) {

@@ -1,12 +1,15 @@
 // Who looks where: a map of all heads, which answers one of several questions, and one head enlarged.
 
+/** What most tokens do; narrow pages leave the first word out. */
+const most = (does) => [h("span", { class: "long" }, "tokens "), does];
+
 const MODES = {
   pair: (D, c) => [tok(D.tokens[c.token], "query"), " looks at ", c.key === c.token ? "itself" : tok(D.tokens[c.key], "key")],
   need: (D, c) => [tok(D.answer(c.token), "token"), " needs the head"],
-  before: () => ["tokens look one back"],
-  first: () => ["tokens look at the first"],
-  self: () => ["tokens look at themselves"],
-  after: () => ["tokens look at what followed them last time"],
+  before: () => most("look one back"),
+  first: () => most("look at the first"),
+  self: () => most("look at themselves"),
+  after: () => most("look at what followed them last time"),
   sheet: () => ["each has its own pattern"],
 };
 const RULED = { before: "at the one before", first: "at the first", self: "at itself", after: "at what followed it last time" };
@@ -74,15 +77,20 @@ const lookView = {
     v.hit.addEventListener("pointermove", (event) => event.pointerType === "mouse" && m.preview(cell(event)));
     v.hit.addEventListener("pointerleave", () => m.preview(null));
     v.hit.addEventListener("click", (event) => m.set(cell(event)));
+    const group = uniqueId("mode");
     v.modes = Object.keys(MODES).map((name) => {
       const text = h("span");
-      const input = h("input", { type: "radio", name: m.id, value: name, onchange: () => m.set({ mode: name }) });
+      const input = h("input", { type: "radio", name: group, value: name, onchange: () => m.set({ mode: name }) });
       return { name, text, input, label: h("label", {}, input, text) };
     });
     v.hint = h("p");
     v.bar = h("progress", { max: 1, "aria-label": "Heads that were switched off" });
     v.aside = h("div", { class: "aside" }, h("fieldset", {}, h("legend", {}, "The map is bright where"), v.modes.map((x) => x.label)), v.bar, v.hint);
-    v.map2 = h("button", { class: "quiet back", onclick: () => m.set({ mode: "pair" }) }, "← Back to the map");
+    v.map2 = h("button", { class: "quiet back", onclick: () => back() }, "← Back to the map");
+    const back = () => {
+      m.set({ mode: "pair" });
+      v.map.focus();
+    };
     v.lens = svg("svg", { class: "lens", "aria-hidden": "true" }, svg("rect"), svg("path"));
     m.stage.append(v.lens, map, v.grid, v.aside, v.map2);
     return v;
@@ -159,10 +167,10 @@ const lookView = {
     }));
     setAttribute(v.map, "aria-valuenow", c.layer * D.H + c.head + 1);
     setAttribute(v.map, "aria-valuetext", `Layer ${c.layer}, head ${c.head}`);
-    this.drawHead(m, c, v, g);
+    const canAsk = D.writes && (D.knowsNeeds() || m.canCompute());
     for (const mode of v.modes) {
       mode.input.checked = mode.name === c.mode;
-      mode.label.hidden = (mode.name === "after" && !repeats) || (mode.name === "need" && !D.writes);
+      mode.label.hidden = (mode.name === "after" && !repeats) || (mode.name === "need" && !canAsk);
       if (!mode.label.hidden) mode.text.replaceChildren(...MODES[mode.name](D, c));
     }
     const waits = c.mode === "need" && !D.knowsNeeds();
@@ -170,6 +178,7 @@ const lookView = {
     v.bar.value = (D.needs?.filter((layer) => layer.p).length ?? 0) / D.L;
     const slow = m.hasLink ? " This takes minutes; another question stops it." : "";
     setText(v.hint, waits ? `Each head is switched off, one after the other.${slow}` : c.mode === "need" ? "Blue: likelier without the head." : "");
+    this.drawHead(m, c, v, g);
     if (waits) m.askNeeds();
   },
   brightness(m, c, layer, head) {
@@ -214,9 +223,17 @@ const lookView = {
     const under = isSheet && !wide;
     const edge = under ? 0 : g.right + (wide ? 40 : 8);
     const left = edge + (wide ? 14 : 0) + names;
-    const room = wide ? Math.min(336, W - left - (isSheet ? 14 : 196)) : W - left - 6;
+    const isBelow = W < 800; // the questions stand beside the dots, or below them
+    const room = wide ? Math.min(336, W - left - (isSheet || isBelow ? 14 : 196)) : W - left - 6;
     const top = under ? g.bottom + 52 : g.y + (wide ? 46 : 40);
-    const side = Math.min(wide ? 56 : 40, Math.floor((10 * room) / n) / 10, ((wide || !under ? 424 : 448) - top) / n);
+    v.aside.hidden = isSheet;
+    const beside = { left: `${W - 184}px`, width: "176px", right: "auto" };
+    const below = { left: `${wide ? edge + 14 : left - names + 10}px`, width: "auto", right: wide ? "10px" : "4px" };
+    Object.assign(v.aside.style, isBelow ? below : beside);
+    setAttribute(v.aside, "data-pairs", wide && isBelow && "");
+    const asked = isBelow && !isSheet ? v.aside.offsetHeight + 16 : 0;
+    const side = Math.min(wide ? 56 : 40, Math.floor((10 * room) / n) / 10, ((wide ? 424 : 446) - top - asked) / n);
+    v.aside.style.top = `${isBelow ? top + side * n + 14 : g.y + 2}px`;
     Object.assign(v.grid.style, { left: `${left}px`, top: `${top}px`, width: `${side * n}px`, height: `${side * n}px` });
     v.circles.forEach((line, q) => {
       const w = q < n ? N.shares(c.layer, c.head, q) : [];
@@ -243,11 +260,8 @@ const lookView = {
     filled(panel, { x: edge, y: pt, width: W - edge, height: pb - pt, rx: 10 });
     const d = under ? "" : `M${cx},${cy - 1} L${edge + 1},${pt + 8} V${pb - 8} L${cx},${cy + g.ch + 1} Z`;
     filled(beam, { d, opacity: isSheet ? 0.3 : 0.75 });
-    v.aside.hidden = isSheet;
+    setAttribute(v.grid, "data-off", m.chosenIsOff(c) && "");
     v.map2.hidden = !isSheet;
-    const beside = { left: `${W - 184}px`, top: `${g.y + 2}px`, width: "176px" };
-    const below = { left: `${left - names + 10}px`, top: `${top + side * n + 16}px`, width: "auto", right: "4px" };
-    Object.assign(v.aside.style, wide ? beside : below);
     Object.assign(v.map2.style, wide ? { right: "12px", top: `${g.y - 46}px` } : { right: "4px", top: "0px" });
   },
   place: 2,
@@ -259,7 +273,9 @@ const lookView = {
       const p = all[layer * D.H + head];
       const worse = all.filter((x) => x < p).length;
       const place = worse < 5 ? [": ", worse === 0 ? "the head it needs most." : `the ${nth(worse + 1)} of ${D.L * D.H}.`] : ["."];
-      return [": without it ", tok(D.answer(t), "token"), p < D.chances(t).p[0] ? " falls to " : " rises to ", em(percent(p)), ...place];
+      const before = D.chances(t).p[0];
+      const verb = percent(p) === percent(before) ? " stays at " : p < before ? " falls to " : " rises to ";
+      return [": without it ", tok(D.answer(t), "token"), verb, em(percent(p)), ...place];
     }
     if (c.mode in RULED) return [": on average a token looks ", em(percent(follows(N, c.n, layer, head, rules(D)[c.mode]))), ` ${RULED[c.mode]}.`];
     const w = N.shares(layer, head, t);
@@ -285,7 +301,8 @@ const lookView = {
       const depth = k === c.token ? 18 : clamp(16 + Math.abs(from.x - to.x) * 0.12, 18, 44);
       const round = `M${from.x - 4},${from.y} c-14,${depth} 22,${depth} 8,0`;
       const over = `M${from.x},${from.y} C${from.x},${from.y + depth} ${to.x},${to.y + depth} ${to.x},${to.y}`;
-      const look = { "stroke-width": 1 + 6 * share, "stroke-opacity": k === c.key ? 0.95 : 0.45 };
+      const dashed = m.chosenIsOff(c) ? { "stroke-dasharray": "1 10" } : {};
+      const look = { "stroke-width": 1 + 6 * share, "stroke-opacity": k === c.key ? 0.95 : 0.45, ...dashed };
       return [svg("path", { d: k === c.token ? round : over, stroke: "var(--cx-attention)", ...look })];
     });
   },

@@ -2,11 +2,19 @@
 
 const ROWS = 10;
 const DRAWS = 100;
+const ALL = 41; // where the slider of top-k ends
 const KNOBS = {
   temperature: ["Temperature", { min: 0, max: 2, step: 0.1 }, (x) => (x === 0 ? "0: the likeliest" : x.toFixed(1))],
-  topK: ["Top-k", { min: 0, max: 40, step: 1 }, (x) => (x ? `the ${x} likeliest` : "all")],
+  topK: ["Top-k", { min: 1, max: ALL, step: 1 }, (x) => (x ? `the ${x} likeliest` : "all")],
   topP: ["Top-p", { min: 0.05, max: 1, step: 0.05 }, (x) => (x === 1 ? "all" : percent(x))],
 };
+
+/** Pieces in a list: two that would look the same are told apart by the space before one of them. */
+function listed(pieces) {
+  const names = pieces.map(word);
+  const isTwice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
+  return names.map((name, i) => (isTwice(name) && /^ ./s.test(pieces[i]) ? `␣${name}` : name));
+}
 
 const nextView = {
   title: ["What comes next", "Next"],
@@ -28,9 +36,9 @@ const nextView = {
     const list = h("div", { class: "list", role: "group", "aria-label": "Likeliest next tokens: choose one to take it" }, rows.map((r) => r.row), rest.row);
     const knobs = Object.entries(KNOBS).map(([name, [label, limits, write]]) => {
       const output = h("span");
-      const input = h("input", { type: "range", ...limits, "aria-label": label, oninput: () => m.set({ [name]: Number(input.value) }) });
+      const input = h("input", { type: "range", ...limits, "aria-label": label, oninput: () => m.set({ [name]: name === "topK" ? Number(input.value) % ALL : Number(input.value) }) });
       const draw = (value) => {
-        input.value = value;
+        input.value = name === "topK" ? value || ALL : value;
         setText(output, write(value));
         setAttribute(input, "aria-valuetext", write(value));
       };
@@ -41,7 +49,7 @@ const nextView = {
     const drawMany = h("button", { class: "push", onclick: () => m.drawTokens(DRAWS) }, `Draw ${DRAWS}`);
     const back = h("button", { class: "quiet", onclick: () => m.takeBack() }, "Take one back");
     const hint = h("p", {}, "The lines under the text: how likely each token was before it came.");
-    m.stage.append(list, h("div", { class: "knobs" }, knobs.map((k) => k.node), take, h("div", { class: "draws" }, drawOne, drawMany), back, hint));
+    m.stage.append(list, h("div", { class: "knobs" }, knobs.map((k) => k.node), h("div", { class: "acts" }, take, h("div", { class: "draws" }, drawOne, drawMany), back), hint));
     return { rows, rest, list, knobs, take, drawOne, drawMany, back };
   },
   draw(m, c, v) {
@@ -54,49 +62,68 @@ const nextView = {
     const wide = m.isWide();
     const caret = m.placeAfter(c.n - 1).x + 2;
     const [left, words] = wide ? [caret > 240 && caret < 340 ? caret - 3 : 264, 150] : [10, 104];
-    const most = m.stage.clientWidth - left - words - (changed ? 126 : 66);
     Object.assign(v.list.style, { left: `${left}px` });
     v.list.style.setProperty("--word", `${words}px`);
     v.list.style.setProperty("--pitch", wide ? "37px" : "30px");
     const drawn = m.drawn?.at === t && !w ? m.drawn : null;
-    const show = (row, p, before, text, times) => {
+    const one = w ? null : this.one(m, c);
+    const most = m.stage.clientWidth - left - words - (changed ? 126 : 66) - (drawn ? 100 : one ? 46 : 0);
+    const isOne = (i) => one !== null && (one.place === i || (i === v.rows.length && (one.place === null || one.place >= i)));
+    const show = (row, p, before, text, times, i) => {
       row.after.style.width = `${p * most}px`;
       row.before.style.width = `${before * most}px`;
       row.before.hidden = !changed;
       row.drawn.hidden = times === null;
       row.drawn.style.left = `${((times ?? 0) / (drawn?.times ?? 1)) * most}px`;
       row.number.style.left = `${Math.max(p, changed ? before : 0, times === null ? 0 : times / drawn.times) * most}px`;
-      const [was, drawn_] = [changed ? [h("s", {}, `${percent(before)} → `)] : [], times === null ? [] : [h("s", {}, `, drawn ${times} times`)]];
-      row.number.replaceChildren(...was, percent(p), ...drawn_);
+      const was = changed ? [h("s", {}, `${percent(before)} → `)] : [];
+      const came = times === null ? (isOne(i) ? [h("s", {}, ", drawn")] : []) : [h("s", {}, `, drawn ${times === 1 ? "once" : `${times} times`}`)];
+      row.number.replaceChildren(...was, percent(p), ...came);
       setText(row.word, text);
+      setAttribute(row.row, "data-drawn", isOne(i) && "");
     };
+    const pieces = v.rows.map((_, i) => D.pieces[D.a.next_ids[t * D.shown + i]]);
+    const names = listed(pieces);
     v.rows.forEach((row, i) => {
-      const piece = D.pieces[D.a.next_ids[t * D.shown + i]];
-      show(row, now.p[i], plain.p[i], word(piece), drawn ? drawn.draws[i] : null);
+      show(row, now.p[i], plain.p[i], names[i], drawn ? drawn.draws[i] : null, i);
       setAttribute(row.row, "data-first", i === 0 && "");
-      setAttribute(row.row, "data-comes", piece === comes && "");
+      setAttribute(row.row, "data-comes", pieces[i] === comes && "");
       setAttribute(row.row, "data-out", changed && !w && now.p[i] === 0 && "");
-      setAttribute(row.row, "aria-disabled", t < c.n - 1 && "true");
+      setAttribute(row.row, "aria-disabled", (t < c.n - 1 || !m.canTake(i)) && "true");
     });
-    const kept = now.kept === 1 ? "one is kept" : `${now.isCounted ? "" : "some "}${count(now.kept ?? 0)} are kept`;
-    const others = now.kept ? kept : `${count(D.vocabulary - v.rows.length)} others`;
-    show(v.rest, now.rest, plain.rest, others, drawn ? drawn.times - sum(drawn.draws) : null);
+    const more = Math.max(0, (now.kept ?? D.vocabulary) - v.rows.length);
+    const kept = more ? `${now.isCounted ? "" : "some "}${count(more)} others kept` : "no others kept";
+    const others = now.kept === null ? `${count(more)} others` : kept;
+    show(v.rest, now.rest, plain.rest, others, drawn ? drawn.times - sum(drawn.draws) : null, v.rows.length);
     for (const knob of v.knobs) {
       knob.draw(c[knob.name]);
       knob.node.hidden = Boolean(w);
     }
-    setText(v.take, `Take “${bare(D.answer(c.n - 1))}”`);
+    const name = bare(D.answer(c.n - 1));
+    setText(v.take, `Take ${/^(“|a )/.test(name) ? name : `“${name}”`}`);
     for (const button of [v.take, v.drawOne, v.drawMany]) button.hidden = Boolean(w);
+    v.take.hidden ||= !m.canTake(0);
     v.back.hidden = c.n <= D.n;
   },
   place: 0,
+  /** The token that was drawn and could not be taken, while its place in the text is chosen. */
+  one: (m, c) => (m.one && c.token === c.n - 1 ? m.one : null),
   say(m, c) {
     const { D, token: t } = c;
     const best = D.answer(t);
     const w = m.without(c, t);
     if (w) {
       const then = w.best === best ? ["."] : [": now ", tok(w.best, "token"), " is first."];
-      return ["Without ", m.named(c.off), " ", tok(best, "token"), " gets ", em(percent(w.p[0])), `, not ${percent(D.chances(t).p[0])}`, ...then];
+      const [now, before] = [percent(w.p[0]), percent(D.chances(t).p[0])];
+      const changed = now === before ? [" still gets ", em(now)] : [" gets ", em(now), `, not ${before}`];
+      return ["Without ", m.named(c.off), " ", tok(best, "token"), ...changed, ...then];
+    }
+    const one = this.one(m, c);
+    if (one) {
+      const { rest } = D.chances(t, c, Math.min(ROWS, D.watched));
+      const { p } = D.chances(t, c, D.shown);
+      const which = one.place === null ? `one of ${count(D.vocabulary - Math.min(ROWS, D.watched))} others` : tok(D.pieces[D.a.next_ids[t * D.shown + one.place]], "token");
+      return ["Drawn: ", which, ", with ", em(percent(one.place === null ? rest : p[one.place]), "token"), ". To go on from it needs the model."];
     }
     const said = ["After ", tok(D.tokens[t], "query"), " the model expects ", tok(best, "token"), ", with ", em(percent(D.chances(t, c).p[0]), "token")];
     if (t + 1 >= c.n) return [...said, "."];
@@ -106,7 +133,8 @@ const nextView = {
   text(m, c) {
     const { D, token: t } = c;
     const now = m.without(c, t) ?? D.chances(t, c, Math.min(ROWS, D.watched));
-    return now.p.map((p, i) => `${word(D.pieces[D.a.next_ids[t * D.shown + i]])}: ${percent(p)}`);
+    const names = listed(now.p.map((_, i) => D.pieces[D.a.next_ids[t * D.shown + i]]));
+    return now.p.map((p, i) => `${names[i]}: ${percent(p)}`);
   },
   /** From the end of the chosen token to the list of what may follow it. */
   threads(m, c) {

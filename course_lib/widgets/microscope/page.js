@@ -46,7 +46,7 @@ class Microscope extends Instrument {
     const before = this.D;
     Object.assign(this, { D, N, pending: null });
     this.asked.clear();
-    this.drawn = null;
+    this.drawn = this.one = null;
     const goesOn = before && before.writes && before.n === D.n && D.T > this.state.n && before.ids.slice(0, this.state.n).every((id, i) => id === D.ids[i]);
     const n = goesOn ? this.state.n + 1 : D.n;
     const part = D.writes || this.state.part !== "end" ? this.state.part : "";
@@ -94,7 +94,28 @@ class Microscope extends Instrument {
       });
     }
     if (piece.draws) this.drawn = { ...piece, at: this.state.n - 1 };
+    if (piece.one) {
+      const { place, n } = piece.one;
+      if (n !== this.state.n) return;
+      if (place !== null && this.isRecorded(place)) this.take(place);
+      else this.one = piece.one;
+    }
     this.draw();
+  }
+
+  /** Whether Python answers, or the page's own model may be loaded: without them only recordings do. */
+  canCompute() {
+    const { widget_manager: manager } = this.model;
+    const isAlive = manager.kernel !== null && !this.outer.root.closest(".jupyter-widgets-disconnected");
+    return isAlive || Boolean(this.model.get("state").load);
+  }
+
+  /** A refusal is taken back with the next thing that is done. */
+  forgive() {
+    const state = this.model.get("state");
+    if (!state.error || this.outer.message.textContent !== state.error) return;
+    setText(this.outer.message, "");
+    if (this.model.widget_manager.kernel === null) this.model.set("state", { ...state, error: "" });
   }
 
   ask(kind, fields, options) {
@@ -155,8 +176,12 @@ class Microscope extends Instrument {
   }
 
   set(change, byItself = false) {
-    if (!byItself) clearInterval(this.unfolding);
+    if (!byItself) {
+      clearInterval(this.unfolding);
+      this.forgive();
+    }
     this.passing = null;
+    this.one = null;
     const before = this.state;
     this.state = { ...before, ...change };
     if (change.token !== undefined && change.key === undefined && change.token !== before.token) this.state.key = this.most(this.state);
@@ -180,14 +205,28 @@ class Microscope extends Instrument {
     this.unfolding = setInterval(next, UNFOLDING_MS);
   }
 
-  /** Take a token as the next one: at once where it is the one that was recorded. */
-  take(i, t = this.state.token) {
+  /** The i-th likeliest next token. */
+  next(i) {
+    return this.D.a.next_tokens[(this.state.n - 1) * this.D.shown + i];
+  }
+
+  /** Whether what follows it was recorded, too. */
+  isRecorded(i) {
     const { D } = this;
     const { n } = this.state;
-    if (t < n - 1) return;
-    const token = D.a.next_tokens[(n - 1) * D.shown + i];
-    if (n < D.T && D.ids[n] === token) this.set({ n: n + 1, token: n });
-    else this.ask("append", { token, n });
+    return n < D.T && D.ids[n] === this.next(i);
+  }
+
+  canTake(i) {
+    return this.isRecorded(i) || this.canCompute();
+  }
+
+  /** Take a token as the next one: at once where it is the one that was recorded. */
+  take(i, t = this.state.token) {
+    const { n } = this.state;
+    if (t < n - 1 || !this.canTake(i)) return;
+    if (this.isRecorded(i)) this.set({ n: n + 1, token: n });
+    else this.ask("append", { token: this.next(i), n });
   }
 
   takeBack() {
@@ -202,7 +241,7 @@ class Microscope extends Instrument {
 
   /** Draw the next token, or, to see how often each comes, many times. */
   drawTokens(times = 0) {
-    if (this.state.token !== this.state.n - 1) this.set({ token: this.state.n - 1 });
+    this.set({ token: this.state.n - 1 });
     if (times) this.ask("draws", { times, ...this.settings() });
     else this.ask("draw", this.settings());
   }
@@ -239,7 +278,9 @@ class Microscope extends Instrument {
     if (!w) return [`${name} goes off …`];
     const best = D.answer(t);
     const then = w.best === best ? ["."] : ["; ", tok(w.best, "token"), " is first."];
-    return [`with ${name} off, `, tok(best, "token"), " gets ", em(percent(w.p[0])), ` instead of ${percent(D.chances(t).p[0])}`, ...then];
+    const [now, before] = [percent(w.p[0]), percent(D.chances(t).p[0])];
+    const changed = now === before ? [" still gets ", em(now)] : [" gets ", em(now), ` instead of ${before}`];
+    return [`with ${name} off, `, tok(best, "token"), ...changed, ...then];
   }
 
   /** Whether the chosen head (in the view of layers the layer) is off. */
@@ -248,9 +289,14 @@ class Microscope extends Instrument {
     return c.off.heads.some(([l, n]) => l === c.layer && n === c.head);
   }
 
+  /** Whether switching off first switches on what is off: of several at once nothing was recorded. */
+  onlyOne(c) {
+    return this.isOff(c) && !this.chosenIsOff(c) && !this.canCompute();
+  }
+
   switchOff() {
     const c = this.current();
-    const { heads, layers } = c.off;
+    const { heads, layers } = this.onlyOne(c) ? ALL_ON : c.off;
     const isOff = this.chosenIsOff(c);
     if (c.view === "next") this.setOff(ALL_ON);
     else if (c.view === "say") this.setOff({ heads, layers: isOff ? layers.filter((l) => l !== c.layer) : [...layers, c.layer].sort((a, b) => a - b) });
@@ -287,25 +333,33 @@ class Microscope extends Instrument {
     const closed = () => {
       if (this.isLoading()) this.ask("stop");
       this.edit.focus();
+      this.forgive();
       this.draw();
     };
     this.writing = writing({ label: "Your text", send: (text) => this.readOwn(text), instead: this.words, closed });
     this.bar = h("progress", { "aria-label": "Loaded so far" });
     if (this.hasLink) this.writing.push.before(this.bar);
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
-    this.startTour = quiet("Tour", "Tour", () => this.tour(0));
+    // The tour begins beside the texts, or, where there is no room, below.
+    this.tours = ["wide", "narrow"].map((name) => named("Tour", "Tour", { class: `push ${name}`, onclick: () => this.tour(0) }));
+    this.guide = h("p", { class: "tour", hidden: true });
     this.link = this.hasLink ? quiet("Copy link", "Link", () => this.copyLink()) : quiet("Copy as code", "Code", () => this.copyLink());
     const { layer, head } = this.spins;
     this.build({
       name: "mx",
-      top: [this.tabs.node, h("span", { class: "space" }), this.models, this.pick, this.edit],
+      top: [this.tabs.node, h("span", { class: "space" }), this.models, this.pick, this.edit, this.tours[0]],
       place: [this.placeText[0], layer.node, this.placeText[1], head.node],
       switches: [this.allOn, this.button],
-      between: [this.words, this.writing.node, this.thread],
-      tools: [this.startTour, this.link],
+      between: [this.guide, this.words, this.writing.node, this.thread],
+      tools: [this.tours[1], this.link],
       role: "tabpanel",
     });
     this.outer.root.addEventListener("keydown", (event) => this.onKey(event));
+    // What has the focus is framed for those who use keys.
+    const byMouse = (is) => setAttribute(this.root, "data-mouse", is && "");
+    for (const type of ["keydown", "keyup"]) this.outer.root.addEventListener(type, () => byMouse(false), true);
+    this.outer.root.addEventListener("pointerdown", () => byMouse(true), true);
+    this.outer.root.addEventListener("pointermove", (event) => (event.movementX || event.movementY) && byMouse(true));
     // A page that is hidden for a moment has no width.
     this.watch = onWidth(this.stage, () => this.D && this.stage.clientWidth && this.choose(this.state.view));
     this.words.addEventListener("pointerleave", () => this.preview(null));
@@ -329,6 +383,7 @@ class Microscope extends Instrument {
   }
 
   write(text) {
+    this.forgive();
     this.writing.open(text);
     this.draw();
   }
@@ -351,6 +406,7 @@ class Microscope extends Instrument {
     if (!this.D || event.ctrlKey || event.metaKey || event.altKey) return;
     const { key, target } = event;
     if (key === "Escape") {
+      if (!this.guide.hidden) this.tour(null);
       this.writing.close();
       this.set({ part: "" });
       return;
@@ -385,17 +441,18 @@ class Microscope extends Instrument {
     this.tell(ALL_VIEWS[view].how, KEYS);
     this.draw();
     if (inside) this.tabs.buttons.find((tab) => tab.dataset.name === view).focus();
-    if (keep) this.remember();
+    if (!keep) return;
+    this.forgive();
+    this.remember();
   }
 
   /** Five states of the microscope itself, one after the other. */
   async tour(i) {
-    this.at = i;
-    setAttribute(this.footer, "data-tour", i !== null && "");
-    setAttribute(this.source, "class", i !== null && "tour");
+    this.guide.hidden = i === null;
+    setAttribute(this.root, "data-tour", i !== null && "");
     if (i === null) {
       this.draw();
-      this.startTour.focus();
+      this.tours.find((each) => each.offsetWidth)?.focus();
       return;
     }
     if (this.D.text !== ATLAS) {
@@ -408,11 +465,12 @@ class Microscope extends Instrument {
     this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: 5, ...state };
     const isLast = i + 1 === TOUR.length;
     const next = h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next");
-    this.source.replaceChildren(h("b", {}, `${i + 1} of ${TOUR.length}`), words, next);
+    const leave = isLast ? null : h("button", { class: "quiet", onclick: () => this.tour(null) }, "End");
+    this.guide.replaceChildren(...[h("b", {}, `${i + 1} of ${TOUR.length}`), next, leave, h("span", {}, words)].filter(Boolean));
     this.pending = off;
     this.choose(state.view, true);
     this.setOff(off);
-    this.source.querySelector("button").focus();
+    next.focus({ preventScroll: true });
   }
 
   // ---------------------------------------------------------------------------------------------- what is taken away
@@ -478,7 +536,12 @@ class Microscope extends Instrument {
     setAttribute(this.tokens[last], "data-gap", shown.startsWith(" ") && "");
     const [words, small] = this.ghost.children;
     setText(words, seen(shown));
-    setText(small, w ? `${percent(p)} → ${percent(shown === best ? w.p[0] : w.bestP)}` : percent(p));
+    // Another one than before may have had a chance that was not recorded.
+    const before = shown === best ? p : D.chanceOf(last, shown);
+    const was = before === null ? "" : `${percent(before)} → `;
+    setText(small, w ? was + percent(shown === best ? w.p[0] : w.bestP) : percent(p));
+    setAttribute(this.ghost, "aria-disabled", (Boolean(w) || !this.canTake(0)) && "true");
+    setAttribute(this.ghost, "title", !w && this.canTake(0) && "Take it");
     // Two numbers side by side, not one over the other.
     small.style.left = this.tokens[last].children[2].textContent ? "26px" : "0";
     this.ghost.style.visibility = c.view === "next" ? "hidden" : "";
@@ -497,7 +560,7 @@ class Microscope extends Instrument {
       token.addEventListener("focus", () => token.matches(":focus-visible") && this.state.token !== i && this.set({ token: i }));
       return token;
     });
-    this.ghost = h("button", { class: "ghost", title: "Take it", onclick: () => this.isOff(this.current()) || this.take(0, c.n - 1) }, h("i"), h("small"));
+    this.ghost = h("button", { class: "ghost", onclick: () => this.isOff(this.current()) || this.take(0, c.n - 1) }, h("i"), h("small"));
     this.words.replaceChildren(...this.tokens, this.ghost);
     if (isInside) this.tokens[Math.min(this.state.token, c.n - 1)].focus();
     this.fit();
@@ -534,16 +597,15 @@ class Microscope extends Instrument {
     this.say(view.say(this, c));
     const some = this.isOff(c);
     const isOff = this.chosenIsOff(c);
+    const instead = this.onlyOne(c) ? " instead" : "";
     const [what, verb] = c.view === "say" ? [`Layer ${c.layer}`, `Skip layer ${c.layer}`] : [`Head ${c.layer}.${c.head}`, `Switch ${c.layer}.${c.head} off`];
     this.button.hidden = c.view === "next" && !some;
-    setText(this.button, c.view === "next" ? "All on again" : isOff ? `${what} on again` : verb);
+    setText(this.button, c.view === "next" ? "All on again" : isOff ? `${what} on again` : verb + instead);
     setAttribute(this.button, "aria-pressed", String(isOff || (c.view === "next" && some)));
     this.allOn.hidden = !some || c.view === "next" || (isOff && c.off.heads.length + c.off.layers.length === 1);
     this.thread.replaceChildren(...(this.words.hidden ? [] : view.threads(this, c)));
-    if (this.at === undefined || this.at === null) {
-      const by = !this.hasLink ? "" : D.a.off_p ? " Recorded: no kernel needed." : " Computed by this page.";
-      this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${by}`));
-    }
+    const by = !this.hasLink ? "" : D.a.off_p ? " Recorded: no kernel needed." : " Computed by this page.";
+    this.source.replaceChildren(D.model, h("span", { class: "long" }, `, ${D.L} layers of ${D.H} heads.${by}`));
     const place = [`Layer ${c.layer}`, ` head ${c.head}`].slice(0, typeof view.place === "function" ? view.place(c) : view.place).join("");
     const told = `${view.title[0]}. ${place}${this.said.textContent}`;
     const off = this.isOff(c) ? `Off: ${this.named(c.off)}.` : "";
@@ -558,11 +620,12 @@ class Microscope extends Instrument {
     this.models.value = D.model;
     this.models.hidden = models.length < 2;
     const texts = [...new Set([D.text, ...examples])];
-    setOptions(this.pick, texts.map((text) => [text, text.length > 26 ? `${text.slice(0, 24)}…` : text]));
+    setOptions(this.pick, texts.map((text) => [text, text.length > 34 ? `${text.slice(0, 32)}…` : text]));
     this.pick.value = D.text;
     this.pick.hidden = texts.length < 2;
-    this.startTour.hidden = !(D.writes && D.L === 30 && D.H === 9);
-    this.edit.hidden = this.hasLink && !load;
+    const hasTour = D.writes && D.L === 30 && D.H === 9;
+    for (const each of this.tours) each.hidden = !hasTour;
+    this.edit.hidden = !this.canCompute();
     this.bar.hidden = !this.isLoading();
     if (load) this.drawLoad(load);
   }
@@ -589,8 +652,9 @@ class Microscope extends Instrument {
   }
 }
 
-/** Recordings answer what they know. */
+/** Recordings answer what they know; chances are recorded, so that the page itself can draw by them. */
 function recorded(model) {
+  const chosen = () => Recording.open(model.get("texts")[0]);
   return {
     read({ text }) {
       const texts = model.get("texts");
@@ -601,6 +665,13 @@ function recorded(model) {
     off({ heads, layers }) {
       if (heads.length + layers.length > 1) throw new Error(`Several at once? ${NEEDS_PYTHON}`);
       return { now: { off: heads, skipped: layers } };
+    },
+    async draw({ n, ...settings }) {
+      const place = (await chosen()).drawn(n - 1, settings);
+      return { piece: { one: { place, n, id: uniqueId("draw") } } };
+    },
+    async draws({ times, n, ...settings }) {
+      return { piece: { draws: (await chosen()).draws(n - 1, times, settings), times, id: uniqueId("draws") } };
     },
   };
 }

@@ -91,6 +91,8 @@ function answering(model, recordings, { source, url, size }) {
     return { now, texts: [found, ...recordings.filter((each) => each !== found)] };
   };
   const others = recorded(model);
+  /** Whether the page itself can draw, without loading anything. */
+  const isRecorded = () => !loading && !model.get("state").load.isHere && recordings.includes(model.get("texts")[0]);
   return {
     async load() {
       await (loading ??= load());
@@ -113,10 +115,12 @@ function answering(model, recordings, { source, url, size }) {
       return opened(await ask("recording", { ids: [...ids.slice(0, n), token], given }));
     },
     async draw(settings) {
+      if (isRecorded()) return others.draw(settings);
       const [token] = await ask("drawn", { ...here(), ...settings, times: 1 });
       return this.append({ token, n: settings.n });
     },
     async draws(asked) {
+      if (isRecorded()) return others.draws(asked);
       return { piece: { draws: await ask("draws", { ...here(), ...asked }), times: asked.times } };
     },
     async lens({ token }) {

@@ -1,5 +1,7 @@
 // What each layer would say: its words, and the way of the word that wins to the first place.
 
+const cut = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+
 const sayView = {
   title: ["What each layer would say", "Say"],
   how: [
@@ -28,8 +30,8 @@ const sayView = {
     const x = wide ? { word: 34, share: 188, bar: 196, bars: 100, from: 336, to: W - 66 } : { word: 24, share: 122, bar: 0, bars: 0, from: 136, to: W - 16 };
     const answer = D.answer(t);
     const read = rows.map((row) => (isMapped ? row.map : row));
-    const worst = Math.max(...read.map((r) => r.rank), ...rows.map((r) => r.mid.rank), 100);
-    const far = 10 ** Math.ceil(Math.log10(worst) - 0.3);
+    const worst = Math.max(...read.map((r) => r.rank), ...rows.map((r) => r.mid.rank), Math.min(100, D.vocabulary));
+    const far = 10 ** Math.min(Math.ceil(Math.log10(worst) - 0.3), Math.floor(Math.log10(D.vocabulary)));
     const at = (rank) => x.to - (x.to - x.from) * (Math.log10(rank) / Math.log10(Math.max(far, worst)));
     const y = (l) => top + l * tall;
     const parts = [svg("rect", { class: "band", x: 0, y: y(c.layer), width: W, height: tall, rx: 4 })];
@@ -41,24 +43,27 @@ const sayView = {
       const isNamed = wide || r === 1 || r === far || r === 100;
       if (isNamed) text({ x: at(r), y: 12, "text-anchor": r === far && !wide ? "start" : "middle", style: r === 1 ? ink : "" }, nth(r));
     }
-    text({ x: 0, y: 12 }, wide ? "layer would say" : "would say");
+    // With one part off only the answer was recorded: what is drawn is the text with all on.
+    const isStale = m.isOff(c) && c.N === c.D;
+    const first = isStale ? Math.min(...c.off.layers, ...c.off.heads.map(([l]) => l)) : D.L;
+    text({ x: 0, y: 12 }, isStale ? (wide ? "layer said, with all on" : "with all on") : wide ? "layer would say" : "would say");
     if (wide) text({ x: at(far) - 36, y: 12, "text-anchor": "end" }, svg("tspan", { style: ink }, bare(answer)), " is its");
     rows.forEach((_, l) => {
       const { word: piece, p } = read[l];
       const isNew = l === 0 || read[l - 1].word !== piece;
-      const base = { y: y(l) + tall / 2, "dominant-baseline": "central" };
+      const base = { y: y(l) + tall / 2, "dominant-baseline": "central", opacity: l < first ? 1 : 0.45 };
       text({ ...base, x: wide ? 20 : 16, "text-anchor": "end", style: l === c.layer ? "fill: var(--cx-text); font-weight: 700" : "" }, l);
       const isAnswer = piece === answer;
       const look = { "data-new": (isNew || l === c.layer) && "", "data-answer": isAnswer && "" };
-      text({ ...base, class: "word", x: x.word, ...look }, word(piece).slice(0, wide ? 18 : 9));
+      text({ ...base, class: "word", x: x.word, ...look }, cut(word(piece), wide ? 18 : 9));
       text({ ...base, x: x.share, "text-anchor": "end" }, percent(p));
       if (c.off.layers.includes(l)) parts.push(svg("path", { d: `M0,${y(l) + tall / 2} H${x.share}`, stroke: "var(--cx-text)", "stroke-width": 1.5 }));
       const bar = { x: x.bar, y: y(l) + 2.5, width: Math.max(1, p * x.bars), height: tall - 5, rx: 1.5 };
-      if (x.bars) parts.push(svg("rect", { ...bar, class: isAnswer ? "token" : "edge" }));
+      if (x.bars) parts.push(svg("rect", { ...bar, class: isAnswer ? "token" : "edge", opacity: l < first ? 1 : 0.45 }));
     });
     // The way of the answer: attention's part and the MLP's part of each layer.
     const path = isMapped ? this.mapped(read, at, y, tall) : this.way(rows, at, y, tall);
-    for (const { part, line } of path) parts.push(svg("line", { ...line, class: "step", stroke: `var(--cx-${part})` }));
+    path.forEach(({ part, line, l }) => parts.push(svg("line", { ...line, class: "step", stroke: `var(--cx-${part})`, opacity: l < first ? 1 : 0.35 })));
     parts.push(svg("circle", { cx: at(read.at(-1).rank), cy: y(D.L), r: 5, fill: "var(--cx-token)" }));
     if (!isMapped) this.nameSteps(path, { x, at, y, tall, wide }, text);
     if (wide) text({ x: at(1) + 10, y: y(D.L) - 2, style: `${ink}; font-size: 14px` }, bare(answer));
@@ -82,7 +87,7 @@ const sayView = {
   },
   mapped(read, at, y, tall) {
     const ends = read.map((row, l) => [at(row.rank), y(l) + tall]);
-    return ends.slice(1).map(([x2, y2], l) => ({ part: "stream", line: { x1: ends[l][0], y1: ends[l][1], x2, y2 } }));
+    return ends.slice(1).map(([x2, y2], l) => ({ part: "stream", l: l + 1, line: { x1: ends[l][0], y1: ends[l][1], x2, y2 } }));
   },
   /** The largest step of each part is named, where nothing is in the way. */
   nameSteps(path, { x, at, y, tall, wide }, text) {

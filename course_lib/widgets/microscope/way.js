@@ -51,7 +51,8 @@ const wayView = {
     const held = v.picture.contains(document.activeElement) ? document.activeElement.dataset.at : null;
     v.picture.replaceChildren(...parts);
     const found = (name) => v.picture.querySelector(name);
-    if (held) (found(`[data-at="${held}"]`) ?? found("[data-at=back]") ?? found("[tabindex]"))?.focus();
+    if (held) (found(`[data-at="${held}"]`) ?? found("[data-at=back]") ?? found(`[data-at="${v.part}"]`) ?? found("[tabindex]"))?.focus();
+    v.part = c.part;
     v.codes.replaceChildren(...p.codes);
     if (step === 2 && p.fresh && !calm()) {
       if (v.step === 0 && v.bent) this.bend(p, v.bent);
@@ -119,7 +120,8 @@ const wayView = {
     add(svg("rect", { x: 0, y: y1, width: 125, height: y2 - y1, class: "panel", rx: 3 }));
     const end = (name, y0, words, kind, label) => {
       const change = { part: c.part === name ? "" : name };
-      add(this.button(p, name, label, change, [4, y0 - 9, 136, 18], text(mid, y0, words, `mid b s14 of-${kind}`)));
+      const edge = svg("rect", { class: "pill", x: 4, y: y0 - 8.5, width: 136, height: 17, rx: 7 });
+      add(this.button(p, name, label, change, [4, y0 - 9, 136, 18], edge, text(mid, y0, words, `mid b s14 of-${kind}`)));
     };
     end("start", 8, bare(D.tokens[t]), "query", "Where the vector begins");
     add(text(mid - 6, 28, "attention", "end of-attention plain"), text(mid + 6, 28, "MLP", "of-mlp plain"));
@@ -159,6 +161,8 @@ const wayView = {
     p.gates = c.part === "mlp";
     const X = this.zones(p);
     Object.assign(p, { X, end: top + n * pitch });
+    p.read = Math.max(p.end + 26, p.H - 60); // there stands what the stream would say
+    p.foot = p.rows ? p.read - 13 : p.H - 2; // the zones that open end above it
     D.tokens.slice(0, n).forEach((piece, i) => {
       const later = D.causal && i > t;
       const look = i === t ? "of-query b" : i === c.key ? "of-key b" : later ? "later" : "ink";
@@ -193,7 +197,11 @@ const wayView = {
       p.ribbons.push(ribbon);
       add(svg("path", { d: this.band(ribbon), fill: "var(--cx-attention)", "fill-opacity": k === c.key ? 0.95 : 0.5 }));
       const isTold = k === c.key && k !== c.token && pitch > 20 && !p.gates;
-      if (isTold) add(text(from + 6, ribbon.y1 - 10 - ribbon.a, percent(shares[k]), "of-attention b s15"));
+      if (!isTold) continue;
+      // Above its ribbon; on it where the squares of the heads are in the way.
+      const isOn = ribbon.y1 - 10 - ribbon.a < 71 && ribbon.a > 7;
+      const look = isOn ? "on-attention s14" : "of-attention b s15";
+      add(text(from + 6, isOn ? ribbon.y1 + 0.5 : Math.max(ribbon.y1 - 10 - ribbon.a, 71), percent(shares[k]), look));
     }
   },
   /** A band from one height to another, 2 a thick at its start and 2 b at its end. */
@@ -203,16 +211,15 @@ const wayView = {
     return `${there} V${y2 + b} C${middle},${y2 + b} ${middle},${y1 + a} ${from},${y1 + a} Z`;
   },
   attention(p) {
-    const { m, c, add, text, X, gates, wide, H } = p;
+    const { m, c, add, text, X, gates, wide, foot } = p;
     const { D, N, layer, head } = c;
     const isOpen = wide && !gates;
-    const words = wide ? (D.causal ? "gathers from the tokens before" : "gathers from all tokens") : "gathers";
     const nodes = [
       !gates || wide ? text(X.a0 + 10, 20, "Attention", "title of-attention") : null,
-      gates ? null : text(X.a0 + 10, 38, words),
-      isOpen ? this.pill(p, X.a1 - 52, 9, "open") : null,
+      isOpen ? text(X.a0 + 10, 38, D.causal ? "gathers from the tokens before" : "gathers from all tokens") : null,
+      gates ? null : wide ? this.pill(p, X.a1 - 52, 9, "open") : this.pill(p, X.a0 + 9, 31, "open"),
     ];
-    add(this.button(p, "attention", "Attention: open", () => m.toggle("attention"), [X.a0, 2, X.a1 - X.a0 + 12, H - 4], nodes));
+    add(this.button(p, "attention", "Attention: open", () => m.toggle("attention"), [X.a0, 2, X.a1 - X.a0 + 12, foot - 2], nodes));
     add(this.plus(p, X.p1, "attention", gates && !wide ? 9 : p.whole / 2 + 2));
     if (!isOpen) return;
     const group = D.H / D.G;
@@ -231,7 +238,7 @@ const wayView = {
     add(text(x(D.H) + 8, 57, `its ${D.H} heads`));
   },
   mlp(p) {
-    const { m, c, add, text, X, gates, wide, H, pitch, y } = p;
+    const { m, c, add, text, X, gates, wide, foot, pitch, y } = p;
     const { D } = c;
     const [m0, m1] = [X.m0, X.m1];
     const thick = gates ? 15 : Math.min(30, Math.max(9, pitch * 0.6));
@@ -243,17 +250,17 @@ const wayView = {
     const widens = `widens to ${count(D.F)} numbers: these six are strongest`;
     const nodes = [
       text(m0 + 4, 20, "MLP", "title of-mlp"),
-      text(m0 + 4, 38, wide ? (gates ? widens : "works on each token alone") : "alone"),
-      wide ? this.pill(p, m1 - 54, 9, gates ? "close" : "open") : null,
+      wide ? text(m0 + 4, 38, gates ? widens : "works on each token alone") : null,
+      this.pill(p, wide ? m1 - 54 : m0 + 3, wide ? 9 : 31, gates ? "close" : "open"),
       svg("path", { d: `${there} ${down} ${back}`, class: "mlp" }),
-      wide && thick > 14 ? text((m0 + m1) / 2, y, `${D.D} → ${count(D.F)} → ${D.D}`, "mid on-mlp") : null,
+      wide && thick > 14 && (gates || p.f > 0.7) ? text((m0 + m1) / 2, y, `${D.D} → ${count(D.F)} → ${D.D}`, "mid on-mlp") : null,
     ];
     const label = gates ? "MLP: close" : "MLP: open";
-    add(this.button(p, "mlp", label, () => m.toggle("mlp"), [m0 - 8, 2, m1 - m0 + 14, H - 4], nodes), this.plus(p, X.p2, "mlp"));
+    add(this.button(p, "mlp", label, () => m.toggle("mlp"), [m0 - 8, 2, m1 - m0 + 14, foot - 2], nodes), this.plus(p, X.p2, "mlp"));
   },
   /** Three places where the stream could be read. */
   reads(p) {
-    const { c, add, text, X, gates, wide, H, W, rows, y, nameRight } = p;
+    const { c, add, text, X, gates, wide, W, rows, y, nameRight, read: y0 } = p;
     if (!rows) return;
     const [before, here] = [rows[c.layer - 1] ?? null, rows[c.layer]];
     const answer = bare(c.D.answer(c.token));
@@ -262,11 +269,10 @@ const wayView = {
       [X.p1, "mid", here.mid, "after attention: ", X.p1],
       [X.out - (wide ? 12 : 6), "end", here, "after the MLP: ", X.p2 + (wide ? 60 : 12)],
     ];
-    const y0 = Math.max(p.end + 26, H - 60);
     reads.forEach(([x, anchor, read, words, at], i) => {
       if (read === null || (gates && i === 0)) return;
       add(svg("path", { d: `M${at},${y + (i === 1 ? 18 : 5)} V${y0 - 10}`, class: "dots" }));
-      add(text(x, y0, wide ? `${words}${bare(read.word)} ${percent(read.p)}` : bare(read.word), anchor));
+      add(text(x, y0, wide ? `${p.f > 0.7 ? words : ""}${bare(read.word)} ${percent(read.p)}` : bare(read.word), anchor));
       add(text(x, y0 + 20, `${answer} ${nth(read.rank)}`, `${anchor} b of-token ${W < 350 ? "s12" : "s15"}`));
     });
   },
