@@ -104,7 +104,7 @@ def shares(gap: GapExplorer, token: int) -> list[str]:
 
 def sentence(gap: GapExplorer, token: int) -> re.Pattern[str]:
     left, tried, both = map(re.escape, shares(gap, token))
-    tail = f" {left}; by trying, with both sides, {tried}; two sides {both}."
+    tail = f" {left}; tried in the gap, with both sides, {tried}; two sides {both}."
     return re.compile(rf"^From the left alone one side gives .*{tail}$")
 
 
@@ -203,7 +203,7 @@ def test_it_opens_with_the_gap_and_what_fills_it(shown: Locator, gap: GapExplore
     ]
     under = [
         "one side: 1 pass",
-        f"one side: {ways[1]['tried']} tokens tried, {ways[1]['passes']} passes",
+        f"one side: {ways[1]['tried']} tokens tried in the gap, {ways[1]['passes']} passes",
         "two sides: 1 pass",
     ]
     for n, way in enumerate(ways):
@@ -226,7 +226,11 @@ def test_it_opens_with_the_gap_and_what_fills_it(shown: Locator, gap: GapExplore
     heights = token.locator(".bits i").evaluate_all("bars => bars.map(bar => bar.style.height)")
     expected = [min(way["bits"], 7) / 7 for way in ways]  # of the logarithm of 97 tokens
     np.testing.assert_allclose([float(h.removesuffix("%")) / 100 for h in heights], expected, atol=1e-3)
-    expect(token.locator("small")).to_have_text(" · ".join(f"{way['bits']:.1f}" for way in ways) + " bits")
+    names = ("from the left", "by trying", "from both sides")
+    expect(shown.locator(".axis b")).to_have_text([f"{way['bits']:.1f}" for way in ways])
+    expect(shown.locator(".axis .long")).to_have_text([*names])
+    told = ", ".join(f"{way['bits']:.1f} bits {name}" for name, way in zip(names, ways, strict=True))
+    expect(token).to_have_attribute("aria-label", f"v, token {GAP + 1}: surprise {told}")
 
 
 def test_pointing_shows_and_a_click_keeps(shown: Locator, gap: GapExplorer) -> None:
@@ -266,7 +270,12 @@ def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
         keyboard.press("Tab")
         expect(stop).to_be_focused()
     keyboard.press("Shift+Tab")
-    assert token.nth(GAP).evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
+    ring = "([node, name]) => getComputedStyle(node)[name]"
+    colours = [
+        shown.page.evaluate(ring, [node.element_handle(), name])
+        for node, name in ((token.nth(GAP).locator("b"), "outlineColor"), (said(shown), "color"))
+    ]
+    assert colours[0] == colours[1]  # else it is the frame of the gap
     keyboard.press("ArrowLeft")
     expect(said(shown)).to_have_text(sentence(gap, GAP - 1))  # for a look
     expect(token.nth(GAP)).to_have_attribute("aria-pressed", "true")
@@ -299,7 +308,7 @@ def test_several_gaps(alone_page, both_readers) -> None:
     expect(pressed).to_have_count(3)
     assert ask(gap, "find", text="the values", model="one side", others=[1, 3, 5], token=3) == ""
     answers = [gap.answers[name]["1,3,5"] for name in ("one side", "two sides")]
-    expect(said(shown)).to_contain_text(f" {percent(2 ** -answers[0][3]['bits'])}; by trying, ")
+    expect(said(shown)).to_contain_text(f" {percent(2 ** -answers[0][3]['bits'])}; tried in the gap, ")
     expect(said(shown)).to_contain_text(f"; two sides {percent(2 ** -answers[1][3]['bits'])}.")
     expect(lists(shown).first.locator("small .long")).to_have_text("one side: 2 passes")
     # Another gap is followed by a click, and shown again by the next one.
@@ -349,7 +358,7 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
     expect(text).to_contain_text("return the ▢alue of it")
     left, tried, both = shares(gap, GAP)
     expect(text).to_contain_text(
-        f"one side gives v {left}; by trying, with both sides, {tried}; two sides {both}."
+        f"one side gives v {left}; tried in the gap, with both sides, {tried}; two sides {both}."
     )
     bits = " | ".join(
         f"{'a space' if letter == ' ' else letter} {answer['bits']:.1f}"
@@ -360,23 +369,50 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
     expect(text).to_contain_text(TEXT)
 
 
-def test_a_model_that_stays_in_python_answers_what_it_was_asked(alone_page) -> None:
+def test_a_page_offers_only_what_it_can_answer(alone_page) -> None:
     shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran"))
     tokens(shown).nth(5).click()
     expect(said(shown)).to_contain_text("From the left alone letters gives ")
     expect(lists(shown).locator("li:visible")).to_have_count(16)
-    shown.get_by_role("radio", name="Several").click()
+    expect(shown.locator(".top")).to_be_hidden()  # several gaps, own texts
+    expect(shown.locator(".foot .source")).to_contain_text("Several gaps and own texts need Python.")
+    expect(shown.locator(".hint")).to_contain_text("only both together?")
+    expect(shown.get_by_role("alert")).to_be_empty()
+
+
+def test_what_nobody_tried_is_left_out(alone_page, monkeypatch) -> None:
+    monkeypatch.setattr(gap_explorer, "AT_ONCE", 0)
+    shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran", hidden=[4]))
+    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+    expect(shown.locator(".hint")).to_contain_text("Both sides are recorded at r.")
     tokens(shown).nth(2).click()
-    expect(said(shown)).to_contain_text("needs Python: the notebooks of the course answer it.")
-    expect(lists(shown).get_by_text("This needs Python.")).to_have_count(2)
-    shown.get_by_role("radio", name="One gap").click()
+    expect(said(shown)).to_have_text(re.compile(r"^From the left alone letters gives [^;…]* %\.$"))
+    expect(lists(shown).nth(0).locator("li:visible")).to_have_count(8)
+    expect(lists(shown).nth(1)).to_contain_text("On this page nothing was tried at this token.")
+    tokens(shown).first.click()
+    expect(said(shown)).to_have_text(re.compile("has nothing to go by\\.$"))
+    expect(shown.get_by_role("alert")).to_be_empty()
+
+
+def test_several_gaps_that_were_chosen_in_python_stay(alone_page) -> None:
+    shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran", hidden=[2, 5]))
+    pressed = shown.locator(".t[aria-pressed=true]")
+    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+    tokens(shown).nth(3).click()  # three gaps were not asked about
+    expect(pressed).to_have_count(2)
+    tokens(shown).nth(5).click()
     away(shown)
-    expect(lists(shown).locator("li:visible")).to_have_count(16)
-    own_text(shown, "dog")
-    needed = "This text needs Python: another one can be read in the notebooks of the course."
-    expect(shown.get_by_role("alert")).to_have_text(needed)
+    expect(said(shown)).to_have_text(re.compile(r"^From the left alone letters gives .* %\.$"))
+    shown.get_by_role("radio", name="One gap").click()
+    expect(pressed).to_have_count(1)
+    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+
+
+def test_what_was_refused_is_forgotten_with_its_text(shown: Locator) -> None:
+    own_text(shown, "")
+    expect(shown.get_by_role("alert")).to_contain_text("The text is empty")
     shown.get_by_role("button", name="Cancel").click()
-    expect(tokens(shown)).to_have_count(7)
+    expect(shown.get_by_role("alert")).to_be_empty()
 
 
 def test_models_that_cut_otherwise_are_chosen(alone_page, both_readers) -> None:
@@ -476,7 +512,7 @@ def test_python_answers_where_it_is_there(desk) -> None:
     tokens(shown).nth(5).click()
     desk.knows("explorer.hidden, explorer.token", ([2, 5], 5))
     found = json.loads(desk.run("import json; print(json.dumps(explorer.tried['letters']['2;5']))"))
-    expect(said(shown)).to_contain_text(f"by trying, with both sides, {percent(2 ** -found['bits'])}.")
+    expect(said(shown)).to_contain_text(f"tried in the gap, with both sides, {percent(2 ** -found['bits'])}.")
     # Keys stay here.
     desk.page.keyboard.press("h")
     desk.knows("explorer.hidden", [2])

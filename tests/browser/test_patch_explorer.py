@@ -55,6 +55,8 @@ def cut(
             const { order, places } = cut.shuffled();
             return {
                 rows: tokens.map((t) => cut.row(t)), vectors: tokens.map((t) => cut.vector(t)),
+                cosines: tokens.map((t) => cut.cosine(0, t)),
+                mixtures: [tokens, order].map((each) => tokens.map((t) => cut.mixture(t, each))),
                 nearest: tokens.map((t) => cut.nearest(t)), telling: cut.telling(), lost: cut.lost,
                 order, places: [...places],
             };
@@ -85,6 +87,14 @@ def test_every_number_is_the_librarys(compute, image: Tensor, full: int) -> None
             red, green, blue = squares.mean((2, 3)).T
             vectors += [red - blue, green - (red + blue) / 2]
         np.testing.assert_allclose(found["vectors"], np.stack(vectors, 1), atol=1e-9)
+
+        # Attention with these vectors as queries, keys and values, in order and shuffled.
+        v = torch.tensor(np.stack(vectors, 1))
+        mixed = torch.nn.functional.scaled_dot_product_attention(v, v, v)
+        for mixtures in found["mixtures"]:
+            np.testing.assert_allclose(mixtures, mixed, atol=1e-9)
+        cosines = torch.nn.functional.cosine_similarity(v[:1], v)
+        np.testing.assert_allclose(found["cosines"], cosines, atol=1e-9)
 
         # The nearest vector, and how many are the same.
         apart = ((np.stack(vectors, 1)[:, None] - np.stack(vectors, 1)) ** 2).sum(2)
@@ -292,6 +302,9 @@ def test_point_to_look_and_click_to_keep(alone_page) -> None:
     for row, column in ((0, 0), (0, 3), (1, 2), (3, 1)):
         point(explorer, (row + 0.5) / 4, (column + 0.5) / 4)
         expect(title(explorer)).to_have_text(f"Patch {4 * row + column + 1} of 16")
+        # The order: up to here all are counted.
+        counted = explorer.locator(".picture text")
+        expect(counted).to_have_text([str(n + 1) for n in range(4 * row + column + 1)])
         assert cells(explorer) == [patches[4 * row + column]]
         corners = [(0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75)]
         close = pixels(explorer.locator(".patch canvas"), corners)
@@ -302,6 +315,7 @@ def test_point_to_look_and_click_to_keep(alone_page) -> None:
         np.testing.assert_allclose(np.stack([close, there]), np.stack([greys, greys]).repeat(3, 2), atol=1)
     explorer.get_by_role("button", name="As text").hover()
     expect(title(explorer)).to_have_text(kept)
+    expect(explorer.locator(".picture text")).to_have_count(0)
     point(explorer, 0.6, 0.1, click=True)
     explorer.get_by_role("button", name="As text").hover()
     expect(title(explorer)).to_have_text("Patch 9 of 16")
@@ -329,6 +343,38 @@ def test_a_pixel_has_a_number_in_each_colour(alone_page) -> None:
     expect(explorer.locator(".cells:visible [data-chosen]")).to_have_text(
         [str(number) for number in patch[:, 5, 31].tolist()]
     )
+
+
+def test_the_question_has_an_answer(alone_page, compute) -> None:
+    china = photographs()["China"]
+    found = cut(compute, china[:, :384], 255, "64")
+    token = found["telling"]
+    near = found["nearest"][token]["token"]
+    a, b = (np.array(found["vectors"][each]) for each in (token, near))
+    cosine = f"{a @ b / np.linalg.norm(a) / np.linalg.norm(b):.2f}"
+    explorer = alone_page.shown(PatchExplorer({"China": china[:, :384], "eight": EIGHT}))
+    twin = explorer.get_by_role("button", name="Nearest vector")
+    question = f"Nearest vector: patch {near + 1}. Do they look alike?"
+    answer = f"Cosine {cosine}. Of 12,288 numbers only 8 are left: what tells them apart may be lost."
+    says = explorer.locator(".twin .long")
+    expect(says).to_have_text(question)
+    twin.hover()
+    expect(says).to_have_text(answer)
+    explorer.get_by_role("button", name="As text").hover()
+    expect(says).to_have_text(question)
+    twin.press("Enter")
+    expect(says).to_have_text(answer)
+    expect(explorer.locator(".cx-text")).to_contain_text(answer)
+    # Another patch asks anew, and the page tells what a vector loses, or that it loses nothing.
+    picture(explorer).press("ArrowRight")
+    expect(says).to_contain_text("Do they look alike?")
+    explorer.get_by_label("Picture", exact=True).select_option("eight")
+    size(explorer).select_option("2")
+    twin.press("Enter")
+    expect(says).to_contain_text("The vector keeps all 4 numbers.")
+    explorer = alone_page.shown(PatchExplorer({"eight": EIGHT}, projection=PatchEmbedding(4, 1, 13)))
+    explorer.get_by_role("button", name="Nearest vector").press("Enter")
+    expect(explorer.locator(".twin .long")).to_contain_text("in 8 of 13 numbers. The others may tell")
 
 
 def test_sizes_keep_the_place_and_the_height(alone_page) -> None:
@@ -386,6 +432,9 @@ def test_shuffled_and_back(alone_page, compute) -> None:
     expect(sentence(explorer)).to_have_text(
         "the 16 patches are the same in another order: attention alone cannot tell."
     )
+    lines = explorer.locator(".cost p").inner_text().split("\n")
+    assert lines[0].startswith("What attention mixes for patch")
+    assert lines[1].removeprefix("in order: ") == lines[2].removeprefix("shuffled: ") != ""
     first = ", ".join(str(token + 1) for token in order)
     expect(explorer.locator(".cx-text")).to_contain_text(f"Shuffled, always the same way: {first}")
 
@@ -456,6 +505,14 @@ def test_a_picture_of_ones_own(alone_page) -> None:
     point(explorer, 0.5, 0.5, click=True)
     assert cells(explorer) == [[255] * 12, [0] * 12, [51] * 12]
     expect(explorer.locator(".source")).to_contain_text("the middle of wall.png, 448 × 896: 224 × 224 pixels")
+    caption = explorer.locator(".caption")
+    expect(caption).to_have_text("Cropped to its middle, 448 × 448 of 448 × 896 pixels.")
+    size(explorer).select_option("64")
+    expect(caption).to_have_text(
+        "Cropped to its middle. Left out: 32 rows of pixels and 32 columns of pixels."
+    )
+    size(explorer).select_option("32")
+    assert caption.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
     # What is no picture changes nothing, and the next choice takes the message away.
     before = "wall.png"
     for kind in ("drop", "paste"):
@@ -481,7 +538,11 @@ def drawn(explorer: Locator) -> np.ndarray:
 
 def test_draw_without_a_kernel(alone_page) -> None:
     explorer = alone_page.shown(PatchExplorer({"eight": EIGHT}, 2, reads=ink_of))
+    # A sheet begins in order and in patches.
+    explorer.get_by_role("button", name="Shuffle").click()
+    size(explorer).select_option("rows")
     explorer.get_by_label("Picture", exact=True).select_option("draw")
+    expect(sentence(explorer)).to_have_text("this picture is 16 patches: each becomes one row of 4 numbers.")
     expect(explorer.locator(".reading")).to_have_text("Read as 0.00, 0.00, 0.00.")
     box = picture(explorer).locator("canvas").bounding_box()
     mouse, keyboard = alone_page.page.mouse, alone_page.page.keyboard

@@ -17,6 +17,7 @@ from course_lib.positions import ALiBi, RelativePositions, RotaryEmbedding, sinu
 
 TITLE = "Positions"
 N, WIDTH, TRAINED, N_HEADS = 19, 6, 11, 3
+VERBS = {"sinusoidal": "alike", "learned": "alike", "rotary": "scores", "ALiBi": "adds", "relative": "adds"}
 BROWN, VIOLET, VERMILION = (179, 98, 26), (118, 84, 196), (213, 94, 0)
 
 
@@ -155,7 +156,7 @@ def test_the_sentence_says_both_scores(show) -> None:
         for each in scores:
             score = each[min(1, len(each) - 1), 4, 13]
             written.append(f"{score:.{3 if abs(score) < 0.0995 else 2}f}".replace("-", "−"))
-        said = f", 9 places on: {left} {written[0]}, {right} {written[1]}."
+        said = f", 9 places on: {left} {VERBS[left]} {written[0]}, {right} {VERBS[right]} {written[1]}."
         expect(found.get_by_role("status")).to_have_text(said)
     place(found, "key").fill("4")
     expect(found.get_by_role("status")).to_contain_text(", the same place: ")
@@ -234,11 +235,9 @@ def test_keyboard_alone(show) -> None:
     explorer.get_by_role("radio", name="What a place gets").focus()
     keyboard.press("ArrowRight")
     expect(explorer.get_by_role("radio", name="All pairs")).to_be_focused()
-    for name in ("Both one back", "Both one on"):
-        keyboard.press("Tab")
-        expect(explorer.get_by_role("button", name=name)).to_be_focused()
-        keyboard.press("Enter")
-    expect_places(explorer, 5, 2)
+    keyboard.press("Tab")
+    expect(explorer.get_by_role("button", name="How the number comes about")).to_be_focused()
+    keyboard.press("Enter")
     keyboard.press("Tab")
     expect(place(explorer, "query")).to_be_focused()
     keyboard.press("ArrowUp")
@@ -249,6 +248,11 @@ def test_keyboard_alone(show) -> None:
     expect(place(explorer, "key")).to_be_focused()
     keyboard.press("Shift+ArrowRight")
     expect_places(explorer, 6, 2)
+    for name, places in (("Move both one back", (5, 1)), ("Move both one on", (6, 2))):
+        keyboard.press("Tab")
+        expect(explorer.get_by_role("button", name=name)).to_be_focused()
+        keyboard.press("Enter")
+        expect_places(explorer, *places)
     keyboard.press("Tab")
     expect(explorer.get_by_role("group", name="Two schemes")).to_be_focused()
     assert explorer.locator(".stage").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
@@ -274,25 +278,106 @@ def test_keyboard_alone(show) -> None:
 
 
 def test_what_stays_when_both_move_on_is_told(show) -> None:
-    explorer = show(trained=N, learned=random_table(), query=4, key=9)
-    values = explorer.locator(".value")
+    table = random_table()
+    explorer = show(trained=N, learned=table, query=4, key=9)
+    values, answer = explorer.locator(".value"), explorer.locator(".ask p")
     begun = values.all_text_contents()
+    assert all(each.startswith("alike ") for each in begun)
+    expect(answer).to_contain_text("Which number stays?")
+    on = explorer.get_by_role("button", name="Move both one on")
     for _ in range(3):
-        explorer.get_by_role("button", name="Both one on").click()
+        on.click()
     expect_places(explorer, 7, 12)
-    sentence = explorer.get_by_role("status").text_content() or ""
-    now = re.findall(r"(−?[\d.]+)[,.]", sentence.partition(":")[2])
-    assert now[0] == begun[0]
-    assert now[1] != begun[1]
-    expect(values).to_have_text([f"still {now[0]}", f"{begun[1]} → {now[1]}"])
+    scores = library_scores("learned", positions(), table)[0]
+    was, now = (
+        f"{score:.{3 if abs(score) < 0.0995 else 2}f}".replace("-", "−")
+        for score in (scores[4, 9], scores[7, 12])
+    )
+    stays = begun[0].replace("alike", "still")
+    expect(values).to_have_text([stays, f"{was} → {now}"])
+    expect(answer).to_have_text(f"Both 3 on: sinusoidal {stays}, learned {was} → {now}.")
     place(explorer, "key").press("Shift+ArrowLeft")
-    expect(values.first).to_have_text(f"still {now[0]}")
+    expect(values.first).to_have_text(stays)
     for _ in range(2):
         place(explorer, "key").press("Shift+ArrowLeft")
     expect(values).to_have_text(begun)  # back where they were
-    explorer.get_by_role("button", name="Both one on").click()
+    on.click()
     place(explorer, "key").fill("5")  # another distance: nothing to compare
     expect(values.first).not_to_contain_text("still")
+    expect(answer).to_contain_text("Which number stays?")
+
+
+def test_a_number_that_hardly_moved_is_not_said_to_stay(show) -> None:
+    # Two numbers for each of eight places, whose cosine at distance 1 grows by a ten thousandth a place.
+    angles = torch.arccos(0.5 + 1e-4 * torch.arange(7).double())
+    turned = torch.cat([torch.zeros(1).double(), angles.cumsum(0)])
+    explorer = show(
+        n=8, width=2, trained=8, learned=torch.stack([turned.cos(), turned.sin()], 1), query=0, key=1
+    )
+    explorer.get_by_role("button", name="Move both one on").click()
+    expect(explorer.locator(".value").last).to_have_text("0.5000 → 0.5001")
+
+
+def test_a_button_that_is_held_goes_on(show) -> None:
+    explorer = show(query=4, key=9)
+    explorer.get_by_role("button", name="Move both one on").hover()
+    explorer.page.mouse.down()
+    expect_places(explorer, N - 1 - 5, N - 1)  # as far as both can go
+    explorer.page.mouse.up()
+    expect_places(explorer, N - 1 - 5, N - 1)
+    explorer.get_by_role("button", name="Move both one back").click()
+    expect_places(explorer, N - 2 - 5, N - 2)
+
+
+def test_a_place_that_does_not_exist_is_told(show) -> None:
+    explorer = show(query=4, key=9)
+    for typed, nearest in (("40", N - 1), ("-3", 0)):
+        place(explorer, "key").fill(typed)
+        expect_places(explorer, 4, nearest)
+        expect(explorer.locator(".ask")).to_contain_text("There are 19 places: 0 to 18.")
+        place(explorer, "key").fill("9")
+        expect(explorer.locator(".ask")).not_to_contain_text("There are")
+    place(explorer, "key").fill("")
+    place(explorer, "key").blur()
+    expect_places(explorer, 4, 9)
+
+
+def test_places_have_numbers_in_some_schemes_only(show) -> None:
+    explorer = show(left="rotary", right="learned")
+    tab, why = explorer.get_by_role("radio", name="What a place gets"), explorer.locator(".unable")
+    expect(tab).to_be_checked()
+    expect(tab).to_be_enabled()
+    expect(why).to_be_hidden()
+    choose(explorer, "right", "ALiBi")
+    expect(explorer.get_by_role("radio", name="All pairs")).to_be_checked()
+    expect(tab).to_be_disabled()
+    expect(why).to_contain_text("Neither adds numbers to a place")
+    explorer.get_by_role("radio", name="All pairs").press("ArrowLeft")
+    choose(explorer, "right", "sinusoidal")
+    expect(tab).to_be_checked()
+
+
+@pytest.mark.parametrize("page_width", [1000, 683, 390, 320])
+def test_the_pictures_sides_and_the_grey_are_named(alone_page, page_width: int) -> None:
+    table = random_table(64, 384)
+    for pairs in (False, True):
+        explorer = alone_page.shown(positions(64, 384, 64, learned=table, pairs=pairs), page_width)
+        for side in (0, 1):
+            picture = plot(explorer, side).locator("svg")
+            expect(picture).to_contain_text("place of the key →" if pairs else "place →")
+            expect(picture).to_contain_text("query" if pairs else "numbers")
+        expect(plot(explorer, 1).locator("svg")).to_contain_text("grey: other places")
+
+
+def test_rows_of_a_wide_table_are_those_of_hands_that_turn(alone_page) -> None:
+    explorer = alone_page.shown(positions(64, 384, 64, learned=random_table(64, 384)))
+    canvas = plot(explorer).locator("canvas")
+    pixels = canvas.evaluate("e => [...e.getContext('2d').getImageData(0, 0, e.width, e.height).data]")
+    shown = np.array(pixels).reshape(-1, 64, 4)[..., 3] / 255
+    # The slowest still goes half round: its cosine, the last row, from 1 to about −1.
+    assert len(shown) == 64
+    assert shown[-1].min() < 0.05
+    assert shown[-1][[0, -1]].min() > 0.95
 
 
 def test_the_curves_shade_is_how_far_other_places_differ(show) -> None:
@@ -354,7 +439,7 @@ def test_patterns_have_the_librarys_numbers(alone_page) -> None:
 
 
 def test_hands_turn_as_the_library_turns(show) -> None:
-    explorer = show(query=7, key=3)
+    explorer = show(parts=True, query=7, key=3)
     for pair, step in enumerate(10_000 ** (-2 * np.arange(WIDTH // 2) / WIDTH)):
         if (2 * math.pi / step) > 10 * N:
             continue  # it hardly moves here, and is left out
@@ -370,7 +455,7 @@ def test_hands_turn_as_the_library_turns(show) -> None:
 
 
 def test_a_hand_shows_where_it_comes_round(show) -> None:
-    explorer = show(n=64, width=32, trained=64, query=20, key=26)
+    explorer = show(parts=True, n=64, width=32, trained=64, query=20, key=26)
     cell = plot(explorer).locator("canvas").bounding_box()["width"] / 64
     hands = explorer.get_by_role("radiogroup", name="Hand").get_by_role("radio")
     names = [each.get_attribute("aria-label") or "" for each in hands.all()]
@@ -390,7 +475,7 @@ def test_a_hand_shows_where_it_comes_round(show) -> None:
 
 
 def test_a_hand_that_python_chose_is_among_those_shown(show) -> None:
-    explorer = show(n=64, width=32, trained=64, pair=14)
+    explorer = show(parts=True, n=64, width=32, trained=64, pair=14)
     hands = explorer.get_by_role("radiogroup", name="Hand").get_by_role("radio")
     expect(hands.nth(6)).to_have_attribute("aria-checked", "true")
     expect(explorer.locator(".cx-text")).to_contain_text("Hand 14, a round in 19,869 places")
@@ -433,12 +518,14 @@ def test_what_was_never_trained_is_told_and_hatched(show) -> None:
 
 
 def test_heads_belong_to_schemes_that_differ_by_head(show) -> None:
-    explorer = show(left="ALiBi", right="sinusoidal", query=0, key=3)
+    explorer = show(parts=True, left="ALiBi", right="sinusoidal", query=0, key=3)
     heads = explorer.get_by_role("radiogroup", name="Head").get_by_role("radio")
     expect(heads).to_have_count(N_HEADS)
     for i, slope in enumerate(ALiBi(N_HEADS).slopes.tolist()):
         heads.nth(i).hover()
-        expect(explorer.locator(".value").first).to_have_text(f"−{3 * slope:.{2 if slope > 0.04 else 3}f}")
+        expect(explorer.locator(".value").first).to_have_text(
+            f"adds −{3 * slope:.{2 if slope > 0.04 else 3}f}"
+        )
     choose(explorer, "left", "learned")
     expect(heads).to_have_count(0)
     expect(explorer.locator(".stripes")).to_have_count(2)
@@ -449,18 +536,18 @@ def test_places_as_text(show) -> None:
     explorer = show(n=8, width=4, trained=5, n_heads=2, learned=table, query=1, key=3)
     explorer.get_by_role("button", name="As text").click()
     # (cos 2 + cos 0.02) / 2; rows (1, 2, 1, 1) and (1, 1, 1, 2), later ones without a 2
-    said = """Query at place 1, key at place 3, 2 places on: sinusoidal 0.29, learned 0.86.
-sinusoidal: adds waves to the word's vector; how alike place 1 and each are (cosine): 0.29.
+    said = """Query at place 1, key at place 3, 2 places on: sinusoidal alike 0.29, learned alike 0.86.
+sinusoidal: adds waves to the word's vector; how alike place 1 and each are (cosine; 1: the same): 0.29.
 From all places, at this distance: 0.29.
 Hand 0, a round in 6.3 places: query at 57°, key at 172°.
 Both places were trained.
-learned: adds 4 numbers, found by training; how alike place 1 and each are (cosine): 0.86.
+learned: adds 4 numbers, found by training; how alike place 1 and each are (cosine; 1: the same): 0.86.
 From all places, at this distance: 0.86 to 1.00.
 Both places were trained."""
     assert explorer.locator(".cx-text").text_content() == said
 
 
-@pytest.mark.parametrize(("width", "most"), [(1000, 620), (760, 640), (390, 700), (320, 780)])
+@pytest.mark.parametrize(("width", "most"), [(1000, 620), (760, 640), (683, 640), (390, 700), (320, 780)])
 def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int) -> None:
     explorer = alone_page.shown(positions(64, 32, 32, query=21, key=12), width)
     page = explorer.page
@@ -474,6 +561,15 @@ def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int)
             place(explorer, "key").fill(key)
         page.keyboard.press("Shift+ArrowUp")
         assert explorer.bounding_box()["height"] == before
+        opens = explorer.get_by_role("button", name="How the number comes about")
+        opens.click()
+        assert explorer.bounding_box()["height"] == before
+        *parts, foot = explorer.locator(".parts > p, .parts button, .foot").evaluate_all(
+            "all => all.map((each) => each.getBoundingClientRect()).map(({ top, bottom }) => [top, bottom])"
+        )
+        assert parts
+        assert max(bottom for _, bottom in parts) <= foot[0]  # nothing is written over the foot
+        opens.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         # Nothing is drawn beyond the frame, and nothing is cut.
         beyond = explorer.evaluate(
@@ -481,7 +577,7 @@ def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int)
                 const frame = e.getBoundingClientRect();
                 const isOut = ({ left, right }) => left < frame.left || right > frame.right;
                 const isShown = (n) => n.getClientRects().length && !n.closest(".busy");
-                const isCut = (n) => n instanceof HTMLElement && !n.matches("input") && n.clientWidth
+                const isCut = (n) => n instanceof HTMLElement && !n.matches("input, .spin button") && n.clientWidth
                     && n.children.length === 0 && n.scrollWidth > n.clientWidth + 1;
                 return [...e.querySelectorAll(".ex *")].filter(isShown)
                     .filter((n) => isOut(n.getBoundingClientRect()) || isCut(n)).map((n) => n.outerHTML);
@@ -533,6 +629,9 @@ def test_with_a_kernel(desk) -> None:
     )
     cells = desk.page.locator(".jp-CodeCell").count()
     choose(explorer, "right", "ALiBi")
+    plot(explorer).click()
+    expect(explorer.locator(".stage")).to_be_focused()  # JupyterLab does not take it away
+    place(explorer, "key").fill("3")
     place(explorer, "query").fill("12")
     explorer.locator(".stage").focus()
     for key in ("ArrowRight", "b", "d", "d"):  # to JupyterLab: a new cell, and away with one
@@ -540,6 +639,7 @@ def test_with_a_kernel(desk) -> None:
     assert desk.page.locator(".jp-CodeCell").count() == cells
     desk.knows("explorer.left, explorer.right, explorer.query, explorer.key", ("sinusoidal", "ALiBi", 12, 4))
     desk.run("explorer.right, explorer.pairs, explorer.head, explorer.key = 'relative', True, 2, 9")
+    desk.run("explorer.parts = True")
     expect(explorer.get_by_label("Scheme on the right")).to_have_value("relative")
     expect(explorer.get_by_role("radio", name="All pairs")).to_have_attribute("aria-checked", "true")
     expect(explorer.get_by_role("radio", name="head 2")).to_have_attribute("aria-checked", "true")

@@ -49,6 +49,8 @@ function sizesOf([, height, width], wanted) {
   return fitting.sort((a, b) => a - b);
 }
 
+const dot = (a, b) => sum(a.map((x, k) => x * b[k]));
+
 /** How far the numbers lie from their mean. */
 function spread(numbers) {
   const mean = sum(numbers) / numbers.length;
@@ -89,11 +91,32 @@ class Cut {
     });
   }
 
+  /** Each token's vector. */
+  all() {
+    this.vectors ??= range(this.n).map((t) => this.vector(t));
+    return this.vectors;
+  }
+
+  /** The cosine of two tokens' vectors. */
+  cosine(t, other) {
+    const [a, b] = [t, other].map((each) => this.all()[each]);
+    return dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-12);
+  }
+
+  /** What attention alone gives to token t: the mean of all vectors, each by the softmax of its product with t's; added up in this order. */
+  mixture(t, order) {
+    const vectors = this.all();
+    const scores = order.map((other) => dot(vectors[t], vectors[other]) / Math.sqrt(vectors[t].length));
+    const most = scores.reduce((a, b) => Math.max(a, b));
+    const weights = scores.map((score) => Math.exp(score - most));
+    const all = sum(weights);
+    return vectors[t].map((_, k) => sum(order.map((other, i) => (weights[i] * vectors[other][k]) / all)));
+  }
+
   /** The first of those tokens whose vector is nearest, and how many have the very same; null if there is none. */
   nearest(t) {
     if (this.n === 1 || this.n > MOST_COMPARED) return null;
-    this.vectors ??= range(this.n).map((other) => this.vector(other));
-    const own = this.vectors[t];
+    const own = this.all()[t];
     let [token, least, same] = [null, Infinity, 0];
     this.vectors.forEach((vector, other) => {
       if (other === t) return;

@@ -5,16 +5,18 @@ const DRAW = "draw";
 const COLOURS = { 1: ["grey"], 3: ["red", "green", "blue"] };
 const TONES = [[238, 88, 80], [88, 186, 104], [96, 140, 245]]; // of each colour alone, at its brightest
 const LEAST_FOR_LINES = 5; // CSS pixels of a patch
-const MOST_LINES = 14; // of patches, with a line through each as far as it is read
+const LEAST_FOR_EDGES = 9; // and for lines with edges, which are seen on white
+const LEAST_FOR_NUMBERS = 17; // CSS pixels of a patch whose number in the order is written on it
 const FLY_MS = 250;
 const MOST_FLYING = 2000;
-const COST_SIDE = 104; // CSS pixels of the box in which looks are an area
-const MOST_IN_COST = 1300; // tokens on its side
+const COST_SIDES = [60, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
+const COST_SLOT = 28; // at least for each of them
+const MOST_MIXED = 5000; // tokens
 const STEPS = { "+": 1, "=": 1, "-": -1 };
 const HOW = [
   "Each square becomes a token: its numbers stand in one row, colour after colour and line after line, and one matrix makes every row a vector.",
   "Where no matrix was given it is the page's own: the mean, five waves, two contrasts of colour. Models learn theirs, for hundreds of numbers.",
-  "Each small picture is the patch that makes its number largest. Dashed: the patch whose vector is nearest.",
+  "Each small picture is the patch that makes its number largest. Dashed: the patch whose vector is nearest. The squares are as large as the looks are many.",
   "Point to look, click to keep. Drop or paste a picture of yours.",
 ];
 const KEYS = [
@@ -40,6 +42,7 @@ class Patches extends Instrument {
     this.model = model;
     this.passing = {}; // what is only pointed at: token, pixel
     this.pixel = 0; // of the opened token
+    this.isTold = false; // how like the opened token and its nearest are
     this.visited = new Map(); // by picture, the places where it was
     this.frame();
   }
@@ -51,11 +54,17 @@ class Patches extends Instrument {
 
   set(changes) {
     this.passing = {};
+    if (["source", "cut", "opened"].some((name) => name in changes && changes[name] !== this.get(name))) this.isTold = false;
     if (this.isRefused) setText(this.outer.message, this.get("state").error);
     this.isRefused = false;
     for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
     this.model.save_changes();
     this.open(); // the next choice may come before the page is drawn
+  }
+
+  /** Another picture, in order, and not in rows, which may be hundreds there. */
+  show(source) {
+    this.set({ opened: null, source, shuffled: false, cut: this.get("cut") === ROWS ? "" : this.get("cut") });
   }
 
   isDrawing() {
@@ -139,7 +148,7 @@ class Patches extends Instrument {
     if (!file) return;
     try {
       const { error } = await this.outer.ask("picture", await squareOf(file));
-      if (!error) this.set({ opened: null, cut: "" });
+      if (!error) this.set({ opened: null, cut: "", shuffled: false });
     } catch (refusal) {
       setText(this.outer.message, refusal.message);
       this.isRefused = true;
@@ -169,7 +178,7 @@ class Patches extends Instrument {
   frame() {
     const button = (attributes, ...words) => h("button", { type: "button", ...attributes }, words);
     const arrow = (by, sign) => button({ tabindex: -1, "aria-hidden": "true", onclick: () => this.step(by) }, sign);
-    this.pick = h("select", { "aria-label": "Picture", onchange: () => this.set({ opened: null, source: this.pick.value }) });
+    this.pick = h("select", { "aria-label": "Picture", onchange: () => this.show(this.pick.value) });
     const read = () => this.read(this.file.files[0]);
     this.file = h("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "A picture's file", onchange: read });
     const rub = () => setAttribute(this.rubber, "aria-pressed", String(!this.isRubbing()));
@@ -205,7 +214,11 @@ class Patches extends Instrument {
     this.at = h("p", {});
     this.twin = h("canvas");
     this.twinSays = h("span");
-    this.toTwin = button({ class: "twin", onclick: () => this.choose(this.nearest.token) }, this.twin, this.twinSays);
+    const tell = () => {
+      this.isTold = !this.isTold;
+      this.drawSoon();
+    };
+    this.toTwin = button({ class: "twin", onclick: tell }, this.twin, this.twinSays);
     this.rowSays = h("p", {});
     this.channels = range(3).map((c) => {
       const cells = range(64).map((i) => h("i", { onpointerenter: () => this.preview({ pixel: this.from + i }) }));
@@ -262,6 +275,8 @@ class Patches extends Instrument {
     });
     for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.board.addEventListener(type, (event) => this.onPen(event));
     this.board.addEventListener("pointerleave", () => this.preview({}));
+    this.toTwin.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview({ isTold: true }));
+    this.toTwin.addEventListener("pointerleave", () => this.preview({}));
     this.board.addEventListener("click", (event) => this.choose(this.under(event)));
     for (const node of [this.close, ...this.channels.map((each) => each.frame)]) {
       const pixel = (event) => this.share(event, node, this.cut.wide, this.cut.tall);
@@ -422,16 +437,17 @@ class Patches extends Instrument {
     const parts = [];
     if (Math.min(w, t) >= LEAST_FOR_LINES) {
       const lines = [...range(columns + 1).map((c) => `M${c * w},0V${rows * t}`), ...range(rows + 1).map((r) => `M0,${r * t}H${columns * w}`)];
-      parts.push(svg("path", { class: "grid", d: lines.join("") }));
+      const kinds = Math.min(w, t) < LEAST_FOR_EDGES ? ["grid"] : ["grid under", "grid"];
+      parts.push(...kinds.map((kind) => svg("path", { class: kind, d: lines.join("") })));
     }
     const ring = (each, name) => {
       const [x, y] = [(this.placeOf(each) % columns) * w, Math.floor(this.placeOf(each) / columns) * t];
       return [`${name} under`, name].map((kind) => svg("rect", { class: kind, x, y, width: w, height: t }));
     };
-    if (rows <= MOST_LINES && columns > 1 && !this.get("shuffled") && !flight) {
-      const last = Math.floor(token / columns);
-      const read = (r) => `M${w / 2},${(r + 0.5) * t}H${((r < last ? columns - 1 : token % columns) + 0.5) * w}`;
-      parts.push(svg("path", { class: "way", d: range(last + 1).map(read).join("") }));
+    // Their order, while one points: up to here the patches are counted.
+    if (Math.min(w, t) >= LEAST_FOR_NUMBERS && this.passing.token !== undefined && !this.isDrawing() && !flight) {
+      const name = (place) => svg("text", { x: ((place % columns) + 0.5) * w, y: (Math.floor(place / columns) + 0.5) * t + 4 }, String(this.tokenAt(place) + 1));
+      parts.push(range(this.placeOf(token) + 1).map(name));
     }
     if (!flight) parts.push(this.nearest ? ring(this.nearest.token, "near") : [], ring(token, "chosen"));
     over.replaceChildren(...parts.flat());
@@ -491,25 +507,43 @@ class Patches extends Instrument {
       setAttribute(bar, "data-below", vector[k] < 0 && "");
       if (this.filtered === cut.matrix) return;
       const most = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
-      const of = (j) => 127.5 * (1 + weights[k][j] / most);
+      // A contrast of colours alone would be the loudest thing here.
+      const isColour = names && weights[k].some((x) => x !== weights[k][0]) && weights[k].every((x, j) => x === weights[k][j - (j % cut.area)]);
+      const strength = isColour ? 0.5 : 1;
+      const of = (j) => 127.5 * (1 + (strength * weights[k][j]) / most);
       this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), 28);
       setText(name, names?.[k] ?? "");
     });
     this.filtered = cut.matrix;
     const isPart = width > weights.length;
-    const which = isPart ? `the first ${weights.length} drawn` : "drawn beside";
-    setText(this.weights, `One matrix for all: ${count(cut.length)} × ${count(width)} weights, ${which}.`);
     this.toTwin.hidden = !found;
-    let says = "";
+    let [says, short, below] = ["", "", ""];
     if (found) {
       const other = `${this.kind.toLowerCase()} ${count(found.token + 1)}`;
       const same = `${plural(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
-      says = found.same ? same : `Nearest vector: ${other}. Do they look alike?`;
+      const isTold = !found.same && (this.passing.isTold || (this.isTold && token === this.opened()));
+      says = found.same ? same : isTold ? this.comparison(token) : `Nearest vector: ${other}. Do they look alike?`;
+      short = found.same ? `Same: ${found.token + 1}` : `Nearest: ${found.token + 1}. Alike?`;
+      below = found.same || isTold ? says : "";
       this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), 56);
     }
-    setText(this.twinSays, says);
+    // In a narrow column there is no room for sentences: they stand below.
+    this.twinSays.replaceChildren(h("span", { class: "long" }, says), h("span", { class: "short" }, short));
+    const which = isPart ? `, the first ${weights.length} drawn` : "";
+    const shares = `One vector: how much of each pattern is in it; one matrix for all, ${count(cut.length)} × ${count(width)}${which}.`;
+    this.weights.replaceChildren(...(below ? [h("span", { class: "long" }, shares), h("span", { class: "short" }, below)] : [shares]));
     const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
     return [`Its vector${by}: ${written.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
+  }
+
+  /** How like the opened token and the one that is nearest are, and why. */
+  comparison(token) {
+    const { cut, nearest } = this;
+    const { weights, width } = cut.matrix;
+    const cosine = `Cosine ${cut.cosine(token, nearest.token).toFixed(2).replace("-", "−")}`;
+    if (width > weights.length) return `${cosine}, in ${weights.length} of ${count(width)} numbers. The others may tell them apart.`;
+    if (cut.length <= width) return `${cosine}. The vector keeps all ${plural(cut.length, "number", "numbers")}.`;
+    return `${cosine}. Of ${count(cut.length)} numbers only ${width} are left: what tells them apart may be lost.`;
   }
 
   /** Looks as an area, or, where a picture can be moved, what it is read as; returns both as text. */
@@ -517,7 +551,6 @@ class Patches extends Instrument {
     const { cut, sizes, view: { readings, shape } } = this;
     const source = this.get("source");
     const all = sizes.map((size) => [size, cut.count(size)]);
-    const box = Math.max(...all.map(([, n]) => n).filter((n) => n <= MOST_IN_COST), 1);
     const [size, n] = all.findLast((each) => each[0] < cut.size) ?? [0, 0];
     const looks = `${count(cut.n)} × ${count(cut.n)} = ${plural(cut.n ** 2, "look", "looks")}`;
     const half = n ? `At ${size} × ${size}: ${count(n ** 2)}, ${count(Math.round((n / cut.n) ** 2))} times as many.` : "";
@@ -540,27 +573,39 @@ class Patches extends Instrument {
       this.looks.replaceChildren("Move it by a pixel: is it still read the same?", h("br"), "Where it is, its place is blue.");
       return [this.reading.textContent, this.moved.some(Boolean) ? `Moved ${placeName(this.moved)}.` : "In its place.", ...told];
     }
-    this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);
-    const pen = sized(this.area, COST_SIDE, COST_SIDE);
-    const side = (tokens) => Math.max((COST_SIDE * tokens) / box, 1);
-    pen.fillStyle = this.colour("--cell");
-    pen.fillRect(0, 0, COST_SIDE, COST_SIDE);
-    pen.fillStyle = this.colour("--cx-attention");
-    pen.fillRect(0, 0, side(cut.n), side(cut.n));
-    pen.setLineDash([2, 2]);
-    pen.font = "12px sans-serif";
-    pen.textAlign = "right";
-    if (cut.n > box) {
-      pen.fillStyle = "#000000";
-      pen.fillText(`${count(Math.round(cut.n / box))} boxes wide`, COST_SIDE - 6, COST_SIDE - 7);
-    }
-    for (const [name, tokens] of cut.n > box ? [] : all) {
-      pen.fillStyle = tokens <= cut.n ? "#000000" : this.colour("--cx-soft");
-      pen.strokeStyle = pen.fillStyle;
-      pen.strokeRect(0.5, 0.5, side(tokens) - 1, side(tokens) - 1);
-      if (side(tokens) > 20 && tokens <= box) pen.fillText(name, side(tokens) - 4, side(tokens) - 5);
-    }
+    if (this.get("shuffled") && cut.n <= MOST_MIXED) {
+      const orders = [range(cut.n), cut.shuffled().order];
+      const [before, after] = orders.map((order) => cut.mixture(this.shown.token, order).slice(0, 3).map((x) => x.toFixed(3).replace("-", "−")).join(" "));
+      const lines = [`What attention mixes for ${this.kind.toLowerCase()} ${count(this.shown.token + 1)} begins`, `in order: ${before}`, `shuffled: ${after}`];
+      this.looks.replaceChildren(...lines.flatMap((line, i) => [i ? h("br") : "", i ? h("b", {}, line) : line]));
+      told.push(lines.join("; "));
+    } else this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);
+    this.drawAreas(all);
     return told;
+  }
+
+  /** The looks of this cut and of its neighbours, as squares side by side. */
+  drawAreas(all) {
+    const { cut } = this;
+    const others = all.filter(([size]) => size !== cut.size && this.cut.count(size) !== cut.n);
+    const cuts = [...others, [cut.size, cut.n]].sort((a, b) => a[1] - b[1]);
+    const at = clamp(cuts.findIndex(([size]) => size === cut.size) - 1, 0, Math.max(cuts.length - 3, 0));
+    const shown = cuts.slice(at, at + 3);
+    const most = COST_SIDES[Number(this.isWide())];
+    const sides = shown.map(([, n]) => Math.max((most * n) / shown.at(-1)[1], 2));
+    const slots = sides.map((side) => Math.max(side, COST_SLOT));
+    const pen = sized(this.area, sum(slots) + 8 * (slots.length - 1), most + 18);
+    pen.font = "12px sans-serif";
+    pen.textAlign = "center";
+    let left = 0;
+    shown.forEach(([size], i) => {
+      const isThis = size === cut.size;
+      pen.fillStyle = this.colour(isThis ? "--cx-attention" : "--edge");
+      pen.fillRect(left + (slots[i] - sides[i]) / 2, most - sides[i], sides[i], sides[i]);
+      pen.fillStyle = this.colour(isThis ? "--cx-text" : "--cx-soft");
+      pen.fillText(String(size), left + slots[i] / 2, most + 14);
+      left += slots[i] + 8;
+    });
   }
 
   /** Returns where the picture comes from, and how it is cut, as text. */
@@ -585,9 +630,13 @@ class Patches extends Instrument {
       this.say("this picture is ", n, each, h("b", {}, count(cut.length)), numbers);
     }
     const lost = [[cut.lost[0], "row", "at the bottom"], [cut.lost[1], "column", "at the right"]].filter(([some]) => some);
-    const cropped = lost.length ? `Left out: ${lost.map(([some, line, where]) => `${plural(some, line, `${line}s`)} of pixels ${where}`).join(" and ")}.` : "";
-    setText(this.caption, this.isDrawing() ? "Draw here, with the mouse or with keys." : cropped);
     const { name, height, width } = view.file ?? {};
+    const leaves = (what) => lost.map(([some, line, where]) => `${plural(some, line, `${line}s`)}${what(where)}`).join(" and ");
+    const side = Math.min(height, width);
+    const middle = height === width ? "" : `Cropped to its middle, ${count(side)} × ${count(side)} of ${count(height)} × ${count(width)} pixels`;
+    let cropped = lost.length ? `Left out: ${leaves((where) => ` of pixels ${where}`)}.` : "";
+    if (middle) cropped = lost.length ? `Cropped to its middle. Left out: ${leaves(() => " of pixels")}.` : `${middle}.`;
+    setText(this.caption, this.isDrawing() ? "Draw here, with the mouse or with keys." : cropped);
     const file = name ? `, the middle of ${name}, ${count(height)} × ${count(width)}` : "";
     const ends = cut.full === INK ? `0, paper, to ${INK}, ink` : `0, dark, to ${cut.full}, bright`;
     const pixels = `${count(cut.height)} × ${count(cut.width)} pixels${cut.channels === 3 ? ", red, green and blue" : ""}`;
@@ -609,10 +658,13 @@ class Patches extends Instrument {
       const { left, right, top, bottom } = this.box(node);
       return { left: left - stage.left, right: right - stage.left, top: top - stage.top, bottom: bottom - stage.top };
     };
-    const [a, b, c, d] = [this.over.lastChild, this.close, this.channels[0].box, this.list].map(at);
+    const [a, b, c, d, whole] = [this.over.lastChild, this.close, this.channels[0].box, this.list, this.canvas].map(at);
+    // The way from the token to its enlargement begins at the picture's edge, so that it covers nothing there.
+    const from = Math.max(a.right, whole.right + 1);
+    const leaving = (side) => a[side] + ((b[side] - a[side]) * (from - a.right)) / Math.max(b.left - a.right, 1);
     const { bottom } = at(this.channels[this.cut.channels - 1].box);
     this.lines.replaceChildren(...(this.isWide() ? [
-      svg("path", { class: "zoom", d: `M${a.right},${a.top}L${b.left},${b.top}M${a.right},${a.bottom}L${b.left},${b.bottom}` }),
+      svg("path", { class: "zoom", d: `M${from},${leaving("top")}L${b.left},${b.top}V${b.bottom}L${from},${leaving("bottom")}Z` }),
       svg("path", { class: "matrix", d: `M${c.right + 5},${c.top}L${d.left - 6},${d.top}V${d.bottom}L${c.right + 5},${bottom}Z` }),
     ] : []));
   }

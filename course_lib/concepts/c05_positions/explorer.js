@@ -1,16 +1,20 @@
 // The positions explorer's page: two schemes side by side, and for both one place of a query and one of a key.
 
-const TRAITS = ["left", "right", "pairs", "query", "key", "pair", "head"];
+const TRAITS = ["left", "right", "pairs", "query", "key", "pair", "head", "parts"];
 const SHOWN_PARTS = 7; // hands or heads below a curve
 const SHOWN_PAIRS = 32; // of rows in a pattern
+const TURNING = 2; // of many hands, those that need more than so many times all places for a round have no row in a picture
 const SLOW = 10; // hands that need more than so many times all places for a round are left out
 const VIOLET = [118, 84, 196]; // of a table: above 0, as in the figures; brown below
 const BROWN = [179, 98, 26];
 const VERMILION = [213, 94, 0]; // of scores
 const LEFT = 32; // of the plots: room for what stands beside them
 const RIGHT = 8;
-const TALL = { flags: 22, pattern: 128, title: 24, curve: 142, ticks: 18, clock: 48 };
-const LOW = { flags: 20, pattern: 48, title: 18, curve: 72, ticks: 16, clock: 28 };
+// Heights; when the parts of a score are shown below, what is above makes room for them.
+const TALL = { flags: 22, pattern: 158, axis: 16, title: 22, value: 22, curve: 172, ticks: 18, clock: 48, parts: 84 };
+const LOW = { flags: 20, pattern: 62, axis: 14, title: 18, value: 17, curve: 81, ticks: 16, clock: 28, parts: 46 };
+const SAME = 1e-6; // scores that differ less have stayed
+const REPEAT_MS = [400, 110]; // of a button that is held: before it goes on, and from step to step
 const ROUND = 2 * Math.PI;
 const KEYS = [
   ["←", "→", "the key"],
@@ -20,8 +24,8 @@ const KEYS = [
 const HOW = [
   "Words play no part here: take all to be alike, so that only the places of query and key count.",
   "Above: what each place gets, a column of numbers (violet above 0, brown below). All pairs: each query, a row, with each key.",
-  "Below: the query with a key at each place. Grey: the same distances, seen from all other places.",
-  "Hands: a round tip for the query, a square one for the key. On the thick rim the key's hand came in training.",
+  "Below: the query with a key at each place. Alike is a cosine, 1 where both vectors are the same. Grey: the same distances, seen from all other places.",
+  "How it comes about: a clock for two numbers; its round tip is the query, the square one the key. On the thick rim the key's hand came in training.",
   "Point to look, click to keep. Drag a flag, or the line between both.",
 ];
 const PATTERNS = [
@@ -31,14 +35,15 @@ const PATTERNS = [
 const CAPTIONS = {
   sinusoidal: () => "adds waves to the word's vector",
   learned: ({ d_model: width, isGiven }) => `adds ${width} numbers, ${isGiven ? "found by training" : "by chance"}`,
-  rotary: () => "turns query and key, adds nothing",
+  rotary: () => "adds nothing: the clocks of sinusoidal turn query and key",
   ALiBi: () => "takes off a slope times the distance",
   relative: () => "adds a number for each distance (untrained)",
 };
-const alike = ({ query }) => `how alike place ${query} and each are (cosine)`;
+const alike = ({ query }, isShort) => (isShort ? `alike to place ${query} (1: same)` : `how alike place ${query} and each are (cosine; 1: the same)`);
 const added = ({ head, query }) => `what head ${head} adds to scores of place ${query}`;
-const turned = ({ query }) => `score of place ${query} with each, words alike`;
+const turned = ({ query }) => `score of place ${query} with each (same word: 1)`;
 const TITLES = { sinusoidal: alike, learned: alike, rotary: turned, ALiBi: added, relative: added };
+const VERBS = { sinusoidal: "alike", learned: "alike", rotary: "scores", ALiBi: "adds", relative: "adds" };
 
 const places = (many) => `${many} ${many === 1 ? "place" : "places"}`;
 /** An angle from half a turn back to half a turn on. */
@@ -47,8 +52,8 @@ const degrees = (angle) => `${(Math.round((angle * 360) / ROUND) % 360 + 360) % 
 
 const signed = (number) => `${number}`.replace("-", "−");
 /** A score as it is written. */
-function written(score) {
-  const text = score.toFixed(Math.abs(score) < 0.0995 ? 3 : 2);
+function written(score, more = 0) {
+  const text = score.toFixed((Math.abs(score) < 0.0995 ? 3 : 2) + more);
   return Number(text) === 0 ? "0" : signed(text);
 }
 
@@ -87,6 +92,7 @@ class Positions extends Instrument {
     this.passing = null;
     this.held = null; // what the pointer drags
     this.began = null; // where both stood before they went on together
+    this.isBeyond = false; // whether somebody typed a place that does not exist
     this.frame();
   }
 
@@ -106,6 +112,7 @@ class Positions extends Instrument {
 
   set(change, together = false) {
     this.passing = null;
+    this.isBeyond = false;
     const { query, key } = this.current();
     if (together) this.began ??= { query, key };
     else if ("query" in change || "key" in change) this.began = null;
@@ -133,15 +140,25 @@ class Positions extends Instrument {
       spin({ label: `Place of the ${name}`, high: () => this.last, get: () => this.current()[name], set: (value) => this.set({ [name]: value }) });
     this.spins = { query: place("query"), key: place("key") };
     const { query, key } = this.spins;
-    const both = (step, label, sign) => h("button", { type: "button", "aria-label": label, onclick: () => this.moveBoth(step) }, sign);
-    this.both = [both(-1, "Both one back", "‹"), both(1, "Both one on", "›")];
-    this.patterns = tabs({ label: "Upper picture", role: "radio", options: PATTERNS, choose: (value) => this.set({ pairs: value === "pairs" }) });
-    this.question = h("p", { class: "ask" });
+    for (const { input } of [query, key]) {
+      input.title = `0 to ${this.last}`;
+      // Before the field's own answer, which is the nearest place that exists, and after it.
+      let isBeyond = false;
+      const look = () => (isBeyond = input.value !== "" && Math.round(Number(input.value)) !== clamp(Math.round(Number(input.value)), 0, this.last));
+      input.addEventListener("input", look, { capture: true });
+      input.addEventListener("input", () => isBeyond && this.sayWhichExist());
+    }
+    this.both = [this.stepper(-1, "Move both one back", "‹"), this.stepper(1, "Move both one on", "Move both ›")];
+    this.patterns = tabs({ label: "Upper picture", role: "radio", options: PATTERNS, choose: (value) => this.choosePattern(value) });
+    const why = ["Neither adds numbers to a place", "Neither adds numbers"];
+    this.unable = h("span", { class: "unable" }, ["long", "short"].map((name, i) => h("span", { class: name }, why[i])));
+    this.opens = named("How the number comes about", "Details", { class: "switch", onclick: () => this.set({ parts: !this.model.get("parts") }) });
+    this.question = h("p", { "aria-live": "polite" });
     this.build({
       name: "po",
-      top: [this.patterns.node, h("span", { class: "space" }), h("span", { class: "spin" }, this.both[0], "Move both", this.both[1])],
+      top: [this.patterns.node, this.unable, h("span", { class: "space" }), this.opens],
       place: ["A ", em("query", "query"), " at ", h("span", { class: "long" }, "place "), query.node, " meets a ", em("key", "key"), " at ", key.node],
-      between: [this.question],
+      between: [h("div", { class: "ask" }, h("span", { class: "both switches" }, this.both), this.question)],
       role: "group",
     });
     setAttribute(this.stage, "aria-label", "Two schemes. Arrow keys move the key and the query");
@@ -151,6 +168,45 @@ class Positions extends Instrument {
     this.stage.append(...this.sides.map((side) => side.node));
     this.outer.root.addEventListener("keydown", (event) => this.onKey(event));
     this.watch = onWidth(this.stage, () => this.draw());
+  }
+
+  /** A button that moves both places, and goes on while it is held. */
+  stepper(step, label, sign) {
+    let timer = null;
+    let hasRun = false;
+    const stop = () => clearTimeout(timer);
+    const go = () => {
+      hasRun = true;
+      this.moveBoth(step);
+      timer = button.isConnected ? setTimeout(go, REPEAT_MS[1]) : null;
+    };
+    const onpointerdown = (event) => {
+      stop();
+      hasRun = false;
+      if (event.button === 0) timer = setTimeout(go, REPEAT_MS[0]);
+    };
+    const onclick = () => {
+      if (!hasRun) this.moveBoth(step);
+      hasRun = false;
+    };
+    const stops = { onpointerup: stop, onpointerleave: stop, onpointercancel: stop };
+    const button = h("button", { type: "button", class: "push", "aria-label": label, onpointerdown, onclick, ...stops }, sign);
+    return button;
+  }
+
+  sayWhichExist() {
+    this.isBeyond = true;
+    this.draw();
+  }
+
+  choosePattern(value) {
+    if (value === "pairs" || this.hasTable()) this.set({ pairs: value === "pairs" });
+  }
+
+  /** Whether one of both schemes gives numbers to a place. */
+  hasTable() {
+    const { left, right } = this.current();
+    return [left, right].some((name) => isAdded(this.scheme(name)));
   }
 
   side(name) {
@@ -186,8 +242,6 @@ class Positions extends Instrument {
 
   onPress(side, event) {
     if (event.button !== 0) return;
-    event.preventDefault();
-    this.stage.focus({ preventScroll: true });
     side.plot.setPointerCapture(event.pointerId);
     this.passing = null;
     const { query, key } = this.current();
@@ -224,22 +278,37 @@ class Positions extends Instrument {
   draw() {
     if (this.isSetting || this.stage.clientWidth === 0) return;
     const c = this.current();
-    const { n_places: n, d_model: width, trained } = this.sizes;
+    const { n_places: n, d_model: width } = this.sizes;
     for (const each of Object.values(this.spins)) each.show();
     setAttribute(this.both[0], "aria-disabled", Math.min(c.query, c.key) === 0 && "true");
     setAttribute(this.both[1], "aria-disabled", Math.max(c.query, c.key) === this.last && "true");
     const shown = [c.left, c.right].map((name) => this.scheme(name));
-    this.patterns.show(c.pairs ? "pairs" : "places");
-    this.patterns.node.hidden = !shown.some(isAdded);
-    const beyond = `${trained} of ${places(n)} were trained; hatched is what was never met. Move the query beyond place ${trained - 1}: what is new to each?`;
-    setText(this.question, trained < n ? beyond : `Which places look most like place ${c.query}? And when both move on, which number stays?`);
+    const hasTable = this.hasTable();
+    this.patterns.show(c.pairs || !hasTable ? "pairs" : "places");
+    this.patterns.buttons[0].disabled = !hasTable;
+    this.unable.hidden = hasTable;
+    setAttribute(this.opens, "aria-pressed", String(c.parts));
+    this.ask(shown, c);
     const offset = c.key - c.query;
-    const score = (scheme) => [`${this.called(scheme.name)} `, em(written(scheme.score(c.query, c.key, c.head)))];
+    const score = (scheme) => [`${this.called(scheme.name)} `, h("span", { class: "long" }, `${VERBS[scheme.name]} `), em(written(scheme.score(c.query, c.key, c.head)))];
     const many = [`, ${Math.abs(offset)} `, h("span", { class: "long" }, Math.abs(offset) === 1 ? "place " : "places "), offset < 0 ? "back" : "on"];
     this.say(offset ? many : ", the same place", ": ", score(shown[0]), ", ", score(shown[1]), ".");
     this.sides.forEach((side, i) => this.drawSide(side, shown[i], c));
-    setText(this.source, `${places(n)}, vectors of ${width} numbers.`);
+    this.source.replaceChildren(`${places(n)}, `, h("span", { class: "long" }, "vectors of "), `${width} numbers.`);
     setText(this.outer.text, this.told(shown, c));
+  }
+
+  /** Beside the buttons: a question, and once both have moved the answer. */
+  ask(shown, c) {
+    const { n_places: n, trained } = this.sizes;
+    const beyond = `${trained} of ${places(n)} were trained; hatched is new. Move the query past ${trained - 1}: what is new to each?`;
+    const plain = trained < n ? beyond : `Which number stays? And which places look most like place ${c.query}?`;
+    const by = this.hasMoved(c) ? c.query - this.began.query : 0;
+    const answers = shown.map((scheme) => [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c))]);
+    const parts = by ? [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."]
+      : [this.isBeyond ? `There are ${places(n)}: 0 to ${this.last}.` : plain];
+    this.question.className = by ? "answer" : "";
+    if (this.question.textContent !== parts.map((part) => part.textContent ?? part).join("")) this.question.replaceChildren(...parts);
   }
 
   drawSide(side, scheme, c) {
@@ -247,16 +316,20 @@ class Positions extends Instrument {
     side.pick.value = scheme.name;
     for (const option of side.pick.options) setAttribute(option, "selected", option.value === scheme.name);
     setText(side.caption, CAPTIONS[scheme.name](this.sizes));
-    const m = this.isWide() ? TALL : LOW;
+    const all = this.isWide() ? TALL : LOW;
+    const less = c.parts ? all.parts / 2 : 0;
+    const m = { ...all, pattern: all.pattern - Math.ceil(less * 0.9), curve: all.curve - 2 * less + Math.ceil(less * 0.9) };
     const wide = side.plot.clientWidth - LEFT - RIGHT;
-    const top = m.flags + m.pattern + m.title;
+    const top = m.flags + m.pattern + m.axis + m.title;
     side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
     side.limits = this.limits(scheme, c);
     this.paint(side, scheme, c);
     side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
-    side.over.replaceChildren(...drawing(side, scheme, c, this.sizes, this.shownScore(scheme, c)));
+    const shownScore = this.hasMoved(c) ? this.shownScore(scheme, c) : `${VERBS[scheme.name]} ${this.shownScore(scheme, c)}`;
+    side.over.replaceChildren(...drawing(side, scheme, c, this.sizes, shownScore));
     side.plot.style.height = `${side.m.height}px`;
-    this.drawParts(side, scheme, c);
+    side.parts.hidden = !c.parts;
+    if (c.parts) this.drawParts(side, scheme, c);
     if (!side.note.hidden) setText(side.note, this.note(scheme, c));
   }
 
@@ -278,8 +351,10 @@ class Positions extends Instrument {
     const { m, canvas, isTable, limits: [low, high] } = side;
     const { n_places: n, d_model: width } = this.sizes;
     Object.assign(canvas.style, { left: `${LEFT}px`, top: `${m.flags}px`, width: `${m.wide}px`, height: `${m.pattern}px` });
-    // Of many numbers only some pairs are drawn, as each needs a pixel at least.
-    side.rows = isTable ? few(width / 2, SHOWN_PAIRS, c.pair).flatMap((pair) => [2 * pair, 2 * pair + 1]) : range(n);
+    // Of many numbers only some pairs are drawn, as each needs a pixel at least; of hands those that turn.
+    const turning = scheme.speeds.filter((speed) => ROUND / speed < TURNING * n).length;
+    const drawn = () => few(turning > SHOWN_PAIRS ? turning : width / 2, SHOWN_PAIRS, c.parts ? c.pair : 0);
+    side.rows = isTable ? drawn().flatMap((pair) => [2 * pair, 2 * pair + 1]) : range(n);
     const kept = [scheme.name, isTable, scheme.heads && c.head, low, side.rows].join(";");
     if (side.painted === kept) return;
     side.painted = kept;
@@ -314,6 +389,7 @@ class Positions extends Instrument {
       this.makeParts(side, scheme, name);
     }
     side.choice.show(c[name]);
+    if (isHand) setText(side.parts.firstChild, `goes round once in ${roundOf(scheme.speeds[c.pair])} places (dotted)`);
     side.choice.buttons.forEach((button, i) => {
       const part = isHand ? clockFace(scheme, scheme.speeds[side.list[i]], c, this.sizes) : [this.slope(side, scheme, side.list[i])];
       button.firstChild.replaceChildren(...part);
@@ -334,7 +410,7 @@ class Positions extends Instrument {
     });
     side.strips = side.list.length ? [] : ["query", "key"].map((each) => [each, h("canvas", { class: "strip" })]);
     const vectors = side.strips.map(([each, canvas]) => h("p", { class: "stripes" }, em(each, each), canvas));
-    const title = isHand ? "hands: a round takes so many places (dotted above)" : vectors.length ? "both vectors, number under number" : "what each head adds";
+    const title = isHand ? "" : vectors.length ? "both vectors, number under number" : "what each head adds";
     side.parts.replaceChildren(h("p", {}, title), ...(vectors.length ? vectors : [side.choice.node]));
   }
 
@@ -345,13 +421,22 @@ class Positions extends Instrument {
   }
 
   // ---------------------------------------------------------------------------------------------- words
+  /** Whether both have gone on together, and the distance is still the same. */
+  hasMoved({ query, key }) {
+    return this.began !== null && key - query === this.began.key - this.began.query && query !== this.began.query;
+  }
+
   /** The score; where both have gone on together also what it was before. */
-  shownScore(scheme, { query, key, head }) {
+  shownScore(scheme, c) {
+    const { query, key, head } = c;
     const { began } = this;
-    const is = written(scheme.score(query, key, head));
-    if (!began || key - query !== began.key - began.query || query === began.query) return is;
-    const was = written(scheme.score(began.query, began.key, head));
-    return was === is ? `still ${is}` : `${was} → ${is}`;
+    const now = scheme.score(query, key, head);
+    if (!this.hasMoved(c)) return written(now);
+    const before = scheme.score(began.query, began.key, head);
+    if (Math.abs(now - before) < SAME) return `still ${written(now)}`;
+    // As many digits as tell them apart.
+    const more = range(4).find((each) => written(now, each) !== written(before, each));
+    return `${written(before, more)} → ${written(now, more)}`;
   }
 
   /** What is new to the scheme. */
@@ -368,7 +453,7 @@ class Positions extends Instrument {
 
   told(shown, c) {
     const side = (scheme) => {
-      const [least, most] = scheme.spread(c.key - c.query, c.head).map(written);
+      const [least, most] = scheme.spread(c.key - c.query, c.head).map((each) => written(each));
       const speed = scheme.speeds[c.pair];
       const angles = () => `query at ${degrees(c.query * speed)}, key at ${degrees(c.key * speed)}.`;
       return [
@@ -408,12 +493,12 @@ function unmet({ m, isTable }, scheme, { query }, { n_places: n, trained }) {
 }
 
 /** What is drawn over a pattern, and the curve below it. */
-function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained }, shownScore) {
+function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model: width, trained }, shownScore) {
   const { query, key } = c;
   const nodes = [];
   const x = (place) => LEFT + (place + 0.5) * m.cell;
   const down = (place) => m.flags + (place / n) * m.pattern;
-  const y = (score) => m.bottom - 4 - ((score - limits[0]) / (limits[1] - limits[0])) * (m.curve - 8);
+  const y = (score) => m.bottom - 4 - ((score - limits[0]) / (limits[1] - limits[0])) * (m.curve - 8 - m.value); // above it room for the value
   const write = (at, height, words, anchor = "middle", name = null) => svg("text", { x: at, y: height, "text-anchor": anchor, class: name }, words);
   const path = (name, d, more = {}) => svg("path", { class: name, d, ...more });
 
@@ -423,18 +508,36 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained
   const line = points((place) => scheme.score(query, place, c.head));
   const isMet = (place) => (isAdded(scheme) ? Math.max(query, place) : Math.abs(place - query)) < trained;
   const steps = (met) => range(n - 1).filter((i) => (isMet(i) && isMet(i + 1)) === met).map((i) => `M${line[i]}L${line[i + 1]}`).join("");
-  const round = scheme.speeds.length ? (ROUND / scheme.speeds[c.pair]) * m.cell : 0;
+  const round = c.parts && scheme.speeds.length ? (ROUND / scheme.speeds[c.pair]) * m.cell : 0;
   const back = Math.floor((x(query) - LEFT) / round);
   const rounds = round < 16 ? [] : range(Math.floor((m.end - x(query)) / round) + back + 1).map((i) => x(query) + (i - back) * round);
   nodes.push(
     path("axis", `M${LEFT},${y(0)}H${m.end}`),
-    path("round", rounds.map((at) => `M${at.toFixed(1)},${m.bottom}V${m.top}`).join("")),
+    path("round", rounds.map((at) => `M${at.toFixed(1)},${m.bottom}V${m.top + m.value}`).join("")),
     svg("polygon", { class: "shade", points: [...end(0), ...end(1).reverse()].join(" ") }),
     path("score", steps(true)),
     path("score is-new", steps(false)),
-    write(LEFT, m.top - 6, TITLES[scheme.name](c), "start"),
+    write(LEFT, m.top - 5, TITLES[scheme.name](c, m.wide < 420), "start"),
   );
-  if (scheme.name === "learned" && m.wide > 380) nodes.push(write(m.end, m.top - 6, "grey: from all other places", "end"));
+  if (scheme.name === "learned") nodes.push(write(m.end, m.top - 5, "grey: other places", "end"));
+
+  // What the upper picture's sides are: to the right, and downwards.
+  const below = m.flags + m.pattern + 13;
+  const isLow = m.pattern < 100;
+  const downwards = isTable ? `${isLow ? "" : `${rows.length === width ? "its" : `${rows.length} of`} ${width} `}numbers` : "query";
+  const words = isLow ? downwards : `${downwards} →`;
+  // Beside the flag of a row, where there is more room.
+  const free = [down(query + 0.5) - 10 - m.flags, m.flags + m.pattern - down(query + 0.5) - 10];
+  const isBelow = free[1] > free[0];
+  const [at, anchor] = isTable ? [m.flags + m.pattern / 2, "middle"] : isBelow ? [m.flags + m.pattern, "end"] : [m.flags, "start"];
+  if (isTable || Math.max(...free) > 6 * words.length) {
+    nodes.push(svg("text", { transform: `translate(7 ${at}) rotate(90)`, "text-anchor": anchor }, words));
+  }
+  nodes.push(
+    write(LEFT, below, "0", "start"),
+    write(LEFT + m.wide / 2, below, isTable ? "place →" : "place of the key →"),
+    ...(n > 1 ? [write(m.end, below, n - 1, "end")] : []),
+  );
   for (const score of new Set([0, ...limits])) if (score >= 0 || scheme.heads) nodes.push(write(LEFT - 5, y(score) + 4, signed(score), "end"));
   const step = [1, 2, 5, 10, 20, 50, 100].find((each) => each * m.cell > 44) ?? 200;
   for (let at = query % step; at < n; at += step) {
@@ -446,9 +549,9 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained
   const tall = Math.max(m.pattern / n, 3);
   const row = { x: LEFT - 1, y: down(query + 0.5) - tall / 2, width: m.wide + 2, height: tall };
   const framed = (name, box) => [svg("rect", { class: "halo", ...box }), svg("rect", { class: `line ${name}`, ...box })];
-  nodes.push(path("line query", `M${x(query)},${m.top}V${m.bottom}`), path("line key dashed", `M${x(key)},${m.top}V${m.bottom}`));
+  nodes.push(path("line query", `M${x(query)},${m.top + m.value}V${m.bottom}`), path("line key dashed", `M${x(key)},${m.top}V${m.bottom}`));
   nodes.push(...framed("query", isTable ? column(query) : row), ...framed("key", column(key)));
-  if (isTable && scheme.speeds.length) {
+  if (c.parts && isTable && scheme.speeds.length) {
     const pair = (2 * m.pattern) / rows.length;
     nodes.push(path("bracket", `M${LEFT - 5},${m.flags + (pair * rows.indexOf(2 * c.pair)) / 2}v${pair}`));
   }
@@ -463,12 +566,12 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, trained
   if (isTable) nodes.push(...["link", "hit"].map((kind) => path(kind, `M${queryX},10H${keyX}`, { "data-hold": "both" })));
   nodes.push(...(isTable ? flag("query", queryX, 10) : flag("query", 15, down(query + 0.5))), ...flag("key", keyX, 10));
 
-  // The score, on the side that is away from the query where there is room.
+  // The score, above the curve, on the side that is away from the query where there is room.
   const score = scheme.score(query, key, c.head);
-  const room = 8 * shownScore.length + 12;
-  const isLeft = key < query ? x(key) > LEFT + room : x(key) > m.end - room;
+  const room = 7.5 * shownScore.length + 10;
+  const isLeft = key < query ? x(key) > room : x(key) > m.end - room;
   nodes.push(svg("rect", { class: "dot", x: x(key) - 4.5, y: y(score) - 4.5, width: 9, height: 9, rx: 1 }));
-  nodes.push(write(x(key) + (isLeft ? -9 : 9), y(score) < m.top + 20 ? y(score) + 17 : y(score) - 8, shownScore, isLeft ? "end" : "start", "value"));
+  nodes.push(write(x(key) + (isLeft ? -9 : 9), m.top + m.value - 6, shownScore, isLeft ? "end" : "start", "value"));
   return nodes;
 }
 

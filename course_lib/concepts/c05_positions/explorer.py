@@ -51,6 +51,7 @@ class PositionsExplorer(Explorer):
     key = traitlets.Int(0).tag(sync=True)
     pair = traitlets.Int(0).tag(sync=True)  # of coordinates: the hand whose wave is drawn
     head = traitlets.Int(0).tag(sync=True)
+    parts = traitlets.Bool(False).tag(sync=True)  # show below the curves how a score comes about
     # What no formula gives: the learned table, and a relative score for each head and offset.
     tables = traitlets.Dict().tag(sync=True)
 

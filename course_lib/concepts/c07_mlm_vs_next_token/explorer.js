@@ -4,9 +4,9 @@ const MOST_HIDDEN = 8;
 const PAUSE_MS = 250; // a token that is only passed over is not asked about
 const SLOTS = 8; // lines of a list: the likeliest tokens, and all others together
 const WAYS = {
-  left: { title: "From the left alone", short: "Left alone", said: "from the left alone" },
-  tried: { title: "From both sides, by trying", short: "By trying", said: "by trying, with both sides," },
-  both: { title: "From both sides at once", short: "Both sides", said: "with both sides" },
+  left: { title: "From the left alone", short: "Left alone", said: "from the left alone", named: "from the left", brief: "left" },
+  tried: { title: "From both sides, by trying", short: "By trying", said: "tried in the gap, with both sides,", named: "by trying", brief: "tried" },
+  both: { title: "From both sides at once", short: "Both sides", said: "with both sides", named: "from both sides", brief: "both" },
 };
 const HOW = [
   "Hide a token: the lists show what a model puts into the gap, and how likely it finds each. The framed one is what stood there.",
@@ -16,6 +16,7 @@ const HOW = [
   "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits. " +
     "With several gaps, who reads one side fills each gap with its own likeliest token before it reads on.",
 ];
+const NOT_HERE = ["Several gaps and own texts need Python.", "More needs Python."]; // on a page without it
 const KEYS = [["←", "→", "walk through the text"], ["H", "or Space hides, and shows again"], ["Esc", "closes"]];
 
 class Gap extends Instrument {
@@ -54,6 +55,19 @@ class Gap extends Instrument {
     return this.get("tried")[name][keyOf(others.filter((place) => place !== token), token)];
   }
 
+  /** Whether the page can ask somebody: Python, or the small readers, which it holds itself. */
+  canAsk(names = this.group()) {
+    const { widget_manager: manager } = this.model;
+    const isAlone = manager.kernel === null || this.outer.root.closest(".jupyter-widgets-disconnected") !== null;
+    return !isAlone || names.every((name) => this.get("weights")[name]);
+  }
+
+  /** Whether there is an answer to a choice of gaps, or somebody to ask. */
+  canShow(hidden, token, several) {
+    const others = several || hidden.length > 1 ? hidden : [];
+    return hidden.length === 0 || this.canAsk() || this.ways().some((way) => this.found(way, others, token) !== undefined);
+  }
+
   // ---------------------------------------------------------------------------------------------- what is chosen
   /** The gaps that the text has; the one that is followed; the others that stay where another token is hidden. */
   current() {
@@ -79,10 +93,11 @@ class Gap extends Instrument {
     const { kept, own, several, tokens } = this.current();
     const left = kept.filter((other) => other !== place);
     this.passing = null;
-    if (place === own) this.set({ hidden: several ? left : [], token: (several ? left.find((other) => other > place) ?? left.at(-1) : null) ?? place });
-    else if (!several) this.set({ hidden: tokens.length > 1 ? [place] : [], token: place });
-    else if (kept.includes(place)) this.set({ token: place });
-    else if (kept.length < Math.min(MOST_HIDDEN, tokens.length - 1)) this.set({ hidden: [...kept, place].sort((a, b) => a - b), token: place });
+    const choose = (hidden, token) => this.canShow(hidden, token, several) && this.set({ hidden, token });
+    if (place === own) choose(several ? left : [], (several ? left.find((other) => other > place) ?? left.at(-1) : null) ?? place);
+    else if (!several) choose(tokens.length > 1 ? [place] : [], place);
+    else if (kept.includes(place)) choose(kept, place);
+    else if (kept.length < Math.min(MOST_HIDDEN, tokens.length - 1)) choose([...kept, place].sort((a, b) => a - b), place);
     else this.full = true;
     this.draw();
   }
@@ -114,7 +129,7 @@ class Gap extends Instrument {
   /** What is not yet answered is asked; what is only pointed at, a moment later. */
   ask(c, ways) {
     clearTimeout(this.waiting);
-    if (c.token === null || ways.every((way) => this.found(way, c.others, c.token) !== undefined)) return;
+    if (c.token === null || !this.canAsk() || ways.every((way) => this.found(way, c.others, c.token) !== undefined)) return;
     const question = { text: this.get("state").text, model: this.get("model"), others: c.others, token: c.token };
     const name = JSON.stringify(question);
     if (this.asked.has(name)) return;
@@ -139,15 +154,24 @@ class Gap extends Instrument {
     const options = [["one", ["One gap", "One gap"]], ["several", ["Several", "Several"]]];
     this.gaps = tabs({ label: "Gaps", role: "radio", options, choose: (name) => this.manyGaps(name === "several") });
     this.showAll = quiet("Show all", "All", () => this.set({ hidden: [] }));
-    this.edit = quiet("Own text", "Own", () => this.writing.open(this.get("state").text));
+    this.edit = quiet("Own text", "Own", () => {
+      this.writing.node.style.height = `${this.words.offsetHeight}px`; // nothing moves
+      this.writing.open(this.get("state").text);
+    });
     this.lead = h("span");
     const arrow = (by, sign) => h("button", { type: "button", tabindex: -1, "aria-hidden": "true", onclick: () => this.step(by) }, sign);
     this.followed = h("b", { class: "of-token", dir: "auto" });
     this.stepper = h("span", { class: "step" }, arrow(-1, "‹"), this.followed, arrow(1, "›"));
     this.words = h("div", { class: "text", role: "group", "aria-label": "The text: hide a token" });
     this.words.addEventListener("pointerleave", () => this.preview(null));
+    this.words.addEventListener("pointermove", () => setAttribute(this.words, "data-pointed", ""));
+    this.words.addEventListener("keydown", () => setAttribute(this.words, "data-pointed", null));
     this.words.addEventListener("focusout", () => this.preview(null));
-    const closed = () => this.edit.focus();
+    const closed = () => {
+      setText(this.outer.message, ""); // what was refused is given up
+      this.edit.focus();
+      this.soon();
+    };
     this.writing = writing({ label: "Your text", send: (text) => this.outer.ask("text", { text }), instead: this.words, closed });
     this.thread = svg("svg", { class: "threads", "aria-hidden": "true" });
     this.build({
@@ -197,6 +221,10 @@ class Gap extends Instrument {
     this.models.hidden = groups.length === 1;
     this.gaps.show(c.several ? "several" : "one");
     this.showAll.hidden = !c.several;
+    this.gaps.node.hidden = !this.canAsk() && !c.several;
+    this.edit.hidden = !this.canAsk(names);
+    const top = this.models.parentNode;
+    top.hidden = [...top.children].every((each) => each.hidden || each.className === "space");
   }
 
   makeText(tokens, ways) {
@@ -208,8 +236,9 @@ class Gap extends Instrument {
       const bars = ways.map(({ kind }) => h("i", { class: kind }));
       const shown = /^ +$/.test(piece) ? "\u00a0" : seen(piece);
       const button = h("button", { type: "button", class: "t", onclick: () => this.toggle(place) },
-        h("span", { class: "bits", dir: "ltr", "aria-hidden": "true" }, bars, h("small")), h("b", { dir: "auto" }, shown));
+        h("span", { class: "bits", dir: "ltr", "aria-hidden": "true" }, bars), h("b", { dir: "auto" }, shown));
       setAttribute(button, "data-gap", !isCharacters && tokens[place + 1]?.startsWith(" ") && "");
+      setAttribute(button, "data-thin", !isCharacters && /^[.,:;!'’]$/.test(shown) && "");
       button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview(place));
       button.addEventListener("focus", () => button.matches(":focus-visible") && this.preview(place));
       button.addEventListener("keydown", (event) => {
@@ -217,9 +246,18 @@ class Gap extends Instrument {
         event.preventDefault();
         this.toggle(place);
       });
-      return { button, bars, number: button.querySelector("small") };
+      return { button, bars };
     });
-    this.words.replaceChildren(...this.tokens.map(({ button }) => button), h("span", { class: "axis", "aria-hidden": "true" }, "surprise in bits"));
+    this.axes = ways.map(({ name: model, kind, named, brief }) => {
+      const whose = ways.filter((way) => way.kind === kind).length > 1 ? `${model} ` : "";
+      const name = [h("span", { class: "long" }, whose + named), h("span", { class: "short" }, whose + brief)];
+      const number = h("b");
+      return { number, node: h("span", {}, h("i", { class: kind }), number, name) };
+    });
+    const unit = ways.length > 3 ? "bits" : "surprise in bits";
+    const axis = h("span", { class: "axis", dir: "ltr", "aria-hidden": "true" }, h("span", {}, unit), this.axes.map(({ node }) => node));
+    axis.classList.toggle("several", ways.length > 3); // the lists have their names
+    this.words.replaceChildren(...this.tokens.map(({ button }) => button), axis);
     grid([this.tokens.map(({ button }) => button)]);
   }
 
@@ -229,24 +267,26 @@ class Gap extends Instrument {
     this.built = built;
     this.fit(built);
     const most = Math.ceil(Math.log2(this.view().vocab_size));
-    this.tokens.forEach(({ button, bars, number }, place) => {
+    this.axes.forEach(({ node, number }, i) => {
+      const found = c.token === null ? null : this.found(ways[i], c.others, c.token);
+      setText(number, found ? found.bits.toFixed(1) : "");
+      setAttribute(node, "data-none", c.token !== null && !found && "");
+    });
+    this.tokens.forEach(({ button, bars }, place) => {
       const all = ways.map((way) => this.found(way, c.others, place));
       bars.forEach((bar, i) => {
         bar.style.height = `${(100 * Math.min(all[i]?.bits ?? 0, most)) / most}%`;
         bar.hidden = !all[i];
       });
-      const bits = all.map((each) => each?.bits.toFixed(1) ?? "–");
-      setText(number, place === c.token && all.some(Boolean) ? `${bits.join(" · ")} bits` : "");
+      const told = ways.flatMap(({ named }, i) => (all[i] ? `${all[i].bits.toFixed(1)} bits ${named}` : []));
+      const surprise = told.length ? `: surprise ${told.join(", ")}` : "";
       const isHidden = c.hidden.includes(place);
       setAttribute(button, "data-hidden", isHidden && "");
       setAttribute(button, "data-followed", place === c.token && "");
       setAttribute(button, "aria-pressed", String(c.kept.includes(place)));
-      setAttribute(button, "aria-label", `${bare(c.tokens[place])}, token ${place + 1}: surprise ${bits.join(", ")} bits`);
+      setAttribute(button, "aria-label", `${bare(c.tokens[place])}, token ${place + 1}${surprise}`);
       if (!this.words.contains(document.activeElement)) button.tabIndex = place === (c.own ?? 0) ? 0 : -1;
     });
-    if (c.token === null) return;
-    const { button } = this.tokens[c.token];
-    setAttribute(this.words, "data-end", button.offsetLeft > this.words.clientWidth / 2 && "");
   }
 
   /** A text that needs more than a line is written smaller. */
@@ -306,7 +346,7 @@ class Gap extends Instrument {
       column.lines = lines;
       const passes = found ? `${found.passes} ${found.passes === 1 ? "pass" : "passes"}` : "";
       [way.title, way.short].forEach((words, n) => setText(column.title[n], words));
-      const tried = found?.tried ? `${found.tried} tokens tried, ` : "";
+      const tried = found?.tried ? `${found.tried} tokens tried in the gap, ` : "";
       const under = found ? [`: ${tried}${passes}`, `, ${passes}`] : ["", ""];
       under.forEach((words, n) => setText(column.under[n], way.name + words));
       setText(column.none, this.nothing(c, ways, way, found));
@@ -331,7 +371,8 @@ class Gap extends Instrument {
     if (c.token === null) return way === ways[0] ? "Click on a word to hide it." : "";
     if (found === null) return "Nothing stands before it to go by.";
     if (found !== undefined) return "";
-    return this.isRefused(c) ? "This needs Python." : "…";
+    if (way.kind === "tried" && !this.canAsk()) return "On this page nothing was tried at this token.";
+    return this.canAsk() && !this.isRefused(c) ? "…" : "Nobody has answered this.";
   }
 
   drawSentence(c, ways) {
@@ -348,18 +389,22 @@ class Gap extends Instrument {
     }
     const found = ways.map((way) => this.found(way, c.others, c.token));
     const share = (i) => (found[i] ? em(told(2 ** -found[i].bits), "token") : "…");
+    const isWaiting = found.includes(undefined) && this.canAsk() && !this.isRefused(c);
     const own = bare(c.tokens[c.token]);
     const rest = ways.map((way, i) => {
       const isNew = way.name !== ways[i - 1]?.name;
-      return i === 0 || found[i] === null ? [] : ["; ", isNew ? `${way.name} ` : "", isNew && way.kind === "both" ? "" : `${way.said} `, share(i)];
+      return i === 0 || !found[i] ? [] : ["; ", isNew ? `${way.name} ` : "", isNew && way.kind === "both" ? "" : `${way.said} `, share(i)];
     });
-    const isUnknown = this.isRefused(c) && found.every((each) => !each);
     setText(this.followed, own);
-    if (isUnknown) setText(this.lead, "With these gaps, what is expected at ");
-    else if (found[0] === null) setText(this.lead, "Nothing stands before ");
+    if (!isWaiting && found.every((each) => each === undefined)) {
+      setText(this.lead, "Nobody has answered yet what is expected at ");
+      this.say(h("span", { class: "unseen" }, own), ".");
+      return;
+    }
+    if (found[0] === null) setText(this.lead, "Nothing stands before ");
     else setText(this.lead, `${first.said[0].toUpperCase()}${first.said.slice(1)} ${first.name} gives `);
     const known = found[0] === null ? [`: from the left ${first.name} has nothing to go by`, rest] : [" ", share(0), rest];
-    this.say(h("span", { class: "unseen" }, own), isUnknown ? " needs Python: the notebooks of the course answer it" : known, ".");
+    this.say(h("span", { class: "unseen" }, own), known, isWaiting ? (found[0] === undefined ? "" : "; …") : ".");
   }
 
   drawNotes(c) {
@@ -371,9 +416,24 @@ class Gap extends Instrument {
     ].filter(Boolean);
     const most = Math.min(MOST_HIDDEN, c.tokens.length - 1);
     const full = this.full || c.tokens.length === 1 ? `At most ${most} of these tokens can be hidden; one must stay.` : "";
-    setText(this.hint, full || notes.join(" ") || "Which token does the left side settle alone, and which only both together? Point at one; a click keeps it.");
+    setText(this.hint, full || notes.join(" ") || this.question(c));
     const names = this.group().join(", ");
-    this.source.replaceChildren(names, h("span", { class: "long" }, `: ${count(this.view().vocab_size)} tokens to choose from.`));
+    const [long, short] = this.canAsk(this.get("state").names) ? ["", ""] : NOT_HERE;
+    this.source.replaceChildren(
+      h("span", { class: "long" }, `${names}: ${count(this.view().vocab_size)} tokens to choose from. ${long}`),
+      h("span", { class: "short" }, short || names),
+    );
+  }
+
+  /** What can be found out here: not what only trying tells, where it was recorded at few tokens. */
+  question(c) {
+    const ways = this.ways();
+    const known = range(c.tokens.length).filter((place) => ways.every((way) => this.found(way, c.others, place) !== undefined));
+    if (this.canAsk() || known.length === c.tokens.length) {
+      return "Which token does the left side settle alone, and which only both together? Point at one; a click keeps it.";
+    }
+    const names = known.length ? known.map((place) => bare(c.tokens[place])).join(", ") : "no token";
+    return `Which token does the left side settle? Point at one; a click keeps it. Both sides are recorded at ${names}.`;
   }
 
   /** From the gap down to the lists, and from list to list what stands in both. */

@@ -62,7 +62,8 @@ class GapExplorer(Explorer):
         text: what is read at first, up to `LONGEST_TEXT` characters; of its tokens the first
             `MOST_TOKENS`.
         model: the name of the one whose tokens are shown at first; left out, the first.
-        hidden: the places, from 0, that are hidden at first; left out, the middle.
+        hidden: the places, from 0, that are hidden at first; left out, a long word, or the middle where no
+            token is a whole word.
     Raises: ValueError: no model, another kind of model, a name or place that is not there, a text that is
         empty, too long or without a token.
     """
@@ -102,7 +103,7 @@ class GapExplorer(Explorer):
 
     @property
     def text(self) -> str:
-        """The text that is read; assign to replace it, and to hide its middle."""
+        """The text that is read; assign to replace it, and to hide one of its words."""
         return self.state["text"]
 
     @text.setter
@@ -157,9 +158,10 @@ class GapExplorer(Explorer):
         checked_text(text)
         cuts = {name: reader.cut(text) for name, reader in self._readers.items()}
         lengths = {name: len(cut["tokens"]) for name, (_, cut) in cuts.items()}
-        n_tokens = lengths.get(model, 0)
-        chosen = [*hidden] if hidden is not None else [n_tokens // 2] * (n_tokens > 1)
-        token = chosen[0] if chosen else n_tokens // 2
+        tokens = cuts[model][1]["tokens"] if model in cuts else []
+        first = _telling(tokens)
+        chosen = [*hidden] if hidden is not None else [first] * (len(tokens) > 1)
+        token = chosen[0] if chosen else first
         self._check(model, chosen, token, lengths)
         for name, reader in self._readers.items():
             reader.take(*cuts[name])
@@ -369,6 +371,24 @@ class _Reader:
             "rank": int((logs > own).sum()) + 1,
             "passes": passes,
         }
+
+
+def _telling(tokens: list[str]) -> int:
+    """The place to begin with: the longest whole word that something stands before and behind, or the middle.
+
+    Of several as long it is the one nearest to the middle.
+
+    Example:
+        >>> _telling(["It", " was", " ra", "ining", " on", " us", "."]), _telling([*"abcd"])
+        (1, 2)
+    """
+    middle = len(tokens) // 2
+    words = [
+        place
+        for place in range(1, len(tokens) - 1)
+        if tokens[place][:1] == " " and tokens[place][1:].isalpha() and not tokens[place + 1][:1].isalnum()
+    ]
+    return max(words, key=lambda place: (len(tokens[place]), -abs(place - middle)), default=middle)
 
 
 def _with(found: dict[str, Any], name: str, key: str, answer: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ const VIEWS = [
 const HOW = [
   "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it worked, ○ could work now, · waits. Both networks do equally many boxes.",
   "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word.",
-  "Point at a box: bold is the longest chain that it waits for. No number of processors makes it shorter. A click keeps it. The tiles at the bottom are the boxes, piled up by the tick at which they worked.",
+  "Point at a box, or tap it: bold is the longest chain that it waits for. No number of processors makes it shorter. A click keeps it. The tiles at the bottom are the boxes, piled up by the tick at which they worked.",
   "A real machine has no such clock: one core does all boxes in turn, and each call costs a little.",
 ];
 const KEYS = [
@@ -33,6 +33,7 @@ class Clock extends Instrument {
     this.model = model;
     this.limits = model.get("state").limits;
     this.view = model.get("mode");
+    this.note = ""; // about a number that cannot be
     this.kept = null; // a box whose chain stays
     this.passing = {}; // a box or a tick that is pointed at
     this.networks = NETWORKS.map(network);
@@ -50,11 +51,17 @@ class Clock extends Instrument {
     ];
     this.choices = choices.map(([before, name, low, high]) => {
       const label = `Number of ${name.replace(/s?$/, "s")}`;
-      const made = spin({ label, low, high, get: () => this.now?.[name] ?? low, set: (value) => this.set({ [name]: value }) });
       const unit = h("span");
+      const made = spin({ label, low, high, get: () => this.now?.[name] ?? low, set: (value) => this.set({ [name]: value }) });
+      setAttribute(made.input, "title", `At least ${low}, at most ${high()}`);
+      // Before and after the field has taken what is typed.
+      let typed = "";
+      made.node.addEventListener("input", () => (typed = made.input.value), true);
+      made.node.addEventListener("input", () => this.limit(name, Number(typed || low), low, high()));
       return { name, unit, show: made.show, all: [before, made.node, unit] };
     });
-    this.place = h("span", { class: "place" }, this.choices.map(({ all }) => all), " each,");
+    this.play = h("button", { class: "play", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
+    this.place = h("span", { class: "place" }, h("span", { class: "switches" }, this.play), this.choices.map(({ all }) => all), " each,");
     this.tabs = tabs({ label: "Views", options: VIEWS, choose: (view) => this.choose(view) });
     this.edit = quiet("Own text", "Own", () => this.writing.open(this.model.get("text")));
     this.measure = h("button", { class: "switch", onclick: () => this.outer.askAfter("measure") }, "Measure here");
@@ -72,11 +79,10 @@ class Clock extends Instrument {
       between: [this.hint, this.writing.node],
       role: "tabpanel",
     });
-    this.play = h("button", { class: "push", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
     this.axis = h("div", { class: "axis" });
     const tiles = h("div", { "aria-hidden": "true" }, networks[0].half, this.axis, networks[1].half);
     this.slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Clock", "aria-valuemin": 0 }, tiles);
-    const turn = h("div", { class: "turn" }, h("span", { class: "switches" }, this.play), this.slider);
+    const turn = h("div", { class: "turn" }, h("div", { class: "names", "aria-hidden": "true" }, networks.map(({ label }) => label)), this.slider);
     this.clock = h("div", {}, networks.map(({ node }) => node), turn);
     this.bars = h("div", { class: "bars" });
     this.stage.append(this.clock, this.bars);
@@ -131,8 +137,16 @@ class Clock extends Instrument {
   /** Another choice, of which Python is told; the clock stays where it is seen to stand. */
   set(changes) {
     this.stop();
+    this.note = "";
     const tick = Math.min(this.model.get("tick"), this.end());
     for (const [name, value] of Object.entries({ tick, ...changes })) this.outer.set(name, value);
+    this.draw();
+  }
+
+  /** Say which numbers there are where another one was typed. */
+  limit(name, typed, low, high) {
+    if (typed >= low && typed <= high) return;
+    this.note = name === "tick" ? `After ${plural(high, "tick")} both are done. ` : `Here there can be ${low} to ${high} ${name}. `;
     this.draw();
   }
 
@@ -239,7 +253,9 @@ class Clock extends Instrument {
     this.tabs.show(this.view);
     setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${this.view}`);
     this.clock.hidden = this.place.hidden = this.edit.hidden = isTimes;
-    this.bars.hidden = this.measure.hidden = !isTimes;
+    this.bars.hidden = !isTimes;
+    // On a page without a kernel nobody could measure.
+    this.measure.hidden = !isTimes || this.model.widget_manager.kernel === null;
     setText(this.outer.text, (isTimes ? this.drawTimes() : this.drawClock(c)).join("\n"));
   }
 
@@ -265,21 +281,28 @@ class Clock extends Instrument {
     if (tick === 0) return ["nothing has happened yet."];
     const lead = runs[0].end - runs[1].end;
     if (tick === this.end()) {
-      if (lead === 0) return ["both are done, at the same tick."];
+      if (lead === 0) return [`both are done, at the same tick${mode === "writing" ? ": here the Transformer waits just as long" : ""}.`];
       return ["both are done, the ", lead > 0 ? transformer : recurrent, ` ${plural(Math.abs(lead), "tick")} earlier.`];
     }
     const [first, second] = runs.map((run, i) => {
       const done = range(most).filter((box) => run.ticks[box] <= tick);
       if (run.end <= tick) return "is done";
       if (i === 1 && mode === "reading") return `has ${done.length} of ${most} boxes done`;
-      return `is at word ${1 + Math.max(...done.map((box) => box % words.length))} of ${words.length}`;
+      const word = 1 + Math.max(...done.map((box) => box % words.length));
+      const left = word === words.length ? `, with ${most - done.length} of ${most} boxes left` : "";
+      return `is at word ${word} of ${words.length}${left}`;
     });
     if (first === second) return [first.replace("is", "both are"), "."];
     return ["the ", transformer, ` ${second}; the `, recurrent, ` ${first}.`];
   }
 
   hinted({ runs, box, names, layers }) {
-    if (box === null) return ["Point at a box to see the chain that it waits for. Which chain is the longest?"];
+    if (box === null) {
+      const all = wordsIn(this.model.get("text")).length;
+      const cut = all > names.length ? `The first ${names.length} of ${all} words are read. ` : "";
+      const how = matchMedia("(hover: none)").matches ? "Tap" : "Point at";
+      return [this.note || cut, `${how} a box to see the chain that it waits for. Which chain is the longest?`];
+    }
     const place = layers > 1 ? `, layer ${Math.floor(box / names.length)},` : "";
     const [before, after] = runs.map(({ chains }) => chains[box] - 1);
     const inRow = before === 1 ? "box" : "boxes in a row";
@@ -342,9 +365,15 @@ class Clock extends Instrument {
     const { where, lengths, layers, weights, rows } = this.model.get("measured");
     const longest = Math.max(...rows.flatMap(({ ms }) => ms));
     const times = ({ ms: [short, long] }) => `${fixed(long / short)} times`;
-    const [loop, , last] = rows;
-    this.say(`${lengths[1] / lengths[0]} times as many words take the `, em("recurrent network", "stream"), ` ${times(loop)} as long, the `, em("Transformer", "attention"), ` ${times(last)}.`);
-    this.hint.replaceChildren("One core does all boxes in turn, so nobody waits: what a loop costs here is its many small calls.");
+    const [loop, fused, last] = rows;
+    const long = ({ ms }) => ms[1];
+    const fastest = rows.reduce((best, row) => (long(row) < long(best) ? row : best));
+    this.say(
+      `${lengths[1] / lengths[0]} times as many words take the `, em("RNN in a Python loop", "stream"), ` ${times(loop)} as long, the `,
+      em("LSTM in one call", "stream"), ` ${times(fused)}, the `, em("Transformer", "attention"), ` ${times(last)}.`,
+    );
+    const first = `At ${lengths[1]} words the ${fastest.name.split(",")[0]} takes least, ${fixed(long(fastest))} ms.`;
+    this.hint.replaceChildren(`${first} On one core nobody waits; a Python loop costs many small calls.`);
     this.bars.replaceChildren(...rows.map((row) => {
       const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
       return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
@@ -358,16 +387,16 @@ class Clock extends Instrument {
 
 /** A network's place on the page, without its boxes. */
 function network(told) {
-  const { title, name, kind } = told;
+  const { title, kind, isRecurrent } = told;
   const drawing = () => svg("svg", { preserveAspectRatio: "none", "aria-hidden": "true" });
-  const [links, tiles, ended] = [drawing(), drawing(), h("b", { class: `of-${kind}` })];
+  const [links, tiles, ended, label] = [drawing(), drawing(), h("b", { class: `of-${kind}` }), em(isRecurrent ? "Recurrent" : title, kind)];
   const state = range(4).map(() => h("i"));
   const boxes = h("div", { class: "boxes", role: "grid", "aria-label": `Boxes of the ${title}` });
   const words = h("div", { class: "words", "aria-hidden": "true" });
   const head = h("p", {}, em(title, kind), h("span", { class: "long" }, state.slice(0, 2)), h("span", {}, state.slice(2)));
   const node = h("div", { class: `net ${kind}` }, head, h("div", { class: "area" }, links, boxes), words);
-  const half = h("div", { class: `half ${kind}` }, tiles, ended, h("span", {}, "boxes at work", h("span", { class: "long" }, ` in the ${name}`)));
-  return { ...told, node, state, grid: boxes, links, words, half, tiles, ended, boxes: [] };
+  const half = h("div", { class: `half ${kind}` }, tiles, ended);
+  return { ...told, node, state, grid: boxes, links, words, half, label, tiles, ended, boxes: [] };
 }
 
 const plural = (n, unit) => `${n} ${unit}${n === 1 ? "" : "s"}`;

@@ -47,12 +47,15 @@ function needed({ waits }, box, found = new Set()) {
   return found;
 }
 
-/** The words of a text as Python's `split` finds them, of which the first are read; refuses a text without any. */
+/** The words of a text as Python's `split` finds them. */
+// oxlint-disable-next-line no-control-regex -- Python's spaces are Unicode's and these four.
+const wordsIn = (text) => text.split(/[\p{White_Space}\x1c-\x1f]+/u).filter(Boolean);
+
+/** Those of its words that are read, the first; refuses a text without any. */
 function wordsOf(text, limits) {
   const letters = [...text].length;
   if (letters > limits.characters) throw new Error(`The text has ${count(letters)} characters, the explorer takes ${count(limits.characters)}: shorten it.`);
-  // oxlint-disable-next-line no-control-regex -- Python's spaces are Unicode's and these four.
-  const words = text.split(/[\p{White_Space}\x1c-\x1f]+/u).filter(Boolean);
+  const words = wordsIn(text);
   if (!words.length) throw new Error("The text has no word: type one.");
   return words.slice(0, limits.words);
 }

@@ -134,6 +134,33 @@ def test_every_single_gap_of_the_first_text_is_answered_at_once(
     assert {*large.tried["left"]} == {";2"}
 
 
+class Pieces:
+    """A token for each piece of a text that is cut at strokes."""
+
+    def encode(self, text: str) -> list[int]:
+        return [0] * len(self.pieces(text))
+
+    def pieces(self, text: str) -> list[str]:
+        return text.split("|")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("It| was| extraord|inary|,| so| she| took| it|.", 7),  # no half of a word, though longer
+        ("Yesterday| it| was| over|night", 2),  # neither the first nor the last
+        ("Take| one| or| two| of| all", 3),  # the nearest to the middle
+        ("a|b|c", 1),
+    ],
+)
+def test_a_whole_word_is_hidden_at_first(text: str, place: int) -> None:
+    model = GPT(GPTConfig(vocab_size=3, max_seq_len=11, d_model=6, n_layers=1, n_heads=2))
+    explorer = GapExplorer({"model": (model, Pieces())}, text)
+    assert (explorer.hidden, explorer.token) == ([place], place)
+    explorer.text = "One| more| text"
+    assert explorer.hidden == [1]
+
+
 def test_models_that_cut_alike_stand_side_by_side(gap: GapExplorer) -> None:
     gap.hidden = [2, 6]
     assert ["2,6" in gap.answers[name] for name in ("left", "both", "words")] == [True, True, False]
