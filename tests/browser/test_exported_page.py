@@ -211,7 +211,8 @@ def test_the_microscope_looks_without_a_kernel(saved: Page) -> None:
             now, weights = deep(ids)[0, -1].softmax(-1), weights_of(deep, ids[0])
     said = scope.get_by_role("status")
     best = int(before.argmax())
-    shares = f"gets {100 * now[best]:.1f} % instead of {100 * before[best]:.1f} %"
+    alone, whole = (f"{100 * p[best]:.1f} %" for p in (now, before))
+    shares = f"still gets {alone}." if alone == whole else f"gets {alone} instead of {whole}"
     expect(said).to_contain_text(f": with head 0.1 off, {chr(97 + best)} {shares}")
     # What the other heads look at without it was saved as well.
     scope.get_by_role("button", name="As text").click()
