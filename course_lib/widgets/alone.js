@@ -9,45 +9,8 @@ const models = new Map();
 const modules = new Map();
 const styles = new Set();
 
-/** What anywidget gives to an explorer, without anybody behind it: nothing leaves the page. */
-class Model {
-  widget_manager = { kernel: null };
-  listeners = new Map();
-
-  constructor(state) {
-    this.state = state;
-  }
-
-  get(name) {
-    return this.state[name];
-  }
-
-  set(name, value) {
-    const isOld = JSON.stringify(value) === JSON.stringify(this.state[name]);
-    this.state[name] = value;
-    if (isOld) return;
-    for (const event of [`change:${name}`, "change"]) for (const listener of this.of(event)) listener(this, value);
-  }
-
-  of(event) {
-    return this.listeners.get(event) ?? [];
-  }
-
-  on(event, listener) {
-    this.listeners.set(event, [...this.of(event), listener]);
-  }
-
-  off(event, listener) {
-    this.listeners.set(event, listener ? this.of(event).filter((each) => each !== listener) : []);
-  }
-
-  save_changes() {}
-
-  send() {}
-}
-
 function modelOf(id) {
-  if (!models.has(id)) models.set(id, new Model(saved[id].state));
+  if (!models.has(id)) models.set(id, new SavedModel(saved[id].state));
   return models.get(id);
 }
 

@@ -23,10 +23,11 @@ body { max-width: 62rem; margin: 0 auto; background: light-dark(#ffffff, #111418
 
 def loader() -> str:
     """What shows the widgets of a page, as HTML for its end."""
-    script, style = (
-        Path(__file__).with_suffix(ending).read_text(encoding="utf-8") for ending in (".js", ".css")
+    saved, script, style = (
+        Path(__file__).with_name(name).read_text(encoding="utf-8")
+        for name in ("saved.js", "alone.js", "alone.css")
     )
-    return f'<style>\n{style}</style>\n<script type="module">\n{script}</script>'
+    return f'<style>\n{style}</style>\n<script type="module">\n{saved}\n{script}</script>'
 
 
 def page(explorers: Sequence["Explorer"], title: str) -> str:

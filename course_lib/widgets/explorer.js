@@ -16,6 +16,8 @@ const sum = (values) => values.reduce((a, b) => a + b, 0);
 const percent = (p) => `${p >= 0.9995 ? "100" : p >= 0.99 || p < 0.0995 ? (100 * p).toFixed(1) : Math.round(100 * p)} %`;
 const count = (n) => n.toLocaleString("en");
 const nth = (n) => count(n) + (n % 100 > 10 && n % 100 < 14 ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th"));
+const many = (n, one, several = `${one}s`) => `${count(n)} ${n === 1 ? one : several}`;
+const dot = (x, y) => sum(x.map((value, i) => value * y[i]));
 const fixed = (x) => x.toFixed(1).replace("-", "−");
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -511,6 +513,13 @@ class Instrument {
 
   isWide() {
     return this.stage.clientWidth > 620;
+  }
+
+  /** What a mouse passes over is seen while it is there; null: nothing. */
+  preview(change) {
+    this.passing = change;
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => this.draw());
   }
 
   /** Where a node stands in the root. */

@@ -87,12 +87,6 @@ class Tokens extends Instrument {
     this.draw();
   }
 
-  preview(change) {
-    this.passing = change;
-    cancelAnimationFrame(this.waiting);
-    this.waiting = requestAnimationFrame(() => this.draw());
-  }
-
   chooseToken(side, token) {
     const { view, language } = this.now;
     if (view === "price") this.outer.set("language", language);

@@ -2,7 +2,6 @@
 
 const encoded = (text) => new TextEncoder().encode(text);
 const isRightToLeft = (text) => /^[^\p{L}]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/u.test(text);
-const many = (n, thing, things = `${thing}s`) => `${count(n)} ${n === 1 ? thing : things}`;
 const short = (text, most) => (text.length > most ? `${Array.from(text).slice(0, most - 1).join("")}…` : text);
 const LETTERS = new Intl.Segmenter("en", { granularity: "grapheme" });
 

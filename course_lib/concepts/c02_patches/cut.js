@@ -49,8 +49,6 @@ function sizesOf([, height, width], wanted) {
   return fitting.sort((a, b) => a - b);
 }
 
-const dot = (a, b) => sum(a.map((x, k) => x * b[k]));
-
 /** How far the numbers lie from their mean. */
 function spread(numbers) {
   const mean = sum(numbers) / numbers.length;

@@ -34,7 +34,6 @@ function placeName([down, right]) {
   return ways.map(([n, way]) => `${Math.abs(n)} ${way}`).join(", ") || "in its place";
 }
 
-const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many}`;
 
 class Patches extends Instrument {
   constructor(model, box) {
@@ -105,12 +104,6 @@ class Patches extends Instrument {
     this.pixel = pixel;
     this.set({ opened: token });
     this.drawSoon();
-  }
-
-  preview(passing) {
-    this.passing = passing;
-    cancelAnimationFrame(this.waiting);
-    this.waiting = requestAnimationFrame(() => this.draw());
   }
 
   /** Another size; the token that is opened then lies where the last one lay: from size to size around the same spot. */
@@ -489,7 +482,7 @@ class Patches extends Instrument {
     this.channels.forEach(({ node }, c) => (node.hidden = c >= channels));
     const at = this.placeOf(token);
     const where = cut.columns > 1 ? `: row ${Math.floor(at / cut.columns) + 1}, column ${(at % cut.columns) + 1}` : "";
-    return [`${this.kind} ${count(token + 1)} of ${count(cut.n)}${where}`, `Its row has ${plural(length, "number", "numbers")}.`, ...told];
+    return [`${this.kind} ${count(token + 1)} of ${count(cut.n)}${where}`, `Its row has ${many(length, "number")}.`, ...told];
   }
 
   /** Its vector, and whose vector is nearest. */
@@ -520,7 +513,7 @@ class Patches extends Instrument {
     let [says, short, below] = ["", "", ""];
     if (found) {
       const other = `${this.kind.toLowerCase()} ${count(found.token + 1)}`;
-      const same = `${plural(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
+      const same = `${many(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
       const isTold = !found.same && (this.passing.isTold || (this.isTold && token === this.opened()));
       says = found.same ? same : isTold ? this.comparison(token) : `Nearest vector: ${other}. Do they look alike?`;
       short = found.same ? `Same: ${found.token + 1}` : `Nearest: ${found.token + 1}. Alike?`;
@@ -542,7 +535,7 @@ class Patches extends Instrument {
     const { weights, width } = cut.matrix;
     const cosine = `Cosine ${cut.cosine(token, nearest.token).toFixed(2).replace("-", "−")}`;
     if (width > weights.length) return `${cosine}, in ${weights.length} of ${count(width)} numbers. The others may tell them apart.`;
-    if (cut.length <= width) return `${cosine}. The vector keeps all ${plural(cut.length, "number", "numbers")}.`;
+    if (cut.length <= width) return `${cosine}. The vector keeps all ${many(cut.length, "number")}.`;
     return `${cosine}. Of ${count(cut.length)} numbers only ${width} are left: what tells them apart may be lost.`;
   }
 
@@ -552,7 +545,7 @@ class Patches extends Instrument {
     const source = this.get("source");
     const all = sizes.map((size) => [size, cut.count(size)]);
     const [size, n] = all.findLast((each) => each[0] < cut.size) ?? [0, 0];
-    const looks = `${count(cut.n)} × ${count(cut.n)} = ${plural(cut.n ** 2, "look", "looks")}`;
+    const looks = `${count(cut.n)} × ${count(cut.n)} = ${many(cut.n ** 2, "look")}`;
     const half = n ? `At ${size} × ${size}: ${count(n ** 2)}, ${count(Math.round((n / cut.n) ** 2))} times as many.` : "";
     const isRead = this.get("state").is_reading && shape.join() === `1,${SHEET},${SHEET}`;
     this.reading.hidden = this.pad.hidden = !isRead;
@@ -623,7 +616,7 @@ class Patches extends Instrument {
     setAttribute(this.mix, "aria-pressed", String(this.get("shuffled")));
     const is = { drawing: this.isDrawing(), ink: cut.full === INK, grey: cut.channels === 1 };
     for (const [name, value] of Object.entries(is)) setAttribute(this.root, `data-${name}`, value && "");
-    const n = em(plural(cut.n, ...(cut.size === ROWS ? ["row", "rows"] : ["patch", "patches"])), "token");
+    const n = em(many(cut.n, ...(cut.size === ROWS ? ["row", "rows"] : ["patch", "patches"])), "token");
     if (this.get("shuffled")) this.say("the ", n, " are the same in another order: attention alone cannot tell.");
     else {
       const [each, numbers] = [cut.n === 1 ? ": one row of " : ": each becomes one row of ", cut.length === 1 ? " number." : " numbers."];
@@ -631,7 +624,7 @@ class Patches extends Instrument {
     }
     const lost = [[cut.lost[0], "row", "at the bottom"], [cut.lost[1], "column", "at the right"]].filter(([some]) => some);
     const { name, height, width } = view.file ?? {};
-    const leaves = (what) => lost.map(([some, line, where]) => `${plural(some, line, `${line}s`)}${what(where)}`).join(" and ");
+    const leaves = (what) => lost.map(([some, line, where]) => `${many(some, line)}${what(where)}`).join(" and ");
     const side = Math.min(height, width);
     const middle = height === width ? "" : `Cropped to its middle, ${count(side)} × ${count(side)} of ${count(height)} × ${count(width)} pixels`;
     let cropped = lost.length ? `Left out: ${leaves((where) => ` of pixels ${where}`)}.` : "";

@@ -3,7 +3,6 @@
 const NUMBER = /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i;
 
 const turned = (table) => table[0].map((_, j) => table.map((row) => row[j]));
-const dot = (left, right) => sum(left.map((x, i) => x * right[i]));
 const product = (left, right) => left.map((row) => turned(right).map((column) => dot(row, column)));
 
 /** Powers of e of one row of scores; the largest is subtracted first where e^x has too many digits to read. */

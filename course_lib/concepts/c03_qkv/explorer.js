@@ -45,12 +45,6 @@ class Stepper extends Instrument {
     this.draw();
   }
 
-  preview(change) {
-    this.passing = change;
-    cancelAnimationFrame(this.waiting);
-    this.waiting = requestAnimationFrame(() => this.draw());
-  }
-
   /** What a mouse points at is seen while it points there; a click or the focus keeps it. */
   chooses(node, change) {
     node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && event.buttons === 0 && this.preview(change));

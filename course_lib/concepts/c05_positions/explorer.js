@@ -120,12 +120,6 @@ class Positions extends Instrument {
     this.draw();
   }
 
-  preview(change) {
-    this.passing = change;
-    cancelAnimationFrame(this.waiting);
-    this.waiting = requestAnimationFrame(() => this.draw());
-  }
-
   moveBoth(step) {
     const [query, key] = ["query", "key"].map((name) => this.model.get(name));
     const by = clamp(step, -Math.min(query, key), this.last - Math.max(query, key));

@@ -257,7 +257,7 @@ class Clock extends Instrument {
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
     this.source.replaceChildren("Every box takes one tick", h("span", { class: "long" }, ": a picture, not a measurement"), ".");
-    const settings = `After ${plural(c.tick, "tick")}, with ${plural(c.layers, "layer")} on ${plural(c.processors, "processor")} each, ${this.said.textContent}`;
+    const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
   }
 
@@ -268,7 +268,7 @@ class Clock extends Instrument {
     const lead = runs[0].end - runs[1].end;
     if (tick === this.end()) {
       if (lead === 0) return [`both are done, at the same tick${mode === "writing" ? ": here the Transformer waits just as long" : ""}.`];
-      return ["both are done, the ", lead > 0 ? transformer : recurrent, ` ${plural(Math.abs(lead), "tick")} earlier.`];
+      return ["both are done, the ", lead > 0 ? transformer : recurrent, ` ${many(Math.abs(lead), "tick")} earlier.`];
     }
     const [first, second] = runs.map((run, i) => {
       const done = range(most).filter((box) => run.ticks[box] <= tick);
@@ -318,7 +318,7 @@ class Clock extends Instrument {
     const worked = run.ticks.filter((at) => at <= tick).length;
     const share = Math.round((100 * boxes.length) / (processors * run.end));
     const isDone = worked === boxes.length;
-    const now = isDone ? `done after ${plural(run.end, "tick")}` : `${worked} of ${boxes.length} boxes`;
+    const now = isDone ? `done after ${many(run.end, "tick")}` : `${worked} of ${boxes.length} boxes`;
     const said = [waits, mode === "writing" ? "; the next word waits for the top box" : "", now, isDone ? `, processors ${share} % busy` : ""];
     state.forEach((part, i) => setText(part, said[i]));
     const rows = range(layers).map((l) => `layer ${l}: ${range(n).map((t) => boxes[l * n + t].textContent).join(" ")}`);
@@ -364,7 +364,7 @@ class Clock extends Instrument {
       const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
       return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
     }));
-    const sizes = `: one step of training, ${plural(layers, "layer")} of ${count(weights)} weights`;
+    const sizes = `: one step of training, ${many(layers, "layer")} of ${count(weights)} weights`;
     this.source.replaceChildren(where[0], h("span", { class: "long" }, where[1], sizes), ".");
     const listed = rows.map((row) => `${row.name}: ${row.ms.map((ms, i) => `${lengths[i]} words ${fixed(ms)} ms`).join(", ")}, ${times(row)}.`);
     return [this.said.textContent, this.hint.textContent, ...listed, `${where.join("")}${sizes}.`];
@@ -384,8 +384,6 @@ function network(told) {
   const half = h("div", { class: `half ${kind}` }, tiles, ended);
   return { ...told, node, state, grid: boxes, links, words, half, label, tiles, ended, boxes: [] };
 }
-
-const plural = (n, unit) => `${n} ${unit}${n === 1 ? "" : "s"}`;
 
 /** A word that fits into the page. */
 const shortened = (word) => ([...word].length > 24 ? `${[...word].slice(0, 23).join("")}…` : word);

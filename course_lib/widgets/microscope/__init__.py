@@ -37,8 +37,9 @@ MODES = ("pair", "need", "before", "first", "self", "after", "sheet")
 PARTS = ("", "start", "attention", "mlp", "end")
 SIZES = ("L", "H", "vocabulary")  # by which the model of the recordings is known
 TEXTS = Path(__file__).with_name("texts")
+PARTS_OF_PAGE = ("data", "next", "look", "say", "way", "page")  # its files
 
-_ASSETS = assets(__file__, "data", "next", "look", "say", "way", "page")
+_ASSETS = assets(__file__, *PARTS_OF_PAGE)
 
 
 class Microscope(Explorer):
@@ -300,7 +301,7 @@ def page(model: Path | None = None) -> str:
             reader may load it, and the page then reads other texts, too.
     """
     saved = json.dumps([*recordings()], ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    script = assets(__file__, "data", "next", "look", "say", "way", "page", "recorded")["esm"]
+    script = assets(__file__, *PARTS_OF_PAGE, "recorded", shared=["saved"])["esm"]
     script = script.replace("export default { render };\n", "")
     worker = ""
     if model is not None:

@@ -190,12 +190,6 @@ class Microscope extends Instrument {
     this.remember();
   }
 
-  preview(change) {
-    this.passing = change;
-    cancelAnimationFrame(this.waiting);
-    this.waiting = requestAnimationFrame(() => this.draw());
-  }
-
   /** Attention unfolds one step after the other, unless somebody chooses a step first. */
   toggle(part) {
     const closes = this.state.part === part;

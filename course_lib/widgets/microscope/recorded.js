@@ -9,23 +9,6 @@ function linked() {
   return Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => [name, numbers.has(name) ? Number(value) : value]));
 }
 
-/** What stands in the place of a widget's model; see anywidget's `model`. */
-function plainModel(values) {
-  const listeners = new Map();
-  const of = (name) => listeners.get(name) ?? [];
-  return {
-    widget_manager: { kernel: null },
-    get: (name) => values[name],
-    set(name, value) {
-      values[name] = value;
-      for (const listener of of(`change:${name}`)) listener();
-    },
-    save_changes() {},
-    on: (name, listener) => listeners.set(name, [...of(name), listener]),
-    off: (name, listener) => listeners.set(name, of(name).filter((each) => each !== listener)),
-  };
-}
-
 /** A worker of the page, and the answers to what it is asked. tell(at): so many bytes of the model have come. */
 function working(source, tell) {
   const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
@@ -168,7 +151,7 @@ async function start() {
   const state = { examples: recordings.map((each) => each.text), hasLink: true, error: "" };
   const now = switchedOff({ off, skipped }, chosen);
   const texts = [chosen, ...recordings.filter((each) => each !== chosen)];
-  const model = plainModel({ texts, now, piece: {}, shown, state, asked: {} });
+  const model = new SavedModel({ texts, now, piece: {}, shown, state, asked: {} });
   const isOwn = text !== undefined && chosen.text !== text;
   const areMany = now.off.length + now.skipped.length > 1;
   let answers = recorded(model);
