@@ -77,8 +77,3 @@ def letter_model() -> tuple[GPT, BPETokenizer]:
     with torch.no_grad():
         model.token_embedding.weight.mul_(25)
     return model, tokenizer
-
-
-def shown_shares(rows: list) -> list[list[float]]:
-    """Shares as they are written, from 0 to 1."""
-    return [[float(share.removesuffix(" %")) / 100 for _, share in row] for row in rows]

@@ -1,7 +1,6 @@
 """How explorers read a text with a model's own tokenizer."""
 
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, Protocol, runtime_checkable
@@ -78,25 +77,6 @@ def direction(text: str) -> str:
     """rtl where the first letter that has a direction runs from right to left, as in Hebrew or Arabic."""
     strong = (kind for kind in map(unicodedata.bidirectional, text) if kind in ("L", "R", "AL"))
     return "ltr" if next(strong, "L") == "L" else "rtl"
-
-
-def token_text(tokenizer: Tokenizer, i: int) -> str:
-    """One token to read, see `readable`."""
-    data = tokenizer.token_bytes(i) if isinstance(tokenizer, BPETokenizer) else tokenizer.tokens[i].encode()
-    text = readable(data)
-    # First strong isolate ... pop: in a row of pieces each keeps its place, whatever its direction.
-    return text if direction(text) == "ltr" else f"\u2068{text}\u2069"
-
-
-def named(tokens: list[str]) -> list[str]:
-    """The tokens to read; those that stand more than once with their places.
-
-    Example:
-        >>> named(["a", "rose", "is", "a"])
-        ['a (1)', 'rose', 'is', 'a (4)']
-    """
-    times = Counter(tokens)
-    return [token if times[token] == 1 else f"{token} ({n})" for n, token in enumerate(tokens, start=1)]
 
 
 def checked_settings(temperature: Any, top_k: Any, top_p: Any) -> dict[str, Any]:
