@@ -3,9 +3,11 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
+from course_lib.maths import softmax
 from course_lib.widgets import microscope
 
 from .conftest import AXE
@@ -154,7 +156,7 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     keyboard.press("4")
     scope.get_by_role("button", name="Attention: open").focus()
     keyboard.press("Enter")
-    expect(scope.get_by_role("button", name="mix, step 5 of 5")).to_have_attribute("aria-pressed", "true")
+    expect(scope.get_by_role("button", name="mix, step 5 of 6")).to_have_attribute("aria-pressed", "true")
     keyboard.press("Escape")
     expect(scope.get_by_role("button", name="Attention: open")).to_be_visible()
     # None of these keys was a shortcut of JupyterLab.
@@ -278,17 +280,29 @@ def test_the_whole_way_has_the_librarys_numbers(desk, scope: Locator) -> None:
     code = f"""
 part = probing.parts_of(writes, tokenizer.encode({TEXT!r}), 1)
 units = part.hidden[4].abs().topk(6).indices
-print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), units.tolist()]))
+added = (part.attention[4].norm() / part.stream[4].norm()).item()
+print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), units.tolist(), added]))
 """
-    scores, shares, units = json.loads(desk.run(code))
+    scores, shares, units, added = json.loads(desk.run(code))
     scope.get_by_role("button", name="Attention: open").click()
     shown = scope.locator(".way")
     for k, share in enumerate(shares):
         expect(shown).to_contain_text(f"{scores[k]:.1f}".replace("-", "−"))
         expect(shown).to_contain_text(percent(share) if share >= 0.005 else "0 %")
-    scope.get_by_role("button", name="q meets k, step 2 of 5").click()
+    scope.get_by_role("button", name="q meets k, step 2 of 6").click()
     expect(said(scope)).to_contain_text("divided by √4")
-    scope.get_by_role("button", name="q, k, v, step 1 of 5").click()
+    undivided = max(softmax(2 * np.array(scores)))
+    expect(shown).to_contain_text(f"would get {percent(undivided)}")
+    expect(shown).to_contain_text(f"instead of {percent(max(shares))}")
+    last = shown.locator("rect.square title")  # of the last query, after those of four others
+    for k, score in enumerate(scores):
+        expect(last.nth(20 + k)).to_have_text(f"{TEXT[4]}, {TEXT[k]}: {score:.1f}".replace("-", "−"))
+    scope.get_by_role("button", name="softmax, step 4 of 6").click()
+    for k, share in enumerate(shares):
+        expect(last.nth(20 + k)).to_have_text(f"{TEXT[4]}, {TEXT[k]}: {100 * share:.0f}")
+    scope.get_by_role("button", name="join, step 6 of 6").click()
+    expect(said(scope)).to_contain_text(f"they add {percent(added)} of the stream’s length")
+    scope.get_by_role("button", name="q, k, v, step 1 of 6").click()
     expect(shown).to_contain_text("turned by its place, 4")
     scope.get_by_role("button", name="Close attention").click()
     scope.get_by_role("button", name="MLP: open").click()

@@ -15,6 +15,14 @@ function until(groups, much, weight) {
   return kept;
 }
 
+/** Of scores the shares that sum to 1. */
+function softmaxed(scores) {
+  const most = Math.max(...scores);
+  const raised = scores.map((score) => Math.exp(score - most));
+  const whole = sum(raised);
+  return raised.map((each) => each / whole);
+}
+
 /** An array as Python packed it, or as the page's own model made it. */
 const opened = (array) => (ArrayBuffer.isView(array.data) ? array.data : inflated(array));
 
@@ -116,10 +124,7 @@ class Recording {
     const name = (layer * this.H + head) * this.T + q;
     if (!this.kept.has(name)) {
       const scores = range(this.sees(q)).map((k) => this.score(layer, head, q, k));
-      const most = Math.max(...scores);
-      const raised = scores.map((s) => Math.exp(s - most));
-      const whole = sum(raised);
-      this.kept.set(name, raised.map((r) => r / whole));
+      this.kept.set(name, softmaxed(scores));
     }
     return this.kept.get(name);
   }

@@ -51,7 +51,7 @@ class Microscope extends Instrument {
     const n = goesOn ? this.state.n + 1 : D.n;
     const part = D.writes || this.state.part !== "end" ? this.state.part : "";
     const shown = isFirst ? this.model.get("shown") : {};
-    this.state = { ...this.state, n, token: n - 1, part, ...shown, ...(shown.part ? { step: STEPS.length } : {}) };
+    this.state = { ...this.state, n, token: n - 1, part, ...shown, ...(shown.part ? { step: MIX } : {}) };
     for (const [name, many] of Object.entries({ layer: D.L, head: D.H, token: n })) this.state[name] = clamp(this.state[name] || 0, 0, many - 1);
     this.state.key = shown.key ?? this.most(this.state);
     if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
@@ -193,9 +193,9 @@ class Microscope extends Instrument {
   /** Attention unfolds one step after the other, unless somebody chooses a step first. */
   toggle(part) {
     const closes = this.state.part === part;
-    this.set({ part: closes ? "" : part, step: calm() ? 5 : 2 });
+    this.set({ part: closes ? "" : part, step: calm() ? MIX : 1 });
     if (closes || part !== "attention" || calm()) return;
-    const next = () => (this.state.step < 5 && this.state.part === "attention" ? this.set({ step: this.state.step + 1 }, true) : clearInterval(this.unfolding));
+    const next = () => (this.state.step < MIX && this.state.part === "attention" ? this.set({ step: this.state.step + 1 }, true) : clearInterval(this.unfolding));
     this.unfolding = setInterval(next, UNFOLDING_MS);
   }
 

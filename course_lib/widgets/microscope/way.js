@@ -1,7 +1,8 @@
 // The whole way: what every layer adds to a token's stream, and one layer enlarged, down to its numbers.
 
-const STEPS = ["q, k, v", "q meets k", "mask", "softmax", "mix"];
-const STEP_COLOURS = ["query", "key", "attention", "attention", "value"];
+const STEPS = ["q, k, v", "q meets k", "mask", "softmax", "mix", "join"];
+const STEP_COLOURS = ["query", "key", "attention", "attention", "value", "attention"];
+const MIX = 5; // so far attention unfolds by itself
 const UNFOLDING_MS = 1100;
 const BENDING_MS = 700;
 const PER_KEY_MS = 120;
@@ -11,6 +12,7 @@ const wayView = {
   how: [
     "Left: how much attention and MLP add in each layer, as a share of the stream. Its ends open, too: where the vectors begin, and where chances are made of the last one.",
     "Right: one layer, enlarged. Attention and MLP open when you choose them. Below the stream stands what it would say if it were read there.",
+    "Attention and MLP read the stream through a norm and add to it: the residual connection. What stands in it stays.",
     "Strips are vectors, a stripe for each number: coloured above 0, grey below. What a head adds, read as an output, is often noise.",
   ],
   build(m) {
@@ -47,6 +49,7 @@ const wayView = {
     if (c.part === "start") this.start(p);
     else if (c.part === "end") this.end(p);
     else if (step === 1) this.making(p);
+    else if (step === STEPS.length) this.join(p);
     else this.layer(p);
     const held = v.picture.contains(document.activeElement) ? document.activeElement.dataset.at : null;
     v.picture.replaceChildren(...parts);
@@ -55,10 +58,10 @@ const wayView = {
     v.part = c.part;
     v.codes.replaceChildren(...p.codes);
     if (step === 2 && p.fresh && !calm()) {
-      if (v.step === 0 && v.bent) this.bend(p, v.bent);
+      if (v.step < 2 && v.bent) this.bend(p, v.bent);
       this.slide(p);
     }
-    v.bent = p.ribbons;
+    if (p.ribbons) v.bent = p.ribbons;
     v.step = step;
   },
 
@@ -161,7 +164,7 @@ const wayView = {
     p.gates = c.part === "mlp";
     const X = this.zones(p);
     Object.assign(p, { X, end: top + n * pitch });
-    p.read = Math.max(p.end + 26, p.H - 60); // there stands what the stream would say
+    p.read = Math.max(p.end + 26, p.H - (wide ? 60 : 72)); // there stands what the stream would say
     p.foot = p.rows ? p.read - 13 : p.H - 2; // the zones that open end above it
     D.tokens.slice(0, n).forEach((piece, i) => {
       const later = D.causal && i > t;
@@ -182,6 +185,17 @@ const wayView = {
     this.mlp(p);
     if (D.writes) this.reads(p);
     if (p.gates) this.units(p);
+    else if (wide) add(text(p.px + p.pw / 2, p.H - 13, "Both read the stream through a norm and add to it: the residual connection.", "mid"));
+    if (!wide) this.doors(p);
+  },
+  /** Where there is no room for the rail: its two ends. */
+  doors(p) {
+    const { c, pw, H, text, add } = p;
+    const y = H - 13;
+    add(this.button(p, "start", "Where the vector begins", { part: "start" }, [4, y - 12, 92, 24], text(12, y, "← Embedding")));
+    if (!c.D.writes) return;
+    const words = text(pw - 12, y, "Chances →", "end");
+    add(this.button(p, "end", "How the last vector becomes chances", { part: "end" }, [pw - 86, y - 12, 82, 24], words));
   },
   /** From the tokens that are looked at: together as thick as one whole. */
   ribbons(p) {
@@ -247,7 +261,7 @@ const wayView = {
     const there = `M${m0},${y - 3} C${m0 + w * 0.7},${y - 3} ${m0 + w * 0.5},${y - thick} ${i0},${y - thick} H${i1}`;
     const down = `C${m1 - w * 0.5},${y - thick} ${m1 - w * 0.7},${y - 3} ${m1},${y - 3} V${y + 3} C${m1 - w * 0.7},${y + 3} ${m1 - w * 0.5},${y + thick} ${i1},${y + thick}`;
     const back = `H${i0} C${m0 + w * 0.5},${y + thick} ${m0 + w * 0.7},${y + 3} ${m0},${y + 3} Z`;
-    const widens = `widens to ${count(D.F)} numbers: these six are strongest`;
+    const widens = `widens ${p.f > 0.9 ? "the normed stream " : ""}to ${count(D.F)} numbers: these six are strongest`;
     const nodes = [
       text(m0 + 4, 20, "MLP", "title of-mlp"),
       wide ? text(m0 + 4, 38, gates ? widens : "works on each token alone") : null,
@@ -305,13 +319,12 @@ const wayView = {
   /** The steps of attention, each a button. */
   steps(p) {
     const { c, add, text, wide, px, pw, f, step } = p;
-    const k = px + 112 * f;
-    const at = wide ? [k, k + 86 * f, px + 320 * f, px + 408 * f, px + 520 * f] : [0.12, 0.28, 0.5, 0.62, 0.83].map((share) => px + share * pw);
+    const at = wide ? [112, 198, 320, 408, 520, 620].map((x) => px + x * f) : [0.1, 0.27, 0.46, 0.58, 0.76, 0.88].map((share) => px + share * pw);
     STEPS.forEach((label, i) => {
       const words = wide ? `${i + 1} ${label}` : label;
       const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
       const zone = [at[i] - 6, 8, words.length * 7 + 14, 24];
-      const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of 5`, { step: i + 1 }, zone, text(at[i], 20, words, look));
+      const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 }, zone, text(at[i], 20, words, look));
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
     });
@@ -369,17 +382,99 @@ const wayView = {
       if (step >= 5) this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh });
       add(this.area(nameRight - 60, yy - pitch / 2, cols.v - nameRight + 60 + 64 * u, pitch, () => m.set({ key: k, token: t })));
     });
-    if (step >= 5) this.mix(p);
+    if (step >= MIX) this.mix(p);
+    else this.table(p);
+    const group = D.H / D.G;
+    const others = range(D.H).filter((each) => each !== head && Math.floor(each / group) === Math.floor(head / group));
+    const shared = group > 1 ? `Head ${head} shares its keys and values with ${others.join(" and ")}. ` : "";
+    const hands = turns && step === 2 ? "The small hands: queries and keys are turned by their place. " : "";
+    const [left, bottom] = wide ? [cols.k, 435] : [px + 8, p.H - 3];
+    const lines = this.wrapped(`${this.purpose(c)} ${step === MIX ? shared : hands}`, (px + pw - left) / 6.2);
+    const first = bottom - 16 * lines.length;
+    if ((step < MIX ? end : Math.max(end + 22, 330) + 45) < first) lines.forEach((words, i) => add(text(left, first + 16 * i, words)));
     if (!wide) return;
     const box = { x: X.m0 + 6, y: y - 12, width: X.m1 - X.m0 - 12, height: 24, rx: 10 };
     add(this.plus(p, X.p1, "attention"), svg("rect", { ...box, class: "mlp hit", onclick: () => m.set({ part: "mlp" }) }));
     add(text((X.m0 + X.m1) / 2, y, "MLP", "mid on-mlp"), this.plus(p, X.p2, "mlp"));
-    const group = D.H / D.G;
-    const others = range(D.H).filter((each) => each !== head && Math.floor(each / group) === Math.floor(head / group));
-    const shared = group > 1 ? `Head ${head} shares its keys and values with ${others.join(" and ")}. ` : "";
-    const lines = this.wrapped(`${shared}${turns ? "The small hands: queries and keys are turned by their place." : ""}`, (px + pw - cols.k) / 6);
-    const first = 435 - 16 * lines.length;
-    if (step < 5 || Math.max(end + 22, 330) + 45 < first) lines.forEach((words, i) => add(text(cols.k, first + 16 * i, words)));
+  },
+  /** What each step is for. */
+  purpose({ D, N, token: t, layer, head, step }) {
+    const shares = N.shares(layer, head, t);
+    const first = shares.indexOf(Math.max(...shares));
+    const undivided = softmaxed(shares.map((_, k) => Math.sqrt(D.K) * N.score(layer, head, t, k)))[first];
+    const root = `√${D.K} = ${+Math.sqrt(D.K).toFixed(1)}`;
+    const change = `${bare(D.tokens[first])} would get ${percent(undivided)} instead of ${percent(shares[first])}`;
+    return [
+      `A sum of ${D.K} products grows with ${root}: hence the division. Without it ${change}, and a sure softmax hardly learns.`,
+      D.causal ? "It learns to say the next token: it must not see it." : "It fills gaps, so it may look to both sides.",
+      "Shares are above 0 and sum to 1 in each row, so that what is mixed by them stays of one size.",
+      "",
+    ][step - 2];
+  },
+  /** What all tokens ask of all, at this step: a row for each query, a column for each key. */
+  table(p) {
+    const { m, c, add, text, px, pw, f, wide, step } = p;
+    const { D, N, layer, head, n } = c;
+    const room = wide ? 152 * f : 92;
+    const size = room / n;
+    const [x0, y0] = [wide ? px + 514 * f : px + pw - room - 8, 76];
+    const scores = range(n).map((q) => range(Math.min(D.sees(q), n)).map((k) => N.score(layer, head, q, k)));
+    const most = Math.max(...scores.flat().map(Math.abs));
+    const gap = size > 10 ? 1 : 0;
+    if (wide) add(text(x0, 48, "rows: queries; columns: keys"));
+    range(n).forEach((q) => range(n).forEach((k) => {
+      const isSeen = k < scores[q].length;
+      const [x, y] = [x0 + k * size, y0 + q * size];
+      const share = isSeen && step === 4 ? N.shares(layer, head, q)[k] : 0;
+      const depth = !isSeen ? 0 : step === 4 ? share : Math.abs(scores[q][k]) / most;
+      const kind = step === 4 ? "attention" : scores[q][k] < 0 ? "stream" : "key";
+      const mixed = `color-mix(in srgb, var(--cx-${kind}) ${(100 * depth).toFixed(0)}%, var(--cx-back))`;
+      const fill = isSeen ? mixed : step > 2 ? "var(--edge)" : "transparent";
+      const edge = q === c.token && k === c.key ? { stroke: "var(--cx-text)", "stroke-width": 2 } : {};
+      const onclick = () => m.set({ token: q, key: Math.min(k, D.sees(q) - 1) });
+      const number = !isSeen ? "hidden" : step === 4 ? (100 * share).toFixed(0) : fixed(scores[q][k]);
+      const box = { x, y, width: size - gap, height: size - gap, style: `fill: ${fill}`, class: "square", ...edge, onclick };
+      add(svg("rect", box, svg("title", {}, `${bare(D.tokens[q])}, ${bare(D.tokens[k])}: ${number}`)));
+      const look = depth > 0.5 && kind !== "stream" ? "on-attention" : "ink";
+      if (isSeen && size > 26) add(text(x + size / 2, y + size / 2, number, `mid plain ${look}`, { style: "pointer-events: none" }));
+    }));
+    const row = { x: x0 - 2, y: y0 + c.token * size - 1.5, width: room + 3, height: size + 2, rx: 3 };
+    add(svg("rect", { ...row, fill: "none", stroke: "var(--cx-query)", "stroke-width": 1.5 }));
+    if (wide) add(text(x0, y0 + room + 16, [`products ÷ √${D.K}`, "later ones hidden", "each row sums to 100 %"][step - 2]));
+  },
+  /** The heads side by side, times W_o: what attention adds to the stream. */
+  join(p) {
+    const { m, c, add, text, wide, px, pw, f, H } = p;
+    const { D, N, token: t, layer, head } = c;
+    this.steps(p);
+    const [x, width] = wide ? [px + 112 * f, 200 * f] : [px + 40, pw * 0.4];
+    const pitch = Math.min(30, 268 / D.H);
+    const y = (n) => 84 + (n + 0.5) * pitch;
+    add(text(x, 60, wide ? `what its ${D.H} heads gathered, ${D.K} numbers each` : `${D.H} heads`));
+    range(D.H).forEach((n) => {
+      const shares = N.shares(layer, n, t);
+      const values = shares.map((_, k) => N.vector("v", layer, n, k));
+      const mixed = values[0].map((_, i) => sum(shares.map((w, k) => w * values[k][i])));
+      this.strip(p, mixed, x, y(n), "value", { width, height: Math.min(18, pitch - 3), opacity: n === head ? 1 : 0.6 });
+      add(text(x - 10, y(n), String(n), `end s14 ${n === head ? "of-value b" : "ink"}`));
+      add(this.area(x - 34, y(n) - pitch / 2, width + 44, pitch, () => m.set({ head: n })));
+    });
+    const [top, bottom, middle] = [84, 84 + D.H * pitch, 84 + (D.H * pitch) / 2];
+    const [from, to] = [x + width + 8, x + width + (wide ? 130 * f : 66)];
+    add(svg("path", {
+      d: `M${from},${top} C${from + 40},${top} ${to - 50},${middle} ${to},${middle} C${to - 50},${middle} ${from + 40},${bottom} ${from},${bottom} Z`,
+      fill: "var(--cx-attention)",
+      "fill-opacity": 0.25,
+    }));
+    add(text((from + to) / 2 - 6, middle, wide ? "times W_o" : "W_o", "mid of-attention b"));
+    add(this.stroke(`M${to + 12},60 V${bottom + 24}`, "stream", 4), this.plus({ y: middle }, to + 12, "attention", 10));
+    const added = percent(N.share(layer, t).attention);
+    const told = wide ? [`${D.D} numbers are added`, `to the stream: ${added}`, "of its length"] : [added];
+    told.forEach((words, i) => add(text(to + 30, middle + 18 * (i - (told.length - 1) / 2), words, "ink s14")));
+    if (!wide) return;
+    const joined = `Side by side they are ${D.H} times ${D.K} = ${count(D.H * D.K)} numbers.`;
+    const lines = this.wrapped(`${joined} W_o, a matrix found by training, lets each head write wherever in the stream.`, (px + pw - x) / 6.3);
+    lines.forEach((words, i) => add(text(x, H - 14 - 18 * (lines.length - 1 - i), words, "s13")));
   },
   mix(p) {
     const { m, c, add, text, X, y, pw, end, shares, wide, cols, u, fresh } = p;
@@ -509,19 +604,24 @@ const wayView = {
     const shown = Math.min(10, D.shown);
     const { p: chances } = D.chances(t, c, shown);
     const scores = range(shown).map((i) => D.a.next_logits[t * D.shown + i]);
-    const cols = wide ? { score: 150, bar: 166, room: 180, p: 420, end: 436, width: 240 } : { score: 100, bar: 108, room: 70, p: 222, end: 228, width: pw - 252 };
+    const cols = wide
+      ? { score: 150, bar: 166, room: 110, bent: 330, p: 420, end: 436, width: 240 }
+      : { score: 100, bar: 108, room: 70, p: 222, end: 228, width: pw - 252 };
     const at = (value) => x + value * f;
     add(text(at(cols.score), 132, "score", "end"), text(at(cols.p), 132, "chance", "end"));
-    if (c.temperature !== 1) add(text(at(cols.end), 132, `at temperature ${c.temperature.toFixed(1)}`));
+    const isCut = (i) => chances[i] === 0;
+    if (wide && c.temperature > 0) add(text(at(cols.bent), 132, `÷ ${c.temperature.toFixed(1)}`, "end"));
     scores.forEach((score, i) => {
       const y = 154 + 24 * i;
       const name = word(D.pieces[D.a.next_ids[t * D.shown + i]]).slice(0, wide ? 18 : 8);
       const bar = (from, long, height, look) => svg("rect", { x: at(from), y: y - height / 2, width: Math.max(1, long * f), height, rx: 2, class: look });
       add(text(x, y, name, `s14 ${i ? "ink" : "of-token b"}`), text(at(cols.score), y, fixed(score), "end ink s14"));
       add(bar(cols.bar, (cols.room * (score - D.low)) / (scores[0] - D.low), 12, "edge"));
-      add(text(at(cols.p), y, percent(chances[i]), "end ink s14"), bar(cols.end, chances[i] * cols.width, 16, "token"));
+      if (wide && c.temperature > 0) add(text(at(cols.bent), y, fixed(score / c.temperature), "end ink s14"));
+      add(text(at(cols.p), y, ...(isCut(i) ? ["cut", "end s14 later"] : [percent(chances[i]), "end s14 ink"])), bar(cols.end, chances[i] * cols.width, 16, "token"));
     });
-    add(text(x, 410, `${wide ? "The lowest of all scores" : "The lowest score"} is ${fixed(D.low)} or a little more.`, "s14"));
+    const settings = f > 0.9 && wide ? " Temperature, top-k and top-p are set in “What comes next”." : "";
+    add(text(x, 410, `${wide ? "The lowest of all scores" : "The lowest score"} is ${fixed(D.low)} or a little more.${settings}`, "s14"));
   },
   closing(p, title) {
     const { px, add, text, c } = p;
@@ -563,6 +663,7 @@ const wayView = {
         D.causal ? masked : [": no mask: ", q, " looks to both sides."],
         [": softmax makes of the score ", em(fixed(score), "key"), " a share of ", share, "."],
         [": ", share, " of what ", q, " gets is the value of ", tok(D.tokens[c.key], "value"), "."],
+        [`: one of ${D.H}; joined, times W_o, they add `, em(percent(N.share(layer, t).attention)), " of the stream’s length."],
       ][step - 1];
     }
     if (c.part === "mlp") {
