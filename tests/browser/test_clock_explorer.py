@@ -172,6 +172,13 @@ def test_pointing_shows_who_waited_for_whom_and_a_click_keeps(alone_page) -> Non
     explorer.locator(".foot").hover()
     expect(hint(explorer)).to_have_text(QUESTION)
     assert chained("Transformer", "out") == []
+    # A box that is pointed at and goes, as there are fewer layers.
+    explorer.get_by_label("layers").focus()
+    box(explorer, "Recurrent network", 2, 4).hover()
+    explorer.get_by_label("layers").press("ArrowDown")
+    expect(boxes(explorer, "Recurrent network")).to_have_count(2 * T)
+    explorer.get_by_label("layers").press("ArrowUp")
+    expect(boxes(explorer, "Recurrent network")).to_have_count(3 * T)
     # Kept, while another is only looked at.
     box(explorer, "Transformer", 2, 4).click()
     box(explorer, "Transformer", 0, 1).hover()

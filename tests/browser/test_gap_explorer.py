@@ -203,7 +203,7 @@ def test_it_opens_with_the_gap_and_what_fills_it(shown: Locator, gap: GapExplore
     ]
     under = [
         "one side: 1 pass",
-        f"one side: {ways[1]['tried']} tokens tried in the gap, {ways[1]['passes']} passes",
+        f"one side: shares among {ways[1]['tried']} tokens tried, {ways[1]['passes']} passes",
         "two sides: 1 pass",
     ]
     for n, way in enumerate(ways):

@@ -107,10 +107,12 @@ class Stepper extends Instrument {
     });
     if (!now) return;
     field.addEventListener("pointerdown", (event) => {
-      if (event.button === 0 && !field.matches(":focus")) drag = { at: event.clientX - event.clientY, from: now(), by: 0 };
+      if (event.button !== 0) return;
+      drag = { at: event.clientX - event.clientY, from: now(), by: 0, isTyping: field.matches(":focus") };
+      field.setPointerCapture(event.pointerId);
     });
     field.addEventListener("mousedown", (event) => {
-      if (!drag) return;
+      if (!drag || drag.isTyping) return;
       event.preventDefault();
       event.stopImmediatePropagation();
     });
@@ -118,7 +120,7 @@ class Stepper extends Instrument {
       const by = drag ? Math.round((event.clientX - event.clientY - drag.at) / DRAG_PX) : 0;
       if (!drag || by === drag.by) return;
       if (!drag.isMoving) {
-        field.setPointerCapture(event.pointerId);
+        field.blur();
         field.click();
       }
       Object.assign(drag, { isMoving: true, by });
@@ -129,6 +131,7 @@ class Stepper extends Instrument {
       drag = null;
     });
     field.addEventListener("pointercancel", () => (drag = null));
+    field.addEventListener("dragstart", (event) => event.preventDefault()); // of its selected text
   }
 
   /** What is wrong is told beside the field. */

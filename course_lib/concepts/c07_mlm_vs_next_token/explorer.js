@@ -346,7 +346,7 @@ class Gap extends Instrument {
       column.lines = lines;
       const passes = found ? `${found.passes} ${found.passes === 1 ? "pass" : "passes"}` : "";
       [way.title, way.short].forEach((words, n) => setText(column.title[n], words));
-      const tried = found?.tried ? `${found.tried} tokens tried in the gap, ` : "";
+      const tried = found?.tried ? `shares among ${found.tried} tokens tried, ` : "";
       const under = found ? [`: ${tried}${passes}`, `, ${passes}`] : ["", ""];
       under.forEach((words, n) => setText(column.under[n], way.name + words));
       setText(column.none, this.nothing(c, ways, way, found));

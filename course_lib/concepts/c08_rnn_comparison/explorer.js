@@ -226,6 +226,7 @@ class Clock extends Instrument {
       if (shape !== this.shape) this.rebuild(this.now);
       this.shape = shape;
       if (this.kept >= this.now.most) this.kept = null;
+      this.passing = {}; // what was pointed at may be gone
     }
     this.now.tick = Math.min(this.passing.tick ?? model.get("tick"), this.end());
     this.now.box = this.passing.box ?? this.kept;
@@ -256,7 +257,8 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    this.source.replaceChildren("Every box takes one tick", h("span", { class: "long" }, ": a picture, not a measurement"), ".");
+    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement: ");
+    this.source.replaceChildren(legend, "every box takes one tick.");
     const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
   }
@@ -359,7 +361,7 @@ class Clock extends Instrument {
       em("LSTM in one call", "stream"), ` ${times(fused)}, the `, em("Transformer", "attention"), ` ${times(last)}.`,
     );
     const first = `At ${lengths[1]} words the ${fastest.name.split(",")[0]} takes least, ${fixed(long(fastest))} ms.`;
-    this.hint.replaceChildren(`${first} On one core nobody waits; a Python loop costs many small calls.`);
+    this.hint.replaceChildren(`${first} On one core nothing runs side by side, so nothing is gained by waiting less; a Python loop costs many small calls.`);
     this.bars.replaceChildren(...rows.map((row) => {
       const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
       return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
