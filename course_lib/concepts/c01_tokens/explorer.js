@@ -95,6 +95,7 @@ class Tokens extends Instrument {
 
   chooseLanguage(language) {
     this.typing.giveUp();
+    this.outer.forgive();
     this.outer.set("language", language);
   }
 

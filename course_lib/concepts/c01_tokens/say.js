@@ -33,7 +33,10 @@ function cutSaid({ text, cuts, tokens, isWide }) {
   const all = cuts.map((cut, side) => {
     const [word, ids] = words[side] ?? ["", []];
     if (!ids.length) return { verb: "drops", rest: [] };
-    const reads = word.trim() === own.trim() || word === "[UNK]" ? [] : ["reads ", mark(written(word, long - 6), "stream"), " and "];
+    const [mine, others] = [word.trim(), own.trim()];
+    // Where they do not agree on what a word is.
+    const extent = others.includes(mine) ? " as a word of its own" : mine.includes(others) ? " as one word" : "";
+    const reads = mine === others || word === "[UNK]" ? [] : ["reads ", mark(written(word, long - 6), "stream"), `${extent} and `];
     if (cut.isLost(tokens[side].word)) return { reads, verb: "loses", rest: [": ", mark("[UNK]", "token")] };
     if (ids.length === 1) return { reads, verb: "keeps", rest: [" whole"] };
     const names = ids.slice(0, ids.length > most ? few : most).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);

@@ -4,7 +4,10 @@ const MADE = { q: "query", k: "key", v: "value" };
 const PURPOSE = { q: "what each token looks for", k: "what each token is found by", v: "what each token hands over" };
 
 const isExact = (x) => Math.abs(x - Math.round(1000 * x) / 1000) < 1e-12;
-const undivided = (c, t) => shares(powers(c.scores[t], c.allowed[t]).of);
+// The scale comes before the mask.
+const unmasked = (scores) => shares(powers(scores, scores.map(() => true)).of);
+const undivided = (c, t) => unmasked(c.scores[t]);
+const divided = (c, t) => unmasked(c.scale[t]);
 const columnsOf = (table) => table[0].map((_, j) => String(j + 1));
 
 const causal = (p) => h("button", { class: "link", onclick: () => p.ask("mask", { choice: "causal" }) }, "the causal mask");
@@ -50,12 +53,12 @@ const VIEWS = {
     how: "The longer the keys, the larger the scores, by nothing but their length. Dividing by its root undoes that.",
     build: (p) => scored(p, [
       { label: "scores", title: "if undivided", data: (c) => c.scores, own: undivided },
-      { label: "scaled scores", title: "divided", data: (c) => c.scale, own: (c, t) => c.softmax[t], sign: `↓ ÷ √${p.current().K}` },
+      { label: "scaled scores", title: "divided", data: (c) => c.scale, own: divided, sign: `↓ ÷ √${p.current().K}` },
     ], p.isWide() && p.current().T < 5 ? () => ["With more numbers to a key the scores grow: undivided, the largest share would run to 100 %."] : null),
     where: (p) => [p.asker, " and ", p.found, ": "],
     say(p, c) {
       const [score, scaled] = [c.scores[c.t][c.s], c.scale[c.t][c.s]];
-      const [before, now] = [undivided(c, c.t)[c.s], c.softmax[c.t][c.s]].map(percent);
+      const [before, now] = [undivided(c, c.t)[c.s], divided(c, c.t)[c.s]].map(percent);
       const would = p.isWide() ? " Undivided, its share would be " : " Undivided: ";
       const effect = before === now ? [" Its share stays ", em(now), "."] : [would, em(before), ", not ", em(now), "."];
       return [em(written(score)), ` ÷ √${c.K}`, isExact(scaled) ? " = " : " ≈ ", em(written(scaled)), ".", effect];

@@ -180,7 +180,8 @@ class Gap extends Instrument {
       place: [this.lead, this.stepper],
       between: [this.words, this.writing.node],
     });
-    this.lists = h("div", { class: "lists" });
+    // The lines begin at the numbers, which move with their bars.
+    this.lists = h("div", { class: "lists", ontransitionend: () => this.drawThreads(this.current()) });
     this.hint = h("p", { class: "hint", "aria-live": "polite" });
     this.stage.append(this.lists, this.hint, this.thread);
     this.tell(HOW, KEYS);
@@ -304,13 +305,21 @@ class Gap extends Instrument {
       const none = h("p", { class: "none" });
       const rows = range(SLOTS).map(() => {
         const [name, bar, number] = [h("span", { class: "name", dir: "auto" }), h("i", { class: kind }), h("span", { class: "share" })];
-        return { name, bar, number, row: h("li", {}, name, h("span", { class: "bar" }, bar, number)) };
+        const pointing = { onpointerenter: () => this.point(name.textContent), onpointerleave: () => this.point(null) };
+        const row = h("li", pointing, name, h("span", { class: "bar" }, bar, number));
+        return { name, bar, number, row };
       });
       const list = h("ol", {}, rows.map(({ row }) => row));
       const head = h("p", { class: "head" }, h("i", { class: kind }), title);
       return { title, under, none, rows, list, node: h("div", {}, head, h("small", {}, under), list, none) };
     });
     this.lists.replaceChildren(...this.columns.map(({ node }) => node));
+  }
+
+  /** A word of a list, by its name: its line is drawn stronger. */
+  point(name) {
+    this.pointed = name;
+    this.drawThreads(this.current());
   }
 
   /** The lines of a list: [token, share, rank of what stood there]; the last one is of all others. */
@@ -461,7 +470,8 @@ class Gap extends Instrument {
         if (other < 0 || !(this.isWide() || line.isOwn)) return;
         const begin = this.isWide() ? Math.min(at(before.rows[n].number).right + 8, from.right) : from.right;
         const [y, z, middle] = [at(before.rows[n].row).y, at(column.rows[other].row).y, (from.right + to.left) / 2];
-        lines.push(svg("path", { class: line.isOwn ? "same" : "", d: `M${begin},${y}H${from.right}C${middle},${y} ${middle},${z} ${to.left},${z}` }));
+        const isMarked = line.isOwn || before.rows[n].name.textContent === this.pointed;
+        lines.push(svg("path", { class: isMarked ? "same" : "", d: `M${begin},${y}H${from.right}C${middle},${y} ${middle},${z} ${to.left},${z}` }));
       });
     });
     this.thread.append(...lines);

@@ -139,6 +139,13 @@ class Recording {
     return range(2 * bytes).map((i) => (((this.a[kind][bytes * at + (i >> 1)] >> (i % 2 ? 4 : 0)) & 15) - 8) * top);
   }
 
+  /** What a head gathers at a token: the values of all that it sees, by their shares. */
+  mixed(layer, head, t) {
+    const shares = this.shares(layer, head, t);
+    const values = shares.map((_, k) => this.vector("v", layer, head, k));
+    return values[0].map((_, i) => sum(shares.map((share, k) => share * values[k][i])));
+  }
+
   /** A query or key as it was before it was turned by its place; null where nothing turns. */
   unturned(kind, layer, head, t) {
     if (this.base === null) return null;

@@ -7,7 +7,7 @@ const TOUR = [
   [{ view: "look" }, "How does it know? This head, one of 270, looks back at “France”. Point at the map: which others do?"],
   [{ view: "look", off: { heads: [[23, 4]], layers: [] } }, "We switch that head off. Watch the word at the end of the text."],
   [{ view: "say" }, "Read every layer as if it were the last. Where does “Paris” begin to climb, and who pushes it?"],
-  [{ view: "way", part: "attention", step: 5 }, "And inside that head: a query meets keys, a softmax makes shares, and values are mixed by them."],
+  [{ view: "way", part: "attention", step: MIX }, "And inside that head: a query meets keys, a softmax makes shares, and values are mixed by them."],
 ];
 const KEYS = [
   ["1", "to", "4", "views"],
@@ -456,7 +456,7 @@ class Microscope extends Instrument {
     }
     const [{ off = ALL_ON, ...state }, words] = TOUR[i];
     const { D } = this;
-    this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: 5, ...state };
+    this.state = { ...this.state, ...FIRST, n: D.n, token: D.n - 1, key: 3, layer: 23, head: 4, step: MIX, ...state };
     const isLast = i + 1 === TOUR.length;
     const next = h("button", { onclick: () => this.tour(isLast ? null : i + 1) }, isLast ? "Done" : "Next");
     const leave = isLast ? null : h("button", { class: "quiet", onclick: () => this.tour(null) }, "End");

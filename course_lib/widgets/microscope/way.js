@@ -345,7 +345,7 @@ const wayView = {
     this.steps(p);
     if (wide) add(text(cols.s + 46, 48, "score", "end"));
     if (wide && step >= 4) add(text(cols.soft, 48, "share"));
-    if (wide && step >= 5) add(text(cols.v, 48, "value times share"));
+    if (wide && step === MIX) add(text(cols.v, 48, "value times share"));
     const query = N.vector("q", layer, head, t);
     p.query = this.strip(p, query, cols.k, 48, "query", { height: 14 });
     add(text(cols.k - 8, 48, wide ? "its query" : "q", "end of-query"));
@@ -379,10 +379,10 @@ const wayView = {
         const look = `${size} ${bold || "plain"} ${comes(4)} ${isSmall ? "later" : "of-attention"}`;
         if (p.isTold(k) || shares[k] >= 0.1) add(text(cols.soft + long + 6, yy, words, look));
       }
-      if (step >= 5) this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh });
+      if (step === MIX) this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh });
       add(this.area(nameRight - 60, yy - pitch / 2, cols.v - nameRight + 60 + 64 * u, pitch, () => m.set({ key: k, token: t })));
     });
-    if (step >= MIX) this.mix(p);
+    if (step === MIX) this.mix(p);
     else this.table(p);
     const group = D.H / D.G;
     const others = range(D.H).filter((each) => each !== head && Math.floor(each / group) === Math.floor(head / group));
@@ -452,10 +452,7 @@ const wayView = {
     const y = (n) => 84 + (n + 0.5) * pitch;
     add(text(x, 60, wide ? `what its ${D.H} heads gathered, ${D.K} numbers each` : `${D.H} heads`));
     range(D.H).forEach((n) => {
-      const shares = N.shares(layer, n, t);
-      const values = shares.map((_, k) => N.vector("v", layer, n, k));
-      const mixed = values[0].map((_, i) => sum(shares.map((w, k) => w * values[k][i])));
-      this.strip(p, mixed, x, y(n), "value", { width, height: Math.min(18, pitch - 3), opacity: n === head ? 1 : 0.6 });
+      this.strip(p, N.mixed(layer, n, t), x, y(n), "value", { width, height: Math.min(18, pitch - 3), opacity: n === head ? 1 : 0.6 });
       add(text(x - 10, y(n), String(n), `end s14 ${n === head ? "of-value b" : "ink"}`));
       add(this.area(x - 34, y(n) - pitch / 2, width + 44, pitch, () => m.set({ head: n })));
     });
@@ -477,13 +474,11 @@ const wayView = {
     lines.forEach((words, i) => add(text(x, H - 14 - 18 * (lines.length - 1 - i), words, "s13")));
   },
   mix(p) {
-    const { m, c, add, text, X, y, pw, end, shares, wide, cols, u, fresh } = p;
+    const { m, c, add, text, X, y, pw, end, wide, cols, u, fresh } = p;
     const { D, N, token: t, layer, head } = c;
-    const values = shares.map((_, k) => N.vector("v", layer, head, k));
-    const mix = values[0].map((_, i) => sum(shares.map((w, k) => w * values[k][i])));
     const ym = Math.min(Math.max(end + 22, 330), 384);
     const right = cols.v + 64 * u;
-    this.strip(p, mix, cols.v, ym, "value", { height: 18, coming: fresh });
+    this.strip(p, N.mixed(layer, head, t), cols.v, ym, "value", { height: 18, coming: fresh });
     add(svg("line", { x1: cols.v, x2: right, y1: ym - 16, y2: ym - 16, stroke: "var(--cx-soft)" }));
     add(text(cols.v - 8, ym, wide ? "the sum of all, by their shares" : "sum", "end"));
     const side = y < ym ? 1 : -1;
@@ -611,6 +606,7 @@ const wayView = {
     add(text(at(cols.score), 132, "score", "end"), text(at(cols.p), 132, "chance", "end"));
     const isCut = (i) => chances[i] === 0;
     if (wide && c.temperature > 0) add(text(at(cols.bent), 132, `÷ ${c.temperature.toFixed(1)}`, "end"));
+    else if (c.temperature !== 1) add(text(at(cols.end), 132, `at temperature ${c.temperature.toFixed(1)}`));
     scores.forEach((score, i) => {
       const y = 154 + 24 * i;
       const name = word(D.pieces[D.a.next_ids[t * D.shown + i]]).slice(0, wide ? 18 : 8);
