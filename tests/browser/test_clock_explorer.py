@@ -315,7 +315,7 @@ def test_it_plays_pauses_and_plays_again(alone_page) -> None:
     expect_tick(explorer, 1)
     page.emulate_media(reduced_motion="reduce")
     explorer.get_by_role("tab", name="Writing").click()
-    expect(button).to_have_text("Next")
+    expect(button).to_have_text("Next tick")
     button.click()
     wait(9)
     expect_tick(explorer, 2)

@@ -345,6 +345,22 @@ def test_a_pixel_has_a_number_in_each_colour(alone_page) -> None:
     )
 
 
+def test_each_colour_has_its_picture(alone_page) -> None:
+    china = photographs()["China"]
+    explorer = alone_page.shown(PatchExplorer({"eight": EIGHT, "China": china}))
+    # After a grey picture, which has none of them.
+    explorer.get_by_label("Picture", exact=True).select_option("China")
+    roof = china[:, 64:128, 128:192]
+    points = [((y + 0.5) / 64, (x + 0.5) / 64) for y in (8, 24, 40, 56) for x in (8, 24, 40, 56)]
+    planes = explorer.locator(".plane canvas:visible")
+    expect(planes).to_have_count(3)
+    for c, tone in enumerate([(226, 122, 112), (122, 184, 132), (132, 160, 232)]):
+        brightest = pixels(planes.nth(c), points).max(1)
+        here = roof[c, 8::16, 8::16].flatten().numpy() * max(tone)
+        # The small picture leaves pixels out.
+        assert np.corrcoef(brightest, here)[0, 1] > 0.7
+
+
 def test_the_question_has_an_answer(alone_page, compute) -> None:
     china = photographs()["China"]
     found = cut(compute, china[:, :384], 255, "64")
@@ -356,7 +372,7 @@ def test_the_question_has_an_answer(alone_page, compute) -> None:
     twin = explorer.get_by_role("button", name="Nearest vector")
     question = f"Nearest vector: patch {near + 1}. Do they look alike?"
     answer = f"Cosine {cosine}. Of 12,288 numbers only 8 are left: what tells them apart may be lost."
-    says = explorer.locator(".twin .long")
+    says = explorer.locator(".twin span")
     expect(says).to_have_text(question)
     twin.hover()
     expect(says).to_have_text(answer)
@@ -374,7 +390,7 @@ def test_the_question_has_an_answer(alone_page, compute) -> None:
     expect(says).to_contain_text("The vector keeps all 4 numbers.")
     explorer = alone_page.shown(PatchExplorer({"eight": EIGHT}, projection=PatchEmbedding(4, 1, 13)))
     explorer.get_by_role("button", name="Nearest vector").press("Enter")
-    expect(explorer.locator(".twin .long")).to_contain_text("in 8 of 13 numbers. The others may tell")
+    expect(explorer.locator(".twin span")).to_contain_text("in 8 of 13 numbers. The others may tell")
 
 
 def test_sizes_keep_the_place_and_the_height(alone_page) -> None:
@@ -664,8 +680,10 @@ def test_nothing_is_cut_at_any_width(alone_page) -> None:
             assert alone_page.page.evaluate("document.documentElement.scrollWidth") <= width
         box = explorer.bounding_box()
         panel = explorer.locator(".panel").bounding_box()
-        # Beside each other in few lines, or below each other on a phone's first screen.
+        # Beside each other in few lines, or below each other on a phone's one screen.
         assert (box["height"] <= 620) if width >= 680 else (panel["y"] + panel["height"] <= 700)
+        if width == 390:
+            assert box["height"] <= 720  # 20 of them the line that says what is left out
 
 
 def test_good_to_look_at_and_accessible(alone_page) -> None:

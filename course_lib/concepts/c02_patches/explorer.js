@@ -3,10 +3,13 @@
 const OWN = "your own picture"; // names, as in Python
 const DRAW = "draw";
 const COLOURS = { 1: ["grey"], 3: ["red", "green", "blue"] };
-const TONES = [[238, 88, 80], [88, 186, 104], [96, 140, 245]]; // of each colour alone, at its brightest
+const TONES = [[226, 122, 112], [122, 184, 132], [132, 160, 232]]; // of each colour alone, at its brightest: calm beside the picture
+const MOST_TINTED = 45; // % of a tone behind the largest number
 const LEAST_FOR_LINES = 5; // CSS pixels of a patch
 const LEAST_FOR_EDGES = 9; // and for lines with edges, which are seen on white
 const LEAST_FOR_NUMBERS = 17; // CSS pixels of a patch whose number in the order is written on it
+const FILTER = 34; // CSS pixels of a small picture of what a number tells
+const MOST_ON_A_PHONE = 188; // CSS pixels of the picture's height
 const FLY_MS = 250;
 const MOST_FLYING = 2000;
 const COST_SIDES = [60, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
@@ -34,6 +37,9 @@ function placeName([down, right]) {
   return ways.map(([n, way]) => `${Math.abs(n)} ${way}`).join(", ") || "in its place";
 }
 
+/** Before the heading of what comes next. */
+const leads = () => h("span", { class: "down", "aria-hidden": "true" }, "↓ ");
+const long = (words) => h("span", { class: "long" }, words);
 
 class Patches extends Instrument {
   constructor(model, box) {
@@ -201,7 +207,7 @@ class Patches extends Instrument {
       return button({ "aria-label": `Move: ${placeName(place)}`, onclick: () => this.moveTo(place) });
     }));
 
-    this.title = h("p", {});
+    this.title = h("p", { class: "head" });
     this.patch = h("canvas");
     this.close = h("div", { class: "patch", role: "slider", tabindex: "0", "aria-label": "Pixel of the token", "aria-valuemin": "1" }, this.patch, h("i"));
     this.at = h("p", {});
@@ -212,31 +218,31 @@ class Patches extends Instrument {
       this.drawSoon();
     };
     this.toTwin = button({ class: "twin", onclick: tell }, this.twin, this.twinSays);
-    this.rowSays = h("p", {});
+    this.rowSays = h("span");
+    this.alone = h("p", { class: "alone" });
     this.channels = range(3).map((c) => {
       const cells = range(64).map((i) => h("i", { onpointerenter: () => this.preview({ pixel: this.from + i }) }));
       const parts = { cells, plane: h("canvas"), name: h("b"), part: h("span") };
       parts.frame = h("div", { class: "plane" }, parts.plane, h("i"));
       parts.box = h("div", { class: "cells", onpointerleave: () => this.preview({}) }, parts.cells);
-      parts.node = h("div", { class: `channel of-${c}` }, parts.frame, h("div", {}, h("p", {}, parts.name, " ", parts.part), parts.box));
+      parts.node = h("div", { class: `channel of-${c}` }, parts.frame, h("p", {}, parts.name, " ", parts.part), parts.box);
       return parts;
     });
     this.entries = range(8).map(() => {
       const parts = { filter: h("canvas"), number: h("b"), name: h("small"), bar: h("u") };
-      parts.node = h("li", {}, parts.filter, h("span", {}, parts.number, parts.name, parts.bar));
+      parts.node = h("li", {}, parts.filter, parts.number, parts.bar, parts.name);
       return parts;
     });
     this.list = h("ol", {}, this.entries.map(({ node }) => node));
-    this.weights = h("p", { class: "weights" });
+    this.weights = h("p", { class: "head" });
     this.stage.append(
       h("div", { class: "left" }, this.board),
       this.caption,
       h("div", { class: "cost" }, this.pad, this.area, this.looks),
       h("div", { class: "panel" },
-        h("div", {}, this.title, this.close, this.at, this.toTwin),
-        h("div", {}, h("div", { class: "heads" }, h("p", {}, "its colours"), this.rowSays), this.channels.map(({ node }) => node)),
-        h("div", {}, h("p", {}, "one vector"), this.list),
-        this.weights),
+        h("div", { class: "token" }, this.title, this.close, this.toTwin, this.alone),
+        h("div", {}, h("div", { class: "head" }, h("p", {}, leads(), this.rowSays), this.at), this.channels.map(({ node }) => node)),
+        h("div", {}, this.weights, this.list)),
       this.lines,
     );
     this.listen();
@@ -408,7 +414,7 @@ class Patches extends Instrument {
     const colour = this.coloursOf(cut.numbers, height * width);
     this.image ??= this.painted(height, width, colour);
     if (this.get("shuffled")) this.jumbled ??= this.painted(height, width, (i) => colour(this.comesFrom(i)));
-    const side = Math.min(this.board.parentElement.clientWidth / width, (this.isWide() ? 280 : 210) / height);
+    const side = Math.min(this.board.parentElement.clientWidth / width, (this.isWide() ? 280 : MOST_ON_A_PHONE) / height);
     const [x1, y1] = [Math.max(side, 4 / width), Math.max(side, 4 / height)];
     const pen = sized(canvas, width * x1, height * y1);
     pen.scale(x1, y1);
@@ -457,12 +463,13 @@ class Patches extends Instrument {
     this.from = from;
     this.title.replaceChildren(h("b", {}, `${this.kind} ${count(token + 1)}`), cut.n > 9999 ? "" : h("span", { class: "long" }, ` of ${count(cut.n)}`));
     setText(this.at, `Pixel ${count(pixel + 1)} of ${count(area)}`);
-    setText(this.rowSays, `one row of ${count(length)}`);
+    this.rowSays.replaceChildren(h("b", {}, "one row"), ` of ${many(length, "number")}`, long(channels > 1 ? ", colour after colour" : ""));
     this.enlarge(this.patch, this.coloursOf(row, area));
     const place = { left: (pixel % wide) / wide, top: Math.floor(pixel / wide) / tall, width: 1 / wide, height: 1 / tall };
     for (const node of [this.close, ...this.channels.map((each) => each.frame)]) {
       for (const [name, share] of Object.entries(place)) node.lastChild.style[name] = `${100 * share}%`;
     }
+    this.channels.forEach(({ node }, c) => (node.hidden = c >= channels)); // before they are drawn, which takes their width
     const told = this.channels.slice(0, channels).map(({ plane, name, part, cells }, c) => {
       const colour = this.coloursOf(row, area, c);
       if (channels > 1) this.enlarge(plane, colour);
@@ -471,15 +478,19 @@ class Patches extends Instrument {
       cells.forEach((cell, i) => {
         cell.hidden = from + i >= to;
         if (cell.hidden) return;
-        const rgb = colour(from + i);
-        const light = sum(rgb.map((x, k) => [0.2126, 0.7152, 0.0722][k] * (x / 255) ** 2.2));
-        setText(cell, row[c * area + from + i]);
-        Object.assign(cell.style, { background: `rgb(${rgb})`, color: light > 0.18 ? "#000" : "#fff" });
+        const number = row[c * area + from + i];
+        const [grey] = colour(from + i);
+        setText(cell, number);
+        // A grey is what it is; of a colour there is so little that its number can be read.
+        const tint = `color-mix(in srgb, rgb(${TONES[c]}) ${(MOST_TINTED * number) / cut.full}%, var(--cx-back))`;
+        const [background, color] = channels > 1 ? [tint, ""] : [`rgb(${grey} ${grey} ${grey})`, grey > 116 ? "#000" : "#fff"];
+        Object.assign(cell.style, { background, color });
         setAttribute(cell, "data-chosen", from + i === pixel && "");
       });
       return `${COLOURS[channels][c]}, ${part.textContent}: ${row.slice(c * area + from, c * area + to).join(" ")}`;
     });
-    this.channels.forEach(({ node }, c) => (node.hidden = c >= channels));
+    setAttribute(this.root, "data-dense", to - from > 16 && "");
+    setAttribute(this.root, "data-few", to - from <= 8 && "");
     const at = this.placeOf(token);
     const where = cut.columns > 1 ? `: row ${Math.floor(at / cut.columns) + 1}, column ${(at % cut.columns) + 1}` : "";
     return [`${this.kind} ${count(token + 1)} of ${count(cut.n)}${where}`, `Its row has ${many(length, "number")}.`, ...told];
@@ -504,27 +515,25 @@ class Patches extends Instrument {
       const isColour = names && weights[k].some((x) => x !== weights[k][0]) && weights[k].every((x, j) => x === weights[k][j - (j % cut.area)]);
       const strength = isColour ? 0.5 : 1;
       const of = (j) => 127.5 * (1 + (strength * weights[k][j]) / most);
-      this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), 28);
+      this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), FILTER);
       setText(name, names?.[k] ?? "");
     });
     this.filtered = cut.matrix;
     const isPart = width > weights.length;
+    setText(this.alone, cut.n === 1 ? "The whole picture is one token: there is no other to compare with. Cut it smaller." : "");
     this.toTwin.hidden = !found;
-    let [says, short, below] = ["", "", ""];
+    let says = "";
     if (found) {
       const other = `${this.kind.toLowerCase()} ${count(found.token + 1)}`;
-      const same = `${many(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
-      const isTold = !found.same && (this.passing.isTold || (this.isTold && token === this.opened()));
-      says = found.same ? same : isTold ? this.comparison(token) : `Nearest vector: ${other}. Do they look alike?`;
-      short = found.same ? `Same: ${found.token + 1}` : `Nearest: ${found.token + 1}. Alike?`;
-      below = found.same || isTold ? says : "";
-      this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), 56);
+      const isTold = this.passing.isTold || (this.isTold && token === this.opened());
+      says = isTold ? this.comparison(token) : `Nearest vector: ${other}. Do they look alike?`;
+      if (found.same) says = `${many(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
+      this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), this.close.clientWidth);
     }
-    // In a narrow column there is no room for sentences: they stand below.
-    this.twinSays.replaceChildren(h("span", { class: "long" }, says), h("span", { class: "short" }, short));
-    const which = isPart ? `, the first ${weights.length} drawn` : "";
-    const shares = `One vector: how much of each pattern is in it; one matrix for all, ${count(cut.length)} × ${count(width)}${which}.`;
-    this.weights.replaceChildren(...(below ? [h("span", { class: "long" }, shares), h("span", { class: "short" }, below)] : [shares]));
+    setText(this.twinSays, says);
+    const [which, rest] = isPart ? [`, the first ${weights.length}`, " drawn"] : ["", ", how much of each pattern"];
+    const matrix = ["times one matrix", long(" for all"), `, ${count(cut.length)} × ${count(width)}: `];
+    this.weights.replaceChildren(leads(), ...matrix, h("b", {}, "one vector"), which, long(rest));
     const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
     return [`Its vector${by}: ${written.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
   }
@@ -550,6 +559,7 @@ class Patches extends Instrument {
     const isRead = this.get("state").is_reading && shape.join() === `1,${SHEET},${SHEET}`;
     this.reading.hidden = this.pad.hidden = !isRead;
     this.area.hidden = isRead;
+    setAttribute(this.root, "data-read", isRead && "");
     const told = [`In attention each looks at each: ${looks}. ${half}`];
     if (isRead) {
       const here = 5 * (this.moved[0] + FARTHEST) + this.moved[1] + FARTHEST;
@@ -644,22 +654,26 @@ class Patches extends Instrument {
     return this.stage.clientWidth > 632;
   }
 
-  /** From the opened token to the same, enlarged; and from its numbers to its vector. */
+  /** From the opened token to the same, enlarged, to its row, and to its vector. */
   drawLines() {
     const stage = this.box(this.stage);
     const at = (node) => {
       const { left, right, top, bottom } = this.box(node);
       return { left: left - stage.left, right: right - stage.left, top: top - stage.top, bottom: bottom - stage.top };
     };
-    const [a, b, c, d, whole] = [this.over.lastChild, this.close, this.channels[0].box, this.list, this.canvas].map(at);
+    const [a, b, row, list, whole] = [this.over.lastChild, this.close, this.channels[0].node, this.list, this.canvas].map(at);
+    const { bottom } = at(this.channels[this.cut.channels - 1].node);
+    // As broad as what is written there.
+    for (const [box, nodes] of [[row, this.channels[0].cells], [list, this.entries.map(({ node }) => node)]]) {
+      box.right = Math.max(...nodes.filter((node) => !node.hidden).map((node) => at(node).right));
+    }
+    const way = (d) => svg("path", { class: "way", d });
+    const down = (from, y, to) => way(`M${from.left},${y}L${to.left},${to.top}H${to.right}L${from.right},${y}Z`);
     // The way from the token to its enlargement begins at the picture's edge, so that it covers nothing there.
     const from = Math.max(a.right, whole.right + 1);
     const leaving = (side) => a[side] + ((b[side] - a[side]) * (from - a.right)) / Math.max(b.left - a.right, 1);
-    const { bottom } = at(this.channels[this.cut.channels - 1].box);
-    this.lines.replaceChildren(...(this.isWide() ? [
-      svg("path", { class: "zoom", d: `M${from},${leaving("top")}L${b.left},${b.top}V${b.bottom}L${from},${leaving("bottom")}Z` }),
-      svg("path", { class: "matrix", d: `M${c.right + 5},${c.top}L${d.left - 6},${d.top}V${d.bottom}L${c.right + 5},${bottom}Z` }),
-    ] : []));
+    const zoom = way(`M${from},${leaving("top")}L${b.left},${b.top}V${b.bottom}L${from},${leaving("bottom")}Z`);
+    this.lines.replaceChildren(...(this.isWide() ? [zoom] : []), down(b, b.bottom, row), down(row, bottom, list));
   }
 
   /** Once, however many choices change together. */

@@ -1,7 +1,7 @@
 // The clock explorer's page: two networks at the same words, on one clock; and the times that Python measured.
 
 const TICK_MS = 400;
-const TILE = 5; // pixels
+const TILE = 6; // pixels
 const NETWORKS = [
   { isRecurrent: true, title: "Recurrent network", name: "recurrent network", kind: "stream", waits: "a box waits for the ones left and below" },
   { isRecurrent: false, title: "Transformer", name: "Transformer", kind: "attention", waits: "a box waits for the layer below, at its word and before" },
@@ -76,7 +76,7 @@ class Clock extends Instrument {
     this.axis = h("div", { class: "axis" });
     const tiles = h("div", { "aria-hidden": "true" }, networks[0].half, this.axis, networks[1].half);
     this.slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Clock", "aria-valuemin": 0 }, tiles);
-    const turn = h("div", { class: "turn" }, h("div", { class: "names", "aria-hidden": "true" }, networks.map(({ label }) => label)), this.slider);
+    const turn = h("div", { class: "turn" }, h("div", { class: "names", "aria-hidden": "true" }, networks[0].label, h("span", {}, "boxes at tick"), networks[1].label), this.slider);
     this.clock = h("div", {}, networks.map(({ node }) => node), turn);
     this.bars = h("div", { class: "bars" });
     this.stage.append(this.clock, this.bars);
@@ -251,7 +251,7 @@ class Clock extends Instrument {
       show();
       setText(unit, ` ${name.replace(/s?$/, c[name] === 1 ? "" : "s")}`);
     }
-    setText(this.play, calm() ? "Next" : this.running ? "Pause" : "Play");
+    setText(this.play, calm() ? "Next tick" : this.running ? "Pause" : "Play");
     const told = this.networks.flatMap((net, i) => this.drawNetwork(net, c, c.runs[i]));
     this.networks.forEach((net, i) => this.drawTiles(net, c, c.runs[i]));
     this.drawSlider(c);
@@ -361,7 +361,7 @@ class Clock extends Instrument {
       em("LSTM in one call", "stream"), ` ${times(fused)}, the `, em("Transformer", "attention"), ` ${times(last)}.`,
     );
     const first = `At ${lengths[1]} words the ${fastest.name.split(",")[0]} takes least, ${fixed(long(fastest))} ms.`;
-    this.hint.replaceChildren(`${first} On one core nothing runs side by side, so nothing is gained by waiting less; a Python loop costs many small calls.`);
+    this.hint.replaceChildren(`${first} On one core nothing runs side by side, so waiting less gains nothing; a Python loop costs many small calls.`);
     this.bars.replaceChildren(...rows.map((row) => {
       const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
       return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
