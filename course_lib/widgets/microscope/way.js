@@ -611,10 +611,12 @@ const wayView = {
       const y = 154 + 24 * i;
       const name = word(D.pieces[D.a.next_ids[t * D.shown + i]]).slice(0, wide ? 18 : 8);
       const bar = (from, long, height, look) => svg("rect", { x: at(from), y: y - height / 2, width: Math.max(1, long * f), height, rx: 2, class: look });
-      add(text(x, y, name, `s14 ${i ? "ink" : "of-token b"}`), text(at(cols.score), y, fixed(score), "end ink s14"));
+      add(text(x, y, name, `s14 ${isCut(i) ? "later" : i ? "ink" : "of-token b"}`));
+      add(text(at(cols.score), y, fixed(score), `end s14 ${isCut(i) ? "later" : "ink"}`));
       add(bar(cols.bar, (cols.room * (score - D.low)) / (scores[0] - D.low), 12, "edge"));
-      if (wide && c.temperature > 0) add(text(at(cols.bent), y, fixed(score / c.temperature), "end ink s14"));
-      add(text(at(cols.p), y, ...(isCut(i) ? ["cut", "end s14 later"] : [percent(chances[i]), "end s14 ink"])), bar(cols.end, chances[i] * cols.width, 16, "token"));
+      if (wide && c.temperature > 0) add(text(at(cols.bent), y, fixed(score / c.temperature), `end s14 ${isCut(i) ? "later" : "ink"}`));
+      if (isCut(i)) add(text(at(cols.p), y, "cut", "end s14 later"));
+      else add(text(at(cols.p), y, percent(chances[i]), "end s14 ink"), bar(cols.end, chances[i] * cols.width, 16, "token"));
     });
     const settings = f > 0.9 && wide ? " Temperature, top-k and top-p are set in “What comes next”." : "";
     add(text(x, 410, `${wide ? "The lowest of all scores" : "The lowest score"} is ${fixed(D.low)} or a little more.${settings}`, "s14"));
