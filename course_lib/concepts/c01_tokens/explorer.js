@@ -21,7 +21,7 @@ const HOW = {
 const ASKED = {
   // A text of one word, others, and what languages cost: wide, and where there is less room.
   word: ["Point at a token for its number. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: ["Which word costs most? Each tint is a token, underlined the open word. Point at a token; choose a word.", "Which word costs most? Tap one."],
+  cut: ["Which word costs most? Each tint is a token, the open word is underlined. Point at a token; choose a word.", "Which word costs most? Tap one."],
   price: ["Why so many? Point at the tokens of a letter.", "Why so many? Tap a letter."],
 };
 const KEYS = [["←", "→", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];

@@ -573,7 +573,7 @@ class Patches extends Instrument {
         setAttribute(button, "aria-pressed", String(i === here));
         button.tabIndex = i === here ? 0 : -1;
       });
-      this.looks.replaceChildren("Move it by a pixel: is it still read the same?", h("br"), "Where it is, its place is blue.");
+      this.looks.replaceChildren("Move it by a pixel: is it still read the same?", h("br"), "If so, its place is blue.");
       return [this.reading.textContent, this.moved.some(Boolean) ? `Moved ${placeName(this.moved)}.` : "In its place.", ...told];
     }
     if (this.get("shuffled") && cut.n <= MOST_MIXED) {

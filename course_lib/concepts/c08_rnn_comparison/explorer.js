@@ -257,8 +257,8 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement: ");
-    this.source.replaceChildren(legend, "every box takes one tick.");
+    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement. ");
+    this.source.replaceChildren(legend, "Every box takes one tick.");
     const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
   }
