@@ -177,6 +177,17 @@ def test_it_opens_where_the_last_query_looks_most_and_every_step_is_the_librarys
         if label:
             expected = reference.numbers(stage)[-1:] if stage == "mix" else reference.numbers(stage)
             np.testing.assert_allclose(numbers(stepper, label), expected.ravel(), atol=5e-4)
+    # The scale comes before the mask: these shares are of all scores.
+    step(stepper, "Scale")
+    stepper.get_by_label("Query", exact=True).select_option("0")
+    stepper.get_by_label("Key", exact=True).select_option("0")
+    undivided, divided = (
+        100 * maths.softmax(reference.numbers(stage)[0])[0] for stage in ("scores", "scale")
+    )
+    told = f"Undivided, its share would be {undivided:.0f} %, not {divided:.0f} %."
+    expect(said(stepper)).to_have_text(f"1 ÷ √3 ≈ 0.577. {told}")
+    stepper.get_by_label("Query", exact=True).select_option("2")
+    step(stepper, "Mix")
     shares = [f"{100 * share:.0f} %" for share in reference.numbers("softmax")[2]]
     expect(stepper.locator(".strip .bar").first.locator("> span")).to_have_text(
         [f"{token} {share}" for token, share in zip(reference.state["tokens"], shares, strict=True)]

@@ -257,6 +257,36 @@ def test_pointing_shows_and_a_click_keeps(shown: Locator, gap: GapExplorer) -> N
     expect(shown.locator(".lists li:visible")).to_have_count(0)
 
 
+def test_lines_follow_the_numbers_and_the_word_that_is_pointed_at(shown: Locator, gap: GapExplorer) -> None:
+    shown.page.emulate_media(reduced_motion="no-preference")
+    begins = """node => [...node.querySelectorAll(".threads path:not(.stem)")].map(path => {
+        const at = node.querySelector(".threads").getBoundingClientRect();
+        const [x, y] = path.getAttribute("d").match(/[\\d.]+/g).map(Number);
+        const rows = [...node.querySelectorAll(".lists li:not([hidden])")];
+        const row = rows.find(row => {
+            const { left, right, top, bottom } = row.getBoundingClientRect();
+            const [x1, y1] = [at.left + x, at.top + y];
+            return left <= x1 && x1 <= right + 8 && top <= y1 && y1 <= bottom;
+        });
+        return at.left + x - row.querySelector(".share").getBoundingClientRect().right;
+    })"""
+    for place in (9, GAP, 3):
+        tokens(shown).nth(place).click()
+        away(shown)
+        expect(said(shown)).to_have_text(sentence(gap, place))
+        shown.page.wait_for_timeout(600)
+        found = shown.evaluate(begins)
+        assert found
+        assert all(0 <= distance <= 8.5 for distance in found), (place, found)
+    marked = shown.locator(".threads .same")
+    n = marked.count()
+    first = lists(shown).first.locator("li:not([data-own])").first
+    first.hover()
+    expect(marked).not_to_have_count(n)
+    away(shown)
+    expect(marked).to_have_count(n)
+
+
 def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
     keyboard, token = shown.page.keyboard, tokens(shown)
     stops = (

@@ -281,9 +281,10 @@ def test_the_whole_way_has_the_librarys_numbers(desk, scope: Locator) -> None:
 part = probing.parts_of(writes, tokenizer.encode({TEXT!r}), 1)
 units = part.hidden[4].abs().topk(6).indices
 added = (part.attention[4].norm() / part.stream[4].norm()).item()
-print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), units.tolist(), added]))
+found = part.scores[2, 4], part.weights[2, 4], units, part.mix[:, 4]
+print(json.dumps([*(each.tolist() for each in found), added]))
 """
-    scores, shares, units, added = json.loads(desk.run(code))
+    scores, shares, units, mixed, added = json.loads(desk.run(code))
     scope.get_by_role("button", name="Attention: open").click()
     shown = scope.locator(".way")
     for k, share in enumerate(shares):
@@ -302,6 +303,13 @@ print(json.dumps([part.scores[2, 4].tolist(), part.weights[2, 4].tolist(), units
         expect(last.nth(20 + k)).to_have_text(f"{TEXT[4]}, {TEXT[k]}: {100 * share:.0f}")
     scope.get_by_role("button", name="join, step 6 of 6").click()
     expect(said(scope)).to_contain_text(f"they add {percent(added)} of the stream’s length")
+    strips = scope.locator(".stage canvas")
+    expect(strips).to_have_count(N_HEADS)
+    for strip, values in zip(strips.all(), np.abs(mixed), strict=True):
+        pixels = "node => [...node.getContext('2d').getImageData(0, 0, node.width, 1).data]"
+        opacity = np.array(strip.evaluate(pixels)[3::4]) / 255  # the root, so that small ones are seen
+        # Values are recorded in four bits.
+        np.testing.assert_allclose(opacity**2, values / values.max(), atol=0.15)
     scope.get_by_role("button", name="q, k, v, step 1 of 6").click()
     expect(shown).to_contain_text("turned by its place, 4")
     scope.get_by_role("button", name="Close attention").click()
@@ -397,6 +405,15 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     expect(scope.locator("button.row").first).to_contain_text("77 % → 27 %")
     expect(scope.locator("button.row").nth(1)).to_contain_text("6.5 % → 5.2 %")
     expect(scope.locator(".rest")).to_contain_text(re.compile(r"^some 3,\d{3} others kept"))
+    scope.get_by_label("Top-k").fill("3")
+    tab(scope, "The whole way").click()
+    scope.get_by_role("button", name="How the last vector becomes chances").click()
+    expect(scope.locator(".way")).to_contain_text("÷ 1.5")
+    expect(scope.locator(".way text", has_text=re.compile("^cut$"))).to_have_count(
+        8
+    )  # of three, 90 % leave two
+    tab(scope, "What comes next").click()
+    scope.get_by_label("Top-k").fill("41")
     scope.get_by_label("Temperature").fill("1")
     scope.get_by_label("Top-p").fill("1")
     scope.get_by_role("button", name="Take “Paris”").click()

@@ -283,7 +283,7 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     values, answer = explorer.locator(".value"), explorer.locator(".ask p")
     begun = values.all_text_contents()
     assert all(each.startswith("alike ") for each in begun)
-    expect(answer).to_contain_text("Which number stays?")
+    expect(answer).to_contain_text("Which number stays exactly?")
     on = explorer.get_by_role("button", name="Move both one on")
     for _ in range(3):
         on.click()
@@ -304,7 +304,7 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     on.click()
     place(explorer, "key").fill("5")  # another distance: nothing to compare
     expect(values.first).not_to_contain_text("still")
-    expect(answer).to_contain_text("Which number stays?")
+    expect(answer).to_contain_text("Which number stays exactly?")
 
 
 def test_a_number_that_hardly_moved_is_not_said_to_stay(show) -> None:

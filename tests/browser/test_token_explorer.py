@@ -272,6 +272,9 @@ def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
         "a  b": "ours cuts ‹a› into",
         "Straw": "pieces reads straw and keeps it whole.",
         "é": "pieces reads e and keeps it whole.",
+        # Where they do not agree on what a word is.
+        "我爱": "pieces reads 我 as a word of its own and loses it: [UNK].",
+        "a1": "pieces reads a1 as one word and loses it: [UNK].",
         "p" * 101: "pieces loses it: [UNK].",
     }.items():
         field.fill(text)
@@ -416,6 +419,13 @@ def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
     expect(alert).to_be_empty()
     says(explorer, "‹straw›")
     assert explorer.locator(".stage").evaluate("node => getComputedStyle(node).opacity") == "1"
+    # Another text takes what was refused back.
+    field.fill("a" * 2001)
+    expect(alert).to_contain_text("shorten it")
+    explorer.get_by_label("One sentence in").select_option("Spanish")
+    expect(alert).to_be_empty()
+    field.fill("straw")
+    says(explorer, "‹straw›")
     # An empty field that is left has its text back.
     field.fill("")
     expect(alert).to_contain_text("The text is empty")

@@ -281,7 +281,9 @@ class Positions extends Instrument {
   ask(shown, c) {
     const { n_places: n, trained } = this.sizes;
     const beyond = `${trained} of ${places(n)} were trained; hatched is new. Move the query past ${trained - 1}: what is new to each?`;
-    const plain = trained < n ? beyond : `Which number stays? And which places look most like place ${c.query}?${this.isWide() ? " The more alike, the more it looks there, words aside." : ""}`;
+    const alike = `Which number stays exactly? And which places look most like place ${c.query}?`;
+    const why = this.isWide() ? " The more alike, the more it looks there, words aside." : "";
+    const plain = trained < n ? beyond : alike + why;
     const by = this.hasMoved(c) ? c.query - this.began.query : 0;
     const answers = shown.map((scheme) => [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c))]);
     const parts = by ? [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."] : [plain];

@@ -76,7 +76,8 @@ class Clock extends Instrument {
     this.axis = h("div", { class: "axis" });
     const tiles = h("div", { "aria-hidden": "true" }, networks[0].half, this.axis, networks[1].half);
     this.slider = h("div", { class: "line", role: "slider", tabindex: 0, "aria-label": "Clock", "aria-valuemin": 0 }, tiles);
-    const turn = h("div", { class: "turn" }, h("div", { class: "names", "aria-hidden": "true" }, networks[0].label, h("span", {}, "boxes at tick"), networks[1].label), this.slider);
+    const names = h("div", { class: "names", "aria-hidden": "true" }, networks[0].label, h("span", {}, "boxes at tick"), networks[1].label);
+    const turn = h("div", { class: "turn" }, names, this.slider);
     this.clock = h("div", {}, networks.map(({ node }) => node), turn);
     this.bars = h("div", { class: "bars" });
     this.stage.append(this.clock, this.bars);
