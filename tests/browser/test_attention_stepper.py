@@ -167,7 +167,7 @@ def test_it_opens_where_the_last_query_looks_most_and_every_step_is_the_librarys
             "scaled scores",
             "2.5 ÷ √3 ≈ 1.443. Undivided, its share would be 69 %, not 54 %.",
         ),
-        "mask": ("Mask", "masked scores", "its score stays 1.443."),
+        "mask": ("Mask", "masked scores", "its score stays 1.443. To this query nothing is forbidden."),
         "softmax": ("Softmax", None, "54 %: e1.443 ≈ 4.235, of 7.798 in all."),
         "mix": ("Mix", "mix", "0.228·0 + 0.543·2 + 0.228·1 ≈ 1.315."),
     }
@@ -205,7 +205,7 @@ def test_pointing_previews_and_a_click_keeps(alone_page) -> None:
     cells = table(stepper, "scores").get_by_role("gridcell")
     cells.nth(5).hover()
     expect(said(stepper)).to_have_text("0·0 + 1·1 + 1·0.5 = 1.5.")
-    expect(stepper.locator(".strip")).to_contain_text("Can one number bring cat → it above 90")
+    expect(stepper.locator(".strip")).to_contain_text("Can one number bring cat → it above 80")
     stepper.locator(".foot").hover()
     expect(said(stepper)).to_have_text("1·0.5 + 0·2 + 2·1 = 2.5.")
     cells.nth(4).click()
@@ -250,7 +250,7 @@ def test_keyboard_alone(alone_page) -> None:
     # Where a figure goes away, the focus does not.
     press("5")
     expect(stepper.get_by_role("tab", name="Mix")).to_be_focused()
-    stepper.get_by_role("button", name="Try it in step 1.").press("Enter")
+    stepper.get_by_role("button", name="Try it in Scores.").press("Enter")
     expect(tab).to_be_focused()
 
 
@@ -302,6 +302,28 @@ def test_a_number_is_typed_dragged_or_stepped(alone_page) -> None:
     stepper.get_by_role("button", name="Reset").click()
     expect(field).to_have_value("2")
     expect(stepper.get_by_role("button", name="Reset")).to_have_attribute("aria-disabled", "true")
+
+
+def test_where_a_drag_ends_nothing_is_pointed_at(alone_page) -> None:
+    stepper = alone_page.shown(AttentionStepper())
+    mouse = alone_page.page.mouse
+    box = stepper.get_by_label("q of it, number 2").bounding_box()
+    over = table(stepper, "scores").get_by_role("gridcell").nth(6).bounding_box()
+    assert box is not None
+    assert over is not None
+    y = over["y"] + over["height"] / 2
+    mouse.move(box["x"] + 20, y)
+    mouse.down()
+    mouse.move(over["x"] + 12, y, steps=12)
+    found = re.compile("^it → cat has [89][0-9.]+ % ✓")
+    expect(stepper.locator(".find")).to_have_text(found)
+    mouse.up()
+    mouse.move(over["x"] + 16, y + 3, steps=3)
+    alone_page.page.wait_for_timeout(200)
+    expect(stepper.locator(".find")).to_have_text(found)
+    for x in (over["x"] - 60, over["x"] + 40):
+        mouse.move(x, y, steps=3)
+    expect(stepper.locator(".find")).to_contain_text("it → the")
 
 
 def test_what_is_wrong_is_told_and_nothing_is_lost(alone_page) -> None:
@@ -366,12 +388,12 @@ def test_a_mask_is_chosen_or_clicked_down_to_a_row_of_zeros(alone_page) -> None:
 def test_there_is_something_to_find(alone_page) -> None:
     stepper = alone_page.shown(cross(stage="mix"))
     find = stepper.locator(".find")
-    expect(find).to_have_text("Can one number bring bark → dog above 90 %? Try it in step 1.")
+    expect(find).to_have_text("Can one number bring bark → dog above 80 %? Try it in Scores.")
     stepper.locator(".strip .bar").first.locator("> span").nth(2).click()
-    find.get_by_role("button", name="Try it in step 1.").click()
+    find.get_by_role("button", name="Try it in Scores.").click()
     stepper.get_by_label("q of bark, number 2").fill("6")
     stepper.get_by_label("q of bark, number 2").press("Enter")
-    expect(find).to_have_text(re.compile("^bark → tree has 9[0-9.]+ % ✓, with 1 number changed."))
+    expect(find).to_have_text(re.compile("^bark → tree has [89][0-9.]+ % ✓, with 1 number changed."))
     expect(stepper.locator(".strip")).to_contain_text("at first")
     # What no step of the softmax would survive: the largest is subtracted.
     stepper.get_by_label("q of bark, number 2").fill("900")
@@ -444,7 +466,7 @@ def test_the_picture_says_it_all_as_text(alone_page) -> None:
     expect(stepper.locator(".cx-details")).not_to_have_attribute("open", "")
     stepper.get_by_role("button", name="As text").click()
     lines = [
-        "Mask. it, cat: its score stays 1.443.",
+        "Mask. it, cat: its score stays 1.443. To this query nothing is forbidden.",
         "it looks at: the 23 %, cat 54 %, it 23 %.",
         "",
         "       the    cat     it",

@@ -1,8 +1,9 @@
 // The attention stepper's page: one step of attention at a time, and above it what comes of all of them.
 
-const GOAL = 0.9;
+const GOAL = 0.8;
 const STEP = 0.5; // what one drag or one press of Shift and an arrow adds
 const DRAG_PX = 12;
+const STILL_PX = 24; // after a drag: what lies under the pointer was not pointed at
 const PADDING_PX = 12; // of the panel
 const MASK_NAMES = { off: "No mask", causal: "Causal mask", custom: "Own mask" };
 const MADE_OF = " In a model, a matrix makes them from each token's vector.";
@@ -19,6 +20,7 @@ class Stepper extends Instrument {
     super(box);
     this.model = model;
     this.passing = null;
+    this.dropped = null; // where a drag has ended
     const { softmax, mix } = model.get("state");
     const most = (row) => row.indexOf(Math.max(...row));
     const t = softmax.length - 1;
@@ -47,12 +49,20 @@ class Stepper extends Instrument {
 
   /** What a mouse points at is seen while it points there; a click or the focus keeps it. */
   chooses(node, change) {
-    node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && event.buttons === 0 && this.preview(change));
+    const isMeant = (event) => event.pointerType === "mouse" && event.buttons === 0 && !this.hasJustDropped(event);
+    node.addEventListener("pointerenter", (event) => isMeant(event) && this.preview(change));
     node.addEventListener("pointerleave", () => this.preview(null));
     node.addEventListener("mousedown", () => node.tabIndex < 0 || node.focus());
     node.addEventListener("focus", () => this.set(change));
     node.addEventListener("click", () => this.set(change));
     return node;
+  }
+
+  /** Whether the pointer is where a drag has ended. */
+  hasJustDropped({ clientX, clientY }) {
+    const { dropped } = this;
+    this.dropped = dropped && Math.hypot(clientX - dropped[0], clientY - dropped[1]) < STILL_PX ? dropped : null;
+    return this.dropped !== null;
   }
 
   go(stage) {
@@ -126,8 +136,9 @@ class Stepper extends Instrument {
       Object.assign(drag, { isMoving: true, by });
       step(by, drag.from);
     });
-    field.addEventListener("pointerup", () => {
-      if (drag && !drag.isMoving) field.focus();
+    field.addEventListener("pointerup", (event) => {
+      if (drag?.isMoving) this.dropped = [event.clientX, event.clientY];
+      else if (drag) field.focus();
       drag = null;
     });
     field.addEventListener("pointercancel", () => (drag = null));
@@ -287,11 +298,12 @@ class Stepper extends Instrument {
       this.go(first);
       this.tabs.buttons[0].focus();
     };
-    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: toFirst }, "Try it in step 1.");
+    const way = c.stage === first ? "Drag a framed number, or type." : h("button", { class: "link", onclick: toFirst }, `Try it in ${VIEWS[first].title}.`);
     const told = () => {
+      if (!c.allowed[c.t].some(Boolean)) return [": nothing is left to look at, so all shares are 0."];
       if (!c.allowed[c.t][c.s]) return [" is forbidden: no number helps."];
       if (c.allowed[c.t].filter(Boolean).length === 1) return [": the only one that is left gets all, whatever its score."];
-      if (own[c.s] < GOAL) return [" above 90\u00a0%? ", way];
+      if (own[c.s] < GOAL) return [` above ${100 * GOAL}\u00a0%? `, way];
       const much = [" has ", em(percent(own[c.s]))];
       if (!n) return [much, ". Choose a pair with less: can one number bring it there?"];
       return [much, " ✓", `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];

@@ -1,6 +1,7 @@
 // Of what the stepper's figures are made: tables of numbers, names, bars, and how they stand together.
 
 const LEAST_PX = 31; // what a number of one decimal takes
+const FULL = 3; // times a number in the middle a cell is full, so that one large number does not empty all others
 /** What is chosen where a query or a key is pointed at. */
 const QUERY = { list: (c) => c.queries, pick: (t) => ({ t }), at: (c) => c.t, kind: "query" };
 const KEY = { list: (c) => c.keys, pick: (s) => ({ s }), at: (c) => c.s, kind: "key" };
@@ -75,7 +76,8 @@ function numbers(p, { kind, label, rows, columns, w, tall, data, pick, at, place
     const values = data(c);
     const all = values.flat().filter(Number.isFinite);
     const digits = [3, 2, 1, 0].find((most) => all.every((x) => widthOf(written(x, most), size) <= w - (place || w > 40 ? 6 : 3))) ?? -1;
-    const largest = isShare ? 1 : Math.max(...all.map(Math.abs), 1e-12);
+    const sizes = all.map(Math.abs).filter(Boolean).sort((a, b) => a - b);
+    const largest = isShare ? 1 : Math.min(sizes.at(-1) ?? 1, FULL * (sizes[sizes.length >> 1] ?? 1));
     const [row, column] = at(c);
     stop = [row ?? stop[0], column ?? stop[1]];
     ring.hidden = row === null || column === null;
@@ -124,11 +126,13 @@ function bar(p, { n, w = 0, t = null, only = null, isNamed = false }) {
   const node = h("div", { class: "bar", style: `--only:${only}` }, parts);
   const draw = (c, own) => {
     setAttribute(node, "data-lit", (t === null || t === c.t) && "");
+    setAttribute(node, "data-empty", only === null && !sum(own) && "");
     parts.forEach((part, s) => {
       const told = [...(isNamed ? [`${brief(c.keys[s])} ${percent(own[s])}`] : []), percent(own[s]), `${Math.round(100 * own[s])}`];
       const fitting = told.find((text) => widthOf(text, 13) + 12 < own[s] * w) ?? "";
       setText(part.firstChild, only === null ? fitting : only === s ? percent(own[s]) : "");
       part.style.flexGrow = own[s];
+      setAttribute(part, "data-none", own[s] === 0 && "");
       setAttribute(part, "data-side", fitting !== told.at(-2) && (sum(own.slice(0, s)) + own[s] / 2 > 0.5 ? "end" : "start"));
       setAttribute(part, "data-lit", s === c.s && "");
     });

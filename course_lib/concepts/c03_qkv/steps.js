@@ -10,6 +10,9 @@ const undivided = (c, t) => unmasked(c.scores[t]);
 const divided = (c, t) => unmasked(c.scale[t]);
 const columnsOf = (table) => table[0].map((_, j) => String(j + 1));
 
+/** Where a mask takes nothing from the chosen query. */
+const unhindered = (c) => (c.mask !== "off" && c.allowed[c.t].every(Boolean) ? " To this query nothing is forbidden." : "");
+
 const causal = (p) => h("button", { class: "link", onclick: () => p.ask("mask", { choice: "causal" }) }, "the causal mask");
 
 const VIEWS = {
@@ -54,7 +57,7 @@ const VIEWS = {
     build: (p) => scored(p, [
       { label: "scores", title: "if undivided", data: (c) => c.scores, own: undivided },
       { label: "scaled scores", title: "divided", data: (c) => c.scale, own: divided, sign: `↓ ÷ √${p.current().K}` },
-    ], p.isWide() && p.current().T < 5 ? () => ["With more numbers to a key the scores grow: undivided, the largest share would run to 100 %."] : null),
+    ], p.isWide() && p.current().T < 5 ? ({ K }) => [`√${K}: a key has ${K}. With more numbers scores grow: undivided, the largest share would run to 100 %.`] : null),
     where: (p) => [p.asker, " and ", p.found, ": "],
     say(p, c) {
       const [score, scaled] = [c.scores[c.t][c.s], c.scale[c.t][c.s]];
@@ -75,7 +78,7 @@ const VIEWS = {
       return [p.isWide() ? "Click a score to forbid or allow it. Or take " : "Click a score, or take ", causal(p), "."];
     }),
     where: (p) => [p.asker, " ", p.may, " look at ", p.found, ": "],
-    say: (p, c) => (c.allowed[c.t][c.s] ? ["its score stays ", em(written(c.scale[c.t][c.s])), "."] : ["its score becomes ", em("−∞"), ", its share 0."]),
+    say: (p, c) => (c.allowed[c.t][c.s] ? ["its score stays ", em(written(c.scale[c.t][c.s])), ".", unhindered(c)] : ["its score becomes ", em("−∞"), ", its share 0."]),
     table: (c) => [c.keys, c.masked],
   },
   softmax: {
@@ -128,8 +131,8 @@ const VIEWS = {
     build(p) {
       const { S, D, inputs, key_tokens: own, j } = p.current();
       const [width, high] = p.room();
-      const [name, share] = [p.nameWidth(), p.isWide() ? 150 : 62];
-      const fits = (n) => (width - name - share - 44) / (2 * n);
+      const [name, share, signs] = [p.nameWidth(), ...(p.isWide() ? [150, 44] : [46, 34])];
+      const fits = (n) => (width - name - share - signs) / (2 * n);
       // Where there is no room for all numbers of a value, only the chosen one is shown.
       const shown = fits(D) < LEAST_PX ? [j] : range(D);
       const [w, tall] = [Math.min(84, fits(shown.length)), Math.min(44, (high - 50) / (S + 1))];
