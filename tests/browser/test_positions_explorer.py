@@ -156,7 +156,9 @@ def test_the_sentence_says_both_scores(show) -> None:
         for each in scores:
             score = each[min(1, len(each) - 1), 4, 13]
             written.append(f"{score:.{3 if abs(score) < 0.0995 else 2}f}".replace("-", "−"))
-        said = f", 9 places on: {left} {VERBS[left]} {written[0]}, {right} {VERBS[right]} {written[1]}."
+        is_alike = {left, right} == {"sinusoidal", "learned"}
+        verbs = ("alike by", "by") if is_alike else (VERBS[left], VERBS[right])
+        said = f", 9 places on: {left} {verbs[0]} {written[0]}, {right} {verbs[1]} {written[1]}."
         expect(found.get_by_role("status")).to_have_text(said)
     place(found, "key").fill("4")
     expect(found.get_by_role("status")).to_contain_text(", the same place: ")
@@ -277,13 +279,19 @@ def test_keyboard_alone(show) -> None:
     expect(explorer.locator(".cx-text")).to_contain_text("Hand 1, a round in 135 places")
 
 
+def written_ends(scores: np.ndarray) -> list[str]:
+    return [
+        f"{end:.{3 if abs(end) < 0.0995 else 2}f}".replace("-", "−") for end in (scores.min(), scores.max())
+    ]
+
+
 def test_what_stays_when_both_move_on_is_told(show) -> None:
     table = random_table()
     explorer = show(trained=N, learned=table, query=4, key=9)
     values, answer = explorer.locator(".value"), explorer.locator(".ask p")
     begun = values.all_text_contents()
     assert all(each.startswith("alike ") for each in begun)
-    expect(answer).to_contain_text("Which number stays exactly?")
+    expect(answer).to_contain_text("which number stays exactly?")
     on = explorer.get_by_role("button", name="Move both one on")
     for _ in range(3):
         on.click()
@@ -295,7 +303,9 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     )
     stays = begun[0].replace("alike", "still")
     expect(values).to_have_text([stays, f"{was} → {now}"])
-    expect(answer).to_have_text(f"Both 3 on: sinusoidal {stays}, learned {was} → {now}.")
+    least, most = written_ends(scores.diagonal(5))
+    told = f"Both 3 on: sinusoidal {stays}, learned {was} → {now} (elsewhere {least} to {most})."
+    expect(answer).to_have_text(told)
     place(explorer, "key").press("Shift+ArrowLeft")
     expect(values.first).to_have_text(stays)
     for _ in range(2):
@@ -304,7 +314,46 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     on.click()
     place(explorer, "key").fill("5")  # another distance: nothing to compare
     expect(values.first).not_to_contain_text("still")
-    expect(answer).to_contain_text("Which number stays exactly?")
+    expect(answer).to_contain_text("which number stays exactly?")
+
+
+def test_what_a_reader_finds_is_told(show) -> None:
+    table = random_table()
+    explorer = show(trained=N, learned=table, query=4, key=9)
+    answer = explorer.locator(".ask p")
+    scores = {name: library_scores(name, positions(), table)[0, 4] for name in ("sinusoidal", "learned")}
+    humps = 0
+    for key in range(7, N):
+        place(explorer, "key").fill(str(key))
+        beside = [each for each in (key - 1, key + 1) if each < N]
+        found = [name for name, own in scores.items() if all(own[key] > own[each] for each in beside)]
+        if found:
+            expect(answer).to_contain_text(f"A hump: place {key} looks more like 4")
+            for name in found:
+                expect(answer).to_contain_text(f"{name} ")
+        else:
+            expect(answer).to_contain_text("Which places look most like place 4")
+        humps += len(found)
+    assert humps > 1
+    choose(explorer, "left", "rotary")
+    choose(explorer, "right", "relative")
+    expect(answer).to_contain_text("from which distance on does relative")
+
+
+def test_a_question_fits_what_is_shown(show) -> None:
+    explorer = show(trained=N, query=4, key=9)
+    asked = set()
+    for left, right in (
+        ("sinusoidal", "sinusoidal"),
+        ("sinusoidal", "rotary"),
+        ("rotary", "ALiBi"),
+        ("rotary", "relative"),
+        ("rotary", "rotary"),
+    ):
+        choose(explorer, "left", left)
+        choose(explorer, "right", right)
+        asked.add(explorer.locator(".ask p").text_content())
+    assert len(asked) == 5
 
 
 def test_a_number_that_hardly_moved_is_not_said_to_stay(show) -> None:
@@ -535,7 +584,7 @@ def test_places_as_text(show) -> None:
     explorer = show(n=8, width=4, trained=5, n_heads=2, learned=table, query=1, key=3)
     explorer.get_by_role("button", name="As text").click()
     # (cos 2 + cos 0.02) / 2; rows (1, 2, 1, 1) and (1, 1, 1, 2), later ones without a 2
-    said = """Query at place 1, key at place 3, 2 places on: sinusoidal alike 0.29, learned alike 0.86.
+    said = """Query at place 1, key at place 3, 2 places on: sinusoidal alike by 0.29, learned by 0.86.
 sinusoidal: adds waves to the word's vector; how alike place 1 and each are (cosine; 1: the same): 0.29.
 From all places, at this distance: 0.29.
 Hand 0, a round in 6.3 places: query at 57°, key at 172°.

@@ -35,15 +35,17 @@ const PATTERNS = [
 const CAPTIONS = {
   sinusoidal: () => "adds waves to the word's vector",
   learned: ({ d_model: width, isGiven }) => `adds ${width} numbers, ${isGiven ? "found by training" : "by chance"}`,
-  rotary: () => "adds nothing: the clocks of sinusoidal turn query and key",
+  rotary: () => "adds nothing: turns query and key by their place",
   ALiBi: () => "takes off a slope times the distance",
-  relative: () => "adds a number for each distance (untrained)",
+  relative: () => "adds a number for each distance (random: not trained)",
 };
 const alike = ({ query }, isShort) => (isShort ? `alike to place ${query} (1: same)` : `how alike place ${query} and each are (cosine; 1: the same)`);
 const added = ({ head, query }) => `what head ${head} adds to scores of place ${query}`;
 const turned = ({ query }) => `score of place ${query} with each (same word: 1)`;
 const TITLES = { sinusoidal: alike, learned: alike, rotary: turned, ALiBi: added, relative: added };
 const VERBS = { sinusoidal: "alike", learned: "alike", rotary: "scores", ALiBi: "adds", relative: "adds" };
+const NEIGHBOURS = 2; // that look alike by being near
+const PAIRS_PX = [60, 20]; // by which all pairs, wide and narrow, are higher than a table
 
 const places = (many) => `${many} ${many === 1 ? "place" : "places"}`;
 /** An angle from half a turn back to half a turn on. */
@@ -92,6 +94,7 @@ class Positions extends Instrument {
     this.passing = null;
     this.held = null; // what the pointer drags
     this.began = null; // where both stood before they went on together
+    this.hasChosen = false; // a place, since the page was opened
     this.frame();
   }
 
@@ -114,6 +117,7 @@ class Positions extends Instrument {
     const { query, key } = this.current();
     if (together) this.began ??= { query, key };
     else if ("query" in change || "key" in change) this.began = null;
+    this.hasChosen ||= "query" in change || "key" in change;
     this.isSetting = true;
     for (const [name, value] of Object.entries(change)) if (this.model.get(name) !== value) this.outer.set(name, value);
     this.isSetting = false;
@@ -191,12 +195,12 @@ class Positions extends Instrument {
   side(name) {
     const pick = h("select", { "aria-label": `Scheme on the ${name}`, onchange: () => this.set({ [name]: pick.value }) });
     setOptions(pick, Object.keys(CAPTIONS).map((each) => [each, this.called(each) === "random" ? "random rows" : each]));
-    const [caption, parts] = [h("span", { class: "caption" }), h("div", { class: "parts" })];
+    const [caption, scale, parts] = [h("span", { class: "caption" }), h("span", { "aria-hidden": "true" }), h("div", { class: "parts" })];
     const note = h("p", { class: "note", hidden: this.sizes.trained > this.last });
     const [canvas, hatched, over] = [h("canvas"), h("div"), svg("svg")];
     const plot = h("div", { class: "plot", "aria-hidden": "true" }, canvas, hatched, over);
-    const node = h("div", { class: "side" }, h("div", { class: "head" }, pick, caption), plot, parts, note);
-    const side = { name, pick, caption, canvas, hatched, over, plot, parts, note, node };
+    const node = h("div", { class: "side" }, h("div", { class: "head" }, pick, caption, scale), plot, parts, note);
+    const side = { name, pick, caption, scale, canvas, hatched, over, plot, parts, note, node };
     plot.addEventListener("pointerdown", (event) => this.onPress(side, event));
     plot.addEventListener("pointermove", (event) => this.onMove(side, event));
     plot.addEventListener("pointerup", () => (this.held = null));
@@ -269,26 +273,62 @@ class Positions extends Instrument {
     setAttribute(this.opens, "aria-pressed", String(c.parts));
     this.ask(shown, c);
     const offset = c.key - c.query;
-    const score = (scheme) => [`${this.called(scheme.name)} `, h("span", { class: "long" }, `${VERBS[scheme.name]} `), em(written(scheme.score(c.query, c.key, c.head)))];
+    const isAlike = shown.every(({ name }) => VERBS[name] === "alike");
+    const verbs = isAlike ? ["alike by", "by"] : shown.map(({ name }) => VERBS[name]);
+    const score = (scheme, i) => [`${this.called(scheme.name)} `, h("span", { class: "long" }, `${verbs[i]} `), em(written(scheme.score(c.query, c.key, c.head)))];
     const many = [`, ${Math.abs(offset)} `, h("span", { class: "long" }, Math.abs(offset) === 1 ? "place " : "places "), offset < 0 ? "back" : "on"];
-    this.say(offset ? many : ", the same place", ": ", score(shown[0]), ", ", score(shown[1]), ".");
+    this.say(offset ? many : ", the same place", ": ", score(shown[0], 0), ", ", score(shown[1], 1), ".");
     this.sides.forEach((side, i) => this.drawSide(side, shown[i], c));
     this.source.replaceChildren(`${places(n)}, `, h("span", { class: "long" }, "vectors of "), `${width} numbers.`);
     setText(this.outer.text, this.told(shown, c));
   }
 
-  /** Beside the buttons: a question, and once both have moved the answer. */
+  /** Beside the buttons: a question, and what answers it once both have moved, or the key alone. */
   ask(shown, c) {
-    const { n_places: n, trained } = this.sizes;
-    const beyond = `${trained} of ${places(n)} were trained; hatched is new. Move the query past ${trained - 1}: what is new to each?`;
-    const alike = `Which number stays exactly? And which places look most like place ${c.query}?`;
-    const why = this.isWide() ? " The more alike, the more it looks there, words aside." : "";
-    const plain = trained < n ? beyond : alike + why;
     const by = this.hasMoved(c) ? c.query - this.began.query : 0;
-    const answers = shown.map((scheme) => [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c))]);
-    const parts = by ? [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."] : [plain];
-    this.question.className = by ? "answer" : "";
-    if (this.question.textContent !== parts.map((part) => part.textContent ?? part).join("")) this.question.replaceChildren(...parts);
+    const answer = by ? this.moved(shown, c, by) : this.found(shown, c);
+    const parts = answer ?? [this.questionOf(shown, c)];
+    this.question.className = answer ? "answer" : "";
+    if (this.question.textContent !== parts.flat().map((part) => part.textContent ?? part).join("")) this.question.replaceChildren(...parts.flat());
+  }
+
+  questionOf(shown, c) {
+    const { n_places: n, trained } = this.sizes;
+    const names = shown.map(({ name }) => name);
+    if (trained < n) return `${trained} of ${places(n)} were trained; hatched is new. Move the query past ${trained - 1}: what is new to each?`;
+    if (names.includes("learned") || shown.every(isAdded)) {
+      return `Which places look most like place ${c.query}, besides its neighbours? And moved both, which number stays exactly?`;
+    }
+    if (names.includes("relative")) return "Move the key away: from which distance on does relative no longer tell places apart?";
+    if (names.includes("ALiBi")) return "Move the key away: which of both is sure to get less and less?";
+    if (names.includes("sinusoidal")) return "Twice the same curve. Why then turn, where one can add? (To which vector is something added?)";
+    return "Move both: what happens to the number?";
+  }
+
+  /** What both numbers did when query and key went on together; of one that moved, how far it goes elsewhere. */
+  moved(shown, c, by) {
+    const answers = shown.map((scheme) => {
+      const [least, most] = scheme.spread(c.key - c.query, c.head);
+      const range = most - least > SAME ? h("span", { class: "small" }, ` (elsewhere ${written(least)} to ${written(most)})`) : "";
+      return [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c)), range];
+    });
+    return [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."];
+  }
+
+  /** What a reader has found by moving the key. */
+  found(shown, c) {
+    if (!this.hasChosen) return null;
+    const { n_places: n, farthest, trained } = this.sizes;
+    const distance = Math.abs(c.key - c.query);
+    const names = shown.map(({ name }) => name);
+    if (trained < n) return null;
+    if (!names.includes("learned") && names.includes("relative") && distance >= farthest) {
+      return [`From ${farthest} on: relative adds the same, however far.`];
+    }
+    const humps = shown.filter((scheme) => isAdded(scheme) && distance > NEIGHBOURS && isHump(scheme, c, n));
+    if (!humps.length) return null;
+    const words = humps.map((scheme) => `${this.called(scheme.name)} ${written(scheme.score(c.query, c.key))}`).join(", ");
+    return [`A hump: place ${c.key} looks more like ${c.query} than those before and after it (${words}).`];
   }
 
   drawSide(side, scheme, c) {
@@ -298,11 +338,13 @@ class Positions extends Instrument {
     setText(side.caption, CAPTIONS[scheme.name](this.sizes));
     const all = this.isWide() ? TALL : LOW;
     const less = c.parts ? all.parts / 2 : 0;
-    const m = { ...all, pattern: all.pattern - Math.ceil(less * 0.9), curve: all.curve - 2 * less + Math.ceil(less * 0.9) };
+    const more = (side.isTable || c.parts ? 0 : PAIRS_PX[all === LOW ? 1 : 0]) - Math.ceil(less * 0.9);
+    const m = { ...all, pattern: all.pattern + more, curve: all.curve - 2 * less - more };
     const wide = side.plot.clientWidth - LEFT - RIGHT;
     const top = m.flags + m.pattern + m.axis + m.title;
     side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
     side.limits = this.limits(scheme, c);
+    this.drawScale(side);
     this.paint(side, scheme, c);
     side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
     const shownScore = this.hasMoved(c) ? this.shownScore(scheme, c) : `${VERBS[scheme.name]} ${this.shownScore(scheme, c)}`;
@@ -325,6 +367,13 @@ class Positions extends Instrument {
     }
     const least = [c.left, c.right].map((name) => this.scheme(name)).filter((each) => !each.heads).map((each) => each.ends[0]);
     return [Math.min(Math.floor(4 * Math.min(...least) + 1e-9) / 4, 0), 1];
+  }
+
+  /** What the colours of the upper picture mean. */
+  drawScale({ scale, isTable, limits: [low, high] }) {
+    const [least, most] = isTable ? ["−", "+"] : [low, high].map(signed);
+    scale.className = `scale ${isTable ? "both" : "up"}`;
+    if (scale.textContent !== least + most) scale.replaceChildren(least, h("i"), most);
   }
 
   paint(side, scheme, c) {
@@ -450,6 +499,12 @@ class Positions extends Instrument {
 /** Whether a scheme adds something to vectors, so that what counts is each place; for others it is the distance. */
 const isAdded = (scheme) => scheme.numbers !== null;
 
+/** Whether a table finds the key's place more alike than those beside it. */
+function isHump(scheme, { query, key }, n) {
+  const [before, at, after] = [key - 1, key, key + 1].map((place) => (place < 0 || place >= n ? -Infinity : scheme.score(query, place)));
+  return at > before && at > after;
+}
+
 /** What training never met, hatched: places, or distances. */
 function unmet({ m, isTable }, scheme, { query }, { n_places: n, trained }) {
   if (trained === n) return [];
@@ -538,7 +593,9 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model
 
   // Their flags, to be dragged; they make room for each other.
   const apart = isTable ? (Math.max(30 - Math.abs(x(key) - x(query)), 0) / 2) * (key < query ? -1 : 1) : 0;
-  const [queryX, keyX] = [x(query) - apart, x(key) + apart].map((at) => clamp(at, LEFT + 6, m.end - 6));
+  const ideal = [x(query) - apart, x(key) + apart];
+  const inward = Math.max(LEFT + 6 - Math.min(...ideal), 0) - Math.max(Math.max(...ideal) - m.end + 6, 0);
+  const [queryX, keyX] = ideal.map((at) => at + inward);
   const flag = (name, at, height) => [
     svg("rect", { class: `full ${name}`, "data-hold": name, x: at - 14, y: height - 9, width: 28, height: 18, rx: name === "query" ? 9 : 3 }),
     write(at, height + 4, c[name], "middle", `flag ${name}`),
