@@ -444,7 +444,7 @@ class Gap extends Instrument {
       this.say(unseen, ".");
       return;
     }
-    const isLong = this.stage.clientWidth > 900;
+    const isLong = this.stage.clientWidth > 932;
     setText(this.lead, `${first.name[0].toUpperCase()}${first.name.slice(1)} expects `);
     const shares = ways.flatMap((way, i) => {
       if (!found[i] && (i > 0 || !isWaiting)) return [];
