@@ -338,7 +338,7 @@ def verdict(gap: GapExplorer, place: int) -> str:
     if left >= 0.8:
         return f"✓ {name}: the left side settles it, {percent(left)}."
     if max(both) < 0.8:
-        return f"{name}: neither settles it, at most {percent(max(left, *both))}."
+        return f"{name}: neither settles it, {percent(left)} from the left, {percent(max(both))} with both sides."
     if left >= 0.2:
         return f"{name}: both sides settle it, {percent(max(both))}, but the left side has {percent(left)}."
     return f"✓ {name}: only both sides settle it, {percent(left)} to {percent(max(both))}."

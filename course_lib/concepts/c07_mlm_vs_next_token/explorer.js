@@ -525,7 +525,7 @@ class Gap extends Instrument {
     const own = bare(c.tokens[c.token]);
     if (left >= SETTLED) return { answers: "left", said: `✓ ${own}: the left side settles it, ${told(left)}.` };
     if (!found.slice(1).some(Boolean)) return { said: `${own}: the left side does not settle it, ${told(left)}.` };
-    if (most < SETTLED) return { said: `${own}: neither settles it, at most ${told(Math.max(left, most))}.` };
+    if (most < SETTLED) return { said: `${own}: neither settles it, ${told(left)} from the left, ${told(most)} with both sides.` };
     if (left >= LOST) return { said: `${own}: both sides settle it, ${told(most)}, but the left side has ${told(left)}.` };
     return { answers: "both", said: `✓ ${own}: only both sides settle it, ${told(left)} to ${told(most)}.` };
   }
