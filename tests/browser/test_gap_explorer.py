@@ -338,7 +338,8 @@ def verdict(gap: GapExplorer, place: int) -> str:
     if left >= 0.8:
         return f"✓ {name}: the left side settles it, {percent(left)}."
     if max(both) < 0.8:
-        return f"{name}: neither settles it, {percent(left)} from the left, {percent(max(both))} with both sides."
+        shares_told = f"{percent(left)} from the left, {percent(max(both))} with both sides"
+        return f"{name}: neither settles it, {shares_told}."
     if left >= 0.2:
         return f"{name}: both sides settle it, {percent(max(both))}, but the left side has {percent(left)}."
     return f"✓ {name}: only both sides settle it, {percent(left)} to {percent(max(both))}."
@@ -619,6 +620,16 @@ def test_it_neither_grows_nor_jumps(alone_page, gap: GapExplorer) -> None:
     ):
         act()
         assert shown.evaluate(height) == first
+
+
+def test_on_a_telephone_nothing_jumps_either(shown: Locator) -> None:
+    shown.page.set_viewport_size({"width": 390, "height": 700})
+    first = shown.bounding_box()["height"]
+    for place in (0, 3, 5, 13, len(TEXT) - 1):
+        tokens(shown).nth(place).click()
+        assert shown.bounding_box()["height"] == first
+        away(shown)
+        assert shown.bounding_box()["height"] == first
 
 
 @pytest.mark.parametrize("name", ["five lists", "a long word", "from right to left"])
