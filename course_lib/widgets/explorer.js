@@ -382,14 +382,17 @@ function spin({ label, low = 0, high, get, set }) {
   const input = h("input", { type: "number", min: low, "aria-label": label });
   input.addEventListener("input", () => {
     const value = input.value === "" ? get() : Math.round(Number(input.value));
-    const [least, most] = [value < low && `at least ${low}`, value > high() && `at most ${high()}`];
-    setAttribute(node, "data-limit", least || most);
+    setAttribute(node, "data-limit", value !== clamp(value, low, high()) && `${low} to ${high()}`);
     if (input.value !== "") to(value);
   });
-  input.addEventListener("blur", () => {
-    setAttribute(node, "data-limit", null);
+  const restore = () => {
     input.value = get();
     show();
+  };
+  input.addEventListener("keydown", (event) => event.key === "Enter" && restore());
+  input.addEventListener("blur", () => {
+    setAttribute(node, "data-limit", null);
+    restore();
   });
   const arrow = (step, sign) => h("button", { type: "button", tabindex: -1, "aria-hidden": "true", onclick: () => to(get() + step) }, sign);
   const node = h("span", { class: "spin" }, arrow(-1, "‹"), input, arrow(1, "›"));

@@ -22,6 +22,8 @@ T, L = 5, 3
 WAITING = {"recurrent": costs.recurrent_cells, "transformer": costs.attention_cells}
 MEASURE = "On a real machine"
 QUESTION = "Point at a box to see the chain that it waits for. Which chain is the longest?"
+GAIN = re.compile(r"^Does the Transformer gain anything here\? Press (Play|Next tick)\.$")
+NOTHING = "both are done, at the same tick: here the Transformer gains nothing."
 
 
 def boxes(explorer: Locator, network: str) -> Locator:
@@ -143,7 +145,7 @@ def test_it_opens_where_the_transformer_is_done(alone_page) -> None:
     assert rows(explorer, "Transformer") == ["1 1 1 1 1", "2 2 2 2 2", "3 3 3 3 3"]
     recurrent, transformer = explorer.locator(".net > p").all()
     expect(recurrent).to_contain_text("6 of 15 boxes")
-    expect(transformer).to_contain_text("done after 3 ticks, processors 42 % busy")
+    expect(transformer).to_contain_text("done after 3 ticks, 5 of 12 processors busy")
     expect(hint(explorer)).to_have_text(QUESTION)
     alone_page.shown(ClockExplorer(TEXT, tick=3), width=390)
     assert explorer.locator(".foot").bounding_box()["y"] < 700
@@ -160,12 +162,15 @@ def test_pointing_shows_who_waited_for_whom_and_a_click_keeps(alone_page) -> Non
         found = [i for i, mark in enumerate(marks) if mark == standing]
         return sorted((L - 1 - i // T, i % T) for i in found)
 
-    told = "five, layer 2, waits for 6 boxes in a row in the recurrent network, for 2 in the Transformer."
+    told = (
+        "five, layer 2, waits for 6 boxes in a row in the recurrent network, for 2 in the Transformer. "
+        "✓ The longest: 7 ticks at least."
+    )
     box(explorer, "Recurrent network", 2, 4).hover()
     expect(hint(explorer)).to_have_text(told)
     assert chained("Recurrent network", "bold") == [(0, 0), (1, 0), *((2, word) for word in range(T))]
     assert chained("Recurrent network", "out") == []
-    assert chained("Transformer", "bold") == [(0, 0), (1, 0), (2, 4)]
+    assert chained("Transformer", "bold") == [(0, 4), (1, 4), (2, 4)]  # straight down
     assert chained("Transformer", "out") == [(2, word) for word in range(4)]
     expect(explorer.locator(".net").first.locator(".thick")).to_have_count(6)
     expect(explorer.locator(".net").last.locator(".thin")).to_have_count(5)
@@ -188,7 +193,7 @@ def test_pointing_shows_who_waited_for_whom_and_a_click_keeps(alone_page) -> Non
     explorer.locator(".foot").hover()
     expect(hint(explorer)).to_have_text(told)
     explorer.get_by_role("tab", name="Writing").click()
-    expect(hint(explorer)).to_have_text(QUESTION)
+    expect(hint(explorer)).to_have_text(GAIN)
     box(explorer, "Transformer", 0, 2).hover()
     expect(hint(explorer)).to_have_text(
         "one (3), layer 0, waits for 6 boxes in a row in the recurrent network, for 6 in the Transformer."
@@ -221,23 +226,34 @@ def test_the_sentence_follows_every_choice(alone_page) -> None:
         ticks.fill(wanted)
         expect(said(explorer)).to_have_text(sentence)
         expect(clock(explorer)).to_have_attribute("aria-valuenow", str(last))
-        limit = "at most 9" if wanted == "99" else ""
+        limit = "0 to 9" if wanted == "99" else ""
         assert (ticks.locator("..").get_attribute("data-limit") or "") == limit
     processors.fill("1")
     expect(clock(explorer)).to_have_attribute("aria-valuemax", "15")
+    expect(hint(explorer)).to_have_text(GAIN)
     clock(explorer).press("End")
-    expect(said(explorer)).to_have_text("both are done, at the same tick.")
+    expect(said(explorer)).to_have_text(NOTHING)
+    expect(hint(explorer)).to_have_text(
+        "One processor does one box at a time: 15 boxes take 15 ticks, whoever waits for whom."
+    )
+    # What is emptied, or is no number, is as it was, with Enter and when it is left.
+    for key in ("Enter", "Tab"):
+        processors.fill("")
+        expect(processors).to_have_value("")
+        processors.press(key)
+        expect(processors).to_have_value("1")
     processors.fill("99")
     expect(processors).to_have_attribute("data-value", "12")
-    expect(processors.locator("..")).to_have_attribute("data-limit", "at most 12")
+    expect(processors.locator("..")).to_have_attribute("data-limit", "1 to 12")
     expect(said(explorer)).to_have_text("both are done, the Transformer 4 ticks earlier.")
     expect_tick(explorer, 7)
     explorer.get_by_role("tab", name="Writing").click()
     expect(said(explorer)).to_have_text("both are at word 3 of 5.")
-    expect(hint(explorer)).to_have_text(QUESTION)
+    expect(hint(explorer)).to_have_text(GAIN)
     layers.fill("1")
-    expect(said(explorer)).to_have_text(
-        "both are done, at the same tick: here the Transformer waits just as long."
+    expect(said(explorer)).to_have_text(NOTHING)
+    expect(hint(explorer)).to_have_text(
+        "In both networks each word is made by the top box of the one before: no word can start earlier."
     )
     expect(explorer.locator(".place")).to_contain_text("layer on")
     assert rows(explorer, "Recurrent network") == rows(explorer, "Transformer") == ["1 2 3 4 5"]
@@ -250,7 +266,7 @@ def test_the_clock_by_mouse(alone_page) -> None:
     tiles = [explorer.locator(".half").nth(i).locator("rect") for i in (0, 1)]
     for each, count in zip(tiles, (6, 15), strict=True):
         expect(each).to_have_count(count)
-    place = (axis["x"] + axis["width"] * 5.5 / (T * L), axis["y"] + 30)
+    place = (axis["x"] + axis["width"] * 5.5 / (T + L - 1), axis["y"] + 30)  # it goes to what is needed
     page.mouse.move(*place)
     expect_tick(explorer, 6)
     expect(tiles[0]).to_have_count(14)
@@ -451,10 +467,23 @@ def test_nothing_is_cut_or_moves(alone_page) -> None:
             choice(explorer, "layers").fill(layers)
             choice(explorer, "processors").fill(processors)
             clock(explorer).press("End")
-            box(explorer, "Recurrent network", 0, 9, int(layers), 12).click()
-            check()
+            for layer, word in ((0, 9), (int(layers) - 1, 11)):  # the last one's chain is the longest
+                box(explorer, "Recurrent network", layer, word, int(layers), 12).click()
+                check()
     explorer.get_by_role("tab").last.click()
     check()
+
+
+def test_an_enlarged_page_shows_both_networks(alone_page) -> None:
+    """As large as 1366 by 768 pixels at 200 %."""
+    explorer = alone_page.shown(ClockExplorer(tick=3))
+    alone_page.page.set_viewport_size({"width": 683, "height": 384})
+    for layers in ("3", "4"):
+        choice(explorer, "layers").fill(layers)
+        last = explorer.locator(".net").last.bounding_box()
+        assert last["y"] + last["height"] <= 384
+    boxes_of = [each.bounding_box() for each in boxes(explorer, "Transformer").all()]
+    assert min(each["height"] for each in boxes_of) >= 14
 
 
 def test_the_clock_as_text(alone_page) -> None:
@@ -477,7 +506,7 @@ def test_the_clock_as_text(alone_page) -> None:
         "Transformer: 6 of 10 boxes.",
         "layer 1: 3 ○ ○ ○ ○",
         "layer 0: 1 1 2 2 3",
-        "Chain: the (1), layer 0; cat, layer 1.",
+        "Chain: cat, layer 0; cat, layer 1.",
     ]
 
 
@@ -487,13 +516,14 @@ def test_what_was_measured(alone_page) -> None:
     explorer.get_by_role("tab", name=MEASURE).click()
     recorded: dict[str, Any] = clock_module.RECORDED
     loop, fused, gpt = (f"{row['ms'][1] / row['ms'][0]:.1f} times" for row in recorded["rows"])
-    expect(said(explorer)).to_have_text(
-        f"16 times as many words take the RNN in a Python loop {loop} as long, "
-        f"the LSTM in one call {fused}, the Transformer {gpt}."
+    expect(hint(explorer)).to_have_text(
+        f"16 times as many words take the RNN {loop} as long, the LSTM {fused}, the Transformer {gpt}."
     )
-    least = min(recorded["rows"], key=lambda row: row["ms"][1])
-    expect(hint(explorer)).to_contain_text(
-        f"At 160 words the {least['name'].split(',')[0]} takes least, {least['ms'][1]:.1f} ms."
+    lstm, transformer = (f"{row['ms'][1]:.1f} ms" for row in recorded["rows"][1:])
+    assert recorded["cores"] == 1
+    expect(said(explorer)).to_have_text(
+        "On one core nothing runs side by side, so waiting less gains nothing: for 160 words the LSTM, "
+        f"a recurrent network, takes {lstm}, the Transformer {transformer}."
     )
     expect(explorer.locator(".source")).to_have_text(
         f"{''.join(recorded['where'])}: one step of training, 3 layers of 33,000 weights."
@@ -504,6 +534,12 @@ def test_what_was_measured(alone_page) -> None:
     for row in recorded["rows"]:
         for each in row["ms"]:
             expect(explorer.locator(".bars")).to_contain_text(f"{each:.1f} ms")
+    alone_page.page.set_viewport_size({"width": 390, "height": 700})
+    expect(explorer.locator(".bars small")).to_be_visible()
+    expect(explorer.locator(".bars small")).to_have_text(
+        f"{''.join(recorded['where'])}: one step of training, 3 layers of 33,000 weights."
+    )
+    alone_page.page.set_viewport_size({"width": 1000, "height": 768})
     # Nobody could measure.
     expect(explorer.get_by_role("button", name="Measure here")).to_be_hidden()
     explorer.get_by_role("tab", name="Reading").click()

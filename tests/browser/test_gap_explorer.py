@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,8 @@ def shares(gap: GapExplorer, token: int) -> list[str]:
 
 def sentence(gap: GapExplorer, token: int) -> re.Pattern[str]:
     left, tried, both = map(re.escape, shares(gap, token))
-    tail = f" {left}; tried in the gap, with both sides, {tried}; two sides {both}."
-    return re.compile(rf"^From the left alone one side gives .*{tail}$")
+    tail = f" with {left} from the left alone, with {tried} after trying it; two sides with {both}."
+    return re.compile(rf"^One side expects .*{tail}$")
 
 
 def own_text(explorer: Locator, text: str) -> None:
@@ -197,18 +198,20 @@ def test_it_opens_with_the_gap_and_what_fills_it(shown: Locator, gap: GapExplore
     ]
     assert ways[1]["passes"] == ways[1]["tried"] + 1
     heads = [
-        "From the left alone",
-        "From both sides, by trying",
-        "From both sides at once",
+        "The left side alone",
+        "Both sides, by trying",
+        "Both sides at once",
     ]
+    assert ways[1]["tried"] == gap_explorer.TRIED  # what stood there was among the likeliest
     under = [
-        "one side: 1 pass",
-        f"one side: shares among {ways[1]['tried']} tokens tried, {ways[1]['passes']} passes",
-        "two sides: 1 pass",
+        "one side",
+        "one side: 20 likeliest and what stood there",
+        "two sides, trained to read both sides",
     ]
+    passes = ["1 pass", f"{ways[1]['passes']} passes", "1 pass"]
     for n, way in enumerate(ways):
         column = lists(shown).nth(n)
-        expect(column.locator(".head .long")).to_have_text(heads[n])
+        expect(column.locator(".head .long")).to_have_text([heads[n], passes[n]])
         expect(column.locator("small .long")).to_have_text(under[n])
         rows = way["rows"] if way["rank"] <= 7 else [*way["rows"][:6], ["v", 2 ** -way["bits"]]]
         names = {" ": "a space", "\n": "a new line"}
@@ -252,7 +255,7 @@ def test_pointing_shows_and_a_click_keeps(shown: Locator, gap: GapExplorer) -> N
     token.nth(10).click()
     away(shown)
     bits = [answer["bits"] for answer in gap.answers["one side"][""][1:]]
-    most = f"surprises one side most, from the left alone: {max(bits):.1f} bits."
+    most = f"surprises one side most, from the left: {max(bits):.1f} bits."
     expect(said(shown)).to_have_text(re.compile(f"^Nothing is hidden. .* {re.escape(most)}$"))
     expect(shown.locator(".lists li:visible")).to_have_count(0)
 
@@ -287,6 +290,131 @@ def test_lines_follow_the_numbers_and_the_word_that_is_pointed_at(shown: Locator
     expect(marked).to_have_count(n)
 
 
+def test_a_listed_word_stands_in_the_gap_with_its_shares(shown: Locator, gap: GapExplorer) -> None:
+    hint = shown.locator(".hint")
+    before, height = hint.text_content() or "", shown.bounding_box()["height"]
+    found = [
+        gap.answers["one side"][""][GAP],
+        gap.tried["one side"][f";{GAP}"],
+        gap.answers["two sides"][""][GAP],
+    ]
+    names = ("from the left", "by trying", "from both sides")
+    shown_rows = [way["rows"] if way["rank"] <= 7 else way["rows"][:6] for way in found]
+    for n, (piece, _) in enumerate(shown_rows[0]):
+        if piece == TEXT[GAP]:
+            continue
+        lists(shown).first.locator("li").nth(n).hover()
+        parts = []
+        for rows, way, name in zip(shown_rows, found, names, strict=True):
+            share = dict(rows).get(piece)
+            # What is not listed has less than the last of the likeliest.
+            least = max(way["rows"][-1][1], 0.001)
+            parts.append(f"{f'< {percent(least)}' if share is None else percent(share)} {name}")
+        expect(hint).to_contain_text(f": {', '.join(parts)}.")
+        assert shown.bounding_box()["height"] == height
+        shown_piece = tokens(shown).nth(GAP).get_attribute("data-tried")
+        assert shown_piece == {" ": "␣", "\n": "↵"}.get(piece, piece)
+    away(shown)
+    expect(hint).to_have_text(before)
+    expect(shown.locator("[data-tried]")).to_have_count(0)
+    # A finger has no hover: a tap keeps it until something else is chosen.
+    lists(shown).first.locator("li").nth(1).dispatch_event("click")
+    expect(shown.locator("[data-tried]")).to_have_count(1)
+    tokens(shown).nth(3).click()
+    expect(shown.locator("[data-tried]")).to_have_count(0)
+
+
+def verdict(gap: GapExplorer, place: int) -> str:
+    """What is said of a token that was chosen."""
+    answers = (
+        gap.answers["one side"][""][place],
+        gap.tried["one side"][f";{place}"],
+        gap.answers["two sides"][""][place],
+    )
+    if answers[0] is None:
+        return ""
+    left, *both = (2 ** -answer["bits"] for answer in answers)
+    name = "a space" if TEXT[place] == " " else TEXT[place]
+    if left >= 0.8:
+        return f"✓ {name}: the left side settles it, {percent(left)}."
+    if max(both) < 0.8:
+        shares_told = f"{percent(left)} from the left, {percent(max(both))} with both sides"
+        return f"{name}: neither settles it, {shares_told}."
+    if left >= 0.2:
+        return f"{name}: both sides settle it, {percent(max(both))}, but the left side has {percent(left)}."
+    return f"✓ {name}: only both sides settle it, {percent(left)} to {percent(max(both))}."
+
+
+def test_the_question_is_answered(shown: Locator, gap: GapExplorer) -> None:
+    hint, token = shown.locator(".hint"), tokens(shown)
+    expect(hint).to_have_text(
+        "Which token does the left side settle alone, and which only both together? "
+        "Point at one; a click keeps it."
+    )
+    told = [verdict(gap, place) for place in range(len(TEXT))]
+    kinds = ("the left side settles", "only both sides", "both sides settle it,", "neither settles")
+    first = [next(i for i, each in enumerate(told) if kind in each) for kind in kinds]
+    for place in first:
+        token.nth(place).hover()
+        expect(hint).to_have_text(f"{told[place]} A click keeps it.".strip())
+    away(shown)
+    expect(hint).to_contain_text("and which only both together?")  # the first gap was given
+    token.nth(first[0]).click()
+    away(shown)
+    expect(hint).to_have_text(f"{told[first[0]]} Which token do only both sides settle?")
+    token.nth(first[3]).click()
+    away(shown)
+    expect(hint).to_have_text(f"{told[first[3]]} Which token do only both sides settle?")
+    token.nth(first[1]).click()
+    away(shown)
+    expect(hint).to_have_text(f"{told[first[1]]} Both are found.")
+    # The bounds are the page's.
+    source = Path(gap_explorer.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    assert "const SETTLED = 0.8;" in source
+    assert "const LOST = 0.2;" in source
+
+
+def test_each_token_has_a_place_for_its_bars_and_for_a_finger(alone_page) -> None:
+    """And the lists stand at one height, below a sentence of one line."""
+    merged = BPETokenizer(
+        [*"abcdefghijklmnopqrstuvwxyz", ".", "Ġ", "ca", "Ġi", "Ġin"], [("c", "a"), ("Ġ", "i"), ("Ġi", "n")]
+    )
+    model = GPT(LlamaConfig(vocab_size=31, max_seq_len=61, d_model=8, n_layers=1, n_heads=2)).eval()
+    shown = alone_page.shown(GapExplorer({"letters": (model, merged)}, "ca i in ca.", hidden=[2]))
+    shown.page.set_viewport_size({"width": 992, "height": 700})
+    boxes = [each.bounding_box() for each in tokens(shown).all()]
+    assert all(box["width"] >= 24 for box in boxes)
+    bars = shown.locator(".bits").evaluate_all(
+        """all => all.map(bits => [...bits.querySelectorAll("i:not([hidden])")])
+            .filter(bars => bars.length)
+            .map(bars => [bars[0], bars.at(-1)].map(bar => bar.getBoundingClientRect()))
+            .map(([first, last]) => [first.left, last.right])"""
+    )
+    assert all(one[1] < other[0] for one, other in pairwise(bars))
+    tops = (
+        lists(shown)
+        .locator("ol")
+        .evaluate_all("lists => lists.map(list => list.getBoundingClientRect().top)")
+    )
+    assert len({*tops}) == 1
+    assert said(shown).bounding_box()["height"] < 30
+    assert said(shown).bounding_box()["y"] - shown.bounding_box()["y"] < 24
+
+
+def test_what_was_added_to_the_tried_is_said(alone_page, monkeypatch) -> None:
+    monkeypatch.setattr(gap_explorer, "TRIED", 12)
+    gap = GapExplorer({"letters": letter_model()}, "acatran", hidden=[4])
+    tried = gap.tried["letters"]
+    shown = alone_page.shown(gap)
+    for place in range(1, 7):
+        tokens(shown).nth(place).click()
+        among = (
+            f", {'acatran'[place]} added" if tried[f";{place}"]["tried"] == 13 else " and what stood there"
+        )
+        expect(lists(shown).nth(1).locator("small .long")).to_have_text(f"letters: 12 likeliest{among}")
+    assert {tried[f";{place}"]["tried"] for place in range(1, 7)} == {12, 13}
+
+
 def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
     keyboard, token = shown.page.keyboard, tokens(shown)
     stops = (
@@ -314,8 +442,11 @@ def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
     keyboard.press("Home")
     keyboard.press("Space")
     expect(token.first).to_have_attribute("aria-pressed", "true")
-    expect(said(shown)).to_contain_text(": from the left one side has nothing to go by; two sides ")
-    expect(lists(shown).first).to_contain_text("Nothing stands before it to go by.")
+    expect(said(shown)).to_contain_text(
+        " with no share, as nothing stands before it to go by; two sides with "
+    )
+    expect(lists(shown).first).to_contain_text("No token stands before it, so there is nothing to go by.")
+    expect(lists(shown).nth(1)).to_contain_text("What is tried comes from the list to the left")
     keyboard.press("End")
     keyboard.press("Enter")
     expect(token.last).to_have_attribute("aria-pressed", "true")
@@ -338,9 +469,9 @@ def test_several_gaps(alone_page, both_readers) -> None:
     expect(pressed).to_have_count(3)
     assert ask(gap, "find", text="the values", model="one side", others=[1, 3, 5], token=3) == ""
     answers = [gap.answers[name]["1,3,5"] for name in ("one side", "two sides")]
-    expect(said(shown)).to_contain_text(f" {percent(2 ** -answers[0][3]['bits'])}; tried in the gap, ")
-    expect(said(shown)).to_contain_text(f"; two sides {percent(2 ** -answers[1][3]['bits'])}.")
-    expect(lists(shown).first.locator("small .long")).to_have_text("one side: 2 passes")
+    expect(said(shown)).to_contain_text(f" with {percent(2 ** -answers[0][3]['bits'])} from the left alone, ")
+    expect(said(shown)).to_contain_text(f"; two sides with {percent(2 ** -answers[1][3]['bits'])}.")
+    expect(lists(shown).first.locator(".passes")).to_have_text("2 passes")
     # Another gap is followed by a click, and shown again by the next one.
     token.nth(1).click()
     expect(token.nth(1)).to_have_attribute("data-followed", "")
@@ -388,13 +519,17 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
     expect(text).to_contain_text("return the ▢alue of it")
     left, tried, both = shares(gap, GAP)
     expect(text).to_contain_text(
-        f"one side gives v {left}; tried in the gap, with both sides, {tried}; two sides {both}."
+        f"One side expects v with {left} from the left alone, with {tried} after trying it; "
+        f"two sides with {both}."
+    )
+    expect(text).to_contain_text(
+        "Both sides, by trying, one side: 20 likeliest and what stood there, 21 passes: "
     )
     bits = " | ".join(
         f"{'a space' if letter == ' ' else letter} {answer['bits']:.1f}"
         for letter, answer in zip(TEXT, gap.answers["two sides"][""], strict=True)
     )
-    expect(text).to_contain_text(f"Surprise in bits, two sides with both sides: {bits}")
+    expect(text).to_contain_text(f"Surprise in bits, two sides from both sides: {bits}")
     tokens(shown).nth(GAP).click()
     expect(text).to_contain_text(TEXT)
 
@@ -402,40 +537,40 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
 def test_a_page_offers_only_what_it_can_answer(alone_page) -> None:
     shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran"))
     tokens(shown).nth(5).click()
-    expect(said(shown)).to_contain_text("From the left alone letters gives ")
+    expect(said(shown)).to_contain_text("Letters expects ")
     expect(lists(shown).locator("li:visible")).to_have_count(16)
     expect(shown.locator(".top")).to_be_hidden()  # several gaps, own texts
     expect(shown.locator(".foot .source")).to_contain_text("Several gaps and own texts need Python.")
-    expect(shown.locator(".hint")).to_contain_text("only both together?")
+    expect(shown.locator(".hint")).to_contain_text("settle")
     expect(shown.get_by_role("alert")).to_be_empty()
 
 
 def test_what_nobody_tried_is_left_out(alone_page, monkeypatch) -> None:
     monkeypatch.setattr(gap_explorer, "AT_ONCE", 0)
     shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran", hidden=[4]))
-    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+    expect(said(shown)).to_contain_text(" after trying it.")
     expect(shown.locator(".hint")).to_contain_text("Both sides are recorded at r.")
     tokens(shown).nth(2).click()
-    expect(said(shown)).to_have_text(re.compile(r"^From the left alone letters gives [^;…]* %\.$"))
+    expect(said(shown)).to_have_text(re.compile(r"^Letters expects [^;,…]* % from the left alone\.$"))
     expect(lists(shown).nth(0).locator("li:visible")).to_have_count(8)
     expect(lists(shown).nth(1)).to_contain_text("On this page nothing was tried at this token.")
     tokens(shown).first.click()
-    expect(said(shown)).to_have_text(re.compile("has nothing to go by\\.$"))
+    expect(said(shown)).to_have_text(re.compile("nothing stands before it to go by\\.$"))
     expect(shown.get_by_role("alert")).to_be_empty()
 
 
 def test_several_gaps_that_were_chosen_in_python_stay(alone_page) -> None:
     shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran", hidden=[2, 5]))
     pressed = shown.locator(".t[aria-pressed=true]")
-    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+    expect(said(shown)).to_contain_text(" after trying it.")
     tokens(shown).nth(3).click()  # three gaps were not asked about
     expect(pressed).to_have_count(2)
     tokens(shown).nth(5).click()
     away(shown)
-    expect(said(shown)).to_have_text(re.compile(r"^From the left alone letters gives .* %\.$"))
+    expect(said(shown)).to_have_text(re.compile(r"^Letters expects .* % from the left alone\.$"))
     shown.get_by_role("radio", name="One gap").click()
     expect(pressed).to_have_count(1)
-    expect(said(shown)).to_contain_text("; tried in the gap, with both sides, ")
+    expect(said(shown)).to_contain_text(" after trying it.")
 
 
 def test_what_was_refused_is_forgotten_with_its_text(shown: Locator) -> None:
@@ -485,6 +620,16 @@ def test_it_neither_grows_nor_jumps(alone_page, gap: GapExplorer) -> None:
     ):
         act()
         assert shown.evaluate(height) == first
+
+
+def test_on_a_telephone_nothing_jumps_either(shown: Locator) -> None:
+    shown.page.set_viewport_size({"width": 390, "height": 700})
+    first = shown.bounding_box()["height"]
+    for place in (0, 3, 5, 13, len(TEXT) - 1):
+        tokens(shown).nth(place).click()
+        assert shown.bounding_box()["height"] == first
+        away(shown)
+        assert shown.bounding_box()["height"] == first
 
 
 @pytest.mark.parametrize("name", ["five lists", "a long word", "from right to left"])
@@ -542,7 +687,7 @@ def test_python_answers_where_it_is_there(desk) -> None:
     tokens(shown).nth(5).click()
     desk.knows("explorer.hidden, explorer.token", ([2, 5], 5))
     found = json.loads(desk.run("import json; print(json.dumps(explorer.tried['letters']['2;5']))"))
-    expect(said(shown)).to_contain_text(f"tried in the gap, with both sides, {percent(2 ** -found['bits'])}.")
+    expect(said(shown)).to_contain_text(f", {percent(2 ** -found['bits'])} after trying.")  # in short
     # Keys stay here.
     desk.page.keyboard.press("h")
     desk.knows("explorer.hidden", [2])

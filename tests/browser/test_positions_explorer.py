@@ -380,7 +380,7 @@ def test_a_button_that_is_held_goes_on(show) -> None:
 
 def test_a_place_that_does_not_exist_is_told(show) -> None:
     explorer = show(query=4, key=9)
-    for typed, nearest, limit in (("40", N - 1, "at most 18"), ("-3", 0, "at least 0")):
+    for typed, nearest, limit in (("40", N - 1, "0 to 18"), ("-3", 0, "0 to 18")):
         place(explorer, "key").fill(typed)
         expect_places(explorer, 4, nearest)
         expect(explorer.locator(f'.spin[data-limit="{limit}"]')).to_have_count(1)

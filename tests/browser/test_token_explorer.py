@@ -466,7 +466,7 @@ def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:
     expect(step).to_have_value("3")
     step.fill("99")
     expect(step).to_have_value(str(n))
-    expect(explorer.locator("[data-limit]")).to_have_attribute("data-limit", f"at most {n}")
+    expect(explorer.locator("[data-limit]")).to_have_attribute("data-limit", f"0 to {n}")
     step.blur()
     expect(explorer.locator(".spin[data-limit]")).to_have_count(0)
 

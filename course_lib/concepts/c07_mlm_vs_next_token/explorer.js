@@ -3,20 +3,32 @@
 const MOST_HIDDEN = 8;
 const PAUSE_MS = 250; // a token that is only passed over is not asked about
 const SLOTS = 8; // lines of a list: the likeliest tokens, and all others together
+const SETTLED = 0.8; // a share from which on a token is settled
+const LOST = 0.2; // below it the left side alone does not help
 const WAYS = {
-  left: { title: "From the left alone", short: "Left alone", said: "from the left alone", named: "from the left", brief: "left" },
-  tried: { title: "From both sides, by trying", short: "By trying", said: "tried in the gap, with both sides,", named: "by trying", brief: "tried" },
-  both: { title: "From both sides at once", short: "Both sides", said: "with both sides", named: "from both sides", brief: "both" },
+  left: { title: "The left side alone", short: "Left alone", said: ["from the left alone", "from the left"], named: "from the left" },
+  tried: { title: "Both sides, by trying", short: "By trying", said: ["after trying it", "after trying"], named: "by trying" },
+  both: { title: "Both sides at once", short: "Both sides", said: ["", ""], named: "from both sides" },
+};
+const NO_START = {
+  left: "No token stands before it, so there is nothing to go by.",
+  tried: "What is tried comes from the list to the left, and that is empty: nothing stands before the gap.",
+};
+const QUESTIONS = {
+  "left both": "Which token does the left side settle alone, and which only both together?",
+  left: "Which token does the left side settle alone?",
+  both: "Which token do only both sides settle?",
+  "": "Both are found.",
 };
 const HOW = [
   "Hide a token: the lists show what a model puts into the gap, and how likely it finds each. The framed one is what stood there.",
   "From the left alone it reads what stands before the gap, in one pass. By trying it uses the right side, too: each of its likeliest tokens " +
-    "goes into the gap, and the whole text is scored, a pass for each. What stood there is tried as well, to see its share.",
-  "A model that reads both sides answers in one pass.",
-  "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits. " +
+    "goes into the gap, and the whole text is scored, a pass for each. What stood there is tried as well, to see its share among these.",
+  "A model that was trained to read both sides answers in one pass. Point at a word of a list to see it in the gap, with its shares.",
+  "Over the text: the surprise at each token if it is hidden, −log₂ of its share, in bits: a coin toss has 1. " +
     "With several gaps, who reads one side fills each gap with its own likeliest token before it reads on.",
 ];
-const NOT_HERE = ["Several gaps and own texts need Python.", "More needs Python."]; // on a page without it
+const NOT_HERE = ["Several gaps and own texts need Python.", "Own texts need Python."]; // on a page without it
 const KEYS = [["←", "→", "walk through the text"], ["H", "or Space hides, and shows again"], ["Esc", "closes"]];
 
 class Gap extends Instrument {
@@ -25,7 +37,10 @@ class Gap extends Instrument {
     this.model = model;
     this.several = false;
     this.passing = null; // the token that is pointed at
+    this.pointed = null; // a piece of a list
     this.asked = new Map(); // whether each question has been answered
+    this.solved = new Set(); // who settles the tokens that were kept: left, both
+    this.looked = new Set(); // the places that were chosen or pointed at
     this.frame();
   }
 
@@ -84,6 +99,8 @@ class Gap extends Instrument {
 
   set(choice) {
     this.full = false;
+    this.pointed = null;
+    if (choice.hidden?.length !== 0 && choice.token !== undefined) this.looked.add(choice.token);
     for (const [trait, value] of Object.entries(choice)) this.model.set(trait, value);
     this.model.save_changes();
   }
@@ -122,6 +139,8 @@ class Gap extends Instrument {
   preview(place) {
     if (this.passing === place) return;
     this.passing = place;
+    if (place !== null) this.looked.add(place);
+    this.pointed = null;
     this.full = false;
     this.soon();
   }
@@ -239,7 +258,9 @@ class Gap extends Instrument {
       const button = h("button", { type: "button", class: "t", onclick: () => this.toggle(place) },
         h("span", { class: "bits", dir: "ltr", "aria-hidden": "true" }, bars), h("b", { dir: "auto" }, shown));
       setAttribute(button, "data-gap", !isCharacters && tokens[place + 1]?.startsWith(" ") && "");
-      setAttribute(button, "data-thin", !isCharacters && /^[.,:;!'’]$/.test(shown) && "");
+      // Where letters of one word are spread over wide tokens they stay together.
+      setAttribute(button, "data-ends", place > 0 && !piece.startsWith(" ") && "");
+      setAttribute(button, "data-goes-on", place + 1 < tokens.length && !tokens[place + 1].startsWith(" ") && "");
       button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && this.preview(place));
       button.addEventListener("focus", () => button.matches(":focus-visible") && this.preview(place));
       button.addEventListener("keydown", (event) => {
@@ -249,13 +270,12 @@ class Gap extends Instrument {
       });
       return { button, bars };
     });
-    this.axes = ways.map(({ name: model, kind, named, brief }) => {
+    this.axes = ways.map(({ name: model, kind, named }) => {
       const whose = ways.filter((way) => way.kind === kind).length > 1 ? `${model} ` : "";
-      const name = [h("span", { class: "long" }, whose + named), h("span", { class: "short" }, whose + brief)];
       const number = h("b");
-      return { number, node: h("span", {}, h("i", { class: kind }), number, name) };
+      return { number, node: h("span", {}, h("i", { class: kind }), number, h("span", { class: "long" }, whose + named)) };
     });
-    const unit = ways.length > 3 ? "bits" : "surprise in bits";
+    const unit = ways.length > 3 ? "bits" : "surprise in bits (1 bit: a coin toss)";
     const axis = h("span", { class: "axis", dir: "ltr", "aria-hidden": "true" }, h("span", {}, unit), this.axes.map(({ node }) => node));
     axis.classList.toggle("several", ways.length > 3); // the lists have their names
     this.words.replaceChildren(...this.tokens.map(({ button }) => button), axis);
@@ -264,7 +284,11 @@ class Gap extends Instrument {
 
   drawText(c, ways) {
     const built = JSON.stringify([c.tokens, ways.map(({ kind }) => kind)]);
-    if (this.built !== built) this.makeText(c.tokens, ways);
+    if (this.built !== built) {
+      this.makeText(c.tokens, ways);
+      this.solved.clear();
+      this.looked.clear();
+    }
     this.built = built;
     this.fit(built);
     const most = Math.ceil(Math.log2(this.view().vocab_size));
@@ -284,6 +308,7 @@ class Gap extends Instrument {
       const isHidden = c.hidden.includes(place);
       setAttribute(button, "data-hidden", isHidden && "");
       setAttribute(button, "data-followed", place === c.token && "");
+      setAttribute(button, "data-tried", place === c.token && this.pointed !== null && seen(this.pointed));
       setAttribute(button, "aria-pressed", String(c.kept.includes(place)));
       setAttribute(button, "aria-label", `${bare(c.tokens[place])}, token ${place + 1}${surprise}`);
       if (!this.words.contains(document.activeElement)) button.tabIndex = place === (c.own ?? 0) ? 0 : -1;
@@ -300,26 +325,28 @@ class Gap extends Instrument {
   }
 
   makeLists(ways) {
-    this.columns = ways.map(({ kind }) => {
+    this.columns = ways.map(({ kind }, way) => {
       const [title, under] = range(2).map(() => [h("span", { class: "long" }), h("span", { class: "short" })]);
-      const none = h("p", { class: "none" });
-      const rows = range(SLOTS).map(() => {
+      const [none, passes] = [h("p", { class: "none" }), h("span", { class: "passes long" })];
+      const rows = range(SLOTS).map((n) => {
         const [name, bar, number] = [h("span", { class: "name", dir: "auto" }), h("i", { class: kind }), h("span", { class: "share" })];
-        const pointing = { onpointerenter: () => this.point(name.textContent), onpointerleave: () => this.point(null) };
-        const row = h("li", pointing, name, h("span", { class: "bar" }, bar, number));
+        const row = h("li", {}, name, h("span", { class: "bar" }, bar, number));
+        const point = (event) => this.point(event, this.columns[way].lines[n]?.piece);
+        for (const type of ["pointerenter", "pointerleave", "click"]) row.addEventListener(type, point);
         return { name, bar, number, row };
       });
       const list = h("ol", {}, rows.map(({ row }) => row));
-      const head = h("p", { class: "head" }, h("i", { class: kind }), title);
-      return { title, under, none, rows, list, node: h("div", {}, head, h("small", {}, under), list, none) };
+      const head = h("p", { class: "head" }, h("i", { class: kind }), title, passes);
+      return { title, under, passes, none, rows, list, node: h("div", {}, head, h("small", {}, under), list, none) };
     });
     this.lists.replaceChildren(...this.columns.map(({ node }) => node));
   }
 
-  /** A word of a list, by its name: its line is drawn stronger. */
-  point(name) {
-    this.pointed = name;
-    this.drawThreads(this.current());
+  /** A word of a list, while a mouse is there or until the next touch: it stands in the gap, and the line below has its shares. */
+  point({ type, pointerType }, piece) {
+    if (type !== "click" && pointerType !== "mouse") return;
+    this.pointed = type === "pointerleave" ? null : (piece ?? null);
+    this.draw();
   }
 
   /** The lines of a list: [token, share, rank of what stood there]; the last one is of all others. */
@@ -353,11 +380,12 @@ class Gap extends Instrument {
       const found = c.token === null ? undefined : this.found(way, c.others, c.token);
       const lines = found ? this.lines(way, c) : [];
       column.lines = lines;
-      const passes = found ? `${found.passes} ${found.passes === 1 ? "pass" : "passes"}` : "";
+      const passes = found ? many(found.passes, "pass", "passes") : "";
       [way.title, way.short].forEach((words, n) => setText(column.title[n], words));
-      const tried = found?.tried ? `shares among ${found.tried} tokens tried, ` : "";
-      const under = found ? [`: ${tried}${passes}`, `, ${passes}`] : ["", ""];
-      under.forEach((words, n) => setText(column.under[n], way.name + words));
+      setText(column.passes, passes);
+      const under = found ? this.howFound(c, way, found) : [way.name, way.name];
+      setText(column.under[0], under[0]);
+      setText(column.under[1], [under[1], passes].filter(Boolean).join(": "));
       setText(column.none, this.nothing(c, ways, way, found));
       column.none.hidden = Boolean(found);
       column.list.hidden = !found;
@@ -370,15 +398,25 @@ class Gap extends Instrument {
         number.style.left = `${100 * line.p}%`;
         setText(number, told(line.p) + (line.rank ? `, ${nth(line.rank)}` : ""));
         setAttribute(row, "data-own", Boolean(line.isOwn) && "");
+        setAttribute(row, "data-pointed", line.piece !== undefined && line.piece === this.pointed && "");
         setAttribute(row, "data-rest", Boolean(line.rest) && "");
       });
     });
   }
 
+  /** Who answers, and what its shares are of; and in short. */
+  howFound(c, { name, kind }, { tried }) {
+    if (kind === "left") return [name, name];
+    if (kind === "both") return range(2).map(() => `${name}, trained to read both sides`);
+    const most = Math.min(this.get("state").n_tried, this.view(name).vocab_size);
+    const among = `${most} likeliest${tried > most ? `, ${bare(c.tokens[c.token])} added` : " and what stood there"}`;
+    return [`${name}: ${among}`, among];
+  }
+
   /** What stands where there is no list. */
   nothing(c, ways, way, found) {
     if (c.token === null) return way === ways[0] ? "Click on a word to hide it." : "";
-    if (found === null) return "Nothing stands before it to go by.";
+    if (found === null) return NO_START[way.kind];
     if (found !== undefined) return "";
     if (way.kind === "tried" && !this.canAsk()) return "On this page nothing was tried at this token.";
     return this.canAsk() && !this.isRefused(c) ? "…" : "Nobody has answered this.";
@@ -393,27 +431,40 @@ class Gap extends Instrument {
       setText(this.lead, "Nothing is hidden. ");
       setText(this.followed, "");
       if (bits[most] === 0) this.say();
-      else this.say(mark(bare(c.tokens[most]), "token"), ` surprises ${first.name} most, ${first.said}: `, em(`${bits[most].toFixed(1)} bits`, "token"), ".");
+      else this.say(mark(bare(c.tokens[most]), "token"), ` surprises ${first.name} most, ${first.named}: `, em(`${bits[most].toFixed(1)} bits`, "token"), ".");
       return;
     }
     const found = ways.map((way) => this.found(way, c.others, c.token));
-    const share = (i) => (found[i] ? em(told(2 ** -found[i].bits), "token") : "…");
     const isWaiting = found.includes(undefined) && this.canAsk() && !this.isRefused(c);
     const own = bare(c.tokens[c.token]);
-    const rest = ways.map((way, i) => {
-      const isNew = way.name !== ways[i - 1]?.name;
-      return i === 0 || !found[i] ? [] : ["; ", isNew ? `${way.name} ` : "", isNew && way.kind === "both" ? "" : `${way.said} `, share(i)];
-    });
+    const unseen = h("span", { class: "unseen" }, own); // the stepper's, to be read aloud
     setText(this.followed, own);
     if (!isWaiting && found.every((each) => each === undefined)) {
       setText(this.lead, "Nobody has answered yet what is expected at ");
-      this.say(h("span", { class: "unseen" }, own), ".");
+      this.say(unseen, ".");
       return;
     }
-    if (found[0] === null) setText(this.lead, "Nothing stands before ");
-    else setText(this.lead, `${first.said[0].toUpperCase()}${first.said.slice(1)} ${first.name} gives `);
-    const known = found[0] === null ? [`: from the left ${first.name} has nothing to go by`, rest] : [" ", share(0), rest];
-    this.say(h("span", { class: "unseen" }, own), known, isWaiting ? (found[0] === undefined ? "" : "; …") : ".");
+    const isLong = this.stage.clientWidth > 932;
+    setText(this.lead, `${first.name[0].toUpperCase()}${first.name.slice(1)} expects `);
+    const shares = ways.flatMap((way, i) => {
+      if (!found[i] && (i > 0 || !isWaiting)) return [];
+      const isNew = i > 0 && way.name !== ways[i - 1].name;
+      const said = way.said[isLong ? 0 : 1];
+      const share = found[i] ? em(told(2 ** -found[i].bits), "token") : "…";
+      return [i === 0 ? " " : isNew ? `; ${way.name} ` : ", ", i === 0 || isLong ? "with " : "", share, said && ` ${said}`];
+    });
+    const start = found[0] === null ? " with no share, as nothing stands before it to go by" : "";
+    this.say(unseen, start, shares, isWaiting && found[0] !== undefined ? "; …" : ".");
+    this.keepHigh();
+  }
+
+  /** A sentence that needs one more line keeps it, so that nothing moves to and fro below a pointer. */
+  keepHigh() {
+    const line = this.said.closest(".say");
+    const key = `${this.built} ${this.stage.clientWidth}`;
+    if (this.keeps !== key) line.style.minHeight = "";
+    this.keeps = key;
+    line.style.minHeight = `${Math.max(line.offsetHeight, parseFloat(line.style.minHeight) || 0)}px`;
   }
 
   drawNotes(c) {
@@ -425,7 +476,7 @@ class Gap extends Instrument {
     ].filter(Boolean);
     const most = Math.min(MOST_HIDDEN, c.tokens.length - 1);
     const full = this.full || c.tokens.length === 1 ? `At most ${most} of these tokens can be hidden; one must stay.` : "";
-    setText(this.hint, full || notes.join(" ") || this.question(c));
+    setText(this.hint, this.sharesOf(c) || full || notes.join(" ") || this.question(c));
     const names = this.group().join(", ");
     const [long, short] = this.canAsk(this.get("state").names) ? ["", ""] : NOT_HERE;
     this.source.replaceChildren(
@@ -434,15 +485,49 @@ class Gap extends Instrument {
     );
   }
 
-  /** What can be found out here: not what only trying tells, where it was recorded at few tokens. */
+  /** The shares of the word that is pointed at, in every list. */
+  sharesOf(c) {
+    const shown = this.columns.map(({ lines }) => lines.find(({ piece }) => piece !== undefined && piece === this.pointed));
+    if (c.token === null || !shown.some(Boolean)) return "";
+    const parts = this.ways().flatMap((way, i) => {
+      const found = this.found(way, c.others, c.token);
+      if (!found) return [];
+      // What is not among the likeliest has less than the last of them.
+      const least = Math.max(found.rows.at(-1)[1], 0.001);
+      const named = this.ways().filter(({ kind }) => kind === way.kind).length > 1 ? `${way.name} ${way.named}` : way.named;
+      return [`${shown[i] ? told(shown[i].p) : `< ${percent(least)}`} ${named}`];
+    });
+    return `${bare(this.pointed)}: ${parts.join(", ")}.`;
+  }
+
+  /** What can be found out here, and what the token that is followed has to do with it. */
   question(c) {
     const ways = this.ways();
     const known = range(c.tokens.length).filter((place) => ways.every((way) => this.found(way, c.others, place) !== undefined));
-    if (this.canAsk() || known.length === c.tokens.length) {
-      return "Which token does the left side settle alone, and which only both together? Point at one; a click keeps it.";
-    }
-    const names = known.length ? known.map((place) => bare(c.tokens[place])).join(", ") : "no token";
-    return `Which token does the left side settle? Point at one; a click keeps it. Both sides are recorded at ${names}.`;
+    const isAll = this.canAsk() || known.length === c.tokens.length;
+    const names = ways[0].kind !== "left" ? [] : ways.length > 1 && isAll ? ["left", "both"] : ["left"];
+    const verdict = this.looked.has(c.token) ? this.verdict(c, ways) : null;
+    if (verdict?.answers && this.passing === null) this.solved.add(verdict.answers);
+    const open = QUESTIONS[names.filter((name) => !this.solved.has(name)).join(" ")];
+    const isPassing = verdict && this.passing !== null && this.passing !== c.own;
+    const how = `${matchMedia("(hover: none)").matches ? "Tap" : "Point at"} one; a click keeps it.`;
+    const kept = known.length ? known.map((place) => bare(c.tokens[place])).join(", ") : "no token";
+    const next = isPassing ? "A click keeps it." : names.length === 0 ? "" : verdict ? open : `${open} ${how}`;
+    return [verdict?.said, next, isAll ? "" : `Both sides are recorded at ${kept}.`].filter(Boolean).join(" ");
+  }
+
+  /** Who settles a token: `answers` names the question that this answers. */
+  verdict(c, ways) {
+    const found = ways.map((way) => this.found(way, c.others, c.token));
+    if (ways[0].kind !== "left" || !found[0]) return null;
+    const [left, ...both] = found.map((each) => (each ? 2 ** -each.bits : 0));
+    const most = Math.max(0, ...both);
+    const own = bare(c.tokens[c.token]);
+    if (left >= SETTLED) return { answers: "left", said: `✓ ${own}: the left side settles it, ${told(left)}.` };
+    if (!found.slice(1).some(Boolean)) return { said: `${own}: the left side does not settle it, ${told(left)}.` };
+    if (most < SETTLED) return { said: `${own}: neither settles it, ${told(left)} from the left, ${told(most)} with both sides.` };
+    if (left >= LOST) return { said: `${own}: both sides settle it, ${told(most)}, but the left side has ${told(left)}.` };
+    return { answers: "both", said: `✓ ${own}: only both sides settle it, ${told(left)} to ${told(most)}.` };
   }
 
   /** From the gap down to the lists, and from list to list what stands in both. */
@@ -464,14 +549,19 @@ class Gap extends Instrument {
     this.columns.slice(1).forEach((column, i) => {
       const before = this.columns[i];
       const [from, to] = [at(before.node), at(column.node)];
-      if (to.top !== from.top) return;
+      if (to.top !== from.top || !this.isWide()) return;
       before.lines.forEach((line, n) => {
         const other = column.lines.findIndex(({ piece }) => piece !== undefined && piece === line.piece);
-        if (other < 0 || !(this.isWide() || line.isOwn)) return;
-        const begin = this.isWide() ? Math.min(at(before.rows[n].number).right + 8, from.right) : from.right;
-        const [y, z, middle] = [at(before.rows[n].row).y, at(column.rows[other].row).y, (from.right + to.left) / 2];
-        const isMarked = line.isOwn || before.rows[n].name.textContent === this.pointed;
-        lines.push(svg("path", { class: isMarked ? "same" : "", d: `M${begin},${y}H${from.right}C${middle},${y} ${middle},${z} ${to.left},${z}` }));
+        if (other < 0) return;
+        const [one, next] = [before.rows[n], column.rows[other]];
+        // Where bars stand below the words, lines go from word to word.
+        const isBelow = at(one.number).top > at(one.name).y;
+        const begin = at(isBelow ? one.name : one.number).right + 8;
+        const [y, z] = [one, next].map((row) => at(isBelow ? row.name : row.row).y);
+        const turn = Math.max(begin, from.right);
+        const middle = (turn + to.left) / 2;
+        const isMarked = line.isOwn || line.piece === this.pointed;
+        lines.push(svg("path", { class: isMarked ? "same" : "", d: `M${begin},${y}H${turn}C${middle},${y} ${middle},${z} ${to.left},${z}` }));
       });
     });
     this.thread.append(...lines);
@@ -480,13 +570,14 @@ class Gap extends Instrument {
   asText(c, ways) {
     const shown = c.tokens.map((piece, place) => (c.hidden.includes(place) ? piece.replace(/\S+|^ $/, "▢") : piece)).join("");
     const lists = c.token === null ? [] : ways.map((way, i) => {
-      const { lines, under, none } = this.columns[i];
+      const { lines, under, passes, none } = this.columns[i];
       const listed = lines.map((line) => `${this.named(line, way)} ${told(line.p)}${line.rank ? ` (${nth(line.rank)})` : ""}`).join(", ");
-      return `${way.title}, ${under[0].textContent}: ${listed || none.textContent}`;
+      const by = [under[0].textContent, passes.textContent].filter(Boolean).join(", ");
+      return `${way.title}, ${by}: ${listed || none.textContent}`;
     });
     const surprises = ways.map((way) => {
       const bits = c.tokens.map((piece, place) => `${bare(piece)} ${this.found(way, c.others, place)?.bits.toFixed(1) ?? "–"}`);
-      return `Surprise in bits, ${way.name} ${way.said.replace(/,$/, "")}: ${bits.join(" | ")}`;
+      return `Surprise in bits, ${way.name} ${way.named}: ${bits.join(" | ")}`;
     });
     return [shown, this.lead.textContent + this.said.textContent, ...lists, ...surprises, this.hint.textContent];
   }

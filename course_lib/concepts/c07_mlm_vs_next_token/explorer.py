@@ -171,7 +171,7 @@ class GapExplorer(Explorer):
             with self.hold_trait_notifications():  # the three are checked together
                 self.model, self.hidden, self.token = model, chosen, token
             self._choose()
-            self.show_state(names=[*self._readers], text=text, error="")
+            self.show_state(names=[*self._readers], text=text, n_tried=TRIED, error="")
 
     def _group(self, model: str) -> list["_Reader"]:
         """The models that cut the text as this one does."""

@@ -12,9 +12,12 @@ const VIEWS = [
   ["times", ["On a real machine", "Machine"]],
 ];
 const HOW = [
-  "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it worked, ○ could work now, · waits. Both networks do equally many boxes.",
-  "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word.",
-  "Point at a box, or tap it: bold is the longest chain that it waits for. No number of processors makes it shorter. A click keeps it. The tiles at the bottom are the boxes, piled up by the tick at which they worked.",
+  "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it " +
+    "worked, ○ could work now, · waits. Both networks do equally many boxes.",
+  "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word; " +
+    "here the words are given, and only the waiting is shown.",
+  "Point at a box, or tap it: bold is the longest chain that it waits for, one of them if several are as long. No number of processors makes it " +
+    "shorter. A click keeps it. The tiles at the bottom are the boxes, piled up by the tick at which they worked.",
   "A real machine has no such clock: one core does all boxes in turn, and each call costs a little.",
 ];
 const KEYS = [
@@ -88,7 +91,7 @@ class Clock extends Instrument {
     const { slider } = this;
     const at = (event) => {
       const { left, width } = this.axis.getBoundingClientRect();
-      return { tick: clamp(Math.ceil(((event.clientX - left) / width) * this.now.most), 0, this.end()) };
+      return { tick: clamp(Math.ceil(((event.clientX - left) / width) * this.end()), 0, this.end()) };
     };
     const turn = (event) => {
       slider.setPointerCapture(event.pointerId);
@@ -258,8 +261,8 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement. ");
-    this.source.replaceChildren(legend, "Every box takes one tick.");
+    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement. Every box takes one tick.");
+    this.source.replaceChildren(legend, h("span", { class: "short" }, "○ could work now, · waits."));
     const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
   }
@@ -270,7 +273,7 @@ class Clock extends Instrument {
     if (tick === 0) return ["nothing has happened yet."];
     const lead = runs[0].end - runs[1].end;
     if (tick === this.end()) {
-      if (lead === 0) return [`both are done, at the same tick${mode === "writing" ? ": here the Transformer waits just as long" : ""}.`];
+      if (lead === 0) return ["both are done, at the same tick: here the ", transformer, " gains nothing."];
       return ["both are done, the ", lead > 0 ? transformer : recurrent, ` ${many(Math.abs(lead), "tick")} earlier.`];
     }
     const [first, second] = runs.map((run, i) => {
@@ -289,15 +292,33 @@ class Clock extends Instrument {
     if (box === null) {
       const all = wordsIn(this.model.get("text")).length;
       const cut = all > names.length ? `The first ${names.length} of ${all} words are read. ` : "";
-      const how = matchMedia("(hover: none)").matches ? "Tap" : "Point at";
-      return [cut, `${how} a box to see the chain that it waits for. Which chain is the longest?`];
+      return [cut, this.question()];
     }
     const place = layers > 1 ? `, layer ${Math.floor(box / names.length)},` : "";
     const [before, after] = runs.map(({ chains }) => chains[box] - 1);
     const inRow = before === 1 ? "box" : "boxes in a row";
     const word = mark(h("bdi", {}, names[box % names.length]), "token");
     const [first, second] = [em(String(before), "stream"), em(String(after), "attention")];
-    return [word, `${place} waits for `, first, ` ${inRow} in the recurrent network, for `, second, " in the Transformer."];
+    const longest = Math.max(...runs.flatMap(({ chains }) => chains));
+    const isLongest = Math.max(before, after) + 1 === longest;
+    const least = h("span", { class: "least" }, `: ${many(longest, "tick")} at least`);
+    return [word, `${place} waits for `, first, ` ${inRow} in the recurrent network, for `, second, " in the Transformer.",
+      isLongest ? [" ✓ The longest", least, "."] : []].flat(2);
+  }
+
+  /** What can be found out here; at the end, where nothing is gained, why. */
+  question() {
+    const { mode, processors, most, words, tick, runs } = this.now;
+    const isWriting = mode === "writing";
+    if (!isWriting && processors > 1 && words.length > 1) {
+      const how = matchMedia("(hover: none)").matches ? "Tap" : "Point at";
+      return `${how} a box to see the chain that it waits for. Which chain is the longest?`;
+    }
+    const play = calm() ? "Press Next tick." : "Press Play.";
+    if (tick < this.end() || runs[0].end !== runs[1].end) return `Does the Transformer gain anything here? ${play}`;
+    if (words.length === 1) return "One word waits for no other: in both networks only for the layer below.";
+    if (isWriting) return "In both networks each word is made by the top box of the one before: no word can start earlier.";
+    return `One processor does one box at a time: ${many(most, "box", "boxes")} take ${many(most, "tick")}, whoever waits for whom.`;
   }
 
   /** Draw one network; returns its part of the text. */
@@ -319,58 +340,62 @@ class Clock extends Instrument {
     const thick = bold.slice(1).map((to, i) => [bold[i], to, "thick"]);
     links.replaceChildren(...[...thin, ...thick].map(([from, to, weight = "thin"]) => svg("path", { d: between(from, to, n, layers), class: weight })));
     const worked = run.ticks.filter((at) => at <= tick).length;
-    const share = Math.round((100 * boxes.length) / (processors * run.end));
+    const atOnce = boxes.length / run.end;
+    const busy = `${Number.isInteger(atOnce) ? atOnce : `on average ${fixed(atOnce)}`} of ${many(processors, "processor")} busy`;
     const isDone = worked === boxes.length;
     const now = isDone ? `done after ${many(run.end, "tick")}` : `${worked} of ${boxes.length} boxes`;
-    const said = [waits, mode === "writing" ? "; the next word waits for the top box" : "", now, isDone ? `, processors ${share} % busy` : ""];
+    const said = [waits, mode === "writing" ? "; the next word waits for the top box" : "", now, isDone ? `, ${busy}` : ""];
     state.forEach((part, i) => setText(part, said[i]));
     const rows = range(layers).map((l) => `layer ${l}: ${range(n).map((t) => boxes[l * n + t].textContent).join(" ")}`);
     return ["", `${title}: ${said[2]}${said[3]}.`, ...rows.reverse(), ...(all ? [`Chain: ${bold.map(nameOf).join("; ")}.`] : [])];
   }
 
   /** The boxes at work at each tick so far, the recurrent network's above the axis. */
-  drawTiles({ isRecurrent, tiles, ended }, { tick, most, names, layers }, { ticks, end }) {
-    const high = isRecurrent ? layers : names.length;
-    setAttribute(tiles, "viewBox", `0 0 ${most} ${high}`);
+  drawTiles({ isRecurrent, tiles, ended }, { tick, names, layers }, { ticks, end }) {
+    const [high, last] = [isRecurrent ? layers : names.length, this.end()];
+    setAttribute(tiles, "viewBox", `0 0 ${last} ${high}`);
     tiles.style.height = `${TILE * high}px`;
     const pile = (t) => range(ticks.filter((at) => at === t).length).map((k) =>
       svg("rect", { x: t - 0.94, y: isRecurrent ? high - 1 - k : k, width: 0.88, height: 0.8, "data-now": t === tick && "" }));
     tiles.replaceChildren(...range(tick).flatMap((t) => pile(t + 1)));
     setText(ended, end <= tick ? `done at ${end}` : "");
-    ended.style.left = `${(100 * end) / most}%`;
-    setAttribute(ended, "data-late", end > 0.7 * most && "");
+    ended.style.left = `${(100 * end) / last}%`;
   }
 
-  drawSlider({ tick, most }) {
-    const shown = range(most).map((t) => t + 1).filter((t) => t === 1 || t % 5 === 0);
-    this.axis.replaceChildren(...shown.map((t) => h("span", { style: `left: ${(100 * (t - 0.5)) / most}%` }, String(t))));
-    setAttribute(this.slider, "aria-valuemax", this.end());
+  drawSlider({ tick }) {
+    const last = this.end();
+    const shown = range(last).map((t) => t + 1).filter((t) => last <= 15 || t === 1 || t % 5 === 0);
+    this.axis.replaceChildren(...shown.map((t) => h("span", { style: `left: ${(100 * (t - 0.5)) / last}%` }, String(t))));
+    setAttribute(this.slider, "aria-valuemax", last);
     setAttribute(this.slider, "aria-valuenow", tick);
     setAttribute(this.slider, "aria-valuetext", `Tick ${tick}`);
   }
 
   /** What was measured, as bars. */
   drawTimes() {
-    const { where, lengths, layers, weights, rows } = this.model.get("measured");
+    const { where, cores, lengths, layers, weights, rows } = this.model.get("measured");
     const longest = Math.max(...rows.flatMap(({ ms }) => ms));
     const times = ({ ms: [short, long] }) => `${fixed(long / short)} times`;
     const [loop, fused, last] = rows;
-    const long = ({ ms }) => ms[1];
-    const fastest = rows.reduce((best, row) => (long(row) < long(best) ? row : best));
+    const long = ({ ms }) => `${fixed(ms[1])} ms`;
+    const why = cores === 1 ? "On one core nothing runs side by side, so waiting less gains nothing" : `On ${cores} cores some work runs side by side`;
     this.say(
-      `${lengths[1] / lengths[0]} times as many words take the `, em("RNN in a Python loop", "stream"), ` ${times(loop)} as long, the `,
-      em("LSTM in one call", "stream"), ` ${times(fused)}, the `, em("Transformer", "attention"), ` ${times(last)}.`,
+      `${why}: for ${lengths[1]} words the `, em("LSTM", "stream"), `, a recurrent network, takes ${long(fused)}, the `,
+      em("Transformer", "attention"), ` ${long(last)}.`,
     );
-    const first = `At ${lengths[1]} words the ${fastest.name.split(",")[0]} takes least, ${fixed(long(fastest))} ms.`;
-    this.hint.replaceChildren(`${first} On one core nothing runs side by side, so waiting less gains nothing; a Python loop costs many small calls.`);
+    const grown = `${lengths[1] / lengths[0]} times as many words take the RNN ${times(loop)} as long`;
+    this.hint.replaceChildren(`${grown}, the LSTM ${times(fused)}, the Transformer ${times(last)}.`);
     this.bars.replaceChildren(...rows.map((row) => {
-      const bar = (ms, i) => [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
+      const bar = (ms, i) =>
+        [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
       return h("div", { class: row === last ? "attention" : "stream" }, h("p", {}, row.name), row.ms.map((ms, i) => h("div", {}, bar(ms, i))));
     }));
     const sizes = `: one step of training, ${many(layers, "layer")} of ${count(weights)} weights`;
-    this.source.replaceChildren(where[0], h("span", { class: "long" }, where[1], sizes), ".");
+    const whole = `${where.join("")}${sizes}.`;
+    this.bars.append(h("small", { class: "short" }, whole));
+    this.source.replaceChildren(h("span", { class: "long" }, whole));
     const listed = rows.map((row) => `${row.name}: ${row.ms.map((ms, i) => `${lengths[i]} words ${fixed(ms)} ms`).join(", ")}, ${times(row)}.`);
-    return [this.said.textContent, this.hint.textContent, ...listed, `${where.join("")}${sizes}.`];
+    return [this.said.textContent, this.hint.textContent, ...listed, whole];
   }
 }
 

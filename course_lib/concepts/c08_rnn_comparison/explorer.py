@@ -21,10 +21,15 @@ LONGER = 16  # times as many words in the second measurement
 ROUNDS = (15, 5)  # of the first and the second measurement; the fastest counts
 VOCABULARY = 97  # of the models that are measured
 WEIGHTS = 33_000  # of each in a layer
-NAMES = ("RNN, a loop in Python", "LSTM, its loop in one call", "Transformer")
+NAMES = (
+    "RNN, a loop in Python: many small calls",
+    "LSTM, a recurrent network, too: its loop in one call",
+    "Transformer: no loop",
+)
 # What `measure` found once, for pages without a kernel.
 RECORDED = {
     "where": ["Recorded", " on one core of a server, December 2026"],
+    "cores": 1,
     "lengths": [10, 160],
     "layers": 3,
     "weights": WEIGHTS,
@@ -60,7 +65,8 @@ class ClockExplorer(Explorer):
     processors = traitlets.Int(1, min=1, max=MOST_WORDS).tag(sync=True)
     mode = traitlets.Enum(MODES, MODES[0]).tag(sync=True)
     tick = traitlets.Int(0, min=0).tag(sync=True)
-    # Milliseconds: where, at which two lengths, with how many layers, and of each model its two numbers.
+    # Milliseconds: where, on how many cores, at which two lengths, with how many layers, and of each model
+    # its two numbers.
     measured: Any = traitlets.Dict(RECORDED).tag(sync=True)
 
     def __init__(
@@ -102,6 +108,7 @@ class ClockExplorer(Explorer):
             columns.append([round(1000 * min(seconds), 2) for seconds in taken])
         self.measured = {
             "where": ["Measured", " on this machine"],
+            "cores": torch.get_num_threads(),
             "lengths": [*lengths],
             "layers": self.layers,
             "weights": WEIGHTS,

@@ -5,7 +5,8 @@ function waiting(isRecurrent, words, layers, isWriting) {
   return range(layers * words).map((box) => {
     const word = box % words;
     const left = isRecurrent && word > 0 ? [box - 1] : [];
-    if (box >= words) return [...left, ...(isRecurrent ? [box - words] : range(word + 1).map((other) => box - words - word + other))];
+    // The word itself comes first: of chains that are equally long the one straight down is shown.
+    if (box >= words) return [...left, ...(isRecurrent ? [box - words] : range(word + 1).map((back) => box - words - back))];
     // Of one layer only, the box to the left is also the one that writes the word.
     return isWriting && word > 0 ? [...new Set([...left, (layers - 1) * words + word - 1])] : left;
   });

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from explorers import ask, keeps_the_frame
 from traitlets import TraitError
 
@@ -32,7 +33,7 @@ def test_times_are_those_of_the_clock(clock: ClockExplorer, monkeypatch) -> None
     assert ask(clock, "measure") == ""
     assert asked == [*clock_module.ROUNDS]
     found = clock.measured
-    assert (found["lengths"], found["layers"]) == ([5, 80], 3)
+    assert (found["lengths"], found["layers"], found["cores"]) == ([5, 80], 3, torch.get_num_threads())
     assert [row["ms"] for row in found["rows"]] == [[2, 4], [1, 1], [16, 16]]
     assert [row["name"] for row in found["rows"]] == [*clock_module.NAMES]
     # What was recorded once has the form of what is measured.
