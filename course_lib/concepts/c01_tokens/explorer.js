@@ -7,7 +7,7 @@ const PLAY_MS = 600; // a step
 const SIZES = [25, 22, 19, 16, 14];
 const HOW = {
   cut: [
-    "A text in its tokens, each with a tint; the open word is underlined. Where a letter is in stripes, it lies in several tokens; what has no tint is dropped.",
+    "A text in its tokens, each with a tint; the open word is underlined. A letter in stripes lies in several; what has no tint is dropped.",
     "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again.",
     "WordPiece (BERT) takes the longest piece that fits, from the left; grey are the longer ones that it tried.",
     "␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",

@@ -63,7 +63,8 @@ function cutSaid({ text, cuts, tokens, isWide }) {
     if (cut.isLost(tokens[side].word)) return { reads, verb: "loses", rest: [": ", mark("[UNK]", "token")] };
     if (ids.length === 1) return { reads, verb: "keeps", rest: [" whole"] };
     const names = ids.slice(0, ids.length > most ? few : most).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);
-    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens${names.length ? ":" : ""}`, names, names.length && ids.length > most ? " and so on" : ""] };
+    const [colon, more] = names.length ? [":", ids.length > most ? " and so on" : ""] : ["", ""];
+    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens${colon}`, names, more] };
   });
   const [first, second] = all;
   const then = second ? [". ", cuts[1].title, " ", second.reads ?? [], second.verb, " it", second.rest] : [];
