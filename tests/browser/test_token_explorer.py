@@ -474,6 +474,10 @@ def test_which_word_costs_most_is_answered(alone_page: Alone) -> None:
         assert len(places) == 1  # it stays under the pointer
         assert told[0] == told[-1]
         assert 1 <= sum("✓" in each for each in told[1:]) < len(words)
+    found.get_by_label("Your text").fill("straw raw")
+    says(found, "ours keeps straw whole")
+    found.locator(".bit").first.click()
+    expect(answer).to_have_text("No word here costs ours more than 1 token.")
 
 
 def test_of_a_long_text_both_rows_are_in_sight(alone_page: Alone) -> None:
@@ -500,7 +504,7 @@ def test_of_a_long_text_both_rows_are_in_sight(alone_page: Alone) -> None:
 
 
 def test_of_a_long_word_the_last_steps_have_letters(alone_page: Alone) -> None:
-    word = "strawberrydrawingbananas" * 2
+    word = "strawberrydrawingbananasquiz" * 3
     found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, f"a {word}"))
     found.get_by_role("button", name="Next word").click()
     n = len(OURS.merge_steps(f" {word}")) - 1

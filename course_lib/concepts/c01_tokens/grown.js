@@ -4,7 +4,7 @@ const LONGEST_DRAWN = 200; // bytes of a word
 const LETTER = 46; // pixels, at most
 const ROW = 26;
 const TALLEST = 38; // a row, where there are few
-const LEAST = 17; // a row, so that it has letters: the first ones lie in one row instead
+const LEAST = 15; // a row, so that it has letters: the first ones lie in one row instead
 const TOP = 46; // the tokens with their numbers
 
 /** A part of the figure: its place and size in pixels, and what stands in it. */
@@ -92,12 +92,14 @@ class Merges {
     const names = Array.from(this.bytes, (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte])));
     const areNamed = names.every((name) => fitting(name, { n: 1 }, 13, ROW));
     const now = this.rows[step];
-    const nodes = [beside(0, TOP - 4, many(now.length, "token"), h("small", {}, "number"))];
+    // The tokens stand on what was merged so far, and rise with it.
+    const crown = (this.high - Math.max(step, this.folded)) * this.row;
+    const nodes = [beside(crown, TOP - 4, many(now.length, "token"), h("small", {}, "number"))];
     now.forEach((piece, i) => {
       const number = fitting(String(piece.id), piece, 12, TOP);
       const name = this.name(piece.id);
       const small = h("span", {}, fitting(name, piece, 12, TOP));
-      nodes.push(block(`token odd-${i % 2}`, place(piece, 0, TOP - 4), fitting(name, piece, 15, TOP) || small, number && h("small", {}, number)));
+      nodes.push(block(`token odd-${i % 2}`, place(piece, crown, TOP - 4), fitting(name, piece, 15, TOP) || small, number && h("small", {}, number)));
     });
     const rowAt = (k, at, words) => {
       const top = TOP + (this.high - at) * this.row;

@@ -27,7 +27,8 @@ function costSaid({ cuts, side, tokens, isWide }) {
   const [cut, token] = [cuts[side], tokens[side]];
   const [text, ids] = cut.words[token.word];
   const { most, words } = dearest(cut);
-  if (!isWord(text) || most < 2) return null;
+  if (!isWord(text)) return null;
+  if (most < 2) return [`No word here costs ${cut.title} more than 1 token.`];
   const [word, n] = [written(text), many(ids.length, "token")];
   if (ids.length < most) return [`${word} costs ${cut.title} ${n}: another word costs more.`];
   const others = words.filter((each) => each !== word);
