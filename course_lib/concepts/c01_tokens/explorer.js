@@ -197,7 +197,7 @@ class Tokens extends Instrument {
     title.addEventListener("change", () => this.outer.set("shown", this.model.get("shown").with(side, title.value)));
     const size = h("span");
     const text = h("p", { class: "text", role: "group", dir: "auto", onkeydown: (event) => this.onTextKey(event, side) });
-    const turnPage = () => text.scrollTo({ top: this.rest(side) ? text.scrollTop + text.clientHeight : 0 });
+    const turnPage = () => text.scrollTo({ top: this.isBelow(side) ? text.scrollTop + text.clientHeight : 0 });
     const more = h("button", { type: "button", class: "more", hidden: true, onclick: turnPage });
     text.addEventListener("scroll", () => this.drawRest(side));
     const [head, of] = [h("span"), h("span")];
@@ -379,10 +379,15 @@ class Tokens extends Instrument {
     });
   }
 
-  /** How many tokens of a side stand below what is seen of its text. */
+  /** Whether a text goes on below what is seen of it, and how many tokens begin there. */
+  isBelow(side) {
+    const { text } = this.sides[side];
+    return text.scrollHeight - text.clientHeight - text.scrollTop > 2;
+  }
+
   rest(side) {
     const { text, bits } = this.sides[side];
-    if (text.scrollHeight <= text.clientHeight + 1) return 0;
+    if (!this.isBelow(side)) return 0;
     const { bottom } = text.getBoundingClientRect();
     const first = bits.findIndex((node) => node.getClientRects()[0]?.top > bottom - 6);
     return first < 0 ? 0 : this.now.cuts[side].tokens.filter(({ bits: [bit] }) => bit >= first).length;
@@ -390,10 +395,10 @@ class Tokens extends Instrument {
 
   drawRest(side) {
     const { text, more } = this.sides[side];
-    const rest = this.rest(side);
-    more.hidden = !rest && text.scrollTop < 2;
-    setText(more, rest ? `${count(rest)} more ↓` : "to the top ↑");
-    setAttribute(more, "aria-label", `Text ${side + 1}: ${rest ? many(rest, "more token", "more tokens") : "to the top"}`);
+    const [rest, isBelow] = [this.rest(side), this.isBelow(side)];
+    more.hidden = !isBelow && text.scrollTop < 2;
+    setText(more, isBelow ? `${rest ? `${count(rest)} ` : ""}more ↓` : "to the top ↑");
+    setAttribute(more, "aria-label", `Text ${side + 1}: ${isBelow ? many(rest, "more token", "more tokens") : "to the top"}`);
   }
 
   /** The open word is in sight on both sides. */
@@ -421,7 +426,7 @@ class Tokens extends Instrument {
     const told = () => {
       if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: longer ones tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
-      return `${isRoomy ? "merges neighbours " : ""}↑ read from below`;
+      return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "read " : ""}from below`;
     };
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");
