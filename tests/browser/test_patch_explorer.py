@@ -57,6 +57,7 @@ def cut(
                 rows: tokens.map((t) => cut.row(t)), vectors: tokens.map((t) => cut.vector(t)),
                 cosines: tokens.map((t) => cut.cosine(0, t)),
                 mixtures: [tokens, order].map((each) => tokens.map((t) => cut.mixture(t, each))),
+                apart: tokens.map((t) => cut.apart(0, t)),
                 nearest: tokens.map((t) => cut.nearest(t)), telling: cut.telling(), lost: cut.lost,
                 order, places: [...places],
             };
@@ -95,6 +96,8 @@ def test_every_number_is_the_librarys(compute, image: Tensor, full: int) -> None
             np.testing.assert_allclose(mixtures, mixed, atol=1e-9)
         cosines = torch.nn.functional.cosine_similarity(v[:1], v)
         np.testing.assert_allclose(found["cosines"], cosines, atol=1e-9)
+        apart = (expected[0] - expected).abs().mean(1)
+        np.testing.assert_allclose(found["apart"], apart, atol=1e-6)
 
         # The nearest vector, and how many are the same.
         apart = ((np.stack(vectors, 1)[:, None] - np.stack(vectors, 1)) ** 2).sum(2)
@@ -108,6 +111,11 @@ def test_every_number_is_the_librarys(compute, image: Tensor, full: int) -> None
         assert sorted(found["order"]) == list(range(n))
         assert n < 8 or found["order"] != list(range(n))
         assert [found["places"][token] for token in found["order"]] == list(range(n))
+
+
+def test_nothing_is_below_zero_by_rounding(compute) -> None:
+    shown = compute("[[-0.0004, 3], [-0.0006, 3], [-0, 2], [0.2, 1]].map((each) => written(...each))")
+    assert shown == ["0.000", "−0.001", "0.00", "0.2"]
 
 
 def test_a_given_matrix_makes_the_vectors_that_fit_it(compute) -> None:
@@ -371,8 +379,14 @@ def test_the_question_has_an_answer(alone_page, compute) -> None:
     explorer = alone_page.shown(PatchExplorer({"China": china[:, :384], "eight": EIGHT}))
     twin = explorer.get_by_role("button", name="Nearest vector")
     question = f"Nearest vector: patch {near + 1}. Do they look alike?"
-    answer = f"Cosine {cosine}. Of 12,288 numbers only 8 are left: what tells them apart may be lost."
-    says = explorer.locator(".twin span")
+    tokens = patchify(china[None, :, :384], 64)[0]
+    apart = (tokens[token] - tokens[near]).abs().mean().item()
+    verdict = "Yes" if apart < 0.05 else "Roughly" if apart < 0.15 else "Hardly"
+    answer = (
+        f"{verdict}: their numbers lie {apart:.0%} apart, cosine {cosine}. ".replace("%", " %")
+        + "The vector keeps 8 of 12,288 numbers."
+    )
+    says = explorer.locator(".twin > span")
     expect(says).to_have_text(question)
     twin.hover()
     expect(says).to_have_text(answer)
@@ -386,11 +400,12 @@ def test_the_question_has_an_answer(alone_page, compute) -> None:
     expect(says).to_contain_text("Do they look alike?")
     explorer.get_by_label("Picture", exact=True).select_option("eight")
     size(explorer).select_option("2")
+    expect(explorer.locator(".ask")).to_have_text("Do they look alike?")
     twin.press("Enter")
     expect(says).to_contain_text("The vector keeps all 4 numbers.")
     explorer = alone_page.shown(PatchExplorer({"eight": EIGHT}, projection=PatchEmbedding(4, 1, 13)))
     explorer.get_by_role("button", name="Nearest vector").press("Enter")
-    expect(explorer.locator(".twin span")).to_contain_text("in 8 of 13 numbers. The others may tell")
+    expect(explorer.locator(".twin > span")).to_contain_text("in 8 of 13 numbers. The others may tell")
 
 
 def test_sizes_keep_the_place_and_the_height(alone_page) -> None:
@@ -423,6 +438,16 @@ def test_sizes_keep_the_place_and_the_height(alone_page) -> None:
     assert explorer.bounding_box()["height"] == height
 
 
+def test_the_arrows_stay_under_the_pointer(alone_page) -> None:
+    explorer = alone_page.shown(PatchExplorer({"China": photographs()["China"]}))
+    arrows = explorer.locator(".say .spin button")
+    places = set()
+    for _ in range(6):
+        places.add(tuple(round(each.bounding_box()["x"], 2) for each in arrows.all()))
+        arrows.first.click()
+    assert len(places) == 1
+
+
 def test_shuffled_and_back(alone_page, compute) -> None:
     three = digits()[0].inputs[0]
     order = cut(compute, three, 16, "2")["order"]
@@ -451,6 +476,7 @@ def test_shuffled_and_back(alone_page, compute) -> None:
     lines = explorer.locator(".cost p").inner_text().split("\n")
     assert lines[0].startswith("What attention mixes for patch")
     assert lines[1].removeprefix("in order: ") == lines[2].removeprefix("shuffled: ") != ""
+    assert "−0.000" not in lines[1]
     first = ", ".join(str(token + 1) for token in order)
     expect(explorer.locator(".cx-text")).to_contain_text(f"Shuffled, always the same way: {first}")
 
@@ -662,7 +688,7 @@ def test_pictures_of_every_shape_and_twelve_fast_clicks(alone_page, shape: tuple
 def test_nothing_is_cut_at_any_width(alone_page) -> None:
     pictures = {"China": photographs()["China"], "eight": EIGHT}
     explorer = alone_page.shown(PatchExplorer(pictures, reads=ink_of))
-    for width in (992, 988, 934, 760, 660, 500, 390, 320):
+    for width in (992, 988, 934, 760, 683, 660, 500, 390, 320):
         alone_page.page.set_viewport_size({"width": width, "height": 700})
         for source in ("eight", "China"):
             explorer.get_by_label("Picture", exact=True).select_option(source)
@@ -681,9 +707,17 @@ def test_nothing_is_cut_at_any_width(alone_page) -> None:
         box = explorer.bounding_box()
         panel = explorer.locator(".panel").bounding_box()
         # Beside each other in few lines, or below each other on a phone's one screen.
-        assert (box["height"] <= 620) if width >= 680 else (panel["y"] + panel["height"] <= 700)
-        if width == 390:
-            assert box["height"] <= 720  # 20 of them the line that says what is left out
+        assert (box["height"] <= 620) if width > 660 else (panel["y"] + panel["height"] <= 700)
+        if width < 400:
+            assert box["height"] <= {390: 720, 320: 740}[width]  # 20 of them say what is left out
+        stage, cost = explorer.locator(".stage").bounding_box(), explorer.locator(".cost").bounding_box()
+        assert cost["y"] + cost["height"] <= stage["y"] + stage["height"] + 1, width
+        # The way goes on below each of its headings, never through their words.
+        for way, heading in zip(
+            explorer.locator(".way").all()[-2:], explorer.locator(".way-on").all(), strict=True
+        ):
+            ends, begins = way.bounding_box(), heading.bounding_box()
+            assert ends["y"] + ends["height"] <= begins["y"] + 1
 
 
 def test_good_to_look_at_and_accessible(alone_page) -> None:

@@ -193,7 +193,7 @@ def test_a_text_stands_in_its_tokens(explorer: Locator) -> None:
     assert cup.evaluate("node => node.style.getPropertyValue('--tint')").count("var(--cx-token)") == 2
     says_only(
         explorer,
-        "ours cuts ‹strawberry› into 2 tokens: straw berry. pieces cuts it into 2 tokens: straw ##berry.",
+        "ours cuts strawberry into 2 tokens: straw berry. pieces cuts it into 2 tokens: straw ##berry.",
     )
 
 
@@ -211,14 +211,14 @@ def test_how_a_word_grew(explorer: Locator) -> None:
             says(
                 explorer,
                 re.compile(
-                    f"^ours builds ‹strawberry›: {left} and {right} make {left}{right}, the {rank + 1}.. "
+                    f"^ours builds strawberry: {left} and {right} make {left}{right}, the {rank + 1}.. "
                 ),
             )
         assert tree(explorer, "token") == names(OURS, ids)
         assert tree(explorer, "last") == [left + right]
         assert len(tree(explorer, "new")) == k
     step.fill("0")
-    says_only(explorer, "ours begins ‹strawberry› with 10 bytes.")
+    says_only(explorer, "ours begins strawberry with 10 bytes.")
     assert (tree(explorer, "token"), tree(explorer, "new")) == ([*"strawberry"], [])
     # WordPiece: the longest piece that fits, of which as many longer ones were tried.
     assert (tree(explorer, "byte", 1), tree(explorer, "new", 1)) == ([*"strawberry"], ["straw", "berry"])
@@ -226,32 +226,34 @@ def test_how_a_word_grew(explorer: Locator) -> None:
         "all => all.map(node => node.clientHeight > 0)"
     ) == [True, False]
     explorer.get_by_label("Steps of text 2").fill("1")
-    says_only(explorer, "pieces cuts ‹strawberry›, from the left: straw is piece 1 of 2.")
+    says_only(explorer, "pieces cuts strawberry, from the left: straw is piece 1 of 2.")
     assert tree(explorer, "new", 1) == ["straw"]
 
 
-def test_pointing_shows_leaving_goes_back_and_a_click_keeps(explorer: Locator) -> None:
+def test_pointing_tells_a_number_and_a_click_opens_the_word(explorer: Locator) -> None:
     first = said(explorer)
     token = explorer.locator(".text").nth(1).locator(".bit").nth(3)  # the first a of bananas
-    info = explorer.locator(".info")
-    asked = info.text_content()
+    number = explorer.locator(".number")
+    asked, letters = number.text_content(), tree(explorer, "byte")
+    told = f"##a number {PIECES.encode('bananas')[1]}"
     token.hover()
-    expect(info).to_have_text(f"##a number {PIECES.encode('bananas')[1]}")
-    says(explorer, "‹␣bananas›")
-    assert tree(explorer, "byte") == ["␣", *"bananas"]
+    expect(number).to_have_text(told)
+    expect(token).to_have_attribute("data-on", "")
+    assert (said(explorer), tree(explorer, "byte")) == (first, letters)  # what is open stays
     explorer.locator(".foot").hover()
-    expect(info).to_have_text(asked)
-    says_only(explorer, first)
+    expect(number).to_have_text(asked)
     token.click()
     explorer.locator(".foot").hover()
-    says(explorer, "‹␣bananas›")
+    says(explorer, "␣bananas")
+    assert tree(explorer, "byte") == ["␣", *"bananas"]
+    expect(number).to_have_text(told)
     expect(token).to_have_attribute("aria-pressed", "true")
     # A letter in several tokens: each has its own place.
     cup = explorer.locator(".text").first.locator(".bit").last
     box = cup.bounding_box()
     for i, name in enumerate(("E2", "98", "95")):
         cup.hover(position={"x": box["width"] * (i + 0.5) / 3, "y": box["height"] / 2})
-        expect(info).to_have_text(re.compile(rf"^⟨{name}⟩ number \d+, 1 byte: {name}$"))
+        expect(number).to_have_text(re.compile(rf"^⟨{name}⟩ number \d+, 1 byte: {name}$"))
     # And a step of the figure.
     explorer.locator(".foot").hover()
     explorer.get_by_role("button", name="Word before").click()
@@ -265,11 +267,11 @@ def test_pointing_shows_leaving_goes_back_and_a_click_keeps(explorer: Locator) -
 def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
     explorer.locator(".text").nth(1).locator(".bit").last.click()
     says(explorer, "into 4 tokens: ␣ ⟨E2⟩ ⟨98⟩ ⟨95⟩. pieces loses it: [UNK].")
-    expect(explorer.locator(".info")).to_have_text("[UNK] number 0, in the place of ☕")
+    expect(explorer.locator(".number")).to_have_text("[UNK] number 0, in the place of ☕")
     expect(explorer.locator(".grown").nth(1)).to_contain_text("the whole word is lost")
     field = explorer.get_by_label("Your text")
     for text, told in {
-        "a  b": "ours cuts ‹a› into",
+        "a  b": "ours cuts a into",
         "Straw": "pieces reads straw and keeps it whole.",
         "é": "pieces reads e and keeps it whole.",
         # Where they do not agree on what a word is.
@@ -278,7 +280,7 @@ def test_what_is_lost_or_dropped_is_told(explorer: Locator) -> None:
         "p" * 101: "pieces loses it: [UNK].",
     }.items():
         field.fill(text)
-        says(explorer, told if text != "a  b" else "ours keeps ‹a› whole")
+        says(explorer, told if text != "a  b" else "ours keeps a whole")
     expect(explorer.locator(".grown").nth(1)).to_be_hidden()  # a long word has the room of both
     explorer.get_by_role("button", name="pieces").click()
     expect(explorer.locator(".grown").nth(1)).to_have_text(
@@ -297,7 +299,7 @@ def test_keyboard_alone(explorer: Locator) -> None:
     expect(explorer.get_by_label("Your text")).to_be_focused()
     keyboard.press("Control+A")
     keyboard.type("straw bananas")
-    says(explorer, "‹straw›")
+    says(explorer, "ours keeps straw whole")
     for _ in range(4):  # the language, the word before, the next one
         keyboard.press("Tab")
     first = explorer.locator(".text").first.locator(".bit")
@@ -305,15 +307,17 @@ def test_keyboard_alone(explorer: Locator) -> None:
     assert first.first.evaluate("node => getComputedStyle(node).outlineStyle") == "solid"
     keyboard.press("ArrowRight")
     expect(first.nth(1)).to_be_focused()
-    says(explorer, "‹␣bananas›")
+    says(explorer, "␣bananas")
     keyboard.press("Tab")
     second = explorer.locator(".text").nth(1).locator(".bit")
     expect(second.nth(1)).to_be_focused()  # the same word
     keyboard.press("ArrowRight")
-    expect(explorer.locator(".info")).to_contain_text("##a number")
-    keyboard.press("ArrowLeft")
-    keyboard.press("ArrowLeft")
-    says(explorer, "‹straw›")
+    expect(explorer.locator(".number")).to_contain_text("##a number")
+    keyboard.press("End")
+    expect(second.last).to_be_focused()
+    keyboard.press("Home")
+    expect(second.first).to_be_focused()
+    says(explorer, "keeps straw whole")
     keyboard.press("Tab")
     step = explorer.get_by_label("Steps of text 1")
     expect(step).to_be_focused()
@@ -367,7 +371,7 @@ def test_what_languages_cost(explorer: Locator) -> None:
     expect(explorer.locator(".text").first).to_have_text(sentences["German"])
     explorer.locator(".text").first.locator(".bit").first.click()
     expect(explorer.get_by_role("tab").first).to_have_attribute("aria-selected", "true")
-    says(explorer, "‹Wir›")
+    says(explorer, "Wir")
     expect(explorer.get_by_label("One sentence in")).to_have_value("German")
     expect(explorer.get_by_label("Your text")).to_have_value(sentences["German"])
     explorer.get_by_label("One sentence in").select_option("")
@@ -417,7 +421,7 @@ def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
         assert float(explorer.locator(".stage").evaluate("node => getComputedStyle(node).opacity")) < 0.5
     field.fill("straw")
     expect(alert).to_be_empty()
-    says(explorer, "‹straw›")
+    says(explorer, "keeps straw whole")
     assert explorer.locator(".stage").evaluate("node => getComputedStyle(node).opacity") == "1"
     # Another text takes what was refused back.
     field.fill("a" * 2001)
@@ -425,7 +429,7 @@ def test_bad_text_is_told_and_nothing_is_lost(explorer: Locator) -> None:
     explorer.get_by_label("One sentence in").select_option("Spanish")
     expect(alert).to_be_empty()
     field.fill("straw")
-    says(explorer, "‹straw›")
+    says(explorer, "keeps straw whole")
     # An empty field that is left has its text back.
     field.fill("")
     expect(alert).to_contain_text("The text is empty")
@@ -440,8 +444,96 @@ def test_the_question_needs_more_than_one_word(alone_page: Alone) -> None:
     found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "straw"))
     expect(found.locator(".info")).to_contain_text("Type a sentence")
     found.get_by_label("Your text").fill("straw berry")
-    expect(found.locator(".info .long")).to_have_text(re.compile("^Which word costs most?"))
+    expect(found.locator(".info .long").first).to_have_text(re.compile("^Which word costs most?"))
     expect(found.locator(".info")).not_to_contain_text("Type a sentence")
+
+
+def test_which_word_costs_most_is_answered(alone_page: Alone) -> None:
+    text = 'strawberry, "banana" raw! quiz drawing?'
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, text))
+    answer, forth = found.locator(".info > *").first, found.get_by_role("button", name="Next word")
+    expect(answer).to_contain_text("Which word costs most?")
+    for side, (title, tokenizer) in enumerate((("ours", OURS), ("pieces", PIECES))):
+        words = [(word, len(ids)) for word, ids, _ in cut(tokenizer, text) if re.search(r"\w", word)]
+        most = max(n for _, n in words)
+        found.locator(".text").nth(side).locator(".bit").first.click()
+        told, places = [], set()
+        for word, n in [*words, words[0]]:  # after the last comes the first; no word is a comma
+            name, tokens = word.replace(" ", "␣"), f"{n} token{'' if n == 1 else 's'}"
+            expect(found.locator(".say b").first).to_have_text(
+                {"strawberry": "strawberry"}.get(name, re.compile(f"^␣?{name.strip('␣')}$"))
+            )
+            told.append(answer.text_content())
+            starts = (
+                f"✓ {name} costs {title} most: {tokens}" if n == most else f"{name} costs {title} {tokens}:"
+            )
+            assert told[-1].startswith(starts), told
+            box = forth.bounding_box()
+            places.add((box["x"], box["y"]))
+            forth.click()
+        assert len(places) == 1  # it stays under the pointer
+        assert told[0] == told[-1]
+        assert 1 <= sum("✓" in each for each in told[1:]) < len(words)
+    found.get_by_label("Your text").fill("straw raw")
+    says(found, "ours keeps straw whole")
+    found.locator(".bit").first.click()
+    expect(answer).to_have_text("No word here costs ours more than 1 token.")
+
+
+def test_of_a_long_text_both_rows_are_in_sight(alone_page: Alone) -> None:
+    text = "straw strawberry, drawing bananas " * 30 + "straw"
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, text))
+    box = found.bounding_box()
+    assert box["height"] <= 620
+    texts, more = found.locator(".text"), found.locator(".more")
+    for side, tokenizer in enumerate((OURS, PIECES)):
+        expect(found.locator(".line").nth(side)).to_contain_text(f"{len(tokenizer.encode(text))} tokens")
+        own, stage = texts.nth(side).bounding_box(), found.locator(".stage").bounding_box()
+        assert own["height"] > 50
+        assert own["y"] + own["height"] <= stage["y"]
+        rest = int(more.nth(side).text_content().split()[0])
+        assert 0 < rest < len(tokenizer.encode(text))
+        more.nth(side).click()
+        expect(more.nth(side)).not_to_contain_text(f"{rest} more")
+    # The word that is opened comes in sight on both.
+    texts.first.locator(".bit").first.focus()
+    found.page.keyboard.press("End")
+    expect(more).to_have_text(["to the top ↑"] * 2)
+    more.first.click()
+    assert texts.first.evaluate("node => node.scrollTop") == 0
+
+
+def test_of_a_long_word_the_last_steps_have_letters(alone_page: Alone) -> None:
+    word = "strawberrydrawingbananasquiz" * 3
+    found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, f"a {word}"))
+    found.get_by_role("button", name="Next word").click()
+    n = len(OURS.merge_steps(f" {word}")) - 1
+    rows = found.locator(".grown").first.locator(".beside").all_text_contents()
+    folded = int(next(row for row in rows if row.startswith("first")).split()[1])
+    assert 0 < folded < n
+    assert sum(row.startswith("learned") for row in rows) == n - folded
+    heights = (
+        found.locator(".grown")
+        .first.locator(".new")
+        .evaluate_all("all => all.map(node => node.clientHeight)")
+    )
+    assert min(heights) > 13
+    assert all(tree(found, "new"))
+    found.get_by_label("Steps of text 1").fill("1")
+    assert set(tree(found, "last")) == {"".join(OURS.merges[OURS.merge_steps(f" {word}")[1][0]])}
+
+
+def test_why_a_word_is_one_token(alone_page: Alone) -> None:
+    found = alone_page.shown(TokenExplorer({"ours": OURS}, "straw"))
+    rank = OURS.merge_steps("straw")[-1][0]
+    left, right = OURS.merges[rank]
+    later = len(OURS.merges) - 1 - rank
+    expect(found.locator(".grown p")).to_have_text(
+        f"One token: in the text it learned from, {left} and {right} met at least as often as "
+        f"any of the {later} pairs learned later."
+    )
+    found.get_by_label("Steps of text 1").fill("1")
+    expect(found.locator(".grown p")).to_have_count(0)
 
 
 def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:
@@ -477,7 +569,7 @@ def test_another_pattern_needs_python(alone_page: Alone) -> None:
     alert = found.get_by_role("alert")
     expect(alert).to_contain_text("This needs Python")
     expect(alert).to_have_attribute("data-limit", "")  # which is no mistake
-    says_only(found, "words keeps ‹a› whole.")
+    says_only(found, "words keeps a whole.")
 
 
 def test_it_keeps_its_size(alone_page: Alone) -> None:
@@ -514,16 +606,16 @@ def test_it_can_be_read_by_all(alone_page: Alone) -> None:
 
 def test_python_answers_in_jupyterlab(desk) -> None:
     explorer = desk.shown("Tokens", SMALL, 'explorer = TokenExplorer(tokenizers, "straw")\nexplorer')
-    says(explorer, "‹straw›")
+    says(explorer, "straw")
     field = explorer.get_by_label("Your text")
     field.fill("berries bananas")
-    says(explorer, "‹berries›")
+    says(explorer, "berries")
     assert desk.run("print(explorer.text)").strip() == "berries bananas"
     # Keys stay in the explorer: JupyterLab would open another cell, or walk on.
     explorer.locator(".bit").first.focus()
     for key in ("b", "ArrowRight", "ArrowRight", "Enter"):
         desk.page.keyboard.press(key)
-    says(explorer, "‹␣bananas›")
+    says(explorer, "␣bananas")
     expect(desk.page.locator(".jp-CodeCell")).to_have_count(2)
     field.fill("")
     expect(explorer.get_by_role("alert")).to_have_text("The text is empty: type at least one character.")
@@ -531,4 +623,4 @@ def test_python_answers_in_jupyterlab(desk) -> None:
     desk.knows("explorer.language", "German")
     desk.run("explorer.text = 'raw'; explorer.shown = ['pieces', 'ours']")
     expect(field).to_have_value("raw")
-    says(explorer, "pieces cuts ‹raw› into 3 tokens")
+    says(explorer, "pieces cuts raw into 3 tokens")

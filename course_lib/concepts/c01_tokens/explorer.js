@@ -7,7 +7,7 @@ const PLAY_MS = 600; // a step
 const SIZES = [25, 22, 19, 16, 14];
 const HOW = {
   cut: [
-    "A text in its tokens, each with a tint. Where a letter is in stripes, it lies in several tokens; what has no tint is dropped.",
+    "A text in its tokens, each with a tint; the open word is underlined. A letter in stripes lies in several; what has no tint is dropped.",
     "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again.",
     "WordPiece (BERT) takes the longest piece that fits, from the left; grey are the longer ones that it tried.",
     "␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",
@@ -20,19 +20,21 @@ const HOW = {
 };
 const ASKED = {
   // A text of one word, others, and what languages cost: wide, and where there is less room.
-  word: ["Point at a token for its number. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: ["Which word costs most? Each tint is a token, the open word is underlined. Point at a token; choose a word.", "Which word costs most? Tap one."],
-  price: ["Why so many? Point at the tokens of a letter.", "Why so many? Tap a letter."],
+  word: ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
+  cut: ["Which word costs most? Each tint is a token: click one to open its word.", "Which word costs most? Tap one."],
+  price: ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
 };
-const KEYS = [["←", "→", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
+const POINT = "Point at a token for its number";
+const KEYS = [["←", "→", "Home", "End", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
 
 
 class Tokens extends Instrument {
   constructor(model, box, tokenizers) {
     super(box);
     Object.assign(this, { model, tokenizers, cuttings: new Map(), passing: null });
-    // token: of the text on this side; steps: how many are shown on each side, null: all; isTold: somebody chose the token.
-    this.state = { view: "cut", side: 0, token: 0, steps: [], isTold: false };
+    // token: of the text on this side; steps: how many are shown on each side, null: all; isTold, isAsked: somebody chose
+    // the token, or its word.
+    this.state = { view: "cut", side: 0, token: 0, steps: [], isTold: false, isAsked: false };
     this.make();
   }
 
@@ -66,6 +68,8 @@ class Tokens extends Instrument {
     c.cuts = shown.map((name) => this.cutting(view, name));
     const { tokens } = c.cuts[c.side];
     c.token = clamp(c.token, 0, tokens.length - 1);
+    // The token whose number is told: the one that is pointed at, or else that was chosen.
+    c.told = c.pointed ?? (c.isTold && c.view === "cut" ? { side: c.side, token: c.token } : null);
     // Of each side: the token at this place, how its word grew, and how many steps of that are shown.
     c.tokens = c.cuts.map((cut, side) => (side === c.side ? tokens[c.token] : cut.tokenAt(tokens[c.token])) ?? null);
     c.grown = c.tokens.map((token, side) => token && grown(c.cuts[side], token.word));
@@ -78,19 +82,20 @@ class Tokens extends Instrument {
     const before = this.now;
     this.set({});
     if (before && before.text === this.now.text && before.cuts.every((cut, side) => cut === this.now.cuts[side])) return;
-    this.set({ side: 0, token: 0, steps: [], isTold: false });
+    this.set({ side: 0, token: 0, steps: [], isTold: false, isAsked: false });
   }
 
   set(change) {
     this.passing = null;
     this.state = { ...this.state, ...change };
     this.draw();
+    this.reveal();
   }
 
   chooseToken(side, token) {
     const { view, language } = this.now;
     if (view === "price") this.outer.set("language", language);
-    this.set({ view: "cut", side, token, steps: [], isTold: true });
+    this.set({ view: "cut", side, token, steps: [], isTold: true, isAsked: true });
   }
 
   chooseLanguage(language) {
@@ -99,12 +104,15 @@ class Tokens extends Instrument {
     this.outer.set("language", language);
   }
 
-  /** The word before or the next one. */
+  /** The word before or the next one; after the last comes the first. */
   turn(by) {
     const { side, cuts, tokens } = this.now;
-    const words = [...new Set(cuts[side].tokens.map(({ word }) => word))];
-    const next = words[clamp(words.indexOf(tokens[side]?.word) + by, 0, words.length - 1)];
-    this.set({ token: cuts[side].tokens.findIndex(({ word }) => word === next), steps: [] });
+    const all = [...new Set(cuts[side].tokens.map(({ word }) => word))];
+    const words = all.filter((word) => isWord(cuts[side].words[word][0]));
+    const open = tokens[side]?.word ?? 0;
+    const next = by > 0 ? (words.find((word) => word > open) ?? words[0]) : (words.findLast((word) => word < open) ?? words.at(-1));
+    if (next === undefined) return;
+    this.set({ token: cuts[side].tokens.findIndex(({ word }) => word === next), steps: [], isTold: false, isAsked: true });
   }
 
   /** The same word on the other side. */
@@ -156,17 +164,20 @@ class Tokens extends Instrument {
     this.typing = typedText(this.field, (text) => this.outer.ask("text", { text: text.replaceAll("↵", "\n") }));
     this.sentence = select("One sentence in", [["", "your text"], ...languages]);
     this.priced = select("Language", languages);
-    const turn = (by, sign, label) => h("button", { type: "button", "aria-label": label, onclick: () => this.turn(by) }, sign);
+    const turn = (by, sign, label) => h("button", { type: "button", "aria-label": label, title: label, onclick: () => this.turn(by) }, sign);
     this.lead = h("span");
     this.word = h("b", { dir: "auto" });
-    this.turned = h("span", { class: "turn" }, turn(-1, "‹", "Word before"), this.word, turn(1, "›", "Next word"));
+    this.turns = [turn(-1, "‹", "Word before"), turn(1, "›", "Next word")];
     this.sides = this.model.get("shown").map((_, side) => this.makeSide(side));
     this.texts = h("div", { class: "texts" }, this.sides.map(({ line }) => line));
-    this.info = h("p", { class: "info" });
+    this.asked = h("span", { role: "status" });
+    this.number = h("span", { class: "number" });
+    this.info = h("p", { class: "info" }, this.asked, this.number);
     this.build({
       name: "tx",
       top: [this.tabs.node, this.typeHere, this.field, this.sentence],
-      place: [this.lead, this.turned, this.priced],
+      place: [this.lead, this.word, this.priced],
+      switches: this.turns,
       between: [this.texts, this.info],
       role: "tabpanel",
     });
@@ -186,6 +197,9 @@ class Tokens extends Instrument {
     title.addEventListener("change", () => this.outer.set("shown", this.model.get("shown").with(side, title.value)));
     const size = h("span");
     const text = h("p", { class: "text", role: "group", dir: "auto", onkeydown: (event) => this.onTextKey(event, side) });
+    const turnPage = () => text.scrollTo({ top: this.isBelow(side) ? text.scrollTop + text.clientHeight : 0 });
+    const more = h("button", { type: "button", class: "more", hidden: true, onclick: turnPage });
+    text.addEventListener("scroll", () => this.drawRest(side));
     const [head, of] = [h("span"), h("span")];
     const spinner = spin({
       label: `Steps of text ${side + 1}`,
@@ -198,13 +212,13 @@ class Tokens extends Instrument {
     const stepper = h("span", { class: "stepper" }, spinner.node, of, play);
     const other = h("button", { type: "button", class: "quiet", onclick: () => this.turnTo(1 - side) });
     const panel = h("div", { class: "grows" }, h("div", { class: "head" }, head, other, stepper), figure);
-    const line = h("div", { class: "line" }, h("div", { class: "who" }, title, size), text);
-    const all = { line, title, size, text, panel, head, other, of, play, spinner, stepper, figure };
+    const line = h("div", { class: "line" }, h("div", { class: "who" }, title, size, more), text);
+    const all = { line, title, size, text, more, panel, head, other, of, play, spinner, stepper, figure };
     // What is pointed at: a token, or a step.
     const pointed = {
       text: (event) => {
         const token = this.aimed(side, event);
-        return token === null ? null : { side, token, steps: [], language: this.now.language, isTold: true };
+        return token === null ? null : { pointed: { side, token }, language: this.now.language };
       },
       figure: (event) => {
         const found = this.now.grown[side];
@@ -217,7 +231,7 @@ class Tokens extends Instrument {
       node.addEventListener("pointerleave", () => this.preview(null));
       node.addEventListener("click", (event) => {
         const found = at(event);
-        if (found && name === "text") this.chooseToken(side, found.token);
+        if (found && name === "text") this.chooseToken(side, found.pointed.token);
         else if (found) this.set(found);
       });
     }
@@ -245,11 +259,12 @@ class Tokens extends Instrument {
   }
 
   onTextKey(event, side) {
-    const by = { ArrowRight: 1, ArrowLeft: -1, Enter: 0, " ": 0 }[event.key];
+    const by = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity, Enter: 0, " ": 0 }[event.key];
     if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     const { tokens } = this.now.cuts[side];
-    const onwards = getComputedStyle(event.currentTarget).direction === "rtl" ? -by : by;
+    const isTurned = event.key.startsWith("Arrow") && getComputedStyle(event.currentTarget).direction === "rtl";
+    const onwards = isTurned ? -by : by;
     this.chooseToken(side, clamp(tokens.indexOf(this.now.tokens[side]) + onwards, 0, tokens.length - 1));
     event.currentTarget.querySelector('[tabindex="0"]')?.focus();
   }
@@ -291,12 +306,13 @@ class Tokens extends Instrument {
     });
     this.fit(c);
     if (isPrice) this.drawPrices(c);
-    const token = c.isTold && (!isPrice || this.passing) ? c.tokens[c.side] : null;
     const isOneWord = c.text.trim().split(/\s+/).length < 2;
     const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"];
-    const asked = [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)];
-    this.info.replaceChildren(...(token ? told(c.cuts[c.side], token) : asked));
-    this.turned.hidden = isPrice;
+    const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
+    this.asked.replaceChildren(...(answer ?? [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)]));
+    const token = c.told && c.cuts[c.told.side].tokens[c.told.token];
+    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : isPrice ? [] : [h("span", { class: "long" }, POINT)]));
+    for (const node of [this.word, ...this.turns]) node.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
     setText(this.lead, lead);
@@ -315,15 +331,16 @@ class Tokens extends Instrument {
     setText(side.size, many(cut.tokens.length, "token"));
     setAttribute(side.text, "aria-label", `${cut.title}: the text, choose a token`);
     if (side.drawn !== cut) this.makeText(side, cut);
-    const isTold = n === c.side && c.isTold && (c.view === "cut" || this.passing);
+    const marked = n === c.told?.side ? cut.tokens[c.told.token] : null;
+    const chosen = n === c.side && c.isTold && c.view === "cut" ? token : null;
     side.bits.forEach((node, i) => {
       const { parts } = cut.bits[i];
       const tokens = parts.map((part) => cut.tokens[part.token]);
       setAttribute(node, "data-word", c.view === "cut" && token && tokens.some((each) => each?.word === token.word) && "");
-      setAttribute(node, "data-on", isTold && tokens.includes(token) && "");
+      setAttribute(node, "data-on", marked && tokens.includes(marked) && "");
       if (!parts.length) return;
       node.tabIndex = i === (token?.bits[0] ?? cut.tokens[0]?.bits[0]) ? 0 : -1;
-      setAttribute(node, "aria-pressed", String(Boolean(isTold) && tokens.includes(token)));
+      setAttribute(node, "aria-pressed", String(chosen !== null && tokens.includes(chosen)));
     });
   }
 
@@ -331,6 +348,7 @@ class Tokens extends Instrument {
   makeText(side, cut) {
     const isInside = side.text.contains(document.activeElement);
     side.drawn = cut;
+    setAttribute(side.text, "data-joined", JOINED.test(cut.text) && "");
     side.bits = cut.bits.map(({ text, parts }, i) => {
       const shown = Array.from(LETTERS.segment(text), ({ segment }) => visible(segment)).join("");
       if (!parts.length) return h("span", {}, shown);
@@ -346,16 +364,53 @@ class Tokens extends Instrument {
     if (isInside) requestAnimationFrame(() => side.text.querySelector('[tabindex="0"]')?.focus());
   }
 
-  /** A long text is written smaller. */
+  /** A long text is written smaller; what still has no room is scrolled to, on each side by itself. */
   fit({ text, cuts }) {
     const fitted = [text, cuts.map(({ title }) => title), this.stage.clientWidth].join("\n");
     if (this.fitted === fitted) return;
     this.fitted = fitted;
     for (const size of this.isWide() ? SIZES : SIZES.slice(2)) {
       this.texts.style.setProperty("--size", `${size}px`);
-      if (this.texts.scrollHeight <= this.texts.clientHeight) break;
+      if (this.sides.every(({ text: node }) => node.scrollHeight <= node.clientHeight + 1)) break;
     }
-    this.texts.scrollTop = 0;
+    this.sides.forEach(({ text: node }, side) => {
+      node.scrollTop = 0;
+      this.drawRest(side);
+    });
+  }
+
+  /** Whether a text goes on below what is seen of it, and how many tokens begin there. */
+  isBelow(side) {
+    const { text } = this.sides[side];
+    return text.scrollHeight - text.clientHeight - text.scrollTop > 2;
+  }
+
+  rest(side) {
+    const { text, bits } = this.sides[side];
+    if (!this.isBelow(side)) return 0;
+    const { bottom } = text.getBoundingClientRect();
+    const first = bits.findIndex((node) => node.getClientRects()[0]?.top > bottom - 6);
+    return first < 0 ? 0 : this.now.cuts[side].tokens.filter(({ bits: [bit] }) => bit >= first).length;
+  }
+
+  drawRest(side) {
+    const { text, more } = this.sides[side];
+    const [rest, isBelow] = [this.rest(side), this.isBelow(side)];
+    more.hidden = !isBelow && text.scrollTop < 2;
+    setText(more, isBelow ? `${rest ? `${count(rest)} ` : ""}more ↓` : "to the top ↑");
+    setAttribute(more, "aria-label", `Text ${side + 1}: ${isBelow ? many(rest, "more token", "more tokens") : "to the top"}`);
+  }
+
+  /** The open word is in sight on both sides. */
+  reveal() {
+    this.sides.forEach(({ text, bits = [] }, side) => {
+      const token = this.now?.tokens[side];
+      const [rect] = (token?.bits.length && bits[token.bits[0]]?.getClientRects()) || [];
+      if (!rect) return;
+      const { top, bottom } = text.getBoundingClientRect();
+      if (rect.top < top) text.scrollTop -= top - rect.top + 2;
+      else if (rect.bottom > bottom) text.scrollTop += rect.bottom - bottom + 2;
+    });
   }
 
   drawPanel(c, side, n) {
@@ -363,16 +418,15 @@ class Tokens extends Instrument {
     side.stepper.hidden = !found?.high;
     side.spinner.show();
     const high = found?.high ?? 0;
-    setText(side.of, ` of ${c.isWide ? many(high, ...(isBytes ? ["merge"] : ["match", "matches"])) : high}`);
-    side.play.hidden = high < 2;
     const { clientWidth: width, clientHeight: height } = side.figure;
+    const isRoomy = width > 420;
+    setText(side.of, ` of ${isRoomy ? many(high, ...(isBytes ? ["merge"] : ["match", "matches"])) : high}`);
+    side.play.hidden = high < 2;
     const word = [title, text, c.tokens[n]?.word, width, height].join();
     const told = () => {
-      const [isWide, wide, brief] = [c.isWide, ...(isBytes ? ["merges neighbours", "merges"] : ["takes the longest piece", "takes longest"])];
-      if (isWide && found?.matches?.some(({ tried }) => tried)) return `${wide}; grey: longer ones tried`;
-      if (!isBytes || !(found?.high > 1)) return isWide ? wide : brief;
-      if (!found.isNamed) return isWide ? `${wide} ↑ for the letters between, type less` : `${brief} ↑ type less`;
-      return isWide ? `${wide} ↑ read from below` : `${brief} ↑ from below`;
+      if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: longer ones tried";
+      if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
+      return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "read " : ""}from below`;
     };
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");
@@ -411,7 +465,7 @@ class Tokens extends Instrument {
         kept.style.setProperty("--n", n - lost);
         hatched.style.setProperty("--n", lost);
         // What is lost makes a text no cheaper.
-        const more = lost ? `${many(lost, "word")} lost` : times === 1 ? "" : `${times.toFixed(1)} ×`;
+        const more = lost ? (lost === sides[side].words ? "all lost" : `${many(lost, "word")} lost`) : times === 1 ? "" : `${times.toFixed(1)} ×`;
         words.replaceChildren(count(n), this.isWide() ? h("s", {}, `  ${more}`) : "");
       });
     }

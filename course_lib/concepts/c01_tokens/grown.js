@@ -3,6 +3,8 @@
 const LONGEST_DRAWN = 200; // bytes of a word
 const LETTER = 46; // pixels, at most
 const ROW = 26;
+const TALLEST = 38; // a row, where there are few
+const LEAST = 15; // a row, so that it has letters: the first ones lie in one row instead
 const TOP = 46; // the tokens with their numbers
 
 /** A part of the figure: its place and size in pixels, and what stands in it. */
@@ -13,6 +15,10 @@ function block(kind, [left, top, width, height], ...inside) {
 /** What stands left of a row. */
 const beside = (top, height, words, more = []) => h("span", { class: "beside", style: `top:${top}px;height:${height}px` }, words, more);
 const roomBeside = (width) => (width > 400 ? 104 : 62);
+
+/** A sentence below: where it begins, and how much room it needs. */
+const noteAt = (left) => (left > 80 ? left : 0);
+const noteHeight = (words, width, measured) => (words ? 8 + 19 * Math.ceil((1.02 * measured(words, 13)) / (width - noteAt(roomBeside(width)))) : 0);
 
 /** Byte pairs. rows[k]: the pieces after k merges, each with its id, its first byte, how many, and whether it is new. */
 class Merges {
@@ -57,7 +63,17 @@ class Merges {
   }
 
   stepAt(y) {
-    return clamp(this.high - Math.floor((y - TOP) / this.row), 0, this.high);
+    const at = this.high - Math.floor((y - TOP) / this.row);
+    return at > this.folded ? Math.min(at, this.high) : at === this.folded ? at : 0;
+  }
+
+  /** Of what was merged to a single token: why. A merge is always of the commonest pair that is left. */
+  reason() {
+    const later = this.cut.tokenizer.merges.length - 1 - this.way.at(-1);
+    if (this.isLong || this.rows.at(-1).length > 1 || !(later > 0)) return "";
+    const { left, right } = this.joined(this.high);
+    const than = later > 1 ? `any of the ${count(later)} pairs learned later` : "the one pair learned later";
+    return `One token: in the text it learned from, ${left} and ${right} met at least as often as ${than}.`;
   }
 
   draw({ step, width, height, measured }) {
@@ -66,36 +82,49 @@ class Merges {
     const cell = Math.min(LETTER, (width - left) / this.bytes.length);
     const letters = Array.from(this.text, (letter) => [letter, encoded(letter).length]);
     const hasLetters = letters.length < this.bytes.length && sum(letters.map(([, n]) => n)) === this.bytes.length;
-    this.row = Math.min(ROW, (height - TOP - (hasLetters ? 2 : 1) * ROW) / Math.max(this.high, 1));
+    const reason = this.high ? this.reason() : "";
+    const room = height - TOP - (hasLetters ? 2 : 1) * ROW - noteHeight(reason, width, measured);
+    this.folded = this.high * LEAST > room ? this.high + 1 - Math.floor(room / LEAST) : 0;
+    const drawn = this.high - this.folded;
+    this.row = Math.min(TALLEST, room / Math.max(drawn + (this.folded ? 1 : 0), 1));
     const place = ({ from, n }, top, high) => [left + from * cell, top, n * cell, high];
     const fitting = (words, { n }, size = 13, high = this.row) => (high > 13 && measured(words, size) < n * cell - 2 ? words : "");
     const names = Array.from(this.bytes, (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte])));
     const areNamed = names.every((name) => fitting(name, { n: 1 }, 13, ROW));
-    this.isNamed = areNamed && this.row > 13;
     const now = this.rows[step];
-    const nodes = [beside(0, TOP - 4, many(now.length, "token"), h("small", {}, "number"))];
+    // The tokens stand on what was merged so far, and rise with it.
+    const crown = (this.high - Math.max(step, this.folded)) * this.row;
+    const nodes = [beside(crown, TOP - 4, many(now.length, "token"), h("small", {}, "number"))];
     now.forEach((piece, i) => {
       const number = fitting(String(piece.id), piece, 12, TOP);
       const name = this.name(piece.id);
       const small = h("span", {}, fitting(name, piece, 12, TOP));
-      nodes.push(block(`token odd-${i % 2}`, place(piece, 0, TOP - 4), fitting(name, piece, 15, TOP) || small, number && h("small", {}, number)));
+      nodes.push(block(`token odd-${i % 2}`, place(piece, crown, TOP - 4), fitting(name, piece, 15, TOP) || small, number && h("small", {}, number)));
     });
-    for (let k = step; k > 0; k -= 1) {
-      const top = TOP + (this.high - k) * this.row;
+    const rowAt = (k, at, words) => {
+      const top = TOP + (this.high - at) * this.row;
       for (const piece of this.rows[k]) {
-        const kind = piece.isNew ? `new${k === step ? " last" : ""}` : piece.n > 1 ? "kept" : "bare";
+        const kind = piece.isNew && k ? `new${k === step ? " last" : ""}` : piece.n > 1 ? "kept" : "bare";
         nodes.push(block(kind, place(piece, top, this.row), fitting(this.name(piece.id), piece)));
       }
-      if (this.row > 12) nodes.push(beside(top, this.row, `${left > 80 ? "learned " : ""}${this.joined(k).learned}`));
-    }
-    const foot = TOP + this.high * this.row;
+      nodes.push(beside(top, this.row, words));
+    };
+    for (let k = step; k > this.folded; k -= 1) rowAt(k, k, `${left > 80 ? "learned " : ""}${this.joined(k).learned}`);
+    if (this.folded) rowAt(Math.min(step, this.folded), this.folded, `first ${left > 80 ? many(this.folded, "merge") : this.folded}`);
+    const foot = TOP + (drawn + (this.folded ? 1 : 0)) * this.row;
     names.forEach((name, from) => nodes.push(block("byte", place({ from, n: 1 }, foot, ROW), areNamed ? name : "")));
     nodes.push(beside(foot, ROW, many(this.bytes.length, "byte")));
-    let from = 0;
-    for (const [letter, n] of hasLetters ? letters : []) {
-      nodes.push(block("bare", place({ from, n }, foot + ROW, ROW), fitting(visible(letter).trim() || "␣", { n }, 13, ROW)));
-      from += n;
+    const below = letters.map(([letter, n]) => fitting(visible(letter).trim() || "␣", { n }, 13, ROW));
+    if (hasLetters ? !below.every(Boolean) : !areNamed) nodes.push(block("whole", [left, foot, width - left, ROW], this.text));
+    else if (hasLetters) {
+      let from = 0;
+      letters.forEach(([, n], i) => {
+        nodes.push(block("bare", place({ from, n }, foot + ROW, ROW), below[i]));
+        from += n;
+      });
     }
+    const note = reason || (this.bytes.length === 1 ? "One byte, which is a token: there is nothing to merge." : "");
+    if (step === this.high && note) nodes.push(h("p", { style: `left:${noteAt(left)}px;top:${foot + (hasLetters ? 2 : 1) * ROW + 6}px` }, note));
     return nodes;
   }
 }
@@ -131,40 +160,53 @@ class Matches {
     return clamp(this.tops.filter((top) => top <= y).length, 0, this.high);
   }
 
+  /** The sentence below. */
+  ends() {
+    const all = many(this.cut.tokenizer.tokens.length, "piece");
+    if (this.isLost) return `Nothing of the ${all} fits here, so the whole word is lost.`;
+    return this.high === 1 ? `The whole word is one of the ${all}.` : "";
+  }
+
   draw({ step, width, height, measured }) {
     if (this.isTooLong) return [h("p", {}, `A word of more than ${LONGEST_WORD} letters is lost, without a try: BERT's own limit.`)];
     if (this.isWhole) return [h("p", {}, "A special token: it is never cut.")];
     const left = roomBeside(width);
     const cell = Math.min(LETTER, (width - left) / this.letters.length);
-    const tried = sum(this.matches.map((match) => match.tried));
-    const room = height - ROW - 30;
-    const line = clamp((room - this.high * 18) / Math.max(tried, 1), 0.3, 7);
-    const row = Math.min(ROW, (room - tried * line) / this.high);
+    const ends = this.ends();
+    const room = height - ROW - 4 - noteHeight(ends, width, measured);
+    // What stands in one row: the first pieces, which lie side by side.
+    const folded = this.high * LEAST > room ? this.high + 1 - Math.floor(room / LEAST) : 0;
+    const drawn = this.high - folded + (folded ? 1 : 0);
+    const tried = sum(this.matches.slice(folded).map((match) => match.tried));
+    const line = clamp((room - drawn * 22) / Math.max(tried, 1), 0, 7);
+    const row = Math.min(TALLEST, (room - tried * line) / drawn);
     const areNamed = this.letters.every((letter) => measured(letter, 13) < cell);
     const nodes = this.letters.map((letter, i) => block("byte", [left + i * cell, 0, cell, ROW], areNamed ? letter : ""));
     nodes.push(beside(0, ROW, many(this.letters.length, "letter")));
+    if (!areNamed) nodes.push(block("whole", [left, 0, width - left, ROW], this.text));
     let top = ROW + 4;
     this.tops = this.matches.map((match, i) => {
       const at = top;
       const { id, written: words, from, n } = match;
       const rest = this.letters.length - from;
-      const [x, down] = [left + from * cell, match.tried * line];
-      top += down + row;
+      const [x, down] = [left + from * cell, i < folded ? 0 : match.tried * line];
+      if (i >= folded - 1) top += down + row;
       if (i >= step) return at;
-      const wedge = block("tried", [x, at, rest * cell, down]);
-      if (line > 2.5) wedge.style.setProperty("--try", `${line}px`);
-      wedge.style.clipPath = `polygon(0 0, 100% 0, ${(100 * n) / rest}% 100%, 0 100%)`;
+      if (i >= folded) {
+        const wedge = block("tried", [x, at, rest * cell, down]);
+        if (line > 2.5) wedge.style.setProperty("--try", `${line}px`);
+        wedge.style.clipPath = `polygon(0 0, 100% 0, ${(100 * n) / rest}% 100%, 0 100%)`;
+        nodes.push(wedge);
+      }
       const wide = Math.max(n * cell, n ? 0 : 56);
-      const isNamed = row > 13 && measured(words, 13) < wide - 2;
+      const isNamed = measured(words, 13) < wide - 2;
       const kind = `${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`;
-      nodes.push(wedge, block(kind, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
-      if (row > 12) nodes.push(beside(at + down, row, left > 80 ? `number ${id}` : String(id)));
+      nodes.push(block(kind, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
+      const first = `first ${left > 80 ? many(folded, "piece") : folded}`;
+      if (i === 0 || i >= folded) nodes.push(beside(at + down, row, i < folded ? first : left > 80 ? `number ${id}` : String(id)));
       return at;
     });
-    const all = many(this.cut.tokenizer.tokens.length, "piece");
-    const whole = this.high === 1 ? `The whole word is one of the ${all}.` : "";
-    const end = this.isLost ? `Nothing of the ${all} fits here, so the whole word is lost.` : whole;
-    if (step === this.high && end) nodes.push(h("p", { style: `left:${left}px;top:${top + 4}px` }, end));
+    if (step === this.high && ends) nodes.push(h("p", { style: `left:${noteAt(left)}px;top:${top + 6}px` }, ends));
     return nodes;
   }
 }

@@ -2,6 +2,7 @@
 
 const encoded = (text) => new TextEncoder().encode(text);
 const isRightToLeft = (text) => /^[^\p{L}]*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/u.test(text);
+const JOINED = /[\p{sc=Arab}\p{sc=Deva}\p{sc=Beng}\p{sc=Guru}\p{sc=Syrc}\p{sc=Mong}]/u;
 const short = (text, most) => (text.length > most ? `${Array.from(text).slice(0, most - 1).join("")}…` : text);
 const LETTERS = new Intl.Segmenter("en", { granularity: "grapheme" });
 

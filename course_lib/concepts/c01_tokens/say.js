@@ -12,6 +12,30 @@ function told(cut, { id, word }) {
   return [mark(short(cut.name(id), 40), "token"), ` number ${count(id)}${of}`];
 }
 
+/** Punctuation and white space are no words to choose. */
+const isWord = (text) => /[\p{L}\p{N}\p{M}\p{So}]/u.test(text);
+
+/** How many tokens the dearest words of a text take, and which words these are. */
+function dearest(cut) {
+  const words = cut.words.filter(([text, ids]) => ids.length && isWord(text));
+  const most = Math.max(...words.map(([, ids]) => ids.length));
+  return { most, words: [...new Set(words.filter(([, ids]) => ids.length === most).map(([text]) => written(text)))] };
+}
+
+/** Whether the open word is what costs most. */
+function costSaid({ cuts, side, tokens, isWide }) {
+  const [cut, token] = [cuts[side], tokens[side]];
+  const [text, ids] = cut.words[token.word];
+  const { most, words } = dearest(cut);
+  if (!isWord(text)) return null;
+  if (most < 2) return [`No word here costs ${cut.title} more than 1 token.`];
+  const [word, n] = [written(text), many(ids.length, "token")];
+  if (ids.length < most) return [`${word} costs ${cut.title} ${n}: another word costs more.`];
+  const others = words.filter((each) => each !== word);
+  const tie = others.length ? `, as ${others.length > 1 ? `${others.length} others do` : `${others[0]} does`}` : "";
+  return [em("✓ ", "token"), `${word} costs ${cut.title} most: ${n}${isWide ? tie : ""}.`];
+}
+
 /** How the sentence begins, the chosen word, and the rest, while not all steps are shown. */
 function stepSaid({ cuts, grown: all, steps, side }) {
   const [{ title, isBytes, tokenizer }, found, step] = [cuts[side], all[side], steps[side]];
@@ -27,7 +51,7 @@ function stepSaid({ cuts, grown: all, steps, side }) {
 
 /** The same when the word has become its tokens: what each tokenizer makes of it. */
 function cutSaid({ text, cuts, tokens, isWide }) {
-  const [most, few, long] = isWide ? [6, 4, 24] : [4, 1, 12];
+  const [most, few, long] = isWide ? [5, 4, 24] : [3, 0, 12];
   const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
   const [own] = words.find(Boolean) ?? [text];
   const all = cuts.map((cut, side) => {
@@ -40,7 +64,8 @@ function cutSaid({ text, cuts, tokens, isWide }) {
     if (cut.isLost(tokens[side].word)) return { reads, verb: "loses", rest: [": ", mark("[UNK]", "token")] };
     if (ids.length === 1) return { reads, verb: "keeps", rest: [" whole"] };
     const names = ids.slice(0, ids.length > most ? few : most).flatMap((id) => [" ", mark(short(cut.name(id), 12), "token")]);
-    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens:`, names, ids.length > most ? " and so on" : ""] };
+    const [colon, more] = names.length ? [":", ids.length > most ? " and so on" : ""] : ["", ""];
+    return { reads, verb: "cuts", rest: [` into ${ids.length} tokens${colon}`, names, more] };
   });
   const [first, second] = all;
   const then = second ? [". ", cuts[1].title, " ", second.reads ?? [], second.verb, " it", second.rest] : [];
@@ -52,7 +77,8 @@ function priceSaid({ cuts, prices, language }) {
   const { sides } = prices.find((each) => each.language === language);
   const said = sides.map(({ n, lost, words, times }, side) => {
     // What is lost makes a text no cheaper.
-    const beside = lost ? `, and loses ${lost} of ${many(words, "word")}` : times === 1 ? "" : `, ${times.toFixed(1)} times English`;
+    const gone = lost === words ? "all of it" : `${lost} of ${many(words, "word")}`;
+    const beside = lost ? `, and loses ${gone}` : times === 1 ? "" : `, ${times.toFixed(1)} times English`;
     return [side ? "; " : " ", cuts[side].title, " needs ", em(many(n, "token"), "token"), beside];
   });
   return ["In ", "", ...said, "."];

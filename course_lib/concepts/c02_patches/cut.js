@@ -101,6 +101,12 @@ class Cut {
     return dot(a, b) / Math.max(Math.sqrt(dot(a, a) * dot(b, b)), 1e-12);
   }
 
+  /** How far the numbers of two tokens lie apart on average, as a share of the whole scale. */
+  apart(t, other) {
+    const [a, b] = [this.row(t), this.row(other)];
+    return sum(a.map((number, j) => Math.abs(number - b[j]))) / (this.length * this.full);
+  }
+
   /** What attention alone gives to token t: the mean of all vectors, each by the softmax of its product with t's; added up in this order. */
   mixture(t, order) {
     const vectors = this.all();

@@ -8,12 +8,14 @@ const MOST_TINTED = 45; // % of a tone behind the largest number
 const LEAST_FOR_LINES = 5; // CSS pixels of a patch
 const LEAST_FOR_EDGES = 9; // and for lines with edges, which are seen on white
 const LEAST_FOR_NUMBERS = 17; // CSS pixels of a patch whose number in the order is written on it
-const FILTER = 34; // CSS pixels of a small picture of what a number tells
-const MOST_ON_A_PHONE = 188; // CSS pixels of the picture's height
+const FILTERS = [34, 46]; // CSS pixels of a small picture of what a number tells, at most: of colours, and of greys on wide pages
+const MOST_ON_A_PHONE = 178; // CSS pixels of the picture's height
+const MOST_ON_A_SMALL_ONE = 136;
 const FLY_MS = 250;
 const MOST_FLYING = 2000;
-const COST_SIDES = [60, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
-const COST_SLOT = 28; // at least for each of them
+const COST_SIDES = [54, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
+const COST_SLOTS = [38, 50]; // at least for each of them
+const ALIKE = [0.05, 0.15]; // of the scale: so far apart the numbers of two tokens may lie that look alike, or roughly so
 const MOST_MIXED = 5000; // tokens
 const STEPS = { "+": 1, "=": 1, "-": -1 };
 const HOW = [
@@ -39,6 +41,8 @@ function placeName([down, right]) {
 
 /** Before the heading of what comes next. */
 const leads = () => h("span", { class: "down", "aria-hidden": "true" }, "↓ ");
+/** A number whose sign can be read; nothing is less than 0 only by rounding. */
+const written = (x, digits) => x.toFixed(digits).replace(/^-(?=0.0*$)/, "").replace("-", "−");
 const long = (words) => h("span", { class: "long" }, words);
 
 class Patches extends Instrument {
@@ -201,6 +205,7 @@ class Patches extends Instrument {
     this.board = h("div", { class: "picture", role: "slider", tabindex: "0", "aria-label": "Opened token", "aria-valuemin": "1" }, this.canvas, this.over);
     this.caption = h("p", { class: "caption" });
     this.area = h("canvas", { "aria-hidden": "true" });
+    this.areaSays = h("small", {}, "Looks, as area, by size of patch");
     this.looks = h("p", {});
     this.pad = h("div", { class: "pad", role: "group", "aria-label": "Move the picture" }, range(25).map((i) => {
       const place = [Math.floor(i / 5) - FARTHEST, (i % 5) - FARTHEST];
@@ -218,7 +223,8 @@ class Patches extends Instrument {
       this.drawSoon();
     };
     this.toTwin = button({ class: "twin", onclick: tell }, this.twin, this.twinSays);
-    this.rowSays = h("span");
+    this.rowSays = h("p");
+    this.rowHead = h("div", { class: "head way-on" }, this.rowSays, this.at);
     this.alone = h("p", { class: "alone" });
     this.channels = range(3).map((c) => {
       const cells = range(64).map((i) => h("i", { onpointerenter: () => this.preview({ pixel: this.from + i }) }));
@@ -234,14 +240,14 @@ class Patches extends Instrument {
       return parts;
     });
     this.list = h("ol", {}, this.entries.map(({ node }) => node));
-    this.weights = h("p", { class: "head" });
+    this.weights = h("p", { class: "head way-on" });
     this.stage.append(
       h("div", { class: "left" }, this.board),
       this.caption,
-      h("div", { class: "cost" }, this.pad, this.area, this.looks),
+      h("div", { class: "cost" }, this.pad, h("div", { class: "areas" }, this.area, this.areaSays), this.looks),
       h("div", { class: "panel" },
         h("div", { class: "token" }, this.title, this.close, this.toTwin, this.alone),
-        h("div", {}, h("div", { class: "head" }, h("p", {}, leads(), this.rowSays), this.at), this.channels.map(({ node }) => node)),
+        h("div", {}, this.rowHead, this.channels.map(({ node }) => node)),
         h("div", {}, this.weights, this.list)),
       this.lines,
     );
@@ -408,13 +414,19 @@ class Patches extends Instrument {
     frame(start);
   }
 
+  /** The picture's height at most. */
+  mostHigh() {
+    const { clientWidth: width } = this.stage;
+    return this.isWide() ? 280 : width > 310 ? MOST_ON_A_PHONE : MOST_ON_A_SMALL_ONE;
+  }
+
   drawPicture(flight = null) {
     const { cut, canvas } = this;
     const { height, width, rows, columns, tall, wide } = cut;
     const colour = this.coloursOf(cut.numbers, height * width);
     this.image ??= this.painted(height, width, colour);
     if (this.get("shuffled")) this.jumbled ??= this.painted(height, width, (i) => colour(this.comesFrom(i)));
-    const side = Math.min(this.board.parentElement.clientWidth / width, (this.isWide() ? 280 : MOST_ON_A_PHONE) / height);
+    const side = Math.min(this.board.parentElement.clientWidth / width, this.mostHigh() / height);
     const [x1, y1] = [Math.max(side, 4 / width), Math.max(side, 4 / height)];
     const pen = sized(canvas, width * x1, height * y1);
     pen.scale(x1, y1);
@@ -463,7 +475,7 @@ class Patches extends Instrument {
     this.from = from;
     this.title.replaceChildren(h("b", {}, `${this.kind} ${count(token + 1)}`), cut.n > 9999 ? "" : h("span", { class: "long" }, ` of ${count(cut.n)}`));
     setText(this.at, `Pixel ${count(pixel + 1)} of ${count(area)}`);
-    this.rowSays.replaceChildren(h("b", {}, "one row"), ` of ${many(length, "number")}`, long(channels > 1 ? ", colour after colour" : ""));
+    this.rowSays.replaceChildren(leads(), h("b", {}, "one row"), ` of ${many(length, "number")}`, long(channels > 1 ? ", colour after colour" : ""));
     this.enlarge(this.patch, this.coloursOf(row, area));
     const place = { left: (pixel % wide) / wide, top: Math.floor(pixel / wide) / tall, width: 1 / wide, height: 1 / tall };
     for (const node of [this.close, ...this.channels.map((each) => each.frame)]) {
@@ -502,23 +514,26 @@ class Patches extends Instrument {
     const { weights, names, width } = cut.matrix;
     const vector = cut.vector(token);
     const far = Math.max(...vector.map(Math.abs));
-    const written = vector.map((x) => x.toFixed(far < 0.2 ? 3 : 2).replace(/^-(?=0.0*$)/, "").replace("-", "−"));
+    const numbers = vector.map((x) => written(x, far && far < 0.2 ? 3 : 2));
+    this.list.style.setProperty("--n", Math.max(weights.length, 4)); // before what stands in the columns is drawn
+    const most = FILTERS[Number(this.isWide() && cut.channels === 1)];
+    const side = Math.min(most, Math.floor(this.list.clientWidth / Math.max(weights.length, 4)) - 4);
     this.entries.forEach(({ node, filter, number, name, bar }, k) => {
       node.hidden = k >= weights.length;
       if (node.hidden) return;
-      setText(number, written[k]);
+      setText(number, numbers[k]);
       bar.style.setProperty("--v", Math.abs(vector[k]) / (names ? 1 : far || 1));
       setAttribute(bar, "data-below", vector[k] < 0 && "");
-      if (this.filtered === cut.matrix) return;
-      const most = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
+      if (this.filtered?.matrix === cut.matrix && this.filtered.side === side) return;
+      const loudest = weights[k].reduce((far, x) => Math.max(far, Math.abs(x)), 1e-12) * (cut.full === INK ? -1 : 1);
       // A contrast of colours alone would be the loudest thing here.
       const isColour = names && weights[k].some((x) => x !== weights[k][0]) && weights[k].every((x, j) => x === weights[k][j - (j % cut.area)]);
       const strength = isColour ? 0.5 : 1;
-      const of = (j) => 127.5 * (1 + (strength * weights[k][j]) / most);
-      this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), FILTER);
+      const of = (j) => 127.5 * (1 + (strength * weights[k][j]) / loudest);
+      this.enlarge(filter, (i) => range(3).map((c) => of((cut.channels === 1 ? 0 : c * cut.area) + i)), side);
       setText(name, names?.[k] ?? "");
     });
-    this.filtered = cut.matrix;
+    this.filtered = { matrix: cut.matrix, side };
     const isPart = width > weights.length;
     setText(this.alone, cut.n === 1 ? "The whole picture is one token: there is no other to compare with. Cut it smaller." : "");
     this.toTwin.hidden = !found;
@@ -530,22 +545,25 @@ class Patches extends Instrument {
       if (found.same) says = `${many(found.same, "other has", "others have")} the very same vector${found.same > 1 ? "; the first is" : ":"} ${other}.`;
       this.enlarge(this.twin, this.coloursOf(cut.row(found.token), cut.area), this.close.clientWidth);
     }
-    setText(this.twinSays, says);
+    const [fact, question] = says.split(/(?<=\.) (?=Do they)/);
+    this.twinSays.replaceChildren(fact, ...(question ? [" ", h("span", { class: "ask" }, question)] : []));
     const [which, rest] = isPart ? [`, the first ${weights.length}`, " drawn"] : ["", ", how much of each pattern"];
     const matrix = ["times one matrix", long(" for all"), `, ${count(cut.length)} × ${count(width)}: `];
     this.weights.replaceChildren(leads(), ...matrix, h("b", {}, "one vector"), which, long(rest));
     const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
-    return [`Its vector${by}: ${written.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
+    return [`Its vector${by}: ${numbers.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
   }
 
   /** How like the opened token and the one that is nearest are, and why. */
   comparison(token) {
     const { cut, nearest } = this;
     const { weights, width } = cut.matrix;
-    const cosine = `Cosine ${cut.cosine(token, nearest.token).toFixed(2).replace("-", "−")}`;
-    if (width > weights.length) return `${cosine}, in ${weights.length} of ${count(width)} numbers. The others may tell them apart.`;
-    if (cut.length <= width) return `${cosine}. The vector keeps all ${many(cut.length, "number")}.`;
-    return `${cosine}. Of ${count(cut.length)} numbers only ${width} are left: what tells them apart may be lost.`;
+    const apart = cut.apart(token, nearest.token);
+    const verdict = apart < ALIKE[0] ? "Yes" : apart < ALIKE[1] ? "Roughly" : "Hardly";
+    const facts = `${verdict}: their numbers lie ${percent(apart).replace(" ", "\u00a0")} apart, cosine ${written(cut.cosine(token, nearest.token), 2)}`;
+    if (width > weights.length) return `${facts} in ${weights.length} of ${count(width)} numbers. The others may tell them apart.`;
+    if (cut.length <= width) return `${facts}. The vector keeps all ${many(cut.length, "number")}.`;
+    return `${facts}. The vector keeps ${width} of ${count(cut.length)} numbers.`;
   }
 
   /** Looks as an area, or, where a picture can be moved, what it is read as; returns both as text. */
@@ -558,7 +576,7 @@ class Patches extends Instrument {
     const half = n ? `At ${size} × ${size}: ${count(n ** 2)}, ${count(Math.round((n / cut.n) ** 2))} times as many.` : "";
     const isRead = this.get("state").is_reading && shape.join() === `1,${SHEET},${SHEET}`;
     this.reading.hidden = this.pad.hidden = !isRead;
-    this.area.hidden = isRead;
+    this.area.parentElement.hidden = isRead;
     setAttribute(this.root, "data-read", isRead && "");
     const told = [`In attention each looks at each: ${looks}. ${half}`];
     if (isRead) {
@@ -578,7 +596,7 @@ class Patches extends Instrument {
     }
     if (this.get("shuffled") && cut.n <= MOST_MIXED) {
       const orders = [range(cut.n), cut.shuffled().order];
-      const [before, after] = orders.map((order) => cut.mixture(this.shown.token, order).slice(0, 3).map((x) => x.toFixed(3).replace("-", "−")).join(" "));
+      const [before, after] = orders.map((order) => cut.mixture(this.shown.token, order).slice(0, 3).map((x) => written(x, 3)).join(" "));
       const lines = [`What attention mixes for ${this.kind.toLowerCase()} ${count(this.shown.token + 1)} begins`, `in order: ${before}`, `shuffled: ${after}`];
       this.looks.replaceChildren(...lines.flatMap((line, i) => [i ? h("br") : "", i ? h("b", {}, line) : line]));
       told.push(lines.join("; "));
@@ -594,9 +612,10 @@ class Patches extends Instrument {
     const cuts = [...others, [cut.size, cut.n]].sort((a, b) => a[1] - b[1]);
     const at = clamp(cuts.findIndex(([size]) => size === cut.size) - 1, 0, Math.max(cuts.length - 3, 0));
     const shown = cuts.slice(at, at + 3);
-    const most = COST_SIDES[Number(this.isWide())];
+    const isBroad = Number(this.stage.clientWidth > 940);
+    const most = COST_SIDES[isBroad];
     const sides = shown.map(([, n]) => Math.max((most * n) / shown.at(-1)[1], 2));
-    const slots = sides.map((side) => Math.max(side, COST_SLOT));
+    const slots = sides.map((side) => Math.max(side, COST_SLOTS[isBroad]));
     const pen = sized(this.area, sum(slots) + 8 * (slots.length - 1), most + 18);
     pen.font = "12px sans-serif";
     pen.textAlign = "center";
@@ -606,7 +625,7 @@ class Patches extends Instrument {
       pen.fillStyle = this.colour(isThis ? "--cx-attention" : "--edge");
       pen.fillRect(left + (slots[i] - sides[i]) / 2, most - sides[i], sides[i], sides[i]);
       pen.fillStyle = this.colour(isThis ? "--cx-text" : "--cx-soft");
-      pen.fillText(String(size), left + slots[i] / 2, most + 14);
+      pen.fillText(size === ROWS ? ROWS : `${size}×${size}`, left + slots[i] / 2, most + 14);
       left += slots[i] + 8;
     });
   }
@@ -643,11 +662,13 @@ class Patches extends Instrument {
     const file = name ? `, the middle of ${name}, ${count(height)} × ${count(width)}` : "";
     const ends = cut.full === INK ? `0, paper, to ${INK}, ink` : `0, dark, to ${cut.full}, bright`;
     const pixels = `${count(cut.height)} × ${count(cut.width)} pixels${cut.channels === 3 ? ", red, green and blue" : ""}`;
-    setText(this.source, `${source === DRAW ? "your drawing" : source}${file}: ${pixels}; numbers from ${ends}.`);
+    const told = `${source === DRAW ? "your drawing" : source}${file}: ${pixels}; numbers from ${ends}.`;
+    const brief = `${count(cut.height)} × ${count(cut.width)} pixels, 0 to ${cut.full}.`;
+    this.source.replaceChildren(long(told), h("span", { class: "short" }, brief));
     const product = (...parts) => parts.filter((part) => part > 1 || parts.length === 1).map(count).join(" × ") || "1";
     const equal = (parts, result) => (parts === count(result) ? parts : `${parts} = ${count(result)}`);
     const [tokens, numbers] = [equal(product(cut.rows, cut.columns), cut.n), equal(product(cut.channels, cut.tall, cut.wide), cut.length)];
-    return [this.source.textContent, `${tokens} ${cut.n === 1 ? "token" : "tokens"} of ${numbers} ${cut.length === 1 ? "number" : "numbers"}. ${cropped}`];
+    return [told, `${tokens} ${cut.n === 1 ? "token" : "tokens"} of ${numbers} ${cut.length === 1 ? "number" : "numbers"}. ${cropped}`];
   }
 
   isWide() {
@@ -661,19 +682,17 @@ class Patches extends Instrument {
       const { left, right, top, bottom } = this.box(node);
       return { left: left - stage.left, right: right - stage.left, top: top - stage.top, bottom: bottom - stage.top };
     };
-    const [a, b, row, list, whole] = [this.over.lastChild, this.close, this.channels[0].node, this.list, this.canvas].map(at);
+    const [a, b, row, heading, matrix, whole] = [this.over.lastChild, this.close, this.channels[0].node, this.rowHead, this.weights, this.canvas].map(at);
     const { bottom } = at(this.channels[this.cut.channels - 1].node);
     // As broad as what is written there.
-    for (const [box, nodes] of [[row, this.channels[0].cells], [list, this.entries.map(({ node }) => node)]]) {
-      box.right = Math.max(...nodes.filter((node) => !node.hidden).map((node) => at(node).right));
-    }
+    row.right = Math.max(...this.channels[0].cells.filter((node) => !node.hidden).map((node) => at(node).right));
     const way = (d) => svg("path", { class: "way", d });
     const down = (from, y, to) => way(`M${from.left},${y}L${to.left},${to.top}H${to.right}L${from.right},${y}Z`);
     // The way from the token to its enlargement begins at the picture's edge, so that it covers nothing there.
     const from = Math.max(a.right, whole.right + 1);
     const leaving = (side) => a[side] + ((b[side] - a[side]) * (from - a.right)) / Math.max(b.left - a.right, 1);
     const zoom = way(`M${from},${leaving("top")}L${b.left},${b.top}V${b.bottom}L${from},${leaving("bottom")}Z`);
-    this.lines.replaceChildren(...(this.isWide() ? [zoom] : []), down(b, b.bottom, row), down(row, bottom, list));
+    this.lines.replaceChildren(...(this.isWide() ? [zoom] : []), down(b, b.bottom, heading), down(row, bottom, matrix));
   }
 
   /** Once, however many choices change together. */
