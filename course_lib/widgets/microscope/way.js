@@ -150,7 +150,7 @@ const wayView = {
 
   // ---------------------------------------------------------------------------------------------- one layer
   /** Where attention and MLP stand: a from a0 to a1, its plus at p1, m from m0 to m1, its plus at p2. */
-  zones({ wide, px, pw, f, step, gates }) {
+  zones({ wide, px, pw, f, step, gates, nameRight }) {
     const wides = {
       closed: [100, 396, 408, 446, 640, 668],
       unfolded: [100, 668, 692, 712, 762, 780],
@@ -162,7 +162,7 @@ const wayView = {
       gates: [66, 90, 96, 110, pw - 30, pw - 18],
     };
     const [a0, a1, p1, m0, m1, p2] = (wide ? wides : narrows)[step ? "unfolded" : gates ? "gates" : "closed"].map((x) => px + x * (wide ? f : 1));
-    return { a0, a1, p1, m0, m1, p2, out: px + pw };
+    return { a0: Math.max(a0, nameRight + 4), a1, p1, m0, m1, p2, out: px + pw };
   },
   layer(p) {
     const { m, c, wide, add, text, Y, y, pitch, top, step, nameRight } = p;
@@ -194,12 +194,12 @@ const wayView = {
     this.norms(p);
     if (D.writes) this.reads(p);
     if (p.gates) this.units(p);
-    const told = p.gates ? this.mlpFor(c) : "Both read the stream through a norm and add to it: the residual connection.";
+    const told = p.gates ? this.mlpFor(c, wide && p.f < 0.85) : "Both read the stream through a norm and add to it: the residual connection.";
     if (wide) add(text(p.px + p.pw / 2, p.H - 13, told, "mid"));
     else if (p.gates && (p.read - y > 78 || y > 310)) {
       const at = p.read - y > 78 ? y + 26 : y - 60;
-      const lines = this.wrapped(told, (p.pw - 96) / 6.1);
-      lines.forEach((words, i) => add(text(90, at + 15 * i, words, "s12")));
+      const lines = this.wrapped(told, (p.pw - X.m0 - 16) / 6);
+      lines.forEach((words, i) => add(text(X.m0 + 6, at + 15 * i, words, "s12")));
     }
     if (!wide) this.doors(p);
   },
@@ -303,7 +303,10 @@ const wayView = {
     add(this.button(p, "mlp", label, () => m.toggle("mlp"), [m0 - 8, 2, m1 - m0 + 14, foot - 2], nodes), this.plus(p, X.p2, "mlp"));
   },
   /** What it is for. */
-  mlpFor: ({ D }) => `It works on what has arrived, at each token alone. ${D.gated ? "The gate bends" : "It bends"}: two matrices in a row would be one.`,
+  mlpFor({ D }, isShort) {
+    const bent = isShort ? "" : ` ${D.gated ? "The gate bends" : "It bends"}: two matrices in a row would be one.`;
+    return `It works on what has arrived, at each token alone.${bent}`;
+  },
   /** Three places where the stream could be read. */
   reads(p) {
     const { c, add, text, X, gates, wide, W, rows, y, nameRight, read: y0 } = p;
@@ -344,7 +347,7 @@ const wayView = {
     units.forEach((unit, i) => {
       const yy = top + (i + 0.5) * tall;
       add(text(n, yy, String(unit.n), "end s14"), text(up, yy, fixed(unit.up), "end ink s14"));
-      if (gated) add(text(gate, yy, fixed(unit.gate), "end ink s14"), text((gate + up - 34) / 2 + 2, yy, "×", "mid"));
+      if (gated) add(text(gate, yy, fixed(unit.gate), "end ink s14"), text((gate + up - 34) / 2 + 2, yy, p.pw > 340 ? "×" : "", "mid"));
       if (gated && wide) add(text((up + is - 34) / 2 + 4, yy, "=", "mid"));
       add(text(is, yy, fixed(unit.hidden), `end ink s14 ${i ? "" : "b"}`));
       const box = { x: bar, y: yy - tall * 0.32, width: (room * Math.abs(unit.hidden)) / most, height: tall * 0.64, rx: 2 };
@@ -359,7 +362,8 @@ const wayView = {
     const [wides, narrows] = [[104, 184, 284, 358, 434, 530, 604], [0.07, 0.209, 0.321, 0.439, 0.572, 0.754, 0.861]];
     const places = wide ? wides.map((x) => x * f) : narrows.map((share) => share * pw);
     STEPS.forEach((label, i) => {
-      const words = wide && f > 0.75 ? `${i + 1} ${label}` : !wide && i === 1 ? "q · k" : label;
+      const isNarrow = f < 0.8 || !wide;
+      const words = isNarrow ? label.replace("q meets k", "q · k") : `${i + 1} ${label}`;
       const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
       const x = px + places[i];
       const zone = [x - 6, 8, words.length * 7 + 12, 24];
@@ -375,21 +379,22 @@ const wayView = {
   unfold(p) {
     const { m, c, add, text, X, Y, y, px, pw, pitch, end, step, shares, wide, nameRight, fresh, f, isTable, keys } = p;
     const { D, N, token: t, layer, head } = c;
-    const u = wide ? 2 * f : 0.9;
+    const isNarrow = wide ? f < 0.8 : pw < 340;
+    const u = wide ? 2 * f : isNarrow ? 0.7 : 0.9;
     const places = wide
       ? { k: 112 * f, product: 312 * f, s: 366 * f, soft: 378 * f, long: 30 * f, v: 520 * f }
       : isTable
-        ? { k: 68, product: 186, s: 240, soft: 256, long: 70, v: pw - 104 }
-        : { k: 68, product: null, s: 178, soft: 186, long: 30, v: pw - 104 };
+        ? { k: 68, product: pw * 0.51, s: pw * 0.64, soft: pw * 0.685, long: pw * 0.315 - 48, v: pw - 8 - 64 * u }
+        : { k: 68, product: null, s: 178, soft: 186, long: 30, v: pw - 8 - 64 * u };
     const cols = Object.fromEntries(Object.entries(places).map(([name, x]) => [name, x === null || name === "long" ? x : px + x]));
     const tall = clamp(pitch - 4, Math.min(pitch - 1, 8), 18);
     const size = pitch > 20 ? "s14" : "s12";
-    const turns = D.base !== null && wide;
+    const turns = D.base !== null && wide && !isNarrow;
     const isRoomy = wide || isTable;
     Object.assign(p, { cols, tall, u });
     this.steps(p);
     const heading = (from, x, words, look) => isRoomy && x !== null && step >= from && add(text(x, 48, words, look));
-    heading(MEET, cols.product, "product", "end");
+    heading(MEET, cols.product, isNarrow ? "q · k" : "product", "end");
     heading(SCALE, cols.s, `÷ ${this.root(D)}`, "end");
     heading(SOFTMAX, cols.soft, "share");
     if (wide) heading(MIX, cols.v, "value times share");
@@ -444,7 +449,7 @@ const wayView = {
     const shared = group > 1 && wide ? ` Head ${head} shares its keys and values with ${others.join(" and ")}.` : "";
     const hands = turns && step === MEET ? " The small hands: by how much its place turns each." : "";
     const left = wide ? px + 16 : px + 8;
-    const lines = this.wrapped(`${this.purpose(c)}${step === MIX ? shared : hands}`, (px + pw - left) / (wide ? 5.95 : 6.3));
+    const lines = this.wrapped(`${this.purpose(c)}${step === MIX ? shared : hands}`, (px + pw - left) / (f > 0.9 && wide ? 5.95 : 6.4));
     const first = p.H - 16 * lines.length;
     const taken = step === MIX ? Math.max(end + 22, 330) + 45 : 0;
     if (taken < first) lines.forEach((words, i) => add(text(left, first + 16 * i, words, "s13")));
@@ -495,6 +500,8 @@ const wayView = {
     const most = Math.max(...pairs.flat().map(({ score }) => Math.abs(score)));
     const gap = size > 10 ? 1 : 0;
     const isWordy = size > 11.6;
+    const isTight = wide && f < 0.85 && step === SOFTMAX; // the shares reach up to the table
+    const deep = m.isDark() ? { stream: 0.55, key: 0.65, attention: 0.95 } : { stream: 0.55, key: 0.5, attention: 0.5 }; // from here on another ink
     const name = (i) => bare(D.tokens[i]).slice(0, 12);
     const asked = (q, k) => (q === k ? "itself" : name(k));
     const cells = pairs.flatMap((row, q) => row.flatMap(({ product, score, share }, k) => {
@@ -509,13 +516,14 @@ const wayView = {
       const number = isHidden ? (isShare ? "0" : "−∞") : isShare ? (100 * share).toFixed(0) : shown;
       const box = svg("rect", { x, y, width: size - gap, height: size - gap, style: `fill: ${fill}`, class: "square" });
       if (size < (isShare ? 18 : 25)) return [box];
-      const look = isHidden ? "later" : depth > 0.5 && kind !== "stream" ? "on-attention" : "ink";
+      const ink = depth > deep[kind] ? (kind === "stream" ? "on-stream" : "on-attention") : "ink";
+      const look = isHidden ? "later" : ink;
       return [box, text(x + (size - gap) / 2, y + (size - gap) / 2, number, `pair mid plain ${size > 40 ? "s14" : "s12"} ${look}`)];
     }));
     range(n).forEach((i) => {
       const isOn = [i === t, i === c.key];
       const names = [isOn[0] ? "of-query b" : "ink", isOn[1] ? "of-key b" : "ink"].map((look) => `s12 ${look}`);
-      if (isWordy || isOn[0]) add(text(x0 - 6, y0 + (i + 0.5) * size, name(i), `end ${names[0]}`));
+      if ((isWordy && !isTight) || isOn[0]) add(text(x0 - 6, y0 + (i + 0.5) * size, name(i), `end ${names[0]}`));
       if (isWordy || isOn[1]) add(text(0, 0, name(i), names[1], { transform: `translate(${x0 + (i + 0.5) * size}, ${y0 - 8}) rotate(-52)` }));
     });
     if (wide) add(text(x0 + room, 48, step === SOFTMAX ? "each row: 100 %" : "row: query, column: key", "end"));
@@ -602,7 +610,7 @@ const wayView = {
     if (!D.writes) return;
     const words = D.words(layer, head, t) ?? m.askWords(layer, head);
     const said = svg("tspan", { class: "of-value b" }, words ? words.map(word).join(" · ") : "…");
-    add(text(wide ? right : pw - 8, ym + 27, [wide ? `What head ${head} adds, read as an output: ` : "reads ", said], "end s14"));
+    add(text(wide ? right : pw - 8, ym + 27, [wide && p.f > 0.8 ? `What head ${head} adds, read as an output: ` : "reads ", said], "end s14"));
   },
   /** The ribbons of the closed layer become the rows of the table. */
   bend(p, ribbons) {
@@ -643,6 +651,7 @@ const wayView = {
   making(p) {
     const { c, add, text, wide, px, f, pw } = p;
     const { D, N, token: t, layer, head } = c;
+    const isLong = wide && f > 0.8;
     this.steps(p);
     const size = { width: wide ? 128 * f : 76, height: 18 };
     const { width } = size;
@@ -653,9 +662,9 @@ const wayView = {
     this.strip(p, N.vector("x", layer, 0, t), x0, 108, "stream", size);
     label(x0, 130, `length ${fixed(N.length(layer, t))}`);
     add(this.stroke(`M${x0 + 10},142 v36`, "stream", 2.5));
-    label(x0 + 20, 160, wide ? "the norm makes it one size" : "norm", "ink");
+    label(x0 + 20, 160, isLong ? "the norm makes it one size" : "norm", "ink");
     this.strip(p, N.vector("read", layer, 0, t), x0, 196, "stream", size);
-    if (wide) label(x0, 220, `the first ${Math.min(64, D.D)} of ${D.D} numbers`);
+    if (wide) label(x0, 220, `${isLong ? "the first " : ""}${Math.min(64, D.D)} of ${D.D}${isLong ? " numbers" : ""}`);
     const kinds = [["q", "query", "what it asks for"], ["k", "key", "what it can be found by"], ["v", "value", "what it gives"]];
     const thin = { "stroke-opacity": 0.7 };
     kinds.forEach(([kind, name, meaning], i) => {
@@ -664,19 +673,20 @@ const wayView = {
       const turns = kind !== "v" && D.base !== null;
       const from = x0 + width + 6;
       add(this.stroke(`M${from},196 C${from + 54 * f},196 ${x1 - 60 * f},${y} ${x1 - 8},${y}`, name, 2.5, thin));
-      if (wide) label((x0 + width + x1) / 2 - 24, (196 + y) / 2 - 10, `times W_${kind}`, `plain of-${name}`);
+      if (wide) label((x0 + width + x1) / 2 - 24, (196 + y) / 2 - 10, isLong ? `times W_${kind}` : `W_${kind}`, `plain of-${name}`);
       label(x1, y - 22, [svg("tspan", { class: `of-${name}` }, `${name} `), wide ? meaning : ""]);
       this.strip(p, turns ? N.unturned(kind, layer, head, t) : turned, x1, y, name, size);
       if (!turns) return;
       add(this.stroke(`M${x1 + width + 8},${y} H${x2 - 8}`, name, 2.5, thin));
       this.dial(p, (x1 + width + x2) / 2, y, t, name, 10);
-      if (wide) label(x2, y - 22, `turned by its place, ${t}`);
+      if (wide) label(x2, y - 22, isLong ? `turned by its place, ${t}` : "turned");
       this.strip(p, turned, x2, y, name, size);
     });
-    if (!wide) return;
     const shared = D.G < D.H ? `, ${D.G} keys and ${D.G} values` : ", keys and values";
-    label(x0, 372, `${D.H} queries${shared} of ${D.K} numbers each; this is head ${head}.`);
-    if (D.base !== null) label(x0, 394, "The hand shows the first pair of numbers: at place t it is turned by t radians, the others by less.");
+    const hand = D.base === null ? "" : " The hand shows the first pair of numbers: at place t it is turned by t radians, the others by less.";
+    const told = [`${D.H} queries${shared} of ${D.K} numbers each; this is head ${head}.`, hand];
+    const lines = told.flatMap((words) => this.wrapped(words, (px + pw - x0) / 6.1));
+    lines.filter(Boolean).forEach((words, i) => label(x0, 372 + 20 * i - (wide ? 0 : 24), words));
   },
   /** Where the vectors begin: rows of the table. */
   start(p) {
