@@ -761,7 +761,7 @@ const wayView = {
   /** Words in lines of so many letters. */
   wrapped(words, most) {
     const lines = [""];
-    for (const each of words.trim().split(" ")) {
+    for (const each of words.trim().split(/ (?!%)/)) {
       if (lines.at(-1) && lines.at(-1).length + each.length >= most) lines.push("");
       lines.push(`${lines.pop()} ${each}`.trim());
     }
