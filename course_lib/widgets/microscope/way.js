@@ -609,7 +609,7 @@ const wayView = {
     if (wide) add(this.stroke(`M${right},${ym} H${X.p1 - 14} Q${X.p1},${ym} ${X.p1},${ym - 14 * side} V${y + 9 * side}`, "attention", 2.5));
     if (!D.writes) return;
     const words = D.words(layer, head, t) ?? m.askWords(layer, head);
-    const said = svg("tspan", { class: "of-value b" }, words ? words.map(word).join(" · ") : "…");
+    const said = svg("tspan", { class: "of-value b" }, words ? words.slice(0, pw < 340 ? 3 : 4).map(word).join(" · ") : "…");
     add(text(wide ? right : pw - 8, ym + 27, [wide && p.f > 0.8 ? `What head ${head} adds, read as an output: ` : "reads ", said], "end s14"));
   },
   /** The ribbons of the closed layer become the rows of the table. */
