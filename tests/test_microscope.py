@@ -59,9 +59,8 @@ def opened(recording: dict) -> dict[str, np.ndarray]:
 def shares(found: dict, scores: np.ndarray) -> np.ndarray:
     """As the page makes them: (L, H, T, T)."""
     n = len(found["ids"])
-    full = np.full((found["L"], found["H"], n, n), -np.inf)
-    rows, columns = np.tril_indices(n) if found["causal"] else np.indices((n, n)).reshape(2, -1)
-    full[:, :, rows, columns] = scores.astype(np.float64) / found["scale"]
+    hidden = np.triu(np.full((n, n), found["causal"]), 1)
+    full = np.where(hidden, -np.inf, scores.astype(np.float64) / found["scale"])
     raised = np.exp(full - full.max(-1, keepdims=True))
     return raised / raised.sum(-1, keepdims=True)
 

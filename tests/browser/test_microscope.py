@@ -9,6 +9,7 @@ from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from course_lib.maths import softmax
 from course_lib.widgets import microscope
+from course_lib.widgets.microscope.recording import unpacked_all
 
 from .conftest import AXE
 
@@ -156,7 +157,7 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     keyboard.press("4")
     scope.get_by_role("button", name="Attention: open").focus()
     keyboard.press("Enter")
-    expect(scope.get_by_role("button", name="mix, step 5 of 6")).to_have_attribute("aria-pressed", "true")
+    expect(scope.get_by_role("button", name="mix, step 6 of 7")).to_have_attribute("aria-pressed", "true")
     keyboard.press("Escape")
     expect(scope.get_by_role("button", name="Attention: open")).to_be_visible()
     # None of these keys was a shortcut of JupyterLab.
@@ -290,18 +291,8 @@ print(json.dumps([*(each.tolist() for each in found), added]))
     for k, share in enumerate(shares):
         expect(shown).to_contain_text(f"{scores[k]:.1f}".replace("-", "−"))
         expect(shown).to_contain_text(percent(share) if share >= 0.005 else "0 %")
-    scope.get_by_role("button", name="q meets k, step 2 of 6").click()
-    expect(said(scope)).to_contain_text("divided by √4")
-    undivided = max(softmax(2 * np.array(scores)))
-    expect(shown).to_contain_text(f"would get {percent(undivided)}")
-    expect(shown).to_contain_text(f"instead of {percent(max(shares))}")
-    last = shown.locator("rect.square title")  # of the last query, after those of four others
-    for k, score in enumerate(scores):
-        expect(last.nth(20 + k)).to_have_text(f"{TEXT[4]}, {TEXT[k]}: {score:.1f}".replace("-", "−"))
-    scope.get_by_role("button", name="softmax, step 4 of 6").click()
-    for k, share in enumerate(shares):
-        expect(last.nth(20 + k)).to_have_text(f"{TEXT[4]}, {TEXT[k]}: {100 * share:.0f}")
-    scope.get_by_role("button", name="join, step 6 of 6").click()
+
+    scope.get_by_role("button", name="join, step 7 of 7").click()
     expect(said(scope)).to_contain_text(f"they add {percent(added)} of the stream’s length")
     strips = scope.locator(".stage canvas")
     expect(strips).to_have_count(N_HEADS)
@@ -310,7 +301,7 @@ print(json.dumps([*(each.tolist() for each in found), added]))
         opacity = np.array(strip.evaluate(pixels)[3::4]) / 255  # the root, so that small ones are seen
         # Values are recorded in four bits.
         np.testing.assert_allclose(opacity**2, values / values.max(), atol=0.15)
-    scope.get_by_role("button", name="q, k, v, step 1 of 6").click()
+    scope.get_by_role("button", name="q, k, v, step 1 of 7").click()
     expect(shown).to_contain_text("turned by its place, 4")
     scope.get_by_role("button", name="Close attention").click()
     scope.get_by_role("button", name="MLP: open").click()
@@ -320,6 +311,83 @@ print(json.dumps([*(each.tolist() for each in found), added]))
     expect(said(scope)).to_contain_text("becomes 24 numbers: row 4 of a table")
     scope.get_by_role("button", name="How the last vector becomes chances").click()
     expect(said(scope)).to_contain_text("Of 27 scores softmax makes chances")
+
+
+def signed(x: float) -> str:
+    return f"{x:.1f}".replace("-", "−")
+
+
+@pytest.fixture
+def table(desk, scope: Locator) -> tuple[Locator, np.ndarray, np.ndarray]:
+    """The unfolded attention, and the library's scores and shares of all pairs."""
+    tab(scope, "The whole way").click()
+    scope.get_by_role("button", name="Attention: open").click()
+    code = f"""
+part = probing.parts_of(writes, tokenizer.encode({TEXT!r}), 1)
+print(json.dumps([part.scores[2].tolist(), part.weights[2].tolist()]))
+"""
+    scores, shares = json.loads(desk.run(code))
+    return scope.locator(".way"), np.array(scores), np.array(shares)
+
+
+def test_product_division_mask_and_softmax_of_all_pairs(scope: Locator, table) -> None:
+    shown, scores, shares = table
+    masked = np.where(np.triu(np.ones_like(scores), 1), -np.inf, scores)
+    for step, expected, off in (
+        ("q meets k, step 2", 2 * scores, 0.06),
+        ("÷ √d, step 3", scores, 0.06),
+        ("mask, step 4", masked, 0.06),
+        ("softmax, step 5", 100 * shares, 0.6),
+    ):
+        scope.get_by_role("button", name=f"{step} of 7").click()
+        expect(scope.get_by_role("button", name=step)).to_have_attribute("aria-pressed", "true")
+        numbers = [
+            float(each.replace("−", "-").replace("∞", "inf"))
+            for each in shown.locator(".pair").all_text_contents()
+        ]
+        np.testing.assert_allclose(numbers, expected.flatten(), atol=off)
+    scope.get_by_role("button", name="q meets k, step 2 of 7").click()
+    expect(said(scope)).to_contain_text(f"is {signed(2 * scores[4].max())}.")
+    scope.get_by_role("button", name="÷ √d, step 3 of 7").click()
+    expect(said(scope)).to_contain_text("divided by √4")
+    undivided = percent(max(softmax(2 * scores[4])))
+    told = rf"would get {undivided} instead of {percent(shares[4].max())},"
+    expect(shown).to_contain_text(re.compile(told.replace(" ", r"\s*")))  # wherever the line ends
+
+
+def test_pointing_at_a_pair_tells_its_numbers(desk, scope: Locator, table) -> None:
+    """It draws nothing anew; a click keeps the pair, and keys reach each."""
+    shown, scores, shares = table
+    scope.get_by_role("button", name="mask, step 4 of 7").click()
+    pairs, slot = shown.get_by_role("slider", name="Query and key"), shown.locator(".slot")
+    hit = pairs.locator(".hit")
+    side = place(hit)["width"] / len(TEXT)
+    hit.evaluate("node => { window.hit = node; }")
+    for q, k in ((2, 1), (1, 3)):
+        hit.hover(position={"x": (k + 0.5) * side, "y": (q + 0.5) * side})
+        gets = "hidden, as it comes later" if k > q else f"share {percent(shares[q, k])}"
+        told = f"product {signed(2 * scores[q, k])}, ÷ 2: {signed(scores[q, k])}, {gets}"
+        expect(slot).to_have_text([f"{TEXT[q]} asks {TEXT[k]}", told])
+    assert hit.evaluate("node => node === window.hit")
+    hit.click(position={"x": 1.5 * side, "y": 2.5 * side})
+    scope.locator(".foot").hover()
+    expect(slot.first).to_have_text("a asks c")
+    pairs.focus()
+    for key, words in (
+        ("ArrowRight", "a asks itself"),
+        ("ArrowUp", "c asks itself"),
+        ("ArrowLeft", "c asks a"),
+    ):
+        desk.page.keyboard.press(key)
+        expect(slot.first).to_have_text(words)
+        expect(pairs).to_be_focused()
+    expect(pairs).to_have_attribute("aria-valuetext", re.compile("^c asks a: product "))
+    scope.get_by_role("button", name="As text").click()
+    told = (
+        f"a: product {signed(2 * scores[1, 0])}, ÷ 2: {signed(scores[1, 0])}, share {percent(shares[1, 0])}"
+    )
+    for words in (f"c asks {told}", "Hidden, as they come later: a, t, e.", f"{N_HEADS} heads of 4 numbers"):
+        expect(scope.locator(".cx-text")).to_contain_text(words)
 
 
 def test_python_changes_the_page(desk, scope: Locator) -> None:
@@ -381,6 +449,7 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     scope = alone.locator(".cx")
     assert scope.bounding_box()["height"] <= 620
     expect(said(scope)).to_have_text(": is looks 90 % at France.")
+    expect(scope.locator(".aside p")).to_have_text(brightest())
     scope.get_by_role("button", name="Switch 23.4 off").click()
     expect(said(scope)).to_have_text(": with head 23.4 off, Paris gets 14 % instead of 77 %.")
     expect(scope.locator(".ghost")).to_contain_text("77 % → 14 %")
@@ -399,23 +468,6 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     scope.get_by_role("button", name="Layer 23 on again").click()
     expect(scope.get_by_role("alert")).to_be_empty()
     tab(scope, "What comes next").click()
-    # As `next_token_probabilities` has it: 27.06 and 5.17 %, and 3,285 tokens.
-    scope.get_by_label("Temperature").fill("1.5")
-    scope.get_by_label("Top-p").fill("0.9")
-    expect(scope.locator("button.row").first).to_contain_text("77 % → 27 %")
-    expect(scope.locator("button.row").nth(1)).to_contain_text("6.5 % → 5.2 %")
-    expect(scope.locator(".rest")).to_contain_text(re.compile(r"^some 3,\d{3} others kept"))
-    scope.get_by_label("Top-k").fill("3")
-    tab(scope, "The whole way").click()
-    scope.get_by_role("button", name="How the last vector becomes chances").click()
-    expect(scope.locator(".way")).to_contain_text("÷ 1.5")
-    expect(scope.locator(".way text", has_text=re.compile("^cut$"))).to_have_count(
-        8
-    )  # of three, 90 % leave two
-    tab(scope, "What comes next").click()
-    scope.get_by_label("Top-k").fill("41")
-    scope.get_by_label("Temperature").fill("1")
-    scope.get_by_label("Top-p").fill("1")
     scope.get_by_role("button", name="Take “Paris”").click()
     expect(scope.locator(".t").last).to_have_text("Paris")
     scope.get_by_label("Text", exact=True).select_option(
@@ -433,6 +485,33 @@ def test_recordings_answer_without_a_kernel(alone: Page) -> None:
     alone.reload()
     expect(said(scope)).to_have_text(str(told))
     expect(scope.get_by_label("Head", exact=True)).to_have_value("6")
+
+
+def test_settings_without_a_kernel(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    tab(scope, "What comes next").click()
+    # As `next_token_probabilities` has it: 27.06 and 5.17 %, and 3,285 tokens.
+    scope.get_by_label("Temperature").fill("1.5")
+    scope.get_by_label("Top-p").fill("0.9")
+    expect(scope.locator("button.row").first).to_contain_text("77 % → 27 %")
+    expect(scope.locator("button.row").nth(1)).to_contain_text("6.5 % → 5.2 %")
+    expect(scope.locator(".rest")).to_contain_text(re.compile(r"^some 3,\d{3} others kept"))
+    scope.get_by_label("Top-k").fill("3")
+    tab(scope, "The whole way").click()
+    scope.get_by_role("button", name="How the last vector becomes chances").click()
+    expect(scope.locator(".way")).to_contain_text("÷ 1.5")
+    # The column's end, the word in the text and the text for screen readers follow the settings.
+    chance = percent(p := settled((0.7666, 0.0652), 1.5))
+    assert p > 0.8
+    expect(scope.locator('.way [data-at="end"]')).to_contain_text(f"Paris {chance}")
+    expect(scope.locator(".ghost")).to_contain_text(chance)
+    expect(scope.locator(".cx-text")).to_contain_text(
+        re.compile(rf"Paris: score 17.4, ÷ 1.5: 11.6, {chance}")
+    )
+    expect(scope.locator(".cx-text")).to_contain_text("London: score 13.2, ÷ 1.5: 8.8, cut")
+    expect(scope.locator(".way text", has_text=re.compile("^cut$"))).to_have_count(
+        8
+    )  # of three, 90 % leave two
 
 
 def test_draws_without_a_kernel(alone: Page) -> None:
@@ -498,6 +577,23 @@ def test_names_and_places_in_every_text(alone: Page) -> None:
     ]
 
 
+def brightest() -> str:
+    """What the map of heads shows of “is” and “France”."""
+    [france] = (each for each in microscope.recordings() if each["text"] == "The capital of France is")
+    scores = unpacked_all(france["arrays"])["scores"][:, :, 4, :5] / france["scale"]
+    shares = softmax(scores)
+    many = (shares.argmax(-1) == 3).sum()
+    layer, head = np.unravel_index(shares[..., 3].argmax(), shares.shape[:2])
+    share = percent(shares[layer, head, 3]).replace(" ", "\N{NO-BREAK SPACE}")
+    return f"France is what {many} of 270 heads look at most. Brightest: {layer}.{head}, with {share}."
+
+
+def settled(p: tuple[float, ...], temperature: float) -> float:
+    """The share of the first of those that are left."""
+    raised = np.array(p) ** (1 / temperature)
+    return float(raised[0] / raised.sum())
+
+
 def place(node: Locator) -> FloatRect:
     found = node.bounding_box()
     assert found
@@ -528,9 +624,9 @@ def test_the_focus_frames_no_caption(alone: Page) -> None:
     share = place(scope.locator(".way text", has_text="96 %"))
     for square in map(place, scope.locator(".square").all()):
         assert square["y"] + square["height"] <= share["y"] + 1
-    # A phone says, too, what can be opened.
+    # A phone says, too, what can be opened: both parts, and both ends.
     alone.set_viewport_size({"width": 390, "height": 700})
-    expect(scope.locator(".way .pill")).to_have_count(2)
+    expect(scope.locator(".way .pill")).to_have_count(4)
 
 
 def test_five_states_of_the_tour(alone: Page) -> None:

@@ -113,10 +113,9 @@ class Recording {
     return this.causal ? q + 1 : n;
   }
 
+  /** Query times key, divided by the root of their width: also of the pairs that the mask will hide. */
   score(layer, head, q, k) {
-    const rows = this.causal ? (this.T * (this.T + 1)) / 2 : this.T * this.T;
-    const at = this.causal ? (q * (q + 1)) / 2 + k : q * this.T + k;
-    return this.a.scores[(layer * this.H + head) * rows + at] / this.scale;
+    return this.a.scores[((layer * this.H + head) * this.T + q) * this.T + k] / this.scale;
   }
 
   /** What token q looks at in one head: a share of each token that it sees. */

@@ -128,14 +128,15 @@ const lookView = {
     v.sheet.hidden = !isSheet;
     const repeats = range(c.n).some((q) => rules(D).after(q) !== null);
     const heads = range(D.L).flatMap((l) => range(D.H).map((n) => [l, n]));
+    const bright = isSheet ? [] : heads.map(([l, n]) => this.brightness(m, c, l, n) ?? 0);
     heads.forEach(([l, n], i) => {
       const node = v.cells[i];
       node.hidden = isSheet;
       if (isSheet) return;
-      const w = this.brightness(m, c, l, n);
+      const w = bright[i];
       const [x, y] = g.place(l, n);
       set(node, [x, y], cw, ch);
-      node.style.setProperty("--w", clamp(Math.abs(w ?? 0), 0, 1).toFixed(3));
+      node.style.setProperty("--w", clamp(Math.abs(w), 0, 1).toFixed(3));
       node.style.setProperty("--hue", `var(${w < 0 ? "--cx-token" : "--cx-attention"})`);
     });
     if (isSheet) this.drawSheet(m, c, v, g);
@@ -177,9 +178,28 @@ const lookView = {
     v.bar.hidden = !waits;
     v.bar.value = (D.needs?.filter((layer) => layer.p).length ?? 0) / D.L;
     const slow = m.hasLink ? " This takes minutes; another question stops it." : "";
-    setText(v.hint, waits ? `Each head is switched off, one after the other.${slow}` : c.mode === "need" ? "Blue: likelier without the head." : "");
+    v.hint.replaceChildren(...(waits ? [`Each head is switched off, one after the other.${slow}`] : isSheet ? [] : this.found(c, bright)));
     this.drawHead(m, c, v, g);
     if (waits) m.askNeeds();
+  },
+  /** What the map shows now, in a line. */
+  found(c, bright) {
+    const { D, N, token: t } = c;
+    const at = bright.indexOf(Math.max(...bright));
+    const [layer, head] = [Math.floor(at / D.H), at % D.H];
+    const brightest = em(`${layer}.${head}`);
+    const whole = (share) => percent(share).replace(" ", "\u00a0"); // on one line
+    if (c.mode === "need") {
+      const [before, after] = [D.chances(t).p[0], D.alone(layer, head, t)?.p[0] ?? 0];
+      return ["Brightest: ", brightest, `. Without it ${whole(before)} become ${whole(after)}. Blue: likelier without the head.`];
+    }
+    const most = range(bright.length).filter((i) => {
+      const shares = N.shares(Math.floor(i / D.H), i % D.H, t);
+      return c.mode === "pair" ? shares[c.key] === Math.max(...shares) : bright[i] > 0.5;
+    });
+    const many = `${most.length} of ${count(bright.length)} heads`;
+    const told = c.mode === "pair" ? [tok(D.tokens[c.key], "key"), ` is what ${many} look at most.`] : [`By more than half: ${many}.`];
+    return [...told, " Brightest: ", brightest, `, with ${whole(bright[at])}.`];
   },
   brightness(m, c, layer, head) {
     const { D, N, token: t } = c;

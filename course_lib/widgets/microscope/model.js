@@ -112,8 +112,7 @@ class Model {
     const turned = (name) => times(weights(name), read).map((each, i) => this.turned(each, start + i));
     const [q, k, v] = [turned("attn_q"), turned("attn_k"), times(weights("attn_v"), read)];
     const [keys, values] = [[...earlier("k"), ...k], [...earlier("v"), ...v]];
-    const scores = q.map((each, i) => this.scores(each, keys.slice(0, start + i + 1)));
-    const mix = scores.map((each) => this.mixed(each, values, silent));
+    const mix = q.map((each, i) => this.mixed(this.scores(each, keys.slice(0, start + i + 1)), values, silent));
     const attention = times(weights("attn_output"), mix);
     const middle = x.map((each, i) => plus(each, attention[i]));
     const mlpRead = middle.map((each) => this.normed(each, `blk.${l}.ffn_norm.weight`));
@@ -124,11 +123,11 @@ class Model {
     const units = hidden.map((each, i) => largest(each.map(Math.abs), UNITS).map((n) => [n, gate[i][n], up[i][n], each[n]]));
     const share = x.map((each, i) => (isSkipped ? [0, 0] : [norm(attention[i]) / norm(each), norm(mlp[i]) / norm(middle[i])]));
     const output = isSkipped ? x : middle.map((each, i) => plus(each, mlp[i]));
-    const found = { stream: x, read, q, k, v, scores, mix, middle, mlpRead, units, share, output };
+    const found = { stream: x, read, q, k, v, mix, middle, mlpRead, units, share, output };
     return Object.fromEntries(Object.entries(found).map(([name, rows]) => [name, [...earlier(name), ...rows]]));
   }
 
-  /** What one token's heads make of the keys up to it. */
+  /** What one token's heads make of these keys. */
   scores(q, keys) {
     return range(this.H).map((head) => {
       const at = Math.floor((head * this.G) / this.H) * this.K;
@@ -233,11 +232,14 @@ class Reading {
     };
   }
 
-  /** Scores, vectors and units of every layer, and how much attention and MLP add to the stream. */
+  /** Scores (as no mask has hidden any yet), vectors and units of every layer, and what both parts add. */
   insides({ ids, layers }) {
     const { L, H, G, K } = this.model;
     const T = ids.length;
-    const scores = layers.flatMap((layer) => range(H).flatMap((head) => layer.scores.flatMap((each) => [...each[head]])));
+    const scores = layers.flatMap(({ q, k }) => {
+      const rows = q.map((each) => this.model.scores(each, k));
+      return range(H).flatMap((head) => rows.flatMap((each) => [...each[head]]));
+    });
     const scale = Math.min(256, 32767 / scores.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-9));
     const heads = (name, n) => layers.flatMap((layer) => range(n).flatMap((head) => layer[name].map((x) => x.subarray(head * K, (head + 1) * K))));
     const first = (name) => layers.flatMap((layer) => layer[name].map((x) => x.subarray(0, NUMBERS)));
@@ -255,7 +257,7 @@ class Reading {
     return {
       ...found,
       scale,
-      scores: array("int16", [L, H, (T * (T + 1)) / 2], scores.map((x) => Math.round(x * scale))),
+      scores: array("int16", [L, H, T, T], scores.map((x) => Math.round(x * scale))),
       length: array("float32", [L + 1, T], [...layers.map((layer) => layer.stream), layers.at(-1).output].map((rows) => rows.map(norm))),
       share: array("float32", [L, T, 2], layers.map((layer) => layer.share)),
       units: array("float32", [L, T, n, 3], units.map((rows) => rows.map((each) => each.map(([, ...values]) => values)))),

@@ -21,7 +21,8 @@ const nextView = {
   how: [
     "The bars are the likeliest next tokens after the chosen one. Choose a bar to take its token.",
     "The line under a token: how likely the model held it before it came. Names are surprises once, and not twice.",
-    "Temperature divides the scores before chances are made of them; top-k and top-p then leave out the rest. Outlined: before. “Draw” takes one by chance.",
+    "Temperature divides the scores before chances are made of them; top-k and top-p then leave out the rest." +
+      " Outlined: before. “Draw” takes one by chance.",
   ],
   build(m) {
     const bars = (row, parts) => row.append(parts.word, h("span", { class: "bar" }, parts.before, parts.after, parts.drawn, parts.number));
@@ -36,7 +37,8 @@ const nextView = {
     const list = h("div", { class: "list", role: "group", "aria-label": "Likeliest next tokens: choose one to take it" }, rows.map((r) => r.row), rest.row);
     const knobs = Object.entries(KNOBS).map(([name, [label, limits, write]]) => {
       const output = h("span");
-      const input = h("input", { type: "range", ...limits, "aria-label": label, oninput: () => m.set({ [name]: name === "topK" ? Number(input.value) % ALL : Number(input.value) }) });
+      const oninput = () => m.set({ [name]: name === "topK" ? Number(input.value) % ALL : Number(input.value) });
+      const input = h("input", { type: "range", ...limits, "aria-label": label, oninput });
       const draw = (value) => {
         input.value = name === "topK" ? value || ALL : value;
         setText(output, write(value));
@@ -49,7 +51,8 @@ const nextView = {
     const drawMany = h("button", { class: "push", onclick: () => m.drawTokens(DRAWS) }, `Draw ${DRAWS}`);
     const back = h("button", { class: "quiet", onclick: () => m.takeBack() }, "Take one back");
     const hint = h("p", {}, "The lines under the text: how likely each token was before it came.");
-    m.stage.append(list, h("div", { class: "knobs" }, knobs.map((k) => k.node), h("div", { class: "acts" }, take, h("div", { class: "draws" }, drawOne, drawMany), back), hint));
+    const acts = h("div", { class: "acts" }, take, h("div", { class: "draws" }, drawOne, drawMany), back);
+    m.stage.append(list, h("div", { class: "knobs" }, knobs.map((k) => k.node), acts, hint));
     return { rows, rest, list, knobs, take, drawOne, drawMany, back };
   },
   draw(m, c, v) {
@@ -122,7 +125,8 @@ const nextView = {
     if (one) {
       const { rest } = D.chances(t, c, Math.min(ROWS, D.watched));
       const { p } = D.chances(t, c, D.shown);
-      const which = one.place === null ? `one of ${count(D.vocabulary - Math.min(ROWS, D.watched))} others` : tok(D.pieces[D.a.next_ids[t * D.shown + one.place]], "token");
+      const others = count(D.vocabulary - Math.min(ROWS, D.watched));
+      const which = one.place === null ? `one of ${others} others` : tok(D.pieces[D.a.next_ids[t * D.shown + one.place]], "token");
       return ["Drawn: ", which, ", with ", em(percent(one.place === null ? rest : p[one.place]), "token"), ". To go on from it needs the model."];
     }
     const said = ["After ", tok(D.tokens[t], "query"), " the model expects ", tok(best, "token"), ", with ", em(percent(D.chances(t, c).p[0]), "token")];

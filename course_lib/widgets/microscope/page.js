@@ -195,7 +195,10 @@ class Microscope extends Instrument {
     const closes = this.state.part === part;
     this.set({ part: closes ? "" : part, step: calm() ? MIX : 1 });
     if (closes || part !== "attention" || calm()) return;
-    const next = () => (this.state.step < MIX && this.state.part === "attention" ? this.set({ step: this.state.step + 1 }, true) : clearInterval(this.unfolding));
+    const next = () => {
+      if (this.state.step < MIX && this.state.part === "attention") this.set({ step: this.state.step + 1 }, true);
+      else clearInterval(this.unfolding);
+    };
     this.unfolding = setInterval(next, UNFOLDING_MS);
   }
 
@@ -526,7 +529,7 @@ class Microscope extends Instrument {
     const best = D.answer(last);
     const w = this.without(c, last);
     const shown = w ? w.best : best;
-    const p = D.chances(last).p[0];
+    const p = D.chances(last, w ? {} : c).p[0];
     setAttribute(this.tokens[last], "data-gap", shown.startsWith(" ") && "");
     const [words, small] = this.ghost.children;
     setText(words, seen(shown));
@@ -628,7 +631,8 @@ class Microscope extends Instrument {
   drawLoad({ size, at, isHere }) {
     const { push } = this.writing;
     const [all, some] = [size, at ?? 0].map((bytes) => (bytes / 1e6).toFixed(size < 1e7 ? 1 : 0));
-    const [long, short] = at !== null ? [`${some} of ${all} MB`, `${some} MB`] : isHere ? ["Read", "Read"] : [`Load the model: ${all} MB, once`, `Load ${all} MB`];
+    const [long, short] =
+      at !== null ? [`${some} of ${all} MB`, `${some} MB`] : isHere ? ["Read", "Read"] : [`Load the model: ${all} MB, once`, `Load ${all} MB`];
     push.replaceChildren(h("span", { class: "long" }, long), h("span", { class: "short" }, short));
     push.disabled = at !== null;
     this.bar.value = (at ?? 0) / size;

@@ -106,7 +106,7 @@ class Reading:
             lens_of = range(n) if n <= AT_ONCE else [self.given - 1]
         layers = self._parts(off, skipped)
         end = layers[-1].output
-        arrays = _insides(layers, skipped, self.blocks[0].attention.causal)
+        arrays = _insides(layers, skipped)
         if isinstance(self.model, GPT):
             arrays |= self._next(logit_lens(self.model, end), names) | self._lens(layers, lens_of, names)
         else:
@@ -368,14 +368,11 @@ class _Names:
         return self._number[name]
 
 
-def _insides(layers: Sequence[Parts], skipped: Sequence[int], causal: bool) -> dict[str, Any]:
-    """Scores, vectors and units of every layer, and how much attention and MLP add to the stream."""
+def _insides(layers: Sequence[Parts], skipped: Sequence[int]) -> dict[str, Any]:
+    """Scores (as no mask has hidden any yet), vectors and units of every layer, and what both parts add."""
     scores = np.stack([parts.scores.float().cpu().numpy() for parts in layers])  # (L, H, T, T)
-    n = scores.shape[-1]
-    rows, columns = np.tril_indices(n) if causal else np.indices((n, n)).reshape(2, -1)
-    seen = scores[:, :, rows, columns]
-    scale = min(256.0, 32767 / max(float(np.abs(seen).max()), 1e-9))
-    found: dict[str, Any] = {"scale": np.float64(scale), "scores": np.round(seen * scale).astype(np.int16)}
+    scale = min(256.0, 32767 / max(float(np.abs(scores).max()), 1e-9))
+    found: dict[str, Any] = {"scale": np.float64(scale), "scores": np.round(scores * scale).astype(np.int16)}
     kept = {
         "q": [parts.turned_q for parts in layers],
         "k": [parts.turned_k for parts in layers],

@@ -10,7 +10,8 @@ const sayView = {
   ],
   build(m) {
     const layers = svg("svg", { class: "layers", role: "img" });
-    const lens = h("label", { class: "maps" }, h("input", { type: "checkbox", onchange: (event) => m.set({ map: event.target.checked }) }), "through a fitted map");
+    const choice = h("input", { type: "checkbox", onchange: (event) => m.set({ map: event.target.checked }) });
+    const lens = h("label", { class: "maps" }, choice, "through a fitted map");
     m.stage.append(layers, lens);
     return { layers, lens };
   },

@@ -1,8 +1,9 @@
 // The whole way: what every layer adds to a token's stream, and one layer enlarged, down to its numbers.
 
-const STEPS = ["q, k, v", "q meets k", "mask", "softmax", "mix", "join"];
-const STEP_COLOURS = ["query", "key", "attention", "attention", "value", "attention"];
-const MIX = 5; // so far attention unfolds by itself
+const STEPS = ["q, k, v", "q meets k", "÷ √d", "mask", "softmax", "mix", "join"];
+const STEP_COLOURS = ["query", "key", "key", "attention", "attention", "value", "attention"];
+const MIX = 6; // so far attention unfolds by itself
+const [MEET, SCALE, MASK, SOFTMAX] = [2, 3, 4, 5];
 const UNFOLDING_MS = 1100;
 const BENDING_MS = 700;
 const PER_KEY_MS = 120;
@@ -10,7 +11,8 @@ const PER_KEY_MS = 120;
 const wayView = {
   title: ["The whole way", "Way"],
   how: [
-    "Left: how much attention and MLP add in each layer, as a share of the stream. Its ends open, too: where the vectors begin, and where chances are made of the last one.",
+    "Left: how much attention and MLP add in each layer, as a share of the stream." +
+      " Its ends open, too: where the vectors begin, and where chances are made of the last one.",
     "Right: one layer, enlarged. Attention and MLP open when you choose them. Below the stream stands what it would say if it were read there.",
     "Attention and MLP read the stream through a norm and add to it: the residual connection. What stands in it stays.",
     "Strips are vectors, a stripe for each number: coloured above 0, grey below. What a head adds, read as an output, is often noise.",
@@ -29,16 +31,20 @@ const wayView = {
     const [px, pw] = wide ? [166, W - 166] : [0, W];
     const H = wide ? 430 : 448;
     const top = 66;
-    const pitch = Math.min((H - top - 88) / c.n, 48);
+    const step = c.part === "attention" ? c.step : 0;
+    const isTable = step >= MEET && step < MIX;
+    const isBelow = isTable && !wide; // the table of all pairs stands below the keys, not beside them
+    const pitch = isBelow ? 20 : Math.min((H - top - 88) / c.n, 48);
     const every = Math.ceil(11.5 / pitch); // of many tokens not all have room for a word
     const isNear = (i, at) => i !== at && Math.abs(i - at) < every;
-    const step = c.part === "attention" ? c.step : 0;
     const parts = [];
-    const p = { m, c, v, wide, W, px, pw, H, top, pitch, step, codes: [], f: pw / 802, fresh: v.step !== step };
+    const p = { m, c, v, wide, W, px, pw, H, top, pitch, step, isTable, isBelow, codes: [], f: pw / 802, fresh: v.step !== step };
+    // Where there is no room for all keys, only the chosen one stands above the table.
+    p.keys = isBelow && c.n > 5 ? [c.key] : range(c.n);
     p.add = (...nodes) => parts.push(...nodes.flat(Infinity).filter(Boolean));
     p.text = (x, y, words, look = "", more = {}) => svg("text", { x, y, class: look, ...more }, words);
-    p.isTold = (i) => i === c.token || (i === c.key && !isNear(i, c.token)) || (i % every === 0 && !isNear(i, c.token) && !isNear(i, c.key));
-    p.Y = (i) => top + (i + 0.5) * pitch;
+    p.isTold = (i) => i === c.token || (!isNear(i, c.token) && (i === c.key || (i % every === 0 && !isNear(i, c.key))));
+    p.Y = (i) => top + (Math.max(p.keys.indexOf(i), 0) + 0.5) * pitch;
     p.y = p.Y(c.token);
     p.rows = c.D.writes ? m.lensOf(c, c.token) : null;
     p.shares = c.N.shares(c.layer, c.head, c.token);
@@ -57,7 +63,7 @@ const wayView = {
     if (held) (found(`[data-at="${held}"]`) ?? found("[data-at=back]") ?? found(`[data-at="${v.part}"]`) ?? found("[tabindex]"))?.focus();
     v.part = c.part;
     v.codes.replaceChildren(...p.codes);
-    if (step === 2 && p.fresh && !calm()) {
+    if (step === MEET && p.fresh && !calm()) {
       if (v.step < 2 && v.bent) this.bend(p, v.bent);
       this.slide(p);
     }
@@ -129,8 +135,8 @@ const wayView = {
     end("start", 8, bare(D.tokens[t]), "query", "Where the vector begins");
     add(text(mid - 6, 28, "attention", "end of-attention plain"), text(mid + 6, 28, "MLP", "of-mlp plain"));
     add(this.stroke(`M${mid},18 V${y(D.L) + 4}`, "stream", 3));
-    const chance = D.writes && percent(rows?.at(-1).pa ?? D.chances(t).p[0]);
-    if (D.writes) end("end", H - 8, `${bare(D.answer(t))} ${chance}`, "token", "How the last vector becomes chances");
+    const chance = D.writes && percent(m.isOff(c) ? (rows?.at(-1).pa ?? D.chances(t).p[0]) : D.chances(t, c).p[0]);
+    if (D.writes) end("end", H - 8, `${bare(D.answer(t)).slice(0, 10)} ${chance}`, "token", "How the last vector becomes chances");
     range(D.L).forEach((l) => {
       const share = N.share(l, t);
       const [a, b] = [share.attention, share.mlp].map((each) => Math.min(each, 1) * most);
@@ -144,7 +150,7 @@ const wayView = {
 
   // ---------------------------------------------------------------------------------------------- one layer
   /** Where attention and MLP stand: a from a0 to a1, its plus at p1, m from m0 to m1, its plus at p2. */
-  zones({ wide, px, pw, f, step, gates }) {
+  zones({ wide, px, pw, f, step, gates, nameRight }) {
     const wides = {
       closed: [100, 396, 408, 446, 640, 668],
       unfolded: [100, 668, 692, 712, 762, 780],
@@ -156,7 +162,7 @@ const wayView = {
       gates: [66, 90, 96, 110, pw - 30, pw - 18],
     };
     const [a0, a1, p1, m0, m1, p2] = (wide ? wides : narrows)[step ? "unfolded" : gates ? "gates" : "closed"].map((x) => px + x * (wide ? f : 1));
-    return { a0, a1, p1, m0, m1, p2, out: px + pw };
+    return { a0: Math.max(a0, nameRight + 4), a1, p1, m0, m1, p2, out: px + pw };
   },
   layer(p) {
     const { m, c, wide, add, text, Y, y, pitch, top, step, nameRight } = p;
@@ -164,9 +170,10 @@ const wayView = {
     p.gates = c.part === "mlp";
     const X = this.zones(p);
     Object.assign(p, { X, end: top + n * pitch });
-    p.read = Math.max(p.end + 26, p.H - (wide ? 60 : 72)); // there stands what the stream would say
+    p.read = Math.max(p.end + 26, p.H - (wide ? 60 : 78)); // there stands what the stream would say
     p.foot = p.rows ? p.read - 13 : p.H - 2; // the zones that open end above it
-    D.tokens.slice(0, n).forEach((piece, i) => {
+    p.keys.forEach((i) => {
+      const piece = D.tokens[i];
       const later = D.causal && i > t;
       const look = i === t ? "of-query b" : i === c.key ? "of-key b" : later ? "later" : "ink";
       if (p.isTold(i)) add(text(nameRight, Y(i), bare(piece).slice(0, 12), `end hit ${p.size} ${look}`, { onclick: () => m.set({ token: i }) }));
@@ -174,7 +181,8 @@ const wayView = {
       const opacity = later ? 0.1 : p.gates || pitch < 20 ? 0.12 : 0.25;
       add(this.stroke(`M${nameRight + 6},${Y(i)} H${p.gates ? X.a1 : X.out - 8}`, "stream", 1.5, { "stroke-opacity": opacity }));
     });
-    add(this.stroke(`M${nameRight + 6},${y} H${X.out - 10}`, "stream", 4, { "stroke-opacity": step ? 0.14 : 1 }));
+    const right = p.isTable && wide ? p.px + 430 * p.f : X.out - 10;
+    if (!p.isBelow || p.keys.includes(t)) add(this.stroke(`M${nameRight + 6},${y} H${right}`, "stream", 4, { "stroke-opacity": step ? 0.14 : 1 }));
     if (step) {
       this.unfold(p);
       return;
@@ -183,19 +191,40 @@ const wayView = {
     this.ribbons(p);
     this.attention(p);
     this.mlp(p);
+    this.norms(p);
     if (D.writes) this.reads(p);
     if (p.gates) this.units(p);
-    else if (wide) add(text(p.px + p.pw / 2, p.H - 13, "Both read the stream through a norm and add to it: the residual connection.", "mid"));
+    const told = p.gates ? this.mlpFor(c, wide && p.f < 0.85) : "Both read the stream through a norm and add to it: the residual connection.";
+    if (wide) add(text(p.px + p.pw / 2, p.H - 13, told, "mid"));
+    else if (p.gates && (p.read - y > 78 || y > 310)) {
+      const at = p.read - y > 78 ? y + 26 : y - 60;
+      const lines = this.wrapped(told, (p.pw - X.m0 - 16) / 6);
+      lines.forEach((words, i) => add(text(X.m0 + 6, at + 15 * i, words, "s12")));
+    }
     if (!wide) this.doors(p);
+  },
+  /** Attention and MLP each read the stream through a norm: a bar across what they read. */
+  norms(p) {
+    const { c, add, text, X, Y, y, wide, gates, pitch } = p;
+    const last = c.D.causal ? y : Y(c.n - 1);
+    const half = Math.min(12, pitch / 2);
+    const bar = (x, from, to) => add(svg("rect", { x: x - 2, y: from, width: 4, height: to - from, rx: 2, class: "norm" }));
+    bar(X.a0 + 6, Y(0) - half, last + half);
+    const x = X.m0 - (wide && !gates ? 12 : 2);
+    bar(x, y - 12, y + 12);
+    if (gates && !wide) return;
+    add(text(X.a0 + (wide ? 12 : 8), last + half + 9, "norm", "s12"), text(x, wide ? y + 22 : y - 22, "norm", "s12 mid"));
   },
   /** Where there is no room for the rail: its two ends. */
   doors(p) {
     const { c, pw, H, text, add } = p;
-    const y = H - 13;
-    add(this.button(p, "start", "Where the vector begins", { part: "start" }, [4, y - 12, 92, 24], text(12, y, "← Embedding")));
-    if (!c.D.writes) return;
-    const words = text(pw - 12, y, "Chances →", "end");
-    add(this.button(p, "end", "How the last vector becomes chances", { part: "end" }, [pw - 86, y - 12, 82, 24], words));
+    const y = H - 17;
+    const door = (name, label, x, width, words) => {
+      const edge = svg("rect", { class: "pill", x, y: y - 13, width, height: 26, rx: 7 });
+      add(this.button(p, name, label, { part: name }, [x - 2, y - 15, width + 4, 30], edge, text(x + width / 2, y, words, "mid ink s13")));
+    };
+    door("start", "Where the vector begins", 8, 98, "← Embedding");
+    if (c.D.writes) door("end", "How the last vector becomes chances", pw - 96, 88, "Chances →");
   },
   /** From the tokens that are looked at: together as thick as one whole. */
   ribbons(p) {
@@ -259,9 +288,10 @@ const wayView = {
     const w = Math.min(60, (m1 - m0) * 0.28);
     const [i0, i1] = [m0 + w, m1 - w];
     const there = `M${m0},${y - 3} C${m0 + w * 0.7},${y - 3} ${m0 + w * 0.5},${y - thick} ${i0},${y - thick} H${i1}`;
-    const down = `C${m1 - w * 0.5},${y - thick} ${m1 - w * 0.7},${y - 3} ${m1},${y - 3} V${y + 3} C${m1 - w * 0.7},${y + 3} ${m1 - w * 0.5},${y + thick} ${i1},${y + thick}`;
+    const end = `C${m1 - w * 0.5},${y - thick} ${m1 - w * 0.7},${y - 3} ${m1},${y - 3}`;
+    const down = `${end} V${y + 3} C${m1 - w * 0.7},${y + 3} ${m1 - w * 0.5},${y + thick} ${i1},${y + thick}`;
     const back = `H${i0} C${m0 + w * 0.5},${y + thick} ${m0 + w * 0.7},${y + 3} ${m0},${y + 3} Z`;
-    const widens = `widens ${p.f > 0.9 ? "the normed stream " : ""}to ${count(D.F)} numbers: these six are strongest`;
+    const widens = `widens ${p.f > 0.9 ? "what the norm gives " : ""}to ${count(D.F)} numbers: these six are strongest`;
     const nodes = [
       text(m0 + 4, 20, "MLP", "title of-mlp"),
       wide ? text(m0 + 4, 38, gates ? widens : "works on each token alone") : null,
@@ -271,6 +301,11 @@ const wayView = {
     ];
     const label = gates ? "MLP: close" : "MLP: open";
     add(this.button(p, "mlp", label, () => m.toggle("mlp"), [m0 - 8, 2, m1 - m0 + 14, foot - 2], nodes), this.plus(p, X.p2, "mlp"));
+  },
+  /** What it is for. */
+  mlpFor({ D }, isShort) {
+    const bent = isShort ? "" : ` ${D.gated ? "The gate bends" : "It bends"}: two matrices in a row would be one.`;
+    return `It works on what has arrived, at each token alone.${bent}`;
   },
   /** Three places where the stream could be read. */
   reads(p) {
@@ -297,7 +332,12 @@ const wayView = {
     const units = c.N.units(c.layer, c.token);
     const x = X.m0 + 10;
     const tall = clamp((y - 100) / 6.4, 15, 26);
-    const top = y < 190 ? y + 50 : 78;
+    const isDeep = wide && y > 230;
+    const top = y < 190 ? y + 50 : isDeep ? 98 : 78;
+    if (isDeep) {
+      add(text(X.m0 + 4, 60, "after the norm"));
+      this.strip(p, c.N.vector("mlp_read", c.layer, 0, c.token), X.m0 + 4 + 92, 60, "stream", { height: 12 });
+    }
     const squeezed = wide ? Math.min(1, p.f + 0.05) : Math.min(1, p.pw / 362) ** 1.5;
     const [n, gate, up, is, bar] = (wide ? [64, 146, 212, 286, 300] : [30, 68, 110, 154, 160]).map((at) => x + at * squeezed);
     const room = X.m1 - 10 - bar;
@@ -307,7 +347,7 @@ const wayView = {
     units.forEach((unit, i) => {
       const yy = top + (i + 0.5) * tall;
       add(text(n, yy, String(unit.n), "end s14"), text(up, yy, fixed(unit.up), "end ink s14"));
-      if (gated) add(text(gate, yy, fixed(unit.gate), "end ink s14"), text((gate + up - 34) / 2 + 2, yy, "×", "mid"));
+      if (gated) add(text(gate, yy, fixed(unit.gate), "end ink s14"), text((gate + up - 34) / 2 + 2, yy, p.pw > 340 ? "×" : "", "mid"));
       if (gated && wide) add(text((up + is - 34) / 2 + 4, yy, "=", "mid"));
       add(text(is, yy, fixed(unit.hidden), `end ink s14 ${i ? "" : "b"}`));
       const box = { x: bar, y: yy - tall * 0.32, width: (room * Math.abs(unit.hidden)) / most, height: tall * 0.64, rx: 2 };
@@ -319,128 +359,212 @@ const wayView = {
   /** The steps of attention, each a button. */
   steps(p) {
     const { c, add, text, wide, px, pw, f, step } = p;
-    const at = wide ? [112, 198, 320, 408, 520, 620].map((x) => px + x * f) : [0.1, 0.27, 0.46, 0.58, 0.76, 0.88].map((share) => px + share * pw);
+    const [wides, narrows] = [[104, 184, 284, 358, 434, 530, 604], [0.07, 0.209, 0.321, 0.439, 0.572, 0.754, 0.861]];
+    const places = wide ? wides.map((x) => x * f) : narrows.map((share) => share * pw);
     STEPS.forEach((label, i) => {
-      const words = wide ? `${i + 1} ${label}` : label;
+      const isNarrow = f < 0.8 || !wide;
+      const words = isNarrow ? label.replace("q meets k", "q · k") : `${i + 1} ${label}`;
       const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
-      const zone = [at[i] - 6, 8, words.length * 7 + 14, 24];
-      const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 }, zone, text(at[i], 20, words, look));
+      const x = px + places[i];
+      const zone = [x - 6, 8, words.length * 7 + 12, 24];
+      const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 }, zone, text(x, 20, words, look));
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
     });
     const isLong = f > 0.85;
     const words = text(px + (wide ? 16 : 6), 20, isLong ? `← Layer ${c.layer}` : "←");
-    add(this.button(p, "back", "Close attention", { part: "" }, [px + (wide ? 8 : 0), 8, isLong ? 84 : 42, 24], words));
+    add(this.button(p, "back", "Close attention", { part: "" }, [px + (wide ? 8 : 0), 8, isLong ? 84 : 24, 24], words));
   },
-  /** One row for each key: its score, what the softmax makes of it, and its value. */
+  /** One row for each key: its product with the query, that divided, what the softmax makes of it, and its value. */
   unfold(p) {
-    const { m, c, add, text, X, Y, y, px, pw, pitch, end, step, shares, wide, nameRight, fresh, f } = p;
-    const { D, N, token: t, layer, head, n } = c;
-    const u = wide ? 2 * f : 0.9;
-    const cols = wide ? { k: px + 112 * f, s: px + 272 * f, soft: px + 408 * f, v: px + 520 * f } : { k: px + 68, s: px + 132, soft: px + 186, v: px + pw - 104 };
+    const { m, c, add, text, X, Y, y, px, pw, pitch, end, step, shares, wide, nameRight, fresh, f, isTable, keys } = p;
+    const { D, N, token: t, layer, head } = c;
+    const isNarrow = wide ? f < 0.8 : pw < 340;
+    const u = wide ? 2 * f : isNarrow ? 0.7 : 0.9;
+    const places = wide
+      ? { k: 112 * f, product: 312 * f, s: 366 * f, soft: 378 * f, long: 30 * f, v: 520 * f }
+      : isTable
+        ? { k: 68, product: pw * 0.51, s: pw * 0.64, soft: pw * 0.685, long: pw * 0.315 - 48, v: pw - 8 - 64 * u }
+        : { k: 68, product: null, s: 178, soft: 186, long: 30, v: pw - 8 - 64 * u };
+    const cols = Object.fromEntries(Object.entries(places).map(([name, x]) => [name, x === null || name === "long" ? x : px + x]));
     const tall = clamp(pitch - 4, Math.min(pitch - 1, 8), 18);
     const size = pitch > 20 ? "s14" : "s12";
-    const turns = D.base !== null && wide;
+    const turns = D.base !== null && wide && !isNarrow;
+    const isRoomy = wide || isTable;
     Object.assign(p, { cols, tall, u });
     this.steps(p);
-    if (wide) add(text(cols.s + 46, 48, "score", "end"));
-    if (wide && step >= 4) add(text(cols.soft, 48, "share"));
-    if (wide && step === MIX) add(text(cols.v, 48, "value times share"));
+    const heading = (from, x, words, look) => isRoomy && x !== null && step >= from && add(text(x, 48, words, look));
+    heading(MEET, cols.product, isNarrow ? "q · k" : "product", "end");
+    heading(SCALE, cols.s, `÷ ${this.root(D)}`, "end");
+    heading(SOFTMAX, cols.soft, "share");
+    if (wide) heading(MIX, cols.v, "value times share");
     const query = N.vector("q", layer, head, t);
     p.query = this.strip(p, query, cols.k, 48, "query", { height: 14 });
     add(text(cols.k - 8, 48, wide ? "its query" : "q", "end of-query"));
     if (turns) this.dial(p, cols.k + 64 * u + 10, 48, t, "query");
-    range(n).forEach((k) => {
+    for (const k of keys) {
       const yy = Y(k);
       const later = D.causal && k > t;
+      const isHidden = later && step >= MASK;
       const key = N.vector("k", layer, head, k);
       const delay = PER_KEY_MS * k + 200;
-      const splits = step === 2 && !later && tall > 14;
-      const keyLook = { height: splits ? tall * 0.6 : tall, opacity: later ? 0.3 : k === c.key ? 1 : 0.75 };
+      const splits = (step === MEET || step === SCALE) && tall > 14;
+      const keyLook = { height: splits ? tall * 0.6 : tall, opacity: isHidden ? 0.3 : k === c.key ? 1 : 0.75 };
       this.strip(p, key, cols.k, splits ? yy - tall * 0.2 : yy, "key", keyLook);
       // Number by number: what fits pushes the score up, what does not, down.
       const products = key.map((x, i) => x * query[i]);
-      if (splits) this.strip(p, products, cols.k, yy + tall * 0.38, "attention", { height: tall * 0.4, coming: fresh, delay });
+      if (splits) this.strip(p, products, cols.k, yy + tall * 0.38, "attention", { height: tall * 0.4, coming: fresh && step === MEET, delay });
       if (turns && pitch > 9) this.dial(p, cols.k + 64 * u + 10, yy, k, "key");
-      if (later) {
-        if (step >= 3 && p.isTold(k)) add(text(cols.s + 46, yy, "hidden", "end later"));
-        return;
-      }
+      const point = isTable ? { onpointermove: (event) => this.isPointed(event) && p.point(t, k), onpointerleave: () => p.point() } : {};
+      const area = this.area(nameRight - 60, yy - pitch / 2, cols.soft + 84 - nameRight + 60, pitch, () => m.set({ key: k, token: t }));
+      const isTold = p.isTold(k);
       const bold = k === c.key ? "b" : "";
-      const score = fixed(N.score(layer, head, t, k));
+      const ink = isHidden ? "later" : "ink";
       const comes = (at) => (fresh && step === at ? "fade" : "");
-      if (p.isTold(k)) add(text(cols.s + 46, yy, score, `end ink ${size} ${bold} ${comes(2)}`, { style: `animation-delay: ${delay}ms` }));
-      if (step >= 4) {
-        const long = Math.max(1, shares[k] * (wide ? 58 : 30));
+      const { product, score } = this.pair(c, t, k);
+      const delayed = { style: `animation-delay: ${delay}ms` };
+      const meets = `end ${ink} ${size} ${step === MEET ? bold : ""} ${comes(MEET)}`;
+      if (isTold && cols.product !== null) add(text(cols.product, yy, fixed(product), meets, delayed));
+      const divided = isHidden ? "hidden" : fixed(score);
+      if (isTold && step >= SCALE) add(text(cols.s, yy, divided, `end ${ink} ${size} ${bold} ${comes(later ? MASK : SCALE)}`));
+      if (step >= SOFTMAX && !later) {
+        const long = Math.max(1, shares[k] * cols.long);
         const isSmall = shares[k] < 0.005;
         const box = { x: cols.soft, y: yy - tall / 2 + 1, width: long, height: tall - 2, rx: 2 };
-        add(svg("rect", { ...box, class: comes(4), fill: "var(--cx-attention)", "fill-opacity": bold ? 1 : 0.6 }));
+        add(svg("rect", { ...box, class: comes(SOFTMAX), fill: "var(--cx-attention)", "fill-opacity": bold ? 1 : 0.6 }));
         const words = isSmall ? "0 %" : percent(shares[k]);
-        const look = `${size} ${bold || "plain"} ${comes(4)} ${isSmall ? "later" : "of-attention"}`;
-        if (p.isTold(k) || shares[k] >= 0.1) add(text(cols.soft + long + 6, yy, words, look));
+        const look = `${size} ${bold || "plain"} ${comes(SOFTMAX)} ${isSmall ? "later" : "of-attention"}`;
+        if (isTold || shares[k] >= 0.1) add(text(cols.soft + long + 6, yy, words, look));
       }
-      if (step === MIX) this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh });
-      add(this.area(nameRight - 60, yy - pitch / 2, cols.v - nameRight + 60 + 64 * u, pitch, () => m.set({ key: k, token: t })));
-    });
+      if (step === MIX && !later) {
+        const look = { height: tall, opacity: 0.06 + 0.94 * shares[k], coming: fresh };
+        this.strip(p, N.vector("v", layer, head, k), cols.v, yy, "value", look);
+      }
+      if (!isHidden) add(filled(area, point));
+    }
     if (step === MIX) this.mix(p);
     else this.table(p);
     const group = D.H / D.G;
     const others = range(D.H).filter((each) => each !== head && Math.floor(each / group) === Math.floor(head / group));
-    const shared = group > 1 ? `Head ${head} shares its keys and values with ${others.join(" and ")}. ` : "";
-    const hands = turns && step === 2 ? "The small hands: queries and keys are turned by their place. " : "";
-    const [left, bottom] = wide ? [cols.k, 435] : [px + 8, p.H - 3];
-    const lines = this.wrapped(`${this.purpose(c)} ${step === MIX ? shared : hands}`, (px + pw - left) / 6.2);
-    const first = bottom - 16 * lines.length;
-    if ((step < MIX ? end : Math.max(end + 22, 330) + 45) < first) lines.forEach((words, i) => add(text(left, first + 16 * i, words)));
-    if (!wide) return;
+    const shared = group > 1 && wide ? ` Head ${head} shares its keys and values with ${others.join(" and ")}.` : "";
+    const hands = turns && step === MEET ? " The small hands: by how much its place turns each." : "";
+    const left = wide ? px + 16 : px + 8;
+    const lines = this.wrapped(`${this.purpose(c)}${step === MIX ? shared : hands}`, (px + pw - left) / (f > 0.9 && wide ? 5.95 : 6.4));
+    const first = p.H - 16 * lines.length;
+    const taken = step === MIX ? Math.max(end + 22, 330) + 45 : 0;
+    if (taken < first) lines.forEach((words, i) => add(text(left, first + 16 * i, words, "s13")));
+    if (!wide || isTable) return;
     const box = { x: X.m0 + 6, y: y - 12, width: X.m1 - X.m0 - 12, height: 24, rx: 10 };
     add(this.plus(p, X.p1, "attention"), svg("rect", { ...box, class: "mlp hit", onclick: () => m.set({ part: "mlp" }) }));
     add(text((X.m0 + X.m1) / 2, y, "MLP", "mid on-mlp"), this.plus(p, X.p2, "mlp"));
+  },
+  /** Whether the mouse moved there, and not the drawing beneath it. */
+  isPointed: (event) => event.pointerType === "mouse" && (event.movementX !== 0 || event.movementY !== 0),
+  root: ({ K }) => String(+Math.sqrt(K).toFixed(1)),
+  /** The numbers of one pair; a share of null: the mask hides it. */
+  pair({ D, N, layer, head }, q, k) {
+    const score = N.score(layer, head, q, k);
+    return { product: Math.sqrt(D.K) * score, score, share: D.causal && k > q ? null : N.shares(layer, head, q)[k] };
+  },
+  told(c, q, k) {
+    const { product, score, share } = this.pair(c, q, k);
+    const gets = share === null ? "hidden, as it comes later" : `share ${percent(share)}`;
+    return `product ${fixed(product)}, ÷ ${this.root(c.D)}: ${fixed(score)}, ${gets}`;
   },
   /** What each step is for. */
   purpose({ D, N, token: t, layer, head, step }) {
     const shares = N.shares(layer, head, t);
     const first = shares.indexOf(Math.max(...shares));
     const undivided = softmaxed(shares.map((_, k) => Math.sqrt(D.K) * N.score(layer, head, t, k)))[first];
-    const root = `√${D.K} = ${+Math.sqrt(D.K).toFixed(1)}`;
+    const root = `√${D.K} = ${this.root(D)}`;
     const change = `${bare(D.tokens[first])} would get ${percent(undivided)} instead of ${percent(shares[first])}`;
     return [
+      `The better a key fits the query, the larger the sum of their ${D.K} products.`,
       `A sum of ${D.K} products grows with ${root}: hence the division. Without it ${change}, and a sure softmax hardly learns.`,
-      D.causal ? "It learns to say the next token: it must not see it." : "It fills gaps, so it may look to both sides.",
+      D.causal
+        ? "It learns to say the next token, so it must not see it: a hidden score counts as −∞, and its share will be 0."
+        : "It fills gaps, so it may look to both sides.",
       "Shares are above 0 and sum to 1 in each row, so that what is mixed by them stays of one size.",
-      "",
-    ][step - 2];
+      "Each token hands over its value, and its share says how much of that is mixed in.",
+    ][step - MEET];
   },
   /** What all tokens ask of all, at this step: a row for each query, a column for each key. */
   table(p) {
-    const { m, c, add, text, px, pw, f, wide, step } = p;
-    const { D, N, layer, head, n } = c;
-    const room = wide ? 152 * f : 92;
+    const { m, c, add, text, px, pw, f, wide, step, H, keys, top, pitch } = p;
+    const { D, n, token: t } = c;
+    const y0 = wide ? 112 : top + keys.length * pitch + 48;
+    const room = Math.min(wide ? 268 * f : pw - 80, H - y0 - (wide ? 54 : 98));
+    const x0 = px + (wide ? 520 * f : Math.max(66, (pw - room) / 2));
     const size = room / n;
-    const [x0, y0] = [wide ? px + 514 * f : px + pw - room - 8, 76];
-    const scores = range(n).map((q) => range(Math.min(D.sees(q), n)).map((k) => N.score(layer, head, q, k)));
-    const most = Math.max(...scores.flat().map(Math.abs));
+    const pairs = range(n).map((q) => range(n).map((k) => this.pair(c, q, k)));
+    const most = Math.max(...pairs.flat().map(({ score }) => Math.abs(score)));
     const gap = size > 10 ? 1 : 0;
-    if (wide) add(text(x0, 48, "rows: queries; columns: keys"));
-    range(n).forEach((q) => range(n).forEach((k) => {
-      const isSeen = k < scores[q].length;
-      const [x, y] = [x0 + k * size, y0 + q * size];
-      const share = isSeen && step === 4 ? N.shares(layer, head, q)[k] : 0;
-      const depth = !isSeen ? 0 : step === 4 ? share : Math.abs(scores[q][k]) / most;
-      const kind = step === 4 ? "attention" : scores[q][k] < 0 ? "stream" : "key";
+    const isWordy = size > 11.6;
+    const isTight = wide && f < 0.85 && step === SOFTMAX; // the shares reach up to the table
+    const deep = m.isDark() ? { stream: 0.55, key: 0.65, attention: 0.95 } : { stream: 0.55, key: 0.5, attention: 0.5 }; // from here on another ink
+    const name = (i) => bare(D.tokens[i]).slice(0, 12);
+    const asked = (q, k) => (q === k ? "itself" : name(k));
+    const cells = pairs.flatMap((row, q) => row.flatMap(({ product, score, share }, k) => {
+      const isHidden = share === null && step >= MASK;
+      const isShare = step === SOFTMAX;
+      const depth = isShare ? (share ?? 0) : Math.abs(score) / most;
+      const kind = isShare ? "attention" : score < 0 ? "stream" : "key";
       const mixed = `color-mix(in srgb, var(--cx-${kind}) ${(100 * depth).toFixed(0)}%, var(--cx-back))`;
-      const fill = isSeen ? mixed : step > 2 ? "var(--edge)" : "transparent";
-      const edge = q === c.token && k === c.key ? { stroke: "var(--cx-text)", "stroke-width": 2 } : {};
-      const onclick = () => m.set({ token: q, key: Math.min(k, D.sees(q) - 1) });
-      const number = !isSeen ? "hidden" : step === 4 ? (100 * share).toFixed(0) : fixed(scores[q][k]);
-      const box = { x, y, width: size - gap, height: size - gap, style: `fill: ${fill}`, class: "square", ...edge, onclick };
-      add(svg("rect", box, svg("title", {}, `${bare(D.tokens[q])}, ${bare(D.tokens[k])}: ${number}`)));
-      const look = depth > 0.5 && kind !== "stream" ? "on-attention" : "ink";
-      if (isSeen && size > 26) add(text(x + size / 2, y + size / 2, number, `mid plain ${look}`, { style: "pointer-events: none" }));
+      const fill = isHidden ? "color-mix(in srgb, var(--edge) 30%, var(--panel))" : mixed;
+      const [x, y] = [x0 + k * size, y0 + q * size];
+      const shown = step === MEET ? (size > 34 ? fixed(product) : String(Math.round(product)).replace("-", "−")) : fixed(score);
+      const number = isHidden ? (isShare ? "0" : "−∞") : isShare ? (100 * share).toFixed(0) : shown;
+      const box = svg("rect", { x, y, width: size - gap, height: size - gap, style: `fill: ${fill}`, class: "square" });
+      if (size < (isShare ? 18 : 25)) return [box];
+      const ink = depth > deep[kind] ? (kind === "stream" ? "on-stream" : "on-attention") : "ink";
+      const look = isHidden ? "later" : ink;
+      return [box, text(x + (size - gap) / 2, y + (size - gap) / 2, number, `pair mid plain ${size > 40 ? "s14" : "s12"} ${look}`)];
     }));
-    const row = { x: x0 - 2, y: y0 + c.token * size - 1.5, width: room + 3, height: size + 2, rx: 3 };
-    add(svg("rect", { ...row, fill: "none", stroke: "var(--cx-query)", "stroke-width": 1.5 }));
-    if (wide) add(text(x0, y0 + room + 16, [`products ÷ √${D.K}`, "later ones hidden", "each row sums to 100 %"][step - 2]));
+    range(n).forEach((i) => {
+      const isOn = [i === t, i === c.key];
+      const names = [isOn[0] ? "of-query b" : "ink", isOn[1] ? "of-key b" : "ink"].map((look) => `s12 ${look}`);
+      if ((isWordy && !isTight) || isOn[0]) add(text(x0 - 6, y0 + (i + 0.5) * size, name(i), `end ${names[0]}`));
+      if (isWordy || isOn[1]) add(text(0, 0, name(i), names[1], { transform: `translate(${x0 + (i + 0.5) * size}, ${y0 - 8}) rotate(-52)` }));
+    });
+    if (wide) add(text(x0 + room, 48, step === SOFTMAX ? "each row: 100 %" : "row: query, column: key", "end"));
+    const row = { x: x0 - 2, y: y0 + t * size - 1.5, width: room + 3, height: size + 2, rx: 3 };
+    const frame = svg("rect", { width: size - gap, height: size - gap, fill: "none", stroke: "var(--cx-text)", "stroke-width": 2 });
+    const [sx, sy] = wide ? [px + 16, H - 66] : [px + 8, H - 82];
+    const [who, what] = [text(sx, sy, "", "slot ink s14"), text(sx, sy + 17, "", "slot ink s14")];
+    /** The numbers of a pair that is pointed at, else of the chosen one: words and a frame only, nothing is drawn anew. */
+    p.point = (q = t, k = c.key) => {
+      filled(frame, { x: x0 + k * size, y: y0 + q * size });
+      who.replaceChildren(svg("tspan", { class: "of-query b" }, name(q)), " asks ", svg("tspan", { class: "of-key b" }, asked(q, k)));
+      setText(what, this.told(c, q, k));
+    };
+    p.point();
+    const at = (event) => {
+      const box = event.currentTarget.getBoundingClientRect();
+      const place = (from, whole) => clamp(Math.floor((from / whole) * n), 0, n - 1);
+      return [place(event.clientY - box.top, box.height), place(event.clientX - box.left, box.width)];
+    };
+    const choose = (q, k) => m.set({ token: q, key: Math.min(k, D.sees(q, n) - 1) });
+    const hit = svg("rect", {
+      x: x0, y: y0, width: room, height: room, class: "hit", fill: "transparent",
+      onpointermove: (event) => this.isPointed(event) && p.point(...at(event)),
+      onpointerleave: () => p.point(),
+      onclick: (event) => choose(...at(event)),
+    });
+    const onkeydown = (event) => {
+      if (!(event.key in MOVES) || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const [down, right] = MOVES[event.key];
+      choose(clamp(t + down, 0, n - 1), clamp(c.key + right, 0, n - 1));
+    };
+    const told = `${name(t)} asks ${asked(t, c.key)}: ${this.told(c, t, c.key)}`;
+    const slider = {
+      role: "slider", tabindex: 0, "data-at": "pairs", "aria-label": "Query and key",
+      "aria-valuemin": 1, "aria-valuemax": n * n, "aria-valuenow": t * n + c.key + 1, "aria-valuetext": told,
+    };
+    const zone = svg("rect", { class: "zone", x: x0 - 4, y: y0 - 4, width: room + 8, height: room + 8, rx: 5 });
+    const looks = svg("rect", { ...row, fill: "none", stroke: "var(--cx-query)", "stroke-width": 1.5 });
+    add(svg("g", { class: "open", ...slider, onkeydown }, zone, cells, looks, frame, hit), who, what);
   },
   /** The heads side by side, times W_o: what attention adds to the stream. */
   join(p) {
@@ -466,12 +590,12 @@ const wayView = {
     add(text((from + to) / 2 - 6, middle, wide ? "times W_o" : "W_o", "mid of-attention b"));
     add(this.stroke(`M${to + 12},60 V${bottom + 24}`, "stream", 4), this.plus({ y: middle }, to + 12, "attention", 10));
     const added = percent(N.share(layer, t).attention);
-    const told = wide ? [`${D.D} numbers are added`, `to the stream: ${added}`, "of its length"] : [added];
+    const told = wide ? [`${D.D} numbers are added`, `to the stream: ${added}`, "of its length"] : ["adds", added];
     told.forEach((words, i) => add(text(to + 30, middle + 18 * (i - (told.length - 1) / 2), words, "ink s14")));
-    if (!wide) return;
-    const joined = `Side by side they are ${D.H} times ${D.K} = ${count(D.H * D.K)} numbers.`;
-    const lines = this.wrapped(`${joined} W_o, a matrix found by training, lets each head write wherever in the stream.`, (px + pw - x) / 6.3);
-    lines.forEach((words, i) => add(text(x, H - 14 - 18 * (lines.length - 1 - i), words, "s13")));
+    const joined = `What the ${D.H} heads found is put side by side: ${D.H} times ${D.K} = ${count(D.H * D.K)} numbers.`;
+    const left = wide ? x : px + 8;
+    const lines = this.wrapped(`${joined} W_o, a matrix found by training, lets each head write anywhere in the stream.`, (px + pw - left) / 6.1);
+    lines.forEach((words, i) => add(text(left, H - 14 - 17 * (lines.length - 1 - i), words, "s13")));
   },
   mix(p) {
     const { m, c, add, text, X, y, pw, end, wide, cols, u, fresh } = p;
@@ -485,8 +609,8 @@ const wayView = {
     if (wide) add(this.stroke(`M${right},${ym} H${X.p1 - 14} Q${X.p1},${ym} ${X.p1},${ym - 14 * side} V${y + 9 * side}`, "attention", 2.5));
     if (!D.writes) return;
     const words = D.words(layer, head, t) ?? m.askWords(layer, head);
-    const said = svg("tspan", { class: "of-value b" }, words ? words.map(word).join(" · ") : "…");
-    add(text(wide ? right : pw - 8, ym + 27, [wide ? `What head ${head} adds, read as an output: ` : "reads ", said], "end s14"));
+    const said = svg("tspan", { class: "of-value b" }, words ? words.slice(0, pw < 340 ? 3 : 4).map(word).join(" · ") : "…");
+    add(text(wide ? right : pw - 8, ym + 27, [wide && p.f > 0.8 ? `What head ${head} adds, read as an output: ` : "reads ", said], "end s14"));
   },
   /** The ribbons of the closed layer become the rows of the table. */
   bend(p, ribbons) {
@@ -527,6 +651,7 @@ const wayView = {
   making(p) {
     const { c, add, text, wide, px, f, pw } = p;
     const { D, N, token: t, layer, head } = c;
+    const isLong = wide && f > 0.8;
     this.steps(p);
     const size = { width: wide ? 128 * f : 76, height: 18 };
     const { width } = size;
@@ -537,9 +662,9 @@ const wayView = {
     this.strip(p, N.vector("x", layer, 0, t), x0, 108, "stream", size);
     label(x0, 130, `length ${fixed(N.length(layer, t))}`);
     add(this.stroke(`M${x0 + 10},142 v36`, "stream", 2.5));
-    label(x0 + 20, 160, wide ? "the norm makes it one size" : "norm", "ink");
+    label(x0 + 20, 160, isLong ? "the norm makes it one size" : "norm", "ink");
     this.strip(p, N.vector("read", layer, 0, t), x0, 196, "stream", size);
-    if (wide) label(x0, 220, `the first ${Math.min(64, D.D)} of ${D.D} numbers`);
+    if (wide) label(x0, 220, `${isLong ? "the first " : ""}${Math.min(64, D.D)} of ${D.D}${isLong ? " numbers" : ""}`);
     const kinds = [["q", "query", "what it asks for"], ["k", "key", "what it can be found by"], ["v", "value", "what it gives"]];
     const thin = { "stroke-opacity": 0.7 };
     kinds.forEach(([kind, name, meaning], i) => {
@@ -548,19 +673,20 @@ const wayView = {
       const turns = kind !== "v" && D.base !== null;
       const from = x0 + width + 6;
       add(this.stroke(`M${from},196 C${from + 54 * f},196 ${x1 - 60 * f},${y} ${x1 - 8},${y}`, name, 2.5, thin));
-      if (wide) label((x0 + width + x1) / 2 - 24, (196 + y) / 2 - 10, `times W_${kind}`, `plain of-${name}`);
+      if (wide) label((x0 + width + x1) / 2 - 24, (196 + y) / 2 - 10, isLong ? `times W_${kind}` : `W_${kind}`, `plain of-${name}`);
       label(x1, y - 22, [svg("tspan", { class: `of-${name}` }, `${name} `), wide ? meaning : ""]);
       this.strip(p, turns ? N.unturned(kind, layer, head, t) : turned, x1, y, name, size);
       if (!turns) return;
       add(this.stroke(`M${x1 + width + 8},${y} H${x2 - 8}`, name, 2.5, thin));
       this.dial(p, (x1 + width + x2) / 2, y, t, name, 10);
-      if (wide) label(x2, y - 22, `turned by its place, ${t}`);
+      if (wide) label(x2, y - 22, isLong ? `turned by its place, ${t}` : "turned");
       this.strip(p, turned, x2, y, name, size);
     });
-    if (!wide) return;
     const shared = D.G < D.H ? `, ${D.G} keys and ${D.G} values` : ", keys and values";
-    label(x0, 372, `${D.H} queries${shared} of ${D.K} numbers each; this is head ${head}.`);
-    if (D.base !== null) label(x0, 394, "The hand shows the first pair of numbers: at place t it is turned by t radians, the others by less.");
+    const hand = D.base === null ? "" : " The hand shows the first pair of numbers: at place t it is turned by t radians, the others by less.";
+    const told = [`${D.H} queries${shared} of ${D.K} numbers each; this is head ${head}.`, hand];
+    const lines = told.flatMap((words) => this.wrapped(words, (px + pw - x0) / 6.1));
+    lines.filter(Boolean).forEach((words, i) => label(x0, 372 + 20 * i - (wide ? 0 : 24), words));
   },
   /** Where the vectors begin: rows of the table. */
   start(p) {
@@ -593,20 +719,26 @@ const wayView = {
     this.closing(p, "Norm, scores, softmax");
     const f = wide ? p.f : 1;
     const x = px + (wide ? 40 * f : 12);
-    const how = `The last vector goes through a norm. Its product with each of the ${count(D.vocabulary)} rows of the table is a score; softmax raises e to the power of each and divides by the sum.`;
-    const lines = this.wrapped(wide ? how : "A norm, then a score for each token; softmax makes chances of them.", (pw - (wide ? 50 * f : 12)) / 6.9);
+    const product = `Its product with each of the ${count(D.vocabulary)} rows of the table is a score`;
+    const how = wide
+      ? `The last vector goes through a norm. ${product}; softmax raises e to the power of each and divides by the sum.`
+      : "A norm, then a score for each token; softmax makes chances of them.";
+    const lines = this.wrapped(how, (pw - (wide ? 50 * f : 12)) / 6.9);
     lines.forEach((words, i) => add(text(x, 62 + 20 * i, words, "ink s14")));
     const shown = Math.min(10, D.shown);
     const { p: chances } = D.chances(t, c, shown);
     const scores = range(shown).map((i) => D.a.next_logits[t * D.shown + i]);
+    const isTempered = c.temperature > 0 && (wide || c.temperature !== 1);
     const cols = wide
       ? { score: 150, bar: 166, room: 110, bent: 330, p: 420, end: 436, width: 240 }
-      : { score: 100, bar: 108, room: 70, p: 222, end: 228, width: pw - 252 };
+      : isTempered
+        ? { score: 100, bar: 106, room: 34, bent: 192, p: 246, end: 252, width: pw - 276 }
+        : { score: 100, bar: 108, room: 70, p: 222, end: 228, width: pw - 252 };
     const at = (value) => x + value * f;
     add(text(at(cols.score), 132, "score", "end"), text(at(cols.p), 132, "chance", "end"));
     const isCut = (i) => chances[i] === 0;
-    if (wide && c.temperature > 0) add(text(at(cols.bent), 132, `÷ ${c.temperature.toFixed(1)}`, "end"));
-    else if (c.temperature !== 1) add(text(at(cols.end), 132, `at temperature ${c.temperature.toFixed(1)}`));
+    if (isTempered) add(text(at(cols.bent), 132, `÷ ${c.temperature.toFixed(1)}`, "end"));
+    if (c.temperature === 0) add(text(at(cols.end), 132, wide ? "at temperature 0 the likeliest gets all" : "at temperature 0"));
     scores.forEach((score, i) => {
       const y = 154 + 24 * i;
       const name = word(D.pieces[D.a.next_ids[t * D.shown + i]]).slice(0, wide ? 18 : 8);
@@ -614,7 +746,7 @@ const wayView = {
       add(text(x, y, name, `s14 ${isCut(i) ? "later" : i ? "ink" : "of-token b"}`));
       add(text(at(cols.score), y, fixed(score), `end s14 ${isCut(i) ? "later" : "ink"}`));
       add(bar(cols.bar, (cols.room * (score - D.low)) / (scores[0] - D.low), 12, "edge"));
-      if (wide && c.temperature > 0) add(text(at(cols.bent), y, fixed(score / c.temperature), `end s14 ${isCut(i) ? "later" : "ink"}`));
+      if (isTempered) add(text(at(cols.bent), y, fixed(score / c.temperature), `end s14 ${isCut(i) ? "later" : "ink"}`));
       if (isCut(i)) add(text(at(cols.p), y, "cut", "end s14 later"));
       else add(text(at(cols.p), y, percent(chances[i]), "end s14 ink"), bar(cols.end, chances[i] * cols.width, 16, "token"));
     });
@@ -629,7 +761,7 @@ const wayView = {
   /** Words in lines of so many letters. */
   wrapped(words, most) {
     const lines = [""];
-    for (const each of words.trim().split(" ")) {
+    for (const each of words.trim().split(/ (?!%)/)) {
       if (lines.at(-1) && lines.at(-1).length + each.length >= most) lines.push("");
       lines.push(`${lines.pop()} ${each}`.trim());
     }
@@ -651,13 +783,13 @@ const wayView = {
     const score = N.score(layer, head, t, c.key);
     if (c.part === "attention") {
       const later = c.n - 1 - t;
-      const product = ` is ${fixed(Math.sqrt(D.K) * score)}; divided by √${D.K}: `;
       const masked = later
         ? [": what comes after ", q, ` is hidden: ${later} of ${c.n} tokens.`]
         : [": nothing comes after ", q, " yet, so the mask hides nothing from it."];
       return [
         [": ", q, " asks with a query, is found by a key, and gives a value."],
-        [": the query of ", q, " times the key of ", key, product, em(fixed(score), "key"), "."],
+        [": the query of ", q, " times the key of ", key, " is ", em(fixed(Math.sqrt(D.K) * score), "key"), "."],
+        [": the product ", fixed(Math.sqrt(D.K) * score), ` divided by √${D.K} is the score `, em(fixed(score), "key"), "."],
         D.causal ? masked : [": no mask: ", q, " looks to both sides."],
         [": softmax makes of the score ", em(fixed(score), "key"), " a share of ", share, "."],
         [": ", share, " of what ", q, " gets is the value of ", tok(D.tokens[c.key], "value"), "."],
@@ -676,13 +808,41 @@ const wayView = {
     return [": ", q, " gathers ", share, " from ", c.key === t ? "itself" : key, ...moved, "."];
   },
   text(m, c) {
-    const { D, N, token: t, layer, head } = c;
+    const { D, N, token: t, layer, head, n } = c;
+    const name = (i) => bare(D.tokens[i]);
+    if (c.part === "start") {
+      return [`At the start each token is a row of a table, ${D.D} numbers:`, ...range(n).map((i) => `${name(i)}: row ${count(D.ids[i])}`)];
+    }
+    if (c.part === "end") return ["Of the highest scores these chances are made:", ...this.cuts(c)];
     const { attention, mlp } = N.share(layer, t);
-    const shares = N.shares(layer, head, t).slice(0, c.n);
-    const looks = shares.map((p, k) => `${bare(D.tokens[k])}: score ${fixed(N.score(layer, head, t, k))}, share ${percent(p)}`);
+    const pairs = range(n).map((q) => {
+      const seen = range(D.sees(q, n)).map((k) => (q === t ? `${name(k)}: ${this.told(c, q, k)}` : `${name(k)} ${percent(this.pair(c, q, k).share)}`));
+      const later = D.causal && q + 1 < n ? ` Hidden, as they come later: ${range(n).slice(q + 1).map(name).join(", ")}.` : "";
+      return `${name(q)} asks ${seen.join("; ")}.${later}`;
+    });
     const product = (unit) => (D.gated ? `${fixed(unit.gate)} × ${fixed(unit.up)} = ` : "");
     const units = N.units(layer, t).map((unit) => `unit ${unit.n}: ${product(unit)}${fixed(unit.hidden)}`);
-    return [`Attention adds ${percent(attention)} of the stream's length, the MLP ${percent(mlp)}.`, ...looks, ...units];
+    const words = D.writes ? (D.words(layer, head, t)?.map(word).join(", ") ?? "") : "";
+    return [
+      `Attention adds ${percent(attention)} of the stream's length, the MLP ${percent(mlp)}. Both read the stream through a norm.`,
+      `Head ${head}, all pairs of query and key:`,
+      ...pairs,
+      `Its values are mixed by the shares.${words && ` Read as an output, what it adds says ${words}.`}`,
+      `Joined, ${D.H} heads of ${D.K} numbers are ${count(D.H * D.K)}; times W_o they are added to the stream.`,
+      `The MLP widens ${D.D} numbers to ${count(D.F)}. Strongest of these units:`,
+      ...units,
+    ];
+  },
+  /** The next tokens in words: score, what the temperature makes of it, and chance; or that they are cut. */
+  cuts(c) {
+    const { D, token: t } = c;
+    const shown = Math.min(10, D.shown);
+    const { p } = D.chances(t, c, shown);
+    return p.map((chance, i) => {
+      const score = D.a.next_logits[t * D.shown + i];
+      const bent = c.temperature > 0 && c.temperature !== 1 ? `, ÷ ${c.temperature.toFixed(1)}: ${fixed(score / c.temperature)}` : "";
+      return `${word(D.pieces[D.a.next_ids[t * D.shown + i]])}: score ${fixed(score)}${bent}, ${chance ? percent(chance) : "cut"}`;
+    });
   },
   threads: () => [],
 };
