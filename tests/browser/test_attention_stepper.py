@@ -229,7 +229,7 @@ def test_keyboard_alone(alone_page) -> None:
         expect(stepper.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
     tab.focus()
     # One stop for a table, at what is chosen: to walk through changes nothing.
-    stops = ("Reset", "Mask", "Query", "Key", "k of cat, number 1", "Name of token 3", "q of it, number 1")
+    stops = ("Reset", "Query", "Key", "k of cat, number 1", "Name of token 3", "q of it, number 1")
     for name in stops:
         press("Tab")
         expect(alone_page.page.locator(":focus")).to_have_attribute("aria-label", name)
@@ -453,7 +453,9 @@ def test_twelve_fast_clicks_and_keys(alone_page) -> None:
     height = stepper.evaluate("e => e.clientHeight")
     for turn in range(12):
         step(stepper, STAGES[turn % 5].capitalize())
-        stepper.get_by_label("Mask", exact=True).select_option(MASKS[turn % 3])
+        mask = stepper.get_by_label("Mask", exact=True)
+        if mask.is_visible():  # at a step where a mask is seen
+            mask.select_option(MASKS[turn % 3])
     field = stepper.get_by_label("Query", exact=True)
     for _ in range(12):
         field.press("ArrowUp")

@@ -140,7 +140,9 @@ def test_words_are_cut_and_refused_as_in_python(page: Page) -> None:
 # ------------------------------------------------------------------------------------------ the page alone
 def test_it_opens_where_the_transformer_is_done(alone_page) -> None:
     explorer = alone_page.shown(ClockExplorer(TEXT, tick=3))
-    expect(said(explorer)).to_have_text("the Transformer is done; the recurrent network is at word 3 of 5.")
+    expect(said(explorer)).to_have_text(
+        "the Transformer is done; the recurrent network has finished 1 word of 5."
+    )
     assert rows(explorer, "Recurrent network") == ["1 2 3 ○ ·", "2 3 ○ · ·", "3 ○ · · ·"]
     assert rows(explorer, "Transformer") == ["1 1 1 1 1", "2 2 2 2 2", "3 3 3 3 3"]
     recurrent, transformer = explorer.locator(".net > p").all()
@@ -213,14 +215,14 @@ def test_the_sentence_follows_every_choice(alone_page) -> None:
     ticks, layers, processors = (choice(explorer, name) for name in ("ticks", "layers", "processors"))
     processors.fill("2")
     expect(said(explorer)).to_have_text(
-        "the Transformer has 6 of 15 boxes done; the recurrent network is at word 3 of 5."
+        "the Transformer has 6 of 15 boxes done; the recurrent network has finished no word of 5."
     )
     for wanted, last, sentence in (
         ("99", 9, "both are done, the Transformer 1 tick earlier."),
         (
             "8",
             8,
-            "the Transformer is done; the recurrent network is at word 5 of 5, with 1 of 15 boxes left.",
+            "the Transformer is done; the recurrent network has finished 4 words of 5.",
         ),
     ):
         ticks.fill(wanted)
@@ -248,7 +250,7 @@ def test_the_sentence_follows_every_choice(alone_page) -> None:
     expect(said(explorer)).to_have_text("both are done, the Transformer 4 ticks earlier.")
     expect_tick(explorer, 7)
     explorer.get_by_role("tab", name="Writing").click()
-    expect(said(explorer)).to_have_text("both are at word 3 of 5.")
+    expect(said(explorer)).to_have_text("both have finished 2 words of 5.")
     expect(hint(explorer)).to_have_text(GAIN)
     layers.fill("1")
     expect(said(explorer)).to_have_text(NOTHING)
@@ -495,7 +497,7 @@ def test_the_clock_as_text(alone_page) -> None:
     assert explorer.locator(".cx-text").text_content().split("\n") == [
         "Reading: the (1) | cat | sat | on | the (5)",
         "After 3 ticks, with 2 layers on 2 processors each, the Transformer has 6 of 10 boxes done; "
-        "the recurrent network is at word 3 of 5.",
+        "the recurrent network has finished 2 words of 5.",
         "cat, layer 1, waits for 2 boxes in a row in the recurrent network, for 1 in the Transformer.",
         "",
         "Recurrent network: 5 of 10 boxes.",
@@ -517,7 +519,8 @@ def test_what_was_measured(alone_page) -> None:
     recorded: dict[str, Any] = clock_module.RECORDED
     loop, fused, gpt = (f"{row['ms'][1] / row['ms'][0]:.1f} times" for row in recorded["rows"])
     expect(hint(explorer)).to_have_text(
-        f"16 times as many words take the RNN {loop} as long, the LSTM {fused}, the Transformer {gpt}."
+        f"16 times as many words take the RNN {loop} as long, the LSTM {fused}, the Transformer {gpt}. "
+        "With many cores: see Reading."
     )
     lstm, transformer = (f"{row['ms'][1]:.1f} ms" for row in recorded["rows"][1:])
     assert recorded["cores"] == 1
@@ -592,7 +595,9 @@ module.ROUNDS = (1, 1)  # once measured is enough
     desk.knows("explorer.text, explorer.layers, explorer.processors", ("a b c", 2, 4))
     desk.knows("explorer.mode, explorer.tick", ("writing", 4))
     desk.run("explorer.mode, explorer.tick = 'reading', 2")
-    expect(said(explorer)).to_have_text("the Transformer is done; the recurrent network is at word 2 of 3.")
+    expect(said(explorer)).to_have_text(
+        "the Transformer is done; the recurrent network has finished 1 word of 3."
+    )
     explorer.get_by_role("tab", name=MEASURE).click()
     explorer.get_by_role("button", name="Measure here").click()
     expect(explorer.locator(".source")).to_contain_text("Measured on this machine: one step")

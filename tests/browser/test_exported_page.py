@@ -144,7 +144,9 @@ def saved(loaded: Page, watch) -> Page:
 
 def test_attention_is_stepped_through_and_changed_without_a_kernel(saved: Page) -> None:
     stepper = saved.locator('section.cx[aria-label="Attention, step by step"]').first
+    stepper.get_by_role("tab", name="Mask").click()
     stepper.get_by_label("Mask", exact=True).select_option("causal")
+    stepper.get_by_role("tab", name="Scores").click()
     field = stepper.get_by_label("q of it, number 3")
     field.fill("3")
     field.press("Enter")
@@ -417,6 +419,7 @@ def test_a_page_of_explorers_alone(page: Page, tmp_path: Path) -> None:
     expect(steppers).to_have_count(2)
     expect(steppers.last).to_contain_text("</script><b>")
     expect(steppers.last.locator("script")).to_have_count(0)
+    steppers.first.get_by_role("tab", name="Mask").click()
     steppers.first.get_by_label("Mask", exact=True).select_option("causal")
     expect(steppers.last.get_by_label("Mask", exact=True)).not_to_have_value("causal")
     sums = {}

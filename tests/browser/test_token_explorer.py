@@ -444,7 +444,7 @@ def test_the_question_needs_more_than_one_word(alone_page: Alone) -> None:
     found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "straw"))
     expect(found.locator(".info")).to_contain_text("Type a sentence")
     found.get_by_label("Your text").fill("straw berry")
-    expect(found.locator(".info .long").first).to_have_text(re.compile("^Which word costs most?"))
+    expect(found.locator(".info .long").first).to_have_text(re.compile("^Which word costs ours most?"))
     expect(found.locator(".info")).not_to_contain_text("Type a sentence")
 
 
@@ -452,7 +452,7 @@ def test_which_word_costs_most_is_answered(alone_page: Alone) -> None:
     text = 'strawberry, "banana" raw! quiz drawing?'
     found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, text))
     answer, forth = found.locator(".info > *").first, found.get_by_role("button", name="Next word")
-    expect(answer).to_contain_text("Which word costs most?")
+    expect(answer).to_contain_text("Which word costs ours most?")
     for side, (title, tokenizer) in enumerate((("ours", OURS), ("pieces", PIECES))):
         words = [(word, len(ids)) for word, ids, _ in cut(tokenizer, text) if re.search(r"\w", word)]
         most = max(n for _, n in words)

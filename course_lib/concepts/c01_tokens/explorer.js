@@ -10,7 +10,7 @@ const HOW = {
     "A text in its tokens, each with a tint; the open word is underlined. A letter in stripes lies in several; what has no tint is dropped.",
     "Byte pairs (GPT) begin with the bytes of a word. Of all neighbours, the pair that was learned first is merged, again and again.",
     "WordPiece (BERT) takes the longest piece that fits, from the left; grey are the longer ones that it tried.",
-    "␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",
+    "A token's number counts what was there before the pairs, too: bytes and marks. ␣ is a space, ↵ a new line (type it so). E2 98 are bytes of no whole character. ## goes on with a word, [UNK] stands for a lost one.",
   ],
   price: [
     "One sentence in 20 languages, the cheapest first; each cell of a bar is a token. Choose a language to see its cuts.",
@@ -20,9 +20,9 @@ const HOW = {
 };
 const ASKED = {
   // A text of one word, others, and what languages cost: wide, and where there is less room.
-  word: ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: ["Which word costs most? Each tint is a token: click one to open its word.", "Which word costs most? Tap one."],
-  price: ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
+  word: () => ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
+  cut: (title) => [`Which word costs ${title} most? Each tint is a token: click one to open its word.`, `Which word costs ${title} most? Tap one.`],
+  price: () => ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
 };
 const POINT = "Point at a token for its number";
 const KEYS = [["←", "→", "Home", "End", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
@@ -307,7 +307,7 @@ class Tokens extends Instrument {
     this.fit(c);
     if (isPrice) this.drawPrices(c);
     const isOneWord = c.text.trim().split(/\s+/).length < 2;
-    const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"];
+    const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"](c.cuts[c.side].title);
     const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
     this.asked.replaceChildren(...(answer ?? [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)]));
     const token = c.told && c.cuts[c.told.side].tokens[c.told.token];

@@ -7,6 +7,7 @@ const TONES = [[226, 122, 112], [122, 184, 132], [132, 160, 232]]; // of each co
 const MOST_TINTED = 45; // % of a tone behind the largest number
 const LEAST_FOR_LINES = 5; // CSS pixels of a patch
 const LEAST_FOR_EDGES = 9; // and for lines with edges, which are seen on white
+const MOST_TERMS = 4; // of a product that is written out
 const LEAST_FOR_NUMBERS = 17; // CSS pixels of a patch whose number in the order is written on it
 const FILTERS = [34, 46]; // CSS pixels of a small picture of what a number tells, at most: of colours, and of greys on wide pages
 const MOST_ON_A_PHONE = 178; // CSS pixels of the picture's height
@@ -205,6 +206,7 @@ class Patches extends Instrument {
     this.board = h("div", { class: "picture", role: "slider", tabindex: "0", "aria-label": "Opened token", "aria-valuemin": "1" }, this.canvas, this.over);
     this.caption = h("p", { class: "caption" });
     this.area = h("canvas", { "aria-hidden": "true" });
+    this.area.addEventListener("click", ({ offsetX }) => this.resize(this.squares.find(({ until }) => offsetX < until)?.size ?? this.cut.size));
     this.areaSays = h("small", {}, "Looks, as area, by size of patch");
     this.looks = h("p", {});
     this.pad = h("div", { class: "pad", role: "group", "aria-label": "Move the picture" }, range(25).map((i) => {
@@ -234,9 +236,10 @@ class Patches extends Instrument {
       parts.node = h("div", { class: `channel of-${c}` }, parts.frame, h("p", {}, parts.name, " ", parts.part), parts.box);
       return parts;
     });
-    this.entries = range(8).map(() => {
+    this.entries = range(8).map((k) => {
       const parts = { filter: h("canvas"), number: h("b"), name: h("small"), bar: h("u") };
-      parts.node = h("li", {}, parts.filter, parts.number, parts.bar, parts.name);
+      const pointing = { onpointerenter: () => this.preview({ pattern: k }), onpointerleave: () => this.preview({}) };
+      parts.node = h("li", pointing, parts.filter, parts.number, parts.bar, parts.name);
       return parts;
     });
     this.list = h("ol", {}, this.entries.map(({ node }) => node));
@@ -457,8 +460,12 @@ class Patches extends Instrument {
     };
     // Their order, while one points: up to here the patches are counted.
     if (Math.min(w, t) >= LEAST_FOR_NUMBERS && this.passing.token !== undefined && !this.isDrawing() && !flight) {
-      const name = (place) => svg("text", { x: ((place % columns) + 0.5) * w, y: (Math.floor(place / columns) + 0.5) * t + 4 }, String(this.tokenAt(place) + 1));
-      parts.push(range(this.placeOf(token) + 1).map(name));
+      const name = (place) => {
+        const [x, y, words] = [(place % columns) * w, Math.floor(place / columns) * t, String(this.tokenAt(place) + 1)];
+        const wide = 7 * words.length + 4;
+        return [svg("rect", { class: "chip", x: x + 1, y: y + 1, width: wide, height: 15, rx: 3 }), svg("text", { x: x + 1 + wide / 2, y: y + 13 }, words)];
+      };
+      parts.push(range(this.placeOf(token) + 1).flatMap(name));
     }
     if (!flight) parts.push(this.nearest ? ring(this.nearest.token, "near") : [], ring(token, "chosen"));
     over.replaceChildren(...parts.flat());
@@ -549,9 +556,20 @@ class Patches extends Instrument {
     this.twinSays.replaceChildren(fact, ...(question ? [" ", h("span", { class: "ask" }, question)] : []));
     const [which, rest] = isPart ? [`, the first ${weights.length}`, " drawn"] : ["", ", how much of each pattern"];
     const matrix = ["times one matrix", long(" for all"), `, ${count(cut.length)} × ${count(width)}: `];
-    this.weights.replaceChildren(leads(), ...matrix, h("b", {}, "one vector"), which, long(rest));
+    const { pattern } = this.passing;
+    const way = pattern < weights.length ? this.product(token, pattern, numbers[pattern]) : [...matrix, h("b", {}, "one vector"), which, long(rest)];
+    this.weights.replaceChildren(leads(), ...way);
     const by = names ? ", by the page's own matrix" : isPart ? `, the first ${weights.length} of ${count(width)} numbers` : "";
     return [`Its vector${by}: ${numbers.map((x, k) => (names ? `${names[k]} ${x}` : x)).join(names ? ", " : " ")}`, says];
+  }
+
+  /** How a number of the vector comes about. */
+  product(token, k, number) {
+    const { row, matrix, full } = { row: this.cut.row(token), ...this.cut };
+    const weights = matrix.weights[k];
+    if (weights.length > MOST_TERMS || matrix.bias[k]) return [`${count(weights.length)} products of the row and this pattern, added up: `, h("b", {}, number)];
+    const terms = weights.map((x, j) => `${j || x < 0 ? ` ${x < 0 ? "−" : "+"} ` : ""}${written(Math.abs(x), 2)}·${row[j]}`).join("");
+    return [`(${terms.trim()}) ÷ ${full} ≈ `, h("b", {}, number)];
   }
 
   /** How like the opened token and the one that is nearest are, and why. */
@@ -620,7 +638,9 @@ class Patches extends Instrument {
     pen.font = "12px sans-serif";
     pen.textAlign = "center";
     let left = 0;
+    this.squares = [];
     shown.forEach(([size], i) => {
+      this.squares.push({ size, until: left + slots[i] + 4 });
       const isThis = size === cut.size;
       pen.fillStyle = this.colour(isThis ? "--cx-attention" : "--edge");
       pen.fillRect(left + (slots[i] - sides[i]) / 2, most - sides[i], sides[i], sides[i]);

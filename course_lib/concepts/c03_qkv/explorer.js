@@ -6,6 +6,7 @@ const DRAG_PX = 12;
 const STILL_PX = 24; // after a drag: what lies under the pointer was not pointed at
 const PADDING_PX = 12; // of the panel
 const MASK_NAMES = { off: "No mask", causal: "Causal mask", custom: "Own mask" };
+const MASKED = new Set(["mask", "softmax", "mix"]); // steps at which a mask is seen
 const MADE_OF = " In a model, a matrix makes them from each token's vector.";
 const CHANGE = "Numbers in a frame can be changed: type, or drag; right and up is more. The bar above shows the shares that Softmax makes in the end, rounded.";
 const KEYS = [
@@ -265,6 +266,7 @@ class Stepper extends Instrument {
     const view = VIEWS[c.stage];
     this.tabs.show(c.stage);
     this.mask.value = c.mask;
+    this.mask.style.visibility = MASKED.has(c.stage) ? "" : "hidden";
     const numbered = (list) => list.map((text, i) => [i, text]);
     this.showChoice(this.asker, "query", numbered(c.queries), c.t);
     this.showChoice(this.found, "key", numbered(c.keys), c.s);
@@ -303,7 +305,7 @@ class Stepper extends Instrument {
       if (!c.allowed[c.t].some(Boolean)) return [": nothing is left to look at, so all shares are 0."];
       if (!c.allowed[c.t][c.s]) return [" is forbidden: no number helps."];
       if (c.allowed[c.t].filter(Boolean).length === 1) return [": the only one that is left gets all, whatever its score."];
-      if (own[c.s] < GOAL) return [` above ${100 * GOAL}\u00a0%? `, way];
+      if (Math.round(100 * own[c.s]) < 100 * GOAL) return [` above ${100 * GOAL}\u00a0%? `, way];
       const much = [" has ", em(percent(own[c.s]))];
       if (!n) return [much, ". Choose a pair with less: can one number bring it there?"];
       return [much, " ✓", `, with ${n} number${n > 1 ? "s" : ""} changed. Is there another way?`];

@@ -151,10 +151,11 @@ const VIEWS = {
       const band = bands({ across: (c) => c.s });
       const who = h("p", { class: "gets" });
       const last = shown.length * w > 90 ? "share × value" : "product";
-      const titles = [["share", "attention"], ["", "value"], ["value", "value"], ["", "value"], [last, "value"]];
+      const titles = [["share", "attention"], ["", "value"], ["value", "value", `, ${PURPOSE.v}`], ["", "value"], [last, "value"]];
+      const titled = ([word, kind, told = ""]) => h("p", {}, em(word, kind), shown.length * w > 200 ? told : "");
       const sign = (text) => h("span", { class: "sign" }, text);
       const node = h("div", { class: "mix", style: styled({ w, tall }) },
-        h("i"), titles.map((title) => h("p", {}, em(...title))),
+        h("i"), titles.map(titled),
         band.nodes, side.node, weights.node, sign("×"), values.node, sign("="), parts.node, who, result.node);
       const draw = (c) => who.replaceChildren(mark(brief(c.queries[c.t]), "query"), " gets");
       return { node, draws: [band, side, weights, values, parts, result, { draw }] };

@@ -15,9 +15,9 @@ const NO_START = {
   tried: "What is tried comes from the list to the left, and that is empty: nothing stands before the gap.",
 };
 const QUESTIONS = {
-  "left both": "Which token does the left side settle alone, and which only both together?",
-  left: "Which token does the left side settle alone?",
-  both: "Which token do only both sides settle?",
+  "left both": "Which token does the left side settle alone (80 % or more), and which only both together?",
+  left: "Which token does the left side settle alone (80 % or more)?",
+  both: "Which token do only both sides settle (80 % or more)?",
   "": "Both are found.",
 };
 const HOW = [
@@ -408,9 +408,14 @@ class Gap extends Instrument {
   howFound(c, { name, kind }, { tried }) {
     if (kind === "left") return [name, name];
     if (kind === "both") return range(2).map(() => `${name}, trained to read both sides`);
-    const most = Math.min(this.get("state").n_tried, this.view(name).vocab_size);
+    const most = this.nTried(name);
     const among = `${most} likeliest${tried > most ? `, ${bare(c.tokens[c.token])} added` : " and what stood there"}`;
     return [`${name}: ${among}`, among];
+  }
+
+  /** How many of its likeliest tokens a model tries. */
+  nTried(name) {
+    return Math.min(this.get("state").n_tried, this.view(name).vocab_size);
   }
 
   /** What stands where there is no list. */
@@ -522,9 +527,14 @@ class Gap extends Instrument {
     if (ways[0].kind !== "left" || !found[0]) return null;
     const [left, ...both] = found.map((each) => (each ? 2 ** -each.bits : 0));
     const most = Math.max(0, ...both);
+    const isAdded = (found, { kind, name }) => kind === "tried" && found?.tried > this.nTried(name);
+    const unaided = Math.max(0, ...both.filter((_, i) => !isAdded(found[i + 1], ways[i + 1])));
     const own = bare(c.tokens[c.token]);
     if (left >= SETTLED) return { answers: "left", said: `✓ ${own}: the left side settles it, ${told(left)}.` };
     if (!found.slice(1).some(Boolean)) return { said: `${own}: the left side does not settle it, ${told(left)}.` };
+    if (unaided < SETTLED && most >= SETTLED) {
+      return { said: `${own}: not among the likeliest; added to them by us it has ${told(most)}, ${told(left)} from the left.` };
+    }
     if (most < SETTLED) return { said: `${own}: neither settles it, ${told(left)} from the left, ${told(most)} with both sides.` };
     if (left >= LOST) return { said: `${own}: both sides settle it, ${told(most)}, but the left side has ${told(left)}.` };
     return { answers: "both", said: `✓ ${own}: only both sides settle it, ${told(left)} to ${told(most)}.` };

@@ -280,11 +280,10 @@ class Clock extends Instrument {
       const done = range(most).filter((box) => run.ticks[box] <= tick);
       if (run.end <= tick) return "is done";
       if (i === 1 && mode === "reading") return `has ${done.length} of ${most} boxes done`;
-      const word = 1 + Math.max(...done.map((box) => box % words.length));
-      const left = word === words.length ? `, with ${most - done.length} of ${most} boxes left` : "";
-      return `is at word ${word} of ${words.length}${left}`;
+      const finished = done.filter((box) => box >= most - words.length).length; // the last layer's
+      return `has finished ${finished || "no"} word${finished > 1 ? "s" : ""} of ${words.length}`;
     });
-    if (first === second) return [first.replace("is", "both are"), "."];
+    if (first === second) return [first.replace("has", "both have"), "."];
     return ["the ", transformer, ` ${second}; the `, recurrent, ` ${first}.`];
   }
 
@@ -384,7 +383,8 @@ class Clock extends Instrument {
       em("Transformer", "attention"), ` ${long(last)}.`,
     );
     const grown = `${lengths[1] / lengths[0]} times as many words take the RNN ${times(loop)} as long`;
-    this.hint.replaceChildren(`${grown}, the LSTM ${times(fused)}, the Transformer ${times(last)}.`);
+    const elsewhere = cores === 1 ? " With many cores: see Reading." : "";
+    this.hint.replaceChildren(`${grown}, the LSTM ${times(fused)}, the Transformer ${times(last)}.${elsewhere}`);
     this.bars.replaceChildren(...rows.map((row) => {
       const bar = (ms, i) =>
         [h("span", {}, `${lengths[i]} words`), h("i", { style: `--share: ${ms / longest}` }), h("b", {}, `${fixed(ms)} ms`), i ? times(row) : ""];
