@@ -620,13 +620,60 @@ def test_the_focus_frames_no_caption(alone: Page) -> None:
     for caption in ("after attention", "after the MLP"):
         assert zone["y"] + zone["height"] < place(scope.locator(".way text", has_text=caption))["y"]
     # The label of a thick ribbon stands beside the squares of the heads.
-    scope.get_by_label("Text", exact=True).select_option("He opened the door and saw a")
+    address = alone.url.partition("#")[0]
+    alone.goto("about:blank")
+    alone.goto(f"{address}#text=He+opened+the+door+and+saw+a&view=way&layer=23&head=4&token=6&key=0")
     share = place(scope.locator(".way text", has_text="96 %"))
     for square in map(place, scope.locator(".square").all()):
         assert square["y"] + square["height"] <= share["y"] + 1
     # A phone says, too, what can be opened: both parts, and both ends.
     alone.set_viewport_size({"width": 390, "height": 700})
     expect(scope.locator(".way .pill")).to_have_count(4)
+
+
+def test_a_text_opens_on_a_head_that_finds_something_in_it(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    layer, head = (scope.get_by_label(name, exact=True) for name in ("Layer", "Head"))
+    copies = "Repeat after me: Brelindor Vastquimmel sings. Brelindor"
+    scope.get_by_label("Text", exact=True).select_option(copies)
+    expect(layer).to_have_value("18")  # the copying head of lesson 04
+    expect(head).to_have_value("6")
+    # A head that finds something there is kept.
+    layer.fill("23")
+    head.fill("4")
+    scope.get_by_label("Text", exact=True).select_option("The capital of France is")
+    expect(layer).to_have_value("23")
+    expect(scope.get_by_role("status").first).to_contain_text("is looks 90 % at France")
+
+
+def test_a_link_that_says_what_is_not_there_opens_as_usual(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    address = alone.url.partition("#")[0]
+    for told in ("view=bla", "mode=xx", "part=zz", "taken=x", "layer=-4&head=zz&key=77"):
+        alone.goto("about:blank")
+        alone.goto(f"{address}#{told}")
+        expect(scope.get_by_role("tab", name="Who looks where")).to_have_attribute("aria-selected", "true")
+        expect(scope.locator(".say")).to_contain_text("looks")
+    alone.goto("about:blank")
+    alone.goto(f"{address}#taken=2")
+    expect(scope.locator(".t")).to_have_count(7)
+
+
+def test_the_steps_play_until_somebody_pauses(alone: Page) -> None:
+    alone.emulate_media(reduced_motion="no-preference")
+    scope = alone.locator(".cx")
+    tab(scope, "The whole way").click()
+    scope.get_by_role("button", name="Attention: open").click()
+    expect(scope.get_by_role("button", name="q, k, v, step 1 of 7")).to_have_attribute("aria-pressed", "true")
+    scope.get_by_role("button", name="Play the steps").click()
+    expect(scope.get_by_role("button", name="÷ √d, step 3 of 7")).to_have_attribute("aria-pressed", "true")
+    scope.get_by_role("button", name="Pause the steps").click()
+    alone.wait_for_timeout(3000)
+    expect(scope.get_by_role("button", name="÷ √d, step 3 of 7")).to_have_attribute("aria-pressed", "true")
+    scope.get_by_role("button", name="mix, step 6 of 7").click()
+    scope.get_by_role("button", name="Play the steps").click()
+    expect(scope.get_by_role("button", name="join, step 7 of 7")).to_have_attribute("aria-pressed", "true")
+    expect(scope.get_by_role("button", name="Play the steps")).to_be_visible()
 
 
 def test_five_states_of_the_tour(alone: Page) -> None:

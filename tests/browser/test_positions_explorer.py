@@ -304,7 +304,7 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     stays = begun[0].replace("alike", "still")
     expect(values).to_have_text([stays, f"{was} → {now}"])
     least, most = written_ends(scores.diagonal(5))
-    told = f"Both 3 on: sinusoidal {stays}, learned {was} → {now} (elsewhere {least} to {most})."
+    told = f"Both 3 on: sinusoidal {stays}, learned {was} → {now}; elsewhere {least} to {most}."
     expect(answer).to_have_text(told)
     place(explorer, "key").press("Shift+ArrowLeft")
     expect(values.first).to_have_text(stays)
@@ -317,27 +317,49 @@ def test_what_stays_when_both_move_on_is_told(show) -> None:
     expect(answer).to_contain_text("which number stays exactly?")
 
 
+def humps(scores: np.ndarray, query: int) -> list[int]:
+    """Places that stand out by a hundredth, the most alike first: no neighbours, none at the ends."""
+    found = [
+        place
+        for place in range(2, len(scores) - 2)
+        if abs(place - query) > 2
+        and scores[place] > max(scores[place - 1], scores[place + 1])
+        and scores[place] - max(scores[place - 2], scores[place + 2]) > 0.01
+    ]
+    return sorted(found, key=lambda place: -scores[place])
+
+
 def test_what_a_reader_finds_is_told(show) -> None:
     table = random_table()
     explorer = show(trained=N, learned=table, query=4, key=9)
     answer = explorer.locator(".ask p")
-    scores = {name: library_scores(name, positions(), table)[0, 4] for name in ("sinusoidal", "learned")}
-    humps = 0
-    for key in range(7, N):
+    found = humps(library_scores("learned", positions(), table)[0, 4], 4)
+    waves = humps(library_scores("sinusoidal", positions(), table)[0, 4], 4)
+    assert len(found) > 1
+    for key in range(6, N):
         place(explorer, "key").fill(str(key))
-        beside = [each for each in (key - 1, key + 1) if each < N]
-        found = [name for name, own in scores.items() if all(own[key] > own[each] for each in beside)]
-        if found:
-            expect(answer).to_contain_text(f"A hump: place {key} looks more like 4")
-            for name in found:
-                expect(answer).to_contain_text(f"{name} ")
+        if key in found:
+            told = ("✓ Place {} looks most", "✓ Place {} looks nearly as much", "A hump: place {} looks")
+            expect(answer).to_contain_text(f"{told[min(found.index(key), 2)].format(key)} like 4")
+            expect(answer).to_contain_text("(learned ")
+        elif key in waves:
+            expect(answer).to_contain_text("(sinusoidal ")
         else:
             expect(answer).to_contain_text("Which places look most like place 4")
-        humps += len(found)
-    assert humps > 1
     choose(explorer, "left", "rotary")
     choose(explorer, "right", "relative")
     expect(answer).to_contain_text("from which distance on does relative")
+    place(explorer, "query").fill("0")
+    expect(answer).to_have_text("From 16 on: relative adds the same, however far.")
+
+
+def test_what_hardly_moves_is_called_nearly(show) -> None:
+    angles = torch.linspace(0, 3, 8).double() ** 1.01
+    explorer = show(
+        n=8, width=2, trained=8, learned=torch.stack([angles.cos(), angles.sin()], 1), query=2, key=4
+    )
+    explorer.get_by_role("button", name="Move both one on").click()
+    expect(explorer.locator(".ask p")).to_contain_text("learned nearly, ")
 
 
 def test_a_question_fits_what_is_shown(show) -> None:
@@ -470,12 +492,8 @@ def test_patterns_have_the_librarys_numbers(alone_page) -> None:
         shown = np.array(pixels).reshape(-1, N, 4)
         if numbers is None:
             every_head = library_scores(scheme, explorer, table)
-            scores, least = every_head[0], every_head.min()
-            low = math.floor(least) if scheme == "ALiBi" else min(math.floor(4 * least) / 4, 0)
-            share, inks = (
-                (scores - low) / ((0 if scheme == "ALiBi" else 1) - low),
-                np.full((N, N, 3), VERMILION),
-            )
+            least, most = every_head.min(), every_head.max()
+            share, inks = (every_head[0] - least) / (most - least), np.full((N, N, 3), VERMILION)
         else:
             rows = np.sort(np.abs(numbers.numpy()).ravel())
             share = np.clip(np.abs(numbers.numpy()) / rows[int(0.99 * (rows.size - 1))], 0, 1)

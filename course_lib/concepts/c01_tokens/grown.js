@@ -90,7 +90,7 @@ class Merges {
     const place = ({ from, n }, top, high) => [left + from * cell, top, n * cell, high];
     const fitting = (words, { n }, size = 13, high = this.row) => (high > 13 && measured(words, size) < n * cell - 2 ? words : "");
     const names = Array.from(this.bytes, (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte])));
-    const areNamed = names.every((name) => fitting(name, { n: 1 }, 13, ROW));
+    const areNamed = names.every((name) => measured(name, cell < 16 ? 12 : 13) <= cell);
     const now = this.rows[step];
     // The tokens stand on what was merged so far, and rise with it.
     const crown = (this.high - Math.max(step, this.folded)) * this.row;
@@ -180,7 +180,7 @@ class Matches {
     const tried = sum(this.matches.slice(folded).map((match) => match.tried));
     const line = clamp((room - drawn * 22) / Math.max(tried, 1), 0, 7);
     const row = Math.min(TALLEST, (room - tried * line) / drawn);
-    const areNamed = this.letters.every((letter) => measured(letter, 13) < cell);
+    const areNamed = this.letters.every((letter) => measured(letter, cell < 16 ? 12 : 13) <= cell);
     const nodes = this.letters.map((letter, i) => block("byte", [left + i * cell, 0, cell, ROW], areNamed ? letter : ""));
     nodes.push(beside(0, ROW, many(this.letters.length, "letter")));
     if (!areNamed) nodes.push(block("whole", [left, 0, width - left, ROW], this.text));

@@ -615,7 +615,7 @@ class Patches extends Instrument {
     if (this.get("shuffled") && cut.n <= MOST_MIXED) {
       const orders = [range(cut.n), cut.shuffled().order];
       const [before, after] = orders.map((order) => cut.mixture(this.shown.token, order).slice(0, 3).map((x) => written(x, 3)).join(" "));
-      const lines = [`What attention mixes for ${this.kind.toLowerCase()} ${count(this.shown.token + 1)} begins`, `in order: ${before}`, `shuffled: ${after}`];
+      const lines = [`What ${this.kind.toLowerCase()} ${count(this.shown.token + 1)} gets from attention`, `in order: ${before}`, `shuffled: ${after}`];
       this.looks.replaceChildren(...lines.flatMap((line, i) => [i ? h("br") : "", i ? h("b", {}, line) : line]));
       told.push(lines.join("; "));
     } else this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);

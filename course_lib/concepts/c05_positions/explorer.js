@@ -45,6 +45,9 @@ const turned = ({ query }) => `score of place ${query} with each (same word: 1)`
 const TITLES = { sinusoidal: alike, learned: alike, rotary: turned, ALiBi: added, relative: added };
 const VERBS = { sinusoidal: "alike", learned: "alike", rotary: "scores", ALiBi: "adds", relative: "adds" };
 const NEIGHBOURS = 2; // that look alike by being near
+const SEEN = 0.01; // how high a hump is at least
+const FOUND = 2; // humps, the highest, one to each side
+const NEARLY = 0.05; // of the largest score: a change that a reader hardly sees
 const PAIRS_PX = [60, 20]; // by which all pairs, wide and narrow, are higher than a table
 
 const places = (many) => `${many} ${many === 1 ? "place" : "places"}`;
@@ -309,26 +312,31 @@ class Positions extends Instrument {
   moved(shown, c, by) {
     const answers = shown.map((scheme) => {
       const [least, most] = scheme.spread(c.key - c.query, c.head);
-      const range = most - least > SAME ? h("span", { class: "small" }, ` (elsewhere ${written(least)} to ${written(most)})`) : "";
-      return [`${this.called(scheme.name)} `, em(this.shownScore(scheme, c)), range];
+      const name = this.called(scheme.name);
+      if (most - least < SAME) return [`${name} `, em(this.shownScore(scheme, c))];
+      const [before, now] = [this.began, c].map(({ query, key }) => scheme.score(query, key, c.head));
+      const nearly = Math.abs(now - before) < NEARLY * Math.max(...scheme.ends.map(Math.abs)) ? " nearly," : "";
+      return [`${name}${nearly} `, em(this.shownScore(scheme, c)), `; elsewhere ${written(least)} to ${written(most)}`];
     });
     return [`Both ${Math.abs(by)} ${by < 0 ? "back" : "on"}: `, ...answers[0], ", ", ...answers[1], "."];
   }
 
   /** What a reader has found by moving the key. */
   found(shown, c) {
-    if (!this.hasChosen) return null;
-    const { n_places: n, farthest, trained } = this.sizes;
-    const distance = Math.abs(c.key - c.query);
+    if (!this.hasChosen || this.sizes.trained < this.sizes.n_places) return null;
+    const { farthest } = this.sizes;
     const names = shown.map(({ name }) => name);
-    if (trained < n) return null;
-    if (!names.includes("learned") && names.includes("relative") && distance >= farthest) {
+    if (!names.includes("learned") && names.includes("relative") && Math.abs(c.key - c.query) >= farthest) {
       return [`From ${farthest} on: relative adds the same, however far.`];
     }
-    const humps = shown.filter((scheme) => isAdded(scheme) && distance > NEIGHBOURS && isHump(scheme, c, n));
-    if (!humps.length) return null;
-    const words = humps.map((scheme) => `${this.called(scheme.name)} ${written(scheme.score(c.query, c.key))}`).join(", ");
-    return [`A hump: place ${c.key} looks more like ${c.query} than those before and after it (${words}).`];
+    for (const scheme of shown.filter(isAdded).reverse()) {
+      const found = humps(scheme, c.query, this.sizes.n_places);
+      const at = found.indexOf(c.key);
+      const words = `(${this.called(scheme.name)} ${written(scheme.score(c.query, c.key))})`;
+      if (at >= 0 && at < FOUND) return ["✓ ", `Place ${c.key} looks ${at ? "nearly as much" : "most"} like ${c.query}, besides its neighbours ${words}.`];
+      if (at >= 0) return [`A hump: place ${c.key} looks like ${c.query} ${words}, but others do more.`];
+    }
+    return null;
   }
 
   drawSide(side, scheme, c) {
@@ -344,7 +352,7 @@ class Positions extends Instrument {
     const top = m.flags + m.pattern + m.axis + m.title;
     side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
     side.limits = this.limits(scheme, c);
-    this.drawScale(side);
+    this.drawScale(side, scheme);
     this.paint(side, scheme, c);
     side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
     const shownScore = this.hasMoved(c) ? this.shownScore(scheme, c) : `${VERBS[scheme.name]} ${this.shownScore(scheme, c)}`;
@@ -370,25 +378,26 @@ class Positions extends Instrument {
   }
 
   /** What the colours of the upper picture mean. */
-  drawScale({ scale, isTable, limits: [low, high] }) {
-    const [least, most] = isTable ? ["−", "+"] : [low, high].map(signed);
+  drawScale({ scale, isTable }, { ends }) {
+    const [least, most] = isTable ? ["−", "+"] : ends.map((each) => written(each));
     scale.className = `scale ${isTable ? "both" : "up"}`;
     if (scale.textContent !== least + most) scale.replaceChildren(least, h("i"), most);
   }
 
   paint(side, scheme, c) {
-    const { m, canvas, isTable, limits: [low, high] } = side;
+    const { m, canvas, isTable } = side;
+    const [low, high] = scheme.ends; // each picture's own, so that its pattern is seen
     const { n_places: n, d_model: width } = this.sizes;
     Object.assign(canvas.style, { left: `${LEFT}px`, top: `${m.flags}px`, width: `${m.wide}px`, height: `${m.pattern}px` });
     // Of many numbers only some pairs are drawn, as each needs a pixel at least; of hands those that turn.
     const turning = scheme.speeds.filter((speed) => ROUND / speed < TURNING * n).length;
     const drawn = () => few(turning > SHOWN_PAIRS ? turning : width / 2, SHOWN_PAIRS, c.parts ? c.pair : 0);
     side.rows = isTable ? drawn().flatMap((pair) => [2 * pair, 2 * pair + 1]) : range(n);
-    const kept = [scheme.name, isTable, scheme.heads && c.head, low, side.rows].join(";");
+    const kept = [scheme.name, isTable, scheme.heads && c.head, side.rows].join(";");
     if (side.painted === kept) return;
     side.painted = kept;
     if (isTable) fill(canvas, side.rows.length, n, (row, place) => this.ink(scheme, place, side.rows[row]));
-    else fill(canvas, n, n, (query, key) => [VERMILION, (scheme.score(query, key, c.head) - low) / (high - low)]);
+    else fill(canvas, n, n, (query, key) => [VERMILION, (scheme.score(query, key, c.head) - low) / (high - low || 1)]);
     canvas.style.imageRendering = side.rows.length > m.pattern ? "auto" : "pixelated";
   }
 
@@ -418,7 +427,10 @@ class Positions extends Instrument {
       this.makeParts(side, scheme, name);
     }
     side.choice.show(c[name]);
-    if (isHand) setText(side.parts.firstChild, `goes round once in ${roundOf(scheme.speeds[c.pair])} places (dotted)`);
+    if (isHand) {
+      const all = `; the mean cosine between both hands, of all ${scheme.speeds.length} clocks, is ${written(scheme.score(c.query, c.key))}`;
+      setText(side.parts.firstChild, `goes round once in ${roundOf(scheme.speeds[c.pair])} places (dotted)${all}`);
+    }
     side.choice.buttons.forEach((button, i) => {
       const part = isHand ? clockFace(scheme, scheme.speeds[side.list[i]], c, this.sizes) : [this.slope(side, scheme, side.list[i])];
       button.firstChild.replaceChildren(...part);
@@ -499,10 +511,12 @@ class Positions extends Instrument {
 /** Whether a scheme adds something to vectors, so that what counts is each place; for others it is the distance. */
 const isAdded = (scheme) => scheme.numbers !== null;
 
-/** Whether a table finds the key's place more alike than those beside it. */
-function isHump(scheme, { query, key }, n) {
-  const [before, at, after] = [key - 1, key, key + 1].map((place) => (place < 0 || place >= n ? -Infinity : scheme.score(query, place)));
-  return at > before && at > after;
+/** Places that a table finds more alike to one than those around them, and so that it can be seen; the most alike first. */
+function humps(scheme, query, n) {
+  const score = (place) => scheme.score(query, place);
+  const rises = (place, by) => score(place) > score(place + by) && score(place) - score(place + 2 * by) > SEEN;
+  const all = range(n).filter((place) => place > 1 && place < n - 2 && Math.abs(place - query) > NEIGHBOURS && rises(place, 1) && rises(place, -1));
+  return all.sort((one, other) => score(other) - score(one));
 }
 
 /** What training never met, hatched: places, or distances. */

@@ -308,7 +308,8 @@ class Gap extends Instrument {
       const isHidden = c.hidden.includes(place);
       setAttribute(button, "data-hidden", isHidden && "");
       setAttribute(button, "data-followed", place === c.token && "");
-      setAttribute(button, "data-tried", place === c.token && this.pointed !== null && seen(this.pointed));
+      const hasRoom = this.pointed !== null && seen(this.pointed).length <= c.tokens[place].length + 2; // else it lay over the words beside it
+      setAttribute(button, "data-tried", place === c.token && hasRoom && seen(this.pointed));
       setAttribute(button, "aria-pressed", String(c.kept.includes(place)));
       setAttribute(button, "aria-label", `${bare(c.tokens[place])}, token ${place + 1}${surprise}`);
       if (!this.words.contains(document.activeElement)) button.tabIndex = place === (c.own ?? 0) ? 0 : -1;

@@ -34,6 +34,7 @@ class Clock extends Instrument {
   constructor(model, box) {
     super(box);
     this.model = model;
+    this.opened = model.get("tick");
     this.limits = model.get("state").limits;
     this.view = model.get("mode");
     this.kept = null; // a box whose chain stays
@@ -189,7 +190,10 @@ class Clock extends Instrument {
   run(isOn) {
     this.stop();
     if (isOn) {
-      if (this.model.get("tick") >= this.end()) this.outer.set("tick", 0);
+      // What it opens with is seen; the race is from the start.
+      const isFirst = !this.hasRun && this.model.get("tick") === this.opened;
+      this.hasRun = true;
+      if (isFirst || this.model.get("tick") >= this.end()) this.outer.set("tick", 0);
       this.running = setInterval(() => {
         this.outer.set("tick", this.model.get("tick") + 1);
         if (this.model.get("tick") >= this.end()) this.stop();
@@ -261,7 +265,7 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    const legend = h("span", { class: "long" }, "Dark: at work. Pale: done. ○: could work now. A picture, not a measurement. Every box takes one tick.");
+    const legend = h("span", { class: "long" }, "Full colour: at work. Pale: done. ○: could work now. A picture, not a measurement. Every box takes one tick.");
     this.source.replaceChildren(legend, h("span", { class: "short" }, "○ could work now, · waits."));
     const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];

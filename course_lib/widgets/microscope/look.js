@@ -199,7 +199,8 @@ const lookView = {
     });
     const many = `${most.length} of ${count(bright.length)} heads`;
     const told = c.mode === "pair" ? [tok(D.tokens[c.key], "key"), ` is what ${many} look at most.`] : [`By more than half: ${many}.`];
-    return [...told, " Brightest: ", brightest, `, with ${whole(bright[at])}.`];
+    const rests = (c.mode === "pair" && c.key === 0 && t > 0) || c.mode === "first" ? " Where nothing else fits, a head seems to rest at the first token." : "";
+    return [...told, " Brightest: ", brightest, `, with ${whole(bright[at])}.`, rests];
   },
   brightness(m, c, layer, head) {
     const { D, N, token: t } = c;

@@ -19,6 +19,8 @@ const KEYS = [
   ["Esc", "closes"],
 ];
 const ALL_ON = { heads: [], layers: [] };
+/** What a link may say. */
+const KNOWN = { view: Object.keys(ALL_VIEWS), mode: Object.keys(MODES), part: ["", "start", "attention", "mlp", "end"] };
 const FIRST = { view: "look", mode: "pair", part: "", step: 2, temperature: 1, topK: 0, topP: 1, map: false };
 
 class Microscope extends Instrument {
@@ -51,9 +53,13 @@ class Microscope extends Instrument {
     const n = goesOn ? this.state.n + 1 : D.n;
     const part = D.writes || this.state.part !== "end" ? this.state.part : "";
     const shown = isFirst ? this.model.get("shown") : {};
-    this.state = { ...this.state, n, token: n - 1, part, ...shown, ...(shown.part ? { step: MIX } : {}) };
-    for (const [name, many] of Object.entries({ layer: D.L, head: D.H, token: n })) this.state[name] = clamp(this.state[name] || 0, 0, many - 1);
-    this.state.key = shown.key ?? this.most(this.state);
+    const { taken = 0, ...linked } = shown;
+    this.state = { ...this.state, n, token: n - 1, part, ...linked, ...(shown.part ? { step: MIX } : {}) };
+    for (const name of ["view", "mode", "part"]) if (!KNOWN[name].includes(this.state[name])) this.state[name] = FIRST[name];
+    if (isFirst && D.writes) this.state.n = clamp(D.n + (taken || 0), D.n, D.T);
+    for (const [name, many] of Object.entries({ layer: D.L, head: D.H, token: this.state.n })) this.state[name] = clamp(this.state[name] || 0, 0, many - 1);
+    this.state.key = shown.key ?? (goesOn ? this.state.key : this.most(this.state));
+    if (before && !goesOn) this.seek();
     if (!D.writes && (this.state.view === "next" || this.state.view === "say")) this.state.view = "look";
     if (!D.writes && this.state.mode === "need") this.state.mode = "pair";
     this.choose(this.state.view);
@@ -177,7 +183,7 @@ class Microscope extends Instrument {
 
   set(change, byItself = false) {
     if (!byItself) {
-      clearInterval(this.unfolding);
+      this.stop();
       this.forgive();
     }
     this.passing = null;
@@ -190,16 +196,29 @@ class Microscope extends Instrument {
     this.remember();
   }
 
-  /** Attention unfolds one step after the other, unless somebody chooses a step first. */
   toggle(part) {
-    const closes = this.state.part === part;
-    this.set({ part: closes ? "" : part, step: calm() ? MIX : 1 });
-    if (closes || part !== "attention" || calm()) return;
+    this.set({ part: this.state.part === part ? "" : part, step: calm() ? MIX : 1 });
+  }
+
+  /** Attention unfolds one step after the other, until somebody stops it or chooses something; after the last from the first. */
+  play() {
+    if (this.unfolding) {
+      this.stop();
+      this.draw();
+      return;
+    }
     const next = () => {
-      if (this.state.step < MIX && this.state.part === "attention") this.set({ step: this.state.step + 1 }, true);
-      else clearInterval(this.unfolding);
+      const { step, part } = this.state;
+      if (step + 1 >= STEPS.length || part !== "attention") this.stop();
+      this.set({ step: Math.min(step + 1, STEPS.length) }, true);
     };
     this.unfolding = setInterval(next, UNFOLDING_MS);
+    this.set({ step: this.state.step < STEPS.length ? this.state.step + 1 : 1 }, true);
+  }
+
+  stop() {
+    clearInterval(this.unfolding);
+    this.unfolding = null;
   }
 
   /** The i-th likeliest next token. */
@@ -222,7 +241,7 @@ class Microscope extends Instrument {
   take(i, t = this.state.token) {
     const { n } = this.state;
     if (t < n - 1 || !this.canTake(i)) return;
-    if (this.isRecorded(i)) this.set({ n: n + 1, token: n });
+    if (this.isRecorded(i)) this.set({ n: n + 1, token: n, key: this.state.key });
     else this.ask("append", { token: this.next(i), n });
   }
 
@@ -471,6 +490,24 @@ class Microscope extends Instrument {
   }
 
   // ---------------------------------------------------------------------------------------------- what is taken away
+  /** In a new text, where the chosen head finds nothing: of those that do the one that the next word needs most. */
+  seek() {
+    const { D, state } = this;
+    if (!D.writes || !D.knowsNeeds()) return;
+    const at = (i) => ({ layer: Math.floor(i / D.H), head: i % D.H });
+    // At the first token a head rests; one that looks at itself, or always one back, finds nothing in this text either.
+    const finds = ({ layer, head }) => {
+      const w = D.shares(layer, head, state.token);
+      const most = w.indexOf(Math.max(...w));
+      return most > 0 && most < state.token && w[most] > 0.5 && follows(D, D.n, layer, head, rules(D).before) < 0.5;
+    };
+    const left = ({ layer, head }) => D.alone(layer, head, state.token).p[0];
+    const heads = range(D.L * D.H).map(at).filter(finds);
+    if (finds(state) || heads.length === 0) return;
+    Object.assign(state, heads.reduce((best, head) => (left(head) < left(best) ? head : best)));
+    state.key = this.most(state);
+  }
+
   /** What is chosen goes where a link or Python finds it. */
   remember() {
     this.outer.set("shown", this.chosen());
@@ -484,7 +521,8 @@ class Microscope extends Instrument {
   /** On a page of its own the address says what is seen. */
   address() {
     const { heads, layers } = this.off();
-    const all = { text: this.D.text, ...this.chosen(), off: heads.map((pair) => pair.join(".")).join(), skipped: layers.join() };
+    const taken = this.state.n - this.D.n || "";
+    const all = { text: this.D.text, ...this.chosen(), taken, off: heads.map((pair) => pair.join(".")).join(), skipped: layers.join() };
     const told = `#${new URLSearchParams(Object.entries(all).filter(([, value]) => value !== ""))}`;
     if (told !== location.hash) history.replaceState(null, "", told);
   }

@@ -5,7 +5,7 @@ const NEEDS_MODEL = "This needs the model itself: “Own text” loads it.";
 
 /** What the address says is to be shown. */
 function linked() {
-  const numbers = new Set(["layer", "head", "token", "key", "temperature", "topK", "topP"]);
+  const numbers = new Set(["layer", "head", "token", "key", "taken", "temperature", "topK", "topP"]);
   return Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].map(([name, value]) => [name, numbers.has(name) ? Number(value) : value]));
 }
 

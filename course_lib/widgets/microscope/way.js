@@ -4,7 +4,7 @@ const STEPS = ["q, k, v", "q meets k", "÷ √d", "mask", "softmax", "mix", "joi
 const STEP_COLOURS = ["query", "key", "key", "attention", "attention", "value", "attention"];
 const MIX = 6; // so far attention unfolds by itself
 const [MEET, SCALE, MASK, SOFTMAX] = [2, 3, 4, 5];
-const UNFOLDING_MS = 1100;
+const UNFOLDING_MS = 2600; // to read each step
 const BENDING_MS = 700;
 const PER_KEY_MS = 120;
 
@@ -371,6 +371,10 @@ const wayView = {
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
     });
+    if (wide && f > 0.85) {
+      const [label, at] = [p.m.unfolding ? "Pause" : "Play", px + 690 * f];
+      add(this.button(p, "play", `${label} the steps`, () => p.m.play(), [at - 8, 8, 54, 24], text(at, 20, label, "ink b s13")));
+    }
     const isLong = f > 0.85;
     const words = text(px + (wide ? 16 : 6), 20, isLong ? `← Layer ${c.layer}` : "←");
     add(this.button(p, "back", "Close attention", { part: "" }, [px + (wide ? 8 : 0), 8, isLong ? 84 : 24, 24], words));
