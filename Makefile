@@ -11,7 +11,7 @@ VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/pyth
 RUN = $(VENV_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check exercises claims bench format constraints clean
+.PHONY: help lab test check book exercises claims bench format constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ test: .venv/.ready-to-test  ## set up what the checks need, then run every check
 
 check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, in two minutes
 	@$(RUN) tools/run_checks.py changed
+
+book: .venv/.ready-to-write  ## write the course as a website, build/book/index.html, and look at every page in a browser
+	@$(RUN) tools/make_book.py
 
 exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 	@$(RUN) tools/exercises.py
@@ -60,6 +63,9 @@ SET_UP = $(FIND_PYTHON); "$$python" tools/set_up.py $(if $(LATEST),--latest) $(1
 
 .venv/.ready-to-test: $(NEEDS)
 	@$(call SET_UP,--tests,.venv/.ready-to-learn $@)
+
+.venv/.ready-to-write: $(NEEDS)
+	@$(call SET_UP,--book,.venv/.ready-to-learn .venv/.ready-to-test $@)
 
 # The user's own choice first, then the names that installers use. A name may be there and not work (a pyenv shim
 # without a version behind it), so each is asked for its version.

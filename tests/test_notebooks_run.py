@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import executed
 import nbformat
-import offline
 import pytest
 from chromium import Watch, launched, watched
 from nbformat import NotebookNode
@@ -27,37 +27,10 @@ from course_lib.widgets.alone import STATE, VIEW
 
 ROOT = Path(__file__).parents[1]
 # A notebook has 60 s on two cores of its own. Here it has one thread, and what counts is how long that keeps
-# its core busy: no easier, and the same on a busy machine. The limit leaves room for slower processors. The
-# last number is by the clock: a notebook that runs into it hangs.
-LIMIT_S, HANGS_S = 150, 900
-NBVAL = ("--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
-KEPT = "executed.ipynb"
-
+# its core busy: no easier, and the same on a busy machine. The limit leaves room for slower processors.
+LIMIT_S = 150
 
 NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb"))
-
-
-def as_a_learner() -> dict[str, str]:
-    """The variables of the environment, without those that the tests add for themselves."""
-    own = {"MPLBACKEND", *(name for name in os.environ if name.startswith("PYTEST_"))}
-    return {name: value for name, value in os.environ.items() if name not in own}
-
-
-def run_notebook(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a notebook, each of its cells as a test; the folder gets what it shows and its verdicts find."""
-    pytest_that_keeps = (sys.executable, ROOT / "tests" / "kept.py", f"--keep={folder / KEPT}")
-    command, environment = offline.cut([*pytest_that_keeps, "-q", *NBVAL, path], folder)
-    # One plugin of pytest, not all that are installed: to load them takes longer than some notebooks.
-    own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COURSE_LEDGER": str(folder / "claims.jsonl")}
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**as_a_learner(), **environment, **own},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=HANGS_S,
-    )
 
 
 def busy_s() -> float:
@@ -81,7 +54,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """Each notebook, run once for all tests."""
     folder = tmp_path_factory.mktemp(Path(request.param).stem)
     before = busy_s()
-    process = run_notebook(ROOT / request.param, folder)
+    process = executed.run(ROOT / request.param, folder)
+    if process.returncode == 0:
+        executed.keep(ROOT / request.param, folder)
     return Run(request.param, folder, process, busy_s() - before)
 
 
@@ -114,9 +89,9 @@ def export(folder: Path) -> Path:
     """The page of the notebook that ran in a folder, as a learner writes it."""
     shutil.copytree(ROOT / "notebooks" / "images", folder / "images")
     defaults = {"PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_PATH": str(ROOT / "tools" / "jupyter")}
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", KEPT]
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", executed.KEPT]
     subprocess.run(command, cwd=folder, env={**os.environ, **defaults}, check=True, capture_output=True)
-    return (folder / KEPT).with_suffix(".html")
+    return (folder / executed.KEPT).with_suffix(".html")
 
 
 def shown(notebook: NotebookNode) -> list[str]:
@@ -145,7 +120,7 @@ CHOOSE = """() => [...document.querySelectorAll("[role=radiogroup].course-answer
 
 
 def test_its_exported_page_is_alive_without_a_kernel_and_without_a_network(run, browser):
-    notebook = nbformat.read(run.folder / KEPT, as_version=4)
+    notebook = nbformat.read(run.folder / executed.KEPT, as_version=4)
     kinds, asked = shown(notebook), []
     address = export(run.folder).as_uri()
     watch = Watch()
@@ -201,7 +176,7 @@ def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_as_for_a_le
         "assert os.environ['OMP_NUM_THREADS'] == '1'",
         "assert 'inline' in os.environ['MPLBACKEND']",
     )
-    run = run_notebook(path, tmp_path)
+    run = executed.run(path, tmp_path)
     assert run.returncode == 0, run.stdout
     assert (tmp_path / "runs").read_text() == "x"
     assert (tmp_path / "claims.jsonl").read_text() == "judged"
@@ -209,7 +184,7 @@ def test_a_notebook_runs_once_with_the_network_cut_on_one_thread_and_as_for_a_le
 
 def test_a_cell_that_raises_and_a_title_that_the_numbers_do_not_show_fail_and_are_named(tmp_path):
     figure = "from course_lib.plots import supported; supported('Most are right', 'one is right', False)"
-    run = run_notebook(write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", figure, "2 + 2"), tmp_path)
+    run = executed.run(write_notebook(tmp_path / "bad.ipynb", "1 + 1", "1 / 0", figure, "2 + 2"), tmp_path)
     assert run.returncode == 1
     assert "2 failed, 2 passed" in run.stdout
     for said in ("Cell 1", "ZeroDivisionError", "Cell 2", "Unsupported"):

@@ -2,6 +2,7 @@
 
     python tools/set_up.py            # to learn
     python tools/set_up.py --tests    # to run the checks as well
+    python tools/set_up.py --book     # to write the book, too
     python tools/set_up.py --latest   # the newest versions instead of those in constraints.txt
 
 Needs Python 3.11 or newer and nothing else. It may be called again at any time: what is there is kept, a
@@ -171,6 +172,7 @@ def main() -> None:
     """Create the environment, install the course into it, install the two models."""
     parser = argparse.ArgumentParser(description="Set the course up in .venv.")
     parser.add_argument("--tests", action="store_true", help="also install what the checks need")
+    parser.add_argument("--book", action="store_true", help="also install what the checks and the book need")
     parser.add_argument(
         "--latest", action="store_true", help="the newest versions, not those that were tested"
     )
@@ -183,7 +185,7 @@ def main() -> None:
     make_venv()
     pip_install(
         "[2/3] Installing the course and what it needs (PyTorch is the large one; this takes a few minutes)",
-        *("--editable", ".[test]" if chosen.tests else "."),
+        *("--editable", ".[book]" if chosen.book else ".[test]" if chosen.tests else "."),
         *(newest_versions() if chosen.latest else tested_versions()),
     )
     pip_install(

@@ -78,17 +78,28 @@ function prediction(id, el) {
   const outcome = outcomes.find((each) => each.dataset.asked === id);
   const store = outcome && kept(outcome.dataset.name);
   const before = [store?.get(), answers[index ?? -1]].find((answer) => answers.includes(answer));
+  const waiting = outcome ? [...document.querySelectorAll(".course-waits")].filter(({ dataset }) => dataset.for === outcome.dataset.name) : [];
+  const skip = made("button", { type: "button", class: "course-skip" }, "Show it without a guess");
+  const open = () => {
+    for (const part of waiting) part.classList.add("is-open");
+    skip.remove();
+  };
+  skip.addEventListener("click", open);
   const group = made("div", { class: "course-answers", role: "radiogroup", "aria-label": MINE });
   for (const answer of answers) {
     const button = made("input", { type: "radio", name: id, checked: answer === before });
     button.addEventListener("change", () => {
       store?.set(answer);
       tell(id, answer);
+      open();
     });
     group.append(made("label", {}, button, answer));
   }
   el.append(group);
-  if (before !== undefined) tell(id, before);
+  if (waiting.length > 0) el.append(skip);
+  if (before === undefined) return;
+  tell(id, before);
+  open();
 }
 
 // ---------------------------------------------------------------------------------------------- controls
@@ -128,3 +139,8 @@ for (const script of document.querySelectorAll(`script[type="${JUPYTER}-view+jso
     if (el.querySelector(".course-control")) el.append(made("p", {}, NEEDS_KERNEL));
   });
 }
+
+// Who is led to a cell wants to see it.
+const sought = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+for (let part = sought?.closest(".course-waits"); part; part = part.parentElement.closest(".course-waits")) part.classList.add("is-open");
+sought?.scrollIntoView();

@@ -1,0 +1,69 @@
+"""How Sphinx makes the book of the pages that tools/make_book.py has laid ready."""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from make_book import WIDGETS  # noqa: E402
+
+from course_lib.export import formula  # noqa: E402
+
+project = "Transformers, one experiment per claim"
+author = "the course's founders"
+html_title = project
+extensions = ["myst_nb"]
+exclude_patterns = ["README.md"]  # parts of it are pages
+
+# The pages have run: see tools/executed.py.
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 4
+myst_heading_slug_func = "make_book.slug"  # links name headings as JupyterLab does
+
+html_theme = "sphinx_book_theme"
+html_static_path = ["static"]
+html_css_files = ["book.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_copyright = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "show_navbar_depth": 1,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "navigation_with_keys": False,
+}
+html_sidebars = {"index": []}
+html_context = {"default_mode": "auto"}
+
+
+def inline(translator: HTML5Translator, node: nodes.math) -> None:
+    """A formula within a line."""
+    translator.body.append(formula(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def block(translator: HTML5Translator, node: nodes.math_block) -> None:
+    """A formula of its own."""
+    translator.body.append(formula(node.astext(), "block"))
+    raise nodes.SkipNode
+
+
+def add_loader(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """What shows explorers and predictions, at the end of a page that has some."""
+    widgets = Path(app.srcdir, page).with_suffix(WIDGETS)
+    if widgets.exists():
+        context["body"] += widgets.read_text(encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Formulas without a script, and the loader."""
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.connect("html-page-context", add_loader)

@@ -1,0 +1,87 @@
+"""Every page of the book, opened from disk in a browser that reaches nothing outside. `make book` runs it.
+
+python tools/make_book.py                  # writes the book, then runs this
+python -m pytest tests/book_pages.py       # looks at the book that is there
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Watch, launched, watched
+from playwright.sync_api import Browser, Page, expect
+
+BUILD = Path(__file__).parents[1] / "build" / "book"
+PAGES = sorted(
+    path.relative_to(BUILD).as_posix() for path in BUILD.rglob("*.html") if "_static" not in path.parts
+)
+LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
+OPEN = "document.querySelectorAll('.course-waits').forEach((part) => part.classList.add('is-open'))"
+VIEWS = 'script[type="application/vnd.jupyter.widget-view+json"]'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page that asks for nothing outside and writes no error."""
+    watch, asked = Watch(), []
+    with watched(browser, watch) as context:
+        context.on("request", lambda request: asked.append(request.url))
+        page = context.new_page()
+        page.goto((BUILD / request.param).as_uri())
+        yield page
+        watch.check()
+    assert [url for url in asked if not url.startswith((BUILD.as_uri(), "data:", "blob:"))] == []
+
+
+def test_the_book_is_there() -> None:
+    assert len(LESSONS) == 10
+    assert {"index.html", "claims.html", "lecture.html", "glossary.html", "run.html"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("opened", PAGES, indirect=True)
+def test_a_page_is_alive_and_fits_a_telephone(opened: Page) -> None:
+    opened.evaluate(OPEN)
+    explorers = opened.locator("section.cx")
+    if opened.locator(VIEWS).count():
+        expect(opened.locator(f":is({VIEWS}) + .course-widget > *").first).to_be_attached()
+    for explorer in explorers.all():
+        expect(explorer).to_have_attribute("aria-label", re.compile(r"\w"))
+        expect(explorer.locator(".cx-text")).to_contain_text(re.compile(r"\w"))
+        expect(explorer.get_by_role("alert")).to_be_empty()
+    opened.set_viewport_size({"width": 390, "height": 800})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("opened", [*LESSONS, "index.html"], indirect=True)
+def test_what_follows_a_question_waits_for_an_answer(opened: Page) -> None:
+    questions = opened.locator(".course-answers")
+    expect(questions.first).to_be_attached()
+    waiting = opened.locator(".course-waits")
+    assert waiting.count() == questions.count()
+    for outcome in opened.locator(".course-outcome[data-asked]").all():
+        expect(outcome).to_be_hidden()
+    for n in range(questions.count()):
+        expect(questions.nth(n)).to_be_visible()
+        questions.nth(n).get_by_role("radio").last.check()
+        expect(waiting.nth(n)).to_be_visible()
+        said = questions.nth(n).locator("label").last.inner_text()
+        name = waiting.nth(n).get_attribute("data-for")
+        outcome = opened.locator(f'.course-outcome[data-name="{name}"]').first
+        expect(outcome).to_contain_text(f"You said: {said}. The result: ")
+    opened.reload()
+    expect(waiting.last).to_be_visible()
+    expect(opened.locator(".course-outcome[data-asked]").last).to_contain_text("You said: ")
+
+
+@pytest.mark.parametrize("opened", LESSONS[:1], indirect=True)
+def test_who_does_not_want_to_guess_need_not(opened: Page) -> None:
+    opened.get_by_role("button", name="Show it without a guess").first.click()
+    expect(opened.locator(".course-waits").first).to_be_visible()
+    expect(opened.locator(".course-outcome[data-asked]").first).to_contain_text("You made no prediction.")

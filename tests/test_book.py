@@ -1,0 +1,124 @@
+"""How notebooks that have run become pages of the book; the pages themselves are looked at by `make book`."""
+
+import executed
+import make_book
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_lib.widgets.alone import STATE, VIEW
+
+
+def sources(*cells: nbformat.NotebookNode) -> list[str]:
+    return [cell.source for cell in make_book.waiting(cells)]
+
+
+def test_what_follows_a_question_waits_up_to_the_next_heading() -> None:
+    found = sources(
+        new_markdown_cell("# Title\n\nHow many?"),
+        new_code_cell('predict("many", {"one": 1, "two": 2})'),
+        new_code_cell('outcome("many", 1)'),
+        new_markdown_cell("One. And here?"),
+        new_code_cell("predict(\n    'here', {'yes': True, 'no': False})"),
+        new_markdown_cell("Yes.\n\n## Next\n\nGoes on."),
+        new_code_cell("1 + 1"),
+    )
+    assert found == [
+        "# Title\n\nHow many?",
+        'predict("many", {"one": 1, "two": 2})',
+        '<div class="course-waits" data-for="many">',
+        'outcome("many", 1)',
+        "One. And here?",
+        "predict(\n    'here', {'yes': True, 'no': False})",
+        '<div class="course-waits" data-for="here">',
+        "Yes.\n\n</div></div>",
+        "## Next\n\nGoes on.",
+        "1 + 1",
+        "",
+    ]
+
+
+def test_what_is_open_at_the_end_is_closed() -> None:
+    question = new_code_cell('predict("a", {"x": 1, "y": 2})')
+    assert sources(question, new_code_cell("# no heading"))[-1] == "</div>"
+
+
+def test_a_lesson_keeps_its_widgets_and_what_judges_can_be_linked_to(tmp_path) -> None:
+    view = {"model_id": "w", "version_major": 2, "version_minor": 0}
+    gone = {VIEW: {"model_id": "gone"}, "text/plain": "  0%| | 0/2"}
+    outputs = [
+        new_output("display_data", {VIEW: view, "text/plain": "W()"}),
+        new_output("display_data", gone),
+    ]
+    cell = new_code_cell('verdict("residual-stream", found)', id="judged", outputs=outputs)
+    notebook = new_notebook(cells=[new_markdown_cell("# Title"), cell])
+    notebook.metadata["widgets"] = {STATE: {"state": {"w": {"state": {}}}}}
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    lesson = make_book.lesson(tmp_path / "a.ipynb")
+    assert '<span id="cell-judged"></span>' in [cell.source for cell in lesson.cells]
+    (shown,) = [output for cell in lesson.cells for output in cell.get("outputs", [])]
+    assert '"model_id":"w"' in shown.data["text/html"]
+    make_book.write(make_book.placed(lesson, "0:47 words", "10 + 20"), tmp_path / "page.ipynb")
+    page = nbformat.read(tmp_path / "page.ipynb", as_version=4)
+    assert page.cells[0].source.startswith("# Title\n")
+    assert "Lecture 0:47 words · 10 + 20 minutes" in page.cells[0].source
+    assert "widgets" not in page.metadata
+    assert STATE in (tmp_path / f"page{make_book.WIDGETS}").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("told", "links"),
+    [
+        ('<a href="../../../notebooks/03_qkv.ipynb#cell-id=x-run">', ["03_qkv#x-run"]),
+        ('<a href="../../notebooks/01_tokens.ipynb">', ["01_tokens#"]),
+        ('<a href="https://example.org/notebooks">', []),
+    ],
+)
+def test_the_ledgers_links_are_found(told: str, links: list[str]) -> None:
+    assert [f"{found[1]}#{found[2] or ''}" for found in make_book.CELL.finditer(told)] == links
+
+
+def test_every_concept_of_the_readme_has_its_place() -> None:
+    readme = (make_book.ROOT / "README.md").read_text(encoding="utf-8")
+    names = [name for name, _, _ in make_book.CONCEPT.findall(readme)]
+    assert names == sorted(path.stem for path in (make_book.ROOT / "notebooks").glob("*.ipynb"))
+    assert make_book.BESIDE.sub(r"\1", "see [LICENSE](LICENSE), [a](b.md)") == "see LICENSE, [a](b.md)"
+
+
+def test_a_notebook_that_has_run_runs_again_only_when_something_changed(tmp_path, monkeypatch) -> None:
+    path, runs = executed.ROOT / "notebooks" / "a.ipynb", []
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / executed.KEPT).write_text("shown")
+    digests = ["one"]
+    monkeypatch.setattr(executed, "FOLDER", tmp_path / "kept")
+    monkeypatch.setattr(executed, "digest", lambda path: digests[-1])
+
+    def run(path, folder):
+        runs.append(path)
+        (folder / executed.KEPT).write_text(f"run {len(runs)}")
+        return executed.subprocess.CompletedProcess([], int(digests[-1] == "broken"), "said", "")
+
+    monkeypatch.setattr(executed, "run", run)
+    kept = executed.keep(path, folder)
+    assert executed.executed(path) == kept
+    assert (runs, kept.read_text()) == ([], "shown")
+    digests.append("two")
+    assert executed.executed(path).read_text() == "run 1"
+    assert executed.executed(path).read_text() == "run 1"
+    digests.append("broken")
+    with pytest.raises(RuntimeError, match=r"a\.ipynb does not run:\s+said"):
+        executed.executed(path)
+
+
+def test_what_a_notebook_shows_depends_on_itself_and_the_library(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(executed, "ROOT", tmp_path)
+    for name in ("course_lib/a.py", "notebooks/a.ipynb", "notebooks/b.ipynb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    path = tmp_path / "notebooks" / "a.ipynb"
+    before = executed.digest(path)
+    (tmp_path / "notebooks" / "b.ipynb").write_text("2")
+    assert executed.digest(path) == before
+    (tmp_path / "course_lib" / "a.py").write_text("2")
+    assert executed.digest(path) != before

@@ -1,0 +1,176 @@
+"""The book: the course as a website, alive without a server and without a network.
+
+    python tools/make_book.py            # build/book/index.html
+
+Its pages are the notebooks after they have run (`tools/executed.py`), the exercises, parts of the README and
+the ledger's pages. Sphinx writes them as book/conf.py says; tests/book_pages.py looks at each in a browser.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import executed
+import nbformat
+import programs
+from nbformat import NotebookNode
+
+from course_lib import claims, ledger
+from course_lib.export import is_closed_bar
+from course_lib.widgets import alone
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+SOURCE = ROOT / "build" / "book_source"
+BUILD = ROOT / "build" / "book"
+WIDGETS = ".widgets"  # what stands at the end of a page of this name
+AT_ONCE = 2  # notebooks that run, one core each
+HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
+QUESTION = re.compile(r"^predict\(\s*['\"]([^'\"]+)", re.MULTILINE)
+# README's table of the concepts; its links to what is no page; those of the ledger's pages to a cell.
+CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+BESIDE = re.compile(
+    r"\[([\w.-]+)\]\((?:\.\./)?(?:LICENSE|CONTRIBUTING|CHANGELOG|README|Containerfile)[^)]*\)"
+)
+CELL = re.compile(r'"[^"]*notebooks/(\w+)\.ipynb(?:#cell-id=([\w-]+))?"')
+
+
+def slug(title: str) -> str:
+    """The anchor of a heading, as JupyterLab names it.
+
+    Example:
+        >>> slug("Queries, keys and values")
+        'Queries,-keys-and-values'
+    """
+    return title.replace(" ", "-")
+
+
+def anchor(cell: str) -> str:
+    """Where a cell stands on its page."""
+    return f"cell-{cell}"
+
+
+# ------------------------------------------------------------------------------------------------- the pages
+
+
+def lesson(path: Path) -> NotebookNode:
+    """A notebook that has run, as the book shows it; its verdicts can be linked to."""
+    notebook = nbformat.read(path, as_version=4)
+    judging = {cell for _, cell in claims.judging_cells(path)}
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [alive(output) for output in cell.outputs if not is_closed_bar(output, notebook)]
+        cells += [text(f'<span id="{anchor(cell.id)}"></span>'), cell] if cell.id in judging else [cell]
+    notebook.cells = list(waiting(cells))
+    return notebook
+
+
+def alive(output: NotebookNode) -> NotebookNode:
+    """An output; a widget as what the page's loader looks for."""
+    if alone.VIEW in output.get("data", {}):
+        output.data = {"text/html": alone.data(alone.VIEW, output.data[alone.VIEW])}
+    return output
+
+
+def waiting(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
+    """The cells; what follows a question, up to the next heading, waits for an answer: the page hides it."""
+    n_open = 0
+    for cell in cells:
+        heading = HEADING.search(cell.source) if cell.cell_type == "markdown" and n_open else None
+        if heading is None:
+            yield cell
+        else:
+            comment = cell.source[: heading.start()].strip()
+            yield text(f"{comment}\n\n{'</div>' * n_open}")
+            yield text(cell.source[heading.start() :], attachments=cell.get("attachments", {}))
+            n_open = 0
+        question = QUESTION.search(cell.source) if cell.cell_type == "code" else None
+        if question:
+            yield text(f'<div class="course-waits" data-for="{question[1]}">')
+            n_open += 1
+    yield text("</div>" * n_open)
+
+
+def text(source: str, **more: object) -> NotebookNode:
+    """A cell of text."""
+    return nbformat.v4.new_markdown_cell(source, **more)
+
+
+def placed(notebook: NotebookNode, lecture: str, minutes: str) -> NotebookNode:
+    """A lesson that says below its title where it belongs in the lecture, and how long it takes."""
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    line = f"Lecture {lecture} · {minutes} minutes, up to a place to stop and behind it · [Run it](../run.md)"
+    notebook.cells[0].source = f"{title}\n\n<div class='course-place'>\n\n{line}\n\n</div>\n\n{rest}"
+    return notebook
+
+
+# ------------------------------------------------------------------------------------------------ the folders
+
+
+def lay_ready() -> None:
+    """Put all pages where Sphinx finds them; notebooks that have not run, run now."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    places = {name: (lecture, minutes) for name, lecture, minutes in CONCEPT.findall(readme)}
+    shutil.rmtree(SOURCE, ignore_errors=True)
+    shutil.copytree(BOOK / "pages", SOURCE)
+    shutil.copytree(ROOT / "notebooks" / "images", SOURCE / "notebooks" / "images")
+    (SOURCE / "workshop").mkdir()
+    for name in ("README.md", "workshop/grading.md"):
+        told = (ROOT / name).read_text(encoding="utf-8")
+        (SOURCE / name).write_text(BESIDE.sub(r"\1", told), encoding="utf-8")
+    for path in sorted((ROOT / "exercises").glob("*/*.ipynb")):
+        write(nbformat.read(path, as_version=4), SOURCE / path.relative_to(ROOT))
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for path in pool.map(executed.executed, notebooks):
+            write(placed(lesson(path), *places[path.stem]), SOURCE / "notebooks" / path.name)
+    write(lesson(executed.executed(BOOK / "index.ipynb")), SOURCE / "index.ipynb")
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """A page, and beside it the state of its widgets. A line of its code may begin with a "!"."""
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = notebook.metadata.pop("widgets", {}).get(alone.STATE)
+    if state:
+        end = alone.data(alone.STATE, state) + alone.loader()
+        path.with_suffix(WIDGETS).write_text(end, encoding="utf-8")
+    nbformat.write(notebook, path)
+
+
+def write_ledger() -> None:
+    """The ledger's pages, which lead into the book."""
+    ledger.write_pages(BUILD, ROOT / "notebooks")
+    for page in [BUILD / "claims.html", BUILD / "lecture.html", *(BUILD / ledger.EXPERIMENTS).glob("*.html")]:
+        up = "../" * (len(page.relative_to(BUILD).parts) - 1)
+
+        def address(found: re.Match[str], up: str = up) -> str:
+            return f'"{up}notebooks/{found[1]}.html{f"#{anchor(found[2])}" if found[2] else ""}"'
+
+        page.write_text(CELL.sub(address, page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def main() -> None:
+    """Write the pages, and look at them."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    lay_ready()
+    shutil.rmtree(BUILD, ignore_errors=True)
+    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
+    if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
+        sys.exit("Sphinx gives the reason above; its line numbers count cells.")
+    write_ledger()
+    print(BUILD / "index.html", flush=True)
+    if programs.missing():
+        programs.install()
+    looks = [sys.executable, "-m", "pytest", "-q", str(ROOT / "tests" / "book_pages.py")]
+    sys.exit(subprocess.run(looks, cwd=ROOT).returncode)
+
+
+if __name__ == "__main__":
+    main()
