@@ -353,6 +353,19 @@ def test_what_a_reader_finds_is_told(show) -> None:
     expect(answer).to_have_text("From 16 on: relative adds the same, however far.")
 
 
+def test_random_rows_are_no_find(alone_page) -> None:
+    explorer = alone_page.shown(positions(64, 32, 64, query=20, key=26))
+    answer = explorer.locator(".ask p")
+    waves = humps(library_scores("sinusoidal", positions(64, 32, 64), None)[0, 20], 20)
+    assert waves
+    for key in range(40):
+        place(explorer, "key").fill(str(key))
+        if key in waves:
+            expect(answer).to_contain_text(re.compile(f"[Pp]lace {key} looks .*sinusoidal"))
+        else:
+            expect(answer).to_contain_text("Which places look most like place 20")
+
+
 def test_what_hardly_moves_is_called_nearly(show) -> None:
     angles = torch.linspace(0, 3, 8).double() ** 1.01
     explorer = show(

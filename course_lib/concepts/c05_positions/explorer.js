@@ -329,7 +329,8 @@ class Positions extends Instrument {
     if (!names.includes("learned") && names.includes("relative") && Math.abs(c.key - c.query) >= farthest) {
       return [`From ${farthest} on: relative adds the same, however far.`];
     }
-    for (const scheme of shown.filter(isAdded).reverse()) {
+    // Random rows look alike by chance.
+    for (const scheme of shown.filter((each) => isAdded(each) && this.called(each.name) !== "random").reverse()) {
       const found = humps(scheme, c.query, this.sizes.n_places);
       const at = found.indexOf(c.key);
       const words = `(${this.called(scheme.name)} ${written(scheme.score(c.query, c.key))})`;
