@@ -366,10 +366,10 @@ def test_the_question_is_answered(shown: Locator, gap: GapExplorer) -> None:
     expect(hint).to_contain_text("and which only both together?")  # the first gap was given
     token.nth(first[0]).click()
     away(shown)
-    expect(hint).to_have_text(f"{told[first[0]]} Which token do only both sides settle (80 % or more)?")
+    expect(hint).to_have_text(f"{told[first[0]]} Which token do only both sides settle?")
     token.nth(first[3]).click()
     away(shown)
-    expect(hint).to_have_text(f"{told[first[3]]} Which token do only both sides settle (80 % or more)?")
+    expect(hint).to_have_text(f"{told[first[3]]} Which token do only both sides settle?")
     token.nth(first[1]).click()
     away(shown)
     expect(hint).to_have_text(f"{told[first[1]]} Both are found.")

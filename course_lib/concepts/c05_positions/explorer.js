@@ -429,8 +429,8 @@ class Positions extends Instrument {
     }
     side.choice.show(c[name]);
     if (isHand) {
-      const all = `; the mean cosine between both hands, of all ${scheme.speeds.length} clocks, is ${written(scheme.score(c.query, c.key))}`;
-      setText(side.parts.firstChild, `goes round once in ${roundOf(scheme.speeds[c.pair])} places (dotted)${all}`);
+      const all = `mean cosine, all ${scheme.speeds.length} clocks: ${written(scheme.score(c.query, c.key))}`;
+      setText(side.parts.firstChild, `round in ${roundOf(scheme.speeds[c.pair])} places (dotted); ${all}`);
     }
     side.choice.buttons.forEach((button, i) => {
       const part = isHand ? clockFace(scheme, scheme.speeds[side.list[i]], c, this.sizes) : [this.slope(side, scheme, side.list[i])];

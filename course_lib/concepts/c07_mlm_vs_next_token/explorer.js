@@ -14,10 +14,11 @@ const NO_START = {
   left: "No token stands before it, so there is nothing to go by.",
   tried: "What is tried comes from the list to the left, and that is empty: nothing stands before the gap.",
 };
+const MEASURE = ` (${100 * SETTLED} % or more)`;
 const QUESTIONS = {
-  "left both": "Which token does the left side settle alone (80 % or more), and which only both together?",
-  left: "Which token does the left side settle alone (80 % or more)?",
-  both: "Which token do only both sides settle (80 % or more)?",
+  "left both": `Which token does the left side settle alone${MEASURE}, and which only both together?`,
+  left: `Which token does the left side settle alone${MEASURE}?`,
+  both: `Which token do only both sides settle${MEASURE}?`,
   "": "Both are found.",
 };
 const HOW = [
@@ -518,7 +519,7 @@ class Gap extends Instrument {
     const isPassing = verdict && this.passing !== null && this.passing !== c.own;
     const how = `${matchMedia("(hover: none)").matches ? "Tap" : "Point at"} one; a click keeps it.`;
     const kept = known.length ? known.map((place) => bare(c.tokens[place])).join(", ") : "no token";
-    const next = isPassing ? "A click keeps it." : names.length === 0 ? "" : verdict ? open : `${open} ${how}`;
+    const next = isPassing ? "A click keeps it." : names.length === 0 ? "" : verdict ? open.replace(MEASURE, "") : `${open} ${how}`;
     return [verdict?.said, next, isAll ? "" : `Both sides are recorded at ${kept}.`].filter(Boolean).join(" ");
   }
 
