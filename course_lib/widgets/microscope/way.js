@@ -129,7 +129,7 @@ const wayView = {
     add(svg("rect", { x: 0, y: y1, width: 125, height: y2 - y1, class: "panel", rx: 3 }));
     const end = (name, y0, words, kind, label) => {
       const change = { part: c.part === name ? "" : name };
-      const edge = svg("rect", { class: "pill", x: 4, y: y0 - 8.5, width: 136, height: 17, rx: 7 });
+      const edge = svg("rect", { class: "pill end", x: 4, y: y0 - 8.5, width: 136, height: 17, rx: 7 });
       add(this.button(p, name, label, change, [4, y0 - 9, 136, 18], edge, text(mid, y0, words, `mid b s14 of-${kind}`)));
     };
     end("start", 8, bare(D.tokens[t]), "query", "Where the vector begins");
