@@ -71,6 +71,24 @@ def test_conda_installs_the_same_list():
     assert pip["pip"] == [*PYPROJECT["project"]["dependencies"], "-e ."]
 
 
+def test_binder_installs_what_set_up_does():
+    binder = ROOT / ".binder"
+    assert (binder / "runtime.txt").read_text("utf-8") == "python-3.11\n"
+    assert PYPROJECT["project"]["requires-python"] == ">=3.11"
+    lines = (binder / "requirements.txt").read_text("utf-8").splitlines()
+    options = dict(line.split() for line in lines if line.startswith("--"))
+    assert (binder / options["--constraint"]).resolve() == ROOT / "constraints.txt"
+    assert options["--editable"] == "."
+    assert options["--extra-index-url"] in README
+    script = (binder / "postBuild").read_text("utf-8")
+    named = re.findall(r"--requirement (\S+)|cp -r (\S+)/\.", script)
+    paths = [ROOT / (file or folder) for file, folder in named]
+    assert paths == [ROOT / "requirements-models.txt", ROOT / "tools" / "jupyter"]
+    assert all(path.exists() for path in paths)
+    if os.name == "posix":
+        assert os.access(binder / "postBuild", os.X_OK)
+
+
 LEARN = PYPROJECT["project"]["dependencies"]
 TEACH = [*LEARN, *PYPROJECT["project"]["optional-dependencies"]["teach"]]
 providers = functools.cache(packages_distributions)  # takes long, and only the tests below ask
@@ -300,7 +318,8 @@ def test_concepts_carry_one_name():
 def test_links_between_our_files_lead_somewhere():
     broken = []
     for path in project_files():
-        if path.suffix in (".md", ".ipynb"):
+        # Sphinx follows those of the book: one that leads nowhere stops it.
+        if path.suffix in (".md", ".ipynb") and path.relative_to(ROOT).parts[0] != "book":
             # The words of tasks are read where the exercises stand.
             folder = ROOT / "exercises" / "of_a_concept" if path.parent.name == "tasks" else path.parent
             for target in re.findall(r"\]\(((?!https?:|mailto:|#|attachment:)[^)\s]+)\)", text_of(path)):

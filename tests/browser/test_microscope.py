@@ -158,6 +158,7 @@ def test_keyboard_alone(desk, scope: Locator) -> None:
     scope.get_by_role("button", name="Attention: open").focus()
     keyboard.press("Enter")
     expect(scope.get_by_role("button", name="mix, step 6 of 7")).to_have_attribute("aria-pressed", "true")
+    expect(scope.get_by_role("button", name="mix, step 6 of 7")).to_be_focused()
     keyboard.press("Escape")
     expect(scope.get_by_role("button", name="Attention: open")).to_be_visible()
     # None of these keys was a shortcut of JupyterLab.

@@ -548,7 +548,9 @@ def test_a_picture_of_ones_own(alone_page) -> None:
     assert cells(explorer) == [[255] * 12, [0] * 12, [51] * 12]
     expect(explorer.locator(".source")).to_contain_text("the middle of wall.png, 448 × 896: 224 × 224 pixels")
     caption = explorer.locator(".caption")
-    expect(caption).to_have_text("Cropped to its middle, 448 × 448 of 448 × 896 pixels.")
+    expect(caption).to_have_text(
+        "Cropped to its middle, 448 × 448 pixels of a picture 896 wide and 448 high."
+    )
     size(explorer).select_option("64")
     expect(caption).to_have_text(
         "Cropped to its middle. Left out: 32 rows of pixels and 32 columns of pixels."

@@ -675,7 +675,7 @@ class Patches extends Instrument {
     const { name, height, width } = view.file ?? {};
     const leaves = (what) => lost.map(([some, line, where]) => `${many(some, line)}${what(where)}`).join(" and ");
     const side = Math.min(height, width);
-    const middle = height === width ? "" : `Cropped to its middle, ${count(side)} × ${count(side)} of ${count(height)} × ${count(width)} pixels`;
+    const middle = height === width ? "" : `Cropped to its middle, ${count(side)} × ${count(side)} pixels of a picture ${count(width)} wide and ${count(height)} high`;
     let cropped = lost.length ? `Left out: ${leaves((where) => ` of pixels ${where}`)}.` : "";
     if (middle) cropped = lost.length ? `Cropped to its middle. Left out: ${leaves(() => " of pixels")}.` : `${middle}.`;
     setText(this.caption, this.isDrawing() ? "Draw here, with the mouse or with keys." : cropped);

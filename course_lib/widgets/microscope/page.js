@@ -197,7 +197,9 @@ class Microscope extends Instrument {
   }
 
   toggle(part) {
+    const isByKeys = this.stage.contains(document.activeElement);
     this.set({ part: this.state.part === part ? "" : part, step: calm() ? MIX : 1 });
+    if (isByKeys && this.state.part === "attention") this.stage.querySelector(`[data-at="step ${this.state.step}"]`)?.focus();
   }
 
   /** Attention unfolds one step after the other, until somebody stops it or chooses something; after the last from the first. */
