@@ -387,7 +387,7 @@ class Clock extends Instrument {
       em("Transformer", "attention"), ` ${long(last)}.`,
     );
     const grown = `${lengths[1] / lengths[0]} times as many words take the RNN ${times(loop)} as long`;
-    const elsewhere = h("span", { class: "long" }, cores === 1 ? " With many cores: see Reading." : "");
+    const elsewhere = h("span", { class: "least" }, cores === 1 ? " With many cores: see Reading." : "");
     this.hint.replaceChildren(`${grown}, the LSTM ${times(fused)}, the Transformer ${times(last)}.`, elsewhere);
     this.bars.replaceChildren(...rows.map((row) => {
       const bar = (ms, i) =>
