@@ -38,6 +38,29 @@ def test_what_follows_a_question_waits_up_to_the_next_heading() -> None:
     ]
 
 
+def test_a_result_behind_the_next_heading_waits_there() -> None:
+    found = sources(
+        new_code_cell('predict("a", {"x": 1, "y": 2})'),
+        new_markdown_cell("## Next"),
+        new_code_cell("1 + 1"),
+        new_code_cell('if True:\n    outcome("a", 1)'),
+        new_markdown_cell("So it was."),
+        new_markdown_cell("## Then"),
+    )
+    assert found[1:] == [
+        '<div class="course-waits" data-for="a">',
+        "\n\n</div>",
+        "## Next",
+        "1 + 1",
+        '<div class="course-waits" data-for="a">',
+        'if True:\n    outcome("a", 1)',
+        "So it was.",
+        "\n\n</div>",
+        "## Then",
+        "",
+    ]
+
+
 def test_what_is_open_at_the_end_is_closed() -> None:
     question = new_code_cell('predict("a", {"x": 1, "y": 2})')
     assert sources(question, new_code_cell("# no heading"))[-1] == "</div>"

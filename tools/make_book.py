@@ -31,7 +31,9 @@ BUILD = ROOT / "build" / "book"
 WIDGETS = ".widgets"  # what stands at the end of a page of this name
 AT_ONCE = 2  # notebooks that run, one core each
 HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
-QUESTION = re.compile(r"^predict\(\s*['\"]([^'\"]+)", re.MULTILINE)
+QUESTION, OUTCOME = (
+    re.compile(rf"^ *{name}\(\s*['\"]([^'\"]+)", re.MULTILINE) for name in ("predict", "outcome")
+)
 # README's table of the concepts; its links to what is no page; those of the ledger's pages to a cell.
 CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 BESIDE = re.compile(
@@ -79,22 +81,39 @@ def alive(output: NotebookNode) -> NotebookNode:
 
 
 def waiting(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
-    """The cells; what follows a question, up to the next heading, waits for an answer: the page hides it."""
+    """The cells; what follows a question, up to the next heading, waits for an answer: the page hides it.
+
+    Where the result comes only behind that heading, it waits there, with what follows it.
+    """
     n_open = 0
+    asked: set[str] = set()  # questions whose result has not come yet
+    late: set[str] = set()  # those of an earlier section
     for cell in cells:
-        heading = HEADING.search(cell.source) if cell.cell_type == "markdown" and n_open else None
+        code = cell.source if cell.cell_type == "code" else ""
+        for name in OUTCOME.findall(code):
+            if name in late:
+                yield text(waits(name))
+                n_open += 1
+            asked.discard(name)
+            late.discard(name)
+        heading = HEADING.search(cell.source) if n_open and not code else None
         if heading is None:
             yield cell
         else:
             comment = cell.source[: heading.start()].strip()
             yield text(f"{comment}\n\n{'</div>' * n_open}")
             yield text(cell.source[heading.start() :], attachments=cell.get("attachments", {}))
-            n_open = 0
-        question = QUESTION.search(cell.source) if cell.cell_type == "code" else None
-        if question:
-            yield text(f'<div class="course-waits" data-for="{question[1]}">')
+            n_open, asked, late = 0, set(), late | asked
+        for name in QUESTION.findall(code):
+            yield text(waits(name))
             n_open += 1
+            asked.add(name)
     yield text("</div>" * n_open)
+
+
+def waits(name: str) -> str:
+    """Where what waits for an answer begins."""
+    return f'<div class="course-waits" data-for="{name}">'
 
 
 def text(source: str, **more: object) -> NotebookNode:
