@@ -2,7 +2,7 @@
 
 const STEPS = ["q, k, v", "q meets k", "÷ √d", "mask", "softmax", "mix", "join"];
 const STEP_COLOURS = ["query", "key", "key", "attention", "attention", "value", "attention"];
-const MIX = 6; // so far attention unfolds by itself
+const MIX = 6; // what the tour opens, and who wants no motion
 const [MEET, SCALE, MASK, SOFTMAX] = [2, 3, 4, 5];
 const UNFOLDING_MS = 2600; // to read each step
 const BENDING_MS = 700;
