@@ -50,6 +50,7 @@ function tell(id, answer) {
     box.textContent = said.text;
     box.style.borderLeftColor = said.colour;
     choices.set(id, said);
+    forget.hidden = false;
   }
   const all = [...new Set(outcomes.map((box) => choices.get(box.dataset.asked)))].filter(Boolean);
   if (all.length === 0) return;
@@ -70,8 +71,19 @@ function kept(name) {
       return null;
     }
   };
-  return { get: () => attempt(() => localStorage.getItem(key)), set: (answer) => attempt(() => localStorage.setItem(key, answer)) };
+  return {
+    get: () => attempt(() => localStorage.getItem(key)),
+    set: (answer) => attempt(() => localStorage.setItem(key, answer)),
+    forget: () => attempt(() => localStorage.removeItem(key)),
+  };
 }
+
+const forget = made("button", { type: "button", class: "course-skip", hidden: true }, "Forget my predictions on this page");
+forget.addEventListener("click", () => {
+  for (const { dataset } of outcomes) kept(dataset.name).forget();
+  location.reload();
+});
+(document.querySelector(".course-predictions") ?? outcomes.at(-1))?.after(forget);
 
 function prediction(id, el) {
   const { _options_labels: answers, index } = saved[id].state;

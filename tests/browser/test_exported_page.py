@@ -357,6 +357,14 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     page.reload()
     expect(page.locator(".course-answers :checked")).to_have_count(2)
     expect(counted.get_by_role("listitem")).to_have_text(lines)
+    forget = page.get_by_role("button", name="Forget my predictions on this page")
+    forget.click()
+    expect(page.locator(".course-answers input")).to_have_count(5)
+    expect(page.locator(".course-answers :checked")).to_have_count(0)
+    expect(forget).to_be_hidden()
+    page.reload()
+    expect(page.locator(".course-answers :checked")).to_have_count(0)
+    page.get_by_label("half").click()
     other = shutil.copy(exported, exported.with_name("other.html"))
     forbidden = "get() { throw new Error('forbidden'); }"
     for path in (other, exported):
