@@ -10,7 +10,7 @@ from sphinx.writers.html5 import HTML5Translator
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from make_book import WIDGETS  # noqa: E402
+from make_book import WIDGETS, foot, places  # noqa: E402
 
 from course_lib.export import formula  # noqa: E402
 
@@ -23,6 +23,8 @@ exclude_patterns = ["README.md"]  # parts of it are pages
 # The pages have run: see tools/executed.py.
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_code_prompt_show = "Set-up"
+nb_code_prompt_hide = "Set-up"
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4
 myst_heading_slug_func = "make_book.slug"  # links name headings as JupyterLab does
@@ -63,7 +65,22 @@ def add_loader(app: Sphinx, page: str, template: str, context: dict, doctree: no
         context["body"] += widgets.read_text(encoding="utf-8")
 
 
+def say_minutes(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """How long the lessons before and after a page take, beside their titles."""
+    for beside in (context.get("prev"), context.get("next")):
+        name = Path(beside["link"]).stem if beside else ""
+        if beside and name in places():
+            beside["title"] += f" · {places()[name][-1]} minutes"
+
+
+def add_foot(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Where to change a page, and where to say what is wrong with it."""
+    if doctree is not None:
+        context["body"] += foot(page)
+
+
 def setup(app: Sphinx) -> None:
     """Formulas without a script, and the loader."""
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
-    app.connect("html-page-context", add_loader)
+    for add in (say_minutes, add_foot, add_loader):
+        app.connect("html-page-context", add)

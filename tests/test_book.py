@@ -1,5 +1,7 @@
 """How notebooks that have run become pages of the book; the pages themselves are looked at by `make book`."""
 
+import re
+
 import executed
 import make_book
 import nbformat
@@ -81,10 +83,15 @@ def test_a_lesson_keeps_its_widgets_and_what_judges_can_be_linked_to(tmp_path) -
     assert '<span id="cell-judged"></span>' in [cell.source for cell in lesson.cells]
     (shown,) = [output for cell in lesson.cells for output in cell.get("outputs", [])]
     assert '"model_id":"w"' in shown.data["text/html"]
-    make_book.write(make_book.placed(lesson, "0:47 words", "10 + 20"), tmp_path / "page.ipynb")
+    make_book.write(
+        make_book.placed(lesson, "01_a.ipynb", "0:47 words", "00", "10 + 20"), tmp_path / "page.ipynb"
+    )
     page = nbformat.read(tmp_path / "page.ipynb", as_version=4)
     assert page.cells[0].source.startswith("# Title\n")
-    assert "Lecture 0:47 words · 10 + 20 minutes" in page.cells[0].source
+    assert (
+        "Lecture 0:47 words · after 00 · 10 minutes up to a place to stop, 20 behind it · "
+        in page.cells[0].source
+    )
     assert "widgets" not in page.metadata
     assert STATE in (tmp_path / f"page{make_book.WIDGETS}").read_text("utf-8")
 
@@ -102,10 +109,35 @@ def test_the_ledgers_links_are_found(told: str, links: list[str]) -> None:
 
 
 def test_every_concept_of_the_readme_has_its_place() -> None:
-    readme = (make_book.ROOT / "README.md").read_text(encoding="utf-8")
-    names = [name for name, _, _ in make_book.CONCEPT.findall(readme)]
-    assert names == sorted(path.stem for path in (make_book.ROOT / "notebooks").glob("*.ipynb"))
+    places = make_book.places()
+    assert list(places) == sorted(path.stem for path in (make_book.ROOT / "notebooks").glob("*.ipynb"))
+    numbers = [name[:2] for name in places]
+    for number, (lecture, after, minutes) in zip(numbers, places.values(), strict=True):
+        assert re.match(r"\d+:\d\d", lecture)
+        assert re.fullmatch(r"\d+ \+ \d+", minutes)
+        named = re.findall(r"\d\d", after)
+        assert set(named) <= set(numbers[: numbers.index(number)])
+        assert named or number == "00"
     assert make_book.BESIDE.sub(r"\1", "see [LICENSE](LICENSE), [a](b.md)") == "see LICENSE, [a](b.md)"
+
+
+def test_a_page_leads_to_its_file_where_the_host_has_one(monkeypatch) -> None:
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    assert make_book.foot("run") == ""
+    monkeypatch.setenv("GITHUB_REPOSITORY", "somebody/course")
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://host.example")
+    for page, end in (
+        ("notebooks/03_qkv", "/edit/main/notebooks/03_qkv.ipynb"),
+        ("index", "/edit/main/book/index.ipynb"),
+        ("run", "/edit/main/book/pages/run.md"),
+        ("workshop/grading", "/edit/main/workshop/grading.md"),
+        ("exercises/03_qkv/attention_by_hand", "/tree/main/course_lib/concepts/c03_qkv/tasks"),
+    ):
+        assert f'href="https://host.example/somebody/course{end}"' in make_book.foot(page)
+        assert (make_book.ROOT / end.split("/main/")[1]).exists()
+    made = make_book.foot("genindex")
+    assert "Change this page" not in made
+    assert "/issues/new?title=genindex" in made
 
 
 def test_a_notebook_that_has_run_runs_again_only_when_something_changed(tmp_path, monkeypatch) -> None:

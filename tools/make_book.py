@@ -6,6 +6,7 @@ Its pages are the notebooks after they have run (`tools/executed.py`), the exerc
 the ledger's pages. Sphinx writes them as book/conf.py says; tests/book_pages.py looks at each in a browser.
 """
 
+import html
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import executed
 import nbformat
@@ -34,8 +36,11 @@ HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 QUESTION, OUTCOME = (
     re.compile(rf"^ *{name}\(\s*['\"]([^'\"]+)", re.MULTILINE) for name in ("predict", "outcome")
 )
+# What is folded where it shows nothing; what only who runs a notebook needs to know.
+SET_UP = re.compile(r"(from|import) ")
+RUNNING = re.compile(r" *\(Shift\+Enter [^)]*\)")
 # README's table of the concepts; its links to what is no page; those of the ledger's pages to a cell.
-CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
+CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]*?) ?\| ([^|]+) \|$", re.MULTILINE)
 BESIDE = re.compile(
     r"\[([\w.-]+)\]\((?:\.\./)?(?:LICENSE|CONTRIBUTING|CHANGELOG|README|Containerfile)[^)]*\)"
 )
@@ -68,6 +73,10 @@ def lesson(path: Path) -> NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [alive(output) for output in cell.outputs if not is_closed_bar(output, notebook)]
+            if SET_UP.match(cell.source) and not cell.outputs:
+                cell.metadata["tags"] = ["hide-input"]
+        else:
+            cell.source = RUNNING.sub("", cell.source)
         cells += [text(f'<span id="{anchor(cell.id)}"></span>'), cell] if cell.id in judging else [cell]
     notebook.cells = list(waiting(cells))
     return notebook
@@ -121,12 +130,57 @@ def text(source: str, **more: object) -> NotebookNode:
     return nbformat.v4.new_markdown_cell(source, **more)
 
 
-def placed(notebook: NotebookNode, lecture: str, minutes: str) -> NotebookNode:
-    """A lesson that says below its title where it belongs in the lecture, and how long it takes."""
+def placed(notebook: NotebookNode, file: str, lecture: str, after: str, minutes: str) -> NotebookNode:
+    """A lesson that says below its title where it belongs and how long it takes; its exercises follow it."""
     title, _, rest = notebook.cells[0].source.partition("\n")
-    line = f"Lecture {lecture} · {minutes} minutes, up to a place to stop and behind it · [Run it](../run.md)"
-    notebook.cells[0].source = f"{title}\n\n<div class='course-place'>\n\n{line}\n\n</div>\n\n{rest}"
+    first, behind = minutes.split(" + ")
+    parts = [
+        f"Lecture {lecture}",
+        f"after {after}" if after else "the first one",
+        f"{first} minutes up to a place to stop, {behind} behind it",
+        "[run it yourself](../run.md): two commands",
+        f'<a href="{file}" download>the notebook</a>',
+    ]
+    line = " · ".join(parts)
+    exercises = f"```{{toctree}}\n:hidden:\n:glob:\n\n../exercises/{Path(file).stem}/*\n```"
+    place = f"<div class='course-place'>\n\n{line}\n\n</div>"
+    notebook.cells[0].source = "\n\n".join((title, exercises, place, rest))
     return notebook
+
+
+def places() -> dict[str, tuple[str, str, str]]:
+    """Of each lesson: its place in the lecture, the lessons before it, its minutes."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return {name: (lecture, after, minutes) for name, lecture, after, minutes in CONCEPT.findall(readme)}
+
+
+def written_in(page: str) -> Path | None:
+    """The file that a page comes from; of exercises the folder of their tasks; None if it has no file."""
+    folder = page.rpartition("/")[0]
+    if folder.startswith("exercises/"):
+        return ROOT / "course_lib" / "concepts" / f"c{folder.removeprefix('exercises/')}" / "tasks"
+    files = (
+        ROOT / f"{page}.ipynb",
+        ROOT / f"{page}.md",
+        BOOK / f"{page}.ipynb",
+        BOOK / "pages" / f"{page}.md",
+    )
+    return next((path for path in files if path.exists()), None)
+
+
+def foot(page: str) -> str:
+    """Where to change a page and to say what is wrong with it, if the host that builds the book tells it."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if not repository:
+        return ""
+    address = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}"
+    links = {"Something wrong here? Say it": f"{address}/issues/new?title={quote(page, safe='')}"}
+    path = written_in(page)
+    if path is not None:
+        act = "edit" if path.is_file() else "tree"
+        links["Change this page"] = f"{address}/{act}/main/{path.relative_to(ROOT).as_posix()}"
+    told = " · ".join(f'<a href="{html.escape(link)}">{text}</a>' for text, link in links.items())
+    return f'<p class="course-place">{told}</p>'
 
 
 # ------------------------------------------------------------------------------------------------ the folders
@@ -134,8 +188,6 @@ def placed(notebook: NotebookNode, lecture: str, minutes: str) -> NotebookNode:
 
 def lay_ready() -> None:
     """Put all pages where Sphinx finds them; notebooks that have not run, run now."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    places = {name: (lecture, minutes) for name, lecture, minutes in CONCEPT.findall(readme)}
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(BOOK / "pages", SOURCE)
     shutil.copytree(ROOT / "notebooks" / "images", SOURCE / "notebooks" / "images")
@@ -148,7 +200,7 @@ def lay_ready() -> None:
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for path in pool.map(executed.executed, notebooks):
-            write(placed(lesson(path), *places[path.stem]), SOURCE / "notebooks" / path.name)
+            write(placed(lesson(path), path.name, *places()[path.stem]), SOURCE / "notebooks" / path.name)
     write(lesson(executed.executed(BOOK / "index.ipynb")), SOURCE / "index.ipynb")
 
 
@@ -184,6 +236,8 @@ def main() -> None:
     if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
         sys.exit("Sphinx gives the reason above; its line numbers count cells.")
     write_ledger()
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(path, BUILD / "notebooks")  # as it is offered below its title: without outputs
     print(BUILD / "index.html", flush=True)
     if programs.missing():
         programs.install()
