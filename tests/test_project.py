@@ -11,6 +11,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import make_book
 import pytest
 import torch
 import yaml
@@ -87,6 +88,17 @@ def test_binder_installs_what_set_up_does():
     assert all(path.exists() for path in paths)
     if os.name == "posix":
         assert os.access(binder / "postBuild", os.X_OK)
+
+
+def test_the_book_is_published_as_it_is_built_here():
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = job["build"]["steps"]
+    (python,) = [step["with"]["python-version"] for step in steps if "setup-python" in step.get("uses", "")]
+    assert f"python-{python}\n" == (ROOT / ".binder" / "runtime.txt").read_text("utf-8")
+    assert "make book" in [step.get("run") for step in steps]
+    assert re.search(r"^book:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    (page,) = [step["with"]["path"] for step in steps if "pages-artifact" in step.get("uses", "")]
+    assert (ROOT / page) == make_book.BUILD
 
 
 LEARN = PYPROJECT["project"]["dependencies"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import changed
+import colab
 import lock
 import programs
 import pytest
@@ -40,6 +41,15 @@ def set_up(monkeypatch, tmp_path) -> ModuleType:
 
 
 # ----------------------------------------------------------------------------------------------------- set-up
+
+
+def test_colab_keeps_what_is_there_and_its_own_versions():
+    installed = {"ipywidgets": "7.7.1", "numpy": "2.1.0", "scikit-learn": "1.4", "tqdm": "4.67"}
+    needed = ["ipywidgets>=8.1.5,<9", "numpy>=2", "scikit_learn>=1.5", "tqdm>=4.66", "gguf>=0.17"]
+    assert colab.missing(needed, installed) == ["scikit_learn>=1.5", "gguf>=0.17"]
+    kept = colab.pins(installed, ["scikit_learn>=1.5", "gguf>=0.17"])
+    assert kept == ["ipywidgets==7.7.1", "numpy==2.1.0", "tqdm==4.67"]
+    assert colab.missing(needed, {**installed, "scikit-learn": "1.5", "gguf": "0.17"}) == []
 
 
 def test_a_wrong_hash_names_both(set_up, tmp_path):
