@@ -32,6 +32,7 @@ myst_heading_slug_func = "make_book.slug"  # links name headings as JupyterLab d
 html_theme = "sphinx_book_theme"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_js_files = ["book.js"]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_copyright = False

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Watch, launched, watched
+from chromium import Watch, found_by_axe, launched, watched
 from playwright.sync_api import Browser, Page, expect
 
 BUILD = Path(__file__).parents[1] / "build" / "book"
@@ -17,6 +17,8 @@ PAGES = sorted(
     path.relative_to(BUILD).as_posix() for path in BUILD.rglob("*.html") if "_static" not in path.parts
 )
 LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
+# One of each kind: what stands in all exercises, or in all experiments, is made in one place.
+READ = [*LESSONS, "index.html", "run.html", "claims.html", "exercises/03_qkv/attention_by_hand.html"]
 OPEN = "document.querySelectorAll('.course-waits').forEach((part) => part.classList.add('is-open'))"
 VIEWS = 'script[type="application/vnd.jupyter.widget-view+json"]'
 
@@ -57,6 +59,19 @@ def test_a_page_is_alive_and_fits_a_telephone(opened: Page) -> None:
         expect(explorer.get_by_role("alert")).to_be_empty()
     opened.set_viewport_size({"width": 390, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("opened", READ, indirect=True)
+def test_everybody_can_read_a_page(opened: Page) -> None:
+    opened.evaluate(OPEN)
+    ours = opened.locator(".bd-article, main:not(:has(.bd-article))")
+    found = []
+    for theme in ("light", "dark"):
+        opened.emulate_media(color_scheme=theme)
+        found += found_by_axe(opened, ours, theme)
+    # Some lessons open one explorer twice, under one name: still to be told apart.
+    twice = [line for line in found if "Landmarks should have a unique role" in line]
+    assert [line for line in found if line not in twice] == []
 
 
 @pytest.mark.parametrize("opened", [*LESSONS, "index.html"], indirect=True)

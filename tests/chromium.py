@@ -4,19 +4,26 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Locator,
+    Page,
     Request,
     ViewportSize,
     sync_playwright,
 )
 from programs import MISSING, find
 
+# axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
+AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 LOCAL = {"127.0.0.1", "localhost"}
 FLAGS = [
     "--disable-background-networking",
@@ -102,3 +109,24 @@ def watched(browser: Browser, seen: Watch) -> Iterator[BrowserContext]:
     context.close()
     # What came after the last test's own check.
     seen.check()
+
+
+def found_by_axe(page: Page, parts: Locator, name: str) -> list[str]:
+    """What axe-core finds in parts of a page."""
+    if not page.evaluate("'axe' in window"):
+        # JupyterLab's module loader must not take the script for a module of its own.
+        page.evaluate(f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()")
+    found: dict[str, Any] = parts.evaluate_all(
+        """async parts => {
+            // A page from disk may not ask for its style.
+            const options = { resultTypes: ["violations"], preload: false };
+            const { passes, violations } = await axe.run({ include: parts }, options);
+            return { passes: passes.length, violations };
+        }"""
+    )
+    assert found["passes"], f"axe-core found nothing to look at in {name}"
+    return [
+        f"{name}: {rule['help']}: {node['html']}: {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]

@@ -57,7 +57,9 @@ def pip_install(*arguments: str) -> None:
 def main() -> None:
     """Install what is missing, the course and the two models; let explorers be shown."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    installed = {canonicalize_name(each.name): each.version for each in metadata.distributions()}
+    installed: dict[str, str] = {
+        canonicalize_name(each.name): each.version for each in metadata.distributions()
+    }
     new = missing(project["dependencies"], installed)
     if new:
         with tempfile.TemporaryDirectory() as folder:

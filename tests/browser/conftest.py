@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import axe_playwright_python
 import nbformat
 import pytest
-from chromium import VIEWPORT, Watch, launched, watched
+from chromium import VIEWPORT, Watch, found_by_axe, launched, watched
 from explorers import alone
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect
 
@@ -30,8 +29,6 @@ from course_lib.widgets.explorer import Explorer
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS = ROOT / "tools" / "jupyter"  # which set-up copies to where Jupyter looks
 SCREENSHOTS = ROOT / "build" / "screenshots"
-# axe-core itself (MPL-2.0) comes with this package; it is a test dependency, not a part of the course.
-AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {
         "fetchNews": "false",
@@ -182,26 +179,6 @@ def tells(explorer: Locator, *lines: str) -> None:
     text = re.escape("\n".join(lines))
     # Of a pattern, unlike a string, each space counts.
     expect(explorer.locator(".cx-text")).to_have_text(re.compile(f"^{text}$"))
-
-
-def found_by_axe(page: Page, explorer: Locator, name: str) -> list[str]:
-    """What axe-core finds in an explorer."""
-    if not page.evaluate("'axe' in window"):
-        # JupyterLab's module loader must not take the script for a module of its own.
-        page.evaluate(f"(() => {{ const define = undefined, module = undefined; {AXE.read_text()} }})()")
-    found: dict[str, Any] = explorer.evaluate_all(
-        """async parts => {
-            const options = { resultTypes: ["violations"] };
-            const { passes, violations } = await axe.run({ include: parts }, options);
-            return { passes: passes.length, violations };
-        }"""
-    )
-    assert found["passes"], f"axe-core found nothing to look at in {name}"
-    return [
-        f"{name}: {rule['help']}: {node['html']}: {node['failureSummary']}"
-        for rule in found["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 @dataclass
