@@ -68,10 +68,11 @@ def add_loader(app: Sphinx, page: str, template: str, context: dict, doctree: no
 
 def say_minutes(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
     """How long the lessons before and after a page take, beside their titles."""
-    for beside in (context.get("prev"), context.get("next")):
-        name = Path(beside["link"]).stem if beside else ""
-        if beside and name in places():
-            beside["title"] += f" · {places()[name][-1]} minutes"
+    minutes = {name: place[-1] for name, place in places().items()}
+    for beside in filter(None, (context.get("prev"), context.get("next"))):
+        name = Path(beside["link"]).stem
+        if name in minutes:
+            beside["title"] += f" · {minutes[name]} minutes"
 
 
 def add_foot(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:

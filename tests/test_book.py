@@ -108,6 +108,28 @@ def test_the_ledgers_links_are_found(told: str, links: list[str]) -> None:
     assert [f"{found[1]}#{found[2] or ''}" for found in make_book.CELL.finditer(told)] == links
 
 
+@pytest.mark.parametrize(
+    ("source", "is_folded"),
+    [
+        ("import torch\n\ntorch.set_num_threads(1)", True),
+        ("from torch import nn\n\n\nclass Layer(nn.Module):\n    pass", False),
+        ("import torch\n\n\ndef causal(model):\n    model.causal = True", False),
+        ("causal = True\nimport torch", False),
+    ],
+)
+def test_only_imports_are_folded_and_only_at_the_top(source: str, is_folded: bool, tmp_path) -> None:
+    cells = [
+        new_markdown_cell("# A (Shift+Enter runs a cell.)"),
+        new_code_cell(source),
+        new_code_cell(source),
+    ]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    title, first, second, _ = make_book.lesson(tmp_path / "a.ipynb").cells
+    assert title.source == "# A"
+    assert (first.metadata.get("tags") == ["hide-input"]) == is_folded
+    assert "tags" not in second.metadata
+
+
 def test_every_concept_of_the_readme_has_its_place() -> None:
     places = make_book.places()
     assert list(places) == sorted(path.stem for path in (make_book.ROOT / "notebooks").glob("*.ipynb"))

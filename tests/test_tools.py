@@ -50,6 +50,8 @@ def test_colab_keeps_what_is_there_and_its_own_versions():
     kept = colab.pins(installed, ["scikit_learn>=1.5", "gguf>=0.17"])
     assert kept == ["ipywidgets==7.7.1", "numpy==2.1.0", "tqdm==4.67"]
     assert colab.missing(needed, {**installed, "scikit-learn": "1.5", "gguf": "0.17"}) == []
+    assert "pytest" in colab.in_use()
+    assert "mypy" not in colab.in_use()
 
 
 def test_a_wrong_hash_names_both(set_up, tmp_path):

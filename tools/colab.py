@@ -4,7 +4,7 @@
     %cd course
     %run tools/colab.py
 
-Colab's own packages stay, as its kernel stands on them; its ipywidgets 7 shows the explorers, too.
+Colab's own packages stay, as its page and kernel stand on them; explorers can be made with its ipywidgets 7.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-# Colab has them in versions of its own, and with others its page no longer reaches its kernel.
+# Colab has them in versions of its own, on which its page and its kernel stand.
 COLABS = ("ipython", "ipywidgets", "jupyterlab")
 
 
@@ -45,6 +45,12 @@ def pins(installed: Mapping[str, str], new: Sequence[str]) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(installed.items()) if name not in names]
 
 
+def in_use() -> set[str]:
+    """The packages that this Python has imported already."""
+    packages = metadata.packages_distributions()
+    return {canonicalize_name(name) for module in sys.modules for name in packages.get(module, [])}
+
+
 def pip_install(*arguments: str) -> None:
     """Run pip with the Python that runs this."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
@@ -61,6 +67,7 @@ def main() -> None:
         canonicalize_name(each.name): each.version for each in metadata.distributions()
     }
     new = missing(project["dependencies"], installed)
+    old = in_use()
     if new:
         with tempfile.TemporaryDirectory() as folder:
             kept = Path(folder, "constraints.txt")
@@ -71,9 +78,9 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))  # this Python runs already, and would not find what has just been installed
     if "google.colab" in sys.modules:
         import_module("google.colab.output").enable_custom_widget_manager()
-    brought = [Requirement(line).name for line in new]
+    brought = [canonicalize_name(Requirement(line).name) for line in new]
     print(f"New: {', '.join(brought) or 'nothing'}. The rest was there.")
-    if any(name in sys.modules for name in brought):
+    if old.intersection(brought):
         print("Restart the session (menu Runtime), as an old version is in use, and run this once more.")
     else:
         print("Go on with the cells of a notebook.")

@@ -36,8 +36,8 @@ HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 QUESTION, OUTCOME = (
     re.compile(rf"^ *{name}\(\s*['\"]([^'\"]+)", re.MULTILINE) for name in ("predict", "outcome")
 )
-# What is folded where it shows nothing; what only who runs a notebook needs to know.
-SET_UP = re.compile(r"(from|import) ")
+# Imports, and what is loaded; not what a reader shall read. What only who runs a notebook needs to know.
+SET_UP = re.compile(r"(from|import) (?!.*^(def|class) )", re.MULTILINE | re.DOTALL)
 RUNNING = re.compile(r" *\(Shift\+Enter [^)]*\)")
 # README's table of the concepts; its links to what is no page; those of the ledger's pages to a cell.
 CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]*?) ?\| ([^|]+) \|$", re.MULTILINE)
@@ -69,12 +69,13 @@ def lesson(path: Path) -> NotebookNode:
     """A notebook that has run, as the book shows it; its verdicts can be linked to."""
     notebook = nbformat.read(path, as_version=4)
     judging = {cell for _, cell in claims.judging_cells(path)}
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [alive(output) for output in cell.outputs if not is_closed_bar(output, notebook)]
-            if SET_UP.match(cell.source) and not cell.outputs:
-                cell.metadata["tags"] = ["hide-input"]
+            if cell is first and SET_UP.match(cell.source) and not cell.outputs:
+                cell.metadata["tags"] = ["hide-input"]  # myst-nb folds it
         else:
             cell.source = RUNNING.sub("", cell.source)
         cells += [text(f'<span id="{anchor(cell.id)}"></span>'), cell] if cell.id in judging else [cell]

@@ -36,6 +36,14 @@ async function explorer(id, el) {
   const widget = typeof found.default === "function" ? await found.default() : (found.default ?? found);
   await widget.initialize?.({ model });
   await widget.render({ model, el });
+  numberAlike(el.querySelector("section[aria-label]"));
+}
+
+/** Explorers of one name are told apart by their number on the page, whichever is there first. */
+function numberAlike(shown) {
+  shown.dataset.name = shown.getAttribute("aria-label");
+  const alike = [...document.querySelectorAll("section[data-name]")].filter(({ dataset }) => dataset.name === shown.dataset.name);
+  for (const [i, each] of alike.entries()) each.setAttribute("aria-label", i > 0 ? `${each.dataset.name}, ${i + 1}` : each.dataset.name);
 }
 
 // ---------------------------------------------------------------------------------------------- predictions

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import found_by_axe
 from explorers import ask
 from playwright.sync_api import Locator, Page, expect
 
@@ -15,7 +16,7 @@ from course_lib.concepts.c03_qkv import explorer
 from course_lib.concepts.c03_qkv.explorer import MASKS, STAGES, AttentionStepper
 from course_lib.widgets import explorer as frame
 
-from .conftest import SCREENSHOTS, found_by_axe
+from .conftest import SCREENSHOTS
 
 TITLE = "Attention, step by step"
 LARGE, SMALL = 999_999.0, 1e-7

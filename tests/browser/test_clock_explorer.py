@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import found_by_axe
 from playwright.sync_api import Locator, Page, expect
 
 from course_lib import costs
 from course_lib.concepts.c08_rnn_comparison import explorer as clock_module
 from course_lib.concepts.c08_rnn_comparison.explorer import MOST_LAYERS, MOST_WORDS, ClockExplorer
 from course_lib.widgets import explorer as frame
-
-from .conftest import found_by_axe
 
 TITLE = "Clock"
 TEXT = "one two one four five"

@@ -271,7 +271,7 @@ def _in_other_order(saved: Any) -> Any:
 
 def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Path) -> None:
     def options(title: str, label: str) -> list[str]:
-        explorer = page.locator(f'section.cx[aria-label="{title}"]')
+        explorer = page.locator(f'section.cx[data-name="{title}"]')
         return explorer.get_by_label(label, exact=True).locator("option").all_text_contents()
 
     text = exported.read_text(encoding="utf-8")
@@ -286,6 +286,13 @@ def test_a_saved_page_keeps_the_order_of_what_it_lists(page: Page, exported: Pat
         page.wait_for_selector(".mx .t")
         expect(page.locator("section.cx")).to_have_count(EXPLORERS)
         shown.append(page.locator("section.cx").all_text_contents())
+        # Two of a kind are told apart, in their order on the page.
+        names = [each.get_attribute("aria-label") for each in page.locator("section.cx").all()]
+        assert [name for name in names if name.startswith("Attention")] == [
+            "Attention, step by step",
+            "Attention, step by step, 2",
+        ]
+        assert len(set(names)) == EXPLORERS
     assert shown[0] == shown[1]
     assert options("Patches", "Picture") == ["full", "grey", "blue", "draw one"]
     assert options("Gap", "Models") == ["left, both"]

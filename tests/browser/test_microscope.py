@@ -5,13 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from chromium import AXE
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
 from course_lib.maths import softmax
 from course_lib.widgets import microscope
 from course_lib.widgets.microscope.recording import unpacked_all
-
-from .conftest import AXE
 
 TITLE = "Microscope"
 N_LAYERS, N_HEADS, TEXT = 5, 6, "acate"

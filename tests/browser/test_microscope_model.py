@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_gguf
 import torch
+from chromium import found_by_axe
 from explorers import ask
 from playwright.sync_api import Error, Locator, Page, Route, expect
 
@@ -23,7 +24,6 @@ from course_lib.widgets import microscope
 from course_lib.widgets.microscope import MOST_TOKENS, Microscope
 from course_lib.widgets.microscope.recording import Reading, unpacked_all
 
-from .conftest import found_by_axe
 from .test_microscope import percent
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from chromium import found_by_axe
 from playwright.sync_api import Locator, Page, expect
 
 from course_lib.bpe import BPETokenizer, WordPiece
@@ -17,7 +18,7 @@ from course_lib.gguf_file import read_gguf
 from course_lib.pretrained import _tokenizer_of, smollm2_path
 from course_lib.widgets.reading import readable
 
-from .conftest import Alone, found_by_axe, tells
+from .conftest import Alone, tells
 
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
 TEXT = "strawberry bananas ☕"
