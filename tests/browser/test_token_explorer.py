@@ -536,6 +536,24 @@ def test_why_a_word_is_one_token(alone_page: Alone) -> None:
     expect(found.locator(".grown p")).to_have_count(0)
 
 
+def test_of_a_whole_word_shorter_pieces_fit_too(alone_page: Alone) -> None:
+    word = "strawberry"
+    shorter = [word[:n] for n in range(len(word) - 1, 0, -1) if word[:n] in MINILM.tokens]
+    assert len(shorter) > 1
+    found = alone_page.shown(TokenExplorer({"MiniLM": MINILM}, word))
+    assert (tree(found, "new"), tree(found, "kept")) == ([word], shorter)
+    numbers = [MINILM.tokens.index(piece) for piece in (word, *shorter)]
+    beside = found.locator(".grown .beside").all_text_contents()
+    assert beside == ["10 letters", *(f"number {i}" for i in numbers)]
+    listed = ", ".join(f"{piece} {i}" for piece, i in zip(shorter, numbers[1:], strict=True))
+    expect(found.locator(".cx-text")).to_contain_text(f"shorter ones that fit: {listed}")
+    found.get_by_label("Steps of text 1").fill("0")
+    expect(found.locator(".grown .kept")).to_have_count(0)
+    found.get_by_label("Your text").fill("strawberries")
+    expect(found.locator(".grown .new")).to_have_count(2)
+    expect(found.locator(".grown .kept")).to_have_count(0)
+
+
 def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:
     n = len(OURS.merge_steps("strawberry")) - 1
     expect(explorer.locator(".head").first).to_contain_text("read from below")

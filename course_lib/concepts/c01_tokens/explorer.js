@@ -21,7 +21,7 @@ const HOW = {
 const ASKED = {
   // A text of one word, others, and what languages cost: wide, and where there is less room.
   word: () => ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: (title) => [`Which word costs ${title} most? Each tint is a token: click one to open its word.`, `Which word costs ${title} most? Tap one.`],
+  cut: (title) => [`Which word costs ${title} most? Click a token to open its word.`, `Which word costs ${title} most? Tap one.`],
   price: () => ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
 };
 const POINT = "Point at a token for its number";
