@@ -496,8 +496,8 @@ def test_the_clock_as_text(alone_page) -> None:
     expect(explorer.locator(".cx-text")).to_be_visible()
     assert explorer.locator(".cx-text").text_content().split("\n") == [
         "Reading: the (1) | cat | sat | on | the (5)",
-        "After 3 ticks the Transformer has 6 of 10 boxes done; the recurrent network has finished 2 words of 5. "
-        "2 layers on 2 processors in each network.",
+        "After 3 ticks the Transformer has 6 of 10 boxes done; the recurrent network has finished 2 words "
+        "of 5. 2 layers on 2 processors in each network.",
         "cat, layer 1, waits for 2 boxes in a row in the recurrent network, for 1 in the Transformer.",
         "",
         "Recurrent network: 5 of 10 boxes.",
