@@ -24,9 +24,7 @@ const ASKED = {
   cut: (title) => [`Which word costs ${title} most? Click a token to open its word.`, `Which word costs ${title} most? Tap one.`],
   price: () => ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
 };
-const POINT = "Point at a token for its number";
 const KEYS = [["←", "→", "Home", "End", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
-
 
 class Tokens extends Instrument {
   constructor(model, box, tokenizers) {
@@ -160,14 +158,13 @@ class Tokens extends Instrument {
       this.typing.giveUp();
       this.outer.forgive();
     });
-    this.typeHere = h("span", { class: "long here", "aria-hidden": "true" }, "Type:");
     this.typing = typedText(this.field, (text) => this.outer.ask("text", { text: text.replaceAll("↵", "\n") }));
     this.sentence = select("One sentence in", [["", "your text"], ...languages]);
     this.priced = select("Language", languages);
     const turn = (by, sign, label) => h("button", { type: "button", "aria-label": label, title: label, onclick: () => this.turn(by) }, sign);
     this.lead = h("span");
     this.word = h("b", { dir: "auto" });
-    this.turns = [turn(-1, "‹", "Word before"), turn(1, "›", "Next word")];
+    const turns = [turn(-1, "‹", "Word before"), turn(1, "›", "Next word")];
     this.sides = this.model.get("shown").map((_, side) => this.makeSide(side));
     this.texts = h("div", { class: "texts" }, this.sides.map(({ line }) => line));
     this.asked = h("span", { role: "status" });
@@ -175,9 +172,9 @@ class Tokens extends Instrument {
     this.info = h("p", { class: "info" }, this.asked, this.number);
     this.build({
       name: "tx",
-      top: [this.tabs.node, this.typeHere, this.field, this.sentence],
+      top: [this.tabs.node, this.field, this.sentence],
       place: [this.lead, this.word, this.priced],
-      switches: this.turns,
+      switches: turns,
       between: [this.texts, this.info],
       role: "tabpanel",
     });
@@ -289,7 +286,7 @@ class Tokens extends Instrument {
     this.tabs.show(c.view);
     this.tell(HOW[c.view], KEYS);
     const isPrice = c.view === "price";
-    this.typeHere.hidden = this.field.hidden = this.sentence.hidden = isPrice;
+    this.field.hidden = this.sentence.hidden = isPrice;
     if (!this.passing) this.typing.show(c.text.replaceAll("\n", "↵"));
     this.sentence.value = this.model.get("language");
     for (const option of this.priced.options) setAttribute(option, "selected", option.value === c.language && "");
@@ -311,8 +308,8 @@ class Tokens extends Instrument {
     const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
     this.asked.replaceChildren(...(answer ?? [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)]));
     const token = c.told && c.cuts[c.told.side].tokens[c.told.token];
-    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : isPrice ? [] : [h("span", { class: "long" }, POINT)]));
-    for (const node of [this.word, ...this.turns]) node.hidden = isPrice;
+    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : isPrice ? [] : [h("span", { class: "long" }, "Point at a token for its number")]));
+    this.word.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
     setText(this.lead, lead);

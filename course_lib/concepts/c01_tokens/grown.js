@@ -147,19 +147,18 @@ class Matches {
     if (this.isLost && !isWhole) this.matches.push({ id: ids[0], name: "[UNK]", written: "[UNK]", from, n: 0, tried: letters.length - from });
     this.high = this.matches.length;
     // Shorter pieces that a whole word begins with, too.
-    const isPiece = this.high === 1 && !this.isLost;
-    const begins = range(isPiece ? letters.length : 0).map((n) => ({ n, written: letters.slice(0, n).join("") })).reverse();
-    this.shorter = begins.map((each) => ({ ...each, id: tokenizer.ids.get(each.written) })).filter(({ id }) => id !== undefined);
+    const begins = range(this.high === 1 && !this.isLost ? letters.length : 0).map((n) => ({ n, id: tokenizer.ids.get(letters.slice(0, n).join("")) }));
+    this.shorter = begins.filter(({ id }) => id !== undefined).reverse();
   }
 
   lines() {
-    const shorter = this.shorter.length ? [`shorter ones that fit: ${this.shorter.map(({ written: words, id }) => `${words} ${id}`).join(", ")}`] : [];
+    const shorter = this.shorter.map(({ id }) => `${this.cut.name(id)} ${id}`).join(", ");
     const found = this.matches.map(({ name, from, n, tried }, i) => {
       const rest = this.letters.slice(from).join("");
       const found = n ? `${name} is the longest piece that fits at the start of ${rest}` : `nothing fits at the start of ${rest}, so the word is lost`;
       return `match ${i + 1}: ${found}; ${count(tried + (n ? 1 : 0))} tried`;
     });
-    return [...found, ...shorter];
+    return shorter ? [...found, `shorter ones that fit: ${shorter}`] : found;
   }
 
   stepAt(y) {
@@ -215,7 +214,8 @@ class Matches {
       if (i === 0 || i >= folded) nodes.push(beside(at + down, row, i < folded ? first : numbered(id)));
       return at;
     });
-    for (const { id, n, written: words } of step ? shorter : []) {
+    for (const { id, n } of step ? shorter : []) {
+      const words = this.cut.name(id);
       nodes.push(block("kept", [left, top + 1, n * cell, row - 2], measured(words, 13) < n * cell - 2 ? words : ""), beside(top, row, numbered(id)));
       top += row;
     }

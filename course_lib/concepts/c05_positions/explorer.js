@@ -589,12 +589,10 @@ function drawing({ m, isTable, isBare, rows, limits }, scheme, c, { n_places: n,
   if (!isBare && (isTable || Math.max(...free) > 6 * words.length)) {
     nodes.push(svg("text", { transform: `translate(7 ${at}) rotate(90)`, "text-anchor": anchor }, words));
   }
-  const axis = () => [
-    write(LEFT, below, "0", "start"),
-    write(LEFT + m.wide / 2, below, isTable ? "place →" : "place of the key →"),
-    ...(n > 1 ? [write(m.end, below, n - 1, "end")] : []),
-  ];
-  if (!isBare) nodes.push(...axis());
+  if (!isBare) {
+    nodes.push(write(LEFT, below, "0", "start"), write(LEFT + m.wide / 2, below, isTable ? "place →" : "place of the key →"));
+    if (n > 1) nodes.push(write(m.end, below, n - 1, "end"));
+  }
   for (const score of new Set([0, ...limits])) if (score >= 0 || scheme.heads) nodes.push(write(LEFT - 5, y(score) + 4, signed(score), "end"));
   const step = [1, 2, 5, 10, 20, 50, 100].find((each) => each * m.cell > 44) ?? 200;
   for (let at = query % step; at < n; at += step) {

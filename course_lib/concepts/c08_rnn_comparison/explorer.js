@@ -13,7 +13,7 @@ const VIEWS = [
 ];
 const HOW = [
   "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it " +
-    "worked, ○ could work now, · waits. Both networks do equally many boxes.",
+    "worked. Both networks do equally many boxes.",
   "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word; " +
     "here the words are given, and only the waiting is shown.",
   "Point at a box, or tap it: bold is the longest chain that it waits for, one of them if several are as long. No number of processors makes it " +
@@ -73,7 +73,7 @@ class Clock extends Instrument {
     this.writing = writing({ label: "Your text", send: (text) => this.read(text), instead: this.hint, closed });
     this.build({
       name: "clock",
-      top: [this.tabs.node, h("span", { class: "space" }), this.edit, this.settings],
+      top: [this.tabs.node, this.edit, this.settings],
       place: [this.place],
       switches: [this.play, this.measure],
       between: [this.hint, this.writing.node],
@@ -268,7 +268,7 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    const legend = h("span", { class: "long" }, "Full colour: at work. Pale: done. ○: could work now. A picture, not a measurement. Every box takes one tick.");
+    const legend = h("span", { class: "long" }, "Full colour: at work. Pale: done. ○: could work now. A picture, not a measurement.");
     this.source.replaceChildren(legend, h("span", { class: "short" }, "○ could work now, · waits."));
     const settings = `After ${many(c.tick, "tick")} ${this.said.textContent}${this.credit()}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
