@@ -18,12 +18,6 @@ const HOW = {
     "WordPiece knows no bytes: hatched are words that it loses, [UNK].",
   ],
 };
-const ASKED = {
-  // A text of one word, others, and what languages cost: wide, and where there is less room.
-  word: () => ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: (title) => [`Which word costs ${title} most? Click a token to open its word.`, `Which word costs ${title} most? Tap one.`],
-  price: () => ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
-};
 const KEYS = [["←", "→", "Home", "End", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
 
 class Tokens extends Instrument {
@@ -304,11 +298,12 @@ class Tokens extends Instrument {
     this.fit(c);
     if (isPrice) this.drawPrices(c);
     const isOneWord = c.text.trim().split(/\s+/).length < 2;
-    const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"](c.cuts[c.side].title);
+    const which = isOneWord ? "Type a sentence: which word costs most?" : `Which word costs ${c.cuts[c.side].title} most? Choose a token.`;
     const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
-    this.asked.replaceChildren(...(answer ?? [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)]));
+    this.asked.replaceChildren(...(answer ?? [isPrice ? "Why so many? Choose a letter of the text." : which]));
     const token = c.told && c.cuts[c.told.side].tokens[c.told.token];
-    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : isPrice ? [] : [h("span", { class: "long" }, "Point at a token for its number")]));
+    const point = isPrice ? "" : h("span", { class: "long" }, "Point at a token for its number");
+    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : [point]));
     this.word.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
