@@ -416,7 +416,7 @@ class Tokens extends Instrument {
     side.play.hidden = high < 2;
     const word = [title, text, c.tokens[n]?.word, width, height].join();
     const told = () => {
-      if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: longer ones tried";
+      if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
       return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "read " : ""}from below`;
     };
