@@ -7,7 +7,7 @@ const NEEDS_PYTHON = "This needs Python: it works in the notebooks of the course
 const NOBODY =
   "No answer from Python: this page has no running kernel that knows this explorer. In JupyterLab, run the cells above it and its own cell again. What is shown still belongs to the old input.";
 
-const TYPED = 'input:not([type="number"]), textarea';
+const TYPED = 'input:not([type="number"])';
 const WRONG = ':not(form) > [aria-invalid="true"]'; // what still stands there and is refused
 
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);

@@ -256,7 +256,7 @@ def test_the_sentence_follows_every_choice(alone_page) -> None:
     expect(hint(explorer)).to_have_text(
         "In both networks each word is made by the top box of the one before: no word can start earlier."
     )
-    expect(explorer.locator(".place")).to_contain_text("layer on")
+    expect(explorer.locator(".settings")).to_have_text(re.compile("layer‹.*processors$"))
     assert rows(explorer, "Recurrent network") == rows(explorer, "Transformer") == ["1 2 3 4 5"]
 
 
@@ -346,8 +346,8 @@ def test_keyboard_alone(alone_page) -> None:
     first = [box(explorer, network, L - 1, 0) for network in ("Recurrent network", "Transformer")]
     stops = (
         explorer.get_by_role("button", name="Own text"),
+        *(choice(explorer, name) for name in ("layers", "processors", "ticks")),
         explorer.get_by_role("button", name="Next"),
-        *(choice(explorer, name) for name in ("ticks", "layers", "processors")),
         *first,
         clock(explorer),
         explorer.get_by_role("button", name="As text"),
@@ -495,8 +495,8 @@ def test_the_clock_as_text(alone_page) -> None:
     expect(explorer.locator(".cx-text")).to_be_visible()
     assert explorer.locator(".cx-text").text_content().split("\n") == [
         "Reading: the (1) | cat | sat | on | the (5)",
-        "After 3 ticks, with 2 layers on 2 processors each, the Transformer has 6 of 10 boxes done; "
-        "the recurrent network has finished 2 words of 5.",
+        "After 3 ticks the Transformer has 6 of 10 boxes done; the recurrent network has finished 2 words "
+        "of 5. 2 layers on 2 processors in each network.",
         "cat, layer 1, waits for 2 boxes in a row in the recurrent network, for 1 in the Transformer.",
         "",
         "Recurrent network: 5 of 10 boxes.",

@@ -665,6 +665,40 @@ def test_it_keeps_its_height_and_stays_within(alone_page, width: int, most: int)
         assert beyond == []
 
 
+def test_on_a_phone_details_take_the_patterns_place(alone_page) -> None:
+    explorer = alone_page.shown(positions(64, 32, 64, left="rotary", query=20, key=26), 390)
+    opens = explorer.get_by_role("button", name="How the number comes about")
+    curves = [plot(explorer, side).locator("path.score").first for side in (0, 1)]
+    before = [each.bounding_box()["height"] for each in curves]
+    opens.click()
+    expect(explorer.locator("canvas:not(.strip)").first).to_be_hidden()
+    assert all(each.bounding_box()["height"] > was for each, was in zip(curves, before, strict=True))
+    # Both flags can still be dragged, and a choice of the pattern shows it.
+    flag, to = plot(explorer).locator('[data-hold="key"]').bounding_box(), plot(explorer).bounding_box()
+    mouse = explorer.page.mouse
+    mouse.move(flag["x"] + flag["width"] / 2, flag["y"] + flag["height"] / 2)
+    mouse.down()
+    mouse.move(to["x"] + to["width"] / 2, flag["y"] + 5)
+    mouse.up()
+    expect(place(explorer, "query")).to_have_value("20")
+    assert int(place(explorer, "key").input_value()) > 26
+    explorer.get_by_role("radio", name="All pairs").click()
+    expect(opens).to_have_attribute("aria-pressed", "false")
+    expect(explorer.locator("canvas").first).to_be_visible()
+
+
+def test_a_finger_has_room(alone_page) -> None:
+    touch = alone_page.page.context.new_cdp_session(alone_page.page)
+    heights = []
+    for is_touched in (False, True):
+        touch.send("Emulation.setTouchEmulationEnabled", {"enabled": is_touched})
+        explorer = alone_page.shown(positions(), 390)
+        controls = explorer.locator(".ex :is(button, select, input)")
+        heights.append(controls.evaluate_all("all => Math.min(...all.map(e => e.offsetHeight || 32))"))
+    touch.detach()
+    assert heights[0] < heights[1] == 32
+
+
 @pytest.mark.parametrize(
     ("explorer", "query", "key"),
     [

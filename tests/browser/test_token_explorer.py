@@ -445,8 +445,7 @@ def test_the_question_needs_more_than_one_word(alone_page: Alone) -> None:
     found = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, "straw"))
     expect(found.locator(".info")).to_contain_text("Type a sentence")
     found.get_by_label("Your text").fill("straw berry")
-    expect(found.locator(".info .long").first).to_have_text(re.compile("^Which word costs ours most?"))
-    expect(found.locator(".info")).not_to_contain_text("Type a sentence")
+    expect(found.locator(".info > *").first).to_have_text("Which word costs ours most? Choose a token.")
 
 
 def test_which_word_costs_most_is_answered(alone_page: Alone) -> None:
@@ -535,6 +534,24 @@ def test_why_a_word_is_one_token(alone_page: Alone) -> None:
     )
     found.get_by_label("Steps of text 1").fill("1")
     expect(found.locator(".grown p")).to_have_count(0)
+
+
+def test_of_a_whole_word_shorter_pieces_fit_too(alone_page: Alone) -> None:
+    word = "strawberry"
+    shorter = [word[:n] for n in range(len(word) - 1, 0, -1) if word[:n] in MINILM.tokens]
+    assert len(shorter) > 1
+    found = alone_page.shown(TokenExplorer({"MiniLM": MINILM}, word))
+    assert (tree(found, "new"), tree(found, "kept")) == ([word], shorter)
+    numbers = [MINILM.tokens.index(piece) for piece in (word, *shorter)]
+    beside = found.locator(".grown .beside").all_text_contents()
+    assert beside == ["10 letters", *(f"number {i}" for i in numbers)]
+    listed = ", ".join(f"{piece} {i}" for piece, i in zip(shorter, numbers[1:], strict=True))
+    expect(found.locator(".cx-text")).to_contain_text(f"shorter ones that fit: {listed}")
+    found.get_by_label("Steps of text 1").fill("0")
+    expect(found.locator(".grown .kept")).to_have_count(0)
+    found.get_by_label("Your text").fill("strawberries")
+    expect(found.locator(".grown .new")).to_have_count(2)
+    expect(found.locator(".grown .kept")).to_have_count(0)
 
 
 def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:

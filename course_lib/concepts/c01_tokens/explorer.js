@@ -18,15 +18,7 @@ const HOW = {
     "WordPiece knows no bytes: hatched are words that it loses, [UNK].",
   ],
 };
-const ASKED = {
-  // A text of one word, others, and what languages cost: wide, and where there is less room.
-  word: () => ["Each tint is a token. Type a sentence: which word costs most?", "Tap a token; or type a sentence."],
-  cut: (title) => [`Which word costs ${title} most? Each tint is a token: click one to open its word.`, `Which word costs ${title} most? Tap one.`],
-  price: () => ["Why so many? Point at a letter of the text: it may be several tokens.", "Why so many? Tap a letter."],
-};
-const POINT = "Point at a token for its number";
 const KEYS = [["←", "→", "Home", "End", "tokens"], ["↑", "↓", "steps, languages"], ["Esc", "closes"]];
-
 
 class Tokens extends Instrument {
   constructor(model, box, tokenizers) {
@@ -160,14 +152,13 @@ class Tokens extends Instrument {
       this.typing.giveUp();
       this.outer.forgive();
     });
-    this.typeHere = h("span", { class: "long here", "aria-hidden": "true" }, "Type:");
     this.typing = typedText(this.field, (text) => this.outer.ask("text", { text: text.replaceAll("↵", "\n") }));
     this.sentence = select("One sentence in", [["", "your text"], ...languages]);
     this.priced = select("Language", languages);
     const turn = (by, sign, label) => h("button", { type: "button", "aria-label": label, title: label, onclick: () => this.turn(by) }, sign);
     this.lead = h("span");
     this.word = h("b", { dir: "auto" });
-    this.turns = [turn(-1, "‹", "Word before"), turn(1, "›", "Next word")];
+    const turns = [turn(-1, "‹", "Word before"), turn(1, "›", "Next word")];
     this.sides = this.model.get("shown").map((_, side) => this.makeSide(side));
     this.texts = h("div", { class: "texts" }, this.sides.map(({ line }) => line));
     this.asked = h("span", { role: "status" });
@@ -175,9 +166,9 @@ class Tokens extends Instrument {
     this.info = h("p", { class: "info" }, this.asked, this.number);
     this.build({
       name: "tx",
-      top: [this.tabs.node, this.typeHere, this.field, this.sentence],
+      top: [this.tabs.node, this.field, this.sentence],
       place: [this.lead, this.word, this.priced],
-      switches: this.turns,
+      switches: turns,
       between: [this.texts, this.info],
       role: "tabpanel",
     });
@@ -289,7 +280,7 @@ class Tokens extends Instrument {
     this.tabs.show(c.view);
     this.tell(HOW[c.view], KEYS);
     const isPrice = c.view === "price";
-    this.typeHere.hidden = this.field.hidden = this.sentence.hidden = isPrice;
+    this.field.hidden = this.sentence.hidden = isPrice;
     if (!this.passing) this.typing.show(c.text.replaceAll("\n", "↵"));
     this.sentence.value = this.model.get("language");
     for (const option of this.priced.options) setAttribute(option, "selected", option.value === c.language && "");
@@ -307,12 +298,13 @@ class Tokens extends Instrument {
     this.fit(c);
     if (isPrice) this.drawPrices(c);
     const isOneWord = c.text.trim().split(/\s+/).length < 2;
-    const [long, brief] = ASKED[isPrice ? "price" : isOneWord ? "word" : "cut"](c.cuts[c.side].title);
+    const which = isOneWord ? "Type a sentence: which word costs most?" : `Which word costs ${c.cuts[c.side].title} most? Choose a token.`;
     const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
-    this.asked.replaceChildren(...(answer ?? [h("span", { class: "long" }, long), h("span", { class: "short" }, brief)]));
+    this.asked.replaceChildren(...(answer ?? [isPrice ? "Why so many? Choose a letter of the text." : which]));
     const token = c.told && c.cuts[c.told.side].tokens[c.told.token];
-    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : isPrice ? [] : [h("span", { class: "long" }, POINT)]));
-    for (const node of [this.word, ...this.turns]) node.hidden = isPrice;
+    const point = isPrice ? "" : h("span", { class: "long" }, "Point at a token for its number");
+    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : [point]));
+    this.word.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
     setText(this.lead, lead);
@@ -424,7 +416,7 @@ class Tokens extends Instrument {
     side.play.hidden = high < 2;
     const word = [title, text, c.tokens[n]?.word, width, height].join();
     const told = () => {
-      if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: longer ones tried";
+      if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
       return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "read " : ""}from below`;
     };

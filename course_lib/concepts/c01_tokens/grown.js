@@ -146,14 +146,19 @@ class Matches {
     }
     if (this.isLost && !isWhole) this.matches.push({ id: ids[0], name: "[UNK]", written: "[UNK]", from, n: 0, tried: letters.length - from });
     this.high = this.matches.length;
+    // Shorter pieces that a whole word begins with, too.
+    const begins = range(this.high === 1 && !this.isLost ? letters.length : 0).map((n) => ({ n, id: tokenizer.ids.get(letters.slice(0, n).join("")) }));
+    this.shorter = begins.filter(({ id }) => id !== undefined).reverse();
   }
 
   lines() {
-    return this.matches.map(({ name, from, n, tried }, i) => {
+    const shorter = this.shorter.map(({ id }) => `${this.cut.name(id)} ${id}`).join(", ");
+    const found = this.matches.map(({ name, from, n, tried }, i) => {
       const rest = this.letters.slice(from).join("");
       const found = n ? `${name} is the longest piece that fits at the start of ${rest}` : `nothing fits at the start of ${rest}, so the word is lost`;
       return `match ${i + 1}: ${found}; ${count(tried + (n ? 1 : 0))} tried`;
     });
+    return shorter ? [...found, `shorter ones that fit: ${shorter}`] : found;
   }
 
   stepAt(y) {
@@ -164,7 +169,8 @@ class Matches {
   ends() {
     const all = many(this.cut.tokenizer.tokens.length, "piece");
     if (this.isLost) return `Nothing of the ${all} fits here, so the whole word is lost.`;
-    return this.high === 1 ? `The whole word is one of the ${all}.` : "";
+    const beaten = this.shorter.length ? ": shorter ones fit, too, but the longest is taken" : "";
+    return this.high === 1 ? `The whole word is one of the ${all}${beaten}.` : "";
   }
 
   draw({ step, width, height, measured }) {
@@ -179,7 +185,9 @@ class Matches {
     const drawn = this.high - folded + (folded ? 1 : 0);
     const tried = sum(this.matches.slice(folded).map((match) => match.tried));
     const line = clamp((room - drawn * 22) / Math.max(tried, 1), 0, 7);
-    const row = Math.min(TALLEST, (room - tried * line) / drawn);
+    const shorter = this.shorter.slice(0, Math.floor(room / LEAST) - 1);
+    const row = Math.min(TALLEST, (room - tried * line) / (drawn + shorter.length));
+    const numbered = (id) => (left > 80 ? `number ${id}` : String(id));
     const areNamed = this.letters.every((letter) => measured(letter, cell < 16 ? 12 : 13) <= cell);
     const nodes = this.letters.map((letter, i) => block("byte", [left + i * cell, 0, cell, ROW], areNamed ? letter : ""));
     nodes.push(beside(0, ROW, many(this.letters.length, "letter")));
@@ -203,9 +211,14 @@ class Matches {
       const kind = `${n ? "new" : "lost"}${i === step - 1 ? " last" : ""}`;
       nodes.push(block(kind, [Math.min(x, width - wide), at + down + 1, wide, row - 2], isNamed ? words : ""));
       const first = `first ${left > 80 ? many(folded, "piece") : folded}`;
-      if (i === 0 || i >= folded) nodes.push(beside(at + down, row, i < folded ? first : left > 80 ? `number ${id}` : String(id)));
+      if (i === 0 || i >= folded) nodes.push(beside(at + down, row, i < folded ? first : numbered(id)));
       return at;
     });
+    for (const { id, n } of step ? shorter : []) {
+      const words = this.cut.name(id);
+      nodes.push(block("kept", [left, top + 1, n * cell, row - 2], measured(words, 13) < n * cell - 2 ? words : ""), beside(top, row, numbered(id)));
+      top += row;
+    }
     if (step === this.high && ends) nodes.push(h("p", { style: `left:${noteAt(left)}px;top:${top + 6}px` }, ends));
     return nodes;
   }

@@ -10,9 +10,9 @@ const BROWN = [179, 98, 26];
 const VERMILION = [213, 94, 0]; // of scores
 const LEFT = 32; // of the plots: room for what stands beside them
 const RIGHT = 8;
-// Heights; when the parts of a score are shown below, what is above makes room for them.
+// Heights; when the parts of a score are shown below, what is above makes room for them: where it is narrow, the whole pattern.
 const TALL = { flags: 22, pattern: 158, axis: 16, title: 22, value: 22, curve: 172, ticks: 18, clock: 48, parts: 84 };
-const LOW = { flags: 20, pattern: 62, axis: 14, title: 18, value: 17, curve: 81, ticks: 16, clock: 28, parts: 46 };
+const LOW = { flags: 20, pattern: 62, axis: 14, title: 18, value: 17, curve: 76, ticks: 16, clock: 28, parts: 46 };
 const SAME = 1e-6; // scores that differ less have stayed
 const REPEAT_MS = [400, 110]; // of a button that is held: before it goes on, and from step to step
 const ROUND = 2 * Math.PI;
@@ -186,7 +186,8 @@ class Positions extends Instrument {
   }
 
   choosePattern(value) {
-    if (value === "pairs" || this.hasTable()) this.set({ pairs: value === "pairs" });
+    const parts = this.isWide() && this.model.get("parts");
+    if (value === "pairs" || this.hasTable()) this.set({ pairs: value === "pairs", parts });
   }
 
   /** Whether one of both schemes gives numbers to a place. */
@@ -341,20 +342,25 @@ class Positions extends Instrument {
   }
 
   drawSide(side, scheme, c) {
-    side.isTable = isAdded(scheme) && !c.pairs;
+    const all = this.isWide() ? TALL : LOW;
+    side.isBare = c.parts && all === LOW; // without a pattern
+    side.isTable = side.isBare || (isAdded(scheme) && !c.pairs);
     side.pick.value = scheme.name;
     for (const option of side.pick.options) setAttribute(option, "selected", option.value === scheme.name);
     setText(side.caption, CAPTIONS[scheme.name](this.sizes));
-    const all = this.isWide() ? TALL : LOW;
     const less = c.parts ? all.parts / 2 : 0;
     const more = (side.isTable || c.parts ? 0 : PAIRS_PX[all === LOW ? 1 : 0]) - Math.ceil(less * 0.9);
     const m = { ...all, pattern: all.pattern + more, curve: all.curve - 2 * less - more };
+    if (side.isBare) Object.assign(m, { pattern: 0, axis: 0, curve: all.pattern + all.axis + all.curve - all.parts });
     const wide = side.plot.clientWidth - LEFT - RIGHT;
     const top = m.flags + m.pattern + m.axis + m.title;
     side.m = { ...m, wide, end: LEFT + wide, cell: wide / this.sizes.n_places, top, bottom: top + m.curve, height: top + m.curve + m.ticks };
     side.limits = this.limits(scheme, c);
-    this.drawScale(side, scheme);
-    this.paint(side, scheme, c);
+    side.scale.hidden = side.canvas.hidden = side.isBare;
+    if (!side.isBare) {
+      this.drawScale(side, scheme);
+      this.paint(side, scheme, c);
+    }
     side.hatched.replaceChildren(...unmet(side, scheme, c, this.sizes));
     const shownScore = this.hasMoved(c) ? this.shownScore(scheme, c) : `${VERBS[scheme.name]} ${this.shownScore(scheme, c)}`;
     side.over.replaceChildren(...drawing(side, scheme, c, this.sizes, shownScore));
@@ -543,7 +549,7 @@ function unmet({ m, isTable }, scheme, { query }, { n_places: n, trained }) {
 }
 
 /** What is drawn over a pattern, and the curve below it. */
-function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model: width, trained }, shownScore) {
+function drawing({ m, isTable, isBare, rows, limits }, scheme, c, { n_places: n, d_model: width, trained }, shownScore) {
   const { query, key } = c;
   const nodes = [];
   const x = (place) => LEFT + (place + 0.5) * m.cell;
@@ -567,7 +573,7 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model
     svg("polygon", { class: "shade", points: [...end(0), ...end(1).reverse()].join(" ") }),
     path("score", steps(true)),
     path("score is-new", steps(false)),
-    write(LEFT, m.top - 5, TITLES[scheme.name](c, m.wide < 420), "start"),
+    write(LEFT, m.top - 5, TITLES[scheme.name](c, m.wide < 400), "start"),
   );
   if (scheme.name === "learned") nodes.push(write(m.end, m.top - 5, "grey: other places", "end"));
 
@@ -580,14 +586,13 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model
   const free = [down(query + 0.5) - 10 - m.flags, m.flags + m.pattern - down(query + 0.5) - 10];
   const isBelow = free[1] > free[0];
   const [at, anchor] = isTable ? [m.flags + m.pattern / 2, "middle"] : isBelow ? [m.flags + m.pattern, "end"] : [m.flags, "start"];
-  if (isTable || Math.max(...free) > 6 * words.length) {
+  if (!isBare && (isTable || Math.max(...free) > 6 * words.length)) {
     nodes.push(svg("text", { transform: `translate(7 ${at}) rotate(90)`, "text-anchor": anchor }, words));
   }
-  nodes.push(
-    write(LEFT, below, "0", "start"),
-    write(LEFT + m.wide / 2, below, isTable ? "place →" : "place of the key →"),
-    ...(n > 1 ? [write(m.end, below, n - 1, "end")] : []),
-  );
+  if (!isBare) {
+    nodes.push(write(LEFT, below, "0", "start"), write(LEFT + m.wide / 2, below, isTable ? "place →" : "place of the key →"));
+    if (n > 1) nodes.push(write(m.end, below, n - 1, "end"));
+  }
   for (const score of new Set([0, ...limits])) if (score >= 0 || scheme.heads) nodes.push(write(LEFT - 5, y(score) + 4, signed(score), "end"));
   const step = [1, 2, 5, 10, 20, 50, 100].find((each) => each * m.cell > 44) ?? 200;
   for (let at = query % step; at < n; at += step) {
@@ -600,8 +605,8 @@ function drawing({ m, isTable, rows, limits }, scheme, c, { n_places: n, d_model
   const row = { x: LEFT - 1, y: down(query + 0.5) - tall / 2, width: m.wide + 2, height: tall };
   const framed = (name, box) => [svg("rect", { class: "halo", ...box }), svg("rect", { class: `line ${name}`, ...box })];
   nodes.push(path("line query", `M${x(query)},${m.top + m.value}V${m.bottom}`), path("line key dashed", `M${x(key)},${m.top}V${m.bottom}`));
-  nodes.push(...framed("query", isTable ? column(query) : row), ...framed("key", column(key)));
-  if (c.parts && isTable && scheme.speeds.length) {
+  if (!isBare) nodes.push(...framed("query", isTable ? column(query) : row), ...framed("key", column(key)));
+  if (c.parts && isTable && !isBare && scheme.speeds.length) {
     const pair = (2 * m.pattern) / rows.length;
     nodes.push(path("bracket", `M${LEFT - 5},${m.flags + (pair * rows.indexOf(2 * c.pair)) / 2}v${pair}`));
   }

@@ -1,7 +1,7 @@
 // The clock explorer's page: two networks at the same words, on one clock; and the times that Python measured.
 
 const TICK_MS = 400;
-const TILE = 6; // pixels
+const TILE = 5; // pixels
 const NETWORKS = [
   { isRecurrent: true, title: "Recurrent network", name: "recurrent network", kind: "stream", waits: "a box waits for the ones left and below" },
   { isRecurrent: false, title: "Transformer", name: "Transformer", kind: "attention", waits: "a box waits for the layer below, at its word and before" },
@@ -13,7 +13,7 @@ const VIEWS = [
 ];
 const HOW = [
   "A box is one layer at one word, and takes a processor one tick, even where attention looks at many words. A number is the tick at which it " +
-    "worked, ○ could work now, · waits. Both networks do equally many boxes.",
+    "worked. Both networks do equally many boxes.",
   "Reading, and in training, all words are there from the start. Writing, the last layer's box at a word makes the next word; " +
     "here the words are given, and only the waiting is shown.",
   "Point at a box, or tap it: bold is the longest chain that it waits for, one of them if several are as long. No number of processors makes it " +
@@ -48,18 +48,20 @@ class Clock extends Instrument {
   frame() {
     const { limits, networks } = this;
     const choices = [
-      ["After ", "tick", 0, () => this.end()],
-      [", with ", "layers", 1, () => limits.layers],
-      [" on ", "processors", 1, () => limits.words],
+      ["tick", 0, () => this.end()],
+      ["layers", 1, () => limits.layers],
+      ["processors", 1, () => limits.words],
     ];
-    this.choices = choices.map(([before, name, low, high]) => {
+    this.choices = choices.map(([name, low, high]) => {
       const label = `Number of ${name.replace(/s?$/, "s")}`;
       const unit = h("span");
       const made = spin({ label, low, high, get: () => this.now?.[name] ?? low, set: (value) => this.set({ [name]: value }) });
-      return { name, unit, show: made.show, all: [before, made.node, unit] };
+      return { name, unit, show: made.show, node: h("span", {}, made.node, unit) };
     });
-    this.play = h("button", { class: "play", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
-    this.place = h("span", { class: "place" }, h("span", { class: "switches" }, this.play), this.choices.map(({ all }) => all), " each,");
+    const [tick, ...settings] = this.choices.map(({ node }) => node);
+    this.play = h("button", { class: "switch play", onclick: () => (calm() ? this.turn(1) : this.run(!this.running)) });
+    this.place = h("span", {}, "After ", tick, " ");
+    this.settings = h("span", { class: "settings" }, settings);
     this.tabs = tabs({ label: "Views", options: VIEWS, choose: (view) => this.choose(view) });
     this.edit = quiet("Own text", "Own", () => this.writing.open(this.model.get("text")));
     this.measure = h("button", { class: "switch", onclick: () => this.outer.askAfter("measure") }, "Measure here");
@@ -71,9 +73,9 @@ class Clock extends Instrument {
     this.writing = writing({ label: "Your text", send: (text) => this.read(text), instead: this.hint, closed });
     this.build({
       name: "clock",
-      top: [this.tabs.node, h("span", { class: "space" }), this.edit],
-      place: [this.place, " "],
-      switches: [this.measure],
+      top: [this.tabs.node, this.edit, this.settings],
+      place: [this.place],
+      switches: [this.play, this.measure],
       between: [this.hint, this.writing.node],
       role: "tabpanel",
     });
@@ -247,7 +249,8 @@ class Clock extends Instrument {
     if (!isTimes) this.view = c.mode;
     this.tabs.show(this.view);
     setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${this.view}`);
-    this.clock.hidden = this.place.hidden = this.edit.hidden = isTimes;
+    this.root.dataset.view = this.view;
+    for (const node of [this.clock, this.place, this.edit, this.settings, this.play]) node.hidden = isTimes;
     this.bars.hidden = !isTimes;
     // On a page without a kernel nobody could measure.
     this.measure.hidden = !isTimes || this.model.widget_manager.kernel === null;
@@ -265,10 +268,15 @@ class Clock extends Instrument {
     this.drawSlider(c);
     this.say(this.standing(c));
     this.hint.replaceChildren(...this.hinted(c));
-    const legend = h("span", { class: "long" }, "Full colour: at work. Pale: done. ○: could work now. A picture, not a measurement. Every box takes one tick.");
+    const legend = h("span", { class: "long" }, "Full colour: at work. Pale: done. ○: could work now. A picture, not a measurement.");
     this.source.replaceChildren(legend, h("span", { class: "short" }, "○ could work now, · waits."));
-    const settings = `After ${many(c.tick, "tick")}, with ${many(c.layers, "layer")} on ${many(c.processors, "processor")} each, ${this.said.textContent}`;
+    const settings = `After ${many(c.tick, "tick")} ${this.said.textContent}${this.credit()}`;
     return [`${c.mode === "reading" ? "Reading" : "Writing"}: ${c.names.join(" | ")}`, settings, this.hint.textContent, ...told];
+  }
+
+  credit() {
+    const { layers, processors } = this.now;
+    return this.view === "times" ? "" : ` ${many(layers, "layer")} on ${many(processors, "processor")} in each network.`;
   }
 
   /** Where both stand, in one sentence. */
