@@ -6,7 +6,8 @@
 Needs uv (python -m pip install uv). An archive is the project as git lists it, the wheels of each Python that
 is named, and the book, if `make book` has written it. tools/set_up.py installs from it; START.txt says how.
 Solutions are in it: course_lib holds them in any case, and `solution(...)` shows them. The archive for this
-system is unpacked, installed and its notebook 03 executed, with the network cut, before it is put in place.
+system is unpacked, installed and its notebook 03 executed, with the network cut, before it is put in place;
+of the others uv says whether their wheels are all that their system needs.
 
 Not for Intel Macs and not for Windows on ARM: PyTorch has no wheels for them on PyPI.
 """
@@ -38,7 +39,11 @@ TOP = "transformer-course"  # the folder in an archive: short, as Windows counts
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"  # PyTorch for Linux without CUDA
 NOTEBOOK = "notebooks/03_qkv.ipynb"
 FREE_GB, FREE_GB_MORE = 4, 1  # for one Python, for each further one
-NO_NETWORK = "No package could be fetched: check the network connection (behind a proxy, set HTTPS_PROXY)."
+ALL_BINARY = ("--only-binary", ":all:")
+NO_NETWORK = (
+    "No package could be fetched: check the network connection (behind a proxy, set HTTPS_PROXY). For Linux, "
+    f"where {CPU_INDEX} cannot be reached, name a folder with PyTorch's wheel: --torch FOLDER."
+)
 NO_NETWORK_SAYS = ("Failed to fetch", "error sending request", "dns error")  # uv
 
 
@@ -117,23 +122,14 @@ def resolve(name: str, python: str, torch: Path | None) -> str:
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     more = list(project["build-system"]["requires"])  # set-up builds the course without a network
-    options = ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:"]
+    options = ["--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
     options += ["--constraint", str(set_up.CONSTRAINTS)]
     if name == "linux-x64" and torch is None:
         options += ["--torch-backend", "cpu"]
     elif name == "linux-x64":
         options += ["--find-links", str(torch)]
         more.append(f"torch=={torch_without_cuda(torch, python)}")
-    where = ["--python-platform", SYSTEMS[name].uv, "--python-version", python]
-    run = subprocess.run(
-        [*lock.uv(), "pip", "compile", *options, *where, "pyproject.toml", "-"],
-        cwd=ROOT,
-        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"},
-        input="\n".join(more),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    run = uv(name, python, ["compile", *options, "pyproject.toml", "-"], "\n".join(more))
     if run.returncode != 0:
         print(run.stderr, file=sys.stderr)
         if any(symptom in run.stderr for symptom in NO_NETWORK_SAYS):
@@ -142,9 +138,23 @@ def resolve(name: str, python: str, torch: Path | None) -> str:
     return run.stdout
 
 
+def uv(name: str, python: str, command: list[str], typed: str = "") -> subprocess.CompletedProcess[str]:
+    """What `uv pip` answers for a system and a Python, which need not be ours."""
+    system = ["--python-platform", SYSTEMS[name].uv, "--python-version", python]
+    return subprocess.run(
+        [*lock.uv(), "pip", *command, *ALL_BINARY, *system],
+        cwd=ROOT,
+        env={**os.environ, "MACOSX_DEPLOYMENT_TARGET": "14.0"},
+        input=typed,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
 def download(name: str, python: str, torch: Path | None, wanted: Path) -> None:
     """Put what a list wants, and the two models, into the list's folder; each is checked by its hash."""
-    options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(wanted.parent)]
+    options = ["--no-deps", "--require-hashes", *ALL_BINARY, "--dest", str(wanted.parent)]
     options += ["--implementation", "cp", "--python-version", python]
     options += [word for tag in SYSTEMS[name].tags for word in ("--platform", tag)]
     if name == "linux-x64":
@@ -158,6 +168,22 @@ def download(name: str, python: str, torch: Path | None, wanted: Path) -> None:
     if run.returncode != 0:
         stop(set_up.reason(log, set_up.REASONS))
     log.unlink(missing_ok=True)
+
+
+def rehearse(name: str, python: str, wanted: Path) -> None:
+    """Stop where a system could not install a list from the folder that it lies in."""
+    options = [
+        "--offline",
+        "--no-cache",
+        "--no-index",
+        "--find-links",
+        str(wanted.parent),
+        "--require-hashes",
+    ]
+    nowhere = ["--dry-run", "--target", str(wanted.parent / "nowhere")]
+    run = uv(name, python, ["install", *options, *nowhere, "--requirement", str(wanted)])
+    if run.returncode != 0:
+        stop(f"The wheels for {SYSTEMS[name].title} and Python {python} are not complete:\n{run.stderr}")
 
 
 # ----------------------------------------------------------------------------------------------- the archive
@@ -257,6 +283,7 @@ def install_and_run(path: Path, folder: Path) -> None:
 
 def make(name: str, pythons: Sequence[str], torch: Path | None) -> Path:
     """Write the archive for a system; it is in its place when it is whole, and not before."""
+    check_room(len(pythons))
     with tempfile.TemporaryDirectory(dir=BUNDLES, prefix=".") as temporary:
         wheels = Path(temporary) / "wheels"
         wheels.mkdir()
@@ -265,12 +292,13 @@ def make(name: str, pythons: Sequence[str], torch: Path | None) -> Path:
             wanted = wheels / f"{set_up.packed(name, python)}.txt"
             wanted.write_text(resolve(name, python, torch), encoding="utf-8")
             download(name, python, torch, wanted)
+            rehearse(name, python, wanted)
         path = Path(temporary) / f"{TOP}-{name}-python{'-'.join(pythons)}.zip"
         pack(path, wheels, start(name, pythons, has_book()))
         if name == set_up.system() and here() in pythons:
             install_and_run(path, Path(temporary) / "tried")
         else:
-            print("Not tried: it is not for this system and this Python.")
+            print("Its wheels are complete. It was not installed: it is not for this system and this Python.")
         return path.replace(BUNDLES / path.name)
 
 
@@ -303,7 +331,6 @@ def main() -> None:
         check_version(python)
     lock.uv()
     BUNDLES.mkdir(parents=True, exist_ok=True)
-    check_room(len(pythons))
     if has_book():
         written = datetime.fromtimestamp((BOOK / "index.html").stat().st_mtime)
         print(f"With the book as `make book` wrote it on {written:%Y-%m-%d at %H:%M}.")

@@ -162,7 +162,7 @@ def reason(log: Path, reasons: Sequence[tuple[str, str]]) -> str:
     said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     found = re.findall(r"^.*(Expected sha256|Got) +(\w{64})", said, re.MULTILINE)
     hashes = ", ".join(
-        f"{'expected sha256' if which != 'Got' else 'got'} {digest}" for which, digest in found
+        f"{'expected sha256' if which != 'Got' else 'got'} {digest}" for which, digest in dict.fromkeys(found)
     )
     for symptom, sentence in reasons:
         if symptom in said:
