@@ -97,8 +97,8 @@ def stop(sentence: str) -> NoReturn:
 # ------------------------------------------------------------------------------------------------ the wheels
 
 
-def torch_without_cuda(folder: Path, python: str) -> str:
-    """The version of the wheel of PyTorch in a folder that fits Linux and a Python.
+def torch_in(folder: Path, python: str) -> str:
+    """The version of PyTorch whose wheel in a folder fits Linux and a Python.
 
     Raises: SystemExit: there is none.
     """
@@ -124,11 +124,12 @@ def resolve(name: str, python: str, torch: Path | None) -> str:
     more = list(project["build-system"]["requires"])  # set-up builds the course without a network
     options = ["--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
     options += ["--constraint", str(set_up.CONSTRAINTS)]
-    if name == "linux-x64" and torch is None:
-        options += ["--torch-backend", "cpu"]
-    elif name == "linux-x64":
-        options += ["--find-links", str(torch)]
-        more.append(f"torch=={torch_without_cuda(torch, python)}")
+    if name == "linux-x64":
+        if torch is None:
+            options += ["--torch-backend", "cpu"]
+        else:
+            options += ["--find-links", str(torch)]
+            more.append(f"torch=={torch_in(torch, python)}")
     run = uv(name, python, ["compile", *options, "pyproject.toml", "-"], "\n".join(more))
     if run.returncode != 0:
         print(run.stderr, file=sys.stderr)
@@ -172,14 +173,9 @@ def download(name: str, python: str, torch: Path | None, wanted: Path) -> None:
 
 def rehearse(name: str, python: str, wanted: Path) -> None:
     """Stop where a system could not install a list from the folder that it lies in."""
-    options = [
-        "--offline",
-        "--no-cache",
-        "--no-index",
-        "--find-links",
-        str(wanted.parent),
-        "--require-hashes",
-    ]
+    alone = ["--offline", "--no-cache", "--no-index", "--find-links", str(wanted.parent)]
+    # Without our own bounds (pyproject.toml, tool.uv): they are no versions with a hash.
+    options = [*alone, "--no-config", "--require-hashes"]
     nowhere = ["--dry-run", "--target", str(wanted.parent / "nowhere")]
     run = uv(name, python, ["install", *options, *nowhere, "--requirement", str(wanted)])
     if run.returncode != 0:
@@ -261,19 +257,9 @@ def install_and_run(path: Path, folder: Path) -> None:
         archive.extractall(folder)
     course = folder / TOP
     python = course / set_up.VENV_PYTHON.relative_to(set_up.ROOT)
-    nbconvert = [
-        "-m",
-        "jupyter",
-        "nbconvert",
-        "--to",
-        "notebook",
-        "--execute",
-        "--output-dir",
-        folder,
-        NOTEBOOK,
-    ]
+    nbconvert = ("-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output-dir", str(folder))
     print(f"Trying it. The network is cut: {offline.how()}.", flush=True)
-    for words in ([sys.executable, "tools/set_up.py"], [python, *nbconvert]):
+    for words in ([sys.executable, "tools/set_up.py"], [str(python), *nbconvert, NOTEBOOK]):
         command, extra = offline.cut(words, folder)
         ours = ("PYTHON", "PIP_", "UV_", "COURSE_", "JUPYTER_", "VIRTUAL_ENV")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
