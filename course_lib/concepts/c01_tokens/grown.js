@@ -155,8 +155,8 @@ class Matches {
     const shorter = this.shorter.map(({ id }) => `${this.cut.name(id)} ${id}`).join(", ");
     const found = this.matches.map(({ name, from, n, tried }, i) => {
       const rest = this.letters.slice(from).join("");
-      const found = n ? `${name} is the longest piece that fits at the start of ${rest}` : `nothing fits at the start of ${rest}, so the word is lost`;
-      return `match ${i + 1}: ${found}; ${count(tried + (n ? 1 : 0))} tried`;
+      const what = n ? `${name} is the longest piece that fits at the start of ${rest}` : `nothing fits at the start of ${rest}, so the word is lost`;
+      return `match ${i + 1}: ${what}; ${count(tried + (n ? 1 : 0))} tried`;
     });
     return shorter ? [...found, `shorter ones that fit: ${shorter}`] : found;
   }
