@@ -11,7 +11,7 @@ VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/pyth
 RUN = $(VENV_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check book exercises claims bench format constraints clean
+.PHONY: help lab test check book slides exercises claims bench format constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, 
 
 book: .venv/.ready-to-write  ## write the course as a website, build/book/index.html, and look at every page in a browser
 	@$(RUN) tools/make_book.py
+
+slides: .venv/.ready-to-test  ## write the decks for a room, build/slides/index.html, and look at every slide in a browser
+	@$(RUN) tools/make_slides.py
 
 exercises: .venv/.ready-to-test  ## make exercises/ anew from solutions/
 	@$(RUN) tools/exercises.py

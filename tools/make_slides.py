@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from html import escape, unescape
 from pathlib import Path
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import Any
 
 import executed
@@ -43,12 +43,12 @@ DECKS = ROOT / "book" / "slides"
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build" / "slides"
 LECTURE = "lecture"  # the deck that follows the lecture, not a lesson
-MINUTES = 20  # of that deck
 WIDTH, LINES = 1110, 460  # px that printed lines may take on a slide of 1280 x 720
 LETTER, HIGH = 0.602, 1.45  # of a letter and of a line, in parts of the font's size
 SMALLEST, LARGEST = 18, 30  # px
-LONGEST = 76  # letters of a printed line; the rest goes on below
-AS_IT_IS = {"replace_whitespace": False, "drop_whitespace": False, "break_long_words": False}
+WRAPPED = TextWrapper(
+    width=76, subsequent_indent="    ", replace_whitespace=False, drop_whitespace=False, break_long_words=False
+)
 LONG_QUESTION = 150  # letters
 DRAWING = 1152  # px, at most
 SHARPEST = 1.35  # how much larger than its own pixels a figure is shown, at most
@@ -198,7 +198,7 @@ def printed(lesson: Lesson, name: str, lines: Sequence[int] = ()) -> str:
     parts = [output.text for output in lesson.cell(name, "code").outputs if output.output_type == "stream"]
     there = [line.rstrip() for line in "".join(parts).splitlines() if line.strip()]
     wanted = chosen(there, lines, name, "printed")
-    whole = [part for line in wanted for part in wrap(line, LONGEST, subsequent_indent="    ", **AS_IT_IS)]
+    whole = [part for line in wanted for part in WRAPPED.wrap(line)]
     return f"<pre{sized(whole)}</pre>"
 
 
