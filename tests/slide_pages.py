@@ -1,4 +1,4 @@
-"""Every slide of every deck, opened from disk in a browser that reaches nothing outside. `make slides` runs it.
+"""Every slide of every deck, opened from disk in a browser that reaches nothing outside; by `make slides`.
 
 python tools/make_slides.py                # writes the decks, then runs this
 python -m pytest tests/slide_pages.py      # looks at the decks that are there
@@ -16,21 +16,24 @@ BUILD = Path(__file__).parents[1] / "build" / "slides"
 DECKS = sorted(path.stem for path in BUILD.glob("*.html") if path.stem != "index")
 AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
 LAST = 99  # of what comes one by one on a slide
-# What is wrong on the slide that is shown; text within explorers and figures may be smaller, the foot is ours.
+# What is wrong on the slide that is shown. Text within explorers and figures may be smaller.
 WRONG = """() => {
   const slide = Reveal.getCurrentSlide();
   const wrong = [];
-  const say = (what, element) => wrong.push(`${what}: ${element.textContent.trim().slice(0, 40) || element.outerHTML.slice(0, 60)}`);
-  if (slide.scrollWidth > 1280 || slide.scrollHeight > 720) say(`${slide.scrollWidth} x ${slide.scrollHeight}`, slide);
+  const say = (what, { textContent, outerHTML }) =>
+    wrong.push(`${what}: ${textContent.trim().slice(0, 40) || outerHTML.slice(0, 60)}`);
+  const { scrollWidth: width, scrollHeight: height } = slide;
+  if (width > 1280 || height > 720) say(`${width} x ${height}`, slide);
   for (const element of slide.querySelectorAll(":not(aside, aside *, script, style)")) {
     const text = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
     const box = element.getBoundingClientRect();
     const seen = box.width > 0 && getComputedStyle(element).visibility === "visible";
     if (!seen || !(text || element.matches("img, iframe, svg"))) continue;
     if (box.left < 63 || box.top < 0 || box.right > 1217 || box.bottom > 677) say("not inside", element);
-    if (element.scrollWidth > element.clientWidth + 1 && element.matches("p, pre, td, li, h1, h2")) say("cut", element);
+    const isBlock = element.matches("p, pre, td, li, h1, h2");
+    if (isBlock && element.scrollWidth > element.clientWidth + 1) say("cut", element);
     if (text && parseFloat(getComputedStyle(element).fontSize) < 18) say("small", element);
-    if (element.matches("img") && (!element.naturalWidth || box.width < 400)) say("no picture to see", element);
+    if (element.matches("img") && !(element.naturalWidth && box.width >= 400)) say("no picture", element);
   }
   return wrong;
 }"""
@@ -70,7 +73,9 @@ def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 def turn_to(page: Page, number: int) -> None:
     """Show a slide, counted from 0, and all that comes on it."""
     page.evaluate("([number, last]) => Reveal.slide(number, 0, last)", [number, LAST])
-    page.wait_for_function("[...Reveal.getCurrentSlide().querySelectorAll('img')].every((each) => each.complete)")
+    page.wait_for_function(
+        "[...Reveal.getCurrentSlide().querySelectorAll('img')].every((each) => each.complete)"
+    )
 
 
 def count(page: Page) -> int:

@@ -1,10 +1,10 @@
-"""Slides: a deck for each concept, and one of the whole lecture, alive without a server and without a network.
+"""Slides: a deck for each concept and one of the lecture, alive without a server and without a network.
 
     python tools/make_slides.py          # build/slides/index.html
 
-A deck is a file in book/slides that names cells of a lesson by their ids. What the cells show is taken from the
-notebooks that have run (`tools/executed.py`), what the lecture says and what came out from the ledger; prose
-stands in the speaker's notes. tests/slide_pages.py looks at each slide in a browser.
+A deck is a file in book/slides that names cells of a lesson by their ids. What the cells show is taken from
+the notebooks that have run (`tools/executed.py`), what the lecture says and what came out from the ledger;
+prose stands in the speaker's notes. tests/slide_pages.py looks at each slide in a browser.
 """
 
 import base64
@@ -47,7 +47,11 @@ WIDTH, LINES = 1110, 460  # px that printed lines may take on a slide of 1280 x 
 LETTER, HIGH = 0.602, 1.45  # of a letter and of a line, in parts of the font's size
 SMALLEST, LARGEST = 18, 30  # px
 WRAPPED = TextWrapper(
-    width=76, subsequent_indent="    ", replace_whitespace=False, drop_whitespace=False, break_long_words=False
+    width=76,
+    subsequent_indent="    ",
+    replace_whitespace=False,
+    drop_whitespace=False,
+    break_long_words=False,
 )
 LONG_QUESTION = 150  # letters
 DRAWING = 1152  # px, at most
@@ -67,7 +71,7 @@ class SlideError(ValueError):
     """A deck asks for what is not there."""
 
 
-# ------------------------------------------------------------------------------------------------- the lessons
+# ------------------------------------------------------------------------------------------------ the lessons
 
 
 @dataclass
@@ -103,9 +107,12 @@ class Lesson:
     def prose(self, name: str, step: int) -> str:
         """The id of the nearest cell of text: this one, or one before it (step -1) or behind it (step 1)."""
         at = self.ids.index(self.cell(name).id)
-        while self.notebook.cells[at].cell_type != "markdown":
-            at += step
-        return self.ids[at]
+        there = self.notebook.cells[at:] if step > 0 else self.notebook.cells[at::-1]
+        found = next((cell.id for cell in there if cell.cell_type == "markdown"), None)
+        if found is None:
+            side = "behind" if step > 0 else "before"
+            raise SlideError(f"{side} cell {name!r} of notebooks/{self.name}.ipynb stands no text")
+        return found
 
     def outputs(self, name: str) -> Iterator[Mapping[str, Any]]:
         """What a cell displays, apart from what it prints."""
@@ -166,7 +173,7 @@ def sentences(source: str) -> list[str]:
     return [sentence for part in paragraphs if part for sentence in map(str.strip, SENTENCE.findall(part))]
 
 
-# ---------------------------------------------------------------------------------------------- parts of a slide
+# ------------------------------------------------------------------------------------------- parts of a slide
 
 
 def says(lesson: Lesson, name: str, begins: str | Sequence[str]) -> str:
@@ -213,7 +220,9 @@ def code(lesson: Lesson, name: str, lines: Sequence[int] = ()) -> str:
 def chosen(there: Sequence[str], numbers: Sequence[int], name: str, what: str) -> list[str]:
     """These lines of a cell; all, where none is named."""
     if not there or max(numbers, default=1) > len(there):
-        raise SlideError(f"in cell {name!r} {len(there)} lines are {what}; asked for {list(numbers) or 'all'}")
+        raise SlideError(
+            f"in cell {name!r} {len(there)} lines are {what}; asked for {list(numbers) or 'all'}"
+        )
     return [there[number - 1] for number in numbers] if numbers else list(there)
 
 
@@ -262,10 +271,14 @@ def picture(image: str, width: float, height: float, widest: float) -> str:
 def explorer(lesson: Lesson, name: str) -> str:
     """An explorer, alive, as a page within the page: its sheet and its keys stay its own."""
     widget = lesson.widget(name, "AnyModel", "explorer")
-    page = theme().get_template("explorer.html").render(
-        view=view(widget),
-        state=alone.data(alone.STATE, {"state": lesson.saved([widget])}),
-        loader=alone.loader(),
+    page = (
+        theme()
+        .get_template("explorer.html")
+        .render(
+            view=view(widget),
+            state=alone.data(alone.STATE, {"state": lesson.saved([widget])}),
+            loader=alone.loader(),
+        )
     )
     return f'<iframe title="Explorer" srcdoc="{escape(page)}"></iframe>'
 
@@ -406,7 +419,7 @@ ARGUMENTS = ("cell", "lines", "begins", "number")
 BESIDE = ("title", "lesson", "notes", "remark")
 
 
-# ----------------------------------------------------------------------------------------------------- the decks
+# -------------------------------------------------------------------------------------------------- the decks
 
 
 @dataclass(frozen=True)
@@ -450,7 +463,9 @@ class Slide:
         if not isinstance(value, dict):
             return {"cell": value}
         if "cell" not in value or set(value) - set(ARGUMENTS):
-            raise self.error(f"{value}: a part names its cell and, where asked for, {', '.join(ARGUMENTS[1:])}")
+            raise self.error(
+                f"{value}: a part names its cell and, where asked for, {', '.join(ARGUMENTS[1:])}"
+            )
         return value
 
     def cells(self) -> list[str]:
@@ -567,7 +582,9 @@ class Deck:
             lesson.asked.clear()
         nowhere = Lesson(self.name, nbformat.v4.new_notebook())
         slides = [slide.html(lessons.get(slide.lesson, nowhere)) for slide in self.slides()]
-        saved = {name: state for lesson in lessons.values() for name, state in lesson.saved(lesson.shown).items()}
+        saved = {
+            name: state for lesson in lessons.values() for name, state in lesson.saved(lesson.shown).items()
+        }
         opening = self.opening(lessons.get(self.name))
         told = page.render(
             **opening,

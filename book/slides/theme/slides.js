@@ -1,4 +1,5 @@
 // How a deck behaves; reveal.js does the rest.
+const { Reveal, RevealNotes } = window;
 
 // A deck that is shown again is asked anew: what the last room chose is forgotten.
 try {
