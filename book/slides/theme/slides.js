@@ -17,7 +17,6 @@ Reveal.initialize({
   display: "flex",
   hash: true,
   controls: false,
-  slideNumber: "c/t",
   progress: false,
   transition: "none",
   backgroundTransition: "none",
