@@ -13,7 +13,7 @@ VENV_PYTHON := .venv/$(if $(filter Windows_NT,$(OS)),Scripts/python.exe,bin/pyth
 RUN = $(VENV_PYTHON)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check book bundle exercises claims bench format constraints clean
+.PHONY: help lab test check book slides bundle exercises claims bench format constraints clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, 
 
 book: .venv/.ready-to-write  ## write the course as a website, build/book/index.html, and look at every page in a browser
 	@$(RUN) tools/make_book.py
+
+slides: .venv/.ready-to-test  ## write the decks for a room, build/slides/index.html, and look at every slide in a browser
+	@$(RUN) tools/make_slides.py
 
 bundle: .venv/.ready-to-learn  ## write archives for a room without internet, build/bundle, one a system (needs uv)
 	@$(RUN) tools/make_bundle.py $(BUNDLEFLAGS)

@@ -1,4 +1,4 @@
-"""Lint the explorers' JavaScript with oxlint: names that are nowhere, what is never used, slips of the pen.
+"""Lint the JavaScript of explorers and slides with oxlint: names that are nowhere, or never used, and slips.
 
     python tools/javascript.py
 
@@ -15,7 +15,9 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-LIBRARY = Path(__file__).resolve().parent.parent / "course_lib"
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARY = ROOT / "course_lib"
+SLIDES = ROOT / "book" / "slides" / "theme"
 SHARED = LIBRARY / "widgets"
 RULES = (
     "eqeqeq",
@@ -75,4 +77,4 @@ def main(folder: Path = LIBRARY) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main() or main(SLIDES))
