@@ -100,7 +100,7 @@ def test_linux_takes_pytorch_from_a_folder(asked, tmp_path):
 
 
 def test_pytorchs_own_index_is_the_one_that_readers_are_told():
-    assert make_bundle.CPU_INDEX in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert make_bundle.CPU_INDEX in (ROOT / "book" / "pages" / "run.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", make_bundle.SYSTEMS)

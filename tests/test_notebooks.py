@@ -12,6 +12,7 @@ from course_lib.checks import tasks
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEACH = (ROOT / "book" / "pages" / "teach.md").read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_A_TURN = 100, 4, 3  # an honest beginner; a prediction takes one
 YOUR_TURN, STOP = "**Your turn", "**A place to stop.**"
@@ -187,7 +188,7 @@ def test_the_readme_says_how_long_each_takes():
 
 def test_a_workshop_has_the_minutes_that_are_stated():
     """Notebooks up to their stop and whole exercises get their own minutes, or up to five more."""
-    plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", README, re.MULTILINE)
+    plan = re.findall(r"^\| (\d+) to (\d+) \| `(\w+)/(\w+)`", TEACH, re.MULTILINE)
     assert {"notebooks", "exercises"} == {kind for *_, kind, _ in plan}
     for start, end, kind, concept in plan:
         if kind == "notebooks":

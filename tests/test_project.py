@@ -80,7 +80,7 @@ def test_binder_installs_what_set_up_does():
     options = dict(line.split() for line in lines if line.startswith("--"))
     assert (binder / options["--constraint"]).resolve() == ROOT / "constraints.txt"
     assert options["--editable"] == "."
-    assert options["--extra-index-url"] in README
+    assert options["--extra-index-url"] in (ROOT / "book" / "pages" / "run.md").read_text("utf-8")
     script = (binder / "postBuild").read_text("utf-8")
     named = re.findall(r"--requirement (\S+)|cp -r (\S+)/\.", script)
     paths = [ROOT / (file or folder) for file, folder in named]

@@ -191,6 +191,8 @@ def lay_ready() -> None:
     """Put all pages where Sphinx finds them; notebooks that have not run, run now."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.copytree(BOOK / "pages", SOURCE)
+    for path in SOURCE.glob("*.md"):
+        path.write_text(path.read_text(encoding="utf-8").replace("](../../", "]("), encoding="utf-8")
     shutil.copytree(ROOT / "notebooks" / "images", SOURCE / "notebooks" / "images")
     (SOURCE / "workshop").mkdir()
     for name in ("README.md", "workshop/grading.md"):
