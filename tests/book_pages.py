@@ -13,8 +13,11 @@ from chromium import Watch, found_by_axe, launched, watched
 from playwright.sync_api import Browser, Page, expect
 
 BUILD = Path(__file__).parents[1] / "build" / "book"
+# Of the decks `make slides` looks at each slide.
 PAGES = sorted(
-    path.relative_to(BUILD).as_posix() for path in BUILD.rglob("*.html") if "_static" not in path.parts
+    page
+    for page in (path.relative_to(BUILD).as_posix() for path in BUILD.rglob("*.html"))
+    if not page.startswith(("_static/", "slides/"))
 )
 LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
 # One of each kind: what stands in all exercises, or in all experiments, is made in one place.
@@ -59,6 +62,13 @@ def test_a_page_is_alive_and_fits_a_telephone(opened: Page) -> None:
         expect(explorer.get_by_role("alert")).to_be_empty()
     opened.set_viewport_size({"width": 390, "height": 800})
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("opened", [*LESSONS, "index.html"], indirect=True)
+def test_a_page_leads_to_its_slides(opened: Page) -> None:
+    opened.locator(".bd-article a[href*='slides/']").first.click()
+    opened.wait_for_url(re.compile("/slides/"))
+    expect(opened.locator("h1, h2").first).to_be_visible()
 
 
 @pytest.mark.parametrize("opened", READ, indirect=True)

@@ -140,9 +140,12 @@ def test_predictions_can_be_played(opened: Page) -> None:
         outcome = opened.locator(f'.course-outcome[data-asked="{name}"]')
         expect(outcome).to_contain_text(f"You said: {answer}. The result: ")
     assert len(asked) >= 3 or opened.title() == LECTURE
+    elsewhere = "prediction open of /book/notebooks/03_qkv.html"
+    opened.evaluate("(key) => localStorage.setItem(key, 'one')", elsewhere)
     opened.reload()  # the next room is asked anew
     opened.wait_for_function("Reveal.isReady()")
     assert opened.locator(".course-answers :checked").count() == 0
+    assert opened.evaluate("(key) => localStorage.getItem(key)", elsewhere) == "one"
 
 
 @pytest.mark.parametrize("opened", ["03_qkv", "lecture"], indirect=True)

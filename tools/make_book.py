@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import executed
+import make_slides
 import nbformat
 import programs
 from nbformat import NotebookNode
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 SOURCE = ROOT / "build" / "book_source"
 BUILD = ROOT / "build" / "book"
+SLIDES = "slides"  # the folder of the decks
 WIDGETS = ".widgets"  # what stands at the end of a page of this name
 AT_ONCE = 2  # notebooks that run, one core each
 HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
@@ -141,6 +143,7 @@ def placed(notebook: NotebookNode, file: str, lecture: str, after: str, minutes:
         f"{first} minutes up to a place to stop, {behind} behind it",
         "[run it yourself](../run.md): two commands",
         f'<a href="{file}" download>the notebook</a>',
+        f'<a href="../{SLIDES}/{Path(file).stem}.html">slides</a>',
     ]
     line = " · ".join(parts)
     exercises = f"```{{toctree}}\n:hidden:\n:glob:\n\n../exercises/{Path(file).stem}/*\n```"
@@ -239,6 +242,7 @@ def main() -> None:
     if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
         sys.exit("Sphinx gives the reason above; its line numbers count cells.")
     write_ledger()
+    make_slides.write(BUILD / SLIDES, make_slides.decks())
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, BUILD / "notebooks")  # as it is offered below its title: without outputs
     print(BUILD / "index.html", flush=True)

@@ -3,7 +3,8 @@ const { Reveal, RevealNotes } = window;
 
 // A deck that is shown again is asked anew: what the last room chose is forgotten.
 try {
-  for (const key of Object.keys(localStorage)) if (key.startsWith("prediction ")) localStorage.removeItem(key);
+  const own = Object.keys(localStorage).filter((key) => key.startsWith("prediction ") && key.endsWith(` of ${location.pathname}`));
+  for (const key of own) localStorage.removeItem(key);
 } catch {
   // The browser keeps nothing: nothing to forget.
 }
