@@ -17,7 +17,7 @@ from course_lib.export import formula  # noqa: E402
 project = "Transformers, one experiment per claim"
 author = "the course's founders"
 html_title = project
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "book_ledger", "book_reference"]
 exclude_patterns = ["README.md"]  # parts of it are pages
 
 # The pages have run: see tools/executed.py.

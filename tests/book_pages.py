@@ -4,9 +4,12 @@ python tools/make_book.py                  # writes the book, then runs this
 python -m pytest tests/book_pages.py       # looks at the book that is there
 """
 
+import html
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from chromium import Watch, found_by_axe, launched, watched
@@ -21,7 +24,19 @@ PAGES = sorted(
 )
 LESSONS = [page for page in PAGES if page.startswith("notebooks/")]
 # One of each kind: what stands in all exercises, or in all experiments, is made in one place.
-READ = [*LESSONS, "index.html", "run.html", "claims.html", "exercises/03_qkv/attention_by_hand.html"]
+READ = [
+    *LESSONS,
+    "index.html",
+    "run.html",
+    "claims.html",
+    "glossary.html",
+    "broken.html",
+    "explorers.html",
+    "exercises/03_qkv/attention_by_hand.html",
+    "experiments/quadratic.html",
+    "reference/index.html",
+    "reference/attention.html",
+]
 OPEN = "document.querySelectorAll('.course-waits').forEach((part) => part.classList.add('is-open'))"
 VIEWS = 'script[type="application/vnd.jupyter.widget-view+json"]'
 
@@ -47,7 +62,31 @@ def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 def test_the_book_is_there() -> None:
     assert len(LESSONS) == 10
-    assert {"index.html", "claims.html", "lecture.html", "glossary.html", "run.html"} <= set(PAGES)
+    assert {f"{name}.html" for name in ("index", "claims", "lecture", "explorers", "run")} <= set(PAGES)
+
+
+def test_every_link_within_the_book_leads_somewhere() -> None:
+    links, places = {}, {}
+    for page in PAGES:
+        text = (BUILD / page).read_text(encoding="utf-8")
+        places[page] = set(re.findall(r'\bid="([^"]+)"', text))
+        links[page] = set(re.findall(r'<a [^>]*?href="([^"]+)"', text))
+    lost = [
+        f"{page}: {link}"
+        for page, of in links.items()
+        for link in of
+        if not re.match(r"[a-z]+:", link) and not leads(page, html.unescape(link), places)
+    ]
+    assert lost == []
+
+
+def leads(page: str, link: str, places: dict[str, set[str]]) -> bool:
+    """Whether a link leads to a file of the book, and to a place on a page that is there."""
+    name, _, place = link.partition("#")
+    target = os.path.normpath(os.path.join(os.path.dirname(page), unquote(name))) if name else page
+    if target not in places:
+        return (BUILD / target).exists() and not place
+    return not place or unquote(place) in places[target]
 
 
 @pytest.mark.parametrize("opened", PAGES, indirect=True)
@@ -61,7 +100,7 @@ def test_a_page_is_alive_and_fits_a_telephone(opened: Page) -> None:
         expect(explorer.locator(".cx-text")).to_contain_text(re.compile(r"\w"))
         expect(explorer.get_by_role("alert")).to_be_empty()
     opened.set_viewport_size({"width": 390, "height": 800})
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
 @pytest.mark.parametrize("opened", [*LESSONS, "index.html"], indirect=True)

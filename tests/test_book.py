@@ -1,13 +1,23 @@
 """How notebooks that have run become pages of the book; the pages themselves are looked at by `make book`."""
 
+import ast
+import json
 import re
 
+import book_broken
+import book_explorers
+import book_glossary
+import book_ledger
+import book_reference
 import executed
 import make_book
 import nbformat
 import pytest
+import store_broken
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course_lib import attention, claims, maths
+from course_lib.checks import find_task
 from course_lib.widgets.alone import STATE, VIEW
 
 
@@ -105,7 +115,7 @@ def test_a_lesson_keeps_its_widgets_and_what_judges_can_be_linked_to(tmp_path) -
     ],
 )
 def test_the_ledgers_links_are_found(told: str, links: list[str]) -> None:
-    assert [f"{found[1]}#{found[2] or ''}" for found in make_book.CELL.finditer(told)] == links
+    assert [f"{found[1]}#{found[2] or ''}" for found in book_ledger.CELL.finditer(told)] == links
 
 
 @pytest.mark.parametrize(
@@ -199,3 +209,239 @@ def test_what_a_notebook_shows_depends_on_itself_and_the_library(tmp_path, monke
     assert executed.digest(path) == before
     (tmp_path / "course_lib" / "a.py").write_text("2")
     assert executed.digest(path) != before
+
+
+DOCSTRING = """How far *he* is from |m| * 2, see `softmax` and `a b`s.
+
+    A = softmax(q k^T)      (Vaswani et al. 2017, equation 1)
+
+1. First
+   goes on.
+2. Second.
+
+Args:
+    x: a number.
+    low, high: its ends,
+        both of them.
+Returns: what `x` is.
+Raises: ValueError: none.
+Does not show: what it
+    cannot.
+Example:
+    >>> 1 + 1
+    2
+
+Goes on."""
+RST = r"""How far *he* is from \|m\| \* 2, see :py:obj:`softmax <course_lib.maths.softmax>` and ``a b``\ s.
+
+.. code-block:: text
+
+    A = softmax(q k^T)      (Vaswani et al. 2017, equation 1)
+
+1. First
+   goes on.
+2. Second.
+
+Args:
+    x: a number.
+    low, high: its ends,
+        both of them.
+
+:Returns: what ``x`` is.
+
+:raises ValueError: none.
+
+:Does not show: what it
+    cannot.
+
+Example:
+    >>> 1 + 1
+    2
+
+Goes on."""
+
+
+def test_a_docstring_of_ours_becomes_fields_code_and_links() -> None:
+    found = "\n".join(book_reference.as_rst(DOCSTRING.split("\n"), maths.__name__))
+    assert re.sub(r"\n{3,}", "\n\n", found).strip() == RST
+
+
+def test_all_that_docstrings_call_a_section_is_one() -> None:
+    unknown = set()
+    for path in (make_book.ROOT / "course_lib").rglob("*.py"):
+        if book_reference.NO_PAGE & set(path.parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef):
+                continue
+            # A short label, and all below it set in.
+            said = ast.get_docstring(node) or ""
+            labels = re.findall(r"^([A-Z][a-z]+(?: \w+){0,2}):\n    \S", said, re.MULTILINE)
+            unknown |= {label for label in labels if not book_reference.FIELD.match(f"{label}:")}
+    assert unknown == {"Args", "Attributes"}  # napoleon's own
+
+
+def test_a_name_is_that_of_the_module_which_it_comes_from() -> None:
+    whole = book_reference.whole_name
+    assert whole("query_positions", attention.__name__) == "course_lib.positions.query_positions"
+    assert whole("KVCache.append", "course_lib.attention") == "course_lib.attention.KVCache.append"
+    assert whole("attention", "course_lib.maths") == "course_lib.attention"
+    assert whole("Tensor", "course_lib.attention") == whole("no such name", "course_lib.attention") == ""
+
+
+def test_every_public_module_has_its_place_in_the_order_of_the_imports(tmp_path) -> None:
+    pages = book_reference.pages()
+    shown = [module for modules in pages.values() for module in modules]
+    assert len(shown) == len(set(shown))
+    public = {
+        book_reference.dotted(path)
+        for path in (make_book.ROOT / "course_lib").rglob("*.py")
+        if not book_reference.NO_PAGE & set(path.parts)
+    }
+    assert public - set(shown) == {"course_lib", "course_lib.concepts"}
+    names = list(pages)
+    assert names.index("maths") < names.index("attention") < names.index("decoder") < names.index("c03_qkv")
+    book_reference.lay_ready(tmp_path)
+    assert {path.stem for path in (tmp_path / "reference").iterdir()} == {*names, "index"}
+    assert ".. automodule:: course_lib.attention\n" in (tmp_path / "reference" / "attention.md").read_text()
+
+
+LEDGERS = """<html>
+<main>
+<h1>A head_1 looks at &lt;code&gt; &amp; more</h1>
+<p><a href="../claims.html#a">found</a> <a href="../../../notebooks/03_qkv.ipynb#cell-id=x-run">there</a>
+</p><h2>Runs</h2>
+<p>one</p>
+<h2 id="aside">Asides at <a href="https://example.org/&t=1">0:47</a></h2>
+<h2 id="the-code">The code</h2>
+<div class="wide" tabindex="0"><pre><code>if 1 &lt; 2:
+
+    &#34;yes&#34;</code></pre></div>
+</main>
+</html>"""
+
+
+def test_a_page_of_the_ledger_becomes_one_of_the_book() -> None:
+    page = book_ledger.as_page(LEDGERS, "../")
+    assert [line for line in page.split("\n") if line.startswith("#")] == [
+        r"# A head\_1 looks at \<code> & more",
+        "## Runs",
+        "## Asides at [0:47](https://example.org/&t=1)",
+        "## The code",
+    ]
+    assert 'href="../notebooks/03_qkv.html#cell-x-run"' in page
+    assert 'href="../claims.html#a"' in page
+    assert page.index('<span id="aside"></span>') < page.index("## Asides")
+    assert 'id="the-code"' not in page
+    assert '{code-block} python\nif 1 < 2:\n\n    "yes"\n`````' in page
+    with pytest.raises(ValueError, match="has one <main>; got '<p>'"):
+        book_ledger.as_page("<p>", "")
+
+
+def test_each_experiment_says_first_what_its_function_says(tmp_path) -> None:
+    book_ledger.lay_ready(tmp_path)
+    every = claims.load()
+    assert {path.stem for path in (tmp_path / "experiments").iterdir()} == set(every)
+    claim = next(claim for claim in every.values() if claim.experiment and claim.evidence)
+    page = (tmp_path / "experiments" / f"{claim.id}.md").read_text(encoding="utf-8")
+    name = f"course_lib.concepts.c{claim.notebook}.experiments.{claim.experiment}"
+    titles = re.findall("^## (.+)$", page, re.MULTILINE)
+    assert titles[0] == "What it asks"
+    assert "The code" in titles
+    assert f".. autofunction:: {name}" in page.split("\n## ")[1]
+    tree = (tmp_path / "claims.md").read_text(encoding="utf-8").split("{toctree}")[1]
+    assert sorted(re.findall(r"<experiments/(.+)>", tree)) == sorted(every)
+
+
+def test_the_ledgers_style_keeps_to_the_ledgers_parts() -> None:
+    colours, _, rest = book_ledger.style().rpartition("html[data-theme")
+    assert re.findall(r"^(\S[^{]*) \{", colours, re.MULTILINE) == [".course-ledger"]
+    assert rest.count("{") == rest.count("}")
+    assert ".course-ledger {\n/* The ledger" in rest
+
+
+def test_the_glossary_has_each_term_once_and_a_heading_for_each() -> None:
+    terms = book_glossary.terms()
+    names = [term.term.lower() for term in terms]
+    assert len(names) == len(set(names)) > 60
+    headings = {
+        path.stem: set(re.findall(r"^#{1,4} (.+)$", "\n".join(cell.source for cell in cells), re.MULTILINE))
+        for path in (make_book.ROOT / "notebooks").glob("*.ipynb")
+        if (cells := [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"])
+    }
+    for term in terms:
+        lesson, heading = term.lesson.split("#", 1)
+        assert heading in headings[lesson], term.term
+    assert all(term.says.endswith(".") for term in terms)
+
+
+def test_the_glossary_has_every_row_of_the_readmes_other_names(tmp_path) -> None:
+    (tmp_path / "glossary.md").write_text("# Glossary\n\nthe table", encoding="utf-8")
+    book_glossary.lay_ready(tmp_path)
+    page = (tmp_path / "glossary.md").read_text(encoding="utf-8")
+    for ours, elsewhere in book_glossary.other_names().items():
+        assert f"In code: {ours}; elsewhere: {elsewhere}." in page
+    assert page.endswith("the table")
+    with pytest.raises(ValueError, match=r"README's table has 'no_such'; got \[\]"):
+        book_glossary.row_of("no_such")
+
+
+def test_every_mistake_of_the_parts_has_spoken() -> None:
+    stored = json.loads(store_broken.STORED.read_text(encoding="utf-8"))
+    assert list(stored) == list(store_broken.PARTS)
+    for part, found in stored.items():
+        assert found["digest"] == store_broken.digest(part), "run tools/store_broken.py"
+        known = [each.name for each in find_task(store_broken.PARTS[part].task).misconceptions]
+        assert list(found["mistakes"]) == known
+
+
+def test_a_broken_model_says_what_is_stored(smollm2) -> None:
+    model, tokenizer = smollm2
+    found = json.loads(store_broken.STORED.read_text(encoding="utf-8"))["cache"]["mistakes"]
+    broken = find_task(store_broken.PARTS["cache"].task).misconceptions[0]
+    parts = store_broken.library_parts(tokenizer) | {"cache": broken.wrong}
+    assert store_broken.said(model, tokenizer, parts, drawn=False) == found[broken.name]
+
+
+def test_the_gallery_shows_all_that_changes(tmp_path) -> None:
+    book_broken.lay_ready(tmp_path)
+    page = (tmp_path / "broken.md").read_text(encoding="utf-8")
+    stored = json.loads(store_broken.STORED.read_text(encoding="utf-8"))
+    assert page.count("\n## ") == len(stored)
+    for found in stored.values():
+        for name, each in found["mistakes"].items():
+            assert (book_broken.said(each) if each.get("says") != found["sound"] else name) in page
+
+
+def test_the_gallery_of_explorers_takes_each_from_its_lesson(tmp_path, monkeypatch) -> None:
+    output = new_output("display_data", {VIEW: {"model_id": "a"}})
+    cells = [new_code_cell("shown()", id="look", outputs=[output]), new_code_cell("1", id="none")]
+    state = {
+        "a": {"state": {"_esm": "js", "layout": "IPY_MODEL_b"}},
+        "b": {"state": {"width": None}},
+        "c": {"state": {"value": "another widget"}},
+    }
+    notebook = new_notebook(cells=cells, metadata={"widgets": {STATE: {"state": state}}})
+    nbformat.write(notebook, tmp_path / "03_qkv.ipynb")
+    monkeypatch.setattr(executed, "executed", lambda path: path)
+    page = tmp_path / "explorers.md"
+    page.write_text("before\n\n<!-- explorer 03_qkv look -->\n", encoding="utf-8")
+    found = book_explorers.lay_ready(tmp_path, tmp_path)["state"]
+    assert found == {name: state[name] for name in "ab"}
+    said = page.read_text(encoding="utf-8")
+    assert said.startswith(f'before\n\n<div><script type="{VIEW}">{{"model_id":"a"}}</script></div>')
+    with pytest.raises(ValueError, match=r"cell 'none' of 03_qkv.ipynb shows one widget; got 0"):
+        book_explorers.shown(tmp_path / "03_qkv.ipynb", "none")
+
+
+def test_every_explorer_is_in_the_gallery() -> None:
+    page = (make_book.BOOK / "pages" / "explorers.md").read_text(encoding="utf-8")
+    shown = [
+        (make_book.ROOT / "notebooks" / f"{name}.ipynb", cell)
+        for name, cell in book_explorers.MARK.findall(page)
+    ]
+    code = [each.source for path, cell in shown for each in nbformat.read(path, 4).cells if each.id == cell]
+    assert len(code) == len(shown) == page.count("\n## ")
+    own = [path.parent.name for path in (make_book.ROOT / "course_lib" / "concepts").glob("*/explorer.py")]
+    assert sorted(f"c{path.stem}" for path, _ in shown if path.stem != "09_real_models") == sorted(own)
+    assert all(re.search(r"Explorer|Stepper|Microscope|explorer", each) for each in code)

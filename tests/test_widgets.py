@@ -104,6 +104,15 @@ def test_pages_take_the_courses_colours(variable: str, colour: str) -> None:
     assert f"var(--cx-{variable})" in style
 
 
+OWN = [*LIBRARY.glob("concepts/*/explorer.css"), LIBRARY / "widgets" / "microscope" / "page.css"]
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.parent.name)
+def test_an_explorers_rules_win_over_the_frames_whichever_comes_first(path: Path) -> None:
+    roots = re.findall(r"^(\.[^{]+) {", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [re.sub(r"\.[a-z]+$", ".own", root) for root in roots] == [".cx .ex.own"]
+
+
 def test_import_is_light() -> None:
     code = (
         "import sys, course_lib.widgets as w; dir(w); print({'torch', 'anywidget', 'numpy'} & {*sys.modules})"

@@ -15,15 +15,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import book_broken
+import book_explorers
+import book_glossary
+import book_ledger
+import book_reference
 import executed
 import make_slides
 import nbformat
 import programs
 from nbformat import NotebookNode
 
-from course_lib import claims, ledger
+from course_lib import claims
 from course_lib.export import is_closed_bar
 from course_lib.widgets import alone
 
@@ -41,12 +47,11 @@ QUESTION, OUTCOME = (
 # Imports, and what is loaded; not what a reader shall read. What only who runs a notebook needs to know.
 SET_UP = re.compile(r"(from|import) (?!.*^(def|class) )", re.MULTILINE | re.DOTALL)
 RUNNING = re.compile(r" *\(Shift\+Enter [^)]*\)")
-# README's table of the concepts; its links to what is no page; those of the ledger's pages to a cell.
+# README's table of the concepts; its links to what is no page.
 CONCEPT = re.compile(r"^\| `(\d\d_\w+)` \| ([^|]+) \| ([^|]*?) ?\| ([^|]+) \|$", re.MULTILINE)
 BESIDE = re.compile(
     r"\[([\w.-]+)\]\((?:\.\./)?(?:LICENSE|CONTRIBUTING|CHANGELOG|README|Containerfile)[^)]*\)"
 )
-CELL = re.compile(r'"[^"]*notebooks/(\w+)\.ipynb(?:#cell-id=([\w-]+))?"')
 
 
 def slug(title: str) -> str:
@@ -57,11 +62,6 @@ def slug(title: str) -> str:
         'Queries,-keys-and-values'
     """
     return title.replace(" ", "-")
-
-
-def anchor(cell: str) -> str:
-    """Where a cell stands on its page."""
-    return f"cell-{cell}"
 
 
 # ------------------------------------------------------------------------------------------------- the pages
@@ -80,7 +80,8 @@ def lesson(path: Path) -> NotebookNode:
                 cell.metadata["tags"] = ["hide-input"]  # myst-nb folds it
         else:
             cell.source = RUNNING.sub("", cell.source)
-        cells += [text(f'<span id="{anchor(cell.id)}"></span>'), cell] if cell.id in judging else [cell]
+        place = text(f'<span id="{book_ledger.anchor(cell.id)}"></span>')
+        cells += [place, cell] if cell.id in judging else [cell]
     notebook.cells = list(waiting(cells))
     return notebook
 
@@ -208,6 +209,9 @@ def lay_ready() -> None:
         for path in pool.map(executed.executed, notebooks):
             write(placed(lesson(path), path.name, *places()[path.stem]), SOURCE / "notebooks" / path.name)
     write(lesson(executed.executed(BOOK / "index.ipynb")), SOURCE / "index.ipynb")
+    keep_alive(book_explorers.lay_ready(SOURCE, ROOT / "notebooks"), SOURCE / f"{book_explorers.NAME}.md")
+    for pages in (book_broken, book_glossary, book_ledger, book_reference):
+        pages.lay_ready(SOURCE)
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
@@ -216,21 +220,14 @@ def write(notebook: NotebookNode, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = notebook.metadata.pop("widgets", {}).get(alone.STATE)
     if state:
-        end = alone.data(alone.STATE, state) + alone.loader()
-        path.with_suffix(WIDGETS).write_text(end, encoding="utf-8")
+        keep_alive(state, path)
     nbformat.write(notebook, path)
 
 
-def write_ledger() -> None:
-    """The ledger's pages, which lead into the book."""
-    ledger.write_pages(BUILD, ROOT / "notebooks")
-    for page in [BUILD / "claims.html", BUILD / "lecture.html", *(BUILD / ledger.EXPERIMENTS).glob("*.html")]:
-        up = "../" * (len(page.relative_to(BUILD).parts) - 1)
-
-        def address(found: re.Match[str], up: str = up) -> str:
-            return f'"{up}notebooks/{found[1]}.html{f"#{anchor(found[2])}" if found[2] else ""}"'
-
-        page.write_text(CELL.sub(address, page.read_text(encoding="utf-8")), encoding="utf-8")
+def keep_alive(state: dict[str, Any], page: Path) -> None:
+    """Lay beside a page what stands at its end: the state of its widgets, and what shows them."""
+    end = alone.data(alone.STATE, state) + alone.loader()
+    page.with_suffix(WIDGETS).write_text(end, encoding="utf-8")
 
 
 def main() -> None:
@@ -241,7 +238,6 @@ def main() -> None:
     sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
     if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
         sys.exit("Sphinx gives the reason above; its line numbers count cells.")
-    write_ledger()
     make_slides.write(BUILD / SLIDES, make_slides.decks())
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, BUILD / "notebooks")  # as it is offered below its title: without outputs

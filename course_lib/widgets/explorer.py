@@ -30,7 +30,8 @@ def assets(module: str, *parts: str, shared: Sequence[str] = ()) -> dict[str, st
     """The JavaScript module and the style sheet of one explorer: the frame's files, then its own.
 
     A widget's module reaches the page as one text that cannot import its neighbours; joining files is all the
-    building there is.
+    building there is. On a page with several explorers one frame's rules come after another's own, so an
+    explorer's rules name its frame, too (`.cx .ex.clock`), and then win in any order.
 
     Args:
         module: the explorer's `__file__`.

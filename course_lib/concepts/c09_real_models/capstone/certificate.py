@@ -8,11 +8,11 @@ each part stands in both. Nothing leaves the machine.
 """
 
 import ast
+import datetime
 import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ class Certificate:
     speed: float
     digest: str
     no_digest: str = ""
-    date: date = field(default_factory=date.today)
+    date: datetime.date = field(default_factory=datetime.date.today)
 
     @property
     def headline(self) -> str:
