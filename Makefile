@@ -4,6 +4,8 @@
 PYTHON =
 # Anything for JupyterLab, for example: make lab LABFLAGS=--no-browser
 LABFLAGS =
+# The chat model beside the book's microscope, so that where it is served this reads any text: BOOKFLAGS=--with-model
+BOOKFLAGS =
 # Which archives, for example: make bundle BUNDLEFLAGS="windows-x64 --python 3.12 --python 3.13"
 BUNDLEFLAGS =
 # The newest versions of all packages instead of those in constraints.txt: make lab LATEST=1
@@ -28,7 +30,7 @@ check: .venv/.ready-to-test  ## lint, types, and the tests of what you changed, 
 	@$(RUN) tools/run_checks.py changed
 
 book: .venv/.ready-to-write  ## write the course as a website, build/book/index.html, and look at every page in a browser
-	@$(RUN) tools/make_book.py
+	@$(RUN) tools/make_book.py $(BOOKFLAGS)
 
 slides: .venv/.ready-to-test  ## write the decks for a room, build/slides/index.html, and look at every slide in a browser
 	@$(RUN) tools/make_slides.py

@@ -15,6 +15,8 @@ import pytest
 from chromium import Watch, found_by_axe, launched, watched
 from playwright.sync_api import Browser, Page, expect
 
+from course_lib.widgets.microscope import recordings
+
 BUILD = Path(__file__).parents[1] / "build" / "book"
 # Of the decks `make slides` looks at each slide.
 PAGES = sorted(
@@ -142,6 +144,18 @@ def test_what_follows_a_question_waits_for_an_answer(opened: Page) -> None:
     opened.reload()
     expect(waiting.last).to_be_visible()
     expect(opened.locator(".course-outcome[data-asked]").last).to_contain_text("You said: ")
+
+
+@pytest.mark.parametrize("opened", ["index.html", "notebooks/04_multi_head.html"], indirect=True)
+def test_the_microscope_reads_every_recorded_text(opened: Page) -> None:
+    opened.evaluate(OPEN)
+    scope = opened.locator('section.cx[aria-label="Microscope"]').first
+    texts = scope.get_by_label("Text", exact=True)
+    for recording in recordings():
+        texts.select_option(recording["text"])
+        expect(scope.locator(".cx-text")).to_contain_text(f"{recording['tokens'][0]} | ")
+        expect(texts).to_have_value(recording["text"])
+        expect(scope.get_by_role("alert")).to_be_empty()
 
 
 @pytest.mark.parametrize("opened", LESSONS[:1], indirect=True)

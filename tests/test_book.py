@@ -5,9 +5,9 @@ import json
 import re
 
 import book_broken
-import book_explorers
 import book_glossary
 import book_ledger
+import book_recordings
 import book_reference
 import executed
 import make_book
@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from course_lib import attention, claims, maths
 from course_lib.checks import find_task
 from course_lib.widgets.alone import STATE, VIEW
+from course_lib.widgets.microscope import recordings
 
 
 def sources(*cells: nbformat.NotebookNode) -> list[str]:
@@ -413,35 +414,23 @@ def test_the_gallery_shows_all_that_changes(tmp_path) -> None:
             assert (book_broken.said(each) if each.get("says") != found["sound"] else name) in page
 
 
-def test_the_gallery_of_explorers_takes_each_from_its_lesson(tmp_path, monkeypatch) -> None:
-    output = new_output("display_data", {VIEW: {"model_id": "a"}})
-    cells = [new_code_cell("shown()", id="look", outputs=[output]), new_code_cell("1", id="none")]
-    state = {
-        "a": {"state": {"_esm": "js", "layout": "IPY_MODEL_b"}},
-        "b": {"state": {"width": None}},
-        "c": {"state": {"value": "another widget"}},
-    }
-    notebook = new_notebook(cells=cells, metadata={"widgets": {STATE: {"state": state}}})
-    nbformat.write(notebook, tmp_path / "03_qkv.ipynb")
-    monkeypatch.setattr(executed, "executed", lambda path: path)
-    page = tmp_path / "explorers.md"
-    page.write_text("before\n\n<!-- explorer 03_qkv look -->\n", encoding="utf-8")
-    found = book_explorers.lay_ready(tmp_path, tmp_path)["state"]
-    assert found == {name: state[name] for name in "ab"}
-    said = page.read_text(encoding="utf-8")
-    assert said.startswith(f'before\n\n<div><script type="{VIEW}">{{"model_id":"a"}}</script></div>')
-    with pytest.raises(ValueError, match=r"cell 'none' of 03_qkv.ipynb shows one widget; got 0"):
-        book_explorers.shown(tmp_path / "03_qkv.ipynb", "none")
-
-
 def test_every_explorer_is_in_the_gallery() -> None:
-    page = (make_book.BOOK / "pages" / "explorers.md").read_text(encoding="utf-8")
-    shown = [
-        (make_book.ROOT / "notebooks" / f"{name}.ipynb", cell)
-        for name, cell in book_explorers.MARK.findall(page)
-    ]
-    code = [each.source for path, cell in shown for each in nbformat.read(path, 4).cells if each.id == cell]
-    assert len(code) == len(shown) == page.count("\n## ")
+    gallery = nbformat.read(make_book.BOOK / "explorers.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in gallery.cells if cell.cell_type == "code")
     own = [path.parent.name for path in (make_book.ROOT / "course_lib" / "concepts").glob("*/explorer.py")]
-    assert sorted(f"c{path.stem}" for path, _ in shown if path.stem != "09_real_models") == sorted(own)
-    assert all(re.search(r"Explorer|Stepper|Microscope|explorer", each) for each in code)
+    assert re.findall(r"from course_lib\.concepts\.(\w+)\.explorer import", code) == sorted(own)
+    assert "import Microscope" in code
+
+
+def test_each_recording_of_the_microscope_is_a_script_that_pages_find(tmp_path) -> None:
+    book_recordings.write(tmp_path)
+    said = book_recordings.beside("../")
+    files = json.loads(
+        re.findall(r'<script type="application/json" id="course-recordings">(.+)</script>', said)[0]
+    )
+    assert list(files) == [each["text"] for each in recordings()]
+    for recording, file in zip(recordings(), files.values(), strict=True):
+        told = (tmp_path / "notebooks" / file).resolve().read_text(encoding="utf-8")
+        name, _, value = told.removeprefix("(globalThis.courseRecordings ??= {})[").partition("] = ")
+        assert json.loads(name) == recording["text"]
+        assert json.loads(value.removesuffix(";\n")) == recording

@@ -1,6 +1,6 @@
 """Notebooks that have run, with what their cells show: the tests run each once, the book shows it.
 
-    python tools/executed.py notebooks/03_qkv.ipynb     # into build/executed
+    python tools/executed.py notebooks/*.ipynb     # into build/executed
 
 nbval runs a notebook in a process of its own, with the network cut. What it shows is kept together with a
 digest of all that it may depend on; while that is the same nobody runs it again.
@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import offline
@@ -19,6 +21,7 @@ import offline
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = "executed.ipynb"
 FOLDER = ROOT / "build" / "executed"
+AT_ONCE = 2  # notebooks that run, one core each
 HANGS_S = 900  # by the clock: a notebook that runs into it hangs
 NBVAL = ("--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider")
 
@@ -85,6 +88,12 @@ def executed(path: Path) -> Path:
         return keep(path, Path(folder))
 
 
+def all_executed(paths: Iterable[Path]) -> list[Path]:
+    """Notebooks that have run, in their order; those that must, run now, two at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(executed, paths))
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(executed(Path(name).resolve()))
+    for kept in all_executed(Path(name).resolve() for name in sys.argv[1:]):
+        print(kept)

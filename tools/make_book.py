@@ -1,11 +1,13 @@
 """The book: the course as a website, alive without a server and without a network.
 
-    python tools/make_book.py            # build/book/index.html
+    python tools/make_book.py                 # build/book/index.html
+    python tools/make_book.py --with-model    # 98 MB more: the microscope's page then reads any text
 
 Its pages are the notebooks after they have run (`tools/executed.py`), the exercises, parts of the README and
 the ledger's pages. Sphinx writes them as book/conf.py says; tests/book_pages.py looks at each in a browser.
 """
 
+import argparse
 import html
 import os
 import re
@@ -13,15 +15,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import book_broken
-import book_explorers
 import book_glossary
 import book_ledger
+import book_recordings
 import book_reference
 import executed
 import make_slides
@@ -29,9 +30,9 @@ import nbformat
 import programs
 from nbformat import NotebookNode
 
-from course_lib import claims
+from course_lib import claims, pretrained
 from course_lib.export import is_closed_bar
-from course_lib.widgets import alone
+from course_lib.widgets import alone, microscope
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -39,7 +40,6 @@ SOURCE = ROOT / "build" / "book_source"
 BUILD = ROOT / "build" / "book"
 SLIDES = "slides"  # the folder of the decks
 WIDGETS = ".widgets"  # what stands at the end of a page of this name
-AT_ONCE = 2  # notebooks that run, one core each
 HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
 QUESTION, OUTCOME = (
     re.compile(rf"^ *{name}\(\s*['\"]([^'\"]+)", re.MULTILINE) for name in ("predict", "outcome")
@@ -205,11 +205,13 @@ def lay_ready() -> None:
     for path in sorted((ROOT / "exercises").glob("*/*.ipynb")):
         write(nbformat.read(path, as_version=4), SOURCE / path.relative_to(ROOT))
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for path in pool.map(executed.executed, notebooks):
-            write(placed(lesson(path), path.name, *places()[path.stem]), SOURCE / "notebooks" / path.name)
-    write(lesson(executed.executed(BOOK / "index.ipynb")), SOURCE / "index.ipynb")
-    keep_alive(book_explorers.lay_ready(SOURCE, ROOT / "notebooks"), SOURCE / f"{book_explorers.NAME}.md")
+    *lessons, front, gallery = executed.all_executed(
+        [*notebooks, BOOK / "index.ipynb", BOOK / "explorers.ipynb"]
+    )
+    for path in lessons:
+        write(placed(lesson(path), path.name, *places()[path.stem]), SOURCE / "notebooks" / path.name)
+    for path in (front, gallery):
+        write(lesson(path), SOURCE / path.name)
     for pages in (book_broken, book_glossary, book_ledger, book_reference):
         pages.lay_ready(SOURCE)
 
@@ -226,18 +228,26 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 def keep_alive(state: dict[str, Any], page: Path) -> None:
     """Lay beside a page what stands at its end: the state of its widgets, and what shows them."""
-    end = alone.data(alone.STATE, state) + alone.loader()
+    up = f"{Path(os.path.relpath(SOURCE, page.parent)).as_posix()}/"
+    end = book_recordings.beside(up) + alone.data(alone.STATE, state) + alone.loader()
     page.with_suffix(WIDGETS).write_text(end, encoding="utf-8")
 
 
 def main() -> None:
     """Write the pages, and look at them."""
+    parser = argparse.ArgumentParser(description="Write the book, and look at each page.")
+    parser.add_argument("--with-model", action="store_true", help="put the chat model beside the microscope")
+    model = pretrained.smollm2_path() if parser.parse_args().with_model else None
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     lay_ready()
     shutil.rmtree(BUILD, ignore_errors=True)
     sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
     if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
         sys.exit("Sphinx gives the reason above; its line numbers count cells.")
+    book_recordings.write(BUILD)
+    (BUILD / "microscope.html").write_text(microscope.page(model), encoding="utf-8")
+    if model is not None:
+        shutil.copy(model, BUILD)
     make_slides.write(BUILD / SLIDES, make_slides.decks())
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, BUILD / "notebooks")  # as it is offered below its title: without outputs

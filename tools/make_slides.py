@@ -622,9 +622,9 @@ def write(folder: Path, chosen: Sequence[Deck]) -> None:
     for name in ("slides.css", "slides.js"):
         shutil.copy(DECKS / "theme" / name, folder)
     names = sorted({name for deck in chosen for name in deck.lessons()})
+    kept = executed.all_executed(NOTEBOOKS / f"{name}.ipynb" for name in names)
     lessons = {
-        name: Lesson(name, nbformat.read(executed.executed(NOTEBOOKS / f"{name}.ipynb"), as_version=4))
-        for name in names
+        name: Lesson(name, nbformat.read(path, as_version=4)) for name, path in zip(names, kept, strict=True)
     }
     page = theme().get_template("deck.html")
     written = [deck.write(folder, lessons, page) for deck in chosen]

@@ -656,7 +656,9 @@ class Microscope extends Instrument {
     setOptions(this.models, models.map((name) => [name, name]));
     this.models.value = D.model;
     this.models.hidden = models.length < 2;
-    const texts = [...new Set([D.text, ...examples])];
+    const known = this.model.get("texts").map(({ text }) => text);
+    const open = this.canCompute() ? examples : examples.filter((text) => known.includes(text) || text in beside());
+    const texts = [...new Set([D.text, ...open])];
     setOptions(this.pick, texts.map((text) => [text, text.length > 34 ? `${text.slice(0, 32)}…` : text]));
     this.pick.value = D.text;
     this.pick.hidden = texts.length < 2;
@@ -690,13 +692,26 @@ class Microscope extends Instrument {
   }
 }
 
+/** Recordings that lie beside a page: of each text the address of its script, as a page from disk may load no other file. */
+const beside = () => JSON.parse(document.getElementById("course-recordings")?.textContent ?? "{}");
+
+/** One of them; undefined where it does not come. */
+function fetched(src, text) {
+  return new Promise((resolve) => {
+    const script = h("script", { src });
+    script.onload = () => resolve(globalThis.courseRecordings[text]);
+    script.onerror = () => resolve();
+    document.head.append(script);
+  });
+}
+
 /** Recordings answer what they know; chances are recorded, so that the page itself can draw by them. */
 function recorded(model) {
   const chosen = () => Recording.open(model.get("texts")[0]);
   return {
-    read({ text }) {
+    async read({ text }) {
       const texts = model.get("texts");
-      const found = texts.find((each) => each.text === text);
+      const found = texts.find((each) => each.text === text) ?? (text in beside() && (await fetched(beside()[text], text)));
       if (!found) throw new Error(NEEDS_PYTHON);
       return { texts: [found, ...texts.filter((each) => each !== found)], now: {} };
     },
