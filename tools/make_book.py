@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 SOURCE = ROOT / "build" / "book_source"
 BUILD = ROOT / "build" / "book"
+DOCTREES = ROOT / "build" / "doctrees"  # only Sphinx reads them
 SLIDES = "slides"  # the folder of the decks
 WIDGETS = ".widgets"  # what stands at the end of a page of this name
 HEADING = re.compile(r"^#{1,6} ", re.MULTILINE)
@@ -241,7 +242,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     lay_ready()
     shutil.rmtree(BUILD, ignore_errors=True)
-    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
+    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-d", str(DOCTREES)]
     if subprocess.run([*sphinx, "-c", str(BOOK), str(SOURCE), str(BUILD)]).returncode != 0:
         sys.exit("Sphinx gives the reason above; its line numbers count cells.")
     book_recordings.write(BUILD)

@@ -233,7 +233,7 @@ def contents(wheels: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(wheels.iterdir()):
         yield path, f"wheels/{path.name}"
     for path in sorted(BOOK.rglob("*")) if has_book() else []:
-        if path.is_file() and ".doctrees" not in path.parts:
+        if path.is_file():
             yield path, f"website/{path.relative_to(BOOK).as_posix()}"
 
 

@@ -174,6 +174,11 @@ def page(context: BrowserContext, watch: Watch) -> Iterator[Page]:
     page.close()
 
 
+def drawn(page: Page) -> None:
+    """Wait for two frames: what a change asked for is drawn in the first."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def tells(explorer: Locator, *lines: str) -> None:
     """Wait until an explorer says exactly these lines as text."""
     text = re.escape("\n".join(lines))
@@ -194,6 +199,7 @@ class Alone:
         self.page.set_content(alone(explorer))
         found = self.page.locator(".cx")
         expect(found).to_have_count(1)
+        drawn(self.page)
         return found
 
     def look(self, explorer: Explorer, name: str) -> list[str]:

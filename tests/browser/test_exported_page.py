@@ -195,7 +195,7 @@ def test_patches_are_cut_moved_and_drawn_without_a_kernel(saved: Page) -> None:
         expect(text).to_contain_text(f": {' '.join(map(str, row.tolist()))}")
         expect(reading).to_be_hidden()
     picture.select_option("draw")
-    expect(reading).to_have_text("Read as 0.")
+    expect(reading).to_have_text("Nothing is drawn yet.")
     patches.get_by_role("slider", name="Opened token").press("Space")
     expect(text).to_contain_text("grey, 1–4: 16 0 0 0")
     expect(reading).to_contain_text("This needs Python")

@@ -18,6 +18,8 @@ from course_lib.concepts.c07_mlm_vs_next_token.explorer import Characters, GapEx
 from course_lib.decoder import GPT, LlamaConfig
 from course_lib.widgets import explorer as frame
 
+from .conftest import drawn
+
 TITLE = "Gap"
 TEXT = "return the value of it"
 GAP = 11  # the v of value
@@ -105,8 +107,8 @@ def shares(gap: GapExplorer, token: int) -> list[str]:
 
 def sentence(gap: GapExplorer, token: int) -> re.Pattern[str]:
     left, tried, both = map(re.escape, shares(gap, token))
-    tail = f" with {left} from the left alone, with {tried} after trying it; two sides with {both}."
-    return re.compile(rf"^One side expects .*{tail}$")
+    tail = f" {left} from the left alone, {tried} after trying it; two sides {both}."
+    return re.compile(rf"^One side gives .*{tail}$")
 
 
 def own_text(explorer: Locator, text: str) -> None:
@@ -447,9 +449,7 @@ def test_keyboard_alone(shown: Locator, gap: GapExplorer) -> None:
     keyboard.press("Home")
     keyboard.press("Space")
     expect(token.first).to_have_attribute("aria-pressed", "true")
-    expect(said(shown)).to_contain_text(
-        " with no share, as nothing stands before it to go by; two sides with "
-    )
+    expect(said(shown)).to_contain_text(" no share, as nothing stands before it; two sides ")
     expect(lists(shown).first).to_contain_text("No token stands before it, so there is nothing to go by.")
     expect(lists(shown).nth(1)).to_contain_text("What is tried comes from the list to the left")
     keyboard.press("End")
@@ -474,8 +474,8 @@ def test_several_gaps(alone_page, both_readers) -> None:
     expect(pressed).to_have_count(3)
     assert ask(gap, "find", text="the values", model="one side", others=[1, 3, 5], token=3) == ""
     answers = [gap.answers[name]["1,3,5"] for name in ("one side", "two sides")]
-    expect(said(shown)).to_contain_text(f" with {percent(2 ** -answers[0][3]['bits'])} from the left alone, ")
-    expect(said(shown)).to_contain_text(f"; two sides with {percent(2 ** -answers[1][3]['bits'])}.")
+    expect(said(shown)).to_contain_text(f" {percent(2 ** -answers[0][3]['bits'])} from the left alone, ")
+    expect(said(shown)).to_contain_text(f"; two sides {percent(2 ** -answers[1][3]['bits'])}.")
     expect(lists(shown).first.locator(".passes")).to_have_text("2 passes")
     # Another gap is followed by a click, and shown again by the next one.
     token.nth(1).click()
@@ -524,8 +524,7 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
     expect(text).to_contain_text("return the ▢alue of it")
     left, tried, both = shares(gap, GAP)
     expect(text).to_contain_text(
-        f"One side expects v with {left} from the left alone, with {tried} after trying it; "
-        f"two sides with {both}."
+        f"One side gives v {left} from the left alone, {tried} after trying it; two sides {both}."
     )
     expect(text).to_contain_text(
         "Both sides, by trying, one side: 20 likeliest and what stood there, 21 passes: "
@@ -542,7 +541,7 @@ def test_as_text(shown: Locator, gap: GapExplorer) -> None:
 def test_a_page_offers_only_what_it_can_answer(alone_page) -> None:
     shown = alone_page.shown(GapExplorer({"letters": letter_model()}, "acatran"))
     tokens(shown).nth(5).click()
-    expect(said(shown)).to_contain_text("Letters expects ")
+    expect(said(shown)).to_contain_text("Letters gives ")
     expect(lists(shown).locator("li:visible")).to_have_count(16)
     expect(shown.locator(".top")).to_be_hidden()  # several gaps, own texts
     expect(shown.locator(".foot .source")).to_contain_text("Several gaps and own texts need Python.")
@@ -556,11 +555,11 @@ def test_what_nobody_tried_is_left_out(alone_page, monkeypatch) -> None:
     expect(said(shown)).to_contain_text(" after trying it.")
     expect(shown.locator(".hint")).to_contain_text("Both sides are recorded at r.")
     tokens(shown).nth(2).click()
-    expect(said(shown)).to_have_text(re.compile(r"^Letters expects [^;,…]* % from the left alone\.$"))
+    expect(said(shown)).to_have_text(re.compile(r"^Letters gives [^;,…]* % from the left alone\.$"))
     expect(lists(shown).nth(0).locator("li:visible")).to_have_count(8)
     expect(lists(shown).nth(1)).to_contain_text("On this page nothing was tried at this token.")
     tokens(shown).first.click()
-    expect(said(shown)).to_have_text(re.compile("nothing stands before it to go by\\.$"))
+    expect(said(shown)).to_have_text(re.compile("nothing stands before it\\.$"))
     expect(shown.get_by_role("alert")).to_be_empty()
 
 
@@ -572,7 +571,7 @@ def test_several_gaps_that_were_chosen_in_python_stay(alone_page) -> None:
     expect(pressed).to_have_count(2)
     tokens(shown).nth(5).click()
     away(shown)
-    expect(said(shown)).to_have_text(re.compile(r"^Letters expects .* % from the left alone\.$"))
+    expect(said(shown)).to_have_text(re.compile(r"^Letters gives .* % from the left alone\.$"))
     shown.get_by_role("radio", name="One gap").click()
     expect(pressed).to_have_count(1)
     expect(said(shown)).to_contain_text(" after trying it.")
@@ -629,6 +628,7 @@ def test_it_neither_grows_nor_jumps(alone_page, gap: GapExplorer) -> None:
 
 def test_on_a_telephone_nothing_jumps_either(shown: Locator) -> None:
     shown.page.set_viewport_size({"width": 390, "height": 700})
+    drawn(shown.page)
     first = shown.bounding_box()["height"]
     for place in (0, 3, 5, 13, len(TEXT) - 1):
         tokens(shown).nth(place).click()

@@ -587,7 +587,7 @@ def test_draw_without_a_kernel(alone_page) -> None:
     size(explorer).select_option("rows")
     explorer.get_by_label("Picture", exact=True).select_option("draw")
     expect(sentence(explorer)).to_have_text("this picture is 16 patches: each becomes one row of 4 numbers.")
-    expect(explorer.locator(".reading")).to_have_text("Read as 0.00, 0.00, 0.00.")
+    expect(explorer.locator(".reading")).to_have_text("Nothing is drawn yet.")
     box = picture(explorer).locator("canvas").bounding_box()
     mouse, keyboard = alone_page.page.mouse, alone_page.page.keyboard
 

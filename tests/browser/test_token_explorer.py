@@ -556,7 +556,7 @@ def test_of_a_whole_word_shorter_pieces_fit_too(alone_page: Alone) -> None:
 
 def test_a_word_is_built_from_below_as_it_plays(explorer: Locator) -> None:
     n = len(OURS.merge_steps("strawberry")) - 1
-    expect(explorer.locator(".head").first).to_contain_text("read from below")
+    expect(explorer.locator(".head").first).to_contain_text("merge by merge from below")
     explorer.page.clock.install()
     explorer.get_by_role("button", name="Play text 1").click()
     step = explorer.get_by_label("Steps of text 1")

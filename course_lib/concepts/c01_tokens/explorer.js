@@ -418,7 +418,7 @@ class Tokens extends Instrument {
     const told = () => {
       if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
-      return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "read " : ""}from below`;
+      return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "merge by merge " : ""}from below`;
     };
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");

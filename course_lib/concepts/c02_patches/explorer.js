@@ -93,7 +93,7 @@ class Patches extends Instrument {
     if (this.key && key.every((part, i) => part === this.key[i])) return;
     const inPlace = this.greys ?? unpacked(view.pixels, Uint8Array);
     const numbers = moved.some(Boolean) ? shifted(inPlace, view.shape, moved) : inPlace;
-    Object.assign(this, { key, view, moved, sizes, image: null, jumbled: null, best: null });
+    Object.assign(this, { key, view, moved, sizes, image: null, jumbled: null, best: null, isBlank: !inPlace.some(Boolean) });
     this.cut = new Cut({ ...view, numbers }, size, this.get("state").projection);
     this.pixel = Math.min(this.pixel, this.cut.area - 1);
   }
@@ -601,15 +601,15 @@ class Patches extends Instrument {
       const here = 5 * (this.moved[0] + FARTHEST) + this.moved[1] + FARTHEST;
       const visited = (this.visited.get(source) ?? new Set([12])).add(here);
       this.visited.set(source, visited);
-      const read = (i) => (visited.has(i) && readings?.[i].match(/\d+/)?.[0].slice(0, 2)) || "";
-      setText(this.reading, readings?.[here] ?? `What is it read as? ${NEEDS_PYTHON}`);
+      const read = (i) => (!this.isBlank && visited.has(i) && readings?.[i].match(/\d+/)?.[0].slice(0, 2)) || "";
+      setText(this.reading, this.isBlank ? "Nothing is drawn yet." : readings?.[here] ?? `What is it read as? ${NEEDS_PYTHON}`);
       [...this.pad.children].forEach((button, i) => {
         setText(button, read(i));
         setAttribute(button, "data-same", read(i) !== "" && read(i) === read(12) && "");
         setAttribute(button, "aria-pressed", String(i === here));
         button.tabIndex = i === here ? 0 : -1;
       });
-      this.looks.replaceChildren("Move it by a pixel: is it still read the same?", h("br"), "If so, its place is blue.");
+      this.looks.replaceChildren("Each square moves it, the middle one back. Is it still read the same?", h("br"), "Then the square is blue.");
       return [this.reading.textContent, this.moved.some(Boolean) ? `Moved ${placeName(this.moved)}.` : "In its place.", ...told];
     }
     if (this.get("shuffled") && cut.n <= MOST_MIXED) {

@@ -39,7 +39,7 @@ const CAPTIONS = {
   ALiBi: () => "takes off a slope times the distance",
   relative: () => "adds a number for each distance (random: not trained)",
 };
-const alike = ({ query }, isShort) => (isShort ? `alike to place ${query} (1: same)` : `how alike place ${query} and each are (cosine; 1: the same)`);
+const alike = ({ query }, isShort) => (isShort ? `alike to place ${query} (cosine)` : `how alike place ${query} and each are (cosine; 1: the same)`);
 const added = ({ head, query }) => `what head ${head} adds to scores of place ${query}`;
 const turned = ({ query }) => `score of place ${query} with each (same word: 1)`;
 const TITLES = { sinusoidal: alike, learned: alike, rotary: turned, ALiBi: added, relative: added };

@@ -447,20 +447,20 @@ class Gap extends Instrument {
     const unseen = h("span", { class: "unseen" }, own); // the stepper's, to be read aloud
     setText(this.followed, own);
     if (!isWaiting && found.every((each) => each === undefined)) {
-      setText(this.lead, "Nobody has answered yet what is expected at ");
+      setText(this.lead, "Nobody has answered yet what share goes to ");
       this.say(unseen, ".");
       return;
     }
     const isLong = this.stage.clientWidth > 932;
-    setText(this.lead, `${first.name[0].toUpperCase()}${first.name.slice(1)} expects `);
+    setText(this.lead, `${first.name[0].toUpperCase()}${first.name.slice(1)} gives `);
     const shares = ways.flatMap((way, i) => {
       if (!found[i] && (i > 0 || !isWaiting)) return [];
       const isNew = i > 0 && way.name !== ways[i - 1].name;
       const said = way.said[isLong ? 0 : 1];
       const share = found[i] ? em(told(2 ** -found[i].bits), "token") : "…";
-      return [i === 0 ? " " : isNew ? `; ${way.name} ` : ", ", i === 0 || isLong ? "with " : "", share, said && ` ${said}`];
+      return [i === 0 ? " " : isNew ? `; ${way.name} ` : ", ", share, said && ` ${said}`];
     });
-    const start = found[0] === null ? " with no share, as nothing stands before it to go by" : "";
+    const start = found[0] === null ? " no share, as nothing stands before it" : "";
     this.say(unseen, start, shares, isWaiting && found[0] !== undefined ? "; …" : ".");
     this.keepHigh();
   }

@@ -371,7 +371,7 @@ const wayView = {
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
     });
-    if (wide && f > 0.85) {
+    if (wide && f > 0.8) {
       const [label, at] = [p.m.unfolding ? "Pause" : "Play", px + 690 * f];
       add(this.button(p, "play", `${label} the steps`, () => p.m.play(), [at - 8, 8, 54, 24], text(at, 20, label, "ink b s13")));
     }
@@ -666,9 +666,10 @@ const wayView = {
     this.strip(p, N.vector("x", layer, 0, t), x0, 108, "stream", size);
     label(x0, 130, `length ${fixed(N.length(layer, t))}`);
     add(this.stroke(`M${x0 + 10},142 v36`, "stream", 2.5));
-    label(x0 + 20, 160, isLong ? "the norm makes it one size" : "norm", "ink");
+    if (isLong) ["the norm makes", "it one size"].forEach((words, i) => label(x0 + 20, 152 + 16 * i, words, "ink"));
+    else label(x0 + 20, 160, "norm", "ink");
     this.strip(p, N.vector("read", layer, 0, t), x0, 196, "stream", size);
-    if (wide) label(x0, 220, `${isLong ? "the first " : ""}${Math.min(64, D.D)} of ${D.D}${isLong ? " numbers" : ""}`);
+    if (wide) label(x0, 220, `${isLong ? "the first " : ""}${Math.min(64, D.D)} of ${D.D}`);
     const kinds = [["q", "query", "what it asks for"], ["k", "key", "what it can be found by"], ["v", "value", "what it gives"]];
     const thin = { "stroke-opacity": 0.7 };
     kinds.forEach(([kind, name, meaning], i) => {
@@ -677,7 +678,7 @@ const wayView = {
       const turns = kind !== "v" && D.base !== null;
       const from = x0 + width + 6;
       add(this.stroke(`M${from},196 C${from + 54 * f},196 ${x1 - 60 * f},${y} ${x1 - 8},${y}`, name, 2.5, thin));
-      if (wide) label((x0 + width + x1) / 2 - 24, (196 + y) / 2 - 10, isLong ? `times W_${kind}` : `W_${kind}`, `plain of-${name}`);
+      if (wide) label(x1 - 12, kind === "v" ? y + 14 : y - 12, isLong ? `times W_${kind}` : `W_${kind}`, `end plain of-${name}`);
       label(x1, y - 22, [svg("tspan", { class: `of-${name}` }, `${name} `), wide ? meaning : ""]);
       this.strip(p, turns ? N.unturned(kind, layer, head, t) : turned, x1, y, name, size);
       if (!turns) return;
