@@ -192,7 +192,7 @@ function scored(p, blocks, below = null) {
   const [top, out] = heading(keys, free);
   const w = Math.min(free, most - out / S);
   const rest = Math.min(width - name - w * S - 14, 420);
-  const tall = Math.min(44, (high - top - 42 * (blocks.length - 1) - (below ? 24 : 0)) / (blocks.length * T));
+  const tall = Math.min(60, (high - top - 42 * (blocks.length - 1) - (below ? 24 : 0)) / (blocks.length * T));
   const heads = labels(p, { ...KEY, n: S, top });
   const draws = [heads];
   const lines = blocks.map(({ title, sign, own, ...block }, i) => {

@@ -87,8 +87,8 @@ const VIEWS = {
     build(p) {
       const { T, S } = p.current();
       const [width, high] = p.room();
-      const line = T > 4 ? 16 : 22;
-      const [w, tall] = [p.numberWidth(), Math.min(38, (high - 50 - (T > 1 ? line * T + 22 : 0)) / (S + 1))];
+      const line = T > 4 ? 16 : T > 3 ? 22 : 28;
+      const [w, tall] = [p.numberWidth(), Math.min(44, (high - 50 - (T > 1 ? line * T + 22 : 0)) / (S + 1))];
       const rest = width - p.nameWidth() - 2 * w - 3;
       const side = labels(p, { ...KEY, n: S });
       const table = numbers(p, {
@@ -135,7 +135,7 @@ const VIEWS = {
       const fits = (n) => (width - name - share - signs) / (2 * n);
       // Where there is no room for all numbers of a value, only the chosen one is shown.
       const shown = fits(D) < LEAST_PX ? [j] : range(D);
-      const [w, tall] = [Math.min(84, fits(shown.length)), Math.min(44, (high - 50) / (S + 1))];
+      const [w, tall] = [Math.min(84, fits(shown.length)), Math.min(60, (high - 50) / (S + 1))];
       const at = (c) => [null, shown.indexOf(c.j)];
       const of = (rows) => rows.map((row) => shown.map((i) => row[i]));
       const common = { rows: S, columns: shown.length, w, tall, kind: "value", pick: (s, i) => ({ s, j: shown[i] }), at };

@@ -366,7 +366,7 @@ const wayView = {
       const words = isNarrow ? label.replace("q meets k", "q · k") : `${i + 1} ${label}`;
       const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
       const x = px + places[i];
-      const zone = [x - 6, 8, words.length * 7 + 12, 24];
+      const zone = [x - 6, 8, Math.min(words.length * 7 + 12, (places[i + 1] ?? Infinity) - places[i]), 24];
       const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 }, zone, text(x, 20, words, look));
       setAttribute(node, "aria-pressed", String(i + 1 === step));
       add(node);
@@ -398,7 +398,7 @@ const wayView = {
     Object.assign(p, { cols, tall, u });
     this.steps(p);
     const heading = (from, x, words, look) => isRoomy && x !== null && step >= from && add(text(x, 48, words, look));
-    heading(MEET, cols.product, isNarrow ? "q · k" : "product", "end");
+    heading(MEET, cols.product, (wide ? f < 0.85 : isNarrow) ? "q · k" : "product", "end");
     heading(SCALE, cols.s, `÷ ${this.root(D)}`, "end");
     heading(SOFTMAX, cols.soft, "share");
     if (wide) heading(MIX, cols.v, "value times share");
@@ -798,7 +798,7 @@ const wayView = {
         D.causal ? masked : [": no mask: ", q, " looks to both sides."],
         [": softmax makes of the score ", em(fixed(score), "key"), " a share of ", share, "."],
         [": ", share, " of what ", q, " gets is the value of ", tok(D.tokens[c.key], "value"), "."],
-        [`: one of ${D.H}; joined, times W_o, they add `, em(percent(N.share(layer, t).attention)), " of the stream’s length."],
+        [`: one of ${D.H}; together they add `, em(percent(N.share(layer, t).attention)), " of the stream’s length."],
       ][step - 1];
     }
     if (c.part === "mlp") {
@@ -808,7 +808,7 @@ const wayView = {
     }
     const rows = D.writes ? m.lensOf(c, t) : null;
     const [before, mid] = [rows?.[layer - 1]?.rank ?? null, rows?.[layer].mid.rank];
-    const moves = `; all ${D.H} heads ${mid < before ? "lift" : "lower"} `;
+    const moves = `; all heads ${mid < before ? "lift" : "lower"} `;
     const moved = before === null || before === mid ? [] : [moves, tok(D.answer(t), "token"), " to ", em(nth(mid), "token")];
     return [": ", q, " gathers ", share, " from ", c.key === t ? "itself" : key, ...moved, "."];
   },
