@@ -158,6 +158,14 @@ def test_the_microscope_reads_every_recorded_text(opened: Page) -> None:
         expect(scope.get_by_role("alert")).to_be_empty()
 
 
+@pytest.mark.parametrize("opened", ["index.html"], indirect=True)
+def test_the_front_page_stands_on_a_laptop_without_scrolling(opened: Page) -> None:
+    opened.set_viewport_size({"width": 1366, "height": 768})
+    for part in ("section.cx", ".course-answers"):
+        box = opened.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= 768
+
+
 @pytest.mark.parametrize("opened", LESSONS[:1], indirect=True)
 def test_who_does_not_want_to_guess_need_not(opened: Page) -> None:
     opened.get_by_role("button", name="Show it without a guess").first.click()

@@ -8,6 +8,7 @@ the ledger's pages. Sphinx writes them as book/conf.py says; tests/book_pages.py
 """
 
 import argparse
+import ast
 import html
 import os
 import re
@@ -79,12 +80,28 @@ def lesson(path: Path) -> NotebookNode:
             cell.outputs = [alive(output) for output in cell.outputs if not is_closed_bar(output, notebook)]
             if cell is first and SET_UP.match(cell.source) and not cell.outputs:
                 cell.metadata["tags"] = ["hide-input"]  # myst-nb folds it
+            elif only_asks(cell.source):
+                cell.metadata["tags"] = ["remove-input"]  # the question itself stands there
         else:
             cell.source = RUNNING.sub("", cell.source)
         place = text(f'<span id="{book_ledger.anchor(cell.id)}"></span>')
         cells += [place, cell] if cell.id in judging else [cell]
     notebook.cells = list(waiting(cells))
     return notebook
+
+
+def only_asks(code: str) -> bool:
+    """Whether code does nothing but ask for a prediction.
+
+    Example:
+        >>> only_asks('predict("moved", {"yes": 1, "no": 0})'), only_asks('n = 1; predict("moved", {})')
+        (True, False)
+    """
+    called = [
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func)
+        for node in ast.parse(code).body
+    ]
+    return set(called) == {"predict"}
 
 
 def alive(output: NotebookNode) -> NotebookNode:

@@ -631,6 +631,16 @@ def test_the_focus_frames_no_caption(alone: Page) -> None:
     expect(scope.locator(".way .pill")).to_have_count(4)
 
 
+def test_the_next_view_has_the_focus_of_what_it_does_not_show(alone: Page) -> None:
+    scope = alone.locator(".cx")
+    tab(scope, "Who looks where").click()
+    scope.get_by_role("button", name="Switch 23.4 off").focus()
+    alone.keyboard.press("1")
+    expect(tab(scope, "What comes next")).to_be_focused()
+    alone.keyboard.press("2")
+    expect(tab(scope, "Who looks where")).to_have_attribute("aria-selected", "true")
+
+
 def test_a_text_opens_on_a_head_that_finds_something_in_it(alone: Page) -> None:
     scope = alone.locator(".cx")
     layer, head = (scope.get_by_label(name, exact=True) for name in ("Layer", "Head"))

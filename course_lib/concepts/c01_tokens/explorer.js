@@ -416,9 +416,10 @@ class Tokens extends Instrument {
     side.play.hidden = high < 2;
     const word = [title, text, c.tokens[n]?.word, width, height].join();
     const told = () => {
+      const isLong = width > 520;
       if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
-      return `${isRoomy ? "merges neighbours " : ""}↑ ${width > 300 ? "merge by merge " : ""}from below`;
+      return `${isLong ? "merges neighbours " : ""}↑ ${isRoomy ? "merge by merge " : ""}from below`;
     };
     if (side.grownTo === `${word} ${step}`) return;
     setAttribute(side.figure, "data-new", side.word !== word && "");

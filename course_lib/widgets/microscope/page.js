@@ -450,7 +450,8 @@ class Microscope extends Instrument {
     this.state = { ...this.state, view };
     this.passing = null;
     this.root.dataset.view = view;
-    const inside = this.stage.contains(document.activeElement);
+    const focused = document.activeElement;
+    const isInside = this.root.contains(focused);
     this.stage.replaceChildren();
     this.parts = null;
     this.drawText(this.current());
@@ -458,7 +459,8 @@ class Microscope extends Instrument {
     setAttribute(this.stage, "aria-labelledby", `${this.tabs.id}-${view}`);
     this.tell(ALL_VIEWS[view].how, KEYS);
     this.draw();
-    if (inside) this.tabs.buttons.find((tab) => tab.dataset.name === view).focus();
+    // What was left may not stand in this view.
+    if (isInside && !focused.checkVisibility({ visibilityProperty: true })) this.tabs.buttons.find((tab) => tab.dataset.name === view).focus();
     if (!keep) return;
     this.forgive();
     this.remember();

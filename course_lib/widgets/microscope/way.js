@@ -181,8 +181,9 @@ const wayView = {
       const opacity = later ? 0.1 : p.gates || pitch < 20 ? 0.12 : 0.25;
       add(this.stroke(`M${nameRight + 6},${Y(i)} H${p.gates ? X.a1 : X.out - 8}`, "stream", 1.5, { "stroke-opacity": opacity }));
     });
-    const right = p.isTable && wide ? p.px + 430 * p.f : X.out - 10;
-    if (!p.isBelow || p.keys.includes(t)) add(this.stroke(`M${nameRight + 6},${y} H${right}`, "stream", 4, { "stroke-opacity": step ? 0.14 : 1 }));
+    // What is open hides the stream, whose line would strike its numbers out.
+    const goesOn = step && wide && !p.isTable;
+    if (goesOn || !step) add(this.stroke(`M${goesOn ? X.p1 : nameRight + 6},${y} H${X.out - 10}`, "stream", 4));
     if (step) {
       this.unfold(p);
       return;
